@@ -1,0 +1,60 @@
+/* The error object; see err.h. No state, callable from any thread. */
+#include "vmm/base/err.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+int err_set(struct err *err, enum err_kind kind, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (err != NULL) {
+		err->kind = kind;
+		va_start(ap, fmt);
+		vsnprintf(err->text, sizeof(err->text), fmt, ap);
+		va_end(ap);
+	}
+	return kind == ERR_NOT_FOUND ? -ENOENT : -EINVAL;
+}
+
+int err_sys(struct err *err, int errnum, const char *fmt, ...)
+{
+	va_list ap;
+	size_t used;
+
+	if (err != NULL) {
+		err->kind = errnum == ENOENT ? ERR_NOT_FOUND : ERR_FAILED;
+		va_start(ap, fmt);
+		vsnprintf(err->text, sizeof(err->text), fmt, ap);
+		va_end(ap);
+		used = strlen(err->text);
+		snprintf(err->text + used, sizeof(err->text) - used, ": %s", strerror(errnum));
+	}
+	return -errnum;
+}
+
+int err_context(struct err *err, int ret, const char *fmt, ...)
+{
+	char text[sizeof(err->text)];
+	va_list ap;
+	int used;
+
+	if (err == NULL)
+		return ret;
+	va_start(ap, fmt);
+	used = vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (used >= 0 && (size_t)used < sizeof(text))
+		snprintf(text + used, sizeof(text) - (size_t)used, ": %s", err->text);
+	memcpy(err->text, text, sizeof(text));
+	err->text[sizeof(err->text) - 1] = '\0';
+	return ret;
+}
+
+void err_clear(struct err *err)
+{
+	if (err != NULL)
+		*err = (struct err){0};
+}

@@ -1,0 +1,61 @@
+/* The machine's log; see log.h. No locks: each line is one write(2). */
+#include "vmm/base/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LINES_PER_SECOND 10
+
+static void log_write(const struct log *log, const char *fmt, va_list ap)
+{
+	char line[1024];
+	int head, body;
+	size_t len;
+
+	if (log->fd < 0)
+		return;
+	head = snprintf(line, sizeof(line) - 1, "%s: ", log->prefix);
+	if (head < 0 || (size_t)head >= sizeof(line) - 1)
+		return;
+	body = vsnprintf(line + head, sizeof(line) - 1 - (size_t)head, fmt, ap);
+	if (body < 0)
+		return;
+	len = (size_t)head + (size_t)body;
+	if (len > sizeof(line) - 2)
+		len = sizeof(line) - 2;
+	line[len++] = '\n';
+	if (write(log->fd, line, len) < 0)
+		return; /* nowhere left to say so */
+}
+
+void log_line(const struct log *log, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_write(log, fmt, ap);
+	va_end(ap);
+}
+
+void log_guest(const struct log *log, struct log_limit *limit, const char *fmt, ...)
+{
+	struct timespec now;
+	va_list ap;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (limit->second != (uint64_t)now.tv_sec) {
+		if (limit->dropped > 0)
+			log_line(log, "%u similar lines dropped", limit->dropped);
+		*limit = (struct log_limit){.second = (uint64_t)now.tv_sec};
+	}
+	if (limit->count >= LINES_PER_SECOND) {
+		limit->dropped++;
+		return;
+	}
+	limit->count++;
+	va_start(ap, fmt);
+	log_write(log, fmt, ap);
+	va_end(ap);
+}

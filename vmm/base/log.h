@@ -1,0 +1,29 @@
+/*
+ * The machine's log: one line at a time to a descriptor the owner of the machine chose.
+ *
+ * Lines a guest can provoke go through log_guest() with a limiter beside the device, so that a
+ * hostile guest fills no disk: 10 lines a second, then one line that says how many were dropped.
+ * Any thread may log; each line is one write(2).
+ */
+#ifndef TORPOR_BASE_LOG_H
+#define TORPOR_BASE_LOG_H
+
+#include <stdint.h>
+
+struct log {
+	int fd;             /* not owned; -1 drops everything */
+	const char *prefix; /* before each line, "torpor: web" say; not owned */
+};
+
+struct log_limit {
+	uint64_t second; /* CLOCK_MONOTONIC second the count belongs to */
+	unsigned count;
+	unsigned dropped;
+};
+
+void log_line(const struct log *log, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+void log_guest(const struct log *log, struct log_limit *limit, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+#endif
