@@ -37,19 +37,19 @@ int err_sys(struct err *err, int errnum, const char *fmt, ...)
 
 int err_context(struct err *err, int ret, const char *fmt, ...)
 {
-	char text[sizeof(err->text)];
+	char text[2 * sizeof(err->text)];
 	va_list ap;
-	int used;
+	size_t used;
 
 	if (err == NULL)
 		return ret;
 	va_start(ap, fmt);
-	used = vsnprintf(text, sizeof(text), fmt, ap);
+	vsnprintf(text, sizeof(err->text), fmt, ap);
 	va_end(ap);
-	if (used >= 0 && (size_t)used < sizeof(text))
-		snprintf(text + used, sizeof(text) - (size_t)used, ": %s", err->text);
-	memcpy(err->text, text, sizeof(text));
-	err->text[sizeof(err->text) - 1] = '\0';
+	used = strlen(text);
+	snprintf(text + used, sizeof(text) - used, ": %s", err->text);
+	text[sizeof(err->text) - 1] = '\0';
+	memcpy(err->text, text, sizeof(err->text));
 	return ret;
 }
 

@@ -1,0 +1,39 @@
+/*
+ * The board: assembles the devices of machine type torpor-1 for an appliance.
+ *
+ * board_build() is called between machine_init and machine_boot (or the restore). It gives every
+ * device its place (slot, line, port) in a fixed order derived from the appliance alone, so that a
+ * machine that wakes finds the devices where the guest left them, and fills machine.board for the
+ * firmware tables. Everything of the host comes in through the bindings.
+ */
+#ifndef TORPOR_DEVICES_BOARD_H
+#define TORPOR_DEVICES_BOARD_H
+
+#include "devices/chardev.h"
+#include "devices/disk.h"
+#include "format/appliance.h"
+#include "vmm/machine.h"
+
+/* What the host gives. Disks are in the appliance's order; taken over by the board, also on failure. */
+struct board_bindings {
+	struct disk *disk[APPLIANCE_MAX_DISKS];
+};
+
+struct board {
+	struct chardev *serial;  /* ttyS0 */
+	struct chardev *console; /* hvc0 */
+	struct device *power;    /* for board_power_button */
+	struct device *vmgenid;
+};
+
+/* Create and add all devices. On failure those already added belong to the machine, which frees them. */
+int board_build(struct board *board, struct machine *m, const struct appliance *a,
+		struct board_bindings *bindings, struct err *err);
+
+/* Press the ACPI power button. Lock held. */
+void board_power_button(struct board *board);
+/* Give the machine a new generation identity and tell the guest (VMGenID); after every wake, before the
+ * first start(), behind the irqchip restore. */
+int board_new_generation(struct board *board, struct err *err);
+
+#endif

@@ -1,0 +1,55 @@
+/*
+ * Disks: the block back end under virtio-blk.
+ *
+ * A disk is a stack, read from the top: a private scratch file that takes all writes (sparse, with a
+ * bitmap of 4 KiB blocks), then the overlay a file brought along, then the base: a raw file or an
+ * image in an archive. Base and overlay are only ever read. A read-only disk has no scratch file.
+ *
+ * Called with the machine lock held, except for the image sources, which the writer's threads call
+ * while the machine is paused.
+ */
+#ifndef TORPOR_DEVICES_DISK_H
+#define TORPOR_DEVICES_DISK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "format/blob.h"
+#include "format/image.h"
+#include "vmm/base/err.h"
+
+struct disk;
+
+struct disk_params {
+	const char *id;
+	bool readonly;
+	uint64_t size;               /* bytes, a multiple of 512 */
+	struct blob raw;             /* base as a raw file; taken: the disk closes raw.fd */
+	const struct image *base;    /* or base as an image; borrowed */
+	const struct image *overlay; /* over the base; borrowed; NULL: none */
+	const char *scratch_dir;     /* where the unlinked scratch file is made */
+};
+
+int disk_open(struct disk **out, const struct disk_params *params, struct err *err);
+void disk_close(struct disk *disk);
+
+const char *disk_id(const struct disk *disk);
+uint64_t disk_size(const struct disk *disk);
+bool disk_readonly(const struct disk *disk);
+
+/* Byte offsets within the disk; the caller has checked the range. 0 or -errno. */
+int disk_read(struct disk *disk, uint64_t at, void *dst, uint64_t len);
+int disk_write(struct disk *disk, uint64_t at, const void *src, uint64_t len);
+/* Make it read as zero; `discard` frees the scratch file's space where it can. */
+int disk_zero(struct disk *disk, uint64_t at, uint64_t len, bool discard);
+int disk_flush(struct disk *disk);
+
+/* For saving. The base as an image source when it is a raw file (false when it is an image: then
+ * `image` is it, to be copied as it is), and the overlay: EXTENT_PARENT where nothing was written, zero
+ * or data elsewhere. Valid while the machine is paused. */
+bool disk_base_source(struct disk *disk, struct image_source *source, const struct image **image);
+void disk_overlay_source(struct disk *disk, struct image_source *source);
+/* Nothing was ever written: the overlay need not be saved. */
+bool disk_pristine(const struct disk *disk);
+
+#endif

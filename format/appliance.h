@@ -1,0 +1,61 @@
+/*
+ * The appliance's description: what the config blob of a .torpor file says.
+ *
+ * Plain data, nothing of the host in it. The JSON form (application/vnd.torpor.config.v1+json) is
+ * documented in format/torpor.5. appliance_decode() refuses unknown versions, unknown members
+ * outside "annotations", wrong types and values beyond the limits here; after it, every field is in
+ * range.
+ */
+#ifndef TORPOR_FORMAT_APPLIANCE_H
+#define TORPOR_FORMAT_APPLIANCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "format/cpuneeds.h"
+#include "vmm/base/buf.h"
+#include "vmm/base/err.h"
+
+#define APPLIANCE_FORMAT_MAJOR 1 /* another major is refused by name */
+#define APPLIANCE_FORMAT_MINOR 0 /* a newer minor is readable */
+#define APPLIANCE_MAX_DISKS    8
+#define APPLIANCE_MAX_CMDLINE  65536
+
+enum appliance_console {
+	CONSOLE_SERIAL, /* "ttyS0", "ttyAMA0": where `torpor console` types */
+	CONSOLE_HVC,    /* "hvc0" */
+};
+
+struct appliance_disk {
+	char id[21]; /* printable ASCII; the guest sees it as the disk's serial (virtio 1.2 §5.2.6) */
+	bool readonly;
+	uint64_t size; /* bytes, a multiple of 512 */
+};
+
+struct appliance {
+	char machine[32]; /* "torpor-1" */
+	char arch[16];    /* "x86_64" */
+	uint64_t memory;  /* bytes */
+	uint32_t vcpus;
+	enum appliance_console console;
+	char *cmdline; /* owned; never NULL after decode or init */
+	uint32_t ndisks;
+	struct appliance_disk disk[APPLIANCE_MAX_DISKS];
+
+	/* A live appliance only. */
+	bool live;
+	char name[64];         /* of the machine that was saved */
+	uint64_t saved_ns;     /* CLOCK_REALTIME of the pause */
+	uint32_t generation;   /* saves in this lineage: 1 for the first */
+	char parent[72];       /* manifest digest of the file it woke from, "" for none */
+	struct cpu_needs cpu;  /* cold: only `profile` is set ("" = best baseline) */
+};
+
+void appliance_init(struct appliance *a);
+void appliance_free(struct appliance *a);
+int appliance_copy(struct appliance *to, const struct appliance *from, struct err *err);
+/* Append the JSON, canonical (sorted keys, no spaces): one text for one appliance. */
+int appliance_encode(const struct appliance *a, struct buf *out, struct err *err);
+int appliance_decode(struct appliance *a, const uint8_t *json, size_t len, struct err *err);
+
+#endif

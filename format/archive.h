@@ -1,0 +1,67 @@
+/*
+ * Reading a .torpor file: an OCI image layout inside an aligned pax tar.
+ *
+ * archive_open() walks the tar headers (own reader: the waking path must not wait for a library of
+ * seventeen to load), follows oci-layout → index.json → manifest → config and maps, and checks
+ * everything it read: duplicates, unknown critical members, sizes, caps. When the file is known to be good
+ * (verified.h) the digests of those small blobs are not computed again; otherwise they are, here. Bulk blobs
+ * (memory, disks, kernel) are only located. Nothing in the file is trusted before that.
+ *
+ * An `oci:` folder is opened the same way. Blobs borrow the archive's descriptors and are valid
+ * until archive_close(). One thread.
+ */
+#ifndef TORPOR_FORMAT_ARCHIVE_H
+#define TORPOR_FORMAT_ARCHIVE_H
+
+#include <stdbool.h>
+
+#include "format/appliance.h"
+#include "format/blob.h"
+#include "format/image.h"
+#include "vmm/base/err.h"
+
+struct archive;
+
+/* Roles of blobs (annotation `org.torpor.role` of the manifest's layers). Images have a map, a hash
+ * list and parts: `ROLE.map`, `ROLE.hashes`, `ROLE.0`, `ROLE.1` … */
+#define ROLE_KERNEL "kernel"
+#define ROLE_INITRD "initrd"
+#define ROLE_STATE  "state"
+#define ROLE_MEMORY "memory" /* + ".N": RAM range N */
+#define ROLE_DISK   "disk"   /* + ".N": disk N; ".N.overlay": what was written over it */
+
+/* Does this file look like an appliance at all (a tar or OCI folder)? Used to tell NAME from FILE. */
+int archive_open(struct archive **out, const char *path, struct err *err);
+void archive_close(struct archive *a);
+
+const char *archive_path(const struct archive *a);
+const struct appliance *archive_appliance(const struct archive *a);
+/* "sha256:…" of the manifest: the identity of the appliance. */
+const char *archive_digest(const struct archive *a);
+/* All of the file's blobs are on page boundaries, so that they can be mapped. */
+bool archive_aligned(const struct archive *a);
+
+/* The blob of a role; false when there is none. */
+bool archive_blob(const struct archive *a, const char *role, struct blob *blob);
+/* An image by role ("memory.0"); NULL when there is none. Owned by the archive. */
+const struct image *archive_image(const struct archive *a, const char *role);
+
+/* What `inspect` and `verify` list. */
+struct archive_entry {
+	const char *role;
+	const char *media_type;
+	const char *digest;
+	struct blob blob;
+};
+size_t archive_entries(const struct archive *a, const struct archive_entry **entries);
+
+/* Hash every blob against its digest and every data frame against the hash list, on all cores. Each
+ * finding is told through `report` ("frame 812 of memory.0: SHA-256 differs"); the return value is
+ * the first as ERR_INTEGRITY. A clean pass is remembered (verified.h). `report` may be NULL. */
+int archive_verify(struct archive *a, void (*report)(void *opaque, const char *finding),
+		   void *opaque, struct err *err);
+/* As the brief's "flat files by one pass when first resumed": verify now unless this very inode,
+ * size and change time is remembered as good. */
+int archive_ensure_verified(struct archive *a, struct err *err);
+
+#endif

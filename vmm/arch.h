@@ -1,0 +1,89 @@
+/*
+ * What an architecture gives the machine; one implementation is linked (vmm/x86_64/).
+ *
+ * Creating: arch_vm_init after kvm_open; arch_vcpu_init for each vCPU; arch_boot_load and
+ * arch_boot_vcpu for a cold start, or the state functions for a restore.
+ * Saving: every vCPU parked; arch_vcpu_save for each, then arch_vm_save.
+ * Restoring: decode, arch_vcpu_check and arch_vm_check on the staged states; then, on a VM whose memory
+ * and vCPUs exist but never ran, arch_vcpu_restore for each, then arch_vm_restore (the order inside
+ * follows the KVM traps noted in the implementation); devices come after.
+ */
+#ifndef TORPOR_VMM_ARCH_H
+#define TORPOR_VMM_ARCH_H
+
+#include "format/blob.h"
+#include "format/cpuneeds.h"
+#include "format/state.h"
+#include "vmm/base/err.h"
+#include "vmm/kvm.h"
+#include "vmm/mem.h"
+
+#define ARCH_NAME "x86_64"
+
+/* Split `size` bytes of RAM into the ranges of the machine type (gpa and size are set, host is not). */
+void arch_ram_layout(uint64_t size, struct mem_range range[MEM_MAX_RANGES], unsigned *nranges);
+
+/* The guest CPU: an opaque set of CPUID entries on x86-64. */
+struct arch_cpu;
+
+/* Build the CPU that `profile` names ("v2", "v3", "host", or "" for the best baseline this host has)
+ * out of what the host's KVM supports. Only the device is needed, no VM. ERR_INCOMPATIBLE names what
+ * the host lacks. `chosen` gets the profile's name. */
+int arch_cpu_create(const struct kvm *kvm, const char *profile, struct arch_cpu **cpu,
+		    const char **chosen, struct err *err);
+void arch_cpu_free(struct arch_cpu *cpu);
+/* What a host must have so that this CPU can be restored there: recorded in the file. */
+void arch_cpu_needs(const struct arch_cpu *cpu, struct cpu_needs *needs);
+/* Compare with this host. ERR_INCOMPATIBLE lists every missing feature by name. */
+int arch_cpu_compat(const struct kvm *kvm, const struct cpu_needs *needs, struct err *err);
+
+/* Interrupt controller, timer and whatever must exist before the vCPUs. */
+int arch_vm_init(struct kvm *kvm, struct err *err);
+/* Topology (APIC id) and CPUID of a vCPU about to boot cold. */
+int arch_vcpu_init(struct kvm_vcpu *vcpu, const struct arch_cpu *cpu, uint32_t nvcpus,
+		   struct err *err);
+
+/* What is loaded for a cold start and again at every guest reset. */
+struct boot_source {
+	struct blob kernel; /* len 0: none */
+	struct blob initrd; /* len 0: none */
+	const char *cmdline;
+};
+
+/* What the firmware tables must tell about the machine. */
+struct board_info {
+	uint32_t nvcpus;
+	uint32_t virtio_slots; /* bit i: slot i is populated */
+};
+
+/* Where the boot vCPU starts. */
+struct boot_entry {
+	uint64_t entry;  /* guest-physical */
+	uint64_t params; /* boot_params or hvm_start_info */
+	bool long_mode;  /* 64-bit boot protocol; else PVH's 32-bit */
+};
+
+/* Load kernel, initrd, command line and firmware tables into memory. ERR_FAILED in words for the
+ * owner of the kernel file ("not a kernel: …", "truncated: …", "does not fit …"). */
+int arch_boot_load(struct mem *mem, const struct boot_source *src, const struct board_info *board,
+		   struct boot_entry *entry, struct err *err);
+/* Put vCPU 0, in reset state, at the entry. The others stay in wait-for-SIPI. */
+int arch_boot_vcpu(struct kvm_vcpu *vcpu, const struct boot_entry *entry, struct err *err);
+
+/* State of one vCPU / of the VM's chips and clock: plain data for the tables. Allocate table->size
+ * bytes. VM-wide facts a vCPU restore needs (TSC offset of vCPU 0) travel in its own state. */
+extern const struct state_table arch_vcpu_table;
+extern const struct state_table arch_vm_table;
+
+int arch_vcpu_save(const struct kvm *kvm, struct kvm_vcpu *vcpu, void *state, struct err *err);
+int arch_vcpu_check(const struct kvm *kvm, const void *state, uint32_t id, struct err *err);
+int arch_vcpu_restore(const struct kvm *kvm, struct kvm_vcpu *vcpu, const void *state,
+		      struct err *err);
+int arch_vm_save(struct kvm *kvm, void *state, struct err *err);
+int arch_vm_check(const struct kvm *kvm, const void *state, struct err *err);
+int arch_vm_restore(struct kvm *kvm, const void *state, struct err *err);
+/* The guest's paravirtual clock was stopped (KVM_KVMCLOCK_CTRL, 4.70): call for each vCPU when pausing
+ * and again after a restore; a guest without kvmclock is no error. */
+void arch_vcpu_clock_stopped(struct kvm_vcpu *vcpu);
+
+#endif

@@ -1,0 +1,68 @@
+/*
+ * KVM: the only interface, with kvm.c the only file, to /dev/kvm and VM and vCPU ioctls.
+ *
+ * Call order: kvm_open, kvm_create_irqchip (x86-64: TSS and identity addresses, irqchip, PIT),
+ * kvm_vcpu_open for each vCPU, kvm_set_memory for each range; everything else any time after.
+ * Restoring follows vmm/x86_64/state.c. Threads: VM calls from any thread; vCPU calls from the
+ * thread that runs it, or from any other while the vCPU is stopped.
+ *
+ * Numbers in comments are sections of the kernel's Documentation/virt/kvm/api.rst.
+ */
+#ifndef TORPOR_VMM_KVM_H
+#define TORPOR_VMM_KVM_H
+
+#include <linux/kvm.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vmm/base/err.h"
+
+struct kvm {
+	int dev_fd; /* /dev/kvm */
+	int vm_fd;
+	size_t run_size; /* bytes of each vCPU's struct kvm_run mapping */
+};
+
+struct kvm_vcpu {
+	int fd;
+	uint32_t id;
+	struct kvm_run *run; /* shared with the kernel */
+	size_t run_size;
+};
+
+/* Open /dev/kvm and check API version 12 and the capabilities that no machine of ours can do
+ * without, each named in the error with what to do (module, group, permission). */
+int kvm_open_device(struct kvm *kvm, struct err *err);
+/* kvm_open_device, then create an empty VM; retried while KVM_CREATE_VM is interrupted (4.2). */
+int kvm_open(struct kvm *kvm, struct err *err);
+void kvm_close(struct kvm *kvm);
+
+/* KVM_CHECK_EXTENSION on the VM, or on the device before there is one (4.4). 0 when absent. */
+int kvm_extension(const struct kvm *kvm, unsigned cap);
+
+/* One ioctl with its name in the error. EINTR is retried. Returns ioctl's value or -errno. For the
+ * architecture's state code, which is a list of calls. */
+#define kvm_call(kvm, request, arg, err)       kvm_ioctl_((kvm)->vm_fd, request, #request, arg, err)
+#define kvm_dev_call(kvm, request, arg, err)   kvm_ioctl_((kvm)->dev_fd, request, #request, arg, err)
+#define kvm_vcpu_call(vcpu, request, arg, err) kvm_ioctl_((vcpu)->fd, request, #request, arg, err)
+int kvm_ioctl_(int fd, unsigned long request, const char *name, const void *arg, struct err *err);
+
+/* 4.35. `slot` is 0 or 1; userspace address and size in bytes, both page-aligned. */
+int kvm_set_memory(struct kvm *kvm, uint32_t slot, uint64_t gpa, uint64_t size, void *host,
+		   uint32_t flags, struct err *err);
+
+/* 4.75: pulses of `eventfd` become edges on `gsi`; assign false takes it back. */
+int kvm_irqfd(struct kvm *kvm, int eventfd, uint32_t gsi, bool assign, struct err *err);
+/* 4.59: a 32-bit write of `value` at MMIO `addr` signals `eventfd` instead of exiting. */
+int kvm_ioeventfd(struct kvm *kvm, int eventfd, uint64_t addr, uint32_t value, bool assign,
+		  struct err *err);
+/* 4.25 */
+void kvm_irq_line(struct kvm *kvm, uint32_t gsi, bool high);
+
+int kvm_vcpu_open(struct kvm *kvm, uint32_t id, struct kvm_vcpu *vcpu, struct err *err);
+void kvm_vcpu_close(struct kvm_vcpu *vcpu);
+/* KVM_RUN once (4.10). Returns 0, -EINTR, -EAGAIN, or another -errno. */
+int kvm_vcpu_run(struct kvm_vcpu *vcpu);
+
+#endif

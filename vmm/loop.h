@@ -1,0 +1,53 @@
+/*
+ * The event loop: one thread, epoll, one callback a descriptor.
+ *
+ * loop_run() is called by the thread that owns the machine and returns after loop_stop(). Callbacks
+ * run on that thread with the machine lock held (the mutex given to loop_init), the same lock that
+ * vCPU threads take to handle an exit: a device needs no lock of its own. loop_add/mod/del may be
+ * called by whoever holds that lock; loop_stop from anywhere, a signal handler included.
+ */
+#ifndef TORPOR_VMM_LOOP_H
+#define TORPOR_VMM_LOOP_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/base/err.h"
+
+struct loop_watch;
+
+/* `events` are EPOLL* bits that are ready. */
+typedef void loop_fn(struct loop_watch *watch, uint32_t events);
+
+/* Embedded in its owner (container_of gives it back), which keeps it valid until loop_del(). */
+struct loop_watch {
+	int fd; /* not owned; -1 when not being watched */
+	uint32_t events;
+	loop_fn *fn;
+};
+
+struct loop {
+	int epoll_fd;
+	int stop_fd;
+	pthread_mutex_t *lock;
+	bool stopping;
+	bool deleted; /* a watch went away while its batch was being served */
+};
+
+int loop_init(struct loop *loop, pthread_mutex_t *lock, struct err *err);
+void loop_free(struct loop *loop);
+
+/* Start watching fd for EPOLLIN etc.; `watch` is filled here. */
+int loop_add(struct loop *loop, struct loop_watch *watch, int fd, uint32_t events, loop_fn *fn,
+	     struct err *err);
+/* Change the events; 0 keeps the watch but mutes it. */
+void loop_mod(struct loop *loop, struct loop_watch *watch, uint32_t events);
+/* Stop watching; a watch that is not being watched is left alone. Its callback is not called any
+ * more, even if it was ready in the batch being served. */
+void loop_del(struct loop *loop, struct loop_watch *watch);
+
+int loop_run(struct loop *loop, struct err *err);
+void loop_stop(struct loop *loop);
+
+#endif

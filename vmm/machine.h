@@ -1,0 +1,130 @@
+/*
+ * A machine: one VM with its memory, buses, vCPUs, devices and event loop. No globals; several may
+ * live in one process.
+ *
+ * Threads and the lock. One thread owns the machine: it builds it, calls machine_run() and gets it
+ * back afterwards. Each vCPU has a thread. `lock` is held while an exit is handled, while a loop callback
+ * runs, and by everything below unless it says otherwise. Devices are therefore single-threaded.
+ *
+ * Cold start:  machine_init · (devices) · machine_boot · machine_run
+ * Waking:      machine_init · (devices) · snapshot/resume applies the state · machine_run
+ * End:         machine_run returns · machine_free
+ */
+#ifndef TORPOR_VMM_MACHINE_H
+#define TORPOR_VMM_MACHINE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/arch.h"
+#include "vmm/base/err.h"
+#include "vmm/base/log.h"
+#include "vmm/bus.h"
+#include "vmm/device.h"
+#include "vmm/irq.h"
+#include "vmm/kvm.h"
+#include "vmm/loop.h"
+#include "vmm/mem.h"
+#include "vmm/vcpu.h"
+
+#define MACHINE_TYPE        "torpor-1"
+#define MACHINE_MAX_VCPUS   64
+#define MACHINE_MAX_DEVICES 32
+#define MACHINE_MIN_MEMORY  MIB(1)
+#define MACHINE_MAX_MEMORY  GIB(1024)
+
+enum machine_state {
+	MACHINE_BUILT,   /* nothing has run yet */
+	MACHINE_RUNNING, /* vCPUs in the guest */
+	MACHINE_PAUSED,  /* vCPUs parked, devices quiet */
+	MACHINE_ENDED,   /* over; see `end` */
+};
+
+/* Why a machine is over. */
+enum machine_end {
+	MACHINE_END_NONE,
+	MACHINE_END_POWEROFF, /* the guest switched itself off */
+	MACHINE_END_KILLED,   /* machine_end() by its owner */
+	MACHINE_END_SAVED,    /* it lives in a file now */
+	MACHINE_END_FAILED,   /* KVM or the host failed; `failure` says how */
+};
+
+struct machine {
+	pthread_mutex_t lock;
+	pthread_cond_t vcpu_cond; /* vCPU state, want_parked or want_exit changed */
+
+	struct kvm kvm;
+	struct mem mem;
+	struct bus pio;
+	struct bus mmio;
+	struct loop loop;
+	struct log log;
+
+	struct arch_cpu *cpu; /* owned; NULL for a machine that wakes: its CPU is in the state */
+	struct vcpu *vcpus;
+	uint32_t nvcpus;
+	bool want_parked;
+	bool want_exit;
+
+	struct device *devices[MACHINE_MAX_DEVICES]; /* owned; destroyed in reverse order */
+	unsigned ndevices;
+
+	struct boot_source boot; /* borrows; must outlive the machine: it is read again at a reset */
+	struct board_info board;
+
+	enum machine_state state;
+	enum machine_end end;
+	struct err failure;
+
+	struct loop_watch request_watch; /* eventfd: something below was requested */
+	int request_fd;
+	bool reset_requested;
+
+	/* Called with the lock held on every change of `state` and after a guest reset. May be NULL. */
+	void (*changed)(struct machine *m, void *opaque);
+	void *changed_opaque;
+};
+
+struct machine_params {
+	uint64_t memory; /* bytes, multiple of MEM_FRAME, within the limits above */
+	uint32_t nvcpus;
+	struct arch_cpu *cpu;    /* taken over, also on failure; NULL when the state will bring it */
+	struct boot_source boot; /* borrowed */
+	struct log log;
+};
+
+/* Create VM, memory, irqchip and vCPUs. The memory slots are made here too, so that a resume maps
+ * file extents into ranges that KVM already knows (mapping inside a slot costs no slot operation). */
+int machine_init(struct machine *m, const struct machine_params *params, struct err *err);
+/* Safe on a zeroed or half-initialised machine. The lock must not be held. */
+void machine_free(struct machine *m);
+
+/* Take ownership. Too many is our bug (assert). */
+void machine_add_device(struct machine *m, struct device *dev);
+/* The device with this id, or NULL. */
+struct device *machine_device(const struct machine *m, const char *id);
+
+/* Load the boot source and set vCPU 0 at its entry. */
+int machine_boot(struct machine *m, struct err *err);
+
+/* Start the vCPU threads and serve the loop until the machine is over; `paused` leaves it paused at first.
+ * Takes the lock itself. Returns 0 however the guest ended (see `end`), an error only when it could
+ * not be started. */
+int machine_run(struct machine *m, bool paused, struct err *err);
+
+/* Loop thread, lock held. Pausing parks the vCPUs and quiesces the devices; both are no-ops in the
+ * state they lead to. */
+void machine_pause(struct machine *m);
+void machine_unpause(struct machine *m);
+
+/* Any thread, lock held: the machine is over, or shall be reset, as soon as the loop gets to it. The
+ * calling vCPU does not return to the guest before that. */
+void machine_end(struct machine *m, enum machine_end why);
+void machine_fail(struct machine *m, const struct err *why);
+void machine_request_reset(struct machine *m);
+
+const char *machine_state_name(enum machine_state state);
+const char *machine_end_name(enum machine_end end);
+
+#endif

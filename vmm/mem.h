@@ -1,0 +1,50 @@
+/*
+ * Guest memory: at most two ranges, one host mapping each, and the one checked accessor.
+ *
+ * Everything the guest can address goes through mem_at(): it returns a host pointer only when the
+ * whole [gpa, gpa + len) lies in one range, and cannot overflow. Guest memory changes under our
+ * hands: copy a field out once, then check the copy (mem_read), never check and re-read.
+ *
+ * Created once, before the vCPUs; the layout never changes afterwards. Reads and writes of contents
+ * need no lock. Pages that the VMM itself writes are not in KVM's dirty log: mem_write() and
+ * mem_mark_dirty() are the places where tracking hooks in.
+ */
+#ifndef TORPOR_VMM_MEM_H
+#define TORPOR_VMM_MEM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/base/err.h"
+
+#define MEM_MAX_RANGES 2
+#define MEM_FRAME      65536u /* unit of hashing and mapping in the file; RAM is a multiple of it */
+
+struct mem_range {
+	uint64_t gpa;
+	uint64_t size; /* bytes */
+	uint8_t *host; /* owned mapping of `size` bytes */
+};
+
+struct mem {
+	struct mem_range range[MEM_MAX_RANGES];
+	unsigned nranges;
+	uint64_t size; /* sum of the ranges */
+};
+
+/* Reserve anonymous zero memory of `size` bytes (a multiple of MEM_FRAME) in the ranges of the
+ * architecture (arch_ram_layout). Huge pages are advised. Fails when address space is refused. */
+int mem_init(struct mem *mem, uint64_t size, struct err *err);
+void mem_free(struct mem *mem);
+
+/* Host address of guest bytes, or NULL when any of them is not RAM. `len` may be 0. */
+void *mem_at(const struct mem *mem, uint64_t gpa, uint64_t len);
+
+/* Copy out of / into guest memory; false when any byte is not RAM (then nothing is copied). */
+bool mem_read(const struct mem *mem, uint64_t gpa, void *dst, uint64_t len);
+bool mem_write(struct mem *mem, uint64_t gpa, const void *src, uint64_t len);
+
+/* The VMM wrote these bytes through a pointer of mem_at(). */
+void mem_mark_dirty(struct mem *mem, uint64_t gpa, uint64_t len);
+
+#endif

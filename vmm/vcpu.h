@@ -1,0 +1,44 @@
+/*
+ * vCPU threads: running, and a stop that leaves nothing half done.
+ *
+ * One thread a vCPU. It runs the guest without the machine lock and takes the lock to handle an
+ * exit. Parking a vCPU is: set kvm_run.immediate_exit, signal the thread, and let it do **one more
+ * KVM_RUN with immediate_exit set**, which completes a port or MMIO access whose result the kernel
+ * has not taken over yet (KVM API §5, "immediate_exit"); only then is its register state complete.
+ *
+ * Except for vcpu_kick these are called by the loop thread with the machine lock held;
+ * vcpus_park releases it while it waits (it is a condition wait), so exits in hand can finish.
+ */
+#ifndef TORPOR_VMM_VCPU_H
+#define TORPOR_VMM_VCPU_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "vmm/base/err.h"
+#include "vmm/kvm.h"
+
+struct machine;
+
+enum vcpu_state {
+	VCPU_CREATED, /* no thread yet; registers may be set by anyone */
+	VCPU_RUNNING, /* in, or on its way into, the guest */
+	VCPU_PARKED,  /* waiting; nothing pending; registers may be read and set by anyone */
+};
+
+struct vcpu {
+	struct kvm_vcpu kvm;
+	struct machine *machine;
+	pthread_t thread;
+	enum vcpu_state state; /* machine lock */
+};
+
+/* Start the threads, parked. The signal used to interrupt KVM_RUN is SIGRTMIN; its handler does
+ * nothing and is installed once for the process. On error no thread is left. */
+int vcpus_start(struct machine *m, struct err *err);
+/* End the threads and wait for them. Takes no lock; the caller must not hold it. */
+void vcpus_join(struct machine *m);
+void vcpus_park(struct machine *m);
+void vcpus_unpark(struct machine *m);
+
+#endif
