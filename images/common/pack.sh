@@ -1,0 +1,117 @@
+# Trees into what a machine boots from: modules, libraries, initramfs, disk image. Sourced by bash.
+
+# What Debian's cloud kernel needs as modules on torpor's machine: virtio devices, and the power
+# button with the input device its presses come out of. ext4 and the serial port are built in.
+guest_modules=(virtio_mmio virtio_blk virtio_console virtio_rng button evdev)
+
+# pack_modules KERNELTREE ROOT MODULE…: copy the modules and all they depend on to
+# ROOT/lib/modules, and list them there in loading order. Each module names its direct
+# dependencies in its .modinfo section, a run of NUL-terminated strings.
+pack_modules()
+{
+	local tree=$1 dir=$2/lib/modules
+	shift 2
+	mkdir -p "$dir"
+	: >"$dir/order"
+	local module
+	for module in "$@"; do
+		pack_module "$tree" "$dir" "$module"
+	done
+}
+
+pack_module()
+{
+	local tree=$1 dir=$2 module=${3//-/_} file needed
+	if grep -qx "$module" "$dir/order"; then
+		return
+	fi
+	# File names have '-' where module names have '_': virtio_rng lives in virtio-rng.ko.
+	file=$(find "$tree/lib/modules" -name "${module//_/[-_]}.ko" | head -n 1)
+	if [ -z "$file" ]; then
+		echo "the kernel has no module $module" >&2
+		return 1
+	fi
+	for needed in $(sed -zn 's/^depends=//p' "$file" | tr ',\0' '  '); do
+		pack_module "$tree" "$dir" "$needed"
+	done
+	cp "$file" "$dir/$module.ko"
+	echo "$module" >>"$dir/order"
+}
+
+# pack_libraries TREE ROOT PROGRAM…: copy programs (paths inside TREE) to the same place below
+# ROOT, with the loader and the shared libraries they need.
+pack_libraries()
+{
+	local tree=$1 root=$2 program
+	shift 2
+	for program in "$@"; do
+		pack_elf "$tree" "$root" "$program"
+	done
+}
+
+pack_elf()
+{
+	local tree=$1 root=$2 path=$3 needed file
+	[ ! -e "$root/$path" ] || return 0
+	mkdir -p "$root/$(dirname "$path")"
+	cp -L "$tree/$path" "$root/$path"
+	for needed in $(readelf -ld "$root/$path" |
+		sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p; s/.*program interpreter: \(.*\)\]/\1/p'); do
+		case $needed in
+		/*) file=${needed#/} ;;
+		*) file=$(cd "$tree" && find lib usr/lib -name "$needed" | head -n 1) ;;
+		esac
+		if [ -z "$file" ]; then
+			echo "no package fetched has $needed, which $path needs" >&2
+			return 1
+		fi
+		pack_elf "$tree" "$root" "$file"
+	done
+}
+
+# pack_probe FILE: compile the static helper.
+pack_probe()
+{
+	"${CC:-gcc}" -std=gnu17 -O2 -s -static -Wall -Wextra -o "$1" "$images"/common/probe/*.c -pthread
+}
+
+# pack_busybox TREE ROOT: the static busybox is shell and tools in one; its shell runs the
+# other applets without links to them.
+pack_busybox()
+{
+	mkdir -p "$2/bin"
+	cp "$1/bin/busybox" "$2/bin/busybox"
+	ln -s busybox "$2/bin/sh"
+}
+
+# pack_guest TREE ROOT: what every guest's userland has: busybox, the probe, e2fsck, the shared
+# scripts, the power button's action, and the empty folders to mount on.
+pack_guest()
+{
+	local tree=$1 root=$2
+	pack_busybox "$tree" "$root"
+	mkdir -p "$root"/{dev,proc,sys,run,tmp,data,sbin,lib/guest,etc/acpi/PWRF}
+	pack_probe "$root/bin/probe"
+	cp "$tree/sbin/e2fsck.static" "$root/sbin/e2fsck"
+	cp "$images"/common/guest/*.sh "$root/lib/guest/"
+	install -m 755 "$images/common/guest/shutdown" "$root/sbin/shutdown"
+	install -m 755 "$images/common/guest/power-button" "$root/etc/acpi/PWRF/00000080"
+}
+
+# pack_initrd ROOT FILE: ROOT as an initramfs, the same bytes for the same tree.
+pack_initrd()
+{
+	find "$1" -exec touch -h -d @0 {} +
+	(cd "$1" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --reproducible --quiet) |
+		gzip -9n >"$2"
+}
+
+# pack_disk FILE SIZE LABEL [ROOT]: a sparse ext4 image, holding ROOT's files if given.
+pack_disk()
+{
+	truncate -s "$2" "$1"
+	mke2fs -q -t ext4 -L "$3" -m 0 -I 256 -E root_owner=0:0,lazy_itable_init=0 \
+		${4:+-d "$4"} "$1"
+	# Inode tables and journal are written zeroes: make them holes again.
+	fallocate --dig-holes "$1"
+}

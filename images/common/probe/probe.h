@@ -1,0 +1,36 @@
+/*
+ * probe: what a test asks of a guest that a shell cannot answer well.
+ *
+ * One static program with a few verbs, run by the guest's service script. Each verb is a
+ * function of the arguments after its name and returns the exit status: 0 done, 1 failed (the
+ * reason is on stderr), 2 wrong usage.
+ */
+#ifndef IMAGES_COMMON_PROBE_H
+#define IMAGES_COMMON_PROBE_H
+
+#include <stdint.h>
+
+#define NSEC_PER_SEC UINT64_C(1000000000)
+
+/* Nanoseconds on CLOCK_MONOTONIC. */
+uint64_t probe_now(void);
+
+/* tick FILE: count up every 100 ms for ever, in memory; FILE always holds the latest value. */
+int probe_tick(int argc, char **argv);
+
+/* clock: print "<CLOCK_REALTIME> <CLOCK_MONOTONIC>", both as seconds with nine decimals. */
+int probe_clock(int argc, char **argv);
+
+/*
+ * monotone SECONDS: one thread on every CPU reads CLOCK_MONOTONIC against a reading shared by
+ * all. Prints "ok cpus=N samples=N longest=SECONDS" or "BAD cpu=N back=NANOSECONDS".
+ */
+int probe_monotone(int argc, char **argv);
+
+/*
+ * load DIR: write, sync and read back files in DIR until SIGTERM, then print "ok=N bad=N".
+ * The files stay for whoever wants to look at them.
+ */
+int probe_load(int argc, char **argv);
+
+#endif

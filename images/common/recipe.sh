@@ -1,0 +1,50 @@
+# The frame of every recipe: arguments, lock, "has anything changed?", publication. Sourced by
+# bash from images/NAME/build, which then calls recipe_run.
+#
+# Two builders may start at once (tests in parallel): one works, the other waits and then finds
+# all done. Results appear by rename, so a machine running from an old file keeps it.
+
+set -euo pipefail
+images=$(dirname "$(dirname "$(realpath "${BASH_SOURCE[0]}")")")
+build=$(dirname "$images")/build/images
+cache=$build/cache
+
+. "$images/common/fetch.sh"
+. "$images/common/pack.sh"
+
+# recipe_id NAME: a digest of everything the result depends on, except the packages' versions:
+# a newer kernel in the archive is no reason to rebuild, `rm -r build/images` is.
+recipe_id()
+{
+	(cd "$images" && find common "$1" -type f ! -name '*.md' ! -name 'selftest*' | LC_ALL=C sort |
+		xargs sha256sum | sha256sum)
+}
+
+# recipe_run NAME [-o DIR]: the function make_files, given an empty scratch folder and a folder for
+# the results, makes vmlinuz, initrd.img and disk.img there; recipe_run publishes them in DIR.
+recipe_run()
+{
+	local name=$1 out=$build/$1 id file
+	shift
+	while getopts o: option; do
+		case $option in
+		o) out=$OPTARG ;;
+		*) echo "usage: images/$name/build [-o DIR]" >&2 && exit 2 ;;
+		esac
+	done
+	mkdir -p "$build" "$out"
+	exec {lock}>"$build/lock"
+	flock "$lock"
+	id=$(recipe_id "$name")
+	if [ "$(cat "$out/recipe.id" 2>/dev/null)" = "$id" ]; then
+		return
+	fi
+	work=$(mktemp -d "$out/work.XXXXXX")
+	trap 'rm -rf "$work"' EXIT
+	mkdir "$work/scratch" "$work/result"
+	make_files "$work/scratch" "$work/result"
+	for file in vmlinuz initrd.img disk.img; do
+		mv "$work/result/$file" "$out/$file"
+	done
+	echo "$id" >"$out/recipe.id"
+}

@@ -1,0 +1,222 @@
+/*
+ * The boot processor: options, READY, then one loop that polls for input for ever. See README.md for the
+ * protocol.
+ */
+#include "images/tiny/tiny.h"
+
+struct options options = { .mmio_base = 0xd0000000, .mmio_stride = 0x1000, .mmio_count = 16 };
+volatile uint64_t count;
+static uint64_t nonce; /* only in RAM, so that a reboot cannot pass for a resume */
+
+static void cmd_nonce(const char *args)
+{
+	(void)args;
+	say("nonce %X", nonce);
+}
+
+static void cmd_count(const char *args)
+{
+	(void)args;
+	say("count %u", count);
+}
+
+static void cmd_count2(const char *args)
+{
+	(void)args;
+	say("count2 %u", count2);
+}
+
+static void cmd_ping(const char *args)
+{
+	say("pong %s", args);
+}
+
+static void cmd_bench(const char *args)
+{
+	(void)args;
+	serial_bench();
+}
+
+static const struct command {
+	const char *name;
+	void (*run)(const char *args);
+} commands[] = {
+	{ "badqueue", cmd_badqueue },
+	{ "bench", cmd_bench },
+	{ "check", cmd_check },
+	{ "checkall", cmd_checkall },
+	{ "cmos", cmd_cmos },
+	{ "count", cmd_count },
+	{ "count2", cmd_count2 },
+	{ "cpuid", cmd_cpuid },
+	{ "ddiscard", cmd_ddiscard },
+	{ "dflush", cmd_dflush },
+	{ "disks", cmd_disks },
+	{ "dload", cmd_dload },
+	{ "dread", cmd_dread },
+	{ "dserial", cmd_dserial },
+	{ "dsum", cmd_dsum },
+	{ "dwrite", cmd_dwrite },
+	{ "dzeroes", cmd_dzeroes },
+	{ "fill", cmd_fill },
+	{ "fillall", cmd_fillall },
+	{ "genid", cmd_genid },
+	{ "halt", cmd_halt },
+	{ "hvc", cmd_hvc },
+	{ "mem", cmd_mem },
+	{ "memsum", cmd_memsum },
+	{ "msr", cmd_msr },
+	{ "nonce", cmd_nonce },
+	{ "ping", cmd_ping },
+	{ "poweroff", cmd_poweroff },
+	{ "reset", cmd_reset },
+	{ "rng", cmd_rng },
+	{ "rngfill", cmd_rngfill },
+	{ "smp", cmd_smp },
+	{ "triple", cmd_triple },
+	{ "tsc", cmd_tsc },
+};
+
+static void run(char *line)
+{
+	char *args = line;
+
+	while (*args && *args != ' ')
+		args++;
+	if (*args)
+		*args++ = 0;
+	for (unsigned i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (str_equal(line, commands[i].name)) {
+			commands[i].run(args);
+			return;
+		}
+	}
+	say("error command %s", line);
+}
+
+static void option_mmio(const char *s)
+{
+	uint64_t v[3];
+
+	for (int i = 0; i < 3; i++) {
+		if (!str_number(&s, &v[i]) || (i < 2 && *s++ != ','))
+			return;
+	}
+	options.mmio_base = v[0];
+	options.mmio_stride = v[1];
+	options.mmio_count = v[2];
+}
+
+static void option_autocmd(const char *s)
+{
+	size_t n = 0;
+
+	for (; *s && *s != ' ' && n < sizeof(options.autocmd) - 1; s++)
+		options.autocmd[n++] = *s == '_' ? ' ' : *s;
+	options.autocmd[n] = 0;
+}
+
+static bool option_is(const char *s, const char *name)
+{
+	s = str_after(s, name);
+	return s && (!*s || *s == ' ');
+}
+
+static void option(const char *s)
+{
+	const char *value;
+
+	if ((value = str_after(s, "mmio=")))
+		option_mmio(value);
+	else if ((value = str_after(s, "autocmd=")))
+		option_autocmd(value);
+	options.hvc |= option_is(s, "console=hvc0");
+	options.quiet |= option_is(s, "quiet");
+	options.bench |= option_is(s, "bench");
+	options.indirect |= option_is(s, "indirect");
+	options.eventidx |= option_is(s, "eventidx");
+	options.split |= option_is(s, "split");
+}
+
+static void options_parse(const char *s)
+{
+	while (*s) {
+		while (*s == ' ')
+			s++;
+		option(s);
+		while (*s && *s != ' ')
+			s++;
+	}
+}
+
+static void run_autocmd(void)
+{
+	char *line = options.autocmd;
+
+	while (*line) {
+		char *end = line;
+
+		while (*end && *end != ';')
+			end++;
+		if (*end)
+			*end++ = 0;
+		run(line);
+		line = end;
+	}
+}
+
+/* The serial port is asked now and then only: each time is an exit to the VMM. */
+static int input(void)
+{
+	if (options.hvc && console_present())
+		return console_getc();
+	return count % 256 ? -1 : serial_getc();
+}
+
+static _Noreturn void serve(void)
+{
+	static char line[256];
+	size_t n = 0;
+
+	for (;;) {
+		int c = input();
+
+		count++;
+		for (; c >= 0 && c != '\n' && c != '\r'; c = options.hvc ? console_getc() : serial_getc()) {
+			if (n < sizeof(line) - 1)
+				line[n++] = (char)c;
+		}
+		if (c < 0 || !n)
+			continue;
+		line[n] = 0;
+		n = 0;
+		run(line);
+	}
+}
+
+static uint64_t make_nonce(void)
+{
+	uint64_t v = 0;
+
+	rng_read((uint64_t)&v, sizeof(v));
+	for (int i = 0; i < 4; i++)
+		v = mix(v ^ rdtsc());
+	return v;
+}
+
+_Noreturn void tiny_main(const struct start_info *info);
+
+void tiny_main(const struct start_info *info)
+{
+	options_parse((const char *)info->cmdline);
+	mem_init(info);
+	serial_init();
+	if (options.bench)
+		serial_bench();
+	virtio_scan();
+	nonce = make_nonce();
+	if (!options.quiet)
+		say("READY nonce=%X", nonce);
+	run_autocmd();
+	serve();
+}

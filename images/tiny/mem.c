@@ -1,0 +1,161 @@
+/* RAM: its map, patterns written to it and checked. */
+#include "images/tiny/tiny.h"
+
+enum { MEMMAP_RAM = 1, MEMMAP_MAX = 16 };
+enum { HIGH_TABLES = 16 }; /* GiB above 4 GiB that can be mapped by 2 MiB pages */
+#define GENID_ADDR 0xff000ull
+
+extern char image_end[];
+extern uint64_t pdpt_2m[512];
+
+static struct memmap_entry memmap[MEMMAP_MAX];
+static unsigned memmap_len;
+static uint64_t mapped_end = 512ull << 30;
+static _Alignas(PAGE) uint64_t high_tables[HIGH_TABLES][512];
+
+static bool have_1g_pages(void)
+{
+	uint32_t a = 0x80000001, b, c, d;
+
+	__asm__("cpuid" : "+a"(a), "=b"(b), "=c"(c), "=d"(d));
+	return d & 1u << 26;
+}
+
+/* Maps [4 GiB, end) as far as there are tables for it. */
+static void map_high(uint64_t end)
+{
+	uint64_t addr = 4ull << 30;
+
+	for (unsigned t = 0; t < HIGH_TABLES && addr < end; t++) {
+		for (unsigned i = 0; i < 512; i++, addr += 2 * MIB)
+			high_tables[t][i] = addr | 0x83;
+		pdpt_2m[4 + t] = (uint64_t)high_tables[t] | 0x03;
+	}
+	mapped_end = addr;
+}
+
+void mem_init(const struct start_info *info)
+{
+	const struct memmap_entry *from = (const struct memmap_entry *)info->memmap;
+	uint64_t end = 0;
+
+	for (unsigned i = 0; i < info->memmap_entries && memmap_len < MEMMAP_MAX; i++) {
+		if (from[i].type != MEMMAP_RAM)
+			continue;
+		memmap[memmap_len++] = from[i];
+		if (from[i].addr + from[i].size > end)
+			end = from[i].addr + from[i].size;
+	}
+	if (!have_1g_pages())
+		map_high(end);
+}
+
+bool mem_usable(uint64_t addr, uint64_t size)
+{
+	if (addr < (uint64_t)image_end || addr + size < addr || addr + size > mapped_end)
+		return false;
+	for (unsigned i = 0; i < memmap_len; i++) {
+		if (addr >= memmap[i].addr && addr + size <= memmap[i].addr + memmap[i].size)
+			return true;
+	}
+	return false;
+}
+
+void cmd_mem(const char *args)
+{
+	uint64_t total = 0;
+
+	(void)args;
+	for (unsigned i = 0; i < memmap_len; i++)
+		total += memmap[i].size;
+	say("mem %u", total);
+}
+
+/* "START_MiB MiB SEED" to addresses; answers an error itself. */
+static bool range_get(const char *args, uint64_t *start, uint64_t *end, uint64_t *seed)
+{
+	uint64_t v[3];
+
+	if (!args_get(args, 3, v))
+		return false;
+	*start = v[0] * MIB;
+	*end = *start + v[1] * MIB;
+	*seed = mix(v[2]);
+	if (!mem_usable(*start, *end - *start)) {
+		say("error range");
+		return false;
+	}
+	return true;
+}
+
+/* The pattern: each word tells its own address, and no two seeds agree. */
+static void fill(const char *args, uint64_t step)
+{
+	uint64_t start, end, seed;
+
+	if (!range_get(args, &start, &end, &seed))
+		return;
+	for (uint64_t a = start; a < end; a += step)
+		*(uint64_t *)a = (a ^ seed) * 0x9e3779b97f4a7c15;
+	say("filled %u", (end - start) / PAGE);
+}
+
+static void check(const char *args, uint64_t step)
+{
+	uint64_t start, end, seed;
+
+	if (!range_get(args, &start, &end, &seed))
+		return;
+	for (uint64_t a = start; a < end; a += step) {
+		if (*(volatile uint64_t *)a != (a ^ seed) * 0x9e3779b97f4a7c15) {
+			say("check bad %x", a);
+			return;
+		}
+	}
+	say("check ok");
+}
+
+void cmd_fill(const char *args)
+{
+	fill(args, PAGE);
+}
+
+void cmd_fillall(const char *args)
+{
+	fill(args, sizeof(uint64_t));
+}
+
+void cmd_check(const char *args)
+{
+	check(args, PAGE);
+}
+
+void cmd_checkall(const char *args)
+{
+	check(args, sizeof(uint64_t));
+}
+
+/* FNV-1a over the first word of each page. */
+void cmd_memsum(const char *args)
+{
+	uint64_t v[2], sum = 0xcbf29ce484222325;
+
+	if (!args_get(args, 2, v))
+		return;
+	if (!mem_usable(v[0] * MIB, v[1] * MIB)) {
+		say("error range");
+		return;
+	}
+	for (uint64_t a = v[0] * MIB; a < (v[0] + v[1]) * MIB; a += PAGE)
+		sum = (sum ^ *(volatile uint64_t *)a) * 0x100000001b3;
+	say("memsum %X", sum);
+}
+
+/* The bytes in the order they lie in memory. */
+void cmd_genid(const char *args)
+{
+	const volatile uint64_t *id = (const volatile uint64_t *)GENID_ADDR;
+
+	(void)args;
+	say("genid %X%X", __builtin_bswap64(id[0]), __builtin_bswap64(id[1]));
+}

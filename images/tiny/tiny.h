@@ -1,0 +1,263 @@
+/*
+ * The polling test kernel: everything its files share.
+ *
+ * One processor runs everything (see tiny_main); others only count (ap_main). Interrupts are never enabled, and only
+ * instructions are used that KVM's own instruction emulator knows (no SSE, fences, rdrand, iret). All
+ * memory is identity mapped. A command answers with exactly one line, written by say().
+ */
+#ifndef TINY_H
+#define TINY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "images/tiny/layout.h"
+
+#define PAGE 4096u
+#define SECTOR 512u
+#define MIB (1ull << 20)
+
+/* --- instructions --- */
+
+static inline void outb(uint16_t port, uint8_t v)
+{
+	__asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port));
+}
+
+static inline void outw(uint16_t port, uint16_t v)
+{
+	__asm__ volatile("outw %0, %1" : : "a"(v), "Nd"(port));
+}
+
+static inline uint8_t inb(uint16_t port)
+{
+	uint8_t v;
+
+	__asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port));
+	return v;
+}
+
+static inline uint32_t mmio_read(uint64_t addr)
+{
+	uint32_t v;
+
+	__asm__ volatile("movl (%1), %0" : "=r"(v) : "r"(addr) : "memory");
+	return v;
+}
+
+static inline void mmio_write(uint64_t addr, uint32_t v)
+{
+	__asm__ volatile("movl %0, (%1)" : : "r"(v), "r"(addr) : "memory");
+}
+
+static inline uint64_t rdtsc(void)
+{
+	uint32_t lo, hi;
+
+	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
+	return (uint64_t)hi << 32 | lo;
+}
+
+/* A full barrier; the fence instructions are unknown to KVM's emulator. */
+static inline void barrier(void)
+{
+	__asm__ volatile("lock addl $0, (%%rsp)" : : : "memory", "cc");
+}
+
+/* --- str.c: strings, numbers, patterns --- */
+
+bool str_equal(const char *a, const char *b);
+/* What follows PREFIX in S, or NULL when S does not begin with it. */
+const char *str_after(const char *s, const char *prefix);
+/* Reads a decimal or 0x number and moves *S behind it; false when there is none. */
+bool str_number(const char **s, uint64_t *v);
+/* Reads exactly N numbers separated by spaces; otherwise answers "error arguments" and returns false. */
+bool args_get(const char *args, unsigned n, uint64_t *v);
+/* One line to the console: %s, %u (uint64_t, decimal), %x (uint64_t), %b (unsigned, 2 digits), %X (16 digits). */
+void say(const char *format, ...);
+/* One step of splitmix64: well mixed for any input. */
+uint64_t mix(uint64_t v);
+
+/* --- serial.c: 16550 at 0x3f8, polled --- */
+
+void serial_init(void);
+void serial_write(const char *s, size_t n);
+int serial_getc(void); /* a byte or -1 */
+void serial_bench(void); /* writes dots without end until a byte comes in */
+
+/* --- main.c --- */
+
+struct options {
+	bool hvc; /* console=hvc0 */
+	bool quiet; /* no READY line */
+	bool bench; /* start with serial_bench(), before any device is touched */
+	bool indirect; /* blk: use indirect descriptors when offered */
+	bool eventidx; /* negotiate EVENT_IDX when offered */
+	bool split; /* blk: two descriptors for the data of a request */
+	uint64_t mmio_base, mmio_stride, mmio_count;
+	char autocmd[256]; /* commands to run after READY, separated by ';', '_' for a space */
+};
+extern struct options options;
+extern volatile uint64_t count;
+
+/* --- mem.c --- */
+
+/* PVH boot structures (Xen public/arch-x86/hvm/start_info.h). */
+struct start_info {
+	uint32_t magic, version, flags, nr_modules;
+	uint64_t modules, cmdline, rsdp, memmap;
+	uint32_t memmap_entries, reserved;
+};
+
+struct memmap_entry {
+	uint64_t addr, size;
+	uint32_t type, reserved;
+};
+
+/* Keeps the RAM map and maps RAM above 4 GiB where the processor lacks 1 GiB pages. */
+void mem_init(const struct start_info *info);
+/* True when [addr, addr + size) is RAM, mapped, and not ours. */
+bool mem_usable(uint64_t addr, uint64_t size);
+void cmd_mem(const char *args);
+void cmd_fill(const char *args);
+void cmd_fillall(const char *args);
+void cmd_check(const char *args);
+void cmd_checkall(const char *args);
+void cmd_memsum(const char *args);
+void cmd_genid(const char *args);
+
+/* --- cpu.c --- */
+
+struct spin {
+	uint64_t last, spent;
+};
+
+/* Bounded waiting: `struct spin s = SPIN; while (!done && spin(&s)) ;`, about ten seconds. */
+#define SPIN { 0, 0 }
+bool spin(struct spin *s);
+_Noreturn void ap_main(void);
+extern volatile uint64_t count2;
+void cmd_cmos(const char *args);
+void cmd_tsc(const char *args);
+void cmd_cpuid(const char *args);
+void cmd_msr(const char *args);
+void cmd_smp(const char *args);
+void cmd_poweroff(const char *args);
+void cmd_reset(const char *args);
+void cmd_triple(const char *args);
+void cmd_halt(const char *args);
+
+/* --- virtio.c: virtio 1.2 over MMIO (§4.2), split queues (§2.7), polled --- */
+
+enum { VIRTIO_BLK = 2, VIRTIO_CONSOLE = 3, VIRTIO_RNG = 4 };
+enum {
+	STATUS_ACKNOWLEDGE = 1,
+	STATUS_DRIVER = 2,
+	STATUS_DRIVER_OK = 4,
+	STATUS_FEATURES_OK = 8,
+	STATUS_NEEDS_RESET = 64,
+};
+enum { DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4 };
+#define F_INDIRECT (1ull << 28)
+#define F_EVENT_IDX (1ull << 29)
+#define F_VERSION_1 (1ull << 32)
+
+#define QUEUE_LEN 8 /* a rng often offers no more */
+#define QUEUES 4
+
+struct desc {
+	uint64_t addr;
+	uint32_t len;
+	uint16_t flags, next;
+};
+
+struct queue {
+	/* Shared with the device. */
+	_Alignas(16) struct desc desc[QUEUE_LEN];
+	struct desc indirect[QUEUE_LEN];
+	struct {
+		uint16_t flags, idx, ring[QUEUE_LEN], used_event;
+	} avail;
+	struct {
+		_Alignas(4) uint16_t flags;
+		uint16_t idx;
+		struct {
+			uint32_t id, len;
+		} ring[QUEUE_LEN];
+		uint16_t avail_event;
+	} used;
+	/* Ours. */
+	struct vdev *dev;
+	uint32_t index;
+	uint16_t seen; /* used entries taken so far */
+};
+
+struct vdev {
+	uint64_t base; /* 0: no such device */
+	uint64_t features; /* negotiated */
+	struct queue queue[QUEUES];
+};
+
+/* A piece of a request's memory. */
+struct seg {
+	uint64_t addr;
+	uint32_t len;
+	bool write; /* the device writes it */
+};
+
+/* Finds the devices and starts their drivers. */
+void virtio_scan(void);
+/* Resets and negotiates at most WANTED; then set up queues and call virtio_start(). */
+bool virtio_negotiate(struct vdev *d, uint64_t wanted);
+bool virtio_queue(struct vdev *d, uint32_t index);
+void virtio_queue_at(struct vdev *d, uint32_t index, uint64_t desc, uint64_t avail, uint64_t used);
+void virtio_start(struct vdev *d);
+uint32_t virtio_status(const struct vdev *d);
+uint64_t virtio_config64(const struct vdev *d, uint32_t offset);
+/* Makes descriptor HEAD available and notifies the device if it wants that. */
+void queue_post(struct queue *q, uint16_t head);
+void queue_kick(struct queue *q, uint16_t old_idx);
+/* Takes one used element: true when there was one. */
+bool queue_take(struct queue *q, uint32_t *id, uint32_t *len);
+/* A whole request and its answer: the bytes the device wrote, or -1 after a timeout. */
+int64_t queue_request(struct queue *q, const struct seg *seg, unsigned n);
+
+/* --- blk.c, badqueue.c --- */
+
+struct disk {
+	struct vdev dev;
+	uint64_t sectors;
+	bool read_only;
+};
+
+void blk_probe(uint64_t base);
+bool blk_start(struct disk *d, uint64_t more_features);
+struct disk *blk_disk(uint64_t number); /* answers "error disk" when NULL */
+void cmd_disks(const char *args);
+void cmd_dwrite(const char *args);
+void cmd_dread(const char *args);
+void cmd_dsum(const char *args);
+void cmd_dload(const char *args);
+void cmd_ddiscard(const char *args);
+void cmd_dzeroes(const char *args);
+void cmd_dflush(const char *args);
+void cmd_dserial(const char *args);
+void cmd_badqueue(const char *args);
+
+/* --- console.c: port 0, with and without multiport --- */
+
+void console_probe(uint64_t base);
+bool console_present(void);
+bool console_write(const char *s, size_t n);
+int console_getc(void); /* a byte or -1; also answers control messages */
+void cmd_hvc(const char *args);
+
+/* --- rng.c --- */
+
+void rng_probe(uint64_t base);
+bool rng_read(uint64_t addr, uint64_t len);
+void cmd_rng(const char *args);
+void cmd_rngfill(const char *args);
+
+#endif
