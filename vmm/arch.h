@@ -82,8 +82,16 @@ int arch_vcpu_restore(const struct kvm *kvm, struct kvm_vcpu *vcpu, const void *
 int arch_vm_save(struct kvm *kvm, void *state, struct err *err);
 int arch_vm_check(const struct kvm *kvm, const void *state, struct err *err);
 int arch_vm_restore(struct kvm *kvm, const void *state, struct err *err);
+
+/* The guest's clock, in ns. It stands still while a machine is paused: read when it pauses, set when
+ * it goes on, so that pause and save look alike to the guest. */
+int arch_clock_get(struct kvm *kvm, uint64_t *ns, struct err *err);
+int arch_clock_set(struct kvm *kvm, uint64_t ns, struct err *err);
 /* The guest's paravirtual clock was stopped (KVM_KVMCLOCK_CTRL, 4.70): call for each vCPU when pausing
  * and again after a restore; a guest without kvmclock is no error. */
 void arch_vcpu_clock_stopped(struct kvm_vcpu *vcpu);
+
+/* Guest reset: every vCPU (parked) and chip back to what KVM gives a new machine with these CPUIDs. */
+int arch_reset(struct kvm *kvm, struct kvm_vcpu *const vcpus[], uint32_t nvcpus, struct err *err);
 
 #endif

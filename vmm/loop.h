@@ -41,7 +41,7 @@ void loop_free(struct loop *loop);
 /* Start watching fd for EPOLLIN etc.; `watch` is filled here. */
 int loop_add(struct loop *loop, struct loop_watch *watch, int fd, uint32_t events, loop_fn *fn,
 	     struct err *err);
-/* Change the events; 0 keeps the watch but mutes it. */
+/* Change the events; 0 keeps the watch but mutes it (hang-up and error are still told). */
 void loop_mod(struct loop *loop, struct loop_watch *watch, uint32_t events);
 /* Stop watching; a watch that is not being watched is left alone. Its callback is not called any
  * more, even if it was ready in the batch being served. */

@@ -81,6 +81,9 @@ struct machine {
 	int request_fd;
 	bool reset_requested;
 
+	uint64_t clock_ns; /* the guest's clock when it was paused */
+	bool clock_stopped;
+
 	/* Called with the lock held on every change of `state` and after a guest reset. May be NULL. */
 	void (*changed)(struct machine *m, void *opaque);
 	void *changed_opaque;
@@ -94,7 +97,7 @@ struct machine_params {
 	struct log log;
 };
 
-/* Create VM, memory, irqchip and vCPUs. The memory slots are made here too, so that a resume maps
+/* Create VM, irqchip, vCPUs and memory. The memory slots are made here too, so that a resume maps
  * file extents into ranges that KVM already knows (mapping inside a slot costs no slot operation). */
 int machine_init(struct machine *m, const struct machine_params *params, struct err *err);
 /* Safe on a zeroed or half-initialised machine. The lock must not be held. */

@@ -6,8 +6,7 @@
  * hands: copy a field out once, then check the copy (mem_read), never check and re-read.
  *
  * Created once, before the vCPUs; the layout never changes afterwards. Reads and writes of contents
- * need no lock. Pages that the VMM itself writes are not in KVM's dirty log: mem_write() and
- * mem_mark_dirty() are the places where tracking hooks in.
+ * need no lock.
  */
 #ifndef TORPOR_VMM_MEM_H
 #define TORPOR_VMM_MEM_H
@@ -43,8 +42,5 @@ void *mem_at(const struct mem *mem, uint64_t gpa, uint64_t len);
 /* Copy out of / into guest memory; false when any byte is not RAM (then nothing is copied). */
 bool mem_read(const struct mem *mem, uint64_t gpa, void *dst, uint64_t len);
 bool mem_write(struct mem *mem, uint64_t gpa, const void *src, uint64_t len);
-
-/* The VMM wrote these bytes through a pointer of mem_at(). */
-void mem_mark_dirty(struct mem *mem, uint64_t gpa, uint64_t len);
 
 #endif

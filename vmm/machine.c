@@ -1,0 +1,311 @@
+/* A machine's life; see machine.h for threads and the lock. */
+#include "vmm/machine.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "vmm/base/num.h"
+
+static void set_state(struct machine *m, enum machine_state state)
+{
+	m->state = state;
+	if (m->changed != NULL)
+		m->changed(m, m->changed_opaque);
+}
+
+static int check_params(const struct machine_params *params, struct err *err)
+{
+	if (params->memory < MACHINE_MIN_MEMORY || params->memory > MACHINE_MAX_MEMORY)
+		return err_set(err, ERR_USAGE, "memory: %llu bytes is not between 1 MiB and 1 TiB",
+			       (unsigned long long)params->memory);
+	if (params->memory % MEM_FRAME != 0)
+		return err_set(err, ERR_USAGE, "memory: %llu bytes is not a multiple of 64 KiB",
+			       (unsigned long long)params->memory);
+	if (params->nvcpus < 1 || params->nvcpus > MACHINE_MAX_VCPUS)
+		return err_set(err, ERR_USAGE, "vCPUs: %u is not between 1 and %u", params->nvcpus,
+			       MACHINE_MAX_VCPUS);
+	return 0;
+}
+
+static int init_memory(struct machine *m, uint64_t size, struct err *err)
+{
+	int ret = mem_init(&m->mem, size, err);
+
+	for (unsigned i = 0; ret == 0 && i < m->mem.nranges; i++) {
+		const struct mem_range *r = &m->mem.range[i];
+
+		ret = kvm_set_memory(&m->kvm, i, r->gpa, r->size, r->host, 0, err);
+	}
+	return ret;
+}
+
+static int init_vcpus(struct machine *m, uint32_t nvcpus, struct err *err)
+{
+	int ret = 0;
+
+	m->vcpus = calloc(nvcpus, sizeof(m->vcpus[0]));
+	if (m->vcpus == NULL)
+		return err_sys(err, ENOMEM, "allocate %u vCPUs", nvcpus);
+	while (ret == 0 && m->nvcpus < nvcpus) {
+		struct vcpu *vcpu = &m->vcpus[m->nvcpus];
+
+		vcpu->machine = m;
+		ret = kvm_vcpu_open(&m->kvm, m->nvcpus, &vcpu->kvm, err);
+		if (ret < 0)
+			break;
+		m->nvcpus++;
+		if (m->cpu != NULL)
+			ret = arch_vcpu_init(&vcpu->kvm, m->cpu, nvcpus, err);
+	}
+	return ret;
+}
+
+static void serve_request(struct loop_watch *watch, uint32_t events);
+
+static int init_requests(struct machine *m, struct err *err)
+{
+	m->request_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (m->request_fd < 0)
+		return err_sys(err, errno, "eventfd for requests");
+	return loop_add(&m->loop, &m->request_watch, m->request_fd, EPOLLIN, serve_request, err);
+}
+
+int machine_init(struct machine *m, const struct machine_params *params, struct err *err)
+{
+	int ret;
+
+	*m = (struct machine){
+		.kvm = {.dev_fd = -1, .vm_fd = -1},
+		.loop = {.epoll_fd = -1, .stop_fd = -1},
+		.request_fd = -1,
+		.log = params->log,
+		.cpu = params->cpu,
+		.boot = params->boot,
+	};
+	pthread_mutex_init(&m->lock, NULL);
+	pthread_cond_init(&m->vcpu_cond, NULL);
+	ret = check_params(params, err);
+	if (ret == 0)
+		ret = kvm_open(&m->kvm, err);
+	if (ret == 0)
+		ret = arch_vm_init(&m->kvm, err);
+	if (ret == 0)
+		ret = init_vcpus(m, params->nvcpus, err);
+	if (ret == 0)
+		ret = init_memory(m, params->memory, err);
+	if (ret == 0)
+		ret = loop_init(&m->loop, &m->lock, err);
+	if (ret == 0)
+		ret = init_requests(m, err);
+	if (ret < 0)
+		machine_free(m);
+	return ret;
+}
+
+void machine_free(struct machine *m)
+{
+	while (m->ndevices > 0) {
+		struct device *dev = m->devices[--m->ndevices];
+
+		dev->ops->destroy(dev);
+	}
+	for (uint32_t i = 0; i < m->nvcpus; i++)
+		kvm_vcpu_close(&m->vcpus[i].kvm);
+	free(m->vcpus);
+	m->vcpus = NULL;
+	m->nvcpus = 0;
+	loop_free(&m->loop);
+	if (m->request_fd >= 0)
+		close(m->request_fd);
+	m->request_fd = -1;
+	kvm_close(&m->kvm);
+	mem_free(&m->mem);
+	arch_cpu_free(m->cpu);
+	m->cpu = NULL;
+}
+
+void machine_add_device(struct machine *m, struct device *dev)
+{
+	assert(m->ndevices < MACHINE_MAX_DEVICES && machine_device(m, dev->id) == NULL);
+	m->devices[m->ndevices++] = dev;
+}
+
+struct device *machine_device(const struct machine *m, const char *id)
+{
+	for (unsigned i = 0; i < m->ndevices; i++) {
+		if (strcmp(m->devices[i]->id, id) == 0)
+			return m->devices[i];
+	}
+	return NULL;
+}
+
+int machine_boot(struct machine *m, struct err *err)
+{
+	struct boot_entry entry;
+	int ret = arch_boot_load(&m->mem, &m->boot, &m->board, &entry, err);
+
+	return ret < 0 ? ret : arch_boot_vcpu(&m->vcpus[0].kvm, &entry, err);
+}
+
+/* From parked and quiet to running. */
+static void go(struct machine *m)
+{
+	for (unsigned i = 0; i < m->ndevices; i++) {
+		if (m->devices[i]->ops->start != NULL)
+			m->devices[i]->ops->start(m->devices[i]);
+	}
+	vcpus_unpark(m);
+	set_state(m, MACHINE_RUNNING);
+}
+
+/* Stop the vCPUs first: a device that is quiet must not be woken by an exit. */
+static void halt(struct machine *m)
+{
+	vcpus_park(m);
+	for (unsigned i = 0; i < m->ndevices; i++) {
+		if (m->devices[i]->ops->quiesce != NULL)
+			m->devices[i]->ops->quiesce(m->devices[i]);
+	}
+}
+
+void machine_pause(struct machine *m)
+{
+	if (m->state != MACHINE_RUNNING)
+		return;
+	halt(m);
+	for (uint32_t i = 0; i < m->nvcpus; i++)
+		arch_vcpu_clock_stopped(&m->vcpus[i].kvm);
+	m->clock_stopped = arch_clock_get(&m->kvm, &m->clock_ns, NULL) == 0;
+	set_state(m, MACHINE_PAUSED);
+}
+
+void machine_unpause(struct machine *m)
+{
+	if (m->state != MACHINE_PAUSED)
+		return;
+	if (m->clock_stopped)
+		arch_clock_set(&m->kvm, m->clock_ns, NULL);
+	m->clock_stopped = false;
+	go(m);
+}
+
+int machine_run(struct machine *m, bool paused, struct err *err)
+{
+	int ret;
+
+	pthread_mutex_lock(&m->lock);
+	ret = vcpus_start(m, err);
+	if (ret == 0) {
+		if (paused)
+			set_state(m, MACHINE_PAUSED);
+		else
+			go(m);
+	}
+	pthread_mutex_unlock(&m->lock);
+	if (ret < 0)
+		return ret;
+	ret = loop_run(&m->loop, err);
+	vcpus_join(m);
+	return ret;
+}
+
+/* Let the loop look; until it has, no vCPU that exits goes back into the guest. */
+static void request(struct machine *m)
+{
+	m->want_parked = true;
+	(void)eventfd_write(m->request_fd, 1);
+}
+
+void machine_end(struct machine *m, enum machine_end why)
+{
+	if (m->end == MACHINE_END_NONE)
+		m->end = why;
+	request(m);
+}
+
+void machine_fail(struct machine *m, const struct err *why)
+{
+	if (m->end == MACHINE_END_NONE) {
+		m->failure = *why;
+		log_line(&m->log, "%s", why->text);
+	}
+	machine_end(m, MACHINE_END_FAILED);
+}
+
+void machine_request_reset(struct machine *m)
+{
+	m->reset_requested = true;
+	request(m);
+}
+
+static int reset_vcpus(struct machine *m, struct err *err)
+{
+	struct kvm_vcpu *vcpus[MACHINE_MAX_VCPUS];
+
+	for (uint32_t i = 0; i < m->nvcpus; i++)
+		vcpus[i] = &m->vcpus[i].kvm;
+	return arch_reset(&m->kvm, vcpus, m->nvcpus, err);
+}
+
+static void serve_reset(struct machine *m)
+{
+	struct err err;
+
+	m->reset_requested = false;
+	halt(m);
+	for (unsigned i = 0; i < m->ndevices; i++)
+		m->devices[i]->ops->reset(m->devices[i]);
+	if (reset_vcpus(m, &err) < 0 || machine_boot(m, &err) < 0) {
+		err_context(&err, 0, "reset");
+		machine_fail(m, &err);
+		return;
+	}
+	if (m->state == MACHINE_RUNNING)
+		go(m);
+}
+
+static void serve_request(struct loop_watch *watch, uint32_t events)
+{
+	struct machine *m = container_of(watch, struct machine, request_watch);
+	eventfd_t ignored;
+
+	(void)events;
+	(void)eventfd_read(m->request_fd, &ignored);
+	if (m->end == MACHINE_END_NONE && m->reset_requested)
+		serve_reset(m);
+	if (m->end == MACHINE_END_NONE || m->state == MACHINE_ENDED)
+		return;
+	halt(m);
+	set_state(m, MACHINE_ENDED);
+	loop_stop(&m->loop);
+}
+
+const char *machine_state_name(enum machine_state state)
+{
+	static const char *const names[] = {
+		[MACHINE_BUILT] = "built",
+		[MACHINE_RUNNING] = "running",
+		[MACHINE_PAUSED] = "paused",
+		[MACHINE_ENDED] = "ended",
+	};
+
+	return names[state];
+}
+
+const char *machine_end_name(enum machine_end end)
+{
+	static const char *const names[] = {
+		[MACHINE_END_NONE] = "none",
+		[MACHINE_END_POWEROFF] = "poweroff",
+		[MACHINE_END_KILLED] = "killed",
+		[MACHINE_END_SAVED] = "saved",
+		[MACHINE_END_FAILED] = "failed",
+	};
+
+	return names[end];
+}

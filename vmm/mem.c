@@ -1,0 +1,73 @@
+/* Guest memory; see mem.h. Set up by the owner's thread, then read-only layout: no locks. */
+#include "vmm/mem.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "vmm/arch.h"
+#include "vmm/base/num.h"
+
+int mem_init(struct mem *mem, uint64_t size, struct err *err)
+{
+	*mem = (struct mem){.size = size};
+	arch_ram_layout(size, mem->range, &mem->nranges);
+	for (unsigned i = 0; i < mem->nranges; i++) {
+		struct mem_range *r = &mem->range[i];
+		void *host = mmap(NULL, r->size, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+		if (host == MAP_FAILED) {
+			int errnum = errno;
+
+			mem_free(mem);
+			return err_sys(err, errnum, "reserve %llu MiB of memory for the guest",
+				       (unsigned long long)(size >> 20));
+		}
+		r->host = host;
+		/* Advice only: without huge pages the guest is slower, not wrong. */
+		(void)madvise(host, r->size, MADV_HUGEPAGE);
+	}
+	return 0;
+}
+
+void mem_free(struct mem *mem)
+{
+	for (unsigned i = 0; i < mem->nranges; i++) {
+		if (mem->range[i].host != NULL)
+			munmap(mem->range[i].host, mem->range[i].size);
+	}
+	*mem = (struct mem){0};
+}
+
+void *mem_at(const struct mem *mem, uint64_t gpa, uint64_t len)
+{
+	for (unsigned i = 0; i < mem->nranges; i++) {
+		const struct mem_range *r = &mem->range[i];
+
+		if (gpa >= r->gpa && range_within(gpa - r->gpa, len, r->size))
+			return r->host + (gpa - r->gpa);
+	}
+	return NULL;
+}
+
+bool mem_read(const struct mem *mem, uint64_t gpa, void *dst, uint64_t len)
+{
+	const void *src = mem_at(mem, gpa, len);
+
+	if (src == NULL)
+		return false;
+	memcpy(dst, src, len);
+	return true;
+}
+
+bool mem_write(struct mem *mem, uint64_t gpa, const void *src, uint64_t len)
+{
+	void *dst = mem_at(mem, gpa, len);
+
+	if (dst == NULL)
+		return false;
+	memcpy(dst, src, len);
+	return true;
+}
