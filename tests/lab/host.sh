@@ -1,0 +1,45 @@
+# One KVM host: a QEMU process whose CPU has SVM.
+
+# Starts it in the background; its pid is $!. Everything it writes goes to the run directory.
+host_start() {
+	local name=$1 cpu=$2 kernel=$3 initramfs=$4 network=()
+	[ "$hosts" = 1 ] || host_network "$name"
+	bound qemu-system-x86_64 -accel tcg,thread=multi -M q35 -cpu "$(host_cpu "$cpu")" \
+		-m "$mem" -smp 2 -nodefaults -display none -no-reboot \
+		-serial "file:$run/console.$name" \
+		-kernel "$kernel" -initrd "$initramfs" -append "$(host_command_line "$name")" \
+		-virtfs local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap \
+		-virtfs "local,path=${run//,/,,},mount_tag=run,security_model=none" \
+		-virtfs "local,path=${out//,/,,},mount_tag=out,security_model=none,multidevs=remap" \
+		"${network[@]}" </dev/null >"$run/qemu.$name" 2>&1 &
+}
+
+host_cpu() {
+	case $1 in
+	*+svm*) echo "$1" ;;
+	*) echo "$1,+svm" ;;
+	esac
+}
+
+# Words that mean nothing to the kernel become init's environment.
+host_command_line() {
+	echo "console=ttyS0 loglevel=3 panic=-1 mitigations=off lab_host=$1 lab_hosts=$hosts"
+}
+
+# Fills the caller's `network`. Datagram sockets let the hosts start in either order.
+host_network() {
+	local name=$1 peer=host1
+	[ "$name" != host1 ] || peer=host2
+	network=(
+		-netdev "dgram,id=lan,local.type=unix,local.path=$run/lan.$name,remote.type=unix,remote.path=$run/lan.$peer"
+		-device "virtio-net-pci,netdev=lan,mac=52:54:00:4d:00:0${name#host},romfile=,host_mtu=9000"
+	)
+}
+
+# One line on why a host ended before its time.
+host_epitaph() {
+	local why
+	why=$(grep -aom 1 'Kernel panic.*' "$run/console.$1" | tr -d '\r') ||
+		why=$(tail -n 1 "$run/qemu.$1")
+	echo "$1 ended before the command did${why:+: $why}"
+}

@@ -1,0 +1,40 @@
+# The lab hosts' initramfs: busybox, the kernel modules a KVM host needs, and guest/.
+
+# In the order of loading: root over 9p, an overlay on it, nested SVM, the network between hosts.
+initramfs_modules='virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci
+	netfs fscache 9pnet 9pnet_virtio 9p overlay irqbypass ccp kvm kvm-amd
+	failover net_failover virtio_net tun'
+
+# Prints the path of the initramfs for that kernel, made only when an ingredient changed.
+initramfs_build() {
+	local cache=$1 kernel=$2 guest=$3 name
+	name=$cache/initramfs-$(initramfs_digest "$kernel" "$guest").cpio
+	[ -e "$name" ] || initramfs_write "$name" "$kernel" "$guest"
+	printf '%s\n' "$name"
+}
+
+initramfs_digest() {
+	local kernel=$1 guest=$2
+	{
+		ls "$kernel/lib/modules"
+		cat "$(command -v busybox)" "${BASH_SOURCE[0]}" "$guest"/*
+	} | sha256sum | cut -c 1-16
+}
+
+# Concurrent labs may both write it; each renames a whole file of its own.
+initramfs_write() {
+	local name=$1 kernel=$2 guest=$3 tree module
+	tree=$(mktemp -d "$cache/initramfs.XXXXXX")
+	mkdir -p "$tree/bin" "$tree/lab/bin" "$tree/modules"
+	for module in $initramfs_modules; do
+		find "$kernel/lib/modules" -name "$module.ko" -exec cp {} "$tree/modules" \;
+		echo "$module" >>"$tree/modules/order"
+	done
+	cp "$(command -v busybox)" "$tree/bin"
+	cp "$(command -v busybox)" "$guest"/lab-* "$tree/lab/bin"
+	cp "$guest/session" "$tree/lab"
+	cp "$guest/init" "$tree/init"
+	(cd "$tree" && find . | cpio --quiet -o -H newc -R 0:0) >"$tree.cpio"
+	mv "$tree.cpio" "$name"
+	rm -r "$tree"
+}
