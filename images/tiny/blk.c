@@ -1,12 +1,13 @@
-/* virtio-blk (virtio 1.2 §5.2). Sectors written by dwrite tell their own number, so that a lost or misplaced one shows. */
+/* virtio-blk (virtio 1.2 §5.2). Sectors written by dwrite tell their own number, so that a lost or
+ * misplaced one shows. */
 #include "images/tiny/tiny.h"
 
 enum { DISKS = 8, CHUNK = 128 }; /* sectors a request */
 enum { T_IN = 0, T_OUT = 1, T_FLUSH = 4, T_GET_ID = 8, T_DISCARD = 11, T_WRITE_ZEROES = 13 };
 enum { TIMEOUT = -1, OK = 0, UNSUPPORTED = 2 };
-#define F_RO (1ull << 5)
-#define F_FLUSH (1ull << 9)
-#define F_DISCARD (1ull << 13)
+#define F_RO	       (1ull << 5)
+#define F_FLUSH	       (1ull << 9)
+#define F_DISCARD      (1ull << 13)
 #define F_WRITE_ZEROES (1ull << 14)
 
 static struct disk disks[DISKS];
@@ -25,9 +26,9 @@ bool blk_start(struct disk *d, uint64_t more_features)
 	return true;
 }
 
-static uint64_t usual_features(void)
+bool blk_restart(struct disk *d)
 {
-	return options.indirect ? F_INDIRECT : 0;
+	return blk_start(d, options.indirect ? F_INDIRECT : 0);
 }
 
 void blk_probe(uint64_t base)
@@ -37,7 +38,7 @@ void blk_probe(uint64_t base)
 	if (disks_len == DISKS)
 		return;
 	d->dev.base = base;
-	if (blk_start(d, usual_features()))
+	if (blk_restart(d))
 		disks_len++;
 }
 
@@ -65,15 +66,15 @@ static int request(struct disk *d, uint32_t type, uint64_t sector, uint64_t addr
 	header.type = type;
 	header.sector = sector;
 	status = 0xff;
-	seg[n++] = (struct seg){ (uint64_t)&header, sizeof(header), false };
+	seg[n++] = (struct seg){(uint64_t)&header, sizeof(header), false};
 	if (first)
-		seg[n++] = (struct seg){ addr, first, to_guest };
+		seg[n++] = (struct seg){addr, first, to_guest};
 	if (len > first)
-		seg[n++] = (struct seg){ addr + first, len - first, to_guest };
-	seg[n++] = (struct seg){ (uint64_t)&status, 1, true };
+		seg[n++] = (struct seg){addr + first, len - first, to_guest};
+	seg[n++] = (struct seg){(uint64_t)&status, 1, true};
 	if (queue_request(&d->dev.queue[0], seg, n) >= 0)
 		return status;
-	blk_start(d, usual_features());
+	blk_restart(d);
 	return TIMEOUT;
 }
 

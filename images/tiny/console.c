@@ -1,4 +1,5 @@
-/* virtio-console (virtio 1.2 §5.3), port 0 only. With multiport, the control queue is answered on the way. */
+/* virtio-console (virtio 1.2 §5.3), port 0 only. With multiport, the control queue is answered on
+ * the way. */
 #include "images/tiny/tiny.h"
 
 enum { RX, TX, CONTROL_RX, CONTROL_TX };
@@ -14,7 +15,7 @@ struct control {
 static struct vdev dev;
 static char input[QUEUE_LEN][BUFFER];
 static char control[QUEUE_LEN][BUFFER]; /* a message may carry a name behind the header */
-static bool open; /* port 0 may be used */
+static bool open;			/* port 0 may be used */
 /* The input buffer being read. */
 static uint32_t current, current_len, current_pos;
 
@@ -22,16 +23,16 @@ static void post(uint32_t queue, char buffers[][BUFFER], uint32_t i)
 {
 	struct queue *q = &dev.queue[queue];
 
-	q->desc[i] = (struct desc){ (uint64_t)buffers[i], BUFFER, DESC_WRITE, 0 };
+	q->desc[i] = (struct desc){(uint64_t)buffers[i], BUFFER, DESC_WRITE, 0};
 	queue_post(q, (uint16_t)i);
 }
 
 static void control_send(uint32_t id, uint16_t event, uint16_t value)
 {
 	static struct control message;
-	struct seg s = { (uint64_t)&message, sizeof(message), false };
+	struct seg s = {(uint64_t)&message, sizeof(message), false};
 
-	message = (struct control){ id, event, value };
+	message = (struct control){id, event, value};
 	queue_request(&dev.queue[CONTROL_TX], &s, 1);
 }
 
@@ -96,7 +97,7 @@ bool console_present(void)
 
 bool console_write(const char *s, size_t n)
 {
-	struct seg seg = { (uint64_t)s, (uint32_t)n, false };
+	struct seg seg = {(uint64_t)s, (uint32_t)n, false};
 
 	return open && queue_request(&dev.queue[TX], &seg, 1) >= 0;
 }

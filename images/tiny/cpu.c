@@ -38,14 +38,18 @@ static uint8_t cmos_read(uint8_t reg)
 
 void cmd_cmos(const char *args)
 {
-	static const uint8_t regs[] = { 9, 8, 7, 4, 2, 0 };
+	static const uint8_t regs[] = {9, 8, 7, 4, 2, 0};
 	unsigned v[6];
 	bool binary = cmos_read(0x0b) & CMOS_B_BINARY;
-	struct spin wait = SPIN;
+	int patience = 10000; /* an update takes 2 ms */
 
 	(void)args;
-	while (cmos_read(0x0a) & CMOS_A_UIP && spin(&wait))
+	while (cmos_read(0x0a) & CMOS_A_UIP && --patience)
 		;
+	if (!patience) {
+		say("error cmos"); /* a missing clock reads as ones */
+		return;
+	}
 	for (unsigned i = 0; i < 6; i++) {
 		unsigned raw = cmos_read(regs[i]);
 
@@ -80,10 +84,11 @@ static void catch_gp(void)
 	struct __attribute__((packed)) {
 		uint16_t limit;
 		uint64_t base;
-	} idtr = { sizeof(idt) - 1, (uint64_t)idt };
+	} idtr = {sizeof(idt) - 1, (uint64_t)idt};
 	uint64_t handler = (uint64_t)msr_fault;
 
-	idt[26] = (handler & 0xffff) | SEL_CODE64 << 16 | 0x8e00ull << 32 | (handler >> 16 & 0xffff) << 48;
+	idt[26] = (handler & 0xffff) | SEL_CODE64 << 16 | 0x8e00ull << 32 |
+		  (handler >> 16 & 0xffff) << 48;
 	idt[27] = handler >> 32;
 	__asm__ volatile("lidt %0" : : "m"(idtr));
 }
@@ -128,7 +133,8 @@ void cmd_smp(const char *args)
 		return;
 	}
 	if (!ap_count) {
-		__builtin_memcpy((void *)AP_PAGE, ap_start16, (size_t)(ap_start16_end - ap_start16));
+		__builtin_memcpy((void *)AP_PAGE, ap_start16,
+				 (size_t)(ap_start16_end - ap_start16));
 		apic_command(base, ICR_INIT);
 		for (start = rdtsc(); rdtsc() - start < patience / 50;)
 			;

@@ -1,12 +1,13 @@
 /*
- * The boot processor: options, READY, then one loop that polls for input for ever. See README.md for the
- * protocol.
+ * The boot processor: options, READY, then one loop that polls for input for ever. See README.md
+ * for the protocol.
  */
 #include "images/tiny/tiny.h"
 
-struct options options = { .mmio_base = 0xd0000000, .mmio_stride = 0x1000, .mmio_count = 16 };
+struct options options = {.mmio_base = 0xd0000000, .mmio_stride = 0x1000, .mmio_count = 16};
 volatile uint64_t count;
-static uint64_t nonce; /* only in RAM, so that a reboot cannot pass for a resume */
+static uint64_t ready_time; /* TSC ticks from tiny_main to READY */
+static uint64_t nonce;	    /* only in RAM, so that a reboot cannot pass for a resume */
 
 static void cmd_nonce(const char *args)
 {
@@ -31,50 +32,62 @@ static void cmd_ping(const char *args)
 	say("pong %s", args);
 }
 
+static void cmd_readytime(const char *args)
+{
+	(void)args;
+	say("readytime %u", ready_time);
+}
+
 static void cmd_bench(const char *args)
 {
 	(void)args;
 	serial_bench();
 }
 
+struct input {
+	char line[256];
+	size_t n;
+};
+
 static const struct command {
 	const char *name;
 	void (*run)(const char *args);
 } commands[] = {
-	{ "badqueue", cmd_badqueue },
-	{ "bench", cmd_bench },
-	{ "check", cmd_check },
-	{ "checkall", cmd_checkall },
-	{ "cmos", cmd_cmos },
-	{ "count", cmd_count },
-	{ "count2", cmd_count2 },
-	{ "cpuid", cmd_cpuid },
-	{ "ddiscard", cmd_ddiscard },
-	{ "dflush", cmd_dflush },
-	{ "disks", cmd_disks },
-	{ "dload", cmd_dload },
-	{ "dread", cmd_dread },
-	{ "dserial", cmd_dserial },
-	{ "dsum", cmd_dsum },
-	{ "dwrite", cmd_dwrite },
-	{ "dzeroes", cmd_dzeroes },
-	{ "fill", cmd_fill },
-	{ "fillall", cmd_fillall },
-	{ "genid", cmd_genid },
-	{ "halt", cmd_halt },
-	{ "hvc", cmd_hvc },
-	{ "mem", cmd_mem },
-	{ "memsum", cmd_memsum },
-	{ "msr", cmd_msr },
-	{ "nonce", cmd_nonce },
-	{ "ping", cmd_ping },
-	{ "poweroff", cmd_poweroff },
-	{ "reset", cmd_reset },
-	{ "rng", cmd_rng },
-	{ "rngfill", cmd_rngfill },
-	{ "smp", cmd_smp },
-	{ "triple", cmd_triple },
-	{ "tsc", cmd_tsc },
+	{"badqueue", cmd_badqueue},
+	{"bench", cmd_bench},
+	{"check", cmd_check},
+	{"checkall", cmd_checkall},
+	{"cmos", cmd_cmos},
+	{"count", cmd_count},
+	{"count2", cmd_count2},
+	{"cpuid", cmd_cpuid},
+	{"ddiscard", cmd_ddiscard},
+	{"dflush", cmd_dflush},
+	{"disks", cmd_disks},
+	{"dload", cmd_dload},
+	{"dread", cmd_dread},
+	{"dserial", cmd_dserial},
+	{"dsum", cmd_dsum},
+	{"dwrite", cmd_dwrite},
+	{"dzeroes", cmd_dzeroes},
+	{"fill", cmd_fill},
+	{"fillall", cmd_fillall},
+	{"genid", cmd_genid},
+	{"halt", cmd_halt},
+	{"hvc", cmd_hvc},
+	{"mem", cmd_mem},
+	{"memsum", cmd_memsum},
+	{"msr", cmd_msr},
+	{"nonce", cmd_nonce},
+	{"ping", cmd_ping},
+	{"poweroff", cmd_poweroff},
+	{"readytime", cmd_readytime},
+	{"reset", cmd_reset},
+	{"rng", cmd_rng},
+	{"rngfill", cmd_rngfill},
+	{"smp", cmd_smp},
+	{"triple", cmd_triple},
+	{"tsc", cmd_tsc},
 };
 
 static void run(char *line)
@@ -165,32 +178,34 @@ static void run_autocmd(void)
 	}
 }
 
-/* The serial port is asked now and then only: each time is an exit to the VMM. */
-static int input(void)
+static bool line_add(struct input *in, int c)
 {
-	if (options.hvc && console_present())
-		return console_getc();
-	return count % 256 ? -1 : serial_getc();
+	if (c == '\n' || c == '\r')
+		return in->n > 0;
+	if (in->n < sizeof(in->line) - 1)
+		in->line[in->n++] = (char)c;
+	return false;
 }
 
+/* The serial port is asked now and then only: each time is an exit to the VMM. */
 static _Noreturn void serve(void)
 {
-	static char line[256];
-	size_t n = 0;
+	static struct input in;
+	bool hvc = options.hvc && console_present();
+	int c;
 
 	for (;;) {
-		int c = input();
-
 		count++;
-		for (; c >= 0 && c != '\n' && c != '\r'; c = options.hvc ? console_getc() : serial_getc()) {
-			if (n < sizeof(line) - 1)
-				line[n++] = (char)c;
-		}
-		if (c < 0 || !n)
+		if (!hvc && count % 256)
 			continue;
-		line[n] = 0;
-		n = 0;
-		run(line);
+		while ((c = hvc ? console_getc() : serial_getc()) >= 0) {
+			if (!line_add(&in, c))
+				continue;
+			in.line[in.n] = 0;
+			in.n = 0;
+			run(in.line);
+			break;
+		}
 	}
 }
 
@@ -208,6 +223,8 @@ _Noreturn void tiny_main(const struct start_info *info);
 
 void tiny_main(const struct start_info *info)
 {
+	uint64_t start = rdtsc();
+
 	options_parse((const char *)info->cmdline);
 	mem_init(info);
 	serial_init();
@@ -217,6 +234,7 @@ void tiny_main(const struct start_info *info)
 	nonce = make_nonce();
 	if (!options.quiet)
 		say("READY nonce=%X", nonce);
+	ready_time = rdtsc() - start;
 	run_autocmd();
 	serve();
 }

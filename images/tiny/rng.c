@@ -19,7 +19,7 @@ bool rng_read(uint64_t addr, uint64_t len)
 	if (!rng.base)
 		return false;
 	while (len) {
-		struct seg s = { addr, (uint32_t)(len < most ? len : most), true };
+		struct seg s = {addr, (uint32_t)(len < most ? len : most), true};
 		int64_t got = queue_request(&rng.queue[0], &s, 1);
 
 		if (got <= 0 || got > s.len) {

@@ -20,7 +20,10 @@ void serial_write(const char *s, size_t n)
 
 		while (!(inb(LSR) & LSR_THR_EMPTY) && spin(&wait))
 			;
-		__asm__ volatile("rep outsb" : "+S"(s), "+c"(left) : "d"((uint16_t)DATA) : "memory");
+		__asm__ volatile("rep outsb"
+				 : "+S"(s), "+c"(left)
+				 : "d"((uint16_t)DATA)
+				 : "memory");
 		n -= part;
 	}
 }

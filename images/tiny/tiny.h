@@ -1,9 +1,10 @@
 /*
  * The polling test kernel: everything its files share.
  *
- * One processor runs everything (see tiny_main); others only count (ap_main). Interrupts are never enabled, and only
- * instructions are used that KVM's own instruction emulator knows (no SSE, fences, rdrand, iret). All
- * memory is identity mapped. A command answers with exactly one line, written by say().
+ * One processor runs everything (see tiny_main); others only count (ap_main). Interrupts are never
+ * enabled, and only instructions are used that KVM's own instruction emulator knows (no SSE,
+ * fences, rdrand, iret). All memory is identity mapped. A command answers with exactly one line,
+ * written by say().
  */
 #ifndef TINY_H
 #define TINY_H
@@ -14,9 +15,9 @@
 
 #include "images/tiny/layout.h"
 
-#define PAGE 4096u
+#define PAGE   4096u
 #define SECTOR 512u
-#define MIB (1ull << 20)
+#define MIB    (1ull << 20)
 
 /* --- instructions --- */
 
@@ -72,9 +73,11 @@ bool str_equal(const char *a, const char *b);
 const char *str_after(const char *s, const char *prefix);
 /* Reads a decimal or 0x number and moves *S behind it; false when there is none. */
 bool str_number(const char **s, uint64_t *v);
-/* Reads exactly N numbers separated by spaces; otherwise answers "error arguments" and returns false. */
+/* Reads exactly N numbers separated by spaces; otherwise answers "error arguments" and returns
+ * false. */
 bool args_get(const char *args, unsigned n, uint64_t *v);
-/* One line to the console: %s, %u (uint64_t, decimal), %x (uint64_t), %b (unsigned, 2 digits), %X (16 digits). */
+/* One line to the console: %s, %u (uint64_t, decimal), %x (uint64_t), %b (unsigned, 2 digits), %X
+ * (16 digits). */
 void say(const char *format, ...);
 /* One step of splitmix64: well mixed for any input. */
 uint64_t mix(uint64_t v);
@@ -83,18 +86,18 @@ uint64_t mix(uint64_t v);
 
 void serial_init(void);
 void serial_write(const char *s, size_t n);
-int serial_getc(void); /* a byte or -1 */
+int serial_getc(void);	 /* a byte or -1 */
 void serial_bench(void); /* writes dots without end until a byte comes in */
 
 /* --- main.c --- */
 
 struct options {
-	bool hvc; /* console=hvc0 */
-	bool quiet; /* no READY line */
-	bool bench; /* start with serial_bench(), before any device is touched */
+	bool hvc;      /* console=hvc0 */
+	bool quiet;    /* no READY line */
+	bool bench;    /* start with serial_bench(), before any device is touched */
 	bool indirect; /* blk: use indirect descriptors when offered */
 	bool eventidx; /* negotiate EVENT_IDX when offered */
-	bool split; /* blk: two descriptors for the data of a request */
+	bool split;    /* blk: two descriptors for the data of a request */
 	uint64_t mmio_base, mmio_stride, mmio_count;
 	char autocmd[256]; /* commands to run after READY, separated by ';', '_' for a space */
 };
@@ -134,7 +137,10 @@ struct spin {
 };
 
 /* Bounded waiting: `struct spin s = SPIN; while (!done && spin(&s)) ;`, about ten seconds. */
-#define SPIN { 0, 0 }
+#define SPIN                                                                                       \
+	{                                                                                          \
+		0, 0                                                                               \
+	}
 bool spin(struct spin *s);
 _Noreturn void ap_main(void);
 extern volatile uint64_t count2;
@@ -159,12 +165,12 @@ enum {
 	STATUS_NEEDS_RESET = 64,
 };
 enum { DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4 };
-#define F_INDIRECT (1ull << 28)
+#define F_INDIRECT  (1ull << 28)
 #define F_EVENT_IDX (1ull << 29)
 #define F_VERSION_1 (1ull << 32)
 
 #define QUEUE_LEN 8 /* a rng often offers no more */
-#define QUEUES 4
+#define QUEUES	  4
 
 struct desc {
 	uint64_t addr;
@@ -194,7 +200,7 @@ struct queue {
 };
 
 struct vdev {
-	uint64_t base; /* 0: no such device */
+	uint64_t base;	   /* 0: no such device */
 	uint64_t features; /* negotiated */
 	struct queue queue[QUEUES];
 };
@@ -232,7 +238,9 @@ struct disk {
 };
 
 void blk_probe(uint64_t base);
+/* Resets the device and starts it with more or just the usual features. */
 bool blk_start(struct disk *d, uint64_t more_features);
+bool blk_restart(struct disk *d);
 struct disk *blk_disk(uint64_t number); /* answers "error disk" when NULL */
 void cmd_disks(const char *args);
 void cmd_dwrite(const char *args);

@@ -1,4 +1,5 @@
-/* virtio 1.2 over MMIO (§4.2) with split queues (§2.7). One request at a time, completion by polling. */
+/* virtio 1.2 over MMIO (§4.2) with split queues (§2.7). One request at a time, completion by
+ * polling. */
 #include "images/tiny/tiny.h"
 
 enum {
@@ -95,7 +96,7 @@ bool virtio_queue(struct vdev *d, uint32_t index)
 	mmio_write(d->base + REG_QUEUE_SEL, index);
 	if (mmio_read(d->base + REG_QUEUE_NUM_MAX) < QUEUE_LEN)
 		return false;
-	*q = (struct queue){ .dev = d, .index = index };
+	*q = (struct queue){.dev = d, .index = index};
 	q->avail.flags = NO_INTERRUPT;
 	virtio_queue_at(d, index, (uint64_t)q->desc, (uint64_t)&q->avail, (uint64_t)&q->used);
 	return true;
@@ -126,7 +127,8 @@ void queue_kick(struct queue *q, uint16_t old_idx)
 
 	barrier();
 	if (q->dev->features & F_EVENT_IDX)
-		wanted = (uint16_t)(idx - *(volatile uint16_t *)&q->used.avail_event - 1) < (uint16_t)(idx - old_idx);
+		wanted = (uint16_t)(idx - *(volatile uint16_t *)&q->used.avail_event - 1) <
+			 (uint16_t)(idx - old_idx);
 	else
 		wanted = !(*(volatile uint16_t *)&q->used.flags & NO_NOTIFY);
 	if (wanted)
@@ -164,10 +166,12 @@ int64_t queue_request(struct queue *q, const struct seg *seg, unsigned n)
 	for (unsigned i = 0; i < n; i++) {
 		unsigned flags = (seg[i].write ? DESC_WRITE : 0) | (i + 1 < n ? DESC_NEXT : 0);
 
-		table[i] = (struct desc){ seg[i].addr, seg[i].len, (uint16_t)flags, (uint16_t)(i + 1) };
+		table[i] =
+			(struct desc){seg[i].addr, seg[i].len, (uint16_t)flags, (uint16_t)(i + 1)};
 	}
 	if (indirect)
-		q->desc[0] = (struct desc){ (uint64_t)table, n * (uint32_t)sizeof(*table), DESC_INDIRECT, 0 };
+		q->desc[0] = (struct desc){(uint64_t)table, n * (uint32_t)sizeof(*table),
+					   DESC_INDIRECT, 0};
 	queue_post(q, 0);
 	while (!queue_take(q, &id, &len)) {
 		if (!spin(&wait))
