@@ -1,0 +1,269 @@
+/*
+ * Waking; see resume.h. Two phases: `struct staged` holds every decoded state until all of it has
+ * been checked; then everything is applied, in the order the chips need (vCPUs, VM, devices).
+ */
+#include "snapshot/resume.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "format/statefile.h"
+#include "snapshot/sections.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/num.h"
+
+struct staged_device {
+	struct device *dev;
+	void *part[DEVICE_MAX_PARTS]; /* owned */
+};
+
+struct staged {
+	uint8_t *vcpus; /* nvcpus states, arch_vcpu_table.size apart; owned */
+	void *vm;       /* owned */
+	unsigned ndevices;
+	struct staged_device device[MACHINE_MAX_DEVICES];
+};
+
+static void staged_free(struct staged *staged)
+{
+	free(staged->vcpus);
+	free(staged->vm);
+	for (unsigned i = 0; i < staged->ndevices; i++) {
+		for (unsigned p = 0; p < DEVICE_MAX_PARTS; p++)
+			free(staged->device[i].part[p]);
+	}
+}
+
+static int stage_device(struct statefile *sf, struct staged_device *staged, struct err *err)
+{
+	struct device *dev = staged->dev;
+	int ret = 0;
+
+	for (unsigned p = 0; ret == 0 && p < dev->nparts; p++) {
+		const struct state_table *table = dev->part[p].table;
+
+		staged->part[p] = malloc(table->size);
+		if (staged->part[p] == NULL)
+			return err_sys(err, ENOMEM, "stage the state of %s", dev->id);
+		ret = statefile_load(sf, section_of_part(dev, p).text, table, staged->part[p], err);
+		if (ret == 0)
+			ret = state_check_equal(table, dev->part[p].state, staged->part[p], err);
+	}
+	if (ret == 0)
+		ret = dev->ops->check(dev, staged->part, err);
+	return ret < 0 ? err_context(err, ret, "device %s", dev->id) : 0;
+}
+
+static void *staged_vcpu(const struct staged *staged, uint32_t index)
+{
+	return staged->vcpus + (size_t)index * arch_vcpu_table.size;
+}
+
+static int stage_vcpu(struct machine *m, struct statefile *sf, struct staged *staged,
+		      uint32_t index, struct err *err)
+{
+	void *state = staged_vcpu(staged, index);
+	int ret = statefile_load(sf, section_of_vcpu(index).text, &arch_vcpu_table, state, err);
+
+	return ret < 0 ? ret : arch_vcpu_check(&m->kvm, state, index, err);
+}
+
+static int stage_vm(struct machine *m, struct statefile *sf, struct staged *staged, struct err *err)
+{
+	int ret = statefile_load(sf, SECTION_VM, &arch_vm_table, staged->vm, err);
+
+	return ret < 0 ? ret : arch_vm_check(&m->kvm, staged->vm, err);
+}
+
+static int stage_all(struct machine *m, struct statefile *sf, struct staged *staged,
+		     struct err *err)
+{
+	int ret = 0;
+
+	staged->vcpus = malloc((size_t)m->nvcpus * arch_vcpu_table.size);
+	staged->vm = malloc(arch_vm_table.size);
+	if (staged->vcpus == NULL || staged->vm == NULL)
+		return err_sys(err, ENOMEM, "stage the state");
+	for (uint32_t i = 0; ret == 0 && i < m->nvcpus; i++)
+		ret = stage_vcpu(m, sf, staged, i, err);
+	if (ret == 0)
+		ret = stage_vm(m, sf, staged, err);
+	for (unsigned i = 0; ret == 0 && i < m->ndevices; i++) {
+		staged->device[i].dev = m->devices[i];
+		staged->ndevices = i + 1;
+		ret = stage_device(sf, &staged->device[i], err);
+	}
+	return ret < 0 ? ret : statefile_all_used(sf, err);
+}
+
+static int apply_devices(struct staged *staged, struct err *err)
+{
+	for (unsigned i = 0; i < staged->ndevices; i++) {
+		struct device *dev = staged->device[i].dev;
+		int ret = 0;
+
+		for (unsigned p = 0; p < dev->nparts; p++)
+			memcpy(dev->part[p].state, staged->device[i].part[p],
+			       dev->part[p].table->size);
+		if (dev->ops->loaded != NULL)
+			ret = dev->ops->loaded(dev, err);
+		if (ret < 0)
+			return err_context(err, ret, "device %s", dev->id);
+	}
+	return 0;
+}
+
+static int apply_all(struct machine *m, struct staged *staged, struct err *err)
+{
+	int ret = 0;
+
+	for (uint32_t i = 0; ret == 0 && i < m->nvcpus; i++) {
+		ret = arch_vcpu_restore(&m->kvm, &m->vcpus[i].kvm, staged_vcpu(staged, i), err);
+		if (ret < 0)
+			return err_context(err, ret, "restore vCPU %u", i);
+	}
+	ret = arch_vm_restore(&m->kvm, staged->vm, err);
+	if (ret < 0)
+		return err_context(err, ret, "restore the interrupt chips and the clock");
+	return apply_devices(staged, err);
+}
+
+static int read_state(const struct archive *archive, uint8_t **data, size_t *len, struct err *err)
+{
+	struct blob blob;
+	int ret;
+
+	if (!archive_blob(archive, ROLE_STATE, &blob))
+		return err_set(err, ERR_INTEGRITY, "there is no state in the file");
+	if (blob.len > STATEFILE_MAX_BYTES)
+		return err_set(err, ERR_INTEGRITY, "state: %llu bytes are more than any machine has",
+			       (unsigned long long)blob.len);
+	*len = (size_t)blob.len;
+	*data = malloc(*len + 1);
+	if (*data == NULL)
+		return err_sys(err, ENOMEM, "read the state");
+	ret = blob_read(&blob, 0, *data, *len, err);
+	return ret < 0 ? err_context(err, ret, "state") : 0;
+}
+
+static bool page_aligned(const struct blob *blob)
+{
+	return blob->offset % (uint64_t)sysconf(_SC_PAGESIZE) == 0;
+}
+
+/* Bring `len` bytes of the file to `host`: mapped where the file allows, else read. */
+static int bring(uint8_t *host, const struct blob *src, bool map, struct err *err)
+{
+	if (!map)
+		return blob_read(src, 0, host, src->len, err);
+	if (mmap(host, src->len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
+		 src->fd, (off_t)src->offset) == MAP_FAILED)
+		return err_sys(err, errno, "map memory from the file");
+	return 0;
+}
+
+static int bring_extent(uint8_t *host, const struct image *image, const struct extent *extent,
+			bool map, struct err *err)
+{
+	uint64_t done = 0, run;
+	int ret = 0;
+
+	for (; ret == 0 && done < extent->frames; done += run) {
+		struct blob src =
+			image_place(image, extent->place + done, extent->frames - done, &run);
+
+		ret = bring(host + (extent->frame + done) * IMAGE_FRAME, &src, map, err);
+	}
+	return ret;
+}
+
+static bool image_mappable(const struct image *image)
+{
+	for (uint32_t i = 0; i < image->nparts; i++) {
+		if (!page_aligned(&image->part[i]))
+			return false;
+	}
+	return true;
+}
+
+static int restore_range(struct mem_range *range, const struct image *image, bool map,
+			 struct err *err)
+{
+	if (image->map.size != range->size)
+		return err_set(err, ERR_INTEGRITY, "%llu bytes, but the machine has %llu there",
+			       (unsigned long long)image->map.size,
+			       (unsigned long long)range->size);
+	for (uint32_t i = 0; i < image->map.nextents; i++) {
+		const struct extent *extent = &image->map.extents[i];
+		int ret = 0;
+
+		if (extent->kind == EXTENT_PARENT)
+			return err_set(err, ERR_INTEGRITY, "frame %llu refers to a parent",
+				       (unsigned long long)extent->frame);
+		if (extent->kind == EXTENT_DATA)
+			ret = bring_extent(range->host, image, extent, map, err);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+static int restore_memory(struct machine *m, const struct archive *archive, bool *mapped,
+			  struct err *err)
+{
+	*mapped = true;
+	for (unsigned i = 0; i < m->mem.nranges; i++) {
+		const struct image *image;
+		char role[16];
+		bool map;
+		int ret;
+
+		snprintf(role, sizeof(role), ROLE_MEMORY ".%u", i);
+		image = archive_image(archive, role);
+		if (image == NULL)
+			return err_set(err, ERR_INTEGRITY, "%s is not in the file", role);
+		map = image_mappable(image);
+		ret = restore_range(&m->mem.range[i], image, map, err);
+		if (ret < 0)
+			return err_context(err, ret, "%s", role);
+		*mapped = *mapped && map;
+	}
+	return 0;
+}
+
+/* Check everything there is to check, then change the machine. */
+static int stage_and_apply(struct machine *m, const struct archive *archive, struct statefile *sf,
+			   bool *mapped, struct err *err)
+{
+	struct staged staged = {0};
+	int ret = stage_all(m, sf, &staged, err);
+
+	if (ret < 0)
+		err_context(err, ret, "state");
+	if (ret == 0)
+		ret = restore_memory(m, archive, mapped, err);
+	if (ret == 0)
+		ret = apply_all(m, &staged, err);
+	staged_free(&staged);
+	return ret;
+}
+
+int snapshot_resume(struct machine *m, const struct archive *archive, bool *mapped,
+		    struct err *err)
+{
+	cleanup_free uint8_t *data = NULL;
+	struct statefile sf = {0};
+	size_t len = 0;
+	int ret = read_state(archive, &data, &len, err);
+
+	if (ret == 0)
+		ret = statefile_parse(&sf, data, len, err);
+	if (ret == 0)
+		ret = stage_and_apply(m, archive, &sf, mapped, err);
+	statefile_free(&sf);
+	for (uint32_t i = 0; ret == 0 && i < m->nvcpus; i++)
+		arch_vcpu_clock_stopped(&m->vcpus[i].kvm);
+	return ret < 0 ? err_context(err, ret, "%s", archive_path(archive)) : 0;
+}
