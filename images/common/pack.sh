@@ -26,7 +26,7 @@ pack_module()
 		return
 	fi
 	# File names have '-' where module names have '_': virtio_rng lives in virtio-rng.ko.
-	file=$(find "$tree/lib/modules" -name "${module//_/[-_]}.ko" | head -n 1)
+	file=$(find "$tree/lib/modules" -name "${module//_/[-_]}.ko" -print -quit)
 	if [ -z "$file" ]; then
 		echo "the kernel has no module $module" >&2
 		return 1
@@ -59,7 +59,7 @@ pack_elf()
 		sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p; s/.*program interpreter: \(.*\)\]/\1/p'); do
 		case $needed in
 		/*) file=${needed#/} ;;
-		*) file=$(cd "$tree" && find lib usr/lib -name "$needed" | head -n 1) ;;
+		*) file=$(cd "$tree" && find lib usr/lib -name "$needed" -print -quit) ;;
 		esac
 		if [ -z "$file" ]; then
 			echo "no package fetched has $needed, which $path needs" >&2

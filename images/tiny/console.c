@@ -68,7 +68,7 @@ static bool start_queues(void)
 
 static void start_multiport(void)
 {
-	struct spin wait = SPIN;
+	struct spin wait = {0};
 
 	for (uint32_t i = 0; i < QUEUE_LEN; i++)
 		post(CONTROL_RX, control, i);

@@ -4,7 +4,7 @@
 enum { CMOS_INDEX = 0x70, CMOS_DATA = 0x71, CMOS_A_UIP = 0x80, CMOS_B_BINARY = 0x04 };
 enum { PM1A_CNT = 0x604, DEBUG_EXIT = 0xf4, I8042_COMMAND = 0x64, I8042_RESET = 0xfe };
 enum { SLP_TYP_S5 = 5 << 10, SLP_EN = 1 << 13 };
-enum { MSR_APIC_BASE = 0x1b, MSR_X2APIC_ICR = 0x830, APIC_X2 = 1 << 10, APIC_ON = 1 << 11 };
+enum { MSR_APIC_BASE = 0x1b, APIC_X2 = 1 << 10, APIC_ON = 1 << 11 };
 enum { ICR_LOW = 0x300 };
 /* Interrupt commands to all but ourselves (Intel SDM 3A §11.6.1). */
 #define ICR_INIT 0xc4500u
@@ -115,10 +115,7 @@ void ap_main(void)
 
 static void apic_command(uint64_t apic_base, uint32_t command)
 {
-	if (apic_base & APIC_X2)
-		__asm__ volatile("wrmsr" : : "c"(MSR_X2APIC_ICR), "a"(command), "d"(0));
-	else
-		mmio_write((apic_base & ~0xfffull) + ICR_LOW, command);
+	mmio_write((apic_base & ~0xfffull) + ICR_LOW, command);
 }
 
 /* Starts all the others at once; nobody told us how many there are, so wait a little. */
@@ -128,7 +125,7 @@ void cmd_smp(const char *args)
 	uint64_t base, start;
 
 	(void)args;
-	if (msr_read(MSR_APIC_BASE, &base) || !(base & APIC_ON)) {
+	if (msr_read(MSR_APIC_BASE, &base) || (base & (APIC_ON | APIC_X2)) != APIC_ON) {
 		say("error apic");
 		return;
 	}

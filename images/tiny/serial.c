@@ -16,7 +16,7 @@ void serial_write(const char *s, size_t n)
 	while (n) {
 		size_t part = n < FIFO_LEN ? n : FIFO_LEN;
 		size_t left = part;
-		struct spin wait = SPIN;
+		struct spin wait = {0};
 
 		while (!(inb(LSR) & LSR_THR_EMPTY) && spin(&wait))
 			;

@@ -1,8 +1,8 @@
 /*
- * Entry points. PVH (Xen ABI "x86/HVM direct boot") starts us in flat 32-bit mode without paging, %ebx =
- * hvm_start_info; we switch to 64-bit mode. The page tables are data of the ELF file, because filling them
- * costs milliseconds where guests are interpreted. Application processors enter by a SIPI at ap_start16,
- * which cpu.c copies to AP_PAGE.
+ * Entry points. PVH (Xen ABI "x86/HVM direct boot") starts us in flat 32-bit mode without paging,
+ * %ebx = hvm_start_info; we switch to 64-bit mode. The page tables are data of the ELF file, because
+ * filling them costs milliseconds where guests are interpreted. Application processors enter by a
+ * SIPI at ap_start16, which cpu.c copies to AP_PAGE.
  */
 #include "images/tiny/layout.h"
 
@@ -75,8 +75,8 @@ ap64:
 1:	jmp 1b
 
 /*
- * int msr_read(uint32_t msr, uint64_t *value): 0, or -1 when the access raised #GP. There is no iret
- * where guests are interpreted, so the handler unwinds to the caller instead of returning.
+ * int msr_read(uint32_t msr, uint64_t *value): 0, or -1 when the access raised #GP. There is no
+ * iret where guests are interpreted, so the handler unwinds to the caller instead of returning.
  */
 	.globl msr_read, msr_fault
 msr_read:

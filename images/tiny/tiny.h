@@ -132,15 +132,11 @@ void cmd_genid(const char *args);
 
 /* --- cpu.c --- */
 
+/* Bounded waiting, about ten seconds: `struct spin s = { 0 }; while (!done && spin(&s)) ;`. */
 struct spin {
 	uint64_t last, spent;
 };
 
-/* Bounded waiting: `struct spin s = SPIN; while (!done && spin(&s)) ;`, about ten seconds. */
-#define SPIN                                                                                       \
-	{                                                                                          \
-		0, 0                                                                               \
-	}
 bool spin(struct spin *s);
 _Noreturn void ap_main(void);
 extern volatile uint64_t count2;

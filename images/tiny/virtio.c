@@ -53,7 +53,7 @@ static void status_add(const struct vdev *d, uint32_t bits)
 bool virtio_negotiate(struct vdev *d, uint64_t wanted)
 {
 	uint64_t offered;
-	struct spin wait = SPIN;
+	struct spin wait = {0};
 
 	wanted |= F_VERSION_1 | (options.eventidx ? F_EVENT_IDX : 0);
 	mmio_write(d->base + REG_STATUS, 0);
@@ -160,7 +160,7 @@ int64_t queue_request(struct queue *q, const struct seg *seg, unsigned n)
 {
 	bool indirect = options.indirect && q->dev->features & F_INDIRECT;
 	struct desc *table = indirect ? q->indirect : q->desc;
-	struct spin wait = SPIN;
+	struct spin wait = {0};
 	uint32_t id, len;
 
 	for (unsigned i = 0; i < n; i++) {
