@@ -41,7 +41,7 @@ struct state_table;
 struct state_field {
 	const char *name;
 	uint16_t tag;   /* for ever; never reused */
-	uint16_t since; /* table version that brought it; absent in older data: all zero */
+	uint16_t since; /* version of the outermost table that brought it; in older data: all zero */
 	uint16_t flags; /* enum state_flags */
 	uint16_t width; /* 1, 2, 4, 8: scalar or array of them; 0: struct; STATE_PADDING */
 	uint32_t offset;
@@ -56,7 +56,7 @@ struct state_field {
 
 struct state_table {
 	const char *name;
-	uint16_t version; /* raised whenever a field is added */
+	uint16_t version; /* raised whenever a field is added here or in a sub-table */
 	uint32_t size;    /* sizeof the struct */
 	uint32_t nfields;
 	const struct state_field *fields; /* ascending tags; padding anywhere */
