@@ -23,6 +23,11 @@
 /* Split `size` bytes of RAM into the ranges of the machine type (gpa and size are set, host is not). */
 void arch_ram_layout(uint64_t size, struct mem_range range[MEM_MAX_RANGES], unsigned *nranges);
 
+/* Where virtio-mmio slot `slot` (below ARCH_VIRTIO_SLOTS) lies and which edge line it has. */
+#define ARCH_VIRTIO_SLOTS 16u
+#define ARCH_VIRTIO_SIZE  0x200u
+void arch_virtio_slot(unsigned slot, uint64_t *base, uint32_t *gsi);
+
 /* The guest CPU: an opaque set of CPUID entries on x86-64. */
 struct arch_cpu;
 

@@ -1,0 +1,199 @@
+/*
+ * ELF kernels by the PVH boot ABI (Xen, docs/misc/pvh.pandoc; public/arch-x86/hvm/start_info.h): the
+ * note XEN_ELFNOTE_PHYS32_ENTRY names a 32-bit entry point, %ebx points to hvm_start_info. The file is not
+ * trusted: every offset and size is checked before use.
+ */
+#include <elf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/base/cleanup.h"
+#include "vmm/base/num.h"
+#include "vmm/x86_64/boot.h"
+#include "vmm/x86_64/platform.h"
+
+#define NOTE_PHYS32_ENTRY 18u
+#define NOTE_MAX_BYTES    (1u << 20)
+#define START_MAGIC       0x336ec578u
+#define MAX_PHDRS         64u
+
+struct start_info { /* version 1 */
+	uint32_t magic;
+	uint32_t version;
+	uint32_t flags;
+	uint32_t nr_modules;
+	uint64_t modlist_paddr;
+	uint64_t cmdline_paddr;
+	uint64_t rsdp_paddr;
+	uint64_t memmap_paddr;
+	uint32_t memmap_entries;
+	uint32_t reserved;
+};
+
+struct modlist_entry {
+	uint64_t paddr;
+	uint64_t size;
+	uint64_t cmdline_paddr;
+	uint64_t reserved;
+};
+
+struct memmap_entry {
+	uint64_t addr;
+	uint64_t size;
+	uint32_t type;
+	uint32_t reserved;
+};
+
+/* The bytes at BOOT_START_INFO. */
+struct start_page {
+	struct start_info info;
+	struct modlist_entry module;
+	struct memmap_entry map[BOOT_MAX_RANGES];
+};
+
+static int read_elf(const struct blob *kernel, Elf64_Ehdr *ehdr, Elf64_Phdr phdr[MAX_PHDRS],
+		    struct err *err)
+{
+	int ret;
+
+	if (kernel->len < sizeof(*ehdr))
+		return -ENOEXEC;
+	ret = blob_read(kernel, 0, ehdr, sizeof(*ehdr), err);
+	if (ret < 0)
+		return err_context(err, ret, "kernel");
+	if (memcmp(ehdr->e_ident, ELFMAG, SELFMAG) != 0 || ehdr->e_ident[EI_CLASS] != ELFCLASS64 ||
+	    ehdr->e_ident[EI_DATA] != ELFDATA2LSB || ehdr->e_machine != EM_X86_64)
+		return -ENOEXEC;
+	if (ehdr->e_phentsize != sizeof(phdr[0]) || ehdr->e_phnum == 0 || ehdr->e_phnum > MAX_PHDRS)
+		return err_set(err, ERR_FAILED, "kernel: ELF program headers make no sense");
+	ret = blob_read(kernel, ehdr->e_phoff, phdr, ehdr->e_phnum * sizeof(phdr[0]), err);
+	return ret < 0 ? err_context(err, ret, "kernel: truncated: ELF program headers") : 0;
+}
+
+/* Walk one note segment for the entry point. Returns true when found. */
+static bool find_entry(const uint8_t *notes, uint64_t len, uint64_t *entry)
+{
+	uint64_t at = 0;
+
+	while (range_within(at, sizeof(Elf64_Nhdr), len)) {
+		const Elf64_Nhdr *note = (const Elf64_Nhdr *)(notes + at);
+		uint64_t name = at + sizeof(*note);
+		uint64_t desc = name + align_up(note->n_namesz, 4);
+		uint64_t next = desc + align_up(note->n_descsz, 4);
+
+		if (next > len)
+			return false;
+		if (note->n_type == NOTE_PHYS32_ENTRY && note->n_namesz == 4 &&
+		    memcmp(notes + name, "Xen", 4) == 0 &&
+		    (note->n_descsz == 4 || note->n_descsz == 8)) {
+			*entry = note->n_descsz == 4 ? le_get32(notes + desc)
+						     : le_get64(notes + desc);
+			return true;
+		}
+		at = next;
+	}
+	return false;
+}
+
+static int note_segment(const struct blob *kernel, const Elf64_Phdr *phdr, uint64_t *entry,
+			bool *found, struct err *err)
+{
+	cleanup_free uint8_t *notes = NULL;
+	int ret;
+
+	if (phdr->p_filesz > NOTE_MAX_BYTES)
+		return err_set(err, ERR_FAILED, "kernel: ELF notes of %llu bytes make no sense",
+			       (unsigned long long)phdr->p_filesz);
+	notes = malloc(phdr->p_filesz + 1);
+	if (notes == NULL)
+		return err_sys(err, ENOMEM, "read the kernel's notes");
+	ret = blob_read(kernel, phdr->p_offset, notes, phdr->p_filesz, err);
+	if (ret < 0)
+		return err_context(err, ret, "kernel: truncated: ELF notes");
+	*found = *found || find_entry(notes, phdr->p_filesz, entry);
+	return 0;
+}
+
+static int load_segment(struct mem *mem, const struct blob *kernel, const Elf64_Phdr *phdr,
+			uint64_t *end, struct err *err)
+{
+	uint8_t *dst;
+	int ret;
+
+	if (phdr->p_memsz == 0)
+		return 0;
+	if (phdr->p_filesz > phdr->p_memsz || phdr->p_paddr < BOOT_KERNEL_START)
+		return err_set(err, ERR_FAILED, "kernel: an ELF segment makes no sense");
+	dst = mem_at(mem, phdr->p_paddr, phdr->p_memsz);
+	if (dst == NULL)
+		return err_set(err, ERR_FAILED,
+			       "kernel: %llu bytes at 0x%llx do not fit into %llu MiB of memory",
+			       (unsigned long long)phdr->p_memsz, (unsigned long long)phdr->p_paddr,
+			       (unsigned long long)(mem->size >> 20));
+	ret = blob_read(kernel, phdr->p_offset, dst, phdr->p_filesz, err);
+	if (ret < 0)
+		return err_context(err, ret, "kernel: truncated: ELF segment");
+	memset(dst + phdr->p_filesz, 0, phdr->p_memsz - phdr->p_filesz);
+	if (phdr->p_paddr + phdr->p_memsz > *end)
+		*end = phdr->p_paddr + phdr->p_memsz;
+	return 0;
+}
+
+static int write_start_info(struct mem *mem, const struct boot_source *src, uint64_t kernel_end,
+			    struct err *err)
+{
+	struct start_page page = {
+		.info = {
+			.magic = START_MAGIC,
+			.version = 1,
+			.cmdline_paddr = BOOT_CMDLINE,
+			.rsdp_paddr = X86_ACPI_START,
+			.memmap_paddr = BOOT_START_INFO + offsetof(struct start_page, map),
+		},
+	};
+	struct boot_range map[BOOT_MAX_RANGES];
+	int ret = boot_load_cmdline(mem, src->cmdline, UINT64_MAX, err);
+
+	if (ret == 0 && src->initrd.len > 0) {
+		page.info.nr_modules = 1;
+		page.info.modlist_paddr = BOOT_START_INFO + offsetof(struct start_page, module);
+		page.module.size = src->initrd.len;
+		ret = boot_load_initrd(mem, &src->initrd, align_up(kernel_end, 4096), UINT32_MAX,
+				       &page.module.paddr, err);
+	}
+	if (ret < 0)
+		return ret;
+	page.info.memmap_entries = boot_memory_map(mem, map);
+	for (unsigned i = 0; i < page.info.memmap_entries; i++)
+		page.map[i] = (struct memmap_entry){
+			.addr = map[i].start, .size = map[i].size, .type = map[i].type};
+	if (!mem_write(mem, BOOT_START_INFO, &page, sizeof(page)))
+		return err_set(err, ERR_FAILED, "start info does not fit into memory");
+	return 0;
+}
+
+int boot_pvh(struct mem *mem, const struct boot_source *src, struct boot_entry *entry,
+	     struct err *err)
+{
+	Elf64_Ehdr ehdr;
+	Elf64_Phdr phdr[MAX_PHDRS];
+	uint64_t end = 0;
+	bool found = false;
+	int ret = read_elf(&src->kernel, &ehdr, phdr, err);
+
+	if (ret < 0)
+		return ret;
+	*entry = (struct boot_entry){.params = BOOT_START_INFO, .long_mode = false};
+	for (unsigned i = 0; ret == 0 && i < ehdr.e_phnum; i++) {
+		if (phdr[i].p_type == PT_LOAD)
+			ret = load_segment(mem, &src->kernel, &phdr[i], &end, err);
+		else if (phdr[i].p_type == PT_NOTE)
+			ret = note_segment(&src->kernel, &phdr[i], &entry->entry, &found, err);
+	}
+	if (ret < 0)
+		return ret;
+	if (!found)
+		return -ENOEXEC;
+	return write_start_info(mem, src, end, err);
+}
