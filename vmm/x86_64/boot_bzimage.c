@@ -106,7 +106,7 @@ int boot_bzimage(struct mem *mem, const struct boot_source *src, struct boot_ent
 		 struct err *err)
 {
 	struct setup_header hdr;
-	uint64_t setup, size, start, end;
+	uint64_t setup, size, start = 0, end = 0;
 	int ret = read_header(&src->kernel, &hdr, err);
 
 	if (ret == 0)

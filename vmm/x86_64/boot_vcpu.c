@@ -92,7 +92,7 @@ int boot_write_cpu_tables(struct mem *mem, bool long_mode, struct err *err)
 int arch_boot_vcpu(struct kvm_vcpu *vcpu, const struct boot_entry *entry, struct err *err)
 {
 	struct kvm_regs regs = {.rip = entry->entry, .rflags = RFLAGS};
-	struct kvm_sregs sregs;
+	struct kvm_sregs sregs = {0};
 	struct kvm_segment data = segment(SEL_DATA, 0x3, false, false);
 	int ret = kvm_vcpu_call(vcpu, KVM_GET_SREGS, &sregs, err);
 
