@@ -69,7 +69,8 @@ struct state_table {
 		uint16_t: 2,                                                                       \
 		uint32_t: 4,                                                                       \
 		unsigned long: 8,                                                                  \
-		unsigned long long: 8)
+		unsigned long long: 8,                                                             \
+		long long: 8)
 
 #define STATE_MEMBER_(type, member) (((type *)0)->member)
 

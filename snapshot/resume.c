@@ -115,15 +115,27 @@ static int apply_devices(struct staged *staged, struct err *err)
 	return 0;
 }
 
-static int apply_all(struct machine *m, struct staged *staged, struct err *err)
+static int apply_vcpus(struct machine *m, struct staged *staged, struct err *err)
 {
-	int ret = 0;
+	struct kvm_vcpu *vcpus[MACHINE_MAX_VCPUS];
 
-	for (uint32_t i = 0; ret == 0 && i < m->nvcpus; i++) {
-		ret = arch_vcpu_restore(&m->kvm, &m->vcpus[i].kvm, staged_vcpu(staged, i), err);
+	for (uint32_t i = 0; i < m->nvcpus; i++) {
+		int ret;
+
+		vcpus[i] = &m->vcpus[i].kvm;
+		ret = arch_vcpu_restore(&m->kvm, vcpus[i], staged_vcpu(staged, i), err);
 		if (ret < 0)
 			return err_context(err, ret, "restore vCPU %u", i);
 	}
+	return arch_vcpus_sync(vcpus, m->nvcpus, err);
+}
+
+static int apply_all(struct machine *m, struct staged *staged, struct err *err)
+{
+	int ret = apply_vcpus(m, staged, err);
+
+	if (ret < 0)
+		return ret;
 	ret = arch_vm_restore(&m->kvm, staged->vm, err);
 	if (ret < 0)
 		return err_context(err, ret, "restore the interrupt chips and the clock");

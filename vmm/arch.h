@@ -5,8 +5,8 @@
  * arch_boot_vcpu for a cold start, or the state functions for a restore.
  * Saving: every vCPU parked; arch_vcpu_save for each, then arch_vm_save.
  * Restoring: decode, arch_vcpu_check and arch_vm_check on the staged states; then, on a VM whose memory
- * and vCPUs exist but never ran, arch_vcpu_restore for each, then arch_vm_restore (the order inside
- * follows the KVM traps noted in the implementation); devices come after.
+ * and vCPUs exist but never ran, arch_vcpu_restore for each, arch_vcpus_sync, then arch_vm_restore (the
+ * order inside follows the KVM traps noted in the implementation); devices come after.
  */
 #ifndef TORPOR_VMM_ARCH_H
 #define TORPOR_VMM_ARCH_H
@@ -76,7 +76,7 @@ int arch_boot_load(struct mem *mem, const struct boot_source *src, const struct 
 int arch_boot_vcpu(struct kvm_vcpu *vcpu, const struct boot_entry *entry, struct err *err);
 
 /* State of one vCPU / of the VM's chips and clock: plain data for the tables. Allocate table->size
- * bytes. VM-wide facts a vCPU restore needs (TSC offset of vCPU 0) travel in its own state. */
+ * bytes. */
 extern const struct state_table arch_vcpu_table;
 extern const struct state_table arch_vm_table;
 
@@ -84,6 +84,8 @@ int arch_vcpu_save(const struct kvm *kvm, struct kvm_vcpu *vcpu, void *state, st
 int arch_vcpu_check(const struct kvm *kvm, const void *state, uint32_t id, struct err *err);
 int arch_vcpu_restore(const struct kvm *kvm, struct kvm_vcpu *vcpu, const void *state,
 		      struct err *err);
+/* After arch_vcpu_restore of all: one time base for them (the TSC offset of vCPU 0). */
+int arch_vcpus_sync(struct kvm_vcpu *const vcpus[], uint32_t nvcpus, struct err *err);
 int arch_vm_save(struct kvm *kvm, void *state, struct err *err);
 int arch_vm_check(const struct kvm *kvm, const void *state, struct err *err);
 int arch_vm_restore(struct kvm *kvm, const void *state, struct err *err);

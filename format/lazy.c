@@ -1,0 +1,130 @@
+/* Loading libcrypto and libarchive at first use; see lazy.h. Owns the two symbol tables. */
+#include "format/lazy.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "vmm/base/num.h"
+
+struct symbol {
+	const char *name;
+	size_t offset; /* of the pointer in the table */
+};
+
+struct library {
+	const char *soname;
+	const struct symbol *symbols;
+	size_t nsymbols;
+	void *table;
+	char problem[256]; /* "" once loaded */
+};
+
+static struct crypto_api crypto_table;
+static struct archive_api archive_table;
+
+#define CRYPTO(member, symbol)                                                                     \
+	{                                                                                          \
+		#symbol, offsetof(struct crypto_api, member)                                       \
+	}
+#define ARCHIVE(member, symbol)                                                                    \
+	{                                                                                          \
+		#symbol, offsetof(struct archive_api, member)                                      \
+	}
+
+static const struct symbol crypto_symbols[] = {
+	CRYPTO(ctx_new, EVP_MD_CTX_new),  CRYPTO(ctx_free, EVP_MD_CTX_free),
+	CRYPTO(sha256, EVP_sha256),       CRYPTO(init, EVP_DigestInit_ex),
+	CRYPTO(update, EVP_DigestUpdate), CRYPTO(final, EVP_DigestFinal_ex),
+};
+
+static const struct symbol archive_symbols[] = {
+	ARCHIVE(write_new, archive_write_new),
+	ARCHIVE(set_format, archive_write_set_format_pax_restricted),
+	ARCHIVE(set_bytes_per_block, archive_write_set_bytes_per_block),
+	ARCHIVE(open, archive_write_open),
+	ARCHIVE(header, archive_write_header),
+	ARCHIVE(fail, archive_write_fail),
+	ARCHIVE(free, archive_write_free),
+	ARCHIVE(error_string, archive_error_string),
+	ARCHIVE(entry_new, archive_entry_new),
+	ARCHIVE(entry_free, archive_entry_free),
+	ARCHIVE(set_pathname, archive_entry_set_pathname),
+	ARCHIVE(set_symlink, archive_entry_set_symlink),
+	ARCHIVE(set_filetype, archive_entry_set_filetype),
+	ARCHIVE(set_perm, archive_entry_set_perm),
+	ARCHIVE(set_size, archive_entry_set_size),
+	ARCHIVE(set_mtime, archive_entry_set_mtime),
+};
+
+/* Every member has its symbol. */
+_Static_assert(ARRAY_SIZE(crypto_symbols) == sizeof(struct crypto_api) / sizeof(void *), "crypto");
+_Static_assert(ARRAY_SIZE(archive_symbols) == sizeof(struct archive_api) / sizeof(void *),
+	       "archive");
+
+static struct library crypto_library = {
+	.soname = "libcrypto.so.3",
+	.symbols = crypto_symbols,
+	.nsymbols = ARRAY_SIZE(crypto_symbols),
+	.table = &crypto_table,
+};
+
+static struct library archive_library = {
+	.soname = "libarchive.so.13",
+	.symbols = archive_symbols,
+	.nsymbols = ARRAY_SIZE(archive_symbols),
+	.table = &archive_table,
+};
+
+static pthread_once_t crypto_once = PTHREAD_ONCE_INIT;
+static pthread_once_t archive_once = PTHREAD_ONCE_INIT;
+
+static void load(struct library *lib)
+{
+	void *handle = dlopen(lib->soname, RTLD_NOW | RTLD_LOCAL);
+
+	if (handle == NULL) {
+		snprintf(lib->problem, sizeof(lib->problem), "%s", dlerror());
+		return;
+	}
+	for (size_t i = 0; i < lib->nsymbols; i++) {
+		void *address = dlsym(handle, lib->symbols[i].name);
+
+		if (address == NULL) {
+			snprintf(lib->problem, sizeof(lib->problem), "%s", dlerror());
+			return;
+		}
+		memcpy((char *)lib->table + lib->symbols[i].offset, &address, sizeof(address));
+	}
+}
+
+static void load_crypto(void)
+{
+	load(&crypto_library);
+}
+
+static void load_archive(void)
+{
+	load(&archive_library);
+}
+
+static int loaded(const struct library *lib, struct err *err)
+{
+	if (lib->problem[0] == '\0')
+		return 0;
+	return err_set(err, ERR_FAILED, "%s is needed here and cannot be loaded: %s", lib->soname,
+		       lib->problem);
+}
+
+const struct crypto_api *lazy_crypto(struct err *err)
+{
+	pthread_once(&crypto_once, load_crypto);
+	return loaded(&crypto_library, err) == 0 ? &crypto_table : NULL;
+}
+
+const struct archive_api *lazy_archive(struct err *err)
+{
+	pthread_once(&archive_once, load_archive);
+	return loaded(&archive_library, err) == 0 ? &archive_table : NULL;
+}

@@ -1,0 +1,50 @@
+/*
+ * Libraries that are loaded when a verb needs them, not at start-up: waking a machine must not wait
+ * for the dynamic linker to relocate what it never calls.
+ *
+ * Any thread; the first call loads, under pthread_once. A library stays loaded for the life of the
+ * process. Both functions return NULL with a readable error when the library is not there.
+ */
+#ifndef TORPOR_FORMAT_LAZY_H
+#define TORPOR_FORMAT_LAZY_H
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <openssl/evp.h>
+
+#include "vmm/base/err.h"
+
+/* libcrypto: what SHA-256 takes. */
+struct crypto_api {
+	__typeof__(EVP_MD_CTX_new) *ctx_new;
+	__typeof__(EVP_MD_CTX_free) *ctx_free;
+	__typeof__(EVP_sha256) *sha256;
+	__typeof__(EVP_DigestInit_ex) *init;
+	__typeof__(EVP_DigestUpdate) *update;
+	__typeof__(EVP_DigestFinal_ex) *final;
+};
+
+/* libarchive: what making one tar header takes. */
+struct archive_api {
+	__typeof__(archive_write_new) *write_new;
+	__typeof__(archive_write_set_format_pax_restricted) *set_format;
+	__typeof__(archive_write_set_bytes_per_block) *set_bytes_per_block;
+	__typeof__(archive_write_open) *open;
+	__typeof__(archive_write_header) *header;
+	__typeof__(archive_write_fail) *fail;
+	__typeof__(archive_write_free) *free;
+	__typeof__(archive_error_string) *error_string;
+	__typeof__(archive_entry_new) *entry_new;
+	__typeof__(archive_entry_free) *entry_free;
+	__typeof__(archive_entry_set_pathname) *set_pathname;
+	__typeof__(archive_entry_set_symlink) *set_symlink;
+	__typeof__(archive_entry_set_filetype) *set_filetype;
+	__typeof__(archive_entry_set_perm) *set_perm;
+	__typeof__(archive_entry_set_size) *set_size;
+	__typeof__(archive_entry_set_mtime) *set_mtime;
+};
+
+const struct crypto_api *lazy_crypto(struct err *err);
+const struct archive_api *lazy_archive(struct err *err);
+
+#endif

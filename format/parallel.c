@@ -1,0 +1,80 @@
+/* Jobs over threads; see parallel.h. One mutex guards the outcome; the next job is an atomic count. */
+#include "format/parallel.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+#include "vmm/base/num.h"
+
+#define MAX_THREADS 8u
+
+struct work {
+	uint64_t jobs;
+	int (*job)(void *opaque, uint64_t index, struct err *err);
+	void *opaque;
+	atomic_uint_fast64_t next;
+	pthread_mutex_t lock; /* guards the two below */
+	int ret;
+	struct err err;
+};
+
+static void fail(struct work *work, int ret, const struct err *err)
+{
+	pthread_mutex_lock(&work->lock);
+	if (work->ret == 0) {
+		work->ret = ret;
+		work->err = *err;
+	}
+	pthread_mutex_unlock(&work->lock);
+	atomic_store(&work->next, work->jobs);
+}
+
+static void *run(void *arg)
+{
+	struct work *work = arg;
+	uint64_t index;
+
+	while ((index = atomic_fetch_add(&work->next, 1)) < work->jobs) {
+		struct err err = {0};
+		int ret = work->job(work->opaque, index, &err);
+
+		if (ret < 0)
+			fail(work, ret, &err);
+	}
+	return NULL;
+}
+
+static unsigned usable_cores(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) < 0)
+		return 1;
+	return (unsigned)CPU_COUNT(&set);
+}
+
+int parallel_run(uint64_t jobs, int (*job)(void *opaque, uint64_t index, struct err *err),
+		 void *opaque, struct err *err)
+{
+	struct work work = {.jobs = jobs, .job = job, .opaque = opaque};
+	uint64_t threads = u64_min(u64_min(usable_cores(), MAX_THREADS), jobs);
+	pthread_t helper[MAX_THREADS];
+	unsigned helpers = 0;
+	sigset_t all, old;
+
+	pthread_mutex_init(&work.lock, NULL);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	while (helpers + 1 < threads && pthread_create(&helper[helpers], NULL, run, &work) == 0)
+		helpers++;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	run(&work);
+	for (unsigned i = 0; i < helpers; i++)
+		pthread_join(helper[i], NULL);
+	pthread_mutex_destroy(&work.lock);
+	if (work.ret < 0 && err != NULL)
+		*err = work.err;
+	return work.ret;
+}

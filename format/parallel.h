@@ -1,0 +1,18 @@
+/* Spreading independent jobs over the cores this process may use (eight at most). */
+#ifndef TORPOR_FORMAT_PARALLEL_H
+#define TORPOR_FORMAT_PARALLEL_H
+
+#include <stdint.h>
+
+#include "vmm/base/err.h"
+
+/*
+ * Run job(opaque, 0) … job(opaque, jobs - 1), each once, in about that order; the calling thread works
+ * too. Helper threads have all signals blocked and are gone on return. After a job fails no
+ * further one starts; the first failure is returned. When no helper can be created the caller does
+ * all the work.
+ */
+int parallel_run(uint64_t jobs, int (*job)(void *opaque, uint64_t index, struct err *err),
+		 void *opaque, struct err *err);
+
+#endif

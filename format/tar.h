@@ -1,0 +1,52 @@
+/*
+ * Reading the headers of a tar file (POSIX.1-2017 pax interchange format, "ustar" included).
+ *
+ * Only what an OCI layout in a tar can hold is accepted: regular files, symbolic links, folders and
+ * pax headers. Nothing is extracted, so names are just names ("./" in front is dropped). The bytes
+ * are hostile: counts, names and sizes are bounded, and what does not add up to exactly the file
+ * (duplicates, truncation, anything but zeros behind the end) is ERR_INTEGRITY. One thread.
+ */
+#ifndef TORPOR_FORMAT_TAR_H
+#define TORPOR_FORMAT_TAR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vmm/base/err.h"
+
+#define TAR_BLOCK       512u
+#define TAR_MAX_ENTRIES 4096u
+
+/* Entries under this name hold zeros, so that the payload behind them is aligned; they may repeat. */
+#define TAR_FILLER ".align/"
+
+enum tar_type {
+	TAR_FILE,
+	TAR_SYMLINK,
+	TAR_FOLDER,
+};
+
+struct tar_entry {
+	char *name;       /* owned */
+	enum tar_type type;
+	uint64_t offset;  /* of the payload in the file */
+	uint64_t size;    /* of the payload */
+};
+
+struct tar {
+	struct tar_entry *entries; /* owned, in the order of the file */
+	size_t nentries;
+};
+
+/* Walk all headers of `fd`, a regular file. A file that does not begin with a tar header is refused
+ * as "not a torpor file". */
+int tar_read(struct tar *tar, int fd, struct err *err);
+void tar_free(struct tar *tar);
+
+/* The regular file of that name, or NULL. */
+const struct tar_entry *tar_find(const struct tar *tar, const char *name);
+
+bool tar_is_filler(const struct tar_entry *entry);
+
+#endif

@@ -1,0 +1,66 @@
+/*
+ * Private to x86_64: the saved state of a vCPU and of the VM's chips, and MSR lists.
+ *
+ * KVM's own structs are used where their members are plain fixed-width numbers: their layout is ABI.
+ */
+#ifndef TORPOR_VMM_X86_64_STATE_H
+#define TORPOR_VMM_X86_64_STATE_H
+
+#include <linux/kvm.h>
+#include <stdint.h>
+
+#include "vmm/arch.h"
+#include "vmm/x86_64/cpuid.h"
+
+#define X86_XSAVE_MAX 16384u /* AMX needs 11 KiB; KVM_CAP_XSAVE2 says how much a host has */
+#define X86_MSR_MAX   256u
+#define X86_XCR_MAX   16u
+
+struct x86_msr {
+	uint32_t index;
+	uint32_t padding;
+	uint64_t data;
+};
+
+struct x86_vcpu_state {
+	uint32_t mp_state;
+	uint32_t tsc_khz;
+	struct kvm_regs regs;
+	struct kvm_sregs sregs;
+	struct kvm_debugregs debugregs;
+	struct kvm_vcpu_events events;
+	uint32_t nxcrs;
+	uint32_t xsave_len;
+	struct kvm_xcr xcr[X86_XCR_MAX];
+	uint8_t xsave[X86_XSAVE_MAX]; /* standard format (SDM vol. 1 §13.4), trailing zeros cut */
+	uint8_t lapic[KVM_APIC_REG_SIZE];
+	uint32_t nmsrs;
+	uint32_t ncpuid;
+	struct x86_msr msr[X86_MSR_MAX];
+	struct kvm_cpuid_entry2 cpuid[CPUID_MAX];
+};
+
+struct x86_ioapic {
+	uint64_t base_address;
+	uint32_t ioregsel;
+	uint32_t id;
+	uint32_t irr;
+	uint32_t padding;
+	uint64_t redirtbl[KVM_IOAPIC_NUM_PINS];
+};
+
+struct x86_vm_state {
+	uint64_t clock_ns; /* kvmclock */
+	struct kvm_pit_channel_state pit[3];
+	uint32_t pit_flags;
+	uint32_t padding;
+	struct kvm_pic_state pic[2]; /* master, slave */
+	struct x86_ioapic ioapic;
+};
+
+/* Read every MSR that is this vCPU's state, in the order they must be written back. */
+int msr_save(const struct kvm *kvm, struct kvm_vcpu *vcpu, struct x86_vcpu_state *s,
+	     struct err *err);
+int msr_restore(struct kvm_vcpu *vcpu, const struct x86_vcpu_state *s, struct err *err);
+
+#endif
