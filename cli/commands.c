@@ -1,0 +1,61 @@
+/* The table of verbs and what is derived from it; see command.h. */
+#include "cli/command.h"
+
+#include <string.h>
+
+extern const struct command cmd_build, cmd_run, cmd_resume, cmd_save, cmd_ps, cmd_pause,
+	cmd_unpause, cmd_stop, cmd_kill, cmd_rm, cmd_wait, cmd_logs, cmd_console, cmd_inspect,
+	cmd_verify, cmd_compat, cmd_doctor, cmd_version, cmd_help, cmd_completion;
+
+const struct command *const commands[] = {
+	&cmd_build,   &cmd_run,     &cmd_resume, &cmd_save,   &cmd_ps,      &cmd_pause,
+	&cmd_unpause, &cmd_stop,    &cmd_kill,   &cmd_rm,     &cmd_wait,    &cmd_logs,
+	&cmd_console, &cmd_inspect, &cmd_verify, &cmd_compat, &cmd_doctor,  &cmd_version,
+	&cmd_help,    &cmd_completion, NULL,
+};
+
+const struct command *command_find(const char *name)
+{
+	for (const struct command *const *c = commands; *c != NULL; c++) {
+		if (strcmp((*c)->name, name) == 0)
+			return *c;
+	}
+	return NULL;
+}
+
+int command_exit_status(const struct err *err)
+{
+	switch (err->kind) {
+	case ERR_INCOMPATIBLE:
+		return 120;
+	case ERR_INTEGRITY:
+		return 121;
+	case ERR_NOT_FOUND:
+		return 122;
+	case ERR_MISMATCH:
+		return 123;
+	default:
+		return 125;
+	}
+}
+
+void command_print_list(FILE *out)
+{
+	fputs("usage: torpor VERB [OPTION]… [OPERAND]…\n\n", out);
+	for (const struct command *const *c = commands; *c != NULL; c++)
+		fprintf(out, "  %-11s %s\n", (*c)->name, (*c)->summary);
+	fputs("\n`torpor help VERB` tells more; the manual is torpor(1).\n", out);
+}
+
+void command_print_help(const struct command *command, FILE *out)
+{
+	fprintf(out, "usage: torpor %s%s%s%s\n\n%s\n", command->name,
+		command->options->id != 0 ? " [OPTION]…" : "", command->args[0] != '\0' ? " " : "",
+		command->args, command->summary);
+	if (command->options->id != 0) {
+		fputc('\n', out);
+		options_print_help(command->options, out);
+	}
+	if (command->detail != NULL)
+		fprintf(out, "\n%s\n", command->detail);
+}

@@ -1,0 +1,66 @@
+/* The program: find the verb, run it, say what went wrong, choose the exit status. */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "cli/command.h"
+#include "vmm/base/num.h"
+
+/* `torpor --help` and friends are verbs too. */
+static const char *verb_of(const char *arg)
+{
+	if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0)
+		return "help";
+	if (strcmp(arg, "--version") == 0 || strcmp(arg, "-V") == 0)
+		return "version";
+	return arg;
+}
+
+/* `torpor VERB --help`, wherever it stands before `--`. */
+static bool wants_help(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		if (strcmp(argv[i], "--help") == 0)
+			return true;
+	}
+	return false;
+}
+
+static int run_command(const struct command *command, int argc, char **argv, struct err *err)
+{
+	struct options opts;
+	int ret;
+
+	if (wants_help(argc, argv)) {
+		command_print_help(command, stdout);
+		return 0;
+	}
+	options_init(&opts, command->options, argc, argv);
+	ret = command->run(&opts, err);
+	if (ret >= 0 && (fflush(stdout) != 0 || ferror(stdout)))
+		return err_sys(err, errno, "write to standard output");
+	return ret;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *command;
+	struct err err = {0};
+	int ret;
+
+	signal(SIGPIPE, SIG_IGN);
+	if (argc < 2) {
+		command_print_list(stderr);
+		return 125;
+	}
+	command = command_find(verb_of(argv[1]));
+	if (command == NULL) {
+		fprintf(stderr, "torpor: unknown verb '%s' (see torpor help)\n", argv[1]);
+		return 125;
+	}
+	ret = run_command(command, argc - 1, argv + 1, &err);
+	if (ret >= 0)
+		return ret;
+	fprintf(stderr, "torpor: %s: %s\n", command->name, err.text);
+	return command_exit_status(&err);
+}

@@ -1,0 +1,53 @@
+/*
+ * Options of a verb as data: parsing, `help`, completion and a test all read the same table.
+ *
+ *     options_init → options_next until 0 → options_operand for each operand
+ *
+ * Options and operands may be mixed; `--` ends the options. One parse at a time (getopt_long).
+ */
+#ifndef TORPOR_CLI_OPTIONS_H
+#define TORPOR_CLI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "vmm/base/err.h"
+
+/* Ids above this have no letter. */
+#define OPTION_LONG_ONLY 256
+
+struct option_spec {
+	int id;           /* the letter, or a number above OPTION_LONG_ONLY; 0 ends a table */
+	const char *name; /* without the dashes; never NULL */
+	const char *arg;  /* what the value is called in help; NULL: a flag */
+	const char *help; /* one line */
+};
+
+#define OPTIONS_MAX 24
+
+struct options {
+	const char *verb;
+	const struct option_spec *specs;
+	int argc;
+	char **argv;
+	const char *value; /* of the option that options_next returned */
+	int operand;       /* index of the next operand, valid when options_next has returned 0 */
+};
+
+/* argv[0] is the verb. The vector is permuted: operands end up last. */
+void options_init(struct options *o, const struct option_spec *specs, int argc, char **argv);
+/* The id of the next option, 0 when there is none left, or -EINVAL with ERR_USAGE. */
+int options_next(struct options *o, struct err *err);
+/* The next operand, or NULL. */
+const char *options_operand(struct options *o);
+/* Exactly one operand, called `what` in the error. */
+int options_one_operand(struct options *o, const char *what, const char **operand, struct err *err);
+/* No operands (left). */
+int options_end(struct options *o, struct err *err);
+
+/* For verbs whose only option is --json or none. */
+int options_flags(struct options *o, int id, bool *set, struct err *err);
+
+void options_print_help(const struct option_spec *specs, FILE *out);
+
+#endif

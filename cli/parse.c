@@ -1,0 +1,133 @@
+/* See parse.h. */
+#include "cli/parse.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/base/num.h"
+
+/* Digits only: strtoull would take signs and spaces. */
+static bool parse_digits(const char *text, char **end, uint64_t *value)
+{
+	if (!isdigit((unsigned char)text[0]))
+		return false;
+	errno = 0;
+	*value = strtoull(text, end, 10);
+	return errno == 0;
+}
+
+static int unit_shift(const char *unit)
+{
+	static const char letters[] = "KMGT";
+	const char *found;
+
+	if (unit[0] == '\0')
+		return 20;
+	found = strchr(letters, toupper((unsigned char)unit[0]));
+	if (found == NULL || (unit[1] != '\0' && strcmp(unit + 1, "iB") != 0))
+		return -1;
+	return (int)(found - letters + 1) * 10;
+}
+
+int parse_memory(const char *text, uint64_t *bytes, struct err *err)
+{
+	char *unit;
+	uint64_t count;
+	int shift = -1;
+
+	if (parse_digits(text, &unit, &count))
+		shift = unit_shift(unit);
+	if (shift < 0)
+		return err_set(err, ERR_USAGE, "'%s' is not a size such as 512M or 2G", text);
+	if (count > UINT64_MAX >> shift)
+		return err_set(err, ERR_USAGE, "'%s' is too large", text);
+	*bytes = count << shift;
+	return 0;
+}
+
+int parse_number(const char *text, const char *what, uint64_t min, uint64_t max, uint64_t *number,
+		 struct err *err)
+{
+	char *end;
+
+	if (!parse_digits(text, &end, number) || *end != '\0')
+		return err_set(err, ERR_USAGE, "%s: '%s' is not a number", what, text);
+	if (*number < min || *number > max)
+		return err_set(err, ERR_USAGE, "%s: %s is not between %llu and %llu", what, text,
+			       (unsigned long long)min, (unsigned long long)max);
+	return 0;
+}
+
+bool name_is_valid(const char *name)
+{
+	size_t len = strlen(name);
+
+	if (len < 1 || len > 63 || !isalnum((unsigned char)name[0]))
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if ((name[i] & 0x80) != 0 ||
+		    (!isalnum((unsigned char)name[i]) && strchr("_.-", name[i]) == NULL))
+			return false;
+	}
+	return true;
+}
+
+int parse_name(const char *text, struct err *err)
+{
+	if (!name_is_valid(text))
+		return err_set(err, ERR_USAGE,
+			       "'%s' is not a name: letters, digits and _ . - (not first), up to 63",
+			       text);
+	return 0;
+}
+
+static bool id_is_valid(const char *id)
+{
+	for (const char *c = id; *c != '\0'; c++) {
+		if (*c <= ' ' || *c > '~')
+			return false;
+	}
+	return id[0] != '\0' && strlen(id) < sizeof(((struct disk_arg *)0)->id);
+}
+
+/* Take one known suffix behind the last comma. */
+static int take_suffix(struct disk_arg *disk, bool *taken, struct err *err)
+{
+	char *comma = strrchr(disk->path, ',');
+
+	*taken = false;
+	if (comma == NULL)
+		return 0;
+	if (strcmp(comma, ",ro") == 0) {
+		disk->readonly = true;
+	} else if (strncmp(comma, ",id=", 4) == 0) {
+		if (!id_is_valid(comma + 4))
+			return err_set(err, ERR_USAGE,
+				       "disk id '%s': 1 to 20 printable ASCII characters", comma + 4);
+		if (disk->id[0] == '\0')
+			memcpy(disk->id, comma + 4, strlen(comma + 4) + 1);
+	} else {
+		return 0;
+	}
+	*comma = '\0';
+	*taken = true;
+	return 0;
+}
+
+int parse_disk(const char *text, struct disk_arg *disk, struct err *err)
+{
+	bool taken = true;
+	int ret = 0;
+
+	*disk = (struct disk_arg){0};
+	if (strlen(text) >= sizeof(disk->path))
+		return err_set(err, ERR_USAGE, "--disk: the file's name is too long");
+	memcpy(disk->path, text, strlen(text) + 1);
+	while (ret == 0 && taken)
+		ret = take_suffix(disk, &taken, err);
+	if (ret == 0 && disk->path[0] == '\0')
+		return err_set(err, ERR_USAGE, "--disk %s: no file is named", text);
+	return ret;
+}

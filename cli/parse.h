@@ -1,0 +1,32 @@
+/* Values on the command line: sizes, counts, names of machines, --disk. Pure. */
+#ifndef TORPOR_CLI_PARSE_H
+#define TORPOR_CLI_PARSE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "format/appliance.h"
+#include "vmm/base/err.h"
+
+/* "256M", "1G", "65536K", "2T"; a bare number is MiB, as QEMU has it. In bytes. */
+int parse_memory(const char *text, uint64_t *bytes, struct err *err);
+
+/* A whole decimal number in [min, max], called `what` in the error. */
+int parse_number(const char *text, const char *what, uint64_t min, uint64_t max, uint64_t *number,
+		 struct err *err);
+
+/* Name of a machine: a letter or digit, then up to 62 letters, digits, '_', '.' or '-'. */
+bool name_is_valid(const char *name);
+int parse_name(const char *text, struct err *err);
+
+/* What `--disk F[,ro][,id=X]` says. Only these suffixes are split off, from the right, so that a
+ * comma in a file's name does no harm. */
+struct disk_arg {
+	char path[4096];
+	bool readonly;
+	char id[sizeof(((struct appliance_disk *)0)->id)]; /* "" when not given */
+};
+
+int parse_disk(const char *text, struct disk_arg *disk, struct err *err);
+
+#endif

@@ -1,0 +1,169 @@
+/* See paths.h. Reads the environment at each call; no state. */
+#include "cli/paths.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int path_set(struct path *path, struct err *err, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static int path_set(struct path *path, struct err *err, const char *fmt, ...)
+{
+	va_list ap;
+	int len;
+
+	va_start(ap, fmt);
+	len = vsnprintf(path->text, sizeof(path->text), fmt, ap);
+	va_end(ap);
+	if (len < 0 || (size_t)len >= sizeof(path->text))
+		return err_sys(err, ENAMETOOLONG, "%.80s…", path->text);
+	return 0;
+}
+
+/* XDG: a relative path in these variables is to be ignored. */
+static const char *absolute_env(const char *name)
+{
+	const char *value = getenv(name);
+
+	return value != NULL && value[0] == '/' ? value : NULL;
+}
+
+static const char *home(void)
+{
+	const char *dir = absolute_env("HOME");
+	const struct passwd *user;
+
+	if (dir != NULL)
+		return dir;
+	user = getpwuid(getuid());
+	return user != NULL ? user->pw_dir : "/";
+}
+
+int path_runtime_root(struct path *path, struct err *err)
+{
+	const char *xdg = absolute_env("XDG_RUNTIME_DIR");
+	struct stat st;
+	int ret;
+
+	if (xdg != NULL)
+		return path_set(path, err, "%s/torpor", xdg);
+	if (geteuid() == 0)
+		return path_set(path, err, "/run/torpor");
+	ret = path_set(path, err, "/run/user/%u", geteuid());
+	if (ret == 0 && stat(path->text, &st) == 0 && st.st_uid == geteuid())
+		return path_set(path, err, "/run/user/%u/torpor", geteuid());
+	return path_set(path, err, "/tmp/torpor-%u", geteuid());
+}
+
+static int home_root(struct path *path, const char *env, const char *fallback, struct err *err)
+{
+	const char *xdg = absolute_env(env);
+
+	if (xdg != NULL)
+		return path_set(path, err, "%s/torpor", xdg);
+	return path_set(path, err, "%s/%s/torpor", home(), fallback);
+}
+
+int path_state_root(struct path *path, struct err *err)
+{
+	return home_root(path, "XDG_STATE_HOME", ".local/state", err);
+}
+
+static int path_below(struct path *path, const char *name, const char *file, struct err *err)
+{
+	struct path root = *path;
+
+	return path_set(path, err, "%s/%s%s%s", root.text, name, file[0] != '\0' ? "/" : "", file);
+}
+
+int path_runtime(struct path *path, const char *name, const char *file, struct err *err)
+{
+	int ret = path_runtime_root(path, err);
+
+	return ret < 0 ? ret : path_below(path, name, file, err);
+}
+
+int path_state(struct path *path, const char *name, const char *file, struct err *err)
+{
+	int ret = path_state_root(path, err);
+
+	return ret < 0 ? ret : path_below(path, name, file, err);
+}
+
+int path_store(struct path *path, const char *name, struct err *err)
+{
+	struct path root;
+	int ret = home_root(&root, "XDG_DATA_HOME", ".local/share", err);
+
+	return ret < 0 ? ret : path_set(path, err, "%s/%s.torpor", root.text, name);
+}
+
+/* The usual case is that it exists: one stat. */
+int path_make_dirs(const struct path *path, struct err *err)
+{
+	struct path parent = *path;
+
+	for (char *slash = parent.text + 1;; slash++) {
+		slash = strchrnul(slash, '/');
+		if (*slash == '\0')
+			break;
+		*slash = '\0';
+		if (mkdir(parent.text, 0700) < 0 && errno != EEXIST)
+			return err_sys(err, errno, "create %s", parent.text);
+		*slash = '/';
+	}
+	if (mkdir(path->text, 0700) < 0 && errno != EEXIST)
+		return err_sys(err, errno, "create %s", path->text);
+	return 0;
+}
+
+int path_make_parents(const struct path *path, struct err *err)
+{
+	struct path parent = *path;
+	char *slash = strrchr(parent.text, '/');
+	struct stat st;
+
+	if (slash == NULL || slash == parent.text)
+		return 0;
+	*slash = '\0';
+	return stat(parent.text, &st) == 0 ? 0 : path_make_dirs(&parent, err);
+}
+
+int path_runtime_ready(struct err *err)
+{
+	struct path root;
+	struct stat st;
+	int ret = path_runtime_root(&root, err);
+
+	if (ret < 0)
+		return ret;
+	if (mkdir(root.text, 0700) < 0 && errno != EEXIST) {
+		ret = path_make_dirs(&root, err);
+		if (ret < 0)
+			return ret;
+	}
+	if (lstat(root.text, &st) < 0)
+		return err_sys(err, errno, "%s", root.text);
+	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0)
+		return err_set(err, ERR_FAILED,
+			       "%s must be a folder of yours that nobody else may enter (mode 0700)",
+			       root.text);
+	return 0;
+}
+
+int path_absolute(struct path *path, const char *file, struct err *err)
+{
+	char cwd[sizeof(path->text)];
+
+	if (file[0] == '/')
+		return path_set(path, err, "%s", file);
+	if (getcwd(cwd, sizeof(cwd)) == NULL)
+		return err_sys(err, errno, "working directory");
+	return path_set(path, err, "%s/%s", cwd, file);
+}

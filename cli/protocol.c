@@ -1,0 +1,134 @@
+/* See protocol.h. */
+#include "cli/protocol.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "vmm/base/cleanup.h"
+#include "vmm/base/num.h"
+
+static const char *const kind_names[] = {
+	[ERR_NONE] = "none",
+	[ERR_FAILED] = "failed",
+	[ERR_USAGE] = "usage",
+	[ERR_INCOMPATIBLE] = "incompatible",
+	[ERR_INTEGRITY] = "integrity",
+	[ERR_NOT_FOUND] = "not-found",
+	[ERR_MISMATCH] = "mismatch",
+};
+static_assert(ARRAY_SIZE(kind_names) == ERR_MISMATCH + 1, "every kind has a name");
+
+void line_buffer_free(struct line_buffer *lines)
+{
+	free(lines->data);
+	*lines = (struct line_buffer){0};
+}
+
+/* Move what is behind the lines already taken to the front. */
+static void compact(struct line_buffer *lines)
+{
+	lines->len -= lines->taken;
+	memmove(lines->data, lines->data + lines->taken, lines->len);
+	lines->taken = 0;
+}
+
+int line_buffer_read(struct line_buffer *lines, int fd)
+{
+	ssize_t got;
+
+	if (lines->data == NULL) {
+		lines->data = malloc(PROTOCOL_LINE_MAX);
+		if (lines->data == NULL)
+			return -ENOMEM;
+	}
+	compact(lines);
+	if (lines->len == PROTOCOL_LINE_MAX)
+		return -EMSGSIZE;
+	got = read(fd, lines->data + lines->len, PROTOCOL_LINE_MAX - lines->len);
+	if (got < 0)
+		return -errno;
+	lines->len += (size_t)got;
+	return (int)got;
+}
+
+char *line_buffer_next(struct line_buffer *lines)
+{
+	size_t rest;
+	const uint8_t *start = line_buffer_rest(lines, &rest);
+	char *line = (char *)start;
+	char *end = rest > 0 ? memchr(line, '\n', rest) : NULL;
+
+	if (end == NULL)
+		return NULL;
+	*end = '\0';
+	lines->taken += (size_t)(end + 1 - line);
+	return line;
+}
+
+const uint8_t *line_buffer_rest(const struct line_buffer *lines, size_t *len)
+{
+	*len = lines->len - lines->taken;
+	return lines->data != NULL ? (uint8_t *)lines->data + lines->taken : NULL;
+}
+
+static int send_all(int fd, const char *data, size_t len)
+{
+	while (len > 0) {
+		ssize_t sent = send(fd, data, len, MSG_NOSIGNAL);
+
+		if (sent < 0 && errno == EINTR)
+			continue;
+		if (sent < 0)
+			return -errno;
+		data += sent;
+		len -= (size_t)sent;
+	}
+	return 0;
+}
+
+int protocol_send(int fd, json_t *message)
+{
+	cleanup_free char *text = json_dumps(message, JSON_COMPACT);
+	size_t len;
+
+	json_decref(message);
+	if (text == NULL)
+		return -ENOMEM;
+	len = strlen(text);
+	text[len] = '\n'; /* in place of the terminator, which nobody needs any more */
+	return send_all(fd, text, len + 1);
+}
+
+json_t *protocol_error(const struct err *err)
+{
+	/* Paths in the text need not be UTF-8; jansson insists. */
+	json_t *text = json_string(err->text);
+
+	if (text == NULL)
+		text = json_string("an error whose text is not UTF-8");
+	return json_pack("{s:b,s:s,s:o}", "ok", 0, "kind", kind_names[err->kind], "error", text);
+}
+
+static enum err_kind kind_of(const char *name)
+{
+	for (unsigned kind = ERR_FAILED; name != NULL && kind < ARRAY_SIZE(kind_names); kind++) {
+		if (strcmp(name, kind_names[kind]) == 0)
+			return (enum err_kind)kind;
+	}
+	return ERR_FAILED;
+}
+
+int protocol_check(const json_t *reply, struct err *err)
+{
+	const char *text;
+
+	if (json_is_true(json_object_get(reply, "ok")))
+		return 0;
+	text = json_string_value(json_object_get(reply, "error"));
+	return err_set(err, kind_of(json_string_value(json_object_get(reply, "kind"))), "%s",
+		       text != NULL ? text : "the machine answered without words");
+}

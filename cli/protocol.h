@@ -1,0 +1,57 @@
+/*
+ * The control protocol: one JSON object a line, over the socket `control` in a machine's runtime
+ * folder (mode 0600 in a 0700 folder: only the same user gets there). Requests are answered in order;
+ * several clients may be connected. A line is at most PROTOCOL_LINE_MAX bytes.
+ *
+ *     {"do":"status"}    → {"ok":true,"name":…,"pid":…,"state":"running"|"paused","memory":bytes,
+ *                           "vcpus":n,"started":seconds since 1970}
+ *     {"do":"inspect"}   → as status, and "appliance": the description
+ *     {"do":"pause"}     → {"ok":true}
+ *     {"do":"unpause"}   → {"ok":true}
+ *     {"do":"save","path":absolute,"leave-running":bool}
+ *                        → {"ok":true,"path":…,"bytes":n,"seconds":paused}; unless left running, the
+ *                          machine ends after the reply
+ *     {"do":"stop"}      → {"ok":true}: the power button was pressed
+ *     {"do":"kill"}      → {"ok":true}: the machine is about to end
+ *     {"do":"wait"}      → when the machine is over and its name is free again:
+ *                          {"ok":true,"end":"poweroff"|"killed"|"saved"|"failed","error":text}
+ *     {"do":"console"}   → {"ok":true}, then the connection is a raw byte stream both ways
+ *
+ * A request that fails: {"ok":false,"kind":"integrity","error":text}; kinds are those of err.h.
+ */
+#ifndef TORPOR_CLI_PROTOCOL_H
+#define TORPOR_CLI_PROTOCOL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vmm/base/err.h"
+
+#define PROTOCOL_LINE_MAX 65536u
+
+/* Bytes in, lines out. */
+struct line_buffer {
+	char *data; /* owned, PROTOCOL_LINE_MAX bytes once used */
+	size_t len;
+	size_t taken; /* of len, handed out as lines already */
+};
+
+void line_buffer_free(struct line_buffer *lines);
+/* One read(2) from fd. Returns the number of bytes, 0 at the end, -errno, or -EMSGSIZE when a line does
+ * not fit. */
+int line_buffer_read(struct line_buffer *lines, int fd);
+/* The next whole line, without its newline, or NULL. Valid until the next read. */
+char *line_buffer_next(struct line_buffer *lines);
+/* What is behind the last line taken. */
+const uint8_t *line_buffer_rest(const struct line_buffer *lines, size_t *len);
+
+/* Write a whole message with its newline; the reference to `message` is taken. */
+int protocol_send(int fd, json_t *message);
+
+json_t *protocol_error(const struct err *err);
+/* 0 when the reply says ok; else its error in *err. */
+int protocol_check(const json_t *reply, struct err *err);
+
+#endif
