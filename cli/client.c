@@ -1,0 +1,196 @@
+/* See client.h. */
+#include "cli/client.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/claim.h"
+#include "cli/parse.h"
+#include "cli/paths.h"
+#include "vmm/base/cleanup.h"
+
+#define KILL_TIMEOUT_MS 2000
+#define RETRY_NS        20000000L
+
+static int connect_to(int fd, const char *name, struct err *err)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct path path;
+	int ret = path_runtime(&path, name, "control", err);
+
+	if (ret < 0)
+		return ret;
+	if (strlen(path.text) >= sizeof(addr.sun_path))
+		return err_sys(err, ENAMETOOLONG, "%s", path.text);
+	memcpy(addr.sun_path, path.text, strlen(path.text) + 1);
+	return connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
+}
+
+/* A machine that is just starting holds its name, but has no socket yet. */
+static int connect_patiently(int fd, const char *name, struct err *err)
+{
+	static const struct timespec pause = {.tv_nsec = RETRY_NS};
+	int ret = connect_to(fd, name, err);
+
+	for (int i = 0; i < 100 && (ret == -ENOENT || ret == -ECONNREFUSED); i++) {
+		if (!claim_is_held(name))
+			return err_set(err, ERR_NOT_FOUND, "no machine named %s is running", name);
+		nanosleep(&pause, NULL);
+		ret = connect_to(fd, name, err);
+	}
+	return ret < 0 ? err_sys(err, -ret, "talk to machine %s", name) : 0;
+}
+
+int client_open(struct client *client, const char *name, struct err *err)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	int ret = parse_name(name, err);
+
+	*client = (struct client){.fd = -1};
+	if (ret < 0)
+		return ret;
+	snprintf(client->name, sizeof(client->name), "%s", name);
+	client->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (client->fd < 0)
+		return err_sys(err, errno, "socket");
+	ret = connect_patiently(client->fd, name, err);
+	if (ret == 0 && getsockopt(client->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
+		client->pid = peer.pid;
+	if (ret < 0)
+		client_close(client);
+	return ret;
+}
+
+void client_close(struct client *client)
+{
+	if (client->fd >= 0)
+		close(client->fd);
+	client->fd = -1;
+	line_buffer_free(&client->lines);
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static int await_input(int fd, int64_t deadline)
+{
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+	int ret;
+
+	do {
+		int64_t left = deadline - now_ms();
+
+		ret = poll(&pfd, 1, deadline < 0 ? -1 : left > 0 ? (int)left : 0);
+	} while (ret < 0 && errno == EINTR);
+	return ret < 0 ? -errno : ret == 0 ? -ETIMEDOUT : 0;
+}
+
+static int read_line(struct client *client, int timeout_ms, char **line, struct err *err)
+{
+	int64_t deadline = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
+	int ret;
+
+	while ((*line = line_buffer_next(&client->lines)) == NULL) {
+		ret = await_input(client->fd, deadline);
+		if (ret == -ETIMEDOUT) {
+			err_set(err, ERR_FAILED, "machine %s does not answer", client->name);
+			return -ETIMEDOUT;
+		}
+		if (ret == 0)
+			ret = line_buffer_read(&client->lines, client->fd);
+		if (ret == 0 || ret == -ECONNRESET) {
+			err_set(err, ERR_FAILED, "machine %s ended without an answer",
+				client->name);
+			return -EPIPE;
+		}
+		if (ret < 0)
+			return err_sys(err, -ret, "talk to machine %s", client->name);
+	}
+	return 0;
+}
+
+int client_call(struct client *client, json_t *request, int timeout_ms, json_t **reply,
+		struct err *err)
+{
+	json_t *answer;
+	char *line;
+	int ret;
+
+	if (reply != NULL)
+		*reply = NULL;
+	/* When sending fails the machine is gone: reading says so. */
+	(void)protocol_send(client->fd, request);
+	ret = read_line(client, timeout_ms, &line, err);
+	if (ret < 0)
+		return ret;
+	answer = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+	ret = protocol_check(answer, err);
+	if (ret == 0 && reply != NULL)
+		*reply = json_incref(answer);
+	json_decref(answer);
+	return ret;
+}
+
+int client_do(struct client *client, const char *what, int timeout_ms, json_t **reply,
+	      struct err *err)
+{
+	return client_call(client, json_pack("{s:s}", "do", what), timeout_ms, reply, err);
+}
+
+int client_once(const char *name, const char *what, struct err *err)
+{
+	struct client client;
+	int ret = client_open(&client, name, err);
+
+	if (ret < 0)
+		return ret;
+	ret = client_do(&client, what, CLIENT_FOREVER, NULL, err);
+	client_close(&client);
+	return ret;
+}
+
+int client_wait(struct client *client, int timeout_ms, struct err *err)
+{
+	int ret = client_do(client, "wait", timeout_ms, NULL, err);
+
+	return ret == -EPIPE ? 0 : ret;
+}
+
+/* The process that listens on the socket, unless it is gone: then its number may be another's. */
+static int kill_process(struct client *client, struct err *err)
+{
+	cleanup_fd int pidfd = (int)syscall(SYS_pidfd_open, client->pid, 0);
+	int ret;
+
+	if (pidfd < 0 || !claim_is_held(client->name))
+		return 0;
+	if (syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
+		return err_sys(err, errno, "kill process %d", (int)client->pid);
+	ret = await_input(pidfd, -1);
+	return ret < 0 ? err_sys(err, -ret, "wait for process %d", (int)client->pid) : 0;
+}
+
+int client_kill(struct client *client, struct err *err)
+{
+	int ret = client_do(client, "kill", KILL_TIMEOUT_MS, NULL, err);
+
+	if (ret == 0)
+		ret = client_wait(client, KILL_TIMEOUT_MS, err);
+	if (ret == -EPIPE)
+		return 0;
+	return ret == -ETIMEDOUT ? kill_process(client, err) : ret;
+}

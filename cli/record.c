@@ -1,0 +1,200 @@
+/* See record.h. */
+#include "cli/record.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/claim.h"
+#include "cli/client.h"
+#include "cli/parse.h"
+#include "cli/paths.h"
+
+#define STATUS_TIMEOUT_MS 500
+
+int record_write(const char *name, const struct record *record, struct err *err)
+{
+	struct path path, temporary;
+	json_t *json;
+	int ret = path_state(&path, name, "exit", err);
+
+	if (ret == 0)
+		ret = path_state(&temporary, name, "exit.new", err);
+	if (ret == 0)
+		ret = path_make_parents(&path, err);
+	if (ret < 0)
+		return ret;
+	json = json_pack("{s:s,s:I,s:s}", "end", machine_end_name(record->end), "when",
+			 (json_int_t)record->when, "error", record->error);
+	if (json_dump_file(json, temporary.text, JSON_COMPACT) < 0 ||
+	    rename(temporary.text, path.text) < 0)
+		ret = err_sys(err, errno, "write %s", path.text);
+	json_decref(json);
+	return ret;
+}
+
+static enum machine_end end_of(const char *name)
+{
+	for (enum machine_end end = MACHINE_END_POWEROFF; end <= MACHINE_END_FAILED; end++) {
+		if (strcmp(machine_end_name(end), name) == 0)
+			return end;
+	}
+	return MACHINE_END_NONE;
+}
+
+int record_read(const char *name, struct record *record, struct err *err)
+{
+	const char *end, *error;
+	struct path path;
+	json_int_t when;
+	json_t *json;
+	int ret = path_state(&path, name, "exit", err);
+
+	if (ret < 0)
+		return ret;
+	json = json_load_file(path.text, 0, NULL);
+	if (json == NULL || json_unpack(json, "{s:s,s:I,s:s}", "end", &end, "when", &when, "error",
+					&error) < 0) {
+		json_decref(json);
+		return err_set(err, ERR_NOT_FOUND, "%s: no record of its end", name);
+	}
+	*record = (struct record){.end = end_of(end), .when = when};
+	snprintf(record->error, sizeof(record->error), "%s", error);
+	json_decref(json);
+	return 0;
+}
+
+void record_remove(const char *name)
+{
+	struct path path;
+
+	if (path_state(&path, name, "exit", NULL) == 0)
+		(void)unlink(path.text);
+}
+
+int record_exit_status(enum machine_end end)
+{
+	switch (end) {
+	case MACHINE_END_POWEROFF:
+	case MACHINE_END_SAVED:
+		return 0;
+	case MACHINE_END_KILLED:
+		return 137;
+	default:
+		return 125;
+	}
+}
+
+static int add_name(struct machine_names *names, const char *name, struct err *err)
+{
+	char **grown;
+
+	for (size_t i = 0; i < names->count; i++) {
+		if (strcmp(names->name[i], name) == 0)
+			return 0;
+	}
+	grown = realloc(names->name, (names->count + 1) * sizeof(grown[0]));
+	if (grown == NULL)
+		return err_sys(err, ENOMEM, "list machines");
+	names->name = grown;
+	grown[names->count] = strdup(name);
+	if (grown[names->count] == NULL)
+		return err_sys(err, ENOMEM, "list machines");
+	names->count++;
+	return 0;
+}
+
+static int add_folder(struct machine_names *names, const struct path *root, struct err *err)
+{
+	DIR *dir = opendir(root->text);
+	const struct dirent *entry;
+	int ret = 0;
+
+	if (dir == NULL)
+		return errno == ENOENT ? 0 : err_sys(err, errno, "list %s", root->text);
+	while (ret == 0 && (entry = readdir(dir)) != NULL) {
+		if (entry->d_type == DT_DIR && name_is_valid(entry->d_name))
+			ret = add_name(names, entry->d_name, err);
+	}
+	closedir(dir);
+	return ret;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int machine_names_list(struct machine_names *names, struct err *err)
+{
+	struct path runtime, state;
+	int ret = path_runtime_root(&runtime, err);
+
+	*names = (struct machine_names){0};
+	if (ret == 0)
+		ret = path_state_root(&state, err);
+	if (ret == 0)
+		ret = add_folder(names, &runtime, err);
+	if (ret == 0)
+		ret = add_folder(names, &state, err);
+	if (ret < 0)
+		machine_names_free(names);
+	else if (names->count > 0)
+		qsort(names->name, names->count, sizeof(names->name[0]), by_name);
+	return ret;
+}
+
+void machine_names_free(struct machine_names *names)
+{
+	for (size_t i = 0; i < names->count; i++)
+		free(names->name[i]);
+	free(names->name);
+	*names = (struct machine_names){0};
+}
+
+bool machine_is_known(const char *name)
+{
+	struct path runtime, state;
+	struct stat st;
+
+	return path_runtime(&runtime, name, "", NULL) == 0 &&
+	       path_state(&state, name, "", NULL) == 0 &&
+	       (stat(runtime.text, &st) == 0 || stat(state.text, &st) == 0);
+}
+
+/* NULL when it does not answer: it is saving, starting or ending. */
+static json_t *ask_status(const char *name)
+{
+	struct client client;
+	json_t *reply = NULL;
+
+	if (client_open(&client, name, NULL) < 0)
+		return NULL;
+	(void)client_do(&client, "status", STATUS_TIMEOUT_MS, &reply, NULL);
+	client_close(&client);
+	if (reply != NULL)
+		json_object_del(reply, "ok");
+	return reply;
+}
+
+json_t *machine_status(const char *name)
+{
+	struct record record;
+	json_t *status;
+
+	if (claim_is_held(name)) {
+		status = ask_status(name);
+		return status != NULL ? status
+				      : json_pack("{s:s,s:s}", "name", name, "state", "busy");
+	}
+	if (record_read(name, &record, NULL) < 0)
+		return json_pack("{s:s,s:s}", "name", name, "state", "dead");
+	return json_pack("{s:s,s:s,s:s,s:I,s:s}", "name", name, "state", "exited", "end",
+			 machine_end_name(record.end), "when", (json_int_t)record.when, "error",
+			 record.error);
+}

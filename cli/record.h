@@ -1,0 +1,43 @@
+/*
+ * What is known of a machine from outside: running (and then its own answer), over (and then the
+ * record it left), or dead: its process was killed and left no record.
+ */
+#ifndef TORPOR_CLI_RECORD_H
+#define TORPOR_CLI_RECORD_H
+
+#include <jansson.h>
+
+#include "vmm/machine.h"
+
+/* How a machine ended: the file `exit` in its state folder. */
+struct record {
+	enum machine_end end;
+	int64_t when;    /* seconds since 1970 */
+	char error[512]; /* of a failure, or "" */
+};
+
+/* Written atomically. */
+int record_write(const char *name, const struct record *record, struct err *err);
+/* ERR_NOT_FOUND when there is none. */
+int record_read(const char *name, struct record *record, struct err *err);
+/* Forget it: the name lives again. */
+void record_remove(const char *name);
+
+/* The status `run` in the foreground, and `wait`, return for it. */
+int record_exit_status(enum machine_end end);
+
+/* The names of all machines, running or not; sorted. Free with machine_names_free. */
+struct machine_names {
+	char **name;
+	size_t count;
+};
+
+int machine_names_list(struct machine_names *names, struct err *err);
+void machine_names_free(struct machine_names *names);
+/* Some trace of this machine exists. */
+bool machine_is_known(const char *name);
+
+/* {"name", "state": running|paused|busy|exited|dead, and what belongs to it}. */
+json_t *machine_status(const char *name);
+
+#endif
