@@ -1,11 +1,13 @@
-# One KVM host: a QEMU process whose CPU has SVM.
+# One KVM host: a QEMU process whose CPU has SVM. Reads lab's options (mem, smp, hosts) and
+# directories (run, out).
+# shellcheck disable=SC2154
 
 # Starts it in the background; its pid is $!. Everything it writes goes to the run directory.
 host_start() {
 	local name=$1 cpu=$2 kernel=$3 initramfs=$4 network=()
 	[ "$hosts" = 1 ] || host_network "$name"
 	bound qemu-system-x86_64 -accel tcg,thread=multi -M q35 -cpu "$(host_cpu "$cpu")" \
-		-m "$mem" -smp 2 -nodefaults -display none -no-reboot \
+		-m "$mem" -smp "$smp" -nodefaults -display none -no-reboot \
 		-serial "file:$run/console.$name" \
 		-kernel "$kernel" -initrd "$initramfs" -append "$(host_command_line "$name")" \
 		-virtfs local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap \
@@ -23,7 +25,7 @@ host_cpu() {
 
 # Words that mean nothing to the kernel become init's environment.
 host_command_line() {
-	echo "console=ttyS0 loglevel=3 panic=-1 mitigations=off lab_host=$1 lab_hosts=$hosts"
+	echo "console=ttyS0 loglevel=3 cryptomgr.notests panic=-1 mitigations=off lab_host=$1 lab_hosts=$hosts"
 }
 
 # Fills the caller's `network`. Datagram sockets let the hosts start in either order.
@@ -32,7 +34,7 @@ host_network() {
 	[ "$name" != host1 ] || peer=host2
 	network=(
 		-netdev "dgram,id=lan,local.type=unix,local.path=$run/lan.$name,remote.type=unix,remote.path=$run/lan.$peer"
-		-device "virtio-net-pci,netdev=lan,mac=52:54:00:4d:00:0${name#host},romfile=,host_mtu=9000"
+		-device "virtio-net-pci,netdev=lan,mac=52:54:00:4d:00:0${name#host},romfile=,host_mtu=65000"
 	)
 }
 

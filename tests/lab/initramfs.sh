@@ -5,6 +5,9 @@ initramfs_modules='virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_de
 	netfs fscache 9pnet 9pnet_virtio 9p overlay irqbypass ccp kvm kvm-amd
 	failover net_failover virtio_net tun'
 
+# What guest/init uses of busybox.
+initramfs_applets='mkdir mount insmod cp switch_root'
+
 # Prints the path of the initramfs for that kernel, made only when an ingredient changed.
 initramfs_build() {
 	local cache=$1 kernel=$2 guest=$3 name
@@ -23,7 +26,7 @@ initramfs_digest() {
 
 # Concurrent labs may both write it; each renames a whole file of its own.
 initramfs_write() {
-	local name=$1 kernel=$2 guest=$3 tree module
+	local name=$1 kernel=$2 guest=$3 cache=${1%/*} tree module applet
 	tree=$(mktemp -d "$cache/initramfs.XXXXXX")
 	mkdir -p "$tree/bin" "$tree/lab/bin" "$tree/modules"
 	for module in $initramfs_modules; do
@@ -31,10 +34,14 @@ initramfs_write() {
 		echo "$module" >>"$tree/modules/order"
 	done
 	cp "$(command -v busybox)" "$tree/bin"
+	for applet in $initramfs_applets; do
+		ln -s busybox "$tree/bin/$applet"
+	done
 	cp "$(command -v busybox)" "$guest"/lab-* "$tree/lab/bin"
 	cp "$guest/session" "$tree/lab"
 	cp "$guest/init" "$tree/init"
 	(cd "$tree" && find . | cpio --quiet -o -H newc -R 0:0) >"$tree.cpio"
 	mv "$tree.cpio" "$name"
 	rm -r "$tree"
+	find "$cache" -maxdepth 1 -name 'initramfs-*.cpio' -mtime +1 -delete
 }

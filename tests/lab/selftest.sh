@@ -1,0 +1,167 @@
+#!/bin/bash
+# Proves what README.md promises of the lab. Takes a minute or two.
+
+# Commands for the hosts are in single quotes.
+# shellcheck disable=SC2016
+
+set -u
+
+cd "$(dirname "$(readlink -f "$0")")/../.." || exit 1
+lab=tests/lab/lab
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+passed=0 failed=0
+
+# check NAME COMMAND...: one line, by the command's exit status.
+check() {
+	local name=$1
+	shift
+	if "$@"; then
+		echo "ok - $name"
+		passed=$((passed + 1))
+	else
+		echo "not ok - $name"
+		failed=$((failed + 1))
+	fi
+}
+
+# run [OPTION]... -- COMMAND...: leaves $status, $work/out and $work/err.
+run() {
+	"$lab" "$@" </dev/null >"$work/out" 2>"$work/err"
+	status=$?
+}
+
+# What /dev/kvm answers to KVM_GET_API_VERSION (KVM API §4.1).
+kvm_version='import fcntl, os; print(fcntl.ioctl(os.open("/dev/kvm", os.O_RDWR), 0xae00))'
+
+test_streams() {
+	mkdir "$work/files"
+	head -c 1048576 /dev/urandom >"$work/files/one"
+	head -c 1048576 /dev/urandom >"$work/files/two"
+	LAB_OUT=$work/files run -- sh -c 'cd "$LAB_OUT" && cat one && cat two >&2 && exit 7'
+	check "exit status 7" [ "$status" = 7 ]
+	check "1 MiB of random bytes on stdout" cmp -s "$work/files/one" "$work/out"
+	check "1 MiB of others on stderr" cmp -s "$work/files/two" "$work/err"
+}
+
+test_host() {
+	mkdir "$work/back"
+	LAB_OUT=$work/back run --verbose -- bash -c '
+		python3 -c "$1" >"$LAB_OUT/version"
+		pwd >"$LAB_OUT/pwd"
+		cat >"$LAB_OUT/stdin"
+		test -c /dev/userfaultfd' bash "$kvm_version"
+	check "exit status 0, /dev/userfaultfd there" [ "$status" = 0 ]
+	check "working directory kept, files back" [ "$(cat "$work/back/pwd")" = "$PWD" ]
+	check "/dev/kvm speaks API version 12" [ "$(cat "$work/back/version")" = 12 ]
+	check "stdin empty" [ -e "$work/back/stdin" -a ! -s "$work/back/stdin" ]
+	check_ready "one host"
+}
+
+check_ready() {
+	local seconds
+	seconds=$(sed -n 's/^lab: ready in \([0-9.]*\) s.*/\1/p' "$work/err")
+	check "$1 ready in ${seconds:-?} s" [ -n "$seconds" ]
+}
+
+# Inside: a guest of the lab's own kernel prints a word from its userland.
+nested='
+	mkdir -p /tmp/guest/bin && cd /tmp/guest || exit
+	cp /lab/bin/busybox bin
+	printf "#!/bin/busybox sh\necho nested-userland\n/bin/busybox reboot -f\n" >init
+	chmod +x init
+	find . | cpio --quiet -o -H newc >/tmp/guest.cpio
+	exec timeout 120 qemu-system-x86_64 -accel kvm -cpu host -M microvm,rtc=on -m 256 -no-reboot \
+		-nodefaults -display none -serial stdio -kernel "$1" -initrd /tmp/guest.cpio \
+		-append "console=ttyS0 reboot=t panic=-1 loglevel=1"'
+
+test_nested_guest() {
+	run -- bash -c "$nested" bash "$PWD/build/lab/kernel/vmlinux"
+	check "Linux boots under the host's KVM" grep -qa nested-userland "$work/out"
+	check "and ends" [ "$status" = 0 ]
+}
+
+test_two_hosts() {
+	head -c 1048576 /dev/urandom >"$work/files/input"
+	LAB_OUT=$work/files run --hosts 2 --cpu2 EPYC --verbose -- bash -c '
+		lab-on host2 sh -c "cat; echo errors >&2; exit 9" <"$LAB_OUT/input" 2>"$LAB_OUT/errors"
+		echo $? >"$LAB_OUT/status"
+		lab-cp "$LAB_OUT/input" host2:/tmp/copy && lab-cp host2:/tmp/copy "$LAB_OUT/copy"
+		lab-on host2 sh -c "hostname; pwd; grep -m 1 -o EPYC /proc/cpuinfo" >"$LAB_OUT/names"
+		lab-on host3 true 2>/dev/null
+		echo $? >>"$LAB_OUT/status"'
+	check "lab-on: 1 MiB through stdin and stdout" cmp -s "$work/files/input" "$work/out"
+	check "lab-on: stderr apart" [ "$(cat "$work/files/errors")" = errors ]
+	check "lab-on: exit status, 255 for no host" [ "$(paste -sd, "$work/files/status")" = 9,255 ]
+	check "lab-on: host2, same directory, its own CPU" \
+		[ "$(paste -sd, "$work/files/names")" = "host2,$PWD,EPYC" ]
+	check "lab-cp: there and back" cmp -s "$work/files/input" "$work/files/copy"
+	check_ready "two hosts"
+}
+
+# Each failure: status 125 and one line.
+failed_with() {
+	[ "$status" = 125 ] && [ "$(wc -l <"$work/err")" = 1 ] && grep -q "$1" "$work/err"
+}
+
+test_failures() {
+	run --timeout 8 -- sleep 100
+	check "timeout" failed_with 'no end after 8 s'
+	run -- sh -c 'echo c >/proc/sysrq-trigger'
+	check "kernel panic" failed_with 'Kernel panic'
+	run --cpu nonsense -- true
+	check "QEMU refuses" failed_with nonsense
+	run --hosts 3 -- true
+	check "wrong option" failed_with 'hosts 3'
+}
+
+children() {
+	cat "/proc/$1/task/$1/children"
+}
+
+# A zombie nobody has reaped yet counts as gone.
+gone() {
+	local pid
+	for pid in "$@"; do
+		[ ! -e "/proc/$pid" ] || grep -q '^State:.*zombie' "/proc/$pid/status" || return 1
+	done
+}
+
+# A lab that is ended, in one way or another, takes its children along; and its files, if it can.
+test_ends() {
+	local pid below=()
+	lab_start
+	kill -TERM "$pid"
+	wait "$pid" 2>/dev/null
+	check "SIGTERM: children ended" gone "${below[@]}"
+	check "SIGTERM: nothing left" [ -z "$(find "$work/tmp" "$work/end" -mindepth 1)" ]
+
+	lab_start
+	kill -KILL "$pid"
+	wait "$pid" 2>/dev/null
+	sleep 1
+	check "SIGKILL: children ended" gone "${below[@]}"
+
+	bash -c '"$1" -- sleep 100 2>/dev/null & echo $!; sleep 3' bash "$lab" >"$work/orphan"
+	sleep 1
+	check "parent's death: ended" gone "$(cat "$work/orphan")"
+}
+
+# Sets the caller's pid, and below: the lab's children.
+lab_start() {
+	mkdir -p "$work/tmp"
+	TMPDIR=$work/tmp LAB_OUT=$work/end "$lab" -- sleep 100 2>/dev/null &
+	pid=$!
+	sleep 3
+	read -r -a below <"/proc/$pid/task/$pid/children"
+	check "lab runs" [ "${#below[@]}" -gt 0 ]
+}
+
+test_streams
+test_host
+test_nested_guest
+test_two_hosts
+test_failures
+test_ends
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
