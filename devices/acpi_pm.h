@@ -1,0 +1,18 @@
+/*
+ * ACPI fixed hardware: power button, sleep control, and one block of general-purpose events.
+ *
+ * The calls take the machine lock as held.
+ */
+#ifndef TORPOR_DEVICES_ACPI_PM_H
+#define TORPOR_DEVICES_ACPI_PM_H
+
+#include "vmm/machine.h"
+
+int acpi_pm_create(struct machine *m, struct device **dev, struct err *err);
+
+/* Press the fixed power button. */
+void acpi_pm_press_power(struct device *dev);
+/* Raise general-purpose event `bit` (0 to 7): the guest runs \_GPE._E0n. */
+void acpi_pm_raise_gpe(struct device *dev, unsigned bit);
+
+#endif
