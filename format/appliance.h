@@ -23,19 +23,20 @@
 
 enum appliance_console {
 	CONSOLE_SERIAL, /* "ttyS0", "ttyAMA0": where `torpor console` types */
-	CONSOLE_HVC,    /* "hvc0" */
+	CONSOLE_HVC,	/* "hvc0" */
 };
 
 struct appliance_disk {
-	char id[21]; /* printable ASCII; the guest sees it as the disk's serial (virtio 1.2 §5.2.6) */
+	char id[21]; /* printable ASCII; the guest sees it as the disk's serial (virtio 1.2 §5.2.6)
+		      */
 	bool readonly;
 	uint64_t size; /* bytes, a multiple of 512 */
 };
 
 struct appliance {
 	char machine[32]; /* "torpor-1" */
-	char arch[16];    /* "x86_64" */
-	uint64_t memory;  /* bytes */
+	char arch[16];	  /* "x86_64" */
+	uint64_t memory;  /* bytes, a multiple of 64 KiB: whole frames are mapped */
 	uint32_t vcpus;
 	enum appliance_console console;
 	char *cmdline; /* owned; never NULL after decode or init */
@@ -44,11 +45,11 @@ struct appliance {
 
 	/* A live appliance only. */
 	bool live;
-	char name[64];         /* of the machine that was saved */
-	uint64_t saved_ns;     /* CLOCK_REALTIME of the pause */
-	uint32_t generation;   /* saves in this lineage: 1 for the first */
-	char parent[72];       /* manifest digest of the file it woke from, "" for none */
-	struct cpu_needs cpu;  /* cold: only `profile` is set ("" = best baseline) */
+	char name[64];	      /* of the machine that was saved */
+	uint64_t saved_ns;    /* CLOCK_REALTIME of the pause */
+	uint32_t generation;  /* saves in this lineage: 1 for the first */
+	char parent[72];      /* manifest digest of the file it woke from, "" for none */
+	struct cpu_needs cpu; /* cold: only `profile` is set ("" = best baseline) */
 };
 
 void appliance_init(struct appliance *a);

@@ -3,9 +3,10 @@
  *
  * archive_open() walks the tar headers (own reader: the waking path must not wait for a library of
  * seventeen to load), follows oci-layout → index.json → manifest → config and maps, and checks
- * everything it read: duplicates, unknown critical members, sizes, caps. When the file is known to be good
- * (verified.h) the digests of those small blobs are not computed again; otherwise they are, here. Bulk blobs
- * (memory, disks, kernel) are only located. Nothing in the file is trusted before that.
+ * everything it read: duplicates, unknown critical members, sizes, caps. When the file is known to
+ * be good (verified.h) the digests of those small blobs are not computed again; otherwise they are,
+ * here. Bulk blobs (memory, disks, kernel) are only located. Nothing in the file is trusted before
+ * that.
  *
  * An `oci:` folder is opened the same way. Blobs borrow the archive's descriptors and are valid
  * until archive_close(). One thread.
@@ -30,7 +31,8 @@ struct archive;
 #define ROLE_MEMORY "memory" /* + ".N": RAM range N */
 #define ROLE_DISK   "disk"   /* + ".N": disk N; ".N.overlay": what was written over it */
 
-/* Does this file look like an appliance at all (a tar or OCI folder)? Used to tell NAME from FILE. */
+/* Does this file look like an appliance at all (a tar or OCI folder)? Used to tell NAME from FILE.
+ */
 int archive_open(struct archive **out, const char *path, struct err *err);
 void archive_close(struct archive *a);
 

@@ -6,8 +6,8 @@
  * Everything goes to a temporary file beside the target; publish computes what is left, writes the
  * headers and metadata in front, fsyncs, renames over the target and fsyncs the folder. A kill at
  * any moment leaves the old file or the new one. An abort, or an error, leaves the old file and
- * removes the temporary one; temporaries of killed writers are removed by the next save to that folder
- * (they are locked while their writer lives).
+ * removes the temporary one; temporaries of killed writers are removed by the next save to that
+ * folder (they are locked while their writer lives).
  *
  * Images are hashed on all cores while they are written. One thread calls; helper threads are
  * internal. A file published here counts as verified (verified.h).
@@ -32,8 +32,8 @@ int archive_writer_bytes(struct archive_writer *w, const char *role, const void 
 /* An image: zero frames are found and left out. The source is read during this call. */
 int archive_writer_image(struct archive_writer *w, const char *role,
 			 const struct image_source *source, struct err *err);
-/* An image that an archive already holds is copied as it is (map, hashes, parts; reflinked or copied
- * in the kernel where the file systems can). */
+/* An image that an archive already holds is copied as it is (map, hashes, parts; reflinked or
+ * copied in the kernel where the file systems can). */
 int archive_writer_copy_image(struct archive_writer *w, const char *role, const struct image *image,
 			      struct err *err);
 int archive_writer_publish(struct archive_writer *w, const struct appliance *a, struct err *err);

@@ -14,7 +14,7 @@
 
 #include "vmm/base/err.h"
 
-#define DIGEST_SIZE      32u
+#define DIGEST_SIZE	 32u
 #define DIGEST_TEXT_SIZE 72u /* "sha256:", 64 hex digits, NUL */
 
 struct digest;

@@ -22,11 +22,11 @@
 #include "vmm/base/buf.h"
 #include "vmm/base/err.h"
 
-#define IMAGE_FRAME       65536u
-#define IMAGE_MAX_BYTES   (UINT64_C(1) << 46)
+#define IMAGE_FRAME	  65536u
+#define IMAGE_MAX_BYTES	  (UINT64_C(1) << 46)
 #define IMAGE_MAX_EXTENTS (1u << 20)
-#define IMAGE_MAX_PARTS   96u
-#define IMAGE_HASH_SIZE   32u
+#define IMAGE_MAX_PARTS	  96u
+#define IMAGE_HASH_SIZE	  32u
 
 enum extent_kind {
 	EXTENT_DATA = 1,
@@ -35,10 +35,10 @@ enum extent_kind {
 };
 
 struct extent {
-	uint64_t frame;  /* first frame in the image */
+	uint64_t frame;	 /* first frame in the image */
 	uint32_t frames; /* > 0 */
-	uint32_t kind;   /* enum extent_kind */
-	uint64_t place;  /* EXTENT_DATA: first frame in the concatenated parts; else 0 */
+	uint32_t kind;	 /* enum extent_kind */
+	uint64_t place;	 /* EXTENT_DATA: first frame in the concatenated parts; else 0 */
 };
 
 struct image_map {
@@ -63,10 +63,13 @@ struct image {
 	uint32_t nparts;
 	uint64_t part_frames;
 	struct blob part[IMAGE_MAX_PARTS]; /* fds borrowed from the archive */
+	uint8_t part_digest[IMAGE_MAX_PARTS][IMAGE_HASH_SIZE];
+	struct blob hashes; /* the hash list; len 0 when there are no data frames */
 };
 
 void image_free(struct image *image);
-/* Where data frame `place` lies; *run is how many frames from there (at most `want`) are contiguous. */
+/* Where data frame `place` lies; *run is how many frames from there (at most `want`) are
+ * contiguous. */
 struct blob image_place(const struct image *image, uint64_t place, uint64_t want, uint64_t *run);
 
 /* Where the frames of an image to be written come from. */

@@ -26,16 +26,16 @@ static struct archive_api archive_table;
 
 #define CRYPTO(member, symbol)                                                                     \
 	{                                                                                          \
-		#symbol, offsetof(struct crypto_api, member)                                       \
+#symbol, offsetof(struct crypto_api, member)                                       \
 	}
 #define ARCHIVE(member, symbol)                                                                    \
 	{                                                                                          \
-		#symbol, offsetof(struct archive_api, member)                                      \
+#symbol, offsetof(struct archive_api, member)                                      \
 	}
 
 static const struct symbol crypto_symbols[] = {
 	CRYPTO(ctx_new, EVP_MD_CTX_new),  CRYPTO(ctx_free, EVP_MD_CTX_free),
-	CRYPTO(sha256, EVP_sha256),       CRYPTO(init, EVP_DigestInit_ex),
+	CRYPTO(sha256, EVP_sha256),	  CRYPTO(init, EVP_DigestInit_ex),
 	CRYPTO(update, EVP_DigestUpdate), CRYPTO(final, EVP_DigestFinal_ex),
 };
 

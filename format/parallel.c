@@ -1,4 +1,5 @@
-/* Jobs over threads; see parallel.h. One mutex guards the outcome; the next job is an atomic count. */
+/* Jobs over threads; see parallel.h. One mutex guards the outcome; the next job is an atomic count.
+ */
 #include "format/parallel.h"
 
 #include <pthread.h>

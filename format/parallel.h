@@ -7,8 +7,8 @@
 #include "vmm/base/err.h"
 
 /*
- * Run job(opaque, 0) … job(opaque, jobs - 1), each once, in about that order; the calling thread works
- * too. Helper threads have all signals blocked and are gone on return. After a job fails no
+ * Run job(opaque, 0) … job(opaque, jobs - 1), each once, in about that order; the calling thread
+ * works too. Helper threads have all signals blocked and are gone on return. After a job fails no
  * further one starts; the first failure is returned. When no helper can be created the caller does
  * all the work.
  */

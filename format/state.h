@@ -33,44 +33,40 @@
 
 enum state_flags {
 	STATE_EQUAL = 1, /* must equal what the configured machine has; state_check_equal() */
-	STATE_HEX = 2,   /* inspect prints it in hexadecimal */
+	STATE_HEX = 2,	 /* inspect prints it in hexadecimal */
 };
 
 struct state_table;
 
 struct state_field {
 	const char *name;
-	uint16_t tag;   /* for ever; never reused */
-	uint16_t since; /* version of the outermost table that brought it; in older data: all zero */
+	uint16_t tag; /* for ever; never reused */
+	uint16_t
+		since; /* version of the outermost table that brought it; in older data: all zero */
 	uint16_t flags; /* enum state_flags */
 	uint16_t width; /* 1, 2, 4, 8: scalar or array of them; 0: struct; STATE_PADDING */
 	uint32_t offset;
-	uint32_t size;         /* sizeof the member */
+	uint32_t size;	       /* sizeof the member */
 	uint32_t count_offset; /* offset of the uint32_t member with the number of valid elements
-	                          (its own field must have a lower tag), or STATE_FIXED */
+				  (its own field must have a lower tag), or STATE_FIXED */
 	const struct state_table *sub; /* of each element, when width is 0 */
 };
 
 #define STATE_FIXED   UINT32_MAX /* all elements are valid */
-#define STATE_PADDING 0xffffu    /* not written; must be zero */
+#define STATE_PADDING 0xffffu	 /* not written; must be zero */
 
 struct state_table {
 	const char *name;
 	uint16_t version; /* raised whenever a field is added here or in a sub-table */
-	uint32_t size;    /* sizeof the struct */
+	uint32_t size;	  /* sizeof the struct */
 	uint32_t nfields;
 	const struct state_field *fields; /* ascending tags; padding anywhere */
 };
 
 /* The width of a scalar lvalue; another type does not compile. */
 #define STATE_WIDTH(lvalue)                                                                        \
-	_Generic((lvalue),                                                                         \
-		uint8_t: 1,                                                                        \
-		uint16_t: 2,                                                                       \
-		uint32_t: 4,                                                                       \
-		unsigned long: 8,                                                                  \
-		unsigned long long: 8,                                                             \
-		long long: 8)
+	_Generic((lvalue), uint8_t : 1, uint16_t : 2, uint32_t : 4, unsigned long : 8,             \
+		 unsigned long long : 8, long long : 8)
 
 #define STATE_MEMBER_(type, member) (((type *)0)->member)
 
@@ -89,13 +85,13 @@ struct state_table {
 
 /* A fixed array of scalars (bytes included). */
 #define STATE_ARRAY(type, member, tag, since, flags)                                               \
-	STATE_FIELD_(type, member, tag, since, flags,                                              \
-		     STATE_WIDTH(STATE_MEMBER_(type, member)[0]), STATE_FIXED, NULL)
+	STATE_FIELD_(type, member, tag, since, flags, STATE_WIDTH(STATE_MEMBER_(type, member)[0]), \
+		     STATE_FIXED, NULL)
 
 /* The first `count` elements of an array of scalars. `count` names a uint32_t member. */
 #define STATE_VARRAY(type, member, count, tag, since, flags)                                       \
-	STATE_FIELD_(type, member, tag, since, flags,                                              \
-		     STATE_WIDTH(STATE_MEMBER_(type, member)[0]), offsetof(type, count), NULL)
+	STATE_FIELD_(type, member, tag, since, flags, STATE_WIDTH(STATE_MEMBER_(type, member)[0]), \
+		     offsetof(type, count), NULL)
 
 /* One struct, or a fixed array of them. */
 #define STATE_STRUCT(type, member, tag, since, table)                                              \
@@ -116,7 +112,8 @@ struct state_table {
 	}
 
 /* Prove that the fields tile the struct exactly, tags ascend, counts are uint32_t members with a
- * lower tag, sub-tables divide their member, and `since` is no later than the version. Tests call it. */
+ * lower tag, sub-tables divide their member, and `since` is no later than the version. Tests call
+ * it. */
 int state_check_table(const struct state_table *table, struct err *err);
 
 /* Append the encoding of *obj. Counts beyond an array's capacity are our bug (assert). Running out

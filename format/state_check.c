@@ -1,4 +1,5 @@
-/* Judging tables (for tests) and comparing a staged struct with the machine's; see state.h. Pure. */
+/* Judging tables (for tests) and comparing a staged struct with the machine's; see state.h. Pure.
+ */
 #include "format/state.h"
 
 #include <errno.h>
@@ -103,8 +104,8 @@ static int differs(const struct state_table *table, const struct state_field *fi
 	struct field_scalar want = field_scalar(staged + field->offset, field->width);
 
 	if (field->size != field->width)
-		return err_set(err, ERR_INCOMPATIBLE, "%s.%s differs from the machine's", table->name,
-			       field->name);
+		return err_set(err, ERR_INCOMPATIBLE, "%s.%s differs from the machine's",
+			       table->name, field->name);
 	return err_set(err, ERR_INCOMPATIBLE, "%s.%s is %" PRIu64 ", the machine has %" PRIu64,
 		       table->name, field->name, want.value, have.value);
 }

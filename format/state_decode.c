@@ -105,7 +105,8 @@ static int decode_structs(const struct state_table *table, const struct state_fi
 			return damaged(err, table, field->name, "truncated");
 		len = le_get32(c.at);
 		if (len > c.left - 4)
-			return damaged(err, table, field->name, "an element is longer than the data");
+			return damaged(err, table, field->name,
+				       "an element is longer than the data");
 		ret = decode_struct(field->sub, version, (struct cursor){c.at + 4, len},
 				    obj + field->offset + (size_t)i * field->sub->size, err);
 		if (ret < 0)
@@ -145,7 +146,8 @@ static int take_field(struct cursor *c, const struct state_table *table,
 		}
 		if (!(wire->tag & STATE_TAG_OPTIONAL) || wire->tag <= *last ||
 		    wire->tag > field->tag)
-			return damaged(err, table, field->name, "missing, or another field in its place");
+			return damaged(err, table, field->name,
+				       "missing, or another field in its place");
 		*last = wire->tag;
 	}
 }
@@ -194,8 +196,8 @@ int state_decode(const struct state_table *table, uint16_t version, const uint8_
 {
 	memset(obj, 0, table->size);
 	if (version > table->version)
-		return err_set(err, ERR_INCOMPATIBLE, "%s: version %u is newer than %u", table->name,
-			       version, table->version);
+		return err_set(err, ERR_INCOMPATIBLE, "%s: version %u is newer than %u",
+			       table->name, version, table->version);
 	if (version == 0)
 		return err_set(err, ERR_INTEGRITY, "%s: there is no version 0", table->name);
 	return decode_struct(table, version, (struct cursor){data, len}, obj, err);

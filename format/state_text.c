@@ -76,9 +76,10 @@ static void schema(const struct state_table *table, const char *prefix, struct b
 
 		if (field->width == STATE_PADDING)
 			continue;
-		buf_printf(out, "%s%s tag %u since %u width %u elements %s%u\n", prefix, field->name,
-			   field->tag, field->since, field->width,
-			   field->count_offset == STATE_FIXED ? "" : "up to ", field_capacity(field));
+		buf_printf(out, "%s%s tag %u since %u width %u elements %s%u\n", prefix,
+			   field->name, field->tag, field->since, field->width,
+			   field->count_offset == STATE_FIXED ? "" : "up to ",
+			   field_capacity(field));
 		if (field->width != 0)
 			continue;
 		snprintf(path, sizeof(path), "%s%s.", prefix, field->name);

@@ -9,9 +9,9 @@
 
 #include "vmm/base/num.h"
 
-#define MAGIC        "TORPORST"
+#define MAGIC	     "TORPORST"
 #define MAGIC_SIZE   8u
-#define FORMAT       1u
+#define FORMAT	     1u
 #define FILE_HEAD    16u
 #define SECTION_HEAD 8u
 
@@ -147,9 +147,10 @@ int statefile_all_used(const struct statefile *sf, struct err *err)
 {
 	for (uint32_t i = 0; i < sf->nsections; i++) {
 		if (!sf->sections[i].used)
-			return err_set(err, ERR_INCOMPATIBLE,
-				       "state blob: section %s belongs to no device of this machine",
-				       sf->sections[i].name);
+			return err_set(
+				err, ERR_INCOMPATIBLE,
+				"state blob: section %s belongs to no device of this machine",
+				sf->sections[i].name);
 	}
 	return 0;
 }

@@ -15,7 +15,7 @@
 
 #define FRONT_WINDOW KIB(256)
 #define LATER_WINDOW KIB(4)
-#define MAX_PAX      KIB(64) /* records of one pax header */
+#define MAX_PAX	     KIB(64) /* records of one pax header */
 #define MAX_TRAILER  MIB(1)  /* zeros behind the end: tar writers pad to their record size */
 
 /* Offsets in a header block (POSIX.1-2017, pax, "ustar Interchange Format"). */
@@ -58,8 +58,8 @@ static int read_block(struct walk *w, const uint8_t **block, struct err *err)
 		return damaged(err, "truncated: the tar has no end");
 	if (w->at < w->window_at || w->at + TAR_BLOCK > w->window_at + w->window_len) {
 		w->window_at = w->at;
-		w->window_len = u64_min(w->at == 0 ? FRONT_WINDOW : LATER_WINDOW,
-					w->file.len - w->at);
+		w->window_len =
+			u64_min(w->at == 0 ? FRONT_WINDOW : LATER_WINDOW, w->file.len - w->at);
 		ret = blob_read(&w->file, w->at, w->window, w->window_len, err);
 		if (ret < 0)
 			return ret;
@@ -92,8 +92,8 @@ static bool parse_number(const uint8_t *field, size_t len, uint64_t *value)
 	return i > 0 && (i == len || field[i] == '\0' || field[i] == ' ');
 }
 
-/* The sum is checked, and its field is in the one form every writer uses, so that no byte of a header
- * can change unnoticed. */
+/* The sum is checked, and its field is in the one form every writer uses, so that no byte of a
+ * header can change unnoticed. */
 static bool checksum_ok(const uint8_t *block)
 {
 	uint64_t stored;
@@ -138,7 +138,7 @@ static int apply_record(struct walk *w, bool global, const char *key, const char
 			struct err *err)
 {
 	static const char *const harmless[] = {"comment", "linkpath", "mtime", "atime", "ctime",
-					       "uid",     "gid",      "uname", "gname"};
+					       "uid",	  "gid",      "uname", "gname"};
 	char *end;
 
 	if (!global && strcmp(key, "path") == 0) {
@@ -249,8 +249,8 @@ static int walk_entry(struct tar *tar, struct walk *w, const uint8_t *block, str
 		size = w->pax_size;
 	if (type == '2' || type == '5')
 		size = 0;
-	if (size > w->file.len || !range_within(w->at + TAR_BLOCK, align_up(size, TAR_BLOCK),
-						w->file.len))
+	if (size > w->file.len ||
+	    !range_within(w->at + TAR_BLOCK, align_up(size, TAR_BLOCK), w->file.len))
 		return damaged(err, "truncated: an entry reaches beyond the end of the file");
 	if (type == 'x' || type == 'g')
 		ret = read_pax(w, size, type == 'g', err);
@@ -317,7 +317,7 @@ static int check_duplicates(const struct tar *tar, struct err *err)
 
 static int walk_all(struct tar *tar, struct walk *w, struct err *err)
 {
-	const uint8_t *block;
+	const uint8_t *block = NULL;
 	int ret;
 
 	for (;;) {

@@ -15,10 +15,11 @@
 
 #include "vmm/base/err.h"
 
-#define TAR_BLOCK       512u
+#define TAR_BLOCK	512u
 #define TAR_MAX_ENTRIES 4096u
 
-/* Entries under this name hold zeros, so that the payload behind them is aligned; they may repeat. */
+/* Entries under this name hold zeros, so that the payload behind them is aligned; they may repeat.
+ */
 #define TAR_FILLER ".align/"
 
 enum tar_type {
@@ -28,10 +29,10 @@ enum tar_type {
 };
 
 struct tar_entry {
-	char *name;       /* owned */
+	char *name; /* owned */
 	enum tar_type type;
-	uint64_t offset;  /* of the payload in the file */
-	uint64_t size;    /* of the payload */
+	uint64_t offset; /* of the payload in the file */
+	uint64_t size;	 /* of the payload */
 };
 
 struct tar {

@@ -1,0 +1,266 @@
+/*
+ * The appliance's description as the JSON of the config blob; see appliance.h. torpor(5) documents
+ * the members. The text is hostile: whatever passes here is within its bounds. Pure.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/appliance.h"
+#include "format/digest.h"
+#include "format/image.h"
+#include "format/json.h"
+#include "vmm/base/num.h"
+
+#define MAX_VCPUS 255u
+#define PAGE	  4096u
+#define SECTOR	  512u
+
+static const char *const console_names[] = {
+	[CONSOLE_SERIAL] = "serial",
+	[CONSOLE_HVC] = "hvc",
+};
+
+static json_t *encode_disks(const struct appliance *a)
+{
+	json_t *disks = json_array();
+
+	for (uint32_t i = 0; i < a->ndisks; i++)
+		json_array_append_new(disks, json_pack("{s:s, s:b, s:I}", "id", a->disk[i].id,
+						       "readonly", (int)a->disk[i].readonly, "size",
+						       (json_int_t)a->disk[i].size));
+	return disks;
+}
+
+static json_t *encode_cpu(const struct cpu_needs *cpu)
+{
+	json_t *words = json_array();
+
+	for (uint32_t i = 0; i < cpu->nwords; i++)
+		json_array_append_new(words,
+				      json_pack("[I, I, I, I]", (json_int_t)cpu->word[i].leaf,
+						(json_int_t)cpu->word[i].subleaf,
+						(json_int_t)cpu->word[i].reg,
+						(json_int_t)cpu->word[i].bits));
+	return json_pack("{s:s, s:s, s:o}", "profile", cpu->profile, "vendor", cpu->vendor, "words",
+			 words);
+}
+
+static json_t *encode_live(const struct appliance *a)
+{
+	return json_pack("{s:s, s:I, s:I, s:s}", "name", a->name, "saved_ns",
+			 (json_int_t)a->saved_ns, "generation", (json_int_t)a->generation, "parent",
+			 a->parent);
+}
+
+int appliance_encode(const struct appliance *a, struct buf *out, struct err *err)
+{
+	cleanup_json json_t *json = NULL;
+	char format[24];
+
+	if (strlen(a->cmdline) > APPLIANCE_MAX_CMDLINE)
+		return err_set(err, ERR_USAGE, "the kernel command line is longer than %u bytes",
+			       APPLIANCE_MAX_CMDLINE);
+	snprintf(format, sizeof(format), "%d.%d", APPLIANCE_FORMAT_MAJOR, APPLIANCE_FORMAT_MINOR);
+	json = json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:o, s:o}", "format", format,
+			 "machine", a->machine, "arch", a->arch, "memory", (json_int_t)a->memory,
+			 "vcpus", (json_int_t)a->vcpus, "console", console_names[a->console],
+			 "cmdline", a->cmdline, "disks", encode_disks(a), "cpu",
+			 encode_cpu(&a->cpu));
+	if (json == NULL)
+		return err_set(err, ERR_USAGE,
+			       "a name or the kernel command line is not UTF-8 text");
+	if (a->live && json_object_set_new(json, "live", encode_live(a)) < 0)
+		return err_set(err, ERR_USAGE, "the machine's name is not UTF-8 text");
+	return json_write(json, out, err);
+}
+
+/* "MAJOR.MINOR". *newer tells that members we do not know are to be expected. */
+static int check_format(json_t *json, bool *newer, struct err *err)
+{
+	char text[24];
+	unsigned major, minor;
+	char behind;
+	int ret = json_get_ascii(json, "format", text, sizeof(text), err);
+
+	if (ret < 0)
+		return ret;
+	if (sscanf(text, "%9u.%9u%c", &major, &minor, &behind) != 2 || major == 0)
+		return err_set(err, ERR_INTEGRITY, "the format version is malformed");
+	if (major != APPLIANCE_FORMAT_MAJOR)
+		return err_set(err, ERR_INCOMPATIBLE,
+			       "made by a newer torpor (format %u.%u); this one reads %d.x", major,
+			       minor, APPLIANCE_FORMAT_MAJOR);
+	*newer = minor > APPLIANCE_FORMAT_MINOR;
+	return 0;
+}
+
+static int decode_console(struct appliance *a, json_t *json, struct err *err)
+{
+	const char *name;
+	int ret = json_get_string(json, "console", &name, err);
+
+	if (ret < 0)
+		return ret;
+	for (size_t i = 0; i < ARRAY_SIZE(console_names); i++) {
+		if (strcmp(console_names[i], name) == 0) {
+			a->console = (enum appliance_console)i;
+			return 0;
+		}
+	}
+	return err_set(err, ERR_INTEGRITY, "the console \"%.20s\" is unknown", name);
+}
+
+static int decode_cmdline(struct appliance *a, json_t *json, struct err *err)
+{
+	const char *text;
+	int ret = json_get_string(json, "cmdline", &text, err);
+
+	if (ret < 0)
+		return ret;
+	if (strlen(text) > APPLIANCE_MAX_CMDLINE)
+		return err_set(err, ERR_INTEGRITY, "the kernel command line is too long");
+	free(a->cmdline);
+	a->cmdline = strdup(text);
+	return a->cmdline != NULL ? 0 : err_sys(err, ENOMEM, "read the description");
+}
+
+static int decode_disk(struct appliance_disk *disk, json_t *json, bool newer, struct err *err)
+{
+	static const char *const names[] = {"id", "readonly", "size", NULL};
+	int ret = json_get_ascii(json, "id", disk->id, sizeof(disk->id), err);
+
+	if (ret == 0)
+		ret = json_get_bool(json, "readonly", &disk->readonly, err);
+	if (ret == 0)
+		ret = json_get_uint(json, "size", SECTOR, IMAGE_MAX_BYTES, &disk->size, err);
+	if (ret == 0 && disk->size % SECTOR != 0)
+		ret = err_set(err, ERR_INTEGRITY, "a disk is not a whole number of sectors");
+	return ret == 0 && !newer ? json_only(json, names, err) : ret;
+}
+
+static int decode_disks(struct appliance *a, json_t *json, bool newer, struct err *err)
+{
+	json_t *disks;
+	int ret = json_get_array(json, "disks", &disks, err);
+
+	if (ret == 0 && json_array_size(disks) > APPLIANCE_MAX_DISKS)
+		ret = err_set(err, ERR_INTEGRITY, "more than %d disks", APPLIANCE_MAX_DISKS);
+	if (ret < 0)
+		return ret;
+	a->ndisks = (uint32_t)json_array_size(disks);
+	for (uint32_t i = 0; ret == 0 && i < a->ndisks; i++)
+		ret = decode_disk(&a->disk[i], json_array_get(disks, i), newer, err);
+	return ret;
+}
+
+static int decode_word(struct cpu_word *word, json_t *json, struct err *err)
+{
+	uint32_t *const to[] = {&word->leaf, &word->subleaf, &word->reg, &word->bits};
+
+	for (size_t i = 0; i < ARRAY_SIZE(to); i++) {
+		json_t *number = json_array_get(json, i);
+		json_int_t value = json_integer_value(number);
+
+		if (!json_is_integer(number) || value < 0 || value > UINT32_MAX)
+			return err_set(err, ERR_INTEGRITY, "a CPU feature word is malformed");
+		*to[i] = (uint32_t)value;
+	}
+	if (json_array_size(json) != ARRAY_SIZE(to) || word->reg > 3)
+		return err_set(err, ERR_INTEGRITY, "a CPU feature word is malformed");
+	return 0;
+}
+
+static int decode_cpu(struct cpu_needs *cpu, json_t *json, bool newer, struct err *err)
+{
+	static const char *const names[] = {"profile", "vendor", "words", NULL};
+	json_t *object, *words;
+	int ret = json_get_object(json, "cpu", &object, err);
+
+	if (ret == 0)
+		ret = json_get_ascii(object, "profile", cpu->profile, sizeof(cpu->profile), err);
+	if (ret == 0)
+		ret = json_get_ascii(object, "vendor", cpu->vendor, sizeof(cpu->vendor), err);
+	if (ret == 0)
+		ret = json_get_array(object, "words", &words, err);
+	if (ret == 0 && json_array_size(words) > CPU_NEEDS_MAX_WORDS)
+		ret = err_set(err, ERR_INTEGRITY, "too many CPU feature words");
+	if (ret == 0)
+		cpu->nwords = (uint32_t)json_array_size(words);
+	for (uint32_t i = 0; ret == 0 && i < cpu->nwords; i++)
+		ret = decode_word(&cpu->word[i], json_array_get(words, i), err);
+	return ret == 0 && !newer ? json_only(object, names, err) : ret;
+}
+
+static int decode_live(struct appliance *a, json_t *json, bool newer, struct err *err)
+{
+	static const char *const names[] = {"name", "saved_ns", "generation", "parent", NULL};
+	uint8_t digest[DIGEST_SIZE];
+	uint64_t generation = 0;
+	json_t *live;
+	int ret;
+
+	a->live = json_object_get(json, "live") != NULL;
+	if (!a->live)
+		return 0;
+	ret = json_get_object(json, "live", &live, err);
+	if (ret == 0)
+		ret = json_get_ascii(live, "name", a->name, sizeof(a->name), err);
+	if (ret == 0)
+		ret = json_get_uint(live, "saved_ns", 0, INT64_MAX, &a->saved_ns, err);
+	if (ret == 0)
+		ret = json_get_uint(live, "generation", 1, UINT32_MAX, &generation, err);
+	if (ret == 0)
+		ret = json_get_ascii(live, "parent", a->parent, sizeof(a->parent), err);
+	if (ret == 0 && a->parent[0] != '\0' && !digest_parse(a->parent, digest))
+		ret = err_set(err, ERR_INTEGRITY, "the parent is not a digest");
+	a->generation = (uint32_t)generation;
+	return ret == 0 && !newer ? json_only(live, names, err) : ret;
+}
+
+static int decode(struct appliance *a, json_t *json, struct err *err)
+{
+	static const char *const names[] = {"format", "machine", "arch",	"memory",
+					    "vcpus",  "console", "cmdline",	"disks",
+					    "cpu",    "live",	 "annotations", NULL};
+	uint64_t vcpus = 0;
+	bool newer = false;
+	int ret = check_format(json, &newer, err);
+
+	if (ret == 0)
+		ret = json_get_ascii(json, "machine", a->machine, sizeof(a->machine), err);
+	if (ret == 0)
+		ret = json_get_ascii(json, "arch", a->arch, sizeof(a->arch), err);
+	if (ret == 0)
+		ret = json_get_uint(json, "memory", IMAGE_FRAME, IMAGE_MAX_BYTES, &a->memory, err);
+	if (ret == 0 && a->memory % IMAGE_FRAME != 0)
+		ret = err_set(err, ERR_INTEGRITY, "the memory is not a whole number of frames");
+	if (ret == 0)
+		ret = json_get_uint(json, "vcpus", 1, MAX_VCPUS, &vcpus, err);
+	a->vcpus = (uint32_t)vcpus;
+	if (ret == 0)
+		ret = decode_console(a, json, err);
+	if (ret == 0)
+		ret = decode_cmdline(a, json, err);
+	if (ret == 0)
+		ret = decode_disks(a, json, newer, err);
+	if (ret == 0)
+		ret = decode_cpu(&a->cpu, json, newer, err);
+	if (ret == 0)
+		ret = decode_live(a, json, newer, err);
+	return ret == 0 && !newer ? json_only(json, names, err) : ret;
+}
+
+int appliance_decode(struct appliance *a, const uint8_t *text, size_t len, struct err *err)
+{
+	cleanup_json json_t *json = NULL;
+	int ret;
+
+	appliance_init(a);
+	json = json_parse(text, len, err);
+	ret = json != NULL ? decode(a, json, err) : -EINVAL;
+	if (ret < 0)
+		appliance_free(a);
+	return ret < 0 ? err_context(err, ret, "config") : 0;
+}

@@ -1,0 +1,32 @@
+/* Private to archive*.c: what an open archive is made of. */
+#ifndef TORPOR_FORMAT_ARCHIVE_INTERNAL_H
+#define TORPOR_FORMAT_ARCHIVE_INTERNAL_H
+
+#include <sys/stat.h>
+
+#include "format/archive.h"
+#include "format/container.h"
+#include "format/oci.h"
+
+struct archive_image {
+	char role[OCI_ROLE_SIZE];
+	struct image image;
+};
+
+struct archive {
+	char *path;
+	struct container container;
+	struct stat st; /* of the tar when it was opened */
+	bool known;	/* remembered as good */
+	struct oci_descriptor manifest;
+	struct oci_descriptor config;
+	struct oci_descriptors layers;
+	struct blob index_blob;
+	struct appliance appliance;
+	struct archive_entry *entries; /* manifest, config, layers; text borrowed from the above */
+	size_t nentries;
+	struct archive_image *images;
+	size_t nimages;
+};
+
+#endif

@@ -1,0 +1,85 @@
+/* Members of a tar or a folder; see container.h. */
+#include "format/container.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "vmm/base/cleanup.h"
+
+#define FOLDER_PREFIX "oci:"
+
+int container_open(struct container *c, const char *path, struct err *err)
+{
+	struct stat st;
+	int ret;
+
+	*c = (struct container){.fd = -1};
+	c->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (c->fd < 0 && strncmp(path, FOLDER_PREFIX, sizeof(FOLDER_PREFIX) - 1) == 0)
+		c->fd = open(path + sizeof(FOLDER_PREFIX) - 1, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
+	if (c->fd < 0)
+		return err_sys(err, errno, "open");
+	if (fstat(c->fd, &st) < 0) {
+		ret = err_sys(err, errno, "open");
+	} else {
+		c->folder = S_ISDIR(st.st_mode);
+		ret = c->folder ? 0 : tar_read(&c->tar, c->fd, err);
+	}
+	if (ret < 0)
+		container_close(c);
+	return ret;
+}
+
+void container_close(struct container *c)
+{
+	for (size_t i = 0; i < c->nmembers; i++)
+		close(c->members[i]);
+	free(c->members);
+	tar_free(&c->tar);
+	if (c->fd >= 0)
+		close(c->fd);
+	*c = (struct container){.fd = -1};
+}
+
+static int missing(const char *name, struct err *err)
+{
+	err_set(err, ERR_INTEGRITY, "%s is missing", name);
+	return -ENOENT;
+}
+
+static int find_file(struct container *c, const char *name, struct blob *blob, struct err *err)
+{
+	cleanup_fd int fd = openat(c->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat st;
+	int *grown;
+
+	if (fd < 0 && errno == ENOENT)
+		return missing(name, err);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(err, errno, "open %s", name);
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, ERR_INTEGRITY, "%s is not a file", name);
+	grown = realloc(c->members, (c->nmembers + 1) * sizeof(*grown));
+	if (grown == NULL)
+		return err_sys(err, ENOMEM, "open %s", name);
+	c->members = grown;
+	*blob = (struct blob){.fd = fd, .len = (uint64_t)st.st_size};
+	c->members[c->nmembers++] = take_fd(&fd);
+	return 0;
+}
+
+int container_find(struct container *c, const char *name, struct blob *blob, struct err *err)
+{
+	const struct tar_entry *entry;
+
+	if (c->folder)
+		return find_file(c, name, blob, err);
+	entry = tar_find(&c->tar, name);
+	if (entry == NULL)
+		return missing(name, err);
+	*blob = (struct blob){.fd = c->fd, .offset = entry->offset, .len = entry->size};
+	return 0;
+}

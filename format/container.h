@@ -1,0 +1,29 @@
+/*
+ * What holds an OCI image layout: a tar file, or a folder of files. Either way, named members that
+ * are runs of bytes. Blobs it gives borrow its descriptors, valid until container_close(). One
+ * thread.
+ */
+#ifndef TORPOR_FORMAT_CONTAINER_H
+#define TORPOR_FORMAT_CONTAINER_H
+
+#include <stdbool.h>
+
+#include "format/blob.h"
+#include "format/tar.h"
+#include "vmm/base/err.h"
+
+struct container {
+	int fd; /* the tar, or the folder */
+	bool folder;
+	struct tar tar;
+	int *members; /* folder: opened files, owned */
+	size_t nmembers;
+};
+
+/* `path` is a file, a folder, or "oci:" before a folder. */
+int container_open(struct container *c, const char *path, struct err *err);
+void container_close(struct container *c);
+/* Find a member by its name inside the layout. -ENOENT (ERR_INTEGRITY) when it is not there. */
+int container_find(struct container *c, const char *name, struct blob *blob, struct err *err);
+
+#endif

@@ -1,0 +1,179 @@
+/* Extent maps: building, the bytes on disk, looking up; see image.h. Pure. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/image.h"
+#include "vmm/base/num.h"
+
+#define MAGIC	    "TORPORMP"
+#define MAGIC_SIZE  8u
+#define VERSION	    1u
+#define HEAD_SIZE   32u
+#define EXTENT_SIZE 24u
+
+void image_map_free(struct image_map *map)
+{
+	free(map->extents);
+	*map = (struct image_map){0};
+}
+
+static uint64_t map_frames(const struct image_map *map)
+{
+	const struct extent *last;
+
+	if (map->nextents == 0)
+		return 0;
+	last = &map->extents[map->nextents - 1];
+	return last->frame + last->frames;
+}
+
+/* Data extents follow one another in the blob while a map is built, so only the kind matters. */
+static struct extent *growable(struct image_map *map, uint32_t kind)
+{
+	struct extent *last = map->nextents > 0 ? &map->extents[map->nextents - 1] : NULL;
+
+	return last != NULL && last->kind == kind && last->frames < UINT32_MAX ? last : NULL;
+}
+
+int image_map_append(struct image_map *map, uint32_t kind, struct err *err)
+{
+	struct extent *extent = growable(map, kind), *grown;
+
+	if (extent == NULL) {
+		if (map->nextents == IMAGE_MAX_EXTENTS)
+			return err_set(err, ERR_FAILED, "more than %u extents in an image",
+				       IMAGE_MAX_EXTENTS);
+		/* Room doubles each time the count reaches a power of two. */
+		if ((map->nextents & (map->nextents - 1)) == 0) {
+			grown = realloc(map->extents,
+					(map->nextents == 0 ? 1 : 2 * (size_t)map->nextents) *
+						sizeof(*grown));
+			if (grown == NULL)
+				return err_sys(err, ENOMEM, "map an image");
+			map->extents = grown;
+		}
+		extent = &map->extents[map->nextents];
+		*extent = (struct extent){
+			.frame = map_frames(map),
+			.kind = kind,
+			.place = kind == EXTENT_DATA ? map->data_frames : 0,
+		};
+		map->nextents++;
+	}
+	extent->frames++;
+	if (kind == EXTENT_DATA)
+		map->data_frames++;
+	return 0;
+}
+
+void image_map_encode(const struct image_map *map, struct buf *out)
+{
+	buf_add(out, MAGIC, MAGIC_SIZE);
+	buf_add_le32(out, VERSION);
+	buf_add_le32(out, map->nextents);
+	buf_add_le64(out, map->size);
+	buf_add_le64(out, map->data_frames);
+	for (uint32_t i = 0; i < map->nextents; i++) {
+		buf_add_le64(out, map->extents[i].frame);
+		buf_add_le32(out, map->extents[i].frames);
+		buf_add_le32(out, map->extents[i].kind);
+		buf_add_le64(out, map->extents[i].place);
+	}
+}
+
+static int damaged(struct err *err, const char *what)
+{
+	return err_set(err, ERR_INTEGRITY, "extent map: %s", what);
+}
+
+/* Extents that could have been one would be a second encoding of the same map. */
+static bool could_merge(const struct extent *a, const struct extent *b)
+{
+	if (a->kind != b->kind || (uint64_t)a->frames + b->frames > UINT32_MAX)
+		return false;
+	return a->kind != EXTENT_DATA || a->place + a->frames == b->place;
+}
+
+static int check_extent(const struct image_map *map, uint32_t index, uint64_t expected,
+			uint64_t total, struct err *err)
+{
+	const struct extent *e = &map->extents[index];
+
+	if (e->frame != expected || e->frames == 0 || e->frames > total - expected)
+		return damaged(err, "extents do not tile the image");
+	if (e->kind < EXTENT_DATA || e->kind > EXTENT_PARENT)
+		return damaged(err, "an extent of unknown kind");
+	if (e->kind == EXTENT_DATA && !range_within(e->place, e->frames, map->data_frames))
+		return damaged(err, "an extent lies outside the data");
+	if (e->kind != EXTENT_DATA && e->place != 0)
+		return damaged(err, "an extent without data has a place");
+	if (index > 0 && could_merge(e - 1, e))
+		return damaged(err, "two extents should be one");
+	return 0;
+}
+
+static int decode_extents(struct image_map *map, const uint8_t *at, struct err *err)
+{
+	uint64_t total = (map->size + IMAGE_FRAME - 1) / IMAGE_FRAME, expected = 0;
+
+	for (uint32_t i = 0; i < map->nextents; i++, at += EXTENT_SIZE) {
+		int ret;
+
+		map->extents[i] = (struct extent){
+			.frame = le_get64(at),
+			.frames = le_get32(at + 8),
+			.kind = le_get32(at + 12),
+			.place = le_get64(at + 16),
+		};
+		ret = check_extent(map, i, expected, total, err);
+		if (ret < 0)
+			return ret;
+		expected += map->extents[i].frames;
+	}
+	return expected == total ? 0 : damaged(err, "extents do not tile the image");
+}
+
+int image_map_decode(struct image_map *map, const uint8_t *data, size_t len, struct err *err)
+{
+	int ret;
+
+	*map = (struct image_map){0};
+	if (len < HEAD_SIZE || memcmp(data, MAGIC, MAGIC_SIZE) != 0)
+		return damaged(err, "not an extent map");
+	if (le_get32(data + 8) != VERSION)
+		return err_set(err, ERR_INCOMPATIBLE,
+			       "extent map: version %u, this torpor reads %u", le_get32(data + 8),
+			       VERSION);
+	map->nextents = le_get32(data + 12);
+	map->size = le_get64(data + 16);
+	map->data_frames = le_get64(data + 24);
+	if (map->nextents > IMAGE_MAX_EXTENTS ||
+	    len != HEAD_SIZE + (size_t)map->nextents * EXTENT_SIZE)
+		ret = damaged(err, "wrong length");
+	else if (map->size == 0 || map->size > IMAGE_MAX_BYTES ||
+		 map->data_frames > IMAGE_MAX_BYTES / IMAGE_FRAME)
+		ret = damaged(err, "wrong size");
+	else if ((map->extents = calloc(map->nextents + 1u, sizeof(map->extents[0]))) == NULL)
+		ret = err_sys(err, ENOMEM, "read an extent map");
+	else
+		ret = decode_extents(map, data + HEAD_SIZE, err);
+	if (ret < 0)
+		image_map_free(map);
+	return ret;
+}
+
+const struct extent *image_map_find(const struct image_map *map, uint64_t frame)
+{
+	uint32_t low = 0, high = map->nextents;
+
+	while (high - low > 1) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (map->extents[mid].frame <= frame)
+			low = mid;
+		else
+			high = mid;
+	}
+	return &map->extents[low];
+}

@@ -1,0 +1,164 @@
+/* OCI's JSON documents; see oci.h. Members we do not know are ignored, as that specification asks.
+ */
+#include "format/oci.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/json.h"
+
+#define LAYOUT_VERSION "1.0.0"
+
+void oci_descriptors_free(struct oci_descriptors *list)
+{
+	free(list->item);
+	*list = (struct oci_descriptors){0};
+}
+
+void oci_blob_path(const char *digest, char path[OCI_PATH_SIZE])
+{
+	strcpy(path, OCI_BLOB_PREFIX);
+	strcat(path, strchr(digest, ':') + 1);
+}
+
+int oci_check_layout(const uint8_t *text, size_t len, struct err *err)
+{
+	cleanup_json json_t *json = json_parse(text, len, err);
+	const char *version;
+	int ret;
+
+	if (json == NULL)
+		return -EINVAL;
+	ret = json_get_string(json, "imageLayoutVersion", &version, err);
+	if (ret == 0 && strcmp(version, LAYOUT_VERSION) != 0)
+		ret = err_set(err, ERR_INCOMPATIBLE, "OCI image layout version %.20s, not %s",
+			      version, LAYOUT_VERSION);
+	return ret;
+}
+
+static int decode_descriptor(struct oci_descriptor *d, json_t *json, struct err *err)
+{
+	json_t *annotations = json_object_get(json, "annotations");
+	uint8_t digest[DIGEST_SIZE];
+	int ret = json_get_ascii(json, "mediaType", d->media_type, sizeof(d->media_type), err);
+
+	if (ret == 0)
+		ret = json_get_ascii(json, "digest", d->digest, sizeof(d->digest), err);
+	if (ret == 0 && !digest_parse(d->digest, digest))
+		ret = err_set(err, ERR_INTEGRITY, "a digest is not a SHA-256");
+	if (ret == 0)
+		ret = json_get_uint(json, "size", 0, INT64_MAX, &d->size, err);
+	if (ret == 0 && json_object_get(annotations, OCI_ROLE_KEY) != NULL)
+		ret = json_get_ascii(annotations, OCI_ROLE_KEY, d->role, sizeof(d->role), err);
+	return ret;
+}
+
+/* Every item of an array, with its media type when `only` is not NULL. */
+static int decode_descriptors(struct oci_descriptors *list, json_t *array, const char *only,
+			      struct err *err)
+{
+	size_t count = json_array_size(array);
+
+	if (count > OCI_MAX_LAYERS)
+		return err_set(err, ERR_INTEGRITY, "more than %u blobs", OCI_MAX_LAYERS);
+	list->item = calloc(count + 1, sizeof(list->item[0]));
+	if (list->item == NULL)
+		return err_sys(err, ENOMEM, "read a manifest");
+	for (size_t i = 0; i < count; i++) {
+		struct oci_descriptor d = {0};
+		int ret = decode_descriptor(&d, json_array_get(array, i), err);
+
+		if (ret < 0) {
+			oci_descriptors_free(list);
+			return ret;
+		}
+		if (only == NULL || strcmp(d.media_type, only) == 0)
+			list->item[list->count++] = d;
+	}
+	return 0;
+}
+
+static int check_schema(json_t *json, struct err *err)
+{
+	uint64_t version;
+
+	return json_get_uint(json, "schemaVersion", 2, 2, &version, err);
+}
+
+int oci_decode_index(struct oci_descriptors *manifests, const uint8_t *text, size_t len,
+		     struct err *err)
+{
+	cleanup_json json_t *json = json_parse(text, len, err);
+	json_t *array;
+	int ret;
+
+	*manifests = (struct oci_descriptors){0};
+	if (json == NULL)
+		return -EINVAL;
+	ret = check_schema(json, err);
+	if (ret == 0)
+		ret = json_get_array(json, "manifests", &array, err);
+	return ret < 0 ? ret : decode_descriptors(manifests, array, OCI_MANIFEST_TYPE, err);
+}
+
+int oci_decode_manifest(struct oci_descriptor *config, struct oci_descriptors *layers,
+			const uint8_t *text, size_t len, struct err *err)
+{
+	cleanup_json json_t *json = json_parse(text, len, err);
+	json_t *object, *array;
+	int ret;
+
+	*config = (struct oci_descriptor){0};
+	*layers = (struct oci_descriptors){0};
+	if (json == NULL)
+		return -EINVAL;
+	ret = check_schema(json, err);
+	if (ret == 0)
+		ret = json_get_object(json, "config", &object, err);
+	if (ret == 0)
+		ret = decode_descriptor(config, object, err);
+	if (ret == 0)
+		ret = json_get_array(json, "layers", &array, err);
+	return ret < 0 ? ret : decode_descriptors(layers, array, NULL, err);
+}
+
+void oci_encode_layout(struct buf *out)
+{
+	buf_printf(out, "{\"imageLayoutVersion\":\"%s\"}", LAYOUT_VERSION);
+}
+
+static json_t *encode_descriptor(const struct oci_descriptor *d)
+{
+	json_t *json = json_pack("{s:s, s:s, s:I}", "mediaType", d->media_type, "digest", d->digest,
+				 "size", (json_int_t)d->size);
+
+	if (json != NULL && d->role[0] != '\0')
+		json_object_set_new(json, "annotations", json_pack("{s:s}", OCI_ROLE_KEY, d->role));
+	return json;
+}
+
+int oci_encode_index(const struct oci_descriptor *manifest, struct buf *out, struct err *err)
+{
+	cleanup_json json_t *json = json_pack("{s:i, s:[o]}", "schemaVersion", 2, "manifests",
+					      encode_descriptor(manifest));
+
+	return json != NULL ? json_write(json, out, err) : err_sys(err, ENOMEM, "write the index");
+}
+
+int oci_encode_manifest(const struct oci_descriptor *config, const struct oci_descriptors *layers,
+			struct buf *out, struct err *err)
+{
+	cleanup_json json_t *json = NULL;
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < layers->count; i++)
+		json_array_append_new(array, encode_descriptor(&layers->item[i]));
+	if (json_array_size(array) == layers->count)
+		json = json_pack("{s:i, s:s, s:o, s:O}", "schemaVersion", 2, "mediaType",
+				 OCI_MANIFEST_TYPE, "config", encode_descriptor(config), "layers",
+				 array);
+	json_decref(array);
+	return json != NULL ? json_write(json, out, err)
+			    : err_sys(err, ENOMEM, "write the manifest");
+}

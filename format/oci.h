@@ -1,0 +1,64 @@
+/*
+ * The three JSON documents that make a folder (or tar) an OCI image layout: oci-layout, index.json
+ * and the image manifest (OCI image spec v1: "Image Layout", "Index", "Manifest"). Text in, plain
+ * structs out; nothing here touches a file. Pure.
+ */
+#ifndef TORPOR_FORMAT_OCI_H
+#define TORPOR_FORMAT_OCI_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "format/digest.h"
+#include "vmm/base/buf.h"
+#include "vmm/base/err.h"
+
+#define OCI_LAYOUT_NAME "oci-layout"
+#define OCI_INDEX_NAME	"index.json"
+#define OCI_BLOB_PREFIX "blobs/sha256/"
+
+#define OCI_MANIFEST_TYPE "application/vnd.oci.image.manifest.v1+json"
+#define OCI_CONFIG_TYPE	  "application/vnd.torpor.config.v1+json"
+#define OCI_KERNEL_TYPE	  "application/vnd.torpor.kernel.v1"
+#define OCI_INITRD_TYPE	  "application/vnd.torpor.initrd.v1"
+#define OCI_STATE_TYPE	  "application/vnd.torpor.state.v1"
+#define OCI_MAP_TYPE	  "application/vnd.torpor.map.v1"
+#define OCI_HASHES_TYPE	  "application/vnd.torpor.hashes.v1"
+#define OCI_FLAT_TYPE	  "application/vnd.torpor.flat.v1"
+
+#define OCI_ROLE_KEY   "org.torpor.role"
+#define OCI_ROLE_SIZE  64u
+#define OCI_TYPE_SIZE  128u
+#define OCI_PATH_SIZE  (sizeof(OCI_BLOB_PREFIX) + 64u)
+#define OCI_MAX_LAYERS 1024u
+
+struct oci_descriptor {
+	char media_type[OCI_TYPE_SIZE];
+	char digest[DIGEST_TEXT_SIZE];
+	uint64_t size;
+	char role[OCI_ROLE_SIZE]; /* "" when it has none */
+};
+
+struct oci_descriptors {
+	struct oci_descriptor *item; /* owned */
+	size_t count;
+};
+
+void oci_descriptors_free(struct oci_descriptors *list);
+
+/* blobs/sha256/… of a digest that oci_decode_*() or digest_text() gave. */
+void oci_blob_path(const char *digest, char path[OCI_PATH_SIZE]);
+
+int oci_check_layout(const uint8_t *text, size_t len, struct err *err);
+/* The image manifests an index lists; descriptors of other types are passed over. */
+int oci_decode_index(struct oci_descriptors *manifests, const uint8_t *text, size_t len,
+		     struct err *err);
+int oci_decode_manifest(struct oci_descriptor *config, struct oci_descriptors *layers,
+			const uint8_t *text, size_t len, struct err *err);
+
+void oci_encode_layout(struct buf *out);
+int oci_encode_index(const struct oci_descriptor *manifest, struct buf *out, struct err *err);
+int oci_encode_manifest(const struct oci_descriptor *config, const struct oci_descriptors *layers,
+			struct buf *out, struct err *err);
+
+#endif

@@ -1,0 +1,166 @@
+/*
+ * The memory of good files; see verified.h. An entry is named by device and inode, so that a file
+ * that changed replaces its own entry, and holds the rest of the key as text.
+ */
+#include "format/verified.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/base/cleanup.h"
+
+#define MAX_ENTRIES 1024u
+#define NAME_SIZE   48u
+#define KEY_SIZE    160u
+
+static void entry_name(const struct stat *st, char name[NAME_SIZE])
+{
+	snprintf(name, NAME_SIZE, "%llx-%llx", (unsigned long long)st->st_dev,
+		 (unsigned long long)st->st_ino);
+}
+
+static void entry_key(const struct stat *st, char key[KEY_SIZE])
+{
+	snprintf(key, KEY_SIZE, "size %lld mtime %lld.%09ld ctime %lld.%09ld\n",
+		 (long long)st->st_size, (long long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec,
+		 (long long)st->st_ctim.tv_sec, st->st_ctim.tv_nsec);
+}
+
+bool verified_same(const struct stat *a, const struct stat *b)
+{
+	char key_a[KEY_SIZE], key_b[KEY_SIZE];
+
+	entry_key(a, key_a);
+	entry_key(b, key_b);
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && strcmp(key_a, key_b) == 0;
+}
+
+static bool only_ours(const struct stat *st)
+{
+	return st->st_uid == geteuid() && (st->st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+static bool cache_path(char path[PATH_MAX], const char *below)
+{
+	const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+	int len;
+
+	if (cache != NULL && cache[0] == '/')
+		len = snprintf(path, PATH_MAX, "%s%s", cache, below);
+	else if (home != NULL && home[0] == '/')
+		len = snprintf(path, PATH_MAX, "%s/.cache%s", home, below);
+	else
+		return false;
+	return len > 0 && len < PATH_MAX;
+}
+
+/* The folder, or -1 when it is not there or not to be believed. */
+static int open_folder(void)
+{
+	cleanup_fd int fd = -1;
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (!cache_path(path, "/torpor/verified"))
+		return -1;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0 || !only_ours(&st))
+		return -1;
+	return take_fd(&fd);
+}
+
+static void make_folder(void)
+{
+	static const char *const levels[] = {"", "/torpor", "/torpor/verified"};
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+		if (!cache_path(path, levels[i]) || (mkdir(path, 0700) < 0 && errno != EEXIST))
+			return;
+	}
+}
+
+bool verified_known(const struct stat *st)
+{
+	cleanup_fd int folder = open_folder(), fd = -1;
+	char name[NAME_SIZE], key[KEY_SIZE], text[KEY_SIZE];
+	struct stat entry;
+	ssize_t len;
+
+	if (folder < 0)
+		return false;
+	entry_name(st, name);
+	fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 || fstat(fd, &entry) < 0 || !S_ISREG(entry.st_mode) || !only_ours(&entry))
+		return false;
+	len = read(fd, text, sizeof(text) - 1);
+	if (len < 0)
+		return false;
+	text[len] = '\0';
+	entry_key(st, key);
+	return strcmp(text, key) == 0;
+}
+
+/* A full folder is emptied: entries of files long gone have no other end. */
+static void bound_folder(int folder)
+{
+	int copy = dup(folder);
+	DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
+	unsigned count = 0;
+
+	if (dir == NULL) {
+		if (copy >= 0)
+			close(copy);
+		return;
+	}
+	while (readdir(dir) != NULL)
+		count++;
+	if (count > MAX_ENTRIES) {
+		struct dirent *entry;
+
+		rewinddir(dir);
+		while ((entry = readdir(dir)) != NULL) {
+			if (entry->d_name[0] != '.')
+				unlinkat(folder, entry->d_name, 0);
+		}
+	}
+	closedir(dir);
+}
+
+void verified_remember(const struct stat *st)
+{
+	cleanup_fd int folder = -1, fd = -1;
+	char name[NAME_SIZE], part[NAME_SIZE + 8], key[KEY_SIZE];
+
+	make_folder();
+	folder = open_folder();
+	if (folder < 0)
+		return;
+	bound_folder(folder);
+	entry_name(st, name);
+	entry_key(st, key);
+	snprintf(part, sizeof(part), ".%s.%x", name, (unsigned)gettid() & 0xffffu);
+	fd = openat(folder, part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return;
+	if (write(fd, key, strlen(key)) != (ssize_t)strlen(key) ||
+	    renameat(folder, part, folder, name) < 0)
+		unlinkat(folder, part, 0);
+}
+
+void verified_forget(const struct stat *st)
+{
+	cleanup_fd int folder = open_folder();
+	char name[NAME_SIZE];
+
+	if (folder < 0)
+		return;
+	entry_name(st, name);
+	unlinkat(folder, name, 0);
+}
