@@ -149,7 +149,6 @@ static void vcpu_park(struct vcpu *vcpu)
 	pthread_cond_broadcast(&m->vcpu_cond);
 	while (m->want_parked && !m->want_exit)
 		pthread_cond_wait(&m->vcpu_cond, &m->lock);
-	vcpu->state = VCPU_RUNNING;
 	__atomic_store_n(&vcpu->kvm.run->immediate_exit, 0, __ATOMIC_RELAXED);
 }
 
@@ -160,10 +159,12 @@ static void *vcpu_main(void *arg)
 
 	pthread_mutex_lock(&m->lock);
 	while (!m->want_exit) {
-		if (m->want_parked)
+		if (m->want_parked) {
 			vcpu_park(vcpu);
-		else
+		} else {
+			vcpu->state = VCPU_RUNNING;
 			vcpu_step(vcpu);
+		}
 	}
 	pthread_mutex_unlock(&m->lock);
 	return NULL;
