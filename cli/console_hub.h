@@ -1,0 +1,44 @@
+/*
+ * The console hub: joins the guest's character devices with the people at it.
+ *
+ *     serial ─┐          ┌─► console.log            terminal ─┐
+ *             ├─ output ─┼─► the terminal                     ├─ input ─► keyboard device
+ *     hvc0   ─┘          └─► every console client    clients ─┘
+ *
+ * Input is handed on with back-pressure: while the keyboard device has no room for what was read,
+ * nothing more is read from anybody. All calls with the machine lock held; ports are created and freed
+ * on the loop thread.
+ */
+#ifndef TORPOR_CLI_CONSOLE_HUB_H
+#define TORPOR_CLI_CONSOLE_HUB_H
+
+#include "cli/console_log.h"
+#include "devices/board.h"
+
+#define HUB_READ 4096u
+
+struct console_port;
+
+struct console_hub {
+	struct machine *machine;
+	struct chardev *keyboard;
+	struct console_log log;
+	struct console_port *ports; /* owned */
+	uint8_t pending[HUB_READ + 1]; /* read, and not yet taken by the keyboard device */
+	size_t start, len;
+};
+
+/* Connects both devices of the board; `name` must outlive the hub. */
+void hub_init(struct console_hub *hub, struct machine *m, const struct board *board,
+	      enum appliance_console keyboard, const char *name, bool fresh_log);
+
+/* Standard input and output become a port. On a terminal (`raw`) the escape `~.` kills the machine. */
+int hub_attach_terminal(struct console_hub *hub, bool raw, struct err *err);
+/* A client's non-blocking socket, taken over, with what it has already sent. */
+int hub_attach_socket(struct console_hub *hub, int fd, const uint8_t *typed, size_t len,
+		      struct err *err);
+
+/* After the loop has ended: give slow readers a moment, then let go of everything. */
+void hub_finish(struct console_hub *hub);
+
+#endif

@@ -1,0 +1,34 @@
+/* See escape.h. */
+#include "cli/escape.h"
+
+static enum escape_state after(uint8_t byte)
+{
+	return byte == '\r' || byte == '\n' ? ESCAPE_LINE_START : ESCAPE_IN_LINE;
+}
+
+size_t escape_filter(enum escape_state *state, const uint8_t *typed, size_t len, uint8_t *out,
+		     bool *leave)
+{
+	size_t n = 0;
+
+	*leave = false;
+	for (size_t i = 0; i < len; i++) {
+		if (*state == ESCAPE_LINE_START && typed[i] == '~') {
+			*state = ESCAPE_TILDE;
+			continue;
+		}
+		if (*state == ESCAPE_TILDE && typed[i] == '.') {
+			*leave = true;
+			return n;
+		}
+		if (*state == ESCAPE_TILDE) {
+			out[n++] = '~';
+			*state = ESCAPE_IN_LINE;
+			if (typed[i] == '~')
+				continue;
+		}
+		out[n++] = typed[i];
+		*state = after(typed[i]);
+	}
+	return n;
+}

@@ -1,0 +1,14 @@
+/*
+ * The user's terminal in raw mode while a guest has the keyboard. There is one terminal a process, so
+ * this is global; it is put back at every exit, an abort included.
+ */
+#ifndef TORPOR_CLI_TERMINAL_H
+#define TORPOR_CLI_TERMINAL_H
+
+#include <stdbool.h>
+
+/* Make standard input raw when it is a terminal; returns whether it is one. */
+bool terminal_raw(void);
+void terminal_restore(void);
+
+#endif
