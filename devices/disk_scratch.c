@@ -1,0 +1,154 @@
+/* The scratch file of a disk; see disk_scratch.h. */
+#include "devices/disk_scratch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "vmm/base/num.h"
+
+/* Where the file system has no O_TMPFILE: a name for a moment. */
+static int open_unlinked(const char *dir)
+{
+	char path[4096];
+	int fd, len = snprintf(path, sizeof(path), "%s/.torpor-scratch-XXXXXX", dir);
+
+	if (len < 0 || (size_t)len >= sizeof(path))
+		return -ENAMETOOLONG;
+	fd = mkostemp(path, O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	unlink(path);
+	return fd;
+}
+
+int scratch_open(struct scratch *s, const char *dir, uint64_t size, struct err *err)
+{
+	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	*s = (struct scratch){.fd = -1, .blocks = align_up(size, SCRATCH_BLOCK) / SCRATCH_BLOCK};
+	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
+		fd = open_unlinked(dir);
+	else if (fd < 0)
+		fd = -errno;
+	if (fd < 0)
+		return err_sys(err, -fd, "make a scratch file in %s", dir);
+	s->fd = fd;
+	s->map = calloc(s->blocks / 8 + 1, 1);
+	if (s->map == NULL || ftruncate(fd, (off_t)(s->blocks * SCRATCH_BLOCK)) < 0) {
+		int ret = err_sys(err, errno, "scratch file of %llu MiB in %s",
+				  (unsigned long long)(size >> 20), dir);
+
+		scratch_close(s);
+		return ret;
+	}
+	return 0;
+}
+
+void scratch_close(struct scratch *s)
+{
+	if (s->fd >= 0)
+		close(s->fd);
+	free(s->map);
+	*s = (struct scratch){.fd = -1};
+}
+
+bool scratch_has(const struct scratch *s, uint64_t block)
+{
+	return s->map != NULL && (s->map[block / 8] >> (block % 8) & 1) != 0;
+}
+
+uint64_t scratch_run(const struct scratch *s, uint64_t block, uint64_t most)
+{
+	bool here = scratch_has(s, block);
+	uint64_t n = 1;
+
+	while (n < most && scratch_has(s, block + n) == here)
+		n++;
+	return n;
+}
+
+static void set_here(struct scratch *s, uint64_t block, uint64_t count)
+{
+	for (; count > 0; block++, count--) {
+		if (scratch_has(s, block))
+			continue;
+		s->map[block / 8] = (uint8_t)(s->map[block / 8] | 1u << (block % 8));
+		s->used++;
+	}
+}
+
+int scratch_read(const struct scratch *s, uint64_t at, void *dst, uint64_t len)
+{
+	uint64_t done = 0;
+
+	while (done < len) {
+		ssize_t got = pread(s->fd, (uint8_t *)dst + done, len - done, (off_t)(at + done));
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return got < 0 ? -errno : -EIO;
+		done += (uint64_t)got;
+	}
+	return 0;
+}
+
+static int write_all(int fd, uint64_t at, const uint8_t *src, uint64_t len)
+{
+	uint64_t done = 0;
+
+	while (done < len) {
+		ssize_t put = pwrite(fd, src + done, len - done, (off_t)(at + done));
+
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put <= 0)
+			return put < 0 ? -errno : -ENOSPC;
+		done += (uint64_t)put;
+	}
+	return 0;
+}
+
+int scratch_write(struct scratch *s, uint64_t at, const void *src, uint64_t len)
+{
+	uint64_t first = at / SCRATCH_BLOCK;
+	int ret = write_all(s->fd, at, src, len);
+
+	if (ret == 0 && len > 0)
+		set_here(s, first, (at + len - 1) / SCRATCH_BLOCK - first + 1);
+	return ret;
+}
+
+/* For file systems that can neither punch nor zero a range. */
+static int write_zeros(struct scratch *s, uint64_t at, uint64_t len)
+{
+	static const uint8_t zeros[65536];
+	int ret = 0;
+
+	for (uint64_t done = 0, part; ret == 0 && done < len; done += part) {
+		part = u64_min(len - done, sizeof(zeros));
+		ret = write_all(s->fd, at + done, zeros, part);
+	}
+	return ret;
+}
+
+int scratch_zero(struct scratch *s, uint64_t block, uint64_t count, bool discard)
+{
+	off_t at = (off_t)(block * SCRATCH_BLOCK), len = (off_t)(count * SCRATCH_BLOCK);
+	int ret = -1;
+
+	if (count == 0)
+		return 0;
+	if (!discard)
+		ret = fallocate(s->fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, at, len);
+	if (ret < 0)
+		ret = fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, len);
+	if (ret < 0)
+		ret = write_zeros(s, (uint64_t)at, (uint64_t)len);
+	if (ret == 0)
+		set_here(s, block, count);
+	return ret;
+}

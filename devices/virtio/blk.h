@@ -1,0 +1,12 @@
+/* virtio-blk over a disk (virtio 1.2 §5.2). */
+#ifndef TORPOR_DEVICES_VIRTIO_BLK_H
+#define TORPOR_DEVICES_VIRTIO_BLK_H
+
+#include "devices/virtio/types.h"
+
+extern const struct state_table virtio_blk_table;
+
+int virtio_blk_create(struct virtio_device **out, struct machine *m, const char *id,
+		      const struct virtio_backend *backend, struct err *err);
+
+#endif

@@ -1,0 +1,16 @@
+/* virtio-console with named ports (virtio 1.2 §5.3). */
+#ifndef TORPOR_DEVICES_VIRTIO_CONSOLE_H
+#define TORPOR_DEVICES_VIRTIO_CONSOLE_H
+
+#include "devices/virtio/types.h"
+
+#define CONSOLE_MAX_PORTS 7u  /* each has two queues, and so has the control channel */
+#define CONSOLE_NAME_MAX  32u /* bytes, with the terminating NUL */
+
+extern const struct state_table virtio_console_table;
+
+/* Port 0 and one port for each of backend->ports. */
+int virtio_console_create(struct virtio_device **out, struct machine *m, const char *id,
+			  const struct virtio_backend *backend, struct err *err);
+
+#endif

@@ -1,0 +1,43 @@
+/* The table of virtio device types; see types.h. */
+#include "devices/virtio/types.h"
+
+#include <assert.h>
+
+#include "devices/virtio/blk.h"
+#include "devices/virtio/console.h"
+#include "devices/virtio/mmio.h"
+#include "devices/virtio/rng.h"
+
+const struct virtio_type_entry virtio_types[VIRTIO_TYPES] = {
+	{VIRTIO_ID_BLK, "blk", &virtio_blk_table, virtio_blk_create},
+	{VIRTIO_ID_CONSOLE, "console", &virtio_console_table, virtio_console_create},
+	{VIRTIO_ID_RNG, "rng", NULL, virtio_rng_create},
+};
+
+static const struct virtio_type_entry *type_find(enum virtio_id id)
+{
+	for (unsigned i = 0; i < VIRTIO_TYPES; i++) {
+		if (virtio_types[i].id == id)
+			return &virtio_types[i];
+	}
+	return NULL;
+}
+
+int virtio_create(struct device **out, struct machine *m, enum virtio_id type, const char *id,
+		  unsigned slot, const struct virtio_backend *backend, struct err *err)
+{
+	const struct virtio_type_entry *entry = type_find(type);
+	struct virtio_device *v;
+	int ret;
+
+	assert(entry != NULL && slot < ARCH_VIRTIO_SLOTS);
+	ret = entry->create(&v, m, id, backend, err);
+	if (ret < 0)
+		return ret;
+	ret = virtio_mmio_plug(v, slot, err);
+	if (ret < 0)
+		virtio_destroy(v);
+	else
+		*out = &v->dev;
+	return ret;
+}

@@ -1,0 +1,329 @@
+/* What all virtio devices have in common; see virtio.h. Machine lock held throughout. */
+#include "devices/virtio/virtio.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "devices/virtio/state.h"
+#include "vmm/base/num.h"
+
+static const struct device_ops virtio_device_ops;
+
+static struct virtio_device *from_device(struct device *dev)
+{
+	return container_of(dev, struct virtio_device, dev);
+}
+
+static void add_part(struct virtio_device *v, const char *name, const struct state_table *table,
+		     void *state)
+{
+	assert(v->dev.nparts < DEVICE_MAX_PARTS);
+	v->dev.part[v->dev.nparts++] =
+		(struct device_part){.name = name, .table = table, .state = state};
+}
+
+void virtio_init(struct virtio_device *v, struct machine *m, const char *id,
+		 const struct virtio_type *type, uint64_t features, unsigned nqueues,
+		 void *type_state)
+{
+	assert(nqueues <= VIRTIO_MAX_QUEUES);
+	snprintf(v->dev.id, sizeof(v->dev.id), "%s", id);
+	v->dev.ops = &virtio_device_ops;
+	v->type = type;
+	v->m = m;
+	v->offered = features | VIRTIO_COMMON_FEATURES;
+	v->s = (struct virtio_state){.device_id = type->id, .nqueues = nqueues};
+	for (unsigned i = 0; i < VIRTIO_MAX_QUEUES; i++) {
+		v->s.queue[i].size = VQ_MAX_SIZE;
+		vq_init(&v->queue[i], &v->s.queue[i], &m->mem);
+		v->bell[i] = (struct virtio_bell){.v = v, .index = i, .watch.fd = -1};
+	}
+	add_part(v, "", &virtio_state_table, &v->s);
+	if (type->table != NULL)
+		add_part(v, "type", type->table, type_state);
+}
+
+void virtio_connect(struct virtio_device *v, struct virtio_transport *t, const char *name,
+		    void *state)
+{
+	v->transport = t;
+	t->v = v;
+	add_part(v, name, t->ops->table, state);
+}
+
+/* Whether the device may look at its queues at all. */
+static bool serving(const struct virtio_device *v)
+{
+	const uint32_t mask = VIRTIO_DRIVER_OK | VIRTIO_FAILED | VIRTIO_NEEDS_RESET;
+
+	return v->running && (v->s.status & mask) == VIRTIO_DRIVER_OK;
+}
+
+void virtio_needs_reset(struct virtio_device *v, const char *why)
+{
+	log_guest(&v->m->log, &v->limit, "%s: %s: the driver must reset it", v->dev.id, why);
+	if ((v->s.status & VIRTIO_NEEDS_RESET) != 0)
+		return;
+	v->s.status |= VIRTIO_NEEDS_RESET;
+	if ((v->s.status & VIRTIO_DRIVER_OK) != 0)
+		virtio_config_changed(v);
+}
+
+void virtio_config_changed(struct virtio_device *v)
+{
+	v->s.generation++;
+	v->transport->ops->interrupt(v->transport, VIRTIO_CAUSE_CONFIG);
+}
+
+bool virtio_pop(struct virtio_device *v, unsigned index, struct vq_elem *elem)
+{
+	struct vq *q = &v->queue[index];
+	enum vq_result result;
+
+	if (!serving(v) || !q->s->ready)
+		return false;
+	result = vq_pop(q, elem);
+	if (result == VQ_BROKEN)
+		virtio_needs_reset(v, q->fault);
+	return result == VQ_ELEMENT;
+}
+
+void virtio_push(struct virtio_device *v, unsigned index, const struct vq_elem *elem, uint64_t len)
+{
+	/* A chain has less than 4 GiB (queue.c). */
+	vq_push(&v->queue[index], elem->head, (uint32_t)len);
+}
+
+void virtio_interrupt(struct virtio_device *v, unsigned index)
+{
+	if (v->s.queue[index].ready && vq_wants_interrupt(&v->queue[index]))
+		v->transport->ops->interrupt(v->transport, VIRTIO_CAUSE_USED);
+}
+
+void virtio_notify(struct virtio_device *v, unsigned index)
+{
+	if (index < v->s.nqueues && serving(v) && v->s.queue[index].ready)
+		v->type->notify(v, index);
+}
+
+/* For what became available before notifications counted. */
+static void look_at_queues(struct virtio_device *v)
+{
+	for (unsigned i = 0; i < v->s.nqueues; i++)
+		virtio_notify(v, i);
+}
+
+static void bell_rings(struct loop_watch *watch, uint32_t events)
+{
+	struct virtio_bell *bell = container_of(watch, struct virtio_bell, watch);
+	eventfd_t ignored;
+
+	(void)events;
+	(void)eventfd_read(watch->fd, &ignored);
+	virtio_notify(bell->v, bell->index);
+}
+
+int virtio_bell_fd(struct virtio_device *v, unsigned index)
+{
+	struct loop_watch *watch = &v->bell[index].watch;
+	struct err err;
+	int fd;
+
+	if (watch->fd >= 0)
+		return watch->fd;
+	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (fd < 0 || loop_add(&v->m->loop, watch, fd, EPOLLIN, bell_rings, &err) < 0) {
+		log_guest(&v->m->log, &v->limit, "%s: no eventfd for queue %u", v->dev.id, index);
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+void virtio_again(struct virtio_device *v, unsigned index)
+{
+	int fd = virtio_bell_fd(v, index);
+
+	if (fd >= 0)
+		(void)eventfd_write(fd, 1);
+	else
+		virtio_needs_reset(v, "out of descriptors");
+}
+
+static void reset_core(struct virtio_device *v)
+{
+	v->s.status = 0;
+	v->s.features = 0;
+	for (unsigned i = 0; i < v->s.nqueues; i++) {
+		vq_disable(&v->queue[i]);
+		v->s.queue[i] = (struct vq_state){.size = VQ_MAX_SIZE};
+	}
+	if (v->type->reset != NULL)
+		v->type->reset(v);
+}
+
+static bool features_acceptable(const struct virtio_device *v)
+{
+	return (v->s.features & ~v->offered) == 0 && virtio_has(v, VIRTIO_VERSION_1);
+}
+
+void virtio_set_status(struct virtio_device *v, uint32_t status)
+{
+	uint32_t added = status & ~v->s.status;
+
+	if (status == 0) {
+		reset_core(v);
+		v->transport->ops->reset(v->transport);
+		return;
+	}
+	/* §3.1.1: FEATURES_OK that does not stick is the refusal; without it nothing goes on. */
+	if ((added & VIRTIO_FEATURES_OK) != 0 && features_acceptable(v))
+		v->s.status |= VIRTIO_FEATURES_OK;
+	v->s.status |= added & (VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_FAILED);
+	if ((added & VIRTIO_DRIVER_OK) == 0 || (v->s.status & VIRTIO_FEATURES_OK) == 0)
+		return;
+	v->s.status |= VIRTIO_DRIVER_OK;
+	/* §2.1.2: an earlier fault is told now. */
+	if ((v->s.status & VIRTIO_NEEDS_RESET) != 0)
+		virtio_config_changed(v);
+	look_at_queues(v);
+}
+
+void virtio_set_features(struct virtio_device *v, uint32_t word, uint32_t bits)
+{
+	unsigned shift = 32 * word;
+
+	if (word > 1 || (v->s.status & VIRTIO_FEATURES_OK) != 0)
+		return;
+	v->s.features &= ~((uint64_t)UINT32_MAX << shift);
+	v->s.features |= (uint64_t)bits << shift;
+}
+
+static void enable(struct virtio_device *v, unsigned index)
+{
+	vq_enable(&v->queue[index], virtio_has(v, VIRTIO_EVENT_IDX),
+		  virtio_has(v, VIRTIO_INDIRECT_DESC));
+}
+
+void virtio_enable_queue(struct virtio_device *v, unsigned index)
+{
+	struct vq_state *q = &v->s.queue[index];
+	const char *fault = vq_layout_fault(q, &v->m->mem);
+
+	if (q->ready)
+		return;
+	if ((v->s.status & VIRTIO_FEATURES_OK) == 0)
+		fault = "queue set up before FEATURES_OK";
+	if (fault != NULL) {
+		virtio_needs_reset(v, fault);
+		return;
+	}
+	q->next_avail = q->next_used = 0;
+	q->ready = 1;
+	enable(v, index);
+}
+
+void virtio_disable_queue(struct virtio_device *v, unsigned index)
+{
+	v->s.queue[index].ready = 0;
+	vq_disable(&v->queue[index]);
+}
+
+uint32_t virtio_config_read(const struct virtio_device *v, uint64_t off, unsigned size)
+{
+	uint32_t value = 0;
+
+	if (size <= sizeof(value) && range_within(off, size, v->config_len))
+		memcpy(&value, (const uint8_t *)v->config + off, size);
+	return le32toh(value);
+}
+
+void virtio_config_write(struct virtio_device *v, uint64_t off, uint32_t value, unsigned size)
+{
+	if (v->type->config_write != NULL && range_within(off, size, v->config_len))
+		v->type->config_write(v, off, value, size);
+}
+
+static void device_reset(struct device *dev)
+{
+	struct virtio_device *v = from_device(dev);
+
+	reset_core(v);
+	v->s.generation = 0;
+	v->transport->ops->reset(v->transport);
+}
+
+static void device_quiesce(struct device *dev)
+{
+	from_device(dev)->running = false;
+}
+
+static void device_start(struct device *dev)
+{
+	struct virtio_device *v = from_device(dev);
+
+	v->running = true;
+	v->transport->ops->start(v->transport);
+	if (v->type->start != NULL)
+		v->type->start(v);
+	look_at_queues(v);
+}
+
+/* Parts are, in order: core, type (where it has state), transport. */
+static int device_check(struct device *dev, void *const staged[], struct err *err)
+{
+	struct virtio_device *v = from_device(dev);
+	int ret = virtio_state_check(v, staged[0], err);
+
+	if (ret == 0 && v->type->check != NULL)
+		ret = v->type->check(v, staged[1], err);
+	if (ret == 0)
+		ret = v->transport->ops->check(v->transport, staged[v->dev.nparts - 1], err);
+	return ret;
+}
+
+static int device_loaded(struct device *dev, struct err *err)
+{
+	struct virtio_device *v = from_device(dev);
+
+	(void)err;
+	for (unsigned i = 0; i < v->s.nqueues; i++) {
+		vq_disable(&v->queue[i]);
+		if (v->s.queue[i].ready)
+			enable(v, i);
+	}
+	return 0;
+}
+
+void virtio_destroy(struct virtio_device *v)
+{
+	for (unsigned i = 0; i < VIRTIO_MAX_QUEUES; i++) {
+		int fd = v->bell[i].watch.fd;
+
+		loop_del(&v->m->loop, &v->bell[i].watch);
+		if (fd >= 0)
+			close(fd);
+	}
+	if (v->transport != NULL)
+		v->transport->ops->free(v->transport);
+	v->type->free(v);
+}
+
+static void device_destroy(struct device *dev)
+{
+	virtio_destroy(from_device(dev));
+}
+
+static const struct device_ops virtio_device_ops = {
+	.reset = device_reset,
+	.quiesce = device_quiesce,
+	.start = device_start,
+	.check = device_check,
+	.loaded = device_loaded,
+	.destroy = device_destroy,
+};
