@@ -173,14 +173,20 @@ static void halt(struct machine *m)
 	}
 }
 
+/* Remember the guest's clock, to go on from there. */
+static void stop_clock(struct machine *m)
+{
+	for (uint32_t i = 0; i < m->nvcpus; i++)
+		arch_vcpu_clock_stopped(&m->vcpus[i].kvm);
+	m->clock_stopped = arch_clock_get(&m->kvm, &m->clock_ns, NULL) == 0;
+}
+
 void machine_pause(struct machine *m)
 {
 	if (m->state != MACHINE_RUNNING)
 		return;
 	halt(m);
-	for (uint32_t i = 0; i < m->nvcpus; i++)
-		arch_vcpu_clock_stopped(&m->vcpus[i].kvm);
-	m->clock_stopped = arch_clock_get(&m->kvm, &m->clock_ns, NULL) == 0;
+	stop_clock(m);
 	set_state(m, MACHINE_PAUSED);
 }
 
@@ -201,10 +207,12 @@ int machine_run(struct machine *m, bool paused, struct err *err)
 	pthread_mutex_lock(&m->lock);
 	ret = vcpus_start(m, err);
 	if (ret == 0) {
-		if (paused)
+		if (paused) {
+			stop_clock(m);
 			set_state(m, MACHINE_PAUSED);
-		else
+		} else {
 			go(m);
+		}
 	}
 	pthread_mutex_unlock(&m->lock);
 	if (ret < 0)

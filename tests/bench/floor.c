@@ -1,0 +1,86 @@
+/*
+ * The floor of waking: a program that makes only the KVM calls no VMM can avoid, up to the first exit
+ * of a guest with `MIB` of memory. torpor's own cost is what it adds to this, in the same run.
+ *
+ * Usage: floor MIB. Exit status 0 after the first exit; 1 when a call failed.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+static int call(int fd, unsigned long request, const void *arg, const char *name)
+{
+	int ret = ioctl(fd, request, arg);
+
+	if (ret < 0) {
+		fprintf(stderr, "floor: %s: %s\n", name, strerror(errno));
+		exit(1);
+	}
+	return ret;
+}
+
+#define CALL(fd, request, arg) call(fd, request, (const void *)(uintptr_t)(arg), #request)
+
+static void *map(size_t size, int flags, int fd)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, 0);
+
+	if (p == MAP_FAILED) {
+		perror("floor: mmap");
+		exit(1);
+	}
+	return p;
+}
+
+/* out %al,$0x80 at address 0, in real mode. */
+static void load_guest(uint8_t *ram, int vcpu)
+{
+	static const uint8_t code[] = {0xe6, 0x80, 0xf4};
+	struct kvm_sregs sregs;
+	struct kvm_regs regs = {.rip = 0, .rflags = 2};
+
+	memcpy(ram, code, sizeof(code));
+	CALL(vcpu, KVM_GET_SREGS, &sregs);
+	sregs.cs.base = 0;
+	sregs.cs.selector = 0;
+	CALL(vcpu, KVM_SET_SREGS, &sregs);
+	CALL(vcpu, KVM_SET_REGS, &regs);
+}
+
+int main(int argc, char **argv)
+{
+	size_t size = (argc > 1 ? strtoull(argv[1], NULL, 10) : 256) << 20;
+	struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
+	uint64_t identity = 0xfffbc000;
+	uint8_t *ram;
+	int dev, vm, vcpu;
+
+	dev = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (dev < 0) {
+		perror("floor: /dev/kvm");
+		return 1;
+	}
+	vm = CALL(dev, KVM_CREATE_VM, 0);
+	CALL(vm, KVM_SET_IDENTITY_MAP_ADDR, &identity);
+	CALL(vm, KVM_SET_TSS_ADDR, 0xfffbd000);
+	CALL(vm, KVM_CREATE_IRQCHIP, 0);
+	CALL(vm, KVM_CREATE_PIT2, &pit);
+	vcpu = CALL(vm, KVM_CREATE_VCPU, 0);
+	map((size_t)CALL(dev, KVM_GET_VCPU_MMAP_SIZE, 0), MAP_SHARED, vcpu);
+	ram = map(size, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+	/* Above 3 GiB real machines have a second slot; one is the least. */
+	struct kvm_userspace_memory_region region = {
+		.memory_size = size < (3ull << 30) ? size : 3ull << 30,
+		.userspace_addr = (uintptr_t)ram,
+	};
+	CALL(vm, KVM_SET_USER_MEMORY_REGION, &region);
+	load_guest(ram, vcpu);
+	CALL(vcpu, KVM_RUN, 0);
+	return 0;
+}

@@ -1,0 +1,66 @@
+/*
+ * A machine in this process with the tiny kernel in it, spoken to over its serial line.
+ *
+ *     guest_boot / guest_wake → guest_say … → guest_pause → guest_save → guest_stop
+ *
+ * The machine runs on a thread of its own; the calls here take its lock. A reply is one line that the
+ * guest sent after the command. Everything fails the running test with a message.
+ */
+#ifndef TORPOR_TESTS_KVM_HARNESS_H
+#define TORPOR_TESTS_KVM_HARNESS_H
+
+#include <pthread.h>
+
+#include "devices/board.h"
+#include "format/archive.h"
+#include "vmm/machine.h"
+
+struct guest_spec {
+	uint64_t memory; /* bytes; 0: 64 MiB */
+	uint32_t vcpus;  /* 0: 1 */
+	const char *cmdline;
+	const char *disk; /* raw file, NULL: none */
+	bool disk_readonly;
+};
+
+struct guest {
+	struct machine machine;
+	struct board board;
+	struct appliance appliance;
+	struct archive *archive; /* that it woke from, or NULL */
+	struct disk *disk;       /* owned by the machine */
+	int kernel_fd;
+	pthread_t thread;
+	struct err run_err;
+
+	pthread_mutex_t lock; /* protects the output, which grows on machine threads */
+	pthread_cond_t grown;
+	char output[65536];
+	size_t length;
+	size_t seen; /* replies up to here were consumed */
+	char reply[1024];
+};
+
+/* False, after printing SKIP with the reason, when /dev/kvm cannot be used at all. */
+bool have_kvm(void);
+
+/* Boot the tiny kernel and wait for READY. */
+void guest_boot(struct guest *g, const struct guest_spec *spec);
+/* Wake from a file. */
+void guest_wake(struct guest *g, const char *path);
+int guest_try_wake(struct guest *g, const char *path, struct err *err);
+/* Send a command, wait for its one-line reply and return it; valid until the next call. */
+const char *guest_say(struct guest *g, const char *command);
+void guest_pause(struct guest *g);
+void guest_unpause(struct guest *g);
+/* Save a paused guest. */
+int guest_save(struct guest *g, const char *path, struct err *err);
+/* End it, unless it has ended, wait for its thread and free everything. */
+void guest_stop(struct guest *g);
+/* Wait until it ends by itself, at most some seconds. */
+enum machine_end guest_wait_end(struct guest *g);
+
+/* A folder for this test's files, made once a process; removed at exit. */
+const char *scratch_path(const char *name);
+
+#endif

@@ -1,0 +1,44 @@
+# Tests. `make check` runs every suite through tests/run, which sums them into one line.
+
+UNIT_SRC := $(wildcard tests/unit/*.c)
+KVM_SRC  := $(wildcard tests/kvm/*.c)
+UNIT_OBJ := $(UNIT_SRC:%.c=$(BUILD)/%.o)
+KVM_OBJ  := $(KVM_SRC:%.c=$(BUILD)/%.o)
+# The verbs are tested too; only the program's own main() stays out.
+TESTED   := $(filter-out $(BUILD)/cli/main.o,$(CLI_OBJECTS)) $(BUILD)/libtorpor.a
+
+$(BUILD)/tests/unit/runner: $(UNIT_OBJ) $(TESTED)
+	@$(if $(V),,echo "  LD   $@")
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lcriterion $(LIBS)
+
+$(BUILD)/tests/kvm/runner: $(KVM_OBJ) $(TESTED)
+	@$(if $(V),,echo "  LD   $@")
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lcriterion $(LIBS)
+
+-include $(UNIT_OBJ:.o=.d) $(KVM_OBJ:.o=.d)
+
+TEST_PROGRAMS := $(BUILD)/tests/unit/runner $(BUILD)/tests/kvm/runner $(BUILD)/images/tiny.elf
+
+.PHONY: check-build
+check-build: $(TORPOR) $(TEST_PROGRAMS)
+
+.PHONY: check
+check: deps ## run all tests: lint, unit, KVM with the tiny kernel, real guests here or in the lab
+	$(Q)$(MAKE) check-build
+	$(Q)$(MAKE) check-build SAN=1
+	$(Q)tests/run lint unit asan kvm verbs badinput lab
+
+.PHONY: soak
+soak: deps ## the slow campaigns: kills while saving, long save/resume chains
+	$(Q)$(MAKE) check-build
+	$(Q)tests/run soak
+
+.PHONY: bench
+bench: deps ## speed and size, as ratios against a floor and peers in the same run
+	$(Q)$(MAKE) check-build
+	$(Q)tests/bench/run
+
+.PHONY: demo
+demo: deps ## freeze a Debian guest with a warm redis here, wake it on a second host
+	$(Q)$(MAKE) all
+	$(Q)tests/demo/run
