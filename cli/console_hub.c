@@ -206,8 +206,12 @@ int hub_attach_terminal(struct console_hub *hub, bool raw, struct err *err)
 	if (port == NULL)
 		return err_sys(err, ENOMEM, "attach the terminal");
 	port->escapes = raw;
-	hub_pump(hub);
 	return 0;
+}
+
+void hub_start_input(struct console_hub *hub)
+{
+	hub_pump(hub);
 }
 
 int hub_attach_socket(struct console_hub *hub, int fd, const uint8_t *typed, size_t len,

@@ -32,8 +32,10 @@ struct console_hub {
 void hub_init(struct console_hub *hub, struct machine *m, const struct board *board,
 	      enum appliance_console keyboard, const char *name, bool fresh_log);
 
-/* Standard input and output become a port. On a terminal (`raw`) the escape `~.` kills the machine. */
+/* Standard input and output become a port. On a terminal (`raw`) the escape `~.` kills the machine.
+ * Nothing is read before hub_start_input(), which belongs behind the start of the vCPUs. */
 int hub_attach_terminal(struct console_hub *hub, bool raw, struct err *err);
+void hub_start_input(struct console_hub *hub);
 /* A client's non-blocking socket, taken over, with what it has already sent. */
 int hub_attach_socket(struct console_hub *hub, int fd, const uint8_t *typed, size_t len,
 		      struct err *err);

@@ -1,0 +1,214 @@
+/* See control.h. */
+#include "cli/control.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "cli/paths.h"
+#include "cli/protocol.h"
+#include "vmm/base/num.h"
+
+struct control_client {
+	struct control *control;
+	struct control_client *next;
+	int fd;
+	bool waits; /* for the end */
+	struct loop_watch watch;
+	struct line_buffer lines;
+};
+
+/* What became of a client while it was served. */
+enum served { SERVED_OPEN, SERVED_GONE };
+
+void control_init(struct control *control, struct loop *loop)
+{
+	*control = (struct control){.loop = loop, .watch = {.fd = -1}, .listen_fd = -1};
+}
+
+/* Forget a client; its descriptor is left to the caller. */
+static void client_forget(struct control_client *client)
+{
+	struct control_client **link = &client->control->clients;
+
+	while (*link != client)
+		link = &(*link)->next;
+	*link = client->next;
+	loop_del(client->control->loop, &client->watch);
+	line_buffer_free(&client->lines);
+	free(client);
+}
+
+static enum served client_drop(struct control_client *client)
+{
+	int fd = client->fd;
+
+	client_forget(client);
+	close(fd);
+	return SERVED_GONE;
+}
+
+static enum served reply(struct control_client *client, json_t *message)
+{
+	return protocol_send(client->fd, message) < 0 ? client_drop(client) : SERVED_OPEN;
+}
+
+static enum served reply_error(struct control_client *client, const struct err *err)
+{
+	return reply(client, protocol_error(err));
+}
+
+/* The connection leaves us. The answer goes first: what follows it is the guest's. */
+static enum served become_console(struct control_client *client)
+{
+	struct control *control = client->control;
+	struct line_buffer lines = client->lines;
+	int fd = client->fd;
+	const uint8_t *typed;
+	size_t len;
+
+	if (reply(client, json_pack("{s:b}", "ok", 1)) == SERVED_GONE)
+		return SERVED_GONE;
+	client->lines = (struct line_buffer){0};
+	client_forget(client);
+	typed = line_buffer_rest(&lines, &len);
+	(void)control->console(control->opaque, fd, typed, len, NULL);
+	line_buffer_free(&lines);
+	return SERVED_GONE;
+}
+
+static enum served serve_request(struct control_client *client, const json_t *request)
+{
+	const char *what = json_string_value(json_object_get(request, "do"));
+	struct err err = {0};
+	json_t *answer;
+
+	if (what == NULL) {
+		err_set(&err, ERR_USAGE, "a request is an object with a member \"do\"");
+		return reply_error(client, &err);
+	}
+	if (strcmp(what, "console") == 0)
+		return become_console(client);
+	if (strcmp(what, "wait") == 0) {
+		client->waits = true;
+		return SERVED_OPEN;
+	}
+	answer = client->control->answer(client->control->opaque, what, request, &err);
+	return answer != NULL ? reply(client, answer) : reply_error(client, &err);
+}
+
+static enum served serve_lines(struct control_client *client)
+{
+	enum served served = SERVED_OPEN;
+	char *line;
+
+	while (served == SERVED_OPEN && (line = line_buffer_next(&client->lines)) != NULL) {
+		json_t *request = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+
+		served = serve_request(client, request);
+		json_decref(request);
+	}
+	return served;
+}
+
+static void on_client(struct loop_watch *watch, uint32_t events)
+{
+	struct control_client *client = container_of(watch, struct control_client, watch);
+	struct err err;
+	int got;
+
+	(void)events;
+	got = line_buffer_read(&client->lines, client->fd);
+	if (got == -EAGAIN || got == -EINTR)
+		return;
+	if (got == -EMSGSIZE) {
+		err_set(&err, ERR_USAGE, "a request is longer than %u bytes", PROTOCOL_LINE_MAX);
+		if (reply_error(client, &err) == SERVED_GONE)
+			return;
+	}
+	if (got <= 0)
+		client_drop(client);
+	else
+		serve_lines(client);
+}
+
+static void on_connection(struct loop_watch *watch, uint32_t events)
+{
+	struct control *control = container_of(watch, struct control, watch);
+	int fd = accept4(control->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct control_client *client;
+
+	(void)events;
+	if (fd < 0)
+		return;
+	client = calloc(1, sizeof(*client));
+	if (client == NULL ||
+	    loop_add(control->loop, &client->watch, fd, EPOLLIN, on_client, NULL) < 0) {
+		free(client);
+		close(fd);
+		return;
+	}
+	client->control = control;
+	client->fd = fd;
+	client->next = control->clients;
+	control->clients = client;
+}
+
+static int bind_socket(int fd, const char *name, struct err *err)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct path path;
+	int ret = path_runtime(&path, name, "control", err);
+
+	if (ret < 0)
+		return ret;
+	if (strlen(path.text) >= sizeof(addr.sun_path))
+		return err_sys(err, ENAMETOOLONG, "%s", path.text);
+	memcpy(addr.sun_path, path.text, strlen(path.text) + 1);
+	(void)unlink(path.text); /* of a killed predecessor: the claim is ours */
+	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || chmod(path.text, 0600) < 0 ||
+	    listen(fd, 16) < 0)
+		return err_sys(err, errno, "listen on %s", path.text);
+	return 0;
+}
+
+int control_listen(struct control *control, const char *name, struct err *err)
+{
+	int ret;
+
+	control->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (control->listen_fd < 0)
+		return err_sys(err, errno, "socket");
+	ret = bind_socket(control->listen_fd, name, err);
+	if (ret == 0)
+		ret = loop_add(control->loop, &control->watch, control->listen_fd, EPOLLIN,
+			       on_connection, err);
+	if (ret < 0)
+		control_close_listener(control);
+	return ret;
+}
+
+void control_close_listener(struct control *control)
+{
+	loop_del(control->loop, &control->watch);
+	if (control->listen_fd >= 0)
+		close(control->listen_fd);
+	control->listen_fd = -1;
+}
+
+void control_finish(struct control *control, json_t *over)
+{
+	while (control->clients != NULL) {
+		struct control_client *client = control->clients;
+
+		if (client->waits)
+			(void)protocol_send(client->fd, json_incref(over));
+		client_drop(client);
+	}
+	json_decref(over);
+}

@@ -1,0 +1,38 @@
+/*
+ * The server side of the control protocol (protocol.h) on a machine's loop. It knows connections and
+ * lines; what a request means is its owner's business.
+ *
+ * Loop thread, machine lock held; control_finish() after the loop has ended, without the lock.
+ */
+#ifndef TORPOR_CLI_CONTROL_H
+#define TORPOR_CLI_CONTROL_H
+
+#include <jansson.h>
+
+#include "vmm/loop.h"
+
+struct control_client;
+
+struct control {
+	struct loop *loop;
+	struct loop_watch watch;
+	int listen_fd; /* -1 until control_listen */
+	struct control_client *clients;
+
+	/* Answer a request other than "wait" and "console": a new reply, or NULL with *err set. */
+	json_t *(*answer)(void *opaque, const char *what, const json_t *request, struct err *err);
+	/* Take over a connection that became a console, with the bytes behind the request. */
+	int (*console)(void *opaque, int fd, const uint8_t *typed, size_t len, struct err *err);
+	void *opaque;
+};
+
+/* Fills everything but the callbacks. */
+void control_init(struct control *control, struct loop *loop);
+/* Listen on the socket `control` of machine `name`, whose claim the caller holds. */
+int control_listen(struct control *control, const char *name, struct err *err);
+/* No new connections; the old ones wait for control_finish. */
+void control_close_listener(struct control *control);
+/* Send `over` (the reference is taken) to everyone who waits, and close all connections. */
+void control_finish(struct control *control, json_t *over);
+
+#endif

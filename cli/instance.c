@@ -1,0 +1,310 @@
+/* See instance.h. */
+#include "cli/instance.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "cli/detach.h"
+#include "cli/record.h"
+#include "cli/terminal.h"
+#include "snapshot/resume.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/num.h"
+
+/* The CPU of a cold machine, or proof that this host has what a live one needs. */
+static int make_cpu(struct instance *in, struct arch_cpu **cpu, struct err *err)
+{
+	struct appliance *a = &in->source->appliance;
+	const char *chosen;
+	struct kvm kvm;
+	int ret = kvm_open_device(&kvm, err);
+
+	*cpu = NULL;
+	if (ret < 0)
+		return ret;
+	if (a->live) {
+		in->cpu = a->cpu;
+		ret = arch_cpu_compat(&kvm, &a->cpu, err);
+	} else {
+		ret = arch_cpu_create(&kvm, a->cpu.profile, cpu, &chosen, err);
+		if (ret == 0)
+			arch_cpu_needs(*cpu, &in->cpu);
+	}
+	kvm_close(&kvm);
+	return ret;
+}
+
+static int make_machine(struct instance *in, struct err *err)
+{
+	const struct appliance *a = &in->source->appliance;
+	struct machine_params params = {
+		.memory = a->memory,
+		.nvcpus = a->vcpus,
+		.boot = in->source->boot,
+		.log = {.fd = -1, .prefix = in->claim.name},
+	};
+	int ret = make_cpu(in, &params.cpu, err);
+
+	return ret < 0 ? ret : machine_init(&in->machine, &params, err);
+}
+
+static int make_devices(struct instance *in, struct err *err)
+{
+	struct board_bindings bindings = {0};
+	int ret = source_open_disks(in->source, bindings.disk, err);
+
+	if (ret < 0)
+		return ret;
+	memcpy(in->disk, bindings.disk, sizeof(in->disk));
+	return board_build(&in->board, &in->machine, &in->source->appliance, &bindings, err);
+}
+
+static int wake(struct instance *in, struct err *err)
+{
+	const struct archive *archive = in->source->archive;
+	bool mapped;
+	int ret = snapshot_resume(&in->machine, archive, &mapped, err);
+
+	if (ret == 0)
+		ret = board_new_generation(&in->board, err);
+	if (ret == 0 && !mapped)
+		fprintf(stderr,
+			"torpor: memory in %s is not page-aligned (repacked by another tool?); it was "
+			"read (%llu MiB) instead of mapped\n",
+			archive_path(archive), (unsigned long long)(in->machine.mem.size >> 20));
+	return ret;
+}
+
+/* Guest in memory, devices in place, nothing running yet. */
+static int load_guest(struct instance *in, struct err *err)
+{
+	int ret = make_devices(in, err);
+
+	if (ret < 0)
+		return ret;
+	return in->source->appliance.live ? wake(in, err) : machine_boot(&in->machine, err);
+}
+
+static void on_signal(struct loop_watch *watch, uint32_t events)
+{
+	struct instance *in = container_of(watch, struct instance, signal_watch);
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(in->signal_fd, &info, sizeof(info)) == sizeof(info))
+		machine_end(&in->machine, MACHINE_END_KILLED);
+}
+
+/* What asks a program to end ends the machine, in order. */
+static int watch_signals(struct instance *in, struct err *err)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGQUIT);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	in->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (in->signal_fd < 0)
+		return err_sys(err, errno, "signalfd");
+	return loop_add(&in->machine.loop, &in->signal_watch, in->signal_fd, EPOLLIN, on_signal,
+			err);
+}
+
+static int write_pid(const char *name, struct err *err)
+{
+	struct path path;
+	cleanup_fd int fd = -1;
+	int ret = path_runtime(&path, name, "pid", err);
+
+	if (ret < 0)
+		return ret;
+	fd = open(path.text, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0 || dprintf(fd, "%d\n", (int)getpid()) < 0)
+		return err_sys(err, errno, "write %s", path.text);
+	return 0;
+}
+
+/* A machine without a log runs all the same. */
+static void open_logs(struct instance *in)
+{
+	struct path path;
+
+	console_log_open(&in->hub.log);
+	if (path_state(&path, in->claim.name, "torpor.log", NULL) == 0)
+		in->log_fd = open(path.text, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	in->machine.log.fd = in->log_fd;
+	record_remove(in->claim.name);
+}
+
+/* The loop's first round: everything the guest did not have to wait for. */
+static void on_late(struct loop_watch *watch, uint32_t events)
+{
+	struct instance *in = container_of(watch, struct instance, late_watch);
+	struct err err;
+	int ret;
+
+	(void)events;
+	loop_del(&in->machine.loop, &in->late_watch);
+	open_logs(in);
+	ret = write_pid(in->claim.name, &err);
+	if (ret == 0)
+		ret = control_listen(&in->control, in->claim.name, &err);
+	if (ret < 0) {
+		machine_fail(&in->machine, &err);
+		return;
+	}
+	hub_start_input(&in->hub);
+	if (in->options->report_fd >= 0) {
+		detach_ready(in->options->report_fd, in->claim.name);
+		in->reported = true;
+	}
+}
+
+static int watch_late(struct instance *in, struct err *err)
+{
+	in->late_fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (in->late_fd < 0)
+		return err_sys(err, errno, "eventfd");
+	return loop_add(&in->machine.loop, &in->late_watch, in->late_fd, EPOLLIN, on_late, err);
+}
+
+static int take_console(void *opaque, int fd, const uint8_t *typed, size_t len, struct err *err)
+{
+	struct instance *in = opaque;
+
+	return hub_attach_socket(&in->hub, fd, typed, len, err);
+}
+
+static int connect_host(struct instance *in, struct err *err)
+{
+	const struct appliance *a = &in->source->appliance;
+	int ret;
+
+	hub_init(&in->hub, &in->machine, &in->board, a->console, in->claim.name, !a->live);
+	control_init(&in->control, &in->machine.loop);
+	in->control.answer = instance_answer;
+	in->control.console = take_console;
+	in->control.opaque = in;
+	ret = watch_signals(in, err);
+	if (ret == 0)
+		ret = watch_late(in, err);
+	if (ret == 0 && in->options->report_fd < 0)
+		ret = hub_attach_terminal(&in->hub, terminal_raw(), err);
+	return ret;
+}
+
+static int take_name(struct instance *in, struct err *err)
+{
+	const struct instance_options *o = in->options;
+
+	if (o->name != NULL)
+		return claim_name(&in->claim, o->name, err);
+	return claim_free_name(&in->claim, o->wish, err);
+}
+
+/* Build and run; *ran says whether there was a guest to speak of. */
+static int live(struct instance *in, bool *ran, struct err *err)
+{
+	int ret = make_machine(in, err);
+
+	if (ret < 0)
+		return ret;
+	pthread_mutex_lock(&in->machine.lock);
+	ret = load_guest(in, err);
+	if (ret == 0)
+		ret = connect_host(in, err);
+	pthread_mutex_unlock(&in->machine.lock);
+	if (ret == 0) {
+		in->started = time(NULL);
+		*ran = true;
+		ret = machine_run(&in->machine, in->options->paused, err);
+	}
+	/* The guest's last words reach the readers before anyone is told that it is over. */
+	hub_finish(&in->hub);
+	terminal_restore();
+	if (ret == 0 && in->machine.end == MACHINE_END_FAILED)
+		ret = err_set(err, ERR_FAILED, "%s", in->machine.failure.text);
+	machine_free(&in->machine);
+	return ret;
+}
+
+static void remove_records(const char *name)
+{
+	static const char *const files[] = {"exit", "console.log", "console.log.1", "torpor.log", ""};
+	struct path path;
+
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		if (path_state(&path, name, files[i], NULL) == 0)
+			(void)(files[i][0] != '\0' ? unlink(path.text) : rmdir(path.text));
+	}
+}
+
+/* Record how it ended, give the name back, and only then tell those who wait: they may use the name. */
+static void finish(struct instance *in, enum machine_end end, const struct err *err)
+{
+	struct record record = {.end = end, .when = time(NULL)};
+
+	if (end == MACHINE_END_FAILED)
+		snprintf(record.error, sizeof(record.error), "%.511s", err->text);
+	if (in->options->remove)
+		remove_records(in->claim.name);
+	else
+		(void)record_write(in->claim.name, &record, NULL);
+	control_close_listener(&in->control);
+	claim_release(&in->claim);
+	control_finish(&in->control, json_pack("{s:b,s:s,s:s}", "ok", 1, "end",
+					       machine_end_name(end), "error", record.error));
+}
+
+static void close_all(struct instance *in)
+{
+	int fds[] = {in->log_fd, in->late_fd, in->signal_fd};
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+	}
+	source_close(in->source);
+}
+
+int instance_run(struct source *source, const struct instance_options *options,
+		 struct instance_end *end, struct err *err)
+{
+	static struct instance instance; /* large; one process, one machine */
+	struct instance *in = &instance;
+	bool ran = false;
+	int ret;
+
+	*in = (struct instance){
+		.options = options,
+		.source = source,
+		.claim = {.fd = -1},
+		.log_fd = -1,
+		.late_fd = -1,
+		.signal_fd = -1,
+		.hub = {.log = {.fd = -1}},
+	};
+	ret = take_name(in, err);
+	if (ret == 0)
+		ret = live(in, &ran, err);
+	end->end = ret < 0 ? MACHINE_END_FAILED : in->machine.end;
+	end->saved_to = in->saved_to;
+	end->reported = in->reported;
+	memcpy(end->name, in->claim.name, sizeof(end->name));
+	if (ran)
+		finish(in, end->end, err);
+	else
+		claim_release(&in->claim);
+	close_all(in);
+	return ret;
+}

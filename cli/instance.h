@@ -1,0 +1,65 @@
+/*
+ * The host side of one machine: this process's machine with its name, console, control socket and
+ * records.
+ *
+ * What has to be done before the guest runs is done first and is little; the rest (logs, control
+ * socket, the parent's answer) happens in the loop's first round, behind the start of the vCPUs.
+ */
+#ifndef TORPOR_CLI_INSTANCE_H
+#define TORPOR_CLI_INSTANCE_H
+
+#include <time.h>
+
+#include "cli/claim.h"
+#include "cli/console_hub.h"
+#include "cli/control.h"
+#include "cli/source.h"
+
+struct instance_options {
+	const char *name; /* NULL: made from `wish` */
+	const char *wish; /* NULL: random */
+	bool paused;      /* do not start the vCPUs */
+	bool remove;      /* leave no records behind */
+	int report_fd;    /* detached: where the waiting parent is told; -1: in the foreground */
+};
+
+struct instance {
+	const struct instance_options *options;
+	struct source *source;
+	struct claim claim;
+	struct machine machine;
+	struct board board;
+	struct disk *disk[APPLIANCE_MAX_DISKS]; /* owned by the board */
+	struct console_hub hub;
+	struct control control;
+	struct cpu_needs cpu; /* recorded by the next save */
+	time_t started;
+	struct path saved_to; /* of the save that ended it */
+	bool reported;        /* the waiting parent knows that it runs */
+
+	int log_fd;
+	int late_fd; /* readable once: the work behind the start */
+	struct loop_watch late_watch;
+	int signal_fd;
+	struct loop_watch signal_watch;
+};
+
+/* How it ended. */
+struct instance_end {
+	char name[64];
+	enum machine_end end;
+	struct path saved_to;
+	bool reported; /* detached: it did run, and nobody waits for an error any more */
+};
+
+/* Make a machine from the source, which is closed at the end, and run it until it is over. A machine
+ * that failed is an error. */
+int instance_run(struct source *source, const struct instance_options *options,
+		 struct instance_end *end, struct err *err);
+
+/* The answers to control requests (requests.c). Loop thread, machine lock held. */
+json_t *instance_answer(void *instance, const char *what, const json_t *request, struct err *err);
+/* Save to an absolute path; the machine is paused meanwhile and then left so (instance_save.c). */
+int instance_save(struct instance *in, const char *path, struct err *err);
+
+#endif

@@ -1,0 +1,51 @@
+/* The options that describe a machine, shared by `build` and `run`. */
+#ifndef TORPOR_CLI_MACHINE_ARGS_H
+#define TORPOR_CLI_MACHINE_ARGS_H
+
+#include "cli/options.h"
+#include "cli/parse.h"
+
+enum machine_option {
+	OPT_KERNEL = OPTION_LONG_ONLY + 100,
+	OPT_INITRD,
+	OPT_APPEND,
+	OPT_DISK,
+	OPT_CPU,
+	OPT_CONSOLE,
+	OPT_MEMORY = 'm',
+	OPT_VCPUS = 'c',
+};
+
+/* clang-format off */
+#define MACHINE_OPTIONS                                                                            \
+	{OPT_KERNEL, "kernel", "FILE", "kernel: a bzImage, or an ELF with a PVH note"},            \
+	{OPT_INITRD, "initrd", "FILE", "initial RAM disk"},                                        \
+	{OPT_APPEND, "append", "TEXT", "kernel command line"},                                     \
+	{OPT_DISK, "disk", "F[,ro][,id=X]", "disk from raw file F, which is never written; repeatable"}, \
+	{OPT_MEMORY, "memory", "SIZE", "memory, such as 512M or 2G; default 256M"},                \
+	{OPT_VCPUS, "cpus", "N", "virtual CPUs, 1 to 64; default 1"},                              \
+	{OPT_CPU, "cpu", "MODEL", "v2, v3 or host; default the better of v2 and v3"},              \
+	{OPT_CONSOLE, "console", "DEVICE", "what the keyboard types to: ttyS0 (default) or hvc0"}
+/* clang-format on */
+
+struct machine_args {
+	const char *kernel; /* NULL: not given, here and below */
+	const char *initrd;
+	const char *append;
+	const char *cpu;
+	uint64_t memory; /* 0: not given */
+	uint32_t vcpus;  /* 0: not given */
+	bool has_console;
+	enum appliance_console console;
+	unsigned ndisks;
+	struct disk_arg disk[APPLIANCE_MAX_DISKS];
+};
+
+/* Take an option that is one of MACHINE_OPTIONS: 1, or 0 when it is not, or an error. */
+int machine_args_take(struct machine_args *args, int id, const char *value, struct err *err);
+/* Put what was given over what `a` says already. */
+int machine_args_apply(const struct machine_args *args, struct appliance *a, struct err *err);
+
+const char *console_name(enum appliance_console console);
+
+#endif

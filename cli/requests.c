@@ -1,0 +1,145 @@
+/* What control requests do to the instance: one function each, one table. See protocol.h for both
+ * sides' words and instance.h for threads. */
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/instance.h"
+#include "format/appliance.h"
+#include "vmm/base/num.h"
+
+static json_t *reply_ok(void)
+{
+	return json_pack("{s:b}", "ok", 1);
+}
+
+static json_t *do_status(struct instance *in, const json_t *request, struct err *err)
+{
+	(void)request;
+	(void)err;
+	return json_pack("{s:b,s:s,s:i,s:s,s:I,s:i,s:I}", "ok", 1, "name", in->claim.name, "pid",
+			 (int)getpid(), "state", machine_state_name(in->machine.state), "memory",
+			 (json_int_t)in->machine.mem.size, "vcpus", (int)in->machine.nvcpus,
+			 "started", (json_int_t)in->started);
+}
+
+static json_t *do_inspect(struct instance *in, const json_t *request, struct err *err)
+{
+	json_t *reply = do_status(in, request, err);
+	cleanup_buf struct buf text = {0};
+
+	if (appliance_encode(&in->source->appliance, &text, err) < 0) {
+		json_decref(reply);
+		return NULL;
+	}
+	json_object_set_new(reply, "appliance",
+			    json_loadb((const char *)text.data, text.len, 0, NULL));
+	return reply;
+}
+
+static json_t *do_pause(struct instance *in, const json_t *request, struct err *err)
+{
+	(void)request;
+	(void)err;
+	machine_pause(&in->machine);
+	return reply_ok();
+}
+
+static json_t *do_unpause(struct instance *in, const json_t *request, struct err *err)
+{
+	(void)request;
+	(void)err;
+	machine_unpause(&in->machine);
+	return reply_ok();
+}
+
+/* A guest that is paused would never see the button. */
+static json_t *do_stop(struct instance *in, const json_t *request, struct err *err)
+{
+	(void)request;
+	(void)err;
+	machine_unpause(&in->machine);
+	board_power_button(&in->board);
+	return reply_ok();
+}
+
+static json_t *do_kill(struct instance *in, const json_t *request, struct err *err)
+{
+	(void)request;
+	(void)err;
+	machine_end(&in->machine, MACHINE_END_KILLED);
+	return reply_ok();
+}
+
+static double seconds_since(const struct timespec *start)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)(now.tv_sec - start->tv_sec) + (double)(now.tv_nsec - start->tv_nsec) / 1e9;
+}
+
+/* Pause, save, and end or go on; a machine that could not be saved goes on as it was. */
+static json_t *save_to(struct instance *in, const char *path, bool leave_running, struct err *err)
+{
+	bool was_running = in->machine.state == MACHINE_RUNNING;
+	struct timespec start;
+	struct stat st;
+	int ret;
+
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	machine_pause(&in->machine);
+	ret = instance_save(in, path, err);
+	if (ret == 0 && stat(path, &st) < 0)
+		ret = err_set(err, ERR_FAILED, "%s vanished", path);
+	if (ret == 0 && !leave_running) {
+		snprintf(in->saved_to.text, sizeof(in->saved_to.text), "%s", path);
+		machine_end(&in->machine, MACHINE_END_SAVED);
+	} else if (was_running) {
+		machine_unpause(&in->machine);
+	}
+	if (ret < 0)
+		return NULL;
+	return json_pack("{s:b,s:s,s:I,s:f}", "ok", 1, "path", path, "bytes",
+			 (json_int_t)st.st_size, "seconds", seconds_since(&start));
+}
+
+static json_t *do_save(struct instance *in, const json_t *request, struct err *err)
+{
+	const char *path = json_string_value(json_object_get(request, "path"));
+
+	if (path == NULL || path[0] != '/' || strlen(path) >= sizeof(in->saved_to.text)) {
+		err_set(err, ERR_USAGE, "save needs an absolute \"path\"");
+		return NULL;
+	}
+	if (in->machine.reset_requested) {
+		err_set(err, ERR_FAILED, "the machine is just being reset; try again");
+		return NULL;
+	}
+	return save_to(in, path, json_is_true(json_object_get(request, "leave-running")), err);
+}
+
+static const struct {
+	const char *what;
+	json_t *(*answer)(struct instance *in, const json_t *request, struct err *err);
+} requests[] = {
+	{"status", do_status}, {"inspect", do_inspect}, {"pause", do_pause}, {"unpause", do_unpause},
+	{"save", do_save},     {"stop", do_stop},       {"kill", do_kill},
+};
+
+json_t *instance_answer(void *instance, const char *what, const json_t *request, struct err *err)
+{
+	struct instance *in = instance;
+
+	if (in->machine.end != MACHINE_END_NONE) {
+		err_set(err, ERR_FAILED, "machine %s is ending", in->claim.name);
+		return NULL;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
+		if (strcmp(requests[i].what, what) == 0)
+			return requests[i].answer(in, request, err);
+	}
+	err_set(err, ERR_USAGE, "unknown request '%s'", what);
+	return NULL;
+}
