@@ -1,0 +1,218 @@
+/*
+ * Laying out the tar around bulk payloads that are already in place:
+ *
+ *     oci-layout, index.json, manifest, config, state, maps, hash lists   (as far as they fit)
+ *     filler, bulk payload, filler, bulk payload …                        (64 KiB-aligned)
+ *     what did not fit in front
+ *     friendly symbolic links, end of archive
+ *
+ * A filler is a file of zeros, a hole on disk, whose size makes the next payload aligned. Equal
+ * blobs are one member; the second copy's place becomes a filler too.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "format/archive_writer_internal.h"
+#include "format/tar_header.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/num.h"
+
+#define MAX_FILLER GIB(1)
+#define END_SIZE   (2 * TAR_BLOCK)
+
+struct layout {
+	const struct archive_writer *w;
+	uint64_t at;	/* of the next header */
+	uint64_t front; /* metadata must end here; UINT64_MAX behind the bulk */
+	unsigned nfillers;
+};
+
+static int put_header(struct layout *l, uint64_t at, const char *name, const char *link,
+		      uint64_t size, struct err *err)
+{
+	uint8_t header[TAR_BLOCK];
+	int ret = tar_header_make(name, link, size, header, err);
+
+	return ret < 0 ? ret : tempfile_write(&l->w->file, header, sizeof(header), at, err);
+}
+
+/* Fill up to `to`, a whole number of blocks away. */
+static int put_filler(struct layout *l, uint64_t to, struct err *err)
+{
+	int ret = 0;
+
+	while (ret == 0 && l->at < to) {
+		uint64_t len = u64_min(to - l->at, MAX_FILLER);
+		char name[32];
+
+		snprintf(name, sizeof(name), TAR_FILLER "%u", l->nfillers++);
+		ret = put_header(l, l->at, name, NULL, len - TAR_BLOCK, err);
+		l->at += len;
+	}
+	return ret;
+}
+
+static bool fits(const struct layout *l, uint64_t size)
+{
+	return range_within(l->at, TAR_BLOCK + align_up(size, TAR_BLOCK), l->front);
+}
+
+static int put_bytes(struct layout *l, const char *name, const struct buf *data, struct err *err)
+{
+	int ret = put_header(l, l->at, name, NULL, data->len, err);
+
+	if (ret == 0)
+		ret = tempfile_write(&l->w->file, data->data, data->len, l->at + TAR_BLOCK, err);
+	l->at += TAR_BLOCK + align_up(data->len, TAR_BLOCK);
+	return ret;
+}
+
+static int put_blob(struct layout *l, const struct writer_blob *blob, struct err *err)
+{
+	char path[OCI_PATH_SIZE];
+
+	oci_blob_path(blob->d.digest, path);
+	return put_bytes(l, path, &blob->data, err);
+}
+
+static bool is_duplicate(const struct archive_writer *w, size_t index)
+{
+	for (size_t i = 0; i < index; i++) {
+		if (strcmp(w->blobs[i].d.digest, w->blobs[index].d.digest) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The small layers, most wanted first; those that do not fit in front are put in the second round,
+ * behind the bulk. `done` remembers. */
+static int put_small(struct layout *l, bool *done, struct err *err)
+{
+	static const char *const order[] = {OCI_STATE_TYPE, OCI_MAP_TYPE, OCI_HASHES_TYPE};
+	const struct archive_writer *w = l->w;
+
+	for (size_t o = 0; o < ARRAY_SIZE(order); o++) {
+		for (size_t i = 0; i < w->nblobs; i++) {
+			const struct writer_blob *blob = &w->blobs[i];
+			int ret;
+
+			if (done[i] || blob->bulk || strcmp(blob->d.media_type, order[o]) != 0)
+				continue;
+			if (!is_duplicate(w, i)) {
+				if (!fits(l, blob->data.len))
+					continue;
+				ret = put_blob(l, blob, err);
+				if (ret < 0)
+					return ret;
+			}
+			done[i] = true;
+		}
+	}
+	return 0;
+}
+
+/* Make a range of the file zeros again. */
+static int erase(const struct layout *l, uint64_t offset, uint64_t len, struct err *err)
+{
+	static const uint8_t zeros[IMAGE_FRAME];
+	int ret = 0;
+
+	if (fallocate(l->w->file.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+		      (off_t)len) == 0)
+		return 0;
+	for (uint64_t done = 0; ret == 0 && done < len; done += IMAGE_FRAME)
+		ret = tempfile_write(&l->w->file, zeros, u64_min(IMAGE_FRAME, len - done),
+				     offset + done, err);
+	return ret;
+}
+
+static int put_bulk(struct layout *l, struct err *err)
+{
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < l->w->nblobs; i++) {
+		const struct writer_blob *blob = &l->w->blobs[i];
+		char path[OCI_PATH_SIZE];
+
+		if (!blob->bulk)
+			continue;
+		if (is_duplicate(l->w, i)) {
+			ret = erase(l, blob->offset, blob->d.size, err);
+			continue;
+		}
+		oci_blob_path(blob->d.digest, path);
+		ret = put_filler(l, blob->offset - TAR_BLOCK, err);
+		if (ret == 0)
+			ret = put_header(l, l->at, path, NULL, blob->d.size, err);
+		l->at = blob->offset + align_up(blob->d.size, TAR_BLOCK);
+	}
+	return ret;
+}
+
+static int put_link(struct layout *l, const char *role, const char *digest, struct err *err)
+{
+	char path[OCI_PATH_SIZE];
+	int ret;
+
+	oci_blob_path(digest, path);
+	ret = put_header(l, l->at, role, path, 0, err);
+	l->at += TAR_BLOCK;
+	return ret;
+}
+
+static int put_links(struct layout *l, const struct writer_front *front, struct err *err)
+{
+	int ret = put_link(l, "manifest", front->manifest.d.digest, err);
+
+	if (ret == 0)
+		ret = put_link(l, "config", front->config.d.digest, err);
+	for (size_t i = 0; ret == 0 && i < l->w->nblobs; i++)
+		ret = put_link(l, l->w->blobs[i].d.role, l->w->blobs[i].d.digest, err);
+	return ret;
+}
+
+static uint64_t first_bulk(const struct archive_writer *w)
+{
+	for (size_t i = 0; i < w->nblobs; i++) {
+		if (w->blobs[i].bulk)
+			return w->blobs[i].offset - TAR_BLOCK;
+	}
+	return UINT64_MAX;
+}
+
+int archive_layout_write(struct archive_writer *w, const struct writer_front *front,
+			 struct err *err)
+{
+	struct layout l = {.w = w, .front = first_bulk(w)};
+	cleanup_free bool *done = calloc(w->nblobs + 1, sizeof(*done));
+	int ret = done != NULL ? 0 : err_sys(err, ENOMEM, "write %s", w->file.target);
+
+	if (ret == 0 && !fits(&l, front->layout.len + front->index.len + front->manifest.data.len +
+					  front->config.data.len + (uint64_t)8 * TAR_BLOCK))
+		ret = err_set(err, ERR_FAILED, "write %s: the description is too large",
+			      w->file.target);
+	if (ret == 0)
+		ret = put_bytes(&l, OCI_LAYOUT_NAME, &front->layout, err);
+	if (ret == 0)
+		ret = put_bytes(&l, OCI_INDEX_NAME, &front->index, err);
+	if (ret == 0)
+		ret = put_blob(&l, &front->manifest, err);
+	if (ret == 0)
+		ret = put_blob(&l, &front->config, err);
+	if (ret == 0)
+		ret = put_small(&l, done, err);
+	if (ret == 0)
+		ret = put_bulk(&l, err);
+	l.front = UINT64_MAX;
+	if (ret == 0)
+		ret = put_small(&l, done, err);
+	if (ret == 0)
+		ret = put_links(&l, front, err);
+	if (ret == 0 && ftruncate(w->file.fd, (off_t)(l.at + END_SIZE)) < 0)
+		ret = tempfile_error(&w->file, errno, err);
+	return ret;
+}

@@ -1,0 +1,344 @@
+/*
+ * Verifying an archive on all cores; see archive.h. Every byte of the file is looked at: blobs
+ * against their digests and hash lists, everything between them against zero. (Tar headers carry a
+ * sum, which the reader checked, as it parsed oci-layout and index.json, when the file was opened.)
+ *
+ * Jobs run on several threads; findings are told one at a time, under one mutex.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/archive_internal.h"
+#include "format/parallel.h"
+#include "format/verified.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/num.h"
+
+#define CHUNK MIB(1)
+
+/* A blob to hash; a part of an image when `image` is not NULL. */
+struct verify_job {
+	const char *name;
+	const char *digest; /* 64 hex digits */
+	struct blob blob;
+	const struct archive_image *image;
+	const uint8_t *hashes; /* of this part's frames */
+	uint64_t first_place;
+};
+
+struct verify {
+	const struct archive *a;
+	struct verify_job *jobs;
+	size_t njobs;
+	uint8_t **hashes; /* of each image; owned */
+	void (*report)(void *opaque, const char *finding);
+	void *opaque;
+	pthread_mutex_t lock; /* guards what follows, and report() */
+	uint64_t findings;
+	char first[512];
+};
+
+static void find(struct verify *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void find(struct verify *v, const char *fmt, ...)
+{
+	char text[sizeof(v->first)];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	pthread_mutex_lock(&v->lock);
+	if (v->findings++ == 0)
+		strcpy(v->first, text);
+	if (v->report != NULL)
+		v->report(v->opaque, text);
+	pthread_mutex_unlock(&v->lock);
+}
+
+static const char *hex_of(const char *digest)
+{
+	return strchr(digest, ':') + 1;
+}
+
+/* The frame of the image whose data is at `place`. */
+static uint64_t frame_at(const struct image_map *map, uint64_t place)
+{
+	for (uint32_t i = 0; i < map->nextents; i++) {
+		const struct extent *e = &map->extents[i];
+
+		if (e->kind == EXTENT_DATA && place >= e->place && place < e->place + e->frames)
+			return e->frame + (place - e->place);
+	}
+	return place; /* data that no extent uses */
+}
+
+struct hashing {
+	struct digest *whole;
+	struct digest *frame;
+	uint8_t *chunk;
+	bool frames_differ;
+};
+
+static int check_frames(struct verify *v, const struct verify_job *job, struct hashing *h,
+			uint64_t at, uint64_t len, struct err *err)
+{
+	uint8_t digest[DIGEST_SIZE];
+
+	for (uint64_t done = 0; done < len; done += IMAGE_FRAME) {
+		uint64_t index = (at + done) / IMAGE_FRAME;
+		int ret;
+
+		digest_add(h->frame, h->chunk + done, IMAGE_FRAME);
+		ret = digest_end(h->frame, digest, err);
+		if (ret < 0)
+			return ret;
+		if (memcmp(digest, job->hashes + index * IMAGE_HASH_SIZE, sizeof(digest)) == 0)
+			continue;
+		h->frames_differ = true;
+		find(v, "frame %llu of %s: SHA-256 differs",
+		     (unsigned long long)frame_at(&job->image->image.map, job->first_place + index),
+		     job->image->role);
+	}
+	return 0;
+}
+
+static int hash_job(struct verify *v, const struct verify_job *job, struct hashing *h,
+		    struct err *err)
+{
+	uint8_t digest[DIGEST_SIZE];
+	char text[DIGEST_TEXT_SIZE];
+	int ret = 0;
+
+	for (uint64_t at = 0; ret == 0 && at < job->blob.len; at += CHUNK) {
+		uint64_t len = u64_min(CHUNK, job->blob.len - at);
+
+		ret = blob_read(&job->blob, at, h->chunk, len, err);
+		if (ret < 0)
+			break;
+		digest_add(h->whole, h->chunk, len);
+		if (job->image != NULL)
+			ret = check_frames(v, job, h, at, len, err);
+	}
+	if (ret == 0)
+		ret = digest_end(h->whole, digest, err);
+	if (ret < 0)
+		return err_context(err, ret, "%s", job->name);
+	digest_text(digest, text);
+	if (strcmp(hex_of(text), job->digest) != 0 && !h->frames_differ)
+		find(v, "%s: SHA-256 differs", job->name);
+	return 0;
+}
+
+static bool is_zero(const uint8_t *p, uint64_t len)
+{
+	return len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0);
+}
+
+static int check_zeros(struct verify *v, const char *name, uint64_t from, uint64_t to,
+		       uint8_t *chunk, struct err *err)
+{
+	struct blob gap = {.fd = v->a->container.fd, .offset = from, .len = to - from};
+
+	for (uint64_t at = 0; at < gap.len; at += CHUNK) {
+		uint64_t len = u64_min(CHUNK, gap.len - at);
+		int ret = blob_read(&gap, at, chunk, len, err);
+
+		if (ret < 0)
+			return ret;
+		if (!is_zero(chunk, len)) {
+			find(v, "%s: bytes that should be zero are not", name);
+			break;
+		}
+	}
+	return 0;
+}
+
+/* Padding, fillers, and members that an image layout does not have. */
+static int check_between(struct verify *v, uint8_t *chunk, struct err *err)
+{
+	const struct tar *tar = &v->a->container.tar;
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < tar->nentries; i++) {
+		const struct tar_entry *entry = &tar->entries[i];
+		uint64_t end = entry->offset + entry->size;
+
+		if (entry->type != TAR_FILE)
+			continue;
+		ret = check_zeros(v, entry->name, tar_is_filler(entry) ? entry->offset : end,
+				  align_up(end, TAR_BLOCK), chunk, err);
+		if (!tar_is_filler(entry) && strcmp(entry->name, OCI_LAYOUT_NAME) != 0 &&
+		    strcmp(entry->name, OCI_INDEX_NAME) != 0 &&
+		    strncmp(entry->name, OCI_BLOB_PREFIX, sizeof(OCI_BLOB_PREFIX) - 1) != 0)
+			find(v, "%s: not a part of an image layout", entry->name);
+	}
+	return ret;
+}
+
+/* The last job is what lies between the blobs. */
+static int run_job(void *opaque, uint64_t index, struct err *err)
+{
+	struct verify *v = opaque;
+	struct hashing h = {.chunk = malloc(CHUNK)};
+	int ret = h.chunk != NULL ? 0 : err_sys(err, ENOMEM, "verify");
+
+	if (ret == 0)
+		ret = digest_new(&h.whole, err);
+	if (ret == 0)
+		ret = digest_new(&h.frame, err);
+	if (ret == 0)
+		ret = index < v->njobs ? hash_job(v, &v->jobs[index], &h, err)
+				       : check_between(v, h.chunk, err);
+	digest_free(h.whole);
+	digest_free(h.frame);
+	free(h.chunk);
+	return ret;
+}
+
+/* Tell a part's job where its hashes are. */
+static void attach_image(struct verify *v, struct verify_job *job)
+{
+	for (size_t i = 0; i < v->a->nimages; i++) {
+		const struct archive_image *image = &v->a->images[i];
+		size_t len = strlen(image->role);
+		const char *part = job->name + len + 1;
+
+		if (strncmp(job->name, image->role, len) != 0 || job->name[len] != '.' ||
+		    part[strspn(part, "0123456789")] != '\0')
+			continue;
+		job->image = image;
+		job->first_place = strtoul(part, NULL, 10) * image->image.part_frames;
+		job->hashes = v->hashes[i] + job->first_place * IMAGE_HASH_SIZE;
+	}
+}
+
+static bool has_job(const struct verify *v, const struct tar_entry *entry)
+{
+	for (size_t i = 0; i < v->njobs; i++) {
+		if (v->jobs[i].blob.offset == entry->offset)
+			return true;
+	}
+	return false;
+}
+
+/* Blobs of other images in the same tar are called what their digest is. */
+static void add_strangers(struct verify *v)
+{
+	const struct tar *tar = &v->a->container.tar;
+	const size_t prefix = sizeof(OCI_BLOB_PREFIX) - 1;
+
+	for (size_t i = 0; i < tar->nentries; i++) {
+		const struct tar_entry *entry = &tar->entries[i];
+
+		if (entry->type == TAR_FILE && strncmp(entry->name, OCI_BLOB_PREFIX, prefix) == 0 &&
+		    !has_job(v, entry))
+			v->jobs[v->njobs++] = (struct verify_job){
+				.name = entry->name,
+				.digest = entry->name + prefix,
+				.blob = {v->a->container.fd, entry->offset, entry->size},
+			};
+	}
+}
+
+static int load_hashes(struct verify *v, struct err *err)
+{
+	v->hashes = calloc(v->a->nimages + 1, sizeof(v->hashes[0]));
+	if (v->hashes == NULL)
+		return err_sys(err, ENOMEM, "verify");
+	for (size_t i = 0; i < v->a->nimages; i++) {
+		const struct blob *list = &v->a->images[i].image.hashes;
+		int ret;
+
+		v->hashes[i] = malloc(list->len + 1);
+		if (v->hashes[i] == NULL)
+			return err_sys(err, ENOMEM, "verify");
+		ret = blob_read(list, 0, v->hashes[i], list->len, err);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+static int make_jobs(struct verify *v, struct err *err)
+{
+	int ret = load_hashes(v, err);
+
+	if (ret < 0)
+		return ret;
+	v->jobs = calloc(v->a->nentries + v->a->container.tar.nentries + 1, sizeof(v->jobs[0]));
+	if (v->jobs == NULL)
+		return err_sys(err, ENOMEM, "verify");
+	for (size_t i = 0; i < v->a->nentries; i++) {
+		const struct archive_entry *entry = &v->a->entries[i];
+		struct verify_job *job = &v->jobs[v->njobs++];
+
+		*job = (struct verify_job){
+			.name = entry->role,
+			.digest = hex_of(entry->digest),
+			.blob = entry->blob,
+		};
+		if (strcmp(entry->media_type, OCI_FLAT_TYPE) == 0)
+			attach_image(v, job);
+	}
+	add_strangers(v);
+	return 0;
+}
+
+static void verify_free(struct verify *v)
+{
+	for (size_t i = 0; v->hashes != NULL && i < v->a->nimages; i++)
+		free(v->hashes[i]);
+	free(v->hashes);
+	free(v->jobs);
+	pthread_mutex_destroy(&v->lock);
+}
+
+static int conclude(struct archive *a, const struct verify *v, struct err *err)
+{
+	struct stat now;
+
+	if (v->findings == 1)
+		return err_set(err, ERR_INTEGRITY, "%s", v->first);
+	if (v->findings > 1)
+		return err_set(err, ERR_INTEGRITY, "%s, and %llu more", v->first,
+			       (unsigned long long)v->findings - 1);
+	if (fstat(a->container.fd, &now) < 0)
+		return err_sys(err, errno, "verify");
+	if (a->container.folder)
+		return 0;
+	if (!verified_same(&a->st, &now))
+		return err_set(err, ERR_INTEGRITY, "it changed while it was verified");
+	verified_remember(&now);
+	a->known = true;
+	return 0;
+}
+
+int archive_verify(struct archive *a, void (*report)(void *opaque, const char *finding),
+		   void *opaque, struct err *err)
+{
+	struct verify v = {.a = a, .report = report, .opaque = opaque};
+	int ret;
+
+	pthread_mutex_init(&v.lock, NULL);
+	ret = make_jobs(&v, err);
+	if (ret == 0)
+		ret = parallel_run(v.njobs + 1, run_job, &v, err);
+	if (ret == 0)
+		ret = conclude(a, &v, err);
+	if (ret < 0 && !a->container.folder) {
+		verified_forget(&a->st);
+		a->known = false;
+	}
+	verify_free(&v);
+	return ret < 0 ? err_context(err, ret, "%s", a->path) : 0;
+}
+
+int archive_ensure_verified(struct archive *a, struct err *err)
+{
+	return a->known ? 0 : archive_verify(a, NULL, NULL, err);
+}

@@ -1,0 +1,377 @@
+/* Collecting the contents of a file and publishing it; see archive_writer.h. */
+#include "format/archive_writer.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "format/archive.h"
+#include "format/archive_writer_internal.h"
+#include "format/image_write.h"
+#include "format/tar.h"
+#include "format/verified.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/num.h"
+
+#define CHUNK	   MIB(1)
+#define MAX_LAYERS 90u /* registries refuse images with many more than a hundred */
+#define MAX_PARTS  16u
+
+int archive_writer_open(struct archive_writer **out, const char *target, struct err *err)
+{
+	struct archive_writer *w = calloc(1, sizeof(*w));
+	int ret;
+
+	*out = NULL;
+	if (w == NULL)
+		return err_sys(err, ENOMEM, "write %s", target);
+	w->end = WRITER_FRONT - TAR_BLOCK;
+	ret = tempfile_open(&w->file, target, err);
+	if (ret < 0)
+		free(w);
+	else
+		*out = w;
+	return ret;
+}
+
+void archive_writer_free(struct archive_writer *w)
+{
+	if (w == NULL)
+		return;
+	for (size_t i = 0; i < w->nblobs; i++)
+		buf_free(&w->blobs[i].data);
+	free(w->blobs);
+	tempfile_close(&w->file);
+	free(w);
+}
+
+static int done(struct archive_writer *w, int ret)
+{
+	w->failed = w->failed || ret < 0;
+	return ret;
+}
+
+static struct writer_blob *add_blob(struct archive_writer *w, const char *role,
+				    const char *media_type, struct err *err)
+{
+	struct writer_blob *grown = realloc(w->blobs, (w->nblobs + 1) * sizeof(*grown));
+	struct writer_blob *blob;
+
+	if (grown == NULL) {
+		err_sys(err, ENOMEM, "write %s", w->file.target);
+		return NULL;
+	}
+	w->blobs = grown;
+	blob = &w->blobs[w->nblobs++];
+	*blob = (struct writer_blob){0};
+	assert(strlen(role) < sizeof(blob->d.role));
+	strcpy(blob->d.role, role);
+	strcpy(blob->d.media_type, media_type);
+	return blob;
+}
+
+static const char *media_type_of(const char *role)
+{
+	static const struct {
+		const char *role;
+		const char *media_type;
+	} types[] = {
+		{ROLE_KERNEL, OCI_KERNEL_TYPE},
+		{ROLE_INITRD, OCI_INITRD_TYPE},
+		{ROLE_STATE, OCI_STATE_TYPE},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		if (strcmp(types[i].role, role) == 0)
+			return types[i].media_type;
+	}
+	assert(!"a role without a media type");
+	return NULL;
+}
+
+/* An aligned place for a bulk payload, with room for its header in front. */
+static uint64_t reserve(struct archive_writer *w, uint64_t size)
+{
+	uint64_t offset = align_up(w->end + TAR_BLOCK, IMAGE_FRAME);
+
+	w->end = offset + align_up(size, TAR_BLOCK);
+	return offset;
+}
+
+static int add_bulk(struct archive_writer *w, const char *role, const char *media_type,
+		    uint64_t offset, uint64_t size, const uint8_t *digest, struct err *err)
+{
+	struct writer_blob *blob = add_blob(w, role, media_type, err);
+
+	if (blob == NULL)
+		return -ENOMEM;
+	blob->bulk = true;
+	blob->offset = offset;
+	blob->d.size = size;
+	digest_text(digest, blob->d.digest);
+	return 0;
+}
+
+static int fill_small(struct writer_blob *blob, const void *data, size_t len, struct err *err)
+{
+	uint8_t digest[DIGEST_SIZE];
+	int ret = digest_bytes(data, len, digest, err);
+
+	if (ret < 0)
+		return ret;
+	digest_text(digest, blob->d.digest);
+	blob->d.size = len;
+	buf_add(&blob->data, data, len);
+	return buf_failed(&blob->data) ? err_sys(err, ENOMEM, "write a file") : 0;
+}
+
+static int add_small(struct archive_writer *w, const char *role, const char *media_type,
+		     const void *data, size_t len, struct err *err)
+{
+	struct writer_blob *blob = add_blob(w, role, media_type, err);
+
+	return blob == NULL ? -ENOMEM : fill_small(blob, data, len, err);
+}
+
+/* Copy and hash. */
+static int copy_hashed(struct archive_writer *w, const struct blob *blob, uint64_t offset,
+		       uint8_t digest[DIGEST_SIZE], struct err *err)
+{
+	cleanup_digest struct digest *d = NULL;
+	cleanup_free uint8_t *chunk = malloc(CHUNK);
+	int ret = chunk != NULL ? digest_new(&d, err) : err_sys(err, ENOMEM, "copy a blob");
+
+	for (uint64_t at = 0; ret == 0 && at < blob->len; at += CHUNK) {
+		uint64_t len = u64_min(CHUNK, blob->len - at);
+
+		ret = blob_read(blob, at, chunk, len, err);
+		if (ret < 0)
+			break;
+		digest_add(d, chunk, len);
+		ret = tempfile_write(&w->file, chunk, len, offset + at, err);
+	}
+	return ret < 0 ? ret : digest_end(d, digest, err);
+}
+
+int archive_writer_blob(struct archive_writer *w, const char *role, const struct blob *blob,
+			struct err *err)
+{
+	uint64_t offset = reserve(w, blob->len);
+	uint8_t digest[DIGEST_SIZE];
+	int ret = copy_hashed(w, blob, offset, digest, err);
+
+	if (ret < 0)
+		return done(w, err_context(err, ret, "%s", role));
+	return done(w, add_bulk(w, role, media_type_of(role), offset, blob->len, digest, err));
+}
+
+int archive_writer_bytes(struct archive_writer *w, const char *role, const void *data, size_t len,
+			 struct err *err)
+{
+	return done(w, add_small(w, role, media_type_of(role), data, len, err));
+}
+
+static int add_map_and_hashes(struct archive_writer *w, const char *role,
+			      const struct image_map *map, const uint8_t *hashes, struct err *err)
+{
+	cleanup_buf struct buf text = {0};
+	char name[OCI_ROLE_SIZE + 16];
+	int ret;
+
+	image_map_encode(map, &text);
+	if (buf_failed(&text))
+		return err_sys(err, ENOMEM, "write a map");
+	snprintf(name, sizeof(name), "%s.map", role);
+	ret = add_small(w, name, OCI_MAP_TYPE, text.data, text.len, err);
+	if (ret < 0 || map->data_frames == 0)
+		return ret;
+	snprintf(name, sizeof(name), "%s.hashes", role);
+	return add_small(w, name, OCI_HASHES_TYPE, hashes, map->data_frames * IMAGE_HASH_SIZE, err);
+}
+
+static int add_part(struct archive_writer *w, const char *role, uint32_t index, uint64_t offset,
+		    uint64_t size, const uint8_t *digest, struct err *err)
+{
+	char name[OCI_ROLE_SIZE + 16];
+
+	snprintf(name, sizeof(name), "%s.%u", role, index);
+	return add_bulk(w, name, OCI_FLAT_TYPE, offset, size, digest, err);
+}
+
+/* Fewer parts for later images, so that all layers together stay below what registries take. */
+static uint32_t parts_allowed(const struct archive_writer *w)
+{
+	uint64_t left = w->nblobs < MAX_LAYERS ? MAX_LAYERS - w->nblobs : 0;
+	uint64_t share = u64_min(left / 4, MAX_PARTS);
+
+	return share > 0 ? (uint32_t)share : 1;
+}
+
+static int write_image(struct archive_writer *w, const char *role, struct image_plan *plan,
+		       const struct image_source *source, struct err *err)
+{
+	int ret = image_scan(plan, source, err);
+
+	if (ret == 0)
+		ret = image_plan_parts(plan, parts_allowed(w), err);
+	for (uint32_t i = 0; ret == 0 && i < plan->nparts; i++)
+		plan->part[i].offset = reserve(w, plan->part[i].frames * IMAGE_FRAME);
+	if (ret == 0)
+		ret = image_write_parts(plan, &w->file, err);
+	for (uint32_t i = 0; ret == 0 && i < plan->nparts; i++)
+		ret = add_part(w, role, i, plan->part[i].offset, plan->part[i].frames * IMAGE_FRAME,
+			       plan->part[i].digest, err);
+	return ret < 0 ? ret : add_map_and_hashes(w, role, &plan->map, plan->hashes, err);
+}
+
+int archive_writer_image(struct archive_writer *w, const char *role,
+			 const struct image_source *source, struct err *err)
+{
+	struct image_plan plan;
+	int ret = write_image(w, role, &plan, source, err);
+
+	image_plan_free(&plan);
+	return done(w, ret < 0 ? err_context(err, ret, "%s", role) : 0);
+}
+
+/* Copy inside the kernel; shared extents where the file system can. -EXDEV and the like: it cannot.
+ */
+static int copy_in_kernel(struct archive_writer *w, const struct blob *blob, uint64_t offset)
+{
+	off_t from = (off_t)blob->offset, to = (off_t)offset;
+	uint64_t left = blob->len;
+
+	while (left > 0) {
+		ssize_t moved = copy_file_range(blob->fd, &from, w->file.fd, &to, left, 0);
+
+		if (moved < 0 && errno == EINTR)
+			continue;
+		if (moved <= 0)
+			return moved < 0 ? -errno : -EIO;
+		left -= (uint64_t)moved;
+	}
+	return 0;
+}
+
+/* Of a file known to be good the digest is believed; else the copy is hashed and must agree. */
+static int copy_part(struct archive_writer *w, const struct blob *blob, const uint8_t *expected,
+		     uint64_t offset, struct err *err)
+{
+	uint8_t digest[DIGEST_SIZE];
+	struct stat st;
+	int ret;
+
+	if (fstat(blob->fd, &st) == 0 && verified_known(&st)) {
+		ret = copy_in_kernel(w, blob, offset);
+		if (ret == 0)
+			return 0;
+		if (ret == -ENOSPC || ret == -EDQUOT || ret == -EFBIG)
+			return tempfile_error(&w->file, -ret, err);
+	}
+	ret = copy_hashed(w, blob, offset, digest, err);
+	if (ret == 0 && memcmp(digest, expected, sizeof(digest)) != 0)
+		ret = err_set(err, ERR_INTEGRITY, "the file it comes from is damaged");
+	return ret;
+}
+
+static int copy_image(struct archive_writer *w, const char *role, const struct image *image,
+		      struct err *err)
+{
+	cleanup_free uint8_t *hashes = malloc(image->hashes.len + 1);
+	int ret = hashes != NULL ? blob_read(&image->hashes, 0, hashes, image->hashes.len, err)
+				 : err_sys(err, ENOMEM, "copy an image");
+
+	for (uint32_t i = 0; ret == 0 && i < image->nparts; i++) {
+		const struct blob *part = &image->part[i];
+		uint64_t offset = reserve(w, part->len);
+
+		ret = copy_part(w, part, image->part_digest[i], offset, err);
+		if (ret == 0)
+			ret = add_part(w, role, i, offset, part->len, image->part_digest[i], err);
+	}
+	return ret < 0 ? ret : add_map_and_hashes(w, role, &image->map, hashes, err);
+}
+
+int archive_writer_copy_image(struct archive_writer *w, const char *role, const struct image *image,
+			      struct err *err)
+{
+	int ret = copy_image(w, role, image, err);
+
+	return done(w, ret < 0 ? err_context(err, ret, "%s", role) : 0);
+}
+
+/* The config must be what a reader will accept: find out now, not on waking. */
+static int make_config(struct writer_blob *config, const struct appliance *a, struct err *err)
+{
+	cleanup_buf struct buf text = {0};
+	struct appliance again;
+	int ret = appliance_encode(a, &text, err);
+
+	if (ret == 0)
+		ret = appliance_decode(&again, text.data, text.len, err);
+	if (ret < 0)
+		return ret;
+	appliance_free(&again);
+	strcpy(config->d.media_type, OCI_CONFIG_TYPE);
+	return fill_small(config, text.data, text.len, err);
+}
+
+static int make_manifest(struct writer_front *front, const struct archive_writer *w,
+			 struct err *err)
+{
+	struct oci_descriptors layers = {.count = w->nblobs};
+	cleanup_buf struct buf text = {0};
+	int ret;
+
+	layers.item = calloc(w->nblobs + 1, sizeof(layers.item[0]));
+	if (layers.item == NULL)
+		return err_sys(err, ENOMEM, "write a manifest");
+	for (size_t i = 0; i < w->nblobs; i++)
+		layers.item[i] = w->blobs[i].d;
+	ret = oci_encode_manifest(&front->config.d, &layers, &text, err);
+	oci_descriptors_free(&layers);
+	if (ret < 0)
+		return ret;
+	strcpy(front->manifest.d.media_type, OCI_MANIFEST_TYPE);
+	return fill_small(&front->manifest, text.data, text.len, err);
+}
+
+static int make_front(struct writer_front *front, const struct archive_writer *w,
+		      const struct appliance *a, struct err *err)
+{
+	int ret = make_config(&front->config, a, err);
+
+	if (ret == 0)
+		ret = make_manifest(front, w, err);
+	if (ret == 0)
+		ret = oci_encode_index(&front->manifest.d, &front->index, err);
+	oci_encode_layout(&front->layout);
+	if (ret == 0 && buf_failed(&front->layout))
+		ret = err_sys(err, ENOMEM, "write a file");
+	return ret;
+}
+
+int archive_writer_publish(struct archive_writer *w, const struct appliance *a, struct err *err)
+{
+	struct writer_front front = {0};
+	struct stat st;
+	int ret;
+
+	assert(!w->failed);
+	ret = make_front(&front, w, a, err);
+	if (ret == 0)
+		ret = archive_layout_write(w, &front, err);
+	if (ret == 0)
+		ret = tempfile_publish(&w->file, &st, err);
+	if (ret == 0)
+		verified_remember(&st);
+	buf_free(&front.config.data);
+	buf_free(&front.manifest.data);
+	buf_free(&front.index);
+	buf_free(&front.layout);
+	return done(w, ret);
+}
