@@ -11,9 +11,9 @@ data=/data
 protocol_start()
 {
 	nonce=$(head -c 16 /dev/urandom | hexdump -v -e '/1 "%02x"')
-	# Half of RAM, tmpfs's default limit, is too little for `mem`; running out is answered there.
+	# tmpfs allows half of RAM unless told; `mem` may take more, but never all of it.
 	mkdir -p /run/mem
-	mount -t tmpfs -o size=90% tmpfs /run/mem
+	mount -t tmpfs -o size=70% tmpfs /run/mem
 	probe tick /run/count </dev/null &
 	acpid -d </dev/null >/dev/null 2>&1 &
 	boot_wait /run/count
@@ -122,14 +122,15 @@ command_load()
 	esac
 }
 
-# Bursts of 16 lines; the pause leaves the CPU and the console to others.
+# Bursts of 16 lines that no reply looks like; the pause leaves the CPU and the console to others.
 spew()
 {
 	local line=0 stop=
 	trap 'stop=1' TERM
 	until [ "$stop" ]; do
-		echo "spew $line the quick brown fox jumps over the lazy dog 0123456789"
-		[ $((line += 1)) -gt 0 ] && [ $((line % 16)) -ne 0 ] || usleep 20000
+		echo "noise $line the quick brown fox jumps over the lazy dog 0123456789"
+		line=$((line + 1))
+		[ $((line % 16)) -ne 0 ] || usleep 20000
 	done
 	echo "lines=$line" >/run/spew.out
 }
