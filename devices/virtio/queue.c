@@ -130,23 +130,26 @@ static enum vq_result broken(struct vq *q, const char *fault)
 
 /* A chain being walked: the queue's own table, or an indirect one. */
 struct walk {
-	const struct vq_desc *table;
+	const uint8_t *table; /* of struct vq_desc; an indirect one has any alignment */
 	unsigned entries;
 	bool indirect;
 	unsigned index;
 	unsigned steps; /* descriptors seen in this table */
 };
 
-/* Copy the descriptor out of guest memory, once. */
+/* Copy the descriptor out of guest memory, once: behind the fence, the compiler cannot read again.
+ */
 static struct vq_desc walk_desc(const struct walk *w)
 {
-	const volatile struct vq_desc *d = &w->table[w->index];
+	struct vq_desc d;
 
+	memcpy(&d, w->table + w->index * sizeof(d), sizeof(d));
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	return (struct vq_desc){
-		.addr = le64toh(d->addr),
-		.len = le32toh(d->len),
-		.flags = le16toh(d->flags),
-		.next = le16toh(d->next),
+		.addr = le64toh(d.addr),
+		.len = le32toh(d.len),
+		.flags = le16toh(d.flags),
+		.next = le16toh(d.next),
 	};
 }
 
@@ -238,7 +241,7 @@ static uint16_t pending(const struct vq *q)
 
 enum vq_result vq_pop(struct vq *q, struct vq_elem *e)
 {
-	struct walk w = {.table = q->desc, .entries = q->s->size};
+	struct walk w = {.table = (const uint8_t *)q->desc, .entries = q->s->size};
 	uint16_t count = pending(q);
 	const char *fault;
 

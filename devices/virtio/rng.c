@@ -7,9 +7,10 @@
 
 #include "vmm/base/num.h"
 
-#define MAX_BYTES 65536u /* of one request: a device may give less than was asked for (§5.4.6.1)  \
-			  */
-#define BUDGET 16u	 /* requests at a time */
+#define MAX_BYTES                                                                                  \
+	65536u	   /* of one request: a device may give less than was asked for (§5.4.6.1)        \
+		    */
+#define BUDGET 16u /* requests at a time */
 
 static size_t fill(void *dst, size_t len)
 {
