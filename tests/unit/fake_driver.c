@@ -111,7 +111,7 @@ void fake_setup_queue(struct fake *f, unsigned index, uint16_t size)
 void fake_bring_up(struct fake *f, uint64_t features, unsigned nqueues, uint16_t size)
 {
 	fake_negotiate(f, features | VIRTIO_VERSION_1);
-	cr_assert(fake_read(f, R_STATUS) & VIRTIO_FEATURES_OK);
+	cr_assert(not(zero(u32, fake_read(f, R_STATUS) & VIRTIO_FEATURES_OK)));
 	for (unsigned i = 0; i < nqueues; i++)
 		fake_setup_queue(f, i, size);
 	fake_write(f, R_STATUS, fake_read(f, R_STATUS) | VIRTIO_DRIVER_OK);
