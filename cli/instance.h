@@ -33,6 +33,7 @@ struct instance {
 	struct console_hub hub;
 	struct control control;
 	struct cpu_needs cpu; /* recorded by the next save */
+	unsigned saves;       /* so far */
 	time_t started;
 	struct path saved_to; /* of the save that ended it */
 	bool reported;        /* the waiting parent knows that it runs */

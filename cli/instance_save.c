@@ -1,23 +1,28 @@
 /* Saving the instance: what the file is to say, and the disks as sources. See instance.h. */
+#include <stdio.h>
 #include <time.h>
 
 #include "cli/instance.h"
 #include "snapshot/save.h"
 
-/* The description of this machine at this moment. Valid until the next save. */
-static void describe(struct instance *in)
+/* What the machine was made from, as it is at this moment. */
+static int describe(const struct instance *in, struct appliance *a, struct err *err)
 {
-	struct appliance *a = &in->source->appliance;
+	const struct archive *archive = in->source->archive;
 	struct timespec now;
+	int ret = appliance_copy(a, &in->source->appliance, err);
 
+	if (ret < 0)
+		return ret;
 	clock_gettime(CLOCK_REALTIME, &now);
-	if (in->source->archive != NULL && a->live)
-		snprintf(a->parent, sizeof(a->parent), "%s", archive_digest(in->source->archive));
+	if (a->live)
+		snprintf(a->parent, sizeof(a->parent), "%s", archive_digest(archive));
 	a->live = true;
 	a->saved_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-	a->generation++;
+	a->generation += in->saves + 1;
 	a->cpu = in->cpu;
 	snprintf(a->name, sizeof(a->name), "%s", in->claim.name);
+	return 0;
 }
 
 static void describe_disk(struct disk *disk, struct save_disk *save)
@@ -31,15 +36,17 @@ static void describe_disk(struct disk *disk, struct save_disk *save)
 
 int instance_save(struct instance *in, const char *path, struct err *err)
 {
-	struct appliance *a = &in->source->appliance;
-	struct save_params params = {.path = path, .appliance = a};
-	int ret;
+	struct appliance a;
+	struct save_params params = {.path = path, .appliance = &a};
+	int ret = describe(in, &a, err);
 
-	describe(in);
-	for (uint32_t i = 0; i < a->ndisks; i++)
+	if (ret < 0)
+		return ret;
+	for (uint32_t i = 0; i < a.ndisks; i++)
 		describe_disk(in->disk[i], &params.disk[i]);
 	ret = snapshot_save(&in->machine, &params, err);
-	if (ret < 0)
-		a->generation--;
+	if (ret == 0)
+		in->saves++;
+	appliance_free(&a);
 	return ret;
 }

@@ -122,8 +122,10 @@ int source_from_file(struct source *s, const char *path, struct err *err)
 
 	source_init(s);
 	ret = archive_open(&s->archive, path, err);
-	if (ret == 0)
+	if (ret == 0) {
+		appliance_free(&s->appliance);
 		ret = appliance_copy(&s->appliance, archive_appliance(s->archive), err);
+	}
 	if (ret < 0) {
 		source_close(s);
 		return ret;

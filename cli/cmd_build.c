@@ -1,0 +1,120 @@
+/* torpor build: write a cold appliance. */
+#include <stdio.h>
+
+#include "cli/command.h"
+#include "cli/paths.h"
+#include "cli/source.h"
+#include "format/archive_writer.h"
+
+static const struct option_spec options[] = {
+	{'o', "output", "FILE", "the appliance to write; required"},
+	MACHINE_OPTIONS,
+	{0},
+};
+
+static int parse(struct options *opts, struct machine_args *machine, const char **output,
+		 struct err *err)
+{
+	int id, ret = 0;
+
+	while (ret >= 0 && (id = options_next(opts, err)) != 0) {
+		if (id < 0)
+			return id;
+		ret = machine_args_take(machine, id, opts->value, err);
+		if (ret == 0)
+			*output = opts->value;
+	}
+	if (ret < 0)
+		return ret;
+	if (*output == NULL)
+		return err_set(err, ERR_USAGE, "-o FILE is missing");
+	return options_end(opts, err);
+}
+
+/* A dry run of the loader: a kernel that cannot start is refused now, not at the first run. */
+static int check_boot(const struct source *source, struct err *err)
+{
+	struct board_info board = {.nvcpus = source->appliance.vcpus};
+	struct boot_entry entry;
+	struct mem mem;
+	int ret = mem_init(&mem, source->appliance.memory, err);
+
+	if (ret < 0)
+		return ret;
+	ret = arch_boot_load(&mem, &source->boot, &board, &entry, err);
+	mem_free(&mem);
+	return ret;
+}
+
+static int write_disks(struct archive_writer *w, struct disk *const disk[], unsigned ndisks,
+		       struct err *err)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; ret == 0 && i < ndisks; i++) {
+		struct image_source image;
+		const struct image *none;
+		char role[16];
+
+		snprintf(role, sizeof(role), ROLE_DISK ".%u", i);
+		disk_base_source(disk[i], &image, &none);
+		ret = archive_writer_image(w, role, &image, err);
+	}
+	return ret;
+}
+
+static int write_contents(struct archive_writer *w, const struct source *source,
+			  struct disk *const disk[], struct err *err)
+{
+	int ret = archive_writer_blob(w, ROLE_KERNEL, &source->boot.kernel, err);
+
+	if (ret == 0 && source->boot.initrd.len > 0)
+		ret = archive_writer_blob(w, ROLE_INITRD, &source->boot.initrd, err);
+	if (ret == 0)
+		ret = write_disks(w, disk, source->appliance.ndisks, err);
+	return ret < 0 ? ret : archive_writer_publish(w, &source->appliance, err);
+}
+
+static int build(struct source *source, const char *output, struct err *err)
+{
+	struct disk *disk[APPLIANCE_MAX_DISKS] = {0};
+	struct archive_writer *w = NULL;
+	int ret = check_boot(source, err);
+
+	if (ret == 0)
+		ret = source_open_disks(source, disk, err);
+	if (ret == 0)
+		ret = archive_writer_open(&w, output, err);
+	if (ret == 0)
+		ret = write_contents(w, source, disk, err);
+	archive_writer_free(w);
+	for (unsigned i = 0; i < source->appliance.ndisks; i++) {
+		if (disk[i] != NULL)
+			disk_close(disk[i]);
+	}
+	return ret;
+}
+
+static int run(struct options *opts, struct err *err)
+{
+	struct machine_args machine = {0};
+	const char *output = NULL;
+	struct source source;
+	int ret = parse(opts, &machine, &output, err);
+
+	if (ret == 0)
+		ret = source_from_args(&source, &machine, err);
+	if (ret < 0)
+		return ret;
+	ret = build(&source, output, err);
+	source_close(&source);
+	return ret;
+}
+
+const struct command cmd_build = {
+	.name = "build",
+	.args = "",
+	.summary = "write a cold appliance from a kernel, an initrd and disks",
+	.options = options,
+	.run = run,
+};

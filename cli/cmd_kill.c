@@ -1,0 +1,33 @@
+/* torpor kill: end a machine at once. */
+#include "cli/client.h"
+#include "cli/command.h"
+
+static const struct option_spec options[] = {{0}};
+
+static int kill_one(const char *name, void *opaque, struct err *err)
+{
+	struct client client;
+	int ret = client_open(&client, name, err);
+
+	(void)opaque;
+	if (ret < 0)
+		return ret;
+	ret = client_kill(&client, err);
+	client_close(&client);
+	return ret;
+}
+
+static int run(struct options *opts, struct err *err)
+{
+	int ret = options_next(opts, err);
+
+	return ret < 0 ? ret : options_each_operand(opts, "NAME", kill_one, NULL, err);
+}
+
+const struct command cmd_kill = {
+	.name = "kill",
+	.args = "NAME…",
+	.summary = "end machines at once, as if the power failed",
+	.options = options,
+	.run = run,
+};

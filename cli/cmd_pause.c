@@ -1,0 +1,26 @@
+/* torpor pause: stop a machine's vCPUs in place. */
+#include "cli/client.h"
+#include "cli/command.h"
+
+static const struct option_spec options[] = {{0}};
+
+static int pause_one(const char *name, void *opaque, struct err *err)
+{
+	(void)opaque;
+	return client_once(name, "pause", err);
+}
+
+static int run(struct options *opts, struct err *err)
+{
+	int ret = options_next(opts, err);
+
+	return ret < 0 ? ret : options_each_operand(opts, "NAME", pause_one, NULL, err);
+}
+
+const struct command cmd_pause = {
+	.name = "pause",
+	.args = "NAME…",
+	.summary = "stop running machines where they are; their clocks stand still",
+	.options = options,
+	.run = run,
+};

@@ -1,0 +1,123 @@
+/* torpor resume: wake a live appliance, or let a paused machine go on. */
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/client.h"
+#include "cli/command.h"
+#include "cli/launch.h"
+
+static const struct option_spec options[] = {
+	{'d', "detach", NULL, "run in the background and print the name"},
+	{'n', "name", "NAME", "name of the machine; default the one it was saved under"},
+	{OPTION_LONG_ONLY + 1, "paused", NULL, "wake it, but do not let it go on before unpause"},
+	{0},
+};
+
+struct resume_args {
+	struct instance_options instance;
+	bool detach;
+	const char *target;
+};
+
+static int parse(struct options *opts, struct resume_args *args, struct err *err)
+{
+	int id, ret = 0;
+
+	while ((id = options_next(opts, err)) > 0) {
+		if (id == 'd')
+			args->detach = true;
+		else if (id == 'n')
+			args->instance.name = opts->value;
+		else
+			args->instance.paused = true;
+	}
+	if (id < 0)
+		return id;
+	if (args->instance.name != NULL)
+		ret = parse_name(args->instance.name, err);
+	if (ret < 0)
+		return ret;
+	return options_one_operand(opts, "FILE or NAME", &args->target, err);
+}
+
+/* A path, or something that ends like one of our files, is never a name. */
+static bool may_be_name(const char *target)
+{
+	const char *dot = strrchr(target, '.');
+
+	return name_is_valid(target) && (dot == NULL || strcmp(dot, ".torpor") != 0);
+}
+
+static int unpause(const char *name, struct err *err)
+{
+	struct client client;
+	json_t *status = NULL;
+	int ret = client_open(&client, name, err);
+
+	if (ret < 0)
+		return ret;
+	ret = client_do(&client, "status", CLIENT_FOREVER, &status, err);
+	if (ret == 0 &&
+	    strcmp(json_string_value(json_object_get(status, "state")), "paused") != 0)
+		ret = err_set(err, ERR_FAILED, "machine %s is running already", name);
+	if (ret == 0)
+		ret = client_do(&client, "unpause", CLIENT_FOREVER, NULL, err);
+	json_decref(status);
+	client_close(&client);
+	return ret;
+}
+
+/* Before KVM is touched: is it live, is it for us, is it whole? */
+static int open_live(const char *path, struct source *source, struct err *err)
+{
+	int ret = source_from_file(source, path, err);
+
+	if (ret < 0)
+		return ret;
+	if (!source->appliance.live)
+		ret = err_set(err, ERR_USAGE, "%s is cold: boot it with torpor run %s", path, path);
+	if (ret == 0)
+		ret = source_check(source, err);
+	if (ret == 0)
+		ret = archive_ensure_verified(source->archive, err);
+	if (ret < 0)
+		source_close(source);
+	return ret;
+}
+
+static int run(struct options *opts, struct err *err)
+{
+	struct resume_args args = {0};
+	struct source source;
+	struct path store;
+	const char *path;
+	int ret = parse(opts, &args, err);
+
+	if (ret < 0)
+		return ret;
+	path = args.target;
+	if (may_be_name(args.target)) {
+		if (claim_is_held(args.target))
+			return unpause(args.target, err);
+		ret = path_store(&store, args.target, err);
+		if (ret < 0)
+			return ret;
+		if (access(args.target, F_OK) < 0)
+			path = store.text;
+	}
+	ret = open_live(path, &source, err);
+	if (ret < 0)
+		return ret;
+	args.instance.wish = path == store.text ? args.target : source.appliance.name;
+	return launch(&source, &args.instance, args.detach, err);
+}
+
+const struct command cmd_resume = {
+	.name = "resume",
+	.args = "FILE|NAME",
+	.summary = "wake a live appliance; a paused machine NAME goes on",
+	.detail = "NAME is a paused machine, or one that was saved to the store. In the foreground the terminal\n"
+		  "is the console, as with torpor run.",
+	.options = options,
+	.run = run,
+};

@@ -1,0 +1,48 @@
+/* torpor stop: press the power button, and pull the plug when that does not help. */
+#include <errno.h>
+
+#include "cli/client.h"
+#include "cli/command.h"
+#include "cli/parse.h"
+
+#define DEFAULT_SECONDS 10u
+
+static const struct option_spec options[] = {
+	{'t', "time", "SECONDS", "how long the guest may take before it is killed; default 10"},
+	{0},
+};
+
+static int stop_one(const char *name, void *opaque, struct err *err)
+{
+	const uint64_t *seconds = opaque;
+	struct client client;
+	int ret = client_open(&client, name, err);
+
+	if (ret < 0)
+		return ret;
+	ret = client_do(&client, "stop", CLIENT_FOREVER, NULL, err);
+	if (ret == 0)
+		ret = client_wait(&client, (int)(*seconds * 1000), err);
+	if (ret == -ETIMEDOUT)
+		ret = client_kill(&client, err);
+	client_close(&client);
+	return ret;
+}
+
+static int run(struct options *opts, struct err *err)
+{
+	uint64_t seconds = DEFAULT_SECONDS;
+	int id, ret = 0;
+
+	while (ret == 0 && (id = options_next(opts, err)) != 0)
+		ret = id < 0 ? id : parse_number(opts->value, "--time", 0, 86400, &seconds, err);
+	return ret < 0 ? ret : options_each_operand(opts, "NAME", stop_one, &seconds, err);
+}
+
+const struct command cmd_stop = {
+	.name = "stop",
+	.args = "NAME…",
+	.summary = "ask guests to switch themselves off (ACPI power button), then kill",
+	.options = options,
+	.run = run,
+};

@@ -1,0 +1,26 @@
+/* torpor unpause: let a paused machine go on. */
+#include "cli/client.h"
+#include "cli/command.h"
+
+static const struct option_spec options[] = {{0}};
+
+static int unpause_one(const char *name, void *opaque, struct err *err)
+{
+	(void)opaque;
+	return client_once(name, "unpause", err);
+}
+
+static int run(struct options *opts, struct err *err)
+{
+	int ret = options_next(opts, err);
+
+	return ret < 0 ? ret : options_each_operand(opts, "NAME", unpause_one, NULL, err);
+}
+
+const struct command cmd_unpause = {
+	.name = "unpause",
+	.args = "NAME…",
+	.summary = "let paused machines go on",
+	.options = options,
+	.run = run,
+};

@@ -1,0 +1,22 @@
+/* --json: data on standard output. */
+#ifndef TORPOR_CLI_JSON_OUT_H
+#define TORPOR_CLI_JSON_OUT_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+#define OPTION_JSON      (OPTION_LONG_ONLY + 200)
+#define OPTION_JSON_SPEC                                                                           \
+	{                                                                                          \
+		OPTION_JSON, "json", NULL, "print JSON"                                            \
+	}
+
+/* Print a value and drop the reference. */
+static inline void json_out(json_t *value)
+{
+	json_dumpf(value, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(value);
+}
+
+#endif

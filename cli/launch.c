@@ -1,0 +1,47 @@
+/* See launch.h. */
+#include "cli/launch.h"
+
+#include <stdio.h>
+
+#include "cli/command.h"
+#include "cli/detach.h"
+#include "cli/record.h"
+
+static int in_background(struct source *source, struct instance_options *options, struct err *err)
+{
+	struct instance_end end;
+	int ret = detach_fork(&options->report_fd, err);
+
+	if (ret != 0) {
+		source_close(source);
+		return ret < 0 ? ret : 0;
+	}
+	ret = instance_run(source, options, &end, err);
+	if (ret == 0)
+		return record_exit_status(end.end);
+	/* The parent speaks for us. */
+	if (!end.reported)
+		detach_failed(options->report_fd, err);
+	return command_exit_status(err);
+}
+
+static int in_foreground(struct source *source, struct instance_options *options, struct err *err)
+{
+	struct instance_end end;
+	int ret;
+
+	options->report_fd = -1;
+	ret = instance_run(source, options, &end, err);
+	if (ret < 0)
+		return ret;
+	if (end.end == MACHINE_END_KILLED)
+		fprintf(stderr, "torpor: %s was killed\n", end.name);
+	else if (end.end == MACHINE_END_SAVED)
+		fprintf(stderr, "torpor: %s was saved to %s\n", end.name, end.saved_to.text);
+	return record_exit_status(end.end);
+}
+
+int launch(struct source *source, struct instance_options *options, bool detach, struct err *err)
+{
+	return detach ? in_background(source, options, err) : in_foreground(source, options, err);
+}

@@ -1,0 +1,13 @@
+/* From a source to a machine, in the foreground or the background: the common end of `run` and `resume`. */
+#ifndef TORPOR_CLI_LAUNCH_H
+#define TORPOR_CLI_LAUNCH_H
+
+#include <stdbool.h>
+
+#include "cli/instance.h"
+
+/* The source is closed at the end. Foreground: returns when the machine is over, with the exit status
+ * for it. Background: returns in the parent once the machine runs, and in the child at its end. */
+int launch(struct source *source, struct instance_options *options, bool detach, struct err *err);
+
+#endif
