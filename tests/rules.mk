@@ -7,13 +7,16 @@ KVM_OBJ  := $(KVM_SRC:%.c=$(BUILD)/%.o)
 # The verbs are tested too; only the program's own main() stays out.
 TESTED   := $(filter-out $(BUILD)/cli/main.o,$(CLI_OBJECTS)) $(BUILD)/libtorpor.a
 
+# Criterion finds its tests in a linker section that nothing refers to: no --gc-sections here.
+TEST_LDFLAGS = $(SANFLAGS) $(LDFLAGS)
+
 $(BUILD)/tests/unit/runner: $(UNIT_OBJ) $(TESTED)
 	@$(if $(V),,echo "  LD   $@")
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lcriterion $(LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(TEST_LDFLAGS) -o $@ $^ -lcriterion $(LIBS)
 
-$(BUILD)/tests/kvm/runner: $(KVM_OBJ) $(TESTED)
+$(BUILD)/tests/kvm/runner: $(KVM_OBJ) $(BUILD)/libtorpor.a
 	@$(if $(V),,echo "  LD   $@")
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lcriterion $(LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(TEST_LDFLAGS) -o $@ $^ -lcriterion $(LIBS)
 
 -include $(UNIT_OBJ:.o=.d) $(KVM_OBJ:.o=.d)
 

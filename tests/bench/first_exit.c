@@ -1,6 +1,6 @@
 /*
- * Preloaded into any VMM: tells when its first vCPU came back from the guest for the first time, then
- * ends the process. The time (CLOCK_MONOTONIC, ns) goes to descriptor $FIRST_EXIT_FD.
+ * Preloaded into any VMM: tells when its first vCPU came back from the guest for the first time,
+ * then ends the process. The time (CLOCK_MONOTONIC, ns) goes to descriptor $FIRST_EXIT_FD.
  */
 #include <dlfcn.h>
 #include <linux/kvm.h>

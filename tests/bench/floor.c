@@ -1,6 +1,6 @@
 /*
- * The floor of waking: a program that makes only the KVM calls no VMM can avoid, up to the first exit
- * of a guest with `MIB` of memory. torpor's own cost is what it adds to this, in the same run.
+ * The floor of waking: a program that makes only the KVM calls no VMM can avoid, up to the first
+ * exit of a guest with `MIB` of memory. torpor's own cost is what it adds to this, in the same run.
  *
  * Usage: floor MIB. Exit status 0 after the first exit; 1 when a call failed.
  */

@@ -3,8 +3,8 @@
  *
  *     guest_boot / guest_wake → guest_say … → guest_pause → guest_save → guest_stop
  *
- * The machine runs on a thread of its own; the calls here take its lock. A reply is one line that the
- * guest sent after the command. Everything fails the running test with a message.
+ * The machine runs on a thread of its own; the calls here take its lock. A reply is one line that
+ * the guest sent after the command. Everything fails the running test with a message.
  */
 #ifndef TORPOR_TESTS_KVM_HARNESS_H
 #define TORPOR_TESTS_KVM_HARNESS_H
@@ -17,7 +17,7 @@
 
 struct guest_spec {
 	uint64_t memory; /* bytes; 0: 64 MiB */
-	uint32_t vcpus;  /* 0: 1 */
+	uint32_t vcpus;	 /* 0: 1 */
 	const char *cmdline;
 	const char *disk; /* raw file, NULL: none */
 	bool disk_readonly;
@@ -28,7 +28,7 @@ struct guest {
 	struct board board;
 	struct appliance appliance;
 	struct archive *archive; /* that it woke from, or NULL */
-	struct disk *disk;       /* owned by the machine */
+	struct disk *disk;	 /* owned by the machine */
 	int kernel_fd;
 	pthread_t thread;
 	struct err run_err;

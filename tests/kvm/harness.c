@@ -1,0 +1,359 @@
+/* A machine with the tiny kernel in this process; see harness.h. */
+#include "tests/kvm/harness.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "snapshot/resume.h"
+#include "snapshot/save.h"
+#include "vmm/base/num.h"
+
+#define PATIENCE_S 60
+
+static void must(int ret, const struct err *err, const char *what)
+{
+	cr_assert(ret >= 0, "%s: %s", what, err->text);
+}
+
+bool have_kvm(void)
+{
+	struct kvm kvm;
+	struct err err;
+
+	if (kvm_open_device(&kvm, &err) < 0) {
+		fprintf(stderr, "SKIP: %s\n", err.text);
+		return false;
+	}
+	kvm_close(&kvm);
+	return true;
+}
+
+static void remove_scratch(void)
+{
+	char command[64];
+
+	snprintf(command, sizeof(command), "rm -rf /tmp/torpor-kvm.%d", (int)getpid());
+	if (system(command) != 0)
+		fprintf(stderr, "could not run: %s\n", command);
+}
+
+const char *scratch_path(const char *name)
+{
+	static char path[256];
+	char dir[64];
+
+	snprintf(dir, sizeof(dir), "/tmp/torpor-kvm.%d", (int)getpid());
+	if (mkdir(dir, 0700) == 0)
+		atexit(remove_scratch);
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	return path;
+}
+
+/* From the guest's serial port, on a machine thread. */
+static void collect(void *opaque, const uint8_t *data, size_t len)
+{
+	struct guest *g = opaque;
+
+	pthread_mutex_lock(&g->lock);
+	for (size_t i = 0; i < len && g->length < sizeof(g->output) - 1; i++) {
+		if (data[i] != '\r')
+			g->output[g->length++] = (char)data[i];
+	}
+	g->output[g->length] = '\0';
+	pthread_cond_broadcast(&g->grown);
+	pthread_mutex_unlock(&g->lock);
+}
+
+/* The next line that begins with `start`; lines before it are passed over. */
+static const char *await_line(struct guest *g, const char *start)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += PATIENCE_S;
+	pthread_mutex_lock(&g->lock);
+	for (;;) {
+		char *line = g->output + g->seen, *end;
+
+		while ((end = strchr(line, '\n')) != NULL) {
+			size_t len = (size_t)(end - line);
+
+			g->seen = (size_t)(end + 1 - g->output);
+			if (strncmp(line, start, strlen(start)) == 0 && len < sizeof(g->reply)) {
+				memcpy(g->reply, line, len);
+				g->reply[len] = '\0';
+				pthread_mutex_unlock(&g->lock);
+				return g->reply;
+			}
+			line = end + 1;
+		}
+		if (pthread_cond_timedwait(&g->grown, &g->lock, &until) != 0)
+			break;
+	}
+	pthread_mutex_unlock(&g->lock);
+	cr_assert_fail("the guest did not say \"%s…\" in %d s; it said:\n%s", start, PATIENCE_S,
+		       g->output);
+	return NULL;
+}
+
+static void *run_thread(void *opaque)
+{
+	struct guest *g = opaque;
+
+	if (machine_run(&g->machine, false, &g->run_err) < 0)
+		fprintf(stderr, "machine_run: %s\n", g->run_err.text);
+	return NULL;
+}
+
+static void open_disks(struct guest *g, struct board_bindings *bindings,
+		       const struct guest_spec *spec)
+{
+	struct err err;
+
+	for (uint32_t i = 0; i < g->appliance.ndisks; i++) {
+		struct disk_params params = {
+			.id = g->appliance.disk[i].id,
+			.readonly = g->appliance.disk[i].readonly,
+			.size = g->appliance.disk[i].size,
+			.raw = {.fd = -1},
+			.scratch_dir = "/tmp",
+		};
+
+		if (g->archive != NULL) {
+			params.base = archive_image(g->archive, "disk.0");
+			params.overlay = archive_image(g->archive, "disk.0.overlay");
+		} else {
+			params.raw = (struct blob){.fd = open(spec->disk, O_RDONLY | O_CLOEXEC),
+						   .len = params.size};
+		}
+		must(disk_open(&bindings->disk[i], &params, &err), &err, "disk_open");
+		g->disk = bindings->disk[i];
+	}
+}
+
+static int build(struct guest *g, struct arch_cpu *cpu, const struct boot_source *boot,
+		 const struct guest_spec *spec, struct err *err)
+{
+	struct machine_params params = {
+		.memory = g->appliance.memory,
+		.nvcpus = g->appliance.vcpus,
+		.cpu = cpu,
+		.boot = *boot,
+		.log = {.fd = STDERR_FILENO, .prefix = "guest"},
+	};
+	struct board_bindings bindings = {0};
+	int ret;
+
+	open_disks(g, &bindings, spec);
+	ret = machine_init(&g->machine, &params, err);
+	if (ret < 0)
+		return ret;
+	ret = board_build(&g->board, &g->machine, &g->appliance, &bindings, err);
+	if (ret < 0)
+		machine_free(&g->machine);
+	return ret;
+}
+
+static void start(struct guest *g)
+{
+	/* A test that dies takes its machine along, or it would spin for ever. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	g->board.serial->output = collect;
+	g->board.serial->opaque = g;
+	cr_assert(pthread_create(&g->thread, NULL, run_thread, g) == 0);
+}
+
+static void init(struct guest *g)
+{
+	memset(g, 0, sizeof(*g));
+	pthread_mutex_init(&g->lock, NULL);
+	pthread_cond_init(&g->grown, NULL);
+	g->kernel_fd = -1;
+}
+
+static struct arch_cpu *make_cpu(struct guest *g)
+{
+	struct arch_cpu *cpu = NULL;
+	const char *chosen;
+	struct kvm kvm;
+	struct err err;
+
+	must(kvm_open_device(&kvm, &err), &err, "kvm_open_device");
+	must(arch_cpu_create(&kvm, "", &cpu, &chosen, &err), &err, "arch_cpu_create");
+	kvm_close(&kvm);
+	arch_cpu_needs(cpu, &g->appliance.cpu);
+	return cpu;
+}
+
+static void describe(struct guest *g, const struct guest_spec *spec)
+{
+	struct appliance *a = &g->appliance;
+	struct stat st;
+
+	appliance_init(a);
+	snprintf(a->machine, sizeof(a->machine), MACHINE_TYPE);
+	snprintf(a->arch, sizeof(a->arch), ARCH_NAME);
+	a->memory = spec->memory != 0 ? spec->memory : MIB(64);
+	a->vcpus = spec->vcpus != 0 ? spec->vcpus : 1;
+	free(a->cmdline);
+	a->cmdline = strdup(spec->cmdline != NULL ? spec->cmdline : "");
+	if (spec->disk == NULL)
+		return;
+	cr_assert(stat(spec->disk, &st) == 0, "no disk %s", spec->disk);
+	a->ndisks = 1;
+	a->disk[0] = (struct appliance_disk){
+		.id = "disk0", .readonly = spec->disk_readonly, .size = (uint64_t)st.st_size};
+}
+
+void guest_boot(struct guest *g, const struct guest_spec *spec)
+{
+	const char *kernel =
+		getenv("TINY_ELF") != NULL ? getenv("TINY_ELF") : "build/images/tiny.elf";
+	struct boot_source boot = {0};
+	struct stat st;
+	struct err err;
+
+	init(g);
+	describe(g, spec);
+	g->kernel_fd = open(kernel, O_RDONLY | O_CLOEXEC);
+	cr_assert(g->kernel_fd >= 0 && fstat(g->kernel_fd, &st) == 0, "no kernel %s", kernel);
+	boot.kernel = (struct blob){.fd = g->kernel_fd, .len = (uint64_t)st.st_size};
+	boot.cmdline = g->appliance.cmdline;
+	must(build(g, make_cpu(g), &boot, spec, &err), &err, "build");
+	must(machine_boot(&g->machine, &err), &err, "machine_boot");
+	start(g);
+	await_line(g, "READY");
+}
+
+int guest_try_wake(struct guest *g, const char *path, struct err *err)
+{
+	struct boot_source boot = {0};
+	const struct guest_spec none = {0};
+	bool mapped;
+	int ret;
+
+	init(g);
+	ret = archive_open(&g->archive, path, err);
+	if (ret < 0)
+		return ret;
+	must(appliance_copy(&g->appliance, archive_appliance(g->archive), err), err, "copy");
+	archive_blob(g->archive, ROLE_KERNEL, &boot.kernel);
+	boot.cmdline = g->appliance.cmdline;
+	ret = build(g, NULL, &boot, &none, err);
+	if (ret == 0) {
+		ret = snapshot_resume(&g->machine, g->archive, &mapped, err);
+		if (ret == 0)
+			ret = board_new_generation(&g->board, err);
+		if (ret < 0)
+			machine_free(&g->machine);
+	}
+	if (ret < 0) {
+		archive_close(g->archive);
+		appliance_free(&g->appliance);
+		return ret;
+	}
+	start(g);
+	return 0;
+}
+
+void guest_wake(struct guest *g, const char *path)
+{
+	struct err err;
+
+	must(guest_try_wake(g, path, &err), &err, "wake");
+}
+
+/* Bytes go in as the port takes them. */
+static void type(struct guest *g, const char *text)
+{
+	size_t len = strlen(text), done = 0;
+
+	while (done < len) {
+		pthread_mutex_lock(&g->machine.lock);
+		done += g->board.serial->input(g->board.serial, (const uint8_t *)text + done,
+					       len - done);
+		pthread_mutex_unlock(&g->machine.lock);
+		if (done < len)
+			usleep(1000);
+	}
+}
+
+const char *guest_say(struct guest *g, const char *command)
+{
+	pthread_mutex_lock(&g->lock);
+	g->seen = g->length;
+	pthread_mutex_unlock(&g->lock);
+	type(g, command);
+	type(g, "\n");
+	return await_line(g, "");
+}
+
+void guest_pause(struct guest *g)
+{
+	pthread_mutex_lock(&g->machine.lock);
+	machine_pause(&g->machine);
+	pthread_mutex_unlock(&g->machine.lock);
+}
+
+void guest_unpause(struct guest *g)
+{
+	pthread_mutex_lock(&g->machine.lock);
+	machine_unpause(&g->machine);
+	pthread_mutex_unlock(&g->machine.lock);
+}
+
+int guest_save(struct guest *g, const char *path, struct err *err)
+{
+	struct save_params params = {.path = path, .appliance = &g->appliance};
+	struct save_disk *disk = &params.disk[0];
+	int ret;
+
+	g->appliance.live = true;
+	g->appliance.generation++;
+	g->appliance.saved_ns = (uint64_t)time(NULL) * 1000000000;
+	snprintf(g->appliance.name, sizeof(g->appliance.name), "test");
+	if (g->appliance.ndisks > 0) {
+		disk_base_source(g->disk, &disk->base_source, &disk->base_image);
+		disk->has_overlay = !disk_pristine(g->disk);
+		disk_overlay_source(g->disk, &disk->overlay);
+	}
+	pthread_mutex_lock(&g->machine.lock);
+	ret = snapshot_save(&g->machine, &params, err);
+	pthread_mutex_unlock(&g->machine.lock);
+	return ret;
+}
+
+enum machine_end guest_wait_end(struct guest *g)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += PATIENCE_S;
+	cr_assert(pthread_timedjoin_np(g->thread, NULL, &until) == 0, "the machine did not end");
+	g->thread = 0;
+	return g->machine.end;
+}
+
+void guest_stop(struct guest *g)
+{
+	if (g->thread != 0) {
+		pthread_mutex_lock(&g->machine.lock);
+		machine_end(&g->machine, MACHINE_END_KILLED);
+		pthread_mutex_unlock(&g->machine.lock);
+		guest_wait_end(g);
+	}
+	machine_free(&g->machine);
+	if (g->archive != NULL)
+		archive_close(g->archive);
+	if (g->kernel_fd >= 0)
+		close(g->kernel_fd);
+	appliance_free(&g->appliance);
+}

@@ -1,0 +1,255 @@
+/* Machines with the tiny kernel on this machine's /dev/kvm: run, pause, save, wake. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/kvm/harness.h"
+#include "vmm/base/num.h"
+
+TestSuite(machine, .timeout = 120);
+
+static unsigned long long number(const char *reply)
+{
+	const char *space = strchr(reply, ' ');
+
+	return space != NULL ? strtoull(space, NULL, 10) : 0;
+}
+
+static char *make_disk(const char *name, size_t size)
+{
+	char *path = strdup(scratch_path(name));
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+	cr_assert(fd >= 0 && ftruncate(fd, (off_t)size) == 0);
+	close(fd);
+	return path;
+}
+
+static void save_or_fail(struct guest *g, const char *path)
+{
+	struct err err;
+
+	cr_assert(guest_save(g, path, &err) == 0, "save: %s", err.text);
+}
+
+Test(machine, boots_and_powers_off)
+{
+	struct guest g;
+
+	if (!have_kvm())
+		return;
+	guest_boot(&g, &(struct guest_spec){0});
+	cr_assert_str_eq(guest_say(&g, "ping hello"), "pong hello");
+	guest_say(&g, "poweroff");
+	cr_assert_eq(guest_wait_end(&g), MACHINE_END_POWEROFF);
+	guest_stop(&g);
+}
+
+Test(machine, stands_still_while_paused)
+{
+	struct guest g;
+	unsigned long long before, after;
+
+	if (!have_kvm())
+		return;
+	guest_boot(&g, &(struct guest_spec){0});
+	before = number(guest_say(&g, "count"));
+	after = number(guest_say(&g, "count"));
+	cr_assert_gt(after, before);
+	guest_pause(&g);
+	usleep(300000);
+	guest_unpause(&g);
+	before = number(guest_say(&g, "count"));
+	/* Some 160,000 turns a second: 0.3 s would have added 48,000. */
+	cr_assert_lt(before - after, 40000);
+	guest_stop(&g);
+}
+
+Test(machine, wakes_where_it_was)
+{
+	struct guest g, h;
+	char nonce[64];
+	unsigned long long count;
+	const char *file = strdup(scratch_path("a.torpor"));
+
+	if (!have_kvm())
+		return;
+	guest_boot(&g, &(struct guest_spec){.memory = MIB(256)});
+	snprintf(nonce, sizeof(nonce), "%s", guest_say(&g, "nonce"));
+	guest_say(&g, "fill 16 32 7");
+	count = number(guest_say(&g, "count"));
+	guest_pause(&g);
+	save_or_fail(&g, file);
+	guest_stop(&g);
+
+	guest_wake(&h, file);
+	cr_assert_str_eq(guest_say(&h, "nonce"), nonce);
+	cr_assert_str_eq(guest_say(&h, "check 16 32 7"), "check ok");
+	cr_assert_gt(number(guest_say(&h, "count")), count);
+	guest_stop(&h);
+}
+
+Test(machine, goes_on_after_a_save_that_leaves_it_running)
+{
+	struct guest g;
+	unsigned long long count;
+
+	if (!have_kvm())
+		return;
+	guest_boot(&g, &(struct guest_spec){0});
+	count = number(guest_say(&g, "count"));
+	guest_pause(&g);
+	save_or_fail(&g, scratch_path("r.torpor"));
+	guest_unpause(&g);
+	cr_assert_gt(number(guest_say(&g, "count")), count);
+	guest_stop(&g);
+}
+
+/* Whatever was written in generations 0 … `last` must read back. */
+static void check_sectors(struct guest *g, int last)
+{
+	char command[64];
+
+	for (int k = 0; k <= last; k++) {
+		snprintf(command, sizeof(command), "dread 0 %d 64 %d", k * 1000, 100 + k);
+		cr_assert_str_eq(guest_say(g, command), "dread ok", "generation %d", k);
+	}
+}
+
+Test(machine, three_generations_with_a_disk)
+{
+	static struct guest g[4];
+	char nonce[64], command[64], name[32];
+	char sector[512], zero[512] = {0};
+	char *disk = make_disk("base.img", MIB(8));
+	int fd;
+
+	if (!have_kvm())
+		return;
+	guest_boot(&g[0], &(struct guest_spec){.disk = disk});
+	snprintf(nonce, sizeof(nonce), "%s", guest_say(&g[0], "nonce"));
+	for (int i = 0; i < 3; i++) {
+		snprintf(name, sizeof(name), "gen%d.torpor", i);
+		snprintf(command, sizeof(command), "dwrite 0 %d 64 %d", i * 1000, 100 + i);
+		cr_assert_str_eq(guest_say(&g[i], command), "dwrite ok");
+		guest_pause(&g[i]);
+		save_or_fail(&g[i], scratch_path(name));
+		guest_stop(&g[i]);
+		guest_wake(&g[i + 1], scratch_path(name));
+		cr_assert_str_eq(guest_say(&g[i + 1], "nonce"), nonce);
+		check_sectors(&g[i + 1], i);
+	}
+	guest_stop(&g[3]);
+	fd = open(disk, O_RDONLY);
+	cr_assert_eq(pread(fd, sector, sizeof(sector), 0), 512);
+	cr_assert_eq(memcmp(sector, zero, sizeof(zero)), 0, "the base was written");
+	close(fd);
+}
+
+Test(machine, eight_wake_at_once_from_one_file)
+{
+	static struct guest g[8];
+	char nonce[64], genid[8][64];
+	const char *file = strdup(scratch_path("eight.torpor"));
+
+	if (!have_kvm())
+		return;
+	guest_boot(&g[0], &(struct guest_spec){0});
+	snprintf(nonce, sizeof(nonce), "%s", guest_say(&g[0], "nonce"));
+	guest_pause(&g[0]);
+	save_or_fail(&g[0], file);
+	guest_stop(&g[0]);
+	for (int i = 0; i < 8; i++)
+		guest_wake(&g[i], file);
+	for (int i = 0; i < 8; i++) {
+		cr_assert_str_eq(guest_say(&g[i], "nonce"), nonce);
+		snprintf(genid[i], sizeof(genid[i]), "%s", guest_say(&g[i], "genid"));
+	}
+	for (int i = 0; i < 8; i++) {
+		for (int k = 0; k < i; k++)
+			cr_assert_str_neq(genid[i], genid[k], "twins with one generation id");
+		guest_stop(&g[i]);
+	}
+}
+
+Test(machine, reset_starts_anew)
+{
+	struct guest g;
+	char nonce[64];
+
+	if (!have_kvm())
+		return;
+	guest_boot(&g, &(struct guest_spec){.vcpus = 2});
+	cr_assert_str_eq(guest_say(&g, "smp"), "smp 1");
+	snprintf(nonce, sizeof(nonce), "%s", guest_say(&g, "nonce"));
+	guest_say(&g, "reset");
+	/* The kernel speaks first after a reset. */
+	for (int i = 0; i < 200 && strstr(g.output + 6, "READY") == NULL; i++)
+		usleep(50000);
+	cr_assert_str_neq(guest_say(&g, "nonce"), nonce);
+	cr_assert_str_eq(guest_say(&g, "smp"), "smp 1");
+	guest_stop(&g);
+}
+
+Test(machine, wakes_with_two_vcpus_and_resets_afterwards)
+{
+	struct guest g, h;
+	unsigned long long count;
+	const char *file = strdup(scratch_path("smp.torpor"));
+
+	if (!have_kvm())
+		return;
+	guest_boot(&g, &(struct guest_spec){.vcpus = 2});
+	cr_assert_str_eq(guest_say(&g, "smp"), "smp 1");
+	count = number(guest_say(&g, "count2"));
+	guest_pause(&g);
+	save_or_fail(&g, file);
+	guest_stop(&g);
+	guest_wake(&h, file);
+	cr_assert_gt(number(guest_say(&h, "count2")), count);
+	guest_say(&h, "triple");
+	for (int i = 0; i < 200 && strstr(h.output, "READY") == NULL; i++)
+		usleep(50000);
+	cr_assert_str_eq(guest_say(&h, "ping again"), "pong again");
+	guest_stop(&h);
+}
+
+Test(machine, memory_above_4_gib_wakes)
+{
+	struct guest g, h;
+	const char *file = strdup(scratch_path("big.torpor"));
+
+	if (!have_kvm())
+		return;
+	guest_boot(&g, &(struct guest_spec){.memory = GIB(5)});
+	guest_say(&g, "fill 4100 8 3");
+	guest_say(&g, "fill 3000 8 4");
+	guest_pause(&g);
+	save_or_fail(&g, file);
+	guest_stop(&g);
+	guest_wake(&h, file);
+	cr_assert_str_eq(guest_say(&h, "check 4100 8 3"), "check ok");
+	cr_assert_str_eq(guest_say(&h, "check 3000 8 4"), "check ok");
+	guest_stop(&h);
+}
+
+Test(machine, hostile_rings_need_a_reset)
+{
+	struct guest g;
+	char *disk = make_disk("hostile.img", MIB(1));
+	char command[32];
+
+	if (!have_kvm())
+		return;
+	guest_boot(&g, &(struct guest_spec){.disk = disk, .cmdline = "indirect"});
+	for (int n = 1; n <= 9; n++) {
+		snprintf(command, sizeof(command), "badqueue %d", n);
+		cr_assert_str_eq(guest_say(&g, command), "badqueue status 4f", "attack %d", n);
+	}
+	cr_assert_str_eq(guest_say(&g, "dwrite 0 0 8 1"), "dwrite ok");
+	guest_stop(&g);
+}
