@@ -1,6 +1,6 @@
 /*
- * Walking tar headers; see tar.h. The first 256 KiB are read at once, since a torpor file has its
- * metadata there; behind that, headers stand alone before bulk payloads and are read singly.
+ * Walking tar headers; see tar.h. Reads go through a small window: metadata stands together in
+ * front, and behind that a header stands alone before each bulk payload.
  */
 #include "format/tar.h"
 
@@ -13,10 +13,9 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/num.h"
 
-#define FRONT_WINDOW KIB(256)
-#define LATER_WINDOW KIB(4)
-#define MAX_PAX	     KIB(64) /* records of one pax header */
-#define MAX_TRAILER  MIB(1)  /* zeros behind the end: tar writers pad to their record size */
+#define WINDOW	    16384u
+#define MAX_PAX	    KIB(64) /* records of one pax header */
+#define MAX_TRAILER MIB(1)  /* zeros behind the end: tar writers pad to their record size */
 
 /* Offsets in a header block (POSIX.1-2017, pax, "ustar Interchange Format"). */
 enum {
@@ -35,7 +34,7 @@ enum {
 struct walk {
 	struct blob file;
 	uint64_t at; /* of the next header */
-	uint8_t *window;
+	uint8_t window[WINDOW];
 	uint64_t window_at;
 	uint64_t window_len;
 	/* From a pax header, for the next entry. */
@@ -58,8 +57,7 @@ static int read_block(struct walk *w, const uint8_t **block, struct err *err)
 		return damaged(err, "truncated: the tar has no end");
 	if (w->at < w->window_at || w->at + TAR_BLOCK > w->window_at + w->window_len) {
 		w->window_at = w->at;
-		w->window_len =
-			u64_min(w->at == 0 ? FRONT_WINDOW : LATER_WINDOW, w->file.len - w->at);
+		w->window_len = u64_min(WINDOW, w->file.len - w->at);
 		ret = blob_read(&w->file, w->at, w->window, w->window_len, err);
 		if (ret < 0)
 			return ret;
@@ -336,7 +334,7 @@ static int walk_all(struct tar *tar, struct walk *w, struct err *err)
 
 int tar_read(struct tar *tar, int fd, struct err *err)
 {
-	struct walk w = {0};
+	struct walk w;
 	struct stat st;
 	int ret;
 
@@ -346,11 +344,10 @@ int tar_read(struct tar *tar, int fd, struct err *err)
 	if (!S_ISREG(st.st_mode) || st.st_size < (off_t)TAR_BLOCK)
 		return damaged(err, "not a torpor file: no tar");
 	w.file = (struct blob){.fd = fd, .len = (uint64_t)st.st_size};
-	w.window = malloc(FRONT_WINDOW);
-	if (w.window == NULL)
-		return err_sys(err, ENOMEM, "read the tar");
+	w.at = w.window_at = w.window_len = 0;
+	w.pax_path = NULL;
+	w.pax_has_size = false;
 	ret = walk_all(tar, &w, err);
-	free(w.window);
 	free(w.pax_path);
 	if (ret < 0)
 		tar_free(tar);
