@@ -238,17 +238,6 @@ static int live(struct instance *in, bool *ran, struct err *err)
 	return ret;
 }
 
-static void remove_records(const char *name)
-{
-	static const char *const files[] = {"exit", "console.log", "console.log.1", "torpor.log", ""};
-	struct path path;
-
-	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-		if (path_state(&path, name, files[i], NULL) == 0)
-			(void)(files[i][0] != '\0' ? unlink(path.text) : rmdir(path.text));
-	}
-}
-
 /* Record how it ended, give the name back, and only then tell those who wait: they may use the name. */
 static void finish(struct instance *in, enum machine_end end, const struct err *err)
 {
@@ -257,7 +246,7 @@ static void finish(struct instance *in, enum machine_end end, const struct err *
 	if (end == MACHINE_END_FAILED)
 		snprintf(record.error, sizeof(record.error), "%.511s", err->text);
 	if (in->options->remove)
-		remove_records(in->claim.name);
+		record_remove_all(in->claim.name);
 	else
 		(void)record_write(in->claim.name, &record, NULL);
 	control_close_listener(&in->control);

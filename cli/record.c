@@ -14,12 +14,23 @@
 #include "cli/client.h"
 #include "cli/parse.h"
 #include "cli/paths.h"
+#include "vmm/base/num.h"
 
 #define STATUS_TIMEOUT_MS 500
+
+/* JSON is UTF-8; what an error quotes need not be. */
+static void make_ascii(char *text)
+{
+	for (; *text != '\0'; text++) {
+		if ((*text & 0x80) != 0)
+			*text = '?';
+	}
+}
 
 int record_write(const char *name, const struct record *record, struct err *err)
 {
 	struct path path, temporary;
+	char error[sizeof(record->error)];
 	json_t *json;
 	int ret = path_state(&path, name, "exit", err);
 
@@ -29,8 +40,10 @@ int record_write(const char *name, const struct record *record, struct err *err)
 		ret = path_make_parents(&path, err);
 	if (ret < 0)
 		return ret;
+	memcpy(error, record->error, sizeof(error));
+	make_ascii(error);
 	json = json_pack("{s:s,s:I,s:s}", "end", machine_end_name(record->end), "when",
-			 (json_int_t)record->when, "error", record->error);
+			 (json_int_t)record->when, "error", error);
 	if (json_dump_file(json, temporary.text, JSON_COMPACT) < 0 ||
 	    rename(temporary.text, path.text) < 0)
 		ret = err_sys(err, errno, "write %s", path.text);
@@ -75,6 +88,18 @@ void record_remove(const char *name)
 
 	if (path_state(&path, name, "exit", NULL) == 0)
 		(void)unlink(path.text);
+}
+
+void record_remove_all(const char *name)
+{
+	static const char *const files[] = {"exit",	  "exit.new",	"console.log",
+					   "console.log.1", "torpor.log", ""};
+	struct path path;
+
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		if (path_state(&path, name, files[i], NULL) == 0)
+			(void)(files[i][0] != '\0' ? unlink(path.text) : rmdir(path.text));
+	}
 }
 
 int record_exit_status(enum machine_end end)

@@ -22,6 +22,8 @@ int record_write(const char *name, const struct record *record, struct err *err)
 int record_read(const char *name, struct record *record, struct err *err);
 /* Forget it: the name lives again. */
 void record_remove(const char *name);
+/* With the logs and the folder. */
+void record_remove_all(const char *name);
 
 /* The status `run` in the foreground, and `wait`, return for it. */
 int record_exit_status(enum machine_end end);

@@ -1,0 +1,124 @@
+/* torpor console: sit down at a running machine. */
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "cli/client.h"
+#include "cli/command.h"
+#include "cli/escape.h"
+#include "cli/terminal.h"
+
+#define CHUNK 4096u
+
+static const struct option_spec options[] = {{0}};
+
+struct session {
+	int fd; /* of the machine */
+	bool escapes;
+	bool typing; /* standard input is not at its end */
+	bool left;   /* by the escape, or by the machine's end */
+	enum escape_state escape;
+};
+
+static int write_all(int fd, const uint8_t *data, size_t len)
+{
+	while (len > 0) {
+		ssize_t wrote = write(fd, data, len);
+
+		if (wrote < 0 && errno == EINTR)
+			continue;
+		if (wrote < 0)
+			return -errno;
+		data += wrote;
+		len -= (size_t)wrote;
+	}
+	return 0;
+}
+
+static void type(struct session *s)
+{
+	uint8_t typed[CHUNK], sent[CHUNK + 1];
+	ssize_t got = read(STDIN_FILENO, typed, sizeof(typed));
+
+	if (got <= 0) {
+		s->typing = false;
+		shutdown(s->fd, SHUT_WR);
+		return;
+	}
+	if (!s->escapes) {
+		s->left = write_all(s->fd, typed, (size_t)got) < 0;
+		return;
+	}
+	got = (ssize_t)escape_filter(&s->escape, typed, (size_t)got, sent, &s->left);
+	if (write_all(s->fd, sent, (size_t)got) < 0)
+		s->left = true;
+}
+
+static int show(struct session *s, struct err *err)
+{
+	uint8_t data[CHUNK];
+	ssize_t got = read(s->fd, data, sizeof(data));
+	int ret = got > 0 ? write_all(STDOUT_FILENO, data, (size_t)got) : 0;
+
+	s->left = s->left || got <= 0;
+	return ret < 0 ? err_sys(err, -ret, "write to standard output") : 0;
+}
+
+static int serve(struct session *s, struct err *err)
+{
+	int ret = 0;
+
+	while (ret == 0 && !s->left) {
+		struct pollfd fds[] = {
+			{.fd = s->fd, .events = POLLIN},
+			{.fd = s->typing ? STDIN_FILENO : -1, .events = POLLIN},
+		};
+
+		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+			return err_sys(err, errno, "poll");
+		if (fds[1].revents != 0)
+			type(s);
+		if (fds[0].revents != 0)
+			ret = show(s, err);
+	}
+	return ret;
+}
+
+static int run(struct options *opts, struct err *err)
+{
+	struct client client;
+	struct session session = {.typing = true};
+	const uint8_t *early;
+	const char *name;
+	size_t len;
+	int ret = options_next(opts, err);
+
+	if (ret == 0)
+		ret = options_one_operand(opts, "NAME", &name, err);
+	if (ret == 0)
+		ret = client_open(&client, name, err);
+	if (ret < 0)
+		return ret;
+	ret = client_do(&client, "console", CLIENT_FOREVER, NULL, err);
+	if (ret == 0) {
+		early = line_buffer_rest(&client.lines, &len);
+		(void)write_all(STDOUT_FILENO, early, len);
+		session.fd = client.fd;
+		session.escapes = terminal_raw();
+		ret = serve(&session, err);
+		terminal_restore();
+	}
+	client_close(&client);
+	return ret;
+}
+
+const struct command cmd_console = {
+	.name = "console",
+	.args = "NAME",
+	.summary = "type at a running machine and see its output; ~. leaves",
+	.detail = "The escape counts at the beginning of a line, and only on a terminal; ~~ types one tilde.\n"
+		  "At the end of standard input the output goes on.",
+	.options = options,
+	.run = run,
+};

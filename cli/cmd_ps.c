@@ -1,0 +1,138 @@
+/* torpor ps: list machines. */
+#include <string.h>
+#include <time.h>
+
+#include "cli/command.h"
+#include "cli/json_out.h"
+#include "cli/record.h"
+
+static const struct option_spec options[] = {
+	{'a', "all", NULL, "machines that are over, too"},
+	{'q', "quiet", NULL, "names only"},
+	OPTION_JSON_SPEC,
+	{0},
+};
+
+struct ps_args {
+	bool all, quiet, json;
+};
+
+static int parse(struct options *opts, struct ps_args *args, struct err *err)
+{
+	int id;
+
+	while ((id = options_next(opts, err)) > 0) {
+		args->all |= id == 'a';
+		args->quiet |= id == 'q';
+		args->json |= id == OPTION_JSON;
+	}
+	return id < 0 ? id : options_end(opts, err);
+}
+
+static const char *text_of(const json_t *status, const char *key)
+{
+	const char *text = json_string_value(json_object_get(status, key));
+
+	return text != NULL ? text : "";
+}
+
+static bool is_over(const json_t *status)
+{
+	const char *state = text_of(status, "state");
+
+	return strcmp(state, "exited") == 0 || strcmp(state, "dead") == 0;
+}
+
+static json_t *collect(const struct machine_names *names, bool all)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < names->count; i++) {
+		json_t *status = machine_status(names->name[i]);
+
+		if (all || !is_over(status))
+			json_array_append(list, status);
+		json_decref(status);
+	}
+	return list;
+}
+
+/* "3s", "12m", "5h", "9d": one unit says enough. */
+static void print_age(int64_t seconds)
+{
+	static const struct {
+		int64_t seconds;
+		char unit;
+	} units[] = {{86400, 'd'}, {3600, 'h'}, {60, 'm'}, {1, 's'}};
+	unsigned i = 0;
+
+	while (i < 3 && seconds < units[i].seconds)
+		i++;
+	printf("%lld%c", (long long)(seconds / units[i].seconds), units[i].unit);
+}
+
+static void print_row(const json_t *status)
+{
+	int64_t started = json_integer_value(json_object_get(status, "started"));
+	int64_t memory = json_integer_value(json_object_get(status, "memory"));
+	char state[32], size[24];
+
+	snprintf(state, sizeof(state), "%s%s%s", text_of(status, "state"),
+		 text_of(status, "end")[0] != '\0' ? ":" : "", text_of(status, "end"));
+	printf("%-20s %-16s ", text_of(status, "name"), state);
+	if (started == 0) {
+		puts("-        -     -        -");
+		return;
+	}
+	snprintf(size, sizeof(size), "%lldM", (long long)(memory >> 20));
+	printf("%-8lld %-5lld %-8s ", (long long)json_integer_value(json_object_get(status, "pid")),
+	       (long long)json_integer_value(json_object_get(status, "vcpus")), size);
+	print_age(time(NULL) - started);
+	putchar('\n');
+}
+
+static void print(json_t *list, bool quiet)
+{
+	json_t *status;
+	size_t i;
+
+	if (!quiet)
+		printf("%-20s %-16s %-8s %-5s %-8s %s\n", "NAME", "STATE", "PID", "VCPUS", "MEMORY",
+		       "UP");
+	json_array_foreach(list, i, status) {
+		if (quiet)
+			puts(text_of(status, "name"));
+		else
+			print_row(status);
+	}
+}
+
+static int run(struct options *opts, struct err *err)
+{
+	struct ps_args args = {0};
+	struct machine_names names;
+	json_t *list;
+	int ret = parse(opts, &args, err);
+
+	if (ret == 0)
+		ret = machine_names_list(&names, err);
+	if (ret < 0)
+		return ret;
+	list = collect(&names, args.all);
+	machine_names_free(&names);
+	if (args.json) {
+		json_out(list);
+		return 0;
+	}
+	print(list, args.quiet);
+	json_decref(list);
+	return 0;
+}
+
+const struct command cmd_ps = {
+	.name = "ps",
+	.args = "",
+	.summary = "list running machines",
+	.options = options,
+	.run = run,
+};

@@ -1,0 +1,66 @@
+/* torpor rm: forget a machine that is over. */
+#include "cli/claim.h"
+#include "cli/client.h"
+#include "cli/command.h"
+#include "cli/parse.h"
+#include "cli/record.h"
+
+static const struct option_spec options[] = {
+	{'f', "force", NULL, "kill it first when it runs"},
+	{0},
+};
+
+static int kill_running(const char *name, struct err *err)
+{
+	struct client client;
+	int ret = client_open(&client, name, err);
+
+	if (ret < 0)
+		return ret;
+	ret = client_kill(&client, err);
+	client_close(&client);
+	return ret;
+}
+
+/* Holding the name keeps a new machine from taking it while its folder goes. */
+static int remove_one(const char *name, void *opaque, struct err *err)
+{
+	const bool *force = opaque;
+	struct claim claim;
+	int ret = parse_name(name, err);
+
+	if (ret < 0)
+		return ret;
+	if (claim_is_held(name)) {
+		if (!*force)
+			return err_set(err, ERR_FAILED, "machine %s is running: stop it, or rm -f",
+				       name);
+		ret = kill_running(name, err);
+	} else if (!machine_is_known(name)) {
+		ret = err_set(err, ERR_NOT_FOUND, "no machine is named %s", name);
+	}
+	if (ret == 0)
+		ret = claim_name(&claim, name, err);
+	if (ret < 0)
+		return ret;
+	record_remove_all(name);
+	claim_release(&claim);
+	return 0;
+}
+
+static int run(struct options *opts, struct err *err)
+{
+	bool force = false;
+	int ret = options_flags(opts, 'f', &force, err);
+
+	return ret < 0 ? ret : options_each_operand(opts, "NAME", remove_one, &force, err);
+}
+
+const struct command cmd_rm = {
+	.name = "rm",
+	.args = "NAME…",
+	.summary = "remove the logs and records of machines that are over",
+	.detail = "Files that torpor save wrote, in the store or elsewhere, are left alone.",
+	.options = options,
+	.run = run,
+};
