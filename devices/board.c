@@ -65,7 +65,7 @@ static int add_disks(struct machine *m, const struct appliance *a, struct board_
 
 		bindings->disk[i] = NULL; /* the device's from here, even on failure */
 		snprintf(id, sizeof(id), "disk%u", i);
-		ret = add_virtio(m, VIRTIO_ID_BLK, id, slot, &backend, &dev, err);
+		ret = add_virtio(m, VIRTIO_TYPE_BLK, id, slot, &backend, &dev, err);
 	}
 	return ret;
 }
@@ -77,7 +77,7 @@ static int add_console(struct board *board, struct machine *m, unsigned *slot, s
 		.nports = ARRAY_SIZE(named_ports),
 	};
 	struct device *dev;
-	int ret = add_virtio(m, VIRTIO_ID_CONSOLE, "console", slot, &backend, &dev, err);
+	int ret = add_virtio(m, VIRTIO_TYPE_CONSOLE, "console", slot, &backend, &dev, err);
 
 	if (ret == 0)
 		board->console = virtio_console_port(dev, 0);
@@ -100,7 +100,7 @@ int board_build(struct board *board, struct machine *m, const struct appliance *
 	if (ret == 0)
 		ret = add_console(board, m, &slot, err);
 	if (ret == 0)
-		ret = add_virtio(m, VIRTIO_ID_RNG, "rng", &slot, &nothing, &rng, err);
+		ret = add_virtio(m, VIRTIO_TYPE_RNG, "rng", &slot, &nothing, &rng, err);
 	for (uint32_t i = 0; i < a->ndisks; i++) {
 		disk_close(bindings->disk[i]);
 		bindings->disk[i] = NULL;

@@ -214,7 +214,7 @@ static void blk_free(struct virtio_device *v)
 }
 
 static const struct virtio_type blk_type = {
-	.id = VIRTIO_ID_BLK,
+	.id = VIRTIO_TYPE_BLK,
 	.table = &virtio_blk_table,
 	.notify = blk_notify,
 	.free = blk_free,

@@ -305,7 +305,7 @@ static void console_free(struct virtio_device *v)
 }
 
 static const struct virtio_type console_type = {
-	.id = VIRTIO_ID_CONSOLE,
+	.id = VIRTIO_TYPE_CONSOLE,
 	.table = &virtio_console_table,
 	.notify = console_notify,
 	.reset = console_reset,

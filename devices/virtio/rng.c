@@ -59,7 +59,7 @@ static void rng_free(struct virtio_device *v)
 }
 
 static const struct virtio_type rng_type = {
-	.id = VIRTIO_ID_RNG,
+	.id = VIRTIO_TYPE_RNG,
 	.notify = rng_notify,
 	.free = rng_free,
 };

@@ -9,9 +9,9 @@
 #include "devices/virtio/rng.h"
 
 const struct virtio_type_entry virtio_types[VIRTIO_TYPES] = {
-	{VIRTIO_ID_BLK, "blk", &virtio_blk_table, virtio_blk_create},
-	{VIRTIO_ID_CONSOLE, "console", &virtio_console_table, virtio_console_create},
-	{VIRTIO_ID_RNG, "rng", NULL, virtio_rng_create},
+	{VIRTIO_TYPE_BLK, "blk", &virtio_blk_table, virtio_blk_create},
+	{VIRTIO_TYPE_CONSOLE, "console", &virtio_console_table, virtio_console_create},
+	{VIRTIO_TYPE_RNG, "rng", NULL, virtio_rng_create},
 };
 
 static const struct virtio_type_entry *type_find(enum virtio_id id)

@@ -10,9 +10,9 @@
 
 /* virtio 1.2 §5 */
 enum virtio_id {
-	VIRTIO_ID_BLK = 2,
-	VIRTIO_ID_CONSOLE = 3,
-	VIRTIO_ID_RNG = 4,
+	VIRTIO_TYPE_BLK = 2,
+	VIRTIO_TYPE_CONSOLE = 3,
+	VIRTIO_TYPE_RNG = 4,
 };
 
 /* What stands behind a device; each type takes what it knows. */

@@ -14,7 +14,7 @@ static void setup(void)
 	struct virtio_backend none = {0};
 
 	fake_init(&fake);
-	fake_plug(&fake, VIRTIO_ID_RNG, "rng", &none);
+	fake_plug(&fake, VIRTIO_TYPE_RNG, "rng", &none);
 }
 
 static void teardown(void)
@@ -307,7 +307,7 @@ Test(virtio_mmio, moves_with_work_waiting)
 	fake.v->dev.ops->quiesce(&fake.v->dev);
 	fake_post(&fake, 0, &seg, 1);
 	fake_init(&other);
-	fake_plug(&other, VIRTIO_ID_RNG, "rng", &none);
+	fake_plug(&other, VIRTIO_TYPE_RNG, "rng", &none);
 	cr_assert(eq(int, fake_move(&fake, &other, &err), 0), "%s", err.text);
 	/* An interrupt nobody acknowledged is raised again, the waiting request is served. */
 	cr_assert(ge(uint, fake_interrupts(&other), 1));
@@ -331,7 +331,7 @@ static void expect_refused(void (*damage)(struct virtio_state *s))
 	cr_assert(eq(u32, ask(8), 8));
 	damage(&fake.v->s);
 	fake_init(&other);
-	fake_plug(&other, VIRTIO_ID_RNG, "rng", &none);
+	fake_plug(&other, VIRTIO_TYPE_RNG, "rng", &none);
 	cr_assert(lt(int, fake_move(&fake, &other, &err), 0));
 	cr_assert(eq(u32, other.v->s.status, 0), "a refused state changes nothing");
 	fake_free(&other);
