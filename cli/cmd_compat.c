@@ -1,0 +1,71 @@
+/* torpor compat: could this host run that appliance? */
+#include "cli/command.h"
+#include "cli/json_out.h"
+#include "cli/source.h"
+
+static const struct option_spec options[] = {
+	OPTION_JSON_SPEC,
+	{0},
+};
+
+/* The very questions that run and resume ask first. */
+static int check_cpu(const struct appliance *a, struct err *err)
+{
+	struct arch_cpu *cpu = NULL;
+	const char *chosen;
+	struct kvm kvm;
+	int ret = kvm_open_device(&kvm, err);
+
+	if (ret < 0)
+		return ret;
+	if (a->live)
+		ret = arch_cpu_compat(&kvm, &a->cpu, err);
+	else
+		ret = arch_cpu_create(&kvm, a->cpu.profile, &cpu, &chosen, err);
+	arch_cpu_free(cpu);
+	kvm_close(&kvm);
+	return ret;
+}
+
+static int check(const char *path, struct err *err)
+{
+	struct source source;
+	int ret = source_from_file(&source, path, err);
+
+	if (ret < 0)
+		return ret;
+	ret = source_check(&source, err);
+	if (ret == 0)
+		ret = check_cpu(&source.appliance, err);
+	source_close(&source);
+	return ret;
+}
+
+static int run(struct options *opts, struct err *err)
+{
+	const char *path;
+	bool json = false;
+	int ret = options_flags(opts, OPTION_JSON, &json, err);
+
+	if (ret == 0)
+		ret = options_one_operand(opts, "FILE", &path, err);
+	if (ret < 0)
+		return ret;
+	ret = check(path, err);
+	if (ret < 0 && err->kind != ERR_INCOMPATIBLE)
+		return ret;
+	if (json)
+		json_out(json_pack("{s:s,s:b,s:s}", "file", path, "compatible", ret == 0, "reason",
+				   ret == 0 ? "" : err->text));
+	else if (ret == 0)
+		printf("%s: this host can run it\n", path);
+	return ret;
+}
+
+const struct command cmd_compat = {
+	.name = "compat",
+	.args = "FILE",
+	.summary = "say whether this host can run an appliance, and what it lacks",
+	.options = options,
+	.run = run,
+};

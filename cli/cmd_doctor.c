@@ -1,0 +1,179 @@
+/* torpor doctor: what this host can do for us, and what to do about each lack. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "cli/command.h"
+#include "cli/guest_speed.h"
+#include "cli/json_out.h"
+#include "vmm/arch.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/num.h"
+
+static const struct option_spec options[] = {
+	OPTION_JSON_SPEC,
+	{0},
+};
+
+/* Beyond what kvm_open_device() insists on. */
+static const struct {
+	unsigned cap;
+	const char *name;
+	const char *use;
+} capabilities[] = {
+	{KVM_CAP_XSAVE, "KVM_CAP_XSAVE", "saving the extended registers"},
+	{KVM_CAP_XCRS, "KVM_CAP_XCRS", "saving the extended registers"},
+	{KVM_CAP_VCPU_EVENTS, "KVM_CAP_VCPU_EVENTS", "saving pending interrupts"},
+	{KVM_CAP_DEBUGREGS, "KVM_CAP_DEBUGREGS", "saving the debug registers"},
+	{KVM_CAP_ADJUST_CLOCK, "KVM_CAP_ADJUST_CLOCK", "a guest clock that stands still when paused"},
+	{KVM_CAP_KVMCLOCK_CTRL, "KVM_CAP_KVMCLOCK_CTRL", "no soft lockup reports after a pause"},
+	{KVM_CAP_TSC_CONTROL, "KVM_CAP_TSC_CONTROL", "waking on a host with another TSC frequency"},
+	{KVM_CAP_PIT_STATE2, "KVM_CAP_PIT_STATE2", "saving the interval timer"},
+};
+
+/* Findings, in the order of the report. An advice of "" means that all is well. */
+struct finding {
+	json_t *list;
+	bool good; /* nothing so far that keeps machines from running */
+};
+
+static void add(struct finding *f, const char *what, bool ok, const char *detail,
+		const char *advice)
+{
+	json_array_append_new(f->list, json_pack("{s:s,s:b,s:s,s:s}", "what", what, "ok", (int)ok,
+						 "detail", detail, "advice", ok ? "" : advice));
+}
+
+static void look_at_cpu(struct finding *f, const struct kvm *kvm)
+{
+	struct arch_cpu *cpu = NULL;
+	const char *chosen;
+	struct err err;
+
+	if (arch_cpu_create(kvm, "", &cpu, &chosen, &err) < 0) {
+		add(f, "CPU baseline", false, err.text,
+		    "appliances need --cpu host here, and then run on such hosts only");
+		return;
+	}
+	add(f, "CPU baseline", true, chosen, "");
+	arch_cpu_free(cpu);
+}
+
+static void look_at_capabilities(struct finding *f, const struct kvm *kvm)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(capabilities); i++)
+		add(f, capabilities[i].name, kvm_extension(kvm, capabilities[i].cap) > 0,
+		    capabilities[i].use, "a newer kernel, or a host that does not hide it");
+}
+
+static const char *look_at_speed(struct finding *f)
+{
+	uint64_t per_second;
+	struct err err;
+	char detail[64];
+	bool hardware;
+
+	if (guest_speed_measure(&per_second, &err) < 0) {
+		f->good = false;
+		add(f, "speed", false, err.text, "see dmesg");
+		return "none";
+	}
+	hardware = per_second >= GUEST_SPEED_HARDWARE;
+	snprintf(detail, sizeof(detail), "%llu million guest instructions a second",
+		 (unsigned long long)(per_second / 1000000));
+	add(f, "speed", hardware, detail,
+	    "something interprets the guest: enable (nested) virtualization in the firmware or the "
+	    "outer hypervisor");
+	return hardware ? "hardware" : "emulated";
+}
+
+static const char *look_at_kvm(struct finding *f)
+{
+	struct kvm kvm;
+	struct err err;
+
+	if (kvm_open_device(&kvm, &err) < 0) {
+		const char *advice = strstr(err.text, ": ");
+
+		f->good = false;
+		add(f, "/dev/kvm", false, err.text, advice != NULL ? advice + 2 : "");
+		return "none";
+	}
+	add(f, "/dev/kvm", true, "opens", "");
+	look_at_cpu(f, &kvm);
+	look_at_capabilities(f, &kvm);
+	kvm_close(&kvm);
+	return look_at_speed(f);
+}
+
+/* Faults that KVM takes in the kernel need more than the user-mode-only form. */
+static const char *userfaultfd_way(void)
+{
+	cleanup_fd int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+	cleanup_fd int call = -1;
+
+	if (device >= 0)
+		return "through /dev/userfaultfd";
+	call = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	return call >= 0 ? "by system call" : NULL;
+}
+
+static void look_at_userfaultfd(struct finding *f)
+{
+	const char *way = userfaultfd_way();
+
+	add(f, "userfaultfd", way != NULL, way != NULL ? way : "not permitted",
+	    "give yourself /dev/userfaultfd, or sysctl vm.unprivileged_userfaultfd=1; without it "
+	    "memory that is not flat is read before a machine wakes");
+}
+
+static void print(const json_t *list)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(list, i, item) {
+		const char *advice = json_string_value(json_object_get(item, "advice"));
+
+		printf("%-4s %-22s %s\n", json_is_true(json_object_get(item, "ok")) ? "ok" : "NO",
+		       json_string_value(json_object_get(item, "what")),
+		       json_string_value(json_object_get(item, "detail")));
+		if (advice[0] != '\0')
+			printf("%-27s → %s\n", "", advice);
+	}
+}
+
+static int run(struct options *opts, struct err *err)
+{
+	struct finding f = {.good = true};
+	const char *speed;
+	bool json = false;
+	int ret = options_flags(opts, OPTION_JSON, &json, err);
+
+	if (ret == 0)
+		ret = options_end(opts, err);
+	if (ret < 0)
+		return ret;
+	f.list = json_array();
+	speed = look_at_kvm(&f);
+	look_at_userfaultfd(&f);
+	if (json) {
+		json_out(json_pack("{s:b,s:s,s:o}", "good", (int)f.good, "speed", speed, "checks",
+				   f.list));
+	} else {
+		print(f.list);
+		json_decref(f.list);
+	}
+	return f.good ? 0 : 125;
+}
+
+const struct command cmd_doctor = {
+	.name = "doctor",
+	.args = "",
+	.summary = "say what this host can do, and what to do about what it cannot",
+	.detail = "The exit status is 125 when no machine can run here at all.",
+	.options = options,
+	.run = run,
+};

@@ -1,0 +1,178 @@
+/* torpor inspect: what is in a file, or what a running machine is. */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/claim.h"
+#include "cli/client.h"
+#include "cli/command.h"
+#include "cli/json_out.h"
+#include "cli/machine_args.h"
+#include "format/archive.h"
+#include "vmm/base/cleanup.h"
+
+static const struct option_spec options[] = {
+	OPTION_JSON_SPEC,
+	{0},
+};
+
+static json_t *appliance_json(const struct appliance *a, struct err *err)
+{
+	cleanup_buf struct buf text = {0};
+
+	if (appliance_encode(a, &text, err) < 0)
+		return NULL;
+	return json_loadb((const char *)text.data, text.len, 0, NULL);
+}
+
+static json_t *entries_json(const struct archive *archive)
+{
+	const struct archive_entry *entry;
+	size_t count = archive_entries(archive, &entry);
+	json_t *list = json_array();
+
+	for (; count > 0; count--, entry++)
+		json_array_append_new(
+			list, json_pack("{s:s,s:s,s:s,s:I,s:I}", "role", entry->role, "type",
+					entry->media_type, "digest", entry->digest, "offset",
+					(json_int_t)entry->blob.offset, "bytes",
+					(json_int_t)entry->blob.len));
+	return list;
+}
+
+static json_t *archive_json(const struct archive *archive, struct err *err)
+{
+	json_t *appliance = appliance_json(archive_appliance(archive), err);
+
+	if (appliance == NULL)
+		return NULL;
+	return json_pack("{s:s,s:s,s:b,s:o,s:o}", "file", archive_path(archive), "digest",
+			 archive_digest(archive), "aligned", archive_aligned(archive), "appliance",
+			 appliance, "entries", entries_json(archive));
+}
+
+static void print_saved(const struct appliance *a)
+{
+	time_t seconds = (time_t)(a->saved_ns / 1000000000u);
+	char when[32] = "?";
+	struct tm tm;
+
+	if (gmtime_r(&seconds, &tm) != NULL)
+		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &tm);
+	printf("live        yes, %s, saved %s\ngeneration  %u\nparent      %s\n", a->name, when,
+	       a->generation, a->parent[0] != '\0' ? a->parent : "-");
+}
+
+static void print_appliance(const struct appliance *a)
+{
+	printf("machine     %s, %s\n", a->machine, a->arch);
+	printf("memory      %llu MiB\nvCPUs       %u\n", (unsigned long long)(a->memory >> 20),
+	       a->vcpus);
+	printf("CPU         %s%s%s\n", a->cpu.profile[0] != '\0' ? a->cpu.profile : "best baseline",
+	       a->cpu.vendor[0] != '\0' ? ", " : "", a->cpu.vendor);
+	printf("console     %s\ncmdline     %s\n", console_name(a->console), a->cmdline);
+	for (uint32_t i = 0; i < a->ndisks; i++)
+		printf("disk        %s, %llu MiB%s\n", a->disk[i].id,
+		       (unsigned long long)(a->disk[i].size >> 20),
+		       a->disk[i].readonly ? ", read-only" : "");
+	if (a->live)
+		print_saved(a);
+	else
+		puts("live        no");
+}
+
+static void print_archive(const struct archive *archive)
+{
+	const struct archive_entry *entry;
+	size_t count = archive_entries(archive, &entry);
+
+	printf("file        %s\ndigest      %s\naligned     %s\n", archive_path(archive),
+	       archive_digest(archive), archive_aligned(archive) ? "yes" : "no");
+	print_appliance(archive_appliance(archive));
+	printf("\n%-20s %14s  %s\n", "ROLE", "BYTES", "DIGEST");
+	for (; count > 0; count--, entry++)
+		printf("%-20s %14llu  %s\n", entry->role, (unsigned long long)entry->blob.len,
+		       entry->digest);
+}
+
+static int inspect_file(const char *path, bool json, struct err *err)
+{
+	struct archive *archive;
+	json_t *value;
+	int ret = archive_open(&archive, path, err);
+
+	if (ret < 0)
+		return ret;
+	if (!json) {
+		print_archive(archive);
+	} else {
+		value = archive_json(archive, err);
+		ret = value != NULL ? 0 : -EINVAL;
+		if (ret == 0)
+			json_out(value);
+	}
+	archive_close(archive);
+	return ret;
+}
+
+static int print_machine(json_t *reply, bool json, struct err *err)
+{
+	cleanup_free char *text = json_dumps(json_object_get(reply, "appliance"), 0);
+	struct appliance a;
+	int ret;
+
+	if (json) {
+		json_object_del(reply, "ok");
+		json_out(json_incref(reply));
+		return 0;
+	}
+	ret = appliance_decode(&a, (const uint8_t *)text, text != NULL ? strlen(text) : 0, err);
+	if (ret < 0)
+		return ret;
+	printf("name        %s\nstate       %s\nprocess     %lld\n",
+	       json_string_value(json_object_get(reply, "name")),
+	       json_string_value(json_object_get(reply, "state")),
+	       (long long)json_integer_value(json_object_get(reply, "pid")));
+	print_appliance(&a);
+	appliance_free(&a);
+	return 0;
+}
+
+static int inspect_machine(const char *name, bool json, struct err *err)
+{
+	struct client client;
+	json_t *reply = NULL;
+	int ret = client_open(&client, name, err);
+
+	if (ret < 0)
+		return ret;
+	ret = client_do(&client, "inspect", CLIENT_FOREVER, &reply, err);
+	if (ret == 0)
+		ret = print_machine(reply, json, err);
+	json_decref(reply);
+	client_close(&client);
+	return ret;
+}
+
+static int run(struct options *opts, struct err *err)
+{
+	const char *target;
+	bool json = false;
+	int ret = options_flags(opts, OPTION_JSON, &json, err);
+
+	if (ret == 0)
+		ret = options_one_operand(opts, "NAME or FILE", &target, err);
+	if (ret < 0)
+		return ret;
+	if (name_is_valid(target) && claim_is_held(target))
+		return inspect_machine(target, json, err);
+	return inspect_file(target, json, err);
+}
+
+const struct command cmd_inspect = {
+	.name = "inspect",
+	.args = "NAME|FILE",
+	.summary = "describe a running machine or an appliance",
+	.options = options,
+	.run = run,
+};
