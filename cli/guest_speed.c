@@ -23,7 +23,7 @@ static const uint8_t code[] = {0x66, 0xb9, 0, 0, 0, 0, 0x66, 0x49, 0x75, 0xfc, 0
 static int set_start(struct kvm_vcpu *vcpu, struct err *err)
 {
 	struct kvm_regs regs = {.rip = 0, .rflags = REAL_MODE_FLAGS};
-	struct kvm_sregs sregs;
+	struct kvm_sregs sregs = {0};
 	int ret = kvm_vcpu_call(vcpu, KVM_GET_SREGS, &sregs, err);
 
 	if (ret < 0)
