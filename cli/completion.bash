@@ -51,7 +51,7 @@ _torpor()
 		options='--help' operands='' ;;
 	esac
 	case $prev in
-	--cpu) COMPREPLY=($(compgen -W 'v2 v3 host' -- "$cur")); return ;;
+	--cpu) COMPREPLY=($(compgen -W 'v1 v2 v3 host' -- "$cur")); return ;;
 	--console) COMPREPLY=($(compgen -W 'ttyS0 hvc0' -- "$cur")); return ;;
 	--kernel|--initrd|--disk|--output|-o)
 		compopt -o filenames

@@ -19,7 +19,7 @@ static const char head[] =
 
 static const char tail[] =
 	"\tcase $prev in\n"
-	"\t--cpu) COMPREPLY=($(compgen -W 'v2 v3 host' -- \"$cur\")); return ;;\n"
+	"\t--cpu) COMPREPLY=($(compgen -W 'v1 v2 v3 host' -- \"$cur\")); return ;;\n"
 	"\t--console) COMPREPLY=($(compgen -W 'ttyS0 hvc0' -- \"$cur\")); return ;;\n"
 	"\t--kernel|--initrd|--disk|--output|-o)\n"
 	"\t\tcompopt -o filenames\n"

@@ -34,9 +34,14 @@ static int take_vcpus(struct machine_args *args, const char *value, struct err *
 
 static int take_cpu(struct machine_args *args, const char *value, struct err *err)
 {
-	if (strcmp(value, "v2") != 0 && strcmp(value, "v3") != 0 && strcmp(value, "host") != 0)
-		return err_set(err, ERR_USAGE, "--cpu: '%s' is not v2, v3 or host", value);
-	args->cpu = value;
+	static const char *const models[] = {"v1", "v2", "v3", "host"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(models); i++) {
+		if (strcmp(models[i], value) == 0)
+			args->cpu = value;
+	}
+	if (args->cpu == NULL || strcmp(args->cpu, value) != 0)
+		return err_set(err, ERR_USAGE, "--cpu: '%s' is not v1, v2, v3 or host", value);
 	return 0;
 }
 
