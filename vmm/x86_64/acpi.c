@@ -19,15 +19,15 @@
 #define NOTIFY_CHANGE 0x80u
 
 /* FADT flags (§5.2.9, table 5.10). No power button device: the fixed one is used. */
-#define FADT_WBINVD        (1u << 0)
-#define FADT_PROC_C1       (1u << 2)
-#define FADT_SLP_BUTTON    (1u << 5) /* there is no sleep button */
-#define FADT_FIX_RTC       (1u << 6) /* the RTC has no wake status */
+#define FADT_WBINVD	   (1u << 0)
+#define FADT_PROC_C1	   (1u << 2)
+#define FADT_SLP_BUTTON	   (1u << 5) /* there is no sleep button */
+#define FADT_FIX_RTC	   (1u << 6) /* the RTC has no wake status */
 #define FADT_RESET_REG_SUP (1u << 10)
 
-#define BOOT_ARCH_LEGACY   (1u << 0) /* ISA devices: the serial port */
-#define BOOT_ARCH_NO_VGA   (1u << 2)
-#define BOOT_ARCH_NO_ASPM  (1u << 4)
+#define BOOT_ARCH_LEGACY  (1u << 0) /* ISA devices: the serial port */
+#define BOOT_ARCH_NO_VGA  (1u << 2)
+#define BOOT_ARCH_NO_ASPM (1u << 4)
 
 static void checksum(uint8_t *table, size_t len, size_t at)
 {
@@ -96,7 +96,8 @@ static void add_virtio(struct buf *b, unsigned slot)
 	aml_close(b, device);
 }
 
-/* The generation counter: "Virtual Machine Generation ID" (2012), as Linux' vmgenid driver reads it. */
+/* The generation counter: "Virtual Machine Generation ID" (2012), as Linux' vmgenid driver reads
+ * it. */
 static void add_vmgenid(struct buf *b)
 {
 	const uint32_t address[] = {X86_VMGENID_ADDR, 0};
@@ -182,18 +183,18 @@ static size_t add_fadt(struct buf *b, size_t facs, size_t dsdt)
 	le_put32(t + 56, X86_PM1A_EVT);
 	le_put32(t + 64, X86_PM1A_CNT);
 	le_put32(t + 80, X86_GPE0);
-	t[88] = 4; /* PM1 event length */
-	t[89] = 2; /* PM1 control length */
-	t[92] = 2; /* GPE0 length */
-	le_put16(t + 96, 101);  /* C2 and C3 latencies beyond the limits: */
+	t[88] = 4;		/* PM1 event length */
+	t[89] = 2;		/* PM1 control length */
+	t[92] = 2;		/* GPE0 length */
+	le_put16(t + 96, 101);	/* C2 and C3 latencies beyond the limits: */
 	le_put16(t + 98, 1001); /* not supported */
 	t[108] = 0x32;		/* CMOS century byte */
 	le_put16(t + 109, BOOT_ARCH_LEGACY | BOOT_ARCH_NO_VGA | BOOT_ARCH_NO_ASPM);
-	le_put32(t + 112, FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_FIX_RTC |
-				  FADT_RESET_REG_SUP);
+	le_put32(t + 112,
+		 FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_FIX_RTC | FADT_RESET_REG_SUP);
 	put_gas(t + 116, 8, 1, X86_I8042_CMD);
 	t[128] = X86_I8042_RESET;
-	t[131] = 5; /* minor version: 6.5 */
+	t[131] = 5;			     /* minor version: 6.5 */
 	le_put64(t + 132, address_of(facs)); /* the 32-bit field at 36 stays zero (§5.2.9) */
 
 	le_put64(t + 140, address_of(dsdt));

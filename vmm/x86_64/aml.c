@@ -5,23 +5,23 @@
 
 #include "vmm/base/num.h"
 
-#define OP_ZERO      0x00
-#define OP_ONE       0x01
-#define OP_NAME      0x08
-#define OP_BYTE      0x0a
-#define OP_WORD      0x0b
-#define OP_DWORD     0x0c
-#define OP_STRING    0x0d
-#define OP_SCOPE     0x10
-#define OP_BUFFER    0x11
-#define OP_PACKAGE   0x12
-#define OP_METHOD    0x14
-#define OP_EXT       0x5b
-#define OP_DEVICE    0x82 /* behind OP_EXT */
-#define OP_NOTIFY    0x86
-#define OP_RETURN    0xa4
-#define OP_DUALPATH  0x2e
-#define PKG_SIZE     4u /* PkgLength in its four-byte form (§20.2.4) */
+#define OP_ZERO	    0x00
+#define OP_ONE	    0x01
+#define OP_NAME	    0x08
+#define OP_BYTE	    0x0a
+#define OP_WORD	    0x0b
+#define OP_DWORD    0x0c
+#define OP_STRING   0x0d
+#define OP_SCOPE    0x10
+#define OP_BUFFER   0x11
+#define OP_PACKAGE  0x12
+#define OP_METHOD   0x14
+#define OP_EXT	    0x5b
+#define OP_DEVICE   0x82 /* behind OP_EXT */
+#define OP_NOTIFY   0x86
+#define OP_RETURN   0xa4
+#define OP_DUALPATH 0x2e
+#define PKG_SIZE    4u /* PkgLength in its four-byte form (§20.2.4) */
 
 /* §20.2.2: an optional root character, then one or two segments. */
 static void add_path(struct buf *b, const char *path)

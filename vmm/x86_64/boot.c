@@ -17,7 +17,8 @@ unsigned boot_memory_map(const struct mem *mem, struct boot_range map[BOOT_MAX_R
 	unsigned n = 0;
 
 	map[n++] = (struct boot_range){0, BOOT_LOW_END, E820_RAM};
-	map[n++] = (struct boot_range){X86_ACPI_START, X86_HOLE_END - X86_ACPI_START, E820_RESERVED};
+	map[n++] =
+		(struct boot_range){X86_ACPI_START, X86_HOLE_END - X86_ACPI_START, E820_RESERVED};
 	if (low->size > X86_HOLE_END)
 		map[n++] = (struct boot_range){X86_HOLE_END, low->size - X86_HOLE_END, E820_RAM};
 	if (mem->nranges > 1)
@@ -25,15 +26,16 @@ unsigned boot_memory_map(const struct mem *mem, struct boot_range map[BOOT_MAX_R
 	return n;
 }
 
-int boot_load_blob(struct mem *mem, const struct blob *blob, uint64_t at, uint64_t len, uint64_t gpa,
-		   const char *what, struct err *err)
+int boot_load_blob(struct mem *mem, const struct blob *blob, uint64_t at, uint64_t len,
+		   uint64_t gpa, const char *what, struct err *err)
 {
 	void *dst = mem_at(mem, gpa, len);
 	int ret;
 
 	if (dst == NULL)
-		return err_set(err, ERR_FAILED, "%s: %llu bytes at 0x%llx do not fit into %llu MiB of memory",
-			       what, (unsigned long long)len, (unsigned long long)gpa,
+		return err_set(err, ERR_FAILED,
+			       "%s: %llu bytes at 0x%llx do not fit into %llu MiB of memory", what,
+			       (unsigned long long)len, (unsigned long long)gpa,
 			       (unsigned long long)(mem->size >> 20));
 	ret = blob_read(blob, at, dst, len, err);
 	return ret < 0 ? err_context(err, ret, "%s", what) : 0;
@@ -58,10 +60,10 @@ int boot_load_initrd(struct mem *mem, const struct blob *initrd, uint64_t floor,
 {
 	limit = u64_min(limit, mem->range[0].size);
 	if (initrd->len > limit || align_down(limit - initrd->len, 4096) < floor)
-		return err_set(err, ERR_FAILED,
-			       "initrd: %llu bytes do not fit beside the kernel into %llu MiB of memory",
-			       (unsigned long long)initrd->len,
-			       (unsigned long long)(mem->size >> 20));
+		return err_set(
+			err, ERR_FAILED,
+			"initrd: %llu bytes do not fit beside the kernel into %llu MiB of memory",
+			(unsigned long long)initrd->len, (unsigned long long)(mem->size >> 20));
 	*gpa = align_down(limit - initrd->len, 4096);
 	return boot_load_blob(mem, initrd, 0, initrd->len, *gpa, "initrd", err);
 }

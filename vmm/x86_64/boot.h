@@ -2,24 +2,25 @@
  * Private to the boot_*.c files: the pieces a loader puts together.
  *
  * Low memory while booting (all inside the first 640 KiB, free again once the kernel runs):
- *   0x0500 GDT · 0x6000 hvm_start_info, memory map and module list · 0x7000 boot_params (zero page) ·
- *   0x9000–0xefff identity page tables for the first 4 GiB · 0x20000 command line (up to 64 KiB)
+ *   0x0500 GDT · 0x6000 hvm_start_info, memory map and module list · 0x7000 boot_params (zero page)
+ * · 0x9000–0xefff identity page tables for the first 4 GiB · 0x20000 command line (up to 64 KiB)
  */
 #ifndef TORPOR_VMM_X86_64_BOOT_H
 #define TORPOR_VMM_X86_64_BOOT_H
 
 #include "vmm/arch.h"
 
-#define BOOT_GDT          0x500u
-#define BOOT_START_INFO   0x6000u
-#define BOOT_PARAMS       0x7000u
+#define BOOT_GDT	  0x500u
+#define BOOT_START_INFO	  0x6000u
+#define BOOT_PARAMS	  0x7000u
 #define BOOT_PAGE_TABLES  0x9000u
-#define BOOT_CMDLINE      0x20000u
+#define BOOT_CMDLINE	  0x20000u
 #define BOOT_CMDLINE_MAX  0x10000u
-#define BOOT_LOW_END      0xa0000u
+#define BOOT_LOW_END	  0xa0000u
 #define BOOT_KERNEL_START 0x100000u
 
-/* One range of the memory map a guest is told, e820 types (Linux x86 boot protocol, "e820_table"). */
+/* One range of the memory map a guest is told, e820 types (Linux x86 boot protocol, "e820_table").
+ */
 struct boot_range {
 	uint64_t start;
 	uint64_t size;
@@ -31,8 +32,8 @@ struct boot_range {
 unsigned boot_memory_map(const struct mem *mem, struct boot_range map[BOOT_MAX_RANGES]);
 
 /* Read part of the kernel or initrd file straight into guest memory. */
-int boot_load_blob(struct mem *mem, const struct blob *blob, uint64_t at, uint64_t len, uint64_t gpa,
-		   const char *what, struct err *err);
+int boot_load_blob(struct mem *mem, const struct blob *blob, uint64_t at, uint64_t len,
+		   uint64_t gpa, const char *what, struct err *err);
 /* Copy the command line with its NUL; `max` is what the kernel takes, without the NUL. */
 int boot_load_cmdline(struct mem *mem, const char *cmdline, uint64_t max, struct err *err);
 /* Put the initrd as high as it fits: at or above `floor`, ending at or below `limit`. */

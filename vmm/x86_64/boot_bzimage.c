@@ -1,7 +1,7 @@
 /*
  * bzImage by the 64-bit boot protocol (Linux, Documentation/arch/x86/boot.rst, "64-bit Boot
- * Protocol"): the protected-mode part is loaded and entered 0x200 bytes in, in long mode with identity
- * pages, %rsi pointing to boot_params. The setup header is the file's and not trusted.
+ * Protocol"): the protected-mode part is loaded and entered 0x200 bytes in, in long mode with
+ * identity pages, %rsi pointing to boot_params. The setup header is the file's and not trusted.
  */
 #include <asm/bootparam.h>
 #include <errno.h>
@@ -13,11 +13,11 @@
 #include "vmm/x86_64/platform.h"
 
 #define HDR_MAGIC      0x53726448u /* "HdrS" */
-#define HDR_OFFSET     0x1f1u      /* of struct setup_header in the file */
-#define MIN_PROTOCOL   0x020cu     /* 2.12: xloadflags */
-#define SECTOR         512u
+#define HDR_OFFSET     0x1f1u	   /* of struct setup_header in the file */
+#define MIN_PROTOCOL   0x020cu	   /* 2.12: xloadflags */
+#define SECTOR	       512u
 #define DEFAULT_SECTS  4u /* setup_sects 0 means 4, for historical reasons */
-#define ENTRY64        0x200u
+#define ENTRY64	       0x200u
 #define LOADER_UNKNOWN 0xffu
 #define MAX_KERNEL     (256u << 20)
 
@@ -44,7 +44,8 @@ static int read_header(const struct blob *kernel, struct setup_header *hdr, stru
 static int check_header(const struct setup_header *hdr, struct err *err)
 {
 	if (hdr->version < MIN_PROTOCOL)
-		return err_set(err, ERR_FAILED, "kernel: boot protocol %u.%02u is too old (need 2.12)",
+		return err_set(err, ERR_FAILED,
+			       "kernel: boot protocol %u.%02u is too old (need 2.12)",
 			       hdr->version >> 8, hdr->version & 0xff);
 	if (!(hdr->loadflags & LOADED_HIGH) || !(hdr->xloadflags & XLF_KERNEL_64))
 		return err_set(err, ERR_FAILED, "kernel: not a 64-bit bzImage");
@@ -63,10 +64,10 @@ static int place_kernel(const struct mem *mem, const struct setup_header *hdr, u
 		if (hdr->relocatable_kernel && hdr->kernel_alignment > 1 &&
 		    (hdr->kernel_alignment & (hdr->kernel_alignment - 1)) == 0)
 			*start = align_up(BOOT_KERNEL_START, hdr->kernel_alignment);
-		if (!hdr->relocatable_kernel ||
-		    !range_within(*start, need, mem->range[0].size))
+		if (!hdr->relocatable_kernel || !range_within(*start, need, mem->range[0].size))
 			return err_set(err, ERR_FAILED,
-				       "kernel: needs %llu MiB to unpack, does not fit into %llu MiB of memory",
+				       "kernel: needs %llu MiB to unpack, does not fit into %llu "
+				       "MiB of memory",
 				       (unsigned long long)(need >> 20),
 				       (unsigned long long)(mem->size >> 20));
 	}

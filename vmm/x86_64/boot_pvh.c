@@ -1,7 +1,7 @@
 /*
- * ELF kernels by the PVH boot ABI (Xen, docs/misc/pvh.pandoc; public/arch-x86/hvm/start_info.h): the
- * note XEN_ELFNOTE_PHYS32_ENTRY names a 32-bit entry point, %ebx points to hvm_start_info. The file is not
- * trusted: every offset and size is checked before use.
+ * ELF kernels by the PVH boot ABI (Xen, docs/misc/pvh.pandoc; public/arch-x86/hvm/start_info.h):
+ * the note XEN_ELFNOTE_PHYS32_ENTRY names a 32-bit entry point, %ebx points to hvm_start_info. The
+ * file is not trusted: every offset and size is checked before use.
  */
 #include <elf.h>
 #include <errno.h>
@@ -14,9 +14,9 @@
 #include "vmm/x86_64/platform.h"
 
 #define NOTE_PHYS32_ENTRY 18u
-#define NOTE_MAX_BYTES    (1u << 20)
-#define START_MAGIC       0x336ec578u
-#define MAX_PHDRS         64u
+#define NOTE_MAX_BYTES	  (1u << 20)
+#define START_MAGIC	  0x336ec578u
+#define MAX_PHDRS	  64u
 
 struct start_info { /* version 1 */
 	uint32_t magic;
@@ -52,6 +52,19 @@ struct start_page {
 	struct memmap_entry map[BOOT_MAX_RANGES];
 };
 
+/* blob_read with words for the owner of the kernel file. */
+static int read_part(const struct blob *kernel, uint64_t at, void *dst, uint64_t len,
+		     const char *what, struct err *err)
+{
+	int ret;
+
+	if (!range_within(at, len, kernel->len))
+		return err_set(err, ERR_FAILED,
+			       "kernel: truncated: its %s lie beyond the end of the file", what);
+	ret = blob_read(kernel, at, dst, len, err);
+	return ret < 0 ? err_context(err, ret, "kernel") : 0;
+}
+
 static int read_elf(const struct blob *kernel, Elf64_Ehdr *ehdr, Elf64_Phdr phdr[MAX_PHDRS],
 		    struct err *err)
 {
@@ -59,16 +72,16 @@ static int read_elf(const struct blob *kernel, Elf64_Ehdr *ehdr, Elf64_Phdr phdr
 
 	if (kernel->len < sizeof(*ehdr))
 		return -ENOEXEC;
-	ret = blob_read(kernel, 0, ehdr, sizeof(*ehdr), err);
+	ret = read_part(kernel, 0, ehdr, sizeof(*ehdr), "headers", err);
 	if (ret < 0)
-		return err_context(err, ret, "kernel");
+		return ret;
 	if (memcmp(ehdr->e_ident, ELFMAG, SELFMAG) != 0 || ehdr->e_ident[EI_CLASS] != ELFCLASS64 ||
 	    ehdr->e_ident[EI_DATA] != ELFDATA2LSB || ehdr->e_machine != EM_X86_64)
 		return -ENOEXEC;
 	if (ehdr->e_phentsize != sizeof(phdr[0]) || ehdr->e_phnum == 0 || ehdr->e_phnum > MAX_PHDRS)
 		return err_set(err, ERR_FAILED, "kernel: ELF program headers make no sense");
-	ret = blob_read(kernel, ehdr->e_phoff, phdr, ehdr->e_phnum * sizeof(phdr[0]), err);
-	return ret < 0 ? err_context(err, ret, "kernel: truncated: ELF program headers") : 0;
+	return read_part(kernel, ehdr->e_phoff, phdr, ehdr->e_phnum * sizeof(phdr[0]), "headers",
+			 err);
 }
 
 /* Walk one note segment for the entry point. Returns true when found. */
@@ -108,9 +121,9 @@ static int note_segment(const struct blob *kernel, const Elf64_Phdr *phdr, uint6
 	notes = malloc(phdr->p_filesz + 1);
 	if (notes == NULL)
 		return err_sys(err, ENOMEM, "read the kernel's notes");
-	ret = blob_read(kernel, phdr->p_offset, notes, phdr->p_filesz, err);
+	ret = read_part(kernel, phdr->p_offset, notes, phdr->p_filesz, "notes", err);
 	if (ret < 0)
-		return err_context(err, ret, "kernel: truncated: ELF notes");
+		return ret;
 	*found = *found || find_entry(notes, phdr->p_filesz, entry);
 	return 0;
 }
@@ -131,9 +144,9 @@ static int load_segment(struct mem *mem, const struct blob *kernel, const Elf64_
 			       "kernel: %llu bytes at 0x%llx do not fit into %llu MiB of memory",
 			       (unsigned long long)phdr->p_memsz, (unsigned long long)phdr->p_paddr,
 			       (unsigned long long)(mem->size >> 20));
-	ret = blob_read(kernel, phdr->p_offset, dst, phdr->p_filesz, err);
+	ret = read_part(kernel, phdr->p_offset, dst, phdr->p_filesz, "segments", err);
 	if (ret < 0)
-		return err_context(err, ret, "kernel: truncated: ELF segment");
+		return ret;
 	memset(dst + phdr->p_filesz, 0, phdr->p_memsz - phdr->p_filesz);
 	if (phdr->p_paddr + phdr->p_memsz > *end)
 		*end = phdr->p_paddr + phdr->p_memsz;
@@ -144,13 +157,14 @@ static int write_start_info(struct mem *mem, const struct boot_source *src, uint
 			    struct err *err)
 {
 	struct start_page page = {
-		.info = {
-			.magic = START_MAGIC,
-			.version = 1,
-			.cmdline_paddr = BOOT_CMDLINE,
-			.rsdp_paddr = X86_ACPI_START,
-			.memmap_paddr = BOOT_START_INFO + offsetof(struct start_page, map),
-		},
+		.info =
+			{
+				.magic = START_MAGIC,
+				.version = 1,
+				.cmdline_paddr = BOOT_CMDLINE,
+				.rsdp_paddr = X86_ACPI_START,
+				.memmap_paddr = BOOT_START_INFO + offsetof(struct start_page, map),
+			},
 	};
 	struct boot_range map[BOOT_MAX_RANGES];
 	int ret = boot_load_cmdline(mem, src->cmdline, UINT64_MAX, err);
@@ -195,5 +209,8 @@ int boot_pvh(struct mem *mem, const struct boot_source *src, struct boot_entry *
 		return ret;
 	if (!found)
 		return -ENOEXEC;
+	if (entry->entry < BOOT_KERNEL_START || entry->entry >= end)
+		return err_set(err, ERR_FAILED, "kernel: its PVH entry 0x%llx lies outside of it",
+			       (unsigned long long)entry->entry);
 	return write_start_info(mem, src, end, err);
 }

@@ -1,31 +1,31 @@
 /*
- * The boot vCPU's registers, page tables and segments for the two entry states: long mode with identity
- * pages (Linux 64-bit boot protocol) and flat 32-bit protected mode without paging (PVH).
+ * The boot vCPU's registers, page tables and segments for the two entry states: long mode with
+ * identity pages (Linux 64-bit boot protocol) and flat 32-bit protected mode without paging (PVH).
  */
 #include <string.h>
 
 #include "vmm/base/num.h"
 #include "vmm/x86_64/boot.h"
 
-#define CR0_PE   0x1u
-#define CR0_ET   0x10u
-#define CR0_PG   0x80000000u
-#define CR4_PAE  0x20u
+#define CR0_PE	 0x1u
+#define CR0_ET	 0x10u
+#define CR0_PG	 0x80000000u
+#define CR4_PAE	 0x20u
 #define EFER_LME 0x100u
 #define EFER_LMA 0x400u
-#define RFLAGS   0x2u /* bit 1 is always set (Intel SDM vol. 1 §3.4.3) */
+#define RFLAGS	 0x2u /* bit 1 is always set (Intel SDM vol. 1 §3.4.3) */
 
 #define PTE_PRESENT 0x1u
 #define PTE_WRITE   0x2u
 #define PTE_LARGE   0x80u
-#define PAGE        4096u
+#define PAGE	    4096u
 #define TABLE_SIZE  512u
 #define MAPPED_GIB  4u
 
 /* Selectors of the boot protocol: __BOOT_CS 0x10, __BOOT_DS 0x18 (boot.rst). */
 #define SEL_CODE 0x10u
 #define SEL_DATA 0x18u
-#define SEL_TSS  0x20u
+#define SEL_TSS	 0x20u
 
 /* Flags 0xc093 etc. in the layout of a descriptor's upper word (Intel SDM vol. 3 §3.4.5). */
 static uint64_t descriptor(uint16_t flags, uint32_t base, uint32_t limit)

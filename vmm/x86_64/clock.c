@@ -1,6 +1,6 @@
 /*
- * The guest's clock across a pause: kvmclock is read when the machine stops and set back when it goes
- * on (KVM API 4.29, 4.30), without KVM_CLOCK_REALTIME, which would add the time parked.
+ * The guest's clock across a pause: kvmclock is read when the machine stops and set back when it
+ * goes on (KVM API 4.29, 4.30), without KVM_CLOCK_REALTIME, which would add the time parked.
  */
 #include "vmm/arch.h"
 

@@ -1,7 +1,7 @@
 /*
  * Guest reset. KVM has no reset call; what it gives a new vCPU *is* the reset state (Intel SDM
- * vol. 3 §10.1.1, plus its own defaults), so the chips and vCPUs of a scratch VM with the same CPUIDs are
- * saved and restored over the live ones. Nothing here needs to know a register.
+ * vol. 3 §10.1.1, plus its own defaults), so the chips and vCPUs of a scratch VM with the same
+ * CPUIDs are saved and restored over the live ones. Nothing here needs to know a register.
  */
 #include "vmm/arch.h"
 

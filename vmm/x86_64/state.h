@@ -1,7 +1,8 @@
 /*
  * Private to x86_64: the saved state of a vCPU and of the VM's chips, and MSR lists.
  *
- * KVM's own structs are used where their members are plain fixed-width numbers: their layout is ABI.
+ * KVM's own structs are used where their members are plain fixed-width numbers: their layout is
+ * ABI.
  */
 #ifndef TORPOR_VMM_X86_64_STATE_H
 #define TORPOR_VMM_X86_64_STATE_H
@@ -58,7 +59,8 @@ struct x86_vm_state {
 	struct x86_ioapic ioapic;
 };
 
-/* Read every MSR that is this vCPU's state, in the order they must be written back. */
+/* Read every MSR that is this vCPU's state, in the order they must be written back. The LAPIC and
+ * CPUID are in *s already. */
 int msr_save(const struct kvm *kvm, struct kvm_vcpu *vcpu, struct x86_vcpu_state *s,
 	     struct err *err);
 int msr_restore(struct kvm_vcpu *vcpu, const struct x86_vcpu_state *s, struct err *err);

@@ -1,16 +1,16 @@
 /* The state tables of a vCPU and of the chips: what is in the file, under which tag. */
 #include "vmm/x86_64/state.h"
 
-#define REG(m, tag)     STATE_SCALAR(struct kvm_regs, m, tag, 1, STATE_HEX)
-#define SEG(m, tag)     STATE_SCALAR(struct kvm_segment, m, tag, 1, STATE_HEX)
-#define SREG(m, tag)    STATE_SCALAR(struct kvm_sregs, m, tag, 1, STATE_HEX)
+#define REG(m, tag)	 STATE_SCALAR(struct kvm_regs, m, tag, 1, STATE_HEX)
+#define SEG(m, tag)	 STATE_SCALAR(struct kvm_segment, m, tag, 1, STATE_HEX)
+#define SREG(m, tag)	 STATE_SCALAR(struct kvm_sregs, m, tag, 1, STATE_HEX)
 #define SREG_SEG(m, tag) STATE_STRUCT(struct kvm_sregs, m, tag, 1, &segment_table)
-#define SREG_DT(m, tag) STATE_STRUCT(struct kvm_sregs, m, tag, 1, &dtable_table)
-#define EVENT(m, tag)   STATE_SCALAR(struct kvm_vcpu_events, m, tag, 1, 0)
-#define CPUID(m, tag)   STATE_SCALAR(struct kvm_cpuid_entry2, m, tag, 1, STATE_HEX)
-#define VCPU(m, tag)    STATE_SCALAR(struct x86_vcpu_state, m, tag, 1, 0)
-#define PIT(m, tag)     STATE_SCALAR(struct kvm_pit_channel_state, m, tag, 1, 0)
-#define PIC(m, tag)     STATE_SCALAR(struct kvm_pic_state, m, tag, 1, 0)
+#define SREG_DT(m, tag)	 STATE_STRUCT(struct kvm_sregs, m, tag, 1, &dtable_table)
+#define EVENT(m, tag)	 STATE_SCALAR(struct kvm_vcpu_events, m, tag, 1, 0)
+#define CPUID(m, tag)	 STATE_SCALAR(struct kvm_cpuid_entry2, m, tag, 1, STATE_HEX)
+#define VCPU(m, tag)	 STATE_SCALAR(struct x86_vcpu_state, m, tag, 1, 0)
+#define PIT(m, tag)	 STATE_SCALAR(struct kvm_pit_channel_state, m, tag, 1, 0)
+#define PIC(m, tag)	 STATE_SCALAR(struct kvm_pic_state, m, tag, 1, 0)
 
 static const struct state_field regs_fields[] = {
 	REG(rax, 1),  REG(rbx, 2),  REG(rcx, 3),  REG(rdx, 4),	REG(rsi, 5),  REG(rdi, 6),
@@ -20,8 +20,18 @@ static const struct state_field regs_fields[] = {
 static const struct state_table regs_table = STATE_TABLE("regs", 1, struct kvm_regs, regs_fields);
 
 static const struct state_field segment_fields[] = {
-	SEG(base, 1), SEG(limit, 2), SEG(selector, 3), SEG(type, 4), SEG(present, 5), SEG(dpl, 6),
-	SEG(db, 7),   SEG(s, 8),     SEG(l, 9),	       SEG(g, 10),   SEG(avl, 11),    SEG(unusable, 12),
+	SEG(base, 1),
+	SEG(limit, 2),
+	SEG(selector, 3),
+	SEG(type, 4),
+	SEG(present, 5),
+	SEG(dpl, 6),
+	SEG(db, 7),
+	SEG(s, 8),
+	SEG(l, 9),
+	SEG(g, 10),
+	SEG(avl, 11),
+	SEG(unusable, 12),
 	STATE_PAD(struct kvm_segment, padding),
 };
 static const struct state_table segment_table =
@@ -36,24 +46,15 @@ static const struct state_table dtable_table =
 	STATE_TABLE("dtable", 1, struct kvm_dtable, dtable_fields);
 
 static const struct state_field sregs_fields[] = {
-	SREG_SEG(cs, 1),
-	SREG_SEG(ds, 2),
-	SREG_SEG(es, 3),
-	SREG_SEG(fs, 4),
-	SREG_SEG(gs, 5),
-	SREG_SEG(ss, 6),
-	SREG_SEG(tr, 7),
-	SREG_SEG(ldt, 8),
-	SREG_DT(gdt, 9),
-	SREG_DT(idt, 10),
-	SREG(cr0, 11),
-	SREG(cr2, 12),
-	SREG(cr3, 13),
-	SREG(cr4, 14),
-	SREG(cr8, 15),
-	SREG(efer, 16),
-	SREG(apic_base, 17),
-	STATE_ARRAY(struct kvm_sregs, interrupt_bitmap, 18, 1, STATE_HEX),
+	SREG_SEG(cs, 1),     SREG_SEG(ds, 2),
+	SREG_SEG(es, 3),     SREG_SEG(fs, 4),
+	SREG_SEG(gs, 5),     SREG_SEG(ss, 6),
+	SREG_SEG(tr, 7),     SREG_SEG(ldt, 8),
+	SREG_DT(gdt, 9),     SREG_DT(idt, 10),
+	SREG(cr0, 11),	     SREG(cr2, 12),
+	SREG(cr3, 13),	     SREG(cr4, 14),
+	SREG(cr8, 15),	     SREG(efer, 16),
+	SREG(apic_base, 17), STATE_ARRAY(struct kvm_sregs, interrupt_bitmap, 18, 1, STATE_HEX),
 };
 static const struct state_table sregs_table =
 	STATE_TABLE("sregs", 1, struct kvm_sregs, sregs_fields);
@@ -111,9 +112,10 @@ static const struct state_field msr_fields[] = {
 static const struct state_table msr_table = STATE_TABLE("msr", 1, struct x86_msr, msr_fields);
 
 static const struct state_field cpuid_fields[] = {
-	CPUID(function, 1), CPUID(index, 2), CPUID(flags, 3), CPUID(eax, 4),
-	CPUID(ebx, 5),	    CPUID(ecx, 6),   CPUID(edx, 7),
-	STATE_PAD(struct kvm_cpuid_entry2, padding),
+	CPUID(function, 1), CPUID(index, 2),
+	CPUID(flags, 3),    CPUID(eax, 4),
+	CPUID(ebx, 5),	    CPUID(ecx, 6),
+	CPUID(edx, 7),	    STATE_PAD(struct kvm_cpuid_entry2, padding),
 };
 static const struct state_table cpuid_table =
 	STATE_TABLE("cpuid", 1, struct kvm_cpuid_entry2, cpuid_fields);

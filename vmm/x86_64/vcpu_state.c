@@ -3,6 +3,7 @@
  * another order has lost interrupts or timers elsewhere says why.
  */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,14 +11,13 @@
 #include "vmm/base/num.h"
 #include "vmm/x86_64/state.h"
 
-#define XSAVE_LEGACY      4096u /* struct kvm_xsave without KVM_CAP_XSAVE2 */
-#define XSAVE_HEADER      512u	/* XSTATE_BV's offset (SDM vol. 1 §13.4.2) */
-#define XSAVE_MIN         576u
-#define XSAVE_AVX_END     832u
-#define XCR0_MINIMAL      0x3u
-#define XCR0_AVX          0x7u
-#define LAPIC_ID          0x20u
-#define APIC_BASE_X2APIC  0x400u
+#define XSAVE_LEGACY	  4096u /* struct kvm_xsave without KVM_CAP_XSAVE2 */
+#define XSAVE_HEADER	  512u	/* XSTATE_BV's offset (SDM vol. 1 §13.4.2) */
+#define XSAVE_MIN	  576u
+#define XSAVE_AVX_END	  832u
+#define XCR0_MINIMAL	  0x3u
+#define XCR0_AVX	  0x7u
+#define LAPIC_ID	  0x20u
 #define TSC_TOLERANCE_PPM 250u
 
 static size_t xsave_size(const struct kvm *kvm)
@@ -112,7 +112,7 @@ static int save_small(struct kvm_vcpu *vcpu, struct x86_vcpu_state *s, struct er
 int arch_vcpu_save(const struct kvm *kvm, struct kvm_vcpu *vcpu, void *state, struct err *err)
 {
 	struct x86_vcpu_state *s = state;
-	struct kvm_mp_state mp;
+	struct kvm_mp_state mp = {0};
 	int ret;
 
 	memset(s, 0, sizeof(*s));
@@ -146,11 +146,10 @@ int arch_vcpu_save(const struct kvm *kvm, struct kvm_vcpu *vcpu, void *state, st
 	return ret < 0 ? ret : 0;
 }
 
+/* In this place in x2APIC mode too, unless KVM_CAP_X2APIC_API is enabled. */
 static uint32_t lapic_id(const struct x86_vcpu_state *s)
 {
-	uint32_t id = le_get32(s->lapic + LAPIC_ID);
-
-	return s->sregs.apic_base & APIC_BASE_X2APIC ? id : id >> 24;
+	return le_get32(s->lapic + LAPIC_ID) >> 24;
 }
 
 int arch_vcpu_check(const struct kvm *kvm, const void *state, uint32_t id, struct err *err)
@@ -159,7 +158,8 @@ int arch_vcpu_check(const struct kvm *kvm, const void *state, uint32_t id, struc
 
 	/* KVM_MP_STATE_* that an in-kernel LAPIC can have (KVM API 4.38). */
 	if (s->mp_state > KVM_MP_STATE_SIPI_RECEIVED)
-		return err_set(err, ERR_INTEGRITY, "vCPU %u: no such run state %u", id, s->mp_state);
+		return err_set(err, ERR_INTEGRITY, "vCPU %u: no such run state %u", id,
+			       s->mp_state);
 	if (s->xsave_len < XSAVE_MIN)
 		return err_set(err, ERR_INTEGRITY, "vCPU %u: XSAVE area of %u bytes", id,
 			       s->xsave_len);
@@ -180,7 +180,21 @@ static int restore_cpuid(struct kvm_vcpu *vcpu, const struct x86_vcpu_state *s, 
 	return kvm_vcpu_call(vcpu, KVM_SET_CPUID2, &list, err);
 }
 
-/* Within the tolerance guests do not notice; beyond, the host must scale. */
+/* Was the guest told that the TSC ticks at one rate for ever, or does it arm timers with it? */
+static bool trusts_tsc(const struct x86_vcpu_state *s)
+{
+	for (uint32_t i = 0; i < s->ncpuid; i++) {
+		const struct kvm_cpuid_entry2 *e = &s->cpuid[i];
+
+		if ((e->function == LEAF_FEATURES && e->ecx & ECX_TSC_DEADLINE) ||
+		    (e->function == LEAF_EXT_POWER && e->edx & EDX_INVARIANT_TSC))
+			return true;
+	}
+	return false;
+}
+
+/* Within the tolerance guests do not notice; beyond, the host must scale. A baseline guest reads
+ * time from kvmclock, which tells it the new frequency: for it a host that cannot scale will do. */
 static int restore_tsc_khz(struct kvm_vcpu *vcpu, const struct x86_vcpu_state *s, struct err *err)
 {
 	int host = kvm_vcpu_call(vcpu, KVM_GET_TSC_KHZ, NULL, err);
@@ -192,17 +206,18 @@ static int restore_tsc_khz(struct kvm_vcpu *vcpu, const struct x86_vcpu_state *s
 					       : (uint32_t)host - s->tsc_khz;
 	if (distance * 1000000 <= (uint64_t)s->tsc_khz * TSC_TOLERANCE_PPM)
 		return 0;
-	/* A baseline guest reads time from kvmclock, which tells it the new frequency: not fatal. */
-	(void)kvm_vcpu_call(vcpu, KVM_SET_TSC_KHZ, (void *)(uintptr_t)s->tsc_khz, NULL);
+	if (kvm_vcpu_call(vcpu, KVM_SET_TSC_KHZ, (void *)(uintptr_t)s->tsc_khz, NULL) < 0 &&
+	    trusts_tsc(s))
+		return err_set(err, ERR_INCOMPATIBLE,
+			       "its TSC runs at %u kHz, this host's at %d kHz and cannot be scaled",
+			       s->tsc_khz, host);
 	return 0;
 }
 
-static int restore_xsave(const struct kvm *kvm, struct kvm_vcpu *vcpu,
-			 const struct x86_vcpu_state *s, struct err *err)
+static int restore_xsave(struct kvm_vcpu *vcpu, const struct x86_vcpu_state *s, struct err *err)
 {
 	uint8_t area[X86_XSAVE_MAX] = {0};
 
-	(void)kvm;
 	memcpy(area, s->xsave, s->xsave_len);
 	return kvm_vcpu_call(vcpu, KVM_SET_XSAVE, area, err);
 }
@@ -230,16 +245,18 @@ int arch_vcpu_restore(const struct kvm *kvm, struct kvm_vcpu *vcpu, const void *
 	struct kvm_mp_state mp = {.mp_state = s->mp_state};
 	int ret = restore_cpuid(vcpu, s, err);
 
+	(void)kvm; /* other architectures ask it */
 	if (ret >= 0)
 		ret = restore_tsc_khz(vcpu, s, err);
 	if (ret >= 0)
 		ret = kvm_vcpu_call(vcpu, KVM_SET_MP_STATE, &mp, err);
 	if (ret >= 0)
-		ret = kvm_vcpu_call(vcpu, KVM_SET_REGS, &s->regs, err); /* clears pending exceptions */
+		ret = kvm_vcpu_call(vcpu, KVM_SET_REGS, &s->regs,
+				    err); /* clears pending exceptions */
 	if (ret >= 0)
 		ret = kvm_vcpu_call(vcpu, KVM_SET_SREGS, &s->sregs, err); /* APIC base */
 	if (ret >= 0)
-		ret = restore_xsave(kvm, vcpu, s, err);
+		ret = restore_xsave(vcpu, s, err);
 	if (ret >= 0)
 		ret = restore_xcrs(vcpu, s, err);
 	if (ret >= 0)
@@ -253,8 +270,8 @@ int arch_vcpu_restore(const struct kvm *kvm, struct kvm_vcpu *vcpu, const void *
 	return ret < 0 ? ret : 0;
 }
 
-/* Each vCPU's TSC was read at its own moment; restored one by one they would drift apart and time would
- * step back between them. All take vCPU 0's offset (KVM API, devices/vcpu.rst 4.1). */
+/* Each vCPU's TSC was read at its own moment; restored one by one they would drift apart and time
+ * would step back between them. All take vCPU 0's offset (KVM API, devices/vcpu.rst 4.1). */
 int arch_vcpus_sync(struct kvm_vcpu *const vcpus[], uint32_t nvcpus, struct err *err)
 {
 	uint64_t offset = 0;

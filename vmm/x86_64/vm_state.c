@@ -1,4 +1,5 @@
-/* Saving and restoring what the vCPUs share: timer, clock and interrupt chips (KVM API 4.27–4.33, 4.71). */
+/* Saving and restoring what the vCPUs share: timer, clock and interrupt chips (KVM
+ * API 4.27–4.33, 4.71). */
 #include <string.h>
 
 #include "vmm/base/num.h"
@@ -9,18 +10,19 @@ static int save_chips(struct kvm *kvm, struct x86_vm_state *s, struct err *err)
 {
 	struct kvm_irqchip chip = {0};
 	const struct kvm_ioapic_state *io = &chip.chip.ioapic;
+	int ret;
 
 	for (uint32_t i = 0; i < 2; i++) {
 		chip.chip_id = i == 0 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE;
-		int ret = kvm_call(kvm, KVM_GET_IRQCHIP, &chip, err);
-
+		ret = kvm_call(kvm, KVM_GET_IRQCHIP, &chip, err);
 		if (ret < 0)
 			return ret;
 		s->pic[i] = chip.chip.pic;
 	}
 	chip.chip_id = KVM_IRQCHIP_IOAPIC;
-	if (kvm_call(kvm, KVM_GET_IRQCHIP, &chip, err) < 0)
-		return -1;
+	ret = kvm_call(kvm, KVM_GET_IRQCHIP, &chip, err);
+	if (ret < 0)
+		return ret;
 	s->ioapic = (struct x86_ioapic){
 		.base_address = io->base_address,
 		.ioregsel = io->ioregsel,
