@@ -61,9 +61,7 @@ command_count()
 
 command_uptime()
 {
-	local up idle
-	read -r up idle </proc/uptime
-	echo "uptime $up"
+	echo "uptime $(cut -d ' ' -f 1 /proc/uptime)"
 }
 
 command_clock()
