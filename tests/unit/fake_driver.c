@@ -230,29 +230,63 @@ static void move_parts(struct device *from, struct device *to, void *staged[], s
 	}
 }
 
-int fake_move(struct fake *from, struct fake *to, struct err *err)
+uint64_t fake_random(uint64_t *seed)
+{
+	*seed ^= *seed << 13;
+	*seed ^= *seed >> 7;
+	*seed ^= *seed << 17;
+	return *seed;
+}
+
+/* Change up to four bytes anywhere; padding stays zero, as the decoder leaves it. */
+static void damage(struct device *dev, void *staged[], uint64_t *seed)
+{
+	for (uint64_t n = 1 + fake_random(seed) % 4; n > 0; n--) {
+		unsigned p = (unsigned)(fake_random(seed) % dev->nparts);
+		const struct state_table *table = dev->part[p].table;
+		uint8_t *byte = (uint8_t *)staged[p] + fake_random(seed) % table->size;
+
+		*byte = (uint8_t)(*byte ^ 1u << fake_random(seed) % 8);
+	}
+}
+
+static int take_over(struct device *dev, void *staged[], struct err *err)
+{
+	int ret = 0;
+
+	for (unsigned p = 0; ret == 0 && p < dev->nparts; p++)
+		ret = state_check_equal(dev->part[p].table, dev->part[p].state, staged[p], err);
+	if (ret == 0)
+		ret = dev->ops->check(dev, staged, err);
+	if (ret < 0)
+		return ret;
+	for (unsigned p = 0; p < dev->nparts; p++)
+		memcpy(dev->part[p].state, staged[p], dev->part[p].table->size);
+	cr_assert(eq(int, dev->ops->loaded(dev, err), 0));
+	dev->ops->start(dev);
+	return 0;
+}
+
+int fake_move_damaged(struct fake *from, struct fake *to, uint64_t *seed, struct err *err)
 {
 	struct device *old = &from->v->dev, *dev = &to->v->dev;
 	void *staged[DEVICE_MAX_PARTS] = {0};
-	int ret = 0;
+	int ret;
 
 	old->ops->quiesce(old);
 	memcpy(fake_ram(to, 0, FAKE_LOW), fake_ram(from, 0, FAKE_LOW), FAKE_LOW);
 	memcpy(to->q, from->q, sizeof(to->q));
 	to->features = from->features;
 	move_parts(old, dev, staged, err);
-	for (unsigned p = 0; ret == 0 && p < dev->nparts; p++)
-		ret = state_check_equal(dev->part[p].table, dev->part[p].state, staged[p], err);
-	if (ret == 0)
-		ret = dev->ops->check(dev, staged, err);
-	for (unsigned p = 0; p < dev->nparts; p++) {
-		if (ret == 0)
-			memcpy(dev->part[p].state, staged[p], dev->part[p].table->size);
+	if (seed != NULL)
+		damage(dev, staged, seed);
+	ret = take_over(dev, staged, err);
+	for (unsigned p = 0; p < dev->nparts; p++)
 		free(staged[p]);
-	}
-	if (ret == 0) {
-		cr_assert(eq(int, dev->ops->loaded(dev, err), 0));
-		dev->ops->start(dev);
-	}
 	return ret;
+}
+
+int fake_move(struct fake *from, struct fake *to, struct err *err)
+{
+	return fake_move_damaged(from, to, NULL, err);
 }

@@ -103,5 +103,10 @@ unsigned fake_log_lines(struct fake *f);
 /* Stop `from` and move memory and state, through their encoding, into `to`, whose device was
  * created the same way; start it. Returns what check() said. */
 int fake_move(struct fake *from, struct fake *to, struct err *err);
+/* The same with some bytes of the state changed on the way. `seed` must not be 0; it moves on. */
+int fake_move_damaged(struct fake *from, struct fake *to, uint64_t *seed, struct err *err);
+
+/* A cheap generator for tests (xorshift); the state must not be 0. */
+uint64_t fake_random(uint64_t *seed);
 
 #endif

@@ -181,8 +181,7 @@ Test(blk, unknown_requests_are_unsupported)
 {
 	start(false);
 	cr_assert(eq(u8, request(99, 0, 0, false, NULL), VIRTIO_BLK_S_UNSUPP));
-	cr_assert(eq(u8, request(10, 0, 512, true, NULL),
-		     VIRTIO_BLK_S_UNSUPP));
+	cr_assert(eq(u8, request(10, 0, 512, true, NULL), VIRTIO_BLK_S_UNSUPP));
 }
 
 Test(blk, gives_its_id)
@@ -297,6 +296,37 @@ Test(blk, moves_in_mid_operation)
 	cr_assert(eq(u32, len, 513));
 	cr_assert(eq(u8, *(uint8_t *)fake_ram(&other, DATA, 1), 77));
 	cr_assert(eq(u8, *(uint8_t *)fake_ram(&other, STATUS, 1), VIRTIO_BLK_S_OK));
+	fake_free(&other);
+}
+
+/* State bytes flipped on the way are refused, or make a device that a guest could have had: it
+ * serves what it finds in memory, or needs a reset, but touches nothing else. */
+Test(blk, damaged_state_is_refused_or_harmless, .timeout = 60)
+{
+	struct fake_seg seg[] = {{HEADER, 16, false}, {DATA, 512, true}, {STATUS, 1, true}};
+	uint64_t seed = 42, refused = 0, taken = 0;
+	struct fake other;
+	struct err err;
+
+	start(false);
+	for (uint64_t i = 0; i < 5; i++)
+		sector_byte(i);
+	fake.v->dev.ops->quiesce(&fake.v->dev);
+	put_header(VIRTIO_BLK_T_IN, 77);
+	fake_post(&fake, 0, seg, 3);
+	plug(&other, false);
+	for (unsigned round = 0; round < 20000; round++) {
+		struct device *dev = &other.v->dev;
+
+		if (fake_move_damaged(&fake, &other, &seed, &err) < 0)
+			refused++;
+		else
+			taken++;
+		dev->ops->quiesce(dev);
+		dev->ops->reset(dev);
+	}
+	cr_assert(gt(u64, refused, 1000));
+	cr_assert(gt(u64, taken, 1000));
 	fake_free(&other);
 }
 

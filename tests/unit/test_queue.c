@@ -424,20 +424,12 @@ Test(queue, layout_is_judged)
 
 /* --- random rings --- */
 
-static uint64_t next_random(uint64_t *seed)
-{
-	*seed ^= *seed << 13;
-	*seed ^= *seed >> 7;
-	*seed ^= *seed << 17;
-	return *seed;
-}
-
 /* Mostly plausible, so that walks get deep; sometimes anything. */
 static void random_desc(struct bare *b, uint64_t table, unsigned index, uint64_t *seed)
 {
-	uint64_t r = next_random(seed);
-	uint64_t addr = r % 8 == 0 ? next_random(seed) : next_random(seed) % (FAKE_RAM + 64);
-	uint32_t len = r % 5 == 0 ? (uint32_t)next_random(seed) : (uint32_t)(r >> 8) % 512;
+	uint64_t r = fake_random(seed);
+	uint64_t addr = r % 8 == 0 ? fake_random(seed) : fake_random(seed) % (FAKE_RAM + 64);
+	uint32_t len = r % 5 == 0 ? (uint32_t)fake_random(seed) : (uint32_t)(r >> 8) % 512;
 	uint16_t flags = (uint16_t)((r >> 32) % 8), next = (uint16_t)((r >> 40) % (SIZE + 1));
 
 	if ((flags & D_INDIRECT) != 0 && r % 3 != 0) {
@@ -478,7 +470,7 @@ Test(queue, random_rings, .timeout = 60)
 			random_desc(&b, FAKE_QUEUES, i, &seed);
 			random_desc(&b, FAKE_BUFFERS, i, &seed);
 		}
-		fake_make_available(&b.f, 0, (uint16_t)(next_random(&seed) % (SIZE + 1)));
+		fake_make_available(&b.f, 0, (uint16_t)(fake_random(&seed) % (SIZE + 1)));
 		if (round % 64 == 0)
 			le_put16(fake_ram(&b.f, b.f.q[0].avail + 2, 2), (uint16_t)seed);
 		while ((result = vq_pop(&b.q, &b.e)) == VQ_ELEMENT) {
