@@ -233,7 +233,7 @@ int disk_write(struct disk *disk, uint64_t at, const void *src, uint64_t len)
 
 int disk_zero(struct disk *disk, uint64_t at, uint64_t len, bool discard)
 {
-	static const uint8_t zeros[SCRATCH_BLOCK];
+	static uint8_t zeros[SCRATCH_BLOCK]; /* as in disk_scratch.c, not const */
 	uint64_t end = at + len;
 	uint64_t first = align_up(at, SCRATCH_BLOCK), last = align_down(end, SCRATCH_BLOCK);
 	int ret = 0;

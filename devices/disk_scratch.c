@@ -125,7 +125,7 @@ int scratch_write(struct scratch *s, uint64_t at, const void *src, uint64_t len)
 /* For file systems that can neither punch nor zero a range. */
 static int write_zeros(struct scratch *s, uint64_t at, uint64_t len)
 {
-	static const uint8_t zeros[65536];
+	static uint8_t zeros[65536]; /* not const: it would take its room in the binary */
 	int ret = 0;
 
 	for (uint64_t done = 0, part; ret == 0 && done < len; done += part) {
