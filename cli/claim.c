@@ -33,15 +33,15 @@ static int open_lock(const char *name, struct err *err)
 	return fd < 0 ? err_sys(err, errno, "open %s", lock.text) : fd;
 }
 
-/* The one who released the name removed its lock file: a lock on a file that is gone counts for nothing. */
+/* The one who released the name removed its lock file: a lock on a file that is gone counts for
+ * nothing. */
 static bool lock_is_current(int fd, const char *name)
 {
 	struct stat held, now;
 	struct path lock;
 
 	return path_runtime(&lock, name, "lock", NULL) == 0 && fstat(fd, &held) == 0 &&
-	       stat(lock.text, &now) == 0 && held.st_ino == now.st_ino &&
-	       held.st_dev == now.st_dev;
+	       stat(lock.text, &now) == 0 && held.st_ino == now.st_ino && held.st_dev == now.st_dev;
 }
 
 /* -EAGAIN: taken by somebody else; -ESTALE: try again. */

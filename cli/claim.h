@@ -1,7 +1,7 @@
 /*
- * The claim on a machine's name: a lock on `lock` in its runtime folder, held by the machine's process
- * as long as it lives. Nothing else says that a machine is alive: what a killed process leaves behind
- * is only files, which the next claim reuses.
+ * The claim on a machine's name: a lock on `lock` in its runtime folder, held by the machine's
+ * process as long as it lives. Nothing else says that a machine is alive: what a killed process
+ * leaves behind is only files, which the next claim reuses.
  *
  * The lock belongs to the open file (F_OFD_SETLK), so looking whether it is held takes none.
  */

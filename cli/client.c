@@ -18,7 +18,7 @@
 #include "vmm/base/cleanup.h"
 
 #define KILL_TIMEOUT_MS 2000
-#define RETRY_NS        20000000L
+#define RETRY_NS	20000000L
 
 static int connect_to(int fd, const char *name, struct err *err)
 {

@@ -19,9 +19,9 @@ void client_close(struct client *client);
 
 #define CLIENT_FOREVER (-1)
 
-/* Send a request (the reference is taken) and wait for its reply, which the caller releases. An answer
- * that says "not ok" is returned as its error. -ETIMEDOUT after `timeout_ms`; -EPIPE when the machine
- * ended without answering. `reply` may be NULL. */
+/* Send a request (the reference is taken) and wait for its reply, which the caller releases. An
+ * answer that says "not ok" is returned as its error. -ETIMEDOUT after `timeout_ms`; -EPIPE when
+ * the machine ended without answering. `reply` may be NULL. */
 int client_call(struct client *client, json_t *request, int timeout_ms, json_t **reply,
 		struct err *err);
 /* The same for a request without arguments. */

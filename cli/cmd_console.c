@@ -117,7 +117,8 @@ const struct command cmd_console = {
 	.name = "console",
 	.args = "NAME",
 	.summary = "type at a running machine and see its output; ~. leaves",
-	.detail = "The escape counts at the beginning of a line, and only on a terminal; ~~ types one tilde.\n"
+	.detail = "The escape counts at the beginning of a line, and only on a terminal; ~~ types "
+		  "one tilde.\n"
 		  "At the end of standard input the output goes on.",
 	.options = options,
 	.run = run,

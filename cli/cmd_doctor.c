@@ -27,7 +27,8 @@ static const struct {
 	{KVM_CAP_XCRS, "KVM_CAP_XCRS", "saving the extended registers"},
 	{KVM_CAP_VCPU_EVENTS, "KVM_CAP_VCPU_EVENTS", "saving pending interrupts"},
 	{KVM_CAP_DEBUGREGS, "KVM_CAP_DEBUGREGS", "saving the debug registers"},
-	{KVM_CAP_ADJUST_CLOCK, "KVM_CAP_ADJUST_CLOCK", "a guest clock that stands still when paused"},
+	{KVM_CAP_ADJUST_CLOCK, "KVM_CAP_ADJUST_CLOCK",
+	 "a guest clock that stands still when paused"},
 	{KVM_CAP_KVMCLOCK_CTRL, "KVM_CAP_KVMCLOCK_CTRL", "no soft lockup reports after a pause"},
 	{KVM_CAP_TSC_CONTROL, "KVM_CAP_TSC_CONTROL", "waking on a host with another TSC frequency"},
 	{KVM_CAP_PIT_STATE2, "KVM_CAP_PIT_STATE2", "saving the interval timer"},
@@ -134,7 +135,8 @@ static void print(const json_t *list)
 	const json_t *item;
 	size_t i;
 
-	json_array_foreach(list, i, item) {
+	json_array_foreach(list, i, item)
+	{
 		const char *advice = json_string_value(json_object_get(item, "advice"));
 
 		printf("%-4s %-22s %s\n", json_is_true(json_object_get(item, "ok")) ? "ok" : "NO",

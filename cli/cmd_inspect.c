@@ -32,11 +32,11 @@ static json_t *entries_json(const struct archive *archive)
 	json_t *list = json_array();
 
 	for (; count > 0; count--, entry++)
-		json_array_append_new(
-			list, json_pack("{s:s,s:s,s:s,s:I,s:I}", "role", entry->role, "type",
-					entry->media_type, "digest", entry->digest, "offset",
-					(json_int_t)entry->blob.offset, "bytes",
-					(json_int_t)entry->blob.len));
+		json_array_append_new(list,
+				      json_pack("{s:s,s:s,s:s,s:I,s:I}", "role", entry->role,
+						"type", entry->media_type, "digest", entry->digest,
+						"offset", (json_int_t)entry->blob.offset, "bytes",
+						(json_int_t)entry->blob.len));
 	return list;
 }
 

@@ -99,7 +99,8 @@ static void print(json_t *list, bool quiet)
 	if (!quiet)
 		printf("%-20s %-16s %-8s %-5s %-8s %s\n", "NAME", "STATE", "PID", "VCPUS", "MEMORY",
 		       "UP");
-	json_array_foreach(list, i, status) {
+	json_array_foreach(list, i, status)
+	{
 		if (quiet)
 			puts(text_of(status, "name"));
 		else

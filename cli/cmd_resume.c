@@ -57,8 +57,7 @@ static int unpause(const char *name, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = client_do(&client, "status", CLIENT_FOREVER, &status, err);
-	if (ret == 0 &&
-	    strcmp(json_string_value(json_object_get(status, "state")), "paused") != 0)
+	if (ret == 0 && strcmp(json_string_value(json_object_get(status, "state")), "paused") != 0)
 		ret = err_set(err, ERR_FAILED, "machine %s is running already", name);
 	if (ret == 0)
 		ret = client_do(&client, "unpause", CLIENT_FOREVER, NULL, err);
@@ -116,7 +115,8 @@ const struct command cmd_resume = {
 	.name = "resume",
 	.args = "FILE|NAME",
 	.summary = "wake a live appliance; a paused machine NAME goes on",
-	.detail = "NAME is a paused machine, or one that was saved to the store. In the foreground the terminal\n"
+	.detail = "NAME is a paused machine, or one that was saved to the store. In the foreground "
+		  "the terminal\n"
 		  "is the console, as with torpor run.",
 	.options = options,
 	.run = run,

@@ -87,8 +87,10 @@ const struct command cmd_run = {
 	.name = "run",
 	.args = "[FILE]",
 	.summary = "boot a machine, from a cold appliance FILE or from --kernel",
-	.detail = "In the foreground the terminal is the machine's console: Ctrl-C goes to the guest, and ~. at\n"
-		  "the beginning of a line ends the machine. The exit status is 0 when the guest switched itself\n"
+	.detail = "In the foreground the terminal is the machine's console: Ctrl-C goes to the "
+		  "guest, and ~. at\n"
+		  "the beginning of a line ends the machine. The exit status is 0 when the guest "
+		  "switched itself\n"
 		  "off or was saved, 137 when it was killed.",
 	.options = options,
 	.run = run,

@@ -22,8 +22,8 @@ static int run(struct options *opts, struct err *err)
 		return ret;
 	snprintf(format, sizeof(format), "%d.%d", APPLIANCE_FORMAT_MAJOR, APPLIANCE_FORMAT_MINOR);
 	if (json)
-		json_out(json_pack("{s:s,s:s,s:s,s:[s]}", "version", TORPOR_VERSION, "format", format,
-				   "arch", ARCH_NAME, "machines", MACHINE_TYPE));
+		json_out(json_pack("{s:s,s:s,s:s,s:[s]}", "version", TORPOR_VERSION, "format",
+				   format, "arch", ARCH_NAME, "machines", MACHINE_TYPE));
 	else
 		printf("torpor %s, file format %s, machine types for %s: %s\n", TORPOR_VERSION,
 		       format, ARCH_NAME, MACHINE_TYPE);

@@ -7,11 +7,12 @@
 
 struct command {
 	const char *name;
-	const char *args;    /* behind the options in the usage line; "" for none */
-	const char *summary; /* one line, small letter, no full stop */
-	const char *detail;  /* paragraphs for `torpor help VERB`; NULL: none */
+	const char *args;		   /* behind the options in the usage line; "" for none */
+	const char *summary;		   /* one line, small letter, no full stop */
+	const char *detail;		   /* paragraphs for `torpor help VERB`; NULL: none */
 	const struct option_spec *options; /* never NULL; ends with {0} */
-	/* Returns the exit status, or a negative errno with *err set. `opts` has been initialised. */
+	/* Returns the exit status, or a negative errno with *err set. `opts` has been initialised.
+	 */
 	int (*run)(struct options *opts, struct err *err);
 };
 

@@ -127,10 +127,10 @@ static void unmute_all(struct console_hub *hub)
 static void hub_pump(struct console_hub *hub)
 {
 	do {
-		size_t taken = hub->len > 0 ? hub->keyboard->input(hub->keyboard,
-								   hub->pending + hub->start,
-								   hub->len)
-					    : 0;
+		size_t taken = hub->len > 0
+				       ? hub->keyboard->input(hub->keyboard,
+							      hub->pending + hub->start, hub->len)
+				       : 0;
 
 		hub->start += taken;
 		hub->len -= taken;
@@ -230,7 +230,8 @@ int hub_attach_socket(struct console_hub *hub, int fd, const uint8_t *typed, siz
 		return ret;
 	}
 	port->is_socket = true;
-	/* While others' input is pending, what came along is dropped, as by a full keyboard buffer. */
+	/* While others' input is pending, what came along is dropped, as by a full keyboard buffer.
+	 */
 	if (hub->len == 0 && len > 0)
 		port_typed(port, typed, u64_min(len, HUB_READ));
 	hub_pump(hub);

@@ -6,8 +6,8 @@
  *     hvc0   ─┘          └─► every console client    clients ─┘
  *
  * Input is handed on with back-pressure: while the keyboard device has no room for what was read,
- * nothing more is read from anybody. All calls with the machine lock held; ports are created and freed
- * on the loop thread.
+ * nothing more is read from anybody. All calls with the machine lock held; ports are created and
+ * freed on the loop thread.
  */
 #ifndef TORPOR_CLI_CONSOLE_HUB_H
 #define TORPOR_CLI_CONSOLE_HUB_H
@@ -23,7 +23,7 @@ struct console_hub {
 	struct machine *machine;
 	struct chardev *keyboard;
 	struct console_log log;
-	struct console_port *ports; /* owned */
+	struct console_port *ports;    /* owned */
 	uint8_t pending[HUB_READ + 1]; /* read, and not yet taken by the keyboard device */
 	size_t start, len;
 };

@@ -1,7 +1,7 @@
 /*
- * console.log: everything the guest ever printed, bounded. At CONSOLE_LOG_MAX bytes the file becomes
- * console.log.1 and a new one is begun. Created at the first byte or by console_log_open(), whichever
- * comes first. A disk that is full costs output, never the machine. Machine lock held.
+ * console.log: everything the guest ever printed, bounded. At CONSOLE_LOG_MAX bytes the file
+ * becomes console.log.1 and a new one is begun. Created at the first byte or by console_log_open(),
+ * whichever comes first. A disk that is full costs output, never the machine. Machine lock held.
  */
 #ifndef TORPOR_CLI_CONSOLE_LOG_H
 #define TORPOR_CLI_CONSOLE_LOG_H
@@ -16,7 +16,7 @@
 
 struct console_log {
 	const char *name; /* the machine's; not owned */
-	bool fresh;       /* begin an empty file; else go on with the one there is */
+	bool fresh;	  /* begin an empty file; else go on with the one there is */
 	bool failed;
 	int fd; /* -1 until opened */
 	uint64_t size;

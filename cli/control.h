@@ -1,6 +1,6 @@
 /*
- * The server side of the control protocol (protocol.h) on a machine's loop. It knows connections and
- * lines; what a request means is its owner's business.
+ * The server side of the control protocol (protocol.h) on a machine's loop. It knows connections
+ * and lines; what a request means is its owner's business.
  *
  * Loop thread, machine lock held; control_finish() after the loop has ended, without the lock.
  */

@@ -1,4 +1,5 @@
-/* See detach.h. The report is one message on a pipe, of our own types: both ends are this program. */
+/* See detach.h. The report is one message on a pipe, of our own types: both ends are this program.
+ */
 #include "cli/detach.h"
 
 #include <errno.h>

@@ -1,14 +1,15 @@
 /*
- * Going into the background: the parent waits until its child's machine runs, or for the reason why it
- * does not, and passes that on. Fork before there is a VM: a VM belongs to the process that made it.
+ * Going into the background: the parent waits until its child's machine runs, or for the reason why
+ * it does not, and passes that on. Fork before there is a VM: a VM belongs to the process that made
+ * it.
  */
 #ifndef TORPOR_CLI_DETACH_H
 #define TORPOR_CLI_DETACH_H
 
 #include "vmm/base/err.h"
 
-/* In the child: returns 0 with *report_fd set. In the parent: returns 1 when the child is ready, after
- * printing its name, or its error. */
+/* In the child: returns 0 with *report_fd set. In the parent: returns 1 when the child is ready,
+ * after printing its name, or its error. */
 int detach_fork(int *report_fd, struct err *err);
 
 /* In the child, once. The standard streams now belong to nobody. */

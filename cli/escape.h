@@ -15,8 +15,8 @@ enum escape_state {
 	ESCAPE_TILDE, /* a tilde at the start of a line is held back */
 };
 
-/* Filter `len` typed bytes into `out` (room for len + 1). Returns their number; *leave is set when the
- * escape was typed, and nothing behind it counts. */
+/* Filter `len` typed bytes into `out` (room for len + 1). Returns their number; *leave is set when
+ * the escape was typed, and nothing behind it counts. */
 size_t escape_filter(enum escape_state *state, const uint8_t *typed, size_t len, uint8_t *out,
 		     bool *leave);
 

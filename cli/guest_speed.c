@@ -9,15 +9,15 @@
 #include "vmm/base/num.h"
 #include "vmm/kvm.h"
 
-#define PAGE     4096u
-#define ENOUGH   UINT64_C(20000000) /* ns */
+#define PAGE	 4096u
+#define ENOUGH	 UINT64_C(20000000) /* ns */
 #define MAX_LOOP (UINT32_C(1) << 30)
 
 /* mov $count,%ecx; 1: dec %ecx; jnz 1b; out %al,$0x80 — 16-bit code with 32-bit operands. */
 static const uint8_t code[] = {0x66, 0xb9, 0, 0, 0, 0, 0x66, 0x49, 0x75, 0xfc, 0xe6, 0x80};
-#define COUNT_AT        2u
-#define LOOP_INSNS      2u
-#define TSS_BELOW_4GIB  0xfffbd000ul
+#define COUNT_AT	2u
+#define LOOP_INSNS	2u
+#define TSS_BELOW_4GIB	0xfffbd000ul
 #define REAL_MODE_FLAGS 2u
 
 static int set_start(struct kvm_vcpu *vcpu, struct err *err)

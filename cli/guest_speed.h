@@ -6,7 +6,8 @@
 
 #include "vmm/base/err.h"
 
-/* Instructions a second, from a run of at least some 20 ms (or of one loop where that takes longer). */
+/* Instructions a second, from a run of at least some 20 ms (or of one loop where that takes
+ * longer). */
 int guest_speed_measure(uint64_t *per_second, struct err *err);
 
 /* Below this something interprets the guest: silicon is a thousand times faster than 2 million, and

@@ -76,7 +76,8 @@ static int wake(struct instance *in, struct err *err)
 		ret = board_new_generation(&in->board, err);
 	if (ret == 0 && !mapped)
 		fprintf(stderr,
-			"torpor: memory in %s is not page-aligned (repacked by another tool?); it was "
+			"torpor: memory in %s is not page-aligned (repacked by another tool?); it "
+			"was "
 			"read (%llu MiB) instead of mapped\n",
 			archive_path(archive), (unsigned long long)(in->machine.mem.size >> 20));
 	return ret;
@@ -238,7 +239,8 @@ static int live(struct instance *in, bool *ran, struct err *err)
 	return ret;
 }
 
-/* Record how it ended, give the name back, and only then tell those who wait: they may use the name. */
+/* Record how it ended, give the name back, and only then tell those who wait: they may use the
+ * name. */
 static void finish(struct instance *in, enum machine_end end, const struct err *err)
 {
 	struct record record = {.end = end, .when = time(NULL)};

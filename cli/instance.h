@@ -18,9 +18,9 @@
 struct instance_options {
 	const char *name; /* NULL: made from `wish` */
 	const char *wish; /* NULL: random */
-	bool paused;      /* do not start the vCPUs */
-	bool remove;      /* leave no records behind */
-	int report_fd;    /* detached: where the waiting parent is told; -1: in the foreground */
+	bool paused;	  /* do not start the vCPUs */
+	bool remove;	  /* leave no records behind */
+	int report_fd;	  /* detached: where the waiting parent is told; -1: in the foreground */
 };
 
 struct instance {
@@ -33,10 +33,10 @@ struct instance {
 	struct console_hub hub;
 	struct control control;
 	struct cpu_needs cpu; /* recorded by the next save */
-	unsigned saves;       /* so far */
+	unsigned saves;	      /* so far */
 	time_t started;
 	struct path saved_to; /* of the save that ended it */
-	bool reported;        /* the waiting parent knows that it runs */
+	bool reported;	      /* the waiting parent knows that it runs */
 
 	int log_fd;
 	int late_fd; /* readable once: the work behind the start */
@@ -53,8 +53,8 @@ struct instance_end {
 	bool reported; /* detached: it did run, and nobody waits for an error any more */
 };
 
-/* Make a machine from the source, which is closed at the end, and run it until it is over. A machine
- * that failed is an error. */
+/* Make a machine from the source, which is closed at the end, and run it until it is over. A
+ * machine that failed is an error. */
 int instance_run(struct source *source, const struct instance_options *options,
 		 struct instance_end *end, struct err *err);
 

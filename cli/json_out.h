@@ -5,7 +5,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
-#define OPTION_JSON      (OPTION_LONG_ONLY + 200)
+#define OPTION_JSON (OPTION_LONG_ONLY + 200)
 #define OPTION_JSON_SPEC                                                                           \
 	{                                                                                          \
 		OPTION_JSON, "json", NULL, "print JSON"                                            \

@@ -1,4 +1,5 @@
-/* From a source to a machine, in the foreground or the background: the common end of `run` and `resume`. */
+/* From a source to a machine, in the foreground or the background: the common end of `run` and
+ * `resume`. */
 #ifndef TORPOR_CLI_LAUNCH_H
 #define TORPOR_CLI_LAUNCH_H
 
@@ -6,8 +7,9 @@
 
 #include "cli/instance.h"
 
-/* The source is closed at the end. Foreground: returns when the machine is over, with the exit status
- * for it. Background: returns in the parent once the machine runs, and in the child at its end. */
+/* The source is closed at the end. Foreground: returns when the machine is over, with the exit
+ * status for it. Background: returns in the parent once the machine runs, and in the child at its
+ * end. */
 int launch(struct source *source, struct instance_options *options, bool detach, struct err *err);
 
 #endif

@@ -74,7 +74,8 @@ static int take_disk(struct machine_args *args, const char *value, struct err *e
 		snprintf(disk->id, sizeof(disk->id), "disk%u", args->ndisks);
 	for (unsigned i = 0; i < args->ndisks; i++) {
 		if (strcmp(args->disk[i].id, disk->id) == 0)
-			return err_set(err, ERR_USAGE, "--disk: two disks have the id %s", disk->id);
+			return err_set(err, ERR_USAGE, "--disk: two disks have the id %s",
+				       disk->id);
 	}
 	args->ndisks++;
 	return 0;

@@ -34,7 +34,7 @@ struct machine_args {
 	const char *append;
 	const char *cpu;
 	uint64_t memory; /* 0: not given */
-	uint32_t vcpus;  /* 0: not given */
+	uint32_t vcpus;	 /* 0: not given */
 	bool has_console;
 	enum appliance_console console;
 	unsigned ndisks;

@@ -90,8 +90,8 @@ static int operand_missing(const struct options *o, const char *what, struct err
 }
 
 int options_each_operand(struct options *o, const char *what,
-			 int (*fn)(const char *operand, void *opaque, struct err *err), void *opaque,
-			 struct err *err)
+			 int (*fn)(const char *operand, void *opaque, struct err *err),
+			 void *opaque, struct err *err)
 {
 	const char *operand = options_operand(o);
 	int ret = operand != NULL ? 0 : operand_missing(o, what, err);

@@ -17,7 +17,7 @@
 #define OPTION_LONG_ONLY 256
 
 struct option_spec {
-	int id;           /* the letter, or a number above OPTION_LONG_ONLY; 0 ends a table */
+	int id;		  /* the letter, or a number above OPTION_LONG_ONLY; 0 ends a table */
 	const char *name; /* without the dashes; never NULL */
 	const char *arg;  /* what the value is called in help; NULL: a flag */
 	const char *help; /* one line */
@@ -31,7 +31,7 @@ struct options {
 	int argc;
 	char **argv;
 	const char *value; /* of the option that options_next returned */
-	int operand;       /* index of the next operand, valid when options_next has returned 0 */
+	int operand;	   /* index of the next operand, valid when options_next has returned 0 */
 };
 
 /* argv[0] is the verb. The vector is permuted: operands end up last. */
@@ -42,10 +42,11 @@ int options_next(struct options *o, struct err *err);
 const char *options_operand(struct options *o);
 /* Exactly one operand, called `what` in the error. */
 int options_one_operand(struct options *o, const char *what, const char **operand, struct err *err);
-/* Call fn for each of at least one operand, called `what` in the error; stops at the first error. */
+/* Call fn for each of at least one operand, called `what` in the error; stops at the first error.
+ */
 int options_each_operand(struct options *o, const char *what,
-			 int (*fn)(const char *operand, void *opaque, struct err *err), void *opaque,
-			 struct err *err);
+			 int (*fn)(const char *operand, void *opaque, struct err *err),
+			 void *opaque, struct err *err);
 /* No operands (left). */
 int options_end(struct options *o, struct err *err);
 

@@ -1,7 +1,8 @@
 /*
- * One way out of the console: standard output or a client's socket. Writing never blocks: what a slow
- * reader does not take waits in a bounded queue, and what does not fit there is lost to this reader (the
- * log has it). The descriptor's own flags are left alone: it may be shared with the user's shell.
+ * One way out of the console: standard output or a client's socket. Writing never blocks: what a
+ * slow reader does not take waits in a bounded queue, and what does not fit there is lost to this
+ * reader (the log has it). The descriptor's own flags are left alone: it may be shared with the
+ * user's shell.
  *
  * Machine lock held.
  */
@@ -18,9 +19,9 @@
 struct outlet {
 	struct loop *loop;
 	struct loop_watch watch; /* for room, while something waits */
-	int fd;                  /* not owned; -1 once nobody reads any more */
-	size_t chunk;            /* a write of this size does not block when poll says there is room */
-	uint8_t *queue;          /* owned; OUTLET_QUEUE_MAX once used */
+	int fd;			 /* not owned; -1 once nobody reads any more */
+	size_t chunk;	/* a write of this size does not block when poll says there is room */
+	uint8_t *queue; /* owned; OUTLET_QUEUE_MAX once used */
 	size_t start, len;
 };
 

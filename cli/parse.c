@@ -77,9 +77,10 @@ bool name_is_valid(const char *name)
 int parse_name(const char *text, struct err *err)
 {
 	if (!name_is_valid(text))
-		return err_set(err, ERR_USAGE,
-			       "'%s' is not a name: letters, digits and _ . - (not first), up to 63",
-			       text);
+		return err_set(
+			err, ERR_USAGE,
+			"'%s' is not a name: letters, digits and _ . - (not first), up to 63",
+			text);
 	return 0;
 }
 
@@ -105,7 +106,8 @@ static int take_suffix(struct disk_arg *disk, bool *taken, struct err *err)
 	} else if (strncmp(comma, ",id=", 4) == 0) {
 		if (!id_is_valid(comma + 4))
 			return err_set(err, ERR_USAGE,
-				       "disk id '%s': 1 to 20 printable ASCII characters", comma + 4);
+				       "disk id '%s': 1 to 20 printable ASCII characters",
+				       comma + 4);
 		if (disk->id[0] == '\0')
 			memcpy(disk->id, comma + 4, strlen(comma + 4) + 1);
 	} else {

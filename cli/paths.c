@@ -151,9 +151,10 @@ int path_runtime_ready(struct err *err)
 	if (lstat(root.text, &st) < 0)
 		return err_sys(err, errno, "%s", root.text);
 	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0)
-		return err_set(err, ERR_FAILED,
-			       "%s must be a folder of yours that nobody else may enter (mode 0700)",
-			       root.text);
+		return err_set(
+			err, ERR_FAILED,
+			"%s must be a folder of yours that nobody else may enter (mode 0700)",
+			root.text);
 	return 0;
 }
 

@@ -12,12 +12,9 @@
 #include "vmm/base/num.h"
 
 static const char *const kind_names[] = {
-	[ERR_NONE] = "none",
-	[ERR_FAILED] = "failed",
-	[ERR_USAGE] = "usage",
-	[ERR_INCOMPATIBLE] = "incompatible",
-	[ERR_INTEGRITY] = "integrity",
-	[ERR_NOT_FOUND] = "not-found",
+	[ERR_NONE] = "none",	       [ERR_FAILED] = "failed",
+	[ERR_USAGE] = "usage",	       [ERR_INCOMPATIBLE] = "incompatible",
+	[ERR_INTEGRITY] = "integrity", [ERR_NOT_FOUND] = "not-found",
 	[ERR_MISMATCH] = "mismatch",
 };
 static_assert(ARRAY_SIZE(kind_names) == ERR_MISMATCH + 1, "every kind has a name");

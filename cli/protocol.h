@@ -1,7 +1,7 @@
 /*
  * The control protocol: one JSON object a line, over the socket `control` in a machine's runtime
- * folder (mode 0600 in a 0700 folder: only the same user gets there). Requests are answered in order;
- * several clients may be connected. A line is at most PROTOCOL_LINE_MAX bytes.
+ * folder (mode 0600 in a 0700 folder: only the same user gets there). Requests are answered in
+ * order; several clients may be connected. A line is at most PROTOCOL_LINE_MAX bytes.
  *
  *     {"do":"status"}    → {"ok":true,"name":…,"pid":…,"state":"running"|"paused","memory":bytes,
  *                           "vcpus":n,"started":seconds since 1970}
@@ -9,8 +9,8 @@
  *     {"do":"pause"}     → {"ok":true}
  *     {"do":"unpause"}   → {"ok":true}
  *     {"do":"save","path":absolute,"leave-running":bool}
- *                        → {"ok":true,"path":…,"bytes":n,"seconds":paused}; unless left running, the
- *                          machine ends after the reply
+ *                        → {"ok":true,"path":…,"bytes":n,"seconds":paused}; unless left running,
+ * the machine ends after the reply
  *     {"do":"stop"}      → {"ok":true}: the power button was pressed
  *     {"do":"kill"}      → {"ok":true}: the machine is about to end
  *     {"do":"wait"}      → when the machine is over and its name is free again:
@@ -39,8 +39,8 @@ struct line_buffer {
 };
 
 void line_buffer_free(struct line_buffer *lines);
-/* One read(2) from fd. Returns the number of bytes, 0 at the end, -errno, or -EMSGSIZE when a line does
- * not fit. */
+/* One read(2) from fd. Returns the number of bytes, 0 at the end, -errno, or -EMSGSIZE when a line
+ * does not fit. */
 int line_buffer_read(struct line_buffer *lines, int fd);
 /* The next whole line, without its newline, or NULL. Valid until the next read. */
 char *line_buffer_next(struct line_buffer *lines);

@@ -71,8 +71,8 @@ int record_read(const char *name, struct record *record, struct err *err)
 	if (ret < 0)
 		return ret;
 	json = json_load_file(path.text, 0, NULL);
-	if (json == NULL || json_unpack(json, "{s:s,s:I,s:s}", "end", &end, "when", &when, "error",
-					&error) < 0) {
+	if (json == NULL ||
+	    json_unpack(json, "{s:s,s:I,s:s}", "end", &end, "when", &when, "error", &error) < 0) {
 		json_decref(json);
 		return err_set(err, ERR_NOT_FOUND, "%s: no record of its end", name);
 	}
@@ -92,8 +92,8 @@ void record_remove(const char *name)
 
 void record_remove_all(const char *name)
 {
-	static const char *const files[] = {"exit",	  "exit.new",	"console.log",
-					   "console.log.1", "torpor.log", ""};
+	static const char *const files[] = {"exit",	     "exit.new",   "console.log",
+					    "console.log.1", "torpor.log", ""};
 	struct path path;
 
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {

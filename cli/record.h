@@ -12,7 +12,7 @@
 /* How a machine ended: the file `exit` in its state folder. */
 struct record {
 	enum machine_end end;
-	int64_t when;    /* seconds since 1970 */
+	int64_t when;	 /* seconds since 1970 */
 	char error[512]; /* of a failure, or "" */
 };
 

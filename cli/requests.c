@@ -124,8 +124,9 @@ static const struct {
 	const char *what;
 	json_t *(*answer)(struct instance *in, const json_t *request, struct err *err);
 } requests[] = {
-	{"status", do_status}, {"inspect", do_inspect}, {"pause", do_pause}, {"unpause", do_unpause},
-	{"save", do_save},     {"stop", do_stop},       {"kill", do_kill},
+	{"status", do_status},	 {"inspect", do_inspect}, {"pause", do_pause},
+	{"unpause", do_unpause}, {"save", do_save},	  {"stop", do_stop},
+	{"kill", do_kill},
 };
 
 json_t *instance_answer(void *instance, const char *what, const json_t *request, struct err *err)

@@ -14,7 +14,7 @@
 #include "vmm/machine.h"
 
 #define DEFAULT_MEMORY MIB(256)
-#define SECTOR         512u
+#define SECTOR	       512u
 
 static void source_init(struct source *s)
 {
@@ -143,9 +143,10 @@ int source_check(const struct source *s, struct err *err)
 	if (strcmp(a->arch, ARCH_NAME) != 0)
 		return err_set(err, ERR_INCOMPATIBLE, "it is for %s; this is " ARCH_NAME, a->arch);
 	if (strcmp(a->machine, MACHINE_TYPE) != 0)
-		return err_set(err, ERR_INCOMPATIBLE,
-			       "machine type %s is unknown to this version, which has " MACHINE_TYPE,
-			       a->machine);
+		return err_set(
+			err, ERR_INCOMPATIBLE,
+			"machine type %s is unknown to this version, which has " MACHINE_TYPE,
+			a->machine);
 	return 0;
 }
 
@@ -177,8 +178,8 @@ static int open_disk(struct source *s, unsigned index, const char *scratch_dir, 
 	params.overlay = disk_image(s, index, ".overlay");
 	if (params.base == NULL || params.base->map.size != d->size ||
 	    (params.overlay != NULL && params.overlay->map.size != d->size))
-		return err_set(err, ERR_INTEGRITY, "disk %s: its image is missing or of another size",
-			       d->id);
+		return err_set(err, ERR_INTEGRITY,
+			       "disk %s: its image is missing or of another size", d->id);
 	return disk_open(disk, &params, err);
 }
 

@@ -1,8 +1,9 @@
 /*
- * What a machine is made from, wherever it comes from: the description, the boot files and the disks'
- * contents. Read from an appliance file, or gathered from the command line.
+ * What a machine is made from, wherever it comes from: the description, the boot files and the
+ * disks' contents. Read from an appliance file, or gathered from the command line.
  *
- *     source_from_args | source_from_file → source_open_disks → … → source_close, behind machine_free
+ *     source_from_args | source_from_file → source_open_disks → … → source_close, behind
+ * machine_free
  */
 #ifndef TORPOR_CLI_SOURCE_H
 #define TORPOR_CLI_SOURCE_H
@@ -17,7 +18,7 @@ struct source {
 	struct archive *archive; /* owned; NULL: from the command line */
 	int kernel_fd, initrd_fd;
 	int disk_fd[APPLIANCE_MAX_DISKS]; /* raw files, until source_open_disks */
-	struct boot_source boot;          /* borrows the above */
+	struct boot_source boot;	  /* borrows the above */
 };
 
 int source_from_args(struct source *s, const struct machine_args *args, struct err *err);

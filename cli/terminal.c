@@ -19,7 +19,7 @@ void terminal_restore(void)
 static void restore_and_die(int signal)
 {
 	terminal_restore(); /* tcsetattr is async-signal-safe */
-	raise(signal);      /* SA_RESETHAND: now it kills */
+	raise(signal);	    /* SA_RESETHAND: now it kills */
 }
 
 static void restore_on_abort(void)

@@ -1,0 +1,516 @@
+/* The command line: tables of verbs and options, values, names, paths, line framing, the escape. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/claim.h"
+#include "cli/command.h"
+#include "cli/completion.h"
+#include "cli/escape.h"
+#include "cli/machine_args.h"
+#include "cli/parse.h"
+#include "cli/paths.h"
+#include "cli/protocol.h"
+#include "cli/record.h"
+#include "vmm/base/num.h"
+
+/* ---- verbs and options ---- */
+
+Test(cli_verbs, every_verb_is_described)
+{
+	cr_assert(ne(ptr, (void *)commands[0], NULL));
+	for (const struct command *const *c = commands; *c != NULL; c++) {
+		cr_expect(ne(sz, strlen((*c)->name), 0));
+		cr_expect(ne(sz, strlen((*c)->summary), 0), "%s has no summary", (*c)->name);
+		cr_expect(ne(ptr, (void *)(*c)->args, NULL));
+		cr_expect(ne(ptr, (void *)(*c)->options, NULL));
+		cr_expect(eq(ptr, (void *)command_find((*c)->name), (void *)*c),
+			  "two verbs are called %s", (*c)->name);
+	}
+	cr_expect(eq(ptr, (void *)command_find("no such verb"), NULL));
+}
+
+Test(cli_verbs, every_option_is_described_once)
+{
+	for (const struct command *const *c = commands; *c != NULL; c++) {
+		unsigned count = 0;
+
+		for (const struct option_spec *a = (*c)->options; a->id != 0; a++, count++) {
+			cr_expect(ne(sz, strlen(a->help), 0), "%s --%s", (*c)->name, a->name);
+			for (const struct option_spec *b = a + 1; b->id != 0; b++) {
+				cr_expect(ne(i32, a->id, b->id), "%s --%s", (*c)->name, a->name);
+				cr_expect(ne(str, (char *)a->name, (char *)b->name), "%s",
+					  (*c)->name);
+			}
+		}
+		cr_expect(le(u32, count, OPTIONS_MAX), "%s", (*c)->name);
+	}
+}
+
+Test(cli_verbs, the_manual_has_every_verb_and_option)
+{
+	char manual[65536] = "", flag[64];
+	FILE *f = fopen("cli/torpor.1", "r");
+
+	cr_assert(ne(ptr, f, NULL), "run the tests in the project's root");
+	cr_assert(gt(sz, fread(manual, 1, sizeof(manual) - 1, f), 0));
+	fclose(f);
+	for (const struct command *const *c = commands; *c != NULL; c++) {
+		snprintf(flag, sizeof(flag), "It Ic %s", (*c)->name);
+		cr_expect(ne(ptr, strstr(manual, flag), NULL), "%s", flag);
+		for (const struct option_spec *o = (*c)->options; o->id != 0; o++) {
+			char letter[32] = "";
+
+			snprintf(flag, sizeof(flag), "-%s", o->name);
+			if (o->id < OPTION_LONG_ONLY)
+				snprintf(letter, sizeof(letter), "Fl %c", o->id);
+			cr_expect(strstr(manual, flag) != NULL ||
+					  (letter[0] != '\0' && strstr(manual, letter) != NULL),
+				  "%s %s", (*c)->name, flag);
+		}
+	}
+}
+
+Test(cli_verbs, the_completion_is_the_committed_one)
+{
+	char committed[32768] = "", printed[32768] = "";
+	FILE *f = fopen("cli/completion.bash", "r");
+	FILE *out = fmemopen(printed, sizeof(printed), "w");
+
+	cr_assert(ne(ptr, f, NULL), "run the tests in the project's root");
+	cr_assert(gt(sz, fread(committed, 1, sizeof(committed) - 1, f), 0));
+	fclose(f);
+	completion_print(out);
+	fclose(out);
+	cr_assert(eq(str, committed, printed),
+		  (char *)"run: torpor completion > cli/completion.bash");
+}
+
+Test(cli_verbs, kinds_of_errors_have_their_status)
+{
+	static const struct {
+		enum err_kind kind;
+		int status;
+	} cases[] = {{ERR_FAILED, 125},	   {ERR_USAGE, 125},	 {ERR_INCOMPATIBLE, 120},
+		     {ERR_INTEGRITY, 121}, {ERR_NOT_FOUND, 122}, {ERR_MISMATCH, 123}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct err err = {.kind = cases[i].kind};
+
+		cr_expect(eq(i32, command_exit_status(&err), cases[i].status));
+	}
+}
+
+static const struct option_spec sample[] = {
+	{'f', "flag", NULL, "a flag"},
+	{'v', "value", "X", "a value"},
+	{OPTION_LONG_ONLY + 1, "long", "X", "no letter"},
+	{0},
+};
+
+/* Parse words into "ID=VALUE " for each option, then "<OPERAND>" for each operand. */
+static void parse_words(char *out, size_t size, char *words, struct err *err)
+{
+	char verb[] = "verb", *argv[16] = {verb}, *save = NULL;
+	const char *operand;
+	struct options o;
+	int argc = 1, id;
+
+	for (char *w = strtok_r(words, " ", &save); w != NULL; w = strtok_r(NULL, " ", &save))
+		argv[argc++] = w;
+	out[0] = '\0';
+	options_init(&o, sample, argc, argv);
+	while ((id = options_next(&o, err)) > 0)
+		snprintf(out + strlen(out), size - strlen(out), "%d=%s ", id,
+			 o.value != NULL ? o.value : "");
+	while (id == 0 && (operand = options_operand(&o)) != NULL)
+		snprintf(out + strlen(out), size - strlen(out), "<%s>", operand);
+}
+
+Test(cli_options, parsing)
+{
+	static const struct {
+		char words[48], parsed[48], error[48];
+	} cases[] = {
+		{"a b", "<a><b>", ""},
+		{"-f a", "102= <a>", ""},
+		{"a -f", "102= <a>", ""},
+		{"-fv1 a", "102= 118=1 <a>", ""},
+		{"--value=2 --long 3", "118=2 257=3 ", ""},
+		{"-- -f", "<-f>", ""},
+		{"-x", "", "unknown option -x"},
+		{"--nope", "", "unknown option --nope"},
+		{"-v", "", "--value needs a value"},
+		{"--flag=1", "", "--flag takes no value"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char words[48], out[128], *got = out;
+		struct err err = {0};
+
+		memcpy(words, cases[i].words, sizeof(words));
+		parse_words(out, sizeof(out), words, &err);
+		cr_expect(eq(str, got, (char *)cases[i].parsed), (char *)"%s", cases[i].words);
+		cr_expect(strncmp(err.text, cases[i].error, strlen(cases[i].error)) == 0, "%s: %s",
+			  cases[i].words, err.text);
+		cr_expect(eq(i32, err.kind == ERR_USAGE, cases[i].error[0] != '\0'));
+	}
+}
+
+/* ---- values ---- */
+
+Test(cli_values, memory)
+{
+	static const struct {
+		const char *text;
+		uint64_t bytes;
+	} good[] = {{"512", MIB(512)}, {"64K", KIB(64)}, {"256M", MIB(256)}, {"1G", GIB(1)},
+		    {"2T", GIB(2048)}, {"1g", GIB(1)},	 {"3GiB", GIB(3)},   {"0", 0}};
+	static const char *const bad[] = {"",
+					  "M",
+					  "-1",
+					  "+1",
+					  " 1",
+					  "1.5G",
+					  "1X",
+					  "1MB",
+					  "0x1",
+					  "1G G",
+					  "99999999999999999999",
+					  "20000000T"};
+	uint64_t bytes;
+
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		cr_expect(eq(i32, parse_memory(good[i].text, &bytes, NULL), 0), "%s", good[i].text);
+		cr_expect(eq(u64, bytes, good[i].bytes), "%s", good[i].text);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct err err = {0};
+
+		cr_expect(lt(i32, parse_memory(bad[i], &bytes, &err), 0), "%s", bad[i]);
+		cr_expect(eq(i32, (int)err.kind, ERR_USAGE));
+	}
+}
+
+Test(cli_values, names)
+{
+	char longest[65];
+	static const char *const good[] = {"a", "7", "web-1", "a.b_c", "A9"};
+	static const char *const bad[] = {"",	 ".",	"..",  "-d",	  "_x",
+					  "a/b", "a b", "a\n", "\xc3\xa4"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		cr_expect(name_is_valid(good[i]), "%s", good[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		cr_expect(not(name_is_valid(bad[i])), "%s", bad[i]);
+	memset(longest, 'a', 64);
+	longest[64] = '\0';
+	cr_expect(not(name_is_valid(longest)));
+	longest[63] = '\0';
+	cr_expect(name_is_valid(longest));
+}
+
+Test(cli_values, disks)
+{
+	static const struct {
+		char text[32], path[32], id[24];
+		bool readonly;
+	} good[] = {
+		{"a.img", "a.img", "", false},
+		{"a.img,ro", "a.img", "", true},
+		{"a.img,id=root", "a.img", "root", false},
+		{"a.img,ro,id=x", "a.img", "x", true},
+		{"a.img,id=x,ro", "a.img", "x", true},
+		{"a,b.img", "a,b.img", "", false},
+		{"a,ro.img,ro", "a,ro.img", "", true},
+	};
+	static const char *const bad[] = {",ro", "a,id=", "a,id=012345678901234567890", "a,id=a b"};
+	struct disk_arg disk;
+
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		char *path = disk.path, *id = disk.id;
+
+		cr_expect(eq(i32, parse_disk(good[i].text, &disk, NULL), 0), "%s", good[i].text);
+		cr_expect(eq(str, path, (char *)good[i].path));
+		cr_expect(eq(str, id, (char *)good[i].id));
+		cr_expect(eq(i32, disk.readonly, good[i].readonly));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		cr_expect(lt(i32, parse_disk(bad[i], &disk, NULL), 0), "%s", bad[i]);
+}
+
+Test(cli_values, machine_options)
+{
+	static const struct {
+		int id;
+		const char *value;
+		int ret;
+	} cases[] = {
+		{OPT_MEMORY, "64M", 1},		{OPT_MEMORY, "0", -EINVAL},
+		{OPT_MEMORY, "5T", -EINVAL},	{OPT_MEMORY, "1T", 1},
+		{OPT_MEMORY, "1100K", -EINVAL}, {OPT_VCPUS, "1", 1},
+		{OPT_VCPUS, "64", 1},		{OPT_VCPUS, "0", -EINVAL},
+		{OPT_VCPUS, "65", -EINVAL},	{OPT_CPU, "v3", 1},
+		{OPT_CPU, "v4", -EINVAL},	{OPT_CONSOLE, "hvc0", 1},
+		{OPT_CONSOLE, "tty", -EINVAL},	{'d', NULL, 0},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct machine_args args = {0};
+		struct err err = {0};
+
+		cr_expect(eq(i32, machine_args_take(&args, cases[i].id, cases[i].value, &err),
+			     cases[i].ret),
+			  "option %d = %s", cases[i].id, cases[i].value);
+	}
+}
+
+Test(cli_values, disks_get_names_and_may_not_share_them)
+{
+	struct machine_args args = {0};
+	char *id = args.disk[1].id;
+
+	cr_assert(eq(i32, machine_args_take(&args, OPT_DISK, "a,id=x", NULL), 1));
+	cr_assert(eq(i32, machine_args_take(&args, OPT_DISK, "b", NULL), 1));
+	cr_expect(eq(str, id, (char *)"disk1"));
+	cr_expect(lt(i32, machine_args_take(&args, OPT_DISK, "c,id=x", NULL), 0));
+	cr_expect(eq(u32, args.ndisks, 2));
+}
+
+/* ---- paths and claims ---- */
+
+static char scratch[] = "/tmp/torpor-test-XXXXXX";
+
+static void enter_scratch(void)
+{
+	cr_assert(ne(ptr, mkdtemp(scratch), NULL));
+	setenv("XDG_RUNTIME_DIR", scratch, 1);
+	setenv("XDG_STATE_HOME", scratch, 1);
+	setenv("XDG_DATA_HOME", scratch, 1);
+}
+
+static void leave_scratch(void)
+{
+	char command[64];
+
+	snprintf(command, sizeof(command), "rm -r %s", scratch);
+	cr_assert(eq(i32, system(command), 0));
+}
+
+Test(cli_paths, xdg)
+{
+	struct path path;
+	char *text = path.text;
+
+	setenv("XDG_RUNTIME_DIR", "/r", 1);
+	setenv("XDG_STATE_HOME", "/s", 1);
+	setenv("XDG_DATA_HOME", "/d", 1);
+	cr_assert(eq(i32, path_runtime(&path, "web", "control", NULL), 0));
+	cr_expect(eq(str, text, (char *)"/r/torpor/web/control"));
+	cr_assert(eq(i32, path_state(&path, "web", "", NULL), 0));
+	cr_expect(eq(str, text, (char *)"/s/torpor/web"));
+	cr_assert(eq(i32, path_store(&path, "web", NULL), 0));
+	cr_expect(eq(str, text, (char *)"/d/torpor/web.torpor"));
+
+	unsetenv("XDG_STATE_HOME");
+	setenv("XDG_DATA_HOME", "relative", 1); /* to be ignored, says the specification */
+	setenv("HOME", "/h", 1);
+	cr_assert(eq(i32, path_state(&path, "web", "", NULL), 0));
+	cr_expect(eq(str, text, (char *)"/h/.local/state/torpor/web"));
+	cr_assert(eq(i32, path_store(&path, "web", NULL), 0));
+	cr_expect(eq(str, text, (char *)"/h/.local/share/torpor/web.torpor"));
+}
+
+Test(cli_paths, too_long_is_refused)
+{
+	char home[600];
+	struct path path;
+
+	memset(home, 'x', sizeof(home) - 1);
+	home[0] = '/';
+	home[sizeof(home) - 1] = '\0';
+	setenv("XDG_STATE_HOME", home, 1);
+	cr_assert(eq(i32, path_state(&path, "web", "", NULL), -ENAMETOOLONG));
+}
+
+Test(cli_paths, a_runtime_folder_open_to_others_is_refused, .init = enter_scratch,
+     .fini = leave_scratch)
+{
+	struct path root;
+
+	cr_assert(eq(i32, path_runtime_root(&root, NULL), 0));
+	cr_assert(eq(i32, path_runtime_ready(NULL), 0));
+	cr_assert(eq(i32, chmod(root.text, 0755), 0));
+	cr_assert(lt(i32, path_runtime_ready(NULL), 0));
+}
+
+Test(cli_claim, a_name_is_held_by_one, .init = enter_scratch, .fini = leave_scratch)
+{
+	struct claim first, second, third;
+	struct err err;
+	char *name = third.name;
+
+	cr_assert(not(claim_is_held("web")));
+	cr_assert(eq(i32, claim_name(&first, "web", &err), 0), "%s", err.text);
+	cr_expect(claim_is_held("web"));
+	cr_expect(claim_is_held("web"), "looking takes nothing");
+	cr_expect(lt(i32, claim_name(&second, "web", &err), 0));
+	cr_expect(ne(ptr, strstr(err.text, "in use"), NULL));
+	cr_assert(eq(i32, claim_free_name(&third, "web", &err), 0));
+	cr_expect(eq(str, name, (char *)"web-2"));
+	claim_release(&first);
+	cr_expect(not(claim_is_held("web")));
+	cr_expect(eq(i32, claim_name(&first, "web", &err), 0));
+	claim_release(&first);
+	claim_release(&third);
+}
+
+Test(cli_claim, what_a_killed_process_left_is_reused, .init = enter_scratch, .fini = leave_scratch)
+{
+	struct claim claim;
+	struct path lock;
+
+	cr_assert(eq(i32, claim_name(&claim, "web", NULL), 0));
+	close(claim.fd); /* as the kernel does at its death: the files stay */
+	cr_assert(eq(i32, path_runtime(&lock, "web", "lock", NULL), 0));
+	cr_assert(eq(i32, access(lock.text, F_OK), 0));
+	cr_expect(not(claim_is_held("web")));
+	cr_expect(machine_is_known("web"));
+	cr_assert(eq(i32, claim_name(&claim, "web", NULL), 0));
+	claim_release(&claim);
+	cr_expect(not(machine_is_known("web")));
+}
+
+Test(cli_claim, random_names_are_names, .init = enter_scratch, .fini = leave_scratch)
+{
+	struct claim a, b;
+	char *first = a.name, *second = b.name;
+
+	cr_assert(eq(i32, claim_free_name(&a, NULL, NULL), 0));
+	cr_assert(eq(i32, claim_free_name(&b, NULL, NULL), 0));
+	cr_expect(name_is_valid(a.name));
+	cr_expect(ne(str, first, second));
+	claim_release(&a);
+	claim_release(&b);
+}
+
+Test(cli_record, round_trip, .init = enter_scratch, .fini = leave_scratch)
+{
+	struct record in = {.end = MACHINE_END_FAILED, .when = 1234567890123, .error = "KVM: \xff"};
+	struct record out;
+	char *error = out.error;
+
+	cr_assert(lt(i32, record_read("web", &out, NULL), 0));
+	cr_assert(eq(i32, record_write("web", &in, NULL), 0));
+	cr_assert(eq(i32, record_read("web", &out, NULL), 0));
+	cr_expect(eq(i32, (int)out.end, MACHINE_END_FAILED));
+	cr_expect(eq(i64, out.when, in.when));
+	cr_expect(eq(str, error, (char *)"KVM: ?"));
+	record_remove_all("web");
+	cr_expect(not(machine_is_known("web")));
+}
+
+/* ---- protocol ---- */
+
+static void feed(struct line_buffer *lines, const char *text)
+{
+	int ends[2];
+
+	cr_assert(eq(i32, pipe(ends), 0));
+	cr_assert(eq(i64, write(ends[1], text, strlen(text)), (ssize_t)strlen(text)));
+	cr_assert(eq(i32, line_buffer_read(lines, ends[0]), (int)strlen(text)));
+	close(ends[0]);
+	close(ends[1]);
+}
+
+Test(cli_protocol, lines_come_whole)
+{
+	struct line_buffer lines = {0};
+	const uint8_t *rest;
+	size_t len;
+
+	feed(&lines, "{\"do\":");
+	cr_expect(eq(ptr, line_buffer_next(&lines), NULL));
+	feed(&lines, "1}\nsecond\nthi");
+	cr_expect(eq(str, line_buffer_next(&lines), (char *)"{\"do\":1}"));
+	cr_expect(eq(str, line_buffer_next(&lines), (char *)"second"));
+	cr_expect(eq(ptr, line_buffer_next(&lines), NULL));
+	feed(&lines, "rd\nraw");
+	cr_expect(eq(str, line_buffer_next(&lines), (char *)"third"));
+	rest = line_buffer_rest(&lines, &len);
+	cr_assert(eq(sz, len, 3));
+	cr_expect(eq(i32, memcmp(rest, "raw", 3), 0));
+	line_buffer_free(&lines);
+}
+
+Test(cli_protocol, a_line_without_end_is_refused)
+{
+	struct line_buffer lines = {0};
+	static char block[8192];
+	int ends[2], ret = 0;
+
+	memset(block, 'x', sizeof(block));
+	cr_assert(eq(i32, socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0));
+	for (size_t sent = 0; ret >= 0 && sent <= PROTOCOL_LINE_MAX; sent += sizeof(block)) {
+		cr_assert(eq(i64, write(ends[1], block, sizeof(block)), (ssize_t)sizeof(block)));
+		ret = line_buffer_read(&lines, ends[0]);
+	}
+	cr_expect(eq(i32, ret, -EMSGSIZE));
+	line_buffer_free(&lines);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+Test(cli_protocol, errors_travel_with_their_kind)
+{
+	struct err sent, got = {0};
+	char *text = got.text;
+	json_t *reply;
+
+	for (int kind = ERR_FAILED; kind <= ERR_MISMATCH; kind++) {
+		err_set(&sent, (enum err_kind)kind, "because \"%d\"", kind);
+		reply = protocol_error(&sent);
+		cr_expect(lt(i32, protocol_check(reply, &got), 0));
+		cr_expect(eq(i32, (int)got.kind, kind));
+		cr_expect(eq(str, text, sent.text));
+		json_decref(reply);
+	}
+	cr_expect(lt(i32, protocol_check(NULL, &got), 0), "not JSON at all");
+}
+
+/* ---- escape ---- */
+
+Test(cli_escape, tildes)
+{
+	static const struct {
+		char typed[16], sent[16];
+		bool leave;
+	} cases[] = {
+		{"ls\r", "ls\r", false}, {"~.", "", true},	 {"a~.", "a~.", false},
+		{"a\r~.b", "a\r", true}, {"~~x", "~x", false},	 {"~x", "~x", false},
+		{"\n~.", "\n", true},	 {"~\r~.", "~\r", true}, {"~", "", false},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		/* Byte by byte and at once: keys arrive as they like. */
+		for (size_t step = 1; step <= sizeof(cases[i].typed); step += 15) {
+			enum escape_state state = ESCAPE_LINE_START;
+			size_t len = strlen(cases[i].typed), n = 0;
+			uint8_t out[34] = {0};
+			char *sent = (char *)out;
+			bool leave = false;
+
+			for (size_t at = 0; at < len && !leave; at += step)
+				n += escape_filter(&state, (const uint8_t *)cases[i].typed + at,
+						   u64_min(step, len - at), out + n, &leave);
+			cr_expect(eq(str, sent, (char *)cases[i].sent), (char *)"case %zu", i);
+			cr_expect(eq(i32, leave, cases[i].leave), "case %zu", i);
+		}
+	}
+}
