@@ -89,7 +89,7 @@ Test(cli_verbs, the_completion_is_the_committed_one)
 	completion_print(out);
 	fclose(out);
 	cr_assert(eq(str, committed, printed),
-		  (char *)"run: torpor completion > cli/completion.bash");
+		  "run: torpor completion > cli/completion.bash");
 }
 
 Test(cli_verbs, kinds_of_errors_have_their_status)
@@ -156,7 +156,7 @@ Test(cli_options, parsing)
 
 		memcpy(words, cases[i].words, sizeof(words));
 		parse_words(out, sizeof(out), words, &err);
-		cr_expect(eq(str, got, (char *)cases[i].parsed), (char *)"%s", cases[i].words);
+		cr_expect(eq(str, got, (char *)cases[i].parsed), "%s", cases[i].words);
 		cr_expect(strncmp(err.text, cases[i].error, strlen(cases[i].error)) == 0, "%s: %s",
 			  cases[i].words, err.text);
 		cr_expect(eq(i32, err.kind == ERR_USAGE, cases[i].error[0] != '\0'));
@@ -509,7 +509,7 @@ Test(cli_escape, tildes)
 			for (size_t at = 0; at < len && !leave; at += step)
 				n += escape_filter(&state, (const uint8_t *)cases[i].typed + at,
 						   u64_min(step, len - at), out + n, &leave);
-			cr_expect(eq(str, sent, (char *)cases[i].sent), (char *)"case %zu", i);
+			cr_expect(eq(str, sent, (char *)cases[i].sent), "case %zu", i);
 			cr_expect(eq(i32, leave, cases[i].leave), "case %zu", i);
 		}
 	}
