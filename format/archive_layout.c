@@ -118,7 +118,7 @@ static int put_small(struct layout *l, bool *done, struct err *err)
 /* Make a range of the file zeros again. */
 static int erase(const struct layout *l, uint64_t offset, uint64_t len, struct err *err)
 {
-	static const uint8_t zeros[IMAGE_FRAME];
+	static uint8_t zeros[IMAGE_FRAME];
 	int ret = 0;
 
 	if (fallocate(l->w->file.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,

@@ -1,0 +1,37 @@
+/* A small appliance for tests of the file format, in a folder of its own. */
+#ifndef TORPOR_TESTS_SAMPLE_H
+#define TORPOR_TESTS_SAMPLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "format/archive.h"
+#include "format/archive_writer.h"
+
+#define SAMPLE_MEMORY (40 * (uint64_t)IMAGE_FRAME)
+#define SAMPLE_DISK   (5 * (uint64_t)IMAGE_FRAME - 512)
+
+/* An empty folder in /tmp that becomes the working directory and XDG_CACHE_HOME of the test. */
+void sample_begin(void);
+/* Remove the folder. */
+void sample_end(void);
+
+/* What frame `index` of an image holds: zeros for every third, else bytes that depend on both. */
+void sample_frame(unsigned image, uint64_t index, uint8_t out[IMAGE_FRAME]);
+
+/* The description that goes with what sample_write() puts into a file. */
+void sample_appliance(struct appliance *a, bool live);
+
+/* Write a live appliance: state, memory, two equal disks, an overlay over the first, a kernel. */
+int sample_write(const char *path, struct err *err);
+
+/* Run a shell command; 0 when it succeeds. */
+int sample_shell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* Open and verify. */
+int sample_check(const char *path, struct err *err);
+
+/* A folder that is an OCI layout with this config and no layers. */
+void sample_folder(const char *path, const char *config_type, const char *config);
+
+#endif

@@ -1,0 +1,218 @@
+/* The config's JSON: golden text, and what is refused. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/appliance.h"
+#include "sample.h"
+#include "vmm/base/num.h"
+
+static const char golden[] =
+	"{\"arch\":\"x86_64\",\"cmdline\":\"console=ttyS0 quiet=\\\"é\\\"\",\"console\":\"hvc\","
+	"\"cpu\":{\"profile\":\"v3\",\"vendor\":\"AuthenticAMD\","
+	"\"words\":[[1,0,2,2147483649],[2147483649,0,3,5]]},"
+	"\"disks\":[{\"id\":\"root\",\"readonly\":false,\"size\":327168},"
+	"{\"id\":\"spare\",\"readonly\":true,\"size\":327168}],"
+	"\"format\":\"1.0\",\"live\":{\"generation\":3,\"name\":\"web\",\"parent\":\"\","
+	"\"saved_ns\":1700000000123456789},"
+	"\"machine\":\"torpor-1\",\"memory\":2621440,\"vcpus\":2}";
+
+static int decode(const char *text, struct appliance *a, struct err *err)
+{
+	return appliance_decode(a, (const uint8_t *)text, strlen(text), err);
+}
+
+static char *encode(const struct appliance *a)
+{
+	struct buf out = {0};
+	struct err err = {0};
+
+	cr_assert(eq(int, appliance_encode(a, &out, &err), 0), "%s", err.text);
+	buf_add_u8(&out, 0);
+	return (char *)out.data;
+}
+
+Test(appliance, the_text_is_golden)
+{
+	struct appliance a;
+	char *text;
+
+	sample_appliance(&a, true);
+	text = encode(&a);
+	cr_assert_str_eq(text, golden);
+	free(text);
+	appliance_free(&a);
+}
+
+Test(appliance, what_is_decoded_encodes_the_same)
+{
+	struct appliance a, copy;
+	struct err err = {0};
+	char *text;
+
+	cr_assert(eq(int, decode(golden, &a, &err), 0), "%s", err.text);
+	cr_assert(eq(int, appliance_copy(&copy, &a, &err), 0));
+	appliance_free(&a);
+	text = encode(&copy);
+	cr_assert_str_eq(text, golden);
+	cr_assert(eq(u64, copy.disk[1].size, SAMPLE_DISK));
+	cr_assert(copy.disk[1].readonly);
+	free(text);
+	appliance_free(&copy);
+}
+
+Test(appliance, a_cold_one_has_no_live_part)
+{
+	struct appliance a, again;
+	struct err err = {0};
+	char *text;
+
+	sample_appliance(&a, false);
+	text = encode(&a);
+	cr_assert_null(strstr(text, "live"));
+	cr_assert(eq(int, decode(text, &again, &err), 0), "%s", err.text);
+	cr_assert_not(again.live);
+	free(text);
+	appliance_free(&a);
+	appliance_free(&again);
+}
+
+Test(appliance, every_truncation_is_refused)
+{
+	struct appliance a;
+
+	for (size_t len = 0; len < sizeof(golden) - 1; len++)
+		cr_assert(lt(int, appliance_decode(&a, (const uint8_t *)golden, len, NULL), 0));
+}
+
+Test(appliance, any_byte_may_change_and_nothing_breaks)
+{
+	char text[sizeof(golden)];
+
+	for (size_t at = 0; at < sizeof(golden) - 1; at++) {
+		for (unsigned bit = 0; bit < 8; bit++) {
+			struct appliance a;
+			char *again;
+
+			memcpy(text, golden, sizeof(text));
+			text[at] ^= (char)(1u << bit);
+			if (appliance_decode(&a, (const uint8_t *)text, sizeof(text) - 1, NULL) < 0)
+				continue;
+			/* In range, so that it encodes and decodes. */
+			again = encode(&a);
+			appliance_free(&a);
+			cr_assert(eq(int, decode(again, &a, NULL), 0), "%s", again);
+			free(again);
+			appliance_free(&a);
+		}
+	}
+}
+
+struct change {
+	char from[48];
+	char to[200];
+	int kind;
+};
+
+/* Replace one piece of the golden text. */
+static char *changed(const struct change *c)
+{
+	const char *at = strstr(golden, c->from);
+	char *text = calloc(1, sizeof(golden) + sizeof(c->to));
+
+	cr_assert_not_null(at, "%s", c->from);
+	memcpy(text, golden, (size_t)(at - golden));
+	strcat(text, c->to);
+	strcat(text, at + strlen(c->from));
+	return text;
+}
+
+Test(appliance, what_is_out_of_bounds_is_refused)
+{
+	static const struct change changes[] = {
+		{"\"format\":\"1.0\"", "\"format\":\"2.0\"", ERR_INCOMPATIBLE},
+		{"\"format\":\"1.0\"", "\"format\":\"0.9\"", ERR_INTEGRITY},
+		{"\"format\":\"1.0\"", "\"format\":\"1\"", ERR_INTEGRITY},
+		{"\"format\":\"1.0\"", "\"format\":\"1.0x\"", ERR_INTEGRITY},
+		{"\"format\":\"1.0\"", "\"format\":1", ERR_INTEGRITY},
+		{"\"vcpus\":2", "\"vcpus\":0", ERR_INTEGRITY},
+		{"\"vcpus\":2", "\"vcpus\":256", ERR_INTEGRITY},
+		{"\"vcpus\":2", "\"vcpus\":2.0", ERR_INTEGRITY},
+		{"\"vcpus\":2", "\"vcpus\":-1", ERR_INTEGRITY},
+		{"\"vcpus\":2", "\"vcpus\":2,\"extra\":1", ERR_INTEGRITY},
+		{"\"vcpus\":2", "\"vcpus\":2,\"vcpus\":2", ERR_INTEGRITY},
+		{"\"memory\":2621440", "\"memory\":2621441", ERR_INTEGRITY},
+		{"\"memory\":2621440", "\"memory\":2625536", ERR_INTEGRITY},
+		{"\"memory\":2621440", "\"memory\":9223372036854710272", ERR_INTEGRITY},
+		{"\"memory\":2621440", "\"memory\":18446744073709551616", ERR_INTEGRITY},
+		{"\"console\":\"hvc\"", "\"console\":\"vga\"", ERR_INTEGRITY},
+		{"\"size\":327168", "\"size\":327169", ERR_INTEGRITY},
+		{"\"id\":\"root\"", "\"id\":\"a name that is too long\"", ERR_INTEGRITY},
+		{"\"id\":\"root\"", "\"id\":\"ro\\u0007ot\"", ERR_INTEGRITY},
+		{"\"id\":\"root\"", "\"id\":\"root\",\"path\":\"/dev/sda\"", ERR_INTEGRITY},
+		{"\"generation\":3", "\"generation\":0", ERR_INTEGRITY},
+		{"\"parent\":\"\"", "\"parent\":\"sha256:12\"", ERR_INTEGRITY},
+		{"[1,0,2,2147483649]", "[1,0,4,1]", ERR_INTEGRITY},
+		{"[1,0,2,2147483649]", "[1,0,2]", ERR_INTEGRITY},
+		{"[1,0,2,2147483649]", "[1,0,2,4294967296]", ERR_INTEGRITY},
+		{"\"arch\":\"x86_64\",", "", ERR_INTEGRITY},
+		{"quiet", "\\u0000", ERR_INTEGRITY},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+		char *text = changed(&changes[i]);
+		struct err err = {0};
+		struct appliance a;
+
+		cr_assert(lt(int, decode(text, &a, &err), 0), "%s passes", changes[i].to);
+		cr_assert(eq(int, (int)err.kind, changes[i].kind), "%s: %s", changes[i].to,
+			  err.text);
+		free(text);
+	}
+}
+
+Test(appliance, what_a_newer_minor_version_or_a_person_adds_is_readable)
+{
+	static const struct change changes[] = {
+		{"\"format\":\"1.0\"", "\"format\":\"1.7\",\"colour\":\"red\"", 0},
+		{"\"vcpus\":2", "\"vcpus\":2,\"annotations\":{\"note\":\"mine\"}", 0},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+		char *text = changed(&changes[i]);
+		struct err err = {0};
+		struct appliance a;
+
+		cr_assert(eq(int, decode(text, &a, &err), 0), "%s", err.text);
+		appliance_free(&a);
+		free(text);
+	}
+}
+
+Test(appliance, a_newer_major_version_is_refused_by_name)
+{
+	static const struct change change = {"\"format\":\"1.0\"", "\"format\":\"2.0\"", 0};
+	char *text = changed(&change);
+	struct err err = {0};
+	struct appliance a;
+
+	decode(text, &a, &err);
+	cr_assert_str_eq(err.text,
+			 "config: made by a newer torpor (format 2.0); this one reads 1.x");
+	free(text);
+}
+
+Test(appliance, text_that_is_not_utf8_cannot_be_written)
+{
+	struct appliance a;
+	struct buf out = {0};
+	struct err err = {0};
+
+	sample_appliance(&a, false);
+	strcpy(a.cmdline, "\xff\xfe");
+	cr_assert(lt(int, appliance_encode(&a, &out, &err), 0));
+	cr_assert(eq(int, err.kind, ERR_USAGE));
+	appliance_free(&a);
+	buf_free(&out);
+}
