@@ -14,7 +14,7 @@
 /* Print a value and drop the reference. */
 static inline void json_out(json_t *value)
 {
-	json_dumpf(value, stdout, JSON_INDENT(2));
+	json_dumpf(value, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 	putchar('\n');
 	json_decref(value);
 }
