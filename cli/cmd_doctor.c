@@ -90,16 +90,27 @@ static const char *look_at_speed(struct finding *f)
 	return hardware ? "hardware" : "emulated";
 }
 
+/* kvm_open_device() says what is wrong and, behind the last colon, what to do. */
+static void add_kvm_failure(struct finding *f, char *text)
+{
+	char *colon = strrchr(text, ':');
+
+	f->good = false;
+	if (colon == NULL || colon[1] != ' ') {
+		add(f, "/dev/kvm", false, text, "see dmesg");
+		return;
+	}
+	*colon = '\0';
+	add(f, "/dev/kvm", false, text, colon + 2);
+}
+
 static const char *look_at_kvm(struct finding *f)
 {
 	struct kvm kvm;
 	struct err err;
 
 	if (kvm_open_device(&kvm, &err) < 0) {
-		const char *advice = strstr(err.text, ": ");
-
-		f->good = false;
-		add(f, "/dev/kvm", false, err.text, advice != NULL ? advice + 2 : "");
+		add_kvm_failure(f, err.text);
 		return "none";
 	}
 	add(f, "/dev/kvm", true, "opens", "");
