@@ -23,7 +23,7 @@ static bool buf_reserve(struct buf *b, size_t more)
 		b->failed = true;
 		return false;
 	}
-	if (need <= b->cap)
+	if (need <= b->cap && b->data != NULL)
 		return true;
 	cap = b->cap != 0 ? b->cap : 256;
 	while (cap < need)
