@@ -1,9 +1,9 @@
 /*
  * ACPI fixed hardware (ACPI 6.5 §4.8.3, §4.8.4): PM1a event and control blocks and GPE0.
  *
- * The SCI is a level: high while any status bit is set whose enable bit is set too. ACPI mode is the
- * only mode (the FADT has no SMI command), so SCI_EN always reads as set. Runs with the machine lock
- * held.
+ * The SCI is a level: high while any status bit is set whose enable bit is set too. ACPI mode is
+ * the only mode (the FADT has no SMI command), so SCI_EN always reads as set. Runs with the machine
+ * lock held.
  */
 #include "devices/acpi_pm.h"
 
@@ -14,12 +14,12 @@
 #include "vmm/x86_64/platform.h"
 
 #define PM1_POWER_BUTTON 0x0100u
-#define PM1_STATUS_MASK  0x0521u /* timer, global, power button, RTC: those with an enable bit */
-#define PM1_ENABLE_MASK  0x0521u
-#define CNT_SCI_EN       0x0001u
-#define CNT_SLP_TYP(v)   ((v) >> 10 & 7u)
-#define CNT_SLP_EN       0x2000u
-#define CNT_KEPT         0x1c02u /* sleep type and BM_RLD stay as written */
+#define PM1_STATUS_MASK	 0x0521u /* timer, global, power button, RTC: those with an enable bit */
+#define PM1_ENABLE_MASK	 0x0521u
+#define CNT_SCI_EN	 0x0001u
+#define CNT_SLP_TYP(v)	 ((v) >> 10 & 7u)
+#define CNT_SLP_EN	 0x2000u
+#define CNT_KEPT	 0x1c02u /* sleep type and BM_RLD stay as written */
 
 struct acpi_pm_state {
 	uint16_t pm1_status;
@@ -52,7 +52,8 @@ static void update_sci(struct acpi_pm *pm)
 				    (pm->s.gpe_status & pm->s.gpe_enable) != 0);
 }
 
-/* Blocks may be accessed at any width: here they are numbers, and an access is a shift and a mask. */
+/* Blocks may be accessed at any width: here they are numbers, and an access is a shift and a mask.
+ */
 static uint64_t read_bytes(uint64_t value, uint64_t off)
 {
 	return value >> (off * 8);

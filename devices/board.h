@@ -14,26 +14,28 @@
 #include "format/appliance.h"
 #include "vmm/machine.h"
 
-/* What the host gives. Disks are in the appliance's order; taken over by the board, also on failure. */
+/* What the host gives. Disks are in the appliance's order; taken over by the board, also on
+ * failure. */
 struct board_bindings {
 	struct disk *disk[APPLIANCE_MAX_DISKS];
 };
 
 struct board {
-	struct chardev *serial;  /* ttyS0 */
+	struct chardev *serial;	 /* ttyS0 */
 	struct chardev *console; /* hvc0 */
-	struct device *power;    /* for board_power_button */
+	struct device *power;	 /* for board_power_button */
 	struct device *vmgenid;
 };
 
-/* Create and add all devices. On failure those already added belong to the machine, which frees them. */
+/* Create and add all devices. On failure those already added belong to the machine, which frees
+ * them. */
 int board_build(struct board *board, struct machine *m, const struct appliance *a,
 		struct board_bindings *bindings, struct err *err);
 
 /* Press the ACPI power button. Lock held. */
 void board_power_button(struct board *board);
-/* Give the machine a new generation identity and tell the guest (VMGenID); after every wake, before the
- * first start(), behind the irqchip restore. */
+/* Give the machine a new generation identity and tell the guest (VMGenID); after every wake, before
+ * the first start(), behind the irqchip restore. */
 int board_new_generation(struct board *board, struct err *err);
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * MC146818 clock and memory behind ports 0x70 and 0x71. The time is the host's CLOCK_REALTIME, read at
- * the moment the guest asks, plus what the guest has set it off by; a machine that wakes days later
- * therefore reads today. There are no periodic, alarm or update interrupts: IRQ 8 never fires, which
- * Linux' rtc-cmos takes for a clock without alarms. Runs with the machine lock held.
+ * MC146818 clock and memory behind ports 0x70 and 0x71. The time is the host's CLOCK_REALTIME, read
+ * at the moment the guest asks, plus what the guest has set it off by; a machine that wakes days
+ * later therefore reads today. There are no periodic, alarm or update interrupts: IRQ 8 never
+ * fires, which Linux' rtc-cmos takes for a clock without alarms. Runs with the machine lock held.
  */
 #include "devices/cmos.h"
 
@@ -32,10 +32,10 @@ enum {
 };
 
 #define A_DEFAULT 0x26u /* 32768 Hz time base; never "update in progress" */
-#define B_SET     0x80u
+#define B_SET	  0x80u
 #define B_BINARY  0x04u
-#define B_24H     0x02u
-#define D_VALID   0x80u
+#define B_24H	  0x02u
+#define D_VALID	  0x80u
 
 struct cmos_state {
 	uint64_t offset; /* seconds the guest's clock is ahead, two's complement */
@@ -57,7 +57,7 @@ struct cmos {
 	struct cmos_state s;
 };
 
-static const uint8_t time_regs[] = {REG_SECONDS, REG_MINUTES, REG_HOURS, REG_DAY,
+static const uint8_t time_regs[] = {REG_SECONDS, REG_MINUTES, REG_HOURS,  REG_DAY,
 				    REG_MONTH,	 REG_YEAR,    REG_CENTURY};
 
 static uint8_t encode(const struct cmos *cmos, int value)

@@ -1,7 +1,7 @@
 /*
- * The keyboard controller's command port: 0xfe pulses the reset line, which is also the FADT's reset
- * register. No keyboard answers: status reads as empty, so that probes end at once. Stateless; runs
- * with the machine lock held.
+ * The keyboard controller's command port: 0xfe pulses the reset line, which is also the FADT's
+ * reset register. No keyboard answers: status reads as empty, so that probes end at once.
+ * Stateless; runs with the machine lock held.
  */
 #include "devices/i8042.h"
 

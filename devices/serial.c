@@ -1,9 +1,10 @@
 /*
- * 16550A UART (National Semiconductor PC16550D data sheet), as Linux' 8250 driver probes and uses it.
+ * 16550A UART (National Semiconductor PC16550D data sheet), as Linux' 8250 driver probes and uses
+ * it.
  *
- * Transmission takes no time: a byte written to THR is on its way at once, so LSR always says empty; what
- * remains of the transmitter is its interrupt. Reception is a FIFO of 16 that the host fills as there
- * is room. Runs with the machine lock held.
+ * Transmission takes no time: a byte written to THR is on its way at once, so LSR always says
+ * empty; what remains of the transmitter is its interrupt. Reception is a FIFO of 16 that the host
+ * fills as there is room. Runs with the machine lock held.
  */
 #include "devices/serial.h"
 
@@ -19,26 +20,26 @@
 /* Register offsets; DLAB of LCR turns the first two into the divisor. */
 enum { REG_DATA, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCR, REG_COUNT };
 
-#define IER_RX      0x01u
-#define IER_TX      0x02u
-#define IER_LINE    0x04u
-#define IER_MASK    0x0fu
-#define IIR_NONE    0x01u
-#define IIR_TX      0x02u
-#define IIR_RX      0x04u
-#define IIR_LINE    0x06u
-#define IIR_TIMEOUT 0x0cu
-#define IIR_FIFO_ON 0xc0u
-#define FCR_ENABLE  0x01u
+#define IER_RX	     0x01u
+#define IER_TX	     0x02u
+#define IER_LINE     0x04u
+#define IER_MASK     0x0fu
+#define IIR_NONE     0x01u
+#define IIR_TX	     0x02u
+#define IIR_RX	     0x04u
+#define IIR_LINE     0x06u
+#define IIR_TIMEOUT  0x0cu
+#define IIR_FIFO_ON  0xc0u
+#define FCR_ENABLE   0x01u
 #define FCR_CLEAR_RX 0x02u
-#define LCR_DLAB    0x80u
-#define MCR_OUT2    0x08u
-#define MCR_LOOP    0x10u
-#define MCR_MASK    0x1fu
-#define LSR_DATA    0x01u
-#define LSR_OVERRUN 0x02u
-#define LSR_IDLE    0x60u /* THR and transmitter empty */
-#define MSR_READY   0xb0u /* carrier, DSR, CTS: somebody is there */
+#define LCR_DLAB     0x80u
+#define MCR_OUT2     0x08u
+#define MCR_LOOP     0x10u
+#define MCR_MASK     0x1fu
+#define LSR_DATA     0x01u
+#define LSR_OVERRUN  0x02u
+#define LSR_IDLE     0x60u /* THR and transmitter empty */
+#define MSR_READY    0xb0u /* carrier, DSR, CTS: somebody is there */
 
 struct serial_state {
 	uint8_t ier;
@@ -127,13 +128,18 @@ static uint8_t take(struct serial *serial)
 	return byte;
 }
 
-/* Tell the host when the guest has emptied the FIFO: one call for a burst, not one a byte. */
+/* Tell the host when the FIFO has become empty: one call for a burst, not one a byte. */
+static void tell_room(struct serial *serial)
+{
+	if (serial->s.count == 0 && serial->chardev.room != NULL)
+		serial->chardev.room(serial->chardev.opaque);
+}
+
 static uint8_t take_for_guest(struct serial *serial)
 {
 	uint8_t byte = take(serial);
 
-	if (serial->s.count == 0 && serial->chardev.room != NULL)
-		serial->chardev.room(serial->chardev.opaque);
+	tell_room(serial);
 	return byte;
 }
 
@@ -230,6 +236,17 @@ static void write_fcr(struct serial *serial, uint8_t value)
 		memset(s->fifo, 0, sizeof(s->fifo));
 	}
 	s->fcr = value & FCR_ENABLE;
+	tell_room(serial);
+}
+
+/* Leaving loopback joins the line again: what the host has to say may come in. */
+static void write_mcr(struct serial *serial, uint8_t value)
+{
+	bool joined = (serial->s.mcr & MCR_LOOP) && !(value & MCR_LOOP);
+
+	serial->s.mcr = value & MCR_MASK;
+	if (joined)
+		tell_room(serial);
 }
 
 static void serial_write(void *opaque, uint64_t off, uint64_t value64, unsigned size)
@@ -260,7 +277,7 @@ static void serial_write(void *opaque, uint64_t off, uint64_t value64, unsigned 
 		s->lcr = value;
 		break;
 	case REG_MCR:
-		s->mcr = value & MCR_MASK;
+		write_mcr(serial, value);
 		break;
 	case REG_SCR:
 		s->scr = value;
@@ -279,6 +296,8 @@ static size_t serial_input(struct chardev *chardev, const uint8_t *data, size_t 
 	struct serial *serial = container_of(chardev, struct serial, chardev);
 	size_t taken = 0;
 
+	if (serial->s.mcr & MCR_LOOP)
+		return 0; /* the receiver hangs on the transmitter */
 	while (taken < len && serial->s.count < FIFO_SIZE)
 		receive(serial, data[taken++]);
 	if (taken > 0)
@@ -302,8 +321,7 @@ static void serial_start(struct device *dev)
 
 	serial->line = false;
 	update_line(serial);
-	if (serial->s.count == 0 && serial->chardev.room != NULL)
-		serial->chardev.room(serial->chardev.opaque);
+	tell_room(serial);
 }
 
 static int serial_check(struct device *dev, void *const staged[], struct err *err)
@@ -312,7 +330,7 @@ static int serial_check(struct device *dev, void *const staged[], struct err *er
 
 	(void)dev;
 	if ((s->ier & ~IER_MASK) || (s->mcr & ~MCR_MASK) || (s->fcr & ~FCR_ENABLE) ||
-	    s->tx_pending > 1)
+	    (s->lsr & ~LSR_OVERRUN) || s->tx_pending > 1)
 		return err_set(err, ERR_INTEGRITY, "a register holds bits that it does not have");
 	return 0;
 }

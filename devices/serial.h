@@ -1,4 +1,5 @@
-/* A 16550A on COM1, the guest's ttyS0: one struct device with a chardev. See device.h for the life. */
+/* A 16550A on COM1, the guest's ttyS0: one struct device with a chardev. See device.h for the life.
+ */
 #ifndef TORPOR_DEVICES_SERIAL_H
 #define TORPOR_DEVICES_SERIAL_H
 

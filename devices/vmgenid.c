@@ -1,6 +1,7 @@
 /*
- * The generation counter; see vmgenid.h. The value is drawn when the machine is created, put into memory
- * before it first runs and after each reset (boot wipes it), and drawn anew by vmgenid_renew.
+ * The generation counter; see vmgenid.h. The value is drawn when the machine is created, put into
+ * memory before it first runs and after each reset (boot wipes it), and drawn anew by
+ * vmgenid_renew.
  */
 #include "devices/vmgenid.h"
 

@@ -1,6 +1,6 @@
 /*
- * The generation counter ("Virtual Machine Generation ID", 2012): 16 bytes in guest memory that change
- * whenever the machine wakes from a file, so that guests know that they may have a twin.
+ * The generation counter ("Virtual Machine Generation ID", 2012): 16 bytes in guest memory that
+ * change whenever the machine wakes from a file, so that guests know that they may have a twin.
  */
 #ifndef TORPOR_DEVICES_VMGENID_H
 #define TORPOR_DEVICES_VMGENID_H
