@@ -21,7 +21,7 @@ struct staged_device {
 
 struct staged {
 	uint8_t *vcpus; /* nvcpus states, arch_vcpu_table.size apart; owned */
-	void *vm;       /* owned */
+	void *vm;	/* owned */
 	unsigned ndevices;
 	struct staged_device device[MACHINE_MAX_DEVICES];
 };
@@ -150,7 +150,8 @@ static int read_state(const struct archive *archive, uint8_t **data, size_t *len
 	if (!archive_blob(archive, ROLE_STATE, &blob))
 		return err_set(err, ERR_INTEGRITY, "there is no state in the file");
 	if (blob.len > STATEFILE_MAX_BYTES)
-		return err_set(err, ERR_INTEGRITY, "state: %llu bytes are more than any machine has",
+		return err_set(err, ERR_INTEGRITY,
+			       "state: %llu bytes are more than any machine has",
 			       (unsigned long long)blob.len);
 	*len = (size_t)blob.len;
 	*data = malloc(*len + 1);
@@ -257,13 +258,14 @@ static int stage_and_apply(struct machine *m, const struct archive *archive, str
 	if (ret == 0)
 		ret = restore_memory(m, archive, mapped, err);
 	if (ret == 0)
+		ret = machine_await_memory(m, err);
+	if (ret == 0)
 		ret = apply_all(m, &staged, err);
 	staged_free(&staged);
 	return ret;
 }
 
-int snapshot_resume(struct machine *m, const struct archive *archive, bool *mapped,
-		    struct err *err)
+int snapshot_resume(struct machine *m, const struct archive *archive, bool *mapped, struct err *err)
 {
 	cleanup_free uint8_t *data = NULL;
 	struct statefile sf = {0};

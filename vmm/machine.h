@@ -3,8 +3,9 @@
  * live in one process.
  *
  * Threads and the lock. One thread owns the machine: it builds it, calls machine_run() and gets it
- * back afterwards. Each vCPU has a thread. `lock` is held while an exit is handled, while a loop callback
- * runs, and by everything below unless it says otherwise. Devices are therefore single-threaded.
+ * back afterwards. Each vCPU has a thread. `lock` is held while an exit is handled, while a loop
+ * callback runs, and by everything below unless it says otherwise. Devices are therefore
+ * single-threaded.
  *
  * Cold start:  machine_init · (devices) · machine_boot · machine_run
  * Waking:      machine_init · (devices) · snapshot/resume applies the state · machine_run
@@ -28,17 +29,17 @@
 #include "vmm/mem.h"
 #include "vmm/vcpu.h"
 
-#define MACHINE_TYPE        "torpor-1"
+#define MACHINE_TYPE	    "torpor-1"
 #define MACHINE_MAX_VCPUS   64
 #define MACHINE_MAX_DEVICES 32
 #define MACHINE_MIN_MEMORY  MIB(1)
 #define MACHINE_MAX_MEMORY  GIB(1024)
 
 enum machine_state {
-	MACHINE_BUILT,   /* nothing has run yet */
+	MACHINE_BUILT,	 /* nothing has run yet */
 	MACHINE_RUNNING, /* vCPUs in the guest */
-	MACHINE_PAUSED,  /* vCPUs parked, devices quiet */
-	MACHINE_ENDED,   /* over; see `end` */
+	MACHINE_PAUSED,	 /* vCPUs parked, devices quiet */
+	MACHINE_ENDED,	 /* over; see `end` */
 };
 
 /* Why a machine is over. */
@@ -70,12 +71,18 @@ struct machine {
 	struct device *devices[MACHINE_MAX_DEVICES]; /* owned; destroyed in reverse order */
 	unsigned ndevices;
 
-	struct boot_source boot; /* borrows; must outlive the machine: it is read again at a reset */
+	struct boot_source
+		boot; /* borrows; must outlive the machine: it is read again at a reset */
 	struct board_info board;
 
 	enum machine_state state;
 	enum machine_end end;
 	struct err failure;
+
+	pthread_t slots_thread; /* gives the memory to KVM; see machine_await_memory */
+	bool slots_pending;
+	int slots_ret;
+	struct err slots_err;
 
 	struct loop_watch request_watch; /* eventfd: something below was requested */
 	int request_fd;
@@ -84,7 +91,8 @@ struct machine {
 	uint64_t clock_ns; /* the guest's clock when it was paused */
 	bool clock_stopped;
 
-	/* Called with the lock held on every change of `state` and after a guest reset. May be NULL. */
+	/* Called with the lock held on every change of `state` and after a guest reset. May be
+	 * NULL. */
 	void (*changed)(struct machine *m, void *opaque);
 	void *changed_opaque;
 };
@@ -92,14 +100,19 @@ struct machine {
 struct machine_params {
 	uint64_t memory; /* bytes, multiple of MEM_FRAME, within the limits above */
 	uint32_t nvcpus;
-	struct arch_cpu *cpu;    /* taken over, also on failure; NULL when the state will bring it */
+	struct arch_cpu *cpu; /* taken over, also on failure; NULL when the state will bring it */
 	struct boot_source boot; /* borrowed */
 	struct log log;
 };
 
 /* Create VM, irqchip, vCPUs and memory. The memory slots are made here too, so that a resume maps
- * file extents into ranges that KVM already knows (mapping inside a slot costs no slot operation). */
+ * file extents into ranges that KVM already knows (mapping inside a slot costs no slot operation).
+ */
 int machine_init(struct machine *m, const struct machine_params *params, struct err *err);
+/* KVM gets the memory slots on a thread of machine_init's, for they take long. Whoever needs guest
+ * memory *inside KVM* waits here first: restoring vCPUs does, machine_run does by itself; loading
+ * or mapping contents does not. Owner's thread. */
+int machine_await_memory(struct machine *m, struct err *err);
 /* Safe on a zeroed or half-initialised machine. The lock must not be held. */
 void machine_free(struct machine *m);
 
@@ -111,9 +124,9 @@ struct device *machine_device(const struct machine *m, const char *id);
 /* Load the boot source and set vCPU 0 at its entry. */
 int machine_boot(struct machine *m, struct err *err);
 
-/* Start the vCPU threads and serve the loop until the machine is over; `paused` leaves it paused at first.
- * Takes the lock itself. Returns 0 however the guest ended (see `end`), an error only when it could
- * not be started. */
+/* Start the vCPU threads and serve the loop until the machine is over; `paused` leaves it paused at
+ * first. Takes the lock itself. Returns 0 however the guest ended (see `end`), an error only when
+ * it could not be started. */
 int machine_run(struct machine *m, bool paused, struct err *err);
 
 /* Loop thread, lock held. Pausing parks the vCPUs and quiesces the devices; both are no-ops in the
@@ -121,8 +134,8 @@ int machine_run(struct machine *m, bool paused, struct err *err);
 void machine_pause(struct machine *m);
 void machine_unpause(struct machine *m);
 
-/* Any thread, lock held: the machine is over, or shall be reset, as soon as the loop gets to it. The
- * calling vCPU does not return to the guest before that. */
+/* Any thread, lock held: the machine is over, or shall be reset, as soon as the loop gets to it.
+ * The calling vCPU does not return to the guest before that. */
 void machine_end(struct machine *m, enum machine_end why);
 void machine_fail(struct machine *m, const struct err *why);
 void machine_request_reset(struct machine *m);
