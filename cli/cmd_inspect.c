@@ -3,11 +3,11 @@
 #include <string.h>
 #include <time.h>
 
-#include "cli/claim.h"
 #include "cli/client.h"
 #include "cli/command.h"
 #include "cli/json_out.h"
 #include "cli/machine_args.h"
+#include "cli/target.h"
 #include "format/archive.h"
 #include "vmm/base/cleanup.h"
 
@@ -156,17 +156,20 @@ static int inspect_machine(const char *name, bool json, struct err *err)
 
 static int run(struct options *opts, struct err *err)
 {
-	const char *target;
+	struct target target;
+	const char *text;
 	bool json = false;
 	int ret = options_flags(opts, OPTION_JSON, &json, err);
 
 	if (ret == 0)
-		ret = options_one_operand(opts, "NAME or FILE", &target, err);
+		ret = options_one_operand(opts, "NAME or FILE", &text, err);
+	if (ret == 0)
+		ret = target_find(&target, text, err);
 	if (ret < 0)
 		return ret;
-	if (name_is_valid(target) && claim_is_held(target))
-		return inspect_machine(target, json, err);
-	return inspect_file(target, json, err);
+	if (target.kind == TARGET_MACHINE)
+		return inspect_machine(target.name, json, err);
+	return inspect_file(target.file, json, err);
 }
 
 const struct command cmd_inspect = {

@@ -1,10 +1,10 @@
 /* torpor resume: wake a live appliance, or let a paused machine go on. */
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/client.h"
 #include "cli/command.h"
 #include "cli/launch.h"
+#include "cli/target.h"
 
 static const struct option_spec options[] = {
 	{'d', "detach", NULL, "run in the background and print the name"},
@@ -38,14 +38,6 @@ static int parse(struct options *opts, struct resume_args *args, struct err *err
 	if (ret < 0)
 		return ret;
 	return options_one_operand(opts, "FILE or NAME", &args->target, err);
-}
-
-/* A path, or something that ends like one of our files, is never a name. */
-static bool may_be_name(const char *target)
-{
-	const char *dot = strrchr(target, '.');
-
-	return name_is_valid(target) && (dot == NULL || strcmp(dot, ".torpor") != 0);
 }
 
 static int unpause(const char *name, struct err *err)
@@ -88,26 +80,19 @@ static int run(struct options *opts, struct err *err)
 {
 	struct resume_args args = {0};
 	struct source source;
-	struct path store;
-	const char *path;
+	struct target target;
 	int ret = parse(opts, &args, err);
 
+	if (ret == 0)
+		ret = target_find(&target, args.target, err);
 	if (ret < 0)
 		return ret;
-	path = args.target;
-	if (may_be_name(args.target)) {
-		if (claim_is_held(args.target))
-			return unpause(args.target, err);
-		ret = path_store(&store, args.target, err);
-		if (ret < 0)
-			return ret;
-		if (access(args.target, F_OK) < 0)
-			path = store.text;
-	}
-	ret = open_live(path, &source, err);
+	if (target.kind == TARGET_MACHINE)
+		return unpause(target.name, err);
+	ret = open_live(target.file, &source, err);
 	if (ret < 0)
 		return ret;
-	args.instance.wish = path == store.text ? args.target : source.appliance.name;
+	args.instance.wish = target.kind == TARGET_STORED ? target.name : source.appliance.name;
 	return launch(&source, &args.instance, args.detach, err);
 }
 

@@ -3,6 +3,7 @@
 #include <criterion/new/assert.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,6 +19,7 @@
 #include "cli/paths.h"
 #include "cli/protocol.h"
 #include "cli/record.h"
+#include "cli/target.h"
 #include "vmm/base/num.h"
 
 /* ---- verbs and options ---- */
@@ -88,8 +90,7 @@ Test(cli_verbs, the_completion_is_the_committed_one)
 	fclose(f);
 	completion_print(out);
 	fclose(out);
-	cr_assert(eq(str, committed, printed),
-		  "run: torpor completion > cli/completion.bash");
+	cr_assert(eq(str, committed, printed), "run: torpor completion > cli/completion.bash");
 }
 
 Test(cli_verbs, kinds_of_errors_have_their_status)
@@ -414,6 +415,34 @@ Test(cli_record, round_trip, .init = enter_scratch, .fini = leave_scratch)
 	cr_expect(eq(str, error, (char *)"KVM: ?"));
 	record_remove_all("web");
 	cr_expect(not(machine_is_known("web")));
+}
+
+Test(cli_target, machine_before_file_before_store, .init = enter_scratch, .fini = leave_scratch)
+{
+	struct target target;
+	struct claim claim;
+	struct path store;
+
+	cr_assert(eq(i32, chdir(scratch), 0));
+	cr_assert(eq(i32, target_find(&target, "web", NULL), -ENOENT));
+	cr_assert(eq(i32, path_store(&store, "web", NULL), 0));
+	cr_assert(eq(i32, path_make_parents(&store, NULL), 0));
+	cr_assert(eq(i32, creat(store.text, 0600) >= 0, 1));
+	cr_assert(eq(i32, target_find(&target, "web", NULL), 0));
+	cr_expect(eq(i32, (int)target.kind, TARGET_STORED));
+	cr_expect(eq(i32, strcmp(target.file, store.text), 0));
+
+	cr_assert(eq(i32, creat("web", 0600) >= 0, 1));
+	cr_assert(eq(i32, target_find(&target, "web", NULL), 0));
+	cr_expect(eq(i32, (int)target.kind, TARGET_FILE));
+
+	cr_assert(eq(i32, claim_name(&claim, "web", NULL), 0));
+	cr_assert(eq(i32, target_find(&target, "web", NULL), 0));
+	cr_expect(eq(i32, (int)target.kind, TARGET_MACHINE));
+	cr_assert(eq(i32, target_find(&target, "./web", NULL), 0));
+	cr_expect(eq(i32, (int)target.kind, TARGET_FILE), "a path is never a machine");
+	claim_release(&claim);
+	cr_assert(eq(i32, chdir("/"), 0));
 }
 
 /* ---- protocol ---- */

@@ -1,0 +1,39 @@
+/* See target.h. */
+#include "cli/target.h"
+
+#include <stdbool.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/claim.h"
+#include "cli/parse.h"
+
+static bool may_be_name(const char *text)
+{
+	const char *dot = strrchr(text, '.');
+
+	return name_is_valid(text) && (dot == NULL || strcmp(dot, ".torpor") != 0);
+}
+
+int target_find(struct target *target, const char *text, struct err *err)
+{
+	int ret;
+
+	*target = (struct target){.kind = TARGET_FILE, .name = text, .file = text};
+	if (!may_be_name(text))
+		return 0;
+	if (claim_is_held(text)) {
+		target->kind = TARGET_MACHINE;
+		target->file = NULL;
+		return 0;
+	}
+	if (access(text, F_OK) == 0)
+		return 0;
+	target->kind = TARGET_STORED;
+	target->file = target->store.text;
+	ret = path_store(&target->store, text, err);
+	if (ret == 0 && access(target->file, F_OK) < 0)
+		return err_set(err, ERR_NOT_FOUND, "no machine, file or saved machine is named %s",
+			       text);
+	return ret;
+}

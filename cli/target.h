@@ -1,0 +1,28 @@
+/*
+ * FILE|NAME on a command line. A running machine of that name comes first, then a file, then what
+ * was saved to the store under that name. Anything with a slash, or that ends in .torpor, is a
+ * file.
+ */
+#ifndef TORPOR_CLI_TARGET_H
+#define TORPOR_CLI_TARGET_H
+
+#include "cli/paths.h"
+
+enum target_kind {
+	TARGET_MACHINE, /* running */
+	TARGET_FILE,
+	TARGET_STORED,
+};
+
+struct target {
+	enum target_kind kind;
+	const char *name;  /* as typed */
+	const char *file;  /* to open; NULL for a machine */
+	struct path store; /* `file` when it is stored */
+};
+
+/* `target` holds a pointer into itself: do not copy it. ERR_NOT_FOUND when it is nothing of these.
+ */
+int target_find(struct target *target, const char *text, struct err *err);
+
+#endif
