@@ -45,7 +45,6 @@ static const struct symbol archive_symbols[] = {
 	ARCHIVE(set_bytes_per_block, archive_write_set_bytes_per_block),
 	ARCHIVE(open, archive_write_open),
 	ARCHIVE(header, archive_write_header),
-	ARCHIVE(fail, archive_write_fail),
 	ARCHIVE(free, archive_write_free),
 	ARCHIVE(error_string, archive_error_string),
 	ARCHIVE(entry_new, archive_entry_new),

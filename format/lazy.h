@@ -31,7 +31,6 @@ struct archive_api {
 	__typeof__(archive_write_set_bytes_per_block) *set_bytes_per_block;
 	__typeof__(archive_write_open) *open;
 	__typeof__(archive_write_header) *header;
-	__typeof__(archive_write_fail) *fail;
 	__typeof__(archive_write_free) *free;
 	__typeof__(archive_error_string) *error_string;
 	__typeof__(archive_entry_new) *entry_new;

@@ -7,12 +7,18 @@
 #include "format/lazy.h"
 #include "vmm/base/buf.h"
 
+/* Takes the header; what comes behind it is not wanted. */
+struct collector {
+	struct buf header;
+	bool complete;
+};
+
 static ssize_t collect(struct archive *a, void *opaque, const void *data, size_t len)
 {
-	struct buf *out = opaque;
+	struct collector *c = opaque;
 
 	(void)a;
-	return buf_add(out, data, len) != NULL ? (ssize_t)len : -1;
+	return !c->complete && buf_add(&c->header, data, len) != NULL ? (ssize_t)len : -1;
 }
 
 static void describe(const struct archive_api *api, struct archive_entry *entry, const char *name,
@@ -27,8 +33,9 @@ static void describe(const struct archive_api *api, struct archive_entry *entry,
 		api->set_symlink(entry, link);
 }
 
-/* The writer is told to fail before it is freed: otherwise it would supply the payload itself. */
-static int emit(const struct archive_api *api, struct archive_entry *entry, struct buf *out,
+/* On being freed the writer supplies the missing payload, zeros by the gigabyte: the collector
+ * refuses them, which ends that at the first. */
+static int emit(const struct archive_api *api, struct archive_entry *entry, struct collector *c,
 		struct err *err)
 {
 	struct archive *a = api->write_new();
@@ -37,10 +44,10 @@ static int emit(const struct archive_api *api, struct archive_entry *entry, stru
 	if (a == NULL)
 		return err_sys(err, ENOMEM, "write a tar header");
 	if (api->set_format(a) != ARCHIVE_OK || api->set_bytes_per_block(a, 0) != ARCHIVE_OK ||
-	    api->open(a, out, NULL, collect, NULL) != ARCHIVE_OK ||
+	    api->open(a, c, NULL, collect, NULL) != ARCHIVE_OK ||
 	    api->header(a, entry) != ARCHIVE_OK)
 		ret = err_set(err, ERR_FAILED, "write a tar header: %s", api->error_string(a));
-	api->fail(a);
+	c->complete = true;
 	api->free(a);
 	return ret;
 }
@@ -50,7 +57,7 @@ int tar_header_make(const char *name, const char *link, uint64_t size, uint8_t h
 {
 	const struct archive_api *api = lazy_archive(err);
 	struct archive_entry *entry;
-	cleanup_buf struct buf out = {0};
+	struct collector c = {0};
 	int ret;
 
 	if (api == NULL)
@@ -59,12 +66,13 @@ int tar_header_make(const char *name, const char *link, uint64_t size, uint8_t h
 	if (entry == NULL)
 		return err_sys(err, ENOMEM, "write a tar header");
 	describe(api, entry, name, link, size);
-	ret = emit(api, entry, &out, err);
+	ret = emit(api, entry, &c, err);
 	api->entry_free(entry);
-	if (ret == 0 && out.len != TAR_BLOCK)
+	if (ret == 0 && c.header.len != TAR_BLOCK)
 		ret = err_set(err, ERR_FAILED, "write a tar header: %s does not fit one block",
 			      name);
 	if (ret == 0)
-		memcpy(header, out.data, TAR_BLOCK);
+		memcpy(header, c.header.data, TAR_BLOCK);
+	buf_free(&c.header);
 	return ret;
 }
