@@ -229,7 +229,7 @@ static int restore_memory(struct machine *m, const struct archive *archive, bool
 	*mapped = true;
 	for (unsigned i = 0; i < m->mem.nranges; i++) {
 		const struct image *image;
-		char role[16];
+		char role[32];
 		bool map;
 		int ret;
 

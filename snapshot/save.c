@@ -1,7 +1,7 @@
 /*
- * Saving; see save.h. The life of a page on its way out: a RAM range becomes an image_source whose frames
- * are the range's own bytes; the writer leaves zero frames out, hashes the others and puts them into
- * the file, once, without a copy on our side.
+ * Saving; see save.h. The life of a page on its way out: a RAM range becomes an image_source whose
+ * frames are the range's own bytes; the writer leaves zero frames out, hashes the others and puts
+ * them into the file, once, without a copy on our side.
  */
 #include "snapshot/save.h"
 
@@ -56,8 +56,8 @@ static int add_vm(struct machine *m, struct buf *out, struct err *err)
 	return 0;
 }
 
-/* Devices before vCPUs before chips: each step may still write guest memory or raise a line, which the
- * later ones then see. */
+/* Devices before vCPUs before chips: each step may still write guest memory or raise a line, which
+ * the later ones then see. */
 static int write_state(struct machine *m, struct archive_writer *w, struct err *err)
 {
 	cleanup_buf struct buf state = {0};
@@ -97,7 +97,7 @@ static int write_memory(struct machine *m, struct archive_writer *w, struct err 
 			.opaque = &m->mem.range[i],
 			.frame = ram_frame,
 		};
-		char role[16];
+		char role[32];
 
 		snprintf(role, sizeof(role), ROLE_MEMORY ".%u", i);
 		ret = archive_writer_image(w, role, &source, err);
@@ -119,7 +119,7 @@ static int write_boot(struct machine *m, struct archive_writer *w, struct err *e
 static int write_disk(struct archive_writer *w, unsigned index, const struct save_disk *disk,
 		      struct err *err)
 {
-	char role[24];
+	char role[32];
 	int ret;
 
 	snprintf(role, sizeof(role), ROLE_DISK ".%u", index);

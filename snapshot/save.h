@@ -1,9 +1,9 @@
 /*
  * Saving: from a paused machine to a published file.
  *
- * Loop thread, lock held, machine paused. Order: devices → vCPUs → VM chips and clock → memory last,
- * since the earlier steps write guest memory. Names no concrete device: disks come as image sources.
- * On error the old file is as it was and the machine can go on.
+ * Loop thread, lock held, machine paused. Order: devices → vCPUs → VM chips and clock → memory
+ * last, since the earlier steps write guest memory. Names no concrete device: disks come as image
+ * sources. On error the old file is as it was and the machine can go on.
  */
 #ifndef TORPOR_SNAPSHOT_SAVE_H
 #define TORPOR_SNAPSHOT_SAVE_H
@@ -22,7 +22,8 @@ struct save_disk {
 
 struct save_params {
 	const char *path; /* target file */
-	const struct appliance *appliance; /* live fields (saved_ns, generation, cpu …) already set */
+	const struct appliance
+		*appliance; /* live fields (saved_ns, generation, cpu …) already set */
 	struct save_disk disk[APPLIANCE_MAX_DISKS]; /* appliance->ndisks of them */
 };
 
