@@ -66,6 +66,22 @@ static int make_devices(struct instance *in, struct err *err)
 	return board_build(&in->board, &in->machine, &in->source->appliance, &bindings, err);
 }
 
+/* Data, not zeros: what had to be read where mapping was not possible. */
+static uint64_t memory_bytes(const struct archive *archive)
+{
+	uint64_t frames = 0;
+
+	for (unsigned i = 0; i < MEM_MAX_RANGES; i++) {
+		const struct image *image;
+		char role[24];
+
+		snprintf(role, sizeof(role), ROLE_MEMORY ".%u", i);
+		image = archive_image(archive, role);
+		frames += image != NULL ? image->map.data_frames : 0;
+	}
+	return frames * IMAGE_FRAME;
+}
+
 static int wake(struct instance *in, struct err *err)
 {
 	const struct archive *archive = in->source->archive;
@@ -76,10 +92,9 @@ static int wake(struct instance *in, struct err *err)
 		ret = board_new_generation(&in->board, err);
 	if (ret == 0 && !mapped)
 		fprintf(stderr,
-			"torpor: memory in %s is not page-aligned (repacked by another tool?); it "
-			"was "
-			"read (%llu MiB) instead of mapped\n",
-			archive_path(archive), (unsigned long long)(in->machine.mem.size >> 20));
+			"torpor: memory in %s is not page-aligned (repacked by another tool?); "
+			"it was read (%.1f MiB) instead of mapped\n",
+			archive_path(archive), (double)memory_bytes(archive) / (double)MIB(1));
 	return ret;
 }
 
@@ -271,12 +286,7 @@ static void close_all(struct instance *in)
 int instance_run(struct source *source, const struct instance_options *options,
 		 struct instance_end *end, struct err *err)
 {
-	static struct instance instance; /* large; one process, one machine */
-	struct instance *in = &instance;
-	bool ran = false;
-	int ret;
-
-	*in = (struct instance){
+	struct instance in = {
 		.options = options,
 		.source = source,
 		.claim = {.fd = -1},
@@ -285,17 +295,20 @@ int instance_run(struct source *source, const struct instance_options *options,
 		.signal_fd = -1,
 		.hub = {.log = {.fd = -1}},
 	};
-	ret = take_name(in, err);
+	bool ran = false;
+	int ret;
+
+	ret = take_name(&in, err);
 	if (ret == 0)
-		ret = live(in, &ran, err);
-	end->end = ret < 0 ? MACHINE_END_FAILED : in->machine.end;
-	end->saved_to = in->saved_to;
-	end->reported = in->reported;
-	memcpy(end->name, in->claim.name, sizeof(end->name));
+		ret = live(&in, &ran, err);
+	end->end = ret < 0 ? MACHINE_END_FAILED : in.machine.end;
+	end->saved_to = in.saved_to;
+	end->reported = in.reported;
+	memcpy(end->name, in.claim.name, sizeof(end->name));
 	if (ran)
-		finish(in, end->end, err);
+		finish(&in, end->end, err);
 	else
-		claim_release(&in->claim);
-	close_all(in);
+		claim_release(&in.claim);
+	close_all(&in);
 	return ret;
 }
