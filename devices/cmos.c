@@ -37,6 +37,9 @@ enum {
 #define B_24H	  0x02u
 #define D_VALID	  0x80u
 
+/* No date that the registers can hold is further from now: 30000 years in seconds. */
+#define OFFSET_MAX (UINT64_C(30000) * 366 * 86400)
+
 struct cmos_state {
 	uint64_t offset; /* seconds the guest's clock is ahead, two's complement */
 	uint8_t index;
@@ -91,17 +94,21 @@ static void latch_time(struct cmos *cmos)
 	time_t now = time(NULL) + (time_t)cmos->s.offset;
 	uint8_t *r = cmos->s.ram;
 	struct tm tm;
+	int year;
 
 	if (gmtime_r(&now, &tm) == NULL)
 		return;
+	year = tm.tm_year + 1900;
+	if (year < 0 || year > 9999)
+		year = 0; /* beyond four digits: the guest has set nonsense */
 	r[REG_SECONDS] = encode(cmos, tm.tm_sec);
 	r[REG_MINUTES] = encode(cmos, tm.tm_min);
 	r[REG_HOURS] = encode_hour(cmos, tm.tm_hour);
 	r[REG_WEEKDAY] = encode(cmos, tm.tm_wday + 1);
 	r[REG_DAY] = encode(cmos, tm.tm_mday);
 	r[REG_MONTH] = encode(cmos, tm.tm_mon + 1);
-	r[REG_YEAR] = encode(cmos, tm.tm_year % 100);
-	r[REG_CENTURY] = encode(cmos, (tm.tm_year + 1900) / 100);
+	r[REG_YEAR] = encode(cmos, year % 100);
+	r[REG_CENTURY] = encode(cmos, year / 100);
 }
 
 /* The guest wrote the clock: what differs from the host's is its offset. */
@@ -149,10 +156,11 @@ static void write_register(struct cmos *cmos, uint8_t index, uint8_t value)
 
 	if (index == REG_A || index == REG_C || index == REG_D)
 		return;
-	if (is_time(index) && !was_set)
+	if ((is_time(index) || index == REG_B) && !was_set)
 		latch_time(cmos);
 	r[index] = value;
-	/* While SET holds the clock, a new time is being put together; it counts when SET goes. */
+	/* While SET holds the clock, a new time is put together out of the present one; it counts
+	 * when SET goes. */
 	if ((index == REG_B && was_set && !(value & B_SET)) || (is_time(index) && !was_set))
 		take_time(cmos);
 }
@@ -186,6 +194,8 @@ static int cmos_check(struct device *dev, void *const staged[], struct err *err)
 	(void)dev;
 	if (s->index >= SIZE)
 		return err_set(err, ERR_INTEGRITY, "index 0x%x is beyond the memory", s->index);
+	if (s->offset + OFFSET_MAX > 2 * OFFSET_MAX)
+		return err_set(err, ERR_INTEGRITY, "the clock is off by more than it can be set");
 	return 0;
 }
 
