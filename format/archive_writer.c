@@ -89,7 +89,7 @@ static const char *media_type_of(const char *role)
 		if (strcmp(types[i].role, role) == 0)
 			return types[i].media_type;
 	}
-	assert(!"a role without a media type");
+	assert(false && "a role without a media type");
 	return NULL;
 }
 
