@@ -1,8 +1,9 @@
 /*
  * The event loop; see loop.h. epoll_wait runs without the lock; a batch of ready watches is served
- * under it. A watch deleted by an earlier callback of the same batch must not be called: the owner
- * may have freed it. loop_del therefore cuts the batch short, and epoll reports the rest again (the
- * watches are level-triggered).
+ * under it. A watch deleted since the batch was fetched, by one of its callbacks or by a vCPU
+ * thread while the loop waited for the lock, must not be called: the owner may have freed it.
+ * loop_del therefore cuts the batch short, and epoll reports the rest again (the watches are
+ * level-triggered).
  */
 #include "vmm/loop.h"
 
@@ -76,7 +77,6 @@ void loop_del(struct loop *loop, struct loop_watch *watch)
 /* Serve one batch with the lock held. */
 static void loop_serve(struct loop *loop, const struct epoll_event *ready, int count)
 {
-	loop->deleted = false;
 	for (int i = 0; i < count && !loop->deleted; i++) {
 		struct loop_watch *watch = ready[i].data.ptr;
 
@@ -85,6 +85,7 @@ static void loop_serve(struct loop *loop, const struct epoll_event *ready, int c
 		else
 			watch->fn(watch, ready[i].events);
 	}
+	loop->deleted = false;
 }
 
 int loop_run(struct loop *loop, struct err *err)

@@ -32,7 +32,7 @@ struct loop {
 	int stop_fd;
 	pthread_mutex_t *lock;
 	bool stopping;
-	bool deleted; /* a watch went away while its batch was being served */
+	bool deleted; /* a watch went away since the batch was fetched */
 };
 
 int loop_init(struct loop *loop, pthread_mutex_t *lock, struct err *err);
