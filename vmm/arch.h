@@ -4,9 +4,10 @@
  * Creating: arch_vm_init after kvm_open; arch_vcpu_init for each vCPU; arch_boot_load and
  * arch_boot_vcpu for a cold start, or the state functions for a restore.
  * Saving: every vCPU parked; arch_vcpu_save for each, then arch_vm_save.
- * Restoring: decode, arch_vcpu_check and arch_vm_check on the staged states; then, on a VM whose memory
- * and vCPUs exist but never ran, arch_vcpu_restore for each, arch_vcpus_sync, then arch_vm_restore (the
- * order inside follows the KVM traps noted in the implementation); devices come after.
+ * Restoring: decode, arch_vcpu_check and arch_vm_check on the staged states; then, on a VM whose
+ * memory and vCPUs exist but never ran, arch_vcpu_restore for each, arch_vcpus_sync, then
+ * arch_vm_restore (the order inside follows the KVM traps noted in the implementation); devices
+ * come after.
  */
 #ifndef TORPOR_VMM_ARCH_H
 #define TORPOR_VMM_ARCH_H
@@ -20,7 +21,8 @@
 
 #define ARCH_NAME "x86_64"
 
-/* Split `size` bytes of RAM into the ranges of the machine type (gpa and size are set, host is not). */
+/* Split `size` bytes of RAM into the ranges of the machine type (gpa and size are set, host is
+ * not). */
 void arch_ram_layout(uint64_t size, struct mem_range range[MEM_MAX_RANGES], unsigned *nranges);
 
 /* Where virtio-mmio slot `slot` (below ARCH_VIRTIO_SLOTS) lies and which edge line it has. */
@@ -31,9 +33,9 @@ void arch_virtio_slot(unsigned slot, uint64_t *base, uint32_t *gsi);
 /* The guest CPU: an opaque set of CPUID entries on x86-64. */
 struct arch_cpu;
 
-/* Build the CPU that `profile` names ("v2", "v3", "host", or "" for the best baseline this host has)
- * out of what the host's KVM supports. Only the device is needed, no VM. ERR_INCOMPATIBLE names what
- * the host lacks. `chosen` gets the profile's name. */
+/* Build the CPU that `profile` names ("v2", "v3", "host", or "" for the best baseline this host
+ * has) out of what the host's KVM supports. Only the device is needed, no VM. ERR_INCOMPATIBLE
+ * names what the host lacks. `chosen` gets the profile's name. */
 int arch_cpu_create(const struct kvm *kvm, const char *profile, struct arch_cpu **cpu,
 		    const char **chosen, struct err *err);
 void arch_cpu_free(struct arch_cpu *cpu);
@@ -63,9 +65,9 @@ struct board_info {
 
 /* Where the boot vCPU starts. */
 struct boot_entry {
-	uint64_t entry;  /* guest-physical */
+	uint64_t entry;	 /* guest-physical */
 	uint64_t params; /* boot_params or hvm_start_info */
-	bool long_mode;  /* 64-bit boot protocol; else PVH's 32-bit */
+	bool long_mode;	 /* 64-bit boot protocol; else PVH's 32-bit */
 };
 
 /* Load kernel, initrd, command line and firmware tables into memory. ERR_FAILED in words for the
@@ -90,15 +92,16 @@ int arch_vm_save(struct kvm *kvm, void *state, struct err *err);
 int arch_vm_check(const struct kvm *kvm, const void *state, struct err *err);
 int arch_vm_restore(struct kvm *kvm, const void *state, struct err *err);
 
-/* The guest's clock, in ns. It stands still while a machine is paused: read when it pauses, set when
- * it goes on, so that pause and save look alike to the guest. */
+/* The guest's clock, in ns. It stands still while a machine is paused: read when it pauses, set
+ * when it goes on, so that pause and save look alike to the guest. */
 int arch_clock_get(struct kvm *kvm, uint64_t *ns, struct err *err);
 int arch_clock_set(struct kvm *kvm, uint64_t ns, struct err *err);
-/* The guest's paravirtual clock was stopped (KVM_KVMCLOCK_CTRL, 4.70): call for each vCPU when pausing
- * and again after a restore; a guest without kvmclock is no error. */
+/* The guest's paravirtual clock was stopped (KVM_KVMCLOCK_CTRL, 4.70): call for each vCPU when
+ * pausing and again after a restore; a guest without kvmclock is no error. */
 void arch_vcpu_clock_stopped(struct kvm_vcpu *vcpu);
 
-/* Guest reset: every vCPU (parked) and chip back to what KVM gives a new machine with these CPUIDs. */
+/* Guest reset: every vCPU (parked) and chip back to what KVM gives a new machine with these CPUIDs.
+ */
 int arch_reset(struct kvm *kvm, struct kvm_vcpu *const vcpus[], uint32_t nvcpus, struct err *err);
 
 #endif

@@ -15,8 +15,7 @@ void bus_add(struct bus *bus, uint64_t base, uint64_t len, const struct bus_ops 
 		at--;
 	assert(at == 0 || bus->range[at - 1].base + bus->range[at - 1].len <= base);
 	assert(at == bus->nranges || base + len <= bus->range[at].base);
-	memmove(&bus->range[at + 1], &bus->range[at],
-		(bus->nranges - at) * sizeof(bus->range[0]));
+	memmove(&bus->range[at + 1], &bus->range[at], (bus->nranges - at) * sizeof(bus->range[0]));
 	bus->range[at] = (struct bus_range){.base = base, .len = len, .ops = ops, .opaque = opaque};
 	bus->nranges++;
 }

@@ -22,7 +22,7 @@
 #include "vmm/base/err.h"
 
 #define DEVICE_MAX_PARTS 3
-#define DEVICE_ID_MAX    31
+#define DEVICE_ID_MAX	 31
 
 struct device;
 
@@ -35,10 +35,11 @@ struct device_part {
 struct device_ops {
 	/* Guest reset: back to power-on state. Quiesced before. */
 	void (*reset)(struct device *dev);
-	/* vCPUs are stopped. Finish or rewind what is in hand and touch neither guest memory nor the
-	 * back end until start(). NULL: nothing to do. */
+	/* vCPUs are stopped. Finish or rewind what is in hand and touch neither guest memory nor
+	 * the back end until start(). NULL: nothing to do. */
 	void (*quiesce)(struct device *dev);
-	/* The machine is about to run: re-arm back ends, look at every queue once. NULL: nothing. */
+	/* The machine is about to run: re-arm back ends, look at every queue once. NULL: nothing.
+	 */
 	void (*start)(struct device *dev);
 	/* Judge staged[i] (of parts[i]); refuse what the guest could not have produced on this
 	 * device, by ERR_INTEGRITY, or what the configuration lacks, by ERR_INCOMPATIBLE. */

@@ -1,8 +1,8 @@
 /*
  * Interrupt lines into the in-kernel chips.
  *
- * Edge lines are an eventfd bound to a GSI (KVM_IRQFD, KVM API §4.75): irq_pulse() is one write(2) from
- * any thread. Level lines (only the ACPI SCI) go through KVM_IRQ_LINE (§4.25).
+ * Edge lines are an eventfd bound to a GSI (KVM_IRQFD, KVM API §4.75): irq_pulse() is one write(2)
+ * from any thread. Level lines (only the ACPI SCI) go through KVM_IRQ_LINE (§4.25).
  */
 #ifndef TORPOR_VMM_IRQ_H
 #define TORPOR_VMM_IRQ_H

@@ -140,8 +140,7 @@ int kvm_ioeventfd(struct kvm *kvm, int eventfd, uint64_t addr, uint32_t value, b
 		.addr = addr,
 		.len = 4,
 		.fd = eventfd,
-		.flags = KVM_IOEVENTFD_FLAG_DATAMATCH |
-			 (assign ? 0 : KVM_IOEVENTFD_FLAG_DEASSIGN),
+		.flags = KVM_IOEVENTFD_FLAG_DATAMATCH | (assign ? 0 : KVM_IOEVENTFD_FLAG_DEASSIGN),
 	};
 
 	return kvm_call(kvm, KVM_IOEVENTFD, &io, err);

@@ -77,8 +77,8 @@ static void exit_failed(struct vcpu *vcpu)
 	struct err err;
 
 	if (run->exit_reason == KVM_EXIT_FAIL_ENTRY)
-		err_set(&err, ERR_FAILED, "vCPU %u: the processor refused the guest's state (0x%llx)",
-			vcpu->kvm.id,
+		err_set(&err, ERR_FAILED,
+			"vCPU %u: the processor refused the guest's state (0x%llx)", vcpu->kvm.id,
 			(unsigned long long)run->fail_entry.hardware_entry_failure_reason);
 	else if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
 		err_set(&err, ERR_FAILED, "vCPU %u: KVM internal error %u%s", vcpu->kvm.id,

@@ -61,7 +61,7 @@ Test(cli_verbs, the_manual_has_every_verb_and_option)
 	FILE *f = fopen("cli/torpor.1", "r");
 
 	cr_assert(ne(ptr, f, NULL), "run the tests in the project's root");
-	cr_assert(gt(sz, fread(manual, 1, sizeof(manual) - 1, f), 0));
+	cr_assert(ge(sz, fread(manual, 1, sizeof(manual) - 1, f), 1));
 	fclose(f);
 	for (const struct command *const *c = commands; *c != NULL; c++) {
 		snprintf(flag, sizeof(flag), "It Ic %s", (*c)->name);
@@ -86,7 +86,7 @@ Test(cli_verbs, the_completion_is_the_committed_one)
 	FILE *out = fmemopen(printed, sizeof(printed), "w");
 
 	cr_assert(ne(ptr, f, NULL), "run the tests in the project's root");
-	cr_assert(gt(sz, fread(committed, 1, sizeof(committed) - 1, f), 0));
+	cr_assert(ge(sz, fread(committed, 1, sizeof(committed) - 1, f), 1));
 	fclose(f);
 	completion_print(out);
 	fclose(out);

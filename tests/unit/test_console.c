@@ -174,7 +174,7 @@ Test(console, plain_output_and_input)
 	cr_assert(eq(str, outlet[0].text, (char[]){"hello"}));
 	cr_assert(eq(sz, host_writes(&fake, 0, "no room"), 0));
 	give_buffers(&fake, 0, 2, 4);
-	cr_assert(gt(uint, outlet[0].rooms, 0));
+	cr_assert(ge(uint, outlet[0].rooms, 1));
 	cr_assert(eq(sz, host_writes(&fake, 0, "0123456789"), 8));
 	cr_assert(fake_used(&fake, 0, &id, &len));
 	cr_assert(eq(u32, len, 4));
@@ -218,7 +218,7 @@ Test(console, a_closed_port_takes_no_input)
 	send_control(&fake, 1, VIRTIO_CONSOLE_PORT_OPEN, 0);
 	cr_assert(eq(sz, host_writes(&fake, 1, "ping"), 0));
 	send_control(&fake, 1, VIRTIO_CONSOLE_PORT_OPEN, 1);
-	cr_assert(gt(uint, outlet[1].rooms, 0));
+	cr_assert(ge(uint, outlet[1].rooms, 1));
 	cr_assert(eq(sz, host_writes(&fake, 1, "ping"), 4));
 }
 
@@ -289,7 +289,7 @@ Test(console, quiet_while_paused)
 	cr_assert(eq(sz, host_writes(&fake, 0, "typed while paused"), 0));
 	outlet[0].rooms = 0;
 	dev->ops->start(dev);
-	cr_assert(gt(uint, outlet[0].rooms, 0));
+	cr_assert(ge(uint, outlet[0].rooms, 1));
 	cr_assert(eq(sz, host_writes(&fake, 0, "typed"), 5));
 }
 

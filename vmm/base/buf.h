@@ -21,7 +21,8 @@ struct buf {
 void buf_free(struct buf *b);
 
 /* Append `len` bytes and return where they were put, or NULL when out of memory. `p` may be NULL:
- * then the bytes are zero, for the caller to fill at once (the pointer moves with the next append). */
+ * then the bytes are zero, for the caller to fill at once (the pointer moves with the next append).
+ */
 uint8_t *buf_add(struct buf *b, const void *p, size_t len);
 
 void buf_add_u8(struct buf *b, uint8_t v);

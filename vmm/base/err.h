@@ -13,12 +13,12 @@
 
 enum err_kind {
 	ERR_NONE = 0,
-	ERR_FAILED,       /* anything of ours without a kind of its own: exit 125 */
-	ERR_USAGE,        /* the command line is off: exit 125 */
+	ERR_FAILED,	  /* anything of ours without a kind of its own: exit 125 */
+	ERR_USAGE,	  /* the command line is off: exit 125 */
 	ERR_INCOMPATIBLE, /* this host cannot run that machine: exit 120 */
-	ERR_INTEGRITY,    /* damaged, truncated, foreign or unsigned file: exit 121 */
-	ERR_NOT_FOUND,    /* no such machine, file or blob: exit 122 */
-	ERR_MISMATCH,     /* a golden comparison differs: exit 123 */
+	ERR_INTEGRITY,	  /* damaged, truncated, foreign or unsigned file: exit 121 */
+	ERR_NOT_FOUND,	  /* no such machine, file or blob: exit 122 */
+	ERR_MISMATCH,	  /* a golden comparison differs: exit 123 */
 };
 
 struct err {
@@ -26,11 +26,13 @@ struct err {
 	char text[1024]; /* one line, no newline; "" when kind is ERR_NONE */
 };
 
-/* Set kind and text. Returns -EINVAL, or -ENOENT for ERR_NOT_FOUND, so `return err_set(…)` works. */
+/* Set kind and text. Returns -EINVAL, or -ENOENT for ERR_NOT_FOUND, so `return err_set(…)` works.
+ */
 int err_set(struct err *err, enum err_kind kind, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Set ERR_FAILED (ERR_NOT_FOUND for ENOENT) with ": strerror(errnum)" behind it. Returns -errnum. */
+/* Set ERR_FAILED (ERR_NOT_FOUND for ENOENT) with ": strerror(errnum)" behind it. Returns -errnum.
+ */
 int err_sys(struct err *err, int errnum, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 struct log {
-	int fd;             /* not owned; -1 drops everything */
+	int fd;		    /* not owned; -1 drops everything */
 	const char *prefix; /* before each line, "torpor: web" say; not owned */
 };
 
