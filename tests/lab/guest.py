@@ -1,0 +1,237 @@
+"""Hosts with torpor on them and guests that speak the line protocol of images/README.md.
+
+The same code runs inside a lab of one or two hosts and directly on a machine with good KVM, where
+two sets of XDG directories stand for two hosts.
+
+    host1, host2 = hosts(2)
+    guest = Guest.boot(host1, "web", "appliance.torpor")
+    guest.save("/file.torpor"); host1.send(file, host2, file)
+    guest = Guest.wake(host2, "web", file)
+
+Every wait has a deadline; what fails raises Failure with the last lines of the guest's console.
+"""
+
+import collections
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+TORPOR = os.environ.get("TORPOR", os.path.join(REPOSITORY, "build/torpor"))
+TAIL = 40
+
+# Runs its arguments; the last line on stderr says how many microseconds that took, without the
+# way there and back.
+TIMED = 'a=${EPOCHREALTIME/[.,]/}; "$@"; s=$?; b=${EPOCHREALTIME/[.,]/}; echo "$((b - a))" >&2; exit $s'
+
+
+class Failure(Exception):
+    pass
+
+
+def in_lab():
+    return os.path.isdir("/lab/run")
+
+
+Result = collections.namedtuple("Result", "status out err ms")
+
+
+class Host:
+    """One KVM host; `prefix` is what reaches it."""
+
+    def __init__(self, name, prefix, directory):
+        self.name = name
+        self.directory = directory
+        self.prefix = prefix + ["env"] + [
+            f"XDG_{kind}={directory}/{kind.lower()}"
+            for kind in ("RUNTIME_DIR", "STATE_HOME", "DATA_HOME")]
+        self.started = set()
+        self.run("mkdir", "-p", "-m", "700", f"{directory}/runtime_dir")
+
+    def path(self, name):
+        return f"{self.directory}/{name}"
+
+    def run(self, *argv, timeout=120, check=True):
+        """Run a command there. Result.ms is its own time, measured there."""
+        argv = self.prefix + ["bash", "-c", TIMED, "bash"] + [str(word) for word in argv]
+        try:
+            done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True,
+                                  timeout=timeout, check=False, text=True, errors="replace")
+        except subprocess.TimeoutExpired:
+            raise Failure(f"{self.name}: {' '.join(argv[-6:])}: no end after {timeout} s") from None
+        err, _, microseconds = done.stderr.rstrip("\n").rpartition("\n")
+        if not microseconds.isdigit():
+            raise Failure(f"{self.name} did not run it: {done.stderr.strip()}")
+        result = Result(done.returncode, done.stdout, err, int(microseconds) / 1000)
+        if check and result.status != 0:
+            raise Failure(f"{self.name}: {' '.join(argv[argv.index('bash') + 4:])}: "
+                          f"status {result.status}: {err}")
+        return result
+
+    def torpor(self, *argv, **options):
+        return self.run(TORPOR, *argv, **options)
+
+    def send(self, file, other, to):
+        """Copy a file to another host; returns the milliseconds it took."""
+        start = time.monotonic()
+        if in_lab():
+            source = file if self.name == "host1" else f"{self.name}:{file}"
+            target = to if other.name == "host1" else f"{other.name}:{to}"
+            subprocess.run(["lab-cp", source, target], check=True)
+        else:
+            subprocess.run(["cp", "--sparse=always", file, to], check=True)
+        return (time.monotonic() - start) * 1000
+
+    def end_all(self):
+        """End what was started here and not ended since."""
+        for name in self.torpor("ps", "-q", check=False).out.split():
+            self.torpor("kill", name, check=False)
+
+
+def hosts(count):
+    """host1 and perhaps host2, in the lab or as two sets of directories on this machine."""
+    names = [f"host{n + 1}" for n in range(count)]
+    if in_lab():
+        return [Host(name, [] if name == "host1" else ["lab-on", name], "/tmp/torpor-" + name)
+                for name in names]
+    root = tempfile.mkdtemp(prefix="torpor-hosts.")
+    return [Host(name, [], f"{root}/{name}") for name in names]
+
+
+def close(all_hosts):
+    for host in all_hosts:
+        host.end_all()
+        if not in_lab():
+            shutil.rmtree(os.path.dirname(host.directory), ignore_errors=True)
+
+
+class Console:
+    """`torpor console NAME` with its lines collected by a thread."""
+
+    def __init__(self, host, name):
+        self.lines = collections.deque(maxlen=100000)
+        self.seen = 0
+        self.closed = False
+        self.changed = threading.Condition()
+        self.process = subprocess.Popen(host.prefix + [TORPOR, "console", name],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.DEVNULL)
+        threading.Thread(target=self._collect, daemon=True).start()
+
+    def _collect(self):
+        for line in self.process.stdout:
+            with self.changed:
+                self.lines.append(line.decode(errors="replace").rstrip("\r\n"))
+                self.changed.notify_all()
+        with self.changed:
+            self.closed = True
+            self.changed.notify_all()
+
+    def write(self, line):
+        self.process.stdin.write(line.encode() + b"\n")
+        self.process.stdin.flush()
+
+    def wait(self, pattern, timeout):
+        """The next line that matches, or None at the deadline or the end of the console."""
+        deadline = time.monotonic() + timeout
+        with self.changed:
+            while True:
+                while self.seen < len(self.lines):
+                    line = self.lines[self.seen]
+                    self.seen += 1
+                    if re.search(pattern, line):
+                        return line
+                left = deadline - time.monotonic()
+                if self.closed or left <= 0:
+                    return None
+                self.changed.wait(left)
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+
+
+class Guest:
+    """A running guest and our seat at its console."""
+
+    def __init__(self, host, name):
+        self.host = host
+        self.name = name
+        self.ms = 0.0     # the verb that started it
+        self.nonce = None
+        self.console = Console(host, name)
+
+    @classmethod
+    def boot(cls, host, name, *argv, timeout=240):
+        """`torpor run -d`, until READY; ready_ms tells how long after the start that was."""
+        start = time.monotonic()
+        result = host.torpor("run", "-d", "--name", name, *argv, timeout=timeout)
+        guest = cls(host, name)
+        guest.ms = result.ms
+        guest.ready(timeout)
+        guest.ready_ms = (time.monotonic() - start) * 1000
+        return guest
+
+    @classmethod
+    def wake(cls, host, name, file, *argv, timeout=120):
+        result = host.torpor("resume", file, "-d", "--name", name, *argv, timeout=timeout)
+        guest = cls(host, name)
+        guest.ms = result.ms
+        return guest
+
+    def fail(self, what):
+        log = self.host.torpor("logs", self.name, check=False).out.splitlines()
+        own = self.host.torpor("logs", "--host", self.name, check=False).out.splitlines()
+        raise Failure("\n".join([f"{self.name} on {self.host.name}: {what}; its console:"]
+                                + ["  | " + line for line in log[-TAIL:]]
+                                + ["  torpor: " + line for line in own[-5:]]))
+
+    def ready(self, timeout=240):
+        """Wait for READY. What was printed before we sat down is in the log."""
+        pattern = r"^READY nonce=([0-9a-f]{32})"
+        log = self.host.torpor("logs", self.name, check=False).out
+        found = re.findall(pattern, log, re.MULTILINE)
+        if found and self.nonce is None:
+            self.nonce = found[-1]
+            return
+        line = self.console.wait(pattern, timeout)
+        if line is None:
+            self.fail(f"not READY after {timeout} s")
+        self.nonce = re.search(pattern, line)[1]
+
+    def say(self, command, timeout=60):
+        """Send a command; its reply without the first word."""
+        verb = command.split()[0]
+        try:
+            self.console.write(command)
+        except OSError:
+            self.fail(f"`{command}` could not be sent")
+        line = self.console.wait(rf"^({verb}|error)( |$)", timeout)
+        if line is None:
+            self.fail(f"no answer to `{command}` within {timeout} s")
+        if line.startswith("error"):
+            self.fail(f"`{command}`: {line}")
+        return line[len(verb):].strip()
+
+    def number(self, command):
+        return float(self.say(command).split()[0])
+
+    def save(self, file, *argv, timeout=300):
+        """`torpor save -o file`; without -R the machine is gone then. Returns milliseconds."""
+        result = self.host.torpor("save", self.name, "-o", file, *argv, timeout=timeout)
+        if "-R" not in argv:
+            self.console.end()
+        return result.ms
+
+    def kill(self):
+        self.host.torpor("kill", self.name)
+        self.console.end()
+
+
+# Leave by the usual way when told to end, so that machines are ended too.
+signal.signal(signal.SIGTERM, lambda *_: exit(143))
