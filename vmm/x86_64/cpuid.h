@@ -41,6 +41,7 @@
 #define ECX_VMX		  (1u << 5)  /* leaf 1 */
 #define ECX_TSC_DEADLINE  (1u << 24) /* leaf 1 */
 #define ECX_OSXSAVE	  (1u << 27) /* leaf 1 */
+#define ECX_XSAVE	  (1u << 26) /* leaf 1 */
 #define ECX_HYPERVISOR	  (1u << 31) /* leaf 1 */
 #define EDX_HT		  (1u << 28) /* leaf 1 */
 #define ECX_PCID	  (1u << 17) /* leaf 1 */

@@ -68,6 +68,8 @@ int arch_reset(struct kvm *kvm, struct kvm_vcpu *const vcpus[], uint32_t nvcpus,
 	for (uint32_t i = 0; ret >= 0 && i < nvcpus; i++)
 		ret = reset_vcpu(kvm, &scratch, vcpus[i], err);
 	if (ret >= 0)
+		ret = arch_vcpus_sync(vcpus, nvcpus, err);
+	if (ret >= 0)
 		ret = reset_chips(kvm, &scratch, err);
 	kvm_close(&scratch);
 	return ret;

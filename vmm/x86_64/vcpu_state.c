@@ -27,14 +27,21 @@ static size_t xsave_size(const struct kvm *kvm)
 	return size > (int)XSAVE_LEGACY ? (size_t)size : XSAVE_LEGACY;
 }
 
+static const struct kvm_cpuid_entry2 *guest_leaf(const struct x86_vcpu_state *s, uint32_t leaf)
+{
+	for (uint32_t i = 0; i < s->ncpuid; i++) {
+		if (s->cpuid[i].function == leaf && s->cpuid[i].index == 0)
+			return &s->cpuid[i];
+	}
+	return NULL;
+}
+
 /* The components this guest can use, by its own CPUID. */
 static uint64_t guest_xcr0(const struct x86_vcpu_state *s)
 {
-	for (uint32_t i = 0; i < s->ncpuid; i++) {
-		if (s->cpuid[i].function == 0xd && s->cpuid[i].index == 0)
-			return s->cpuid[i].eax | (uint64_t)s->cpuid[i].edx << 32 | XCR0_MINIMAL;
-	}
-	return XCR0_MINIMAL;
+	const struct kvm_cpuid_entry2 *e = guest_leaf(s, LEAF_XSAVE);
+
+	return XCR0_MINIMAL | (e != NULL ? e->eax | (uint64_t)e->edx << 32 : 0);
 }
 
 /* Some kernels report components that the guest does not have (PKRU); another host would refuse
@@ -89,17 +96,30 @@ static int save_cpuid(struct kvm_vcpu *vcpu, struct x86_vcpu_state *s, struct er
 	return 0;
 }
 
-static int save_small(struct kvm_vcpu *vcpu, struct x86_vcpu_state *s, struct err *err)
+/* A guest without XSAVE has no XCR0, and can go to a host that has none either. */
+static int save_xcrs(struct kvm_vcpu *vcpu, struct x86_vcpu_state *s, struct err *err)
 {
+	const struct kvm_cpuid_entry2 *e = guest_leaf(s, LEAF_FEATURES);
 	struct kvm_xcrs xcrs = {0};
-	struct kvm_lapic_state lapic;
-	int ret = kvm_vcpu_call(vcpu, KVM_GET_XCRS, &xcrs, err);
+	int ret;
 
+	if (e == NULL || !(e->ecx & ECX_XSAVE))
+		return 0;
+	ret = kvm_vcpu_call(vcpu, KVM_GET_XCRS, &xcrs, err);
 	if (ret < 0)
 		return ret;
 	s->nxcrs = xcrs.nr_xcrs < X86_XCR_MAX ? xcrs.nr_xcrs : X86_XCR_MAX;
 	memcpy(s->xcr, xcrs.xcrs, s->nxcrs * sizeof(s->xcr[0]));
-	ret = kvm_vcpu_call(vcpu, KVM_GET_DEBUGREGS, &s->debugregs, err);
+	return 0;
+}
+
+static int save_small(struct kvm_vcpu *vcpu, struct x86_vcpu_state *s, struct err *err)
+{
+	struct kvm_lapic_state lapic;
+	int ret = save_xcrs(vcpu, s, err);
+
+	if (ret >= 0)
+		ret = kvm_vcpu_call(vcpu, KVM_GET_DEBUGREGS, &s->debugregs, err);
 	if (ret < 0)
 		return ret;
 	memset(s->debugregs.reserved, 0, sizeof(s->debugregs.reserved));
@@ -183,14 +203,11 @@ static int restore_cpuid(struct kvm_vcpu *vcpu, const struct x86_vcpu_state *s, 
 /* Was the guest told that the TSC ticks at one rate for ever, or does it arm timers with it? */
 static bool trusts_tsc(const struct x86_vcpu_state *s)
 {
-	for (uint32_t i = 0; i < s->ncpuid; i++) {
-		const struct kvm_cpuid_entry2 *e = &s->cpuid[i];
+	const struct kvm_cpuid_entry2 *timer = guest_leaf(s, LEAF_FEATURES);
+	const struct kvm_cpuid_entry2 *power = guest_leaf(s, LEAF_EXT_POWER);
 
-		if ((e->function == LEAF_FEATURES && e->ecx & ECX_TSC_DEADLINE) ||
-		    (e->function == LEAF_EXT_POWER && e->edx & EDX_INVARIANT_TSC))
-			return true;
-	}
-	return false;
+	return (timer != NULL && timer->ecx & ECX_TSC_DEADLINE) ||
+	       (power != NULL && power->edx & EDX_INVARIANT_TSC);
 }
 
 /* Within the tolerance guests do not notice; beyond, the host must scale. A baseline guest reads
@@ -226,6 +243,8 @@ static int restore_xcrs(struct kvm_vcpu *vcpu, const struct x86_vcpu_state *s, s
 {
 	struct kvm_xcrs xcrs = {.nr_xcrs = s->nxcrs};
 
+	if (s->nxcrs == 0)
+		return 0;
 	memcpy(xcrs.xcrs, s->xcr, s->nxcrs * sizeof(s->xcr[0]));
 	return kvm_vcpu_call(vcpu, KVM_SET_XCRS, &xcrs, err);
 }
