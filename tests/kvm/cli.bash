@@ -1,0 +1,173 @@
+# For suites that drive the program with the tiny kernel: a private home for each test, what the guest
+# answers, and what a call may do to its three streams. Sourced from the root of the repository.
+#
+# A test is a function that calls `fail` (or `skip`); `try FUNCTION NAME` runs it in a subshell and prints
+# its result. Machines that are left are ended behind each test.
+BUILD=$(realpath "${BUILD:-build}")
+SCRATCH=$(mktemp -d /tmp/torpor-test.XXXXXX)
+# Copies: a build may be going on meanwhile.
+cp "$BUILD/torpor" "$BUILD/images/tiny.elf" "$SCRATCH" || exit 1
+TORPOR=$SCRATCH/torpor
+TINY=$SCRATCH/tiny.elf
+export LC_ALL=C.UTF-8
+trap 'reap; rm -rf "$SCRATCH"' EXIT
+trap 'exit 130' INT TERM
+
+new_home() {
+    export HOME=$SCRATCH/home
+    export XDG_RUNTIME_DIR=$HOME/run XDG_STATE_HOME=$HOME/state XDG_DATA_HOME=$HOME/data
+    mkdir -p "$XDG_RUNTIME_DIR" "$XDG_STATE_HOME" "$XDG_DATA_HOME" "$SCRATCH/files"
+    cd "$SCRATCH/files" || exit 1
+}
+
+# End every machine of this home: by its own request, and when it is deaf to that, by its process.
+reap() {
+    local name pids
+    pids=$(cat "${XDG_RUNTIME_DIR:-/nowhere}"/torpor/*/pid 2>/dev/null)
+    for name in $("$TORPOR" ps -q 2>/dev/null); do
+        timeout -k 1 10 "$TORPOR" kill "$name" >/dev/null 2>&1
+    done
+    for name in $pids; do
+        [ "$(readlink "/proc/$name/exe")" = "$TORPOR" ] && kill -9 "$name"
+    done
+}
+
+fail() {
+    printf '%s\n' "$*"
+    exit 1
+}
+
+skip() { # REASON
+    printf '%s\n' "$*"
+    exit 77
+}
+
+try() { # FUNCTION NAME
+    local status
+    new_home
+    ("$1") >"$SCRATCH/detail" 2>&1
+    status=$?
+    reap
+    case $status in
+    0) echo "ok - $2" ;;
+    77) echo "skip - $2 # $(tail -n 1 "$SCRATCH/detail")" ;;
+    *)
+        echo "not ok - $2"
+        sed 's/^/    /' "$SCRATCH/detail" | head -n 40
+        ;;
+    esac
+    cd / && rm -rf "$SCRATCH/home" "$SCRATCH/files"
+}
+
+# One call: $status, and the streams in $SCRATCH/out and $SCRATCH/err.
+call() { # ARGUMENT…
+    timeout -k 1 "${LIMIT:-30}" "$TORPOR" "$@" >"$SCRATCH/out" 2>"$SCRATCH/err" </dev/null
+    status=$?
+}
+
+report_call() { # ARGUMENT…
+    echo "torpor $*: status $status"
+    sed 's/^/  out: /' "$SCRATCH/out" | head -n 12
+    sed 's/^/  err: /' "$SCRATCH/err" | head -n 12
+}
+
+# A call that must succeed and has no message to give. Its data: $out.
+works() { # ARGUMENT…
+    call "$@"
+    [ "$status" = 0 ] && [ ! -s "$SCRATCH/err" ] || fail "$(report_call "$@")"
+    out=$(<"$SCRATCH/out")
+}
+
+# A call that must succeed and say nothing at all.
+works_silently() { # ARGUMENT…
+    works "$@"
+    [ -z "$out" ] || fail "$(report_call "$@")"
+}
+
+# A call that must fail: the status, no data, and one line `torpor: …` that matches.
+refuses() { # STATUS REGEX ARGUMENT…
+    local want=$1 regex=$2
+    shift 2
+    call "$@"
+    one_line "$regex" && [ "$status" = "$want" ] && [ ! -s "$SCRATCH/out" ] ||
+        fail "$(report_call "$@")" "wanted: status $want, a line like '$regex'"
+}
+
+one_line() { # REGEX
+    [ "$(wc -l <"$SCRATCH/err")" = 1 ] && grep -Eq "^torpor: .*($1)" "$SCRATCH/err"
+}
+
+same() { # WHAT ACTUAL WANTED
+    [ "$2" = "$3" ] || fail "$1: '$2' instead of '$3'"
+}
+
+matches() { # WHAT ACTUAL REGEX
+    [[ $2 =~ $3 ]] || fail "$1: '$2' is not like '$3'"
+}
+
+# Until a command succeeds, at most ten seconds.
+until_true() { # COMMAND…
+    local tries=0
+    until "$@" >/dev/null 2>&1; do
+        [ $((tries += 1)) -le 200 ] || fail "never came true: $*"
+        sleep 0.05
+    done
+}
+
+is_ready() { # NAME
+    grep -q READY "$XDG_STATE_HOME/torpor/$1/console.log"
+}
+
+boot() { # NAME OPTION…
+    local name=$1
+    shift
+    works run -d --name "$name" --kernel "$TINY" -m 64M "$@"
+    same "the name printed" "$out" "$name"
+    until_true is_ready "$name"
+}
+
+# Type a line at a machine; the next line that comes is its answer.
+say() { # NAME COMMAND
+    local from pid answer
+    exec {from}< <(exec "$TORPOR" console "$1" <<<"$2")
+    pid=$!
+    read -r -t 20 -u "$from" answer
+    kill "$pid" 2>/dev/null
+    exec {from}<&-
+    printf '%s\n' "${answer%$'\r'}"
+}
+
+answers() { # NAME COMMAND WANTED
+    same "$1, asked '$2'" "$(say "$1" "$2")" "$3"
+}
+
+state_of() { # NAME
+    "$TORPOR" ps -a --json | json "[m['state'] for m in d if m['name'] == '$1'][0]"
+}
+
+# A standard input that stays open: $keys.
+open_keys() {
+    mkfifo keys
+    exec {keys}<>keys
+}
+
+# An expression over the JSON document `d` on standard input.
+json() { # EXPRESSION
+    python3 -c "import json, sys; d = json.load(sys.stdin); print($1)"
+}
+
+# A live appliance of a machine that held a pattern: FILE, and $nonce.
+make_live() { # FILE OPTION…
+    local file=$1
+    shift
+    boot source "$@"
+    nonce=$(say source nonce)
+    answers source "fill 16 8 5" "filled 2048"
+    works save source -o "$file"
+}
+
+# The same guest, with its memory.
+is_same_guest() { # NAME
+    answers "$1" nonce "$nonce"
+    answers "$1" "check 16 8 5" "check ok"
+}

@@ -1,0 +1,100 @@
+# logs and console: what the guest printed, and typing at it, over pipes and on a terminal.
+
+logs() {
+    boot l
+    answers l "ping one" "pong one"
+    works logs l
+    matches logs "${out//$'\r'/}" $'^READY nonce=[0-9a-f]{16}\npong one$'
+    works_silently kill l
+    works logs l
+    matches "logs afterwards" "${out//$'\r'/}" 'pong one$'
+    works logs --host l
+    refuses 122 "nobody" logs nobody
+}
+try logs "logs and logs --host, before and after the end"
+
+follow() {
+    boot f
+    timeout 20 "$TORPOR" logs -f f >followed &
+    local client=$!
+    until_true grep -q READY followed
+    answers f "ping late" "pong late"
+    until_true grep -q "pong late" followed
+    answers f poweroff poweroff
+    wait "$client"
+    same "status of logs -f" "$?" 0
+    same "its last line" "$(tail -n 1 followed | tr -d '\r')" poweroff
+    works logs --follow f
+    same "all of it afterwards" "$out" "$(<followed)"
+}
+try follow "logs -f goes on until the machine is over"
+
+console_pipe() {
+    boot c
+    (
+        printf 'ping 1\nping 2\n'
+        sleep 0.3
+        printf 'ping ~.\n~.\npoweroff\n'
+    ) | timeout 20 "$TORPOR" console c >"$SCRATCH/out" 2>"$SCRATCH/err"
+    same status "$?" 0
+    same "standard error" "$(<"$SCRATCH/err")" ""
+    matches output "$(tr -d '\r' <"$SCRATCH/out" | tr '\n' ' ')" '^pong 1 pong 2 pong ~\. error .*poweroff $'
+    call wait c
+    refuses 122 "c" console c
+}
+try console_pipe "console over pipes: no escapes, the output goes on behind the end of the input, 0 at the machine's end"
+
+console_two() {
+    boot two
+    timeout 20 "$TORPOR" console two </dev/null >listener &
+    answers two "ping both" "pong both"
+    until_true grep -q "pong both" listener
+    works_silently kill two
+    wait
+}
+try console_two "two consoles at one machine both see its output"
+
+# `script` gives the program a terminal.
+on_terminal() { # ARGUMENT…
+    local words
+    printf -v words '%q ' "$TORPOR" "$@"
+    timeout 20 script -qec "$words" /dev/null <&"$keys" >screen &
+    client=$!
+}
+
+console_escape() {
+    boot t
+    open_keys
+    on_terminal console t
+    sleep 0.2
+    printf 'ping ~.x\n' >&"$keys"
+    until_true grep -q 'pong ~.x' screen
+    printf '\n~.' >&"$keys"
+    wait "$client"
+    same "status of the console" "$?" 0
+    same state "$(state_of t)" running
+}
+try console_escape "console on a terminal: ~. at the beginning of a line leaves, elsewhere it is typed"
+
+run_escape() {
+    open_keys
+    on_terminal run --name e --kernel "$TINY"
+    until_true grep -q READY screen
+    printf '\n~.' >&"$keys"
+    wait "$client"
+    same "status of run" "$?" 137
+    call wait e
+    same "wait" "$status $(<"$SCRATCH/out")" "137 killed"
+}
+try run_escape "run on a terminal: ~. ends the machine"
+
+much_output() {
+    boot m
+    timeout 20 "$TORPOR" console m >dots < <(echo bench; sleep 1; echo stop; sleep 1; echo poweroff)
+    same "status of console" "$?" 0
+    tr -d '\r\n' <dots | grep -Eq '\.{1000,}' || fail "only $(tr -cd . <dots | wc -c) dots"
+    tr '\r' '\n' <dots | grep -q 'bench [0-9]' || fail "the end was lost"
+    works logs m
+    same "dots in the log" "$(tr -cd . <<<"$out" | wc -c)" "$(tr -cd . <dots | wc -c)"
+}
+try much_output "a flood of output reaches console and log whole"

@@ -1,0 +1,111 @@
+# The file: build, inspect, verify, compat, and what other people's tools do to it.
+
+build_all() {
+    truncate -s 1M disk.img
+    printf 'initial' >initrd
+    works_silently build --output full.torpor --kernel "$TINY" --initrd initrd --append "a b=c" \
+        --disk disk.img,ro,id=root -m 1G -c 3 --cpu v2 --console hvc0
+    works inspect full.torpor
+    matches inspect "$out" $'memory +1024 MiB\nvCPUs +3\nCPU +v2\nconsole +hvc0\ncmdline +a b=c\ndisk +root, 1 MiB, read-only\nlive +no\n'
+    works inspect full.torpor --json
+    same "inspect --json" "$(json "d['aligned'], sorted(e['role'] for e in d['entries'] if '.' not in e['role'])" <<<"$out")" \
+        "True ['config', 'initrd', 'kernel', 'manifest']"
+    works verify full.torpor
+    matches verify "$out" '^full\.torpor: ok, [0-9]+ blobs, 0 frames$'
+    refuses 125 "-o" build --kernel "$TINY"
+    refuses 125 "--kernel" build -o none.torpor
+    [ ! -e none.torpor ] || fail "a file was left"
+}
+try build_all "build with every flag; inspect and verify show it"
+
+reproducible() {
+    works_silently build -o one.torpor --kernel "$TINY"
+    works_silently build -o two.torpor --kernel "$TINY"
+    cmp one.torpor two.torpor || fail "the same appliance is not the same bytes"
+}
+try reproducible "the same build twice gives the same bytes"
+
+inspect_machine() {
+    boot i -m 32M
+    works inspect i
+    matches inspect "$out" $'^name +i\nstate +running\nprocess +[0-9]+\nmachine +torpor-1, x86_64\nmemory +32 MiB\n'
+    works inspect --json i
+    same "inspect --json" "$(json "d['name'], d['vcpus'], d['appliance']['machine']" <<<"$out")" "i 1 torpor-1"
+    refuses 122 "nobody" inspect nobody
+}
+try inspect_machine "inspect NAME, --json"
+
+inspect_live() {
+    make_live l.torpor
+    works inspect l.torpor
+    matches inspect "$out" $'\nlive +yes, source, saved 20'
+    works verify l.torpor --json
+    same "verify --json" "$(json "d['ok'], d['findings'], d['frames'] > 128" <<<"$out")" "True [] True"
+    works compat l.torpor
+    matches compat "$out" 'this host can run it$'
+    works compat --json l.torpor
+    same "compat --json" "$(json "d['compatible'], d['reason']" <<<"$out")" "True "
+    works_silently build -o cold.torpor --kernel "$TINY"
+    works compat cold.torpor
+}
+try inspect_live "inspect, verify, compat of a live file, and their --json"
+
+listings() {
+    make_live t.torpor
+    tar tf t.torpor >gnu || fail "tar"
+    bsdtar tf t.torpor >bsd || fail "bsdtar"
+    python3 -c 'import tarfile; print("\n".join(m.name for m in tarfile.open("t.torpor")))' >python || fail "python"
+    cmp gnu bsd && cmp gnu python || fail "they list different members"
+    grep -qx oci-layout gnu && grep -qx index.json gnu || fail "no OCI layout: $(cat gnu)"
+    mkdir x && tar xf t.torpor -C x || fail "tar x"
+    (cd x/blobs/sha256 && for f in *; do echo "$f  $f"; done | sha256sum -c --quiet) || fail "a blob's name is not its digest"
+}
+try listings "tar, bsdtar and Python list the same members; every blob's name is its SHA-256"
+
+copies() {
+    local i
+    make_live c.torpor
+    cp --sparse=always c.torpor sparse.torpor
+    cp --sparse=never c.torpor full.torpor
+    cat c.torpor | dd of=piped.torpor bs=1000 status=none
+    mkdir -p x && tar xf c.torpor -C x && tar cf retarred.torpor -C x oci-layout index.json blobs
+    for i in sparse full piped; do
+        works verify $i.torpor
+        works resume -d --name $i $i.torpor
+        is_same_guest $i
+    done
+    call verify retarred.torpor
+    [ "$status" = 0 ] || fail "$(report_call verify retarred.torpor)"
+    call resume -d --name retarred retarred.torpor
+    [ "$status" = 0 ] && [ "$(wc -l <"$SCRATCH/err")" -le 1 ] || fail "$(report_call resume retarred.torpor)"
+    is_same_guest retarred
+}
+try copies "copies wake: by cp --sparse, by a pipe, packed again by tar"
+
+# Registries' tools know nothing of alignment: one line says so, and the guest wakes all the same.
+wakes_with_notice() { # NAME PATH
+    call resume -d --name "$1" "$2"
+    [ "$status" = 0 ] && [ "$(<"$SCRATCH/out")" = "$1" ] && one_line "align" ||
+        fail "$(report_call resume -d --name "$1" "$2")"
+    is_same_guest "$1"
+}
+
+skopeo_trip() {
+    command -v skopeo >/dev/null || skip "skopeo is not installed"
+    make_live a.torpor
+    skopeo --insecure-policy copy -q oci-archive:a.torpor oci:folder:tag || fail "to an oci: folder"
+    skopeo --insecure-policy copy -q oci:folder:tag oci-archive:back.torpor || fail "back"
+    works verify a.torpor
+    works verify folder
+    works verify back.torpor
+    same "the digest" "$(json "d['digest']" < <("$TORPOR" inspect --json back.torpor))" \
+        "$(json "d['digest']" < <("$TORPOR" inspect --json a.torpor))"
+    wakes_with_notice back back.torpor
+    call resume -d --name folder folder
+    [ "$status" = 0 ] || fail "$(report_call resume folder)"
+    is_same_guest folder
+    works save back -o again.torpor
+    works inspect --json again.torpor
+    same "alignment of what is saved from it" "$(json "d['aligned']" <<<"$out")" True
+}
+try skopeo_trip "to an oci: folder and back by skopeo: verifies, wakes (saying so in a line), also from the folder"

@@ -1,0 +1,248 @@
+# The life of a machine: run, ps, pause, unpause, stop, kill, wait, rm.
+
+# A port that is being set up forgets what was typed before, as a real one does.
+foreground() {
+    (
+        until_true is_ready fg
+        printf 'ping a\npoweroff\n'
+    ) | timeout 20 "$TORPOR" run --name fg --kernel "$TINY" >"$SCRATCH/out" 2>"$SCRATCH/err"
+    same status "$?" 0
+    same "standard error" "$(<"$SCRATCH/err")" ""
+    matches output "$(tr -d '\r' <"$SCRATCH/out" | tr '\n' ' ')" '^READY nonce=[0-9a-f]{16} pong a poweroff $'
+}
+try foreground "run in the foreground: input and output by pipes, 0 when the guest powers off"
+
+machine_flags() {
+    truncate -s 1M a.img
+    truncate -s 2M b.img
+    printf initrd >initrd
+    works run -d -n flags --kernel "$TINY" --initrd initrd --append "autocmd=ping_appended" -m 32M -c 2 --cpu v1 \
+        --disk a.img,ro,id=first --disk b.img --console ttyS0
+    until_true grep -q 'pong appended' "$XDG_STATE_HOME/torpor/flags/console.log"
+    answers flags disks "disks 2 1048576:ro 2097152"
+    answers flags "dserial 0" "dserial first"
+    answers flags "dserial 1" "dserial disk1"
+    answers flags smp "smp 1"
+    matches memory "$(say flags mem)" '^mem 3[0-9]{7}$'
+    answers flags "dwrite 1 0 8 3" "dwrite ok"
+    answers flags "dread 1 0 8 3" "dread ok"
+    cmp -s b.img <(head -c 2M /dev/zero) || fail "the base of a disk was written"
+    works inspect flags --json
+    same "inspect" "$(json "d['vcpus'], d['memory'], d['state']" <<<"$out")" "2 33554432 running"
+}
+try machine_flags "run --kernel --initrd --append -m -c --cpu --disk F,ro,id=X --console; the disk's file stays as it was"
+
+hvc_console() {
+    boot hvc --console hvc0 --append "console=hvc0"
+    answers hvc "ping virtio" "pong virtio"
+}
+try hvc_console "run --console hvc0: the keyboard types to virtio-console"
+
+run_cold_file() {
+    works_silently build -o cold.torpor --kernel "$TINY" -m 32M --append quiet
+    works run -d --name cold -m 16M --append "autocmd=ping_file" cold.torpor
+    until_true grep -q 'pong file' "$XDG_STATE_HOME/torpor/cold/console.log"
+    matches memory "$(say cold mem)" '^mem 1[0-9]{7}$'
+    refuses 125 "cannot be given" run --kernel "$TINY" cold.torpor
+}
+try run_cold_file "run FILE, with options over what the file says"
+
+random_name() {
+    works run -d --kernel "$TINY"
+    matches name "$out" '^vm-[a-z0-9]{6}$'
+    works_silently kill "$out"
+}
+try random_name "run -d without --name makes one up and prints it"
+
+run_rm() {
+    works run -d --rm --name gone --kernel "$TINY"
+    works_silently kill gone
+    works ps -a
+    [[ $out != *gone* ]] || fail "ps -a still lists it: $out"
+    [ ! -e "$XDG_STATE_HOME/torpor/gone" ] || fail "its logs are still there"
+}
+try run_rm "run --rm leaves no record"
+
+listing() {
+    boot one -m 32M
+    boot two -m 64M -c 2
+    works_silently kill two
+    works ps
+    matches ps "$out" $'NAME .*\none +running +[0-9]+ +1 +32M +[0-9]+s$'
+    works ps -a
+    matches "ps -a" "$out" 'two +exited:killed'
+    works ps -q
+    same "ps -q" "$out" one
+    works ps -aq
+    same "ps -aq" "$out" $'one\ntwo'
+    works ps --json
+    same "ps --json" "$(json "len(d), d[0]['name'], d[0]['memory'], d[0]['vcpus'], d[0]['state']" <<<"$out")" \
+        "1 one 33554432 1 running"
+    works ps --all --quiet
+    works ps --all --json
+    same "ps -a --json" "$(json "[m['state'] for m in d]" <<<"$out")" "['running', 'exited']"
+}
+try listing "ps, -a, -q, -aq, --json"
+
+no_machines() {
+    works ps -q
+    same "ps -q" "$out" ""
+    works ps --json
+    same "ps --json" "$out" "[]"
+}
+try no_machines "ps where there is nothing: an empty list"
+
+pausing() {
+    local before after
+    boot p1
+    boot p2
+    works_silently pause p1 p2
+    same "state of p1" "$(state_of p1)" paused
+    same "state of p2" "$(state_of p2)" paused
+    works_silently pause p1
+    works_silently unpause p1 p2
+    same "state of p1" "$(state_of p1)" running
+    before=$(say p1 count)
+    works_silently pause p1
+    sleep 0.3
+    works_silently unpause p1
+    after=$(say p1 count)
+    # It turns some 160,000 times a second; asking twice takes some time as well.
+    [ $((${after#count } - ${before#count })) -gt 0 ] || fail "it does not count: $before, $after"
+    answers p2 "ping x" "pong x"
+}
+try pausing "pause and unpause, several at once, twice the same"
+
+pause_stands_still() {
+    boot still
+    works_silently pause still
+    "$TORPOR" console still <<<"ping asleep" >answer &
+    local client=$!
+    sleep 0.2
+    [ ! -s answer ] || fail "a paused machine answered"
+    works_silently unpause still
+    until_true grep -q 'pong asleep' answer
+    kill "$client"
+}
+try pause_stands_still "a paused machine answers only when it goes on"
+
+stopping() {
+    local start=$EPOCHREALTIME
+    boot s
+    works_silently stop -t 1 s
+    [ $((${EPOCHREALTIME/./} - ${start/./})) -ge 1000000 ] || fail "it did not wait for the guest"
+    call wait s
+    same "wait" "$status $(<"$SCRATCH/out")" "137 killed"
+    boot s
+    works_silently stop --time 0 s
+    refuses 122 "s" stop s
+    refuses 125 "time" stop -t never s
+}
+try stopping "stop -t: a guest that does not listen is killed after the time given"
+
+killing() {
+    boot k1
+    boot k2
+    answers k2 halt halt
+    works_silently kill k1 k2
+    works ps -q
+    same "ps -q" "$out" ""
+    refuses 122 "nobody" kill nobody
+    call wait k1
+    same "wait" "$status $(<"$SCRATCH/out")" "137 killed"
+}
+try killing "kill ends machines at once, a halted one too; wait says 137"
+
+killed_process() {
+    local pid
+    boot victim
+    works ps --json
+    pid=$(json "d[0]['pid']" <<<"$out")
+    kill -9 "$pid"
+    until_true test ! -e "/proc/$pid"
+    same state "$(state_of victim)" dead
+    call wait victim
+    same "wait" "$status $(<"$SCRATCH/out")" "125 dead"
+    boot victim
+    answers victim "ping again" "pong again"
+}
+try killed_process "a machine whose process was killed is dead, and its name can be used again"
+
+foreground_killed() {
+    open_keys
+    "$TORPOR" run --name fg --kernel "$TINY" <&"$keys" >fg.out 2>fg.err &
+    local pid=$!
+    until_true is_ready fg
+    works_silently kill fg
+    wait "$pid"
+    same status "$?" 137
+    same "standard error" "$(<fg.err)" "torpor: fg was killed"
+}
+try foreground_killed "run in the foreground returns 137 when it is killed, and says so"
+
+signals() {
+    local pid
+    "$TORPOR" run --name sig --kernel "$TINY" >sig.out 2>sig.err </dev/null &
+    pid=$!
+    until_true is_ready sig
+    kill -TERM "$pid"
+    wait "$pid"
+    same status "$?" 137
+    [ ! -e "$XDG_RUNTIME_DIR/torpor/sig" ] || fail "its runtime folder is left"
+}
+try signals "SIGTERM ends a machine in the foreground as kill does; nothing is left"
+
+waiting() {
+    boot w
+    timeout 20 "$TORPOR" wait w >answer &
+    local client=$!
+    answers w poweroff poweroff
+    wait "$client"
+    same "status of wait" "$?" 0
+    same "wait" "$(<answer)" poweroff
+    works wait w
+    same "wait afterwards" "$out" poweroff
+    refuses 122 "nobody" wait nobody
+}
+try waiting "wait, before and after the end: how it ended, and run's exit status"
+
+reset_and_triple() {
+    local first
+    boot r
+    first=$(say r nonce)
+    answers r reset reset
+    until_true sh -c "[ \$(grep -c READY '$XDG_STATE_HOME/torpor/r/console.log') = 2 ]"
+    [ "$(say r nonce)" != "$first" ] || fail "it did not start anew"
+    answers r triple triple
+    until_true sh -c "[ \$(grep -c READY '$XDG_STATE_HOME/torpor/r/console.log') = 3 ]"
+    same state "$(state_of r)" running
+}
+try reset_and_triple "a guest that resets itself, or dies of a triple fault, boots again"
+
+removing() {
+    boot x
+    refuses 125 "x is running" rm x
+    works_silently rm -f x
+    works ps -aq
+    same "ps -aq" "$out" ""
+    refuses 122 "x" rm x
+    boot y
+    boot z
+    works_silently kill y z
+    works_silently rm y z
+    [ -z "$(ls "$XDG_STATE_HOME/torpor")" ] || fail "left: $(ls "$XDG_STATE_HOME/torpor")"
+    boot y
+    works_silently rm --force y
+}
+try removing "rm and rm -f; several at once"
+
+nothing_left() {
+    boot a
+    boot b
+    works_silently kill a b
+    works_silently rm a b
+    [ -z "$(find "$XDG_RUNTIME_DIR" "$XDG_STATE_HOME" "$XDG_DATA_HOME" -type f)" ] ||
+        fail "$(find "$HOME" -type f)"
+    [ -z "$(ls "$XDG_RUNTIME_DIR/torpor")" ] || fail "$(ls "$XDG_RUNTIME_DIR/torpor")"
+}
+try nothing_left "behind rm, no file of a machine is left"
