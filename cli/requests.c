@@ -90,6 +90,10 @@ static json_t *save_to(struct instance *in, const char *path, bool leave_running
 
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	machine_pause(&in->machine);
+	if (in->machine.state != MACHINE_PAUSED) {
+		err_set(err, ERR_FAILED, "the machine has just ended");
+		return NULL;
+	}
 	ret = instance_save(in, path, err);
 	if (ret == 0 && stat(path, &st) < 0)
 		ret = err_set(err, ERR_FAILED, "%s vanished", path);

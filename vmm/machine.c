@@ -210,11 +210,40 @@ static void stop_clock(struct machine *m)
 	m->clock_stopped = arch_clock_get(&m->kvm, &m->clock_ns, NULL) == 0;
 }
 
+static int reset_vcpus(struct machine *m, struct err *err)
+{
+	struct kvm_vcpu *vcpus[MACHINE_MAX_VCPUS];
+
+	for (uint32_t i = 0; i < m->nvcpus; i++)
+		vcpus[i] = &m->vcpus[i].kvm;
+	return arch_reset(&m->kvm, vcpus, m->nvcpus, err);
+}
+
+/* A halted machine as after power-on, with its kernel loaded again. */
+static void reset_halted(struct machine *m)
+{
+	struct err err;
+
+	m->reset_requested = false;
+	for (unsigned i = 0; i < m->ndevices; i++)
+		m->devices[i]->ops->reset(m->devices[i]);
+	if (reset_vcpus(m, &err) < 0 || machine_boot(m, &err) < 0) {
+		err_context(&err, 0, "reset");
+		machine_fail(m, &err);
+	}
+}
+
+/* What a vCPU asked for on the way here belongs to what is paused (and saved): a reset is done, and
+ * a machine that has just ended is left to the loop. */
 void machine_pause(struct machine *m)
 {
 	if (m->state != MACHINE_RUNNING)
 		return;
 	halt(m);
+	if (m->end == MACHINE_END_NONE && m->reset_requested)
+		reset_halted(m);
+	if (m->end != MACHINE_END_NONE)
+		return;
 	stop_clock(m);
 	set_state(m, MACHINE_PAUSED);
 }
@@ -282,29 +311,11 @@ void machine_request_reset(struct machine *m)
 	request(m);
 }
 
-static int reset_vcpus(struct machine *m, struct err *err)
-{
-	struct kvm_vcpu *vcpus[MACHINE_MAX_VCPUS];
-
-	for (uint32_t i = 0; i < m->nvcpus; i++)
-		vcpus[i] = &m->vcpus[i].kvm;
-	return arch_reset(&m->kvm, vcpus, m->nvcpus, err);
-}
-
 static void serve_reset(struct machine *m)
 {
-	struct err err;
-
-	m->reset_requested = false;
 	halt(m);
-	for (unsigned i = 0; i < m->ndevices; i++)
-		m->devices[i]->ops->reset(m->devices[i]);
-	if (reset_vcpus(m, &err) < 0 || machine_boot(m, &err) < 0) {
-		err_context(&err, 0, "reset");
-		machine_fail(m, &err);
-		return;
-	}
-	if (m->state == MACHINE_RUNNING)
+	reset_halted(m);
+	if (m->end == MACHINE_END_NONE && m->state == MACHINE_RUNNING)
 		go(m);
 }
 

@@ -130,7 +130,8 @@ int machine_boot(struct machine *m, struct err *err);
 int machine_run(struct machine *m, bool paused, struct err *err);
 
 /* Loop thread, lock held. Pausing parks the vCPUs and quiesces the devices; both are no-ops in the
- * state they lead to. */
+ * state they lead to. A machine that ends on its way into the pause does not become
+ * MACHINE_PAUSED: look at `state` where it matters. */
 void machine_pause(struct machine *m);
 void machine_unpause(struct machine *m);
 

@@ -1,6 +1,6 @@
 /*
- * The floor of saving: one thread that hashes SIZE MiB of random memory with SHA-256, 1 MiB at a time, writes
- * it to FILE and syncs. Prints the milliseconds it took.
+ * The floor of saving: one thread that hashes SIZE MiB of random memory with SHA-256, 1 MiB at a
+ * time, writes it to FILE and syncs. Prints the milliseconds it took.
  *
  * Usage: hashwrite MIB FILE
  */
