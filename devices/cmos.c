@@ -194,6 +194,8 @@ static int cmos_check(struct device *dev, void *const staged[], struct err *err)
 	(void)dev;
 	if (s->index >= SIZE)
 		return err_set(err, ERR_INTEGRITY, "index 0x%x is beyond the memory", s->index);
+	if (s->ram[REG_A] != A_DEFAULT || s->ram[REG_C] != 0 || s->ram[REG_D] != D_VALID)
+		return err_set(err, ERR_INTEGRITY, "a read-only register has changed");
 	if (s->offset + OFFSET_MAX > 2 * OFFSET_MAX)
 		return err_set(err, ERR_INTEGRITY, "the clock is off by more than it can be set");
 	return 0;

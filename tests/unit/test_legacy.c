@@ -1,8 +1,12 @@
-/* CMOS clock, reset line, ACPI power block and generation counter, as a guest uses them. */
+/* CMOS clock, reset line, ACPI power block and generation counter, as a guest uses them; and the
+ * board that puts every device in its place. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "devices/acpi_pm.h"
 #include "tests/unit/fake_board.h"
@@ -29,6 +33,7 @@ TestSuite(cmos, .fini = teardown);
 TestSuite(i8042, .fini = teardown);
 TestSuite(acpi_pm, .fini = teardown);
 TestSuite(vmgenid, .fini = teardown);
+TestSuite(board, .fini = teardown);
 
 static uint8_t cmos_get(struct fake_board *b, uint8_t index)
 {
@@ -208,6 +213,12 @@ static void spoil_index(void *const staged[])
 	((uint8_t *)staged[0])[8] = 0x80;
 }
 
+/* "Update in progress" for ever: the guest would wait for its end. */
+static void spoil_update(void *const staged[])
+{
+	((uint8_t *)staged[0])[16 + 0x0a] |= 0x80;
+}
+
 static void spoil_offset(void *const staged[])
 {
 	uint64_t absurd = (uint64_t)INT64_MAX;
@@ -217,13 +228,17 @@ static void spoil_offset(void *const staged[])
 
 Test(cmos, refuses_state_that_cannot_be)
 {
-	struct err err = {0};
+	void (*const spoil[])(void *const staged[]) = {spoil_index, spoil_update, spoil_offset};
 
 	if (!fake_board_init(&here) || !fake_board_init(&there))
 		return;
-	cr_assert(lt(int, fake_board_move(&here, &there, "cmos", spoil_index, &err), 0));
-	cr_assert(lt(int, fake_board_move(&here, &there, "cmos", spoil_offset, &err), 0));
-	cr_assert(eq(int, err.kind, ERR_INTEGRITY));
+	for (size_t i = 0; i < ARRAY_SIZE(spoil); i++) {
+		struct err err = {0};
+
+		cr_assert(lt(int, fake_board_move(&here, &there, "cmos", spoil[i], &err), 0), "%zu",
+			  i);
+		cr_assert(eq(int, err.kind, ERR_INTEGRITY));
+	}
 }
 
 Test(i8042, only_its_reset_command_does_something)
@@ -386,4 +401,72 @@ Test(vmgenid, waking_draws_a_new_one_and_tells)
 	cr_assert_neq(memcmp(before, after, 16), 0);
 	cr_assert(eq(u32, fake_in(&there, X86_GPE0, 1), 1));
 	cr_assert(fake_level(&there, SCI));
+}
+
+/* The order of the devices is the order of the sections in every file: it may not change. */
+Test(board, every_device_has_its_place)
+{
+	const char *const ids[] = {"serial0", "cmos",  "i8042",	  "acpi-pm",
+				   "vmgenid", "disk0", "console", "rng"};
+	const uint32_t virtio_ids[] = {2, 3, 4, UINT32_MAX}; /* by slot; nobody in the last */
+
+	if (!fake_board_init(&here))
+		return;
+	cr_assert(eq(uint, here.m.ndevices, ARRAY_SIZE(ids)));
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
+		cr_assert(eq(str, here.m.devices[i]->id, (char *)ids[i]));
+	for (size_t slot = 0; slot < ARRAY_SIZE(virtio_ids); slot++) {
+		uint8_t id[4];
+
+		bus_read(&here.m.mmio, X86_VIRTIO_BASE + slot * X86_VIRTIO_STRIDE + 8, id,
+			 sizeof(id));
+		cr_assert(eq(u32, le_get32(id), virtio_ids[slot]), "slot %zu", slot);
+	}
+	cr_assert(eq(u32, here.m.board.virtio_slots, 7));
+	cr_assert(eq(u32, here.m.board.nvcpus, 1));
+}
+
+/* Build a board while the process may open only `fds` more files. */
+static int build_with(unsigned fds, struct err *err)
+{
+	struct machine_params params = {.memory = MIB(2), .nvcpus = 1, .log = {.fd = -1}};
+	struct disk_params disk = {.id = "data", .size = 65536, .scratch_dir = "/tmp"};
+	struct appliance a = {.ndisks = 1};
+	struct board_bindings bindings = {{NULL}};
+	struct rlimit before, less;
+	static struct machine m;
+	struct board board;
+	int next, ret;
+
+	disk.raw = (struct blob){.fd = memfd_create("base", MFD_CLOEXEC), .len = disk.size};
+	cr_assert(eq(int, ftruncate(disk.raw.fd, (off_t)disk.size), 0));
+	cr_assert(eq(int, disk_open(&bindings.disk[0], &disk, err), 0), "%s", err->text);
+	cr_assert(eq(int, machine_init(&m, &params, err), 0), "%s", err->text);
+	next = dup(0);
+	close(next);
+	getrlimit(RLIMIT_NOFILE, &before);
+	less = (struct rlimit){.rlim_cur = (rlim_t)next + fds, .rlim_max = before.rlim_max};
+	setrlimit(RLIMIT_NOFILE, &less);
+	ret = board_build(&board, &m, &a, &bindings, err);
+	setrlimit(RLIMIT_NOFILE, &before);
+	cr_assert(eq(ptr, bindings.disk[0], NULL)); /* taken over, also on failure */
+	machine_free(&m);
+	return ret;
+}
+
+/* Wherever it fails, it says why, and what was made is freed once (the sanitizers watch). */
+Test(board, fails_cleanly_at_every_step)
+{
+	unsigned fds = 0;
+	struct err err = {0};
+
+	if (!fake_board_init(&here))
+		return;
+	while (build_with(fds, &err) < 0) {
+		cr_assert(ne(str, err.text, (char *)""));
+		err_clear(&err);
+		fds++;
+		cr_assert(lt(uint, fds, 64), "it never succeeds");
+	}
+	cr_assert(ge(uint, fds, 4)); /* a line a device at least: serial, disk, console, rng */
 }
