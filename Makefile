@@ -34,12 +34,12 @@ CPPFLAGS  += -I. -D_GNU_SOURCE -DTORPOR_VERSION='"$(VERSION)"'
 WARNINGS  := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings -Wvla \
              $(if $(WERROR),-Werror)
 CSTD      := -std=gnu17 -fvisibility=hidden -ffunction-sections -fdata-sections \
-             -fno-asynchronous-unwind-tables
+             -fno-asynchronous-unwind-tables -fno-plt
 ALL_CFLAGS = $(CSTD) $(WARNINGS) $(SANFLAGS) $(CFLAGS)
 # The program alone is linked as one unit (LTO), with packed relocations, without padding between segments.
 LTO       := $(if $(SAN)$(COV),,-flto=2 -ffat-lto-objects)
 ALL_LDFLAGS = -Wl,--gc-sections -Wl,--as-needed -Wl,-O2 -Wl,-z,relro,-z,now -Wl,-z,noseparate-code \
-              -Wl,-z,pack-relative-relocs -Wl,--build-id=none $(SANFLAGS) $(LDFLAGS)
+              -Wl,-z,pack-relative-relocs -Wl,--build-id=none -Wl,--hash-style=gnu $(SANFLAGS) $(LDFLAGS)
 
 # What is linked: libc and jansson. libcrypto and libarchive are loaded by the verbs that need them
 # (ARCHITECTURE.md, "Start-up"), so only their headers matter here.

@@ -85,7 +85,7 @@ static uint64_t memory_bytes(const struct archive *archive)
 static int wake(struct instance *in, struct err *err)
 {
 	const struct archive *archive = in->source->archive;
-	bool mapped;
+	bool mapped = true;
 	int ret = snapshot_resume(&in->machine, archive, &mapped, err);
 
 	if (ret == 0)
