@@ -71,7 +71,7 @@ static void look_at_capabilities(struct finding *f, const struct kvm *kvm)
 
 static const char *look_at_speed(struct finding *f)
 {
-	uint64_t per_second;
+	uint64_t per_second = 0;
 	struct err err;
 	char detail[64];
 	bool hardware;

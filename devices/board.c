@@ -16,7 +16,7 @@ static const char *const named_ports[] = {"org.qemu.guest_agent.0"};
 
 static int add_legacy(struct board *board, struct machine *m, struct err *err)
 {
-	struct device *dev;
+	struct device *dev = NULL;
 	int ret = serial_create(m, &dev, &board->serial, err);
 
 	if (ret < 0)
