@@ -2,6 +2,7 @@
  * board that puts every device in its place. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -426,6 +427,23 @@ Test(board, every_device_has_its_place)
 	cr_assert(eq(u32, here.m.board.nvcpus, 1));
 }
 
+static int next_fd(void)
+{
+	int fd = dup(0);
+
+	close(fd);
+	return fd;
+}
+
+static unsigned open_files(void)
+{
+	unsigned count = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
 /* Build a board while the process may open only `fds` more files. */
 static int build_with(unsigned fds, struct err *err)
 {
@@ -436,25 +454,25 @@ static int build_with(unsigned fds, struct err *err)
 	struct rlimit before, less;
 	static struct machine m;
 	struct board board;
-	int next, ret;
+	unsigned files = open_files();
+	int ret;
 
 	disk.raw = (struct blob){.fd = memfd_create("base", MFD_CLOEXEC), .len = disk.size};
 	cr_assert(eq(int, ftruncate(disk.raw.fd, (off_t)disk.size), 0));
 	cr_assert(eq(int, disk_open(&bindings.disk[0], &disk, err), 0), "%s", err->text);
 	cr_assert(eq(int, machine_init(&m, &params, err), 0), "%s", err->text);
-	next = dup(0);
-	close(next);
 	getrlimit(RLIMIT_NOFILE, &before);
-	less = (struct rlimit){.rlim_cur = (rlim_t)next + fds, .rlim_max = before.rlim_max};
+	less = (struct rlimit){.rlim_cur = (rlim_t)next_fd() + fds, .rlim_max = before.rlim_max};
 	setrlimit(RLIMIT_NOFILE, &less);
 	ret = board_build(&board, &m, &a, &bindings, err);
 	setrlimit(RLIMIT_NOFILE, &before);
 	cr_assert(eq(ptr, bindings.disk[0], NULL)); /* taken over, also on failure */
 	machine_free(&m);
+	cr_assert(eq(uint, open_files(), files)); /* all are closed again */
 	return ret;
 }
 
-/* Wherever it fails, it says why, and what was made is freed once (the sanitizers watch). */
+/* Wherever it fails, it says why, and what was made is freed once (the sanitizers watch, too). */
 Test(board, fails_cleanly_at_every_step)
 {
 	unsigned fds = 0;

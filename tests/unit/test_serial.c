@@ -222,6 +222,19 @@ Test(serial, typing_interrupts_and_comes_in_order)
 	cr_assert(fake_edge(&here, IRQ, true));
 }
 
+/* A guest that lost the first edge, or masked it, gets another with the next byte. */
+Test(serial, typing_on_interrupts_again)
+{
+	if (!open_board())
+		return;
+	open_port(0x01);
+	type("a");
+	cr_assert(fake_edge(&here, IRQ, true));
+	cr_assert_not(fake_edge(&here, IRQ, false));
+	type("b");
+	cr_assert(fake_edge(&here, IRQ, true));
+}
+
 Test(serial, reception_comes_before_transmission)
 {
 	if (!open_board())
