@@ -16,6 +16,7 @@ trap 'exit 130' INT TERM
 new_home() {
     export HOME=$SCRATCH/home
     export XDG_RUNTIME_DIR=$HOME/run XDG_STATE_HOME=$HOME/state XDG_DATA_HOME=$HOME/data
+    unset XDG_CACHE_HOME
     mkdir -p "$XDG_RUNTIME_DIR" "$XDG_STATE_HOME" "$XDG_DATA_HOME" "$SCRATCH/files"
     cd "$SCRATCH/files" || exit 1
 }
@@ -56,7 +57,11 @@ try() { # FUNCTION NAME
         sed 's/^/    /' "$SCRATCH/detail" | head -n 40
         ;;
     esac
-    cd / && rm -rf "$SCRATCH/home" "$SCRATCH/files"
+    cd / || exit 1
+    if grep -q "$SCRATCH/files" /proc/self/mounts; then
+        umount -l "$SCRATCH"/files/*/ 2>/dev/null
+    fi
+    rm -rf "$SCRATCH/home" "$SCRATCH/files"
 }
 
 # One call: $status, and the streams in $SCRATCH/out and $SCRATCH/err.
