@@ -1,8 +1,11 @@
 /*
- * ACPI fixed hardware (ACPI 6.5 §4.8.3, §4.8.4): PM1a event and control blocks and GPE0.
+ * ACPI fixed hardware (ACPI 6.5 §4.8.3, §4.8.4): PM1a event and control blocks, PM timer and
+ * GPE0.
  *
  * The SCI is a level: high while any status bit is set whose enable bit is set too. ACPI mode is
- * the only mode (the FADT has no SMI command), so SCI_EN always reads as set. Runs with the machine
+ * the only mode (the FADT has no SMI command), so SCI_EN always reads as set. The timer counts the
+ * guest's clock, so it has no state of its own and stands still while the machine is parked; guests
+ * calibrate the APIC timer with it, which without one fails on a busy host. Runs with the machine
  * lock held.
  */
 #include "devices/acpi_pm.h"
@@ -20,6 +23,8 @@
 #define CNT_SLP_TYP(v)	 ((v) >> 10 & 7u)
 #define CNT_SLP_EN	 0x2000u
 #define CNT_KEPT	 0x1c02u /* sleep type and BM_RLD stay as written */
+
+#define PM_TIMER_HZ 3579545u /* §4.8.2.1 */
 
 struct acpi_pm_state {
 	uint16_t pm1_status;
@@ -124,6 +129,25 @@ static void gpe_write(void *opaque, uint64_t off, uint64_t value, unsigned size)
 	update_sci(pm);
 }
 
+static uint64_t timer_read(void *opaque, uint64_t off, unsigned size)
+{
+	const uint64_t second = 1000000000;
+	struct acpi_pm *pm = opaque;
+	uint64_t ns = 0, ticks;
+
+	(void)size;
+	if (arch_clock_get(&pm->machine->kvm, &ns, NULL) < 0)
+		return 0; /* KVM_GET_CLOCK does not fail on a VM that runs */
+	ticks = ns / second * PM_TIMER_HZ + ns % second * PM_TIMER_HZ / second;
+	return read_bytes((uint32_t)ticks, off);
+}
+
+/* The timer is read-only. */
+static void timer_write(void *opaque, uint64_t off, uint64_t value, unsigned size)
+{
+	(void)opaque, (void)off, (void)value, (void)size;
+}
+
 void acpi_pm_press_power(struct device *dev)
 {
 	struct acpi_pm *pm = container_of(dev, struct acpi_pm, dev);
@@ -178,6 +202,7 @@ static const struct device_ops acpi_pm_ops = {
 
 static const struct bus_ops event_ops = {.read = event_read, .write = event_write};
 static const struct bus_ops control_ops = {.read = control_read, .write = control_write};
+static const struct bus_ops timer_ops = {.read = timer_read, .write = timer_write};
 static const struct bus_ops gpe_ops = {.read = gpe_read, .write = gpe_write};
 
 int acpi_pm_create(struct machine *m, struct device **dev, struct err *err)
@@ -196,6 +221,7 @@ int acpi_pm_create(struct machine *m, struct device **dev, struct err *err)
 	};
 	bus_add(&m->pio, X86_PM1A_EVT, 4, &event_ops, pm);
 	bus_add(&m->pio, X86_PM1A_CNT, 2, &control_ops, pm);
+	bus_add(&m->pio, X86_PM_TMR, 4, &timer_ops, pm);
 	bus_add(&m->pio, X86_GPE0, 2, &gpe_ops, pm);
 	*dev = &pm->dev;
 	return 0;

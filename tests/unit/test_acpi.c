@@ -93,8 +93,10 @@ Test(acpi, fadt_tells_the_ports_of_the_platform)
 	cr_assert(eq(u64, le_get64(t.fadt + 148 + 4), X86_PM1A_EVT));
 	cr_assert(eq(u64, le_get64(t.fadt + 172 + 4), X86_PM1A_CNT));
 	cr_assert(eq(u64, le_get64(t.fadt + 220 + 4), X86_GPE0));
-	/* No PM timer; reset by a port; a fixed power button (its flag is clear). */
-	cr_assert(eq(u32, le_get32(t.fadt + 76), 0));
+	cr_assert(eq(u64, le_get64(t.fadt + 208 + 4), X86_PM_TMR));
+	/* A PM timer of 32 bits; reset by a port; a fixed power button (its flag is clear). */
+	cr_assert(le_get32(t.fadt + 76) == X86_PM_TMR && t.fadt[91] == 4);
+	cr_assert(eq(u32, flags & 1u << 8, 1u << 8));
 	cr_assert(eq(u64, le_get64(t.fadt + 116 + 4), X86_I8042_CMD));
 	cr_assert(eq(u8, t.fadt[128], X86_I8042_RESET));
 	cr_assert(eq(u32, flags & 1u << 10, 1u << 10));

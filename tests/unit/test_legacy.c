@@ -309,6 +309,22 @@ Test(acpi_pm, general_purpose_events)
 	cr_assert_not(fake_level(&here, SCI));
 }
 
+/* 3.58 MHz of the guest's clock: where that is set, the timer goes on. */
+Test(acpi_pm, timer_counts_the_guests_clock)
+{
+	const uint64_t seconds = 7200;
+	uint32_t ticks, want = (uint32_t)(seconds * 3579545);
+	struct err err;
+
+	if (!fake_board_init(&here))
+		return;
+	cr_assert(eq(int, arch_clock_set(&here.m.kvm, seconds * 1000000000, &err), 0));
+	fake_out(&here, X86_PM_TMR, 0, 4); /* read-only */
+	ticks = fake_in(&here, X86_PM_TMR, 4);
+	cr_assert(lt(u32, ticks - want, 60 * 3579545));
+	cr_assert(lt(u32, fake_in(&here, X86_PM_TMR, 4) - ticks, 60 * 3579545));
+}
+
 Test(acpi_pm, soft_off_ends_the_machine)
 {
 	if (!fake_board_init(&here))

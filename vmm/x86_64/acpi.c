@@ -23,6 +23,7 @@
 #define FADT_PROC_C1	   (1u << 2)
 #define FADT_SLP_BUTTON	   (1u << 5) /* there is no sleep button */
 #define FADT_FIX_RTC	   (1u << 6) /* the RTC has no wake status */
+#define FADT_TMR_VAL_EXT   (1u << 8) /* the PM timer has 32 bits */
 #define FADT_RESET_REG_SUP (1u << 10)
 
 #define BOOT_ARCH_LEGACY  (1u << 0) /* ISA devices: the serial port */
@@ -167,7 +168,7 @@ static void put_gas(uint8_t *p, uint8_t bits, uint8_t access, uint16_t port)
 	le_put64(p + 4, port);
 }
 
-/* §5.2.9; offsets of table 5.9. No PM timer: guests have kvmclock, and the TSC by KVM's word. */
+/* §5.2.9; offsets of table 5.9. */
 static size_t add_fadt(struct buf *b, size_t facs, size_t dsdt)
 {
 	size_t start = open_table(b, "FACP", 6);
@@ -182,16 +183,18 @@ static size_t add_fadt(struct buf *b, size_t facs, size_t dsdt)
 	le_put16(t + 46, X86_SCI_GSI);
 	le_put32(t + 56, X86_PM1A_EVT);
 	le_put32(t + 64, X86_PM1A_CNT);
+	le_put32(t + 76, X86_PM_TMR);
 	le_put32(t + 80, X86_GPE0);
 	t[88] = 4;		/* PM1 event length */
 	t[89] = 2;		/* PM1 control length */
+	t[91] = 4;		/* PM timer length */
 	t[92] = 2;		/* GPE0 length */
 	le_put16(t + 96, 101);	/* C2 and C3 latencies beyond the limits: */
 	le_put16(t + 98, 1001); /* not supported */
 	t[108] = 0x32;		/* CMOS century byte */
 	le_put16(t + 109, BOOT_ARCH_LEGACY | BOOT_ARCH_NO_VGA | BOOT_ARCH_NO_ASPM);
-	le_put32(t + 112,
-		 FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_FIX_RTC | FADT_RESET_REG_SUP);
+	le_put32(t + 112, FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_FIX_RTC |
+				  FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP);
 	put_gas(t + 116, 8, 1, X86_I8042_CMD);
 	t[128] = X86_I8042_RESET;
 	t[131] = 5;			     /* minor version: 6.5 */
@@ -200,6 +203,7 @@ static size_t add_fadt(struct buf *b, size_t facs, size_t dsdt)
 	le_put64(t + 140, address_of(dsdt));
 	put_gas(t + 148, 32, 2, X86_PM1A_EVT);
 	put_gas(t + 172, 16, 2, X86_PM1A_CNT);
+	put_gas(t + 208, 32, 3, X86_PM_TMR);
 	put_gas(t + 220, 16, 1, X86_GPE0);
 	memcpy(t + 268, "TORPOR\0\0", 8);
 	close_table(b, start);

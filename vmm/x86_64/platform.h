@@ -44,6 +44,7 @@ static const uint8_t x86_virtio_gsi[X86_VIRTIO_SLOTS] = {16, 17, 18, 19, 20, 21,
 #define X86_PM1A_EVT	0x600u /* status, enable: 2 bytes each (ACPI 6.5 §4.8.3.1) */
 #define X86_PM1A_CNT	0x604u /* 2 bytes (§4.8.3.2) */
 #define X86_GPE0	0x608u /* status, enable: 1 byte each (§4.8.4.1) */
+#define X86_PM_TMR	0x60cu /* 4 bytes: 32-bit counter (§4.8.3.3) */
 #define X86_SCI_GSI	9u
 #define X86_SLP_TYP_S5	5u
 #define X86_GPE_VMGENID 0u /* bit in GPE0, method _E00 */
