@@ -18,29 +18,25 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/num.h"
 
-/* The CPU of a cold machine, or proof that this host has what a live one needs. */
+/* A cold machine's CPU, from what this host has. */
 static int make_cpu(struct instance *in, struct arch_cpu **cpu, struct err *err)
 {
-	struct appliance *a = &in->source->appliance;
 	const char *chosen;
 	struct kvm kvm;
 	int ret = kvm_open_device(&kvm, err);
 
-	*cpu = NULL;
 	if (ret < 0)
 		return ret;
-	if (a->live) {
-		in->cpu = a->cpu;
-		ret = arch_cpu_compat(&kvm, &a->cpu, err);
-	} else {
-		ret = arch_cpu_create(&kvm, a->cpu.profile, cpu, &chosen, err);
-		if (ret == 0)
-			arch_cpu_needs(*cpu, &in->cpu);
-	}
+	ret = arch_cpu_create(&kvm, in->source->appliance.cpu.profile, cpu, &chosen, err);
+	if (ret == 0)
+		arch_cpu_needs(*cpu, &in->cpu);
 	kvm_close(&kvm);
 	return ret;
 }
 
+/* A live machine brings its CPU. Asking KVM what this host has takes 0.4 ms where CPUID traps: it
+ * is asked while the memory slots are made, and still before anything of the file is put into them.
+ */
 static int make_machine(struct instance *in, struct err *err)
 {
 	const struct appliance *a = &in->source->appliance;
@@ -50,9 +46,17 @@ static int make_machine(struct instance *in, struct err *err)
 		.boot = in->source->boot,
 		.log = {.fd = -1, .prefix = in->claim.name},
 	};
-	int ret = make_cpu(in, &params.cpu, err);
+	int ret = a->live ? 0 : make_cpu(in, &params.cpu, err);
 
-	return ret < 0 ? ret : machine_init(&in->machine, &params, err);
+	if (ret == 0)
+		ret = machine_init(&in->machine, &params, err);
+	if (ret < 0 || !a->live)
+		return ret;
+	in->cpu = a->cpu;
+	ret = arch_cpu_compat(&in->machine.kvm, &a->cpu, err);
+	if (ret < 0)
+		machine_free(&in->machine);
+	return ret;
 }
 
 static int make_devices(struct instance *in, struct err *err)

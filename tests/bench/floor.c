@@ -14,6 +14,8 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
+#define LOW_END (3ull << 30)
+
 static int call(int fd, unsigned long request, const void *arg, const char *name)
 {
 	int ret = ioctl(fd, request, arg);
@@ -36,6 +38,25 @@ static void *map(size_t size, int flags, int fd)
 		exit(1);
 	}
 	return p;
+}
+
+/* A PC has its devices and interrupt controllers below 4 GiB: more than 3 GiB of RAM takes two
+ * slots. */
+static void add_slots(int vm, uint8_t *ram, size_t size)
+{
+	struct kvm_userspace_memory_region region = {
+		.memory_size = size < LOW_END ? size : LOW_END,
+		.userspace_addr = (uintptr_t)ram,
+	};
+
+	CALL(vm, KVM_SET_USER_MEMORY_REGION, &region);
+	if (size <= LOW_END)
+		return;
+	region.slot = 1;
+	region.guest_phys_addr = 4ull << 30;
+	region.memory_size = size - LOW_END;
+	region.userspace_addr += LOW_END;
+	CALL(vm, KVM_SET_USER_MEMORY_REGION, &region);
 }
 
 /* out %al,$0x80 at address 0, in real mode. */
@@ -74,12 +95,7 @@ int main(int argc, char **argv)
 	vcpu = CALL(vm, KVM_CREATE_VCPU, 0);
 	map((size_t)CALL(dev, KVM_GET_VCPU_MMAP_SIZE, 0), MAP_SHARED, vcpu);
 	ram = map(size, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
-	/* Above 3 GiB real machines have a second slot; one is the least. */
-	struct kvm_userspace_memory_region region = {
-		.memory_size = size < (3ull << 30) ? size : 3ull << 30,
-		.userspace_addr = (uintptr_t)ram,
-	};
-	CALL(vm, KVM_SET_USER_MEMORY_REGION, &region);
+	add_slots(vm, ram, size);
 	load_guest(ram, vcpu);
 	CALL(vcpu, KVM_RUN, 0);
 	return 0;
