@@ -33,7 +33,7 @@
 #define MACHINE_MAX_VCPUS   64
 #define MACHINE_MAX_DEVICES 32
 #define MACHINE_MIN_MEMORY  MIB(1)
-#define MACHINE_MAX_MEMORY  GIB(1024)
+#define MACHINE_MAX_MEMORY  GIB(256) /* guests have 39 address bits */
 
 enum machine_state {
 	MACHINE_BUILT,	 /* nothing has run yet */

@@ -254,7 +254,7 @@ Test(cli_values, machine_options)
 		int ret;
 	} cases[] = {
 		{OPT_MEMORY, "64M", 1},		{OPT_MEMORY, "0", -EINVAL},
-		{OPT_MEMORY, "5T", -EINVAL},	{OPT_MEMORY, "1T", 1},
+		{OPT_MEMORY, "5T", -EINVAL},	{OPT_MEMORY, "256G", 1},
 		{OPT_MEMORY, "1100K", -EINVAL}, {OPT_VCPUS, "1", 1},
 		{OPT_VCPUS, "64", 1},		{OPT_VCPUS, "0", -EINVAL},
 		{OPT_VCPUS, "65", -EINVAL},	{OPT_CPU, "v3", 1},
