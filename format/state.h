@@ -38,22 +38,23 @@ enum state_flags {
 
 struct state_table;
 
+/* There are hundreds: the numbers are as narrow as our structs allow, and a wider one does not
+ * compile without a warning. */
 struct state_field {
 	const char *name;
-	uint16_t tag; /* for ever; never reused */
-	uint16_t
-		since; /* version of the outermost table that brought it; in older data: all zero */
-	uint16_t flags; /* enum state_flags */
-	uint16_t width; /* 1, 2, 4, 8: scalar or array of them; 0: struct; STATE_PADDING */
-	uint32_t offset;
-	uint32_t size;	       /* sizeof the member */
-	uint32_t count_offset; /* offset of the uint32_t member with the number of valid elements
-				  (its own field must have a lower tag), or STATE_FIXED */
 	const struct state_table *sub; /* of each element, when width is 0 */
+	uint16_t tag;		       /* for ever; never reused */
+	uint16_t offset;
+	uint16_t size;	       /* sizeof the member */
+	uint16_t count_offset; /* offset of the uint32_t member with the number of valid elements
+				  (its own field must have a lower tag), or STATE_FIXED */
+	uint8_t since; /* version of the outermost table that brought it; in older data: all zero */
+	uint8_t flags; /* enum state_flags */
+	uint8_t width; /* 1, 2, 4, 8: scalar or array of them; 0: struct; STATE_PADDING */
 };
 
-#define STATE_FIXED   UINT32_MAX /* all elements are valid */
-#define STATE_PADDING 0xffffu	 /* not written; must be zero */
+#define STATE_FIXED   UINT16_MAX /* all elements are valid */
+#define STATE_PADDING 0xffu	 /* not written; must be zero */
 
 struct state_table {
 	const char *name;

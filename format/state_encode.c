@@ -33,7 +33,7 @@ static void add_field(const struct state_field *field, const uint8_t *obj, struc
 
 	assert(count <= field_capacity(field));
 	buf_add_le16(out, field->tag);
-	buf_add_u8(out, (uint8_t)field->width);
+	buf_add_u8(out, field->width);
 	buf_add_u8(out, 0);
 	head = out->len;
 	buf_add_le32(out, 0);
