@@ -61,7 +61,7 @@ try() { # FUNCTION NAME
     if grep -q "$SCRATCH/files" /proc/self/mounts; then
         umount -l "$SCRATCH"/files/*/ 2>/dev/null
     fi
-    rm -rf "$SCRATCH/home" "$SCRATCH/files"
+    rm -rf "${SCRATCH:?}/home" "$SCRATCH/files"
 }
 
 # One call: $status, and the streams in $SCRATCH/out and $SCRATCH/err.

@@ -62,6 +62,22 @@ listings() {
 }
 try listings "tar, bsdtar and Python list the same members; every blob's name is its SHA-256"
 
+# Other tools know nothing of alignment, and hit it by chance only. One line says so where memory cannot be
+# mapped; the guest wakes all the same.
+wakes_repacked() { # NAME PATH
+    local aligned
+    works inspect --json "$2"
+    aligned=$(json "d['aligned']" <<<"$out")
+    call resume -d --name "$1" "$2"
+    [ "$status" = 0 ] && [ "$(<"$SCRATCH/out")" = "$1" ] || fail "$(report_call resume "$2")"
+    if [ "$aligned" = True ]; then
+        same "standard error" "$(<"$SCRATCH/err")" ""
+    else
+        one_line "align" || fail "$(report_call resume "$2")"
+    fi
+    is_same_guest "$1"
+}
+
 copies() {
     local i
     make_live c.torpor
@@ -74,21 +90,10 @@ copies() {
         works resume -d --name $i $i.torpor
         is_same_guest $i
     done
-    call verify retarred.torpor
-    [ "$status" = 0 ] || fail "$(report_call verify retarred.torpor)"
-    call resume -d --name retarred retarred.torpor
-    [ "$status" = 0 ] && [ "$(wc -l <"$SCRATCH/err")" -le 1 ] || fail "$(report_call resume retarred.torpor)"
-    is_same_guest retarred
+    works verify retarred.torpor
+    wakes_repacked retarred retarred.torpor
 }
 try copies "copies wake: by cp --sparse, by a pipe, packed again by tar"
-
-# Registries' tools know nothing of alignment: one line says so, and the guest wakes all the same.
-wakes_with_notice() { # NAME PATH
-    call resume -d --name "$1" "$2"
-    [ "$status" = 0 ] && [ "$(<"$SCRATCH/out")" = "$1" ] && one_line "align" ||
-        fail "$(report_call resume -d --name "$1" "$2")"
-    is_same_guest "$1"
-}
 
 skopeo_trip() {
     command -v skopeo >/dev/null || skip "skopeo is not installed"
@@ -100,10 +105,8 @@ skopeo_trip() {
     works verify back.torpor
     same "the digest" "$(json "d['digest']" < <("$TORPOR" inspect --json back.torpor))" \
         "$(json "d['digest']" < <("$TORPOR" inspect --json a.torpor))"
-    wakes_with_notice back back.torpor
-    call resume -d --name folder folder
-    [ "$status" = 0 ] || fail "$(report_call resume folder)"
-    is_same_guest folder
+    wakes_repacked back back.torpor
+    wakes_repacked folder folder
     works save back -o again.torpor
     works inspect --json again.torpor
     same "alignment of what is saved from it" "$(json "d['aligned']" <<<"$out")" True

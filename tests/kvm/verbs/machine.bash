@@ -32,6 +32,22 @@ machine_flags() {
 }
 try machine_flags "run --kernel --initrd --append -m -c --cpu --disk F,ro,id=X --console; the disk's file stays as it was"
 
+cpu_models() {
+    local model
+    for model in v1 v2 v3 host; do
+        call run -d --name "cpu-$model" --kernel "$TINY" -m 32M --cpu "$model"
+        if [ "$status" = 0 ]; then
+            until_true is_ready "cpu-$model"
+            works inspect "cpu-$model"
+            matches inspect "$out" "CPU +$model"
+        else
+            [ "$status" = 120 ] && one_line "CPU|lacks" && [ "$model" != v1 ] && [ "$model" != host ] ||
+                fail "$(report_call run --cpu "$model")"
+        fi
+    done
+}
+try cpu_models "run --cpu v1, v2, v3, host: it boots, or 120 says what this host lacks"
+
 hvc_console() {
     boot hvc --console hvc0 --append "console=hvc0"
     answers hvc "ping virtio" "pong virtio"
@@ -218,6 +234,17 @@ reset_and_triple() {
     same state "$(state_of r)" running
 }
 try reset_and_triple "a guest that resets itself, or dies of a triple fault, boots again"
+
+nobody_there() {
+    local verb
+    for verb in pause unpause save stop kill rm wait logs console inspect resume; do
+        refuses 122 "nobody" "$verb" nobody
+    done
+    boot somebody
+    refuses 122 "nobody" kill nobody somebody
+    refuses 125 "NAME" pause
+}
+try nobody_there "a name that is not there: 122 from every verb"
 
 removing() {
     boot x

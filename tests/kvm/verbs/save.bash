@@ -82,7 +82,7 @@ saved_foreground() {
 try saved_foreground "a machine in the foreground ends with 0 when it is saved, and says where to"
 
 generations() {
-    local i before after
+    local i before
     truncate -s 4M base.img
     make_live gen0.torpor --disk base.img
     for i in 1 2 3; do
