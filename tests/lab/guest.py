@@ -24,6 +24,7 @@ import time
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 TORPOR = os.environ.get("TORPOR", os.path.join(REPOSITORY, "build/torpor"))
 TAIL = 40
+READY = r"(?m)^READY nonce=([0-9a-f]{32})"
 
 # Runs its arguments; the last line on stderr says how many microseconds that took, without the
 # way there and back.
@@ -39,6 +40,7 @@ def in_lab():
 
 
 Result = collections.namedtuple("Result", "status out err ms")
+Memory = collections.namedtuple("Memory", "nonce count")
 
 
 class Host:
@@ -49,8 +51,7 @@ class Host:
         self.directory = directory
         self.prefix = prefix + ["env"] + [
             f"XDG_{kind}={directory}/{kind.lower()}"
-            for kind in ("RUNTIME_DIR", "STATE_HOME", "DATA_HOME")]
-        self.started = set()
+            for kind in ("RUNTIME_DIR", "STATE_HOME", "DATA_HOME", "CACHE_HOME")]
         self.run("mkdir", "-p", "-m", "700", f"{directory}/runtime_dir")
 
     def path(self, name):
@@ -173,7 +174,7 @@ class Guest:
         result = host.torpor("run", "-d", "--name", name, *argv, timeout=timeout)
         guest = cls(host, name)
         guest.ms = result.ms
-        guest.ready(timeout)
+        guest.look_for_ready(timeout)
         guest.ready_ms = (time.monotonic() - start) * 1000
         return guest
 
@@ -191,18 +192,20 @@ class Guest:
                                 + ["  | " + line for line in log[-TAIL:]]
                                 + ["  torpor: " + line for line in own[-5:]]))
 
-    def ready(self, timeout=240):
-        """Wait for READY. What was printed before we sat down is in the log."""
-        pattern = r"^READY nonce=([0-9a-f]{32})"
-        log = self.host.torpor("logs", self.name, check=False).out
-        found = re.findall(pattern, log, re.MULTILINE)
-        if found and self.nonce is None:
+    def look_for_ready(self, timeout):
+        """READY, from the log if it was printed before we sat down."""
+        found = re.findall(READY, self.host.torpor("logs", self.name, check=False).out)
+        if found:
             self.nonce = found[-1]
-            return
-        line = self.console.wait(pattern, timeout)
+        else:
+            self.await_ready(timeout)
+
+    def await_ready(self, timeout=240):
+        """The next READY on the console."""
+        line = self.console.wait(READY, timeout)
         if line is None:
             self.fail(f"not READY after {timeout} s")
-        self.nonce = re.search(pattern, line)[1]
+        self.nonce = re.search(READY, line)[1]
 
     def say(self, command, timeout=60):
         """Send a command; its reply without the first word."""
@@ -220,6 +223,16 @@ class Guest:
 
     def number(self, command):
         return float(self.say(command).split()[0])
+
+    def memory(self):
+        """What only this boot of this guest can know, for a look back later."""
+        return Memory(self.say("nonce"), self.number("count"))
+
+    def remembers(self, before):
+        now = self.memory()
+        if now.nonce != before.nonce or now.count < before.count:
+            self.fail(f"woke as another: {before} became {now}")
+        return True
 
     def save(self, file, *argv, timeout=300):
         """`torpor save -o file`; without -R the machine is gone then. Returns milliseconds."""

@@ -1,0 +1,56 @@
+"""How a file of scenarios reports. A scenario is a function of the hosts: it calls ok() for each
+claim, and a Failure ends it, not the suite.
+
+    if __name__ == "__main__":
+        sys.exit(suite.play([first, second], lab.hosts(2)))
+"""
+
+import os
+import time
+import traceback
+
+import guest as lab
+
+IMAGE = os.path.join(lab.REPOSITORY, "build/images/debian")
+APPEND = "console=ttyS0 quiet loglevel=3 panic=-1"
+# Options for a guest of images/debian.
+DEBIAN = ["--kernel", f"{IMAGE}/vmlinuz", "--initrd", f"{IMAGE}/initrd.img", "--append", APPEND]
+DISK = ["--disk", f"{IMAGE}/disk.img"]
+
+results = []
+
+
+def ok(name, holds, detail=""):
+    """One claim, one line."""
+    results.append(bool(holds))
+    print(f"{'ok' if holds else 'not ok'} - {name}", flush=True)
+    if not holds:
+        for line in str(detail).splitlines():
+            print(f"# {line}", flush=True)
+
+
+def skip(name, reason):
+    print(f"skip - {name} # {reason}", flush=True)
+
+
+def note(text):
+    print(f"# {text}", flush=True)
+
+
+def play(scenarios, hosts):
+    """Run them all. Returns the exit status."""
+    try:
+        for scenario in scenarios:
+            start = time.monotonic()
+            try:
+                scenario(*hosts)
+            except lab.Failure as failure:
+                ok(f"{scenario.__name__} reaches its end", False, failure)
+            except Exception:  # a mistake in a scenario; the others still count
+                ok(f"{scenario.__name__} reaches its end", False, traceback.format_exc())
+            for host in hosts:
+                host.end_all()
+            note(f"{scenario.__name__}: {time.monotonic() - start:.0f} s")
+    finally:
+        lab.close(hosts)
+    return 0 if all(results) else 1
