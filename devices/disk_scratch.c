@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "vmm/base/io.h"
 #include "vmm/base/num.h"
 
 /* Where the file system has no O_TMPFILE: a name for a moment. */
@@ -82,40 +83,13 @@ static void set_here(struct scratch *s, uint64_t block, uint64_t count)
 
 int scratch_read(const struct scratch *s, uint64_t at, void *dst, uint64_t len)
 {
-	uint64_t done = 0;
-
-	while (done < len) {
-		ssize_t got = pread(s->fd, (uint8_t *)dst + done, len - done, (off_t)(at + done));
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return got < 0 ? -errno : -EIO;
-		done += (uint64_t)got;
-	}
-	return 0;
-}
-
-static int write_all(int fd, uint64_t at, const uint8_t *src, uint64_t len)
-{
-	uint64_t done = 0;
-
-	while (done < len) {
-		ssize_t put = pwrite(fd, src + done, len - done, (off_t)(at + done));
-
-		if (put < 0 && errno == EINTR)
-			continue;
-		if (put <= 0)
-			return put < 0 ? -errno : -ENOSPC;
-		done += (uint64_t)put;
-	}
-	return 0;
+	return io_pread(s->fd, dst, len, at);
 }
 
 int scratch_write(struct scratch *s, uint64_t at, const void *src, uint64_t len)
 {
 	uint64_t first = at / SCRATCH_BLOCK;
-	int ret = write_all(s->fd, at, src, len);
+	int ret = io_pwrite(s->fd, src, len, at);
 
 	if (ret == 0 && len > 0)
 		set_here(s, first, (at + len - 1) / SCRATCH_BLOCK - first + 1);
@@ -130,7 +104,7 @@ static int write_zeros(struct scratch *s, uint64_t at, uint64_t len)
 
 	for (uint64_t done = 0, part; ret == 0 && done < len; done += part) {
 		part = u64_min(len - done, sizeof(zeros));
-		ret = write_all(s->fd, at + done, zeros, part);
+		ret = io_pwrite(s->fd, zeros, part, at + done);
 	}
 	return ret;
 }

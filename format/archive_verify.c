@@ -134,11 +134,6 @@ static int hash_job(struct verify *v, const struct verify_job *job, struct hashi
 	return 0;
 }
 
-static bool is_zero(const uint8_t *p, uint64_t len)
-{
-	return len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0);
-}
-
 static int check_zeros(struct verify *v, const char *name, uint64_t from, uint64_t to,
 		       uint8_t *chunk, struct err *err)
 {

@@ -32,14 +32,6 @@ struct scan {
 	uint8_t *kinds; /* enum extent_kind of each frame */
 };
 
-static bool is_zero_frame(const uint8_t *data)
-{
-	uint64_t first;
-
-	memcpy(&first, data, sizeof(first));
-	return first == 0 && memcmp(data, data + sizeof(first), IMAGE_FRAME - sizeof(first)) == 0;
-}
-
 static int scan_job(void *opaque, uint64_t index, struct err *err)
 {
 	struct scan *scan = opaque;
@@ -55,7 +47,7 @@ static int scan_job(void *opaque, uint64_t index, struct err *err)
 
 		if (ret < 0)
 			return ret;
-		if (kind == EXTENT_DATA && is_zero_frame(data))
+		if (kind == EXTENT_DATA && is_zero(data, IMAGE_FRAME))
 			kind = EXTENT_ZERO;
 		scan->kinds[i] = (uint8_t)kind;
 	}

@@ -66,11 +66,6 @@ static int read_block(struct walk *w, const uint8_t **block, struct err *err)
 	return 0;
 }
 
-static bool is_zero(const uint8_t *p, size_t len)
-{
-	return len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0);
-}
-
 /* A number: octal digits, ended by NUL or space; or base-256 with the top bit set. */
 static bool parse_number(const uint8_t *field, size_t len, uint64_t *value)
 {

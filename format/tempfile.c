@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "vmm/base/cleanup.h"
+#include "vmm/base/io.h"
 
 #define SUFFIX	   ".torpor"
 #define SUFFIX_LEN (sizeof(SUFFIX) - 1)
@@ -146,19 +147,9 @@ int tempfile_open(struct tempfile *t, const char *target, struct err *err)
 int tempfile_write(const struct tempfile *t, const void *data, uint64_t len, uint64_t offset,
 		   struct err *err)
 {
-	uint64_t done = 0;
+	int ret = io_pwrite(t->fd, data, len, offset);
 
-	while (done < len) {
-		ssize_t put = pwrite(t->fd, (const char *)data + done, len - done,
-				     (off_t)(offset + done));
-
-		if (put < 0 && errno == EINTR)
-			continue;
-		if (put <= 0)
-			return tempfile_error(t, put < 0 ? errno : EIO, err);
-		done += (uint64_t)put;
-	}
-	return 0;
+	return ret < 0 ? tempfile_error(t, -ret, err) : 0;
 }
 
 int tempfile_publish(struct tempfile *t, struct stat *st, struct err *err)

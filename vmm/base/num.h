@@ -1,4 +1,4 @@
-/* Checked arithmetic, alignment and little-endian access to unaligned bytes. */
+/* Checked arithmetic, alignment, little-endian access to unaligned bytes, runs of zeros. */
 #ifndef TORPOR_BASE_NUM_H
 #define TORPOR_BASE_NUM_H
 
@@ -36,6 +36,13 @@ static inline uint64_t align_up(uint64_t v, uint64_t align)
 static inline uint64_t align_down(uint64_t v, uint64_t align)
 {
 	return v & ~(align - 1);
+}
+
+static inline bool is_zero(const void *p, size_t len)
+{
+	const uint8_t *byte = p;
+
+	return len == 0 || (byte[0] == 0 && memcmp(byte, byte + 1, len - 1) == 0);
 }
 
 static inline uint16_t le_get16(const void *p)

@@ -1,0 +1,33 @@
+/* See io.h. */
+#include "vmm/base/io.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+int io_pread(int fd, void *dst, uint64_t len, uint64_t at)
+{
+	for (uint64_t done = 0; done < len;) {
+		ssize_t got = pread(fd, (char *)dst + done, len - done, (off_t)(at + done));
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return got < 0 ? -errno : -ENODATA;
+		done += (uint64_t)got;
+	}
+	return 0;
+}
+
+int io_pwrite(int fd, const void *src, uint64_t len, uint64_t at)
+{
+	for (uint64_t done = 0; done < len;) {
+		ssize_t put = pwrite(fd, (const char *)src + done, len - done, (off_t)(at + done));
+
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put <= 0)
+			return put < 0 ? -errno : -EIO;
+		done += (uint64_t)put;
+	}
+	return 0;
+}

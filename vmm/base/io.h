@@ -1,0 +1,11 @@
+/* Whole reads and writes: interrupted and short calls go on. Any thread. */
+#ifndef TORPOR_BASE_IO_H
+#define TORPOR_BASE_IO_H
+
+#include <stdint.h>
+
+/* 0 or -errno; -ENODATA when the file ends before that. */
+int io_pread(int fd, void *dst, uint64_t len, uint64_t at);
+int io_pwrite(int fd, const void *src, uint64_t len, uint64_t at);
+
+#endif
