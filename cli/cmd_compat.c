@@ -3,11 +3,6 @@
 #include "cli/json_out.h"
 #include "cli/source.h"
 
-static const struct option_spec options[] = {
-	OPTION_JSON_SPEC,
-	{0},
-};
-
 /* The very questions that run and resume ask first. */
 static int check_cpu(const struct appliance *a, struct err *err)
 {
@@ -66,6 +61,6 @@ const struct command cmd_compat = {
 	.name = "compat",
 	.args = "FILE",
 	.summary = "say whether this host can run an appliance, and what it lacks",
-	.options = options,
+	.options = options_json,
 	.run = run,
 };

@@ -2,8 +2,6 @@
 #include "cli/command.h"
 #include "cli/completion.h"
 
-static const struct option_spec options[] = {{0}};
-
 static int run(struct options *opts, struct err *err)
 {
 	int ret = options_next(opts, err);
@@ -21,6 +19,6 @@ const struct command cmd_completion = {
 	.args = "",
 	.summary = "print the completion for bash",
 	.detail = "For the running shell: source <(torpor completion)",
-	.options = options,
+	.options = options_none,
 	.run = run,
 };

@@ -11,8 +11,6 @@
 
 #define CHUNK 4096u
 
-static const struct option_spec options[] = {{0}};
-
 struct session {
 	int fd; /* of the machine */
 	bool escapes;
@@ -120,6 +118,6 @@ const struct command cmd_console = {
 	.detail = "The escape counts at the beginning of a line, and only on a terminal; ~~ types "
 		  "one tilde.\n"
 		  "At the end of standard input the output goes on.",
-	.options = options,
+	.options = options_none,
 	.run = run,
 };

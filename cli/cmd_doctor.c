@@ -12,11 +12,6 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/num.h"
 
-static const struct option_spec options[] = {
-	OPTION_JSON_SPEC,
-	{0},
-};
-
 /* Beyond what kvm_open_device() insists on. */
 static const struct {
 	unsigned cap;
@@ -187,6 +182,6 @@ const struct command cmd_doctor = {
 	.args = "",
 	.summary = "say what this host can do, and what to do about what it cannot",
 	.detail = "The exit status is 125 when no machine can run here at all.",
-	.options = options,
+	.options = options_json,
 	.run = run,
 };

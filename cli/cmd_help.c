@@ -1,8 +1,6 @@
 /* torpor help: the list of verbs, or one of them. */
 #include "cli/command.h"
 
-static const struct option_spec options[] = {{0}};
-
 static int run(struct options *opts, struct err *err)
 {
 	int ret = options_next(opts, err);
@@ -28,6 +26,6 @@ const struct command cmd_help = {
 	.name = "help",
 	.args = "[VERB]",
 	.summary = "list the verbs, or explain one",
-	.options = options,
+	.options = options_none,
 	.run = run,
 };

@@ -11,11 +11,6 @@
 #include "format/archive.h"
 #include "vmm/base/cleanup.h"
 
-static const struct option_spec options[] = {
-	OPTION_JSON_SPEC,
-	{0},
-};
-
 static json_t *appliance_json(const struct appliance *a, struct err *err)
 {
 	cleanup_buf struct buf text = {0};
@@ -176,6 +171,6 @@ const struct command cmd_inspect = {
 	.name = "inspect",
 	.args = "NAME|FILE",
 	.summary = "describe a running machine or an appliance",
-	.options = options,
+	.options = options_json,
 	.run = run,
 };

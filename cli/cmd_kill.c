@@ -2,8 +2,6 @@
 #include "cli/client.h"
 #include "cli/command.h"
 
-static const struct option_spec options[] = {{0}};
-
 static int kill_one(const char *name, void *opaque, struct err *err)
 {
 	struct client client;
@@ -28,6 +26,6 @@ const struct command cmd_kill = {
 	.name = "kill",
 	.args = "NAME…",
 	.summary = "end machines at once, as if the power failed",
-	.options = options,
+	.options = options_none,
 	.run = run,
 };

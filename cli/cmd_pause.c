@@ -2,8 +2,6 @@
 #include "cli/client.h"
 #include "cli/command.h"
 
-static const struct option_spec options[] = {{0}};
-
 static int pause_one(const char *name, void *opaque, struct err *err)
 {
 	(void)opaque;
@@ -21,6 +19,6 @@ const struct command cmd_pause = {
 	.name = "pause",
 	.args = "NAME…",
 	.summary = "stop running machines where they are; their clocks stand still",
-	.options = options,
+	.options = options_none,
 	.run = run,
 };

@@ -2,8 +2,6 @@
 #include "cli/client.h"
 #include "cli/command.h"
 
-static const struct option_spec options[] = {{0}};
-
 static int unpause_one(const char *name, void *opaque, struct err *err)
 {
 	(void)opaque;
@@ -21,6 +19,6 @@ const struct command cmd_unpause = {
 	.name = "unpause",
 	.args = "NAME…",
 	.summary = "let paused machines go on",
-	.options = options,
+	.options = options_none,
 	.run = run,
 };

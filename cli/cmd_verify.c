@@ -5,11 +5,6 @@
 #include "cli/json_out.h"
 #include "format/archive.h"
 
-static const struct option_spec options[] = {
-	OPTION_JSON_SPEC,
-	{0},
-};
-
 struct findings {
 	const char *path;
 	json_t *list; /* NULL: print them */
@@ -101,6 +96,6 @@ const struct command cmd_verify = {
 	.name = "verify",
 	.args = "FILE",
 	.summary = "check every digest in an appliance",
-	.options = options,
+	.options = options_json,
 	.run = run,
 };

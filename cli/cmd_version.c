@@ -5,11 +5,6 @@
 #include "vmm/base/num.h"
 #include "vmm/machine.h"
 
-static const struct option_spec options[] = {
-	OPTION_JSON_SPEC,
-	{0},
-};
-
 static int run(struct options *opts, struct err *err)
 {
 	char format[16];
@@ -34,6 +29,6 @@ const struct command cmd_version = {
 	.name = "version",
 	.args = "",
 	.summary = "print the versions of program, file format and machine types",
-	.options = options,
+	.options = options_json,
 	.run = run,
 };

@@ -7,8 +7,6 @@
 #include "cli/parse.h"
 #include "cli/record.h"
 
-static const struct option_spec options[] = {{0}};
-
 static int await_end(const char *name, struct err *err)
 {
 	struct client client;
@@ -53,6 +51,6 @@ const struct command cmd_wait = {
 	.args = "NAME",
 	.summary = "wait until a machine is over, print how it ended",
 	.detail = "The exit status is what torpor run in the foreground would have returned.",
-	.options = options,
+	.options = options_none,
 	.run = run,
 };

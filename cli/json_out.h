@@ -5,12 +5,6 @@
 #include <jansson.h>
 #include <stdio.h>
 
-#define OPTION_JSON (OPTION_LONG_ONLY + 200)
-#define OPTION_JSON_SPEC                                                                           \
-	{                                                                                          \
-		OPTION_JSON, "json", NULL, "print JSON"                                            \
-	}
-
 /* Print a value and drop the reference. */
 static inline void json_out(json_t *value)
 {

@@ -6,6 +6,9 @@
 #include <getopt.h>
 #include <string.h>
 
+const struct option_spec options_none[] = {{0}};
+const struct option_spec options_json[] = {OPTION_JSON_SPEC, {0}};
+
 static bool has_letter(const struct option_spec *spec)
 {
 	return spec->id < OPTION_LONG_ONLY;

@@ -23,6 +23,16 @@ struct option_spec {
 	const char *help; /* one line */
 };
 
+#define OPTION_JSON (OPTION_LONG_ONLY + 200)
+#define OPTION_JSON_SPEC                                                                           \
+	{                                                                                          \
+		OPTION_JSON, "json", NULL, "print JSON"                                            \
+	}
+
+/* The tables of verbs without options, and of those with --json alone. */
+extern const struct option_spec options_none[];
+extern const struct option_spec options_json[];
+
 #define OPTIONS_MAX 24
 
 struct options {
