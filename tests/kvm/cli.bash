@@ -119,8 +119,14 @@ until_true() { # COMMAND…
     done
 }
 
-is_ready() { # NAME
-    grep -q READY "$XDG_STATE_HOME/torpor/$1/console.log"
+# It has said something so many times, and the last line is out to its end.
+has_said() { # NAME TEXT [TIMES]
+    local log=$XDG_STATE_HOME/torpor/$1/console.log
+    [ "$(grep -c "$2" "$log")" = "${3:-1}" ] && [ -z "$(tail -c 1 "$log")" ]
+}
+
+is_ready() { # NAME [TIMES]
+    has_said "$1" READY "${2:-1}"
 }
 
 boot() { # NAME OPTION…

@@ -18,7 +18,7 @@ machine_flags() {
     printf initrd >initrd
     works run -d -n flags --kernel "$TINY" --initrd initrd --append "autocmd=ping_appended" -m 32M -c 2 --cpu v1 \
         --disk a.img,ro,id=first --disk b.img --console ttyS0
-    until_true grep -q 'pong appended' "$XDG_STATE_HOME/torpor/flags/console.log"
+    until_true has_said flags 'pong appended'
     answers flags disks "disks 2 1048576:ro 2097152"
     answers flags "dserial 0" "dserial first"
     answers flags "dserial 1" "dserial disk1"
@@ -57,7 +57,7 @@ try hvc_console "run --console hvc0: the keyboard types to virtio-console"
 run_cold_file() {
     works_silently build -o cold.torpor --kernel "$TINY" -m 32M --append quiet
     works run -d --name cold -m 16M --append "autocmd=ping_file" cold.torpor
-    until_true grep -q 'pong file' "$XDG_STATE_HOME/torpor/cold/console.log"
+    until_true has_said cold 'pong file'
     matches memory "$(say cold mem)" '^mem 1[0-9]{7}$'
     refuses 125 "cannot be given" run --kernel "$TINY" cold.torpor
 }
@@ -227,10 +227,10 @@ reset_and_triple() {
     boot r
     first=$(say r nonce)
     answers r reset reset
-    until_true sh -c "[ \$(grep -c READY '$XDG_STATE_HOME/torpor/r/console.log') = 2 ]"
+    until_true is_ready r 2
     [ "$(say r nonce)" != "$first" ] || fail "it did not start anew"
     answers r triple triple
-    until_true sh -c "[ \$(grep -c READY '$XDG_STATE_HOME/torpor/r/console.log') = 3 ]"
+    until_true is_ready r 3
     same state "$(state_of r)" running
 }
 try reset_and_triple "a guest that resets itself, or dies of a triple fault, boots again"
