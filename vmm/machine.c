@@ -21,7 +21,8 @@ static void set_state(struct machine *m, enum machine_state state)
 static int check_params(const struct machine_params *params, struct err *err)
 {
 	if (params->memory < MACHINE_MIN_MEMORY || params->memory > MACHINE_MAX_MEMORY)
-		return err_set(err, ERR_USAGE, "memory: %llu bytes is not between 1 MiB and 256 GiB",
+		return err_set(err, ERR_USAGE,
+			       "memory: %llu bytes is not between 1 MiB and 256 GiB",
 			       (unsigned long long)params->memory);
 	if (params->memory % MEM_FRAME != 0)
 		return err_set(err, ERR_USAGE, "memory: %llu bytes is not a multiple of 64 KiB",
