@@ -47,8 +47,11 @@ try console_pipe "console over pipes: no escapes, the output goes on behind the 
 console_two() {
     boot two
     timeout 20 "$TORPOR" console two </dev/null >listener &
-    answers two "ping both" "pong both"
-    until_true grep -q "pong both" listener
+    heard_by_both() {
+        answers two "ping both" "pong both"
+        grep -q "pong both" listener
+    }
+    until_true heard_by_both
     works_silently kill two
     wait
 }
