@@ -194,3 +194,15 @@ int client_kill(struct client *client, struct err *err)
 		return 0;
 	return ret == -ETIMEDOUT ? kill_process(client, err) : ret;
 }
+
+int client_kill_once(const char *name, struct err *err)
+{
+	struct client client;
+	int ret = client_open(&client, name, err);
+
+	if (ret < 0)
+		return ret;
+	ret = client_kill(&client, err);
+	client_close(&client);
+	return ret;
+}

@@ -34,5 +34,7 @@ int client_once(const char *name, const char *what, struct err *err);
 int client_wait(struct client *client, int timeout_ms, struct err *err);
 /* End it: by request, and when that is not answered in time, by SIGKILL. */
 int client_kill(struct client *client, struct err *err);
+/* Open, kill, close. */
+int client_kill_once(const char *name, struct err *err);
 
 #endif

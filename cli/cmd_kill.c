@@ -4,15 +4,8 @@
 
 static int kill_one(const char *name, void *opaque, struct err *err)
 {
-	struct client client;
-	int ret = client_open(&client, name, err);
-
 	(void)opaque;
-	if (ret < 0)
-		return ret;
-	ret = client_kill(&client, err);
-	client_close(&client);
-	return ret;
+	return client_kill_once(name, err);
 }
 
 static int run(struct options *opts, struct err *err)

@@ -10,18 +10,6 @@ static const struct option_spec options[] = {
 	{0},
 };
 
-static int kill_running(const char *name, struct err *err)
-{
-	struct client client;
-	int ret = client_open(&client, name, err);
-
-	if (ret < 0)
-		return ret;
-	ret = client_kill(&client, err);
-	client_close(&client);
-	return ret;
-}
-
 /* Holding the name keeps a new machine from taking it while its folder goes. */
 static int remove_one(const char *name, void *opaque, struct err *err)
 {
@@ -35,7 +23,7 @@ static int remove_one(const char *name, void *opaque, struct err *err)
 		if (!*force)
 			return err_set(err, ERR_FAILED, "machine %s is running: stop it, or rm -f",
 				       name);
-		ret = kill_running(name, err);
+		ret = client_kill_once(name, err);
 	} else if (!machine_is_known(name)) {
 		ret = err_set(err, ERR_NOT_FOUND, "no machine is named %s", name);
 	}
