@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "vmm/base/cleanup.h"
+#include "vmm/x86_64/state.h"
 
 #define MAX_CPUID 256
 
@@ -26,7 +27,7 @@ static int copy_cpuid(struct kvm_vcpu *from, struct kvm_vcpu *to, struct err *er
 	return ret < 0 ? ret : kvm_vcpu_call(to, KVM_SET_CPUID2, cpuid, err);
 }
 
-static int reset_vcpu(struct kvm *kvm, struct kvm *scratch, struct kvm_vcpu *vcpu, struct err *err)
+static int reset_vcpu(struct kvm *scratch, struct kvm_vcpu *vcpu, struct err *err)
 {
 	cleanup_free void *state = calloc(1, arch_vcpu_table.size);
 	struct kvm_vcpu fresh;
@@ -41,7 +42,7 @@ static int reset_vcpu(struct kvm *kvm, struct kvm *scratch, struct kvm_vcpu *vcp
 	if (ret >= 0)
 		ret = arch_vcpu_save(scratch, &fresh, state, err);
 	if (ret >= 0)
-		ret = arch_vcpu_restore(kvm, vcpu, state, err);
+		ret = x86_vcpu_restore_registers(vcpu, state, err);
 	kvm_vcpu_close(&fresh);
 	return ret;
 }
@@ -66,7 +67,7 @@ int arch_reset(struct kvm *kvm, struct kvm_vcpu *const vcpus[], uint32_t nvcpus,
 		return ret;
 	ret = arch_vm_init(&scratch, err);
 	for (uint32_t i = 0; ret >= 0 && i < nvcpus; i++)
-		ret = reset_vcpu(kvm, &scratch, vcpus[i], err);
+		ret = reset_vcpu(&scratch, vcpus[i], err);
 	if (ret >= 0)
 		ret = arch_vcpus_sync(vcpus, nvcpus, err);
 	if (ret >= 0)

@@ -65,4 +65,9 @@ int msr_save(const struct kvm *kvm, struct kvm_vcpu *vcpu, struct x86_vcpu_state
 	     struct err *err);
 int msr_restore(struct kvm_vcpu *vcpu, const struct x86_vcpu_state *s, struct err *err);
 
+/* All of a state but the CPUIDs. A vCPU that has run keeps those: KVM refuses others from then on,
+ * and counts as such what it has edited itself. */
+int x86_vcpu_restore_registers(struct kvm_vcpu *vcpu, const struct x86_vcpu_state *s,
+			       struct err *err);
+
 #endif

@@ -257,16 +257,12 @@ static int restore_lapic(struct kvm_vcpu *vcpu, const struct x86_vcpu_state *s, 
 	return kvm_vcpu_call(vcpu, KVM_SET_LAPIC, &lapic, err);
 }
 
-int arch_vcpu_restore(const struct kvm *kvm, struct kvm_vcpu *vcpu, const void *state,
-		      struct err *err)
+int x86_vcpu_restore_registers(struct kvm_vcpu *vcpu, const struct x86_vcpu_state *s,
+			       struct err *err)
 {
-	const struct x86_vcpu_state *s = state;
 	struct kvm_mp_state mp = {.mp_state = s->mp_state};
-	int ret = restore_cpuid(vcpu, s, err);
+	int ret = restore_tsc_khz(vcpu, s, err);
 
-	(void)kvm; /* other architectures ask it */
-	if (ret >= 0)
-		ret = restore_tsc_khz(vcpu, s, err);
 	if (ret >= 0)
 		ret = kvm_vcpu_call(vcpu, KVM_SET_MP_STATE, &mp, err);
 	if (ret >= 0)
@@ -287,6 +283,16 @@ int arch_vcpu_restore(const struct kvm *kvm, struct kvm_vcpu *vcpu, const void *
 	if (ret >= 0)
 		ret = kvm_vcpu_call(vcpu, KVM_SET_VCPU_EVENTS, &s->events, err);
 	return ret < 0 ? ret : 0;
+}
+
+int arch_vcpu_restore(const struct kvm *kvm, struct kvm_vcpu *vcpu, const void *state,
+		      struct err *err)
+{
+	const struct x86_vcpu_state *s = state;
+	int ret = restore_cpuid(vcpu, s, err);
+
+	(void)kvm; /* other architectures ask it */
+	return ret < 0 ? ret : x86_vcpu_restore_registers(vcpu, s, err);
 }
 
 /* Each vCPU's TSC was read at its own moment; restored one by one they would drift apart and time
