@@ -17,6 +17,8 @@ APPEND = "console=ttyS0 quiet loglevel=3 panic=-1"
 DEBIAN = ["--kernel", f"{IMAGE}/vmlinuz", "--initrd", f"{IMAGE}/initrd.img", "--append", APPEND]
 DISK = ["--disk", f"{IMAGE}/disk.img"]
 
+INCOMPATIBLE = 120  # exit status when a host cannot run an appliance
+
 results = []
 
 

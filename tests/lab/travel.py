@@ -1,0 +1,123 @@
+"""Scenarios on two hosts, host2 with another CPU model: waking on the other one under load, chains,
+many from one file, a file parked for a minute, a CPU that is lacking."""
+
+import concurrent.futures
+import re
+import sys
+import time
+
+import guest as lab
+import suite
+from suite import DEBIAN, DISK, ok
+
+PARKED = 60
+
+
+def moved(guest, other, file="moved.torpor"):
+    """Save, copy, wake on the other host."""
+    source, target = guest.host.path(file), other.path(file)
+    guest.save(source)
+    guest.host.send(source, other, target)
+    guest.host.run("rm", source)
+    return lab.Guest.wake(other, guest.name, target)
+
+
+def under_load(host1, host2):
+    """One guest with two CPUs, writing to its disk and its console, through three generations."""
+    guest = lab.Guest.boot(host1, "busy", *DEBIAN, *DISK, "-c", "2")
+    guest.say("load start")
+    guest.say("spew start")
+    time.sleep(3)
+    before = guest.memory()
+    guest = moved(guest, host2)
+    ok("woken on the other host under disk and console load: nonce and counter",
+       guest.remembers(before))
+    check_load(guest)
+    check_clock("on the other host", guest)
+
+    for generation, host in ((2, host1), (3, host2)):
+        before = guest.memory()
+        guest = moved(guest, host)
+        ok(f"generation {generation}, on {host.name}: nonce and counter", guest.remembers(before))
+    ok("the third generation still writes to its disk",
+       guest.say("load start") == "started" and guest.say("sync") == "done")
+    check_load(guest, console=False)
+    guest.kill()
+
+
+def check_load(guest, console=True):
+    if console:
+        lines = guest.say("spew stop", timeout=120)
+        ok("its console went on", re.fullmatch(r"stopped lines=[1-9]\d*", lines), lines)
+    load = guest.say("load stop", timeout=180)
+    ok("nothing it wrote to the disk is damaged", re.fullmatch(r"stopped ok=[1-9]\d* bad=0", load),
+       load)
+    found = guest.say("fsck", timeout=120)
+    ok("its file system is clean", found == "clean", found)
+
+
+def check_clock(name, guest):
+    answer = guest.say("monotone 3")
+    ok(f"{name}: the clock is monotonic on both CPUs", answer.startswith("ok cpus=2"), answer)
+    ok(f"{name}: no soft lockup", guest.say("softlockup") == "0")
+
+
+def parked_and_many(host1, host2):
+    """A file parked for a minute, whose guest then goes on four times at once."""
+    guest = lab.Guest.boot(host1, "parked", *DEBIAN, "-c", "2")
+    content = guest.say("mem 16", timeout=120)
+    before = guest.memory()
+    uptime = guest.number("uptime")
+    source, file = host1.path("parked.torpor"), host2.path("parked.torpor")
+    guest.save(source)
+    saved = time.monotonic()
+    host1.send(source, host2, file)
+    other_cpu(host1, host2)
+    time.sleep(max(0, PARKED - (time.monotonic() - saved)))
+
+    guest = lab.Guest.wake(host2, "parked", file)
+    ok("a file parked for a minute: nonce and counter", guest.remembers(before))
+    check_clock("after a minute in a file", guest)
+    ok("the minute is no part of its uptime", guest.number("uptime") - uptime < PARKED / 2)
+    guest.kill()
+    four_at_once(host2, file, before, content)
+
+
+def four_at_once(host, file, before, content):
+    names = [f"twin{n}" for n in range(4)]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        twins = list(pool.map(lambda name: lab.Guest.wake(host, name, file), names))
+    ok("four wake at once from one file", sorted(host.torpor("ps", "-q").out.split()) == names)
+    ok("each with nonce and counter", all(twin.remembers(before) for twin in twins))
+    twins[0].say("mem 8", timeout=120)
+    ok("one overwrites its memory, the others keep theirs",
+       all(twin.say("memsum", timeout=120) == content for twin in twins[1:]))
+    for twin in twins:
+        twin.kill()
+
+
+def other_cpu(host1, host2):
+    """The baseline wakes anywhere; what was made with host1's own CPU is refused by name."""
+    guest = lab.Guest.boot(host1, "native", *DEBIAN, "--cpu", "host")
+    source, file = host1.path("native.torpor"), host2.path("native.torpor")
+    guest.save(source)
+    host1.send(source, host2, file)
+    ok("--cpu host wakes where it was saved",
+       host1.torpor("compat", source, check=False).status == 0)
+    for verb in (["compat", file], ["resume", file, "-d"]):
+        done = host2.torpor(*verb, check=False)
+        suite.note(done.err)
+        ok(f"--cpu host on another CPU: {verb[0]} refuses with the missing features' names",
+           done.status == suite.INCOMPATIBLE and len(done.err.splitlines()) == 1
+           and re.search(r"(lack|miss|not have).*\b[a-z][a-z0-9_.-]{2,}", done.err), done)
+    host1.run("rm", source)
+
+
+def same_cpu(_host1, _host2):
+    suite.skip("a host with another CPU model", "one machine's KVM stands for both hosts")
+
+
+if __name__ == "__main__":
+    if not lab.in_lab():
+        other_cpu = same_cpu
+    sys.exit(suite.play([under_load, parked_and_many], lab.hosts(2)))
