@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "cli/command.h"
+#include "cli/parse.h"
 #include "cli/paths.h"
 #include "cli/source.h"
 #include "format/archive_writer.h"
@@ -28,6 +29,9 @@ static int parse(struct options *opts, struct machine_args *machine, const char 
 		return ret;
 	if (*output == NULL)
 		return err_set(err, ERR_USAGE, "-o FILE is missing");
+	ret = parse_output(*output, err);
+	if (ret < 0)
+		return ret;
 	return options_end(opts, err);
 }
 
@@ -43,7 +47,7 @@ static int check_boot(const struct source *source, struct err *err)
 		return ret;
 	ret = arch_boot_load(&mem, &source->boot, &board, &entry, err);
 	mem_free(&mem);
-	return ret;
+	return ret < 0 ? source_boot_failed(source, ret, err) : 0;
 }
 
 static int write_disks(struct archive_writer *w, struct disk *const disk[], unsigned ndisks,

@@ -4,6 +4,7 @@
 #include "cli/client.h"
 #include "cli/command.h"
 #include "cli/json_out.h"
+#include "cli/parse.h"
 #include "cli/paths.h"
 
 static const struct option_spec options[] = {
@@ -40,8 +41,10 @@ static int choose_path(const struct save_args *args, struct path *path, struct e
 {
 	int ret;
 
-	if (args->output != NULL)
-		return path_absolute(path, args->output, err);
+	if (args->output != NULL) {
+		ret = parse_output(args->output, err);
+		return ret < 0 ? ret : path_absolute(path, args->output, err);
+	}
 	ret = path_store(path, args->name, err);
 	return ret < 0 ? ret : path_make_parents(path, err);
 }

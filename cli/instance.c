@@ -109,7 +109,10 @@ static int load_guest(struct instance *in, struct err *err)
 
 	if (ret < 0)
 		return ret;
-	return in->source->appliance.live ? wake(in, err) : machine_boot(&in->machine, err);
+	if (in->source->appliance.live)
+		return wake(in, err);
+	ret = machine_boot(&in->machine, err);
+	return ret < 0 ? source_boot_failed(in->source, ret, err) : 0;
 }
 
 static void on_signal(struct loop_watch *watch, uint32_t events)

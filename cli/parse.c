@@ -31,6 +31,14 @@ static int unit_shift(const char *unit)
 	return (int)(found - letters + 1) * 10;
 }
 
+int parse_output(const char *text, struct err *err)
+{
+	if (strcmp(text, "-") == 0)
+		return err_set(err, ERR_USAGE,
+			       "-o -: an appliance cannot be written to a pipe; name a file");
+	return 0;
+}
+
 int parse_memory(const char *text, uint64_t *bytes, struct err *err)
 {
 	char *unit;

@@ -97,6 +97,7 @@ static int gather(struct source *s, const struct machine_args *args, struct err 
 	a->vcpus = 1;
 	if (args->kernel == NULL)
 		return err_set(err, ERR_USAGE, "--kernel is missing");
+	s->origin = args->kernel;
 	ret = open_boot_file("kernel", args->kernel, &s->kernel_fd, &s->boot.kernel, err);
 	if (ret == 0 && args->initrd != NULL)
 		ret = open_boot_file("initrd", args->initrd, &s->initrd_fd, &s->boot.initrd, err);
@@ -130,10 +131,16 @@ int source_from_file(struct source *s, const char *path, struct err *err)
 		source_close(s);
 		return ret;
 	}
+	s->origin = archive_path(s->archive);
 	(void)archive_blob(s->archive, ROLE_KERNEL, &s->boot.kernel);
 	(void)archive_blob(s->archive, ROLE_INITRD, &s->boot.initrd);
 	s->boot.cmdline = s->appliance.cmdline;
 	return 0;
+}
+
+int source_boot_failed(const struct source *s, int ret, struct err *err)
+{
+	return err_context(err, ret, "%s", s->origin);
 }
 
 int source_check(const struct source *s, struct err *err)

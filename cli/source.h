@@ -15,6 +15,7 @@
 
 struct source {
 	struct appliance appliance;
+	const char *origin;	 /* the appliance's or the kernel's path, for errors; borrowed */
 	struct archive *archive; /* owned; NULL: from the command line */
 	int kernel_fd, initrd_fd;
 	int disk_fd[APPLIANCE_MAX_DISKS]; /* raw files, until source_open_disks */
@@ -29,6 +30,8 @@ int source_override(struct source *s, const struct machine_args *args, struct er
 int source_check(const struct source *s, struct err *err);
 /* Open every disk into `disk`; after an error there is nothing to close. Once. */
 int source_open_disks(struct source *s, struct disk *disk[APPLIANCE_MAX_DISKS], struct err *err);
+/* `ret` with the file in front of the text, when loading its kernel failed. */
+int source_boot_failed(const struct source *s, int ret, struct err *err);
 /* Safe on a source that failed half-way. */
 void source_close(struct source *s);
 

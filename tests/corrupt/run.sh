@@ -66,6 +66,7 @@ kernels() {
 125|kernel: not a kernel|build -o out.torpor --kernel text
 125|kernel: truncated|build -o out.torpor --kernel cut.elf
 122|kernel missing: No such file|build -o out.torpor --kernel missing
+125|cannot be written to a pipe|build -o - --kernel "$TINY"
 ROWS
     [ ! -e out.torpor ] || fail "a file was left"
 }
