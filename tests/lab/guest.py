@@ -28,7 +28,8 @@ READY = r"(?m)^READY nonce=([0-9a-f]{32})"
 
 # Runs its arguments; the last line on stderr says how many microseconds that took, without the
 # way there and back.
-TIMED = 'a=${EPOCHREALTIME/[.,]/}; "$@"; s=$?; b=${EPOCHREALTIME/[.,]/}; echo "$((b - a))" >&2; exit $s'
+TIMED = ('a=${EPOCHREALTIME/[.,]/}; "$@"; s=$?; b=${EPOCHREALTIME/[.,]/}; '
+         'echo "$((b - a))" >&2; exit $s')
 
 
 class Failure(Exception):
