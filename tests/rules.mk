@@ -29,7 +29,8 @@ check-build: $(TORPOR) $(TEST_PROGRAMS)
 check: deps ## run all tests: lint, unit, KVM with the tiny kernel, real guests here or in the lab
 	$(Q)$(MAKE) check-build
 	$(Q)$(MAKE) check-build SAN=1
-	$(Q)tests/run lint unit asan kvm verbs badinput lab
+	$(Q)images/debian/build
+	$(Q)tests/run lint unit asan kvm verbs badinput labkvm lab
 
 .PHONY: soak
 soak: deps ## the slow campaigns: kills while saving, long save/resume chains

@@ -286,14 +286,26 @@ static void type(struct guest *g, const char *text)
 	}
 }
 
-const char *guest_say(struct guest *g, const char *command)
+/* Send a line, and pass over what was said before. */
+static void send_line(struct guest *g, const char *line)
 {
 	pthread_mutex_lock(&g->lock);
 	g->seen = g->length;
 	pthread_mutex_unlock(&g->lock);
-	type(g, command);
+	type(g, line);
 	type(g, "\n");
+}
+
+const char *guest_say(struct guest *g, const char *command)
+{
+	send_line(g, command);
 	return await_line(g, "");
+}
+
+void guest_restart(struct guest *g, const char *command)
+{
+	send_line(g, command);
+	await_line(g, "READY");
 }
 
 void guest_pause(struct guest *g)

@@ -51,6 +51,8 @@ void guest_wake(struct guest *g, const char *path);
 int guest_try_wake(struct guest *g, const char *path, struct err *err);
 /* Send a command, wait for its one-line reply and return it; valid until the next call. */
 const char *guest_say(struct guest *g, const char *command);
+/* Send a command after which the kernel starts anew, and wait until it is ready. */
+void guest_restart(struct guest *g, const char *command);
 void guest_pause(struct guest *g);
 void guest_unpause(struct guest *g);
 /* Save a paused guest. */
