@@ -27,6 +27,7 @@
 #define L7_ECX	7, 0, REG_ECX
 #define L7_EDX	7, 0, REG_EDX
 #define L71_EAX 7, 1, REG_EAX
+#define D0_EAX	0xd, 0, REG_EAX /* XCR0: states that XSAVE keeps (SDM vol. 1 §13.3) */
 #define D1_EAX	0xd, 1, REG_EAX
 #define X1_EDX	0x80000001, 0, REG_EDX
 #define X1_ECX	0x80000001, 0, REG_ECX
@@ -130,6 +131,15 @@ const struct cpu_feature cpu_features[] = {
 	{"avx_vnni", L71_EAX, 4, 0, false},
 	{"avx512_bf16", L71_EAX, 5, 0, false},
 
+	{"xsave of avx", D0_EAX, 2, 0, false},
+	{"xsave of mpx", D0_EAX, 3, 0, false},
+	{"xsave of mpx", D0_EAX, 4, 0, false},
+	{"xsave of avx512", D0_EAX, 5, 0, false},
+	{"xsave of avx512", D0_EAX, 6, 0, false},
+	{"xsave of avx512", D0_EAX, 7, 0, false},
+	{"xsave of pku", D0_EAX, 9, 0, false},
+	{"xsave of amx", D0_EAX, 17, 0, false},
+	{"xsave of amx", D0_EAX, 18, 0, false},
 	{"xsaveopt", D1_EAX, 0, 0, false},
 	{"xsavec", D1_EAX, 1, 0, false},
 	{"xgetbv1", D1_EAX, 2, 0, false},
@@ -142,6 +152,8 @@ const struct cpu_feature cpu_features[] = {
 	{"pdpe1gb", X1_EDX, 26, 0, false},
 	{"rdtscp", X1_EDX, 27, 3, false},
 	{"lm", X1_EDX, 29, 1, true},
+	{"3dnowext", X1_EDX, 30, 0, false},
+	{"3dnow", X1_EDX, 31, 0, false},
 
 	{"lahf_lm", X1_ECX, 0, 2, true},
 	{"svm", X1_ECX, 2, 0, false},
@@ -160,6 +172,9 @@ const struct cpu_feature cpu_features[] = {
 	{"xsaveerptr", X8_EBX, 2, 0, false},
 	{"wbnoinvd", X8_EBX, 9, 0, false},
 	{"ibpb", X8_EBX, 12, 0, false},
+	{"amd_ssbd", X8_EBX, 24, 0, false},
+	{"virt_ssbd", X8_EBX, 25, 0, false},
+	{"amd_ssb_no", X8_EBX, 26, 0, false},
 };
 
 const unsigned cpu_nfeatures = ARRAY_SIZE(cpu_features);
