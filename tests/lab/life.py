@@ -134,5 +134,5 @@ def normal_free(guest):
 
 
 if __name__ == "__main__":
-    sys.exit(suite.play([boot_and_end, power_button, paused_in_place, memory_3584, memory_5120],
-                        lab.hosts(1)))
+    sys.exit(suite.main([boot_and_end, power_button, paused_in_place, memory_3584, memory_5120],
+                        hosts=1))

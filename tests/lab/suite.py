@@ -2,10 +2,13 @@
 claim, and a Failure ends it, not the suite.
 
     if __name__ == "__main__":
-        sys.exit(suite.play([first, second], lab.hosts(2)))
+        sys.exit(suite.main([first, second], hosts=2))
+
+Such a file plays all its scenarios, or those its arguments name; --list names them.
 """
 
 import os
+import sys
 import time
 import traceback
 
@@ -37,6 +40,14 @@ def skip(name, reason):
 
 def note(text):
     print(f"# {text}", flush=True)
+
+
+def main(scenarios, hosts):
+    if sys.argv[1:] == ["--list"]:
+        print("\n".join(scenario.__name__ for scenario in scenarios))
+        return 0
+    chosen = [s for s in scenarios if len(sys.argv) == 1 or s.__name__ in sys.argv[1:]]
+    return play(chosen, lab.hosts(hosts)) if chosen else 2
 
 
 def play(scenarios, hosts):

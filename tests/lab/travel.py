@@ -120,4 +120,4 @@ def same_cpu(_host1, _host2):
 if __name__ == "__main__":
     if not lab.in_lab():
         other_cpu = same_cpu
-    sys.exit(suite.play([under_load, parked_and_many], lab.hosts(2)))
+    sys.exit(suite.main([under_load, parked_and_many], hosts=2))
