@@ -8,8 +8,8 @@ cd "$(dirname "$(readlink -f "$0")")/../.." || exit 1
 export PYTHONDONTWRITEBYTECODE=1
 # A copy, for a running lab must not see the program change.
 export TORPOR=$PWD/build/lab-bin/torpor
-# Three times what the longest scenario takes on two idle cores.
-timeout=360
+# Twice what the longest scenario takes on two busy cores.
+timeout=300
 lab_failed=125
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
