@@ -60,7 +60,7 @@ TORPOR  := $(BUILD)/torpor
 .PHONY: all
 all: $(TORPOR) ## build the program
 
-$(BUILD)/%.o: %.c
+$(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@$(if $(missing),echo "torpor: missing: $(missing): run make deps" >&2; exit 1)
 	@$(if $(V),,echo "  CC   $<")
