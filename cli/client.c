@@ -22,15 +22,11 @@
 
 static int connect_to(int fd, const char *name, struct err *err)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	struct path path;
-	int ret = path_runtime(&path, name, "control", err);
+	struct sockaddr_un addr;
+	int ret = path_control(&addr, name, err);
 
 	if (ret < 0)
 		return ret;
-	if (strlen(path.text) >= sizeof(addr.sun_path))
-		return err_sys(err, ENAMETOOLONG, "%s", path.text);
-	memcpy(addr.sun_path, path.text, strlen(path.text) + 1);
 	return connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
 }
 

@@ -161,19 +161,15 @@ static void on_connection(struct loop_watch *watch, uint32_t events)
 
 static int bind_socket(int fd, const char *name, struct err *err)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	struct path path;
-	int ret = path_runtime(&path, name, "control", err);
+	struct sockaddr_un addr;
+	int ret = path_control(&addr, name, err);
 
 	if (ret < 0)
 		return ret;
-	if (strlen(path.text) >= sizeof(addr.sun_path))
-		return err_sys(err, ENAMETOOLONG, "%s", path.text);
-	memcpy(addr.sun_path, path.text, strlen(path.text) + 1);
-	(void)unlink(path.text); /* of a killed predecessor: the claim is ours */
-	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || chmod(path.text, 0600) < 0 ||
-	    listen(fd, 16) < 0)
-		return err_sys(err, errno, "listen on %s", path.text);
+	(void)unlink(addr.sun_path); /* of a killed predecessor: the claim is ours */
+	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
+	    chmod(addr.sun_path, 0600) < 0 || listen(fd, 16) < 0)
+		return err_sys(err, errno, "listen on %s", addr.sun_path);
 	return 0;
 }
 

@@ -158,6 +158,20 @@ int path_runtime_ready(struct err *err)
 	return 0;
 }
 
+int path_control(struct sockaddr_un *addr, const char *name, struct err *err)
+{
+	struct path path;
+	int ret = path_runtime(&path, name, "control", err);
+
+	if (ret < 0)
+		return ret;
+	*addr = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (strlen(path.text) >= sizeof(addr->sun_path))
+		return err_sys(err, ENAMETOOLONG, "%s", path.text);
+	memcpy(addr->sun_path, path.text, strlen(path.text) + 1);
+	return 0;
+}
+
 int path_absolute(struct path *path, const char *file, struct err *err)
 {
 	char cwd[sizeof(path->text)];

@@ -11,6 +11,9 @@
 #ifndef TORPOR_CLI_PATHS_H
 #define TORPOR_CLI_PATHS_H
 
+#include <sys/socket.h>
+#include <sys/un.h>
+
 #include "vmm/base/err.h"
 
 struct path {
@@ -31,6 +34,9 @@ int path_make_parents(const struct path *path, struct err *err);
 
 /* Make the runtime root, and insist that it is ours alone: sockets that end machines lie there. */
 int path_runtime_ready(struct err *err);
+
+/* Where the machine's control socket is. */
+int path_control(struct sockaddr_un *addr, const char *name, struct err *err);
 
 /* The same file however the working directory changes. */
 int path_absolute(struct path *path, const char *file, struct err *err);
