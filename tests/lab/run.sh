@@ -10,7 +10,6 @@ export PYTHONDONTWRITEBYTECODE=1
 export TORPOR=$PWD/build/lab-bin/torpor
 # Twice what the longest scenario takes on two busy cores.
 timeout=300
-lab_failed=125
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -19,24 +18,12 @@ prepare() {
 	cp "${BUILD:-build}/torpor" "$TORPOR.new" && mv "$TORPOR.new" "$TORPOR" && images/debian/build
 }
 
-# in_lab FILE SCENARIO LAB-OPTION...: the lines of one scenario; the lab's status.
-in_lab() {
-	local file=$1 scenario=$2
-	shift 2
-	tests/lab/lab "$@" --mem 4096 --timeout "$timeout" -- \
-		python3 "tests/lab/$file.py" "$scenario" >"$work/$scenario" 2>&1
-}
-
-# The emulator under the lab now and then stops for good, both of its CPUs waiting for each other:
-# then, and if its kernel panics, the scenario begins again in a new lab, once, and we say so.
+# play FILE SCENARIO LAB-OPTION...: true when each claim of the scenario holds.
 play() {
 	local file=$1 scenario=$2 status=0
-	in_lab "$@" || status=$?
-	if [ "$status" = "$lab_failed" ]; then
-		echo "# $scenario again, for the lab failed: $(tail -n 1 "$work/$scenario")"
-		status=0
-		in_lab "$@" || status=$?
-	fi
+	shift 2
+	tests/lab/patiently "$@" --mem 4096 --timeout "$timeout" -- \
+		python3 "tests/lab/$file.py" "$scenario" >"$work/$scenario" 2>&1 || status=$?
 	cat "$work/$scenario"
 	# Silence, too, is a failure.
 	[ "$status" -le 1 ] || echo "not ok - $scenario: the lab ended with status $status"
