@@ -1,0 +1,61 @@
+/*
+ * The pager: guest memory that arrives while the guest runs.
+ *
+ *     pager_new → pager_present* → pager_start → … → pager_stop
+ *
+ * A frame is absent, busy or present. The vCPUs, devices and system calls that touch an absent one
+ * wait in the kernel (userfaultfd, missing mode; kernel/Documentation: admin-guide/mm/userfaultfd)
+ * until a fault thread has read, decoded, checked and installed it, all its pages in one copy. A
+ * background thread fills in the rest in the order of the runs; it lets faults go first, and
+ * can be slowed, stopped and started again. Zero frames cost neither disk nor copy.
+ *
+ * A frame that cannot be read or is damaged breaks the machine: no byte of it reaches the guest,
+ * the vCPUs never run again, and the machine stays there to be inspected (machine_break).
+ *
+ * Threads: the owner's calls everything; faults and filling have threads of their own, which touch
+ * nothing but frames and counters.
+ */
+#ifndef TORPOR_SNAPSHOT_PAGER_H
+#define TORPOR_SNAPSHOT_PAGER_H
+
+#include "format/stack.h"
+#include "vmm/machine.h"
+
+enum pager_fill {
+	PAGER_FILL_NONE, /* only what is touched */
+	PAGER_FILL_IDLE, /* at low priority, one core at most */
+	PAGER_FILL_FULL, /* on all cores this process may use */
+};
+
+struct pager;
+
+struct pager_stats {
+	uint64_t frames;	/* with data, hot ones not counted */
+	uint64_t present;	/* of them, so far */
+	uint64_t faults;	/* frames that somebody waited for */
+	uint64_t filled;	/* frames that the background brought */
+	uint64_t fault_ns_max;	/* the longest from reading a fault to waking its waiters */
+	uint64_t fault_ns_sum;
+	enum pager_fill fill;
+};
+
+/* The memory of `m` will hold `runs` (one for each range; taken over, also on failure). Nothing is
+ * registered yet. When the kernel does not give us userfaultfd for faults inside KVM, that is
+ * ERR_INCOMPATIBLE, whose text says which right is missing (/dev/userfaultfd,
+ * vm.unprivileged_userfaultfd, CAP_SYS_PTRACE); the caller then decodes everything first. */
+int pager_new(struct pager **out, struct machine *m, struct runs *runs, struct err *err);
+/* This frame is in place already: somebody mapped or copied it. Before pager_start. */
+void pager_present(struct pager *p, unsigned range, uint64_t frame);
+/* Register the absent frames and begin. From here on memory may be touched. */
+int pager_start(struct pager *p, enum pager_fill fill, struct err *err);
+void pager_set_fill(struct pager *p, enum pager_fill fill);
+void pager_stats(const struct pager *p, struct pager_stats *stats);
+/* Whether a frame has arrived (a busy one counts as absent). A saver asks, machine paused: an
+ * absent frame is still exactly what the file has at runs_find(). */
+bool pager_absent(const struct pager *p, unsigned range, uint64_t frame);
+const struct runs *pager_runs(const struct pager *p, unsigned range);
+/* End all threads. Frames not yet there stay absent and untouchable: only before machine_free, with
+ * the vCPUs gone. NULL is fine. */
+void pager_stop(struct pager *p);
+
+#endif
