@@ -1,4 +1,4 @@
-/* Loading libcrypto and libarchive at first use; see lazy.h. Owns the two symbol tables. */
+/* Loading libraries at first use; see lazy.h. Owns their symbol tables. */
 #include "format/lazy.h"
 
 #include <dlfcn.h>
@@ -22,11 +22,17 @@ struct library {
 };
 
 static struct crypto_api crypto_table;
+static struct sign_api sign_table;
 static struct archive_api archive_table;
+static struct zstd_api zstd_table;
 
 #define CRYPTO(member, symbol)                                                                     \
 	{                                                                                          \
 #symbol, offsetof(struct crypto_api, member)                                       \
+	}
+#define SIGN(member, symbol)                                                                       \
+	{                                                                                          \
+#symbol, offsetof(struct sign_api, member)                                         \
 	}
 #define ARCHIVE(member, symbol)                                                                    \
 	{                                                                                          \
@@ -37,6 +43,20 @@ static const struct symbol crypto_symbols[] = {
 	CRYPTO(ctx_new, EVP_MD_CTX_new),  CRYPTO(ctx_free, EVP_MD_CTX_free),
 	CRYPTO(sha256, EVP_sha256),	  CRYPTO(init, EVP_DigestInit_ex),
 	CRYPTO(update, EVP_DigestUpdate), CRYPTO(final, EVP_DigestFinal_ex),
+};
+
+static const struct symbol sign_symbols[] = {
+	SIGN(ctx_new, EVP_MD_CTX_new),
+	SIGN(ctx_free, EVP_MD_CTX_free),
+	SIGN(private_key, EVP_PKEY_new_raw_private_key),
+	SIGN(public_key, EVP_PKEY_new_raw_public_key),
+	SIGN(get_public, EVP_PKEY_get_raw_public_key),
+	SIGN(key_free, EVP_PKEY_free),
+	SIGN(sign_init, EVP_DigestSignInit),
+	SIGN(sign, EVP_DigestSign),
+	SIGN(verify_init, EVP_DigestVerifyInit),
+	SIGN(verify, EVP_DigestVerify),
+	SIGN(scrypt, EVP_PBE_scrypt),
 };
 
 static const struct symbol archive_symbols[] = {
@@ -57,16 +77,38 @@ static const struct symbol archive_symbols[] = {
 	ARCHIVE(set_mtime, archive_entry_set_mtime),
 };
 
+#define ZSTD(member, symbol)                                                                       \
+	{                                                                                          \
+#symbol, offsetof(struct zstd_api, member)                                         \
+	}
+
+static const struct symbol zstd_symbols[] = {
+	ZSTD(cctx_new, ZSTD_createCCtx),     ZSTD(cctx_free, ZSTD_freeCCtx),
+	ZSTD(compress, ZSTD_compressCCtx),   ZSTD(dctx_new, ZSTD_createDCtx),
+	ZSTD(dctx_free, ZSTD_freeDCtx),	     ZSTD(decompress, ZSTD_decompressDCtx),
+	ZSTD(bound, ZSTD_compressBound),     ZSTD(is_error, ZSTD_isError),
+	ZSTD(error_name, ZSTD_getErrorName),
+};
+
 /* Every member has its symbol. */
 _Static_assert(ARRAY_SIZE(crypto_symbols) == sizeof(struct crypto_api) / sizeof(void *), "crypto");
+_Static_assert(ARRAY_SIZE(sign_symbols) == sizeof(struct sign_api) / sizeof(void *), "sign");
 _Static_assert(ARRAY_SIZE(archive_symbols) == sizeof(struct archive_api) / sizeof(void *),
 	       "archive");
+_Static_assert(ARRAY_SIZE(zstd_symbols) == sizeof(struct zstd_api) / sizeof(void *), "zstd");
 
 static struct library crypto_library = {
 	.soname = "libcrypto.so.3",
 	.symbols = crypto_symbols,
 	.nsymbols = ARRAY_SIZE(crypto_symbols),
 	.table = &crypto_table,
+};
+
+static struct library sign_library = {
+	.soname = "libcrypto.so.3",
+	.symbols = sign_symbols,
+	.nsymbols = ARRAY_SIZE(sign_symbols),
+	.table = &sign_table,
 };
 
 static struct library archive_library = {
@@ -76,8 +118,17 @@ static struct library archive_library = {
 	.table = &archive_table,
 };
 
+static struct library zstd_library = {
+	.soname = "libzstd.so.1",
+	.symbols = zstd_symbols,
+	.nsymbols = ARRAY_SIZE(zstd_symbols),
+	.table = &zstd_table,
+};
+
 static pthread_once_t crypto_once = PTHREAD_ONCE_INIT;
+static pthread_once_t sign_once = PTHREAD_ONCE_INIT;
 static pthread_once_t archive_once = PTHREAD_ONCE_INIT;
+static pthread_once_t zstd_once = PTHREAD_ONCE_INIT;
 
 static void load(struct library *lib)
 {
@@ -103,9 +154,19 @@ static void load_crypto(void)
 	load(&crypto_library);
 }
 
+static void load_sign(void)
+{
+	load(&sign_library);
+}
+
 static void load_archive(void)
 {
 	load(&archive_library);
+}
+
+static void load_zstd(void)
+{
+	load(&zstd_library);
 }
 
 static int loaded(const struct library *lib, struct err *err)
@@ -122,8 +183,20 @@ const struct crypto_api *lazy_crypto(struct err *err)
 	return loaded(&crypto_library, err) == 0 ? &crypto_table : NULL;
 }
 
+const struct sign_api *lazy_sign(struct err *err)
+{
+	pthread_once(&sign_once, load_sign);
+	return loaded(&sign_library, err) == 0 ? &sign_table : NULL;
+}
+
 const struct archive_api *lazy_archive(struct err *err)
 {
 	pthread_once(&archive_once, load_archive);
 	return loaded(&archive_library, err) == 0 ? &archive_table : NULL;
+}
+
+const struct zstd_api *lazy_zstd(struct err *err)
+{
+	pthread_once(&zstd_once, load_zstd);
+	return loaded(&zstd_library, err) == 0 ? &zstd_table : NULL;
 }

@@ -3,7 +3,7 @@
  * for the dynamic linker to relocate what it never calls.
  *
  * Any thread; the first call loads, under pthread_once. A library stays loaded for the life of the
- * process. Both functions return NULL with a readable error when the library is not there.
+ * process. The functions return NULL with a readable error when the library is not there.
  */
 #ifndef TORPOR_FORMAT_LAZY_H
 #define TORPOR_FORMAT_LAZY_H
@@ -11,6 +11,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <openssl/evp.h>
+#include <zstd.h>
 
 #include "vmm/base/err.h"
 
@@ -22,6 +23,22 @@ struct crypto_api {
 	__typeof__(EVP_DigestInit_ex) *init;
 	__typeof__(EVP_DigestUpdate) *update;
 	__typeof__(EVP_DigestFinal_ex) *final;
+};
+
+/* libcrypto again: what Ed25519 signatures take. Apart, so that waking what is not signed looks up
+ * none of it. */
+struct sign_api {
+	__typeof__(EVP_MD_CTX_new) *ctx_new;
+	__typeof__(EVP_MD_CTX_free) *ctx_free;
+	__typeof__(EVP_PKEY_new_raw_private_key) *private_key;
+	__typeof__(EVP_PKEY_new_raw_public_key) *public_key;
+	__typeof__(EVP_PKEY_get_raw_public_key) *get_public;
+	__typeof__(EVP_PKEY_free) *key_free;
+	__typeof__(EVP_DigestSignInit) *sign_init;
+	__typeof__(EVP_DigestSign) *sign;
+	__typeof__(EVP_DigestVerifyInit) *verify_init;
+	__typeof__(EVP_DigestVerify) *verify;
+	__typeof__(EVP_PBE_scrypt) *scrypt;
 };
 
 /* libarchive: what making one tar header takes. */
@@ -43,7 +60,22 @@ struct archive_api {
 	__typeof__(archive_entry_set_mtime) *set_mtime;
 };
 
+/* libzstd: what single frames take. */
+struct zstd_api {
+	__typeof__(ZSTD_createCCtx) *cctx_new;
+	__typeof__(ZSTD_freeCCtx) *cctx_free;
+	__typeof__(ZSTD_compressCCtx) *compress;
+	__typeof__(ZSTD_createDCtx) *dctx_new;
+	__typeof__(ZSTD_freeDCtx) *dctx_free;
+	__typeof__(ZSTD_decompressDCtx) *decompress;
+	__typeof__(ZSTD_compressBound) *bound;
+	__typeof__(ZSTD_isError) *is_error;
+	__typeof__(ZSTD_getErrorName) *error_name;
+};
+
 const struct crypto_api *lazy_crypto(struct err *err);
+const struct sign_api *lazy_sign(struct err *err);
 const struct archive_api *lazy_archive(struct err *err);
+const struct zstd_api *lazy_zstd(struct err *err);
 
 #endif
