@@ -3,11 +3,13 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "vmm/arch.h"
 #include "vmm/base/num.h"
+#include "vmm/frameset.h"
 
 int mem_init(struct mem *mem, uint64_t size, struct err *err)
 {
@@ -26,6 +28,11 @@ int mem_init(struct mem *mem, uint64_t size, struct err *err)
 				       (unsigned long long)(size >> 20));
 		}
 		r->host = host;
+		r->written = frameset_new(r->size / MEM_FRAME);
+		if (r->written == NULL) {
+			mem_free(mem);
+			return err_sys(err, ENOMEM, "allocate the notes of what is written");
+		}
 		/* Advice only: without huge pages the guest is slower, not wrong. */
 		(void)madvise(host, r->size, MADV_HUGEPAGE);
 	}
@@ -37,19 +44,40 @@ void mem_free(struct mem *mem)
 	for (unsigned i = 0; i < mem->nranges; i++) {
 		if (mem->range[i].host != NULL)
 			munmap(mem->range[i].host, mem->range[i].size);
+		free(mem->range[i].written);
 	}
 	*mem = (struct mem){0};
 }
 
-void *mem_at(const struct mem *mem, uint64_t gpa, uint64_t len)
+static const struct mem_range *find(const struct mem *mem, uint64_t gpa, uint64_t len)
 {
 	for (unsigned i = 0; i < mem->nranges; i++) {
 		const struct mem_range *r = &mem->range[i];
 
 		if (gpa >= r->gpa && range_within(gpa - r->gpa, len, r->size))
-			return r->host + (gpa - r->gpa);
+			return r;
 	}
 	return NULL;
+}
+
+const void *mem_at(const struct mem *mem, uint64_t gpa, uint64_t len)
+{
+	const struct mem_range *r = find(mem, gpa, len);
+
+	return r == NULL ? NULL : r->host + (gpa - r->gpa);
+}
+
+void *mem_at_write(struct mem *mem, uint64_t gpa, uint64_t len)
+{
+	const struct mem_range *r = find(mem, gpa, len);
+	uint64_t off;
+
+	if (r == NULL)
+		return NULL;
+	off = gpa - r->gpa;
+	if (len > 0)
+		frameset_add_range(r->written, off / MEM_FRAME, (off + len - 1) / MEM_FRAME);
+	return r->host + off;
 }
 
 bool mem_read(const struct mem *mem, uint64_t gpa, void *dst, uint64_t len)
@@ -64,7 +92,7 @@ bool mem_read(const struct mem *mem, uint64_t gpa, void *dst, uint64_t len)
 
 bool mem_write(struct mem *mem, uint64_t gpa, const void *src, uint64_t len)
 {
-	void *dst = mem_at(mem, gpa, len);
+	void *dst = mem_at_write(mem, gpa, len);
 
 	if (dst == NULL)
 		return false;

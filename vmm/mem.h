@@ -1,9 +1,14 @@
 /*
  * Guest memory: at most two ranges, one host mapping each, and the one checked accessor.
  *
- * Everything the guest can address goes through mem_at(): it returns a host pointer only when the
- * whole [gpa, gpa + len) lies in one range, and cannot overflow. Guest memory changes under our
- * hands: copy a field out once, then check the copy (mem_read), never check and re-read.
+ * Everything the guest can address goes through mem_at() to be read and mem_at_write() to be
+ * written: they return a host pointer only when the whole [gpa, gpa + len) lies in one range, and
+ * cannot overflow. Guest memory changes under our hands: copy a field out once, then check the copy
+ * (mem_read), never check and re-read.
+ *
+ * KVM does not see what we write, so mem_at_write() notes it (range.written; vmm/dirty.h). The note
+ * is made before the write and lasts until the next dirty_rebase() of the paused machine: a pointer
+ * to write through must not be kept across a pause, but be asked for again.
  *
  * Created once, before the vCPUs; the layout never changes afterwards. Reads and writes of contents
  * need no lock.
@@ -21,8 +26,9 @@
 
 struct mem_range {
 	uint64_t gpa;
-	uint64_t size; /* bytes */
-	uint8_t *host; /* owned mapping of `size` bytes */
+	uint64_t size;	   /* bytes */
+	uint8_t *host;	   /* owned mapping of `size` bytes */
+	uint64_t *written; /* owned set of the frames that we, not the guest, wrote or discarded */
 };
 
 struct mem {
@@ -37,7 +43,9 @@ int mem_init(struct mem *mem, uint64_t size, struct err *err);
 void mem_free(struct mem *mem);
 
 /* Host address of guest bytes, or NULL when any of them is not RAM. `len` may be 0. */
-void *mem_at(const struct mem *mem, uint64_t gpa, uint64_t len);
+const void *mem_at(const struct mem *mem, uint64_t gpa, uint64_t len);
+/* The same to write them: their frames count as written from now on. */
+void *mem_at_write(struct mem *mem, uint64_t gpa, uint64_t len);
 
 /* Copy out of / into guest memory; false when any byte is not RAM (then nothing is copied). */
 bool mem_read(const struct mem *mem, uint64_t gpa, void *dst, uint64_t len);

@@ -65,7 +65,7 @@ static void store16(uint16_t *field, uint16_t value)
 	__atomic_store_n(field, htole16(value), __ATOMIC_RELEASE);
 }
 
-void vq_init(struct vq *q, struct vq_state *state, const struct mem *mem)
+void vq_init(struct vq *q, struct vq_state *state, struct mem *mem)
 {
 	*q = (struct vq){.s = state, .mem = mem};
 }
@@ -122,6 +122,12 @@ void vq_disable(struct vq *q)
 	q->fault = NULL;
 }
 
+/* Asked for at each write, so that it is noted as one. A queue in use lies in memory. */
+static struct vq_used *used_to_write(struct vq *q)
+{
+	return mem_at_write(q->mem, q->s->device, used_bytes(q->s->size));
+}
+
 static enum vq_result broken(struct vq *q, const char *fault)
 {
 	q->fault = fault;
@@ -175,14 +181,16 @@ static const char *walk_enter_indirect(struct vq *q, struct walk *w, const struc
 static const char *elem_add(const struct vq *q, struct vq_elem *e, const struct vq_desc *d)
 {
 	unsigned n = e->nout + e->nin;
-	void *host = mem_at(q->mem, d->addr, d->len);
+	bool in = (d->flags & DESC_WRITE) != 0;
+	const void *host =
+		in ? mem_at_write(q->mem, d->addr, d->len) : mem_at(q->mem, d->addr, d->len);
 
 	if (host == NULL)
 		return "buffer outside memory";
 	if (n >= VQ_MAX_SEGMENTS)
 		return "too many buffers in a chain";
-	e->iov[n] = (struct iovec){.iov_base = host, .iov_len = d->len};
-	if ((d->flags & DESC_WRITE) != 0) {
+	e->iov[n] = (struct iovec){.iov_base = (void *)(uintptr_t)host, .iov_len = d->len};
+	if (in) {
 		e->nin++;
 		e->in_len += d->len;
 	} else if (e->nin > 0) {
@@ -225,10 +233,8 @@ static const char *walk_chain(struct vq *q, struct walk *w, struct vq_elem *e)
  * waking a machine with idle queues dirties no page. */
 static void ask_notification(struct vq *q)
 {
-	uint16_t *event = (uint16_t *)&q->used->ring[q->s->size];
-
-	if (load16(event) != q->s->next_avail)
-		store16(event, q->s->next_avail);
+	if (load16((const uint16_t *)&q->used->ring[q->s->size]) != q->s->next_avail)
+		store16((uint16_t *)&used_to_write(q)->ring[q->s->size], q->s->next_avail);
 	/* The store must be seen before the index is looked at again, else both sides wait. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
@@ -270,12 +276,13 @@ enum vq_result vq_pop(struct vq *q, struct vq_elem *e)
 
 void vq_push(struct vq *q, uint16_t head, uint32_t len)
 {
-	struct vq_used_elem *slot = &q->used->ring[q->s->next_used % q->s->size];
+	struct vq_used *used = used_to_write(q);
+	struct vq_used_elem *slot = &used->ring[q->s->next_used % q->s->size];
 
 	slot->id = htole32(head);
 	slot->len = htole32(len);
 	q->s->next_used++;
-	store16(&q->used->idx, q->s->next_used);
+	store16(&used->idx, q->s->next_used);
 }
 
 bool vq_wants_interrupt(struct vq *q)

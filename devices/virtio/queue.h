@@ -4,7 +4,8 @@
  * The rings are guest memory and hostile: each field is read once, every address is checked before
  * it is used, walks are bounded, and whatever breaks the rules ends in VQ_BROKEN with a reason; the
  * caller then asks the driver for a reset. A popped element is pushed before the machine is next
- * quiesced, so the saved state is indices only.
+ * quiesced, so the saved state is indices only; and its in buffers, noted as written when it is
+ * popped, are written before the notes are next collected (vmm/dirty.h).
  *
  * Call order: vq_init once; vq_enable when the driver (or a restore) has set up the queue; then
  * vq_pop, vq_push, vq_wants_interrupt; vq_disable on reset. Machine lock held throughout.
@@ -42,11 +43,11 @@ struct vq_used;
 
 struct vq {
 	struct vq_state *s;
-	const struct mem *mem;
-	/* In guest memory; NULL while the queue is not enabled. */
-	struct vq_desc *desc;
-	struct vq_avail *avail;
-	struct vq_used *used;
+	struct mem *mem;
+	/* In guest memory, to be read; NULL while the queue is not enabled. */
+	const struct vq_desc *desc;
+	const struct vq_avail *avail;
+	const struct vq_used *used;
 	bool event_idx;	    /* VIRTIO_F_EVENT_IDX was negotiated */
 	bool indirect;	    /* VIRTIO_F_INDIRECT_DESC was negotiated */
 	uint16_t signalled; /* next_used when an interrupt was last considered: at rest, the same */
@@ -71,7 +72,7 @@ enum vq_result {
 	VQ_BROKEN = -1, /* q->fault says why; the queue must not be used until a reset */
 };
 
-void vq_init(struct vq *q, struct vq_state *state, const struct mem *mem);
+void vq_init(struct vq *q, struct vq_state *state, struct mem *mem);
 /* NULL when the layout in `state` is acceptable (§2.7: sizes, alignment, all inside RAM), else why
  * not. */
 const char *vq_layout_fault(const struct vq_state *state, const struct mem *mem);

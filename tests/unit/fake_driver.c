@@ -68,7 +68,7 @@ void fake_write(struct fake *f, uint64_t reg, uint32_t value)
 
 void *fake_ram(struct fake *f, uint64_t gpa, uint64_t len)
 {
-	void *p = mem_at(&f->m.mem, gpa, len);
+	void *p = mem_at_write(&f->m.mem, gpa, len);
 
 	cr_assert(p != NULL);
 	return p;

@@ -366,11 +366,11 @@ Test(boot, elf_is_entered_by_its_pvh_note)
 
 	make_elf(&b);
 	open_guest(&b, MIB(64));
-	memset(mem_at(&b.mem, ELF_BASE, 0x1000), 0xff, 0x1000);
+	memset(mem_at_write(&b.mem, ELF_BASE, 0x1000), 0xff, 0x1000);
 	b.src.initrd = blob_of("initrd!", 7);
 	cr_assert(eq(int, load(&b), 0), "%s", b.err.text);
 	cr_assert(b.entry.entry == ELF_BASE + 0x10 && !b.entry.long_mode);
-	code = mem_at(&b.mem, ELF_BASE, 0x1000);
+	code = mem_at_write(&b.mem, ELF_BASE, 0x1000);
 	cr_assert(code[0] == 0x5a && code[0x7ff] == 0x5a && code[0x800] == 0 && code[0xfff] == 0);
 
 	/* hvm_start_info: magic, version, flags, modules, then 64-bit addresses. */
@@ -379,7 +379,7 @@ Test(boot, elf_is_entered_by_its_pvh_note)
 	cr_assert(mem_read(&b.mem, le_get64(&info[4]), module, sizeof(module)));
 	cr_assert(module[0] == MIB(64) - 4096 && module[1] == 7);
 	cr_assert(eq(int, memcmp(mem_at(&b.mem, module[0], 7), "initrd!", 7), 0));
-	cr_assert(strcmp((char *)mem_at(&b.mem, le_get64(&info[6]), 14), "console=ttyS0") == 0);
+	cr_assert(strcmp((const char *)mem_at(&b.mem, le_get64(&info[6]), 14), "console=ttyS0") == 0);
 	cr_assert(eq(u64, le_get64(&info[8]), X86_ACPI_START));
 	map = le_get64(&info[10]);
 	cr_assert(eq(u32, info[12], 3));

@@ -29,7 +29,7 @@ unsigned boot_memory_map(const struct mem *mem, struct boot_range map[BOOT_MAX_R
 int boot_load_blob(struct mem *mem, const struct blob *blob, uint64_t at, uint64_t len,
 		   uint64_t gpa, const char *what, struct err *err)
 {
-	void *dst = mem_at(mem, gpa, len);
+	void *dst = mem_at_write(mem, gpa, len);
 	int ret;
 
 	if (dst == NULL)

@@ -138,7 +138,7 @@ static int load_segment(struct mem *mem, const struct blob *kernel, const Elf64_
 		return 0;
 	if (phdr->p_filesz > phdr->p_memsz || phdr->p_paddr < BOOT_KERNEL_START)
 		return err_set(err, ERR_FAILED, "kernel: an ELF segment makes no sense");
-	dst = mem_at(mem, phdr->p_paddr, phdr->p_memsz);
+	dst = mem_at_write(mem, phdr->p_paddr, phdr->p_memsz);
 	if (dst == NULL)
 		return err_set(err, ERR_FAILED,
 			       "kernel: %llu bytes at 0x%llx do not fit into %llu MiB of memory",

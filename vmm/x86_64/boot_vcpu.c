@@ -53,7 +53,7 @@ static struct kvm_segment segment(uint16_t selector, uint8_t type, bool system, 
 /* One PML4 entry, one PDPT, MAPPED_GIB directories of 2 MiB pages. */
 static bool write_page_tables(struct mem *mem)
 {
-	uint64_t *tables = mem_at(mem, BOOT_PAGE_TABLES, (2 + MAPPED_GIB) * PAGE);
+	uint64_t *tables = mem_at_write(mem, BOOT_PAGE_TABLES, (2 + MAPPED_GIB) * PAGE);
 	uint64_t *pdpt, *pd;
 
 	if (tables == NULL)

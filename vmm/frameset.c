@@ -1,0 +1,63 @@
+/* Sets of frames; see frameset.h. No state of its own, no locks. */
+#include "vmm/frameset.h"
+
+#include <stdlib.h>
+
+static size_t words(uint64_t frames)
+{
+	return (size_t)(frames / 64 + (frames % 64 != 0));
+}
+
+uint64_t *frameset_new(uint64_t frames)
+{
+	return calloc(words(frames) + 1, sizeof(uint64_t)); /* never of 0 bytes */
+}
+
+size_t frameset_bytes(uint64_t frames)
+{
+	return words(frames) * sizeof(uint64_t);
+}
+
+static void add_bits(uint64_t *word, uint64_t bits)
+{
+	/* The same frame is added many times: looking first keeps the cache line shared. */
+	if ((__atomic_load_n(word, __ATOMIC_RELAXED) & bits) != bits)
+		__atomic_fetch_or(word, bits, __ATOMIC_RELAXED);
+}
+
+void frameset_add(uint64_t *set, uint64_t frame)
+{
+	add_bits(&set[frame / 64], UINT64_C(1) << (frame % 64));
+}
+
+void frameset_add_range(uint64_t *set, uint64_t first, uint64_t last)
+{
+	for (uint64_t i = first / 64; i <= last / 64; i++) {
+		uint64_t bits = UINT64_MAX;
+
+		if (i == first / 64)
+			bits &= UINT64_MAX << (first % 64);
+		if (i == last / 64)
+			bits &= UINT64_MAX >> (63 - last % 64);
+		add_bits(&set[i], bits);
+	}
+}
+
+void frameset_add_pages(uint64_t *set, uint64_t frames, const uint64_t *pages,
+			unsigned pages_per_frame)
+{
+	uint64_t mask = UINT64_MAX >> (64 - pages_per_frame);
+
+	for (uint64_t frame = 0; frame < frames; frame++) {
+		uint64_t page = frame * pages_per_frame;
+
+		if ((pages[page / 64] >> (page % 64) & mask) != 0)
+			frameset_add(set, frame);
+	}
+}
+
+void frameset_add_set(uint64_t *set, uint64_t frames, const uint64_t *other)
+{
+	for (size_t i = 0; i < words(frames); i++)
+		set[i] |= __atomic_load_n(&other[i], __ATOMIC_RELAXED);
+}
