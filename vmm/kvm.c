@@ -121,6 +121,38 @@ int kvm_set_memory(struct kvm *kvm, uint32_t slot, uint64_t gpa, uint64_t size, 
 	return kvm_call(kvm, KVM_SET_USER_MEMORY_REGION, &region, err);
 }
 
+int kvm_enable_dirty_log(struct kvm *kvm, struct err *err)
+{
+	struct kvm_enable_cap cap = {
+		.cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+		.args = {KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE},
+	};
+
+	if (kvm_extension(kvm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2) <= 0)
+		return err_set(err, ERR_INCOMPATIBLE,
+			       "this kernel lacks KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2");
+	return kvm_call(kvm, KVM_ENABLE_CAP, &cap, err);
+}
+
+int kvm_get_dirty_log(struct kvm *kvm, uint32_t slot, uint64_t *bitmap, struct err *err)
+{
+	struct kvm_dirty_log log = {.slot = slot, .dirty_bitmap = bitmap};
+
+	return kvm_call(kvm, KVM_GET_DIRTY_LOG, &log, err);
+}
+
+int kvm_clear_dirty_log(struct kvm *kvm, uint32_t slot, uint64_t npages, const uint64_t *bitmap,
+			struct err *err)
+{
+	struct kvm_clear_dirty_log clear = {
+		.slot = slot,
+		.num_pages = (uint32_t)npages,
+		.dirty_bitmap = (void *)(uintptr_t)bitmap,
+	};
+
+	return kvm_call(kvm, KVM_CLEAR_DIRTY_LOG, &clear, err);
+}
+
 int kvm_irqfd(struct kvm *kvm, int eventfd, uint32_t gsi, bool assign, struct err *err)
 {
 	struct kvm_irqfd irqfd = {

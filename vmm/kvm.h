@@ -52,6 +52,17 @@ int kvm_ioctl_(int fd, unsigned long request, const char *name, const void *arg,
 int kvm_set_memory(struct kvm *kvm, uint32_t slot, uint64_t gpa, uint64_t size, void *host,
 		   uint32_t flags, struct err *err);
 
+/* Note which pages of slots with KVM_MEM_LOG_DIRTY_PAGES the guest writes (7.18, manual protection:
+ * reading the log changes nothing). Before the first such slot; again does no harm. The bitmaps
+ * have a bit for each of the slot's pages, the host's, in words of 64. ERR_INCOMPATIBLE: not here.
+ */
+int kvm_enable_dirty_log(struct kvm *kvm, struct err *err);
+/* 4.8 */
+int kvm_get_dirty_log(struct kvm *kvm, uint32_t slot, uint64_t *bitmap, struct err *err);
+/* 4.117: forget the pages set in `bitmap`, and note the next write to them. */
+int kvm_clear_dirty_log(struct kvm *kvm, uint32_t slot, uint64_t npages, const uint64_t *bitmap,
+			struct err *err);
+
 /* 4.75: pulses of `eventfd` become edges on `gsi`; assign false takes it back. */
 int kvm_irqfd(struct kvm *kvm, int eventfd, uint32_t gsi, bool assign, struct err *err);
 /* 4.59: a 32-bit write of `value` at MMIO `addr` signals `eventfd` instead of exiting. */

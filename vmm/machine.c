@@ -114,6 +114,8 @@ int machine_init(struct machine *m, const struct machine_params *params, struct 
 		.cpu = params->cpu,
 		.boot = params->boot,
 	};
+	/* Whose CPU is in the state, its memory is in the file. */
+	dirty_init(&m->dirty, &m->kvm, &m->mem, params->cpu == NULL);
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_cond_init(&m->vcpu_cond, NULL);
 	ret = check_params(params, err);

@@ -23,6 +23,7 @@
 #include "vmm/base/log.h"
 #include "vmm/bus.h"
 #include "vmm/device.h"
+#include "vmm/dirty.h"
 #include "vmm/irq.h"
 #include "vmm/kvm.h"
 #include "vmm/loop.h"
@@ -57,6 +58,7 @@ struct machine {
 
 	struct kvm kvm;
 	struct mem mem;
+	struct dirty dirty; /* what of `mem` changed since it was last in a file */
 	struct bus pio;
 	struct bus mmio;
 	struct loop loop;

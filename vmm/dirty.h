@@ -1,0 +1,59 @@
+/*
+ * Which frames of memory may differ from a base: a file that the machine woke from, or the instant
+ * of its last rebase. For increments, and for whatever else copies a machine piece by piece.
+ *
+ * Two ways of knowing, and one of not:
+ *   woken    The base is the file. Its frames are mapped privately, or not there yet, or zero and
+ *            never touched: a page that is none of these was put there since (/proc/self/pagemap).
+ *            Costs nothing while the machine runs.
+ *   logged   KVM notes what the guest writes (4.8). Switching that on costs a grace period a range,
+ *            so it happens at the first rebase, never while waking.
+ *   unknown  There is no base, or the host failed to say: every frame may differ.
+ * What we write ourselves, which KVM cannot see, and what is discarded is noted by vmm/mem.c and
+ * belongs to every answer. "Does not differ" is never wrong; "may differ" may be.
+ *
+ * Call order: dirty_init (machine_init does); then, each time the machine is saved: dirty_collect
+ * for every range, and dirty_rebase once the copy is safe, both within the same pause, so that a
+ * copy that fails loses nothing. Machine paused, lock held.
+ */
+#ifndef TORPOR_VMM_DIRTY_H
+#define TORPOR_VMM_DIRTY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/base/err.h"
+#include "vmm/kvm.h"
+#include "vmm/mem.h"
+
+enum dirty_base {
+	DIRTY_UNKNOWN,
+	DIRTY_WOKEN,
+	DIRTY_LOGGED,
+};
+
+struct dirty {
+	struct kvm *kvm; /* borrowed, like mem */
+	struct mem *mem;
+	enum dirty_base base;
+};
+
+/* `woken`: all memory will come from one file, mapped, paged in or read. */
+void dirty_init(struct dirty *d, struct kvm *kvm, struct mem *mem, bool woken);
+
+/* The frames of a range that may differ from the base: a new frameset of range[].size / MEM_FRAME
+ * frames, freed by the caller. Changes nothing: asked again, it says the same and more. */
+int dirty_collect(const struct dirty *d, unsigned range, uint64_t **frames, struct err *err);
+
+/* The base is now. Takes a grace period a range the first time. After an error everything may
+ * differ, until it succeeds; ERR_INCOMPATIBLE: this KVM cannot log. */
+int dirty_rebase(struct dirty *d, struct err *err);
+
+/* Stop logging; the base is unknown. */
+void dirty_stop(struct dirty *d);
+
+/* Add to `frames` those of the private mapping [host, host + len) that have a page which is neither
+ * absent nor the mapped file's own; all of them when the kernel does not say. */
+void dirty_add_private(uint64_t *frames, const uint8_t *host, uint64_t len);
+
+#endif

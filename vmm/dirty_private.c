@@ -1,0 +1,52 @@
+/* Which frames of a private mapping are no longer the file's; see dirty.h. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "vmm/base/cleanup.h"
+#include "vmm/base/io.h"
+#include "vmm/base/num.h"
+#include "vmm/dirty.h"
+#include "vmm/frameset.h"
+
+/* Linux, admin-guide/mm/pagemap.rst: one word a page. */
+#define PAGE_FILE    (UINT64_C(1) << 61) /* of a file; a copy of a file's page is not */
+#define PAGE_SWAPPED (UINT64_C(1) << 62) /* or marked, or on its way to elsewhere */
+#define PAGE_PRESENT (UINT64_C(1) << 63)
+
+#define BATCH 8192 /* pages looked at in one go; a multiple of those in a frame */
+
+static bool page_is_private(uint64_t entry)
+{
+	return (entry & PAGE_SWAPPED) != 0 || (entry & (PAGE_PRESENT | PAGE_FILE)) == PAGE_PRESENT;
+}
+
+/* Look at `count` pages from `first` on, of which `per_frame` make a frame. */
+static void add_batch(uint64_t *frames, const uint64_t *entries, uint64_t first, uint64_t count,
+		      uint64_t per_frame)
+{
+	for (uint64_t i = 0; i < count; i++) {
+		if (page_is_private(entries[i]))
+			frameset_add(frames, (first + i) / per_frame);
+	}
+}
+
+void dirty_add_private(uint64_t *frames, const uint8_t *host, uint64_t len)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), npages = len / page;
+	cleanup_free uint64_t *entries = malloc(BATCH * sizeof(entries[0]));
+	cleanup_fd int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t at = 0;
+
+	while (fd >= 0 && entries != NULL && at < npages) {
+		uint64_t count = u64_min(BATCH, npages - at);
+		uint64_t where = ((uintptr_t)host / page + at) * sizeof(entries[0]);
+
+		if (io_pread(fd, entries, count * sizeof(entries[0]), where) < 0)
+			break;
+		add_batch(frames, entries, at, count, MEM_FRAME / page);
+		at += count;
+	}
+	if (at < npages)
+		frameset_add_range(frames, at * page / MEM_FRAME, len / MEM_FRAME - 1);
+}
