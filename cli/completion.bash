@@ -39,6 +39,8 @@ _torpor()
 		options='--json --help' operands='running files' ;;
 	verify)
 		options='--json --help' operands=' files' ;;
+	keygen)
+		options='-p --public -s --secret --no-passphrase --passphrase-file --help' operands='' ;;
 	compat)
 		options='--json --help' operands=' files' ;;
 	doctor)
@@ -53,7 +55,7 @@ _torpor()
 	case $prev in
 	--cpu) COMPREPLY=($(compgen -W 'v1 v2 v3 host' -- "$cur")); return ;;
 	--console) COMPREPLY=($(compgen -W 'ttyS0 hvc0' -- "$cur")); return ;;
-	--kernel|--initrd|--disk|--output|-o)
+	--kernel|--initrd|--disk|--output|-o|--public|-p|--secret|-s|--passphrase-file)
 		compopt -o filenames
 		COMPREPLY=($(compgen -f -- "$cur"))
 		return ;;
@@ -76,5 +78,5 @@ _torpor()
 complete -F _torpor torpor
 _torpor_verbs()
 {
-	echo 'build run resume save ps pause unpause stop kill rm wait logs console inspect verify compat doctor version help completion'
+	echo 'build run resume save ps pause unpause stop kill rm wait logs console inspect verify keygen compat doctor version help completion'
 }

@@ -21,7 +21,7 @@ static const char tail[] =
 	"\tcase $prev in\n"
 	"\t--cpu) COMPREPLY=($(compgen -W 'v1 v2 v3 host' -- \"$cur\")); return ;;\n"
 	"\t--console) COMPREPLY=($(compgen -W 'ttyS0 hvc0' -- \"$cur\")); return ;;\n"
-	"\t--kernel|--initrd|--disk|--output|-o)\n"
+	"\t--kernel|--initrd|--disk|--output|-o|--public|-p|--secret|-s|--passphrase-file)\n"
 	"\t\tcompopt -o filenames\n"
 	"\t\tCOMPREPLY=($(compgen -f -- \"$cur\"))\n"
 	"\t\treturn ;;\n"

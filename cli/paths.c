@@ -104,6 +104,14 @@ int path_store(struct path *path, const char *name, struct err *err)
 	return ret < 0 ? ret : path_set(path, err, "%s/%s.torpor", root.text, name);
 }
 
+int path_trust(struct path *path, struct err *err)
+{
+	struct path root;
+	int ret = home_root(&root, "XDG_CONFIG_HOME", ".config", err);
+
+	return ret < 0 ? ret : path_set(path, err, "%s/trust", root.text);
+}
+
 /* The usual case is that it exists: one stat. */
 int path_make_dirs(const struct path *path, struct err *err)
 {

@@ -4,6 +4,7 @@
  *     runtime  $XDG_RUNTIME_DIR/torpor/NAME/        lock, control, pid
  *     state    $XDG_STATE_HOME/torpor/NAME/         console.log, torpor.log, exit
  *     store    $XDG_DATA_HOME/torpor/NAME.torpor
+ *     trust    $XDG_CONFIG_HOME/torpor/trust/       public keys
  *
  * Without XDG_RUNTIME_DIR: /run/torpor for root, else /run/user/UID/torpor, else /tmp/torpor-UID.
  * Looking at a path creates nothing; path_make_dirs() and path_runtime_ready() do.
@@ -27,6 +28,7 @@ int path_state_root(struct path *path, struct err *err);
 int path_runtime(struct path *path, const char *name, const char *file, struct err *err);
 int path_state(struct path *path, const char *name, const char *file, struct err *err);
 int path_store(struct path *path, const char *name, struct err *err);
+int path_trust(struct path *path, struct err *err);
 
 /* mkdir -p, mode 0700, of the folder itself or of the one a file is to lie in. */
 int path_make_dirs(const struct path *path, struct err *err);

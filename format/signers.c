@@ -11,6 +11,7 @@
 
 #include "format/sign.h"
 #include "vmm/base/cleanup.h"
+#include "vmm/base/io.h"
 
 static int add(struct signers *signers, const struct signer *signer, struct err *err)
 {
@@ -40,11 +41,11 @@ static int add_open_file(struct signers *signers, int fd, const char *file, stru
 {
 	struct signer signer = {.name = ""};
 	char text[MINISIGN_TEXT + 1];
-	ssize_t len = read(fd, text, sizeof(text));
+	int64_t len = io_read_upto(fd, text, sizeof(text));
 	int ret;
 
 	if (len < 0)
-		return err_sys(err, errno, "%s", file);
+		return err_sys(err, (int)-len, "%s", file);
 	ret = minisign_public_decode(&signer.key, text, (size_t)len, err);
 	if (ret < 0)
 		return err_context(err, ret, "%s", file);

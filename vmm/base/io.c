@@ -31,3 +31,21 @@ int io_pwrite(int fd, const void *src, uint64_t len, uint64_t at)
 	}
 	return 0;
 }
+
+int64_t io_read_upto(int fd, void *dst, uint64_t max)
+{
+	uint64_t done = 0;
+
+	while (done < max) {
+		ssize_t got = read(fd, (char *)dst + done, max - done);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -errno;
+		if (got == 0)
+			break;
+		done += (uint64_t)got;
+	}
+	return (int64_t)done;
+}

@@ -8,4 +8,7 @@
 int io_pread(int fd, void *dst, uint64_t len, uint64_t at);
 int io_pwrite(int fd, const void *src, uint64_t len, uint64_t at);
 
+/* Read on, to the end of a file or pipe or until `max` bytes are there: their number, or -errno. */
+int64_t io_read_upto(int fd, void *dst, uint64_t max);
+
 #endif
