@@ -1,0 +1,244 @@
+/* Whatever changes guest memory, the machine knows: compared byte for byte with a copy. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "tests/kvm/harness.h"
+#include "vmm/base/num.h"
+#include "vmm/dirty.h"
+#include "vmm/frameset.h"
+#include "vmm/x86_64/platform.h"
+
+TestSuite(dirty, .timeout = 120);
+
+#define MEMORY	   MIB(64)
+#define FRAMES	   (MEMORY / MEM_FRAME)
+#define MIB_FRAMES (MIB(1) / MEM_FRAME)
+
+static bool can_log(void)
+{
+	struct kvm kvm;
+	struct err err;
+	bool can;
+
+	if (!have_kvm() || kvm_open(&kvm, &err) < 0)
+		return false;
+	can = kvm_enable_dirty_log(&kvm, &err) >= 0;
+	if (!can)
+		fprintf(stderr, "SKIP: %s\n", err.text);
+	kvm_close(&kvm);
+	return can;
+}
+
+static uint8_t *ram(struct guest *g)
+{
+	return g->machine.mem.range[0].host;
+}
+
+/* A new base, and what memory holds then. */
+static void rebase(struct guest *g, uint8_t *copy)
+{
+	struct err err;
+
+	cr_assert(eq(int, dirty_rebase(&g->machine.dirty, &err), 0), "%s", err.text);
+	memcpy(copy, ram(g), MEMORY);
+}
+
+static uint64_t *collect(struct guest *g, unsigned range)
+{
+	struct err err;
+	uint64_t *set;
+
+	cr_assert(eq(int, dirty_collect(&g->machine.dirty, range, &set, &err), 0), "%s", err.text);
+	return set;
+}
+
+static unsigned count(const uint64_t *set, uint64_t first, uint64_t frames)
+{
+	unsigned n = 0;
+
+	for (uint64_t i = first; i < first + frames; i++)
+		n += frameset_has(set, i);
+	return n;
+}
+
+/* Every frame that differs from `base` is in the set. Returns the set; freed by the caller. */
+static uint64_t *expect_sound(struct guest *g, const uint8_t *base)
+{
+	uint64_t *set = collect(g, 0);
+	unsigned differ = 0;
+
+	for (uint64_t i = 0; i < FRAMES; i++) {
+		bool same = memcmp(base + i * MEM_FRAME, ram(g) + i * MEM_FRAME, MEM_FRAME) == 0;
+
+		differ += !same;
+		cr_assert(same || frameset_has(set, i), "frame %llu changed unnoticed",
+			  (unsigned long long)i);
+	}
+	cr_assert(ge(uint, differ, 1), "a running guest changes something");
+	return set;
+}
+
+static char *random_disk(void)
+{
+	char *path = strdup(scratch_path("random.img"));
+	static uint8_t bytes[MIB(2)];
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+	for (size_t at = 0; at < sizeof(bytes); at += 256)
+		cr_assert(getrandom(bytes + at, 256, 0) == 256);
+	cr_assert(fd >= 0 && write(fd, bytes, sizeof(bytes)) == (ssize_t)sizeof(bytes));
+	close(fd);
+	return path;
+}
+
+Test(dirty, the_guest_and_its_devices_are_noticed)
+{
+	struct guest g;
+	uint8_t *copy = malloc(MEMORY);
+	uint64_t *set, *again;
+
+	if (!can_log())
+		return;
+	guest_boot(&g, &(struct guest_spec){.memory = MEMORY, .disk = random_disk()});
+	guest_say(&g, "fill 20 8 1");
+	guest_pause(&g);
+	rebase(&g, copy);
+	guest_unpause(&g);
+	guest_say(&g, "fill 32 1 5");
+	cr_assert_str_eq(guest_say(&g, "dload 0 0 40 1"), "dload ok");
+	guest_say(&g, "rngfill 44 1");
+	guest_say(&g, "hvc hello");
+	cr_assert_str_eq(guest_say(&g, "check 20 8 1"), "check ok");
+	guest_pause(&g);
+	set = expect_sound(&g, copy);
+	cr_assert(eq(uint, count(set, 32 * MIB_FRAMES, MIB_FRAMES), MIB_FRAMES), "the guest");
+	cr_assert(eq(uint, count(set, 40 * MIB_FRAMES, MIB_FRAMES), MIB_FRAMES), "its disk");
+	cr_assert(eq(uint, count(set, 44 * MIB_FRAMES, MIB_FRAMES), MIB_FRAMES), "rng");
+	cr_assert(eq(uint, count(set, 20 * MIB_FRAMES, 8 * MIB_FRAMES), 0), "reading is no write");
+	cr_assert(lt(uint, count(set, 0, FRAMES), FRAMES / 8));
+	again = collect(&g, 0);
+	cr_assert(eq(int, memcmp(set, again, frameset_bytes(FRAMES)), 0), "asking changes nothing");
+	free(set);
+	free(again);
+	guest_stop(&g);
+	free(copy);
+}
+
+Test(dirty, a_new_base_forgets_and_notices_again)
+{
+	struct guest g;
+	uint8_t *copy = malloc(MEMORY);
+	uint64_t *set;
+
+	if (!can_log())
+		return;
+	guest_boot(&g, &(struct guest_spec){.memory = MEMORY});
+	guest_pause(&g);
+	rebase(&g, copy);
+	for (int generation = 0; generation < 3; generation++) {
+		guest_unpause(&g);
+		guest_say(&g, generation == 1 ? "fill 48 1 3" : "fill 32 1 4");
+		guest_pause(&g);
+		set = expect_sound(&g, copy);
+		cr_assert(eq(uint, count(set, (generation == 1 ? 48 : 32) * MIB_FRAMES, MIB_FRAMES),
+			     MIB_FRAMES));
+		cr_assert(eq(uint, count(set, (generation == 1 ? 32 : 48) * MIB_FRAMES, MIB_FRAMES),
+			     0));
+		free(set);
+		rebase(&g, copy);
+		set = collect(&g, 0);
+		cr_assert(eq(uint, count(set, 0, FRAMES), 0), "nothing since just now");
+		free(set);
+	}
+	dirty_stop(&g.machine.dirty);
+	set = collect(&g, 0);
+	cr_assert(eq(uint, count(set, 0, FRAMES), FRAMES), "no base any more");
+	free(set);
+	rebase(&g, copy);
+	guest_unpause(&g);
+	guest_say(&g, "fill 32 1 9");
+	guest_pause(&g);
+	free(expect_sound(&g, copy));
+	guest_stop(&g);
+	free(copy);
+}
+
+Test(dirty, a_reset_is_noticed)
+{
+	struct guest g;
+	uint8_t *copy = malloc(MEMORY);
+	uint64_t *set;
+
+	if (!can_log())
+		return;
+	guest_boot(&g, &(struct guest_spec){.memory = MEMORY});
+	guest_pause(&g);
+	/* The tables are ours alone to write: a reset writes them anew. */
+	memset(ram(&g) + X86_ACPI_START, 0x55, 16);
+	rebase(&g, copy);
+	guest_unpause(&g);
+	guest_restart(&g, "reset");
+	guest_pause(&g);
+	set = expect_sound(&g, copy);
+	cr_assert(frameset_has(set, X86_ACPI_START / MEM_FRAME));
+	free(set);
+	guest_stop(&g);
+	free(copy);
+}
+
+Test(dirty, memory_above_4_gib)
+{
+	struct guest g;
+	struct err err;
+	uint64_t *set;
+
+	if (!can_log())
+		return;
+	guest_boot(&g, &(struct guest_spec){.memory = GIB(5)});
+	guest_pause(&g);
+	cr_assert(eq(int, dirty_rebase(&g.machine.dirty, &err), 0), "%s", err.text);
+	guest_unpause(&g);
+	guest_say(&g, "fill 4100 1 3");
+	guest_pause(&g);
+	set = collect(&g, 1);
+	cr_assert(eq(uint, count(set, 4 * MIB_FRAMES, MIB_FRAMES), MIB_FRAMES));
+	cr_assert(eq(uint, count(set, 0, GIB(2) / MEM_FRAME), MIB_FRAMES));
+	free(set);
+	guest_stop(&g);
+}
+
+/* The file's contents are those of the machine that was saved and then left alone. */
+Test(dirty, a_woken_machine_knows_without_a_log)
+{
+	static struct guest saved, woken;
+	const char *file = strdup(scratch_path("base.torpor"));
+	char *disk = random_disk();
+	struct err err;
+	uint64_t *set;
+
+	if (!have_kvm())
+		return;
+	guest_boot(&saved, &(struct guest_spec){.memory = MEMORY, .disk = disk});
+	guest_say(&saved, "fill 16 8 7");
+	guest_pause(&saved);
+	cr_assert(guest_save(&saved, file, &err) == 0, "%s", err.text);
+	guest_wake(&woken, file);
+	cr_assert_str_eq(guest_say(&woken, "check 16 8 7"), "check ok");
+	guest_say(&woken, "fill 32 1 5");
+	cr_assert_str_eq(guest_say(&woken, "dload 0 0 40 1"), "dload ok");
+	guest_pause(&woken);
+	set = expect_sound(&woken, ram(&saved));
+	cr_assert(eq(uint, count(set, 32 * MIB_FRAMES, MIB_FRAMES), MIB_FRAMES));
+	cr_assert(eq(uint, count(set, 40 * MIB_FRAMES, MIB_FRAMES), MIB_FRAMES));
+	cr_assert(eq(uint, count(set, 16 * MIB_FRAMES, 8 * MIB_FRAMES), 0), "the file's own");
+	cr_assert(lt(uint, count(set, 0, FRAMES), FRAMES / 8));
+	free(set);
+	guest_stop(&woken);
+	guest_stop(&saved);
+}
