@@ -12,7 +12,6 @@
 
 #include "cli/claim.h"
 #include "cli/command.h"
-#include "cli/completion.h"
 #include "cli/escape.h"
 #include "cli/machine_args.h"
 #include "cli/parse.h"
@@ -20,6 +19,7 @@
 #include "cli/protocol.h"
 #include "cli/record.h"
 #include "cli/target.h"
+#include "tests/unit/completion.h"
 #include "vmm/base/num.h"
 
 /* ---- verbs and options ---- */
@@ -81,16 +81,22 @@ Test(cli_verbs, the_manual_has_every_verb_and_option)
 
 Test(cli_verbs, the_completion_is_the_committed_one)
 {
+	static const char path[] = "cli/completion.bash";
+	bool update = getenv("UPDATE_GOLDEN") != NULL;
 	char committed[32768] = "", printed[32768] = "";
-	FILE *f = fopen("cli/completion.bash", "r");
 	FILE *out = fmemopen(printed, sizeof(printed), "w");
+	FILE *f = fopen(path, update ? "w+" : "r");
 
 	cr_assert(ne(ptr, f, NULL), "run the tests in the project's root");
-	cr_assert(ge(sz, fread(committed, 1, sizeof(committed) - 1, f), 1));
-	fclose(f);
 	completion_print(out);
 	fclose(out);
-	cr_assert(eq(str, committed, printed), "run: torpor completion > cli/completion.bash");
+	if (update) {
+		fputs(printed, f);
+		rewind(f);
+	}
+	cr_assert(ge(sz, fread(committed, 1, sizeof(committed) - 1, f), 1));
+	fclose(f);
+	cr_assert(eq(str, committed, printed), "run the runner with UPDATE_GOLDEN=1");
 }
 
 Test(cli_verbs, kinds_of_errors_have_their_status)

@@ -12,7 +12,7 @@ try version "version, --version, version --json"
 
 help_lists_verbs() {
     local verb verbs="build run resume save ps pause unpause stop kill rm wait logs console inspect
-        verify compat doctor version help completion"
+        verify compat doctor version help"
     works help
     same "torpor --help" "$("$TORPOR" --help)" "$out"
     for verb in $verbs; do
@@ -41,12 +41,12 @@ no_verb() {
 try no_verb "a wrong verb, option or operand is a usage error: 125 and one line"
 
 completion() {
-    works completion
-    bash -n "$SCRATCH/out" || fail "bash does not parse it"
-    bash -c '. "$1"; complete -p torpor' - "$SCRATCH/out" >/dev/null || fail "nothing is completed"
+    local file=cli/completion.bash
+    bash -n $file || fail "bash does not parse it"
+    bash -c '. "$1"; complete -p torpor' - $file >/dev/null || fail "nothing is completed"
     local reply
     reply=$(bash -c '. "$1"; COMP_WORDS=(torpor un); COMP_CWORD=1
-        $(complete -p torpor | sed -n "s/.*-F \([^ ]*\).*/\1/p"); echo "${COMPREPLY[*]}"' - "$SCRATCH/out")
+        $(complete -p torpor | sed -n "s/.*-F \([^ ]*\).*/\1/p"); echo "${COMPREPLY[*]}"' - $file)
     same "completion of 'un'" "${reply% }" unpause
 }
 try completion "completion is a bash script that completes verbs"
