@@ -1,10 +1,11 @@
 /* Table-driven getopt_long; see options.h. getopt's globals are used, so the main thread only. */
 #include "cli/options.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <getopt.h>
 #include <string.h>
+
+#include "vmm/base/assert.h"
 
 const struct option_spec options_none[] = {{0}};
 const struct option_spec options_json[] = {OPTION_JSON_SPEC, {0}};

@@ -1,13 +1,13 @@
 /* See protocol.h. */
 #include "cli/protocol.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "vmm/base/assert.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/num.h"
 

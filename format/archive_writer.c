@@ -1,7 +1,6 @@
 /* Collecting the contents of a file and publishing it; see archive_writer.h. */
 #include "format/archive_writer.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include "format/image_write.h"
 #include "format/tar.h"
 #include "format/verified.h"
+#include "vmm/base/assert.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/num.h"
 

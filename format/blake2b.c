@@ -1,10 +1,10 @@
 /* See blake2b.h. Names are those of RFC 7693 §3. */
 #include "format/blake2b.h"
 
-#include <assert.h>
 #include <stdbool.h>
 #include <string.h>
 
+#include "vmm/base/assert.h"
 #include "vmm/base/num.h"
 
 #define BLOCK  128u

@@ -1,8 +1,7 @@
 /* Where the data of an image lies in its parts; see image.h. Pure. */
 #include "format/image.h"
 
-#include <assert.h>
-
+#include "vmm/base/assert.h"
 #include "vmm/base/num.h"
 
 void image_free(struct image *image)

@@ -1,11 +1,11 @@
 /* See minisign.h. */
 #include "format/minisign.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "format/base64.h"
+#include "vmm/base/assert.h"
 #include "vmm/base/num.h"
 
 #define UNTRUSTED     "untrusted comment: "

@@ -1,10 +1,10 @@
 /* Encoding a struct by its state table; see state.h for the bytes. Pure. */
 #include "format/state.h"
 
-#include <assert.h>
 #include <string.h>
 
 #include "format/state_field.h"
+#include "vmm/base/assert.h"
 #include "vmm/base/num.h"
 
 static void add_scalars(const uint8_t *from, uint32_t width, uint32_t count, struct buf *out)

@@ -1,12 +1,12 @@
 /* The state blob's frame; see statefile.h. The bytes are hostile. Pure, no locks. */
 #include "format/statefile.h"
 
-#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmm/base/assert.h"
 #include "vmm/base/num.h"
 
 #define MAGIC	     "TORPORST"

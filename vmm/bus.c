@@ -1,9 +1,9 @@
 /* Dispatch of port and MMIO exits; see bus.h. */
 #include "vmm/bus.h"
 
-#include <assert.h>
 #include <string.h>
 
+#include "vmm/base/assert.h"
 #include "vmm/base/num.h"
 
 void bus_add(struct bus *bus, uint64_t base, uint64_t len, const struct bus_ops *ops, void *opaque)

@@ -1,7 +1,6 @@
 /* What changed since a base; see dirty.h. No threads and no locks of its own. */
 #include "vmm/dirty.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,6 @@
 /* A machine's life; see machine.h for threads and the lock. */
 #include "vmm/machine.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "vmm/base/assert.h"
 #include "vmm/base/num.h"
 
 static void set_state(struct machine *m, enum machine_state state)

@@ -1,7 +1,6 @@
 /* Guest memory; see mem.h. Set up by the owner's thread, then read-only layout: no locks. */
 #include "vmm/mem.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

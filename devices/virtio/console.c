@@ -11,11 +11,11 @@
  */
 #include "devices/virtio/console.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <linux/virtio_console.h>
 #include <stdlib.h>
 
+#include "vmm/base/assert.h"
 #include "vmm/base/num.h"
 
 enum {

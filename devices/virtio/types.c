@@ -1,12 +1,11 @@
 /* The table of virtio device types; see types.h. */
 #include "devices/virtio/types.h"
 
-#include <assert.h>
-
 #include "devices/virtio/blk.h"
 #include "devices/virtio/console.h"
 #include "devices/virtio/mmio.h"
 #include "devices/virtio/rng.h"
+#include "vmm/base/assert.h"
 
 const struct virtio_type_entry virtio_types[VIRTIO_TYPES] = {
 	{VIRTIO_TYPE_BLK, "blk", &virtio_blk_table, virtio_blk_create},

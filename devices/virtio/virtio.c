@@ -1,7 +1,6 @@
 /* What all virtio devices have in common; see virtio.h. Machine lock held throughout. */
 #include "devices/virtio/virtio.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <sys/epoll.h>
@@ -9,6 +8,7 @@
 #include <unistd.h>
 
 #include "devices/virtio/state.h"
+#include "vmm/base/assert.h"
 #include "vmm/base/num.h"
 
 static const struct device_ops virtio_device_ops;

@@ -1,8 +1,8 @@
 /* What a guest's CPUID asks of a host, and whether a host has it. Pure; see cpuid.h. */
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "vmm/base/assert.h"
 #include "vmm/base/num.h"
 #include "vmm/x86_64/cpuid.h"
 
