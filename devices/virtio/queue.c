@@ -188,6 +188,7 @@ static const char *elem_add(const struct vq *q, struct vq_elem *e, const struct 
 		return "buffer outside memory";
 	if (n >= VQ_MAX_SEGMENTS)
 		return "too many buffers in a chain";
+	/* An iovec has no const: out buffers are read all the same. */
 	e->iov[n] = (struct iovec){.iov_base = (void *)(uintptr_t)host, .iov_len = d->len};
 	if (in) {
 		e->nin++;
