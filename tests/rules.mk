@@ -30,7 +30,7 @@ check: deps ## run all tests: lint, unit, KVM with the tiny kernel, real guests 
 	$(Q)$(MAKE) check-build
 	$(Q)$(MAKE) check-build SAN=1
 	$(Q)images/debian/build
-	$(Q)tests/run lint unit asan kvm verbs badinput labkvm lab
+	$(Q)tests/run lint unit asan kvm verbs badinput interop labkvm lab
 
 .PHONY: soak
 soak: deps ## the slow campaigns: kills while saving, long save/resume chains

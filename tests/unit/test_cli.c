@@ -324,6 +324,9 @@ Test(cli_paths, xdg)
 	cr_expect(eq(str, text, (char *)"/s/torpor/web"));
 	cr_assert(eq(i32, path_store(&path, "web", NULL), 0));
 	cr_expect(eq(str, text, (char *)"/d/torpor/web.torpor"));
+	setenv("XDG_CONFIG_HOME", "/c", 1);
+	cr_assert(eq(i32, path_trust(&path, NULL), 0));
+	cr_expect(eq(str, text, (char *)"/c/torpor/trust"));
 
 	unsetenv("XDG_STATE_HOME");
 	setenv("XDG_DATA_HOME", "relative", 1); /* to be ignored, says the specification */

@@ -1,0 +1,23 @@
+/* Whom the user trusts to sign: --key and --require-signature. One thread. */
+#ifndef TORPOR_CLI_TRUST_H
+#define TORPOR_CLI_TRUST_H
+
+#include "format/signers.h"
+
+/* A set of keys, and the judge that an archive is opened with (archive_open_params). */
+struct trust {
+	struct signers signers;
+	struct signed_by by; /* set by trust_judge() when it is content */
+};
+
+#define cleanup_trust __attribute__((cleanup(trust_free)))
+
+/* A bare public key, a file with one, or the word `trust` for all in the folder of trusted keys
+ * (path_trust). `trust` is zeroed before. */
+int trust_load(struct trust *trust, const char *key, struct err *err);
+/* For archive_open_params: `opaque` is a struct trust. */
+int trust_judge(void *opaque, const uint8_t *config, size_t len, const char *signature,
+		struct err *err);
+void trust_free(struct trust *trust);
+
+#endif
