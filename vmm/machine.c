@@ -117,6 +117,7 @@ int machine_init(struct machine *m, const struct machine_params *params, struct 
 	/* Whose CPU is in the state, its memory is in the file. */
 	dirty_init(&m->dirty, &m->kvm, &m->mem, params->cpu == NULL);
 	pthread_mutex_init(&m->lock, NULL);
+	pthread_mutex_init(&m->break_lock, NULL);
 	pthread_cond_init(&m->vcpu_cond, NULL);
 	ret = check_params(params, err);
 	if (ret == 0)
@@ -222,6 +223,13 @@ static int reset_vcpus(struct machine *m, struct err *err)
 	return arch_reset(&m->kvm, vcpus, m->nvcpus, err);
 }
 
+/* A halted machine that will never run again. */
+static void stay_broken(struct machine *m)
+{
+	log_line(&m->log, "broken: %s", m->failure.text);
+	set_state(m, MACHINE_BROKEN);
+}
+
 /* A halted machine as after power-on, with its kernel loaded again. */
 static void reset_halted(struct machine *m)
 {
@@ -243,6 +251,10 @@ void machine_pause(struct machine *m)
 	if (m->state != MACHINE_RUNNING)
 		return;
 	halt(m);
+	if (machine_is_broken(m)) {
+		stay_broken(m);
+		return;
+	}
 	if (m->end == MACHINE_END_NONE && m->reset_requested)
 		reset_halted(m);
 	if (m->end != MACHINE_END_NONE)
@@ -253,7 +265,7 @@ void machine_pause(struct machine *m)
 
 void machine_unpause(struct machine *m)
 {
-	if (m->state != MACHINE_PAUSED)
+	if (m->state != MACHINE_PAUSED || machine_is_broken(m))
 		return;
 	if (m->clock_stopped)
 		arch_clock_set(&m->kvm, m->clock_ns, NULL);
@@ -270,7 +282,7 @@ int machine_run(struct machine *m, bool paused, struct err *err)
 	pthread_mutex_lock(&m->lock);
 	ret = vcpus_start(m, err);
 	if (ret == 0) {
-		if (paused) {
+		if (paused || machine_is_broken(m)) {
 			stop_clock(m);
 			set_state(m, MACHINE_PAUSED);
 		} else {
@@ -294,6 +306,9 @@ static void request(struct machine *m)
 
 void machine_end(struct machine *m, enum machine_end why)
 {
+	/* What was saved had been read before. */
+	if (machine_is_broken(m) && why != MACHINE_END_SAVED)
+		why = MACHINE_END_FAILED;
 	if (m->end == MACHINE_END_NONE)
 		m->end = why;
 	request(m);
@@ -301,11 +316,30 @@ void machine_end(struct machine *m, enum machine_end why)
 
 void machine_fail(struct machine *m, const struct err *why)
 {
-	if (m->end == MACHINE_END_NONE) {
+	pthread_mutex_lock(&m->break_lock);
+	if (m->end == MACHINE_END_NONE && !machine_is_broken(m)) {
 		m->failure = *why;
 		log_line(&m->log, "%s", why->text);
 	}
+	pthread_mutex_unlock(&m->break_lock);
 	machine_end(m, MACHINE_END_FAILED);
+}
+
+void machine_break(struct machine *m, const struct err *why)
+{
+	pthread_mutex_lock(&m->break_lock);
+	if (!machine_is_broken(m)) {
+		m->failure = *why;
+		atomic_store(&m->broken, true);
+		vcpus_forbid(m);
+		(void)eventfd_write(m->request_fd, 1);
+	}
+	pthread_mutex_unlock(&m->break_lock);
+}
+
+bool machine_is_broken(const struct machine *m)
+{
+	return atomic_load(&m->broken);
 }
 
 void machine_request_reset(struct machine *m)
@@ -322,6 +356,14 @@ static void serve_reset(struct machine *m)
 		go(m);
 }
 
+static void serve_break(struct machine *m)
+{
+	if (m->state == MACHINE_BROKEN)
+		return;
+	halt(m);
+	stay_broken(m);
+}
+
 static void serve_request(struct loop_watch *watch, uint32_t events)
 {
 	struct machine *m = container_of(watch, struct machine, request_watch);
@@ -329,7 +371,9 @@ static void serve_request(struct loop_watch *watch, uint32_t events)
 
 	(void)events;
 	(void)eventfd_read(m->request_fd, &ignored);
-	if (m->end == MACHINE_END_NONE && m->reset_requested)
+	if (m->end == MACHINE_END_NONE && machine_is_broken(m))
+		serve_break(m);
+	else if (m->end == MACHINE_END_NONE && m->reset_requested)
 		serve_reset(m);
 	if (m->end == MACHINE_END_NONE || m->state == MACHINE_ENDED)
 		return;
@@ -341,9 +385,8 @@ static void serve_request(struct loop_watch *watch, uint32_t events)
 const char *machine_state_name(enum machine_state state)
 {
 	static const char *const names[] = {
-		[MACHINE_BUILT] = "built",
-		[MACHINE_RUNNING] = "running",
-		[MACHINE_PAUSED] = "paused",
+		[MACHINE_BUILT] = "built",   [MACHINE_RUNNING] = "running",
+		[MACHINE_PAUSED] = "paused", [MACHINE_BROKEN] = "broken",
 		[MACHINE_ENDED] = "ended",
 	};
 

@@ -5,7 +5,8 @@
  * Threads and the lock. One thread owns the machine: it builds it, calls machine_run() and gets it
  * back afterwards. Each vCPU has a thread. `lock` is held while an exit is handled, while a loop
  * callback runs, and by everything below unless it says otherwise. Devices are therefore
- * single-threaded.
+ * single-threaded. `break_lock` is a leaf below it: what machine_break() needs of the vCPUs'
+ * threads.
  *
  * Cold start:  machine_init · (devices) · machine_boot · machine_run
  * Waking:      machine_init · (devices) · snapshot/resume applies the state · machine_run
@@ -15,6 +16,7 @@
 #define TORPOR_VMM_MACHINE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -40,6 +42,7 @@ enum machine_state {
 	MACHINE_BUILT,	 /* nothing has run yet */
 	MACHINE_RUNNING, /* vCPUs in the guest */
 	MACHINE_PAUSED,	 /* vCPUs parked, devices quiet */
+	MACHINE_BROKEN,	 /* the same for ever: memory was lost (machine_break); only to be ended */
 	MACHINE_ENDED,	 /* over; see `end` */
 };
 
@@ -49,7 +52,7 @@ enum machine_end {
 	MACHINE_END_POWEROFF, /* the guest switched itself off */
 	MACHINE_END_KILLED,   /* machine_end() by its owner */
 	MACHINE_END_SAVED,    /* it lives in a file now */
-	MACHINE_END_FAILED,   /* KVM or the host failed; `failure` says how */
+	MACHINE_END_FAILED,   /* KVM or the host failed, or it was broken; `failure` says how */
 };
 
 struct machine {
@@ -79,7 +82,9 @@ struct machine {
 
 	enum machine_state state;
 	enum machine_end end;
-	struct err failure;
+	atomic_bool broken; /* set once, by machine_break(); ask machine_is_broken() */
+	pthread_mutex_t break_lock;
+	struct err failure; /* break_lock, until the machine has ended or is MACHINE_BROKEN */
 
 	pthread_t slots_thread; /* gives the memory to KVM; see machine_await_memory */
 	bool slots_pending;
@@ -142,6 +147,18 @@ void machine_unpause(struct machine *m);
 void machine_end(struct machine *m, enum machine_end why);
 void machine_fail(struct machine *m, const struct err *why);
 void machine_request_reset(struct machine *m);
+
+/*
+ * Memory of this machine is lost (a frame of its file is damaged, say). Any thread, no lock needed,
+ * waits for nobody but another caller of this: who holds the machine lock may itself be waiting for
+ * that memory. When it returns, no vCPU executes another instruction of the guest, not even one
+ * that is blocked inside KVM_RUN on the very memory; the caller then lets go who waits for it. The
+ * loop parks the vCPUs, quiesces the devices and stays there, MACHINE_BROKEN, to be looked at. The
+ * first reason stays.
+ */
+void machine_break(struct machine *m, const struct err *why);
+/* Any thread. True before `state` says so. */
+bool machine_is_broken(const struct machine *m);
 
 const char *machine_state_name(enum machine_state state);
 const char *machine_end_name(enum machine_end end);

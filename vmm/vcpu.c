@@ -10,13 +10,21 @@
  * A thread that must park first runs with immediate_exit set until KVM_RUN says EINTR: the kernel
  * finishes the port or MMIO access in hand on the way in, and an access in several fragments may
  * exit again in between.
+ *
+ * A broken machine's vCPUs park without that: see vcpus_forbid. Its mark is set without the machine
+ * lock, so clearing immediate_exit and looking at the mark are ordered (both sequentially
+ * consistent, as are setting the mark and then immediate_exit): one of the two sides sees the
+ * other.
  */
 #include "vmm/vcpu.h"
 
 #include <errno.h>
+#include <linux/membarrier.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "vmm/machine.h"
 
@@ -34,9 +42,14 @@ static void install_kick_handler(void)
 	sigaction(KICK_SIGNAL, &action, NULL);
 }
 
+static void set_immediate_exit(struct vcpu *vcpu, uint8_t value)
+{
+	__atomic_store_n(&vcpu->kvm.run->immediate_exit, value, __ATOMIC_SEQ_CST);
+}
+
 static void vcpu_kick(struct vcpu *vcpu)
 {
-	__atomic_store_n(&vcpu->kvm.run->immediate_exit, 1, __ATOMIC_RELAXED);
+	set_immediate_exit(vcpu, 1);
 	pthread_kill(vcpu->thread, KICK_SIGNAL);
 }
 
@@ -114,17 +127,22 @@ static void vcpu_handle_exit(struct vcpu *vcpu)
 	}
 }
 
-/* Enter the guest once and deal with what came of it. Returns false when nothing is pending in the
- * kernel any more (EINTR). */
+/* Enter the guest once and deal with what came of it: nothing, in a broken machine, for it may come
+ * from memory that was never there. Returns false when nothing is pending in the kernel any more
+ * (EINTR), or need not be. */
 static bool vcpu_step(struct vcpu *vcpu)
 {
 	struct machine *m = vcpu->machine;
 	struct err err;
 	int ret;
 
+	if (machine_is_broken(m))
+		return false;
 	pthread_mutex_unlock(&m->lock);
 	ret = kvm_vcpu_run(&vcpu->kvm);
 	pthread_mutex_lock(&m->lock);
+	if (machine_is_broken(m))
+		return false;
 	if (ret == 0) {
 		vcpu_handle_exit(vcpu);
 		return true;
@@ -136,20 +154,25 @@ static bool vcpu_step(struct vcpu *vcpu)
 	return false;
 }
 
+static bool must_park(const struct machine *m)
+{
+	return m->want_parked || machine_is_broken(m);
+}
+
 static void vcpu_park(struct vcpu *vcpu)
 {
 	struct machine *m = vcpu->machine;
 
-	__atomic_store_n(&vcpu->kvm.run->immediate_exit, 1, __ATOMIC_RELAXED);
+	set_immediate_exit(vcpu, 1);
 	if (vcpu->state == VCPU_RUNNING) {
 		while (vcpu_step(vcpu))
 			;
 	}
 	vcpu->state = VCPU_PARKED;
 	pthread_cond_broadcast(&m->vcpu_cond);
-	while (m->want_parked && !m->want_exit)
+	while (must_park(m) && !m->want_exit)
 		pthread_cond_wait(&m->vcpu_cond, &m->lock);
-	__atomic_store_n(&vcpu->kvm.run->immediate_exit, 0, __ATOMIC_RELAXED);
+	set_immediate_exit(vcpu, 0);
 }
 
 static void *vcpu_main(void *arg)
@@ -159,7 +182,7 @@ static void *vcpu_main(void *arg)
 
 	pthread_mutex_lock(&m->lock);
 	while (!m->want_exit) {
-		if (m->want_parked) {
+		if (must_park(m)) {
 			vcpu_park(vcpu);
 		} else {
 			vcpu->state = VCPU_RUNNING;
@@ -168,6 +191,13 @@ static void *vcpu_main(void *arg)
 	}
 	pthread_mutex_unlock(&m->lock);
 	return NULL;
+}
+
+static void set_has_thread(struct vcpu *vcpu, bool has_thread)
+{
+	pthread_mutex_lock(&vcpu->machine->break_lock);
+	vcpu->has_thread = has_thread;
+	pthread_mutex_unlock(&vcpu->machine->break_lock);
 }
 
 /* Threads inherit the mask: signals meant for the program belong to the loop thread. */
@@ -181,6 +211,8 @@ static int start_thread(struct vcpu *vcpu)
 	pthread_sigmask(SIG_SETMASK, &blocked, &old);
 	ret = pthread_create(&vcpu->thread, NULL, vcpu_main, vcpu);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (ret == 0)
+		set_has_thread(vcpu, true);
 	return ret;
 }
 
@@ -218,6 +250,7 @@ void vcpus_join(struct machine *m)
 	for (uint32_t i = 0; i < m->nvcpus; i++) {
 		if (m->vcpus[i].state == VCPU_CREATED)
 			continue;
+		set_has_thread(&m->vcpus[i], false);
 		pthread_join(m->vcpus[i].thread, NULL);
 		m->vcpus[i].state = VCPU_CREATED;
 	}
@@ -247,4 +280,20 @@ void vcpus_unpark(struct machine *m)
 {
 	m->want_parked = false;
 	pthread_cond_broadcast(&m->vcpu_cond);
+}
+
+static int membarrier(int command)
+{
+	return (int)syscall(SYS_membarrier, command, 0, 0);
+}
+
+void vcpus_forbid(struct machine *m)
+{
+	for (uint32_t i = 0; i < m->nvcpus; i++) {
+		if (m->vcpus[i].has_thread)
+			vcpu_kick(&m->vcpus[i]);
+	}
+	/* The command has to be registered for; before this nobody needed it. */
+	(void)membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
+	(void)membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
 }

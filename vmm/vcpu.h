@@ -6,7 +6,7 @@
  * KVM_RUN with immediate_exit set**, which completes a port or MMIO access whose result the kernel
  * has not taken over yet (KVM API §5, "immediate_exit"); only then is its register state complete.
  *
- * Except for vcpu_kick these are called by the loop thread with the machine lock held;
+ * Except for vcpus_forbid these are called by the loop thread with the machine lock held;
  * vcpus_park releases it while it waits (it is a condition wait), so exits in hand can finish.
  */
 #ifndef TORPOR_VMM_VCPU_H
@@ -31,6 +31,7 @@ struct vcpu {
 	struct machine *machine;
 	pthread_t thread;
 	enum vcpu_state state; /* machine lock */
+	bool has_thread;       /* the machine's break_lock */
 };
 
 /* Start the threads, parked. The signal used to interrupt KVM_RUN is SIGRTMIN; its handler does
@@ -40,5 +41,18 @@ int vcpus_start(struct machine *m, struct err *err);
 void vcpus_join(struct machine *m);
 void vcpus_park(struct machine *m);
 void vcpus_unpark(struct machine *m);
+/*
+ * The machine has just been marked as broken: on return no vCPU executes another instruction of the
+ * guest, though some may still be in KVM_RUN, waiting for memory. Called by machine_break, any
+ * thread, break_lock held.
+ *
+ * A signal is enough for those that wait: with interrupts off, just before it enters the guest, KVM
+ * looks once more whether a signal is pending, and returns to us instead (kvm_vcpu_exit_request()
+ * in arch/x86/kvm/x86.c, xfer_to_guest_mode_work_pending() there and on arm64). A fault resolved
+ * after the signal was sent is resolved for nobody. A vCPU that is inside the guest leaves it a
+ * moment after the signal; membarrier(2) makes that moment pass, for it interrupts every processor
+ * that runs a thread of ours and waits until all have been.
+ */
+void vcpus_forbid(struct machine *m);
 
 #endif
