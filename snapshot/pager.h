@@ -6,14 +6,15 @@
  * A frame is absent, busy or present. The vCPUs, devices and system calls that touch an absent one
  * wait in the kernel (userfaultfd, missing mode; kernel/Documentation: admin-guide/mm/userfaultfd)
  * until a fault thread has read, decoded, checked and installed it, all its pages in one copy. A
- * background thread fills in the rest in the order of the runs; it lets faults go first, and
- * can be slowed, stopped and started again. Zero frames cost neither disk nor copy.
+ * background fill brings the rest in the order of the runs; it lets faults go first, and can be
+ * slowed, stopped and started again. Zero frames cost neither disk nor copy.
  *
  * A frame that cannot be read or is damaged breaks the machine: no byte of it reaches the guest,
  * the vCPUs never run again, and the machine stays there to be inspected (machine_break).
  *
- * Threads: the owner's calls everything; faults and filling have threads of their own, which touch
- * nothing but frames and counters.
+ * Threads: the owner's calls everything, machine lock held once the machine runs; faults and
+ * filling have threads of their own, which take no lock of the machine's (who holds it may be
+ * waiting for a frame) and touch nothing but frames and counters.
  */
 #ifndef TORPOR_SNAPSHOT_PAGER_H
 #define TORPOR_SNAPSHOT_PAGER_H
@@ -30,11 +31,11 @@ enum pager_fill {
 struct pager;
 
 struct pager_stats {
-	uint64_t frames;	/* with data, hot ones not counted */
-	uint64_t present;	/* of them, so far */
-	uint64_t faults;	/* frames that somebody waited for */
-	uint64_t filled;	/* frames that the background brought */
-	uint64_t fault_ns_max;	/* the longest from reading a fault to waking its waiters */
+	uint64_t frames;       /* with data, hot ones not counted */
+	uint64_t present;      /* of them, so far */
+	uint64_t faults;       /* frames that somebody waited for */
+	uint64_t filled;       /* frames that the background brought */
+	uint64_t fault_ns_max; /* the longest from reading a fault to waking its waiters */
 	uint64_t fault_ns_sum;
 	enum pager_fill fill;
 };
@@ -48,14 +49,25 @@ int pager_new(struct pager **out, struct machine *m, struct runs *runs, struct e
 void pager_present(struct pager *p, unsigned range, uint64_t frame);
 /* Register the absent frames and begin. From here on memory may be touched. */
 int pager_start(struct pager *p, enum pager_fill fill, struct err *err);
-void pager_set_fill(struct pager *p, enum pager_fill fill);
-void pager_stats(const struct pager *p, struct pager_stats *stats);
-/* Whether a frame has arrived (a busy one counts as absent). A saver asks, machine paused: an
- * absent frame is still exactly what the file has at runs_find(). */
+/* At any time. An error (a thread could not be started) leaves it as it was. */
+int pager_set_fill(struct pager *p, enum pager_fill fill, struct err *err);
+/* Any thread. */
+void pager_stats(struct pager *p, struct pager_stats *stats);
+/*
+ * Nothing of this frame has arrived: it is still exactly what the file has at runs_find(). A saver
+ * asks, machine paused. A frame that is just arriving does not count as absent, because the guest
+ * may have written to it in its first moment; reading its memory waits for it. (A damaged one does
+ * count: reading it from the file says what is wrong. Look at machine_is_broken() before a save is
+ * published, all the same.)
+ */
 bool pager_absent(const struct pager *p, unsigned range, uint64_t frame);
 const struct runs *pager_runs(const struct pager *p, unsigned range);
-/* End all threads. Frames not yet there stay absent and untouchable: only before machine_free, with
- * the vCPUs gone. NULL is fine. */
+/* Pages of a range are about to be discarded, to be zero from then on (vmm/mem.h calls this,
+ * machine lock held). Frames that go as a whole need not be brought; of others the rest is brought
+ * first. On return nothing will be installed there any more. */
+void pager_discard(struct pager *p, unsigned range, uint64_t offset, uint64_t len);
+/* End all threads and free it. Frames not yet there stay absent and untouchable: only before
+ * machine_free, with the vCPUs gone. NULL is fine. */
 void pager_stop(struct pager *p);
 
 #endif

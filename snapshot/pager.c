@@ -1,0 +1,287 @@
+/* The life of a pager; see pager.h and, for what its files share, pager_internal.h. */
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "snapshot/pager_internal.h"
+#include "snapshot/uffd.h"
+#include "vmm/base/num.h"
+
+/* To the kernel each span is a mapping of its own. Beyond this many, zero frames are registered
+ * too, which joins the spans around them. */
+#define MAX_SPANS 4096u
+
+static void set_states(struct pager_range *r)
+{
+	for (size_t i = 0; i < r->runs.n; i++) {
+		const struct run *run = &r->runs.run[i];
+
+		for (uint64_t frame = 0; frame < run->frames; frame++)
+			atomic_init(&r->state[run->frame + frame],
+				    run->image != NULL ? FRAME_ABSENT : FRAME_PRESENT);
+	}
+}
+
+static int init_range(struct pager_range *r, struct err *err)
+{
+	if (r->runs.size != r->mem->size)
+		return err_set(err, ERR_INTEGRITY, "%llu bytes, but the machine has %llu there",
+			       (unsigned long long)r->runs.size, (unsigned long long)r->mem->size);
+	r->state = malloc(r->mem->size / IMAGE_FRAME * sizeof(r->state[0]));
+	if (r->state == NULL)
+		return err_sys(err, ENOMEM, "page memory in");
+	set_states(r);
+	return 0;
+}
+
+static int init(struct pager *p, struct err *err)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; ret == 0 && i < p->nranges; i++) {
+		ret = init_range(&p->range[i], err);
+		atomic_fetch_add(&p->absent, runs_data_frames(&p->range[i].runs));
+	}
+	if (ret < 0)
+		return ret;
+	p->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return p->end_fd < 0 ? err_sys(err, errno, "eventfd") : uffd_open(&p->uffd, err);
+}
+
+int pager_new(struct pager **out, struct machine *m, struct runs *runs, struct err *err)
+{
+	struct pager *p = calloc(1, sizeof(*p));
+	int ret;
+
+	*out = NULL;
+	if (p == NULL) {
+		for (unsigned i = 0; i < m->mem.nranges; i++)
+			runs_free(&runs[i]);
+		return err_sys(err, ENOMEM, "page memory in");
+	}
+	p->machine = m;
+	p->uffd = p->end_fd = -1;
+	p->nranges = m->mem.nranges;
+	for (unsigned i = 0; i < p->nranges; i++) {
+		p->range[i].mem = &m->mem.range[i];
+		p->range[i].runs = runs[i];
+		runs[i] = (struct runs){0};
+	}
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_cond_init(&p->changed, NULL);
+	ret = init(p, err);
+	if (ret < 0)
+		pager_stop(p);
+	else
+		*out = p;
+	return ret;
+}
+
+void pager_present(struct pager *p, unsigned range, uint64_t frame)
+{
+	if (pager_turn(&p->range[range].state[frame], FRAME_ABSENT, FRAME_PRESENT))
+		atomic_fetch_sub(&p->absent, 1);
+}
+
+static int add_to_spans(struct pager *p, uint8_t *host, struct err *err)
+{
+	struct pager_span *last = p->nspans > 0 ? &p->span[p->nspans - 1] : NULL;
+
+	if (last != NULL && last->host + last->len == host) {
+		last->len += IMAGE_FRAME;
+		return 0;
+	}
+	if ((p->nspans & (p->nspans - 1)) == 0) { /* full: none, or a power of two */
+		size_t room = p->nspans == 0 ? 1 : 2 * p->nspans;
+		struct pager_span *grown = realloc(p->span, room * sizeof(*grown));
+
+		if (grown == NULL)
+			return err_sys(err, ENOMEM, "page memory in");
+		p->span = grown;
+	}
+	p->span[p->nspans++] = (struct pager_span){.host = host, .len = IMAGE_FRAME};
+	return 0;
+}
+
+/* The absent frames, and the zero ones if they are wanted. Never those that somebody else put
+ * there: they may be mapped from a file, which cannot be registered. */
+static int plan_spans(struct pager *p, bool zeros, struct err *err)
+{
+	int ret = 0;
+
+	p->nspans = 0;
+	for (unsigned i = 0; i < p->nranges; i++) {
+		const struct pager_range *r = &p->range[i];
+		const struct run *run = r->runs.run;
+
+		for (uint64_t frame = 0; ret == 0 && frame < r->mem->size / IMAGE_FRAME; frame++) {
+			if (frame == run->frame + run->frames)
+				run++;
+			if (run->image == NULL ? zeros : r->state[frame] == FRAME_ABSENT)
+				ret = add_to_spans(p, r->mem->host + frame * IMAGE_FRAME, err);
+		}
+	}
+	return ret;
+}
+
+static int register_spans(struct pager *p, struct err *err)
+{
+	int ret = plan_spans(p, false, err);
+
+	if (ret == 0 && p->nspans > MAX_SPANS)
+		ret = plan_spans(p, true, err);
+	for (size_t i = 0; ret == 0 && i < p->nspans; i++)
+		ret = uffd_register(p->uffd, p->span[i].host, p->span[i].len, err);
+	return ret;
+}
+
+/* The threads find out by themselves. */
+static void end(struct pager *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->ended = true;
+	pthread_cond_broadcast(&p->changed);
+	pthread_mutex_unlock(&p->lock);
+	(void)eventfd_write(p->end_fd, 1);
+}
+
+/* Nobody has to wait any more. A span that the kernel keeps registered is served as before. */
+static void finish(struct pager *p)
+{
+	for (size_t i = 0; i < p->nspans; i++) {
+		if (uffd_unregister(p->uffd, p->span[i].host, p->span[i].len) < 0)
+			return;
+	}
+	end(p);
+}
+
+void pager_count_present(struct pager *p)
+{
+	if (atomic_fetch_sub(&p->absent, 1) == 1)
+		finish(p);
+}
+
+int pager_start(struct pager *p, enum pager_fill fill, struct err *err)
+{
+	int ret;
+
+	p->frames = atomic_load(&p->absent);
+	p->fill = fill;
+	if (p->frames == 0) {
+		p->ended = true;
+		return 0;
+	}
+	ret = register_spans(p, err);
+	if (ret == 0)
+		ret = pager_faults_start(p, err);
+	return ret < 0 ? ret : pager_set_fill(p, fill, err);
+}
+
+int pager_set_fill(struct pager *p, enum pager_fill fill, struct err *err)
+{
+	int ret = pager_fill_start(p, fill, err);
+
+	if (ret < 0)
+		return ret;
+	pthread_mutex_lock(&p->lock);
+	p->fill = fill;
+	pthread_cond_broadcast(&p->changed);
+	pthread_mutex_unlock(&p->lock);
+	return 0;
+}
+
+static void wait_for_worker(const struct pager_worker *w, const atomic_uchar *state)
+{
+	static const struct timespec moment = {.tv_nsec = 20000};
+
+	while (atomic_load(&w->at) == state)
+		nanosleep(&moment, NULL);
+}
+
+/* Whoever was about to install this frame has done so, or has seen that he need not. */
+static void wait_for_workers(const struct pager *p, const atomic_uchar *state)
+{
+	for (unsigned i = 0; i < p->nfault_threads; i++)
+		wait_for_worker(&p->fault_thread[i], state);
+	for (unsigned i = 0; i < p->nidle_threads; i++)
+		wait_for_worker(&p->idle_thread[i], state);
+	for (unsigned i = 0; i < p->nfull_threads; i++)
+		wait_for_worker(&p->full_thread[i], state);
+}
+
+static void discard_whole(struct pager *p, const struct pager_frame *f)
+{
+	if (atomic_exchange(pager_state(f), FRAME_PRESENT) < FRAME_PRESENT)
+		pager_count_present(p);
+}
+
+void pager_discard(struct pager *p, unsigned range, uint64_t offset, uint64_t len)
+{
+	struct pager_frame f = {.range = &p->range[range]};
+
+	for (f.index = offset / IMAGE_FRAME; f.index * IMAGE_FRAME < offset + len; f.index++) {
+		uint64_t start = f.index * IMAGE_FRAME;
+
+		if (offset <= start && start + IMAGE_FRAME <= offset + len)
+			discard_whole(p, &f);
+		else /* the rest of it is still wanted: a touch brings it */
+			(void)*(volatile uint8_t *)pager_host(&f);
+		wait_for_workers(p, pager_state(&f));
+	}
+}
+
+void pager_stats(struct pager *p, struct pager_stats *stats)
+{
+	*stats = (struct pager_stats){
+		.frames = p->frames,
+		.present = p->frames - atomic_load(&p->absent),
+		.faults = atomic_load(&p->faults),
+		.filled = atomic_load(&p->filled),
+		.fault_ns_max = atomic_load(&p->fault_ns_max),
+		.fault_ns_sum = atomic_load(&p->fault_ns_sum),
+	};
+	pthread_mutex_lock(&p->lock);
+	stats->fill = p->fill;
+	pthread_mutex_unlock(&p->lock);
+}
+
+bool pager_absent(const struct pager *p, unsigned range, uint64_t frame)
+{
+	unsigned char state = atomic_load(&p->range[range].state[frame]);
+
+	return state == FRAME_ABSENT || state == FRAME_DAMAGED;
+}
+
+const struct runs *pager_runs(const struct pager *p, unsigned range)
+{
+	return &p->range[range].runs;
+}
+
+void pager_stop(struct pager *p)
+{
+	if (p == NULL)
+		return;
+	end(p);
+	for (unsigned i = 0; i < p->nfault_threads; i++)
+		pager_worker_join(&p->fault_thread[i]);
+	for (unsigned i = 0; i < p->nidle_threads; i++)
+		pager_worker_join(&p->idle_thread[i]);
+	for (unsigned i = 0; i < p->nfull_threads; i++)
+		pager_worker_join(&p->full_thread[i]);
+	if (p->uffd >= 0)
+		close(p->uffd);
+	if (p->end_fd >= 0)
+		close(p->end_fd);
+	for (unsigned i = 0; i < p->nranges; i++) {
+		runs_free(&p->range[i].runs);
+		free(p->range[i].state);
+	}
+	free(p->span);
+	pthread_mutex_destroy(&p->lock);
+	pthread_cond_destroy(&p->changed);
+	free(p);
+}

@@ -1,0 +1,95 @@
+/*
+ * Serving faults; see pager_internal.h.
+ *
+ * A few threads read one userfaultfd. A fault on a frame that another fault thread has in hand
+ * needs nothing: installing the frame wakes all who wait for any of its pages, also those who began
+ * to wait meanwhile, because the kernel looks for the page once more after it has put them onto the
+ * list.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <time.h>
+
+#include "snapshot/pager_internal.h"
+#include "snapshot/uffd.h"
+#include "vmm/base/assert.h"
+#include "vmm/base/num.h"
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static struct pager_frame frame_of(const struct pager *p, const uint8_t *address)
+{
+	const struct pager_range *r = &p->range[0];
+
+	while (address < r->mem->host || address >= r->mem->host + r->mem->size) {
+		r++;
+		assert(r < p->range + p->nranges);
+	}
+	return (struct pager_frame){r, (uint64_t)(address - r->mem->host) / IMAGE_FRAME};
+}
+
+static void note(struct pager *p, uint64_t ns)
+{
+	uint64_t max = atomic_load(&p->fault_ns_max);
+
+	atomic_fetch_add(&p->faults, 1);
+	atomic_fetch_add(&p->fault_ns_sum, ns);
+	while (ns > max && !atomic_compare_exchange_weak(&p->fault_ns_max, &max, ns))
+		;
+}
+
+static void serve(struct pager_worker *w, const uint8_t *address)
+{
+	struct pager *p = w->pager;
+	struct pager_frame f = frame_of(p, address);
+	uint64_t start = now_ns();
+
+	if (pager_claim(w, &f, FRAME_ABSENT, FRAME_BUSY) ||
+	    pager_claim(w, &f, FRAME_FILLING, FRAME_BUSY)) {
+		if (pager_bring(w, &f, FRAME_BUSY)) {
+			note(p, now_ns() - start);
+			pager_count_present(p);
+		}
+	} else if (atomic_load(pager_state(&f)) != FRAME_BUSY) {
+		/* Zero from the start, or discarded, or damaged; or it has just come. */
+		(void)uffd_install(p->uffd, pager_host(&f), NULL, IMAGE_FRAME);
+	}
+}
+
+static void *fault_main(void *arg)
+{
+	struct pager_worker *w = arg;
+	struct pager *p = w->pager;
+	struct pollfd fds[] = {{.fd = p->uffd, .events = POLLIN},
+			       {.fd = p->end_fd, .events = POLLIN}};
+	uint8_t *address;
+
+	while (poll(fds, ARRAY_SIZE(fds), -1) >= 0 && fds[1].revents == 0) {
+		while (uffd_next(p->uffd, &address)) {
+			atomic_fetch_add(&p->faults_in_hand, 1);
+			serve(w, address);
+			atomic_fetch_sub(&p->faults_in_hand, 1);
+		}
+	}
+	return NULL;
+}
+
+int pager_faults_start(struct pager *p, struct err *err)
+{
+	uint64_t wanted = u64_min(pager_cores(), PAGER_MAX_FAULT_THREADS);
+	int ret = 0;
+
+	while (ret == 0 && p->nfault_threads < wanted) {
+		ret = pager_worker_start(&p->fault_thread[p->nfault_threads], p, fault_main,
+					 "pager fault", err);
+		if (ret == 0)
+			p->nfault_threads++;
+	}
+	return ret;
+}

@@ -1,0 +1,115 @@
+/*
+ * Filling in what nobody has asked for yet; see pager_internal.h.
+ *
+ * One thread at the lowest priority and one for each core exist from when they are first wanted;
+ * those whose turn it is not sleep. They take frames in the order of the runs, which is how they
+ * lie in the files. Each fault in hand takes one core away from them.
+ */
+#include <sched.h>
+#include <time.h>
+
+#include "snapshot/pager_internal.h"
+#include "vmm/base/num.h"
+
+static void give_way(const struct pager_worker *w)
+{
+	static const struct timespec moment = {.tv_nsec = 50000};
+
+	while (atomic_load(&w->pager->faults_in_hand) > w->yields_to)
+		nanosleep(&moment, NULL);
+}
+
+/* Claim the next absent frame; false when there is none left. */
+static bool claim_next(struct pager_worker *w, struct pager_frame *f)
+{
+	struct pager *p = w->pager;
+
+	for (; p->cursor.range < p->nranges; p->cursor.range++, p->cursor.run = 0) {
+		f->range = &p->range[p->cursor.range];
+		for (; p->cursor.run < f->range->runs.n; p->cursor.run++, p->cursor.frame = 0) {
+			const struct run *run = &f->range->runs.run[p->cursor.run];
+
+			while (run->image != NULL && p->cursor.frame < run->frames) {
+				f->index = run->frame + p->cursor.frame++;
+				if (pager_claim(w, f, FRAME_ABSENT, FRAME_FILLING))
+					return true;
+			}
+		}
+	}
+	return false;
+}
+
+/* Wait until there is something to do; false when it is all over. */
+static bool next(struct pager_worker *w, struct pager_frame *f)
+{
+	struct pager *p = w->pager;
+	bool going;
+
+	give_way(w);
+	pthread_mutex_lock(&p->lock);
+	while (!p->ended &&
+	       (p->fill != w->mode || machine_is_broken(p->machine) || !claim_next(w, f)))
+		pthread_cond_wait(&p->changed, &p->lock);
+	going = !p->ended;
+	pthread_mutex_unlock(&p->lock);
+	return going;
+}
+
+static void *fill_main(void *arg)
+{
+	struct pager_worker *w = arg;
+	struct pager_frame f;
+
+	while (next(w, &f)) {
+		if (!pager_bring(w, &f, FRAME_FILLING))
+			continue;
+		atomic_fetch_add(&w->pager->filled, 1);
+		pager_count_present(w->pager);
+	}
+	return NULL;
+}
+
+static void *idle_main(void *arg)
+{
+	static const struct sched_param none = {0};
+
+	(void)sched_setscheduler(0, SCHED_IDLE, &none); /* this thread only */
+	return fill_main(arg);
+}
+
+static int start_idle(struct pager *p, struct err *err)
+{
+	int ret = 0;
+
+	while (ret == 0 && p->nidle_threads < 1) {
+		p->idle_thread[0].mode = PAGER_FILL_IDLE;
+		ret = pager_worker_start(&p->idle_thread[0], p, idle_main, "pager idle", err);
+		if (ret == 0)
+			p->nidle_threads++;
+	}
+	return ret;
+}
+
+static int start_full(struct pager *p, struct err *err)
+{
+	unsigned wanted = (unsigned)u64_min(pager_cores(), PAGER_MAX_FULL_THREADS);
+	int ret = 0;
+
+	while (ret == 0 && p->nfull_threads < wanted) {
+		struct pager_worker *w = &p->full_thread[p->nfull_threads];
+
+		w->mode = PAGER_FILL_FULL;
+		w->yields_to = p->nfull_threads;
+		ret = pager_worker_start(w, p, fill_main, "pager fill", err);
+		if (ret == 0)
+			p->nfull_threads++;
+	}
+	return ret;
+}
+
+int pager_fill_start(struct pager *p, enum pager_fill fill, struct err *err)
+{
+	if (fill == PAGER_FILL_IDLE)
+		return start_idle(p, err);
+	return fill == PAGER_FILL_FULL ? start_full(p, err) : 0;
+}

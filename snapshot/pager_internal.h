@@ -1,0 +1,139 @@
+/*
+ * Inside the pager: what its files share. See pager.h.
+ *
+ *     pager.c          the life of a pager; what is absent; what becomes of discarded frames
+ *     pager_worker.c   a thread, and bringing one frame: read, check, install, or break the machine
+ *     pager_fault.c    the threads that serve faults
+ *     pager_fill.c     the threads that fill in the rest
+ *
+ * The state of a frame is one atomic byte and the only thing threads agree by:
+ *
+ *     ABSENT ──► FILLING ──► PRESENT          a filler
+ *        │          │           ▲
+ *        └──────────┴─► BUSY ───┘             a fault thread, which takes over from a filler: that
+ * one may be at the lowest priority and not run for long
+ *
+ * A frame that cannot be read goes from FILLING or BUSY to DAMAGED, one that is discarded from
+ * wherever it is to PRESENT. Whoever finds that his frame was taken over or discarded meanwhile
+ * just leaves it; installing the same bytes twice is harmless, for pages that are there stay.
+ */
+#ifndef TORPOR_SNAPSHOT_PAGER_INTERNAL_H
+#define TORPOR_SNAPSHOT_PAGER_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "format/frame_reader.h"
+#include "snapshot/pager.h"
+
+#define PAGER_MAX_FAULT_THREADS 4u
+#define PAGER_MAX_FULL_THREADS	16u
+
+enum frame_state {
+	FRAME_ABSENT,
+	FRAME_FILLING,
+	FRAME_BUSY,
+	FRAME_PRESENT, /* also: zero, discarded, or never ours; what is missing of it is zero */
+	FRAME_DAMAGED, /* only in a broken machine */
+};
+
+struct pager_range {
+	const struct mem_range *mem;
+	struct runs runs;    /* owned */
+	atomic_uchar *state; /* owned; one a frame */
+};
+
+/* A stretch of memory that is registered with userfaultfd. */
+struct pager_span {
+	uint8_t *host;
+	uint64_t len;
+};
+
+/* One frame of memory. */
+struct pager_frame {
+	const struct pager_range *range;
+	uint64_t index; /* in the range */
+};
+
+/* A thread of the pager with what it needs to bring frames. */
+struct pager_worker {
+	struct pager *pager;
+	pthread_t thread;
+	struct frame_reader *reader; /* owned */
+	uint8_t *data;		     /* owned; IMAGE_FRAME bytes */
+	/* The frame it may be about to install, or NULL: discarding waits for that. */
+	_Atomic(atomic_uchar *) at;
+	enum pager_fill mode; /* of a filler: when it works */
+	unsigned yields_to;   /* of a filler: how many faults in hand stop it */
+};
+
+struct pager {
+	struct machine *machine;
+	int uffd;
+	int end_fd; /* readable for good: fault threads end */
+	unsigned nranges;
+	struct pager_range range[MEM_MAX_RANGES];
+	struct pager_span *span; /* owned */
+	size_t nspans;
+
+	atomic_uint faults_in_hand;
+	atomic_uint_fast64_t absent; /* frames not PRESENT yet */
+	uint64_t frames;	     /* what `absent` was at the start */
+	atomic_uint_fast64_t faults, filled, fault_ns_max, fault_ns_sum;
+
+	pthread_mutex_t lock; /* guards what follows, up to the threads */
+	pthread_cond_t changed;
+	enum pager_fill fill;
+	bool ended;
+	struct {
+		unsigned range;
+		size_t run;
+		uint64_t frame; /* in the run */
+	} cursor;		/* of the fill */
+
+	struct pager_worker fault_thread[PAGER_MAX_FAULT_THREADS];
+	struct pager_worker idle_thread[1];
+	struct pager_worker full_thread[PAGER_MAX_FULL_THREADS];
+	unsigned nfault_threads, nidle_threads, nfull_threads;
+};
+
+static inline atomic_uchar *pager_state(const struct pager_frame *f)
+{
+	return &f->range->state[f->index];
+}
+
+static inline uint8_t *pager_host(const struct pager_frame *f)
+{
+	return f->range->mem->host + f->index * IMAGE_FRAME;
+}
+
+/* `*at` becomes `to` if it is `from`. */
+static inline bool pager_turn(atomic_uchar *at, enum frame_state from, enum frame_state to)
+{
+	uint8_t expected = (uint8_t)from;
+
+	return atomic_compare_exchange_strong(at, &expected, (uint8_t)to);
+}
+
+/* pager.c. One frame less is absent. After the last, userfaultfd is left and the threads end. */
+void pager_count_present(struct pager *p);
+
+/* pager_worker.c. Cores this process may use. */
+unsigned pager_cores(void);
+/* Start a thread with all signals blocked; `w` is zero but for what its kind needs. */
+int pager_worker_start(struct pager_worker *w, struct pager *p, void *(*main)(void *),
+		       const char *name, struct err *err);
+void pager_worker_join(struct pager_worker *w);
+/* Claim a frame for `w`: turn its state. */
+bool pager_claim(struct pager_worker *w, const struct pager_frame *f, enum frame_state from,
+		 enum frame_state to);
+/* Bring a frame that was claimed; true when it was this call that made it present: the caller
+ * counts it then. */
+bool pager_bring(struct pager_worker *w, const struct pager_frame *f, enum frame_state claimed);
+
+/* pager_fault.c */
+int pager_faults_start(struct pager *p, struct err *err);
+/* pager_fill.c: the threads this way of filling takes, unless they are there already. */
+int pager_fill_start(struct pager *p, enum pager_fill fill, struct err *err);
+
+#endif

@@ -1,0 +1,115 @@
+/* The threads of a pager and how one of them brings a frame; see pager_internal.h. */
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "snapshot/pager_internal.h"
+#include "snapshot/uffd.h"
+
+unsigned pager_cores(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) < 0)
+		return 1;
+	return (unsigned)CPU_COUNT(&set);
+}
+
+static void worker_free(struct pager_worker *w)
+{
+	frame_reader_free(w->reader);
+	free(w->data);
+}
+
+/* Signals meant for the program belong to the loop thread. */
+static int create(struct pager_worker *w, void *(*main)(void *), const char *name)
+{
+	sigset_t all, old;
+	int ret;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	ret = pthread_create(&w->thread, NULL, main, w);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (ret == 0)
+		pthread_setname_np(w->thread, name);
+	return ret;
+}
+
+int pager_worker_start(struct pager_worker *w, struct pager *p, void *(*main)(void *),
+		       const char *name, struct err *err)
+{
+	int ret = frame_reader_new(&w->reader, err);
+
+	if (ret < 0)
+		return ret;
+	w->pager = p;
+	w->data = aligned_alloc((size_t)sysconf(_SC_PAGESIZE), IMAGE_FRAME);
+	ret = w->data == NULL ? ENOMEM : create(w, main, name);
+	if (ret == 0)
+		return 0;
+	worker_free(w);
+	return err_sys(err, ret, "start a thread of the pager");
+}
+
+void pager_worker_join(struct pager_worker *w)
+{
+	pthread_join(w->thread, NULL);
+	worker_free(w);
+}
+
+bool pager_claim(struct pager_worker *w, const struct pager_frame *f, enum frame_state from,
+		 enum frame_state to)
+{
+	/* First: whoever discards the frame changes its state, and only then looks here. */
+	atomic_store(&w->at, pager_state(f));
+	if (pager_turn(pager_state(f), from, to))
+		return true;
+	atomic_store(&w->at, NULL);
+	return false;
+}
+
+static int read_frame(struct pager_worker *w, const struct pager_frame *f, struct err *err)
+{
+	const struct run *run = runs_find(&f->range->runs, f->index);
+
+	return frame_read(w->reader, run->image, run->place + (f->index - run->frame), w->data,
+			  err);
+}
+
+static int install(struct pager_worker *w, const struct pager_frame *f, struct err *err)
+{
+	int ret = uffd_install(w->pager->uffd, pager_host(f), w->data, IMAGE_FRAME);
+
+	return ret < 0 ? err_sys(err, -ret, "put a frame into memory") : 0;
+}
+
+/* Whoever waits is let go, by zeros, but only when no vCPU can come to see them; a device or a
+ * system call that does, does it for a machine that will neither run nor be saved. */
+static void lose(struct pager_worker *w, const struct pager_frame *f, enum frame_state claimed,
+		 const struct err *why)
+{
+	machine_break(w->pager->machine, why);
+	pager_turn(pager_state(f), claimed, FRAME_DAMAGED);
+	(void)uffd_install(w->pager->uffd, pager_host(f), NULL, IMAGE_FRAME);
+}
+
+bool pager_bring(struct pager_worker *w, const struct pager_frame *f, enum frame_state claimed)
+{
+	bool brought = false;
+	struct err err = {0};
+	int ret = read_frame(w, f, &err);
+
+	if (atomic_load(pager_state(f)) == claimed) {
+		if (ret == 0)
+			ret = install(w, f, &err);
+		if (ret < 0)
+			lose(w, f, claimed, &err);
+		else
+			brought = pager_turn(pager_state(f), claimed, FRAME_PRESENT);
+	}
+	atomic_store(&w->at, NULL);
+	return brought;
+}

@@ -1,0 +1,33 @@
+/*
+ * userfaultfd, as far as the pager needs it: missing pages of anonymous memory (kernel
+ * documentation, admin-guide/mm/userfaultfd; userfaultfd(2), ioctl_userfaultfd(2)).
+ *
+ * Any thread may call any of these on the same descriptor.
+ */
+#ifndef TORPOR_SNAPSHOT_UFFD_H
+#define TORPOR_SNAPSHOT_UFFD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/base/err.h"
+
+/* A non-blocking descriptor that also gets the faults the kernel takes on our behalf: KVM's, and
+ * those of system calls. ERR_INCOMPATIBLE names the right that is missing. */
+int uffd_open(int *fd, struct err *err);
+
+/* From now on whoever touches a missing page in there waits. */
+int uffd_register(int fd, uint8_t *host, uint64_t len, struct err *err);
+/* Missing pages are zero again; who waits goes on. Memory that was mapped anew meanwhile is left
+ * alone. Returns 0 or -errno. */
+int uffd_unregister(int fd, uint8_t *host, uint64_t len);
+
+/* Take one fault; false when there is none (any more). */
+bool uffd_next(int fd, uint8_t **address);
+
+/* Put `data` (NULL: zeros) into the missing pages of [host, host + len) and wake who waits there.
+ * Pages that are there already stay as they are, and so do those that are not registered any more:
+ * somebody discarded them. Returns 0 or -errno. */
+int uffd_install(int fd, uint8_t *host, const uint8_t *data, uint64_t len);
+
+#endif
