@@ -1,6 +1,7 @@
 /* torpor compat: could this host run that appliance? */
 #include "cli/command.h"
 #include "cli/json_out.h"
+#include "cli/sandbox.h"
 #include "cli/source.h"
 
 /* The very questions that run and resume ask first. */
@@ -25,8 +26,10 @@ static int check_cpu(const struct appliance *a, struct err *err)
 static int check(const char *path, struct err *err)
 {
 	struct source source;
-	int ret = source_from_file(&source, path, err);
+	int ret = sandbox_enter(SANDBOX_ASK, err);
 
+	if (ret == 0)
+		ret = source_from_file(&source, path, err);
 	if (ret < 0)
 		return ret;
 	ret = source_check(&source, err);

@@ -7,6 +7,7 @@
 #include "cli/command.h"
 #include "cli/json_out.h"
 #include "cli/machine_args.h"
+#include "cli/sandbox.h"
 #include "cli/target.h"
 #include "format/archive.h"
 #include "vmm/base/cleanup.h"
@@ -94,8 +95,10 @@ static int inspect_file(const char *path, bool json, struct err *err)
 {
 	struct archive *archive;
 	json_t *value;
-	int ret = archive_open(&archive, path, err);
+	int ret = sandbox_enter(SANDBOX_READ, err);
 
+	if (ret == 0)
+		ret = archive_open(&archive, path, err);
 	if (ret < 0)
 		return ret;
 	if (!json) {

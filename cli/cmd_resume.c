@@ -4,12 +4,17 @@
 #include "cli/client.h"
 #include "cli/command.h"
 #include "cli/launch.h"
+#include "cli/sandbox.h"
 #include "cli/target.h"
+
+#define OPTION_FILL (OPTION_LONG_ONLY + 2)
 
 static const struct option_spec options[] = {
 	{'d', "detach", NULL, "run in the background and print the name"},
 	{'n', "name", "NAME", "name of the machine; default the one it was saved under"},
 	{OPTION_LONG_ONLY + 1, "paused", NULL, "wake it, but do not let it go on before unpause"},
+	{OPTION_FILL, "fill", "none|idle|full",
+	 "bring memory that nobody touches: never, with one core's spare time (default), with all"},
 	{0},
 };
 
@@ -23,16 +28,21 @@ static int parse(struct options *opts, struct resume_args *args, struct err *err
 {
 	int id, ret = 0;
 
-	while ((id = options_next(opts, err)) > 0) {
+	args->instance.fill = PAGER_FILL_IDLE;
+	while (ret == 0 && (id = options_next(opts, err)) != 0) {
+		if (id < 0)
+			return id;
 		if (id == 'd')
 			args->detach = true;
 		else if (id == 'n')
 			args->instance.name = opts->value;
+		else if (id == OPTION_FILL)
+			ret = parse_fill(opts->value, &args->instance.fill, err);
 		else
 			args->instance.paused = true;
 	}
-	if (id < 0)
-		return id;
+	if (ret < 0)
+		return ret;
 	if (args->instance.name != NULL)
 		ret = parse_name(args->instance.name, err);
 	if (ret < 0)
@@ -61,8 +71,10 @@ static int unpause(const char *name, struct err *err)
 /* Before KVM is touched: is it live, is it for us, is it whole? */
 static int open_live(const char *path, struct source *source, struct err *err)
 {
-	int ret = source_from_file(source, path, err);
+	int ret = sandbox_enter(SANDBOX_MACHINE, err);
 
+	if (ret == 0)
+		ret = source_from_file(source, path, NULL, err);
 	if (ret < 0)
 		return ret;
 	if (!source->appliance.live)
@@ -70,7 +82,7 @@ static int open_live(const char *path, struct source *source, struct err *err)
 	if (ret == 0)
 		ret = source_check(source, err);
 	if (ret == 0)
-		ret = archive_ensure_verified(source->archive, err);
+		ret = lineage_ensure_verified(source->lineage, err);
 	if (ret < 0)
 		source_close(source);
 	return ret;

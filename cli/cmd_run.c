@@ -1,6 +1,7 @@
 /* torpor run: boot a machine. */
 #include "cli/command.h"
 #include "cli/launch.h"
+#include "cli/sandbox.h"
 
 static const struct option_spec options[] = {
 	{'d', "detach", NULL, "run in the background and print the name"},
@@ -54,7 +55,7 @@ static int open_file(const struct run_args *args, struct source *source, struct 
 		return err_set(err, ERR_USAGE,
 			       "%s brings kernel, initrd and disks: they cannot be given too",
 			       args->file);
-	ret = source_from_file(source, args->file, err);
+	ret = source_from_file(source, args->file, NULL, err);
 	if (ret < 0)
 		return ret;
 	if (source->appliance.live)
@@ -63,7 +64,7 @@ static int open_file(const struct run_args *args, struct source *source, struct 
 	if (ret == 0)
 		ret = source_check(source, err);
 	if (ret == 0)
-		ret = archive_ensure_verified(source->archive, err);
+		ret = lineage_ensure_verified(source->lineage, err);
 	if (ret == 0)
 		ret = source_override(source, m, err);
 	if (ret < 0)
@@ -77,6 +78,8 @@ static int run(struct options *opts, struct err *err)
 	struct source source;
 	int ret = parse(opts, &args, err);
 
+	if (ret == 0)
+		ret = sandbox_enter(SANDBOX_MACHINE, err);
 	if (ret == 0)
 		ret = args.file != NULL ? open_file(&args, &source, err)
 					: source_from_args(&source, &args.machine, err);

@@ -3,6 +3,7 @@
 
 #include "cli/command.h"
 #include "cli/json_out.h"
+#include "cli/sandbox.h"
 #include "format/archive.h"
 
 struct findings {
@@ -65,8 +66,10 @@ static void print_result(const struct archive *a, const struct findings *finding
 static int verify(struct findings *findings, struct err *err)
 {
 	struct archive *a;
-	int ret = archive_open(&a, findings->path, err);
+	int ret = sandbox_enter(SANDBOX_CREATE, err);
 
+	if (ret == 0)
+		ret = archive_open(&a, findings->path, err);
 	if (ret < 0)
 		return ret;
 	ret = archive_verify(a, report, findings, err);

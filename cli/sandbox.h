@@ -1,0 +1,28 @@
+/*
+ * What this process may still ask of the kernel, once it reads a file from a stranger.
+ *
+ * A seccomp filter, for good, before the first byte of the file is looked at; every later thread
+ * and child has it too. Main thread, while it is the only one. A call that reading has no use for
+ * kills the process with SIGSYS; one that is fine but not in this form (opening for writing, say)
+ * fails with EPERM. A kernel without seccomp is an error: nothing is read unguarded.
+ *
+ * In sanitizer builds these do nothing: their runtime makes calls of its own.
+ */
+#ifndef TORPOR_CLI_SANDBOX_H
+#define TORPOR_CLI_SANDBOX_H
+
+#include "vmm/base/err.h"
+
+enum sandbox {
+	SANDBOX_READ,	/* read files, write to what is open: inspect, ls */
+	SANDBOX_CREATE, /* and make files: extract, and verify, which remembers what was good */
+	SANDBOX_ASK,	/* SANDBOX_READ, and ask KVM what this host has: compat */
+	/* Become a machine: run, resume. Devices, threads, files, AF_UNIX sockets; but no other
+	 * program, user, namespace or mount, and nothing of other processes. */
+	SANDBOX_MACHINE,
+};
+
+/* Loads the libraries that reading takes first (but for SANDBOX_MACHINE, which may do so later). */
+int sandbox_enter(enum sandbox sandbox, struct err *err);
+
+#endif

@@ -1,0 +1,187 @@
+/* See sandbox_filter.h. Offsets are those of struct seccomp_data; arguments are looked at in their
+ * lower half, which is all the kernel takes of those concerned. */
+#include "cli/sandbox_filter.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/kvm.h>
+#include <linux/seccomp.h>
+#include <linux/userfaultfd.h>
+#include <sched.h>
+#include <stddef.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+#include "vmm/base/assert.h"
+#include "vmm/base/num.h"
+
+#define ALL	   0xffffffffu
+#define IOCTL_TYPE 0xff00u
+#define TERMIOS	   0xfffffff8u /* TCGETS, TCSETS, TCSETSW, TCSETSF and their four elders */
+#define NAMESPACES                                                                                 \
+	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |             \
+	 CLONE_NEWPID | CLONE_NEWNET)
+#define CREATES (O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY))
+
+/* One that holds is enough: (argument & mask) == value. */
+static const struct condition {
+	uint8_t verdict;
+	uint8_t argument;
+	uint32_t mask;
+	uint32_t value;
+} conditions[] = {
+	{VERDICT_READ_ONLY, 2, O_ACCMODE | CREATES, O_RDONLY},
+	{VERDICT_EXISTING, 2, CREATES, 0},
+	{VERDICT_NO_CODE, 2, PROT_EXEC, 0},
+	{VERDICT_CODE_OR_DATA, 2, PROT_EXEC, 0},
+	{VERDICT_CODE_OR_DATA, 2, PROT_WRITE, 0},
+	{VERDICT_THREAD, 0, CLONE_VM | CLONE_THREAD | NAMESPACES, CLONE_VM | CLONE_THREAD},
+	{VERDICT_PROCESS, 0, NAMESPACES, 0},
+	{VERDICT_LOCAL, 0, ALL, AF_UNIX},
+	{VERDICT_TERMINAL, 1, ALL, TCGETS},
+	{VERDICT_TERMINAL, 1, ALL, TIOCGWINSZ},
+	{VERDICT_KVM, 1, IOCTL_TYPE, KVMIO << 8},
+	{VERDICT_KVM, 1, ALL, TCGETS},
+	{VERDICT_MACHINE_IOCTL, 1, IOCTL_TYPE, KVMIO << 8},
+	{VERDICT_MACHINE_IOCTL, 1, IOCTL_TYPE, UFFDIO << 8},
+	{VERDICT_MACHINE_IOCTL, 1, TERMIOS, TCGETS &TERMIOS},
+	{VERDICT_MACHINE_IOCTL, 1, ALL, TIOCGWINSZ},
+	{VERDICT_NAME, 0, ALL, PR_SET_NAME},
+};
+
+/* Neighbours with one verdict, from `first` on. */
+struct span {
+	unsigned first;
+	uint8_t verdict;
+};
+
+/* Where a jump goes: an instruction, or, below zero, a verdict. */
+struct branch {
+	unsigned at;
+	int yes, no;
+};
+
+struct builder {
+	struct sandbox_filter *filter;
+	struct span span[SANDBOX_CODE_MAX];
+	unsigned nspans;
+	struct branch branch[SANDBOX_CODE_MAX];
+	unsigned nbranches;
+};
+
+static unsigned emit(struct sandbox_filter *f, unsigned code, uint32_t k, unsigned yes, unsigned no)
+{
+	assert(f->len < SANDBOX_CODE_MAX && yes < 256 && no < 256);
+	f->code[f->len] = (struct sock_filter){(uint16_t)code, (uint8_t)yes, (uint8_t)no, k};
+	return f->len++;
+}
+
+static void give(struct sandbox_filter *f, uint32_t action)
+{
+	emit(f, BPF_RET | BPF_K, action, 0, 0);
+}
+
+static void find_spans(struct builder *b, const uint8_t *verdicts)
+{
+	for (unsigned call = 0; call <= SANDBOX_CALLS; call++) {
+		uint8_t verdict = call < SANDBOX_CALLS ? verdicts[call] : VERDICT_MISSING;
+
+		if (b->nspans > 0 && b->span[b->nspans - 1].verdict == verdict)
+			continue;
+		assert(b->nspans < SANDBOX_CODE_MAX);
+		b->span[b->nspans++] = (struct span){call, verdict};
+	}
+}
+
+/* Search spans low to high - 1; what a jump to that search is. */
+static int search(struct builder *b, unsigned low, unsigned high)
+{
+	unsigned middle = low + (high - low) / 2;
+	struct branch *branch;
+
+	if (high - low == 1)
+		return -1 - b->span[low].verdict;
+	branch = &b->branch[b->nbranches++];
+	branch->at = emit(b->filter, BPF_JMP | BPF_JGE | BPF_K, b->span[middle].first, 0, 0);
+	branch->no = search(b, low, middle);
+	branch->yes = search(b, middle, high);
+	return (int)branch->at;
+}
+
+static void emit_conditions(struct sandbox_filter *f, uint8_t verdict)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(conditions); i++) {
+		const struct condition *c = &conditions[i];
+
+		if (c->verdict != verdict)
+			continue;
+		emit(f, BPF_LD | BPF_W | BPF_ABS,
+		     (uint32_t)(offsetof(struct seccomp_data, args) + 8u * c->argument), 0, 0);
+		emit(f, BPF_ALU | BPF_AND | BPF_K, c->mask, 0, 0);
+		emit(f, BPF_JMP | BPF_JEQ | BPF_K, c->value, 0, 1);
+		give(f, SECCOMP_RET_ALLOW);
+	}
+	give(f, SECCOMP_RET_ERRNO | EPERM);
+}
+
+static void emit_verdict(struct sandbox_filter *f, uint8_t verdict)
+{
+	switch (verdict) {
+	case VERDICT_KILL:
+		give(f, SECCOMP_RET_KILL_PROCESS);
+		break;
+	case VERDICT_MISSING:
+		give(f, SECCOMP_RET_ERRNO | ENOSYS);
+		break;
+	case VERDICT_ALLOW:
+		give(f, SECCOMP_RET_ALLOW);
+		break;
+	default:
+		emit_conditions(f, verdict);
+	}
+}
+
+static bool used(const struct builder *b, uint8_t verdict)
+{
+	for (unsigned i = 0; i < b->nspans; i++) {
+		if (b->span[i].verdict == verdict)
+			return true;
+	}
+	return false;
+}
+
+static uint8_t distance(unsigned from, int to, const unsigned *verdict_at)
+{
+	unsigned target = to < 0 ? verdict_at[-1 - to] : (unsigned)to;
+
+	return (uint8_t)(target - from - 1);
+}
+
+void sandbox_filter_build(struct sandbox_filter *filter, const uint8_t verdicts[SANDBOX_CALLS])
+{
+	struct builder b = {.filter = filter};
+	unsigned verdict_at[VERDICTS] = {0};
+
+	filter->len = 0;
+	emit(filter, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch), 0, 0);
+	emit(filter, BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0);
+	give(filter, SECCOMP_RET_KILL_PROCESS);
+	emit(filter, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr), 0, 0);
+	find_spans(&b, verdicts);
+	(void)search(&b, 0, b.nspans);
+	for (uint8_t v = 0; v < VERDICTS; v++) {
+		verdict_at[v] = filter->len;
+		if (used(&b, v))
+			emit_verdict(filter, v);
+	}
+	for (unsigned i = 0; i < b.nbranches; i++) {
+		const struct branch *branch = &b.branch[i];
+		struct sock_filter *code = &filter->code[branch->at];
+
+		code->jt = distance(branch->at, branch->yes, verdict_at);
+		code->jf = distance(branch->at, branch->no, verdict_at);
+	}
+}

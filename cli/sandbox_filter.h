@@ -1,0 +1,48 @@
+/*
+ * From a verdict for each system call to a seccomp filter (seccomp(2), kernel:
+ * userspace-api/seccomp_filter). Pure: nothing is installed here.
+ *
+ * Calls are searched by halving, not one after the other: the kernel runs the filter once for every
+ * call there is when it is installed, and waking waits for that (figures in ARCHITECTURE.md). For
+ * verdicts that do not look at arguments it then never runs it again.
+ */
+#ifndef TORPOR_CLI_SANDBOX_FILTER_H
+#define TORPOR_CLI_SANDBOX_FILTER_H
+
+#include <linux/filter.h>
+#include <stdint.h>
+
+/* What may happen. The ones that look at an argument fail with EPERM where it is not as said. */
+enum verdict {
+	VERDICT_KILL,	 /* the process ends with SIGSYS */
+	VERDICT_MISSING, /* ENOSYS: as if the kernel did not have it */
+	VERDICT_ALLOW,
+	VERDICT_READ_ONLY,     /* openat: for reading, nothing created */
+	VERDICT_EXISTING,      /* openat: nothing created or cut */
+	VERDICT_NO_CODE,       /* mmap, mprotect: not executable */
+	VERDICT_CODE_OR_DATA,  /* mmap: executable or writable, not both */
+	VERDICT_THREAD,	       /* clone: a thread of this process */
+	VERDICT_PROCESS,       /* clone: thread or process, in our namespaces */
+	VERDICT_LOCAL,	       /* socket, socketpair: AF_UNIX */
+	VERDICT_TERMINAL,      /* ioctl: is it a terminal, how large */
+	VERDICT_KVM,	       /* ioctl: KVM's */
+	VERDICT_MACHINE_IOCTL, /* ioctl: KVM's, userfaultfd's, and terminal modes, but no typing */
+	VERDICT_NAME,	       /* prctl: the thread's name */
+	VERDICTS,
+};
+
+/* Numbers from here on are calls younger than this program's tables: always VERDICT_MISSING, which
+ * is what libraries that try them are ready for. Those of the x32 ABI are among them. */
+#define SANDBOX_CALLS 512u
+
+/* Jumps reach 255 instructions. */
+#define SANDBOX_CODE_MAX 255u
+
+struct sandbox_filter {
+	unsigned len;
+	struct sock_filter code[SANDBOX_CODE_MAX];
+};
+
+void sandbox_filter_build(struct sandbox_filter *filter, const uint8_t verdicts[SANDBOX_CALLS]);
+
+#endif

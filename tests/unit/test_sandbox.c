@@ -1,0 +1,307 @@
+/* The seccomp filters: what they forbid is really forbidden, what verbs need is not. Each case runs
+ * in a child, which the filter never leaves. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cli/sandbox.h"
+#include "cli/sandbox_filter.h"
+#include "format/digest.h"
+#include "vmm/base/num.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define GUARDED 0
+#else
+#define GUARDED 1
+#endif
+
+enum outcome {
+	DONE = 0,
+	KILLED = 1000, /* by SIGSYS */
+	BROKEN,	       /* anything that should not have happened */
+};
+
+/* What comes of a call inside a sandbox: DONE, KILLED, or the errno. */
+static int inside(enum sandbox sandbox, int (*call)(void))
+{
+	int status = 0;
+	pid_t child = fork();
+
+	if (child == 0) {
+		struct err err;
+		int ret = sandbox_enter(sandbox, &err);
+
+		_exit(ret < 0 ? 255 : call());
+	}
+	if (child < 0 || waitpid(child, &status, 0) != child)
+		return BROKEN;
+	if (WIFSIGNALED(status))
+		return WTERMSIG(status) == SIGSYS ? KILLED : BROKEN;
+	return WEXITSTATUS(status) == 255 ? BROKEN : WEXITSTATUS(status);
+}
+
+static int outcome_of(long ret)
+{
+	return ret < 0 ? errno : DONE;
+}
+
+static int call_exec(void)
+{
+	char *const argv[] = {(char *)"true", NULL};
+
+	return outcome_of(execv("/bin/true", argv));
+}
+
+static int call_ptrace(void)
+{
+	return outcome_of(syscall(SYS_ptrace, 0, 0, 0, 0));
+}
+
+static int call_setuid(void)
+{
+	return outcome_of(setuid(getuid()));
+}
+
+static int call_unshare(void)
+{
+	return outcome_of(unshare(CLONE_NEWUTS));
+}
+
+static int call_mount(void)
+{
+	return outcome_of(syscall(SYS_mount, 0, 0, 0, 0, 0));
+}
+
+static int call_bpf(void)
+{
+	return outcome_of(syscall(SYS_bpf, 0, 0, 0));
+}
+
+static int call_io_uring(void)
+{
+	return outcome_of(syscall(SYS_io_uring_setup, 1, 0));
+}
+
+static int call_inet(void)
+{
+	return outcome_of(socket(AF_INET, SOCK_STREAM, 0));
+}
+
+static int call_unix(void)
+{
+	return outcome_of(socket(AF_UNIX, SOCK_STREAM, 0));
+}
+
+static int call_fork(void)
+{
+	pid_t child = fork();
+
+	if (child == 0)
+		_exit(0);
+	return outcome_of(child);
+}
+
+static int call_new_user_namespace(void)
+{
+	long child = syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0);
+
+	if (child == 0)
+		_exit(0);
+	return outcome_of(child);
+}
+
+static int call_read_file(void)
+{
+	char byte;
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+
+	return fd >= 0 ? outcome_of(pread(fd, &byte, 1, 0)) : errno;
+}
+
+static int call_write_file(void)
+{
+	return outcome_of(open("/dev/null", O_WRONLY));
+}
+
+static int call_create_file(void)
+{
+	return outcome_of(open("/tmp", O_TMPFILE | O_RDWR, 0600));
+}
+
+static int call_map_code(void)
+{
+	void *at = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return at != MAP_FAILED ? DONE : errno;
+}
+
+static int call_map_writable_code(void)
+{
+	void *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS,
+			-1, 0);
+
+	return at != MAP_FAILED ? DONE : errno;
+}
+
+static int call_type_at_terminal(void)
+{
+	return outcome_of(ioctl(STDIN_FILENO, TIOCSTI, "x"));
+}
+
+static void *run_thread(void *arg)
+{
+	return arg;
+}
+
+static int call_thread_and_memory(void)
+{
+	pthread_t thread;
+	void *memory;
+	int ret = pthread_create(&thread, NULL, run_thread, NULL);
+
+	if (ret != 0)
+		return ret;
+	pthread_join(thread, NULL);
+	memory = malloc(MIB(8));
+	free(memory);
+	return memory != NULL ? DONE : ENOMEM;
+}
+
+static int call_hash(void)
+{
+	uint8_t digest[DIGEST_SIZE];
+
+	return digest_bytes("abc", 3, digest, NULL) == 0 && digest[0] == 0xba ? DONE : EIO;
+}
+
+static int call_unknown(void)
+{
+	return outcome_of(syscall(SANDBOX_CALLS + 7));
+}
+
+static int call_other_abi(void)
+{
+	return outcome_of(syscall(SYS_execve | 0x40000000, 0, 0, 0));
+}
+
+static const struct {
+	int (*call)(void);
+	char name[24];
+	int read, create, ask, machine;
+} cases[] = {
+	{call_exec, "execve", KILLED, KILLED, KILLED, KILLED},
+	{call_ptrace, "ptrace", KILLED, KILLED, KILLED, KILLED},
+	{call_setuid, "setuid", KILLED, KILLED, KILLED, KILLED},
+	{call_unshare, "unshare", KILLED, KILLED, KILLED, KILLED},
+	{call_mount, "mount", KILLED, KILLED, KILLED, KILLED},
+	{call_bpf, "bpf", KILLED, KILLED, KILLED, KILLED},
+	{call_io_uring, "io_uring", KILLED, KILLED, KILLED, KILLED},
+	{call_inet, "AF_INET", KILLED, KILLED, KILLED, EPERM},
+	{call_unix, "AF_UNIX", KILLED, KILLED, KILLED, DONE},
+	{call_fork, "fork", EPERM, EPERM, EPERM, DONE},
+	{call_new_user_namespace, "namespace", EPERM, EPERM, EPERM, EPERM},
+	{call_read_file, "read a file", DONE, DONE, DONE, DONE},
+	{call_write_file, "write to a file", EPERM, DONE, DONE, DONE},
+	{call_create_file, "create a file", EPERM, DONE, EPERM, DONE},
+	{call_map_code, "map code", EPERM, EPERM, EPERM, DONE},
+	{call_map_writable_code, "map writable code", EPERM, EPERM, EPERM, EPERM},
+	{call_type_at_terminal, "TIOCSTI", EPERM, EPERM, EPERM, EPERM},
+	{call_thread_and_memory, "threads and memory", DONE, DONE, DONE, DONE},
+	{call_hash, "SHA-256", DONE, DONE, DONE, DONE},
+	{call_unknown, "a call of the future", ENOSYS, ENOSYS, ENOSYS, ENOSYS},
+	{call_other_abi, "execve by x32", ENOSYS, ENOSYS, ENOSYS, ENOSYS},
+};
+
+Test(sandbox, forbids_what_it_should_and_no_more, .timeout = 60)
+{
+	if (!GUARDED) {
+		printf("SKIP: the sanitizer's runtime makes calls of its own\n");
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const int wanted[] = {
+			[SANDBOX_READ] = cases[i].read,
+			[SANDBOX_CREATE] = cases[i].create,
+			[SANDBOX_ASK] = cases[i].ask,
+			[SANDBOX_MACHINE] = cases[i].machine,
+		};
+
+		for (size_t s = 0; s < ARRAY_SIZE(wanted); s++)
+			cr_expect(eq(int, inside((enum sandbox)s, cases[i].call), wanted[s]),
+				  "%s in sandbox %zu", cases[i].name, s);
+	}
+}
+
+/* The filter as the kernel reads it: run over every call there could be. */
+static uint32_t judge(const struct sandbox_filter *filter, const struct seccomp_data *data)
+{
+	uint32_t a = 0;
+
+	for (unsigned at = 0;; at++) {
+		const struct sock_filter *code = &filter->code[at];
+
+		cr_assert(lt(uint, at, filter->len));
+		switch (code->code) {
+		case BPF_LD | BPF_W | BPF_ABS:
+			a = le_get32((const char *)data + code->k);
+			break;
+		case BPF_ALU | BPF_AND | BPF_K:
+			a &= code->k;
+			break;
+		case BPF_JMP | BPF_JEQ | BPF_K:
+			at += a == code->k ? code->jt : code->jf;
+			break;
+		case BPF_JMP | BPF_JGE | BPF_K:
+			at += a >= code->k ? code->jt : code->jf;
+			break;
+		case BPF_RET | BPF_K:
+			return code->k;
+		default:
+			cr_fatal("instruction %#x", code->code);
+		}
+	}
+}
+
+Test(sandbox, every_call_gets_its_verdict)
+{
+	static const uint32_t action[] = {
+		[VERDICT_KILL] = SECCOMP_RET_KILL_PROCESS,
+		[VERDICT_MISSING] = SECCOMP_RET_ERRNO | ENOSYS,
+		[VERDICT_ALLOW] = SECCOMP_RET_ALLOW,
+		[VERDICT_LOCAL] = SECCOMP_RET_ERRNO | EPERM,
+	};
+	uint8_t verdicts[SANDBOX_CALLS];
+	struct sandbox_filter filter;
+	struct seccomp_data data = {.arch = 0xc000003e};
+
+	/* Many small spans, of every kind. */
+	for (unsigned i = 0; i < SANDBOX_CALLS; i++)
+		verdicts[i] = i < 400 ? (i / 5) % 3 : i == 450 ? VERDICT_LOCAL : VERDICT_MISSING;
+	sandbox_filter_build(&filter, verdicts);
+	for (unsigned i = 0; i < SANDBOX_CALLS; i++) {
+		data.nr = (int)i;
+		cr_assert(eq(u32, judge(&filter, &data), action[verdicts[i]]), "call %u", i);
+	}
+	data.nr = 450;
+	data.args[0] = AF_UNIX;
+	cr_assert(eq(u32, judge(&filter, &data), SECCOMP_RET_ALLOW));
+	data.nr = (int)(0x40000000u | SYS_read);
+	cr_assert(eq(u32, judge(&filter, &data), SECCOMP_RET_ERRNO | ENOSYS));
+	data.nr = SYS_read;
+	data.arch = 0x40000003; /* i386 */
+	cr_assert(eq(u32, judge(&filter, &data), SECCOMP_RET_KILL_PROCESS));
+}
