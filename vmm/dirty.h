@@ -10,7 +10,8 @@
  *            so it happens at the first rebase, never while waking.
  *   unknown  There is no base, or the host failed to say: every frame may differ.
  * What we write ourselves, which KVM cannot see, and what is discarded is noted by vmm/mem.c and
- * belongs to every answer. "Does not differ" is never wrong; "may differ" may be.
+ * belongs to every answer. "Does not differ" is never wrong; "may differ" may be: what was copied
+ * in by a pager, say, or came to be in a huge page with a neighbour.
  *
  * Call order: dirty_init (machine_init does); then, each time the machine is saved: dirty_collect
  * for every range, and dirty_rebase once the copy is safe, both within the same pause, so that a
