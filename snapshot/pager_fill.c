@@ -11,6 +11,8 @@
 #include "snapshot/pager_internal.h"
 #include "vmm/base/num.h"
 
+#define FULL_NICE 10
+
 static void give_way(const struct pager_worker *w)
 {
 	static const struct timespec moment = {.tv_nsec = 50000};
@@ -55,9 +57,8 @@ static bool next(struct pager_worker *w, struct pager_frame *f)
 	return going;
 }
 
-static void *fill_main(void *arg)
+static void *fill(struct pager_worker *w)
 {
-	struct pager_worker *w = arg;
 	struct pager_frame f;
 
 	while (next(w, &f)) {
@@ -74,7 +75,13 @@ static void *idle_main(void *arg)
 	static const struct sched_param none = {0};
 
 	(void)sched_setscheduler(0, SCHED_IDLE, &none); /* this thread only */
-	return fill_main(arg);
+	return fill(arg);
+}
+
+static void *full_main(void *arg)
+{
+	(void)setpriority(PRIO_PROCESS, 0, FULL_NICE); /* this thread only: Linux */
+	return fill(arg);
 }
 
 static int start_idle(struct pager *p, struct err *err)
@@ -100,7 +107,7 @@ static int start_full(struct pager *p, struct err *err)
 
 		w->mode = PAGER_FILL_FULL;
 		w->yields_to = p->nfull_threads;
-		ret = pager_worker_start(w, p, fill_main, "pager fill", err);
+		ret = pager_worker_start(w, p, full_main, "pager fill", err);
 		if (ret == 0)
 			p->nfull_threads++;
 	}
