@@ -44,6 +44,7 @@ void mem_free(struct mem *mem)
 		if (mem->range[i].host != NULL)
 			munmap(mem->range[i].host, mem->range[i].size);
 		free(mem->range[i].written);
+		free(mem->range[i].file);
 	}
 	*mem = (struct mem){0};
 }
