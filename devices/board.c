@@ -101,6 +101,9 @@ int board_build(struct board *board, struct machine *m, const struct appliance *
 		ret = add_console(board, m, &slot, err);
 	if (ret == 0)
 		ret = add_virtio(m, VIRTIO_TYPE_RNG, "rng", &slot, &nothing, &rng, err);
+	if (ret == 0)
+		ret = add_virtio(m, VIRTIO_TYPE_BALLOON, "balloon", &slot, &nothing,
+				 &board->balloon, err);
 	for (uint32_t i = 0; i < a->ndisks; i++) {
 		disk_close(bindings->disk[i]);
 		bindings->disk[i] = NULL;

@@ -25,6 +25,7 @@ struct board {
 	struct chardev *console; /* hvc0 */
 	struct device *power;	 /* for board_power_button */
 	struct device *vmgenid;
+	struct device *balloon; /* for devices/virtio/balloon.h */
 };
 
 /* Create and add all devices. On failure those already added belong to the machine, which frees

@@ -285,6 +285,11 @@ void vq_push(struct vq *q, uint16_t head, uint32_t len)
 	store16(&used->idx, q->s->next_used);
 }
 
+void vq_unpop(struct vq *q)
+{
+	q->s->next_avail--;
+}
+
 bool vq_wants_interrupt(struct vq *q)
 {
 	uint16_t now = q->s->next_used, before = q->signalled, event;

@@ -88,6 +88,9 @@ void vq_push(struct vq *q, uint16_t head, uint32_t len);
  */
 bool vq_wants_interrupt(struct vq *q);
 
+/* Take back the last vq_pop(): the element is available again, as if nobody had seen it. */
+void vq_unpop(struct vq *q);
+
 /* Copy from the out buffers, or to the in buffers, up to len bytes, and advance past them. Returns
  * how many there were. */
 size_t vq_read(struct vq_elem *elem, void *dst, size_t len);

@@ -1,6 +1,7 @@
 /* The table of virtio device types; see types.h. */
 #include "devices/virtio/types.h"
 
+#include "devices/virtio/balloon.h"
 #include "devices/virtio/blk.h"
 #include "devices/virtio/console.h"
 #include "devices/virtio/mmio.h"
@@ -11,6 +12,7 @@ const struct virtio_type_entry virtio_types[VIRTIO_TYPES] = {
 	{VIRTIO_TYPE_BLK, "blk", &virtio_blk_table, virtio_blk_create},
 	{VIRTIO_TYPE_CONSOLE, "console", &virtio_console_table, virtio_console_create},
 	{VIRTIO_TYPE_RNG, "rng", NULL, virtio_rng_create},
+	{VIRTIO_TYPE_BALLOON, "balloon", &virtio_balloon_table, virtio_balloon_create},
 };
 
 static const struct virtio_type_entry *type_find(enum virtio_id id)

@@ -13,6 +13,7 @@ enum virtio_id {
 	VIRTIO_TYPE_BLK = 2,
 	VIRTIO_TYPE_CONSOLE = 3,
 	VIRTIO_TYPE_RNG = 4,
+	VIRTIO_TYPE_BALLOON = 5,
 };
 
 /* What stands behind a device; each type takes what it knows. */
@@ -31,7 +32,7 @@ struct virtio_type_entry {
 		      const struct virtio_backend *backend, struct err *err);
 };
 
-#define VIRTIO_TYPES 3
+#define VIRTIO_TYPES 4
 extern const struct virtio_type_entry virtio_types[VIRTIO_TYPES];
 
 /* A device with the MMIO transport in a slot of the machine, ready for machine_add_device(). `id`

@@ -55,8 +55,7 @@ void virtio_connect(struct virtio_device *v, struct virtio_transport *t, const c
 	add_part(v, name, t->ops->table, state);
 }
 
-/* Whether the device may look at its queues at all. */
-static bool serving(const struct virtio_device *v)
+bool virtio_serving(const struct virtio_device *v)
 {
 	const uint32_t mask = VIRTIO_DRIVER_OK | VIRTIO_FAILED | VIRTIO_NEEDS_RESET;
 
@@ -84,7 +83,7 @@ bool virtio_pop(struct virtio_device *v, unsigned index, struct vq_elem *elem)
 	struct vq *q = &v->queue[index];
 	enum vq_result result;
 
-	if (!serving(v) || !q->s->ready)
+	if (!virtio_serving(v) || !q->s->ready)
 		return false;
 	result = vq_pop(q, elem);
 	if (result == VQ_BROKEN)
@@ -106,7 +105,7 @@ void virtio_interrupt(struct virtio_device *v, unsigned index)
 
 void virtio_notify(struct virtio_device *v, unsigned index)
 {
-	if (index < v->s.nqueues && serving(v) && v->s.queue[index].ready)
+	if (index < v->s.nqueues && virtio_serving(v) && v->s.queue[index].ready)
 		v->type->notify(v, index);
 }
 

@@ -115,6 +115,8 @@ struct virtio_device {
 	uint64_t offered;
 	const void *config; /* inside the type's object, little-endian */
 	size_t config_len;
+	bool prompt; /* a notification is handled before the vCPU goes on: no doorbell but the exit
+		      */
 	struct vq queue[VIRTIO_MAX_QUEUES];
 	struct virtio_bell bell[VIRTIO_MAX_QUEUES];
 	bool running;
@@ -134,6 +136,8 @@ static inline bool virtio_has(const struct virtio_device *v, uint64_t feature)
 	return (v->s.features & feature) != 0;
 }
 
+/* Whether the machine runs and the driver is happy: it may be asked for something. */
+bool virtio_serving(const struct virtio_device *v);
 /* The next element of a queue. False when there is none, or the queue is broken (the driver is then
  * asked for a reset), or the device shall not serve it now. */
 bool virtio_pop(struct virtio_device *v, unsigned index, struct vq_elem *elem);

@@ -423,9 +423,9 @@ Test(vmgenid, waking_draws_a_new_one_and_tells)
 /* The order of the devices is the order of the sections in every file: it may not change. */
 Test(board, every_device_has_its_place)
 {
-	const char *const ids[] = {"serial0", "cmos",  "i8042",	  "acpi-pm",
-				   "vmgenid", "disk0", "console", "rng"};
-	const uint32_t virtio_ids[] = {2, 3, 4, UINT32_MAX}; /* by slot; nobody in the last */
+	const char *const ids[] = {"serial0", "cmos",	 "i8042", "acpi-pm", "vmgenid",
+				   "disk0",   "console", "rng",	  "balloon"};
+	const uint32_t virtio_ids[] = {2, 3, 4, 5, UINT32_MAX}; /* by slot; nobody in the last */
 
 	if (!fake_board_init(&here))
 		return;
@@ -439,7 +439,7 @@ Test(board, every_device_has_its_place)
 			 sizeof(id));
 		cr_assert(eq(u32, le_get32(id), virtio_ids[slot]), "slot %zu", slot);
 	}
-	cr_assert(eq(u32, here.m.board.virtio_slots, 7));
+	cr_assert(eq(u32, here.m.board.virtio_slots, 15));
 	cr_assert(eq(u32, here.m.board.nvcpus, 1));
 }
 
@@ -502,5 +502,6 @@ Test(board, fails_cleanly_at_every_step)
 		fds++;
 		cr_assert(lt(uint, fds, 64), "it never succeeds");
 	}
-	cr_assert(ge(uint, fds, 4)); /* a line a device at least: serial, disk, console, rng */
+	cr_assert(ge(uint, fds,
+		     5)); /* a line a device at least: serial, disk, console, rng, balloon */
 }

@@ -1,0 +1,318 @@
+/*
+ * virtio-balloon; see balloon.h. Machine lock held throughout.
+ *
+ * When a page may go. Inflated and reported pages (§5.5.6.2, §5.5.6.7) are the device's until their
+ * descriptor is used: discarded before that, they cannot hold anything yet. A hinted page
+ * (§5.5.6.5) belongs to the driver all the time. Linux takes it back under memory pressure without
+ * a word, and writes to it; only a page that was not written since is ours to change. So nothing is
+ * remembered for the pause: a hint is acted on at once, before the notification returns to the vCPU
+ * that sent it (virtio_device.prompt), for not before that does Linux put the block where it might
+ * be taken back from. Hints that were left in the queue longer than that are not used. What is
+ * written to a discarded page later is new memory and stays.
+ *
+ * A save at any moment: hints and pages of a command from before are void after it, because start()
+ * ends the command (CMD_ID_DONE) and asks for an empty balloon.
+ *
+ * Free pages that the guest keeps filled with a pattern must keep it (§5.5.6.6): then neither
+ * reports nor hints are used. Linux keeps zeros or nothing unless it is debugged.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "devices/virtio/balloon_internal.h"
+#include "vmm/base/num.h"
+
+#define QUEUES	   5u
+#define BUDGET	   16u	/* requests at a time */
+#define CHUNK	   256u /* page numbers at a time */
+#define MAX_CHUNKS 16u	/* of one request; the rest of it stays as it is */
+#define MAX_STATS  32u
+
+static const struct state_field balloon_fields[] = {
+	STATE_SCALAR(struct balloon_state, num_pages, 1, 1, 0),
+	STATE_SCALAR(struct balloon_state, actual, 2, 1, 0),
+	STATE_SCALAR(struct balloon_state, command, 3, 1, 0),
+	STATE_SCALAR(struct balloon_state, last_command, 4, 1, 0),
+	STATE_SCALAR(struct balloon_state, poison, 5, 1, STATE_HEX),
+};
+
+const struct state_table virtio_balloon_table =
+	STATE_TABLE("virtio-balloon", 1, struct balloon_state, balloon_fields);
+
+static struct virtio_balloon *from_virtio(struct virtio_device *v)
+{
+	return container_of(v, struct virtio_balloon, v);
+}
+
+static bool has(const struct virtio_balloon *b, unsigned feature)
+{
+	return virtio_has(&b->v, VIRTIO_FEATURE(feature));
+}
+
+void balloon_show(struct virtio_balloon *b)
+{
+	b->config = (struct virtio_balloon_config){
+		.num_pages = htole32(b->s.num_pages),
+		.actual = htole32(b->s.actual),
+		.free_page_hint_cmd_id = htole32(b->s.command),
+		.poison_val = htole32(b->s.poison),
+	};
+}
+
+/* A free page may read as zero when the guest next takes it. */
+static bool zero_will_do(const struct virtio_balloon *b)
+{
+	return !has(b, VIRTIO_BALLOON_F_PAGE_POISON) || b->s.poison == 0;
+}
+
+static void discard_buffers(struct virtio_balloon *b, const struct vq_elem *e)
+{
+	for (unsigned i = 0; i < e->nin; i++)
+		mem_discard(&b->v.m->mem, e->in[i].iov_base, e->in[i].iov_len);
+}
+
+static int by_number(const void *left, const void *right)
+{
+	uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
+
+	return (a > b) - (a < b);
+}
+
+static void discard_pages(struct virtio_balloon *b, uint32_t first, uint32_t count)
+{
+	struct machine *m = b->v.m;
+	uint64_t len = (uint64_t)count * BALLOON_PAGE;
+	void *at = mem_at_write(&m->mem, (uint64_t)first * BALLOON_PAGE, len);
+
+	if (at != NULL)
+		mem_discard(&m->mem, at, len);
+	else
+		log_guest(&m->log, &b->v.limit, "%s: pages from %#x on are no memory", b->v.dev.id,
+			  first);
+}
+
+/* Linux gives single pages, in runs up or down: a run is one system call. */
+static void discard_numbers(struct virtio_balloon *b, uint32_t *page, size_t n)
+{
+	size_t first = 0;
+
+	for (size_t i = 0; i < n; i++)
+		page[i] = le32toh(page[i]);
+	qsort(page, n, sizeof(page[0]), by_number);
+	for (size_t i = 1; i <= n; i++) {
+		if (i < n && page[i] == page[i - 1] + 1)
+			continue;
+		discard_pages(b, page[first], (uint32_t)(i - first));
+		first = i;
+	}
+}
+
+static void take_inflated(struct virtio_balloon *b, struct vq_elem *e)
+{
+	uint32_t page[CHUNK];
+	size_t bytes = sizeof(page);
+
+	for (unsigned i = 0; i < MAX_CHUNKS && bytes == sizeof(page); i++) {
+		bytes = vq_read(e, page, sizeof(page));
+		discard_numbers(b, page, bytes / sizeof(page[0]));
+	}
+}
+
+/* Discarded pages are memory like any other: nothing is to be done when the guest takes them back.
+ */
+static void take_deflated(struct virtio_balloon *b, struct vq_elem *e)
+{
+	(void)b;
+	(void)e;
+}
+
+static void take_reported(struct virtio_balloon *b, struct vq_elem *e)
+{
+	if (zero_will_do(b))
+		discard_buffers(b, e);
+}
+
+static void take_command(struct virtio_balloon *b, struct vq_elem *e)
+{
+	uint32_t command;
+
+	if (vq_read(e, &command, sizeof(command)) != sizeof(command))
+		return;
+	command = le32toh(command);
+	if (command == VIRTIO_BALLOON_CMD_ID_STOP && b->hinting)
+		balloon_hinted(b);
+	b->hinting = command > VIRTIO_BALLOON_CMD_ID_DONE && command == b->s.command;
+}
+
+static void take_hint(struct virtio_balloon *b, struct vq_elem *e)
+{
+	if (e->nout > 0)
+		take_command(b, e);
+	if (b->hinting && !b->late && zero_will_do(b))
+		discard_buffers(b, e);
+}
+
+/* Returns whether the queue is empty now. */
+static bool serve(struct virtio_balloon *b, unsigned queue,
+		  void (*take)(struct virtio_balloon *b, struct vq_elem *e))
+{
+	unsigned budget = BUDGET;
+	struct vq_elem e;
+
+	for (; budget > 0 && virtio_pop(&b->v, queue, &e); budget--) {
+		take(b, &e);
+		virtio_push(&b->v, queue, &e, 0);
+	}
+	virtio_interrupt(&b->v, queue);
+	if (budget == 0)
+		virtio_again(&b->v, queue);
+	return budget > 0;
+}
+
+static void serve_inflate(struct virtio_balloon *b, unsigned queue)
+{
+	serve(b, queue, take_inflated);
+}
+
+static void serve_deflate(struct virtio_balloon *b, unsigned queue)
+{
+	serve(b, queue, take_deflated);
+}
+
+static void serve_hints(struct virtio_balloon *b, unsigned queue)
+{
+	b->late = !serve(b, queue, take_hint);
+}
+
+static void serve_reports(struct virtio_balloon *b, unsigned queue)
+{
+	serve(b, queue, take_reported);
+}
+
+/* §5.5.6.3: the buffer with the last count stays where it is until another count is wanted. */
+static void serve_stats(struct virtio_balloon *b, unsigned queue)
+{
+	struct virtio_balloon_stat stat;
+	struct vq_elem e;
+
+	if (!virtio_pop(&b->v, queue, &e))
+		return;
+	for (unsigned i = 0; i < MAX_STATS && vq_read(&e, &stat, sizeof(stat)) == sizeof(stat);
+	     i++) {
+		if (le16toh(stat.tag) == VIRTIO_BALLOON_S_AVAIL)
+			b->available = le64toh(stat.val);
+	}
+	vq_unpop(&b->v.queue[queue]);
+	balloon_counted(b);
+}
+
+/* §5.5.2. A driver that leaves a feature out leaves no gap in the numbers: so does Linux, whatever
+ * the specification says. */
+static const struct {
+	uint64_t feature; /* 0: always there */
+	void (*serve)(struct virtio_balloon *b, unsigned queue);
+} queues[QUEUES] = {
+	{0, serve_inflate},
+	{0, serve_deflate},
+	{VIRTIO_FEATURE(VIRTIO_BALLOON_F_STATS_VQ), serve_stats},
+	{VIRTIO_FEATURE(VIRTIO_BALLOON_F_FREE_PAGE_HINT), serve_hints},
+	{VIRTIO_FEATURE(VIRTIO_BALLOON_F_REPORTING), serve_reports},
+};
+
+static void balloon_notify(struct virtio_device *v, unsigned index)
+{
+	unsigned queue = 0;
+
+	for (unsigned i = 0; i < QUEUES; i++) {
+		if (queues[i].feature != 0 && !virtio_has(v, queues[i].feature))
+			continue;
+		if (queue++ == index)
+			queues[i].serve(from_virtio(v), index);
+	}
+}
+
+static void balloon_reset(struct virtio_device *v)
+{
+	struct virtio_balloon *b = from_virtio(v);
+
+	b->s = (struct balloon_state){.num_pages = 0};
+	b->hinting = b->late = false;
+	b->phase = BALLOON_IDLE;
+	balloon_show(b);
+}
+
+static void balloon_start(struct virtio_device *v)
+{
+	balloon_give_back(from_virtio(v));
+}
+
+/* §5.5.4; fields are written whole. */
+static void balloon_config_write(struct virtio_device *v, uint64_t off, uint32_t value,
+				 unsigned size)
+{
+	struct virtio_balloon *b = from_virtio(v);
+
+	if (size != sizeof(value))
+		return;
+	if (off == offsetof(struct virtio_balloon_config, poison_val))
+		b->s.poison = value;
+	if (off == offsetof(struct virtio_balloon_config, actual)) {
+		b->s.actual = value;
+		balloon_grew(b);
+	}
+	balloon_show(b);
+}
+
+static int balloon_check(struct virtio_device *v, const void *staged, struct err *err)
+{
+	const struct balloon_state *s = staged;
+
+	if (s->num_pages > v->m->mem.size / BALLOON_PAGE)
+		return err_set(err, ERR_INTEGRITY, "a balloon of %u pages is more than all memory",
+			       s->num_pages);
+	if (s->command > VIRTIO_BALLOON_CMD_ID_DONE && s->command != s->last_command)
+		return err_set(err, ERR_INTEGRITY, "impossible command %u", s->command);
+	return 0;
+}
+
+static void balloon_free(struct virtio_device *v)
+{
+	struct virtio_balloon *b = from_virtio(v);
+
+	balloon_trim_free(b);
+	free(b);
+}
+
+static const struct virtio_type balloon_type = {
+	.id = VIRTIO_TYPE_BALLOON,
+	.table = &virtio_balloon_table,
+	.notify = balloon_notify,
+	.reset = balloon_reset,
+	.start = balloon_start,
+	.config_write = balloon_config_write,
+	.check = balloon_check,
+	.free = balloon_free,
+};
+
+int virtio_balloon_create(struct virtio_device **out, struct machine *m, const char *id,
+			  const struct virtio_backend *backend, struct err *err)
+{
+	struct virtio_balloon *b = calloc(1, sizeof(*b));
+
+	(void)backend;
+	if (b == NULL)
+		return err_sys(err, ENOMEM, "%s", id);
+	b->timer_fd = b->timer.fd = -1;
+	b->v.config = &b->config;
+	b->v.config_len = sizeof(b->config);
+	b->v.prompt = true;
+	virtio_init(&b->v, m, id, &balloon_type,
+		    VIRTIO_FEATURE(VIRTIO_BALLOON_F_STATS_VQ) |
+			    VIRTIO_FEATURE(VIRTIO_BALLOON_F_DEFLATE_ON_OOM) |
+			    VIRTIO_FEATURE(VIRTIO_BALLOON_F_FREE_PAGE_HINT) |
+			    VIRTIO_FEATURE(VIRTIO_BALLOON_F_PAGE_POISON) |
+			    VIRTIO_FEATURE(VIRTIO_BALLOON_F_REPORTING),
+		    QUEUES, &b->s);
+	*out = &b->v;
+	return 0;
+}

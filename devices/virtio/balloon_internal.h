@@ -1,0 +1,52 @@
+/* Between balloon.c, which serves the queues, and balloon_trim.c, which asks for memory. */
+#ifndef TORPOR_DEVICES_VIRTIO_BALLOON_INTERNAL_H
+#define TORPOR_DEVICES_VIRTIO_BALLOON_INTERNAL_H
+
+#include <linux/virtio_balloon.h>
+
+#include "devices/virtio/balloon.h"
+
+#define BALLOON_PAGE 4096u /* whatever the guest's pages are (§5.5.6) */
+
+struct balloon_state {
+	uint32_t num_pages; /* that we want in the balloon */
+	uint32_t actual;    /* that the driver says are in it */
+	uint32_t command;   /* free_page_hint_cmd_id */
+	uint32_t last_command;
+	uint32_t poison; /* what the driver fills free pages with */
+};
+
+enum balloon_phase {
+	BALLOON_IDLE,	 /* nothing is asked for */
+	BALLOON_ASKING,	 /* the guest counts its memory, to tell what is available */
+	BALLOON_FILLING, /* the balloon grows to num_pages */
+	BALLOON_HINTING, /* the guest goes through its free pages */
+	BALLOON_GIVEN,	 /* that was all; it waits for its memory */
+};
+
+struct virtio_balloon {
+	struct virtio_device v;
+	struct balloon_state s;
+	struct virtio_balloon_config config;
+	uint64_t available; /* bytes, as the guest last told */
+	bool hinting;	    /* the driver has begun to answer s.command */
+	bool late;	    /* hints in the queue were not taken at once: they are not used */
+
+	enum balloon_phase phase;
+	uint64_t progress_ms; /* when the balloon last grew */
+	int timer_fd;	      /* -1: none yet */
+	struct loop_watch timer;
+};
+
+/* Bring the configuration space up to date with the state. */
+void balloon_show(struct virtio_balloon *b);
+
+/* The guest told `available`; `actual` changed; the driver is through with the command. */
+void balloon_counted(struct virtio_balloon *b);
+void balloon_grew(struct virtio_balloon *b);
+void balloon_hinted(struct virtio_balloon *b);
+/* The guest may take everything back. Quiet when it has it all already. */
+void balloon_give_back(struct virtio_balloon *b);
+void balloon_trim_free(struct virtio_balloon *b);
+
+#endif

@@ -1,0 +1,178 @@
+/*
+ * Asking a guest for memory before a save; see balloon.h. Machine lock held.
+ *
+ * For its caches: have it count, then inflate the balloon to what it says is available, less a
+ * reserve. Linux drops caches to fill a balloon. It need not reach the number; when it has got no
+ * further for a while, what it has given is enough. For free pages alone: a hinting command, whose
+ * pages are discarded as they come (balloon.c).
+ *
+ * A timer ends it all if no save does: whoever asked may have gone away.
+ */
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "devices/virtio/balloon_internal.h"
+#include "vmm/base/num.h"
+
+#define STATS_QUEUE	2u /* there is none before it that a driver might leave out */
+#define GIVE_BACK_AFTER 30 /* seconds */
+#define STALLED_MS	1000
+#define RESERVE		16 /* one part in so many of what is available stays with the guest */
+
+static struct virtio_balloon *from_device(struct device *dev)
+{
+	return container_of(dev, struct virtio_balloon, v.dev);
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* Tell the driver that the numbers in the configuration space have changed. */
+static void announce(struct virtio_balloon *b)
+{
+	balloon_show(b);
+	virtio_config_changed(&b->v);
+}
+
+void balloon_give_back(struct virtio_balloon *b)
+{
+	const bool hints = b->s.command > VIRTIO_BALLOON_CMD_ID_DONE;
+
+	b->phase = BALLOON_IDLE;
+	b->hinting = false;
+	if (hints)
+		b->s.command = VIRTIO_BALLOON_CMD_ID_DONE;
+	if (hints || b->s.num_pages != 0) {
+		b->s.num_pages = 0;
+		announce(b);
+	}
+	balloon_show(b);
+}
+
+static void on_timer(struct loop_watch *watch, uint32_t events)
+{
+	struct virtio_balloon *b = container_of(watch, struct virtio_balloon, timer);
+	uint64_t ignored;
+
+	(void)events;
+	/* A machine that is paused gives back when it goes on. */
+	if (read(b->timer_fd, &ignored, sizeof(ignored)) > 0 && virtio_serving(&b->v))
+		balloon_give_back(b);
+}
+
+static int make_timer(struct virtio_balloon *b)
+{
+	if (b->timer_fd >= 0)
+		return 0;
+	b->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (b->timer_fd < 0)
+		return -errno;
+	return loop_add(&b->v.m->loop, &b->timer, b->timer_fd, EPOLLIN, on_timer, NULL);
+}
+
+static bool set_timer(struct virtio_balloon *b)
+{
+	const struct itimerspec in = {.it_value.tv_sec = GIVE_BACK_AFTER};
+
+	return make_timer(b) == 0 && timerfd_settime(b->timer_fd, 0, &in, NULL) == 0;
+}
+
+void balloon_trim_free(struct virtio_balloon *b)
+{
+	loop_del(&b->v.m->loop, &b->timer);
+	if (b->timer_fd >= 0)
+		close(b->timer_fd);
+}
+
+/* §5.5.6.3: using the old buffer asks for a new count. */
+static void ask_count(struct virtio_balloon *b)
+{
+	struct vq_elem e;
+
+	b->phase = BALLOON_ASKING;
+	if (!virtio_pop(&b->v, STATS_QUEUE, &e))
+		return;
+	virtio_push(&b->v, STATS_QUEUE, &e, 0);
+	virtio_interrupt(&b->v, STATS_QUEUE);
+	/* An empty queue is one that wants to be notified. */
+	if (virtio_pop(&b->v, STATS_QUEUE, &e))
+		vq_unpop(&b->v.queue[STATS_QUEUE]);
+}
+
+void balloon_counted(struct virtio_balloon *b)
+{
+	const uint64_t all = b->v.m->mem.size / BALLOON_PAGE;
+
+	if (b->phase != BALLOON_ASKING)
+		return;
+	b->s.num_pages = (uint32_t)u64_min(
+		b->s.actual + (b->available - b->available / RESERVE) / BALLOON_PAGE, all);
+	b->phase = BALLOON_FILLING;
+	balloon_grew(b);
+	announce(b);
+}
+
+void balloon_grew(struct virtio_balloon *b)
+{
+	b->progress_ms = now_ms();
+	if (b->phase == BALLOON_FILLING && b->s.actual >= b->s.num_pages)
+		b->phase = BALLOON_GIVEN;
+}
+
+static void ask_hints(struct virtio_balloon *b)
+{
+	if (++b->s.last_command <= VIRTIO_BALLOON_CMD_ID_DONE)
+		b->s.last_command = VIRTIO_BALLOON_CMD_ID_DONE + 1;
+	b->s.command = b->s.last_command;
+	b->phase = BALLOON_HINTING;
+	announce(b);
+}
+
+void balloon_hinted(struct virtio_balloon *b)
+{
+	if (b->phase == BALLOON_HINTING)
+		b->phase = BALLOON_GIVEN;
+}
+
+bool balloon_trim(struct device *dev, bool caches)
+{
+	const unsigned feature =
+		caches ? VIRTIO_BALLOON_F_STATS_VQ : VIRTIO_BALLOON_F_FREE_PAGE_HINT;
+	struct virtio_balloon *b = from_device(dev);
+
+	if (!virtio_serving(&b->v) || !virtio_has(&b->v, VIRTIO_FEATURE(feature)) || !set_timer(b))
+		return false;
+	balloon_give_back(b);
+	if (caches)
+		ask_count(b);
+	else
+		ask_hints(b);
+	return true;
+}
+
+bool balloon_trimming(struct device *dev)
+{
+	struct virtio_balloon *b = from_device(dev);
+
+	if (b->phase == BALLOON_FILLING && now_ms() - b->progress_ms >= STALLED_MS) {
+		b->s.num_pages = (uint32_t)u64_min(b->s.actual, b->s.num_pages);
+		b->phase = BALLOON_GIVEN;
+		announce(b);
+	}
+	return b->phase != BALLOON_IDLE && b->phase != BALLOON_GIVEN;
+}
+
+uint64_t balloon_bytes(const struct device *dev)
+{
+	const struct virtio_balloon *b = container_of(dev, const struct virtio_balloon, v.dev);
+
+	return (uint64_t)b->s.actual * BALLOON_PAGE;
+}
