@@ -6,10 +6,14 @@
 #include "cli/json_out.h"
 #include "cli/parse.h"
 #include "cli/paths.h"
+#include "cli/trim.h"
+
+#define OPTION_TRIM (OPTION_LONG_ONLY + 1)
 
 static const struct option_spec options[] = {
 	{'o', "output", "FILE", "file to write; default NAME.torpor in the store"},
 	{'R', "leave-running", NULL, "let the machine go on afterwards"},
+	{OPTION_TRIM, "trim", NULL, "have the guest drop its caches first"},
 	OPTION_JSON_SPEC,
 	{0},
 };
@@ -18,6 +22,7 @@ struct save_args {
 	const char *name;
 	const char *output;
 	bool leave_running;
+	bool trim;
 	bool json;
 };
 
@@ -30,6 +35,8 @@ static int parse(struct options *opts, struct save_args *args, struct err *err)
 			args->output = opts->value;
 		else if (id == 'R')
 			args->leave_running = true;
+		else if (id == OPTION_TRIM)
+			args->trim = true;
 		else
 			args->json = true;
 	}
@@ -93,6 +100,8 @@ static int run(struct options *opts, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = choose_path(&args, &path, err);
+	if (ret == 0)
+		ret = trim(&client, args.trim, err);
 	if (ret == 0)
 		ret = save(&client, &args, &path, err);
 	client_close(&client);

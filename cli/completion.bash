@@ -16,7 +16,7 @@ _torpor()
 	resume)
 		options='-d --detach -n --name --paused --help' operands='running files' ;;
 	save)
-		options='-o --output -R --leave-running --json --help' operands='running' ;;
+		options='-o --output -R --leave-running --trim --json --help' operands='running' ;;
 	ps)
 		options='-a --all -q --quiet --json --help' operands='' ;;
 	pause)

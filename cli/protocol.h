@@ -8,6 +8,11 @@
  *     {"do":"inspect"}   → as status, and "appliance": the description
  *     {"do":"pause"}     → {"ok":true}
  *     {"do":"unpause"}   → {"ok":true}
+ *     {"do":"trim","caches":bool}
+ *                        → {"ok":true,"able":bool}: the guest was asked to give up its free memory,
+ * and its caches; not able: it has no driver for that, or is paused. It gets all back when it goes
+ * on after the next save or pause, or after 30 seconds
+ *     {"do":"trimming"}  → {"ok":true,"busy":bool,"bytes":in the balloon}
  *     {"do":"save","path":absolute,"leave-running":bool}
  *                        → {"ok":true,"path":…,"bytes":n,"seconds":paused}; unless left running,
  * the machine ends after the reply

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cli/instance.h"
+#include "devices/virtio/balloon.h"
 #include "format/appliance.h"
 #include "vmm/base/num.h"
 
@@ -72,6 +73,23 @@ static json_t *do_kill(struct instance *in, const json_t *request, struct err *e
 	return reply_ok();
 }
 
+static json_t *do_trim(struct instance *in, const json_t *request, struct err *err)
+{
+	bool caches = json_is_true(json_object_get(request, "caches"));
+
+	(void)err;
+	return json_pack("{s:b,s:b}", "ok", 1, "able",
+			 (int)balloon_trim(in->board.balloon, caches));
+}
+
+static json_t *do_trimming(struct instance *in, const json_t *request, struct err *err)
+{
+	(void)request;
+	(void)err;
+	return json_pack("{s:b,s:b,s:I}", "ok", 1, "busy", (int)balloon_trimming(in->board.balloon),
+			 "bytes", (json_int_t)balloon_bytes(in->board.balloon));
+}
+
 static double seconds_since(const struct timespec *start)
 {
 	struct timespec now;
@@ -130,7 +148,7 @@ static const struct {
 } requests[] = {
 	{"status", do_status},	 {"inspect", do_inspect}, {"pause", do_pause},
 	{"unpause", do_unpause}, {"save", do_save},	  {"stop", do_stop},
-	{"kill", do_kill},
+	{"kill", do_kill},	 {"trim", do_trim},	  {"trimming", do_trimming},
 };
 
 json_t *instance_answer(void *instance, const char *what, const json_t *request, struct err *err)
