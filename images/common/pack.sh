@@ -2,7 +2,7 @@
 
 # What Debian's cloud kernel needs as modules on torpor's machine: virtio devices, and the power
 # button with the input device its presses come out of. ext4 and the serial port are built in.
-guest_modules=(virtio_mmio virtio_blk virtio_console virtio_rng button evdev)
+guest_modules=(virtio_mmio virtio_blk virtio_console virtio_rng virtio_balloon button evdev)
 
 # pack_modules KERNELTREE ROOT MODULE…: copy the modules and all they depend on to
 # ROOT/lib/modules, and list them there in loading order. Each module names its direct
