@@ -165,35 +165,6 @@ void pager_count_present(struct pager *p)
 		finish(p);
 }
 
-int pager_start(struct pager *p, enum pager_fill fill, struct err *err)
-{
-	int ret;
-
-	p->frames = atomic_load(&p->absent);
-	p->fill = fill;
-	if (p->frames == 0) {
-		p->ended = true;
-		return 0;
-	}
-	ret = register_spans(p, err);
-	if (ret == 0)
-		ret = pager_faults_start(p, err);
-	return ret < 0 ? ret : pager_set_fill(p, fill, err);
-}
-
-int pager_set_fill(struct pager *p, enum pager_fill fill, struct err *err)
-{
-	int ret = pager_fill_start(p, fill, err);
-
-	if (ret < 0)
-		return ret;
-	pthread_mutex_lock(&p->lock);
-	p->fill = fill;
-	pthread_cond_broadcast(&p->changed);
-	pthread_mutex_unlock(&p->lock);
-	return 0;
-}
-
 static void wait_for_worker(const struct pager_worker *w, const atomic_uchar *state)
 {
 	static const struct timespec moment = {.tv_nsec = 20000};
@@ -219,8 +190,11 @@ static void discard_whole(struct pager *p, const struct pager_frame *f)
 		pager_count_present(p);
 }
 
-void pager_discard(struct pager *p, unsigned range, uint64_t offset, uint64_t len)
+/* Told by mem_discard() before the pages go. On return nobody will install anything there any more.
+ */
+static void discarded(void *opaque, unsigned range, uint64_t offset, uint64_t len)
 {
+	struct pager *p = opaque;
 	struct pager_frame f = {.range = &p->range[range]};
 
 	for (f.index = offset / IMAGE_FRAME; f.index * IMAGE_FRAME < offset + len; f.index++) {
@@ -232,6 +206,37 @@ void pager_discard(struct pager *p, unsigned range, uint64_t offset, uint64_t le
 			(void)*(volatile uint8_t *)pager_host(&f);
 		wait_for_workers(p, pager_state(&f));
 	}
+}
+
+int pager_start(struct pager *p, enum pager_fill fill, struct err *err)
+{
+	int ret;
+
+	p->frames = atomic_load(&p->absent);
+	p->fill = fill;
+	if (p->frames == 0) {
+		p->ended = true;
+		return 0;
+	}
+	p->machine->mem.discarded = discarded;
+	p->machine->mem.discarded_opaque = p;
+	ret = register_spans(p, err);
+	if (ret == 0)
+		ret = pager_faults_start(p, err);
+	return ret < 0 ? ret : pager_set_fill(p, fill, err);
+}
+
+int pager_set_fill(struct pager *p, enum pager_fill fill, struct err *err)
+{
+	int ret = pager_fill_start(p, fill, err);
+
+	if (ret < 0)
+		return ret;
+	pthread_mutex_lock(&p->lock);
+	p->fill = fill;
+	pthread_cond_broadcast(&p->changed);
+	pthread_mutex_unlock(&p->lock);
+	return 0;
 }
 
 void pager_stats(struct pager *p, struct pager_stats *stats)
@@ -265,6 +270,7 @@ void pager_stop(struct pager *p)
 {
 	if (p == NULL)
 		return;
+	p->machine->mem.discarded = NULL;
 	end(p);
 	for (unsigned i = 0; i < p->nfault_threads; i++)
 		pager_worker_join(&p->fault_thread[i]);

@@ -7,7 +7,8 @@
  * wait in the kernel (userfaultfd, missing mode; kernel/Documentation: admin-guide/mm/userfaultfd)
  * until a fault thread has read, decoded, checked and installed it, all its pages in one copy. A
  * background fill brings the rest in the order of the runs; it lets faults go first, and can be
- * slowed, stopped and started again. Zero frames cost neither disk nor copy.
+ * slowed, stopped and started again. Zero frames cost neither disk nor copy, and frames that are
+ * discarded first are never brought (the pager is what mem.discarded tells).
  *
  * A frame that cannot be read or is damaged breaks the machine: no byte of it reaches the guest,
  * the vCPUs never run again, and the machine stays there to be inspected (machine_break).
@@ -62,10 +63,6 @@ void pager_stats(struct pager *p, struct pager_stats *stats);
  */
 bool pager_absent(const struct pager *p, unsigned range, uint64_t frame);
 const struct runs *pager_runs(const struct pager *p, unsigned range);
-/* Pages of a range are about to be discarded, to be zero from then on (vmm/mem.h calls this,
- * machine lock held). Frames that go as a whole need not be brought; of others the rest is brought
- * first. On return nothing will be installed there any more. */
-void pager_discard(struct pager *p, unsigned range, uint64_t offset, uint64_t len);
 /* End all threads and free it. Frames not yet there stay absent and untouchable: only before
  * machine_free, with the vCPUs gone. NULL is fine. */
 void pager_stop(struct pager *p);
