@@ -43,9 +43,9 @@ LTO       := $(if $(SAN)$(COV),,-flto=2 -ffat-lto-objects)
 ALL_LDFLAGS = -Wl,--gc-sections -Wl,--as-needed -Wl,-O2 -Wl,-z,relro,-z,now -Wl,-z,noseparate-code \
               -Wl,-z,pack-relative-relocs -Wl,--build-id=none -Wl,--hash-style=gnu $(SANFLAGS) $(LDFLAGS)
 
-# What is linked: libc and jansson. libcrypto and libarchive are loaded by the verbs that need them
+# What is linked: libc and jansson. the others are loaded by the verbs that need them
 # (ARCHITECTURE.md, "Start-up"), so only their headers matter here.
-NEEDED_PACKAGES := jansson libcrypto libarchive
+NEEDED_PACKAGES := jansson libcrypto libarchive libzstd
 missing := $(shell for p in $(NEEDED_PACKAGES); do pkg-config --exists $$p 2>/dev/null || echo $$p; done)
 LIBS := $(shell pkg-config --libs jansson 2>/dev/null) -lpthread
 

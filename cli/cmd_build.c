@@ -6,6 +6,7 @@
 #include "cli/paths.h"
 #include "cli/source.h"
 #include "format/archive_writer.h"
+#include "format/image_pack.h"
 
 static const struct option_spec options[] = {
 	{'o', "output", "FILE", "the appliance to write; required"},
@@ -76,7 +77,7 @@ static int write_contents(struct archive_writer *w, const struct source *source,
 		ret = archive_writer_blob(w, ROLE_INITRD, &source->boot.initrd, err);
 	if (ret == 0)
 		ret = write_disks(w, disk, source->appliance.ndisks, err);
-	return ret < 0 ? ret : archive_writer_publish(w, &source->appliance, err);
+	return ret < 0 ? ret : archive_writer_publish(w, &source->appliance, NULL, err);
 }
 
 static int build(struct source *source, const char *output, struct err *err)
@@ -89,6 +90,8 @@ static int build(struct source *source, const char *output, struct err *err)
 		ret = source_open_disks(source, disk, err);
 	if (ret == 0)
 		ret = archive_writer_open(&w, output, err);
+	if (ret == 0)
+		archive_writer_pack(w, IMAGE_PACK_LEVEL);
 	if (ret == 0)
 		ret = write_contents(w, source, disk, err);
 	archive_writer_free(w);

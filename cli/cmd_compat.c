@@ -29,7 +29,7 @@ static int check(const char *path, struct err *err)
 	int ret = sandbox_enter(SANDBOX_ASK, err);
 
 	if (ret == 0)
-		ret = source_from_file(&source, path, err);
+		ret = source_from_file(&source, path, NULL, err);
 	if (ret < 0)
 		return ret;
 	ret = source_check(&source, err);

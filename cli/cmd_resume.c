@@ -6,6 +6,7 @@
 #include "cli/launch.h"
 #include "cli/sandbox.h"
 #include "cli/target.h"
+#include "vmm/base/num.h"
 
 #define OPTION_FILL (OPTION_LONG_ONLY + 2)
 
@@ -23,6 +24,23 @@ struct resume_args {
 	bool detach;
 	const char *target;
 };
+
+static int parse_fill(const char *text, enum pager_fill *fill, struct err *err)
+{
+	static const char *const names[] = {
+		[PAGER_FILL_NONE] = "none",
+		[PAGER_FILL_IDLE] = "idle",
+		[PAGER_FILL_FULL] = "full",
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+		if (strcmp(names[i], text) == 0) {
+			*fill = (enum pager_fill)i;
+			return 0;
+		}
+	}
+	return err_set(err, ERR_USAGE, "--fill %s: none, idle or full", text);
+}
 
 static int parse(struct options *opts, struct resume_args *args, struct err *err)
 {

@@ -7,13 +7,25 @@
 #include "cli/parse.h"
 #include "cli/paths.h"
 #include "cli/trim.h"
+#include "format/image_pack.h"
 
-#define OPTION_TRIM (OPTION_LONG_ONLY + 1)
+enum {
+	OPTION_FLAT = OPTION_LONG_ONLY + 1,
+	OPTION_LEVEL,
+	OPTION_PARENT,
+	OPTION_FULL,
+	OPTION_TRIM,
+};
 
 static const struct option_spec options[] = {
 	{'o', "output", "FILE", "file to write; default NAME.torpor in the store"},
 	{'R', "leave-running", NULL, "let the machine go on afterwards"},
 	{OPTION_TRIM, "trim", NULL, "have the guest drop its caches first"},
+	{OPTION_FLAT, "flat", NULL, "do not pack: larger, and mapped when it wakes"},
+	{OPTION_LEVEL, "level", "N", "of packing, 1 to 19; default 3"},
+	{OPTION_PARENT, "parent", "FILE",
+	 "only what changed since FILE, which it woke from or was last saved to"},
+	{OPTION_FULL, "full", NULL, "everything, although the parent is in the store"},
 	OPTION_JSON_SPEC,
 	{0},
 };
@@ -21,26 +33,54 @@ static const struct option_spec options[] = {
 struct save_args {
 	const char *name;
 	const char *output;
+	const char *parent;
+	uint64_t level;
 	bool leave_running;
+	bool flat;
+	bool full;
 	bool trim;
 	bool json;
 };
 
+static int take(struct save_args *args, int id, const char *value, struct err *err)
+{
+	switch (id) {
+	case 'o':
+		args->output = value;
+		return 0;
+	case 'R':
+		args->leave_running = true;
+		return 0;
+	case OPTION_FLAT:
+		args->flat = true;
+		return 0;
+	case OPTION_LEVEL:
+		return parse_number(value, "--level", 1, IMAGE_PACK_MAX_LEVEL, &args->level, err);
+	case OPTION_PARENT:
+		args->parent = value;
+		return 0;
+	case OPTION_FULL:
+		args->full = true;
+		return 0;
+	case OPTION_TRIM:
+		args->trim = true;
+		return 0;
+	default:
+		args->json = true;
+		return 0;
+	}
+}
+
 static int parse(struct options *opts, struct save_args *args, struct err *err)
 {
-	int id;
+	int id, ret = 0;
 
-	while ((id = options_next(opts, err)) > 0) {
-		if (id == 'o')
-			args->output = opts->value;
-		else if (id == 'R')
-			args->leave_running = true;
-		else if (id == OPTION_TRIM)
-			args->trim = true;
-		else
-			args->json = true;
-	}
-	return id < 0 ? id : options_one_operand(opts, "NAME", &args->name, err);
+	args->level = IMAGE_PACK_LEVEL;
+	while (ret == 0 && (id = options_next(opts, err)) != 0)
+		ret = id < 0 ? id : take(args, id, opts->value, err);
+	if (ret == 0 && args->full && args->parent != NULL)
+		ret = err_set(err, ERR_USAGE, "--full and --parent exclude each other");
+	return ret < 0 ? ret : options_one_operand(opts, "NAME", &args->name, err);
 }
 
 /* The machine's process has another working directory. */
@@ -72,11 +112,16 @@ static void print(const struct save_args *args, json_t *reply)
 static int save(struct client *client, const struct save_args *args, const struct path *path,
 		struct err *err)
 {
-	json_t *request = json_pack("{s:s,s:s,s:b}", "do", "save", "path", path->text,
-				    "leave-running", (int)args->leave_running);
-	json_t *reply;
-	int ret;
+	struct path parent = {0};
+	json_t *request, *reply;
+	int ret = args->parent != NULL ? path_absolute(&parent, args->parent, err) : 0;
 
+	if (ret < 0)
+		return ret;
+	request = json_pack("{s:s,s:s,s:s*,s:b,s:b,s:b,s:i}", "do", "save", "path", path->text,
+			    "parent", args->parent != NULL ? parent.text : NULL, "leave-running",
+			    (int)args->leave_running, "flat", (int)args->flat, "full",
+			    (int)args->full, "level", (int)args->level);
 	if (request == NULL)
 		return err_set(err, ERR_USAGE, "%s: the file's name is not UTF-8", path->text);
 	ret = client_call(client, request, CLIENT_FOREVER, &reply, err);

@@ -70,35 +70,39 @@ static int make_devices(struct instance *in, struct err *err)
 	return board_build(&in->board, &in->machine, &in->source->appliance, &bindings, err);
 }
 
-/* Data, not zeros: what had to be read where mapping was not possible. */
-static uint64_t memory_bytes(const struct archive *archive)
+static double mebibytes(uint64_t bytes)
 {
-	uint64_t frames = 0;
+	return (double)bytes / (double)MIB(1);
+}
 
-	for (unsigned i = 0; i < MEM_MAX_RANGES; i++) {
-		const struct image *image;
-		char role[24];
-
-		snprintf(role, sizeof(role), ROLE_MEMORY ".%u", i);
-		image = archive_image(archive, role);
-		frames += image != NULL ? image->map.data_frames : 0;
-	}
-	return frames * IMAGE_FRAME;
+static void tell_how(const struct resume_report *report, const char *path)
+{
+	if (report->unaligned > 0)
+		fprintf(stderr,
+			"torpor: memory in %s is not page-aligned (repacked by another tool?); "
+			"it is read (%.1f MiB) instead of mapped\n",
+			path, mebibytes(report->unaligned));
+	if (report->decoded > 0)
+		fprintf(stderr, "torpor: memory was read before the start (%.1f MiB): %s\n",
+			mebibytes(report->decoded), report->why.text);
 }
 
 static int wake(struct instance *in, struct err *err)
 {
-	const struct archive *archive = in->source->archive;
-	bool mapped = true;
-	int ret = snapshot_resume(&in->machine, archive, &mapped, err);
+	struct resume_params params = {.lineage = in->source->lineage, .fill = in->options->fill};
+	const struct archive *newest = lineage_newest(params.lineage);
+	struct resume_report report;
+	int ret = snapshot_resume(&in->machine, &params, &report, err);
 
+	if (ret < 0)
+		return ret;
+	in->pager = report.pager;
+	strcpy(in->base, archive_digest(newest));
+	ret = path_absolute(&in->base_path, archive_path(newest), err);
 	if (ret == 0)
 		ret = board_new_generation(&in->board, err);
-	if (ret == 0 && !mapped)
-		fprintf(stderr,
-			"torpor: memory in %s is not page-aligned (repacked by another tool?); "
-			"it was read (%.1f MiB) instead of mapped\n",
-			archive_path(archive), (double)memory_bytes(archive) / (double)MIB(1));
+	if (ret == 0)
+		tell_how(&report, archive_path(newest));
 	return ret;
 }
 
@@ -257,6 +261,7 @@ static int live(struct instance *in, bool *ran, struct err *err)
 	terminal_restore();
 	if (ret == 0 && in->machine.end == MACHINE_END_FAILED)
 		ret = err_set(err, ERR_FAILED, "%s", in->machine.failure.text);
+	pager_stop(in->pager);
 	machine_free(&in->machine);
 	return ret;
 }

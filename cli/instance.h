@@ -14,13 +14,15 @@
 #include "cli/console_hub.h"
 #include "cli/control.h"
 #include "cli/source.h"
+#include "snapshot/pager.h"
 
 struct instance_options {
 	const char *name; /* NULL: made from `wish` */
 	const char *wish; /* NULL: random */
 	bool paused;	  /* do not start the vCPUs */
-	bool remove;	  /* leave no records behind */
-	int report_fd;	  /* detached: where the waiting parent is told; -1: in the foreground */
+	enum pager_fill fill;
+	bool remove;   /* leave no records behind */
+	int report_fd; /* detached: where the waiting parent is told; -1: in the foreground */
 };
 
 struct instance {
@@ -34,6 +36,11 @@ struct instance {
 	struct control control;
 	struct cpu_needs cpu; /* recorded by the next save */
 	unsigned saves;	      /* so far */
+	struct pager *pager;  /* owned; NULL: all memory is in place */
+	/* What the next increment is relative to: the file it woke from, then that of the last
+	 * save. "" for a machine that was never in one. */
+	char base[DIGEST_TEXT_SIZE];
+	struct path base_path;
 	time_t started;
 	struct path saved_to; /* of the save that ended it */
 	bool reported;	      /* the waiting parent knows that it runs */
@@ -60,7 +67,17 @@ int instance_run(struct source *source, const struct instance_options *options,
 
 /* The answers to control requests (requests.c). Loop thread, machine lock held. */
 json_t *instance_answer(void *instance, const char *what, const json_t *request, struct err *err);
-/* Save to an absolute path; the machine is paused meanwhile and then left so (instance_save.c). */
-int instance_save(struct instance *in, const char *path, struct err *err);
+
+struct save_request {
+	const char *path; /* absolute */
+	bool flat;
+	int level;
+	const char *parent; /* absolute path of the file to be relative to; NULL: see `full` */
+	bool full;	    /* else relative to the base, if that is in the store */
+	bool going_on;	    /* the machine will: note what it changes from here on */
+};
+
+/* Save; the machine is paused meanwhile and then left so (instance_save.c). */
+int instance_save(struct instance *in, const struct save_request *request, struct err *err);
 
 #endif

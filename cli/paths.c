@@ -96,10 +96,15 @@ int path_state(struct path *path, const char *name, const char *file, struct err
 	return ret < 0 ? ret : path_below(path, name, file, err);
 }
 
+int path_store_root(struct path *path, struct err *err)
+{
+	return home_root(path, "XDG_DATA_HOME", ".local/share", err);
+}
+
 int path_store(struct path *path, const char *name, struct err *err)
 {
 	struct path root;
-	int ret = home_root(&root, "XDG_DATA_HOME", ".local/share", err);
+	int ret = path_store_root(&root, err);
 
 	return ret < 0 ? ret : path_set(path, err, "%s/%s.torpor", root.text, name);
 }

@@ -27,6 +27,7 @@ int path_state_root(struct path *path, struct err *err);
 /* `file` in machine `name`'s folder; "" for the folder itself. */
 int path_runtime(struct path *path, const char *name, const char *file, struct err *err);
 int path_state(struct path *path, const char *name, const char *file, struct err *err);
+int path_store_root(struct path *path, struct err *err);
 int path_store(struct path *path, const char *name, struct err *err);
 int path_trust(struct path *path, struct err *err);
 

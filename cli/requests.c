@@ -8,6 +8,7 @@
 #include "cli/instance.h"
 #include "devices/virtio/balloon.h"
 #include "format/appliance.h"
+#include "format/image_pack.h"
 #include "vmm/base/num.h"
 
 static json_t *reply_ok(void)
@@ -17,12 +18,17 @@ static json_t *reply_ok(void)
 
 static json_t *do_status(struct instance *in, const json_t *request, struct err *err)
 {
+	json_t *status =
+		json_pack("{s:b,s:s,s:i,s:s,s:I,s:i,s:I}", "ok", 1, "name", in->claim.name, "pid",
+			  (int)getpid(), "state", machine_state_name(in->machine.state), "memory",
+			  (json_int_t)in->machine.mem.size, "vcpus", (int)in->machine.nvcpus,
+			  "started", (json_int_t)in->started);
+
 	(void)request;
 	(void)err;
-	return json_pack("{s:b,s:s,s:i,s:s,s:I,s:i,s:I}", "ok", 1, "name", in->claim.name, "pid",
-			 (int)getpid(), "state", machine_state_name(in->machine.state), "memory",
-			 (json_int_t)in->machine.mem.size, "vcpus", (int)in->machine.nvcpus,
-			 "started", (json_int_t)in->started);
+	if (in->machine.state == MACHINE_BROKEN)
+		json_object_set_new(status, "error", json_string(in->machine.failure.text));
+	return status;
 }
 
 static json_t *do_inspect(struct instance *in, const json_t *request, struct err *err)
@@ -55,21 +61,23 @@ static json_t *do_unpause(struct instance *in, const json_t *request, struct err
 	return reply_ok();
 }
 
-/* A guest that is paused would never see the button. */
-static json_t *do_stop(struct instance *in, const json_t *request, struct err *err)
-{
-	(void)request;
-	(void)err;
-	machine_unpause(&in->machine);
-	board_power_button(&in->board);
-	return reply_ok();
-}
-
 static json_t *do_kill(struct instance *in, const json_t *request, struct err *err)
 {
 	(void)request;
 	(void)err;
 	machine_end(&in->machine, MACHINE_END_KILLED);
+	return reply_ok();
+}
+
+/* A guest that is paused would never see the button, and one that is broken never will. */
+static json_t *do_stop(struct instance *in, const json_t *request, struct err *err)
+{
+	(void)request;
+	(void)err;
+	if (machine_is_broken(&in->machine))
+		return do_kill(in, request, err);
+	machine_unpause(&in->machine);
+	board_power_button(&in->board);
 	return reply_ok();
 }
 
@@ -99,8 +107,9 @@ static double seconds_since(const struct timespec *start)
 }
 
 /* Pause, save, and end or go on; a machine that could not be saved goes on as it was. */
-static json_t *save_to(struct instance *in, const char *path, bool leave_running, struct err *err)
+static json_t *save_to(struct instance *in, const struct save_request *request, struct err *err)
 {
+	const char *path = request->path;
 	bool was_running = in->machine.state == MACHINE_RUNNING;
 	struct timespec start;
 	struct stat st;
@@ -112,10 +121,10 @@ static json_t *save_to(struct instance *in, const char *path, bool leave_running
 		err_set(err, ERR_FAILED, "the machine has just ended");
 		return NULL;
 	}
-	ret = instance_save(in, path, err);
+	ret = instance_save(in, request, err);
 	if (ret == 0 && stat(path, &st) < 0)
 		ret = err_set(err, ERR_FAILED, "%s vanished", path);
-	if (ret == 0 && !leave_running) {
+	if (ret == 0 && !request->going_on) {
 		snprintf(in->saved_to.text, sizeof(in->saved_to.text), "%s", path);
 		machine_end(&in->machine, MACHINE_END_SAVED);
 	} else if (was_running) {
@@ -130,6 +139,14 @@ static json_t *save_to(struct instance *in, const char *path, bool leave_running
 static json_t *do_save(struct instance *in, const json_t *request, struct err *err)
 {
 	const char *path = json_string_value(json_object_get(request, "path"));
+	struct save_request save = {
+		.path = path,
+		.flat = json_is_true(json_object_get(request, "flat")),
+		.level = (int)json_integer_value(json_object_get(request, "level")),
+		.parent = json_string_value(json_object_get(request, "parent")),
+		.full = json_is_true(json_object_get(request, "full")),
+		.going_on = json_is_true(json_object_get(request, "leave-running")),
+	};
 
 	if (path == NULL || path[0] != '/' || strlen(path) >= sizeof(in->saved_to.text)) {
 		err_set(err, ERR_USAGE, "save needs an absolute \"path\"");
@@ -139,7 +156,9 @@ static json_t *do_save(struct instance *in, const json_t *request, struct err *e
 		err_set(err, ERR_FAILED, "the machine is just being reset; try again");
 		return NULL;
 	}
-	return save_to(in, path, json_is_true(json_object_get(request, "leave-running")), err);
+	if (save.level < 1 || save.level > IMAGE_PACK_MAX_LEVEL)
+		save.level = IMAGE_PACK_LEVEL;
+	return save_to(in, &save, err);
 }
 
 static const struct {

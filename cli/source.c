@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/parent.h"
 #include "cli/paths.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/num.h"
@@ -117,23 +118,25 @@ int source_from_args(struct source *s, const struct machine_args *args, struct e
 	return ret;
 }
 
-int source_from_file(struct source *s, const char *path, struct err *err)
+int source_from_file(struct source *s, const char *path, const struct archive_open_params *params,
+		     struct err *err)
 {
 	int ret;
 
 	source_init(s);
-	ret = archive_open(&s->archive, path, err);
+	ret = parent_open(&s->lineage, path, params, err);
 	if (ret == 0) {
 		appliance_free(&s->appliance);
-		ret = appliance_copy(&s->appliance, archive_appliance(s->archive), err);
+		ret = appliance_copy(&s->appliance, archive_appliance(lineage_newest(s->lineage)),
+				     err);
 	}
 	if (ret < 0) {
 		source_close(s);
 		return ret;
 	}
-	s->origin = archive_path(s->archive);
-	(void)archive_blob(s->archive, ROLE_KERNEL, &s->boot.kernel);
-	(void)archive_blob(s->archive, ROLE_INITRD, &s->boot.initrd);
+	s->origin = archive_path(lineage_newest(s->lineage));
+	(void)lineage_blob(s->lineage, ROLE_KERNEL, &s->boot.kernel);
+	(void)lineage_blob(s->lineage, ROLE_INITRD, &s->boot.initrd);
 	s->boot.cmdline = s->appliance.cmdline;
 	return 0;
 }
@@ -157,14 +160,6 @@ int source_check(const struct source *s, struct err *err)
 	return 0;
 }
 
-static const struct image *disk_image(const struct source *s, unsigned index, const char *suffix)
-{
-	char role[32];
-
-	snprintf(role, sizeof(role), ROLE_DISK ".%u%s", index, suffix);
-	return archive_image(s->archive, role);
-}
-
 static int open_disk(struct source *s, unsigned index, const char *scratch_dir, struct disk **disk,
 		     struct err *err)
 {
@@ -177,16 +172,17 @@ static int open_disk(struct source *s, unsigned index, const char *scratch_dir, 
 		.scratch_dir = scratch_dir,
 	};
 
-	if (s->archive == NULL) {
+	struct stack layers;
+	int ret;
+
+	if (s->lineage == NULL) {
 		params.raw = (struct blob){.fd = take_fd(&s->disk_fd[index]), .len = d->size};
 		return disk_open(disk, &params, err);
 	}
-	params.base = disk_image(s, index, "");
-	params.overlay = disk_image(s, index, ".overlay");
-	if (params.base == NULL || params.base->map.size != d->size ||
-	    (params.overlay != NULL && params.overlay->map.size != d->size))
-		return err_set(err, ERR_INTEGRITY,
-			       "disk %s: its image is missing or of another size", d->id);
+	ret = lineage_disk(s->lineage, index, &layers, err);
+	if (ret < 0)
+		return ret;
+	params.layers = &layers;
 	return disk_open(disk, &params, err);
 }
 
@@ -225,8 +221,7 @@ void source_close(struct source *s)
 		if (s->disk_fd[i] >= 0)
 			close(take_fd(&s->disk_fd[i]));
 	}
-	if (s->archive != NULL)
-		archive_close(s->archive);
-	s->archive = NULL;
+	lineage_close(s->lineage);
+	s->lineage = NULL;
 	appliance_free(&s->appliance);
 }

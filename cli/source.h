@@ -10,20 +10,21 @@
 
 #include "cli/machine_args.h"
 #include "devices/board.h"
-#include "format/archive.h"
+#include "format/lineage.h"
 #include "vmm/arch.h"
 
 struct source {
 	struct appliance appliance;
 	const char *origin;	 /* the appliance's or the kernel's path, for errors; borrowed */
-	struct archive *archive; /* owned; NULL: from the command line */
+	struct lineage *lineage; /* owned; NULL: from the command line */
 	int kernel_fd, initrd_fd;
 	int disk_fd[APPLIANCE_MAX_DISKS]; /* raw files, until source_open_disks */
 	struct boot_source boot;	  /* borrows the above */
 };
 
 int source_from_args(struct source *s, const struct machine_args *args, struct err *err);
-int source_from_file(struct source *s, const char *path, struct err *err);
+int source_from_file(struct source *s, const char *path, const struct archive_open_params *params,
+		     struct err *err);
 /* Let the command line overrule what a cold file says. */
 int source_override(struct source *s, const struct machine_args *args, struct err *err);
 /* ERR_INCOMPATIBLE unless this program can run it: architecture and machine type. */

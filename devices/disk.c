@@ -12,17 +12,31 @@
 #include <unistd.h>
 
 #include "devices/disk_scratch.h"
+#include "format/frame_reader.h"
 #include "vmm/base/num.h"
 
 #define SECTOR 512u
+
+/* Packed frames that were read lately; guests read many times from one. */
+#define CACHE_FRAMES 16u
+
+struct cached_frame {
+	const struct image *image;
+	uint64_t place;
+	uint8_t *data; /* owned; IMAGE_FRAME bytes; NULL: nothing */
+};
 
 struct disk {
 	char id[32];
 	bool readonly;
 	uint64_t size;
-	struct blob raw; /* fd owned; -1 when the base is an image */
-	const struct image *base;
-	const struct image *overlay;
+	struct blob raw;	  /* fd owned; -1 when the base is an image */
+	const struct image *base; /* or NULL */
+	bool overlaid;		  /* there are images over the base */
+	struct runs lower;	  /* base and overlays as one */
+	struct frame_readers readers;
+	pthread_mutex_t cache_lock; /* for the threads of a save */
+	struct cached_frame cache[CACHE_FRAMES];
 	struct scratch scratch; /* fd -1 on a read-only disk */
 };
 
@@ -31,21 +45,25 @@ static int check_params(const struct disk_params *p, struct err *err)
 	if (p->size == 0 || p->size % SECTOR != 0 || p->size > IMAGE_MAX_BYTES)
 		return err_set(err, ERR_FAILED, "disk %s: %llu bytes is no size for a disk", p->id,
 			       (unsigned long long)p->size);
-	if ((p->base != NULL && p->base->map.size != p->size) ||
-	    (p->overlay != NULL && p->overlay->map.size != p->size))
+	if (p->layers != NULL && p->layers->image[0]->map.size != p->size)
 		return err_set(err, ERR_INTEGRITY, "disk %s: its image is not of its size", p->id);
 	return 0;
 }
 
-static void init_layers(struct disk *disk, const struct disk_params *p)
+static int init_layers(struct disk *disk, const struct disk_params *p, struct err *err)
 {
 	snprintf(disk->id, sizeof(disk->id), "%s", p->id);
 	disk->readonly = p->readonly;
 	disk->size = p->size;
-	disk->base = p->base;
-	disk->overlay = p->overlay;
-	disk->raw = p->base == NULL ? p->raw : (struct blob){.fd = -1};
 	disk->scratch.fd = -1;
+	frame_readers_init(&disk->readers);
+	pthread_mutex_init(&disk->cache_lock, NULL);
+	disk->raw = p->layers == NULL ? p->raw : (struct blob){.fd = -1};
+	if (p->layers == NULL)
+		return 0;
+	disk->base = p->layers->image[p->layers->n - 1];
+	disk->overlaid = p->layers->n > 1;
+	return stack_resolve(p->layers, &disk->lower, err);
 }
 
 int disk_open(struct disk **out, const struct disk_params *p, struct err *err)
@@ -54,12 +72,13 @@ int disk_open(struct disk **out, const struct disk_params *p, struct err *err)
 	int ret;
 
 	if (disk == NULL) {
-		if (p->base == NULL)
+		if (p->layers == NULL)
 			close(p->raw.fd);
 		return err_sys(err, ENOMEM, "disk %s", p->id);
 	}
-	init_layers(disk, p);
-	ret = check_params(p, err);
+	ret = init_layers(disk, p, err);
+	if (ret == 0)
+		ret = check_params(p, err);
 	if (ret == 0 && !p->readonly) {
 		ret = scratch_open(&disk->scratch, p->scratch_dir, p->size, err);
 		if (ret < 0)
@@ -79,6 +98,11 @@ void disk_close(struct disk *disk)
 	scratch_close(&disk->scratch);
 	if (disk->raw.fd >= 0)
 		close(disk->raw.fd);
+	for (unsigned i = 0; i < CACHE_FRAMES; i++)
+		free(disk->cache[i].data);
+	pthread_mutex_destroy(&disk->cache_lock);
+	frame_readers_free(&disk->readers);
+	runs_free(&disk->lower);
 	free(disk);
 }
 
@@ -106,66 +130,84 @@ static int read_raw(const struct disk *disk, uint64_t at, uint8_t *dst, uint64_t
 	return have > 0 && blob_read(&disk->raw, at, dst, have, NULL) < 0 ? -EIO : 0;
 }
 
-static int read_base(const struct disk *disk, uint64_t at, uint8_t *dst, uint64_t len);
-
-/* Bytes of a data extent, which may go on in the next part of the image. */
-static int read_data(const struct image *image, const struct extent *extent, uint64_t at,
-		     uint8_t *dst, uint64_t len)
+/* Bytes of a flat run, which may go on in the next part of the image. */
+static int read_flat(const struct run *run, uint64_t at, uint8_t *dst, uint64_t len)
 {
-	uint64_t in_extent = at - extent->frame * IMAGE_FRAME;
+	uint64_t in_run = at - run->frame * IMAGE_FRAME;
 
 	while (len > 0) {
-		uint64_t frame = in_extent / IMAGE_FRAME, run;
-		struct blob blob =
-			image_place(image, extent->place + frame, extent->frames - frame, &run);
-		uint64_t off = in_extent % IMAGE_FRAME;
-		uint64_t part = u64_min(len, run * IMAGE_FRAME - off);
+		uint64_t frame = in_run / IMAGE_FRAME, off = in_run % IMAGE_FRAME, contiguous;
+		struct blob blob = image_place(run->image, run->place + frame, run->frames - frame,
+					       &contiguous);
+		uint64_t part = u64_min(len, contiguous * IMAGE_FRAME - off);
 
 		if (blob_read(&blob, off, dst, part, NULL) < 0)
 			return -EIO;
-		in_extent += part;
+		in_run += part;
 		dst += part;
 		len -= part;
 	}
 	return 0;
 }
 
-static int read_image(const struct disk *disk, const struct image *image, uint64_t at, uint8_t *dst,
-		      uint64_t len)
+/* A packed frame, from the cache or into it. */
+static const uint8_t *cached(struct disk *disk, const struct image *image, uint64_t place)
 {
-	int ret = 0;
+	struct cached_frame *c = &disk->cache[place % CACHE_FRAMES];
 
-	while (ret == 0 && len > 0) {
-		const struct extent *e = image_map_find(&image->map, at / IMAGE_FRAME);
-		uint64_t end = (e->frame + e->frames) * IMAGE_FRAME;
-		uint64_t part = u64_min(len, end - at);
-
-		if (e->kind == EXTENT_DATA)
-			ret = read_data(image, e, at, dst, part);
-		else if (e->kind == EXTENT_PARENT && image != disk->base)
-			ret = read_base(disk, at, dst, part);
-		else
-			memset(dst, 0, part);
-		at += part;
-		dst += part;
-		len -= part;
-	}
-	return ret;
+	if (c->data != NULL && c->image == image && c->place == place)
+		return c->data;
+	c->image = NULL;
+	if (c->data == NULL)
+		c->data = malloc(IMAGE_FRAME);
+	if (c->data == NULL || frame_readers_read(&disk->readers, image, place, c->data, NULL) < 0)
+		return NULL;
+	c->image = image;
+	c->place = place;
+	return c->data;
 }
 
-static int read_base(const struct disk *disk, uint64_t at, uint8_t *dst, uint64_t len)
+static int read_packed(struct disk *disk, const struct run *run, uint64_t at, uint8_t *dst,
+		       uint64_t len)
 {
-	if (disk->base != NULL)
-		return read_image(disk, disk->base, at, dst, len);
-	return read_raw(disk, at, dst, len);
+	uint64_t part;
+
+	for (; len > 0; at += part, dst += part, len -= part) {
+		uint64_t frame = at / IMAGE_FRAME, off = at % IMAGE_FRAME;
+		const uint8_t *data;
+
+		part = u64_min(len, IMAGE_FRAME - off);
+		pthread_mutex_lock(&disk->cache_lock);
+		data = cached(disk, run->image, run->place + (frame - run->frame));
+		if (data != NULL)
+			memcpy(dst, data + off, part);
+		pthread_mutex_unlock(&disk->cache_lock);
+		if (data == NULL)
+			return -EIO;
+	}
+	return 0;
 }
 
 /* What the disk was before anything was written to it. */
-static int read_lower(const struct disk *disk, uint64_t at, uint8_t *dst, uint64_t len)
+static int read_lower(struct disk *disk, uint64_t at, uint8_t *dst, uint64_t len)
 {
-	if (disk->overlay != NULL)
-		return read_image(disk, disk->overlay, at, dst, len);
-	return read_base(disk, at, dst, len);
+	uint64_t part;
+	int ret = 0;
+
+	if (disk->base == NULL)
+		return read_raw(disk, at, dst, len);
+	for (; ret == 0 && len > 0; at += part, dst += part, len -= part) {
+		const struct run *run = runs_find(&disk->lower, at / IMAGE_FRAME);
+
+		part = u64_min(len, (run->frame + run->frames) * IMAGE_FRAME - at);
+		if (run->image == NULL)
+			memset(dst, 0, part);
+		else if (run->image->encoding == IMAGE_PACKED)
+			ret = read_packed(disk, run, at, dst, part);
+		else
+			ret = read_flat(run, at, dst, part);
+	}
+	return ret;
 }
 
 int disk_read(struct disk *disk, uint64_t at, void *dst, uint64_t len)
@@ -259,7 +301,7 @@ int disk_flush(struct disk *disk)
 
 bool disk_pristine(const struct disk *disk)
 {
-	return disk->overlay == NULL && disk->scratch.used == 0;
+	return !disk->overlaid && disk->scratch.used == 0;
 }
 
 /* The bytes a frame has; the last one may be short. */
@@ -308,24 +350,62 @@ static bool frame_written(const struct disk *disk, uint64_t index)
 	       scratch_run(&disk->scratch, first, count) < count;
 }
 
+/* A frame that is read for a save, once: not by way of the cache. */
+static int lower_frame(struct disk *disk, const struct run *run, uint64_t index, uint8_t *scratch,
+		       const uint8_t **data, enum extent_kind *kind, struct err *err)
+{
+	*data = scratch;
+	*kind = EXTENT_DATA;
+	return frame_readers_read(&disk->readers, run->image, run->place + (index - run->frame),
+				  scratch, err);
+}
+
+/* Blocks of the scratch file over what lies below. */
+static int written_frame(struct disk *disk, uint64_t index, uint8_t *scratch, const uint8_t **data,
+			 enum extent_kind *kind, struct err *err)
+{
+	int ret = disk_read(disk, index * IMAGE_FRAME, scratch, frame_bytes(disk, index));
+
+	return frame_data(disk, index, ret, scratch, data, kind, err);
+}
+
 static int overlay_frame(void *opaque, uint64_t index, uint8_t *scratch, const uint8_t **data,
 			 enum extent_kind *kind, struct err *err)
 {
 	struct disk *disk = opaque;
+	const struct run *run;
 
+	if (frame_written(disk, index))
+		return written_frame(disk, index, scratch, data, kind, err);
 	*kind = EXTENT_PARENT;
-	if (!frame_written(disk, index)) {
-		if (disk->overlay != NULL)
-			*kind = (enum extent_kind)image_map_find(&disk->overlay->map, index)->kind;
-		if (*kind != EXTENT_DATA)
-			return 0;
-	}
-	return frame_data(disk, index,
-			  disk_read(disk, index * IMAGE_FRAME, scratch, frame_bytes(disk, index)),
-			  scratch, data, kind, err);
+	if (!disk->overlaid)
+		return 0;
+	run = runs_find(&disk->lower, index);
+	if (run->image == disk->base)
+		return 0;
+	if (run->image != NULL)
+		return lower_frame(disk, run, index, scratch, data, kind, err);
+	if (image_map_find(&disk->base->map, index)->kind != EXTENT_ZERO)
+		*kind = EXTENT_ZERO;
+	return 0;
 }
 
 void disk_overlay_source(struct disk *disk, struct image_source *source)
 {
 	*source = (struct image_source){.size = disk->size, .opaque = disk, .frame = overlay_frame};
+}
+
+static int changed_frame(void *opaque, uint64_t index, uint8_t *scratch, const uint8_t **data,
+			 enum extent_kind *kind, struct err *err)
+{
+	struct disk *disk = opaque;
+
+	*kind = EXTENT_PARENT;
+	return frame_written(disk, index) ? written_frame(disk, index, scratch, data, kind, err)
+					  : 0;
+}
+
+void disk_changes_source(struct disk *disk, struct image_source *source)
+{
+	*source = (struct image_source){.size = disk->size, .opaque = disk, .frame = changed_frame};
 }

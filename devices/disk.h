@@ -2,8 +2,9 @@
  * Disks: the block back end under virtio-blk.
  *
  * A disk is a stack, read from the top: a private scratch file that takes all writes (sparse, with
- * a bitmap of 4 KiB blocks), then the overlay a file brought along, then the base: a raw file or an
- * image in an archive. Base and overlay are only ever read. A read-only disk has no scratch file.
+ * a bitmap of 4 KiB blocks), then the overlays that files brought along, then the base: a raw file
+ * or an image in an archive. Base and overlays are only ever read. A read-only disk has no scratch
+ * file.
  *
  * Called with the machine lock held, except for the image sources, which the writer's threads call
  * while the machine is paused.
@@ -16,6 +17,7 @@
 
 #include "format/blob.h"
 #include "format/image.h"
+#include "format/stack.h"
 #include "vmm/base/err.h"
 
 struct disk;
@@ -23,11 +25,11 @@ struct disk;
 struct disk_params {
 	const char *id;
 	bool readonly;
-	uint64_t size;		     /* bytes, a multiple of 512 */
-	struct blob raw;	     /* base as a raw file; taken: the disk closes raw.fd */
-	const struct image *base;    /* or base as an image; borrowed */
-	const struct image *overlay; /* over the base; borrowed; NULL: none */
-	const char *scratch_dir;     /* where the unlinked scratch file is made */
+	uint64_t size;		    /* bytes, a multiple of 512 */
+	struct blob raw;	    /* base as a raw file; taken: the disk closes raw.fd */
+	const struct stack *layers; /* or overlays over a base as images, which are borrowed; the
+				       stack is not kept; NULL: raw */
+	const char *scratch_dir;    /* where the unlinked scratch file is made */
 };
 
 int disk_open(struct disk **out, const struct disk_params *params, struct err *err);
@@ -45,10 +47,13 @@ int disk_zero(struct disk *disk, uint64_t at, uint64_t len, bool discard);
 int disk_flush(struct disk *disk);
 
 /* For saving. The base as an image source when it is a raw file (false when it is an image: then
- * `image` is it, to be copied as it is), and the overlay: EXTENT_PARENT where nothing was written,
+ * `image` is it, to be copied as it is), and what lies over it: EXTENT_PARENT where the base shows,
  * zero or data elsewhere. Valid while the machine is paused. */
 bool disk_base_source(struct disk *disk, struct image_source *source, const struct image **image);
 void disk_overlay_source(struct disk *disk, struct image_source *source);
+/* For an increment: data where the guest wrote since the disk was opened, EXTENT_PARENT elsewhere.
+ */
+void disk_changes_source(struct disk *disk, struct image_source *source);
 /* Nothing was ever written: the overlay need not be saved. */
 bool disk_pristine(const struct disk *disk);
 

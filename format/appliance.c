@@ -24,3 +24,23 @@ int appliance_copy(struct appliance *to, const struct appliance *from, struct er
 	to->cmdline = strdup(from->cmdline);
 	return to->cmdline != NULL ? 0 : err_sys(err, ENOMEM, "copy a description");
 }
+
+static int compare_contents(const void *a, const void *b)
+{
+	return strcmp(((const struct appliance_content *)a)->role,
+		      ((const struct appliance_content *)b)->role);
+}
+
+void appliance_sort_contents(struct appliance *a)
+{
+	qsort(a->content, a->ncontents, sizeof(a->content[0]), compare_contents);
+}
+
+const char *appliance_content(const struct appliance *a, const char *role)
+{
+	for (uint32_t i = 0; i < a->ncontents; i++) {
+		if (strcmp(a->content[i].role, role) == 0)
+			return a->content[i].digest;
+	}
+	return NULL;
+}

@@ -20,6 +20,9 @@
 #define APPLIANCE_FORMAT_MINOR 0 /* a newer minor is readable */
 #define APPLIANCE_MAX_DISKS    8
 #define APPLIANCE_MAX_CMDLINE  65536
+#define APPLIANCE_MAX_CONTENTS 64
+#define APPLIANCE_ROLE_SIZE    64
+#define APPLIANCE_DIGEST_SIZE  72 /* "sha256:" and 64 hex digits; DIGEST_TEXT_SIZE */
 
 enum appliance_console {
 	CONSOLE_SERIAL, /* "ttyS0", "ttyAMA0": where `torpor console` types */
@@ -31,6 +34,14 @@ struct appliance_disk {
 		      */
 	bool readonly;
 	uint64_t size; /* bytes, a multiple of 512 */
+};
+
+/* What belongs to the appliance, by digest, however it is encoded: kernel, initrd, state, and the
+ * map and hash list of every image, which name its frames. So the digest of the config names
+ * everything, and is the appliance's identity. The writer fills it in. */
+struct appliance_content {
+	char role[APPLIANCE_ROLE_SIZE];
+	char digest[APPLIANCE_DIGEST_SIZE];
 };
 
 struct appliance {
@@ -45,11 +56,15 @@ struct appliance {
 
 	/* A live appliance only. */
 	bool live;
-	char name[64];	      /* of the machine that was saved */
-	uint64_t saved_ns;    /* CLOCK_REALTIME of the pause */
-	uint32_t generation;  /* saves in this lineage: 1 for the first */
-	char parent[72];      /* manifest digest of the file it woke from, "" for none */
+	char name[64];			    /* of the machine that was saved */
+	uint64_t saved_ns;		    /* CLOCK_REALTIME of the pause */
+	uint32_t generation;		    /* saves in this lineage: 1 for the first */
+	char parent[APPLIANCE_DIGEST_SIZE]; /* identity of the file it woke from or was saved to
+					       before; "" for none */
+	bool increment; /* the contents are relative to the parent, without which it is nothing */
 	struct cpu_needs cpu; /* cold: only `profile` is set ("" = best baseline) */
+	uint32_t ncontents;
+	struct appliance_content content[APPLIANCE_MAX_CONTENTS]; /* roles ascending */
 };
 
 void appliance_init(struct appliance *a);
@@ -57,6 +72,10 @@ void appliance_free(struct appliance *a);
 int appliance_copy(struct appliance *to, const struct appliance *from, struct err *err);
 /* Append the JSON, canonical (sorted keys, no spaces): one text for one appliance. */
 int appliance_encode(const struct appliance *a, struct buf *out, struct err *err);
+/* Put the contents into their order. */
+void appliance_sort_contents(struct appliance *a);
+/* The digest of a content, or NULL. */
+const char *appliance_content(const struct appliance *a, const char *role);
 int appliance_decode(struct appliance *a, const uint8_t *json, size_t len, struct err *err);
 
 #endif

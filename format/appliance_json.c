@@ -49,9 +49,19 @@ static json_t *encode_cpu(const struct cpu_needs *cpu)
 
 static json_t *encode_live(const struct appliance *a)
 {
-	return json_pack("{s:s, s:I, s:I, s:s}", "name", a->name, "saved_ns",
+	return json_pack("{s:s, s:I, s:I, s:s, s:b}", "name", a->name, "saved_ns",
 			 (json_int_t)a->saved_ns, "generation", (json_int_t)a->generation, "parent",
-			 a->parent);
+			 a->parent, "increment", (int)a->increment);
+}
+
+static json_t *encode_contents(const struct appliance *a)
+{
+	json_t *contents = json_object();
+
+	for (uint32_t i = 0; i < a->ncontents; i++)
+		json_object_set_new(contents, a->content[i].role,
+				    json_string(a->content[i].digest));
+	return contents;
 }
 
 int appliance_encode(const struct appliance *a, struct buf *out, struct err *err)
@@ -63,11 +73,11 @@ int appliance_encode(const struct appliance *a, struct buf *out, struct err *err
 		return err_set(err, ERR_USAGE, "the kernel command line is longer than %u bytes",
 			       APPLIANCE_MAX_CMDLINE);
 	snprintf(format, sizeof(format), "%d.%d", APPLIANCE_FORMAT_MAJOR, APPLIANCE_FORMAT_MINOR);
-	json = json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:o, s:o}", "format", format,
+	json = json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:o, s:o, s:o}", "format", format,
 			 "machine", a->machine, "arch", a->arch, "memory", (json_int_t)a->memory,
 			 "vcpus", (json_int_t)a->vcpus, "console", console_names[a->console],
 			 "cmdline", a->cmdline, "disks", encode_disks(a), "cpu",
-			 encode_cpu(&a->cpu));
+			 encode_cpu(&a->cpu), "contents", encode_contents(a));
 	if (json == NULL)
 		return err_set(err, ERR_USAGE,
 			       "a name or the kernel command line is not UTF-8 text");
@@ -195,7 +205,8 @@ static int decode_cpu(struct cpu_needs *cpu, json_t *json, bool newer, struct er
 
 static int decode_live(struct appliance *a, json_t *json, bool newer, struct err *err)
 {
-	static const char *const names[] = {"name", "saved_ns", "generation", "parent", NULL};
+	static const char *const names[] = {"name",   "saved_ns",  "generation",
+					    "parent", "increment", NULL};
 	uint8_t digest[DIGEST_SIZE];
 	uint64_t generation = 0;
 	json_t *live;
@@ -215,15 +226,48 @@ static int decode_live(struct appliance *a, json_t *json, bool newer, struct err
 		ret = json_get_ascii(live, "parent", a->parent, sizeof(a->parent), err);
 	if (ret == 0 && a->parent[0] != '\0' && !digest_parse(a->parent, digest))
 		ret = err_set(err, ERR_INTEGRITY, "the parent is not a digest");
+	if (ret == 0)
+		ret = json_get_bool(live, "increment", &a->increment, err);
+	if (ret == 0 && a->increment && a->parent[0] == '\0')
+		ret = err_set(err, ERR_INTEGRITY, "an increment without a parent");
 	a->generation = (uint32_t)generation;
 	return ret == 0 && !newer ? json_only(live, names, err) : ret;
 }
 
+static int decode_contents(struct appliance *a, json_t *json, struct err *err)
+{
+	uint8_t digest[DIGEST_SIZE];
+	const char *role;
+	json_t *contents, *value;
+	int ret = json_get_object(json, "contents", &contents, err);
+
+	if (ret == 0 && json_object_size(contents) > APPLIANCE_MAX_CONTENTS)
+		ret = err_set(err, ERR_INTEGRITY, "more than %d contents", APPLIANCE_MAX_CONTENTS);
+	if (ret < 0)
+		return ret;
+	json_object_foreach(contents, role, value)
+	{
+		struct appliance_content *content = &a->content[a->ncontents];
+
+		if (strlen(role) >= sizeof(content->role))
+			return err_set(err, ERR_INTEGRITY, "the role of a content is too long");
+		ret = json_get_ascii(contents, role, content->digest, sizeof(content->digest), err);
+		if (ret == 0 && !digest_parse(content->digest, digest))
+			ret = err_set(err, ERR_INTEGRITY, "a content is not a digest");
+		if (ret < 0)
+			return ret;
+		strcpy(content->role, role);
+		a->ncontents++;
+	}
+	appliance_sort_contents(a);
+	return 0;
+}
+
 static int decode(struct appliance *a, json_t *json, struct err *err)
 {
-	static const char *const names[] = {"format", "machine", "arch",	"memory",
-					    "vcpus",  "console", "cmdline",	"disks",
-					    "cpu",    "live",	 "annotations", NULL};
+	static const char *const names[] = {"format",	"machine",     "arch",	"memory", "vcpus",
+					    "console",	"cmdline",     "disks", "cpu",	  "live",
+					    "contents", "annotations", NULL};
 	uint64_t vcpus = 0;
 	bool newer = false;
 	int ret = check_format(json, &newer, err);
@@ -249,6 +293,8 @@ static int decode(struct appliance *a, json_t *json, struct err *err)
 		ret = decode_cpu(&a->cpu, json, newer, err);
 	if (ret == 0)
 		ret = decode_live(a, json, newer, err);
+	if (ret == 0)
+		ret = decode_contents(a, json, err);
 	return ret == 0 && !newer ? json_only(json, names, err) : ret;
 }
 

@@ -9,13 +9,14 @@
 
 #include "format/archive_internal.h"
 #include "format/json.h"
+#include "format/seek_table.h"
 #include "format/statefile.h"
 #include "format/verified.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/num.h"
 
-#define OVERLAY_SUFFIX ".overlay"
-#define MAX_MAP_BYTES  (UINT64_C(32) + UINT64_C(24) * IMAGE_MAX_EXTENTS)
+#define MAX_SIGNATURE 4096u
+#define MAX_MAP_BYTES (UINT64_C(32) + UINT64_C(24) * IMAGE_MAX_EXTENTS)
 
 /* Read a small blob into memory the caller frees. */
 static int read_all(const struct blob *blob, uint64_t max, uint8_t **data, struct err *err)
@@ -174,6 +175,36 @@ static int choose_manifest(struct archive *a, struct err *err)
 	return found == 1 ? 0 : err_set(err, ERR_INTEGRITY, "more than one appliance in the file");
 }
 
+/* The signature's text, or NULL in *text when there is none. */
+static int read_signature(struct archive *a, char **text, struct err *err)
+{
+	uint8_t *data = NULL;
+	struct blob blob;
+	int ret = 0;
+
+	*text = NULL;
+	for (size_t i = 0; ret == 0 && i < a->layers.count; i++) {
+		const struct oci_descriptor *d = &a->layers.item[i];
+
+		if (strcmp(d->role, ROLE_SIGNATURE) != 0)
+			continue;
+		free(data);
+		ret = read_described(a, d, MAX_SIGNATURE, &blob, &data, err);
+		if (ret == 0)
+			data[blob.len] = '\0';
+	}
+	*text = (char *)data;
+	return ret < 0 ? err_context(err, ret, ROLE_SIGNATURE) : 0;
+}
+
+static int ask_judge(struct archive *a, const uint8_t *config, size_t len, struct err *err)
+{
+	cleanup_free char *signature = NULL;
+	int ret = read_signature(a, &signature, err);
+
+	return ret < 0 ? ret : a->params->judge(a->params->opaque, config, len, signature, err);
+}
+
 static int read_config(struct archive *a, struct blob *blob, struct err *err)
 {
 	cleanup_free uint8_t *text = NULL;
@@ -181,7 +212,9 @@ static int read_config(struct archive *a, struct blob *blob, struct err *err)
 
 	if (ret < 0)
 		return err_context(err, ret, "config");
-	return appliance_decode(&a->appliance, text, blob->len, err);
+	if (a->params->judge != NULL)
+		ret = ask_judge(a, text, blob->len, err);
+	return ret < 0 ? ret : appliance_decode(&a->appliance, text, blob->len, err);
 }
 
 static bool role_ok(const char *role)
@@ -191,23 +224,56 @@ static bool role_ok(const char *role)
 	return role[strspn(role, "abcdefghijklmnopqrstuvwxyz0123456789.-")] == '\0';
 }
 
+static bool type_known(const char *media_type)
+{
+	static const char *const types[] = {OCI_FLAT_TYPE, OCI_PACKED_TYPE, OCI_HOT_TYPE,
+					    OCI_HOTLIST_TYPE, OCI_SIGNATURE_TYPE};
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		if (strcmp(types[i], media_type) == 0)
+			return true;
+	}
+	return oci_is_content(media_type);
+}
+
+/* What the config names is what the manifest has. */
+static int check_content(const struct archive *a, const struct oci_descriptor *layer,
+			 struct err *err)
+{
+	const char *digest = appliance_content(&a->appliance, layer->role);
+
+	if (digest == NULL || strcmp(digest, layer->digest) != 0)
+		return err_set(err, ERR_INTEGRITY, "%s is not the one that the config names",
+			       layer->role);
+	return 0;
+}
+
 static int check_layer(const struct archive *a, const struct oci_descriptor *layer, struct err *err)
 {
-	static const char *const types[] = {OCI_KERNEL_TYPE, OCI_INITRD_TYPE, OCI_STATE_TYPE,
-					    OCI_MAP_TYPE,    OCI_HASHES_TYPE, OCI_FLAT_TYPE};
-
 	if (!role_ok(layer->role))
 		return err_set(err, ERR_INTEGRITY, "a blob's role is missing or malformed");
 	for (const struct oci_descriptor *d = a->layers.item; d < layer; d++) {
 		if (strcmp(d->role, layer->role) == 0)
 			return err_set(err, ERR_INTEGRITY, "two blobs are %s", layer->role);
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
-		if (strcmp(types[i], layer->media_type) == 0)
-			return 0;
-	}
+	if (oci_is_content(layer->media_type))
+		return check_content(a, layer, err);
+	if (type_known(layer->media_type) || layer->optional)
+		return 0;
 	return err_set(err, ERR_INCOMPATIBLE, "%s is of type %s, which this torpor does not know",
 		       layer->role, layer->media_type);
+}
+
+/* As many as the config names; each was found there. */
+static int count_contents(const struct archive *a, struct err *err)
+{
+	uint32_t seen = 0;
+
+	for (size_t i = 0; i < a->layers.count; i++)
+		seen += oci_is_content(a->layers.item[i].media_type) ? 1 : 0;
+	return seen == a->appliance.ncontents
+		       ? 0
+		       : err_set(err, ERR_INTEGRITY, "something that the config names is missing");
 }
 
 static int list_entries(struct archive *a, const struct blob *config, struct err *err)
@@ -217,23 +283,23 @@ static int list_entries(struct archive *a, const struct blob *config, struct err
 	a->entries = calloc(a->layers.count + 2, sizeof(a->entries[0]));
 	if (a->entries == NULL)
 		return err_sys(err, ENOMEM, "read");
-	a->entries[0] =
-		(struct archive_entry){"manifest", a->manifest.media_type, a->manifest.digest, {0}};
-	a->entries[1] =
-		(struct archive_entry){"config", a->config.media_type, a->config.digest, *config};
+	a->entries[0] = (struct archive_entry){
+		"manifest", a->manifest.media_type, a->manifest.digest, {0}, NULL};
+	a->entries[1] = (struct archive_entry){"config", a->config.media_type, a->config.digest,
+					       *config, NULL};
 	a->nentries = 2;
 	ret = locate(a, &a->manifest, &a->entries[0].blob, err);
 	for (size_t i = 0; ret == 0 && i < a->layers.count; i++) {
 		const struct oci_descriptor *d = &a->layers.item[i];
 		struct archive_entry *entry = &a->entries[a->nentries];
 
-		*entry = (struct archive_entry){d->role, d->media_type, d->digest, {0}};
+		*entry = (struct archive_entry){d->role, d->media_type, d->digest, {0}, d};
 		ret = check_layer(a, d, err);
 		if (ret == 0)
 			ret = locate(a, d, &entry->blob, err);
 		a->nentries++;
 	}
-	return ret;
+	return ret < 0 ? ret : count_contents(a, err);
 }
 
 /* The entry ROLE + suffix, if it is of that type. */
@@ -250,53 +316,129 @@ static const struct archive_entry *find_typed(const struct archive *a, const cha
 	return NULL;
 }
 
+/* How many frames a part holds. */
+static int count_frames(const struct image *image, const struct blob *part, uint64_t *frames,
+			struct err *err)
+{
+	uint32_t packed = 0;
+	int ret = 0;
+
+	if (image->encoding == IMAGE_PACKED) {
+		ret = seek_table_frames(part, &packed, err);
+		*frames = packed;
+	} else if (part->len == 0 || part->len % IMAGE_FRAME != 0) {
+		ret = err_set(err, ERR_INTEGRITY, "a part is not whole frames");
+	} else {
+		*frames = part->len / IMAGE_FRAME;
+	}
+	return ret;
+}
+
+static const struct archive_entry *find_part(const struct archive *a, const char *role,
+					     uint32_t index, const char *type)
+{
+	char suffix[16];
+
+	snprintf(suffix, sizeof(suffix), ".%u", index);
+	return find_typed(a, role, suffix, type);
+}
+
+/* All parts but the last, which may be shorter, are of one size. */
 static int find_parts(const struct archive *a, const char *role, struct image *image,
 		      struct err *err)
 {
-	uint64_t frames = 0;
+	bool packed = find_part(a, role, 0, OCI_PACKED_TYPE) != NULL;
+	const char *type = packed ? OCI_PACKED_TYPE : OCI_FLAT_TYPE;
+	uint64_t frames = 0, total = 0, last = 0;
+	const struct archive_entry *part;
 
+	image->encoding = packed ? IMAGE_PACKED : IMAGE_FLAT;
+	image->part_frames = 1;
 	for (; image->nparts < IMAGE_MAX_PARTS; image->nparts++) {
 		uint32_t n = image->nparts;
-		const struct archive_entry *part;
-		char suffix[16];
+		int ret;
 
-		snprintf(suffix, sizeof(suffix), ".%u", n);
-		part = find_typed(a, role, suffix, OCI_FLAT_TYPE);
+		part = find_part(a, role, n, type);
 		if (part == NULL)
 			break;
-		if (part->blob.len == 0 || part->blob.len % IMAGE_FRAME != 0 ||
-		    (n > 0 && image->part[n - 1].len != image->part[0].len) ||
-		    (n > 0 && part->blob.len > image->part[0].len))
+		ret = count_frames(image, &part->blob, &frames, err);
+		if (ret < 0)
+			return ret;
+		if (n == 0)
+			image->part_frames = frames;
+		if (n > 0 && (last != image->part_frames || frames > last))
 			return err_set(err, ERR_INTEGRITY, "its parts have odd sizes");
 		image->part[n] = part->blob;
 		digest_parse(part->digest, image->part_digest[n]);
-		frames += part->blob.len / IMAGE_FRAME;
+		total += frames;
+		last = frames;
 	}
-	image->part_frames = image->nparts > 0 ? image->part[0].len / IMAGE_FRAME : 1;
-	if (frames != image->map.data_frames)
-		return err_set(err, ERR_INTEGRITY, "its parts are not what the map says");
-	return 0;
+	return total == image->map.data_frames
+		       ? 0
+		       : err_set(err, ERR_INTEGRITY, "its parts are not what the map says");
 }
 
-static int find_hashes(const struct archive *a, const char *role, struct image *image,
-		       struct err *err)
+/* A packed image needs its seek tables and hashes whenever a frame is read. */
+static int load_tables(struct image *image, struct err *err)
+{
+	int ret = 0;
+
+	if (image->encoding == IMAGE_FLAT)
+		return 0;
+	image->offsets =
+		malloc((image->map.data_frames + image->nparts) * sizeof(image->offsets[0]));
+	if (image->offsets == NULL)
+		return err_sys(err, ENOMEM, "read");
+	for (uint32_t n = 0; ret == 0 && n < image->nparts; n++) {
+		uint64_t first = n * image->part_frames;
+		uint64_t frames = u64_min(image->part_frames, image->map.data_frames - first);
+
+		ret = seek_table_read(&image->part[n], (uint32_t)frames, image->offsets + first + n,
+				      err);
+	}
+	return ret;
+}
+
+static int find_hashes(struct archive *a, const char *role, struct image *image, struct err *err)
 {
 	const struct archive_entry *hashes = find_typed(a, role, ".hashes", OCI_HASHES_TYPE);
 	uint64_t len = image->map.data_frames * IMAGE_HASH_SIZE;
 
 	if (hashes != NULL)
 		image->hashes = hashes->blob;
-	return image->hashes.len == len
-		       ? 0
-		       : err_set(err, ERR_INTEGRITY, "its hash list is not what the map says");
+	if (image->hashes.len != len)
+		return err_set(err, ERR_INTEGRITY, "its hash list is not what the map says");
+	if (image->encoding == IMAGE_FLAT)
+		return 0;
+	/* Packed frames are compared with it when they are used: it must be the right one. */
+	return read_described(a, hashes->descriptor, len, &image->hashes, &image->hash_list, err);
 }
 
-/* Only an overlay has something underneath. */
-static int check_parents(const struct archive_image *image, struct err *err)
+static int find_hot(const struct archive *a, const char *role, struct image *image, struct err *err)
 {
-	size_t len = strlen(image->role), suffix = sizeof(OVERLAY_SUFFIX) - 1;
+	const struct archive_entry *hot = find_typed(a, role, ".hot", OCI_HOT_TYPE);
+	const struct archive_entry *list = find_typed(a, role, ".hotlist", OCI_HOTLIST_TYPE);
 
-	if (len > suffix && strcmp(image->role + len - suffix, OVERLAY_SUFFIX) == 0)
+	if (hot == NULL && list == NULL)
+		return 0;
+	if (hot == NULL || list == NULL || hot->blob.len % IMAGE_FRAME != 0 ||
+	    hot->blob.len / IMAGE_FRAME > image->map.data_frames ||
+	    list->blob.len != hot->blob.len / IMAGE_FRAME * sizeof(uint64_t))
+		return err_set(err, ERR_INTEGRITY, "its hot set is not what the map says");
+	image->hot = hot->blob;
+	image->hotlist = list->blob;
+	return 0;
+}
+
+/* Only an overlay, or anything in an increment, has something underneath. */
+static int check_parents(const struct archive *a, const struct archive_image *image,
+			 struct err *err)
+{
+	size_t len = strlen(image->role), suffix = sizeof(ROLE_OVERLAY_SUFFIX) - 1;
+
+	if (a->appliance.increment)
+		return 0;
+	if (len > suffix && strcmp(image->role + len - suffix, ROLE_OVERLAY_SUFFIX) == 0)
 		return 0;
 	for (uint32_t i = 0; i < image->image.map.nextents; i++) {
 		if (image->image.map.extents[i].kind == EXTENT_PARENT)
@@ -318,29 +460,38 @@ static int read_image(struct archive *a, const struct oci_descriptor *map, struc
 		return err_set(err, ERR_INTEGRITY, "the role of %s does not end in .map",
 			       map->role);
 	memcpy(image->role, map->role, (size_t)(dot - map->role));
+	image->image.role = image->role;
 	ret = read_described(a, map, MAX_MAP_BYTES, &blob, &data, err);
 	if (ret == 0)
 		ret = image_map_decode(&image->image.map, data, blob.len, err);
 	if (ret == 0)
-		ret = check_parents(image, err);
+		ret = check_parents(a, image, err);
 	if (ret == 0)
 		ret = find_parts(a, image->role, &image->image, err);
 	if (ret == 0)
+		ret = load_tables(&image->image, err);
+	if (ret == 0)
 		ret = find_hashes(a, image->role, &image->image, err);
+	if (ret == 0)
+		ret = find_hot(a, image->role, &image->image, err);
 	return ret < 0 ? err_context(err, ret, "%s", image->role) : 0;
 }
 
-/* No part or hash list without an image. */
+/* No part, hash list or hot set without an image. */
 static int check_orphans(const struct archive *a, struct err *err)
 {
 	size_t expected = 0, seen = 0;
 
 	for (size_t i = 0; i < a->nimages; i++)
-		expected += a->images[i].image.nparts + (a->images[i].image.hashes.len > 0);
+		expected += a->images[i].image.nparts +
+			    (a->images[i].image.hashes.len > 0 ? 1 : 0) +
+			    (a->images[i].image.hot.len > 0 ? 2 : 0);
 	for (size_t i = 0; i < a->layers.count; i++) {
 		const char *type = a->layers.item[i].media_type;
 
-		seen += strcmp(type, OCI_FLAT_TYPE) == 0 || strcmp(type, OCI_HASHES_TYPE) == 0;
+		seen += strcmp(type, OCI_FLAT_TYPE) == 0 || strcmp(type, OCI_PACKED_TYPE) == 0 ||
+			strcmp(type, OCI_HASHES_TYPE) == 0 || strcmp(type, OCI_HOT_TYPE) == 0 ||
+			strcmp(type, OCI_HOTLIST_TYPE) == 0;
 	}
 	return seen == expected ? 0
 				: err_set(err, ERR_INTEGRITY, "a blob that belongs to no image");
@@ -383,9 +534,11 @@ static int check_contents(const struct archive *a, struct err *err)
 
 		snprintf(role, sizeof(role), ROLE_DISK ".%u", i);
 		disk = archive_image(a, role);
-		snprintf(role, sizeof(role), ROLE_DISK ".%u" OVERLAY_SUFFIX, i);
+		snprintf(role, sizeof(role), ROLE_DISK ".%u" ROLE_OVERLAY_SUFFIX, i);
 		overlay = archive_image(a, role);
-		if (disk == NULL || disk->map.size != app->disk[i].size ||
+		/* An increment has what changed since its parent, as an overlay, or nothing. */
+		if ((disk == NULL) != app->increment ||
+		    (disk != NULL && disk->map.size != app->disk[i].size) ||
 		    (overlay != NULL && overlay->map.size != app->disk[i].size))
 			return err_set(err, ERR_INTEGRITY,
 				       "disk %u is missing or not of the size the config says", i);
@@ -409,30 +562,64 @@ static int read_archive(struct archive *a, struct err *err)
 	return ret < 0 ? ret : check_contents(a, err);
 }
 
-int archive_open(struct archive **out, const char *path, struct err *err)
+/* From an open container on. */
+static int open_contents(struct archive *a, struct err *err)
+{
+	if (fstat(a->container.fd, &a->st) < 0)
+		return err_sys(err, errno, "open");
+	a->known = !a->container.folder && verified_known(&a->st);
+	return read_archive(a, err);
+}
+
+int archive_open_with(struct archive **out, const char *path,
+		      const struct archive_open_params *params, struct err *err)
 {
 	struct archive *a = calloc(1, sizeof(*a));
 	int ret;
 
 	*out = NULL;
-	if (a == NULL)
+	if (a == NULL) {
+		if (params->fd >= 0)
+			close(params->fd);
 		return err_sys(err, ENOMEM, "%s", path);
-	a->path = strdup(path);
-	ret = a->path == NULL ? err_sys(err, ENOMEM, "open")
-			      : container_open(&a->container, path, err);
-	if (ret == 0) {
-		if (fstat(a->container.fd, &a->st) < 0)
-			ret = err_sys(err, errno, "open");
-		a->known = !a->container.folder && verified_known(&a->st);
 	}
+	a->params = params;
+	a->path = strdup(path);
+	ret = params->fd < 0 ? container_open(&a->container, path, err)
+			     : container_take(&a->container, params->fd, err);
+	if (ret == 0 && a->path == NULL)
+		ret = err_sys(err, ENOMEM, "open");
 	if (ret == 0)
-		ret = read_archive(a, err);
+		ret = open_contents(a, err);
+	a->params = NULL;
 	if (ret < 0) {
 		archive_close(a);
 		return err_context(err, ret, "%s", path);
 	}
 	*out = a;
 	return 0;
+}
+
+int archive_open(struct archive **out, const char *path, struct err *err)
+{
+	return archive_open_with(out, path, &(struct archive_open_params){.fd = -1}, err);
+}
+
+int archive_identify(const char *path, char digest[DIGEST_TEXT_SIZE], struct err *err)
+{
+	static const struct archive_open_params params = {.fd = -1};
+	struct archive a = {.params = &params, .known = true};
+	int ret = container_open(&a.container, path, err);
+
+	if (ret == 0)
+		ret = read_layout(&a, err);
+	if (ret == 0)
+		ret = choose_manifest(&a, err);
+	if (ret == 0)
+		strcpy(digest, a.config.digest);
+	oci_descriptors_free(&a.layers);
+	container_close(&a.container);
+	return ret < 0 ? err_context(err, ret, "%s", path) : 0;
 }
 
 void archive_close(struct archive *a)
@@ -462,12 +649,17 @@ const struct appliance *archive_appliance(const struct archive *a)
 
 const char *archive_digest(const struct archive *a)
 {
-	return a->manifest.digest;
+	return a->config.digest;
 }
 
+/* Only what is flat is ever mapped. */
 bool archive_aligned(const struct archive *a)
 {
 	for (size_t i = 0; i < a->nimages; i++) {
+		if (a->images[i].image.hot.offset % IMAGE_FRAME != 0)
+			return false;
+		if (a->images[i].image.encoding == IMAGE_PACKED)
+			continue;
 		for (uint32_t part = 0; part < a->images[i].image.nparts; part++) {
 			if (a->images[i].image.part[part].offset % IMAGE_FRAME != 0)
 				return false;
@@ -494,6 +686,15 @@ const struct image *archive_image(const struct archive *a, const char *role)
 			return &a->images[i].image;
 	}
 	return NULL;
+}
+
+int archive_load_hashes(struct archive *a, struct err *err)
+{
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < a->nimages; i++)
+		ret = image_load_hashes(&a->images[i].image, err);
+	return ret;
 }
 
 size_t archive_entries(const struct archive *a, const struct archive_entry **entries)

@@ -19,26 +19,42 @@
 #include "format/appliance.h"
 #include "format/blob.h"
 #include "format/image.h"
+#include "format/oci.h"
 #include "vmm/base/err.h"
 
 struct archive;
 
 /* Roles of blobs (annotation `org.torpor.role` of the manifest's layers). Images have a map, a hash
  * list and parts: `ROLE.map`, `ROLE.hashes`, `ROLE.0`, `ROLE.1` … */
-#define ROLE_KERNEL "kernel"
-#define ROLE_INITRD "initrd"
-#define ROLE_STATE  "state"
-#define ROLE_MEMORY "memory" /* + ".N": RAM range N */
-#define ROLE_DISK   "disk"   /* + ".N": disk N; ".N.overlay": what was written over it */
+#define ROLE_KERNEL	    "kernel"
+#define ROLE_INITRD	    "initrd"
+#define ROLE_STATE	    "state"
+#define ROLE_MEMORY	    "memory" /* + ".N": RAM range N */
+#define ROLE_DISK	    "disk"   /* + ".N": disk N; ".N.overlay": what was written over it */
+#define ROLE_OVERLAY_SUFFIX ".overlay"
+#define ROLE_SIGNATURE	    "signature" /* over the config; no content */
 
 /* Does this file look like an appliance at all (a tar or OCI folder)? Used to tell NAME from FILE.
  */
 int archive_open(struct archive **out, const char *path, struct err *err);
+
+struct archive_open_params {
+	int fd; /* taken; read this instead of opening `path`; -1: open it */
+	/* NULL, or who decides by the signature (NULL: there is none) over the bytes of the config
+	 * whether to go on: asked before anything but the manifest is parsed. 0, or an error. */
+	int (*judge)(void *opaque, const uint8_t *config, size_t len, const char *signature,
+		     struct err *err);
+	void *opaque;
+};
+int archive_open_with(struct archive **out, const char *path,
+		      const struct archive_open_params *params, struct err *err);
 void archive_close(struct archive *a);
+/* What archive_digest() would be, as the file says it: to find a file, not to trust it. */
+int archive_identify(const char *path, char digest[DIGEST_TEXT_SIZE], struct err *err);
 
 const char *archive_path(const struct archive *a);
 const struct appliance *archive_appliance(const struct archive *a);
-/* "sha256:…" of the manifest: the identity of the appliance. */
+/* "sha256:…" of the config: the identity of the appliance, whatever its encoding. */
 const char *archive_digest(const struct archive *a);
 /* All of the file's blobs are on page boundaries, so that they can be mapped. */
 bool archive_aligned(const struct archive *a);
@@ -47,6 +63,9 @@ bool archive_aligned(const struct archive *a);
 bool archive_blob(const struct archive *a, const char *role, struct blob *blob);
 /* An image by role ("memory.0"); NULL when there is none. Owned by the archive. */
 const struct image *archive_image(const struct archive *a, const char *role);
+/* Bring the hash lists of all images into memory, to compare with (image_source.parent). Packed
+ * images have theirs from the start. */
+int archive_load_hashes(struct archive *a, struct err *err);
 
 /* What `inspect` and `verify` list. */
 struct archive_entry {
@@ -54,16 +73,18 @@ struct archive_entry {
 	const char *media_type;
 	const char *digest;
 	struct blob blob;
+	const struct oci_descriptor *descriptor; /* NULL for the manifest */
 };
 size_t archive_entries(const struct archive *a, const struct archive_entry **entries);
 
-/* Hash every blob against its digest and every data frame against the hash list, on all cores. Each
- * finding is told through `report` ("frame 812 of memory.0: SHA-256 differs"); the return value is
- * the first as ERR_INTEGRITY. A clean pass is remembered (verified.h). `report` may be NULL. */
+/* Hash every blob against its digest and every data frame against the hash list, on all cores,
+ * packed ones after unpacking. Each finding is told through `report` ("frame 812 of memory.0:
+ * SHA-256 differs"); the return value is the first as ERR_INTEGRITY. A clean pass is remembered
+ * (verified.h). `report` may be NULL. */
 int archive_verify(struct archive *a, void (*report)(void *opaque, const char *finding),
 		   void *opaque, struct err *err);
-/* As the brief's "flat files by one pass when first resumed": verify now unless this very inode,
- * size and change time is remembered as good. */
+/* Verify now, unless this very inode, size and change time is remembered as good, what is not
+ * looked at when it is used: every blob but packed parts, whose frames are. */
 int archive_ensure_verified(struct archive *a, struct err *err);
 
 #endif

@@ -16,8 +16,9 @@ struct archive_image {
 struct archive {
 	char *path;
 	struct container container;
-	struct stat st; /* of the tar when it was opened */
-	bool known;	/* remembered as good */
+	struct stat st;				  /* of the tar when it was opened */
+	bool known;				  /* remembered as good */
+	const struct archive_open_params *params; /* while it is opened */
 	struct oci_descriptor manifest;
 	struct oci_descriptor config;
 	struct oci_descriptors layers;

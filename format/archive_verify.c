@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "format/archive_internal.h"
+#include "format/frame_reader.h"
 #include "format/parallel.h"
 #include "format/verified.h"
 #include "vmm/base/cleanup.h"
@@ -20,21 +21,30 @@
 
 #define CHUNK MIB(1)
 
-/* A blob to hash; a part of an image when `image` is not NULL. */
+struct verify;
+struct hashing;
+struct verify_job;
+
+#define JOB_FRAMES 256u
+
+/* One thing to do: hash a blob, which may be a flat part of an image; or compare frames with the
+ * hash list, packed ones or those of the hot set. */
 struct verify_job {
+	int (*check)(struct verify *v, const struct verify_job *job, struct hashing *h,
+		     struct err *err);
 	const char *name;
 	const char *digest; /* 64 hex digits */
 	struct blob blob;
-	const struct archive_image *image;
-	const uint8_t *hashes; /* of this part's frames */
-	uint64_t first_place;
+	const struct image *image;
+	uint64_t first_place; /* of a part; of packed frames */
+	uint64_t frames;      /* packed */
 };
 
 struct verify {
 	const struct archive *a;
 	struct verify_job *jobs;
 	size_t njobs;
-	uint8_t **hashes; /* of each image; owned */
+	bool everything; /* packed frames, too, that are compared whenever they are used */
 	void (*report)(void *opaque, const char *finding);
 	void *opaque;
 	pthread_mutex_t lock; /* guards what follows, and report() */
@@ -65,46 +75,70 @@ static const char *hex_of(const char *digest)
 	return strchr(digest, ':') + 1;
 }
 
-/* The frame of the image whose data is at `place`. */
-static uint64_t frame_at(const struct image_map *map, uint64_t place)
-{
-	for (uint32_t i = 0; i < map->nextents; i++) {
-		const struct extent *e = &map->extents[i];
-
-		if (e->kind == EXTENT_DATA && place >= e->place && place < e->place + e->frames)
-			return e->frame + (place - e->place);
-	}
-	return place; /* data that no extent uses */
-}
-
 struct hashing {
 	struct digest *whole;
 	struct digest *frame;
+	struct frame_reader *reader;
 	uint8_t *chunk;
 	bool frames_differ;
 };
 
-static int check_frames(struct verify *v, const struct verify_job *job, struct hashing *h,
-			uint64_t at, uint64_t len, struct err *err)
+static int check_frame(struct verify *v, const struct image *image, uint64_t place,
+		       const uint8_t *frame, struct hashing *h, struct err *err)
 {
 	uint8_t digest[DIGEST_SIZE];
+	int ret;
 
-	for (uint64_t done = 0; done < len; done += IMAGE_FRAME) {
-		uint64_t index = (at + done) / IMAGE_FRAME;
-		int ret;
+	digest_add(h->frame, frame, IMAGE_FRAME);
+	ret = digest_end(h->frame, digest, err);
+	if (ret < 0 ||
+	    memcmp(digest, image->hash_list + place * IMAGE_HASH_SIZE, sizeof(digest)) == 0)
+		return ret;
+	h->frames_differ = true;
+	find(v, "frame %llu of %s: SHA-256 differs",
+	     (unsigned long long)image_map_frame_at(&image->map, place), image->role);
+	return 0;
+}
 
-		digest_add(h->frame, h->chunk + done, IMAGE_FRAME);
-		ret = digest_end(h->frame, digest, err);
-		if (ret < 0)
+/* A damaged frame is a finding; the others are looked at all the same. */
+static int packed_job(struct verify *v, const struct verify_job *job, struct hashing *h,
+		      struct err *err)
+{
+	for (uint64_t i = 0; i < job->frames; i++) {
+		struct err found = {0};
+		int ret = frame_read(h->reader, job->image, job->first_place + i, h->chunk, &found);
+
+		if (ret < 0 && found.kind != ERR_INTEGRITY) {
+			*err = found;
 			return ret;
-		if (memcmp(digest, job->hashes + index * IMAGE_HASH_SIZE, sizeof(digest)) == 0)
-			continue;
-		h->frames_differ = true;
-		find(v, "frame %llu of %s: SHA-256 differs",
-		     (unsigned long long)frame_at(&job->image->image.map, job->first_place + index),
-		     job->image->role);
+		}
+		if (ret < 0)
+			find(v, "%s", found.text);
 	}
 	return 0;
+}
+
+/* The hot set: frames that are in the parts too, so their hashes are known. */
+static int hot_job(struct verify *v, const struct verify_job *job, struct hashing *h,
+		   struct err *err)
+{
+	const struct image *image = job->image;
+	int ret = 0;
+
+	for (uint64_t i = 0; ret == 0 && i < image->hot.len / IMAGE_FRAME; i++) {
+		uint8_t place[8];
+
+		ret = blob_read(&image->hotlist, i * sizeof(place), place, sizeof(place), err);
+		if (ret == 0 && le_get64(place) >= image->map.data_frames) {
+			find(v, "the hot set of %s: a place outside the data", image->role);
+			return 0;
+		}
+		if (ret == 0)
+			ret = blob_read(&image->hot, i * IMAGE_FRAME, h->chunk, IMAGE_FRAME, err);
+		if (ret == 0)
+			ret = check_frame(v, image, le_get64(place), h->chunk, h, err);
+	}
+	return ret;
 }
 
 static int hash_job(struct verify *v, const struct verify_job *job, struct hashing *h,
@@ -121,8 +155,11 @@ static int hash_job(struct verify *v, const struct verify_job *job, struct hashi
 		if (ret < 0)
 			break;
 		digest_add(h->whole, h->chunk, len);
-		if (job->image != NULL)
-			ret = check_frames(v, job, h, at, len, err);
+		for (uint64_t done = 0; ret == 0 && job->image != NULL && done < len;
+		     done += IMAGE_FRAME)
+			ret = check_frame(v, job->image,
+					  job->first_place + (at + done) / IMAGE_FRAME,
+					  h->chunk + done, h, err);
 	}
 	if (ret == 0)
 		ret = digest_end(h->whole, digest, err);
@@ -187,8 +224,11 @@ static int run_job(void *opaque, uint64_t index, struct err *err)
 	if (ret == 0)
 		ret = digest_new(&h.frame, err);
 	if (ret == 0)
-		ret = index < v->njobs ? hash_job(v, &v->jobs[index], &h, err)
+		ret = frame_reader_new(&h.reader, err);
+	if (ret == 0)
+		ret = index < v->njobs ? v->jobs[index].check(v, &v->jobs[index], &h, err)
 				       : check_between(v, h.chunk, err);
+	frame_reader_free(h.reader);
 	digest_free(h.whole);
 	digest_free(h.frame);
 	free(h.chunk);
@@ -206,9 +246,8 @@ static void attach_image(struct verify *v, struct verify_job *job)
 		if (strncmp(job->name, image->role, len) != 0 || job->name[len] != '.' ||
 		    part[strspn(part, "0123456789")] != '\0')
 			continue;
-		job->image = image;
+		job->image = &image->image;
 		job->first_place = strtoul(part, NULL, 10) * image->image.part_frames;
-		job->hashes = v->hashes[i] + job->first_place * IMAGE_HASH_SIZE;
 	}
 }
 
@@ -233,6 +272,7 @@ static void add_strangers(struct verify *v)
 		if (entry->type == TAR_FILE && strncmp(entry->name, OCI_BLOB_PREFIX, prefix) == 0 &&
 		    !has_job(v, entry))
 			v->jobs[v->njobs++] = (struct verify_job){
+				.check = hash_job,
 				.name = entry->name,
 				.digest = entry->name + prefix,
 				.blob = {v->a->container.fd, entry->offset, entry->size},
@@ -240,39 +280,46 @@ static void add_strangers(struct verify *v)
 	}
 }
 
-static int load_hashes(struct verify *v, struct err *err)
+/* The packed frames of an image, some at a time, and its hot set. */
+static void add_frames(struct verify *v, const struct image *image)
 {
-	v->hashes = calloc(v->a->nimages + 1, sizeof(v->hashes[0]));
-	if (v->hashes == NULL)
-		return err_sys(err, ENOMEM, "verify");
-	for (size_t i = 0; i < v->a->nimages; i++) {
-		const struct blob *list = &v->a->images[i].image.hashes;
-		int ret;
+	uint64_t frames =
+		image->encoding == IMAGE_PACKED && v->everything ? image->map.data_frames : 0;
 
-		v->hashes[i] = malloc(list->len + 1);
-		if (v->hashes[i] == NULL)
-			return err_sys(err, ENOMEM, "verify");
-		ret = blob_read(list, 0, v->hashes[i], list->len, err);
-		if (ret < 0)
-			return ret;
-	}
-	return 0;
+	for (uint64_t first = 0; first < frames; first += JOB_FRAMES)
+		v->jobs[v->njobs++] = (struct verify_job){
+			.check = packed_job,
+			.image = image,
+			.first_place = first,
+			.frames = u64_min(JOB_FRAMES, frames - first),
+		};
+	if (image->hot.len > 0)
+		v->jobs[v->njobs++] = (struct verify_job){.check = hot_job, .image = image};
+}
+
+static size_t most_jobs(const struct verify *v)
+{
+	size_t jobs = v->a->nentries + v->a->container.tar.nentries;
+
+	for (size_t i = 0; i < v->a->nimages; i++)
+		jobs += v->a->images[i].image.map.data_frames / JOB_FRAMES + 2;
+	return jobs;
 }
 
 static int make_jobs(struct verify *v, struct err *err)
 {
-	int ret = load_hashes(v, err);
-
-	if (ret < 0)
-		return ret;
-	v->jobs = calloc(v->a->nentries + v->a->container.tar.nentries + 1, sizeof(v->jobs[0]));
+	v->jobs = calloc(most_jobs(v) + 1, sizeof(v->jobs[0]));
 	if (v->jobs == NULL)
 		return err_sys(err, ENOMEM, "verify");
 	for (size_t i = 0; i < v->a->nentries; i++) {
 		const struct archive_entry *entry = &v->a->entries[i];
-		struct verify_job *job = &v->jobs[v->njobs++];
+		struct verify_job *job = &v->jobs[v->njobs];
 
+		if (!v->everything && strcmp(entry->media_type, OCI_PACKED_TYPE) == 0)
+			continue;
+		v->njobs++;
 		*job = (struct verify_job){
+			.check = hash_job,
 			.name = entry->role,
 			.digest = hex_of(entry->digest),
 			.blob = entry->blob,
@@ -280,15 +327,15 @@ static int make_jobs(struct verify *v, struct err *err)
 		if (strcmp(entry->media_type, OCI_FLAT_TYPE) == 0)
 			attach_image(v, job);
 	}
-	add_strangers(v);
+	for (size_t i = 0; i < v->a->nimages; i++)
+		add_frames(v, &v->a->images[i].image);
+	if (v->everything)
+		add_strangers(v);
 	return 0;
 }
 
 static void verify_free(struct verify *v)
 {
-	for (size_t i = 0; v->hashes != NULL && i < v->a->nimages; i++)
-		free(v->hashes[i]);
-	free(v->hashes);
 	free(v->jobs);
 	pthread_mutex_destroy(&v->lock);
 }
@@ -313,16 +360,17 @@ static int conclude(struct archive *a, const struct verify *v, struct err *err)
 	return 0;
 }
 
-int archive_verify(struct archive *a, void (*report)(void *opaque, const char *finding),
-		   void *opaque, struct err *err)
+static int verify(struct archive *a, bool everything,
+		  void (*report)(void *opaque, const char *finding), void *opaque, struct err *err)
 {
-	struct verify v = {.a = a, .report = report, .opaque = opaque};
-	int ret;
+	struct verify v = {.a = a, .everything = everything, .report = report, .opaque = opaque};
+	int ret = archive_load_hashes(a, err);
 
 	pthread_mutex_init(&v.lock, NULL);
-	ret = make_jobs(&v, err);
 	if (ret == 0)
-		ret = parallel_run(v.njobs + 1, run_job, &v, err);
+		ret = make_jobs(&v, err);
+	if (ret == 0)
+		ret = parallel_run(v.njobs + everything, run_job, &v, err);
 	if (ret == 0)
 		ret = conclude(a, &v, err);
 	if (ret < 0 && !a->container.folder) {
@@ -333,7 +381,13 @@ int archive_verify(struct archive *a, void (*report)(void *opaque, const char *f
 	return ret < 0 ? err_context(err, ret, "%s", a->path) : 0;
 }
 
+int archive_verify(struct archive *a, void (*report)(void *opaque, const char *finding),
+		   void *opaque, struct err *err)
+{
+	return verify(a, true, report, opaque, err);
+}
+
 int archive_ensure_verified(struct archive *a, struct err *err)
 {
-	return a->known ? 0 : archive_verify(a, NULL, NULL, err);
+	return a->known ? 0 : verify(a, false, NULL, NULL, err);
 }

@@ -10,6 +10,8 @@
 
 #include "format/archive.h"
 #include "format/archive_writer_internal.h"
+#include "format/frame_reader.h"
+#include "format/image_pack.h"
 #include "format/image_write.h"
 #include "format/tar.h"
 #include "format/verified.h"
@@ -17,9 +19,10 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/num.h"
 
-#define CHUNK	   MIB(1)
-#define MAX_LAYERS 90u /* registries refuse images with many more than a hundred */
-#define MAX_PARTS  16u
+#define CHUNK		   MIB(1)
+#define MAX_LAYERS	   90u /* registries refuse images with many more than a hundred */
+#define MAX_PARTS	   16u
+#define PACKED_PART_FRAMES 8192u /* 512 MiB of flat data, some 150 MiB packed */
 
 int archive_writer_open(struct archive_writer **out, const char *target, struct err *err)
 {
@@ -36,6 +39,12 @@ int archive_writer_open(struct archive_writer **out, const char *target, struct 
 	else
 		*out = w;
 	return ret;
+}
+
+void archive_writer_pack(struct archive_writer *w, int level)
+{
+	w->packed = true;
+	w->level = level;
 }
 
 void archive_writer_free(struct archive_writer *w)
@@ -175,6 +184,24 @@ int archive_writer_bytes(struct archive_writer *w, const char *role, const void 
 	return done(w, add_small(w, role, media_type_of(role), data, len, err));
 }
 
+int archive_writer_layer(struct archive_writer *w, const struct oci_descriptor *d,
+			 const struct blob *blob, struct err *err)
+{
+	uint64_t offset = reserve(w, blob->len);
+	uint8_t digest[DIGEST_SIZE];
+	char text[DIGEST_TEXT_SIZE];
+	int ret = copy_hashed(w, blob, offset, digest, err);
+
+	digest_text(digest, text);
+	if (ret == 0 && strcmp(text, d->digest) != 0)
+		ret = err_set(err, ERR_INTEGRITY, "SHA-256 differs");
+	if (ret == 0)
+		ret = add_bulk(w, d->role, d->media_type, offset, blob->len, digest, err);
+	if (ret == 0)
+		w->blobs[w->nblobs - 1].d.optional = d->optional;
+	return done(w, ret < 0 ? err_context(err, ret, "%s", d->role) : 0);
+}
+
 static int add_map_and_hashes(struct archive_writer *w, const char *role,
 			      const struct image_map *map, const uint8_t *hashes, struct err *err)
 {
@@ -193,13 +220,14 @@ static int add_map_and_hashes(struct archive_writer *w, const char *role,
 	return add_small(w, name, OCI_HASHES_TYPE, hashes, map->data_frames * IMAGE_HASH_SIZE, err);
 }
 
-static int add_part(struct archive_writer *w, const char *role, uint32_t index, uint64_t offset,
-		    uint64_t size, const uint8_t *digest, struct err *err)
+static int add_part(struct archive_writer *w, const char *role, const char *media_type,
+		    uint32_t index, uint64_t offset, uint64_t size, const uint8_t *digest,
+		    struct err *err)
 {
 	char name[OCI_ROLE_SIZE + 16];
 
 	snprintf(name, sizeof(name), "%s.%u", role, index);
-	return add_bulk(w, name, OCI_FLAT_TYPE, offset, size, digest, err);
+	return add_bulk(w, name, media_type, offset, size, digest, err);
 }
 
 /* Fewer parts for later images, so that all layers together stay below what registries take. */
@@ -211,20 +239,73 @@ static uint32_t parts_allowed(const struct archive_writer *w)
 	return share > 0 ? (uint32_t)share : 1;
 }
 
+static int write_flat(struct archive_writer *w, const char *role, struct image_plan *plan,
+		      struct err *err)
+{
+	int ret;
+
+	image_plan_parts(plan, parts_allowed(w));
+	for (uint32_t i = 0; i < plan->nparts; i++)
+		plan->part[i].offset = reserve(w, plan->part[i].frames * IMAGE_FRAME);
+	ret = image_write_parts(plan, &w->file, err);
+	for (uint32_t i = 0; ret == 0 && i < plan->nparts; i++)
+		ret = add_part(w, role, OCI_FLAT_TYPE, i, plan->part[i].offset,
+			       plan->part[i].frames * IMAGE_FRAME, plan->part[i].digest, err);
+	return ret;
+}
+
+/* Where a packed image goes: part behind part, at the end of the file so far. */
+struct packed_target {
+	struct archive_writer *w;
+	const char *role;
+	uint64_t offset; /* of the part */
+	uint64_t size;	 /* of it, so far */
+};
+
+static int take_packed(void *opaque, const void *data, size_t len, struct err *err)
+{
+	struct packed_target *t = opaque;
+	int ret = tempfile_write(&t->w->file, data, len, t->offset + t->size, err);
+
+	t->size += len;
+	return ret;
+}
+
+/* Nothing is mapped from a packed part: its header follows what was before. */
+static uint64_t next_packed(const struct archive_writer *w)
+{
+	return w->end + TAR_BLOCK;
+}
+
+static int end_packed(void *opaque, uint32_t index, uint64_t size, const uint8_t *digest,
+		      struct err *err)
+{
+	struct packed_target *t = opaque;
+	int ret = add_part(t->w, t->role, OCI_PACKED_TYPE, index, t->offset, size, digest, err);
+
+	t->w->end = t->offset + align_up(size, TAR_BLOCK);
+	t->offset = next_packed(t->w);
+	t->size = 0;
+	return ret;
+}
+
+static int write_packed(struct archive_writer *w, const char *role, struct image_plan *plan,
+			struct err *err)
+{
+	struct packed_target target = {.w = w, .role = role, .offset = next_packed(w)};
+	const struct image_sink sink = {take_packed, end_packed, &target};
+
+	image_plan_packed(plan, PACKED_PART_FRAMES, parts_allowed(w));
+	return image_pack(plan, w->level, &sink, err);
+}
+
 static int write_image(struct archive_writer *w, const char *role, struct image_plan *plan,
 		       const struct image_source *source, struct err *err)
 {
 	int ret = image_scan(plan, source, err);
 
 	if (ret == 0)
-		ret = image_plan_parts(plan, parts_allowed(w), err);
-	for (uint32_t i = 0; ret == 0 && i < plan->nparts; i++)
-		plan->part[i].offset = reserve(w, plan->part[i].frames * IMAGE_FRAME);
-	if (ret == 0)
-		ret = image_write_parts(plan, &w->file, err);
-	for (uint32_t i = 0; ret == 0 && i < plan->nparts; i++)
-		ret = add_part(w, role, i, plan->part[i].offset, plan->part[i].frames * IMAGE_FRAME,
-			       plan->part[i].digest, err);
+		ret = w->packed ? write_packed(w, role, plan, err) : write_flat(w, role, plan, err);
 	return ret < 0 ? ret : add_map_and_hashes(w, role, &plan->map, plan->hashes, err);
 }
 
@@ -257,15 +338,16 @@ static int copy_in_kernel(struct archive_writer *w, const struct blob *blob, uin
 	return 0;
 }
 
-/* Of a file known to be good the digest is believed; else the copy is hashed and must agree. */
-static int copy_part(struct archive_writer *w, const struct blob *blob, const uint8_t *expected,
-		     uint64_t offset, struct err *err)
+/* Of a file known to be good the digest is believed (not of packed parts, whose frames alone were
+ * looked at, if they were used); else the copy is hashed and must agree. */
+static int copy_part(struct archive_writer *w, const struct blob *blob, bool packed,
+		     const uint8_t *expected, uint64_t offset, struct err *err)
 {
 	uint8_t digest[DIGEST_SIZE];
 	struct stat st;
 	int ret;
 
-	if (fstat(blob->fd, &st) == 0 && verified_known(&st)) {
+	if (!packed && fstat(blob->fd, &st) == 0 && verified_known(&st)) {
 		ret = copy_in_kernel(w, blob, offset);
 		if (ret == 0)
 			return 0;
@@ -281,6 +363,8 @@ static int copy_part(struct archive_writer *w, const struct blob *blob, const ui
 static int copy_image(struct archive_writer *w, const char *role, const struct image *image,
 		      struct err *err)
 {
+	bool packed = image->encoding == IMAGE_PACKED;
+	const char *media_type = packed ? OCI_PACKED_TYPE : OCI_FLAT_TYPE;
 	cleanup_free uint8_t *hashes = malloc(image->hashes.len + 1);
 	int ret = hashes != NULL ? blob_read(&image->hashes, 0, hashes, image->hashes.len, err)
 				 : err_sys(err, ENOMEM, "copy an image");
@@ -289,28 +373,92 @@ static int copy_image(struct archive_writer *w, const char *role, const struct i
 		const struct blob *part = &image->part[i];
 		uint64_t offset = reserve(w, part->len);
 
-		ret = copy_part(w, part, image->part_digest[i], offset, err);
+		ret = copy_part(w, part, packed, image->part_digest[i], offset, err);
 		if (ret == 0)
-			ret = add_part(w, role, i, offset, part->len, image->part_digest[i], err);
+			ret = add_part(w, role, media_type, i, offset, part->len,
+				       image->part_digest[i], err);
 	}
 	return ret < 0 ? ret : add_map_and_hashes(w, role, &image->map, hashes, err);
+}
+
+/* An image as a source. */
+struct recode {
+	const struct image *image;
+	struct frame_readers readers;
+};
+
+static int recode_frame(void *opaque, uint64_t index, uint8_t *scratch, const uint8_t **data,
+			enum extent_kind *kind, struct err *err)
+{
+	struct recode *r = opaque;
+	const struct extent *e = image_map_find(&r->image->map, index);
+
+	*kind = (enum extent_kind)e->kind;
+	*data = scratch;
+	if (*kind != EXTENT_DATA || scratch == NULL)
+		return 0;
+	return frame_readers_read(&r->readers, r->image, e->place + (index - e->frame), scratch,
+				  err);
+}
+
+static int recode_image(struct archive_writer *w, const char *role, const struct image *image,
+			struct err *err)
+{
+	struct recode r = {.image = image};
+	const struct image_source source = {
+		.size = image->map.size,
+		.opaque = &r,
+		.frame = recode_frame,
+		.exact = true,
+	};
+	int ret;
+
+	frame_readers_init(&r.readers);
+	ret = archive_writer_image(w, role, &source, err);
+	frame_readers_free(&r.readers);
+	return ret;
 }
 
 int archive_writer_copy_image(struct archive_writer *w, const char *role, const struct image *image,
 			      struct err *err)
 {
-	int ret = copy_image(w, role, image, err);
+	bool as_it_is = w->packed == (image->encoding == IMAGE_PACKED);
+	int ret;
+
+	if (!as_it_is && image->map.data_frames > 0)
+		return recode_image(w, role, image, err);
+	ret = copy_image(w, role, image, err);
 
 	return done(w, ret < 0 ? err_context(err, ret, "%s", role) : 0);
 }
 
+static void list_contents(struct appliance *a, const struct archive_writer *w)
+{
+	a->ncontents = 0;
+	for (size_t i = 0; i < w->nblobs; i++) {
+		const struct oci_descriptor *d = &w->blobs[i].d;
+		struct appliance_content *content = &a->content[a->ncontents];
+
+		if (!oci_is_content(d->media_type))
+			continue;
+		assert(a->ncontents < APPLIANCE_MAX_CONTENTS);
+		memcpy(content->role, d->role, sizeof(content->role));
+		memcpy(content->digest, d->digest, sizeof(content->digest));
+		a->ncontents++;
+	}
+	appliance_sort_contents(a);
+}
+
 /* The config must be what a reader will accept: find out now, not on waking. */
-static int make_config(struct writer_blob *config, const struct appliance *a, struct err *err)
+static int make_config(struct writer_blob *config, const struct archive_writer *w,
+		       const struct appliance *given, struct err *err)
 {
 	cleanup_buf struct buf text = {0};
-	struct appliance again;
-	int ret = appliance_encode(a, &text, err);
+	struct appliance a = *given, again;
+	int ret;
 
+	list_contents(&a, w);
+	ret = appliance_encode(&a, &text, err);
 	if (ret == 0)
 		ret = appliance_decode(&again, text.data, text.len, err);
 	if (ret < 0)
@@ -343,7 +491,7 @@ static int make_manifest(struct writer_front *front, const struct archive_writer
 static int make_front(struct writer_front *front, const struct archive_writer *w,
 		      const struct appliance *a, struct err *err)
 {
-	int ret = make_config(&front->config, a, err);
+	int ret = make_config(&front->config, w, a, err);
 
 	if (ret == 0)
 		ret = make_manifest(front, w, err);
@@ -355,7 +503,8 @@ static int make_front(struct writer_front *front, const struct archive_writer *w
 	return ret;
 }
 
-int archive_writer_publish(struct archive_writer *w, const struct appliance *a, struct err *err)
+int archive_writer_publish(struct archive_writer *w, const struct appliance *a,
+			   char digest[DIGEST_TEXT_SIZE], struct err *err)
 {
 	struct writer_front front = {0};
 	struct stat st;
@@ -369,6 +518,8 @@ int archive_writer_publish(struct archive_writer *w, const struct appliance *a, 
 		ret = tempfile_publish(&w->file, &st, err);
 	if (ret == 0)
 		verified_remember(&st);
+	if (ret == 0 && digest != NULL)
+		strcpy(digest, front.config.d.digest);
 	buf_free(&front.config.data);
 	buf_free(&front.manifest.data);
 	buf_free(&front.index);

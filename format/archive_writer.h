@@ -18,25 +18,36 @@
 #include "format/appliance.h"
 #include "format/blob.h"
 #include "format/image.h"
+#include "format/oci.h"
 #include "vmm/base/err.h"
 
 struct archive_writer;
 
 int archive_writer_open(struct archive_writer **out, const char *target, struct err *err);
+/* Images are packed from here on, at this level of zstd; otherwise they are flat. */
+void archive_writer_pack(struct archive_writer *w, int level);
 /* Copy a blob (kernel, initrd). */
 int archive_writer_blob(struct archive_writer *w, const char *role, const struct blob *blob,
 			struct err *err);
 /* A blob from memory (state). The bytes are copied. */
 int archive_writer_bytes(struct archive_writer *w, const char *role, const void *data, size_t len,
 			 struct err *err);
+/* A layer that has no part in the appliance's identity (hot set, signature, or one this version
+ * does not know), as it stands in another file; a bulk payload if it has to be mapped. */
+int archive_writer_layer(struct archive_writer *w, const struct oci_descriptor *d,
+			 const struct blob *blob, struct err *err);
 /* An image: zero frames are found and left out. The source is read during this call. */
 int archive_writer_image(struct archive_writer *w, const char *role,
 			 const struct image_source *source, struct err *err);
-/* An image that an archive already holds is copied as it is (map, hashes, parts; reflinked or
- * copied in the kernel where the file systems can). */
+/* An image that an archive already holds, with the same map and hashes: as it is (reflinked or
+ * copied in the kernel where the file systems can), or recoded where it is flat and we pack, or the
+ * other way round. */
 int archive_writer_copy_image(struct archive_writer *w, const char *role, const struct image *image,
 			      struct err *err);
-int archive_writer_publish(struct archive_writer *w, const struct appliance *a, struct err *err);
+/* Contents and digests are filled into the description on its way into the file. `digest`, if not
+ * NULL, becomes the appliance's identity. */
+int archive_writer_publish(struct archive_writer *w, const struct appliance *a,
+			   char digest[DIGEST_TEXT_SIZE], struct err *err);
 /* Free a writer; unless published, nothing of it remains. NULL is fine. */
 void archive_writer_free(struct archive_writer *w);
 

@@ -24,7 +24,9 @@ struct archive_writer {
 	struct writer_blob *blobs; /* owned; the layers, in the order they were given */
 	size_t nblobs;
 	uint64_t end; /* of the bulk payloads so far */
-	bool failed;  /* a step failed: nothing to publish */
+	bool packed;  /* images from here on, at `level` */
+	int level;
+	bool failed; /* a step failed: nothing to publish */
 };
 
 /* archive_layout.c: put metadata, headers, fillers and links around the bulk payloads. The three

@@ -11,17 +11,12 @@
 
 #define FOLDER_PREFIX "oci:"
 
-int container_open(struct container *c, const char *path, struct err *err)
+int container_take(struct container *c, int fd, struct err *err)
 {
 	struct stat st;
 	int ret;
 
-	*c = (struct container){.fd = -1};
-	c->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (c->fd < 0 && strncmp(path, FOLDER_PREFIX, sizeof(FOLDER_PREFIX) - 1) == 0)
-		c->fd = open(path + sizeof(FOLDER_PREFIX) - 1, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
-	if (c->fd < 0)
-		return err_sys(err, errno, "open");
+	*c = (struct container){.fd = fd};
 	if (fstat(c->fd, &st) < 0) {
 		ret = err_sys(err, errno, "open");
 	} else {
@@ -31,6 +26,19 @@ int container_open(struct container *c, const char *path, struct err *err)
 	if (ret < 0)
 		container_close(c);
 	return ret;
+}
+
+int container_open(struct container *c, const char *path, struct err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd < 0 && strncmp(path, FOLDER_PREFIX, sizeof(FOLDER_PREFIX) - 1) == 0)
+		fd = open(path + sizeof(FOLDER_PREFIX) - 1, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
+	if (fd < 0) {
+		*c = (struct container){.fd = -1};
+		return err_sys(err, errno, "open");
+	}
+	return container_take(c, fd, err);
 }
 
 void container_close(struct container *c)

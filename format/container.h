@@ -22,6 +22,8 @@ struct container {
 
 /* `path` is a file, a folder, or "oci:" before a folder. */
 int container_open(struct container *c, const char *path, struct err *err);
+/* The same of an open file or folder, which is taken, also on failure. */
+int container_take(struct container *c, int fd, struct err *err);
 void container_close(struct container *c);
 /* Find a member by its name inside the layout. -ENOENT (ERR_INTEGRITY) when it is not there. */
 int container_find(struct container *c, const char *name, struct blob *blob, struct err *err);

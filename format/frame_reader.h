@@ -1,13 +1,16 @@
 /*
  * Reading one frame of an image, whatever its encoding: read, decode, check.
  *
- * A reader holds what decoding takes (a zstd context, a SHA-256 context, a buffer); each thread has
- * its own. Packed frames are compared with the hash list on every read: what frame_read() gives is
- * what was saved, or it is an error (ERR_INTEGRITY names the frame's place). Flat frames are read
- * as they lie in the file, which archive_ensure_verified() has looked at before.
+ * A reader holds what decoding takes (a zstd context, a SHA-256 context, a buffer), made when the
+ * first packed frame is read; each thread has its own, or borrows one from a pool. Packed frames
+ * are compared with the hash list on every read: what comes out is what was saved, or it is an
+ * error (ERR_INTEGRITY, "frame 812 of memory.0: SHA-256 differs"). Flat frames are read as they lie
+ * in the file, which archive_ensure_verified() has looked at before.
  */
 #ifndef TORPOR_FORMAT_FRAME_READER_H
 #define TORPOR_FORMAT_FRAME_READER_H
+
+#include <pthread.h>
 
 #include "format/image.h"
 
@@ -15,8 +18,7 @@ struct frame_reader;
 
 #define cleanup_frame_reader __attribute__((cleanup(frame_reader_cleanup)))
 
-/* `packed`: frames of packed images will be read too; then libzstd and libcrypto are loaded. */
-int frame_reader_new(struct frame_reader **out, bool packed, struct err *err);
+int frame_reader_new(struct frame_reader **out, struct err *err);
 void frame_reader_free(struct frame_reader *r);
 
 /* Data frame `place` of the image into `frame`. */
@@ -27,5 +29,17 @@ static inline void frame_reader_cleanup(struct frame_reader **r)
 {
 	frame_reader_free(*r);
 }
+
+/* For callbacks that do not know which thread they run on: as many readers as ever read at once. */
+struct frame_readers {
+	pthread_mutex_t lock;
+	struct frame_reader *idle; /* owned list */
+};
+
+void frame_readers_init(struct frame_readers *pool);
+void frame_readers_free(struct frame_readers *pool);
+/* frame_read() with any of them. Any thread. */
+int frame_readers_read(struct frame_readers *pool, const struct image *image, uint64_t place,
+		       uint8_t frame[IMAGE_FRAME], struct err *err);
 
 #endif

@@ -1,5 +1,8 @@
-/* Where the data of an image lies in its parts; see image.h. Pure. */
+/* Where the data of an image lies in its parts; see image.h. */
 #include "format/image.h"
+
+#include <errno.h>
+#include <stdlib.h>
 
 #include "vmm/base/assert.h"
 #include "vmm/base/num.h"
@@ -7,7 +10,26 @@
 void image_free(struct image *image)
 {
 	image_map_free(&image->map);
+	free(image->hash_list);
+	free(image->offsets);
 	*image = (struct image){0};
+}
+
+int image_load_hashes(struct image *image, struct err *err)
+{
+	int ret;
+
+	if (image->hash_list != NULL)
+		return 0;
+	image->hash_list = malloc(image->hashes.len + 1);
+	if (image->hash_list == NULL)
+		return err_sys(err, ENOMEM, "read the hash list");
+	ret = blob_read(&image->hashes, 0, image->hash_list, image->hashes.len, err);
+	if (ret < 0) {
+		free(image->hash_list);
+		image->hash_list = NULL;
+	}
+	return ret;
 }
 
 struct blob image_place(const struct image *image, uint64_t place, uint64_t want, uint64_t *run)
@@ -15,11 +37,27 @@ struct blob image_place(const struct image *image, uint64_t place, uint64_t want
 	uint64_t part = place / image->part_frames, within = place % image->part_frames;
 	const struct blob *blob = &image->part[part];
 
+	assert(image->encoding == IMAGE_FLAT);
 	assert(place < image->map.data_frames && part < image->nparts);
 	*run = u64_min(want, blob->len / IMAGE_FRAME - within);
 	return (struct blob){
 		.fd = blob->fd,
 		.offset = blob->offset + within * IMAGE_FRAME,
 		.len = *run * IMAGE_FRAME,
+	};
+}
+
+struct blob image_packed_place(const struct image *image, uint64_t place)
+{
+	uint64_t part = place / image->part_frames;
+	/* Each part has one offset more than frames. */
+	const uint32_t *offset = image->offsets + place + part;
+
+	assert(image->encoding == IMAGE_PACKED);
+	assert(place < image->map.data_frames && part < image->nparts);
+	return (struct blob){
+		.fd = image->part[part].fd,
+		.offset = image->part[part].offset + offset[0],
+		.len = offset[1] - offset[0],
 	};
 }

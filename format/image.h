@@ -3,10 +3,14 @@
  *
  * An image in a file is an extent map plus blob parts. The map says for each run of frames whether
  * it is data (and at which frame of the concatenated parts), zero, or as in the image underneath
- * ("parent": a disk overlay shows its base there). Runs ascend, do not overlap, and tile the image;
- * image_map_decode() has checked that and that every data run lies inside the parts.
+ * ("parent": a disk overlay shows its base there, an increment its parent). Runs ascend, do not
+ * overlap, and tile the image; their data has the same order, and all of it belongs to one of them:
+ * image_map_decode() has checked that.
  *
  * The last frame of a disk may be partial; in a blob it is padded with zeros to a whole frame.
+ *
+ * The parts of an image are all flat (the frames as they are) or all packed (the zstd seekable
+ * format, seek_table.h). Map, hash list and the order of the frames are the same for both.
  *
  * On disk, the extent map: "TORPORMP" | le32 version (1) | le32 extents | le64 image bytes |
  * le64 data frames | extents of { le64 first frame | le32 frames | le32 kind | le64 place }.
@@ -15,6 +19,7 @@
 #ifndef TORPOR_FORMAT_IMAGE_H
 #define TORPOR_FORMAT_IMAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -56,21 +61,43 @@ void image_map_encode(const struct image_map *map, struct buf *out);
 int image_map_decode(struct image_map *map, const uint8_t *data, size_t len, struct err *err);
 /* The extent that holds `frame` (which must be inside the image). Binary search. */
 const struct extent *image_map_find(const struct image_map *map, uint64_t frame);
+/* The frame whose data is at `place`, of those there are. */
+uint64_t image_map_frame_at(const struct image_map *map, uint64_t place);
+
+enum image_encoding {
+	IMAGE_FLAT,
+	IMAGE_PACKED,
+};
 
 /* A map with its data. All parts but the last hold exactly `part_frames` frames. */
 struct image {
+	const char *role; /* "memory.0"; borrowed */
 	struct image_map map;
+	enum image_encoding encoding;
 	uint32_t nparts;
 	uint64_t part_frames;
 	struct blob part[IMAGE_MAX_PARTS]; /* fds borrowed from the archive */
 	uint8_t part_digest[IMAGE_MAX_PARTS][IMAGE_HASH_SIZE];
 	struct blob hashes; /* the hash list; len 0 when there are no data frames */
+	/* The hot set, or lengths of 0: frames that are touched first, flat, and le64 places. */
+	struct blob hot;
+	struct blob hotlist;
+	uint8_t *hash_list; /* owned; its bytes, once image_load_hashes() was called */
+	uint32_t *offsets;  /* owned; packed: where each frame begins in its part, and, behind the
+			       frames of a part, where its last one ends */
 };
 
 void image_free(struct image *image);
-/* Where data frame `place` lies; *run is how many frames from there (at most `want`) are
- * contiguous. */
+/* Bring the hash list into memory; whoever opened the file has compared it with its digest. Once is
+ * enough, and what is read is not looked at again. */
+int image_load_hashes(struct image *image, struct err *err);
+/* Where data frame `place` of a flat image lies; *run is how many frames from there (at most
+ * `want`) are contiguous. */
 struct blob image_place(const struct image *image, uint64_t place, uint64_t want, uint64_t *run);
+/* Where the one packed frame `place` lies. */
+struct blob image_packed_place(const struct image *image, uint64_t place);
+
+struct runs;
 
 /* Where the frames of an image to be written come from. */
 struct image_source {
@@ -82,6 +109,12 @@ struct image_source {
 	 * its own scratch; must not modify the source. */
 	int (*frame)(void *opaque, uint64_t index, uint8_t *scratch, const uint8_t **data,
 		     enum extent_kind *kind, struct err *err);
+	/* The kinds it gives are right, and no data frame is zero: then `scratch` is NULL when only
+	 * the kind is wanted. */
+	bool exact;
+	/* NULL, or what the image was before: frames that are the same there become EXTENT_PARENT.
+	 * Hash lists of all images in it are loaded. */
+	const struct runs *parent;
 };
 
 #endif

@@ -1,4 +1,5 @@
 /* Extent maps: building, the bytes on disk, looking up; see image.h. Pure. */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,13 +91,12 @@ static int damaged(struct err *err, const char *what)
 /* Extents that could have been one would be a second encoding of the same map. */
 static bool could_merge(const struct extent *a, const struct extent *b)
 {
-	if (a->kind != b->kind || (uint64_t)a->frames + b->frames > UINT32_MAX)
-		return false;
-	return a->kind != EXTENT_DATA || a->place + a->frames == b->place;
+	return a->kind == b->kind && (uint64_t)a->frames + b->frames <= UINT32_MAX;
 }
 
+/* `expected` is where it must begin, `place` where the next data is. */
 static int check_extent(const struct image_map *map, uint32_t index, uint64_t expected,
-			uint64_t total, struct err *err)
+			uint64_t place, uint64_t total, struct err *err)
 {
 	const struct extent *e = &map->extents[index];
 
@@ -104,10 +104,12 @@ static int check_extent(const struct image_map *map, uint32_t index, uint64_t ex
 		return damaged(err, "extents do not tile the image");
 	if (e->kind < EXTENT_DATA || e->kind > EXTENT_PARENT)
 		return damaged(err, "an extent of unknown kind");
-	if (e->kind == EXTENT_DATA && !range_within(e->place, e->frames, map->data_frames))
-		return damaged(err, "an extent lies outside the data");
 	if (e->kind != EXTENT_DATA && e->place != 0)
 		return damaged(err, "an extent without data has a place");
+	if (e->kind == EXTENT_DATA && e->place != place)
+		return damaged(err, "the data is not in order");
+	if (e->kind == EXTENT_DATA && !range_within(place, e->frames, map->data_frames))
+		return damaged(err, "an extent lies outside the data");
 	if (index > 0 && could_merge(e - 1, e))
 		return damaged(err, "two extents should be one");
 	return 0;
@@ -115,7 +117,7 @@ static int check_extent(const struct image_map *map, uint32_t index, uint64_t ex
 
 static int decode_extents(struct image_map *map, const uint8_t *at, struct err *err)
 {
-	uint64_t total = (map->size + IMAGE_FRAME - 1) / IMAGE_FRAME, expected = 0;
+	uint64_t total = (map->size + IMAGE_FRAME - 1) / IMAGE_FRAME, expected = 0, place = 0;
 
 	for (uint32_t i = 0; i < map->nextents; i++, at += EXTENT_SIZE) {
 		int ret;
@@ -126,12 +128,15 @@ static int decode_extents(struct image_map *map, const uint8_t *at, struct err *
 			.kind = le_get32(at + 12),
 			.place = le_get64(at + 16),
 		};
-		ret = check_extent(map, i, expected, total, err);
+		ret = check_extent(map, i, expected, place, total, err);
 		if (ret < 0)
 			return ret;
 		expected += map->extents[i].frames;
+		place += map->extents[i].kind == EXTENT_DATA ? map->extents[i].frames : 0;
 	}
-	return expected == total ? 0 : damaged(err, "extents do not tile the image");
+	if (expected != total)
+		return damaged(err, "extents do not tile the image");
+	return place == map->data_frames ? 0 : damaged(err, "there is data that belongs nowhere");
 }
 
 int image_map_decode(struct image_map *map, const uint8_t *data, size_t len, struct err *err)
@@ -176,4 +181,14 @@ const struct extent *image_map_find(const struct image_map *map, uint64_t frame)
 			high = mid;
 	}
 	return &map->extents[low];
+}
+
+uint64_t image_map_frame_at(const struct image_map *map, uint64_t place)
+{
+	const struct extent *e = map->extents;
+
+	assert(place < map->data_frames);
+	while (e->kind != EXTENT_DATA || place >= e->place + e->frames)
+		e++;
+	return e->frame + (place - e->place);
 }

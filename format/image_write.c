@@ -16,6 +16,7 @@
 
 #include "format/digest.h"
 #include "format/parallel.h"
+#include "format/stack.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/num.h"
 
@@ -29,36 +30,99 @@
 struct scan {
 	const struct image_source *source;
 	uint64_t frames;
-	uint8_t *kinds; /* enum extent_kind of each frame */
+	uint8_t *kinds;	 /* enum extent_kind of each frame */
+	uint8_t *hashes; /* of each frame that was compared; NULL without a parent */
 };
+
+/* What a job of the scan works with. */
+struct scanner {
+	uint8_t *scratch;
+	struct digest *digest;
+};
+
+/* Data that the parent has too is as in the parent. */
+static int compare(struct scan *scan, struct scanner *s, uint64_t index, const uint8_t *data,
+		   enum extent_kind *kind, struct err *err)
+{
+	const struct run *run = runs_find(scan->source->parent, index);
+	uint8_t *hash = scan->hashes + index * IMAGE_HASH_SIZE;
+	uint64_t place = run->place + (index - run->frame);
+	int ret;
+
+	if (*kind == EXTENT_ZERO) {
+		*kind = run->image == NULL ? EXTENT_PARENT : EXTENT_ZERO;
+		return 0;
+	}
+	digest_add(s->digest, data, IMAGE_FRAME);
+	ret = digest_end(s->digest, hash, err);
+	if (ret == 0 && run->image != NULL &&
+	    memcmp(run->image->hash_list + place * IMAGE_HASH_SIZE, hash, IMAGE_HASH_SIZE) == 0)
+		*kind = EXTENT_PARENT;
+	return ret;
+}
+
+static int scan_frame(struct scan *scan, struct scanner *s, uint64_t index, struct err *err)
+{
+	const struct image_source *source = scan->source;
+	bool look = !source->exact || source->parent != NULL;
+	enum extent_kind kind = EXTENT_ZERO;
+	const uint8_t *data = NULL;
+	int ret = source->frame(source->opaque, index, look ? s->scratch : NULL, &data, &kind, err);
+
+	if (ret == 0 && kind == EXTENT_DATA && !source->exact && is_zero(data, IMAGE_FRAME))
+		kind = EXTENT_ZERO;
+	if (ret == 0 && kind != EXTENT_PARENT && source->parent != NULL)
+		ret = compare(scan, s, index, data, &kind, err);
+	scan->kinds[index] = (uint8_t)kind;
+	return ret;
+}
 
 static int scan_job(void *opaque, uint64_t index, struct err *err)
 {
 	struct scan *scan = opaque;
 	uint64_t first = index * SCAN_FRAMES, end = u64_min(first + SCAN_FRAMES, scan->frames);
 	cleanup_free uint8_t *scratch = malloc(IMAGE_FRAME);
+	cleanup_digest struct digest *digest = NULL;
+	struct scanner s = {.scratch = scratch};
+	int ret = 0;
 
 	if (scratch == NULL)
 		return err_sys(err, ENOMEM, "read an image");
-	for (uint64_t i = first; i < end; i++) {
-		enum extent_kind kind = EXTENT_ZERO;
-		const uint8_t *data = NULL;
-		int ret = scan->source->frame(scan->source->opaque, i, scratch, &data, &kind, err);
+	if (scan->source->parent != NULL)
+		ret = digest_new(&digest, err);
+	s.digest = digest;
+	for (uint64_t i = first; ret == 0 && i < end; i++)
+		ret = scan_frame(scan, &s, i, err);
+	return ret;
+}
 
-		if (ret < 0)
-			return ret;
-		if (kind == EXTENT_DATA && is_zero(data, IMAGE_FRAME))
-			kind = EXTENT_ZERO;
-		scan->kinds[i] = (uint8_t)kind;
+/* The map, and the hashes of its data frames in their order where they are known. */
+static int take_over(struct image_plan *plan, const struct scan *scan, struct err *err)
+{
+	uint64_t place = 0;
+	int ret = 0;
+
+	for (uint64_t i = 0; ret == 0 && i < scan->frames; i++)
+		ret = image_map_append(&plan->map, scan->kinds[i], err);
+	if (ret < 0)
+		return ret;
+	plan->hashes = malloc(plan->map.data_frames * IMAGE_HASH_SIZE + 1);
+	if (plan->hashes == NULL)
+		return err_sys(err, ENOMEM, "write an image");
+	plan->hashed = scan->hashes != NULL;
+	for (uint64_t i = 0; plan->hashed && i < scan->frames; i++) {
+		if (scan->kinds[i] == EXTENT_DATA)
+			memcpy(plan->hashes + place++ * IMAGE_HASH_SIZE,
+			       scan->hashes + i * IMAGE_HASH_SIZE, IMAGE_HASH_SIZE);
 	}
 	return 0;
 }
 
 int image_scan(struct image_plan *plan, const struct image_source *source, struct err *err)
 {
-	cleanup_free uint8_t *kinds = NULL;
+	cleanup_free uint8_t *kinds = NULL, *hashes = NULL;
 	struct scan scan = {.source = source};
-	int ret = 0;
+	int ret;
 
 	*plan = (struct image_plan){.source = source};
 	plan->map.size = source->size;
@@ -67,23 +131,18 @@ int image_scan(struct image_plan *plan, const struct image_source *source, struc
 			       (unsigned long long)source->size);
 	scan.frames = align_up(source->size, IMAGE_FRAME) / IMAGE_FRAME;
 	scan.kinds = kinds = malloc(scan.frames);
-	if (kinds == NULL)
+	if (source->parent != NULL)
+		scan.hashes = hashes = malloc(scan.frames * IMAGE_HASH_SIZE);
+	if (kinds == NULL || (source->parent != NULL && hashes == NULL))
 		return err_sys(err, ENOMEM, "read an image");
 	ret = parallel_run((scan.frames + SCAN_FRAMES - 1) / SCAN_FRAMES, scan_job, &scan, err);
-	for (uint64_t i = 0; ret == 0 && i < scan.frames; i++)
-		ret = image_map_append(&plan->map, kinds[i], err);
-	return ret;
+	return ret < 0 ? ret : take_over(plan, &scan, err);
 }
 
-int image_plan_parts(struct image_plan *plan, uint32_t max_parts, struct err *err)
+static void cut(struct image_plan *plan, uint64_t size, uint32_t max_parts)
 {
 	uint64_t frames = plan->map.data_frames, left = frames;
-	uint64_t size = (frames + PARTS - 1) / PARTS;
 
-	if (size < MIN_PART_FRAMES)
-		size = MIN_PART_FRAMES;
-	if (size > MAX_PART_FRAMES)
-		size = MAX_PART_FRAMES;
 	if (size * max_parts < frames)
 		size = (frames + max_parts - 1) / max_parts;
 	plan->part_frames = size;
@@ -91,8 +150,43 @@ int image_plan_parts(struct image_plan *plan, uint32_t max_parts, struct err *er
 		plan->part[plan->nparts].frames = u64_min(left, size);
 		left -= plan->part[plan->nparts++].frames;
 	}
-	plan->hashes = malloc(frames * IMAGE_HASH_SIZE + 1);
-	return plan->hashes != NULL ? 0 : err_sys(err, ENOMEM, "write an image");
+}
+
+void image_plan_parts(struct image_plan *plan, uint32_t max_parts)
+{
+	uint64_t size = (plan->map.data_frames + PARTS - 1) / PARTS;
+
+	if (size < MIN_PART_FRAMES)
+		size = MIN_PART_FRAMES;
+	cut(plan, u64_min(size, MAX_PART_FRAMES), max_parts);
+}
+
+void image_plan_packed(struct image_plan *plan, uint64_t part_frames, uint32_t max_parts)
+{
+	cut(plan, part_frames, max_parts);
+}
+
+/* Places ascend with the extents in a map that image_scan() built. */
+uint64_t image_plan_frame(const struct image_plan *plan, uint64_t place, uint32_t *extent)
+{
+	const struct extent *e = &plan->map.extents[*extent];
+
+	while (e->kind != EXTENT_DATA || place >= e->place + e->frames)
+		e++;
+	*extent = (uint32_t)(e - plan->map.extents);
+	return e->frame + (place - e->place);
+}
+
+int image_plan_read(const struct image_plan *plan, uint64_t index, uint8_t *scratch,
+		    const uint8_t **data, struct err *err)
+{
+	const struct image_source *source = plan->source;
+	enum extent_kind kind = EXTENT_ZERO;
+	int ret = source->frame(source->opaque, index, scratch, data, &kind, err);
+
+	if (ret == 0 && kind != EXTENT_DATA)
+		ret = err_set(err, ERR_FAILED, "the image changed while it was written");
+	return ret;
 }
 
 /* A part in the making. */
@@ -139,39 +233,30 @@ static int write_batch(struct stream *s, struct err *err)
 
 static int write_frame(struct stream *s, uint64_t index, uint64_t place, struct err *err)
 {
-	const struct image_source *source = s->plan->source;
-	enum extent_kind kind = EXTENT_ZERO;
 	const uint8_t *data = NULL;
-	int ret = source->frame(source->opaque, index, s->scratch + s->queued * (size_t)IMAGE_FRAME,
-				&data, &kind, err);
+	int ret = image_plan_read(s->plan, index, s->scratch + s->queued * (size_t)IMAGE_FRAME,
+				  &data, err);
 
 	if (ret < 0)
 		return ret;
-	if (kind != EXTENT_DATA)
-		return err_set(err, ERR_FAILED, "the image changed while it was written");
-	digest_add(s->frame, data, IMAGE_FRAME);
 	digest_add(s->part, data, IMAGE_FRAME);
-	ret = digest_end(s->frame, s->plan->hashes + place * IMAGE_HASH_SIZE, err);
+	if (!s->plan->hashed) {
+		digest_add(s->frame, data, IMAGE_FRAME);
+		ret = digest_end(s->frame, s->plan->hashes + place * IMAGE_HASH_SIZE, err);
+	}
 	if (ret < 0)
 		return ret;
 	s->batch[s->queued++] = (struct iovec){(void *)(uintptr_t)data, IMAGE_FRAME};
 	return s->queued == BATCH ? write_batch(s, err) : 0;
 }
 
-/* Places ascend with the extents in a map that image_scan() built. */
 static int write_range(struct stream *s, uint64_t first, uint64_t end, struct err *err)
 {
-	const struct image_map *map = &s->plan->map;
+	uint32_t extent = 0;
 	int ret = 0;
 
-	for (uint32_t i = 0; ret == 0 && first < end && i < map->nextents; i++) {
-		const struct extent *e = &map->extents[i];
-
-		if (e->kind != EXTENT_DATA)
-			continue;
-		for (; ret == 0 && first < end && first < e->place + e->frames; first++)
-			ret = write_frame(s, e->frame + (first - e->place), first, err);
-	}
+	for (uint64_t place = first; ret == 0 && place < end; place++)
+		ret = write_frame(s, image_plan_frame(s->plan, place, &extent), place, err);
 	return ret < 0 ? ret : write_batch(s, err);
 }
 

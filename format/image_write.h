@@ -1,7 +1,9 @@
 /*
- * Writing the data of an image on all cores: find the zero frames, then hash and write the rest.
+ * Writing the data of an image on all cores: find what need not be written, then hash and write the
+ * rest.
  *
- *     image_scan → image_plan → (the caller says where each part goes) → image_write_parts
+ *     image_scan → image_plan_parts → (the caller says where each part goes) → image_write_parts
+ *     image_scan → image_plan_packed → image_pack (image_pack.h)
  *
  * Called from one thread; helper threads are internal and gone on return.
  */
@@ -24,12 +26,22 @@ struct image_plan {
 	uint32_t nparts;
 	struct image_part part[IMAGE_MAX_PARTS];
 	uint8_t *hashes; /* owned: map.data_frames of IMAGE_HASH_SIZE */
+	bool hashed;	 /* already, by image_scan(), which had to compare them */
 };
 
-/* Ask the source for every frame and build the map. */
+/* Ask the source for every frame and build the map: what is zero, and what is the same in the
+ * source's parent. */
 int image_scan(struct image_plan *plan, const struct image_source *source, struct err *err);
 /* Cut the data into equal parts, at most `max_parts`, unless that makes them tiny or huge. */
-int image_plan_parts(struct image_plan *plan, uint32_t max_parts, struct err *err);
+void image_plan_parts(struct image_plan *plan, uint32_t max_parts);
+/* The same with `part_frames` in each, or more where that would be too many parts. */
+void image_plan_packed(struct image_plan *plan, uint64_t part_frames, uint32_t max_parts);
+/* The frame whose data is the plan's number `place`, found from `*extent` on, which moves along:
+ * begin with 0 and ask with ascending places. */
+uint64_t image_plan_frame(const struct image_plan *plan, uint64_t place, uint32_t *extent);
+/* The data of that frame, in `scratch` or where the source has it. Any thread. */
+int image_plan_read(const struct image_plan *plan, uint64_t index, uint8_t *scratch,
+		    const uint8_t **data, struct err *err);
 /* Write and hash all parts: fills the digests and the hash list. */
 int image_write_parts(struct image_plan *plan, const struct tempfile *file, struct err *err);
 void image_plan_free(struct image_plan *plan);

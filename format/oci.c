@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "format/json.h"
+#include "vmm/base/num.h"
 
 #define LAYOUT_VERSION "1.0.0"
 
@@ -14,6 +15,18 @@ void oci_descriptors_free(struct oci_descriptors *list)
 {
 	free(list->item);
 	*list = (struct oci_descriptors){0};
+}
+
+bool oci_is_content(const char *media_type)
+{
+	static const char *const types[] = {OCI_KERNEL_TYPE, OCI_INITRD_TYPE, OCI_STATE_TYPE,
+					    OCI_MAP_TYPE, OCI_HASHES_TYPE};
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		if (strcmp(types[i], media_type) == 0)
+			return true;
+	}
+	return false;
 }
 
 void oci_blob_path(const char *digest, char path[OCI_PATH_SIZE])
@@ -37,6 +50,18 @@ int oci_check_layout(const uint8_t *text, size_t len, struct err *err)
 	return ret;
 }
 
+/* Annotations are strings (OCI image spec, "Annotations"). */
+static int decode_optional(struct oci_descriptor *d, json_t *annotations, struct err *err)
+{
+	const char *text;
+	int ret = json_get_string(annotations, OCI_OPTIONAL_KEY, &text, err);
+
+	if (ret < 0)
+		return ret;
+	d->optional = strcmp(text, "true") == 0;
+	return d->optional ? 0 : err_set(err, ERR_INTEGRITY, OCI_OPTIONAL_KEY " is not \"true\"");
+}
+
 static int decode_descriptor(struct oci_descriptor *d, json_t *json, struct err *err)
 {
 	json_t *annotations = json_object_get(json, "annotations");
@@ -51,6 +76,8 @@ static int decode_descriptor(struct oci_descriptor *d, json_t *json, struct err 
 		ret = json_get_uint(json, "size", 0, INT64_MAX, &d->size, err);
 	if (ret == 0 && json_object_get(annotations, OCI_ROLE_KEY) != NULL)
 		ret = json_get_ascii(annotations, OCI_ROLE_KEY, d->role, sizeof(d->role), err);
+	if (ret == 0 && json_object_get(annotations, OCI_OPTIONAL_KEY) != NULL)
+		ret = decode_optional(d, annotations, err);
 	return ret;
 }
 
@@ -134,7 +161,9 @@ static json_t *encode_descriptor(const struct oci_descriptor *d)
 				 "size", (json_int_t)d->size);
 
 	if (json != NULL && d->role[0] != '\0')
-		json_object_set_new(json, "annotations", json_pack("{s:s}", OCI_ROLE_KEY, d->role));
+		json_object_set_new(json, "annotations",
+				    json_pack("{s:s, s:s*}", OCI_ROLE_KEY, d->role,
+					      OCI_OPTIONAL_KEY, d->optional ? "true" : NULL));
 	return json;
 }
 

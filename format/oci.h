@@ -6,6 +6,7 @@
 #ifndef TORPOR_FORMAT_OCI_H
 #define TORPOR_FORMAT_OCI_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,26 +18,33 @@
 #define OCI_INDEX_NAME	"index.json"
 #define OCI_BLOB_PREFIX "blobs/sha256/"
 
-#define OCI_MANIFEST_TYPE "application/vnd.oci.image.manifest.v1+json"
-#define OCI_CONFIG_TYPE	  "application/vnd.torpor.config.v1+json"
-#define OCI_KERNEL_TYPE	  "application/vnd.torpor.kernel.v1"
-#define OCI_INITRD_TYPE	  "application/vnd.torpor.initrd.v1"
-#define OCI_STATE_TYPE	  "application/vnd.torpor.state.v1"
-#define OCI_MAP_TYPE	  "application/vnd.torpor.map.v1"
-#define OCI_HASHES_TYPE	  "application/vnd.torpor.hashes.v1"
-#define OCI_FLAT_TYPE	  "application/vnd.torpor.flat.v1"
+#define OCI_MANIFEST_TYPE  "application/vnd.oci.image.manifest.v1+json"
+#define OCI_CONFIG_TYPE	   "application/vnd.torpor.config.v1+json"
+#define OCI_KERNEL_TYPE	   "application/vnd.torpor.kernel.v1"
+#define OCI_INITRD_TYPE	   "application/vnd.torpor.initrd.v1"
+#define OCI_STATE_TYPE	   "application/vnd.torpor.state.v1"
+#define OCI_MAP_TYPE	   "application/vnd.torpor.map.v1"
+#define OCI_HASHES_TYPE	   "application/vnd.torpor.hashes.v1"
+#define OCI_FLAT_TYPE	   "application/vnd.torpor.flat.v1"
+#define OCI_PACKED_TYPE	   "application/vnd.torpor.packed.v1"
+#define OCI_HOT_TYPE	   "application/vnd.torpor.hot.v1"
+#define OCI_HOTLIST_TYPE   "application/vnd.torpor.hotlist.v1"
+#define OCI_SIGNATURE_TYPE "application/vnd.torpor.signature.v1"
 
-#define OCI_ROLE_KEY   "org.torpor.role"
-#define OCI_ROLE_SIZE  64u
-#define OCI_TYPE_SIZE  128u
-#define OCI_PATH_SIZE  (sizeof(OCI_BLOB_PREFIX) + 64u)
-#define OCI_MAX_LAYERS 1024u
+#define OCI_ROLE_KEY "org.torpor.role"
+/* "true": whoever does not know the media type may pass over the blob. */
+#define OCI_OPTIONAL_KEY "org.torpor.optional"
+#define OCI_ROLE_SIZE	 64u
+#define OCI_TYPE_SIZE	 128u
+#define OCI_PATH_SIZE	 (sizeof(OCI_BLOB_PREFIX) + 64u)
+#define OCI_MAX_LAYERS	 1024u
 
 struct oci_descriptor {
 	char media_type[OCI_TYPE_SIZE];
 	char digest[DIGEST_TEXT_SIZE];
 	uint64_t size;
 	char role[OCI_ROLE_SIZE]; /* "" when it has none */
+	bool optional;
 };
 
 struct oci_descriptors {
@@ -45,6 +53,9 @@ struct oci_descriptors {
 };
 
 void oci_descriptors_free(struct oci_descriptors *list);
+
+/* Is a blob of this type named in the config, as a part of the appliance's identity? */
+bool oci_is_content(const char *media_type);
 
 /* blobs/sha256/… of a digest that oci_decode_*() or digest_text() gave. */
 void oci_blob_path(const char *digest, char path[OCI_PATH_SIZE]);

@@ -9,7 +9,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "format/archive.h"
 #include "format/statefile.h"
+#include "snapshot/bring.h"
 #include "snapshot/sections.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/num.h"
@@ -161,94 +163,9 @@ static int read_state(const struct archive *archive, uint8_t **data, size_t *len
 	return ret < 0 ? err_context(err, ret, "state") : 0;
 }
 
-static bool page_aligned(const struct blob *blob)
-{
-	return blob->offset % (uint64_t)sysconf(_SC_PAGESIZE) == 0;
-}
-
-/* Bring `len` bytes of the file to `host`: mapped where the file allows, else read. */
-static int bring(uint8_t *host, const struct blob *src, bool map, struct err *err)
-{
-	if (!map)
-		return blob_read(src, 0, host, src->len, err);
-	if (mmap(host, src->len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
-		 src->fd, (off_t)src->offset) == MAP_FAILED)
-		return err_sys(err, errno, "map memory from the file");
-	return 0;
-}
-
-static int bring_extent(uint8_t *host, const struct image *image, const struct extent *extent,
-			bool map, struct err *err)
-{
-	uint64_t done = 0, run;
-	int ret = 0;
-
-	for (; ret == 0 && done < extent->frames; done += run) {
-		struct blob src =
-			image_place(image, extent->place + done, extent->frames - done, &run);
-
-		ret = bring(host + (extent->frame + done) * IMAGE_FRAME, &src, map, err);
-	}
-	return ret;
-}
-
-static bool image_mappable(const struct image *image)
-{
-	for (uint32_t i = 0; i < image->nparts; i++) {
-		if (!page_aligned(&image->part[i]))
-			return false;
-	}
-	return true;
-}
-
-static int restore_range(struct mem_range *range, const struct image *image, bool map,
-			 struct err *err)
-{
-	if (image->map.size != range->size)
-		return err_set(err, ERR_INTEGRITY, "%llu bytes, but the machine has %llu there",
-			       (unsigned long long)image->map.size,
-			       (unsigned long long)range->size);
-	for (uint32_t i = 0; i < image->map.nextents; i++) {
-		const struct extent *extent = &image->map.extents[i];
-		int ret = 0;
-
-		if (extent->kind == EXTENT_PARENT)
-			return err_set(err, ERR_INTEGRITY, "frame %llu refers to a parent",
-				       (unsigned long long)extent->frame);
-		if (extent->kind == EXTENT_DATA)
-			ret = bring_extent(range->host, image, extent, map, err);
-		if (ret < 0)
-			return ret;
-	}
-	return 0;
-}
-
-static int restore_memory(struct machine *m, const struct archive *archive, bool *mapped,
-			  struct err *err)
-{
-	*mapped = true;
-	for (unsigned i = 0; i < m->mem.nranges; i++) {
-		const struct image *image;
-		char role[32];
-		bool map;
-		int ret;
-
-		snprintf(role, sizeof(role), ROLE_MEMORY ".%u", i);
-		image = archive_image(archive, role);
-		if (image == NULL)
-			return err_set(err, ERR_INTEGRITY, "%s is not in the file", role);
-		map = image_mappable(image);
-		ret = restore_range(&m->mem.range[i], image, map, err);
-		if (ret < 0)
-			return err_context(err, ret, "%s", role);
-		*mapped = *mapped && map;
-	}
-	return 0;
-}
-
 /* Check everything there is to check, then change the machine. */
-static int stage_and_apply(struct machine *m, const struct archive *archive, struct statefile *sf,
-			   bool *mapped, struct err *err)
+static int stage_and_apply(struct machine *m, const struct resume_params *params,
+			   struct statefile *sf, struct resume_report *report, struct err *err)
 {
 	struct staged staged = {0};
 	int ret = stage_all(m, sf, &staged, err);
@@ -256,7 +173,7 @@ static int stage_and_apply(struct machine *m, const struct archive *archive, str
 	if (ret < 0)
 		err_context(err, ret, "state");
 	if (ret == 0)
-		ret = restore_memory(m, archive, mapped, err);
+		ret = bring_memory(m, params, report, err);
 	if (ret == 0)
 		ret = machine_await_memory(m, err);
 	if (ret == 0)
@@ -265,19 +182,26 @@ static int stage_and_apply(struct machine *m, const struct archive *archive, str
 	return ret;
 }
 
-int snapshot_resume(struct machine *m, const struct archive *archive, bool *mapped, struct err *err)
+int snapshot_resume(struct machine *m, const struct resume_params *params,
+		    struct resume_report *report, struct err *err)
 {
+	const struct archive *newest = lineage_newest(params->lineage);
 	cleanup_free uint8_t *data = NULL;
 	struct statefile sf = {0};
 	size_t len = 0;
-	int ret = read_state(archive, &data, &len, err);
+	int ret = read_state(newest, &data, &len, err);
 
+	*report = (struct resume_report){0};
 	if (ret == 0)
 		ret = statefile_parse(&sf, data, len, err);
 	if (ret == 0)
-		ret = stage_and_apply(m, archive, &sf, mapped, err);
+		ret = stage_and_apply(m, params, &sf, report, err);
 	statefile_free(&sf);
 	for (uint32_t i = 0; ret == 0 && i < m->nvcpus; i++)
 		arch_vcpu_clock_stopped(&m->vcpus[i].kvm);
-	return ret < 0 ? err_context(err, ret, "%s", archive_path(archive)) : 0;
+	if (ret == 0)
+		return 0;
+	pager_stop(report->pager);
+	report->pager = NULL;
+	return err_context(err, ret, "%s", archive_path(newest));
 }

@@ -2,20 +2,33 @@
  * Waking: put a live appliance's memory and state into a freshly built machine.
  *
  * Between board_build and machine_run, lock held. Everything is decoded and checked before anything
- * is applied; a failed resume leaves nothing behind but a machine to be freed. RAM is mapped from
- * the file, privately, at no cost per byte; where the file's blobs are not page-aligned it is read
- * instead
- * (*mapped tells).
+ * is applied; a failed resume leaves nothing behind but a machine to be freed. How RAM comes is
+ * told in bring.h.
  */
 #ifndef TORPOR_SNAPSHOT_RESUME_H
 #define TORPOR_SNAPSHOT_RESUME_H
 
-#include "format/archive.h"
+#include "format/lineage.h"
+#include "snapshot/pager.h"
 #include "vmm/machine.h"
 
-/* The archive must stay open as long as the machine lives. Devices are loaded but not started;
- * board_new_generation comes after this. */
-int snapshot_resume(struct machine *m, const struct archive *archive, bool *mapped,
-		    struct err *err);
+struct resume_params {
+	/* Must stay open as long as the machine lives; verified (lineage_ensure_verified). */
+	const struct lineage *lineage;
+	enum pager_fill fill;
+};
+
+/* What the user should hear about, and the pager, owned by the caller: pager_stop() when the vCPUs
+ * are gone, before machine_free(). NULL when all memory is in place. */
+struct resume_report {
+	struct pager *pager;
+	uint64_t unaligned; /* bytes of flat frames that could not be mapped */
+	uint64_t decoded;   /* bytes that had to be brought before the start */
+	struct err why;	    /* ... for lack of this */
+};
+
+/* Devices are loaded but not started; board_new_generation comes after this. */
+int snapshot_resume(struct machine *m, const struct resume_params *params,
+		    struct resume_report *report, struct err *err);
 
 #endif

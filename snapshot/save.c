@@ -10,10 +10,12 @@
 
 #include "format/archive.h"
 #include "format/archive_writer.h"
+#include "format/frame_reader.h"
 #include "format/statefile.h"
 #include "snapshot/sections.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/num.h"
+#include "vmm/frameset.h"
 
 static void add_devices(struct machine *m, struct buf *out)
 {
@@ -75,33 +77,92 @@ static int write_state(struct machine *m, struct archive_writer *w, struct err *
 	return ret;
 }
 
+/* A RAM range as an image source. */
+struct ram {
+	const struct mem_range *range;
+	unsigned index;
+	struct pager *pager;
+	struct frame_readers readers;
+	uint64_t *dirty; /* owned frameset; NULL: any frame may have changed */
+	struct runs parent;
+};
+
+/* A frame that was never brought is what the file has there. */
+static int absent_frame(struct ram *ram, uint64_t index, uint8_t *scratch, const uint8_t **data,
+			enum extent_kind *kind, struct err *err)
+{
+	const struct run *run = runs_find(pager_runs(ram->pager, ram->index), index);
+
+	*kind = run->image != NULL ? EXTENT_DATA : EXTENT_ZERO;
+	*data = scratch;
+	if (run->image == NULL)
+		return 0;
+	return frame_readers_read(&ram->readers, run->image, run->place + (index - run->frame),
+				  scratch, err);
+}
+
 static int ram_frame(void *opaque, uint64_t index, uint8_t *scratch, const uint8_t **data,
 		     enum extent_kind *kind, struct err *err)
 {
-	const struct mem_range *range = opaque;
+	struct ram *ram = opaque;
 
-	(void)scratch;
-	(void)err;
-	*data = range->host + index * IMAGE_FRAME;
+	if (ram->dirty != NULL && !frameset_has(ram->dirty, index)) {
+		*kind = EXTENT_PARENT;
+		return 0;
+	}
+	if (ram->pager != NULL && pager_absent(ram->pager, ram->index, index))
+		return absent_frame(ram, index, scratch, data, kind, err);
+	*data = ram->range->host + index * IMAGE_FRAME;
 	*kind = EXTENT_DATA;
 	return 0;
 }
 
-static int write_memory(struct machine *m, struct archive_writer *w, struct err *err)
+static int know_parent(struct machine *m, const struct save_params *params, struct ram *ram,
+		       struct err *err)
+{
+	struct stack stack;
+	int ret = lineage_memory(params->parent, ram->index, &stack, err);
+
+	if (ret == 0)
+		ret = stack_resolve(&stack, &ram->parent, err);
+	if (ret == 0)
+		ret = dirty_collect(&m->dirty, ram->index, &ram->dirty, err);
+	return ret;
+}
+
+static int write_range(struct machine *m, struct archive_writer *w,
+		       const struct save_params *params, unsigned index, struct err *err)
+{
+	struct ram ram = {.range = &m->mem.range[index], .index = index, .pager = params->pager};
+	struct image_source source = {
+		.size = ram.range->size,
+		.opaque = &ram,
+		.frame = ram_frame,
+	};
+	char role[32];
+	int ret = 0;
+
+	frame_readers_init(&ram.readers);
+	snprintf(role, sizeof(role), ROLE_MEMORY ".%u", index);
+	if (params->parent != NULL) {
+		ret = know_parent(m, params, &ram, err);
+		source.parent = &ram.parent;
+	}
+	if (ret == 0)
+		ret = archive_writer_image(w, role, &source, err);
+	frame_readers_free(&ram.readers);
+	runs_free(&ram.parent);
+	free(ram.dirty);
+	return ret;
+}
+
+static int write_memory(struct machine *m, struct archive_writer *w,
+			const struct save_params *params, struct err *err)
 {
 	int ret = 0;
 
-	for (unsigned i = 0; ret == 0 && i < m->mem.nranges; i++) {
-		struct image_source source = {
-			.size = m->mem.range[i].size,
-			.opaque = &m->mem.range[i],
-			.frame = ram_frame,
-		};
-		char role[32];
-
-		snprintf(role, sizeof(role), ROLE_MEMORY ".%u", i);
-		ret = archive_writer_image(w, role, &source, err);
-	}
+	for (unsigned i = 0; ret == 0 && i < m->mem.nranges; i++)
+		ret = write_range(m, w, params, i, err);
 	return ret;
 }
 
@@ -116,39 +177,71 @@ static int write_boot(struct machine *m, struct archive_writer *w, struct err *e
 	return ret;
 }
 
-static int write_disk(struct archive_writer *w, unsigned index, const struct save_disk *disk,
+static int write_overlay(struct archive_writer *w, const struct save_params *params, unsigned index,
+			 struct err *err)
+{
+	struct image_source overlay = params->disk[index].overlay;
+	struct runs before = {0};
+	struct stack stack;
+	char role[32];
+	int ret = 0;
+
+	snprintf(role, sizeof(role), ROLE_DISK ".%u" ROLE_OVERLAY_SUFFIX, index);
+	if (params->parent != NULL) {
+		ret = lineage_disk(params->parent, index, &stack, err);
+		if (ret == 0)
+			ret = stack_resolve(&stack, &before, err);
+		overlay.parent = &before;
+	}
+	if (ret == 0)
+		ret = archive_writer_image(w, role, &overlay, err);
+	runs_free(&before);
+	return ret;
+}
+
+static int write_disk(struct archive_writer *w, const struct save_params *params, unsigned index,
 		      struct err *err)
 {
+	const struct save_disk *disk = &params->disk[index];
 	char role[32];
-	int ret;
+	int ret = 0;
 
 	snprintf(role, sizeof(role), ROLE_DISK ".%u", index);
 	if (disk->base_image != NULL)
 		ret = archive_writer_copy_image(w, role, disk->base_image, err);
-	else
+	else if (disk->base_source.size > 0)
 		ret = archive_writer_image(w, role, &disk->base_source, err);
-	if (ret < 0 || !disk->has_overlay)
-		return ret;
-	snprintf(role, sizeof(role), ROLE_DISK ".%u.overlay", index);
-	return archive_writer_image(w, role, &disk->overlay, err);
+	return ret < 0 || !disk->has_overlay ? ret : write_overlay(w, params, index, err);
 }
 
-int snapshot_save(struct machine *m, const struct save_params *params, struct err *err)
+static int write_all(struct machine *m, struct archive_writer *w, struct save_params *params,
+		     struct err *err)
+{
+	int ret = write_state(m, w, err);
+
+	/* The parent has the kernel. */
+	if (ret == 0 && params->parent == NULL)
+		ret = write_boot(m, w, err);
+	for (unsigned i = 0; ret == 0 && i < params->appliance->ndisks; i++)
+		ret = write_disk(w, params, i, err);
+	if (ret == 0)
+		ret = write_memory(m, w, params, err);
+	/* A frame that could not be brought while we looked. */
+	if (ret == 0 && machine_is_broken(m))
+		ret = err_set(err, ERR_FAILED, "the machine broke while it was saved");
+	return ret < 0 ? ret : archive_writer_publish(w, params->appliance, params->digest, err);
+}
+
+int snapshot_save(struct machine *m, struct save_params *params, struct err *err)
 {
 	struct archive_writer *w;
 	int ret = archive_writer_open(&w, params->path, err);
 
 	if (ret < 0)
 		return ret;
-	ret = write_state(m, w, err);
-	if (ret == 0)
-		ret = write_boot(m, w, err);
-	for (unsigned i = 0; ret == 0 && i < params->appliance->ndisks; i++)
-		ret = write_disk(w, i, &params->disk[i], err);
-	if (ret == 0)
-		ret = write_memory(m, w, err);
-	if (ret == 0)
-		ret = archive_writer_publish(w, params->appliance, err);
+	if (!params->flat)
+		archive_writer_pack(w, params->level);
+	ret = write_all(m, w, params, err);
 	archive_writer_free(w);
 	return ret;
 }

@@ -9,15 +9,20 @@
 #define TORPOR_SNAPSHOT_SAVE_H
 
 #include "format/appliance.h"
+#include "format/digest.h"
 #include "format/image.h"
+#include "format/lineage.h"
+#include "snapshot/pager.h"
 #include "vmm/machine.h"
 
-/* One disk to carry along; exactly one of source and image is the base. */
+/* One disk to carry along. */
 struct save_disk {
-	struct image_source base_source;
-	const struct image *base_image; /* NULL: use base_source */
+	/* The base: one of the two; neither in an increment. */
+	struct image_source base_source; /* size 0: none */
+	const struct image *base_image;	 /* NULL: none */
 	bool has_overlay;
-	struct image_source overlay;
+	struct image_source
+		overlay; /* what was written over the base; an increment: since the parent */
 };
 
 struct save_params {
@@ -25,8 +30,17 @@ struct save_params {
 	const struct appliance
 		*appliance; /* live fields (saved_ns, generation, cpu …) already set */
 	struct save_disk disk[APPLIANCE_MAX_DISKS]; /* appliance->ndisks of them */
+	bool flat;				    /* images are not packed */
+	int level;				    /* else: of zstd */
+	struct pager *pager; /* NULL, or still bringing memory: what is not there yet is taken from
+				where it would come from */
+	/* NULL, or write what changed since this file only: appliance->increment is set, the base
+	 * of m->dirty is this file or unknown, and the lineage's hash lists are loaded. */
+	const struct lineage *parent;
+	char digest[DIGEST_TEXT_SIZE]; /* out: the identity of what was saved */
 };
 
-int snapshot_save(struct machine *m, const struct save_params *params, struct err *err);
+/* The machine's dirty base is not moved: whoever goes on to another save does that. */
+int snapshot_save(struct machine *m, struct save_params *params, struct err *err);
 
 #endif

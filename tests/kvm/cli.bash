@@ -168,13 +168,18 @@ json() { # EXPRESSION
 }
 
 # A live appliance of a machine that held a pattern: FILE, and $nonce.
-make_live() { # FILE OPTION…
+make_live() { # [--flat] FILE OPTION…
+    local flat=
+    if [ "$1" = --flat ]; then
+        flat=--flat
+        shift
+    fi
     local file=$1
     shift
     boot source "$@"
     nonce=$(say source nonce)
     answers source "fill 16 8 5" "filled 2048"
-    works save source -o "$file"
+    works save source -o "$file" $flat
 }
 
 # The same guest, with its memory.

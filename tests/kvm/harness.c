@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "format/image_pack.h"
 #include "snapshot/resume.h"
 #include "snapshot/save.h"
 #include "vmm/base/num.h"
@@ -127,9 +128,11 @@ static void open_disks(struct guest *g, struct board_bindings *bindings,
 			.scratch_dir = "/tmp",
 		};
 
-		if (g->archive != NULL) {
-			params.base = archive_image(g->archive, "disk.0");
-			params.overlay = archive_image(g->archive, "disk.0.overlay");
+		struct stack layers;
+
+		if (g->lineage != NULL) {
+			must(lineage_disk(g->lineage, i, &layers, &err), &err, "lineage_disk");
+			params.layers = &layers;
 		} else {
 			params.raw = (struct blob){.fd = open(spec->disk, O_RDONLY | O_CLOEXEC),
 						   .len = params.size};
@@ -237,26 +240,30 @@ int guest_try_wake(struct guest *g, const char *path, struct err *err)
 {
 	struct boot_source boot = {0};
 	const struct guest_spec none = {0};
-	bool mapped;
+	struct resume_params params = {.fill = PAGER_FILL_IDLE};
+	struct resume_report report;
 	int ret;
 
 	init(g);
-	ret = archive_open(&g->archive, path, err);
+	ret = lineage_open(&g->lineage, path, NULL, NULL, err);
 	if (ret < 0)
 		return ret;
-	must(appliance_copy(&g->appliance, archive_appliance(g->archive), err), err, "copy");
-	archive_blob(g->archive, ROLE_KERNEL, &boot.kernel);
+	params.lineage = g->lineage;
+	must(appliance_copy(&g->appliance, archive_appliance(lineage_newest(g->lineage)), err), err,
+	     "copy");
+	lineage_blob(g->lineage, ROLE_KERNEL, &boot.kernel);
 	boot.cmdline = g->appliance.cmdline;
 	ret = build(g, NULL, &boot, &none, err);
 	if (ret == 0) {
-		ret = snapshot_resume(&g->machine, g->archive, &mapped, err);
+		ret = snapshot_resume(&g->machine, &params, &report, err);
+		g->pager = report.pager;
 		if (ret == 0)
 			ret = board_new_generation(&g->board, err);
 		if (ret < 0)
 			machine_free(&g->machine);
 	}
 	if (ret < 0) {
-		archive_close(g->archive);
+		lineage_close(g->lineage);
 		appliance_free(&g->appliance);
 		return ret;
 	}
@@ -324,7 +331,13 @@ void guest_unpause(struct guest *g)
 
 int guest_save(struct guest *g, const char *path, struct err *err)
 {
-	struct save_params params = {.path = path, .appliance = &g->appliance};
+	struct save_params params = {
+		.path = path,
+		.appliance = &g->appliance,
+		.flat = g->flat,
+		.level = IMAGE_PACK_LEVEL,
+		.pager = g->pager,
+	};
 	struct save_disk *disk = &params.disk[0];
 	int ret;
 
@@ -362,9 +375,9 @@ void guest_stop(struct guest *g)
 		pthread_mutex_unlock(&g->machine.lock);
 		guest_wait_end(g);
 	}
+	pager_stop(g->pager);
 	machine_free(&g->machine);
-	if (g->archive != NULL)
-		archive_close(g->archive);
+	lineage_close(g->lineage);
 	if (g->kernel_fd >= 0)
 		close(g->kernel_fd);
 	appliance_free(&g->appliance);

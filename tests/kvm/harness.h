@@ -12,7 +12,8 @@
 #include <pthread.h>
 
 #include "devices/board.h"
-#include "format/archive.h"
+#include "format/lineage.h"
+#include "snapshot/pager.h"
 #include "vmm/machine.h"
 
 struct guest_spec {
@@ -27,8 +28,10 @@ struct guest {
 	struct machine machine;
 	struct board board;
 	struct appliance appliance;
-	struct archive *archive; /* that it woke from, or NULL */
-	struct disk *disk;	 /* owned by the machine */
+	struct lineage *lineage; /* that it woke from, or NULL */
+	struct pager *pager;
+	bool flat;	   /* how it is saved */
+	struct disk *disk; /* owned by the machine */
 	int kernel_fd;
 	pthread_t thread;
 	struct err run_err;

@@ -227,6 +227,7 @@ Test(dirty, a_woken_machine_knows_without_a_log)
 	guest_boot(&saved, &(struct guest_spec){.memory = MEMORY, .disk = disk});
 	guest_say(&saved, "fill 4 2 7");
 	guest_pause(&saved);
+	saved.flat = true; /* mapped, not copied in */
 	cr_assert(guest_save(&saved, file, &err) == 0, "%s", err.text);
 	guest_wake(&woken, file);
 	cr_assert_str_eq(guest_say(&woken, "check 4 2 7"), "check ok");

@@ -103,9 +103,12 @@ static int write_contents(struct archive_writer *w, struct err *err)
 {
 	static const char kernel[100000] = "not much of a kernel";
 	unsigned memory = 1, disk = 2, overlay = 3;
-	struct image_source memory_source = {SAMPLE_MEMORY, &memory, plain_frame};
-	struct image_source disk_source = {SAMPLE_DISK, &disk, plain_frame};
-	struct image_source overlay_source = {SAMPLE_DISK, &overlay, overlay_frame};
+	struct image_source memory_source = {
+		.size = SAMPLE_MEMORY, .opaque = &memory, .frame = plain_frame};
+	struct image_source disk_source = {
+		.size = SAMPLE_DISK, .opaque = &disk, .frame = plain_frame};
+	struct image_source overlay_source = {
+		.size = SAMPLE_DISK, .opaque = &overlay, .frame = overlay_frame};
 	struct blob blob = {.fd = memfd_create("kernel", MFD_CLOEXEC), .len = sizeof(kernel)};
 	int ret = archive_writer_bytes(w, ROLE_STATE, "the state", 9, err);
 
@@ -135,7 +138,7 @@ int sample_write(const char *path, struct err *err)
 	sample_appliance(&a, true);
 	ret = write_contents(w, err);
 	if (ret == 0)
-		ret = archive_writer_publish(w, &a, err);
+		ret = archive_writer_publish(w, &a, NULL, err);
 	archive_writer_free(w);
 	appliance_free(&a);
 	return ret;

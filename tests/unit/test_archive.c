@@ -158,7 +158,7 @@ Test(archive, cold_appliances_have_no_state)
 	sample_appliance(&app, false);
 	cr_assert(eq(int, archive_writer_open(&w, "cold.torpor", &err), 0), "%s", err.text);
 	cr_assert(eq(int, archive_writer_blob(w, ROLE_KERNEL, &kernel, &err), 0), "%s", err.text);
-	cr_assert(eq(int, archive_writer_publish(w, &app, &err), 0), "%s", err.text);
+	cr_assert(eq(int, archive_writer_publish(w, &app, NULL, &err), 0), "%s", err.text);
 	archive_writer_free(w);
 	a = open_ok("cold.torpor");
 	cr_assert_not(archive_appliance(a)->live);
@@ -185,7 +185,7 @@ static void copy_all(const struct archive *from, const char *to)
 			  "%s", err.text);
 	cr_assert(archive_blob(from, ROLE_KERNEL, &blob));
 	cr_assert(eq(int, archive_writer_blob(w, ROLE_KERNEL, &blob, &err), 0), "%s", err.text);
-	cr_assert(eq(int, archive_writer_publish(w, archive_appliance(from), &err), 0), "%s",
+	cr_assert(eq(int, archive_writer_publish(w, archive_appliance(from), NULL, &err), 0), "%s",
 		  err.text);
 	archive_writer_free(w);
 }

@@ -96,11 +96,11 @@ static void free_image(struct image *image)
 
 static struct disk *open_images(const struct image *base, const struct image *overlay)
 {
+	struct stack layers = {.n = 2, .image = {overlay, base}};
 	struct disk_params params = {
 		.id = "data",
 		.size = base->map.size,
-		.base = base,
-		.overlay = overlay,
+		.layers = &layers,
 		.scratch_dir = "/tmp",
 	};
 	struct disk *disk = NULL;

@@ -80,7 +80,7 @@ wakes_repacked() { # NAME PATH
 
 copies() {
     local i
-    make_live c.torpor
+    make_live --flat c.torpor
     cp --sparse=always c.torpor sparse.torpor
     cp --sparse=never c.torpor full.torpor
     cat c.torpor | dd of=piped.torpor bs=1000 status=none
@@ -97,7 +97,7 @@ try copies "copies wake: by cp --sparse, by a pipe, packed again by tar"
 
 skopeo_trip() {
     command -v skopeo >/dev/null || skip "skopeo is not installed"
-    make_live a.torpor
+    make_live --flat a.torpor
     skopeo --insecure-policy copy -q oci-archive:a.torpor oci:folder:tag || fail "to an oci: folder"
     skopeo --insecure-policy copy -q oci:folder:tag oci-archive:back.torpor || fail "back"
     works verify a.torpor

@@ -1,0 +1,79 @@
+/* See parent.h. */
+#include "cli/parent.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/paths.h"
+
+#define SUFFIX ".torpor"
+
+static bool is_appliance(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > sizeof(SUFFIX) - 1 && name[0] != '.' &&
+	       strcmp(name + len - (sizeof(SUFFIX) - 1), SUFFIX) == 0;
+}
+
+/* A file of that identity in the folder; what cannot be read is not it. */
+static bool find_in(const char *folder, const char *digest, char *path)
+{
+	DIR *dir = opendir(folder);
+	const struct dirent *entry;
+	bool found = false;
+
+	while (dir != NULL && !found && (entry = readdir(dir)) != NULL) {
+		char has[DIGEST_TEXT_SIZE];
+
+		if (!is_appliance(entry->d_name) ||
+		    snprintf(path, PATH_MAX, "%s/%s", folder, entry->d_name) >= PATH_MAX)
+			continue;
+		found = archive_identify(path, has, NULL) == 0 && strcmp(has, digest) == 0;
+	}
+	if (dir != NULL)
+		closedir(dir);
+	return found;
+}
+
+static bool find_beside(const char *child, const char *digest, char *path)
+{
+	char folder[PATH_MAX];
+	char *slash;
+
+	if (strlen(child) >= sizeof(folder))
+		return false;
+	strcpy(folder, child);
+	slash = strrchr(folder, '/');
+	if (slash == NULL)
+		return find_in(".", digest, path);
+	*slash = '\0';
+	return find_in(slash == folder ? "/" : folder, digest, path);
+}
+
+static int find(void *opaque, const char *digest, const char *child, char *path, struct err *err)
+{
+	struct path store;
+
+	(void)opaque;
+	if (find_beside(child, digest, path))
+		return 0;
+	if (path_store_root(&store, NULL) == 0 && find_in(store.text, digest, path))
+		return 0;
+	return err_set(
+		err, ERR_NOT_FOUND,
+		"%s: it holds what changed since its parent %s, which is neither beside it nor "
+		"in the store: put it there",
+		child, digest);
+}
+
+int parent_open(struct lineage **out, const char *path, const struct archive_open_params *params,
+		struct err *err)
+{
+	static const struct lineage_finder finder = {.find = find};
+
+	return lineage_open(out, path, params, &finder, err);
+}

@@ -1,0 +1,142 @@
+/* See frame_reader.h. A reader belongs to one thread at a time; the pool's mutex guards its list.
+ */
+#include "format/frame_reader.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/digest.h"
+#include "format/lazy.h"
+
+/* ZSTD_compressBound(IMAGE_FRAME), and no frame of ours is larger. */
+#define MAX_PACKED (IMAGE_FRAME + 1024u)
+
+struct frame_reader {
+	struct frame_reader *next; /* in the pool */
+	const struct zstd_api *zstd;
+	ZSTD_DCtx *dctx;
+	struct digest *digest;
+	uint8_t packed[MAX_PACKED];
+};
+
+static int prepare_packed(struct frame_reader *r, struct err *err)
+{
+	r->zstd = lazy_zstd(err);
+	if (r->zstd == NULL)
+		return -ENOSYS;
+	r->dctx = r->zstd->dctx_new();
+	if (r->dctx == NULL)
+		return err_sys(err, ENOMEM, "decode");
+	return digest_new(&r->digest, err);
+}
+
+int frame_reader_new(struct frame_reader **out, struct err *err)
+{
+	*out = calloc(1, sizeof(**out));
+	return *out != NULL ? 0 : err_sys(err, ENOMEM, "read an image");
+}
+
+void frame_reader_free(struct frame_reader *r)
+{
+	if (r == NULL)
+		return;
+	if (r->dctx != NULL)
+		r->zstd->dctx_free(r->dctx);
+	digest_free(r->digest);
+	free(r);
+}
+
+static int check(struct frame_reader *r, const struct image *image, uint64_t place,
+		 const uint8_t *frame, struct err *err)
+{
+	uint8_t digest[DIGEST_SIZE];
+	int ret;
+
+	digest_add(r->digest, frame, IMAGE_FRAME);
+	ret = digest_end(r->digest, digest, err);
+	if (ret == 0 &&
+	    memcmp(digest, image->hash_list + place * IMAGE_HASH_SIZE, sizeof(digest)) != 0)
+		ret = err_set(err, ERR_INTEGRITY, "SHA-256 differs");
+	return ret;
+}
+
+static int read_packed(struct frame_reader *r, const struct image *image, uint64_t place,
+		       uint8_t *frame, struct err *err)
+{
+	struct blob packed = image_packed_place(image, place);
+	size_t got;
+	int ret = r->dctx != NULL ? 0 : prepare_packed(r, err);
+
+	if (ret == 0 && packed.len > sizeof(r->packed))
+		ret = err_set(err, ERR_INTEGRITY, "its packed form is too long");
+	if (ret == 0)
+		ret = blob_read(&packed, 0, r->packed, packed.len, err);
+	if (ret < 0)
+		return ret;
+	got = r->zstd->decompress(r->dctx, frame, IMAGE_FRAME, r->packed, packed.len);
+	if (got != IMAGE_FRAME)
+		return err_set(err, ERR_INTEGRITY, "it cannot be unpacked (%s)",
+			       r->zstd->is_error(got) ? r->zstd->error_name(got) : "too short");
+	return check(r, image, place, frame, err);
+}
+
+static int read_flat(const struct image *image, uint64_t place, uint8_t *frame, struct err *err)
+{
+	uint64_t run;
+	struct blob blob = image_place(image, place, 1, &run);
+
+	return blob_read(&blob, 0, frame, IMAGE_FRAME, err);
+}
+
+int frame_read(struct frame_reader *r, const struct image *image, uint64_t place,
+	       uint8_t frame[IMAGE_FRAME], struct err *err)
+{
+	int ret = image->encoding == IMAGE_PACKED ? read_packed(r, image, place, frame, err)
+						  : read_flat(image, place, frame, err);
+
+	if (ret == 0)
+		return 0;
+	return err_context(err, ret, "frame %llu of %s",
+			   (unsigned long long)image_map_frame_at(&image->map, place), image->role);
+}
+
+void frame_readers_init(struct frame_readers *pool)
+{
+	pthread_mutex_init(&pool->lock, NULL);
+	pool->idle = NULL;
+}
+
+void frame_readers_free(struct frame_readers *pool)
+{
+	while (pool->idle != NULL) {
+		struct frame_reader *next = pool->idle->next;
+
+		frame_reader_free(pool->idle);
+		pool->idle = next;
+	}
+	pthread_mutex_destroy(&pool->lock);
+}
+
+int frame_readers_read(struct frame_readers *pool, const struct image *image, uint64_t place,
+		       uint8_t frame[IMAGE_FRAME], struct err *err)
+{
+	struct frame_reader *r;
+	int ret = 0;
+
+	pthread_mutex_lock(&pool->lock);
+	r = pool->idle;
+	if (r != NULL)
+		pool->idle = r->next;
+	pthread_mutex_unlock(&pool->lock);
+	if (r == NULL)
+		ret = frame_reader_new(&r, err);
+	if (ret < 0)
+		return ret;
+	ret = frame_read(r, image, place, frame, err);
+	pthread_mutex_lock(&pool->lock);
+	r->next = pool->idle;
+	pool->idle = r;
+	pthread_mutex_unlock(&pool->lock);
+	return ret;
+}

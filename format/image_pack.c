@@ -1,0 +1,234 @@
+/*
+ * See image_pack.h. Jobs are frames [16 n, 16 n + 16) of the data, cut at the ends of parts; turns
+ * are taken in the order of jobs, under one mutex with one condition.
+ */
+#include "format/image_pack.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "format/digest.h"
+#include "format/lazy.h"
+#include "format/parallel.h"
+#include "format/seek_table.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/num.h"
+
+#define JOB_FRAMES 16u
+
+/* What a job works with; kept for the next one. */
+struct packer {
+	struct packer *next;
+	ZSTD_CCtx *cctx;
+	struct digest *digest;
+	uint8_t *scratch; /* a frame */
+	uint8_t *packed;  /* of all frames of a job */
+	size_t len;
+	uint32_t sizes[JOB_FRAMES];
+	unsigned frames;
+};
+
+struct pack {
+	struct image_plan *plan;
+	const struct image_sink *sink;
+	const struct zstd_api *zstd;
+	size_t bound; /* of a packed frame */
+	int level;
+	uint64_t jobs_a_part;
+
+	pthread_mutex_t lock; /* guards everything below */
+	pthread_cond_t turned;
+	struct packer *idle;
+	uint64_t turn; /* the job whose bytes come next */
+	bool failed;
+	struct digest *digest; /* of the part */
+	uint64_t size;	       /* of the part so far */
+	uint32_t *sizes;       /* of its frames */
+	uint32_t frames;
+};
+
+static void packer_free(struct pack *pack, struct packer *p)
+{
+	if (p->cctx != NULL)
+		pack->zstd->cctx_free(p->cctx);
+	digest_free(p->digest);
+	free(p->scratch);
+	free(p->packed);
+	free(p);
+}
+
+static struct packer *packer_new(struct pack *pack, struct err *err)
+{
+	struct packer *p = calloc(1, sizeof(*p));
+
+	if (p == NULL) {
+		err_sys(err, ENOMEM, "pack an image");
+		return NULL;
+	}
+	p->cctx = pack->zstd->cctx_new();
+	p->scratch = malloc(IMAGE_FRAME);
+	p->packed = malloc(JOB_FRAMES * pack->bound);
+	if (p->cctx == NULL || p->scratch == NULL || p->packed == NULL)
+		err_sys(err, ENOMEM, "pack an image");
+	else if (digest_new(&p->digest, err) == 0)
+		return p;
+	packer_free(pack, p);
+	return NULL;
+}
+
+static struct packer *take_packer(struct pack *pack, struct err *err)
+{
+	struct packer *p;
+
+	pthread_mutex_lock(&pack->lock);
+	p = pack->idle;
+	if (p != NULL)
+		pack->idle = p->next;
+	pthread_mutex_unlock(&pack->lock);
+	return p != NULL ? p : packer_new(pack, err);
+}
+
+static int pack_frame(struct pack *pack, struct packer *p, uint64_t place, uint64_t index,
+		      struct err *err)
+{
+	struct image_plan *plan = pack->plan;
+	const uint8_t *data = NULL;
+	size_t size;
+	int ret = image_plan_read(plan, index, p->scratch, &data, err);
+
+	if (ret == 0 && !plan->hashed) {
+		digest_add(p->digest, data, IMAGE_FRAME);
+		ret = digest_end(p->digest, plan->hashes + place * IMAGE_HASH_SIZE, err);
+	}
+	if (ret < 0)
+		return ret;
+	size = pack->zstd->compress(p->cctx, p->packed + p->len, pack->bound, data, IMAGE_FRAME,
+				    pack->level);
+	if (pack->zstd->is_error(size))
+		return err_set(err, ERR_FAILED, "zstd: %s", pack->zstd->error_name(size));
+	p->sizes[p->frames++] = (uint32_t)size;
+	p->len += size;
+	return 0;
+}
+
+static int put(struct pack *pack, const void *data, size_t len, struct err *err)
+{
+	digest_add(pack->digest, data, len);
+	pack->size += len;
+	return pack->sink->write(pack->sink->opaque, data, len, err);
+}
+
+static int end_part(struct pack *pack, uint32_t index, struct err *err)
+{
+	cleanup_buf struct buf table = {0};
+	uint8_t digest[DIGEST_SIZE];
+	int ret;
+
+	seek_table_encode(pack->sizes, pack->frames, &table);
+	if (buf_failed(&table))
+		return err_sys(err, ENOMEM, "pack an image");
+	ret = put(pack, table.data, table.len, err);
+	if (ret == 0)
+		ret = digest_end(pack->digest, digest, err);
+	if (ret == 0)
+		ret = pack->sink->end(pack->sink->opaque, index, pack->size, digest, err);
+	pack->size = 0;
+	pack->frames = 0;
+	return ret;
+}
+
+/* The job's turn: its bytes follow those of the job before. */
+static int hand_over(struct pack *pack, const struct packer *p, uint32_t part, struct err *err)
+{
+	int ret = put(pack, p->packed, p->len, err);
+
+	for (unsigned i = 0; i < p->frames; i++)
+		pack->sizes[pack->frames++] = p->sizes[i];
+	if (ret == 0 && pack->frames == pack->plan->part[part].frames)
+		ret = end_part(pack, part, err);
+	return ret;
+}
+
+static int pack_frames(struct pack *pack, struct packer *p, uint64_t first, uint64_t end,
+		       struct err *err)
+{
+	uint32_t extent = 0;
+	int ret = 0;
+
+	p->len = 0;
+	p->frames = 0;
+	for (uint64_t place = first; ret == 0 && place < end; place++)
+		ret = pack_frame(pack, p, place, image_plan_frame(pack->plan, place, &extent), err);
+	return ret;
+}
+
+static int pack_job(void *opaque, uint64_t index, struct err *err)
+{
+	struct pack *pack = opaque;
+	uint32_t part = (uint32_t)(index / pack->jobs_a_part);
+	uint64_t begin = part * pack->plan->part_frames;
+	uint64_t first = begin + index % pack->jobs_a_part * JOB_FRAMES;
+	uint64_t end = u64_min(first + JOB_FRAMES, begin + pack->plan->part[part].frames);
+	struct packer *p = take_packer(pack, err);
+	int ret = p != NULL ? pack_frames(pack, p, first, end, err) : -ENOMEM;
+
+	pthread_mutex_lock(&pack->lock);
+	while (ret == 0 && pack->turn != index && !pack->failed)
+		pthread_cond_wait(&pack->turned, &pack->lock);
+	if (ret == 0 && !pack->failed)
+		ret = hand_over(pack, p, part, err);
+	/* Nobody waits for a turn that will not come. */
+	pack->failed = pack->failed || ret < 0;
+	pack->turn = index + 1;
+	pthread_cond_broadcast(&pack->turned);
+	if (p != NULL) {
+		p->next = pack->idle;
+		pack->idle = p;
+	}
+	pthread_mutex_unlock(&pack->lock);
+	return ret;
+}
+
+static int prepare(struct pack *pack, struct err *err)
+{
+	pack->zstd = lazy_zstd(err);
+	if (pack->zstd == NULL)
+		return -ENOSYS;
+	pack->bound = pack->zstd->bound(IMAGE_FRAME);
+	pack->sizes = malloc(pack->plan->part_frames * sizeof(pack->sizes[0]) + 1);
+	if (pack->sizes == NULL)
+		return err_sys(err, ENOMEM, "pack an image");
+	return digest_new(&pack->digest, err);
+}
+
+int image_pack(struct image_plan *plan, int level, const struct image_sink *sink, struct err *err)
+{
+	struct pack pack = {
+		.plan = plan,
+		.sink = sink,
+		.level = level,
+		.jobs_a_part = (plan->part_frames + JOB_FRAMES - 1) / JOB_FRAMES,
+	};
+	uint64_t jobs = 0;
+	int ret = prepare(&pack, err);
+
+	if (plan->nparts > 0)
+		jobs = (plan->nparts - 1) * pack.jobs_a_part +
+		       (plan->part[plan->nparts - 1].frames + JOB_FRAMES - 1) / JOB_FRAMES;
+	pthread_mutex_init(&pack.lock, NULL);
+	pthread_cond_init(&pack.turned, NULL);
+	if (ret == 0)
+		ret = parallel_run(jobs, pack_job, &pack, err);
+	while (pack.idle != NULL) {
+		struct packer *next = pack.idle->next;
+
+		packer_free(&pack, pack.idle);
+		pack.idle = next;
+	}
+	pthread_cond_destroy(&pack.turned);
+	pthread_mutex_destroy(&pack.lock);
+	digest_free(pack.digest);
+	free(pack.sizes);
+	return ret;
+}

@@ -1,0 +1,24 @@
+/*
+ * The seek table at the end of a packed part: zstd seekable format 0.1.0
+ * (contrib/seekable_format/zstd_seekable_compression_format.md of zstd).
+ *
+ * A skippable frame that lists the compressed and decompressed size of each frame before it. What a
+ * packed part adds to that format: every frame decompresses to exactly IMAGE_FRAME bytes. The bytes
+ * are hostile; frames and table must add up to the part.
+ */
+#ifndef TORPOR_FORMAT_SEEK_TABLE_H
+#define TORPOR_FORMAT_SEEK_TABLE_H
+
+#include "format/blob.h"
+#include "vmm/base/buf.h"
+
+#define SEEK_TABLE_MAX_FRAMES (1u << 17) /* of one part: 8 GiB of flat data */
+
+/* Append the table of `frames` frames with these compressed sizes. */
+void seek_table_encode(const uint32_t *sizes, uint32_t frames, struct buf *out);
+/* How many frames the part says it has; at most SEEK_TABLE_MAX_FRAMES. */
+int seek_table_frames(const struct blob *part, uint32_t *frames, struct err *err);
+/* Where each begins, and behind them where the last one ends: frames + 1 offsets. */
+int seek_table_read(const struct blob *part, uint32_t frames, uint32_t *offsets, struct err *err);
+
+#endif

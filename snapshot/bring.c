@@ -1,0 +1,240 @@
+/* See bring.h. Owner's thread. */
+#include "snapshot/bring.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "format/frame_reader.h"
+#include "format/parallel.h"
+#include "snapshot/uffd.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/num.h"
+#include "vmm/frameset.h"
+
+#define JOB_FRAMES 64u
+
+struct bring {
+	struct machine *m;
+	struct resume_report *report;
+	struct runs runs[MEM_MAX_RANGES];
+	uint64_t *mapped[MEM_MAX_RANGES]; /* framesets: in place already; owned */
+	uint64_t wanted;		  /* frames that are not */
+	uint64_t page;
+};
+
+static int resolve(struct bring *b, const struct lineage *l, unsigned range, struct err *err)
+{
+	const struct mem_range *r = &b->m->mem.range[range];
+	struct stack stack;
+	int ret = lineage_memory(l, range, &stack, err);
+
+	if (ret == 0 && stack.image[0]->map.size != r->size)
+		ret = err_set(err, ERR_INTEGRITY, "%llu bytes, but the machine has %llu there",
+			      (unsigned long long)stack.image[0]->map.size,
+			      (unsigned long long)r->size);
+	if (ret == 0)
+		ret = stack_resolve(&stack, &b->runs[range], err);
+	if (ret < 0)
+		return err_context(err, ret, ROLE_MEMORY ".%u", range);
+	b->mapped[range] = frameset_new(r->size / IMAGE_FRAME);
+	return b->mapped[range] != NULL ? 0 : err_sys(err, ENOMEM, "map memory");
+}
+
+static int map(struct bring *b, unsigned range, uint64_t frame, const struct blob *src,
+	       struct err *err)
+{
+	int ret = mem_map_file(&b->m->mem, range, frame * IMAGE_FRAME, src, err);
+
+	if (ret == 0)
+		frameset_add_range(b->mapped[range], frame, frame + src->len / IMAGE_FRAME - 1);
+	return ret;
+}
+
+/* Map what of a flat run is aligned, part for part. */
+static int map_run(struct bring *b, unsigned range, const struct run *run, struct err *err)
+{
+	uint64_t done = 0, n;
+	int ret = 0;
+
+	for (; ret == 0 && done < run->frames; done += n) {
+		struct blob src =
+			image_place(run->image, run->place + done, run->frames - done, &n);
+
+		if (src.offset % b->page == 0)
+			ret = map(b, range, run->frame + done, &src, err);
+		else
+			b->report->unaligned += src.len;
+	}
+	return ret;
+}
+
+/* The hot set of the newest file: places that are still what they were when it was recorded, for
+ * they are of that very image. */
+static int map_hot(struct bring *b, unsigned range, const struct image *image, struct err *err)
+{
+	uint64_t frames = image->hot.len / IMAGE_FRAME;
+	cleanup_free uint8_t *places = malloc(image->hotlist.len + 1);
+	int ret = places != NULL ? blob_read(&image->hotlist, 0, places, image->hotlist.len, err)
+				 : err_sys(err, ENOMEM, "map the hot set");
+
+	if (image->hot.offset % b->page != 0) {
+		b->report->unaligned += image->hot.len;
+		return ret;
+	}
+	for (uint64_t i = 0, n; ret == 0 && i < frames; i += n) {
+		uint64_t place = le_get64(places + i * 8), frame;
+		struct blob src = {image->hot.fd, image->hot.offset + i * IMAGE_FRAME, 0};
+
+		if (place >= image->map.data_frames)
+			return err_set(err, ERR_INTEGRITY, "the hot set names a place that is not");
+		frame = image_map_frame_at(&image->map, place);
+		for (n = 1; i + n < frames && le_get64(places + (i + n) * 8) == place + n &&
+			    place + n < image->map.data_frames &&
+			    image_map_frame_at(&image->map, place + n) == frame + n;)
+			n++;
+		src.len = n * IMAGE_FRAME;
+		ret = map(b, range, frame, &src, err);
+	}
+	return ret;
+}
+
+static int map_range(struct bring *b, const struct lineage *l, unsigned range, struct err *err)
+{
+	const struct runs *runs = &b->runs[range];
+	const struct image *newest;
+	char role[24];
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < runs->n; i++) {
+		const struct run *run = &runs->run[i];
+
+		if (run->image != NULL && run->image->encoding == IMAGE_FLAT)
+			ret = map_run(b, range, run, err);
+	}
+	snprintf(role, sizeof(role), ROLE_MEMORY ".%u", range);
+	newest = archive_image(lineage_newest(l), role);
+	if (ret == 0 && newest->hot.len > 0)
+		ret = map_hot(b, range, newest, err);
+	return ret < 0 ? err_context(err, ret, "%s", role) : 0;
+}
+
+/* Count what is not in place: frames with data that nobody mapped. */
+static void count_wanted(struct bring *b, unsigned range)
+{
+	const struct runs *runs = &b->runs[range];
+
+	for (size_t i = 0; i < runs->n; i++) {
+		const struct run *run = &runs->run[i];
+
+		for (uint64_t f = run->frame; run->image != NULL && f < run->frame + run->frames;
+		     f++)
+			b->wanted += !frameset_has(b->mapped[range], f);
+	}
+}
+
+/* --- decoding all of it now --- */
+
+struct decode {
+	struct bring *b;
+	unsigned range;
+	struct frame_readers readers;
+};
+
+static int decode_job(void *opaque, uint64_t index, struct err *err)
+{
+	struct decode *d = opaque;
+	const struct mem_range *r = &d->b->m->mem.range[d->range];
+	uint64_t first = index * JOB_FRAMES;
+	uint64_t end = u64_min(first + JOB_FRAMES, r->size / IMAGE_FRAME);
+	int ret = 0;
+
+	for (uint64_t f = first; ret == 0 && f < end; f++) {
+		const struct run *run = runs_find(&d->b->runs[d->range], f);
+
+		if (run->image != NULL && !frameset_has(d->b->mapped[d->range], f))
+			ret = frame_readers_read(&d->readers, run->image,
+						 run->place + (f - run->frame),
+						 r->host + f * IMAGE_FRAME, err);
+	}
+	return ret;
+}
+
+static int decode_all(struct bring *b, struct err *err)
+{
+	struct decode d = {.b = b};
+	int ret = 0;
+
+	frame_readers_init(&d.readers);
+	for (unsigned i = 0; ret == 0 && i < b->m->mem.nranges; i++) {
+		uint64_t frames = b->m->mem.range[i].size / IMAGE_FRAME;
+
+		d.range = i;
+		ret = parallel_run((frames + JOB_FRAMES - 1) / JOB_FRAMES, decode_job, &d, err);
+	}
+	frame_readers_free(&d.readers);
+	b->report->decoded = b->wanted * IMAGE_FRAME;
+	return ret;
+}
+
+/* --- or when it is touched --- */
+
+static void tell_present(struct bring *b, struct pager *pager)
+{
+	for (unsigned i = 0; i < b->m->mem.nranges; i++) {
+		uint64_t frames = b->m->mem.range[i].size / IMAGE_FRAME;
+
+		for (uint64_t f = 0; f < frames; f++) {
+			if (frameset_has(b->mapped[i], f))
+				pager_present(pager, i, f);
+		}
+	}
+}
+
+static int page(struct bring *b, enum pager_fill fill, struct err *err)
+{
+	int ret = pager_new(&b->report->pager, b->m, b->runs, err);
+
+	/* It has taken the runs. */
+	memset(b->runs, 0, sizeof(b->runs));
+	if (ret < 0)
+		return ret;
+	tell_present(b, b->report->pager);
+	return pager_start(b->report->pager, fill, err);
+}
+
+static bool can_page(struct err *why)
+{
+	cleanup_fd int fd = -1;
+
+	return uffd_open(&fd, why) == 0;
+}
+
+static int bring(struct bring *b, const struct resume_params *params, struct err *err)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; ret == 0 && i < b->m->mem.nranges; i++) {
+		ret = resolve(b, params->lineage, i, err);
+		if (ret == 0)
+			ret = map_range(b, params->lineage, i, err);
+		if (ret == 0)
+			count_wanted(b, i);
+	}
+	if (ret < 0 || b->wanted == 0)
+		return ret;
+	return can_page(&b->report->why) ? page(b, params->fill, err) : decode_all(b, err);
+}
+
+int bring_memory(struct machine *m, const struct resume_params *params,
+		 struct resume_report *report, struct err *err)
+{
+	struct bring b = {.m = m, .report = report, .page = (uint64_t)sysconf(_SC_PAGESIZE)};
+	int ret = bring(&b, params, err);
+
+	for (unsigned i = 0; i < MEM_MAX_RANGES; i++) {
+		runs_free(&b.runs[i]);
+		free(b.mapped[i]);
+	}
+	return ret;
+}
