@@ -58,39 +58,39 @@ static void make_oldest(struct cpuid_list *host, const char *vendor, unsigned le
 	add_vendor(host, 0, vendor);
 	add_vendor(host, LEAF_EXT_MAX, vendor);
 	for (unsigned i = 0; i < cpu_nfeatures; i++) {
-		const struct cpu_feature *f = &cpu_features[i];
-		struct kvm_cpuid_entry2 *e = cpuid_find(host, f->leaf, f->subleaf);
+		struct cpu_feature f = cpu_feature(i);
+		struct kvm_cpuid_entry2 *e = cpuid_find(host, f.leaf, f.subleaf);
 
 		if (e == NULL)
-			e = add(host, f->leaf, f->subleaf);
-		if (f->required && f->level <= level)
-			*cpuid_reg(e, f->reg) |= 1u << f->bit;
+			e = add(host, f.leaf, f.subleaf);
+		if (f.required && f.level <= level)
+			*cpuid_reg(e, f.reg) |= 1u << f.bit;
 	}
 	add(host, LEAF_KVM_BITS, 0)->eax = 1u << KVM_FEATURE_CLOCKSOURCE2;
 }
 
-static const struct cpu_feature *feature(const char *name)
+static struct cpu_feature feature(const char *name)
 {
 	for (unsigned i = 0; i < cpu_nfeatures; i++) {
-		if (strcmp(cpu_features[i].name, name) == 0)
-			return &cpu_features[i];
+		if (strcmp(cpu_feature(i).name, name) == 0)
+			return cpu_feature(i);
 	}
 	cr_fatal("no feature %s", name);
-	return NULL;
+	return (struct cpu_feature){0};
 }
 
 static bool shows(struct arch_cpu *cpu, const char *name)
 {
-	const struct cpu_feature *f = feature(name);
+	struct cpu_feature f = feature(name);
 
-	return cpuid_bits(&cpu->cpuid, f->leaf, f->subleaf, f->reg) & 1u << f->bit;
+	return cpuid_bits(&cpu->cpuid, f.leaf, f.subleaf, f.reg) & 1u << f.bit;
 }
 
 static void take_away(struct cpuid_list *host, const char *name)
 {
-	const struct cpu_feature *f = feature(name);
+	struct cpu_feature f = feature(name);
 
-	*cpuid_reg(cpuid_find(host, f->leaf, f->subleaf), f->reg) &= ~(1u << f->bit);
+	*cpuid_reg(cpuid_find(host, f.leaf, f.subleaf), f.reg) &= ~(1u << f.bit);
 }
 
 static void build(struct cpuid_list *host, const char *profile, const char *want,
@@ -108,16 +108,16 @@ static void build(struct cpuid_list *host, const char *profile, const char *want
 Test(cpuid, no_two_features_share_a_bit_or_a_name)
 {
 	for (unsigned i = 0; i < cpu_nfeatures; i++) {
-		const struct cpu_feature *a = &cpu_features[i];
+		struct cpu_feature a = cpu_feature(i);
 
-		cr_assert(a->bit < 32 && a->level <= 3 && (a->level > 0 || !a->required));
+		cr_assert(a.bit < 32 && a.level <= 3 && (a.level > 0 || !a.required));
 		for (unsigned j = 0; j < i; j++) {
-			const struct cpu_feature *b = &cpu_features[j];
+			struct cpu_feature b = cpu_feature(j);
 
-			cr_assert(strcmp(a->name, b->name) != 0, "%s", a->name);
-			cr_assert(a->leaf != b->leaf || a->subleaf != b->subleaf ||
-					  a->reg != b->reg || a->bit != b->bit,
-				  "%s and %s", a->name, b->name);
+			cr_assert(strcmp(a.name, b.name) != 0, "%s", a.name);
+			cr_assert(a.leaf != b.leaf || a.subleaf != b.subleaf || a.reg != b.reg ||
+					  a.bit != b.bit,
+				  "%s and %s", a.name, b.name);
 		}
 	}
 }
@@ -131,13 +131,13 @@ Test(cpuid, levels_require_what_the_psabi_says)
 	unsigned required[4] = {0};
 
 	for (unsigned i = 0; i < cpu_nfeatures; i++)
-		required[cpu_features[i].level] += cpu_features[i].required;
+		required[cpu_feature(i).level] += cpu_feature(i).required;
 	cr_assert(eq(u32, required[2], ARRAY_SIZE(v2)));
 	cr_assert(eq(u32, required[3], ARRAY_SIZE(v3)));
 	for (size_t i = 0; i < ARRAY_SIZE(v2); i++)
-		cr_assert(feature(v2[i])->level == 2 && feature(v2[i])->required);
+		cr_assert(feature(v2[i]).level == 2 && feature(v2[i]).required);
 	for (size_t i = 0; i < ARRAY_SIZE(v3); i++)
-		cr_assert(feature(v3[i])->level == 3 && feature(v3[i])->required);
+		cr_assert(feature(v3[i]).level == 3 && feature(v3[i]).required);
 }
 
 Test(cpuid, empty_profile_takes_the_best_baseline)

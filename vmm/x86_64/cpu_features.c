@@ -20,174 +20,96 @@
 #include "vmm/base/num.h"
 #include "vmm/x86_64/cpuid.h"
 
-/* Leaf, subleaf and register */
-#define L1_EDX	1, 0, REG_EDX
-#define L1_ECX	1, 0, REG_ECX
-#define L7_EBX	7, 0, REG_EBX
-#define L7_ECX	7, 0, REG_ECX
-#define L7_EDX	7, 0, REG_EDX
-#define L71_EAX 7, 1, REG_EAX
-#define D0_EAX	0xd, 0, REG_EAX /* XCR0: states that XSAVE keeps (SDM vol. 1 §13.3) */
-#define D1_EAX	0xd, 1, REG_EAX
-#define X1_EDX	0x80000001, 0, REG_EDX
-#define X1_ECX	0x80000001, 0, REG_ECX
-#define X7_EDX	0x80000007, 0, REG_EDX
-#define X8_EBX	0x80000008, 0, REG_EBX
-
-const struct cpu_feature cpu_features[] = {
-	{"fpu", L1_EDX, 0, 1, true},
-	{"vme", L1_EDX, 1, 1, false},
-	{"de", L1_EDX, 2, 1, false},
-	{"pse", L1_EDX, 3, 1, false},
-	{"tsc", L1_EDX, 4, 1, true},
-	{"msr", L1_EDX, 5, 1, true},
-	{"pae", L1_EDX, 6, 1, true},
-	{"mce", L1_EDX, 7, 1, false},
-	{"cx8", L1_EDX, 8, 1, true},
-	{"apic", L1_EDX, 9, 1, true},
-	{"sep", L1_EDX, 11, 1, false},
-	{"mtrr", L1_EDX, 12, 1, false},
-	{"pge", L1_EDX, 13, 1, false},
-	{"mca", L1_EDX, 14, 1, false},
-	{"cmov", L1_EDX, 15, 1, true},
-	{"pat", L1_EDX, 16, 1, false},
-	{"pse36", L1_EDX, 17, 1, false},
-	{"clflush", L1_EDX, 19, 1, false},
-	{"mmx", L1_EDX, 23, 1, true},
-	{"fxsr", L1_EDX, 24, 1, true},
-	{"sse", L1_EDX, 25, 1, true},
-	{"sse2", L1_EDX, 26, 1, true},
-	{"ss", L1_EDX, 27, 0, false},
-	{"ht", L1_EDX, 28, 0, false},
-
-	{"pni", L1_ECX, 0, 2, true},
-	{"pclmulqdq", L1_ECX, 1, 3, false},
-	{"monitor", L1_ECX, 3, 0, false},
-	{"vmx", L1_ECX, 5, 0, false},
-	{"ssse3", L1_ECX, 9, 2, true},
-	{"fma", L1_ECX, 12, 3, true},
-	{"cx16", L1_ECX, 13, 2, true},
-	{"pcid", L1_ECX, 17, 0, false},
-	{"sse4_1", L1_ECX, 19, 2, true},
-	{"sse4_2", L1_ECX, 20, 2, true},
-	{"x2apic", L1_ECX, 21, 1, false}, /* KVM's own, on every host */
-	{"movbe", L1_ECX, 22, 3, true},
-	{"popcnt", L1_ECX, 23, 2, true},
-	{"tsc_deadline_timer", L1_ECX, 24, 0, false},
-	{"aes", L1_ECX, 25, 3, false},
-	{"xsave", L1_ECX, 26, 3, true},
-	{"avx", L1_ECX, 28, 3, true},
-	{"f16c", L1_ECX, 29, 3, true},
-	{"rdrand", L1_ECX, 30, 3, false},
-	{"hypervisor", L1_ECX, 31, 1, false},
-
-	{"fsgsbase", L7_EBX, 0, 3, false},
-	{"tsc_adjust", L7_EBX, 1, 0, false},
-	{"bmi1", L7_EBX, 3, 3, true},
-	{"hle", L7_EBX, 4, 0, false},
-	{"avx2", L7_EBX, 5, 3, true},
-	{"smep", L7_EBX, 7, 3, false},
-	{"bmi2", L7_EBX, 8, 3, true},
-	{"erms", L7_EBX, 9, 0, false},
-	{"invpcid", L7_EBX, 10, 0, false},
-	{"rtm", L7_EBX, 11, 0, false},
-	{"mpx", L7_EBX, 14, 0, false},
-	{"avx512f", L7_EBX, 16, 0, false},
-	{"avx512dq", L7_EBX, 17, 0, false},
-	{"rdseed", L7_EBX, 18, 0, false},
-	{"adx", L7_EBX, 19, 0, false},
-	{"smap", L7_EBX, 20, 0, false},
-	{"avx512ifma", L7_EBX, 21, 0, false},
-	{"clflushopt", L7_EBX, 23, 0, false},
-	{"clwb", L7_EBX, 24, 0, false},
-	{"avx512cd", L7_EBX, 28, 0, false},
-	{"sha_ni", L7_EBX, 29, 0, false},
-	{"avx512bw", L7_EBX, 30, 0, false},
-	{"avx512vl", L7_EBX, 31, 0, false},
-
-	{"avx512vbmi", L7_ECX, 1, 0, false},
-	{"umip", L7_ECX, 2, 0, false},
-	{"pku", L7_ECX, 3, 0, false},
-	{"avx512_vbmi2", L7_ECX, 6, 0, false},
-	{"shstk", L7_ECX, 7, 0, false},
-	{"gfni", L7_ECX, 8, 0, false},
-	{"vaes", L7_ECX, 9, 0, false},
-	{"vpclmulqdq", L7_ECX, 10, 0, false},
-	{"avx512_vnni", L7_ECX, 11, 0, false},
-	{"avx512_bitalg", L7_ECX, 12, 0, false},
-	{"avx512_vpopcntdq", L7_ECX, 14, 0, false},
-	{"la57", L7_ECX, 16, 0, false},
-	{"rdpid", L7_ECX, 22, 0, false},
-	{"fsrm", L7_EDX, 4, 0, false},
-	{"md_clear", L7_EDX, 10, 0, false},
-	{"serialize", L7_EDX, 14, 0, false},
-	{"amx_bf16", L7_EDX, 22, 0, false},
-	{"amx_tile", L7_EDX, 24, 0, false},
-	{"amx_int8", L7_EDX, 25, 0, false},
-	{"spec_ctrl", L7_EDX, 26, 0, false},
-	{"stibp", L7_EDX, 27, 0, false},
-	{"arch_capabilities", L7_EDX, 29, 0, false},
-	{"ssbd", L7_EDX, 31, 0, false},
-	{"avx_vnni", L71_EAX, 4, 0, false},
-	{"avx512_bf16", L71_EAX, 5, 0, false},
-
-	{"avx_state", D0_EAX, 2, 0, false},
-	{"bndregs_state", D0_EAX, 3, 0, false},
-	{"bndcsr_state", D0_EAX, 4, 0, false},
-	{"avx512_opmask_state", D0_EAX, 5, 0, false},
-	{"avx512_zmm_hi256_state", D0_EAX, 6, 0, false},
-	{"avx512_hi16_zmm_state", D0_EAX, 7, 0, false},
-	{"pku_state", D0_EAX, 9, 0, false},
-	{"amx_tilecfg_state", D0_EAX, 17, 0, false},
-	{"amx_tiledata_state", D0_EAX, 18, 0, false},
-	{"xsaveopt", D1_EAX, 0, 0, false},
-	{"xsavec", D1_EAX, 1, 0, false},
-	{"xgetbv1", D1_EAX, 2, 0, false},
-	{"xsaves", D1_EAX, 3, 0, false},
-
-	{"syscall", X1_EDX, 11, 1, true},
-	{"nx", X1_EDX, 20, 1, true},
-	{"mmxext", X1_EDX, 22, 0, false},
-	{"fxsr_opt", X1_EDX, 25, 0, false},
-	{"pdpe1gb", X1_EDX, 26, 0, false},
-	{"rdtscp", X1_EDX, 27, 3, false},
-	{"lm", X1_EDX, 29, 1, true},
-	{"3dnowext", X1_EDX, 30, 0, false},
-	{"3dnow", X1_EDX, 31, 0, false},
-
-	{"lahf_lm", X1_ECX, 0, 2, true},
-	{"svm", X1_ECX, 2, 0, false},
-	{"cr8_legacy", X1_ECX, 4, 0, false},
-	{"abm", X1_ECX, 5, 3, true},
-	{"sse4a", X1_ECX, 6, 0, false},
-	{"misalignsse", X1_ECX, 7, 0, false},
-	{"3dnowprefetch", X1_ECX, 8, 0, false},
-	{"osvw", X1_ECX, 9, 0, false},
-	{"xop", X1_ECX, 11, 0, false},
-	{"fma4", X1_ECX, 16, 0, false},
-	{"topoext", X1_ECX, 22, 0, false},
-
-	{"constant_tsc", X7_EDX, 8, 0, false}, /* the invariant TSC */
-	{"clzero", X8_EBX, 0, 0, false},
-	{"xsaveerptr", X8_EBX, 2, 0, false},
-	{"wbnoinvd", X8_EBX, 9, 0, false},
-	{"ibpb", X8_EBX, 12, 0, false},
-	{"amd_ssbd", X8_EBX, 24, 0, false},
-	{"virt_ssbd", X8_EBX, 25, 0, false},
-	{"amd_ssb_no", X8_EBX, 26, 0, false},
+/* Where the features are: leaf, subleaf and register. */
+enum place {
+	L1_EDX,
+	L1_ECX,
+	L7_EBX,
+	L7_ECX,
+	L7_EDX,
+	L71_EAX,
+	D0_EAX, /* XCR0: states that XSAVE keeps (SDM vol. 1 §13.3) */
+	D1_EAX,
+	X1_EDX,
+	X1_ECX,
+	X7_EDX,
+	X8_EBX,
 };
 
-const unsigned cpu_nfeatures = ARRAY_SIZE(cpu_features);
+static const struct {
+	uint32_t leaf;
+	uint8_t subleaf;
+	uint8_t reg;
+} places[] = {
+	[L1_EDX] = {1, 0, REG_EDX},	     [L1_ECX] = {1, 0, REG_ECX},
+	[L7_EBX] = {7, 0, REG_EBX},	     [L7_ECX] = {7, 0, REG_ECX},
+	[L7_EDX] = {7, 0, REG_EDX},	     [L71_EAX] = {7, 1, REG_EAX},
+	[D0_EAX] = {0xd, 0, REG_EAX},	     [D1_EAX] = {0xd, 1, REG_EAX},
+	[X1_EDX] = {0x80000001, 0, REG_EDX}, [X1_ECX] = {0x80000001, 0, REG_ECX},
+	[X7_EDX] = {0x80000007, 0, REG_EDX}, [X8_EBX] = {0x80000008, 0, REG_EBX},
+};
+
+#define FEATURE(name, place, bit, level, required) {place, bit, level, required},
+static const struct feature {
+	uint8_t place;
+	uint8_t bit;
+	uint8_t level;
+	bool required;
+} features[] = {
+#include "vmm/x86_64/cpu_features.def"
+};
+#undef FEATURE
+
+/* The names in the same order, each with its NUL: pointers would double the table. */
+#define FEATURE(name, place, bit, level, required) #name "\0"
+static const char feature_names[] =
+#include "vmm/x86_64/cpu_features.def"
+	;
+#undef FEATURE
+
+const unsigned cpu_nfeatures = ARRAY_SIZE(features);
+
+static const char *feature_name(unsigned i)
+{
+	const char *name = feature_names;
+
+	for (; i > 0; i--)
+		name += strlen(name) + 1;
+	return name;
+}
+
+struct cpu_feature cpu_feature(unsigned i)
+{
+	const struct feature *f = &features[i];
+
+	return (struct cpu_feature){
+		.name = feature_name(i),
+		.leaf = places[f->place].leaf,
+		.subleaf = places[f->place].subleaf,
+		.reg = places[f->place].reg,
+		.bit = f->bit,
+		.level = f->level,
+		.required = f->required,
+	};
+}
+
+static bool lies_in(const struct feature *f, uint32_t leaf, uint32_t subleaf, uint32_t reg)
+{
+	return places[f->place].leaf == leaf && places[f->place].subleaf == subleaf &&
+	       places[f->place].reg == reg;
+}
+
+static uint32_t place_bits(struct cpuid_list *list, uint8_t place)
+{
+	return cpuid_bits(list, places[place].leaf, places[place].subleaf, places[place].reg);
+}
 
 uint32_t cpu_level_bits(unsigned level, uint32_t leaf, uint32_t subleaf, enum cpuid_reg reg)
 {
 	uint32_t bits = 0;
 
-	for (unsigned i = 0; i < cpu_nfeatures; i++) {
-		const struct cpu_feature *f = &cpu_features[i];
-
-		if (f->leaf == leaf && f->subleaf == subleaf && f->reg == reg && f->level != 0 &&
-		    f->level <= level)
+	for (const struct feature *f = features; f < features + cpu_nfeatures; f++) {
+		if (f->level != 0 && f->level <= level && lies_in(f, leaf, subleaf, reg))
 			bits |= 1u << f->bit;
 	}
 	return bits;
@@ -206,12 +128,12 @@ unsigned cpu_level_missing(unsigned level, struct cpuid_list *list, char *names,
 
 	names[0] = '\0';
 	for (unsigned i = 0; i < cpu_nfeatures; i++) {
-		const struct cpu_feature *f = &cpu_features[i];
+		const struct feature *f = &features[i];
 
 		if (!f->required || f->level > level)
 			continue;
-		if (!(cpuid_bits(list, f->leaf, f->subleaf, f->reg) & 1u << f->bit)) {
-			add_name(names, size, f->name);
+		if (!(place_bits(list, f->place) & 1u << f->bit)) {
+			add_name(names, size, feature_name(i));
 			missing++;
 		}
 	}
@@ -221,11 +143,9 @@ unsigned cpu_level_missing(unsigned level, struct cpuid_list *list, char *names,
 static const char *bit_name(const struct cpu_word *word, unsigned bit)
 {
 	for (unsigned i = 0; i < cpu_nfeatures; i++) {
-		const struct cpu_feature *f = &cpu_features[i];
-
-		if (f->leaf == word->leaf && f->subleaf == word->subleaf && f->reg == word->reg &&
-		    f->bit == bit)
-			return f->name;
+		if (features[i].bit == bit &&
+		    lies_in(&features[i], word->leaf, word->subleaf, word->reg))
+			return feature_name(i);
 	}
 	return NULL;
 }

@@ -2,7 +2,7 @@
  * The guest's CPUID: what a profile shows, as KVM's entry list.
  *
  * A *baseline* profile is the same on every host that has it, so that a guest may move: feature
- * bits are the host's KVM-supported set cut down to a fixed list (cpu_features.c), XCR0 and leaf
+ * bits are the host's KVM-supported set cut down to a fixed list (cpu_features.def), XCR0 and leaf
  * 0xd are fixed, the model is a fixed one per vendor. "host" shows all that KVM supports, and ties
  * the appliance to such hosts.
  */
@@ -97,8 +97,9 @@ struct cpu_feature {
 	bool required; /* a host without it cannot offer that level */
 };
 
-extern const struct cpu_feature cpu_features[];
 extern const unsigned cpu_nfeatures;
+/* Number i of cpu_features.def. */
+struct cpu_feature cpu_feature(unsigned i);
 
 /* The bits of one register that `level` shows. */
 uint32_t cpu_level_bits(unsigned level, uint32_t leaf, uint32_t subleaf, enum cpuid_reg reg);
