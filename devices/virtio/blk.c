@@ -189,7 +189,7 @@ static void blk_notify(struct virtio_device *v, unsigned index)
 {
 	struct virtio_blk *blk = from_virtio(v);
 	unsigned budget = VQ_MAX_SIZE;
-	struct blk_request r;
+	struct blk_request r = {0};
 	struct vq_elem e;
 
 	while (budget > 0 && virtio_pop(v, index, &e)) {
