@@ -42,19 +42,25 @@ struct state_table;
  * compile without a warning. */
 struct state_field {
 	const char *name;
-	const struct state_table *sub; /* of each element, when width is 0 */
-	uint16_t tag;		       /* for ever; never reused */
+	const struct state_elements *elements; /* NULL: scalars, all of them valid */
+	uint16_t tag;			       /* for ever; never reused */
 	uint16_t offset;
-	uint16_t size;	       /* sizeof the member */
-	uint16_t count_offset; /* offset of the uint32_t member with the number of valid elements
-				  (its own field must have a lower tag), or STATE_FIXED */
+	uint16_t size; /* sizeof the member */
 	uint8_t since; /* version of the outermost table that brought it; in older data: all zero */
-	uint8_t flags; /* enum state_flags */
-	uint8_t width; /* 1, 2, 4, 8: scalar or array of them; 0: struct; STATE_PADDING */
+	uint8_t flags : 4; /* enum state_flags */
+	uint8_t width : 4; /* 1, 2, 4, 8: scalar or array of them; 0: struct; STATE_PADDING */
 };
 
-#define STATE_FIXED   UINT16_MAX /* all elements are valid */
-#define STATE_PADDING 0xffu	 /* not written; must be zero */
+#define STATE_PADDING 0xfu /* not written; must be zero */
+
+/* What only a field of structs, or with a varying number of elements, has to say. */
+struct state_elements {
+	const struct state_table *table; /* of each element, when width is 0 */
+	uint16_t count_offset; /* offset of the uint32_t member with the number of valid elements
+				  (its own field must have a lower tag), or STATE_FIXED */
+};
+
+#define STATE_FIXED UINT16_MAX /* all elements are valid */
 
 struct state_table {
 	const char *name;
@@ -71,40 +77,41 @@ struct state_table {
 
 #define STATE_MEMBER_(type, member) (((type *)0)->member)
 
-#define STATE_FIELD_(type, member, tag_, since_, flags_, width_, count_, sub_)                     \
+#define STATE_FIELD_(type, member, tag_, since_, flags_, width_, elements_)                        \
 	{                                                                                          \
 		.name = #member, .tag = (tag_), .since = (since_), .flags = (flags_),              \
 		.width = (width_), .offset = offsetof(type, member),                               \
-		.size = sizeof(STATE_MEMBER_(type, member)), .count_offset = (count_),             \
-		.sub = (sub_)                                                                      \
+		.size = sizeof(STATE_MEMBER_(type, member)), .elements = (elements_)               \
 	}
+
+#define STATE_ELEMENTS_(table_, count_)                                                            \
+	(&(const struct state_elements){.table = (table_), .count_offset = (count_)})
 
 /* One scalar. */
 #define STATE_SCALAR(type, member, tag, since, flags)                                              \
 	STATE_FIELD_(type, member, tag, since, flags, STATE_WIDTH(STATE_MEMBER_(type, member)),    \
-		     STATE_FIXED, NULL)
+		     NULL)
 
 /* A fixed array of scalars (bytes included). */
 #define STATE_ARRAY(type, member, tag, since, flags)                                               \
 	STATE_FIELD_(type, member, tag, since, flags, STATE_WIDTH(STATE_MEMBER_(type, member)[0]), \
-		     STATE_FIXED, NULL)
+		     NULL)
 
 /* The first `count` elements of an array of scalars. `count` names a uint32_t member. */
 #define STATE_VARRAY(type, member, count, tag, since, flags)                                       \
 	STATE_FIELD_(type, member, tag, since, flags, STATE_WIDTH(STATE_MEMBER_(type, member)[0]), \
-		     offsetof(type, count), NULL)
+		     STATE_ELEMENTS_(NULL, offsetof(type, count)))
 
 /* One struct, or a fixed array of them. */
 #define STATE_STRUCT(type, member, tag, since, table)                                              \
-	STATE_FIELD_(type, member, tag, since, 0, 0, STATE_FIXED, table)
+	STATE_FIELD_(type, member, tag, since, 0, 0, STATE_ELEMENTS_(table, STATE_FIXED))
 
 /* The first `count` elements of an array of structs. */
 #define STATE_VSTRUCT(type, member, count, tag, since, table)                                      \
-	STATE_FIELD_(type, member, tag, since, 0, 0, offsetof(type, count), table)
+	STATE_FIELD_(type, member, tag, since, 0, 0, STATE_ELEMENTS_(table, offsetof(type, count)))
 
 /* Explicit padding. */
-#define STATE_PAD(type, member)                                                                    \
-	STATE_FIELD_(type, member, 0, 0, 0, STATE_PADDING, STATE_FIXED, NULL)
+#define STATE_PAD(type, member) STATE_FIELD_(type, member, 0, 0, 0, STATE_PADDING, NULL)
 
 #define STATE_TABLE(name_, version_, type, fields_)                                                \
 	{                                                                                          \

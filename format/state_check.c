@@ -14,6 +14,12 @@ static int bad_table(struct err *err, const struct state_table *table,
 	return err_set(err, ERR_FAILED, "%s.%s: %s", table->name, field->name, what);
 }
 
+static bool has_table(const struct state_field *field)
+{
+	return field->elements != NULL && field->elements->table != NULL &&
+	       field->elements->table->size != 0;
+}
+
 /* The count of a variable array must be a uint32_t member that is decoded before it. */
 static int check_count(const struct state_table *table, const struct state_field *field,
 		       struct err *err)
@@ -21,8 +27,8 @@ static int check_count(const struct state_table *table, const struct state_field
 	for (uint32_t i = 0; i < table->nfields; i++) {
 		const struct state_field *count = &table->fields[i];
 
-		if (count->offset == field->count_offset && count->width == 4 && count->size == 4 &&
-		    count->tag < field->tag)
+		if (count->offset == field->elements->count_offset && count->width == 4 &&
+		    count->size == 4 && count->tag < field->tag)
 			return 0;
 	}
 	return bad_table(err, table, field, "its count is no uint32_t member with a lower tag");
@@ -34,13 +40,13 @@ static int check_field(const struct state_table *table, const struct state_field
 	if (field->width != 0 && field->width != 1 && field->width != 2 && field->width != 4 &&
 	    field->width != 8)
 		return bad_table(err, table, field, "no such width");
-	if (field->width == 0 && (field->sub == NULL || field->sub->size == 0))
+	if (field->width == 0 && !has_table(field))
 		return bad_table(err, table, field, "a struct without a table");
 	if (field->size % field_element(field) != 0)
 		return bad_table(err, table, field, "its elements do not divide its size");
 	if (field->since == 0 || field->since > version)
 		return bad_table(err, table, field, "since a version that does not exist");
-	if (field->count_offset != STATE_FIXED && check_count(table, field, err) < 0)
+	if (field_varies(field) && check_count(table, field, err) < 0)
 		return -EINVAL;
 	return 0;
 }
@@ -82,7 +88,7 @@ static int check_table(const struct state_table *table, uint16_t version, struct
 		last = field->tag;
 		ret = check_field(table, field, version, err);
 		if (ret == 0 && field->width == 0)
-			ret = check_table(field->sub, version, err);
+			ret = check_table(field->elements->table, version, err);
 		if (ret < 0)
 			return ret;
 	}

@@ -94,6 +94,7 @@ static int decode_structs(const struct state_table *table, const struct state_fi
 			  const struct wire_field *wire, uint16_t version, uint8_t *obj,
 			  struct err *err)
 {
+	const struct state_table *element = field->elements->table;
 	struct cursor c = {.at = wire->data, .left = wire->len};
 	uint32_t count = field_count(field, obj);
 
@@ -107,8 +108,8 @@ static int decode_structs(const struct state_table *table, const struct state_fi
 		if (len > c.left - 4)
 			return damaged(err, table, field->name,
 				       "an element is longer than the data");
-		ret = decode_struct(field->sub, version, (struct cursor){c.at + 4, len},
-				    obj + field->offset + (size_t)i * field->sub->size, err);
+		ret = decode_struct(element, version, (struct cursor){c.at + 4, len},
+				    obj + field->offset + (size_t)i * element->size, err);
 		if (ret < 0)
 			return err_context(err, ret, "%s.%s[%u]", table->name, field->name, i);
 		c.at += 4 + len;

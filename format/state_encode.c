@@ -16,11 +16,13 @@ static void add_scalars(const uint8_t *from, uint32_t width, uint32_t count, str
 static void add_structs(const struct state_field *field, const uint8_t *from, uint32_t count,
 			struct buf *out)
 {
-	for (uint32_t i = 0; i < count; i++, from += field->sub->size) {
+	const struct state_table *element = field->elements->table;
+
+	for (uint32_t i = 0; i < count; i++, from += element->size) {
 		size_t head = out->len;
 
 		buf_add_le32(out, 0);
-		state_encode(field->sub, from, out);
+		state_encode(element, from, out);
 		if (!buf_failed(out))
 			le_put32(out->data + head, (uint32_t)(out->len - head - 4));
 	}

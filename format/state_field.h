@@ -2,6 +2,7 @@
 #ifndef TORPOR_FORMAT_STATE_FIELD_H
 #define TORPOR_FORMAT_STATE_FIELD_H
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "format/state.h"
@@ -45,7 +46,7 @@ static inline struct field_scalar field_scalar(const void *from, uint32_t width)
 /* Bytes of one element in memory. */
 static inline uint32_t field_element(const struct state_field *field)
 {
-	return field->width == 0 ? field->sub->size : field->width;
+	return field->width == 0 ? field->elements->table->size : field->width;
 }
 
 static inline uint32_t field_capacity(const struct state_field *field)
@@ -53,14 +54,20 @@ static inline uint32_t field_capacity(const struct state_field *field)
 	return field->size / field_element(field);
 }
 
+/* Does *obj say how many elements are valid? */
+static inline bool field_varies(const struct state_field *field)
+{
+	return field->elements != NULL && field->elements->count_offset != STATE_FIXED;
+}
+
 /* Valid elements in *obj. */
 static inline uint32_t field_count(const struct state_field *field, const uint8_t *obj)
 {
 	uint32_t count;
 
-	if (field->count_offset == STATE_FIXED)
+	if (!field_varies(field))
 		return field_capacity(field);
-	memcpy(&count, obj + field->count_offset, sizeof(count));
+	memcpy(&count, obj + field->elements->count_offset, sizeof(count));
 	return count;
 }
 

@@ -33,14 +33,15 @@ static void add_numbers(const struct state_field *field, const uint8_t *p, uint3
 static void add_structs(const struct state_field *field, const uint8_t *p, uint32_t count,
 			const char *prefix, struct buf *out)
 {
+	const struct state_table *element = field->elements->table;
 	char path[256];
 
 	for (uint32_t i = 0; i < count; i++) {
-		if (field->size == field->sub->size)
+		if (field->size == element->size)
 			snprintf(path, sizeof(path), "%s%s.", prefix, field->name);
 		else
 			snprintf(path, sizeof(path), "%s%s[%u].", prefix, field->name, i);
-		state_text(field->sub, p + (size_t)i * field->sub->size, path, out);
+		state_text(element, p + (size_t)i * element->size, path, out);
 	}
 }
 
@@ -78,12 +79,11 @@ static void schema(const struct state_table *table, const char *prefix, struct b
 			continue;
 		buf_printf(out, "%s%s tag %u since %u width %u elements %s%u\n", prefix,
 			   field->name, field->tag, field->since, field->width,
-			   field->count_offset == STATE_FIXED ? "" : "up to ",
-			   field_capacity(field));
+			   field_varies(field) ? "up to " : "", field_capacity(field));
 		if (field->width != 0)
 			continue;
 		snprintf(path, sizeof(path), "%s%s.", prefix, field->name);
-		schema(field->sub, path, out);
+		schema(field->elements->table, path, out);
 	}
 }
 

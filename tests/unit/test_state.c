@@ -137,7 +137,8 @@ Test(state, tables_that_lie_are_found)
 	fields[9].since = 3; /* of a version to come */
 	cr_assert(lt(int, state_check_table(&table, &err), 0));
 	memcpy(fields, sample_fields, sizeof(fields));
-	fields[6].count_offset = offsetof(struct sample, log); /* no count */
+	fields[6].elements = &(const struct state_elements){
+		.table = &ring_table, .count_offset = offsetof(struct sample, log)}; /* no count */
 	cr_assert(lt(int, state_check_table(&table, &err), 0));
 	memcpy(fields, sample_fields, sizeof(fields));
 	fields[3].offset = fields[2].offset; /* overlap */

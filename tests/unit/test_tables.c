@@ -172,10 +172,11 @@ static void fill(const struct state_table *table, uint8_t *obj, uint64_t *seed)
 
 		if (f->width == STATE_PADDING)
 			continue;
-		for (uint32_t at = 0; at < f->size; at += f->width == 0 ? f->sub->size : 1) {
+		for (uint32_t at = 0; at < f->size;
+		     at += f->width == 0 ? f->elements->table->size : 1) {
 			*seed = *seed * 6364136223846793005u + 1442695040888963407u;
 			if (f->width == 0)
-				fill(f->sub, obj + f->offset + at, seed);
+				fill(f->elements->table, obj + f->offset + at, seed);
 			else
 				obj[f->offset + at] = (uint8_t)(*seed >> 56);
 		}
@@ -184,11 +185,11 @@ static void fill(const struct state_table *table, uint8_t *obj, uint64_t *seed)
 		const struct state_field *f = &table->fields[i];
 		uint32_t count;
 
-		if (f->width == STATE_PADDING || f->count_offset == STATE_FIXED)
+		if (f->elements == NULL || f->elements->count_offset == STATE_FIXED)
 			continue;
-		count = f->size / (f->width == 0 ? f->sub->size : f->width);
+		count = f->size / (f->width == 0 ? f->elements->table->size : f->width);
 		count = count > 6 ? 3 : count / 2;
-		memcpy(obj + f->count_offset, &count, sizeof(count));
+		memcpy(obj + f->elements->count_offset, &count, sizeof(count));
 	}
 }
 
