@@ -88,7 +88,7 @@ static void print_row(const json_t *status)
 	printf("%-8lld %-5lld %-8s ", (long long)json_integer_value(json_object_get(status, "pid")),
 	       (long long)json_integer_value(json_object_get(status, "vcpus")), size);
 	print_age(time(NULL) - started);
-	putchar('\n');
+	puts("");
 }
 
 static void print(json_t *list, bool quiet)

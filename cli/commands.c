@@ -49,13 +49,12 @@ void command_print_list(FILE *out)
 
 void command_print_help(const struct command *command, FILE *out)
 {
-	fprintf(out, "usage: torpor %s%s%s%s\n\n%s\n", command->name,
-		command->options->id != 0 ? " [OPTION]…" : "", command->args[0] != '\0' ? " " : "",
-		command->args, command->summary);
-	if (command->options->id != 0) {
-		fputc('\n', out);
-		options_print_help(command->options, out);
-	}
+	bool has_options = command->options->id != 0;
+
+	fprintf(out, "usage: torpor %s%s%s%s\n\n%s\n%s", command->name,
+		has_options ? " [OPTION]…" : "", command->args[0] != '\0' ? " " : "", command->args,
+		command->summary, has_options ? "\n" : "");
+	options_print_help(command->options, out);
 	if (command->detail != NULL)
 		fprintf(out, "\n%s\n", command->detail);
 }

@@ -9,7 +9,7 @@
 static inline void json_out(json_t *value)
 {
 	json_dumpf(value, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-	putchar('\n');
+	puts("");
 	json_decref(value);
 }
 

@@ -2,7 +2,6 @@
 #include "cli/terminal.h"
 
 #include <signal.h>
-#include <stdlib.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -28,7 +27,6 @@ static void restore_on_abort(void)
 
 	sigaction(SIGABRT, &action, NULL);
 	sigaction(SIGSEGV, &action, NULL);
-	atexit(terminal_restore);
 }
 
 bool terminal_raw(void)

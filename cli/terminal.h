@@ -1,6 +1,6 @@
 /*
  * The user's terminal in raw mode while a guest has the keyboard. There is one terminal a process,
- * so this is global; it is put back at every exit, an abort included.
+ * so this is global. Who made it raw puts it back; a crash does so by itself.
  */
 #ifndef TORPOR_CLI_TERMINAL_H
 #define TORPOR_CLI_TERMINAL_H
