@@ -30,7 +30,7 @@ VERSION   := 0.1.0
 # Small is fast to load, and what is hot (hashing, copying) lies in libraries: -Oz costs nothing that was
 # measured. Sanitizer and coverage builds want readable code instead.
 # What GCC's -Oz still has on for speed makes it 3.4 KB larger; clang does not know these flags.
-SMALL_GCC := -fno-expensive-optimizations -fno-caller-saves -fno-move-loop-invariants \
+SMALL_GCC := -fno-expensive-optimizations -fno-caller-saves -fno-move-loop-invariants -fno-tree-loop-im \
              -fno-tree-dominator-opts -fno-thread-jumps -malign-data=abi -flto-partition=one
 SMALL     := -Oz $(if $(findstring clang,$(CC)),,$(SMALL_GCC))
 CFLAGS    ?= $(if $(SAN)$(COV),-O1,$(SMALL)) -g
