@@ -40,13 +40,13 @@ no_verb() {
 }
 try no_verb "a wrong verb, option or operand is a usage error: 125 and one line"
 
+completion=$PWD/cli/completion.bash
 completion() {
-    local file=cli/completion.bash
-    bash -n $file || fail "bash does not parse it"
-    bash -c '. "$1"; complete -p torpor' - $file >/dev/null || fail "nothing is completed"
+    bash -n "$completion" || fail "bash does not parse it"
+    bash -c '. "$1"; complete -p torpor' - "$completion" >/dev/null || fail "nothing is completed"
     local reply
     reply=$(bash -c '. "$1"; COMP_WORDS=(torpor un); COMP_CWORD=1
-        $(complete -p torpor | sed -n "s/.*-F \([^ ]*\).*/\1/p"); echo "${COMPREPLY[*]}"' - $file)
+        $(complete -p torpor | sed -n "s/.*-F \([^ ]*\).*/\1/p"); echo "${COMPREPLY[*]}"' - "$completion")
     same "completion of 'un'" "${reply% }" unpause
 }
 try completion "completion is a bash script that completes verbs"
