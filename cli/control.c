@@ -18,7 +18,8 @@ struct control_client {
 	struct control *control;
 	struct control_client *next;
 	int fd;
-	bool waits; /* for the end */
+	bool waits;	/* for the end */
+	bool or_broken; /* and would know, too, when it cannot go on */
 	struct loop_watch watch;
 	struct line_buffer lines;
 };
@@ -82,6 +83,15 @@ static enum served become_console(struct control_client *client)
 	return SERVED_GONE;
 }
 
+static enum served begin_wait(struct control_client *client, bool or_broken)
+{
+	if (or_broken && client->control->broken != NULL)
+		return reply(client, json_incref(client->control->broken));
+	client->waits = true;
+	client->or_broken = or_broken;
+	return SERVED_OPEN;
+}
+
 static enum served serve_request(struct control_client *client, const json_t *request)
 {
 	const char *what = json_string_value(json_object_get(request, "do"));
@@ -94,10 +104,8 @@ static enum served serve_request(struct control_client *client, const json_t *re
 	}
 	if (strcmp(what, "console") == 0)
 		return become_console(client);
-	if (strcmp(what, "wait") == 0) {
-		client->waits = true;
-		return SERVED_OPEN;
-	}
+	if (strcmp(what, "wait") == 0)
+		return begin_wait(client, json_is_true(json_object_get(request, "or-broken")));
 	answer = client->control->answer(client->control->opaque, what, request, &err);
 	return answer != NULL ? reply(client, answer) : reply_error(client, &err);
 }
@@ -197,6 +205,17 @@ void control_close_listener(struct control *control)
 	control->listen_fd = -1;
 }
 
+void control_broken(struct control *control, json_t *broken)
+{
+	control->broken = broken;
+	for (struct control_client *c = control->clients; c != NULL; c = c->next) {
+		if (!c->waits || !c->or_broken)
+			continue;
+		c->waits = false;
+		(void)protocol_send(c->fd, json_incref(broken));
+	}
+}
+
 void control_finish(struct control *control, json_t *over)
 {
 	while (control->clients != NULL) {
@@ -207,4 +226,5 @@ void control_finish(struct control *control, json_t *over)
 		client_drop(client);
 	}
 	json_decref(over);
+	json_decref(control->broken);
 }

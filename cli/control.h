@@ -18,6 +18,7 @@ struct control {
 	struct loop_watch watch;
 	int listen_fd; /* -1 until control_listen */
 	struct control_client *clients;
+	json_t *broken; /* the answer to whoever waits for the end or that; NULL: it is not */
 
 	/* Answer a request other than "wait" and "console": a new reply, or NULL with *err set. */
 	json_t *(*answer)(void *opaque, const char *what, const json_t *request, struct err *err);
@@ -32,6 +33,8 @@ void control_init(struct control *control, struct loop *loop);
 int control_listen(struct control *control, const char *name, struct err *err);
 /* No new connections; the old ones wait for control_finish. */
 void control_close_listener(struct control *control);
+/* The machine is broken: send `broken` (the reference is taken), also to who asks later. Once. */
+void control_broken(struct control *control, json_t *broken);
 /* Send `over` (the reference is taken) to everyone who waits, and close all connections. */
 void control_finish(struct control *control, json_t *over);
 

@@ -173,6 +173,26 @@ static void open_logs(struct instance *in)
 	record_remove(in->claim.name);
 }
 
+/* It ends when its user wants it to. */
+static void tell_broken(struct instance *in)
+{
+	const char *why = in->machine.failure.text;
+
+	if (in->options->report_fd < 0)
+		fprintf(stderr,
+			"torpor: machine %s is broken: %s\n"
+			"torpor: it stays for torpor inspect and torpor logs, until torpor kill\n",
+			in->claim.name, why);
+	control_broken(&in->control,
+		       json_pack("{s:b,s:s,s:s}", "ok", 1, "end", "broken", "error", why));
+}
+
+static void on_change(struct machine *m, void *opaque)
+{
+	if (m->state == MACHINE_BROKEN)
+		tell_broken(opaque);
+}
+
 /* The loop's first round: everything the guest did not have to wait for. */
 static void on_late(struct loop_watch *watch, uint32_t events)
 {
@@ -222,6 +242,8 @@ static int connect_host(struct instance *in, struct err *err)
 	in->control.answer = instance_answer;
 	in->control.console = take_console;
 	in->control.opaque = in;
+	in->machine.changed = on_change;
+	in->machine.changed_opaque = in;
 	ret = watch_signals(in, err);
 	if (ret == 0)
 		ret = watch_late(in, err);
@@ -260,7 +282,7 @@ static int live(struct instance *in, bool *ran, struct err *err)
 	hub_finish(&in->hub);
 	terminal_restore();
 	if (ret == 0 && in->machine.end == MACHINE_END_FAILED)
-		ret = err_set(err, ERR_FAILED, "%s", in->machine.failure.text);
+		ret = err_set(err, in->machine.failure.kind, "%s", in->machine.failure.text);
 	pager_stop(in->pager);
 	machine_free(&in->machine);
 	return ret;

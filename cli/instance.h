@@ -67,6 +67,9 @@ int instance_run(struct source *source, const struct instance_options *options,
 
 /* The answers to control requests (requests.c). Loop thread, machine lock held. */
 json_t *instance_answer(void *instance, const char *what, const json_t *request, struct err *err);
+/* Of them "stats" and "fill" (instance_stats.c). */
+json_t *instance_stats(struct instance *in, const json_t *request, struct err *err);
+json_t *instance_set_fill(struct instance *in, const json_t *request, struct err *err);
 
 struct save_request {
 	const char *path; /* absolute */

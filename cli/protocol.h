@@ -3,7 +3,8 @@
  * folder (mode 0600 in a 0700 folder: only the same user gets there). Requests are answered in
  * order; several clients may be connected. A line is at most PROTOCOL_LINE_MAX bytes.
  *
- *     {"do":"status"}    → {"ok":true,"name":…,"pid":…,"state":"running"|"paused","memory":bytes,
+ *     {"do":"status"}    → {"ok":true,"name":…,"pid":…,"state":"running"|"paused"|"broken",
+ *                           "error":why it is broken,"memory":bytes,
  *                           "vcpus":n,"started":seconds since 1970}
  *     {"do":"inspect"}   → as status, and "appliance": the description
  *     {"do":"pause"}     → {"ok":true}
@@ -18,8 +19,16 @@
  * the machine ends after the reply
  *     {"do":"stop"}      → {"ok":true}: the power button was pressed
  *     {"do":"kill"}      → {"ok":true}: the machine is about to end
- *     {"do":"wait"}      → when the machine is over and its name is free again:
- *                          {"ok":true,"end":"poweroff"|"killed"|"saved"|"failed","error":text}
+ *     {"do":"stats"}     → {"ok":true,"uptime":seconds,"resident":bytes,"shared":bytes of them that
+ *                           are of files,"paging":{"frames":n,"present":n,"faults":n,"filled":n,
+ *                           "fault-ns-max":n,"fault-ns-sum":n,"fill":…}}; no "paging" when all
+ *                           memory was in place from the start
+ *     {"do":"fill","fill":"none"|"idle"|"full"}
+ *                        → {"ok":true}
+ *     {"do":"wait","or-broken":bool}
+ *                        → when the machine is over and its name is free again:
+ *                          {"ok":true,"end":"poweroff"|"killed"|"saved"|"failed","error":text};
+ *                          if wanted also when it is broken: "end":"broken", the name still taken
  *     {"do":"console"}   → {"ok":true}, then the connection is a raw byte stream both ways
  *
  * A request that fails: {"ok":false,"kind":"integrity","error":text}; kinds are those of err.h.

@@ -16,6 +16,15 @@ static json_t *reply_ok(void)
 	return json_pack("{s:b}", "ok", 1);
 }
 
+static int refuse_broken(const struct instance *in, struct err *err)
+{
+	const struct err *why = &in->machine.failure;
+
+	if (!machine_is_broken(&in->machine))
+		return 0;
+	return err_set(err, why->kind, "machine %s is broken: %s", in->claim.name, why->text);
+}
+
 static json_t *do_status(struct instance *in, const json_t *request, struct err *err)
 {
 	json_t *status =
@@ -26,7 +35,7 @@ static json_t *do_status(struct instance *in, const json_t *request, struct err 
 
 	(void)request;
 	(void)err;
-	if (in->machine.state == MACHINE_BROKEN)
+	if (machine_is_broken(&in->machine))
 		json_object_set_new(status, "error", json_string(in->machine.failure.text));
 	return status;
 }
@@ -118,7 +127,8 @@ static json_t *save_to(struct instance *in, const struct save_request *request, 
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	machine_pause(&in->machine);
 	if (in->machine.state != MACHINE_PAUSED) {
-		err_set(err, ERR_FAILED, "the machine has just ended");
+		if (refuse_broken(in, err) == 0)
+			err_set(err, ERR_FAILED, "the machine has just ended");
 		return NULL;
 	}
 	ret = instance_save(in, request, err);
@@ -164,10 +174,19 @@ static json_t *do_save(struct instance *in, const json_t *request, struct err *e
 static const struct {
 	const char *what;
 	json_t *(*answer)(struct instance *in, const json_t *request, struct err *err);
+	bool wants_guest; /* and a broken machine has none any more */
 } requests[] = {
-	{"status", do_status},	 {"inspect", do_inspect}, {"pause", do_pause},
-	{"unpause", do_unpause}, {"save", do_save},	  {"stop", do_stop},
-	{"kill", do_kill},	 {"trim", do_trim},	  {"trimming", do_trimming},
+	{"status", do_status, false},
+	{"inspect", do_inspect, false},
+	{"stats", instance_stats, false},
+	{"fill", instance_set_fill, true},
+	{"pause", do_pause, true},
+	{"unpause", do_unpause, true},
+	{"save", do_save, true},
+	{"trim", do_trim, true},
+	{"trimming", do_trimming, true},
+	{"stop", do_stop, false},
+	{"kill", do_kill, false},
 };
 
 json_t *instance_answer(void *instance, const char *what, const json_t *request, struct err *err)
@@ -179,8 +198,11 @@ json_t *instance_answer(void *instance, const char *what, const json_t *request,
 		return NULL;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
-		if (strcmp(requests[i].what, what) == 0)
-			return requests[i].answer(in, request, err);
+		if (strcmp(requests[i].what, what) != 0)
+			continue;
+		if (requests[i].wants_guest && refuse_broken(in, err) < 0)
+			return NULL;
+		return requests[i].answer(in, request, err);
 	}
 	err_set(err, ERR_USAGE, "unknown request '%s'", what);
 	return NULL;

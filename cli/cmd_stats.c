@@ -1,0 +1,119 @@
+/* torpor stats: what a machine costs at the moment, and how far its memory has come. */
+#include <string.h>
+
+#include "cli/client.h"
+#include "cli/command.h"
+#include "cli/fill.h"
+#include "cli/json_out.h"
+
+static const struct option_spec options[] = {
+	{OPTION_LONG_ONLY + 1, "fill", FILL_WORDS,
+	 "from now on, bring memory nobody has touched like this"},
+	OPTION_JSON_SPEC,
+	{0},
+};
+
+struct stats_args {
+	const char *name;
+	const char *fill;
+	bool json;
+};
+
+static int parse(struct options *opts, struct stats_args *args, struct err *err)
+{
+	int id;
+
+	while ((id = options_next(opts, err)) > 0) {
+		if (id == OPTION_JSON)
+			args->json = true;
+		else
+			args->fill = opts->value;
+	}
+	return id < 0 ? id : options_one_operand(opts, "NAME", &args->name, err);
+}
+
+static double number(const json_t *object, const char *key)
+{
+	return json_number_value(json_object_get(object, key));
+}
+
+static void print_paging(const json_t *paging)
+{
+	double frames = number(paging, "frames"), present = number(paging, "present");
+	double faults = number(paging, "faults");
+
+	printf("memory paged in     %.1f of %.1f MiB (%.0f %%), fill %s\n", present / 16,
+	       frames / 16, 100 * present / frames,
+	       json_string_value(json_object_get(paging, "fill")));
+	printf("  waited for        %.0f frames", faults);
+	if (faults > 0)
+		printf(", %.0f us on average, %.0f at most",
+		       number(paging, "fault-ns-sum") / faults / 1e3,
+		       number(paging, "fault-ns-max") / 1e3);
+	printf("\n  in the background %.0f frames\n", number(paging, "filled"));
+}
+
+static void print(const json_t *stats)
+{
+	const json_t *paging = json_object_get(stats, "paging");
+
+	printf("up                  %.0f s\n", number(stats, "uptime"));
+	printf("resident memory     %.1f MiB, %.1f of it shared with files\n",
+	       number(stats, "resident") / 1048576, number(stats, "shared") / 1048576);
+	if (paging != NULL)
+		print_paging(paging);
+}
+
+static int set_fill(struct client *client, const char *fill, struct err *err)
+{
+	json_t *request = json_pack("{s:s,s:s}", "do", "fill", "fill", fill);
+
+	if (request == NULL)
+		return err_set(err, ERR_USAGE, "--fill: not UTF-8");
+	return client_call(client, request, CLIENT_FOREVER, NULL, err);
+}
+
+static int show(struct client *client, bool json, struct err *err)
+{
+	json_t *stats;
+	int ret = client_do(client, "stats", CLIENT_FOREVER, &stats, err);
+
+	if (ret < 0)
+		return ret;
+	json_object_del(stats, "ok");
+	if (json)
+		json_out(json_incref(stats));
+	else
+		print(stats);
+	json_decref(stats);
+	return 0;
+}
+
+static int run(struct options *opts, struct err *err)
+{
+	struct stats_args args = {0};
+	struct client client;
+	int ret = parse(opts, &args, err);
+
+	if (ret == 0)
+		ret = client_open(&client, args.name, err);
+	if (ret < 0)
+		return ret;
+	if (args.fill != NULL)
+		ret = set_fill(&client, args.fill, err);
+	if (ret == 0 && (args.fill == NULL || args.json))
+		ret = show(&client, args.json, err);
+	client_close(&client);
+	return ret;
+}
+
+const struct command cmd_stats = {
+	.name = "stats",
+	.args = "NAME",
+	.summary = "what a machine costs, and how much of its memory has been paged in",
+	.detail = "Memory of a packed file arrives when it is touched, and by the way in the "
+		  "background: idle uses\n"
+		  "time that nobody wants, full uses all cores, none leaves it to the guest.",
+	.options = options,
+	.run = run,
+};

@@ -1,0 +1,13 @@
+/* The words for how memory that nobody has touched is brought (snapshot/pager.h). */
+#ifndef TORPOR_CLI_FILL_H
+#define TORPOR_CLI_FILL_H
+
+#include "snapshot/pager.h"
+
+#define FILL_WORDS "none|idle|full"
+
+const char *fill_name(enum pager_fill fill);
+/* ERR_USAGE for any other word. */
+int fill_parse(const char *text, enum pager_fill *fill, struct err *err);
+
+#endif
