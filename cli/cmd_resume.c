@@ -3,44 +3,33 @@
 
 #include "cli/client.h"
 #include "cli/command.h"
+#include "cli/fill.h"
 #include "cli/launch.h"
 #include "cli/sandbox.h"
 #include "cli/target.h"
+#include "cli/trust.h"
 #include "vmm/base/num.h"
 
-#define OPTION_FILL (OPTION_LONG_ONLY + 2)
+#define OPTION_FILL		 (OPTION_LONG_ONLY + 2)
+#define OPTION_REQUIRE_SIGNATURE (OPTION_LONG_ONLY + 3)
 
 static const struct option_spec options[] = {
 	{'d', "detach", NULL, "run in the background and print the name"},
 	{'n', "name", "NAME", "name of the machine; default the one it was saved under"},
 	{OPTION_LONG_ONLY + 1, "paused", NULL, "wake it, but do not let it go on before unpause"},
-	{OPTION_FILL, "fill", "none|idle|full",
+	{OPTION_FILL, "fill", FILL_WORDS,
 	 "bring memory that nobody touches: never, with one core's spare time (default), with all"},
+	{OPTION_REQUIRE_SIGNATURE, "require-signature", "KEY",
+	 "refuse what this public key has not signed; `trust`: any that is trusted"},
 	{0},
 };
 
 struct resume_args {
 	struct instance_options instance;
 	bool detach;
+	const char *signer; /* key or `trust`; NULL: signed or not is all the same */
 	const char *target;
 };
-
-static int parse_fill(const char *text, enum pager_fill *fill, struct err *err)
-{
-	static const char *const names[] = {
-		[PAGER_FILL_NONE] = "none",
-		[PAGER_FILL_IDLE] = "idle",
-		[PAGER_FILL_FULL] = "full",
-	};
-
-	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
-		if (strcmp(names[i], text) == 0) {
-			*fill = (enum pager_fill)i;
-			return 0;
-		}
-	}
-	return err_set(err, ERR_USAGE, "--fill %s: none, idle or full", text);
-}
 
 static int parse(struct options *opts, struct resume_args *args, struct err *err)
 {
@@ -55,7 +44,9 @@ static int parse(struct options *opts, struct resume_args *args, struct err *err
 		else if (id == 'n')
 			args->instance.name = opts->value;
 		else if (id == OPTION_FILL)
-			ret = parse_fill(opts->value, &args->instance.fill, err);
+			ret = fill_parse(opts->value, &args->instance.fill, err);
+		else if (id == OPTION_REQUIRE_SIGNATURE)
+			args->signer = opts->value;
 		else
 			args->instance.paused = true;
 	}
@@ -86,13 +77,27 @@ static int unpause(const char *name, struct err *err)
 	return ret;
 }
 
-/* Before KVM is touched: is it live, is it for us, is it whole? */
-static int open_live(const char *path, struct source *source, struct err *err)
+/* Nothing but the manifest of what a stranger has signed, or nobody, is parsed. */
+static int open_source(const char *path, const char *signer, struct source *source, struct err *err)
 {
-	int ret = sandbox_enter(SANDBOX_MACHINE, err);
+	cleanup_trust struct trust trust = {.signers = {0}};
+	struct archive_open_params params = {.fd = -1, .opaque = &trust};
+	int ret = 0;
 
+	if (signer != NULL) {
+		params.judge = trust_judge;
+		ret = trust_load(&trust, signer, err);
+	}
 	if (ret == 0)
-		ret = source_from_file(source, path, NULL, err);
+		ret = sandbox_enter(SANDBOX_MACHINE, err);
+	return ret < 0 ? ret : source_from_file(source, path, &params, err);
+}
+
+/* Before KVM is touched: is it live, is it for us, is it whole? */
+static int open_live(const char *path, const char *signer, struct source *source, struct err *err)
+{
+	int ret = open_source(path, signer, source, err);
+
 	if (ret < 0)
 		return ret;
 	if (!source->appliance.live)
@@ -117,9 +122,13 @@ static int run(struct options *opts, struct err *err)
 		ret = target_find(&target, args.target, err);
 	if (ret < 0)
 		return ret;
+	if (target.kind == TARGET_MACHINE && args.signer != NULL)
+		return err_set(err, ERR_USAGE,
+			       "--require-signature is for files, and %s is a machine",
+			       target.name);
 	if (target.kind == TARGET_MACHINE)
 		return unpause(target.name, err);
-	ret = open_live(target.file, &source, err);
+	ret = open_live(target.file, args.signer, &source, err);
 	if (ret < 0)
 		return ret;
 	args.instance.wish = target.kind == TARGET_STORED ? target.name : source.appliance.name;

@@ -1,13 +1,22 @@
-/* torpor verify: check every digest in a file. */
+/* torpor verify: check every digest in a file, and who signed it. */
 #include <stdio.h>
 
 #include "cli/command.h"
 #include "cli/json_out.h"
 #include "cli/sandbox.h"
+#include "cli/trust.h"
 #include "format/archive.h"
+
+static const struct option_spec options[] = {
+	{'k', "key", "KEY", "insist that this public key signed it; `trust`: any that is trusted"},
+	OPTION_JSON_SPEC,
+	{0},
+};
 
 struct findings {
 	const char *path;
+	const char *key; /* NULL: signed or not is all the same */
+	struct trust trust;
 	json_t *list; /* NULL: print them */
 };
 
@@ -47,29 +56,58 @@ static uint64_t count_frames(const struct archive *a)
 	return frames;
 }
 
+static json_t *signer_json(const struct findings *findings)
+{
+	const struct signed_by *by = &findings->trust.by;
+
+	if (findings->key == NULL)
+		return json_null();
+	return json_pack("{s:s,s:s,s:s}", "key", by->id, "name", by->name, "comment", by->comment);
+}
+
+static void print_signer(const struct findings *findings)
+{
+	const struct signed_by *by = &findings->trust.by;
+	bool named = by->name[0] != '\0';
+
+	printf("%s: signed by key %s%s%s%s: %s\n", findings->path, by->id, named ? " (" : "",
+	       by->name, named ? ")" : "", by->comment);
+}
+
 static void print_result(const struct archive *a, const struct findings *findings, int ret)
 {
 	const struct archive_entry *entries;
 	size_t blobs = archive_entries(a, &entries);
 	uint64_t frames = count_frames(a);
 
-	if (findings->list != NULL)
-		json_out(json_pack("{s:s,s:b,s:s,s:I,s:I,s:O}", "file", findings->path, "ok",
+	if (findings->list != NULL) {
+		json_out(json_pack("{s:s,s:b,s:s,s:I,s:I,s:o,s:O}", "file", findings->path, "ok",
 				   ret == 0, "digest", archive_digest(a), "blobs",
-				   (json_int_t)blobs, "frames", (json_int_t)frames, "findings",
-				   findings->list));
-	else if (ret == 0)
+				   (json_int_t)blobs, "frames", (json_int_t)frames, "signer",
+				   signer_json(findings), "findings", findings->list));
+		return;
+	}
+	if (ret == 0)
 		printf("%s: ok, %zu blobs, %llu frames\n", findings->path, blobs,
 		       (unsigned long long)frames);
+	if (findings->key != NULL)
+		print_signer(findings);
 }
 
 static int verify(struct findings *findings, struct err *err)
 {
+	struct archive_open_params params = {.fd = -1, .opaque = &findings->trust};
 	struct archive *a;
-	int ret = sandbox_enter(SANDBOX_CREATE, err);
+	int ret = 0;
 
+	if (findings->key != NULL) {
+		params.judge = trust_judge;
+		ret = trust_load(&findings->trust, findings->key, err);
+	}
 	if (ret == 0)
-		ret = archive_open(&a, findings->path, err);
+		ret = sandbox_enter(SANDBOX_CREATE, err);
+	if (ret == 0)
+		ret = archive_open_with(&a, findings->path, &params, err);
 	if (ret < 0)
 		return ret;
 	ret = archive_verify(a, report, findings, err);
@@ -78,27 +116,35 @@ static int verify(struct findings *findings, struct err *err)
 	return ret;
 }
 
+static int parse(struct options *opts, struct findings *findings, struct err *err)
+{
+	int id;
+
+	while ((id = options_next(opts, err)) > 0) {
+		if (id == 'k')
+			findings->key = opts->value;
+		else
+			findings->list = json_array();
+	}
+	return id < 0 ? id : options_one_operand(opts, "FILE", &findings->path, err);
+}
+
 static int run(struct options *opts, struct err *err)
 {
 	struct findings findings = {0};
-	bool json = false;
-	int ret = options_flags(opts, OPTION_JSON, &json, err);
+	int ret = parse(opts, &findings, err);
 
 	if (ret == 0)
-		ret = options_one_operand(opts, "FILE", &findings.path, err);
-	if (ret < 0)
-		return ret;
-	if (json)
-		findings.list = json_array();
-	ret = verify(&findings, err);
+		ret = verify(&findings, err);
 	json_decref(findings.list);
+	trust_free(&findings.trust);
 	return ret;
 }
 
 const struct command cmd_verify = {
 	.name = "verify",
 	.args = "FILE",
-	.summary = "check every digest in an appliance",
-	.options = options_json,
+	.summary = "check every digest in an appliance, and who signed it",
+	.options = options,
 	.run = run,
 };

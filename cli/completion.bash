@@ -14,9 +14,9 @@ _torpor()
 	run)
 		options='-d --detach -n --name --rm --kernel --initrd --append --disk -m --memory -c --cpus --cpu --console --help' operands=' files' ;;
 	resume)
-		options='-d --detach -n --name --paused --help' operands='running files' ;;
+		options='-d --detach -n --name --paused --fill --require-signature --help' operands='running files' ;;
 	save)
-		options='-o --output -R --leave-running --trim --json --help' operands='running' ;;
+		options='-o --output -R --leave-running --trim --flat --level --parent --full --json --help' operands='running' ;;
 	ps)
 		options='-a --all -q --quiet --json --help' operands='' ;;
 	pause)
@@ -38,7 +38,7 @@ _torpor()
 	inspect)
 		options='--json --help' operands='running files' ;;
 	verify)
-		options='--json --help' operands=' files' ;;
+		options='-k --key --json --help' operands=' files' ;;
 	keygen)
 		options='-p --public -s --secret --no-passphrase --passphrase-file --help' operands='' ;;
 	compat)

@@ -9,13 +9,13 @@
 
 #include "format/archive_internal.h"
 #include "format/json.h"
+#include "format/minisign.h"
 #include "format/seek_table.h"
 #include "format/statefile.h"
 #include "format/verified.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/num.h"
 
-#define MAX_SIGNATURE 4096u
 #define MAX_MAP_BYTES (UINT64_C(32) + UINT64_C(24) * IMAGE_MAX_EXTENTS)
 
 /* Read a small blob into memory the caller frees. */
@@ -189,7 +189,7 @@ static int read_signature(struct archive *a, char **text, struct err *err)
 		if (strcmp(d->role, ROLE_SIGNATURE) != 0)
 			continue;
 		free(data);
-		ret = read_described(a, d, MAX_SIGNATURE, &blob, &data, err);
+		ret = read_described(a, d, MINISIGN_TEXT, &blob, &data, err);
 		if (ret == 0)
 			data[blob.len] = '\0';
 	}
