@@ -19,6 +19,8 @@ _torpor()
 		options='-o --output -R --leave-running --trim --flat --level --parent --full --json --help' operands='running' ;;
 	ps)
 		options='-a --all -q --quiet --json --help' operands='' ;;
+	stats)
+		options='--fill --json --help' operands='running' ;;
 	pause)
 		options='--help' operands='running' ;;
 	unpause)
@@ -37,6 +39,10 @@ _torpor()
 		options='--help' operands='running' ;;
 	inspect)
 		options='--json --help' operands='running files' ;;
+	ls)
+		options='--json --help' operands=' files' ;;
+	extract)
+		options='-C --directory -o --output --sparse --help' operands=' files' ;;
 	verify)
 		options='-k --key --json --help' operands=' files' ;;
 	keygen)
@@ -76,5 +82,5 @@ _torpor()
 complete -F _torpor torpor
 _torpor_verbs()
 {
-	echo 'build run resume save ps pause unpause stop kill rm wait logs console inspect verify keygen compat doctor version help'
+	echo 'build run resume save ps stats pause unpause stop kill rm wait logs console inspect ls extract verify keygen compat doctor version help'
 }

@@ -1,0 +1,325 @@
+/* torpor extract: the contents of an appliance as plain files. Their names are ours, never the
+ * file's. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cli/command.h"
+#include "cli/contents.h"
+#include "cli/sandbox.h"
+#include "format/frame_reader.h"
+#include "format/stack.h"
+#include "format/tempfile.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/io.h"
+#include "vmm/base/num.h"
+#include "vmm/mem.h"
+
+enum {
+	OPT_SPARSE = OPTION_LONG_ONLY + 1,
+	MAX_OUTPUTS = 8 + MEM_MAX_RANGES + APPLIANCE_MAX_DISKS,
+};
+
+static const struct option_spec options[] = {
+	{'C', "directory", "DIR", "write there; default the current folder"},
+	{'o', "output", "FILE", "write one ROLE to FILE, - for standard output"},
+	{OPT_SPARSE, "sparse", NULL, "leave holes in files where there are zeros"},
+	{0},
+};
+
+struct extract_args {
+	const char *folder;
+	const char *output; /* NULL: by the names below */
+	bool sparse;
+	const char *file;
+	const char *role[MAX_OUTPUTS];
+	unsigned nroles; /* 0: all there is */
+};
+
+struct output {
+	char role[16];
+	char name[24];
+};
+
+/* Everything that can be written, whether this file has it or not. */
+struct outputs {
+	struct output item[MAX_OUTPUTS];
+	unsigned count;
+};
+
+static void add_output(struct outputs *all, const char *role, const char *suffix)
+{
+	struct output *output = &all->item[all->count++];
+
+	snprintf(output->role, sizeof(output->role), "%s", role);
+	snprintf(output->name, sizeof(output->name), "%s%s", role, suffix);
+}
+
+static void add_numbered(struct outputs *all, const char *role, unsigned count)
+{
+	char numbered[16];
+
+	for (unsigned i = 0; i < count; i++) {
+		snprintf(numbered, sizeof(numbered), "%s.%u", role, i);
+		add_output(all, numbered, ".raw");
+	}
+}
+
+static void list_outputs(struct outputs *all)
+{
+	all->count = 0;
+	add_output(all, "config", ".json");
+	add_output(all, ROLE_SIGNATURE, ".minisig");
+	add_output(all, ROLE_KERNEL, "");
+	add_output(all, ROLE_INITRD, "");
+	add_output(all, ROLE_STATE, "");
+	add_numbered(all, ROLE_DISK, APPLIANCE_MAX_DISKS);
+	add_numbered(all, ROLE_MEMORY, MEM_MAX_RANGES);
+}
+
+/* Where bytes go, from the first to the last. */
+struct sink {
+	struct tempfile *file; /* NULL: standard output */
+	uint64_t at;
+	bool sparse;
+};
+
+static int put(struct sink *sink, const uint8_t *data, uint64_t len, struct err *err)
+{
+	uint64_t at = sink->at;
+
+	sink->at += len;
+	if (sink->file != NULL)
+		return tempfile_write(sink->file, data, len, at, err);
+	while (len > 0) {
+		ssize_t done = write(STDOUT_FILENO, data, len);
+
+		if (done < 0 && errno != EINTR)
+			return err_sys(err, errno, "write to standard output");
+		if (done > 0) {
+			data += done;
+			len -= (uint64_t)done;
+		}
+	}
+	return 0;
+}
+
+static int put_blob(struct sink *sink, const struct blob *blob, struct err *err)
+{
+	uint8_t chunk[IMAGE_FRAME];
+	int ret = 0;
+
+	for (uint64_t at = 0; ret == 0 && at < blob->len; at += sizeof(chunk)) {
+		uint64_t len = u64_min(sizeof(chunk), blob->len - at);
+
+		ret = blob_read(blob, at, chunk, len, err);
+		if (ret == 0)
+			ret = put(sink, chunk, len, err);
+	}
+	return ret;
+}
+
+static int put_runs(struct sink *sink, const struct runs *runs, struct err *err)
+{
+	cleanup_frame_reader struct frame_reader *reader = NULL;
+	uint8_t frame[IMAGE_FRAME];
+	int ret = frame_reader_new(&reader, err);
+
+	for (size_t i = 0; ret == 0 && i < runs->n; i++) {
+		const struct run *run = &runs->run[i];
+
+		memset(frame, 0, sizeof(frame));
+		for (uint64_t n = 0; ret == 0 && n < run->frames; n++) {
+			uint64_t len = u64_min(IMAGE_FRAME, runs->size - sink->at);
+
+			if (run->image == NULL && sink->sparse) {
+				sink->at += len;
+				continue;
+			}
+			if (run->image != NULL)
+				ret = frame_read(reader, run->image, run->place + n, frame, err);
+			if (ret == 0)
+				ret = put(sink, frame, len, err);
+		}
+	}
+	return ret;
+}
+
+/* A disk is its overlay, if it has one, on top of its base. */
+static int put_image(struct sink *sink, const struct archive *a, const char *role, struct err *err)
+{
+	char overlay_role[32];
+	const struct image *overlay;
+	struct stack stack = {0};
+	struct runs runs;
+	int ret = 0;
+
+	snprintf(overlay_role, sizeof(overlay_role), "%s" ROLE_OVERLAY_SUFFIX, role);
+	overlay = archive_image(a, overlay_role);
+	if (overlay != NULL)
+		ret = stack_push(&stack, overlay, err);
+	if (ret == 0)
+		ret = stack_push(&stack, archive_image(a, role), err);
+	if (ret == 0)
+		ret = stack_resolve(&stack, &runs, err);
+	if (ret < 0)
+		return err_context(err, ret, "%s", role);
+	ret = put_runs(sink, &runs, err);
+	runs_free(&runs);
+	return ret;
+}
+
+static int put_content(struct sink *sink, const struct archive *a, const struct content *content,
+		       struct err *err)
+{
+	return content->image != NULL ? put_image(sink, a, content->role, err)
+				      : put_blob(sink, &content->blob, err);
+}
+
+static int write_file(const char *path, bool sparse, const struct archive *a,
+		      const struct content *content, struct err *err)
+{
+	struct tempfile file;
+	struct sink sink = {.file = &file, .sparse = sparse};
+	struct stat st;
+	int ret = tempfile_open(&file, path, err);
+
+	if (ret < 0)
+		return ret;
+	ret = put_content(&sink, a, content, err);
+	/* A file may end in a hole. */
+	if (ret == 0 && ftruncate(file.fd, (off_t)sink.at) < 0)
+		ret = tempfile_error(&file, errno, err);
+	if (ret == 0)
+		ret = tempfile_publish(&file, &st, err);
+	tempfile_close(&file);
+	return ret;
+}
+
+static int write_output(const struct extract_args *args, const struct archive *a,
+			const struct output *output, const struct content *content, struct err *err)
+{
+	struct sink sink = {0};
+	char path[PATH_MAX];
+
+	if (args->output != NULL && strcmp(args->output, "-") == 0)
+		return put_content(&sink, a, content, err);
+	if (args->output != NULL)
+		return write_file(args->output, args->sparse, a, content, err);
+	if (snprintf(path, sizeof(path), "%s/%s", args->folder, output->name) >= (int)sizeof(path))
+		return err_sys(err, ENAMETOOLONG, "write to %.100s…", args->folder);
+	return write_file(path, args->sparse, a, content, err);
+}
+
+static const struct output *find_output(const struct outputs *all, const char *role)
+{
+	for (unsigned i = 0; i < all->count; i++) {
+		if (strcmp(all->item[i].role, role) == 0)
+			return &all->item[i];
+	}
+	return NULL;
+}
+
+static int write_outputs(const struct extract_args *args, const struct archive *a,
+			 const struct contents *contents, struct err *err)
+{
+	unsigned count = args->nroles;
+	struct outputs all;
+	int ret = 0;
+
+	list_outputs(&all);
+	for (unsigned i = 0; ret == 0 && i < (count > 0 ? count : all.count); i++) {
+		const char *role = count > 0 ? args->role[i] : all.item[i].role;
+		const struct output *output = find_output(&all, role);
+		const struct content *content = contents_find(contents, role);
+
+		if (output != NULL && content != NULL)
+			ret = write_output(args, a, output, content, err);
+		else if (count > 0)
+			ret = err_set(err, ERR_NOT_FOUND, "%s has no %s to extract", args->file,
+				      role);
+	}
+	return ret;
+}
+
+static int extract(const struct extract_args *args, struct err *err)
+{
+	struct contents contents = {0};
+	struct archive *a = NULL;
+	int ret = sandbox_enter(SANDBOX_CREATE, err);
+
+	if (ret == 0)
+		ret = archive_open(&a, args->file, err);
+	if (ret == 0)
+		ret = archive_ensure_verified(a, err);
+	if (ret == 0)
+		ret = contents_list(&contents, a, err);
+	if (ret == 0)
+		ret = write_outputs(args, a, &contents, err);
+	contents_free(&contents);
+	archive_close(a);
+	return ret;
+}
+
+static int check_args(const struct extract_args *args, struct err *err)
+{
+	if (args->output == NULL)
+		return 0;
+	if (args->nroles != 1)
+		return err_set(err, ERR_USAGE, "--output takes exactly one ROLE");
+	if (strcmp(args->folder, ".") != 0)
+		return err_set(err, ERR_USAGE, "--output and --directory exclude each other");
+	if (args->sparse && strcmp(args->output, "-") == 0)
+		return err_set(err, ERR_USAGE,
+			       "standard output has no holes: --sparse needs a file");
+	return 0;
+}
+
+static int parse(struct options *opts, struct extract_args *args, struct err *err)
+{
+	const char *role;
+	int id;
+
+	while ((id = options_next(opts, err)) > 0) {
+		if (id == 'C')
+			args->folder = opts->value;
+		else if (id == 'o')
+			args->output = opts->value;
+		else
+			args->sparse = true;
+	}
+	if (id < 0)
+		return id;
+	args->file = options_operand(opts);
+	if (args->file == NULL)
+		return err_set(err, ERR_USAGE, "FILE is missing (see torpor help extract)");
+	while ((role = options_operand(opts)) != NULL) {
+		if (args->nroles == MAX_OUTPUTS)
+			return err_set(err, ERR_USAGE, "more than %d roles", MAX_OUTPUTS);
+		args->role[args->nroles++] = role;
+	}
+	return check_args(args, err);
+}
+
+static int run(struct options *opts, struct err *err)
+{
+	struct extract_args args = {.folder = "."};
+	int ret = parse(opts, &args, err);
+
+	return ret < 0 ? ret : extract(&args, err);
+}
+
+const struct command cmd_extract = {
+	.name = "extract",
+	.args = "FILE [ROLE]…",
+	.summary = "write contents of an appliance as plain files",
+	.detail = "ROLE is config, signature, kernel, initrd, state, disk.N or memory.N (see "
+		  "torpor ls); "
+		  "by default all\n"
+		  "there are. A disk comes as the guest last saw it. Files are called config.json, "
+		  "signature.minisig,\n"
+		  "kernel, initrd, state, disk.N.raw and memory.N.raw, and replace what is there.",
+	.options = options,
+	.run = run,
+};
