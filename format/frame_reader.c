@@ -20,12 +20,15 @@ struct frame_reader {
 	uint8_t packed[MAX_PACKED];
 };
 
-static int prepare_packed(struct frame_reader *r, struct err *err)
+int frame_reader_prepare(struct frame_reader *r, struct err *err)
 {
+	if (r->digest != NULL)
+		return 0;
 	r->zstd = lazy_zstd(err);
 	if (r->zstd == NULL)
 		return -ENOSYS;
-	r->dctx = r->zstd->dctx_new();
+	if (r->dctx == NULL)
+		r->dctx = r->zstd->dctx_new();
 	if (r->dctx == NULL)
 		return err_sys(err, ENOMEM, "decode");
 	return digest_new(&r->digest, err);
@@ -66,7 +69,7 @@ static int read_packed(struct frame_reader *r, const struct image *image, uint64
 {
 	struct blob packed = image_packed_place(image, place);
 	size_t got;
-	int ret = r->dctx != NULL ? 0 : prepare_packed(r, err);
+	int ret = frame_reader_prepare(r, err);
 
 	if (ret == 0 && packed.len > sizeof(r->packed))
 		ret = err_set(err, ERR_INTEGRITY, "its packed form is too long");

@@ -19,6 +19,8 @@ struct frame_reader;
 #define cleanup_frame_reader __attribute__((cleanup(frame_reader_cleanup)))
 
 int frame_reader_new(struct frame_reader **out, struct err *err);
+/* Load what packed frames take now and not with the first of them. */
+int frame_reader_prepare(struct frame_reader *r, struct err *err);
 void frame_reader_free(struct frame_reader *r);
 
 /* Data frame `place` of the image into `frame`. */

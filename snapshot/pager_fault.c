@@ -62,14 +62,16 @@ static void serve(struct pager_worker *w, const uint8_t *address)
 	}
 }
 
-static void *fault_main(void *arg)
+static void serve_faults(struct pager_worker *w)
 {
-	struct pager_worker *w = arg;
 	struct pager *p = w->pager;
 	struct pollfd fds[] = {{.fd = p->uffd, .events = POLLIN},
 			       {.fd = p->end_fd, .events = POLLIN}};
 	uint8_t *address;
 
+	/* While the machine is still being put together. An error comes again with the first frame.
+	 */
+	(void)frame_reader_prepare(w->reader, NULL);
 	while (poll(fds, ARRAY_SIZE(fds), -1) >= 0 && fds[1].revents == 0) {
 		while (uffd_next(p->uffd, &address)) {
 			atomic_fetch_add(&p->faults_in_hand, 1);
@@ -77,7 +79,6 @@ static void *fault_main(void *arg)
 			atomic_fetch_sub(&p->faults_in_hand, 1);
 		}
 	}
-	return NULL;
 }
 
 int pager_faults_start(struct pager *p, struct err *err)
@@ -86,7 +87,7 @@ int pager_faults_start(struct pager *p, struct err *err)
 	int ret = 0;
 
 	while (ret == 0 && p->nfault_threads < wanted) {
-		ret = pager_worker_start(&p->fault_thread[p->nfault_threads], p, fault_main,
+		ret = pager_worker_start(&p->fault_thread[p->nfault_threads], p, serve_faults,
 					 "pager fault", err);
 		if (ret == 0)
 			p->nfault_threads++;

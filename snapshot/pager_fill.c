@@ -60,7 +60,7 @@ static bool next(struct pager_worker *w, struct pager_frame *f)
 	return going;
 }
 
-static void *fill(struct pager_worker *w)
+static void fill(struct pager_worker *w)
 {
 	struct pager_frame f;
 
@@ -70,21 +70,20 @@ static void *fill(struct pager_worker *w)
 		atomic_fetch_add(&w->pager->filled, 1);
 		pager_count_present(w->pager);
 	}
-	return NULL;
 }
 
-static void *idle_main(void *arg)
+static void fill_idly(struct pager_worker *w)
 {
 	static const struct sched_param none = {0};
 
 	(void)sched_setscheduler(0, SCHED_IDLE, &none); /* this thread only */
-	return fill(arg);
+	fill(w);
 }
 
-static void *full_main(void *arg)
+static void fill_fully(struct pager_worker *w)
 {
 	(void)setpriority(PRIO_PROCESS, 0, FULL_NICE); /* this thread only: Linux */
-	return fill(arg);
+	fill(w);
 }
 
 static int start_idle(struct pager *p, struct err *err)
@@ -93,7 +92,7 @@ static int start_idle(struct pager *p, struct err *err)
 
 	while (ret == 0 && p->nidle_threads < 1) {
 		p->idle_thread[0].mode = PAGER_FILL_IDLE;
-		ret = pager_worker_start(&p->idle_thread[0], p, idle_main, "pager idle", err);
+		ret = pager_worker_start(&p->idle_thread[0], p, fill_idly, "pager idle", err);
 		if (ret == 0)
 			p->nidle_threads++;
 	}
@@ -110,7 +109,7 @@ static int start_full(struct pager *p, struct err *err)
 
 		w->mode = PAGER_FILL_FULL;
 		w->yields_to = p->nfull_threads;
-		ret = pager_worker_start(w, p, full_main, "pager fill", err);
+		ret = pager_worker_start(w, p, fill_fully, "pager fill", err);
 		if (ret == 0)
 			p->nfull_threads++;
 	}

@@ -58,6 +58,8 @@ struct pager_frame {
 /* A thread of the pager with what it needs to bring frames. */
 struct pager_worker {
 	struct pager *pager;
+	void (*work)(struct pager_worker *w);
+	const char *name;
 	pthread_t thread;
 	struct frame_reader *reader; /* owned */
 	uint8_t *data;		     /* owned; IMAGE_FRAME bytes */
@@ -121,8 +123,8 @@ void pager_count_present(struct pager *p);
 /* pager_worker.c. Cores this process may use. */
 unsigned pager_cores(void);
 /* Start a thread with all signals blocked; `w` is zero but for what its kind needs. */
-int pager_worker_start(struct pager_worker *w, struct pager *p, void *(*main)(void *),
-		       const char *name, struct err *err);
+int pager_worker_start(struct pager_worker *w, struct pager *p,
+		       void (*work)(struct pager_worker *w), const char *name, struct err *err);
 void pager_worker_join(struct pager_worker *w);
 /* Claim a frame for `w`: turn its state. */
 bool pager_claim(struct pager_worker *w, const struct pager_frame *f, enum frame_state from,

@@ -23,31 +23,40 @@ static void worker_free(struct pager_worker *w)
 	free(w->data);
 }
 
+static void *run(void *arg)
+{
+	struct pager_worker *w = arg;
+
+	pthread_setname_np(pthread_self(), w->name);
+	w->work(w);
+	return NULL;
+}
+
 /* Signals meant for the program belong to the loop thread. */
-static int create(struct pager_worker *w, void *(*main)(void *), const char *name)
+static int create(struct pager_worker *w)
 {
 	sigset_t all, old;
 	int ret;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	ret = pthread_create(&w->thread, NULL, main, w);
+	ret = pthread_create(&w->thread, NULL, run, w);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (ret == 0)
-		pthread_setname_np(w->thread, name);
 	return ret;
 }
 
-int pager_worker_start(struct pager_worker *w, struct pager *p, void *(*main)(void *),
-		       const char *name, struct err *err)
+int pager_worker_start(struct pager_worker *w, struct pager *p,
+		       void (*work)(struct pager_worker *w), const char *name, struct err *err)
 {
 	int ret = frame_reader_new(&w->reader, err);
 
 	if (ret < 0)
 		return ret;
 	w->pager = p;
+	w->work = work;
+	w->name = name;
 	w->data = aligned_alloc((size_t)sysconf(_SC_PAGESIZE), IMAGE_FRAME);
-	ret = w->data == NULL ? ENOMEM : create(w, main, name);
+	ret = w->data == NULL ? ENOMEM : create(w);
 	if (ret == 0)
 		return 0;
 	worker_free(w);
