@@ -1,10 +1,10 @@
 /* Extent maps: building, the bytes on disk, looking up; see image.h. Pure. */
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "format/image.h"
+#include "vmm/base/assert.h"
 #include "vmm/base/num.h"
 
 #define MAGIC	    "TORPORMP"

@@ -12,7 +12,7 @@ try version "version, --version, version --json"
 
 help_lists_verbs() {
     local verb verbs="build run resume save ps pause unpause stop kill rm wait logs console inspect
-        verify keygen compat doctor version help"
+        verify compat doctor version help"
     works help
     same "torpor --help" "$("$TORPOR" --help)" "$out"
     for verb in $verbs; do
@@ -40,7 +40,7 @@ no_verb() {
 }
 try no_verb "a wrong verb, option or operand is a usage error: 125 and one line"
 
-completion=$PWD/cli/completion.bash
+completion=${verbs%/tests/*}/cli/completion.bash
 completion() {
     bash -n "$completion" || fail "bash does not parse it"
     bash -c '. "$1"; complete -p torpor' - "$completion" >/dev/null || fail "nothing is completed"
