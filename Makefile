@@ -41,7 +41,7 @@ CSTD      := -std=gnu17 -fvisibility=hidden -ffunction-sections -fdata-sections 
              -fno-asynchronous-unwind-tables -fno-plt
 ALL_CFLAGS = $(CSTD) $(WARNINGS) $(SANFLAGS) $(CFLAGS)
 # The program alone is linked as one unit (LTO), with packed relocations, without padding between segments.
-LTO       := $(if $(SAN)$(COV),,-flto=2 -ffat-lto-objects)
+LTO       := $(if $(SAN)$(COV)$(findstring clang,$(CC)),,-flto=2 -ffat-lto-objects)
 ALL_LDFLAGS = -Wl,--gc-sections -Wl,--as-needed -Wl,-O2 -Wl,-z,relro,-z,now -Wl,-z,noseparate-code \
               -Wl,-z,pack-relative-relocs -Wl,--build-id=none -Wl,--hash-style=gnu -Wl,--no-eh-frame-hdr $(SANFLAGS) $(LDFLAGS)
 
