@@ -20,6 +20,8 @@ $(BUILD)/tests/kvm/runner: $(KVM_OBJ) $(BUILD)/libtorpor.a
 
 -include $(UNIT_OBJ:.o=.d) $(KVM_OBJ:.o=.d)
 
+include tests/fuzz/rules.mk
+
 TEST_PROGRAMS := $(BUILD)/tests/unit/runner $(BUILD)/tests/kvm/runner $(BUILD)/images/tiny.elf
 
 .PHONY: check-build
@@ -29,13 +31,15 @@ check-build: $(TORPOR) $(TEST_PROGRAMS)
 check: deps ## run all tests: lint, unit, KVM with the tiny kernel, real guests here or in the lab
 	$(Q)$(MAKE) check-build
 	$(Q)$(MAKE) check-build SAN=1
+	$(Q)$(MAKE) fuzz
 	$(Q)images/debian/build
-	$(Q)tests/run lint unit asan kvm verbs badinput interop labkvm lab
+	$(Q)tests/run lint unit asan kvm verbs badinput interop fuzz labkvm lab
 
 .PHONY: soak
 soak: deps ## the slow campaigns: kills while saving, long save/resume chains
 	$(Q)$(MAKE) check-build
-	$(Q)tests/run soak
+	$(Q)$(MAKE) fuzz
+	$(Q)tests/run soak fuzzsoak
 
 .PHONY: bench
 bench: deps ## speed and size, as ratios against a floor and peers in the same run

@@ -1,0 +1,89 @@
+/* A whole file: tar, OCI documents, config, maps, seek tables, and the frames behind them. */
+#include "format/archive.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "format/frame_reader.h"
+#include "format/stack.h"
+#include "tests/fuzz/fuzz.h"
+
+#define FRAMES 4u /* of each image are read */
+
+/* Looks at all it is given, and is hard to please. */
+static int judge(void *opaque, const uint8_t *config, size_t len, const char *signature,
+		 struct err *err)
+{
+	(void)opaque;
+	if (signature == NULL || memmem(config, len, "refused", 7) == NULL)
+		return 0;
+	return err_set(err, ERR_INTEGRITY, "refused, with %s", signature);
+}
+
+static void read_frames(struct frame_reader *reader, const struct image *image)
+{
+	uint8_t frame[IMAGE_FRAME];
+	struct err err = {0};
+
+	for (uint64_t place = 0; place < image->map.data_frames && place < FRAMES; place++)
+		fuzz_require_reason(frame_read(reader, image, place, frame, &err), &err);
+	if (image->map.data_frames > FRAMES)
+		(void)frame_read(reader, image, image->map.data_frames - 1, frame, &err);
+}
+
+static void resolve(const struct image *overlay, const struct image *base)
+{
+	struct stack stack = {0};
+	struct runs runs = {0};
+	struct err err = {0};
+	int ret = 0;
+
+	if (overlay != NULL)
+		ret = stack_push(&stack, overlay, &err);
+	if (ret == 0)
+		ret = stack_push(&stack, base, &err);
+	if (ret == 0)
+		ret = stack_resolve(&stack, &runs, &err);
+	fuzz_require_reason(ret, &err);
+	runs_free(&runs);
+}
+
+static void look_at(const struct archive *a)
+{
+	static const char *const names[] = {ROLE_MEMORY, ROLE_DISK};
+	struct frame_reader *reader = NULL;
+	char role[32];
+
+	fuzz_require(frame_reader_new(&reader, NULL) == 0);
+	for (unsigned i = 0; i < 2 * APPLIANCE_MAX_DISKS; i++) {
+		const struct image *base, *overlay;
+
+		snprintf(role, sizeof(role), "%s.%u", names[i % 2], i / 2);
+		base = archive_image(a, role);
+		snprintf(role, sizeof(role), "%s.%u" ROLE_OVERLAY_SUFFIX, names[i % 2], i / 2);
+		overlay = archive_image(a, role);
+		if (base != NULL) {
+			read_frames(reader, base);
+			resolve(overlay, base);
+		}
+		if (overlay != NULL)
+			read_frames(reader, overlay);
+	}
+	frame_reader_free(reader);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct archive_open_params params = {.fd = fuzz_file(data, size), .judge = judge};
+	struct archive *a;
+	struct err err = {0};
+	int ret = archive_open_with(&a, "input", &params, &err);
+
+	fuzz_require_reason(ret, &err);
+	if (ret < 0)
+		return 0;
+	look_at(a);
+	fuzz_require_reason(archive_load_hashes(a, &err), &err);
+	archive_close(a);
+	return 0;
+}

@@ -1,0 +1,17 @@
+/* See fuzz.h. */
+#include "tests/fuzz/fuzz.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+int fuzz_file(const uint8_t *data, size_t size)
+{
+	static int file = -1;
+
+	if (file < 0)
+		file = memfd_create("input", MFD_CLOEXEC);
+	fuzz_require(ftruncate(file, 0) == 0);
+	fuzz_require(pwrite(file, data, size, 0) == (ssize_t)size);
+	return fcntl(file, F_DUPFD_CLOEXEC, 0);
+}

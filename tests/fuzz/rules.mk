@@ -1,0 +1,31 @@
+# Fuzz targets (libFuzzer, ASan, UBSan), in a build of their own: clang, whatever CC is.
+
+FUZZ_BUILD   ?= build-fuzz
+FUZZ_TARGETS := archive json map seek signature state
+FUZZ_FLAGS   := $(CSTD) $(WARNINGS) -O1 -g -fno-omit-frame-pointer \
+                -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+FUZZ_LIB     := $(FUZZ_BUILD)/libtorpor.a
+FUZZ_OBJECTS := $(SOURCES:%.c=$(FUZZ_BUILD)/%.o)
+
+$(FUZZ_BUILD)/%.o: %.c tests/fuzz/rules.mk
+	@mkdir -p $(@D)
+	@$(if $(V),,echo "  CC   $< (fuzz)")
+	$(Q)$(CLANG) $(CPPFLAGS) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+
+$(FUZZ_LIB): $(FUZZ_OBJECTS)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+# What stands before the library replaces its files.
+$(FUZZ_BUILD)/tests/fuzz/archive: $(FUZZ_BUILD)/tests/fuzz/known.o
+$(FUZZ_BUILD)/tests/fuzz/state: $(FUZZ_BUILD)/tests/unit/fake_board.o
+$(FUZZ_BUILD)/tests/fuzz/state: FUZZ_LIBS := -lcriterion
+
+FUZZERS := $(FUZZ_TARGETS:%=$(FUZZ_BUILD)/tests/fuzz/%)
+$(FUZZERS): %: %.o $(FUZZ_BUILD)/tests/fuzz/fuzz.o $(FUZZ_LIB)
+	@$(if $(V),,echo "  LD   $@")
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $(filter %.o,$^) $(FUZZ_LIB) $(FUZZ_LIBS) $(LIBS)
+
+.PHONY: fuzz
+fuzz: $(FUZZERS) ## build the fuzz targets; tests/run fuzz runs them
+
+-include $(FUZZ_OBJECTS:.o=.d) $(FUZZERS:=.d)

@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+"""Seeds for the fuzz targets, out of small real files.
+
+    seeds.py OUT FILE...     OUT/TARGET/... from appliances, keys and signatures
+
+An appliance gives its documents, maps and state to the targets of these, and a small copy of itself,
+without alignment and without most of its kernel, to the target of whole files.
+"""
+import hashlib
+import io
+import json
+import os
+import struct
+import sys
+import tarfile
+
+ROLE = "org.torpor.role"
+TYPE = "application/vnd.torpor."
+LAYOUT, INDEX, MANIFEST, CONFIG = b"\0", b"\1", b"\2", b"\3"  # first byte for `json`
+PUBLIC, SECRET, SIGNATURE = b"\0", b"\1", b"\2"  # for `signature`
+
+
+class Seeds:
+    def __init__(self, out):
+        self.out = out
+
+    def add(self, target, data):
+        folder = os.path.join(self.out, target)
+        os.makedirs(folder, exist_ok=True)
+        with open(os.path.join(folder, hashlib.sha1(data).hexdigest()), "wb") as f:
+            f.write(data)
+
+
+def digest(data):
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def path_of(name):
+    return "blobs/" + name.replace(":", "/")
+
+
+def text(document):
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+
+
+def members(file):
+    with tarfile.open(file) as tar:
+        return {m.name: tar.extractfile(m).read() for m in tar
+                if m.isfile() and not m.name.startswith(".align/")}
+
+
+def pack(contents):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT, bufsize=512) as tar:
+        for name, data in contents.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return out.getvalue().rstrip(b"\0") + bytes(1536)
+
+
+def rounded(data):
+    """Cut what tar pads to its record size down to a block and the end."""
+    whole = data.rstrip(b"\0")
+    return whole + bytes(-len(whole) % 512 + 1024)
+
+
+def small_copy(files, manifest, config):
+    """The same file with kernel and initrd of a few bytes, all digests right."""
+    blobs = {}
+    for layer in manifest["layers"]:
+        data = files[path_of(layer["digest"])]
+        if layer["mediaType"] in (TYPE + "kernel.v1", TYPE + "initrd.v1"):
+            data = data[:16]
+            for key in ("contents",):
+                if layer["annotations"][ROLE] in config.get(key, {}):
+                    config[key][layer["annotations"][ROLE]] = digest(data)
+        layer["digest"], layer["size"] = digest(data), len(data)
+        blobs[path_of(layer["digest"])] = data
+    data = text(config)
+    manifest["config"].update(digest=digest(data), size=len(data))
+    blobs[path_of(digest(data))] = data
+    data = text(manifest)
+    index = json.loads(files["index.json"])
+    index["manifests"][0].update(digest=digest(data), size=len(data))
+    blobs[path_of(digest(data))] = data
+    return rounded(pack({"oci-layout": files["oci-layout"], "index.json": text(index)} | blobs))
+
+
+def from_appliance(seeds, file):
+    files = members(file)
+    index = json.loads(files["index.json"])
+    manifest_text = files[path_of(index["manifests"][0]["digest"])]
+    manifest = json.loads(manifest_text)
+    config_text = files[path_of(manifest["config"]["digest"])]
+    seeds.add("json", LAYOUT + files["oci-layout"])
+    seeds.add("json", INDEX + files["index.json"])
+    seeds.add("json", MANIFEST + manifest_text)
+    seeds.add("json", CONFIG + config_text)
+    maps = []
+    for layer in manifest["layers"]:
+        data = files[path_of(layer["digest"])]
+        kind = layer["mediaType"].removeprefix(TYPE).removesuffix(".v1")
+        if kind == "state":
+            seeds.add("state", data)
+        elif kind == "map":
+            maps.append(data)
+        elif kind == "packed":
+            seeds.add("seek", data)
+        elif kind == "signature":
+            seeds.add("signature", SIGNATURE + data)
+    for upper in maps:
+        for lower in maps:
+            seeds.add("map", struct.pack("<H", len(upper)) + upper + lower)
+    copy = small_copy(files, manifest, json.loads(config_text))
+    if len(copy) <= 300000:
+        seeds.add("archive", copy)
+
+
+def main(out, *files):
+    seeds = Seeds(out)
+    for file in files:
+        if file.endswith(".torpor"):
+            from_appliance(seeds, file)
+            continue
+        with open(file, "rb") as f:
+            data = f.read()
+        kind = {".pub": PUBLIC, ".key": SECRET, ".minisig": SIGNATURE}[os.path.splitext(file)[1]]
+        seeds.add("signature", kind + data)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

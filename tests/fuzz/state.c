@@ -1,0 +1,107 @@
+/* The state blob: its frame, the tables of CPUs, chips and devices, and every check that stands
+ * before anything is applied. The staging is the product's own, which is static: hence the include.
+ */
+#include "snapshot/resume.c"
+
+#include <stdio.h>
+
+#include "tests/fuzz/fuzz.h"
+#include "tests/unit/fake_board.h"
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+
+static struct fake_board board;
+static bool have_board;
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	(void)argc;
+	(void)argv;
+	have_board = fake_board_init(&board);
+	if (!have_board)
+		fputs("no KVM: only what needs no machine is fuzzed\n", stderr);
+	return 0;
+}
+
+/* What was accepted can be written, and read again as the same. */
+static void check_canonical(const struct state_table *table, const void *obj)
+{
+	struct buf once = {0}, twice = {0};
+	void *again = malloc(table->size);
+	struct err err;
+
+	fuzz_require(again != NULL);
+	state_encode(table, obj, &once);
+	fuzz_require(state_decode(table, table->version, once.data, once.len, again, &err) == 0);
+	state_encode(table, again, &twice);
+	fuzz_require(once.len == twice.len && memcmp(once.data, twice.data, once.len) == 0);
+	buf_free(&once);
+	buf_free(&twice);
+	free(again);
+}
+
+static void check_staged(const struct staged *staged)
+{
+	check_canonical(&arch_vcpu_table, staged->vcpus);
+	check_canonical(&arch_vm_table, staged->vm);
+	for (unsigned i = 0; i < staged->ndevices; i++) {
+		for (unsigned p = 0; p < staged->device[i].dev->nparts; p++)
+			check_canonical(staged->device[i].dev->part[p].table,
+					staged->device[i].part[p]);
+	}
+}
+
+/* Every table by itself too: in a whole machine's state the first mistake ends it. */
+static void decode_alone(struct statefile *sf, const char *section, const struct state_table *table)
+{
+	void *obj = malloc(table->size);
+	struct err err = {0};
+	int ret;
+
+	fuzz_require(obj != NULL);
+	ret = statefile_load(sf, section, table, obj, &err);
+	fuzz_require_reason(ret, &err);
+	if (ret == 0)
+		check_canonical(table, obj);
+	free(obj);
+}
+
+static void check_device(struct statefile *sf, struct device *dev)
+{
+	struct staged staged = {.ndevices = 1, .device[0].dev = dev};
+	struct err err = {0};
+
+	fuzz_require_reason(stage_device(sf, &staged.device[0], &err), &err);
+	staged_free(&staged);
+}
+
+static void check_machine(struct statefile *sf)
+{
+	struct staged staged = {0};
+	struct err err = {0};
+	int ret = stage_all(&board.m, sf, &staged, &err);
+
+	fuzz_require_reason(ret, &err);
+	if (ret == 0)
+		check_staged(&staged);
+	staged_free(&staged);
+	for (unsigned i = 0; i < board.m.ndevices; i++)
+		check_device(sf, board.m.devices[i]);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct statefile sf;
+	struct err err = {0};
+	int ret = statefile_parse(&sf, data, size, &err);
+
+	fuzz_require_reason(ret, &err);
+	if (ret < 0)
+		return 0;
+	decode_alone(&sf, section_of_vcpu(0).text, &arch_vcpu_table);
+	decode_alone(&sf, SECTION_VM, &arch_vm_table);
+	if (have_board)
+		check_machine(&sf);
+	statefile_free(&sf);
+	return 0;
+}
