@@ -170,6 +170,8 @@ static void open_logs(struct instance *in)
 	if (path_state(&path, in->claim.name, "torpor.log", NULL) == 0)
 		in->log_fd = open(path.text, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	in->machine.log.fd = in->log_fd;
+	if (in->machine.state == MACHINE_BROKEN) /* before there was a log */
+		log_line(&in->machine.log, "broken: %s", in->machine.failure.text);
 	record_remove(in->claim.name);
 }
 

@@ -81,6 +81,7 @@ damaged_memory() {
     [ ! -s answer ] || fail "the guest went on: $(<answer)"
     refuses 121 "machine source is broken: frame [0-9]+ of memory.0: " pause source
     refuses 121 "is broken" unpause source
+    refuses 121 "is broken" resume source
     refuses 121 "is broken" save source -o never.torpor
     [ ! -e never.torpor ] || fail "a broken machine was saved"
     works inspect source
