@@ -1,6 +1,7 @@
 /* The config's JSON: golden text, and what is refused. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,14 +9,17 @@
 #include "sample.h"
 #include "vmm/base/num.h"
 
+#define DIGEST "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 static const char golden[] =
 	"{\"arch\":\"x86_64\",\"cmdline\":\"console=ttyS0 quiet=\\\"é\\\"\",\"console\":\"hvc\","
+	"\"contents\":{\"memory.0.map\":\"" DIGEST "\",\"state\":\"" DIGEST "\"},"
 	"\"cpu\":{\"profile\":\"v3\",\"vendor\":\"AuthenticAMD\","
 	"\"words\":[[1,0,2,2147483649],[2147483649,0,3,5]]},"
 	"\"disks\":[{\"id\":\"root\",\"readonly\":false,\"size\":327168},"
 	"{\"id\":\"spare\",\"readonly\":true,\"size\":327168}],"
-	"\"format\":\"1.0\",\"live\":{\"generation\":3,\"name\":\"web\",\"parent\":\"\","
-	"\"saved_ns\":1700000000123456789},"
+	"\"format\":\"1.0\",\"live\":{\"generation\":3,\"increment\":false,\"name\":\"web\","
+	"\"parent\":\"\",\"saved_ns\":1700000000123456789},"
 	"\"machine\":\"torpor-1\",\"memory\":2621440,\"vcpus\":2}";
 
 static int decode(const char *text, struct appliance *a, struct err *err)
@@ -39,6 +43,10 @@ Test(appliance, the_text_is_golden)
 	char *text;
 
 	sample_appliance(&a, true);
+	a.ncontents = 2;
+	a.content[0] = (struct appliance_content){"state", DIGEST};
+	a.content[1] = (struct appliance_content){"memory.0.map", DIGEST};
+	appliance_sort_contents(&a);
 	text = encode(&a);
 	cr_assert_str_eq(text, golden);
 	free(text);
@@ -58,6 +66,9 @@ Test(appliance, what_is_decoded_encodes_the_same)
 	cr_assert_str_eq(text, golden);
 	cr_assert(eq(u64, copy.disk[1].size, SAMPLE_DISK));
 	cr_assert(copy.disk[1].readonly);
+	cr_assert_str_eq(appliance_content(&copy, "state"), DIGEST);
+	cr_assert_null(appliance_content(&copy, "kernel"));
+	cr_assert_not(copy.increment);
 	free(text);
 	appliance_free(&copy);
 }
@@ -153,6 +164,14 @@ Test(appliance, what_is_out_of_bounds_is_refused)
 		{"\"id\":\"root\"", "\"id\":\"root\",\"path\":\"/dev/sda\"", ERR_INTEGRITY},
 		{"\"generation\":3", "\"generation\":0", ERR_INTEGRITY},
 		{"\"parent\":\"\"", "\"parent\":\"sha256:12\"", ERR_INTEGRITY},
+		{"\"increment\":false", "\"increment\":true", ERR_INTEGRITY},
+		{"\"increment\":false", "\"increment\":0", ERR_INTEGRITY},
+		{"\"state\":\"sha256:0", "\"state\":\"sha256:X", ERR_INTEGRITY},
+		{"\"state\":\"sha256:0", "\"state\":\"0", ERR_INTEGRITY},
+		{"\"state\":", "\"memory.0.map\":", ERR_INTEGRITY},
+		{"\"state\":",
+		 "\"a-role-of-sixty-four-characters-that-is-one-more-than-a-role-may-be\":",
+		 ERR_INTEGRITY},
 		{"[1,0,2,2147483649]", "[1,0,4,1]", ERR_INTEGRITY},
 		{"[1,0,2,2147483649]", "[1,0,2]", ERR_INTEGRITY},
 		{"[1,0,2,2147483649]", "[1,0,2,4294967296]", ERR_INTEGRITY},
@@ -169,6 +188,45 @@ Test(appliance, what_is_out_of_bounds_is_refused)
 		cr_assert(eq(int, (int)err.kind, changes[i].kind), "%s: %s", changes[i].to,
 			  err.text);
 		free(text);
+	}
+}
+
+Test(appliance, an_increment_names_its_parent)
+{
+	static const struct change changes[] = {
+		{"\"increment\":false", "\"increment\":true", 0},
+		{"\"parent\":\"\"", "\"parent\":\"" DIGEST "\"", 0},
+	};
+	char *text = changed(&changes[1]), *at = strstr(text, "false,\"name\"");
+	struct appliance a;
+	struct err err = {0};
+
+	memcpy(at, "true ", 5);
+	cr_assert(eq(int, decode(text, &a, &err), 0), "%s", err.text);
+	cr_assert(a.increment);
+	cr_assert_str_eq(a.parent, DIGEST);
+	appliance_free(&a);
+	free(text);
+	text = changed(&changes[0]);
+	cr_assert(lt(int, decode(text, &a, &err), 0));
+	cr_assert_not_null(strstr(err.text, "an increment without a parent"), "%s", err.text);
+	free(text);
+}
+
+Test(appliance, more_contents_than_there_may_be_are_refused)
+{
+	char text[sizeof(golden) + 8192], *to = text;
+	const char *at = strstr(golden, "\"memory.0.map\"");
+	struct appliance a;
+
+	for (int n = 62; n <= 63; n++) {
+		to = text + sprintf(text, "%.*s", (int)(at - golden), golden);
+		for (int i = 0; i < n; i++)
+			to += sprintf(to, "\"x.%d\":\"" DIGEST "\",", i);
+		strcpy(to, at);
+		cr_assert_eq(decode(text, &a, NULL) == 0, n == 62);
+		if (n == 62)
+			appliance_free(&a);
 	}
 }
 

@@ -345,7 +345,8 @@ Test(archive, strangers_are_told_so)
 }
 
 static const char cold_config[] =
-	"{\"arch\":\"x86_64\",\"cmdline\":\"\",\"console\":\"hvc\",\"cpu\":{\"profile\":\"\","
+	"{\"arch\":\"x86_64\",\"cmdline\":\"\",\"console\":\"hvc\",\"contents\":{},\"cpu\":{"
+	"\"profile\":\"\","
 	"\"vendor\":\"\",\"words\":[]},\"disks\":[],\"format\":\"1.0\",\"machine\":\"torpor-1\","
 	"\"memory\":65536,\"vcpus\":1}";
 
