@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <time.h>
 
-#define STEP_MS	     10
-#define FREE_STEPS   50
-#define CACHES_STEPS 1000
+#define FREE_MS	     3000
+#define CACHES_MS    10000
+#define LONGEST_STEP 16
 
 static int ask(struct client *client, bool caches, bool *able, struct err *err)
 {
@@ -35,7 +35,7 @@ static int is_busy(struct client *client, bool *busy, struct err *err)
 
 int trim(struct client *client, bool caches, struct err *err)
 {
-	static const struct timespec step = {.tv_nsec = STEP_MS * 1000000L};
+	const int patience = caches ? CACHES_MS : FREE_MS;
 	bool busy = false;
 	int ret = ask(client, caches, &busy, err);
 
@@ -44,9 +44,11 @@ int trim(struct client *client, bool caches, struct err *err)
 			"torpor: %s cannot be trimmed: it is paused, or its guest has no "
 			"driver for the balloon\n",
 			client->name);
-	for (int i = 0; ret == 0 && busy && i < (caches ? CACHES_STEPS : FREE_STEPS); i++) {
-		nanosleep(&step, NULL);
+	for (int waited = 0, step = 1; ret == 0 && busy && waited < patience; waited += step) {
+		nanosleep(&(struct timespec){.tv_nsec = step * 1000000L}, NULL);
 		ret = is_busy(client, &busy, err);
+		if (step < LONGEST_STEP)
+			step *= 2;
 	}
 	return ret;
 }

@@ -5,8 +5,8 @@
 #include "cli/client.h"
 
 /* Ask for what is free, or with `caches` for whatever the guest can do without, and wait for it:
- * half a second, or ten. A guest that does not take part is saved as it is; when its caches were
- * asked for, a line on stderr says so. */
+ * three seconds at most, or ten. A guest that does not take part is saved as it is; when its caches
+ * were asked for, a line on stderr says so. */
 int trim(struct client *client, bool caches, struct err *err);
 
 #endif

@@ -146,6 +146,7 @@ static void take_command(struct virtio_balloon *b, struct vq_elem *e)
 
 static void take_hint(struct virtio_balloon *b, struct vq_elem *e)
 {
+	balloon_progressed(b);
 	if (e->nout > 0)
 		take_command(b, e);
 	if (b->hinting && !b->late && zero_will_do(b))
@@ -258,7 +259,7 @@ static void balloon_config_write(struct virtio_device *v, uint64_t off, uint32_t
 		b->s.poison = value;
 	if (off == offsetof(struct virtio_balloon_config, actual)) {
 		b->s.actual = value;
-		balloon_grew(b);
+		balloon_progressed(b);
 	}
 	balloon_show(b);
 }

@@ -33,7 +33,7 @@ struct virtio_balloon {
 	bool late;	    /* hints in the queue were not taken at once: they are not used */
 
 	enum balloon_phase phase;
-	uint64_t progress_ms; /* when the balloon last grew */
+	uint64_t progress_ms; /* when the guest last did something about it */
 	int timer_fd;	      /* -1: none yet */
 	struct loop_watch timer;
 };
@@ -41,9 +41,9 @@ struct virtio_balloon {
 /* Bring the configuration space up to date with the state. */
 void balloon_show(struct virtio_balloon *b);
 
-/* The guest told `available`; `actual` changed; the driver is through with the command. */
+/* The guest told `available`; it gave pages or set `actual`; it is through with the command. */
 void balloon_counted(struct virtio_balloon *b);
-void balloon_grew(struct virtio_balloon *b);
+void balloon_progressed(struct virtio_balloon *b);
 void balloon_hinted(struct virtio_balloon *b);
 /* The guest may take everything back. Quiet when it has it all already. */
 void balloon_give_back(struct virtio_balloon *b);

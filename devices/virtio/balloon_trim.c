@@ -2,9 +2,9 @@
  * Asking a guest for memory before a save; see balloon.h. Machine lock held.
  *
  * For its caches: have it count, then inflate the balloon to what it says is available, less a
- * reserve. Linux drops caches to fill a balloon. It need not reach the number; when it has got no
- * further for a while, what it has given is enough. For free pages alone: a hinting command, whose
- * pages are discarded as they come (balloon.c).
+ * reserve. Linux drops caches to fill a balloon, but need not reach the number. For free pages
+ * alone: a hinting command, whose pages are discarded as they come (balloon.c). Either way, when
+ * the guest has got no further for a while, what it has given is enough.
  *
  * A timer ends it all if no save does: whoever asked may have gone away.
  */
@@ -98,6 +98,7 @@ static void ask_count(struct virtio_balloon *b)
 	struct vq_elem e;
 
 	b->phase = BALLOON_ASKING;
+	balloon_progressed(b);
 	if (!virtio_pop(&b->v, STATS_QUEUE, &e))
 		return;
 	virtio_push(&b->v, STATS_QUEUE, &e, 0);
@@ -116,11 +117,11 @@ void balloon_counted(struct virtio_balloon *b)
 	b->s.num_pages = (uint32_t)u64_min(
 		b->s.actual + (b->available - b->available / RESERVE) / BALLOON_PAGE, all);
 	b->phase = BALLOON_FILLING;
-	balloon_grew(b);
+	balloon_progressed(b);
 	announce(b);
 }
 
-void balloon_grew(struct virtio_balloon *b)
+void balloon_progressed(struct virtio_balloon *b)
 {
 	b->progress_ms = now_ms();
 	if (b->phase == BALLOON_FILLING && b->s.actual >= b->s.num_pages)
@@ -133,6 +134,7 @@ static void ask_hints(struct virtio_balloon *b)
 		b->s.last_command = VIRTIO_BALLOON_CMD_ID_DONE + 1;
 	b->s.command = b->s.last_command;
 	b->phase = BALLOON_HINTING;
+	balloon_progressed(b);
 	announce(b);
 }
 
@@ -162,12 +164,17 @@ bool balloon_trimming(struct device *dev)
 {
 	struct virtio_balloon *b = from_device(dev);
 
-	if (b->phase == BALLOON_FILLING && now_ms() - b->progress_ms >= STALLED_MS) {
+	if (b->phase == BALLOON_IDLE || b->phase == BALLOON_GIVEN)
+		return false;
+	if (now_ms() - b->progress_ms < STALLED_MS)
+		return true;
+	if (b->phase == BALLOON_FILLING) {
+		/* It need not try any more. */
 		b->s.num_pages = (uint32_t)u64_min(b->s.actual, b->s.num_pages);
-		b->phase = BALLOON_GIVEN;
 		announce(b);
 	}
-	return b->phase != BALLOON_IDLE && b->phase != BALLOON_GIVEN;
+	b->phase = BALLOON_GIVEN;
+	return false;
 }
 
 uint64_t balloon_bytes(const struct device *dev)

@@ -46,7 +46,7 @@ play_all() {
 
 prepare || { echo "not ok - the debian guest is made"; exit 1; }
 where=$(tests/lab/have-kvm 2>/dev/null)
-play_all life --hosts 1 &
+(play_all life --hosts 1; life=$?; play_all small --hosts 1 && [ "$life" = 0 ]) &
 play_all travel --hosts 2 --cpu2 EPYC
 travel=$?
 wait $!
