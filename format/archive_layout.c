@@ -1,7 +1,7 @@
 /*
  * Laying out the tar around bulk payloads that are already in place:
  *
- *     oci-layout, index.json, manifest, config, state, maps, hash lists   (as far as they fit)
+ *     oci-layout, index.json, manifest, config, signature, state, maps, hash lists   (as they fit)
  *     filler, bulk payload, filler, bulk payload …                        (64 KiB-aligned)
  *     what did not fit in front
  *     friendly symbolic links, end of archive
@@ -92,7 +92,8 @@ static bool is_duplicate(const struct archive_writer *w, size_t index)
  * behind the bulk. `done` remembers. */
 static int put_small(struct layout *l, bool *done, struct err *err)
 {
-	static const char *const order[] = {OCI_STATE_TYPE, OCI_MAP_TYPE, OCI_HASHES_TYPE};
+	static const char *const order[] = {OCI_SIGNATURE_TYPE, OCI_STATE_TYPE, OCI_MAP_TYPE,
+					    OCI_HASHES_TYPE};
 	const struct archive_writer *w = l->w;
 
 	for (size_t o = 0; o < ARRAY_SIZE(order); o++) {

@@ -47,6 +47,11 @@ void archive_writer_pack(struct archive_writer *w, int level)
 	w->level = level;
 }
 
+void archive_writer_flat(struct archive_writer *w)
+{
+	w->packed = false;
+}
+
 void archive_writer_free(struct archive_writer *w)
 {
 	if (w == NULL)
@@ -92,6 +97,7 @@ static const char *media_type_of(const char *role)
 		{ROLE_KERNEL, OCI_KERNEL_TYPE},
 		{ROLE_INITRD, OCI_INITRD_TYPE},
 		{ROLE_STATE, OCI_STATE_TYPE},
+		{ROLE_SIGNATURE, OCI_SIGNATURE_TYPE},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
@@ -401,8 +407,8 @@ static int recode_frame(void *opaque, uint64_t index, uint8_t *scratch, const ui
 				  err);
 }
 
-static int recode_image(struct archive_writer *w, const char *role, const struct image *image,
-			struct err *err)
+int archive_writer_recode_image(struct archive_writer *w, const char *role,
+				const struct image *image, struct err *err)
 {
 	struct recode r = {.image = image};
 	const struct image_source source = {
@@ -426,7 +432,7 @@ int archive_writer_copy_image(struct archive_writer *w, const char *role, const 
 	int ret;
 
 	if (!as_it_is && image->map.data_frames > 0)
-		return recode_image(w, role, image, err);
+		return archive_writer_recode_image(w, role, image, err);
 	ret = copy_image(w, role, image, err);
 
 	return done(w, ret < 0 ? err_context(err, ret, "%s", role) : 0);
@@ -450,22 +456,20 @@ static void list_contents(struct appliance *a, const struct archive_writer *w)
 }
 
 /* The config must be what a reader will accept: find out now, not on waking. */
-static int make_config(struct writer_blob *config, const struct archive_writer *w,
+static int make_config(struct buf *config, const struct archive_writer *w,
 		       const struct appliance *given, struct err *err)
 {
-	cleanup_buf struct buf text = {0};
 	struct appliance a = *given, again;
 	int ret;
 
 	list_contents(&a, w);
-	ret = appliance_encode(&a, &text, err);
+	ret = appliance_encode(&a, config, err);
 	if (ret == 0)
-		ret = appliance_decode(&again, text.data, text.len, err);
+		ret = appliance_decode(&again, config->data, config->len, err);
 	if (ret < 0)
 		return ret;
 	appliance_free(&again);
-	strcpy(config->d.media_type, OCI_CONFIG_TYPE);
-	return fill_small(config, text.data, text.len, err);
+	return 0;
 }
 
 static int make_manifest(struct writer_front *front, const struct archive_writer *w,
@@ -489,10 +493,11 @@ static int make_manifest(struct writer_front *front, const struct archive_writer
 }
 
 static int make_front(struct writer_front *front, const struct archive_writer *w,
-		      const struct appliance *a, struct err *err)
+		      const void *config, size_t len, struct err *err)
 {
-	int ret = make_config(&front->config, w, a, err);
+	int ret = fill_small(&front->config, config, len, err);
 
+	strcpy(front->config.d.media_type, OCI_CONFIG_TYPE);
 	if (ret == 0)
 		ret = make_manifest(front, w, err);
 	if (ret == 0)
@@ -503,15 +508,29 @@ static int make_front(struct writer_front *front, const struct archive_writer *w
 	return ret;
 }
 
-int archive_writer_publish(struct archive_writer *w, const struct appliance *a,
-			   char digest[DIGEST_TEXT_SIZE], struct err *err)
+/* A reader refuses two blobs of one role. */
+static int check_roles(const struct archive_writer *w, struct err *err)
+{
+	for (size_t i = 0; i < w->nblobs; i++) {
+		for (size_t n = 0; n < i; n++) {
+			if (strcmp(w->blobs[n].d.role, w->blobs[i].d.role) == 0)
+				return err_set(err, ERR_INTEGRITY, "two blobs would be %s",
+					       w->blobs[i].d.role);
+		}
+	}
+	return 0;
+}
+
+/* `digest` may be NULL. */
+static int publish(struct archive_writer *w, const void *config, size_t len, char *digest,
+		   struct err *err)
 {
 	struct writer_front front = {0};
 	struct stat st;
-	int ret;
+	int ret = check_roles(w, err);
 
-	assert(!w->failed);
-	ret = make_front(&front, w, a, err);
+	if (ret == 0)
+		ret = make_front(&front, w, config, len, err);
 	if (ret == 0)
 		ret = archive_layout_write(w, &front, err);
 	if (ret == 0)
@@ -524,5 +543,50 @@ int archive_writer_publish(struct archive_writer *w, const struct appliance *a,
 	buf_free(&front.manifest.data);
 	buf_free(&front.index);
 	buf_free(&front.layout);
+	return ret;
+}
+
+int archive_writer_publish(struct archive_writer *w, const struct appliance *a,
+			   char digest[DIGEST_TEXT_SIZE], struct err *err)
+{
+	cleanup_buf struct buf config = {0};
+	int ret;
+
+	assert(!w->failed);
+	ret = make_config(&config, w, a, err);
+	if (ret == 0)
+		ret = publish(w, config.data, config.len, digest, err);
+	return done(w, ret);
+}
+
+/* Each one that `a` names is there, and no other. */
+static int compare_contents(const struct archive_writer *w, const struct appliance *a,
+			    struct err *err)
+{
+	struct appliance ours = {0};
+
+	list_contents(&ours, w);
+	for (uint32_t i = 0; i < a->ncontents; i++) {
+		const char *digest = appliance_content(&ours, a->content[i].role);
+
+		if (digest == NULL || strcmp(digest, a->content[i].digest) != 0)
+			return err_set(err, ERR_INTEGRITY,
+				       "%s is not the one that the config names",
+				       a->content[i].role);
+	}
+	return ours.ncontents == a->ncontents
+		       ? 0
+		       : err_set(err, ERR_INTEGRITY, "there is more than the config names");
+}
+
+int archive_writer_publish_as(struct archive_writer *w, const struct appliance *a,
+			      const void *config, size_t len, struct err *err)
+{
+	int ret;
+
+	assert(!w->failed);
+	ret = compare_contents(w, a, err);
+	if (ret == 0)
+		ret = publish(w, config, len, NULL, err);
 	return done(w, ret);
 }

@@ -26,10 +26,11 @@ struct archive_writer;
 int archive_writer_open(struct archive_writer **out, const char *target, struct err *err);
 /* Images are packed from here on, at this level of zstd; otherwise they are flat. */
 void archive_writer_pack(struct archive_writer *w, int level);
+void archive_writer_flat(struct archive_writer *w);
 /* Copy a blob (kernel, initrd). */
 int archive_writer_blob(struct archive_writer *w, const char *role, const struct blob *blob,
 			struct err *err);
-/* A blob from memory (state). The bytes are copied. */
+/* A blob from memory (state, signature). The bytes are copied. */
 int archive_writer_bytes(struct archive_writer *w, const char *role, const void *data, size_t len,
 			 struct err *err);
 /* A layer that has no part in the appliance's identity (hot set, signature, or one this version
@@ -44,10 +45,17 @@ int archive_writer_image(struct archive_writer *w, const char *role,
  * other way round. */
 int archive_writer_copy_image(struct archive_writer *w, const char *role, const struct image *image,
 			      struct err *err);
+/* The same, encoded anew in any case: at another level. */
+int archive_writer_recode_image(struct archive_writer *w, const char *role,
+				const struct image *image, struct err *err);
 /* Contents and digests are filled into the description on its way into the file. `digest`, if not
  * NULL, becomes the appliance's identity. */
 int archive_writer_publish(struct archive_writer *w, const struct appliance *a,
 			   char digest[DIGEST_TEXT_SIZE], struct err *err);
+/* Publish what makes the same appliance as another file: the bytes of its config, `a`, go into this
+ * one as they are. ERR_INTEGRITY, with its role, when a content is not the one that they name. */
+int archive_writer_publish_as(struct archive_writer *w, const struct appliance *a,
+			      const void *config, size_t len, struct err *err);
 /* Free a writer; unless published, nothing of it remains. NULL is fine. */
 void archive_writer_free(struct archive_writer *w);
 

@@ -1,0 +1,184 @@
+/* See convert.h. */
+#include "format/convert.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "format/archive_writer.h"
+#include "format/image_pack.h"
+#include "format/json.h"
+#include "format/minisign.h"
+#include "format/statefile.h"
+#include "vmm/base/num.h"
+
+#define MAP_SUFFIX ".map"
+
+struct conversion {
+	struct archive *from;
+	struct archive_writer *to;
+	const struct convert_params *params;
+};
+
+static int read_blob(const struct blob *blob, uint64_t max, struct buf *data, struct err *err)
+{
+	uint8_t *room;
+
+	if (blob->len > max)
+		return err_set(err, ERR_INTEGRITY, "larger than %llu bytes",
+			       (unsigned long long)max);
+	room = buf_add(data, NULL, blob->len);
+	return room != NULL || blob->len == 0 ? blob_read(blob, 0, room, blob->len, err)
+					      : err_sys(err, ENOMEM, "read");
+}
+
+int archive_config(const struct archive *a, struct buf *config, struct err *err)
+{
+	const struct archive_entry *entries;
+	uint8_t digest[DIGEST_SIZE];
+	char text[DIGEST_TEXT_SIZE];
+	int ret;
+
+	(void)archive_entries(a, &entries);
+	ret = read_blob(&entries[1].blob, JSON_MAX_BYTES, config, err);
+	if (ret == 0)
+		ret = digest_bytes(config->data, config->len, digest, err);
+	if (ret < 0)
+		return err_context(err, ret, "config");
+	digest_text(digest, text);
+	return strcmp(text, archive_digest(a)) == 0
+		       ? 0
+		       : err_set(err, ERR_INTEGRITY, "config: SHA-256 differs");
+}
+
+/* What is kept in front of the file, where waking finds it. */
+static int copy_small(struct conversion *c, const struct archive_entry *entry, uint64_t max,
+		      struct err *err)
+{
+	cleanup_buf struct buf data = {0};
+	int ret = read_blob(&entry->blob, max, &data, err);
+
+	if (ret == 0)
+		ret = archive_writer_bytes(c->to, entry->role, data.data, data.len, err);
+	return ret < 0 ? err_context(err, ret, "%s", entry->role) : 0;
+}
+
+static int copy_state(struct conversion *c, const struct archive_entry *entry, struct err *err)
+{
+	if (strcmp(entry->role, ROLE_STATE) != 0)
+		return err_set(err, ERR_INTEGRITY, "%s cannot be a state", entry->role);
+	return copy_small(c, entry, STATEFILE_MAX_BYTES, err);
+}
+
+static int copy_layer(struct conversion *c, const struct archive_entry *entry, struct err *err)
+{
+	return archive_writer_layer(c->to, entry->descriptor, &entry->blob, err);
+}
+
+static int copy_hot(struct conversion *c, const struct archive_entry *entry, struct err *err)
+{
+	return c->params->drop_hot ? 0 : copy_layer(c, entry, err);
+}
+
+static int write_image(struct conversion *c, const struct image *image, struct err *err)
+{
+	const struct convert_params *p = c->params;
+	bool packed = image->encoding == IMAGE_PACKED;
+
+	if (p->encoding == CONVERT_PACK || (p->encoding == CONVERT_KEEP && packed))
+		archive_writer_pack(c->to, p->level > 0 ? p->level : IMAGE_PACK_LEVEL);
+	else
+		archive_writer_flat(c->to);
+	if (p->encoding == CONVERT_PACK && packed && p->level > 0)
+		return archive_writer_recode_image(c->to, image->role, image, err);
+	return archive_writer_copy_image(c->to, image->role, image, err);
+}
+
+/* The map of an image stands for all of it. */
+static int copy_image(struct conversion *c, const struct archive_entry *entry, struct err *err)
+{
+	char role[OCI_ROLE_SIZE];
+
+	snprintf(role, sizeof(role), "%.*s", (int)(strlen(entry->role) - strlen(MAP_SUFFIX)),
+		 entry->role);
+	return write_image(c, archive_image(c->from, role), err);
+}
+
+/* Signatures are put in front of everything else (put_signature()). */
+static int copy_entry(struct conversion *c, const struct archive_entry *entry, struct err *err)
+{
+	static const struct {
+		const char *media_type;
+		/* NULL: goes along with its image. */
+		int (*copy)(struct conversion *c, const struct archive_entry *entry,
+			    struct err *err);
+	} kinds[] = {
+		{OCI_STATE_TYPE, copy_state}, {OCI_MAP_TYPE, copy_image}, {OCI_HASHES_TYPE, NULL},
+		{OCI_FLAT_TYPE, NULL},	      {OCI_PACKED_TYPE, NULL},	  {OCI_HOT_TYPE, copy_hot},
+		{OCI_HOTLIST_TYPE, copy_hot},
+	};
+
+	if (strcmp(entry->role, ROLE_SIGNATURE) == 0)
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		if (strcmp(kinds[i].media_type, entry->media_type) == 0)
+			return kinds[i].copy != NULL ? kinds[i].copy(c, entry, err) : 0;
+	}
+	return copy_layer(c, entry, err);
+}
+
+/* The new one, or the one there is. */
+static int put_signature(struct conversion *c, const struct archive_entry *entry, size_t count,
+			 struct err *err)
+{
+	const char *text = c->params->signature;
+
+	if (text != NULL)
+		return archive_writer_bytes(c->to, ROLE_SIGNATURE, text, strlen(text), err);
+	for (; count > 0; count--, entry++) {
+		if (strcmp(entry->role, ROLE_SIGNATURE) == 0)
+			return copy_small(c, entry, MINISIGN_TEXT, err);
+	}
+	return 0;
+}
+
+static int copy_all(struct conversion *c, struct err *err)
+{
+	const struct archive_entry *entry;
+	size_t count = archive_entries(c->from, &entry);
+	int ret = put_signature(c, entry, count, err);
+
+	for (; ret == 0 && count > 0; count--, entry++) {
+		/* Manifest and config have no descriptor: they are made last. */
+		if (entry->descriptor != NULL)
+			ret = copy_entry(c, entry, err);
+	}
+	return ret;
+}
+
+static int publish(struct conversion *c, struct err *err)
+{
+	cleanup_buf struct buf config = {0};
+	int ret = archive_config(c->from, &config, err);
+
+	return ret < 0 ? ret
+		       : archive_writer_publish_as(c->to, archive_appliance(c->from), config.data,
+						   config.len, err);
+}
+
+int convert_archive(struct archive *from, const char *target, const struct convert_params *params,
+		    struct err *err)
+{
+	struct conversion c = {.from = from, .params = params};
+	int ret = archive_ensure_verified(from, err);
+
+	if (ret == 0)
+		ret = archive_writer_open(&c.to, target, err);
+	if (ret < 0)
+		return ret;
+	ret = copy_all(&c, err);
+	if (ret == 0)
+		ret = publish(&c, err);
+	archive_writer_free(c.to);
+	return ret < 0 ? err_context(err, ret, "%s", archive_path(from)) : 0;
+}

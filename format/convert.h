@@ -1,0 +1,38 @@
+/*
+ * Writing an appliance into another file: with its images encoded differently, signed, or without
+ * its hot set.
+ *
+ * The config goes over as it is, byte for byte, and everything it names must still be what it
+ * names: so the new file is the same appliance, signatures hold, and increments find it as their
+ * parent. Blobs that have no part in the identity go along as they are. The file is published as
+ * archive_writer.h says, and may replace the one it is made from. One thread calls.
+ */
+#ifndef TORPOR_FORMAT_CONVERT_H
+#define TORPOR_FORMAT_CONVERT_H
+
+#include "format/archive.h"
+
+enum convert_encoding {
+	CONVERT_KEEP, /* each image as it is */
+	CONVERT_FLAT,
+	CONVERT_PACK,
+};
+
+struct convert_params {
+	enum convert_encoding encoding;
+	/* CONVERT_PACK: of zstd, and what is packed already is packed anew; 0: that stays as it is,
+	 * and the rest is packed at IMAGE_PACK_LEVEL. */
+	int level;
+	bool drop_hot;	       /* leave the hot sets out */
+	const char *signature; /* text of one over the config (archive_config()); NULL: the one
+				  that is there, if there is one */
+};
+
+/* The bytes of the config, which a signature is over, checked against archive_digest(). */
+int archive_config(const struct archive *a, struct buf *config, struct err *err);
+
+/* The archive is verified first (archive_ensure_verified()). */
+int convert_archive(struct archive *from, const char *target, const struct convert_params *params,
+		    struct err *err);
+
+#endif
