@@ -1,4 +1,4 @@
-/* Private to archive*.c: what an open archive is made of. */
+/* Private to archive.c, archive_images.c and archive_verify.c: what an open archive is made of. */
 #ifndef TORPOR_FORMAT_ARCHIVE_INTERNAL_H
 #define TORPOR_FORMAT_ARCHIVE_INTERNAL_H
 
@@ -29,5 +29,13 @@ struct archive {
 	struct archive_image *images;
 	size_t nimages;
 };
+
+/* Locate, read and, unless the file is known, hash a blob of at most `max` bytes; *data is freed by
+ * the caller. */
+int archive_read_described(struct archive *a, const struct oci_descriptor *d, uint64_t max,
+			   struct blob *blob, uint8_t **data, struct err *err);
+
+/* archive_images.c: find the images among the layers; they are those that the config promises. */
+int archive_read_images(struct archive *a, struct err *err);
 
 #endif

@@ -1,0 +1,300 @@
+/*
+ * The images of an open archive: maps, parts, hash lists and hot sets, found among its blobs and
+ * checked against one another; see archive.h.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/archive_internal.h"
+#include "format/seek_table.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/num.h"
+
+#define MAX_MAP_BYTES (UINT64_C(32) + UINT64_C(24) * IMAGE_MAX_EXTENTS)
+
+/* The entry ROLE + suffix, if it is of that type. */
+static const struct archive_entry *find_typed(const struct archive *a, const char *role,
+					      const char *suffix, const char *type)
+{
+	char name[OCI_ROLE_SIZE + 32];
+
+	snprintf(name, sizeof(name), "%s%s", role, suffix);
+	for (size_t i = 2; i < a->nentries; i++) {
+		if (strcmp(a->entries[i].role, name) == 0)
+			return strcmp(a->entries[i].media_type, type) == 0 ? &a->entries[i] : NULL;
+	}
+	return NULL;
+}
+
+/* How many frames a part holds. */
+static int count_frames(const struct image *image, const struct blob *part, uint64_t *frames,
+			struct err *err)
+{
+	uint32_t packed = 0;
+	int ret = 0;
+
+	if (image->encoding == IMAGE_PACKED) {
+		ret = seek_table_frames(part, &packed, err);
+		*frames = packed;
+	} else if (part->len == 0 || part->len % IMAGE_FRAME != 0) {
+		ret = err_set(err, ERR_INTEGRITY, "a part is not whole frames");
+	} else {
+		*frames = part->len / IMAGE_FRAME;
+	}
+	return ret;
+}
+
+static const struct archive_entry *find_part(const struct archive *a, const char *role,
+					     uint32_t index, const char *type)
+{
+	char suffix[16];
+
+	snprintf(suffix, sizeof(suffix), ".%u", index);
+	return find_typed(a, role, suffix, type);
+}
+
+/* All parts but the last, which may be shorter, are of one size. */
+static int find_parts(const struct archive *a, const char *role, struct image *image,
+		      struct err *err)
+{
+	bool packed = find_part(a, role, 0, OCI_PACKED_TYPE) != NULL;
+	const char *type = packed ? OCI_PACKED_TYPE : OCI_FLAT_TYPE;
+	uint64_t frames = 0, total = 0, last = 0;
+	const struct archive_entry *part;
+
+	image->encoding = packed ? IMAGE_PACKED : IMAGE_FLAT;
+	image->part_frames = 1;
+	for (; image->nparts < IMAGE_MAX_PARTS; image->nparts++) {
+		uint32_t n = image->nparts;
+		int ret;
+
+		part = find_part(a, role, n, type);
+		if (part == NULL)
+			break;
+		ret = count_frames(image, &part->blob, &frames, err);
+		if (ret < 0)
+			return ret;
+		if (n == 0)
+			image->part_frames = frames;
+		if (n > 0 && (last != image->part_frames || frames > last))
+			return err_set(err, ERR_INTEGRITY, "its parts have odd sizes");
+		image->part[n] = part->blob;
+		digest_parse(part->digest, image->part_digest[n]);
+		total += frames;
+		last = frames;
+	}
+	return total == image->map.data_frames
+		       ? 0
+		       : err_set(err, ERR_INTEGRITY, "its parts are not what the map says");
+}
+
+/* A packed image needs its seek tables and hashes whenever a frame is read. */
+static int load_tables(struct image *image, struct err *err)
+{
+	int ret = 0;
+
+	if (image->encoding == IMAGE_FLAT)
+		return 0;
+	image->offsets =
+		malloc((image->map.data_frames + image->nparts) * sizeof(image->offsets[0]));
+	if (image->offsets == NULL)
+		return err_sys(err, ENOMEM, "read");
+	for (uint32_t n = 0; ret == 0 && n < image->nparts; n++) {
+		uint64_t first = n * image->part_frames;
+		uint64_t frames = u64_min(image->part_frames, image->map.data_frames - first);
+
+		ret = seek_table_read(&image->part[n], (uint32_t)frames, image->offsets + first + n,
+				      err);
+	}
+	return ret;
+}
+
+static int find_hashes(struct archive *a, const char *role, struct image *image, struct err *err)
+{
+	const struct archive_entry *hashes = find_typed(a, role, ".hashes", OCI_HASHES_TYPE);
+	uint64_t len = image->map.data_frames * IMAGE_HASH_SIZE;
+
+	if (hashes != NULL)
+		image->hashes = hashes->blob;
+	if (image->hashes.len != len)
+		return err_set(err, ERR_INTEGRITY, "its hash list is not what the map says");
+	if (image->encoding == IMAGE_FLAT)
+		return 0;
+	/* Packed frames are compared with it when they are used: it must be the right one. */
+	return archive_read_described(a, hashes->descriptor, len, &image->hashes, &image->hash_list,
+				      err);
+}
+
+static int find_hot(const struct archive *a, const char *role, struct image *image, struct err *err)
+{
+	const struct archive_entry *hot = find_typed(a, role, ".hot", OCI_HOT_TYPE);
+	const struct archive_entry *list = find_typed(a, role, ".hotlist", OCI_HOTLIST_TYPE);
+
+	if (hot == NULL && list == NULL)
+		return 0;
+	if (hot == NULL || list == NULL || hot->blob.len % IMAGE_FRAME != 0 ||
+	    hot->blob.len / IMAGE_FRAME > image->map.data_frames ||
+	    list->blob.len != hot->blob.len / IMAGE_FRAME * sizeof(uint64_t))
+		return err_set(err, ERR_INTEGRITY, "its hot set is not what the map says");
+	image->hot = hot->blob;
+	image->hotlist = list->blob;
+	return 0;
+}
+
+/* Only an overlay, or anything in an increment, has something underneath. */
+static int check_parents(const struct archive *a, const struct archive_image *image,
+			 struct err *err)
+{
+	size_t len = strlen(image->role), suffix = sizeof(ROLE_OVERLAY_SUFFIX) - 1;
+
+	if (a->appliance.increment)
+		return 0;
+	if (len > suffix && strcmp(image->role + len - suffix, ROLE_OVERLAY_SUFFIX) == 0)
+		return 0;
+	for (uint32_t i = 0; i < image->image.map.nextents; i++) {
+		if (image->image.map.extents[i].kind == EXTENT_PARENT)
+			return err_set(err, ERR_INTEGRITY, "it refers to a parent it cannot have");
+	}
+	return 0;
+}
+
+/* `map` is the layer ROLE.map. */
+static int read_image(struct archive *a, const struct oci_descriptor *map, struct err *err)
+{
+	struct archive_image *image = &a->images[a->nimages++];
+	cleanup_free uint8_t *data = NULL;
+	char *dot = strrchr(map->role, '.');
+	struct blob blob;
+	int ret;
+
+	if (dot == NULL || strcmp(dot, ".map") != 0)
+		return err_set(err, ERR_INTEGRITY, "the role of %s does not end in .map",
+			       map->role);
+	memcpy(image->role, map->role, (size_t)(dot - map->role));
+	image->image.role = image->role;
+	ret = archive_read_described(a, map, MAX_MAP_BYTES, &blob, &data, err);
+	if (ret == 0)
+		ret = image_map_decode(&image->image.map, data, blob.len, err);
+	if (ret == 0)
+		ret = check_parents(a, image, err);
+	if (ret == 0)
+		ret = find_parts(a, image->role, &image->image, err);
+	if (ret == 0)
+		ret = load_tables(&image->image, err);
+	if (ret == 0)
+		ret = find_hashes(a, image->role, &image->image, err);
+	if (ret == 0)
+		ret = find_hot(a, image->role, &image->image, err);
+	return ret < 0 ? err_context(err, ret, "%s", image->role) : 0;
+}
+
+/* No part, hash list or hot set without an image. */
+static int check_orphans(const struct archive *a, struct err *err)
+{
+	size_t expected = 0, seen = 0;
+
+	for (size_t i = 0; i < a->nimages; i++)
+		expected += a->images[i].image.nparts +
+			    (a->images[i].image.hashes.len > 0 ? 1 : 0) +
+			    (a->images[i].image.hot.len > 0 ? 2 : 0);
+	for (size_t i = 0; i < a->layers.count; i++) {
+		const char *type = a->layers.item[i].media_type;
+
+		seen += strcmp(type, OCI_FLAT_TYPE) == 0 || strcmp(type, OCI_PACKED_TYPE) == 0 ||
+			strcmp(type, OCI_HASHES_TYPE) == 0 || strcmp(type, OCI_HOT_TYPE) == 0 ||
+			strcmp(type, OCI_HOTLIST_TYPE) == 0;
+	}
+	return seen == expected ? 0
+				: err_set(err, ERR_INTEGRITY, "a blob that belongs to no image");
+}
+
+static int check_memory(const struct archive *a, struct err *err)
+{
+	const struct appliance *app = &a->appliance;
+	uint64_t memory = 0;
+
+	for (size_t i = 0; i < a->nimages; i++) {
+		if (strncmp(a->images[i].role, ROLE_MEMORY ".", sizeof(ROLE_MEMORY)) == 0)
+			memory += a->images[i].image.map.size;
+	}
+	return memory == (app->live ? app->memory : 0)
+		       ? 0
+		       : err_set(err, ERR_INTEGRITY,
+				 "the memory's size is not what the config says");
+}
+
+static int check_disks(const struct archive *a, struct err *err)
+{
+	const struct appliance *app = &a->appliance;
+	char role[OCI_ROLE_SIZE];
+
+	for (uint32_t i = 0; i < app->ndisks; i++) {
+		const struct image *disk, *overlay;
+
+		snprintf(role, sizeof(role), ROLE_DISK ".%u", i);
+		disk = archive_image(a, role);
+		snprintf(role, sizeof(role), ROLE_DISK ".%u" ROLE_OVERLAY_SUFFIX, i);
+		overlay = archive_image(a, role);
+		/* An increment has what changed since its parent, as an overlay, or nothing. */
+		if ((disk == NULL) != app->increment ||
+		    (disk != NULL && disk->map.size != app->disk[i].size) ||
+		    (overlay != NULL && overlay->map.size != app->disk[i].size))
+			return err_set(err, ERR_INTEGRITY,
+				       "disk %u is missing or not of the size the config says", i);
+	}
+	return 0;
+}
+
+int archive_read_images(struct archive *a, struct err *err)
+{
+	int ret = 0;
+
+	a->images = calloc(a->layers.count + 1, sizeof(a->images[0]));
+	if (a->images == NULL)
+		return err_sys(err, ENOMEM, "read");
+	for (size_t i = 0; ret == 0 && i < a->layers.count; i++) {
+		if (strcmp(a->layers.item[i].media_type, OCI_MAP_TYPE) == 0)
+			ret = read_image(a, &a->layers.item[i], err);
+	}
+	if (ret == 0)
+		ret = check_orphans(a, err);
+	if (ret == 0)
+		ret = check_memory(a, err);
+	return ret < 0 ? ret : check_disks(a, err);
+}
+
+/* Only what is flat is ever mapped. */
+bool archive_aligned(const struct archive *a)
+{
+	for (size_t i = 0; i < a->nimages; i++) {
+		if (a->images[i].image.hot.offset % IMAGE_FRAME != 0)
+			return false;
+		if (a->images[i].image.encoding == IMAGE_PACKED)
+			continue;
+		for (uint32_t part = 0; part < a->images[i].image.nparts; part++) {
+			if (a->images[i].image.part[part].offset % IMAGE_FRAME != 0)
+				return false;
+		}
+	}
+	return true;
+}
+
+const struct image *archive_image(const struct archive *a, const char *role)
+{
+	for (size_t i = 0; i < a->nimages; i++) {
+		if (strcmp(a->images[i].role, role) == 0)
+			return &a->images[i].image;
+	}
+	return NULL;
+}
+
+int archive_load_hashes(struct archive *a, struct err *err)
+{
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < a->nimages; i++)
+		ret = image_load_hashes(&a->images[i].image, err);
+	return ret;
+}
