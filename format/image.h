@@ -43,7 +43,8 @@ struct extent {
 	uint64_t frame;	 /* first frame in the image */
 	uint32_t frames; /* > 0 */
 	uint32_t kind;	 /* enum extent_kind */
-	uint64_t place;	 /* EXTENT_DATA: first frame in the concatenated parts; else 0 */
+	uint64_t place; /* first frame in the concatenated parts; data frames before, if it has none
+			 */
 };
 
 struct image_map {

@@ -58,7 +58,7 @@ int image_map_append(struct image_map *map, uint32_t kind, struct err *err)
 		*extent = (struct extent){
 			.frame = map_frames(map),
 			.kind = kind,
-			.place = kind == EXTENT_DATA ? map->data_frames : 0,
+			.place = map->data_frames,
 		};
 		map->nextents++;
 	}
@@ -79,7 +79,7 @@ void image_map_encode(const struct image_map *map, struct buf *out)
 		buf_add_le64(out, map->extents[i].frame);
 		buf_add_le32(out, map->extents[i].frames);
 		buf_add_le32(out, map->extents[i].kind);
-		buf_add_le64(out, map->extents[i].place);
+		buf_add_le64(out, map->extents[i].kind == EXTENT_DATA ? map->extents[i].place : 0);
 	}
 }
 
@@ -131,6 +131,7 @@ static int decode_extents(struct image_map *map, const uint8_t *at, struct err *
 		ret = check_extent(map, i, expected, place, total, err);
 		if (ret < 0)
 			return ret;
+		map->extents[i].place = place;
 		expected += map->extents[i].frames;
 		place += map->extents[i].kind == EXTENT_DATA ? map->extents[i].frames : 0;
 	}
@@ -185,10 +186,17 @@ const struct extent *image_map_find(const struct image_map *map, uint64_t frame)
 
 uint64_t image_map_frame_at(const struct image_map *map, uint64_t place)
 {
-	const struct extent *e = map->extents;
+	uint32_t low = 0, high = map->nextents;
 
 	assert(place < map->data_frames);
-	while (e->kind != EXTENT_DATA || place >= e->place + e->frames)
-		e++;
-	return e->frame + (place - e->place);
+	/* The last extent that does not begin behind it: of several, the one that has data. */
+	while (high - low > 1) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (map->extents[mid].place <= place)
+			low = mid;
+		else
+			high = mid;
+	}
+	return map->extents[low].frame + (place - map->extents[low].place);
 }
