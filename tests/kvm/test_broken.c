@@ -1,0 +1,184 @@
+/*
+ * A machine that loses memory while it runs: two vCPUs in real mode, one of which is made to wait
+ * for memory that never comes, while the other counts.
+ */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "snapshot/uffd.h"
+#include "tests/kvm/harness.h"
+#include "vmm/base/num.h"
+
+#define ABSENT	0x10000u /* a frame nobody brings */
+#define MARK	0x3000u	 /* what the first vCPU writes when it has read there */
+#define COUNTER 0x3010u	 /* what the second increments all the time */
+
+/* mov ax, 0x1000 · mov ds, ax · mov al, [0] · mov word cs:[MARK], 0x1234 · jmp here */
+static const uint8_t reader[] = {0xb8, 0x00, 0x10, 0x8e, 0xd8, 0xa0, 0x00, 0x00, 0x2e,
+				 0xc7, 0x06, 0x00, 0x30, 0x34, 0x12, 0xeb, 0xfe};
+/* inc word cs:[COUNTER] · jmp back */
+static const uint8_t counter[] = {0x2e, 0xff, 0x06, 0x10, 0x30, 0xeb, 0xf9};
+
+static struct {
+	struct machine m;
+	int uffd;
+	pthread_t thread;
+} t;
+
+TestSuite(broken, .timeout = 60);
+
+static void put_code(unsigned vcpu, uint64_t at, const uint8_t *code, size_t len)
+{
+	struct kvm_vcpu *kvm = &t.m.vcpus[vcpu].kvm;
+	struct kvm_mp_state runnable = {.mp_state = KVM_MP_STATE_RUNNABLE};
+	struct kvm_regs regs = {.rip = at, .rflags = 2};
+	struct kvm_sregs sregs;
+	struct err err;
+
+	cr_assert(mem_write(&t.m.mem, at, code, len));
+	cr_assert(eq(int, kvm_vcpu_call(kvm, KVM_GET_SREGS, &sregs, &err), 0), "%s", err.text);
+	sregs.cs.base = sregs.cs.selector = 0;
+	cr_assert(eq(int, kvm_vcpu_call(kvm, KVM_SET_SREGS, &sregs, &err), 0), "%s", err.text);
+	cr_assert(eq(int, kvm_vcpu_call(kvm, KVM_SET_REGS, &regs, &err), 0), "%s", err.text);
+	cr_assert(eq(int, kvm_vcpu_call(kvm, KVM_SET_MP_STATE, &runnable, &err), 0), "%s",
+		  err.text);
+}
+
+static uint16_t word_at(uint64_t gpa)
+{
+	return __atomic_load_n((const uint16_t *)mem_at(&t.m.mem, gpa, 2), __ATOMIC_SEQ_CST);
+}
+
+static void *run(void *ignored)
+{
+	struct err err = {0};
+
+	(void)ignored;
+	if (machine_run(&t.m, false, &err) < 0)
+		fprintf(stderr, "machine_run: %s\n", err.text);
+	return NULL;
+}
+
+/* Until the first vCPU waits and the second counts. */
+static bool begin(void)
+{
+	struct machine_params params = {.memory = MIB(1), .nvcpus = 2, .log = {.fd = -1}};
+	uint8_t *host = NULL;
+	struct err err;
+
+	if (!have_kvm())
+		return false;
+	if (uffd_open(&t.uffd, &err) < 0) {
+		fprintf(stderr, "SKIP: %s\n", err.text);
+		return false;
+	}
+	cr_assert(eq(int, machine_init(&t.m, &params, &err), 0), "%s", err.text);
+	host = t.m.mem.range[0].host + ABSENT;
+	cr_assert(eq(int, uffd_register(t.uffd, host, MEM_FRAME, &err), 0), "%s", err.text);
+	put_code(0, 0x1000, reader, sizeof(reader));
+	put_code(1, 0x1100, counter, sizeof(counter));
+	pthread_create(&t.thread, NULL, run, NULL);
+	for (unsigned ms = 0; ms < 10000 && !uffd_next(t.uffd, &host); ms++)
+		usleep(1000);
+	cr_assert(eq(ptr, host, t.m.mem.range[0].host + ABSENT));
+	for (unsigned ms = 0; ms < 10000 && word_at(COUNTER) == 0; ms++)
+		usleep(1000);
+	cr_assert(ne(u16, word_at(COUNTER), 0));
+	return true;
+}
+
+static void let_go(void)
+{
+	cr_assert(
+		eq(int, uffd_install(t.uffd, t.m.mem.range[0].host + ABSENT, NULL, MEM_FRAME), 0));
+}
+
+static enum machine_state state(void)
+{
+	enum machine_state now;
+
+	pthread_mutex_lock(&t.m.lock);
+	now = t.m.state;
+	pthread_mutex_unlock(&t.m.lock);
+	return now;
+}
+
+static void finish(void)
+{
+	pthread_mutex_lock(&t.m.lock);
+	machine_end(&t.m, MACHINE_END_KILLED);
+	pthread_mutex_unlock(&t.m.lock);
+	pthread_join(t.thread, NULL);
+	machine_free(&t.m);
+	close(t.uffd);
+}
+
+/* What the other test must not see does happen. */
+Test(broken, memory_that_comes_lets_the_guest_go_on)
+{
+	if (!begin())
+		return;
+	let_go();
+	for (unsigned ms = 0; ms < 10000 && word_at(MARK) == 0; ms++)
+		usleep(1000);
+	cr_assert(eq(u16, word_at(MARK), 0x1234));
+	finish();
+	cr_assert(eq(int, t.m.end, MACHINE_END_KILLED));
+}
+
+Test(broken, no_vcpu_executes_another_instruction)
+{
+	const struct err why = {.kind = ERR_INTEGRITY, .text = "frame 1 is damaged"};
+	const struct err later = {.kind = ERR_FAILED, .text = "another"};
+	uint16_t count;
+
+	if (!begin())
+		return;
+	machine_break(&t.m, &why);
+	count = word_at(COUNTER);
+	let_go();
+	for (unsigned ms = 0; ms < 10000 && state() != MACHINE_BROKEN; ms++)
+		usleep(1000);
+	cr_assert(eq(int, state(), MACHINE_BROKEN));
+	usleep(50000);
+	cr_assert(eq(u16, word_at(COUNTER), count));
+	cr_assert(eq(u16, word_at(MARK), 0));
+	machine_break(&t.m, &later);
+	pthread_mutex_lock(&t.m.lock);
+	machine_fail(&t.m, &later);
+	machine_pause(&t.m);
+	machine_unpause(&t.m);
+	pthread_mutex_unlock(&t.m.lock);
+	cr_assert(eq(u16, word_at(MARK), 0));
+	finish();
+	cr_assert_str_eq(t.m.failure.text, why.text);
+	cr_assert(eq(int, t.m.end, MACHINE_END_FAILED));
+}
+
+/* The owner pauses, and only then is told. */
+Test(broken, a_paused_machine_does_not_go_on_either)
+{
+	const struct err why = {.kind = ERR_INTEGRITY, .text = "frame 1 is damaged"};
+	uint16_t count;
+
+	if (!begin())
+		return;
+	let_go();
+	pthread_mutex_lock(&t.m.lock);
+	machine_pause(&t.m);
+	count = word_at(COUNTER);
+	machine_break(&t.m, &why);
+	machine_unpause(&t.m);
+	pthread_mutex_unlock(&t.m.lock);
+	for (unsigned ms = 0; ms < 10000 && state() != MACHINE_BROKEN; ms++)
+		usleep(1000);
+	cr_assert(eq(int, state(), MACHINE_BROKEN));
+	usleep(20000);
+	cr_assert(eq(u16, word_at(COUNTER), count));
+	finish();
+	cr_assert(eq(int, t.m.end, MACHINE_END_FAILED));
+	cr_assert_str_eq(t.m.failure.text, why.text);
+}
