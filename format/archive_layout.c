@@ -6,6 +6,8 @@
  *     what did not fit in front
  *     friendly symbolic links, end of archive
  *
+ * On a stream the bulk payloads come first, each behind its header, and all the rest behind them.
+ *
  * A filler is a file of zeros, a hole on disk, whose size makes the next payload aligned. Equal
  * blobs are one member; the second copy's place becomes a filler too.
  */
@@ -24,20 +26,13 @@
 #define MAX_FILLER GIB(1)
 #define END_SIZE   (2 * TAR_BLOCK)
 
-struct layout {
-	const struct archive_writer *w;
-	uint64_t at;	/* of the next header */
-	uint64_t front; /* metadata must end here; UINT64_MAX behind the bulk */
-	unsigned nfillers;
-};
-
 static int put_header(struct layout *l, uint64_t at, const char *name, const char *link,
 		      uint64_t size, struct err *err)
 {
 	uint8_t header[TAR_BLOCK];
 	int ret = tar_header_make(name, link, size, header, err);
 
-	return ret < 0 ? ret : tempfile_write(&l->w->file, header, sizeof(header), at, err);
+	return ret < 0 ? ret : out_write(&l->w->out, header, sizeof(header), at, err);
 }
 
 /* Fill up to `to`, a whole number of blocks away. */
@@ -66,7 +61,7 @@ static int put_bytes(struct layout *l, const char *name, const struct buf *data,
 	int ret = put_header(l, l->at, name, NULL, data->len, err);
 
 	if (ret == 0)
-		ret = tempfile_write(&l->w->file, data->data, data->len, l->at + TAR_BLOCK, err);
+		ret = out_write(&l->w->out, data->data, data->len, l->at + TAR_BLOCK, err);
 	l->at += TAR_BLOCK + align_up(data->len, TAR_BLOCK);
 	return ret;
 }
@@ -79,6 +74,7 @@ static int put_blob(struct layout *l, const struct writer_blob *blob, struct err
 	return put_bytes(l, path, &blob->data, err);
 }
 
+/* An earlier blob is the same. */
 static bool is_duplicate(const struct archive_writer *w, size_t index)
 {
 	for (size_t i = 0; i < index; i++) {
@@ -122,12 +118,12 @@ static int erase(const struct layout *l, uint64_t offset, uint64_t len, struct e
 	static uint8_t zeros[IMAGE_FRAME];
 	int ret = 0;
 
-	if (fallocate(l->w->file.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+	if (fallocate(l->w->out.file.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
 		      (off_t)len) == 0)
 		return 0;
 	for (uint64_t done = 0; ret == 0 && done < len; done += IMAGE_FRAME)
-		ret = tempfile_write(&l->w->file, zeros, u64_min(IMAGE_FRAME, len - done),
-				     offset + done, err);
+		ret = out_write(&l->w->out, zeros, u64_min(IMAGE_FRAME, len - done), offset + done,
+				err);
 	return ret;
 }
 
@@ -185,35 +181,72 @@ static uint64_t first_bulk(const struct archive_writer *w)
 	return UINT64_MAX;
 }
 
-int archive_layout_write(struct archive_writer *w, const struct writer_front *front,
-			 struct err *err)
+static int put_front(struct layout *l, const struct writer_front *front, struct err *err)
 {
-	struct layout l = {.w = w, .front = first_bulk(w)};
-	cleanup_free bool *done = calloc(w->nblobs + 1, sizeof(*done));
-	int ret = done != NULL ? 0 : err_sys(err, ENOMEM, "write %s", w->file.target);
+	int ret = put_bytes(l, OCI_LAYOUT_NAME, &front->layout, err);
 
-	if (ret == 0 && !fits(&l, front->layout.len + front->index.len + front->manifest.data.len +
-					  front->config.data.len + (uint64_t)8 * TAR_BLOCK))
-		ret = err_set(err, ERR_FAILED, "write %s: the description is too large",
-			      w->file.target);
 	if (ret == 0)
-		ret = put_bytes(&l, OCI_LAYOUT_NAME, &front->layout, err);
+		ret = put_bytes(l, OCI_INDEX_NAME, &front->index, err);
 	if (ret == 0)
-		ret = put_bytes(&l, OCI_INDEX_NAME, &front->index, err);
+		ret = put_blob(l, &front->manifest, err);
+	return ret < 0 ? ret : put_blob(l, &front->config, err);
+}
+
+static int put_rest(struct layout *l, const struct writer_front *front, bool *done, struct err *err)
+{
+	int ret;
+
+	l->front = UINT64_MAX;
+	ret = put_small(l, done, err);
 	if (ret == 0)
-		ret = put_blob(&l, &front->manifest, err);
+		ret = put_links(l, front, err);
+	return ret < 0 ? ret : out_end(&l->w->out, l->at + END_SIZE, err);
+}
+
+int layout_write_file(struct layout *l, const struct writer_front *front, struct err *err)
+{
+	cleanup_free bool *done = calloc(l->w->nblobs + 1, sizeof(*done));
+	uint64_t need = front->layout.len + front->index.len + front->manifest.data.len +
+			front->config.data.len + (uint64_t)8 * TAR_BLOCK;
+	int ret;
+
+	if (done == NULL)
+		return err_sys(err, ENOMEM, "write %s", l->w->out.name);
+	l->front = first_bulk(l->w);
+	if (!fits(l, need))
+		return err_set(err, ERR_FAILED, "write %s: the description is too large",
+			       l->w->out.name);
+	ret = put_front(l, front, err);
 	if (ret == 0)
-		ret = put_blob(&l, &front->config, err);
+		ret = put_small(l, done, err);
 	if (ret == 0)
-		ret = put_small(&l, done, err);
+		ret = put_bulk(l, err);
+	return ret < 0 ? ret : put_rest(l, front, done, err);
+}
+
+int layout_put_payload(struct layout *l, bool aligned, bool *wanted, struct err *err)
+{
+	const struct writer_blob *blob = &l->w->blobs[l->w->nblobs - 1];
+	char path[OCI_PATH_SIZE];
+	int ret = 0;
+
+	*wanted = !is_duplicate(l->w, l->w->nblobs - 1);
+	if (!*wanted)
+		return 0;
+	oci_blob_path(blob->d.digest, path);
+	if (aligned)
+		ret = put_filler(l, align_up(l->at + TAR_BLOCK, IMAGE_FRAME) - TAR_BLOCK, err);
 	if (ret == 0)
-		ret = put_bulk(&l, err);
-	l.front = UINT64_MAX;
-	if (ret == 0)
-		ret = put_small(&l, done, err);
-	if (ret == 0)
-		ret = put_links(&l, front, err);
-	if (ret == 0 && ftruncate(w->file.fd, (off_t)(l.at + END_SIZE)) < 0)
-		ret = tempfile_error(&w->file, errno, err);
+		ret = put_header(l, l->at, path, NULL, blob->d.size, err);
+	l->at += TAR_BLOCK;
 	return ret;
+}
+
+int layout_end_stream(struct layout *l, const struct writer_front *front, struct err *err)
+{
+	cleanup_free bool *done = calloc(l->w->nblobs + 1, sizeof(*done));
+	int ret = done != NULL ? put_front(l, front, err)
+			       : err_sys(err, ENOMEM, "write %s", l->w->out.name);
+
+	return ret < 0 ? ret : put_rest(l, front, done, err);
 }

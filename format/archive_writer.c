@@ -5,40 +5,58 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "format/archive.h"
 #include "format/archive_writer_internal.h"
 #include "format/frame_reader.h"
-#include "format/image_pack.h"
 #include "format/image_write.h"
 #include "format/tar.h"
-#include "format/verified.h"
 #include "vmm/base/assert.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/num.h"
 
-#define CHUNK		   MIB(1)
-#define MAX_LAYERS	   90u /* registries refuse images with many more than a hundred */
-#define MAX_PARTS	   16u
-#define PACKED_PART_FRAMES 8192u /* 512 MiB of flat data, some 150 MiB packed */
+#define CHUNK	   MIB(1)
+#define MAX_LAYERS 90u /* registries refuse images with many more than a hundred */
+#define MAX_PARTS  16u
+
+static struct archive_writer *writer_new(const struct writer_way *way, struct err *err)
+{
+	struct archive_writer *w = calloc(1, sizeof(*w));
+
+	if (w == NULL)
+		err_sys(err, ENOMEM, "write a file");
+	else
+		*w = (struct archive_writer){.way = way, .layout.w = w};
+	return w;
+}
 
 int archive_writer_open(struct archive_writer **out, const char *target, struct err *err)
 {
-	struct archive_writer *w = calloc(1, sizeof(*w));
+	struct archive_writer *w = writer_new(&writer_to_file, err);
 	int ret;
 
 	*out = NULL;
 	if (w == NULL)
-		return err_sys(err, ENOMEM, "write %s", target);
+		return -ENOMEM;
 	w->end = WRITER_FRONT - TAR_BLOCK;
-	ret = tempfile_open(&w->file, target, err);
+	ret = out_open(&w->out, target, err);
 	if (ret < 0)
 		free(w);
 	else
 		*out = w;
 	return ret;
+}
+
+int archive_writer_open_stream(struct archive_writer **out, int fd, struct err *err)
+{
+	struct archive_writer *w = writer_new(&writer_to_stream, err);
+
+	*out = w;
+	if (w == NULL)
+		return -ENOMEM;
+	out_stream(&w->out, fd);
+	return 0;
 }
 
 void archive_writer_pack(struct archive_writer *w, int level)
@@ -59,7 +77,7 @@ void archive_writer_free(struct archive_writer *w)
 	for (size_t i = 0; i < w->nblobs; i++)
 		buf_free(&w->blobs[i].data);
 	free(w->blobs);
-	tempfile_close(&w->file);
+	out_close(&w->out);
 	free(w);
 }
 
@@ -76,7 +94,7 @@ static struct writer_blob *add_blob(struct archive_writer *w, const char *role,
 	struct writer_blob *blob;
 
 	if (grown == NULL) {
-		err_sys(err, ENOMEM, "write %s", w->file.target);
+		err_sys(err, ENOMEM, "write %s", w->out.name);
 		return NULL;
 	}
 	w->blobs = grown;
@@ -108,26 +126,16 @@ static const char *media_type_of(const char *role)
 	return NULL;
 }
 
-/* An aligned place for a bulk payload, with room for its header in front. */
-static uint64_t reserve(struct archive_writer *w, uint64_t size)
+int writer_add_bulk(struct archive_writer *w, const struct oci_descriptor *d, uint64_t offset,
+		    struct err *err)
 {
-	uint64_t offset = align_up(w->end + TAR_BLOCK, IMAGE_FRAME);
-
-	w->end = offset + align_up(size, TAR_BLOCK);
-	return offset;
-}
-
-static int add_bulk(struct archive_writer *w, const char *role, const char *media_type,
-		    uint64_t offset, uint64_t size, const uint8_t *digest, struct err *err)
-{
-	struct writer_blob *blob = add_blob(w, role, media_type, err);
+	struct writer_blob *blob = add_blob(w, d->role, d->media_type, err);
 
 	if (blob == NULL)
 		return -ENOMEM;
 	blob->bulk = true;
 	blob->offset = offset;
-	blob->d.size = size;
-	digest_text(digest, blob->d.digest);
+	blob->d = *d;
 	return 0;
 }
 
@@ -152,12 +160,12 @@ static int add_small(struct archive_writer *w, const char *role, const char *med
 	return blob == NULL ? -ENOMEM : fill_small(blob, data, len, err);
 }
 
-/* Copy and hash. */
-static int copy_hashed(struct archive_writer *w, const struct blob *blob, uint64_t offset,
-		       uint8_t digest[DIGEST_SIZE], struct err *err)
+int writer_copy_hashed(struct archive_out *out, const struct blob *blob, uint64_t offset,
+		       char text[DIGEST_TEXT_SIZE], struct err *err)
 {
 	cleanup_digest struct digest *d = NULL;
 	cleanup_free uint8_t *chunk = malloc(CHUNK);
+	uint8_t digest[DIGEST_SIZE];
 	int ret = chunk != NULL ? digest_new(&d, err) : err_sys(err, ENOMEM, "copy a blob");
 
 	for (uint64_t at = 0; ret == 0 && at < blob->len; at += CHUNK) {
@@ -167,21 +175,32 @@ static int copy_hashed(struct archive_writer *w, const struct blob *blob, uint64
 		if (ret < 0)
 			break;
 		digest_add(d, chunk, len);
-		ret = tempfile_write(&w->file, chunk, len, offset + at, err);
+		if (out != NULL)
+			ret = out_write(out, chunk, len, offset + at, err);
 	}
-	return ret < 0 ? ret : digest_end(d, digest, err);
+	if (ret == 0)
+		ret = digest_end(d, digest, err);
+	if (ret == 0)
+		digest_text(digest, text);
+	return ret;
+}
+
+static int copy(struct archive_writer *w, const struct oci_descriptor *d, const struct blob *blob,
+		struct err *err)
+{
+	int ret = w->way->copy(w, d, blob, err);
+
+	return done(w, ret < 0 ? err_context(err, ret, "%s", d->role) : 0);
 }
 
 int archive_writer_blob(struct archive_writer *w, const char *role, const struct blob *blob,
 			struct err *err)
 {
-	uint64_t offset = reserve(w, blob->len);
-	uint8_t digest[DIGEST_SIZE];
-	int ret = copy_hashed(w, blob, offset, digest, err);
+	struct oci_descriptor d = {.size = blob->len};
 
-	if (ret < 0)
-		return done(w, err_context(err, ret, "%s", role));
-	return done(w, add_bulk(w, role, media_type_of(role), offset, blob->len, digest, err));
+	snprintf(d.role, sizeof(d.role), "%s", role);
+	strcpy(d.media_type, media_type_of(role));
+	return copy(w, &d, blob, err);
 }
 
 int archive_writer_bytes(struct archive_writer *w, const char *role, const void *data, size_t len,
@@ -193,19 +212,7 @@ int archive_writer_bytes(struct archive_writer *w, const char *role, const void 
 int archive_writer_layer(struct archive_writer *w, const struct oci_descriptor *d,
 			 const struct blob *blob, struct err *err)
 {
-	uint64_t offset = reserve(w, blob->len);
-	uint8_t digest[DIGEST_SIZE];
-	char text[DIGEST_TEXT_SIZE];
-	int ret = copy_hashed(w, blob, offset, digest, err);
-
-	digest_text(digest, text);
-	if (ret == 0 && strcmp(text, d->digest) != 0)
-		ret = err_set(err, ERR_INTEGRITY, "SHA-256 differs");
-	if (ret == 0)
-		ret = add_bulk(w, d->role, d->media_type, offset, blob->len, digest, err);
-	if (ret == 0)
-		w->blobs[w->nblobs - 1].d.optional = d->optional;
-	return done(w, ret < 0 ? err_context(err, ret, "%s", d->role) : 0);
+	return copy(w, d, blob, err);
 }
 
 static int add_map_and_hashes(struct archive_writer *w, const char *role,
@@ -226,83 +233,22 @@ static int add_map_and_hashes(struct archive_writer *w, const char *role,
 	return add_small(w, name, OCI_HASHES_TYPE, hashes, map->data_frames * IMAGE_HASH_SIZE, err);
 }
 
-static int add_part(struct archive_writer *w, const char *role, const char *media_type,
-		    uint32_t index, uint64_t offset, uint64_t size, const uint8_t *digest,
-		    struct err *err)
+void writer_describe_part(const char *role, bool packed, uint32_t index, uint64_t size,
+			  const uint8_t *digest, struct oci_descriptor *d)
 {
-	char name[OCI_ROLE_SIZE + 16];
-
-	snprintf(name, sizeof(name), "%s.%u", role, index);
-	return add_bulk(w, name, media_type, offset, size, digest, err);
+	*d = (struct oci_descriptor){.size = size};
+	snprintf(d->role, sizeof(d->role), "%s.%u", role, index);
+	strcpy(d->media_type, packed ? OCI_PACKED_TYPE : OCI_FLAT_TYPE);
+	digest_text(digest, d->digest);
 }
 
 /* Fewer parts for later images, so that all layers together stay below what registries take. */
-static uint32_t parts_allowed(const struct archive_writer *w)
+uint32_t writer_parts_allowed(const struct archive_writer *w)
 {
 	uint64_t left = w->nblobs < MAX_LAYERS ? MAX_LAYERS - w->nblobs : 0;
 	uint64_t share = u64_min(left / 4, MAX_PARTS);
 
 	return share > 0 ? (uint32_t)share : 1;
-}
-
-static int write_flat(struct archive_writer *w, const char *role, struct image_plan *plan,
-		      struct err *err)
-{
-	int ret;
-
-	image_plan_parts(plan, parts_allowed(w));
-	for (uint32_t i = 0; i < plan->nparts; i++)
-		plan->part[i].offset = reserve(w, plan->part[i].frames * IMAGE_FRAME);
-	ret = image_write_parts(plan, &w->file, err);
-	for (uint32_t i = 0; ret == 0 && i < plan->nparts; i++)
-		ret = add_part(w, role, OCI_FLAT_TYPE, i, plan->part[i].offset,
-			       plan->part[i].frames * IMAGE_FRAME, plan->part[i].digest, err);
-	return ret;
-}
-
-/* Where a packed image goes: part behind part, at the end of the file so far. */
-struct packed_target {
-	struct archive_writer *w;
-	const char *role;
-	uint64_t offset; /* of the part */
-	uint64_t size;	 /* of it, so far */
-};
-
-static int take_packed(void *opaque, const void *data, size_t len, struct err *err)
-{
-	struct packed_target *t = opaque;
-	int ret = tempfile_write(&t->w->file, data, len, t->offset + t->size, err);
-
-	t->size += len;
-	return ret;
-}
-
-/* Nothing is mapped from a packed part: its header follows what was before. */
-static uint64_t next_packed(const struct archive_writer *w)
-{
-	return w->end + TAR_BLOCK;
-}
-
-static int end_packed(void *opaque, uint32_t index, uint64_t size, const uint8_t *digest,
-		      struct err *err)
-{
-	struct packed_target *t = opaque;
-	int ret = add_part(t->w, t->role, OCI_PACKED_TYPE, index, t->offset, size, digest, err);
-
-	t->w->end = t->offset + align_up(size, TAR_BLOCK);
-	t->offset = next_packed(t->w);
-	t->size = 0;
-	return ret;
-}
-
-static int write_packed(struct archive_writer *w, const char *role, struct image_plan *plan,
-			struct err *err)
-{
-	struct packed_target target = {.w = w, .role = role, .offset = next_packed(w)};
-	const struct image_sink sink = {take_packed, end_packed, &target};
-
-	image_plan_packed(plan, PACKED_PART_FRAMES, parts_allowed(w));
-	return image_pack(plan, w->level, &sink, err);
 }
 
 static int write_image(struct archive_writer *w, const char *role, struct image_plan *plan,
@@ -311,7 +257,7 @@ static int write_image(struct archive_writer *w, const char *role, struct image_
 	int ret = image_scan(plan, source, err);
 
 	if (ret == 0)
-		ret = w->packed ? write_packed(w, role, plan, err) : write_flat(w, role, plan, err);
+		ret = w->way->image(w, role, plan, err);
 	return ret < 0 ? ret : add_map_and_hashes(w, role, &plan->map, plan->hashes, err);
 }
 
@@ -325,64 +271,20 @@ int archive_writer_image(struct archive_writer *w, const char *role,
 	return done(w, ret < 0 ? err_context(err, ret, "%s", role) : 0);
 }
 
-/* Copy inside the kernel; shared extents where the file system can. -EXDEV and the like: it cannot.
- */
-static int copy_in_kernel(struct archive_writer *w, const struct blob *blob, uint64_t offset)
-{
-	off_t from = (off_t)blob->offset, to = (off_t)offset;
-	uint64_t left = blob->len;
-
-	while (left > 0) {
-		ssize_t moved = copy_file_range(blob->fd, &from, w->file.fd, &to, left, 0);
-
-		if (moved < 0 && errno == EINTR)
-			continue;
-		if (moved <= 0)
-			return moved < 0 ? -errno : -EIO;
-		left -= (uint64_t)moved;
-	}
-	return 0;
-}
-
-/* Of a file known to be good the digest is believed (not of packed parts, whose frames alone were
- * looked at, if they were used); else the copy is hashed and must agree. */
-static int copy_part(struct archive_writer *w, const struct blob *blob, bool packed,
-		     const uint8_t *expected, uint64_t offset, struct err *err)
-{
-	uint8_t digest[DIGEST_SIZE];
-	struct stat st;
-	int ret;
-
-	if (!packed && fstat(blob->fd, &st) == 0 && verified_known(&st)) {
-		ret = copy_in_kernel(w, blob, offset);
-		if (ret == 0)
-			return 0;
-		if (ret == -ENOSPC || ret == -EDQUOT || ret == -EFBIG)
-			return tempfile_error(&w->file, -ret, err);
-	}
-	ret = copy_hashed(w, blob, offset, digest, err);
-	if (ret == 0 && memcmp(digest, expected, sizeof(digest)) != 0)
-		ret = err_set(err, ERR_INTEGRITY, "the file it comes from is damaged");
-	return ret;
-}
-
 static int copy_image(struct archive_writer *w, const char *role, const struct image *image,
 		      struct err *err)
 {
 	bool packed = image->encoding == IMAGE_PACKED;
-	const char *media_type = packed ? OCI_PACKED_TYPE : OCI_FLAT_TYPE;
 	cleanup_free uint8_t *hashes = malloc(image->hashes.len + 1);
 	int ret = hashes != NULL ? blob_read(&image->hashes, 0, hashes, image->hashes.len, err)
 				 : err_sys(err, ENOMEM, "copy an image");
 
 	for (uint32_t i = 0; ret == 0 && i < image->nparts; i++) {
-		const struct blob *part = &image->part[i];
-		uint64_t offset = reserve(w, part->len);
+		struct oci_descriptor d;
 
-		ret = copy_part(w, part, packed, image->part_digest[i], offset, err);
-		if (ret == 0)
-			ret = add_part(w, role, media_type, i, offset, part->len,
-				       image->part_digest[i], err);
+		writer_describe_part(role, packed, i, image->part[i].len, image->part_digest[i],
+				     &d);
+		ret = w->way->copy(w, &d, &image->part[i], err);
 	}
 	return ret < 0 ? ret : add_map_and_hashes(w, role, &image->map, hashes, err);
 }
@@ -526,17 +428,12 @@ static int publish(struct archive_writer *w, const void *config, size_t len, cha
 		   struct err *err)
 {
 	struct writer_front front = {0};
-	struct stat st;
 	int ret = check_roles(w, err);
 
 	if (ret == 0)
 		ret = make_front(&front, w, config, len, err);
 	if (ret == 0)
-		ret = archive_layout_write(w, &front, err);
-	if (ret == 0)
-		ret = tempfile_publish(&w->file, &st, err);
-	if (ret == 0)
-		verified_remember(&st);
+		ret = w->way->finish(w, &front, err);
 	if (ret == 0 && digest != NULL)
 		strcpy(digest, front.config.d.digest);
 	buf_free(&front.config.data);

@@ -24,6 +24,10 @@
 struct archive_writer;
 
 int archive_writer_open(struct archive_writer **out, const char *target, struct err *err);
+/* The same down a pipe or socket, to which `fd` (borrowed) is open, without a temporary file:
+ * memory for one part of an image, 32 MiB in most machines, is held instead, and what publish adds
+ * comes last. A step that fails leaves half an archive there, which no reader takes. */
+int archive_writer_open_stream(struct archive_writer **out, int fd, struct err *err);
 /* Images are packed from here on, at this level of zstd; otherwise they are flat. */
 void archive_writer_pack(struct archive_writer *w, int level);
 void archive_writer_flat(struct archive_writer *w);

@@ -1,15 +1,23 @@
-/* Private to archive_writer.c and archive_layout.c: a file in the making. */
+/*
+ * Private to the writer: a file in the making.
+ *
+ *     archive_writer.c   what is in it, whichever way it goes out
+ *     archive_file.c     the way into a file: payloads first, then everything around them
+ *     archive_stream.c   the way down a stream: all in order
+ *     archive_layout.c   the tar, for both
+ */
 #ifndef TORPOR_FORMAT_ARCHIVE_WRITER_INTERNAL_H
 #define TORPOR_FORMAT_ARCHIVE_WRITER_INTERNAL_H
 
 #include <stdbool.h>
 
+#include "format/archive_out.h"
 #include "format/archive_writer.h"
+#include "format/image_write.h"
 #include "format/oci.h"
-#include "format/tempfile.h"
 
-/* Where bulk payloads begin. Waking reads the metadata in front of them in one go; what does not
- * fit there is put behind them. */
+/* Where bulk payloads begin in a file. Waking reads the metadata in front of them in one go; what
+ * does not fit there is put behind them. */
 #define WRITER_FRONT KIB(256)
 
 struct writer_blob {
@@ -19,18 +27,7 @@ struct writer_blob {
 	struct buf data; /* otherwise: the payload */
 };
 
-struct archive_writer {
-	struct tempfile file;
-	struct writer_blob *blobs; /* owned; the layers, in the order they were given */
-	size_t nblobs;
-	uint64_t end; /* of the bulk payloads so far */
-	bool packed;  /* images from here on, at `level` */
-	int level;
-	bool failed; /* a step failed: nothing to publish */
-};
-
-/* archive_layout.c: put metadata, headers, fillers and links around the bulk payloads. The three
- * are payloads of fixed names or, with a digest, blobs. */
+/* Payloads of fixed names or, with a digest, blobs. */
 struct writer_front {
 	struct writer_blob config;
 	struct writer_blob manifest;
@@ -38,7 +35,56 @@ struct writer_front {
 	struct buf layout;
 };
 
-int archive_layout_write(struct archive_writer *w, const struct writer_front *front,
-			 struct err *err);
+/* The tar, as far as it is laid out. */
+struct layout {
+	struct archive_writer *w;
+	uint64_t at;	/* of the next header */
+	uint64_t front; /* metadata must end here; UINT64_MAX behind the bulk */
+	unsigned nfillers;
+};
+
+struct writer_way {
+	/* Copy a payload and describe it. An empty digest in `d` is not known yet; another must be
+	 * that of the payload. */
+	int (*copy)(struct archive_writer *w, const struct oci_descriptor *d,
+		    const struct blob *blob, struct err *err);
+	/* Write the data of a scanned image as parts, flat or packed, and fill its hash list. */
+	int (*image)(struct archive_writer *w, const char *role, struct image_plan *plan,
+		     struct err *err);
+	int (*finish)(struct archive_writer *w, const struct writer_front *front, struct err *err);
+};
+
+extern const struct writer_way writer_to_file, writer_to_stream;
+
+struct archive_writer {
+	const struct writer_way *way;
+	struct archive_out out;
+	struct writer_blob *blobs; /* owned; the layers, in the order they were given */
+	size_t nblobs;
+	struct layout layout;
+	uint64_t end; /* file: of the bulk payloads so far */
+	bool packed;  /* images from here on, at `level` */
+	int level;
+	bool failed; /* a step failed: nothing to publish */
+};
+
+/* A layer whose payload is written at `offset`, if it is a file. */
+int writer_add_bulk(struct archive_writer *w, const struct oci_descriptor *d, uint64_t offset,
+		    struct err *err);
+/* ROLE.index */
+void writer_describe_part(const char *role, bool packed, uint32_t index, uint64_t size,
+			  const uint8_t *digest, struct oci_descriptor *d);
+uint32_t writer_parts_allowed(const struct archive_writer *w);
+/* Copy and hash; `out` NULL: hash only. */
+int writer_copy_hashed(struct archive_out *out, const struct blob *blob, uint64_t offset,
+		       char text[DIGEST_TEXT_SIZE], struct err *err);
+
+/* Put headers, metadata, fillers and links around the bulk payloads that are in place. */
+int layout_write_file(struct layout *l, const struct writer_front *front, struct err *err);
+/* The newest blob's header; its payload belongs at l->at, which the caller moves behind it, unless
+ * it is not wanted: an earlier blob is the same. */
+int layout_put_payload(struct layout *l, bool aligned, bool *wanted, struct err *err);
+/* All that is not a bulk payload, and the end. */
+int layout_end_stream(struct layout *l, const struct writer_front *front, struct err *err);
 
 #endif

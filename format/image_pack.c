@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "format/digest.h"
 #include "format/lazy.h"
@@ -32,8 +33,8 @@ struct packer {
 struct pack {
 	struct image_plan *plan;
 	const struct image_sink *sink;
-	const struct zstd_api *zstd;
-	size_t bound; /* of a packed frame */
+	const struct zstd_api *zstd; /* NULL: frames as they are */
+	size_t bound;		     /* of a packed frame */
 	int level;
 	uint64_t jobs_a_part;
 
@@ -66,10 +67,11 @@ static struct packer *packer_new(struct pack *pack, struct err *err)
 		err_sys(err, ENOMEM, "pack an image");
 		return NULL;
 	}
-	p->cctx = pack->zstd->cctx_new();
+	if (pack->zstd != NULL)
+		p->cctx = pack->zstd->cctx_new();
 	p->scratch = malloc(IMAGE_FRAME);
 	p->packed = malloc(JOB_FRAMES * pack->bound);
-	if (p->cctx == NULL || p->scratch == NULL || p->packed == NULL)
+	if ((pack->zstd != NULL && p->cctx == NULL) || p->scratch == NULL || p->packed == NULL)
 		err_sys(err, ENOMEM, "pack an image");
 	else if (digest_new(&p->digest, err) == 0)
 		return p;
@@ -89,27 +91,35 @@ static struct packer *take_packer(struct pack *pack, struct err *err)
 	return p != NULL ? p : packer_new(pack, err);
 }
 
+static int encode(const struct pack *pack, struct packer *p, const uint8_t *data, struct err *err)
+{
+	size_t size = IMAGE_FRAME;
+
+	if (pack->zstd == NULL) {
+		memcpy(p->packed + p->len, data, IMAGE_FRAME);
+	} else {
+		size = pack->zstd->compress(p->cctx, p->packed + p->len, pack->bound, data,
+					    IMAGE_FRAME, pack->level);
+		if (pack->zstd->is_error(size))
+			return err_set(err, ERR_FAILED, "zstd: %s", pack->zstd->error_name(size));
+	}
+	p->sizes[p->frames++] = (uint32_t)size;
+	p->len += size;
+	return 0;
+}
+
 static int pack_frame(struct pack *pack, struct packer *p, uint64_t place, uint64_t index,
 		      struct err *err)
 {
 	struct image_plan *plan = pack->plan;
 	const uint8_t *data = NULL;
-	size_t size;
 	int ret = image_plan_read(plan, index, p->scratch, &data, err);
 
 	if (ret == 0 && !plan->hashed) {
 		digest_add(p->digest, data, IMAGE_FRAME);
 		ret = digest_end(p->digest, plan->hashes + place * IMAGE_HASH_SIZE, err);
 	}
-	if (ret < 0)
-		return ret;
-	size = pack->zstd->compress(p->cctx, p->packed + p->len, pack->bound, data, IMAGE_FRAME,
-				    pack->level);
-	if (pack->zstd->is_error(size))
-		return err_set(err, ERR_FAILED, "zstd: %s", pack->zstd->error_name(size));
-	p->sizes[p->frames++] = (uint32_t)size;
-	p->len += size;
-	return 0;
+	return ret < 0 ? ret : encode(pack, p, data, err);
 }
 
 static int put(struct pack *pack, const void *data, size_t len, struct err *err)
@@ -125,7 +135,8 @@ static int end_part(struct pack *pack, uint32_t index, struct err *err)
 	uint8_t digest[DIGEST_SIZE];
 	int ret;
 
-	seek_table_encode(pack->sizes, pack->frames, &table);
+	if (pack->level != IMAGE_PACK_NONE)
+		seek_table_encode(pack->sizes, pack->frames, &table);
 	if (buf_failed(&table))
 		return err_sys(err, ENOMEM, "pack an image");
 	ret = put(pack, table.data, table.len, err);
@@ -192,10 +203,13 @@ static int pack_job(void *opaque, uint64_t index, struct err *err)
 
 static int prepare(struct pack *pack, struct err *err)
 {
-	pack->zstd = lazy_zstd(err);
-	if (pack->zstd == NULL)
-		return -ENOSYS;
-	pack->bound = pack->zstd->bound(IMAGE_FRAME);
+	pack->bound = IMAGE_FRAME;
+	if (pack->level != IMAGE_PACK_NONE) {
+		pack->zstd = lazy_zstd(err);
+		if (pack->zstd == NULL)
+			return -ENOSYS;
+		pack->bound = pack->zstd->bound(IMAGE_FRAME);
+	}
 	pack->sizes = malloc(pack->plan->part_frames * sizeof(pack->sizes[0]) + 1);
 	if (pack->sizes == NULL)
 		return err_sys(err, ENOMEM, "pack an image");

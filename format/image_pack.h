@@ -10,6 +10,7 @@
 
 #include "format/image_write.h"
 
+#define IMAGE_PACK_NONE	     0 /* frames as they are, and no seek table: a flat image */
 #define IMAGE_PACK_LEVEL     3 /* of zstd; 19 is a seventh smaller and takes 74 times as long */
 #define IMAGE_PACK_MAX_LEVEL 19
 

@@ -2,6 +2,8 @@
 #include "vmm/base/io.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <stdbool.h>
 #include <unistd.h>
 
 int io_pread(int fd, void *dst, uint64_t len, uint64_t at)
@@ -28,6 +30,31 @@ int io_pwrite(int fd, const void *src, uint64_t len, uint64_t at)
 		if (put <= 0)
 			return put < 0 ? -errno : -EIO;
 		done += (uint64_t)put;
+	}
+	return 0;
+}
+
+/* A descriptor may be non-blocking for somebody else's sake. */
+static bool wait_for_room(int fd)
+{
+	struct pollfd pfd = {.fd = fd, .events = POLLOUT};
+
+	return poll(&pfd, 1, -1) >= 0 || errno == EINTR;
+}
+
+int io_write(int fd, const void *src, uint64_t len)
+{
+	const char *at = src;
+
+	while (len > 0) {
+		ssize_t put = write(fd, at, len);
+
+		if (put < 0 && (errno == EINTR || (errno == EAGAIN && wait_for_room(fd))))
+			continue;
+		if (put <= 0)
+			return put < 0 ? -errno : -EIO;
+		at += put;
+		len -= (uint64_t)put;
 	}
 	return 0;
 }
