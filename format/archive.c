@@ -230,15 +230,24 @@ static bool type_known(const char *media_type)
 		if (strcmp(types[i], media_type) == 0)
 			return true;
 	}
-	return oci_is_content(media_type);
+	return false;
 }
 
-/* What the config names is what the manifest has. */
+static bool is_content(const struct oci_descriptor *layer)
+{
+	return oci_is_content(layer->media_type) || oci_content_type(layer->role) != NULL;
+}
+
+/* What the config names is what the manifest has, and means the same there. */
 static int check_content(const struct archive *a, const struct oci_descriptor *layer,
 			 struct err *err)
 {
 	const char *digest = appliance_content(&a->appliance, layer->role);
+	const char *type = oci_content_type(layer->role);
 
+	if (type == NULL || strcmp(type, layer->media_type) != 0)
+		return err_set(err, ERR_INTEGRITY, "%s cannot be of type %s", layer->role,
+			       layer->media_type);
 	if (digest == NULL || strcmp(digest, layer->digest) != 0)
 		return err_set(err, ERR_INTEGRITY, "%s is not the one that the config names",
 			       layer->role);
@@ -253,7 +262,7 @@ static int check_layer(const struct archive *a, const struct oci_descriptor *lay
 		if (strcmp(d->role, layer->role) == 0)
 			return err_set(err, ERR_INTEGRITY, "two blobs are %s", layer->role);
 	}
-	if (oci_is_content(layer->media_type))
+	if (is_content(layer))
 		return check_content(a, layer, err);
 	if (type_known(layer->media_type) || layer->optional)
 		return 0;
@@ -267,7 +276,7 @@ static int count_contents(const struct archive *a, struct err *err)
 	uint32_t seen = 0;
 
 	for (size_t i = 0; i < a->layers.count; i++)
-		seen += oci_is_content(a->layers.item[i].media_type) ? 1 : 0;
+		seen += is_content(&a->layers.item[i]);
 	return seen == a->appliance.ncontents
 		       ? 0
 		       : err_set(err, ERR_INTEGRITY, "something that the config names is missing");

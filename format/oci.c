@@ -17,16 +17,32 @@ void oci_descriptors_free(struct oci_descriptors *list)
 	*list = (struct oci_descriptors){0};
 }
 
+static const struct {
+	const char *role; /* all of it, or from its last dot on */
+	const char *media_type;
+} contents[] = {
+	{"kernel", OCI_KERNEL_TYPE}, {"initrd", OCI_INITRD_TYPE},  {"state", OCI_STATE_TYPE},
+	{".map", OCI_MAP_TYPE},	     {".hashes", OCI_HASHES_TYPE},
+};
+
 bool oci_is_content(const char *media_type)
 {
-	static const char *const types[] = {OCI_KERNEL_TYPE, OCI_INITRD_TYPE, OCI_STATE_TYPE,
-					    OCI_MAP_TYPE, OCI_HASHES_TYPE};
-
-	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
-		if (strcmp(types[i], media_type) == 0)
+	for (size_t i = 0; i < ARRAY_SIZE(contents); i++) {
+		if (strcmp(contents[i].media_type, media_type) == 0)
 			return true;
 	}
 	return false;
+}
+
+const char *oci_content_type(const char *role)
+{
+	const char *dot = strrchr(role, '.');
+
+	for (size_t i = 0; i < ARRAY_SIZE(contents); i++) {
+		if (strcmp(contents[i].role, dot != NULL ? dot : role) == 0)
+			return contents[i].media_type;
+	}
+	return NULL;
 }
 
 void oci_blob_path(const char *digest, char path[OCI_PATH_SIZE])

@@ -56,6 +56,9 @@ void oci_descriptors_free(struct oci_descriptors *list);
 
 /* Is a blob of this type named in the config, as a part of the appliance's identity? */
 bool oci_is_content(const char *media_type);
+/* The type of the content that has this role: there is one for each, so that nobody can give a part
+ * of the identity another meaning. NULL: the role is no content's. */
+const char *oci_content_type(const char *role);
 
 /* blobs/sha256/… of a digest that oci_decode_*() or digest_text() gave. */
 void oci_blob_path(const char *digest, char path[OCI_PATH_SIZE]);

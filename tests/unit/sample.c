@@ -127,7 +127,8 @@ static int write_contents(struct archive_writer *w, struct err *err)
 	return ret;
 }
 
-int sample_write(const char *path, struct err *err)
+/* Level 0: flat. */
+static int write_sample(const char *path, int level, struct err *err)
 {
 	struct archive_writer *w;
 	struct appliance a;
@@ -135,6 +136,8 @@ int sample_write(const char *path, struct err *err)
 
 	if (ret < 0)
 		return ret;
+	if (level > 0)
+		archive_writer_pack(w, level);
 	sample_appliance(&a, true);
 	ret = write_contents(w, err);
 	if (ret == 0)
@@ -142,6 +145,53 @@ int sample_write(const char *path, struct err *err)
 	archive_writer_free(w);
 	appliance_free(&a);
 	return ret;
+}
+
+int sample_write(const char *path, struct err *err)
+{
+	return write_sample(path, 0, err);
+}
+
+int sample_write_packed(const char *path, int level, struct err *err)
+{
+	return write_sample(path, level, err);
+}
+
+static const char editor[] =
+	"import hashlib, json, sys\n"
+	"folder, statements = sys.argv[1:]\n"
+	"def blob(data):\n"
+	"    name = hashlib.sha256(data).hexdigest()\n"
+	"    open(f'{folder}/blobs/sha256/{name}', 'wb').write(data)\n"
+	"    return {'digest': 'sha256:' + name, 'size': len(data)}\n"
+	"def content(digest):\n"
+	"    return open(f'{folder}/blobs/sha256/{digest[7:]}', 'rb').read()\n"
+	"def role(name):\n"
+	"    return next(d for d in m['layers'] if d['annotations']['org.torpor.role'] == name)\n"
+	"def add(name, kind, data, optional=False):\n"
+	"    notes = {'org.torpor.role': name} | ({'org.torpor.optional': 'true'} if optional else "
+	"{})\n"
+	"    m['layers'].append(blob(data) | {'annotations': notes,\n"
+	"        'mediaType': f'application/vnd.torpor.{kind}.v1'})\n"
+	"def drop(*names):\n"
+	"    for name in names: m['layers'].remove(role(name))\n"
+	"index = json.load(open(folder + '/index.json'))\n"
+	"m = json.loads(content(index['manifests'][0]['digest']))\n"
+	"c = json.loads(content(m['config']['digest']))\n"
+	"exec(statements)\n"
+	"m['config'].update(blob(json.dumps(c, sort_keys=True, separators=(',', ':'),\n"
+	"    ensure_ascii=False).encode()))\n"
+	"index['manifests'][0].update(blob(json.dumps(m).encode()))\n"
+	"json.dump(index, open(folder + '/index.json', 'w'))\n";
+
+void sample_edit(const char *path, const char *to, const char *statements)
+{
+	FILE *file = fopen("editor.py", "w");
+
+	cr_assert(file != NULL && fputs(editor, file) >= 0 && fclose(file) == 0);
+	cr_assert_eq(sample_shell("rm -rf %s && mkdir %s && tar xf %s -C %s", to, to, path, to), 0);
+	cr_assert_eq(sample_shell("python3 editor.py %s \"%s\"", to, statements), 0, "%s",
+		     statements);
 }
 
 int sample_check(const char *path, struct err *err)

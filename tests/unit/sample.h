@@ -24,9 +24,16 @@ void sample_appliance(struct appliance *a, bool live);
 
 /* Write a live appliance: state, memory, two equal disks, an overlay over the first, a kernel. */
 int sample_write(const char *path, struct err *err);
+/* The same, packed at this level. */
+int sample_write_packed(const char *path, int level, struct err *err);
 
 /* Run a shell command; 0 when it succeeds. */
 int sample_shell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* Unpack a file into a folder and run Python statements (without double quotes) over its manifest m
+ * and config c: role(NAME) is a layer, drop(NAME, …) removes some, add(ROLE, TYPE, BYTES, optional)
+ * appends one, content(DIGEST) is what a blob holds and blob(BYTES) describes a new one. */
+void sample_edit(const char *path, const char *folder, const char *statements);
 
 /* Open and verify. */
 int sample_check(const char *path, struct err *err);
