@@ -47,6 +47,8 @@ _torpor()
 		options='-k --key --json --help' operands=' files' ;;
 	keygen)
 		options='-p --public -s --secret --no-passphrase --passphrase-file --help' operands='' ;;
+	sign)
+		options='-s --secret -c --comment -o --output --attach --passphrase-file --help' operands=' files' ;;
 	compat)
 		options='--json --help' operands=' files' ;;
 	doctor)
@@ -82,5 +84,5 @@ _torpor()
 complete -F _torpor torpor
 _torpor_verbs()
 {
-	echo 'build run resume save ps stats pause unpause stop kill rm wait logs console inspect ls extract verify keygen compat doctor version help'
+	echo 'build run resume save ps stats pause unpause stop kill rm wait logs console inspect ls extract verify keygen sign compat doctor version help'
 }

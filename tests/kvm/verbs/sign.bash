@@ -17,7 +17,7 @@ keygen_files() {
     refuses 125 "torpor.key exists" keygen --no-passphrase
     refuses 125 "torpor.pub exists" keygen --no-passphrase -s other.key
     cmp torpor.key before || fail "the key was changed"
-    refuses 125 "create missing/new.pub" keygen --no-passphrase -s new.key -p missing/new.pub
+    refuses 122 "create missing/new.pub" keygen --no-passphrase -s new.key -p missing/new.pub
     [ ! -e new.key ] || fail "half a pair was left"
 }
 try keygen_files "keygen writes a pair, and over nothing"
@@ -106,7 +106,6 @@ try sign_in_place "sign: in place, to another file, anew; the identity stays"
 sign_refuses() {
     make_keys alice
     works_silently build -o it.torpor --kernel "$TINY"
-    cp it.torpor before
     refuses 125 "one of --secret and --attach" sign it.torpor
     refuses 125 "one of --secret and --attach" sign it.torpor -s alice.key --attach it
     refuses 125 "FILE is missing" sign -s alice.key
@@ -117,8 +116,10 @@ sign_refuses() {
     refuses 121 "not a torpor file" sign alice.key -s alice.key
     refuses 125 "one printable line" sign it.torpor -s alice.key -c $'two\nlines'
     refuses 122 "missing.pub" verify --key missing.pub it.torpor
-    # One bit of the kernel.
-    printf '\377' | dd of=it.torpor bs=1 seek=$(($(stat -c %s it.torpor) - 70000)) conv=notrunc status=none
+    # A word in the kernel.
+    works inspect --json it.torpor
+    printf 'damage' | dd of=it.torpor bs=1 conv=notrunc status=none \
+        seek=$(($(json "[e['offset'] for e in d['entries'] if e['role'] == 'kernel'][0]" <<<"$out") + 1000))
     refuses 121 "it.torpor" sign it.torpor -s alice.key
     refuses 121 "it.torpor" sign it.torpor -s alice.key -o out.torpor
     [ ! -e out.torpor ] || fail "a file was left"

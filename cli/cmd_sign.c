@@ -1,0 +1,208 @@
+/* torpor sign: put a signature into an appliance. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/command.h"
+#include "cli/parse.h"
+#include "cli/passphrase.h"
+#include "cli/sandbox.h"
+#include "format/convert.h"
+#include "format/lazy.h"
+#include "format/sign.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/io.h"
+
+#define ATTACH (OPTION_LONG_ONLY + 1)
+
+static const struct option_spec options[] = {
+	{'s', "secret", "FILE", "secret key to sign with"},
+	{'c', "comment", "TEXT", "what the signature says; default the time and the file's name"},
+	{'o', "output", "FILE", "file to write; default the appliance itself is replaced"},
+	{ATTACH, "attach", "FILE", "put in this signature of the config, made elsewhere"},
+	OPTION_PASSPHRASE_FILE_SPEC,
+	{0},
+};
+
+struct sign_args {
+	const char *file;
+	const char *secret;
+	const char *comment;
+	const char *output;
+	const char *attach;
+	const char *passphrase_file;
+};
+
+static int parse(struct options *opts, struct sign_args *args, struct err *err)
+{
+	int id, ret;
+
+	while ((id = options_next(opts, err)) > 0) {
+		if (id == 's')
+			args->secret = opts->value;
+		else if (id == 'c')
+			args->comment = opts->value;
+		else if (id == 'o')
+			args->output = opts->value;
+		else if (id == ATTACH)
+			args->attach = opts->value;
+		else
+			args->passphrase_file = opts->value;
+	}
+	if (id < 0)
+		return id;
+	if ((args->secret != NULL) == (args->attach != NULL))
+		return err_set(err, ERR_USAGE, "one of --secret and --attach is needed");
+	ret = options_one_operand(opts, "FILE", &args->file, err);
+	if (ret < 0)
+		return ret;
+	args->output = args->output != NULL ? args->output : args->file;
+	return parse_output(args->output, err);
+}
+
+/* A small file of text, whole. */
+static int read_text(const char *path, char text[MINISIGN_TEXT + 1], size_t *len, struct err *err)
+{
+	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int64_t got = fd >= 0 ? io_read_upto(fd, text, MINISIGN_TEXT + 1) : -errno;
+
+	if (got < 0)
+		return err_sys(err, (int)-got, "%s", path);
+	*len = (size_t)got;
+	return 0;
+}
+
+static int read_key(const struct sign_args *args, struct minisign_secret *key, struct err *err)
+{
+	char text[MINISIGN_TEXT + 1];
+	size_t len;
+	int ret = read_text(args->secret, text, &len, err);
+
+	if (ret < 0)
+		return ret;
+	ret = minisign_secret_decode(key, text, len, err);
+	explicit_bzero(text, sizeof(text));
+	return ret < 0 ? err_context(err, ret, "%s", args->secret) : 0;
+}
+
+static int open_key(const struct sign_args *args, struct minisign_secret *key, struct err *err)
+{
+	cleanup_passphrase struct passphrase passphrase = {.len = 0};
+	int ret = read_key(args, key, err);
+
+	if (ret == 0 && key->is_locked)
+		ret = passphrase_read(&passphrase, args->passphrase_file, args->secret, false, err);
+	if (ret < 0)
+		return ret;
+	ret = sign_key_unlock(key, passphrase.text, passphrase.len, err);
+	return ret < 0 ? err_context(err, ret, "%s", args->secret) : 0;
+}
+
+/* As minisign words it. */
+static void default_comment(const char *file, char comment[MINISIGN_COMMENT + 1])
+{
+	const char *slash = strrchr(file, '/');
+
+	file = slash != NULL ? slash + 1 : file;
+	snprintf(comment, MINISIGN_COMMENT + 1, "timestamp:%lld\tfile:%s\thashed",
+		 (long long)time(NULL), minisign_comment_ok(file) ? file : "?");
+}
+
+/* What makes the signature: got ready before a byte of the appliance is read. */
+struct pen {
+	struct minisign_secret key;	    /* when there is no --attach */
+	struct minisign_signature attached; /* otherwise */
+};
+
+static int read_attached(const char *path, struct minisign_signature *sig, struct err *err)
+{
+	char text[MINISIGN_TEXT + 1];
+	size_t len;
+	int ret = read_text(path, text, &len, err);
+
+	if (ret < 0)
+		return ret;
+	ret = minisign_signature_decode(sig, text, len, err);
+	return ret < 0 ? err_context(err, ret, "%s", path) : 0;
+}
+
+static int make_signature(const struct sign_args *args, const struct pen *pen,
+			  const uint8_t *config, size_t len, struct minisign_signature *sig,
+			  struct err *err)
+{
+	char comment[MINISIGN_COMMENT + 1];
+
+	if (args->attach != NULL) {
+		*sig = pen->attached;
+		return 0;
+	}
+	default_comment(args->output, comment);
+	return sign_message(sig, &pen->key, config, len,
+			    args->comment != NULL ? args->comment : comment, err);
+}
+
+/* What is damaged is not signed. */
+static int sign(const struct sign_args *args, const struct pen *pen, struct archive *a,
+		struct err *err)
+{
+	char text[MINISIGN_TEXT], id[MINISIGN_ID_TEXT];
+	const struct convert_params params = {.signature = text};
+	cleanup_buf struct buf config = {0};
+	struct minisign_signature sig;
+	int ret = archive_config(a, &config, err);
+
+	if (ret == 0)
+		ret = make_signature(args, pen, config.data, config.len, &sig, err);
+	if (ret < 0)
+		return ret;
+	minisign_signature_encode(&sig, text);
+	ret = convert_archive(a, args->output, &params, err);
+	if (ret < 0)
+		return ret;
+	minisign_id_text(sig.id, id);
+	printf("%s: signed by key %s\n", args->output, id);
+	return 0;
+}
+
+static int sign_file(const struct sign_args *args, const struct pen *pen, struct err *err)
+{
+	struct archive *a;
+	/* No library can be loaded later. */
+	int ret = lazy_archive(err) != NULL ? sandbox_enter(SANDBOX_CREATE, err) : -ENOSYS;
+
+	if (ret == 0)
+		ret = archive_open(&a, args->file, err);
+	if (ret < 0)
+		return ret;
+	ret = sign(args, pen, a, err);
+	archive_close(a);
+	return ret;
+}
+
+static int run(struct options *opts, struct err *err)
+{
+	struct sign_args args = {0};
+	struct pen pen = {0};
+	int ret = parse(opts, &args, err);
+
+	if (ret == 0)
+		ret = args.attach != NULL ? read_attached(args.attach, &pen.attached, err)
+					  : open_key(&args, &pen.key, err);
+	if (ret == 0)
+		ret = sign_file(&args, &pen, err);
+	sign_key_wipe(&pen.key);
+	return ret;
+}
+
+const struct command cmd_sign = {
+	.name = "sign",
+	.args = "FILE",
+	.summary = "put a signature into an appliance",
+	.detail = "What is signed is the config, which names all contents by digest: packing and "
+		  "warming leave\n"
+		  "the signature good. It takes the place of the one before. torpor keygen makes "
+		  "keys.",
+	.options = options,
+	.run = run,
+};
