@@ -22,6 +22,14 @@ void options_init(struct options *o, const struct option_spec *specs, int argc, 
 	opterr = 0;
 }
 
+/* "[=N]": behind a long name, or not at all. */
+static int argument(const struct option_spec *spec)
+{
+	if (spec->arg == NULL)
+		return no_argument;
+	return spec->arg[0] == '[' ? optional_argument : required_argument;
+}
+
 static const struct option_spec *find_spec(const struct option_spec *specs, int id)
 {
 	while (specs->id != 0 && specs->id != id)
@@ -55,7 +63,7 @@ int options_next(struct options *o, struct err *err)
 		assert(n < OPTIONS_MAX);
 		longs[n] = (struct option){
 			.name = spec->name,
-			.has_arg = spec->arg != NULL ? required_argument : no_argument,
+			.has_arg = argument(spec),
 			.val = spec->id,
 		};
 		if (!has_letter(spec))
@@ -129,7 +137,7 @@ void options_print_help(const struct option_spec *specs, FILE *out)
 
 		snprintf(left, sizeof(left), "%c%c%c --%s%s%s", has_letter(specs) ? '-' : ' ',
 			 has_letter(specs) ? specs->id : ' ', has_letter(specs) ? ',' : ' ',
-			 specs->name, specs->arg != NULL ? " " : "",
+			 specs->name, argument(specs) == required_argument ? " " : "",
 			 specs->arg != NULL ? specs->arg : "");
 		fprintf(out, "  %-28s %s\n", left, specs->help);
 	}

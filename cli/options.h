@@ -19,7 +19,8 @@
 struct option_spec {
 	int id;		  /* the letter, or a number above OPTION_LONG_ONLY; 0 ends a table */
 	const char *name; /* without the dashes; never NULL */
-	const char *arg;  /* what the value is called in help; NULL: a flag */
+	const char *arg;  /* what the value is called in help; "[=N]": it may be left out (of a long
+			     name only); NULL: a flag */
 	const char *help; /* one line */
 };
 
@@ -40,7 +41,7 @@ struct options {
 	const struct option_spec *specs;
 	int argc;
 	char **argv;
-	const char *value; /* of the option that options_next returned */
+	const char *value; /* of the option that options_next returned; NULL: it has none */
 	int operand;	   /* index of the next operand, valid when options_next has returned 0 */
 };
 

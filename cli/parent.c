@@ -11,7 +11,7 @@
 
 #define SUFFIX ".torpor"
 
-static bool is_appliance(const char *name)
+bool parent_has_suffix(const char *name)
 {
 	size_t len = strlen(name);
 
@@ -29,7 +29,7 @@ static bool find_in(const char *folder, const char *digest, char *path)
 	while (dir != NULL && !found && (entry = readdir(dir)) != NULL) {
 		char has[DIGEST_TEXT_SIZE];
 
-		if (!is_appliance(entry->d_name) ||
+		if (!parent_has_suffix(entry->d_name) ||
 		    snprintf(path, PATH_MAX, "%s/%s", folder, entry->d_name) >= PATH_MAX)
 			continue;
 		found = archive_identify(path, has, NULL) == 0 && strcmp(has, digest) == 0;
@@ -54,11 +54,10 @@ static bool find_beside(const char *child, const char *digest, char *path)
 	return find_in(slash == folder ? "/" : folder, digest, path);
 }
 
-static int find(void *opaque, const char *digest, const char *child, char *path, struct err *err)
+int parent_find(const char *digest, const char *child, char path[PATH_MAX], struct err *err)
 {
 	struct path store;
 
-	(void)opaque;
 	if (find_beside(child, digest, path))
 		return 0;
 	if (path_store_root(&store, NULL) == 0 && find_in(store.text, digest, path))
@@ -68,6 +67,12 @@ static int find(void *opaque, const char *digest, const char *child, char *path,
 		"%s: it holds what changed since its parent %s, which is neither beside it nor "
 		"in the store: put it there",
 		child, digest);
+}
+
+static int find(void *opaque, const char *digest, const char *child, char *path, struct err *err)
+{
+	(void)opaque;
+	return parent_find(digest, child, path, err);
 }
 
 int parent_open(struct lineage **out, const char *path, const struct archive_open_params *params,

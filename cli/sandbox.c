@@ -97,9 +97,10 @@ static const struct rule reader[] = {
 };
 
 static const struct rule creates[] = {
-	ALLOW(openat), ALLOW(pwrite64), ALLOW(pwritev), ALLOW(ftruncate), ALLOW(fallocate),
-	ALLOW(fsync),  ALLOW(fchmod),	ALLOW(flock),	ALLOW(mkdir),	  ALLOW(mkdirat),
-	ALLOW(rename), ALLOW(renameat), ALLOW(unlink),	ALLOW(unlinkat),  ALLOW(copy_file_range),
+	ALLOW(openat),	  ALLOW(pwrite64), ALLOW(pwritev),	   ALLOW(ftruncate),
+	ALLOW(fallocate), ALLOW(fsync),	   ALLOW(fchmod),	   ALLOW(flock),
+	ALLOW(mkdir),	  ALLOW(mkdirat),  ALLOW(rename),	   ALLOW(renameat),
+	ALLOW(unlink),	  ALLOW(unlinkat), ALLOW(copy_file_range), ALLOW(sync_file_range),
 };
 
 static const struct rule asks_kvm[] = {
@@ -157,7 +158,6 @@ static const struct rule machine[] = {
 	ALLOW(faccessat),
 	ALLOW(statfs),
 	ALLOW(fdatasync),
-	ALLOW(sync_file_range),
 	ALLOW(setsid),
 	ALLOW(getppid),
 	ALLOW(getgid),
@@ -219,6 +219,7 @@ static const struct plan {
 } plans[] = {
 	[SANDBOX_READ] = {VERDICT_KILL, {TABLE(common), TABLE(reader)}},
 	[SANDBOX_CREATE] = {VERDICT_KILL, {TABLE(common), TABLE(reader), TABLE(creates)}},
+	[SANDBOX_WRITE] = {VERDICT_KILL, {TABLE(common), TABLE(reader), TABLE(creates)}},
 	[SANDBOX_ASK] = {VERDICT_KILL, {TABLE(common), TABLE(reader), TABLE(asks_kvm)}},
 	[SANDBOX_MACHINE] = {VERDICT_MISSING, {TABLE(common), TABLE(creates), TABLE(machine)}},
 };
@@ -235,7 +236,7 @@ static const struct plan {
 #endif
 
 /* A library that is not there is an error for whoever needs it, later. */
-static void load_libraries(void)
+static void load_libraries(enum sandbox sandbox)
 {
 	uint8_t digest[DIGEST_SIZE];
 
@@ -243,6 +244,8 @@ static void load_libraries(void)
 			   NULL); /* OpenSSL reads its configuration when first used */
 	(void)lazy_sign(NULL);
 	(void)lazy_zstd(NULL);
+	if (sandbox == SANDBOX_WRITE) /* for the headers of the tar */
+		(void)lazy_archive(NULL);
 }
 
 static void gather(const struct plan *plan, uint8_t verdicts[SANDBOX_CALLS])
@@ -279,7 +282,7 @@ int sandbox_enter(enum sandbox sandbox, struct err *err)
 	if (SANITIZED)
 		return 0;
 	if (sandbox != SANDBOX_MACHINE)
-		load_libraries();
+		load_libraries(sandbox);
 	gather(&plans[sandbox], verdicts);
 	sandbox_filter_build(&filter, verdicts);
 	return install(&filter, err);

@@ -16,6 +16,7 @@
 enum sandbox {
 	SANDBOX_READ,	/* read files, write to what is open: inspect, ls */
 	SANDBOX_CREATE, /* and make files: extract, and verify, which remembers what was good */
+	SANDBOX_WRITE,	/* and write an appliance: convert, flatten */
 	SANDBOX_ASK,	/* SANDBOX_READ, and ask KVM what this host has: compat */
 	/* Become a machine: run, resume. Devices, threads, files, AF_UNIX sockets; but no other
 	 * program, user, namespace or mount, and nothing of other processes. */

@@ -1,0 +1,124 @@
+/* torpor convert: the same appliance in another encoding. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/command.h"
+#include "cli/parse.h"
+#include "cli/sandbox.h"
+#include "cli/written.h"
+#include "format/convert.h"
+#include "format/image_pack.h"
+
+enum {
+	OPTION_FLAT = OPTION_LONG_ONLY + 1,
+	OPTION_PACKED,
+	OPTION_DROP_HOT,
+};
+
+static const struct option_spec options[] = {
+	{OPTION_FLAT, "flat", NULL, "images as they are in memory: larger, mapped when it wakes"},
+	{OPTION_PACKED, "packed", "[=N]", "images packed, at level N (1 to 19; default 3)"},
+	{OPTION_DROP_HOT, "drop-hot", NULL, "leave out what torpor warm put in front"},
+	OPTION_JSON_SPEC,
+	{0},
+};
+
+struct convert_args {
+	struct convert_params params;
+	bool flat, packed;
+	bool json;
+	const char *in;
+	const char *out;
+};
+
+static int take_level(struct convert_args *args, const char *value, struct err *err)
+{
+	uint64_t level;
+	int ret;
+
+	if (value == NULL)
+		return 0;
+	ret = parse_number(value, "--packed", 1, IMAGE_PACK_MAX_LEVEL, &level, err);
+	if (ret == 0)
+		args->params.level = (int)level;
+	return ret;
+}
+
+static int take(struct convert_args *args, int id, const char *value, struct err *err)
+{
+	switch (id) {
+	case OPTION_FLAT:
+		args->flat = true;
+		args->params.encoding = CONVERT_FLAT;
+		return 0;
+	case OPTION_PACKED:
+		args->packed = true;
+		args->params.encoding = CONVERT_PACK;
+		return take_level(args, value, err);
+	case OPTION_DROP_HOT:
+		args->params.drop_hot = true;
+		return 0;
+	default:
+		args->json = true;
+		return 0;
+	}
+}
+
+static int take_operands(struct options *opts, struct convert_args *args, struct err *err)
+{
+	args->in = options_operand(opts);
+	args->out = options_operand(opts);
+	if (args->out == NULL)
+		return err_set(err, ERR_USAGE, "%s is missing (see torpor help convert)",
+			       args->in == NULL ? "IN" : "OUT");
+	return options_end(opts, err);
+}
+
+static int parse(struct options *opts, struct convert_args *args, struct err *err)
+{
+	int id, ret = 0;
+
+	while (ret == 0 && (id = options_next(opts, err)) != 0)
+		ret = id < 0 ? id : take(args, id, opts->value, err);
+	if (ret == 0 && args->flat && args->packed)
+		ret = err_set(err, ERR_USAGE, "--flat and --packed exclude each other");
+	if (ret == 0)
+		ret = take_operands(opts, args, err);
+	return ret < 0 ? ret : parse_output(args->out, err);
+}
+
+static int convert(const struct convert_args *args, struct err *err)
+{
+	struct archive *from;
+	int ret = sandbox_enter(SANDBOX_WRITE, err);
+
+	if (ret == 0)
+		ret = archive_open(&from, args->in, err);
+	if (ret < 0)
+		return ret;
+	ret = convert_archive(from, args->out, &args->params, err);
+	if (ret == 0)
+		ret = written_print(args->out, archive_digest(from), args->json, err);
+	archive_close(from);
+	return ret;
+}
+
+static int run(struct options *opts, struct err *err)
+{
+	struct convert_args args = {0};
+	int ret = parse(opts, &args, err);
+
+	return ret < 0 ? ret : convert(&args, err);
+}
+
+const struct command cmd_convert = {
+	.name = "convert",
+	.args = "IN OUT",
+	.summary = "write an appliance again, its images flat or packed",
+	.detail = "It stays the same appliance: same identity, signatures hold, increments find "
+		  "their "
+		  "parent.\n"
+		  "Without --flat or --packed the images stay as they are. OUT may be IN.",
+	.options = options,
+	.run = run,
+};

@@ -1,0 +1,22 @@
+/* See written.h. */
+#include "cli/written.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "cli/json_out.h"
+
+int written_print(const char *path, const char *digest, bool json, struct err *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return err_sys(err, errno, "%s", path);
+	if (json)
+		json_out(json_pack("{s:s,s:s,s:I}", "path", path, "digest", digest, "bytes",
+				   (json_int_t)st.st_size));
+	else
+		printf("%s: %.1f MiB, %s\n", path, (double)st.st_size / 1048576.0, digest);
+	return 0;
+}

@@ -1,0 +1,12 @@
+/* What a verb says about the appliance it has written. */
+#ifndef TORPOR_CLI_WRITTEN_H
+#define TORPOR_CLI_WRITTEN_H
+
+#include <stdbool.h>
+
+#include "vmm/base/err.h"
+
+/* Path, identity and size, as JSON or in a line. */
+int written_print(const char *path, const char *digest, bool json, struct err *err);
+
+#endif

@@ -1,0 +1,173 @@
+/* See flatten.h. The order of blobs is that of a save. */
+#include "format/flatten.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "format/archive_writer.h"
+#include "format/frame_reader.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/num.h"
+
+/* A stack of images as one. */
+struct merged {
+	struct runs runs;
+	const struct image *base; /* what is as in this one is left to it; NULL: nothing is */
+	struct frame_readers readers;
+};
+
+static bool is_base(const struct merged *m, const struct run *run, uint64_t index)
+{
+	if (m->base == NULL || run->image != NULL)
+		return m->base != NULL && run->image == m->base;
+	return image_map_find(&m->base->map, index)->kind == EXTENT_ZERO;
+}
+
+static int merged_frame(void *opaque, uint64_t index, uint8_t *scratch, const uint8_t **data,
+			enum extent_kind *kind, struct err *err)
+{
+	struct merged *m = opaque;
+	const struct run *run = runs_find(&m->runs, index);
+
+	*data = scratch;
+	*kind = is_base(m, run, index) ? EXTENT_PARENT
+		: run->image != NULL   ? EXTENT_DATA
+				       : EXTENT_ZERO;
+	if (*kind != EXTENT_DATA || scratch == NULL)
+		return 0;
+	return frame_readers_read(&m->readers, run->image, run->place + (index - run->frame),
+				  scratch, err);
+}
+
+/* Nothing lies over the base. */
+static bool is_untouched(struct merged *m)
+{
+	bool untouched = m->base != NULL;
+
+	for (uint64_t at = 0; untouched && at < align_up(m->runs.size, IMAGE_FRAME) / IMAGE_FRAME;
+	     at++)
+		untouched = is_base(m, runs_find(&m->runs, at), at);
+	return untouched;
+}
+
+static int write_stack(struct archive_writer *w, const char *role, const struct stack *stack,
+		       const struct image *base, struct err *err)
+{
+	struct merged m = {.base = base};
+	struct image_source source = {
+		.size = stack->image[0]->map.size,
+		.opaque = &m,
+		.frame = merged_frame,
+		.exact = true,
+	};
+	int ret = stack_resolve(stack, &m.runs, err);
+
+	if (ret < 0)
+		return err_context(err, ret, "%s", role);
+	frame_readers_init(&m.readers);
+	if (!is_untouched(&m))
+		ret = archive_writer_image(w, role, &source, err);
+	frame_readers_free(&m.readers);
+	runs_free(&m.runs);
+	return ret;
+}
+
+static int write_state(const struct lineage *l, struct archive_writer *w, struct err *err)
+{
+	cleanup_free uint8_t *state = NULL;
+	struct blob blob;
+	int ret;
+
+	/* A live appliance has one, of a size that its reader has found fit. */
+	if (!archive_blob(lineage_newest(l), ROLE_STATE, &blob))
+		return 0;
+	state = malloc(blob.len + 1);
+	if (state == NULL)
+		return err_sys(err, ENOMEM, "read the state");
+	ret = blob_read(&blob, 0, state, blob.len, err);
+	return ret < 0 ? err_context(err, ret, ROLE_STATE)
+		       : archive_writer_bytes(w, ROLE_STATE, state, blob.len, err);
+}
+
+static int write_boot(const struct lineage *l, struct archive_writer *w, struct err *err)
+{
+	static const char roles[][8] = {ROLE_KERNEL, ROLE_INITRD};
+	struct blob blob;
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(roles); i++) {
+		if (lineage_blob(l, roles[i], &blob))
+			ret = archive_writer_blob(w, roles[i], &blob, err);
+	}
+	return ret;
+}
+
+static int write_disk(const struct lineage *l, struct archive_writer *w, unsigned index,
+		      struct err *err)
+{
+	const struct image *base;
+	struct stack stack;
+	char role[32];
+	int ret = lineage_disk(l, index, &stack, err);
+
+	if (ret < 0)
+		return ret;
+	base = stack.image[stack.n - 1];
+	snprintf(role, sizeof(role), ROLE_DISK ".%u", index);
+	ret = archive_writer_copy_image(w, role, base, err);
+	if (ret < 0 || stack.n == 1)
+		return ret;
+	snprintf(role, sizeof(role), ROLE_DISK ".%u" ROLE_OVERLAY_SUFFIX, index);
+	return write_stack(w, role, &stack, base, err);
+}
+
+static int write_memory(const struct lineage *l, struct archive_writer *w, struct err *err)
+{
+	uint64_t size = archive_appliance(lineage_newest(l))->memory, done = 0;
+	struct stack stack;
+	char role[32];
+	int ret = 0;
+
+	for (unsigned i = 0; ret == 0 && done < size; i++) {
+		snprintf(role, sizeof(role), ROLE_MEMORY ".%u", i);
+		ret = lineage_memory(l, i, &stack, err);
+		if (ret == 0)
+			ret = write_stack(w, role, &stack, NULL, err);
+		done += ret == 0 ? stack.image[0]->map.size : 0;
+	}
+	return ret;
+}
+
+static int write_all(const struct lineage *l, struct archive_writer *w, struct appliance *a,
+		     struct err *err)
+{
+	int ret = write_state(l, w, err);
+
+	if (ret == 0)
+		ret = write_boot(l, w, err);
+	for (unsigned i = 0; ret == 0 && i < a->ndisks; i++)
+		ret = write_disk(l, w, i, err);
+	return ret == 0 && a->live ? write_memory(l, w, err) : ret;
+}
+
+int flatten_lineage(const struct lineage *l, const char *target, int level,
+		    char digest[DIGEST_TEXT_SIZE], struct err *err)
+{
+	struct appliance a = *archive_appliance(lineage_newest(l));
+	struct archive_writer *w;
+	int ret = lineage_ensure_verified(l, err);
+
+	if (ret == 0)
+		ret = archive_writer_open(&w, target, err);
+	if (ret < 0)
+		return ret;
+	if (level > 0)
+		archive_writer_pack(w, level);
+	a.increment = false;
+	ret = write_all(l, w, &a, err);
+	if (ret == 0)
+		ret = archive_writer_publish(w, &a, digest, err);
+	archive_writer_free(w);
+	return ret;
+}

@@ -1,0 +1,20 @@
+/*
+ * One full file from a lineage: what a full save would have written where the newest increment was.
+ *
+ * Memory is resolved to frames and zeros; of a disk the base stays, and the overlays become one.
+ * The config says what the newest file's says, its parent included, which then is history; the
+ * identity is new. Hot sets, signatures and what this version does not know belong to the files
+ * they are in, and stay behind. The file is published as archive_writer.h says, and may replace one
+ * of the lineage. One thread calls.
+ */
+#ifndef TORPOR_FORMAT_FLATTEN_H
+#define TORPOR_FORMAT_FLATTEN_H
+
+#include "format/lineage.h"
+
+/* `level` is of zstd, or 0: images are flat. The lineage is verified first
+ * (lineage_ensure_verified()). `digest` becomes the identity. */
+int flatten_lineage(const struct lineage *l, const char *target, int level,
+		    char digest[DIGEST_TEXT_SIZE], struct err *err);
+
+#endif
