@@ -34,7 +34,7 @@ def freed_memory(host):
         guest.save(file, "--trim")
         trimmed = size_of(host, file)
         note(f"{life}: {cached:.1f} MiB with {CACHED} of cache, {trimmed:.1f} trimmed")
-        ok(f"{life}: --trim leaves the cache out", cached - trimmed > 0.8 * CACHED)
+        ok(f"{life}: --trim leaves most of the cache out", cached - trimmed > 0.6 * CACHED)
         guest = lab.Guest.wake(host, "small", file)
         ok(f"{life}, trimmed, woken: nonce and counter", guest.remembers(before))
         ok(f"{life}, trimmed, woken: what it kept in memory",
