@@ -5,17 +5,17 @@
 #include "cli/source.h"
 
 /* The very questions that run and resume ask first. */
-static int check_cpu(const struct appliance *a, struct err *err)
+static int check_host(const struct appliance *a, struct err *err)
 {
 	struct arch_cpu *cpu = NULL;
 	const char *chosen;
 	struct kvm kvm;
-	int ret = kvm_open_device(&kvm, err);
+	int ret = a->live ? kvm_open(&kvm, err) : kvm_open_device(&kvm, err);
 
 	if (ret < 0)
 		return ret;
 	if (a->live)
-		ret = arch_cpu_compat(&kvm, &a->cpu, err);
+		ret = arch_compat(&kvm, &a->cpu, &a->needs, err);
 	else
 		ret = arch_cpu_create(&kvm, a->cpu.profile, &cpu, &chosen, err);
 	arch_cpu_free(cpu);
@@ -34,7 +34,7 @@ static int check(const char *path, struct err *err)
 		return ret;
 	ret = source_check(&source, err);
 	if (ret == 0)
-		ret = check_cpu(&source.appliance, err);
+		ret = check_host(&source.appliance, err);
 	source_close(&source);
 	return ret;
 }

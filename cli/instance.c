@@ -53,7 +53,7 @@ static int make_machine(struct instance *in, struct err *err)
 	if (ret < 0 || !a->live)
 		return ret;
 	in->cpu = a->cpu;
-	ret = arch_cpu_compat(&in->machine.kvm, &a->cpu, err);
+	ret = arch_compat(&in->machine.kvm, &a->cpu, &a->needs, err);
 	if (ret < 0)
 		machine_free(&in->machine);
 	return ret;

@@ -9,6 +9,7 @@
 
 #include "format/appliance.h"
 #include "format/digest.h"
+#include "format/hostneeds_json.h"
 #include "format/image.h"
 #include "format/json.h"
 #include "vmm/base/num.h"
@@ -83,6 +84,8 @@ int appliance_encode(const struct appliance *a, struct buf *out, struct err *err
 			       "a name or the kernel command line is not UTF-8 text");
 	if (a->live && json_object_set_new(json, "live", encode_live(a)) < 0)
 		return err_set(err, ERR_USAGE, "the machine's name is not UTF-8 text");
+	if (a->live)
+		json_object_set_new(json, "needs", host_needs_encode(&a->needs));
 	return json_write(json, out, err);
 }
 
@@ -265,9 +268,9 @@ static int decode_contents(struct appliance *a, json_t *json, struct err *err)
 
 static int decode(struct appliance *a, json_t *json, struct err *err)
 {
-	static const char *const names[] = {"format",	"machine",     "arch",	"memory", "vcpus",
-					    "console",	"cmdline",     "disks", "cpu",	  "live",
-					    "contents", "annotations", NULL};
+	static const char *const names[] = {"format",  "machine",  "arch",	  "memory", "vcpus",
+					    "console", "cmdline",  "disks",	  "cpu",    "live",
+					    "needs",   "contents", "annotations", NULL};
 	uint64_t vcpus = 0;
 	bool newer = false;
 	int ret = check_format(json, &newer, err);
@@ -293,6 +296,10 @@ static int decode(struct appliance *a, json_t *json, struct err *err)
 		ret = decode_cpu(&a->cpu, json, newer, err);
 	if (ret == 0)
 		ret = decode_live(a, json, newer, err);
+	if (ret == 0 && a->live)
+		ret = host_needs_decode(&a->needs, json, newer, err);
+	else if (ret == 0 && json_object_get(json, "needs") != NULL)
+		ret = err_set(err, ERR_INTEGRITY, "a cold appliance with needs");
 	if (ret == 0)
 		ret = decode_contents(a, json, err);
 	return ret == 0 && !newer ? json_only(json, names, err) : ret;

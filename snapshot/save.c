@@ -28,18 +28,20 @@ static void add_devices(struct machine *m, struct buf *out)
 	}
 }
 
-static int add_vcpus(struct machine *m, struct buf *out, struct err *err)
+static int add_vcpus(struct machine *m, struct host_needs *needs, struct buf *out, struct err *err)
 {
 	cleanup_free void *state = malloc(arch_vcpu_table.size);
 
 	if (state == NULL)
 		return err_sys(err, ENOMEM, "allocate a vCPU state");
+	*needs = (struct host_needs){0};
 	for (uint32_t i = 0; i < m->nvcpus; i++) {
 		int ret = arch_vcpu_save(&m->kvm, &m->vcpus[i].kvm, state, err);
 
 		if (ret < 0)
 			return err_context(err, ret, "save vCPU %u", i);
 		statefile_add(out, section_of_vcpu(i).text, &arch_vcpu_table, state);
+		arch_vcpu_needs(&m->kvm, state, needs);
 	}
 	return 0;
 }
@@ -60,14 +62,15 @@ static int add_vm(struct machine *m, struct buf *out, struct err *err)
 
 /* Devices before vCPUs before chips: each step may still write guest memory or raise a line, which
  * the later ones then see. */
-static int write_state(struct machine *m, struct archive_writer *w, struct err *err)
+static int write_state(struct machine *m, struct archive_writer *w, struct host_needs *needs,
+		       struct err *err)
 {
 	cleanup_buf struct buf state = {0};
 	int ret;
 
 	statefile_begin(&state);
 	add_devices(m, &state);
-	ret = add_vcpus(m, &state, err);
+	ret = add_vcpus(m, needs, &state, err);
 	if (ret == 0)
 		ret = add_vm(m, &state, err);
 	if (ret == 0)
@@ -217,7 +220,7 @@ static int write_disk(struct archive_writer *w, const struct save_params *params
 static int write_all(struct machine *m, struct archive_writer *w, struct save_params *params,
 		     struct err *err)
 {
-	int ret = write_state(m, w, err);
+	int ret = write_state(m, w, &params->appliance->needs, err);
 
 	/* The parent has the kernel. */
 	if (ret == 0 && params->parent == NULL)

@@ -27,8 +27,8 @@ struct save_disk {
 
 struct save_params {
 	const char *path; /* target file */
-	const struct appliance
-		*appliance; /* live fields (saved_ns, generation, cpu …) already set */
+	/* Live fields (saved_ns, generation, cpu …) already set; `needs` is set here. */
+	struct appliance *appliance;
 	struct save_disk disk[APPLIANCE_MAX_DISKS]; /* appliance->ndisks of them */
 	bool flat;				    /* images are not packed */
 	int level;				    /* else: of zstd */

@@ -14,6 +14,7 @@
 
 #include "format/blob.h"
 #include "format/cpuneeds.h"
+#include "format/hostneeds.h"
 #include "format/state.h"
 #include "vmm/base/err.h"
 #include "vmm/kvm.h"
@@ -41,8 +42,10 @@ int arch_cpu_create(const struct kvm *kvm, const char *profile, struct arch_cpu 
 void arch_cpu_free(struct arch_cpu *cpu);
 /* What a host must have so that this CPU can be restored there: recorded in the file. */
 void arch_cpu_needs(const struct arch_cpu *cpu, struct cpu_needs *needs);
-/* Compare with this host. ERR_INCOMPATIBLE lists every missing feature by name. */
-int arch_cpu_compat(const struct kvm *kvm, const struct cpu_needs *needs, struct err *err);
+/* Compare with this host. ERR_INCOMPATIBLE lists everything that is missing by name. Only the
+ * device is needed; with a VM, another TSC rate is found out, too. */
+int arch_compat(const struct kvm *kvm, const struct cpu_needs *cpu, const struct host_needs *host,
+		struct err *err);
 
 /* Interrupt controller, timer and whatever must exist before the vCPUs. */
 int arch_vm_init(struct kvm *kvm, struct err *err);
@@ -83,6 +86,8 @@ extern const struct state_table arch_vcpu_table;
 extern const struct state_table arch_vm_table;
 
 int arch_vcpu_save(const struct kvm *kvm, struct kvm_vcpu *vcpu, void *state, struct err *err);
+/* Add what a host must have for this state. Begin with zeros; each vCPU in its turn. */
+void arch_vcpu_needs(const struct kvm *kvm, const void *state, struct host_needs *needs);
 int arch_vcpu_check(const struct kvm *kvm, const void *state, uint32_t id, struct err *err);
 int arch_vcpu_restore(const struct kvm *kvm, struct kvm_vcpu *vcpu, const void *state,
 		      struct err *err);

@@ -97,6 +97,13 @@ void sample_appliance(struct appliance *a, bool live)
 	a->cpu.nwords = 2;
 	a->cpu.word[0] = (struct cpu_word){1, 0, 2, 0x80000001};
 	a->cpu.word[1] = (struct cpu_word){0x80000001, 0, 3, 5};
+	a->needs = (struct host_needs){
+		.page_size = 4096,
+		.nmsrs = 2,
+		.msr = {0x10, 0xc0000080},
+		.ncaps = 2,
+		.cap = {"KVM_CAP_MP_STATE", "KVM_CAP_XSAVE"},
+	};
 }
 
 static int write_contents(struct archive_writer *w, struct err *err)

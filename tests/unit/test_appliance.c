@@ -20,7 +20,9 @@ static const char golden[] =
 	"{\"id\":\"spare\",\"readonly\":true,\"size\":327168}],"
 	"\"format\":\"1.0\",\"live\":{\"generation\":3,\"increment\":false,\"name\":\"web\","
 	"\"parent\":\"\",\"saved_ns\":1700000000123456789},"
-	"\"machine\":\"torpor-1\",\"memory\":2621440,\"vcpus\":2}";
+	"\"machine\":\"torpor-1\",\"memory\":2621440,"
+	"\"needs\":{\"capabilities\":[\"KVM_CAP_MP_STATE\",\"KVM_CAP_XSAVE\"],"
+	"\"msrs\":[16,3221225600],\"page_size\":4096,\"tsc_khz\":0},\"vcpus\":2}";
 
 static int decode(const char *text, struct appliance *a, struct err *err)
 {
@@ -82,6 +84,7 @@ Test(appliance, a_cold_one_has_no_live_part)
 	sample_appliance(&a, false);
 	text = encode(&a);
 	cr_assert_null(strstr(text, "live"));
+	cr_assert_null(strstr(text, "needs"));
 	cr_assert(eq(int, decode(text, &again, &err), 0), "%s", err.text);
 	cr_assert_not(again.live);
 	free(text);
@@ -177,6 +180,22 @@ Test(appliance, what_is_out_of_bounds_is_refused)
 		{"[1,0,2,2147483649]", "[1,0,2,4294967296]", ERR_INTEGRITY},
 		{"\"arch\":\"x86_64\",", "", ERR_INTEGRITY},
 		{"quiet", "\\u0000", ERR_INTEGRITY},
+		{"\"needs\"", "\"annotations\"", ERR_INTEGRITY},
+		{"\"page_size\":4096", "\"page_size\":4097", ERR_INTEGRITY},
+		{"\"page_size\":4096", "\"page_size\":131072", ERR_INTEGRITY},
+		{"\"page_size\":4096", "\"page_size\":4096,\"huge\":1", ERR_INTEGRITY},
+		{"\"tsc_khz\":0", "\"tsc_khz\":4294967296", ERR_INTEGRITY},
+		{"[16,3221225600]", "[3221225600,16]", ERR_INTEGRITY},
+		{"[16,3221225600]", "[16,16]", ERR_INTEGRITY},
+		{"[16,3221225600]", "[4294967296]", ERR_INTEGRITY},
+		{"[16,3221225600]", "[\"16\"]", ERR_INTEGRITY},
+		{"[16,3221225600]", "16", ERR_INTEGRITY},
+		{"KVM_CAP_MP_STATE", "KVM_CAP_YMP", ERR_INTEGRITY},
+		{"KVM_CAP_MP_STATE", "KVM_CAP_XSAVE", ERR_INTEGRITY},
+		{"KVM_CAP_MP_STATE", "KVM_CAP_mp", ERR_INTEGRITY},
+		{"KVM_CAP_MP_STATE", "KVM_MP_STATE", ERR_INTEGRITY},
+		{"KVM_CAP_MP_STATE", "KVM_CAP_A_NAME_THAT_IS_LONGER_THAN_THEY_EVER_ARE",
+		 ERR_INTEGRITY},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
@@ -234,6 +253,7 @@ Test(appliance, what_a_newer_minor_version_or_a_person_adds_is_readable)
 {
 	static const struct change changes[] = {
 		{"\"format\":\"1.0\"", "\"format\":\"1.7\",\"colour\":\"red\"", 0},
+		{"\"format\":\"1.0\"", "\"format\":\"1.1\",\"colour\":{}", 0},
 		{"\"vcpus\":2", "\"vcpus\":2,\"annotations\":{\"note\":\"mine\"}", 0},
 	};
 

@@ -349,6 +349,7 @@ Test(cpuid, kvm_takes_what_we_build)
 	cr_assert(eq(int, kvm_open(&kvm, &err), 0), "%s", err.text);
 	cr_assert(eq(int, arch_vm_init(&kvm, &err), 0), "%s", err.text);
 	for (uint32_t i = 0; i < ARRAY_SIZE(profiles); i++) {
+		struct host_needs host = {.page_size = (uint32_t)sysconf(_SC_PAGESIZE)};
 		struct cpu_needs needs;
 		struct kvm_vcpu vcpu;
 		struct arch_cpu *cpu;
@@ -360,9 +361,9 @@ Test(cpuid, kvm_takes_what_we_build)
 		cr_assert(eq(int, arch_vcpu_init(&vcpu, cpu, 2, &err), 0), "%s", err.text);
 		arch_cpu_needs(cpu, &needs);
 		cr_assert(strcmp(needs.profile, chosen) == 0 && needs.nwords > 3);
-		cr_assert(eq(int, arch_cpu_compat(&kvm, &needs, &err), 0), "%s", err.text);
+		cr_assert(eq(int, arch_compat(&kvm, &needs, &host, &err), 0), "%s", err.text);
 		needs.vendor[0] = 'X';
-		cr_assert(arch_cpu_compat(&kvm, &needs, &err) < 0);
+		cr_assert(arch_compat(&kvm, &needs, &host, &err) < 0);
 		arch_cpu_free(cpu);
 		kvm_vcpu_close(&vcpu);
 	}

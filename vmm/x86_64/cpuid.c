@@ -98,13 +98,6 @@ void arch_cpu_needs(const struct arch_cpu *cpu, struct cpu_needs *needs)
 	*needs = cpu->needs;
 }
 
-int arch_cpu_compat(const struct kvm *kvm, const struct cpu_needs *needs, struct err *err)
-{
-	struct cpuid_list host;
-	int ret = cpuid_supported(kvm, &host, err);
-
-	return ret < 0 ? ret : cpu_compare(&host, needs, err);
-}
 int arch_vcpu_init(struct kvm_vcpu *vcpu, const struct arch_cpu *cpu, uint32_t nvcpus,
 		   struct err *err)
 {

@@ -82,7 +82,7 @@ void cpu_set_topology(struct cpuid_list *list, uint32_t id, uint32_t nvcpus);
 
 /* What a host must have so that a guest with this CPUID can go on there. */
 void cpu_collect_needs(struct cpuid_list *cpuid, const char *profile, struct cpu_needs *needs);
-/* arch_cpu_compat() without KVM. */
+/* The part of arch_compat() that CPUID tells, without KVM. */
 int cpu_compare(struct cpuid_list *host, const struct cpu_needs *needs, struct err *err);
 
 /* A feature as /proc/cpuinfo names it. `level` is the lowest baseline that shows it: 1, 2, 3, or 0

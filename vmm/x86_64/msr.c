@@ -69,23 +69,23 @@ static bool in_ranges(uint32_t index, const struct msr_range *range, size_t coun
 	return false;
 }
 
-static bool has(const struct x86_vcpu_state *s, uint32_t index)
+static bool has(const struct x86_msr *msr, uint32_t n, uint32_t index)
 {
-	for (uint32_t i = 0; i < s->nmsrs; i++) {
-		if (s->msr[i].index == index)
+	for (uint32_t i = 0; i < n; i++) {
+		if (msr[i].index == index)
 			return true;
 	}
 	return false;
 }
 
-static void want(struct x86_vcpu_state *s, uint32_t index)
+static void want(struct x86_msr *msr, uint32_t *n, uint32_t index)
 {
-	if (s->nmsrs < X86_MSR_MAX && !has(s, index))
-		s->msr[s->nmsrs++] = (struct x86_msr){.index = index};
+	if (*n < X86_MSR_MAX && !has(msr, *n, index))
+		msr[(*n)++] = (struct x86_msr){.index = index};
 }
 
 /* The TSC deadline goes last: it is armed against the TSC, which must be right by then. */
-static int want_all(const struct kvm *kvm, struct x86_vcpu_state *s, struct err *err)
+int msr_list(const struct kvm *kvm, struct x86_msr *msr, uint32_t *n, struct err *err)
 {
 	cleanup_free struct kvm_msr_list *list =
 		calloc(1, sizeof(*list) + LIST_MAX * sizeof(list->indices[0]));
@@ -97,20 +97,20 @@ static int want_all(const struct kvm *kvm, struct x86_vcpu_state *s, struct err 
 	ret = kvm_dev_call(kvm, KVM_GET_MSR_INDEX_LIST, list, err);
 	if (ret < 0)
 		return ret;
-	s->nmsrs = 0;
+	*n = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(unlisted); i++) {
 		for (uint32_t index = unlisted[i].first; index <= unlisted[i].last; index++)
-			want(s, index);
+			want(msr, n, index);
 	}
 	for (uint32_t bank = 0; bank < MSR_MC_COUNT; bank++)
-		want(s, MSR_MC0_CTL + 4 * bank);
+		want(msr, n, MSR_MC0_CTL + 4 * bank);
 	for (uint32_t i = 0; i < list->nmsrs; i++) {
 		if (list->indices[i] != MSR_TSC_DEADLINE &&
 		    !in_ranges(list->indices[i], skipped, ARRAY_SIZE(skipped)))
-			want(s, list->indices[i]);
+			want(msr, n, list->indices[i]);
 	}
-	want(s, MSR_TSC_DEADLINE);
-	return s->nmsrs < X86_MSR_MAX
+	want(msr, n, MSR_TSC_DEADLINE);
+	return *n < X86_MSR_MAX
 		       ? 0
 		       : err_set(err, ERR_FAILED, "this KVM has more MSRs than a state can hold");
 }
@@ -160,7 +160,7 @@ int msr_save(const struct kvm *kvm, struct kvm_vcpu *vcpu, struct x86_vcpu_state
 
 	if (call == NULL)
 		return err_sys(err, ENOMEM, "read the MSRs");
-	ret = want_all(kvm, s, err);
+	ret = msr_list(kvm, s->msr, &s->nmsrs, err);
 	if (ret < 0)
 		return ret;
 	while (done < s->nmsrs) {

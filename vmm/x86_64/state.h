@@ -8,6 +8,7 @@
 #define TORPOR_VMM_X86_64_STATE_H
 
 #include <linux/kvm.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "vmm/arch.h"
@@ -59,11 +60,33 @@ struct x86_vm_state {
 	struct x86_ioapic ioapic;
 };
 
+/* Every MSR that is state of a vCPU, as far as this KVM has it, in the order they are written back;
+ * room for X86_MSR_MAX. */
+int msr_list(const struct kvm *kvm, struct x86_msr *msr, uint32_t *n, struct err *err);
 /* Read every MSR that is this vCPU's state, in the order they must be written back. The LAPIC and
  * CPUID are in *s already. */
 int msr_save(const struct kvm *kvm, struct kvm_vcpu *vcpu, struct x86_vcpu_state *s,
 	     struct err *err);
 int msr_restore(struct kvm_vcpu *vcpu, const struct x86_vcpu_state *s, struct err *err);
+
+#define TSC_TOLERANCE_PPM 250u
+
+/* Was the guest told that the TSC ticks at one rate for ever, or does it arm timers with it? */
+bool x86_trusts_tsc(const struct x86_vcpu_state *s);
+/* So close that guests do not notice. */
+bool x86_tsc_tolerable(uint32_t want_khz, uint32_t have_khz);
+
+/* What host_compare() looks at. */
+struct x86_host {
+	uint32_t page_size;
+	uint32_t tsc_khz; /* 0: any, or nobody knows */
+	uint32_t nmsrs;
+	uint32_t msr[X86_MSR_MAX];
+	uint32_t caps; /* by the table in host_needs.c */
+};
+
+/* The part of arch_compat() that CPUID does not tell, without KVM. */
+int host_compare(const struct x86_host *host, const struct host_needs *needs, struct err *err);
 
 /* All of a state but the CPUIDs. A vCPU that has run keeps those: KVM refuses others from then on,
  * and counts as such what it has edited itself. */

@@ -11,14 +11,13 @@
 #include "vmm/base/num.h"
 #include "vmm/x86_64/state.h"
 
-#define XSAVE_LEGACY	  4096u /* struct kvm_xsave without KVM_CAP_XSAVE2 */
-#define XSAVE_HEADER	  512u	/* XSTATE_BV's offset (SDM vol. 1 §13.4.2) */
-#define XSAVE_MIN	  576u
-#define XSAVE_AVX_END	  832u
-#define XCR0_MINIMAL	  0x3u
-#define XCR0_AVX	  0x7u
-#define LAPIC_ID	  0x20u
-#define TSC_TOLERANCE_PPM 250u
+#define XSAVE_LEGACY  4096u /* struct kvm_xsave without KVM_CAP_XSAVE2 */
+#define XSAVE_HEADER  512u  /* XSTATE_BV's offset (SDM vol. 1 §13.4.2) */
+#define XSAVE_MIN     576u
+#define XSAVE_AVX_END 832u
+#define XCR0_MINIMAL  0x3u
+#define XCR0_AVX      0x7u
+#define LAPIC_ID      0x20u
 
 static size_t xsave_size(const struct kvm *kvm)
 {
@@ -200,8 +199,7 @@ static int restore_cpuid(struct kvm_vcpu *vcpu, const struct x86_vcpu_state *s, 
 	return kvm_vcpu_call(vcpu, KVM_SET_CPUID2, &list, err);
 }
 
-/* Was the guest told that the TSC ticks at one rate for ever, or does it arm timers with it? */
-static bool trusts_tsc(const struct x86_vcpu_state *s)
+bool x86_trusts_tsc(const struct x86_vcpu_state *s)
 {
 	const struct kvm_cpuid_entry2 *timer = guest_leaf(s, LEAF_FEATURES);
 	const struct kvm_cpuid_entry2 *power = guest_leaf(s, LEAF_EXT_POWER);
@@ -215,16 +213,13 @@ static bool trusts_tsc(const struct x86_vcpu_state *s)
 static int restore_tsc_khz(struct kvm_vcpu *vcpu, const struct x86_vcpu_state *s, struct err *err)
 {
 	int host = kvm_vcpu_call(vcpu, KVM_GET_TSC_KHZ, NULL, err);
-	uint64_t distance;
 
 	if (host <= 0 || s->tsc_khz == 0)
 		return host < 0 ? host : 0;
-	distance = s->tsc_khz > (uint32_t)host ? s->tsc_khz - (uint32_t)host
-					       : (uint32_t)host - s->tsc_khz;
-	if (distance * 1000000 <= (uint64_t)s->tsc_khz * TSC_TOLERANCE_PPM)
+	if (x86_tsc_tolerable(s->tsc_khz, (uint32_t)host))
 		return 0;
 	if (kvm_vcpu_call(vcpu, KVM_SET_TSC_KHZ, (void *)(uintptr_t)s->tsc_khz, NULL) < 0 &&
-	    trusts_tsc(s))
+	    x86_trusts_tsc(s))
 		return err_set(err, ERR_INCOMPATIBLE,
 			       "its TSC runs at %u kHz, this host's at %d kHz and cannot be scaled",
 			       s->tsc_khz, host);

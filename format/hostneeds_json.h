@@ -1,0 +1,13 @@
+/* The member `needs` of the config; torpor(5). Pure. */
+#ifndef TORPOR_FORMAT_HOSTNEEDS_JSON_H
+#define TORPOR_FORMAT_HOSTNEEDS_JSON_H
+
+#include "format/hostneeds.h"
+#include "format/json.h"
+
+/* A new reference, or NULL. */
+json_t *host_needs_encode(const struct host_needs *needs);
+/* `newer`: written by a later minor version, so members unknown here are passed over. */
+int host_needs_decode(struct host_needs *needs, json_t *config, bool newer, struct err *err);
+
+#endif
