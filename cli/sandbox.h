@@ -6,12 +6,23 @@
  * kills the process with SIGSYS; one that is fine but not in this form (opening for writing, say)
  * fails with EPERM. A kernel without seccomp is an error: nothing is read unguarded.
  *
- * In sanitizer builds these do nothing: their runtime makes calls of its own.
+ * In sanitizer builds these do nothing (SANDBOX_GUARDS is 0): their runtime makes calls of its own.
  */
 #ifndef TORPOR_CLI_SANDBOX_H
 #define TORPOR_CLI_SANDBOX_H
 
 #include "vmm/base/err.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SANDBOX_GUARDS 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANDBOX_GUARDS 0
+#endif
+#endif
+#ifndef SANDBOX_GUARDS
+#define SANDBOX_GUARDS 1
+#endif
 
 enum sandbox {
 	SANDBOX_READ,	/* read files, write to what is open: inspect, ls */

@@ -1,4 +1,5 @@
-/* A whole file: tar, OCI documents, config, maps, seek tables, and the frames behind them. */
+/* A whole file: tar, OCI documents, config, maps, seek tables, and the frames behind them; and its
+ * verification. */
 #include "format/archive.h"
 
 #include <stdio.h>
@@ -84,6 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	look_at(a);
 	fuzz_require_reason(archive_load_hashes(a, &err), &err);
+	fuzz_require_reason(archive_verify(a, NULL, NULL, &err), &err);
 	archive_close(a);
 	return 0;
 }
