@@ -51,6 +51,8 @@ _torpor()
 		options='-s --secret -c --comment -o --output --attach --passphrase-file --help' operands=' files' ;;
 	compat)
 		options='--json --help' operands=' files' ;;
+	warm)
+		options='--for --until -o --output --help' operands=' files' ;;
 	doctor)
 		options='--json --help' operands='' ;;
 	version)
@@ -84,5 +86,5 @@ _torpor()
 complete -F _torpor torpor
 _torpor_verbs()
 {
-	echo 'build run resume save ps stats pause unpause stop kill rm wait logs console inspect ls extract verify keygen sign compat doctor version help'
+	echo 'build run resume save ps stats pause unpause stop kill rm wait logs console inspect ls extract verify keygen sign compat warm doctor version help'
 }

@@ -38,6 +38,8 @@ static void hub_output(void *opaque, const uint8_t *data, size_t len)
 	struct console_hub *hub = opaque;
 
 	console_log_write(&hub->log, data, len);
+	if (hub->heard != NULL)
+		hub->heard(hub->heard_opaque, data, len);
 	for (struct console_port *port = hub->ports; port != NULL; port = port->next)
 		outlet_write(&port->out, data, len);
 }

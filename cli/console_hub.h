@@ -24,6 +24,9 @@ struct console_hub {
 	struct chardev *keyboard;
 	struct console_log log;
 	struct console_port *ports;    /* owned */
+	/* Also told what the guest says; NULL: nobody. Set after hub_init(). */
+	void (*heard)(void *opaque, const uint8_t *data, size_t len);
+	void *heard_opaque;
 	uint8_t pending[HUB_READ + 1]; /* read, and not yet taken by the keyboard device */
 	size_t start, len;
 };

@@ -13,6 +13,7 @@
 
 #include "cli/detach.h"
 #include "cli/record.h"
+#include "cli/rehearsal.h"
 #include "cli/terminal.h"
 #include "snapshot/resume.h"
 #include "vmm/base/cleanup.h"
@@ -89,7 +90,12 @@ static void tell_how(const struct resume_report *report, const char *path)
 
 static int wake(struct instance *in, struct err *err)
 {
-	struct resume_params params = {.lineage = in->source->lineage, .fill = in->options->fill};
+	const struct rehearsal *rehearsal = in->options->rehearsal;
+	struct resume_params params = {
+		.lineage = in->source->lineage,
+		.fill = in->options->fill,
+		.record = rehearsal != NULL && rehearsal->in_order,
+	};
 	const struct archive *newest = lineage_newest(params.lineage);
 	struct resume_report report;
 	int ret = snapshot_resume(&in->machine, &params, &report, err);
@@ -204,7 +210,8 @@ static void on_late(struct loop_watch *watch, uint32_t events)
 
 	(void)events;
 	loop_del(&in->machine.loop, &in->late_watch);
-	open_logs(in);
+	if (in->options->rehearsal == NULL)
+		open_logs(in);
 	ret = write_pid(in->claim.name, &err);
 	if (ret == 0)
 		ret = control_listen(&in->control, in->claim.name, &err);
@@ -249,7 +256,9 @@ static int connect_host(struct instance *in, struct err *err)
 	ret = watch_signals(in, err);
 	if (ret == 0)
 		ret = watch_late(in, err);
-	if (ret == 0 && in->options->report_fd < 0)
+	if (ret == 0 && in->options->rehearsal != NULL)
+		ret = rehearsal_watch(in->options->rehearsal, &in->machine, &in->hub, err);
+	else if (ret == 0 && in->options->report_fd < 0)
 		ret = hub_attach_terminal(&in->hub, terminal_raw(), err);
 	return ret;
 }
@@ -285,6 +294,8 @@ static int live(struct instance *in, bool *ran, struct err *err)
 	terminal_restore();
 	if (ret == 0 && in->machine.end == MACHINE_END_FAILED)
 		ret = err_set(err, in->machine.failure.kind, "%s", in->machine.failure.text);
+	if (ret == 0 && in->options->rehearsal != NULL)
+		ret = rehearsal_end(in->options->rehearsal, in->pager, err);
 	pager_stop(in->pager);
 	machine_free(&in->machine);
 	return ret;

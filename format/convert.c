@@ -77,7 +77,7 @@ static int copy_layer(struct conversion *c, const struct archive_entry *entry, s
 
 static int copy_hot(struct conversion *c, const struct archive_entry *entry, struct err *err)
 {
-	return c->params->drop_hot ? 0 : copy_layer(c, entry, err);
+	return c->params->drop_hot || c->params->hot != NULL ? 0 : copy_layer(c, entry, err);
 }
 
 static int write_image(struct conversion *c, const struct image *image, struct err *err)
@@ -148,6 +148,8 @@ static int copy_all(struct conversion *c, struct err *err)
 	size_t count = archive_entries(c->from, &entry);
 	int ret = put_signature(c, entry, count, err);
 
+	for (size_t i = 0; ret == 0 && i < c->params->nhot; i++)
+		ret = hot_write(c->to, &c->params->hot[i], err);
 	for (; ret == 0 && count > 0; count--, entry++) {
 		/* Manifest and config have no descriptor: they are made last. */
 		if (entry->descriptor != NULL)

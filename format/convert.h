@@ -11,6 +11,7 @@
 #define TORPOR_FORMAT_CONVERT_H
 
 #include "format/archive.h"
+#include "format/hot.h"
 
 enum convert_encoding {
 	CONVERT_KEEP, /* each image as it is */
@@ -24,6 +25,8 @@ struct convert_params {
 	 * and the rest is packed at IMAGE_PACK_LEVEL. */
 	int level;
 	bool drop_hot;	       /* leave the hot sets out */
+	const struct hot_set *hot; /* NULL, or new ones, instead of those there are */
+	size_t nhot;
 	const char *signature; /* text of one over the config (archive_config()); NULL: the one
 				  that is there, if there is one */
 };

@@ -191,7 +191,7 @@ static void tell_present(struct bring *b, struct pager *pager)
 	}
 }
 
-static int page(struct bring *b, enum pager_fill fill, struct err *err)
+static int page(struct bring *b, const struct resume_params *params, struct err *err)
 {
 	int ret = pager_new(&b->report->pager, b->m, b->runs, err);
 
@@ -200,7 +200,9 @@ static int page(struct bring *b, enum pager_fill fill, struct err *err)
 	if (ret < 0)
 		return ret;
 	tell_present(b, b->report->pager);
-	return pager_start(b->report->pager, fill, err);
+	if (params->record)
+		ret = pager_record(b->report->pager, err);
+	return ret < 0 ? ret : pager_start(b->report->pager, params->fill, err);
 }
 
 static bool can_page(struct err *why)
@@ -216,14 +218,16 @@ static int bring(struct bring *b, const struct resume_params *params, struct err
 
 	for (unsigned i = 0; ret == 0 && i < b->m->mem.nranges; i++) {
 		ret = resolve(b, params->lineage, i, err);
-		if (ret == 0)
+		if (ret == 0 && !params->record)
 			ret = map_range(b, params->lineage, i, err);
 		if (ret == 0)
 			count_wanted(b, i);
 	}
 	if (ret < 0 || b->wanted == 0)
 		return ret;
-	return can_page(&b->report->why) ? page(b, params->fill, err) : decode_all(b, err);
+	if (params->record || can_page(&b->report->why))
+		return page(b, params, err);
+	return decode_all(b, err);
 }
 
 int bring_memory(struct machine *m, const struct resume_params *params,

@@ -87,6 +87,18 @@ void pager_present(struct pager *p, unsigned range, uint64_t frame)
 		atomic_fetch_sub(&p->absent, 1);
 }
 
+int pager_record(struct pager *p, struct err *err)
+{
+	p->touched = calloc(atomic_load(&p->absent) + 1, sizeof(p->touched[0]));
+	return p->touched != NULL ? 0 : err_sys(err, ENOMEM, "note what is touched");
+}
+
+size_t pager_touched(const struct pager *p, const struct pager_touch **touched)
+{
+	*touched = p->touched;
+	return atomic_load(&p->ntouched);
+}
+
 static int add_to_spans(struct pager *p, uint8_t *host, struct err *err)
 {
 	struct pager_span *last = p->nspans > 0 ? &p->span[p->nspans - 1] : NULL;
@@ -287,6 +299,7 @@ void pager_stop(struct pager *p)
 		free(p->range[i].state);
 	}
 	free(p->span);
+	free(p->touched);
 	pthread_mutex_destroy(&p->lock);
 	pthread_cond_destroy(&p->changed);
 	free(p);

@@ -48,6 +48,14 @@ struct pager_stats {
 int pager_new(struct pager **out, struct machine *m, struct runs *runs, struct err *err);
 /* This frame is in place already: somebody mapped or copied it. Before pager_start. */
 void pager_present(struct pager *p, unsigned range, uint64_t frame);
+/* Note which frames somebody waited for, in their order (torpor warm). Before pager_start. */
+int pager_record(struct pager *p, struct err *err);
+struct pager_touch {
+	unsigned range;
+	uint64_t frame;
+};
+/* What was noted so far; borrowed. Machine paused or ended. */
+size_t pager_touched(const struct pager *p, const struct pager_touch **touched);
 /* Register the absent frames and begin. From here on memory may be touched. */
 int pager_start(struct pager *p, enum pager_fill fill, struct err *err);
 /* At any time. An error (a thread could not be started) leaves it as it was. */

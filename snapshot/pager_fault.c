@@ -44,6 +44,14 @@ static void note(struct pager *p, uint64_t ns)
 		;
 }
 
+/* Each frame is claimed by one fault thread once. */
+static void note_touch(struct pager *p, const struct pager_frame *f)
+{
+	if (p->touched != NULL)
+		p->touched[atomic_fetch_add(&p->ntouched, 1)] =
+			(struct pager_touch){(unsigned)(f->range - p->range), f->index};
+}
+
 static void serve(struct pager_worker *w, const uint8_t *address)
 {
 	struct pager *p = w->pager;
@@ -52,6 +60,7 @@ static void serve(struct pager_worker *w, const uint8_t *address)
 
 	if (pager_claim(w, &f, FRAME_ABSENT, FRAME_BUSY) ||
 	    pager_claim(w, &f, FRAME_FILLING, FRAME_BUSY)) {
+		note_touch(p, &f);
 		if (pager_bring(w, &f, FRAME_BUSY)) {
 			note(p, now_ns() - start);
 			pager_count_present(p);

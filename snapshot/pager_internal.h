@@ -82,6 +82,8 @@ struct pager {
 	atomic_uint_fast64_t absent; /* frames not PRESENT yet */
 	uint64_t frames;	     /* what `absent` was at the start */
 	atomic_uint_fast64_t faults, filled, fault_ns_max, fault_ns_sum;
+	struct pager_touch *touched; /* owned; NULL: not wanted; room for all that is absent */
+	atomic_size_t ntouched;
 
 	pthread_mutex_t lock; /* guards what follows, up to the threads */
 	pthread_cond_t changed;

@@ -16,6 +16,9 @@ struct resume_params {
 	/* Must stay open as long as the machine lives; verified (lineage_ensure_verified). */
 	const struct lineage *lineage;
 	enum pager_fill fill;
+	/* Page everything, also what could be mapped, and note in which order (pager_touched). It
+	 * is an error when that is not possible. */
+	bool record;
 };
 
 /* What the user should hear about, and the pager, owned by the caller: pager_stop() when the vCPUs

@@ -1,0 +1,238 @@
+/*
+ * torpor warm: find out what a resume touches first, and put that in front of the file.
+ *
+ * A clone wakes, is watched, and is thrown away; the file is written anew with the frames it
+ * touched as the hot set, which a resume maps. Identity and signature stay.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/command.h"
+#include "cli/instance.h"
+#include "cli/parse.h"
+#include "cli/rehearsal.h"
+#include "cli/sandbox.h"
+#include "format/convert.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/num.h"
+
+#define DEFAULT_SECONDS 5
+#define UNTIL_SECONDS	600 /* at most, where --until alone is given */
+#define MAX_SECONDS	86400
+
+enum {
+	OPTION_FOR = OPTION_LONG_ONLY + 1,
+	OPTION_UNTIL,
+};
+
+static const struct option_spec options[] = {
+	{OPTION_FOR, "for", "SECONDS", "watch it so long; default 5, with --until at most"},
+	{OPTION_UNTIL, "until", "TEXT", "watch it until it says this on its console"},
+	{'o', "output", "FILE", "write there; default: replace FILE"},
+	{0},
+};
+
+struct warm_args {
+	const char *file;
+	const char *output;
+	struct rehearsal rehearsal;
+};
+
+/* "5" and "5s". */
+static int parse_seconds(const char *text, uint64_t *seconds, struct err *err)
+{
+	char digits[16];
+	size_t len = strlen(text);
+
+	if (len > 1 && len < sizeof(digits) && text[len - 1] == 's') {
+		memcpy(digits, text, len - 1);
+		digits[len - 1] = '\0';
+		text = digits;
+	}
+	return parse_number(text, "--for", 1, MAX_SECONDS, seconds, err);
+}
+
+static int take(struct warm_args *args, int id, const char *value, struct err *err)
+{
+	switch (id) {
+	case OPTION_FOR:
+		return parse_seconds(value, &args->rehearsal.seconds, err);
+	case OPTION_UNTIL:
+		args->rehearsal.until = value;
+		if (value[0] != '\0' && strlen(value) <= REHEARSAL_MAX_TEXT)
+			return 0;
+		return err_set(err, ERR_USAGE, "--until: 1 to %u bytes", REHEARSAL_MAX_TEXT);
+	default:
+		args->output = value;
+		return parse_output(value, err);
+	}
+}
+
+static int parse(struct options *opts, struct warm_args *args, struct err *err)
+{
+	int id, ret = 0;
+
+	while (ret == 0 && (id = options_next(opts, err)) != 0)
+		ret = id < 0 ? id : take(args, id, opts->value, err);
+	if (ret == 0)
+		ret = options_one_operand(opts, "FILE", &args->file, err);
+	if (args->output == NULL)
+		args->output = args->file;
+	if (args->rehearsal.seconds == 0)
+		args->rehearsal.seconds =
+			args->rehearsal.until != NULL ? UNTIL_SECONDS : DEFAULT_SECONDS;
+	return ret;
+}
+
+/* --- what was touched, as places of the file's images --- */
+
+struct warm {
+	struct archive *archive;
+	struct hot_set hot[MEM_MAX_RANGES];
+	uint64_t *places[MEM_MAX_RANGES]; /* owned */
+	size_t nhot;
+};
+
+static void warm_free(struct warm *w)
+{
+	for (unsigned i = 0; i < MEM_MAX_RANGES; i++)
+		free(w->places[i]);
+	archive_close(w->archive);
+}
+
+/* Zero frames and those of a parent file have no place here. */
+static int choose_range(struct warm *w, unsigned range, const struct touched *touched,
+			struct err *err)
+{
+	struct hot_set *hot = &w->hot[w->nhot];
+	char role[24];
+
+	snprintf(role, sizeof(role), ROLE_MEMORY ".%u", range);
+	hot->image = archive_image(w->archive, role);
+	if (hot->image == NULL)
+		return 0;
+	w->places[range] = calloc(touched->n + 1, sizeof(uint64_t));
+	if (w->places[range] == NULL)
+		return err_sys(err, ENOMEM, "list what was touched");
+	hot->places = w->places[range];
+	for (size_t i = 0; i < touched->n; i++) {
+		const struct pager_touch *t = &touched->frame[i];
+		const struct extent *e;
+
+		if (t->range != range)
+			continue;
+		e = image_map_find(&hot->image->map, t->frame);
+		if (e->kind == EXTENT_DATA)
+			w->places[range][hot->n++] = e->place + (t->frame - e->frame);
+	}
+	w->nhot++;
+	return 0;
+}
+
+static int write_warm(const struct warm_args *args, struct err *err)
+{
+	struct convert_params params = {.encoding = CONVERT_KEEP};
+	struct warm w = {0};
+	size_t frames = 0;
+	int ret = archive_open(&w.archive, args->file, err);
+
+	for (unsigned i = 0; ret == 0 && i < MEM_MAX_RANGES; i++)
+		ret = choose_range(&w, i, &args->rehearsal.touched, err);
+	params.hot = w.hot;
+	params.nhot = w.nhot;
+	if (ret == 0)
+		ret = convert_archive(w.archive, args->output, &params, err);
+	for (size_t i = 0; i < w.nhot; i++)
+		frames += w.hot[i].n;
+	if (ret == 0)
+		printf("%s: %zu frames (%.1f MiB) are hot\n", args->output, frames,
+		       (double)(frames * IMAGE_FRAME) / (double)MIB(1));
+	warm_free(&w);
+	return ret;
+}
+
+/* --- the rehearsal --- */
+
+static int rehearse(struct warm_args *args, const char *file, struct err *err)
+{
+	struct instance_options how = {
+		.wish = "warm",
+		.fill = PAGER_FILL_NONE,
+		.remove = true,
+		.report_fd = -1,
+		.rehearsal = &args->rehearsal,
+	};
+	struct instance_end end;
+	struct source source;
+	int ret = source_from_file(&source, file, NULL, err);
+
+	if (ret < 0)
+		return ret;
+	if (!source.appliance.live)
+		ret = err_set(err, ERR_USAGE, "%s is cold: only a live appliance wakes", file);
+	if (ret == 0)
+		ret = source_check(&source, err);
+	if (ret == 0)
+		ret = lineage_ensure_verified(source.lineage, err);
+	if (ret < 0) {
+		source_close(&source);
+		return ret;
+	}
+	return instance_run(&source, &how, &end, err);
+}
+
+/* The kernel's page tables tell what was touched of a mapped file: it wakes from a flat copy. */
+static int rehearse_flat(struct warm_args *args, struct err *err)
+{
+	static const struct convert_params flat = {.encoding = CONVERT_FLAT, .drop_hot = true};
+	struct archive *archive;
+	char copy[4096];
+	int ret = archive_open(&archive, args->file, err);
+
+	if (ret < 0)
+		return ret;
+	if ((size_t)snprintf(copy, sizeof(copy), "%s.flat.torpor", args->output) >= sizeof(copy))
+		ret = err_set(err, ERR_FAILED, "%s: the name is too long", args->output);
+	else
+		ret = convert_archive(archive, copy, &flat, err);
+	archive_close(archive);
+	if (ret < 0)
+		return ret;
+	ret = rehearse(args, copy, err);
+	unlink(copy);
+	return ret;
+}
+
+static int run(struct options *opts, struct err *err)
+{
+	struct warm_args args = {0};
+	struct err why;
+	int ret = parse(opts, &args, err);
+
+	if (ret == 0)
+		ret = sandbox_enter(SANDBOX_MACHINE, err);
+	if (ret < 0)
+		return ret;
+	args.rehearsal.in_order = touched_in_order(&why);
+	if (!args.rehearsal.in_order)
+		fprintf(stderr, "torpor: the order of first touch is not noted: %s\n", why.text);
+	ret = args.rehearsal.in_order ? rehearse(&args, args.file, err) : rehearse_flat(&args, err);
+	if (ret == 0 && args.rehearsal.until != NULL && !args.rehearsal.heard)
+		ret = err_set(err, ERR_FAILED, "%s: it did not say '%s' within %llu s", args.file,
+			      args.rehearsal.until, (unsigned long long)args.rehearsal.seconds);
+	if (ret == 0)
+		ret = write_warm(&args, err);
+	free(args.rehearsal.touched.frame);
+	return ret;
+}
+
+const struct command cmd_warm = {
+	.name = "warm",
+	.args = "FILE",
+	.summary = "wake a clone, see what it touches first, and put that in front of the file",
+	.options = options,
+	.run = run,
+};

@@ -1,0 +1,97 @@
+/* See touched.h. */
+#include "snapshot/touched.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "format/image.h"
+#include "snapshot/uffd.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/io.h"
+
+/* /proc/self/pagemap (kernel documentation, admin-guide/mm/pagemap): 64 bits a page. */
+#define PAGEMAP_PRESENT (UINT64_C(1) << 63)
+#define PAGEMAP_SWAPPED (UINT64_C(1) << 62)
+#define FRAME_PAGES	16u /* of 4 KiB; larger pages are fewer, and the rest is not looked at */
+
+bool touched_in_order(struct err *why)
+{
+	cleanup_fd int fd = -1;
+
+	return uffd_open(&fd, why) == 0;
+}
+
+static int add(struct touched *t, unsigned range, uint64_t frame, struct err *err)
+{
+	if ((t->n & (t->n - 1)) == 0) { /* full: none, or a power of two */
+		struct pager_touch *grown =
+			realloc(t->frame, (t->n == 0 ? 1 : 2 * t->n) * sizeof(*grown));
+
+		if (grown == NULL)
+			return err_sys(err, ENOMEM, "list what was touched");
+		t->frame = grown;
+	}
+	t->frame[t->n++] = (struct pager_touch){range, frame};
+	return 0;
+}
+
+/* The kernel brings the pages of a file by 64 KiB too, so a frame is touched or not. */
+static int collect_range(const struct machine *m, unsigned range, int pagemap, struct touched *t,
+			 struct err *err)
+{
+	const struct mem_range *r = &m->mem.range[range];
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), pages = IMAGE_FRAME / page;
+	uint64_t entry[FRAME_PAGES];
+	int ret = 0;
+
+	for (uint64_t frame = 0; ret == 0 && frame < r->size / IMAGE_FRAME; frame++) {
+		uint64_t first = ((uint64_t)(uintptr_t)r->host + frame * IMAGE_FRAME) / page;
+		bool there = false;
+
+		ret = io_pread(pagemap, entry, pages * sizeof(entry[0]), first * sizeof(entry[0]));
+		if (ret < 0)
+			return err_sys(err, -ret, "read /proc/self/pagemap");
+		for (uint64_t i = 0; i < pages; i++)
+			there = there || (entry[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)) != 0;
+		if (there)
+			ret = add(t, range, frame, err);
+	}
+	return ret;
+}
+
+static int collect_mapped(const struct machine *m, struct touched *t, struct err *err)
+{
+	cleanup_fd int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	int ret = 0;
+
+	if (pagemap < 0)
+		return err_sys(err, errno, "open /proc/self/pagemap");
+	for (unsigned i = 0; ret == 0 && i < m->mem.nranges; i++)
+		ret = collect_range(m, i, pagemap, t, err);
+	return ret;
+}
+
+int touched_collect(const struct machine *m, const struct pager *pager, struct touched *touched,
+		    struct err *err)
+{
+	const struct pager_touch *noted;
+	int ret;
+
+	*touched = (struct touched){0};
+	if (pager == NULL) {
+		ret = collect_mapped(m, touched, err);
+		if (ret < 0)
+			free(touched->frame);
+		return ret;
+	}
+	touched->n = pager_touched(pager, &noted);
+	touched->frame = malloc((touched->n + 1) * sizeof(noted[0]));
+	if (touched->frame == NULL)
+		return err_sys(err, ENOMEM, "list what was touched");
+	if (touched->n > 0)
+		memcpy(touched->frame, noted, touched->n * sizeof(noted[0]));
+	return 0;
+}
