@@ -228,10 +228,8 @@ Test(sandbox, forbids_what_it_should_and_no_more, .timeout = 60)
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		const int wanted[] = {
-			[SANDBOX_READ] = cases[i].read,
-			[SANDBOX_CREATE] = cases[i].create,
-			[SANDBOX_WRITE] = cases[i].create,
-			[SANDBOX_ASK] = cases[i].ask,
+			[SANDBOX_READ] = cases[i].read,	      [SANDBOX_CREATE] = cases[i].create,
+			[SANDBOX_WRITE] = cases[i].create,    [SANDBOX_ASK] = cases[i].ask,
 			[SANDBOX_MACHINE] = cases[i].machine,
 		};
 
