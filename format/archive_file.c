@@ -140,8 +140,9 @@ static int write_packed(struct archive_writer *w, const char *role, struct image
 	struct packed_target target = {.w = w, .role = role, .offset = next_packed(w)};
 	const struct image_sink sink = {take_packed, end_packed, &target};
 
-	image_plan_packed(plan, PACKED_PART_FRAMES, writer_parts_allowed(w));
-	return image_pack(plan, w->level, &sink, err);
+	int ret = image_plan_packed(plan, PACKED_PART_FRAMES, writer_parts_allowed(w), err);
+
+	return ret < 0 ? ret : image_pack(plan, w->level, &sink, err);
 }
 
 static int write_image(struct archive_writer *w, const char *role, struct image_plan *plan,

@@ -85,7 +85,9 @@ static int write_image(struct archive_writer *w, const char *role, struct image_
 	const struct image_sink sink = {take, send_part, &part};
 	int ret;
 
-	image_plan_packed(plan, PART_FRAMES, writer_parts_allowed(w));
+	ret = image_plan_packed(plan, PART_FRAMES, writer_parts_allowed(w), err);
+	if (ret < 0)
+		return ret;
 	ret = image_pack(plan, w->packed ? w->level : IMAGE_PACK_NONE, &sink, err);
 	buf_free(&part.data);
 	return ret;

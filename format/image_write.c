@@ -23,9 +23,11 @@
 #define SCAN_FRAMES	256u  /* of one scan job */
 #define MIN_PART_FRAMES 512u  /* 32 MiB: smaller parts cost more mappings than they save time */
 #define MAX_PART_FRAMES 8192u /* 512 MiB: registries want blobs below that */
-#define PARTS		8u    /* keeps the cores busy and the list of blobs short */
-#define BATCH		16u   /* frames of one write */
-#define WRITEBACK	MIB(8)
+/* 3 GiB: offsets in a packed part have 32 bits, and some frames do not get smaller. */
+#define MAX_PACKED_FRAMES 49152u
+#define PARTS		  8u  /* keeps the cores busy and the list of blobs short */
+#define BATCH		  16u /* frames of one write */
+#define WRITEBACK	  MIB(8)
 
 struct scan {
 	const struct image_source *source;
@@ -161,9 +163,16 @@ void image_plan_parts(struct image_plan *plan, uint32_t max_parts)
 	cut(plan, u64_min(size, MAX_PART_FRAMES), max_parts);
 }
 
-void image_plan_packed(struct image_plan *plan, uint64_t part_frames, uint32_t max_parts)
+int image_plan_packed(struct image_plan *plan, uint64_t part_frames, uint32_t max_parts,
+		      struct err *err)
 {
-	cut(plan, part_frames, max_parts);
+	uint64_t fewest = (plan->map.data_frames + MAX_PACKED_FRAMES - 1) / MAX_PACKED_FRAMES;
+
+	if (fewest > IMAGE_MAX_PARTS)
+		return err_set(err, ERR_FAILED, "%llu GiB of data are too much to be packed",
+			       (unsigned long long)(plan->map.data_frames * IMAGE_FRAME >> 30));
+	cut(plan, part_frames, fewest > max_parts ? (uint32_t)fewest : max_parts);
+	return 0;
 }
 
 /* Places ascend with the extents in a map that image_scan() built. */

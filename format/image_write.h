@@ -34,8 +34,10 @@ struct image_plan {
 int image_scan(struct image_plan *plan, const struct image_source *source, struct err *err);
 /* Cut the data into equal parts, at most `max_parts`, unless that makes them tiny or huge. */
 void image_plan_parts(struct image_plan *plan, uint32_t max_parts);
-/* The same with `part_frames` in each, or more where that would be too many parts. */
-void image_plan_packed(struct image_plan *plan, uint64_t part_frames, uint32_t max_parts);
+/* The same with `part_frames` in each, or more where that would be too many parts; but in no part
+ * more than a reader takes, even when that makes too many. An error: still too much data. */
+int image_plan_packed(struct image_plan *plan, uint64_t part_frames, uint32_t max_parts,
+		      struct err *err);
 /* The frame whose data is the plan's number `place`, found from `*extent` on, which moves along:
  * begin with 0 and ask with ascending places. */
 uint64_t image_plan_frame(const struct image_plan *plan, uint64_t place, uint32_t *extent);

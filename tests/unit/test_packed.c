@@ -122,8 +122,8 @@ static int pack(struct source *source, struct sink *sink, struct image_plan *pla
 
 	if (ret < 0)
 		return ret;
-	image_plan_packed(plan, PART_FRAMES, 16);
-	return image_pack(plan, level, &sink->sink, err);
+	ret = image_plan_packed(plan, PART_FRAMES, 16, err);
+	return ret < 0 ? ret : image_pack(plan, level, &sink->sink, err);
 }
 
 /* The image that a reader of the file would have. */
@@ -232,11 +232,36 @@ Test(packed, an_image_without_data_has_no_parts)
 	/* Its only frame is made zero. */
 	plan.map.extents[0].kind = EXTENT_ZERO;
 	plan.map.data_frames = 0;
-	image_plan_packed(&plan, PART_FRAMES, 16);
+	cr_assert(eq(int, image_plan_packed(&plan, PART_FRAMES, 16, NULL), 0));
 	cr_assert(eq(int, image_pack(&plan, 3, &sink.sink, NULL), 0));
 	cr_assert(eq(uint, sink.calls, 0));
 	image_plan_free(&plan);
 	close(sink.fd);
+}
+
+/* A disk of TiB; offsets in a part have 32 bits. */
+Test(packed, no_part_is_larger_than_a_reader_takes)
+{
+	static const uint64_t gib[] = {1, 8, 100, 288};
+	struct image_plan plan;
+	struct err err = {0};
+
+	for (size_t i = 0; i < ARRAY_SIZE(gib); i++) {
+		uint64_t frames = 0;
+
+		memset(&plan, 0, sizeof(plan));
+		plan.map.data_frames = gib[i] * (GIB(1) / IMAGE_FRAME);
+		cr_assert(eq(int, image_plan_packed(&plan, 8192, 1, &err), 0), "%s", err.text);
+		for (uint32_t part = 0; part < plan.nparts; part++) {
+			cr_assert(
+				le(u64, plan.part[part].frames * (IMAGE_FRAME + 256), UINT32_MAX));
+			frames += plan.part[part].frames;
+		}
+		cr_assert(eq(u64, frames, plan.map.data_frames));
+	}
+	plan.map.data_frames = 289 * (GIB(1) / IMAGE_FRAME);
+	cr_assert(lt(int, image_plan_packed(&plan, 8192, 16, &err), 0));
+	cr_assert_str_eq(err.text, "289 GiB of data are too much to be packed");
 }
 
 /* Wherever it fails, the others stop waiting for their turn. */
@@ -276,7 +301,7 @@ Test(packed, a_source_that_fails_ends_it)
 		init_sink(&sink);
 		source.bad = UINT64_MAX;
 		cr_assert(eq(int, image_scan(&plan, &source.source, &err), 0));
-		image_plan_packed(&plan, PART_FRAMES, 16);
+		cr_assert(eq(int, image_plan_packed(&plan, PART_FRAMES, 16, &err), 0));
 		source.bad = data_frame(bad * DATA_FRAMES / FRAMES);
 		cr_assert(lt(int, image_pack(&plan, 1, &sink.sink, &err), 0));
 		cr_assert_str_eq(err.text, "a bad sector");
