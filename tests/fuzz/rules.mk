@@ -28,4 +28,4 @@ $(FUZZERS): %: %.o $(FUZZ_BUILD)/tests/fuzz/fuzz.o $(FUZZ_LIB)
 .PHONY: fuzz
 fuzz: $(FUZZERS) ## build the fuzz targets; tests/run fuzz runs them
 
--include $(FUZZ_OBJECTS:.o=.d) $(FUZZERS:=.d)
+-include $(FUZZ_OBJECTS:.o=.d) $(wildcard $(FUZZ_BUILD)/tests/*/*.d)
