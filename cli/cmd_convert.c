@@ -70,7 +70,7 @@ static int take_operands(struct options *opts, struct convert_args *args, struct
 	args->out = options_operand(opts);
 	if (args->out == NULL)
 		return err_set(err, ERR_USAGE, "%s is missing (see torpor help convert)",
-			       args->in == NULL ? "IN" : "OUT");
+			       args->in == NULL ? "FILE" : "OUT");
 	return options_end(opts, err);
 }
 
@@ -113,12 +113,12 @@ static int run(struct options *opts, struct err *err)
 
 const struct command cmd_convert = {
 	.name = "convert",
-	.args = "IN OUT",
+	.args = "FILE OUT",
 	.summary = "write an appliance again, its images flat or packed",
 	.detail = "It stays the same appliance: same identity, signatures hold, increments find "
 		  "their "
 		  "parent.\n"
-		  "Without --flat or --packed the images stay as they are. OUT may be IN.",
+		  "Without --flat or --packed the images stay as they are. OUT may be FILE.",
 	.options = options,
 	.run = run,
 };

@@ -24,6 +24,17 @@ static uint64_t reserve(struct archive_writer *w, uint64_t size)
 	return offset;
 }
 
+/* Nothing is mapped from a packed part: its header follows what was before. */
+static uint64_t next_packed(const struct archive_writer *w)
+{
+	return w->end + TAR_BLOCK;
+}
+
+static bool is_packed(const struct oci_descriptor *d)
+{
+	return strcmp(d->media_type, OCI_PACKED_TYPE) == 0;
+}
+
 /* Copy inside the kernel; shared extents where the file system can. -EXDEV and the like: it cannot.
  */
 static int copy_in_kernel(struct archive_writer *w, const struct blob *blob, uint64_t offset)
@@ -49,7 +60,7 @@ static int copy_payload(struct archive_writer *w, const struct oci_descriptor *d
 			const struct blob *blob, uint64_t offset, char digest[DIGEST_TEXT_SIZE],
 			struct err *err)
 {
-	bool believed = d->digest[0] != '\0' && strcmp(d->media_type, OCI_PACKED_TYPE) != 0;
+	bool believed = d->digest[0] != '\0' && !is_packed(d);
 	struct stat st;
 	int ret;
 
@@ -70,10 +81,11 @@ static int copy_payload(struct archive_writer *w, const struct oci_descriptor *d
 static int copy(struct archive_writer *w, const struct oci_descriptor *d, const struct blob *blob,
 		struct err *err)
 {
-	uint64_t offset = reserve(w, blob->len);
+	uint64_t offset = is_packed(d) ? next_packed(w) : reserve(w, blob->len);
 	struct oci_descriptor copied = *d;
 	int ret = copy_payload(w, d, blob, offset, copied.digest, err);
 
+	w->end = offset + align_up(blob->len, TAR_BLOCK);
 	return ret < 0 ? ret : writer_add_bulk(w, &copied, offset, err);
 }
 
@@ -111,12 +123,6 @@ static int take_packed(void *opaque, const void *data, size_t len, struct err *e
 
 	t->size += len;
 	return ret;
-}
-
-/* Nothing is mapped from a packed part: its header follows what was before. */
-static uint64_t next_packed(const struct archive_writer *w)
-{
-	return w->end + TAR_BLOCK;
 }
 
 static int end_packed(void *opaque, uint32_t index, uint64_t size, const uint8_t *digest,
