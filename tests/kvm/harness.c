@@ -3,6 +3,8 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <glob.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -236,16 +238,38 @@ void guest_boot(struct guest *g, const struct guest_spec *spec)
 	await_line(g, "READY");
 }
 
-int guest_try_wake(struct guest *g, const char *path, struct err *err)
+/* The file of that identity in the folder of scratch_path(). */
+static int find_parent(void *opaque, const char *digest, const char *child, char *path,
+		       struct err *err)
+{
+	glob_t files;
+	bool found = false;
+
+	(void)opaque;
+	(void)child;
+	cr_assert(glob(scratch_path("*.torpor"), 0, NULL, &files) == 0);
+	for (size_t i = 0; !found && i < files.gl_pathc; i++) {
+		char has[DIGEST_TEXT_SIZE];
+
+		snprintf(path, PATH_MAX, "%s", files.gl_pathv[i]);
+		found = archive_identify(path, has, NULL) == 0 && strcmp(has, digest) == 0;
+	}
+	globfree(&files);
+	return found ? 0 : err_set(err, ERR_NOT_FOUND, "no parent %s", digest);
+}
+
+static const struct lineage_finder finder = {.find = find_parent};
+
+static int try_wake(struct guest *g, const char *path, enum pager_fill fill, struct err *err)
 {
 	struct boot_source boot = {0};
 	const struct guest_spec none = {0};
-	struct resume_params params = {.fill = PAGER_FILL_IDLE};
+	struct resume_params params = {.fill = fill};
 	struct resume_report report;
 	int ret;
 
 	init(g);
-	ret = lineage_open(&g->lineage, path, NULL, NULL, err);
+	ret = lineage_open(&g->lineage, path, NULL, &finder, err);
 	if (ret < 0)
 		return ret;
 	params.lineage = g->lineage;
@@ -271,11 +295,21 @@ int guest_try_wake(struct guest *g, const char *path, struct err *err)
 	return 0;
 }
 
+int guest_try_wake(struct guest *g, const char *path, struct err *err)
+{
+	return try_wake(g, path, PAGER_FILL_IDLE, err);
+}
+
 void guest_wake(struct guest *g, const char *path)
+{
+	guest_wake_filled(g, path, PAGER_FILL_IDLE);
+}
+
+void guest_wake_filled(struct guest *g, const char *path, enum pager_fill fill)
 {
 	struct err err;
 
-	must(guest_try_wake(g, path, &err), &err, "wake");
+	must(try_wake(g, path, fill, &err), &err, "wake");
 }
 
 /* Bytes go in as the port takes them. */
@@ -293,8 +327,8 @@ static void type(struct guest *g, const char *text)
 	}
 }
 
-/* Send a line, and pass over what was said before. */
-static void send_line(struct guest *g, const char *line)
+/* What was said before is passed over. */
+void guest_send(struct guest *g, const char *line)
 {
 	pthread_mutex_lock(&g->lock);
 	g->seen = g->length;
@@ -305,13 +339,13 @@ static void send_line(struct guest *g, const char *line)
 
 const char *guest_say(struct guest *g, const char *command)
 {
-	send_line(g, command);
+	guest_send(g, command);
 	return await_line(g, "");
 }
 
 void guest_restart(struct guest *g, const char *command)
 {
-	send_line(g, command);
+	guest_send(g, command);
 	await_line(g, "READY");
 }
 
@@ -329,7 +363,19 @@ void guest_unpause(struct guest *g)
 	pthread_mutex_unlock(&g->machine.lock);
 }
 
-int guest_save(struct guest *g, const char *path, struct err *err)
+static void describe_disk(struct guest *g, bool increment, struct save_disk *save)
+{
+	if (increment) {
+		disk_changes_source(g->disk, &save->overlay);
+		save->has_overlay = true;
+		return;
+	}
+	disk_base_source(g->disk, &save->base_source, &save->base_image);
+	save->has_overlay = !disk_pristine(g->disk);
+	disk_overlay_source(g->disk, &save->overlay);
+}
+
+static int save(struct guest *g, const char *path, const struct lineage *parent, struct err *err)
 {
 	struct save_params params = {
 		.path = path,
@@ -337,23 +383,41 @@ int guest_save(struct guest *g, const char *path, struct err *err)
 		.flat = g->flat,
 		.level = IMAGE_PACK_LEVEL,
 		.pager = g->pager,
+		.parent = parent,
 	};
-	struct save_disk *disk = &params.disk[0];
 	int ret;
 
 	g->appliance.live = true;
 	g->appliance.generation++;
 	g->appliance.saved_ns = (uint64_t)time(NULL) * 1000000000;
+	g->appliance.increment = parent != NULL;
 	snprintf(g->appliance.name, sizeof(g->appliance.name), "test");
-	if (g->appliance.ndisks > 0) {
-		disk_base_source(g->disk, &disk->base_source, &disk->base_image);
-		disk->has_overlay = !disk_pristine(g->disk);
-		disk_overlay_source(g->disk, &disk->overlay);
-	}
+	if (g->appliance.ndisks > 0)
+		describe_disk(g, parent != NULL, &params.disk[0]);
 	pthread_mutex_lock(&g->machine.lock);
 	ret = snapshot_save(&g->machine, &params, err);
 	pthread_mutex_unlock(&g->machine.lock);
 	return ret;
+}
+
+int guest_save(struct guest *g, const char *path, struct err *err)
+{
+	return save(g, path, NULL, err);
+}
+
+void guest_save_increment(struct guest *g, const char *path, const char *parent)
+{
+	struct lineage *lineage;
+	struct err err;
+
+	must(lineage_open(&lineage, parent, NULL, &finder, &err), &err, "parent");
+	must(lineage_load_hashes(lineage, &err), &err, "hashes");
+	strcpy(g->appliance.parent, archive_digest(lineage_newest(lineage)));
+	must(save(g, path, lineage, &err), &err, "save");
+	lineage_close(lineage);
+	pthread_mutex_lock(&g->machine.lock);
+	must(dirty_rebase(&g->machine.dirty, &err), &err, "rebase");
+	pthread_mutex_unlock(&g->machine.lock);
 }
 
 enum machine_end guest_wait_end(struct guest *g)

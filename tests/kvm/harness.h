@@ -3,6 +3,8 @@
  *
  *     guest_boot / guest_wake → guest_say … → guest_pause → guest_save → guest_stop
  *
+ * Parents of increments are looked for among the files of scratch_path().
+ *
  * The machine runs on a thread of its own; the calls here take its lock. A reply is one line that
  * the guest sent after the command. Everything fails the running test with a message.
  */
@@ -52,6 +54,10 @@ void guest_boot(struct guest *g, const struct guest_spec *spec);
 /* Wake from a file. */
 void guest_wake(struct guest *g, const char *path);
 int guest_try_wake(struct guest *g, const char *path, struct err *err);
+/* The same with this fill instead of the idle one. */
+void guest_wake_filled(struct guest *g, const char *path, enum pager_fill fill);
+/* Send a command; do not wait. */
+void guest_send(struct guest *g, const char *command);
 /* Send a command, wait for its one-line reply and return it; valid until the next call. */
 const char *guest_say(struct guest *g, const char *command);
 /* Send a command after which the kernel starts anew, and wait until it is ready. */
@@ -60,6 +66,9 @@ void guest_pause(struct guest *g);
 void guest_unpause(struct guest *g);
 /* Save a paused guest. */
 int guest_save(struct guest *g, const char *path, struct err *err);
+/* Save what changed since `parent`, which it woke from or was last saved to, and go on from there.
+ */
+void guest_save_increment(struct guest *g, const char *path, const char *parent);
 /* End it, unless it has ended, wait for its thread and free everything. */
 void guest_stop(struct guest *g);
 /* Wait until it ends by itself, at most some seconds. */
