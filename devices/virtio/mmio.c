@@ -211,7 +211,8 @@ static void write_notify(struct virtio_mmio *mmio, uint32_t index)
 	if (index >= v->s.nqueues)
 		return;
 	virtio_notify(v, index);
-	if (!v->prompt && mmio->notifies[index] < BUSY_NOTIFIES && ++mmio->notifies[index] == BUSY_NOTIFIES)
+	if (!v->prompt && mmio->notifies[index] < BUSY_NOTIFIES &&
+	    ++mmio->notifies[index] == BUSY_NOTIFIES)
 		hang_bell(mmio, index);
 }
 

@@ -207,7 +207,7 @@ Test(discard, a_hostile_guest_gets_no_more_than_its_share)
 	cr_assert(le(uint, after, before + 32768 + 16));
 	/* What is large goes all the same. */
 	mem_discard(&big, big.range[0].host + MIB(400), MIB(2));
-	cr_assert(gt(uint, mappings(), after));
+	cr_assert(ge(uint, mappings(), after + 1));
 	mem_free(&big);
 	close(blob.fd);
 }
