@@ -45,6 +45,12 @@ _torpor()
 		options='-C --directory -o --output --sparse --help' operands=' files' ;;
 	verify)
 		options='-k --key --json --help' operands=' files' ;;
+	convert)
+		options='--flat --packed --drop-hot --json --help' operands=' files' ;;
+	flatten)
+		options='-o --output --flat --level --json --help' operands=' files' ;;
+	tree)
+		options='--json --help' operands=' files' ;;
 	keygen)
 		options='-p --public -s --secret --no-passphrase --passphrase-file --help' operands='' ;;
 	sign)
@@ -86,5 +92,5 @@ _torpor()
 complete -F _torpor torpor
 _torpor_verbs()
 {
-	echo 'build run resume save ps stats pause unpause stop kill rm wait logs console inspect ls extract verify keygen sign compat warm doctor version help'
+	echo 'build run resume save ps stats pause unpause stop kill rm wait logs console inspect ls extract verify convert flatten tree keygen sign compat warm doctor version help'
 }

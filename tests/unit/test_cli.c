@@ -118,6 +118,7 @@ static const struct option_spec sample[] = {
 	{'f', "flag", NULL, "a flag"},
 	{'v', "value", "X", "a value"},
 	{OPTION_LONG_ONLY + 1, "long", "X", "no letter"},
+	{OPTION_LONG_ONLY + 2, "may", "[=X]", "a value or none"},
 	{0},
 };
 
@@ -151,6 +152,8 @@ Test(cli_options, parsing)
 		{"-fv1 a", "102= 118=1 <a>", ""},
 		{"--value=2 --long 3", "118=2 257=3 ", ""},
 		{"-- -f", "<-f>", ""},
+		{"--may a", "258= <a>", ""},
+		{"--may=4 a", "258=4 <a>", ""},
 		{"-x", "", "unknown option -x"},
 		{"--nope", "", "unknown option --nope"},
 		{"-v", "", "--value needs a value"},
