@@ -23,7 +23,7 @@ struct console_hub {
 	struct machine *machine;
 	struct chardev *keyboard;
 	struct console_log log;
-	struct console_port *ports;    /* owned */
+	struct console_port *ports; /* owned */
 	/* Also told what the guest says; NULL: nobody. Set after hub_init(). */
 	void (*heard)(void *opaque, const uint8_t *data, size_t len);
 	void *heard_opaque;

@@ -21,7 +21,7 @@ struct instance_options {
 	const char *wish; /* NULL: random */
 	bool paused;	  /* do not start the vCPUs */
 	enum pager_fill fill;
-	bool remove;   /* leave no records behind */
+	bool remove;		     /* leave no records behind */
 	struct rehearsal *rehearsal; /* NULL, or a clone that is watched and thrown away */
 	int report_fd; /* detached: where the waiting parent is told; -1: in the foreground */
 };

@@ -176,16 +176,11 @@ static const struct {
 	json_t *(*answer)(struct instance *in, const json_t *request, struct err *err);
 	bool wants_guest; /* and a broken machine has none any more */
 } requests[] = {
-	{"status", do_status, false},
-	{"inspect", do_inspect, false},
-	{"stats", instance_stats, false},
-	{"fill", instance_set_fill, true},
-	{"pause", do_pause, true},
-	{"unpause", do_unpause, true},
-	{"save", do_save, true},
-	{"trim", do_trim, true},
-	{"trimming", do_trimming, true},
-	{"stop", do_stop, false},
+	{"status", do_status, false},	  {"inspect", do_inspect, false},
+	{"stats", instance_stats, false}, {"fill", instance_set_fill, true},
+	{"pause", do_pause, true},	  {"unpause", do_unpause, true},
+	{"save", do_save, true},	  {"trim", do_trim, true},
+	{"trimming", do_trimming, true},  {"stop", do_stop, false},
 	{"kill", do_kill, false},
 };
 

@@ -24,7 +24,7 @@ struct convert_params {
 	/* CONVERT_PACK: of zstd, and what is packed already is packed anew; 0: that stays as it is,
 	 * and the rest is packed at IMAGE_PACK_LEVEL. */
 	int level;
-	bool drop_hot;	       /* leave the hot sets out */
+	bool drop_hot;		   /* leave the hot sets out */
 	const struct hot_set *hot; /* NULL, or new ones, instead of those there are */
 	size_t nhot;
 	const char *signature; /* text of one over the config (archive_config()); NULL: the one

@@ -379,7 +379,8 @@ Test(boot, elf_is_entered_by_its_pvh_note)
 	cr_assert(mem_read(&b.mem, le_get64(&info[4]), module, sizeof(module)));
 	cr_assert(module[0] == MIB(64) - 4096 && module[1] == 7);
 	cr_assert(eq(int, memcmp(mem_at(&b.mem, module[0], 7), "initrd!", 7), 0));
-	cr_assert(strcmp((const char *)mem_at(&b.mem, le_get64(&info[6]), 14), "console=ttyS0") == 0);
+	cr_assert(strcmp((const char *)mem_at(&b.mem, le_get64(&info[6]), 14), "console=ttyS0") ==
+		  0);
 	cr_assert(eq(u64, le_get64(&info[8]), X86_ACPI_START));
 	map = le_get64(&info[10]);
 	cr_assert(eq(u32, info[12], 3));
