@@ -122,6 +122,12 @@ static int read_line(struct client *client, int timeout_ms, char **line, struct 
 int client_call(struct client *client, json_t *request, int timeout_ms, json_t **reply,
 		struct err *err)
 {
+	return client_call_with(client, request, -1, timeout_ms, reply, err);
+}
+
+int client_call_with(struct client *client, json_t *request, int passed, int timeout_ms,
+		     json_t **reply, struct err *err)
+{
 	json_t *answer;
 	char *line;
 	int ret;
@@ -129,7 +135,7 @@ int client_call(struct client *client, json_t *request, int timeout_ms, json_t *
 	if (reply != NULL)
 		*reply = NULL;
 	/* When sending fails the machine is gone: reading says so. */
-	(void)protocol_send(client->fd, request);
+	(void)protocol_send_with(client->fd, request, passed);
 	ret = read_line(client, timeout_ms, &line, err);
 	if (ret < 0)
 		return ret;

@@ -24,6 +24,9 @@ void client_close(struct client *client);
  * the machine ended without answering. `reply` may be NULL. */
 int client_call(struct client *client, json_t *request, int timeout_ms, json_t **reply,
 		struct err *err);
+/* The same with a descriptor for the machine; -1: none. */
+int client_call_with(struct client *client, json_t *request, int passed, int timeout_ms,
+		     json_t **reply, struct err *err);
 /* The same for a request without arguments. */
 int client_do(struct client *client, const char *what, int timeout_ms, json_t **reply,
 	      struct err *err);

@@ -9,7 +9,7 @@
 #include "format/image_pack.h"
 
 static const struct option_spec options[] = {
-	{'o', "output", "FILE", "the appliance to write; required"},
+	{'o', "output", "FILE", "the appliance to write, - for standard output; required"},
 	MACHINE_OPTIONS,
 	{0},
 };

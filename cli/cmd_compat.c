@@ -3,6 +3,7 @@
 #include "cli/json_out.h"
 #include "cli/sandbox.h"
 #include "cli/source.h"
+#include "cli/spool.h"
 
 /* The very questions that run and resume ask first. */
 static int check_host(const struct appliance *a, struct err *err)
@@ -25,11 +26,14 @@ static int check_host(const struct appliance *a, struct err *err)
 
 static int check(const char *path, struct err *err)
 {
+	struct archive_open_params params = {.fd = -1};
 	struct source source;
-	int ret = sandbox_enter(SANDBOX_ASK, err);
+	int ret = spool_input(&path, &params.fd, err);
 
 	if (ret == 0)
-		ret = source_from_file(&source, path, NULL, err);
+		ret = sandbox_enter(SANDBOX_ASK, err);
+	if (ret == 0)
+		ret = source_from_file(&source, path, &params, err);
 	if (ret < 0)
 		return ret;
 	ret = source_check(&source, err);

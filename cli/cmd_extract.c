@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "cli/contents.h"
 #include "cli/sandbox.h"
+#include "cli/spool.h"
 #include "format/frame_reader.h"
 #include "format/stack.h"
 #include "format/tempfile.h"
@@ -245,12 +246,16 @@ static int write_outputs(const struct extract_args *args, const struct archive *
 
 static int extract(const struct extract_args *args, struct err *err)
 {
+	struct archive_open_params params = {.fd = -1};
 	struct contents contents = {0};
+	const char *file = args->file;
 	struct archive *a = NULL;
-	int ret = sandbox_enter(SANDBOX_CREATE, err);
+	int ret = spool_input(&file, &params.fd, err);
 
 	if (ret == 0)
-		ret = archive_open(&a, args->file, err);
+		ret = sandbox_enter(SANDBOX_CREATE, err);
+	if (ret == 0)
+		ret = archive_open_with(&a, file, &params, err);
 	if (ret == 0)
 		ret = archive_ensure_verified(a, err);
 	if (ret == 0)

@@ -8,6 +8,7 @@
 #include "cli/json_out.h"
 #include "cli/machine_args.h"
 #include "cli/sandbox.h"
+#include "cli/spool.h"
 #include "cli/target.h"
 #include "format/archive.h"
 #include "vmm/base/cleanup.h"
@@ -93,12 +94,15 @@ static void print_archive(const struct archive *archive)
 
 static int inspect_file(const char *path, bool json, struct err *err)
 {
+	struct archive_open_params params = {.fd = -1};
 	struct archive *archive;
 	json_t *value;
-	int ret = sandbox_enter(SANDBOX_READ, err);
+	int ret = spool_input(&path, &params.fd, err);
 
 	if (ret == 0)
-		ret = archive_open(&archive, path, err);
+		ret = sandbox_enter(SANDBOX_READ, err);
+	if (ret == 0)
+		ret = archive_open_with(&archive, path, &params, err);
 	if (ret < 0)
 		return ret;
 	if (!json) {

@@ -5,6 +5,7 @@
 #include "cli/contents.h"
 #include "cli/json_out.h"
 #include "cli/sandbox.h"
+#include "cli/spool.h"
 
 struct frames {
 	uint64_t of[EXTENT_PARENT + 1]; /* by kind */
@@ -71,12 +72,15 @@ static void print_table(const struct contents *contents)
 
 static int list(const char *path, bool json, struct err *err)
 {
+	struct archive_open_params params = {.fd = -1};
 	struct contents contents = {0};
 	struct archive *a = NULL;
-	int ret = sandbox_enter(SANDBOX_READ, err);
+	int ret = spool_input(&path, &params.fd, err);
 
 	if (ret == 0)
-		ret = archive_open(&a, path, err);
+		ret = sandbox_enter(SANDBOX_READ, err);
+	if (ret == 0)
+		ret = archive_open_with(&a, path, &params, err);
 	if (ret == 0)
 		ret = contents_list(&contents, a, err);
 	if (ret == 0 && json)

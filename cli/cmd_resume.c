@@ -6,6 +6,7 @@
 #include "cli/fill.h"
 #include "cli/launch.h"
 #include "cli/sandbox.h"
+#include "cli/spool.h"
 #include "cli/target.h"
 #include "cli/trust.h"
 #include "vmm/base/num.h"
@@ -89,6 +90,8 @@ static int open_source(const char *path, const char *signer, struct source *sour
 		ret = trust_load(&trust, signer, err);
 	}
 	if (ret == 0)
+		ret = spool_input(&path, &params.fd, err);
+	if (ret == 0)
 		ret = sandbox_enter(SANDBOX_MACHINE, err);
 	return ret < 0 ? ret : source_from_file(source, path, &params, err);
 }
@@ -139,9 +142,10 @@ const struct command cmd_resume = {
 	.name = "resume",
 	.args = "FILE|NAME",
 	.summary = "wake a live appliance; a paused machine NAME goes on",
-	.detail = "NAME is a paused machine, or one that was saved to the store. In the foreground "
-		  "the terminal\n"
-		  "is the console, as with torpor run.",
+	.detail = "NAME is a paused machine, or one that was saved to the store. FILE may be - for "
+		  "standard input: what\n"
+		  "comes down a pipe is held in memory. In the foreground the terminal is the "
+		  "console, as with torpor run.",
 	.options = options,
 	.run = run,
 };

@@ -2,6 +2,7 @@
 #include "cli/command.h"
 #include "cli/launch.h"
 #include "cli/sandbox.h"
+#include "cli/spool.h"
 
 static const struct option_spec options[] = {
 	{'d', "detach", NULL, "run in the background and print the name"},
@@ -49,13 +50,17 @@ static int parse(struct options *opts, struct run_args *args, struct err *err)
 static int open_file(const struct run_args *args, struct source *source, struct err *err)
 {
 	const struct machine_args *m = &args->machine;
+	struct archive_open_params params = {.fd = -1};
+	const char *path = args->file;
 	int ret;
 
 	if (m->kernel != NULL || m->initrd != NULL || m->ndisks > 0)
 		return err_set(err, ERR_USAGE,
 			       "%s brings kernel, initrd and disks: they cannot be given too",
 			       args->file);
-	ret = source_from_file(source, args->file, NULL, err);
+	ret = spool_input(&path, &params.fd, err);
+	if (ret == 0)
+		ret = source_from_file(source, path, &params, err);
 	if (ret < 0)
 		return ret;
 	if (source->appliance.live)

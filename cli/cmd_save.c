@@ -1,5 +1,7 @@
 /* torpor save: a running machine becomes a live appliance. */
 #include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include "cli/client.h"
 #include "cli/command.h"
@@ -18,7 +20,8 @@ enum {
 };
 
 static const struct option_spec options[] = {
-	{'o', "output", "FILE", "file to write; default NAME.torpor in the store"},
+	{'o', "output", "FILE",
+	 "file to write, - for standard output; default NAME.torpor in the store"},
 	{'R', "leave-running", NULL, "let the machine go on afterwards"},
 	{OPTION_TRIM, "trim", NULL, "have the guest drop its caches first"},
 	{OPTION_FLAT, "flat", NULL, "do not pack: larger, and mapped when it wakes"},
@@ -35,6 +38,7 @@ struct save_args {
 	const char *output;
 	const char *parent;
 	uint64_t level;
+	bool stream; /* the output is standard output */
 	bool leave_running;
 	bool flat;
 	bool full;
@@ -84,29 +88,33 @@ static int parse(struct options *opts, struct save_args *args, struct err *err)
 }
 
 /* The machine's process has another working directory. */
-static int choose_path(const struct save_args *args, struct path *path, struct err *err)
+static int choose_path(struct save_args *args, struct path *path, struct err *err)
 {
 	int ret;
 
 	if (args->output != NULL) {
+		args->stream = output_is_stream(args->output);
 		ret = parse_output(args->output, err);
-		return ret < 0 ? ret : path_absolute(path, args->output, err);
+		return ret < 0 || args->stream ? ret : path_absolute(path, args->output, err);
 	}
 	ret = path_store(path, args->name, err);
 	return ret < 0 ? ret : path_make_parents(path, err);
 }
 
+/* Beside the appliance when that went to standard output. */
 static void print(const struct save_args *args, json_t *reply)
 {
+	FILE *out = args->stream ? stderr : stdout;
+
 	if (args->json) {
 		json_object_del(reply, "ok");
-		json_out(json_incref(reply));
+		json_out_to(out, json_incref(reply));
 		return;
 	}
-	printf("%s: %.1f MiB, paused for %.3f s\n",
-	       json_string_value(json_object_get(reply, "path")),
-	       (double)json_integer_value(json_object_get(reply, "bytes")) / 1048576.0,
-	       json_real_value(json_object_get(reply, "seconds")));
+	fprintf(out, "%s: %.1f MiB, paused for %.3f s\n",
+		args->stream ? args->name : json_string_value(json_object_get(reply, "path")),
+		(double)json_integer_value(json_object_get(reply, "bytes")) / 1048576.0,
+		json_real_value(json_object_get(reply, "seconds")));
 }
 
 static int save(struct client *client, const struct save_args *args, const struct path *path,
@@ -118,13 +126,15 @@ static int save(struct client *client, const struct save_args *args, const struc
 
 	if (ret < 0)
 		return ret;
-	request = json_pack("{s:s,s:s,s:s*,s:b,s:b,s:b,s:i}", "do", "save", "path", path->text,
-			    "parent", args->parent != NULL ? parent.text : NULL, "leave-running",
+	request = json_pack("{s:s,s:s*,s:b,s:s*,s:b,s:b,s:b,s:i}", "do", "save", "path",
+			    args->stream ? NULL : path->text, "stream", (int)args->stream, "parent",
+			    args->parent != NULL ? parent.text : NULL, "leave-running",
 			    (int)args->leave_running, "flat", (int)args->flat, "full",
 			    (int)args->full, "level", (int)args->level);
 	if (request == NULL)
 		return err_set(err, ERR_USAGE, "%s: the file's name is not UTF-8", path->text);
-	ret = client_call(client, request, CLIENT_FOREVER, &reply, err);
+	ret = client_call_with(client, request, args->stream ? STDOUT_FILENO : -1, CLIENT_FOREVER,
+			       &reply, err);
 	if (ret < 0)
 		return ret;
 	print(args, reply);
@@ -157,6 +167,11 @@ const struct command cmd_save = {
 	.name = "save",
 	.args = "NAME",
 	.summary = "write a running machine into one file, a live appliance, and end it",
+	.detail =
+		"With -o - the file goes down a pipe, all of it unless --parent is given, and what "
+		"there is to say goes\n"
+		"to standard error. The machine ends once the last byte is written, whatever "
+		"becomes of it: -R keeps it.",
 	.options = options,
 	.run = run,
 };

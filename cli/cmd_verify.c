@@ -4,6 +4,7 @@
 #include "cli/command.h"
 #include "cli/json_out.h"
 #include "cli/sandbox.h"
+#include "cli/spool.h"
 #include "cli/trust.h"
 #include "format/archive.h"
 
@@ -104,6 +105,8 @@ static int verify(struct findings *findings, struct err *err)
 		params.judge = trust_judge;
 		ret = trust_load(&findings->trust, findings->key, err);
 	}
+	if (ret == 0)
+		ret = spool_input(&findings->path, &params.fd, err);
 	if (ret == 0)
 		ret = sandbox_enter(SANDBOX_CREATE, err);
 	if (ret == 0)

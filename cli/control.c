@@ -12,6 +12,7 @@
 
 #include "cli/paths.h"
 #include "cli/protocol.h"
+#include "vmm/base/cleanup.h"
 #include "vmm/base/num.h"
 
 struct control_client {
@@ -20,6 +21,7 @@ struct control_client {
 	int fd;
 	bool waits;	/* for the end */
 	bool or_broken; /* and would know, too, when it cannot go on */
+	int passed_fd;	/* for the next request; -1: none */
 	struct loop_watch watch;
 	struct line_buffer lines;
 };
@@ -29,7 +31,8 @@ enum served { SERVED_OPEN, SERVED_GONE };
 
 void control_init(struct control *control, struct loop *loop)
 {
-	*control = (struct control){.loop = loop, .watch = {.fd = -1}, .listen_fd = -1};
+	*control = (struct control){
+		.loop = loop, .watch = {.fd = -1}, .listen_fd = -1, .passed_fd = -1};
 }
 
 /* Forget a client; its descriptor is left to the caller. */
@@ -42,6 +45,8 @@ static void client_forget(struct control_client *client)
 	*link = client->next;
 	loop_del(client->control->loop, &client->watch);
 	line_buffer_free(&client->lines);
+	if (client->passed_fd >= 0)
+		close(client->passed_fd);
 	free(client);
 }
 
@@ -92,11 +97,24 @@ static enum served begin_wait(struct control_client *client, bool or_broken)
 	return SERVED_OPEN;
 }
 
+static json_t *answer(struct control_client *client, const char *what, const json_t *request,
+		      struct err *err)
+{
+	struct control *control = client->control;
+	cleanup_fd int passed = take_fd(&client->passed_fd);
+	json_t *answer;
+
+	control->passed_fd = passed;
+	answer = control->answer(control->opaque, what, request, err);
+	control->passed_fd = -1;
+	return answer;
+}
+
 static enum served serve_request(struct control_client *client, const json_t *request)
 {
 	const char *what = json_string_value(json_object_get(request, "do"));
 	struct err err = {0};
-	json_t *answer;
+	json_t *answered;
 
 	if (what == NULL) {
 		err_set(&err, ERR_USAGE, "a request is an object with a member \"do\"");
@@ -106,8 +124,8 @@ static enum served serve_request(struct control_client *client, const json_t *re
 		return become_console(client);
 	if (strcmp(what, "wait") == 0)
 		return begin_wait(client, json_is_true(json_object_get(request, "or-broken")));
-	answer = client->control->answer(client->control->opaque, what, request, &err);
-	return answer != NULL ? reply(client, answer) : reply_error(client, &err);
+	answered = answer(client, what, request, &err);
+	return answered != NULL ? reply(client, answered) : reply_error(client, &err);
 }
 
 static enum served serve_lines(struct control_client *client)
@@ -131,7 +149,7 @@ static void on_client(struct loop_watch *watch, uint32_t events)
 	int got;
 
 	(void)events;
-	got = line_buffer_read(&client->lines, client->fd);
+	got = line_buffer_receive(&client->lines, client->fd, &client->passed_fd);
 	if (got == -EAGAIN || got == -EINTR)
 		return;
 	if (got == -EMSGSIZE) {
@@ -163,6 +181,7 @@ static void on_connection(struct loop_watch *watch, uint32_t events)
 	}
 	client->control = control;
 	client->fd = fd;
+	client->passed_fd = -1;
 	client->next = control->clients;
 	control->clients = client;
 }

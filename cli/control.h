@@ -18,6 +18,7 @@ struct control {
 	struct loop_watch watch;
 	int listen_fd; /* -1 until control_listen */
 	struct control_client *clients;
+	int passed_fd;	/* came with the request that is being answered; -1: none */
 	json_t *broken; /* the answer to whoever waits for the end or that; NULL: it is not */
 
 	/* Answer a request other than "wait" and "console": a new reply, or NULL with *err set. */

@@ -73,15 +73,17 @@ json_t *instance_stats(struct instance *in, const json_t *request, struct err *e
 json_t *instance_set_fill(struct instance *in, const json_t *request, struct err *err);
 
 struct save_request {
-	const char *path; /* absolute */
+	const char *path; /* absolute; NULL: down a stream */
+	int stream;	  /* then: the descriptor, borrowed */
 	bool flat;
 	int level;
 	const char *parent; /* absolute path of the file to be relative to; NULL: see `full` */
 	bool full;	    /* else relative to the base, if that is in the store */
 	bool going_on;	    /* the machine will: note what it changes from here on */
+	uint64_t bytes;	    /* out: written */
 };
 
 /* Save; the machine is paused meanwhile and then left so (instance_save.c). */
-int instance_save(struct instance *in, const struct save_request *request, struct err *err);
+int instance_save(struct instance *in, struct save_request *request, struct err *err);
 
 #endif

@@ -49,7 +49,7 @@ static bool would_replace(const struct lineage *l, const char *path)
 {
 	struct stat target, st;
 
-	if (stat(path, &target) < 0)
+	if (path == NULL || stat(path, &target) < 0)
 		return false;
 	for (unsigned i = 0; i < l->n; i++) {
 		if (stat(archive_path(l->archive[i]), &st) == 0 && st.st_dev == target.st_dev &&
@@ -102,6 +102,9 @@ static int choose_parent(const struct instance *in, const struct save_request *r
 		return 0;
 	if (request->parent != NULL)
 		return open_named_parent(in, request, parent, err);
+	/* Who knows what the reader of a stream has. */
+	if (request->path == NULL)
+		return 0;
 	if (in->base[0] == '\0' || !in_store(in->base_path.text) ||
 	    parent_open(parent, in->base_path.text, NULL, NULL) < 0)
 		return 0;
@@ -118,17 +121,18 @@ static int choose_parent(const struct instance *in, const struct save_request *r
 static void rebase(struct instance *in, const char *path, const char *digest)
 {
 	strcpy(in->base, digest);
-	snprintf(in->base_path.text, sizeof(in->base_path.text), "%s", path);
+	snprintf(in->base_path.text, sizeof(in->base_path.text), "%s", path != NULL ? path : "");
 	/* Without a log the next increment compares every frame. */
 	(void)dirty_rebase(&in->machine.dirty, NULL);
 }
 
-static int save(struct instance *in, const struct save_request *request,
-		const struct lineage *parent, struct err *err)
+static int save(struct instance *in, struct save_request *request, const struct lineage *parent,
+		struct err *err)
 {
 	struct appliance a;
 	struct save_params params = {
 		.path = request->path,
+		.stream = request->stream,
 		.appliance = &a,
 		.flat = request->flat,
 		.level = request->level,
@@ -143,6 +147,7 @@ static int save(struct instance *in, const struct save_request *request,
 	for (uint32_t i = 0; i < a.ndisks; i++)
 		describe_disk(in->disk[i], a.increment, &params.disk[i]);
 	ret = snapshot_save(&in->machine, &params, err);
+	request->bytes = params.bytes;
 	if (ret == 0)
 		in->saves++;
 	if (ret == 0 && request->going_on)
@@ -151,7 +156,7 @@ static int save(struct instance *in, const struct save_request *request,
 	return ret;
 }
 
-int instance_save(struct instance *in, const struct save_request *request, struct err *err)
+int instance_save(struct instance *in, struct save_request *request, struct err *err)
 {
 	struct lineage *parent;
 	int ret = choose_parent(in, request, &parent, err);

@@ -6,11 +6,16 @@
 #include <stdio.h>
 
 /* Print a value and drop the reference. */
+static inline void json_out_to(FILE *out, json_t *value)
+{
+	json_dumpf(value, out, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+	fputc('\n', out);
+	json_decref(value);
+}
+
 static inline void json_out(json_t *value)
 {
-	json_dumpf(value, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-	puts("");
-	json_decref(value);
+	json_out_to(stdout, value);
 }
 
 #endif

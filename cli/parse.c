@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "vmm/base/num.h"
 
@@ -31,11 +32,17 @@ static int unit_shift(const char *unit)
 	return (int)(found - letters + 1) * 10;
 }
 
+bool output_is_stream(const char *text)
+{
+	return strcmp(text, "-") == 0;
+}
+
 int parse_output(const char *text, struct err *err)
 {
-	if (strcmp(text, "-") == 0)
+	if (output_is_stream(text) && isatty(STDOUT_FILENO))
 		return err_set(err, ERR_USAGE,
-			       "-o -: an appliance cannot be written to a pipe; name a file");
+			       "-o -: standard output is a terminal, where an appliance means "
+			       "nothing; use a pipe, or name a file");
 	return 0;
 }
 

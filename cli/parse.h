@@ -8,8 +8,9 @@
 #include "format/appliance.h"
 #include "vmm/base/err.h"
 
-/* A file to write. `-` is refused: a pipe cannot be written yet. */
+/* An appliance to write: a file, or - for standard output, unless that is a terminal. */
 int parse_output(const char *text, struct err *err);
+bool output_is_stream(const char *text);
 /* "256M", "1G", "65536K", "2T"; a bare number is MiB, as QEMU has it. In bytes. */
 int parse_memory(const char *text, uint64_t *bytes, struct err *err);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "vmm/base/assert.h"
@@ -33,7 +34,51 @@ static void compact(struct line_buffer *lines)
 	lines->taken = 0;
 }
 
+/* Room for one descriptor beside a message. */
+union passed_buffer {
+	char bytes[CMSG_SPACE(sizeof(int))];
+	struct cmsghdr align;
+};
+
+static void take_passed(struct msghdr *msg, int *passed)
+{
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg);
+
+	if (cmsg == NULL || cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS ||
+	    cmsg->cmsg_len != CMSG_LEN(sizeof(int)))
+		return;
+	if (*passed >= 0)
+		close(*passed);
+	memcpy(passed, CMSG_DATA(cmsg), sizeof(*passed));
+}
+
+static ssize_t receive(int fd, void *data, size_t len, int *passed)
+{
+	struct iovec iov = {data, len};
+	union passed_buffer buffer;
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &buffer,
+		.msg_controllen = sizeof(buffer),
+	};
+	ssize_t got;
+
+	/* The kernel keeps descriptors away from a read. */
+	if (passed == NULL)
+		return read(fd, data, len);
+	got = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+	if (got >= 0)
+		take_passed(&msg, passed);
+	return got;
+}
+
 int line_buffer_read(struct line_buffer *lines, int fd)
+{
+	return line_buffer_receive(lines, fd, NULL);
+}
+
+int line_buffer_receive(struct line_buffer *lines, int fd, int *passed)
 {
 	ssize_t got;
 
@@ -45,7 +90,7 @@ int line_buffer_read(struct line_buffer *lines, int fd)
 	compact(lines);
 	if (lines->len == PROTOCOL_LINE_MAX)
 		return -EMSGSIZE;
-	got = read(fd, lines->data + lines->len, PROTOCOL_LINE_MAX - lines->len);
+	got = receive(fd, lines->data + lines->len, PROTOCOL_LINE_MAX - lines->len, passed);
 	if (got < 0)
 		return -errno;
 	lines->len += (size_t)got;
@@ -72,15 +117,37 @@ const uint8_t *line_buffer_rest(const struct line_buffer *lines, size_t *len)
 	return lines->data != NULL ? (uint8_t *)lines->data + lines->taken : NULL;
 }
 
-static int send_all(int fd, const char *data, size_t len)
+static void add_passed(struct msghdr *msg, union passed_buffer *buffer, int passed)
+{
+	struct cmsghdr *cmsg;
+
+	*buffer = (union passed_buffer){0};
+	msg->msg_control = buffer;
+	msg->msg_controllen = sizeof(*buffer);
+	cmsg = CMSG_FIRSTHDR(msg);
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(cmsg), &passed, sizeof(passed));
+}
+
+/* The descriptor goes with the first byte. */
+static int send_all(int fd, char *data, size_t len, int passed)
 {
 	while (len > 0) {
-		ssize_t sent = send(fd, data, len, MSG_NOSIGNAL);
+		struct iovec iov = {data, len};
+		struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+		union passed_buffer buffer;
+		ssize_t sent;
 
+		if (passed >= 0)
+			add_passed(&msg, &buffer, passed);
+		sent = sendmsg(fd, &msg, MSG_NOSIGNAL);
 		if (sent < 0 && errno == EINTR)
 			continue;
 		if (sent < 0)
 			return -errno;
+		passed = -1;
 		data += sent;
 		len -= (size_t)sent;
 	}
@@ -88,6 +155,11 @@ static int send_all(int fd, const char *data, size_t len)
 }
 
 int protocol_send(int fd, json_t *message)
+{
+	return protocol_send_with(fd, message, -1);
+}
+
+int protocol_send_with(int fd, json_t *message, int passed)
 {
 	cleanup_free char *text = json_dumps(message, JSON_COMPACT);
 	size_t len;
@@ -97,7 +169,7 @@ int protocol_send(int fd, json_t *message)
 		return -ENOMEM;
 	len = strlen(text);
 	text[len] = '\n'; /* in place of the terminator, which nobody needs any more */
-	return send_all(fd, text, len + 1);
+	return send_all(fd, text, len + 1, passed);
 }
 
 json_t *protocol_error(const struct err *err)

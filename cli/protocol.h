@@ -17,6 +17,8 @@
  *     {"do":"save","path":absolute,"leave-running":bool}
  *                        → {"ok":true,"path":…,"bytes":n,"seconds":paused}; unless left running,
  * the machine ends after the reply
+ *     {"do":"save","stream":true,…}, and a descriptor with it (SCM_RIGHTS)
+ *                        → the same without "path": it was written to that
  *     {"do":"stop"}      → {"ok":true}: the power button was pressed
  *     {"do":"kill"}      → {"ok":true}: the machine is about to end
  *     {"do":"stats"}     → {"ok":true,"uptime":seconds,"resident":bytes,"shared":bytes of them that
@@ -56,6 +58,9 @@ void line_buffer_free(struct line_buffer *lines);
 /* One read(2) from fd. Returns the number of bytes, 0 at the end, -errno, or -EMSGSIZE when a line
  * does not fit. */
 int line_buffer_read(struct line_buffer *lines, int fd);
+/* The same from a socket whose peer may send a descriptor along: then *passed is that one, and what
+ * it was before is closed. */
+int line_buffer_receive(struct line_buffer *lines, int fd, int *passed);
 /* The next whole line, without its newline, or NULL. Valid until the next read. */
 char *line_buffer_next(struct line_buffer *lines);
 /* What is behind the last line taken. */
@@ -63,6 +68,8 @@ const uint8_t *line_buffer_rest(const struct line_buffer *lines, size_t *len);
 
 /* Write a whole message with its newline; the reference to `message` is taken. */
 int protocol_send(int fd, json_t *message);
+/* The same with a descriptor for the peer. */
+int protocol_send_with(int fd, json_t *message, int passed);
 
 json_t *protocol_error(const struct err *err);
 /* 0 when the reply says ok; else its error in *err. */

@@ -1,7 +1,6 @@
 /* What control requests do to the instance: one function each, one table. See protocol.h for both
  * sides' words and instance.h for threads. */
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -116,12 +115,10 @@ static double seconds_since(const struct timespec *start)
 }
 
 /* Pause, save, and end or go on; a machine that could not be saved goes on as it was. */
-static json_t *save_to(struct instance *in, const struct save_request *request, struct err *err)
+static json_t *save_to(struct instance *in, struct save_request *request, struct err *err)
 {
-	const char *path = request->path;
 	bool was_running = in->machine.state == MACHINE_RUNNING;
 	struct timespec start;
-	struct stat st;
 	int ret;
 
 	clock_gettime(CLOCK_MONOTONIC, &start);
@@ -132,25 +129,38 @@ static json_t *save_to(struct instance *in, const struct save_request *request, 
 		return NULL;
 	}
 	ret = instance_save(in, request, err);
-	if (ret == 0 && stat(path, &st) < 0)
-		ret = err_set(err, ERR_FAILED, "%s vanished", path);
 	if (ret == 0 && !request->going_on) {
-		snprintf(in->saved_to.text, sizeof(in->saved_to.text), "%s", path);
+		snprintf(in->saved_to.text, sizeof(in->saved_to.text), "%s",
+			 request->path != NULL ? request->path : "a stream");
 		machine_end(&in->machine, MACHINE_END_SAVED);
 	} else if (was_running) {
 		machine_unpause(&in->machine);
 	}
 	if (ret < 0)
 		return NULL;
-	return json_pack("{s:b,s:s,s:I,s:f}", "ok", 1, "path", path, "bytes",
-			 (json_int_t)st.st_size, "seconds", seconds_since(&start));
+	return json_pack("{s:b,s:s*,s:I,s:f}", "ok", 1, "path", request->path, "bytes",
+			 (json_int_t)request->bytes, "seconds", seconds_since(&start));
+}
+
+/* One of the two: an absolute path, or a descriptor that came along. */
+static int check_target(const struct instance *in, const struct save_request *save, bool stream,
+			struct err *err)
+{
+	const char *path = save->path;
+
+	if (stream && (path != NULL || save->stream < 0))
+		return err_set(err, ERR_USAGE, "save to a stream needs a descriptor, and no path");
+	if (!stream &&
+	    (path == NULL || path[0] != '/' || strlen(path) >= sizeof(in->saved_to.text)))
+		return err_set(err, ERR_USAGE, "save needs an absolute \"path\"");
+	return 0;
 }
 
 static json_t *do_save(struct instance *in, const json_t *request, struct err *err)
 {
-	const char *path = json_string_value(json_object_get(request, "path"));
 	struct save_request save = {
-		.path = path,
+		.path = json_string_value(json_object_get(request, "path")),
+		.stream = in->control.passed_fd,
 		.flat = json_is_true(json_object_get(request, "flat")),
 		.level = (int)json_integer_value(json_object_get(request, "level")),
 		.parent = json_string_value(json_object_get(request, "parent")),
@@ -158,10 +168,8 @@ static json_t *do_save(struct instance *in, const json_t *request, struct err *e
 		.going_on = json_is_true(json_object_get(request, "leave-running")),
 	};
 
-	if (path == NULL || path[0] != '/' || strlen(path) >= sizeof(in->saved_to.text)) {
-		err_set(err, ERR_USAGE, "save needs an absolute \"path\"");
+	if (check_target(in, &save, json_is_true(json_object_get(request, "stream")), err) < 0)
 		return NULL;
-	}
 	if (in->machine.reset_requested) {
 		err_set(err, ERR_FAILED, "the machine is just being reset; try again");
 		return NULL;

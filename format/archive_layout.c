@@ -200,7 +200,8 @@ static int put_rest(struct layout *l, const struct writer_front *front, bool *do
 	ret = put_small(l, done, err);
 	if (ret == 0)
 		ret = put_links(l, front, err);
-	return ret < 0 ? ret : out_end(&l->w->out, l->at + END_SIZE, err);
+	l->at += END_SIZE;
+	return ret < 0 ? ret : out_end(&l->w->out, l->at, err);
 }
 
 int layout_write_file(struct layout *l, const struct writer_front *front, struct err *err)

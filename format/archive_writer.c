@@ -22,7 +22,7 @@
 
 static struct archive_writer *writer_new(const struct writer_way *way, struct err *err)
 {
-	struct archive_writer *w = calloc(1, sizeof(*w));
+	struct archive_writer *w = malloc(sizeof(*w));
 
 	if (w == NULL)
 		err_sys(err, ENOMEM, "write a file");
@@ -31,7 +31,18 @@ static struct archive_writer *writer_new(const struct writer_way *way, struct er
 	return w;
 }
 
-int archive_writer_open(struct archive_writer **out, const char *target, struct err *err)
+int archive_writer_open_stream(struct archive_writer **out, int fd, struct err *err)
+{
+	struct archive_writer *w = writer_new(&writer_to_stream, err);
+
+	*out = w;
+	if (w == NULL)
+		return -ENOMEM;
+	out_stream(&w->out, fd);
+	return 0;
+}
+
+static int open_file(struct archive_writer **out, const char *target, struct err *err)
 {
 	struct archive_writer *w = writer_new(&writer_to_file, err);
 	int ret;
@@ -48,15 +59,10 @@ int archive_writer_open(struct archive_writer **out, const char *target, struct 
 	return ret;
 }
 
-int archive_writer_open_stream(struct archive_writer **out, int fd, struct err *err)
+int archive_writer_open(struct archive_writer **out, const char *target, struct err *err)
 {
-	struct archive_writer *w = writer_new(&writer_to_stream, err);
-
-	*out = w;
-	if (w == NULL)
-		return -ENOMEM;
-	out_stream(&w->out, fd);
-	return 0;
+	return strcmp(target, "-") == 0 ? archive_writer_open_stream(out, STDOUT_FILENO, err)
+					: open_file(out, target, err);
 }
 
 void archive_writer_pack(struct archive_writer *w, int level)
@@ -68,6 +74,11 @@ void archive_writer_pack(struct archive_writer *w, int level)
 void archive_writer_flat(struct archive_writer *w)
 {
 	w->packed = false;
+}
+
+uint64_t archive_writer_size(const struct archive_writer *w)
+{
+	return w->layout.at;
 }
 
 void archive_writer_free(struct archive_writer *w)

@@ -23,6 +23,7 @@
 
 struct archive_writer;
 
+/* `target` is a path, or "-": standard output as a stream. */
 int archive_writer_open(struct archive_writer **out, const char *target, struct err *err);
 /* The same down a pipe or socket, to which `fd` (borrowed) is open, without a temporary file:
  * memory for one part of an image, 32 MiB in most machines, is held instead, and what publish adds
@@ -60,6 +61,8 @@ int archive_writer_publish(struct archive_writer *w, const struct appliance *a,
  * one as they are. ERR_INTEGRITY, with its role, when a content is not the one that they name. */
 int archive_writer_publish_as(struct archive_writer *w, const struct appliance *a,
 			      const void *config, size_t len, struct err *err);
+/* Bytes of the archive, once it is published. */
+uint64_t archive_writer_size(const struct archive_writer *w);
 /* Free a writer; unless published, nothing of it remains. NULL is fine. */
 void archive_writer_free(struct archive_writer *w);
 

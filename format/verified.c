@@ -138,6 +138,9 @@ void verified_remember(const struct stat *st)
 	cleanup_fd int folder = -1, fd = -1;
 	char name[NAME_SIZE], part[NAME_SIZE + 8], key[KEY_SIZE];
 
+	/* What has no name is not met again. */
+	if (st->st_nlink == 0)
+		return;
 	make_folder();
 	folder = open_folder();
 	if (folder < 0)

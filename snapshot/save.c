@@ -238,13 +238,15 @@ static int write_all(struct machine *m, struct archive_writer *w, struct save_pa
 int snapshot_save(struct machine *m, struct save_params *params, struct err *err)
 {
 	struct archive_writer *w;
-	int ret = archive_writer_open(&w, params->path, err);
+	int ret = params->path != NULL ? archive_writer_open(&w, params->path, err)
+				       : archive_writer_open_stream(&w, params->stream, err);
 
 	if (ret < 0)
 		return ret;
 	if (!params->flat)
 		archive_writer_pack(w, params->level);
 	ret = write_all(m, w, params, err);
+	params->bytes = archive_writer_size(w);
 	archive_writer_free(w);
 	return ret;
 }

@@ -26,7 +26,8 @@ struct save_disk {
 };
 
 struct save_params {
-	const char *path; /* target file */
+	const char *path; /* target file; NULL: down a stream */
+	int stream;	  /* then: a pipe or the like, open for writing; borrowed */
 	/* Live fields (saved_ns, generation, cpu …) already set; `needs` is set here. */
 	struct appliance *appliance;
 	struct save_disk disk[APPLIANCE_MAX_DISKS]; /* appliance->ndisks of them */
@@ -38,6 +39,7 @@ struct save_params {
 	 * of m->dirty is this file or unknown, and the lineage's hash lists are loaded. */
 	const struct lineage *parent;
 	char digest[DIGEST_TEXT_SIZE]; /* out: the identity of what was saved */
+	uint64_t bytes;		       /* out: the file's size */
 };
 
 /* The machine's dirty base is not moved: whoever goes on to another save does that. */

@@ -1,0 +1,81 @@
+/* See spool.h. */
+#include "cli/spool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/base/cleanup.h"
+#include "vmm/base/io.h"
+#include "vmm/base/num.h"
+
+#define NAME  "standard input"
+#define CHUNK MIB(1)
+
+/* Whole, and not what somebody has left of it. */
+static bool is_file(void)
+{
+	struct stat st;
+
+	return fstat(STDIN_FILENO, &st) == 0 && S_ISREG(st.st_mode) &&
+	       lseek(STDIN_FILENO, 0, SEEK_CUR) == 0;
+}
+
+static int gather(int fd, struct err *err)
+{
+	cleanup_free uint8_t *chunk = malloc(CHUNK);
+	uint64_t at = 0;
+	int64_t got;
+
+	if (chunk == NULL)
+		return err_sys(err, ENOMEM, "read " NAME);
+	while ((got = io_read_upto(STDIN_FILENO, chunk, CHUNK)) > 0) {
+		int ret = io_pwrite(fd, chunk, (uint64_t)got, at);
+
+		if (ret < 0)
+			return err_sys(err, -ret, "hold " NAME " in memory");
+		at += (uint64_t)got;
+	}
+	return got < 0 ? err_sys(err, (int)-got, "read " NAME) : 0;
+}
+
+static int make_spool(struct err *err)
+{
+	cleanup_fd int fd = memfd_create("torpor-input", MFD_CLOEXEC);
+	int ret = fd >= 0 ? gather(fd, err) : err_sys(err, errno, "memfd_create");
+
+	return ret < 0 ? ret : take_fd(&fd);
+}
+
+/* What a machine in the foreground takes for its keyboard. */
+static void replace_input(void)
+{
+	int fd = isatty(STDOUT_FILENO) ? open("/dev/tty", O_RDWR | O_CLOEXEC) : -1;
+
+	if (fd < 0)
+		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	dup2(fd, STDIN_FILENO);
+	close(fd);
+}
+
+int spool_input(const char **file, int *fd, struct err *err)
+{
+	*fd = -1;
+	if (strcmp(*file, "-") != 0)
+		return 0;
+	*file = NAME;
+	if (!is_file())
+		*fd = make_spool(err);
+	else if ((*fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)) < 0)
+		return err_sys(err, errno, NAME);
+	if (*fd < 0)
+		return *fd;
+	replace_input();
+	return 0;
+}

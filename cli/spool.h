@@ -1,0 +1,18 @@
+/*
+ * FILE on a command line where it may be `-`: an appliance that comes in on standard input.
+ *
+ * An appliance is read here and there, so what comes down a pipe is first gathered in memory that
+ * has no name (a memfd): as much as the file is long, for as long as it is open. A file that the
+ * shell has opened is read in place.
+ */
+#ifndef TORPOR_CLI_SPOOL_H
+#define TORPOR_CLI_SPOOL_H
+
+#include "vmm/base/err.h"
+
+/* For `-`: *fd is the whole input, the caller's to close, and *file becomes its name for messages;
+ * standard input is then the terminal, if standard output is one, or empty. Else *fd is -1. Before
+ * sandbox_enter(): nothing is looked at here. */
+int spool_input(const char **file, int *fd, struct err *err);
+
+#endif
