@@ -56,7 +56,7 @@ def edit(path, out, code):
     m = json.loads(files.pop(blob_name(index["manifests"][0]["digest"])))
     c = json.loads(files.pop(blob_name(m["config"]["digest"])))
     exec(code, {"c": c, "m": m, "files": files})
-    config = json.dumps(c).encode()
+    config = json.dumps(c, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     m["config"].update(describe(config))
     manifest = json.dumps(m).encode()
     index["manifests"][0].update(describe(manifest))

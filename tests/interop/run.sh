@@ -18,6 +18,7 @@ build() { # FILE
     works_silently build -o "$1" --kernel "$TINY"
 }
 
+. "$interop/variants.sh"
 for part in "$interop"/*.bash; do
     . "$part"
 done

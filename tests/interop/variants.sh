@@ -1,0 +1,57 @@
+# One machine in every form a file can have, for the tests beside this: flat, packed, hot and signed are
+# the same appliance, increment stands on packed.
+
+FULL="flat packed hot signed"
+
+make_variants() { # in the current folder
+    truncate -s 1000K disk.img
+    printf 'at the end' | dd of=disk.img bs=1 seek=1023900 conv=notrunc status=none
+    boot source -m 4M --disk disk.img,id=root
+    answers source "fill 2 1 5" "filled 256"
+    answers source "dwrite 0 128 64 7" "dwrite ok"
+    say source nonce >nonce
+    works pause source
+    works save -R --full -o packed.torpor source
+    works unpause source
+    answers source "fill 3 1 9" "filled 256"
+    answers source "dwrite 0 300 8 3" "dwrite ok"
+    works save --parent packed.torpor -o increment.torpor source
+    works convert --flat packed.torpor flat.torpor
+    works warm --for 1 packed.torpor -o hot.torpor
+    works keygen --no-passphrase -p key.pub -s key.sec
+    works sign packed.torpor -s key.sec -o signed.torpor -c "by the tests"
+    rm -f disk.img key.sec err
+}
+
+# Copies of all of them in the current folder. They are made once for the whole suite.
+variants() {
+    [ -w /dev/kvm ] || skip "/dev/kvm cannot be opened"
+    if ! [ -d "$SCRATCH/variants" ]; then
+        mkdir making
+        (cd making && make_variants) || exit 1
+        mv making "$SCRATCH/variants"
+    fi
+    cp "$SCRATCH"/variants/* .
+    nonce=$(<nonce)
+}
+
+identity() { # FILE
+    works inspect --json "$1"
+    json "d['digest']" <<<"$out"
+}
+
+# The guest that was saved, as it was then.
+is_the_guest() { # NAME
+    answers "$1" nonce "$nonce"
+    answers "$1" "check 2 1 5" "check ok"
+    answers "$1" "dread 0 128 64 7" "dread ok"
+}
+
+# `resume` may say that memory lost its alignment on the way.
+wakes() { # FILE
+    call resume -d --name woken "$1"
+    [ "$status" = 0 ] || fail "$(report_call resume "$1")"
+    [ ! -s "$SCRATCH/err" ] || one_line "is not page-aligned" || fail "$(report_call resume "$1")"
+    is_the_guest woken
+    works kill woken
+}
