@@ -63,8 +63,9 @@ bool archive_aligned(const struct archive *a);
 bool archive_blob(const struct archive *a, const char *role, struct blob *blob);
 /* An image by role ("memory.0"); NULL when there is none. Owned by the archive. */
 const struct image *archive_image(const struct archive *a, const char *role);
-/* Bring the hash lists of all images into memory, to compare with (image_source.parent). Packed
- * images have theirs from the start. */
+/* Bring the hash lists of all images into memory, to compare with (image_source.parent). Their
+ * digests are computed, unless the file is known to be good. Packed images have theirs from the
+ * start. */
 int archive_load_hashes(struct archive *a, struct err *err);
 
 /* What `inspect` and `verify` list. */

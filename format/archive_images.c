@@ -111,20 +111,26 @@ static int load_tables(struct image *image, struct err *err)
 	return ret;
 }
 
-static int find_hashes(struct archive *a, const char *role, struct image *image, struct err *err)
+/* Into memory; what frames are compared with must be the right one. */
+static int read_hashes(struct archive *a, struct image *image, struct err *err)
 {
-	const struct archive_entry *hashes = find_typed(a, role, ".hashes", OCI_HASHES_TYPE);
-	uint64_t len = image->map.data_frames * IMAGE_HASH_SIZE;
+	const struct archive_entry *hashes = find_typed(a, image->role, ".hashes", OCI_HASHES_TYPE);
+
+	if (hashes == NULL || image->hash_list != NULL)
+		return 0;
+	return archive_read_described(a, hashes->descriptor, image->hashes.len, &image->hashes,
+				      &image->hash_list, err);
+}
+
+static int find_hashes(struct archive *a, struct image *image, struct err *err)
+{
+	const struct archive_entry *hashes = find_typed(a, image->role, ".hashes", OCI_HASHES_TYPE);
 
 	if (hashes != NULL)
 		image->hashes = hashes->blob;
-	if (image->hashes.len != len)
+	if (image->hashes.len != image->map.data_frames * IMAGE_HASH_SIZE)
 		return err_set(err, ERR_INTEGRITY, "its hash list is not what the map says");
-	if (image->encoding == IMAGE_FLAT)
-		return 0;
-	/* Packed frames are compared with it when they are used: it must be the right one. */
-	return archive_read_described(a, hashes->descriptor, len, &image->hashes, &image->hash_list,
-				      err);
+	return image->encoding == IMAGE_FLAT ? 0 : read_hashes(a, image, err);
 }
 
 static int find_hot(const struct archive *a, const char *role, struct image *image, struct err *err)
@@ -180,7 +186,7 @@ static int read_image(struct archive *a, const struct oci_descriptor *map, struc
 	if (ret == 0)
 		ret = load_tables(&image->image, err);
 	if (ret == 0)
-		ret = find_hashes(a, image->role, &image->image, err);
+		ret = find_hashes(a, &image->image, err);
 	if (ret == 0)
 		ret = find_hot(a, image->role, &image->image, err);
 	return ret < 0 ? err_context(err, ret, "%s", image->role) : 0;
@@ -290,7 +296,10 @@ int archive_load_hashes(struct archive *a, struct err *err)
 {
 	int ret = 0;
 
-	for (size_t i = 0; ret == 0 && i < a->nimages; i++)
-		ret = image_load_hashes(&a->images[i].image, err);
+	for (size_t i = 0; ret == 0 && i < a->nimages; i++) {
+		ret = read_hashes(a, &a->images[i].image, err);
+		if (ret < 0)
+			err_context(err, ret, "%s: %s.hashes", a->path, a->images[i].role);
+	}
 	return ret;
 }

@@ -119,22 +119,7 @@ static struct writer_blob *add_blob(struct archive_writer *w, const char *role,
 
 static const char *media_type_of(const char *role)
 {
-	static const struct {
-		const char *role;
-		const char *media_type;
-	} types[] = {
-		{ROLE_KERNEL, OCI_KERNEL_TYPE},
-		{ROLE_INITRD, OCI_INITRD_TYPE},
-		{ROLE_STATE, OCI_STATE_TYPE},
-		{ROLE_SIGNATURE, OCI_SIGNATURE_TYPE},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
-		if (strcmp(types[i].role, role) == 0)
-			return types[i].media_type;
-	}
-	assert(false && "a role without a media type");
-	return NULL;
+	return strcmp(role, ROLE_SIGNATURE) == 0 ? OCI_SIGNATURE_TYPE : oci_content_type(role);
 }
 
 int writer_add_bulk(struct archive_writer *w, const struct oci_descriptor *d, uint64_t offset,

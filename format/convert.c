@@ -65,8 +65,6 @@ static int copy_small(struct conversion *c, const struct archive_entry *entry, u
 
 static int copy_state(struct conversion *c, const struct archive_entry *entry, struct err *err)
 {
-	if (strcmp(entry->role, ROLE_STATE) != 0)
-		return err_set(err, ERR_INTEGRITY, "%s cannot be a state", entry->role);
 	return copy_small(c, entry, STATEFILE_MAX_BYTES, err);
 }
 

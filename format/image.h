@@ -83,14 +83,13 @@ struct image {
 	/* The hot set, or lengths of 0: frames that are touched first, flat, and le64 places. */
 	struct blob hot;
 	struct blob hotlist;
-	uint8_t *hash_list; /* owned; its bytes, once image_load_hashes() was called */
+	uint8_t *hash_list; /* owned; its bytes, once somebody brought them */
 	uint32_t *offsets;  /* owned; packed: where each frame begins in its part, and, behind the
 			       frames of a part, where its last one ends */
 };
 
 void image_free(struct image *image);
-/* Bring the hash list into memory; whoever opened the file has compared it with its digest. Once is
- * enough, and what is read is not looked at again. */
+/* Bring the hash list into memory, if it is not there, as it lies in the file. */
 int image_load_hashes(struct image *image, struct err *err);
 /* Where data frame `place` of a flat image lies; *run is how many frames from there (at most
  * `want`) are contiguous. */

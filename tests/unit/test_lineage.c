@@ -1,9 +1,11 @@
 /* Increments and the files they stand on: who may be whose parent, and what is found where. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "format/archive_writer.h"
 #include "format/digest.h"
@@ -251,6 +253,29 @@ Test(lineage, a_parent_is_the_same_machine)
 	write_ok("0", &cold, digest[0]);
 	write_ok("1", &child, digest[1]);
 	refused("1", pairs, ERR_INTEGRITY, "0 cannot be the parent of 1");
+}
+
+/* Nobody has vouched for the file: what unchanged frames are told by is looked at itself. */
+Test(lineage, a_hash_list_is_not_believed)
+{
+	struct lineage *l;
+	struct err err = {0};
+	struct spec spec = full;
+	struct blob hashes;
+	int fd;
+
+	spec.flat = true;
+	write_ok("0", &spec, NULL);
+	cr_assert(eq(int, open_with(&l, "0", NULL, &err), 0), "%s", err.text);
+	hashes = archive_image(lineage_newest(l), "memory.0")->hashes;
+	lineage_close(l);
+	fd = open("0", O_RDWR | O_CLOEXEC);
+	cr_assert(pwrite(fd, "x", 1, (off_t)hashes.offset) == 1);
+	close(fd);
+	cr_assert(eq(int, open_with(&l, "0", NULL, &err), 0), "%s", err.text);
+	cr_assert(lt(int, lineage_load_hashes(l, &err), 0));
+	cr_assert_str_eq(err.text, "0: memory.0.hashes: its SHA-256 is not what the file says");
+	lineage_close(l);
 }
 
 Test(lineage, only_an_increment_refers_to_a_parent)
