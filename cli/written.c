@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "cli/json_out.h"
@@ -11,6 +12,8 @@ int written_print(const char *path, const char *digest, bool json, struct err *e
 {
 	struct stat st;
 
+	if (strcmp(path, "-") == 0) /* standard output is the appliance */
+		return 0;
 	if (stat(path, &st) < 0)
 		return err_sys(err, errno, "%s", path);
 	if (json)

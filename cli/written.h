@@ -6,7 +6,7 @@
 
 #include "vmm/base/err.h"
 
-/* Path, identity and size, as JSON or in a line. */
+/* Path, identity and size, as JSON or in a line; nothing when it went to standard output. */
 int written_print(const char *path, const char *digest, bool json, struct err *err);
 
 #endif

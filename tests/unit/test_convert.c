@@ -249,6 +249,37 @@ Test(convert, signatures_are_put_in_kept_and_replaced)
 	cr_assert(eq(int, (int)encoding_of("c.torpor"), IMAGE_PACKED));
 }
 
+static uint64_t hot_bytes(const char *path)
+{
+	struct archive *a = open_ok(path);
+	uint64_t len = archive_image(a, "memory.0")->hot.len;
+
+	archive_close(a);
+	return len;
+}
+
+Test(convert, hot_sets_are_put_in_kept_and_dropped)
+{
+	static const uint64_t places[] = {7, 2};
+	struct hot_set hot = {.places = places, .n = ARRAY_SIZE(places)};
+	const struct convert_params heat = {.hot = &hot, .nhot = 1};
+	const struct convert_params cool = {.drop_hot = true};
+	struct archive *a;
+	struct err err = {0};
+
+	write_sample("a.torpor");
+	a = open_ok("a.torpor");
+	hot.image = archive_image(a, "memory.0");
+	cr_assert(eq(int, convert_archive(a, "b.torpor", &heat, &err), 0), "%s", err.text);
+	archive_close(a);
+	cr_assert(eq(u64, hot_bytes("b.torpor"), 2 * IMAGE_FRAME));
+	convert_ok("b.torpor", "c.torpor", &packed);
+	cr_assert(eq(u64, hot_bytes("c.torpor"), 2 * IMAGE_FRAME));
+	same_appliance("a.torpor", "c.torpor");
+	convert_ok("b.torpor", "d.torpor", &cool);
+	cr_assert(same_bytes("a.torpor", "d.torpor"));
+}
+
 Test(convert, the_config_is_what_was_signed)
 {
 	cleanup_buf struct buf config = {0};

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "format/convert.h"
 #include "format/flatten.h"
 #include "sample.h"
 
@@ -225,6 +226,31 @@ Test(flatten, three_files_are_one)
 Test(flatten, fifty_files_equal_a_full_save)
 {
 	check_flattened(DEPTH);
+}
+
+/* Whoever names them as parents finds them still. */
+Test(flatten, of_files_that_were_converted)
+{
+	const struct convert_params flat = {.encoding = CONVERT_FLAT};
+	char full[DIGEST_TEXT_SIZE], merged[DIGEST_TEXT_SIZE];
+	struct lineage *l;
+	struct err err = {0};
+
+	make_chain(3, full);
+	l = open_chain(3);
+	for (unsigned i = 0; i < 3; i++)
+		cr_assert(
+			eq(int,
+			   convert_archive(l->archive[i], archive_path(l->archive[i]), &flat, &err),
+			   0),
+			"%s", err.text);
+	lineage_close(l);
+	l = open_chain(3);
+	cr_assert(archive_appliance(lineage_newest(l))->increment);
+	cr_assert(eq(int, (int)archive_image(l->archive[0], "memory.0")->encoding, IMAGE_FLAT));
+	cr_assert(eq(int, flatten_lineage(l, "merged.torpor", 3, merged, &err), 0), "%s", err.text);
+	cr_assert_str_eq(merged, full);
+	lineage_close(l);
 }
 
 Test(flatten, a_full_file_stays_the_same_appliance)

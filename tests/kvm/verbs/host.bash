@@ -12,7 +12,7 @@ try version "version, --version, version --json"
 
 help_lists_verbs() {
     local verb verbs="build run resume save ps pause unpause stop kill rm wait logs console inspect
-        verify compat doctor version help"
+        verify convert flatten tree compat doctor version help"
     works help
     same "torpor --help" "$("$TORPOR" --help)" "$out"
     for verb in $verbs; do
