@@ -13,6 +13,8 @@
 
 #define OPTION_FILL		 (OPTION_LONG_ONLY + 2)
 #define OPTION_REQUIRE_SIGNATURE (OPTION_LONG_ONLY + 3)
+#define OPTION_VERIFY		 (OPTION_LONG_ONLY + 4)
+#define OPTION_UNVERIFIED	 (OPTION_LONG_ONLY + 5)
 
 static const struct option_spec options[] = {
 	{'d', "detach", NULL, "run in the background and print the name"},
@@ -22,42 +24,71 @@ static const struct option_spec options[] = {
 	 "bring memory that nobody touches: never, with one core's spare time (default), with all"},
 	{OPTION_REQUIRE_SIGNATURE, "require-signature", "KEY",
 	 "refuse what this public key has not signed; `trust`: any that is trusted"},
+	{OPTION_VERIFY, "verify", "full|cached",
+	 "look at every byte of the file now, or only if this file was never found good (default)"},
+	{OPTION_UNVERIFIED, "unverified", NULL,
+	 "wake although nobody has looked whether the file is whole"},
 	{0},
+};
+
+enum verify {
+	VERIFY_CACHED,
+	VERIFY_FULL,
+	VERIFY_NOT,
 };
 
 struct resume_args {
 	struct instance_options instance;
+	enum verify verify;
 	bool detach;
 	const char *signer; /* key or `trust`; NULL: signed or not is all the same */
 	const char *target;
 };
+
+static int parse_verify(const char *text, enum verify *verify, struct err *err)
+{
+	if (strcmp(text, "full") != 0 && strcmp(text, "cached") != 0)
+		return err_set(err, ERR_USAGE, "--verify %s: full or cached", text);
+	*verify = text[0] == 'f' ? VERIFY_FULL : VERIFY_CACHED;
+	return 0;
+}
+
+static int take(struct resume_args *args, int id, const char *value, struct err *err)
+{
+	switch (id) {
+	case 'd':
+		args->detach = true;
+		return 0;
+	case 'n':
+		args->instance.name = value;
+		return parse_name(value, err);
+	case OPTION_FILL:
+		return fill_parse(value, &args->instance.fill, err);
+	case OPTION_REQUIRE_SIGNATURE:
+		args->signer = value;
+		return 0;
+	case OPTION_VERIFY:
+		return parse_verify(value, &args->verify, err);
+	case OPTION_UNVERIFIED:
+		args->verify = VERIFY_NOT;
+		return 0;
+	default:
+		args->instance.paused = true;
+		return 0;
+	}
+}
 
 static int parse(struct options *opts, struct resume_args *args, struct err *err)
 {
 	int id, ret = 0;
 
 	args->instance.fill = PAGER_FILL_IDLE;
-	while (ret == 0 && (id = options_next(opts, err)) != 0) {
-		if (id < 0)
-			return id;
-		if (id == 'd')
-			args->detach = true;
-		else if (id == 'n')
-			args->instance.name = opts->value;
-		else if (id == OPTION_FILL)
-			ret = fill_parse(opts->value, &args->instance.fill, err);
-		else if (id == OPTION_REQUIRE_SIGNATURE)
-			args->signer = opts->value;
-		else
-			args->instance.paused = true;
-	}
-	if (ret < 0)
-		return ret;
-	if (args->instance.name != NULL)
-		ret = parse_name(args->instance.name, err);
-	if (ret < 0)
-		return ret;
-	return options_one_operand(opts, "FILE or NAME", &args->target, err);
+	while (ret == 0 && (id = options_next(opts, err)) != 0)
+		ret = id < 0 ? id : take(args, id, opts->value, err);
+	if (ret == 0 && args->signer != NULL && args->verify == VERIFY_NOT)
+		ret = err_set(err, ERR_USAGE,
+			      "--unverified: a signature says nothing about what is not looked at");
+	return ret < 0 ? ret : options_one_operand(opts, "FILE or NAME", &args->target, err);
 }
 
 static int unpause(const char *name, struct err *err)
@@ -96,10 +127,22 @@ static int open_source(const char *path, const char *signer, struct source *sour
 	return ret < 0 ? ret : source_from_file(source, path, &params, err);
 }
 
-/* Before KVM is touched: is it live, is it for us, is it whole? */
-static int open_live(const char *path, const char *signer, struct source *source, struct err *err)
+static int verify(const struct lineage *l, enum verify how, struct err *err)
 {
-	int ret = open_source(path, signer, source, err);
+	int ret = 0;
+
+	if (how == VERIFY_CACHED)
+		return lineage_ensure_verified(l, err);
+	for (unsigned i = 0; how == VERIFY_FULL && ret == 0 && i < l->n; i++)
+		ret = archive_verify(l->archive[i], NULL, NULL, err);
+	return ret;
+}
+
+/* Before KVM is touched: is it live, is it for us, is it whole? */
+static int open_live(const char *path, const struct resume_args *args, struct source *source,
+		     struct err *err)
+{
+	int ret = open_source(path, args->signer, source, err);
 
 	if (ret < 0)
 		return ret;
@@ -108,7 +151,7 @@ static int open_live(const char *path, const char *signer, struct source *source
 	if (ret == 0)
 		ret = source_check(source, err);
 	if (ret == 0)
-		ret = lineage_ensure_verified(source->lineage, err);
+		ret = verify(source->lineage, args->verify, err);
 	if (ret < 0)
 		source_close(source);
 	return ret;
@@ -131,7 +174,7 @@ static int run(struct options *opts, struct err *err)
 			       target.name);
 	if (target.kind == TARGET_MACHINE)
 		return unpause(target.name, err);
-	ret = open_live(target.file, args.signer, &source, err);
+	ret = open_live(target.file, &args, &source, err);
 	if (ret < 0)
 		return ret;
 	args.instance.wish = target.kind == TARGET_STORED ? target.name : source.appliance.name;

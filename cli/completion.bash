@@ -14,7 +14,7 @@ _torpor()
 	run)
 		options='-d --detach -n --name --rm --kernel --initrd --append --disk -m --memory -c --cpus --cpu --console --help' operands=' files' ;;
 	resume)
-		options='-d --detach -n --name --paused --fill --require-signature --help' operands='running files' ;;
+		options='-d --detach -n --name --paused --fill --require-signature --verify --unverified --help' operands='running files' ;;
 	save)
 		options='-o --output -R --leave-running --trim --flat --level --parent --full --json --help' operands='running' ;;
 	ps)

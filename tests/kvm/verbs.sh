@@ -10,6 +10,6 @@ if ! [ -r /dev/kvm ] || ! [ -w /dev/kvm ]; then
     echo "skip - verbs # /dev/kvm cannot be opened"
     exit 0
 fi
-for part in host machine console save paging increments file contents lineage; do
-    . "$verbs/$part.bash"
+for part in "$verbs"/*.bash; do
+    . "$part"
 done
