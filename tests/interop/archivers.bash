@@ -51,7 +51,7 @@ zstd_flattens() {
         mkdir "x-$file"
         tar xf "$file" -C "x-$file" || fail "tar"
     done
-    for file in packed hot signed increment; do
+    for file in packed hot signed stream increment; do
         for image in memory.0 disk.0.overlay; do
             [ -e "x-$file.torpor/$image.0" ] || fail "$file: no data in $image"
             for part in $(parts "x-$file.torpor" $image); do

@@ -1,7 +1,7 @@
 # One machine in every form a file can have, for the tests beside this: flat, packed, hot and signed are
-# the same appliance, increment stands on packed.
+# the same appliance, stream is another save of it at the same moment, increment stands on packed.
 
-FULL="flat packed hot signed"
+FULL="flat packed hot signed stream"
 
 make_variants() { # in the current folder
     truncate -s 1000K disk.img
@@ -11,6 +11,7 @@ make_variants() { # in the current folder
     answers source "dwrite 0 128 64 7" "dwrite ok"
     say source nonce >nonce
     works pause source
+    "$TORPOR" save -R --full -o - source 2>said | cat >stream.torpor
     works save -R --full -o packed.torpor source
     works unpause source
     answers source "fill 3 1 9" "filled 256"
@@ -20,7 +21,7 @@ make_variants() { # in the current folder
     works warm --for 1 packed.torpor -o hot.torpor
     works keygen --no-passphrase -p key.pub -s key.sec
     works sign packed.torpor -s key.sec -o signed.torpor -c "by the tests"
-    rm -f disk.img key.sec err
+    rm disk.img key.sec said
 }
 
 # Copies of all of them in the current folder. They are made once for the whole suite.
