@@ -24,16 +24,16 @@ static int check_host(const struct appliance *a, struct err *err)
 	return ret;
 }
 
-static int check(const char *path, struct err *err)
+static int check(const char **path, struct err *err)
 {
 	struct archive_open_params params = {.fd = -1};
 	struct source source;
-	int ret = spool_input(&path, &params.fd, err);
+	int ret = spool_input(path, &params.fd, err);
 
 	if (ret == 0)
 		ret = sandbox_enter(SANDBOX_ASK, err);
 	if (ret == 0)
-		ret = source_from_file(&source, path, &params, err);
+		ret = source_from_file(&source, *path, &params, err);
 	if (ret < 0)
 		return ret;
 	ret = source_check(&source, err);
@@ -53,7 +53,7 @@ static int run(struct options *opts, struct err *err)
 		ret = options_one_operand(opts, "FILE", &path, err);
 	if (ret < 0)
 		return ret;
-	ret = check(path, err);
+	ret = check(&path, err);
 	if (ret < 0 && err->kind != ERR_INCOMPATIBLE)
 		return ret;
 	if (json)

@@ -134,23 +134,30 @@ static int write_contents(struct archive_writer *w, struct err *err)
 	return ret;
 }
 
+int sample_fill(struct archive_writer *w, struct err *err)
+{
+	struct appliance a;
+	int ret = write_contents(w, err);
+
+	sample_appliance(&a, true);
+	if (ret == 0)
+		ret = archive_writer_publish(w, &a, NULL, err);
+	appliance_free(&a);
+	return ret;
+}
+
 /* Level 0: flat. */
 static int write_sample(const char *path, int level, struct err *err)
 {
 	struct archive_writer *w;
-	struct appliance a;
 	int ret = archive_writer_open(&w, path, err);
 
 	if (ret < 0)
 		return ret;
 	if (level > 0)
 		archive_writer_pack(w, level);
-	sample_appliance(&a, true);
-	ret = write_contents(w, err);
-	if (ret == 0)
-		ret = archive_writer_publish(w, &a, NULL, err);
+	ret = sample_fill(w, err);
 	archive_writer_free(w);
-	appliance_free(&a);
 	return ret;
 }
 

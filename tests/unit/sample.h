@@ -27,6 +27,9 @@ int sample_write(const char *path, struct err *err);
 /* The same, packed at this level. */
 int sample_write_packed(const char *path, int level, struct err *err);
 
+/* Put the same into a writer that is open, and publish. */
+int sample_fill(struct archive_writer *w, struct err *err);
+
 /* Run a shell command; 0 when it succeeds. */
 int sample_shell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
