@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "cli/parse.h"
 #include "cli/sandbox.h"
+#include "cli/spool.h"
 #include "cli/written.h"
 #include "format/convert.h"
 #include "format/image_pack.h"
@@ -87,13 +88,16 @@ static int parse(struct options *opts, struct convert_args *args, struct err *er
 	return ret < 0 ? ret : parse_output(args->out, err);
 }
 
-static int convert(const struct convert_args *args, struct err *err)
+static int convert(struct convert_args *args, struct err *err)
 {
+	struct archive_open_params params = {.fd = -1};
 	struct archive *from;
-	int ret = sandbox_enter(SANDBOX_WRITE, err);
+	int ret = spool_input(&args->in, &params.fd, err);
 
 	if (ret == 0)
-		ret = archive_open(&from, args->in, err);
+		ret = sandbox_enter(SANDBOX_WRITE, err);
+	if (ret == 0)
+		ret = archive_open_with(&from, args->in, &params, err);
 	if (ret < 0)
 		return ret;
 	ret = convert_archive(from, args->out, &args->params, err);
@@ -116,9 +120,9 @@ const struct command cmd_convert = {
 	.args = "FILE OUT",
 	.summary = "write an appliance again, its images flat or packed",
 	.detail = "It stays the same appliance: same identity, signatures hold, increments find "
-		  "their "
-		  "parent.\n"
-		  "Without --flat or --packed the images stay as they are. OUT may be FILE.",
+		  "their parent.\n"
+		  "Without --flat or --packed the images stay as they are. OUT may be FILE, and\n"
+		  "either is - for standard input or output.",
 	.options = options,
 	.run = run,
 };

@@ -15,7 +15,7 @@ enum {
 };
 
 static const struct option_spec options[] = {
-	{'o', "output", "FILE", "file to write"},
+	{'o', "output", "FILE", "file to write, - for standard output"},
 	{OPTION_FLAT, "flat", NULL, "do not pack: larger, and mapped when it wakes"},
 	{OPTION_LEVEL, "level", "N", "of packing, 1 to 19; default 3"},
 	OPTION_JSON_SPEC,

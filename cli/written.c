@@ -3,16 +3,16 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/stat.h>
 
 #include "cli/json_out.h"
+#include "cli/parse.h"
 
 int written_print(const char *path, const char *digest, bool json, struct err *err)
 {
 	struct stat st;
 
-	if (strcmp(path, "-") == 0) /* standard output is the appliance */
+	if (output_is_stream(path)) /* standard output is the appliance */
 		return 0;
 	if (stat(path, &st) < 0)
 		return err_sys(err, errno, "%s", path);

@@ -173,3 +173,14 @@ tree_store() {
         fail "$(report_call tree)"
 }
 try tree_store "tree without operands: the store; what is damaged there is told in a line"
+
+streams() {
+    make_chain 2
+    cat full.torpor | "$TORPOR" convert --flat - - | cat >a.torpor || fail "convert"
+    "$TORPOR" flatten c2.torpor -o - | cat >b.torpor || fail "flatten"
+    works verify a.torpor
+    works verify b.torpor
+    same "convert" "$(identity a.torpor) $(encoding a.torpor)" "$(identity full.torpor) flat"
+    same "flatten" "$(images_of b.torpor)" "$(images_of full.torpor)"
+}
+try streams "convert and flatten write to a pipe, and convert reads one"
