@@ -39,7 +39,7 @@ check: deps ## run all tests: lint, unit, KVM with the tiny kernel, real guests 
 soak: deps ## the slow campaigns: kills while saving, long save/resume chains
 	$(Q)$(MAKE) check-build
 	$(Q)$(MAKE) fuzz
-	$(Q)tests/run soak fuzzsoak
+	$(Q)tests/run soak labsoak fuzzsoak
 
 .PHONY: bench
 bench: deps ## speed and size, as ratios against a floor and peers in the same run
