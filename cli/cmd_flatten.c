@@ -5,6 +5,7 @@
 #include "cli/parent.h"
 #include "cli/parse.h"
 #include "cli/sandbox.h"
+#include "cli/spool.h"
 #include "cli/written.h"
 #include "format/flatten.h"
 #include "format/image_pack.h"
@@ -62,12 +63,16 @@ static int parse(struct options *opts, struct flatten_args *args, struct err *er
 
 static int flatten(const struct flatten_args *args, struct err *err)
 {
+	struct archive_open_params params = {.fd = -1};
+	const char *file = args->file;
 	char digest[DIGEST_TEXT_SIZE];
 	struct lineage *lineage;
-	int ret = sandbox_enter(SANDBOX_WRITE, err);
+	int ret = spool_input(&file, &params.fd, err);
 
 	if (ret == 0)
-		ret = parent_open(&lineage, args->file, NULL, err);
+		ret = sandbox_enter(SANDBOX_WRITE, err);
+	if (ret == 0)
+		ret = parent_open(&lineage, file, &params, err);
 	if (ret < 0)
 		return ret;
 	ret = flatten_lineage(lineage, args->output, args->flat ? 0 : (int)args->level, digest,

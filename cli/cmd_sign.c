@@ -8,6 +8,7 @@
 #include "cli/parse.h"
 #include "cli/passphrase.h"
 #include "cli/sandbox.h"
+#include "cli/spool.h"
 #include "format/convert.h"
 #include "format/lazy.h"
 #include "format/sign.h"
@@ -161,18 +162,23 @@ static int sign(const struct sign_args *args, const struct pen *pen, struct arch
 	if (ret < 0)
 		return ret;
 	minisign_id_text(sig.id, id);
-	printf("%s: signed by key %s\n", args->output, id);
+	if (!output_is_stream(args->output))
+		printf("%s: signed by key %s\n", args->output, id);
 	return 0;
 }
 
 static int sign_file(const struct sign_args *args, const struct pen *pen, struct err *err)
 {
+	struct archive_open_params params = {.fd = -1};
+	const char *file = args->file;
 	struct archive *a;
-	/* No library can be loaded later. */
-	int ret = lazy_archive(err) != NULL ? sandbox_enter(SANDBOX_CREATE, err) : -ENOSYS;
+	int ret = spool_input(&file, &params.fd, err);
 
+	/* No library can be loaded later. */
 	if (ret == 0)
-		ret = archive_open(&a, args->file, err);
+		ret = lazy_archive(err) != NULL ? sandbox_enter(SANDBOX_CREATE, err) : -ENOSYS;
+	if (ret == 0)
+		ret = archive_open_with(&a, file, &params, err);
 	if (ret < 0)
 		return ret;
 	ret = sign(args, pen, a, err);

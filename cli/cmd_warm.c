@@ -147,7 +147,7 @@ static int write_warm(const struct warm_args *args, struct err *err)
 		ret = convert_archive(w.archive, args->output, &params, err);
 	for (size_t i = 0; i < w.nhot; i++)
 		frames += w.hot[i].n;
-	if (ret == 0)
+	if (ret == 0 && !output_is_stream(args->output))
 		printf("%s: %zu frames (%.1f MiB) are hot\n", args->output, frames,
 		       (double)(frames * IMAGE_FRAME) / (double)MIB(1));
 	warm_free(&w);

@@ -150,3 +150,19 @@ increments() {
     same "status without the parent" "$?" 122
 }
 try increments "a pipe gets everything; with --parent an increment, whose parent the store has"
+
+rewriters() {
+    make_live a.torpor
+    works keygen --no-passphrase
+    "$TORPOR" convert --flat - - <a.torpor | "$TORPOR" convert --packed=9 - - |
+        "$TORPOR" sign -s torpor.key - | "$TORPOR" flatten - -o - >flat.torpor
+    same "statuses" "${PIPESTATUS[*]}" "0 0 0 0"
+    works resume -d --name flat flat.torpor
+    is_same_guest flat
+    "$TORPOR" sign -s torpor.key - <a.torpor | "$TORPOR" resume -d --require-signature torpor.pub - >/dev/null
+    same "statuses" "${PIPESTATUS[*]}" "0 0"
+    is_same_guest source
+    "$TORPOR" resume -d --require-signature torpor.pub - <a.torpor 2>"$SCRATCH/err" && fail "unsigned"
+    one_line sign || fail "$(<"$SCRATCH/err")"
+}
+try rewriters "convert, sign and flatten from pipe to pipe; resume --require-signature of a pipe"
