@@ -242,6 +242,30 @@ class Guest:
             self.console.end()
         return result.ms
 
+    def pipe(self, *argv):
+        """`torpor save -o -`, its standard output a pipe for somebody else."""
+        return subprocess.Popen(self.host.prefix + [TORPOR, "save", self.name, "-o", "-", *argv],
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE)
+
+    def move(self, other, *argv, timeout=300):
+        """`torpor save -o - | ssh other torpor resume -d -`: the guest there, and the milliseconds."""
+        start = time.monotonic()
+        with self.pipe(*argv) as save:
+            done = subprocess.run(
+                other.prefix + [TORPOR, "resume", "-d", "-"], stdin=save.stdout, timeout=timeout,
+                capture_output=True, check=False, text=True, errors="replace")
+            save.stdout.close()
+            said = save.stderr.read().decode(errors="replace")
+        if save.returncode != 0 or done.returncode != 0:
+            raise Failure(f"{self.name} from {self.host.name} to {other.name}: "
+                          f"save: {save.returncode}: {said} resume: {done.returncode}: {done.stderr}")
+        if "-R" not in argv:
+            self.console.end()
+        moved = Guest(other, done.stdout.strip())
+        moved.ms = (time.monotonic() - start) * 1000
+        return moved
+
     def kill(self):
         self.host.torpor("kill", self.name)
         self.console.end()

@@ -1,5 +1,5 @@
 """Scenarios on two hosts, host2 with another CPU model: waking on the other one under load, chains,
-many from one file, a file parked for a minute, a CPU that is lacking."""
+without a file through a pipe, many from one file, a file parked for a minute, a CPU that is lacking."""
 
 import concurrent.futures
 import re
@@ -62,6 +62,36 @@ def check_clock(name, guest):
     ok(f"{name}: no soft lockup", guest.say("softlockup") == "0")
 
 
+def through_a_pipe(host1, host2):
+    """From one host to the other and back without a file, and a pipe that breaks."""
+    guest = lab.Guest.boot(host1, "piped", *DEBIAN, *DISK, "-c", "2")
+    guest.say("load start")
+    content = guest.say("mem 16", timeout=120)
+    before = guest.memory()
+
+    with guest.pipe() as save:
+        save.stdout.read(1 << 20)
+        save.stdout.close()
+        said = save.stderr.read().decode()
+    ok("a reader that leaves after a MiB: save fails", save.returncode == 125
+       and re.search("Broken pipe", said), said)
+    ok("and the guest goes on where it is", guest.remembers(before))
+
+    guest = guest.move(host2)
+    suite.note(f"save -o - | resume -d -: {guest.ms:.0f} ms")
+    ok("save -o - | resume -d - on another host: nonce and counter", guest.remembers(before))
+    ok("with all it had in memory", guest.say("memsum", timeout=120) == content)
+    check_clock("out of a pipe", guest)
+
+    twin = guest.move(host1, "-R", "--flat")
+    ok("-R --flat: both go on", twin.remembers(before) and guest.remembers(before))
+    ok("there was no file", not host1.run("find", host1.directory, "-name", "*.torpor*").out
+       and not host2.run("find", host2.directory, "-name", "*.torpor*").out)
+    guest.kill()
+    check_load(twin, console=False)
+    twin.kill()
+
+
 def parked_and_many(host1, host2):
     """A file parked for a minute, whose guest then goes on four times at once."""
     guest = lab.Guest.boot(host1, "parked", *DEBIAN, "-c", "2")
@@ -120,4 +150,4 @@ def same_cpu(_host1, _host2):
 if __name__ == "__main__":
     if not lab.in_lab():
         other_cpu = same_cpu
-    sys.exit(suite.main([under_load, parked_and_many], hosts=2))
+    sys.exit(suite.main([under_load, through_a_pipe, parked_and_many], hosts=2))
