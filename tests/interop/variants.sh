@@ -4,12 +4,13 @@
 FULL="flat packed hot signed stream"
 
 make_variants() { # in the current folder
-    truncate -s 1000K disk.img
-    printf 'at the end' | dd of=disk.img bs=1 seek=1023900 conv=notrunc status=none
-    boot source -m 4M --disk disk.img,id=root
+    truncate -s 200K disk.img
+    printf 'at the end' | dd of=disk.img bs=1 seek=204700 conv=notrunc status=none
+    boot source -m 4M --cpu v1 --disk disk.img,id=root
     answers source "fill 2 1 5" "filled 256"
     answers source "dwrite 0 128 64 7" "dwrite ok"
     say source nonce >nonce
+    say source count >count
     works pause source
     "$TORPOR" save -R --full -o - source 2>said | cat >stream.torpor
     works save -R --full -o packed.torpor source
@@ -41,9 +42,12 @@ identity() { # FILE
     json "d['digest']" <<<"$out"
 }
 
-# The guest that was saved, as it was then.
+# The guest that was saved, as it was then, and goes on counting where it was.
 is_the_guest() { # NAME
+    local count
     answers "$1" nonce "$nonce"
+    count=$(say "$1" count)
+    [ "${count#count }" -gt "$(cut -d' ' -f2 "$SCRATCH/variants/count")" ] || fail "its counter began anew: $count"
     answers "$1" "check 2 1 5" "check ok"
     answers "$1" "dread 0 128 64 7" "dread ok"
 }
