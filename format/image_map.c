@@ -171,32 +171,16 @@ int image_map_decode(struct image_map *map, const uint8_t *data, size_t len, str
 
 const struct extent *image_map_find(const struct image_map *map, uint64_t frame)
 {
-	uint32_t low = 0, high = map->nextents;
-
-	while (high - low > 1) {
-		uint32_t mid = low + (high - low) / 2;
-
-		if (map->extents[mid].frame <= frame)
-			low = mid;
-		else
-			high = mid;
-	}
-	return &map->extents[low];
+	return &map->extents[last_not_above(&map->extents[0].frame, sizeof(map->extents[0]),
+					    map->nextents, frame)];
 }
 
 uint64_t image_map_frame_at(const struct image_map *map, uint64_t place)
 {
-	uint32_t low = 0, high = map->nextents;
+	/* Of several that begin there, the last is the one that has data. */
+	const struct extent *e = &map->extents[last_not_above(
+		&map->extents[0].place, sizeof(map->extents[0]), map->nextents, place)];
 
 	assert(place < map->data_frames);
-	/* The last extent that does not begin behind it: of several, the one that has data. */
-	while (high - low > 1) {
-		uint32_t mid = low + (high - low) / 2;
-
-		if (map->extents[mid].place <= place)
-			low = mid;
-		else
-			high = mid;
-	}
-	return map->extents[low].frame + (place - map->extents[low].place);
+	return e->frame + (place - e->place);
 }

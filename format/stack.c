@@ -99,17 +99,8 @@ void runs_free(struct runs *runs)
 
 const struct run *runs_find(const struct runs *runs, uint64_t frame)
 {
-	size_t low = 0, high = runs->n;
-
-	while (high - low > 1) {
-		size_t mid = low + (high - low) / 2;
-
-		if (runs->run[mid].frame <= frame)
-			low = mid;
-		else
-			high = mid;
-	}
-	return &runs->run[low];
+	return &runs->run[last_not_above(&runs->run[0].frame, sizeof(runs->run[0]), runs->n,
+					 frame)];
 }
 
 uint64_t runs_data_frames(const struct runs *runs)

@@ -38,6 +38,25 @@ static inline uint64_t align_down(uint64_t v, uint64_t align)
 	return v & ~(align - 1);
 }
 
+/* Bisect n > 0 structs, `stride` bytes apart, by a u64 member that ascends, of which `first` points
+ * to the first: the index of the last that is not above `value`; 0 when all are. */
+static inline size_t last_not_above(const uint64_t *first, size_t stride, size_t n, uint64_t value)
+{
+	size_t low = 0, high = n;
+
+	while (high - low > 1) {
+		size_t mid = low + (high - low) / 2;
+		uint64_t key;
+
+		memcpy(&key, (const uint8_t *)first + mid * stride, sizeof(key));
+		if (key <= value)
+			low = mid;
+		else
+			high = mid;
+	}
+	return low;
+}
+
 static inline bool is_zero(const void *p, size_t len)
 {
 	const uint8_t *byte = p;
