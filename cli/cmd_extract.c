@@ -7,6 +7,7 @@
 
 #include "cli/command.h"
 #include "cli/contents.h"
+#include "cli/parent.h"
 #include "cli/sandbox.h"
 #include "cli/spool.h"
 #include "format/frame_reader.h"
@@ -147,39 +148,59 @@ static int put_runs(struct sink *sink, const struct runs *runs, struct err *err)
 	return ret;
 }
 
-/* A disk is its overlay, if it has one, on top of its base. */
-static int put_image(struct sink *sink, const struct archive *a, const char *role, struct err *err)
-{
-	char overlay_role[32];
-	const struct image *overlay;
-	struct stack stack = {0};
-	struct runs runs;
-	int ret = 0;
+/* What a role stands for: bytes of a file, or images on top of one another. */
+struct item {
+	struct stack stack; /* n 0: a blob */
+	struct blob blob;
+};
 
-	snprintf(overlay_role, sizeof(overlay_role), "%s" ROLE_OVERLAY_SUFFIX, role);
-	overlay = archive_image(a, overlay_role);
-	if (overlay != NULL)
-		ret = stack_push(&stack, overlay, err);
-	if (ret == 0)
-		ret = stack_push(&stack, archive_image(a, role), err);
-	if (ret == 0)
-		ret = stack_resolve(&stack, &runs, err);
+static int put_item(struct sink *sink, const struct item *item, struct err *err)
+{
+	struct runs runs;
+	int ret;
+
+	if (item->stack.n == 0)
+		return put_blob(sink, &item->blob, err);
+	ret = stack_resolve(&item->stack, &runs, err);
 	if (ret < 0)
-		return err_context(err, ret, "%s", role);
+		return ret;
 	ret = put_runs(sink, &runs, err);
 	runs_free(&runs);
 	return ret;
 }
 
-static int put_content(struct sink *sink, const struct archive *a, const struct content *content,
-		       struct err *err)
+/* The number behind "disk." or "memory.", of the outputs we list. */
+static bool numbered(const char *role, const char *prefix, unsigned *number)
 {
-	return content->image != NULL ? put_image(sink, a, content->role, err)
-				      : put_blob(sink, &content->blob, err);
+	size_t len = strlen(prefix);
+
+	if (strncmp(role, prefix, len) != 0 || role[len] != '.')
+		return false;
+	*number = (unsigned)(role[len + 1] - '0');
+	return true;
 }
 
-static int write_file(const char *path, bool sparse, const struct archive *a,
-		      const struct content *content, struct err *err)
+/* An increment's images stand on its parents', who also have the kernel. */
+static bool find_item(const struct lineage *l, const struct contents *contents, const char *role,
+		      struct item *item)
+{
+	const struct appliance *a = archive_appliance(lineage_newest(l));
+	const struct content *content = contents_find(contents, role);
+	unsigned number;
+
+	item->stack.n = 0;
+	if (numbered(role, ROLE_MEMORY, &number))
+		return a->live && lineage_memory(l, number, &item->stack, NULL) == 0;
+	if (numbered(role, ROLE_DISK, &number))
+		return number < a->ndisks && lineage_disk(l, number, &item->stack, NULL) == 0;
+	if (content != NULL)
+		item->blob = content->blob;
+	else if (strcmp(role, ROLE_SIGNATURE) == 0)
+		return false; /* a parent's is not ours */
+	return content != NULL || lineage_blob(l, role, &item->blob);
+}
+
+static int write_file(const char *path, bool sparse, const struct item *item, struct err *err)
 {
 	struct tempfile file;
 	struct sink sink = {.file = &file, .sparse = sparse};
@@ -188,7 +209,7 @@ static int write_file(const char *path, bool sparse, const struct archive *a,
 
 	if (ret < 0)
 		return ret;
-	ret = put_content(&sink, a, content, err);
+	ret = put_item(&sink, item, err);
 	/* A file may end in a hole. */
 	if (ret == 0 && ftruncate(file.fd, (off_t)sink.at) < 0)
 		ret = tempfile_error(&file, errno, err);
@@ -198,19 +219,19 @@ static int write_file(const char *path, bool sparse, const struct archive *a,
 	return ret;
 }
 
-static int write_output(const struct extract_args *args, const struct archive *a,
-			const struct output *output, const struct content *content, struct err *err)
+static int write_output(const struct extract_args *args, const struct output *output,
+			const struct item *item, struct err *err)
 {
 	struct sink sink = {0};
 	char path[PATH_MAX];
 
 	if (args->output != NULL && strcmp(args->output, "-") == 0)
-		return put_content(&sink, a, content, err);
+		return put_item(&sink, item, err);
 	if (args->output != NULL)
-		return write_file(args->output, args->sparse, a, content, err);
+		return write_file(args->output, args->sparse, item, err);
 	if (snprintf(path, sizeof(path), "%s/%s", args->folder, output->name) >= (int)sizeof(path))
 		return err_sys(err, ENAMETOOLONG, "write to %.100s…", args->folder);
-	return write_file(path, args->sparse, a, content, err);
+	return write_file(path, args->sparse, item, err);
 }
 
 static const struct output *find_output(const struct outputs *all, const char *role)
@@ -222,7 +243,7 @@ static const struct output *find_output(const struct outputs *all, const char *r
 	return NULL;
 }
 
-static int write_outputs(const struct extract_args *args, const struct archive *a,
+static int write_outputs(const struct extract_args *args, const struct lineage *l,
 			 const struct contents *contents, struct err *err)
 {
 	unsigned count = args->nroles;
@@ -233,10 +254,10 @@ static int write_outputs(const struct extract_args *args, const struct archive *
 	for (unsigned i = 0; ret == 0 && i < (count > 0 ? count : all.count); i++) {
 		const char *role = count > 0 ? args->role[i] : all.item[i].role;
 		const struct output *output = find_output(&all, role);
-		const struct content *content = contents_find(contents, role);
+		struct item item;
 
-		if (output != NULL && content != NULL)
-			ret = write_output(args, a, output, content, err);
+		if (output != NULL && find_item(l, contents, role, &item))
+			ret = write_output(args, output, &item, err);
 		else if (count > 0)
 			ret = err_set(err, ERR_NOT_FOUND, "%s has no %s to extract", args->file,
 				      role);
@@ -249,21 +270,21 @@ static int extract(const struct extract_args *args, struct err *err)
 	struct archive_open_params params = {.fd = -1};
 	struct contents contents = {0};
 	const char *file = args->file;
-	struct archive *a = NULL;
+	struct lineage *l = NULL;
 	int ret = spool_input(&file, &params.fd, err);
 
 	if (ret == 0)
 		ret = sandbox_enter(SANDBOX_CREATE, err);
 	if (ret == 0)
-		ret = archive_open_with(&a, file, &params, err);
+		ret = parent_open(&l, file, &params, err);
 	if (ret == 0)
-		ret = archive_ensure_verified(a, err);
+		ret = lineage_ensure_verified(l, err);
 	if (ret == 0)
-		ret = contents_list(&contents, a, err);
+		ret = contents_list(&contents, lineage_newest(l), err);
 	if (ret == 0)
-		ret = write_outputs(args, a, &contents, err);
+		ret = write_outputs(args, l, &contents, err);
 	contents_free(&contents);
-	archive_close(a);
+	lineage_close(l);
 	return ret;
 }
 
@@ -322,7 +343,9 @@ const struct command cmd_extract = {
 	.detail = "ROLE is config, signature, kernel, initrd, state, disk.N or memory.N (see "
 		  "torpor ls); "
 		  "by default all\n"
-		  "there are. A disk comes as the guest last saw it. Files are called config.json, "
+		  "there are. A disk comes as the guest last saw it; of an increment, everything "
+		  "as it is with its\n"
+		  "parents. Files are called config.json, "
 		  "signature.minisig,\n"
 		  "kernel, initrd, state, disk.N.raw and memory.N.raw, and replace what is there.",
 	.options = options,

@@ -67,6 +67,21 @@ extracts() {
 }
 try extracts "extract, -C, -o, -o -, --sparse: flat and packed give the same bytes"
 
+extracts_increment() {
+    make_live base.torpor
+    works resume -d --name inc base.torpor
+    answers inc "fill 40 2 9" "filled 512"
+    works save inc -o top.torpor --parent base.torpor
+    works flatten top.torpor -o whole.torpor
+    mkdir chain whole
+    works_silently extract -C chain top.torpor
+    works_silently extract -C whole whole.torpor
+    same "files" "$(cd chain && echo *)" "config.json kernel memory.0.raw state"
+    cmp chain/memory.0.raw whole/memory.0.raw || fail "another memory"
+    cmp chain/kernel "$TINY" || fail "another kernel"
+}
+try extracts_increment "extract: an increment comes as it is with its parents"
+
 extract_refusals() {
     local size at
     make_live a.torpor
