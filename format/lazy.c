@@ -23,6 +23,7 @@ struct library {
 
 static struct crypto_api crypto_table;
 static struct sign_api sign_table;
+static struct seal_api seal_table;
 static struct archive_api archive_table;
 static struct zstd_api zstd_table;
 
@@ -33,6 +34,10 @@ static struct zstd_api zstd_table;
 #define SIGN(member, symbol)                                                                       \
 	{                                                                                          \
 #symbol, offsetof(struct sign_api, member)                                         \
+	}
+#define SEAL(member, symbol)                                                                       \
+	{                                                                                          \
+#symbol, offsetof(struct seal_api, member)                                         \
 	}
 #define ARCHIVE(member, symbol)                                                                    \
 	{                                                                                          \
@@ -57,6 +62,13 @@ static const struct symbol sign_symbols[] = {
 	SIGN(verify_init, EVP_DigestVerifyInit),
 	SIGN(verify, EVP_DigestVerify),
 	SIGN(scrypt, EVP_PBE_scrypt),
+};
+
+static const struct symbol seal_symbols[] = {
+	SEAL(ctx_new, EVP_CIPHER_CTX_new),  SEAL(ctx_free, EVP_CIPHER_CTX_free),
+	SEAL(aes_256_gcm, EVP_aes_256_gcm), SEAL(init, EVP_CipherInit_ex),
+	SEAL(update, EVP_CipherUpdate),	    SEAL(final, EVP_CipherFinal_ex),
+	SEAL(ctrl, EVP_CIPHER_CTX_ctrl),    SEAL(scrypt, EVP_PBE_scrypt),
 };
 
 static const struct symbol archive_symbols[] = {
@@ -93,6 +105,7 @@ static const struct symbol zstd_symbols[] = {
 /* Every member has its symbol. */
 _Static_assert(ARRAY_SIZE(crypto_symbols) == sizeof(struct crypto_api) / sizeof(void *), "crypto");
 _Static_assert(ARRAY_SIZE(sign_symbols) == sizeof(struct sign_api) / sizeof(void *), "sign");
+_Static_assert(ARRAY_SIZE(seal_symbols) == sizeof(struct seal_api) / sizeof(void *), "seal");
 _Static_assert(ARRAY_SIZE(archive_symbols) == sizeof(struct archive_api) / sizeof(void *),
 	       "archive");
 _Static_assert(ARRAY_SIZE(zstd_symbols) == sizeof(struct zstd_api) / sizeof(void *), "zstd");
@@ -111,6 +124,13 @@ static struct library sign_library = {
 	.table = &sign_table,
 };
 
+static struct library seal_library = {
+	.soname = "libcrypto.so.3",
+	.symbols = seal_symbols,
+	.nsymbols = ARRAY_SIZE(seal_symbols),
+	.table = &seal_table,
+};
+
 static struct library archive_library = {
 	.soname = "libarchive.so.13",
 	.symbols = archive_symbols,
@@ -127,6 +147,7 @@ static struct library zstd_library = {
 
 static pthread_once_t crypto_once = PTHREAD_ONCE_INIT;
 static pthread_once_t sign_once = PTHREAD_ONCE_INIT;
+static pthread_once_t seal_once = PTHREAD_ONCE_INIT;
 static pthread_once_t archive_once = PTHREAD_ONCE_INIT;
 static pthread_once_t zstd_once = PTHREAD_ONCE_INIT;
 
@@ -159,6 +180,11 @@ static void load_sign(void)
 	load(&sign_library);
 }
 
+static void load_seal(void)
+{
+	load(&seal_library);
+}
+
 static void load_archive(void)
 {
 	load(&archive_library);
@@ -187,6 +213,12 @@ const struct sign_api *lazy_sign(struct err *err)
 {
 	pthread_once(&sign_once, load_sign);
 	return loaded(&sign_library, err) == 0 ? &sign_table : NULL;
+}
+
+const struct seal_api *lazy_seal(struct err *err)
+{
+	pthread_once(&seal_once, load_seal);
+	return loaded(&seal_library, err) == 0 ? &seal_table : NULL;
 }
 
 const struct archive_api *lazy_archive(struct err *err)

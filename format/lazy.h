@@ -41,6 +41,18 @@ struct sign_api {
 	__typeof__(EVP_PBE_scrypt) *scrypt;
 };
 
+/* And again: what sealed contents take. */
+struct seal_api {
+	__typeof__(EVP_CIPHER_CTX_new) *ctx_new;
+	__typeof__(EVP_CIPHER_CTX_free) *ctx_free;
+	__typeof__(EVP_aes_256_gcm) *aes_256_gcm;
+	__typeof__(EVP_CipherInit_ex) *init;
+	__typeof__(EVP_CipherUpdate) *update;
+	__typeof__(EVP_CipherFinal_ex) *final;
+	__typeof__(EVP_CIPHER_CTX_ctrl) *ctrl;
+	__typeof__(EVP_PBE_scrypt) *scrypt;
+};
+
 /* libarchive: what making one tar header takes. */
 struct archive_api {
 	__typeof__(archive_write_new) *write_new;
@@ -75,6 +87,7 @@ struct zstd_api {
 
 const struct crypto_api *lazy_crypto(struct err *err);
 const struct sign_api *lazy_sign(struct err *err);
+const struct seal_api *lazy_seal(struct err *err);
 const struct archive_api *lazy_archive(struct err *err);
 const struct zstd_api *lazy_zstd(struct err *err);
 
