@@ -1,0 +1,319 @@
+/* See keyring.h. All of it lies in memory for keys (secret.h). */
+#include "format/keyring.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "format/digest.h"
+#include "format/lazy.h"
+#include "format/secret.h"
+#include "vmm/base/assert.h"
+#include "vmm/base/num.h"
+
+#define MAX_LOCKS 32u
+/* 128 MiB, and some tenths of a second: an attacker pays that for each guess. */
+#define SCRYPT_N (UINT64_C(1) << 17)
+#define SCRYPT_R 8u
+#define SCRYPT_P 1u
+/* What libcrypto may take: the table, and something beside it. */
+#define SCRYPT_MEMORY (GIB(1) + MIB(64))
+
+static const char wrong[][32] = {
+	[ENCRYPTION_PASSPHRASE] = "the passphrase is wrong",
+	[ENCRYPTION_KEY_FILE] = "the key file is the wrong one",
+};
+
+struct lock {
+	struct encryption_lock from;
+	struct seal_key key;
+};
+
+struct keyring {
+	char passphrase[KEYRING_PASSPHRASE];
+	size_t passphrase_len; /* 0: none */
+	uint8_t key_file[KEYRING_MAX_FILE];
+	size_t key_file_len; /* 0: none */
+	int (*ask)(void *opaque, struct keyring *k, const char *what, struct err *err);
+	void *opaque;
+	struct lock lock[MAX_LOCKS];
+	unsigned nlocks;
+	unsigned next;	 /* to be overwritten when there is no room */
+	unsigned chosen; /* for new files, of those there are */
+};
+
+int keyring_new(struct keyring **out, struct err *err)
+{
+	*out = secret_new(sizeof(**out), err);
+	return *out != NULL ? 0 : -ENOMEM;
+}
+
+void keyring_free(struct keyring *k)
+{
+	secret_free(k, sizeof(*k));
+}
+
+void keyring_settle(struct keyring *k)
+{
+	explicit_bzero(k->passphrase, sizeof(k->passphrase));
+	explicit_bzero(k->key_file, sizeof(k->key_file));
+	k->passphrase_len = 0;
+	k->key_file_len = 0;
+	k->ask = NULL;
+	secret_lock(k, sizeof(*k));
+}
+
+int keyring_passphrase(struct keyring *k, const void *text, size_t len, struct err *err)
+{
+	if (len == 0 || len > sizeof(k->passphrase))
+		return err_set(err, ERR_USAGE, "a passphrase has 1 to %zu bytes",
+			       sizeof(k->passphrase));
+	memcpy(k->passphrase, text, len);
+	k->passphrase_len = len;
+	return 0;
+}
+
+int keyring_key_file(struct keyring *k, const void *data, size_t len, struct err *err)
+{
+	if (len < KEYRING_MIN_FILE || len > sizeof(k->key_file))
+		return err_set(err, ERR_USAGE, "a key file has %u to %zu random bytes",
+			       KEYRING_MIN_FILE, sizeof(k->key_file));
+	memcpy(k->key_file, data, len);
+	k->key_file_len = len;
+	return 0;
+}
+
+void keyring_asks(struct keyring *k,
+		  int (*ask)(void *opaque, struct keyring *k, const char *what, struct err *err),
+		  void *opaque)
+{
+	k->ask = ask;
+	k->opaque = opaque;
+}
+
+/* --- lock keys --- */
+
+static int need_passphrase(struct keyring *k, const char *what, struct err *err)
+{
+	if (k->passphrase_len > 0)
+		return 0;
+	if (k->ask != NULL)
+		return k->ask(k->opaque, k, what, err);
+	return err_set(err, ERR_USAGE, "it is encrypted with a passphrase, and none is given");
+}
+
+static int from_passphrase(const struct keyring *k, struct lock *lock, struct err *err)
+{
+	const struct encryption_lock *from = &lock->from;
+	const struct seal_api *api = lazy_seal(err);
+
+	if (api == NULL)
+		return -ENOSYS;
+	return api->scrypt(k->passphrase, k->passphrase_len, from->salt, sizeof(from->salt),
+			   from->n, from->r, from->p, SCRYPT_MEMORY, lock->key.bytes,
+			   sizeof(lock->key.bytes)) == 1
+		       ? 0
+		       : err_set(err, ERR_FAILED,
+				 "the passphrase's key cannot be derived: too little memory");
+}
+
+/* SHA-256 of salt and file: what is random enough needs no stretching. */
+static int from_key_file(const struct keyring *k, struct lock *lock, struct err *err)
+{
+	cleanup_digest struct digest *d = NULL;
+	int ret;
+
+	if (k->key_file_len == 0)
+		return err_set(err, ERR_USAGE, "it is encrypted with a key file: give --key-file");
+	ret = digest_new(&d, err);
+	if (ret < 0)
+		return ret;
+	digest_add(d, lock->from.salt, sizeof(lock->from.salt));
+	digest_add(d, k->key_file, k->key_file_len);
+	return digest_end(d, lock->key.bytes, err);
+}
+
+static int derive(struct keyring *k, struct lock *lock, const char *what, struct err *err)
+{
+	int ret;
+
+	if (lock->from.kind == ENCRYPTION_KEY_FILE)
+		return from_key_file(k, lock, err);
+	ret = need_passphrase(k, what, err);
+	return ret < 0 ? ret : from_passphrase(k, lock, err);
+}
+
+static unsigned add(struct keyring *k, const struct lock *lock)
+{
+	unsigned at = k->nlocks;
+
+	if (at < MAX_LOCKS) {
+		k->nlocks++;
+	} else {
+		k->next += k->next == k->chosen;
+		at = k->next++ % MAX_LOCKS;
+		k->next %= MAX_LOCKS;
+	}
+	k->lock[at] = *lock;
+	return at;
+}
+
+static const struct lock *chosen(const struct keyring *k)
+{
+	assert(k->nlocks > 0);
+	return &k->lock[k->chosen];
+}
+
+static const struct lock *find(const struct keyring *k, const struct encryption_lock *from)
+{
+	for (unsigned i = 0; i < k->nlocks; i++) {
+		const struct encryption_lock *has = &k->lock[i].from;
+
+		if (has->kind == from->kind && has->n == from->n && has->r == from->r &&
+		    has->p == from->p && memcmp(has->salt, from->salt, sizeof(has->salt)) == 0)
+			return &k->lock[i];
+	}
+	return NULL;
+}
+
+/* --- opening --- */
+
+static int unwrap(const struct lock *lock, const struct encryption *e, struct seal_key *key,
+		  struct err *err)
+{
+	cleanup_sealer struct sealer *s = NULL;
+	int ret = sealer_new(&s, err);
+
+	if (ret < 0)
+		return ret;
+	ret = seal_open(s, &lock->key, NULL, 0, e->key, key->bytes, sizeof(key->bytes), NULL);
+	return ret == 0 ? 0 : err_set(err, ERR_FAILED, "%s", wrong[lock->from.kind]);
+}
+
+/* A lock key that does not open is not kept. */
+static int unlock(struct keyring *k, const struct encryption *e, const char *what,
+		  struct seal_key *key, struct err *err)
+{
+	const struct lock *known = find(k, &e->lock);
+	struct lock lock = {.from = e->lock};
+	int ret;
+
+	if (known != NULL) {
+		lock = *known;
+		ret = 0;
+	} else {
+		ret = derive(k, &lock, what, err);
+	}
+	if (ret == 0)
+		ret = unwrap(&lock, e, key, err);
+	if (ret == 0 && known == NULL)
+		(void)add(k, &lock);
+	explicit_bzero(&lock.key, sizeof(lock.key));
+	return ret;
+}
+
+static int check_tag(const struct seal_key *key, const struct encryption *e, const void *config,
+		     size_t len, struct err *err)
+{
+	cleanup_sealer struct sealer *s = NULL;
+	cleanup_buf struct buf bound = {0};
+	uint8_t none[1];
+	int ret = encryption_bound(config, len, &bound, err);
+
+	if (ret == 0)
+		ret = sealer_new(&s, err);
+	if (ret == 0)
+		ret = seal_open(s, key, bound.data, bound.len, e->tag, none, 0, err);
+	return ret < 0 ? err_context(err, ret, "config") : 0;
+}
+
+int keyring_open(struct keyring *k, const struct encryption *e, const void *config, size_t len,
+		 const char *what, struct seal_key **key, struct err *err)
+{
+	int ret;
+
+	*key = secret_new(sizeof(**key), err);
+	if (*key == NULL)
+		return -ENOMEM;
+	ret = unlock(k, e, what, *key, err);
+	if (ret == 0)
+		ret = check_tag(*key, e, config, len, err);
+	if (ret < 0) {
+		seal_key_free(*key);
+		*key = NULL;
+	}
+	return ret;
+}
+
+/* --- making --- */
+
+int keyring_new_lock(struct keyring *k, enum encryption_kind kind, struct err *err)
+{
+	struct lock lock = {.from.kind = kind};
+	int ret;
+
+	if (kind == ENCRYPTION_PASSPHRASE) {
+		lock.from.n = SCRYPT_N;
+		lock.from.r = SCRYPT_R;
+		lock.from.p = SCRYPT_P;
+	}
+	if (getentropy(lock.from.salt, sizeof(lock.from.salt)) < 0)
+		return err_sys(err, errno, "random numbers");
+	ret = derive(k, &lock, "what is written", err);
+	if (ret == 0)
+		k->chosen = add(k, &lock);
+	explicit_bzero(&lock.key, sizeof(lock.key));
+	return ret;
+}
+
+bool keyring_locks(const struct keyring *k)
+{
+	return k != NULL && k->nlocks > 0;
+}
+
+int keyring_seal(const struct keyring *k, struct encryption *e, struct seal_key **key,
+		 struct err *err)
+{
+	cleanup_sealer struct sealer *s = NULL;
+	const struct lock *lock = chosen(k);
+	int ret = sealer_new(&s, err);
+
+	*key = ret == 0 ? seal_key_new(err) : NULL;
+	if (*key == NULL)
+		return ret < 0 ? ret : -ENOMEM;
+	*e = (struct encryption){.lock = lock->from};
+	ret = seal_box(s, &lock->key, NULL, 0, (*key)->bytes, sizeof((*key)->bytes), e->key, err);
+	if (ret < 0) {
+		seal_key_free(*key);
+		*key = NULL;
+	}
+	return ret;
+}
+
+int keyring_tag(const struct seal_key *key, const void *config, size_t len, struct encryption *e,
+		struct err *err)
+{
+	cleanup_sealer struct sealer *s = NULL;
+	cleanup_buf struct buf bound = {0};
+	int ret = encryption_bound(config, len, &bound, err);
+
+	if (ret == 0)
+		ret = sealer_new(&s, err);
+	return ret < 0 ? ret : seal_box(s, key, bound.data, bound.len, NULL, 0, e->tag, err);
+}
+
+void keyring_give(const struct keyring *k, struct encryption_lock *lock, uint8_t key[SEAL_KEY])
+{
+	*lock = chosen(k)->from;
+	memcpy(key, chosen(k)->key.bytes, SEAL_KEY);
+}
+
+void keyring_take(struct keyring *k, const struct encryption_lock *from,
+		  const uint8_t key[SEAL_KEY])
+{
+	struct lock lock = {.from = *from};
+
+	memcpy(lock.key.bytes, key, SEAL_KEY);
+	k->chosen = add(k, &lock);
+	explicit_bzero(&lock.key, sizeof(lock.key));
+}
