@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "format/cpuneeds.h"
+#include "format/encryption.h"
 #include "format/hostneeds.h"
 #include "vmm/base/buf.h"
 #include "vmm/base/err.h"
@@ -63,8 +64,9 @@ struct appliance {
 	char parent[APPLIANCE_DIGEST_SIZE]; /* identity of the file it woke from or was saved to
 					       before; "" for none */
 	bool increment; /* the contents are relative to the parent, without which it is nothing */
-	struct cpu_needs cpu;	 /* cold: only `profile` is set ("" = best baseline) */
-	struct host_needs needs; /* live only */
+	struct cpu_needs cpu;	      /* cold: only `profile` is set ("" = best baseline) */
+	struct host_needs needs;      /* live only */
+	struct encryption encryption; /* of the contents; the writer fills it in, too */
 	uint32_t ncontents;
 	struct appliance_content content[APPLIANCE_MAX_CONTENTS]; /* roles ascending */
 };

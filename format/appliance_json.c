@@ -86,6 +86,8 @@ int appliance_encode(const struct appliance *a, struct buf *out, struct err *err
 		return err_set(err, ERR_USAGE, "the machine's name is not UTF-8 text");
 	if (a->live)
 		json_object_set_new(json, "needs", host_needs_encode(&a->needs));
+	if (a->encryption.lock.kind != ENCRYPTION_NONE)
+		json_object_set_new(json, "encryption", encryption_encode(&a->encryption));
 	return json_write(json, out, err);
 }
 
@@ -268,9 +270,10 @@ static int decode_contents(struct appliance *a, json_t *json, struct err *err)
 
 static int decode(struct appliance *a, json_t *json, struct err *err)
 {
-	static const char *const names[] = {"format",  "machine",  "arch",	  "memory", "vcpus",
-					    "console", "cmdline",  "disks",	  "cpu",    "live",
-					    "needs",   "contents", "annotations", NULL};
+	static const char *const names[] = {"format",	  "machine",	 "arch",    "memory",
+					    "vcpus",	  "console",	 "cmdline", "disks",
+					    "cpu",	  "live",	 "needs",   "contents",
+					    "encryption", "annotations", NULL};
 	uint64_t vcpus = 0;
 	bool newer = false;
 	int ret = check_format(json, &newer, err);
@@ -300,6 +303,8 @@ static int decode(struct appliance *a, json_t *json, struct err *err)
 		ret = host_needs_decode(&a->needs, json, newer, err);
 	else if (ret == 0 && json_object_get(json, "needs") != NULL)
 		ret = err_set(err, ERR_INTEGRITY, "a cold appliance with needs");
+	if (ret == 0)
+		ret = encryption_decode(&a->encryption, json, newer, err);
 	if (ret == 0)
 		ret = decode_contents(a, json, err);
 	return ret == 0 && !newer ? json_only(json, names, err) : ret;

@@ -10,6 +10,10 @@
  *
  * An `oci:` folder is opened the same way. Blobs borrow the archive's descriptors and are valid
  * until archive_close(). One thread.
+ *
+ * The contents of an encrypted file are opened with the keyring that is given: blobs at once, into
+ * memory, frames when they are read. Without one the file opens all the same, and everything about
+ * it but its contents can be had.
  */
 #ifndef TORPOR_FORMAT_ARCHIVE_H
 #define TORPOR_FORMAT_ARCHIVE_H
@@ -19,6 +23,7 @@
 #include "format/appliance.h"
 #include "format/blob.h"
 #include "format/image.h"
+#include "format/keyring.h"
 #include "format/oci.h"
 #include "vmm/base/err.h"
 
@@ -45,6 +50,8 @@ struct archive_open_params {
 	int (*judge)(void *opaque, const uint8_t *config, size_t len, const char *signature,
 		     struct err *err);
 	void *opaque;
+	/* Borrowed during the call; NULL: contents that are encrypted stay closed. */
+	struct keyring *keys;
 };
 int archive_open_with(struct archive **out, const char *path,
 		      const struct archive_open_params *params, struct err *err);
@@ -59,7 +66,14 @@ const char *archive_digest(const struct archive *a);
 /* All of the file's blobs are on page boundaries, so that they can be mapped. */
 bool archive_aligned(const struct archive *a);
 
-/* The blob of a role; false when there is none. */
+/* The key of its contents: borrowed; NULL when they are in clear, or closed. */
+const struct seal_key *archive_key(const struct archive *a);
+/* Lock the key in the memory of this process, a child of the one that opened the archive. */
+void archive_settle(const struct archive *a);
+/* ERR_USAGE when its contents are closed. */
+int archive_check_open(const struct archive *a, struct err *err);
+
+/* The contents of a role; false when there are none, or when they are closed. */
 bool archive_blob(const struct archive *a, const char *role, struct blob *blob);
 /* An image by role ("memory.0"); NULL when there is none. Owned by the archive. */
 const struct image *archive_image(const struct archive *a, const char *role);
@@ -73,15 +87,15 @@ struct archive_entry {
 	const char *role;
 	const char *media_type;
 	const char *digest;
-	struct blob blob;
+	struct blob blob;			 /* as it is stored: sealed, maybe */
 	const struct oci_descriptor *descriptor; /* NULL for the manifest */
 };
 size_t archive_entries(const struct archive *a, const struct archive_entry **entries);
 
 /* Hash every blob against its digest and every data frame against the hash list, on all cores,
- * packed ones after unpacking. Each finding is told through `report` ("frame 812 of memory.0:
- * SHA-256 differs"); the return value is the first as ERR_INTEGRITY. A clean pass is remembered
- * (verified.h). `report` may be NULL. */
+ * packed ones after unpacking (unless they are encrypted and closed). Each finding is told through
+ * `report` ("frame 812 of memory.0: SHA-256 differs"); the return value is the first as
+ * ERR_INTEGRITY. A clean pass is remembered (verified.h). `report` may be NULL. */
 int archive_verify(struct archive *a, void (*report)(void *opaque, const char *finding),
 		   void *opaque, struct err *err);
 /* Verify now, unless this very inode, size and change time is remembered as good, what is not

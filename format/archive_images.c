@@ -85,6 +85,8 @@ static int find_parts(const struct archive *a, const char *role, struct image *i
 		total += frames;
 		last = frames;
 	}
+	if (image->sealed && total > 0 && !packed)
+		return err_set(err, ERR_INTEGRITY, "it is flat, and cannot be encrypted");
 	return total == image->map.data_frames
 		       ? 0
 		       : err_set(err, ERR_INTEGRITY, "its parts are not what the map says");
@@ -115,22 +117,32 @@ static int load_tables(struct image *image, struct err *err)
 static int read_hashes(struct archive *a, struct image *image, struct err *err)
 {
 	const struct archive_entry *hashes = find_typed(a, image->role, ".hashes", OCI_HASHES_TYPE);
+	int ret;
 
 	if (hashes == NULL || image->hash_list != NULL)
 		return 0;
-	return archive_read_described(a, hashes->descriptor, image->hashes.len, &image->hashes,
-				      &image->hash_list, err);
+	ret = image_check_open(image, err);
+	if (ret == 0)
+		ret = archive_read_described(a, hashes->descriptor, image->hashes.len,
+					     &image->hashes, &image->hash_list, err);
+	if (ret < 0 || !image->sealed)
+		return ret;
+	return seal_open_bytes(image->key, hashes->role, image->hash_list, image->hashes.len, err);
 }
 
 static int find_hashes(struct archive *a, struct image *image, struct err *err)
 {
 	const struct archive_entry *hashes = find_typed(a, image->role, ".hashes", OCI_HASHES_TYPE);
+	uint64_t len = image->map.data_frames * IMAGE_HASH_SIZE;
+	bool wanted = image->encoding == IMAGE_PACKED && image_check_open(image, NULL) == 0;
 
+	if (image->sealed)
+		len = seal_stored_size(len);
 	if (hashes != NULL)
 		image->hashes = hashes->blob;
-	if (image->hashes.len != image->map.data_frames * IMAGE_HASH_SIZE)
+	if (image->hashes.len != len)
 		return err_set(err, ERR_INTEGRITY, "its hash list is not what the map says");
-	return image->encoding == IMAGE_FLAT ? 0 : read_hashes(a, image, err);
+	return wanted ? read_hashes(a, image, err) : 0;
 }
 
 static int find_hot(const struct archive *a, const char *role, struct image *image, struct err *err)
@@ -144,6 +156,8 @@ static int find_hot(const struct archive *a, const char *role, struct image *ima
 	    hot->blob.len / IMAGE_FRAME > image->map.data_frames ||
 	    list->blob.len != hot->blob.len / IMAGE_FRAME * sizeof(uint64_t))
 		return err_set(err, ERR_INTEGRITY, "its hot set is not what the map says");
+	if (image->sealed)
+		return err_set(err, ERR_INTEGRITY, "its hot set is not encrypted");
 	image->hot = hot->blob;
 	image->hotlist = list->blob;
 	return 0;
@@ -176,6 +190,8 @@ static int read_image(struct archive *a, const struct oci_descriptor *map, struc
 
 	memcpy(image->role, map->role, strlen(map->role) - (sizeof(".map") - 1));
 	image->image.role = image->role;
+	image->image.sealed = archive_sealed(a);
+	image->image.key = a->key;
 	ret = archive_read_described(a, map, MAX_MAP_BYTES, &blob, &data, err);
 	if (ret == 0)
 		ret = image_map_decode(&image->image.map, data, blob.len, err);

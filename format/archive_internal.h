@@ -13,6 +13,9 @@ struct archive_image {
 	struct image image;
 };
 
+/* Blobs that are sealed in an encrypted file. Hash lists are, too, and frames. */
+#define ARCHIVE_SEALED_BLOBS 3u
+
 struct archive {
 	char *path;
 	struct container container;
@@ -26,6 +29,8 @@ struct archive {
 	struct appliance appliance;
 	struct archive_entry *entries; /* manifest, config, layers; text borrowed from the above */
 	size_t nentries;
+	struct seal_key *key;			  /* of the contents; NULL: in clear, or closed */
+	struct blob opened[ARCHIVE_SEALED_BLOBS]; /* fds owned; -1: not there */
 	struct archive_image *images;
 	size_t nimages;
 };
@@ -34,6 +39,9 @@ struct archive {
  * the caller. */
 int archive_read_described(struct archive *a, const struct oci_descriptor *d, uint64_t max,
 			   struct blob *blob, uint8_t **data, struct err *err);
+
+/* Its contents are sealed, whether there is a key or not. */
+bool archive_sealed(const struct archive *a);
 
 /* archive_images.c: find the images among the layers; they are those that the config promises. */
 int archive_read_images(struct archive *a, struct err *err);

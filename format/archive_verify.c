@@ -283,8 +283,9 @@ static void add_strangers(struct verify *v)
 /* The packed frames of an image, some at a time, and its hot set. */
 static void add_frames(struct verify *v, const struct image *image)
 {
-	uint64_t frames =
-		image->encoding == IMAGE_PACKED && v->everything ? image->map.data_frames : 0;
+	bool looked_at = image->encoding == IMAGE_PACKED && v->everything &&
+			 image_check_open(image, NULL) == 0;
+	uint64_t frames = looked_at ? image->map.data_frames : 0;
 
 	for (uint64_t first = 0; first < frames; first += JOB_FRAMES)
 		v->jobs[v->njobs++] = (struct verify_job){
@@ -365,8 +366,10 @@ static int load_hashes(struct archive *a, struct err *err)
 {
 	int ret = 0;
 
-	for (size_t i = 0; ret == 0 && i < a->nimages; i++)
-		ret = image_load_hashes(&a->images[i].image, err);
+	for (size_t i = 0; ret == 0 && i < a->nimages; i++) {
+		if (image_check_open(&a->images[i].image, NULL) == 0)
+			ret = image_load_hashes(&a->images[i].image, err);
+	}
 	return ret;
 }
 

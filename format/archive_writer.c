@@ -65,6 +65,12 @@ int archive_writer_open(struct archive_writer **out, const char *target, struct 
 					: open_file(out, target, err);
 }
 
+static int done(struct archive_writer *w, int ret)
+{
+	w->failed = w->failed || ret < 0;
+	return ret;
+}
+
 void archive_writer_pack(struct archive_writer *w, int level)
 {
 	w->packed = true;
@@ -74,6 +80,20 @@ void archive_writer_pack(struct archive_writer *w, int level)
 void archive_writer_flat(struct archive_writer *w)
 {
 	w->packed = false;
+}
+
+int archive_writer_encrypt(struct archive_writer *w, const struct keyring *keys, struct err *err)
+{
+	int ret = keyring_seal(keys, &w->encryption, &w->own_key, err);
+
+	w->key = w->own_key;
+	return done(w, ret);
+}
+
+void archive_writer_like(struct archive_writer *w, const struct archive *a)
+{
+	w->like = true;
+	w->key = archive_key(a);
 }
 
 uint64_t archive_writer_size(const struct archive_writer *w)
@@ -88,14 +108,9 @@ void archive_writer_free(struct archive_writer *w)
 	for (size_t i = 0; i < w->nblobs; i++)
 		buf_free(&w->blobs[i].data);
 	free(w->blobs);
+	seal_key_free(w->own_key);
 	out_close(&w->out);
 	free(w);
-}
-
-static int done(struct archive_writer *w, int ret)
-{
-	w->failed = w->failed || ret < 0;
-	return ret;
 }
 
 static struct writer_blob *add_blob(struct archive_writer *w, const char *role,
@@ -148,12 +163,25 @@ static int fill_small(struct writer_blob *blob, const void *data, size_t len, st
 	return buf_failed(&blob->data) ? err_sys(err, ENOMEM, "write a file") : 0;
 }
 
-static int add_small(struct archive_writer *w, const char *role, const char *media_type,
-		     const void *data, size_t len, struct err *err)
+static int add_stored(struct archive_writer *w, const char *role, const char *media_type,
+		      const void *data, size_t len, struct err *err)
 {
 	struct writer_blob *blob = add_blob(w, role, media_type, err);
 
 	return blob == NULL ? -ENOMEM : fill_small(blob, data, len, err);
+}
+
+/* A content, sealed if they are. */
+static int add_small(struct archive_writer *w, const char *role, const char *media_type,
+		     const void *data, size_t len, struct err *err)
+{
+	cleanup_buf struct buf sealed = {0};
+	int ret;
+
+	if (w->own_key == NULL)
+		return add_stored(w, role, media_type, data, len, err);
+	ret = seal_bytes(w->own_key, role, data, len, &sealed, err);
+	return ret < 0 ? ret : add_stored(w, role, media_type, sealed.data, sealed.len, err);
 }
 
 int writer_copy_hashed(struct archive_out *out, const struct blob *blob, uint64_t offset,
@@ -193,10 +221,20 @@ int archive_writer_blob(struct archive_writer *w, const char *role, const struct
 			struct err *err)
 {
 	struct oci_descriptor d = {.size = blob->len};
+	struct blob sealed;
+	int ret;
 
 	snprintf(d.role, sizeof(d.role), "%s", role);
 	strcpy(d.media_type, media_type_of(role));
-	return copy(w, &d, blob, err);
+	if (w->own_key == NULL)
+		return copy(w, &d, blob, err);
+	ret = seal_blob(w->own_key, role, blob, &sealed, err);
+	if (ret < 0)
+		return done(w, ret);
+	d.size = sealed.len;
+	ret = copy(w, &d, &sealed, err);
+	close(sealed.fd);
+	return ret;
 }
 
 int archive_writer_bytes(struct archive_writer *w, const char *role, const void *data, size_t len,
@@ -211,8 +249,10 @@ int archive_writer_layer(struct archive_writer *w, const struct oci_descriptor *
 	return copy(w, d, blob, err);
 }
 
+/* Maps are never sealed. `stored`, if not NULL, is the hash list as it is to be in the file. */
 static int add_map_and_hashes(struct archive_writer *w, const char *role,
-			      const struct image_map *map, const uint8_t *hashes, struct err *err)
+			      const struct image_map *map, const uint8_t *hashes,
+			      const struct buf *stored, struct err *err)
 {
 	cleanup_buf struct buf text = {0};
 	char name[OCI_ROLE_SIZE + 16];
@@ -222,10 +262,12 @@ static int add_map_and_hashes(struct archive_writer *w, const char *role,
 	if (buf_failed(&text))
 		return err_sys(err, ENOMEM, "write a map");
 	snprintf(name, sizeof(name), "%s.map", role);
-	ret = add_small(w, name, OCI_MAP_TYPE, text.data, text.len, err);
+	ret = add_stored(w, name, OCI_MAP_TYPE, text.data, text.len, err);
 	if (ret < 0 || map->data_frames == 0)
 		return ret;
 	snprintf(name, sizeof(name), "%s.hashes", role);
+	if (stored != NULL)
+		return add_stored(w, name, OCI_HASHES_TYPE, stored->data, stored->len, err);
 	return add_small(w, name, OCI_HASHES_TYPE, hashes, map->data_frames * IMAGE_HASH_SIZE, err);
 }
 
@@ -247,33 +289,51 @@ uint32_t writer_parts_allowed(const struct archive_writer *w)
 	return share > 0 ? (uint32_t)share : 1;
 }
 
-static int write_image(struct archive_writer *w, const char *role, struct image_plan *plan,
-		       const struct image_source *source, struct err *err)
+static int scan_and_write(struct archive_writer *w, const char *role, struct image_plan *plan,
+			  const struct image_source *source, const struct buf *hashes,
+			  struct err *err)
 {
 	int ret = image_scan(plan, source, err);
 
+	assert(w->key == NULL || w->packed);
+	plan->key = w->key;
+	plan->role = role;
 	if (ret == 0)
 		ret = w->way->image(w, role, plan, err);
-	return ret < 0 ? ret : add_map_and_hashes(w, role, &plan->map, plan->hashes, err);
+	return ret < 0 ? ret : add_map_and_hashes(w, role, &plan->map, plan->hashes, hashes, err);
+}
+
+static int write_image(struct archive_writer *w, const char *role,
+		       const struct image_source *source, const struct buf *hashes, struct err *err)
+{
+	struct image_plan plan;
+	int ret = scan_and_write(w, role, &plan, source, hashes, err);
+
+	image_plan_free(&plan);
+	return done(w, ret < 0 ? err_context(err, ret, "%s", role) : 0);
 }
 
 int archive_writer_image(struct archive_writer *w, const char *role,
 			 const struct image_source *source, struct err *err)
 {
-	struct image_plan plan;
-	int ret = write_image(w, role, &plan, source, err);
+	return write_image(w, role, source, NULL, err);
+}
 
-	image_plan_free(&plan);
-	return done(w, ret < 0 ? err_context(err, ret, "%s", role) : 0);
+static int read_stored_hashes(const struct image *image, struct buf *hashes, struct err *err)
+{
+	uint8_t *room = buf_add(hashes, NULL, image->hashes.len);
+
+	return room != NULL || image->hashes.len == 0
+		       ? blob_read(&image->hashes, 0, room, image->hashes.len, err)
+		       : err_sys(err, ENOMEM, "copy an image");
 }
 
 static int copy_image(struct archive_writer *w, const char *role, const struct image *image,
 		      struct err *err)
 {
 	bool packed = image->encoding == IMAGE_PACKED;
-	cleanup_free uint8_t *hashes = malloc(image->hashes.len + 1);
-	int ret = hashes != NULL ? blob_read(&image->hashes, 0, hashes, image->hashes.len, err)
-				 : err_sys(err, ENOMEM, "copy an image");
+	cleanup_buf struct buf hashes = {0};
+	int ret = read_stored_hashes(image, &hashes, err);
 
 	for (uint32_t i = 0; ret == 0 && i < image->nparts; i++) {
 		struct oci_descriptor d;
@@ -282,7 +342,7 @@ static int copy_image(struct archive_writer *w, const char *role, const struct i
 				     &d);
 		ret = w->way->copy(w, &d, &image->part[i], err);
 	}
-	return ret < 0 ? ret : add_map_and_hashes(w, role, &image->map, hashes, err);
+	return ret < 0 ? ret : add_map_and_hashes(w, role, &image->map, NULL, &hashes, err);
 }
 
 /* An image as a source. */
@@ -315,10 +375,14 @@ int archive_writer_recode_image(struct archive_writer *w, const char *role,
 		.frame = recode_frame,
 		.exact = true,
 	};
-	int ret;
+	cleanup_buf struct buf hashes = {0};
+	bool keep = w->like && image->sealed;
+	int ret = keep ? read_stored_hashes(image, &hashes, err) : 0;
 
+	if (ret < 0)
+		return done(w, ret);
 	frame_readers_init(&r.readers);
-	ret = archive_writer_image(w, role, &source, err);
+	ret = write_image(w, role, &source, keep ? &hashes : NULL, err);
 	frame_readers_free(&r.readers);
 	return ret;
 }
@@ -326,7 +390,8 @@ int archive_writer_recode_image(struct archive_writer *w, const char *role,
 int archive_writer_copy_image(struct archive_writer *w, const char *role, const struct image *image,
 			      struct err *err)
 {
-	bool as_it_is = w->packed == (image->encoding == IMAGE_PACKED);
+	bool in_clear = w->own_key == NULL && !image->sealed;
+	bool as_it_is = w->packed == (image->encoding == IMAGE_PACKED) && (w->like || in_clear);
 	int ret;
 
 	if (!as_it_is && image->map.data_frames > 0)
@@ -353,6 +418,16 @@ static void list_contents(struct appliance *a, const struct archive_writer *w)
 	appliance_sort_contents(a);
 }
 
+/* Over everything else. */
+static int make_tag(const struct archive_writer *w, struct appliance *a, struct err *err)
+{
+	cleanup_buf struct buf config = {0};
+	int ret = appliance_encode(a, &config, err);
+
+	return ret < 0 ? ret
+		       : keyring_tag(w->own_key, config.data, config.len, &a->encryption, err);
+}
+
 /* The config must be what a reader will accept: find out now, not on waking. */
 static int make_config(struct buf *config, const struct archive_writer *w,
 		       const struct appliance *given, struct err *err)
@@ -361,7 +436,10 @@ static int make_config(struct buf *config, const struct archive_writer *w,
 	int ret;
 
 	list_contents(&a, w);
-	ret = appliance_encode(&a, config, err);
+	a.encryption = w->encryption;
+	ret = w->own_key != NULL ? make_tag(w, &a, err) : 0;
+	if (ret == 0)
+		ret = appliance_encode(&a, config, err);
 	if (ret == 0)
 		ret = appliance_decode(&again, config->data, config->len, err);
 	if (ret < 0)

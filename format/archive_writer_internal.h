@@ -65,7 +65,11 @@ struct archive_writer {
 	uint64_t end; /* file: of the bulk payloads so far */
 	bool packed;  /* images from here on, at `level` */
 	int level;
-	bool failed; /* a step failed: nothing to publish */
+	const struct seal_key *key; /* frames that are packed here are sealed with it; NULL: not */
+	struct seal_key *own_key;   /* owned; the same, and other contents are sealed too */
+	struct encryption encryption; /* of what is sealed with own_key */
+	bool like;		      /* archive_writer_like() */
+	bool failed;		      /* a step failed: nothing to publish */
 };
 
 /* A layer whose payload is written at `offset`, if it is a file. */

@@ -65,7 +65,7 @@ static int copy_small(struct conversion *c, const struct archive_entry *entry, u
 
 static int copy_state(struct conversion *c, const struct archive_entry *entry, struct err *err)
 {
-	return copy_small(c, entry, STATEFILE_MAX_BYTES, err);
+	return copy_small(c, entry, seal_stored_size(STATEFILE_MAX_BYTES), err);
 }
 
 static int copy_layer(struct conversion *c, const struct archive_entry *entry, struct err *err)
@@ -166,16 +166,32 @@ static int publish(struct conversion *c, struct err *err)
 						   config.len, err);
 }
 
+/* What is mapped would lie there in clear. */
+static int check_sealed(const struct archive *from, const struct convert_params *params,
+			struct err *err)
+{
+	if (archive_appliance(from)->encryption.lock.kind == ENCRYPTION_NONE)
+		return 0;
+	if (params->encoding == CONVERT_FLAT)
+		return err_set(err, ERR_USAGE, "it is encrypted, and cannot be flat");
+	return params->nhot == 0
+		       ? 0
+		       : err_set(err, ERR_USAGE, "it is encrypted, and cannot have a hot set");
+}
+
 int convert_archive(struct archive *from, const char *target, const struct convert_params *params,
 		    struct err *err)
 {
 	struct conversion c = {.from = from, .params = params};
-	int ret = archive_ensure_verified(from, err);
+	int ret = check_sealed(from, params, err);
 
+	if (ret == 0)
+		ret = archive_ensure_verified(from, err);
 	if (ret == 0)
 		ret = archive_writer_open(&c.to, target, err);
 	if (ret < 0)
 		return ret;
+	archive_writer_like(c.to, from);
 	ret = copy_all(&c, err);
 	if (ret == 0)
 		ret = publish(&c, err);

@@ -152,7 +152,7 @@ static int write_all(const struct lineage *l, struct archive_writer *w, struct a
 }
 
 int flatten_lineage(const struct lineage *l, const char *target, int level,
-		    char digest[DIGEST_TEXT_SIZE], struct err *err)
+		    const struct keyring *keys, char digest[DIGEST_TEXT_SIZE], struct err *err)
 {
 	struct appliance a = *archive_appliance(lineage_newest(l));
 	struct archive_writer *w;
@@ -165,7 +165,9 @@ int flatten_lineage(const struct lineage *l, const char *target, int level,
 	if (level > 0)
 		archive_writer_pack(w, level);
 	a.increment = false;
-	ret = write_all(l, w, &a, err);
+	ret = keys != NULL ? archive_writer_encrypt(w, keys, err) : 0;
+	if (ret == 0)
+		ret = write_all(l, w, &a, err);
 	if (ret == 0)
 		ret = archive_writer_publish(w, &a, digest, err);
 	archive_writer_free(w);

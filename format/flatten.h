@@ -12,9 +12,10 @@
 
 #include "format/lineage.h"
 
-/* `level` is of zstd, or 0: images are flat. The lineage is verified first
- * (lineage_ensure_verified()). `digest` becomes the identity. */
+/* `level` is of zstd, or 0: images are flat, which they can only be in clear. `keys`: what locks
+ * the file; NULL: in clear. The lineage is verified first (lineage_ensure_verified()). `digest`
+ * becomes the identity. */
 int flatten_lineage(const struct lineage *l, const char *target, int level,
-		    char digest[DIGEST_TEXT_SIZE], struct err *err);
+		    const struct keyring *keys, char digest[DIGEST_TEXT_SIZE], struct err *err);
 
 #endif

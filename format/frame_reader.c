@@ -8,15 +8,17 @@
 
 #include "format/digest.h"
 #include "format/lazy.h"
+#include "format/seal.h"
 
 /* ZSTD_compressBound(IMAGE_FRAME), and no frame of ours is larger. */
-#define MAX_PACKED (IMAGE_FRAME + 1024u)
+#define MAX_PACKED (IMAGE_FRAME + 1024u + SEAL_FRAME)
 
 struct frame_reader {
 	struct frame_reader *next; /* in the pool */
 	const struct zstd_api *zstd;
 	ZSTD_DCtx *dctx;
 	struct digest *digest;
+	struct sealer *sealer; /* made for the first sealed frame */
 	uint8_t packed[MAX_PACKED];
 };
 
@@ -47,6 +49,7 @@ void frame_reader_free(struct frame_reader *r)
 	if (r->dctx != NULL)
 		r->zstd->dctx_free(r->dctx);
 	digest_free(r->digest);
+	sealer_free(r->sealer);
 	free(r);
 }
 
@@ -64,24 +67,49 @@ static int check(struct frame_reader *r, const struct image *image, uint64_t pla
 	return ret;
 }
 
+/* In place. */
+static int open_sealed(struct frame_reader *r, const struct image *image, uint64_t place,
+		       size_t len, struct err *err)
+{
+	int ret = image_check_open(image, err);
+
+	if (ret == 0 && r->sealer == NULL)
+		ret = sealer_new(&r->sealer, err);
+	return ret < 0 ? ret
+		       : seal_open_frame(r->sealer, image->key, image->role, place, r->packed, len,
+					 err);
+}
+
+static int unpack(struct frame_reader *r, const uint8_t *packed, size_t len, uint8_t *frame,
+		  struct err *err)
+{
+	size_t got = r->zstd->decompress(r->dctx, frame, IMAGE_FRAME, packed, len);
+
+	if (got != IMAGE_FRAME)
+		return err_set(err, ERR_INTEGRITY, "it cannot be unpacked (%s)",
+			       r->zstd->is_error(got) ? r->zstd->error_name(got) : "too short");
+	return 0;
+}
+
 static int read_packed(struct frame_reader *r, const struct image *image, uint64_t place,
 		       uint8_t *frame, struct err *err)
 {
 	struct blob packed = image_packed_place(image, place);
-	size_t got;
+	size_t len = packed.len, before = 0;
 	int ret = frame_reader_prepare(r, err);
 
 	if (ret == 0 && packed.len > sizeof(r->packed))
 		ret = err_set(err, ERR_INTEGRITY, "its packed form is too long");
 	if (ret == 0)
-		ret = blob_read(&packed, 0, r->packed, packed.len, err);
-	if (ret < 0)
-		return ret;
-	got = r->zstd->decompress(r->dctx, frame, IMAGE_FRAME, r->packed, packed.len);
-	if (got != IMAGE_FRAME)
-		return err_set(err, ERR_INTEGRITY, "it cannot be unpacked (%s)",
-			       r->zstd->is_error(got) ? r->zstd->error_name(got) : "too short");
-	return check(r, image, place, frame, err);
+		ret = blob_read(&packed, 0, r->packed, len, err);
+	if (ret == 0 && image->sealed) {
+		ret = open_sealed(r, image, place, len, err);
+		len -= SEAL_FRAME;
+		before = SEAL_FRAME_DATA;
+	}
+	if (ret == 0)
+		ret = unpack(r, r->packed + before, len, frame, err);
+	return ret < 0 ? ret : check(r, image, place, frame, err);
 }
 
 static int read_flat(const struct image *image, uint64_t place, uint8_t *frame, struct err *err)

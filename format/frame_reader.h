@@ -1,5 +1,5 @@
 /*
- * Reading one frame of an image, whatever its encoding: read, decode, check.
+ * Reading one frame of an image, whatever its encoding: read, decrypt, decode, check.
  *
  * A reader holds what decoding takes (a zstd context, a SHA-256 context, a buffer), made when the
  * first packed frame is read; each thread has its own, or borrows one from a pool. Packed frames

@@ -15,12 +15,23 @@ void image_free(struct image *image)
 	*image = (struct image){0};
 }
 
+int image_check_open(const struct image *image, struct err *err)
+{
+	if (!image->sealed || image->key != NULL)
+		return 0;
+	return err_set(err, ERR_USAGE, "%s is encrypted, and its key is not given", image->role);
+}
+
 int image_load_hashes(struct image *image, struct err *err)
 {
 	int ret;
 
 	if (image->hash_list != NULL)
 		return 0;
+	/* That of a sealed image is there as soon as it can be. */
+	ret = image_check_open(image, err);
+	if (ret < 0)
+		return ret;
 	image->hash_list = malloc(image->hashes.len + 1);
 	if (image->hash_list == NULL)
 		return err_sys(err, ENOMEM, "read the hash list");

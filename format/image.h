@@ -33,6 +33,8 @@
 #define IMAGE_MAX_PARTS	  96u
 #define IMAGE_HASH_SIZE	  32u
 
+struct seal_key;
+
 enum extent_kind {
 	EXTENT_DATA = 1,
 	EXTENT_ZERO = 2,
@@ -80,6 +82,9 @@ struct image {
 	struct blob part[IMAGE_MAX_PARTS]; /* fds borrowed from the archive */
 	uint8_t part_digest[IMAGE_MAX_PARTS][IMAGE_HASH_SIZE];
 	struct blob hashes; /* the hash list; len 0 when there are no data frames */
+	/* Frames and hash list are sealed (seal.h); without the key they cannot be read. */
+	bool sealed;
+	const struct seal_key *key; /* borrowed from the archive */
 	/* The hot set, or lengths of 0: frames that are touched first, flat, and le64 places. */
 	struct blob hot;
 	struct blob hotlist;
@@ -89,6 +94,8 @@ struct image {
 };
 
 void image_free(struct image *image);
+/* -EINVAL and ERR_USAGE when it is sealed and the key is not there. */
+int image_check_open(const struct image *image, struct err *err);
 /* Bring the hash list into memory, if it is not there, as it lies in the file. */
 int image_load_hashes(struct image *image, struct err *err);
 /* Where data frame `place` of a flat image lies; *run is how many frames from there (at most

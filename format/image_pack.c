@@ -12,6 +12,7 @@
 #include "format/digest.h"
 #include "format/lazy.h"
 #include "format/parallel.h"
+#include "format/seal.h"
 #include "format/seek_table.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/num.h"
@@ -23,8 +24,9 @@ struct packer {
 	struct packer *next;
 	ZSTD_CCtx *cctx;
 	struct digest *digest;
-	uint8_t *scratch; /* a frame */
-	uint8_t *packed;  /* of all frames of a job */
+	struct sealer *sealer; /* NULL: frames are not sealed */
+	uint8_t *scratch;      /* a frame */
+	uint8_t *packed;       /* of all frames of a job */
 	size_t len;
 	uint32_t sizes[JOB_FRAMES];
 	unsigned frames;
@@ -54,6 +56,7 @@ static void packer_free(struct pack *pack, struct packer *p)
 	if (p->cctx != NULL)
 		pack->zstd->cctx_free(p->cctx);
 	digest_free(p->digest);
+	sealer_free(p->sealer);
 	free(p->scratch);
 	free(p->packed);
 	free(p);
@@ -62,6 +65,7 @@ static void packer_free(struct pack *pack, struct packer *p)
 static struct packer *packer_new(struct pack *pack, struct err *err)
 {
 	struct packer *p = calloc(1, sizeof(*p));
+	bool seals = pack->plan->key != NULL;
 
 	if (p == NULL) {
 		err_sys(err, ENOMEM, "pack an image");
@@ -70,10 +74,10 @@ static struct packer *packer_new(struct pack *pack, struct err *err)
 	if (pack->zstd != NULL)
 		p->cctx = pack->zstd->cctx_new();
 	p->scratch = malloc(IMAGE_FRAME);
-	p->packed = malloc(JOB_FRAMES * pack->bound);
+	p->packed = malloc(JOB_FRAMES * (pack->bound + SEAL_FRAME));
 	if ((pack->zstd != NULL && p->cctx == NULL) || p->scratch == NULL || p->packed == NULL)
 		err_sys(err, ENOMEM, "pack an image");
-	else if (digest_new(&p->digest, err) == 0)
+	else if (digest_new(&p->digest, err) == 0 && (!seals || sealer_new(&p->sealer, err) == 0))
 		return p;
 	packer_free(pack, p);
 	return NULL;
@@ -91,21 +95,44 @@ static struct packer *take_packer(struct pack *pack, struct err *err)
 	return p != NULL ? p : packer_new(pack, err);
 }
 
-static int encode(const struct pack *pack, struct packer *p, const uint8_t *data, struct err *err)
+static int compress(const struct pack *pack, struct packer *p, const uint8_t *data, uint8_t *out,
+		    size_t *size, struct err *err)
 {
-	size_t size = IMAGE_FRAME;
+	*size = pack->zstd->compress(p->cctx, out, pack->bound, data, IMAGE_FRAME, pack->level);
+	if (pack->zstd->is_error(*size))
+		return err_set(err, ERR_FAILED, "zstd: %s", pack->zstd->error_name(*size));
+	return 0;
+}
 
-	if (pack->zstd == NULL) {
-		memcpy(p->packed + p->len, data, IMAGE_FRAME);
-	} else {
-		size = pack->zstd->compress(p->cctx, p->packed + p->len, pack->bound, data,
-					    IMAGE_FRAME, pack->level);
-		if (pack->zstd->is_error(size))
-			return err_set(err, ERR_FAILED, "zstd: %s", pack->zstd->error_name(size));
-	}
+/* What is sealed is packed to where its ciphertext will be. */
+static int compress_and_seal(const struct pack *pack, struct packer *p, uint64_t place,
+			     const uint8_t *data, uint8_t *out, size_t *size, struct err *err)
+{
+	int ret = compress(pack, p, data, out + SEAL_FRAME_DATA, size, err);
+
+	if (ret == 0)
+		ret = seal_frame(p->sealer, pack->plan->key, pack->plan->role, place, out, *size,
+				 err);
+	*size += SEAL_FRAME;
+	return ret;
+}
+
+static int encode(const struct pack *pack, struct packer *p, uint64_t place, const uint8_t *data,
+		  struct err *err)
+{
+	uint8_t *out = p->packed + p->len;
+	size_t size = IMAGE_FRAME;
+	int ret = 0;
+
+	if (pack->zstd == NULL)
+		memcpy(out, data, IMAGE_FRAME);
+	else if (pack->plan->key == NULL)
+		ret = compress(pack, p, data, out, &size, err);
+	else
+		ret = compress_and_seal(pack, p, place, data, out, &size, err);
 	p->sizes[p->frames++] = (uint32_t)size;
 	p->len += size;
-	return 0;
+	return ret;
 }
 
 static int pack_frame(struct pack *pack, struct packer *p, uint64_t place, uint64_t index,
@@ -119,7 +146,7 @@ static int pack_frame(struct pack *pack, struct packer *p, uint64_t place, uint6
 		digest_add(p->digest, data, IMAGE_FRAME);
 		ret = digest_end(p->digest, plan->hashes + place * IMAGE_HASH_SIZE, err);
 	}
-	return ret < 0 ? ret : encode(pack, p, data, err);
+	return ret < 0 ? ret : encode(pack, p, place, data, err);
 }
 
 static int put(struct pack *pack, const void *data, size_t len, struct err *err)

@@ -24,7 +24,8 @@ struct image_sink {
 	void *opaque;
 };
 
-/* A plan made by image_scan() and image_plan_packed(); fills its hash list. */
+/* A plan made by image_scan() and image_plan_packed(); fills its hash list. A plan with a
+ * key is for packing only. */
 int image_pack(struct image_plan *plan, int level, const struct image_sink *sink, struct err *err);
 
 #endif

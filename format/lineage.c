@@ -23,8 +23,10 @@ static int check_parent(const struct archive *child, const struct archive *paren
 			      archive_path(parent), archive_path(child));
 }
 
-static int open_parent(struct lineage *l, const struct lineage_finder *finder, struct err *err)
+static int open_parent(struct lineage *l, const struct lineage_finder *finder, struct keyring *keys,
+		       struct err *err)
 {
+	const struct archive_open_params params = {.fd = -1, .keys = keys};
 	const struct archive *child = l->archive[l->n - 1];
 	const char *digest = archive_appliance(child)->parent;
 	char path[PATH_MAX];
@@ -37,7 +39,7 @@ static int open_parent(struct lineage *l, const struct lineage_finder *finder, s
 			       archive_path(l->archive[0]), LINEAGE_MAX);
 	ret = finder->find(finder->opaque, digest, archive_path(child), path, err);
 	if (ret == 0)
-		ret = archive_open(&l->archive[l->n], path, err);
+		ret = archive_open_with(&l->archive[l->n], path, &params, err);
 	if (ret < 0)
 		return ret;
 	l->n++;
@@ -59,11 +61,13 @@ int lineage_open(struct lineage **out, const char *path, const struct archive_op
 			close(params->fd);
 		return err_sys(err, ENOMEM, "%s", path);
 	}
-	ret = archive_open_with(&l->archive[0], path, params != NULL ? params : &plain, err);
+	if (params == NULL)
+		params = &plain;
+	ret = archive_open_with(&l->archive[0], path, params, err);
 	if (ret == 0)
 		l->n = 1;
 	while (ret == 0 && archive_appliance(l->archive[l->n - 1])->increment)
-		ret = open_parent(l, finder, err);
+		ret = open_parent(l, finder, params->keys, err);
 	if (ret < 0)
 		lineage_close(l);
 	else
@@ -76,6 +80,12 @@ void lineage_close(struct lineage *l)
 	for (unsigned i = 0; l != NULL && i < l->n; i++)
 		archive_close(l->archive[i]);
 	free(l);
+}
+
+void lineage_settle(const struct lineage *l)
+{
+	for (unsigned i = 0; l != NULL && i < l->n; i++)
+		archive_settle(l->archive[i]);
 }
 
 int lineage_ensure_verified(const struct lineage *l, struct err *err)

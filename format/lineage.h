@@ -26,7 +26,8 @@ struct lineage_finder {
 	void *opaque;
 };
 
-/* `params` may be NULL and is for the newest file only: the others are named by it. */
+/* `params` may be NULL and is for the newest file only, which names the others; but its keys are
+ * for all of them. */
 int lineage_open(struct lineage **out, const char *path, const struct archive_open_params *params,
 		 const struct lineage_finder *finder, struct err *err);
 void lineage_close(struct lineage *l);
@@ -35,6 +36,9 @@ static inline struct archive *lineage_newest(const struct lineage *l)
 {
 	return l->archive[0];
 }
+
+/* The process is another than that which opened it: lock the keys in its memory. NULL is fine. */
+void lineage_settle(const struct lineage *l);
 
 /* archive_ensure_verified() of each. */
 int lineage_ensure_verified(const struct lineage *l, struct err *err);

@@ -245,7 +245,10 @@ int snapshot_save(struct machine *m, struct save_params *params, struct err *err
 		return ret;
 	if (!params->flat)
 		archive_writer_pack(w, params->level);
-	ret = write_all(m, w, params, err);
+	if (params->keys != NULL)
+		ret = archive_writer_encrypt(w, params->keys, err);
+	if (ret == 0)
+		ret = write_all(m, w, params, err);
 	params->bytes = archive_writer_size(w);
 	archive_writer_free(w);
 	return ret;

@@ -33,6 +33,7 @@ struct save_params {
 	struct save_disk disk[APPLIANCE_MAX_DISKS]; /* appliance->ndisks of them */
 	bool flat;				    /* images are not packed */
 	int level;				    /* else: of zstd */
+	const struct keyring *keys; /* NULL, or what locks the file: it is packed and encrypted */
 	struct pager *pager; /* NULL, or still bringing memory: what is not there yet is taken from
 				where it would come from */
 	/* NULL, or write what changed since this file only: appliance->increment is set, the base

@@ -207,9 +207,11 @@ static void check_flattened(unsigned depth)
 	make_chain(depth, full);
 	l = open_chain(depth);
 	cr_assert(eq(uint, l->n, depth + 1));
-	cr_assert(eq(int, flatten_lineage(l, "merged.torpor", 3, merged, &err), 0), "%s", err.text);
+	cr_assert(eq(int, flatten_lineage(l, "merged.torpor", 3, NULL, merged, &err), 0), "%s",
+		  err.text);
 	cr_assert_str_eq(merged, full);
-	cr_assert(eq(int, flatten_lineage(l, "flat.torpor", 0, merged, &err), 0), "%s", err.text);
+	cr_assert(eq(int, flatten_lineage(l, "flat.torpor", 0, NULL, merged, &err), 0), "%s",
+		  err.text);
 	cr_assert_str_eq(merged, full);
 	lineage_close(l);
 	sample_shell("rm -rf torpor");
@@ -248,7 +250,8 @@ Test(flatten, of_files_that_were_converted)
 	l = open_chain(3);
 	cr_assert(archive_appliance(lineage_newest(l))->increment);
 	cr_assert(eq(int, (int)archive_image(l->archive[0], "memory.0")->encoding, IMAGE_FLAT));
-	cr_assert(eq(int, flatten_lineage(l, "merged.torpor", 3, merged, &err), 0), "%s", err.text);
+	cr_assert(eq(int, flatten_lineage(l, "merged.torpor", 3, NULL, merged, &err), 0), "%s",
+		  err.text);
 	cr_assert_str_eq(merged, full);
 	lineage_close(l);
 }
@@ -261,7 +264,8 @@ Test(flatten, a_full_file_stays_the_same_appliance)
 
 	make_chain(1, full);
 	l = open_chain(0);
-	cr_assert(eq(int, flatten_lineage(l, "again.torpor", 3, merged, &err), 0), "%s", err.text);
+	cr_assert(eq(int, flatten_lineage(l, "again.torpor", 3, NULL, merged, &err), 0), "%s",
+		  err.text);
 	cr_assert_str_eq(merged, archive_digest(lineage_newest(l)));
 	lineage_close(l);
 	cr_assert_eq(sample_shell("cmp 0.torpor again.torpor"), 0);
@@ -275,7 +279,8 @@ Test(flatten, it_may_replace_a_file_of_the_chain)
 
 	make_chain(2, full);
 	l = open_chain(2);
-	cr_assert(eq(int, flatten_lineage(l, "0.torpor", 3, merged, &err), 0), "%s", err.text);
+	cr_assert(eq(int, flatten_lineage(l, "0.torpor", 3, NULL, merged, &err), 0), "%s",
+		  err.text);
 	lineage_close(l);
 	cr_assert_eq(sample_shell("cmp 0.torpor full.torpor"), 0);
 }
@@ -294,7 +299,7 @@ Test(flatten, damage_anywhere_in_the_chain_is_refused)
 				  "status=none",
 				  (unsigned long long)image->part[0].offset + 20),
 		     0);
-	cr_assert(lt(int, flatten_lineage(l, "merged.torpor", 3, merged, &err), 0));
+	cr_assert(lt(int, flatten_lineage(l, "merged.torpor", 3, NULL, merged, &err), 0));
 	cr_assert(eq(int, (int)err.kind, ERR_INTEGRITY), "%s", err.text);
 	lineage_close(l);
 	cr_assert_eq(sample_shell("test ! -e merged.torpor"), 0);
