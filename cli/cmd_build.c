@@ -2,35 +2,54 @@
 #include <stdio.h>
 
 #include "cli/command.h"
+#include "cli/key_args.h"
 #include "cli/parse.h"
 #include "cli/paths.h"
 #include "cli/source.h"
 #include "format/archive_writer.h"
 #include "format/image_pack.h"
 
+#define OPTION_ENCRYPT (OPTION_LONG_ONLY + 1)
+
 static const struct option_spec options[] = {
 	{'o', "output", "FILE", "the appliance to write, - for standard output; required"},
+	{OPTION_ENCRYPT, "encrypt", NULL, "encrypt it with a new passphrase, or --key-file"},
+	KEY_OPTIONS,
 	MACHINE_OPTIONS,
 	{0},
 };
 
-static int parse(struct options *opts, struct machine_args *machine, const char **output,
-		 struct err *err)
+struct build_args {
+	struct machine_args machine;
+	struct key_args keys;
+	bool encrypt;
+	const char *output;
+};
+
+static void take(struct build_args *args, int id, const char *value)
+{
+	if (id == 'o')
+		args->output = value;
+	else
+		args->encrypt = key_args_take(&args->keys, id, value) || id == OPTION_ENCRYPT;
+}
+
+static int parse(struct options *opts, struct build_args *args, struct err *err)
 {
 	int id, ret = 0;
 
 	while (ret >= 0 && (id = options_next(opts, err)) != 0) {
 		if (id < 0)
 			return id;
-		ret = machine_args_take(machine, id, opts->value, err);
+		ret = machine_args_take(&args->machine, id, opts->value, err);
 		if (ret == 0)
-			*output = opts->value;
+			take(args, id, opts->value);
 	}
 	if (ret < 0)
 		return ret;
-	if (*output == NULL)
+	if (args->output == NULL)
 		return err_set(err, ERR_USAGE, "-o FILE is missing");
-	ret = parse_output(*output, err);
+	ret = parse_output(args->output, err);
 	if (ret < 0)
 		return ret;
 	return options_end(opts, err);
@@ -80,7 +99,8 @@ static int write_contents(struct archive_writer *w, const struct source *source,
 	return ret < 0 ? ret : archive_writer_publish(w, &source->appliance, NULL, err);
 }
 
-static int build(struct source *source, const char *output, struct err *err)
+static int build(struct source *source, const char *output, const struct keyring *keys,
+		 struct err *err)
 {
 	struct disk *disk[APPLIANCE_MAX_DISKS] = {0};
 	struct archive_writer *w = NULL;
@@ -92,6 +112,8 @@ static int build(struct source *source, const char *output, struct err *err)
 		ret = archive_writer_open(&w, output, err);
 	if (ret == 0)
 		archive_writer_pack(w, IMAGE_PACK_LEVEL);
+	if (ret == 0 && keys != NULL)
+		ret = archive_writer_encrypt(w, keys, err);
 	if (ret == 0)
 		ret = write_contents(w, source, disk, err);
 	archive_writer_free(w);
@@ -104,16 +126,18 @@ static int build(struct source *source, const char *output, struct err *err)
 
 static int run(struct options *opts, struct err *err)
 {
-	struct machine_args machine = {0};
-	const char *output = NULL;
+	cleanup_keyring struct keyring *keys = NULL;
+	struct build_args args = {0};
 	struct source source;
-	int ret = parse(opts, &machine, &output, err);
+	int ret = parse(opts, &args, err);
 
+	if (ret == 0 && args.encrypt)
+		ret = keys_to_lock(&args.keys, &keys, err);
 	if (ret == 0)
-		ret = source_from_args(&source, &machine, err);
+		ret = source_from_args(&source, &args.machine, err);
 	if (ret < 0)
 		return ret;
-	ret = build(&source, output, err);
+	ret = build(&source, args.output, keys, err);
 	source_close(&source);
 	return ret;
 }

@@ -3,30 +3,41 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/key_args.h"
+#include "cli/notice.h"
 #include "cli/parse.h"
 #include "cli/sandbox.h"
 #include "cli/spool.h"
 #include "cli/written.h"
 #include "format/convert.h"
 #include "format/image_pack.h"
+#include "format/reseal.h"
 
 enum {
 	OPTION_FLAT = OPTION_LONG_ONLY + 1,
 	OPTION_PACKED,
 	OPTION_DROP_HOT,
+	OPTION_ENCRYPT,
+	OPTION_DECRYPT,
 };
 
 static const struct option_spec options[] = {
 	{OPTION_FLAT, "flat", NULL, "images as they are in memory: larger, mapped when it wakes"},
 	{OPTION_PACKED, "packed", "[=N]", "images packed, at level N (1 to 19; default 3)"},
 	{OPTION_DROP_HOT, "drop-hot", NULL, "leave out what torpor warm put in front"},
+	{OPTION_ENCRYPT, "encrypt", NULL,
+	 "make an encrypted one of it, with a new passphrase or --key-file"},
+	{OPTION_DECRYPT, "decrypt", NULL, "make one in clear of an encrypted one"},
+	KEY_OPTIONS,
 	OPTION_JSON_SPEC,
 	{0},
 };
 
 struct convert_args {
 	struct convert_params params;
+	struct key_args keys;
 	bool flat, packed;
+	bool encrypt, decrypt;
 	bool json;
 	const char *in;
 	const char *out;
@@ -47,6 +58,8 @@ static int take_level(struct convert_args *args, const char *value, struct err *
 
 static int take(struct convert_args *args, int id, const char *value, struct err *err)
 {
+	if (key_args_take(&args->keys, id, value))
+		return 0;
 	switch (id) {
 	case OPTION_FLAT:
 		args->flat = true;
@@ -58,6 +71,12 @@ static int take(struct convert_args *args, int id, const char *value, struct err
 		return take_level(args, value, err);
 	case OPTION_DROP_HOT:
 		args->params.drop_hot = true;
+		return 0;
+	case OPTION_ENCRYPT:
+		args->encrypt = true;
+		return 0;
+	case OPTION_DECRYPT:
+		args->decrypt = true;
 		return 0;
 	default:
 		args->json = true;
@@ -83,26 +102,70 @@ static int parse(struct options *opts, struct convert_args *args, struct err *er
 		ret = id < 0 ? id : take(args, id, opts->value, err);
 	if (ret == 0 && args->flat && args->packed)
 		ret = err_set(err, ERR_USAGE, "--flat and --packed exclude each other");
+	if (ret == 0 && args->encrypt && args->decrypt)
+		ret = err_set(err, ERR_USAGE, "--encrypt and --decrypt exclude each other");
+	if (ret == 0 && args->encrypt && args->flat)
+		ret = err_set(err, ERR_USAGE, "what is encrypted is packed: not --flat");
 	if (ret == 0)
 		ret = take_operands(opts, args, err);
 	return ret < 0 ? ret : parse_output(args->out, err);
 }
 
+/* Another appliance, as its contents are sealed otherwise. */
+static int reseal(const struct convert_args *args, struct archive *from, const struct keyring *keys,
+		  char digest[DIGEST_TEXT_SIZE], struct err *err)
+{
+	bool is_encrypted = archive_appliance(from)->encryption.lock.kind != ENCRYPTION_NONE;
+	int level = args->params.level > 0 ? args->params.level : IMAGE_PACK_LEVEL;
+
+	if (is_encrypted == args->encrypt)
+		return err_set(err, ERR_USAGE, "%s is %s already", args->in,
+			       is_encrypted ? "encrypted" : "in clear");
+	return reseal_archive(from, args->out, args->flat ? 0 : level, args->encrypt ? keys : NULL,
+			      digest, err);
+}
+
+static int write_converted(const struct convert_args *args, struct archive *from,
+			   const struct keyring *keys, struct err *err)
+{
+	char digest[DIGEST_TEXT_SIZE];
+	int ret;
+
+	snprintf(digest, sizeof(digest), "%s", archive_digest(from));
+	ret = args->encrypt || args->decrypt ? reseal(args, from, keys, digest, err)
+					     : convert_archive(from, args->out, &args->params, err);
+	if (ret == 0 && args->decrypt && archive_appliance(from)->live && !args->json)
+		notice_memory();
+	return ret < 0 ? ret : written_print(args->out, digest, args->json, err);
+}
+
+/* What is copied as it is stored needs no key. */
+static int choose_keys(const struct convert_args *args, struct keyring **keys, struct err *err)
+{
+	if (args->encrypt)
+		return keys_to_lock(&args->keys, keys, err);
+	return args->decrypt || args->params.level > 0 || key_args_given(&args->keys)
+		       ? keys_to_open(&args->keys, keys, err)
+		       : 0;
+}
+
 static int convert(struct convert_args *args, struct err *err)
 {
+	cleanup_keyring struct keyring *keys = NULL;
 	struct archive_open_params params = {.fd = -1};
 	struct archive *from;
-	int ret = spool_input(&args->in, &params.fd, err);
+	int ret = choose_keys(args, &keys, err);
 
+	params.keys = keys;
+	if (ret == 0)
+		ret = spool_input(&args->in, &params.fd, err);
 	if (ret == 0)
 		ret = sandbox_enter(SANDBOX_WRITE, err);
 	if (ret == 0)
 		ret = archive_open_with(&from, args->in, &params, err);
 	if (ret < 0)
 		return ret;
-	ret = convert_archive(from, args->out, &args->params, err);
-	if (ret == 0)
-		ret = written_print(args->out, archive_digest(from), args->json, err);
+	ret = write_converted(args, from, keys, err);
 	archive_close(from);
 	return ret;
 }

@@ -7,6 +7,7 @@
 
 #include "cli/command.h"
 #include "cli/contents.h"
+#include "cli/key_args.h"
 #include "cli/parent.h"
 #include "cli/sandbox.h"
 #include "cli/spool.h"
@@ -27,6 +28,7 @@ static const struct option_spec options[] = {
 	{'C', "directory", "DIR", "write there; default the current folder"},
 	{'o', "output", "FILE", "write one ROLE to FILE, - for standard output"},
 	{OPT_SPARSE, "sparse", NULL, "leave holes in files where there are zeros"},
+	KEY_OPTIONS,
 	{0},
 };
 
@@ -34,6 +36,7 @@ struct extract_args {
 	const char *folder;
 	const char *output; /* NULL: by the names below */
 	bool sparse;
+	struct key_args keys;
 	const char *file;
 	const char *role[MAX_OUTPUTS];
 	unsigned nroles; /* 0: all there is */
@@ -267,12 +270,16 @@ static int write_outputs(const struct extract_args *args, const struct lineage *
 
 static int extract(const struct extract_args *args, struct err *err)
 {
+	cleanup_keyring struct keyring *keys = NULL;
 	struct archive_open_params params = {.fd = -1};
 	struct contents contents = {0};
 	const char *file = args->file;
 	struct lineage *l = NULL;
-	int ret = spool_input(&file, &params.fd, err);
+	int ret = keys_to_open(&args->keys, &keys, err);
 
+	params.keys = keys;
+	if (ret == 0)
+		ret = spool_input(&file, &params.fd, err);
 	if (ret == 0)
 		ret = sandbox_enter(SANDBOX_CREATE, err);
 	if (ret == 0)
@@ -312,7 +319,7 @@ static int parse(struct options *opts, struct extract_args *args, struct err *er
 			args->folder = opts->value;
 		else if (id == 'o')
 			args->output = opts->value;
-		else
+		else if (!key_args_take(&args->keys, id, opts->value))
 			args->sparse = true;
 	}
 	if (id < 0)

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "cli/command.h"
+#include "cli/key_args.h"
 #include "cli/parent.h"
 #include "cli/parse.h"
 #include "cli/sandbox.h"
@@ -13,12 +14,15 @@
 enum {
 	OPTION_FLAT = OPTION_LONG_ONLY + 1,
 	OPTION_LEVEL,
+	OPTION_DECRYPT,
 };
 
 static const struct option_spec options[] = {
 	{'o', "output", "FILE", "file to write, - for standard output"},
 	{OPTION_FLAT, "flat", NULL, "do not pack: larger, and mapped when it wakes"},
 	{OPTION_LEVEL, "level", "N", "of packing, 1 to 19; default 3"},
+	{OPTION_DECRYPT, "decrypt", NULL, "write it in clear, although a parent is encrypted"},
+	KEY_OPTIONS,
 	OPTION_JSON_SPEC,
 	{0},
 };
@@ -27,12 +31,16 @@ struct flatten_args {
 	const char *file;
 	const char *output;
 	uint64_t level;
+	struct key_args keys;
 	bool flat;
+	bool decrypt;
 	bool json;
 };
 
 static int take(struct flatten_args *args, int id, const char *value, struct err *err)
 {
+	if (key_args_take(&args->keys, id, value))
+		return 0;
 	switch (id) {
 	case 'o':
 		args->output = value;
@@ -42,6 +50,9 @@ static int take(struct flatten_args *args, int id, const char *value, struct err
 		return 0;
 	case OPTION_LEVEL:
 		return parse_number(value, "--level", 1, IMAGE_PACK_MAX_LEVEL, &args->level, err);
+	case OPTION_DECRYPT:
+		args->decrypt = true;
+		return 0;
 	default:
 		args->json = true;
 		return 0;
@@ -61,22 +72,39 @@ static int parse(struct options *opts, struct flatten_args *args, struct err *er
 	return ret;
 }
 
+/* What any of the files is encrypted with, the new one is, too. */
+static int write_flattened(const struct flatten_args *args, const struct lineage *lineage,
+			   const struct keyring *keys, char digest[DIGEST_TEXT_SIZE],
+			   struct err *err)
+{
+	if (args->decrypt || !keyring_locks(keys))
+		keys = NULL;
+	if (keys != NULL && args->flat)
+		return err_set(err, ERR_USAGE,
+			       "what is encrypted is packed: --flat needs --decrypt");
+	return flatten_lineage(lineage, args->output, args->flat ? 0 : (int)args->level, keys,
+			       digest, err);
+}
+
 static int flatten(const struct flatten_args *args, struct err *err)
 {
+	cleanup_keyring struct keyring *keys = NULL;
 	struct archive_open_params params = {.fd = -1};
 	const char *file = args->file;
 	char digest[DIGEST_TEXT_SIZE];
 	struct lineage *lineage;
-	int ret = spool_input(&file, &params.fd, err);
+	int ret = keys_to_open(&args->keys, &keys, err);
 
+	params.keys = keys;
+	if (ret == 0)
+		ret = spool_input(&file, &params.fd, err);
 	if (ret == 0)
 		ret = sandbox_enter(SANDBOX_WRITE, err);
 	if (ret == 0)
 		ret = parent_open(&lineage, file, &params, err);
 	if (ret < 0)
 		return ret;
-	ret = flatten_lineage(lineage, args->output, args->flat ? 0 : (int)args->level, digest,
-			      err);
+	ret = write_flattened(args, lineage, keys, digest, err);
 	lineage_close(lineage);
 	return ret < 0 ? ret : written_print(args->output, digest, args->json, err);
 }

@@ -60,6 +60,12 @@ static void print_saved(const struct appliance *a)
 	       a->generation, a->parent[0] != '\0' ? a->parent : "-");
 }
 
+static const char *const encryptions[] = {
+	[ENCRYPTION_NONE] = "no",
+	[ENCRYPTION_PASSPHRASE] = "yes, with a passphrase",
+	[ENCRYPTION_KEY_FILE] = "yes, with a key file",
+};
+
 static void print_appliance(const struct appliance *a)
 {
 	printf("machine     %s, %s\n", a->machine, a->arch);
@@ -72,6 +78,7 @@ static void print_appliance(const struct appliance *a)
 		printf("disk        %s, %llu MiB%s\n", a->disk[i].id,
 		       (unsigned long long)(a->disk[i].size >> 20),
 		       a->disk[i].readonly ? ", read-only" : "");
+	printf("encrypted   %s\n", encryptions[a->encryption.lock.kind]);
 	if (a->live)
 		print_saved(a);
 	else

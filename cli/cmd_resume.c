@@ -4,6 +4,7 @@
 #include "cli/client.h"
 #include "cli/command.h"
 #include "cli/fill.h"
+#include "cli/key_args.h"
 #include "cli/launch.h"
 #include "cli/sandbox.h"
 #include "cli/spool.h"
@@ -28,6 +29,7 @@ static const struct option_spec options[] = {
 	 "look at every byte of the file now, or only if this file was never found good (default)"},
 	{OPTION_UNVERIFIED, "unverified", NULL,
 	 "wake although nobody has looked whether the file is whole"},
+	KEY_OPTIONS,
 	{0},
 };
 
@@ -42,6 +44,7 @@ struct resume_args {
 	enum verify verify;
 	bool detach;
 	const char *signer; /* key or `trust`; NULL: signed or not is all the same */
+	struct key_args keys;
 	const char *target;
 };
 
@@ -55,6 +58,8 @@ static int parse_verify(const char *text, enum verify *verify, struct err *err)
 
 static int take(struct resume_args *args, int id, const char *value, struct err *err)
 {
+	if (key_args_take(&args->keys, id, value))
+		return 0;
 	switch (id) {
 	case 'd':
 		args->detach = true;
@@ -110,21 +115,27 @@ static int unpause(const char *name, struct err *err)
 }
 
 /* Nothing but the manifest of what a stranger has signed, or nobody, is parsed. */
-static int open_source(const char *path, const char *signer, struct source *source, struct err *err)
+static int open_source(const char *path, const struct resume_args *args, struct source *source,
+		       struct err *err)
 {
 	cleanup_trust struct trust trust = {.signers = {0}};
 	struct archive_open_params params = {.fd = -1, .opaque = &trust};
 	int ret = 0;
 
-	if (signer != NULL) {
+	if (args->signer != NULL) {
 		params.judge = trust_judge;
-		ret = trust_load(&trust, signer, err);
+		ret = trust_load(&trust, args->signer, err);
 	}
+	if (ret == 0)
+		ret = keys_to_open(&args->keys, &params.keys, err);
 	if (ret == 0)
 		ret = spool_input(&path, &params.fd, err);
 	if (ret == 0)
 		ret = sandbox_enter(SANDBOX_MACHINE, err);
-	return ret < 0 ? ret : source_from_file(source, path, &params, err);
+	if (ret == 0)
+		return source_from_file(source, path, &params, err);
+	keyring_free(params.keys);
+	return ret;
 }
 
 static int verify(const struct lineage *l, enum verify how, struct err *err)
@@ -142,7 +153,7 @@ static int verify(const struct lineage *l, enum verify how, struct err *err)
 static int open_live(const char *path, const struct resume_args *args, struct source *source,
 		     struct err *err)
 {
-	int ret = open_source(path, args->signer, source, err);
+	int ret = open_source(path, args, source, err);
 
 	if (ret < 0)
 		return ret;
@@ -168,9 +179,9 @@ static int run(struct options *opts, struct err *err)
 		ret = target_find(&target, args.target, err);
 	if (ret < 0)
 		return ret;
-	if (target.kind == TARGET_MACHINE && args.signer != NULL)
+	if (target.kind == TARGET_MACHINE && (args.signer != NULL || key_args_given(&args.keys)))
 		return err_set(err, ERR_USAGE,
-			       "--require-signature is for files, and %s is a machine",
+			       "--require-signature and keys are for files, and %s is a machine",
 			       target.name);
 	if (target.kind == TARGET_MACHINE)
 		return unpause(target.name, err);

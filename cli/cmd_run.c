@@ -1,5 +1,6 @@
 /* torpor run: boot a machine. */
 #include "cli/command.h"
+#include "cli/key_args.h"
 #include "cli/launch.h"
 #include "cli/sandbox.h"
 #include "cli/spool.h"
@@ -9,12 +10,14 @@ static const struct option_spec options[] = {
 	{'n', "name", "NAME", "name of the machine; default a random one"},
 	{OPTION_LONG_ONLY + 1, "rm", NULL, "leave no logs and records behind"},
 	MACHINE_OPTIONS,
+	KEY_OPTIONS,
 	{0},
 };
 
 struct run_args {
 	struct machine_args machine;
 	struct instance_options instance;
+	struct key_args keys;
 	bool detach;
 	const char *file;
 };
@@ -33,7 +36,7 @@ static int parse(struct options *opts, struct run_args *args, struct err *err)
 			args->detach = true;
 		else if (id == 'n')
 			args->instance.name = opts->value;
-		else
+		else if (!key_args_take(&args->keys, id, opts->value))
 			args->instance.remove = true;
 	}
 	if (ret < 0)
@@ -59,6 +62,8 @@ static int open_file(const struct run_args *args, struct source *source, struct 
 			       "%s brings kernel, initrd and disks: they cannot be given too",
 			       args->file);
 	ret = spool_input(&path, &params.fd, err);
+	if (ret == 0)
+		ret = keys_to_open(&args->keys, &params.keys, err);
 	if (ret == 0)
 		ret = source_from_file(source, path, &params, err);
 	if (ret < 0)

@@ -6,6 +6,8 @@
 #include "cli/client.h"
 #include "cli/command.h"
 #include "cli/json_out.h"
+#include "cli/key_args.h"
+#include "cli/notice.h"
 #include "cli/parse.h"
 #include "cli/paths.h"
 #include "cli/trim.h"
@@ -17,6 +19,8 @@ enum {
 	OPTION_PARENT,
 	OPTION_FULL,
 	OPTION_TRIM,
+	OPTION_ENCRYPT,
+	OPTION_DECRYPT,
 };
 
 static const struct option_spec options[] = {
@@ -29,6 +33,10 @@ static const struct option_spec options[] = {
 	{OPTION_PARENT, "parent", "FILE",
 	 "only what changed since FILE, which it woke from or was last saved to"},
 	{OPTION_FULL, "full", NULL, "everything, although the parent is in the store"},
+	{OPTION_ENCRYPT, "encrypt", NULL,
+	 "encrypt it with a new passphrase, or with the machine's key if it has one"},
+	{OPTION_DECRYPT, "decrypt", NULL, "do not, although the machine has a key"},
+	KEY_OPTIONS,
 	OPTION_JSON_SPEC,
 	{0},
 };
@@ -37,17 +45,24 @@ struct save_args {
 	const char *name;
 	const char *output;
 	const char *parent;
+	struct key_args keys;
 	uint64_t level;
 	bool stream; /* the output is standard output */
 	bool leave_running;
 	bool flat;
 	bool full;
 	bool trim;
+	bool encrypt;
+	bool decrypt;
 	bool json;
 };
 
 static int take(struct save_args *args, int id, const char *value, struct err *err)
 {
+	if (key_args_take(&args->keys, id, value)) {
+		args->encrypt = true;
+		return 0;
+	}
 	switch (id) {
 	case 'o':
 		args->output = value;
@@ -69,6 +84,12 @@ static int take(struct save_args *args, int id, const char *value, struct err *e
 	case OPTION_TRIM:
 		args->trim = true;
 		return 0;
+	case OPTION_ENCRYPT:
+		args->encrypt = true;
+		return 0;
+	case OPTION_DECRYPT:
+		args->decrypt = true;
+		return 0;
 	default:
 		args->json = true;
 		return 0;
@@ -82,6 +103,10 @@ static int parse(struct options *opts, struct save_args *args, struct err *err)
 	args->level = IMAGE_PACK_LEVEL;
 	while (ret == 0 && (id = options_next(opts, err)) != 0)
 		ret = id < 0 ? id : take(args, id, opts->value, err);
+	if (ret == 0 && args->encrypt && args->decrypt)
+		ret = err_set(err, ERR_USAGE, "--decrypt and a key exclude each other");
+	if (ret == 0 && args->encrypt && args->flat)
+		ret = err_set(err, ERR_USAGE, "what is encrypted is packed: not --flat");
 	if (ret == 0 && args->full && args->parent != NULL)
 		ret = err_set(err, ERR_USAGE, "--full and --parent exclude each other");
 	return ret < 0 ? ret : options_one_operand(opts, "NAME", &args->name, err);
@@ -117,6 +142,23 @@ static void print(const struct save_args *args, json_t *reply)
 		json_real_value(json_object_get(reply, "seconds")));
 }
 
+/* A key that is given is the machine's from now on; one that it has will do. */
+static int choose_key(struct client *client, const struct save_args *args, struct err *err)
+{
+	json_t *status;
+	bool has;
+	int ret;
+
+	if (!args->encrypt)
+		return 0;
+	ret = client_do(client, "status", CLIENT_FOREVER, &status, err);
+	if (ret < 0)
+		return ret;
+	has = json_is_true(json_object_get(status, "encrypted"));
+	json_decref(status);
+	return has && !key_args_given(&args->keys) ? 0 : keys_to_machine(&args->keys, client, err);
+}
+
 static int save(struct client *client, const struct save_args *args, const struct path *path,
 		struct err *err)
 {
@@ -126,11 +168,12 @@ static int save(struct client *client, const struct save_args *args, const struc
 
 	if (ret < 0)
 		return ret;
-	request = json_pack("{s:s,s:s*,s:b,s:s*,s:b,s:b,s:b,s:i}", "do", "save", "path",
+	request = json_pack("{s:s,s:s*,s:b,s:s*,s:b,s:b,s:b,s:b,s:b,s:i}", "do", "save", "path",
 			    args->stream ? NULL : path->text, "stream", (int)args->stream, "parent",
 			    args->parent != NULL ? parent.text : NULL, "leave-running",
 			    (int)args->leave_running, "flat", (int)args->flat, "full",
-			    (int)args->full, "level", (int)args->level);
+			    (int)args->full, "encrypt", (int)args->encrypt, "decrypt",
+			    (int)args->decrypt, "level", (int)args->level);
 	if (request == NULL)
 		return err_set(err, ERR_USAGE, "%s: the file's name is not UTF-8", path->text);
 	ret = client_call_with(client, request, args->stream ? STDOUT_FILENO : -1, CLIENT_FOREVER,
@@ -138,6 +181,8 @@ static int save(struct client *client, const struct save_args *args, const struc
 	if (ret < 0)
 		return ret;
 	print(args, reply);
+	if (!args->json && !json_is_true(json_object_get(reply, "encrypted")))
+		notice_memory();
 	json_decref(reply);
 	/* Its name is free again when we return. */
 	return args->leave_running ? 0 : client_wait(client, CLIENT_FOREVER, err);
@@ -155,6 +200,8 @@ static int run(struct options *opts, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = choose_path(&args, &path, err);
+	if (ret == 0)
+		ret = choose_key(&client, &args, err);
 	if (ret == 0)
 		ret = trim(&client, args.trim, err);
 	if (ret == 0)

@@ -3,6 +3,7 @@
 
 #include "cli/command.h"
 #include "cli/json_out.h"
+#include "cli/key_args.h"
 #include "cli/sandbox.h"
 #include "cli/spool.h"
 #include "cli/trust.h"
@@ -10,6 +11,7 @@
 
 static const struct option_spec options[] = {
 	{'k', "key", "KEY", "insist that this public key signed it; `trust`: any that is trusted"},
+	KEY_OPTIONS,
 	OPTION_JSON_SPEC,
 	{0},
 };
@@ -17,6 +19,7 @@ static const struct option_spec options[] = {
 struct findings {
 	const char *path;
 	const char *key; /* NULL: signed or not is all the same */
+	struct key_args keys;
 	struct trust trust;
 	json_t *list; /* NULL: print them */
 };
@@ -98,6 +101,7 @@ static void print_result(const struct archive *a, const struct findings *finding
 static int verify(struct findings *findings, struct err *err)
 {
 	struct archive_open_params params = {.fd = -1, .opaque = &findings->trust};
+	cleanup_keyring struct keyring *keys = NULL;
 	struct archive *a;
 	int ret = 0;
 
@@ -105,6 +109,10 @@ static int verify(struct findings *findings, struct err *err)
 		params.judge = trust_judge;
 		ret = trust_load(&findings->trust, findings->key, err);
 	}
+	/* Without a key it looks at what is stored, and does not ask. */
+	if (ret == 0 && key_args_given(&findings->keys))
+		ret = keys_to_open(&findings->keys, &keys, err);
+	params.keys = keys;
 	if (ret == 0)
 		ret = spool_input(&findings->path, &params.fd, err);
 	if (ret == 0)
@@ -126,7 +134,7 @@ static int parse(struct options *opts, struct findings *findings, struct err *er
 	while ((id = options_next(opts, err)) > 0) {
 		if (id == 'k')
 			findings->key = opts->value;
-		else
+		else if (!key_args_take(&findings->keys, id, opts->value))
 			findings->list = json_array();
 	}
 	return id < 0 ? id : options_one_operand(opts, "FILE", &findings->path, err);

@@ -173,6 +173,9 @@ static int rehearse(struct warm_args *args, const char *file, struct err *err)
 		return ret;
 	if (!source.appliance.live)
 		ret = err_set(err, ERR_USAGE, "%s is cold: only a live appliance wakes", file);
+	if (ret == 0 && source.appliance.encryption.lock.kind != ENCRYPTION_NONE)
+		ret = err_set(err, ERR_USAGE,
+			      "%s is encrypted, and a hot set would lie there in clear", file);
 	if (ret == 0)
 		ret = source_check(&source, err);
 	if (ret == 0)

@@ -10,13 +10,13 @@ _torpor()
 	fi
 	case $verb in
 	build)
-		options='-o --output --kernel --initrd --append --disk -m --memory -c --cpus --cpu --console --help' operands='' ;;
+		options='-o --output --encrypt --key-file --passphrase-file --kernel --initrd --append --disk -m --memory -c --cpus --cpu --console --help' operands='' ;;
 	run)
-		options='-d --detach -n --name --rm --kernel --initrd --append --disk -m --memory -c --cpus --cpu --console --help' operands=' files' ;;
+		options='-d --detach -n --name --rm --kernel --initrd --append --disk -m --memory -c --cpus --cpu --console --key-file --passphrase-file --help' operands=' files' ;;
 	resume)
-		options='-d --detach -n --name --paused --fill --require-signature --verify --unverified --help' operands='running files' ;;
+		options='-d --detach -n --name --paused --fill --require-signature --verify --unverified --key-file --passphrase-file --help' operands='running files' ;;
 	save)
-		options='-o --output -R --leave-running --trim --flat --level --parent --full --json --help' operands='running' ;;
+		options='-o --output -R --leave-running --trim --flat --level --parent --full --encrypt --decrypt --key-file --passphrase-file --json --help' operands='running' ;;
 	ps)
 		options='-a --all -q --quiet --json --help' operands='' ;;
 	stats)
@@ -42,13 +42,13 @@ _torpor()
 	ls)
 		options='--json --help' operands=' files' ;;
 	extract)
-		options='-C --directory -o --output --sparse --help' operands=' files' ;;
+		options='-C --directory -o --output --sparse --key-file --passphrase-file --help' operands=' files' ;;
 	verify)
-		options='-k --key --json --help' operands=' files' ;;
+		options='-k --key --key-file --passphrase-file --json --help' operands=' files' ;;
 	convert)
-		options='--flat --packed --drop-hot --json --help' operands=' files' ;;
+		options='--flat --packed --drop-hot --encrypt --decrypt --key-file --passphrase-file --json --help' operands=' files' ;;
 	flatten)
-		options='-o --output --flat --level --json --help' operands=' files' ;;
+		options='-o --output --flat --level --decrypt --key-file --passphrase-file --json --help' operands=' files' ;;
 	tree)
 		options='--json --help' operands=' files' ;;
 	keygen)
@@ -69,7 +69,7 @@ _torpor()
 	case $prev in
 	--cpu) COMPREPLY=($(compgen -W 'v1 v2 v3 host' -- "$cur")); return ;;
 	--console) COMPREPLY=($(compgen -W 'ttyS0 hvc0' -- "$cur")); return ;;
-	--kernel|--initrd|--disk|--output|-o|--public|-p|--secret|-s|--passphrase-file)
+	--kernel|--initrd|--disk|--output|-o|--public|-p|--secret|-s|--key-file|--passphrase-file)
 		compopt -o filenames
 		COMPREPLY=($(compgen -f -- "$cur"))
 		return ;;

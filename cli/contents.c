@@ -44,7 +44,9 @@ static void kind_of_type(const char *type, char kind[32])
 	snprintf(kind, 32, "%.*s", (int)strcspn(type, "."), type);
 }
 
-static void describe_blob(struct content *content, const struct archive_entry *entry)
+/* What is encrypted and closed is as it is stored. */
+static void describe_blob(struct content *content, const struct archive *a,
+			  const struct archive_entry *entry)
 {
 	*content = (struct content){
 		.digest = entry->digest,
@@ -52,6 +54,8 @@ static void describe_blob(struct content *content, const struct archive_entry *e
 		.stored = entry->blob.len,
 		.blob = entry->blob,
 	};
+	if (archive_blob(a, entry->role, &content->blob))
+		content->size = content->blob.len;
 	snprintf(content->role, sizeof(content->role), "%s", entry->role);
 	kind_of_type(entry->media_type, content->encoding);
 }
@@ -99,7 +103,7 @@ int contents_list(struct contents *contents, const struct archive *a, struct err
 		if (ends_with(entry->role, MAP_SUFFIX))
 			describe_image(&contents->item[contents->count++], a, entry);
 		else if (!is_piece(a, entry))
-			describe_blob(&contents->item[contents->count++], entry);
+			describe_blob(&contents->item[contents->count++], a, entry);
 	}
 	return 0;
 }

@@ -345,6 +345,10 @@ int instance_run(struct source *source, const struct instance_options *options,
 	bool ran = false;
 	int ret;
 
+	/* We may be a child of who has opened the file. */
+	if (source->keys != NULL)
+		keyring_settle(source->keys);
+	lineage_settle(source->lineage);
 	ret = take_name(&in, err);
 	if (ret == 0)
 		ret = live(&in, &ran, err);

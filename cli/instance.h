@@ -77,11 +77,17 @@ struct save_request {
 	int stream;	  /* then: the descriptor, borrowed */
 	bool flat;
 	int level;
+	const struct keyring *keys; /* what locks the file; NULL: in clear */
 	const char *parent; /* absolute path of the file to be relative to; NULL: see `full` */
 	bool full;	    /* else relative to the base, if that is in the store */
 	bool going_on;	    /* the machine will: note what it changes from here on */
 	uint64_t bytes;	    /* out: written */
 };
+
+/* What locks the files it saves (instance_key.c): the request "key", and the choice for a save. */
+json_t *instance_take_key(struct instance *in, const json_t *request, struct err *err);
+int instance_choose_key(const struct instance *in, struct save_request *request, bool encrypt,
+			bool decrypt, struct err *err);
 
 /* Save; the machine is paused meanwhile and then left so (instance_save.c). */
 int instance_save(struct instance *in, struct save_request *request, struct err *err);

@@ -74,7 +74,8 @@ static bool in_store(const char *path)
 static int open_named_parent(const struct instance *in, const struct save_request *request,
 			     struct lineage **parent, struct err *err)
 {
-	int ret = parent_open(parent, request->parent, NULL, err);
+	const struct archive_open_params params = {.fd = -1, .keys = in->source->keys};
+	int ret = parent_open(parent, request->parent, &params, err);
 
 	if (ret < 0)
 		return ret;
@@ -95,6 +96,7 @@ static int open_named_parent(const struct instance *in, const struct save_reques
 static int choose_parent(const struct instance *in, const struct save_request *request,
 			 struct lineage **parent, struct err *err)
 {
+	const struct archive_open_params params = {.fd = -1, .keys = in->source->keys};
 	bool fits;
 
 	*parent = NULL;
@@ -106,7 +108,7 @@ static int choose_parent(const struct instance *in, const struct save_request *r
 	if (request->path == NULL)
 		return 0;
 	if (in->base[0] == '\0' || !in_store(in->base_path.text) ||
-	    parent_open(parent, in->base_path.text, NULL, NULL) < 0)
+	    parent_open(parent, in->base_path.text, &params, NULL) < 0)
 		return 0;
 	fits = strcmp(archive_digest(lineage_newest(*parent)), in->base) == 0 &&
 	       !would_replace(*parent, request->path);
@@ -136,6 +138,7 @@ static int save(struct instance *in, struct save_request *request, const struct 
 		.appliance = &a,
 		.flat = request->flat,
 		.level = request->level,
+		.keys = request->keys,
 		.pager = in->pager,
 		.parent = parent,
 	};

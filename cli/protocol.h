@@ -5,7 +5,7 @@
  *
  *     {"do":"status"}    → {"ok":true,"name":…,"pid":…,"state":"running"|"paused"|"broken",
  *                           "error":why it is broken,"memory":bytes,
- *                           "vcpus":n,"started":seconds since 1970}
+ *                           "vcpus":n,"started":seconds since 1970,"encrypted":what it saves is}
  *     {"do":"inspect"}   → as status, and "appliance": the description
  *     {"do":"pause"}     → {"ok":true}
  *     {"do":"unpause"}   → {"ok":true}
@@ -15,10 +15,14 @@
  * on after the next save or pause, or after 30 seconds
  *     {"do":"trimming"}  → {"ok":true,"busy":bool,"bytes":in the balloon}
  *     {"do":"save","path":absolute,"leave-running":bool}
- *                        → {"ok":true,"path":…,"bytes":n,"seconds":paused}; unless left running,
- * the machine ends after the reply
+ *                        → {"ok":true,"path":…,"bytes":n,"seconds":paused,"encrypted":bool}; unless
+ * left running, the machine ends after the reply
  *     {"do":"save","stream":true,…}, and a descriptor with it (SCM_RIGHTS)
  *                        → the same without "path": it was written to that
+ *     both may have "encrypt":true (which is an error when it has no key) or "decrypt":true
+ *     {"do":"key","lock":{…}}, and a descriptor (SCM_RIGHTS) that the key of the lock is read from:
+ *                           what is in a line stays in buffers
+ *                        → {"ok":true}: what it saves from then on is encrypted with that
  *     {"do":"stop"}      → {"ok":true}: the power button was pressed
  *     {"do":"kill"}      → {"ok":true}: the machine is about to end
  *     {"do":"stats"}     → {"ok":true,"uptime":seconds,"resident":bytes,"shared":bytes of them that

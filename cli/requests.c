@@ -26,11 +26,11 @@ static int refuse_broken(const struct instance *in, struct err *err)
 
 static json_t *do_status(struct instance *in, const json_t *request, struct err *err)
 {
-	json_t *status =
-		json_pack("{s:b,s:s,s:i,s:s,s:I,s:i,s:I}", "ok", 1, "name", in->claim.name, "pid",
-			  (int)getpid(), "state", machine_state_name(in->machine.state), "memory",
-			  (json_int_t)in->machine.mem.size, "vcpus", (int)in->machine.nvcpus,
-			  "started", (json_int_t)in->started);
+	json_t *status = json_pack(
+		"{s:b,s:s,s:i,s:s,s:I,s:i,s:I,s:b}", "ok", 1, "name", in->claim.name, "pid",
+		(int)getpid(), "state", machine_state_name(in->machine.state), "memory",
+		(json_int_t)in->machine.mem.size, "vcpus", (int)in->machine.nvcpus, "started",
+		(json_int_t)in->started, "encrypted", (int)keyring_locks(in->source->keys));
 
 	(void)request;
 	(void)err;
@@ -138,8 +138,9 @@ static json_t *save_to(struct instance *in, struct save_request *request, struct
 	}
 	if (ret < 0)
 		return NULL;
-	return json_pack("{s:b,s:s*,s:I,s:f}", "ok", 1, "path", request->path, "bytes",
-			 (json_int_t)request->bytes, "seconds", seconds_since(&start));
+	return json_pack("{s:b,s:s*,s:I,s:f,s:b}", "ok", 1, "path", request->path, "bytes",
+			 (json_int_t)request->bytes, "seconds", seconds_since(&start), "encrypted",
+			 request->keys != NULL);
 }
 
 /* One of the two: an absolute path, or a descriptor that came along. */
@@ -168,6 +169,9 @@ static json_t *do_save(struct instance *in, const json_t *request, struct err *e
 		.going_on = json_is_true(json_object_get(request, "leave-running")),
 	};
 
+	if (instance_choose_key(in, &save, json_is_true(json_object_get(request, "encrypt")),
+				json_is_true(json_object_get(request, "decrypt")), err) < 0)
+		return NULL;
 	if (check_target(in, &save, json_is_true(json_object_get(request, "stream")), err) < 0)
 		return NULL;
 	if (in->machine.reset_requested) {
@@ -189,7 +193,7 @@ static const struct {
 	{"pause", do_pause, true},	  {"unpause", do_unpause, true},
 	{"save", do_save, true},	  {"trim", do_trim, true},
 	{"trimming", do_trimming, true},  {"stop", do_stop, false},
-	{"kill", do_kill, false},
+	{"kill", do_kill, false},	  {"key", instance_take_key, true},
 };
 
 json_t *instance_answer(void *instance, const char *what, const json_t *request, struct err *err)

@@ -97,10 +97,11 @@ static const struct rule reader[] = {
 };
 
 static const struct rule creates[] = {
-	ALLOW(openat),	  ALLOW(pwrite64), ALLOW(pwritev),	   ALLOW(ftruncate),
-	ALLOW(fallocate), ALLOW(fsync),	   ALLOW(fchmod),	   ALLOW(flock),
-	ALLOW(mkdir),	  ALLOW(mkdirat),  ALLOW(rename),	   ALLOW(renameat),
-	ALLOW(unlink),	  ALLOW(unlinkat), ALLOW(copy_file_range), ALLOW(sync_file_range),
+	ALLOW(openat),	  ALLOW(pwrite64),	  ALLOW(pwritev),	  ALLOW(ftruncate),
+	ALLOW(fallocate), ALLOW(fsync),		  ALLOW(fchmod),	  ALLOW(flock),
+	ALLOW(mkdir),	  ALLOW(mkdirat),	  ALLOW(rename),	  ALLOW(renameat),
+	ALLOW(signalfd4), ALLOW(mlock),		  ALLOW(memfd_create),	  ALLOW(unlink),
+	ALLOW(unlinkat),  ALLOW(copy_file_range), ALLOW(sync_file_range),
 };
 
 static const struct rule asks_kvm[] = {
@@ -137,16 +138,13 @@ static const struct rule machine[] = {
 	ALLOW(epoll_wait),
 	ALLOW(epoll_pwait),
 	ALLOW(eventfd2),
-	ALLOW(signalfd4),
 	ALLOW(timerfd_create),
 	ALLOW(timerfd_settime),
 	ALLOW(timerfd_gettime),
 	ALLOW(pipe2),
 	ALLOW(ppoll),
 	ALLOW(userfaultfd),
-	ALLOW(memfd_create),
 	ALLOW(mincore),
-	ALLOW(mlock),
 	ALLOW(munlock),
 	ALLOW(dup2),
 	ALLOW(dup3),
@@ -233,6 +231,7 @@ static void load_libraries(enum sandbox sandbox)
 			   NULL); /* OpenSSL reads its configuration when first used */
 	(void)lazy_sign(NULL);
 	(void)lazy_zstd(NULL);
+	(void)lazy_seal(NULL);
 	if (sandbox == SANDBOX_WRITE) /* for the headers of the tar */
 		(void)lazy_archive(NULL);
 }

@@ -26,7 +26,8 @@
 
 enum sandbox {
 	SANDBOX_READ,	/* read files, write to what is open: inspect, ls */
-	SANDBOX_CREATE, /* and make files: extract, and verify, which remembers what was good */
+	SANDBOX_CREATE, /* and make files, ask for passphrases: extract, and verify, which remembers
+			   what was good */
 	SANDBOX_WRITE,	/* and write an appliance: convert, flatten */
 	SANDBOX_ASK,	/* SANDBOX_READ, and ask KVM what this host has: compat */
 	/* Become a machine: run, resume. Devices, threads, files, AF_UNIX sockets; but no other

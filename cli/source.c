@@ -124,6 +124,7 @@ int source_from_file(struct source *s, const char *path, const struct archive_op
 	int ret;
 
 	source_init(s);
+	s->keys = params != NULL ? params->keys : NULL;
 	ret = parent_open(&s->lineage, path, params, err);
 	if (ret == 0) {
 		appliance_free(&s->appliance);
@@ -223,5 +224,7 @@ void source_close(struct source *s)
 	}
 	lineage_close(s->lineage);
 	s->lineage = NULL;
+	keyring_free(s->keys);
+	s->keys = NULL;
 	appliance_free(&s->appliance);
 }

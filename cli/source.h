@@ -17,12 +17,14 @@ struct source {
 	struct appliance appliance;
 	const char *origin;	 /* the appliance's or the kernel's path, for errors; borrowed */
 	struct lineage *lineage; /* owned; NULL: from the command line */
+	struct keyring *keys;	 /* owned; NULL: none for files; see parent_open() */
 	int kernel_fd, initrd_fd;
 	int disk_fd[APPLIANCE_MAX_DISKS]; /* raw files, until source_open_disks */
 	struct boot_source boot;	  /* borrows the above */
 };
 
 int source_from_args(struct source *s, const struct machine_args *args, struct err *err);
+/* The keys in `params` are taken, whatever becomes of it. */
 int source_from_file(struct source *s, const char *path, const struct archive_open_params *params,
 		     struct err *err);
 /* Let the command line overrule what a cold file says. */

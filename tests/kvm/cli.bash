@@ -187,3 +187,34 @@ is_same_guest() { # NAME
     answers "$1" nonce "$nonce"
     answers "$1" "check 16 8 5" "check ok"
 }
+
+# Type at a terminal of its own: how it ended, and whether it showed what was typed. All that it said:
+# $SCRATCH/typed.
+type_at() { # LINES… -- COMMAND…
+    python3 - "$SCRATCH/typed" "$@" <<'PYTHON'
+import os, pty, signal, sys, termios
+
+lines, command = sys.argv[2:sys.argv.index("--")], sys.argv[sys.argv.index("--") + 1:]
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(command[0], command)
+said = b""
+echo = lambda: bool(termios.tcgetattr(terminal)[3] & termios.ECHO)
+for line in lines:
+    asked = len(said)
+    while not said[asked:].endswith(b": "):
+        said += os.read(terminal, 1000)
+    while echo():
+        pass
+    os.write(terminal, b"\x03" if line == "^C" else line.encode() + b"\n")
+while True:
+    try:
+        data = os.read(terminal, 1000)
+    except OSError:
+        break
+    said += data
+open(sys.argv[1], "wb").write(said)
+status = os.waitpid(pid, 0)[1]
+print(os.WEXITSTATUS(status), os.WTERMSIG(status), any(line.encode() in said for line in lines))
+PYTHON
+}

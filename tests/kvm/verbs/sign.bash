@@ -36,35 +36,6 @@ keygen_passphrases() {
 }
 try keygen_passphrases "keygen refuses passphrases that are none"
 
-# Type at a terminal of its own: how it ended, and whether it echoes while and after it asks.
-type_at() { # LINES… -- COMMAND…
-    python3 - "$@" <<'PYTHON'
-import os, pty, signal, sys, termios
-
-lines, command = sys.argv[1:sys.argv.index("--")], sys.argv[sys.argv.index("--") + 1:]
-pid, terminal = pty.fork()
-if pid == 0:
-    os.execv(command[0], command)
-said = b""
-echo = lambda: bool(termios.tcgetattr(terminal)[3] & termios.ECHO)
-for line in lines:
-    asked = len(said)
-    while not said[asked:].endswith(b": "):
-        said += os.read(terminal, 1000)
-    while echo():
-        pass
-    os.write(terminal, b"\x03" if line == "^C" else line.encode() + b"\n")
-while True:
-    try:
-        data = os.read(terminal, 1000)
-    except OSError:
-        break
-    said += data
-status = os.waitpid(pid, 0)[1]
-print(os.WEXITSTATUS(status), os.WTERMSIG(status), any(line.encode() in said for line in lines))
-PYTHON
-}
-
 keygen_terminal() {
     same "two that differ" "$(type_at one1 two2 -- "$TORPOR" keygen)" "125 0 False"
     same "none" "$(type_at '' -- "$TORPOR" keygen)" "125 0 True"

@@ -1,0 +1,35 @@
+/* Keys of encrypted appliances on a command line: --key-file and --passphrase-file. One thread. */
+#ifndef TORPOR_CLI_KEY_ARGS_H
+#define TORPOR_CLI_KEY_ARGS_H
+
+#include "cli/client.h"
+#include "cli/options.h"
+#include "cli/passphrase.h"
+#include "format/keyring.h"
+
+#define OPTION_KEY_FILE (OPTION_LONG_ONLY + 202)
+
+/* clang-format off */
+#define KEY_OPTIONS                                                                                \
+	{OPTION_KEY_FILE, "key-file", "FILE", "key file of the encrypted appliance"},              \
+	OPTION_PASSPHRASE_FILE_SPEC
+/* clang-format on */
+
+struct key_args {
+	const char *key_file; /* NULL: not given, here and below */
+	const char *passphrase_file;
+};
+
+/* Take an option that is one of KEY_OPTIONS; false when it is not. */
+bool key_args_take(struct key_args *args, int id, const char *value);
+bool key_args_given(const struct key_args *args);
+
+/* A keyring that opens files with what is given, or asks at the terminal for the passphrase of one
+ * that needs it. The caller's to free. Before sandbox_enter(). */
+int keys_to_open(const struct key_args *args, struct keyring **keys, struct err *err);
+/* The same with a new lock for new files; asks twice if nothing is given. */
+int keys_to_lock(const struct key_args *args, struct keyring **keys, struct err *err);
+/* Make a new lock, and hand it to a machine for what it saves from then on. */
+int keys_to_machine(const struct key_args *args, struct client *client, struct err *err);
+
+#endif
