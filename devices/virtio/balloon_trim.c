@@ -17,10 +17,10 @@
 #include "devices/virtio/balloon_internal.h"
 #include "vmm/base/num.h"
 
-#define STATS_QUEUE	2u /* there is none before it that a driver might leave out */
-#define GIVE_BACK_AFTER 30 /* seconds */
-#define STALLED_MS	1000
-#define RESERVE		16 /* one part in so many of what is available stays with the guest */
+#define STATS_QUEUE	2u   /* there is none before it that a driver might leave out */
+#define GIVE_BACK_AFTER 30   /* seconds */
+#define STALLED_MS	2500 /* longer than a guest on a busy host is silent */
+#define RESERVE		16   /* one part in so many of what is available stays with the guest */
 
 static struct virtio_balloon *from_device(struct device *dev)
 {

@@ -343,7 +343,7 @@ Test(balloon, a_balloon_that_grows_no_further_is_full)
 	give_stats(1600 * PAGE);
 	set_actual(700);
 	cr_assert(balloon_trimming(&fake.v->dev));
-	usleep(1100000);
+	usleep(2600000);
 	cr_assert_not(balloon_trimming(&fake.v->dev));
 	cr_assert(eq(u32, CONFIG(num_pages), 700)); /* the guest need not try any more */
 }
@@ -353,7 +353,7 @@ Test(balloon, a_guest_that_does_not_answer_is_not_waited_for)
 	cr_assert(balloon_trim(&fake.v->dev, false));
 	send_command(CONFIG(free_page_hint_cmd_id));
 	cr_assert(balloon_trimming(&fake.v->dev));
-	usleep(1100000);
+	usleep(2600000);
 	cr_assert_not(balloon_trimming(&fake.v->dev));
 	give_range(HINT, FREE, PAGE); /* later is as good */
 	cr_assert(eq(uint, gone(FREE, 1), 1));
