@@ -25,7 +25,7 @@ host_cpu() {
 
 # Words that mean nothing to the kernel become init's environment.
 host_command_line() {
-	echo "console=ttyS0 loglevel=3 cryptomgr.notests panic=-1 mitigations=off lab_host=$1 lab_hosts=$hosts"
+	echo "console=ttyS0 loglevel=3 cryptomgr.notests panic=-1 no_timer_check mitigations=off lab_host=$1 lab_hosts=$hosts"
 }
 
 # Fills the caller's `network`. Datagram sockets let the hosts start in either order.
