@@ -11,7 +11,6 @@
 #include "format/archive_internal.h"
 #include "format/json.h"
 #include "format/minisign.h"
-#include "format/secret.h"
 #include "format/statefile.h"
 #include "format/verified.h"
 #include "vmm/base/cleanup.h"
@@ -203,15 +202,6 @@ static int ask_judge(struct archive *a, const uint8_t *config, size_t len, struc
 	return ret < 0 ? ret : a->params->judge(a->params->opaque, config, len, signature, err);
 }
 
-/* A wrong key is told before anything else is looked at. */
-static int unlock(struct archive *a, const uint8_t *config, size_t len, struct err *err)
-{
-	if (!archive_sealed(a) || a->params->keys == NULL)
-		return 0;
-	return keyring_open(a->params->keys, &a->appliance.encryption, config, len, a->path,
-			    &a->key, err);
-}
-
 static int read_config(struct archive *a, struct blob *blob, struct err *err)
 {
 	cleanup_free uint8_t *text = NULL;
@@ -223,7 +213,7 @@ static int read_config(struct archive *a, struct blob *blob, struct err *err)
 		ret = ask_judge(a, text, blob->len, err);
 	if (ret == 0)
 		ret = appliance_decode(&a->appliance, text, blob->len, err);
-	return ret < 0 ? ret : unlock(a, text, blob->len, err);
+	return ret < 0 ? ret : archive_unlock(a, text, blob->len, err);
 }
 
 static bool role_ok(const char *role)
@@ -320,7 +310,7 @@ static int list_entries(struct archive *a, const struct blob *config, struct err
 	return ret < 0 ? ret : count_contents(a, err);
 }
 
-static const struct archive_entry *find_entry(const struct archive *a, const char *role)
+const struct archive_entry *archive_find(const struct archive *a, const char *role)
 {
 	for (size_t i = 2; i < a->nentries; i++) {
 		if (strcmp(a->entries[i].role, role) == 0)
@@ -331,7 +321,7 @@ static const struct archive_entry *find_entry(const struct archive *a, const cha
 
 static int check_state(const struct archive *a, struct err *err)
 {
-	const struct archive_entry *state = find_entry(a, ROLE_STATE);
+	const struct archive_entry *state = archive_find(a, ROLE_STATE);
 	uint64_t max = STATEFILE_MAX_BYTES;
 
 	if (archive_sealed(a))
@@ -340,21 +330,6 @@ static int check_state(const struct archive *a, struct err *err)
 		return err_set(err, ERR_INTEGRITY,
 			       "the state is missing, superfluous or too large");
 	return 0;
-}
-
-static const char sealed_blobs[ARCHIVE_SEALED_BLOBS][8] = {ROLE_STATE, ROLE_KERNEL, ROLE_INITRD};
-
-static int open_blobs(struct archive *a, struct err *err)
-{
-	int ret = 0;
-
-	for (unsigned i = 0; ret == 0 && a->key != NULL && i < ARCHIVE_SEALED_BLOBS; i++) {
-		const struct archive_entry *entry = find_entry(a, sealed_blobs[i]);
-
-		if (entry != NULL)
-			ret = seal_open_blob(a->key, entry->role, &entry->blob, &a->opened[i], err);
-	}
-	return ret;
 }
 
 static int read_archive(struct archive *a, struct err *err)
@@ -371,7 +346,7 @@ static int read_archive(struct archive *a, struct err *err)
 	if (ret == 0)
 		ret = check_state(a, err);
 	if (ret == 0)
-		ret = open_blobs(a, err);
+		ret = archive_open_blobs(a, err);
 	return ret < 0 ? ret : archive_read_images(a, err);
 }
 
@@ -397,7 +372,7 @@ int archive_open_with(struct archive **out, const char *path,
 		return err_sys(err, ENOMEM, "%s", path);
 	}
 	a->params = params;
-	for (unsigned i = 0; i < ARCHIVE_SEALED_BLOBS; i++)
+	for (unsigned i = 0; i < ARRAY_SIZE(a->opened); i++)
 		a->opened[i].fd = -1;
 	a->path = strdup(path);
 	ret = params->fd < 0 ? container_open(&a->container, path, err)
@@ -444,11 +419,7 @@ void archive_close(struct archive *a)
 	for (size_t i = 0; i < a->nimages; i++)
 		image_free(&a->images[i].image);
 	free(a->images);
-	for (unsigned i = 0; i < ARCHIVE_SEALED_BLOBS; i++) {
-		if (a->opened[i].fd >= 0)
-			close(a->opened[i].fd);
-	}
-	seal_key_free(a->key);
+	archive_seal_again(a);
 	free(a->entries);
 	oci_descriptors_free(&a->layers);
 	appliance_free(&a->appliance);
@@ -470,45 +441,6 @@ const struct appliance *archive_appliance(const struct archive *a)
 const char *archive_digest(const struct archive *a)
 {
 	return a->config.digest;
-}
-
-bool archive_blob(const struct archive *a, const char *role, struct blob *blob)
-{
-	const struct archive_entry *entry = find_entry(a, role);
-
-	for (unsigned i = 0; archive_sealed(a) && i < ARCHIVE_SEALED_BLOBS; i++) {
-		if (strcmp(sealed_blobs[i], role) != 0)
-			continue;
-		if (a->opened[i].fd >= 0)
-			*blob = a->opened[i];
-		return a->opened[i].fd >= 0;
-	}
-	if (entry != NULL)
-		*blob = entry->blob;
-	return entry != NULL;
-}
-
-bool archive_sealed(const struct archive *a)
-{
-	return a->appliance.encryption.lock.kind != ENCRYPTION_NONE;
-}
-
-void archive_settle(const struct archive *a)
-{
-	if (a->key != NULL)
-		secret_lock(a->key, sizeof(*a->key));
-}
-
-int archive_check_open(const struct archive *a, struct err *err)
-{
-	if (!archive_sealed(a) || a->key != NULL)
-		return 0;
-	return err_set(err, ERR_USAGE, "%s is encrypted, and its key is not given", a->path);
-}
-
-const struct seal_key *archive_key(const struct archive *a)
-{
-	return a->key;
 }
 
 size_t archive_entries(const struct archive *a, const struct archive_entry **entries)

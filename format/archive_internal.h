@@ -1,4 +1,5 @@
-/* Private to archive.c, archive_images.c and archive_verify.c: what an open archive is made of. */
+/* Private to archive.c, archive_images.c, archive_sealed.c and archive_verify.c: what an open
+ * archive is made of. */
 #ifndef TORPOR_FORMAT_ARCHIVE_INTERNAL_H
 #define TORPOR_FORMAT_ARCHIVE_INTERNAL_H
 
@@ -40,8 +41,19 @@ struct archive {
 int archive_read_described(struct archive *a, const struct oci_descriptor *d, uint64_t max,
 			   struct blob *blob, uint8_t **data, struct err *err);
 
+/* The blob of a role, as it is stored, or NULL. */
+const struct archive_entry *archive_find(const struct archive *a, const char *role);
+
+/* archive_sealed.c */
+
 /* Its contents are sealed, whether there is a key or not. */
 bool archive_sealed(const struct archive *a);
+/* Once the config is decoded: a wrong key is told before anything else is looked at. */
+int archive_unlock(struct archive *a, const uint8_t *config, size_t len, struct err *err);
+/* Once the entries are listed: bring what archive_blob() gives into memory. */
+int archive_open_blobs(struct archive *a, struct err *err);
+/* Forget the key and what it opened. */
+void archive_seal_again(struct archive *a);
 
 /* archive_images.c: find the images among the layers; they are those that the config promises. */
 int archive_read_images(struct archive *a, struct err *err);

@@ -9,16 +9,12 @@
 
 #include "format/archive.h"
 #include "format/archive_writer_internal.h"
-#include "format/frame_reader.h"
-#include "format/image_write.h"
 #include "format/tar.h"
 #include "vmm/base/assert.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/num.h"
 
-#define CHUNK	   MIB(1)
-#define MAX_LAYERS 90u /* registries refuse images with many more than a hundred */
-#define MAX_PARTS  16u
+#define CHUNK MIB(1)
 
 static struct archive_writer *writer_new(const struct writer_way *way, struct err *err)
 {
@@ -65,7 +61,7 @@ int archive_writer_open(struct archive_writer **out, const char *target, struct 
 					: open_file(out, target, err);
 }
 
-static int done(struct archive_writer *w, int ret)
+int writer_done(struct archive_writer *w, int ret)
 {
 	w->failed = w->failed || ret < 0;
 	return ret;
@@ -87,7 +83,7 @@ int archive_writer_encrypt(struct archive_writer *w, const struct keyring *keys,
 	int ret = keyring_seal(keys, &w->encryption, &w->own_key, err);
 
 	w->key = w->own_key;
-	return done(w, ret);
+	return writer_done(w, ret);
 }
 
 void archive_writer_like(struct archive_writer *w, const struct archive *a)
@@ -163,7 +159,7 @@ static int fill_small(struct writer_blob *blob, const void *data, size_t len, st
 	return buf_failed(&blob->data) ? err_sys(err, ENOMEM, "write a file") : 0;
 }
 
-static int add_stored(struct archive_writer *w, const char *role, const char *media_type,
+int writer_add_stored(struct archive_writer *w, const char *role, const char *media_type,
 		      const void *data, size_t len, struct err *err)
 {
 	struct writer_blob *blob = add_blob(w, role, media_type, err);
@@ -171,17 +167,16 @@ static int add_stored(struct archive_writer *w, const char *role, const char *me
 	return blob == NULL ? -ENOMEM : fill_small(blob, data, len, err);
 }
 
-/* A content, sealed if they are. */
-static int add_small(struct archive_writer *w, const char *role, const char *media_type,
-		     const void *data, size_t len, struct err *err)
+int writer_add_content(struct archive_writer *w, const char *role, const char *media_type,
+		       const void *data, size_t len, struct err *err)
 {
 	cleanup_buf struct buf sealed = {0};
 	int ret;
 
 	if (w->own_key == NULL)
-		return add_stored(w, role, media_type, data, len, err);
+		return writer_add_stored(w, role, media_type, data, len, err);
 	ret = seal_bytes(w->own_key, role, data, len, &sealed, err);
-	return ret < 0 ? ret : add_stored(w, role, media_type, sealed.data, sealed.len, err);
+	return ret < 0 ? ret : writer_add_stored(w, role, media_type, sealed.data, sealed.len, err);
 }
 
 int writer_copy_hashed(struct archive_out *out, const struct blob *blob, uint64_t offset,
@@ -214,7 +209,7 @@ static int copy(struct archive_writer *w, const struct oci_descriptor *d, const 
 {
 	int ret = w->way->copy(w, d, blob, err);
 
-	return done(w, ret < 0 ? err_context(err, ret, "%s", d->role) : 0);
+	return writer_done(w, ret < 0 ? err_context(err, ret, "%s", d->role) : 0);
 }
 
 int archive_writer_blob(struct archive_writer *w, const char *role, const struct blob *blob,
@@ -230,7 +225,7 @@ int archive_writer_blob(struct archive_writer *w, const char *role, const struct
 		return copy(w, &d, blob, err);
 	ret = seal_blob(w->own_key, role, blob, &sealed, err);
 	if (ret < 0)
-		return done(w, ret);
+		return writer_done(w, ret);
 	d.size = sealed.len;
 	ret = copy(w, &d, &sealed, err);
 	close(sealed.fd);
@@ -240,165 +235,13 @@ int archive_writer_blob(struct archive_writer *w, const char *role, const struct
 int archive_writer_bytes(struct archive_writer *w, const char *role, const void *data, size_t len,
 			 struct err *err)
 {
-	return done(w, add_small(w, role, media_type_of(role), data, len, err));
+	return writer_done(w, writer_add_content(w, role, media_type_of(role), data, len, err));
 }
 
 int archive_writer_layer(struct archive_writer *w, const struct oci_descriptor *d,
 			 const struct blob *blob, struct err *err)
 {
 	return copy(w, d, blob, err);
-}
-
-/* Maps are never sealed. `stored`, if not NULL, is the hash list as it is to be in the file. */
-static int add_map_and_hashes(struct archive_writer *w, const char *role,
-			      const struct image_map *map, const uint8_t *hashes,
-			      const struct buf *stored, struct err *err)
-{
-	cleanup_buf struct buf text = {0};
-	char name[OCI_ROLE_SIZE + 16];
-	int ret;
-
-	image_map_encode(map, &text);
-	if (buf_failed(&text))
-		return err_sys(err, ENOMEM, "write a map");
-	snprintf(name, sizeof(name), "%s.map", role);
-	ret = add_stored(w, name, OCI_MAP_TYPE, text.data, text.len, err);
-	if (ret < 0 || map->data_frames == 0)
-		return ret;
-	snprintf(name, sizeof(name), "%s.hashes", role);
-	if (stored != NULL)
-		return add_stored(w, name, OCI_HASHES_TYPE, stored->data, stored->len, err);
-	return add_small(w, name, OCI_HASHES_TYPE, hashes, map->data_frames * IMAGE_HASH_SIZE, err);
-}
-
-void writer_describe_part(const char *role, bool packed, uint32_t index, uint64_t size,
-			  const uint8_t *digest, struct oci_descriptor *d)
-{
-	*d = (struct oci_descriptor){.size = size};
-	snprintf(d->role, sizeof(d->role), "%s.%u", role, index);
-	strcpy(d->media_type, packed ? OCI_PACKED_TYPE : OCI_FLAT_TYPE);
-	digest_text(digest, d->digest);
-}
-
-/* Fewer parts for later images, so that all layers together stay below what registries take. */
-uint32_t writer_parts_allowed(const struct archive_writer *w)
-{
-	uint64_t left = w->nblobs < MAX_LAYERS ? MAX_LAYERS - w->nblobs : 0;
-	uint64_t share = u64_min(left / 4, MAX_PARTS);
-
-	return share > 0 ? (uint32_t)share : 1;
-}
-
-static int scan_and_write(struct archive_writer *w, const char *role, struct image_plan *plan,
-			  const struct image_source *source, const struct buf *hashes,
-			  struct err *err)
-{
-	int ret = image_scan(plan, source, err);
-
-	assert(w->key == NULL || w->packed);
-	plan->key = w->key;
-	plan->role = role;
-	if (ret == 0)
-		ret = w->way->image(w, role, plan, err);
-	return ret < 0 ? ret : add_map_and_hashes(w, role, &plan->map, plan->hashes, hashes, err);
-}
-
-static int write_image(struct archive_writer *w, const char *role,
-		       const struct image_source *source, const struct buf *hashes, struct err *err)
-{
-	struct image_plan plan;
-	int ret = scan_and_write(w, role, &plan, source, hashes, err);
-
-	image_plan_free(&plan);
-	return done(w, ret < 0 ? err_context(err, ret, "%s", role) : 0);
-}
-
-int archive_writer_image(struct archive_writer *w, const char *role,
-			 const struct image_source *source, struct err *err)
-{
-	return write_image(w, role, source, NULL, err);
-}
-
-static int read_stored_hashes(const struct image *image, struct buf *hashes, struct err *err)
-{
-	uint8_t *room = buf_add(hashes, NULL, image->hashes.len);
-
-	return room != NULL || image->hashes.len == 0
-		       ? blob_read(&image->hashes, 0, room, image->hashes.len, err)
-		       : err_sys(err, ENOMEM, "copy an image");
-}
-
-static int copy_image(struct archive_writer *w, const char *role, const struct image *image,
-		      struct err *err)
-{
-	bool packed = image->encoding == IMAGE_PACKED;
-	cleanup_buf struct buf hashes = {0};
-	int ret = read_stored_hashes(image, &hashes, err);
-
-	for (uint32_t i = 0; ret == 0 && i < image->nparts; i++) {
-		struct oci_descriptor d;
-
-		writer_describe_part(role, packed, i, image->part[i].len, image->part_digest[i],
-				     &d);
-		ret = w->way->copy(w, &d, &image->part[i], err);
-	}
-	return ret < 0 ? ret : add_map_and_hashes(w, role, &image->map, NULL, &hashes, err);
-}
-
-/* An image as a source. */
-struct recode {
-	const struct image *image;
-	struct frame_readers readers;
-};
-
-static int recode_frame(void *opaque, uint64_t index, uint8_t *scratch, const uint8_t **data,
-			enum extent_kind *kind, struct err *err)
-{
-	struct recode *r = opaque;
-	const struct extent *e = image_map_find(&r->image->map, index);
-
-	*kind = (enum extent_kind)e->kind;
-	*data = scratch;
-	if (*kind != EXTENT_DATA || scratch == NULL)
-		return 0;
-	return frame_readers_read(&r->readers, r->image, e->place + (index - e->frame), scratch,
-				  err);
-}
-
-int archive_writer_recode_image(struct archive_writer *w, const char *role,
-				const struct image *image, struct err *err)
-{
-	struct recode r = {.image = image};
-	const struct image_source source = {
-		.size = image->map.size,
-		.opaque = &r,
-		.frame = recode_frame,
-		.exact = true,
-	};
-	cleanup_buf struct buf hashes = {0};
-	bool keep = w->like && image->sealed;
-	int ret = keep ? read_stored_hashes(image, &hashes, err) : 0;
-
-	if (ret < 0)
-		return done(w, ret);
-	frame_readers_init(&r.readers);
-	ret = write_image(w, role, &source, keep ? &hashes : NULL, err);
-	frame_readers_free(&r.readers);
-	return ret;
-}
-
-int archive_writer_copy_image(struct archive_writer *w, const char *role, const struct image *image,
-			      struct err *err)
-{
-	bool in_clear = w->own_key == NULL && !image->sealed;
-	bool as_it_is = w->packed == (image->encoding == IMAGE_PACKED) && (w->like || in_clear);
-	int ret;
-
-	if (!as_it_is && image->map.data_frames > 0)
-		return archive_writer_recode_image(w, role, image, err);
-	ret = copy_image(w, role, image, err);
-
-	return done(w, ret < 0 ? err_context(err, ret, "%s", role) : 0);
 }
 
 static void list_contents(struct appliance *a, const struct archive_writer *w)
@@ -527,7 +370,7 @@ int archive_writer_publish(struct archive_writer *w, const struct appliance *a,
 	ret = make_config(&config, w, a, err);
 	if (ret == 0)
 		ret = publish(w, config.data, config.len, digest, err);
-	return done(w, ret);
+	return writer_done(w, ret);
 }
 
 /* Each one that `a` names is there, and no other. */
@@ -559,5 +402,5 @@ int archive_writer_publish_as(struct archive_writer *w, const struct appliance *
 	ret = compare_contents(w, a, err);
 	if (ret == 0)
 		ret = publish(w, config, len, NULL, err);
-	return done(w, ret);
+	return writer_done(w, ret);
 }

@@ -2,6 +2,7 @@
  * Private to the writer: a file in the making.
  *
  *     archive_writer.c   what is in it, whichever way it goes out
+ *     archive_writer_images.c  the images among that
  *     archive_file.c     the way into a file: payloads first, then everything around them
  *     archive_stream.c   the way down a stream: all in order
  *     archive_layout.c   the tar, for both
@@ -72,6 +73,14 @@ struct archive_writer {
 	bool failed;		      /* a step failed: nothing to publish */
 };
 
+/* `ret`, of a step: after an error there is nothing to publish. */
+int writer_done(struct archive_writer *w, int ret);
+/* A small layer, as it is to be in the file. */
+int writer_add_stored(struct archive_writer *w, const char *role, const char *media_type,
+		      const void *data, size_t len, struct err *err);
+/* A content, which is sealed if they are. */
+int writer_add_content(struct archive_writer *w, const char *role, const char *media_type,
+		       const void *data, size_t len, struct err *err);
 /* A layer whose payload is written at `offset`, if it is a file. */
 int writer_add_bulk(struct archive_writer *w, const struct oci_descriptor *d, uint64_t offset,
 		    struct err *err);
