@@ -18,7 +18,7 @@ young_guest() { # FILE COMMAND-OPTION…
     answers "$file" "check 2 1 5" "check ok"
     answers "$file" "dread 0 128 64 7" "dread ok"
     # It is a machine like any other.
-    works save "$file" -o again.torpor
+    works save "$file" --decrypt -o again.torpor
     works resume -d --name again again.torpor
     answers again nonce "$(<"$GOLDEN/nonce")"
     works kill again
@@ -51,10 +51,16 @@ golden_signature() {
     refuses 121 "not signed" resume -d --require-signature "$GOLDEN/key.pub" "$GOLDEN/packed.torpor"
 }
 
+golden_encrypted() {
+    refuses 125 "key file" resume -d "$GOLDEN/encrypted.torpor"
+    young_guest encrypted --key-file "$GOLDEN/encrypted.key"
+}
+
 if foreign; then
     (cd "$verbs/../../.." && tests/lab/patiently --timeout 200 -- tests/kvm/verbs.sh golden)
 else
     try golden_wakes "files of version 1 wake: flat, packed, hot, signed"
     try golden_increment "an increment of version 1 wakes on its parent, and is flattened"
     try golden_signature "a signature of version 1 is good"
+    try golden_encrypted "an encrypted file of version 1 wakes with its key"
 fi
