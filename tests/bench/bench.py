@@ -1,0 +1,165 @@
+"""What the rows of `make bench` share: one table, homes of machines, and the clocks."""
+import json
+import os
+import select
+import socket
+import statistics
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.path.join(ROOT, "build")
+TORPOR = os.environ.get("TORPOR", os.path.join(BUILD, "torpor"))
+TINY = os.path.join(BUILD, "images/tiny.elf")
+BIN = os.path.join(BUILD, "tests/bench")
+ROUNDS = 31
+
+rows = []
+
+
+def row(what, torpor, other="", figure="", target="", met=None):
+    """`met` is None where there is no target."""
+    rows.append((what, torpor, other, figure, target, {None: "", True: "yes", False: "NO"}[met]))
+    print(" | ".join(rows[-1]), flush=True)
+
+
+def missed():
+    return any(r[5] == "NO" for r in rows)
+
+
+def markdown(path):
+    with open(path, "w") as f:
+        f.write("| | torpor | other | figure | target | met |\n|---|---|---|---|---|---|\n")
+        for r in rows:
+            f.write("| " + " | ".join(r) + " |\n")
+
+
+def compile_helpers():
+    """The floor programs and the preload are bench's own: built here, with the plain compiler."""
+    os.makedirs(BIN, exist_ok=True)
+    src = os.path.join(ROOT, "tests/bench")
+    for name, extra in (("floor", []), ("hashwrite", ["-lcrypto"]),
+                        ("packloop", ["-lzstd", "-lcrypto", "-lpthread"])):
+        subprocess.run(["gcc", "-O2", "-Wall", "-D_GNU_SOURCE", "-o", f"{BIN}/{name}", f"{src}/{name}.c", *extra], check=True)
+    subprocess.run(["gcc", "-O2", "-Wall", "-shared", "-fPIC", "-o", f"{BIN}/first_exit.so",
+                    f"{src}/first_exit.c"], check=True)
+
+
+class Home:
+    """Folders of a user of our own."""
+
+    def __init__(self, path):
+        self.path = path
+        self.env = dict(os.environ)
+        for name in ("RUNTIME_DIR", "STATE_HOME", "DATA_HOME", "CACHE_HOME"):
+            # The runtime folder is on a tmpfs, as on every system that sets XDG_RUNTIME_DIR.
+            folder = os.path.join(path if name != "RUNTIME_DIR" else path.replace("/tmp", "/dev/shm", 1), name)
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            self.env["XDG_" + name] = folder
+
+    def run(self, *args, **kw):
+        return subprocess.run([TORPOR, *args], env=self.env, check=True, text=True,
+                              stdout=subprocess.PIPE, **kw).stdout
+
+    def wait_for(self, name, text, seconds=120):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if text in self.run("logs", name):
+                return
+            time.sleep(0.02)
+        sys.exit(f"bench: {name} did not say {text!r}")
+
+    def file(self, name):
+        return os.path.join(self.path, name)
+
+    def make_live(self, name, mib):
+        """A flat live appliance of the tiny kernel with `mib` MiB of RAM, in a loop of port accesses: woken, it
+        exits after a few instructions, as the floor's guest does."""
+        path = os.path.join(self.path, name + ".torpor")
+        self.run("run", "-d", "--name", name, "--kernel", TINY, "-m", f"{mib}M", "--append", "bench")
+        self.wait_for(name, ".")
+        self.run("save", name, "--flat", "-o", path)
+        return path
+
+
+class Control:
+    """The control socket of a machine (cli/protocol.h)."""
+
+    def __init__(self, home, name):
+        self.path = os.path.join(home.env["XDG_RUNTIME_DIR"], "torpor", name, "control")
+        self.socket = self.connect()
+
+    def connect(self):
+        end = time.monotonic() + 60
+        while True:
+            connection = socket.socket(socket.AF_UNIX)
+            try:
+                connection.connect(self.path)
+                return connection
+            except OSError:
+                connection.close()
+                if time.monotonic() > end:
+                    sys.exit(f"bench: nobody is at {self.path}")
+                time.sleep(0.02)
+
+    def ask(self, **request):
+        self.socket.sendall(json.dumps(request).encode() + b"\n")
+        reply = b""
+        while not reply.endswith(b"\n"):
+            reply += self.socket.recv(65536) or sys.exit(f"bench: {self.path}: no answer to {request}")
+        reply = json.loads(reply)
+        if not reply["ok"]:
+            sys.exit(f"bench: {request}: {reply['error']}")
+        return reply
+
+    def type(self, *lines, answers=True):
+        """Lines for the guest, each after the answer to the one before."""
+        console = self.connect()
+        console.sendall(b'{"do":"console"}\n')
+        console.recv(64)
+        for line in lines:
+            console.sendall(line.encode() + b"\n")
+            seen = b""
+            while answers and b"\n" not in seen:
+                seen += console.recv(4096) or sys.exit(f"bench: no answer to {line}")
+        if not answers:
+            time.sleep(0.2)  # until it has reached the serial port
+        console.close()
+
+
+def first_exit(argv, env):
+    """Milliseconds from exec to the first return from the guest."""
+    read, write = os.pipe()
+    os.set_inheritable(write, True)
+    env = dict(env, LD_PRELOAD=f"{BIN}/first_exit.so", FIRST_EXIT_FD=str(write))
+    start = time.monotonic_ns()
+    child = subprocess.Popen(argv, env=env, close_fds=False, stdin=subprocess.DEVNULL,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    os.close(write)
+    ready, _, _ = select.select([read], [], [], 60)
+    stamp = os.read(read, 64) if ready else b""
+    os.close(read)
+    if not stamp:
+        child.kill()
+        sys.exit(f"bench: no guest exit from {' '.join(argv)}: {child.stderr.read().decode()[-300:]}")
+    child.wait()
+    child.stderr.close()
+    return (int(stamp) - start) / 1e6
+
+
+def in_turn(commands, env, rounds=ROUNDS):
+    """Median milliseconds to the first exit of each command, taken round by round."""
+    times = [[] for _ in commands]
+    for i in range(rounds + 1):
+        for slot, argv in zip(times, commands):
+            ms = first_exit(argv, env)
+            if i > 0:
+                slot.append(ms)
+    # The difference is taken pair by pair: the machine's speed drifts.
+    differences = [a - b for a, b in zip(*times)]
+    return [statistics.median(slot) for slot in times] + [statistics.median(differences)]
+
+
+def resume_argv(path):
+    return [TORPOR, "resume", path, "--name", "bench"]
