@@ -1,6 +1,9 @@
 /*
- * See image_pack.h. Jobs are frames [16 n, 16 n + 16) of the data, cut at the ends of parts; turns
- * are taken in the order of jobs, under one mutex with one condition.
+ * See image_pack.h. Jobs are frames [16 n, 16 n + 16) of the data, cut at the ends of parts. Who
+ * has done one leaves it in a window and goes on with the next; whoever finds the next in order
+ * there, and nobody else at it, hands it to the sink. One mutex guards the window and is not held
+ * while packing or writing, so no core waits for another unless a whole window is finished behind a
+ * job.
  */
 #include "format/image_pack.h"
 
@@ -18,8 +21,9 @@
 #include "vmm/base/num.h"
 
 #define JOB_FRAMES 16u
+#define WINDOW	   16u /* jobs, some 1 MiB each: twice the threads there are */
 
-/* What a job works with; kept for the next one. */
+/* What a job works with, and what comes of it; kept for the next one. */
 struct packer {
 	struct packer *next;
 	ZSTD_CCtx *cctx;
@@ -40,11 +44,15 @@ struct pack {
 	int level;
 	uint64_t jobs_a_part;
 
-	pthread_mutex_t lock; /* guards everything below */
+	pthread_mutex_t lock; /* guards the five below */
 	pthread_cond_t turned;
 	struct packer *idle;
-	uint64_t turn; /* the job whose bytes come next */
+	struct packer *finished[WINDOW]; /* job n at n % WINDOW; NULL: not yet */
+	uint64_t turn;			 /* the job whose bytes come next */
+	bool handing;			 /* somebody is at the sink */
 	bool failed;
+
+	/* Whoever is at the sink. */
 	struct digest *digest; /* of the part */
 	uint64_t size;	       /* of the part so far */
 	uint32_t *sizes;       /* of its frames */
@@ -93,6 +101,13 @@ static struct packer *take_packer(struct pack *pack, struct err *err)
 		pack->idle = p->next;
 	pthread_mutex_unlock(&pack->lock);
 	return p != NULL ? p : packer_new(pack, err);
+}
+
+/* With the lock. */
+static void put_packer(struct pack *pack, struct packer *p)
+{
+	p->next = pack->idle;
+	pack->idle = p;
 }
 
 static int compress(const struct pack *pack, struct packer *p, const uint8_t *data, uint8_t *out,
@@ -188,6 +203,28 @@ static int hand_over(struct pack *pack, const struct packer *p, uint32_t part, s
 	return ret;
 }
 
+/* Hand over what is finished, in order. With the lock, which is released meanwhile. */
+static int hand_over_finished(struct pack *pack, struct err *err)
+{
+	struct packer **slot, *p;
+	int ret = 0;
+
+	pack->handing = true;
+	while (ret == 0 && !pack->failed &&
+	       *(slot = &pack->finished[pack->turn % WINDOW]) != NULL) {
+		p = *slot;
+		*slot = NULL;
+		pthread_mutex_unlock(&pack->lock);
+		ret = hand_over(pack, p, (uint32_t)(pack->turn / pack->jobs_a_part), err);
+		pthread_mutex_lock(&pack->lock);
+		put_packer(pack, p);
+		pack->turn++;
+		pthread_cond_broadcast(&pack->turned);
+	}
+	pack->handing = false;
+	return ret;
+}
+
 static int pack_frames(struct pack *pack, struct packer *p, uint64_t first, uint64_t end,
 		       struct err *err)
 {
@@ -201,6 +238,19 @@ static int pack_frames(struct pack *pack, struct packer *p, uint64_t first, uint
 	return ret;
 }
 
+/* Leave it for its turn, which may be now. The job whose turn it is never waits here. */
+static int finish(struct pack *pack, uint64_t index, struct packer *p, struct err *err)
+{
+	while (index >= pack->turn + WINDOW && !pack->failed)
+		pthread_cond_wait(&pack->turned, &pack->lock);
+	if (pack->failed) {
+		put_packer(pack, p);
+		return 0; /* why is known to who failed */
+	}
+	pack->finished[index % WINDOW] = p;
+	return pack->handing ? 0 : hand_over_finished(pack, err);
+}
+
 static int pack_job(void *opaque, uint64_t index, struct err *err)
 {
 	struct pack *pack = opaque;
@@ -212,17 +262,15 @@ static int pack_job(void *opaque, uint64_t index, struct err *err)
 	int ret = p != NULL ? pack_frames(pack, p, first, end, err) : -ENOMEM;
 
 	pthread_mutex_lock(&pack->lock);
-	while (ret == 0 && pack->turn != index && !pack->failed)
-		pthread_cond_wait(&pack->turned, &pack->lock);
-	if (ret == 0 && !pack->failed)
-		ret = hand_over(pack, p, part, err);
-	/* Nobody waits for a turn that will not come. */
-	pack->failed = pack->failed || ret < 0;
-	pack->turn = index + 1;
-	pthread_cond_broadcast(&pack->turned);
-	if (p != NULL) {
-		p->next = pack->idle;
-		pack->idle = p;
+	if (ret == 0) {
+		ret = finish(pack, index, p, err);
+	} else if (p != NULL) {
+		put_packer(pack, p);
+	}
+	if (ret < 0) {
+		/* Nobody waits for a turn that will not come. */
+		pack->failed = true;
+		pthread_cond_broadcast(&pack->turned);
 	}
 	pthread_mutex_unlock(&pack->lock);
 	return ret;
@@ -243,6 +291,20 @@ static int prepare(struct pack *pack, struct err *err)
 	return digest_new(&pack->digest, err);
 }
 
+static void free_packers(struct pack *pack)
+{
+	while (pack->idle != NULL) {
+		struct packer *next = pack->idle->next;
+
+		packer_free(pack, pack->idle);
+		pack->idle = next;
+	}
+	for (unsigned i = 0; i < WINDOW; i++) { /* of a pack that failed */
+		if (pack->finished[i] != NULL)
+			packer_free(pack, pack->finished[i]);
+	}
+}
+
 int image_pack(struct image_plan *plan, int level, const struct image_sink *sink, struct err *err)
 {
 	struct pack pack = {
@@ -261,12 +323,7 @@ int image_pack(struct image_plan *plan, int level, const struct image_sink *sink
 	pthread_cond_init(&pack.turned, NULL);
 	if (ret == 0)
 		ret = parallel_run(jobs, pack_job, &pack, err);
-	while (pack.idle != NULL) {
-		struct packer *next = pack.idle->next;
-
-		packer_free(&pack, pack.idle);
-		pack.idle = next;
-	}
+	free_packers(&pack);
 	pthread_cond_destroy(&pack.turned);
 	pthread_mutex_destroy(&pack.lock);
 	digest_free(pack.digest);
