@@ -33,6 +33,13 @@ def zstd_19(home, path):
     return len(packed.stdout)
 
 
+def rows_of_file(home, how, path, raw=None):
+    """Its size, beside the memory of the machine in `raw`."""
+    size = os.path.getsize(path)
+    other = f"zstd -19 --long of its raw memory {megabytes(zstd_19(home, raw))}" if raw else ""
+    row(f"Debian of 128 MiB with its disk: {how}", megabytes(size), other, "", "≤ 20 MB", size <= 20e6)
+
+
 def bench_small(home):
     """The files of a Debian that has booted, trimmed or not, and of one that never ran, with their disk."""
     out = tempfile.mkdtemp(prefix="torpor-bench.", dir="/var/tmp")
@@ -45,11 +52,10 @@ def bench_small(home):
             row("Debian of 128 MiB with its disk, live", "failed", target="≤ 20 MB", met=False)
             return
         live, trimmed = (os.path.join(out, name) for name in ("live.torpor", "trimmed.torpor"))
-        size = os.path.getsize(trimmed)
-        row("Debian of 128 MiB with its disk: awake, saved with --trim", megabytes(size),
-            f"zstd -19 --long of its raw memory {megabytes(zstd_19(home, trimmed))}", "", "≤ 20 MB", size <= 20e6)
-        row("  without --trim", megabytes(os.path.getsize(live)),
-            f"zstd -19 --long of its raw memory {megabytes(zstd_19(home, live))}")
-        row("  never booted", megabytes(os.path.getsize(cold)))
+        rows_of_file(home, "awake, saved with --trim", trimmed, trimmed)
+        tightest = home.file("tightest.torpor")
+        home.run("convert", "--packed=19", trimmed, tightest)
+        rows_of_file(home, "the same, repacked with level 19", tightest, live)
+        rows_of_file(home, "never booted", cold)
     finally:
         shutil.rmtree(out, ignore_errors=True)
