@@ -159,7 +159,3 @@ def in_turn(commands, env, rounds=ROUNDS):
     # The difference is taken pair by pair: the machine's speed drifts.
     differences = [a - b for a, b in zip(*times)]
     return [statistics.median(slot) for slot in times] + [statistics.median(differences)]
-
-
-def resume_argv(path):
-    return [TORPOR, "resume", path, "--name", "bench"]

@@ -9,6 +9,10 @@ import time
 from bench import BIN, TINY, TORPOR, in_turn, row
 
 
+def resume_argv(path):
+    return [TORPOR, "resume", path, "--name", "bench"]
+
+
 def bench_wake(home):
     """Waking against the floor, and flat over RAM sizes."""
     sizes = (64, 256, 1024, 8192)
