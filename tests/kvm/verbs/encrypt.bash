@@ -127,6 +127,21 @@ looking() {
 }
 try looking "inspect, ls, tree, verify and compat need no key; warm is refused"
 
+# A sealed part is a file that zstd can walk through: one skippable frame each, and the seek table.
+for_zstd() {
+    local digest frames
+    command -v zstd >/dev/null || skip "zstd is not installed"
+    make_sealed --key-file key
+    works ls --json sealed.torpor
+    frames=$(json "[i['frames']['data'] for i in d['contents'] if i['role'] == 'memory.0'][0]" <<<"$out")
+    works inspect --json sealed.torpor
+    digest=$(json "[e['digest'] for e in d['entries'] if e['role'] == 'memory.0.0'][0]" <<<"$out")
+    tar xOf sealed.torpor "blobs/sha256/${digest#sha256:}" >part.zst
+    matches "zstd -lv" "$(zstd -lv part.zst 2>/dev/null)" "# Skippable Frames: $((frames + 1))"
+    same "what zstd -d makes of it" "$(zstd -dc part.zst | wc -c)" 0
+}
+try for_zstd "zstd finds as many frames in a sealed part as there are"
+
 converting() {
     local before
     make_sealed --key-file key
