@@ -1,6 +1,7 @@
 """What the rows of `make bench` share: one table, homes of machines, and the clocks."""
 import json
 import os
+import re
 import select
 import socket
 import statistics
@@ -62,6 +63,10 @@ class Home:
         return subprocess.run([TORPOR, *args], env=self.env, check=True, text=True,
                               stdout=subprocess.PIPE, **kw).stdout
 
+    def end_all(self):
+        for name in self.run("ps", "-q").split():
+            subprocess.run([TORPOR, "kill", name], env=self.env)
+
     def wait_for(self, name, text, seconds=120):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -120,8 +125,9 @@ class Control:
         console.recv(64)
         for line in lines:
             console.sendall(line.encode() + b"\n")
+            answer = re.compile(rb"^%s .*\n" % line.split()[0].encode(), re.MULTILINE)
             seen = b""
-            while answers and b"\n" not in seen:
+            while answers and not answer.search(seen):
                 seen += console.recv(4096) or sys.exit(f"bench: no answer to {line}")
         if not answers:
             time.sleep(0.2)  # until it has reached the serial port

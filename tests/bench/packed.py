@@ -215,14 +215,16 @@ def longest_wait_ns(home, path):
 
 def bench_paging(home, files):
     memory = home.file("memory.0.raw")
-    mine, theirs, there, waits, frame_ns, faults = ([] for _ in range(6))
+    mine, theirs, there, waits, frame_ns, frame_longest, faults = ([] for _ in range(7))
     for _ in range(ROUNDS):
         ms, frames = fill_ms(home, files["packed"])
-        new, floor_frames, again, ns = loop("unpack", memory, nice=FILL_NICE)
+        new, floor_frames, again, _, _ = loop("unpack", memory, nice=FILL_NICE)
         mine.append(ms / frames)
         theirs.append(new / floor_frames)
         there.append(again / floor_frames)
+        *_, ns, longest_ns = loop("unpack", memory)
         frame_ns.append(ns)
+        frame_longest.append(longest_ns)
         wait, count = longest_wait_ns(home, files["packed"])
         waits.append(wait)
         faults.append(count)
@@ -232,7 +234,8 @@ def bench_paging(home, files):
         f"({statistics.median(there) * 1e3:.0f} into memory that is there)", f"{ratio:.2f}×", "≥ 0.9×", ratio >= 0.9)
     longest = statistics.median(w / n for w, n in zip(waits, frame_ns))
     row(f"longest of some {statistics.median(faults):.0f} waits for a frame, while filling",
-        f"{statistics.median(waits) / 1e3:.0f} µs", f"one frame's decode {statistics.median(frame_ns) / 1e3:.0f} µs",
+        f"{statistics.median(waits) / 1e3:.0f} µs", f"decode of a frame {statistics.median(frame_ns) / 1e3:.0f} µs, in a bare loop "
+        f"{statistics.median(frame_longest) / 1e3:.0f} at most",
         f"{longest:.1f}×", "≤ 3×", longest <= 3)
 
 
