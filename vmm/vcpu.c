@@ -116,7 +116,9 @@ static void vcpu_handle_exit(struct vcpu *vcpu)
 		break;
 	case KVM_EXIT_INTR:
 		break;
-	case KVM_EXIT_SHUTDOWN: /* triple fault: how a PC resets when nothing else works */
+	case KVM_EXIT_SHUTDOWN: /* how a PC resets when nothing else works */
+		log_guest(&vcpu->machine->log, &vcpu->said, "vCPU %u: triple fault, a reset",
+			  vcpu->kvm.id);
 		machine_request_reset(vcpu->machine);
 		break;
 	case KVM_EXIT_SYSTEM_EVENT:

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 
 #include "vmm/base/err.h"
+#include "vmm/base/log.h"
 #include "vmm/kvm.h"
 
 struct machine;
@@ -32,6 +33,7 @@ struct vcpu {
 	pthread_t thread;
 	enum vcpu_state state; /* machine lock */
 	bool has_thread;       /* the machine's break_lock */
+	struct log_limit said; /* its thread */
 };
 
 /* Start the threads, parked. The signal used to interrupt KVM_RUN is SIGRTMIN; its handler does

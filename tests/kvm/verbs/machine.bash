@@ -232,6 +232,8 @@ reset_and_triple() {
     answers r triple triple
     until_true is_ready r 3
     same state "$(state_of r)" running
+    works logs --host r
+    matches "its log" "$out" "vCPU 0: triple fault"
 }
 try reset_and_triple "a guest that resets itself, or dies of a triple fault, boots again"
 
