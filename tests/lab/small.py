@@ -1,6 +1,7 @@
 """Scenarios on one host: what a guest has freed, and with --trim its caches, are not in the file."""
 
 import sys
+import time
 
 import guest as lab
 import suite
@@ -21,9 +22,7 @@ def freed_memory(host):
     guest.say(f"mem {USED}", timeout=240)
     full = saved_size(guest, "-R")
     guest.say("sh rm /run/mem/pages")
-    freed = saved_size(guest, "-R")
-    ok(f"most of {USED} MiB just freed is not saved", full - freed > 0.7 * USED,
-       f"{full} to {freed} MiB")
+    ok(f"most of {USED} MiB freed is not saved", leaves_out(guest, full, 0.7 * USED))
     content = guest.say("mem 8", timeout=240)
 
     file = host.path("small.torpor")
@@ -43,6 +42,14 @@ def freed_memory(host):
     ok("it has its memory back", guest.say("mem 120", timeout=240) != "")
     guest.kill()
     host.run("rm", "-r", file, disk)
+
+
+def leaves_out(guest, full, amount):
+    """At once, or when a guest on a busy host has come to tell, as it does every few seconds."""
+    deadline = time.monotonic() + 60
+    while (left_out := full - saved_size(guest, "-R")) <= amount and time.monotonic() < deadline:
+        note(f"{left_out:.1f} MiB so far")
+    return left_out > amount
 
 
 def random_disk(host):
