@@ -74,10 +74,15 @@ def back_and_forth(host1, host2, depth, before):
     ok(f"the top of {depth} on the other host: all of its keys, and it works on",
        shop.went_on(before))
     half_way = host2.path("half-way.torpor")
-    shop.save(half_way, "--full")
+    for host in host1, host2:
+        host.run("sh", "-c", 'printf "%064d" 7 >"$1"; chmod 600 "$1"', "sh", host.path("key"))
+    shop.save(half_way, "--full", "--encrypt", "--key-file", host2.path("key"))
     host2.send(half_way, host1, host1.path("half-way.torpor"))
-    shop = Shop.wake(host1, "web", host1.path("half-way.torpor"))
-    ok("saved as a whole while memory was still arriving, back home", shop.went_on(before))
+    done = host1.torpor("resume", "-d", host1.path("half-way.torpor"), check=False)
+    ok("encrypted, it does not wake without its key", done.status != 0 and "key" in done.err, done)
+    shop = Shop.wake(host1, "web", host1.path("half-way.torpor"),
+                     "--key-file", host1.path("key"))
+    ok("saved as a whole while memory was still arriving, sealed, back home", shop.went_on(before))
     shop.kill()
 
 
