@@ -202,8 +202,8 @@ static int run(struct options *opts, struct err *err)
 	ret = choose_path(&args, &path, err);
 	if (ret == 0)
 		ret = choose_key(&client, &args, err);
-	if (ret == 0)
-		ret = trim(&client, args.trim, err);
+	if (ret == 0 && args.trim)
+		ret = trim(&client, err);
 	if (ret == 0)
 		ret = save(&client, &args, &path, err);
 	client_close(&client);

@@ -4,14 +4,13 @@
 #include <stdio.h>
 #include <time.h>
 
-#define FREE_MS	     3000
 #define CACHES_MS    10000
 #define LONGEST_STEP 16
 
-static int ask(struct client *client, bool caches, bool *able, struct err *err)
+static int ask(struct client *client, bool *able, struct err *err)
 {
 	json_t *reply;
-	int ret = client_call(client, json_pack("{s:s,s:b}", "do", "trim", "caches", (int)caches),
+	int ret = client_call(client, json_pack("{s:s,s:b}", "do", "trim", "caches", 1),
 			      CLIENT_FOREVER, &reply, err);
 
 	if (ret < 0)
@@ -33,18 +32,17 @@ static int is_busy(struct client *client, bool *busy, struct err *err)
 	return 0;
 }
 
-int trim(struct client *client, bool caches, struct err *err)
+int trim(struct client *client, struct err *err)
 {
-	const int patience = caches ? CACHES_MS : FREE_MS;
 	bool busy = false;
-	int ret = ask(client, caches, &busy, err);
+	int ret = ask(client, &busy, err);
 
-	if (ret == 0 && caches && !busy)
+	if (ret == 0 && !busy)
 		fprintf(stderr,
 			"torpor: %s cannot be trimmed: it is paused, or its guest has no "
 			"driver for the balloon\n",
 			client->name);
-	for (int waited = 0, step = 1; ret == 0 && busy && waited < patience; waited += step) {
+	for (int waited = 0, step = 1; ret == 0 && busy && waited < CACHES_MS; waited += step) {
 		nanosleep(&(struct timespec){.tv_nsec = step * 1000000L}, NULL);
 		ret = is_busy(client, &busy, err);
 		if (step < LONGEST_STEP)

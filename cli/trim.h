@@ -4,9 +4,8 @@
 
 #include "cli/client.h"
 
-/* Ask for what is free, or with `caches` for whatever the guest can do without, and wait for it:
- * three seconds at most, or ten. A guest that does not take part is saved as it is; when its caches
- * were asked for, a line on stderr says so. */
-int trim(struct client *client, bool caches, struct err *err);
+/* Ask for whatever the guest can do without, its caches above all, and wait for it, ten seconds at
+ * most. A guest that does not take part is saved as it is; a line on stderr says so. */
+int trim(struct client *client, struct err *err);
 
 #endif

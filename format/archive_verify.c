@@ -383,7 +383,7 @@ static int verify(struct archive *a, bool everything,
 	if (ret == 0)
 		ret = make_jobs(&v, err);
 	if (ret == 0)
-		ret = parallel_run(v.njobs + everything, run_job, &v, err);
+		ret = parallel_run(v.njobs + 1, run_job, &v, err);
 	if (ret == 0)
 		ret = conclude(a, &v, err);
 	if (ret < 0 && !a->container.folder) {

@@ -6,7 +6,7 @@ build_all() {
     works_silently build --output full.torpor --kernel "$TINY" --initrd initrd --append "a b=c" \
         --disk disk.img,ro,id=root -m 1G -c 3 --cpu v2 --console hvc0
     works inspect full.torpor
-    matches inspect "$out" $'memory +1024 MiB\nvCPUs +3\nCPU +v2\nconsole +hvc0\ncmdline +a b=c\ndisk +root, 1 MiB, read-only\nlive +no\n'
+    matches inspect "$out" $'memory +1024 MiB\nvCPUs +3\nCPU +v2\nconsole +hvc0\ncmdline +a b=c\ndisk +root, 1 MiB, read-only\nencrypted +no\nlive +no\n'
     works inspect full.torpor --json
     same "inspect --json" "$(json "d['aligned'], sorted(e['role'] for e in d['entries'] if '.' not in e['role'])" <<<"$out")" \
         "True ['config', 'initrd', 'kernel', 'manifest']"
