@@ -330,8 +330,7 @@ static int make_jobs(struct verify *v, struct err *err)
 	}
 	for (size_t i = 0; i < v->a->nimages; i++)
 		add_frames(v, &v->a->images[i].image);
-	if (v->everything)
-		add_strangers(v);
+	add_strangers(v);
 	return 0;
 }
 
