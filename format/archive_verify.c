@@ -251,10 +251,10 @@ static void attach_image(struct verify *v, struct verify_job *job)
 	}
 }
 
-static bool has_job(const struct verify *v, const struct tar_entry *entry)
+static bool is_ours(const struct archive *a, const struct tar_entry *entry)
 {
-	for (size_t i = 0; i < v->njobs; i++) {
-		if (v->jobs[i].blob.offset == entry->offset)
+	for (size_t i = 0; i < a->nentries; i++) {
+		if (a->entries[i].blob.offset == entry->offset)
 			return true;
 	}
 	return false;
@@ -270,7 +270,7 @@ static void add_strangers(struct verify *v)
 		const struct tar_entry *entry = &tar->entries[i];
 
 		if (entry->type == TAR_FILE && strncmp(entry->name, OCI_BLOB_PREFIX, prefix) == 0 &&
-		    !has_job(v, entry))
+		    !is_ours(v->a, entry))
 			v->jobs[v->njobs++] = (struct verify_job){
 				.check = hash_job,
 				.name = entry->name,
