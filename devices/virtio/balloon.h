@@ -20,7 +20,7 @@ int virtio_balloon_create(struct virtio_device **out, struct machine *m, const c
  * under way begins anew. False when there is nobody to ask: no driver, or the machine is paused.
  * The guest answers while the machine runs; after 30 seconds at most it gets all back. */
 bool balloon_trim(struct device *dev, bool caches);
-/* Whether it is still giving, and has given something within the last second. To be asked again and
+/* Whether it is still giving, and has given something lately. To be asked again and
  * again until it is not, or patience ends. */
 bool balloon_trimming(struct device *dev);
 /* Bytes in the balloon, as the driver says. */
