@@ -21,6 +21,7 @@
 #define APPLIANCE_FORMAT_MAJOR 1 /* another major is refused by name */
 #define APPLIANCE_FORMAT_MINOR 0 /* a newer minor is readable */
 #define APPLIANCE_MAX_DISKS    8
+#define APPLIANCE_MAX_NETS     4
 #define APPLIANCE_MAX_CMDLINE  65536
 #define APPLIANCE_MAX_CONTENTS 64
 #define APPLIANCE_ROLE_SIZE    64
@@ -36,6 +37,13 @@ struct appliance_disk {
 		      */
 	bool readonly;
 	uint64_t size; /* bytes, a multiple of 512 */
+};
+
+/* A network card. What carries its frames is the host's business, and not in the file. */
+struct appliance_net {
+	uint8_t mac[6]; /* all zero in a cold appliance: each machine gets one of its own */
+	uint16_t mtu;	/* bytes of an IP packet, 1280 to 65535 */
+	uint16_t pairs; /* of queues, 1 to 4 */
 };
 
 /* What belongs to the appliance, by digest, however it is encoded: kernel, initrd, state, and the
@@ -55,6 +63,8 @@ struct appliance {
 	char *cmdline; /* owned; never NULL after decode or init */
 	uint32_t ndisks;
 	struct appliance_disk disk[APPLIANCE_MAX_DISKS];
+	uint32_t nnets;
+	struct appliance_net net[APPLIANCE_MAX_NETS];
 
 	/* A live appliance only. */
 	bool live;

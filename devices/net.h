@@ -1,0 +1,100 @@
+/*
+ * The seam between a network card and what carries its frames.
+ *
+ *     card (devices/virtio/net.c)  ── send ──►  back end (net_user, net_tap, net_lan, or none)
+ *                                  ◄─ receive ─
+ *
+ * Every frame on this seam has a `struct virtio_net_hdr_v1` (virtio 1.2 §5.1.6, 12 bytes,
+ * little-endian) in front of its Ethernet header, in both directions, and may be a large one that
+ * is still to be cut (gso_type) or whose checksum is still to be filled in (NEEDS_CSUM).
+ * From the card anything of NET_OFFLOADS may come, whatever the back end: what the guest sees does
+ * not depend on the host. A back end whose other side cannot take such frames finishes them with
+ * net_offload.h. Towards the card a back end gives only what the guest said it accepts
+ * (offloads()). num_buffers is the card's to fill in.
+ *
+ * What the guest sent is hostile: header and lengths are checked by net_header_fault() before a
+ * back end sees them, the contents of the frame are not.
+ *
+ * Order: X_open() → net_connect() → start() … quiesce() / start() … → close(). Loop thread or any
+ * other, always with the machine lock held. Neither side calls the other before net_connect(), nor
+ * the back end the card between quiesce() and start().
+ */
+#ifndef TORPOR_DEVICES_NET_H
+#define TORPOR_DEVICES_NET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "vmm/base/err.h"
+
+#define NET_MAC_SIZE	 6u
+#define NET_HEADER_SIZE	 12u		     /* struct virtio_net_hdr_v1 */
+#define NET_FRAME_MAX	 (14u + 4u + 65535u) /* Ethernet and VLAN header, IP packet */
+#define NET_MESSAGE_MAX	 (NET_HEADER_SIZE + NET_FRAME_MAX)
+#define NET_MAX_SEGMENTS 64u /* buffers a frame may be in when it is sent */
+#define NET_MTU		 1500u
+
+/* What a receiver of frames can do for the sender. */
+enum net_offload {
+	NET_CHECKSUM = 1, /* NEEDS_CSUM and DATA_VALID are understood */
+	NET_TSO4 = 2,
+	NET_TSO6 = 4,
+	NET_ECN = 8, /* TSO with the ECN bit */
+};
+#define NET_OFFLOADS (NET_CHECKSUM | NET_TSO4 | NET_TSO6 | NET_ECN)
+
+struct net_card;
+struct net_backend;
+struct net_flows;
+
+struct net_backend_ops {
+	const char *name;
+	/* Guest → host: header and frame, `len` bytes in all. 0: done with (carried, or dropped as
+	 * Ethernet may). -EAGAIN: there is no room now, nothing was taken; card->ops->writable()
+	 * follows. */
+	int (*send)(struct net_backend *b, const struct iovec *iov, unsigned n, size_t len);
+	/* The card refused a frame and has room again. */
+	void (*ready)(struct net_backend *b);
+	/* What the guest accepts from now on (enum net_offload). NULL: it never gives any. */
+	void (*offloads)(struct net_backend *b, unsigned accepted);
+	/* The machine runs, or goes on. NULL: nothing to do. */
+	void (*start)(struct net_backend *b);
+	/* Last chance to hand over what has arrived already; the card takes what it has room for
+	 * into the state that is saved. NULL: nothing arrives unasked. */
+	void (*quiesce)(struct net_backend *b);
+	/* Free it. */
+	void (*close)(struct net_backend *b);
+};
+
+struct net_backend {
+	const struct net_backend_ops *ops;
+	struct net_card *card; /* set by net_connect() */
+};
+
+struct net_card_ops {
+	/* Host → guest: header and frame, `len` bytes in all. 0: taken (or dropped: the link is
+	 * down, the frame not for this card). -EAGAIN: no buffers; ready() follows. */
+	int (*receive)(struct net_card *c, const struct iovec *iov, unsigned n, size_t len);
+	/* The back end refused a frame and has room again. */
+	void (*writable)(struct net_card *c);
+	/* The cable: a link that goes down makes the guest drop its lease, say. Up at first. */
+	void (*link)(struct net_card *c, bool up);
+};
+
+/* A card without a back end has its link down. */
+struct net_card {
+	const struct net_card_ops *ops;
+	struct net_backend *backend; /* owned once connected */
+	uint8_t mac[NET_MAC_SIZE];   /* that it has now: the driver may change it */
+	/* The card's, saved with it: a back end whose TCP connections end in this process notes
+	 * them here (net_flows.h). After a wake the card resets them. */
+	struct net_flows *flows;
+};
+
+/* The card takes the back end over. Its link goes up; if the machine runs, the back end is
+ * started. Only once for a card. */
+void net_connect(struct net_card *card, struct net_backend *backend);
+
+#endif

@@ -1,0 +1,22 @@
+/*
+ * `--net lan=NAME`: a port of a virtual LAN's switch (lan/), over its socket.
+ */
+#ifndef TORPOR_DEVICES_NET_LAN_H
+#define TORPOR_DEVICES_NET_LAN_H
+
+#include "devices/net.h"
+#include "vmm/machine.h"
+
+struct net_lan_params {
+	const char *socket;  /* path of the switch's socket for machines */
+	const char *lan;     /* its name, for errors */
+	const char *machine; /* the name that is told to the others */
+	uint8_t mac[NET_MAC_SIZE];
+};
+
+/* Connect and join; blocks for the switch's answer. ERR_NOT_FOUND: there is no such LAN; ERR_FAILED
+ * when the switch refuses, with its reason (a card with this MAC is there already, say). */
+int net_lan_open(struct net_backend **out, struct machine *m, const struct net_lan_params *params,
+		 struct err *err);
+
+#endif

@@ -1,0 +1,15 @@
+/*
+ * `--pcap FILE`: a back end that carries nothing itself: it writes down every frame that passes
+ * (libpcap's file format, nanoseconds, LINKTYPE_ETHERNET) and hands it to the back end behind it.
+ */
+#ifndef TORPOR_DEVICES_NET_PCAP_H
+#define TORPOR_DEVICES_NET_PCAP_H
+
+#include "devices/net.h"
+#include "vmm/machine.h"
+
+/* Takes over `inner` and `fd` (open for writing, empty), also on failure. */
+int net_pcap_open(struct net_backend **out, struct machine *m, struct net_backend *inner, int fd,
+		  struct err *err);
+
+#endif

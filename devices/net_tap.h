@@ -1,0 +1,17 @@
+/*
+ * `--net tap[=IF]`: a tap device of this host, with its offloads (linux/if_tun.h: IFF_VNET_HDR,
+ * TUNSETOFFLOAD). The interface must exist and be ours to use, or we must be allowed to make one
+ * (CAP_NET_ADMIN); bridging it is the user's business.
+ */
+#ifndef TORPOR_DEVICES_NET_TAP_H
+#define TORPOR_DEVICES_NET_TAP_H
+
+#include "devices/net.h"
+#include "vmm/machine.h"
+
+/* `name` NULL: a new one, torporN. Errors say which right is missing. */
+int net_tap_open(struct net_backend **out, struct machine *m, const char *name, struct err *err);
+/* The interface's name; valid as long as the back end. */
+const char *net_tap_name(const struct net_backend *b);
+
+#endif

@@ -1,0 +1,42 @@
+/*
+ * `--net user`: the host's sockets as a network (libslirp), without privileges. The guest is behind
+ * NAT at 10.0.2.15 and fd00::/64 of its own, with DHCP, DNS and ICMP echo where the host allows.
+ *
+ * libslirp is loaded here (dlopen), behind the start of the guest: waking does not wait for it. Its
+ * sockets are watched by the machine's loop; all with the machine lock held.
+ */
+#ifndef TORPOR_DEVICES_NET_USER_H
+#define TORPOR_DEVICES_NET_USER_H
+
+#include <netinet/in.h>
+
+#include "devices/net.h"
+#include "vmm/machine.h"
+
+#define NET_MAX_FORWARDS 32u
+
+/* A published port: what connects to `host` on this machine reaches `guest_port` in the guest. */
+struct net_forward {
+	bool udp;
+	bool v6;
+	union {
+		struct in_addr v4;
+		struct in6_addr v6;
+	} host;		    /* any address: 0 */
+	uint16_t host_port; /* 0: any free one; net_user_forwards() tells which */
+	uint16_t guest_port;
+};
+
+struct net_user_params {
+	const struct net_forward *forward; /* borrowed for the call */
+	unsigned nforwards;
+	const char *hostname; /* told by DHCP; NULL: none. Copied */
+};
+
+/* A port that is taken is an error that names it; then nothing is published. */
+int net_user_open(struct net_backend **out, struct machine *m, const struct net_user_params *params,
+		  struct err *err);
+/* What is published, with the ports that were chosen: up to NET_MAX_FORWARDS; returns how many. */
+unsigned net_user_forwards(const struct net_backend *b, struct net_forward *forward);
+
+#endif
