@@ -3,24 +3,19 @@
 
 #include "cli/command.h"
 #include "cli/key_args.h"
+#include "cli/packing_args.h"
 #include "cli/parent.h"
 #include "cli/parse.h"
 #include "cli/sandbox.h"
 #include "cli/spool.h"
 #include "cli/written.h"
 #include "format/flatten.h"
-#include "format/image_pack.h"
 
-enum {
-	OPTION_FLAT = OPTION_LONG_ONLY + 1,
-	OPTION_LEVEL,
-	OPTION_DECRYPT,
-};
+#define OPTION_DECRYPT (OPTION_LONG_ONLY + 1)
 
 static const struct option_spec options[] = {
 	{'o', "output", "FILE", "file to write, - for standard output"},
-	{OPTION_FLAT, "flat", NULL, "do not pack: larger, and mapped when it wakes"},
-	{OPTION_LEVEL, "level", "N", "of packing, 1 to 19; default 3"},
+	PACKING_OPTIONS,
 	{OPTION_DECRYPT, "decrypt", NULL, "write it in clear, although a parent is encrypted"},
 	KEY_OPTIONS,
 	OPTION_JSON_SPEC,
@@ -30,26 +25,24 @@ static const struct option_spec options[] = {
 struct flatten_args {
 	const char *file;
 	const char *output;
-	uint64_t level;
+	struct packing_args packing;
 	struct key_args keys;
-	bool flat;
 	bool decrypt;
 	bool json;
 };
 
 static int take(struct flatten_args *args, int id, const char *value, struct err *err)
 {
+	int ret = packing_args_take(&args->packing, id, value, err);
+
+	if (ret != 0)
+		return ret < 0 ? ret : 0;
 	if (key_args_take(&args->keys, id, value))
 		return 0;
 	switch (id) {
 	case 'o':
 		args->output = value;
 		return parse_output(value, err);
-	case OPTION_FLAT:
-		args->flat = true;
-		return 0;
-	case OPTION_LEVEL:
-		return parse_number(value, "--level", 1, IMAGE_PACK_MAX_LEVEL, &args->level, err);
 	case OPTION_DECRYPT:
 		args->decrypt = true;
 		return 0;
@@ -63,6 +56,7 @@ static int parse(struct options *opts, struct flatten_args *args, struct err *er
 {
 	int id, ret = 0;
 
+	packing_args_init(&args->packing);
 	while (ret == 0 && (id = options_next(opts, err)) != 0)
 		ret = id < 0 ? id : take(args, id, opts->value, err);
 	if (ret == 0)
@@ -79,11 +73,11 @@ static int write_flattened(const struct flatten_args *args, const struct lineage
 {
 	if (args->decrypt || !keyring_locks(keys))
 		keys = NULL;
-	if (keys != NULL && args->flat)
+	if (keys != NULL && args->packing.flat)
 		return err_set(err, ERR_USAGE,
 			       "what is encrypted is packed: --flat needs --decrypt");
-	return flatten_lineage(lineage, args->output, args->flat ? 0 : (int)args->level, keys,
-			       digest, err);
+	return flatten_lineage(lineage, args->output, args->packing.flat ? 0 : args->packing.level,
+			       keys, digest, err);
 }
 
 static int flatten(const struct flatten_args *args, struct err *err)
@@ -111,7 +105,7 @@ static int flatten(const struct flatten_args *args, struct err *err)
 
 static int run(struct options *opts, struct err *err)
 {
-	struct flatten_args args = {.level = IMAGE_PACK_LEVEL};
+	struct flatten_args args = {0};
 	int ret = parse(opts, &args, err);
 
 	return ret < 0 ? ret : flatten(&args, err);

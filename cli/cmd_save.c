@@ -8,15 +8,13 @@
 #include "cli/json_out.h"
 #include "cli/key_args.h"
 #include "cli/notice.h"
+#include "cli/packing_args.h"
 #include "cli/parse.h"
 #include "cli/paths.h"
 #include "cli/trim.h"
-#include "format/image_pack.h"
 
 enum {
-	OPTION_FLAT = OPTION_LONG_ONLY + 1,
-	OPTION_LEVEL,
-	OPTION_PARENT,
+	OPTION_PARENT = OPTION_LONG_ONLY + 1,
 	OPTION_FULL,
 	OPTION_TRIM,
 	OPTION_ENCRYPT,
@@ -28,8 +26,7 @@ static const struct option_spec options[] = {
 	 "file to write, - for standard output; default NAME.torpor in the store"},
 	{'R', "leave-running", NULL, "let the machine go on afterwards"},
 	{OPTION_TRIM, "trim", NULL, "have the guest drop its caches first"},
-	{OPTION_FLAT, "flat", NULL, "do not pack: larger, and mapped when it wakes"},
-	{OPTION_LEVEL, "level", "N", "of packing, 1 to 19; default 3"},
+	PACKING_OPTIONS,
 	{OPTION_PARENT, "parent", "FILE",
 	 "only what changed since FILE, which it woke from or was last saved to"},
 	{OPTION_FULL, "full", NULL, "everything, although the parent is in the store"},
@@ -46,10 +43,9 @@ struct save_args {
 	const char *output;
 	const char *parent;
 	struct key_args keys;
-	uint64_t level;
+	struct packing_args packing;
 	bool stream; /* the output is standard output */
 	bool leave_running;
-	bool flat;
 	bool full;
 	bool trim;
 	bool encrypt;
@@ -59,6 +55,10 @@ struct save_args {
 
 static int take(struct save_args *args, int id, const char *value, struct err *err)
 {
+	int ret = packing_args_take(&args->packing, id, value, err);
+
+	if (ret != 0)
+		return ret < 0 ? ret : 0;
 	if (key_args_take(&args->keys, id, value)) {
 		args->encrypt = true;
 		return 0;
@@ -70,11 +70,6 @@ static int take(struct save_args *args, int id, const char *value, struct err *e
 	case 'R':
 		args->leave_running = true;
 		return 0;
-	case OPTION_FLAT:
-		args->flat = true;
-		return 0;
-	case OPTION_LEVEL:
-		return parse_number(value, "--level", 1, IMAGE_PACK_MAX_LEVEL, &args->level, err);
 	case OPTION_PARENT:
 		args->parent = value;
 		return 0;
@@ -100,12 +95,12 @@ static int parse(struct options *opts, struct save_args *args, struct err *err)
 {
 	int id, ret = 0;
 
-	args->level = IMAGE_PACK_LEVEL;
+	packing_args_init(&args->packing);
 	while (ret == 0 && (id = options_next(opts, err)) != 0)
 		ret = id < 0 ? id : take(args, id, opts->value, err);
 	if (ret == 0 && args->encrypt && args->decrypt)
 		ret = err_set(err, ERR_USAGE, "--decrypt and a key exclude each other");
-	if (ret == 0 && args->encrypt && args->flat)
+	if (ret == 0 && args->encrypt && args->packing.flat)
 		ret = err_set(err, ERR_USAGE, "what is encrypted is packed: not --flat");
 	if (ret == 0 && args->full && args->parent != NULL)
 		ret = err_set(err, ERR_USAGE, "--full and --parent exclude each other");
@@ -171,9 +166,9 @@ static int save(struct client *client, const struct save_args *args, const struc
 	request = json_pack("{s:s,s:s*,s:b,s:s*,s:b,s:b,s:b,s:b,s:b,s:i}", "do", "save", "path",
 			    args->stream ? NULL : path->text, "stream", (int)args->stream, "parent",
 			    args->parent != NULL ? parent.text : NULL, "leave-running",
-			    (int)args->leave_running, "flat", (int)args->flat, "full",
+			    (int)args->leave_running, "flat", (int)args->packing.flat, "full",
 			    (int)args->full, "encrypt", (int)args->encrypt, "decrypt",
-			    (int)args->decrypt, "level", (int)args->level);
+			    (int)args->decrypt, "level", args->packing.level);
 	if (request == NULL)
 		return err_set(err, ERR_USAGE, "%s: the file's name is not UTF-8", path->text);
 	ret = client_call_with(client, request, args->stream ? STDOUT_FILENO : -1, CLIENT_FOREVER,

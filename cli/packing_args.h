@@ -1,0 +1,27 @@
+/* How images are written, on a command line: --flat and --level. One thread. */
+#ifndef TORPOR_CLI_PACKING_ARGS_H
+#define TORPOR_CLI_PACKING_ARGS_H
+
+#include "cli/options.h"
+
+enum {
+	OPTION_FLAT = OPTION_LONG_ONLY + 210,
+	OPTION_LEVEL,
+};
+
+/* clang-format off */
+#define PACKING_OPTIONS                                                                            \
+	{OPTION_FLAT, "flat", NULL, "do not pack: larger, and mapped when it wakes"},              \
+	{OPTION_LEVEL, "level", "N", "of packing, 1 to 19; default 3"}
+/* clang-format on */
+
+struct packing_args {
+	bool flat;
+	int level; /* never 0 behind packing_args_init() */
+};
+
+void packing_args_init(struct packing_args *args);
+/* Take an option that is one of PACKING_OPTIONS: 1, or 0 when it is not, or an error. */
+int packing_args_take(struct packing_args *args, int id, const char *value, struct err *err);
+
+#endif
