@@ -113,7 +113,7 @@ def from_appliance(seeds, file):
         for lower in maps:
             seeds.add("map", struct.pack("<H", len(upper)) + upper + lower)
     copy = small_copy(files, manifest, json.loads(config_text))
-    if len(copy) <= 300000:
+    if len(copy) <= 390000:
         seeds.add("archive", copy)
 
 
