@@ -75,15 +75,27 @@ struct net_backend {
 
 struct net_card_ops {
 	/* Host → guest: header and frame, `len` bytes in all. 0: taken (or dropped: the link is
-	 * down, the frame not for this card). -EAGAIN: no buffers; ready() follows. */
+	 * down, the frame not for this card). -EAGAIN: no buffers; ready() follows. The guest is
+	 * interrupted once for all that it was given in a round of the loop. */
 	int (*receive)(struct net_card *c, const struct iovec *iov, unsigned n, size_t len);
 	/* The back end refused a frame and has room again. */
 	void (*writable)(struct net_card *c);
-	/* The cable: a link that goes down makes the guest drop its lease, say. Up at first. */
+	/* The cable: a link that goes down makes the guest drop its lease, say. Down until there is
+	 * a back end. */
 	void (*link)(struct net_card *c, bool up);
+	/* net_connect() has given it a back end. */
+	void (*connected)(struct net_card *c);
 };
 
-/* A card without a back end has its link down. */
+/* For `torpor stats`; frames may be large ones. */
+struct net_counters {
+	uint64_t frames;
+	uint64_t bytes;
+	uint64_t dropped;
+};
+
+/* A card without a back end has its link down. On waking it stays as it was until net_connect() or
+ * link(false) says how things are here. */
 struct net_card {
 	const struct net_card_ops *ops;
 	struct net_backend *backend; /* owned once connected */
@@ -91,6 +103,8 @@ struct net_card {
 	/* The card's, saved with it: a back end whose TCP connections end in this process notes
 	 * them here (net_flows.h). After a wake the card resets them. */
 	struct net_flows *flows;
+	struct net_counters sent;     /* by the guest, */
+	struct net_counters received; /* and to it */
 };
 
 /* The card takes the back end over. Its link goes up; if the machine runs, the back end is

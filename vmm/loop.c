@@ -88,6 +88,32 @@ static void loop_serve(struct loop *loop, const struct epoll_event *ready, int c
 	loop->deleted = false;
 }
 
+void loop_hook(struct loop *loop, struct loop_hook *hook, loop_hook_fn *fn)
+{
+	*hook = (struct loop_hook){.fn = fn, .next = loop->hooks};
+	loop->hooks = hook;
+}
+
+void loop_unhook(struct loop *loop, struct loop_hook *hook)
+{
+	struct loop_hook **at = &loop->hooks;
+
+	while (*at != NULL && *at != hook)
+		at = &(*at)->next;
+	if (*at != NULL)
+		*at = hook->next;
+}
+
+static void loop_call_hooks(const struct loop *loop)
+{
+	struct loop_hook *next;
+
+	for (struct loop_hook *hook = loop->hooks; hook != NULL; hook = next) {
+		next = hook->next;
+		hook->fn(hook);
+	}
+}
+
 int loop_run(struct loop *loop, struct err *err)
 {
 	struct epoll_event ready[BATCH];
@@ -101,6 +127,7 @@ int loop_run(struct loop *loop, struct err *err)
 			return err_sys(err, errno, "wait for events");
 		pthread_mutex_lock(loop->lock);
 		loop_serve(loop, ready, count);
+		loop_call_hooks(loop);
 		pthread_mutex_unlock(loop->lock);
 	}
 	(void)eventfd_read(loop->stop_fd, &ignored);

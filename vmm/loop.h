@@ -3,8 +3,9 @@
  *
  * loop_run() is called by the thread that owns the machine and returns after loop_stop(). Callbacks
  * run on that thread with the machine lock held (the mutex given to loop_init), the same lock that
- * vCPU threads take to handle an exit: a device needs no lock of its own. loop_add/mod/del may be
- * called by whoever holds that lock; loop_stop from anywhere, a signal handler included.
+ * vCPU threads take to handle an exit: a device needs no lock of its own. loop_add/mod/del and the
+ * hooks may be called by whoever holds that lock; loop_stop from anywhere, a signal handler
+ * included.
  */
 #ifndef TORPOR_VMM_LOOP_H
 #define TORPOR_VMM_LOOP_H
@@ -27,12 +28,23 @@ struct loop_watch {
 	loop_fn *fn;
 };
 
+struct loop_hook;
+
+typedef void loop_hook_fn(struct loop_hook *hook);
+
+/* Embedded in its owner, which keeps it valid until loop_unhook(). */
+struct loop_hook {
+	loop_hook_fn *fn;
+	struct loop_hook *next; /* the loop's */
+};
+
 struct loop {
 	int epoll_fd;
 	int stop_fd;
 	pthread_mutex_t *lock;
 	bool stopping;
 	bool deleted; /* a watch went away since the batch was fetched */
+	struct loop_hook *hooks;
 };
 
 int loop_init(struct loop *loop, pthread_mutex_t *lock, struct err *err);
@@ -46,6 +58,12 @@ void loop_mod(struct loop *loop, struct loop_watch *watch, uint32_t events);
 /* Stop watching; a watch that is not being watched is left alone. Its callback is not called any
  * more, even if it was ready in the batch being served. */
 void loop_del(struct loop *loop, struct loop_watch *watch);
+
+/* Have `fn` called at the end of each round, when the ready callbacks have been and before the loop
+ * waits again: for what is done once a batch. A hook may unhook itself, no other. */
+void loop_hook(struct loop *loop, struct loop_hook *hook, loop_hook_fn *fn);
+/* A hook that is not there is left alone. */
+void loop_unhook(struct loop *loop, struct loop_hook *hook);
 
 int loop_run(struct loop *loop, struct err *err);
 void loop_stop(struct loop *loop);

@@ -378,3 +378,47 @@ Test(loop, a_descriptor_that_cannot_be_watched_is_an_error)
 	loop_free(&loop);
 	fclose(plain);
 }
+
+struct counted_hook {
+	struct loop_hook hook;
+	struct loop *loop;
+	unsigned called;
+	bool leaves;
+};
+
+static void on_hook(struct loop_hook *hook)
+{
+	struct counted_hook *counted = container_of(hook, struct counted_hook, hook);
+
+	counted->called++;
+	if (counted->leaves)
+		loop_unhook(counted->loop, hook);
+}
+
+Test(loop, hooks_are_called_once_a_round)
+{
+	struct loop loop;
+	struct counted_hook a = {.loop = &loop}, b = {.loop = &loop, .leaves = true};
+	struct peer p = {.stop = true};
+	unsigned before;
+	int fd;
+
+	open_loop(&loop);
+	loop_hook(&loop, &a.hook, on_hook);
+	loop_hook(&loop, &b.hook, on_hook);
+	fd = add_peer(&p, &loop, true);
+	run(&loop);
+	cr_assert(eq(uint, p.called, 1));
+	before = a.called;
+	cr_assert(ge(uint, before, 1));
+	cr_assert(eq(uint, b.called, 1));
+	loop_stop(&loop);
+	run(&loop);
+	cr_assert(eq(uint, a.called, before + 1));
+	cr_assert(eq(uint, b.called, 1));
+	loop_unhook(&loop, &a.hook);
+	loop_unhook(&loop, &a.hook); /* twice is fine */
+	cr_assert(loop.hooks == NULL);
+	loop_free(&loop);
+	close(fd);
+}

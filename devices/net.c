@@ -1,0 +1,12 @@
+/* See net.h. */
+#include "devices/net.h"
+
+#include "vmm/base/assert.h"
+
+void net_connect(struct net_card *card, struct net_backend *backend)
+{
+	assert(card->backend == NULL);
+	card->backend = backend;
+	backend->card = card;
+	card->ops->connected(card);
+}
