@@ -3,8 +3,11 @@
  * the guest does not know: on waking each is reset, so that nobody hangs until some keepalive.
  *
  * net_flows_note() looks at every frame that the guest sends; the table is part of the card's saved
- * state, bounded, oldest forgotten first. net_flows_reset() makes one TCP RST a flow, in the
- * window (RFC 5961 §3.2: exactly at what the guest acknowledged last).
+ * state, bounded, oldest forgotten first. net_flows_reset() makes TCP RSTs. One is
+ * heeded only exactly where the guest is (RFC 5961 §3.2): at what it acknowledged last, unless it
+ * has received more and was saved before it said so. Then there is a second one, behind all that
+ * the peer sent: it is exact, or in the window, and the guest's challenge is answered by the new
+ * network, which knows no such connection, with a reset that is exact.
  */
 #ifndef TORPOR_DEVICES_NET_FLOWS_H
 #define TORPOR_DEVICES_NET_FLOWS_H
@@ -23,10 +26,12 @@ struct net_flow {
 	uint16_t guest_port;
 	uint16_t peer_port;
 	uint32_t seq;	 /* the guest's next, */
-	uint32_t ack;	 /* and what it expects next from the peer */
+	uint32_t ack;	 /* and what it acknowledged last */
+	uint32_t sent;	 /* the peer's next */
 	uint32_t age;	 /* the higher, the more recent */
 	uint8_t version; /* 4 or 6 */
-	uint8_t pad[3];
+	uint8_t closed;	 /* FIN was seen; 1: the guest's, 2: the peer's */
+	uint8_t pad[2];
 };
 
 struct net_flows {
@@ -40,10 +45,13 @@ extern const struct state_table net_flows_table;
 /* A frame from the guest, whole, without its virtio header: SYN and data add or renew a flow, RST
  * and what follows both FINs remove it. */
 void net_flows_note(struct net_flows *flows, const uint8_t *frame, size_t len);
-/* The peer's FIN and RST end it too. */
+/* A frame that the guest was given. The peer's FIN and RST end a flow too. */
 void net_flows_note_peer(struct net_flows *flows, const uint8_t *frame, size_t len);
-/* Give a complete RST frame to the guest for each flow to `emit`, and forget the flow once it is
- * taken; what emit returns other than 0 ends it and is returned: call again later. */
+/* Could net_flows_note() have left this behind? For state that comes from a file. */
+bool net_flows_valid(const struct net_flows *flows);
+/* Give complete RST frames to the guest (no virtio header, at most 74 bytes), one or two a flow, to
+ * `emit`, and forget the flow once they are taken; what emit returns other than 0 ends it and is
+ * returned: call again later. */
 int net_flows_reset(struct net_flows *flows, net_emit_fn *emit, void *opaque);
 
 #endif

@@ -1,0 +1,310 @@
+/*
+ * The TCP connections of a card and their end after a wake; see net_flows.h. Machine lock held.
+ *
+ * A dense array, searched from its front: there are few, and a found one moves one place forward,
+ * so that the busy ones come first.
+ */
+#include "devices/net_flows.h"
+
+#include <linux/if_ether.h>
+#include <netinet/ip.h>
+#include <netinet/ip6.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+#include "vmm/base/num.h"
+
+#define FLOW(member, tag)  STATE_SCALAR(struct net_flow, member, tag, 1, 0)
+#define BYTES(member, tag) STATE_ARRAY(struct net_flow, member, tag, 1, STATE_HEX)
+
+static const struct state_field flow_fields[] = {
+	BYTES(guest_mac, 1),
+	BYTES(peer_mac, 2),
+	BYTES(guest, 3),
+	BYTES(peer, 4),
+	FLOW(guest_port, 5),
+	FLOW(peer_port, 6),
+	FLOW(seq, 7),
+	FLOW(ack, 8),
+	FLOW(sent, 9),
+	FLOW(age, 10),
+	FLOW(version, 11),
+	FLOW(closed, 12),
+	STATE_PAD(struct net_flow, pad),
+};
+
+static const struct state_table flow_table =
+	STATE_TABLE("net-flow", 1, struct net_flow, flow_fields);
+
+static const struct state_field flows_fields[] = {
+	STATE_SCALAR(struct net_flows, n, 1, 1, 0),
+	STATE_SCALAR(struct net_flows, clock, 2, 1, 0),
+	STATE_VSTRUCT(struct net_flows, flow, n, 3, 1, &flow_table),
+};
+
+const struct state_table net_flows_table =
+	STATE_TABLE("net-flows", 1, struct net_flows, flows_fields);
+
+/* What a TCP segment says, with the flow that it belongs to. */
+struct segment {
+	struct net_flow flow; /* addresses and ports alone */
+	uint32_t seq;
+	uint32_t next; /* behind its data, SYN and FIN */
+	uint32_t ack;
+	uint8_t flags;
+	bool data;
+};
+
+static uint16_t be_get16(const uint8_t *p)
+{
+	uint16_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return be16toh(v);
+}
+
+static uint32_t be_get32(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return be32toh(v);
+}
+
+static void be_put16(uint8_t *p, uint16_t v)
+{
+	v = htobe16(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+static void be_put32(uint8_t *p, uint32_t v)
+{
+	v = htobe32(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+/* a is behind b in the sequence space. */
+static bool is_later(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) > 0;
+}
+
+/* Fill `s` from a frame that the guest sent, or that is sent to it. A VLAN has no peer here. */
+static bool read_segment(const uint8_t *frame, size_t len, bool from_guest, struct segment *s)
+{
+	struct net_packet p;
+	const uint8_t *tcp, *from, *to;
+	size_t width;
+
+	if (!net_parse(frame, len, &p) || p.l4 == 0 || p.protocol != IPPROTO_TCP ||
+	    p.ip != ETH_HLEN)
+		return false;
+	*s = (struct segment){.flow.version = p.ethertype == ETH_P_IP ? 4 : 6};
+	width = s->flow.version == 4 ? 4 : 16;
+	from = frame + p.ip + (width == 4 ? 12 : 8);
+	to = from + width;
+	tcp = frame + p.l4;
+	memcpy(s->flow.guest, from_guest ? from : to, width);
+	memcpy(s->flow.peer, from_guest ? to : from, width);
+	memcpy(s->flow.guest_mac, frame + (from_guest ? ETH_ALEN : 0), ETH_ALEN);
+	memcpy(s->flow.peer_mac, frame + (from_guest ? 0 : ETH_ALEN), ETH_ALEN);
+	s->flow.guest_port = be_get16(tcp + (from_guest ? 0 : 2));
+	s->flow.peer_port = be_get16(tcp + (from_guest ? 2 : 0));
+	s->flags = tcp[13];
+	s->seq = be_get32(tcp + 4);
+	s->ack = be_get32(tcp + 8);
+	s->data = p.end > p.payload;
+	s->next = s->seq + (uint32_t)(p.end - p.payload) + !!(s->flags & TH_SYN) +
+		  !!(s->flags & TH_FIN);
+	return true;
+}
+
+static bool is_same(const struct net_flow *a, const struct net_flow *b)
+{
+	return a->guest_port == b->guest_port && a->peer_port == b->peer_port &&
+	       a->version == b->version && memcmp(a->peer, b->peer, sizeof(a->peer)) == 0 &&
+	       memcmp(a->guest, b->guest, sizeof(a->guest)) == 0;
+}
+
+static struct net_flow *find(struct net_flows *flows, const struct net_flow *wanted)
+{
+	struct net_flow *flow = flows->flow, swap;
+
+	for (uint32_t i = 0; i < flows->n; i++, flow++) {
+		if (!is_same(flow, wanted))
+			continue;
+		if (i == 0)
+			return flow;
+		swap = flow[-1];
+		flow[-1] = *flow;
+		*flow = swap;
+		return flow - 1;
+	}
+	return NULL;
+}
+
+static void forget(struct net_flows *flows, struct net_flow *flow)
+{
+	*flow = flows->flow[--flows->n];
+	memset(&flows->flow[flows->n], 0, sizeof(*flow));
+}
+
+/* A place for another one: a free one, or the oldest one's. */
+static struct net_flow *place(struct net_flows *flows)
+{
+	struct net_flow *oldest = &flows->flow[0];
+
+	if (flows->n < NET_FLOWS_MAX)
+		return &flows->flow[flows->n++];
+	for (uint32_t i = 1; i < flows->n; i++) {
+		if (flows->clock - flows->flow[i].age > flows->clock - oldest->age)
+			oldest = &flows->flow[i];
+	}
+	return oldest;
+}
+
+enum closed {
+	CLOSED_BY_GUEST = 1,
+	CLOSED_BY_PEER = 2,
+	CLOSED = CLOSED_BY_GUEST | CLOSED_BY_PEER,
+};
+
+/* The flow that the segment goes on with. A reset ends it, and so does what follows both FINs,
+ * unless it is one of them again. */
+static struct net_flow *current(struct net_flows *flows, const struct segment *s)
+{
+	struct net_flow *flow = find(flows, &s->flow);
+
+	if (flow == NULL)
+		return NULL;
+	if (!(s->flags & TH_RST) && (flow->closed != CLOSED || s->flags & (TH_FIN | TH_SYN)))
+		return flow;
+	forget(flows, flow);
+	return NULL;
+}
+
+void net_flows_note(struct net_flows *flows, const uint8_t *frame, size_t len)
+{
+	struct net_flow *flow;
+	struct segment s;
+
+	if (!read_segment(frame, len, true, &s))
+		return;
+	flow = current(flows, &s);
+	if (flow == NULL && (s.flags & TH_RST || !(s.flags & TH_SYN || s.data)))
+		return;
+	if (flow == NULL)
+		flow = place(flows);
+	if (s.flags & TH_SYN || !is_same(flow, &s.flow)) {
+		*flow = s.flow;
+		flow->seq = s.next;
+		flow->ack = flow->sent = s.flags & TH_ACK ? s.ack : 0;
+	}
+	if (is_later(s.next, flow->seq))
+		flow->seq = s.next;
+	/* The first acknowledgement says where the peer begins. */
+	if (s.flags & TH_ACK && (flow->ack == 0 || is_later(s.ack, flow->ack)))
+		flow->ack = s.ack;
+	if (flow->sent == 0 || is_later(flow->ack, flow->sent))
+		flow->sent = flow->ack;
+	if (s.flags & TH_FIN)
+		flow->closed |= CLOSED_BY_GUEST;
+	flow->age = ++flows->clock;
+}
+
+void net_flows_note_peer(struct net_flows *flows, const uint8_t *frame, size_t len)
+{
+	struct net_flow *flow;
+	struct segment s;
+
+	if (!read_segment(frame, len, false, &s))
+		return;
+	flow = current(flows, &s);
+	if (flow == NULL)
+		return;
+	if (s.flags & TH_SYN || is_later(s.next, flow->sent))
+		flow->sent = s.next;
+	if (s.flags & TH_FIN)
+		flow->closed |= CLOSED_BY_PEER;
+}
+
+bool net_flows_valid(const struct net_flows *flows)
+{
+	for (uint32_t i = 0; i < flows->n; i++) {
+		const struct net_flow *flow = &flows->flow[i];
+
+		if ((flow->version != 4 && flow->version != 6) || flow->closed > CLOSED)
+			return false;
+	}
+	return flows->n <= NET_FLOWS_MAX;
+}
+
+static size_t put_ip(uint8_t *ip, const struct net_flow *flow)
+{
+	uint16_t sum;
+
+	if (flow->version == 4) {
+		ip[0] = 0x45;
+		be_put16(ip + 2, sizeof(struct iphdr) + sizeof(struct tcphdr));
+		ip[8] = IPDEFTTL;
+		ip[9] = IPPROTO_TCP;
+		memcpy(ip + 12, flow->peer, 4);
+		memcpy(ip + 16, flow->guest, 4);
+		sum = (uint16_t)~net_sum_fold(net_sum(ip, sizeof(struct iphdr), 0));
+		memcpy(ip + 10, &sum, sizeof(sum));
+		return sizeof(struct iphdr);
+	}
+	ip[0] = 0x60;
+	be_put16(ip + 4, sizeof(struct tcphdr));
+	ip[6] = IPPROTO_TCP;
+	ip[7] = IPDEFTTL;
+	memcpy(ip + 8, flow->peer, 16);
+	memcpy(ip + 24, flow->guest, 16);
+	return sizeof(struct ip6_hdr);
+}
+
+#define RESET_MAX (ETH_HLEN + sizeof(struct ip6_hdr) + sizeof(struct tcphdr))
+
+static size_t make_reset(uint8_t frame[static RESET_MAX], const struct net_flow *flow, uint32_t seq)
+{
+	struct net_packet packet;
+	uint8_t *tcp;
+	uint16_t sum;
+	size_t len;
+
+	memset(frame, 0, RESET_MAX);
+	memcpy(frame, flow->guest_mac, ETH_ALEN);
+	memcpy(frame + ETH_ALEN, flow->peer_mac, ETH_ALEN);
+	be_put16(frame + 12, flow->version == 4 ? ETH_P_IP : ETH_P_IPV6);
+	tcp = frame + ETH_HLEN + put_ip(frame + ETH_HLEN, flow);
+	be_put16(tcp, flow->peer_port);
+	be_put16(tcp + 2, flow->guest_port);
+	be_put32(tcp + 4, seq);
+	be_put32(tcp + 8, flow->seq);
+	tcp[12] = sizeof(struct tcphdr) / 4 << 4;
+	tcp[13] = TH_RST | TH_ACK;
+	len = (size_t)(tcp - frame) + sizeof(struct tcphdr);
+	(void)net_parse(frame, len, &packet);
+	sum = (uint16_t)~net_sum_fold(
+		net_sum(tcp, sizeof(struct tcphdr), net_pseudo_sum(frame, &packet)));
+	memcpy(tcp + 16, &sum, sizeof(sum));
+	return len;
+}
+
+int net_flows_reset(struct net_flows *flows, net_emit_fn *emit, void *opaque)
+{
+	uint8_t frame[RESET_MAX];
+	int ret;
+
+	while (flows->n > 0) {
+		struct net_flow *flow = &flows->flow[flows->n - 1];
+
+		ret = emit(opaque, frame, make_reset(frame, flow, flow->ack));
+		if (ret == 0 && flow->sent != flow->ack)
+			ret = emit(opaque, frame, make_reset(frame, flow, flow->sent));
+		if (ret != 0)
+			return ret;
+		forget(flows, flow);
+	}
+	return 0;
+}
