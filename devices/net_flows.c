@@ -18,19 +18,10 @@
 #define BYTES(member, tag) STATE_ARRAY(struct net_flow, member, tag, 1, STATE_HEX)
 
 static const struct state_field flow_fields[] = {
-	BYTES(guest_mac, 1),
-	BYTES(peer_mac, 2),
-	BYTES(guest, 3),
-	BYTES(peer, 4),
-	FLOW(guest_port, 5),
-	FLOW(peer_port, 6),
-	FLOW(seq, 7),
-	FLOW(ack, 8),
-	FLOW(sent, 9),
-	FLOW(age, 10),
-	FLOW(version, 11),
-	FLOW(closed, 12),
-	STATE_PAD(struct net_flow, pad),
+	BYTES(guest_mac, 1), BYTES(peer_mac, 2), BYTES(guest, 3),   BYTES(peer, 4),
+	FLOW(guest_port, 5), FLOW(peer_port, 6), FLOW(seq, 7),	    FLOW(ack, 8),
+	FLOW(sent, 9),	     FLOW(age, 10),	 FLOW(version, 11), FLOW(closed, 12),
+	FLOW(mss, 13),
 };
 
 static const struct state_table flow_table =
@@ -51,9 +42,12 @@ struct segment {
 	uint32_t seq;
 	uint32_t next; /* behind its data, SYN and FIN */
 	uint32_t ack;
+	uint16_t mss;
 	uint8_t flags;
 	bool data;
 };
+
+#define MSS_DEFAULT 536u /* of who names none */
 
 static uint16_t be_get16(const uint8_t *p)
 {
@@ -92,9 +86,9 @@ static bool is_later(uint32_t a, uint32_t b)
 /* Fill `s` from a frame that the guest sent, or that is sent to it. A VLAN has no peer here. */
 static bool read_segment(const uint8_t *frame, size_t len, bool from_guest, struct segment *s)
 {
-	struct net_packet p;
 	const uint8_t *tcp, *from, *to;
-	size_t width;
+	struct net_packet p;
+	size_t width, mss;
 
 	if (!net_parse(frame, len, &p) || p.l4 == 0 || p.protocol != IPPROTO_TCP ||
 	    p.ip != ETH_HLEN)
@@ -114,6 +108,10 @@ static bool read_segment(const uint8_t *frame, size_t len, bool from_guest, stru
 	s->seq = be_get32(tcp + 4);
 	s->ack = be_get32(tcp + 8);
 	s->data = p.end > p.payload;
+	mss = net_mss_offset(frame, &p);
+	s->mss = mss != 0 ? be_get16(frame + mss) : 0;
+	if (s->mss == 0)
+		s->mss = MSS_DEFAULT;
 	s->next = s->seq + (uint32_t)(p.end - p.payload) + !!(s->flags & TH_SYN) +
 		  !!(s->flags & TH_FIN);
 	return true;
@@ -197,6 +195,7 @@ void net_flows_note(struct net_flows *flows, const uint8_t *frame, size_t len)
 		flow = place(flows);
 	if (s.flags & TH_SYN || !is_same(flow, &s.flow)) {
 		*flow = s.flow;
+		flow->mss = s.flags & TH_SYN ? s.mss : MSS_DEFAULT;
 		flow->seq = s.next;
 		flow->ack = flow->sent = s.flags & TH_ACK ? s.ack : 0;
 	}
@@ -212,20 +211,22 @@ void net_flows_note(struct net_flows *flows, const uint8_t *frame, size_t len)
 	flow->age = ++flows->clock;
 }
 
-void net_flows_note_peer(struct net_flows *flows, const uint8_t *frame, size_t len)
+const struct net_flow *net_flows_note_peer(struct net_flows *flows, const uint8_t *frame,
+					   size_t len)
 {
 	struct net_flow *flow;
 	struct segment s;
 
 	if (!read_segment(frame, len, false, &s))
-		return;
+		return NULL;
 	flow = current(flows, &s);
 	if (flow == NULL)
-		return;
+		return NULL;
 	if (s.flags & TH_SYN || is_later(s.next, flow->sent))
 		flow->sent = s.next;
 	if (s.flags & TH_FIN)
 		flow->closed |= CLOSED_BY_PEER;
+	return flow;
 }
 
 bool net_flows_valid(const struct net_flows *flows)
@@ -233,7 +234,8 @@ bool net_flows_valid(const struct net_flows *flows)
 	for (uint32_t i = 0; i < flows->n; i++) {
 		const struct net_flow *flow = &flows->flow[i];
 
-		if ((flow->version != 4 && flow->version != 6) || flow->closed > CLOSED)
+		if ((flow->version != 4 && flow->version != 6) || flow->closed > CLOSED ||
+		    flow->mss == 0)
 			return false;
 	}
 	return flows->n <= NET_FLOWS_MAX;

@@ -31,7 +31,7 @@ struct net_flow {
 	uint32_t age;	 /* the higher, the more recent */
 	uint8_t version; /* 4 or 6 */
 	uint8_t closed;	 /* FIN was seen; 1: the guest's, 2: the peer's */
-	uint8_t pad[2];
+	uint16_t mss;	 /* the longest segment that the guest wants (RFC 9293 §3.7.1) */
 };
 
 struct net_flows {
@@ -45,8 +45,10 @@ extern const struct state_table net_flows_table;
 /* A frame from the guest, whole, without its virtio header: SYN and data add or renew a flow, RST
  * and what follows both FINs remove it. */
 void net_flows_note(struct net_flows *flows, const uint8_t *frame, size_t len);
-/* A frame that the guest was given. The peer's FIN and RST end a flow too. */
-void net_flows_note_peer(struct net_flows *flows, const uint8_t *frame, size_t len);
+/* A frame that the guest is given. The peer's FIN and RST end a flow too. The flow that it belongs
+ * to, until the next call; NULL: none that is known. */
+const struct net_flow *net_flows_note_peer(struct net_flows *flows, const uint8_t *frame,
+					   size_t len);
 /* Could net_flows_note() have left this behind? For state that comes from a file. */
 bool net_flows_valid(const struct net_flows *flows);
 /* Give complete RST frames to the guest (no virtio header, at most 74 bytes), one or two a flow, to

@@ -218,6 +218,27 @@ bool net_parse(const uint8_t *frame, size_t len, struct net_packet *packet)
 	return false;
 }
 
+size_t net_mss_offset(const uint8_t *frame, const struct net_packet *packet)
+{
+	size_t at = packet->l4 + sizeof(struct tcphdr), width;
+
+	while (at < packet->payload && frame[at] != TCPOPT_EOL) {
+		if (frame[at] == TCPOPT_NOP) {
+			at++;
+			continue;
+		}
+		if (packet->payload - at < 2)
+			break;
+		width = frame[at + 1];
+		if (width < 2 || width > packet->payload - at)
+			break;
+		if (frame[at] == TCPOPT_MAXSEG && width == TCPOLEN_MAXSEG)
+			return at + 2;
+		at += width;
+	}
+	return 0;
+}
+
 uint32_t net_pseudo_sum(const uint8_t *frame, const struct net_packet *packet)
 {
 	const uint8_t *ip = frame + packet->ip;

@@ -51,6 +51,10 @@ struct net_packet {
 /* False when it is not well-formed IPv4 or IPv6. */
 bool net_parse(const uint8_t *frame, size_t len, struct net_packet *packet);
 
+/* Where in the frame the value of the TCP option "maximum segment size" is; 0: it has none. The
+ * packet has an `l4`, of TCP. */
+size_t net_mss_offset(const uint8_t *frame, const struct net_packet *packet);
+
 /* The sum of the pseudo header (RFC 9293 §3.1, RFC 8200 §8.1) of a packet with an `l4`; folded, but
  * not complemented, it is what a frame with NEEDS_CSUM has in its checksum field. */
 uint32_t net_pseudo_sum(const uint8_t *frame, const struct net_packet *packet);

@@ -31,6 +31,9 @@ struct net_user_params {
 	const struct net_forward *forward; /* borrowed for the call */
 	unsigned nforwards;
 	const char *hostname; /* told by DHCP; NULL: none. Copied */
+	uint16_t mtu;	      /* of the card; 0: NET_MTU */
+	bool host_loopback;   /* 10.0.2.2 leads to what listens on this host's 127.0.0.1 only; a
+			       * stranger's guest had better not reach that */
 };
 
 /* A port that is taken is an error that names it; then nothing is published. */

@@ -299,10 +299,38 @@ Test(net_flows, what_is_no_tcp_is_no_flow)
 	cr_assert(eq(u32, flows.n, 0));
 }
 
+static uint16_t known_mss(uint16_t port)
+{
+	struct frame f = segment(PEER, port, ACK, 0);
+	const struct net_flow *flow = net_flows_note_peer(&flows, frame, frame_make(&f, frame));
+
+	return flow == NULL ? 0 : flow->mss;
+}
+
+Test(net_flows, the_segment_size_that_the_guest_wants)
+{
+	struct frame f = segment(GUEST, 7, SYN, 0);
+
+	cr_assert(eq(u16, known_mss(7), 0));
+	f.mss = 1410;
+	pass(GUEST, &f);
+	f.flags = ACK;
+	f.mss = 0;
+	pass(GUEST, &f);
+	cr_assert(eq(u16, known_mss(7), 1410));
+	open_flow(8);
+	cr_assert(eq(u16, known_mss(8), 536));
+	send(GUEST, 9, ACK, 1, 1, 1); /* from the middle */
+	cr_assert(eq(u16, known_mss(9), 536));
+}
+
 Test(net_flows, state_from_a_file_is_judged)
 {
 	open_flow(1);
 	cr_assert(net_flows_valid(&flows));
+	flows.flow[0].mss = 0;
+	cr_assert_not(net_flows_valid(&flows));
+	flows.flow[0].mss = 1460;
 	flows.flow[0].version = 5;
 	cr_assert_not(net_flows_valid(&flows));
 	flows.flow[0].version = 6;

@@ -352,6 +352,33 @@ Test(net_offload, what_a_frame_is_made_of)
 	cr_assert(eq(sz, p.end, 0));
 }
 
+Test(net_offload, the_option_of_the_segment_size)
+{
+	static const struct {
+		uint8_t option[8];
+		size_t at; /* from the options on; 0: none */
+	} cases[] = {
+		{{2, 4, 5, 180, 1, 1, 1, 1}, 2},   {{1, 1, 1, 2, 4, 5, 180, 0}, 5},
+		{{3, 3, 7, 2, 4, 5, 180, 0}, 5},   {{0, 2, 4, 5, 180, 0, 0, 0}, 0},
+		{{1, 1, 1, 1, 1, 2, 4, 5}, 0},	   {{1, 1, 1, 1, 1, 1, 1, 2}, 0},
+		{{2, 0, 5, 180, 2, 4, 5, 180}, 0}, {{2, 3, 5, 2, 4, 5, 180, 0}, 5},
+		{{8, 10, 0, 0, 0, 0, 0, 0}, 0},
+	};
+	struct frame f = segment(false, 7);
+	struct net_packet p;
+
+	f.tcp_options = 8;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		size_t n = frame_make(&f, frame), options = frame_l4(&f) + 20;
+
+		memcpy(frame + options, cases[i].option, 8);
+		cr_assert(net_parse(frame, n, &p));
+		cr_assert(eq(sz, net_mss_offset(frame, &p),
+			     cases[i].at == 0 ? 0 : options + cases[i].at),
+			  "case %zu", i);
+	}
+}
+
 /* Every truncation, on memory that ends where the frame does (ASan sees a step beyond). */
 Test(net_offload, truncated_frames)
 {
