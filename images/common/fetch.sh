@@ -30,10 +30,10 @@ fetch_debs()
 	rmdir "$part"
 }
 
-# fetch_kernel_package: the package that linux-image-cloud-amd64 stands for today.
+# fetch_kernel_package META: the package that META, linux-image-cloud-amd64 say, stands for today.
 fetch_kernel_package()
 {
-	apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: //p'
+	apt-cache depends "$1" | sed -n 's/^ *Depends: //p'
 }
 
 # fetch_libraries PACKAGE…: the shared-library packages that PACKAGE… depend on, to any depth.

@@ -2,7 +2,7 @@
 
 # What Debian's cloud kernel needs as modules on torpor's machine: virtio devices, and the power
 # button with the input device its presses come out of. ext4 and the serial port are built in.
-guest_modules=(virtio_mmio virtio_blk virtio_console virtio_rng virtio_balloon button evdev)
+guest_modules=(virtio_mmio virtio_blk virtio_console virtio_rng virtio_balloon virtio_net button evdev)
 
 # pack_modules KERNELTREE ROOT MODULE…: copy the modules and all they depend on to
 # ROOT/lib/modules, and list them there in loading order. Each module names its direct
@@ -85,17 +85,34 @@ pack_busybox()
 }
 
 # pack_guest TREE ROOT: what every guest's userland has: busybox, the probe, e2fsck, the shared
-# scripts, the power button's action, and the empty folders to mount on.
+# scripts, the power button's action, the wake hooks, and the empty folders to mount on. The agent
+# wants to find hwclock.
 pack_guest()
 {
 	local tree=$1 root=$2
 	pack_busybox "$tree" "$root"
-	mkdir -p "$root"/{dev,proc,sys,run,tmp,data,sbin,lib/guest,etc/acpi/PWRF}
+	mkdir -p "$root"/{dev,proc,sys,run,tmp,data,sbin,lib/guest,etc/acpi/PWRF,etc/torpor/wake.d}
+	ln -s ../bin/busybox "$root/sbin/hwclock"
 	pack_probe "$root/bin/probe"
 	cp "$tree/sbin/e2fsck.static" "$root/sbin/e2fsck"
 	cp "$images"/common/guest/*.sh "$root/lib/guest/"
+	install -m 755 -t "$root/lib/guest" "$images"/common/guest/{agent,dhcp-client,dhcp-lease}
+	install -m 755 -t "$root/etc/torpor/wake.d" "$images"/common/guest/wake.d/*
 	install -m 755 "$images/common/guest/shutdown" "$root/sbin/shutdown"
 	install -m 755 "$images/common/guest/power-button" "$root/etc/acpi/PWRF/00000080"
+}
+
+# pack_root_initramfs TREE ROOT MODULE…: the initramfs of a guest that lives on its disk: drivers,
+# and enough to hand over.
+pack_root_initramfs()
+{
+	local tree=$1 root=$2
+	shift 2
+	pack_busybox "$tree" "$root"
+	pack_modules "$tree" "$root" "$@"
+	mkdir -p "$root"/{dev,proc,sys,run,root,lib/guest}
+	cp "$images/common/guest/boot.sh" "$root/lib/guest/"
+	install -m 755 "$images/common/guest/initramfs-init" "$root/init"
 }
 
 # pack_initrd ROOT FILE: ROOT as an initramfs, the same bytes for the same tree.

@@ -21,7 +21,7 @@ recipe_id()
 }
 
 # recipe_run NAME [-o DIR]: the function make_files, given an empty scratch folder and a folder for
-# the results, makes vmlinuz, initrd.img and disk.img there; recipe_run publishes them in DIR.
+# the results, makes vmlinuz, initrd.img, disk.img and the like there; recipe_run publishes them in DIR.
 recipe_run()
 {
 	local name=$1 out=$build/$1 id file
@@ -43,8 +43,8 @@ recipe_run()
 	trap 'rm -rf "$work"' EXIT
 	mkdir "$work/scratch" "$work/result"
 	make_files "$work/scratch" "$work/result"
-	for file in vmlinuz initrd.img disk.img; do
-		mv "$work/result/$file" "$out/$file"
+	for file in "$work"/result/*; do
+		mv "$file" "$out/"
 	done
 	echo "$id" >"$out/recipe.id"
 }

@@ -10,6 +10,12 @@ failed=0
 qemu_pid=
 trap 'vm_kill; rm -rf "$scratch"' EXIT
 
+# What torpor's machines have by default and QEMU's get by these: a card with a network of its own
+# behind it, and the agent's port.
+with_network=(-netdev user,id=net -device virtio-net-device,netdev=net,mac=52:54:00:00:00:01)
+with_agent=(-chardev "socket,id=agent,path=$scratch/agent,server=on,wait=off"
+	-device virtserialport,chardev=agent,name=org.qemu.guest_agent.0)
+
 # check TEXT COMMAND…: one test; COMMAND says by its status whether it passed.
 check()
 {
@@ -171,6 +177,91 @@ check_protocol()
 	check "memory holds what it was given" same_memory
 	check "too much memory is refused" vm_ask "mem 100000" '^error mem' 120
 	check "no CPU was stuck" vm_ask softlockup '^softlockup 0$'
+}
+
+# until_true COMMAND…: within some seconds.
+until_true()
+{
+	local deadline=$((SECONDS + 20))
+	until "$@"; do
+		[ $SECONDS -lt $deadline ] || return 1
+		sleep 0.5
+	done
+}
+
+# another COMMAND REGEX: two answers that fit and differ.
+another()
+{
+	local before
+	vm_ask "$1" "$2" || return 1
+	before=$reply
+	vm_ask "$1" "$2" && [ "$reply" != "$before" ]
+}
+
+agent()
+{
+	"$images/common/selftest-agent" "$scratch/agent" "$@" 2>"$scratch/agent.err" || {
+		sed 's/^/# agent: /' "$scratch/agent.err"
+		return 1
+	}
+}
+
+# clock_is SECONDS: the guest's, give or take what the emulator needs.
+clock_is()
+{
+	local off
+	vm_ask clock '^clock [0-9]' || return 1
+	off=$(($(number) - $1))
+	[ ${off#-} -le 20 ]
+}
+
+# What happens on waking, the agent being told by us instead of torpor.
+check_network()
+{
+	local now hostname machine_id host_key
+	check "DHCP gives an address" until_true vm_ask net '^net 10\.0\.2\.15 52:54:00:00:00:01 '
+	check "so does IPv6" until_true vm_ask net '^net .* fec0:'
+	check "random is random" another random '^random [0-9a-f]{32}$'
+	check "so is uuid" another uuid '^uuid [0-9a-f-]{36}$'
+	check "never woken" vm_ask wakes '^wakes 0$'
+
+	check "the agent answers" agent ping
+	now=$(($(date +%s) + 5000))
+	check "the agent sets the clock" agent set-time "$now"
+	check "to what it was told" clock_is "$now"
+	now=$((now + 5000))
+	check "the hooks run" agent hooks TORPOR_NAME=web TORPOR_GENERATION=2 \
+		TORPOR_SECONDS_ASLEEP=600 TORPOR_MAC=52:54:00:00:00:01 TORPOR_NOW="$now"
+	check "with their environment" vm_ask wakes \
+		'^wakes 1 name=web generation=2 asleep=600 mac=52:54:00:00:00:01 identity=0$'
+	check "one sets a clock that is wrong" clock_is "$now"
+	check "the address is still there" vm_ask net '^net 10\.0\.2\.15 '
+	check_identity
+	check "an agent that dies" vm_ask "sh killall qemu-ga" '^sh exit 0$'
+	check "comes back" until_true agent ping
+}
+
+# inside COMMAND: its first line of output.
+inside()
+{
+	vm_send "sh $1"
+	vm_read . 10 && echo "$reply" && vm_read '^sh exit 0' 10
+}
+
+# A new identity is new in each part, and the other one's address is given up.
+check_identity()
+{
+	local id key
+	id=$(inside "cat /etc/machine-id") key=$(inside "sha256sum /etc/torpor/host_key")
+	check "there are a machine-id and a host key" [ -n "${id:+$key}" ]
+	check "the hooks run for a new identity" agent hooks TORPOR_NAME=twin TORPOR_GENERATION=2 \
+		TORPOR_SECONDS_ASLEEP=600 TORPOR_MAC=52:54:00:00:00:02 TORPOR_NEW_IDENTITY=1
+	check "another hardware address, and an address of its own" until_true \
+		vm_ask net '^net 10\.0\.2\.16 52:54:00:00:00:02 '
+	check "IPv6 follows" until_true vm_ask net '^net .* fec0::.*:fe00:2$'
+	check "another host name" [ "$(inside hostname)" = twin ]
+	check "another machine-id" [ "$(inside "cat /etc/machine-id")" != "$id" ]
+	check "another host key" [ "$(inside "sha256sum /etc/torpor/host_key")" != "$key" ]
 }
 
 check_load()

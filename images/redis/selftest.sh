@@ -17,15 +17,16 @@ check_redis()
 	check "many lines come as one" vm_ask "redis INFO server" '^redis # Server .*run_id:'
 }
 
-vm_start "$dir" ttyS0 256 2
+vm_start "$dir" ttyS0 256 2 "${with_network[@]}" "${with_agent[@]}"
 check "boots" vm_ready 90
 ready=$reply
 check_redis
+check_network
 check_protocol
 check_endings
 
 vm_start "$dir" hvc0 128 1 -no-reboot
-check "boots in 128 MiB, talking over hvc0" vm_ready 90
+check "boots in 128 MiB, talking over hvc0, with no card and no agent" vm_ready 90
 check "answers there" vm_ask "redis DBSIZE" '^redis 5000[0-9]$'
 vm_send poweroff
 check "powers off on command" vm_gone 20

@@ -1,5 +1,5 @@
 # The line protocol on the console: one command a line, one reply line (images/README.md lists
-# them). Sourced by busybox sh as process 1. A guest adds a command by defining command_NAME;
+# them). Sourced by busybox sh as process 1, after identity.sh. A guest adds a command by defining command_NAME;
 # functions get the rest of the line as one argument.
 #
 # A guest sets disk_mount, the place /dev/vda is mounted at, before it calls protocol_serve.
@@ -10,7 +10,7 @@ data=/data
 # nonce lives in this shell's memory and nowhere else.
 protocol_start()
 {
-	nonce=$(head -c 16 /dev/urandom | hexdump -v -e '/1 "%02x"')
+	nonce=$(random_hex 16)
 	# tmpfs allows half of RAM unless told; `mem` may take more, but never all of it.
 	mkdir -p /run/mem
 	mount -t tmpfs -o size=70% tmpfs /run/mem
@@ -77,6 +77,43 @@ command_cpus()
 command_monotone()
 {
 	echo "monotone $(probe monotone "${1:-1}" 2>&1)"
+}
+
+# The address by DHCP, the card's own, the one by IPv6; - for what is not there.
+command_net()
+{
+	local mac=- inet inet6
+	if [ -e /sys/class/net/eth0 ]; then
+		read -r mac </sys/class/net/eth0/address
+		inet=$(net_address inet)
+		inet6=$(net_address inet6)
+	fi
+	echo "net ${inet:--} $mac ${inet6:--}"
+}
+
+net_address()
+{
+	ip addr show dev eth0 | grep -v 'scope link' | sed -n "s|^ *$1 \([^/ ]*\).*|\1|p" | head -n 1
+}
+
+command_random()
+{
+	echo "random $(random_hex 16)"
+}
+
+command_uuid()
+{
+	echo "uuid $(cat /proc/sys/kernel/random/uuid)"
+}
+
+# How often the hooks ran, and what they were told the last time.
+command_wakes()
+{
+	if [ -e /run/wakes ]; then
+		echo "wakes $(grep -c '' /run/wakes) $(tail -n 1 /run/wakes)"
+	else
+		echo "wakes 0"
+	fi
 }
 
 command_softlockup()
@@ -177,6 +214,20 @@ command_memsum()
 	fi
 }
 
+# The agent may live on the disk; it is started again a moment later.
+release_disk()
+{
+	local left=10
+	if [ "$disk_mount" = / ]; then
+		mount -o remount,ro /
+		return
+	fi
+	until killall -q qemu-ga; umount "$disk_mount" 2>/dev/null; do
+		[ $((left -= 1)) -gt 0 ] || return 1
+		usleep 100000
+	done
+}
+
 # Check the disk as it would be found by somebody else: unmounted, or read-only if it is the root.
 command_fsck()
 {
@@ -186,11 +237,7 @@ command_fsck()
 		return
 	fi
 	sync
-	if [ "$disk_mount" = / ]; then
-		mount -o remount,ro /
-	else
-		umount "$disk_mount"
-	fi || { echo "error fsck: the disk is busy" && return; }
+	release_disk || { echo "error fsck: the disk is busy" && return; }
 	e2fsck -fn /dev/vda >/run/fsck.out 2>&1 </dev/null
 	status=$?
 	if [ "$disk_mount" = / ]; then
