@@ -11,7 +11,7 @@
 #include "devices/vmgenid.h"
 #include "vmm/base/num.h"
 
-/* Nobody is attached to it yet; guests that carry the QEMU guest agent find their port. */
+/* Where a guest's QEMU guest agent looks for its host. */
 static const char *const named_ports[] = {"org.qemu.guest_agent.0"};
 
 static int add_legacy(struct board *board, struct machine *m, struct err *err)
@@ -79,9 +79,11 @@ static int add_console(struct board *board, struct machine *m, unsigned *slot, s
 	struct device *dev;
 	int ret = add_virtio(m, VIRTIO_TYPE_CONSOLE, "console", slot, &backend, &dev, err);
 
-	if (ret == 0)
-		board->console = virtio_console_port(dev, 0);
-	return ret;
+	if (ret < 0)
+		return ret;
+	board->console = virtio_console_port(dev, 0);
+	board->agent = virtio_console_port(dev, 1);
+	return 0;
 }
 
 int board_build(struct board *board, struct machine *m, const struct appliance *a,

@@ -23,6 +23,7 @@ struct board_bindings {
 struct board {
 	struct chardev *serial;	 /* ttyS0 */
 	struct chardev *console; /* hvc0 */
+	struct chardev *agent;	 /* the guest agent's port */
 	struct device *power;	 /* for board_power_button */
 	struct device *vmgenid;
 	struct device *balloon; /* for devices/virtio/balloon.h */

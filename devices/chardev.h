@@ -2,12 +2,13 @@
  * The seam between a guest's character device (serial, console port) and whatever the host attaches
  * to it.
  *
- * The device fills `input` when it is created; the host side fills `output` and `room` before the
+ * The device fills `input` and `is_open` when it is created; the host side the others, before the
  * machine runs. All calls are made with the machine lock held.
  */
 #ifndef TORPOR_DEVICES_CHARDEV_H
 #define TORPOR_DEVICES_CHARDEV_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,11 +16,15 @@ struct chardev {
 	/* Host → guest: take up to len bytes, return how many were taken. What does not fit is
 	 * offered again after `room`. */
 	size_t (*input)(struct chardev *c, const uint8_t *data, size_t len);
+	/* Whether a program in the guest has the port open. NULL: the device cannot tell. */
+	bool (*is_open)(const struct chardev *c);
 	/* Guest → host. Never blocks for long; the host side keeps, forwards or drops. NULL:
 	 * dropped. */
 	void (*output)(void *opaque, const uint8_t *data, size_t len);
 	/* The device can take input again. NULL: nobody waits. */
 	void (*room)(void *opaque);
+	/* is_open() has changed. Not called for what a restored state brings. NULL: nobody asks. */
+	void (*opened)(void *opaque, bool open);
 	void *opaque;
 };
 

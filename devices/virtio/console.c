@@ -124,6 +124,22 @@ static size_t port_input(struct chardev *c, const uint8_t *data, size_t len)
 	return done;
 }
 
+static bool port_is_open(const struct chardev *c)
+{
+	return port_accepts(container_of(c, const struct port, chardev));
+}
+
+static void port_set_open(struct port *port, bool open)
+{
+	uint8_t *guest_open = &port->console->s.port[port->index].guest_open;
+
+	if (*guest_open == open)
+		return;
+	*guest_open = open;
+	if (port->chardev.opened != NULL)
+		port->chardev.opened(port->chardev.opaque, open);
+}
+
 static void port_room(const struct port *port)
 {
 	if (port->chardev.room != NULL && port_accepts(port))
@@ -229,7 +245,7 @@ static void handle_control(struct virtio_console *con, const struct virtio_conso
 	if (event == VIRTIO_CONSOLE_PORT_READY && value == 1)
 		port_ready(con, port);
 	if (event == VIRTIO_CONSOLE_PORT_OPEN) {
-		con->s.port[port].guest_open = value == 1;
+		port_set_open(&con->port[port], value == 1);
 		port_room(&con->port[port]);
 	}
 }
@@ -272,7 +288,7 @@ static void console_reset(struct virtio_device *v)
 
 	for (unsigned i = 0; i < con->s.nports; i++) {
 		con->s.port[i].pending = 0;
-		con->s.port[i].guest_open = 0;
+		port_set_open(&con->port[i], false);
 	}
 }
 
@@ -323,6 +339,7 @@ static void console_add_port(struct virtio_console *con, const char *name)
 	memcpy(con->s.port[index].name, name, len);
 	con->port[index] = (struct port){
 		.chardev.input = port_input,
+		.chardev.is_open = port_is_open,
 		.console = con,
 		.index = index,
 	};

@@ -25,6 +25,7 @@ struct outlet {
 	char text[512];
 	size_t len;
 	unsigned rooms;
+	unsigned opened, closed;
 };
 
 static struct outlet outlet[2];
@@ -46,6 +47,16 @@ static void take_room(void *opaque)
 	o->rooms++;
 }
 
+static void take_opened(void *opaque, bool open)
+{
+	struct outlet *o = opaque;
+
+	if (open)
+		o->opened++;
+	else
+		o->closed++;
+}
+
 static void plug(struct fake *f)
 {
 	fake_init(f);
@@ -55,6 +66,7 @@ static void plug(struct fake *f)
 
 		c->output = take_output;
 		c->room = take_room;
+		c->opened = take_opened;
 		c->opaque = &outlet[i];
 	}
 }
@@ -220,6 +232,33 @@ Test(console, a_closed_port_takes_no_input)
 	send_control(&fake, 1, VIRTIO_CONSOLE_PORT_OPEN, 1);
 	cr_assert(ge(uint, outlet[1].rooms, 1));
 	cr_assert(eq(sz, host_writes(&fake, 1, "ping"), 4));
+}
+
+Test(console, the_host_hears_of_open_and_close)
+{
+	struct chardev *c = virtio_console_port(&fake.v->dev, 1);
+	struct fake other;
+	struct err err;
+
+	cr_assert_not(c->is_open(c));
+	bring_up_ports();
+	cr_assert(c->is_open(c));
+	send_control(&fake, 1, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	cr_assert(eq(uint, outlet[1].opened, 1), "it was open");
+	send_control(&fake, 1, VIRTIO_CONSOLE_PORT_OPEN, 0);
+	cr_assert_not(c->is_open(c));
+	cr_assert(eq(uint, outlet[1].closed, 1));
+	send_control(&fake, 1, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	/* Who wakes it up looks. */
+	plug(&other);
+	cr_assert(eq(int, fake_move(&fake, &other, &err), 0));
+	cr_assert(eq(uint, outlet[1].opened, 2));
+	c = virtio_console_port(&other.v->dev, 1);
+	cr_assert(c->is_open(c));
+	fake_write(&other, R_STATUS, 0);
+	cr_assert_not(c->is_open(c));
+	cr_assert(eq(uint, outlet[1].closed, 2));
+	fake_free(&other);
 }
 
 Test(console, messages_wait_for_buffers)
