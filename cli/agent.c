@@ -1,0 +1,271 @@
+/* See agent.h. */
+#include "cli/agent.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "vmm/base/assert.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/err.h"
+#include "vmm/base/num.h"
+
+/* No character of UTF-8. Who reads it forgets what he has read of a line, on either side. */
+#define DELIMITER 0xff
+
+static void set_state(struct agent *a, enum agent_state state)
+{
+	if (a->state == state)
+		return;
+	a->state = state;
+	a->changed(a->changed_opaque);
+}
+
+/* The open question is over. Whoever asked may ask the next one in the callback. */
+static void finish(struct agent *a, const json_t *value, const struct err *why)
+{
+	agent_answer_fn *answer = a->answer;
+
+	if (answer == NULL)
+		return;
+	a->answer = NULL;
+	timer_set(&a->timer, 0);
+	answer(a->answer_opaque, value, why);
+}
+
+static void fail(struct agent *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void fail(struct agent *a, const char *fmt, ...)
+{
+	char text[256];
+	struct err why;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	err_set(&why, ERR_FAILED, "%s", text);
+	finish(a, NULL, &why);
+}
+
+/* Hand the port what it takes; the rest goes when there is room. */
+static void pump(struct agent *a)
+{
+	size_t taken;
+
+	if (!a->going || a->out_len == 0)
+		return;
+	taken = a->port->input(a->port, (const uint8_t *)a->out + a->out_start, a->out_len);
+	a->out_start += taken;
+	a->out_len -= taken;
+}
+
+/* Nothing but this is on its way from here on. */
+static void send(struct agent *a, const char *text, size_t len)
+{
+	assert(len <= sizeof(a->out));
+	memcpy(a->out, text, len);
+	a->out_start = 0;
+	a->out_len = len;
+	pump(a);
+}
+
+static void synchronize(struct agent *a)
+{
+	uint32_t number = 0;
+	char text[128];
+	int len;
+
+	/* A number that was used before would do harm only if its answer were still on the way. */
+	(void)!getrandom(&number, sizeof(number), 0);
+	a->number = number;
+	len = snprintf(text, sizeof(text),
+		       "%c{\"execute\":\"guest-sync-delimited\",\"arguments\":{\"id\":%u}}\n",
+		       DELIMITER, number);
+	set_state(a, AGENT_SYNCING);
+	timer_set(&a->timer, AGENT_SYNC_MS);
+	send(a, text, (size_t)len);
+}
+
+/* What comes next cannot be told from what was meant before. */
+static void lose_the_thread(struct agent *a, const char *why)
+{
+	a->state = AGENT_SYNCING; /* before the callback, which may look */
+	fail(a, "%s", why);
+	synchronize(a);
+	a->changed(a->changed_opaque);
+}
+
+static void take_error(struct agent *a, const json_t *error)
+{
+	const char *text = json_string_value(json_object_get(error, "desc"));
+
+	fail(a, "%.200s", text != NULL ? text : "it failed");
+}
+
+static void take_answer(struct agent *a, const json_t *reply)
+{
+	const json_t *value = json_object_get(reply, "return");
+	const json_t *error = json_object_get(reply, "error");
+
+	if (value != NULL)
+		finish(a, value, NULL);
+	else if (json_is_object(error))
+		take_error(a, error);
+	else
+		lose_the_thread(a, "the answer makes no sense");
+}
+
+static void take_line(struct agent *a)
+{
+	json_t *reply = a->too_long ? NULL : json_loadb(a->line, a->len, 0, NULL);
+
+	if (a->state == AGENT_SYNCING || a->state == AGENT_SILENT) {
+		const json_t *value = json_object_get(reply, "return");
+
+		if (json_is_integer(value) && json_integer_value(value) == a->number) {
+			timer_set(&a->timer, 0);
+			set_state(a, AGENT_READY);
+		}
+	} else if (a->state == AGENT_READY && a->answer != NULL) {
+		if (a->too_long)
+			lose_the_thread(a, "the answer is too long");
+		else
+			take_answer(a, reply);
+	}
+	json_decref(reply);
+}
+
+static void forget_line(struct agent *a)
+{
+	a->len = 0;
+	a->too_long = false;
+}
+
+static void take_byte(struct agent *a, uint8_t byte)
+{
+	if (byte == DELIMITER) {
+		forget_line(a);
+	} else if (byte == '\n') {
+		take_line(a);
+		forget_line(a);
+	} else if (a->len == AGENT_LINE_MAX) {
+		a->too_long = true;
+	} else {
+		a->line[a->len++] = (char)byte;
+	}
+}
+
+static void on_output(void *opaque, const uint8_t *data, size_t len)
+{
+	struct agent *a = opaque;
+
+	if (a->state == AGENT_CLOSED)
+		return;
+	if (a->line == NULL)
+		a->line = malloc(AGENT_LINE_MAX);
+	if (a->line == NULL)
+		return; /* as if it were silent */
+	for (size_t i = 0; i < len; i++)
+		take_byte(a, data[i]);
+}
+
+static void on_room(void *opaque)
+{
+	pump(opaque);
+}
+
+static void on_opened(void *opaque, bool open)
+{
+	struct agent *a = opaque;
+
+	if (open) {
+		if (a->going)
+			synchronize(a);
+		return;
+	}
+	a->out_len = 0;
+	timer_set(&a->timer, 0);
+	forget_line(a);
+	a->state = AGENT_CLOSED;
+	fail(a, "the guest has closed the agent's port");
+	a->changed(a->changed_opaque);
+}
+
+static void on_time(void *opaque)
+{
+	struct agent *a = opaque;
+
+	if (a->state == AGENT_SYNCING)
+		set_state(a, AGENT_SILENT);
+	else if (a->answer != NULL)
+		lose_the_thread(a, "no answer in time");
+}
+
+void agent_init(struct agent *a, struct chardev *port, void (*changed)(void *opaque), void *opaque)
+{
+	*a = (struct agent){
+		.port = port, .timer = TIMER_CLOSED, .changed = changed, .changed_opaque = opaque};
+	port->output = on_output;
+	port->room = on_room;
+	port->opened = on_opened;
+	port->opaque = a;
+}
+
+int agent_open(struct agent *a, struct loop *loop, struct err *err)
+{
+	return timer_open(&a->timer, loop, on_time, a, err);
+}
+
+void agent_close(struct agent *a)
+{
+	timer_close(&a->timer);
+	free(a->line);
+	a->line = NULL;
+	a->answer = NULL;
+	a->state = AGENT_CLOSED;
+	a->going = false;
+}
+
+void agent_go(struct agent *a)
+{
+	a->going = true;
+	if (a->state == AGENT_READY && a->answer != NULL) {
+		timer_set(&a->timer, a->answer_ms);
+		pump(a);
+	} else if (a->state != AGENT_READY && a->port->is_open(a->port)) {
+		synchronize(a);
+	}
+}
+
+void agent_stop(struct agent *a)
+{
+	a->going = false;
+	timer_set(&a->timer, 0);
+}
+
+void agent_ask(struct agent *a, const char *command, json_t *arguments, unsigned timeout_ms,
+	       agent_answer_fn *answer, void *opaque)
+{
+	json_t *question = json_pack("{s:s}", "execute", command);
+	char text[AGENT_QUESTION_MAX];
+	size_t len;
+
+	assert(a->state == AGENT_READY && a->answer == NULL);
+	a->answer = answer;
+	a->answer_opaque = opaque;
+	a->answer_ms = timeout_ms;
+	timer_set(&a->timer, timeout_ms);
+	if (arguments != NULL)
+		json_object_set_new(question, "arguments", arguments);
+	len = json_dumpb(question, text, sizeof(text) - 1, JSON_COMPACT);
+	json_decref(question);
+	/* Without memory for it the question stays unanswered. */
+	if (len == 0)
+		return;
+	assert(len < sizeof(text));
+	text[len++] = '\n';
+	send(a, text, len);
+}
