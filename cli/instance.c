@@ -197,8 +197,20 @@ static void tell_broken(struct instance *in)
 
 static void on_change(struct machine *m, void *opaque)
 {
+	struct instance *in = opaque;
+
+	waking_changed(&in->waking);
 	if (m->state == MACHINE_BROKEN)
-		tell_broken(opaque);
+		tell_broken(in);
+}
+
+/* A machine whose guest cannot be helped runs all the same. */
+static void help_guest(struct instance *in)
+{
+	struct err err;
+
+	if (in->options->rehearsal == NULL && waking_open(&in->waking, &err) < 0)
+		log_line(&in->machine.log, "nothing is done about the guest's clock: %s", err.text);
 }
 
 /* The loop's first round: everything the guest did not have to wait for. */
@@ -220,6 +232,7 @@ static void on_late(struct loop_watch *watch, uint32_t events)
 		return;
 	}
 	hub_start_input(&in->hub);
+	help_guest(in);
 	if (in->options->report_fd >= 0) {
 		detach_ready(in->options->report_fd, in->claim.name);
 		in->reported = true;
@@ -241,6 +254,14 @@ static int take_console(void *opaque, int fd, const uint8_t *typed, size_t len, 
 	return hub_attach_socket(&in->hub, fd, typed, len, err);
 }
 
+static void prepare_waking(struct instance *in)
+{
+	const struct appliance *a = &in->source->appliance;
+	const struct wake_facts facts = {.name = in->claim.name, .generation = a->generation};
+
+	waking_init(&in->waking, &in->machine, in->board.agent, &facts, a->live ? a->saved_ns : 0);
+}
+
 static int connect_host(struct instance *in, struct err *err)
 {
 	const struct appliance *a = &in->source->appliance;
@@ -253,6 +274,7 @@ static int connect_host(struct instance *in, struct err *err)
 	in->control.opaque = in;
 	in->machine.changed = on_change;
 	in->machine.changed_opaque = in;
+	prepare_waking(in);
 	ret = watch_signals(in, err);
 	if (ret == 0)
 		ret = watch_late(in, err);
@@ -296,6 +318,7 @@ static int live(struct instance *in, bool *ran, struct err *err)
 		ret = err_set(err, in->machine.failure.kind, "%s", in->machine.failure.text);
 	if (ret == 0 && in->options->rehearsal != NULL)
 		ret = rehearsal_end(in->options->rehearsal, in->pager, err);
+	waking_close(&in->waking);
 	pager_stop(in->pager);
 	machine_free(&in->machine);
 	return ret;

@@ -14,6 +14,7 @@
 #include "cli/console_hub.h"
 #include "cli/control.h"
 #include "cli/source.h"
+#include "cli/waking.h"
 #include "snapshot/pager.h"
 
 struct instance_options {
@@ -35,6 +36,7 @@ struct instance {
 	struct disk *disk[APPLIANCE_MAX_DISKS]; /* owned by the board */
 	struct console_hub hub;
 	struct control control;
+	struct waking waking;
 	struct cpu_needs cpu; /* recorded by the next save */
 	unsigned saves;	      /* so far */
 	struct pager *pager;  /* owned; NULL: all memory is in place */

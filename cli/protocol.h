@@ -6,7 +6,8 @@
  *     {"do":"status"}    → {"ok":true,"name":…,"pid":…,"state":"running"|"paused"|"broken",
  *                           "error":why it is broken,"memory":bytes,
  *                           "vcpus":n,"started":seconds since 1970,"encrypted":what it saves is}
- *     {"do":"inspect"}   → as status, and "appliance": the description
+ *     {"do":"inspect"}   → as status, and "appliance": the description, "wake": see below, "base":
+ *                           {"digest","file"} that the next increment is relative to, if any
  *     {"do":"pause"}     → {"ok":true}
  *     {"do":"unpause"}   → {"ok":true}
  *     {"do":"trim","caches":bool}
@@ -27,8 +28,8 @@
  *     {"do":"kill"}      → {"ok":true}: the machine is about to end
  *     {"do":"stats"}     → {"ok":true,"uptime":seconds,"resident":bytes,"shared":bytes of them that
  *                           are of files,"paging":{"frames":n,"present":n,"faults":n,"filled":n,
- *                           "fault-ns-max":n,"fault-ns-sum":n,"fill":…}}; no "paging" when all
- *                           memory was in place from the start
+ *                           "fault-ns-max":n,"fault-ns-sum":n,"fill":…},"wake":…}; no "paging"
+ *                           when all memory was in place from the start
  *     {"do":"fill","fill":"none"|"idle"|"full"}
  *                        → {"ok":true}
  *     {"do":"wait","or-broken":bool}
@@ -36,6 +37,14 @@
  *                          {"ok":true,"end":"poweroff"|"killed"|"saved"|"failed","error":text};
  *                          if wanted also when it is broken: "end":"broken", the name still taken
  *     {"do":"console"}   → {"ok":true}, then the connection is a raw byte stream both ways
+ *
+ * "wake", what was done by the guest agent:
+ *     {"agent":"waiting"|"present"|"silent"|"absent",
+ *      "clock","hooks": each "none" (not owed)|"owed"|"busy"|"done"|"failed", and then
+ *      "clock-error","hooks-error": texts, "clock-off": seconds of the guest's clock less ours,
+ *      "ran":[{"hook":name,"status":n,"output":text}] or null,
+ *      "asleep": seconds from the save to the start, only of a machine that woke,
+ *      "seconds": from the start to the last of it}
  *
  * A request that fails: {"ok":false,"kind":"integrity","error":text}; kinds are those of err.h.
  */

@@ -48,6 +48,11 @@ static json_t *do_inspect(struct instance *in, const json_t *request, struct err
 		json_decref(reply);
 		return NULL;
 	}
+	json_object_set_new(reply, "wake", waking_json(&in->waking));
+	if (in->base[0] != '\0')
+		json_object_set_new(
+			reply, "base",
+			json_pack("{s:s,s:s}", "digest", in->base, "file", in->base_path.text));
 	json_object_set_new(reply, "appliance",
 			    json_loadb((const char *)text.data, text.len, 0, NULL));
 	return reply;

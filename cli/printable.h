@@ -1,0 +1,10 @@
+/* What a guest says, made fit for a log and a terminal. */
+#ifndef TORPOR_CLI_PRINTABLE_H
+#define TORPOR_CLI_PRINTABLE_H
+
+/* In place, one line of ASCII: space at the end goes, a newline becomes a semicolon, a tab
+ * a space, anything else that
+ * is not a printable character '?'. */
+void printable(char *text);
+
+#endif

@@ -1,0 +1,33 @@
+/*
+ * The guest's own part in waking up: /etc/torpor/wake.d, run by its agent (guest-exec). What is
+ * asked for, and what the answer says. Pure.
+ */
+#ifndef TORPOR_CLI_WAKE_HOOKS_H
+#define TORPOR_CLI_WAKE_HOOKS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/base/err.h"
+
+#define WAKE_MAC_SIZE 18 /* "02:…" and a NUL */
+
+/* What the hooks are told. */
+struct wake_facts {
+	const char *name;	 /* of the machine; TORPOR_NAME */
+	uint32_t generation;	 /* TORPOR_GENERATION */
+	uint64_t asleep;	 /* seconds; TORPOR_SECONDS_ASLEEP */
+	char mac[WAKE_MAC_SIZE]; /* of the first card, or ""; TORPOR_MAC */
+	bool new_identity;	 /* TORPOR_NEW_IDENTITY=1, or not in the environment */
+};
+
+/* The arguments of guest-exec; NULL without memory. `now` in seconds since 1970: TORPOR_NOW. */
+json_t *wake_hooks_arguments(const struct wake_facts *facts, int64_t now);
+
+/* What guest-exec-status returned of a process that has exited: a list of
+ * {"hook":name,"status":of its exit,"output":text}, its texts printable. NULL and an error when
+ * the hooks could not be run. */
+json_t *wake_hooks_report(const json_t *status, struct err *err);
+
+#endif

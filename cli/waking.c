@@ -1,0 +1,453 @@
+/* See waking.h. Whatever has just ended calls advance(), which begins the next thing. */
+#include "cli/waking.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/printable.h"
+#include "vmm/base/num.h"
+
+#define SECOND		UINT64_C(1000000000)
+#define ANSWER_MS	10000u
+#define LOOK_FIRST_MS	20u
+#define LOOK_LONGEST_MS 500u
+#define HOOKS_MS	60000u /* then nobody waits for them any more */
+#define CLOCK_GOOD	2.0    /* seconds: an agent may have to be paged in to tell the time */
+
+/* What an agent may offer. */
+enum {
+	CAN_SET_TIME = 1,
+	CAN_GET_TIME = 2,
+	CAN_EXEC = 4,
+};
+
+static const struct {
+	const char *command;
+	unsigned able;
+} offers[] = {
+	{"guest-set-time", CAN_SET_TIME},
+	{"guest-get-time", CAN_GET_TIME},
+	{"guest-exec", CAN_EXEC},
+};
+
+static void advance(struct waking *w);
+
+static uint64_t now_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
+}
+
+static bool owes(const struct waking *w)
+{
+	return w->clock == WAKING_OWED || w->hooks == WAKING_OWED || w->unchecked;
+}
+
+static void note_time(struct waking *w)
+{
+	w->took = now_ns(CLOCK_MONOTONIC) - w->began;
+}
+
+/* --- what the agent offers --- */
+
+static unsigned able_to(const json_t *command)
+{
+	const char *name = json_string_value(json_object_get(command, "name"));
+
+	if (name == NULL || !json_is_true(json_object_get(command, "enabled")))
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(offers); i++) {
+		if (strcmp(name, offers[i].command) == 0)
+			return offers[i].able;
+	}
+	return 0;
+}
+
+static void on_info(void *opaque, const json_t *value, const struct err *why)
+{
+	const json_t *commands = json_object_get(value, "supported_commands");
+	struct waking *w = opaque;
+
+	(void)why;
+	w->able = 0;
+	for (size_t i = 0; i < json_array_size(commands); i++)
+		w->able |= able_to(json_array_get(commands, i));
+	w->knows = true;
+	advance(w);
+}
+
+/* --- the clock --- */
+
+static void clock_failed(struct waking *w, const char *why)
+{
+	w->clock = WAKING_FAILED;
+	snprintf(w->clock_error, sizeof(w->clock_error), "%s", why);
+	printable(w->clock_error);
+}
+
+static void on_time_set(void *opaque, const json_t *value, const struct err *why)
+{
+	struct waking *w = opaque;
+
+	/* Closed: whoever opens the port next is asked again. Behind: paused meanwhile. */
+	if (w->agent.state == AGENT_CLOSED || w->behind > SECOND)
+		w->clock = WAKING_OWED;
+	else if (value != NULL)
+		w->clock = WAKING_DONE;
+	else
+		clock_failed(w, why->text);
+	advance(w);
+}
+
+static void set_clock(struct waking *w)
+{
+	w->unchecked = true;
+	if ((w->able & CAN_SET_TIME) == 0) {
+		clock_failed(w, "the agent does not offer guest-set-time");
+		advance(w);
+		return;
+	}
+	w->clock = WAKING_BUSY;
+	w->behind = 0;
+	agent_ask(&w->agent, "guest-set-time",
+		  json_pack("{s:I}", "time", (json_int_t)now_ns(CLOCK_REALTIME)), ANSWER_MS,
+		  on_time_set, w);
+}
+
+/* An agent may fail behind the clock, at a hardware clock that is not there, or a hook may have
+ * done what it could not: what the guest's clock says then is what counts. */
+static void judge_clock(struct waking *w)
+{
+	char why[64];
+
+	if (fabs(w->off) <= CLOCK_GOOD) {
+		w->clock = WAKING_DONE;
+	} else if (w->clock == WAKING_DONE) {
+		snprintf(why, sizeof(why), "it is still %.1f s off", w->off);
+		clock_failed(w, why);
+	}
+}
+
+static void clock_settled(struct waking *w)
+{
+	w->unchecked = false;
+	note_time(w);
+	if (w->clock == WAKING_FAILED)
+		log_line(&w->machine->log, "the guest's clock is not set: %s", w->clock_error);
+	else
+		log_line(&w->machine->log, "the guest's clock is set");
+	advance(w);
+}
+
+static void on_time_got(void *opaque, const json_t *value, const struct err *why)
+{
+	struct waking *w = opaque;
+
+	(void)why;
+	if (json_is_integer(value)) {
+		uint64_t now = now_ns(CLOCK_REALTIME);
+		double middle = (double)w->asked + ((double)now - (double)w->asked) / 2;
+
+		w->off = ((double)json_integer_value(value) - middle) / 1e9;
+		judge_clock(w);
+	}
+	clock_settled(w);
+}
+
+static void check_clock(struct waking *w)
+{
+	if ((w->able & CAN_GET_TIME) == 0) {
+		clock_settled(w);
+		return;
+	}
+	w->asked = now_ns(CLOCK_REALTIME);
+	agent_ask(&w->agent, "guest-get-time", NULL, ANSWER_MS, on_time_got, w);
+}
+
+/* --- the hooks --- */
+
+static void hooks_failed(struct waking *w, const char *why)
+{
+	w->hooks = WAKING_FAILED;
+	w->pid = 0;
+	snprintf(w->hooks_error, sizeof(w->hooks_error), "%s", why);
+	printable(w->hooks_error);
+	note_time(w);
+	log_line(&w->machine->log, "wake hooks: %s", w->hooks_error);
+	advance(w);
+}
+
+static void tell_hooks(const struct waking *w)
+{
+	const struct log *log = &w->machine->log;
+	size_t n = json_array_size(w->ran);
+
+	for (size_t i = 0; i < n; i++) {
+		const json_t *hook = json_array_get(w->ran, i);
+		const char *output = json_string_value(json_object_get(hook, "output"));
+		int status = (int)json_integer_value(json_object_get(hook, "status"));
+
+		if (status != 0 || output[0] != '\0')
+			log_line(log, "wake hook %s: exit %d%s%s",
+				 json_string_value(json_object_get(hook, "hook")), status,
+				 output[0] != '\0' ? ": " : "", output);
+	}
+	log_line(log, "%zu wake hooks have run", n);
+}
+
+static void hooks_exited(struct waking *w, const json_t *status)
+{
+	struct err err;
+
+	w->ran = wake_hooks_report(status, &err);
+	if (w->ran == NULL) {
+		hooks_failed(w, err.text);
+		return;
+	}
+	w->hooks = WAKING_DONE;
+	w->pid = 0;
+	note_time(w);
+	tell_hooks(w);
+	advance(w);
+}
+
+static void look_later(struct waking *w)
+{
+	w->looked_ms += w->look_ms;
+	w->look_ms = (unsigned)u64_min(2 * w->look_ms, LOOK_LONGEST_MS);
+	if (w->looked_ms > HOOKS_MS)
+		hooks_failed(w, "they still run after a minute; nobody waits for them any more");
+	else
+		timer_set(&w->timer, w->look_ms);
+}
+
+static void on_status(void *opaque, const json_t *value, const struct err *why)
+{
+	struct waking *w = opaque;
+
+	if (value == NULL)
+		hooks_failed(w, why->text);
+	else if (json_is_true(json_object_get(value, "exited")))
+		hooks_exited(w, value);
+	else
+		look_later(w);
+}
+
+static void look(struct waking *w)
+{
+	if (w->agent.state != AGENT_READY || w->agent.answer != NULL)
+		look_later(w);
+	else
+		agent_ask(&w->agent, "guest-exec-status", json_pack("{s:I}", "pid", w->pid),
+			  ANSWER_MS, on_status, w);
+}
+
+static void on_exec(void *opaque, const json_t *value, const struct err *why)
+{
+	struct waking *w = opaque;
+
+	w->pid = json_integer_value(json_object_get(value, "pid"));
+	if (w->pid == 0) {
+		hooks_failed(w, why != NULL ? why->text : "guest-exec gives no process");
+		return;
+	}
+	w->look_ms = LOOK_FIRST_MS;
+	timer_set(&w->timer, w->look_ms);
+}
+
+/* Once: whether a shell has started cannot be known if the answer does not come. */
+static void run_hooks(struct waking *w)
+{
+	int64_t now = (int64_t)(now_ns(CLOCK_REALTIME) / SECOND);
+
+	if ((w->able & CAN_EXEC) == 0) {
+		hooks_failed(w, "the agent does not offer guest-exec");
+		return;
+	}
+	w->hooks = WAKING_BUSY;
+	agent_ask(&w->agent, "guest-exec", wake_hooks_arguments(&w->facts, now), ANSWER_MS, on_exec,
+		  w);
+}
+
+/* --- the order --- */
+
+static void advance(struct waking *w)
+{
+	if (!w->going || !owes(w) || w->agent.state != AGENT_READY || w->agent.answer != NULL)
+		return;
+	if (!w->knows)
+		agent_ask(&w->agent, "guest-info", NULL, ANSWER_MS, on_info, w);
+	else if (w->clock == WAKING_OWED)
+		set_clock(w);
+	else if (w->hooks == WAKING_OWED)
+		run_hooks(w);
+	else if (w->hooks != WAKING_BUSY)
+		check_clock(w);
+}
+
+static void tell_absent(struct waking *w, const char *what)
+{
+	if (w->told_absent || !owes(w))
+		return;
+	w->told_absent = true;
+	log_line(&w->machine->log, "%s: the guest's clock is not set%s", what,
+		 w->hooks == WAKING_OWED ? ", its wake hooks do not run" : "");
+}
+
+static void on_timer(void *opaque)
+{
+	struct waking *w = opaque;
+
+	if (w->pid != 0)
+		look(w);
+	else if (w->agent.state == AGENT_CLOSED)
+		tell_absent(w, "no guest agent");
+}
+
+static void on_agent(void *opaque)
+{
+	struct waking *w = opaque;
+
+	if (w->agent.state == AGENT_SILENT)
+		tell_absent(w, "the guest agent does not answer");
+	if (w->agent.state != AGENT_CLOSED) {
+		advance(w);
+		return;
+	}
+	w->knows = false;
+	if (w->pid != 0)
+		hooks_failed(w, "the agent ended before they did");
+	if (w->going && owes(w))
+		timer_set(&w->timer, WAKING_ABSENT_MS);
+}
+
+static void begin(struct waking *w)
+{
+	uint64_t now = now_ns(CLOCK_REALTIME);
+
+	w->began = now_ns(CLOCK_MONOTONIC);
+	if (w->saved_ns == 0)
+		return;
+	w->facts.asleep = now > w->saved_ns ? (now - w->saved_ns) / SECOND : 0;
+	w->clock = w->hooks = WAKING_OWED;
+}
+
+/* Host suspended during a pause counts: CLOCK_BOOTTIME. */
+static void count_pause(struct waking *w)
+{
+	if (w->stopped == 0)
+		return;
+	w->behind += now_ns(CLOCK_BOOTTIME) - w->stopped;
+	w->stopped = 0;
+	if (w->behind > SECOND && w->clock != WAKING_BUSY)
+		w->clock = WAKING_OWED;
+}
+
+static void go(struct waking *w)
+{
+	w->going = true;
+	if (w->began == 0)
+		begin(w);
+	count_pause(w);
+	if (w->pid != 0)
+		timer_set(&w->timer, w->look_ms);
+	else if (owes(w))
+		timer_set(&w->timer, WAKING_ABSENT_MS);
+	agent_go(&w->agent);
+	advance(w);
+}
+
+static void stop(struct waking *w)
+{
+	w->going = false;
+	w->stopped = now_ns(CLOCK_BOOTTIME);
+	timer_set(&w->timer, 0);
+	agent_stop(&w->agent);
+}
+
+void waking_init(struct waking *w, struct machine *m, struct chardev *port,
+		 const struct wake_facts *facts, uint64_t saved_ns)
+{
+	*w = (struct waking){
+		.machine = m, .timer = TIMER_CLOSED, .facts = *facts, .saved_ns = saved_ns};
+	agent_init(&w->agent, port, on_agent, w);
+}
+
+int waking_open(struct waking *w, struct err *err)
+{
+	int ret = timer_open(&w->timer, &w->machine->loop, on_timer, w, err);
+
+	if (ret == 0)
+		ret = agent_open(&w->agent, &w->machine->loop, err);
+	if (ret < 0)
+		return ret;
+	w->open = true;
+	waking_changed(w);
+	return 0;
+}
+
+void waking_close(struct waking *w)
+{
+	if (w->machine == NULL)
+		return;
+	w->open = false;
+	timer_close(&w->timer);
+	agent_close(&w->agent);
+	json_decref(w->ran);
+	w->ran = NULL;
+}
+
+void waking_changed(struct waking *w)
+{
+	bool runs = w->machine->state == MACHINE_RUNNING;
+
+	if (!w->open || runs == w->going)
+		return;
+	if (runs)
+		go(w);
+	else
+		stop(w);
+}
+
+/* --- what is told --- */
+
+static const char *agent_text(const struct waking *w)
+{
+	switch (w->agent.state) {
+	case AGENT_READY:
+		return "present";
+	case AGENT_SYNCING:
+		return "waiting";
+	case AGENT_SILENT:
+		return "silent";
+	default:
+		return owes(w) && !w->told_absent ? "waiting" : "absent";
+	}
+}
+
+json_t *waking_json(const struct waking *w)
+{
+	static const char *const parts[] = {
+		[WAKING_NONE] = "none", [WAKING_OWED] = "owed",	    [WAKING_BUSY] = "busy",
+		[WAKING_DONE] = "done", [WAKING_FAILED] = "failed",
+	};
+	json_t *json = json_pack("{s:s,s:s,s:s,s:O?}", "agent", agent_text(w), "clock",
+				 parts[w->clock], "hooks", parts[w->hooks], "ran", w->ran);
+
+	if (w->saved_ns != 0)
+		json_object_set_new(json, "asleep", json_integer((json_int_t)w->facts.asleep));
+	if (w->took != 0)
+		json_object_set_new(json, "seconds", json_real((double)w->took / 1e9));
+	if (w->clock == WAKING_FAILED)
+		json_object_set_new(json, "clock-error", json_string(w->clock_error));
+	else if (w->clock == WAKING_DONE && !w->unchecked)
+		json_object_set_new(json, "clock-off", json_real(w->off));
+	if (w->hooks == WAKING_FAILED)
+		json_object_set_new(json, "hooks-error", json_string(w->hooks_error));
+	return json;
+}

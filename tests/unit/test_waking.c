@@ -1,0 +1,479 @@
+/* What a guest is owed when it wakes, and in which order it gets it. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/waking.h"
+#include "format/base64.h"
+#include "tests/unit/fake_agent.h"
+
+#define SECOND UINT64_C(1000000000)
+#define ALL    "guest-set-time", "guest-get-time", "guest-exec"
+
+static struct machine machine; /* no more than a state, a loop and a log */
+static struct fake_agent guest;
+static struct waking waking;
+
+static uint64_t host_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
+}
+
+/* Asleep for so long; SIZE_MAX: booted. */
+static void start(uint64_t asleep)
+{
+	const struct wake_facts facts = {
+		.name = "web", .generation = 3, .mac = "02:00:00:00:00:07"};
+	struct err err;
+
+	pthread_mutex_init(&machine.lock, NULL);
+	cr_assert(eq(int, loop_init(&machine.loop, &machine.lock, &err), 0));
+	machine.log = (struct log){.fd = memfd_create("log", MFD_CLOEXEC), .prefix = "web"};
+	machine.state = MACHINE_RUNNING;
+	fake_agent_init(&guest);
+	waking_init(&waking, &machine, &guest.port, &facts,
+		    asleep == SIZE_MAX ? 0 : host_ns() - asleep * SECOND);
+}
+
+static void go_on(void)
+{
+	struct err err;
+
+	cr_assert(eq(int, waking_open(&waking, &err), 0));
+}
+
+static void teardown(void)
+{
+	waking_close(&waking);
+	loop_free(&machine.loop);
+	close(machine.log.fd);
+}
+
+TestSuite(waking, .fini = teardown);
+
+static bool logged(const char *what)
+{
+	static char text[65536];
+	ssize_t len = pread(machine.log.fd, text, sizeof(text) - 1, 0);
+
+	text[len > 0 ? len : 0] = '\0';
+	return strstr(text, what) != NULL;
+}
+
+/* A member of waking_json(), as JSON text. */
+static const char *told(const char *member)
+{
+	static char text[4096];
+	json_t *json = waking_json(&waking);
+	size_t len;
+
+	cr_assert_not_null(json);
+	len = json_dumpb(json_object_get(json, member), text, sizeof(text) - 1,
+			 JSON_ENCODE_ANY | JSON_COMPACT);
+	text[len] = '\0';
+	json_decref(json);
+	return text;
+}
+
+static void says(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static void says(const char *format, ...)
+{
+	char text[8192];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	fake_agent_says(&guest, text);
+}
+
+static void offers_(const char *const *commands)
+{
+	json_decref(fake_agent_expects(&guest, "guest-info"));
+	says("{\"return\": {\"supported_commands\": [{\"name\": 1}, 7, "
+	     "{\"name\": \"guest-exec\", \"enabled\": false}");
+	for (; *commands != NULL; commands++)
+		says(", {\"name\": \"%s\", \"enabled\": true}", *commands);
+	says("]}}\n");
+}
+#define offers(...) offers_((const char *const[]){__VA_ARGS__, NULL})
+
+static void clock_is_set(void)
+{
+	json_t *arguments = fake_agent_expects(&guest, "guest-set-time");
+	json_int_t time = json_integer_value(json_object_get(arguments, "time"));
+	int64_t late = (int64_t)host_ns() - (int64_t)time;
+
+	cr_assert(ge(i64, late, 0));
+	cr_assert(lt(i64, late, (int64_t)(10 * SECOND)));
+	json_decref(arguments);
+	says("{\"return\": {}}\n");
+}
+
+static void clock_is_asked(double off)
+{
+	json_decref(fake_agent_expects(&guest, "guest-get-time"));
+	says("{\"return\": %lld}\n", (long long)((int64_t)host_ns() + (int64_t)(off * 1e9)));
+}
+
+static bool has(const json_t *list, const char *text)
+{
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		if (strcmp(json_string_value(json_array_get(list, i)), text) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void hooks_start(void)
+{
+	json_t *arguments = fake_agent_expects(&guest, "guest-exec");
+	const json_t *env = json_object_get(arguments, "env");
+
+	cr_assert_str_eq(json_string_value(json_object_get(arguments, "path")), "/bin/sh");
+	cr_assert(has(env, "TORPOR_NAME=web"));
+	cr_assert(has(env, "TORPOR_GENERATION=3"));
+	cr_assert(has(env, "TORPOR_SECONDS_ASLEEP=612"));
+	cr_assert(has(env, "TORPOR_MAC=02:00:00:00:00:07"));
+	cr_assert_not(has(env, "TORPOR_NEW_IDENTITY=1"));
+	json_decref(arguments);
+	says("{\"return\": {\"pid\": 99}}\n");
+}
+
+/* The next look finds this. */
+static void hooks_are(const char *status)
+{
+	json_t *arguments;
+
+	fake_agent_time_passes(&waking.timer);
+	arguments = fake_agent_expects(&guest, "guest-exec-status");
+	cr_assert(eq(int, (int)json_integer_value(json_object_get(arguments, "pid")), 99));
+	json_decref(arguments);
+	says("{\"return\": {%s}}\n", status);
+}
+
+static void hooks_exit(const char *output)
+{
+	char text[4096], status[6144];
+
+	base64_encode(output, strlen(output), text);
+	snprintf(status, sizeof(status), "\"exited\": true, \"exitcode\": 0, \"out-data\": \"%s\"",
+		 text);
+	hooks_are(status);
+}
+
+Test(waking, all_of_it)
+{
+	start(612);
+	guest.open = true;
+	go_on();
+	cr_assert_str_eq(told("agent"), "\"waiting\"");
+	fake_agent_synchronizes(&guest);
+	offers(ALL);
+	clock_is_set();
+	hooks_start();
+	cr_assert_str_eq(told("hooks"), "\"busy\"");
+	hooks_are("\"exited\": false");
+	hooks_are("\"exited\": false");
+	hooks_exit("10-clock\0370\037\03620-\033[1midentity\037512\037no such\ndevice\n\036");
+	clock_is_asked(0.25);
+	cr_assert(fake_agent_hears_nothing(&guest));
+	cr_assert_str_eq(told("agent"), "\"present\"");
+	cr_assert_str_eq(told("clock"), "\"done\"");
+	cr_assert_str_eq(told("hooks"), "\"done\"");
+	cr_assert_str_eq(told("asleep"), "612");
+	cr_assert(lt(dbl, waking.off, 0.3));
+	cr_assert(gt(dbl, waking.off, -9.0));
+	cr_assert_str_eq(
+		told("ran"),
+		"[{\"hook\":\"10-clock\",\"status\":0,\"output\":\"\"},"
+		"{\"hook\":\"20-?[1midentity\",\"status\":0,\"output\":\"no such;device\"}]");
+	cr_assert(logged("wake hook 20-?[1midentity: exit 0: no such;device\n"));
+	cr_assert_not(fake_agent_is_set(&waking.timer));
+}
+
+Test(waking, a_booted_machine_is_owed_nothing)
+{
+	start(SIZE_MAX);
+	go_on();
+	fake_agent_open(&guest, true);
+	fake_agent_synchronizes(&guest);
+	cr_assert(fake_agent_hears_nothing(&guest));
+	cr_assert_not(fake_agent_is_set(&waking.timer));
+	cr_assert_str_eq(told("agent"), "\"present\"");
+	cr_assert_str_eq(told("hooks"), "\"none\"");
+}
+
+Test(waking, without_an_agent)
+{
+	start(5);
+	go_on();
+	cr_assert_str_eq(told("agent"), "\"waiting\"");
+	fake_agent_time_passes(&waking.timer);
+	cr_assert(
+		logged("no guest agent: the guest's clock is not set, its wake hooks do not run"));
+	cr_assert_str_eq(told("agent"), "\"absent\"");
+	cr_assert_str_eq(told("clock"), "\"owed\"");
+	/* It was only late. */
+	fake_agent_open(&guest, true);
+	fake_agent_synchronizes(&guest);
+	offers("guest-set-time");
+	clock_is_set();
+	cr_assert_str_eq(told("hooks-error"), "\"the agent does not offer guest-exec\"");
+	cr_assert_str_eq(told("clock"), "\"done\"");
+	cr_assert(logged("the guest's clock is set"));
+}
+
+Test(waking, an_agent_that_does_not_answer)
+{
+	start(5);
+	guest.open = true;
+	go_on();
+	fake_agent_time_passes(&waking.agent.timer);
+	cr_assert(logged("the guest agent does not answer: "));
+	cr_assert_str_eq(told("agent"), "\"silent\"");
+}
+
+/* QEMU's agent says so where there is no hardware clock, and has set the time before. */
+Test(waking, what_the_clock_says_counts)
+{
+	start(612);
+	guest.open = true;
+	go_on();
+	fake_agent_synchronizes(&guest);
+	offers(ALL);
+	json_decref(fake_agent_expects(&guest, "guest-set-time"));
+	says("{\"error\": {\"desc\": \"hwclock failed\\u001b\"}}\n");
+	cr_assert_str_eq(told("clock-error"), "\"hwclock failed?\"");
+	hooks_start();
+	hooks_exit("");
+	cr_assert_str_eq(told("ran"), "[]");
+	clock_is_asked(0);
+	cr_assert_str_eq(told("clock"), "\"done\"");
+}
+
+Test(waking, a_clock_that_stays_wrong)
+{
+	start(612);
+	guest.open = true;
+	go_on();
+	fake_agent_synchronizes(&guest);
+	offers(ALL);
+	clock_is_set();
+	hooks_start();
+	hooks_exit("");
+	clock_is_asked(-3600);
+	cr_assert_str_eq(told("clock"), "\"failed\"");
+	cr_assert(logged("the guest's clock is not set: it is still -3600."));
+}
+
+Test(waking, hooks_run_once)
+{
+	start(612);
+	guest.open = true;
+	go_on();
+	fake_agent_synchronizes(&guest);
+	offers(ALL);
+	clock_is_set();
+	hooks_start();
+	fake_agent_open(&guest, false);
+	cr_assert_str_eq(told("hooks-error"), "\"the agent ended before they did\"");
+	fake_agent_open(&guest, true);
+	fake_agent_synchronizes(&guest);
+	offers(ALL);
+	clock_is_asked(0);
+	cr_assert(fake_agent_hears_nothing(&guest));
+}
+
+Test(waking, an_agent_that_dies_over_the_clock_is_asked_again)
+{
+	start(612);
+	guest.open = true;
+	go_on();
+	fake_agent_synchronizes(&guest);
+	offers(ALL);
+	json_decref(fake_agent_expects(&guest, "guest-set-time"));
+	fake_agent_open(&guest, false);
+	fake_agent_open(&guest, true);
+	fake_agent_synchronizes(&guest);
+	offers(ALL);
+	clock_is_set();
+	hooks_start();
+}
+
+Test(waking, hooks_that_do_not_end)
+{
+	unsigned looks = 0;
+
+	start(612);
+	guest.open = true;
+	go_on();
+	fake_agent_synchronizes(&guest);
+	offers(ALL);
+	clock_is_set();
+	hooks_start();
+	for (; waking.hooks == WAKING_BUSY; looks++)
+		hooks_are("\"exited\": false");
+	cr_assert(lt(uint, looks, 200));
+	cr_assert(logged("wake hooks: they still run after a minute"));
+	clock_is_asked(0);
+}
+
+Test(waking, hooks_that_could_not_run)
+{
+	char said[32];
+
+	start(612);
+	guest.open = true;
+	go_on();
+	fake_agent_synchronizes(&guest);
+	offers(ALL);
+	clock_is_set();
+	hooks_start();
+	base64_encode("no shell\n", 9, said);
+	fake_agent_time_passes(&waking.timer);
+	json_decref(fake_agent_expects(&guest, "guest-exec-status"));
+	says("{\"return\": {\"exited\": true, \"exitcode\": 127, \"err-data\": \"%s\"}}\n", said);
+	cr_assert_str_eq(told("hooks-error"), "\"the shell in the guest failed: no shell\"");
+}
+
+static void pause_for(uint64_t ns)
+{
+	machine.state = MACHINE_PAUSED;
+	waking_changed(&waking);
+	waking.stopped -= ns;
+	machine.state = MACHINE_RUNNING;
+	waking_changed(&waking);
+}
+
+Test(waking, pauses_cost_the_clock_only)
+{
+	start(SIZE_MAX);
+	guest.open = true;
+	go_on();
+	fake_agent_synchronizes(&guest);
+	pause_for(SECOND / 2);
+	cr_assert(fake_agent_hears_nothing(&guest));
+	pause_for(SECOND * 6 / 10);
+	offers(ALL);
+	clock_is_set();
+	clock_is_asked(0);
+	pause_for(SECOND / 2);
+	cr_assert(fake_agent_hears_nothing(&guest), "it knows of the earlier ones");
+	cr_assert_str_eq(told("hooks"), "\"none\"");
+}
+
+Test(waking, paused_in_the_middle)
+{
+	start(612);
+	guest.open = true;
+	go_on();
+	fake_agent_synchronizes(&guest);
+	offers(ALL);
+	json_decref(fake_agent_expects(&guest, "guest-set-time"));
+	pause_for(10 * SECOND);
+	says("{\"return\": {}}\n");
+	clock_is_set();
+	hooks_start();
+	pause_for(10 * SECOND);
+	cr_assert(fake_agent_is_set(&waking.timer));
+	clock_is_set();
+	hooks_exit("");
+	clock_is_asked(0);
+	cr_assert_str_eq(told("hooks"), "\"done\"");
+}
+
+Test(waking, woken_into_a_pause)
+{
+	start(612);
+	guest.open = true;
+	machine.state = MACHINE_PAUSED;
+	go_on();
+	cr_assert(fake_agent_hears_nothing(&guest));
+	machine.state = MACHINE_RUNNING;
+	waking_changed(&waking);
+	fake_agent_synchronizes(&guest);
+	offers(ALL);
+}
+
+static void write_hook(const char *folder, const char *name, const char *text, mode_t mode)
+{
+	char path[256];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	file = fopen(path, "w");
+	cr_assert_not_null(file);
+	fputs(text, file);
+	fclose(file);
+	chmod(path, mode);
+}
+
+/* What the guest's shell is given, run by ours, in another folder. */
+static char *run_script(const char *folder)
+{
+	const struct wake_facts facts = {.name = "web"};
+	json_t *arguments = wake_hooks_arguments(&facts, 1);
+	const char *script =
+		json_string_value(json_array_get(json_object_get(arguments, "arg"), 1));
+	char command[2048], *out = calloc(1, 65536);
+	const char *rest = strstr(script, "/etc/torpor/wake.d");
+	FILE *pipe;
+
+	cr_assert_not_null(rest);
+	snprintf(command, sizeof(command), "%.*s%s%s", (int)(rest - script), script, folder,
+		 rest + strlen("/etc/torpor/wake.d"));
+	pipe = popen(command, "r");
+	cr_assert_not_null(pipe);
+	cr_assert(gt(sz, fread(out, 1, 65535, pipe), 0));
+	cr_assert(eq(int, pclose(pipe), 0));
+	json_decref(arguments);
+	return out;
+}
+
+Test(waking, the_shell_script)
+{
+	char folder[] = "/tmp/torpor-wake.XXXXXX", clean[64];
+	char *out;
+
+	cr_assert_not_null(mkdtemp(folder));
+	write_hook(folder, "20-b", "#!/bin/sh\necho to the error >&2; exit 7\n", 0755);
+	write_hook(folder, "10-a b", "#!/bin/sh\nread x || printf no input\n", 0755);
+	write_hook(folder, "30-c", "#!/bin/sh\nhead -c 5000 /dev/zero | tr '\\0' y\n", 0755);
+	write_hook(folder, "15-off", "#!/bin/sh\necho never\n", 0644);
+	out = run_script(folder);
+	start(612);
+	guest.open = true;
+	go_on();
+	fake_agent_synchronizes(&guest);
+	offers(ALL);
+	clock_is_set();
+	hooks_start();
+	hooks_exit(out);
+	told("ran");
+	cr_assert(eq(sz, json_array_size(waking.ran), 3));
+	cr_assert_str_eq(
+		json_string_value(json_object_get(json_array_get(waking.ran, 0), "output")), "no");
+	cr_assert(eq(
+		int,
+		(int)json_integer_value(json_object_get(json_array_get(waking.ran, 1), "status")),
+		7));
+	cr_assert_str_eq(
+		json_string_value(json_object_get(json_array_get(waking.ran, 1), "output")),
+		"to the error");
+	cr_assert(eq(sz,
+		     json_string_length(json_object_get(json_array_get(waking.ran, 2), "output")),
+		     1000));
+	free(out);
+	snprintf(clean, sizeof(clean), "rm -r %s", folder);
+	cr_assert(eq(int, system(clean), 0));
+}
