@@ -1,8 +1,8 @@
 /* torpor inspect: what is in a file, or what a running machine is. */
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
+#include "cli/ancestry.h"
 #include "cli/client.h"
 #include "cli/command.h"
 #include "cli/json_out.h"
@@ -39,25 +39,23 @@ static json_t *entries_json(const struct archive *archive)
 
 static json_t *archive_json(const struct archive *archive, struct err *err)
 {
-	json_t *appliance = appliance_json(archive_appliance(archive), err);
+	const struct appliance *a = archive_appliance(archive);
+	json_t *appliance = appliance_json(a, err);
 
 	if (appliance == NULL)
 		return NULL;
-	return json_pack("{s:s,s:s,s:b,s:o,s:o}", "file", archive_path(archive), "digest",
+	return json_pack("{s:s,s:s,s:b,s:o,s:o,s:o}", "file", archive_path(archive), "digest",
 			 archive_digest(archive), "aligned", archive_aligned(archive), "appliance",
-			 appliance, "entries", entries_json(archive));
+			 appliance, "lineage", ancestry_json(a->parent, archive_path(archive)),
+			 "entries", entries_json(archive));
 }
 
 static void print_saved(const struct appliance *a)
 {
-	time_t seconds = (time_t)(a->saved_ns / 1000000000u);
-	char when[32] = "?";
-	struct tm tm;
+	char when[SAVE_TIME_SIZE];
 
-	if (gmtime_r(&seconds, &tm) != NULL)
-		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &tm);
-	printf("live        yes, %s, saved %s\ngeneration  %u\nparent      %s\n", a->name, when,
-	       a->generation, a->parent[0] != '\0' ? a->parent : "-");
+	printf("live        yes, %s, saved %s\ngeneration  %u\nparent      %s\n", a->name,
+	       save_time(a->saved_ns, when), a->generation, a->parent[0] != '\0' ? a->parent : "-");
 }
 
 static const char *const encryptions[] = {
@@ -87,12 +85,16 @@ static void print_appliance(const struct appliance *a)
 
 static void print_archive(const struct archive *archive)
 {
+	const struct appliance *a = archive_appliance(archive);
 	const struct archive_entry *entry;
 	size_t count = archive_entries(archive, &entry);
+	json_t *lineage = ancestry_json(a->parent, archive_path(archive));
 
 	printf("file        %s\ndigest      %s\naligned     %s\n", archive_path(archive),
 	       archive_digest(archive), archive_aligned(archive) ? "yes" : "no");
-	print_appliance(archive_appliance(archive));
+	print_appliance(a);
+	ancestry_print("lineage", lineage);
+	json_decref(lineage);
 	printf("\n%-20s %14s  %s\n", "ROLE", "BYTES", "DIGEST");
 	for (; count > 0; count--, entry++)
 		printf("%-20s %14llu  %s\n", entry->role, (unsigned long long)entry->blob.len,
@@ -124,25 +126,84 @@ static int inspect_file(const char *path, bool json, struct err *err)
 	return ret;
 }
 
+static const char *text(const json_t *object, const char *key)
+{
+	const char *value = json_string_value(json_object_get(object, key));
+
+	return value != NULL ? value : "";
+}
+
+static void print_hooks(const json_t *wake)
+{
+	const json_t *ran = json_object_get(wake, "ran");
+
+	for (size_t i = 0; i < json_array_size(ran); i++) {
+		const json_t *hook = json_array_get(ran, i);
+		const char *output = text(hook, "output");
+
+		printf("%-11s %s: exit %d%s%s\n", i == 0 ? "wake hooks" : "", text(hook, "hook"),
+		       (int)json_integer_value(json_object_get(hook, "status")),
+		       output[0] != '\0' ? ", " : "", output);
+	}
+}
+
+/* A part that was never owed is not worth a line. */
+static void print_part(const char *label, const json_t *wake, const char *part, const char *error)
+{
+	const char *why = text(wake, error);
+
+	if (strcmp(text(wake, part), "none") != 0)
+		printf("%-11s %s%s%s\n", label, text(wake, part), why[0] != '\0' ? ": " : "", why);
+}
+
+static void print_wake(const json_t *wake)
+{
+	const json_t *asleep = json_object_get(wake, "asleep");
+
+	if (asleep != NULL)
+		printf("slept       %lld s\n", (long long)json_integer_value(asleep));
+	printf("agent       %s\n", text(wake, "agent"));
+	print_part("clock", wake, "clock", "clock-error");
+	if (json_object_get(wake, "ran") != NULL &&
+	    json_array_size(json_object_get(wake, "ran")) > 0)
+		print_hooks(wake);
+	else
+		print_part("wake hooks", wake, "hooks", "hooks-error");
+}
+
+/* What only the machine knows of its files is a path; what is in them is read here. */
+static json_t *machine_lineage(const json_t *reply)
+{
+	const json_t *base = json_object_get(reply, "base");
+
+	return ancestry_json(text(base, "digest"), text(base, "file"));
+}
+
 static int print_machine(json_t *reply, bool json, struct err *err)
 {
-	cleanup_free char *text = json_dumps(json_object_get(reply, "appliance"), 0);
+	cleanup_free char *description = json_dumps(json_object_get(reply, "appliance"), 0);
+	json_t *lineage = machine_lineage(reply);
 	struct appliance a;
 	int ret;
 
 	if (json) {
 		json_object_del(reply, "ok");
+		json_object_set_new(reply, "lineage", lineage);
 		json_out(json_incref(reply));
 		return 0;
 	}
-	ret = appliance_decode(&a, (const uint8_t *)text, text != NULL ? strlen(text) : 0, err);
-	if (ret < 0)
+	ret = appliance_decode(&a, (const uint8_t *)description,
+			       description != NULL ? strlen(description) : 0, err);
+	if (ret < 0) {
+		json_decref(lineage);
 		return ret;
-	printf("name        %s\nstate       %s\nprocess     %lld\n",
-	       json_string_value(json_object_get(reply, "name")),
-	       json_string_value(json_object_get(reply, "state")),
-	       (long long)json_integer_value(json_object_get(reply, "pid")));
+	}
+	printf("name        %s\nstate       %s\nprocess     %lld\n", text(reply, "name"),
+	       text(reply, "state"), (long long)json_integer_value(json_object_get(reply, "pid")));
 	print_appliance(&a);
+	ancestry_print("lineage", lineage);
+	print_wake(json_object_get(reply, "wake"));
+	json_decref(lineage);
 	appliance_free(&a);
 	return 0;
 }
@@ -166,14 +227,14 @@ static int inspect_machine(const char *name, bool json, struct err *err)
 static int run(struct options *opts, struct err *err)
 {
 	struct target target;
-	const char *text;
+	const char *operand;
 	bool json = false;
 	int ret = options_flags(opts, OPTION_JSON, &json, err);
 
 	if (ret == 0)
-		ret = options_one_operand(opts, "NAME or FILE", &text, err);
+		ret = options_one_operand(opts, "NAME or FILE", &operand, err);
 	if (ret == 0)
-		ret = target_find(&target, text, err);
+		ret = target_find(&target, operand, err);
 	if (ret < 0)
 		return ret;
 	if (target.kind == TARGET_MACHINE)
