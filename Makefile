@@ -47,7 +47,7 @@ ALL_LDFLAGS = -Wl,--gc-sections -Wl,--as-needed -Wl,-O2 -Wl,-z,relro,-z,now -Wl,
 
 # What is linked: libc and jansson. the others are loaded by the verbs that need them
 # (ARCHITECTURE.md, "Start-up"), so only their headers matter here.
-NEEDED_PACKAGES := jansson libcrypto libarchive libzstd
+NEEDED_PACKAGES := jansson libcrypto libarchive libzstd slirp
 missing := $(shell for p in $(NEEDED_PACKAGES); do pkg-config --exists $$p 2>/dev/null || echo $$p; done)
 LIBS := $(shell pkg-config --libs jansson 2>/dev/null) -lpthread
 

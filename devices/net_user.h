@@ -1,6 +1,7 @@
 /*
  * `--net user`: the host's sockets as a network (libslirp), without privileges. The guest is behind
  * NAT at 10.0.2.15 and fd00::/64 of its own, with DHCP, DNS and ICMP echo where the host allows.
+ * The process ignores SIGPIPE: libslirp does not guard its writes.
  *
  * libslirp is loaded here (dlopen), behind the start of the guest: waking does not wait for it. Its
  * sockets are watched by the machine's loop; all with the machine lock held.

@@ -1,25 +1,10 @@
 /* Loading libraries at first use; see lazy.h. Owns their symbol tables. */
 #include "format/lazy.h"
 
-#include <dlfcn.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <string.h>
 
+#include "vmm/base/library.h"
 #include "vmm/base/num.h"
-
-struct symbol {
-	const char *name;
-	size_t offset; /* of the pointer in the table */
-};
-
-struct library {
-	const char *soname;
-	const struct symbol *symbols;
-	size_t nsymbols;
-	void *table;
-	char problem[256]; /* "" once loaded */
-};
 
 static struct crypto_api crypto_table;
 static struct sign_api sign_table;
@@ -44,13 +29,13 @@ static struct zstd_api zstd_table;
 #symbol, offsetof(struct archive_api, member)                                      \
 	}
 
-static const struct symbol crypto_symbols[] = {
+static const struct library_symbol crypto_symbols[] = {
 	CRYPTO(ctx_new, EVP_MD_CTX_new),  CRYPTO(ctx_free, EVP_MD_CTX_free),
 	CRYPTO(sha256, EVP_sha256),	  CRYPTO(init, EVP_DigestInit_ex),
 	CRYPTO(update, EVP_DigestUpdate), CRYPTO(final, EVP_DigestFinal_ex),
 };
 
-static const struct symbol sign_symbols[] = {
+static const struct library_symbol sign_symbols[] = {
 	SIGN(ctx_new, EVP_MD_CTX_new),
 	SIGN(ctx_free, EVP_MD_CTX_free),
 	SIGN(private_key, EVP_PKEY_new_raw_private_key),
@@ -64,14 +49,14 @@ static const struct symbol sign_symbols[] = {
 	SIGN(scrypt, EVP_PBE_scrypt),
 };
 
-static const struct symbol seal_symbols[] = {
+static const struct library_symbol seal_symbols[] = {
 	SEAL(ctx_new, EVP_CIPHER_CTX_new),  SEAL(ctx_free, EVP_CIPHER_CTX_free),
 	SEAL(aes_256_gcm, EVP_aes_256_gcm), SEAL(init, EVP_CipherInit_ex),
 	SEAL(update, EVP_CipherUpdate),	    SEAL(final, EVP_CipherFinal_ex),
 	SEAL(ctrl, EVP_CIPHER_CTX_ctrl),    SEAL(scrypt, EVP_PBE_scrypt),
 };
 
-static const struct symbol archive_symbols[] = {
+static const struct library_symbol archive_symbols[] = {
 	ARCHIVE(write_new, archive_write_new),
 	ARCHIVE(set_format, archive_write_set_format_pax_restricted),
 	ARCHIVE(set_bytes_per_block, archive_write_set_bytes_per_block),
@@ -94,7 +79,7 @@ static const struct symbol archive_symbols[] = {
 #symbol, offsetof(struct zstd_api, member)                                         \
 	}
 
-static const struct symbol zstd_symbols[] = {
+static const struct library_symbol zstd_symbols[] = {
 	ZSTD(cctx_new, ZSTD_createCCtx),     ZSTD(cctx_free, ZSTD_freeCCtx),
 	ZSTD(compress, ZSTD_compressCCtx),   ZSTD(dctx_new, ZSTD_createDCtx),
 	ZSTD(dctx_free, ZSTD_freeDCtx),	     ZSTD(decompress, ZSTD_decompressDCtx),
@@ -151,84 +136,57 @@ static pthread_once_t seal_once = PTHREAD_ONCE_INIT;
 static pthread_once_t archive_once = PTHREAD_ONCE_INIT;
 static pthread_once_t zstd_once = PTHREAD_ONCE_INIT;
 
-static void load(struct library *lib)
-{
-	void *handle = dlopen(lib->soname, RTLD_NOW | RTLD_LOCAL);
-
-	if (handle == NULL) {
-		snprintf(lib->problem, sizeof(lib->problem), "%s", dlerror());
-		return;
-	}
-	for (size_t i = 0; i < lib->nsymbols; i++) {
-		void *address = dlsym(handle, lib->symbols[i].name);
-
-		if (address == NULL) {
-			snprintf(lib->problem, sizeof(lib->problem), "%s", dlerror());
-			return;
-		}
-		memcpy((char *)lib->table + lib->symbols[i].offset, &address, sizeof(address));
-	}
-}
-
 static void load_crypto(void)
 {
-	load(&crypto_library);
+	library_load(&crypto_library);
 }
 
 static void load_sign(void)
 {
-	load(&sign_library);
+	library_load(&sign_library);
 }
 
 static void load_seal(void)
 {
-	load(&seal_library);
+	library_load(&seal_library);
 }
 
 static void load_archive(void)
 {
-	load(&archive_library);
+	library_load(&archive_library);
 }
 
 static void load_zstd(void)
 {
-	load(&zstd_library);
-}
-
-static int loaded(const struct library *lib, struct err *err)
-{
-	if (lib->problem[0] == '\0')
-		return 0;
-	return err_set(err, ERR_FAILED, "%s is needed here and cannot be loaded: %s", lib->soname,
-		       lib->problem);
+	library_load(&zstd_library);
 }
 
 const struct crypto_api *lazy_crypto(struct err *err)
 {
 	pthread_once(&crypto_once, load_crypto);
-	return loaded(&crypto_library, err) == 0 ? &crypto_table : NULL;
+	return library_loaded(&crypto_library, err) == 0 ? &crypto_table : NULL;
 }
 
 const struct sign_api *lazy_sign(struct err *err)
 {
 	pthread_once(&sign_once, load_sign);
-	return loaded(&sign_library, err) == 0 ? &sign_table : NULL;
+	return library_loaded(&sign_library, err) == 0 ? &sign_table : NULL;
 }
 
 const struct seal_api *lazy_seal(struct err *err)
 {
 	pthread_once(&seal_once, load_seal);
-	return loaded(&seal_library, err) == 0 ? &seal_table : NULL;
+	return library_loaded(&seal_library, err) == 0 ? &seal_table : NULL;
 }
 
 const struct archive_api *lazy_archive(struct err *err)
 {
 	pthread_once(&archive_once, load_archive);
-	return loaded(&archive_library, err) == 0 ? &archive_table : NULL;
+	return library_loaded(&archive_library, err) == 0 ? &archive_table : NULL;
 }
 
 const struct zstd_api *lazy_zstd(struct err *err)
 {
 	pthread_once(&zstd_once, load_zstd);
-	return loaded(&zstd_library, err) == 0 ? &zstd_table : NULL;
+	return library_loaded(&zstd_library, err) == 0 ? &zstd_table : NULL;
 }

@@ -85,7 +85,6 @@ static void loop_serve(struct loop *loop, const struct epoll_event *ready, int c
 		else
 			watch->fn(watch, ready[i].events);
 	}
-	loop->deleted = false;
 }
 
 void loop_hook(struct loop *loop, struct loop_hook *hook, loop_hook_fn *fn)
@@ -121,15 +120,20 @@ int loop_run(struct loop *loop, struct err *err)
 	int count;
 
 	loop->stopping = false;
+	pthread_mutex_lock(loop->lock);
 	while (!loop->stopping) {
+		loop_call_hooks(loop);
+		loop->deleted = false;
+		loop->waiting = true;
+		pthread_mutex_unlock(loop->lock);
 		count = epoll_wait(loop->epoll_fd, ready, BATCH, -1);
 		if (count < 0 && errno != EINTR)
 			return err_sys(err, errno, "wait for events");
 		pthread_mutex_lock(loop->lock);
+		loop->waiting = false;
 		loop_serve(loop, ready, count);
-		loop_call_hooks(loop);
-		pthread_mutex_unlock(loop->lock);
 	}
+	pthread_mutex_unlock(loop->lock);
 	(void)eventfd_read(loop->stop_fd, &ignored);
 	return 0;
 }

@@ -42,6 +42,7 @@ struct loop {
 	int epoll_fd;
 	int stop_fd;
 	pthread_mutex_t *lock;
+	bool waiting; /* hooks will not be called before something happens */
 	bool stopping;
 	bool deleted; /* a watch went away since the batch was fetched */
 	struct loop_hook *hooks;
@@ -59,8 +60,9 @@ void loop_mod(struct loop *loop, struct loop_watch *watch, uint32_t events);
  * more, even if it was ready in the batch being served. */
 void loop_del(struct loop *loop, struct loop_watch *watch);
 
-/* Have `fn` called at the end of each round, when the ready callbacks have been and before the loop
- * waits again: for what is done once a batch. A hook may unhook itself, no other. */
+/* Have `fn` called each time before the loop waits, when the ready callbacks have been: for what is
+ * done once a batch. Whoever gives it something to do on another thread looks at `waiting`. A hook
+ * may unhook itself, no other. */
 void loop_hook(struct loop *loop, struct loop_hook *hook, loop_hook_fn *fn);
 /* A hook that is not there is left alone. */
 void loop_unhook(struct loop *loop, struct loop_hook *hook);

@@ -1,0 +1,126 @@
+/*
+ * What the files of the user back end share.
+ *
+ *     net_user.c         opening, the operations of the back end
+ *     net_user_frames.c  frames both ways: offloads, segment sizes, the queue to the guest
+ *     net_user_ports.c   published ports
+ *     net_user_loop.c    libslirp's sockets and timers on the machine's loop
+ *
+ * Machine lock held throughout.
+ */
+#ifndef TORPOR_DEVICES_NET_USER_INTERNAL_H
+#define TORPOR_DEVICES_NET_USER_INTERNAL_H
+
+#include "devices/net_offload.h"
+#include "devices/net_user.h"
+#include "devices/slirp_api.h"
+#include "vmm/base/log.h"
+#include "vmm/loop.h"
+
+#define USER_MTU	65521u /* the most that libslirp takes */
+#define USER_QUEUE_MAX	(1u << 20)
+#define USER_MAX_TIMERS 4u
+#define USER_ROOM	16u
+#define USER_PEERS	32u
+
+#define USER_NETWORK 0x0a000200u
+#define USER_NETMASK 0xffffff00u
+#define USER_HOST    (USER_NETWORK + 2)
+#define USER_DNS     (USER_NETWORK + 3)
+#define USER_GUEST   (USER_NETWORK + 15) /* the first that DHCP gives */
+
+struct user_socket;
+struct user_frame;
+struct net_user;
+
+struct user_timer {
+	struct net_user *user; /* NULL: free */
+	SlirpTimerId id;
+	void *opaque;
+	int64_t due; /* in milliseconds; INT64_MAX: never */
+};
+
+struct user_port {
+	struct net_forward forward; /* with the port that was chosen */
+	int fd;			    /* libslirp's */
+	uint16_t peer[USER_PEERS];  /* UDP ports of the host's loopback that spoke to it last */
+	unsigned npeers;
+};
+
+struct net_user {
+	struct net_backend b;
+	struct machine *m;
+	const struct slirp_api *api;
+	Slirp *slirp;
+	struct log_limit limit;
+	bool running; /* between start() and quiesce() */
+
+	/* net_user_loop.c */
+	struct loop_hook hook;
+	struct loop_watch clock; /* timerfd */
+	int64_t armed;		 /* when it fires, in milliseconds; INT64_MAX: never */
+	int64_t due;		 /* when libslirp wants to be called again */
+	int64_t called;		 /* when it was called last */
+	struct user_timer timer[USER_MAX_TIMERS];
+	struct user_socket **socket; /* by descriptor */
+	size_t nsockets;
+	unsigned nopen;	  /* that libslirp has opened, */
+	unsigned maxopen; /* and may */
+	uint32_t round;	  /* of asking libslirp what it waits for */
+	bool changed;	  /* it may wait for something else now */
+	bool ready;	  /* something that it waits for has come */
+
+	/* net_user_frames.c */
+	unsigned accepted; /* enum net_offload */
+	size_t mtu;
+	uint32_t fragment_id;
+	struct user_frame *queue, **queue_end;
+	size_t queued; /* bytes */
+	uint8_t *from_guest;
+	uint8_t *to_guest; /* for frames that are cut, with USER_ROOM in front */
+
+	/* net_user_ports.c */
+	struct user_port port[NET_MAX_FORWARDS];
+	unsigned nports;
+	struct in_addr guest; /* where they lead */
+	bool guest_known;     /* it has been heard to have that address */
+	bool host_loopback;
+};
+
+/* net_user_frames.c: a message of the guest, to libslirp. */
+int user_send(struct net_backend *b, const struct iovec *iov, unsigned n, size_t len);
+/* A frame of libslirp, to the guest. */
+void user_deliver(struct net_user *u, const uint8_t *frame, size_t len);
+/* Give the card what it had no room for; false: it has no room for all of that yet. */
+bool user_drain(struct net_user *u);
+void user_drop_queue(struct net_user *u);
+
+/* net_user_loop.c */
+int user_loop_open(struct net_user *u, struct err *err);
+void user_loop_close(struct net_user *u);
+void user_loop_start(struct net_user *u);
+void user_loop_stop(struct net_user *u);
+/* Something was done with libslirp; `ready`: call it as if an event had come. */
+void user_loop_changed(struct net_user *u, bool ready);
+/* Before a frame goes in: libslirp looks at the clock only when it is called, and gives up new UDP
+ * sockets at once when it finds that minutes have passed meanwhile. */
+void user_loop_clock(struct net_user *u);
+int64_t user_now_ns(void);
+/* The descriptor that libslirp watches and that was not known before; -1: there is none. */
+int user_new_socket(struct net_user *u);
+void user_forget_socket(struct net_user *u, int fd);
+void *user_timer_new(struct net_user *u, SlirpTimerId id, void *opaque);
+void user_timer_mod(struct user_timer *timer, int64_t due);
+void user_timer_free(struct user_timer *timer);
+
+/* net_user_ports.c */
+int user_publish(struct net_user *u, const struct net_forward *forward, struct err *err);
+/* The guest says that it has this address: ports lead there. */
+void user_learn(struct net_user *u, struct in_addr address);
+/* A UDP datagram to the guest. */
+void user_note_peer(struct net_user *u, const uint8_t *frame, const struct net_packet *packet);
+/* One of the guest's: send it, if it answers one that came from the host's loopback. False: it is
+ * none of those. */
+bool user_answer(struct net_user *u, const uint8_t *frame, const struct net_packet *packet);
+
+#endif

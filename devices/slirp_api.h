@@ -1,0 +1,23 @@
+/* libslirp, loaded at first use like the libraries of format/lazy.h; any thread. */
+#ifndef TORPOR_DEVICES_SLIRP_API_H
+#define TORPOR_DEVICES_SLIRP_API_H
+
+#include <slirp/libslirp.h>
+
+#include "vmm/base/err.h"
+
+struct slirp_api {
+	__typeof__(slirp_new) *new;
+	__typeof__(slirp_cleanup) *cleanup;
+	__typeof__(slirp_input) *input;
+	__typeof__(slirp_pollfds_fill) *fill;
+	__typeof__(slirp_pollfds_poll) *poll;
+	__typeof__(slirp_handle_timer) *handle_timer;
+	__typeof__(slirp_add_hostxfwd) *add_forward;
+	__typeof__(slirp_remove_hostxfwd) *remove_forward;
+};
+
+/* NULL, with the reason, when it is not there or older than 4.7. */
+const struct slirp_api *slirp_api(struct err *err);
+
+#endif
