@@ -9,6 +9,7 @@
 #include "devices/serial.h"
 #include "devices/virtio/types.h"
 #include "devices/vmgenid.h"
+#include "vmm/base/assert.h"
 #include "vmm/base/num.h"
 
 /* Where a guest's QEMU guest agent looks for its host. */
@@ -86,6 +87,27 @@ static int add_console(struct board *board, struct machine *m, unsigned *slot, s
 	return 0;
 }
 
+/* Behind everything else, so that a machine without one has the slots it always had. */
+static int add_nets(struct board *board, struct machine *m, const struct appliance *a,
+		    unsigned *slot, struct err *err)
+{
+	int ret = 0;
+
+	static_assert(APPLIANCE_MAX_DISKS + 3 + APPLIANCE_MAX_NETS <= ARCH_VIRTIO_SLOTS,
+		      "a slot for each");
+	for (uint32_t i = 0; ret == 0 && i < a->nnets; i++) {
+		const struct virtio_backend backend = {.net = &a->net[i]};
+		struct device *dev;
+		char id[16];
+
+		snprintf(id, sizeof(id), "net%u", i);
+		ret = add_virtio(m, VIRTIO_TYPE_NET, id, slot, &backend, &dev, err);
+		if (ret == 0)
+			board->net[i] = virtio_net_card(dev);
+	}
+	return ret;
+}
+
 int board_build(struct board *board, struct machine *m, const struct appliance *a,
 		struct board_bindings *bindings, struct err *err)
 {
@@ -106,6 +128,8 @@ int board_build(struct board *board, struct machine *m, const struct appliance *
 	if (ret == 0)
 		ret = add_virtio(m, VIRTIO_TYPE_BALLOON, "balloon", &slot, &nothing,
 				 &board->balloon, err);
+	if (ret == 0)
+		ret = add_nets(board, m, a, &slot, err);
 	for (uint32_t i = 0; i < a->ndisks; i++) {
 		disk_close(bindings->disk[i]);
 		bindings->disk[i] = NULL;

@@ -11,6 +11,7 @@
 
 #include "devices/chardev.h"
 #include "devices/disk.h"
+#include "devices/net.h"
 #include "format/appliance.h"
 #include "vmm/machine.h"
 
@@ -27,6 +28,8 @@ struct board {
 	struct device *power;	 /* for board_power_button */
 	struct device *vmgenid;
 	struct device *balloon; /* for devices/virtio/balloon.h */
+	struct net_card
+		*net[APPLIANCE_MAX_NETS]; /* in the appliance's order; NULL behind the last */
 };
 
 /* Create and add all devices. On failure those already added belong to the machine, which frees

@@ -19,9 +19,11 @@
 #include "vmm/base/err.h"
 
 #define APPLIANCE_FORMAT_MAJOR 1 /* another major is refused by name */
-#define APPLIANCE_FORMAT_MINOR 0 /* a newer minor is readable */
+#define APPLIANCE_FORMAT_MINOR 1 /* a newer minor is readable */
 #define APPLIANCE_MAX_DISKS    8
 #define APPLIANCE_MAX_NETS     4
+#define APPLIANCE_MAX_PAIRS    4
+#define APPLIANCE_MIN_MTU      1280 /* what IPv6 needs */
 #define APPLIANCE_MAX_CMDLINE  65536
 #define APPLIANCE_MAX_CONTENTS 64
 #define APPLIANCE_ROLE_SIZE    64
@@ -41,7 +43,7 @@ struct appliance_disk {
 
 /* A network card. What carries its frames is the host's business, and not in the file. */
 struct appliance_net {
-	uint8_t mac[6]; /* all zero in a cold appliance: each machine gets one of its own */
+	uint8_t mac[6]; /* all zero, in a cold appliance only: each machine gets its own */
 	uint16_t mtu;	/* bytes of an IP packet, 1280 to 65535 */
 	uint16_t pairs; /* of queues, 1 to 4 */
 };

@@ -17,6 +17,9 @@
 #define MAX_VCPUS 255u
 #define PAGE	  4096u
 #define SECTOR	  512u
+#define MAC_TEXT  18u /* with its NUL */
+
+#define MINOR_OF_NETWORK 1
 
 static const char *const console_names[] = {
 	[CONSOLE_SERIAL] = "serial",
@@ -32,6 +35,28 @@ static json_t *encode_disks(const struct appliance *a)
 						       "readonly", (int)a->disk[i].readonly, "size",
 						       (json_int_t)a->disk[i].size));
 	return disks;
+}
+
+static json_t *encode_net(const struct appliance_net *net)
+{
+	json_t *json = json_pack("{s:i, s:i}", "mtu", (int)net->mtu, "pairs", (int)net->pairs);
+	char mac[MAC_TEXT];
+
+	if (!is_zero(net->mac, sizeof(net->mac))) {
+		snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", net->mac[0],
+			 net->mac[1], net->mac[2], net->mac[3], net->mac[4], net->mac[5]);
+		json_object_set_new(json, "mac", json_string(mac));
+	}
+	return json;
+}
+
+static json_t *encode_nets(const struct appliance *a)
+{
+	json_t *nets = json_array();
+
+	for (uint32_t i = 0; i < a->nnets; i++)
+		json_array_append_new(nets, encode_net(&a->net[i]));
+	return nets;
 }
 
 static json_t *encode_cpu(const struct cpu_needs *cpu)
@@ -73,7 +98,10 @@ int appliance_encode(const struct appliance *a, struct buf *out, struct err *err
 	if (strlen(a->cmdline) > APPLIANCE_MAX_CMDLINE)
 		return err_set(err, ERR_USAGE, "the kernel command line is longer than %u bytes",
 			       APPLIANCE_MAX_CMDLINE);
-	snprintf(format, sizeof(format), "%d.%d", APPLIANCE_FORMAT_MAJOR, APPLIANCE_FORMAT_MINOR);
+	/* The lowest that has all of it: what is older stays the same text, and so the same
+	 * appliance. */
+	snprintf(format, sizeof(format), "%d.%d", APPLIANCE_FORMAT_MAJOR,
+		 a->nnets > 0 ? MINOR_OF_NETWORK : 0);
 	json = json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:o, s:o, s:o}", "format", format,
 			 "machine", a->machine, "arch", a->arch, "memory", (json_int_t)a->memory,
 			 "vcpus", (json_int_t)a->vcpus, "console", console_names[a->console],
@@ -86,28 +114,29 @@ int appliance_encode(const struct appliance *a, struct buf *out, struct err *err
 		return err_set(err, ERR_USAGE, "the machine's name is not UTF-8 text");
 	if (a->live)
 		json_object_set_new(json, "needs", host_needs_encode(&a->needs));
+	if (a->nnets > 0)
+		json_object_set_new(json, "network", encode_nets(a));
 	if (a->encryption.lock.kind != ENCRYPTION_NONE)
 		json_object_set_new(json, "encryption", encryption_encode(&a->encryption));
 	return json_write(json, out, err);
 }
 
-/* "MAJOR.MINOR". *newer tells that members we do not know are to be expected. */
-static int check_format(json_t *json, bool *newer, struct err *err)
+/* "MAJOR.MINOR". In a newer minor than ours, members we do not know are to be expected. */
+static int check_format(json_t *json, unsigned *minor, struct err *err)
 {
 	char text[24];
-	unsigned major, minor;
+	unsigned major;
 	char behind;
 	int ret = json_get_ascii(json, "format", text, sizeof(text), err);
 
 	if (ret < 0)
 		return ret;
-	if (sscanf(text, "%9u.%9u%c", &major, &minor, &behind) != 2 || major == 0)
+	if (sscanf(text, "%9u.%9u%c", &major, minor, &behind) != 2 || major == 0)
 		return err_set(err, ERR_INTEGRITY, "the format version is malformed");
 	if (major != APPLIANCE_FORMAT_MAJOR)
 		return err_set(err, ERR_INCOMPATIBLE,
 			       "made by a newer torpor (format %u.%u); this one reads %d.x", major,
-			       minor, APPLIANCE_FORMAT_MAJOR);
-	*newer = minor > APPLIANCE_FORMAT_MINOR;
+			       *minor, APPLIANCE_FORMAT_MAJOR);
 	return 0;
 }
 
@@ -167,6 +196,65 @@ static int decode_disks(struct appliance *a, json_t *json, bool newer, struct er
 	a->ndisks = (uint32_t)json_array_size(disks);
 	for (uint32_t i = 0; ret == 0 && i < a->ndisks; i++)
 		ret = decode_disk(&a->disk[i], json_array_get(disks, i), newer, err);
+	return ret;
+}
+
+/* Six bytes in lower case, as they were written. */
+static bool parse_mac(const char *text, uint8_t mac[6])
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (unsigned i = 0; i < 6; i++, text += 3) {
+		const char *high = text[0] != '\0' ? strchr(digits, text[0]) : NULL;
+		const char *low = high != NULL && text[1] != '\0' ? strchr(digits, text[1]) : NULL;
+
+		if (low == NULL || text[2] != (i < 5 ? ':' : '\0'))
+			return false;
+		mac[i] = (uint8_t)((high - digits) << 4 | (low - digits));
+	}
+	return (mac[0] & 1) == 0 && !is_zero(mac, 6);
+}
+
+static int decode_net(struct appliance_net *net, json_t *json, bool live, bool newer,
+		      struct err *err)
+{
+	static const char *const names[] = {"mac", "mtu", "pairs", NULL};
+	uint64_t mtu = 0, pairs = 0;
+	char mac[MAC_TEXT];
+	int ret = json_get_uint(json, "mtu", APPLIANCE_MIN_MTU, UINT16_MAX, &mtu, err);
+
+	if (ret == 0)
+		ret = json_get_uint(json, "pairs", 1, APPLIANCE_MAX_PAIRS, &pairs, err);
+	net->mtu = (uint16_t)mtu;
+	net->pairs = (uint16_t)pairs;
+	/* A live guest knows its address already; a cold one need not have one. */
+	if (ret == 0 && (live || json_object_get(json, "mac") != NULL)) {
+		ret = json_get_ascii(json, "mac", mac, sizeof(mac), err);
+		if (ret == 0 && !parse_mac(mac, net->mac))
+			ret = err_set(err, ERR_INTEGRITY, "a MAC address is malformed");
+	}
+	return ret == 0 && !newer ? json_only(json, names, err) : ret;
+}
+
+/* Files of before there were network cards have none. */
+static int decode_nets(struct appliance *a, json_t *json, unsigned minor, struct err *err)
+{
+	bool newer = minor > APPLIANCE_FORMAT_MINOR;
+	json_t *nets;
+	int ret;
+
+	if (json_object_get(json, "network") == NULL)
+		return 0;
+	if (minor < MINOR_OF_NETWORK)
+		return err_set(err, ERR_INTEGRITY, "a network in format 1.0, which has none");
+	ret = json_get_array(json, "network", &nets, err);
+	if (ret == 0 && (json_array_size(nets) == 0 || json_array_size(nets) > APPLIANCE_MAX_NETS))
+		ret = err_set(err, ERR_INTEGRITY, "not 1 to %d network cards", APPLIANCE_MAX_NETS);
+	if (ret < 0)
+		return ret;
+	a->nnets = (uint32_t)json_array_size(nets);
+	for (uint32_t i = 0; ret == 0 && i < a->nnets; i++)
+		ret = decode_net(&a->net[i], json_array_get(nets, i), a->live, newer, err);
 	return ret;
 }
 
@@ -273,10 +361,11 @@ static int decode(struct appliance *a, json_t *json, struct err *err)
 	static const char *const names[] = {"format",	  "machine",	 "arch",    "memory",
 					    "vcpus",	  "console",	 "cmdline", "disks",
 					    "cpu",	  "live",	 "needs",   "contents",
-					    "encryption", "annotations", NULL};
+					    "encryption", "annotations", "network", NULL};
 	uint64_t vcpus = 0;
-	bool newer = false;
-	int ret = check_format(json, &newer, err);
+	unsigned minor = 0;
+	int ret = check_format(json, &minor, err);
+	bool newer = minor > APPLIANCE_FORMAT_MINOR;
 
 	if (ret == 0)
 		ret = json_get_ascii(json, "machine", a->machine, sizeof(a->machine), err);
@@ -299,6 +388,8 @@ static int decode(struct appliance *a, json_t *json, struct err *err)
 		ret = decode_cpu(&a->cpu, json, newer, err);
 	if (ret == 0)
 		ret = decode_live(a, json, newer, err);
+	if (ret == 0)
+		ret = decode_nets(a, json, minor, err);
 	if (ret == 0 && a->live)
 		ret = host_needs_decode(&a->needs, json, newer, err);
 	else if (ret == 0 && json_object_get(json, "needs") != NULL)

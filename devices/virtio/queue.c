@@ -274,15 +274,22 @@ enum vq_result vq_pop(struct vq *q, struct vq_elem *e)
 	return VQ_ELEMENT;
 }
 
-void vq_push(struct vq *q, uint16_t head, uint32_t len)
+void vq_push_all(struct vq *q, const struct vq_given *given, unsigned n)
 {
 	struct vq_used *used = used_to_write(q);
-	struct vq_used_elem *slot = &used->ring[q->s->next_used % q->s->size];
 
-	slot->id = htole32(head);
-	slot->len = htole32(len);
-	q->s->next_used++;
+	for (unsigned i = 0; i < n; i++) {
+		struct vq_used_elem *slot = &used->ring[q->s->next_used++ % q->s->size];
+
+		slot->id = htole32(given[i].head);
+		slot->len = htole32(given[i].len);
+	}
 	store16(&used->idx, q->s->next_used);
+}
+
+void vq_push(struct vq *q, uint16_t head, uint32_t len)
+{
+	vq_push_all(q, &(const struct vq_given){head, len}, 1);
 }
 
 void vq_unpop(struct vq *q)
@@ -340,6 +347,21 @@ size_t vq_write(struct vq_elem *e, const void *src, size_t len)
 {
 	/* transfer() only reads from the buffer in this direction. */
 	return transfer(&e->in, &e->nin, &e->in_len, (uint8_t *)(uintptr_t)src, len, true);
+}
+
+uint8_t *vq_skip_in(struct vq_elem *e)
+{
+	uint8_t *byte;
+
+	for (; e->nin > 0 && e->in->iov_len == 0; e->nin--)
+		e->in++;
+	if (e->nin == 0)
+		return NULL;
+	byte = e->in->iov_base;
+	e->in->iov_base = byte + 1;
+	e->in->iov_len--;
+	e->in_len--;
+	return byte;
 }
 
 uint8_t *vq_cut_last(struct vq_elem *e)

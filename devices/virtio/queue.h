@@ -84,17 +84,26 @@ void vq_disable(struct vq *q);
 enum vq_result vq_pop(struct vq *q, struct vq_elem *elem);
 /* Give the element back with `len` bytes written into its in buffers. */
 void vq_push(struct vq *q, uint16_t head, uint32_t len);
+/* Give several elements back so that the driver sees all of them or none. */
+struct vq_given {
+	uint16_t head;
+	uint32_t len;
+};
+void vq_push_all(struct vq *q, const struct vq_given *given, unsigned n);
 /* Whether the driver wants an interrupt for what was pushed since the last call (§2.7.7, §2.7.10).
  */
 bool vq_wants_interrupt(struct vq *q);
 
-/* Take back the last vq_pop(): the element is available again, as if nobody had seen it. */
+/* Take back the last vq_pop(): the element is available again, as if nobody had seen it. Several in
+ * a row take back several. */
 void vq_unpop(struct vq *q);
 
 /* Copy from the out buffers, or to the in buffers, up to len bytes, and advance past them. Returns
  * how many there were. */
 size_t vq_read(struct vq_elem *elem, void *dst, size_t len);
 size_t vq_write(struct vq_elem *elem, const void *src, size_t len);
+/* Advance past the next byte of the in buffers and return where it is; NULL when there is none. */
+uint8_t *vq_skip_in(struct vq_elem *elem);
 /* Cut the last byte off the in buffers and return where it is; NULL when there is none. */
 uint8_t *vq_cut_last(struct vq_elem *elem);
 

@@ -5,10 +5,12 @@
 #include "devices/virtio/blk.h"
 #include "devices/virtio/console.h"
 #include "devices/virtio/mmio.h"
+#include "devices/virtio/net.h"
 #include "devices/virtio/rng.h"
 #include "vmm/base/assert.h"
 
 const struct virtio_type_entry virtio_types[VIRTIO_TYPES] = {
+	{VIRTIO_TYPE_NET, "net", &virtio_net_table, virtio_net_create},
 	{VIRTIO_TYPE_BLK, "blk", &virtio_blk_table, virtio_blk_create},
 	{VIRTIO_TYPE_CONSOLE, "console", &virtio_console_table, virtio_console_create},
 	{VIRTIO_TYPE_RNG, "rng", NULL, virtio_rng_create},

@@ -6,10 +6,13 @@
 
 #include "devices/chardev.h"
 #include "devices/disk.h"
+#include "devices/net.h"
 #include "devices/virtio/virtio.h"
+#include "format/appliance.h"
 
 /* virtio 1.2 §5 */
 enum virtio_id {
+	VIRTIO_TYPE_NET = 1,
 	VIRTIO_TYPE_BLK = 2,
 	VIRTIO_TYPE_CONSOLE = 3,
 	VIRTIO_TYPE_RNG = 4,
@@ -21,6 +24,7 @@ struct virtio_backend {
 	struct disk *disk;	  /* blk: taken over, also on failure */
 	const char *const *ports; /* console: names of the ports behind port 0; copied */
 	unsigned nports;
+	const struct appliance_net *net; /* net: what the guest sees of it */
 };
 
 struct virtio_type_entry {
@@ -32,7 +36,7 @@ struct virtio_type_entry {
 		      const struct virtio_backend *backend, struct err *err);
 };
 
-#define VIRTIO_TYPES 4
+#define VIRTIO_TYPES 5
 extern const struct virtio_type_entry virtio_types[VIRTIO_TYPES];
 
 /* A device with the MMIO transport in a slot of the machine, ready for machine_add_device(). `id`
@@ -43,5 +47,8 @@ int virtio_create(struct device **out, struct machine *m, enum virtio_id type, c
 /* The character device of a console's port: 0 is hvc0, then the named ports in their order. Valid
  * as long as the device. */
 struct chardev *virtio_console_port(struct device *dev, unsigned port);
+
+/* The card of a network device. Valid as long as the device. */
+struct net_card *virtio_net_card(struct device *dev);
 
 #endif

@@ -259,7 +259,11 @@ static void device_reset(struct device *dev)
 
 static void device_quiesce(struct device *dev)
 {
-	from_device(dev)->running = false;
+	struct virtio_device *v = from_device(dev);
+
+	if (v->type->quiesce != NULL && v->running)
+		v->type->quiesce(v);
+	v->running = false;
 }
 
 static void device_start(struct device *dev)
@@ -296,6 +300,8 @@ static int device_loaded(struct device *dev, struct err *err)
 		if (v->s.queue[i].ready)
 			enable(v, i);
 	}
+	if (v->type->loaded != NULL)
+		v->type->loaded(v);
 	return 0;
 }
 

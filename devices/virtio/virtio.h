@@ -65,6 +65,11 @@ struct virtio_type {
 	void (*reset)(struct virtio_device *v);
 	/* The machine goes on; notify() for every queue follows. */
 	void (*start)(struct virtio_device *v);
+	/* vCPUs are stopped. The last moment at which queues are served: finish or rewind what is
+	 * in hand, and touch neither guest memory nor the back end until start(). */
+	void (*quiesce)(struct virtio_device *v);
+	/* The state is one that was restored. */
+	void (*loaded)(struct virtio_device *v);
 	/* A driver's write into the configuration space, inside its length. */
 	void (*config_write)(struct virtio_device *v, uint64_t off, uint32_t value, unsigned size);
 	/* Judge the staged state of the type, as device_ops.check does. */

@@ -253,7 +253,7 @@ Test(appliance, what_a_newer_minor_version_or_a_person_adds_is_readable)
 {
 	static const struct change changes[] = {
 		{"\"format\":\"1.0\"", "\"format\":\"1.7\",\"colour\":\"red\"", 0},
-		{"\"format\":\"1.0\"", "\"format\":\"1.1\",\"colour\":{}", 0},
+		{"\"format\":\"1.0\"", "\"format\":\"1.2\",\"colour\":{}", 0},
 		{"\"vcpus\":2", "\"vcpus\":2,\"annotations\":{\"note\":\"mine\"}", 0},
 	};
 
@@ -266,6 +266,77 @@ Test(appliance, what_a_newer_minor_version_or_a_person_adds_is_readable)
 		appliance_free(&a);
 		free(text);
 	}
+}
+
+/* The sample with a network member, and the version that has it. */
+static char *with_network(const char *network)
+{
+	static const struct change version = {"\"format\":\"1.0\"", "\"format\":\"1.1\"", 0};
+	char *text = changed(&version), *to = malloc(4096), *at = strstr(text, "\"vcpus\"");
+
+	cr_assert(at != NULL);
+	snprintf(to, 4096, "%.*s\"network\":%s,%s", (int)(at - text), text, network, at);
+	free(text);
+	return to;
+}
+
+Test(appliance, network_cards_encode_the_same)
+{
+	char *text = with_network("[{\"mac\":\"02:00:5e:10:00:ff\",\"mtu\":1500,\"pairs\":1},"
+				  "{\"mac\":\"52:54:00:ab:cd:ef\",\"mtu\":65535,\"pairs\":4}]");
+	struct err err = {0};
+	struct appliance a;
+	char *again;
+
+	cr_assert(eq(int, decode(text, &a, &err), 0), "%s", err.text);
+	cr_assert(eq(u32, a.nnets, 2));
+	cr_assert(eq(u8, a.net[0].mac[5], 0xff));
+	cr_assert(eq(u16, a.net[1].pairs, 4));
+	again = encode(&a);
+	/* Sorted: "needs" comes before "network". */
+	cr_assert(strstr(again, "\"network\":[{\"mac\":\"02:00:5e:10:00:ff\",") != NULL);
+	cr_assert(strstr(again, "\"format\":\"1.1\"") != NULL);
+	appliance_free(&a);
+	free(again);
+	free(text);
+}
+
+Test(appliance, network_cards_have_limits)
+{
+	static const char *const wrong[] = {
+		"[]",
+		"{}",
+		"[{\"mtu\":1500,\"pairs\":1}]", /* the sample is live */
+		"[{\"mac\":\"03:00:00:00:00:01\",\"mtu\":1500,\"pairs\":1}]",
+		"[{\"mac\":\"00:00:00:00:00:00\",\"mtu\":1500,\"pairs\":1}]",
+		"[{\"mac\":\"02:00:00:00:00:0A\",\"mtu\":1500,\"pairs\":1}]",
+		"[{\"mac\":\"02:00:00:00:00\",\"mtu\":1500,\"pairs\":1}]",
+		"[{\"mac\":\"02-00-00-00-00-01\",\"mtu\":1500,\"pairs\":1}]",
+		"[{\"mac\":\"02:00:00:00:00:01:\",\"mtu\":1500,\"pairs\":1}]",
+		"[{\"mac\":\"02:00:00:00:00:01\",\"mtu\":1279,\"pairs\":1}]",
+		"[{\"mac\":\"02:00:00:00:00:01\",\"mtu\":65536,\"pairs\":1}]",
+		"[{\"mac\":\"02:00:00:00:00:01\",\"mtu\":1500,\"pairs\":0}]",
+		"[{\"mac\":\"02:00:00:00:00:01\",\"mtu\":1500,\"pairs\":5}]",
+		"[{\"mac\":\"02:00:00:00:00:01\",\"mtu\":1500,\"pairs\":1,\"tap\":\"t0\"}]",
+		"[{\"mac\":\"02:00:00:00:00:01\",\"mtu\":1500}]",
+	};
+	static const struct change old = {"\"vcpus\"",
+					  "\"network\":[{\"mac\":\"02:00:00:00:00:01\","
+					  "\"mtu\":1500,\"pairs\":1}],\"vcpus\"",
+					  0};
+	struct appliance a;
+	struct err err;
+	char *text;
+
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		text = with_network(wrong[i]);
+		cr_assert(lt(int, decode(text, &a, &err), 0), "%s", wrong[i]);
+		cr_assert(eq(int, err.kind, ERR_INTEGRITY));
+		free(text);
+	}
+	text = changed(&old);
+	cr_assert(lt(int, decode(text, &a, &err), 0), "the older format has no network");
+	free(text);
 }
 
 Test(appliance, a_newer_major_version_is_refused_by_name)

@@ -1,0 +1,18 @@
+/*
+ * virtio-net (virtio 1.2 §5.1): the card of devices/net.h.
+ *
+ * What is offered depends on the machine type and the description alone, never on the back end:
+ * a guest that wakes behind another one notices nothing.
+ */
+#ifndef TORPOR_DEVICES_VIRTIO_NET_H
+#define TORPOR_DEVICES_VIRTIO_NET_H
+
+#include "devices/virtio/types.h"
+
+extern const struct state_table virtio_net_table;
+
+/* A card as backend->net says: its MAC, MTU and pairs of queues. */
+int virtio_net_create(struct virtio_device **out, struct machine *m, const char *id,
+		      const struct virtio_backend *backend, struct err *err);
+
+#endif

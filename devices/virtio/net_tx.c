@@ -1,0 +1,107 @@
+/*
+ * virtio-net, guest → host (virtio 1.2 §5.1.6.2); see net_internal.h. Machine lock held.
+ *
+ * The back end gets the guest's own buffers behind a copy of the header, which is what was judged.
+ * A header that breaks the rules ends in NEEDS_RESET; a frame that is merely senseless is dropped,
+ * as a wire would. What the back end has no room for stays in the queue, and so in a save.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "devices/net_offload.h"
+#include "devices/virtio/net_internal.h"
+#include "vmm/base/num.h"
+
+#define BUDGET	  64u /* frames at a time */
+#define MIN_FRAME 14u
+
+/* What only who has negotiated it may ask for. */
+static const char *unoffered(const struct virtio_net *n, const struct virtio_net_hdr_v1 *h)
+{
+	uint8_t type = h->gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
+
+	if ((h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) != 0 && !net_has(n, VIRTIO_NET_F_CSUM))
+		return "a checksum is asked for without the feature";
+	if ((type == VIRTIO_NET_HDR_GSO_TCPV4 && !net_has(n, VIRTIO_NET_F_HOST_TSO4)) ||
+	    (type == VIRTIO_NET_HDR_GSO_TCPV6 && !net_has(n, VIRTIO_NET_F_HOST_TSO6)) ||
+	    (type != h->gso_type && !net_has(n, VIRTIO_NET_F_HOST_ECN)))
+		return "it is to be cut without the feature";
+	return NULL;
+}
+
+/* Read the header off the element. False: the driver is asked for a reset. */
+static bool take_header(struct virtio_net *n, struct vq_elem *e, struct virtio_net_hdr_v1 *header)
+{
+	const char *fault = "it is cut short";
+	char why[160];
+
+	if (vq_read(e, header, sizeof(*header)) == sizeof(*header)) {
+		/* §5.1.6.2.1: other bits are not ours to understand. */
+		header->flags &= VIRTIO_NET_HDR_F_NEEDS_CSUM;
+		header->num_buffers = 0;
+		fault = net_header_fault(header, (size_t)e->out_len);
+		if (fault == NULL)
+			fault = unoffered(n, header);
+	}
+	if (fault == NULL)
+		return true;
+	snprintf(why, sizeof(why), "a frame's header is broken: %s", fault);
+	virtio_needs_reset(&n->v, why);
+	return false;
+}
+
+static bool sensible(const struct vq_elem *e)
+{
+	return e->out_len >= MIN_FRAME && e->out_len <= NET_FRAME_MAX && e->nout < NET_MAX_SEGMENTS;
+}
+
+/* -EAGAIN, or 0: it is gone, one way or another. */
+static int send_frame(struct virtio_net *n, struct vq_elem *e, struct virtio_net_hdr_v1 *header,
+		      unsigned pair)
+{
+	struct iovec iov[NET_MAX_SEGMENTS] = {{.iov_base = header, .iov_len = sizeof(*header)}};
+	struct net_backend *b = n->card.backend;
+	int ret;
+
+	if (b == NULL || !n->s.link || !sensible(e)) {
+		n->card.sent.dropped++;
+		return 0;
+	}
+	memcpy(iov + 1, e->out, e->nout * sizeof(iov[0]));
+	if (n->s.pairs > 1)
+		net_steer_sent(&n->steering, iov, e->nout + 1, pair);
+	ret = b->ops->send(b, iov, e->nout + 1, NET_HEADER_SIZE + (size_t)e->out_len);
+	if (ret == 0) {
+		n->card.sent.frames++;
+		n->card.sent.bytes += e->out_len;
+	}
+	return ret;
+}
+
+/* After a wake the driver waits until it is known what is behind the card, and until its old
+ * connections are reset: new ones must not be. */
+static bool may_send(const struct virtio_net *n)
+{
+	return !n->tx_blocked && (!n->s.link || (n->card.backend != NULL && net_settled(n)));
+}
+
+void net_serve_tx(struct virtio_net *n, unsigned queue)
+{
+	struct virtio_net_hdr_v1 header;
+	unsigned budget = BUDGET;
+	struct vq_elem e;
+
+	for (; budget > 0 && may_send(n) && virtio_pop(&n->v, queue, &e); budget--) {
+		if (!take_header(n, &e, &header))
+			return;
+		if (send_frame(n, &e, &header, queue / 2) == -EAGAIN) {
+			vq_unpop(&n->v.queue[queue]);
+			n->tx_blocked = true;
+		} else {
+			virtio_push(&n->v, queue, &e, 0);
+		}
+	}
+	virtio_interrupt(&n->v, queue);
+	if (budget == 0)
+		virtio_again(&n->v, queue);
+}
