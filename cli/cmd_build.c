@@ -3,6 +3,7 @@
 
 #include "cli/command.h"
 #include "cli/key_args.h"
+#include "cli/net_args.h"
 #include "cli/parse.h"
 #include "cli/paths.h"
 #include "cli/source.h"
@@ -16,11 +17,14 @@ static const struct option_spec options[] = {
 	{OPTION_ENCRYPT, "encrypt", NULL, "encrypt it with a new passphrase, or --key-file"},
 	KEY_OPTIONS,
 	MACHINE_OPTIONS,
+	{OPT_NET, "net", "user|none", "a network card, or none; repeatable; default one"},
+	NET_CARD_OPTIONS,
 	{0},
 };
 
 struct build_args {
 	struct machine_args machine;
+	struct net_args net;
 	struct key_args keys;
 	bool encrypt;
 	const char *output;
@@ -42,6 +46,8 @@ static int parse(struct options *opts, struct build_args *args, struct err *err)
 		if (id < 0)
 			return id;
 		ret = machine_args_take(&args->machine, id, opts->value, err);
+		if (ret == 0)
+			ret = net_args_take(&args->net, id, opts->value, err);
 		if (ret == 0)
 			take(args, id, opts->value);
 	}
@@ -137,7 +143,9 @@ static int run(struct options *opts, struct err *err)
 		ret = source_from_args(&source, &args.machine, err);
 	if (ret < 0)
 		return ret;
-	ret = build(&source, args.output, keys, err);
+	ret = net_args_make_cards(&args.net, &source.appliance, err);
+	if (ret == 0)
+		ret = build(&source, args.output, keys, err);
 	source_close(&source);
 	return ret;
 }

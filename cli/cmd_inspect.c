@@ -12,6 +12,7 @@
 #include "cli/target.h"
 #include "format/archive.h"
 #include "vmm/base/cleanup.h"
+#include "vmm/base/num.h"
 
 static json_t *appliance_json(const struct appliance *a, struct err *err)
 {
@@ -64,6 +65,39 @@ static const char *const encryptions[] = {
 	[ENCRYPTION_KEY_FILE] = "yes, with a key file",
 };
 
+static void print_net(const struct appliance_net *net)
+{
+	const uint8_t *mac = net->mac;
+
+	printf("network     ");
+	if (is_zero(mac, sizeof(net->mac)))
+		printf("any MAC");
+	else
+		printf("%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4],
+		       mac[5]);
+	printf(", MTU %u", net->mtu);
+	if (net->pairs > 1)
+		printf(", %u pairs of queues", net->pairs);
+	putchar('\n');
+}
+
+/* What the cards of a running machine are connected to. */
+static void print_connections(const json_t *network)
+{
+	const json_t *card;
+	size_t i;
+
+	json_array_foreach(network, i, card)
+	{
+		const char *name = json_string_value(json_object_get(card, "name"));
+		bool up = json_is_true(json_object_get(card, "link"));
+
+		printf("%-11s %s%s%s%s\n", json_string_value(json_object_get(card, "id")),
+		       json_string_value(json_object_get(card, "kind")), name != NULL ? " " : "",
+		       name != NULL ? name : "", up ? "" : ", link down");
+	}
+}
+
 static void print_appliance(const struct appliance *a)
 {
 	printf("machine     %s, %s\n", a->machine, a->arch);
@@ -76,6 +110,8 @@ static void print_appliance(const struct appliance *a)
 		printf("disk        %s, %llu MiB%s\n", a->disk[i].id,
 		       (unsigned long long)(a->disk[i].size >> 20),
 		       a->disk[i].readonly ? ", read-only" : "");
+	for (uint32_t i = 0; i < a->nnets; i++)
+		print_net(&a->net[i]);
 	printf("encrypted   %s\n", encryptions[a->encryption.lock.kind]);
 	if (a->live)
 		print_saved(a);
@@ -201,6 +237,7 @@ static int print_machine(json_t *reply, bool json, struct err *err)
 	printf("name        %s\nstate       %s\nprocess     %lld\n", text(reply, "name"),
 	       text(reply, "state"), (long long)json_integer_value(json_object_get(reply, "pid")));
 	print_appliance(&a);
+	print_connections(json_object_get(reply, "network"));
 	ancestry_print("lineage", lineage);
 	print_wake(json_object_get(reply, "wake"));
 	json_decref(lineage);

@@ -1,4 +1,5 @@
 /* torpor resume: wake a live appliance, or let a paused machine go on. */
+#include <stdio.h>
 #include <string.h>
 
 #include "cli/client.h"
@@ -6,7 +7,6 @@
 #include "cli/fill.h"
 #include "cli/key_args.h"
 #include "cli/launch.h"
-#include "cli/sandbox.h"
 #include "cli/spool.h"
 #include "cli/target.h"
 #include "cli/trust.h"
@@ -29,6 +29,7 @@ static const struct option_spec options[] = {
 	 "look at every byte of the file now, or only if this file was never found good (default)"},
 	{OPTION_UNVERIFIED, "unverified", NULL,
 	 "wake although nobody has looked whether the file is whole"},
+	NET_OPTIONS,
 	KEY_OPTIONS,
 	{0},
 };
@@ -45,6 +46,7 @@ struct resume_args {
 	bool detach;
 	const char *signer; /* key or `trust`; NULL: signed or not is all the same */
 	struct key_args keys;
+	struct net_args net;
 	const char *target;
 };
 
@@ -58,6 +60,10 @@ static int parse_verify(const char *text, enum verify *verify, struct err *err)
 
 static int take(struct resume_args *args, int id, const char *value, struct err *err)
 {
+	int ret = net_args_take(&args->net, id, value, err);
+
+	if (ret != 0)
+		return ret < 0 ? ret : 0;
 	if (key_args_take(&args->keys, id, value))
 		return 0;
 	switch (id) {
@@ -131,7 +137,7 @@ static int open_source(const char *path, const struct resume_args *args, struct 
 	if (ret == 0)
 		ret = spool_input(&path, &params.fd, err);
 	if (ret == 0)
-		ret = sandbox_enter(SANDBOX_MACHINE, err);
+		ret = launch_guard(&args->net, err);
 	if (ret == 0)
 		return source_from_file(source, path, &params, err);
 	keyring_free(params.keys);
@@ -168,6 +174,22 @@ static int open_live(const char *path, const struct resume_args *args, struct so
 	return ret;
 }
 
+/* Cards nobody speaks of are not connected; that is said, once. */
+static int bind_cards(struct net_args *net, struct source *source, struct err *err)
+{
+	const struct appliance *a = &source->appliance;
+	int ret = net_args_bind(net, a, err);
+
+	if (ret < 0)
+		source_close(source);
+	else if (net->n < a->nnets)
+		fprintf(stderr,
+			"torpor: %s has %u network cards, of which %u are connected: the others "
+			"need a --net each\n",
+			source->origin, a->nnets, net->n);
+	return ret;
+}
+
 static int run(struct options *opts, struct err *err)
 {
 	struct resume_args args = {0};
@@ -179,6 +201,10 @@ static int run(struct options *opts, struct err *err)
 		ret = target_find(&target, args.target, err);
 	if (ret < 0)
 		return ret;
+	if (target.kind == TARGET_MACHINE && net_args_given(&args.net))
+		return err_set(err, ERR_USAGE,
+			       "--net, -p and --pcap are for files: %s is a machine, and connected",
+			       target.name);
 	if (target.kind == TARGET_MACHINE && (args.signer != NULL || key_args_given(&args.keys)))
 		return err_set(err, ERR_USAGE,
 			       "--require-signature and keys are for files, and %s is a machine",
@@ -188,6 +214,10 @@ static int run(struct options *opts, struct err *err)
 	ret = open_live(target.file, &args, &source, err);
 	if (ret < 0)
 		return ret;
+	ret = bind_cards(&args.net, &source, err);
+	if (ret < 0)
+		return ret;
+	args.instance.net = &args.net;
 	args.instance.wish = target.kind == TARGET_STORED ? target.name : source.appliance.name;
 	return launch(&source, &args.instance, args.detach, err);
 }

@@ -2,7 +2,6 @@
 #include "cli/command.h"
 #include "cli/key_args.h"
 #include "cli/launch.h"
-#include "cli/sandbox.h"
 #include "cli/spool.h"
 
 static const struct option_spec options[] = {
@@ -10,12 +9,15 @@ static const struct option_spec options[] = {
 	{'n', "name", "NAME", "name of the machine; default a random one"},
 	{OPTION_LONG_ONLY + 1, "rm", NULL, "leave no logs and records behind"},
 	MACHINE_OPTIONS,
+	NET_OPTIONS,
+	NET_CARD_OPTIONS,
 	KEY_OPTIONS,
 	{0},
 };
 
 struct run_args {
 	struct machine_args machine;
+	struct net_args net;
 	struct instance_options instance;
 	struct key_args keys;
 	bool detach;
@@ -30,6 +32,8 @@ static int parse(struct options *opts, struct run_args *args, struct err *err)
 		if (id < 0)
 			return id;
 		ret = machine_args_take(&args->machine, id, opts->value, err);
+		if (ret == 0)
+			ret = net_args_take(&args->net, id, opts->value, err);
 		if (ret != 0)
 			continue;
 		if (id == 'd')
@@ -77,6 +81,20 @@ static int open_file(const struct run_args *args, struct source *source, struct 
 		ret = lineage_ensure_verified(source->lineage, err);
 	if (ret == 0)
 		ret = source_override(source, m, err);
+	if (ret == 0)
+		ret = net_args_override(&args->net, &source->appliance, err);
+	if (ret < 0)
+		source_close(source);
+	return ret;
+}
+
+static int from_args(const struct run_args *args, struct source *source, struct err *err)
+{
+	int ret = source_from_args(source, &args->machine, err);
+
+	if (ret < 0)
+		return ret;
+	ret = net_args_make_cards(&args->net, &source->appliance, err);
 	if (ret < 0)
 		source_close(source);
 	return ret;
@@ -89,11 +107,19 @@ static int run(struct options *opts, struct err *err)
 	int ret = parse(opts, &args, err);
 
 	if (ret == 0)
-		ret = sandbox_enter(SANDBOX_MACHINE, err);
+		ret = launch_guard(&args.net, err);
 	if (ret == 0)
 		ret = args.file != NULL ? open_file(&args, &source, err)
-					: source_from_args(&source, &args.machine, err);
-	return ret < 0 ? ret : launch(&source, &args.instance, args.detach, err);
+					: from_args(&args, &source, err);
+	if (ret < 0)
+		return ret;
+	ret = net_args_bind(&args.net, &source.appliance, err);
+	if (ret < 0) {
+		source_close(&source);
+		return ret;
+	}
+	args.instance.net = &args.net;
+	return launch(&source, &args.instance, args.detach, err);
 }
 
 const struct command cmd_run = {

@@ -53,6 +53,29 @@ static void print_paging(const json_t *paging)
 	printf("\n  in the background %.0f frames\n", number(paging, "filled"));
 }
 
+static void print_frames(const json_t *card, const char *key)
+{
+	const json_t *counters = json_object_get(card, key);
+
+	printf("  %-17s %.0f frames, %.1f MiB, %.0f dropped\n", key, number(counters, "frames"),
+	       number(counters, "bytes") / 1048576, number(counters, "dropped"));
+}
+
+static void print_network(const json_t *network)
+{
+	const json_t *card;
+	size_t i;
+
+	json_array_foreach(network, i, card)
+	{
+		printf("%-19s %s%s\n", json_string_value(json_object_get(card, "id")),
+		       json_string_value(json_object_get(card, "kind")),
+		       json_is_true(json_object_get(card, "link")) ? "" : ", link down");
+		print_frames(card, "sent");
+		print_frames(card, "received");
+	}
+}
+
 static void print(const json_t *stats)
 {
 	const json_t *paging = json_object_get(stats, "paging");
@@ -62,6 +85,7 @@ static void print(const json_t *stats)
 	       number(stats, "resident") / 1048576, number(stats, "shared") / 1048576);
 	if (paging != NULL)
 		print_paging(paging);
+	print_network(json_object_get(stats, "network"));
 }
 
 static int set_fill(struct client *client, const char *fill, struct err *err)

@@ -10,17 +10,19 @@ _torpor()
 	fi
 	case $verb in
 	build)
-		options='-o --output --encrypt --key-file --passphrase-file --kernel --initrd --append --disk -m --memory -c --cpus --cpu --console --help' operands='' ;;
+		options='-o --output --encrypt --key-file --passphrase-file --kernel --initrd --append --disk -m --memory -c --cpus --cpu --console --net --mac --mtu --help' operands='' ;;
 	run)
-		options='-d --detach -n --name --rm --kernel --initrd --append --disk -m --memory -c --cpus --cpu --console --key-file --passphrase-file --help' operands=' files' ;;
+		options='-d --detach -n --name --rm --kernel --initrd --append --disk -m --memory -c --cpus --cpu --console --net -p --publish --pcap --mac --mtu --key-file --passphrase-file --help' operands=' files' ;;
 	resume)
-		options='-d --detach -n --name --paused --fill --require-signature --verify --unverified --key-file --passphrase-file --help' operands='running files' ;;
+		options='-d --detach -n --name --paused --fill --require-signature --verify --unverified --net -p --publish --pcap --key-file --passphrase-file --help' operands='running files' ;;
 	save)
 		options='-o --output -R --leave-running --trim --flat --level --parent --full --encrypt --decrypt --key-file --passphrase-file --json --help' operands='running' ;;
 	ps)
 		options='-a --all -q --quiet --json --help' operands='' ;;
 	stats)
 		options='--fill --json --help' operands='running' ;;
+	port)
+		options='--json --help' operands='running' ;;
 	pause)
 		options='--help' operands='running' ;;
 	unpause)
@@ -92,5 +94,5 @@ _torpor()
 complete -F _torpor torpor
 _torpor_verbs()
 {
-	echo 'build run resume save ps stats pause unpause stop kill rm wait logs console inspect ls extract verify convert flatten tree keygen sign compat warm doctor version help'
+	echo 'build run resume save ps stats port pause unpause stop kill rm wait logs console inspect ls extract verify convert flatten tree keygen sign compat warm doctor version help'
 }

@@ -63,8 +63,10 @@ static int make_machine(struct instance *in, struct err *err)
 static int make_devices(struct instance *in, struct err *err)
 {
 	struct board_bindings bindings = {0};
-	int ret = source_open_disks(in->source, bindings.disk, err);
+	int ret = instance_net_prepare(in, err);
 
+	if (ret == 0)
+		ret = source_open_disks(in->source, bindings.disk, err);
 	if (ret < 0)
 		return ret;
 	memcpy(in->disk, bindings.disk, sizeof(in->disk));
@@ -227,6 +229,8 @@ static void on_late(struct loop_watch *watch, uint32_t events)
 	ret = write_pid(in->claim.name, &err);
 	if (ret == 0)
 		ret = control_listen(&in->control, in->claim.name, &err);
+	if (ret == 0)
+		ret = instance_net_open(in, &err);
 	if (ret < 0) {
 		machine_fail(&in->machine, &err);
 		return;

@@ -13,6 +13,7 @@
 #include "cli/claim.h"
 #include "cli/console_hub.h"
 #include "cli/control.h"
+#include "cli/net_args.h"
 #include "cli/source.h"
 #include "cli/waking.h"
 #include "snapshot/pager.h"
@@ -23,8 +24,16 @@ struct instance_options {
 	bool paused;	  /* do not start the vCPUs */
 	enum pager_fill fill;
 	bool remove;		     /* leave no records behind */
+	const struct net_args *net;  /* bound (net_args_bind); NULL: the cards stay as they are */
 	struct rehearsal *rehearsal; /* NULL, or a clone that is watched and thrown away */
 	int report_fd; /* detached: where the waiting parent is told; -1: in the foreground */
+};
+
+/* What a network card is connected to. */
+struct instance_net {
+	enum net_kind kind;
+	char name[64];		     /* of the tap or the LAN; "" */
+	struct net_backend *carrier; /* the card's; NULL: its link is down */
 };
 
 struct instance {
@@ -33,7 +42,8 @@ struct instance {
 	struct claim claim;
 	struct machine machine;
 	struct board board;
-	struct disk *disk[APPLIANCE_MAX_DISKS]; /* owned by the board */
+	struct disk *disk[APPLIANCE_MAX_DISKS];	     /* owned by the board */
+	struct instance_net net[APPLIANCE_MAX_NETS]; /* as the appliance's cards */
 	struct console_hub hub;
 	struct control control;
 	struct waking waking;
@@ -73,6 +83,15 @@ json_t *instance_answer(void *instance, const char *what, const json_t *request,
 /* Of them "stats" and "fill" (instance_stats.c). */
 json_t *instance_stats(struct instance *in, const json_t *request, struct err *err);
 json_t *instance_set_fill(struct instance *in, const json_t *request, struct err *err);
+
+/* The network cards (instance_net.c). Addresses for those that have none yet: before the board. */
+int instance_net_prepare(struct instance *in, struct err *err);
+/* Connect them, behind the start of the guest. What was opened belongs to the machine. */
+int instance_net_open(struct instance *in, struct err *err);
+/* [{"id","mac","kind","name","link",…}] for "inspect", with counters for "stats". */
+json_t *instance_net_describe(const struct instance *in, bool counters);
+/* The request "ports". */
+json_t *instance_ports(struct instance *in, const json_t *request, struct err *err);
 
 struct save_request {
 	const char *path; /* absolute; NULL: down a stream */

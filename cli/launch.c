@@ -6,6 +6,18 @@
 #include "cli/command.h"
 #include "cli/detach.h"
 #include "cli/record.h"
+#include "cli/sandbox.h"
+
+int launch_guard(const struct net_args *net, struct err *err)
+{
+	unsigned nets = 0;
+
+	if (net_args_need(net, NET_USER))
+		nets |= SANDBOX_NET_USER;
+	if (net_args_need(net, NET_TAP))
+		nets |= SANDBOX_NET_TAP;
+	return sandbox_enter_machine(nets, err);
+}
 
 static int in_background(struct source *source, struct instance_options *options, struct err *err)
 {

@@ -29,7 +29,13 @@
  *     {"do":"stats"}     → {"ok":true,"uptime":seconds,"resident":bytes,"shared":bytes of them that
  *                           are of files,"paging":{"frames":n,"present":n,"faults":n,"filled":n,
  *                           "fault-ns-max":n,"fault-ns-sum":n,"fill":…},"wake":…}; no "paging"
- *                           when all memory was in place from the start
+ *                           when all memory was in place from the start;
+ *                           with network cards "network":[{"id":…,"kind":"user"|"tap"|"lan"|"none",
+ *                           "name":of the tap or LAN,"mac":…,"link":bool,"sent":{"frames":n,
+ *                           "bytes":n,"dropped":n},"received":{…}}]; "inspect" has the same without
+ *                           the counters
+ *     {"do":"ports"}     → {"ok":true,"ports":[{"guest":port,"protocol":"tcp"|"udp","address":…,
+ *                           "host":port}]}
  *     {"do":"fill","fill":"none"|"idle"|"full"}
  *                        → {"ok":true}
  *     {"do":"wait","or-broken":bool}

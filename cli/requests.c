@@ -55,6 +55,8 @@ static json_t *do_inspect(struct instance *in, const json_t *request, struct err
 			json_pack("{s:s,s:s}", "digest", in->base, "file", in->base_path.text));
 	json_object_set_new(reply, "appliance",
 			    json_loadb((const char *)text.data, text.len, 0, NULL));
+	if (in->source->appliance.nnets > 0)
+		json_object_set_new(reply, "network", instance_net_describe(in, false));
 	return reply;
 }
 
@@ -199,6 +201,7 @@ static const struct {
 	{"save", do_save, true},	  {"trim", do_trim, true},
 	{"trimming", do_trimming, true},  {"stop", do_stop, false},
 	{"kill", do_kill, false},	  {"key", instance_take_key, true},
+	{"ports", instance_ports, false},
 };
 
 json_t *instance_answer(void *instance, const char *what, const json_t *request, struct err *err)

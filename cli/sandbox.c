@@ -117,7 +117,7 @@ static const struct rule machine[] = {
 	RULE(clone, VERDICT_PROCESS), /* -d goes into the background */
 	RULE(ioctl, VERDICT_MACHINE_IOCTL),
 	RULE(prctl, VERDICT_NAME),
-	/* AF_UNIX: the control socket. A network back end adds its families here. */
+	/* AF_UNIX: the control socket. */
 	RULE(socket, VERDICT_LOCAL),
 	RULE(socketpair, VERDICT_LOCAL),
 	ALLOW(connect),
@@ -200,6 +200,14 @@ static const struct rule machine[] = {
 	KILL(io_uring_setup, io_uring_register),
 };
 
+static const struct rule net_user[] = {
+	RULE(socket, VERDICT_NETWORK),
+};
+
+static const struct rule net_tap[] = {
+	RULE(ioctl, VERDICT_TAP_IOCTL),
+};
+
 struct table {
 	const struct rule *rules;
 	size_t count;
@@ -236,17 +244,24 @@ static void load_libraries(enum sandbox sandbox)
 		(void)lazy_archive(NULL);
 }
 
-static void gather(const struct plan *plan, uint8_t verdicts[SANDBOX_CALLS])
+static void apply(const struct table *table, uint8_t verdicts[SANDBOX_CALLS])
+{
+	for (size_t i = 0; i < table->count; i++) {
+		const struct rule *rule = &table->rules[i];
+
+		memset(verdicts + rule->first, rule->verdict, rule->last - rule->first + 1u);
+	}
+}
+
+static void gather(const struct plan *plan, unsigned nets, uint8_t verdicts[SANDBOX_CALLS])
 {
 	memset(verdicts, plan->otherwise, SANDBOX_CALLS);
-	for (const struct table *table = plan->table; table->rules != NULL; table++) {
-		for (size_t i = 0; i < table->count; i++) {
-			const struct rule *rule = &table->rules[i];
-
-			memset(verdicts + rule->first, rule->verdict,
-			       rule->last - rule->first + 1u);
-		}
-	}
+	for (const struct table *table = plan->table; table->rules != NULL; table++)
+		apply(table, verdicts);
+	if ((nets & SANDBOX_NET_USER) != 0)
+		apply(&(const struct table)TABLE(net_user), verdicts);
+	if ((nets & SANDBOX_NET_TAP) != 0)
+		apply(&(const struct table)TABLE(net_tap), verdicts);
 }
 
 /* Without SPEC_ALLOW older kernels slow down the whole process, the guest with it, against attacks
@@ -262,7 +277,7 @@ static int install(struct sandbox_filter *filter, struct err *err)
 	return 0;
 }
 
-int sandbox_enter(enum sandbox sandbox, struct err *err)
+static int enter(enum sandbox sandbox, unsigned nets, struct err *err)
 {
 	uint8_t verdicts[SANDBOX_CALLS];
 	struct sandbox_filter filter;
@@ -271,7 +286,17 @@ int sandbox_enter(enum sandbox sandbox, struct err *err)
 		return 0;
 	if (sandbox != SANDBOX_MACHINE)
 		load_libraries(sandbox);
-	gather(&plans[sandbox], verdicts);
+	gather(&plans[sandbox], nets, verdicts);
 	sandbox_filter_build(&filter, verdicts);
 	return install(&filter, err);
+}
+
+int sandbox_enter(enum sandbox sandbox, struct err *err)
+{
+	return enter(sandbox, 0, err);
+}
+
+int sandbox_enter_machine(unsigned nets, struct err *err)
+{
+	return enter(SANDBOX_MACHINE, nets, err);
 }

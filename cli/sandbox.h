@@ -35,7 +35,15 @@ enum sandbox {
 	SANDBOX_MACHINE,
 };
 
+/* What a machine's network cards need besides: bits. */
+enum sandbox_net {
+	SANDBOX_NET_USER = 1, /* sockets of IPv4 and IPv6 */
+	SANDBOX_NET_TAP = 2,  /* to set a tap interface up */
+};
+
 /* Loads the libraries that reading takes first (but for SANDBOX_MACHINE, which may do so later). */
 int sandbox_enter(enum sandbox sandbox, struct err *err);
+/* SANDBOX_MACHINE, with so much of a network. */
+int sandbox_enter_machine(unsigned nets, struct err *err);
 
 #endif

@@ -24,9 +24,11 @@ enum verdict {
 	VERDICT_THREAD,	       /* clone: a thread of this process */
 	VERDICT_PROCESS,       /* clone: thread or process, in our namespaces */
 	VERDICT_LOCAL,	       /* socket, socketpair: AF_UNIX */
+	VERDICT_NETWORK,       /* socket: AF_UNIX, AF_INET, AF_INET6 */
 	VERDICT_TERMINAL,      /* ioctl: is it a terminal, how large */
 	VERDICT_KVM,	       /* ioctl: KVM's */
 	VERDICT_MACHINE_IOCTL, /* ioctl: KVM's, userfaultfd's, and terminal modes, but no typing */
+	VERDICT_TAP_IOCTL,     /* the same, and setting up a tap interface */
 	VERDICT_NAME,	       /* prctl: the thread's name */
 	VERDICTS,
 };

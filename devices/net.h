@@ -100,6 +100,7 @@ struct net_card {
 	const struct net_card_ops *ops;
 	struct net_backend *backend; /* owned once connected */
 	uint8_t mac[NET_MAC_SIZE];   /* that it has now: the driver may change it */
+	bool up;		     /* the link, as the guest sees it */
 	/* The card's, saved with it: a back end whose TCP connections end in this process notes
 	 * them here (net_flows.h). After a wake the card resets them. */
 	struct net_flows *flows;

@@ -69,6 +69,7 @@ void net_show(struct virtio_net *n)
 	};
 	memcpy(n->config.mac, n->s.mac, NET_MAC_SIZE);
 	memcpy(n->card.mac, n->s.mac, NET_MAC_SIZE);
+	n->card.up = n->s.link != 0;
 }
 
 /* Show it, and have the driver look, now or when the machine goes on. */

@@ -55,6 +55,8 @@ bool fake_board_init(struct fake_board *b)
 	cr_assert(eq(int, machine_init(&b->m, &params, &err), 0), "%s", err.text);
 	appliance_init(&a);
 	a.ndisks = 1;
+	a.nnets = 1;
+	a.net[0] = (struct appliance_net){.mac = {2, 0, 0, 0, 0, 1}, .mtu = 1500, .pairs = 1};
 	bindings.disk[0] = make_disk();
 	cr_assert(eq(int, board_build(&b->board, &b->m, &a, &bindings, &err), 0), "%s", err.text);
 	appliance_free(&a);

@@ -4,6 +4,7 @@
 #include <criterion/new/assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_tun.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
@@ -236,6 +237,76 @@ Test(sandbox, forbids_what_it_should_and_no_more, .timeout = 60)
 		for (size_t s = 0; s < ARRAY_SIZE(wanted); s++)
 			cr_expect(eq(int, inside((enum sandbox)s, cases[i].call), wanted[s]),
 				  "%s in sandbox %zu", cases[i].name, s);
+	}
+}
+
+static int in_machine(unsigned nets, int (*call)(void))
+{
+	int status = 0;
+	pid_t child = fork();
+
+	if (child == 0) {
+		struct err err;
+		int ret = sandbox_enter_machine(nets, &err);
+
+		_exit(ret < 0 ? 255 : call());
+	}
+	if (child < 0 || waitpid(child, &status, 0) != child || WIFSIGNALED(status))
+		return BROKEN;
+	return WEXITSTATUS(status);
+}
+
+static int call_inet6(void)
+{
+	return outcome_of(socket(AF_INET6, SOCK_DGRAM, 0));
+}
+
+static int call_packet(void)
+{
+	return outcome_of(socket(AF_PACKET, SOCK_RAW, 0));
+}
+
+/* On a descriptor that is no tap: what gets through fails in the kernel. */
+static int call_tap(void)
+{
+	return outcome_of(ioctl(-1, TUNSETIFF, NULL));
+}
+
+static int call_tap_persist(void)
+{
+	return outcome_of(ioctl(-1, TUNSETPERSIST, 1));
+}
+
+Test(sandbox, a_machine_has_the_network_it_was_given, .timeout = 60)
+{
+	static const struct {
+		int (*call)(void);
+		char name[16];
+		int none, user, tap, both;
+	} networks[] = {
+		{call_unix, "AF_UNIX", DONE, DONE, DONE, DONE},
+		{call_inet, "AF_INET", EPERM, DONE, EPERM, DONE},
+		{call_inet6, "AF_INET6", EPERM, DONE, EPERM, DONE},
+		{call_packet, "AF_PACKET", EPERM, EPERM, EPERM, EPERM},
+		{call_tap, "TUNSETIFF", EPERM, EPERM, EBADF, EBADF},
+		{call_tap_persist, "TUNSETPERSIST", EPERM, EPERM, EPERM, EPERM},
+	};
+
+	if (!SANDBOX_GUARDS) {
+		printf("SKIP: the sanitizer's runtime makes calls of its own\n");
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(networks); i++) {
+		const int wanted[] = {
+			networks[i].none,
+			[SANDBOX_NET_USER] = networks[i].user,
+			[SANDBOX_NET_TAP] = networks[i].tap,
+			[SANDBOX_NET_USER | SANDBOX_NET_TAP] = networks[i].both,
+		};
+
+		for (unsigned nets = 0; nets < ARRAY_SIZE(wanted); nets++)
+			cr_expect(eq(int, in_machine(nets, networks[i].call), wanted[nets]),
+				  "%s with %u", networks[i].name, nets);
 	}
 }
 

@@ -1,0 +1,195 @@
+/* The network cards of the instance and what they are connected to; see instance.h. Loop thread,
+ * machine lock held. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "cli/instance.h"
+#include "devices/net_pcap.h"
+#include "devices/net_tap.h"
+#include "vmm/base/num.h"
+
+/* Locally administered, of one card (IEEE 802 §8.2). */
+static int make_mac(uint8_t mac[NET_MAC_SIZE], struct err *err)
+{
+	if (getrandom(mac, NET_MAC_SIZE, 0) != (ssize_t)NET_MAC_SIZE)
+		return err_sys(err, errno, "make a MAC address");
+	mac[0] = 0x02;
+	return 0;
+}
+
+int instance_net_prepare(struct instance *in, struct err *err)
+{
+	struct appliance *a = &in->source->appliance;
+	int ret = 0;
+
+	for (uint32_t i = 0; ret == 0 && i < a->nnets; i++) {
+		if (is_zero(a->net[i].mac, sizeof(a->net[i].mac)))
+			ret = make_mac(a->net[i].mac, err);
+	}
+	return ret;
+}
+
+static int open_tap(struct instance *in, unsigned index, const char *name,
+		    struct net_backend **backend, struct err *err)
+{
+	struct instance_net *net = &in->net[index];
+	int ret = net_tap_open(backend, &in->machine, name, err);
+
+	if (ret == 0)
+		snprintf(net->name, sizeof(net->name), "%s", net_tap_name(*backend));
+	return ret;
+}
+
+/* The first of the user networks publishes the ports. */
+static int open_user(struct instance *in, unsigned index, const struct net_arg *arg,
+		     struct net_backend **backend, struct err *err)
+{
+	const struct net_args *args = in->options->net;
+	struct net_user_params params = {
+		.forward = args->forward,
+		.nforwards = args->nforwards,
+		.hostname = in->claim.name,
+		.mtu = in->source->appliance.net[index].mtu,
+		.host_loopback = arg->host_loopback,
+	};
+
+	for (unsigned i = 0; i < index; i++) {
+		if (args->net[i].kind == NET_USER)
+			params.nforwards = 0;
+	}
+	return net_user_open(backend, &in->machine, &params, err);
+}
+
+static int open_carrier(struct instance *in, unsigned index, const struct net_arg *arg,
+			struct net_backend **backend, struct err *err)
+{
+	switch (arg->kind) {
+	case NET_USER:
+		return open_user(in, index, arg, backend, err);
+	case NET_TAP:
+		return open_tap(in, index, arg->name, backend, err);
+	default:
+		return err_set(err, ERR_FAILED, "--net %s: not yet", net_kind_name(arg->kind));
+	}
+}
+
+/* FILE for the first card, FILE.1 for the next. */
+static int capture(struct instance *in, unsigned index, struct net_backend **backend,
+		   struct err *err)
+{
+	const char *file = in->options->net->pcap;
+	struct net_backend *carrier = *backend;
+	char path[4096];
+	int fd, len;
+
+	len = index == 0 ? snprintf(path, sizeof(path), "%s", file)
+			 : snprintf(path, sizeof(path), "%s.%u", file, index);
+	if ((size_t)len >= sizeof(path))
+		return err_set(err, ERR_USAGE, "--pcap: the name is too long");
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_sys(err, errno, "--pcap %s", path);
+	*backend = NULL;
+	return net_pcap_open(backend, &in->machine, carrier, fd, err);
+}
+
+static int connect_card(struct instance *in, unsigned index, const struct net_arg *arg,
+			struct err *err)
+{
+	struct net_backend *backend = NULL;
+	int ret = open_carrier(in, index, arg, &backend, err);
+
+	if (ret < 0)
+		return ret;
+	in->net[index].kind = arg->kind;
+	in->net[index].carrier = backend;
+	if (in->options->net->pcap != NULL)
+		ret = capture(in, index, &backend, err);
+	if (ret == 0)
+		net_connect(in->board.net[index], backend);
+	else if (backend != NULL)
+		backend->ops->close(backend);
+	return ret;
+}
+
+int instance_net_open(struct instance *in, struct err *err)
+{
+	const struct net_args *args = in->options->net;
+	int ret = 0;
+
+	for (uint32_t i = 0; args != NULL && ret == 0 && i < in->source->appliance.nnets; i++) {
+		if (i < args->n && args->net[i].kind != NET_NONE)
+			ret = connect_card(in, i, &args->net[i], err);
+		else
+			in->board.net[i]->ops->link(in->board.net[i], false);
+	}
+	return ret;
+}
+
+static json_t *counters_json(const struct net_counters *c)
+{
+	return json_pack("{s:I,s:I,s:I}", "frames", (json_int_t)c->frames, "bytes",
+			 (json_int_t)c->bytes, "dropped", (json_int_t)c->dropped);
+}
+
+static json_t *card_json(const struct instance *in, uint32_t index, bool counters)
+{
+	const struct instance_net *net = &in->net[index];
+	const struct net_card *card = in->board.net[index];
+	json_t *json;
+	char id[16], mac[18];
+
+	snprintf(id, sizeof(id), "net%u", index);
+	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", card->mac[0], card->mac[1],
+		 card->mac[2], card->mac[3], card->mac[4], card->mac[5]);
+	json = json_pack("{s:s,s:s,s:s,s:b}", "id", id, "kind", net_kind_name(net->kind), "mac",
+			 mac, "link", card->up);
+	if (net->name[0] != '\0')
+		json_object_set_new(json, "name", json_string(net->name));
+	if (counters) {
+		json_object_set_new(json, "sent", counters_json(&card->sent));
+		json_object_set_new(json, "received", counters_json(&card->received));
+	}
+	return json;
+}
+
+json_t *instance_net_describe(const struct instance *in, bool counters)
+{
+	json_t *cards = json_array();
+
+	for (uint32_t i = 0; i < in->source->appliance.nnets; i++)
+		json_array_append_new(cards, card_json(in, i, counters));
+	return cards;
+}
+
+static json_t *forward_json(const struct net_forward *f)
+{
+	char address[INET6_ADDRSTRLEN] = "";
+
+	inet_ntop(f->v6 ? AF_INET6 : AF_INET, &f->host, address, sizeof(address));
+	return json_pack("{s:i,s:s,s:s,s:i}", "guest", (int)f->guest_port, "protocol",
+			 f->udp ? "udp" : "tcp", "address", address, "host", (int)f->host_port);
+}
+
+json_t *instance_ports(struct instance *in, const json_t *request, struct err *err)
+{
+	struct net_forward forward[NET_MAX_FORWARDS];
+	json_t *ports = json_array();
+
+	(void)request;
+	(void)err;
+	for (uint32_t i = 0; i < APPLIANCE_MAX_NETS; i++) {
+		unsigned n = 0;
+
+		if (in->net[i].kind == NET_USER && in->net[i].carrier != NULL)
+			n = net_user_forwards(in->net[i].carrier, forward);
+		for (unsigned k = 0; k < n; k++)
+			json_array_append_new(ports, forward_json(&forward[k]));
+	}
+	return json_pack("{s:b,s:o}", "ok", 1, "ports", ports);
+}

@@ -1,0 +1,254 @@
+/* See net_args.h. */
+#include "cli/net_args.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "cli/parse.h"
+#include "vmm/base/num.h"
+
+static const struct {
+	const char *name;
+	enum { NO_NAME, MAY_HAVE_NAME, HAS_NAME } named;
+} kinds[] = {
+	[NET_NONE] = {"none", NO_NAME},
+	[NET_USER] = {"user", NO_NAME},
+	[NET_TAP] = {"tap", MAY_HAVE_NAME},
+	[NET_LAN] = {"lan", HAS_NAME},
+};
+
+const char *net_kind_name(enum net_kind kind)
+{
+	return kinds[kind].name;
+}
+
+/* "KIND", or "KIND=NAME" where there is something to name. */
+static bool parse_net(const char *text, struct net_arg *arg)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		size_t len = strlen(kinds[i].name);
+		const char *name =
+			text[len] == '=' && text[len + 1] != '\0' ? text + len + 1 : NULL;
+
+		if (strncmp(text, kinds[i].name, len) != 0)
+			continue;
+		if (text[len] != '\0' && name == NULL)
+			continue;
+		*arg = (struct net_arg){.kind = (enum net_kind)i, .name = name};
+		return name != NULL ? kinds[i].named != NO_NAME : kinds[i].named != HAS_NAME;
+	}
+	return false;
+}
+
+static int take_net(struct net_args *args, const char *value, struct err *err)
+{
+	struct net_arg *arg = &args->net[args->n];
+	int ret = 0;
+
+	if (args->n == APPLIANCE_MAX_NETS)
+		return err_set(err, ERR_USAGE, "--net: more than %d", APPLIANCE_MAX_NETS);
+	if (strcmp(value, "user,host-loopback") == 0)
+		*arg = (struct net_arg){.kind = NET_USER, .host_loopback = true};
+	else if (!parse_net(value, arg))
+		return err_set(err, ERR_USAGE,
+			       "--net: '%s' is not user, tap[=IF], lan=NAME or none", value);
+	if (arg->kind == NET_LAN)
+		ret = parse_name(arg->name, err);
+	if (ret == 0)
+		args->n++;
+	return ret < 0 ? err_context(err, ret, "--net %s", value) : 0;
+}
+
+static int bad_forward(const char *text, const char *why, struct err *err)
+{
+	return err_set(err, ERR_USAGE, "-p %s: %s", text, why);
+}
+
+/* Cut the last ":PORT" off. */
+static bool cut_port(char *text, uint64_t min, uint16_t *port)
+{
+	char *colon = strrchr(text, ':');
+	char *digits = colon != NULL ? colon + 1 : text;
+	uint64_t number;
+
+	if (parse_number(digits, "", min, UINT16_MAX, &number, NULL) < 0)
+		return false;
+	*digits = '\0';
+	if (colon != NULL)
+		*colon = '\0';
+	*port = (uint16_t)number;
+	return true;
+}
+
+static bool parse_address(char *text, struct net_forward *forward)
+{
+	size_t len = strlen(text);
+
+	if (len >= 2 && text[0] == '[' && text[len - 1] == ']') {
+		text[len - 1] = '\0';
+		forward->v6 = true;
+		return inet_pton(AF_INET6, text + 1, &forward->host.v6) == 1;
+	}
+	return inet_pton(AF_INET, text, &forward->host.v4) == 1;
+}
+
+int parse_forward(const char *text, struct net_forward *forward, struct err *err)
+{
+	char copy[128], *protocol;
+
+	*forward = (struct net_forward){.host_port = 0};
+	if ((size_t)snprintf(copy, sizeof(copy), "%s", text) >= sizeof(copy))
+		return bad_forward(text, "too long", err);
+	protocol = strchr(copy, '/');
+	if (protocol != NULL) {
+		*protocol++ = '\0';
+		forward->udp = strcmp(protocol, "udp") == 0;
+		if (!forward->udp && strcmp(protocol, "tcp") != 0)
+			return bad_forward(text, "the protocol is tcp or udp", err);
+	}
+	if (strchr(copy, ':') == NULL)
+		return bad_forward(text, "the port of the host is missing, as in 8080:80", err);
+	if (!cut_port(copy, 1, &forward->guest_port))
+		return bad_forward(text, "the guest's port is not 1 to 65535", err);
+	if (!cut_port(copy, 0, &forward->host_port))
+		return bad_forward(text, "the host's port is not 0 to 65535", err);
+	if (copy[0] != '\0' && !parse_address(copy, forward))
+		return bad_forward(text, "the address is not one of IPv4, or of IPv6 in brackets",
+				   err);
+	return 0;
+}
+
+static int take_forward(struct net_args *args, const char *value, struct err *err)
+{
+	int ret;
+
+	if (args->nforwards == NET_MAX_FORWARDS)
+		return err_set(err, ERR_USAGE, "-p: more than %u", NET_MAX_FORWARDS);
+	ret = parse_forward(value, &args->forward[args->nforwards], err);
+	if (ret == 0)
+		args->nforwards++;
+	return ret;
+}
+
+static int take_mac(struct net_args *args, const char *value, struct err *err)
+{
+	unsigned byte[NET_MAC_SIZE];
+	char behind;
+
+	if (strlen(value) != 17 ||
+	    sscanf(value, "%2x:%2x:%2x:%2x:%2x:%2x%c", &byte[0], &byte[1], &byte[2], &byte[3],
+		   &byte[4], &byte[5], &behind) != NET_MAC_SIZE)
+		return err_set(err, ERR_USAGE,
+			       "--mac: '%s' is not an address such as "
+			       "02:00:00:12:34:56",
+			       value);
+	for (unsigned i = 0; i < NET_MAC_SIZE; i++)
+		args->mac[i] = (uint8_t)byte[i];
+	if ((byte[0] & 1) != 0 || is_zero(args->mac, NET_MAC_SIZE))
+		return err_set(err, ERR_USAGE, "--mac: %s is not the address of one card", value);
+	args->has_mac = true;
+	return 0;
+}
+
+static int take_mtu(struct net_args *args, const char *value, struct err *err)
+{
+	uint64_t mtu;
+	int ret = parse_number(value, "--mtu", APPLIANCE_MIN_MTU, UINT16_MAX, &mtu, err);
+
+	if (ret == 0)
+		args->mtu = (uint16_t)mtu;
+	return ret;
+}
+
+int net_args_take(struct net_args *args, int id, const char *value, struct err *err)
+{
+	int ret = 0;
+
+	switch (id) {
+	case OPT_NET:
+		ret = take_net(args, value, err);
+		break;
+	case OPT_PUBLISH:
+		ret = take_forward(args, value, err);
+		break;
+	case OPT_PCAP:
+		args->pcap = value;
+		break;
+	case OPT_MAC:
+		ret = take_mac(args, value, err);
+		break;
+	case OPT_MTU:
+		ret = take_mtu(args, value, err);
+		break;
+	default:
+		return 0;
+	}
+	return ret < 0 ? ret : 1;
+}
+
+bool net_args_given(const struct net_args *args)
+{
+	return args->n > 0 || args->nforwards > 0 || args->pcap != NULL;
+}
+
+static bool no_card_wanted(const struct net_args *args)
+{
+	return args->n == 1 && args->net[0].kind == NET_NONE;
+}
+
+int net_args_override(const struct net_args *args, struct appliance *a, struct err *err)
+{
+	if (no_card_wanted(args))
+		a->nnets = 0;
+	else
+		for (; a->nnets < args->n; a->nnets++)
+			a->net[a->nnets] = (struct appliance_net){.mtu = NET_MTU, .pairs = 1};
+	if (a->nnets == 0 && (args->has_mac || args->mtu != 0))
+		return err_set(err, ERR_USAGE,
+			       "--mac and --mtu are for a network card, and there "
+			       "is none");
+	if (args->has_mac)
+		memcpy(a->net[0].mac, args->mac, NET_MAC_SIZE);
+	for (uint32_t i = 0; args->mtu != 0 && i < a->nnets; i++)
+		a->net[i].mtu = args->mtu;
+	return 0;
+}
+
+int net_args_make_cards(const struct net_args *args, struct appliance *a, struct err *err)
+{
+	a->nnets = 1;
+	a->net[0] = (struct appliance_net){.mtu = NET_MTU, .pairs = 1};
+	return net_args_override(args, a, err);
+}
+
+bool net_args_need(const struct net_args *args, enum net_kind kind)
+{
+	for (unsigned i = 0; i < args->n; i++) {
+		if (args->net[i].kind == kind)
+			return true;
+	}
+	return args->n == 0 && kind == NET_USER;
+}
+
+int net_args_bind(struct net_args *args, const struct appliance *a, struct err *err)
+{
+	if (args->n == 0 && args->nforwards > 0 && a->nnets == 0)
+		return err_set(err, ERR_USAGE, "-p: there is no network card");
+	if (args->n == 0 && a->nnets > 0)
+		args->net[args->n++] = (struct net_arg){.kind = NET_USER};
+	if (a->nnets == 0 && no_card_wanted(args))
+		args->n = 0;
+	if (args->n > a->nnets)
+		return err_set(err, ERR_USAGE, "--net: more of them than network cards (%u)",
+			       a->nnets);
+	if (args->nforwards > 0 && !net_args_need(args, NET_USER))
+		return err_set(err, ERR_USAGE,
+			       "-p: ports are published by --net user, and no card has that");
+	if (args->pcap != NULL && a->nnets == 0)
+		return err_set(err, ERR_USAGE, "--pcap: there is no network card");
+	return 0;
+}

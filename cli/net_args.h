@@ -1,0 +1,76 @@
+/*
+ * How a machine is connected: --net, -p and --pcap, for `run` and `resume`; and what cards a new
+ * one has: --net, --mac and --mtu, for `run` and `build`. Only the latter goes into files.
+ *
+ * The n-th --net is the n-th card's.
+ */
+#ifndef TORPOR_CLI_NET_ARGS_H
+#define TORPOR_CLI_NET_ARGS_H
+
+#include "cli/options.h"
+#include "devices/net_user.h"
+#include "format/appliance.h"
+
+enum net_option {
+	OPT_NET = OPTION_LONG_ONLY + 120,
+	OPT_PCAP,
+	OPT_MAC,
+	OPT_MTU,
+	OPT_PUBLISH = 'p',
+};
+
+/* clang-format off */
+#define NET_OPTIONS                                                                                \
+	{OPT_NET, "net", "user|tap[=IF]|lan=NAME|none", "what a network card is connected to; repeatable, default user"}, \
+	{OPT_PUBLISH, "publish", "HOST:GUEST[/udp]", "publish a port of the guest, or ADDR:HOST:GUEST on one address; HOST 0: any free one"}, \
+	{OPT_PCAP, "pcap", "FILE", "capture what passes the network card; of the n-th of several into FILE.n"}
+#define NET_CARD_OPTIONS                                                                           \
+	{OPT_MAC, "mac", "ADDRESS", "of the first network card; default a random one for each machine"}, \
+	{OPT_MTU, "mtu", "BYTES", "of the network cards, 1280 to 65535; default 1500"}
+/* clang-format on */
+
+enum net_kind {
+	NET_NONE,
+	NET_USER,
+	NET_TAP,
+	NET_LAN,
+};
+
+struct net_arg {
+	enum net_kind kind;
+	const char *name;   /* the tap's interface (NULL: a new one), or the LAN */
+	bool host_loopback; /* the user network leads there */
+};
+
+struct net_args {
+	unsigned n; /* 0: not given */
+	struct net_arg net[APPLIANCE_MAX_NETS];
+	unsigned nforwards;
+	struct net_forward forward[NET_MAX_FORWARDS];
+	const char *pcap; /* NULL: not given */
+	bool has_mac;
+	uint8_t mac[NET_MAC_SIZE];
+	uint16_t mtu; /* 0: not given */
+};
+
+const char *net_kind_name(enum net_kind kind);
+
+/* Take an option of the tables above: 1, or 0 when it is none of them, or an error. */
+int net_args_take(struct net_args *args, int id, const char *value, struct err *err);
+bool net_args_given(const struct net_args *args);
+/* Whether some card is to be connected so, or would be if nothing is given. */
+bool net_args_need(const struct net_args *args, enum net_kind kind);
+
+/* A new machine's cards: one unless --net says otherwise; `none` alone: no card at all. */
+int net_args_make_cards(const struct net_args *args, struct appliance *a, struct err *err);
+/* The cards of a file that is booted: what is given overrules it, as it does memory and the like.
+ */
+int net_args_override(const struct net_args *args, struct appliance *a, struct err *err);
+/* Say for each of the appliance's cards what it is connected to: by default the first to the user
+ * network, others to nothing. An error when something given has no card to go to. */
+int net_args_bind(struct net_args *args, const struct appliance *a, struct err *err);
+
+/* "[ADDR:]HOST:GUEST[/udp|/tcp]", the address in brackets if it is IPv6. */
+int parse_forward(const char *text, struct net_forward *forward, struct err *err);
+
+#endif

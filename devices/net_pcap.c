@@ -1,0 +1,224 @@
+/*
+ * Capturing what passes; see net_pcap.h. Machine lock held.
+ *
+ * It stands between card and back end: a back end to the one, a card to the other. What the card
+ * refuses is written down when it comes again.
+ */
+#include "devices/net_pcap.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vmm/base/num.h"
+
+/* libpcap's file format (pcap-savefile(5)), in our byte order, which readers recognize. */
+struct pcap_head {
+	uint32_t magic;
+	uint16_t major, minor;
+	uint32_t zone, accuracy;
+	uint32_t longest;
+	uint32_t link;
+};
+
+#define NANOSECONDS 0xa1b23c4du
+#define ETHERNET    1u
+
+struct pcap_frame {
+	uint32_t seconds, nanoseconds;
+	uint32_t captured, len;
+};
+
+struct net_pcap {
+	struct net_backend backend; /* to the card */
+	struct net_card card;	    /* to `inner` */
+	struct net_backend *inner;  /* owned */
+	const struct log *log;
+	int fd; /* -1: it could not be written to any more */
+};
+
+static struct net_pcap *from_backend(struct net_backend *b)
+{
+	return container_of(b, struct net_pcap, backend);
+}
+
+static struct net_pcap *from_card(struct net_card *c)
+{
+	return container_of(c, struct net_pcap, card);
+}
+
+static void stop(struct net_pcap *p, const char *why)
+{
+	log_line(p->log, "--pcap: %s: nothing is captured from here on", why);
+	close(p->fd);
+	p->fd = -1;
+}
+
+/* Write a frame without its virtio header. */
+static void note(struct net_pcap *p, const struct iovec *from, unsigned n, size_t len)
+{
+	struct iovec iov[NET_MAX_SEGMENTS + 1];
+	size_t skip = NET_HEADER_SIZE, frame = len - NET_HEADER_SIZE;
+	struct pcap_frame head = {.captured = (uint32_t)frame, .len = (uint32_t)frame};
+	struct timespec now;
+	ssize_t written;
+
+	if (p->fd < 0 || n > NET_MAX_SEGMENTS)
+		return;
+	clock_gettime(CLOCK_REALTIME, &now);
+	head.seconds = (uint32_t)now.tv_sec;
+	head.nanoseconds = (uint32_t)now.tv_nsec;
+	iov[0] = (struct iovec){.iov_base = &head, .iov_len = sizeof(head)};
+	for (unsigned i = 0; i < n; i++) {
+		size_t cut = (size_t)u64_min(skip, from[i].iov_len);
+
+		iov[i + 1].iov_base = (uint8_t *)from[i].iov_base + cut;
+		iov[i + 1].iov_len = from[i].iov_len - cut;
+		skip -= cut;
+	}
+	written = writev(p->fd, iov, (int)n + 1);
+	if (written < 0)
+		stop(p, strerror(errno));
+	else if ((size_t)written != sizeof(head) + frame)
+		stop(p, "a frame was cut short");
+}
+
+/* What the inner back end may look at. */
+static struct net_backend *inner_of(struct net_pcap *p)
+{
+	const struct net_card *card = p->backend.card;
+
+	memcpy(p->card.mac, card->mac, sizeof(p->card.mac));
+	p->card.up = card->up;
+	p->card.flows = card->flows;
+	return p->inner;
+}
+
+static int pcap_send(struct net_backend *b, const struct iovec *iov, unsigned n, size_t len)
+{
+	struct net_pcap *p = from_backend(b);
+	int ret = p->inner->ops->send(inner_of(p), iov, n, len);
+
+	if (ret == 0)
+		note(p, iov, n, len);
+	return ret;
+}
+
+static void pcap_ready(struct net_backend *b)
+{
+	struct net_pcap *p = from_backend(b);
+
+	p->inner->ops->ready(inner_of(p));
+}
+
+static void pcap_offloads(struct net_backend *b, unsigned accepted)
+{
+	struct net_pcap *p = from_backend(b);
+
+	if (p->inner->ops->offloads != NULL)
+		p->inner->ops->offloads(inner_of(p), accepted);
+}
+
+static void pcap_start(struct net_backend *b)
+{
+	struct net_pcap *p = from_backend(b);
+
+	if (p->inner->ops->start != NULL)
+		p->inner->ops->start(inner_of(p));
+}
+
+static void pcap_quiesce(struct net_backend *b)
+{
+	struct net_pcap *p = from_backend(b);
+
+	if (p->inner->ops->quiesce != NULL)
+		p->inner->ops->quiesce(inner_of(p));
+}
+
+static void pcap_close(struct net_backend *b)
+{
+	struct net_pcap *p = from_backend(b);
+
+	p->inner->ops->close(p->inner);
+	if (p->fd >= 0)
+		close(p->fd);
+	free(p);
+}
+
+static const struct net_backend_ops backend_ops = {
+	.name = "pcap",
+	.send = pcap_send,
+	.ready = pcap_ready,
+	.offloads = pcap_offloads,
+	.start = pcap_start,
+	.quiesce = pcap_quiesce,
+	.close = pcap_close,
+};
+
+static int pcap_receive(struct net_card *c, const struct iovec *iov, unsigned n, size_t len)
+{
+	struct net_pcap *p = from_card(c);
+	struct net_card *card = p->backend.card;
+	int ret = card->ops->receive(card, iov, n, len);
+
+	if (ret == 0)
+		note(p, iov, n, len);
+	return ret;
+}
+
+static void pcap_writable(struct net_card *c)
+{
+	struct net_card *card = from_card(c)->backend.card;
+
+	card->ops->writable(card);
+}
+
+static void pcap_link(struct net_card *c, bool up)
+{
+	struct net_card *card = from_card(c)->backend.card;
+
+	card->ops->link(card, up);
+}
+
+static const struct net_card_ops card_ops = {
+	.receive = pcap_receive,
+	.writable = pcap_writable,
+	.link = pcap_link,
+};
+
+int net_pcap_open(struct net_backend **out, struct machine *m, struct net_backend *inner, int fd,
+		  struct err *err)
+{
+	const struct pcap_head head = {
+		.magic = NANOSECONDS,
+		.major = 2,
+		.minor = 4,
+		.longest = NET_FRAME_MAX,
+		.link = ETHERNET,
+	};
+	struct net_pcap *p = calloc(1, sizeof(*p));
+	int ret = 0;
+
+	if (p == NULL)
+		ret = err_sys(err, ENOMEM, "--pcap");
+	else if (write(fd, &head, sizeof(head)) != (ssize_t)sizeof(head))
+		ret = err_sys(err, errno, "--pcap: write");
+	if (ret < 0) {
+		inner->ops->close(inner);
+		close(fd);
+		free(p);
+		return ret;
+	}
+	*p = (struct net_pcap){
+		.backend.ops = &backend_ops,
+		.card.ops = &card_ops,
+		.inner = inner,
+		.log = &m->log,
+		.fd = fd,
+	};
+	inner->card = &p->card;
+	*out = &p->backend;
+	return 0;
+}

@@ -1,0 +1,249 @@
+/*
+ * A tap device as back end; see net_tap.h. Loop thread, machine lock held.
+ *
+ * The kernel takes and gives the same header as the card (TUNSETVNETHDRSZ), so large frames and
+ * open checksums pass as they are.
+ */
+#include "devices/net_tap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "vmm/base/num.h"
+
+#define DEVICE "/dev/net/tun"
+#define BUDGET 64u  /* frames a round */
+#define LAST   256u /* at most, when the machine stops */
+
+struct net_tap {
+	struct net_backend backend;
+	struct loop *loop;
+	struct loop_watch watch;
+	int fd;
+	char name[IFNAMSIZ];
+	bool refused; /* the guest's frame: the interface has no room */
+	size_t held;  /* bytes of a frame in `frame` that the card has no buffers for; 0: none */
+	uint8_t frame[NET_MESSAGE_MAX];
+};
+
+static struct net_tap *from_backend(struct net_backend *b)
+{
+	return container_of(b, struct net_tap, backend);
+}
+
+static void watch_events(struct net_tap *tap, bool running)
+{
+	uint32_t events = running && tap->held == 0 ? EPOLLIN : 0;
+
+	loop_mod(tap->loop, &tap->watch, events | (tap->refused ? EPOLLOUT : 0));
+}
+
+/* Give the held frame to the card. */
+static bool give(struct net_tap *tap)
+{
+	struct net_card *card = tap->backend.card;
+	const struct iovec iov = {.iov_base = tap->frame, .iov_len = tap->held};
+
+	if (tap->held > 0 && card->ops->receive(card, &iov, 1, tap->held) == -EAGAIN)
+		return false;
+	tap->held = 0;
+	return true;
+}
+
+static void receive(struct net_tap *tap, unsigned budget)
+{
+	for (; budget > 0 && give(tap); budget--) {
+		ssize_t got = read(tap->fd, tap->frame, sizeof(tap->frame));
+
+		if (got <= 0)
+			break;
+		tap->held = (size_t)got;
+	}
+}
+
+static void tap_event(struct loop_watch *watch, uint32_t events)
+{
+	struct net_tap *tap = container_of(watch, struct net_tap, watch);
+	struct net_card *card = tap->backend.card;
+
+	if ((events & EPOLLOUT) != 0 && tap->refused) {
+		tap->refused = false;
+		card->ops->writable(card);
+	}
+	if ((events & EPOLLIN) != 0)
+		receive(tap, BUDGET);
+	/* An interface that somebody has removed would report that for ever. */
+	if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
+		loop_del(tap->loop, &tap->watch);
+		card->ops->link(card, false);
+		return;
+	}
+	watch_events(tap, true);
+}
+
+static int tap_send(struct net_backend *b, const struct iovec *iov, unsigned n, size_t len)
+{
+	struct net_tap *tap = from_backend(b);
+
+	(void)len;
+	/* What it does not want (it is down, say) is lost as on a wire. */
+	if (writev(tap->fd, iov, (int)n) >= 0 || errno != EAGAIN)
+		return 0;
+	tap->refused = true;
+	watch_events(tap, true);
+	return -EAGAIN;
+}
+
+static void tap_ready(struct net_backend *b)
+{
+	struct net_tap *tap = from_backend(b);
+
+	(void)give(tap);
+	watch_events(tap, true);
+}
+
+static void tap_offloads(struct net_backend *b, unsigned accepted)
+{
+	unsigned flags = 0;
+
+	if ((accepted & NET_CHECKSUM) != 0)
+		flags |= TUN_F_CSUM;
+	if ((accepted & NET_TSO4) != 0)
+		flags |= TUN_F_TSO4;
+	if ((accepted & NET_TSO6) != 0)
+		flags |= TUN_F_TSO6;
+	if ((accepted & NET_ECN) != 0 && (accepted & (NET_TSO4 | NET_TSO6)) != 0)
+		flags |= TUN_F_TSO_ECN;
+	(void)ioctl(from_backend(b)->fd, TUNSETOFFLOAD, (unsigned long)flags);
+}
+
+static void tap_start(struct net_backend *b)
+{
+	struct net_tap *tap = from_backend(b);
+
+	tap->refused = false;
+	receive(tap, BUDGET);
+	watch_events(tap, true);
+}
+
+static void tap_quiesce(struct net_backend *b)
+{
+	struct net_tap *tap = from_backend(b);
+
+	receive(tap, LAST);
+	tap->refused = false;
+	watch_events(tap, false);
+}
+
+static void tap_close(struct net_backend *b)
+{
+	struct net_tap *tap = from_backend(b);
+
+	loop_del(tap->loop, &tap->watch);
+	close(tap->fd);
+	free(tap);
+}
+
+static const struct net_backend_ops tap_ops = {
+	.name = "tap",
+	.send = tap_send,
+	.ready = tap_ready,
+	.offloads = tap_offloads,
+	.start = tap_start,
+	.quiesce = tap_quiesce,
+	.close = tap_close,
+};
+
+static int open_failed(int errnum, struct err *err)
+{
+	switch (errnum) {
+	case ENOENT:
+	case ENODEV:
+	case ENXIO:
+		return err_set(err, ERR_FAILED,
+			       "--net tap: this host has no " DEVICE " (kernel module tun)");
+	default:
+		return err_sys(err, errnum, "--net tap: " DEVICE);
+	}
+}
+
+static int attach_failed(int errnum, const char *name, struct err *err)
+{
+	switch (errnum) {
+	case EPERM:
+	case EACCES:
+		if (name == NULL)
+			return err_set(
+				err, ERR_FAILED,
+				"--net tap: making an interface needs CAP_NET_ADMIN; or name "
+				"one that root made for you: ip tuntap add dev IF mode tap "
+				"user %u",
+				(unsigned)getuid());
+		return err_set(err, ERR_FAILED,
+			       "--net tap=%s: it is not yours, or not there, which needs "
+			       "CAP_NET_ADMIN; or as root: ip tuntap add dev %s mode tap user %u",
+			       name, name, (unsigned)getuid());
+	case EBUSY:
+		return err_set(err, ERR_FAILED, "--net tap=%s: it is in use", name);
+	case EINVAL:
+		return err_set(err, ERR_FAILED, "--net tap=%s: it is not a tap interface", name);
+	default:
+		return err_sys(err, errnum, "--net tap=%s", name != NULL ? name : "");
+	}
+}
+
+static int attach(struct net_tap *tap, const char *name, struct err *err)
+{
+	struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
+	int header = NET_HEADER_SIZE;
+
+	if (name != NULL && strlen(name) >= sizeof(request.ifr_name))
+		return err_set(err, ERR_USAGE, "--net tap=%s: names have at most %d letters", name,
+			       IFNAMSIZ - 1);
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s",
+		 name != NULL ? name : "torpor%d");
+	if (ioctl(tap->fd, TUNSETIFF, &request) < 0)
+		return attach_failed(errno, name, err);
+	memcpy(tap->name, request.ifr_name, sizeof(tap->name));
+	tap->name[sizeof(tap->name) - 1] = '\0';
+	if (ioctl(tap->fd, TUNSETVNETHDRSZ, &header) < 0)
+		return err_sys(err, errno, "--net tap=%s: set the size of the header", tap->name);
+	return 0;
+}
+
+int net_tap_open(struct net_backend **out, struct machine *m, const char *name, struct err *err)
+{
+	struct net_tap *tap = calloc(1, sizeof(*tap));
+	int ret;
+
+	if (tap == NULL)
+		return err_sys(err, ENOMEM, "--net tap");
+	tap->backend.ops = &tap_ops;
+	tap->loop = &m->loop;
+	tap->watch.fd = -1;
+	tap->fd = open(DEVICE, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	ret = tap->fd >= 0 ? attach(tap, name, err) : open_failed(errno, err);
+	if (ret == 0)
+		ret = loop_add(tap->loop, &tap->watch, tap->fd, 0, tap_event, err);
+	if (ret == 0) {
+		*out = &tap->backend;
+		return 0;
+	}
+	if (tap->fd >= 0)
+		close(tap->fd);
+	free(tap);
+	return ret;
+}
+
+const char *net_tap_name(const struct net_backend *b)
+{
+	return ((const struct net_tap *)b)->name;
+}
