@@ -35,9 +35,7 @@ static int make_cpu(struct instance *in, struct arch_cpu **cpu, struct err *err)
 	return ret;
 }
 
-/* A live machine brings its CPU. Asking KVM what this host has takes 0.4 ms where CPUID traps: it
- * is asked while the memory slots are made, and still before anything of the file is put into them.
- */
+/* A live machine brings its CPU. */
 static int make_machine(struct instance *in, struct err *err)
 {
 	const struct appliance *a = &in->source->appliance;
@@ -47,17 +45,16 @@ static int make_machine(struct instance *in, struct err *err)
 		.boot = in->source->boot,
 		.log = {.fd = -1, .prefix = in->claim.name},
 	};
-	int ret = a->live ? 0 : make_cpu(in, &params.cpu, err);
+	int ret = 0;
 
-	if (ret == 0)
-		ret = machine_init(&in->machine, &params, err);
-	if (ret < 0 || !a->live)
-		return ret;
-	in->cpu = a->cpu;
-	ret = arch_compat(&in->machine.kvm, &a->cpu, &a->needs, err);
-	if (ret < 0)
-		machine_free(&in->machine);
-	return ret;
+	if (a->live) {
+		in->cpu = a->cpu;
+		params.cpu_needs = &a->cpu;
+		params.host_needs = &a->needs;
+	} else {
+		ret = make_cpu(in, &params.cpu, err);
+	}
+	return ret < 0 ? ret : machine_init(&in->machine, &params, err);
 }
 
 static int make_devices(struct instance *in, struct err *err)

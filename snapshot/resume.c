@@ -175,8 +175,6 @@ static int stage_and_apply(struct machine *m, const struct resume_params *params
 	if (ret == 0)
 		ret = bring_memory(m, params, report, err);
 	if (ret == 0)
-		ret = machine_await_memory(m, err);
-	if (ret == 0)
 		ret = apply_all(m, &staged, err);
 	staged_free(&staged);
 	return ret;

@@ -1,8 +1,8 @@
 /*
  * What an architecture gives the machine; one implementation is linked (vmm/x86_64/).
  *
- * Creating: arch_vm_init after kvm_open; arch_vcpu_init for each vCPU; arch_boot_load and
- * arch_boot_vcpu for a cold start, or the state functions for a restore.
+ * Creating: arch_vm_init after kvm_open and the memory slots; arch_vcpu_init for each vCPU;
+ * arch_boot_load and arch_boot_vcpu for a cold start, or the state functions for a restore.
  * Saving: every vCPU parked; arch_vcpu_save for each, then arch_vm_save.
  * Restoring: decode, arch_vcpu_check and arch_vm_check on the staged states; then, on a VM whose
  * memory and vCPUs exist but never ran, arch_vcpu_restore for each, arch_vcpus_sync, then

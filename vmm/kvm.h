@@ -1,8 +1,9 @@
 /*
  * KVM: the only interface, with kvm.c the only file, to /dev/kvm and VM and vCPU ioctls.
  *
- * Call order: kvm_open, kvm_create_irqchip (x86-64: TSS and identity addresses, irqchip, PIT),
- * kvm_vcpu_open for each vCPU, kvm_set_memory for each range; everything else any time after.
+ * Call order: kvm_open, kvm_set_memory for each range (why so early: vmm/machine.c), arch_vm_init
+ * (x86-64: TSS and identity addresses, irqchip, PIT), kvm_vcpu_open for each vCPU; everything else
+ * any time after.
  * Restoring follows vmm/x86_64/state.c. Threads: VM calls from any thread; vCPU calls from the
  * thread that runs it, or from any other while the vCPU is stopped.
  *

@@ -86,11 +86,6 @@ struct machine {
 	pthread_mutex_t break_lock;
 	struct err failure; /* break_lock, until the machine has ended or is MACHINE_BROKEN */
 
-	pthread_t slots_thread; /* gives the memory to KVM; see machine_await_memory */
-	bool slots_pending;
-	int slots_ret;
-	struct err slots_err;
-
 	struct loop_watch request_watch; /* eventfd: something below was requested */
 	int request_fd;
 	bool reset_requested;
@@ -108,18 +103,17 @@ struct machine_params {
 	uint64_t memory; /* bytes, multiple of MEM_FRAME, within the limits above */
 	uint32_t nvcpus;
 	struct arch_cpu *cpu; /* taken over, also on failure; NULL when the state will bring it */
-	struct boot_source boot; /* borrowed */
+	const struct cpu_needs *cpu_needs;   /* to be compared with this host; NULL: nothing is */
+	const struct host_needs *host_needs; /* with them; both borrowed */
+	struct boot_source boot;	     /* borrowed */
 	struct log log;
 };
 
-/* Create VM, irqchip, vCPUs and memory. The memory slots are made here too, so that a resume maps
+/* Create VM, memory, irqchip and vCPUs, and compare the needs with this host meanwhile
+ * (ERR_INCOMPATIBLE names what it lacks). The memory slots are made here too, so that a resume maps
  * file extents into ranges that KVM already knows (mapping inside a slot costs no slot operation).
  */
 int machine_init(struct machine *m, const struct machine_params *params, struct err *err);
-/* KVM gets the memory slots on a thread of machine_init's, for they take long. Whoever needs guest
- * memory *inside KVM* waits here first: restoring vCPUs does, machine_run does by itself; loading
- * or mapping contents does not. Owner's thread. */
-int machine_await_memory(struct machine *m, struct err *err);
 /* Safe on a zeroed or half-initialised machine. The lock must not be held. */
 void machine_free(struct machine *m);
 
