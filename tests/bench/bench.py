@@ -155,7 +155,8 @@ def first_exit(argv, env):
 
 
 def in_turn(commands, env, rounds=ROUNDS):
-    """Median milliseconds to the first exit of each command, taken round by round."""
+    """Median milliseconds to the first exit of each command, taken round by round, and medians of what the first
+    takes more than each other one."""
     times = [[] for _ in commands]
     for i in range(rounds + 1):
         for slot, argv in zip(times, commands):
@@ -163,5 +164,5 @@ def in_turn(commands, env, rounds=ROUNDS):
             if i > 0:
                 slot.append(ms)
     # The difference is taken pair by pair: the machine's speed drifts.
-    differences = [a - b for a, b in zip(*times)]
-    return [statistics.median(slot) for slot in times] + [statistics.median(differences)]
+    more = [statistics.median(a - b for a, b in zip(times[0], slot)) for slot in times[1:]]
+    return [statistics.median(slot) for slot in times], more
