@@ -105,6 +105,11 @@ int arch_clock_set(struct kvm *kvm, uint64_t ns, struct err *err);
  * pausing and again after a restore; a guest without kvmclock is no error. */
 void arch_vcpu_clock_stopped(struct kvm_vcpu *vcpu);
 
+/* Append-ready words on where a vCPU stands, for a log, called by its thread: " at CS:RIP, …".
+ * Empty when KVM has put it into reset state already, as it does with an AMD processor's after a
+ * triple fault. */
+void arch_vcpu_describe(struct kvm_vcpu *vcpu, char *text, size_t size);
+
 /* Guest reset: every vCPU (parked) and chip back to what KVM gives a new machine with these CPUIDs.
  */
 int arch_reset(struct kvm *kvm, struct kvm_vcpu *const vcpus[], uint32_t nvcpus, struct err *err);

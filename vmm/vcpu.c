@@ -76,6 +76,17 @@ static void exit_mmio(struct vcpu *vcpu)
 		bus_read(&vcpu->machine->mmio, run->mmio.phys_addr, run->mmio.data, run->mmio.len);
 }
 
+/* A triple fault: how a PC resets when nothing else works. */
+static void exit_shutdown(struct vcpu *vcpu)
+{
+	char where[160];
+
+	arch_vcpu_describe(&vcpu->kvm, where, sizeof(where));
+	log_guest(&vcpu->machine->log, &vcpu->said, "vCPU %u: triple fault%s, a reset",
+		  vcpu->kvm.id, where);
+	machine_request_reset(vcpu->machine);
+}
+
 static void exit_system_event(struct vcpu *vcpu)
 {
 	if (vcpu->kvm.run->system_event.type == KVM_SYSTEM_EVENT_RESET)
@@ -116,10 +127,8 @@ static void vcpu_handle_exit(struct vcpu *vcpu)
 		break;
 	case KVM_EXIT_INTR:
 		break;
-	case KVM_EXIT_SHUTDOWN: /* how a PC resets when nothing else works */
-		log_guest(&vcpu->machine->log, &vcpu->said, "vCPU %u: triple fault, a reset",
-			  vcpu->kvm.id);
-		machine_request_reset(vcpu->machine);
+	case KVM_EXIT_SHUTDOWN:
+		exit_shutdown(vcpu);
 		break;
 	case KVM_EXIT_SYSTEM_EVENT:
 		exit_system_event(vcpu);

@@ -469,3 +469,27 @@ Test(x86_state, a_register_that_kvm_refuses_is_named)
 	close_vm(&vm);
 	free(s);
 }
+
+/* For the log after a triple fault. */
+Test(x86_state, a_vcpu_says_where_it_stands, .init = skip_without_kvm)
+{
+	char where[] = " at 10:1234, rsp 5678, cr0 60000010, cr2 9abc, cr3 0, cr4 0";
+	struct kvm_regs regs = {.rip = 0x1234, .rsp = 0x5678, .rflags = 2};
+	struct kvm_sregs sregs;
+	char text[160];
+	struct vm vm;
+
+	open_vm(&vm);
+	arch_vcpu_describe(&vm.vcpu[0], text, sizeof(text));
+	cr_expect(eq(str, text, (char *)""), "in reset state there is nothing to say");
+
+	cr_assert(eq(int, kvm_vcpu_call(&vm.vcpu[0], KVM_SET_REGS, &regs, NULL), 0));
+	cr_assert(eq(int, kvm_vcpu_call(&vm.vcpu[0], KVM_GET_SREGS, &sregs, NULL), 0));
+	sregs.cs.selector = 0x10;
+	sregs.cs.base = 0x100;
+	sregs.cr2 = 0x9abc;
+	cr_assert(eq(int, kvm_vcpu_call(&vm.vcpu[0], KVM_SET_SREGS, &sregs, NULL), 0));
+	arch_vcpu_describe(&vm.vcpu[0], text, sizeof(text));
+	cr_expect(eq(str, text, where));
+	close_vm(&vm);
+}

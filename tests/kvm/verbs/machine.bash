@@ -233,7 +233,7 @@ reset_and_triple() {
     until_true is_ready r 3
     same state "$(state_of r)" running
     works logs --host r
-    matches "its log" "$out" "vCPU 0: triple fault"
+    matches "its log" "$out" "vCPU 0: triple fault( at [0-9a-f]+:[0-9a-f]+, .*)?, a reset"
 }
 try reset_and_triple "a guest that resets itself, or dies of a triple fault, boots again"
 
