@@ -266,7 +266,8 @@ static int64_t next_timer(const struct net_user *u)
 	return due;
 }
 
-/* Rounds. */
+/* Rounds. The card interrupts the guest in a hook of its own, which is older and so comes after
+ * this one. */
 
 static void ask(struct net_user *u, int64_t now)
 {
