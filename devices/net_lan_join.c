@@ -1,0 +1,214 @@
+/* Joining a LAN, and joining it again (net_lan_wire.h). At first the caller waits for the answer;
+ * later, while a guest runs, the loop does. */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "devices/net_lan_internal.h"
+#include "vmm/base/num.h"
+
+#define ANSWER_MS     5000
+#define SOCKET_BUFFER (4 << 20) /* asked for; the kernel gives what it is allowed to */
+
+static int greet(struct net_lan *lan)
+{
+	char line[LAN_WIRE_LINE_MAX];
+	int len = snprintf(line, sizeof(line), LAN_WIRE_GREETING "port " NET_MAC_FORMAT " %s\n",
+			   NET_MAC_BYTES(lan->mac), lan->machine);
+
+	return send(lan->fd, line, (size_t)len, MSG_NOSIGNAL) == len ? 0 : -EPIPE;
+}
+
+/* Ask a switch, if there is one. */
+static int ask(struct net_lan *lan)
+{
+	static const int size = SOCKET_BUFFER;
+	int ret = 0;
+
+	lan->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (lan->fd < 0)
+		return -errno;
+	(void)setsockopt(lan->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	lan->state = NET_LAN_ASKING;
+	if (connect(lan->fd, (struct sockaddr *)&lan->address, sizeof(lan->address)) < 0)
+		ret = -errno;
+	if (ret == 0)
+		ret = greet(lan);
+	if (ret < 0)
+		net_lan_leave(lan);
+	return ret;
+}
+
+static int refused(const struct net_lan *lan, char *line, struct err *err)
+{
+	line[strcspn(line, "\n")] = '\0';
+	return err_set(err, ERR_FAILED, "LAN %s: %.300s", lan->name,
+		       strncmp(line, "no ", 3) == 0 ? line + 3 : "its switch is of another kind");
+}
+
+/* Read on in the answer. 0: joined; -EAGAIN: it is not whole yet. */
+static int hear(struct net_lan *lan, struct err *err)
+{
+	ssize_t got = recv(lan->fd, lan->in + lan->in_end, LAN_WIRE_LINE_MAX - lan->in_end - 1,
+			   MSG_DONTWAIT);
+	size_t len;
+
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return -EAGAIN;
+	if (got <= 0)
+		return err_set(err, ERR_FAILED, "LAN %s: its switch hung up", lan->name);
+	lan->in_end += (uint32_t)got;
+	lan->in[lan->in_end] = '\0';
+	len = strcspn((char *)lan->in, "\n") + 1;
+	if (len > lan->in_end && lan->in_end < LAN_WIRE_LINE_MAX - 1)
+		return -EAGAIN;
+	if (strncmp((char *)lan->in, "ok\n", 3) != 0)
+		return refused(lan, (char *)lan->in, err);
+	lan->in_at = (uint32_t)len; /* frames may follow */
+	lan->state = NET_LAN_UP;
+	return 0;
+}
+
+void net_lan_leave(struct net_lan *lan)
+{
+	loop_del(&lan->m->loop, &lan->watch);
+	if (lan->fd >= 0)
+		close(lan->fd);
+	lan->fd = -1;
+	lan->state = NET_LAN_DOWN;
+	lan->in_at = lan->in_end = lan->plain_at = lan->plain_end = 0;
+	lan->rest_at = lan->rest_end = 0;
+	lan->card_full = false;
+}
+
+/* ---- later ---- */
+
+/* Each reason once. */
+static void tell(struct net_lan *lan, const struct err *err)
+{
+	if (strncmp(lan->refused, err->text, sizeof(lan->refused) - 1) == 0)
+		return;
+	snprintf(lan->refused, sizeof(lan->refused), "%.255s", err->text);
+	log_line(&lan->m->log, "%s", err->text);
+}
+
+void net_lan_hear(struct net_lan *lan)
+{
+	struct net_card *card = lan->backend.card;
+	struct err err = {0};
+	int ret = hear(lan, &err);
+
+	if (ret == -EAGAIN)
+		return;
+	if (ret < 0) {
+		tell(lan, &err);
+		net_lan_leave(lan);
+		net_lan_look_out(lan);
+		return;
+	}
+	lan->refused[0] = '\0';
+	log_line(&lan->m->log, "LAN %s is there again", lan->name);
+	card->ops->link(card, true);
+	lan->backend.ops->ready(&lan->backend);
+}
+
+static void on_timer(struct loop_watch *watch, uint32_t events)
+{
+	struct net_lan *lan = container_of(watch, struct net_lan, timer);
+	uint64_t ticks;
+
+	(void)events;
+	if (read(lan->timer_fd, &ticks, sizeof(ticks)) < 0 || lan->state != NET_LAN_DOWN)
+		return;
+	if (ask(lan) < 0)
+		return;
+	net_lan_look_away(lan);
+	net_lan_watch(lan);
+}
+
+void net_lan_look_out(struct net_lan *lan)
+{
+	static const struct itimerspec each_second = {{1, 0}, {1, 0}};
+	struct err err = {0};
+
+	if (lan->timer_fd >= 0)
+		return;
+	lan->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (lan->timer_fd < 0)
+		err_sys(&err, errno, "timer");
+	else if (timerfd_settime(lan->timer_fd, 0, &each_second, NULL) == 0)
+		(void)loop_add(&lan->m->loop, &lan->timer, lan->timer_fd, EPOLLIN, on_timer, &err);
+	if (err.kind != ERR_NONE)
+		log_line(&lan->m->log, "LAN %s is not looked for: %s", lan->name, err.text);
+}
+
+void net_lan_look_away(struct net_lan *lan)
+{
+	loop_del(&lan->m->loop, &lan->timer);
+	if (lan->timer_fd >= 0)
+		close(lan->timer_fd);
+	lan->timer_fd = -1;
+}
+
+/* ---- at first ---- */
+
+static int await_answer(struct net_lan *lan, struct err *err)
+{
+	struct pollfd pfd = {.fd = lan->fd, .events = POLLIN};
+	int ret;
+
+	do {
+		ret = poll(&pfd, 1, ANSWER_MS);
+		if (ret == 0)
+			return err_set(err, ERR_FAILED, "LAN %s: its switch does not answer",
+				       lan->name);
+		ret = hear(lan, err);
+	} while (ret == -EAGAIN);
+	return ret;
+}
+
+static int join(struct net_lan *lan, struct err *err)
+{
+	int ret = ask(lan);
+
+	if (ret == -ENOENT || ret == -ECONNREFUSED || ret == -ENOTDIR)
+		return err_set(err, ERR_NOT_FOUND,
+			       "there is no LAN %s: make it with torpor lan create %s", lan->name,
+			       lan->name);
+	return ret < 0 ? err_sys(err, -ret, "LAN %s", lan->name) : await_answer(lan, err);
+}
+
+int net_lan_open(struct net_backend **out, struct machine *m, const struct net_lan_params *params,
+		 struct err *err)
+{
+	struct net_lan *lan = calloc(1, sizeof(*lan));
+	int ret;
+
+	if (lan == NULL)
+		return err_sys(err, ENOMEM, "LAN %s", params->lan);
+	lan->backend.ops = &net_lan_ops;
+	lan->m = m;
+	lan->fd = lan->timer_fd = lan->watch.fd = lan->timer.fd = -1;
+	snprintf(lan->name, sizeof(lan->name), "%s", params->lan);
+	snprintf(lan->machine, sizeof(lan->machine), "%s", params->machine);
+	memcpy(lan->mac, params->mac, NET_MAC_SIZE);
+	lan->address.sun_family = AF_UNIX;
+	if (strlen(params->socket) < sizeof(lan->address.sun_path)) {
+		strcpy(lan->address.sun_path, params->socket);
+		ret = join(lan, err);
+	} else {
+		ret = err_sys(err, ENAMETOOLONG, "%s", params->socket);
+	}
+	if (ret < 0) {
+		lan->backend.ops->close(&lan->backend);
+		return ret;
+	}
+	*out = &lan->backend;
+	return 0;
+}
