@@ -1,0 +1,16 @@
+/*
+ * The server's side of DNS (RFC 1035) for the names of this LAN: NAME and NAME.lan. There is no
+ * other server to ask: every other name does not exist. Pure; what comes is hostile.
+ */
+#ifndef TORPOR_LAN_DNS_H
+#define TORPOR_LAN_DNS_H
+
+#include "lan/lease.h"
+
+#define DNS_REPLY_MAX 512u
+
+/* The length of the answer to a query of `len` bytes, 0: none. */
+size_t dns_answer(const struct leases *leases, const uint8_t *query, size_t len, uint32_t now,
+		  uint8_t reply[DNS_REPLY_MAX]);
+
+#endif

@@ -1,0 +1,38 @@
+/* Messages in a stream (devices/net_lan_wire.h). Pure; what comes is hostile. */
+#ifndef TORPOR_LAN_FRAMING_H
+#define TORPOR_LAN_FRAMING_H
+
+#include <linux/virtio_net.h>
+#include <stdbool.h>
+
+#include "devices/net_lan_wire.h"
+
+enum framing {
+	FRAMING_NATIVE, /* machines */
+	FRAMING_TRUNK,	/* the same with notes */
+	FRAMING_QEMU,
+};
+
+#define FRAMING_FRAME_MIN 14u /* an Ethernet header */
+
+struct message {
+	size_t size;	       /* in the stream, with the prefix */
+	const uint8_t *frame;  /* or the note's text */
+	size_t len;	       /* of that */
+	const uint8_t *header; /* in the stream; NULL: it has none */
+	bool note;
+	bool sound; /* what a switch may forward: an Ethernet header, a virtio header without fault
+		     */
+};
+
+/* The message at the beginning of `len` bytes: its size, 0 when it is not there whole, -EBADMSG
+ * when no message of this framing begins like that. */
+int framing_next(enum framing framing, const uint8_t *data, size_t len, struct message *message);
+
+/* Put in front of a frame of `len` bytes what a receiver of this framing expects there, `header`
+ * (NULL: one without offloads) where it has one: returns the number of bytes. */
+#define FRAMING_HEAD_MAX (LAN_WIRE_PREFIX + NET_HEADER_SIZE)
+size_t framing_head(enum framing framing, const uint8_t *header, size_t len,
+		    uint8_t head[FRAMING_HEAD_MAX]);
+
+#endif

@@ -1,0 +1,106 @@
+/*
+ * A port of a switch: one Unix stream socket with what has come from it and what it has not taken
+ * yet. Ports know bytes; whose they are is forward.c's business, what is said at first greet.c's.
+ *
+ * Loop thread. Nothing here frees a port: one that is lost is marked PORT_GONE, and the switch
+ * removes it at the end of the loop's round, so that whoever is just looking at it may go on.
+ */
+#ifndef TORPOR_LAN_PORT_H
+#define TORPOR_LAN_PORT_H
+
+#include "devices/net.h"
+#include "lan/framing.h"
+#include "lan/mac_table.h"
+#include "vmm/loop.h"
+
+#define PORT_IN_SIZE   (256u << 10) /* read at once, and a source's turn */
+#define PORT_OUT_SIZE  (384u << 10)
+#define PORT_SHARE     (64u << 10) /* of `out`, for what one source may leave there unasked */
+#define PORT_NAME_SIZE 64u
+
+struct lan_switch;
+struct trunk;
+
+enum port_kind { PORT_MACHINE, PORT_QEMU, PORT_TRUNK };
+
+enum port_state {
+	PORT_GREETING, /* its first line is awaited */
+	PORT_JUDGED,   /* a trunk's: its verdict on us is awaited */
+	PORT_UP,       /* frames */
+	PORT_GONE,     /* to be removed */
+};
+
+struct port_drops {
+	uint64_t full;	 /* it did not take what was for it */
+	uint64_t forged; /* what came in another's name */
+	uint64_t broken; /* what came and is no frame, or a header that lies about it */
+};
+
+struct port {
+	struct lan_switch *lan;
+	unsigned index; /* in the switch */
+	enum port_kind kind;
+	enum port_state state;
+	int fd; /* owned */
+	struct loop_watch watch;
+	uint64_t since_ms; /* it was plugged in */
+	char name[PORT_NAME_SIZE];
+	uint8_t mac[NET_MAC_SIZE]; /* of a machine's card */
+	struct trunk *trunk;	   /* owned; of a trunk once it was greeted */
+
+	uint8_t *in; /* owned; PORT_IN_SIZE bytes, of which [in_at, in_end) are to be forwarded */
+	uint32_t in_at, in_end;
+
+	uint8_t *out; /* owned; NULL until it is needed; [out_at, out_end) are to be sent */
+	uint32_t out_at, out_end;
+	uint32_t left_by[LAN_MAX_PORTS]; /* bytes each source has put there since it was empty */
+
+	/* A source whose destination is full waits for it, and is not read meanwhile. */
+	struct port *waits_for;
+	struct port *next_waiter;
+	struct port *waiters, **last_waiter;
+	uint64_t progress_ms; /* when it last took something, or somebody began to wait */
+	bool stalled;	      /* it takes nothing: nobody waits for it */
+
+	struct net_counters received; /* from it; `dropped` unused */
+	struct net_counters sent;     /* to it; the same */
+	struct port_drops drops;
+};
+
+/* Takes fd, also when it fails. */
+int port_new(struct port **out, struct lan_switch *lan, int fd, enum port_kind kind,
+	     struct err *err);
+void port_free(struct port *port);
+
+/* Letters, digits, '_', '.' and '-', as many as fit. */
+bool port_name_is_valid(const char *name);
+
+enum framing port_framing(const struct port *port);
+static inline uint32_t port_queued(const struct port *port)
+{
+	return port->out_end - port->out_at;
+}
+
+/* One read(2). False when nothing is to be had: nothing has come, or it is gone. */
+bool port_read(struct port *port);
+/* What the socket takes of this at once: the number of bytes. Only while nothing is queued. */
+size_t port_write(struct port *port, const void *data, size_t len);
+/* Put behind what is queued; false when there is no room. */
+bool port_queue(struct port *port, const void *data, size_t len);
+/* Send what is queued; true when something went. */
+bool port_flush(struct port *port);
+
+/* A header (if its framing has one: header NULL is one without offloads) and frame into the queue,
+ * in the form its receiver expects. False when there is no room for all of it. */
+bool port_queue_frame(struct port *port, const struct message *message);
+
+void port_wait(struct port *source, struct port *destination);
+/* The first of those who wait no longer does; NULL: nobody. */
+struct port *port_next_waiter(struct port *destination);
+void port_forget_waiting(struct port *source);
+
+/* Watch for what is of interest now. */
+void port_update(struct port *port);
+void port_lose(struct port *port);
+
+#endif
