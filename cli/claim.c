@@ -17,14 +17,21 @@
 
 #define NAME_TRIES 1000u
 
-static int open_lock(const char *name, struct err *err)
+static int claim_path(enum claim_kind kind, struct path *path, const char *name, const char *file,
+		      struct err *err)
+{
+	return kind == CLAIM_LAN ? path_lan(path, name, file, err)
+				 : path_runtime(path, name, file, err);
+}
+
+static int open_lock(const struct claim *claim, const char *name, struct err *err)
 {
 	struct path dir, lock;
-	int ret = path_runtime(&dir, name, "", err);
+	int ret = claim_path(claim->kind, &dir, name, "", err);
 	int fd;
 
 	if (ret == 0)
-		ret = path_runtime(&lock, name, "lock", err);
+		ret = claim_path(claim->kind, &lock, name, "lock", err);
 	if (ret < 0)
 		return ret;
 	if (mkdir(dir.text, 0700) < 0 && errno != EEXIST)
@@ -35,12 +42,12 @@ static int open_lock(const char *name, struct err *err)
 
 /* The one who released the name removed its lock file: a lock on a file that is gone counts for
  * nothing. */
-static bool lock_is_current(int fd, const char *name)
+static bool lock_is_current(enum claim_kind kind, int fd, const char *name)
 {
 	struct stat held, now;
 	struct path lock;
 
-	return path_runtime(&lock, name, "lock", NULL) == 0 && fstat(fd, &held) == 0 &&
+	return claim_path(kind, &lock, name, "lock", NULL) == 0 && fstat(fd, &held) == 0 &&
 	       stat(lock.text, &now) == 0 && held.st_ino == now.st_ino && held.st_dev == now.st_dev;
 }
 
@@ -48,7 +55,7 @@ static bool lock_is_current(int fd, const char *name)
 static int try_claim(struct claim *claim, const char *name, struct err *err)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	cleanup_fd int fd = open_lock(name, err);
+	cleanup_fd int fd = open_lock(claim, name, err);
 
 	if (fd == -ENOENT)
 		return -ESTALE;
@@ -59,7 +66,7 @@ static int try_claim(struct claim *claim, const char *name, struct err *err)
 			return -EAGAIN;
 		return err_sys(err, errno, "lock the name %s", name);
 	}
-	if (!lock_is_current(fd, name))
+	if (!lock_is_current(claim->kind, fd, name))
 		return -ESTALE;
 	claim->fd = take_fd(&fd);
 	snprintf(claim->name, sizeof(claim->name), "%s", name);
@@ -71,26 +78,37 @@ static int claim_or_again(struct claim *claim, const char *name, struct err *err
 {
 	int ret;
 
-	*claim = (struct claim){.fd = -1};
 	do {
 		ret = try_claim(claim, name, err);
 	} while (ret == -ESTALE);
 	return ret;
 }
 
+/* -EAGAIN: taken. */
+static int claim_kind(struct claim *claim, enum claim_kind kind, const char *name, struct err *err)
+{
+	int ret = parse_name(name, err);
+
+	*claim = (struct claim){.kind = kind, .fd = -1};
+	if (ret == 0)
+		ret = kind == CLAIM_LAN ? path_lans_ready(err) : path_runtime_ready(err);
+	return ret < 0 ? ret : claim_or_again(claim, name, err);
+}
+
 int claim_name(struct claim *claim, const char *name, struct err *err)
 {
-	int ret;
+	int ret = claim_kind(claim, CLAIM_MACHINE, name, err);
 
-	*claim = (struct claim){.fd = -1};
-	ret = parse_name(name, err);
-	if (ret == 0)
-		ret = path_runtime_ready(err);
-	if (ret == 0)
-		ret = claim_or_again(claim, name, err);
 	if (ret == -EAGAIN)
 		return err_set(err, ERR_FAILED, "the name %s is in use by a running machine", name);
 	return ret;
+}
+
+int claim_lan(struct claim *claim, const char *name, struct err *err)
+{
+	int ret = claim_kind(claim, CLAIM_LAN, name, err);
+
+	return ret == -EAGAIN ? err_set(err, ERR_FAILED, "there is a LAN %s already", name) : ret;
 }
 
 static void candidate_name(char name[64], const char *wish, unsigned attempt)
@@ -128,27 +146,37 @@ int claim_free_name(struct claim *claim, const char *wish, struct err *err)
 
 void claim_release(struct claim *claim)
 {
-	static const char *const files[] = {"control", "pid", "lock", ""};
+	static const char *const files[] = {"control", "pid", "port", "qemu", "trunk", "lock", ""};
 	struct path path;
 
 	if (claim->fd < 0)
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-		if (path_runtime(&path, claim->name, files[i], NULL) == 0)
+		if (claim_path(claim->kind, &path, claim->name, files[i], NULL) == 0)
 			(void)(files[i][0] != '\0' ? unlink(path.text) : rmdir(path.text));
 	}
 	close(claim->fd);
 	claim->fd = -1;
 }
 
-bool claim_is_held(const char *name)
+static bool is_held(enum claim_kind kind, const char *name)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	struct path path;
 	cleanup_fd int fd = -1;
 
-	if (path_runtime(&path, name, "lock", NULL) < 0)
+	if (claim_path(kind, &path, name, "lock", NULL) < 0)
 		return false;
 	fd = open(path.text, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	return fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+bool claim_is_held(const char *name)
+{
+	return is_held(CLAIM_MACHINE, name);
+}
+
+bool claim_lan_is_held(const char *name)
+{
+	return is_held(CLAIM_LAN, name);
 }

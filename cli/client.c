@@ -20,50 +20,78 @@
 #define KILL_TIMEOUT_MS 2000
 #define RETRY_NS	20000000L
 
-static int connect_to(int fd, const char *name, struct err *err)
+static const char *what(const struct client *client)
+{
+	return client->lan ? "LAN" : "machine";
+}
+
+static bool is_held(const struct client *client)
+{
+	return client->lan ? claim_lan_is_held(client->name) : claim_is_held(client->name);
+}
+
+static int not_there(const struct client *client, struct err *err)
+{
+	if (client->lan)
+		return err_set(err, ERR_NOT_FOUND, "there is no LAN %s", client->name);
+	return err_set(err, ERR_NOT_FOUND, "no machine named %s is running", client->name);
+}
+
+static int connect_to(const struct client *client, struct err *err)
 {
 	struct sockaddr_un addr;
-	int ret = path_control(&addr, name, err);
+	int ret = client->lan ? path_lan_socket(&addr, client->name, "control", err)
+			      : path_control(&addr, client->name, err);
 
 	if (ret < 0)
 		return ret;
-	return connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
+	return connect(client->fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
 }
 
-/* A machine that is just starting holds its name, but has no socket yet. */
-static int connect_patiently(int fd, const char *name, struct err *err)
+/* One that is just starting holds its name, but has no socket yet. */
+static int connect_patiently(const struct client *client, struct err *err)
 {
 	static const struct timespec pause = {.tv_nsec = RETRY_NS};
-	int ret = connect_to(fd, name, err);
+	int ret = connect_to(client, err);
 
 	for (int i = 0; i < 100 && (ret == -ENOENT || ret == -ECONNREFUSED); i++) {
-		if (!claim_is_held(name))
-			return err_set(err, ERR_NOT_FOUND, "no machine named %s is running", name);
+		if (!is_held(client))
+			return not_there(client, err);
 		nanosleep(&pause, NULL);
-		ret = connect_to(fd, name, err);
+		ret = connect_to(client, err);
 	}
-	return ret < 0 ? err_sys(err, -ret, "talk to machine %s", name) : 0;
+	return ret < 0 ? err_sys(err, -ret, "talk to %s %s", what(client), client->name) : 0;
 }
 
-int client_open(struct client *client, const char *name, struct err *err)
+static int open_one(struct client *client, bool lan, const char *name, struct err *err)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 	int ret = parse_name(name, err);
 
-	*client = (struct client){.fd = -1};
+	*client = (struct client){.fd = -1, .lan = lan};
 	if (ret < 0)
 		return ret;
 	snprintf(client->name, sizeof(client->name), "%s", name);
 	client->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (client->fd < 0)
 		return err_sys(err, errno, "socket");
-	ret = connect_patiently(client->fd, name, err);
+	ret = connect_patiently(client, err);
 	if (ret == 0 && getsockopt(client->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
 		client->pid = peer.pid;
 	if (ret < 0)
 		client_close(client);
 	return ret;
+}
+
+int client_open(struct client *client, const char *name, struct err *err)
+{
+	return open_one(client, false, name, err);
+}
+
+int client_open_lan(struct client *client, const char *name, struct err *err)
+{
+	return open_one(client, true, name, err);
 }
 
 void client_close(struct client *client)
@@ -103,18 +131,19 @@ static int read_line(struct client *client, int timeout_ms, char **line, struct 
 	while ((*line = line_buffer_next(&client->lines)) == NULL) {
 		ret = await_input(client->fd, deadline);
 		if (ret == -ETIMEDOUT) {
-			err_set(err, ERR_FAILED, "machine %s does not answer", client->name);
+			err_set(err, ERR_FAILED, "%s %s does not answer", what(client),
+				client->name);
 			return -ETIMEDOUT;
 		}
 		if (ret == 0)
 			ret = line_buffer_read(&client->lines, client->fd);
 		if (ret == 0 || ret == -ECONNRESET) {
-			err_set(err, ERR_FAILED, "machine %s ended without an answer",
+			err_set(err, ERR_FAILED, "%s %s ended without an answer", what(client),
 				client->name);
 			return -EPIPE;
 		}
 		if (ret < 0)
-			return err_sys(err, -ret, "talk to machine %s", client->name);
+			return err_sys(err, -ret, "talk to %s %s", what(client), client->name);
 	}
 	return 0;
 }
@@ -178,7 +207,7 @@ static int kill_process(struct client *client, struct err *err)
 	cleanup_fd int pidfd = (int)syscall(SYS_pidfd_open, client->pid, 0);
 	int ret;
 
-	if (pidfd < 0 || !claim_is_held(client->name))
+	if (pidfd < 0 || !is_held(client))
 		return 0;
 	if (syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
 		return err_sys(err, errno, "kill process %d", (int)client->pid);

@@ -1,4 +1,4 @@
-/* Talking to a running machine; the requests are in protocol.h. Blocking, one thread. */
+/* Talking to a running machine, or a LAN; the requests are in protocol.h. Blocking, one thread. */
 #ifndef TORPOR_CLI_CLIENT_H
 #define TORPOR_CLI_CLIENT_H
 
@@ -9,12 +9,14 @@
 struct client {
 	int fd;
 	pid_t pid; /* of the machine's process, as the kernel tells (SO_PEERCRED) */
+	bool lan;
 	char name[64];
 	struct line_buffer lines;
 };
 
 /* ERR_NOT_FOUND when no machine of that name is running. */
 int client_open(struct client *client, const char *name, struct err *err);
+int client_open_lan(struct client *client, const char *name, struct err *err);
 void client_close(struct client *client);
 
 #define CLIENT_FOREVER (-1)

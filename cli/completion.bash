@@ -59,6 +59,8 @@ _torpor()
 		options='-s --secret -c --comment -o --output --attach --passphrase-file --help' operands=' files' ;;
 	compat)
 		options='--json --help' operands=' files' ;;
+	lan)
+		options='--dhcp --dns --force --listen --connect --json --help' operands='running' ;;
 	warm)
 		options='--for --until -o --output --help' operands=' files' ;;
 	doctor)
@@ -94,5 +96,5 @@ _torpor()
 complete -F _torpor torpor
 _torpor_verbs()
 {
-	echo 'build run resume save ps stats port pause unpause stop kill rm wait logs console inspect ls extract verify convert flatten tree keygen sign compat warm doctor version help'
+	echo 'build run resume save ps stats port pause unpause stop kill rm wait logs console inspect ls extract verify convert flatten tree keygen sign compat lan warm doctor version help'
 }

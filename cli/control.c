@@ -120,7 +120,7 @@ static enum served serve_request(struct control_client *client, const json_t *re
 		err_set(&err, ERR_USAGE, "a request is an object with a member \"do\"");
 		return reply_error(client, &err);
 	}
-	if (strcmp(what, "console") == 0)
+	if (strcmp(what, "console") == 0 && client->control->console != NULL)
 		return become_console(client);
 	if (strcmp(what, "wait") == 0)
 		return begin_wait(client, json_is_true(json_object_get(request, "or-broken")));
@@ -186,34 +186,37 @@ static void on_connection(struct loop_watch *watch, uint32_t events)
 	control->clients = client;
 }
 
-static int bind_socket(int fd, const char *name, struct err *err)
+int control_bind(const struct sockaddr_un *addr, struct err *err)
 {
-	struct sockaddr_un addr;
-	int ret = path_control(&addr, name, err);
+	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	if (ret < 0)
-		return ret;
-	(void)unlink(addr.sun_path); /* of a killed predecessor: the claim is ours */
-	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
-	    chmod(addr.sun_path, 0600) < 0 || listen(fd, 16) < 0)
-		return err_sys(err, errno, "listen on %s", addr.sun_path);
-	return 0;
+	if (fd < 0)
+		return err_sys(err, errno, "socket");
+	(void)unlink(addr->sun_path);
+	if (bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0 ||
+	    chmod(addr->sun_path, 0600) < 0 || listen(fd, 16) < 0)
+		return err_sys(err, errno, "listen on %s", addr->sun_path);
+	return take_fd(&fd);
 }
 
-int control_listen(struct control *control, const char *name, struct err *err)
+int control_listen_at(struct control *control, const struct sockaddr_un *addr, struct err *err)
 {
-	int ret;
+	int ret = control->listen_fd = control_bind(addr, err);
 
-	control->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (control->listen_fd < 0)
-		return err_sys(err, errno, "socket");
-	ret = bind_socket(control->listen_fd, name, err);
-	if (ret == 0)
+	if (ret >= 0)
 		ret = loop_add(control->loop, &control->watch, control->listen_fd, EPOLLIN,
 			       on_connection, err);
 	if (ret < 0)
 		control_close_listener(control);
 	return ret;
+}
+
+int control_listen(struct control *control, const char *name, struct err *err)
+{
+	struct sockaddr_un addr;
+	int ret = path_control(&addr, name, err);
+
+	return ret < 0 ? ret : control_listen_at(control, &addr, err);
 }
 
 void control_close_listener(struct control *control)

@@ -8,6 +8,8 @@
 #define TORPOR_CLI_CONTROL_H
 
 #include <jansson.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "vmm/loop.h"
 
@@ -23,15 +25,20 @@ struct control {
 
 	/* Answer a request other than "wait" and "console": a new reply, or NULL with *err set. */
 	json_t *(*answer)(void *opaque, const char *what, const json_t *request, struct err *err);
-	/* Take over a connection that became a console, with the bytes behind the request. */
+	/* NULL: there is none. Take over a connection that became a console, with the bytes behind
+	 * the request. */
 	int (*console)(void *opaque, int fd, const uint8_t *typed, size_t len, struct err *err);
 	void *opaque;
 };
 
 /* Fills everything but the callbacks. */
 void control_init(struct control *control, struct loop *loop);
-/* Listen on the socket `control` of machine `name`, whose claim the caller holds. */
+/* Listen on the socket `control` of machine `name`, whose claim the caller holds; or on any other
+ * that is the caller's. */
 int control_listen(struct control *control, const char *name, struct err *err);
+int control_listen_at(struct control *control, const struct sockaddr_un *addr, struct err *err);
+/* A listening socket there, in place of what a killed predecessor left; for this user alone. */
+int control_bind(const struct sockaddr_un *addr, struct err *err);
 /* No new connections; the old ones wait for control_finish. */
 void control_close_listener(struct control *control);
 /* The machine is broken: send `broken` (the reference is taken), also to who asks later. Once. */

@@ -30,7 +30,7 @@ static int await_report(int fd, struct err *err)
 	struct report report;
 
 	if (read_report(fd, &report) != (ssize_t)sizeof(report))
-		return err_set(err, ERR_FAILED, "the machine's process died while it started");
+		return err_set(err, ERR_FAILED, "the process died while it started");
 	if (report.err.kind != ERR_NONE) {
 		*err = report.err;
 		return -EINVAL;

@@ -89,6 +89,29 @@ int path_runtime(struct path *path, const char *name, const char *file, struct e
 	return ret < 0 ? ret : path_below(path, name, file, err);
 }
 
+int path_lan_root(struct path *path, struct err *err)
+{
+	struct path machines;
+	int ret = path_runtime_root(&machines, err);
+
+	return ret < 0 ? ret : path_set(path, err, "%s-lan", machines.text);
+}
+
+int path_lan(struct path *path, const char *name, const char *file, struct err *err)
+{
+	int ret = path_lan_root(path, err);
+
+	return ret < 0 ? ret : path_below(path, name, file, err);
+}
+
+int path_lan_log(struct path *path, const char *name, struct err *err)
+{
+	struct path machines;
+	int ret = path_state_root(&machines, err);
+
+	return ret < 0 ? ret : path_set(path, err, "%s-lan/%s.log", machines.text, name);
+}
+
 int path_state(struct path *path, const char *name, const char *file, struct err *err)
 {
 	int ret = path_state_root(path, err);
@@ -148,26 +171,48 @@ int path_make_parents(const struct path *path, struct err *err)
 	return stat(parent.text, &st) == 0 ? 0 : path_make_dirs(&parent, err);
 }
 
-int path_runtime_ready(struct err *err)
+static int root_ready(const struct path *root, struct err *err)
 {
-	struct path root;
 	struct stat st;
-	int ret = path_runtime_root(&root, err);
+	int ret;
 
-	if (ret < 0)
-		return ret;
-	if (mkdir(root.text, 0700) < 0 && errno != EEXIST) {
-		ret = path_make_dirs(&root, err);
+	if (mkdir(root->text, 0700) < 0 && errno != EEXIST) {
+		ret = path_make_dirs(root, err);
 		if (ret < 0)
 			return ret;
 	}
-	if (lstat(root.text, &st) < 0)
-		return err_sys(err, errno, "%s", root.text);
+	if (lstat(root->text, &st) < 0)
+		return err_sys(err, errno, "%s", root->text);
 	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0)
 		return err_set(
 			err, ERR_FAILED,
 			"%s must be a folder of yours that nobody else may enter (mode 0700)",
-			root.text);
+			root->text);
+	return 0;
+}
+
+int path_runtime_ready(struct err *err)
+{
+	struct path root;
+	int ret = path_runtime_root(&root, err);
+
+	return ret < 0 ? ret : root_ready(&root, err);
+}
+
+int path_lans_ready(struct err *err)
+{
+	struct path root;
+	int ret = path_lan_root(&root, err);
+
+	return ret < 0 ? ret : root_ready(&root, err);
+}
+
+static int socket_address(struct sockaddr_un *addr, const struct path *path, struct err *err)
+{
+	*addr = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (strlen(path->text) >= sizeof(addr->sun_path))
+		return err_sys(err, ENAMETOOLONG, "%s", path->text);
+	memcpy(addr->sun_path, path->text, strlen(path->text) + 1);
 	return 0;
 }
 
@@ -176,13 +221,15 @@ int path_control(struct sockaddr_un *addr, const char *name, struct err *err)
 	struct path path;
 	int ret = path_runtime(&path, name, "control", err);
 
-	if (ret < 0)
-		return ret;
-	*addr = (struct sockaddr_un){.sun_family = AF_UNIX};
-	if (strlen(path.text) >= sizeof(addr->sun_path))
-		return err_sys(err, ENAMETOOLONG, "%s", path.text);
-	memcpy(addr->sun_path, path.text, strlen(path.text) + 1);
-	return 0;
+	return ret < 0 ? ret : socket_address(addr, &path, err);
+}
+
+int path_lan_socket(struct sockaddr_un *addr, const char *name, const char *file, struct err *err)
+{
+	struct path path;
+	int ret = path_lan(&path, name, file, err);
+
+	return ret < 0 ? ret : socket_address(addr, &path, err);
 }
 
 int path_absolute(struct path *path, const char *file, struct err *err)

@@ -208,6 +208,29 @@ static const struct rule net_tap[] = {
 	RULE(ioctl, VERDICT_TAP_IOCTL),
 };
 
+/* Its sockets are made, its files open; new connections only come in. */
+static const struct rule serves[] = {
+	RULE(openat, VERDICT_EXISTING),
+	RULE(mmap, VERDICT_NO_CODE),
+	RULE(mprotect, VERDICT_NO_CODE),
+	RULE(ioctl, VERDICT_TERMINAL),
+	ALLOW(accept4),
+	ALLOW(setsockopt),
+	ALLOW(sendto),
+	ALLOW(sendmsg),
+	ALLOW(recvfrom),
+	ALLOW(recvmsg),
+	ALLOW(epoll_ctl),
+	ALLOW(epoll_wait),
+	ALLOW(epoll_pwait),
+	ALLOW(timerfd_settime),
+	/* Leaving the terminal at first, the runtime folder in the end. */
+	ALLOW(dup2),
+	ALLOW(chdir),
+	ALLOW(unlink),
+	ALLOW(rmdir),
+};
+
 struct table {
 	const struct rule *rules;
 	size_t count;
@@ -228,6 +251,7 @@ static const struct plan {
 	[SANDBOX_WRITE] = {VERDICT_KILL, {TABLE(common), TABLE(reader), TABLE(creates)}},
 	[SANDBOX_ASK] = {VERDICT_KILL, {TABLE(common), TABLE(reader), TABLE(asks_kvm)}},
 	[SANDBOX_MACHINE] = {VERDICT_MISSING, {TABLE(common), TABLE(creates), TABLE(machine)}},
+	[SANDBOX_SWITCH] = {VERDICT_KILL, {TABLE(common), TABLE(serves)}},
 };
 
 /* A library that is not there is an error for whoever needs it, later. */
@@ -284,7 +308,7 @@ static int enter(enum sandbox sandbox, unsigned nets, struct err *err)
 
 	if (!SANDBOX_GUARDS)
 		return 0;
-	if (sandbox != SANDBOX_MACHINE)
+	if (sandbox != SANDBOX_MACHINE && sandbox != SANDBOX_SWITCH)
 		load_libraries(sandbox);
 	gather(&plans[sandbox], nets, verdicts);
 	sandbox_filter_build(&filter, verdicts);

@@ -33,6 +33,7 @@ enum sandbox {
 	/* Become a machine: run, resume. Devices, threads, files, AF_UNIX sockets; but no other
 	 * program, user, namespace or mount, and nothing of other processes. */
 	SANDBOX_MACHINE,
+	SANDBOX_SWITCH, /* serve the sockets that are there: lan create */
 };
 
 /* What a machine's network cards need besides: bits. */
@@ -41,7 +42,8 @@ enum sandbox_net {
 	SANDBOX_NET_TAP = 2,  /* to set a tap interface up */
 };
 
-/* Loads the libraries that reading takes first (but for SANDBOX_MACHINE, which may do so later). */
+/* Loads the libraries that reading takes first (but for SANDBOX_MACHINE, which may do so later, and
+ * SANDBOX_SWITCH, which needs none). */
 int sandbox_enter(enum sandbox sandbox, struct err *err);
 /* SANDBOX_MACHINE, with so much of a network. */
 int sandbox_enter_machine(unsigned nets, struct err *err);

@@ -1,0 +1,389 @@
+/* torpor lan: virtual LANs. A verb of verbs: the first operand says what. */
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/claim.h"
+#include "cli/client.h"
+#include "cli/command.h"
+#include "cli/json_out.h"
+#include "cli/lan_join.h"
+#include "cli/lan_process.h"
+#include "cli/lan_stats.h"
+#include "cli/parse.h"
+#include "cli/paths.h"
+#include "vmm/base/num.h"
+
+enum {
+	DHCP = OPTION_LONG_ONLY + 1,
+	DNS,
+	FORCE,
+	LISTEN,
+	CONNECT,
+};
+
+static const struct option_spec options[] = {
+	{DHCP, "dhcp", "[=CIDR]", "create: give addresses and names, by default of 10.77.N.0/24"},
+	{DNS, "dns", "ADDR", "create: tell machines this name server instead of the LAN's own"},
+	{FORCE, "force", NULL, "rm: also when somebody is on it"},
+	{LISTEN, "listen", "ADDRESS", "serve: at unix:PATH or tcp:ADDR:PORT"},
+	{CONNECT, "connect", "ADDRESS", "join: who serves at unix:PATH or tcp:ADDR:PORT"},
+	OPTION_JSON_SPEC,
+	{0},
+};
+
+struct lan_args {
+	const char *name;
+	const char *address; /* of --listen or --connect */
+	const char *dns;
+	struct gateway_params gateway;
+	bool dhcp, force, json;
+	const char *cidr;
+	char *const *command; /* behind the operands; NULL-terminated */
+};
+
+/* ---- create ---- */
+
+static int make_gateway(struct lan_args *args, struct err *err)
+{
+	struct in_addr in;
+
+	gateway_default_cidr(&args->gateway, args->name);
+	if (args->cidr != NULL) {
+		int ret = gateway_parse_cidr(&args->gateway, args->cidr, err);
+
+		if (ret < 0)
+			return ret;
+	}
+	if (args->dns == NULL)
+		return 0;
+	if (inet_pton(AF_INET, args->dns, &in) != 1)
+		return err_set(err, ERR_USAGE, "--dns: %.40s is no IPv4 address", args->dns);
+	args->gateway.dns = ntohl(in.s_addr);
+	return 0;
+}
+
+static int create(struct lan_args *args, struct err *err)
+{
+	int ret = parse_name(args->name, err);
+
+	if (ret == 0 && args->dns != NULL && !args->dhcp)
+		return err_set(err, ERR_USAGE, "--dns needs --dhcp");
+	if (ret == 0 && args->dhcp)
+		ret = make_gateway(args, err);
+	return ret < 0 ? ret
+		       : lan_process_start(args->name, args->dhcp ? &args->gateway : NULL, err);
+}
+
+/* ---- ls, stats ---- */
+
+static int ask_stats(const char *name, json_t **stats, struct err *err)
+{
+	struct client client;
+	int ret = client_open_lan(&client, name, err);
+
+	if (ret < 0)
+		return ret;
+	ret = client_do(&client, "stats", CLIENT_FOREVER, stats, err);
+	client_close(&client);
+	if (ret == 0)
+		json_object_del(*stats, "ok");
+	return ret;
+}
+
+static int is_lan(const struct dirent *entry)
+{
+	return name_is_valid(entry->d_name) && claim_lan_is_held(entry->d_name);
+}
+
+static int collect(json_t *list, struct err *err)
+{
+	struct dirent **entries;
+	struct path root;
+	json_t *stats;
+	int ret = path_lan_root(&root, err), n;
+
+	if (ret < 0)
+		return ret;
+	n = scandir(root.text, &entries, is_lan, alphasort);
+	if (n < 0)
+		return errno == ENOENT ? 0 : err_sys(err, errno, "%s", root.text);
+	for (int i = 0; i < n; i++) {
+		/* One that ends just now is none. */
+		if (ask_stats(entries[i]->d_name, &stats, NULL) == 0)
+			json_array_append_new(list, stats);
+		free(entries[i]);
+	}
+	free(entries);
+	return 0;
+}
+
+static void print_lan(const json_t *lan)
+{
+	const json_t *dhcp = json_object_get(lan, "dhcp"), *port;
+	unsigned count[2] = {0};
+	char network[32] = "-";
+	size_t i;
+
+	json_array_foreach(json_object_get(lan, "ports"), i, port)
+	{
+		const char *kind = json_string_value(json_object_get(port, "kind"));
+
+		count[kind != NULL && strcmp(kind, "lan") == 0]++;
+	}
+	if (json_is_object(dhcp))
+		snprintf(network, sizeof(network), "%s/%lld",
+			 json_string_value(json_object_get(dhcp, "network")),
+			 (long long)json_integer_value(json_object_get(dhcp, "prefix")));
+	printf("%-20s %-8lld %-9u %-7u %s\n", json_string_value(json_object_get(lan, "name")),
+	       (long long)json_integer_value(json_object_get(lan, "pid")), count[0], count[1],
+	       network);
+}
+
+static int list(struct lan_args *args, struct err *err)
+{
+	json_t *lans = json_array(), *lan;
+	int ret = collect(lans, err);
+	size_t i;
+
+	if (ret == 0 && args->json) {
+		json_out(lans);
+		return 0;
+	}
+	if (ret == 0)
+		printf("%-20s %-8s %-9s %-7s %s\n", "NAME", "PID", "MACHINES", "JOINED", "DHCP");
+	json_array_foreach(lans, i, lan)
+	{
+		print_lan(lan);
+	}
+	json_decref(lans);
+	return ret;
+}
+
+static int stats(struct lan_args *args, struct err *err)
+{
+	json_t *stats;
+	int ret = ask_stats(args->name, &stats, err);
+
+	if (ret < 0)
+		return ret;
+	if (args->json) {
+		json_out(stats);
+		return 0;
+	}
+	lan_stats_print(stats);
+	json_decref(stats);
+	return 0;
+}
+
+/* ---- rm ---- */
+
+static int refuse_used(const char *name, struct err *err)
+{
+	json_t *stats;
+	size_t ports;
+	int ret = ask_stats(name, &stats, err);
+
+	if (ret < 0)
+		return ret;
+	ports = json_array_size(json_object_get(stats, "ports"));
+	if (ports > 0)
+		ret = err_set(err, ERR_FAILED, "%s has %zu on it (%s%s): --force takes it away",
+			      name, ports,
+			      json_string_value(json_object_get(
+				      json_array_get(json_object_get(stats, "ports"), 0), "name")),
+			      ports > 1 ? ", …" : "");
+	json_decref(stats);
+	return ret;
+}
+
+/* What a killed switch left behind. */
+static int clear(const char *name, struct err *err)
+{
+	struct claim claim;
+	struct path log;
+	int ret = path_lan_log(&log, name, err);
+
+	if (ret == 0)
+		ret = claim_lan(&claim, name, err);
+	if (ret < 0)
+		return ret;
+	claim_release(&claim);
+	(void)remove(log.text);
+	return 0;
+}
+
+static bool has_left_something(const char *name)
+{
+	struct path folder;
+	DIR *dir = path_lan(&folder, name, "", NULL) == 0 ? opendir(folder.text) : NULL;
+
+	if (dir != NULL)
+		closedir(dir);
+	return dir != NULL;
+}
+
+static int end_it(const char *name, struct err *err)
+{
+	struct client client;
+	int ret = client_open_lan(&client, name, err);
+
+	if (ret < 0)
+		return ret;
+	ret = client_do(&client, "end", CLIENT_FOREVER, NULL, err);
+	if (ret == 0)
+		ret = client_wait(&client, CLIENT_FOREVER, err);
+	client_close(&client);
+	return ret;
+}
+
+static int take_away(struct lan_args *args, struct err *err)
+{
+	int ret = parse_name(args->name, err);
+
+	if (ret == 0 && (claim_lan_is_held(args->name) || !has_left_something(args->name))) {
+		if (!args->force)
+			ret = refuse_used(args->name, err);
+		if (ret == 0)
+			ret = end_it(args->name, err);
+	}
+	return ret < 0 ? ret : clear(args->name, err);
+}
+
+/* ---- serve, join ---- */
+
+static int serve(struct lan_args *args, struct err *err)
+{
+	return args->address != NULL ? lan_serve_at(args->name, args->address, err)
+				     : lan_serve(args->name, err);
+}
+
+static int join(struct lan_args *args, struct err *err)
+{
+	bool command = args->command[0] != NULL;
+
+	if (command == (args->address != NULL))
+		return err_set(err, ERR_USAGE,
+			       "join needs either --connect ADDRESS or -- COMMAND, as in "
+			       "torpor lan join %s -- ssh HOST torpor lan serve %s",
+			       args->name, args->name);
+	return command ? lan_join_command(args->name, args->command, err)
+		       : lan_join_at(args->name, args->address, err);
+}
+
+/* ---- the command line ---- */
+
+static const struct action {
+	const char *name;
+	int (*run)(struct lan_args *args, struct err *err);
+	bool named;   /* takes NAME */
+	bool command; /* and a command behind it */
+	int takes[3]; /* options */
+} actions[] = {
+	{"create", create, true, false, {DHCP, DNS}}, {"ls", list, false, false, {OPTION_JSON}},
+	{"stats", stats, true, false, {OPTION_JSON}}, {"rm", take_away, true, false, {FORCE}},
+	{"serve", serve, true, false, {LISTEN}},      {"join", join, true, true, {CONNECT}},
+};
+
+static void take(struct lan_args *args, int id, const char *value)
+{
+	switch (id) {
+	case DHCP:
+		args->dhcp = true;
+		args->cidr = value;
+		break;
+	case DNS:
+		args->dns = value;
+		break;
+	case FORCE:
+		args->force = true;
+		break;
+	case LISTEN:
+	case CONNECT:
+		args->address = value;
+		break;
+	default:
+		args->json = true;
+	}
+}
+
+static const struct action *find_action(const char *name, struct err *err)
+{
+	for (size_t i = 0; name != NULL && i < ARRAY_SIZE(actions); i++) {
+		if (strcmp(actions[i].name, name) == 0)
+			return &actions[i];
+	}
+	err_set(err, ERR_USAGE, "say create, ls, stats, rm, serve or join (see torpor help lan)");
+	return NULL;
+}
+
+static int refuse_foreign(const struct action *action, const bool *given, struct err *err)
+{
+	for (const struct option_spec *spec = options; spec->id != 0; spec++) {
+		bool taken = false;
+
+		for (size_t i = 0; i < ARRAY_SIZE(action->takes); i++)
+			taken |= action->takes[i] == spec->id;
+		if (given[spec - options] && !taken)
+			return err_set(err, ERR_USAGE, "torpor lan %s knows no --%s", action->name,
+				       spec->name);
+	}
+	return 0;
+}
+
+static int parse(struct options *opts, struct lan_args *args, const struct action **action,
+		 struct err *err)
+{
+	bool given[ARRAY_SIZE(options)] = {false};
+	int id;
+
+	while ((id = options_next(opts, err)) > 0) {
+		take(args, id, opts->value);
+		for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+			given[i] |= options[i].id == id;
+	}
+	if (id < 0)
+		return id;
+	*action = find_action(options_operand(opts), err);
+	if (*action == NULL)
+		return -EINVAL;
+	if ((*action)->named) {
+		args->name = options_operand(opts);
+		if (args->name == NULL)
+			return err_set(err, ERR_USAGE, "NAME is missing (see torpor help lan)");
+	}
+	args->command = opts->argv + opts->operand;
+	id = refuse_foreign(*action, given, err);
+	return id < 0 || (*action)->command ? id : options_end(opts, err);
+}
+
+static int run(struct options *opts, struct err *err)
+{
+	struct lan_args args = {0};
+	const struct action *action = NULL;
+	int ret = parse(opts, &args, &action, err);
+
+	return ret < 0 ? ret : action->run(&args, err);
+}
+
+const struct command cmd_lan = {
+	.name = "lan",
+	.args = "create|ls|stats|rm|serve|join [NAME] [-- COMMAND…]",
+	.summary = "virtual LANs, which machines join with --net lan=NAME",
+	.detail = "create NAME     start a switch in the background; no rights are needed\n"
+		  "ls, stats NAME  which there are; who is on one, what passed, who has which "
+		  "address\n"
+		  "rm NAME         end it\n"
+		  "join NAME -- ssh HOST torpor lan serve NAME\n"
+		  "                join it to that of another host, as long as this runs; with "
+		  "--connect\n"
+		  "                and serve's --listen without ssh, and without any protection\n"
+		  "\n"
+		  "QEMU joins with -netdev stream,id=n,server=off,addr.type=unix,addr.path=… and "
+		  "the socket\n"
+		  "qemu in the LAN's runtime folder.",
+	.options = options,
+	.run = run,
+};

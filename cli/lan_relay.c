@@ -1,0 +1,217 @@
+/* See lan_relay.h. A thread each way: standard streams may be shared with others and cannot be made
+ * non-blocking. */
+#include "cli/lan_relay.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "cli/paths.h"
+#include "devices/net_lan_wire.h"
+#include "vmm/base/io.h"
+#include "vmm/base/num.h"
+
+#define CHUNK (256u << 10)
+
+/* One direction. The second line says whether its sender agrees. */
+struct way {
+	struct session *session;
+	int from, to;
+	unsigned lines;
+	char line[LAN_WIRE_LINE_MAX];
+	size_t len;
+};
+
+/* Outlives a thread that still reads. */
+struct session {
+	atomic_uint users;
+	atomic_uint agreed;
+	bool tell;
+	pthread_mutex_t lock;
+	char refusal[LAN_WIRE_LINE_MAX];
+	struct way way[2];
+	int lan;
+	int over[2]; /* a pipe: readable when a direction has ended */
+};
+
+static void agree(struct session *s)
+{
+	if (atomic_fetch_add(&s->agreed, 1) != 1 || !s->tell)
+		return;
+	puts("joined");
+	fflush(stdout);
+}
+
+static void hear_line(struct way *way)
+{
+	struct session *s = way->session;
+
+	if (++way->lines < 2)
+		return;
+	if (strcmp(way->line, "ok") == 0) {
+		agree(s);
+		return;
+	}
+	pthread_mutex_lock(&s->lock);
+	snprintf(s->refusal, sizeof(s->refusal), "%s",
+		 strncmp(way->line, "no ", 3) == 0 ? way->line + 3
+						   : "the other side is no switch of torpor");
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void listen_in(struct way *way, const char *data, size_t len)
+{
+	for (size_t i = 0; i < len && way->lines < 2; i++) {
+		if (data[i] != '\n') {
+			if (way->len < sizeof(way->line) - 1)
+				way->line[way->len++] = data[i];
+			continue;
+		}
+		way->line[way->len] = '\0';
+		way->len = 0;
+		hear_line(way);
+	}
+}
+
+static void copy(struct way *way)
+{
+	char *data = malloc(CHUNK);
+	ssize_t got;
+
+	while (data != NULL) {
+		got = read(way->from, data, CHUNK);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			break;
+		if (way->lines < 2)
+			listen_in(way, data, (size_t)got);
+		if (io_write(way->to, data, (uint64_t)got) < 0)
+			break;
+	}
+	free(data);
+}
+
+static void leave(struct session *s)
+{
+	if (atomic_fetch_sub(&s->users, 1) != 1)
+		return;
+	close(s->lan);
+	close(s->over[0]);
+	close(s->over[1]);
+	free(s);
+}
+
+static void *carry(void *opaque)
+{
+	struct way *way = opaque;
+	struct session *s = way->session;
+
+	copy(way);
+	(void)!write(s->over[1], "", 1);
+	leave(s);
+	return NULL;
+}
+
+int relay_open(struct relay *relay, const char *name, struct err *err)
+{
+	struct sockaddr_un addr;
+	int ret = path_lan_socket(&addr, name, "trunk", err);
+
+	relay->lan = -1;
+	if (ret < 0)
+		return ret;
+	relay->lan = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (relay->lan < 0)
+		return err_sys(err, errno, "socket");
+	if (connect(relay->lan, (struct sockaddr *)&addr, sizeof(addr)) == 0)
+		return 0;
+	ret = errno;
+	close(relay->lan);
+	relay->lan = -1;
+	if (ret == ENOENT || ret == ECONNREFUSED)
+		return err_set(err, ERR_NOT_FOUND, "there is no LAN %s", name);
+	return err_sys(err, ret, "%s", addr.sun_path);
+}
+
+static int begin(struct session *s, const struct relay *relay, struct err *err)
+{
+	const int ends[2][2] = {{relay->in, relay->lan}, {relay->lan, relay->out}};
+	pthread_t thread;
+	int ret;
+
+	for (unsigned i = 0; i < 2; i++) {
+		s->way[i] = (struct way){.session = s, .from = ends[i][0], .to = ends[i][1]};
+		atomic_fetch_add(&s->users, 1);
+		ret = pthread_create(&thread, NULL, carry, &s->way[i]);
+		if (ret != 0) {
+			leave(s);
+			return err_sys(err, ret, "thread");
+		}
+		pthread_detach(thread);
+	}
+	return 0;
+}
+
+static void await_one(struct session *s)
+{
+	char byte;
+
+	while (read(s->over[0], &byte, 1) < 0 && errno == EINTR)
+		continue;
+}
+
+/* When one direction is over, so is the other; but nothing ends a read of a pipe or a terminal. */
+static void await_end(struct session *s, const struct relay *relay)
+{
+	bool ends;
+
+	await_one(s);
+	(void)shutdown(s->lan, SHUT_RDWR);
+	ends = shutdown(relay->in, SHUT_RDWR) == 0;
+	(void)shutdown(relay->out, SHUT_RDWR);
+	if (ends)
+		await_one(s);
+}
+
+static int outcome(struct session *s, struct err *err)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&s->lock);
+	if (s->refusal[0] != '\0')
+		ret = err_set(err, ERR_FAILED, "%s", s->refusal);
+	else if (atomic_load(&s->agreed) < 2 &&
+		 err_set(err, ERR_FAILED, "the other side hung up before it was joined") < 0)
+		ret = -EPIPE;
+	pthread_mutex_unlock(&s->lock);
+	return ret;
+}
+
+int relay_run(struct relay *relay, struct err *err)
+{
+	struct session *s = calloc(1, sizeof(*s));
+	int ret;
+
+	if (s == NULL || pipe(s->over) < 0) {
+		free(s);
+		close(relay->lan);
+		return err_sys(err, ENOMEM, "join");
+	}
+	s->lan = relay->lan;
+	s->tell = relay->tell;
+	pthread_mutex_init(&s->lock, NULL);
+	atomic_init(&s->users, 1);
+	ret = begin(s, relay, err);
+	if (ret == 0)
+		await_end(s, relay);
+	if (ret == 0)
+		ret = outcome(s, err);
+	leave(s);
+	return ret;
+}

@@ -1,0 +1,13 @@
+/* What is to be said of a LAN. */
+#ifndef TORPOR_CLI_LAN_STATS_H
+#define TORPOR_CLI_LAN_STATS_H
+
+#include <jansson.h>
+
+#include "lan/switch.h"
+
+/* {"dhcp": {…} or null, "ports": […], "leases": […]}. */
+json_t *lan_stats(struct lan_switch *lan);
+void lan_stats_print(const json_t *stats);
+
+#endif
