@@ -56,7 +56,7 @@ LIBS := $(shell pkg-config --libs jansson 2>/dev/null) -lpthread
 
 ARCH    := x86_64
 SOURCES := $(wildcard vmm/base/*.c vmm/*.c vmm/$(ARCH)/*.c format/*.c devices/*.c \
-             devices/virtio/*.c snapshot/*.c)
+             devices/virtio/*.c lan/*.c snapshot/*.c)
 CLI     := $(wildcard cli/*.c)
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
 CLI_OBJECTS := $(CLI:%.c=$(BUILD)/%.o)
@@ -110,7 +110,7 @@ compdb: ## compile_commands.json for editors
 
 .PHONY: clean
 clean: ## remove build results (downloads and guest images stay)
-	rm -rf $(BUILD)/vmm $(BUILD)/format $(BUILD)/devices $(BUILD)/snapshot $(BUILD)/cli \
+	rm -rf $(BUILD)/vmm $(BUILD)/format $(BUILD)/devices $(BUILD)/lan $(BUILD)/snapshot $(BUILD)/cli \
 	  $(BUILD)/tests $(TORPOR) $(BUILD)/libtorpor.a build-asan build-cov
 
 .PHONY: help

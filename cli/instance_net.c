@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cli/instance.h"
+#include "devices/net_lan.h"
 #include "devices/net_pcap.h"
 #include "devices/net_tap.h"
 #include "vmm/base/num.h"
@@ -65,6 +66,22 @@ static int open_user(struct instance *in, unsigned index, const struct net_arg *
 	return net_user_open(backend, &in->machine, &params, err);
 }
 
+static int open_lan(struct instance *in, unsigned index, const char *name,
+		    struct net_backend **backend, struct err *err)
+{
+	const struct net_card *card = in->board.net[index];
+	struct net_lan_params params = {.lan = name, .machine = in->claim.name};
+	struct path socket;
+	int ret = path_lan(&socket, name, "port", err);
+
+	if (ret < 0)
+		return ret;
+	params.socket = socket.text;
+	memcpy(params.mac, card->mac, sizeof(params.mac));
+	snprintf(in->net[index].name, sizeof(in->net[index].name), "%s", name);
+	return net_lan_open(backend, &in->machine, &params, err);
+}
+
 static int open_carrier(struct instance *in, unsigned index, const struct net_arg *arg,
 			struct net_backend **backend, struct err *err)
 {
@@ -73,9 +90,12 @@ static int open_carrier(struct instance *in, unsigned index, const struct net_ar
 		return open_user(in, index, arg, backend, err);
 	case NET_TAP:
 		return open_tap(in, index, arg->name, backend, err);
-	default:
-		return err_set(err, ERR_FAILED, "--net %s: not yet", net_kind_name(arg->kind));
+	case NET_LAN:
+		return open_lan(in, index, arg->name, backend, err);
+	case NET_NONE:
+		break;
 	}
+	return -EINVAL; /* who calls has looked */
 }
 
 /* FILE for the first card, FILE.1 for the next. */
