@@ -261,6 +261,12 @@ static int call_inet6(void)
 	return outcome_of(socket(AF_INET6, SOCK_DGRAM, 0));
 }
 
+/* On a descriptor that is no socket. */
+static int call_accept(void)
+{
+	return outcome_of(accept(-1, NULL, NULL));
+}
+
 static int call_packet(void)
 {
 	return outcome_of(socket(AF_PACKET, SOCK_RAW, 0));
@@ -287,6 +293,7 @@ Test(sandbox, a_machine_has_the_network_it_was_given, .timeout = 60)
 		{call_unix, "AF_UNIX", DONE, DONE, DONE, DONE},
 		{call_inet, "AF_INET", EPERM, DONE, EPERM, DONE},
 		{call_inet6, "AF_INET6", EPERM, DONE, EPERM, DONE},
+		{call_accept, "accept", ENOSYS, EBADF, ENOSYS, EBADF},
 		{call_packet, "AF_PACKET", EPERM, EPERM, EPERM, EPERM},
 		{call_tap, "TUNSETIFF", EPERM, EPERM, EBADF, EBADF},
 		{call_tap_persist, "TUNSETPERSIST", EPERM, EPERM, EPERM, EPERM},
