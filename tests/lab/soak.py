@@ -1,14 +1,64 @@
 """The long scenarios, for `make soak`."""
 
+import json
+import socket
 import sys
+import time
 
+import guest as lab
 import suite
 from chain import chain
+from suite import DEBIAN, DISK, ok
+
+STORM = 25  # saves of each kind
 
 
 def fifty_deep(host1, host2):
     chain(host1, host2, 50)
 
 
+def save_storm(host, _):
+    """A busy guest is saved again and again and goes on each time: first as it is, then each time
+    with all that it has free just discarded."""
+    guest = lab.Guest.boot(host, "storm", *DEBIAN, *DISK, "-c", "2")
+    content = guest.say("mem 48", timeout=240)
+    guest.say("load start")
+    guest.console.write("sh (while :; do ls / | cat | cat; done) </dev/null >/dev/null 2>&1 &")
+    guest.console.wait("^sh exit 0", 60)
+    before = guest.memory()
+    for name, prepare in (("as it is", lambda _: None), ("behind hints", discard_free)):
+        for _ in range(STORM):
+            prepare(guest)
+            guest.save(host.path("storm.torpor"), "-R")
+            guest.remembers(before)
+        ok(f"{STORM} saves {name}: the same guest, and the same pages",
+           guest.say("memsum", timeout=240) == content)
+    stopped = guest.say("load stop", timeout=240)
+    ok("what it wrote to its disk meanwhile is there", stopped.endswith("bad=0"), stopped)
+    ok("no soft lockup", guest.say("softlockup") == "0", guest.say("dmesg 20"))
+    guest.kill()
+
+
+def discard_free(guest):
+    """Ask for hints of what is free, and wait until the guest has gone through it; for some time
+    only, for it may be short of memory just then."""
+    deadline = time.monotonic() + 5
+    with socket.socket(socket.AF_UNIX) as control:
+        control.settimeout(120)
+        control.connect(guest.host.path(f"runtime_dir/torpor/{guest.name}/control"))
+        with control.makefile("rw") as stream:
+            if not request(stream, do="trim", caches=False)["able"]:
+                guest.fail("its guest gives no hints")
+            while request(stream, do="trimming")["busy"] and time.monotonic() < deadline:
+                time.sleep(0.01)
+
+
+def request(stream, **what):
+    """One line of the control protocol, cli/protocol.h, and its answer."""
+    stream.write(json.dumps(what) + "\n")
+    stream.flush()
+    return json.loads(stream.readline())
+
+
 if __name__ == "__main__":
-    sys.exit(suite.main([fifty_deep], hosts=2))
+    sys.exit(suite.main([fifty_deep, save_storm], hosts=2))
