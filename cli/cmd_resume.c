@@ -16,6 +16,7 @@
 #define OPTION_REQUIRE_SIGNATURE (OPTION_LONG_ONLY + 3)
 #define OPTION_VERIFY		 (OPTION_LONG_ONLY + 4)
 #define OPTION_UNVERIFIED	 (OPTION_LONG_ONLY + 5)
+#define OPTION_NEW_IDENTITY	 (OPTION_LONG_ONLY + 6)
 
 static const struct option_spec options[] = {
 	{'d', "detach", NULL, "run in the background and print the name"},
@@ -29,6 +30,8 @@ static const struct option_spec options[] = {
 	 "look at every byte of the file now, or only if this file was never found good (default)"},
 	{OPTION_UNVERIFIED, "unverified", NULL,
 	 "wake although nobody has looked whether the file is whole"},
+	{OPTION_NEW_IDENTITY, "new-identity", NULL,
+	 "a machine of its own: new name, MAC address, and what the guest's wake hooks make anew"},
 	NET_OPTIONS,
 	KEY_OPTIONS,
 	{0},
@@ -80,6 +83,9 @@ static int take(struct resume_args *args, int id, const char *value, struct err 
 		return 0;
 	case OPTION_VERIFY:
 		return parse_verify(value, &args->verify, err);
+	case OPTION_NEW_IDENTITY:
+		args->instance.new_identity = true;
+		return 0;
 	case OPTION_UNVERIFIED:
 		args->verify = VERIFY_NOT;
 		return 0;
@@ -205,6 +211,9 @@ static int run(struct options *opts, struct err *err)
 		return err_set(err, ERR_USAGE,
 			       "--net, -p and --pcap are for files: %s is a machine, and connected",
 			       target.name);
+	if (target.kind == TARGET_MACHINE && args.instance.new_identity)
+		return err_set(err, ERR_USAGE,
+			       "--new-identity is for files: %s is a machine already", target.name);
 	if (target.kind == TARGET_MACHINE && (args.signer != NULL || key_args_given(&args.keys)))
 		return err_set(err, ERR_USAGE,
 			       "--require-signature and keys are for files, and %s is a machine",
@@ -218,7 +227,9 @@ static int run(struct options *opts, struct err *err)
 	if (ret < 0)
 		return ret;
 	args.instance.net = &args.net;
-	args.instance.wish = target.kind == TARGET_STORED ? target.name : source.appliance.name;
+	if (!args.instance.new_identity)
+		args.instance.wish =
+			target.kind == TARGET_STORED ? target.name : source.appliance.name;
 	return launch(&source, &args.instance, args.detach, err);
 }
 

@@ -14,7 +14,7 @@ _torpor()
 	run)
 		options='-d --detach -n --name --rm --kernel --initrd --append --disk -m --memory -c --cpus --cpu --console --net -p --publish --pcap --mac --mtu --key-file --passphrase-file --help' operands=' files' ;;
 	resume)
-		options='-d --detach -n --name --paused --fill --require-signature --verify --unverified --net -p --publish --pcap --key-file --passphrase-file --help' operands='running files' ;;
+		options='-d --detach -n --name --paused --fill --require-signature --verify --unverified --new-identity --net -p --publish --pcap --key-file --passphrase-file --help' operands='running files' ;;
 	save)
 		options='-o --output -R --leave-running --trim --flat --level --parent --full --encrypt --decrypt --key-file --passphrase-file --json --help' operands='running' ;;
 	ps)

@@ -199,6 +199,7 @@ static void on_change(struct machine *m, void *opaque)
 	struct instance *in = opaque;
 
 	waking_changed(&in->waking);
+	instance_identity_changed(in);
 	if (m->state == MACHINE_BROKEN)
 		tell_broken(in);
 }
@@ -234,6 +235,7 @@ static void on_late(struct loop_watch *watch, uint32_t events)
 	}
 	hub_start_input(&in->hub);
 	help_guest(in);
+	instance_identity_changed(in);
 	if (in->options->report_fd >= 0) {
 		detach_ready(in->options->report_fd, in->claim.name);
 		in->reported = true;
@@ -258,8 +260,9 @@ static int take_console(void *opaque, int fd, const uint8_t *typed, size_t len, 
 static void prepare_waking(struct instance *in)
 {
 	const struct appliance *a = &in->source->appliance;
-	const struct wake_facts facts = {.name = in->claim.name, .generation = a->generation};
+	struct wake_facts facts;
 
+	instance_wake_facts(in, &facts);
 	waking_init(&in->waking, &in->machine, in->board.agent, &facts, a->live ? a->saved_ns : 0);
 }
 
@@ -320,6 +323,7 @@ static int live(struct instance *in, bool *ran, struct err *err)
 	if (ret == 0 && in->options->rehearsal != NULL)
 		ret = rehearsal_end(in->options->rehearsal, in->pager, err);
 	waking_close(&in->waking);
+	instance_identity_close(in);
 	pager_stop(in->pager);
 	machine_free(&in->machine);
 	return ret;
@@ -364,6 +368,7 @@ int instance_run(struct source *source, const struct instance_options *options,
 		.log_fd = -1,
 		.late_fd = -1,
 		.signal_fd = -1,
+		.identity_timer = TIMER_CLOSED,
 		.hub = {.log = {.fd = -1}},
 	};
 	bool ran = false;

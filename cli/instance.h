@@ -24,6 +24,7 @@ struct instance_options {
 	bool paused;	  /* do not start the vCPUs */
 	enum pager_fill fill;
 	bool remove;		     /* leave no records behind */
+	bool new_identity;	     /* it is not to be taken for its twin */
 	const struct net_args *net;  /* bound (net_args_bind); NULL: the cards stay as they are */
 	struct rehearsal *rehearsal; /* NULL, or a clone that is watched and thrown away */
 	int report_fd; /* detached: where the waiting parent is told; -1: in the foreground */
@@ -34,6 +35,7 @@ struct instance_net {
 	enum net_kind kind;
 	char name[64];		     /* of the tap or the LAN; "" */
 	struct net_backend *carrier; /* the card's; NULL: its link is down */
+	struct net_backend *held;    /* owned: the card gets it once it has its new address */
 };
 
 struct instance {
@@ -47,9 +49,12 @@ struct instance {
 	struct console_hub hub;
 	struct control control;
 	struct waking waking;
-	struct cpu_needs cpu; /* recorded by the next save */
-	unsigned saves;	      /* so far */
-	struct pager *pager;  /* owned; NULL: all memory is in place */
+	struct timer identity_timer;
+	bool identity_begun;
+	uint64_t identity_deadline; /* CLOCK_MONOTONIC, ns; 0: over */
+	struct cpu_needs cpu;	    /* recorded by the next save */
+	unsigned saves;		    /* so far */
+	struct pager *pager;	    /* owned; NULL: all memory is in place */
 	/* What the next increment is relative to: the file it woke from, then that of the last
 	 * save. "" for a machine that was never in one. */
 	char base[DIGEST_TEXT_SIZE];
@@ -92,6 +97,18 @@ int instance_net_open(struct instance *in, struct err *err);
 json_t *instance_net_describe(const struct instance *in, bool counters);
 /* The request "ports". */
 json_t *instance_ports(struct instance *in, const json_t *request, struct err *err);
+
+/* A new identity (instance_identity.c). What the wake hooks are told: when the guest is loaded. */
+void instance_wake_facts(const struct instance *in, struct wake_facts *facts);
+/* Give a card its back end, or hold it until the guest has taken the card's new address, so that a
+ * clone never speaks with the address of its twin. On an error the back end is not taken. */
+int instance_identity_connect(struct instance *in, unsigned index, struct net_backend *backend,
+			      struct err *err);
+/* The machine's state has changed, or the cards were connected. */
+void instance_identity_changed(struct instance *in);
+/* An error while the guest is between two identities: its file would be, too. */
+int instance_identity_check(const struct instance *in, struct err *err);
+void instance_identity_close(struct instance *in);
 
 struct save_request {
 	const char *path; /* absolute; NULL: down a stream */

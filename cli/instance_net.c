@@ -29,7 +29,7 @@ int instance_net_prepare(struct instance *in, struct err *err)
 	int ret = 0;
 
 	for (uint32_t i = 0; ret == 0 && i < a->nnets; i++) {
-		if (is_zero(a->net[i].mac, sizeof(a->net[i].mac)))
+		if (in->options->new_identity || is_zero(a->net[i].mac, sizeof(a->net[i].mac)))
 			ret = make_mac(a->net[i].mac, err);
 	}
 	return ret;
@@ -131,8 +131,8 @@ static int connect_card(struct instance *in, unsigned index, const struct net_ar
 	if (in->options->net->pcap != NULL)
 		ret = capture(in, index, &backend, err);
 	if (ret == 0)
-		net_connect(in->board.net[index], backend);
-	else if (backend != NULL)
+		ret = instance_identity_connect(in, index, backend, err);
+	if (ret < 0 && backend != NULL)
 		backend->ops->close(backend);
 	return ret;
 }

@@ -185,6 +185,8 @@ static json_t *do_save(struct instance *in, const json_t *request, struct err *e
 		err_set(err, ERR_FAILED, "the machine is just being reset; try again");
 		return NULL;
 	}
+	if (instance_identity_check(in, err) < 0)
+		return NULL;
 	if (save.level < 1 || save.level > IMAGE_PACK_MAX_LEVEL)
 		save.level = IMAGE_PACK_LEVEL;
 	return save_to(in, &save, err);

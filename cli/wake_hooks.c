@@ -25,14 +25,15 @@ static const char script[] = "cd /etc/torpor/wake.d 2>/dev/null || exit 0\n"
 
 static json_t *environment(const struct wake_facts *facts, int64_t now)
 {
-	json_t *env =
-		json_pack("[s,s+,o,o,s+,o]",
-			  /* What is given replaces the agent's own. */
-			  "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-			  "TORPOR_NAME=", facts->name,
-			  json_sprintf("TORPOR_GENERATION=%" PRIu32, facts->generation),
-			  json_sprintf("TORPOR_SECONDS_ASLEEP=%" PRIu64, facts->asleep),
-			  "TORPOR_MAC=", facts->mac, json_sprintf("TORPOR_NOW=%" PRId64, now));
+	const char *macs = facts->macs;
+	json_t *env = json_pack("[s,s+,o,o,o,s+,o]",
+				/* What is given replaces the agent's own. */
+				"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+				"TORPOR_NAME=", facts->name,
+				json_sprintf("TORPOR_GENERATION=%" PRIu32, facts->generation),
+				json_sprintf("TORPOR_SECONDS_ASLEEP=%" PRIu64, facts->asleep),
+				json_sprintf("TORPOR_MAC=%.*s", (int)strcspn(macs, " "), macs),
+				"TORPOR_MACS=", macs, json_sprintf("TORPOR_NOW=%" PRId64, now));
 
 	if (facts->new_identity)
 		json_array_append_new(env, json_string("TORPOR_NEW_IDENTITY=1"));

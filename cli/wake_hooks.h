@@ -9,17 +9,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "format/appliance.h"
 #include "vmm/base/err.h"
 
-#define WAKE_MAC_SIZE 18 /* "02:…" and a NUL */
+#define WAKE_MAC_SIZE  18 /* "02:…" and a NUL, or a space */
+#define WAKE_MACS_SIZE (APPLIANCE_MAX_NETS * WAKE_MAC_SIZE)
 
 /* What the hooks are told. */
 struct wake_facts {
-	const char *name;	 /* of the machine; TORPOR_NAME */
-	uint32_t generation;	 /* TORPOR_GENERATION */
-	uint64_t asleep;	 /* seconds; TORPOR_SECONDS_ASLEEP */
-	char mac[WAKE_MAC_SIZE]; /* of the first card, or ""; TORPOR_MAC */
-	bool new_identity;	 /* TORPOR_NEW_IDENTITY=1, or not in the environment */
+	const char *name;	   /* of the machine; TORPOR_NAME */
+	uint32_t generation;	   /* TORPOR_GENERATION */
+	uint64_t asleep;	   /* seconds; TORPOR_SECONDS_ASLEEP */
+	char macs[WAKE_MACS_SIZE]; /* of the cards, spaces between them; TORPOR_MACS, and the
+				      first of them TORPOR_MAC */
+	bool new_identity;	   /* TORPOR_NEW_IDENTITY=1, or not in the environment */
 };
 
 /* The arguments of guest-exec; NULL without memory. `now` in seconds since 1970: TORPOR_NOW. */

@@ -11,7 +11,7 @@
 #include "vmm/base/num.h"
 
 #define SECOND		UINT64_C(1000000000)
-#define ANSWER_MS	10000u
+#define ANSWER_MS	30000u
 #define LOOK_FIRST_MS	20u
 #define LOOK_LONGEST_MS 500u
 #define HOOKS_MS	60000u /* then nobody waits for them any more */
@@ -74,6 +74,9 @@ static void on_info(void *opaque, const json_t *value, const struct err *why)
 	struct waking *w = opaque;
 
 	(void)why;
+	/* Not in time: a guest that is being paged in. It is asked again once it answers at all. */
+	if (value == NULL && w->agent.state != AGENT_READY)
+		return;
 	w->able = 0;
 	for (size_t i = 0; i < json_array_size(commands); i++)
 		w->able |= able_to(json_array_get(commands, i));

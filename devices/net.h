@@ -104,6 +104,10 @@ struct net_card {
 	/* The card's, saved with it: a back end whose TCP connections end in this process notes
 	 * them here (net_flows.h). After a wake the card resets them. */
 	struct net_flows *flows;
+	/* The driver has chosen another address. Set by who wants to know, and takes it for no more
+	 * than a hint: it must not call the card. NULL: nobody. */
+	void (*mac_changed)(void *opaque);
+	void *opaque;
 	struct net_counters sent;     /* by the guest, */
 	struct net_counters received; /* and to it */
 };

@@ -68,8 +68,12 @@ void net_show(struct virtio_net *n)
 		.mtu = htole16(n->s.mtu),
 	};
 	memcpy(n->config.mac, n->s.mac, NET_MAC_SIZE);
-	memcpy(n->card.mac, n->s.mac, NET_MAC_SIZE);
 	n->card.up = n->s.link != 0;
+	if (memcmp(n->card.mac, n->s.mac, NET_MAC_SIZE) == 0)
+		return;
+	memcpy(n->card.mac, n->s.mac, NET_MAC_SIZE);
+	if (n->card.mac_changed != NULL)
+		n->card.mac_changed(n->card.opaque);
 }
 
 /* Show it, and have the driver look, now or when the machine goes on. */

@@ -100,6 +100,55 @@ def saved_in_hooks(host, guest, file):
     host.run("rm", file)
 
 
+def new_identity(host):
+    """Two clones that are to be machines of their own, beside one that is to be the same."""
+    file = host.path("twin.torpor")
+    guest = lab.Guest.boot(host, "twin", *DEBIAN, *DISK, "-m", "128M", "--net", "user")
+    wait(guest, lambda w: w["agent"] == "present")
+    wait_for_lease(guest)
+    before, born = guest.memory(), identity(guest)
+    guest.save(file)
+    twin = lab.Guest.wake(host, "twin", file)
+    clones = [lab.Guest(host, host.torpor("resume", "-d", "--new-identity", file).out.strip())
+              for _ in range(2)]
+    for clone in clones:
+        wake = settled(clone)
+        ok(f"{clone.name}: its hooks went well", wake["hooks"] == "done" and
+           not any(h["status"] for h in wake["ran"]), wake)
+        card = inspect(clone)["network"][0]
+        wait_for_lease(clone)
+        ok(f"{clone.name}: it has taken its new address, and is connected",
+           card["link"] and card["mac"] == clone.say("net").split()[1] == new_mac(clone), card)
+        ok(f"{clone.name}: the same guest", clone.remembers(before))
+        ok(f"{clone.name}: it was told that it is new", "identity=1" in clone.say("wakes"))
+    settled(twin)
+    ids = [identity(each) for each in (twin, *clones)]
+    ok("without --new-identity it is who it was", ids[0] == born, ids)
+    for what, values in zip(("name", "machine-id", "address"), zip(*ids)):
+        ok(f"three machines, three of each: {what}", len(set(values)) == 3, values)
+    ok("three random numbers", len({each.say("random") for each in (twin, *clones)}) == 3)
+    for each in (twin, *clones):
+        each.kill()
+    host.run("rm", file)
+
+
+def new_mac(guest):
+    return inspect(guest)["appliance"]["network"][0]["mac"]
+
+
+def identity(guest):
+    """Host name, machine-id, MAC address."""
+    guest.console.write("sh echo is $(hostname) $(cat /etc/machine-id)")
+    line = guest.console.wait("^is ", 30)
+    return (*line.split()[1:], guest.say("net").split()[1])
+
+
+def wait_for_lease(guest, timeout=60):
+    deadline = time.monotonic() + timeout
+    while guest.say("net").startswith("-") and time.monotonic() < deadline:
+        time.sleep(0.5)
+
+
 def may_move_clock(name):
     if not lab.in_lab():
         skip(name, "it would move this machine's clock")
@@ -128,8 +177,12 @@ def check_clock(guest, name):
     ok(name, abs(off) < 2, off)
 
 
+def inspect(guest):
+    return json.loads(guest.host.torpor("inspect", "--json", guest.name).out)
+
+
 def wake_of(guest):
-    return json.loads(guest.host.torpor("inspect", "--json", guest.name).out)["wake"]
+    return inspect(guest)["wake"]
 
 
 def wait(guest, done, timeout=60):
@@ -150,4 +203,4 @@ def own_log(guest):
 
 
 if __name__ == "__main__":
-    sys.exit(suite.main([right_machine, agent_in_trouble], hosts=1))
+    sys.exit(suite.main([right_machine, agent_in_trouble, new_identity], hosts=1))

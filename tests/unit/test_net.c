@@ -581,18 +581,30 @@ Test(net, commands_that_make_no_sense_are_refused)
 	cr_assert(broken(&fake));
 }
 
+static void count_change(void *opaque)
+{
+	++*(unsigned *)opaque;
+}
+
 Test(net, the_driver_may_change_the_address)
 {
+	unsigned changes = 0;
+
 	start_with(ALL, 1);
+	fake_net_card(&fake)->mac_changed = count_change;
+	fake_net_card(&fake)->opaque = &changes;
 	cr_assert(eq(u8, rx_mode(VIRTIO_NET_CTRL_RX_PROMISC, 0), VIRTIO_NET_OK));
+	cr_assert(eq(uint, changes, 0));
 	cr_assert(eq(u8,
 		     command(CTRL, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, stranger, 6),
 		     VIRTIO_NET_OK));
+	cr_assert(eq(uint, changes, 1));
 	cr_assert(passes(stranger));
 	cr_assert(not(passes(fake_net_mac)));
 	cr_assert(eq(int, memcmp(fake_net_card(&fake)->mac, stranger, 6), 0));
 	fake_bring_up(&fake, ALL, 3, SIZE);
 	cr_assert(eq(int, memcmp(fake_net_card(&fake)->mac, fake_net_mac, 6), 0));
+	cr_assert(eq(uint, changes, 2));
 }
 
 Test(net, offloads_follow_the_driver)

@@ -31,7 +31,7 @@ static uint64_t host_ns(void)
 static void start(uint64_t asleep)
 {
 	const struct wake_facts facts = {
-		.name = "web", .generation = 3, .mac = "02:00:00:00:00:07"};
+		.name = "web", .generation = 3, .macs = "02:00:00:00:00:07 02:00:00:00:00:08"};
 	struct err err;
 
 	pthread_mutex_init(&machine.lock, NULL);
@@ -144,6 +144,7 @@ static void hooks_start(void)
 	cr_assert(has(env, "TORPOR_GENERATION=3"));
 	cr_assert(has(env, "TORPOR_SECONDS_ASLEEP=612"));
 	cr_assert(has(env, "TORPOR_MAC=02:00:00:00:00:07"));
+	cr_assert(has(env, "TORPOR_MACS=02:00:00:00:00:07 02:00:00:00:00:08"));
 	cr_assert_not(has(env, "TORPOR_NEW_IDENTITY=1"));
 	json_decref(arguments);
 	says("{\"return\": {\"pid\": 99}}\n");
@@ -241,6 +242,21 @@ Test(waking, an_agent_that_does_not_answer)
 	fake_agent_time_passes(&waking.agent.timer);
 	cr_assert(logged("the guest agent does not answer: "));
 	cr_assert_str_eq(told("agent"), "\"silent\"");
+}
+
+Test(waking, an_agent_that_is_slow)
+{
+	start(612);
+	guest.open = true;
+	go_on();
+	fake_agent_synchronizes(&guest);
+	json_decref(fake_agent_expects(&guest, "guest-info"));
+	fake_agent_time_passes(&waking.agent.timer);
+	cr_assert_str_eq(told("clock"), "\"owed\"");
+	fake_agent_synchronizes(&guest);
+	offers(ALL);
+	clock_is_set();
+	hooks_start();
 }
 
 /* QEMU's agent says so where there is no hardware clock, and has set the time before. */

@@ -1,0 +1,170 @@
+/* `resume --new-identity`: a clone that is not to be taken for its twin; see instance.h.
+ *
+ * Its name and its cards' addresses are new before it runs. But the guest's driver goes on with the
+ * old address, until a wake hook gives it the new one (TORPOR_MAC), which the driver then tells the
+ * card. Back ends are opened at once, so that what is wrong with them is said, and held until
+ * then. A guest that takes too long may speak in a user network, where nobody else can hear it. */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/instance.h"
+#include "vmm/base/num.h"
+
+#define PATIENCE_MS 10000u
+#define SOON_MS	    1u
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+static void format_mac(const uint8_t mac[NET_MAC_SIZE], char text[WAKE_MAC_SIZE])
+{
+	snprintf(text, WAKE_MAC_SIZE, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
+		 mac[3], mac[4], mac[5]);
+}
+
+static const uint8_t *new_mac(const struct instance *in, uint32_t card)
+{
+	return in->source->appliance.net[card].mac;
+}
+
+void instance_wake_facts(const struct instance *in, struct wake_facts *facts)
+{
+	const struct appliance *a = &in->source->appliance;
+
+	*facts = (struct wake_facts){
+		.name = in->claim.name,
+		.generation = a->generation,
+		.new_identity = in->options->new_identity,
+	};
+	for (uint32_t i = 0; i < a->nnets; i++) {
+		char *text = facts->macs + i * WAKE_MAC_SIZE;
+
+		format_mac(facts->new_identity ? new_mac(in, i) : in->board.net[i]->mac, text);
+		if (i > 0)
+			text[-1] = ' ';
+	}
+}
+
+static void connect_held(struct instance *in, uint32_t card)
+{
+	struct net_backend *backend = in->net[card].held;
+
+	in->net[card].held = NULL;
+	net_connect(in->board.net[card], backend);
+}
+
+static bool connect_those_that_took_it(struct instance *in)
+{
+	bool missing = false;
+
+	for (uint32_t i = 0; i < in->source->appliance.nnets; i++) {
+		if (in->net[i].held == NULL)
+			continue;
+		if (memcmp(in->board.net[i]->mac, new_mac(in, i), NET_MAC_SIZE) == 0)
+			connect_held(in, i);
+		else
+			missing = true;
+	}
+	return missing;
+}
+
+static void lose_patience(struct instance *in)
+{
+	const struct log *log = &in->machine.log;
+	char mac[WAKE_MAC_SIZE];
+
+	in->identity_deadline = 0;
+	for (uint32_t i = 0; i < in->source->appliance.nnets; i++) {
+		const struct instance_net *net = &in->net[i];
+
+		if (net->held == NULL)
+			continue;
+		format_mac(new_mac(in, i), mac);
+		if (net->kind == NET_USER) {
+			log_line(log, "net%u: the guest has not taken its new address %s", i, mac);
+			connect_held(in, i);
+		} else {
+			log_line(log,
+				 "net%u: the guest has not taken its new address %s, and is not "
+				 "connected to %s %s before it does: its twin may be there",
+				 i, mac, net_kind_name(net->kind), net->name);
+		}
+	}
+}
+
+static void look(void *opaque)
+{
+	struct instance *in = opaque;
+	uint64_t now = now_ns();
+
+	if (!connect_those_that_took_it(in))
+		in->identity_deadline = 0;
+	else if (in->identity_deadline != 0 && now >= in->identity_deadline)
+		lose_patience(in);
+	else if (in->identity_deadline != 0)
+		timer_set(&in->identity_timer,
+			  (unsigned)((in->identity_deadline - now) / 1000000) + 1);
+}
+
+/* The driver is in the middle of a command to the card. */
+static void on_mac(void *opaque)
+{
+	struct instance *in = opaque;
+
+	timer_set(&in->identity_timer, SOON_MS);
+}
+
+int instance_identity_connect(struct instance *in, unsigned index, struct net_backend *backend,
+			      struct err *err)
+{
+	struct net_card *card = in->board.net[index];
+	int ret = 0;
+
+	if (!in->options->new_identity) {
+		net_connect(card, backend);
+		return 0;
+	}
+	if (in->identity_timer.fd < 0)
+		ret = timer_open(&in->identity_timer, &in->machine.loop, look, in, err);
+	if (ret < 0)
+		return ret;
+	card->ops->link(card, false);
+	card->mac_changed = on_mac;
+	card->opaque = in;
+	in->net[index].held = backend;
+	return 0;
+}
+
+void instance_identity_changed(struct instance *in)
+{
+	if (in->identity_timer.fd < 0 || in->identity_begun || in->machine.state != MACHINE_RUNNING)
+		return;
+	in->identity_begun = true;
+	in->identity_deadline = now_ns() + PATIENCE_MS * UINT64_C(1000000);
+	look(in);
+}
+
+int instance_identity_check(const struct instance *in, struct err *err)
+{
+	if (in->identity_timer.fd < 0 || (in->identity_begun && in->identity_deadline == 0))
+		return 0;
+	return err_set(err, ERR_FAILED,
+		       "machine %s is just taking its new identity; try again in some seconds",
+		       in->claim.name);
+}
+
+void instance_identity_close(struct instance *in)
+{
+	timer_close(&in->identity_timer);
+	for (uint32_t i = 0; i < APPLIANCE_MAX_NETS; i++) {
+		if (in->net[i].held != NULL)
+			in->net[i].held->ops->close(in->net[i].held);
+		in->net[i].held = NULL;
+	}
+}
