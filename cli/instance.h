@@ -100,6 +100,8 @@ json_t *instance_ports(struct instance *in, const json_t *request, struct err *e
 
 /* A new identity (instance_identity.c). What the wake hooks are told: when the guest is loaded. */
 void instance_wake_facts(const struct instance *in, struct wake_facts *facts);
+/* The address a card has, or is to take. */
+const uint8_t *instance_identity_mac(const struct instance *in, unsigned card);
 /* Give a card its back end, or hold it until the guest has taken the card's new address, so that a
  * clone never speaks with the address of its twin. On an error the back end is not taken. */
 int instance_identity_connect(struct instance *in, unsigned index, struct net_backend *backend,

@@ -33,6 +33,11 @@ static const uint8_t *new_mac(const struct instance *in, uint32_t card)
 	return in->source->appliance.net[card].mac;
 }
 
+const uint8_t *instance_identity_mac(const struct instance *in, unsigned card)
+{
+	return in->options->new_identity ? new_mac(in, card) : in->board.net[card]->mac;
+}
+
 void instance_wake_facts(const struct instance *in, struct wake_facts *facts)
 {
 	const struct appliance *a = &in->source->appliance;
@@ -45,7 +50,7 @@ void instance_wake_facts(const struct instance *in, struct wake_facts *facts)
 	for (uint32_t i = 0; i < a->nnets; i++) {
 		char *text = facts->macs + i * WAKE_MAC_SIZE;
 
-		format_mac(facts->new_identity ? new_mac(in, i) : in->board.net[i]->mac, text);
+		format_mac(instance_identity_mac(in, i), text);
 		if (i > 0)
 			text[-1] = ' ';
 	}

@@ -69,7 +69,6 @@ static int open_user(struct instance *in, unsigned index, const struct net_arg *
 static int open_lan(struct instance *in, unsigned index, const char *name,
 		    struct net_backend **backend, struct err *err)
 {
-	const struct net_card *card = in->board.net[index];
 	struct net_lan_params params = {.lan = name, .machine = in->claim.name};
 	struct path socket;
 	int ret = path_lan(&socket, name, "port", err);
@@ -77,7 +76,7 @@ static int open_lan(struct instance *in, unsigned index, const char *name,
 	if (ret < 0)
 		return ret;
 	params.socket = socket.text;
-	memcpy(params.mac, card->mac, sizeof(params.mac));
+	memcpy(params.mac, instance_identity_mac(in, index), sizeof(params.mac));
 	snprintf(in->net[index].name, sizeof(in->net[index].name), "%s", name);
 	return net_lan_open(backend, &in->machine, &params, err);
 }

@@ -80,3 +80,43 @@ new_generation_id() {
     same "genid of who goes on" "$(say one genid)" "$before"
 }
 try new_generation_id "each clone has a generation id and random bytes of its own; who goes on behind a save keeps its"
+
+network() { # NAME MEMBER, of the first card
+    "$TORPOR" inspect "$1" --json | json "d['network'][0]['$2']"
+}
+
+new_identity() {
+    make_live a.torpor
+    works resume -d a.torpor
+    works resume -d --new-identity a.torpor
+    matches name "$out" '^vm-[a-z0-9]{6}$'
+    is_same_guest "$out"
+    [ "$(network source mac)" != "$("$TORPOR" inspect "$out" --json | json "d['appliance']['network'][0]['mac']")" ] ||
+        fail "the clone has the address of its twin"
+    works resume -d --new-identity --name chosen a.torpor
+    same name "$out" chosen
+    refuses 125 "just taking its new identity" save -R chosen -o b.torpor
+    is_same_guest chosen
+    until_true log_says chosen "net0: the guest has not taken its new address 02:"
+    same link "$(network chosen link)" True
+    works save -R chosen -o b.torpor
+    refuses 125 "is for files" resume --new-identity chosen
+}
+try new_identity "resume --new-identity: another name and address; a guest that does not take it is alone on a user network"
+
+clone_on_a_lan() {
+    works lan create clash
+    boot source --net lan=clash
+    nonce=$(say source nonce)
+    works save source -o a.torpor
+    works resume -d --net lan=clash a.torpor
+    same link "$(network source link)" True
+    refuses 125 "--new-identity" resume -d --net lan=clash a.torpor
+    works resume -d --new-identity --name clone --net lan=clash a.torpor
+    until_true log_says clone "is not connected to lan clash before it does: its twin may be there"
+    same link "$(network clone link)" False
+    answers clone nonce "$nonce"
+    works_silently kill clone source
+    works_silently lan rm --force clash
+}
+try clone_on_a_lan "a twin is kept off a LAN; one with a new identity until it has taken its address"
