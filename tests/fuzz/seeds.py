@@ -3,7 +3,7 @@
 
     seeds.py OUT FILE...     OUT/TARGET/... from appliances, keys and signatures
 
-An appliance gives its documents, maps and state to the targets of these, and a small copy of itself,
+Those of a LAN are made here. An appliance gives its documents, maps and state to the targets of these, and a small copy of itself,
 without alignment and without most of its kernel, to the target of whole files.
 """
 import hashlib
@@ -117,8 +117,40 @@ def from_appliance(seeds, file):
         seeds.add("archive", copy)
 
 
+def said(who, data):
+    return struct.pack("<BH", who, len(data)) + data
+
+
+def from_lan(seeds):
+    """A frame from each kind of port, and questions to the gateway."""
+    machine, qemu, trunk, gateway = 0, 1, 2, 4
+    everybody, sender = b"\xff" * 6, b"\2\0\0\0\0\1"
+    arp = everybody + sender + bytes.fromhex("0806" "0001080006040001") + sender + b"\n\1\2\7" \
+        + bytes(6) + b"\n\1\2\1"
+    bootp = b"\1\1\6\0abcd" + bytes(20) + sender + bytes(202) + bytes.fromhex("63825363")
+    discover = bootp + b"\x35\1\1\x0c\3web\xff"
+    request = bootp + b"\x35\1\3\x32\4\n\1\2\7\x36\4\n\1\2\1\xff"
+    question = b"\x12\x34\1\0\0\1" + bytes(6) + b"\3web\3lan\0\0\1\0\1"
+
+    def udp(port, payload):
+        size = len(payload)
+        return everybody + sender + b"\x08\0\x45\0" + struct.pack(">H", 28 + size) + bytes(4) \
+            + b"\x40\x11\0\0\n\1\2\7\n\1\2\1" + struct.pack(">HHHH", 4000, port, 8 + size, 0) + payload
+
+    for frame in (arp, udp(67, discover), udp(67, request), udp(53, question)):
+        native = struct.pack("<I", 12 + len(frame)) + bytes(12) + frame
+        seeds.add("lan", said(gateway, frame) + said(machine, native) + said(trunk, native))
+        seeds.add("lan", said(qemu, struct.pack(">I", len(frame)) + frame))
+    note = b"switch 0000000000000001 d\nmachine 02:00:00:00:00:07 e\ndhcp\n"
+    seeds.add("lan", said(trunk, struct.pack("<I", len(note) | 1 << 31) + note))
+    large = b"\2\0\0\0\x09\2" + sender + bytes.fromhex("08004500") + bytes(4000)
+    header = struct.pack("<BBHHHHH", 1, 1, 54, 1000, 34, 16, 0)
+    seeds.add("lan", said(machine, struct.pack("<I", 12 + len(large)) + header + large))
+
+
 def main(out, *files):
     seeds = Seeds(out)
+    from_lan(seeds)
     for file in files:
         if file.endswith(".torpor"):
             from_appliance(seeds, file)
