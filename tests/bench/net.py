@@ -47,6 +47,7 @@ class Vmm:
                 sys.exit(f"net: no READY from {self.name}: {self.seen[-500:]!r}")
             self.seen += self.child.stdout.read() or b""
             time.sleep(0.05)
+        print(f"net: {self.name} is ready", file=sys.stderr, flush=True)
 
     def signal(self, number):
         self.child.send_signal(number)
@@ -90,6 +91,7 @@ class Vmm:
             figures[way + "_cpu"] = cpu * 1e6 / (size / SEGMENT)
         figures["rr"], cpu = self.measured(self.requests)
         figures["rr_cpu"] = cpu * 1e6 / REQUESTS
+        print(f"net: {self.name}: {figures}", file=sys.stderr, flush=True)
         return figures
 
 
