@@ -236,19 +236,17 @@ bool net_args_need(const struct net_args *args, enum net_kind kind)
 
 int net_args_bind(struct net_args *args, const struct appliance *a, struct err *err)
 {
-	if (args->n == 0 && args->nforwards > 0 && a->nnets == 0)
-		return err_set(err, ERR_USAGE, "-p: there is no network card");
 	if (args->n == 0 && a->nnets > 0)
 		args->net[args->n++] = (struct net_arg){.kind = NET_USER};
+	if (args->nforwards > 0 && (a->nnets == 0 || !net_args_need(args, NET_USER)))
+		return err_set(err, ERR_USAGE,
+			       "-p: ports are published by --net user, and no card has that");
+	if (args->pcap != NULL && a->nnets == 0)
+		return err_set(err, ERR_USAGE, "--pcap: there is no network card");
 	if (a->nnets == 0 && no_card_wanted(args))
 		args->n = 0;
 	if (args->n > a->nnets)
 		return err_set(err, ERR_USAGE, "--net: more of them than network cards (%u)",
 			       a->nnets);
-	if (args->nforwards > 0 && !net_args_need(args, NET_USER))
-		return err_set(err, ERR_USAGE,
-			       "-p: ports are published by --net user, and no card has that");
-	if (args->pcap != NULL && a->nnets == 0)
-		return err_set(err, ERR_USAGE, "--pcap: there is no network card");
 	return 0;
 }

@@ -158,6 +158,7 @@ void net_serve_ctrl(struct virtio_net *n, unsigned queue)
 			ack = VIRTIO_NET_OK;
 		if (vq_write(&e, &ack, sizeof(ack)) < sizeof(ack)) {
 			virtio_needs_reset(&n->v, "a command has no room for its answer");
+			vq_unpop(&n->v.queue[queue]);
 			return;
 		}
 		virtio_push(&n->v, queue, &e, sizeof(ack));

@@ -147,7 +147,8 @@ int net_deliver(struct virtio_net *n, const struct iovec *iov, unsigned niov, si
 		fault = add_buffer(&d, &e);
 		if (fault != NULL) {
 			virtio_needs_reset(&n->v, fault);
-			return 0;
+			vq_unpop(&n->v.queue[queue]);
+			return give_up(n, queue, &d, 0);
 		}
 	}
 	return finish(n, queue, &d, len);

@@ -92,8 +92,10 @@ void net_serve_tx(struct virtio_net *n, unsigned queue)
 	struct vq_elem e;
 
 	for (; budget > 0 && may_send(n) && virtio_pop(&n->v, queue, &e); budget--) {
-		if (!take_header(n, &e, &header))
+		if (!take_header(n, &e, &header)) {
+			vq_unpop(&n->v.queue[queue]);
 			return;
+		}
 		if (send_frame(n, &e, &header, queue / 2) == -EAGAIN) {
 			vq_unpop(&n->v.queue[queue]);
 			n->tx_blocked = true;

@@ -148,9 +148,34 @@ def from_lan(seeds):
     seeds.add("lan", said(machine, struct.pack("<I", 12 + len(large)) + header + large))
 
 
+def net_seeds():
+    """Steps of tests/fuzz/net.c: chains on each queue, frames that arrive, pauses, resets."""
+    def chain(queue, *buffers):
+        out = b""
+        for i, (place, size, write) in enumerate(buffers):
+            flags = (2 if write else 0) | (1 if i + 1 < len(buffers) else 0)
+            size >>= flags & 1  # as it is read
+            out += struct.pack(">BBHHBB", queue << 4, i, place, size, flags, i + 1)
+        return out + bytes([queue << 4 | 3, 0])
+
+    sent = chain(1, (0, 12, False), (0x10, 64, False))
+    buffer = chain(0, (0x4000, 2048, True))
+    small = chain(0, (0x4000, 64, True), (0x4100, 128, True))
+    command = chain(2, (0x30, 8, False), (0x40, 1, True))
+    arrives, large, pause = b"\x08\x00\x40\x00", b"\x08\x40\x00\x00", b"\x0c\x03\x02\x00"
+    for head in (b"\0\0\0\0", b"\1\0\0\0", b"\0\0\x80\0"):
+        yield head + sent + sent
+        yield head + buffer + arrives + pause + arrives + b"\x0d"
+        yield head + small * 3 + large + arrives + pause
+        yield head + command + b"\x0a" + sent + b"\x0a" + b"\x0b" + sent + b"\x1b"
+        yield head + b"\x0e\x00\x70\0\0\0\0" + b"\x0f" + b"\xff" * 5 + sent + buffer + arrives
+
+
 def main(out, *files):
     seeds = Seeds(out)
     from_lan(seeds)
+    for seed in net_seeds():
+        seeds.add("net", seed)
     for file in files:
         if file.endswith(".torpor"):
             from_appliance(seeds, file)

@@ -934,6 +934,34 @@ static void note_connection(struct net_flows *flows, uint8_t port)
 	net_flows_note(flows, frame, sizeof(frame));
 }
 
+/* Nothing of what the device did not get to the end of is in hand. */
+Test(net, a_broken_device_can_be_saved)
+{
+	struct virtio_net_hdr_v1 bad = {.gso_type = 2};
+
+	start_with(ALL, 1);
+	send(TX, &bad, 100);
+	cr_assert(broken(&fake));
+	wake(1, true);
+	fake_free(&other);
+	fake_bring_up(&fake, ALL, 3, SIZE);
+	fake.v->dev.ops->start(&fake.v->dev);
+	memset(&net2, 0, sizeof(net2));
+	post_rx(&fake, RX, 1, 100);
+	post_rx(&fake, RX, 1, 0);
+	give(1000, 1);
+	cr_assert(broken(&fake));
+	wake(1, true);
+	fake_free(&other);
+	fake_bring_up(&fake, ALL, 3, SIZE);
+	fake.v->dev.ops->start(&fake.v->dev);
+	memset(&net2, 0, sizeof(net2));
+	fake_post(&fake, CTRL, &(struct fake_seg){COMMAND, 3, false}, 1);
+	fake_kick(&fake, CTRL);
+	cr_assert(broken(&fake));
+	wake(1, true);
+}
+
 Test(net, connections_are_reset_before_anything_is_sent)
 {
 	struct virtio_net_hdr_v1 h = plain_header();
