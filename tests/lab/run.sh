@@ -29,6 +29,7 @@ files() {
 	echo "chain $two --timeout 600"
 	echo "paged $two --timeout 600"
 	echo "travel $two --timeout 300"
+	echo "wake --hosts 1 --timeout 400"
 	echo "small --hosts 1 --timeout 300"
 	echo "life --hosts 1 --timeout 300"
 }
