@@ -31,6 +31,7 @@ files() {
 	echo "travel $two --timeout 300"
 	echo "wake --hosts 1 --timeout 400"
 	echo "small --hosts 1 --timeout 300"
+	echo "tap --hosts 1 --timeout 300"
 	echo "life --hosts 1 --timeout 300"
 }
 
