@@ -17,9 +17,9 @@ struct relay {
 
 /* Connect to the trunk socket of a LAN of this host. */
 int relay_open(struct relay *relay, const char *name, struct err *err);
-/* Returns 0 when the two were joined and that is over; else why they were not: -EPIPE when the other side
- * hung up, without a word. `lan` is
- * closed, the others are not; when `in` is no socket, a thread goes on reading it. */
+/* Returns 0 when the two were joined and that is over; else why they were not: -EPIPE when the
+ * other side hung up, without a word. `lan` is closed, the others are not; when `in` is no socket,
+ * a thread goes on reading it. */
 int relay_run(struct relay *relay, struct err *err);
 
 #endif

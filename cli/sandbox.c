@@ -201,8 +201,7 @@ static const struct rule machine[] = {
 };
 
 static const struct rule net_user[] = {
-	RULE(socket, VERDICT_NETWORK),
-	ALLOW(accept), /* libslirp's way */
+	RULE(socket, VERDICT_NETWORK), ALLOW(accept), /* libslirp's way */
 };
 
 static const struct rule net_tap[] = {

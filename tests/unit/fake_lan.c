@@ -73,7 +73,7 @@ int fake_lan_machine(struct fake_lan *f, unsigned id, const char *name)
 	char line[512];
 	int fd = fake_lan_ask(f, id, name, line);
 
-	cr_assert(eq(str, line, "ok\n"));
+	cr_assert(eq(str, line, (char *)"ok\n"));
 	return fd;
 }
 

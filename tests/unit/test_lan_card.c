@@ -198,7 +198,7 @@ static unsigned count_sent(void)
 Test(lan_card, says_who_it_is)
 {
 	join_well();
-	cr_expect(eq(str, heard, "torpor-lan 1 port 02:00:00:00:00:01 web\n"));
+	cr_expect(eq(str, heard, (char *)"torpor-lan 1 port 02:00:00:00:00:01 web\n"));
 	cr_expect(card.up);
 }
 
@@ -208,7 +208,7 @@ Test(lan_card, is_told_why_it_is_refused)
 	struct err err = {0};
 
 	cr_expect(lt(i32, join("no web is there already\n", &backend, &err), 0));
-	cr_expect(eq(str, err.text, "LAN shop: web is there already"));
+	cr_expect(eq(str, (char *)err.text, (char *)"LAN shop: web is there already"));
 }
 
 Test(lan_card, a_lan_that_is_not_there)
@@ -365,5 +365,5 @@ Test(lan_card, joins_again_when_the_switch_comes_back)
 	pthread_join(thread, NULL);
 	turn();
 	cr_expect(card.up);
-	cr_expect(eq(str, heard, "torpor-lan 1 port 02:00:00:00:00:01 web\n"));
+	cr_expect(eq(str, heard, (char *)"torpor-lan 1 port 02:00:00:00:00:01 web\n"));
 }

@@ -108,10 +108,10 @@ Test(lan_switch, a_mac_that_is_there_is_refused_by_name)
 	char line[512];
 	int twin = fake_lan_ask(&f, 1, "web-2", line);
 
-	cr_expect(
-		eq(str, line,
-		   "no web-2 has the MAC 02:00:00:00:00:01 of web, which is there already; resume "
-		   "it with --new-identity\n"));
+	cr_expect(eq(str, line,
+		     (char *)"no web-2 has the MAC 02:00:00:00:00:01 of web, which is there "
+			     "already; resume "
+			     "it with --new-identity\n"));
 	fake_lan_turn(&f);
 	cr_expect(eq(long, recv(twin, line, sizeof(line), 0), 0L));
 	close(twin);

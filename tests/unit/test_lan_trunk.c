@@ -76,8 +76,9 @@ Test(lan_trunk, a_mac_is_refused_that_is_behind_a_trunk)
 	join(&b, &c);
 	close(fake_lan_ask(&c, 1, "twin", line));
 	cr_expect(eq(str, line,
-		     "no twin has the MAC 02:00:00:00:00:01 of web, which is there already; resume "
-		     "it with --new-identity\n"));
+		     (char *)"no twin has the MAC 02:00:00:00:00:01 of web, which is there "
+			     "already; resume "
+			     "it with --new-identity\n"));
 	close(web);
 	turn();
 	close(fake_lan_machine(&c, 1, "twin"));
