@@ -113,15 +113,14 @@ def close(all_hosts):
 
 
 class Console:
-    """`torpor console NAME` with its lines collected by a thread."""
+    """A program that talks for a guest, `torpor console NAME` mostly, its lines collected by a thread."""
 
-    def __init__(self, host, name):
+    def __init__(self, argv):
         self.lines = collections.deque(maxlen=100000)
         self.seen = 0
         self.closed = False
         self.changed = threading.Condition()
-        self.process = subprocess.Popen(host.prefix + [TORPOR, "console", name],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.DEVNULL)
         threading.Thread(target=self._collect, daemon=True).start()
 
@@ -166,7 +165,7 @@ class Guest:
         self.name = name
         self.ms = 0.0     # the verb that started it
         self.nonce = None
-        self.console = Console(host, name)
+        self.console = Console(host.prefix + [TORPOR, "console", name])
 
     @classmethod
     def boot(cls, host, name, *argv, timeout=240):

@@ -15,7 +15,7 @@ trap 'rm -rf "$work"' EXIT
 prepare() {
 	mkdir -p build/lab-bin
 	cp "${BUILD:-build}/torpor" "$TORPOR.new" && mv "$TORPOR.new" "$TORPOR" &&
-		images/debian/build && images/redis/build
+		images/debian/build && images/redis/build && images/web/build
 }
 
 # Files of scenarios, those that take longest first, and the options of their labs. The time limit
@@ -28,6 +28,9 @@ files() {
 	fi
 	echo "chain $two --timeout 600"
 	echo "paged $two --timeout 600"
+	echo "lan $two --timeout 600"
+	echo "net $two --timeout 300"
+	echo "clones --hosts 1 --timeout 300"
 	echo "travel $two --timeout 300"
 	echo "wake --hosts 1 --timeout 400"
 	echo "small --hosts 1 --timeout 300"
