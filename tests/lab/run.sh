@@ -30,7 +30,7 @@ files() {
 	echo "paged $two --timeout 600"
 	echo "lan $two --timeout 600"
 	echo "net $two --timeout 300"
-	echo "clones --hosts 1 --timeout 300"
+	echo "clones --hosts 1 --timeout 500"
 	echo "travel $two --timeout 300"
 	echo "wake --hosts 1 --timeout 400"
 	echo "small --hosts 1 --timeout 300"
