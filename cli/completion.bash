@@ -10,9 +10,9 @@ _torpor()
 	fi
 	case $verb in
 	build)
-		options='-o --output --encrypt --key-file --passphrase-file --kernel --initrd --append --disk -m --memory -c --cpus --cpu --console --net --mac --mtu --help' operands='' ;;
+		options='-o --output --encrypt --key-file --passphrase-file --kernel --initrd --append --disk -m --memory -c --cpus --cpu --console --net --mac --mtu --queues --help' operands='' ;;
 	run)
-		options='-d --detach -n --name --rm --kernel --initrd --append --disk -m --memory -c --cpus --cpu --console --net -p --publish --pcap --mac --mtu --key-file --passphrase-file --help' operands=' files' ;;
+		options='-d --detach -n --name --rm --kernel --initrd --append --disk -m --memory -c --cpus --cpu --console --net -p --publish --pcap --mac --mtu --queues --key-file --passphrase-file --help' operands=' files' ;;
 	resume)
 		options='-d --detach -n --name --paused --fill --require-signature --verify --unverified --new-identity --net -p --publish --pcap --key-file --passphrase-file --help' operands='running files' ;;
 	save)

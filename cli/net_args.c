@@ -154,13 +154,14 @@ static int take_mac(struct net_args *args, const char *value, struct err *err)
 	return 0;
 }
 
-static int take_mtu(struct net_args *args, const char *value, struct err *err)
+static int take_number(uint16_t *to, const char *value, const char *what, uint64_t min,
+		       uint64_t max, struct err *err)
 {
-	uint64_t mtu;
-	int ret = parse_number(value, "--mtu", APPLIANCE_MIN_MTU, UINT16_MAX, &mtu, err);
+	uint64_t number;
+	int ret = parse_number(value, what, min, max, &number, err);
 
 	if (ret == 0)
-		args->mtu = (uint16_t)mtu;
+		*to = (uint16_t)number;
 	return ret;
 }
 
@@ -182,7 +183,10 @@ int net_args_take(struct net_args *args, int id, const char *value, struct err *
 		ret = take_mac(args, value, err);
 		break;
 	case OPT_MTU:
-		ret = take_mtu(args, value, err);
+		ret = take_number(&args->mtu, value, "--mtu", APPLIANCE_MIN_MTU, UINT16_MAX, err);
+		break;
+	case OPT_QUEUES:
+		ret = take_number(&args->pairs, value, "--queues", 1, APPLIANCE_MAX_PAIRS, err);
 		break;
 	default:
 		return 0;
@@ -207,14 +211,18 @@ int net_args_override(const struct net_args *args, struct appliance *a, struct e
 	else
 		for (; a->nnets < args->n; a->nnets++)
 			a->net[a->nnets] = (struct appliance_net){.mtu = NET_MTU, .pairs = 1};
-	if (a->nnets == 0 && (args->has_mac || args->mtu != 0))
+	if (a->nnets == 0 && (args->has_mac || args->mtu != 0 || args->pairs != 0))
 		return err_set(err, ERR_USAGE,
-			       "--mac and --mtu are for a network card, and there "
-			       "is none");
+			       "--mac, --mtu and --queues are for a network card, and there is "
+			       "none");
 	if (args->has_mac)
 		memcpy(a->net[0].mac, args->mac, NET_MAC_SIZE);
-	for (uint32_t i = 0; args->mtu != 0 && i < a->nnets; i++)
-		a->net[i].mtu = args->mtu;
+	for (uint32_t i = 0; i < a->nnets; i++) {
+		struct appliance_net *net = &a->net[i];
+
+		net->mtu = args->mtu != 0 ? args->mtu : net->mtu;
+		net->pairs = args->pairs != 0 ? args->pairs : net->pairs;
+	}
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 /*
  * How a machine is connected: --net, -p and --pcap, for `run` and `resume`; and what cards a new
- * one has: --net, --mac and --mtu, for `run` and `build`. Only the latter goes into files.
+ * one has: --net, --mac, --mtu and --queues, for `run` and `build`. Only the latter goes into
+ * files.
  *
  * The n-th --net is the n-th card's.
  */
@@ -16,6 +17,7 @@ enum net_option {
 	OPT_PCAP,
 	OPT_MAC,
 	OPT_MTU,
+	OPT_QUEUES,
 	OPT_PUBLISH = 'p',
 };
 
@@ -26,7 +28,8 @@ enum net_option {
 	{OPT_PCAP, "pcap", "FILE", "capture what passes the network card; of the n-th of several into FILE.n"}
 #define NET_CARD_OPTIONS                                                                           \
 	{OPT_MAC, "mac", "ADDRESS", "of the first network card; default a random one for each machine"}, \
-	{OPT_MTU, "mtu", "BYTES", "of the network cards, 1280 to 65535; default 1500"}
+	{OPT_MTU, "mtu", "BYTES", "of the network cards, 1280 to 65535; default 1500"}, \
+	{OPT_QUEUES, "queues", "N", "pairs of queues of the network cards, 1 to 4; default 1"}
 /* clang-format on */
 
 enum net_kind {
@@ -50,7 +53,8 @@ struct net_args {
 	const char *pcap; /* NULL: not given */
 	bool has_mac;
 	uint8_t mac[NET_MAC_SIZE];
-	uint16_t mtu; /* 0: not given */
+	uint16_t mtu;	/* 0: not given, here and below */
+	uint16_t pairs; /* of queues */
 };
 
 const char *net_kind_name(enum net_kind kind);

@@ -25,12 +25,14 @@ bad_options() {
     done
     refuses 125 "--mtu" run --kernel "$TINY" --mtu 1279
     refuses 125 "--mtu" run --kernel "$TINY" --mtu 65536
+    refuses 125 "--queues" run --kernel "$TINY" --queues 0
+    refuses 125 "--queues" run --kernel "$TINY" --queues 5
     refuses 125 "more than 4" run --kernel "$TINY" --net user --net user --net user --net user --net user
     refuses 125 "no card has that" run --kernel "$TINY" --net none -p 8080:80
     refuses 125 "no network card" run --kernel "$TINY" --net none --pcap x
     refuses 125 "there is none" run --kernel "$TINY" --net none --mac 02:00:00:00:00:01
 }
-try bad_options "bad -p, --net, --mac, --mtu: 125 and one line"
+try bad_options "bad -p, --net, --mac, --mtu, --queues: 125 and one line"
 
 ports() {
     works run -d -n p --kernel "$TINY" -p 127.0.0.1:0:80 -p 127.0.0.1:0:53/udp
@@ -74,14 +76,14 @@ try ports_of_a_save "ports are not in the file: every resume publishes its own, 
 addresses() {
     works run -d -n a --kernel "$TINY"
     works run -d -n b --kernel "$TINY"
-    works run -d -n c --kernel "$TINY" --mac 02:aa:bb:cc:dd:ee --mtu 9000 --net none --net none
+    works run -d -n c --kernel "$TINY" --mac 02:aa:bb:cc:dd:ee --mtu 9000 --queues 2 --net none --net none
     local mac_a mac_b
     mac_a=$("$TORPOR" inspect a --json | json 'd["network"][0]["mac"]')
     mac_b=$("$TORPOR" inspect b --json | json 'd["network"][0]["mac"]')
     matches "a's address" "$mac_a" '^02:[0-9a-f:]{14}$'
     [ "$mac_a" != "$mac_b" ] || fail "both have $mac_a"
     works inspect c
-    matches c "$out" $'network     02:aa:bb:cc:dd:ee, MTU 9000\nnetwork     02:'
+    matches c "$out" $'network     02:aa:bb:cc:dd:ee, MTU 9000, 2 pairs of queues\nnetwork     02:'
     matches c "$out" $'net0 +none, link down\nnet1 +none, link down'
     works save a -o a.torpor
     same "in the file" "$("$TORPOR" inspect a.torpor --json | json 'd["appliance"]["network"][0]["mac"]')" "$mac_a"
