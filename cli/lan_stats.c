@@ -5,7 +5,7 @@
 #include <time.h>
 
 #include "lan/trunk.h"
-#include "lan/wire.h"
+#include "vmm/base/num.h"
 
 #define STATIONS 16u /* listed of a port */
 

@@ -24,17 +24,6 @@
 
 typedef uint64_t net_lanes __attribute__((vector_size(32), aligned(1), may_alias));
 
-static uint16_t be_get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static void be_put16(uint8_t *p, uint16_t v)
-{
-	v = htobe16(v);
-	memcpy(p, &v, sizeof(v));
-}
-
 static uint32_t fold32(uint64_t sum)
 {
 	sum = (sum & UINT32_MAX) + (sum >> 32);

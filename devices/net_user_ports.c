@@ -158,11 +158,6 @@ int user_publish(struct net_user *u, const struct net_forward *forward, struct e
 
 /* Answers to the host's loopback. */
 
-static uint16_t be_get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
 /* The UDP port that leads to this port of the guest. */
 static struct user_port *find_port(struct net_user *u, bool v6, uint16_t guest_port)
 {

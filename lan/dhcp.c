@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "lan/port.h"
-#include "lan/wire.h"
+#include "vmm/base/num.h"
 
 #define OFFSET_XID    4u
 #define OFFSET_FLAGS  10u

@@ -11,7 +11,7 @@
 #include "devices/net_offload.h"
 #include "lan/dhcp.h"
 #include "lan/dns.h"
-#include "lan/wire.h"
+#include "vmm/base/num.h"
 
 #define ETHERNET  14u
 #define ARP	  28u

@@ -5,7 +5,7 @@
 
 #include "lan/dns.h"
 #include "lan/gateway.h"
-#include "lan/wire.h"
+#include "vmm/base/num.h"
 
 #define NETWORK 0x0a010200u /* 10.1.2.0/24 */
 #define SERVER	(NETWORK + 1)

@@ -1,4 +1,4 @@
-/* Checked arithmetic, alignment, little-endian access to unaligned bytes, runs of zeros. */
+/* Checked arithmetic, alignment, access to unaligned bytes in either order, runs of zeros. */
 #ifndef TORPOR_BASE_NUM_H
 #define TORPOR_BASE_NUM_H
 
@@ -104,6 +104,27 @@ static inline void le_put64(void *p, uint64_t v)
 {
 	v = htole64(v);
 	memcpy(p, &v, sizeof(v));
+}
+
+/* Big-endian, as protocols on the wire have it. */
+static inline uint16_t be_get16(const void *p)
+{
+	return __builtin_bswap16(le_get16(p));
+}
+
+static inline uint32_t be_get32(const void *p)
+{
+	return __builtin_bswap32(le_get32(p));
+}
+
+static inline void be_put16(void *p, uint16_t v)
+{
+	le_put16(p, __builtin_bswap16(v));
+}
+
+static inline void be_put32(void *p, uint32_t v)
+{
+	le_put32(p, __builtin_bswap32(v));
 }
 
 #endif
