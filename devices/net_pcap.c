@@ -37,6 +37,13 @@ struct net_pcap {
 	struct net_backend *inner;  /* owned */
 	const struct log *log;
 	int fd; /* -1: it could not be written to any more */
+	/* What `inner` is sending, until it is written down. An answer may come before that
+	 * returns. */
+	struct {
+		const struct iovec *iov;
+		unsigned n;
+		size_t len;
+	} sending;
 };
 
 static struct net_pcap *from_backend(struct net_backend *b)
@@ -85,6 +92,13 @@ static void note(struct net_pcap *p, const struct iovec *from, unsigned n, size_
 		stop(p, "a frame was cut short");
 }
 
+static void note_sent(struct net_pcap *p)
+{
+	if (p->sending.iov != NULL)
+		note(p, p->sending.iov, p->sending.n, p->sending.len);
+	p->sending.iov = NULL;
+}
+
 /* What the inner back end may look at. */
 static struct net_backend *inner_of(struct net_pcap *p)
 {
@@ -99,10 +113,15 @@ static struct net_backend *inner_of(struct net_pcap *p)
 static int pcap_send(struct net_backend *b, const struct iovec *iov, unsigned n, size_t len)
 {
 	struct net_pcap *p = from_backend(b);
-	int ret = p->inner->ops->send(inner_of(p), iov, n, len);
+	int ret;
 
+	p->sending.iov = iov;
+	p->sending.n = n;
+	p->sending.len = len;
+	ret = p->inner->ops->send(inner_of(p), iov, n, len);
 	if (ret == 0)
-		note(p, iov, n, len);
+		note_sent(p);
+	p->sending.iov = NULL;
 	return ret;
 }
 
@@ -163,9 +182,11 @@ static int pcap_receive(struct net_card *c, const struct iovec *iov, unsigned n,
 	struct net_card *card = p->backend.card;
 	int ret = card->ops->receive(card, iov, n, len);
 
-	if (ret == 0)
-		note(p, iov, n, len);
-	return ret;
+	if (ret != 0)
+		return ret;
+	note_sent(p);
+	note(p, iov, n, len);
+	return 0;
 }
 
 static void pcap_writable(struct net_card *c)
