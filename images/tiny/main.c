@@ -49,10 +49,15 @@ struct input {
 	size_t n;
 };
 
+/* One command a line, however many there are. */
+/* clang-format off */
 static const struct command {
 	const char *name;
 	void (*run)(const char *args);
 } commands[] = {
+	{"arp", cmd_arp},
+	{"arpask", cmd_arpask},
+	{"arphear", cmd_arphear},
 	{"badqueue", cmd_badqueue},
 	{"bench", cmd_bench},
 	{"check", cmd_check},
@@ -78,6 +83,7 @@ static const struct command {
 	{"mem", cmd_mem},
 	{"memsum", cmd_memsum},
 	{"msr", cmd_msr},
+	{"net", cmd_net},
 	{"nonce", cmd_nonce},
 	{"ping", cmd_ping},
 	{"poweroff", cmd_poweroff},
@@ -89,6 +95,7 @@ static const struct command {
 	{"triple", cmd_triple},
 	{"tsc", cmd_tsc},
 };
+/* clang-format on */
 
 static void run(char *line)
 {

@@ -246,6 +246,20 @@ test_console() # NAME MAX_PORTS
     report "hvc0, $1: nothing on the serial port" [ ! -s "$dir/serial" ]
 }
 
+# QEMU's own network: its gateway's address is 52:55 and its IPv4 address.
+test_net() # OPTIONS
+{
+    boot "$1" -m 256 -serial stdio -netdev user,id=n \
+        -device virtio-net-device,netdev=n,mac=02:00:00:00:00:07
+    hear_ready "net [$1]"
+    expect "its address" net "net 02:00:00:00:00:07"
+    expect "who is the gateway" "arp 10.0.2.2" "arp 52:55:0a:00:02:02"
+    expect "ask, and do not listen" "arpask 10.0.2.2 3" "arpask 3"
+    expect "listen, then" "arphear 10.0.2.2 3" "arphear 3"
+    expect "no address" "arp 10.0.2" "error arguments"
+    expect "no number" "arpask 10.0.2.2" "error arguments"
+}
+
 test_smp()
 {
     boot "" -m 256 -smp 3 -serial stdio
@@ -302,6 +316,8 @@ test_badqueue
 test_rng
 test_console "multiport" 4
 test_console "one port" 1
+test_net ""
+test_net eventidx
 test_smp
 test_options
 test_reset

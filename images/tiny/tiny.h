@@ -152,7 +152,7 @@ void cmd_halt(const char *args);
 
 /* --- virtio.c: virtio 1.2 over MMIO (§4.2), split queues (§2.7), polled --- */
 
-enum { VIRTIO_BLK = 2, VIRTIO_CONSOLE = 3, VIRTIO_RNG = 4 };
+enum { VIRTIO_NET = 1, VIRTIO_BLK = 2, VIRTIO_CONSOLE = 3, VIRTIO_RNG = 4 };
 enum {
 	STATUS_ACKNOWLEDGE = 1,
 	STATUS_DRIVER = 2,
@@ -263,5 +263,13 @@ void rng_probe(uint64_t base);
 bool rng_read(uint64_t addr, uint64_t len);
 void cmd_rng(const char *args);
 void cmd_rngfill(const char *args);
+
+/* --- net.c --- */
+
+void net_probe(uint64_t base);
+void cmd_net(const char *args);
+void cmd_arp(const char *args);
+void cmd_arpask(const char *args);
+void cmd_arphear(const char *args);
 
 #endif

@@ -31,6 +31,9 @@ void virtio_scan(void)
 		if (mmio_read(base + REG_MAGIC) != MAGIC || mmio_read(base + REG_VERSION) != 2)
 			continue;
 		switch (mmio_read(base + REG_DEVICE_ID)) {
+		case VIRTIO_NET:
+			net_probe(base);
+			break;
 		case VIRTIO_BLK:
 			blk_probe(base);
 			break;

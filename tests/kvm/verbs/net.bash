@@ -144,11 +144,53 @@ tap_without_rights() {
 }
 try tap_without_rights "without CAP_NET_ADMIN the error says what is missing"
 
+# Of --net user's gateway: by libslirp, 52:55 and its address.
+gateway=52:55:0a:00:02:02
+
+# What somebody else finds in a capture: a line a frame, of the fields named.
+captured() { # FILE FILTER FIELD…
+    command -v tshark >/dev/null || skip "no tshark"
+    local file=$1 filter=$2 fields=()
+    shift 2
+    for field in "$@"; do
+        fields+=(-e "$field")
+    done
+    tshark -n -r "$file" -Y "$filter" -T fields -E separator=/s "${fields[@]}" 2>tshark.err ||
+        fail "tshark does not read $file: $(<tshark.err)"
+}
+
 capture() {
     refuses 122 "nowhere/x.pcap" run --kernel "$TINY" --pcap nowhere/x.pcap
-    works run -d -n c --kernel "$TINY" --net user --net user --pcap c.pcap
+    boot c --net user --net user --pcap c.pcap
     [ -s c.pcap ] && [ -s c.pcap.1 ] || fail "$(ls)"
-    command -v tshark >/dev/null || skip "no tshark"
-    tshark -r c.pcap >/dev/null || fail "tshark does not read it"
+    answers c "arp 10.0.2.2" "arp $gateway"
+    same "ARP in it" "$(captured c.pcap arp arp.opcode arp.src.proto_ipv4 arp.dst.proto_ipv4)" \
+        $'1 10.0.2.15 10.0.2.2\n2 10.0.2.2 10.0.2.15'
+    same "frames of the other card" "$(captured c.pcap.1 "not icmpv6" frame.number)" ""
 }
-try capture "--pcap writes a file a card"
+try capture "--pcap writes a file a card, and tshark reads in it what passed"
+
+frames_pass() {
+    boot f --net user
+    same "its address" "$(say f net)" "net $("$TORPOR" inspect f --json | json 'd["network"][0]["mac"]')"
+    answers f "arp 10.0.2.2" "arp $gateway"
+    works save f -o f.torpor
+    works resume -d -n f f.torpor --net user
+    answers f "arp 10.0.2.2" "arp $gateway"
+    works stats f --json
+    same "frames since then" \
+        "$(json 'all(d["network"][0][way]["frames"] > 0 for way in ("sent", "received"))' <<<"$out")" True
+}
+try frames_pass "--net user answers a guest's frames, before and after a save"
+
+frames_in_hand() {
+    boot h --net user
+    answers h "arpask 10.0.2.2 5" "arpask 5"
+    works save h -o h.torpor
+    works resume -d -n one h.torpor --net user
+    works resume -d -n two h.torpor --net user
+    answers one "arphear 10.0.2.2 5" "arphear 5"
+    answers two "arphear 10.0.2.2 5" "arphear 5"
+    answers two "arp 10.0.2.2" "arp $gateway"
+}
+try frames_in_hand "frames for which a guest had no buffers are in the file"
