@@ -4,9 +4,9 @@ build_all() {
     truncate -s 1M disk.img
     printf 'initial' >initrd
     works_silently build --output full.torpor --kernel "$TINY" --initrd initrd --append "a b=c" \
-        --disk disk.img,ro,id=root -m 1G -c 3 --cpu v2 --console hvc0
+        --disk disk.img,ro,id=root -m 1G -c 3 --cpu v2 --console hvc0 --mac 02:00:00:00:00:09 --mtu 1400 --queues 2
     works inspect full.torpor
-    matches inspect "$out" $'memory +1024 MiB\nvCPUs +3\nCPU +v2\nconsole +hvc0\ncmdline +a b=c\ndisk +root, 1 MiB, read-only\nencrypted +no\nlive +no\n'
+    matches inspect "$out" $'memory +1024 MiB\nvCPUs +3\nCPU +v2\nconsole +hvc0\ncmdline +a b=c\ndisk +root, 1 MiB, read-only\nnetwork +02:00:00:00:00:09, MTU 1400, 2 pairs of queues\nencrypted +no\nlive +no\n'
     works inspect full.torpor --json
     same "inspect --json" "$(json "d['aligned'], sorted(e['role'] for e in d['entries'] if '.' not in e['role'])" <<<"$out")" \
         "True ['config', 'initrd', 'kernel', 'manifest']"
