@@ -120,7 +120,7 @@ joins_by_address() {
         until_true joined a 0
         kill $server
         wait $server 2>/dev/null
-        rm -f meet served
+        rm -f meet served joined
     done
     "$TORPOR" lan serve b --listen unix:meet >served &
     server=$!
