@@ -1,9 +1,10 @@
 # The lab hosts' initramfs: busybox, the kernel modules a KVM host needs, and guest/.
 
-# In the order of loading: root over 9p, an overlay on it, nested SVM, the network between hosts.
+# In the order of loading: root over 9p, an overlay on it, nested SVM, the network between hosts, and
+# what builds networks inside one.
 initramfs_modules='virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci
 	netfs fscache 9pnet 9pnet_virtio 9p overlay irqbypass ccp kvm kvm-amd
-	failover net_failover virtio_net tun'
+	failover net_failover virtio_net tun llc stp bridge veth'
 
 # What guest/init uses of busybox.
 initramfs_applets='mkdir mount insmod cp switch_root'

@@ -1,5 +1,5 @@
 """Scenarios on one host: a guest behind a tap interface, whose TCP connections end in the host's own
-kernel, and so live through a save."""
+kernel, and so live through a save; and one that talks to another host, across a bridge."""
 
 import hashlib
 import json
@@ -11,15 +11,19 @@ import threading
 
 import guest as lab
 import suite
+import wire
 from suite import DEBIAN, ok, skip
 
 INTERFACE, HOST, GUEST, PORT = "lab0", "10.98.7.1", "10.98.7.2", 5000
 MIB = 1 << 20
+# Another host: a network namespace that a bridge joins with the guest's tap.
+FAR, FAR_HOST, FAR_PORT, BRIDGE, CABLE = "lab-far", "10.98.7.3", 6000, "labbridge", "labcable"
+ETHERNET_MOST = 1514  # bytes of a frame of MTU 1500
 
 
 def connections_live(host):
     """Data both ways, in large frames; a connection and what is on its way survive a save."""
-    if os.getuid() != 0 or not os.path.exists("/dev/net/tun"):
+    if not can_tap():
         skip("a guest behind a tap interface", "needs root and /dev/net/tun")
         return
     host.run("ip", "tuntap", "add", "dev", INTERFACE, "mode", "tap")
@@ -31,10 +35,115 @@ def connections_live(host):
         host.run("ip", "link", "del", INTERFACE, check=False)
 
 
-def play(host):
+def offloads_end_at_the_wire(host):
+    """Across the tap go large frames whose checksums nobody has finished; on the wire behind the
+    bridge, whose ends compute and segment nothing for us, each frame is small and right."""
+    if not can_tap():
+        skip("a guest on a bridge", "needs root and /dev/net/tun")
+        return
+    host.run("ip", "netns", "add", FAR)
+    try:
+        build_network(host)
+        talk(host)
+    finally:
+        host.run("ip", "netns", "del", FAR, check=False)  # and the cable with it
+        for name in (BRIDGE, INTERFACE):
+            host.run("ip", "link", "del", name, check=False)
+
+
+def can_tap():
+    return os.getuid() == 0 and os.path.exists("/dev/net/tun")
+
+
+def build_network(host):
+    """guest - tap - bridge - cable - far host. Only the bridge's end of the cable puts together what
+    comes in, so that large frames go to the guest, too."""
+    host.run("ip", "link", "add", BRIDGE, "type", "bridge", "forward_delay", 0)
+    host.run("ip", "tuntap", "add", "dev", INTERFACE, "mode", "tap")
+    host.run("ip", "link", "add", CABLE, "type", "veth", "peer", "name", "eth0", "netns", FAR)
+    host.run("ethtool", "-K", CABLE, "tx", "off", "tso", "off", "gso", "off", "gro", "on")
+    host.run("ip", "netns", "exec", FAR, "ethtool", "-K", "eth0",
+             "tx", "off", "tso", "off", "gso", "off", "gro", "off")
+    for name in (INTERFACE, CABLE):
+        host.run("ip", "link", "set", name, "master", BRIDGE, "up")
+    host.run("ip", "link", "set", BRIDGE, "up")
+    host.run("ip", "-n", FAR, "addr", "add", f"{FAR_HOST}/24", "dev", "eth0")
+    host.run("ip", "-n", FAR, "link", "set", "eth0", "up")
+
+
+def talk(host):
+    guest = boot(host)
+    near = wire.Capture(INTERFACE)
+    with wire.inside(FAR):
+        far = wire.Capture("eth0")
+        peer = connect(guest)
+        listener = socket.create_server((FAR_HOST, FAR_PORT))
+    ok("what another host sends to the guest comes back as it was", echoed(peer, 4 * MIB))
+    peer.close()
+    ok("so does what the guest sends to a server there", guest_is_echoed(guest, listener, 4 * MIB))
+    guest.kill()
+    check_near(wire.segments(near.end()))
+    check_far(wire.segments(far.end()))
+
+
+def guest_is_echoed(guest, listener, size):
+    """The server knows by its own digest what went either way."""
+    known = []
+
+    def serve():
+        peer, _ = listener.accept()
+        with peer:
+            data = receive(peer, size)
+            known.append(digest(data))
+            peer.sendall(data)
+
+    server = threading.Thread(target=serve, daemon=True)
+    server.start()
+    guest.say(f"sh head -c {size} /dev/urandom >/tmp/sent; "
+              f"nc {FAR_HOST} {FAR_PORT} </tmp/sent >/tmp/back", timeout=120)
+    server.join(60)
+    return known and all(
+        guest.say(f"sh [ $(sha256sum </tmp/{file} | cut -c 1-64) = {known[0]} ]") == "exit 0"
+        for file in ("sent", "back"))
+
+
+def check_near(passed):
+    for way, source in (("from the guest", GUEST), ("to the guest", FAR_HOST)):
+        data = [s for s in passed if s.source == source and s.data > 0]
+        large = [s for s in data if s.size > ETHERNET_MOST]
+        ok(f"across the tap, most of the data {way} is in large frames",
+           sum(s.data for s in large) > 4 * MIB, sizes(data))
+        ok(f"and their checksums are left to whoever needs them, {way}",
+           sum(not s.checksum_right for s in large) > len(large) * 0.9, sizes(large))
+
+
+def check_far(passed):
+    for way, source in (("from the guest", GUEST), ("to the guest", FAR_HOST)):
+        sent = [s for s in passed if s.source == source]
+        ok(f"on the wire is all of the data {way}, in small frames",
+           sum(s.data for s in sent) >= 8 * MIB and max(s.size for s in sent) <= ETHERNET_MOST,
+           sizes(sent))
+        ok(f"with every checksum of IPv4 and TCP right, {way}",
+           sent and all(s.header_right and s.checksum_right for s in sent),
+           [s.__dict__ for s in sent if not (s.header_right and s.checksum_right)][:5])
+
+
+def sizes(passed):
+    return (f"{len(passed)} segments, {sum(s.data for s in passed)} bytes of data, "
+            f"largest frame {max((s.size for s in passed), default=0)}, "
+            f"checksums right: {sum(s.checksum_right for s in passed)}")
+
+
+def boot(host):
+    """A guest on the tap that echoes."""
     guest = lab.Guest.boot(host, "tap", *DEBIAN, "--net", f"tap={INTERFACE}")
     guest.say(f"sh ip addr add {GUEST}/24 dev eth0; ip link set eth0 up")
     guest.say(f"sh nc -ll -p {PORT} -e cat >/dev/null 2>&1 &")
+    return guest
+
+
+def play(host):
+    guest = boot(host)
     peer = connect(guest)
     ok("data comes back as it was", echoed(peer, 4 * MIB))
     network = cards(host)[0]
@@ -71,7 +180,10 @@ def connect(guest):
 def receive(peer, size):
     parts, got = [], 0
     while got < size:
-        part = peer.recv(min(MIB, size - got))
+        try:
+            part = peer.recv(min(MIB, size - got))
+        except TimeoutError:
+            raise lab.Failure(f"nothing more comes after {got} of {size} bytes") from None
         if not part:
             raise lab.Failure(f"the connection ended after {got} of {size} bytes")
         parts.append(part)
@@ -113,4 +225,4 @@ def announced(capture):
 
 
 if __name__ == "__main__":
-    sys.exit(suite.main([connections_live], hosts=1))
+    sys.exit(suite.main([connections_live, offloads_end_at_the_wire], hosts=1))
