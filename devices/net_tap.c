@@ -58,9 +58,10 @@ static bool give(struct net_tap *tap)
 	return true;
 }
 
+/* A frame is held only when the card has refused it: else nobody would come back for it. */
 static void receive(struct net_tap *tap, unsigned budget)
 {
-	for (; budget > 0 && give(tap); budget--) {
+	while (give(tap) && budget-- > 0) {
 		ssize_t got = read(tap->fd, tap->frame, sizeof(tap->frame));
 
 		if (got <= 0)
