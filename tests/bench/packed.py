@@ -232,10 +232,11 @@ def bench_paging(home, files):
     row("background fill, a frame", f"{statistics.median(mine) * 1e3:.0f} µs",
         f"unpack + SHA-256 loop {statistics.median(theirs) * 1e3:.0f} µs "
         f"({statistics.median(there) * 1e3:.0f} into memory that is there)", f"{ratio:.2f}×", "≥ 0.9×", ratio >= 0.9)
-    longest = statistics.median(w / n for w, n in zip(waits, frame_ns))
+    # The longest beside the longest: a machine that lets a bare loop wait in the middle of a frame lets the guest wait, too.
+    longest = statistics.median(w / n for w, n in zip(waits, frame_longest))
     row(f"longest of some {statistics.median(faults):.0f} waits for a frame, while filling",
-        f"{statistics.median(waits) / 1e3:.0f} µs", f"decode of a frame {statistics.median(frame_ns) / 1e3:.0f} µs, in a bare loop "
-        f"{statistics.median(frame_longest) / 1e3:.0f} at most",
+        f"{statistics.median(waits) / 1e3:.0f} µs", f"longest decode of a frame in a bare loop "
+        f"{statistics.median(frame_longest) / 1e3:.0f} µs (usual {statistics.median(frame_ns) / 1e3:.0f})",
         f"{longest:.1f}×", "≤ 3×", longest <= 3)
 
 
