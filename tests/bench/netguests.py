@@ -1,0 +1,360 @@
+#!/usr/bin/env python3
+"""Measures what net.py's rows tell: images/web under torpor and under QEMU on one host, here or in the lab.
+
+Each VMM has two guests, A and B. A has three cards: user, tap and LAN; B has user and LAN. All are up all the time;
+those of the VMM that is not measured are stopped by signals. Run by itself it prints JSON: for each kind of network
+the medians of torpor and of QEMU, or {"error": WHY}; and for "wake" the milliseconds.
+
+    netguests.py TORPOR ROUNDS
+"""
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from bench import ROOT, first_exit
+
+IMAGE = os.path.join(ROOT, "build/images/web")
+APPEND = "console=ttyS0 quiet loglevel=3 panic=-1"
+KERNEL, INITRD, DISK = (os.path.join(IMAGE, f) for f in ("vmlinuz", "initrd.img", "disk.img"))
+MIB = 256
+IPERF, REDIS, HTTP = 5201, 6379, 80
+PATIENCE = 240
+SECONDS = 3  # of each iperf3
+REQUESTS = 400
+SEGMENT = 1448  # bytes that a packet of Ethernet's size carries
+BUDGET = 50  # seconds for each kind: on a busy machine there are fewer rounds
+WAKES = 5
+LAN = "bench"
+
+
+class Failure(Exception):
+    pass
+
+
+class Machine:
+    """A process with a guest in it, whose console is its standard input and output."""
+
+    def __init__(self, name, argv, env=None):
+        self.name, self.seen = name, b""
+        self.child = subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def await_line(self, start):
+        """The rest of the next line that begins so."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            *lines, self.seen = self.seen.split(b"\n")
+            for i, line in enumerate(lines):
+                if line.startswith(start):
+                    self.seen = b"\n".join([*lines[i + 1:], self.seen])
+                    return line[len(start):].decode().strip()
+                if line.startswith(b"error"):
+                    raise Failure(f"{self.name}: {line.decode()}")
+            ready, _, _ = select.select([self.child.stdout], [], [], max(0, end - time.monotonic()))
+            more = os.read(self.child.stdout.fileno(), 65536) if ready else b""
+            if not more:
+                raise Failure(f"{self.name}: no {start.decode()}")
+            self.seen += more
+
+    def say(self, line):
+        """Its answer, without the first word (images/README.md has the protocol)."""
+        self.child.stdin.write(line.encode() + b"\n")
+        self.child.stdin.flush()
+        return self.await_line(line.split()[0].encode())
+
+    def address(self, card, address):
+        self.say(f"sh ip addr add {address}/24 dev {card}; ip link set {card} up")
+
+    def epitaph(self):
+        """Nothing, unless it has ended."""
+        if self.child.poll() is None:
+            return ""
+        self.seen += self.child.stdout.read()
+        return f"{self.name} ended with status {self.child.returncode}: {self.seen[-300:]!r}"
+
+    def end(self):
+        self.child.kill()
+        self.child.wait()
+
+
+def cpu_of(pid):
+    """Seconds of CPU that a process took, without those in the guest."""
+    ticks = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/stat") as f:
+            field = f.read().rpartition(")")[2].split()
+        ticks += int(field[11]) + int(field[12]) - int(field[40])  # utime, stime, guest_time
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def make_tap(name, address):
+    for argv in (["tuntap", "add", "dev", name, "mode", "tap"], ["addr", "add", address + "/24", "dev", name],
+                 ["link", "set", name, "up"]):
+        subprocess.run(["ip", *argv], check=True)
+
+
+class Pair:
+    """The guests A and B of one VMM. Which interface of the host and which ports are its own depends on `number`."""
+
+    def __init__(self, name, number):
+        self.name = name
+        self.tap, self.net = f"torporb{number}", f"10.98.{number}"
+        make_tap(self.tap, self.net + ".1")
+        self.ports = {port: port + 10000 * number for port in (IPERF, REDIS)}
+        self.machines = []
+        self.helpers = []  # pids of other processes that carry frames
+
+    def ready(self):
+        for machine in self.machines:
+            machine.await_line(b"READY")
+        a, b = self.machines
+        a.address("eth1", self.net + ".2")
+        a.address("eth2", "10.97.0.1")
+        b.address("eth1", "10.97.0.2")
+
+    def signal(self, number):
+        for machine in self.machines:
+            machine.child.send_signal(number)
+
+    def cpu(self):
+        return sum(cpu_of(pid) for pid in [m.child.pid for m in self.machines] + self.helpers)
+
+    def measured(self, function, *args):
+        """What it returns, and the CPU time meanwhile."""
+        before = self.cpu()
+        result = function(*args)
+        return result, self.cpu() - before
+
+    def end(self):
+        for machine in self.machines:
+            machine.end()
+        subprocess.run(["ip", "link", "del", self.tap], check=False)
+
+
+class Torpor(Pair):
+    def __init__(self, torpor, home):
+        super().__init__("torpor", 1)
+        self.torpor, self.home = torpor, home
+        self.env = dict(os.environ, **{f"XDG_{kind}": home for kind in
+                                       ("RUNTIME_DIR", "STATE_HOME", "CACHE_HOME", "DATA_HOME")})
+        self.call("lan", "create", LAN)
+        self.helpers.append(json.loads(self.call("lan", "stats", "--json", LAN))["pid"])
+        published = [f"-p127.0.0.1:{host}:{guest}" for guest, host in self.ports.items()]
+        self.start("a", "--net", f"tap={self.tap}", "--net", f"lan={LAN}", *published)
+        self.start("b", "--net", f"lan={LAN}")
+
+    def call(self, *argv):
+        return subprocess.run([self.torpor, *argv], env=self.env, stdout=subprocess.PIPE, check=True).stdout
+
+    def start(self, name, *nets):
+        self.machines.append(Machine(f"torpor {name}", [
+            self.torpor, "run", "--rm", "--name", name, "-m", f"{MIB}M", "--kernel", KERNEL, "--initrd", INITRD,
+            "--append", APPEND, "--disk", DISK, "--net", "user", *nets], self.env))
+
+    def end(self):
+        super().end()
+        self.call("lan", "rm", "--force", LAN)
+
+
+class Qemu(Pair):
+    def __init__(self, home):
+        super().__init__("qemu", 2)
+        cable = os.path.join(home, "cable")
+        published = "".join(f",hostfwd=tcp:127.0.0.1:{host}-:{guest}" for guest, host in self.ports.items())
+        tap = f"tap,ifname={self.tap},script=no,downscript=no,vhost=off"
+        self.start("a", "user" + published, tap, f"stream,server=on,addr.type=unix,addr.path={cable}")
+        end = time.monotonic() + PATIENCE
+        while not os.path.exists(cable):
+            if time.monotonic() > end or self.machines[0].child.poll() is not None:
+                raise Failure("qemu a does not listen")
+            time.sleep(0.05)
+        self.start("b", "user", f"stream,server=off,addr.type=unix,addr.path={cable}")
+
+    def start(self, name, *nets):
+        cards = []
+        for i, net in enumerate(nets):
+            cards += ["-netdev", f"{net},id=n{i}",
+                      "-device", f"virtio-net-device,netdev=n{i},mac=52:54:00:62:0{ord(name) - ord('a')}:0{i}"]
+        self.machines.append(Machine(f"qemu {name}", [
+            "qemu-system-x86_64", "-M", "microvm,acpi=on", "-accel", "kvm", "-cpu", "host", "-m", str(MIB),
+            "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
+            "-kernel", KERNEL, "-initrd", INITRD, "-append", APPEND,
+            "-drive", f"file={DISK},format=raw,id=d,if=none,snapshot=on", "-device", "virtio-blk-device,drive=d",
+            "-device", "virtio-serial-device", "-device", "virtio-rng-device", *cards]))
+
+
+def host_iperf(address, port, *options):
+    """Bits a second, from here."""
+    argv = ["iperf3", "-J", "-c", address, "-p", str(port), "-t", str(SECONDS), *options]
+    out = json.loads(subprocess.run(argv, stdout=subprocess.PIPE, timeout=PATIENCE, check=False).stdout)
+    if "error" in out:
+        raise Failure(out["error"])
+    return out["end"]["sum_received"]["bits_per_second"]
+
+
+def host_requests(address, port):
+    """SET requests with 64 bytes, a second, one after the other."""
+    argv = ["redis-benchmark", "-h", address, "-p", str(port), "-t", "set", "-d", "64",
+            "-c", "1", "-n", str(REQUESTS), "--csv"]
+    out = subprocess.run(argv, stdout=subprocess.PIPE, text=True, timeout=PATIENCE, check=True).stdout
+    return float(out.splitlines()[-1].split(",")[1].strip('"'))
+
+
+def guest_iperf(a, address):
+    """Bits a second, from within A."""
+    return float(a.say(f"iperf {address} -t {SECONDS}").split()[1])
+
+
+def guest_requests(a, address):
+    start = time.monotonic()
+    if a.say(f"sh redis-cli -h {address} -r {REQUESTS} set key {'x' * 64} >/dev/null") != "exit 0":
+        raise Failure(f"{a.name}: redis-cli")
+    return REQUESTS / (time.monotonic() - start)
+
+
+def transfers(pair, ways):
+    """Bits a second and CPU microseconds a packet, each way."""
+    figures = {}
+    for way, function, *args in ways:
+        figures[way], cpu = pair.measured(function, *args)
+        figures[way + "_cpu"] = cpu * 1e6 / (figures[way] * SECONDS / 8 / SEGMENT)
+    return figures
+
+
+def requests(pair, function, *args):
+    rate, cpu = pair.measured(function, *args)
+    return {"rr": rate, "rr_cpu": cpu * 1e6 / REQUESTS}
+
+
+def round_from_host(pair, address, ports):
+    at = (address, ports[IPERF])
+    figures = transfers(pair, (("in", host_iperf, *at), ("out", host_iperf, *at, "-R")))
+    return figures | requests(pair, host_requests, address, ports[REDIS])
+
+
+def round_user(pair):
+    return round_from_host(pair, "127.0.0.1", pair.ports)
+
+
+def round_tap(pair):
+    return round_from_host(pair, pair.net + ".2", {port: port for port in pair.ports})
+
+
+def round_lan(pair):
+    a = pair.machines[0]
+    return transfers(pair, (("in", guest_iperf, a, "10.97.0.2"),)) | requests(pair, guest_requests, a, "10.97.0.2")
+
+
+KINDS = {"user": round_user, "tap": round_tap, "lan": round_lan}
+
+
+def say(what):
+    print(f"net: {what}", file=sys.stderr, flush=True)
+
+
+def median_figures(rounds):
+    return {key: statistics.median(f[key] for f in rounds) for key in rounds[0]}
+
+
+def measure_kind(pairs, one_round, rounds):
+    figures = [[], []]
+    end = time.monotonic() + BUDGET
+    while len(figures[0]) < rounds and (not figures[0] or time.monotonic() < end):
+        for pair, slot in zip(pairs, figures):
+            pair.signal(signal.SIGCONT)
+            time.sleep(0.5)  # the guests catch up with their timers
+            slot.append(one_round(pair))
+            pair.signal(signal.SIGSTOP)
+            say(f"{pair.name}: {one_round.__name__}: {slot[-1]}")
+    return [median_figures(slot) for slot in figures]
+
+
+def measure_kinds(pairs, rounds):
+    result = {}
+    for kind, one_round in KINDS.items():
+        try:
+            result[kind] = measure_kind(pairs, one_round, rounds)
+        except (Failure, OSError, ValueError, subprocess.SubprocessError) as error:
+            say("; ".join([f"{kind}: {error}", *(m.epitaph() for pair in pairs for m in pair.machines)]))
+            result[kind] = {"error": str(error)}
+            for pair in pairs:
+                pair.signal(signal.SIGSTOP)
+    return result
+
+
+def http_answer(port):
+    """Wait for the page from there."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
+                connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                answer = b""
+                while more := connection.recv(4096):
+                    answer += more
+                    if answer.endswith(b"awake\n"):
+                        return
+        except OSError:
+            pass
+        time.sleep(0.001)
+    raise Failure("no page from the one that woke")
+
+
+def time_to_answer(argv, env, port):
+    """Milliseconds from exec to the page."""
+    start = time.monotonic()
+    child = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        http_answer(port)
+        return (time.monotonic() - start) * 1000
+    finally:
+        child.kill()
+        child.wait()
+
+
+def measure_wake(pair):
+    """Guest B of torpor is saved, and woken again and again."""
+    pair.signal(signal.SIGCONT)
+    file, port = os.path.join(pair.home, "web.torpor"), 18080
+    pair.call("save", "b", "--flat", "-o", file)
+    times = {"http": [], "first": []}
+    for i in range(WAKES + 1):  # the first is not counted
+        argv = [pair.torpor, "resume", file, "--net", "user", f"-p127.0.0.1:{port}:{HTTP}", "--name"]
+        answer = time_to_answer([*argv, f"http{i}"], pair.env, port)
+        first = first_exit([*argv, f"first{i}"], pair.env)
+        say(f"woken: first exit {first:.1f} ms, page {answer:.1f} ms")
+        if i > 0:
+            times["http"].append(answer)
+            times["first"].append(first)
+    return {key: statistics.median(value) for key, value in times.items()}
+
+
+def measure(torpor, rounds):
+    home = tempfile.mkdtemp()
+    pairs = []
+    try:
+        pairs.append(Torpor(torpor, home))
+        pairs.append(Qemu(home))
+        for pair in pairs:
+            pair.ready()
+            pair.signal(signal.SIGSTOP)
+            say(f"{pair.name} is ready")
+        result = measure_kinds(pairs, rounds)
+        pairs.pop().end()
+        result["wake"] = measure_wake(pairs[0])
+        print(json.dumps(result))
+    finally:
+        for pair in pairs:
+            pair.end()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    measure(sys.argv[1], int(sys.argv[2]))
