@@ -3,9 +3,9 @@
 
 Each VMM has two guests, A and B. A has three cards: user, tap and LAN; B has user and LAN. All are up all the time;
 those of the VMM that is not measured are stopped by signals. Run by itself it prints JSON: for each kind of network
-the medians of torpor and of QEMU, or {"error": WHY}; and for "wake" the milliseconds.
+what measure_kind() returns, torpor's first, or {"error": WHY}; and for "wake" the milliseconds.
 
-    netguests.py TORPOR ROUNDS
+    netguests.py TORPOR
 """
 import json
 import os
@@ -27,16 +27,22 @@ KERNEL, INITRD, DISK = (os.path.join(IMAGE, f) for f in ("vmlinuz", "initrd.img"
 MIB = 256
 IPERF, REDIS, HTTP = 5201, 6379, 80
 PATIENCE = 240
-SECONDS = 3  # of each iperf3
-REQUESTS = 400
+SECONDS = 2  # of each iperf3
+REQUESTS = 250
 SEGMENT = 1448  # bytes that a packet of Ethernet's size carries
-BUDGET = 50  # seconds for each kind: on a busy machine there are fewer rounds
+BOOTS = 3
+BUDGET = 45  # seconds for each kind: on a busy machine there are fewer rounds
+ROUNDS = 5
 WAKES = 5
-LAN = "bench"
+LAN, LAN_A, LAN_B = "bench", "10.97.0.1", "10.97.0.2"
 
 
 class Failure(Exception):
     pass
+
+
+def say(what):
+    print(f"net: {what}", file=sys.stderr, flush=True)
 
 
 class Machine:
@@ -60,7 +66,8 @@ class Machine:
             ready, _, _ = select.select([self.child.stdout], [], [], max(0, end - time.monotonic()))
             more = os.read(self.child.stdout.fileno(), 65536) if ready else b""
             if not more:
-                raise Failure(f"{self.name}: no {start.decode()}")
+                time.sleep(0.2)  # it may be about to end
+                raise Failure(f"{self.name}: no {start.decode()}; {self.epitaph()}")
             self.seen += more
 
     def say(self, line):
@@ -106,18 +113,33 @@ class Pair:
     def __init__(self, name, number):
         self.name = name
         self.tap, self.net = f"torporb{number}", f"10.98.{number}"
-        make_tap(self.tap, self.net + ".1")
         self.ports = {port: port + 10000 * number for port in (IPERF, REDIS)}
         self.machines = []
         self.helpers = []  # pids of other processes that carry frames
 
-    def ready(self):
+    def boot(self):
+        """A guest may not live: an emulated host is not without faults."""
+        for left in reversed(range(BOOTS)):
+            make_tap(self.tap, self.net + ".1")
+            try:
+                self.start_both()
+                self.await_both()
+                break
+            except (Failure, OSError) as error:
+                say(error)
+                if left == 0:
+                    raise
+                self.end()
+        self.signal(signal.SIGSTOP)
+        say(f"{self.name} is ready")
+
+    def await_both(self):
         for machine in self.machines:
             machine.await_line(b"READY")
         a, b = self.machines
         a.address("eth1", self.net + ".2")
-        a.address("eth2", "10.97.0.1")
-        b.address("eth1", "10.97.0.2")
+        a.address("eth2", LAN_A)
+        b.address("eth1", LAN_B)
 
     def signal(self, number):
         for machine in self.machines:
@@ -126,15 +148,9 @@ class Pair:
     def cpu(self):
         return sum(cpu_of(pid) for pid in [m.child.pid for m in self.machines] + self.helpers)
 
-    def measured(self, function, *args):
-        """What it returns, and the CPU time meanwhile."""
-        before = self.cpu()
-        result = function(*args)
-        return result, self.cpu() - before
-
     def end(self):
-        for machine in self.machines:
-            machine.end()
+        while self.machines:
+            self.machines.pop().end()
         subprocess.run(["ip", "link", "del", self.tap], check=False)
 
 
@@ -146,6 +162,8 @@ class Torpor(Pair):
                                        ("RUNTIME_DIR", "STATE_HOME", "CACHE_HOME", "DATA_HOME")})
         self.call("lan", "create", LAN)
         self.helpers.append(json.loads(self.call("lan", "stats", "--json", LAN))["pid"])
+
+    def start_both(self):
         published = [f"-p127.0.0.1:{host}:{guest}" for guest, host in self.ports.items()]
         self.start("a", "--net", f"tap={self.tap}", "--net", f"lan={LAN}", *published)
         self.start("b", "--net", f"lan={LAN}")
@@ -158,15 +176,17 @@ class Torpor(Pair):
             self.torpor, "run", "--rm", "--name", name, "-m", f"{MIB}M", "--kernel", KERNEL, "--initrd", INITRD,
             "--append", APPEND, "--disk", DISK, "--net", "user", *nets], self.env))
 
-    def end(self):
-        super().end()
+    def remove_lan(self):
         self.call("lan", "rm", "--force", LAN)
 
 
 class Qemu(Pair):
     def __init__(self, home):
         super().__init__("qemu", 2)
-        cable = os.path.join(home, "cable")
+        self.home = home
+
+    def start_both(self):
+        cable = tempfile.mktemp(dir=self.home)
         published = "".join(f",hostfwd=tcp:127.0.0.1:{host}-:{guest}" for guest, host in self.ports.items())
         tap = f"tap,ifname={self.tap},script=no,downscript=no,vhost=off"
         self.start("a", "user" + published, tap, f"stream,server=on,addr.type=unix,addr.path={cable}")
@@ -191,96 +211,82 @@ class Qemu(Pair):
 
 
 def host_iperf(address, port, *options):
-    """Bits a second, from here."""
+    """Bits a second and packets, from here."""
     argv = ["iperf3", "-J", "-c", address, "-p", str(port), "-t", str(SECONDS), *options]
     out = json.loads(subprocess.run(argv, stdout=subprocess.PIPE, timeout=PATIENCE, check=False).stdout)
     if "error" in out:
         raise Failure(out["error"])
-    return out["end"]["sum_received"]["bits_per_second"]
+    received = out["end"]["sum_received"]
+    return received["bits_per_second"], received["bytes"] / SEGMENT
 
 
 def host_requests(address, port):
-    """SET requests with 64 bytes, a second, one after the other."""
+    """SET requests with 64 bytes, one after the other: so many a second, and how many."""
     argv = ["redis-benchmark", "-h", address, "-p", str(port), "-t", "set", "-d", "64",
             "-c", "1", "-n", str(REQUESTS), "--csv"]
     out = subprocess.run(argv, stdout=subprocess.PIPE, text=True, timeout=PATIENCE, check=True).stdout
-    return float(out.splitlines()[-1].split(",")[1].strip('"'))
+    return float(out.splitlines()[-1].split(",")[1].strip('"')), REQUESTS
 
 
-def guest_iperf(a, address):
-    """Bits a second, from within A."""
-    return float(a.say(f"iperf {address} -t {SECONDS}").split()[1])
+def guest_iperf(pair):
+    """From A to B."""
+    rate = float(pair.machines[0].say(f"iperf {LAN_B} -t {SECONDS}").split()[1])
+    return rate, rate * SECONDS / 8 / SEGMENT
 
 
-def guest_requests(a, address):
+def guest_requests(pair):
     start = time.monotonic()
-    if a.say(f"sh redis-cli -h {address} -r {REQUESTS} set key {'x' * 64} >/dev/null") != "exit 0":
-        raise Failure(f"{a.name}: redis-cli")
-    return REQUESTS / (time.monotonic() - start)
+    if pair.machines[0].say(f"sh redis-cli -h {LAN_B} -r {REQUESTS} set key {'x' * 64} >/dev/null") != "exit 0":
+        raise Failure(f"{pair.name}: redis-cli")
+    return REQUESTS / (time.monotonic() - start), REQUESTS
 
 
-def transfers(pair, ways):
-    """Bits a second and CPU microseconds a packet, each way."""
-    figures = {}
-    for way, function, *args in ways:
-        figures[way], cpu = pair.measured(function, *args)
-        figures[way + "_cpu"] = cpu * 1e6 / (figures[way] * SECONDS / 8 / SEGMENT)
+# What is measured on each kind of network: a rate, and how many packets or requests that were.
+KINDS = {
+    "user": {
+        "in": lambda pair: host_iperf("127.0.0.1", pair.ports[IPERF]),
+        "out": lambda pair: host_iperf("127.0.0.1", pair.ports[IPERF], "-R"),
+        "rr": lambda pair: host_requests("127.0.0.1", pair.ports[REDIS]),
+    },
+    "tap": {
+        "in": lambda pair: host_iperf(pair.net + ".2", IPERF),
+        "out": lambda pair: host_iperf(pair.net + ".2", IPERF, "-R"),
+        "rr": lambda pair: host_requests(pair.net + ".2", REDIS),
+    },
+    "lan": {"in": guest_iperf, "rr": guest_requests},
+}
+
+
+def measured(pair, function):
+    """The rate, and the CPU microseconds for each."""
+    pair.signal(signal.SIGCONT)
+    time.sleep(0.3)  # the guests catch up with their timers
+    before = pair.cpu()
+    rate, count = function(pair)
+    cpu = (pair.cpu() - before) * 1e6 / max(count, 1)
+    pair.signal(signal.SIGSTOP)
+    return rate, cpu
+
+
+def measure_kind(pairs, functions):
+    """For each function a list of rounds, of which each has (rate, CPU time) of each VMM, taken in turn."""
+    figures = {key: [] for key in functions}
+    end = time.monotonic() + BUDGET
+    rounds = 0
+    while rounds < ROUNDS and (rounds == 0 or time.monotonic() < end):
+        for key, function in functions.items():
+            figures[key].append([measured(pair, function) for pair in pairs])
+            say(f"{key} {figures[key][-1]}")
+        rounds += 1
     return figures
 
 
-def requests(pair, function, *args):
-    rate, cpu = pair.measured(function, *args)
-    return {"rr": rate, "rr_cpu": cpu * 1e6 / REQUESTS}
-
-
-def round_from_host(pair, address, ports):
-    at = (address, ports[IPERF])
-    figures = transfers(pair, (("in", host_iperf, *at), ("out", host_iperf, *at, "-R")))
-    return figures | requests(pair, host_requests, address, ports[REDIS])
-
-
-def round_user(pair):
-    return round_from_host(pair, "127.0.0.1", pair.ports)
-
-
-def round_tap(pair):
-    return round_from_host(pair, pair.net + ".2", {port: port for port in pair.ports})
-
-
-def round_lan(pair):
-    a = pair.machines[0]
-    return transfers(pair, (("in", guest_iperf, a, "10.97.0.2"),)) | requests(pair, guest_requests, a, "10.97.0.2")
-
-
-KINDS = {"user": round_user, "tap": round_tap, "lan": round_lan}
-
-
-def say(what):
-    print(f"net: {what}", file=sys.stderr, flush=True)
-
-
-def median_figures(rounds):
-    return {key: statistics.median(f[key] for f in rounds) for key in rounds[0]}
-
-
-def measure_kind(pairs, one_round, rounds):
-    figures = [[], []]
-    end = time.monotonic() + BUDGET
-    while len(figures[0]) < rounds and (not figures[0] or time.monotonic() < end):
-        for pair, slot in zip(pairs, figures):
-            pair.signal(signal.SIGCONT)
-            time.sleep(0.5)  # the guests catch up with their timers
-            slot.append(one_round(pair))
-            pair.signal(signal.SIGSTOP)
-            say(f"{pair.name}: {one_round.__name__}: {slot[-1]}")
-    return [median_figures(slot) for slot in figures]
-
-
-def measure_kinds(pairs, rounds):
+def measure_kinds(pairs):
     result = {}
-    for kind, one_round in KINDS.items():
+    for kind, functions in KINDS.items():
+        say(kind)
         try:
-            result[kind] = measure_kind(pairs, one_round, rounds)
+            result[kind] = measure_kind(pairs, functions)
         except (Failure, OSError, ValueError, subprocess.SubprocessError) as error:
             say("; ".join([f"{kind}: {error}", *(m.epitaph() for pair in pairs for m in pair.machines)]))
             result[kind] = {"error": str(error)}
@@ -336,25 +342,24 @@ def measure_wake(pair):
     return {key: statistics.median(value) for key, value in times.items()}
 
 
-def measure(torpor, rounds):
+def measure(torpor):
     home = tempfile.mkdtemp()
     pairs = []
     try:
-        pairs.append(Torpor(torpor, home))
-        pairs.append(Qemu(home))
+        pairs += [Torpor(torpor, home), Qemu(home)]
         for pair in pairs:
-            pair.ready()
-            pair.signal(signal.SIGSTOP)
-            say(f"{pair.name} is ready")
-        result = measure_kinds(pairs, rounds)
-        pairs.pop().end()
+            pair.boot()
+        result = measure_kinds(pairs)
+        pairs[1].end()
         result["wake"] = measure_wake(pairs[0])
         print(json.dumps(result))
     finally:
         for pair in pairs:
             pair.end()
+        if pairs:
+            pairs[0].remove_lan()
         shutil.rmtree(home, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    measure(sys.argv[1], int(sys.argv[2]))
+    measure(sys.argv[1])
