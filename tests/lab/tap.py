@@ -139,6 +139,7 @@ def boot(host):
     guest = lab.Guest.boot(host, "tap", *DEBIAN, "--net", f"tap={INTERFACE}")
     guest.say(f"sh ip addr add {GUEST}/24 dev eth0; ip link set eth0 up")
     guest.say(f"sh nc -ll -p {PORT} -e cat >/dev/null 2>&1 &")
+    guest.say(f"sh until netstat -ltn | grep -q ':{PORT} '; do sleep 0.1; done")
     return guest
 
 
