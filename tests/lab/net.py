@@ -74,7 +74,7 @@ def published(host1, host2):
     outgoing = Outgoing(guest)
     idle = Line(guest.port(6379))
     visitors = Visitors(lambda: guest.get("/big", check=False), lambda: line.ask("incr orders"))
-    time.sleep(5)
+    visitors.await_service(60)
     source, file = host1.path("shop.torpor"), host2.path("shop.torpor")
     guest.save(source)
     gone = idle.seconds_to_end()

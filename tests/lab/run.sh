@@ -50,8 +50,8 @@ scenarios() {
 	done
 }
 
-# play FILE SCENARIO LAB-OPTION...: true when each claim of the scenario holds.
-play() {
+# attempt FILE SCENARIO LAB-OPTION...: true when each claim of the scenario holds; what it said is kept.
+attempt() {
 	local file=$1 scenario=$2 status=0
 	local said=$work/$file.$scenario
 	shift 2
@@ -59,10 +59,20 @@ play() {
 		python3 "tests/lab/$file.py" "$scenario" >"$said" 2>&1 || status=$?
 	# Silence, too, is a failure.
 	[ "$status" -le 1 ] || echo "not ok - $scenario: the lab ended with status $status" >>"$said"
-	cat "$said"
 	[ "$status" = 0 ]
 }
-export -f play
+
+# An emulated host now and then spoils a guest (README.md): what fails there is tried once more, and said.
+play() {
+	local said=$work/$1.$2 status=0
+	if ! attempt "$@"; then
+		sed "s/^/# first attempt: /" "$said"
+		attempt "$@" || status=1
+	fi
+	cat "$said"
+	return "$status"
+}
+export -f attempt play
 
 play_here() {
 	local file failed=0

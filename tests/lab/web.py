@@ -113,6 +113,12 @@ class Visitors:
             self.pages += 1
             self.torn += done.out != BIG
 
+    def await_service(self, seconds):
+        """Both have been served, or that much time has passed."""
+        deadline = time.monotonic() + seconds
+        while (self.answered <= 10 or self.pages == 0) and time.monotonic() < deadline:
+            time.sleep(0.2)
+
     def stop(self):
         self.going = False
         for thread in self.threads:
