@@ -28,9 +28,9 @@ files() {
 	fi
 	echo "chain $two --timeout 600"
 	echo "paged $two --timeout 600"
-	echo "lan $two --timeout 600"
-	echo "net $two --timeout 300"
-	echo "clones --hosts 1 --timeout 500"
+	echo "lan $two --timeout 900"
+	echo "net $two --timeout 500"
+	echo "clones --hosts 1 --timeout 800"
 	echo "travel $two --timeout 300"
 	echo "wake --hosts 1 --timeout 400"
 	echo "small --hosts 1 --timeout 300"

@@ -47,7 +47,7 @@ class Web(lab.Guest):
             self.fail(f"port {inner} is not published, only {self.ports}")
         return self.ports[inner]
 
-    def get(self, path="/", scheme="http", check=True, seconds=20):
+    def get(self, path="/", scheme="http", check=True, seconds=60):
         """curl's Result; its output has what the guest's server said."""
         port = self.port(443 if scheme == "https" else 80)
         return self.host.run("curl", "-sS", "--max-time", seconds, "--cacert", AUTHORITY,
