@@ -2,8 +2,8 @@
 """Measures what net.py's rows tell: images/web under torpor and under QEMU on one host, here or in the lab.
 
 Each VMM has two guests, A and B. A has three cards: user, tap and LAN; B has user and LAN. All are up all the time;
-those of the VMM that is not measured are stopped by signals. Run by itself it prints JSON, again whenever it knows more: for each kind of network
-what measure_kind() returns, torpor's first, or {"error": WHY}; and for "wake" the milliseconds.
+those of the VMM that is not measured are stopped by signals. Run by itself it prints JSON, again whenever it knows more:
+for each kind of network what measure_kind() returns, torpor's first, or {"error": WHY}; and for "wake" the milliseconds.
 
     netguests.py TORPOR
 """
@@ -153,7 +153,7 @@ class Pair:
     def end(self):
         while self.machines:
             self.machines.pop().end()
-        subprocess.run(["ip", "link", "del", self.tap], check=False)
+        subprocess.run(["ip", "link", "del", self.tap], check=False, stderr=subprocess.DEVNULL)
 
 
 class Torpor(Pair):
@@ -175,8 +175,8 @@ class Torpor(Pair):
 
     def start(self, name, *nets):
         self.machines.append(Machine(f"torpor {name}", [
-            self.torpor, "run", "--rm", "--name", f"{name}{self.boots}", "-m", f"{MIB}M", "--kernel", KERNEL, "--initrd", INITRD,
-            "--append", APPEND, "--disk", DISK, "--net", "user", *nets], self.env))
+            self.torpor, "run", "--rm", "--name", f"{name}{self.boots}", "-m", f"{MIB}M",
+            "--kernel", KERNEL, "--initrd", INITRD, "--append", APPEND, "--disk", DISK, "--net", "user", *nets], self.env))
 
     def remove_lan(self):
         self.call("lan", "rm", "--force", LAN)
@@ -342,7 +342,7 @@ def measure_wake(pair):
     pair.call("save", f"b{pair.boots}", "--flat", "-o", file)
     times = {"http": [], "first": []}
     for i in range(WAKES + 1):  # the first is not counted
-        argv = [pair.torpor, "resume", file, "--net", "user", f"-p127.0.0.1:{port}:{HTTP}", "--name"]
+        argv = [pair.torpor, "resume", file, "--net", "user", "--net", "none", f"-p127.0.0.1:{port}:{HTTP}", "--name"]
         answer = time_to_answer([*argv, f"http{i}"], pair.env, port)
         first = first_exit([*argv, f"first{i}"], pair.env)
         say(f"woken: first exit {first:.1f} ms, page {answer:.1f} ms")
