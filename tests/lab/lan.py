@@ -5,7 +5,6 @@ import concurrent.futures
 import json
 import subprocess
 import sys
-import threading
 import time
 
 import guest as lab
@@ -14,33 +13,11 @@ from suite import DEBIAN, note, ok
 from web import WEB, Web
 
 LAN = "blue"
+PAUSE = 60
 MEMBER = [*WEB, "--net", f"lan={LAN}"]
 
 
-class Talk:
-    """A command that a guest is busy with, while others do something to its peers."""
-
-    def __init__(self, guest, command, timeout=180):
-        self.said = None
-        self.thread = threading.Thread(target=self._say, args=(guest, command, timeout), daemon=True)
-        self.thread.start()
-
-    def _say(self, guest, command, timeout):
-        try:
-            self.said = guest.say(command, timeout=timeout)
-        except lab.Failure as failure:
-            self.said = str(failure)
-
-    def end(self):
-        self.thread.join()
-        return self.said
-
-
 def members(host1, host2):
-    lan(host1, host2, 20)
-
-
-def lan(host1, host2, pause):
     """Two on one host, who talk while one of them is paused, and saved and woken; then others join."""
     host1.torpor("lan", "create", LAN, "--dhcp")
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
@@ -52,7 +29,7 @@ def lan(host1, host2, pause):
     rates = ann.say("iperf bob -t 3").split()
     note(f"iperf3: {int(rates[1]) / 1e6:.0f} Mbit/s")
     ok("iperf3 runs from one to the other", int(rates[1]) > 0, rates)
-    paused(host1, ann, pause)
+    paused(host1, ann)
     bob = saved(host1, ann, bob)
     clash(host1, ann, bob)
     qemu_joins(host1, ann)
@@ -62,34 +39,54 @@ def lan(host1, host2, pause):
     host1.torpor("lan", "rm", LAN)
 
 
-def paused(host, ann, pause):
-    """bob is, for that many seconds."""
-    talk = Talk(ann, f"iperf bob -t {pause + 8}")
-    time.sleep(3)
+def paused(host, ann):
+    """bob is, in the middle of two connections."""
+    ann.say(f"sh (iperf3 -c bob -R -b 500k -t {PAUSE + 12}; echo ends $?) >/run/talk 2>&1 &")
+    start_download(ann)
     host.torpor("pause", "bob")
-    time.sleep(pause)
+    time.sleep(PAUSE)
+    ok("a download from who is paused stands still", is_downloading(ann))
     host.torpor("unpause", "bob")
-    said = talk.end()
-    ok(f"a connection lives through a pause of {pause} s", said.replace(" ", "").isdigit(), said)
+    check_download(ann, f"a pause of {PAUSE} s")
+    ok("iperf3 does, too",
+       eventually(lambda: ann.say("sh grep -q '^ends 0$' /run/talk") == "exit 0"))
+
+
+def start_download(ann):
+    """Slow enough to be in the middle of it by now."""
+    ann.say("sh curl -sS --limit-rate 400k http://bob/big >/run/fetched 2>&1 &")
+    time.sleep(3)
+
+
+def is_downloading(ann):
+    return ann.say("sh pidof curl >/dev/null") == "exit 0"
+
+
+def check_download(ann, through):
+    eventually(lambda: not is_downloading(ann))
+    ok(f"a download lives through {through}, to the last byte",
+       ann.say("sh seq 1000000 1524287 | cmp - /run/fetched") == "exit 0")
+
+
+def eventually(holds):
+    deadline = time.monotonic() + 60
+    while not (done := holds()) and time.monotonic() < deadline:
+        time.sleep(1)
+    return done
 
 
 def saved(host, ann, bob):
     """bob, while ann fetches slowly; he comes back before TCP loses patience."""
     before = bob.memory()
     address = bob.await_net()
-    ann.say("sh curl -sS --limit-rate 400k http://bob/big >/run/fetched 2>&1 &")
-    time.sleep(3)
+    start_download(ann)
     file = host.path("bob.torpor")
     bob.save(file, "--flat")
     time.sleep(3)
     bob = Web.wake(host, "bob", file, "--net", f"lan={LAN}")
     ok("saved and woken on the LAN: nonce and counter", bob.remembers(before))
     ok("with the address it had", bob.await_net() == address)
-    deadline = time.monotonic() + 60
-    while ann.say("sh pidof curl >/dev/null") == "exit 0" and time.monotonic() < deadline:
-        time.sleep(1)
-    ok("a download lives through save and resume, to the last byte",
-       ann.say("sh seq 1000000 1524287 | cmp - /run/fetched") == "exit 0")
+    check_download(ann, "save and resume")
     host.run("rm", file)
     return bob
 

@@ -8,7 +8,6 @@ import time
 import guest as lab
 import suite
 from chain import chain
-from lan import lan
 from suite import DEBIAN, DISK, ok
 
 STORM = 25  # saves of each kind
@@ -16,10 +15,6 @@ STORM = 25  # saves of each kind
 
 def fifty_deep(host1, host2):
     chain(host1, host2, 50)
-
-
-def lan_for_a_minute(host1, host2):
-    lan(host1, host2, 60)
 
 
 def save_storm(host, _):
@@ -66,4 +61,4 @@ def request(stream, **what):
 
 
 if __name__ == "__main__":
-    sys.exit(suite.main([fifty_deep, save_storm, lan_for_a_minute], hosts=2))
+    sys.exit(suite.main([fifty_deep, save_storm], hosts=2))
