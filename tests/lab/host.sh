@@ -23,9 +23,12 @@ host_cpu() {
 	esac
 }
 
-# Words that mean nothing to the kernel become init's environment.
+# The first host's clock is the TSC, the second one's the HPET: with the one KVM keeps a master clock
+# for its guests, with the other none. Words that mean nothing to the kernel become init's environment.
 host_command_line() {
-	echo "console=ttyS0 loglevel=3 cryptomgr.notests panic=-1 no_timer_check mitigations=off lab_host=$1 lab_hosts=$hosts"
+	local clock=
+	[ "$1" != host1 ] || clock="tsc=reliable "
+	echo "console=ttyS0 loglevel=3 cryptomgr.notests panic=-1 no_timer_check ${clock}mitigations=off lab_host=$1 lab_hosts=$hosts"
 }
 
 # Fills the caller's `network`. Datagram sockets let the hosts start in either order.

@@ -2,6 +2,7 @@
 asleep is made by moving the host's clock on."""
 
 import json
+import re
 import sys
 import time
 
@@ -35,6 +36,7 @@ def right_machine(host):
        wake)
     ok("it slept as long as that", ASLEEP <= wake["asleep"] < ASLEEP + 120, wake)
     check_clock(guest, "its clock is right")
+    check_ptp(guest)
     lived = clock(guest)[1] - monotonic
     ok("its monotonic clock has not slept", 0 < lived < ASLEEP / 2, lived)
     ok("the same guest", guest.remembers(before))
@@ -175,6 +177,14 @@ def clock_off(guest):
 def check_clock(guest, name):
     off = clock_off(guest)
     ok(name, abs(off) < 2, off)
+
+
+def check_ptp(guest):
+    """What chrony in a guest would follow."""
+    guest.console.write("sh insmod /data/ptp_kvm.ko; echo ptp $(probe ptp /dev/ptp0 2>&1)")
+    said = guest.console.wait("^ptp ", 30).split(maxsplit=1)[1]
+    ok("KVM's PTP clock has its host's time",
+       re.fullmatch(r"\d+\.\d+", said) and abs(float(said) - time.time()) < 2, said)
 
 
 def inspect(guest):

@@ -21,6 +21,9 @@ int probe_tick(int argc, char **argv);
 /* clock: print "<CLOCK_REALTIME> <CLOCK_MONOTONIC>", both as seconds with nine decimals. */
 int probe_clock(int argc, char **argv);
 
+/* ptp DEVICE: print the time of a PTP clock, /dev/ptp0 say, as seconds with nine decimals. */
+int probe_ptp(int argc, char **argv);
+
 /*
  * monotone SECONDS: one thread on every CPU reads CLOCK_MONOTONIC against a reading shared by
  * all. Prints "ok cpus=N samples=N longest=SECONDS" or "BAD cpu=N back=NANOSECONDS".
