@@ -8,20 +8,11 @@
  */
 #include <errno.h>
 #include <poll.h>
-#include <time.h>
 
 #include "snapshot/pager_internal.h"
 #include "snapshot/uffd.h"
 #include "vmm/base/assert.h"
 #include "vmm/base/num.h"
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static struct pager_frame frame_of(const struct pager *p, const uint8_t *address)
 {
@@ -56,18 +47,18 @@ static void serve(struct pager_worker *w, const uint8_t *address)
 {
 	struct pager *p = w->pager;
 	struct pager_frame f = frame_of(p, address);
-	uint64_t start = now_ns();
+	uint64_t start = pager_now_ns();
 
 	if (pager_claim(w, &f, FRAME_ABSENT, FRAME_BUSY) ||
 	    pager_claim(w, &f, FRAME_FILLING, FRAME_BUSY)) {
 		note_touch(p, &f);
 		if (pager_bring(w, &f, FRAME_BUSY)) {
-			note(p, now_ns() - start);
+			note(p, w->put_ns - start);
 			pager_count_present(p);
 		}
 	} else if (atomic_load(pager_state(&f)) != FRAME_BUSY) {
 		/* Zero from the start, or discarded, or damaged; or it has just come. */
-		(void)uffd_install(p->uffd, pager_host(&f), NULL, IMAGE_FRAME);
+		pager_put_zeros(p, &f);
 	}
 }
 

@@ -3,9 +3,9 @@
  *
  * One thread at the lowest priority and one for each core exist from when they are first wanted;
  * those whose turn it is not sleep. They take frames in the order of the runs, which is how they
- * lie in the files. Each fault in hand takes one core away from them, and even at full speed they
- * stand behind the guest and the fault threads: without that a fault waited several times as long
- * for a busy processor.
+ * lie in the files. Each fault in hand takes two cores away from them until for a millisecond there
+ * was none, and even at full speed they stand behind the guest and the fault threads: without that
+ * a fault waited several times as long for a busy processor.
  */
 #include <poll.h>
 #include <sched.h>
@@ -16,15 +16,29 @@
 #include "vmm/base/num.h"
 
 #define FULL_NICE 10
+/* One for who serves it, one for who waits. */
+#define CORES_A_FAULT 2u
 /* The first moment after waking is the guest's: with a core beside it busy decoding, its first
  * answer took twice as long. */
 #define FIRST_MOMENT_MS 500
 
-static void give_way(const struct pager_worker *w)
+/* Whoever has just waited for a frame runs now, and is about to wait for the next one. */
+static bool guest_is_waiting(struct pager_worker *w)
 {
-	static const struct timespec moment = {.tv_nsec = 50000};
+	uint64_t served = atomic_load(&w->pager->faults);
+	unsigned waiting = atomic_load(&w->pager->faults_in_hand);
 
-	while (atomic_load(&w->pager->faults_in_hand) > w->yields_to)
+	if (waiting == 0 && served != w->served)
+		waiting = 1;
+	w->served = served;
+	return waiting * CORES_A_FAULT > w->rank;
+}
+
+static void give_way(struct pager_worker *w)
+{
+	static const struct timespec moment = {.tv_nsec = 1000000};
+
+	while (guest_is_waiting(w))
 		nanosleep(&moment, NULL);
 }
 
@@ -114,7 +128,7 @@ static int start_full(struct pager *p, struct err *err)
 		struct pager_worker *w = &p->full_thread[p->nfull_threads];
 
 		w->mode = PAGER_FILL_FULL;
-		w->yields_to = p->nfull_threads;
+		w->rank = p->nfull_threads;
 		ret = pager_worker_start(w, p, fill_fully, "pager fill", err);
 		if (ret == 0)
 			p->nfull_threads++;

@@ -63,10 +63,13 @@ struct pager_worker {
 	pthread_t thread;
 	struct frame_reader *reader; /* owned */
 	uint8_t *data;		     /* owned; IMAGE_FRAME bytes */
+	uint64_t put_ns; /* when its last frame was in memory, just before those who waited went on
+			  */
 	/* The frame it may be about to install, or NULL: discarding waits for that. */
 	_Atomic(atomic_uchar *) at;
 	enum pager_fill mode; /* of a filler: when it works */
-	unsigned yields_to;   /* of a filler: how many faults in hand stop it */
+	unsigned rank;	      /* of a filler: the first ones stop first */
+	uint64_t served;      /* of a filler: faults, when it looked last */
 };
 
 struct pager {
@@ -122,7 +125,9 @@ static inline bool pager_turn(atomic_uchar *at, enum frame_state from, enum fram
 /* pager.c. One frame less is absent. After the last, userfaultfd is left and the threads end. */
 void pager_count_present(struct pager *p);
 
-/* pager_worker.c. Cores this process may use. */
+/* pager_worker.c. CLOCK_MONOTONIC. */
+uint64_t pager_now_ns(void);
+/* Cores this process may use. */
 unsigned pager_cores(void);
 /* Start a thread with all signals blocked; `w` is zero but for what its kind needs. */
 int pager_worker_start(struct pager_worker *w, struct pager *p,
@@ -131,6 +136,8 @@ void pager_worker_join(struct pager_worker *w);
 /* Claim a frame for `w`: turn its state. */
 bool pager_claim(struct pager_worker *w, const struct pager_frame *f, enum frame_state from,
 		 enum frame_state to);
+/* Zeros for whoever waits for a page of the frame. */
+void pager_put_zeros(struct pager *p, const struct pager_frame *f);
 /* Bring a frame that was claimed; true when it was this call that made it present: the caller
  * counts it then. */
 bool pager_bring(struct pager_worker *w, const struct pager_frame *f, enum frame_state claimed);

@@ -3,10 +3,19 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "snapshot/pager_internal.h"
 #include "snapshot/uffd.h"
+
+uint64_t pager_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
 
 unsigned pager_cores(void)
 {
@@ -88,11 +97,21 @@ static int read_frame(struct pager_worker *w, const struct pager_frame *f, struc
 			  err);
 }
 
-static int install(struct pager_worker *w, const struct pager_frame *f, struct err *err)
+static int put(struct pager_worker *w, const struct pager_frame *f, struct err *err)
 {
-	int ret = uffd_install(w->pager->uffd, pager_host(f), w->data, IMAGE_FRAME);
+	int ret = uffd_put(w->pager->uffd, pager_host(f), w->data, IMAGE_FRAME);
 
-	return ret < 0 ? err_sys(err, -ret, "put a frame into memory") : 0;
+	if (ret < 0)
+		return err_sys(err, -ret, "put a frame into memory");
+	w->put_ns = pager_now_ns();
+	uffd_wake(w->pager->uffd, pager_host(f), IMAGE_FRAME);
+	return 0;
+}
+
+void pager_put_zeros(struct pager *p, const struct pager_frame *f)
+{
+	(void)uffd_put(p->uffd, pager_host(f), NULL, IMAGE_FRAME);
+	uffd_wake(p->uffd, pager_host(f), IMAGE_FRAME);
 }
 
 /* Whoever waits is let go, by zeros, but only when no vCPU can come to see them; a device or a
@@ -102,7 +121,7 @@ static void lose(struct pager_worker *w, const struct pager_frame *f, enum frame
 {
 	machine_break(w->pager->machine, why);
 	pager_turn(pager_state(f), claimed, FRAME_DAMAGED);
-	(void)uffd_install(w->pager->uffd, pager_host(f), NULL, IMAGE_FRAME);
+	pager_put_zeros(w->pager, f);
 }
 
 bool pager_bring(struct pager_worker *w, const struct pager_frame *f, enum frame_state claimed)
@@ -113,7 +132,7 @@ bool pager_bring(struct pager_worker *w, const struct pager_frame *f, enum frame
 
 	if (atomic_load(pager_state(f)) == claimed) {
 		if (ret == 0)
-			ret = install(w, f, &err);
+			ret = put(w, f, &err);
 		if (ret < 0)
 			lose(w, f, claimed, &err);
 		else

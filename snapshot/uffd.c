@@ -89,8 +89,12 @@ static int64_t put(int fd, uint8_t *host, const uint8_t *data, uint64_t len)
 		.dst = (uintptr_t)host,
 		.src = (uintptr_t)data,
 		.len = len,
+		.mode = UFFDIO_COPY_MODE_DONTWAKE,
 	};
-	struct uffdio_zeropage zero = {.range = {.start = (uintptr_t)host, .len = len}};
+	struct uffdio_zeropage zero = {
+		.range = {.start = (uintptr_t)host, .len = len},
+		.mode = UFFDIO_ZEROPAGE_MODE_DONTWAKE,
+	};
 	int ret = data != NULL ? ioctl(fd, UFFDIO_COPY, &copy) : ioctl(fd, UFFDIO_ZEROPAGE, &zero);
 	int64_t done = data != NULL ? copy.copy : zero.zeropage;
 
@@ -98,31 +102,32 @@ static int64_t put(int fd, uint8_t *host, const uint8_t *data, uint64_t len)
 }
 
 /* All at once, and page by page from where that fails: pages may be there already, or belong to
- * another mapping by now, and whoever put those in may not have woken their waiters yet. */
-int uffd_install(int fd, uint8_t *host, const uint8_t *data, uint64_t len)
+ * another mapping by now. */
+int uffd_put(int fd, uint8_t *host, const uint8_t *data, uint64_t len)
 {
-	struct uffdio_range whole = {.start = (uintptr_t)host, .len = len};
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), step = len, done = 0;
-	bool skipped = false;
 
 	while (done < len) {
 		uint64_t want = u64_min(step, len - done);
 		int64_t got = put(fd, host + done, data != NULL ? data + done : NULL, want);
 
-		if (got > 0) {
+		if (got > 0)
 			done += (uint64_t)got;
-		} else if (got == -EAGAIN) {
+		else if (got == -EAGAIN)
 			sched_yield(); /* the address space is just changing */
-		} else if (got != -EEXIST && got != -ENOENT) {
+		else if (got != -EEXIST && got != -ENOENT)
 			return (int)got;
-		} else if (want > page) {
+		else if (want > page)
 			step = page;
-		} else {
-			skipped = true;
+		else
 			done += page;
-		}
 	}
-	if (skipped)
-		(void)ioctl(fd, UFFDIO_WAKE, &whole);
 	return 0;
+}
+
+void uffd_wake(int fd, uint8_t *host, uint64_t len)
+{
+	struct uffdio_range range = {.start = (uintptr_t)host, .len = len};
+
+	(void)ioctl(fd, UFFDIO_WAKE, &range);
 }

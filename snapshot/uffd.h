@@ -25,9 +25,11 @@ int uffd_unregister(int fd, uint8_t *host, uint64_t len);
 /* Take one fault; false when there is none (any more). */
 bool uffd_next(int fd, uint8_t **address);
 
-/* Put `data` (NULL: zeros) into the missing pages of [host, host + len) and wake who waits there.
- * Pages that are there already stay as they are, and so do those that are not registered any more:
- * somebody discarded them. Returns 0 or -errno. */
-int uffd_install(int fd, uint8_t *host, const uint8_t *data, uint64_t len);
+/* Put `data` (NULL: zeros) into the missing pages of [host, host + len). Pages that are there
+ * already stay as they are, and so do those that are not registered any more: somebody discarded
+ * them. Returns 0 or -errno. */
+int uffd_put(int fd, uint8_t *host, const uint8_t *data, uint64_t len);
+/* Who waits in there goes on, as a rule on this very processor. */
+void uffd_wake(int fd, uint8_t *host, uint64_t len);
 
 #endif

@@ -92,8 +92,10 @@ static bool begin(void)
 
 static void let_go(void)
 {
-	cr_assert(
-		eq(int, uffd_install(t.uffd, t.m.mem.range[0].host + ABSENT, NULL, MEM_FRAME), 0));
+	uint8_t *host = t.m.mem.range[0].host + ABSENT;
+
+	cr_assert(eq(int, uffd_put(t.uffd, host, NULL, MEM_FRAME), 0));
+	uffd_wake(t.uffd, host, MEM_FRAME);
 }
 
 static enum machine_state state(void)
