@@ -16,7 +16,7 @@ $(FUZZ_LIB): $(FUZZ_OBJECTS)
 	$(Q)rm -f $@ && ar rcs $@ $^
 
 # What stands before the library replaces its files.
-$(FUZZ_BUILD)/tests/fuzz/archive: $(FUZZ_BUILD)/tests/fuzz/known.o
+$(FUZZ_BUILD)/tests/fuzz/archive: $(FUZZ_BUILD)/tests/fuzz/known.o $(FUZZ_BUILD)/tests/fuzz/serial.o
 $(FUZZ_BUILD)/tests/fuzz/state: $(FUZZ_BUILD)/tests/unit/fake_board.o
 $(FUZZ_BUILD)/tests/fuzz/net: $(FUZZ_BUILD)/tests/unit/fake_driver.o $(FUZZ_BUILD)/tests/unit/fake_net.o
 $(FUZZ_BUILD)/tests/fuzz/net: FUZZ_LIBS := -lcriterion
