@@ -11,7 +11,7 @@ int fuzz_file(const uint8_t *data, size_t size)
 
 	if (file < 0)
 		file = memfd_create("input", MFD_CLOEXEC);
-	fuzz_require(ftruncate(file, 0) == 0);
 	fuzz_require(pwrite(file, data, size, 0) == (ssize_t)size);
+	fuzz_require(ftruncate(file, (off_t)size) == 0);
 	return fcntl(file, F_DUPFD_CLOEXEC, 0);
 }
