@@ -29,8 +29,7 @@ def measure():
     where = subprocess.run([os.path.join(ROOT, "tests/lab/have-kvm")], text=True, stdout=subprocess.PIPE,
                            stderr=subprocess.DEVNULL).stdout.strip()
     if where != "kvm":
-        # One CPU: an emulated host with two, both busy, now and then spoils a guest or itself (tests/lab/README.md).
-        command = [os.path.join(ROOT, "tests/lab/lab"), "--smp", "1", "--mem", "4096", "--timeout", "900", "--", *command]
+        command = [os.path.join(ROOT, "tests/lab/lab"), "--mem", "4096", "--timeout", "900", "--", *command]
     out = subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, check=False)
     return json.loads((out.stdout.splitlines() or ["{}"])[-1])
 

@@ -18,11 +18,10 @@ prepare() {
 		images/debian/build && images/redis/build && images/web/build
 }
 
-# Files of scenarios, those that take longest first, and the options of their labs. A host has one CPU:
-# two labs fill this machine's cores, and an emulated host with two spoils guests more often
-# (README.md). The time limit is at least twice what a scenario takes on two busy cores.
+# Files of scenarios, those that take longest first, and the options of their labs. The time limit
+# is at least twice what a scenario takes on two busy cores.
 files() {
-	local one="--smp 1" two="--hosts 2 --cpu2 EPYC"
+	local two="--hosts 2 --cpu2 EPYC"
 	if [ "$1" = soak ]; then
 		echo "soak $two --timeout 3600"
 		return
@@ -31,12 +30,12 @@ files() {
 	echo "paged $two --timeout 600"
 	echo "lan $two --timeout 900"
 	echo "net $two --timeout 500"
-	echo "clones $one --timeout 800"
+	echo "clones --timeout 800"
 	echo "travel $two --timeout 300"
-	echo "wake $one --timeout 400"
-	echo "small $one --timeout 300"
-	echo "tap $one --timeout 300"
-	echo "life $one --timeout 300"
+	echo "wake --timeout 400"
+	echo "small --timeout 300"
+	echo "tap --timeout 300"
+	echo "life --timeout 300"
 }
 
 # Each line once for each of the file's scenarios, whose name then follows. A file that cannot tell
