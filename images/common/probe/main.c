@@ -12,10 +12,8 @@ struct verb {
 };
 
 static const struct verb verbs[] = {
-	{"tick", "tick FILE", 1, probe_tick},
-	{"clock", "clock", 0, probe_clock},
-	{"ptp", "ptp DEVICE", 1, probe_ptp},
-	{"monotone", "monotone SECONDS", 1, probe_monotone},
+	{"tick", "tick FILE", 1, probe_tick}, {"clock", "clock", 0, probe_clock},
+	{"ptp", "ptp DEVICE", 1, probe_ptp},  {"monotone", "monotone SECONDS", 1, probe_monotone},
 	{"load", "load DIR", 1, probe_load},
 };
 
