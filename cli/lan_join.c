@@ -33,22 +33,31 @@ int lan_serve(const char *name, struct err *err)
 	return relay_run(&relay, err) < 0 ? 125 : 0;
 }
 
+static int is_there(const char *name, struct err *err)
+{
+	struct client client;
+	int ret = client_open_lan(&client, name, err);
+
+	if (ret == 0)
+		client_close(&client);
+	return ret;
+}
+
 int lan_join_at(const char *name, const char *address, struct err *err)
 {
 	struct relay relay = {.tell = true};
 	cleanup_fd int fd = -1;
-	int ret = relay_open(&relay, name, err);
+	int ret = is_there(name, err);
 
 	if (ret < 0)
 		return ret;
 	fd = lan_address_connect(address, err);
-	if (fd < 0) {
-		close(relay.lan);
+	if (fd < 0)
 		return fd;
-	}
 	lan_address_tune(fd);
 	relay.in = relay.out = fd;
-	return parted(relay_run(&relay, err), err);
+	ret = relay_open(&relay, name, err);
+	return ret < 0 ? ret : parted(relay_run(&relay, err), err);
 }
 
 /* ---- a command ---- */
@@ -79,29 +88,38 @@ static int explain(pid_t pid, int ret, const char *command, struct err *err)
 	return parted(ret, err);
 }
 
+/* Who connects to a switch has ten seconds to bring a greeting, and a command may ask for a
+ * password first: so not before the other side, which begins, has spoken or is gone. */
+static int open_then(struct relay *relay, const char *name, struct err *err)
+{
+	struct pollfd spoken = {.fd = relay->in, .events = POLLIN};
+
+	while (poll(&spoken, 1, -1) < 0 && errno == EINTR)
+		continue;
+	return relay_open(relay, name, err);
+}
+
 int lan_join_command(const char *name, char *const argv[], struct err *err)
 {
 	struct relay relay = {.tell = true};
 	cleanup_fd int ours = -1;
-	int ends[2], ret = relay_open(&relay, name, err);
+	int ends[2], ret = is_there(name, err);
 	pid_t pid;
 
 	if (ret < 0)
 		return ret;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
-		close(relay.lan);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
 		return err_sys(err, errno, "socketpair");
-	}
 	fflush(stdout);
 	ours = ends[0];
 	pid = start(argv, ends[1]);
 	close(ends[1]);
-	if (pid < 0) {
-		close(relay.lan);
+	if (pid < 0)
 		return err_sys(err, errno, "fork");
-	}
 	relay.in = relay.out = ours;
-	ret = relay_run(&relay, err);
+	ret = open_then(&relay, name, err);
+	if (ret == 0)
+		ret = relay_run(&relay, err);
 	close(take_fd(&ours));
 	return explain(pid, ret, argv[0], err);
 }

@@ -51,7 +51,7 @@ def eight_clones(host):
     off = [seconds_off(clone) for clone in clones]
     ok("all their clocks are right", max(off) < 2, off)
     ok("though no time has passed for them", clones[0].number("uptime") - uptime < PARKED / 2)
-    answers = [clone.say(f"http {server.url}") for clone in clones]
+    answers = [clone.say(f"http {server.url}", timeout=120) for clone in clones]
     ok("each believes a certificate that was made after it slept",
        answers == ["200 6 right"] * CLONES, answers)
     ok("and each proves with its own who it is",

@@ -104,6 +104,20 @@ joins() {
 }
 try joins "lan join -- COMMAND, lan serve: joined, twice, parted"
 
+joins_late() {
+    works lan create a
+    works lan create b
+    # shellcheck disable=SC2016
+    "$TORPOR" lan join a -- sh -c 'sleep 11; exec "$0" lan serve b' "$TORPOR" >joined 2>err &
+    client=$!
+    sleep 11
+    until_true grep -q '^joined$' joined
+    works_silently lan rm --force b
+    wait "$client"
+    same "status of join" "$?" 125
+}
+try joins_late "lan join waits for a command that asks for a password, say, longer than for a greeting"
+
 joins_by_address() {
     local address
     works lan create a
