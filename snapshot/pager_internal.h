@@ -63,8 +63,7 @@ struct pager_worker {
 	pthread_t thread;
 	struct frame_reader *reader; /* owned */
 	uint8_t *data;		     /* owned; IMAGE_FRAME bytes */
-	uint64_t put_ns; /* when its last frame was in memory, just before those who waited went on
-			  */
+	uint64_t put_ns;	     /* its last frame was there; who waited went on after that */
 	/* The frame it may be about to install, or NULL: discarding waits for that. */
 	_Atomic(atomic_uchar *) at;
 	enum pager_fill mode; /* of a filler: when it works */

@@ -1,5 +1,5 @@
 /* format/parallel.c without threads: a target has one core, and starting a thread for each small
- * input took half of its time. */
+ * input took a quarter of its time. */
 #include "format/parallel.h"
 
 int parallel_run(uint64_t jobs, int (*job)(void *opaque, uint64_t index, struct err *err),
