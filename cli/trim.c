@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#define CACHES_MS    10000
+#define LONGEST_MS   120000
 #define LONGEST_STEP 16
 
 static int ask(struct client *client, bool *able, struct err *err)
@@ -20,7 +20,7 @@ static int ask(struct client *client, bool *able, struct err *err)
 	return 0;
 }
 
-static int is_busy(struct client *client, bool *busy, struct err *err)
+static int is_busy(struct client *client, bool *busy, json_int_t *given, struct err *err)
 {
 	json_t *reply;
 	int ret = client_do(client, "trimming", CLIENT_FOREVER, &reply, err);
@@ -28,25 +28,30 @@ static int is_busy(struct client *client, bool *busy, struct err *err)
 	if (ret < 0)
 		return ret;
 	*busy = json_is_true(json_object_get(reply, "busy"));
+	*given = json_integer_value(json_object_get(reply, "bytes"));
 	json_decref(reply);
 	return 0;
 }
 
 int trim(struct client *client, struct err *err)
 {
-	bool busy = false;
-	int ret = ask(client, &busy, err);
+	bool able = false, busy = false;
+	json_int_t given = 0;
+	int ret = ask(client, &able, err);
 
-	if (ret == 0 && !busy)
+	if (ret == 0 && !able)
 		fprintf(stderr,
 			"torpor: %s cannot be trimmed: it is paused, or its guest has no "
 			"driver for the balloon\n",
 			client->name);
-	for (int waited = 0, step = 1; ret == 0 && busy && waited < CACHES_MS; waited += step) {
+	busy = able;
+	for (int waited = 0, step = 1; ret == 0 && busy && waited < LONGEST_MS; waited += step) {
 		nanosleep(&(struct timespec){.tv_nsec = step * 1000000L}, NULL);
-		ret = is_busy(client, &busy, err);
+		ret = is_busy(client, &busy, &given, err);
 		if (step < LONGEST_STEP)
 			step *= 2;
 	}
+	if (ret == 0 && able && given == 0)
+		fprintf(stderr, "torpor: the guest of %s gave up nothing\n", client->name);
 	return ret;
 }

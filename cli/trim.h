@@ -4,8 +4,9 @@
 
 #include "cli/client.h"
 
-/* Ask for whatever the guest can do without, its caches above all, and wait for it, ten seconds at
- * most. A guest that does not take part is saved as it is; a line on stderr says so. */
+/* Ask for whatever the guest can do without, its caches above all, and wait while it
+ * goes on giving, two minutes at most. A guest that does not take part is saved as it is; a line on
+ * stderr says so. */
 int trim(struct client *client, struct err *err);
 
 #endif

@@ -259,7 +259,7 @@ static void balloon_config_write(struct virtio_device *v, uint64_t off, uint32_t
 		b->s.poison = value;
 	if (off == offsetof(struct virtio_balloon_config, actual)) {
 		b->s.actual = value;
-		balloon_progressed(b);
+		balloon_resized(b);
 	}
 	balloon_show(b);
 }

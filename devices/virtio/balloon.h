@@ -11,6 +11,10 @@
 
 #include "devices/virtio/types.h"
 
+/* Who has given nothing for so long has given what it can: longer than a guest on a busy host is
+ * silent. */
+#define BALLOON_STALLED_MS 5000
+
 extern const struct state_table virtio_balloon_table;
 
 int virtio_balloon_create(struct virtio_device **out, struct machine *m, const char *id,
@@ -18,7 +22,8 @@ int virtio_balloon_create(struct virtio_device **out, struct machine *m, const c
 
 /* Machine lock held. Ask the guest to give up free memory, and its caches if so wanted; a trimming
  * under way begins anew. False when there is nobody to ask: no driver, or the machine is paused.
- * The guest answers while the machine runs; after 30 seconds at most it gets all back. */
+ * The guest answers while the machine runs; when nobody has asked how far it is for 30 seconds, it
+ * gets all back. */
 bool balloon_trim(struct device *dev, bool caches);
 /* Whether it is still giving, and has given something lately. To be asked again and
  * again until it is not, or patience ends. */

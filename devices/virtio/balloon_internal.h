@@ -33,7 +33,8 @@ struct virtio_balloon {
 	bool late;	    /* hints in the queue were not taken at once: they are not used */
 
 	enum balloon_phase phase;
-	uint64_t progress_ms; /* when the guest last did something about it */
+	uint32_t largest;     /* that s.actual was in this trimming */
+	uint64_t progress_ms; /* when the guest last got further */
 	int timer_fd;	      /* -1: none yet */
 	struct loop_watch timer;
 };
@@ -41,8 +42,10 @@ struct virtio_balloon {
 /* Bring the configuration space up to date with the state. */
 void balloon_show(struct virtio_balloon *b);
 
-/* The guest told `available`; it gave pages or set `actual`; it is through with the command. */
+/* The guest told `available`; set `actual`; got further in some way; is through with the command.
+ */
 void balloon_counted(struct virtio_balloon *b);
+void balloon_resized(struct virtio_balloon *b);
 void balloon_progressed(struct virtio_balloon *b);
 void balloon_hinted(struct virtio_balloon *b);
 /* The guest may take everything back. Quiet when it has it all already. */

@@ -4,7 +4,9 @@
  * For its caches: have it count, then inflate the balloon to what it says is available, less a
  * reserve. Linux drops caches to fill a balloon, but need not reach the number. For free pages
  * alone: a hinting command, whose pages are discarded as they come (balloon.c). Either way, when
- * the guest has got no further for a while, what it has given is enough.
+ * the guest has got no further for a while, what it has given is enough. A balloon has got further
+ * when it is larger than it was: Linux that runs out of memory takes pages back, and gives them
+ * again.
  *
  * A timer ends it all if no save does: whoever asked may have gone away.
  */
@@ -17,10 +19,9 @@
 #include "devices/virtio/balloon_internal.h"
 #include "vmm/base/num.h"
 
-#define STATS_QUEUE	2u   /* there is none before it that a driver might leave out */
-#define GIVE_BACK_AFTER 30   /* seconds */
-#define STALLED_MS	2500 /* longer than a guest on a busy host is silent */
-#define RESERVE		16   /* one part in so many of what is available stays with the guest */
+#define STATS_QUEUE	2u /* there is none before it that a driver might leave out */
+#define GIVE_BACK_AFTER 30 /* seconds since anybody asked how far it is */
+#define RESERVE		16 /* one part in so many of what is available stays with the guest */
 
 static struct virtio_balloon *from_device(struct device *dev)
 {
@@ -108,6 +109,14 @@ static void ask_count(struct virtio_balloon *b)
 		vq_unpop(&b->v.queue[STATS_QUEUE]);
 }
 
+static void judge_size(struct virtio_balloon *b)
+{
+	b->largest = b->s.actual;
+	balloon_progressed(b);
+	if (b->s.actual >= b->s.num_pages)
+		b->phase = BALLOON_GIVEN;
+}
+
 void balloon_counted(struct virtio_balloon *b)
 {
 	const uint64_t all = b->v.m->mem.size / BALLOON_PAGE;
@@ -117,15 +126,19 @@ void balloon_counted(struct virtio_balloon *b)
 	b->s.num_pages = (uint32_t)u64_min(
 		b->s.actual + (b->available - b->available / RESERVE) / BALLOON_PAGE, all);
 	b->phase = BALLOON_FILLING;
-	balloon_progressed(b);
+	judge_size(b);
 	announce(b);
 }
 
 void balloon_progressed(struct virtio_balloon *b)
 {
 	b->progress_ms = now_ms();
-	if (b->phase == BALLOON_FILLING && b->s.actual >= b->s.num_pages)
-		b->phase = BALLOON_GIVEN;
+}
+
+void balloon_resized(struct virtio_balloon *b)
+{
+	if (b->phase == BALLOON_FILLING && b->s.actual > b->largest)
+		judge_size(b);
 }
 
 static void ask_hints(struct virtio_balloon *b)
@@ -166,8 +179,8 @@ bool balloon_trimming(struct device *dev)
 
 	if (b->phase == BALLOON_IDLE || b->phase == BALLOON_GIVEN)
 		return false;
-	if (now_ms() - b->progress_ms < STALLED_MS)
-		return true;
+	if (now_ms() - b->progress_ms < BALLOON_STALLED_MS)
+		return set_timer(b);
 	if (b->phase == BALLOON_FILLING) {
 		/* It need not try any more. */
 		b->s.num_pages = (uint32_t)u64_min(b->s.actual, b->s.num_pages);

@@ -16,6 +16,8 @@
 #define FREE	 MIB(4) /* pages that tests give up, full of 'x' */
 #define FREE_LEN MIB(2)
 
+#define STALLED_US (BALLOON_STALLED_MS * 1000 + 100000)
+
 #define F(name) VIRTIO_FEATURE(VIRTIO_BALLOON_F_##name)
 #define ALL	(F(STATS_VQ) | F(DEFLATE_ON_OOM) | F(FREE_PAGE_HINT) | F(REPORTING))
 
@@ -343,9 +345,24 @@ Test(balloon, a_balloon_that_grows_no_further_is_full)
 	give_stats(1600 * PAGE);
 	set_actual(700);
 	cr_assert(balloon_trimming(&fake.v->dev));
-	usleep(2600000);
+	usleep(STALLED_US / 2);
+	set_actual(500); /* it needed some, and gave it again: no further than it was */
+	set_actual(700);
+	usleep(STALLED_US / 2);
 	cr_assert_not(balloon_trimming(&fake.v->dev));
 	cr_assert(eq(u32, CONFIG(num_pages), 700)); /* the guest need not try any more */
+}
+
+Test(balloon, a_balloon_that_grows_slowly_is_waited_for)
+{
+	give_stats(0);
+	cr_assert(balloon_trim(&fake.v->dev, true));
+	give_stats(1600 * PAGE);
+	for (uint32_t pages = 1; pages < 4; pages++) {
+		usleep(STALLED_US / 2);
+		set_actual(pages);
+		cr_assert(balloon_trimming(&fake.v->dev));
+	}
 }
 
 Test(balloon, a_guest_that_does_not_answer_is_not_waited_for)
@@ -353,7 +370,7 @@ Test(balloon, a_guest_that_does_not_answer_is_not_waited_for)
 	cr_assert(balloon_trim(&fake.v->dev, false));
 	send_command(CONFIG(free_page_hint_cmd_id));
 	cr_assert(balloon_trimming(&fake.v->dev));
-	usleep(2600000);
+	usleep(STALLED_US);
 	cr_assert_not(balloon_trimming(&fake.v->dev));
 	give_range(HINT, FREE, PAGE); /* later is as good */
 	cr_assert(eq(uint, gone(FREE, 1), 1));
