@@ -53,7 +53,9 @@ static int from_file(struct passphrase *p, const char *file, struct err *err)
 		return err_sys(err, (int)-len, "passphrase file %s", file);
 	ret = take_line(p, data, (size_t)len, err);
 	explicit_bzero(data, sizeof(data));
-	return ret;
+	if (ret < 0 && is_stdin)
+		return err_context(err, ret, "standard input, which --passphrase-file - reads");
+	return ret < 0 ? err_context(err, ret, "passphrase file %s", file) : 0;
 }
 
 /* One line, unless a signal comes first. */

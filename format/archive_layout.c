@@ -84,12 +84,17 @@ static bool is_duplicate(const struct archive_writer *w, size_t index)
 	return false;
 }
 
-/* The small layers, most wanted first; those that do not fit in front are put in the second round,
+static bool is_of_type(const struct writer_blob *blob, const char *type)
+{
+	return type == NULL || strcmp(blob->d.media_type, type) == 0;
+}
+
+/* The small layers, most wanted first, of no known type last; those that do not fit in front are put in the second round,
  * behind the bulk. `done` remembers. */
 static int put_small(struct layout *l, bool *done, struct err *err)
 {
 	static const char *const order[] = {OCI_SIGNATURE_TYPE, OCI_STATE_TYPE, OCI_MAP_TYPE,
-					    OCI_HASHES_TYPE};
+					    OCI_HASHES_TYPE, NULL};
 	const struct archive_writer *w = l->w;
 
 	for (size_t o = 0; o < ARRAY_SIZE(order); o++) {
@@ -97,7 +102,7 @@ static int put_small(struct layout *l, bool *done, struct err *err)
 			const struct writer_blob *blob = &w->blobs[i];
 			int ret;
 
-			if (done[i] || blob->bulk || strcmp(blob->d.media_type, order[o]) != 0)
+			if (done[i] || blob->bulk || !is_of_type(blob, order[o]))
 				continue;
 			if (!is_duplicate(w, i)) {
 				if (!fits(l, blob->data.len))

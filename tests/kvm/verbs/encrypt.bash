@@ -41,6 +41,15 @@ save_encrypted() {
 }
 try save_encrypted "save --passphrase-file, resume: with it, with another, without a terminal"
 
+both_on_stdin() {
+    make_sealed --passphrase-file pass
+    refuses 125 "standard input, which --passphrase-file - reads: the passphrase is empty or no text" \
+        resume -d - --passphrase-file - <sealed.torpor
+    refuses 125 "standard input, which --passphrase-file - reads: the passphrase is empty or no text" \
+        convert --decrypt --passphrase-file - - open.torpor <sealed.torpor
+}
+try both_on_stdin "an appliance and its passphrase do not both fit on standard input: says what is wrong with it"
+
 key_files() {
     make_sealed --key-file key
     works_silently kill source
