@@ -1,6 +1,6 @@
 # Files that were made when the format was young must wake for ever: tests/golden/v1.
 
-GOLDEN=$(realpath "$verbs/../../golden/v1")
+GOLDEN=$tests/golden/v1
 
 # Whoever has another vendor's CPU asks the lab, which has that of the files.
 foreign() {
@@ -57,7 +57,7 @@ golden_encrypted() {
 }
 
 if foreign; then
-    (cd "$verbs/../../.." && tests/lab/patiently --timeout 200 -- tests/kvm/verbs.sh golden)
+    (cd "$tests/.." && tests/lab/patiently --timeout 200 -- tests/kvm/verbs.sh golden)
 else
     try golden_wakes "files of version 1 wake: flat, packed, hot, signed"
     try golden_increment "an increment of version 1 wakes on its parent, and is flattened"

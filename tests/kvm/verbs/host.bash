@@ -40,7 +40,7 @@ no_verb() {
 }
 try no_verb "a wrong verb, option or operand is a usage error: 125 and one line"
 
-completion=${verbs%/tests/*}/cli/completion.bash
+completion=$tests/../cli/completion.bash
 completion() {
     bash -n "$completion" || fail "bash does not parse it"
     bash -c '. "$1"; complete -p torpor' - "$completion" >/dev/null || fail "nothing is completed"

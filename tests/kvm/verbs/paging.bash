@@ -61,7 +61,7 @@ try saved_half_way "a machine that is still being paged in can be saved"
 # Change a byte in the middle of packed memory, which is the pattern.
 damage_memory() { # FILE
     local name offset length
-    read -r name offset length < <("$verbs/../../corrupt/damage.py" regions "$1" | grep '^content:memory.0.0 ')
+    read -r name offset length < <("$tests/corrupt/damage.py" regions "$1" | grep '^content:memory.0.0 ')
     [ -n "$name" ] || fail "there is no memory in $1"
     printf '\xa5\x5a\xa5\x5a' | dd of="$1" bs=1 seek=$((offset + length / 2)) conv=notrunc status=none
 }

@@ -3,7 +3,7 @@
 # A byte in the middle of the flat memory, changed behind the back of whoever remembers.
 damage_quietly() { # FILE
     local name offset length
-    read -r name offset length < <("$verbs/../../corrupt/damage.py" regions "$1" | grep '^content:memory.0.0 ')
+    read -r name offset length < <("$tests/corrupt/damage.py" regions "$1" | grep '^content:memory.0.0 ')
     printf 'X' | dd of="$1" bs=1 seek=$((offset + length / 2)) conv=notrunc status=none
 }
 
