@@ -58,7 +58,7 @@ class Host:
     def path(self, name):
         return f"{self.directory}/{name}"
 
-    def run(self, *argv, timeout=120, check=True):
+    def run(self, *argv, timeout=240, check=True):
         """Run a command there. Result.ms is its own time, measured there."""
         argv = self.prefix + ["bash", "-c", TIMED, "bash"] + [str(word) for word in argv]
         try:
@@ -207,7 +207,7 @@ class Guest:
             self.fail(f"not READY after {timeout} s")
         self.nonce = re.search(READY, line)[1]
 
-    def say(self, command, timeout=60):
+    def say(self, command, timeout=180):
         """Send a command; its reply without the first word."""
         verb = command.split()[0]
         try:

@@ -15,7 +15,7 @@ class Line:
     """A connection to redis that speaks its inline protocol."""
 
     def __init__(self, port):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=120)
         self.stream = self.socket.makefile("rb")
 
     def ask(self, words):
@@ -28,7 +28,7 @@ class Line:
     def seconds_to_end(self):
         """Until the other side ends or resets it; None if it does neither."""
         start = time.monotonic()
-        self.socket.settimeout(10)
+        self.socket.settimeout(60)
         try:
             if self.socket.recv(1):
                 return None
@@ -45,7 +45,7 @@ class Outgoing:
     def __init__(self, guest):
         address = outer_address(guest.host)
         self.server = socket.create_server((address, 0))
-        self.server.settimeout(30)
+        self.server.settimeout(120)
         port = self.server.getsockname()[1]
         guest.say(f"sh mkfifo /run/silence; (nc {address} {port} <>/run/silence;"
                   " cut -d ' ' -f 1 /proc/uptime >/run/let-go) >/dev/null 2>&1 &")
@@ -56,7 +56,7 @@ class Outgoing:
         """Whether it had ended when the guest's uptime was `deadline`."""
         time.sleep(1)
         guest.console.write("sh cat /run/let-go")
-        line = guest.console.wait(r"^([0-9.]+$|sh exit)", 30)
+        line = guest.console.wait(r"^([0-9.]+$|sh exit)", 120)
         return line is not None and line[0] != "s" and float(line) <= deadline
 
 
@@ -74,7 +74,7 @@ def published(host1, host2):
     outgoing = Outgoing(guest)
     idle = Line(guest.port(6379))
     visitors = Visitors(lambda: guest.get("/big", check=False), lambda: line.ask("incr orders"))
-    visitors.await_service(60)
+    visitors.await_service(120)
     source, file = host1.path("shop.torpor"), host2.path("shop.torpor")
     guest.save(source)
     gone = idle.seconds_to_end()

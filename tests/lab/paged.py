@@ -136,7 +136,7 @@ def the_rest_arrives(web, before):
 def damage_breaks_one(host, others, before):
     """It is touched soon, for it was when the clone was watched."""
     damaged = Shop.wake(host, "damaged", host.path("damaged.torpor"), "--fill", "none")
-    done = host.torpor("wait", "damaged", check=False, timeout=90)
+    done = host.torpor("wait", "damaged", check=False, timeout=180)
     ok("a damaged frame breaks the machine that touches it, and is named",
        done.status == 125 and "frame" in done.out and "memory.0" in done.out, done)
     note(done.out.strip())

@@ -55,7 +55,7 @@ attempt() {
 	local file=$1 scenario=$2 status=0
 	local said=$work/$file.$scenario
 	shift 2
-	tests/lab/patiently "$@" --mem 4096 -- \
+	tests/lab/patiently "$@" --mem 4096 --timeout 900 -- \
 		python3 "tests/lab/$file.py" "$scenario" >"$said" 2>&1 || status=$?
 	# Silence, too, is a failure.
 	[ "$status" -le 1 ] || echo "not ok - $scenario: the lab ended with status $status" >>"$said"

@@ -170,7 +170,7 @@ def play(host):
 
 def connect(guest):
     try:
-        peer = socket.create_connection((GUEST, PORT), timeout=60)
+        peer = socket.create_connection((GUEST, PORT), timeout=180)
     except OSError as error:
         raise lab.Failure(f"no connection: {error}; the guest says {guest.say('net')}") from None
     return peer

@@ -141,11 +141,11 @@ def new_mac(guest):
 def identity(guest):
     """Host name, machine-id, MAC address."""
     guest.console.write("sh echo is $(hostname) $(cat /etc/machine-id)")
-    line = guest.console.wait("^is ", 30)
+    line = guest.console.wait("^is ", 120)
     return (*line.split()[1:], guest.say("net").split()[1])
 
 
-def wait_for_lease(guest, timeout=60):
+def wait_for_lease(guest, timeout=180):
     deadline = time.monotonic() + timeout
     while guest.say("net").startswith("-") and time.monotonic() < deadline:
         time.sleep(0.5)
@@ -182,7 +182,7 @@ def check_clock(guest, name):
 def check_ptp(guest):
     """What chrony in a guest would follow."""
     guest.console.write("sh insmod /data/ptp_kvm.ko; echo ptp $(probe ptp /dev/ptp0 2>&1)")
-    said = guest.console.wait("^ptp ", 30).split(maxsplit=1)[1]
+    said = guest.console.wait("^ptp ", 120).split(maxsplit=1)[1]
     ok("KVM's PTP clock has its host's time",
        re.fullmatch(r"\d+\.\d+", said) and abs(float(said) - time.time()) < 2, said)
 
@@ -195,7 +195,7 @@ def wake_of(guest):
     return inspect(guest)["wake"]
 
 
-def wait(guest, done, timeout=60):
+def wait(guest, done, timeout=180):
     deadline = time.monotonic() + timeout
     while not done(wake := wake_of(guest)) and time.monotonic() < deadline:
         time.sleep(0.2)

@@ -47,13 +47,13 @@ class Web(lab.Guest):
             self.fail(f"port {inner} is not published, only {self.ports}")
         return self.ports[inner]
 
-    def get(self, path="/", scheme="http", check=True, seconds=60):
+    def get(self, path="/", scheme="http", check=True, seconds=120):
         """curl's Result; its output has what the guest's server said."""
         port = self.port(443 if scheme == "https" else 80)
         return self.host.run("curl", "-sS", "--max-time", seconds, "--cacert", AUTHORITY,
                              f"{scheme}://127.0.0.1:{port}{path}", check=check)
 
-    def first_answer(self, seconds=30):
+    def first_answer(self, seconds=120):
         """Milliseconds until it serves its page."""
         start = time.monotonic()
         while self.get(check=False).out != "awake\n":
@@ -65,7 +65,7 @@ class Web(lab.Guest):
         """redis-cli's output."""
         return self.host.run("redis-cli", "-p", self.port(6379), *words).out.strip()
 
-    def await_net(self, seconds=30):
+    def await_net(self, seconds=120):
         """The address of eth0, when it has one, and its MAC."""
         deadline = time.monotonic() + seconds
         while (net := self.say("net").split())[0] == "-":
@@ -74,7 +74,7 @@ class Web(lab.Guest):
             time.sleep(0.5)
         return net[0], net[1]
 
-    def await_wakes(self, count, seconds=60):
+    def await_wakes(self, count, seconds=180):
         """What its hooks were told, when they have run so often."""
         deadline = time.monotonic() + seconds
         while int((said := self.say("wakes").split())[0]) < count:
