@@ -102,6 +102,19 @@ static int base64_line(struct text *text, void *raw, size_t size, struct err *er
 		       : bad(err, "it is not base64 of the right length");
 }
 
+/* What each of the three begins with. A public key's comment may be missing. */
+static int first_lines(struct text *text, bool bare, void *raw, size_t size, struct err *err)
+{
+	const struct line all = {text->at, text->len};
+	int ret = 0;
+
+	if (text->len > MINISIGN_TEXT)
+		return bad(err, "it is too long");
+	if (!bare || starts_with(&all, UNTRUSTED))
+		ret = untrusted_line(text, err);
+	return ret < 0 ? ret : base64_line(text, raw, size, err);
+}
+
 static int text_end(const struct text *text, struct err *err)
 {
 	return text->len == 0 ? 0 : bad(err, "something stands behind its end");
@@ -132,14 +145,8 @@ int minisign_public_decode(struct minisign_public *key, const char *text, size_t
 {
 	struct text rest = {text, len};
 	struct raw_public raw;
-	int ret = 0;
+	int ret = first_lines(&rest, true, &raw, sizeof(raw), err);
 
-	if (len > MINISIGN_TEXT)
-		return bad(err, "it is too long for a public key");
-	if (len >= strlen(UNTRUSTED) && memcmp(text, UNTRUSTED, strlen(UNTRUSTED)) == 0)
-		ret = untrusted_line(&rest, err);
-	if (ret == 0)
-		ret = base64_line(&rest, &raw, sizeof(raw), err);
 	if (ret == 0)
 		ret = text_end(&rest, err);
 	if (ret < 0)
@@ -167,13 +174,8 @@ int minisign_secret_decode(struct minisign_secret *key, const char *text, size_t
 {
 	struct text rest = {text, len};
 	struct raw_secret raw;
-	int ret;
+	int ret = first_lines(&rest, false, &raw, sizeof(raw), err);
 
-	if (len > MINISIGN_TEXT)
-		return bad(err, "it is too long for a secret key");
-	ret = untrusted_line(&rest, err);
-	if (ret == 0)
-		ret = base64_line(&rest, &raw, sizeof(raw), err);
 	if (ret == 0)
 		ret = text_end(&rest, err);
 	if (ret < 0)
@@ -215,13 +217,8 @@ int minisign_signature_decode(struct minisign_signature *sig, const char *text, 
 {
 	struct text rest = {text, len};
 	struct raw_signature raw;
-	int ret;
+	int ret = first_lines(&rest, false, &raw, sizeof(raw), err);
 
-	if (len > MINISIGN_TEXT)
-		return bad(err, "it is too long for a signature");
-	ret = untrusted_line(&rest, err);
-	if (ret == 0)
-		ret = base64_line(&rest, &raw, sizeof(raw), err);
 	if (ret == 0)
 		ret = trusted_line(&rest, sig->comment, err);
 	if (ret == 0)
