@@ -89,8 +89,8 @@ static bool is_of_type(const struct writer_blob *blob, const char *type)
 	return type == NULL || strcmp(blob->d.media_type, type) == 0;
 }
 
-/* The small layers, most wanted first, of no known type last; those that do not fit in front are put in the second round,
- * behind the bulk. `done` remembers. */
+/* The small layers, most wanted first, of no known type last; those that do not fit in front are
+ * put in the second round, behind the bulk. `done` remembers. */
 static int put_small(struct layout *l, bool *done, struct err *err)
 {
 	static const char *const order[] = {OCI_SIGNATURE_TYPE, OCI_STATE_TYPE, OCI_MAP_TYPE,
