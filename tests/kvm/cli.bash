@@ -200,6 +200,7 @@ import os, pty, signal, sys, termios
 lines, command = sys.argv[2:sys.argv.index("--")], sys.argv[sys.argv.index("--") + 1:]
 pid, terminal = pty.fork()
 if pid == 0:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # who runs us in the background ignores it
     os.execv(command[0], command)
 said = b""
 echo = lambda: bool(termios.tcgetattr(terminal)[3] & termios.ECHO)
