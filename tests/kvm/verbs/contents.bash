@@ -122,7 +122,7 @@ guarded() {
         # shellcheck disable=SC2086
         timeout -k 1 30 strace -o trace "$TORPOR" $verb a.torpor </dev/null >/dev/null 2>&1 &
         pid=$!
-        [ "$verb" != resume ] || { until_true is_ready source && "$TORPOR" kill source; }
+        [ "$verb" != resume ] || until_true "$TORPOR" kill source
         wait $pid
         status=$?
         [ $status = 0 ] || [ "$verb" = resume ] || fail "$verb: status $status"
