@@ -24,6 +24,7 @@ import time
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 TORPOR = os.environ.get("TORPOR", os.path.join(REPOSITORY, "build/torpor"))
 TAIL = 40
+PATIENCE = 120  # seconds, where nothing says how long it may take: not a measure of speed
 READY = r"(?m)^READY nonce=([0-9a-f]{32})"
 
 # Runs its arguments; the last line on stderr says how many microseconds that took, without the
@@ -137,7 +138,7 @@ class Console:
         self.process.stdin.write(line.encode() + b"\n")
         self.process.stdin.flush()
 
-    def wait(self, pattern, timeout):
+    def wait(self, pattern, timeout=PATIENCE):
         """The next line that matches, or None at the deadline or the end of the console."""
         deadline = time.monotonic() + timeout
         with self.changed:

@@ -129,11 +129,11 @@ def qemu_joins(host, ann):
     deadline = time.monotonic() + 30
     while address in (None, "-") and time.monotonic() < deadline:
         console.write("net")
-        _, address, mac, _ = (console.wait("^net ", 120) or "net - - -").split()
+        _, address, mac, _ = (console.wait("^net ") or "net - - -").split()
         time.sleep(0.5)
     ok("has an address by DHCP", address not in (None, "-"), mac)
     console.write(f"sh wget -q -O - http://{ann.await_net()[0]}/")
-    ok("sees a guest's page", console.wait("^awake$", 120))
+    ok("sees a guest's page", console.wait("^awake$"))
     ok("and is seen", ann.say(f"sh ping -c 1 -W 5 {address} >/dev/null") == "exit 0")
     console.end()
 

@@ -84,13 +84,13 @@ def generation_is_seen(host):
     guest = lab.Guest.boot(host, "generation", "--kernel", kernel, *DEBIAN[2:])
     before = guest.memory()
     guest.console.write(seen)
-    ok("VMGenID: quiet as long as the guest stays one", guest.console.wait("^0$", 120))
+    ok("VMGenID: quiet as long as the guest stays one", guest.console.wait("^0$"))
     guest.say("sync")
     file = host.path("generation.torpor")
     guest.save(file)
     guest = lab.Guest.wake(host, "generation", file)
     guest.console.write(seen)
-    ok("VMGenID: the woken kernel reseeds its random numbers", guest.console.wait("^1$", 120))
+    ok("VMGenID: the woken kernel reseeds its random numbers", guest.console.wait("^1$"))
     ok("VMGenID: nonce and counter", guest.remembers(before))
     guest.kill()
     host.run("rm", file)
@@ -127,7 +127,7 @@ def memory_above_4g(host, size):
 def normal_free(guest):
     """Free pages of the zone above 4 GiB."""
     guest.console.write("sh grep -A1 'zone *Normal' /proc/zoneinfo")
-    line = guest.console.wait(r"pages free", 120)
+    line = guest.console.wait(r"pages free")
     if line is None:
         guest.fail("no zone above 4 GiB")
     return int(line.split()[-1])

@@ -56,7 +56,7 @@ class Outgoing:
         """Whether it had ended when the guest's uptime was `deadline`."""
         time.sleep(1)
         guest.console.write("sh cat /run/let-go")
-        line = guest.console.wait(r"^([0-9.]+$|sh exit)", 120)
+        line = guest.console.wait(r"^([0-9.]+$|sh exit)")
         return line is not None and line[0] != "s" and float(line) <= deadline
 
 

@@ -34,7 +34,7 @@ class Shop(lab.Guest):
     def open(self):
         digest = self.say(f'redis script load "{WRITE}"')
         self.console.write(f"sh redis-cli -r -1 -i {PAUSE} evalsha {digest} 0 >/dev/null 2>&1 &")
-        if self.console.wait("^sh exit 0", 120) is None:
+        if self.console.wait("^sh exit 0") is None:
             self.fail("its work does not begin")
 
     def look(self):

@@ -141,7 +141,7 @@ def new_mac(guest):
 def identity(guest):
     """Host name, machine-id, MAC address."""
     guest.console.write("sh echo is $(hostname) $(cat /etc/machine-id)")
-    line = guest.console.wait("^is ", 120)
+    line = guest.console.wait("^is ")
     return (*line.split()[1:], guest.say("net").split()[1])
 
 
@@ -182,7 +182,7 @@ def check_clock(guest, name):
 def check_ptp(guest):
     """What chrony in a guest would follow."""
     guest.console.write("sh insmod /data/ptp_kvm.ko; echo ptp $(probe ptp /dev/ptp0 2>&1)")
-    said = guest.console.wait("^ptp ", 120).split(maxsplit=1)[1]
+    said = guest.console.wait("^ptp ").split(maxsplit=1)[1]
     ok("KVM's PTP clock has its host's time",
        re.fullmatch(r"\d+\.\d+", said) and abs(float(said) - time.time()) < 2, said)
 

@@ -47,13 +47,13 @@ class Web(lab.Guest):
             self.fail(f"port {inner} is not published, only {self.ports}")
         return self.ports[inner]
 
-    def get(self, path="/", scheme="http", check=True, seconds=120):
+    def get(self, path="/", scheme="http", check=True, seconds=lab.PATIENCE):
         """curl's Result; its output has what the guest's server said."""
         port = self.port(443 if scheme == "https" else 80)
         return self.host.run("curl", "-sS", "--max-time", seconds, "--cacert", AUTHORITY,
                              f"{scheme}://127.0.0.1:{port}{path}", check=check)
 
-    def first_answer(self, seconds=120):
+    def first_answer(self, seconds=lab.PATIENCE):
         """Milliseconds until it serves its page."""
         start = time.monotonic()
         while self.get(check=False).out != "awake\n":
@@ -65,7 +65,7 @@ class Web(lab.Guest):
         """redis-cli's output."""
         return self.host.run("redis-cli", "-p", self.port(6379), *words).out.strip()
 
-    def await_net(self, seconds=120):
+    def await_net(self, seconds=lab.PATIENCE):
         """The address of eth0, when it has one, and its MAC."""
         deadline = time.monotonic() + seconds
         while (net := self.say("net").split())[0] == "-":
