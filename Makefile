@@ -3,60 +3,77 @@
 #   make            the program              make demo     the main job, on this machine or in the lab
 #   make check      all tests                make help     the rest
 #
-# Variables: BUILD (build), WERROR=1, SAN=1 (ASan and UBSan, in build-asan), COV=1 (build-cov),
-# CC, CFLAGS, LDFLAGS, PREFIX (/usr/local), DESTDIR, V=1 (show commands).
+# `make` is the developer's build: -O2, no link-time optimization. RELEASE=1 is what is installed and
+# measured: small, linked as one unit, in build-release.
+#
+# Variables: RELEASE=1, SAN=1 (ASan and UBSan, in build-asan), COV=1 (build-cov), BUILD, WERROR=1,
+# CROSS_COMPILE (a prefix such as aarch64-linux-gnu-), ARCH, CC, AR, STRIP, PKG_CONFIG,
+# CFLAGS, LDFLAGS, PREFIX (/usr/local), DESTDIR, V=1 (show commands).
 
 MAKEFLAGS += -rR --no-print-directory
 .DELETE_ON_ERROR:
 .SECONDARY:
 .DEFAULT_GOAL := all
 
-CC     := $(if $(filter default undefined,$(origin CC)),gcc,$(CC))
+# What make itself predefines is nobody's choice.
+unset = $(filter default undefined,$(origin $(1)))
+CC     := $(if $(call unset,CC),$(CROSS_COMPILE)gcc,$(CC))
+# gcc-ar and not ar: objects of RELEASE=1 hold GCC's intermediate language.
+AR     := $(if $(call unset,AR),$(CROSS_COMPILE)gcc-ar,$(AR))
+STRIP  := $(if $(call unset,STRIP),$(CROSS_COMPILE)strip,$(STRIP))
+PKG_CONFIG ?= $(CROSS_COMPILE)pkg-config
 CLANG  ?= clang
 PREFIX ?= /usr/local
 Q      := $(if $(V),,@)
 
+MACHINE := $(shell $(CC) -dumpmachine)
+ARCH    ?= $(patsubst aarch64,arm64,$(firstword $(subst -, ,$(MACHINE))))
+
 ifdef SAN
-BUILD     ?= build-asan
-SANFLAGS  := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+BUILD    ?= build-asan
+OPTIMIZE := -O1
+SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 else ifdef COV
-BUILD     ?= build-cov
-SANFLAGS  := --coverage
+BUILD    ?= build-cov
+OPTIMIZE := -O1
+SANFLAGS := --coverage
+else ifdef RELEASE
+BUILD    ?= build-release
+# Small is fast to load, and what is hot (hashing, copying) lies in libraries: -Oz costs nothing that was
+# measured. What GCC's -Oz still has on for speed makes it 3.4 KB larger; clang does not know these flags.
+SMALL_GCC := -fno-expensive-optimizations -fno-caller-saves -fno-move-loop-invariants -fno-tree-loop-im \
+             -fno-tree-dominator-opts -fno-thread-jumps -malign-data=abi -flto-partition=one
+OPTIMIZE := -Oz $(if $(findstring clang,$(CC)),,$(SMALL_GCC))
+# The program alone is linked as one unit (LTO).
+LTO      := $(if $(findstring clang,$(CC)),,-flto=2 -ffat-lto-objects)
 else
-BUILD     ?= build
+BUILD    ?= build
+OPTIMIZE := -O2
 endif
 
 VERSION   := 0.1.0
-# Small is fast to load, and what is hot (hashing, copying) lies in libraries: -Oz costs nothing that was
-# measured. Sanitizer and coverage builds want readable code instead.
-# What GCC's -Oz still has on for speed makes it 3.4 KB larger; clang does not know these flags.
-SMALL_GCC := -fno-expensive-optimizations -fno-caller-saves -fno-move-loop-invariants -fno-tree-loop-im \
-             -fno-tree-dominator-opts -fno-thread-jumps -malign-data=abi -flto-partition=one
-SMALL     := -Oz $(if $(findstring clang,$(CC)),,$(SMALL_GCC))
-CFLAGS    ?= $(if $(SAN)$(COV),-O1,$(SMALL)) -g
+CFLAGS    ?= $(OPTIMIZE) -g
 CPPFLAGS  += -I. -D_GNU_SOURCE -DTORPOR_VERSION='"$(VERSION)"'
 WARNINGS  := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings -Wvla \
              $(if $(WERROR),-Werror)
 CSTD      := -std=gnu17 -fvisibility=hidden -ffunction-sections -fdata-sections \
              -fno-asynchronous-unwind-tables -fno-plt
 ALL_CFLAGS = $(CSTD) $(WARNINGS) $(SANFLAGS) $(CFLAGS)
-# The program alone is linked as one unit (LTO), with packed relocations, without padding between segments.
-LTO       := $(if $(SAN)$(COV)$(findstring clang,$(CC)),,-flto=2 -ffat-lto-objects)
+# Relocations are packed, and segments have no padding between them.
 ALL_LDFLAGS = -Wl,--gc-sections -Wl,--as-needed -Wl,-O2 -Wl,-z,relro,-z,now -Wl,-z,noseparate-code \
               -Wl,-z,pack-relative-relocs -Wl,--build-id=none -Wl,--hash-style=gnu -Wl,--no-eh-frame-hdr $(SANFLAGS) $(LDFLAGS)
 
-# What is linked: libc and jansson. the others are loaded by the verbs that need them
+# What is linked: libc and jansson. The others are loaded by the verbs that need them
 # (ARCHITECTURE.md, "Start-up"), so only their headers matter here.
 NEEDED_PACKAGES := jansson libcrypto libarchive libzstd
-missing := $(shell for p in $(NEEDED_PACKAGES); do pkg-config --exists $$p 2>/dev/null || echo $$p; done)
+missing := $(shell for p in $(NEEDED_PACKAGES); do $(PKG_CONFIG) --exists $$p 2>/dev/null || echo $$p; done)
 # Its pkg-config file asks for glib's, of which we need nothing.
 missing += $(shell printf '\043include <slirp/libslirp.h>\n' | $(CC) $(CPPFLAGS) -E - >/dev/null 2>&1 || echo libslirp)
 missing := $(strip $(missing))
-LIBS := $(shell pkg-config --libs jansson 2>/dev/null) -lpthread
+LIBS := $(shell $(PKG_CONFIG) --libs jansson 2>/dev/null) -lpthread
 
-ARCH    := x86_64
-SOURCES := $(wildcard vmm/base/*.c vmm/*.c vmm/$(ARCH)/*.c format/*.c devices/*.c \
-             devices/virtio/*.c lan/*.c snapshot/*.c)
+FOLDERS := vmm/base vmm vmm/$(ARCH) format devices devices/virtio lan snapshot
+SOURCES := $(wildcard $(FOLDERS:%=%/*.c))
 CLI     := $(wildcard cli/*.c)
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
 CLI_OBJECTS := $(CLI:%.c=$(BUILD)/%.o)
@@ -65,19 +82,28 @@ TORPOR  := $(BUILD)/torpor
 .PHONY: all
 all: $(TORPOR) ## build the program
 
-$(BUILD)/%.o: %.c Makefile
+COMPILE = $(CC) $(CPPFLAGS) $(if $(filter tests/%,$<),,-Wconversion $(LTO)) $(ALL_CFLAGS)
+LINK    = $(CC) $(LTO) $(ALL_CFLAGS) $(ALL_LDFLAGS)
+
+# Changes when the compiler or a flag does: everything is then made anew.
+.PHONY: FORCE
+$(BUILD)/flags: export FLAGS = $(COMPILE) $(LTO) $(ALL_LDFLAGS)
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D); printf '%s\n' "$$FLAGS" | cmp -s - $@ || printf '%s\n' "$$FLAGS" >$@
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	@$(if $(missing),echo "torpor: missing: $(missing): run make deps" >&2; exit 1)
 	@$(if $(V),,echo "  CC   $<")
-	$(Q)$(CC) $(CPPFLAGS) $(if $(filter tests/%,$<),,-Wconversion $(LTO)) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(COMPILE) -MMD -MP -c -o $@ $<
 
 $(BUILD)/libtorpor.a: $(OBJECTS)
 	@$(if $(V),,echo "  AR   $@")
-	$(Q)rm -f $@ && gcc-ar rcs $@ $^
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 $(TORPOR): $(CLI_OBJECTS) $(BUILD)/libtorpor.a
 	@$(if $(V),,echo "  LD   $@")
-	$(Q)$(CC) $(LTO) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
 include images/tiny/rules.mk
 include tests/rules.mk
@@ -86,12 +112,26 @@ include tests/rules.mk
 deps: ## install what building and testing need (apt-get; as root)
 	$(Q)tests/deps
 
+.PHONY: release
+release: ## build what is installed and measured, in build-release
+	$(Q)$(MAKE) RELEASE=1 SAN= COV= BUILD=build-release all
+
+MAN1 := $(DESTDIR)$(PREFIX)/share/man/man1/torpor.1
+MAN5 := $(DESTDIR)$(PREFIX)/share/man/man5/torpor.5
+BASH_COMPLETION := $(DESTDIR)$(PREFIX)/share/bash-completion/completions/torpor
+
+# STRIP= leaves the symbols in.
 .PHONY: install
-install: $(TORPOR) ## install the program, its manual pages and completion into $(PREFIX)
-	install -Ds -m 755 $(TORPOR) $(DESTDIR)$(PREFIX)/bin/torpor
-	install -Dm 644 cli/torpor.1 $(DESTDIR)$(PREFIX)/share/man/man1/torpor.1
-	install -Dm 644 format/torpor.5 $(DESTDIR)$(PREFIX)/share/man/man5/torpor.5
-	install -Dm 644 cli/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/torpor
+install: release ## install the program, its manual pages and completion into $(PREFIX)
+	install -Dm 755 build-release/torpor $(DESTDIR)$(PREFIX)/bin/torpor
+	$(if $(STRIP),$(STRIP) $(DESTDIR)$(PREFIX)/bin/torpor)
+	install -Dm 644 cli/torpor.1 $(MAN1)
+	install -Dm 644 format/torpor.5 $(MAN5)
+	install -Dm 644 cli/completion.bash $(BASH_COMPLETION)
+
+.PHONY: uninstall
+uninstall: ## remove what install put there
+	rm -f $(DESTDIR)$(PREFIX)/bin/torpor $(MAN1) $(MAN5) $(BASH_COMPLETION)
 
 .PHONY: format
 format: ## reformat every C file
@@ -102,16 +142,16 @@ lint: ## include directions, formatting, man pages, shell scripts
 	$(Q)tests/lint.sh
 
 .PHONY: compdb
-compdb: ## compile_commands.json for editors
-	$(Q)for f in $(SOURCES) $(CLI); do \
-	  printf '{"directory":"%s","file":"%s","command":"%s"}\n' "$(CURDIR)" "$$f" \
-	    '$(CC) -I. -D_GNU_SOURCE $(CSTD) $(WARNINGS) -c '$$f; done | \
-	  sed -e '1s/^/[/' -e '$$!s/$$/,/' -e '$$s/$$/]/' > compile_commands.json
+compdb: export COMMAND = $(COMPILE)
+compdb: ## compile_commands.json for editors, with the flags that are used
+	$(Q)python3 -c 'import json, os, sys; print(json.dumps([{"directory": os.getcwd(), "file": f, \
+	  "command": os.environ["COMMAND"] + " -c " + f} for f in sys.argv[1:]], indent=1))' \
+	  $(SOURCES) $(CLI) $(UNIT_SRC) $(KVM_SRC) >compile_commands.json
 
 .PHONY: clean
 clean: ## remove build results (downloads and guest images stay)
-	rm -rf $(BUILD)/vmm $(BUILD)/format $(BUILD)/devices $(BUILD)/lan $(BUILD)/snapshot $(BUILD)/cli \
-	  $(BUILD)/tests $(TORPOR) $(BUILD)/libtorpor.a build-asan build-cov
+	rm -rf $(addprefix $(BUILD)/,$(sort $(foreach f,$(FOLDERS) cli,$(firstword $(subst /, ,$f))))) \
+	  $(BUILD)/tests $(TORPOR) $(BUILD)/libtorpor.a build-release build-asan build-cov build-fuzz
 
 .PHONY: help
 help: ## this list

@@ -89,7 +89,7 @@ static void on_info(void *opaque, const json_t *value, const struct err *why)
 static void clock_failed(struct waking *w, const char *why)
 {
 	w->clock = WAKING_FAILED;
-	snprintf(w->clock_error, sizeof(w->clock_error), "%s", why);
+	snprintf(w->clock_error, sizeof(w->clock_error), "%.255s", why);
 	printable(w->clock_error);
 }
 

@@ -42,8 +42,8 @@ soak: deps ## the slow campaigns: kills while saving, long save/resume chains
 	$(Q)tests/run soak labsoak fuzzsoak
 
 .PHONY: bench
-bench: deps ## speed and size, as ratios against a floor and peers in the same run
-	$(Q)$(MAKE) check-build
+bench: deps release ## speed and size, as ratios against a floor and peers in the same run
+	$(Q)$(MAKE) $(BUILD)/images/tiny.elf
 	$(Q)tests/bench/run
 
 .PHONY: demo

@@ -11,7 +11,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, "build")
-TORPOR = os.environ.get("TORPOR", os.path.join(BUILD, "torpor"))
+TORPOR = os.environ.get("TORPOR", os.path.join(ROOT, "build-release/torpor"))
 TINY = os.path.join(BUILD, "images/tiny.elf")
 BIN = os.path.join(BUILD, "tests/bench")
 ROUNDS = 31

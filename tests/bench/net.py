@@ -24,7 +24,7 @@ def measure():
     """Here, or in the lab. What failed is not in it."""
     subprocess.run([os.path.join(ROOT, "images/web/build")], check=True, stdout=subprocess.DEVNULL)
     os.makedirs(os.path.dirname(TORPOR), exist_ok=True)
-    shutil.copy(os.path.join(ROOT, "build/torpor"), TORPOR)
+    shutil.copy(os.path.join(ROOT, "build-release/torpor"), TORPOR)
     command = [os.path.join(ROOT, "tests/bench/netguests.py"), TORPOR]
     where = subprocess.run([os.path.join(ROOT, "tests/lab/have-kvm")], text=True, stdout=subprocess.PIPE,
                            stderr=subprocess.DEVNULL).stdout.strip()
