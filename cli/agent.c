@@ -7,10 +7,10 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "vmm/base/assert.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/err.h"
-#include "vmm/base/num.h"
+#include "base/assert.h"
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/num.h"
 
 /* No character of UTF-8. Who reads it forgets what he has read of a line, on either side. */
 #define DELIMITER 0xff

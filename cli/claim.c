@@ -10,10 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
+#include "base/num.h"
 #include "cli/parse.h"
 #include "cli/paths.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/num.h"
 
 #define NAME_TRIES 1000u
 

@@ -10,7 +10,7 @@
 
 #include <stdbool.h>
 
-#include "vmm/base/err.h"
+#include "base/err.h"
 
 enum claim_kind { CLAIM_MACHINE, CLAIM_LAN };
 

@@ -12,10 +12,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "cli/claim.h"
 #include "cli/parse.h"
 #include "cli/paths.h"
-#include "vmm/base/cleanup.h"
 
 #define KILL_TIMEOUT_MS 2000
 #define RETRY_NS	20000000L

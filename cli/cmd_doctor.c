@@ -5,12 +5,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
+#include "base/num.h"
 #include "cli/command.h"
 #include "cli/guest_speed.h"
 #include "cli/json_out.h"
 #include "vmm/arch.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/num.h"
 
 /* Beyond what kvm_open_device() insists on. */
 static const struct {

@@ -5,6 +5,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/num.h"
 #include "cli/command.h"
 #include "cli/contents.h"
 #include "cli/key_args.h"
@@ -14,9 +17,6 @@
 #include "format/frame_reader.h"
 #include "format/stack.h"
 #include "format/tempfile.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/io.h"
-#include "vmm/base/num.h"
 #include "vmm/mem.h"
 
 enum {

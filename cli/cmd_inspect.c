@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/cleanup.h"
+#include "base/num.h"
 #include "cli/ancestry.h"
 #include "cli/client.h"
 #include "cli/command.h"
@@ -11,8 +13,6 @@
 #include "cli/spool.h"
 #include "cli/target.h"
 #include "format/archive.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/num.h"
 
 static json_t *appliance_json(const struct appliance *a, struct err *err)
 {

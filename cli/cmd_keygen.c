@@ -4,11 +4,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/cleanup.h"
+#include "base/io.h"
 #include "cli/command.h"
 #include "cli/passphrase.h"
 #include "format/sign.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/io.h"
 
 #define NO_PASSPHRASE (OPTION_LONG_ONLY + 1)
 

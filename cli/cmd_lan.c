@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "cli/claim.h"
 #include "cli/client.h"
 #include "cli/command.h"
@@ -14,7 +15,6 @@
 #include "cli/lan_stats.h"
 #include "cli/parse.h"
 #include "cli/paths.h"
-#include "vmm/base/num.h"
 
 enum {
 	DHCP = OPTION_LONG_ONLY + 1,

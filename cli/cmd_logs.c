@@ -5,12 +5,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "cli/claim.h"
 #include "cli/command.h"
 #include "cli/parse.h"
 #include "cli/paths.h"
 #include "cli/record.h"
-#include "vmm/base/cleanup.h"
 
 #define POLL_NS 100000000L
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "cli/client.h"
 #include "cli/command.h"
 #include "cli/fill.h"
@@ -10,7 +11,6 @@
 #include "cli/spool.h"
 #include "cli/target.h"
 #include "cli/trust.h"
-#include "vmm/base/num.h"
 
 #define OPTION_FILL		 (OPTION_LONG_ONLY + 2)
 #define OPTION_REQUIRE_SIGNATURE (OPTION_LONG_ONLY + 3)

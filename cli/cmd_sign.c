@@ -4,6 +4,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/cleanup.h"
+#include "base/io.h"
 #include "cli/command.h"
 #include "cli/parse.h"
 #include "cli/passphrase.h"
@@ -12,8 +14,6 @@
 #include "format/convert.h"
 #include "format/lazy.h"
 #include "format/sign.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/io.h"
 
 #define ATTACH (OPTION_LONG_ONLY + 1)
 

@@ -1,8 +1,8 @@
 /* torpor version: of the program, the file format and the machine types. */
+#include "base/num.h"
 #include "cli/command.h"
 #include "cli/json_out.h"
 #include "format/appliance.h"
-#include "vmm/base/num.h"
 #include "vmm/machine.h"
 
 static int run(struct options *opts, struct err *err)

@@ -10,14 +10,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
+#include "base/num.h"
 #include "cli/command.h"
 #include "cli/instance.h"
 #include "cli/parse.h"
 #include "cli/rehearsal.h"
 #include "cli/sandbox.h"
 #include "format/convert.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/num.h"
 
 #define DEFAULT_SECONDS 5
 #define UNTIL_SECONDS	600 /* at most, where --until alone is given */

@@ -2,8 +2,8 @@
 #ifndef TORPOR_CLI_COMMAND_H
 #define TORPOR_CLI_COMMAND_H
 
+#include "base/err.h"
 #include "cli/options.h"
-#include "vmm/base/err.h"
 
 struct command {
 	const char *name;

@@ -8,9 +8,9 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "cli/escape.h"
 #include "cli/outlet.h"
-#include "vmm/base/num.h"
 
 #define DRAIN_MS 1000
 

@@ -10,10 +10,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
+#include "base/num.h"
 #include "cli/paths.h"
 #include "cli/protocol.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/num.h"
 
 struct control_client {
 	struct control *control;

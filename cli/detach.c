@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vmm/base/cleanup.h"
+#include "base/cleanup.h"
 
 struct report {
 	char name[64];

@@ -6,7 +6,7 @@
 #ifndef TORPOR_CLI_DETACH_H
 #define TORPOR_CLI_DETACH_H
 
-#include "vmm/base/err.h"
+#include "base/err.h"
 
 /* In the child: returns 0 with *report_fd set. In the parent: returns 1 when the child is ready,
  * after printing its name, or its error. */

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 
 static const char *const names[] = {
 	[PAGER_FILL_NONE] = "none",

@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 #include "vmm/kvm.h"
 
 #define PAGE	 4096u

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "vmm/base/err.h"
+#include "base/err.h"
 
 /* Instructions a second, from a run of at least some 20 ms (or of one loop where that takes
  * longer). */

@@ -11,13 +11,13 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
+#include "base/num.h"
 #include "cli/detach.h"
 #include "cli/record.h"
 #include "cli/rehearsal.h"
 #include "cli/terminal.h"
 #include "snapshot/resume.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/num.h"
 
 /* A cold machine's CPU, from what this host has. */
 static int make_cpu(struct instance *in, struct arch_cpu **cpu, struct err *err)

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/num.h"
 #include "cli/instance.h"
-#include "vmm/base/num.h"
 
 #define PATIENCE_MS 10000u
 #define SOON_MS	    1u

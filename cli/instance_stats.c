@@ -4,9 +4,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "cli/fill.h"
 #include "cli/instance.h"
-#include "vmm/base/cleanup.h"
 
 /* /proc/self/statm, proc(5): pages of size, resident, shared, … The guest's memory is by far the
  * most of it. */

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vmm/base/cleanup.h"
-#include "vmm/base/io.h"
+#include "base/cleanup.h"
+#include "base/io.h"
 
 bool key_args_take(struct key_args *args, int id, const char *value)
 {

@@ -12,7 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "vmm/base/cleanup.h"
+#include "base/cleanup.h"
 
 #define KEEPALIVE_SECONDS 30
 

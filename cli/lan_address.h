@@ -2,7 +2,7 @@
 #ifndef TORPOR_CLI_LAN_ADDRESS_H
 #define TORPOR_CLI_LAN_ADDRESS_H
 
-#include "vmm/base/err.h"
+#include "base/err.h"
 
 /* Both give a blocking stream socket. */
 int lan_address_connect(const char *text, struct err *err);

@@ -12,10 +12,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "cli/client.h"
 #include "cli/lan_address.h"
 #include "cli/lan_relay.h"
-#include "vmm/base/cleanup.h"
 
 static int parted(int ret, struct err *err)
 {

@@ -3,7 +3,7 @@
 #ifndef TORPOR_CLI_LAN_JOIN_H
 #define TORPOR_CLI_LAN_JOIN_H
 
-#include "vmm/base/err.h"
+#include "base/err.h"
 
 /* On the standard streams. */
 int lan_serve(const char *name, struct err *err);

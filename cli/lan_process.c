@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "cli/claim.h"
 #include "cli/control.h"
 #include "cli/detach.h"
@@ -19,7 +20,6 @@
 #include "cli/paths.h"
 #include "cli/protocol.h"
 #include "cli/sandbox.h"
-#include "vmm/base/num.h"
 
 /* Where connections of one kind come in. */
 struct entrance {

@@ -11,10 +11,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/io.h"
+#include "base/num.h"
 #include "cli/paths.h"
 #include "devices/net_lan_wire.h"
-#include "vmm/base/io.h"
-#include "vmm/base/num.h"
 
 #define CHUNK (256u << 10)
 

@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "vmm/base/err.h"
+#include "base/err.h"
 
 struct relay {
 	int lan;     /* the switch's trunk socket */

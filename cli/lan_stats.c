@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/num.h"
 #include "lan/trunk.h"
-#include "vmm/base/num.h"
 
 #define STATIONS 16u /* listed of a port */
 

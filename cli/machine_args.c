@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 #include "vmm/machine.h"
 
 static int take_memory(struct machine_args *args, const char *value, struct err *err)

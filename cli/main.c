@@ -3,8 +3,8 @@
 #include <signal.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "cli/command.h"
-#include "vmm/base/num.h"
 
 /* `torpor --help` and friends are verbs too. */
 static const char *verb_of(const char *arg)

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/num.h"
 #include "cli/parse.h"
-#include "vmm/base/num.h"
 
 static const struct {
 	const char *name;

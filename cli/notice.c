@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "cli/paths.h"
-#include "vmm/base/cleanup.h"
 
 /* No machine is called that. */
 #define MARK "/.told-memory"

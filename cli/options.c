@@ -5,7 +5,7 @@
 #include <getopt.h>
 #include <string.h>
 
-#include "vmm/base/assert.h"
+#include "base/assert.h"
 
 const struct option_spec options_none[] = {{0}};
 const struct option_spec options_json[] = {OPTION_JSON_SPEC, {0}};

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "vmm/base/err.h"
+#include "base/err.h"
 
 /* Ids above this have no letter. */
 #define OPTION_LONG_ONLY 256

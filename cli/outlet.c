@@ -8,7 +8,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 
 #define CHUNK_TERMINAL 256u  /* a terminal that is writable takes this much */
 #define CHUNK_OTHER    4096u /* PIPE_BUF: a pipe that is writable takes it whole (pipe(7)) */

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 
 /* Digits only: strtoull would take signs and spaces. */
 static bool parse_digits(const char *text, char **end, uint64_t *value)

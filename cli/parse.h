@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/err.h"
 #include "format/appliance.h"
-#include "vmm/base/err.h"
 
 /* An appliance to write: a file, or - for standard output, unless that is a terminal. */
 int parse_output(const char *text, struct err *err);

@@ -14,8 +14,8 @@
 #include <sys/signalfd.h>
 #include <termios.h>
 
-#include "vmm/base/cleanup.h"
-#include "vmm/base/io.h"
+#include "base/cleanup.h"
+#include "base/io.h"
 
 void passphrase_wipe(struct passphrase *p)
 {

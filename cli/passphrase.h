@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "vmm/base/err.h"
+#include "base/err.h"
 
 #define PASSPHRASE_MAX 1023u /* bytes, as for minisign */
 

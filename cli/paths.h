@@ -17,7 +17,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "vmm/base/err.h"
+#include "base/err.h"
 
 struct path {
 	char text[512];

@@ -8,9 +8,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "vmm/base/assert.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/num.h"
+#include "base/assert.h"
+#include "base/cleanup.h"
+#include "base/num.h"
 
 static const char *const kind_names[] = {
 	[ERR_NONE] = "none",	       [ERR_FAILED] = "failed",

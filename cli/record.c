@@ -10,11 +10,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "cli/claim.h"
 #include "cli/client.h"
 #include "cli/parse.h"
 #include "cli/paths.h"
-#include "vmm/base/num.h"
 
 #define STATUS_TIMEOUT_MS 500
 

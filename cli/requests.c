@@ -4,11 +4,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "cli/instance.h"
 #include "devices/virtio/balloon.h"
 #include "format/appliance.h"
 #include "format/image_pack.h"
-#include "vmm/base/num.h"
 
 static json_t *reply_ok(void)
 {

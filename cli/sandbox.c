@@ -14,10 +14,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "cli/sandbox_filter.h"
 #include "format/digest.h"
 #include "format/lazy.h"
-#include "vmm/base/num.h"
 
 /* For calls `first` to `last`. */
 struct rule {

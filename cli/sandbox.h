@@ -11,7 +11,7 @@
 #ifndef TORPOR_CLI_SANDBOX_H
 #define TORPOR_CLI_SANDBOX_H
 
-#include "vmm/base/err.h"
+#include "base/err.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define SANDBOX_GUARDS 0

@@ -16,8 +16,8 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
-#include "vmm/base/assert.h"
-#include "vmm/base/num.h"
+#include "base/assert.h"
+#include "base/num.h"
 
 #define ALL	   0xffffffffu
 #define IOCTL_TYPE 0xff00u

@@ -8,10 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
+#include "base/num.h"
 #include "cli/parent.h"
 #include "cli/paths.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/num.h"
 #include "vmm/machine.h"
 
 #define DEFAULT_MEMORY MIB(256)

@@ -9,9 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "vmm/base/cleanup.h"
-#include "vmm/base/io.h"
-#include "vmm/base/num.h"
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/num.h"
 
 #define NAME  "standard input"
 #define CHUNK MIB(1)

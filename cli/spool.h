@@ -8,7 +8,7 @@
 #ifndef TORPOR_CLI_SPOOL_H
 #define TORPOR_CLI_SPOOL_H
 
-#include "vmm/base/err.h"
+#include "base/err.h"
 
 /* For `-`: *fd is the whole input, the caller's to close, and *file becomes its name for messages;
  * standard input is then the terminal, if standard output is one, or empty. Else *fd is -1. Before

@@ -6,7 +6,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 
 /* A time that was put out of force after it was up has nothing to be read. */
 static void on_time(struct loop_watch *watch, uint32_t events)

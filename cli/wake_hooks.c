@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "cli/printable.h"
 #include "format/base64.h"
-#include "vmm/base/cleanup.h"
 
 /* ASCII has characters for it. */
 #define RECORD_END "\036"

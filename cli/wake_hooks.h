@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/err.h"
 #include "format/appliance.h"
-#include "vmm/base/err.h"
 
 #define WAKE_MAC_SIZE  18 /* "02:…" and a NUL, or a space */
 #define WAKE_MACS_SIZE (APPLIANCE_MAX_NETS * WAKE_MAC_SIZE)

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "vmm/base/err.h"
+#include "base/err.h"
 
 /* Path, identity and size, as JSON or in a line; nothing when it went to standard output. */
 int written_print(const char *path, const char *digest, bool json, struct err *err);

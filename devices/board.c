@@ -3,14 +3,14 @@
 
 #include <stdio.h>
 
+#include "base/assert.h"
+#include "base/num.h"
 #include "devices/acpi_pm.h"
 #include "devices/cmos.h"
 #include "devices/i8042.h"
 #include "devices/serial.h"
 #include "devices/virtio/types.h"
 #include "devices/vmgenid.h"
-#include "vmm/base/assert.h"
-#include "vmm/base/num.h"
 
 /* Where a guest's QEMU guest agent looks for its host. */
 static const char *const named_ports[] = {"org.qemu.guest_agent.0"};

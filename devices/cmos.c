@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 #include "vmm/x86_64/platform.h"
 
 #define SIZE 128u

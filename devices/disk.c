@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "devices/disk_scratch.h"
 #include "format/frame_reader.h"
-#include "vmm/base/num.h"
 
 #define SECTOR 512u
 

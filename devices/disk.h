@@ -15,10 +15,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/err.h"
 #include "format/blob.h"
 #include "format/image.h"
 #include "format/stack.h"
-#include "vmm/base/err.h"
 
 struct disk;
 

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "vmm/base/io.h"
-#include "vmm/base/num.h"
+#include "base/io.h"
+#include "base/num.h"
 
 /* Where the file system has no O_TMPFILE: a name for a moment. */
 static int open_unlinked(const char *dir)

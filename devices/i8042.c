@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 #include "vmm/x86_64/platform.h"
 
 struct i8042 {

@@ -1,7 +1,7 @@
 /* See net.h. */
 #include "devices/net.h"
 
-#include "vmm/base/assert.h"
+#include "base/assert.h"
 
 void net_connect(struct net_card *card, struct net_backend *backend)
 {

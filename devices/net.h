@@ -27,7 +27,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "vmm/base/err.h"
+#include "base/err.h"
 
 #define NET_MAC_SIZE	 6u
 #define NET_HEADER_SIZE	 12u		     /* struct virtio_net_hdr_v1 */

@@ -12,7 +12,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 
 #define FLOW(member, tag)  STATE_SCALAR(struct net_flow, member, tag, 1, 0)
 #define BYTES(member, tag) STATE_ARRAY(struct net_flow, member, tag, 1, STATE_HEX)

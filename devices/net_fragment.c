@@ -6,7 +6,7 @@
 #include <netinet/ip.h>
 #include <netinet/ip6.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 
 #define EXTENSION   8u	 /* IPv6's fragment header */
 #define MAX_HEADERS 128u /* Ethernet, VLAN, IPv4 with options, or IPv6 with that header */

@@ -19,9 +19,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "devices/net_lan_internal.h"
 #include "devices/net_offload.h"
-#include "vmm/base/num.h"
 
 #define QUIESCE_MS    20 /* for the rest of a frame that the switch has half of */
 #define QUIESCE_READS 16 /* more than the socket holds: others go on sending */

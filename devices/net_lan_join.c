@@ -10,8 +10,8 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "devices/net_lan_internal.h"
-#include "vmm/base/num.h"
 
 #define ANSWER_MS     5000
 #define SOCKET_BUFFER (4 << 20) /* asked for; the kernel gives what it is allowed to */

@@ -13,7 +13,7 @@
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 
 #define VLAN_TAG	  4u
 #define MAX_EXTENSIONS	  8u

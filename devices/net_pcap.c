@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 
 /* libpcap's file format (pcap-savefile(5)), in our byte order, which readers recognize. */
 struct pcap_head {

@@ -17,7 +17,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 
 #define DEVICE "/dev/net/tun"
 #define BUDGET 64u  /* frames a round */

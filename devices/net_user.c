@@ -12,8 +12,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include "base/num.h"
 #include "devices/net_user_internal.h"
-#include "vmm/base/num.h"
 
 #define MAX_SOCKETS 4096u
 

@@ -14,10 +14,10 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 
+#include "base/num.h"
 #include "devices/net_flows.h"
 #include "devices/net_fragment.h"
 #include "devices/net_user_internal.h"
-#include "vmm/base/num.h"
 
 #define TCP_CHECKSUM  16u
 #define MSS_UNKNOWN   536u

@@ -11,10 +11,10 @@
 #ifndef TORPOR_DEVICES_NET_USER_INTERNAL_H
 #define TORPOR_DEVICES_NET_USER_INTERNAL_H
 
+#include "base/log.h"
 #include "devices/net_offload.h"
 #include "devices/net_user.h"
 #include "devices/slirp_api.h"
-#include "vmm/base/log.h"
 #include "vmm/loop.h"
 
 #define USER_MTU	65521u /* the most that libslirp takes */

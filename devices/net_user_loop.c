@@ -19,8 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "devices/net_user_internal.h"
-#include "vmm/base/num.h"
 
 /* Milliseconds: */
 #define IDLE	  1000u /* what libslirp says when it waits for no time */

@@ -14,8 +14,8 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "base/num.h"
 #include "devices/net_user_internal.h"
-#include "vmm/base/num.h"
 
 #define BACKLOG 128 /* of TCP ports; libslirp's own is 1 */
 

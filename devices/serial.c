@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 #include "vmm/x86_64/platform.h"
 
 #define FIFO_SIZE 16u

@@ -4,7 +4,7 @@
 
 #include <slirp/libslirp.h>
 
-#include "vmm/base/err.h"
+#include "base/err.h"
 
 struct slirp_api {
 	__typeof__(slirp_new) *new;

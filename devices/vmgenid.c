@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "base/num.h"
 #include "devices/acpi_pm.h"
-#include "vmm/base/num.h"
 #include "vmm/x86_64/platform.h"
 
 struct vmgenid_state {

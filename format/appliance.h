@@ -12,11 +12,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buf.h"
+#include "base/err.h"
 #include "format/cpuneeds.h"
 #include "format/encryption.h"
 #include "format/hostneeds.h"
-#include "vmm/base/buf.h"
-#include "vmm/base/err.h"
 
 #define APPLIANCE_FORMAT_MAJOR 1 /* another major is refused by name */
 #define APPLIANCE_FORMAT_MINOR 1 /* a newer minor is readable */

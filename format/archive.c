@@ -8,13 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
+#include "base/num.h"
 #include "format/archive_internal.h"
 #include "format/json.h"
 #include "format/minisign.h"
 #include "format/statefile.h"
 #include "format/verified.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/num.h"
 
 /* Read a small blob into memory the caller frees. */
 static int read_all(const struct blob *blob, uint64_t max, uint8_t **data, struct err *err)

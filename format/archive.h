@@ -20,12 +20,12 @@
 
 #include <stdbool.h>
 
+#include "base/err.h"
 #include "format/appliance.h"
 #include "format/blob.h"
 #include "format/image.h"
 #include "format/keyring.h"
 #include "format/oci.h"
-#include "vmm/base/err.h"
 
 struct archive;
 

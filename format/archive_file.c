@@ -7,11 +7,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "format/archive_writer_internal.h"
 #include "format/image_pack.h"
 #include "format/tar.h"
 #include "format/verified.h"
-#include "vmm/base/num.h"
 
 #define PACKED_PART_FRAMES 8192u /* 512 MiB of flat data, some 150 MiB packed */
 

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
+#include "base/num.h"
 #include "format/archive_internal.h"
 #include "format/seek_table.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/num.h"
 
 #define MAX_MAP_BYTES (UINT64_C(32) + UINT64_C(24) * IMAGE_MAX_EXTENTS)
 

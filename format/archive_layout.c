@@ -18,10 +18,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
+#include "base/num.h"
 #include "format/archive_writer_internal.h"
 #include "format/tar_header.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/num.h"
 
 #define MAX_FILLER GIB(1)
 #define END_SIZE   (2 * TAR_BLOCK)

@@ -5,9 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vmm/base/assert.h"
-#include "vmm/base/io.h"
-#include "vmm/base/num.h"
+#include "base/assert.h"
+#include "base/io.h"
+#include "base/num.h"
 
 int out_open(struct archive_out *out, const char *target, struct err *err)
 {

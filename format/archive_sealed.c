@@ -3,9 +3,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "format/archive_internal.h"
 #include "format/secret.h"
-#include "vmm/base/cleanup.h"
 
 static const char roles[ARCHIVE_SEALED_BLOBS][8] = {ROLE_STATE, ROLE_KERNEL, ROLE_INITRD};
 

@@ -6,10 +6,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "format/archive_writer_internal.h"
 #include "format/image_pack.h"
 #include "format/tar.h"
-#include "vmm/base/num.h"
 
 /* 32 MiB of flat data; more where that would be too many parts. */
 #define PART_FRAMES 512u

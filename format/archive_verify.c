@@ -12,12 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
+#include "base/num.h"
 #include "format/archive_internal.h"
 #include "format/frame_reader.h"
 #include "format/parallel.h"
 #include "format/verified.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/num.h"
 
 #define CHUNK MIB(1)
 

@@ -7,12 +7,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/assert.h"
+#include "base/cleanup.h"
+#include "base/num.h"
 #include "format/archive.h"
 #include "format/archive_writer_internal.h"
 #include "format/tar.h"
-#include "vmm/base/assert.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/num.h"
 
 #define CHUNK MIB(1)
 

@@ -15,12 +15,12 @@
 #ifndef TORPOR_FORMAT_ARCHIVE_WRITER_H
 #define TORPOR_FORMAT_ARCHIVE_WRITER_H
 
+#include "base/err.h"
 #include "format/appliance.h"
 #include "format/blob.h"
 #include "format/image.h"
 #include "format/keyring.h"
 #include "format/oci.h"
-#include "vmm/base/err.h"
 
 struct archive;
 struct archive_writer;

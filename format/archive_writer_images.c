@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
+#include "base/num.h"
 #include "format/archive_writer_internal.h"
 #include "format/frame_reader.h"
-#include "vmm/base/assert.h"
-#include "vmm/base/num.h"
 
 #define MAX_LAYERS 90u /* registries refuse images with many more than a hundred */
 #define MAX_PARTS  16u

@@ -4,8 +4,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "vmm/base/assert.h"
-#include "vmm/base/num.h"
+#include "base/assert.h"
+#include "base/num.h"
 
 #define BLOCK  128u
 #define ROUNDS 12u

@@ -3,8 +3,8 @@
 
 #include <errno.h>
 
-#include "vmm/base/io.h"
-#include "vmm/base/num.h"
+#include "base/io.h"
+#include "base/num.h"
 
 int blob_read(const struct blob *blob, uint64_t at, void *dst, uint64_t len, struct err *err)
 {

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "vmm/base/err.h"
+#include "base/err.h"
 
 struct blob {
 	int fd; /* borrowed */

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "vmm/base/cleanup.h"
+#include "base/cleanup.h"
 
 #define FOLDER_PREFIX "oci:"
 

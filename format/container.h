@@ -8,9 +8,9 @@
 
 #include <stdbool.h>
 
+#include "base/err.h"
 #include "format/blob.h"
 #include "format/tar.h"
-#include "vmm/base/err.h"
 
 struct container {
 	int fd; /* the tar, or the folder */

@@ -5,12 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "format/archive_writer.h"
 #include "format/image_pack.h"
 #include "format/json.h"
 #include "format/minisign.h"
 #include "format/statefile.h"
-#include "vmm/base/num.h"
 
 #define MAP_SUFFIX ".map"
 

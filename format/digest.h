@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "vmm/base/err.h"
+#include "base/err.h"
 
 #define DIGEST_SIZE	 32u
 #define DIGEST_TEXT_SIZE 72u /* "sha256:", 64 hex digits, NUL */

@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/cleanup.h"
+#include "base/num.h"
 #include "format/archive_writer.h"
 #include "format/frame_reader.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/num.h"
 
 /* A stack of images as one. */
 struct merged {

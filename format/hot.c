@@ -8,10 +8,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/num.h"
 #include "format/frame_reader.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/io.h"
-#include "vmm/base/num.h"
 
 /* A layer is copied from a file and its digest known before: it is gathered in memory. */
 struct layer {

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "vmm/base/assert.h"
-#include "vmm/base/num.h"
+#include "base/assert.h"
+#include "base/num.h"
 
 void image_free(struct image *image)
 {

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
+#include "base/num.h"
 #include "format/image.h"
-#include "vmm/base/assert.h"
-#include "vmm/base/num.h"
 
 #define MAGIC	    "TORPORMP"
 #define MAGIC_SIZE  8u

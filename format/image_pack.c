@@ -12,13 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
+#include "base/num.h"
 #include "format/digest.h"
 #include "format/lazy.h"
 #include "format/parallel.h"
 #include "format/seal.h"
 #include "format/seek_table.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/num.h"
 
 #define JOB_FRAMES 16u
 #define WINDOW	   16u /* jobs, some 1 MiB each: twice the threads there are */

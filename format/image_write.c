@@ -14,11 +14,11 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
+#include "base/num.h"
 #include "format/digest.h"
 #include "format/parallel.h"
 #include "format/stack.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/num.h"
 
 #define SCAN_FRAMES	256u  /* of one scan job */
 #define MIN_PART_FRAMES 512u  /* 32 MiB: smaller parts cost more mappings than they save time */

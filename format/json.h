@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "vmm/base/buf.h"
-#include "vmm/base/err.h"
+#include "base/buf.h"
+#include "base/err.h"
 
 #define JSON_MAX_BYTES ((size_t)4 << 20)
 

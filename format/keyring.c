@@ -5,11 +5,11 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/assert.h"
+#include "base/num.h"
 #include "format/digest.h"
 #include "format/lazy.h"
 #include "format/secret.h"
-#include "vmm/base/assert.h"
-#include "vmm/base/num.h"
 
 #define MAX_LOCKS 32u
 /* 128 MiB, and some tenths of a second: an attacker pays that for each guess. */

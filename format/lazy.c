@@ -3,8 +3,8 @@
 
 #include <pthread.h>
 
-#include "vmm/base/library.h"
-#include "vmm/base/num.h"
+#include "base/library.h"
+#include "base/num.h"
 
 static struct crypto_api crypto_table;
 static struct sign_api sign_table;

@@ -13,7 +13,7 @@
 #include <openssl/evp.h>
 #include <zstd.h>
 
-#include "vmm/base/err.h"
+#include "base/err.h"
 
 /* libcrypto: what SHA-256 takes. */
 struct crypto_api {

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
+#include "base/num.h"
 #include "format/base64.h"
-#include "vmm/base/assert.h"
-#include "vmm/base/num.h"
 
 #define UNTRUSTED     "untrusted comment: "
 #define TRUSTED	      "trusted comment: "

@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "vmm/base/err.h"
+#include "base/err.h"
 
 #define MINISIGN_ID	   8u
 #define MINISIGN_ID_TEXT   17u	  /* 16 hex digits, NUL */

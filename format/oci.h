@@ -10,9 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
+#include "base/err.h"
 #include "format/digest.h"
-#include "vmm/base/buf.h"
-#include "vmm/base/err.h"
 
 #define OCI_LAYOUT_NAME "oci-layout"
 #define OCI_INDEX_NAME	"index.json"

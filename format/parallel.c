@@ -7,7 +7,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 
 #define MAX_THREADS 8u
 

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "vmm/base/err.h"
+#include "base/err.h"
 
 /*
  * Run job(opaque, 0) … job(opaque, jobs - 1), each once, in about that order; the calling thread

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "format/archive_writer.h"
-#include "vmm/base/cleanup.h"
 
 static int copy_state(struct archive *from, struct archive_writer *to, struct err *err)
 {

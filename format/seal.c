@@ -8,12 +8,12 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "base/assert.h"
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/num.h"
 #include "format/lazy.h"
 #include "format/secret.h"
-#include "vmm/base/assert.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/io.h"
-#include "vmm/base/num.h"
 
 #define SKIPPABLE_MAGIC 0x184D2A50u
 #define CHUNK		65536u

@@ -16,9 +16,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buf.h"
+#include "base/err.h"
 #include "format/blob.h"
-#include "vmm/base/buf.h"
-#include "vmm/base/err.h"
 
 #define SEAL_KEY	32u
 #define SEAL_NONCE	12u

@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-#include "vmm/base/err.h"
+#include "base/err.h"
 
 /* Zeroed, in pages of its own. NULL: there is none. */
 void *secret_new(size_t len, struct err *err);

@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/cleanup.h"
+#include "base/num.h"
 #include "format/image.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/num.h"
 
 #define SKIPPABLE_MAGIC 0x184D2A5Eu
 #define SEEKABLE_MAGIC	0x8F92EAB1u

@@ -3,10 +3,10 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/num.h"
 #include "format/blake2b.h"
 #include "format/lazy.h"
 #include "format/sign.h"
-#include "vmm/base/num.h"
 
 #define SEED_SIZE 32u
 /* minisign's own limits; more is a file that wants to exhaust us. */

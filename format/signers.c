@@ -9,9 +9,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/cleanup.h"
+#include "base/io.h"
 #include "format/sign.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/io.h"
 
 static int add(struct signers *signers, const struct signer *signer, struct err *err)
 {

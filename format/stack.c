@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 
 int stack_push(struct stack *stack, const struct image *image, struct err *err)
 {

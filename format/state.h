@@ -25,8 +25,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "vmm/base/buf.h"
-#include "vmm/base/err.h"
+#include "base/buf.h"
+#include "base/err.h"
 
 /* Set in a tag: a reader that does not know the field may ignore it. */
 #define STATE_TAG_OPTIONAL 0x8000u

@@ -6,8 +6,8 @@
 
 #include <string.h>
 
+#include "base/num.h"
 #include "format/state_field.h"
-#include "vmm/base/num.h"
 
 #define FIELD_HEAD 8u
 

@@ -3,9 +3,9 @@
 
 #include <string.h>
 
+#include "base/assert.h"
+#include "base/num.h"
 #include "format/state_field.h"
-#include "vmm/base/assert.h"
-#include "vmm/base/num.h"
 
 static void add_scalars(const uint8_t *from, uint32_t width, uint32_t count, struct buf *out)
 {

@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "format/state.h"
-#include "vmm/base/num.h"
 
 /* A scalar of any width, as a number and as its little-endian bytes. */
 struct field_scalar {

@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "base/num.h"
 #include "format/state_field.h"
-#include "vmm/base/num.h"
 
 #define BYTES_SHOWN 32u
 

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/base/assert.h"
-#include "vmm/base/num.h"
+#include "base/assert.h"
+#include "base/num.h"
 
 #define MAGIC	     "TORPORST"
 #define MAGIC_SIZE   8u

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "vmm/base/err.h"
+#include "base/err.h"
 
 #define TAR_BLOCK	512u
 #define TAR_MAX_ENTRIES 4096u

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "format/lazy.h"
-#include "vmm/base/buf.h"
 
 /* Takes the header; what comes behind it is not wanted. */
 struct collector {

@@ -11,8 +11,8 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "vmm/base/cleanup.h"
-#include "vmm/base/io.h"
+#include "base/cleanup.h"
+#include "base/io.h"
 
 #define SUFFIX	   ".torpor"
 #define SUFFIX_LEN (sizeof(SUFFIX) - 1)

@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-#include "vmm/base/err.h"
+#include "base/err.h"
 
 struct tempfile {
 	int fd;

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "vmm/base/cleanup.h"
+#include "base/cleanup.h"
 
 #define MAX_ENTRIES 1024u
 #define NAME_SIZE   48u

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "lan/port.h"
-#include "vmm/base/num.h"
 
 #define OFFSET_XID    4u
 #define OFFSET_FLAGS  10u

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 
 #define HEADER	 12u
 #define NAME_MAX 255u

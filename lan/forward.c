@@ -8,10 +8,10 @@
  */
 #include <string.h>
 
+#include "base/assert.h"
+#include "base/num.h"
 #include "lan/switch_internal.h"
 #include "lan/trunk.h"
-#include "vmm/base/assert.h"
-#include "vmm/base/num.h"
 
 /* Room for whatever one frame can become. */
 #define QUEUE_BUSY (PORT_OUT_SIZE - 2 * LAN_WIRE_MAX - PORT_SHARE)

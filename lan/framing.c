@@ -3,8 +3,8 @@
 
 #include <errno.h>
 
+#include "base/num.h"
 #include "devices/net_offload.h"
-#include "vmm/base/num.h"
 
 static uint32_t get_length(enum framing framing, const uint8_t *data)
 {

@@ -8,10 +8,10 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/num.h"
 #include "devices/net_offload.h"
 #include "lan/dhcp.h"
 #include "lan/dns.h"
-#include "vmm/base/num.h"
 
 #define ETHERNET  14u
 #define ARP	  28u

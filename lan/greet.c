@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "lan/switch_internal.h"
 #include "lan/trunk.h"
-#include "vmm/base/buf.h"
 
 static void say(struct port *port, const char *text)
 {

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 
 uint32_t leases_mask(const struct leases *leases)
 {

@@ -8,11 +8,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/assert.h"
+#include "base/num.h"
 #include "devices/net_offload.h"
 #include "lan/switch_internal.h"
 #include "lan/trunk.h"
-#include "vmm/base/assert.h"
-#include "vmm/base/num.h"
 
 static_assert(PORT_IN_SIZE >= LAN_WIRE_MAX, "a message fits");
 static_assert(PORT_OUT_SIZE >= 2 * LAN_WIRE_MAX + PORT_SHARE, "a message cut for QEMU fits");

@@ -11,9 +11,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "lan/switch_internal.h"
 #include "lan/trunk.h"
-#include "vmm/base/num.h"
 
 void lan_look_at_clock(struct lan_switch *lan)
 {

@@ -16,9 +16,9 @@
 #ifndef TORPOR_LAN_SWITCH_H
 #define TORPOR_LAN_SWITCH_H
 
+#include "base/log.h"
 #include "lan/gateway.h"
 #include "lan/port.h"
-#include "vmm/base/log.h"
 #include "vmm/loop.h"
 
 struct lan_params {

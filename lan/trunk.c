@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/num.h"
 #include "lan/switch_internal.h"
-#include "vmm/base/buf.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/num.h"
 
 #define TRUNK_SWITCHES 64u
 #define TRUNK_MACHINES 256u

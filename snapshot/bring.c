@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
+#include "base/num.h"
 #include "format/frame_reader.h"
 #include "format/parallel.h"
 #include "snapshot/uffd.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/num.h"
 #include "vmm/frameset.h"
 
 #define JOB_FRAMES 64u

@@ -7,9 +7,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "snapshot/pager_internal.h"
 #include "snapshot/uffd.h"
-#include "vmm/base/num.h"
 
 /* To the kernel each span is a mapping of its own. Beyond this many, zero frames are registered
  * too, which joins the spans around them. */

@@ -9,10 +9,10 @@
 #include <errno.h>
 #include <poll.h>
 
+#include "base/assert.h"
+#include "base/num.h"
 #include "snapshot/pager_internal.h"
 #include "snapshot/uffd.h"
-#include "vmm/base/assert.h"
-#include "vmm/base/num.h"
 
 static struct pager_frame frame_of(const struct pager *p, const uint8_t *address)
 {

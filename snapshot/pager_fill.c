@@ -12,8 +12,8 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "base/num.h"
 #include "snapshot/pager_internal.h"
-#include "vmm/base/num.h"
 
 #define FULL_NICE 10
 /* One for who serves it, one for who waits. */

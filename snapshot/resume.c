@@ -9,12 +9,12 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/cleanup.h"
+#include "base/num.h"
 #include "format/archive.h"
 #include "format/statefile.h"
 #include "snapshot/bring.h"
 #include "snapshot/sections.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/num.h"
 
 struct staged_device {
 	struct device *dev;

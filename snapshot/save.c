@@ -8,13 +8,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/cleanup.h"
+#include "base/num.h"
 #include "format/archive.h"
 #include "format/archive_writer.h"
 #include "format/frame_reader.h"
 #include "format/statefile.h"
 #include "snapshot/sections.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/num.h"
 #include "vmm/frameset.h"
 
 static void add_devices(struct machine *m, struct buf *out)

@@ -7,10 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
+#include "base/io.h"
 #include "format/image.h"
 #include "snapshot/uffd.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/io.h"
 
 /* /proc/self/pagemap (kernel documentation, admin-guide/mm/pagemap): 64 bits a page. */
 #define PAGEMAP_PRESENT (UINT64_C(1) << 63)

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "vmm/base/err.h"
+#include "base/err.h"
 
 /* A non-blocking descriptor that also gets the faults the kernel takes on our behalf: KVM's, and
  * those of system calls. ERR_INCOMPATIBLE names the right that is missing. */

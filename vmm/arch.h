@@ -12,11 +12,11 @@
 #ifndef TORPOR_VMM_ARCH_H
 #define TORPOR_VMM_ARCH_H
 
+#include "base/err.h"
 #include "format/blob.h"
 #include "format/cpuneeds.h"
 #include "format/hostneeds.h"
 #include "format/state.h"
-#include "vmm/base/err.h"
 #include "vmm/kvm.h"
 #include "vmm/mem.h"
 

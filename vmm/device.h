@@ -18,8 +18,8 @@
 #ifndef TORPOR_VMM_DEVICE_H
 #define TORPOR_VMM_DEVICE_H
 
+#include "base/err.h"
 #include "format/state.h"
-#include "vmm/base/err.h"
 
 #define DEVICE_MAX_PARTS 3
 #define DEVICE_ID_MAX	 31

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vmm/base/cleanup.h"
-#include "vmm/base/num.h"
+#include "base/cleanup.h"
+#include "base/num.h"
 #include "vmm/frameset.h"
 
 static uint64_t frames_of(const struct mem_range *r)

@@ -23,7 +23,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "vmm/base/err.h"
+#include "base/err.h"
 #include "vmm/kvm.h"
 #include "vmm/mem.h"
 

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "vmm/base/cleanup.h"
-#include "vmm/base/io.h"
-#include "vmm/base/num.h"
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/num.h"
 #include "vmm/dirty.h"
 #include "vmm/frameset.h"
 

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "vmm/base/err.h"
+#include "base/err.h"
 
 struct kvm;
 

@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 
 #define KVM_API_STABLE 12 /* KVM API 4.1: refuse to run on anything else */
 

@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "vmm/base/err.h"
+#include "base/err.h"
 
 struct kvm {
 	int dev_fd; /* /dev/kvm */

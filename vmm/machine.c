@@ -8,8 +8,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "vmm/base/assert.h"
-#include "vmm/base/num.h"
+#include "base/assert.h"
+#include "base/num.h"
 
 static void set_state(struct machine *m, enum machine_state state)
 {

@@ -20,9 +20,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/err.h"
+#include "base/log.h"
 #include "vmm/arch.h"
-#include "vmm/base/err.h"
-#include "vmm/base/log.h"
 #include "vmm/bus.h"
 #include "vmm/device.h"
 #include "vmm/dirty.h"

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/num.h"
 #include "vmm/arch.h"
-#include "vmm/base/num.h"
 #include "vmm/frameset.h"
 
 int mem_init(struct mem *mem, uint64_t size, struct err *err)

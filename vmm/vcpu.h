@@ -15,8 +15,8 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-#include "vmm/base/err.h"
-#include "vmm/base/log.h"
+#include "base/err.h"
+#include "base/log.h"
 #include "vmm/kvm.h"
 
 struct machine;

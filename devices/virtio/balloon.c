@@ -19,8 +19,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/num.h"
 #include "devices/virtio/balloon_internal.h"
-#include "vmm/base/num.h"
 
 #define QUEUES	   5u
 #define BUDGET	   16u	/* requests at a time */

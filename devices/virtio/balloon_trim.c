@@ -16,8 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "devices/virtio/balloon_internal.h"
-#include "vmm/base/num.h"
 
 #define STATS_QUEUE	2u /* there is none before it that a driver might leave out */
 #define GIVE_BACK_AFTER 30 /* seconds since anybody asked how far it is */

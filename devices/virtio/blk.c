@@ -10,7 +10,7 @@
 #include <linux/virtio_blk.h>
 #include <stdlib.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 
 #define SECTOR		  512u
 #define PHYSICAL_EXPONENT 3 /* 8 sectors: the 4 KiB the scratch file works in */

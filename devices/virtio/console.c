@@ -15,8 +15,8 @@
 #include <linux/virtio_console.h>
 #include <stdlib.h>
 
-#include "vmm/base/assert.h"
-#include "vmm/base/num.h"
+#include "base/assert.h"
+#include "base/num.h"
 
 enum {
 	QUEUE_CONTROL_RX = 2, /* device to driver */

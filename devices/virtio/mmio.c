@@ -12,8 +12,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/num.h"
 #include "vmm/arch.h"
-#include "vmm/base/num.h"
 
 #define MAGIC	  0x74726976u /* "virt" */
 #define VERSION	  2u

@@ -13,9 +13,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/assert.h"
+#include "base/num.h"
 #include "devices/virtio/net_internal.h"
-#include "vmm/base/assert.h"
-#include "vmm/base/num.h"
 
 #define FEATURES                                                                                   \
 	(NET_GUEST_OFFLOADS | VIRTIO_FEATURE(VIRTIO_NET_F_CSUM) |                                  \

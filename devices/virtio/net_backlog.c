@@ -2,9 +2,9 @@
  * Machine lock held. */
 #include <errno.h>
 
+#include "base/assert.h"
+#include "base/num.h"
 #include "devices/virtio/net_internal.h"
-#include "vmm/base/assert.h"
-#include "vmm/base/num.h"
 
 #define LENGTH 4u
 

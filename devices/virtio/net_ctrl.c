@@ -1,8 +1,8 @@
 /* virtio-net's control queue (virtio 1.2 §5.1.6.5); see net_internal.h. Machine lock held. A
  * command that makes no sense, or was not negotiated, is answered with VIRTIO_NET_ERR and changes
  * nothing. */
+#include "base/num.h"
 #include "devices/virtio/net_internal.h"
-#include "vmm/base/num.h"
 
 #define BUDGET 16u
 

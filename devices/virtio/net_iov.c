@@ -1,6 +1,6 @@
 /* Bytes out of a list of buffers; see net_internal.h. Pure. */
+#include "base/num.h"
 #include "devices/virtio/net_internal.h"
-#include "vmm/base/num.h"
 
 size_t net_gather(const struct iovec *iov, unsigned niov, size_t offset, void *to, size_t len)
 {

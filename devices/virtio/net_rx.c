@@ -6,8 +6,8 @@
  */
 #include <errno.h>
 
+#include "base/num.h"
 #include "devices/virtio/net_internal.h"
-#include "vmm/base/num.h"
 
 #define MIN_MESSAGE (NET_HEADER_SIZE + 14u)
 

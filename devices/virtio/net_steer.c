@@ -4,9 +4,9 @@
 #include <linux/if_ether.h>
 #include <netinet/in.h>
 
+#include "base/assert.h"
+#include "base/num.h"
 #include "devices/virtio/net_internal.h"
-#include "vmm/base/assert.h"
-#include "vmm/base/num.h"
 
 #define HEADERS	 128u /* bytes of a frame that are looked at; what is behind them counts as zero */
 #define V6_BYTES 40u

@@ -8,9 +8,9 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/num.h"
 #include "devices/net_offload.h"
 #include "devices/virtio/net_internal.h"
-#include "vmm/base/num.h"
 
 #define BUDGET	  64u /* frames at a time */
 #define MIN_FRAME 14u

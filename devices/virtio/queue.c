@@ -1,8 +1,8 @@
 /* Split virtqueues; see queue.h. Loop or vCPU thread, machine lock held. */
 #include "devices/virtio/queue.h"
 
-#include "vmm/base/assert.h"
-#include "vmm/base/num.h"
+#include "base/assert.h"
+#include "base/num.h"
 
 /* virtio 1.2 §2.7.5 */
 struct vq_desc {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 
 #define MAX_BYTES                                                                                  \
 	65536u	   /* of one request: a device may give less than was asked for (§5.4.6.1)        \

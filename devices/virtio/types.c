@@ -1,13 +1,13 @@
 /* The table of virtio device types; see types.h. */
 #include "devices/virtio/types.h"
 
+#include "base/assert.h"
 #include "devices/virtio/balloon.h"
 #include "devices/virtio/blk.h"
 #include "devices/virtio/console.h"
 #include "devices/virtio/mmio.h"
 #include "devices/virtio/net.h"
 #include "devices/virtio/rng.h"
-#include "vmm/base/assert.h"
 
 const struct virtio_type_entry virtio_types[VIRTIO_TYPES] = {
 	{VIRTIO_TYPE_NET, "net", &virtio_net_table, virtio_net_create},

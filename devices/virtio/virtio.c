@@ -7,9 +7,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/assert.h"
+#include "base/num.h"
 #include "devices/virtio/state.h"
-#include "vmm/base/assert.h"
-#include "vmm/base/num.h"
 
 static const struct device_ops virtio_device_ops;
 

@@ -20,9 +20,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/err.h"
+#include "base/log.h"
 #include "devices/virtio/queue.h"
-#include "vmm/base/err.h"
-#include "vmm/base/log.h"
 #include "vmm/device.h"
 #include "vmm/loop.h"
 #include "vmm/machine.h"

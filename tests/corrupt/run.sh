@@ -1,6 +1,6 @@
 #!/bin/bash
 # Bad input, hosts that lack something, and savers that are killed: each time one clear line, the exit
-# status of vmm/base/err.h, and nothing lost.
+# status of base/err.h, and nothing lost.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 here=$PWD/tests/corrupt

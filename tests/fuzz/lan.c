@@ -11,9 +11,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "lan/switch.h"
 #include "tests/fuzz/fuzz.h"
-#include "vmm/base/num.h"
 
 #define SPEAKERS 4u
 

@@ -2,9 +2,9 @@
  * rest. A map has one encoding; what a stack resolves to tiles the image. */
 #include <string.h>
 
+#include "base/num.h"
 #include "format/stack.h"
 #include "tests/fuzz/fuzz.h"
-#include "vmm/base/num.h"
 
 static int decode(struct image *image, const uint8_t *data, size_t len)
 {

@@ -5,9 +5,9 @@
  */
 #include <string.h>
 
+#include "base/num.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/fake_net.h"
-#include "vmm/base/num.h"
 
 #define QUEUE_SIZE 16u
 #define MAX_STEPS  400u

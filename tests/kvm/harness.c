@@ -14,10 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "format/image_pack.h"
 #include "snapshot/resume.h"
 #include "snapshot/save.h"
-#include "vmm/base/num.h"
 
 #define PATIENCE_S 60
 

@@ -8,9 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "snapshot/uffd.h"
 #include "tests/kvm/harness.h"
-#include "vmm/base/num.h"
 
 #define ABSENT	0x10000u /* a frame nobody brings */
 #define MARK	0x3000u	 /* what the first vCPU writes when it has read there */

@@ -8,8 +8,8 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "tests/kvm/harness.h"
-#include "vmm/base/num.h"
 #include "vmm/dirty.h"
 #include "vmm/frameset.h"
 #include "vmm/x86_64/platform.h"

@@ -8,11 +8,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
+#include "base/num.h"
 #include "format/archive.h"
 #include "snapshot/uffd.h"
 #include "tests/kvm/harness.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/num.h"
 
 TestSuite(lineage, .timeout = 180);
 

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "tests/kvm/harness.h"
-#include "vmm/base/num.h"
 
 TestSuite(machine, .timeout = 120);
 

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/timerfd.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 
 static size_t take_input(struct chardev *c, const uint8_t *data, size_t len)
 {

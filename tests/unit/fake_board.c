@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 
 #define DISK_BYTES 65536u
 

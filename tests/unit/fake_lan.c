@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 
 void fake_lan_init(struct fake_lan *f, const char *name, const struct gateway_params *gateway)
 {

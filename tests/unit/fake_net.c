@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 
 const uint8_t fake_net_mac[NET_MAC_SIZE] = {0x02, 1, 2, 3, 4, 5};
 const uint8_t fake_net_peer[NET_MAC_SIZE] = {0x02, 9, 9, 9, 9, 9};

@@ -5,7 +5,7 @@
 #include <criterion/new/assert.h>
 #include <string.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 
 struct fake fake, other;
 struct fake_net net, net2;

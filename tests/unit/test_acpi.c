@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 #include "vmm/x86_64/acpi.h"
 #include "vmm/x86_64/boot.h"
 #include "vmm/x86_64/platform.h"

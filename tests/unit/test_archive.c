@@ -12,11 +12,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "format/archive.h"
 #include "format/archive_writer.h"
 #include "format/oci.h"
 #include "sample.h"
-#include "vmm/base/num.h"
 
 TestSuite(archive, .init = sample_begin, .fini = sample_end);
 

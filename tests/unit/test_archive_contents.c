@@ -3,9 +3,9 @@
 #include <criterion/new/assert.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "format/archive.h"
 #include "sample.h"
-#include "vmm/base/num.h"
 
 TestSuite(archive_contents, .init = sample_begin, .fini = sample_end);
 

@@ -8,10 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "format/archive.h"
 #include "format/tar.h"
 #include "sample.h"
-#include "vmm/base/num.h"
 
 static int file = -1;
 static uint64_t size;

@@ -10,11 +10,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/io.h"
+#include "base/num.h"
 #include "format/archive.h"
 #include "format/archive_writer.h"
 #include "sample.h"
-#include "vmm/base/io.h"
-#include "vmm/base/num.h"
 
 TestSuite(archive_stream, .init = sample_begin, .fini = sample_end, .timeout = 60);
 

@@ -6,9 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "devices/virtio/balloon.h"
 #include "tests/unit/fake_driver.h"
-#include "vmm/base/num.h"
 
 #define PAGE	 4096u
 #define NUMBERS	 FAKE_BUFFERS /* what requests are made of */

@@ -6,8 +6,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "tests/unit/fake_driver.h"
-#include "vmm/base/num.h"
 
 #define SECTORS 256u
 #define HEADER	FAKE_BUFFERS

@@ -8,8 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "vmm/arch.h"
-#include "vmm/base/num.h"
 #include "vmm/x86_64/boot.h"
 #include "vmm/x86_64/platform.h"
 

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "cli/claim.h"
 #include "cli/command.h"
 #include "cli/escape.h"
@@ -20,7 +21,6 @@
 #include "cli/record.h"
 #include "cli/target.h"
 #include "tests/unit/completion.h"
-#include "vmm/base/num.h"
 
 /* ---- verbs and options ---- */
 

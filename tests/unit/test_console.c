@@ -4,8 +4,8 @@
 #include <linux/virtio_console.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "tests/unit/fake_driver.h"
-#include "vmm/base/num.h"
 
 #define MULTIPORT  VIRTIO_FEATURE(VIRTIO_CONSOLE_F_MULTIPORT)
 #define QUEUES	   6 /* two ports and the control channel */

@@ -6,10 +6,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "format/convert.h"
 #include "format/frame_reader.h"
 #include "sample.h"
-#include "vmm/base/num.h"
 
 TestSuite(convert, .init = sample_begin, .fini = sample_end);
 

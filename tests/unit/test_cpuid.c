@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "vmm/arch.h"
-#include "vmm/base/num.h"
 #include "vmm/x86_64/cpuid.h"
 
 #define INTEL "GenuineIntel"

@@ -9,8 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "tests/unit/fake_driver.h"
-#include "vmm/base/num.h"
 #include "vmm/dirty.h"
 #include "vmm/frameset.h"
 

@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "devices/disk.h"
-#include "vmm/base/num.h"
 
 #define BLOCK 4096u
 

@@ -9,11 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "devices/disk.h"
 #include "format/archive.h"
 #include "format/archive_writer.h"
 #include "sample.h"
-#include "vmm/base/num.h"
 
 TestSuite(disk_packed, .init = sample_begin, .fini = sample_end, .timeout = 60);
 

@@ -6,11 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "format/convert.h"
 #include "format/frame_reader.h"
 #include "format/reseal.h"
 #include "sample.h"
-#include "vmm/base/num.h"
 
 static struct keyring *keys, *strange;
 

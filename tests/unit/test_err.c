@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "vmm/base/buf.h"
-#include "vmm/base/err.h"
+#include "base/buf.h"
+#include "base/err.h"
 
 Test(err, set_tells_kind_text_and_errno)
 {

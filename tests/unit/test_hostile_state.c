@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "tests/unit/fake_board.h"
-#include "vmm/base/num.h"
 #include "vmm/x86_64/platform.h"
 
 #define ROUNDS 3000u

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "format/image.h"
-#include "vmm/base/num.h"
 
 /* Seven frames, the last one partial: data data zero data parent parent data. */
 static const uint8_t kinds[] = {1, 1, 2, 1, 3, 3, 1};

@@ -3,11 +3,11 @@
 #include <criterion/new/assert.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "format/appliance.h"
 #include "format/json.h"
 #include "format/keyring.h"
 #include "sample.h"
-#include "vmm/base/num.h"
 
 static const char file_one[] = "0123456789abcdef0123456789abcdef";
 static const char file_two[] = "0123456789abcdef0123456789abcdeg";

@@ -11,10 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "devices/net_lan.h"
 #include "devices/net_offload.h"
 #include "lan/framing.h"
-#include "vmm/base/num.h"
 
 static struct machine m;
 static char folder[] = "/tmp/torpor-lan.XXXXXX";

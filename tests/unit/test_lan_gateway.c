@@ -3,9 +3,9 @@
 #include <criterion/new/assert.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "lan/dns.h"
 #include "lan/gateway.h"
-#include "vmm/base/num.h"
 
 #define NETWORK 0x0a010200u /* 10.1.2.0/24 */
 #define SERVER	(NETWORK + 1)

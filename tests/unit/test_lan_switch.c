@@ -6,8 +6,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "tests/unit/fake_lan.h"
-#include "vmm/base/num.h"
 
 #define NATIVE FRAMING_NATIVE
 

@@ -9,9 +9,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "devices/acpi_pm.h"
 #include "tests/unit/fake_board.h"
-#include "vmm/base/num.h"
 #include "vmm/x86_64/platform.h"
 
 #define REG_B	  0x0b

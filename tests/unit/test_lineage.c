@@ -7,12 +7,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "format/archive_writer.h"
 #include "format/digest.h"
 #include "format/frame_reader.h"
 #include "format/lineage.h"
 #include "sample.h"
-#include "vmm/base/num.h"
 
 TestSuite(lineage, .init = sample_begin, .fini = sample_end, .timeout = 120);
 

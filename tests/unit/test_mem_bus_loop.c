@@ -7,7 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 #include "vmm/bus.h"
 #include "vmm/loop.h"
 #include "vmm/mem.h"

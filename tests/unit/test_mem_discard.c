@@ -8,8 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "vmm/base/cleanup.h"
-#include "vmm/base/num.h"
+#include "base/cleanup.h"
+#include "base/num.h"
 #include "vmm/frameset.h"
 #include "vmm/mem.h"
 

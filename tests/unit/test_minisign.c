@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "format/base64.h"
 #include "format/blake2b.h"
 #include "format/minisign.h"
 #include "minisign_vectors.h"
-#include "vmm/base/num.h"
 
 Test(base64, rfc_4648_section_10)
 {

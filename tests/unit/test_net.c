@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "tests/unit/net_driver.h"
-#include "vmm/base/num.h"
 
 TestSuite(net, .fini = card_end, .timeout = 60);
 

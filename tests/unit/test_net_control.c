@@ -5,8 +5,8 @@
 #include <linux/virtio_net.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "tests/unit/net_driver.h"
-#include "vmm/base/num.h"
 
 TestSuite(net_control, .fini = card_end, .timeout = 60);
 

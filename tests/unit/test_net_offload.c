@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "devices/net_offload.h"
 #include "tests/unit/frames.h"
-#include "vmm/base/num.h"
 
 #define GSO_NONE VIRTIO_NET_HDR_GSO_NONE
 #define GSO_4	 VIRTIO_NET_HDR_GSO_TCPV4

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "devices/net_flows.h"
 #include "tests/unit/net_driver.h"
-#include "vmm/base/num.h"
 
 TestSuite(net_state, .fini = card_end, .timeout = 60);
 

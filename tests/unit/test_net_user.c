@@ -9,8 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "tests/unit/user_guest.h"
-#include "vmm/base/num.h"
 
 #define DATA (300u * 1024)
 

@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 
 Test(num, a_range_at_the_edge_is_within)
 {

@@ -10,12 +10,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "format/archive.h"
 #include "format/frame_reader.h"
 #include "format/image_pack.h"
 #include "format/seek_table.h"
 #include "sample.h"
-#include "vmm/base/num.h"
 
 TestSuite(packed, .init = sample_begin, .fini = sample_end, .timeout = 120);
 

@@ -10,11 +10,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "format/digest.h"
 #include "format/lazy.h"
 #include "snapshot/pager.h"
 #include "snapshot/uffd.h"
-#include "vmm/base/num.h"
 
 #define FRAMES 512u /* of memory, unless a test says otherwise */
 

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "tests/unit/fake_driver.h"
-#include "vmm/base/num.h"
 
 #define SIZE 8
 

@@ -6,8 +6,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "tests/unit/fake_board.h"
-#include "vmm/base/log.h"
 
 static struct fake_board board;
 

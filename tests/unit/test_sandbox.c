@@ -19,10 +19,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "cli/sandbox.h"
 #include "cli/sandbox_filter.h"
 #include "format/digest.h"
-#include "vmm/base/num.h"
 
 enum outcome {
 	DONE = 0,

@@ -6,8 +6,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "format/seal.h"
-#include "vmm/base/num.h"
 
 #define CHUNK 65536u
 

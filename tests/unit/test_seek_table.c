@@ -6,9 +6,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "format/image.h"
 #include "format/seek_table.h"
-#include "vmm/base/num.h"
 
 /* clang-format off */
 static const uint8_t golden[] = {

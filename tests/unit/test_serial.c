@@ -3,8 +3,8 @@
 #include <criterion/new/assert.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "tests/unit/fake_board.h"
-#include "vmm/base/num.h"
 
 #define COM1 0x3f8
 #define IRQ  4

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "format/digest.h"
 #include "format/image_write.h"
 #include "format/stack.h"
-#include "vmm/base/num.h"
 
 /* An image of these kinds ('1' data, '2' zero, '3' parent). */
 static void make(struct image *image, const char *kinds)

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "format/state.h"
-#include "vmm/base/num.h"
 
 struct ring {
 	uint16_t size;

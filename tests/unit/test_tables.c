@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
+#include "base/num.h"
 #include "tests/unit/fake_board.h"
 #include "vmm/arch.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/num.h"
 
 #define SCHEMA	   "tests/golden/schema.txt"
 #define STATES	   "tests/golden/states.txt"

@@ -7,10 +7,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/buf.h"
+#include "base/num.h"
 #include "format/tar.h"
 #include "format/tar_header.h"
-#include "vmm/base/buf.h"
-#include "vmm/base/num.h"
 
 /* Make the sum right again. */
 static void sign(uint8_t *header)

@@ -3,8 +3,8 @@
 #include <criterion/new/assert.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "tests/unit/fake_driver.h"
-#include "vmm/base/num.h"
 
 static struct fake fake;
 

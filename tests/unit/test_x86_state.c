@@ -9,8 +9,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "vmm/arch.h"
-#include "vmm/base/num.h"
 #include "vmm/x86_64/platform.h"
 #include "vmm/x86_64/state.h"
 

@@ -10,7 +10,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 
 static const uint8_t mac[6] = {2, 0, 0, 0, 0, 1};
 static const uint8_t guest4[4] = {10, 0, 2, 15}, host4[4] = {10, 0, 2, 2};

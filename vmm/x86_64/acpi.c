@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 #include "vmm/x86_64/aml.h"
 #include "vmm/x86_64/boot.h"
 #include "vmm/x86_64/platform.h"

@@ -7,8 +7,8 @@
 #ifndef TORPOR_VMM_X86_64_ACPI_H
 #define TORPOR_VMM_X86_64_ACPI_H
 
+#include "base/buf.h"
 #include "vmm/arch.h"
-#include "vmm/base/buf.h"
 
 void acpi_build(const struct board_info *board, struct buf *out);
 

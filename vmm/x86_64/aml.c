@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 
 #define OP_ZERO	    0x00
 #define OP_ONE	    0x01

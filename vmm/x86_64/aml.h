@@ -5,7 +5,7 @@
 #ifndef TORPOR_VMM_X86_64_AML_H
 #define TORPOR_VMM_X86_64_AML_H
 
-#include "vmm/base/buf.h"
+#include "base/buf.h"
 
 struct aml_mark {
 	size_t at; /* of the 4-byte PkgLength */

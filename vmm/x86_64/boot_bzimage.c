@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 #include "vmm/x86_64/boot.h"
 #include "vmm/x86_64/platform.h"
 

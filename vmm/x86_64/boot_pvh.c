@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/base/cleanup.h"
-#include "vmm/base/num.h"
+#include "base/cleanup.h"
+#include "base/num.h"
 #include "vmm/x86_64/boot.h"
 #include "vmm/x86_64/platform.h"
 

@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 #include "vmm/x86_64/boot.h"
 
 #define CR0_PE	 0x1u

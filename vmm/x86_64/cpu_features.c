@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 #include "vmm/x86_64/cpuid.h"
 
 /* Where the features are: leaf, subleaf and register. */

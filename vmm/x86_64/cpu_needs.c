@@ -2,8 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/base/assert.h"
-#include "vmm/base/num.h"
+#include "base/assert.h"
+#include "base/num.h"
 #include "vmm/x86_64/cpuid.h"
 
 /* Registers whose set bits a host must be able to give again. */

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 #include "vmm/x86_64/cpuid.h"
 
 #define POWER_ARAT	 (1u << 2) /* the APIC timer runs in every C-state: it is emulated */

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "vmm/arch.h"
-#include "vmm/base/cleanup.h"
 
 int cpuid_supported(const struct kvm *kvm, struct cpuid_list *list, struct err *err)
 {

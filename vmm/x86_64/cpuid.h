@@ -13,8 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/err.h"
 #include "format/cpuneeds.h"
-#include "vmm/base/err.h"
 #include "vmm/kvm.h"
 
 #define CPUID_MAX 256u

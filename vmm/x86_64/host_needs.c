@@ -8,10 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vmm/base/assert.h"
-#include "vmm/base/buf.h"
-#include "vmm/base/cleanup.h"
-#include "vmm/base/num.h"
+#include "base/assert.h"
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/num.h"
 #include "vmm/x86_64/state.h"
 
 /* What state goes through, in the order of names (KVM API 4.x; "Capability:"). A file names those

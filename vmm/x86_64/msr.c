@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/base/cleanup.h"
-#include "vmm/base/num.h"
+#include "base/cleanup.h"
+#include "base/num.h"
 #include "vmm/x86_64/state.h"
 
 #define MSR_TSC		 0x10u

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "vmm/base/cleanup.h"
+#include "base/cleanup.h"
 #include "vmm/x86_64/state.h"
 
 #define MAX_CPUID 256

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/base/cleanup.h"
-#include "vmm/base/num.h"
+#include "base/cleanup.h"
+#include "base/num.h"
 #include "vmm/x86_64/state.h"
 
 #define XSAVE_LEGACY  4096u /* struct kvm_xsave without KVM_CAP_XSAVE2 */

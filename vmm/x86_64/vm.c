@@ -1,6 +1,6 @@
 /* Creating the parts of a PC that KVM emulates, and the RAM layout. See vmm/arch.h. */
+#include "base/num.h"
 #include "vmm/arch.h"
-#include "vmm/base/num.h"
 #include "vmm/x86_64/platform.h"
 
 void arch_ram_layout(uint64_t size, struct mem_range range[MEM_MAX_RANGES], unsigned *nranges)

@@ -2,7 +2,7 @@
  * API 4.27–4.33, 4.71). */
 #include <string.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 #include "vmm/x86_64/platform.h"
 #include "vmm/x86_64/state.h"
 

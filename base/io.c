@@ -1,5 +1,5 @@
 /* See io.h. */
-#include "vmm/base/io.h"
+#include "base/io.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -1,12 +1,12 @@
 /* The growing byte buffer; see buf.h. No state of its own, no locks. */
-#include "vmm/base/buf.h"
+#include "base/buf.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/base/num.h"
+#include "base/num.h"
 
 void buf_free(struct buf *b)
 {

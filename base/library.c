@@ -1,5 +1,5 @@
 /* Loading a library; see library.h. */
-#include "vmm/base/library.h"
+#include "base/library.h"
 
 #include <dlfcn.h>
 #include <stdio.h>

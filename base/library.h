@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-#include "vmm/base/err.h"
+#include "base/err.h"
 
 struct library_symbol {
 	const char *name;

@@ -1,5 +1,5 @@
 /* The machine's log; see log.h. No locks: each line is one write(2). */
-#include "vmm/base/log.h"
+#include "base/log.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* The error object; see err.h. No state, callable from any thread. */
-#include "vmm/base/err.h"
+#include "base/err.h"
 
 #include <errno.h>
 #include <stdarg.h>

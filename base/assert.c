@@ -1,5 +1,5 @@
 /* See assert.h. The one place outside cli/ that prints: nobody is left to hand an error to. */
-#include "vmm/base/assert.h"
+#include "base/assert.h"
 
 #include <stdio.h>
 #include <stdlib.h>
