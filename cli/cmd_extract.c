@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/num.h"
+#include "base/tempfile.h"
 #include "cli/command.h"
 #include "cli/contents.h"
 #include "cli/key_args.h"
@@ -16,7 +17,6 @@
 #include "cli/spool.h"
 #include "format/frame_reader.h"
 #include "format/stack.h"
-#include "format/tempfile.h"
 #include "vmm/mem.h"
 
 enum {

@@ -15,8 +15,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/blob.h"
 #include "base/err.h"
-#include "format/blob.h"
 #include "format/image.h"
 #include "format/stack.h"
 

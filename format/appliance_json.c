@@ -7,12 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/num.h"
 #include "format/appliance.h"
 #include "format/digest.h"
 #include "format/hostneeds_json.h"
 #include "format/image.h"
-#include "format/json.h"
 
 #define MAX_VCPUS 255u
 #define PAGE	  4096u

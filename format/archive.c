@@ -9,9 +9,9 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/num.h"
 #include "format/archive_internal.h"
-#include "format/json.h"
 #include "format/minisign.h"
 #include "format/statefile.h"
 #include "format/verified.h"

@@ -20,9 +20,9 @@
 
 #include <stdbool.h>
 
+#include "base/blob.h"
 #include "base/err.h"
 #include "format/appliance.h"
-#include "format/blob.h"
 #include "format/image.h"
 #include "format/keyring.h"
 #include "format/oci.h"

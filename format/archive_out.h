@@ -10,7 +10,7 @@
 #ifndef TORPOR_FORMAT_ARCHIVE_OUT_H
 #define TORPOR_FORMAT_ARCHIVE_OUT_H
 
-#include "format/tempfile.h"
+#include "base/tempfile.h"
 
 struct archive_out {
 	const char *name; /* for messages */

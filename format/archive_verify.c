@@ -14,9 +14,9 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
+#include "base/parallel.h"
 #include "format/archive_internal.h"
 #include "format/frame_reader.h"
-#include "format/parallel.h"
 #include "format/verified.h"
 
 #define CHUNK MIB(1)

@@ -15,9 +15,9 @@
 #ifndef TORPOR_FORMAT_ARCHIVE_WRITER_H
 #define TORPOR_FORMAT_ARCHIVE_WRITER_H
 
+#include "base/blob.h"
 #include "base/err.h"
 #include "format/appliance.h"
-#include "format/blob.h"
 #include "format/image.h"
 #include "format/keyring.h"
 #include "format/oci.h"

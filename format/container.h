@@ -8,8 +8,8 @@
 
 #include <stdbool.h>
 
+#include "base/blob.h"
 #include "base/err.h"
-#include "format/blob.h"
 #include "format/tar.h"
 
 struct container {

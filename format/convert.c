@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/num.h"
 #include "format/archive_writer.h"
 #include "format/image_pack.h"
-#include "format/json.h"
 #include "format/minisign.h"
 #include "format/statefile.h"
 

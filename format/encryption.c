@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/num.h"
 #include "format/base64.h"
-#include "format/json.h"
 
 #define CIPHER	   "aes-256-gcm"
 #define MEMBER	   "encryption"

@@ -2,8 +2,8 @@
 #ifndef TORPOR_FORMAT_HOSTNEEDS_JSON_H
 #define TORPOR_FORMAT_HOSTNEEDS_JSON_H
 
+#include "base/json.h"
 #include "format/hostneeds.h"
-#include "format/json.h"
 
 /* A new reference, or NULL. */
 json_t *host_needs_encode(const struct host_needs *needs);

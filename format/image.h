@@ -23,9 +23,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/blob.h"
 #include "base/buf.h"
 #include "base/err.h"
-#include "format/blob.h"
 
 #define IMAGE_FRAME	  65536u
 #define IMAGE_MAX_BYTES	  (UINT64_C(1) << 46)

@@ -14,9 +14,9 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
+#include "base/parallel.h"
 #include "format/digest.h"
 #include "format/lazy.h"
-#include "format/parallel.h"
 #include "format/seal.h"
 #include "format/seek_table.h"
 

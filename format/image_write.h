@@ -10,8 +10,8 @@
 #ifndef TORPOR_FORMAT_IMAGE_WRITE_H
 #define TORPOR_FORMAT_IMAGE_WRITE_H
 
+#include "base/tempfile.h"
 #include "format/image.h"
-#include "format/tempfile.h"
 
 struct image_part {
 	uint64_t offset; /* in the file, by the caller */

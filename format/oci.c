@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/num.h"
-#include "format/json.h"
 
 #define LAYOUT_VERSION "1.0.0"
 

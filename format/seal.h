@@ -16,9 +16,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/blob.h"
 #include "base/buf.h"
 #include "base/err.h"
-#include "format/blob.h"
 
 #define SEAL_KEY	32u
 #define SEAL_NONCE	12u

@@ -9,8 +9,8 @@
 #ifndef TORPOR_FORMAT_SEEK_TABLE_H
 #define TORPOR_FORMAT_SEEK_TABLE_H
 
+#include "base/blob.h"
 #include "base/buf.h"
-#include "format/blob.h"
 
 #define SEEK_TABLE_MAX_FRAMES (1u << 17) /* of one part: 8 GiB of flat data */
 

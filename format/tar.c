@@ -9,9 +9,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/blob.h"
 #include "base/cleanup.h"
 #include "base/num.h"
-#include "format/blob.h"
 
 #define WINDOW	    16384u
 #define MAX_PAX	    KIB(64) /* records of one pax header */

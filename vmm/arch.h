@@ -12,8 +12,8 @@
 #ifndef TORPOR_VMM_ARCH_H
 #define TORPOR_VMM_ARCH_H
 
+#include "base/blob.h"
 #include "base/err.h"
-#include "format/blob.h"
 #include "format/cpuneeds.h"
 #include "format/hostneeds.h"
 #include "format/state.h"

@@ -19,8 +19,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/blob.h"
 #include "base/err.h"
-#include "format/blob.h"
 
 #define MEM_MAX_RANGES 2
 #define MEM_FRAME      65536u /* unit of hashing and mapping in the file; RAM is a multiple of it */

@@ -1,6 +1,6 @@
-/* format/parallel.c without threads: a target has one core, and starting a thread for each small
+/* base/parallel.c without threads: a target has one core, and starting a thread for each small
  * input took a quarter of its time. */
-#include "format/parallel.h"
+#include "base/parallel.h"
 
 int parallel_run(uint64_t jobs, int (*job)(void *opaque, uint64_t index, struct err *err),
 		 void *opaque, struct err *err)

@@ -3,9 +3,9 @@
 #include <criterion/new/assert.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/num.h"
 #include "format/appliance.h"
-#include "format/json.h"
 #include "format/keyring.h"
 #include "sample.h"
 

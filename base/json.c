@@ -1,5 +1,5 @@
 /* Strict JSON; see json.h. No state. */
-#include "format/json.h"
+#include "base/json.h"
 
 #include <errno.h>
 #include <stdlib.h>

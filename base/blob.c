@@ -1,5 +1,5 @@
 /* Reading a run of a file; see blob.h. pread(2) only: any thread. */
-#include "format/blob.h"
+#include "base/blob.h"
 
 #include <errno.h>
 

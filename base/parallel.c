@@ -1,6 +1,6 @@
 /* Jobs over threads; see parallel.h. One mutex guards the outcome; the next job is an atomic count.
  */
-#include "format/parallel.h"
+#include "base/parallel.h"
 
 #include <pthread.h>
 #include <sched.h>

@@ -1,5 +1,5 @@
 /* Publishing by rename; see tempfile.h. */
-#include "format/tempfile.h"
+#include "base/tempfile.h"
 
 #include <dirent.h>
 #include <errno.h>
