@@ -20,7 +20,7 @@
 
 #include <jansson.h>
 
-#include "cli/timer.h"
+#include "base/timer.h"
 #include "devices/chardev.h"
 
 #define AGENT_LINE_MAX	   (256u << 10) /* of a reply */

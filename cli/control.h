@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "vmm/loop.h"
+#include "base/loop.h"
 
 struct control_client;
 

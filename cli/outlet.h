@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "vmm/loop.h"
+#include "base/loop.h"
 
 #define OUTLET_QUEUE_MAX (1u << 20)
 

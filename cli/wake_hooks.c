@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "cli/printable.h"
+#include "base/printable.h"
 #include "format/base64.h"
 
 /* ASCII has characters for it. */

@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "base/num.h"
-#include "cli/printable.h"
+#include "base/printable.h"
 
 #define SECOND		UINT64_C(1000000000)
 #define ANSWER_MS	30000u

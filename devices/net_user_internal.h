@@ -12,10 +12,10 @@
 #define TORPOR_DEVICES_NET_USER_INTERNAL_H
 
 #include "base/log.h"
+#include "base/loop.h"
 #include "devices/net_offload.h"
 #include "devices/net_user.h"
 #include "devices/slirp_api.h"
-#include "vmm/loop.h"
 
 #define USER_MTU	65521u /* the most that libslirp takes */
 #define USER_QUEUE_MAX	(1u << 20)

@@ -8,10 +8,10 @@
 #ifndef TORPOR_LAN_PORT_H
 #define TORPOR_LAN_PORT_H
 
+#include "base/loop.h"
 #include "devices/net.h"
 #include "lan/framing.h"
 #include "lan/mac_table.h"
-#include "vmm/loop.h"
 
 #define PORT_IN_SIZE   (256u << 10) /* read at once, and a source's turn */
 #define PORT_OUT_SIZE  (384u << 10)

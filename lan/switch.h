@@ -17,9 +17,9 @@
 #define TORPOR_LAN_SWITCH_H
 
 #include "base/log.h"
+#include "base/loop.h"
 #include "lan/gateway.h"
 #include "lan/port.h"
-#include "vmm/loop.h"
 
 struct lan_params {
 	const char *name;

@@ -22,13 +22,13 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/loop.h"
 #include "vmm/arch.h"
 #include "vmm/bus.h"
 #include "vmm/device.h"
 #include "vmm/dirty.h"
 #include "vmm/irq.h"
 #include "vmm/kvm.h"
-#include "vmm/loop.h"
 #include "vmm/mem.h"
 #include "vmm/vcpu.h"
 

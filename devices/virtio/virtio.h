@@ -22,9 +22,9 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/loop.h"
 #include "devices/virtio/queue.h"
 #include "vmm/device.h"
-#include "vmm/loop.h"
 #include "vmm/machine.h"
 
 #define VIRTIO_MAX_QUEUES 16

@@ -7,9 +7,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/loop.h"
 #include "base/num.h"
 #include "vmm/bus.h"
-#include "vmm/loop.h"
 #include "vmm/mem.h"
 
 #define LOW_END	   GIB(3)

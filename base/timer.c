@@ -1,5 +1,5 @@
 /* See timer.h. */
-#include "cli/timer.h"
+#include "base/timer.h"
 
 #include <errno.h>
 #include <sys/epoll.h>

@@ -5,7 +5,7 @@
 #ifndef TORPOR_CLI_TIMER_H
 #define TORPOR_CLI_TIMER_H
 
-#include "vmm/loop.h"
+#include "base/loop.h"
 
 struct timer {
 	struct loop *loop;

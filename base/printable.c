@@ -1,5 +1,5 @@
 /* See printable.h. */
-#include "cli/printable.h"
+#include "base/printable.h"
 
 #include <string.h>
 

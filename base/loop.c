@@ -5,7 +5,7 @@
  * loop_del therefore cuts the batch short, and epoll reports the rest again (the watches are
  * level-triggered).
  */
-#include "vmm/loop.h"
+#include "base/loop.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
