@@ -13,7 +13,7 @@
 #define TORPOR_DEVICES_NET_FLOWS_H
 
 #include "devices/net_offload.h"
-#include "format/state.h"
+#include "state/state.h"
 
 #define NET_FLOWS_MAX 256u
 

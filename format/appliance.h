@@ -14,9 +14,9 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "format/cpuneeds.h"
 #include "format/encryption.h"
-#include "format/hostneeds.h"
+#include "state/cpuneeds.h"
+#include "state/hostneeds.h"
 
 #define APPLIANCE_FORMAT_MAJOR 1 /* another major is refused by name */
 #define APPLIANCE_FORMAT_MINOR 1 /* a newer minor is readable */

@@ -13,8 +13,8 @@
 #include "base/num.h"
 #include "format/archive_internal.h"
 #include "format/minisign.h"
-#include "format/statefile.h"
 #include "format/verified.h"
+#include "state/statefile.h"
 
 /* Read a small blob into memory the caller frees. */
 static int read_all(const struct blob *blob, uint64_t max, uint8_t **data, struct err *err)

@@ -10,7 +10,7 @@
 #include "format/archive_writer.h"
 #include "format/image_pack.h"
 #include "format/minisign.h"
-#include "format/statefile.h"
+#include "state/statefile.h"
 
 #define MAP_SUFFIX ".map"
 

@@ -3,7 +3,7 @@
 #define TORPOR_FORMAT_HOSTNEEDS_JSON_H
 
 #include "base/json.h"
-#include "format/hostneeds.h"
+#include "state/hostneeds.h"
 
 /* A new reference, or NULL. */
 json_t *host_needs_encode(const struct host_needs *needs);

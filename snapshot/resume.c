@@ -12,9 +12,9 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "format/archive.h"
-#include "format/statefile.h"
 #include "snapshot/bring.h"
 #include "snapshot/sections.h"
+#include "state/statefile.h"
 
 struct staged_device {
 	struct device *dev;

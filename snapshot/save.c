@@ -13,8 +13,8 @@
 #include "format/archive.h"
 #include "format/archive_writer.h"
 #include "format/frame_reader.h"
-#include "format/statefile.h"
 #include "snapshot/sections.h"
+#include "state/statefile.h"
 #include "vmm/frameset.h"
 
 static void add_devices(struct machine *m, struct buf *out)

@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-#include "format/statefile.h"
+#include "state/statefile.h"
 #include "vmm/device.h"
 
 #define SECTION_VM "vm"

@@ -14,9 +14,9 @@
 
 #include "base/blob.h"
 #include "base/err.h"
-#include "format/cpuneeds.h"
-#include "format/hostneeds.h"
-#include "format/state.h"
+#include "state/cpuneeds.h"
+#include "state/hostneeds.h"
+#include "state/state.h"
 #include "vmm/kvm.h"
 #include "vmm/mem.h"
 

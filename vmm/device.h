@@ -19,7 +19,7 @@
 #define TORPOR_VMM_DEVICE_H
 
 #include "base/err.h"
-#include "format/state.h"
+#include "state/state.h"
 
 #define DEVICE_MAX_PARTS 3
 #define DEVICE_ID_MAX	 31

@@ -18,7 +18,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "format/state.h"
+#include "state/state.h"
 #include "vmm/mem.h"
 
 #define VQ_MAX_SIZE	128u /* descriptors a queue may have */

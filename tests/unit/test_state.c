@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/num.h"
-#include "format/state.h"
+#include "state/state.h"
 
 struct ring {
 	uint16_t size;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "format/statefile.h"
+#include "state/statefile.h"
 
 struct point {
 	uint32_t x;

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "format/cpuneeds.h"
+#include "state/cpuneeds.h"
 #include "vmm/kvm.h"
 
 #define CPUID_MAX 256u

@@ -2,12 +2,12 @@
  * Decoding a struct by its state table; see state.h. The bytes are hostile: every length is checked
  * against what is left and against the table before anything is copied. Pure.
  */
-#include "format/state.h"
+#include "state/state.h"
 
 #include <string.h>
 
 #include "base/num.h"
-#include "format/state_field.h"
+#include "state/state_field.h"
 
 #define FIELD_HEAD 8u
 

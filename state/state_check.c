@@ -1,12 +1,12 @@
 /* Judging tables (for tests) and comparing a staged struct with the machine's; see state.h. Pure.
  */
-#include "format/state.h"
+#include "state/state.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
-#include "format/state_field.h"
+#include "state/state_field.h"
 
 static int bad_table(struct err *err, const struct state_table *table,
 		     const struct state_field *field, const char *what)

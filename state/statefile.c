@@ -1,5 +1,5 @@
 /* The state blob's frame; see statefile.h. The bytes are hostile. Pure, no locks. */
-#include "format/statefile.h"
+#include "state/statefile.h"
 
 #include <ctype.h>
 #include <errno.h>

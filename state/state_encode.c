@@ -1,11 +1,11 @@
 /* Encoding a struct by its state table; see state.h for the bytes. Pure. */
-#include "format/state.h"
+#include "state/state.h"
 
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/num.h"
-#include "format/state_field.h"
+#include "state/state_field.h"
 
 static void add_scalars(const uint8_t *from, uint32_t width, uint32_t count, struct buf *out)
 {

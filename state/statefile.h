@@ -14,7 +14,7 @@
 
 #include <stdbool.h>
 
-#include "format/state.h"
+#include "state/state.h"
 
 #define STATEFILE_MAX_SECTIONS 4096u
 #define STATEFILE_MAX_BYTES    (256u << 20)

@@ -1,12 +1,12 @@
 /* State as readable text, and the schema listing of a table; see state.h. Pure. */
-#include "format/state.h"
+#include "state/state.h"
 
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 
 #include "base/num.h"
-#include "format/state_field.h"
+#include "state/state_field.h"
 
 #define BYTES_SHOWN 32u
 

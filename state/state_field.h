@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/num.h"
-#include "format/state.h"
+#include "state/state.h"
 
 /* A scalar of any width, as a number and as its little-endian bytes. */
 struct field_scalar {
