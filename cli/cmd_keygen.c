@@ -8,7 +8,7 @@
 #include "base/io.h"
 #include "cli/command.h"
 #include "cli/passphrase.h"
-#include "format/sign.h"
+#include "format/crypto/sign.h"
 
 #define NO_PASSPHRASE (OPTION_LONG_ONLY + 1)
 

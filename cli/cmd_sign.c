@@ -12,8 +12,8 @@
 #include "cli/sandbox.h"
 #include "cli/spool.h"
 #include "format/convert.h"
-#include "format/lazy.h"
-#include "format/sign.h"
+#include "format/crypto/lazy.h"
+#include "format/crypto/sign.h"
 
 #define ATTACH (OPTION_LONG_ONLY + 1)
 

@@ -5,7 +5,7 @@
 #include "cli/client.h"
 #include "cli/options.h"
 #include "cli/passphrase.h"
-#include "format/keyring.h"
+#include "format/crypto/keyring.h"
 
 #define OPTION_KEY_FILE (OPTION_LONG_ONLY + 202)
 

@@ -16,8 +16,8 @@
 
 #include "base/num.h"
 #include "cli/sandbox_filter.h"
-#include "format/digest.h"
-#include "format/lazy.h"
+#include "format/crypto/digest.h"
+#include "format/crypto/lazy.h"
 
 /* For calls `first` to `last`. */
 struct rule {

@@ -2,7 +2,7 @@
 #ifndef TORPOR_CLI_TRUST_H
 #define TORPOR_CLI_TRUST_H
 
-#include "format/signers.h"
+#include "format/crypto/signers.h"
 
 /* A set of keys, and the judge that an archive is opened with (archive_open_params). */
 struct trust {

@@ -7,7 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/printable.h"
-#include "format/base64.h"
+#include "format/crypto/base64.h"
 
 /* ASCII has characters for it. */
 #define RECORD_END "\036"

@@ -1,4 +1,4 @@
-/* libslirp, loaded at first use like the libraries of format/lazy.h; any thread. */
+/* libslirp, loaded at first use like the libraries of format/crypto/lazy.h; any thread. */
 #ifndef TORPOR_DEVICES_SLIRP_API_H
 #define TORPOR_DEVICES_SLIRP_API_H
 

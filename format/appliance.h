@@ -14,7 +14,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "format/encryption.h"
+#include "format/crypto/encryption.h"
 #include "state/cpuneeds.h"
 #include "state/hostneeds.h"
 

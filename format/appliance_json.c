@@ -10,7 +10,7 @@
 #include "base/json.h"
 #include "base/num.h"
 #include "format/appliance.h"
-#include "format/digest.h"
+#include "format/crypto/digest.h"
 #include "format/hostneeds_json.h"
 #include "format/image.h"
 

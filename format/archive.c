@@ -12,7 +12,7 @@
 #include "base/json.h"
 #include "base/num.h"
 #include "format/archive_internal.h"
-#include "format/minisign.h"
+#include "format/crypto/minisign.h"
 #include "format/verified.h"
 #include "state/statefile.h"
 

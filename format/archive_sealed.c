@@ -5,7 +5,7 @@
 
 #include "base/cleanup.h"
 #include "format/archive_internal.h"
-#include "format/secret.h"
+#include "format/crypto/secret.h"
 
 static const char roles[ARCHIVE_SEALED_BLOBS][8] = {ROLE_STATE, ROLE_KERNEL, ROLE_INITRD};
 

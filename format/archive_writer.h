@@ -18,8 +18,8 @@
 #include "base/blob.h"
 #include "base/err.h"
 #include "format/appliance.h"
+#include "format/crypto/keyring.h"
 #include "format/image.h"
-#include "format/keyring.h"
 #include "format/oci.h"
 
 struct archive;

@@ -8,8 +8,8 @@
 #include "base/json.h"
 #include "base/num.h"
 #include "format/archive_writer.h"
+#include "format/crypto/minisign.h"
 #include "format/image_pack.h"
-#include "format/minisign.h"
 #include "state/statefile.h"
 
 #define MAP_SUFFIX ".map"

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "format/digest.h"
-#include "format/lazy.h"
-#include "format/seal.h"
+#include "format/crypto/digest.h"
+#include "format/crypto/lazy.h"
+#include "format/crypto/seal.h"
 
 /* ZSTD_compressBound(IMAGE_FRAME), and no frame of ours is larger. */
 #define MAX_PACKED (IMAGE_FRAME + 1024u + SEAL_FRAME)

@@ -15,9 +15,9 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "base/parallel.h"
-#include "format/digest.h"
-#include "format/lazy.h"
-#include "format/seal.h"
+#include "format/crypto/digest.h"
+#include "format/crypto/lazy.h"
+#include "format/crypto/seal.h"
 #include "format/seek_table.h"
 
 #define JOB_FRAMES 16u

@@ -17,7 +17,7 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "base/parallel.h"
-#include "format/digest.h"
+#include "format/crypto/digest.h"
 #include "format/stack.h"
 
 #define SCAN_FRAMES	256u  /* of one scan job */

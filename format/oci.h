@@ -12,7 +12,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "format/digest.h"
+#include "format/crypto/digest.h"
 
 #define OCI_LAYOUT_NAME "oci-layout"
 #define OCI_INDEX_NAME	"index.json"

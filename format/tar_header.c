@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "format/lazy.h"
+#include "format/crypto/lazy.h"
 
 /* Takes the header; what comes behind it is not wanted. */
 struct collector {

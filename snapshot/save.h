@@ -9,7 +9,7 @@
 #define TORPOR_SNAPSHOT_SAVE_H
 
 #include "format/appliance.h"
-#include "format/digest.h"
+#include "format/crypto/digest.h"
 #include "format/image.h"
 #include "format/lineage.h"
 #include "snapshot/pager.h"

@@ -1,6 +1,6 @@
 /* minisign's texts, by the first byte: public key, secret key, signature. What is accepted is
  * written again as one that is accepted, and means the same. */
-#include "format/minisign.h"
+#include "format/crypto/minisign.h"
 
 #include <string.h>
 

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "format/digest.h"
+#include "format/crypto/digest.h"
 
 static char folder[64];
 

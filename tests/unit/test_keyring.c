@@ -6,7 +6,7 @@
 #include "base/json.h"
 #include "base/num.h"
 #include "format/appliance.h"
-#include "format/keyring.h"
+#include "format/crypto/keyring.h"
 #include "sample.h"
 
 static const char file_one[] = "0123456789abcdef0123456789abcdef";

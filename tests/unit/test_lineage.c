@@ -9,7 +9,7 @@
 
 #include "base/num.h"
 #include "format/archive_writer.h"
-#include "format/digest.h"
+#include "format/crypto/digest.h"
 #include "format/frame_reader.h"
 #include "format/lineage.h"
 #include "sample.h"

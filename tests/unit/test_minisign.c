@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "base/num.h"
-#include "format/base64.h"
-#include "format/blake2b.h"
-#include "format/minisign.h"
+#include "format/crypto/base64.h"
+#include "format/crypto/blake2b.h"
+#include "format/crypto/minisign.h"
 #include "minisign_vectors.h"
 
 Test(base64, rfc_4648_section_10)

@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "base/num.h"
-#include "format/digest.h"
-#include "format/lazy.h"
+#include "format/crypto/digest.h"
+#include "format/crypto/lazy.h"
 #include "snapshot/pager.h"
 #include "snapshot/uffd.h"
 

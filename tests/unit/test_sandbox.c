@@ -22,7 +22,7 @@
 #include "base/num.h"
 #include "cli/sandbox.h"
 #include "cli/sandbox_filter.h"
-#include "format/digest.h"
+#include "format/crypto/digest.h"
 
 enum outcome {
 	DONE = 0,

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/num.h"
-#include "format/seal.h"
+#include "format/crypto/seal.h"
 
 #define CHUNK 65536u
 

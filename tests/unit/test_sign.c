@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "format/sign.h"
-#include "format/signers.h"
+#include "format/crypto/sign.h"
+#include "format/crypto/signers.h"
 #include "minisign_vectors.h"
 #include "sample.h"
 

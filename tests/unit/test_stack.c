@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/num.h"
-#include "format/digest.h"
+#include "format/crypto/digest.h"
 #include "format/image_write.h"
 #include "format/stack.h"
 

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "cli/waking.h"
-#include "format/base64.h"
+#include "format/crypto/base64.h"
 #include "tests/unit/fake_agent.h"
 
 #define SECOND UINT64_C(1000000000)

@@ -1,5 +1,5 @@
 /* See signers.h. */
-#include "format/signers.h"
+#include "format/crypto/signers.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -11,7 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
-#include "format/sign.h"
+#include "format/crypto/sign.h"
 
 static int add(struct signers *signers, const struct signer *signer, struct err *err)
 {

@@ -1,5 +1,5 @@
 /* See base64.h. */
-#include "format/base64.h"
+#include "format/crypto/base64.h"
 
 #include <stdint.h>
 #include <string.h>

@@ -1,11 +1,11 @@
 /* SHA-256 by libcrypto; see digest.h. No state outside the contexts. */
-#include "format/digest.h"
+#include "format/crypto/digest.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "format/lazy.h"
+#include "format/crypto/lazy.h"
 
 struct digest {
 	const struct crypto_api *api;

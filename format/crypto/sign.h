@@ -11,7 +11,7 @@
 #ifndef TORPOR_FORMAT_SIGN_H
 #define TORPOR_FORMAT_SIGN_H
 
-#include "format/minisign.h"
+#include "format/crypto/minisign.h"
 
 /* How hard a passphrase is to try: 256 MiB and about a second each time (scrypt N = 2^18, r = 8,
  * p = 1), as libsodium states it. */

@@ -1,5 +1,5 @@
 /* See seal.h. Keys are loaded anew for each box: that takes a hundredth of unpacking a frame. */
-#include "format/seal.h"
+#include "format/crypto/seal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -12,8 +12,8 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/num.h"
-#include "format/lazy.h"
-#include "format/secret.h"
+#include "format/crypto/lazy.h"
+#include "format/crypto/secret.h"
 
 #define SKIPPABLE_MAGIC 0x184D2A50u
 #define CHUNK		65536u

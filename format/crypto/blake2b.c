@@ -1,5 +1,5 @@
 /* See blake2b.h. Names are those of RFC 7693 §3. */
-#include "format/blake2b.h"
+#include "format/crypto/blake2b.h"
 
 #include <stdbool.h>
 #include <string.h>

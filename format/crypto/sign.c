@@ -1,11 +1,11 @@
 /* Signing and checking; see sign.h. */
-#include "format/sign.h"
+#include "format/crypto/sign.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "format/blake2b.h"
-#include "format/lazy.h"
+#include "format/crypto/blake2b.h"
+#include "format/crypto/lazy.h"
 
 #define SEED_SIZE 32u
 

@@ -1,12 +1,12 @@
 /* See encryption.h. The text is hostile: scrypt's work and memory are bounded here. */
-#include "format/encryption.h"
+#include "format/crypto/encryption.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "base/json.h"
 #include "base/num.h"
-#include "format/base64.h"
+#include "format/crypto/base64.h"
 
 #define CIPHER	   "aes-256-gcm"
 #define MEMBER	   "encryption"

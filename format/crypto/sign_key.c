@@ -4,9 +4,9 @@
 #include <sys/random.h>
 
 #include "base/num.h"
-#include "format/blake2b.h"
-#include "format/lazy.h"
-#include "format/sign.h"
+#include "format/crypto/blake2b.h"
+#include "format/crypto/lazy.h"
+#include "format/crypto/sign.h"
 
 #define SEED_SIZE 32u
 /* minisign's own limits; more is a file that wants to exhaust us. */

@@ -1,5 +1,5 @@
 /* See secret.h. */
-#include "format/secret.h"
+#include "format/crypto/secret.h"
 
 #include <errno.h>
 #include <string.h>

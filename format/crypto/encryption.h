@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "format/seal.h"
+#include "format/crypto/seal.h"
 
 #define ENCRYPTION_SALT 32u
 

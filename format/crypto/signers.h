@@ -10,7 +10,7 @@
 #ifndef TORPOR_FORMAT_SIGNERS_H
 #define TORPOR_FORMAT_SIGNERS_H
 
-#include "format/minisign.h"
+#include "format/crypto/minisign.h"
 
 #define SIGNERS_MAX 1000u /* keys in a set */
 

@@ -1,12 +1,12 @@
 /* See minisign.h. */
-#include "format/minisign.h"
+#include "format/crypto/minisign.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/num.h"
-#include "format/base64.h"
+#include "format/crypto/base64.h"
 
 #define UNTRUSTED     "untrusted comment: "
 #define TRUSTED	      "trusted comment: "

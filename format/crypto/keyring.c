@@ -1,5 +1,5 @@
 /* See keyring.h. All of it lies in memory for keys (secret.h). */
-#include "format/keyring.h"
+#include "format/crypto/keyring.h"
 
 #include <errno.h>
 #include <string.h>
@@ -7,9 +7,9 @@
 
 #include "base/assert.h"
 #include "base/num.h"
-#include "format/digest.h"
-#include "format/lazy.h"
-#include "format/secret.h"
+#include "format/crypto/digest.h"
+#include "format/crypto/lazy.h"
+#include "format/crypto/secret.h"
 
 #define MAX_LOCKS 32u
 /* 128 MiB, and some tenths of a second: an attacker pays that for each guess. */

@@ -12,7 +12,7 @@
 #ifndef TORPOR_FORMAT_KEYRING_H
 #define TORPOR_FORMAT_KEYRING_H
 
-#include "format/encryption.h"
+#include "format/crypto/encryption.h"
 
 #define KEYRING_MIN_FILE   32u /* bytes of a key file: random ones, it is not stretched */
 #define KEYRING_MAX_FILE   4096u

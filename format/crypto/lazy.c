@@ -1,5 +1,5 @@
 /* Loading libraries at first use; see lazy.h. Owns their symbol tables. */
-#include "format/lazy.h"
+#include "format/crypto/lazy.h"
 
 #include <pthread.h>
 
