@@ -8,7 +8,7 @@
 #include "cli/paths.h"
 #include "cli/source.h"
 #include "format/archive_writer.h"
-#include "format/image_pack.h"
+#include "format/image/image_pack.h"
 
 #define OPTION_ENCRYPT (OPTION_LONG_ONLY + 1)
 

@@ -10,7 +10,7 @@
 #include "cli/spool.h"
 #include "cli/written.h"
 #include "format/convert.h"
-#include "format/image_pack.h"
+#include "format/image/image_pack.h"
 #include "format/reseal.h"
 
 enum {

@@ -15,8 +15,8 @@
 #include "cli/parent.h"
 #include "cli/sandbox.h"
 #include "cli/spool.h"
-#include "format/frame_reader.h"
-#include "format/stack.h"
+#include "format/image/frame_reader.h"
+#include "format/image/stack.h"
 #include "vmm/mem.h"
 
 enum {

@@ -2,7 +2,7 @@
 #include "cli/packing_args.h"
 
 #include "cli/parse.h"
-#include "format/image_pack.h"
+#include "format/image/image_pack.h"
 
 void packing_args_init(struct packing_args *args)
 {

@@ -8,7 +8,7 @@
 #include "cli/instance.h"
 #include "devices/virtio/balloon.h"
 #include "format/appliance.h"
-#include "format/image_pack.h"
+#include "format/image/image_pack.h"
 
 static json_t *reply_ok(void)
 {

@@ -13,7 +13,7 @@
 
 #include "base/num.h"
 #include "devices/disk_scratch.h"
-#include "format/frame_reader.h"
+#include "format/image/frame_reader.h"
 
 #define SECTOR 512u
 

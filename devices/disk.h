@@ -17,8 +17,8 @@
 
 #include "base/blob.h"
 #include "base/err.h"
-#include "format/image.h"
-#include "format/stack.h"
+#include "format/image/image.h"
+#include "format/image/stack.h"
 
 struct disk;
 

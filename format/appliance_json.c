@@ -12,7 +12,7 @@
 #include "format/appliance.h"
 #include "format/crypto/digest.h"
 #include "format/hostneeds_json.h"
-#include "format/image.h"
+#include "format/image/image.h"
 
 #define MAX_VCPUS 255u
 #define PAGE	  4096u

@@ -9,7 +9,7 @@
 
 #include "base/num.h"
 #include "format/archive_writer_internal.h"
-#include "format/image_pack.h"
+#include "format/image/image_pack.h"
 #include "format/tar.h"
 #include "format/verified.h"
 

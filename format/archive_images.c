@@ -10,7 +10,7 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "format/archive_internal.h"
-#include "format/seek_table.h"
+#include "format/image/seek_table.h"
 
 #define MAX_MAP_BYTES (UINT64_C(32) + UINT64_C(24) * IMAGE_MAX_EXTENTS)
 

@@ -8,7 +8,7 @@
 
 #include "base/num.h"
 #include "format/archive_writer_internal.h"
-#include "format/image_pack.h"
+#include "format/image/image_pack.h"
 #include "format/tar.h"
 
 /* 32 MiB of flat data; more where that would be too many parts. */

@@ -16,7 +16,7 @@
 #include "base/num.h"
 #include "base/parallel.h"
 #include "format/archive_internal.h"
-#include "format/frame_reader.h"
+#include "format/image/frame_reader.h"
 #include "format/verified.h"
 
 #define CHUNK MIB(1)

@@ -19,7 +19,7 @@
 #include "base/err.h"
 #include "format/appliance.h"
 #include "format/crypto/keyring.h"
-#include "format/image.h"
+#include "format/image/image.h"
 #include "format/oci.h"
 
 struct archive;

@@ -7,7 +7,7 @@
 #include "base/assert.h"
 #include "base/num.h"
 #include "format/archive_writer_internal.h"
-#include "format/frame_reader.h"
+#include "format/image/frame_reader.h"
 
 #define MAX_LAYERS 90u /* registries refuse images with many more than a hundred */
 #define MAX_PARTS  16u

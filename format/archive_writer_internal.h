@@ -14,7 +14,7 @@
 
 #include "format/archive_out.h"
 #include "format/archive_writer.h"
-#include "format/image_write.h"
+#include "format/image/image_write.h"
 #include "format/oci.h"
 
 /* Where bulk payloads begin in a file. Waking reads the metadata in front of them in one go; what

@@ -9,7 +9,7 @@
 #include "base/num.h"
 #include "format/archive_writer.h"
 #include "format/crypto/minisign.h"
-#include "format/image_pack.h"
+#include "format/image/image_pack.h"
 #include "state/statefile.h"
 
 #define MAP_SUFFIX ".map"

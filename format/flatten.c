@@ -8,7 +8,7 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "format/archive_writer.h"
-#include "format/frame_reader.h"
+#include "format/image/frame_reader.h"
 
 /* A stack of images as one. */
 struct merged {

@@ -11,7 +11,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/num.h"
-#include "format/frame_reader.h"
+#include "format/image/frame_reader.h"
 
 /* A layer is copied from a file and its digest known before: it is gathered in memory. */
 struct layer {

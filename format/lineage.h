@@ -9,7 +9,7 @@
 #define TORPOR_FORMAT_LINEAGE_H
 
 #include "format/archive.h"
-#include "format/stack.h"
+#include "format/image/stack.h"
 
 #define LINEAGE_MAX 128u
 

@@ -8,7 +8,7 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "base/parallel.h"
-#include "format/frame_reader.h"
+#include "format/image/frame_reader.h"
 #include "snapshot/uffd.h"
 #include "vmm/frameset.h"
 

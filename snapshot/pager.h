@@ -20,7 +20,7 @@
 #ifndef TORPOR_SNAPSHOT_PAGER_H
 #define TORPOR_SNAPSHOT_PAGER_H
 
-#include "format/stack.h"
+#include "format/image/stack.h"
 #include "vmm/machine.h"
 
 enum pager_fill {

@@ -23,7 +23,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "format/frame_reader.h"
+#include "format/image/frame_reader.h"
 #include "snapshot/pager.h"
 
 #define PAGER_MAX_FAULT_THREADS 4u

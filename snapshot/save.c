@@ -12,7 +12,7 @@
 #include "base/num.h"
 #include "format/archive.h"
 #include "format/archive_writer.h"
-#include "format/frame_reader.h"
+#include "format/image/frame_reader.h"
 #include "snapshot/sections.h"
 #include "state/statefile.h"
 #include "vmm/frameset.h"

@@ -10,7 +10,7 @@
 
 #include "format/appliance.h"
 #include "format/crypto/digest.h"
-#include "format/image.h"
+#include "format/image/image.h"
 #include "format/lineage.h"
 #include "snapshot/pager.h"
 #include "vmm/machine.h"

@@ -9,7 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
-#include "format/image.h"
+#include "format/image/image.h"
 #include "snapshot/uffd.h"
 
 /* /proc/self/pagemap (kernel documentation, admin-guide/mm/pagemap): 64 bits a page. */

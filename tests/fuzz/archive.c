@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "format/frame_reader.h"
-#include "format/stack.h"
+#include "format/image/frame_reader.h"
+#include "format/image/stack.h"
 #include "tests/fuzz/fuzz.h"
 
 #define FRAMES 4u /* of each image are read */

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/num.h"
-#include "format/stack.h"
+#include "format/image/stack.h"
 #include "tests/fuzz/fuzz.h"
 
 static int decode(struct image *image, const uint8_t *data, size_t len)

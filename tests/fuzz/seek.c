@@ -1,9 +1,9 @@
 /* A packed part: its seek table, and the frames it points at, unpacked and found to be others. */
-#include "format/seek_table.h"
+#include "format/image/seek_table.h"
 
 #include <unistd.h>
 
-#include "format/frame_reader.h"
+#include "format/image/frame_reader.h"
 #include "tests/fuzz/fuzz.h"
 
 #define FRAMES 4u

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "base/num.h"
-#include "format/image_pack.h"
+#include "format/image/image_pack.h"
 #include "snapshot/resume.h"
 #include "snapshot/save.h"
 

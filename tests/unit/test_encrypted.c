@@ -8,7 +8,7 @@
 
 #include "base/num.h"
 #include "format/convert.h"
-#include "format/frame_reader.h"
+#include "format/image/frame_reader.h"
 #include "format/reseal.h"
 #include "sample.h"
 

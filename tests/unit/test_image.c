@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/num.h"
-#include "format/image.h"
+#include "format/image/image.h"
 
 /* Seven frames, the last one partial: data data zero data parent parent data. */
 static const uint8_t kinds[] = {1, 1, 2, 1, 3, 3, 1};

@@ -10,7 +10,7 @@
 #include "base/num.h"
 #include "format/archive_writer.h"
 #include "format/crypto/digest.h"
-#include "format/frame_reader.h"
+#include "format/image/frame_reader.h"
 #include "format/lineage.h"
 #include "sample.h"
 

@@ -12,9 +12,9 @@
 
 #include "base/num.h"
 #include "format/archive.h"
-#include "format/frame_reader.h"
-#include "format/image_pack.h"
-#include "format/seek_table.h"
+#include "format/image/frame_reader.h"
+#include "format/image/image_pack.h"
+#include "format/image/seek_table.h"
 #include "sample.h"
 
 TestSuite(packed, .init = sample_begin, .fini = sample_end, .timeout = 120);

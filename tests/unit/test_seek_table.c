@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "base/num.h"
-#include "format/image.h"
-#include "format/seek_table.h"
+#include "format/image/image.h"
+#include "format/image/seek_table.h"
 
 /* clang-format off */
 static const uint8_t golden[] = {

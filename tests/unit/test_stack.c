@@ -7,8 +7,8 @@
 
 #include "base/num.h"
 #include "format/crypto/digest.h"
-#include "format/image_write.h"
-#include "format/stack.h"
+#include "format/image/image_write.h"
+#include "format/image/stack.h"
 
 /* An image of these kinds ('1' data, '2' zero, '3' parent). */
 static void make(struct image *image, const char *kinds)

@@ -1,12 +1,12 @@
 /* See seek_table.h. Pure but for blob_read(). */
-#include "format/seek_table.h"
+#include "format/image/seek_table.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "base/num.h"
-#include "format/image.h"
+#include "format/image/image.h"
 
 #define SKIPPABLE_MAGIC 0x184D2A5Eu
 #define SEEKABLE_MAGIC	0x8F92EAB1u

@@ -1,6 +1,6 @@
 /* See frame_reader.h. A reader belongs to one thread at a time; the pool's mutex guards its list.
  */
-#include "format/frame_reader.h"
+#include "format/image/frame_reader.h"
 
 #include <errno.h>
 #include <stdlib.h>

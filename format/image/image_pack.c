@@ -5,7 +5,7 @@
  * while packing or writing, so no core waits for another unless a whole window is finished behind a
  * job.
  */
-#include "format/image_pack.h"
+#include "format/image/image_pack.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -18,7 +18,7 @@
 #include "format/crypto/digest.h"
 #include "format/crypto/lazy.h"
 #include "format/crypto/seal.h"
-#include "format/seek_table.h"
+#include "format/image/seek_table.h"
 
 #define JOB_FRAMES 16u
 #define WINDOW	   16u /* jobs, some 1 MiB each: twice the threads there are */

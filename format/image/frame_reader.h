@@ -12,7 +12,7 @@
 
 #include <pthread.h>
 
-#include "format/image.h"
+#include "format/image/image.h"
 
 struct frame_reader;
 

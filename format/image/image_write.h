@@ -11,7 +11,7 @@
 #define TORPOR_FORMAT_IMAGE_WRITE_H
 
 #include "base/tempfile.h"
-#include "format/image.h"
+#include "format/image/image.h"
 
 struct image_part {
 	uint64_t offset; /* in the file, by the caller */

@@ -9,7 +9,7 @@
 #ifndef TORPOR_FORMAT_STACK_H
 #define TORPOR_FORMAT_STACK_H
 
-#include "format/image.h"
+#include "format/image/image.h"
 
 #define STACK_MAX 256u
 

@@ -5,7 +5,7 @@
  * part's own digest, then written from where the source has it, without a copy. Kernel writeback is
  * started behind the writer, so that the fsync at the end finds little to do.
  */
-#include "format/image_write.h"
+#include "format/image/image_write.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 #include "base/num.h"
 #include "base/parallel.h"
 #include "format/crypto/digest.h"
-#include "format/stack.h"
+#include "format/image/stack.h"
 
 #define SCAN_FRAMES	256u  /* of one scan job */
 #define MIN_PART_FRAMES 512u  /* 32 MiB: smaller parts cost more mappings than they save time */

@@ -1,5 +1,5 @@
 /* See stack.h. Pure. */
-#include "format/stack.h"
+#include "format/image/stack.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* Where the data of an image lies in its parts; see image.h. */
-#include "format/image.h"
+#include "format/image/image.h"
 
 #include <errno.h>
 #include <stdlib.h>

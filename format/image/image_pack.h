@@ -8,7 +8,7 @@
 #ifndef TORPOR_FORMAT_IMAGE_PACK_H
 #define TORPOR_FORMAT_IMAGE_PACK_H
 
-#include "format/image_write.h"
+#include "format/image/image_write.h"
 
 #define IMAGE_PACK_NONE	     0 /* frames as they are, and no seek table: a flat image */
 #define IMAGE_PACK_LEVEL     3 /* of zstd; 19 is a seventh smaller and takes 74 times as long */

@@ -5,7 +5,7 @@
 
 #include "base/assert.h"
 #include "base/num.h"
-#include "format/image.h"
+#include "format/image/image.h"
 
 #define MAGIC	    "TORPORMP"
 #define MAGIC_SIZE  8u
