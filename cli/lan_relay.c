@@ -14,7 +14,7 @@
 #include "base/io.h"
 #include "base/num.h"
 #include "cli/paths.h"
-#include "devices/net_lan_wire.h"
+#include "devices/net/net_lan_wire.h"
 
 #define CHUNK (256u << 10)
 

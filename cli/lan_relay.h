@@ -1,6 +1,6 @@
 /*
  * Bytes between this host's switch and another, both ways, until either end is over. The greeting
- * that passes by (devices/net_lan_wire.h) is listened to, so that it can be said how it went.
+ * that passes by (devices/net/net_lan_wire.h) is listened to, so that it can be said how it went.
  */
 #ifndef TORPOR_CLI_LAN_RELAY_H
 #define TORPOR_CLI_LAN_RELAY_H

@@ -9,7 +9,7 @@
 #define TORPOR_CLI_NET_ARGS_H
 
 #include "cli/options.h"
-#include "devices/net_user.h"
+#include "devices/net/net_user.h"
 #include "format/appliance.h"
 
 enum net_option {

@@ -11,7 +11,7 @@
 
 #include "devices/chardev.h"
 #include "devices/disk.h"
-#include "devices/net.h"
+#include "devices/net/net.h"
 #include "format/appliance.h"
 #include "vmm/machine.h"
 

@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #include "base/num.h"
-#include "devices/net_offload.h"
+#include "devices/net/net_offload.h"
 
 static uint32_t get_length(enum framing framing, const uint8_t *data)
 {

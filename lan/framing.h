@@ -1,11 +1,11 @@
-/* Messages in a stream (devices/net_lan_wire.h). Pure; what comes is hostile. */
+/* Messages in a stream (devices/net/net_lan_wire.h). Pure; what comes is hostile. */
 #ifndef TORPOR_LAN_FRAMING_H
 #define TORPOR_LAN_FRAMING_H
 
 #include <linux/virtio_net.h>
 #include <stdbool.h>
 
-#include "devices/net_lan_wire.h"
+#include "devices/net/net_lan_wire.h"
 
 enum framing {
 	FRAMING_NATIVE, /* machines */

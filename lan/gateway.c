@@ -9,7 +9,7 @@
 #include <sys/random.h>
 
 #include "base/num.h"
-#include "devices/net_offload.h"
+#include "devices/net/net_offload.h"
 #include "lan/dhcp.h"
 #include "lan/dns.h"
 

@@ -12,7 +12,7 @@
 
 #include <netinet/in.h>
 
-#include "devices/net.h"
+#include "devices/net/net.h"
 #include "lan/lease.h"
 
 #define GATEWAY_REPLY_MAX 1514u

@@ -1,4 +1,4 @@
-/* The first words on a connection (devices/net_lan_wire.h), before frames. They come from
+/* The first words on a connection (devices/net/net_lan_wire.h), before frames. They come from
  * strangers.
  */
 #include <errno.h>

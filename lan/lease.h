@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "devices/net.h"
+#include "devices/net/net.h"
 
 #define LEASES_MAX   1024u
 #define LEASES_SHARE 128u

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "devices/net.h"
+#include "devices/net/net.h"
 
 #define LAN_MAX_PORTS	 256u
 #define MAC_TABLE_SETS	 512u

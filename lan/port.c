@@ -10,7 +10,7 @@
 
 #include "base/assert.h"
 #include "base/num.h"
-#include "devices/net_offload.h"
+#include "devices/net/net_offload.h"
 #include "lan/switch_internal.h"
 #include "lan/trunk.h"
 

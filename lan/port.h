@@ -9,7 +9,7 @@
 #define TORPOR_LAN_PORT_H
 
 #include "base/loop.h"
-#include "devices/net.h"
+#include "devices/net/net.h"
 #include "lan/framing.h"
 #include "lan/mac_table.h"
 

@@ -1,5 +1,5 @@
 /*
- * virtio-net (virtio 1.2 §5.1): the card of devices/net.h.
+ * virtio-net (virtio 1.2 §5.1): the card of devices/net/net.h.
  *
  * What is offered depends on the machine type and the description alone, never on the back end:
  * a guest that wakes behind another one notices nothing.

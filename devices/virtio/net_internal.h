@@ -4,7 +4,7 @@
 
 #include <linux/virtio_net.h>
 
-#include "devices/net_flows.h"
+#include "devices/net/net_flows.h"
 #include "devices/virtio/net.h"
 
 #define VIRTIO_NET_MAX_MACS	64u

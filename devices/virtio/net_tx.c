@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 #include "base/num.h"
-#include "devices/net_offload.h"
+#include "devices/net/net_offload.h"
 #include "devices/virtio/net_internal.h"
 
 #define BUDGET	  64u /* frames at a time */

@@ -6,7 +6,7 @@
 
 #include "devices/chardev.h"
 #include "devices/disk.h"
-#include "devices/net.h"
+#include "devices/net/net.h"
 #include "devices/virtio/virtio.h"
 #include "format/appliance.h"
 

@@ -1,6 +1,6 @@
 /*
- * A back end for tests (devices/net.h): keeps the last frame it was sent, refuses on demand, and
- * has frames of its own that it hands over when it is told to, or when the machine stops.
+ * A back end for tests (devices/net/net.h): keeps the last frame it was sent, refuses on demand,
+ * and has frames of its own that it hands over when it is told to, or when the machine stops.
  */
 #ifndef TORPOR_TESTS_UNIT_FAKE_NET_H
 #define TORPOR_TESTS_UNIT_FAKE_NET_H

@@ -1,4 +1,4 @@
-/* A card's port of a LAN (devices/net_lan.c), with the test as the switch. */
+/* A card's port of a LAN (devices/net/net_lan.c), with the test as the switch. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <errno.h>
@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "base/num.h"
-#include "devices/net_lan.h"
-#include "devices/net_offload.h"
+#include "devices/net/net_lan.h"
+#include "devices/net/net_offload.h"
 #include "lan/framing.h"
 
 static struct machine m;

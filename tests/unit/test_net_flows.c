@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "devices/net_flows.h"
+#include "devices/net/net_flows.h"
 #include "tests/unit/frames.h"
 
 static struct net_flows flows;

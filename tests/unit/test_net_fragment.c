@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "devices/net_fragment.h"
+#include "devices/net/net_fragment.h"
 #include "tests/unit/frames.h"
 
 static uint8_t room[8 + FRAME_SPACE], data[60000], whole[FRAME_SPACE], joined[FRAME_SPACE];

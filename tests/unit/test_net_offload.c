@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/num.h"
-#include "devices/net_offload.h"
+#include "devices/net/net_offload.h"
 #include "tests/unit/frames.h"
 
 #define GSO_NONE VIRTIO_NET_HDR_GSO_NONE

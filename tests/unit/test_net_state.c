@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/num.h"
-#include "devices/net_flows.h"
+#include "devices/net/net_flows.h"
 #include "tests/unit/net_driver.h"
 
 TestSuite(net_state, .fini = card_end, .timeout = 60);

@@ -5,8 +5,8 @@
 #ifndef TORPOR_TESTS_UNIT_USER_GUEST_H
 #define TORPOR_TESTS_UNIT_USER_GUEST_H
 
-#include "devices/net_flows.h"
-#include "devices/net_user.h"
+#include "devices/net/net_flows.h"
+#include "devices/net/net_user.h"
 #include "tests/unit/frames.h"
 
 #define GUEST_KEEPS 256u

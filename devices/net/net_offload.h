@@ -8,7 +8,7 @@
 
 #include <linux/virtio_net.h>
 
-#include "devices/net.h"
+#include "devices/net/net.h"
 
 #define NET_TCP_ECE 0x40u /* RFC 3168 §6.1 */
 #define NET_TCP_CWR 0x80u

@@ -15,9 +15,9 @@
 #include <stdlib.h>
 
 #include "base/num.h"
-#include "devices/net_flows.h"
-#include "devices/net_fragment.h"
-#include "devices/net_user_internal.h"
+#include "devices/net/net_flows.h"
+#include "devices/net/net_fragment.h"
+#include "devices/net/net_user_internal.h"
 
 #define TCP_CHECKSUM  16u
 #define MSS_UNKNOWN   536u

@@ -13,9 +13,9 @@
 
 #include "base/log.h"
 #include "base/loop.h"
-#include "devices/net_offload.h"
-#include "devices/net_user.h"
-#include "devices/slirp_api.h"
+#include "devices/net/net_offload.h"
+#include "devices/net/net_user.h"
+#include "devices/net/slirp_api.h"
 
 #define USER_MTU	65521u /* the most that libslirp takes */
 #define USER_QUEUE_MAX	(1u << 20)

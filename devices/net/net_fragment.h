@@ -5,7 +5,7 @@
 #ifndef TORPOR_DEVICES_NET_FRAGMENT_H
 #define TORPOR_DEVICES_NET_FRAGMENT_H
 
-#include "devices/net_offload.h"
+#include "devices/net/net_offload.h"
 
 /* Give `frame` to `emit` as fragments whose IP packets are not longer than `mtu` (RFC 791 §3.2, RFC
  * 8200 §4.5), or as it is when it needs none. -EMSGSIZE, and nothing was given: it may not be

@@ -4,7 +4,7 @@
  * It stands between card and back end: a back end to the one, a card to the other. What the card
  * refuses is written down when it comes again.
  */
-#include "devices/net_pcap.h"
+#include "devices/net/net_pcap.h"
 
 #include <errno.h>
 #include <stdlib.h>

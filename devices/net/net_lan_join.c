@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/num.h"
-#include "devices/net_lan_internal.h"
+#include "devices/net/net_lan_internal.h"
 
 #define ANSWER_MS     5000
 #define SOCKET_BUFFER (4 << 20) /* asked for; the kernel gives what it is allowed to */

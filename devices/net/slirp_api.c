@@ -1,5 +1,5 @@
 /* libslirp's table of functions; see slirp_api.h. */
-#include "devices/slirp_api.h"
+#include "devices/net/slirp_api.h"
 
 #include <pthread.h>
 

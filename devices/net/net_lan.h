@@ -4,7 +4,7 @@
 #ifndef TORPOR_DEVICES_NET_LAN_H
 #define TORPOR_DEVICES_NET_LAN_H
 
-#include "devices/net.h"
+#include "devices/net/net.h"
 #include "vmm/machine.h"
 
 struct net_lan_params {

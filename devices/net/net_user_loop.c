@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "base/num.h"
-#include "devices/net_user_internal.h"
+#include "devices/net/net_user_internal.h"
 
 /* Milliseconds: */
 #define IDLE	  1000u /* what libslirp says when it waits for no time */

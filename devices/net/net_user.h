@@ -11,7 +11,7 @@
 
 #include <netinet/in.h>
 
-#include "devices/net.h"
+#include "devices/net/net.h"
 #include "vmm/machine.h"
 
 #define NET_MAX_FORWARDS 32u

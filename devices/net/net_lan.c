@@ -9,7 +9,7 @@
  *
  * Machine lock. Between quiesce() and start() nothing is watched.
  */
-#include "devices/net_lan.h"
+#include "devices/net/net_lan.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -20,8 +20,8 @@
 #include <unistd.h>
 
 #include "base/num.h"
-#include "devices/net_lan_internal.h"
-#include "devices/net_offload.h"
+#include "devices/net/net_lan_internal.h"
+#include "devices/net/net_offload.h"
 
 #define QUIESCE_MS    20 /* for the rest of a frame that the switch has half of */
 #define QUIESCE_READS 16 /* more than the socket holds: others go on sending */

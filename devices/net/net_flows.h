@@ -12,7 +12,7 @@
 #ifndef TORPOR_DEVICES_NET_FLOWS_H
 #define TORPOR_DEVICES_NET_FLOWS_H
 
-#include "devices/net_offload.h"
+#include "devices/net/net_offload.h"
 #include "state/state.h"
 
 #define NET_FLOWS_MAX 256u

@@ -15,7 +15,7 @@
 #ifndef TORPOR_DEVICES_NET_LAN_WIRE_H
 #define TORPOR_DEVICES_NET_LAN_WIRE_H
 
-#include "devices/net.h"
+#include "devices/net/net.h"
 
 #define LAN_WIRE_GREETING "torpor-lan 1 "
 #define LAN_WIRE_LINE_MAX 512u

@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 
 #include "base/num.h"
-#include "devices/net_user_internal.h"
+#include "devices/net/net_user_internal.h"
 
 #define BACKLOG 128 /* of TCP ports; libslirp's own is 1 */
 

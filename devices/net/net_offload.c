@@ -4,7 +4,7 @@
  * A sum is taken over 16-bit words as they lie in memory and stored the same way, so byte order
  * does not matter (RFC 1071 §2 B). The compiler makes SSE2 or NEON of the vectors below.
  */
-#include "devices/net_offload.h"
+#include "devices/net/net_offload.h"
 
 #include <errno.h>
 #include <linux/if_ether.h>

@@ -5,7 +5,7 @@
 #ifndef TORPOR_DEVICES_NET_PCAP_H
 #define TORPOR_DEVICES_NET_PCAP_H
 
-#include "devices/net.h"
+#include "devices/net/net.h"
 #include "vmm/machine.h"
 
 /* Takes over `inner` and `fd` (open for writing, empty), also on failure. */

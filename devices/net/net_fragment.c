@@ -1,5 +1,5 @@
 /* See net_fragment.h. Pure. */
-#include "devices/net_fragment.h"
+#include "devices/net/net_fragment.h"
 
 #include <errno.h>
 #include <linux/if_ether.h>

@@ -4,7 +4,7 @@
  * A dense array, searched from its front: there are few, and a found one moves one place forward,
  * so that the busy ones come first.
  */
-#include "devices/net_flows.h"
+#include "devices/net/net_flows.h"
 
 #include <linux/if_ether.h>
 #include <netinet/ip.h>

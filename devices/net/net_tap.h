@@ -6,7 +6,7 @@
 #ifndef TORPOR_DEVICES_NET_TAP_H
 #define TORPOR_DEVICES_NET_TAP_H
 
-#include "devices/net.h"
+#include "devices/net/net.h"
 #include "vmm/machine.h"
 
 /* `name` NULL: a new one, torporN. Errors say which right is missing. */

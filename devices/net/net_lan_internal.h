@@ -4,8 +4,8 @@
 
 #include <sys/un.h>
 
-#include "devices/net_lan.h"
-#include "devices/net_lan_wire.h"
+#include "devices/net/net_lan.h"
+#include "devices/net/net_lan_wire.h"
 
 #define NET_LAN_IN    (256u << 10) /* read at once */
 #define NET_LAN_PLAIN (128u << 10) /* a large frame, cut */

@@ -4,7 +4,7 @@
  * The kernel takes and gives the same header as the card (TUNSETVNETHDRSZ), so large frames and
  * open checksums pass as they are.
  */
-#include "devices/net_tap.h"
+#include "devices/net/net_tap.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /*
  * The user back end: its network, its ports, its life; see net_user.h and net_user_internal.h.
  */
-#include "devices/net_user.h"
+#include "devices/net/net_user.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 
 #include "base/num.h"
-#include "devices/net_user_internal.h"
+#include "devices/net/net_user_internal.h"
 
 #define MAX_SOCKETS 4096u
 

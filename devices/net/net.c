@@ -1,5 +1,5 @@
 /* See net.h. */
-#include "devices/net.h"
+#include "devices/net/net.h"
 
 #include "base/assert.h"
 
