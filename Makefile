@@ -72,7 +72,8 @@ missing += $(shell printf '\043include <slirp/libslirp.h>\n' | $(CC) $(CPPFLAGS)
 missing := $(strip $(missing))
 LIBS := $(shell $(PKG_CONFIG) --libs jansson 2>/dev/null) -lpthread
 
-FOLDERS := base state format/crypto format/image format vmm vmm/$(ARCH) devices/net devices devices/virtio lan snapshot
+FOLDERS := base state format/crypto format/image format vmm vmm/$(ARCH) devices/net devices/$(ARCH:x86_64=x86) devices \
+           devices/virtio lan snapshot
 SOURCES := $(wildcard $(FOLDERS:%=%/*.c))
 CLI     := $(wildcard cli/*.c)
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)

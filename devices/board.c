@@ -5,12 +5,12 @@
 
 #include "base/assert.h"
 #include "base/num.h"
-#include "devices/acpi_pm.h"
-#include "devices/cmos.h"
-#include "devices/i8042.h"
 #include "devices/serial.h"
 #include "devices/virtio/types.h"
 #include "devices/vmgenid.h"
+#include "devices/x86/acpi_pm.h"
+#include "devices/x86/cmos.h"
+#include "devices/x86/i8042.h"
 
 /* Where a guest's QEMU guest agent looks for its host. */
 static const char *const named_ports[] = {"org.qemu.guest_agent.0"};

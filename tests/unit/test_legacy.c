@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/num.h"
-#include "devices/acpi_pm.h"
+#include "devices/x86/acpi_pm.h"
 #include "tests/unit/fake_board.h"
 #include "vmm/x86_64/platform.h"
 

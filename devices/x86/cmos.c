@@ -4,7 +4,7 @@
  * later therefore reads today. There are no periodic, alarm or update interrupts: IRQ 8 never
  * fires, which Linux' rtc-cmos takes for a clock without alarms. Runs with the machine lock held.
  */
-#include "devices/cmos.h"
+#include "devices/x86/cmos.h"
 
 #include <errno.h>
 #include <stdlib.h>

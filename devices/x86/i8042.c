@@ -3,7 +3,7 @@
  * reset register. No keyboard answers: status reads as empty, so that probes end at once.
  * Stateless; runs with the machine lock held.
  */
-#include "devices/i8042.h"
+#include "devices/x86/i8042.h"
 
 #include <errno.h>
 #include <stdlib.h>

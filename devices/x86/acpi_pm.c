@@ -8,7 +8,7 @@
  * calibrate the APIC timer with it, which without one fails on a busy host. Runs with the machine
  * lock held.
  */
-#include "devices/acpi_pm.h"
+#include "devices/x86/acpi_pm.h"
 
 #include <errno.h>
 #include <stdlib.h>
