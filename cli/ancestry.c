@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "cli/parent.h"
+#include "host/parent.h"
 
 const char *save_time(uint64_t saved_ns, char text[SAVE_TIME_SIZE])
 {

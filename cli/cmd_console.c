@@ -4,10 +4,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "cli/client.h"
 #include "cli/command.h"
 #include "cli/escape.h"
-#include "cli/terminal.h"
+#include "host/client.h"
+#include "host/terminal.h"
 
 #define CHUNK 4096u
 

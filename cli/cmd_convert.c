@@ -5,13 +5,13 @@
 #include "cli/command.h"
 #include "cli/key_args.h"
 #include "cli/notice.h"
-#include "cli/parse.h"
-#include "cli/sandbox.h"
 #include "cli/spool.h"
 #include "cli/written.h"
 #include "format/convert.h"
 #include "format/image/image_pack.h"
 #include "format/reseal.h"
+#include "host/parse.h"
+#include "host/sandbox.h"
 
 enum {
 	OPTION_FLAT = OPTION_LONG_ONLY + 1,

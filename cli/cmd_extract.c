@@ -12,11 +12,11 @@
 #include "cli/command.h"
 #include "cli/contents.h"
 #include "cli/key_args.h"
-#include "cli/parent.h"
-#include "cli/sandbox.h"
 #include "cli/spool.h"
 #include "format/image/frame_reader.h"
 #include "format/image/stack.h"
+#include "host/parent.h"
+#include "host/sandbox.h"
 #include "vmm/mem.h"
 
 enum {

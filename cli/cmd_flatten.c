@@ -4,12 +4,12 @@
 #include "cli/command.h"
 #include "cli/key_args.h"
 #include "cli/packing_args.h"
-#include "cli/parent.h"
-#include "cli/parse.h"
-#include "cli/sandbox.h"
 #include "cli/spool.h"
 #include "cli/written.h"
 #include "format/flatten.h"
+#include "host/parent.h"
+#include "host/parse.h"
+#include "host/sandbox.h"
 
 #define OPTION_DECRYPT (OPTION_LONG_ONLY + 1)
 

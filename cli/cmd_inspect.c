@@ -5,14 +5,14 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "cli/ancestry.h"
-#include "cli/client.h"
 #include "cli/command.h"
 #include "cli/json_out.h"
 #include "cli/machine_args.h"
-#include "cli/sandbox.h"
 #include "cli/spool.h"
 #include "cli/target.h"
 #include "format/archive.h"
+#include "host/client.h"
+#include "host/sandbox.h"
 
 static json_t *appliance_json(const struct appliance *a, struct err *err)
 {

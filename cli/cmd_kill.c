@@ -1,6 +1,6 @@
 /* torpor kill: end a machine at once. */
-#include "cli/client.h"
 #include "cli/command.h"
+#include "host/client.h"
 
 static int kill_one(const char *name, void *opaque, struct err *err)
 {

@@ -6,15 +6,15 @@
 #include <string.h>
 
 #include "base/num.h"
-#include "cli/claim.h"
-#include "cli/client.h"
 #include "cli/command.h"
 #include "cli/json_out.h"
 #include "cli/lan_join.h"
 #include "cli/lan_process.h"
 #include "cli/lan_stats.h"
-#include "cli/parse.h"
-#include "cli/paths.h"
+#include "host/claim.h"
+#include "host/client.h"
+#include "host/parse.h"
+#include "host/paths.h"
 
 enum {
 	DHCP = OPTION_LONG_ONLY + 1,

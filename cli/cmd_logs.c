@@ -6,11 +6,11 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "cli/claim.h"
 #include "cli/command.h"
-#include "cli/parse.h"
-#include "cli/paths.h"
 #include "cli/record.h"
+#include "host/claim.h"
+#include "host/parse.h"
+#include "host/paths.h"
 
 #define POLL_NS 100000000L
 

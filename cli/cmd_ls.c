@@ -4,8 +4,8 @@
 #include "cli/command.h"
 #include "cli/contents.h"
 #include "cli/json_out.h"
-#include "cli/sandbox.h"
 #include "cli/spool.h"
+#include "host/sandbox.h"
 
 struct frames {
 	uint64_t of[EXTENT_PARENT + 1]; /* by kind */

@@ -1,6 +1,6 @@
 /* torpor pause: stop a machine's vCPUs in place. */
-#include "cli/client.h"
 #include "cli/command.h"
+#include "host/client.h"
 
 static int pause_one(const char *name, void *opaque, struct err *err)
 {

@@ -1,9 +1,9 @@
 /* torpor port: which ports of a guest are published where. */
 #include <string.h>
 
-#include "cli/client.h"
 #include "cli/command.h"
 #include "cli/json_out.h"
+#include "host/client.h"
 
 static void print(const json_t *ports)
 {

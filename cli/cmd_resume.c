@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/num.h"
-#include "cli/client.h"
 #include "cli/command.h"
 #include "cli/fill.h"
 #include "cli/key_args.h"
@@ -11,6 +10,7 @@
 #include "cli/spool.h"
 #include "cli/target.h"
 #include "cli/trust.h"
+#include "host/client.h"
 
 #define OPTION_FILL		 (OPTION_LONG_ONLY + 2)
 #define OPTION_REQUIRE_SIGNATURE (OPTION_LONG_ONLY + 3)

@@ -1,9 +1,9 @@
 /* torpor rm: forget a machine that is over. */
-#include "cli/claim.h"
-#include "cli/client.h"
 #include "cli/command.h"
-#include "cli/parse.h"
 #include "cli/record.h"
+#include "host/claim.h"
+#include "host/client.h"
+#include "host/parse.h"
 
 static const struct option_spec options[] = {
 	{'f', "force", NULL, "kill it first when it runs"},

@@ -3,15 +3,15 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "cli/client.h"
 #include "cli/command.h"
 #include "cli/json_out.h"
 #include "cli/key_args.h"
 #include "cli/notice.h"
 #include "cli/packing_args.h"
-#include "cli/parse.h"
-#include "cli/paths.h"
 #include "cli/trim.h"
+#include "host/client.h"
+#include "host/parse.h"
+#include "host/paths.h"
 
 enum {
 	OPTION_PARENT = OPTION_LONG_ONLY + 1,

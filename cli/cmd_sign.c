@@ -7,13 +7,13 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "cli/command.h"
-#include "cli/parse.h"
 #include "cli/passphrase.h"
-#include "cli/sandbox.h"
 #include "cli/spool.h"
 #include "format/convert.h"
 #include "format/crypto/lazy.h"
 #include "format/crypto/sign.h"
+#include "host/parse.h"
+#include "host/sandbox.h"
 
 #define ATTACH (OPTION_LONG_ONLY + 1)
 

@@ -1,10 +1,10 @@
 /* torpor stats: what a machine costs at the moment, and how far its memory has come. */
 #include <string.h>
 
-#include "cli/client.h"
 #include "cli/command.h"
 #include "cli/fill.h"
 #include "cli/json_out.h"
+#include "host/client.h"
 
 static const struct option_spec options[] = {
 	{OPTION_LONG_ONLY + 1, "fill", FILL_WORDS,

@@ -1,9 +1,9 @@
 /* torpor stop: press the power button, and pull the plug when that does not help. */
 #include <errno.h>
 
-#include "cli/client.h"
 #include "cli/command.h"
-#include "cli/parse.h"
+#include "host/client.h"
+#include "host/parse.h"
 
 #define DEFAULT_SECONDS 10u
 

@@ -10,9 +10,9 @@
 
 #include "cli/command.h"
 #include "cli/json_out.h"
-#include "cli/parent.h"
-#include "cli/paths.h"
-#include "cli/sandbox.h"
+#include "host/parent.h"
+#include "host/paths.h"
+#include "host/sandbox.h"
 
 #define NO_NODE SIZE_MAX
 

@@ -1,6 +1,6 @@
 /* torpor unpause: let a paused machine go on. */
-#include "cli/client.h"
 #include "cli/command.h"
+#include "host/client.h"
 
 static int unpause_one(const char *name, void *opaque, struct err *err)
 {

@@ -4,10 +4,10 @@
 #include "cli/command.h"
 #include "cli/json_out.h"
 #include "cli/key_args.h"
-#include "cli/sandbox.h"
 #include "cli/spool.h"
 #include "cli/trust.h"
 #include "format/archive.h"
+#include "host/sandbox.h"
 
 static const struct option_spec options[] = {
 	{'k', "key", "KEY", "insist that this public key signed it; `trust`: any that is trusted"},

@@ -3,11 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/claim.h"
-#include "cli/client.h"
 #include "cli/command.h"
-#include "cli/parse.h"
 #include "cli/record.h"
+#include "host/claim.h"
+#include "host/client.h"
+#include "host/parse.h"
 
 /* Until it is over, or broken: then *broken is the answer, else NULL. */
 static int await_end(const char *name, json_t **broken, struct err *err)

@@ -14,10 +14,10 @@
 #include "base/num.h"
 #include "cli/command.h"
 #include "cli/instance.h"
-#include "cli/parse.h"
 #include "cli/rehearsal.h"
-#include "cli/sandbox.h"
 #include "format/convert.h"
+#include "host/parse.h"
+#include "host/sandbox.h"
 
 #define DEFAULT_SECONDS 5
 #define UNTIL_SECONDS	600 /* at most, where --until alone is given */

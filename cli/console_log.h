@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "cli/paths.h"
+#include "host/paths.h"
 
 #define CONSOLE_LOG_MAX (UINT64_C(16) << 20)
 

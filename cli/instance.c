@@ -13,10 +13,10 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
-#include "cli/detach.h"
 #include "cli/record.h"
 #include "cli/rehearsal.h"
-#include "cli/terminal.h"
+#include "host/detach.h"
+#include "host/terminal.h"
 #include "snapshot/resume.h"
 
 /* A cold machine's CPU, from what this host has. */

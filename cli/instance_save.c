@@ -5,8 +5,8 @@
 #include <time.h>
 
 #include "cli/instance.h"
-#include "cli/parent.h"
-#include "cli/paths.h"
+#include "host/parent.h"
+#include "host/paths.h"
 #include "snapshot/save.h"
 
 /* What the machine was made from, as it is at this moment. */

@@ -2,10 +2,10 @@
 #ifndef TORPOR_CLI_KEY_ARGS_H
 #define TORPOR_CLI_KEY_ARGS_H
 
-#include "cli/client.h"
 #include "cli/options.h"
 #include "cli/passphrase.h"
 #include "format/crypto/keyring.h"
+#include "host/client.h"
 
 #define OPTION_KEY_FILE (OPTION_LONG_ONLY + 202)
 

@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "cli/client.h"
 #include "cli/lan_address.h"
 #include "cli/lan_relay.h"
+#include "host/client.h"
 
 static int parted(int ret, struct err *err)
 {

@@ -13,13 +13,13 @@
 #include <unistd.h>
 
 #include "base/num.h"
-#include "cli/claim.h"
-#include "cli/control.h"
-#include "cli/detach.h"
 #include "cli/lan_stats.h"
-#include "cli/paths.h"
-#include "cli/protocol.h"
-#include "cli/sandbox.h"
+#include "host/claim.h"
+#include "host/control.h"
+#include "host/detach.h"
+#include "host/paths.h"
+#include "host/protocol.h"
+#include "host/sandbox.h"
 
 /* Where connections of one kind come in. */
 struct entrance {

@@ -13,8 +13,8 @@
 
 #include "base/io.h"
 #include "base/num.h"
-#include "cli/paths.h"
 #include "devices/net/net_lan_wire.h"
+#include "host/paths.h"
 
 #define CHUNK (256u << 10)
 

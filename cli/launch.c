@@ -4,9 +4,9 @@
 #include <stdio.h>
 
 #include "cli/command.h"
-#include "cli/detach.h"
 #include "cli/record.h"
-#include "cli/sandbox.h"
+#include "host/detach.h"
+#include "host/sandbox.h"
 
 int launch_guard(const struct net_args *net, struct err *err)
 {

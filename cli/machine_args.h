@@ -3,7 +3,7 @@
 #define TORPOR_CLI_MACHINE_ARGS_H
 
 #include "cli/options.h"
-#include "cli/parse.h"
+#include "host/parse.h"
 
 enum machine_option {
 	OPT_KERNEL = OPTION_LONG_ONLY + 100,

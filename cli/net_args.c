@@ -9,7 +9,7 @@
 #include <sys/random.h>
 
 #include "base/num.h"
-#include "cli/parse.h"
+#include "host/parse.h"
 
 static const struct {
 	const char *name;

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "cli/paths.h"
+#include "host/paths.h"
 
 /* No machine is called that. */
 #define MARK "/.told-memory"

@@ -1,8 +1,8 @@
 /* See packing_args.h. */
 #include "cli/packing_args.h"
 
-#include "cli/parse.h"
 #include "format/image/image_pack.h"
+#include "host/parse.h"
 
 void packing_args_init(struct packing_args *args)
 {

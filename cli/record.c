@@ -11,10 +11,10 @@
 #include <unistd.h>
 
 #include "base/num.h"
-#include "cli/claim.h"
-#include "cli/client.h"
-#include "cli/parse.h"
-#include "cli/paths.h"
+#include "host/claim.h"
+#include "host/client.h"
+#include "host/parse.h"
+#include "host/paths.h"
 
 #define STATUS_TIMEOUT_MS 500
 

@@ -10,8 +10,8 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
-#include "cli/parent.h"
-#include "cli/paths.h"
+#include "host/parent.h"
+#include "host/paths.h"
 #include "vmm/machine.h"
 
 #define DEFAULT_MEMORY MIB(256)

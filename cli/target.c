@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/claim.h"
-#include "cli/parse.h"
+#include "host/claim.h"
+#include "host/parse.h"
 
 static bool may_be_name(const char *text)
 {

@@ -6,7 +6,7 @@
 #ifndef TORPOR_CLI_TARGET_H
 #define TORPOR_CLI_TARGET_H
 
-#include "cli/paths.h"
+#include "host/paths.h"
 
 enum target_kind {
 	TARGET_MACHINE, /* running */

@@ -2,7 +2,7 @@
 #ifndef TORPOR_CLI_TRIM_H
 #define TORPOR_CLI_TRIM_H
 
-#include "cli/client.h"
+#include "host/client.h"
 
 /* Ask for whatever the guest can do without, its caches above all, and wait while it
  * goes on giving, two minutes at most. A guest that does not take part is saved as it is; a line on

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "cli/paths.h"
+#include "host/paths.h"
 
 static const char word[] = "trust";
 

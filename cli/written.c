@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 #include "cli/json_out.h"
-#include "cli/parse.h"
+#include "host/parse.h"
 
 int written_print(const char *path, const char *digest, bool json, struct err *err)
 {

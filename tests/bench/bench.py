@@ -89,7 +89,7 @@ class Home:
 
 
 class Control:
-    """The control socket of a machine (cli/protocol.h)."""
+    """The control socket of a machine (host/protocol.h)."""
 
     def __init__(self, home, name):
         self.path = os.path.join(home.env["XDG_RUNTIME_DIR"], "torpor", name, "control")

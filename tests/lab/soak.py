@@ -54,7 +54,7 @@ def discard_free(guest):
 
 
 def request(stream, **what):
-    """One line of the control protocol, cli/protocol.h, and its answer."""
+    """One line of the control protocol, host/protocol.h, and its answer."""
     stream.write(json.dumps(what) + "\n")
     stream.flush()
     return json.loads(stream.readline())

@@ -11,15 +11,15 @@
 #include <unistd.h>
 
 #include "base/num.h"
-#include "cli/claim.h"
 #include "cli/command.h"
 #include "cli/escape.h"
 #include "cli/machine_args.h"
-#include "cli/parse.h"
-#include "cli/paths.h"
-#include "cli/protocol.h"
 #include "cli/record.h"
 #include "cli/target.h"
+#include "host/claim.h"
+#include "host/parse.h"
+#include "host/paths.h"
+#include "host/protocol.h"
 #include "tests/unit/completion.h"
 
 /* ---- verbs and options ---- */

@@ -20,9 +20,9 @@
 #include <unistd.h>
 
 #include "base/num.h"
-#include "cli/sandbox.h"
-#include "cli/sandbox_filter.h"
 #include "format/crypto/digest.h"
+#include "host/sandbox.h"
+#include "host/sandbox_filter.h"
 
 enum outcome {
 	DONE = 0,

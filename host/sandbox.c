@@ -5,7 +5,7 @@
  * is merely not foreseen (in a library's new version, say) fails as if the kernel did not have it,
  * and only what no mistake explains kills it.
  */
-#include "cli/sandbox.h"
+#include "host/sandbox.h"
 
 #include <errno.h>
 #include <linux/seccomp.h>
@@ -15,9 +15,9 @@
 #include <unistd.h>
 
 #include "base/num.h"
-#include "cli/sandbox_filter.h"
 #include "format/crypto/digest.h"
 #include "format/crypto/lazy.h"
+#include "host/sandbox_filter.h"
 
 /* For calls `first` to `last`. */
 struct rule {

@@ -1,5 +1,5 @@
 /* See protocol.h. */
-#include "cli/protocol.h"
+#include "host/protocol.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* See detach.h. The report is one message on a pipe, of our own types: both ends are this program.
  */
-#include "cli/detach.h"
+#include "host/detach.h"
 
 #include <errno.h>
 #include <fcntl.h>

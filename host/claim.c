@@ -1,5 +1,5 @@
 /* See claim.h. */
-#include "cli/claim.h"
+#include "host/claim.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,8 +12,8 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
-#include "cli/parse.h"
-#include "cli/paths.h"
+#include "host/parse.h"
+#include "host/paths.h"
 
 #define NAME_TRIES 1000u
 

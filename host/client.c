@@ -1,5 +1,5 @@
 /* See client.h. */
-#include "cli/client.h"
+#include "host/client.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "cli/claim.h"
-#include "cli/parse.h"
-#include "cli/paths.h"
+#include "host/claim.h"
+#include "host/parse.h"
+#include "host/paths.h"
 
 #define KILL_TIMEOUT_MS 2000
 #define RETRY_NS	20000000L

@@ -1,5 +1,5 @@
 /* See paths.h. Reads the environment at each call; no state. */
-#include "cli/paths.h"
+#include "host/paths.h"
 
 #include <errno.h>
 #include <pwd.h>

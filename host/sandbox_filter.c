@@ -1,6 +1,6 @@
 /* See sandbox_filter.h. Offsets are those of struct seccomp_data; arguments are looked at in their
  * lower half, which is all the kernel takes of those concerned. */
-#include "cli/sandbox_filter.h"
+#include "host/sandbox_filter.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* See parent.h. */
-#include "cli/parent.h"
+#include "host/parent.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/paths.h"
+#include "host/paths.h"
 
 #define SUFFIX ".torpor"
 

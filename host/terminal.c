@@ -1,5 +1,5 @@
 /* See terminal.h. */
-#include "cli/terminal.h"
+#include "host/terminal.h"
 
 #include <signal.h>
 #include <termios.h>

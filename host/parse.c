@@ -1,5 +1,5 @@
 /* See parse.h. */
-#include "cli/parse.h"
+#include "host/parse.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -4,7 +4,7 @@
 
 #include <sys/types.h>
 
-#include "cli/protocol.h"
+#include "host/protocol.h"
 
 struct client {
 	int fd;

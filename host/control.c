@@ -1,5 +1,5 @@
 /* See control.h. */
-#include "cli/control.h"
+#include "host/control.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -12,8 +12,8 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
-#include "cli/paths.h"
-#include "cli/protocol.h"
+#include "host/paths.h"
+#include "host/protocol.h"
 
 struct control_client {
 	struct control *control;
