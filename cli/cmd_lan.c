@@ -9,12 +9,12 @@
 #include "cli/command.h"
 #include "cli/json_out.h"
 #include "cli/lan_join.h"
-#include "cli/lan_process.h"
-#include "cli/lan_stats.h"
 #include "host/claim.h"
 #include "host/client.h"
 #include "host/parse.h"
 #include "host/paths.h"
+#include "lan/process.h"
+#include "lan/stats.h"
 
 enum {
 	DHCP = OPTION_LONG_ONLY + 1,

@@ -1,5 +1,5 @@
 /* See lan_stats.h. The switch's process makes the document, `torpor lan stats` prints it. */
-#include "cli/lan_stats.h"
+#include "lan/stats.h"
 
 #include <stdio.h>
 #include <time.h>

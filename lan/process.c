@@ -1,5 +1,5 @@
 /* See lan_process.h. One thread; nobody takes the loop's lock but the loop. */
-#include "cli/lan_process.h"
+#include "lan/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,13 +13,13 @@
 #include <unistd.h>
 
 #include "base/num.h"
-#include "cli/lan_stats.h"
 #include "host/claim.h"
 #include "host/control.h"
 #include "host/detach.h"
 #include "host/paths.h"
 #include "host/protocol.h"
 #include "host/sandbox.h"
+#include "lan/stats.h"
 
 /* Where connections of one kind come in. */
 struct entrance {
