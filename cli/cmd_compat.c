@@ -1,9 +1,9 @@
 /* torpor compat: could this host run that appliance? */
 #include "cli/command.h"
 #include "cli/json_out.h"
-#include "cli/source.h"
 #include "cli/spool.h"
 #include "host/sandbox.h"
+#include "instance/source.h"
 
 /* The very questions that run and resume ask first. */
 static int check_host(const struct appliance *a, struct err *err)

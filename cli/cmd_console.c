@@ -5,9 +5,9 @@
 #include <unistd.h>
 
 #include "cli/command.h"
-#include "cli/escape.h"
 #include "host/client.h"
 #include "host/terminal.h"
+#include "instance/escape.h"
 
 #define CHUNK 4096u
 

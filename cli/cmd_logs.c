@@ -7,10 +7,10 @@
 
 #include "base/cleanup.h"
 #include "cli/command.h"
-#include "cli/record.h"
 #include "host/claim.h"
 #include "host/parse.h"
 #include "host/paths.h"
+#include "instance/record.h"
 
 #define POLL_NS 100000000L
 

@@ -4,7 +4,7 @@
 
 #include "cli/command.h"
 #include "cli/json_out.h"
-#include "cli/record.h"
+#include "instance/record.h"
 
 static const struct option_spec options[] = {
 	{'a', "all", NULL, "machines that are over, too"},

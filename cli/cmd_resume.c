@@ -4,13 +4,13 @@
 
 #include "base/num.h"
 #include "cli/command.h"
-#include "cli/fill.h"
 #include "cli/key_args.h"
 #include "cli/launch.h"
 #include "cli/spool.h"
 #include "cli/target.h"
 #include "cli/trust.h"
 #include "host/client.h"
+#include "instance/fill.h"
 
 #define OPTION_FILL		 (OPTION_LONG_ONLY + 2)
 #define OPTION_REQUIRE_SIGNATURE (OPTION_LONG_ONLY + 3)

@@ -1,9 +1,9 @@
 /* torpor rm: forget a machine that is over. */
 #include "cli/command.h"
-#include "cli/record.h"
 #include "host/claim.h"
 #include "host/client.h"
 #include "host/parse.h"
+#include "instance/record.h"
 
 static const struct option_spec options[] = {
 	{'f', "force", NULL, "kill it first when it runs"},

@@ -2,9 +2,9 @@
 #include <string.h>
 
 #include "cli/command.h"
-#include "cli/fill.h"
 #include "cli/json_out.h"
 #include "host/client.h"
+#include "instance/fill.h"
 
 static const struct option_spec options[] = {
 	{OPTION_LONG_ONLY + 1, "fill", FILL_WORDS,

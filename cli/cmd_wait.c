@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "cli/command.h"
-#include "cli/record.h"
 #include "host/claim.h"
 #include "host/client.h"
 #include "host/parse.h"
+#include "instance/record.h"
 
 /* Until it is over, or broken: then *broken is the answer, else NULL. */
 static int await_end(const char *name, json_t **broken, struct err *err)

@@ -13,11 +13,11 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "cli/command.h"
-#include "cli/instance.h"
-#include "cli/rehearsal.h"
 #include "format/convert.h"
 #include "host/parse.h"
 #include "host/sandbox.h"
+#include "instance/instance.h"
+#include "instance/rehearsal.h"
 
 #define DEFAULT_SECONDS 5
 #define UNTIL_SECONDS	600 /* at most, where --until alone is given */

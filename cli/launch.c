@@ -4,9 +4,9 @@
 #include <stdio.h>
 
 #include "cli/command.h"
-#include "cli/record.h"
 #include "host/detach.h"
 #include "host/sandbox.h"
+#include "instance/record.h"
 
 int launch_guard(const struct net_args *net, struct err *err)
 {

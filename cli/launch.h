@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "cli/instance.h"
+#include "instance/instance.h"
 
 /* Guard this process, which becomes the machine: before its file is read. */
 int launch_guard(const struct net_args *net, struct err *err);

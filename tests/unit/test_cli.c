@@ -12,14 +12,14 @@
 
 #include "base/num.h"
 #include "cli/command.h"
-#include "cli/escape.h"
 #include "cli/machine_args.h"
-#include "cli/record.h"
 #include "cli/target.h"
 #include "host/claim.h"
 #include "host/parse.h"
 #include "host/paths.h"
 #include "host/protocol.h"
+#include "instance/escape.h"
+#include "instance/record.h"
 #include "tests/unit/completion.h"
 
 /* ---- verbs and options ---- */

@@ -8,8 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cli/waking.h"
 #include "format/crypto/base64.h"
+#include "instance/waking.h"
 #include "tests/unit/fake_agent.h"
 
 #define SECOND UINT64_C(1000000000)

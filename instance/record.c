@@ -1,5 +1,5 @@
 /* See record.h. */
-#include "cli/record.h"
+#include "instance/record.h"
 
 #include <dirent.h>
 #include <errno.h>

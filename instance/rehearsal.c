@@ -1,5 +1,5 @@
 /* See rehearsal.h. */
-#include "cli/rehearsal.h"
+#include "instance/rehearsal.h"
 
 #include <errno.h>
 #include <string.h>

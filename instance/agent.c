@@ -1,5 +1,5 @@
 /* See agent.h. */
-#include "cli/agent.h"
+#include "instance/agent.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "cli/fill.h"
-#include "cli/instance.h"
+#include "instance/fill.h"
+#include "instance/instance.h"
 
 /* /proc/self/statm, proc(5): pages of size, resident, shared, … The guest's memory is by far the
  * most of it. */

@@ -9,7 +9,7 @@
 #include <time.h>
 
 #include "base/num.h"
-#include "cli/instance.h"
+#include "instance/instance.h"
 
 #define PATIENCE_MS 10000u
 #define SOON_MS	    1u

@@ -1,5 +1,5 @@
 /* See escape.h. */
-#include "cli/escape.h"
+#include "instance/escape.h"
 
 static enum escape_state after(uint8_t byte)
 {

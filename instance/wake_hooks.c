@@ -1,5 +1,5 @@
 /* See wake_hooks.h. */
-#include "cli/wake_hooks.h"
+#include "instance/wake_hooks.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

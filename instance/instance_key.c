@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/instance.h"
+#include "instance/instance.h"
 
 static int take_key(struct instance *in, const struct encryption_lock *lock, struct err *err)
 {

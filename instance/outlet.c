@@ -1,5 +1,5 @@
 /* See outlet.h. */
-#include "cli/outlet.h"
+#include "instance/outlet.h"
 
 #include <errno.h>
 #include <poll.h>

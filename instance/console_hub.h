@@ -12,8 +12,8 @@
 #ifndef TORPOR_CLI_CONSOLE_HUB_H
 #define TORPOR_CLI_CONSOLE_HUB_H
 
-#include "cli/console_log.h"
 #include "devices/board.h"
+#include "instance/console_log.h"
 
 #define HUB_READ 4096u
 

@@ -1,5 +1,5 @@
 /* See source.h. */
-#include "cli/source.h"
+#include "instance/source.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,9 +4,9 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "cli/instance.h"
 #include "host/parent.h"
 #include "host/paths.h"
+#include "instance/instance.h"
 #include "snapshot/save.h"
 
 /* What the machine was made from, as it is at this moment. */

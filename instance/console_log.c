@@ -1,5 +1,5 @@
 /* See console_log.h. */
-#include "cli/console_log.h"
+#include "instance/console_log.h"
 
 #include <fcntl.h>
 #include <stdio.h>

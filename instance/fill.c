@@ -1,5 +1,5 @@
 /* See fill.h. */
-#include "cli/fill.h"
+#include "instance/fill.h"
 
 #include <string.h>
 

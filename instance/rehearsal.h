@@ -7,7 +7,7 @@
 #ifndef TORPOR_CLI_REHEARSAL_H
 #define TORPOR_CLI_REHEARSAL_H
 
-#include "cli/console_hub.h"
+#include "instance/console_hub.h"
 #include "snapshot/touched.h"
 
 #define REHEARSAL_MAX_TEXT 256u

@@ -1,5 +1,5 @@
 /* See instance.h. */
-#include "cli/instance.h"
+#include "instance/instance.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,10 +13,10 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
-#include "cli/record.h"
-#include "cli/rehearsal.h"
 #include "host/detach.h"
 #include "host/terminal.h"
+#include "instance/record.h"
+#include "instance/rehearsal.h"
 #include "snapshot/resume.h"
 
 /* A cold machine's CPU, from what this host has. */

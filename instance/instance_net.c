@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 #include "base/num.h"
-#include "cli/instance.h"
 #include "devices/net/net_lan.h"
 #include "devices/net/net_pcap.h"
 #include "devices/net/net_tap.h"
+#include "instance/instance.h"
 
 /* Locally administered, of one card (IEEE 802 §8.2). */
 static int make_mac(uint8_t mac[NET_MAC_SIZE], struct err *err)

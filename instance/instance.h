@@ -10,12 +10,12 @@
 
 #include <time.h>
 
-#include "cli/console_hub.h"
 #include "cli/net_args.h"
-#include "cli/source.h"
-#include "cli/waking.h"
 #include "host/claim.h"
 #include "host/control.h"
+#include "instance/console_hub.h"
+#include "instance/source.h"
+#include "instance/waking.h"
 #include "snapshot/pager.h"
 
 struct instance_options {

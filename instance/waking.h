@@ -18,8 +18,8 @@
 #ifndef TORPOR_CLI_WAKING_H
 #define TORPOR_CLI_WAKING_H
 
-#include "cli/agent.h"
-#include "cli/wake_hooks.h"
+#include "instance/agent.h"
+#include "instance/wake_hooks.h"
 #include "vmm/machine.h"
 
 #define WAKING_ABSENT_MS 5000u /* an agent that has not opened its port by then is not there */

@@ -5,10 +5,10 @@
 #include <unistd.h>
 
 #include "base/num.h"
-#include "cli/instance.h"
 #include "devices/virtio/balloon.h"
 #include "format/appliance.h"
 #include "format/image/image_pack.h"
+#include "instance/instance.h"
 
 static json_t *reply_ok(void)
 {

@@ -1,5 +1,5 @@
 /* See waking.h. Whatever has just ended calls advance(), which begins the next thing. */
-#include "cli/waking.h"
+#include "instance/waking.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -1,5 +1,5 @@
 /* See console_hub.h. */
-#include "cli/console_hub.h"
+#include "instance/console_hub.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "base/num.h"
-#include "cli/escape.h"
-#include "cli/outlet.h"
+#include "instance/escape.h"
+#include "instance/outlet.h"
 
 #define DRAIN_MS 1000
 
