@@ -1,6 +1,6 @@
 /* A run of bytes in an open file: the kernel in its file, a blob inside an archive. */
-#ifndef TORPOR_FORMAT_BLOB_H
-#define TORPOR_FORMAT_BLOB_H
+#ifndef TORPOR_BASE_BLOB_H
+#define TORPOR_BASE_BLOB_H
 
 #include <stdint.h>
 

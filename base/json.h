@@ -2,8 +2,8 @@
  * Reading JSON strictly, on jansson: objects whose members are taken by name and type, within
  * bounds, and which know what nobody took. Errors are ERR_INTEGRITY and name the member. Pure.
  */
-#ifndef TORPOR_FORMAT_JSON_H
-#define TORPOR_FORMAT_JSON_H
+#ifndef TORPOR_BASE_JSON_H
+#define TORPOR_BASE_JSON_H
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -7,8 +7,8 @@
  * hooks may be called by whoever holds that lock; loop_stop from anywhere, a signal handler
  * included.
  */
-#ifndef TORPOR_VMM_LOOP_H
-#define TORPOR_VMM_LOOP_H
+#ifndef TORPOR_BASE_LOOP_H
+#define TORPOR_BASE_LOOP_H
 
 #include <pthread.h>
 #include <stdbool.h>

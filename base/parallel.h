@@ -1,6 +1,6 @@
 /* Spreading independent jobs over the cores this process may use (eight at most). */
-#ifndef TORPOR_FORMAT_PARALLEL_H
-#define TORPOR_FORMAT_PARALLEL_H
+#ifndef TORPOR_BASE_PARALLEL_H
+#define TORPOR_BASE_PARALLEL_H
 
 #include <stdint.h>
 

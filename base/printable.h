@@ -1,6 +1,6 @@
 /* What a guest says, made fit for a log and a terminal. */
-#ifndef TORPOR_CLI_PRINTABLE_H
-#define TORPOR_CLI_PRINTABLE_H
+#ifndef TORPOR_BASE_PRINTABLE_H
+#define TORPOR_BASE_PRINTABLE_H
 
 /* In place, one line of ASCII: space at the end goes, a newline becomes a semicolon, a tab
  * a space, anything else that

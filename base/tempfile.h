@@ -7,8 +7,8 @@
  * lives, so that tempfile_open can tell and remove what killed writers left in that folder.
  * tempfile_publish fsyncs, renames and fsyncs the folder. Closed unpublished, it leaves no trace.
  */
-#ifndef TORPOR_FORMAT_TEMPFILE_H
-#define TORPOR_FORMAT_TEMPFILE_H
+#ifndef TORPOR_BASE_TEMPFILE_H
+#define TORPOR_BASE_TEMPFILE_H
 
 #include <limits.h>
 #include <stdbool.h>

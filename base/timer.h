@@ -2,8 +2,8 @@
  * A one-shot alarm on a machine's loop: its callback runs there, machine lock held. Setting it
  * again puts the old time out of force.
  */
-#ifndef TORPOR_CLI_TIMER_H
-#define TORPOR_CLI_TIMER_H
+#ifndef TORPOR_BASE_TIMER_H
+#define TORPOR_BASE_TIMER_H
 
 #include "base/loop.h"
 

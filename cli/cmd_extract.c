@@ -112,7 +112,7 @@ static int put(struct sink *sink, const uint8_t *data, uint64_t len, struct err 
 
 static int put_blob(struct sink *sink, const struct blob *blob, struct err *err)
 {
-	uint8_t chunk[IMAGE_FRAME];
+	uint8_t chunk[FRAME_SIZE];
 	int ret = 0;
 
 	for (uint64_t at = 0; ret == 0 && at < blob->len; at += sizeof(chunk)) {
@@ -128,7 +128,7 @@ static int put_blob(struct sink *sink, const struct blob *blob, struct err *err)
 static int put_runs(struct sink *sink, const struct runs *runs, struct err *err)
 {
 	cleanup_frame_reader struct frame_reader *reader = NULL;
-	uint8_t frame[IMAGE_FRAME];
+	uint8_t frame[FRAME_SIZE];
 	int ret = frame_reader_new(&reader, err);
 
 	for (size_t i = 0; ret == 0 && i < runs->n; i++) {
@@ -136,7 +136,7 @@ static int put_runs(struct sink *sink, const struct runs *runs, struct err *err)
 
 		memset(frame, 0, sizeof(frame));
 		for (uint64_t n = 0; ret == 0 && n < run->frames; n++) {
-			uint64_t len = u64_min(IMAGE_FRAME, runs->size - sink->at);
+			uint64_t len = u64_min(FRAME_SIZE, runs->size - sink->at);
 
 			if (run->image == NULL && sink->sparse) {
 				sink->at += len;

@@ -149,7 +149,7 @@ static int write_warm(const struct warm_args *args, struct err *err)
 		frames += w.hot[i].n;
 	if (ret == 0 && !output_is_stream(args->output))
 		printf("%s: %zu frames (%.1f MiB) are hot\n", args->output, frames,
-		       (double)(frames * IMAGE_FRAME) / (double)MIB(1));
+		       (double)(frames * FRAME_SIZE) / (double)MIB(1));
 	warm_free(&w);
 	return ret;
 }

@@ -17,7 +17,7 @@ static int take_memory(struct machine_args *args, const char *value, struct err 
 		return err_context(err, ret, "--memory");
 	if (args->memory < MACHINE_MIN_MEMORY || args->memory > MACHINE_MAX_MEMORY)
 		return err_set(err, ERR_USAGE, "--memory: %s is not between 1M and 256G", value);
-	if (args->memory % MEM_FRAME != 0)
+	if (args->memory % FRAME_SIZE != 0)
 		return err_set(err, ERR_USAGE, "--memory: %s is not a multiple of 64K", value);
 	return 0;
 }

@@ -23,7 +23,7 @@
 struct cached_frame {
 	const struct image *image;
 	uint64_t place;
-	uint8_t *data; /* owned; IMAGE_FRAME bytes; NULL: nothing */
+	uint8_t *data; /* owned; FRAME_SIZE bytes; NULL: nothing */
 };
 
 struct disk {
@@ -133,13 +133,13 @@ static int read_raw(const struct disk *disk, uint64_t at, uint8_t *dst, uint64_t
 /* Bytes of a flat run, which may go on in the next part of the image. */
 static int read_flat(const struct run *run, uint64_t at, uint8_t *dst, uint64_t len)
 {
-	uint64_t in_run = at - run->frame * IMAGE_FRAME;
+	uint64_t in_run = at - run->frame * FRAME_SIZE;
 
 	while (len > 0) {
-		uint64_t frame = in_run / IMAGE_FRAME, off = in_run % IMAGE_FRAME, contiguous;
+		uint64_t frame = in_run / FRAME_SIZE, off = in_run % FRAME_SIZE, contiguous;
 		struct blob blob = image_place(run->image, run->place + frame, run->frames - frame,
 					       &contiguous);
-		uint64_t part = u64_min(len, contiguous * IMAGE_FRAME - off);
+		uint64_t part = u64_min(len, contiguous * FRAME_SIZE - off);
 
 		if (blob_read(&blob, off, dst, part, NULL) < 0)
 			return -EIO;
@@ -159,7 +159,7 @@ static const uint8_t *cached(struct disk *disk, const struct image *image, uint6
 		return c->data;
 	c->image = NULL;
 	if (c->data == NULL)
-		c->data = malloc(IMAGE_FRAME);
+		c->data = malloc(FRAME_SIZE);
 	if (c->data == NULL || frame_readers_read(&disk->readers, image, place, c->data, NULL) < 0)
 		return NULL;
 	c->image = image;
@@ -173,10 +173,10 @@ static int read_packed(struct disk *disk, const struct run *run, uint64_t at, ui
 	uint64_t part;
 
 	for (; len > 0; at += part, dst += part, len -= part) {
-		uint64_t frame = at / IMAGE_FRAME, off = at % IMAGE_FRAME;
+		uint64_t frame = at / FRAME_SIZE, off = at % FRAME_SIZE;
 		const uint8_t *data;
 
-		part = u64_min(len, IMAGE_FRAME - off);
+		part = u64_min(len, FRAME_SIZE - off);
 		pthread_mutex_lock(&disk->cache_lock);
 		data = cached(disk, run->image, run->place + (frame - run->frame));
 		if (data != NULL)
@@ -197,9 +197,9 @@ static int read_lower(struct disk *disk, uint64_t at, uint8_t *dst, uint64_t len
 	if (disk->base == NULL)
 		return read_raw(disk, at, dst, len);
 	for (; ret == 0 && len > 0; at += part, dst += part, len -= part) {
-		const struct run *run = runs_find(&disk->lower, at / IMAGE_FRAME);
+		const struct run *run = runs_find(&disk->lower, at / FRAME_SIZE);
 
-		part = u64_min(len, (run->frame + run->frames) * IMAGE_FRAME - at);
+		part = u64_min(len, (run->frame + run->frames) * FRAME_SIZE - at);
 		if (run->image == NULL)
 			memset(dst, 0, part);
 		else if (run->image->encoding == IMAGE_PACKED)
@@ -307,7 +307,7 @@ bool disk_pristine(const struct disk *disk)
 /* The bytes a frame has; the last one may be short. */
 static uint64_t frame_bytes(const struct disk *disk, uint64_t index)
 {
-	return u64_min(IMAGE_FRAME, disk->size - index * IMAGE_FRAME);
+	return u64_min(FRAME_SIZE, disk->size - index * FRAME_SIZE);
 }
 
 static int frame_data(const struct disk *disk, uint64_t index, int read_ret, uint8_t *scratch,
@@ -317,8 +317,8 @@ static int frame_data(const struct disk *disk, uint64_t index, int read_ret, uin
 
 	if (read_ret < 0)
 		return err_sys(err, -read_ret, "read disk %s at %llu KiB", disk->id,
-			       (unsigned long long)(index * IMAGE_FRAME >> 10));
-	memset(scratch + have, 0, IMAGE_FRAME - have);
+			       (unsigned long long)(index * FRAME_SIZE >> 10));
+	memset(scratch + have, 0, FRAME_SIZE - have);
 	*data = scratch;
 	*kind = EXTENT_DATA;
 	return 0;
@@ -328,7 +328,7 @@ static int base_frame(void *opaque, uint64_t index, uint8_t *scratch, const uint
 		      enum extent_kind *kind, struct err *err)
 {
 	const struct disk *disk = opaque;
-	int ret = read_raw(disk, index * IMAGE_FRAME, scratch, frame_bytes(disk, index));
+	int ret = read_raw(disk, index * FRAME_SIZE, scratch, frame_bytes(disk, index));
 
 	return frame_data(disk, index, ret, scratch, data, kind, err);
 }
@@ -343,7 +343,7 @@ bool disk_base_source(struct disk *disk, struct image_source *source, const stru
 /* Whether the guest wrote into any block of the frame. */
 static bool frame_written(const struct disk *disk, uint64_t index)
 {
-	uint64_t first = index * (IMAGE_FRAME / SCRATCH_BLOCK);
+	uint64_t first = index * (FRAME_SIZE / SCRATCH_BLOCK);
 	uint64_t count = align_up(frame_bytes(disk, index), SCRATCH_BLOCK) / SCRATCH_BLOCK;
 
 	return scratch_has(&disk->scratch, first) ||
@@ -364,7 +364,7 @@ static int lower_frame(struct disk *disk, const struct run *run, uint64_t index,
 static int written_frame(struct disk *disk, uint64_t index, uint8_t *scratch, const uint8_t **data,
 			 enum extent_kind *kind, struct err *err)
 {
-	int ret = disk_read(disk, index * IMAGE_FRAME, scratch, frame_bytes(disk, index));
+	int ret = disk_read(disk, index * FRAME_SIZE, scratch, frame_bytes(disk, index));
 
 	return frame_data(disk, index, ret, scratch, data, kind, err);
 }

@@ -372,8 +372,8 @@ static int decode(struct appliance *a, json_t *json, struct err *err)
 	if (ret == 0)
 		ret = json_get_ascii(json, "arch", a->arch, sizeof(a->arch), err);
 	if (ret == 0)
-		ret = json_get_uint(json, "memory", IMAGE_FRAME, IMAGE_MAX_BYTES, &a->memory, err);
-	if (ret == 0 && a->memory % IMAGE_FRAME != 0)
+		ret = json_get_uint(json, "memory", FRAME_SIZE, IMAGE_MAX_BYTES, &a->memory, err);
+	if (ret == 0 && a->memory % FRAME_SIZE != 0)
 		ret = err_set(err, ERR_INTEGRITY, "the memory is not a whole number of frames");
 	if (ret == 0)
 		ret = json_get_uint(json, "vcpus", 1, MAX_VCPUS, &vcpus, err);

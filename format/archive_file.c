@@ -18,7 +18,7 @@
 /* An aligned place for a bulk payload, with room for its header in front. */
 static uint64_t reserve(struct archive_writer *w, uint64_t size)
 {
-	uint64_t offset = align_up(w->end + TAR_BLOCK, IMAGE_FRAME);
+	uint64_t offset = align_up(w->end + TAR_BLOCK, FRAME_SIZE);
 
 	w->end = offset + align_up(size, TAR_BLOCK);
 	return offset;
@@ -96,13 +96,13 @@ static int write_flat(struct archive_writer *w, const char *role, struct image_p
 
 	image_plan_parts(plan, writer_parts_allowed(w));
 	for (uint32_t i = 0; i < plan->nparts; i++)
-		plan->part[i].offset = reserve(w, plan->part[i].frames * IMAGE_FRAME);
+		plan->part[i].offset = reserve(w, plan->part[i].frames * FRAME_SIZE);
 	ret = image_write_parts(plan, &w->out.file, err);
 	for (uint32_t i = 0; ret == 0 && i < plan->nparts; i++) {
 		const struct image_part *part = &plan->part[i];
 		struct oci_descriptor d;
 
-		writer_describe_part(role, false, i, part->frames * IMAGE_FRAME, part->digest, &d);
+		writer_describe_part(role, false, i, part->frames * FRAME_SIZE, part->digest, &d);
 		ret = writer_add_bulk(w, &d, part->offset, err);
 	}
 	return ret;

@@ -38,10 +38,10 @@ static int count_frames(const struct image *image, const struct blob *part, uint
 	if (image->encoding == IMAGE_PACKED) {
 		ret = seek_table_frames(part, &packed, err);
 		*frames = packed;
-	} else if (part->len == 0 || part->len % IMAGE_FRAME != 0) {
+	} else if (part->len == 0 || part->len % FRAME_SIZE != 0) {
 		ret = err_set(err, ERR_INTEGRITY, "a part is not whole frames");
 	} else {
-		*frames = part->len / IMAGE_FRAME;
+		*frames = part->len / FRAME_SIZE;
 	}
 	return ret;
 }
@@ -152,9 +152,9 @@ static int find_hot(const struct archive *a, const char *role, struct image *ima
 
 	if (hot == NULL && list == NULL)
 		return 0;
-	if (hot == NULL || list == NULL || hot->blob.len % IMAGE_FRAME != 0 ||
-	    hot->blob.len / IMAGE_FRAME > image->map.data_frames ||
-	    list->blob.len != hot->blob.len / IMAGE_FRAME * sizeof(uint64_t))
+	if (hot == NULL || list == NULL || hot->blob.len % FRAME_SIZE != 0 ||
+	    hot->blob.len / FRAME_SIZE > image->map.data_frames ||
+	    list->blob.len != hot->blob.len / FRAME_SIZE * sizeof(uint64_t))
 		return err_set(err, ERR_INTEGRITY, "its hot set is not what the map says");
 	if (image->sealed)
 		return err_set(err, ERR_INTEGRITY, "its hot set is not encrypted");
@@ -287,12 +287,12 @@ int archive_read_images(struct archive *a, struct err *err)
 bool archive_aligned(const struct archive *a)
 {
 	for (size_t i = 0; i < a->nimages; i++) {
-		if (a->images[i].image.hot.offset % IMAGE_FRAME != 0)
+		if (a->images[i].image.hot.offset % FRAME_SIZE != 0)
 			return false;
 		if (a->images[i].image.encoding == IMAGE_PACKED)
 			continue;
 		for (uint32_t part = 0; part < a->images[i].image.nparts; part++) {
-			if (a->images[i].image.part[part].offset % IMAGE_FRAME != 0)
+			if (a->images[i].image.part[part].offset % FRAME_SIZE != 0)
 				return false;
 		}
 	}

@@ -120,14 +120,14 @@ static int put_small(struct layout *l, bool *done, struct err *err)
 /* Make a range of the file zeros again. */
 static int erase(const struct layout *l, uint64_t offset, uint64_t len, struct err *err)
 {
-	static uint8_t zeros[IMAGE_FRAME];
+	static uint8_t zeros[FRAME_SIZE];
 	int ret = 0;
 
 	if (fallocate(l->w->out.file.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
 		      (off_t)len) == 0)
 		return 0;
-	for (uint64_t done = 0; ret == 0 && done < len; done += IMAGE_FRAME)
-		ret = out_write(&l->w->out, zeros, u64_min(IMAGE_FRAME, len - done), offset + done,
+	for (uint64_t done = 0; ret == 0 && done < len; done += FRAME_SIZE)
+		ret = out_write(&l->w->out, zeros, u64_min(FRAME_SIZE, len - done), offset + done,
 				err);
 	return ret;
 }
@@ -241,7 +241,7 @@ int layout_put_payload(struct layout *l, bool aligned, bool *wanted, struct err 
 		return 0;
 	oci_blob_path(blob->d.digest, path);
 	if (aligned)
-		ret = put_filler(l, align_up(l->at + TAR_BLOCK, IMAGE_FRAME) - TAR_BLOCK, err);
+		ret = put_filler(l, align_up(l->at + TAR_BLOCK, FRAME_SIZE) - TAR_BLOCK, err);
 	if (ret == 0)
 		ret = put_header(l, l->at, path, NULL, blob->d.size, err);
 	l->at += TAR_BLOCK;

@@ -89,7 +89,7 @@ static int check_frame(struct verify *v, const struct image *image, uint64_t pla
 	uint8_t digest[DIGEST_SIZE];
 	int ret;
 
-	digest_add(h->frame, frame, IMAGE_FRAME);
+	digest_add(h->frame, frame, FRAME_SIZE);
 	ret = digest_end(h->frame, digest, err);
 	if (ret < 0 ||
 	    memcmp(digest, image->hash_list + place * IMAGE_HASH_SIZE, sizeof(digest)) == 0)
@@ -125,7 +125,7 @@ static int hot_job(struct verify *v, const struct verify_job *job, struct hashin
 	const struct image *image = job->image;
 	int ret = 0;
 
-	for (uint64_t i = 0; ret == 0 && i < image->hot.len / IMAGE_FRAME; i++) {
+	for (uint64_t i = 0; ret == 0 && i < image->hot.len / FRAME_SIZE; i++) {
 		uint8_t place[8];
 
 		ret = blob_read(&image->hotlist, i * sizeof(place), place, sizeof(place), err);
@@ -134,7 +134,7 @@ static int hot_job(struct verify *v, const struct verify_job *job, struct hashin
 			return 0;
 		}
 		if (ret == 0)
-			ret = blob_read(&image->hot, i * IMAGE_FRAME, h->chunk, IMAGE_FRAME, err);
+			ret = blob_read(&image->hot, i * FRAME_SIZE, h->chunk, FRAME_SIZE, err);
 		if (ret == 0)
 			ret = check_frame(v, image, le_get64(place), h->chunk, h, err);
 	}
@@ -156,9 +156,9 @@ static int hash_job(struct verify *v, const struct verify_job *job, struct hashi
 			break;
 		digest_add(h->whole, h->chunk, len);
 		for (uint64_t done = 0; ret == 0 && job->image != NULL && done < len;
-		     done += IMAGE_FRAME)
+		     done += FRAME_SIZE)
 			ret = check_frame(v, job->image,
-					  job->first_place + (at + done) / IMAGE_FRAME,
+					  job->first_place + (at + done) / FRAME_SIZE,
 					  h->chunk + done, h, err);
 	}
 	if (ret == 0)

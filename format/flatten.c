@@ -45,7 +45,7 @@ static bool is_untouched(struct merged *m)
 {
 	bool untouched = m->base != NULL;
 
-	for (uint64_t at = 0; untouched && at < align_up(m->runs.size, IMAGE_FRAME) / IMAGE_FRAME;
+	for (uint64_t at = 0; untouched && at < align_up(m->runs.size, FRAME_SIZE) / FRAME_SIZE;
 	     at++)
 		untouched = is_base(m, runs_find(&m->runs, at), at);
 	return untouched;

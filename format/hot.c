@@ -61,7 +61,7 @@ static int gather(const struct hot_set *hot, struct layer *frames, struct layer 
 		  struct err *err)
 {
 	cleanup_frame_reader struct frame_reader *reader = NULL;
-	cleanup_free uint8_t *frame = malloc(IMAGE_FRAME);
+	cleanup_free uint8_t *frame = malloc(FRAME_SIZE);
 	int ret = frame != NULL ? frame_reader_new(&reader, err)
 				: err_sys(err, ENOMEM, "gather the hot set");
 
@@ -71,7 +71,7 @@ static int gather(const struct hot_set *hot, struct layer *frames, struct layer 
 		le_put64(place, hot->places[i]);
 		ret = frame_read(reader, hot->image, hot->places[i], frame, err);
 		if (ret == 0)
-			ret = layer_add(frames, frame, IMAGE_FRAME, err);
+			ret = layer_add(frames, frame, FRAME_SIZE, err);
 		if (ret == 0)
 			ret = layer_add(list, place, sizeof(place), err);
 	}

@@ -5,8 +5,8 @@
  *
  * The lock belongs to the open file (F_OFD_SETLK), so looking whether it is held takes none.
  */
-#ifndef TORPOR_CLI_CLAIM_H
-#define TORPOR_CLI_CLAIM_H
+#ifndef TORPOR_HOST_CLAIM_H
+#define TORPOR_HOST_CLAIM_H
 
 #include <stdbool.h>
 

@@ -1,6 +1,6 @@
 /* Talking to a running machine, or a LAN; the requests are in protocol.h. Blocking, one thread. */
-#ifndef TORPOR_CLI_CLIENT_H
-#define TORPOR_CLI_CLIENT_H
+#ifndef TORPOR_HOST_CLIENT_H
+#define TORPOR_HOST_CLIENT_H
 
 #include <sys/types.h>
 

@@ -4,8 +4,8 @@
  *
  * Loop thread, machine lock held; control_finish() after the loop has ended, without the lock.
  */
-#ifndef TORPOR_CLI_CONTROL_H
-#define TORPOR_CLI_CONTROL_H
+#ifndef TORPOR_HOST_CONTROL_H
+#define TORPOR_HOST_CONTROL_H
 
 #include <jansson.h>
 #include <sys/socket.h>

@@ -3,8 +3,8 @@
  * it does not, and passes that on. Fork before there is a VM: a VM belongs to the process that made
  * it.
  */
-#ifndef TORPOR_CLI_DETACH_H
-#define TORPOR_CLI_DETACH_H
+#ifndef TORPOR_HOST_DETACH_H
+#define TORPOR_HOST_DETACH_H
 
 #include "base/err.h"
 

@@ -2,8 +2,8 @@
  * Finding the file an increment stands on: beside the increment itself, then in the store. Files
  * are known by what they say they are, so they may have any name that ends in .torpor.
  */
-#ifndef TORPOR_CLI_PARENT_H
-#define TORPOR_CLI_PARENT_H
+#ifndef TORPOR_HOST_PARENT_H
+#define TORPOR_HOST_PARENT_H
 
 #include <limits.h>
 

@@ -1,6 +1,6 @@
 /* Values on the command line: sizes, counts, names of machines, --disk. Pure. */
-#ifndef TORPOR_CLI_PARSE_H
-#define TORPOR_CLI_PARSE_H
+#ifndef TORPOR_HOST_PARSE_H
+#define TORPOR_HOST_PARSE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -11,8 +11,8 @@
  * Without XDG_RUNTIME_DIR: /run/torpor for root, else /run/user/UID/torpor, else /tmp/torpor-UID.
  * Looking at a path creates nothing; path_make_dirs() and path_runtime_ready() do.
  */
-#ifndef TORPOR_CLI_PATHS_H
-#define TORPOR_CLI_PATHS_H
+#ifndef TORPOR_HOST_PATHS_H
+#define TORPOR_HOST_PATHS_H
 
 #include <sys/socket.h>
 #include <sys/un.h>

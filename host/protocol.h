@@ -54,8 +54,8 @@
  *
  * A request that fails: {"ok":false,"kind":"integrity","error":text}; kinds are those of err.h.
  */
-#ifndef TORPOR_CLI_PROTOCOL_H
-#define TORPOR_CLI_PROTOCOL_H
+#ifndef TORPOR_HOST_PROTOCOL_H
+#define TORPOR_HOST_PROTOCOL_H
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -8,8 +8,8 @@
  *
  * In sanitizer builds these do nothing (SANDBOX_GUARDS is 0): their runtime makes calls of its own.
  */
-#ifndef TORPOR_CLI_SANDBOX_H
-#define TORPOR_CLI_SANDBOX_H
+#ifndef TORPOR_HOST_SANDBOX_H
+#define TORPOR_HOST_SANDBOX_H
 
 #include "base/err.h"
 

@@ -6,8 +6,8 @@
  * call there is when it is installed, and waking waits for that (figures in ARCHITECTURE.md). For
  * verdicts that do not look at arguments it then never runs it again.
  */
-#ifndef TORPOR_CLI_SANDBOX_FILTER_H
-#define TORPOR_CLI_SANDBOX_FILTER_H
+#ifndef TORPOR_HOST_SANDBOX_FILTER_H
+#define TORPOR_HOST_SANDBOX_FILTER_H
 
 #include <linux/filter.h>
 #include <stdint.h>

@@ -15,8 +15,8 @@
  * Machine lock held; callbacks on the loop's or a vCPU's thread. No callback runs inside
  * agent_ask() or agent_stop().
  */
-#ifndef TORPOR_CLI_AGENT_H
-#define TORPOR_CLI_AGENT_H
+#ifndef TORPOR_INSTANCE_AGENT_H
+#define TORPOR_INSTANCE_AGENT_H
 
 #include <jansson.h>
 

@@ -9,8 +9,8 @@
  * nothing more is read from anybody. All calls with the machine lock held; ports are created and
  * freed on the loop thread.
  */
-#ifndef TORPOR_CLI_CONSOLE_HUB_H
-#define TORPOR_CLI_CONSOLE_HUB_H
+#ifndef TORPOR_INSTANCE_CONSOLE_HUB_H
+#define TORPOR_INSTANCE_CONSOLE_HUB_H
 
 #include "devices/board.h"
 #include "instance/console_log.h"

@@ -3,8 +3,8 @@
  * becomes console.log.1 and a new one is begun. Created at the first byte or by console_log_open(),
  * whichever comes first. A disk that is full costs output, never the machine. Machine lock held.
  */
-#ifndef TORPOR_CLI_CONSOLE_LOG_H
-#define TORPOR_CLI_CONSOLE_LOG_H
+#ifndef TORPOR_INSTANCE_CONSOLE_LOG_H
+#define TORPOR_INSTANCE_CONSOLE_LOG_H
 
 #include <stdbool.h>
 #include <stddef.h>

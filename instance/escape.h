@@ -2,8 +2,8 @@
  * The escape of a console, as ssh has it: `~.` at the beginning of a line leaves, `~~` types one
  * tilde, anything else behind a tilde is typed with it. Pure.
  */
-#ifndef TORPOR_CLI_ESCAPE_H
-#define TORPOR_CLI_ESCAPE_H
+#ifndef TORPOR_INSTANCE_ESCAPE_H
+#define TORPOR_INSTANCE_ESCAPE_H
 
 #include <stdbool.h>
 #include <stddef.h>

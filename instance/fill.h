@@ -1,6 +1,6 @@
 /* The words for how memory that nobody has touched is brought (snapshot/pager.h). */
-#ifndef TORPOR_CLI_FILL_H
-#define TORPOR_CLI_FILL_H
+#ifndef TORPOR_INSTANCE_FILL_H
+#define TORPOR_INSTANCE_FILL_H
 
 #include "snapshot/pager.h"
 

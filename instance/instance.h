@@ -5,8 +5,8 @@
  * What has to be done before the guest runs is done first and is little; the rest (logs, control
  * socket, the parent's answer) happens in the loop's first round, behind the start of the vCPUs.
  */
-#ifndef TORPOR_CLI_INSTANCE_H
-#define TORPOR_CLI_INSTANCE_H
+#ifndef TORPOR_INSTANCE_INSTANCE_H
+#define TORPOR_INSTANCE_INSTANCE_H
 
 #include <time.h>
 

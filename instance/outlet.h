@@ -6,8 +6,8 @@
  *
  * Machine lock held.
  */
-#ifndef TORPOR_CLI_OUTLET_H
-#define TORPOR_CLI_OUTLET_H
+#ifndef TORPOR_INSTANCE_OUTLET_H
+#define TORPOR_INSTANCE_OUTLET_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -2,8 +2,8 @@
  * What is known of a machine from outside: running (and then its own answer), over (and then the
  * record it left), or dead: its process was killed and left no record.
  */
-#ifndef TORPOR_CLI_RECORD_H
-#define TORPOR_CLI_RECORD_H
+#ifndef TORPOR_INSTANCE_RECORD_H
+#define TORPOR_INSTANCE_RECORD_H
 
 #include <jansson.h>
 

@@ -4,8 +4,8 @@
  *
  *     rehearsal_watch (from the instance, lock held) → … the machine ends → rehearsal_end
  */
-#ifndef TORPOR_CLI_REHEARSAL_H
-#define TORPOR_CLI_REHEARSAL_H
+#ifndef TORPOR_INSTANCE_REHEARSAL_H
+#define TORPOR_INSTANCE_REHEARSAL_H
 
 #include "instance/console_hub.h"
 #include "snapshot/touched.h"

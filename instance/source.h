@@ -5,8 +5,8 @@
  *     source_from_args | source_from_file → source_open_disks → … → source_close, behind
  * machine_free
  */
-#ifndef TORPOR_CLI_SOURCE_H
-#define TORPOR_CLI_SOURCE_H
+#ifndef TORPOR_INSTANCE_SOURCE_H
+#define TORPOR_INSTANCE_SOURCE_H
 
 #include "cli/machine_args.h"
 #include "devices/board.h"

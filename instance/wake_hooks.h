@@ -2,8 +2,8 @@
  * The guest's own part in waking up: /etc/torpor/wake.d, run by its agent (guest-exec). What is
  * asked for, and what the answer says. Pure.
  */
-#ifndef TORPOR_CLI_WAKE_HOOKS_H
-#define TORPOR_CLI_WAKE_HOOKS_H
+#ifndef TORPOR_INSTANCE_WAKE_HOOKS_H
+#define TORPOR_INSTANCE_WAKE_HOOKS_H
 
 #include <jansson.h>
 #include <stdbool.h>

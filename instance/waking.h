@@ -15,8 +15,8 @@
  *
  * Machine lock held.
  */
-#ifndef TORPOR_CLI_WAKING_H
-#define TORPOR_CLI_WAKING_H
+#ifndef TORPOR_INSTANCE_WAKING_H
+#define TORPOR_INSTANCE_WAKING_H
 
 #include "instance/agent.h"
 #include "instance/wake_hooks.h"

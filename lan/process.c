@@ -1,4 +1,4 @@
-/* See lan_process.h. One thread; nobody takes the loop's lock but the loop. */
+/* See process.h. One thread; nobody takes the loop's lock but the loop. */
 #include "lan/process.h"
 
 #include <errno.h>

@@ -6,8 +6,8 @@
  *     {"do":"end"}    → {"ok":true}: it is about to end
  *     {"do":"wait"}   → when it is over
  */
-#ifndef TORPOR_CLI_LAN_PROCESS_H
-#define TORPOR_CLI_LAN_PROCESS_H
+#ifndef TORPOR_LAN_PROCESS_H
+#define TORPOR_LAN_PROCESS_H
 
 #include "lan/switch.h"
 

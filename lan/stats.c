@@ -1,4 +1,4 @@
-/* See lan_stats.h. The switch's process makes the document, `torpor lan stats` prints it. */
+/* See stats.h. The switch's process makes the document, `torpor lan stats` prints it. */
 #include "lan/stats.h"
 
 #include <stdio.h>

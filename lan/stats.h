@@ -1,6 +1,6 @@
 /* What is to be said of a LAN. */
-#ifndef TORPOR_CLI_LAN_STATS_H
-#define TORPOR_CLI_LAN_STATS_H
+#ifndef TORPOR_LAN_STATS_H
+#define TORPOR_LAN_STATS_H
 
 #include <jansson.h>
 

@@ -37,17 +37,17 @@ static int resolve(struct bring *b, const struct lineage *l, unsigned range, str
 		ret = stack_resolve(&stack, &b->runs[range], err);
 	if (ret < 0)
 		return err_context(err, ret, ROLE_MEMORY ".%u", range);
-	b->mapped[range] = frameset_new(r->size / IMAGE_FRAME);
+	b->mapped[range] = frameset_new(r->size / FRAME_SIZE);
 	return b->mapped[range] != NULL ? 0 : err_sys(err, ENOMEM, "map memory");
 }
 
 static int map(struct bring *b, unsigned range, uint64_t frame, const struct blob *src,
 	       struct err *err)
 {
-	int ret = mem_map_file(&b->m->mem, range, frame * IMAGE_FRAME, src, err);
+	int ret = mem_map_file(&b->m->mem, range, frame * FRAME_SIZE, src, err);
 
 	if (ret == 0)
-		frameset_add_range(b->mapped[range], frame, frame + src->len / IMAGE_FRAME - 1);
+		frameset_add_range(b->mapped[range], frame, frame + src->len / FRAME_SIZE - 1);
 	return ret;
 }
 
@@ -73,7 +73,7 @@ static int map_run(struct bring *b, unsigned range, const struct run *run, struc
  * they are of that very image. */
 static int map_hot(struct bring *b, unsigned range, const struct image *image, struct err *err)
 {
-	uint64_t frames = image->hot.len / IMAGE_FRAME;
+	uint64_t frames = image->hot.len / FRAME_SIZE;
 	cleanup_free uint8_t *places = malloc(image->hotlist.len + 1);
 	int ret = places != NULL ? blob_read(&image->hotlist, 0, places, image->hotlist.len, err)
 				 : err_sys(err, ENOMEM, "map the hot set");
@@ -84,7 +84,7 @@ static int map_hot(struct bring *b, unsigned range, const struct image *image, s
 	}
 	for (uint64_t i = 0, n; ret == 0 && i < frames; i += n) {
 		uint64_t place = le_get64(places + i * 8), frame;
-		struct blob src = {image->hot.fd, image->hot.offset + i * IMAGE_FRAME, 0};
+		struct blob src = {image->hot.fd, image->hot.offset + i * FRAME_SIZE, 0};
 
 		if (place >= image->map.data_frames)
 			return err_set(err, ERR_INTEGRITY, "the hot set names a place that is not");
@@ -93,7 +93,7 @@ static int map_hot(struct bring *b, unsigned range, const struct image *image, s
 			    place + n < image->map.data_frames &&
 			    image_map_frame_at(&image->map, place + n) == frame + n;)
 			n++;
-		src.len = n * IMAGE_FRAME;
+		src.len = n * FRAME_SIZE;
 		ret = map(b, range, frame, &src, err);
 	}
 	return ret;
@@ -146,7 +146,7 @@ static int decode_job(void *opaque, uint64_t index, struct err *err)
 	struct decode *d = opaque;
 	const struct mem_range *r = &d->b->m->mem.range[d->range];
 	uint64_t first = index * JOB_FRAMES;
-	uint64_t end = u64_min(first + JOB_FRAMES, r->size / IMAGE_FRAME);
+	uint64_t end = u64_min(first + JOB_FRAMES, r->size / FRAME_SIZE);
 	int ret = 0;
 
 	for (uint64_t f = first; ret == 0 && f < end; f++) {
@@ -155,7 +155,7 @@ static int decode_job(void *opaque, uint64_t index, struct err *err)
 		if (run->image != NULL && !frameset_has(d->b->mapped[d->range], f))
 			ret = frame_readers_read(&d->readers, run->image,
 						 run->place + (f - run->frame),
-						 r->host + f * IMAGE_FRAME, err);
+						 r->host + f * FRAME_SIZE, err);
 	}
 	return ret;
 }
@@ -167,13 +167,13 @@ static int decode_all(struct bring *b, struct err *err)
 
 	frame_readers_init(&d.readers);
 	for (unsigned i = 0; ret == 0 && i < b->m->mem.nranges; i++) {
-		uint64_t frames = b->m->mem.range[i].size / IMAGE_FRAME;
+		uint64_t frames = b->m->mem.range[i].size / FRAME_SIZE;
 
 		d.range = i;
 		ret = parallel_run((frames + JOB_FRAMES - 1) / JOB_FRAMES, decode_job, &d, err);
 	}
 	frame_readers_free(&d.readers);
-	b->report->decoded = b->wanted * IMAGE_FRAME;
+	b->report->decoded = b->wanted * FRAME_SIZE;
 	return ret;
 }
 
@@ -182,7 +182,7 @@ static int decode_all(struct bring *b, struct err *err)
 static void tell_present(struct bring *b, struct pager *pager)
 {
 	for (unsigned i = 0; i < b->m->mem.nranges; i++) {
-		uint64_t frames = b->m->mem.range[i].size / IMAGE_FRAME;
+		uint64_t frames = b->m->mem.range[i].size / FRAME_SIZE;
 
 		for (uint64_t f = 0; f < frames; f++) {
 			if (frameset_has(b->mapped[i], f))

@@ -31,7 +31,7 @@ static int init_range(struct pager_range *r, struct err *err)
 	if (r->runs.size != r->mem->size)
 		return err_set(err, ERR_INTEGRITY, "%llu bytes, but the machine has %llu there",
 			       (unsigned long long)r->runs.size, (unsigned long long)r->mem->size);
-	r->state = malloc(r->mem->size / IMAGE_FRAME * sizeof(r->state[0]));
+	r->state = malloc(r->mem->size / FRAME_SIZE * sizeof(r->state[0]));
 	if (r->state == NULL)
 		return err_sys(err, ENOMEM, "page memory in");
 	set_states(r);
@@ -104,7 +104,7 @@ static int add_to_spans(struct pager *p, uint8_t *host, struct err *err)
 	struct pager_span *last = p->nspans > 0 ? &p->span[p->nspans - 1] : NULL;
 
 	if (last != NULL && last->host + last->len == host) {
-		last->len += IMAGE_FRAME;
+		last->len += FRAME_SIZE;
 		return 0;
 	}
 	if ((p->nspans & (p->nspans - 1)) == 0) { /* full: none, or a power of two */
@@ -115,7 +115,7 @@ static int add_to_spans(struct pager *p, uint8_t *host, struct err *err)
 			return err_sys(err, ENOMEM, "page memory in");
 		p->span = grown;
 	}
-	p->span[p->nspans++] = (struct pager_span){.host = host, .len = IMAGE_FRAME};
+	p->span[p->nspans++] = (struct pager_span){.host = host, .len = FRAME_SIZE};
 	return 0;
 }
 
@@ -130,11 +130,11 @@ static int plan_spans(struct pager *p, bool zeros, struct err *err)
 		const struct pager_range *r = &p->range[i];
 		const struct run *run = r->runs.run;
 
-		for (uint64_t frame = 0; ret == 0 && frame < r->mem->size / IMAGE_FRAME; frame++) {
+		for (uint64_t frame = 0; ret == 0 && frame < r->mem->size / FRAME_SIZE; frame++) {
 			if (frame == run->frame + run->frames)
 				run++;
 			if (run->image == NULL ? zeros : r->state[frame] == FRAME_ABSENT)
-				ret = add_to_spans(p, r->mem->host + frame * IMAGE_FRAME, err);
+				ret = add_to_spans(p, r->mem->host + frame * FRAME_SIZE, err);
 		}
 	}
 	return ret;
@@ -209,10 +209,10 @@ static void discarded(void *opaque, unsigned range, uint64_t offset, uint64_t le
 	struct pager *p = opaque;
 	struct pager_frame f = {.range = &p->range[range]};
 
-	for (f.index = offset / IMAGE_FRAME; f.index * IMAGE_FRAME < offset + len; f.index++) {
-		uint64_t start = f.index * IMAGE_FRAME;
+	for (f.index = offset / FRAME_SIZE; f.index * FRAME_SIZE < offset + len; f.index++) {
+		uint64_t start = f.index * FRAME_SIZE;
 
-		if (offset <= start && start + IMAGE_FRAME <= offset + len)
+		if (offset <= start && start + FRAME_SIZE <= offset + len)
 			discard_whole(p, &f);
 		else /* the rest of it is still wanted: a touch brings it */
 			(void)*(volatile uint8_t *)pager_host(&f);

@@ -22,7 +22,7 @@ static struct pager_frame frame_of(const struct pager *p, const uint8_t *address
 		r++;
 		assert(r < p->range + p->nranges);
 	}
-	return (struct pager_frame){r, (uint64_t)(address - r->mem->host) / IMAGE_FRAME};
+	return (struct pager_frame){r, (uint64_t)(address - r->mem->host) / FRAME_SIZE};
 }
 
 static void note(struct pager *p, uint64_t ns)

@@ -62,7 +62,7 @@ struct pager_worker {
 	const char *name;
 	pthread_t thread;
 	struct frame_reader *reader; /* owned */
-	uint8_t *data;		     /* owned; IMAGE_FRAME bytes */
+	uint8_t *data;		     /* owned; FRAME_SIZE bytes */
 	uint64_t put_ns;	     /* its last frame was there; who waited went on after that */
 	/* The frame it may be about to install, or NULL: discarding waits for that. */
 	_Atomic(atomic_uchar *) at;
@@ -110,7 +110,7 @@ static inline atomic_uchar *pager_state(const struct pager_frame *f)
 
 static inline uint8_t *pager_host(const struct pager_frame *f)
 {
-	return f->range->mem->host + f->index * IMAGE_FRAME;
+	return f->range->mem->host + f->index * FRAME_SIZE;
 }
 
 /* `*at` becomes `to` if it is `from`. */

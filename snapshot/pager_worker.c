@@ -64,7 +64,7 @@ int pager_worker_start(struct pager_worker *w, struct pager *p,
 	w->pager = p;
 	w->work = work;
 	w->name = name;
-	w->data = aligned_alloc((size_t)sysconf(_SC_PAGESIZE), IMAGE_FRAME);
+	w->data = aligned_alloc((size_t)sysconf(_SC_PAGESIZE), FRAME_SIZE);
 	ret = w->data == NULL ? ENOMEM : create(w);
 	if (ret == 0)
 		return 0;
@@ -99,19 +99,19 @@ static int read_frame(struct pager_worker *w, const struct pager_frame *f, struc
 
 static int put(struct pager_worker *w, const struct pager_frame *f, struct err *err)
 {
-	int ret = uffd_put(w->pager->uffd, pager_host(f), w->data, IMAGE_FRAME);
+	int ret = uffd_put(w->pager->uffd, pager_host(f), w->data, FRAME_SIZE);
 
 	if (ret < 0)
 		return err_sys(err, -ret, "put a frame into memory");
 	w->put_ns = pager_now_ns();
-	uffd_wake(w->pager->uffd, pager_host(f), IMAGE_FRAME);
+	uffd_wake(w->pager->uffd, pager_host(f), FRAME_SIZE);
 	return 0;
 }
 
 void pager_put_zeros(struct pager *p, const struct pager_frame *f)
 {
-	(void)uffd_put(p->uffd, pager_host(f), NULL, IMAGE_FRAME);
-	uffd_wake(p->uffd, pager_host(f), IMAGE_FRAME);
+	(void)uffd_put(p->uffd, pager_host(f), NULL, FRAME_SIZE);
+	uffd_wake(p->uffd, pager_host(f), FRAME_SIZE);
 }
 
 /* Whoever waits is let go, by zeros, but only when no vCPU can come to see them; a device or a

@@ -115,7 +115,7 @@ static int ram_frame(void *opaque, uint64_t index, uint8_t *scratch, const uint8
 	}
 	if (ram->pager != NULL && pager_absent(ram->pager, ram->index, index))
 		return absent_frame(ram, index, scratch, data, kind, err);
-	*data = ram->range->host + index * IMAGE_FRAME;
+	*data = ram->range->host + index * FRAME_SIZE;
 	*kind = EXTENT_DATA;
 	return 0;
 }

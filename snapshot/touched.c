@@ -43,12 +43,12 @@ static int collect_range(const struct machine *m, unsigned range, int pagemap, s
 			 struct err *err)
 {
 	const struct mem_range *r = &m->mem.range[range];
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), pages = IMAGE_FRAME / page;
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), pages = FRAME_SIZE / page;
 	uint64_t entry[FRAME_PAGES];
 	int ret = 0;
 
-	for (uint64_t frame = 0; ret == 0 && frame < r->size / IMAGE_FRAME; frame++) {
-		uint64_t first = ((uint64_t)(uintptr_t)r->host + frame * IMAGE_FRAME) / page;
+	for (uint64_t frame = 0; ret == 0 && frame < r->size / FRAME_SIZE; frame++) {
+		uint64_t first = ((uint64_t)(uintptr_t)r->host + frame * FRAME_SIZE) / page;
 		bool there = false;
 
 		ret = io_pread(pagemap, entry, pages * sizeof(entry[0]), first * sizeof(entry[0]));

@@ -1,6 +1,6 @@
 /* What an appliance needs of a CPU, in a form the file can hold and any build can compare. */
-#ifndef TORPOR_FORMAT_CPUNEEDS_H
-#define TORPOR_FORMAT_CPUNEEDS_H
+#ifndef TORPOR_STATE_CPUNEEDS_H
+#define TORPOR_STATE_CPUNEEDS_H
 
 #include <stdint.h>
 

@@ -1,6 +1,6 @@
 /* What a saved machine asks of a host besides its CPU's features: part of the config blob. */
-#ifndef TORPOR_FORMAT_HOSTNEEDS_H
-#define TORPOR_FORMAT_HOSTNEEDS_H
+#ifndef TORPOR_STATE_HOSTNEEDS_H
+#define TORPOR_STATE_HOSTNEEDS_H
 
 #include <stdint.h>
 

@@ -19,8 +19,8 @@
  *
  * The functions here are pure; any thread may call them.
  */
-#ifndef TORPOR_FORMAT_STATE_H
-#define TORPOR_FORMAT_STATE_H
+#ifndef TORPOR_STATE_STATE_H
+#define TORPOR_STATE_STATE_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* Private to the state_*.c files: what a field of a table means in memory. */
-#ifndef TORPOR_FORMAT_STATE_FIELD_H
-#define TORPOR_FORMAT_STATE_FIELD_H
+#ifndef TORPOR_STATE_STATE_FIELD_H
+#define TORPOR_STATE_STATE_FIELD_H
 
 #include <stdbool.h>
 #include <string.h>

@@ -9,8 +9,8 @@
  * frame and borrows the bytes; statefile_load decodes one section into staging memory; at the end
  * statefile_all_used refuses a section that nobody asked for (a device this machine lacks).
  */
-#ifndef TORPOR_FORMAT_STATEFILE_H
-#define TORPOR_FORMAT_STATEFILE_H
+#ifndef TORPOR_STATE_STATEFILE_H
+#define TORPOR_STATE_STATEFILE_H
 
 #include <stdbool.h>
 

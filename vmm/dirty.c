@@ -12,7 +12,7 @@
 
 static uint64_t frames_of(const struct mem_range *r)
 {
-	return r->size / MEM_FRAME;
+	return r->size / FRAME_SIZE;
 }
 
 static uint64_t pages_of(const struct mem_range *r)

@@ -42,7 +42,7 @@ struct dirty {
 /* `woken`: all memory will come from one file, mapped, paged in or read. */
 void dirty_init(struct dirty *d, struct kvm *kvm, struct mem *mem, bool woken);
 
-/* The frames of a range that may differ from the base: a new frameset of range[].size / MEM_FRAME
+/* The frames of a range that may differ from the base: a new frameset of range[].size / FRAME_SIZE
  * frames, freed by the caller. Changes nothing: asked again, it says the same and more. */
 int dirty_collect(const struct dirty *d, unsigned range, uint64_t **frames, struct err *err);
 

@@ -44,9 +44,9 @@ void dirty_add_private(uint64_t *frames, const uint8_t *host, uint64_t len)
 
 		if (io_pread(fd, entries, count * sizeof(entries[0]), where) < 0)
 			break;
-		add_batch(frames, entries, at, count, MEM_FRAME / page);
+		add_batch(frames, entries, at, count, FRAME_SIZE / page);
 		at += count;
 	}
 	if (at < npages)
-		frameset_add_range(frames, at * page / MEM_FRAME, len / MEM_FRAME - 1);
+		frameset_add_range(frames, at * page / FRAME_SIZE, len / FRAME_SIZE - 1);
 }

@@ -24,7 +24,7 @@ static int check_params(const struct machine_params *params, struct err *err)
 		return err_set(err, ERR_USAGE,
 			       "memory: %llu bytes is not between 1 MiB and 256 GiB",
 			       (unsigned long long)params->memory);
-	if (params->memory % MEM_FRAME != 0)
+	if (params->memory % FRAME_SIZE != 0)
 		return err_set(err, ERR_USAGE, "memory: %llu bytes is not a multiple of 64 KiB",
 			       (unsigned long long)params->memory);
 	if (params->nvcpus < 1 || params->nvcpus > MACHINE_MAX_VCPUS)

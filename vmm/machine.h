@@ -100,7 +100,7 @@ struct machine {
 };
 
 struct machine_params {
-	uint64_t memory; /* bytes, multiple of MEM_FRAME, within the limits above */
+	uint64_t memory; /* bytes, multiple of FRAME_SIZE, within the limits above */
 	uint32_t nvcpus;
 	struct arch_cpu *cpu; /* taken over, also on failure; NULL when the state will bring it */
 	const struct cpu_needs *cpu_needs;   /* to be compared with this host; NULL: nothing is */

@@ -27,7 +27,7 @@ int mem_init(struct mem *mem, uint64_t size, struct err *err)
 				       (unsigned long long)(size >> 20));
 		}
 		r->host = host;
-		r->written = frameset_new(r->size / MEM_FRAME);
+		r->written = frameset_new(r->size / FRAME_SIZE);
 		if (r->written == NULL) {
 			mem_free(mem);
 			return err_sys(err, ENOMEM, "allocate the notes of what is written");
@@ -76,7 +76,7 @@ void *mem_at_write(struct mem *mem, uint64_t gpa, uint64_t len)
 		return NULL;
 	off = gpa - r->gpa;
 	if (len > 0)
-		frameset_add_range(r->written, off / MEM_FRAME, (off + len - 1) / MEM_FRAME);
+		frameset_add_range(r->written, off / FRAME_SIZE, (off + len - 1) / FRAME_SIZE);
 	return r->host + off;
 }
 

@@ -21,9 +21,9 @@
 
 #include "base/blob.h"
 #include "base/err.h"
+#include "base/frame.h"
 
 #define MEM_MAX_RANGES 2
-#define MEM_FRAME      65536u /* unit of hashing and mapping in the file; RAM is a multiple of it */
 
 struct mem_range {
 	uint64_t gpa;
@@ -46,7 +46,7 @@ struct mem {
 	void *discarded_opaque;
 };
 
-/* Reserve anonymous zero memory of `size` bytes (a multiple of MEM_FRAME) in the ranges of the
+/* Reserve anonymous zero memory of `size` bytes (a multiple of FRAME_SIZE) in the ranges of the
  * architecture (arch_ram_layout). Huge pages are advised. Fails when address space is refused. */
 int mem_init(struct mem *mem, uint64_t size, struct err *err);
 void mem_free(struct mem *mem);

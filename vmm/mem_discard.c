@@ -152,7 +152,7 @@ void mem_discard(struct mem *mem, void *at, uint64_t len)
 
 	if (page >= end)
 		return;
-	frameset_add_range(r->written, page * size / MEM_FRAME, (end * size - 1) / MEM_FRAME);
+	frameset_add_range(r->written, page * size / FRAME_SIZE, (end * size - 1) / FRAME_SIZE);
 	if (mem->discarded != NULL)
 		mem->discarded(mem->discarded_opaque, (unsigned)(r - mem->range), page * size,
 			       (end - page) * size);

@@ -19,8 +19,8 @@
  * other, always with the machine lock held. Neither side calls the other before net_connect(), nor
  * the back end the card between quiesce() and start().
  */
-#ifndef TORPOR_DEVICES_NET_H
-#define TORPOR_DEVICES_NET_H
+#ifndef TORPOR_DEVICES_NET_NET_H
+#define TORPOR_DEVICES_NET_NET_H
 
 #include <stdbool.h>
 #include <stddef.h>

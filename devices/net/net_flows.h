@@ -9,8 +9,8 @@
  * the peer sent: it is exact, or in the window, and the guest's challenge is answered by the new
  * network, which knows no such connection, with a reset that is exact.
  */
-#ifndef TORPOR_DEVICES_NET_FLOWS_H
-#define TORPOR_DEVICES_NET_FLOWS_H
+#ifndef TORPOR_DEVICES_NET_NET_FLOWS_H
+#define TORPOR_DEVICES_NET_NET_FLOWS_H
 
 #include "devices/net/net_offload.h"
 #include "state/state.h"

@@ -2,8 +2,8 @@
  * IP fragmentation, for back ends whose other side hands out datagrams that are larger than the
  * guest's MTU.
  */
-#ifndef TORPOR_DEVICES_NET_FRAGMENT_H
-#define TORPOR_DEVICES_NET_FRAGMENT_H
+#ifndef TORPOR_DEVICES_NET_NET_FRAGMENT_H
+#define TORPOR_DEVICES_NET_NET_FRAGMENT_H
 
 #include "devices/net/net_offload.h"
 

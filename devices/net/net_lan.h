@@ -1,8 +1,8 @@
 /*
  * `--net lan=NAME`: a port of a virtual LAN's switch (lan/), over its socket.
  */
-#ifndef TORPOR_DEVICES_NET_LAN_H
-#define TORPOR_DEVICES_NET_LAN_H
+#ifndef TORPOR_DEVICES_NET_NET_LAN_H
+#define TORPOR_DEVICES_NET_NET_LAN_H
 
 #include "devices/net/net.h"
 #include "vmm/machine.h"

@@ -1,6 +1,6 @@
 /* What net_lan.c and net_lan_join.c share. */
-#ifndef TORPOR_DEVICES_NET_LAN_INTERNAL_H
-#define TORPOR_DEVICES_NET_LAN_INTERNAL_H
+#ifndef TORPOR_DEVICES_NET_NET_LAN_INTERNAL_H
+#define TORPOR_DEVICES_NET_NET_LAN_INTERNAL_H
 
 #include <sys/un.h>
 

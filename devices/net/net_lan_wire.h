@@ -12,8 +12,8 @@
  * virtio_net_hdr_v1 and a frame (on `qemu` the frame alone). On a trunk, a length with
  * LAN_WIRE_NOTE is that of a text for the other switch (lan/trunk.h).
  */
-#ifndef TORPOR_DEVICES_NET_LAN_WIRE_H
-#define TORPOR_DEVICES_NET_LAN_WIRE_H
+#ifndef TORPOR_DEVICES_NET_NET_LAN_WIRE_H
+#define TORPOR_DEVICES_NET_NET_LAN_WIRE_H
 
 #include "devices/net/net.h"
 

@@ -3,8 +3,8 @@
  * §5.1.6.2), for back ends whose other side expects plain Ethernet. Also the one judge of headers
  * and the parser of frames that back ends share. Pure; frames are hostile.
  */
-#ifndef TORPOR_DEVICES_NET_OFFLOAD_H
-#define TORPOR_DEVICES_NET_OFFLOAD_H
+#ifndef TORPOR_DEVICES_NET_NET_OFFLOAD_H
+#define TORPOR_DEVICES_NET_NET_OFFLOAD_H
 
 #include <linux/virtio_net.h>
 

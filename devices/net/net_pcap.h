@@ -2,8 +2,8 @@
  * `--pcap FILE`: a back end that carries nothing itself: it writes down every frame that passes
  * (libpcap's file format, nanoseconds, LINKTYPE_ETHERNET) and hands it to the back end behind it.
  */
-#ifndef TORPOR_DEVICES_NET_PCAP_H
-#define TORPOR_DEVICES_NET_PCAP_H
+#ifndef TORPOR_DEVICES_NET_NET_PCAP_H
+#define TORPOR_DEVICES_NET_NET_PCAP_H
 
 #include "devices/net/net.h"
 #include "vmm/machine.h"

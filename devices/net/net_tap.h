@@ -3,8 +3,8 @@
  * TUNSETOFFLOAD). The interface must exist and be ours to use, or we must be allowed to make one
  * (CAP_NET_ADMIN); bridging it is the user's business.
  */
-#ifndef TORPOR_DEVICES_NET_TAP_H
-#define TORPOR_DEVICES_NET_TAP_H
+#ifndef TORPOR_DEVICES_NET_NET_TAP_H
+#define TORPOR_DEVICES_NET_NET_TAP_H
 
 #include "devices/net/net.h"
 #include "vmm/machine.h"

@@ -6,8 +6,8 @@
  * libslirp is loaded here (dlopen), behind the start of the guest: waking does not wait for it. Its
  * sockets are watched by the machine's loop; all with the machine lock held.
  */
-#ifndef TORPOR_DEVICES_NET_USER_H
-#define TORPOR_DEVICES_NET_USER_H
+#ifndef TORPOR_DEVICES_NET_NET_USER_H
+#define TORPOR_DEVICES_NET_NET_USER_H
 
 #include <netinet/in.h>
 

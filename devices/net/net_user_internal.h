@@ -8,8 +8,8 @@
  *
  * Machine lock held throughout.
  */
-#ifndef TORPOR_DEVICES_NET_USER_INTERNAL_H
-#define TORPOR_DEVICES_NET_USER_INTERNAL_H
+#ifndef TORPOR_DEVICES_NET_NET_USER_INTERNAL_H
+#define TORPOR_DEVICES_NET_NET_USER_INTERNAL_H
 
 #include "base/log.h"
 #include "base/loop.h"

@@ -1,6 +1,6 @@
 /* libslirp, loaded at first use like the libraries of format/crypto/lazy.h; any thread. */
-#ifndef TORPOR_DEVICES_SLIRP_API_H
-#define TORPOR_DEVICES_SLIRP_API_H
+#ifndef TORPOR_DEVICES_NET_SLIRP_API_H
+#define TORPOR_DEVICES_NET_SLIRP_API_H
 
 #include <slirp/libslirp.h>
 

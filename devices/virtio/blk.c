@@ -14,7 +14,7 @@
 
 #define SECTOR		  512u
 #define PHYSICAL_EXPONENT 3 /* 8 sectors: the 4 KiB the scratch file works in */
-#define FRAME_SECTORS	  (IMAGE_FRAME / SECTOR)
+#define FRAME_SECTORS	  (FRAME_SIZE / SECTOR)
 #define SEG_MAX		  (VQ_MAX_SEGMENTS - 2) /* header and status aside */
 #define MAX_RANGE_SECTORS (MIB(2048) / SECTOR)	/* of one discard or write-zeroes */
 #define MAX_RANGES	  16u

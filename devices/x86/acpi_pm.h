@@ -3,8 +3,8 @@
  *
  * The calls take the machine lock as held.
  */
-#ifndef TORPOR_DEVICES_ACPI_PM_H
-#define TORPOR_DEVICES_ACPI_PM_H
+#ifndef TORPOR_DEVICES_X86_ACPI_PM_H
+#define TORPOR_DEVICES_X86_ACPI_PM_H
 
 #include "vmm/machine.h"
 

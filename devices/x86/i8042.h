@@ -1,6 +1,6 @@
 /* What is left of the keyboard controller: the reset line. */
-#ifndef TORPOR_DEVICES_I8042_H
-#define TORPOR_DEVICES_I8042_H
+#ifndef TORPOR_DEVICES_X86_I8042_H
+#define TORPOR_DEVICES_X86_I8042_H
 
 #include "vmm/machine.h"
 

@@ -1,6 +1,6 @@
 /* Base64 (RFC 4648 §4) of values whose size is known. Pure; any thread. */
-#ifndef TORPOR_FORMAT_BASE64_H
-#define TORPOR_FORMAT_BASE64_H
+#ifndef TORPOR_FORMAT_CRYPTO_BASE64_H
+#define TORPOR_FORMAT_CRYPTO_BASE64_H
 
 #include <stdbool.h>
 #include <stddef.h>

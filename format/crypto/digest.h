@@ -5,8 +5,8 @@
  *
  * One thread a context. The first digest_new of a process loads libcrypto and may fail for that.
  */
-#ifndef TORPOR_FORMAT_DIGEST_H
-#define TORPOR_FORMAT_DIGEST_H
+#ifndef TORPOR_FORMAT_CRYPTO_DIGEST_H
+#define TORPOR_FORMAT_CRYPTO_DIGEST_H
 
 #include <stdbool.h>
 #include <stddef.h>

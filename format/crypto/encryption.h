@@ -6,8 +6,8 @@
  * (keyring.h). An empty box of the data key, the tag, is bound to all else that the config says, so
  * that nobody without the key can change a word of it. Pure.
  */
-#ifndef TORPOR_FORMAT_ENCRYPTION_H
-#define TORPOR_FORMAT_ENCRYPTION_H
+#ifndef TORPOR_FORMAT_CRYPTO_ENCRYPTION_H
+#define TORPOR_FORMAT_CRYPTO_ENCRYPTION_H
 
 #include <jansson.h>
 #include <stdbool.h>

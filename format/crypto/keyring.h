@@ -9,8 +9,8 @@
  * last one that was made or taken; if none was, with the first that opened a file. One thread at a
  * time.
  */
-#ifndef TORPOR_FORMAT_KEYRING_H
-#define TORPOR_FORMAT_KEYRING_H
+#ifndef TORPOR_FORMAT_CRYPTO_KEYRING_H
+#define TORPOR_FORMAT_CRYPTO_KEYRING_H
 
 #include "format/crypto/encryption.h"
 

@@ -5,8 +5,8 @@
  * Any thread; the first call loads, under pthread_once. A library stays loaded for the life of the
  * process. The functions return NULL with a readable error when the library is not there.
  */
-#ifndef TORPOR_FORMAT_LAZY_H
-#define TORPOR_FORMAT_LAZY_H
+#ifndef TORPOR_FORMAT_CRYPTO_LAZY_H
+#define TORPOR_FORMAT_CRYPTO_LAZY_H
 
 #include <archive.h>
 #include <archive_entry.h>

@@ -12,8 +12,8 @@
  * Decoders take text of any origin: lengths are capped, every byte is accounted for, and what is
  * refused is ERR_INTEGRITY. An algorithm that is not known is named in the error. Pure; any thread.
  */
-#ifndef TORPOR_FORMAT_MINISIGN_H
-#define TORPOR_FORMAT_MINISIGN_H
+#ifndef TORPOR_FORMAT_CRYPTO_MINISIGN_H
+#define TORPOR_FORMAT_CRYPTO_MINISIGN_H
 
 #include <stdbool.h>
 #include <stddef.h>

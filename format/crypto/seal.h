@@ -10,8 +10,8 @@
  * part is still a file of that format, and its seek table says where each is. Other blobs are cut
  * into chunks of 64 KiB.
  */
-#ifndef TORPOR_FORMAT_SEAL_H
-#define TORPOR_FORMAT_SEAL_H
+#ifndef TORPOR_FORMAT_CRYPTO_SEAL_H
+#define TORPOR_FORMAT_CRYPTO_SEAL_H
 
 #include <stdbool.h>
 #include <stdint.h>

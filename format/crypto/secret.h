@@ -2,8 +2,8 @@
  * Memory for keys: locked, so that it is not swapped out, as far as the limit on locked memory
  * allows; not in core dumps; wiped when it is freed. Any thread.
  */
-#ifndef TORPOR_FORMAT_SECRET_H
-#define TORPOR_FORMAT_SECRET_H
+#ifndef TORPOR_FORMAT_CRYPTO_SECRET_H
+#define TORPOR_FORMAT_CRYPTO_SECRET_H
 
 #include <stddef.h>
 

@@ -8,8 +8,8 @@
  *
  * The caller wipes secret keys (sign_key_wipe) and passphrases. Any thread; no state.
  */
-#ifndef TORPOR_FORMAT_SIGN_H
-#define TORPOR_FORMAT_SIGN_H
+#ifndef TORPOR_FORMAT_CRYPTO_SIGN_H
+#define TORPOR_FORMAT_CRYPTO_SIGN_H
 
 #include "format/crypto/minisign.h"
 

@@ -7,8 +7,8 @@
  * Not signed, signed by a stranger, wrongly signed: ERR_INTEGRITY, each in its own words. One
  * thread a set.
  */
-#ifndef TORPOR_FORMAT_SIGNERS_H
-#define TORPOR_FORMAT_SIGNERS_H
+#ifndef TORPOR_FORMAT_CRYPTO_SIGNERS_H
+#define TORPOR_FORMAT_CRYPTO_SIGNERS_H
 
 #include "format/crypto/minisign.h"
 

@@ -10,8 +10,8 @@
 #include "format/crypto/lazy.h"
 #include "format/crypto/seal.h"
 
-/* ZSTD_compressBound(IMAGE_FRAME), and no frame of ours is larger. */
-#define MAX_PACKED (IMAGE_FRAME + 1024u + SEAL_FRAME)
+/* ZSTD_compressBound(FRAME_SIZE), and no frame of ours is larger. */
+#define MAX_PACKED (FRAME_SIZE + 1024u + SEAL_FRAME)
 
 struct frame_reader {
 	struct frame_reader *next; /* in the pool */
@@ -59,7 +59,7 @@ static int check(struct frame_reader *r, const struct image *image, uint64_t pla
 	uint8_t digest[DIGEST_SIZE];
 	int ret;
 
-	digest_add(r->digest, frame, IMAGE_FRAME);
+	digest_add(r->digest, frame, FRAME_SIZE);
 	ret = digest_end(r->digest, digest, err);
 	if (ret == 0 &&
 	    memcmp(digest, image->hash_list + place * IMAGE_HASH_SIZE, sizeof(digest)) != 0)
@@ -83,9 +83,9 @@ static int open_sealed(struct frame_reader *r, const struct image *image, uint64
 static int unpack(struct frame_reader *r, const uint8_t *packed, size_t len, uint8_t *frame,
 		  struct err *err)
 {
-	size_t got = r->zstd->decompress(r->dctx, frame, IMAGE_FRAME, packed, len);
+	size_t got = r->zstd->decompress(r->dctx, frame, FRAME_SIZE, packed, len);
 
-	if (got != IMAGE_FRAME)
+	if (got != FRAME_SIZE)
 		return err_set(err, ERR_INTEGRITY, "it cannot be unpacked (%s)",
 			       r->zstd->is_error(got) ? r->zstd->error_name(got) : "too short");
 	return 0;
@@ -117,11 +117,11 @@ static int read_flat(const struct image *image, uint64_t place, uint8_t *frame, 
 	uint64_t run;
 	struct blob blob = image_place(image, place, 1, &run);
 
-	return blob_read(&blob, 0, frame, IMAGE_FRAME, err);
+	return blob_read(&blob, 0, frame, FRAME_SIZE, err);
 }
 
 int frame_read(struct frame_reader *r, const struct image *image, uint64_t place,
-	       uint8_t frame[IMAGE_FRAME], struct err *err)
+	       uint8_t frame[FRAME_SIZE], struct err *err)
 {
 	int ret = image->encoding == IMAGE_PACKED ? read_packed(r, image, place, frame, err)
 						  : read_flat(image, place, frame, err);
@@ -150,7 +150,7 @@ void frame_readers_free(struct frame_readers *pool)
 }
 
 int frame_readers_read(struct frame_readers *pool, const struct image *image, uint64_t place,
-		       uint8_t frame[IMAGE_FRAME], struct err *err)
+		       uint8_t frame[FRAME_SIZE], struct err *err)
 {
 	struct frame_reader *r;
 	int ret = 0;

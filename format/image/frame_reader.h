@@ -7,8 +7,8 @@
  * error (ERR_INTEGRITY, "frame 812 of memory.0: SHA-256 differs"). Flat frames are read as they lie
  * in the file, which archive_ensure_verified() has looked at before.
  */
-#ifndef TORPOR_FORMAT_FRAME_READER_H
-#define TORPOR_FORMAT_FRAME_READER_H
+#ifndef TORPOR_FORMAT_IMAGE_FRAME_READER_H
+#define TORPOR_FORMAT_IMAGE_FRAME_READER_H
 
 #include <pthread.h>
 
@@ -25,7 +25,7 @@ void frame_reader_free(struct frame_reader *r);
 
 /* Data frame `place` of the image into `frame`. */
 int frame_read(struct frame_reader *r, const struct image *image, uint64_t place,
-	       uint8_t frame[IMAGE_FRAME], struct err *err);
+	       uint8_t frame[FRAME_SIZE], struct err *err);
 
 static inline void frame_reader_cleanup(struct frame_reader **r)
 {
@@ -42,6 +42,6 @@ void frame_readers_init(struct frame_readers *pool);
 void frame_readers_free(struct frame_readers *pool);
 /* frame_read() with any of them. Any thread. */
 int frame_readers_read(struct frame_readers *pool, const struct image *image, uint64_t place,
-		       uint8_t frame[IMAGE_FRAME], struct err *err);
+		       uint8_t frame[FRAME_SIZE], struct err *err);
 
 #endif

@@ -50,11 +50,11 @@ struct blob image_place(const struct image *image, uint64_t place, uint64_t want
 
 	assert(image->encoding == IMAGE_FLAT);
 	assert(place < image->map.data_frames && part < image->nparts);
-	*run = u64_min(want, blob->len / IMAGE_FRAME - within);
+	*run = u64_min(want, blob->len / FRAME_SIZE - within);
 	return (struct blob){
 		.fd = blob->fd,
-		.offset = blob->offset + within * IMAGE_FRAME,
-		.len = *run * IMAGE_FRAME,
+		.offset = blob->offset + within * FRAME_SIZE,
+		.len = *run * FRAME_SIZE,
 	};
 }
 

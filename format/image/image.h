@@ -16,8 +16,8 @@
  * le64 data frames | extents of { le64 first frame | le32 frames | le32 kind | le64 place }.
  * The hash list: one SHA-256 for each data frame, in the order of place.
  */
-#ifndef TORPOR_FORMAT_IMAGE_H
-#define TORPOR_FORMAT_IMAGE_H
+#ifndef TORPOR_FORMAT_IMAGE_IMAGE_H
+#define TORPOR_FORMAT_IMAGE_IMAGE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,8 +26,8 @@
 #include "base/blob.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/frame.h"
 
-#define IMAGE_FRAME	  65536u
 #define IMAGE_MAX_BYTES	  (UINT64_C(1) << 46)
 #define IMAGE_MAX_EXTENTS (1u << 20)
 #define IMAGE_MAX_PARTS	  96u
@@ -110,7 +110,7 @@ struct runs;
 struct image_source {
 	uint64_t size; /* bytes */
 	void *opaque;
-	/* Give frame `index`: its kind, and for data a pointer to IMAGE_FRAME bytes, either the
+	/* Give frame `index`: its kind, and for data a pointer to FRAME_SIZE bytes, either the
 	 * source's own (stable until the save ends) or `scratch` after filling it. A source may
 	 * call data what is zero: the writer looks. Called from several threads at once, each with
 	 * its own scratch; must not modify the source. */

@@ -117,7 +117,7 @@ static int check_extent(const struct image_map *map, uint32_t index, uint64_t ex
 
 static int decode_extents(struct image_map *map, const uint8_t *at, struct err *err)
 {
-	uint64_t total = (map->size + IMAGE_FRAME - 1) / IMAGE_FRAME, expected = 0, place = 0;
+	uint64_t total = (map->size + FRAME_SIZE - 1) / FRAME_SIZE, expected = 0, place = 0;
 
 	for (uint32_t i = 0; i < map->nextents; i++, at += EXTENT_SIZE) {
 		int ret;
@@ -158,7 +158,7 @@ int image_map_decode(struct image_map *map, const uint8_t *data, size_t len, str
 	    len != HEAD_SIZE + (size_t)map->nextents * EXTENT_SIZE)
 		ret = damaged(err, "wrong length");
 	else if (map->size == 0 || map->size > IMAGE_MAX_BYTES ||
-		 map->data_frames > IMAGE_MAX_BYTES / IMAGE_FRAME)
+		 map->data_frames > IMAGE_MAX_BYTES / FRAME_SIZE)
 		ret = damaged(err, "wrong size");
 	else if ((map->extents = calloc(map->nextents + 1u, sizeof(map->extents[0]))) == NULL)
 		ret = err_sys(err, ENOMEM, "read an extent map");

@@ -81,7 +81,7 @@ static struct packer *packer_new(struct pack *pack, struct err *err)
 	}
 	if (pack->zstd != NULL)
 		p->cctx = pack->zstd->cctx_new();
-	p->scratch = malloc(IMAGE_FRAME);
+	p->scratch = malloc(FRAME_SIZE);
 	p->packed = malloc(JOB_FRAMES * (pack->bound + SEAL_FRAME));
 	if ((pack->zstd != NULL && p->cctx == NULL) || p->scratch == NULL || p->packed == NULL)
 		err_sys(err, ENOMEM, "pack an image");
@@ -113,7 +113,7 @@ static void put_packer(struct pack *pack, struct packer *p)
 static int compress(const struct pack *pack, struct packer *p, const uint8_t *data, uint8_t *out,
 		    size_t *size, struct err *err)
 {
-	*size = pack->zstd->compress(p->cctx, out, pack->bound, data, IMAGE_FRAME, pack->level);
+	*size = pack->zstd->compress(p->cctx, out, pack->bound, data, FRAME_SIZE, pack->level);
 	if (pack->zstd->is_error(*size))
 		return err_set(err, ERR_FAILED, "zstd: %s", pack->zstd->error_name(*size));
 	return 0;
@@ -136,11 +136,11 @@ static int encode(const struct pack *pack, struct packer *p, uint64_t place, con
 		  struct err *err)
 {
 	uint8_t *out = p->packed + p->len;
-	size_t size = IMAGE_FRAME;
+	size_t size = FRAME_SIZE;
 	int ret = 0;
 
 	if (pack->zstd == NULL)
-		memcpy(out, data, IMAGE_FRAME);
+		memcpy(out, data, FRAME_SIZE);
 	else if (pack->plan->key == NULL)
 		ret = compress(pack, p, data, out, &size, err);
 	else
@@ -158,7 +158,7 @@ static int pack_frame(struct pack *pack, struct packer *p, uint64_t place, uint6
 	int ret = image_plan_read(plan, index, p->scratch, &data, err);
 
 	if (ret == 0 && !plan->hashed) {
-		digest_add(p->digest, data, IMAGE_FRAME);
+		digest_add(p->digest, data, FRAME_SIZE);
 		ret = digest_end(p->digest, plan->hashes + place * IMAGE_HASH_SIZE, err);
 	}
 	return ret < 0 ? ret : encode(pack, p, place, data, err);
@@ -278,12 +278,12 @@ static int pack_job(void *opaque, uint64_t index, struct err *err)
 
 static int prepare(struct pack *pack, struct err *err)
 {
-	pack->bound = IMAGE_FRAME;
+	pack->bound = FRAME_SIZE;
 	if (pack->level != IMAGE_PACK_NONE) {
 		pack->zstd = lazy_zstd(err);
 		if (pack->zstd == NULL)
 			return -ENOSYS;
-		pack->bound = pack->zstd->bound(IMAGE_FRAME);
+		pack->bound = pack->zstd->bound(FRAME_SIZE);
 	}
 	pack->sizes = malloc(pack->plan->part_frames * sizeof(pack->sizes[0]) + 1);
 	if (pack->sizes == NULL)

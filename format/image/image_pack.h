@@ -5,8 +5,8 @@
  * Jobs of a few frames are hashed and compressed side by side; whoever's turn it is hands its bytes
  * to the sink. So parts need no place before their size is known, and a sink may be a pipe.
  */
-#ifndef TORPOR_FORMAT_IMAGE_PACK_H
-#define TORPOR_FORMAT_IMAGE_PACK_H
+#ifndef TORPOR_FORMAT_IMAGE_IMAGE_PACK_H
+#define TORPOR_FORMAT_IMAGE_IMAGE_PACK_H
 
 #include "format/image/image_write.h"
 

@@ -55,7 +55,7 @@ static int compare(struct scan *scan, struct scanner *s, uint64_t index, const u
 		*kind = run->image == NULL ? EXTENT_PARENT : EXTENT_ZERO;
 		return 0;
 	}
-	digest_add(s->digest, data, IMAGE_FRAME);
+	digest_add(s->digest, data, FRAME_SIZE);
 	ret = digest_end(s->digest, hash, err);
 	if (ret == 0 && run->image != NULL &&
 	    memcmp(run->image->hash_list + place * IMAGE_HASH_SIZE, hash, IMAGE_HASH_SIZE) == 0)
@@ -71,7 +71,7 @@ static int scan_frame(struct scan *scan, struct scanner *s, uint64_t index, stru
 	const uint8_t *data = NULL;
 	int ret = source->frame(source->opaque, index, look ? s->scratch : NULL, &data, &kind, err);
 
-	if (ret == 0 && kind == EXTENT_DATA && !source->exact && is_zero(data, IMAGE_FRAME))
+	if (ret == 0 && kind == EXTENT_DATA && !source->exact && is_zero(data, FRAME_SIZE))
 		kind = EXTENT_ZERO;
 	if (ret == 0 && kind != EXTENT_PARENT && source->parent != NULL)
 		ret = compare(scan, s, index, data, &kind, err);
@@ -83,7 +83,7 @@ static int scan_job(void *opaque, uint64_t index, struct err *err)
 {
 	struct scan *scan = opaque;
 	uint64_t first = index * SCAN_FRAMES, end = u64_min(first + SCAN_FRAMES, scan->frames);
-	cleanup_free uint8_t *scratch = malloc(IMAGE_FRAME);
+	cleanup_free uint8_t *scratch = malloc(FRAME_SIZE);
 	cleanup_digest struct digest *digest = NULL;
 	struct scanner s = {.scratch = scratch};
 	int ret = 0;
@@ -131,7 +131,7 @@ int image_scan(struct image_plan *plan, const struct image_source *source, struc
 	if (source->size == 0 || source->size > IMAGE_MAX_BYTES)
 		return err_set(err, ERR_FAILED, "an image of %llu bytes",
 			       (unsigned long long)source->size);
-	scan.frames = align_up(source->size, IMAGE_FRAME) / IMAGE_FRAME;
+	scan.frames = align_up(source->size, FRAME_SIZE) / FRAME_SIZE;
 	scan.kinds = kinds = malloc(scan.frames);
 	if (source->parent != NULL)
 		scan.hashes = hashes = malloc(scan.frames * IMAGE_HASH_SIZE);
@@ -170,7 +170,7 @@ int image_plan_packed(struct image_plan *plan, uint64_t part_frames, uint32_t ma
 
 	if (fewest > IMAGE_MAX_PARTS)
 		return err_set(err, ERR_FAILED, "%llu GiB of data are too much to be packed",
-			       (unsigned long long)(plan->map.data_frames * IMAGE_FRAME >> 30));
+			       (unsigned long long)(plan->map.data_frames * FRAME_SIZE >> 30));
 	cut(plan, part_frames, fewest > max_parts ? (uint32_t)fewest : max_parts);
 	return 0;
 }
@@ -243,19 +243,19 @@ static int write_batch(struct stream *s, struct err *err)
 static int write_frame(struct stream *s, uint64_t index, uint64_t place, struct err *err)
 {
 	const uint8_t *data = NULL;
-	int ret = image_plan_read(s->plan, index, s->scratch + s->queued * (size_t)IMAGE_FRAME,
+	int ret = image_plan_read(s->plan, index, s->scratch + s->queued * (size_t)FRAME_SIZE,
 				  &data, err);
 
 	if (ret < 0)
 		return ret;
-	digest_add(s->part, data, IMAGE_FRAME);
+	digest_add(s->part, data, FRAME_SIZE);
 	if (!s->plan->hashed) {
-		digest_add(s->frame, data, IMAGE_FRAME);
+		digest_add(s->frame, data, FRAME_SIZE);
 		ret = digest_end(s->frame, s->plan->hashes + place * IMAGE_HASH_SIZE, err);
 	}
 	if (ret < 0)
 		return ret;
-	s->batch[s->queued++] = (struct iovec){(void *)(uintptr_t)data, IMAGE_FRAME};
+	s->batch[s->queued++] = (struct iovec){(void *)(uintptr_t)data, FRAME_SIZE};
 	return s->queued == BATCH ? write_batch(s, err) : 0;
 }
 
@@ -279,7 +279,7 @@ static int write_job(void *opaque, uint64_t index, struct err *err)
 	const struct write_all *all = opaque;
 	struct image_part *part = &all->plan->part[index];
 	uint64_t first = index * all->plan->part_frames;
-	cleanup_free uint8_t *scratch = malloc(BATCH * (size_t)IMAGE_FRAME);
+	cleanup_free uint8_t *scratch = malloc(BATCH * (size_t)FRAME_SIZE);
 	struct stream s = {
 		.plan = all->plan,
 		.file = all->file,

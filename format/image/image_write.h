@@ -7,8 +7,8 @@
  *
  * Called from one thread; helper threads are internal and gone on return.
  */
-#ifndef TORPOR_FORMAT_IMAGE_WRITE_H
-#define TORPOR_FORMAT_IMAGE_WRITE_H
+#ifndef TORPOR_FORMAT_IMAGE_IMAGE_WRITE_H
+#define TORPOR_FORMAT_IMAGE_IMAGE_WRITE_H
 
 #include "base/tempfile.h"
 #include "format/image/image.h"

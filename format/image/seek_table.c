@@ -23,7 +23,7 @@ void seek_table_encode(const uint32_t *sizes, uint32_t frames, struct buf *out)
 	buf_add_le32(out, frames * ENTRY_SIZE + FOOTER_SIZE);
 	for (uint32_t i = 0; i < frames; i++) {
 		buf_add_le32(out, sizes[i]);
-		buf_add_le32(out, IMAGE_FRAME);
+		buf_add_le32(out, FRAME_SIZE);
 	}
 	buf_add_le32(out, frames);
 	buf_add_u8(out, 0);
@@ -73,7 +73,7 @@ static int decode(const uint8_t *at, uint32_t frames, uint32_t entry, uint64_t d
 	for (uint32_t i = 0; i < frames; i++, at += entry) {
 		offsets[i] = (uint32_t)offset;
 		offset += le_get32(at);
-		if (le_get32(at) == 0 || le_get32(at + 4) != IMAGE_FRAME || offset > data_end ||
+		if (le_get32(at) == 0 || le_get32(at + 4) != FRAME_SIZE || offset > data_end ||
 		    offset > UINT32_MAX)
 			return damaged(err);
 	}

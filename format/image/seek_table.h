@@ -3,11 +3,11 @@
  * (contrib/seekable_format/zstd_seekable_compression_format.md of zstd).
  *
  * A skippable frame that lists the compressed and decompressed size of each frame before it. What a
- * packed part adds to that format: every frame decompresses to exactly IMAGE_FRAME bytes. The bytes
+ * packed part adds to that format: every frame decompresses to exactly FRAME_SIZE bytes. The bytes
  * are hostile; frames and table must add up to the part.
  */
-#ifndef TORPOR_FORMAT_SEEK_TABLE_H
-#define TORPOR_FORMAT_SEEK_TABLE_H
+#ifndef TORPOR_FORMAT_IMAGE_SEEK_TABLE_H
+#define TORPOR_FORMAT_IMAGE_SEEK_TABLE_H
 
 #include "base/blob.h"
 #include "base/buf.h"

@@ -81,7 +81,7 @@ static int resolve(const struct stack *stack, unsigned level, uint64_t first, ui
 
 int stack_resolve(const struct stack *stack, struct runs *runs, struct err *err)
 {
-	uint64_t frames = align_up(stack->image[0]->map.size, IMAGE_FRAME) / IMAGE_FRAME;
+	uint64_t frames = align_up(stack->image[0]->map.size, FRAME_SIZE) / FRAME_SIZE;
 	int ret;
 
 	*runs = (struct runs){.size = stack->image[0]->map.size};

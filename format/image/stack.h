@@ -6,8 +6,8 @@
  * pages or copies works on runs and need not know that there was a stack. Pure; images are borrowed
  * and must outlive stack and runs.
  */
-#ifndef TORPOR_FORMAT_STACK_H
-#define TORPOR_FORMAT_STACK_H
+#ifndef TORPOR_FORMAT_IMAGE_STACK_H
+#define TORPOR_FORMAT_IMAGE_STACK_H
 
 #include "format/image/image.h"
 

@@ -23,7 +23,7 @@ static int judge(void *opaque, const uint8_t *config, size_t len, const char *si
 
 static void read_frames(struct frame_reader *reader, const struct image *image)
 {
-	uint8_t frame[IMAGE_FRAME];
+	uint8_t frame[FRAME_SIZE];
 	struct err err = {0};
 
 	for (uint64_t place = 0; place < image->map.data_frames && place < FRAMES; place++)

@@ -44,7 +44,7 @@ static void check_runs(const struct runs *runs)
 		fuzz_require(runs_find(runs, frame) == run);
 		frame += run->frames;
 	}
-	fuzz_require(frame == align_up(runs->size, IMAGE_FRAME) / IMAGE_FRAME);
+	fuzz_require(frame == align_up(runs->size, FRAME_SIZE) / FRAME_SIZE);
 }
 
 static void stack_up(const struct image *upper, const struct image *lower)

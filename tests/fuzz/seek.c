@@ -12,7 +12,7 @@ static void read_frames(const struct blob *part, uint32_t frames, uint32_t *offs
 {
 	static struct image image; /* large */
 	struct extent whole = {.frames = frames, .kind = EXTENT_DATA};
-	uint8_t frame[IMAGE_FRAME];
+	uint8_t frame[FRAME_SIZE];
 	struct frame_reader *reader = NULL;
 	struct err err = {0};
 

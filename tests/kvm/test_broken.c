@@ -77,7 +77,7 @@ static bool begin(void)
 	}
 	cr_assert(eq(int, machine_init(&t.m, &params, &err), 0), "%s", err.text);
 	host = t.m.mem.range[0].host + ABSENT;
-	cr_assert(eq(int, uffd_register(t.uffd, host, MEM_FRAME, &err), 0), "%s", err.text);
+	cr_assert(eq(int, uffd_register(t.uffd, host, FRAME_SIZE, &err), 0), "%s", err.text);
 	put_code(0, 0x1000, reader, sizeof(reader));
 	put_code(1, 0x1100, counter, sizeof(counter));
 	pthread_create(&t.thread, NULL, run, NULL);
@@ -94,8 +94,8 @@ static void let_go(void)
 {
 	uint8_t *host = t.m.mem.range[0].host + ABSENT;
 
-	cr_assert(eq(int, uffd_put(t.uffd, host, NULL, MEM_FRAME), 0));
-	uffd_wake(t.uffd, host, MEM_FRAME);
+	cr_assert(eq(int, uffd_put(t.uffd, host, NULL, FRAME_SIZE), 0));
+	uffd_wake(t.uffd, host, FRAME_SIZE);
 }
 
 static enum machine_state state(void)

@@ -17,8 +17,8 @@
 TestSuite(dirty, .timeout = 120);
 
 #define MEMORY	   MIB(16)
-#define FRAMES	   (MEMORY / MEM_FRAME)
-#define MIB_FRAMES (MIB(1) / MEM_FRAME)
+#define FRAMES	   (MEMORY / FRAME_SIZE)
+#define MIB_FRAMES (MIB(1) / FRAME_SIZE)
 
 static bool can_log(void)
 {
@@ -74,7 +74,7 @@ static uint64_t *expect_sound(struct guest *g, const uint8_t *base)
 	unsigned differ = 0;
 
 	for (uint64_t i = 0; i < FRAMES; i++) {
-		bool same = memcmp(base + i * MEM_FRAME, ram(g) + i * MEM_FRAME, MEM_FRAME) == 0;
+		bool same = memcmp(base + i * FRAME_SIZE, ram(g) + i * FRAME_SIZE, FRAME_SIZE) == 0;
 
 		differ += !same;
 		cr_assert(same || frameset_has(set, i), "frame %llu changed unnoticed",
@@ -186,7 +186,7 @@ Test(dirty, a_reset_is_noticed)
 	guest_restart(&g, "reset");
 	guest_pause(&g);
 	set = expect_sound(&g, copy);
-	cr_assert(frameset_has(set, X86_ACPI_START / MEM_FRAME));
+	cr_assert(frameset_has(set, X86_ACPI_START / FRAME_SIZE));
 	free(set);
 	guest_stop(&g);
 	free(copy);
@@ -208,7 +208,7 @@ Test(dirty, memory_above_4_gib)
 	guest_pause(&g);
 	set = collect(&g, 1);
 	cr_assert(eq(uint, count(set, 4 * MIB_FRAMES, MIB_FRAMES), MIB_FRAMES));
-	cr_assert(eq(uint, count(set, 0, GIB(2) / MEM_FRAME), MIB_FRAMES));
+	cr_assert(eq(uint, count(set, 0, GIB(2) / FRAME_SIZE), MIB_FRAMES));
 	free(set);
 	guest_stop(&g);
 }

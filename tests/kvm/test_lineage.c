@@ -342,9 +342,9 @@ static void damage(const char *file)
 
 	cr_assert(archive_open(&a, file, &err) == 0, "%s", err.text);
 	image = archive_image(a, "memory.0");
-	e = image_map_find(&image->map, MIB(30) / IMAGE_FRAME);
+	e = image_map_find(&image->map, MIB(30) / FRAME_SIZE);
 	cr_assert(eq(u32, e->kind, EXTENT_DATA));
-	blob = image_packed_place(image, e->place + MIB(30) / IMAGE_FRAME - e->frame);
+	blob = image_packed_place(image, e->place + MIB(30) / FRAME_SIZE - e->frame);
 	cr_assert(pwrite(fd, "damage", 6, (off_t)(blob.offset + blob.len / 2)) == 6);
 	close(fd);
 	archive_close(a);

@@ -40,12 +40,12 @@ int sample_shell(const char *fmt, ...)
 	return system(command);
 }
 
-void sample_frame(unsigned image, uint64_t index, uint8_t out[IMAGE_FRAME])
+void sample_frame(unsigned image, uint64_t index, uint8_t out[FRAME_SIZE])
 {
-	memset(out, 0, IMAGE_FRAME);
+	memset(out, 0, FRAME_SIZE);
 	if (index % 3 == 2)
 		return;
-	for (size_t i = 0; i < IMAGE_FRAME; i++)
+	for (size_t i = 0; i < FRAME_SIZE; i++)
 		out[i] = (uint8_t)(i * 7 + index * 13 + image * 29 + (i >> 8));
 }
 

@@ -8,8 +8,8 @@
 #include "format/archive.h"
 #include "format/archive_writer.h"
 
-#define SAMPLE_MEMORY (40 * (uint64_t)IMAGE_FRAME)
-#define SAMPLE_DISK   (5 * (uint64_t)IMAGE_FRAME - 512)
+#define SAMPLE_MEMORY (40 * (uint64_t)FRAME_SIZE)
+#define SAMPLE_DISK   (5 * (uint64_t)FRAME_SIZE - 512)
 
 /* An empty folder in /tmp that becomes the working directory and XDG_CACHE_HOME of the test. */
 void sample_begin(void);
@@ -17,7 +17,7 @@ void sample_begin(void);
 void sample_end(void);
 
 /* What frame `index` of an image holds: zeros for every third, else bytes that depend on both. */
-void sample_frame(unsigned image, uint64_t index, uint8_t out[IMAGE_FRAME]);
+void sample_frame(unsigned image, uint64_t index, uint8_t out[FRAME_SIZE]);
 
 /* The description that goes with what sample_write() puts into a file. */
 void sample_appliance(struct appliance *a, bool live);

@@ -48,8 +48,8 @@ static void check_refused(const char *path, enum err_kind kind, const char *why)
 /* All frames of an image against what the sample has there. */
 static void check_image(const struct image *image, unsigned content, const char *kinds)
 {
-	static uint8_t expected[IMAGE_FRAME], got[IMAGE_FRAME];
-	uint64_t frames = align_up(image->map.size, IMAGE_FRAME) / IMAGE_FRAME, run;
+	static uint8_t expected[FRAME_SIZE], got[FRAME_SIZE];
+	uint64_t frames = align_up(image->map.size, FRAME_SIZE) / FRAME_SIZE, run;
 
 	for (uint64_t i = 0; i < frames; i++) {
 		const struct extent *e = image_map_find(&image->map, i);
@@ -60,9 +60,9 @@ static void check_image(const struct image *image, unsigned content, const char 
 		if (e->kind != EXTENT_DATA)
 			continue;
 		blob = image_place(image, e->place + (i - e->frame), 1, &run);
-		cr_assert(eq(int, blob_read(&blob, 0, got, IMAGE_FRAME, NULL), 0));
+		cr_assert(eq(int, blob_read(&blob, 0, got, FRAME_SIZE, NULL), 0));
 		sample_frame(content, i, expected);
-		cr_assert_arr_eq(got, expected, IMAGE_FRAME, "frame %d", (int)i);
+		cr_assert_arr_eq(got, expected, FRAME_SIZE, "frame %d", (int)i);
 	}
 }
 
@@ -126,8 +126,7 @@ Test(archive, bulk_is_aligned_and_metadata_in_front)
 		bool bulk = strcmp(entries[i].media_type, OCI_FLAT_TYPE) == 0 ||
 			    strcmp(entries[i].media_type, OCI_KERNEL_TYPE) == 0;
 
-		cr_assert_eq(entries[i].blob.offset % IMAGE_FRAME == 0, bulk, "%s",
-			     entries[i].role);
+		cr_assert_eq(entries[i].blob.offset % FRAME_SIZE == 0, bulk, "%s", entries[i].role);
 		cr_assert_eq(entries[i].blob.offset >= KIB(256), bulk, "%s", entries[i].role);
 	}
 	archive_close(a);

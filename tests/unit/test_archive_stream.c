@@ -198,7 +198,7 @@ static int large_frame(void *opaque, uint64_t index, uint8_t *scratch, const uin
 {
 	(void)opaque;
 	(void)err;
-	memset(scratch, 0, IMAGE_FRAME);
+	memset(scratch, 0, FRAME_SIZE);
 	le_put64(scratch + 8, index + 1);
 	*data = scratch;
 	*kind = EXTENT_DATA;
@@ -207,7 +207,7 @@ static int large_frame(void *opaque, uint64_t index, uint8_t *scratch, const uin
 
 static int fill_large(struct archive_writer *w, struct err *err)
 {
-	struct image_source disk = {.size = LARGE_FRAMES * (uint64_t)IMAGE_FRAME,
+	struct image_source disk = {.size = LARGE_FRAMES * (uint64_t)FRAME_SIZE,
 				    .frame = large_frame};
 	struct blob kernel = {.fd = open("/bin/sh", O_RDONLY | O_CLOEXEC), .len = 4096};
 	struct appliance a;

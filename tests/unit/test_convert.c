@@ -65,7 +65,7 @@ static int letters_frame(void *opaque, uint64_t index, uint8_t *scratch, const u
 
 	(void)opaque;
 	(void)err;
-	for (size_t i = 0; i < IMAGE_FRAME; i++) {
+	for (size_t i = 0; i < FRAME_SIZE; i++) {
 		seed = seed * 1664525 + 1013904223;
 		scratch[i] = (uint8_t)('a' + (seed >> 28));
 	}
@@ -77,7 +77,7 @@ static int letters_frame(void *opaque, uint64_t index, uint8_t *scratch, const u
 /* A cold appliance, packed, with one disk. */
 static void write_disk(const char *path, uint64_t frames)
 {
-	const struct image_source disk = {.size = frames * IMAGE_FRAME, .frame = letters_frame};
+	const struct image_source disk = {.size = frames * FRAME_SIZE, .frame = letters_frame};
 	struct archive_writer *w;
 	struct appliance a;
 	struct err err = {0};
@@ -101,7 +101,7 @@ static bool same_bytes(const char *a, const char *b)
 static void same_frames(const struct image *a, const struct image *b)
 {
 	cleanup_frame_reader struct frame_reader *reader = NULL;
-	static uint8_t in_a[IMAGE_FRAME], in_b[IMAGE_FRAME];
+	static uint8_t in_a[FRAME_SIZE], in_b[FRAME_SIZE];
 	struct err err = {0};
 
 	cr_assert(eq(u64, a->map.data_frames, b->map.data_frames));
@@ -109,7 +109,7 @@ static void same_frames(const struct image *a, const struct image *b)
 	for (uint64_t i = 0; i < a->map.data_frames; i++) {
 		cr_assert(eq(int, frame_read(reader, a, i, in_a, &err), 0), "%s", err.text);
 		cr_assert(eq(int, frame_read(reader, b, i, in_b, &err), 0), "%s", err.text);
-		cr_assert_arr_eq(in_a, in_b, IMAGE_FRAME, "frame %d", (int)i);
+		cr_assert_arr_eq(in_a, in_b, FRAME_SIZE, "frame %d", (int)i);
 	}
 }
 
@@ -272,9 +272,9 @@ Test(convert, hot_sets_are_put_in_kept_and_dropped)
 	hot.image = archive_image(a, "memory.0");
 	cr_assert(eq(int, convert_archive(a, "b.torpor", &heat, &err), 0), "%s", err.text);
 	archive_close(a);
-	cr_assert(eq(u64, hot_bytes("b.torpor"), 2 * IMAGE_FRAME));
+	cr_assert(eq(u64, hot_bytes("b.torpor"), 2 * FRAME_SIZE));
 	convert_ok("b.torpor", "c.torpor", &packed);
-	cr_assert(eq(u64, hot_bytes("c.torpor"), 2 * IMAGE_FRAME));
+	cr_assert(eq(u64, hot_bytes("c.torpor"), 2 * FRAME_SIZE));
 	same_appliance("a.torpor", "c.torpor");
 	convert_ok("b.torpor", "d.torpor", &cool);
 	cr_assert(same_bytes("a.torpor", "d.torpor"));

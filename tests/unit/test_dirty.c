@@ -110,16 +110,16 @@ Test(written, a_write_is_noted_and_a_read_is_not)
 
 	cr_assert(eq(int, mem_init(&mem, GIB(5), &err), 0));
 	cr_assert(mem_at(&mem, 0, MIB(1)) != NULL);
-	cr_assert(mem_at_write(&mem, 5 * MEM_FRAME, 0) != NULL);
+	cr_assert(mem_at_write(&mem, 5 * FRAME_SIZE, 0) != NULL);
 	cr_assert(mem_at_write(&mem, GIB(3) - 1, 2) == NULL);
-	cr_assert(eq(uint, count(mem.range[0].written, GIB(3) / MEM_FRAME), 0));
-	cr_assert(mem_at_write(&mem, 2 * MEM_FRAME - 1, 1) != NULL);
+	cr_assert(eq(uint, count(mem.range[0].written, GIB(3) / FRAME_SIZE), 0));
+	cr_assert(mem_at_write(&mem, 2 * FRAME_SIZE - 1, 1) != NULL);
 	cr_assert(eq(u64, mem.range[0].written[0], 2));
-	cr_assert(mem_at_write(&mem, 5 * MEM_FRAME - 1, MEM_FRAME + 2) != NULL);
+	cr_assert(mem_at_write(&mem, 5 * FRAME_SIZE - 1, FRAME_SIZE + 2) != NULL);
 	cr_assert(eq(u64, mem.range[0].written[0], 2 | 7 << 4));
 	cr_assert(mem_write(&mem, GIB(6) - 4, "1234", 4));
-	cr_assert(eq(uint, count(mem.range[1].written, GIB(2) / MEM_FRAME), 1));
-	cr_assert(frameset_has(mem.range[1].written, GIB(2) / MEM_FRAME - 1));
+	cr_assert(eq(uint, count(mem.range[1].written, GIB(2) / FRAME_SIZE), 1));
+	cr_assert(frameset_has(mem.range[1].written, GIB(2) / FRAME_SIZE - 1));
 	mem_free(&mem);
 }
 
@@ -134,7 +134,7 @@ static void look(struct witness *w)
 	struct mem_range *r = &w->f.m.mem.range[0];
 
 	memcpy(w->before, r->host, FAKE_LOW);
-	memset(r->written, 0, frameset_bytes(r->size / MEM_FRAME));
+	memset(r->written, 0, frameset_bytes(r->size / FRAME_SIZE));
 }
 
 /* Returns how many frames differ; all of them are noted, and at most `spare` more. */
@@ -143,15 +143,15 @@ static unsigned expect_noted(struct witness *w, unsigned spare)
 	const struct mem_range *r = &w->f.m.mem.range[0];
 	unsigned differ = 0;
 
-	for (unsigned i = 0; i < FAKE_LOW / MEM_FRAME; i++) {
-		size_t at = (size_t)i * MEM_FRAME;
+	for (unsigned i = 0; i < FAKE_LOW / FRAME_SIZE; i++) {
+		size_t at = (size_t)i * FRAME_SIZE;
 
-		if (memcmp(w->before + at, r->host + at, MEM_FRAME) == 0)
+		if (memcmp(w->before + at, r->host + at, FRAME_SIZE) == 0)
 			continue;
 		differ++;
 		cr_assert(frameset_has(r->written, i), "frame %u was written unnoticed", i);
 	}
-	cr_assert(le(uint, count(r->written, r->size / MEM_FRAME), differ + spare));
+	cr_assert(le(uint, count(r->written, r->size / FRAME_SIZE), differ + spare));
 	return differ;
 }
 
@@ -203,16 +203,16 @@ Test(written, console_input_and_an_empty_queue)
 static uint8_t *map_file(unsigned frames)
 {
 	char path[] = "/tmp/torpor-dirty.XXXXXX";
-	uint8_t *frame = malloc(MEM_FRAME), *host;
+	uint8_t *frame = malloc(FRAME_SIZE), *host;
 	int fd = mkstemp(path);
 
 	cr_assert(fd >= 0);
 	unlink(path);
 	for (unsigned i = 0; i < frames; i++) {
-		memset(frame, (int)i + 1, MEM_FRAME);
-		cr_assert(write(fd, frame, MEM_FRAME) == (ssize_t)MEM_FRAME);
+		memset(frame, (int)i + 1, FRAME_SIZE);
+		cr_assert(write(fd, frame, FRAME_SIZE) == (ssize_t)FRAME_SIZE);
 	}
-	host = mmap(NULL, (size_t)frames * MEM_FRAME, PROT_READ | PROT_WRITE,
+	host = mmap(NULL, (size_t)frames * FRAME_SIZE, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_NORESERVE, fd, 0);
 	cr_assert(host != MAP_FAILED);
 	close(fd);
@@ -228,21 +228,21 @@ Test(private, only_what_was_written)
 	volatile uint8_t *bytes = host;
 	unsigned sum = 0;
 
-	dirty_add_private(set, host, (uint64_t)N * MEM_FRAME);
+	dirty_add_private(set, host, (uint64_t)N * FRAME_SIZE);
 	cr_assert(eq(uint, count(set, N), 0), "nothing was touched");
 	for (unsigned i = 0; i < N / 2; i++)
-		sum += bytes[(size_t)i * MEM_FRAME];
+		sum += bytes[(size_t)i * FRAME_SIZE];
 	cr_assert(eq(uint, sum, 40 * 41 / 2));
-	dirty_add_private(set, host, (uint64_t)N * MEM_FRAME);
+	dirty_add_private(set, host, (uint64_t)N * FRAME_SIZE);
 	cr_assert(eq(uint, count(set, N), 0), "half was read");
 	bytes[0] = 9;
-	bytes[3 * MEM_FRAME - 1] = 9;
-	bytes[(N - 1) * MEM_FRAME + 5000] = bytes[(N - 1) * MEM_FRAME + 5000];
-	dirty_add_private(set, host, (uint64_t)N * MEM_FRAME);
+	bytes[3 * FRAME_SIZE - 1] = 9;
+	bytes[(N - 1) * FRAME_SIZE + 5000] = bytes[(N - 1) * FRAME_SIZE + 5000];
+	dirty_add_private(set, host, (uint64_t)N * FRAME_SIZE);
 	cr_assert(frameset_has(set, 0) && frameset_has(set, 2) && frameset_has(set, N - 1));
 	cr_assert(eq(uint, count(set, N), 3));
 	free(set);
-	munmap(host, N * MEM_FRAME);
+	munmap(host, N * FRAME_SIZE);
 }
 
 /* A batch ends within the mapping: what lies behind it counts too. */
@@ -251,17 +251,17 @@ Test(private, many_pages)
 	size_t len = MIB(160);
 	uint8_t *host = mmap(NULL, len, PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	uint64_t *set = frameset_new(len / MEM_FRAME);
+	uint64_t *set = frameset_new(len / FRAME_SIZE);
 
 	madvise(host, len, MADV_NOHUGEPAGE);
 	for (size_t at = 0; at < len; at += MIB(16))
 		host[at] = 1;
 	host[len - 1] = 1;
 	dirty_add_private(set, host, len);
-	cr_assert(eq(uint, count(set, len / MEM_FRAME), 11));
+	cr_assert(eq(uint, count(set, len / FRAME_SIZE), 11));
 	for (size_t at = 0; at < len; at += MIB(16))
-		cr_assert(frameset_has(set, at / MEM_FRAME));
-	cr_assert(frameset_has(set, len / MEM_FRAME - 1));
+		cr_assert(frameset_has(set, at / FRAME_SIZE));
+	cr_assert(frameset_has(set, len / FRAME_SIZE - 1));
 	free(set);
 	munmap(host, len);
 }
@@ -274,15 +274,15 @@ Test(private, pages_that_were_moved_out)
 	uint64_t *set = frameset_new(4);
 	volatile uint8_t *bytes = host;
 
-	cr_assert(eq(int, bytes[MEM_FRAME], 2));
-	memset(host + 2 * MEM_FRAME, 0x77, MEM_FRAME);
-	if (madvise(host, 4 * MEM_FRAME, MADV_PAGEOUT) < 0)
+	cr_assert(eq(int, bytes[FRAME_SIZE], 2));
+	memset(host + 2 * FRAME_SIZE, 0x77, FRAME_SIZE);
+	if (madvise(host, 4 * FRAME_SIZE, MADV_PAGEOUT) < 0)
 		cr_skip_test("no MADV_PAGEOUT");
-	dirty_add_private(set, host, 4 * MEM_FRAME);
+	dirty_add_private(set, host, 4 * FRAME_SIZE);
 	cr_assert(eq(u64, set[0], 4));
-	cr_assert(eq(int, bytes[2 * MEM_FRAME], 0x77));
+	cr_assert(eq(int, bytes[2 * FRAME_SIZE], 0x77));
 	free(set);
-	munmap(host, 4 * MEM_FRAME);
+	munmap(host, 4 * FRAME_SIZE);
 }
 
 /* Anonymous memory over a part of the file: untouched, it says nothing; mem.c's notes do. */
@@ -298,10 +298,10 @@ Test(private, a_discarded_frame_comes_from_the_notes)
 	cr_assert(mremap(host, MIB(1), MIB(1), MREMAP_MAYMOVE | MREMAP_FIXED, mem.range[0].host) ==
 		  mem.range[0].host);
 	dirty_init(&d, NULL, &mem, true);
-	cr_assert(mmap(mem_at_write(&mem, 3 * MEM_FRAME, MEM_FRAME), MEM_FRAME,
+	cr_assert(mmap(mem_at_write(&mem, 3 * FRAME_SIZE, FRAME_SIZE), FRAME_SIZE,
 		       PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
 		       0) != MAP_FAILED);
-	mem.range[0].host[7 * MEM_FRAME + 1] = 1;
+	mem.range[0].host[7 * FRAME_SIZE + 1] = 1;
 	cr_assert(eq(int, dirty_collect(&d, 0, &set, &err), 0), "%s", err.text);
 	cr_assert(eq(u64, set[0], 1 << 3 | 1 << 7));
 	free(set);

@@ -63,8 +63,8 @@ static uint8_t byte_at(struct disk *disk, uint64_t at)
 static void make_image(struct image *image, uint64_t size, const enum extent_kind *kinds,
 		       uint8_t tag)
 {
-	uint64_t frames = (size + IMAGE_FRAME - 1) / IMAGE_FRAME;
-	uint8_t frame[IMAGE_FRAME];
+	uint64_t frames = (size + FRAME_SIZE - 1) / FRAME_SIZE;
+	uint8_t frame[FRAME_SIZE];
 
 	memset(image, 0, sizeof(*image));
 	image->map.size = size;
@@ -82,10 +82,10 @@ static void make_image(struct image *image, uint64_t size, const enum extent_kin
 		memset(frame, (int)(tag + i), sizeof(frame));
 		cr_assert(eq(int,
 			     (int)pwrite(image->part[0].fd, frame, sizeof(frame),
-					 (off_t)(e->place * IMAGE_FRAME)),
-			     IMAGE_FRAME));
+					 (off_t)(e->place * FRAME_SIZE)),
+			     FRAME_SIZE));
 	}
-	image->part[0].len = image->map.data_frames * IMAGE_FRAME;
+	image->part[0].len = image->map.data_frames * FRAME_SIZE;
 }
 
 static void free_image(struct image *image)
@@ -232,23 +232,23 @@ Test(disk, layers_of_images)
 	static const enum extent_kind over_kind[] = {EXTENT_PARENT, EXTENT_DATA, EXTENT_PARENT,
 						     EXTENT_ZERO, EXTENT_PARENT};
 	static const uint8_t expect[] = {0x10, 0x21, 0, 0, 0x14};
-	uint64_t size = 4 * IMAGE_FRAME + 2048;
+	uint64_t size = 4 * FRAME_SIZE + 2048;
 	struct image base, over;
 	struct disk *disk;
-	uint8_t all[4 * IMAGE_FRAME + 2048];
+	uint8_t all[4 * FRAME_SIZE + 2048];
 
 	make_image(&base, size, base_kind, 0x10);
 	make_image(&over, size, over_kind, 0x20);
 	disk = open_images(&base, &over);
 	cr_assert(eq(int, disk_read(disk, 0, all, size), 0));
 	for (uint64_t i = 0; i < size; i++)
-		cr_assert(eq(u8, all[i], expect[i / IMAGE_FRAME]), "at %lu", i);
+		cr_assert(eq(u8, all[i], expect[i / FRAME_SIZE]), "at %lu", i);
 	cr_assert(not(disk_pristine(disk)), "the overlay must be saved again");
 	/* A sector over the overlay, in the middle of a frame. */
 	memset(all, 0xee, 512);
-	cr_assert(eq(int, disk_write(disk, IMAGE_FRAME + BLOCK + 512, all, 512), 0));
-	cr_assert(eq(u8, byte_at(disk, IMAGE_FRAME + BLOCK + 511), 0x21));
-	cr_assert(eq(u8, byte_at(disk, IMAGE_FRAME + BLOCK + 512), 0xee));
+	cr_assert(eq(int, disk_write(disk, FRAME_SIZE + BLOCK + 512, all, 512), 0));
+	cr_assert(eq(u8, byte_at(disk, FRAME_SIZE + BLOCK + 511), 0x21));
+	cr_assert(eq(u8, byte_at(disk, FRAME_SIZE + BLOCK + 512), 0xee));
 	disk_close(disk);
 	free_image(&base);
 	free_image(&over);
@@ -256,7 +256,7 @@ Test(disk, layers_of_images)
 
 /* --- what is saved --- */
 
-static uint8_t frame_buf[IMAGE_FRAME];
+static uint8_t frame_buf[FRAME_SIZE];
 
 static enum extent_kind frame_of(const struct image_source *source, uint64_t index,
 				 const uint8_t **data)
@@ -272,7 +272,7 @@ static enum extent_kind frame_of(const struct image_source *source, uint64_t ind
 
 Test(disk, base_source_of_a_raw_file)
 {
-	uint64_t size = IMAGE_FRAME + 512;
+	uint64_t size = FRAME_SIZE + 512;
 	struct disk *disk = open_raw(tagged_file(1, size), size, size, false);
 	struct image_source source;
 	const struct image *image;
@@ -286,29 +286,29 @@ Test(disk, base_source_of_a_raw_file)
 	cr_assert(eq(int, frame_of(&source, 0, &data), EXTENT_DATA));
 	cr_assert(eq(u8, data[0], 1));
 	cr_assert(eq(int, frame_of(&source, 1, &data), EXTENT_DATA));
-	cr_assert(eq(u8, data[0], tagged(1, IMAGE_FRAME)));
+	cr_assert(eq(u8, data[0], tagged(1, FRAME_SIZE)));
 	cr_assert(eq(u8, data[512], 0), "padded");
-	cr_assert(eq(u8, data[IMAGE_FRAME - 1], 0));
+	cr_assert(eq(u8, data[FRAME_SIZE - 1], 0));
 	disk_close(disk);
 }
 
 Test(disk, overlay_source_of_a_raw_file)
 {
-	uint64_t size = 3 * IMAGE_FRAME + 512;
+	uint64_t size = 3 * FRAME_SIZE + 512;
 	struct disk *disk = open_raw(tagged_file(1, size), size, size, false);
 	struct image_source source;
 	const uint8_t *data;
 	uint8_t sector[512];
 
 	memset(sector, 0xee, sizeof(sector));
-	cr_assert(eq(int, disk_write(disk, IMAGE_FRAME + 1024, sector, 512), 0));
-	cr_assert(eq(int, disk_write(disk, 3 * IMAGE_FRAME, sector, 512), 0));
+	cr_assert(eq(int, disk_write(disk, FRAME_SIZE + 1024, sector, 512), 0));
+	cr_assert(eq(int, disk_write(disk, 3 * FRAME_SIZE, sector, 512), 0));
 	disk_overlay_source(disk, &source);
 	cr_assert(eq(int, frame_of(&source, 0, &data), EXTENT_PARENT));
 	cr_assert(eq(int, frame_of(&source, 1, &data), EXTENT_DATA));
-	cr_assert(eq(u8, data[1023], tagged(1, IMAGE_FRAME + 1023)));
+	cr_assert(eq(u8, data[1023], tagged(1, FRAME_SIZE + 1023)));
 	cr_assert(eq(u8, data[1024], 0xee));
-	cr_assert(eq(u8, data[BLOCK], tagged(1, IMAGE_FRAME + BLOCK)));
+	cr_assert(eq(u8, data[BLOCK], tagged(1, FRAME_SIZE + BLOCK)));
 	cr_assert(eq(int, frame_of(&source, 2, &data), EXTENT_PARENT));
 	cr_assert(eq(int, frame_of(&source, 3, &data), EXTENT_DATA));
 	cr_assert(eq(u8, data[0], 0xee));
@@ -328,12 +328,12 @@ Test(disk, overlay_source_over_an_overlay)
 	const uint8_t *data;
 	struct disk *disk;
 
-	make_image(&base, 4 * IMAGE_FRAME, base_kind, 0x10);
-	make_image(&over, 4 * IMAGE_FRAME, over_kind, 0x20);
+	make_image(&base, 4 * FRAME_SIZE, base_kind, 0x10);
+	make_image(&over, 4 * FRAME_SIZE, over_kind, 0x20);
 	disk = open_images(&base, &over);
 	cr_assert(not(disk_base_source(disk, &source, &image)));
 	cr_assert(image == &base);
-	cr_assert(eq(int, disk_zero(disk, 3 * IMAGE_FRAME, IMAGE_FRAME, true), 0));
+	cr_assert(eq(int, disk_zero(disk, 3 * FRAME_SIZE, FRAME_SIZE, true), 0));
 	disk_overlay_source(disk, &source);
 	cr_assert(eq(int, frame_of(&source, 0, &data), EXTENT_PARENT));
 	cr_assert(eq(int, frame_of(&source, 1, &data), EXTENT_DATA));
@@ -342,7 +342,7 @@ Test(disk, overlay_source_over_an_overlay)
 	/* Discarded above data: not as in the parent, but zero. */
 	cr_assert(ne(int, frame_of(&source, 3, &data), EXTENT_PARENT));
 	cr_assert(eq(u8, data[0], 0));
-	cr_assert(eq(u8, data[IMAGE_FRAME - 1], 0));
+	cr_assert(eq(u8, data[FRAME_SIZE - 1], 0));
 	disk_close(disk);
 	free_image(&base);
 	free_image(&over);

@@ -18,7 +18,7 @@
 TestSuite(disk_packed, .init = sample_begin, .fini = sample_end, .timeout = 60);
 
 #define FRAMES	  40u /* more than are cached */
-#define DISK_SIZE (FRAMES * (uint64_t)IMAGE_FRAME - 512)
+#define DISK_SIZE (FRAMES * (uint64_t)FRAME_SIZE - 512)
 
 /* Image 2 is the base, image 3 what was written over every fourth frame. */
 static int base_frame(void *opaque, uint64_t index, uint8_t *scratch, const uint8_t **data,
@@ -47,7 +47,7 @@ static void expected_frame(uint64_t index, uint8_t *frame)
 {
 	sample_frame(index % 4 == 1 ? 3 : 2, index, frame);
 	if (index == FRAMES - 1)
-		memset(frame + IMAGE_FRAME - 512, 0, 512);
+		memset(frame + FRAME_SIZE - 512, 0, 512);
 }
 
 static struct {
@@ -101,19 +101,19 @@ static void finish(void)
 
 static uint64_t bytes_of(uint64_t index)
 {
-	return u64_min(IMAGE_FRAME, DISK_SIZE - index * IMAGE_FRAME);
+	return u64_min(FRAME_SIZE, DISK_SIZE - index * FRAME_SIZE);
 }
 
 static void check_read(uint64_t at, uint64_t len)
 {
-	uint8_t frame[IMAGE_FRAME], *got = malloc(len);
+	uint8_t frame[FRAME_SIZE], *got = malloc(len);
 
 	cr_assert(eq(int, disk_read(t.disk, at, got, len), 0));
 	for (uint64_t done = 0, part; done < len; done += part) {
-		uint64_t off = (at + done) % IMAGE_FRAME;
+		uint64_t off = (at + done) % FRAME_SIZE;
 
-		part = u64_min(IMAGE_FRAME - off, len - done);
-		expected_frame((at + done) / IMAGE_FRAME, frame);
+		part = u64_min(FRAME_SIZE - off, len - done);
+		expected_frame((at + done) / FRAME_SIZE, frame);
 		cr_assert_arr_eq(got + done, frame + off, part, "at %d", (int)(at + done));
 	}
 	free(got);
@@ -123,7 +123,7 @@ Test(disk_packed, reads_anything_anywhere)
 {
 	begin();
 	check_read(0, DISK_SIZE);
-	check_read(IMAGE_FRAME - 512, 1024);
+	check_read(FRAME_SIZE - 512, 1024);
 	check_read(DISK_SIZE - 512, 512);
 	srand(3);
 	for (int i = 0; i < 400; i++) {
@@ -136,11 +136,11 @@ Test(disk_packed, reads_anything_anywhere)
 
 Test(disk_packed, a_part_of_a_block_is_written_over_it)
 {
-	uint8_t frame[IMAGE_FRAME], got[IMAGE_FRAME];
+	uint8_t frame[FRAME_SIZE], got[FRAME_SIZE];
 
 	begin();
-	cr_assert(eq(int, disk_write(t.disk, 5 * IMAGE_FRAME + 1024, "new", 3), 0));
-	cr_assert(eq(int, disk_read(t.disk, 5 * IMAGE_FRAME, got, sizeof(got)), 0));
+	cr_assert(eq(int, disk_write(t.disk, 5 * FRAME_SIZE + 1024, "new", 3), 0));
+	cr_assert(eq(int, disk_read(t.disk, 5 * FRAME_SIZE, got, sizeof(got)), 0));
 	expected_frame(5, frame);
 	memcpy(frame + 1024, "new", 3);
 	cr_assert_arr_eq(got, frame, sizeof(got));
@@ -162,10 +162,10 @@ Test(disk_packed, damage_is_an_error_and_nothing_of_it_is_kept)
 	byte ^= 0xff;
 	cr_assert(pwrite(fd, &byte, 1, (off_t)(blob.offset + 30)) == 1);
 	for (int i = 0; i < 3; i++) {
-		cr_assert(eq(int, disk_read(t.disk, 7 * IMAGE_FRAME + 512, got, 512), -EIO));
-		cr_assert(eq(int, disk_write(t.disk, 7 * IMAGE_FRAME + 10, "x", 1), -EIO));
-		check_read(8 * IMAGE_FRAME, IMAGE_FRAME);
-		check_read(6 * IMAGE_FRAME, IMAGE_FRAME);
+		cr_assert(eq(int, disk_read(t.disk, 7 * FRAME_SIZE + 512, got, 512), -EIO));
+		cr_assert(eq(int, disk_write(t.disk, 7 * FRAME_SIZE + 10, "x", 1), -EIO));
+		check_read(8 * FRAME_SIZE, FRAME_SIZE);
+		check_read(6 * FRAME_SIZE, FRAME_SIZE);
 	}
 	byte ^= 0xff;
 	cr_assert(pwrite(fd, &byte, 1, (off_t)(blob.offset + 30)) == 1);
@@ -178,7 +178,7 @@ Test(disk_packed, damage_is_an_error_and_nothing_of_it_is_kept)
 static void *save_frames(void *opaque)
 {
 	const struct image_source *source = opaque;
-	uint8_t scratch[IMAGE_FRAME], frame[IMAGE_FRAME];
+	uint8_t scratch[FRAME_SIZE], frame[FRAME_SIZE];
 
 	for (uint64_t n = 0; n < 2 * FRAMES; n++) {
 		uint64_t index = n * 7 % FRAMES;
@@ -210,7 +210,7 @@ Test(disk_packed, many_threads_save_it)
 
 	begin();
 	for (uint64_t index = 4; index < FRAMES; index += 10)
-		cr_assert(eq(int, disk_write(t.disk, index * IMAGE_FRAME + 600, "new", 3), 0));
+		cr_assert(eq(int, disk_write(t.disk, index * FRAME_SIZE + 600, "new", 3), 0));
 	disk_overlay_source(t.disk, &source);
 	for (size_t i = 0; i < ARRAY_SIZE(thread); i++)
 		cr_assert(eq(int, pthread_create(&thread[i], NULL, save_frames, &source), 0));

@@ -89,7 +89,7 @@ static void verify_ok(struct archive *a)
 static void same_frames(const struct image *a, const struct image *b)
 {
 	cleanup_frame_reader struct frame_reader *reader = NULL;
-	static uint8_t in_a[IMAGE_FRAME], in_b[IMAGE_FRAME];
+	static uint8_t in_a[FRAME_SIZE], in_b[FRAME_SIZE];
 	struct err err = {0};
 
 	cr_assert(eq(u64, a->map.data_frames, b->map.data_frames));
@@ -97,20 +97,20 @@ static void same_frames(const struct image *a, const struct image *b)
 	for (uint64_t i = 0; i < a->map.data_frames; i++) {
 		cr_assert(eq(int, frame_read(reader, a, i, in_a, &err), 0), "%s", err.text);
 		cr_assert(eq(int, frame_read(reader, b, i, in_b, &err), 0), "%s", err.text);
-		cr_assert_arr_eq(in_a, in_b, IMAGE_FRAME);
+		cr_assert_arr_eq(in_a, in_b, FRAME_SIZE);
 	}
 }
 
 static void same_blob(const struct archive *a, const struct archive *b, const char *role)
 {
-	static uint8_t in_a[IMAGE_FRAME], in_b[IMAGE_FRAME];
+	static uint8_t in_a[FRAME_SIZE], in_b[FRAME_SIZE];
 	struct blob one, other;
 	struct err err = {0};
 
 	cr_assert(archive_blob(a, role, &one) && archive_blob(b, role, &other), "%s", role);
 	cr_assert(eq(u64, one.len, other.len));
-	for (uint64_t at = 0; at < one.len; at += IMAGE_FRAME) {
-		uint64_t len = u64_min(IMAGE_FRAME, one.len - at);
+	for (uint64_t at = 0; at < one.len; at += FRAME_SIZE) {
+		uint64_t len = u64_min(FRAME_SIZE, one.len - at);
 
 		cr_assert(eq(int, blob_read(&one, at, in_a, len, &err), 0));
 		cr_assert(eq(int, blob_read(&other, at, in_b, len, &err), 0));
@@ -140,7 +140,7 @@ Test(encrypted, without_its_key)
 {
 	cleanup_frame_reader struct frame_reader *reader = NULL;
 	struct archive *a = open_ok("e.torpor", NULL);
-	static uint8_t frame[IMAGE_FRAME];
+	static uint8_t frame[FRAME_SIZE];
 	struct blob blob;
 	struct err err = {0};
 
@@ -164,7 +164,7 @@ Test(encrypted, with_another_key)
 /* Nothing of a frame, the state or a hash list is in the file. */
 Test(encrypted, nothing_is_in_clear)
 {
-	static uint8_t frame[IMAGE_FRAME], hash[IMAGE_HASH_SIZE];
+	static uint8_t frame[FRAME_SIZE], hash[IMAGE_HASH_SIZE];
 	struct archive *plain = open_ok("plain.torpor", NULL);
 	struct blob state;
 	struct err err = {0};
@@ -209,7 +209,7 @@ static int compare(const void *a, const void *b)
 
 static void note_chunks(struct nonces *n, const struct archive_entry *entry)
 {
-	for (uint64_t at = 0; at < entry->blob.len; at += IMAGE_FRAME + SEAL_BOX)
+	for (uint64_t at = 0; at < entry->blob.len; at += FRAME_SIZE + SEAL_BOX)
 		note_nonce(n, &entry->blob, at);
 }
 

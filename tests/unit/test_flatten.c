@@ -32,9 +32,9 @@ static uint32_t draw(struct model *m, uint32_t below)
 	return (m->seed >> 8) % below;
 }
 
-static void fill(uint32_t number, uint8_t frame[IMAGE_FRAME])
+static void fill(uint32_t number, uint8_t frame[FRAME_SIZE])
 {
-	memset(frame, (int)number, IMAGE_FRAME);
+	memset(frame, (int)number, FRAME_SIZE);
 	memcpy(frame, &number, sizeof(number));
 }
 
@@ -78,9 +78,9 @@ static void live_on(struct model *m)
 static void describe(struct appliance *a, uint32_t generation, const char *parent, bool increment)
 {
 	sample_appliance(a, true);
-	a->memory = FRAMES * (uint64_t)IMAGE_FRAME;
+	a->memory = FRAMES * (uint64_t)FRAME_SIZE;
 	a->ndisks = 1;
-	a->disk[0].size = FRAMES * (uint64_t)IMAGE_FRAME;
+	a->disk[0].size = FRAMES * (uint64_t)FRAME_SIZE;
 	a->generation = generation;
 	strcpy(a->parent, parent);
 	a->increment = increment;
@@ -100,7 +100,7 @@ static int write_kernel(struct archive_writer *w, struct err *err)
 static int write_images(struct archive_writer *w, struct model *m, const struct runs *memory,
 			const struct runs *disk, struct err *err)
 {
-	const uint64_t size = FRAMES * (uint64_t)IMAGE_FRAME;
+	const uint64_t size = FRAMES * (uint64_t)FRAME_SIZE;
 	const struct image_source base = {.size = size, .opaque = m->base, .frame = number_frame};
 	const struct image_source overlay = {
 		.size = size, .opaque = m, .frame = overlay_frame, .parent = disk};

@@ -9,7 +9,7 @@
 
 /* Seven frames, the last one partial: data data zero data parent parent data. */
 static const uint8_t kinds[] = {1, 1, 2, 1, 3, 3, 1};
-#define SIZE (7 * IMAGE_FRAME - 512)
+#define SIZE (7 * FRAME_SIZE - 512)
 
 static struct image_map make(void)
 {
@@ -62,7 +62,7 @@ Test(image, every_frame_is_found)
 
 Test(image, many_extents)
 {
-	struct image_map map = {.size = 5000 * (uint64_t)IMAGE_FRAME}, again;
+	struct image_map map = {.size = 5000 * (uint64_t)FRAME_SIZE}, again;
 	struct buf out = {0};
 	struct err err = {0};
 
@@ -114,7 +114,7 @@ static void check_promises(const struct image_map *map)
 			cr_assert(le(u64, e->place + e->frames, map->data_frames));
 		next += e->frames;
 	}
-	cr_assert(eq(u64, next, align_up(map->size, IMAGE_FRAME) / IMAGE_FRAME));
+	cr_assert(eq(u64, next, align_up(map->size, FRAME_SIZE) / FRAME_SIZE));
 }
 
 Test(image, what_decodes_is_canonical_whatever_byte_changes)
@@ -193,11 +193,11 @@ Test(image, places_cross_parts)
 	image.map.data_frames = 10;
 	for (uint32_t i = 0; i < 3; i++)
 		image.part[i] = (struct blob){7, 1000000 * (uint64_t)(i + 1),
-					      (i < 2 ? 4 : 2) * (uint64_t)IMAGE_FRAME};
+					      (i < 2 ? 4 : 2) * (uint64_t)FRAME_SIZE};
 	got = image_place(&image, 5, 5, &run);
 	cr_assert(eq(u64, run, 3));
-	cr_assert(eq(u64, got.offset, 2000000 + IMAGE_FRAME));
-	cr_assert(eq(u64, got.len, 3 * (uint64_t)IMAGE_FRAME));
+	cr_assert(eq(u64, got.offset, 2000000 + FRAME_SIZE));
+	cr_assert(eq(u64, got.len, 3 * (uint64_t)FRAME_SIZE));
 	cr_assert(eq(int, got.fd, 7));
 	got = image_place(&image, 8, 2, &run);
 	cr_assert(eq(u64, run, 2));

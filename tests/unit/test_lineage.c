@@ -26,7 +26,7 @@ static int letter_frame(void *opaque, uint64_t index, uint8_t *scratch, const ui
 
 	(void)err;
 	*kind = letters[index] == '3' ? EXTENT_PARENT : EXTENT_DATA;
-	memset(scratch, letters[index] == '0' ? 0 : letters[index], IMAGE_FRAME);
+	memset(scratch, letters[index] == '0' ? 0 : letters[index], FRAME_SIZE);
 	*data = scratch;
 	return 0;
 }
@@ -35,7 +35,7 @@ static int write_letters(struct archive_writer *w, const char *role, const char 
 			 struct err *err)
 {
 	struct image_source source = {
-		.size = FRAMES * (uint64_t)IMAGE_FRAME,
+		.size = FRAMES * (uint64_t)FRAME_SIZE,
 		.opaque = (void *)(uintptr_t)letters,
 		.frame = letter_frame,
 	};
@@ -57,10 +57,10 @@ struct spec {
 static void describe(struct appliance *a, const struct spec *spec)
 {
 	sample_appliance(a, true);
-	a->memory = FRAMES * (uint64_t)IMAGE_FRAME;
+	a->memory = FRAMES * (uint64_t)FRAME_SIZE;
 	a->vcpus = spec->vcpus;
 	a->ndisks = 1;
-	a->disk[0].size = FRAMES * (uint64_t)IMAGE_FRAME;
+	a->disk[0].size = FRAMES * (uint64_t)FRAME_SIZE;
 	a->live = !spec->cold;
 	a->increment = spec->parent != NULL;
 	if (spec->parent != NULL)
@@ -133,7 +133,7 @@ static void check_letters(const struct stack *stack, const char *letters)
 	cr_assert(eq(int, stack_resolve(stack, &runs, &err), 0), "%s", err.text);
 	for (uint64_t i = 0; i < FRAMES; i++) {
 		const struct run *run = runs_find(&runs, i);
-		uint8_t frame[IMAGE_FRAME] = {'0', [IMAGE_FRAME - 1] = '0'};
+		uint8_t frame[FRAME_SIZE] = {'0', [FRAME_SIZE - 1] = '0'};
 
 		if (run->image != NULL)
 			cr_assert(eq(int,
@@ -141,7 +141,7 @@ static void check_letters(const struct stack *stack, const char *letters)
 						frame, &err),
 				     0),
 				  "%s", err.text);
-		cr_assert_eq((char)frame[IMAGE_FRAME - 1], letters[i], "frame %d is %c", (int)i,
+		cr_assert_eq((char)frame[FRAME_SIZE - 1], letters[i], "frame %d is %c", (int)i,
 			     frame[0]);
 	}
 	runs_free(&runs);

@@ -133,10 +133,10 @@ Test(discard, counts_as_written)
 {
 	const uint64_t *written = mem.range[0].written;
 
-	discard(2 * MEM_FRAME - PAGE, MEM_FRAME + 2 * PAGE);
+	discard(2 * FRAME_SIZE - PAGE, FRAME_SIZE + 2 * PAGE);
 	for (unsigned frame = 0; frame < 6; frame++)
 		cr_assert(eq(int, frameset_has(written, frame), frame >= 1 && frame <= 3));
-	discard(5 * MEM_FRAME, PAGE - 1);
+	discard(5 * FRAME_SIZE, PAGE - 1);
 	cr_assert_not(frameset_has(written, 5));
 }
 

@@ -47,7 +47,7 @@ static void init_source(struct source *s)
 {
 	*s = (struct source){.bad = UINT64_MAX};
 	s->source = (struct image_source){
-		.size = FRAMES * (uint64_t)IMAGE_FRAME,
+		.size = FRAMES * (uint64_t)FRAME_SIZE,
 		.opaque = s,
 		.frame = read_frame,
 		.exact = true,
@@ -184,14 +184,14 @@ static void check_digests(const struct image *image)
 
 static void check_frames(struct frame_reader *reader, const struct image *image)
 {
-	uint8_t expected[IMAGE_FRAME], got[IMAGE_FRAME];
+	uint8_t expected[FRAME_SIZE], got[FRAME_SIZE];
 
 	for (uint64_t place = 0; place < image->map.data_frames; place++) {
 		struct err err = {0};
 
 		cr_assert(eq(int, frame_read(reader, image, place, got, &err), 0), "%s", err.text);
 		sample_frame(1, data_frame(place), expected);
-		cr_assert_arr_eq(got, expected, IMAGE_FRAME);
+		cr_assert_arr_eq(got, expected, FRAME_SIZE);
 	}
 }
 
@@ -226,7 +226,7 @@ Test(packed, an_image_without_data_has_no_parts)
 
 	init_source(&source);
 	nothing = source.source;
-	nothing.size = IMAGE_FRAME;
+	nothing.size = FRAME_SIZE;
 	init_sink(&sink);
 	cr_assert(eq(int, image_scan(&plan, &nothing, NULL), 0));
 	/* Its only frame is made zero. */
@@ -250,16 +250,15 @@ Test(packed, no_part_is_larger_than_a_reader_takes)
 		uint64_t frames = 0;
 
 		memset(&plan, 0, sizeof(plan));
-		plan.map.data_frames = gib[i] * (GIB(1) / IMAGE_FRAME);
+		plan.map.data_frames = gib[i] * (GIB(1) / FRAME_SIZE);
 		cr_assert(eq(int, image_plan_packed(&plan, 8192, 1, &err), 0), "%s", err.text);
 		for (uint32_t part = 0; part < plan.nparts; part++) {
-			cr_assert(
-				le(u64, plan.part[part].frames * (IMAGE_FRAME + 256), UINT32_MAX));
+			cr_assert(le(u64, plan.part[part].frames * (FRAME_SIZE + 256), UINT32_MAX));
 			frames += plan.part[part].frames;
 		}
 		cr_assert(eq(u64, frames, plan.map.data_frames));
 	}
-	plan.map.data_frames = 289 * (GIB(1) / IMAGE_FRAME);
+	plan.map.data_frames = 289 * (GIB(1) / FRAME_SIZE);
 	cr_assert(lt(int, image_plan_packed(&plan, 8192, 16, &err), 0));
 	cr_assert_str_eq(err.text, "289 GiB of data are too much to be packed");
 }
@@ -317,7 +316,7 @@ Test(packed, a_source_that_fails_ends_it)
 Test(packed, a_damaged_frame_is_refused_by_name)
 {
 	struct frame_reader *reader;
-	uint8_t frame[IMAGE_FRAME];
+	uint8_t frame[FRAME_SIZE];
 	struct sink sink;
 
 	cr_assert(eq(int, frame_reader_new(&reader, NULL), 0));
@@ -350,7 +349,7 @@ Test(packed, a_damaged_frame_is_refused_by_name)
 static void refuse(struct frame_reader *reader, const struct image *image, uint64_t place,
 		   const char *why)
 {
-	uint8_t frame[IMAGE_FRAME];
+	uint8_t frame[FRAME_SIZE];
 	struct err err = {0};
 
 	cr_assert(lt(int, frame_read(reader, image, place, frame, &err), 0));
@@ -377,7 +376,7 @@ Test(packed, a_frame_is_what_the_hash_list_says)
 	refuse(reader, &sink.image, 1, "frame 1 of memory.0: it cannot be unpacked");
 	offset[0] = offset[1] - 3;
 	refuse(reader, &sink.image, 1, "frame 1 of memory.0: it cannot be unpacked");
-	offset[1] = offset[0] + 2 * IMAGE_FRAME;
+	offset[1] = offset[0] + 2 * FRAME_SIZE;
 	refuse(reader, &sink.image, 1, "frame 1 of memory.0: its packed form is too long");
 	frame_reader_free(reader);
 	drop_image(&sink);
@@ -405,7 +404,7 @@ struct sharing {
 static void *share(void *opaque)
 {
 	struct sharing *s = opaque;
-	uint8_t expected[IMAGE_FRAME], got[IMAGE_FRAME];
+	uint8_t expected[FRAME_SIZE], got[FRAME_SIZE];
 	uint64_t n;
 
 	while ((n = atomic_fetch_add(&s->next, 1)) < 4 * DATA_FRAMES) {
@@ -414,7 +413,7 @@ static void *share(void *opaque)
 		if (frame_readers_read(&s->pool, s->image, place, got, NULL) < 0)
 			return (void *)"a frame could not be read";
 		sample_frame(1, data_frame(place), expected);
-		if (memcmp(got, expected, IMAGE_FRAME) != 0)
+		if (memcmp(got, expected, FRAME_SIZE) != 0)
 			return (void *)"a frame of somebody else's";
 	}
 	return NULL;

@@ -39,7 +39,7 @@ static void fill_frame(uint64_t place, uint8_t *frame)
 {
 	uint64_t state = (place + 1) * 0x9e3779b97f4a7c15u;
 
-	for (size_t i = 0; i < IMAGE_FRAME; i += sizeof(state)) {
+	for (size_t i = 0; i < FRAME_SIZE; i += sizeof(state)) {
 		uint64_t word = i % 4096 < 2048 ? place + 1 : next_random(&state);
 
 		memcpy(frame + i, &word, sizeof(word));
@@ -63,7 +63,7 @@ static bool available(void)
 static void make_image(uint32_t frames)
 {
 	const struct zstd_api *zstd = lazy_zstd(NULL);
-	static uint8_t frame[IMAGE_FRAME], packed[2 * IMAGE_FRAME];
+	static uint8_t frame[FRAME_SIZE], packed[2 * FRAME_SIZE];
 	ZSTD_CCtx *cctx = zstd->cctx_new();
 	int fd = memfd_create("part", MFD_CLOEXEC);
 	uint32_t offset = 0;
@@ -106,11 +106,11 @@ static void damage(uint64_t place)
 
 static void add_run(struct runs *runs, uint64_t frames, const struct image *image, uint64_t place)
 {
-	uint64_t frame = runs->size / IMAGE_FRAME;
+	uint64_t frame = runs->size / FRAME_SIZE;
 
 	runs->run = realloc(runs->run, (runs->n + 1) * sizeof(runs->run[0]));
 	runs->run[runs->n++] = (struct run){frame, frames, image, place};
-	runs->size += frames * IMAGE_FRAME;
+	runs->size += frames * FRAME_SIZE;
 }
 
 /* Memory of these runs, and its pager, not started. */
@@ -164,15 +164,15 @@ static void await_present(uint64_t frames)
 
 static uint8_t *host_of(uint64_t frame)
 {
-	return t.m.mem.range[0].host + frame * IMAGE_FRAME;
+	return t.m.mem.range[0].host + frame * FRAME_SIZE;
 }
 
 static bool holds(const uint8_t *host, uint64_t place)
 {
-	uint8_t expected[IMAGE_FRAME];
+	uint8_t expected[FRAME_SIZE];
 
 	fill_frame(place, expected);
-	return memcmp(host, expected, IMAGE_FRAME) == 0;
+	return memcmp(host, expected, FRAME_SIZE) == 0;
 }
 
 static void teardown(void)
@@ -196,7 +196,7 @@ static void *reader(void *arg)
 	uintptr_t wrong = 0;
 
 	for (unsigned i = 0; i < FRAMES; i++, frame = (frame + step) % FRAMES) {
-		uint8_t expected[IMAGE_FRAME];
+		uint8_t expected[FRAME_SIZE];
 		size_t at = next_random(&state) % 16 * 4096 + 3;
 
 		fill_frame(frame, expected);
@@ -315,10 +315,10 @@ static void many_runs(uint32_t frames)
 	make_pager(runs);
 	start(PAGER_FILL_NONE);
 	for (uint32_t i = 0; i < frames / 2; i += 7) {
-		cr_assert(is_zero(host_of(2 * i), IMAGE_FRAME));
+		cr_assert(is_zero(host_of(2 * i), FRAME_SIZE));
 		cr_assert(holds(host_of(2 * i + 1), frames / 2 - 1 - i));
 		host_of(2 * i)[5000] = 1;
-		cr_assert(is_zero(host_of(2 * i) + 5001, IMAGE_FRAME - 5001));
+		cr_assert(is_zero(host_of(2 * i) + 5001, FRAME_SIZE - 5001));
 	}
 	await_present((frames / 2 + 6) / 7);
 	cr_assert(eq(u64, stats().present, (frames / 2 + 6) / 7));
@@ -344,15 +344,15 @@ Test(pager, both_ranges_are_paged)
 		return;
 	make_image(20);
 	add_run(&runs[0], 3, &t.image, 0);
-	add_run(&runs[0], GIB(3) / IMAGE_FRAME - 3, NULL, 0);
+	add_run(&runs[0], GIB(3) / FRAME_SIZE - 3, NULL, 0);
 	add_run(&runs[1], 5, NULL, 0);
 	add_run(&runs[1], 7, &t.image, 11);
 	make_pager(runs);
 	start(PAGER_FILL_NONE);
 	cr_assert(eq(uint, t.m.mem.nranges, 2));
-	cr_assert(holds(t.m.mem.range[1].host + 11 * IMAGE_FRAME, 17));
-	cr_assert(holds(t.m.mem.range[0].host + 2 * IMAGE_FRAME, 2));
-	cr_assert(is_zero(t.m.mem.range[1].host + 4 * IMAGE_FRAME, IMAGE_FRAME));
+	cr_assert(holds(t.m.mem.range[1].host + 11 * FRAME_SIZE, 17));
+	cr_assert(holds(t.m.mem.range[0].host + 2 * FRAME_SIZE, 2));
+	cr_assert(is_zero(t.m.mem.range[1].host + 4 * FRAME_SIZE, FRAME_SIZE));
 	cr_assert(eq(u64, stats().frames, 10));
 	await_present(2);
 	cr_assert(eq(u64, stats().present, 2));
@@ -382,7 +382,7 @@ Test(pager, what_is_all_zero_needs_no_thread)
 	add_run(&runs[0], 32, NULL, 0);
 	make_pager(runs);
 	start(PAGER_FILL_FULL);
-	cr_assert(is_zero(host_of(0), 32 * IMAGE_FRAME));
+	cr_assert(is_zero(host_of(0), 32 * FRAME_SIZE));
 	cr_assert(eq(u64, stats().frames, 0));
 }
 
@@ -393,12 +393,12 @@ Test(pager, hot_frames_stay_as_they_are)
 
 	if (!make_simple())
 		return;
-	cr_assert(eq(int, ftruncate(fd, 2 * IMAGE_FRAME), 0));
+	cr_assert(eq(int, ftruncate(fd, 2 * FRAME_SIZE), 0));
 	cr_assert(eq(i64, pwrite(fd, "hot", 3, 0), 3));
 	for (uint64_t frame = 100; frame < 102; frame++)
 		pager_present(t.pager, 0, frame);
 	cr_assert(eq(ptr,
-		     mmap(host_of(100), 2 * IMAGE_FRAME, PROT_READ | PROT_WRITE,
+		     mmap(host_of(100), 2 * FRAME_SIZE, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_FIXED, fd, 0),
 		     host_of(100)));
 	start(PAGER_FILL_IDLE);
@@ -414,19 +414,19 @@ Test(pager, hot_frames_stay_as_they_are)
 /* The kernel touches memory on our behalf: KVM does, and so does write(2). */
 Test(pager, system_calls_wait_too)
 {
-	uint8_t *got = malloc(IMAGE_FRAME);
+	uint8_t *got = malloc(FRAME_SIZE);
 	int fd = memfd_create("out", MFD_CLOEXEC);
 
 	if (!make_simple())
 		return;
 	start(PAGER_FILL_NONE);
-	cr_assert(eq(i64, pwrite(fd, host_of(300), IMAGE_FRAME, 0), IMAGE_FRAME));
-	cr_assert(eq(i64, pread(fd, got, IMAGE_FRAME, 0), IMAGE_FRAME));
+	cr_assert(eq(i64, pwrite(fd, host_of(300), FRAME_SIZE, 0), FRAME_SIZE));
+	cr_assert(eq(i64, pread(fd, got, FRAME_SIZE, 0), FRAME_SIZE));
 	cr_assert(holds(got, 300));
 	cr_assert(eq(i64, pread(fd, host_of(301) + 100, 8, 0), 8));
 	fill_frame(301, got);
 	cr_assert_arr_eq(host_of(301), got, 100);
-	cr_assert_arr_eq(host_of(301) + 108, got + 108, IMAGE_FRAME - 108);
+	cr_assert_arr_eq(host_of(301) + 108, got + 108, FRAME_SIZE - 108);
 	free(got);
 	close(fd);
 }
@@ -450,35 +450,35 @@ static void discard(uint64_t offset, uint64_t len)
 
 Test(pager, discarded_frames_are_zero_for_good)
 {
-	uint8_t frame[IMAGE_FRAME];
+	uint8_t frame[FRAME_SIZE];
 
 	if (!make_simple())
 		return;
 	start(PAGER_FILL_NONE);
 	/* Half of frame 10, 11 and 12, a page of 13. */
-	discard(10 * IMAGE_FRAME + IMAGE_FRAME / 2, 5 * IMAGE_FRAME / 2 + 4096);
+	discard(10 * FRAME_SIZE + FRAME_SIZE / 2, 5 * FRAME_SIZE / 2 + 4096);
 	await_present(4);
 	cr_assert(eq(u64, stats().present, 4));
 	cr_assert(eq(u64, stats().faults, 2));
 	fill_frame(10, frame);
-	cr_assert_arr_eq(host_of(10), frame, IMAGE_FRAME / 2);
-	cr_assert(is_zero(host_of(10) + IMAGE_FRAME / 2, 5 * IMAGE_FRAME / 2 + 4096));
+	cr_assert_arr_eq(host_of(10), frame, FRAME_SIZE / 2);
+	cr_assert(is_zero(host_of(10) + FRAME_SIZE / 2, 5 * FRAME_SIZE / 2 + 4096));
 	fill_frame(13, frame);
-	cr_assert_arr_eq(host_of(13) + 4096, frame + 4096, IMAGE_FRAME - 4096);
+	cr_assert_arr_eq(host_of(13) + 4096, frame + 4096, FRAME_SIZE - 4096);
 }
 
 Test(pager, a_page_may_be_discarded_again_and_again)
 {
-	uint8_t frame[IMAGE_FRAME];
+	uint8_t frame[FRAME_SIZE];
 
 	if (!make_simple())
 		return;
 	start(PAGER_FILL_NONE);
 	fill_frame(20, frame);
 	for (unsigned i = 0; i < 3; i++) {
-		discard(20 * IMAGE_FRAME + 8192, 4096);
+		discard(20 * FRAME_SIZE + 8192, 4096);
 		memset(frame + 8192, 0, 4096);
-		cr_assert_arr_eq(host_of(20), frame, IMAGE_FRAME);
+		cr_assert_arr_eq(host_of(20), frame, FRAME_SIZE);
 		frame[8192] = host_of(20)[8192] = 7;
 	}
 	cr_assert(eq(u64, stats().faults, 1));
@@ -494,13 +494,13 @@ Test(pager, discarding_races_with_everything)
 	start(PAGER_FILL_FULL);
 	pthread_create(&thread, NULL, reader, NULL);
 	for (uint64_t frame = 0; frame < FRAMES; frame += 2) {
-		discard(frame * IMAGE_FRAME, IMAGE_FRAME);
-		cr_assert(is_zero(host_of(frame), IMAGE_FRAME));
+		discard(frame * FRAME_SIZE, FRAME_SIZE);
+		cr_assert(is_zero(host_of(frame), FRAME_SIZE));
 	}
 	pthread_join(thread, &wrong);
 	await_present(FRAMES);
 	for (uint64_t frame = 0; frame < FRAMES; frame += 2) {
-		cr_assert(is_zero(host_of(frame), IMAGE_FRAME));
+		cr_assert(is_zero(host_of(frame), FRAME_SIZE));
 		cr_assert(holds(host_of(frame + 1), frame + 1));
 	}
 }
@@ -513,7 +513,7 @@ Test(pager, a_damaged_frame_breaks_the_machine)
 	start(PAGER_FILL_NONE);
 	cr_assert(holds(host_of(76), 76));
 	cr_assert_not(machine_is_broken(&t.m));
-	cr_assert(is_zero(host_of(77), IMAGE_FRAME)); /* nothing of what the file has */
+	cr_assert(is_zero(host_of(77), FRAME_SIZE)); /* nothing of what the file has */
 	cr_assert(machine_is_broken(&t.m));
 	cr_assert_str_eq(t.m.failure.text, "frame 77 of memory.0: SHA-256 differs");
 	cr_assert(eq(int, t.m.failure.kind, ERR_INTEGRITY));
@@ -533,7 +533,7 @@ Test(pager, a_damaged_frame_that_the_fill_finds_too)
 	cr_assert(machine_is_broken(&t.m));
 	usleep(20000);
 	cr_assert(lt(u64, stats().present, FRAMES - 1));
-	cr_assert(is_zero(host_of(77), IMAGE_FRAME));
+	cr_assert(is_zero(host_of(77), FRAME_SIZE));
 }
 
 Test(pager, a_file_that_cannot_be_read_breaks_the_machine)
@@ -543,7 +543,7 @@ Test(pager, a_file_that_cannot_be_read_breaks_the_machine)
 	start(PAGER_FILL_NONE);
 	cr_assert(eq(int, ftruncate(t.image.part[0].fd, t.image.offsets[400] + 100), 0));
 	cr_assert(holds(host_of(399), 399));
-	cr_assert(is_zero(host_of(400), IMAGE_FRAME));
+	cr_assert(is_zero(host_of(400), FRAME_SIZE));
 	cr_assert(machine_is_broken(&t.m));
 	cr_assert_str_not_empty(t.m.failure.text);
 }

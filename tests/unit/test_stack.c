@@ -13,7 +13,7 @@
 /* An image of these kinds ('1' data, '2' zero, '3' parent). */
 static void make(struct image *image, const char *kinds)
 {
-	*image = (struct image){.map.size = strlen(kinds) * IMAGE_FRAME};
+	*image = (struct image){.map.size = strlen(kinds) * FRAME_SIZE};
 	for (size_t i = 0; kinds[i] != '\0'; i++)
 		cr_assert(eq(int, image_map_append(&image->map, (uint32_t)(kinds[i] - '0'), NULL),
 			     0));
@@ -41,7 +41,7 @@ static void ask(const struct stack *stack, uint64_t frame, const struct image **
 
 static void check_runs(const struct stack *stack, const struct runs *runs)
 {
-	uint64_t frames = stack->image[0]->map.size / IMAGE_FRAME, next = 0, data = 0;
+	uint64_t frames = stack->image[0]->map.size / FRAME_SIZE, next = 0, data = 0;
 
 	cr_assert(eq(u64, runs->size, stack->image[0]->map.size));
 	for (size_t i = 0; i < runs->n; i++) {
@@ -208,7 +208,7 @@ static int letter_frame(void *opaque, uint64_t index, uint8_t *scratch, const ui
 
 	(void)err;
 	*kind = letter == '3' ? EXTENT_PARENT : EXTENT_DATA;
-	memset(scratch, letter == '0' ? 0 : letter, IMAGE_FRAME);
+	memset(scratch, letter == '0' ? 0 : letter, FRAME_SIZE);
 	*data = scratch;
 	return 0;
 }
@@ -216,7 +216,7 @@ static int letter_frame(void *opaque, uint64_t index, uint8_t *scratch, const ui
 static struct image_source source_of(struct letters *letters, const struct runs *parent)
 {
 	return (struct image_source){
-		.size = strlen(letters->text) * IMAGE_FRAME,
+		.size = strlen(letters->text) * FRAME_SIZE,
 		.opaque = letters,
 		.frame = letter_frame,
 		.parent = parent,
@@ -232,7 +232,7 @@ static void check_kinds(const struct image_plan *plan, const char *kinds)
 
 static void check_hashes(const struct image_plan *plan, const char *letters)
 {
-	uint8_t frame[IMAGE_FRAME], digest[DIGEST_SIZE];
+	uint8_t frame[FRAME_SIZE], digest[DIGEST_SIZE];
 
 	cr_assert(plan->hashed);
 	cr_assert(eq(u64, plan->map.data_frames, strlen(letters)));
@@ -258,7 +258,7 @@ static void check_scan(const char *was, const char *now, const char *kinds, cons
 	parent.map = plan.map;
 	parent.hash_list = plan.hashes;
 	for (uint64_t place = 0; place < parent.map.data_frames; place++) {
-		uint8_t frame[IMAGE_FRAME];
+		uint8_t frame[FRAME_SIZE];
 
 		memset(frame, was[image_map_frame_at(&parent.map, place)], sizeof(frame));
 		cr_assert(eq(int,
