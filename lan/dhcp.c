@@ -93,7 +93,8 @@ static void take_options(struct request *r, const uint8_t *at, size_t len)
 	}
 }
 
-/* A request by a station for itself, not passed on by a relay. */
+/* A request by a station for itself, not passed on by a relay. No station has an address of zeros,
+ * which is that of leases that are shunned. */
 static bool parse(struct request *r, const struct gateway_query *query, const uint8_t *data,
 		  size_t len)
 {
@@ -102,7 +103,8 @@ static bool parse(struct request *r, const struct gateway_query *query, const ui
 	*r = (struct request){.data = data};
 	if (len < FIXED || memcmp(data, ethernet, sizeof(ethernet)) != 0 ||
 	    be_get32(data + OFFSET_COOKIE) != COOKIE || be_get32(data + OFFSET_GIADDR) != 0 ||
-	    memcmp(data + OFFSET_CHADDR, query->frame + NET_MAC_SIZE, NET_MAC_SIZE) != 0)
+	    memcmp(data + OFFSET_CHADDR, query->frame + NET_MAC_SIZE, NET_MAC_SIZE) != 0 ||
+	    is_zero(data + OFFSET_CHADDR, NET_MAC_SIZE))
 		return false;
 	r->address = be_get32(data + OFFSET_CIADDR);
 	take_options(r, data + FIXED, len - FIXED);

@@ -59,6 +59,14 @@ static unsigned held_by(const struct leases *leases, unsigned port, uint32_t now
 	return n;
 }
 
+/* One more, unless it is the port's already: a lease that is over, or of another port, is none. */
+static bool may_hold(const struct leases *leases, const struct lease *lease, unsigned port,
+		     uint32_t now)
+{
+	return (lease != NULL && lease->port == port && !is_over(lease, now)) ||
+	       held_by(leases, port, now) < LEASES_SHARE;
+}
+
 static bool can_be_given(const struct leases *leases, uint32_t address)
 {
 	return address >= leases->first && address <= leases->last;
@@ -126,12 +134,16 @@ struct lease *lease_take(struct leases *leases, const uint8_t mac[NET_MAC_SIZE],
 {
 	struct lease *lease = lease_of(leases, mac);
 
+	if (!may_hold(leases, lease, port, now))
+		return NULL;
 	if (lease != NULL) {
 		lease->port = (uint16_t)port;
+		if (is_over(lease, now)) {
+			lease->bound = false;
+			lease->until = now + LEASE_OFFER;
+		}
 		return lease;
 	}
-	if (held_by(leases, port, now) >= LEASES_SHARE)
-		return NULL;
 	if (!can_be_given(leases, wish) || lease_at(leases, wish) != NULL)
 		wish = choose(leases, mac, now);
 	return wish != 0 ? give(leases, mac, port, wish, now) : NULL;
@@ -142,9 +154,11 @@ struct lease *lease_adopt(struct leases *leases, const uint8_t mac[NET_MAC_SIZE]
 {
 	struct lease *lease = lease_of(leases, mac);
 
+	if (!may_hold(leases, lease, port, now))
+		return NULL;
 	if (lease != NULL)
 		return lease->address == address ? lease : NULL;
-	if (!can_be_given(leases, address) || held_by(leases, port, now) >= LEASES_SHARE)
+	if (!can_be_given(leases, address))
 		return NULL;
 	return give(leases, mac, port, address, now);
 }

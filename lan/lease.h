@@ -43,10 +43,12 @@ uint32_t leases_mask(const struct leases *leases);
 
 struct lease *lease_of(struct leases *leases, const uint8_t mac[NET_MAC_SIZE]);
 /* The station's lease: its old one, or an address that is free, `wish` if that is (0: any). NULL:
- * there is none for it. A new one is offered for LEASE_OFFER seconds. */
+ * there is none for it, or the port holds LEASES_SHARE already. A new one, and one that was over,
+ * is offered for LEASE_OFFER seconds. `mac` is a station's: not all zero. */
 struct lease *lease_take(struct leases *leases, const uint8_t mac[NET_MAC_SIZE], unsigned port,
 			 uint32_t wish, uint32_t now);
-/* May a station that says it has this address go on having it? Then that is its lease. */
+/* May a station that says it has this address go on having it? Then that is its lease. NULL: it is
+ * another's or none of ours, the station has another, or the port holds LEASES_SHARE already. */
 struct lease *lease_adopt(struct leases *leases, const uint8_t mac[NET_MAC_SIZE], unsigned port,
 			  uint32_t address, uint32_t now);
 void lease_shun(struct lease *lease, uint32_t now);

@@ -239,6 +239,72 @@ Test(lan_gateway, nobody_takes_all_addresses)
 	cr_expect(eq(u8, type(), 2));
 }
 
+/* A lease that is over counts when it is taken again: two sets of stations in turn do not get more.
+ */
+Test(lan_gateway, nobody_takes_all_addresses_in_two_goes)
+{
+	uint32_t address[240];
+	unsigned n = 0;
+
+	for (unsigned id = 0; id < 240; id++) {
+		if (id == LEASES_SHARE)
+			now += LEASE_OFFER;
+		dhcp((uint8_t)id, 1);
+		ask_as(1, NULL);
+		cr_assert(eq(u8, type(), 2));
+		address[id] = given();
+	}
+	for (unsigned id = 0; id < 240; id++) {
+		dhcp((uint8_t)id, id % 2 == 0 ? 1 : 3);
+		add_address(50, address[id]);
+		ask_as(1, NULL);
+		n += type() == 2 || type() == 5;
+	}
+	cr_expect(eq(u32, n, LEASES_SHARE));
+	dhcp(0, 3);
+	add_address(50, address[0]);
+	ask_as(2, NULL);
+	cr_expect(eq(u8, type(), 5), "at another port there is room");
+}
+
+Test(lan_gateway, an_address_is_kept_for_whom_it_is_offered_again)
+{
+	struct leases leases;
+	struct lease *old;
+	uint8_t mac[6] = {2, 0, 0, 0, 0, 0};
+	uint32_t address;
+
+	leases_init(&leases, NETWORK, 29);
+	for (; mac[5] < 5; mac[5]++)
+		cr_assert(ne(ptr, lease_take(&leases, mac, 1, 0, now), NULL));
+	now += LEASE_TIME;
+	mac[5] = 0;
+	old = lease_take(&leases, mac, 1, 0, now);
+	cr_assert(ne(ptr, old, NULL));
+	address = old->address;
+	for (mac[5] = 5; mac[5] < 9; mac[5]++)
+		cr_expect(ne(ptr, lease_take(&leases, mac, 1, address, now), NULL));
+	cr_expect(eq(ptr, lease_take(&leases, mac, 1, 0, now), NULL), "all are offered");
+	mac[5] = 0;
+	cr_expect(eq(ptr, lease_adopt(&leases, mac, 1, address, now), old));
+}
+
+Test(lan_gateway, no_station_without_an_address)
+{
+	uint32_t address = lease(7, "web");
+
+	dhcp(7, 4);
+	add_address(50, address);
+	ask_as(7, NULL);
+	for (uint8_t what = 1; what <= 8; what++) {
+		dhcp(0, what);
+		frame[6] = frame[UDP + 28] = 0;
+		add_address(50, address);
+		ask_as(8, NULL);
+		cr_expect(eq(sz, got, 0), "message %u", what);
+	}
+}
+
 static uint16_t lookup(const char *labels, uint16_t qtype)
 {
 	size_t name = strlen(labels) + 1;
