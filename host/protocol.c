@@ -34,22 +34,33 @@ static void compact(struct line_buffer *lines)
 	lines->taken = 0;
 }
 
-/* Room for one descriptor beside a message. */
+/* Room for one descriptor beside a message; that it is rounded up to a word makes it room for two.
+ */
 union passed_buffer {
 	char bytes[CMSG_SPACE(sizeof(int))];
 	struct cmsghdr align;
 };
+#define PASSED_ROOM ((CMSG_SPACE(sizeof(int)) - CMSG_LEN(0)) / sizeof(int))
 
+/* A lone descriptor becomes *passed. Several are nobody's: what came of them is closed. */
 static void take_passed(struct msghdr *msg, int *passed)
 {
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg);
+	const struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg);
+	int fds[PASSED_ROOM];
+	size_t n;
 
-	if (cmsg == NULL || cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS ||
-	    cmsg->cmsg_len != CMSG_LEN(sizeof(int)))
+	if (cmsg == NULL || cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
 		return;
-	if (*passed >= 0)
-		close(*passed);
-	memcpy(passed, CMSG_DATA(cmsg), sizeof(*passed));
+	n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	memcpy(fds, CMSG_DATA(cmsg), n * sizeof(int));
+	if (n == 1) {
+		if (*passed >= 0)
+			close(*passed);
+		*passed = fds[0];
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		close(fds[i]);
 }
 
 static ssize_t receive(int fd, void *data, size_t len, int *passed)

@@ -78,7 +78,7 @@ void line_buffer_free(struct line_buffer *lines);
  * does not fit. */
 int line_buffer_read(struct line_buffer *lines, int fd);
 /* The same from a socket whose peer may send a descriptor along: then *passed is that one, and what
- * it was before is closed. */
+ * it was before is closed. Several at once are closed and change nothing. */
 int line_buffer_receive(struct line_buffer *lines, int fd, int *passed);
 /* The next whole line, without its newline, or NULL. Valid until the next read. */
 char *line_buffer_next(struct line_buffer *lines);

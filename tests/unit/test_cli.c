@@ -508,6 +508,46 @@ Test(cli_protocol, a_line_without_end_is_refused)
 	close(ends[1]);
 }
 
+static unsigned count_open(void)
+{
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+/* The kernel rounds the room for one up to that for two. */
+Test(cli_protocol, several_descriptors_at_once_are_none)
+{
+	struct line_buffer lines = {0};
+	char buffer[CMSG_SPACE(4 * sizeof(int))];
+	struct iovec iov = {(char[]){'x'}, 1};
+	int ends[2], passed = -1, fds[4] = {0};
+
+	cr_assert(eq(i32, socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0));
+	for (unsigned n = 1; n <= 4; n++) {
+		unsigned before = count_open();
+		struct msghdr msg = {.msg_iov = &iov,
+				     .msg_iovlen = 1,
+				     .msg_control = memset(buffer, 0, sizeof(buffer)),
+				     .msg_controllen = CMSG_SPACE(n * sizeof(int))};
+
+		*CMSG_FIRSTHDR(&msg) = (struct cmsghdr){.cmsg_level = SOL_SOCKET,
+							.cmsg_type = SCM_RIGHTS,
+							.cmsg_len = CMSG_LEN(n * sizeof(int))};
+		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), fds, n * sizeof(int));
+		cr_assert(eq(i64, sendmsg(ends[1], &msg, 0), 1));
+		cr_assert(eq(i32, line_buffer_receive(&lines, ends[0], &passed), 1));
+		cr_expect(ge(i32, passed, 0), "the first one stays");
+		cr_expect(eq(u32, count_open(), before + (n == 1)), "%u", n);
+	}
+	close(passed);
+	line_buffer_free(&lines);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 Test(cli_protocol, errors_travel_with_their_kind)
 {
 	struct err sent, got = {0};
