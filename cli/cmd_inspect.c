@@ -89,12 +89,11 @@ static void print_connections(const json_t *network)
 
 	json_array_foreach(network, i, card)
 	{
-		const char *name = json_string_value(json_object_get(card, "name"));
+		const char *name = protocol_text(card, "name");
 		bool up = json_is_true(json_object_get(card, "link"));
 
-		printf("%-11s %s%s%s%s\n", json_string_value(json_object_get(card, "id")),
-		       json_string_value(json_object_get(card, "kind")), name != NULL ? " " : "",
-		       name != NULL ? name : "", up ? "" : ", link down");
+		printf("%-11s %s%s%s%s\n", protocol_text(card, "id"), protocol_text(card, "kind"),
+		       name[0] != '\0' ? " " : "", name, up ? "" : ", link down");
 	}
 }
 
@@ -162,22 +161,16 @@ static int inspect_file(const char *path, bool json, struct err *err)
 	return ret;
 }
 
-static const char *text(const json_t *object, const char *key)
-{
-	const char *value = json_string_value(json_object_get(object, key));
-
-	return value != NULL ? value : "";
-}
-
 static void print_hooks(const json_t *wake)
 {
 	const json_t *ran = json_object_get(wake, "ran");
 
 	for (size_t i = 0; i < json_array_size(ran); i++) {
 		const json_t *hook = json_array_get(ran, i);
-		const char *output = text(hook, "output");
+		const char *output = protocol_text(hook, "output");
 
-		printf("%-11s %s: exit %d%s%s\n", i == 0 ? "wake hooks" : "", text(hook, "hook"),
+		printf("%-11s %s: exit %d%s%s\n", i == 0 ? "wake hooks" : "",
+		       protocol_text(hook, "hook"),
 		       (int)json_integer_value(json_object_get(hook, "status")),
 		       output[0] != '\0' ? ", " : "", output);
 	}
@@ -186,10 +179,11 @@ static void print_hooks(const json_t *wake)
 /* A part that was never owed is not worth a line. */
 static void print_part(const char *label, const json_t *wake, const char *part, const char *error)
 {
-	const char *why = text(wake, error);
+	const char *why = protocol_text(wake, error);
 
-	if (strcmp(text(wake, part), "none") != 0)
-		printf("%-11s %s%s%s\n", label, text(wake, part), why[0] != '\0' ? ": " : "", why);
+	if (strcmp(protocol_text(wake, part), "none") != 0)
+		printf("%-11s %s%s%s\n", label, protocol_text(wake, part),
+		       why[0] != '\0' ? ": " : "", why);
 }
 
 static void print_wake(const json_t *wake)
@@ -198,7 +192,7 @@ static void print_wake(const json_t *wake)
 
 	if (asleep != NULL)
 		printf("slept       %lld s\n", (long long)json_integer_value(asleep));
-	printf("agent       %s\n", text(wake, "agent"));
+	printf("agent       %s\n", protocol_text(wake, "agent"));
 	print_part("clock", wake, "clock", "clock-error");
 	if (json_object_get(wake, "ran") != NULL &&
 	    json_array_size(json_object_get(wake, "ran")) > 0)
@@ -212,7 +206,7 @@ static json_t *machine_lineage(const json_t *reply)
 {
 	const json_t *base = json_object_get(reply, "base");
 
-	return ancestry_json(text(base, "digest"), text(base, "file"));
+	return ancestry_json(protocol_text(base, "digest"), protocol_text(base, "file"));
 }
 
 static int print_machine(json_t *reply, bool json, struct err *err)
@@ -234,8 +228,9 @@ static int print_machine(json_t *reply, bool json, struct err *err)
 		json_decref(lineage);
 		return ret;
 	}
-	printf("name        %s\nstate       %s\nprocess     %lld\n", text(reply, "name"),
-	       text(reply, "state"), (long long)json_integer_value(json_object_get(reply, "pid")));
+	printf("name        %s\nstate       %s\nprocess     %lld\n", protocol_text(reply, "name"),
+	       protocol_text(reply, "state"),
+	       (long long)json_integer_value(json_object_get(reply, "pid")));
 	print_appliance(&a);
 	print_connections(json_object_get(reply, "network"));
 	ancestry_print("lineage", lineage);

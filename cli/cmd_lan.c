@@ -129,15 +129,12 @@ static void print_lan(const json_t *lan)
 
 	json_array_foreach(json_object_get(lan, "ports"), i, port)
 	{
-		const char *kind = json_string_value(json_object_get(port, "kind"));
-
-		count[kind != NULL && strcmp(kind, "lan") == 0]++;
+		count[strcmp(protocol_text(port, "kind"), "lan") == 0]++;
 	}
 	if (json_is_object(dhcp))
-		snprintf(network, sizeof(network), "%s/%lld",
-			 json_string_value(json_object_get(dhcp, "network")),
+		snprintf(network, sizeof(network), "%s/%lld", protocol_text(dhcp, "network"),
 			 (long long)json_integer_value(json_object_get(dhcp, "prefix")));
-	printf("%-20s %-8lld %-9u %-7u %s\n", json_string_value(json_object_get(lan, "name")),
+	printf("%-20s %-8lld %-9u %-7u %s\n", protocol_text(lan, "name"),
 	       (long long)json_integer_value(json_object_get(lan, "pid")), count[0], count[1],
 	       network);
 }
@@ -190,11 +187,11 @@ static int refuse_used(const char *name, struct err *err)
 		return ret;
 	ports = json_array_size(json_object_get(stats, "ports"));
 	if (ports > 0)
-		ret = err_set(err, ERR_FAILED, "%s has %zu on it (%s%s): --force takes it away",
-			      name, ports,
-			      json_string_value(json_object_get(
-				      json_array_get(json_object_get(stats, "ports"), 0), "name")),
-			      ports > 1 ? ", …" : "");
+		ret = err_set(
+			err, ERR_FAILED, "%s has %zu on it (%s%s): --force takes it away", name,
+			ports,
+			protocol_text(json_array_get(json_object_get(stats, "ports"), 0), "name"),
+			ports > 1 ? ", …" : "");
 	json_decref(stats);
 	return ret;
 }

@@ -12,13 +12,13 @@ static void print(const json_t *ports)
 
 	json_array_foreach(ports, i, port)
 	{
-		const char *address = json_string_value(json_object_get(port, "address"));
+		const char *address = protocol_text(port, "address");
 		const bool v6 = strchr(address, ':') != NULL;
 
 		printf("%lld/%s -> %s%s%s:%lld\n",
 		       (long long)json_integer_value(json_object_get(port, "guest")),
-		       json_string_value(json_object_get(port, "protocol")), v6 ? "[" : "", address,
-		       v6 ? "]" : "", (long long)json_integer_value(json_object_get(port, "host")));
+		       protocol_text(port, "protocol"), v6 ? "[" : "", address, v6 ? "]" : "",
+		       (long long)json_integer_value(json_object_get(port, "host")));
 	}
 }
 

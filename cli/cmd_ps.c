@@ -4,6 +4,7 @@
 
 #include "cli/command.h"
 #include "cli/json_out.h"
+#include "host/protocol.h"
 #include "instance/record.h"
 
 static const struct option_spec options[] = {
@@ -29,16 +30,9 @@ static int parse(struct options *opts, struct ps_args *args, struct err *err)
 	return id < 0 ? id : options_end(opts, err);
 }
 
-static const char *text_of(const json_t *status, const char *key)
-{
-	const char *text = json_string_value(json_object_get(status, key));
-
-	return text != NULL ? text : "";
-}
-
 static bool is_over(const json_t *status)
 {
-	const char *state = text_of(status, "state");
+	const char *state = protocol_text(status, "state");
 
 	return strcmp(state, "exited") == 0 || strcmp(state, "dead") == 0;
 }
@@ -77,9 +71,9 @@ static void print_row(const json_t *status)
 	int64_t memory = json_integer_value(json_object_get(status, "memory"));
 	char state[32], size[24];
 
-	snprintf(state, sizeof(state), "%s%s%s", text_of(status, "state"),
-		 text_of(status, "end")[0] != '\0' ? ":" : "", text_of(status, "end"));
-	printf("%-20s %-16s ", text_of(status, "name"), state);
+	snprintf(state, sizeof(state), "%s%s%s", protocol_text(status, "state"),
+		 protocol_text(status, "end")[0] != '\0' ? ":" : "", protocol_text(status, "end"));
+	printf("%-20s %-16s ", protocol_text(status, "name"), state);
 	if (started == 0) {
 		puts("-        -     -        -");
 		return;
@@ -102,7 +96,7 @@ static void print(json_t *list, bool quiet)
 	json_array_foreach(list, i, status)
 	{
 		if (quiet)
-			puts(text_of(status, "name"));
+			puts(protocol_text(status, "name"));
 		else
 			print_row(status);
 	}

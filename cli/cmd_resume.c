@@ -117,7 +117,7 @@ static int unpause(const char *name, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = client_do(&client, "status", CLIENT_FOREVER, &status, err);
-	if (ret == 0 && strcmp(json_string_value(json_object_get(status, "state")), "running") == 0)
+	if (ret == 0 && strcmp(protocol_text(status, "state"), "running") == 0)
 		ret = err_set(err, ERR_FAILED, "machine %s is running already", name);
 	if (ret == 0)
 		ret = client_do(&client, "unpause", CLIENT_FOREVER, NULL, err);

@@ -132,7 +132,7 @@ static void print(const struct save_args *args, json_t *reply)
 		return;
 	}
 	fprintf(out, "%s: %.1f MiB, paused for %.3f s\n",
-		args->stream ? args->name : json_string_value(json_object_get(reply, "path")),
+		args->stream ? args->name : protocol_text(reply, "path"),
 		(double)json_integer_value(json_object_get(reply, "bytes")) / 1048576.0,
 		json_real_value(json_object_get(reply, "seconds")));
 }

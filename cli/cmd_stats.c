@@ -43,8 +43,7 @@ static void print_paging(const json_t *paging)
 	double faults = number(paging, "faults");
 
 	printf("memory paged in     %.1f of %.1f MiB (%.0f %%), fill %s\n", present / 16,
-	       frames / 16, 100 * present / frames,
-	       json_string_value(json_object_get(paging, "fill")));
+	       frames / 16, 100 * present / frames, protocol_text(paging, "fill"));
 	printf("  waited for        %.0f frames", faults);
 	if (faults > 0)
 		printf(", %.0f us on average, %.0f at most",
@@ -68,8 +67,7 @@ static void print_network(const json_t *network)
 
 	json_array_foreach(network, i, card)
 	{
-		printf("%-19s %s%s\n", json_string_value(json_object_get(card, "id")),
-		       json_string_value(json_object_get(card, "kind")),
+		printf("%-19s %s%s\n", protocol_text(card, "id"), protocol_text(card, "kind"),
 		       json_is_true(json_object_get(card, "link")) ? "" : ", link down");
 		print_frames(card, "sent");
 		print_frames(card, "received");

@@ -22,7 +22,7 @@ static int await_end(const char *name, json_t **broken, struct err *err)
 	ret = client_call(&client, json_pack("{s:s,s:b}", "do", "wait", "or-broken", 1),
 			  CLIENT_FOREVER, &reply, err);
 	client_close(&client);
-	if (ret == 0 && strcmp(json_string_value(json_object_get(reply, "end")), "broken") == 0)
+	if (ret == 0 && strcmp(protocol_text(reply, "end"), "broken") == 0)
 		*broken = reply;
 	else
 		json_decref(reply);
@@ -31,7 +31,7 @@ static int await_end(const char *name, json_t **broken, struct err *err)
 
 static int print_broken(json_t *broken)
 {
-	printf("broken: %s\n", json_string_value(json_object_get(broken, "error")));
+	printf("broken: %s\n", protocol_text(broken, "error"));
 	json_decref(broken);
 	return record_exit_status(MACHINE_END_FAILED);
 }

@@ -212,3 +212,10 @@ int protocol_check(const json_t *reply, struct err *err)
 	return err_set(err, kind_of(json_string_value(json_object_get(reply, "kind"))), "%s",
 		       text != NULL ? text : "the machine answered without words");
 }
+
+const char *protocol_text(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text != NULL ? text : "";
+}

@@ -93,5 +93,8 @@ int protocol_send_with(int fd, json_t *message, int passed);
 json_t *protocol_error(const struct err *err);
 /* 0 when the reply says ok; else its error in *err. */
 int protocol_check(const json_t *reply, struct err *err);
+/* A string of a reply; "" when it has none of that name, as that of a machine of another version
+ * may. Valid as long as the object. */
+const char *protocol_text(const json_t *object, const char *key);
 
 #endif
