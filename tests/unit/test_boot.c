@@ -434,6 +434,23 @@ static void spoil_segment_offset(struct boot *b)
 	phdrs(b)[1].p_offset = b->len - 0x7ff;
 }
 
+/* Between two segments there need not be memory. */
+static void spoil_between(struct boot *b)
+{
+	((Elf64_Ehdr *)b->file)->e_phnum = 3;
+	phdrs(b)[2] = phdrs(b)[1];
+	phdrs(b)[2].p_paddr = 4 * ELF_BASE;
+	le_put32(b->file + ELF_NOTE + 16, 2 * ELF_BASE);
+}
+
+/* Only its lower half would be kept. */
+static void spoil_width(struct boot *b)
+{
+	le_put32(b->file + ELF_NOTE + 4, 8);
+	phdrs(b)[0].p_filesz += 4;
+	le_put64(b->file + ELF_NOTE + 16, GIB(4) + ELF_BASE);
+}
+
 static void spoil_entry(struct boot *b)
 {
 	le_put32(b->file + ELF_NOTE + 16, 0x8000);
@@ -455,6 +472,8 @@ Test(boot, refuses_spoiled_elfs)
 		{spoil_segment_file, "segment makes no sense"},
 		{spoil_segment_offset, "truncated: its segments lie beyond"},
 		{spoil_entry, "entry 0x8000 lies outside"},
+		{spoil_between, "entry 0x400000 lies outside"},
+		{spoil_width, "entry 0x100200000 lies outside"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

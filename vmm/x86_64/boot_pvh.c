@@ -153,6 +153,17 @@ static int load_segment(struct mem *mem, const struct blob *kernel, const Elf64_
 	return 0;
 }
 
+/* It is a 32-bit one: below 4 GiB, however high other segments lie. */
+static bool entry_is_loaded(const Elf64_Phdr *phdr, unsigned n, uint64_t entry)
+{
+	for (unsigned i = 0; i < n && entry <= UINT32_MAX; i++) {
+		if (phdr[i].p_type == PT_LOAD && entry >= phdr[i].p_paddr &&
+		    entry - phdr[i].p_paddr < phdr[i].p_memsz)
+			return true;
+	}
+	return false;
+}
+
 static int write_start_info(struct mem *mem, const struct boot_source *src, uint64_t kernel_end,
 			    struct err *err)
 {
@@ -209,7 +220,7 @@ int boot_pvh(struct mem *mem, const struct boot_source *src, struct boot_entry *
 		return ret;
 	if (!found)
 		return -ENOEXEC;
-	if (entry->entry < BOOT_KERNEL_START || entry->entry >= end)
+	if (!entry_is_loaded(phdr, ehdr.e_phnum, entry->entry))
 		return err_set(err, ERR_FAILED, "kernel: its PVH entry 0x%llx lies outside of it",
 			       (unsigned long long)entry->entry);
 	return write_start_info(mem, src, end, err);
