@@ -14,6 +14,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* A descriptor of a file with these bytes, to be closed; one at a time. */
 int fuzz_file(const uint8_t *data, size_t size);
 
+/* The path of an empty folder that goes when the target ends, unless it crashes. */
+const char *fuzz_folder(void);
+
+/* How many descriptors are open: the same before and after, none is left. */
+unsigned fuzz_open_fds(void);
+
 /* Also in builds without assertions. */
 static inline void fuzz_require(int holds)
 {

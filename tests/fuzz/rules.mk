@@ -1,11 +1,12 @@
 # Fuzz targets (libFuzzer, ASan, UBSan), in a build of their own: clang, whatever CC is.
 
 FUZZ_BUILD   ?= build-fuzz
-FUZZ_TARGETS := archive json lan map net seek signature state
+FUZZ_TARGETS := archive boot client control gateway json lan map net seek signature state
 FUZZ_FLAGS   := $(CSTD) $(WARNINGS) -O1 -g -fno-omit-frame-pointer \
                 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 FUZZ_LIB     := $(FUZZ_BUILD)/libtorpor.a
-FUZZ_OBJECTS := $(SOURCES:%.c=$(FUZZ_BUILD)/%.o)
+# The verbs are fuzzed too; only the program's own main() stays out.
+FUZZ_OBJECTS := $(patsubst %.c,$(FUZZ_BUILD)/%.o,$(SOURCES) $(filter-out cli/main.c,$(CLI)))
 
 $(FUZZ_BUILD)/%.o: %.c tests/fuzz/rules.mk
 	@mkdir -p $(@D)

@@ -3,8 +3,9 @@
 
     seeds.py OUT FILE...     OUT/TARGET/... from appliances, keys and signatures
 
-Those of a LAN are made here. An appliance gives its documents, maps and state to the targets of these, and a small copy of itself,
-without alignment and without most of its kernel, to the target of whole files.
+Those of kernels, a LAN and the control protocol are made here. An appliance gives its documents, maps, state and kernel
+to the targets of these, and a small copy of itself, without alignment and without most of its kernel, to the target of
+whole files.
 """
 import hashlib
 import io
@@ -97,12 +98,15 @@ def from_appliance(seeds, file):
     seeds.add("json", INDEX + files["index.json"])
     seeds.add("json", MANIFEST + manifest_text)
     seeds.add("json", CONFIG + config_text)
+    seeds.add("client", client_of("inspect", MACHINE | {"appliance": json.loads(config_text)}))
     maps = []
     for layer in manifest["layers"]:
         data = files[path_of(layer["digest"])]
         kind = layer["mediaType"].removeprefix(TYPE).removesuffix(".v1")
         if kind == "state":
             seeds.add("state", data)
+        elif kind == "kernel":
+            seeds.add("boot", kernel(data))
         elif kind == "map":
             maps.append(data)
         elif kind == "packed":
@@ -115,6 +119,118 @@ def from_appliance(seeds, file):
     copy = small_copy(files, manifest, json.loads(config_text))
     if len(copy) <= 390000:
         seeds.add("archive", copy)
+
+
+def kernel(data, memory=31, initrd=0):
+    """Into 2 MiB, unless the first byte of tests/fuzz/boot.c says otherwise."""
+    return struct.pack("<BBH", memory, 2, initrd) + data
+
+
+def bzimage():
+    """Two sectors of setup, with the header of boot protocol 2.15, and two of code."""
+    setup = bytearray(1024)
+    struct.pack_into("<BHIHHHH", setup, 0x1f1, 1, 0, 64, 0, 0, 0, 0xaa55)
+    setup[0x200:0x202] = b"\xeb\x6a"
+    struct.pack_into("<IHIHHBB", setup, 0x202, 0x53726448, 0x20f, 0, 0, 0, 0, 1)
+    struct.pack_into("<IIBBHI", setup, 0x22c, 0x7fffffff, 4096, 1, 12, 1, 2047)
+    struct.pack_into("<QI", setup, 0x258, 0x100000, 8192)
+    return bytes(setup) + b"\x90" * 1024
+
+
+def elf(entry=0x100010, high=False):
+    """A PVH note and one loaded segment, half of it not in the file; and one at 4 GiB."""
+    note = struct.pack("<III4sI", 4, 4, 18, b"Xen", entry)
+    segments = [(4, 0x200, 0, len(note), 0), (1, 0x200, 0x100000, 64, 8192)]
+    if high:
+        segments.append((1, 0x200, 1 << 32, 64, 64))
+    head = b"\x7fELF\2\1\1".ljust(16, b"\0") + struct.pack(
+        "<HHIQQQIHHHHHH", 2, 62, 1, 0, 64, 0, 0, 64, 56, len(segments), 0, 0, 0)
+    for kind, at, paddr, size, memory in segments:
+        head += struct.pack("<IIQQQQQQ", kind, 5, at, 0, paddr, size, memory, 0)
+    return (head.ljust(0x200, b"\0") + note).ljust(0x240, b"\x90")
+
+
+def boot_seeds():
+    for file in (bzimage(), elf(), elf(high=True), elf(3 << 30, high=True)):
+        for memory in (31, 31 | 0x80, 0):
+            yield kernel(file, memory)
+            yield kernel(file, memory, 64)
+
+
+def gateway_seeds():
+    """Steps of tests/fuzz/gateway.c."""
+    frame, dhcp, bootp, dns, crowd, discover = range(6)
+
+    def step(what, data, port=1, later=0, station=7, name=0):
+        return bytes([what | name << 4, port, later, station]) + data
+
+    def long(data):
+        return struct.pack(">H", len(data)) + data
+
+    wish = long(b"\x32\4\n\1\0\7\x0c\3web\xff")
+    question = long(b"\x12\x34\1\0\0\1" + bytes(6) + b"\3web\3lan\0\0\1\0\1")
+    arp = b"\xff" * 6 + b"\2\0\0\0\0\7" + bytes.fromhex("0806000108000604000102000000000700000000") \
+        + bytes(6) + b"\n\1\0\1"
+    for head in (b"\0", b"\1", b"\2", b"\3"):
+        yield head + step(dhcp, b"\1\0" + wish) + step(dhcp, b"\3\0" + wish) + step(dns, question)
+        yield head + step(dhcp, b"\3\0" + wish) + step(dhcp, b"\4\0" + wish) + step(dhcp, b"\1\0" + wish, station=8)
+        yield head + step(dhcp, b"\3\0" + wish, name=1) + step(dhcp, b"\7\7" + long(b"")) + step(dhcp, b"\x08\x09" + long(b""))
+        yield head + step(crowd, b"\x7f") + step(discover, b"\x7f", port=2, station=0x80) + step(crowd, b"\x20", later=200)
+        yield head + step(frame, long(arp)) + step(bootp, long(b"\1\1\6\0" + bytes(24) + b"\2\0\0\0\0\7"))
+
+
+MACHINE = {"ok": True, "name": "seed", "pid": 7, "state": "running", "memory": 1 << 27, "vcpus": 2,
+           "started": 1700000000, "encrypted": False,
+           "base": {"digest": "sha256:" + "0" * 64, "file": "/nowhere/seed.torpor"},
+           "network": [{"id": "net0", "kind": "lan", "name": "seed", "mac": "02:00:00:00:00:01", "link": True}],
+           "wake": {"agent": "present", "clock": "failed", "hooks": "done", "clock-error": "no clock",
+                    "ran": [{"hook": "seed", "status": 1, "output": "text"}], "asleep": 9, "seconds": 0.5}}
+COUNTERS = {"frames": 1, "bytes": 2, "dropped": 3}
+REPLIES = {  # to the verbs of tests/fuzz/client.c, in its order
+    "wait": {"ok": True, "end": "broken", "error": "no disk"},
+    "stats": {"ok": True, "uptime": 1.5, "resident": 4096, "shared": 0, "paging": {
+        "frames": 9, "present": 8, "faults": 7, "filled": 6, "fault-ns-max": 5, "fault-ns-sum": 4, "fill": "idle"},
+        "network": [MACHINE["network"][0] | {"sent": COUNTERS, "received": COUNTERS}]},
+    "stats --json": {"ok": False, "kind": "integrity", "error": "a frame is damaged"},
+    "port": {"ok": True, "ports": [{"guest": 80, "protocol": "tcp", "address": "::1", "host": 8080}]},
+    "port --json": {"ok": True, "ports": []},
+    "inspect": MACHINE, "resume": {"ok": True, "state": "paused"},
+    "save": {"ok": True, "path": "/nowhere/seed.torpor", "bytes": 1 << 20, "seconds": 0.25, "encrypted": True},
+    "save --json": {"ok": True, "path": "/nowhere/seed.torpor", "bytes": 1, "seconds": 1.0, "encrypted": False},
+    "pause": {"ok": True}, "stop": {"ok": True}, "kill": {"ok": True},
+    "ps": MACHINE, "ps -q": MACHINE, "ps --json": MACHINE,
+    "lan ls": {"ok": True, "name": "seed", "pid": 7, "qemu": "/nowhere/qemu", "started": 1700000000,
+               "dhcp": {"network": "10.1.0.0", "prefix": 24, "server": "10.1.0.1", "dns": "10.1.0.1"},
+               "ports": [{"kind": "lan", "name": "seed", "macs": ["02:00:00:00:00:01"], "in": COUNTERS, "out": COUNTERS,
+                          "dropped": {"full": 1, "forged": 2, "broken": 3}, "queued": 4, "stalled": True}],
+               "leases": [{"address": "10.1.0.2", "mac": "02:00:00:00:00:01", "name": "seed", "seconds": 60}]},
+}
+REPLIES |= {"lan stats": REPLIES["lan ls"], "lan rm": REPLIES["lan ls"], "inspect --json": MACHINE, "calls": MACHINE}
+
+
+def piece(data):
+    return struct.pack("<H", len(data)) + data
+
+
+def client_of(verb, reply):
+    """The reply, whole and then cut, as one connection and as the next."""
+    line = text(reply) + b"\n"
+    half = len(line) // 2
+    return bytes([list(REPLIES).index(verb)]) + piece(line + line[:half]) + piece(line[half:]) + piece(b"") + piece(line)
+
+
+def control_seeds():
+    """Requests in one piece, byte for byte, several at once, too long, and with descriptors."""
+    lock = {"kind": "passphrase", "salt": "00" * 16}
+    lines = [text({"do": what} | more) + b"\n" for what, more in (
+        ("status", {}), ("wait", {"or-broken": True}), ("key", {"lock": lock}), ("save", {"path": "/x"}),
+        ("save", {"stream": True}), ("console", {}))]
+    for head in (b"\0", b"\1"):
+        for line in lines:
+            yield head + said(0, line + b"typed") + said(1, line)
+            yield head + b"".join(said(i % 4 * 4, line[i:i + 1]) for i in range(len(line)))
+        yield head + said(0, b"".join(lines[:5])) + said(7, b"") + said(5, lines[2]) + said(10, lines[4]) + said(3, b"")
+        yield head + said(0, b"x" * 40000) + said(0, b"y" * 40000) + said(2, b"[" * 3000 + b"\n")
 
 
 def said(who, data):
@@ -174,8 +290,12 @@ def net_seeds():
 def main(out, *files):
     seeds = Seeds(out)
     from_lan(seeds)
-    for seed in net_seeds():
-        seeds.add("net", seed)
+    for target, made in (("net", net_seeds), ("boot", boot_seeds), ("gateway", gateway_seeds),
+                         ("control", control_seeds)):
+        for seed in made():
+            seeds.add(target, seed)
+    for verb, reply in REPLIES.items():
+        seeds.add("client", client_of(verb, reply))
     for file in files:
         if file.endswith(".torpor"):
             from_appliance(seeds, file)
