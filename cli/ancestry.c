@@ -48,7 +48,7 @@ json_t *ancestry_json(const char *parent, const char *child)
 
 	snprintf(path, sizeof(path), "%s", child);
 	snprintf(digest, sizeof(digest), "%s", parent);
-	for (unsigned n = 0; digest[0] != '\0' && n < LINEAGE_MAX; n++) {
+	for (unsigned n = 0; digest[0] != '\0' && n < CHAIN_MAX; n++) {
 		json_array_append_new(list, describe(digest, path, next));
 		strcpy(digest, next);
 	}

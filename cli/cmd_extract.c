@@ -184,23 +184,23 @@ static bool numbered(const char *role, const char *prefix, unsigned *number)
 }
 
 /* An increment's images stand on its parents', who also have the kernel. */
-static bool find_item(const struct lineage *l, const struct contents *contents, const char *role,
+static bool find_item(const struct chain *l, const struct contents *contents, const char *role,
 		      struct item *item)
 {
-	const struct appliance *a = archive_appliance(lineage_newest(l));
+	const struct appliance *a = archive_appliance(chain_newest(l));
 	const struct content *content = contents_find(contents, role);
 	unsigned number;
 
 	item->stack.n = 0;
 	if (numbered(role, ROLE_MEMORY, &number))
-		return a->live && lineage_memory(l, number, &item->stack, NULL) == 0;
+		return a->live && chain_memory(l, number, &item->stack, NULL) == 0;
 	if (numbered(role, ROLE_DISK, &number))
-		return number < a->ndisks && lineage_disk(l, number, &item->stack, NULL) == 0;
+		return number < a->ndisks && chain_disk(l, number, &item->stack, NULL) == 0;
 	if (content != NULL)
 		item->blob = content->blob;
 	else if (strcmp(role, ROLE_SIGNATURE) == 0)
 		return false; /* a parent's is not ours */
-	return content != NULL || lineage_blob(l, role, &item->blob);
+	return content != NULL || chain_blob(l, role, &item->blob);
 }
 
 static int write_file(const char *path, bool sparse, const struct item *item, struct err *err)
@@ -246,7 +246,7 @@ static const struct output *find_output(const struct outputs *all, const char *r
 	return NULL;
 }
 
-static int write_outputs(const struct extract_args *args, const struct lineage *l,
+static int write_outputs(const struct extract_args *args, const struct chain *l,
 			 const struct contents *contents, struct err *err)
 {
 	unsigned count = args->nroles;
@@ -274,7 +274,7 @@ static int extract(const struct extract_args *args, struct err *err)
 	struct archive_open_params params = {.fd = -1};
 	struct contents contents = {0};
 	const char *file = args->file;
-	struct lineage *l = NULL;
+	struct chain *l = NULL;
 	int ret = keys_to_open(&args->keys, &keys, err);
 
 	params.keys = keys;
@@ -285,13 +285,13 @@ static int extract(const struct extract_args *args, struct err *err)
 	if (ret == 0)
 		ret = parent_open(&l, file, &params, err);
 	if (ret == 0)
-		ret = lineage_ensure_verified(l, err);
+		ret = chain_ensure_verified(l, err);
 	if (ret == 0)
-		ret = contents_list(&contents, lineage_newest(l), err);
+		ret = contents_list(&contents, chain_newest(l), err);
 	if (ret == 0)
 		ret = write_outputs(args, l, &contents, err);
 	contents_free(&contents);
-	lineage_close(l);
+	chain_close(l);
 	return ret;
 }
 

@@ -67,7 +67,7 @@ static int parse(struct options *opts, struct flatten_args *args, struct err *er
 }
 
 /* What any of the files is encrypted with, the new one is, too. */
-static int write_flattened(const struct flatten_args *args, const struct lineage *lineage,
+static int write_flattened(const struct flatten_args *args, const struct chain *chain,
 			   const struct keyring *keys, char digest[DIGEST_TEXT_SIZE],
 			   struct err *err)
 {
@@ -76,8 +76,8 @@ static int write_flattened(const struct flatten_args *args, const struct lineage
 	if (keys != NULL && args->packing.flat)
 		return err_set(err, ERR_USAGE,
 			       "what is encrypted is packed: --flat needs --decrypt");
-	return flatten_lineage(lineage, args->output, args->packing.flat ? 0 : args->packing.level,
-			       keys, digest, err);
+	return flatten_chain(chain, args->output, args->packing.flat ? 0 : args->packing.level,
+			     keys, digest, err);
 }
 
 static int flatten(const struct flatten_args *args, struct err *err)
@@ -86,7 +86,7 @@ static int flatten(const struct flatten_args *args, struct err *err)
 	struct archive_open_params params = {.fd = -1};
 	const char *file = args->file;
 	char digest[DIGEST_TEXT_SIZE];
-	struct lineage *lineage;
+	struct chain *chain;
 	int ret = keys_to_open(&args->keys, &keys, err);
 
 	params.keys = keys;
@@ -95,11 +95,11 @@ static int flatten(const struct flatten_args *args, struct err *err)
 	if (ret == 0)
 		ret = sandbox_enter(SANDBOX_WRITE, err);
 	if (ret == 0)
-		ret = parent_open(&lineage, file, &params, err);
+		ret = parent_open(&chain, file, &params, err);
 	if (ret < 0)
 		return ret;
-	ret = write_flattened(args, lineage, keys, digest, err);
-	lineage_close(lineage);
+	ret = write_flattened(args, chain, keys, digest, err);
+	chain_close(chain);
 	return ret < 0 ? ret : written_print(args->output, digest, args->json, err);
 }
 

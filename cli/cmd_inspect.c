@@ -123,13 +123,13 @@ static void print_archive(const struct archive *archive)
 	const struct appliance *a = archive_appliance(archive);
 	const struct archive_entry *entry;
 	size_t count = archive_entries(archive, &entry);
-	json_t *lineage = ancestry_json(a->parent, archive_path(archive));
+	json_t *chain = ancestry_json(a->parent, archive_path(archive));
 
 	printf("file        %s\ndigest      %s\naligned     %s\n", archive_path(archive),
 	       archive_digest(archive), archive_aligned(archive) ? "yes" : "no");
 	print_appliance(a);
-	ancestry_print("lineage", lineage);
-	json_decref(lineage);
+	ancestry_print("lineage", chain);
+	json_decref(chain);
 	printf("\n%-20s %14s  %s\n", "ROLE", "BYTES", "DIGEST");
 	for (; count > 0; count--, entry++)
 		printf("%-20s %14llu  %s\n", entry->role, (unsigned long long)entry->blob.len,
@@ -202,7 +202,7 @@ static void print_wake(const json_t *wake)
 }
 
 /* What only the machine knows of its files is a path; what is in them is read here. */
-static json_t *machine_lineage(const json_t *reply)
+static json_t *machine_chain(const json_t *reply)
 {
 	const json_t *base = json_object_get(reply, "base");
 
@@ -212,20 +212,20 @@ static json_t *machine_lineage(const json_t *reply)
 static int print_machine(json_t *reply, bool json, struct err *err)
 {
 	cleanup_free char *description = json_dumps(json_object_get(reply, "appliance"), 0);
-	json_t *lineage = machine_lineage(reply);
+	json_t *chain = machine_chain(reply);
 	struct appliance a;
 	int ret;
 
 	if (json) {
 		json_object_del(reply, "ok");
-		json_object_set_new(reply, "lineage", lineage);
+		json_object_set_new(reply, "lineage", chain);
 		json_out(json_incref(reply));
 		return 0;
 	}
 	ret = appliance_decode(&a, (const uint8_t *)description,
 			       description != NULL ? strlen(description) : 0, err);
 	if (ret < 0) {
-		json_decref(lineage);
+		json_decref(chain);
 		return ret;
 	}
 	printf("name        %s\nstate       %s\nprocess     %lld\n", protocol_text(reply, "name"),
@@ -233,9 +233,9 @@ static int print_machine(json_t *reply, bool json, struct err *err)
 	       (long long)json_integer_value(json_object_get(reply, "pid")));
 	print_appliance(&a);
 	print_connections(json_object_get(reply, "network"));
-	ancestry_print("lineage", lineage);
+	ancestry_print("lineage", chain);
 	print_wake(json_object_get(reply, "wake"));
-	json_decref(lineage);
+	json_decref(chain);
 	appliance_free(&a);
 	return 0;
 }

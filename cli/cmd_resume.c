@@ -150,12 +150,12 @@ static int open_source(const char *path, const struct resume_args *args, struct 
 	return ret;
 }
 
-static int verify(const struct lineage *l, enum verify how, struct err *err)
+static int verify(const struct chain *l, enum verify how, struct err *err)
 {
 	int ret = 0;
 
 	if (how == VERIFY_CACHED)
-		return lineage_ensure_verified(l, err);
+		return chain_ensure_verified(l, err);
 	for (unsigned i = 0; how == VERIFY_FULL && ret == 0 && i < l->n; i++)
 		ret = archive_verify(l->archive[i], NULL, NULL, err);
 	return ret;
@@ -174,7 +174,7 @@ static int open_live(const char *path, const struct resume_args *args, struct so
 	if (ret == 0)
 		ret = source_check(source, err);
 	if (ret == 0)
-		ret = verify(source->lineage, args->verify, err);
+		ret = verify(source->chain, args->verify, err);
 	if (ret < 0)
 		source_close(source);
 	return ret;

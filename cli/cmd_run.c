@@ -78,7 +78,7 @@ static int open_file(const struct run_args *args, struct source *source, struct 
 	if (ret == 0)
 		ret = source_check(source, err);
 	if (ret == 0)
-		ret = lineage_ensure_verified(source->lineage, err);
+		ret = chain_ensure_verified(source->chain, err);
 	if (ret == 0)
 		ret = source_override(source, m, err);
 	if (ret == 0)

@@ -179,7 +179,7 @@ static int rehearse(struct warm_args *args, const char *file, struct err *err)
 	if (ret == 0)
 		ret = source_check(&source, err);
 	if (ret == 0)
-		ret = lineage_ensure_verified(source.lineage, err);
+		ret = chain_ensure_verified(source.chain, err);
 	if (ret < 0) {
 		source_close(&source);
 		return ret;

@@ -72,7 +72,7 @@ struct appliance {
 	bool live;
 	char name[64];			    /* of the machine that was saved */
 	uint64_t saved_ns;		    /* CLOCK_REALTIME of the pause */
-	uint32_t generation;		    /* saves in this lineage: 1 for the first */
+	uint32_t generation;		    /* saves in this chain: 1 for the first */
 	char parent[APPLIANCE_DIGEST_SIZE]; /* identity of the file it woke from or was saved to
 					       before; "" for none */
 	bool increment; /* the contents are relative to the parent, without which it is nothing */

@@ -73,14 +73,14 @@ static int write_stack(struct archive_writer *w, const char *role, const struct 
 	return ret;
 }
 
-static int write_state(const struct lineage *l, struct archive_writer *w, struct err *err)
+static int write_state(const struct chain *l, struct archive_writer *w, struct err *err)
 {
 	cleanup_free uint8_t *state = NULL;
 	struct blob blob;
 	int ret;
 
 	/* A live appliance has one, of a size that its reader has found fit. */
-	if (!archive_blob(lineage_newest(l), ROLE_STATE, &blob))
+	if (!archive_blob(chain_newest(l), ROLE_STATE, &blob))
 		return 0;
 	state = malloc(blob.len + 1);
 	if (state == NULL)
@@ -90,26 +90,26 @@ static int write_state(const struct lineage *l, struct archive_writer *w, struct
 		       : archive_writer_bytes(w, ROLE_STATE, state, blob.len, err);
 }
 
-static int write_boot(const struct lineage *l, struct archive_writer *w, struct err *err)
+static int write_boot(const struct chain *l, struct archive_writer *w, struct err *err)
 {
 	static const char roles[][8] = {ROLE_KERNEL, ROLE_INITRD};
 	struct blob blob;
 	int ret = 0;
 
 	for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(roles); i++) {
-		if (lineage_blob(l, roles[i], &blob))
+		if (chain_blob(l, roles[i], &blob))
 			ret = archive_writer_blob(w, roles[i], &blob, err);
 	}
 	return ret;
 }
 
-static int write_disk(const struct lineage *l, struct archive_writer *w, unsigned index,
+static int write_disk(const struct chain *l, struct archive_writer *w, unsigned index,
 		      struct err *err)
 {
 	const struct image *base;
 	struct stack stack;
 	char role[32];
-	int ret = lineage_disk(l, index, &stack, err);
+	int ret = chain_disk(l, index, &stack, err);
 
 	if (ret < 0)
 		return ret;
@@ -122,16 +122,16 @@ static int write_disk(const struct lineage *l, struct archive_writer *w, unsigne
 	return write_stack(w, role, &stack, base, err);
 }
 
-static int write_memory(const struct lineage *l, struct archive_writer *w, struct err *err)
+static int write_memory(const struct chain *l, struct archive_writer *w, struct err *err)
 {
-	uint64_t size = archive_appliance(lineage_newest(l))->memory, done = 0;
+	uint64_t size = archive_appliance(chain_newest(l))->memory, done = 0;
 	struct stack stack;
 	char role[32];
 	int ret = 0;
 
 	for (unsigned i = 0; ret == 0 && done < size; i++) {
 		snprintf(role, sizeof(role), ROLE_MEMORY ".%u", i);
-		ret = lineage_memory(l, i, &stack, err);
+		ret = chain_memory(l, i, &stack, err);
 		if (ret == 0)
 			ret = write_stack(w, role, &stack, NULL, err);
 		done += ret == 0 ? stack.image[0]->map.size : 0;
@@ -139,7 +139,7 @@ static int write_memory(const struct lineage *l, struct archive_writer *w, struc
 	return ret;
 }
 
-static int write_all(const struct lineage *l, struct archive_writer *w, struct appliance *a,
+static int write_all(const struct chain *l, struct archive_writer *w, struct appliance *a,
 		     struct err *err)
 {
 	int ret = write_state(l, w, err);
@@ -151,12 +151,12 @@ static int write_all(const struct lineage *l, struct archive_writer *w, struct a
 	return ret == 0 && a->live ? write_memory(l, w, err) : ret;
 }
 
-int flatten_lineage(const struct lineage *l, const char *target, int level,
-		    const struct keyring *keys, char digest[DIGEST_TEXT_SIZE], struct err *err)
+int flatten_chain(const struct chain *l, const char *target, int level, const struct keyring *keys,
+		  char digest[DIGEST_TEXT_SIZE], struct err *err)
 {
-	struct appliance a = *archive_appliance(lineage_newest(l));
+	struct appliance a = *archive_appliance(chain_newest(l));
 	struct archive_writer *w;
-	int ret = lineage_ensure_verified(l, err);
+	int ret = chain_ensure_verified(l, err);
 
 	if (ret == 0)
 		ret = archive_writer_open(&w, target, err);

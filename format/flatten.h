@@ -1,21 +1,21 @@
 /*
- * One full file from a lineage: what a full save would have written where the newest increment was.
+ * One full file from a chain: what a full save would have written where the newest increment was.
  *
  * Memory is resolved to frames and zeros; of a disk the base stays, and the overlays become one.
  * The config says what the newest file's says, its parent included, which then is history; the
  * identity is new. Hot sets, signatures and what this version does not know belong to the files
  * they are in, and stay behind. The file is published as archive_writer.h says, and may replace one
- * of the lineage. One thread calls.
+ * of the chain. One thread calls.
  */
 #ifndef TORPOR_FORMAT_FLATTEN_H
 #define TORPOR_FORMAT_FLATTEN_H
 
-#include "format/lineage.h"
+#include "format/chain.h"
 
 /* `level` is of zstd, or 0: images are flat, which they can only be in clear. `keys`: what locks
- * the file; NULL: in clear. The lineage is verified first (lineage_ensure_verified()). `digest`
+ * the file; NULL: in clear. The chain is verified first (chain_ensure_verified()). `digest`
  * becomes the identity. */
-int flatten_lineage(const struct lineage *l, const char *target, int level,
-		    const struct keyring *keys, char digest[DIGEST_TEXT_SIZE], struct err *err);
+int flatten_chain(const struct chain *l, const char *target, int level, const struct keyring *keys,
+		  char digest[DIGEST_TEXT_SIZE], struct err *err);
 
 #endif

@@ -75,10 +75,10 @@ static int find(void *opaque, const char *digest, const char *child, char *path,
 	return parent_find(digest, child, path, err);
 }
 
-int parent_open(struct lineage **out, const char *path, const struct archive_open_params *params,
+int parent_open(struct chain **out, const char *path, const struct archive_open_params *params,
 		struct err *err)
 {
-	static const struct lineage_finder finder = {.find = find};
+	static const struct chain_finder finder = {.find = find};
 
-	return lineage_open(out, path, params, &finder, err);
+	return chain_open(out, path, params, &finder, err);
 }

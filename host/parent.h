@@ -7,14 +7,14 @@
 
 #include <limits.h>
 
-#include "format/lineage.h"
+#include "format/chain.h"
 
 /* ERR_NOT_FOUND when it is in neither place. */
 int parent_find(const char *digest, const char *child, char path[PATH_MAX], struct err *err);
 /* Is this the name of a file that is looked at? */
 bool parent_has_suffix(const char *name);
-/* lineage_open() with that search. */
-int parent_open(struct lineage **out, const char *path, const struct archive_open_params *params,
+/* chain_open() with that search. */
+int parent_open(struct chain **out, const char *path, const struct archive_open_params *params,
 		struct err *err);
 
 #endif

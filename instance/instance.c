@@ -91,11 +91,11 @@ static int wake(struct instance *in, struct err *err)
 {
 	const struct rehearsal *rehearsal = in->options->rehearsal;
 	struct resume_params params = {
-		.lineage = in->source->lineage,
+		.chain = in->source->chain,
 		.fill = in->options->fill,
 		.record = rehearsal != NULL && rehearsal->in_order,
 	};
-	const struct archive *newest = lineage_newest(params.lineage);
+	const struct archive *newest = chain_newest(params.chain);
 	struct resume_report report;
 	int ret = snapshot_resume(&in->machine, &params, &report, err);
 
@@ -377,7 +377,7 @@ int instance_run(struct source *source, const struct instance_options *options,
 	/* We may be a child of who has opened the file. */
 	if (source->keys != NULL)
 		keyring_settle(source->keys);
-	lineage_settle(source->lineage);
+	chain_settle(source->chain);
 	ret = take_name(&in, err);
 	if (ret == 0)
 		ret = live(&in, &ran, err);

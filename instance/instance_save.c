@@ -45,7 +45,7 @@ static void describe_disk(struct disk *disk, bool increment, struct save_disk *s
 }
 
 /* The file that is to be written is one of those that would have to stay. */
-static bool would_replace(const struct lineage *l, const char *path)
+static bool would_replace(const struct chain *l, const char *path)
 {
 	struct stat target, st;
 
@@ -72,14 +72,14 @@ static bool in_store(const char *path)
 }
 
 static int open_named_parent(const struct instance *in, const struct save_request *request,
-			     struct lineage **parent, struct err *err)
+			     struct chain **parent, struct err *err)
 {
 	const struct archive_open_params params = {.fd = -1, .keys = in->source->keys};
 	int ret = parent_open(parent, request->parent, &params, err);
 
 	if (ret < 0)
 		return ret;
-	if (strcmp(archive_digest(lineage_newest(*parent)), in->base) != 0)
+	if (strcmp(archive_digest(chain_newest(*parent)), in->base) != 0)
 		return err_set(err, ERR_USAGE,
 			       "%s is not what %s woke from or was last saved to (%s)",
 			       request->parent, in->claim.name,
@@ -94,7 +94,7 @@ static int open_named_parent(const struct instance *in, const struct save_reques
 
 /* What to be relative to; *parent stays NULL for a full save. */
 static int choose_parent(const struct instance *in, const struct save_request *request,
-			 struct lineage **parent, struct err *err)
+			 struct chain **parent, struct err *err)
 {
 	const struct archive_open_params params = {.fd = -1, .keys = in->source->keys};
 	bool fits;
@@ -110,10 +110,10 @@ static int choose_parent(const struct instance *in, const struct save_request *r
 	if (in->base[0] == '\0' || !in_store(in->base_path.text) ||
 	    parent_open(parent, in->base_path.text, &params, NULL) < 0)
 		return 0;
-	fits = strcmp(archive_digest(lineage_newest(*parent)), in->base) == 0 &&
+	fits = strcmp(archive_digest(chain_newest(*parent)), in->base) == 0 &&
 	       !would_replace(*parent, request->path);
 	if (!fits) {
-		lineage_close(*parent);
+		chain_close(*parent);
 		*parent = NULL;
 	}
 	return 0;
@@ -128,7 +128,7 @@ static void rebase(struct instance *in, const char *path, const char *digest)
 	(void)dirty_rebase(&in->machine.dirty, NULL);
 }
 
-static int save(struct instance *in, struct save_request *request, const struct lineage *parent,
+static int save(struct instance *in, struct save_request *request, const struct chain *parent,
 		struct err *err)
 {
 	struct appliance a;
@@ -161,13 +161,13 @@ static int save(struct instance *in, struct save_request *request, const struct 
 
 int instance_save(struct instance *in, struct save_request *request, struct err *err)
 {
-	struct lineage *parent;
+	struct chain *parent;
 	int ret = choose_parent(in, request, &parent, err);
 
 	if (ret == 0 && parent != NULL)
-		ret = lineage_load_hashes(parent, err);
+		ret = chain_load_hashes(parent, err);
 	if (ret == 0)
 		ret = save(in, request, parent, err);
-	lineage_close(parent);
+	chain_close(parent);
 	return ret;
 }

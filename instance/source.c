@@ -125,19 +125,18 @@ int source_from_file(struct source *s, const char *path, const struct archive_op
 
 	source_init(s);
 	s->keys = params != NULL ? params->keys : NULL;
-	ret = parent_open(&s->lineage, path, params, err);
+	ret = parent_open(&s->chain, path, params, err);
 	if (ret == 0) {
 		appliance_free(&s->appliance);
-		ret = appliance_copy(&s->appliance, archive_appliance(lineage_newest(s->lineage)),
-				     err);
+		ret = appliance_copy(&s->appliance, archive_appliance(chain_newest(s->chain)), err);
 	}
 	if (ret < 0) {
 		source_close(s);
 		return ret;
 	}
-	s->origin = archive_path(lineage_newest(s->lineage));
-	(void)lineage_blob(s->lineage, ROLE_KERNEL, &s->boot.kernel);
-	(void)lineage_blob(s->lineage, ROLE_INITRD, &s->boot.initrd);
+	s->origin = archive_path(chain_newest(s->chain));
+	(void)chain_blob(s->chain, ROLE_KERNEL, &s->boot.kernel);
+	(void)chain_blob(s->chain, ROLE_INITRD, &s->boot.initrd);
 	s->boot.cmdline = s->appliance.cmdline;
 	return 0;
 }
@@ -176,11 +175,11 @@ static int open_disk(struct source *s, unsigned index, const char *scratch_dir, 
 	struct stack layers;
 	int ret;
 
-	if (s->lineage == NULL) {
+	if (s->chain == NULL) {
 		params.raw = (struct blob){.fd = take_fd(&s->disk_fd[index]), .len = d->size};
 		return disk_open(disk, &params, err);
 	}
-	ret = lineage_disk(s->lineage, index, &layers, err);
+	ret = chain_disk(s->chain, index, &layers, err);
 	if (ret < 0)
 		return ret;
 	params.layers = &layers;
@@ -222,8 +221,8 @@ void source_close(struct source *s)
 		if (s->disk_fd[i] >= 0)
 			close(take_fd(&s->disk_fd[i]));
 	}
-	lineage_close(s->lineage);
-	s->lineage = NULL;
+	chain_close(s->chain);
+	s->chain = NULL;
 	keyring_free(s->keys);
 	s->keys = NULL;
 	appliance_free(&s->appliance);

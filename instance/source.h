@@ -10,14 +10,14 @@
 
 #include "cli/machine_args.h"
 #include "devices/board.h"
-#include "format/lineage.h"
+#include "format/chain.h"
 #include "vmm/arch.h"
 
 struct source {
 	struct appliance appliance;
-	const char *origin;	 /* the appliance's or the kernel's path, for errors; borrowed */
-	struct lineage *lineage; /* owned; NULL: from the command line */
-	struct keyring *keys;	 /* owned; NULL: none for files; see parent_open() */
+	const char *origin;   /* the appliance's or the kernel's path, for errors; borrowed */
+	struct chain *chain;  /* owned; NULL: from the command line */
+	struct keyring *keys; /* owned; NULL: none for files; see parent_open() */
 	int kernel_fd, initrd_fd;
 	int disk_fd[APPLIANCE_MAX_DISKS]; /* raw files, until source_open_disks */
 	struct boot_source boot;	  /* borrows the above */

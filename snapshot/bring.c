@@ -23,11 +23,11 @@ struct bring {
 	uint64_t page;
 };
 
-static int resolve(struct bring *b, const struct lineage *l, unsigned range, struct err *err)
+static int resolve(struct bring *b, const struct chain *l, unsigned range, struct err *err)
 {
 	const struct mem_range *r = &b->m->mem.range[range];
 	struct stack stack;
-	int ret = lineage_memory(l, range, &stack, err);
+	int ret = chain_memory(l, range, &stack, err);
 
 	if (ret == 0 && stack.image[0]->map.size != r->size)
 		ret = err_set(err, ERR_INTEGRITY, "%llu bytes, but the machine has %llu there",
@@ -99,7 +99,7 @@ static int map_hot(struct bring *b, unsigned range, const struct image *image, s
 	return ret;
 }
 
-static int map_range(struct bring *b, const struct lineage *l, unsigned range, struct err *err)
+static int map_range(struct bring *b, const struct chain *l, unsigned range, struct err *err)
 {
 	const struct runs *runs = &b->runs[range];
 	const struct image *newest;
@@ -113,7 +113,7 @@ static int map_range(struct bring *b, const struct lineage *l, unsigned range, s
 			ret = map_run(b, range, run, err);
 	}
 	snprintf(role, sizeof(role), ROLE_MEMORY ".%u", range);
-	newest = archive_image(lineage_newest(l), role);
+	newest = archive_image(chain_newest(l), role);
 	if (ret == 0 && newest->hot.len > 0)
 		ret = map_hot(b, range, newest, err);
 	return ret < 0 ? err_context(err, ret, "%s", role) : 0;
@@ -217,9 +217,9 @@ static int bring(struct bring *b, const struct resume_params *params, struct err
 	int ret = 0;
 
 	for (unsigned i = 0; ret == 0 && i < b->m->mem.nranges; i++) {
-		ret = resolve(b, params->lineage, i, err);
+		ret = resolve(b, params->chain, i, err);
 		if (ret == 0 && !params->record)
-			ret = map_range(b, params->lineage, i, err);
+			ret = map_range(b, params->chain, i, err);
 		if (ret == 0)
 			count_wanted(b, i);
 	}

@@ -183,7 +183,7 @@ static int stage_and_apply(struct machine *m, const struct resume_params *params
 int snapshot_resume(struct machine *m, const struct resume_params *params,
 		    struct resume_report *report, struct err *err)
 {
-	const struct archive *newest = lineage_newest(params->lineage);
+	const struct archive *newest = chain_newest(params->chain);
 	cleanup_free uint8_t *data = NULL;
 	struct statefile sf = {0};
 	size_t len = 0;

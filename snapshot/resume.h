@@ -8,13 +8,13 @@
 #ifndef TORPOR_SNAPSHOT_RESUME_H
 #define TORPOR_SNAPSHOT_RESUME_H
 
-#include "format/lineage.h"
+#include "format/chain.h"
 #include "snapshot/pager.h"
 #include "vmm/machine.h"
 
 struct resume_params {
-	/* Must stay open as long as the machine lives; verified (lineage_ensure_verified). */
-	const struct lineage *lineage;
+	/* Must stay open as long as the machine lives; verified (chain_ensure_verified). */
+	const struct chain *chain;
 	enum pager_fill fill;
 	/* Page everything, also what could be mapped, and note in which order (pager_touched). It
 	 * is an error when that is not possible. */

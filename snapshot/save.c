@@ -124,7 +124,7 @@ static int know_parent(struct machine *m, const struct save_params *params, stru
 		       struct err *err)
 {
 	struct stack stack;
-	int ret = lineage_memory(params->parent, ram->index, &stack, err);
+	int ret = chain_memory(params->parent, ram->index, &stack, err);
 
 	if (ret == 0)
 		ret = stack_resolve(&stack, &ram->parent, err);
@@ -191,7 +191,7 @@ static int write_overlay(struct archive_writer *w, const struct save_params *par
 
 	snprintf(role, sizeof(role), ROLE_DISK ".%u" ROLE_OVERLAY_SUFFIX, index);
 	if (params->parent != NULL) {
-		ret = lineage_disk(params->parent, index, &stack, err);
+		ret = chain_disk(params->parent, index, &stack, err);
 		if (ret == 0)
 			ret = stack_resolve(&stack, &before, err);
 		overlay.parent = &before;

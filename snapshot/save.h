@@ -9,9 +9,9 @@
 #define TORPOR_SNAPSHOT_SAVE_H
 
 #include "format/appliance.h"
+#include "format/chain.h"
 #include "format/crypto/digest.h"
 #include "format/image/image.h"
-#include "format/lineage.h"
 #include "snapshot/pager.h"
 #include "vmm/machine.h"
 
@@ -37,8 +37,8 @@ struct save_params {
 	struct pager *pager; /* NULL, or still bringing memory: what is not there yet is taken from
 				where it would come from */
 	/* NULL, or write what changed since this file only: appliance->increment is set, the base
-	 * of m->dirty is this file or unknown, and the lineage's hash lists are loaded. */
-	const struct lineage *parent;
+	 * of m->dirty is this file or unknown, and the chain's hash lists are loaded. */
+	const struct chain *parent;
 	char digest[DIGEST_TEXT_SIZE]; /* out: the identity of what was saved */
 	uint64_t bytes;		       /* out: the file's size */
 };

@@ -132,8 +132,8 @@ static void open_disks(struct guest *g, struct board_bindings *bindings,
 
 		struct stack layers;
 
-		if (g->lineage != NULL) {
-			must(lineage_disk(g->lineage, i, &layers, &err), &err, "lineage_disk");
+		if (g->chain != NULL) {
+			must(chain_disk(g->chain, i, &layers, &err), &err, "chain_disk");
 			params.layers = &layers;
 		} else {
 			params.raw = (struct blob){.fd = open(spec->disk, O_RDONLY | O_CLOEXEC),
@@ -258,7 +258,7 @@ static int find_parent(void *opaque, const char *digest, const char *child, char
 	return found ? 0 : err_set(err, ERR_NOT_FOUND, "no parent %s", digest);
 }
 
-static const struct lineage_finder finder = {.find = find_parent};
+static const struct chain_finder finder = {.find = find_parent};
 
 static int try_wake(struct guest *g, const char *path, enum pager_fill fill, struct err *err)
 {
@@ -269,13 +269,13 @@ static int try_wake(struct guest *g, const char *path, enum pager_fill fill, str
 	int ret;
 
 	init(g);
-	ret = lineage_open(&g->lineage, path, NULL, &finder, err);
+	ret = chain_open(&g->chain, path, NULL, &finder, err);
 	if (ret < 0)
 		return ret;
-	params.lineage = g->lineage;
-	must(appliance_copy(&g->appliance, archive_appliance(lineage_newest(g->lineage)), err), err,
+	params.chain = g->chain;
+	must(appliance_copy(&g->appliance, archive_appliance(chain_newest(g->chain)), err), err,
 	     "copy");
-	lineage_blob(g->lineage, ROLE_KERNEL, &boot.kernel);
+	chain_blob(g->chain, ROLE_KERNEL, &boot.kernel);
 	boot.cmdline = g->appliance.cmdline;
 	ret = build(g, NULL, &boot, &none, err);
 	if (ret == 0) {
@@ -287,7 +287,7 @@ static int try_wake(struct guest *g, const char *path, enum pager_fill fill, str
 			machine_free(&g->machine);
 	}
 	if (ret < 0) {
-		lineage_close(g->lineage);
+		chain_close(g->chain);
 		appliance_free(&g->appliance);
 		return ret;
 	}
@@ -375,7 +375,7 @@ static void describe_disk(struct guest *g, bool increment, struct save_disk *sav
 	disk_overlay_source(g->disk, &save->overlay);
 }
 
-static int save(struct guest *g, const char *path, const struct lineage *parent, struct err *err)
+static int save(struct guest *g, const char *path, const struct chain *parent, struct err *err)
 {
 	struct save_params params = {
 		.path = path,
@@ -407,14 +407,14 @@ int guest_save(struct guest *g, const char *path, struct err *err)
 
 void guest_save_increment(struct guest *g, const char *path, const char *parent)
 {
-	struct lineage *lineage;
+	struct chain *chain;
 	struct err err;
 
-	must(lineage_open(&lineage, parent, NULL, &finder, &err), &err, "parent");
-	must(lineage_load_hashes(lineage, &err), &err, "hashes");
-	strcpy(g->appliance.parent, archive_digest(lineage_newest(lineage)));
-	must(save(g, path, lineage, &err), &err, "save");
-	lineage_close(lineage);
+	must(chain_open(&chain, parent, NULL, &finder, &err), &err, "parent");
+	must(chain_load_hashes(chain, &err), &err, "hashes");
+	strcpy(g->appliance.parent, archive_digest(chain_newest(chain)));
+	must(save(g, path, chain, &err), &err, "save");
+	chain_close(chain);
 	pthread_mutex_lock(&g->machine.lock);
 	must(dirty_rebase(&g->machine.dirty, &err), &err, "rebase");
 	pthread_mutex_unlock(&g->machine.lock);
@@ -441,7 +441,7 @@ void guest_stop(struct guest *g)
 	}
 	pager_stop(g->pager);
 	machine_free(&g->machine);
-	lineage_close(g->lineage);
+	chain_close(g->chain);
 	if (g->kernel_fd >= 0)
 		close(g->kernel_fd);
 	appliance_free(&g->appliance);

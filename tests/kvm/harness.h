@@ -14,7 +14,7 @@
 #include <pthread.h>
 
 #include "devices/board.h"
-#include "format/lineage.h"
+#include "format/chain.h"
 #include "snapshot/pager.h"
 #include "vmm/machine.h"
 
@@ -30,7 +30,7 @@ struct guest {
 	struct machine machine;
 	struct board board;
 	struct appliance appliance;
-	struct lineage *lineage; /* that it woke from, or NULL */
+	struct chain *chain; /* that it woke from, or NULL */
 	struct pager *pager;
 	bool flat;	   /* how it is saved */
 	struct disk *disk; /* owned by the machine */

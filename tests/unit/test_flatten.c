@@ -117,9 +117,9 @@ static int write_images(struct archive_writer *w, struct model *m, const struct 
 	return ret < 0 ? ret : archive_writer_image(w, "memory.0", &ram, err);
 }
 
-/* As an increment when there is a lineage to be relative to. */
+/* As an increment when there is a chain to be relative to. */
 static void save(struct model *m, const char *path, uint32_t generation, const char *parent,
-		 const struct lineage *l, char digest[DIGEST_TEXT_SIZE])
+		 const struct chain *l, char digest[DIGEST_TEXT_SIZE])
 {
 	struct runs memory = {0}, disk = {0};
 	struct archive_writer *w;
@@ -129,10 +129,10 @@ static void save(struct model *m, const char *path, uint32_t generation, const c
 
 	describe(&a, generation, parent, l != NULL);
 	if (l != NULL) {
-		cr_assert(eq(int, lineage_load_hashes(l, &err), 0), "%s", err.text);
-		cr_assert(eq(int, lineage_memory(l, 0, &stack, &err), 0), "%s", err.text);
+		cr_assert(eq(int, chain_load_hashes(l, &err), 0), "%s", err.text);
+		cr_assert(eq(int, chain_memory(l, 0, &stack, &err), 0), "%s", err.text);
 		cr_assert(eq(int, stack_resolve(&stack, &memory, &err), 0), "%s", err.text);
-		cr_assert(eq(int, lineage_disk(l, 0, &stack, &err), 0), "%s", err.text);
+		cr_assert(eq(int, chain_disk(l, 0, &stack, &err), 0), "%s", err.text);
 		cr_assert(eq(int, stack_resolve(&stack, &disk, &err), 0), "%s", err.text);
 	}
 	cr_assert(eq(int, archive_writer_open(&w, path, &err), 0), "%s", err.text);
@@ -161,15 +161,15 @@ static int find(void *opaque, const char *digest, const char *child, char *path,
 	return err_set(err, ERR_NOT_FOUND, "%s is missing", digest);
 }
 
-static struct lineage *open_chain(unsigned n)
+static struct chain *open_chain(unsigned n)
 {
-	static const struct lineage_finder finder = {.find = find};
+	static const struct chain_finder finder = {.find = find};
 	char path[32];
-	struct lineage *l;
+	struct chain *l;
 	struct err err = {0};
 
 	snprintf(path, sizeof(path), "%u.torpor", n);
-	cr_assert(eq(int, lineage_open(&l, path, NULL, &finder, &err), 0), "%s", err.text);
+	cr_assert(eq(int, chain_open(&l, path, NULL, &finder, &err), 0), "%s", err.text);
 	return l;
 }
 
@@ -187,33 +187,33 @@ static void make_chain(unsigned depth, char full[DIGEST_TEXT_SIZE])
 	m.written[1] = true;
 	save(&m, "0.torpor", 1, "", NULL, digest);
 	for (unsigned i = 1; i <= depth; i++) {
-		struct lineage *l = open_chain(i - 1);
+		struct chain *l = open_chain(i - 1);
 
 		live_on(&m);
 		if (i == depth)
 			save(&m, "full.torpor", i + 1, digest, NULL, full);
 		snprintf(path, sizeof(path), "%u.torpor", i);
 		save(&m, path, i + 1, digest, l, digest);
-		lineage_close(l);
+		chain_close(l);
 	}
 }
 
 static void check_flattened(unsigned depth)
 {
 	char full[DIGEST_TEXT_SIZE], merged[DIGEST_TEXT_SIZE];
-	struct lineage *l;
+	struct chain *l;
 	struct err err = {0};
 
 	make_chain(depth, full);
 	l = open_chain(depth);
 	cr_assert(eq(uint, l->n, depth + 1));
-	cr_assert(eq(int, flatten_lineage(l, "merged.torpor", 3, NULL, merged, &err), 0), "%s",
+	cr_assert(eq(int, flatten_chain(l, "merged.torpor", 3, NULL, merged, &err), 0), "%s",
 		  err.text);
 	cr_assert_str_eq(merged, full);
-	cr_assert(eq(int, flatten_lineage(l, "flat.torpor", 0, NULL, merged, &err), 0), "%s",
+	cr_assert(eq(int, flatten_chain(l, "flat.torpor", 0, NULL, merged, &err), 0), "%s",
 		  err.text);
 	cr_assert_str_eq(merged, full);
-	lineage_close(l);
+	chain_close(l);
 	sample_shell("rm -rf torpor");
 	cr_assert(eq(int, sample_check("merged.torpor", &err), 0), "%s", err.text);
 	cr_assert(eq(int, sample_check("flat.torpor", &err), 0), "%s", err.text);
@@ -235,7 +235,7 @@ Test(flatten, of_files_that_were_converted)
 {
 	const struct convert_params flat = {.encoding = CONVERT_FLAT};
 	char full[DIGEST_TEXT_SIZE], merged[DIGEST_TEXT_SIZE];
-	struct lineage *l;
+	struct chain *l;
 	struct err err = {0};
 
 	make_chain(3, full);
@@ -246,42 +246,41 @@ Test(flatten, of_files_that_were_converted)
 			   convert_archive(l->archive[i], archive_path(l->archive[i]), &flat, &err),
 			   0),
 			"%s", err.text);
-	lineage_close(l);
+	chain_close(l);
 	l = open_chain(3);
-	cr_assert(archive_appliance(lineage_newest(l))->increment);
+	cr_assert(archive_appliance(chain_newest(l))->increment);
 	cr_assert(eq(int, (int)archive_image(l->archive[0], "memory.0")->encoding, IMAGE_FLAT));
-	cr_assert(eq(int, flatten_lineage(l, "merged.torpor", 3, NULL, merged, &err), 0), "%s",
+	cr_assert(eq(int, flatten_chain(l, "merged.torpor", 3, NULL, merged, &err), 0), "%s",
 		  err.text);
 	cr_assert_str_eq(merged, full);
-	lineage_close(l);
+	chain_close(l);
 }
 
 Test(flatten, a_full_file_stays_the_same_appliance)
 {
 	char full[DIGEST_TEXT_SIZE], merged[DIGEST_TEXT_SIZE];
-	struct lineage *l;
+	struct chain *l;
 	struct err err = {0};
 
 	make_chain(1, full);
 	l = open_chain(0);
-	cr_assert(eq(int, flatten_lineage(l, "again.torpor", 3, NULL, merged, &err), 0), "%s",
+	cr_assert(eq(int, flatten_chain(l, "again.torpor", 3, NULL, merged, &err), 0), "%s",
 		  err.text);
-	cr_assert_str_eq(merged, archive_digest(lineage_newest(l)));
-	lineage_close(l);
+	cr_assert_str_eq(merged, archive_digest(chain_newest(l)));
+	chain_close(l);
 	cr_assert_eq(sample_shell("cmp 0.torpor again.torpor"), 0);
 }
 
 Test(flatten, it_may_replace_a_file_of_the_chain)
 {
 	char full[DIGEST_TEXT_SIZE], merged[DIGEST_TEXT_SIZE];
-	struct lineage *l;
+	struct chain *l;
 	struct err err = {0};
 
 	make_chain(2, full);
 	l = open_chain(2);
-	cr_assert(eq(int, flatten_lineage(l, "0.torpor", 3, NULL, merged, &err), 0), "%s",
-		  err.text);
-	lineage_close(l);
+	cr_assert(eq(int, flatten_chain(l, "0.torpor", 3, NULL, merged, &err), 0), "%s", err.text);
+	chain_close(l);
 	cr_assert_eq(sample_shell("cmp 0.torpor full.torpor"), 0);
 }
 
@@ -289,7 +288,7 @@ Test(flatten, damage_anywhere_in_the_chain_is_refused)
 {
 	char full[DIGEST_TEXT_SIZE], merged[DIGEST_TEXT_SIZE];
 	const struct image *image;
-	struct lineage *l;
+	struct chain *l;
 	struct err err = {0};
 
 	make_chain(2, full);
@@ -299,8 +298,8 @@ Test(flatten, damage_anywhere_in_the_chain_is_refused)
 				  "status=none",
 				  (unsigned long long)image->part[0].offset + 20),
 		     0);
-	cr_assert(lt(int, flatten_lineage(l, "merged.torpor", 3, NULL, merged, &err), 0));
+	cr_assert(lt(int, flatten_chain(l, "merged.torpor", 3, NULL, merged, &err), 0));
 	cr_assert(eq(int, (int)err.kind, ERR_INTEGRITY), "%s", err.text);
-	lineage_close(l);
+	chain_close(l);
 	cr_assert_eq(sample_shell("test ! -e merged.torpor"), 0);
 }

@@ -1,5 +1,5 @@
-/* See lineage.h. */
-#include "format/lineage.h"
+/* See chain.h. */
+#include "format/chain.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -23,7 +23,7 @@ static int check_parent(const struct archive *child, const struct archive *paren
 			      archive_path(parent), archive_path(child));
 }
 
-static int open_parent(struct lineage *l, const struct lineage_finder *finder, struct keyring *keys,
+static int open_parent(struct chain *l, const struct chain_finder *finder, struct keyring *keys,
 		       struct err *err)
 {
 	const struct archive_open_params params = {.fd = -1, .keys = keys};
@@ -32,11 +32,11 @@ static int open_parent(struct lineage *l, const struct lineage_finder *finder, s
 	char path[PATH_MAX];
 	int ret;
 
-	if (l->n == LINEAGE_MAX)
+	if (l->n == CHAIN_MAX)
 		return err_set(err, ERR_INTEGRITY,
 			       "%s: more than %u increments on top of one another: torpor flatten "
 			       "makes one file of them",
-			       archive_path(l->archive[0]), LINEAGE_MAX);
+			       archive_path(l->archive[0]), CHAIN_MAX);
 	ret = finder->find(finder->opaque, digest, archive_path(child), path, err);
 	if (ret == 0)
 		ret = archive_open_with(&l->archive[l->n], path, &params, err);
@@ -48,11 +48,11 @@ static int open_parent(struct lineage *l, const struct lineage_finder *finder, s
 	return check_parent(child, l->archive[l->n - 1], err);
 }
 
-int lineage_open(struct lineage **out, const char *path, const struct archive_open_params *params,
-		 const struct lineage_finder *finder, struct err *err)
+int chain_open(struct chain **out, const char *path, const struct archive_open_params *params,
+	       const struct chain_finder *finder, struct err *err)
 {
 	static const struct archive_open_params plain = {.fd = -1};
-	struct lineage *l = calloc(1, sizeof(*l));
+	struct chain *l = calloc(1, sizeof(*l));
 	int ret;
 
 	*out = NULL;
@@ -69,26 +69,26 @@ int lineage_open(struct lineage **out, const char *path, const struct archive_op
 	while (ret == 0 && archive_appliance(l->archive[l->n - 1])->increment)
 		ret = open_parent(l, finder, params->keys, err);
 	if (ret < 0)
-		lineage_close(l);
+		chain_close(l);
 	else
 		*out = l;
 	return ret;
 }
 
-void lineage_close(struct lineage *l)
+void chain_close(struct chain *l)
 {
 	for (unsigned i = 0; l != NULL && i < l->n; i++)
 		archive_close(l->archive[i]);
 	free(l);
 }
 
-void lineage_settle(const struct lineage *l)
+void chain_settle(const struct chain *l)
 {
 	for (unsigned i = 0; l != NULL && i < l->n; i++)
 		archive_settle(l->archive[i]);
 }
 
-int lineage_ensure_verified(const struct lineage *l, struct err *err)
+int chain_ensure_verified(const struct chain *l, struct err *err)
 {
 	int ret = 0;
 
@@ -97,7 +97,7 @@ int lineage_ensure_verified(const struct lineage *l, struct err *err)
 	return ret;
 }
 
-int lineage_load_hashes(const struct lineage *l, struct err *err)
+int chain_load_hashes(const struct chain *l, struct err *err)
 {
 	int ret = 0;
 
@@ -107,7 +107,7 @@ int lineage_load_hashes(const struct lineage *l, struct err *err)
 }
 
 /* Put the image of that role underneath, where file number `i` has it. */
-static int push(const struct lineage *l, unsigned i, const char *role, struct stack *stack,
+static int push(const struct chain *l, unsigned i, const char *role, struct stack *stack,
 		struct err *err)
 {
 	const struct image *image = archive_image(l->archive[i], role);
@@ -116,13 +116,13 @@ static int push(const struct lineage *l, unsigned i, const char *role, struct st
 	return ret < 0 ? err_context(err, ret, "%s: %s", archive_path(l->archive[i]), role) : 0;
 }
 
-static int missing(const struct lineage *l, const char *role, struct err *err)
+static int missing(const struct chain *l, const char *role, struct err *err)
 {
 	return err_set(err, ERR_INTEGRITY, "%s: %s is missing", archive_path(l->archive[l->n - 1]),
 		       role);
 }
 
-int lineage_memory(const struct lineage *l, unsigned index, struct stack *stack, struct err *err)
+int chain_memory(const struct chain *l, unsigned index, struct stack *stack, struct err *err)
 {
 	char role[32];
 	int ret = 0;
@@ -134,7 +134,7 @@ int lineage_memory(const struct lineage *l, unsigned index, struct stack *stack,
 	return ret == 0 && stack->n < l->n ? missing(l, role, err) : ret;
 }
 
-int lineage_disk(const struct lineage *l, unsigned index, struct stack *stack, struct err *err)
+int chain_disk(const struct chain *l, unsigned index, struct stack *stack, struct err *err)
 {
 	char role[32], overlay[32];
 	unsigned overlays;
@@ -151,7 +151,7 @@ int lineage_disk(const struct lineage *l, unsigned index, struct stack *stack, s
 	return ret == 0 && stack->n == overlays ? missing(l, role, err) : ret;
 }
 
-bool lineage_blob(const struct lineage *l, const char *role, struct blob *blob)
+bool chain_blob(const struct chain *l, const char *role, struct blob *blob)
 {
 	for (unsigned i = 0; i < l->n; i++) {
 		if (archive_blob(l->archive[i], role, blob))

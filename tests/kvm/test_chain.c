@@ -14,7 +14,7 @@
 #include "snapshot/uffd.h"
 #include "tests/kvm/harness.h"
 
-TestSuite(lineage, .timeout = 180);
+TestSuite(chain, .timeout = 180);
 
 static bool can_page(void)
 {
@@ -78,7 +78,7 @@ static const char *make_packed(char nonce[64])
 	return file;
 }
 
-Test(lineage, what_is_not_touched_is_not_brought)
+Test(chain, what_is_not_touched_is_not_brought)
 {
 	static struct guest g;
 	const char *file;
@@ -98,7 +98,7 @@ Test(lineage, what_is_not_touched_is_not_brought)
 	guest_stop(&g);
 }
 
-Test(lineage, a_machine_can_be_saved_that_is_not_all_there)
+Test(chain, a_machine_can_be_saved_that_is_not_all_there)
 {
 	static struct guest g, h;
 	const char *file, *again;
@@ -219,26 +219,26 @@ static void check_chain(bool flat, enum pager_fill fill)
 	guest_stop(&g[DEEP + 1]);
 }
 
-Test(lineage, increments_upon_increments_paged)
+Test(chain, increments_upon_increments_paged)
 {
 	if (can_page())
 		check_chain(false, PAGER_FILL_NONE);
 }
 
-Test(lineage, increments_upon_increments_filled)
+Test(chain, increments_upon_increments_filled)
 {
 	if (have_kvm())
 		check_chain(false, PAGER_FILL_FULL);
 }
 
-Test(lineage, increments_upon_increments_mapped)
+Test(chain, increments_upon_increments_mapped)
 {
 	if (have_kvm())
 		check_chain(true, PAGER_FILL_IDLE);
 }
 
 /* Saved time and again while it goes on. */
-Test(lineage, increments_of_a_machine_that_goes_on)
+Test(chain, increments_of_a_machine_that_goes_on)
 {
 	static struct guest g, h;
 
@@ -265,7 +265,7 @@ Test(lineage, increments_of_a_machine_that_goes_on)
 	guest_stop(&h);
 }
 
-Test(lineage, hardly_any_change_is_hardly_any_file)
+Test(chain, hardly_any_change_is_hardly_any_file)
 {
 	static struct guest g, h;
 	const char *file, *increment;
@@ -288,7 +288,7 @@ Test(lineage, hardly_any_change_is_hardly_any_file)
 	guest_stop(&h);
 }
 
-Test(lineage, without_its_parent_an_increment_is_nothing)
+Test(chain, without_its_parent_an_increment_is_nothing)
 {
 	static struct guest g, h;
 	const char *file, *increment;
@@ -308,7 +308,7 @@ Test(lineage, without_its_parent_an_increment_is_nothing)
 	cr_assert(eq(int, (int)err.kind, ERR_NOT_FOUND));
 }
 
-Test(lineage, none_of_eight_notices_that_their_file_is_replaced)
+Test(chain, none_of_eight_notices_that_their_file_is_replaced)
 {
 	static struct guest g[8], other;
 	const char *file;
@@ -360,7 +360,7 @@ static bool is_broken(struct guest *g)
 	return broken;
 }
 
-Test(lineage, a_damaged_frame_breaks_the_machine_when_it_is_touched)
+Test(chain, a_damaged_frame_breaks_the_machine_when_it_is_touched)
 {
 	static struct guest g;
 	const char *file;

@@ -9,12 +9,12 @@
 
 #include "base/num.h"
 #include "format/archive_writer.h"
+#include "format/chain.h"
 #include "format/crypto/digest.h"
 #include "format/image/frame_reader.h"
-#include "format/lineage.h"
 #include "sample.h"
 
-TestSuite(lineage, .init = sample_begin, .fini = sample_end, .timeout = 120);
+TestSuite(chain, .init = sample_begin, .fini = sample_end, .timeout = 120);
 
 #define FRAMES 4u
 
@@ -115,12 +115,11 @@ static int find(void *opaque, const char *digest, const char *child, char *path,
 	return err_set(err, ERR_NOT_FOUND, "%s: no parent %s", child, digest);
 }
 
-static int open_with(struct lineage **l, const char *path, const char *const *pairs,
-		     struct err *err)
+static int open_with(struct chain **l, const char *path, const char *const *pairs, struct err *err)
 {
-	const struct lineage_finder finder = {find, (void *)(uintptr_t)pairs};
+	const struct chain_finder finder = {find, (void *)(uintptr_t)pairs};
 
-	return lineage_open(l, path, NULL, &finder, err);
+	return chain_open(l, path, NULL, &finder, err);
 }
 
 static void check_letters(const struct stack *stack, const char *letters)
@@ -148,30 +147,30 @@ static void check_letters(const struct stack *stack, const char *letters)
 	frame_reader_free(reader);
 }
 
-static void check_contents(const struct lineage *l, const char *memory, const char *disk)
+static void check_contents(const struct chain *l, const char *memory, const char *disk)
 {
 	struct err err = {0};
 	struct stack stack;
 
-	cr_assert(eq(int, lineage_memory(l, 0, &stack, &err), 0), "%s", err.text);
+	cr_assert(eq(int, chain_memory(l, 0, &stack, &err), 0), "%s", err.text);
 	check_letters(&stack, memory);
-	cr_assert(eq(int, lineage_disk(l, 0, &stack, &err), 0), "%s", err.text);
+	cr_assert(eq(int, chain_disk(l, 0, &stack, &err), 0), "%s", err.text);
 	check_letters(&stack, disk);
-	cr_assert(lt(int, lineage_memory(l, 1, &stack, &err), 0));
+	cr_assert(lt(int, chain_memory(l, 1, &stack, &err), 0));
 	cr_assert(eq(int, (int)err.kind, ERR_INTEGRITY));
-	cr_assert(lt(int, lineage_disk(l, 1, &stack, &err), 0));
+	cr_assert(lt(int, chain_disk(l, 1, &stack, &err), 0));
 	cr_assert(eq(int, (int)err.kind, ERR_INTEGRITY));
 }
 
 static const struct spec full = {.memory = "ab0c", .disk = "wxyz", .overlay = "3330", .vcpus = 2};
 
-Test(lineage, each_file_is_over_its_parent)
+Test(chain, each_file_is_over_its_parent)
 {
 	char digest[3][DIGEST_TEXT_SIZE];
 	const char *const pairs[] = {digest[0], "0", digest[1], "1", NULL};
 	const struct spec first = {digest[0], "3B33", NULL, "3X33", 2, false, true};
 	const struct spec second = {digest[1], "033C", NULL, NULL, 2, false, false};
-	struct lineage *l;
+	struct chain *l;
 	struct err err = {0};
 	struct blob blob;
 	char text[8] = "";
@@ -181,26 +180,26 @@ Test(lineage, each_file_is_over_its_parent)
 	write_ok("2", &second, digest[2]);
 	cr_assert(eq(int, open_with(&l, "2", pairs, &err), 0), "%s", err.text);
 	cr_assert(eq(uint, l->n, 3));
-	cr_assert_str_eq(archive_digest(lineage_newest(l)), digest[2]);
+	cr_assert_str_eq(archive_digest(chain_newest(l)), digest[2]);
 	check_contents(l, "0B0C", "wXy0");
-	cr_assert(eq(int, lineage_ensure_verified(l, &err), 0), "%s", err.text);
-	cr_assert(eq(int, lineage_load_hashes(l, &err), 0), "%s", err.text);
+	cr_assert(eq(int, chain_ensure_verified(l, &err), 0), "%s", err.text);
+	cr_assert(eq(int, chain_load_hashes(l, &err), 0), "%s", err.text);
 	/* The newest that has it. */
-	cr_assert(lineage_blob(l, ROLE_STATE, &blob));
+	cr_assert(chain_blob(l, ROLE_STATE, &blob));
 	cr_assert(eq(int, blob_read(&blob, 0, text, 1, NULL), 0));
 	cr_assert_str_eq(text, "2");
-	cr_assert_not(lineage_blob(l, ROLE_KERNEL, &blob));
-	lineage_close(l);
+	cr_assert_not(chain_blob(l, ROLE_KERNEL, &blob));
+	chain_close(l);
 	cr_assert(eq(int, open_with(&l, "1", pairs, &err), 0), "%s", err.text);
 	check_contents(l, "aB0c", "wXy0");
-	lineage_close(l);
-	lineage_close(NULL);
+	chain_close(l);
+	chain_close(NULL);
 }
 
 static void refused(const char *path, const char *const *pairs, enum err_kind kind, const char *why)
 {
 	struct err err = {0};
-	struct lineage *l;
+	struct chain *l;
 
 	cr_assert(lt(int, open_with(&l, path, pairs, &err), 0));
 	cr_assert_null(l);
@@ -208,7 +207,7 @@ static void refused(const char *path, const char *const *pairs, enum err_kind ki
 	cr_assert_eq(err.kind, kind, "%s", err.text);
 }
 
-Test(lineage, without_its_parent_it_is_nothing)
+Test(chain, without_its_parent_it_is_nothing)
 {
 	static const char *const none[] = {NULL};
 	char digest[2][DIGEST_TEXT_SIZE], why[128];
@@ -224,7 +223,7 @@ Test(lineage, without_its_parent_it_is_nothing)
 }
 
 /* So nobody can be his own ancestor. */
-Test(lineage, a_parent_is_who_it_is_said_to_be)
+Test(chain, a_parent_is_who_it_is_said_to_be)
 {
 	char digest[3][DIGEST_TEXT_SIZE];
 	const struct spec child = {digest[0], "3333", NULL, NULL, 2, false, false};
@@ -239,7 +238,7 @@ Test(lineage, a_parent_is_who_it_is_said_to_be)
 	refused("1", itself, ERR_INTEGRITY, "1 is not sha256:");
 }
 
-Test(lineage, a_parent_is_the_same_machine)
+Test(chain, a_parent_is_the_same_machine)
 {
 	char digest[2][DIGEST_TEXT_SIZE];
 	const char *const pairs[] = {digest[0], "0", NULL};
@@ -256,9 +255,9 @@ Test(lineage, a_parent_is_the_same_machine)
 }
 
 /* Nobody has vouched for the file: what unchanged frames are told by is looked at itself. */
-Test(lineage, a_hash_list_is_not_believed)
+Test(chain, a_hash_list_is_not_believed)
 {
-	struct lineage *l;
+	struct chain *l;
 	struct err err = {0};
 	struct spec spec = full;
 	struct blob hashes;
@@ -267,18 +266,18 @@ Test(lineage, a_hash_list_is_not_believed)
 	spec.flat = true;
 	write_ok("0", &spec, NULL);
 	cr_assert(eq(int, open_with(&l, "0", NULL, &err), 0), "%s", err.text);
-	hashes = archive_image(lineage_newest(l), "memory.0")->hashes;
-	lineage_close(l);
+	hashes = archive_image(chain_newest(l), "memory.0")->hashes;
+	chain_close(l);
 	fd = open("0", O_RDWR | O_CLOEXEC);
 	cr_assert(pwrite(fd, "x", 1, (off_t)hashes.offset) == 1);
 	close(fd);
 	cr_assert(eq(int, open_with(&l, "0", NULL, &err), 0), "%s", err.text);
-	cr_assert(lt(int, lineage_load_hashes(l, &err), 0));
+	cr_assert(lt(int, chain_load_hashes(l, &err), 0));
 	cr_assert_str_eq(err.text, "0: memory.0.hashes: its SHA-256 is not what the file says");
-	lineage_close(l);
+	chain_close(l);
 }
 
-Test(lineage, only_an_increment_refers_to_a_parent)
+Test(chain, only_an_increment_refers_to_a_parent)
 {
 	struct spec spec = full;
 	struct err err = {0};
@@ -297,7 +296,7 @@ Test(lineage, only_an_increment_refers_to_a_parent)
 			   err.text);
 }
 
-Test(lineage, an_increment_has_no_base_of_a_disk)
+Test(chain, an_increment_has_no_base_of_a_disk)
 {
 	char digest[DIGEST_TEXT_SIZE];
 	const struct spec child = {digest, "3333", "wxyz", NULL, 2, false, false};
@@ -311,15 +310,15 @@ Test(lineage, an_increment_has_no_base_of_a_disk)
 			   err.text);
 }
 
-Test(lineage, there_is_a_depth_that_is_too_deep)
+Test(chain, there_is_a_depth_that_is_too_deep)
 {
-	static char digest[LINEAGE_MAX + 1][DIGEST_TEXT_SIZE], name[LINEAGE_MAX + 1][8];
-	static const char *pairs[2 * LINEAGE_MAX + 3];
-	struct lineage *l;
+	static char digest[CHAIN_MAX + 1][DIGEST_TEXT_SIZE], name[CHAIN_MAX + 1][8];
+	static const char *pairs[2 * CHAIN_MAX + 3];
+	struct chain *l;
 	struct err err = {0};
 
 	write_ok("0", &full, digest[0]);
-	for (unsigned i = 1; i <= LINEAGE_MAX; i++) {
+	for (unsigned i = 1; i <= CHAIN_MAX; i++) {
 		const struct spec child = {digest[i - 1],
 					   i == 40 ? "3z33" : "3333",
 					   NULL,
@@ -331,14 +330,14 @@ Test(lineage, there_is_a_depth_that_is_too_deep)
 		snprintf(name[i], sizeof(name[i]), "%u", i);
 		write_ok(name[i], &child, digest[i]);
 	}
-	for (unsigned i = 0; i <= LINEAGE_MAX; i++) {
+	for (unsigned i = 0; i <= CHAIN_MAX; i++) {
 		pairs[2 * i] = digest[i];
 		pairs[2 * i + 1] = i == 0 ? "0" : name[i];
 	}
-	cr_assert(eq(int, open_with(&l, name[LINEAGE_MAX - 1], pairs, &err), 0), "%s", err.text);
-	cr_assert(eq(uint, l->n, LINEAGE_MAX));
+	cr_assert(eq(int, open_with(&l, name[CHAIN_MAX - 1], pairs, &err), 0), "%s", err.text);
+	cr_assert(eq(uint, l->n, CHAIN_MAX));
 	check_contents(l, "az0c", "yxy0");
-	lineage_close(l);
-	refused(name[LINEAGE_MAX], pairs, ERR_INTEGRITY,
+	chain_close(l);
+	refused(name[CHAIN_MAX], pairs, ERR_INTEGRITY,
 		"more than 128 increments on top of one another");
 }

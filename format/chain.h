@@ -1,0 +1,54 @@
+/*
+ * A file and, when it is an increment, the files it stands on: the chain down to a full one.
+ *
+ * What a machine is made of is asked here, not of the single archive: memory and disks come as
+ * stacks (stack.h), the kernel from whichever file has it. Archives are owned; images and blobs
+ * borrow from them and are valid until chain_close(). One thread.
+ */
+#ifndef TORPOR_FORMAT_CHAIN_H
+#define TORPOR_FORMAT_CHAIN_H
+
+#include "format/archive.h"
+#include "format/image/stack.h"
+
+#define CHAIN_MAX 128u
+
+struct chain {
+	unsigned n;
+	struct archive *archive[CHAIN_MAX]; /* owned; the newest first */
+};
+
+/* Who finds a file by the identity of its appliance: path (PATH_MAX bytes), or ERR_NOT_FOUND.
+ * `child` is the path of the file that names it. */
+struct chain_finder {
+	int (*find)(void *opaque, const char *digest, const char *child, char *path,
+		    struct err *err);
+	void *opaque;
+};
+
+/* `params` may be NULL and is for the newest file only, which names the others; but its keys are
+ * for all of them. */
+int chain_open(struct chain **out, const char *path, const struct archive_open_params *params,
+	       const struct chain_finder *finder, struct err *err);
+void chain_close(struct chain *l);
+
+static inline struct archive *chain_newest(const struct chain *l)
+{
+	return l->archive[0];
+}
+
+/* The process is another than that which opened it: lock the keys in its memory. NULL is fine. */
+void chain_settle(const struct chain *l);
+
+/* archive_ensure_verified() of each. */
+int chain_ensure_verified(const struct chain *l, struct err *err);
+/* archive_load_hashes() of each. */
+int chain_load_hashes(const struct chain *l, struct err *err);
+
+/* RAM range `index`, or disk `index` with its overlays; ERR_INTEGRITY when it is missing. */
+int chain_memory(const struct chain *l, unsigned index, struct stack *stack, struct err *err);
+int chain_disk(const struct chain *l, unsigned index, struct stack *stack, struct err *err);
+/* The blob of a role in the newest file that has it; false when none has. */
+bool chain_blob(const struct chain *l, const char *role, struct blob *blob);
+
+#endif
