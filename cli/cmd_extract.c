@@ -14,7 +14,7 @@
 #include "cli/key_args.h"
 #include "cli/spool.h"
 #include "format/image/frame_reader.h"
-#include "format/image/stack.h"
+#include "format/image/layers.h"
 #include "host/parent.h"
 #include "host/sandbox.h"
 #include "vmm/mem.h"
@@ -125,25 +125,26 @@ static int put_blob(struct sink *sink, const struct blob *blob, struct err *err)
 	return ret;
 }
 
-static int put_runs(struct sink *sink, const struct runs *runs, struct err *err)
+static int put_runs(struct sink *sink, const struct layer_extents *extents, struct err *err)
 {
 	cleanup_frame_reader struct frame_reader *reader = NULL;
 	uint8_t frame[FRAME_SIZE];
 	int ret = frame_reader_new(&reader, err);
 
-	for (size_t i = 0; ret == 0 && i < runs->n; i++) {
-		const struct run *run = &runs->run[i];
+	for (size_t i = 0; ret == 0 && i < extents->n; i++) {
+		const struct layer_extent *extent = &extents->extent[i];
 
 		memset(frame, 0, sizeof(frame));
-		for (uint64_t n = 0; ret == 0 && n < run->frames; n++) {
-			uint64_t len = u64_min(FRAME_SIZE, runs->size - sink->at);
+		for (uint64_t n = 0; ret == 0 && n < extent->frames; n++) {
+			uint64_t len = u64_min(FRAME_SIZE, extents->size - sink->at);
 
-			if (run->image == NULL && sink->sparse) {
+			if (extent->image == NULL && sink->sparse) {
 				sink->at += len;
 				continue;
 			}
-			if (run->image != NULL)
-				ret = frame_read(reader, run->image, run->place + n, frame, err);
+			if (extent->image != NULL)
+				ret = frame_read(reader, extent->image, extent->place + n, frame,
+						 err);
 			if (ret == 0)
 				ret = put(sink, frame, len, err);
 		}
@@ -153,22 +154,22 @@ static int put_runs(struct sink *sink, const struct runs *runs, struct err *err)
 
 /* What a role stands for: bytes of a file, or images on top of one another. */
 struct item {
-	struct stack stack; /* n 0: a blob */
+	struct image_layers layers; /* n 0: a blob */
 	struct blob blob;
 };
 
 static int put_item(struct sink *sink, const struct item *item, struct err *err)
 {
-	struct runs runs;
+	struct layer_extents extents;
 	int ret;
 
-	if (item->stack.n == 0)
+	if (item->layers.n == 0)
 		return put_blob(sink, &item->blob, err);
-	ret = stack_resolve(&item->stack, &runs, err);
+	ret = image_layers_resolve(&item->layers, &extents, err);
 	if (ret < 0)
 		return ret;
-	ret = put_runs(sink, &runs, err);
-	runs_free(&runs);
+	ret = put_runs(sink, &extents, err);
+	layer_extents_free(&extents);
 	return ret;
 }
 
@@ -191,11 +192,11 @@ static bool find_item(const struct chain *l, const struct contents *contents, co
 	const struct content *content = contents_find(contents, role);
 	unsigned number;
 
-	item->stack.n = 0;
+	item->layers.n = 0;
 	if (numbered(role, ROLE_MEMORY, &number))
-		return a->live && chain_memory(l, number, &item->stack, NULL) == 0;
+		return a->live && chain_memory(l, number, &item->layers, NULL) == 0;
 	if (numbered(role, ROLE_DISK, &number))
-		return number < a->ndisks && chain_disk(l, number, &item->stack, NULL) == 0;
+		return number < a->ndisks && chain_disk(l, number, &item->layers, NULL) == 0;
 	if (content != NULL)
 		item->blob = content->blob;
 	else if (strcmp(role, ROLE_SIGNATURE) == 0)

@@ -30,10 +30,10 @@ struct disk {
 	char id[32];
 	bool readonly;
 	uint64_t size;
-	struct blob raw;	  /* fd owned; -1 when the base is an image */
-	const struct image *base; /* or NULL */
-	bool overlaid;		  /* there are images over the base */
-	struct runs lower;	  /* base and overlays as one */
+	struct blob raw;	    /* fd owned; -1 when the base is an image */
+	const struct image *base;   /* or NULL */
+	bool overlaid;		    /* there are images over the base */
+	struct layer_extents lower; /* base and overlays as one */
 	struct frame_readers readers;
 	pthread_mutex_t cache_lock; /* for the threads of a save */
 	struct cached_frame cache[CACHE_FRAMES];
@@ -63,7 +63,7 @@ static int init_layers(struct disk *disk, const struct disk_params *p, struct er
 		return 0;
 	disk->base = p->layers->image[p->layers->n - 1];
 	disk->overlaid = p->layers->n > 1;
-	return stack_resolve(p->layers, &disk->lower, err);
+	return image_layers_resolve(p->layers, &disk->lower, err);
 }
 
 int disk_open(struct disk **out, const struct disk_params *p, struct err *err)
@@ -102,7 +102,7 @@ void disk_close(struct disk *disk)
 		free(disk->cache[i].data);
 	pthread_mutex_destroy(&disk->cache_lock);
 	frame_readers_free(&disk->readers);
-	runs_free(&disk->lower);
+	layer_extents_free(&disk->lower);
 	free(disk);
 }
 
@@ -131,14 +131,14 @@ static int read_raw(const struct disk *disk, uint64_t at, uint8_t *dst, uint64_t
 }
 
 /* Bytes of a flat run, which may go on in the next part of the image. */
-static int read_flat(const struct run *run, uint64_t at, uint8_t *dst, uint64_t len)
+static int read_flat(const struct layer_extent *extent, uint64_t at, uint8_t *dst, uint64_t len)
 {
-	uint64_t in_run = at - run->frame * FRAME_SIZE;
+	uint64_t in_run = at - extent->frame * FRAME_SIZE;
 
 	while (len > 0) {
 		uint64_t frame = in_run / FRAME_SIZE, off = in_run % FRAME_SIZE, contiguous;
-		struct blob blob = image_place(run->image, run->place + frame, run->frames - frame,
-					       &contiguous);
+		struct blob blob = image_place(extent->image, extent->place + frame,
+					       extent->frames - frame, &contiguous);
 		uint64_t part = u64_min(len, contiguous * FRAME_SIZE - off);
 
 		if (blob_read(&blob, off, dst, part, NULL) < 0)
@@ -167,8 +167,8 @@ static const uint8_t *cached(struct disk *disk, const struct image *image, uint6
 	return c->data;
 }
 
-static int read_packed(struct disk *disk, const struct run *run, uint64_t at, uint8_t *dst,
-		       uint64_t len)
+static int read_packed(struct disk *disk, const struct layer_extent *extent, uint64_t at,
+		       uint8_t *dst, uint64_t len)
 {
 	uint64_t part;
 
@@ -178,7 +178,7 @@ static int read_packed(struct disk *disk, const struct run *run, uint64_t at, ui
 
 		part = u64_min(len, FRAME_SIZE - off);
 		pthread_mutex_lock(&disk->cache_lock);
-		data = cached(disk, run->image, run->place + (frame - run->frame));
+		data = cached(disk, extent->image, extent->place + (frame - extent->frame));
 		if (data != NULL)
 			memcpy(dst, data + off, part);
 		pthread_mutex_unlock(&disk->cache_lock);
@@ -197,15 +197,16 @@ static int read_lower(struct disk *disk, uint64_t at, uint8_t *dst, uint64_t len
 	if (disk->base == NULL)
 		return read_raw(disk, at, dst, len);
 	for (; ret == 0 && len > 0; at += part, dst += part, len -= part) {
-		const struct run *run = runs_find(&disk->lower, at / FRAME_SIZE);
+		const struct layer_extent *extent =
+			layer_extents_find(&disk->lower, at / FRAME_SIZE);
 
-		part = u64_min(len, (run->frame + run->frames) * FRAME_SIZE - at);
-		if (run->image == NULL)
+		part = u64_min(len, (extent->frame + extent->frames) * FRAME_SIZE - at);
+		if (extent->image == NULL)
 			memset(dst, 0, part);
-		else if (run->image->encoding == IMAGE_PACKED)
-			ret = read_packed(disk, run, at, dst, part);
+		else if (extent->image->encoding == IMAGE_PACKED)
+			ret = read_packed(disk, extent, at, dst, part);
 		else
-			ret = read_flat(run, at, dst, part);
+			ret = read_flat(extent, at, dst, part);
 	}
 	return ret;
 }
@@ -218,8 +219,8 @@ int disk_read(struct disk *disk, uint64_t at, void *dst, uint64_t len)
 	while (ret == 0 && len > 0) {
 		uint64_t block = at / SCRATCH_BLOCK;
 		uint64_t most = (at + len - 1) / SCRATCH_BLOCK - block + 1;
-		uint64_t run = scratch_run(&disk->scratch, block, most);
-		uint64_t part = u64_min(len, (block + run) * SCRATCH_BLOCK - at);
+		uint64_t extent = scratch_run(&disk->scratch, block, most);
+		uint64_t part = u64_min(len, (block + extent) * SCRATCH_BLOCK - at);
 
 		if (scratch_has(&disk->scratch, block))
 			ret = scratch_read(&disk->scratch, at, to, part);
@@ -351,13 +352,14 @@ static bool frame_written(const struct disk *disk, uint64_t index)
 }
 
 /* A frame that is read for a save, once: not by way of the cache. */
-static int lower_frame(struct disk *disk, const struct run *run, uint64_t index, uint8_t *scratch,
-		       const uint8_t **data, enum extent_kind *kind, struct err *err)
+static int lower_frame(struct disk *disk, const struct layer_extent *extent, uint64_t index,
+		       uint8_t *scratch, const uint8_t **data, enum extent_kind *kind,
+		       struct err *err)
 {
 	*data = scratch;
 	*kind = EXTENT_DATA;
-	return frame_readers_read(&disk->readers, run->image, run->place + (index - run->frame),
-				  scratch, err);
+	return frame_readers_read(&disk->readers, extent->image,
+				  extent->place + (index - extent->frame), scratch, err);
 }
 
 /* Blocks of the scratch file over what lies below. */
@@ -373,18 +375,18 @@ static int overlay_frame(void *opaque, uint64_t index, uint8_t *scratch, const u
 			 enum extent_kind *kind, struct err *err)
 {
 	struct disk *disk = opaque;
-	const struct run *run;
+	const struct layer_extent *extent;
 
 	if (frame_written(disk, index))
 		return written_frame(disk, index, scratch, data, kind, err);
 	*kind = EXTENT_PARENT;
 	if (!disk->overlaid)
 		return 0;
-	run = runs_find(&disk->lower, index);
-	if (run->image == disk->base)
+	extent = layer_extents_find(&disk->lower, index);
+	if (extent->image == disk->base)
 		return 0;
-	if (run->image != NULL)
-		return lower_frame(disk, run, index, scratch, data, kind, err);
+	if (extent->image != NULL)
+		return lower_frame(disk, extent, index, scratch, data, kind, err);
 	if (image_map_find(&disk->base->map, index)->kind != EXTENT_ZERO)
 		*kind = EXTENT_ZERO;
 	return 0;

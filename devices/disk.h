@@ -18,18 +18,18 @@
 #include "base/blob.h"
 #include "base/err.h"
 #include "format/image/image.h"
-#include "format/image/stack.h"
+#include "format/image/layers.h"
 
 struct disk;
 
 struct disk_params {
 	const char *id;
 	bool readonly;
-	uint64_t size;		    /* bytes, a multiple of 512 */
-	struct blob raw;	    /* base as a raw file; taken: the disk closes raw.fd */
-	const struct stack *layers; /* or overlays over a base as images, which are borrowed; the
-				       stack is not kept; NULL: raw */
-	const char *scratch_dir;    /* where the unlinked scratch file is made */
+	uint64_t size;			   /* bytes, a multiple of 512 */
+	struct blob raw;		   /* base as a raw file; taken: the disk closes raw.fd */
+	const struct image_layers *layers; /* or overlays over a base as images, which are borrowed;
+				       the stack is not kept; NULL: raw */
+	const char *scratch_dir;	   /* where the unlinked scratch file is made */
 };
 
 int disk_open(struct disk **out, const struct disk_params *params, struct err *err);

@@ -107,11 +107,11 @@ int chain_load_hashes(const struct chain *l, struct err *err)
 }
 
 /* Put the image of that role underneath, where file number `i` has it. */
-static int push(const struct chain *l, unsigned i, const char *role, struct stack *stack,
+static int push(const struct chain *l, unsigned i, const char *role, struct image_layers *layers,
 		struct err *err)
 {
 	const struct image *image = archive_image(l->archive[i], role);
-	int ret = image != NULL ? stack_push(stack, image, err) : 0;
+	int ret = image != NULL ? image_layers_push(layers, image, err) : 0;
 
 	return ret < 0 ? err_context(err, ret, "%s: %s", archive_path(l->archive[i]), role) : 0;
 }
@@ -122,33 +122,34 @@ static int missing(const struct chain *l, const char *role, struct err *err)
 		       role);
 }
 
-int chain_memory(const struct chain *l, unsigned index, struct stack *stack, struct err *err)
+int chain_memory(const struct chain *l, unsigned index, struct image_layers *layers,
+		 struct err *err)
 {
 	char role[32];
 	int ret = 0;
 
-	stack->n = 0;
+	layers->n = 0;
 	snprintf(role, sizeof(role), ROLE_MEMORY ".%u", index);
 	for (unsigned i = 0; ret == 0 && i < l->n; i++)
-		ret = push(l, i, role, stack, err);
-	return ret == 0 && stack->n < l->n ? missing(l, role, err) : ret;
+		ret = push(l, i, role, layers, err);
+	return ret == 0 && layers->n < l->n ? missing(l, role, err) : ret;
 }
 
-int chain_disk(const struct chain *l, unsigned index, struct stack *stack, struct err *err)
+int chain_disk(const struct chain *l, unsigned index, struct image_layers *layers, struct err *err)
 {
 	char role[32], overlay[32];
 	unsigned overlays;
 	int ret = 0;
 
-	stack->n = 0;
+	layers->n = 0;
 	snprintf(role, sizeof(role), ROLE_DISK ".%u", index);
 	snprintf(overlay, sizeof(overlay), ROLE_DISK ".%u" ROLE_OVERLAY_SUFFIX, index);
 	for (unsigned i = 0; ret == 0 && i < l->n; i++)
-		ret = push(l, i, overlay, stack, err);
-	overlays = stack->n;
+		ret = push(l, i, overlay, layers, err);
+	overlays = layers->n;
 	if (ret == 0)
-		ret = push(l, l->n - 1, role, stack, err);
-	return ret == 0 && stack->n == overlays ? missing(l, role, err) : ret;
+		ret = push(l, l->n - 1, role, layers, err);
+	return ret == 0 && layers->n == overlays ? missing(l, role, err) : ret;
 }
 
 bool chain_blob(const struct chain *l, const char *role, struct blob *blob)

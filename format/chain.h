@@ -9,7 +9,7 @@
 #define TORPOR_FORMAT_CHAIN_H
 
 #include "format/archive.h"
-#include "format/image/stack.h"
+#include "format/image/layers.h"
 
 #define CHAIN_MAX 128u
 
@@ -46,8 +46,9 @@ int chain_ensure_verified(const struct chain *l, struct err *err);
 int chain_load_hashes(const struct chain *l, struct err *err);
 
 /* RAM range `index`, or disk `index` with its overlays; ERR_INTEGRITY when it is missing. */
-int chain_memory(const struct chain *l, unsigned index, struct stack *stack, struct err *err);
-int chain_disk(const struct chain *l, unsigned index, struct stack *stack, struct err *err);
+int chain_memory(const struct chain *l, unsigned index, struct image_layers *layers,
+		 struct err *err);
+int chain_disk(const struct chain *l, unsigned index, struct image_layers *layers, struct err *err);
 /* The blob of a role in the newest file that has it; false when none has. */
 bool chain_blob(const struct chain *l, const char *role, struct blob *blob);
 

@@ -12,15 +12,15 @@
 
 /* A stack of images as one. */
 struct merged {
-	struct runs runs;
+	struct layer_extents extents;
 	const struct image *base; /* what is as in this one is left to it; NULL: nothing is */
 	struct frame_readers readers;
 };
 
-static bool is_base(const struct merged *m, const struct run *run, uint64_t index)
+static bool is_base(const struct merged *m, const struct layer_extent *extent, uint64_t index)
 {
-	if (m->base == NULL || run->image != NULL)
-		return m->base != NULL && run->image == m->base;
+	if (m->base == NULL || extent->image != NULL)
+		return m->base != NULL && extent->image == m->base;
 	return image_map_find(&m->base->map, index)->kind == EXTENT_ZERO;
 }
 
@@ -28,16 +28,16 @@ static int merged_frame(void *opaque, uint64_t index, uint8_t *scratch, const ui
 			enum extent_kind *kind, struct err *err)
 {
 	struct merged *m = opaque;
-	const struct run *run = runs_find(&m->runs, index);
+	const struct layer_extent *extent = layer_extents_find(&m->extents, index);
 
 	*data = scratch;
-	*kind = is_base(m, run, index) ? EXTENT_PARENT
-		: run->image != NULL   ? EXTENT_DATA
-				       : EXTENT_ZERO;
+	*kind = is_base(m, extent, index) ? EXTENT_PARENT
+		: extent->image != NULL	  ? EXTENT_DATA
+					  : EXTENT_ZERO;
 	if (*kind != EXTENT_DATA || scratch == NULL)
 		return 0;
-	return frame_readers_read(&m->readers, run->image, run->place + (index - run->frame),
-				  scratch, err);
+	return frame_readers_read(&m->readers, extent->image,
+				  extent->place + (index - extent->frame), scratch, err);
 }
 
 /* Nothing lies over the base. */
@@ -45,23 +45,23 @@ static bool is_untouched(struct merged *m)
 {
 	bool untouched = m->base != NULL;
 
-	for (uint64_t at = 0; untouched && at < align_up(m->runs.size, FRAME_SIZE) / FRAME_SIZE;
+	for (uint64_t at = 0; untouched && at < align_up(m->extents.size, FRAME_SIZE) / FRAME_SIZE;
 	     at++)
-		untouched = is_base(m, runs_find(&m->runs, at), at);
+		untouched = is_base(m, layer_extents_find(&m->extents, at), at);
 	return untouched;
 }
 
-static int write_stack(struct archive_writer *w, const char *role, const struct stack *stack,
-		       const struct image *base, struct err *err)
+static int write_stack(struct archive_writer *w, const char *role,
+		       const struct image_layers *layers, const struct image *base, struct err *err)
 {
 	struct merged m = {.base = base};
 	struct image_source source = {
-		.size = stack->image[0]->map.size,
+		.size = layers->image[0]->map.size,
 		.opaque = &m,
 		.frame = merged_frame,
 		.exact = true,
 	};
-	int ret = stack_resolve(stack, &m.runs, err);
+	int ret = image_layers_resolve(layers, &m.extents, err);
 
 	if (ret < 0)
 		return err_context(err, ret, "%s", role);
@@ -69,7 +69,7 @@ static int write_stack(struct archive_writer *w, const char *role, const struct 
 	if (!is_untouched(&m))
 		ret = archive_writer_image(w, role, &source, err);
 	frame_readers_free(&m.readers);
-	runs_free(&m.runs);
+	layer_extents_free(&m.extents);
 	return ret;
 }
 
@@ -107,34 +107,34 @@ static int write_disk(const struct chain *l, struct archive_writer *w, unsigned 
 		      struct err *err)
 {
 	const struct image *base;
-	struct stack stack;
+	struct image_layers layers;
 	char role[32];
-	int ret = chain_disk(l, index, &stack, err);
+	int ret = chain_disk(l, index, &layers, err);
 
 	if (ret < 0)
 		return ret;
-	base = stack.image[stack.n - 1];
+	base = layers.image[layers.n - 1];
 	snprintf(role, sizeof(role), ROLE_DISK ".%u", index);
 	ret = archive_writer_copy_image(w, role, base, err);
-	if (ret < 0 || stack.n == 1)
+	if (ret < 0 || layers.n == 1)
 		return ret;
 	snprintf(role, sizeof(role), ROLE_DISK ".%u" ROLE_OVERLAY_SUFFIX, index);
-	return write_stack(w, role, &stack, base, err);
+	return write_stack(w, role, &layers, base, err);
 }
 
 static int write_memory(const struct chain *l, struct archive_writer *w, struct err *err)
 {
 	uint64_t size = archive_appliance(chain_newest(l))->memory, done = 0;
-	struct stack stack;
+	struct image_layers layers;
 	char role[32];
 	int ret = 0;
 
 	for (unsigned i = 0; ret == 0 && done < size; i++) {
 		snprintf(role, sizeof(role), ROLE_MEMORY ".%u", i);
-		ret = chain_memory(l, i, &stack, err);
+		ret = chain_memory(l, i, &layers, err);
 		if (ret == 0)
-			ret = write_stack(w, role, &stack, NULL, err);
-		done += ret == 0 ? stack.image[0]->map.size : 0;
+			ret = write_stack(w, role, &layers, NULL, err);
+		done += ret == 0 ? layers.image[0]->map.size : 0;
 	}
 	return ret;
 }

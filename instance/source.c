@@ -172,7 +172,7 @@ static int open_disk(struct source *s, unsigned index, const char *scratch_dir, 
 		.scratch_dir = scratch_dir,
 	};
 
-	struct stack layers;
+	struct image_layers layers;
 	int ret;
 
 	if (s->chain == NULL) {

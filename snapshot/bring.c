@@ -17,7 +17,7 @@
 struct bring {
 	struct machine *m;
 	struct resume_report *report;
-	struct runs runs[MEM_MAX_RANGES];
+	struct layer_extents extents[MEM_MAX_RANGES];
 	uint64_t *mapped[MEM_MAX_RANGES]; /* framesets: in place already; owned */
 	uint64_t wanted;		  /* frames that are not */
 	uint64_t page;
@@ -26,15 +26,15 @@ struct bring {
 static int resolve(struct bring *b, const struct chain *l, unsigned range, struct err *err)
 {
 	const struct mem_range *r = &b->m->mem.range[range];
-	struct stack stack;
-	int ret = chain_memory(l, range, &stack, err);
+	struct image_layers layers;
+	int ret = chain_memory(l, range, &layers, err);
 
-	if (ret == 0 && stack.image[0]->map.size != r->size)
+	if (ret == 0 && layers.image[0]->map.size != r->size)
 		ret = err_set(err, ERR_INTEGRITY, "%llu bytes, but the machine has %llu there",
-			      (unsigned long long)stack.image[0]->map.size,
+			      (unsigned long long)layers.image[0]->map.size,
 			      (unsigned long long)r->size);
 	if (ret == 0)
-		ret = stack_resolve(&stack, &b->runs[range], err);
+		ret = image_layers_resolve(&layers, &b->extents[range], err);
 	if (ret < 0)
 		return err_context(err, ret, ROLE_MEMORY ".%u", range);
 	b->mapped[range] = frameset_new(r->size / FRAME_SIZE);
@@ -52,17 +52,18 @@ static int map(struct bring *b, unsigned range, uint64_t frame, const struct blo
 }
 
 /* Map what of a flat run is aligned, part for part. */
-static int map_run(struct bring *b, unsigned range, const struct run *run, struct err *err)
+static int map_run(struct bring *b, unsigned range, const struct layer_extent *extent,
+		   struct err *err)
 {
 	uint64_t done = 0, n;
 	int ret = 0;
 
-	for (; ret == 0 && done < run->frames; done += n) {
+	for (; ret == 0 && done < extent->frames; done += n) {
 		struct blob src =
-			image_place(run->image, run->place + done, run->frames - done, &n);
+			image_place(extent->image, extent->place + done, extent->frames - done, &n);
 
 		if (src.offset % b->page == 0)
-			ret = map(b, range, run->frame + done, &src, err);
+			ret = map(b, range, extent->frame + done, &src, err);
 		else
 			b->report->unaligned += src.len;
 	}
@@ -101,16 +102,16 @@ static int map_hot(struct bring *b, unsigned range, const struct image *image, s
 
 static int map_range(struct bring *b, const struct chain *l, unsigned range, struct err *err)
 {
-	const struct runs *runs = &b->runs[range];
+	const struct layer_extents *extents = &b->extents[range];
 	const struct image *newest;
 	char role[24];
 	int ret = 0;
 
-	for (size_t i = 0; ret == 0 && i < runs->n; i++) {
-		const struct run *run = &runs->run[i];
+	for (size_t i = 0; ret == 0 && i < extents->n; i++) {
+		const struct layer_extent *extent = &extents->extent[i];
 
-		if (run->image != NULL && run->image->encoding == IMAGE_FLAT)
-			ret = map_run(b, range, run, err);
+		if (extent->image != NULL && extent->image->encoding == IMAGE_FLAT)
+			ret = map_run(b, range, extent, err);
 	}
 	snprintf(role, sizeof(role), ROLE_MEMORY ".%u", range);
 	newest = archive_image(chain_newest(l), role);
@@ -122,13 +123,13 @@ static int map_range(struct bring *b, const struct chain *l, unsigned range, str
 /* Count what is not in place: frames with data that nobody mapped. */
 static void count_wanted(struct bring *b, unsigned range)
 {
-	const struct runs *runs = &b->runs[range];
+	const struct layer_extents *extents = &b->extents[range];
 
-	for (size_t i = 0; i < runs->n; i++) {
-		const struct run *run = &runs->run[i];
+	for (size_t i = 0; i < extents->n; i++) {
+		const struct layer_extent *extent = &extents->extent[i];
 
-		for (uint64_t f = run->frame; run->image != NULL && f < run->frame + run->frames;
-		     f++)
+		for (uint64_t f = extent->frame;
+		     extent->image != NULL && f < extent->frame + extent->frames; f++)
 			b->wanted += !frameset_has(b->mapped[range], f);
 	}
 }
@@ -150,11 +151,11 @@ static int decode_job(void *opaque, uint64_t index, struct err *err)
 	int ret = 0;
 
 	for (uint64_t f = first; ret == 0 && f < end; f++) {
-		const struct run *run = runs_find(&d->b->runs[d->range], f);
+		const struct layer_extent *extent = layer_extents_find(&d->b->extents[d->range], f);
 
-		if (run->image != NULL && !frameset_has(d->b->mapped[d->range], f))
-			ret = frame_readers_read(&d->readers, run->image,
-						 run->place + (f - run->frame),
+		if (extent->image != NULL && !frameset_has(d->b->mapped[d->range], f))
+			ret = frame_readers_read(&d->readers, extent->image,
+						 extent->place + (f - extent->frame),
 						 r->host + f * FRAME_SIZE, err);
 	}
 	return ret;
@@ -193,10 +194,10 @@ static void tell_present(struct bring *b, struct pager *pager)
 
 static int page(struct bring *b, const struct resume_params *params, struct err *err)
 {
-	int ret = pager_new(&b->report->pager, b->m, b->runs, err);
+	int ret = pager_new(&b->report->pager, b->m, b->extents, err);
 
 	/* It has taken the runs. */
-	memset(b->runs, 0, sizeof(b->runs));
+	memset(b->extents, 0, sizeof(b->extents));
 	if (ret < 0)
 		return ret;
 	tell_present(b, b->report->pager);
@@ -237,7 +238,7 @@ int bring_memory(struct machine *m, const struct resume_params *params,
 	int ret = bring(&b, params, err);
 
 	for (unsigned i = 0; i < MEM_MAX_RANGES; i++) {
-		runs_free(&b.runs[i]);
+		layer_extents_free(&b.extents[i]);
 		free(b.mapped[i]);
 	}
 	return ret;

@@ -17,20 +17,21 @@
 
 static void set_states(struct pager_range *r)
 {
-	for (size_t i = 0; i < r->runs.n; i++) {
-		const struct run *run = &r->runs.run[i];
+	for (size_t i = 0; i < r->extents.n; i++) {
+		const struct layer_extent *extent = &r->extents.extent[i];
 
-		for (uint64_t frame = 0; frame < run->frames; frame++)
-			atomic_init(&r->state[run->frame + frame],
-				    run->image != NULL ? FRAME_ABSENT : FRAME_PRESENT);
+		for (uint64_t frame = 0; frame < extent->frames; frame++)
+			atomic_init(&r->state[extent->frame + frame],
+				    extent->image != NULL ? FRAME_ABSENT : FRAME_PRESENT);
 	}
 }
 
 static int init_range(struct pager_range *r, struct err *err)
 {
-	if (r->runs.size != r->mem->size)
+	if (r->extents.size != r->mem->size)
 		return err_set(err, ERR_INTEGRITY, "%llu bytes, but the machine has %llu there",
-			       (unsigned long long)r->runs.size, (unsigned long long)r->mem->size);
+			       (unsigned long long)r->extents.size,
+			       (unsigned long long)r->mem->size);
 	r->state = malloc(r->mem->size / FRAME_SIZE * sizeof(r->state[0]));
 	if (r->state == NULL)
 		return err_sys(err, ENOMEM, "page memory in");
@@ -44,7 +45,7 @@ static int init(struct pager *p, struct err *err)
 
 	for (unsigned i = 0; ret == 0 && i < p->nranges; i++) {
 		ret = init_range(&p->range[i], err);
-		atomic_fetch_add(&p->absent, runs_data_frames(&p->range[i].runs));
+		atomic_fetch_add(&p->absent, layer_extents_data_frames(&p->range[i].extents));
 	}
 	if (ret < 0)
 		return ret;
@@ -52,7 +53,7 @@ static int init(struct pager *p, struct err *err)
 	return p->end_fd < 0 ? err_sys(err, errno, "eventfd") : uffd_open(&p->uffd, err);
 }
 
-int pager_new(struct pager **out, struct machine *m, struct runs *runs, struct err *err)
+int pager_new(struct pager **out, struct machine *m, struct layer_extents *extents, struct err *err)
 {
 	struct pager *p = calloc(1, sizeof(*p));
 	int ret;
@@ -60,7 +61,7 @@ int pager_new(struct pager **out, struct machine *m, struct runs *runs, struct e
 	*out = NULL;
 	if (p == NULL) {
 		for (unsigned i = 0; i < m->mem.nranges; i++)
-			runs_free(&runs[i]);
+			layer_extents_free(&extents[i]);
 		return err_sys(err, ENOMEM, "page memory in");
 	}
 	p->machine = m;
@@ -68,8 +69,8 @@ int pager_new(struct pager **out, struct machine *m, struct runs *runs, struct e
 	p->nranges = m->mem.nranges;
 	for (unsigned i = 0; i < p->nranges; i++) {
 		p->range[i].mem = &m->mem.range[i];
-		p->range[i].runs = runs[i];
-		runs[i] = (struct runs){0};
+		p->range[i].extents = extents[i];
+		extents[i] = (struct layer_extents){0};
 	}
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->changed, NULL);
@@ -128,12 +129,12 @@ static int plan_spans(struct pager *p, bool zeros, struct err *err)
 	p->nspans = 0;
 	for (unsigned i = 0; i < p->nranges; i++) {
 		const struct pager_range *r = &p->range[i];
-		const struct run *run = r->runs.run;
+		const struct layer_extent *extent = r->extents.extent;
 
 		for (uint64_t frame = 0; ret == 0 && frame < r->mem->size / FRAME_SIZE; frame++) {
-			if (frame == run->frame + run->frames)
-				run++;
-			if (run->image == NULL ? zeros : r->state[frame] == FRAME_ABSENT)
+			if (frame == extent->frame + extent->frames)
+				extent++;
+			if (extent->image == NULL ? zeros : r->state[frame] == FRAME_ABSENT)
 				ret = add_to_spans(p, r->mem->host + frame * FRAME_SIZE, err);
 		}
 	}
@@ -273,9 +274,9 @@ bool pager_absent(const struct pager *p, unsigned range, uint64_t frame)
 	return state == FRAME_ABSENT || state == FRAME_DAMAGED;
 }
 
-const struct runs *pager_runs(const struct pager *p, unsigned range)
+const struct layer_extents *pager_runs(const struct pager *p, unsigned range)
 {
-	return &p->range[range].runs;
+	return &p->range[range].extents;
 }
 
 void pager_stop(struct pager *p)
@@ -295,7 +296,7 @@ void pager_stop(struct pager *p)
 	if (p->end_fd >= 0)
 		close(p->end_fd);
 	for (unsigned i = 0; i < p->nranges; i++) {
-		runs_free(&p->range[i].runs);
+		layer_extents_free(&p->range[i].extents);
 		free(p->range[i].state);
 	}
 	free(p->span);

@@ -20,7 +20,7 @@
 #ifndef TORPOR_SNAPSHOT_PAGER_H
 #define TORPOR_SNAPSHOT_PAGER_H
 
-#include "format/image/stack.h"
+#include "format/image/layers.h"
 #include "vmm/machine.h"
 
 enum pager_fill {
@@ -45,7 +45,8 @@ struct pager_stats {
  * registered yet. When the kernel does not give us userfaultfd for faults inside KVM, that is
  * ERR_INCOMPATIBLE, whose text says which right is missing (/dev/userfaultfd,
  * vm.unprivileged_userfaultfd, CAP_SYS_PTRACE); the caller then decodes everything first. */
-int pager_new(struct pager **out, struct machine *m, struct runs *runs, struct err *err);
+int pager_new(struct pager **out, struct machine *m, struct layer_extents *extents,
+	      struct err *err);
 /* This frame is in place already: somebody mapped or copied it. Before pager_start. */
 void pager_present(struct pager *p, unsigned range, uint64_t frame);
 /* Note which frames somebody waited for, in their order (torpor warm). Before pager_start. */
@@ -63,14 +64,14 @@ int pager_set_fill(struct pager *p, enum pager_fill fill, struct err *err);
 /* Any thread. */
 void pager_stats(struct pager *p, struct pager_stats *stats);
 /*
- * Nothing of this frame has arrived: it is still exactly what the file has at runs_find(). A saver
- * asks, machine paused. A frame that is just arriving does not count as absent, because the guest
- * may have written to it in its first moment; reading its memory waits for it. (A damaged one does
- * count: reading it from the file says what is wrong. Look at machine_is_broken() before a save is
- * published, all the same.)
+ * Nothing of this frame has arrived: it is still exactly what the file has at layer_extents_find().
+ * A saver asks, machine paused. A frame that is just arriving does not count as absent, because the
+ * guest may have written to it in its first moment; reading its memory waits for it. (A damaged one
+ * does count: reading it from the file says what is wrong. Look at machine_is_broken() before a
+ * save is published, all the same.)
  */
 bool pager_absent(const struct pager *p, unsigned range, uint64_t frame);
-const struct runs *pager_runs(const struct pager *p, unsigned range);
+const struct layer_extents *pager_runs(const struct pager *p, unsigned range);
 /* End all threads and free it. Frames not yet there stay absent and untouchable: only before
  * machine_free, with the vCPUs gone. NULL is fine. */
 void pager_stop(struct pager *p);

@@ -47,13 +47,15 @@ static bool claim_next(struct pager_worker *w, struct pager_frame *f)
 {
 	struct pager *p = w->pager;
 
-	for (; p->cursor.range < p->nranges; p->cursor.range++, p->cursor.run = 0) {
+	for (; p->cursor.range < p->nranges; p->cursor.range++, p->cursor.extent = 0) {
 		f->range = &p->range[p->cursor.range];
-		for (; p->cursor.run < f->range->runs.n; p->cursor.run++, p->cursor.frame = 0) {
-			const struct run *run = &f->range->runs.run[p->cursor.run];
+		for (; p->cursor.extent < f->range->extents.n;
+		     p->cursor.extent++, p->cursor.frame = 0) {
+			const struct layer_extent *extent =
+				&f->range->extents.extent[p->cursor.extent];
 
-			while (run->image != NULL && p->cursor.frame < run->frames) {
-				f->index = run->frame + p->cursor.frame++;
+			while (extent->image != NULL && p->cursor.frame < extent->frames) {
+				f->index = extent->frame + p->cursor.frame++;
 				if (pager_claim(w, f, FRAME_ABSENT, FRAME_FILLING))
 					return true;
 			}

@@ -39,8 +39,8 @@ enum frame_state {
 
 struct pager_range {
 	const struct mem_range *mem;
-	struct runs runs;    /* owned */
-	atomic_uchar *state; /* owned; one a frame */
+	struct layer_extents extents; /* owned */
+	atomic_uchar *state;	      /* owned; one a frame */
 };
 
 /* A stretch of memory that is registered with userfaultfd. */
@@ -93,7 +93,7 @@ struct pager {
 	bool ended;
 	struct {
 		unsigned range;
-		size_t run;
+		size_t extent;
 		uint64_t frame; /* in the run */
 	} cursor;		/* of the fill */
 

@@ -91,10 +91,10 @@ bool pager_claim(struct pager_worker *w, const struct pager_frame *f, enum frame
 
 static int read_frame(struct pager_worker *w, const struct pager_frame *f, struct err *err)
 {
-	const struct run *run = runs_find(&f->range->runs, f->index);
+	const struct layer_extent *extent = layer_extents_find(&f->range->extents, f->index);
 
-	return frame_read(w->reader, run->image, run->place + (f->index - run->frame), w->data,
-			  err);
+	return frame_read(w->reader, extent->image, extent->place + (f->index - extent->frame),
+			  w->data, err);
 }
 
 static int put(struct pager_worker *w, const struct pager_frame *f, struct err *err)

@@ -87,21 +87,22 @@ struct ram {
 	struct pager *pager;
 	struct frame_readers readers;
 	uint64_t *dirty; /* owned frameset; NULL: any frame may have changed */
-	struct runs parent;
+	struct layer_extents parent;
 };
 
 /* A frame that was never brought is what the file has there. */
 static int absent_frame(struct ram *ram, uint64_t index, uint8_t *scratch, const uint8_t **data,
 			enum extent_kind *kind, struct err *err)
 {
-	const struct run *run = runs_find(pager_runs(ram->pager, ram->index), index);
+	const struct layer_extent *extent =
+		layer_extents_find(pager_runs(ram->pager, ram->index), index);
 
-	*kind = run->image != NULL ? EXTENT_DATA : EXTENT_ZERO;
+	*kind = extent->image != NULL ? EXTENT_DATA : EXTENT_ZERO;
 	*data = scratch;
-	if (run->image == NULL)
+	if (extent->image == NULL)
 		return 0;
-	return frame_readers_read(&ram->readers, run->image, run->place + (index - run->frame),
-				  scratch, err);
+	return frame_readers_read(&ram->readers, extent->image,
+				  extent->place + (index - extent->frame), scratch, err);
 }
 
 static int ram_frame(void *opaque, uint64_t index, uint8_t *scratch, const uint8_t **data,
@@ -123,11 +124,11 @@ static int ram_frame(void *opaque, uint64_t index, uint8_t *scratch, const uint8
 static int know_parent(struct machine *m, const struct save_params *params, struct ram *ram,
 		       struct err *err)
 {
-	struct stack stack;
-	int ret = chain_memory(params->parent, ram->index, &stack, err);
+	struct image_layers layers;
+	int ret = chain_memory(params->parent, ram->index, &layers, err);
 
 	if (ret == 0)
-		ret = stack_resolve(&stack, &ram->parent, err);
+		ret = image_layers_resolve(&layers, &ram->parent, err);
 	if (ret == 0)
 		ret = dirty_collect(&m->dirty, ram->index, &ram->dirty, err);
 	return ret;
@@ -154,7 +155,7 @@ static int write_range(struct machine *m, struct archive_writer *w,
 	if (ret == 0)
 		ret = archive_writer_image(w, role, &source, err);
 	frame_readers_free(&ram.readers);
-	runs_free(&ram.parent);
+	layer_extents_free(&ram.parent);
 	free(ram.dirty);
 	return ret;
 }
@@ -184,21 +185,21 @@ static int write_overlay(struct archive_writer *w, const struct save_params *par
 			 struct err *err)
 {
 	struct image_source overlay = params->disk[index].overlay;
-	struct runs before = {0};
-	struct stack stack;
+	struct layer_extents before = {0};
+	struct image_layers layers;
 	char role[32];
 	int ret = 0;
 
 	snprintf(role, sizeof(role), ROLE_DISK ".%u" ROLE_OVERLAY_SUFFIX, index);
 	if (params->parent != NULL) {
-		ret = chain_disk(params->parent, index, &stack, err);
+		ret = chain_disk(params->parent, index, &layers, err);
 		if (ret == 0)
-			ret = stack_resolve(&stack, &before, err);
+			ret = image_layers_resolve(&layers, &before, err);
 		overlay.parent = &before;
 	}
 	if (ret == 0)
 		ret = archive_writer_image(w, role, &overlay, err);
-	runs_free(&before);
+	layer_extents_free(&before);
 	return ret;
 }
 

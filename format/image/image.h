@@ -100,11 +100,11 @@ int image_check_open(const struct image *image, struct err *err);
 int image_load_hashes(struct image *image, struct err *err);
 /* Where data frame `place` of a flat image lies; *run is how many frames from there (at most
  * `want`) are contiguous. */
-struct blob image_place(const struct image *image, uint64_t place, uint64_t want, uint64_t *run);
+struct blob image_place(const struct image *image, uint64_t place, uint64_t want, uint64_t *extent);
 /* Where the one packed frame `place` lies. */
 struct blob image_packed_place(const struct image *image, uint64_t place);
 
-struct runs;
+struct layer_extents;
 
 /* Where the frames of an image to be written come from. */
 struct image_source {
@@ -121,7 +121,7 @@ struct image_source {
 	bool exact;
 	/* NULL, or what the image was before: frames that are the same there become EXTENT_PARENT.
 	 * Hash lists of all images in it are loaded. */
-	const struct runs *parent;
+	const struct layer_extents *parent;
 };
 
 #endif

@@ -18,7 +18,7 @@
 #include "base/num.h"
 #include "base/parallel.h"
 #include "format/crypto/digest.h"
-#include "format/image/stack.h"
+#include "format/image/layers.h"
 
 #define SCAN_FRAMES	256u  /* of one scan job */
 #define MIN_PART_FRAMES 512u  /* 32 MiB: smaller parts cost more mappings than they save time */
@@ -46,19 +46,19 @@ struct scanner {
 static int compare(struct scan *scan, struct scanner *s, uint64_t index, const uint8_t *data,
 		   enum extent_kind *kind, struct err *err)
 {
-	const struct run *run = runs_find(scan->source->parent, index);
+	const struct layer_extent *extent = layer_extents_find(scan->source->parent, index);
 	uint8_t *hash = scan->hashes + index * IMAGE_HASH_SIZE;
-	uint64_t place = run->place + (index - run->frame);
+	uint64_t place = extent->place + (index - extent->frame);
 	int ret;
 
 	if (*kind == EXTENT_ZERO) {
-		*kind = run->image == NULL ? EXTENT_PARENT : EXTENT_ZERO;
+		*kind = extent->image == NULL ? EXTENT_PARENT : EXTENT_ZERO;
 		return 0;
 	}
 	digest_add(s->digest, data, FRAME_SIZE);
 	ret = digest_end(s->digest, hash, err);
-	if (ret == 0 && run->image != NULL &&
-	    memcmp(run->image->hash_list + place * IMAGE_HASH_SIZE, hash, IMAGE_HASH_SIZE) == 0)
+	if (ret == 0 && extent->image != NULL &&
+	    memcmp(extent->image->hash_list + place * IMAGE_HASH_SIZE, hash, IMAGE_HASH_SIZE) == 0)
 		*kind = EXTENT_PARENT;
 	return ret;
 }

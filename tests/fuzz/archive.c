@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "format/image/frame_reader.h"
-#include "format/image/stack.h"
+#include "format/image/layers.h"
 #include "tests/fuzz/fuzz.h"
 
 #define FRAMES 4u /* of each image are read */
@@ -34,19 +34,19 @@ static void read_frames(struct frame_reader *reader, const struct image *image)
 
 static void resolve(const struct image *overlay, const struct image *base)
 {
-	struct stack stack = {0};
-	struct runs runs = {0};
+	struct image_layers layers = {0};
+	struct layer_extents extents = {0};
 	struct err err = {0};
 	int ret = 0;
 
 	if (overlay != NULL)
-		ret = stack_push(&stack, overlay, &err);
+		ret = image_layers_push(&layers, overlay, &err);
 	if (ret == 0)
-		ret = stack_push(&stack, base, &err);
+		ret = image_layers_push(&layers, base, &err);
 	if (ret == 0)
-		ret = stack_resolve(&stack, &runs, &err);
+		ret = image_layers_resolve(&layers, &extents, &err);
 	fuzz_require_reason(ret, &err);
-	runs_free(&runs);
+	layer_extents_free(&extents);
 }
 
 static void look_at(const struct archive *a)

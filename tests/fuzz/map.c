@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/num.h"
-#include "format/image/stack.h"
+#include "format/image/layers.h"
 #include "tests/fuzz/fuzz.h"
 
 static int decode(struct image *image, const uint8_t *data, size_t len)
@@ -31,36 +31,36 @@ static void check_lookup(const struct image_map *map)
 	}
 }
 
-static void check_runs(const struct runs *runs)
+static void check_runs(const struct layer_extents *extents)
 {
 	uint64_t frame = 0;
 
-	for (size_t i = 0; i < runs->n; i++) {
-		const struct run *run = &runs->run[i];
+	for (size_t i = 0; i < extents->n; i++) {
+		const struct layer_extent *extent = &extents->extent[i];
 
-		fuzz_require(run->frame == frame && run->frames > 0);
-		fuzz_require(run->image == NULL ||
-			     range_within(run->place, run->frames, run->image->map.data_frames));
-		fuzz_require(runs_find(runs, frame) == run);
-		frame += run->frames;
+		fuzz_require(extent->frame == frame && extent->frames > 0);
+		fuzz_require(extent->image == NULL || range_within(extent->place, extent->frames,
+								   extent->image->map.data_frames));
+		fuzz_require(layer_extents_find(extents, frame) == extent);
+		frame += extent->frames;
 	}
-	fuzz_require(frame == align_up(runs->size, FRAME_SIZE) / FRAME_SIZE);
+	fuzz_require(frame == align_up(extents->size, FRAME_SIZE) / FRAME_SIZE);
 }
 
 static void stack_up(const struct image *upper, const struct image *lower)
 {
-	struct stack stack = {0};
-	struct runs runs;
+	struct image_layers layers = {0};
+	struct layer_extents extents;
 	struct err err = {0};
-	int ret = stack_push(&stack, upper, &err);
+	int ret = image_layers_push(&layers, upper, &err);
 
 	if (ret == 0)
-		ret = stack_push(&stack, lower, &err);
+		ret = image_layers_push(&layers, lower, &err);
 	if (ret == 0) {
-		ret = stack_resolve(&stack, &runs, &err);
+		ret = image_layers_resolve(&layers, &extents, &err);
 		if (ret == 0) {
-			check_runs(&runs);
-			runs_free(&runs);
+			check_runs(&extents);
+			layer_extents_free(&extents);
 		}
 	}
 	fuzz_require_reason(ret, &err);

@@ -130,7 +130,7 @@ static void open_disks(struct guest *g, struct board_bindings *bindings,
 			.scratch_dir = "/tmp",
 		};
 
-		struct stack layers;
+		struct image_layers layers;
 
 		if (g->chain != NULL) {
 			must(chain_disk(g->chain, i, &layers, &err), &err, "chain_disk");

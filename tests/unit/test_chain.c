@@ -122,43 +122,43 @@ static int open_with(struct chain **l, const char *path, const char *const *pair
 	return chain_open(l, path, NULL, &finder, err);
 }
 
-static void check_letters(const struct stack *stack, const char *letters)
+static void check_letters(const struct image_layers *layers, const char *letters)
 {
 	struct frame_reader *reader;
 	struct err err = {0};
-	struct runs runs;
+	struct layer_extents extents;
 
 	cr_assert(eq(int, frame_reader_new(&reader, NULL), 0));
-	cr_assert(eq(int, stack_resolve(stack, &runs, &err), 0), "%s", err.text);
+	cr_assert(eq(int, image_layers_resolve(layers, &extents, &err), 0), "%s", err.text);
 	for (uint64_t i = 0; i < FRAMES; i++) {
-		const struct run *run = runs_find(&runs, i);
+		const struct layer_extent *extent = layer_extents_find(&extents, i);
 		uint8_t frame[FRAME_SIZE] = {'0', [FRAME_SIZE - 1] = '0'};
 
-		if (run->image != NULL)
+		if (extent->image != NULL)
 			cr_assert(eq(int,
-				     frame_read(reader, run->image, run->place + i - run->frame,
-						frame, &err),
+				     frame_read(reader, extent->image,
+						extent->place + i - extent->frame, frame, &err),
 				     0),
 				  "%s", err.text);
 		cr_assert_eq((char)frame[FRAME_SIZE - 1], letters[i], "frame %d is %c", (int)i,
 			     frame[0]);
 	}
-	runs_free(&runs);
+	layer_extents_free(&extents);
 	frame_reader_free(reader);
 }
 
 static void check_contents(const struct chain *l, const char *memory, const char *disk)
 {
 	struct err err = {0};
-	struct stack stack;
+	struct image_layers layers;
 
-	cr_assert(eq(int, chain_memory(l, 0, &stack, &err), 0), "%s", err.text);
-	check_letters(&stack, memory);
-	cr_assert(eq(int, chain_disk(l, 0, &stack, &err), 0), "%s", err.text);
-	check_letters(&stack, disk);
-	cr_assert(lt(int, chain_memory(l, 1, &stack, &err), 0));
+	cr_assert(eq(int, chain_memory(l, 0, &layers, &err), 0), "%s", err.text);
+	check_letters(&layers, memory);
+	cr_assert(eq(int, chain_disk(l, 0, &layers, &err), 0), "%s", err.text);
+	check_letters(&layers, disk);
+	cr_assert(lt(int, chain_memory(l, 1, &layers, &err), 0));
 	cr_assert(eq(int, (int)err.kind, ERR_INTEGRITY));
-	cr_assert(lt(int, chain_disk(l, 1, &stack, &err), 0));
+	cr_assert(lt(int, chain_disk(l, 1, &layers, &err), 0));
 	cr_assert(eq(int, (int)err.kind, ERR_INTEGRITY));
 }
 

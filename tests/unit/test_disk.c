@@ -96,7 +96,7 @@ static void free_image(struct image *image)
 
 static struct disk *open_images(const struct image *base, const struct image *overlay)
 {
-	struct stack layers = {.n = 2, .image = {overlay, base}};
+	struct image_layers layers = {.n = 2, .image = {overlay, base}};
 	struct disk_params params = {
 		.id = "data",
 		.size = base->map.size,

@@ -78,7 +78,7 @@ static void write_file(void)
 
 static void begin(void)
 {
-	struct stack layers = {.n = 2};
+	struct image_layers layers = {.n = 2};
 	struct disk_params params = {.id = "d",
 				     .size = DISK_SIZE,
 				     .layers = &layers,

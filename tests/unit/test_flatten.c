@@ -97,8 +97,9 @@ static int write_kernel(struct archive_writer *w, struct err *err)
 	return ret;
 }
 
-static int write_images(struct archive_writer *w, struct model *m, const struct runs *memory,
-			const struct runs *disk, struct err *err)
+static int write_images(struct archive_writer *w, struct model *m,
+			const struct layer_extents *memory, const struct layer_extents *disk,
+			struct err *err)
 {
 	const uint64_t size = FRAMES * (uint64_t)FRAME_SIZE;
 	const struct image_source base = {.size = size, .opaque = m->base, .frame = number_frame};
@@ -121,19 +122,19 @@ static int write_images(struct archive_writer *w, struct model *m, const struct 
 static void save(struct model *m, const char *path, uint32_t generation, const char *parent,
 		 const struct chain *l, char digest[DIGEST_TEXT_SIZE])
 {
-	struct runs memory = {0}, disk = {0};
+	struct layer_extents memory = {0}, disk = {0};
 	struct archive_writer *w;
-	struct stack stack;
+	struct image_layers layers;
 	struct appliance a;
 	struct err err = {0};
 
 	describe(&a, generation, parent, l != NULL);
 	if (l != NULL) {
 		cr_assert(eq(int, chain_load_hashes(l, &err), 0), "%s", err.text);
-		cr_assert(eq(int, chain_memory(l, 0, &stack, &err), 0), "%s", err.text);
-		cr_assert(eq(int, stack_resolve(&stack, &memory, &err), 0), "%s", err.text);
-		cr_assert(eq(int, chain_disk(l, 0, &stack, &err), 0), "%s", err.text);
-		cr_assert(eq(int, stack_resolve(&stack, &disk, &err), 0), "%s", err.text);
+		cr_assert(eq(int, chain_memory(l, 0, &layers, &err), 0), "%s", err.text);
+		cr_assert(eq(int, image_layers_resolve(&layers, &memory, &err), 0), "%s", err.text);
+		cr_assert(eq(int, chain_disk(l, 0, &layers, &err), 0), "%s", err.text);
+		cr_assert(eq(int, image_layers_resolve(&layers, &disk, &err), 0), "%s", err.text);
 	}
 	cr_assert(eq(int, archive_writer_open(&w, path, &err), 0), "%s", err.text);
 	archive_writer_pack(w, 3);
@@ -144,8 +145,8 @@ static void save(struct model *m, const char *path, uint32_t generation, const c
 	cr_assert(eq(int, archive_writer_publish(w, &a, digest, &err), 0), "%s", err.text);
 	archive_writer_free(w);
 	appliance_free(&a);
-	runs_free(&memory);
-	runs_free(&disk);
+	layer_extents_free(&memory);
+	layer_extents_free(&disk);
 }
 
 /* File n is n.torpor. */

@@ -104,38 +104,39 @@ static void damage(uint64_t place)
 	cr_assert(eq(i64, pwrite(t.image.part[0].fd, &byte, 1, (off_t)at), 1));
 }
 
-static void add_run(struct runs *runs, uint64_t frames, const struct image *image, uint64_t place)
+static void add_run(struct layer_extents *extents, uint64_t frames, const struct image *image,
+		    uint64_t place)
 {
-	uint64_t frame = runs->size / FRAME_SIZE;
+	uint64_t frame = extents->size / FRAME_SIZE;
 
-	runs->run = realloc(runs->run, (runs->n + 1) * sizeof(runs->run[0]));
-	runs->run[runs->n++] = (struct run){frame, frames, image, place};
-	runs->size += frames * FRAME_SIZE;
+	extents->extent = realloc(extents->extent, (extents->n + 1) * sizeof(extents->extent[0]));
+	extents->extent[extents->n++] = (struct layer_extent){frame, frames, image, place};
+	extents->size += frames * FRAME_SIZE;
 }
 
 /* Memory of these runs, and its pager, not started. */
-static void make_pager(struct runs *runs)
+static void make_pager(struct layer_extents *extents)
 {
 	uint64_t size = 0;
 	struct err err;
 
 	for (unsigned i = 0; i < MEM_MAX_RANGES; i++)
-		size += runs[i].size;
+		size += extents[i].size;
 	cr_assert(eq(int, mem_init(&t.m.mem, size, &err), 0), "%s", err.text);
 	t.m.request_fd = -1;
-	cr_assert(eq(int, pager_new(&t.pager, &t.m, runs, &err), 0), "%s", err.text);
+	cr_assert(eq(int, pager_new(&t.pager, &t.m, extents, &err), 0), "%s", err.text);
 }
 
 /* All of memory is data, in the order of the file. */
 static bool make_simple(void)
 {
-	struct runs runs[MEM_MAX_RANGES] = {0};
+	struct layer_extents extents[MEM_MAX_RANGES] = {0};
 
 	if (!available())
 		return false;
 	make_image(FRAMES);
-	add_run(&runs[0], FRAMES, &t.image, 0);
-	make_pager(runs);
+	add_run(&extents[0], FRAMES, &t.image, 0);
+	make_pager(extents);
 	return true;
 }
 
@@ -241,12 +242,12 @@ Test(pager, faults_and_fills_together)
 	for (enum pager_fill fill = PAGER_FILL_NONE; fill <= PAGER_FILL_FULL; fill++) {
 		t.seed = 1000u * fill;
 		if (fill > PAGER_FILL_NONE) {
-			struct runs runs[MEM_MAX_RANGES] = {0};
+			struct layer_extents extents[MEM_MAX_RANGES] = {0};
 
 			pager_stop(t.pager);
 			mem_free(&t.m.mem);
-			add_run(&runs[0], FRAMES, &t.image, 0);
-			make_pager(runs);
+			add_run(&extents[0], FRAMES, &t.image, 0);
+			make_pager(extents);
 		}
 		start(fill);
 		read_all(3);
@@ -305,14 +306,14 @@ Test(pager, it_can_be_stopped_in_the_middle)
 /* Every other frame is zero, too many runs for spans of their own; the data lies backwards. */
 static void many_runs(uint32_t frames)
 {
-	struct runs runs[MEM_MAX_RANGES] = {0};
+	struct layer_extents extents[MEM_MAX_RANGES] = {0};
 
 	make_image(frames / 2);
 	for (uint32_t i = 0; i < frames / 2; i++) {
-		add_run(&runs[0], 1, NULL, 0);
-		add_run(&runs[0], 1, &t.image, frames / 2 - 1 - i);
+		add_run(&extents[0], 1, NULL, 0);
+		add_run(&extents[0], 1, &t.image, frames / 2 - 1 - i);
 	}
-	make_pager(runs);
+	make_pager(extents);
 	start(PAGER_FILL_NONE);
 	for (uint32_t i = 0; i < frames / 2; i += 7) {
 		cr_assert(is_zero(host_of(2 * i), FRAME_SIZE));
@@ -338,16 +339,16 @@ Test(pager, more_runs_than_the_kernel_should_have_mappings)
 
 Test(pager, both_ranges_are_paged)
 {
-	struct runs runs[MEM_MAX_RANGES] = {0};
+	struct layer_extents extents[MEM_MAX_RANGES] = {0};
 
 	if (!available())
 		return;
 	make_image(20);
-	add_run(&runs[0], 3, &t.image, 0);
-	add_run(&runs[0], GIB(3) / FRAME_SIZE - 3, NULL, 0);
-	add_run(&runs[1], 5, NULL, 0);
-	add_run(&runs[1], 7, &t.image, 11);
-	make_pager(runs);
+	add_run(&extents[0], 3, &t.image, 0);
+	add_run(&extents[0], GIB(3) / FRAME_SIZE - 3, NULL, 0);
+	add_run(&extents[1], 5, NULL, 0);
+	add_run(&extents[1], 7, &t.image, 11);
+	make_pager(extents);
 	start(PAGER_FILL_NONE);
 	cr_assert(eq(uint, t.m.mem.nranges, 2));
 	cr_assert(holds(t.m.mem.range[1].host + 11 * FRAME_SIZE, 17));
@@ -360,27 +361,27 @@ Test(pager, both_ranges_are_paged)
 
 Test(pager, another_size_is_refused)
 {
-	struct runs runs[MEM_MAX_RANGES] = {0};
+	struct layer_extents extents[MEM_MAX_RANGES] = {0};
 	struct err err;
 
 	if (!available())
 		return;
 	cr_assert(eq(int, mem_init(&t.m.mem, MIB(2), &err), 0));
-	add_run(&runs[0], 33, NULL, 0);
-	cr_assert(lt(int, pager_new(&t.pager, &t.m, runs, &err), 0));
+	add_run(&extents[0], 33, NULL, 0);
+	cr_assert(lt(int, pager_new(&t.pager, &t.m, extents, &err), 0));
 	cr_assert(eq(int, err.kind, ERR_INTEGRITY));
 	cr_assert(eq(ptr, t.pager, NULL));
-	cr_assert(eq(ptr, runs[0].run, NULL));
+	cr_assert(eq(ptr, extents[0].extent, NULL));
 }
 
 Test(pager, what_is_all_zero_needs_no_thread)
 {
-	struct runs runs[MEM_MAX_RANGES] = {0};
+	struct layer_extents extents[MEM_MAX_RANGES] = {0};
 
 	if (!available())
 		return;
-	add_run(&runs[0], 32, NULL, 0);
-	make_pager(runs);
+	add_run(&extents[0], 32, NULL, 0);
+	make_pager(extents);
 	start(PAGER_FILL_FULL);
 	cr_assert(is_zero(host_of(0), 32 * FRAME_SIZE));
 	cr_assert(eq(u64, stats().frames, 0));
@@ -440,7 +441,7 @@ Test(pager, a_saver_is_told_what_the_file_still_has)
 	host_of(7)[4096] = 1;
 	cr_assert_not(pager_absent(t.pager, 0, 7));
 	cr_assert(pager_absent(t.pager, 0, 8));
-	cr_assert(eq(u64, runs_find(pager_runs(t.pager, 0), 8)->frames, FRAMES));
+	cr_assert(eq(u64, layer_extents_find(pager_runs(t.pager, 0), 8)->frames, FRAMES));
 }
 
 static void discard(uint64_t offset, uint64_t len)

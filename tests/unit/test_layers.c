@@ -8,7 +8,7 @@
 #include "base/num.h"
 #include "format/crypto/digest.h"
 #include "format/image/image_write.h"
-#include "format/image/stack.h"
+#include "format/image/layers.h"
 
 /* An image of these kinds ('1' data, '2' zero, '3' parent). */
 static void make(struct image *image, const char *kinds)
@@ -20,18 +20,18 @@ static void make(struct image *image, const char *kinds)
 }
 
 /* What a frame is, asked image by image. */
-static void ask(const struct stack *stack, uint64_t frame, const struct image **image,
+static void ask(const struct image_layers *layers, uint64_t frame, const struct image **image,
 		uint64_t *place)
 {
 	*image = NULL;
 	*place = 0;
-	for (unsigned i = 0; i < stack->n; i++) {
-		const struct extent *e = image_map_find(&stack->image[i]->map, frame);
+	for (unsigned i = 0; i < layers->n; i++) {
+		const struct extent *e = image_map_find(&layers->image[i]->map, frame);
 
 		if (e->kind == EXTENT_ZERO)
 			return;
 		if (e->kind == EXTENT_DATA) {
-			*image = stack->image[i];
+			*image = layers->image[i];
 			*place = e->place + (frame - e->frame);
 			return;
 		}
@@ -39,57 +39,57 @@ static void ask(const struct stack *stack, uint64_t frame, const struct image **
 	cr_assert(false, "frame %d has no parent", (int)frame);
 }
 
-static void check_runs(const struct stack *stack, const struct runs *runs)
+static void check_runs(const struct image_layers *layers, const struct layer_extents *extents)
 {
-	uint64_t frames = stack->image[0]->map.size / FRAME_SIZE, next = 0, data = 0;
+	uint64_t frames = layers->image[0]->map.size / FRAME_SIZE, next = 0, data = 0;
 
-	cr_assert(eq(u64, runs->size, stack->image[0]->map.size));
-	for (size_t i = 0; i < runs->n; i++) {
-		const struct run *run = &runs->run[i], *before = run - 1;
+	cr_assert(eq(u64, extents->size, layers->image[0]->map.size));
+	for (size_t i = 0; i < extents->n; i++) {
+		const struct layer_extent *extent = &extents->extent[i], *before = extent - 1;
 
-		cr_assert(eq(u64, run->frame, next));
-		cr_assert(ge(u64, run->frames, 1));
-		next += run->frames;
-		if (i == 0 || before->image != run->image)
+		cr_assert(eq(u64, extent->frame, next));
+		cr_assert(ge(u64, extent->frames, 1));
+		next += extent->frames;
+		if (i == 0 || before->image != extent->image)
 			continue;
-		cr_assert_not_null(run->image, "two runs of zeros should be one");
-		cr_assert(ne(u64, before->place + before->frames, run->place));
+		cr_assert_not_null(extent->image, "two runs of zeros should be one");
+		cr_assert(ne(u64, before->place + before->frames, extent->place));
 	}
 	cr_assert(eq(u64, next, frames));
 	for (uint64_t frame = 0; frame < frames; frame++) {
-		const struct run *run = runs_find(runs, frame);
+		const struct layer_extent *extent = layer_extents_find(extents, frame);
 		const struct image *image;
 		uint64_t place;
 
-		cr_assert(range_within(frame - run->frame, 1, run->frames));
-		ask(stack, frame, &image, &place);
-		cr_assert(run->image == image, "frame %d", (int)frame);
+		cr_assert(range_within(frame - extent->frame, 1, extent->frames));
+		ask(layers, frame, &image, &place);
+		cr_assert(extent->image == image, "frame %d", (int)frame);
 		if (image != NULL)
-			cr_assert(eq(u64, run->place + (frame - run->frame), place));
+			cr_assert(eq(u64, extent->place + (frame - extent->frame), place));
 		data += image != NULL;
 	}
-	cr_assert(eq(u64, runs_data_frames(runs), data));
+	cr_assert(eq(u64, layer_extents_data_frames(extents), data));
 }
 
 static void check_stack(const char *const *kinds, unsigned n)
 {
-	static struct image image[STACK_MAX];
-	struct stack stack = {.n = 0};
+	static struct image image[IMAGE_LAYERS_MAX];
+	struct image_layers layers = {.n = 0};
 	struct err err = {0};
-	struct runs runs;
+	struct layer_extents extents;
 
 	for (unsigned i = 0; i < n; i++) {
 		make(&image[i], kinds[i]);
-		cr_assert(eq(int, stack_push(&stack, &image[i], &err), 0), "%s", err.text);
+		cr_assert(eq(int, image_layers_push(&layers, &image[i], &err), 0), "%s", err.text);
 	}
-	cr_assert(eq(int, stack_resolve(&stack, &runs, &err), 0), "%s", err.text);
-	check_runs(&stack, &runs);
-	runs_free(&runs);
+	cr_assert(eq(int, image_layers_resolve(&layers, &extents, &err), 0), "%s", err.text);
+	check_runs(&layers, &extents);
+	layer_extents_free(&extents);
 	for (unsigned i = 0; i < n; i++)
 		image_free(&image[i]);
 }
 
-Test(stack, small_ones)
+Test(layers, small_ones)
 {
 	check_stack((const char *const[]){"1"}, 1);
 	check_stack((const char *const[]){"3", "1"}, 2);
@@ -107,7 +107,7 @@ static void shuffle(char *kinds, size_t n, const char *of)
 	kinds[n] = '\0';
 }
 
-Test(stack, random_ones)
+Test(layers, random_ones)
 {
 	static char kinds[12][400];
 	const char *list[12];
@@ -126,68 +126,68 @@ Test(stack, random_ones)
 }
 
 /* Places that follow one another are one run, whatever lies between in the maps. */
-Test(stack, what_is_one_run_in_the_end_is_one_run)
+Test(layers, what_is_one_run_in_the_end_is_one_run)
 {
 	struct image top, base;
-	struct stack stack = {.n = 0};
-	struct runs runs;
+	struct image_layers layers = {.n = 0};
+	struct layer_extents extents;
 
 	make(&top, "332233");
 	make(&base, "111111");
-	cr_assert(eq(int, stack_push(&stack, &top, NULL), 0));
-	cr_assert(eq(int, stack_push(&stack, &base, NULL), 0));
-	cr_assert(eq(int, stack_resolve(&stack, &runs, NULL), 0));
-	cr_assert(eq(sz, runs.n, 3));
-	runs_free(&runs);
+	cr_assert(eq(int, image_layers_push(&layers, &top, NULL), 0));
+	cr_assert(eq(int, image_layers_push(&layers, &base, NULL), 0));
+	cr_assert(eq(int, image_layers_resolve(&layers, &extents, NULL), 0));
+	cr_assert(eq(sz, extents.n, 3));
+	layer_extents_free(&extents);
 	image_free(&top);
 	image_free(&base);
 	make(&top, "3333");
 	make(&base, "2222");
-	stack.n = 0;
-	cr_assert(eq(int, stack_push(&stack, &top, NULL), 0));
-	cr_assert(eq(int, stack_push(&stack, &base, NULL), 0));
-	cr_assert(eq(int, stack_resolve(&stack, &runs, NULL), 0));
-	cr_assert(eq(sz, runs.n, 1));
-	cr_assert(eq(u64, runs_data_frames(&runs), 0));
-	runs_free(&runs);
+	layers.n = 0;
+	cr_assert(eq(int, image_layers_push(&layers, &top, NULL), 0));
+	cr_assert(eq(int, image_layers_push(&layers, &base, NULL), 0));
+	cr_assert(eq(int, image_layers_resolve(&layers, &extents, NULL), 0));
+	cr_assert(eq(sz, extents.n, 1));
+	cr_assert(eq(u64, layer_extents_data_frames(&extents), 0));
+	layer_extents_free(&extents);
 	image_free(&top);
 	image_free(&base);
 }
 
-Test(stack, the_lowest_has_no_parent)
+Test(layers, the_lowest_has_no_parent)
 {
 	struct image top, base;
-	struct stack stack = {.n = 0};
+	struct image_layers layers = {.n = 0};
 	struct err err = {0};
-	struct runs runs;
+	struct layer_extents extents;
 
 	make(&top, "1333");
 	make(&base, "3313");
-	cr_assert(eq(int, stack_push(&stack, &top, NULL), 0));
-	cr_assert(eq(int, stack_push(&stack, &base, NULL), 0));
-	cr_assert(lt(int, stack_resolve(&stack, &runs, &err), 0));
+	cr_assert(eq(int, image_layers_push(&layers, &top, NULL), 0));
+	cr_assert(eq(int, image_layers_push(&layers, &base, NULL), 0));
+	cr_assert(lt(int, image_layers_resolve(&layers, &extents, &err), 0));
 	cr_assert(eq(int, (int)err.kind, ERR_INTEGRITY));
 	cr_assert_str_eq(err.text, "frame 1 refers to a parent it cannot have");
-	cr_assert_null(runs.run);
+	cr_assert_null(extents.extent);
 	image_free(&top);
 	image_free(&base);
 }
 
-Test(stack, all_are_of_one_size_and_not_too_many)
+Test(layers, all_are_of_one_size_and_not_too_many)
 {
 	struct image a, b;
-	struct stack stack = {.n = 0};
+	struct image_layers layers = {.n = 0};
 	struct err err = {0};
 
 	make(&a, "33");
 	make(&b, "11");
 	b.map.size -= 512;
-	cr_assert(eq(int, stack_push(&stack, &a, &err), 0));
-	cr_assert(lt(int, stack_push(&stack, &b, &err), 0));
+	cr_assert(eq(int, image_layers_push(&layers, &a, &err), 0));
+	cr_assert(lt(int, image_layers_push(&layers, &b, &err), 0));
 	cr_assert(eq(int, (int)err.kind, ERR_INTEGRITY));
-	while (stack.n < STACK_MAX)
-		cr_assert(eq(int, stack_push(&stack, &a, &err), 0));
-	cr_assert(lt(int, stack_push(&stack, &a, &err), 0));
+	while (layers.n < IMAGE_LAYERS_MAX)
+		cr_assert(eq(int, image_layers_push(&layers, &a, &err), 0));
+	cr_assert(lt(int, image_layers_push(&layers, &a, &err), 0));
 	cr_assert(eq(int, (int)err.kind, ERR_INTEGRITY));
 	image_free(&a);
 	image_free(&b);
@@ -213,7 +213,7 @@ static int letter_frame(void *opaque, uint64_t index, uint8_t *scratch, const ui
 	return 0;
 }
 
-static struct image_source source_of(struct letters *letters, const struct runs *parent)
+static struct image_source source_of(struct letters *letters, const struct layer_extents *parent)
 {
 	return (struct image_source){
 		.size = strlen(letters->text) * FRAME_SIZE,
@@ -251,8 +251,8 @@ static void check_scan(const char *was, const char *now, const char *kinds, cons
 	struct image_source source = source_of(&before, NULL);
 	struct image_plan plan;
 	struct image parent = {.nparts = 1};
-	struct stack stack = {.n = 1, .image = {&parent}};
-	struct runs runs;
+	struct image_layers layers = {.n = 1, .image = {&parent}};
+	struct layer_extents extents;
 
 	cr_assert(eq(int, image_scan(&plan, &source, NULL), 0));
 	parent.map = plan.map;
@@ -266,13 +266,13 @@ static void check_scan(const char *was, const char *now, const char *kinds, cons
 					  parent.hash_list + place * IMAGE_HASH_SIZE, NULL),
 			     0));
 	}
-	cr_assert(eq(int, stack_resolve(&stack, &runs, NULL), 0));
-	source = source_of(&after, &runs);
+	cr_assert(eq(int, image_layers_resolve(&layers, &extents, NULL), 0));
+	source = source_of(&after, &extents);
 	cr_assert(eq(int, image_scan(&plan, &source, NULL), 0));
 	check_kinds(&plan, kinds);
 	check_hashes(&plan, hashes);
 	image_plan_free(&plan);
-	runs_free(&runs);
+	layer_extents_free(&extents);
 	image_free(&parent);
 }
 
