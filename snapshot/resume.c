@@ -12,7 +12,7 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "format/archive.h"
-#include "snapshot/bring.h"
+#include "snapshot/load_memory.h"
 #include "snapshot/sections.h"
 #include "state/statefile.h"
 
@@ -173,7 +173,7 @@ static int stage_and_apply(struct machine *m, const struct resume_params *params
 	if (ret < 0)
 		err_context(err, ret, "state");
 	if (ret == 0)
-		ret = bring_memory(m, params, report, err);
+		ret = load_memory(m, params, report, err);
 	if (ret == 0)
 		ret = apply_all(m, &staged, err);
 	staged_free(&staged);

@@ -3,7 +3,7 @@
  *
  * Between board_build and machine_run, lock held. Everything is decoded and checked before anything
  * is applied; a failed resume leaves nothing behind but a machine to be freed. How RAM comes is
- * told in bring.h.
+ * told in load_memory.h.
  */
 #ifndef TORPOR_SNAPSHOT_RESUME_H
 #define TORPOR_SNAPSHOT_RESUME_H

@@ -12,7 +12,7 @@
 #include "snapshot/resume.h"
 
 /* Nothing runs yet, nothing has touched the memory. */
-int bring_memory(struct machine *m, const struct resume_params *params,
-		 struct resume_report *report, struct err *err);
+int load_memory(struct machine *m, const struct resume_params *params, struct resume_report *report,
+		struct err *err);
 
 #endif

@@ -1,5 +1,5 @@
-/* See bring.h. Owner's thread. */
-#include "snapshot/bring.h"
+/* See load_memory.h. Owner's thread. */
+#include "snapshot/load_memory.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -231,8 +231,8 @@ static int bring(struct bring *b, const struct resume_params *params, struct err
 	return decode_all(b, err);
 }
 
-int bring_memory(struct machine *m, const struct resume_params *params,
-		 struct resume_report *report, struct err *err)
+int load_memory(struct machine *m, const struct resume_params *params, struct resume_report *report,
+		struct err *err)
 {
 	struct bring b = {.m = m, .report = report, .page = (uint64_t)sysconf(_SC_PAGESIZE)};
 	int ret = bring(&b, params, err);
