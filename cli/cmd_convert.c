@@ -9,7 +9,7 @@
 #include "cli/written.h"
 #include "format/convert.h"
 #include "format/image/image_pack.h"
-#include "format/reseal.h"
+#include "format/rekey.h"
 #include "host/parse.h"
 #include "host/sandbox.h"
 
@@ -111,9 +111,9 @@ static int parse(struct options *opts, struct convert_args *args, struct err *er
 	return ret < 0 ? ret : parse_output(args->out, err);
 }
 
-/* Another appliance, as its contents are sealed otherwise. */
-static int reseal(const struct convert_args *args, struct archive *from, const struct keyring *keys,
-		  char digest[DIGEST_TEXT_SIZE], struct err *err)
+/* Another appliance, as its contents are encrypted otherwise. */
+static int rekey(const struct convert_args *args, struct archive *from, const struct keyring *keys,
+		 char digest[DIGEST_TEXT_SIZE], struct err *err)
 {
 	bool is_encrypted = archive_appliance(from)->encryption.lock.kind != ENCRYPTION_NONE;
 	int level = args->params.level > 0 ? args->params.level : IMAGE_PACK_LEVEL;
@@ -121,8 +121,8 @@ static int reseal(const struct convert_args *args, struct archive *from, const s
 	if (is_encrypted == args->encrypt)
 		return err_set(err, ERR_USAGE, "%s is %s already", args->in,
 			       is_encrypted ? "encrypted" : "in clear");
-	return reseal_archive(from, args->out, args->flat ? 0 : level, args->encrypt ? keys : NULL,
-			      digest, err);
+	return rekey_archive(from, args->out, args->flat ? 0 : level, args->encrypt ? keys : NULL,
+			     digest, err);
 }
 
 static int write_converted(const struct convert_args *args, struct archive *from,
@@ -132,7 +132,7 @@ static int write_converted(const struct convert_args *args, struct archive *from
 	int ret;
 
 	snprintf(digest, sizeof(digest), "%s", archive_digest(from));
-	ret = args->encrypt || args->decrypt ? reseal(args, from, keys, digest, err)
+	ret = args->encrypt || args->decrypt ? rekey(args, from, keys, digest, err)
 					     : convert_archive(from, args->out, &args->params, err);
 	if (ret == 0 && args->decrypt && archive_appliance(from)->live && !args->json)
 		notice_memory();

@@ -102,13 +102,13 @@ int keys_to_lock(const struct key_args *args, struct keyring **keys, struct err 
 }
 
 /* Down a pipe, so that the key is neither in a text nor in a file; it fits. */
-static int pour(const uint8_t key[SEAL_KEY], int *read_end, struct err *err)
+static int pour(const uint8_t key[CIPHER_KEY], int *read_end, struct err *err)
 {
 	int ends[2], ret;
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return err_sys(err, errno, "pipe");
-	ret = io_write(ends[1], key, SEAL_KEY);
+	ret = io_write(ends[1], key, CIPHER_KEY);
 	close(ends[1]);
 	*read_end = ends[0];
 	return ret < 0 ? err_sys(err, -ret, "hand over the key") : 0;
@@ -119,7 +119,7 @@ int keys_to_machine(const struct key_args *args, struct client *client, struct e
 	cleanup_keyring struct keyring *keys = NULL;
 	cleanup_fd int fd = -1;
 	struct encryption_lock lock;
-	uint8_t key[SEAL_KEY];
+	uint8_t key[CIPHER_KEY];
 	int ret = keys_to_lock(args, &keys, err);
 
 	if (ret < 0)

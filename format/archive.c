@@ -324,8 +324,8 @@ static int check_state(const struct archive *a, struct err *err)
 	const struct archive_entry *state = archive_find(a, ROLE_STATE);
 	uint64_t max = STATEFILE_MAX_BYTES;
 
-	if (archive_sealed(a))
-		max = seal_stored_size(max);
+	if (archive_encrypted(a))
+		max = encrypted_size(max);
 	if ((state != NULL) != a->appliance.live || (state != NULL && state->blob.len > max))
 		return err_set(err, ERR_INTEGRITY,
 			       "the state is missing, superfluous or too large");
@@ -419,7 +419,7 @@ void archive_close(struct archive *a)
 	for (size_t i = 0; i < a->nimages; i++)
 		image_free(&a->images[i].image);
 	free(a->images);
-	archive_seal_again(a);
+	archive_encrypt_again(a);
 	free(a->entries);
 	oci_descriptors_free(&a->layers);
 	appliance_free(&a->appliance);

@@ -67,7 +67,7 @@ const char *archive_digest(const struct archive *a);
 bool archive_aligned(const struct archive *a);
 
 /* The key of its contents: borrowed; NULL when they are in clear, or closed. */
-const struct seal_key *archive_key(const struct archive *a);
+const struct data_key *archive_key(const struct archive *a);
 /* Lock the key in the memory of this process, a child of the one that opened the archive. */
 void archive_settle(const struct archive *a);
 /* ERR_USAGE when its contents are closed. */
@@ -87,7 +87,7 @@ struct archive_entry {
 	const char *role;
 	const char *media_type;
 	const char *digest;
-	struct blob blob;			 /* as it is stored: sealed, maybe */
+	struct blob blob;			 /* as it is stored: encrypted, maybe */
 	const struct oci_descriptor *descriptor; /* NULL for the manifest */
 };
 size_t archive_entries(const struct archive *a, const struct archive_entry **entries);

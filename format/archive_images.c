@@ -85,7 +85,7 @@ static int find_parts(const struct archive *a, const char *role, struct image *i
 		total += frames;
 		last = frames;
 	}
-	if (image->sealed && total > 0 && !packed)
+	if (image->encrypted && total > 0 && !packed)
 		return err_set(err, ERR_INTEGRITY, "it is flat, and cannot be encrypted");
 	return total == image->map.data_frames
 		       ? 0
@@ -125,9 +125,9 @@ static int read_hashes(struct archive *a, struct image *image, struct err *err)
 	if (ret == 0)
 		ret = archive_read_described(a, hashes->descriptor, image->hashes.len,
 					     &image->hashes, &image->hash_list, err);
-	if (ret < 0 || !image->sealed)
+	if (ret < 0 || !image->encrypted)
 		return ret;
-	return seal_open_bytes(image->key, hashes->role, image->hash_list, image->hashes.len, err);
+	return decrypt_bytes(image->key, hashes->role, image->hash_list, image->hashes.len, err);
 }
 
 static int find_hashes(struct archive *a, struct image *image, struct err *err)
@@ -136,8 +136,8 @@ static int find_hashes(struct archive *a, struct image *image, struct err *err)
 	uint64_t len = image->map.data_frames * IMAGE_HASH_SIZE;
 	bool wanted = image->encoding == IMAGE_PACKED && image_check_open(image, NULL) == 0;
 
-	if (image->sealed)
-		len = seal_stored_size(len);
+	if (image->encrypted)
+		len = encrypted_size(len);
 	if (hashes != NULL)
 		image->hashes = hashes->blob;
 	if (image->hashes.len != len)
@@ -156,7 +156,7 @@ static int find_hot(const struct archive *a, const char *role, struct image *ima
 	    hot->blob.len / FRAME_SIZE > image->map.data_frames ||
 	    list->blob.len != hot->blob.len / FRAME_SIZE * sizeof(uint64_t))
 		return err_set(err, ERR_INTEGRITY, "its hot set is not what the map says");
-	if (image->sealed)
+	if (image->encrypted)
 		return err_set(err, ERR_INTEGRITY, "its hot set is not encrypted");
 	image->hot = hot->blob;
 	image->hotlist = list->blob;
@@ -190,7 +190,7 @@ static int read_image(struct archive *a, const struct oci_descriptor *map, struc
 
 	memcpy(image->role, map->role, strlen(map->role) - (sizeof(".map") - 1));
 	image->image.role = image->role;
-	image->image.sealed = archive_sealed(a);
+	image->image.encrypted = archive_encrypted(a);
 	image->image.key = a->key;
 	ret = archive_read_described(a, map, MAX_MAP_BYTES, &blob, &data, err);
 	if (ret == 0)

@@ -1,4 +1,4 @@
-/* Private to archive.c, archive_images.c, archive_sealed.c and archive_verify.c: what an open
+/* Private to archive.c, archive_images.c, archive_encrypted.c and archive_verify.c: what an open
  * archive is made of. */
 #ifndef TORPOR_FORMAT_ARCHIVE_INTERNAL_H
 #define TORPOR_FORMAT_ARCHIVE_INTERNAL_H
@@ -14,8 +14,8 @@ struct archive_image {
 	struct image image;
 };
 
-/* Blobs that are sealed in an encrypted file. Hash lists are, too, and frames. */
-#define ARCHIVE_SEALED_BLOBS 3u
+/* Blobs that are encrypted in an encrypted file. Hash lists are, too, and frames. */
+#define ARCHIVE_ENCRYPTED_BLOBS 3u
 
 struct archive {
 	char *path;
@@ -30,8 +30,8 @@ struct archive {
 	struct appliance appliance;
 	struct archive_entry *entries; /* manifest, config, layers; text borrowed from the above */
 	size_t nentries;
-	struct seal_key *key;			  /* of the contents; NULL: in clear, or closed */
-	struct blob opened[ARCHIVE_SEALED_BLOBS]; /* fds owned; -1: not there */
+	struct data_key *key; /* of the contents; NULL: in clear, or closed */
+	struct blob opened[ARCHIVE_ENCRYPTED_BLOBS]; /* fds owned; -1: not there */
 	struct archive_image *images;
 	size_t nimages;
 };
@@ -44,16 +44,16 @@ int archive_read_described(struct archive *a, const struct oci_descriptor *d, ui
 /* The blob of a role, as it is stored, or NULL. */
 const struct archive_entry *archive_find(const struct archive *a, const char *role);
 
-/* archive_sealed.c */
+/* archive_encrypted.c */
 
-/* Its contents are sealed, whether there is a key or not. */
-bool archive_sealed(const struct archive *a);
+/* Its contents are encrypted, whether there is a key or not. */
+bool archive_encrypted(const struct archive *a);
 /* Once the config is decoded: a wrong key is told before anything else is looked at. */
 int archive_unlock(struct archive *a, const uint8_t *config, size_t len, struct err *err);
 /* Once the entries are listed: bring what archive_blob() gives into memory. */
 int archive_open_blobs(struct archive *a, struct err *err);
 /* Forget the key and what it opened. */
-void archive_seal_again(struct archive *a);
+void archive_encrypt_again(struct archive *a);
 
 /* archive_images.c: find the images among the layers; they are those that the config promises. */
 int archive_read_images(struct archive *a, struct err *err);

@@ -80,7 +80,7 @@ void archive_writer_flat(struct archive_writer *w)
 
 int archive_writer_encrypt(struct archive_writer *w, const struct keyring *keys, struct err *err)
 {
-	int ret = keyring_seal(keys, &w->encryption, &w->own_key, err);
+	int ret = keyring_encrypt(keys, &w->encryption, &w->own_key, err);
 
 	w->key = w->own_key;
 	return writer_done(w, ret);
@@ -104,7 +104,7 @@ void archive_writer_free(struct archive_writer *w)
 	for (size_t i = 0; i < w->nblobs; i++)
 		buf_free(&w->blobs[i].data);
 	free(w->blobs);
-	seal_key_free(w->own_key);
+	data_key_free(w->own_key);
 	out_close(&w->out);
 	free(w);
 }
@@ -170,13 +170,14 @@ int writer_add_stored(struct archive_writer *w, const char *role, const char *me
 int writer_add_content(struct archive_writer *w, const char *role, const char *media_type,
 		       const void *data, size_t len, struct err *err)
 {
-	cleanup_buf struct buf sealed = {0};
+	cleanup_buf struct buf encrypted = {0};
 	int ret;
 
 	if (w->own_key == NULL)
 		return writer_add_stored(w, role, media_type, data, len, err);
-	ret = seal_bytes(w->own_key, role, data, len, &sealed, err);
-	return ret < 0 ? ret : writer_add_stored(w, role, media_type, sealed.data, sealed.len, err);
+	ret = encrypt_bytes(w->own_key, role, data, len, &encrypted, err);
+	return ret < 0 ? ret
+		       : writer_add_stored(w, role, media_type, encrypted.data, encrypted.len, err);
 }
 
 int writer_copy_hashed(struct archive_out *out, const struct blob *blob, uint64_t offset,
@@ -216,19 +217,19 @@ int archive_writer_blob(struct archive_writer *w, const char *role, const struct
 			struct err *err)
 {
 	struct oci_descriptor d = {.size = blob->len};
-	struct blob sealed;
+	struct blob encrypted;
 	int ret;
 
 	snprintf(d.role, sizeof(d.role), "%s", role);
 	strcpy(d.media_type, media_type_of(role));
 	if (w->own_key == NULL)
 		return copy(w, &d, blob, err);
-	ret = seal_blob(w->own_key, role, blob, &sealed, err);
+	ret = encrypt_blob(w->own_key, role, blob, &encrypted, err);
 	if (ret < 0)
 		return writer_done(w, ret);
-	d.size = sealed.len;
-	ret = copy(w, &d, &sealed, err);
-	close(sealed.fd);
+	d.size = encrypted.len;
+	ret = copy(w, &d, &encrypted, err);
+	close(encrypted.fd);
 	return ret;
 }
 

@@ -34,11 +34,11 @@ int archive_writer_open_stream(struct archive_writer **out, int fd, struct err *
 /* Images are packed from here on, at this level of zstd; otherwise they are flat. */
 void archive_writer_pack(struct archive_writer *w, int level);
 void archive_writer_flat(struct archive_writer *w);
-/* Seal all contents with a new key, locked with what the keyring locks new files with. At first;
+/* Encrypt all contents with a new key, locked with what the keyring locks new files with. At first;
  * images are packed then. */
 int archive_writer_encrypt(struct archive_writer *w, const struct keyring *keys, struct err *err);
 /* What is written is the same appliance as `a`, to be published with archive_writer_publish_as():
- * its contents are given as they are stored there, sealed or not. At first. */
+ * its contents are given as they are stored there, encrypted or not. At first. */
 void archive_writer_like(struct archive_writer *w, const struct archive *a);
 /* Copy a blob (kernel, initrd). */
 int archive_writer_blob(struct archive_writer *w, const char *role, const struct blob *blob,

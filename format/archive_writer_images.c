@@ -1,4 +1,4 @@
-/* Images on their way into a file: scanned, packed, sealed, or copied from another file; see
+/* Images on their way into a file: scanned, packed, encrypted, or copied from another file; see
  * archive_writer.h. */
 #include <errno.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #define MAX_LAYERS 90u /* registries refuse images with many more than a hundred */
 #define MAX_PARTS  16u
 
-/* Maps are never sealed. `stored`, if not NULL, is the hash list as it is to be in the file. */
+/* Maps are never encrypted. `stored`, if not NULL, is the hash list as it is to be in the file. */
 static int add_map_and_hashes(struct archive_writer *w, const char *role,
 			      const struct image_map *map, const uint8_t *hashes,
 			      const struct buf *stored, struct err *err)
@@ -140,7 +140,7 @@ int archive_writer_recode_image(struct archive_writer *w, const char *role,
 		.exact = true,
 	};
 	cleanup_buf struct buf hashes = {0};
-	bool keep = w->like && image->sealed;
+	bool keep = w->like && image->encrypted;
 	int ret = keep ? read_stored_hashes(image, &hashes, err) : 0;
 
 	if (ret < 0)
@@ -154,7 +154,7 @@ int archive_writer_recode_image(struct archive_writer *w, const char *role,
 int archive_writer_copy_image(struct archive_writer *w, const char *role, const struct image *image,
 			      struct err *err)
 {
-	bool in_clear = w->own_key == NULL && !image->sealed;
+	bool in_clear = w->own_key == NULL && !image->encrypted;
 	bool as_it_is = w->packed == (image->encoding == IMAGE_PACKED) && (w->like || in_clear);
 	int ret;
 

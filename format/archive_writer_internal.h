@@ -66,9 +66,10 @@ struct archive_writer {
 	uint64_t end; /* file: of the bulk payloads so far */
 	bool packed;  /* images from here on, at `level` */
 	int level;
-	const struct seal_key *key; /* frames that are packed here are sealed with it; NULL: not */
-	struct seal_key *own_key;   /* owned; the same, and other contents are sealed too */
-	struct encryption encryption; /* of what is sealed with own_key */
+	const struct data_key
+		*key;		  /* frames that are packed here are encrypted with it; NULL: not */
+	struct data_key *own_key; /* owned; the same, and other contents are encrypted too */
+	struct encryption encryption; /* of what is encrypted with own_key */
 	bool like;		      /* archive_writer_like() */
 	bool failed;		      /* a step failed: nothing to publish */
 };
@@ -78,7 +79,7 @@ int writer_done(struct archive_writer *w, int ret);
 /* A small layer, as it is to be in the file. */
 int writer_add_stored(struct archive_writer *w, const char *role, const char *media_type,
 		      const void *data, size_t len, struct err *err);
-/* A content, which is sealed if they are. */
+/* A content, which is encrypted if they are. */
 int writer_add_content(struct archive_writer *w, const char *role, const char *media_type,
 		       const void *data, size_t len, struct err *err);
 /* A layer whose payload is written at `offset`, if it is a file. */

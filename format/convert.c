@@ -65,7 +65,7 @@ static int copy_small(struct conversion *c, const struct archive_entry *entry, u
 
 static int copy_state(struct conversion *c, const struct archive_entry *entry, struct err *err)
 {
-	return copy_small(c, entry, seal_stored_size(STATEFILE_MAX_BYTES), err);
+	return copy_small(c, entry, encrypted_size(STATEFILE_MAX_BYTES), err);
 }
 
 static int copy_layer(struct conversion *c, const struct archive_entry *entry, struct err *err)
@@ -167,8 +167,8 @@ static int publish(struct conversion *c, struct err *err)
 }
 
 /* What is mapped would lie there in clear. */
-static int check_sealed(const struct archive *from, const struct convert_params *params,
-			struct err *err)
+static int check_encrypted(const struct archive *from, const struct convert_params *params,
+			   struct err *err)
 {
 	if (archive_appliance(from)->encryption.lock.kind == ENCRYPTION_NONE)
 		return 0;
@@ -183,7 +183,7 @@ int convert_archive(struct archive *from, const char *target, const struct conve
 		    struct err *err)
 {
 	struct conversion c = {.from = from, .params = params};
-	int ret = check_sealed(from, params, err);
+	int ret = check_encrypted(from, params, err);
 
 	if (ret == 0)
 		ret = archive_ensure_verified(from, err);

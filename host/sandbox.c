@@ -263,7 +263,7 @@ static void load_libraries(enum sandbox sandbox)
 			   NULL); /* OpenSSL reads its configuration when first used */
 	(void)lazy_sign(NULL);
 	(void)lazy_zstd(NULL);
-	(void)lazy_seal(NULL);
+	(void)lazy_cipher(NULL);
 	if (sandbox == SANDBOX_WRITE) /* for the headers of the tar */
 		(void)lazy_archive(NULL);
 }

@@ -8,11 +8,11 @@
 static int take_key(struct instance *in, const struct encryption_lock *lock, struct err *err)
 {
 	struct source *source = in->source;
-	uint8_t key[SEAL_KEY];
+	uint8_t key[CIPHER_KEY];
 	int ret = 0;
 
 	if (read(in->control.passed_fd, key, sizeof(key)) != (ssize_t)sizeof(key))
-		return err_set(err, ERR_USAGE, "key needs a descriptor with %u bytes", SEAL_KEY);
+		return err_set(err, ERR_USAGE, "key needs a descriptor with %u bytes", CIPHER_KEY);
 	if (source->keys == NULL)
 		ret = keyring_new(&source->keys, err);
 	if (ret == 0)

@@ -20,7 +20,7 @@
 
 static void set_base64(json_t *object, const char *name, const void *data, size_t len)
 {
-	char text[BASE64_LEN(SEAL_BOX + SEAL_KEY) + 1];
+	char text[BASE64_LEN(CIPHER_BOX + CIPHER_KEY) + 1];
 
 	base64_encode(data, len, text);
 	json_object_set_new(object, name, json_string(text));

@@ -1,8 +1,8 @@
 /*
  * What the config of an encrypted appliance says about that: how the key of its contents is had.
  *
- * The contents are sealed (seal.h) with a data key, random and for this appliance alone; that is in
- * a box of the lock key, which comes from a passphrase (scrypt, RFC 7914) or from a key file
+ * The contents are encrypted (cipher.h) with a data key, random and for this appliance alone; that
+ * is in a box of the lock key, which comes from a passphrase (scrypt, RFC 7914) or from a key file
  * (keyring.h). An empty box of the data key, the tag, is bound to all else that the config says, so
  * that nobody without the key can change a word of it. Pure.
  */
@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "format/crypto/seal.h"
+#include "format/crypto/cipher.h"
 
 #define ENCRYPTION_SALT 32u
 
@@ -32,8 +32,8 @@ struct encryption_lock {
 
 struct encryption {
 	struct encryption_lock lock;
-	uint8_t key[SEAL_BOX + SEAL_KEY]; /* the data key, in a box of the lock key */
-	uint8_t tag[SEAL_BOX];		  /* an empty box of the data key */
+	uint8_t key[CIPHER_BOX + CIPHER_KEY]; /* the data key, in a box of the lock key */
+	uint8_t tag[CIPHER_BOX];	      /* an empty box of the data key */
 };
 
 /* As a new object: the config's member `encryption`. */

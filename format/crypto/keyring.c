@@ -26,7 +26,7 @@ static const char wrong[][32] = {
 
 struct lock {
 	struct encryption_lock from;
-	struct seal_key key;
+	struct data_key key;
 };
 
 struct keyring {
@@ -105,7 +105,7 @@ static int need_passphrase(struct keyring *k, const char *what, struct err *err)
 static int from_passphrase(const struct keyring *k, struct lock *lock, struct err *err)
 {
 	const struct encryption_lock *from = &lock->from;
-	const struct seal_api *api = lazy_seal(err);
+	const struct cipher_api *api = lazy_cipher(err);
 
 	if (api == NULL)
 		return -ENOSYS;
@@ -178,21 +178,21 @@ static const struct lock *find(const struct keyring *k, const struct encryption_
 
 /* --- opening --- */
 
-static int unwrap(const struct lock *lock, const struct encryption *e, struct seal_key *key,
+static int unwrap(const struct lock *lock, const struct encryption *e, struct data_key *key,
 		  struct err *err)
 {
-	cleanup_sealer struct sealer *s = NULL;
-	int ret = sealer_new(&s, err);
+	cleanup_cipher struct cipher *s = NULL;
+	int ret = cipher_new(&s, err);
 
 	if (ret < 0)
 		return ret;
-	ret = seal_open(s, &lock->key, NULL, 0, e->key, key->bytes, sizeof(key->bytes), NULL);
+	ret = decrypt_box(s, &lock->key, NULL, 0, e->key, key->bytes, sizeof(key->bytes), NULL);
 	return ret == 0 ? 0 : err_set(err, ERR_FAILED, "%s", wrong[lock->from.kind]);
 }
 
 /* A lock key that does not open is not kept. */
 static int unlock(struct keyring *k, const struct encryption *e, const char *what,
-		  struct seal_key *key, struct err *err)
+		  struct data_key *key, struct err *err)
 {
 	const struct lock *known = find(k, &e->lock);
 	struct lock lock = {.from = e->lock};
@@ -212,23 +212,23 @@ static int unlock(struct keyring *k, const struct encryption *e, const char *wha
 	return ret;
 }
 
-static int check_tag(const struct seal_key *key, const struct encryption *e, const void *config,
+static int check_tag(const struct data_key *key, const struct encryption *e, const void *config,
 		     size_t len, struct err *err)
 {
-	cleanup_sealer struct sealer *s = NULL;
+	cleanup_cipher struct cipher *s = NULL;
 	cleanup_buf struct buf bound = {0};
 	uint8_t none[1];
 	int ret = encryption_bound(config, len, &bound, err);
 
 	if (ret == 0)
-		ret = sealer_new(&s, err);
+		ret = cipher_new(&s, err);
 	if (ret == 0)
-		ret = seal_open(s, key, bound.data, bound.len, e->tag, none, 0, err);
+		ret = decrypt_box(s, key, bound.data, bound.len, e->tag, none, 0, err);
 	return ret < 0 ? err_context(err, ret, "config") : 0;
 }
 
 int keyring_open(struct keyring *k, const struct encryption *e, const void *config, size_t len,
-		 const char *what, struct seal_key **key, struct err *err)
+		 const char *what, struct data_key **key, struct err *err)
 {
 	int ret;
 
@@ -239,7 +239,7 @@ int keyring_open(struct keyring *k, const struct encryption *e, const void *conf
 	if (ret == 0)
 		ret = check_tag(*key, e, config, len, err);
 	if (ret < 0) {
-		seal_key_free(*key);
+		data_key_free(*key);
 		*key = NULL;
 	}
 	return ret;
@@ -271,49 +271,50 @@ bool keyring_locks(const struct keyring *k)
 	return k != NULL && k->nlocks > 0;
 }
 
-int keyring_seal(const struct keyring *k, struct encryption *e, struct seal_key **key,
-		 struct err *err)
+int keyring_encrypt(const struct keyring *k, struct encryption *e, struct data_key **key,
+		    struct err *err)
 {
-	cleanup_sealer struct sealer *s = NULL;
+	cleanup_cipher struct cipher *s = NULL;
 	const struct lock *lock = chosen(k);
-	int ret = sealer_new(&s, err);
+	int ret = cipher_new(&s, err);
 
-	*key = ret == 0 ? seal_key_new(err) : NULL;
+	*key = ret == 0 ? data_key_new(err) : NULL;
 	if (*key == NULL)
 		return ret < 0 ? ret : -ENOMEM;
 	*e = (struct encryption){.lock = lock->from};
-	ret = seal_box(s, &lock->key, NULL, 0, (*key)->bytes, sizeof((*key)->bytes), e->key, err);
+	ret = encrypt_box(s, &lock->key, NULL, 0, (*key)->bytes, sizeof((*key)->bytes), e->key,
+			  err);
 	if (ret < 0) {
-		seal_key_free(*key);
+		data_key_free(*key);
 		*key = NULL;
 	}
 	return ret;
 }
 
-int keyring_tag(const struct seal_key *key, const void *config, size_t len, struct encryption *e,
+int keyring_tag(const struct data_key *key, const void *config, size_t len, struct encryption *e,
 		struct err *err)
 {
-	cleanup_sealer struct sealer *s = NULL;
+	cleanup_cipher struct cipher *s = NULL;
 	cleanup_buf struct buf bound = {0};
 	int ret = encryption_bound(config, len, &bound, err);
 
 	if (ret == 0)
-		ret = sealer_new(&s, err);
-	return ret < 0 ? ret : seal_box(s, key, bound.data, bound.len, NULL, 0, e->tag, err);
+		ret = cipher_new(&s, err);
+	return ret < 0 ? ret : encrypt_box(s, key, bound.data, bound.len, NULL, 0, e->tag, err);
 }
 
-void keyring_give(const struct keyring *k, struct encryption_lock *lock, uint8_t key[SEAL_KEY])
+void keyring_give(const struct keyring *k, struct encryption_lock *lock, uint8_t key[CIPHER_KEY])
 {
 	*lock = chosen(k)->from;
-	memcpy(key, chosen(k)->key.bytes, SEAL_KEY);
+	memcpy(key, chosen(k)->key.bytes, CIPHER_KEY);
 }
 
 void keyring_take(struct keyring *k, const struct encryption_lock *from,
-		  const uint8_t key[SEAL_KEY])
+		  const uint8_t key[CIPHER_KEY])
 {
 	struct lock lock = {.from = *from};
 
-	memcpy(lock.key.bytes, key, SEAL_KEY);
+	memcpy(lock.key.bytes, key, CIPHER_KEY);
 	k->chosen = add(k, &lock);
 	explicit_bzero(&lock.key, sizeof(lock.key));
 }

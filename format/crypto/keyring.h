@@ -2,7 +2,7 @@
  * What opens encrypted appliances: lock keys, and the passphrase and key file that they come from.
  *
  *     keyring_new → keyring_passphrase | keyring_key_file | keyring_asks → keyring_open …
- *     … → keyring_new_lock → keyring_seal → … → keyring_free
+ *     … → keyring_new_lock → keyring_encrypt → … → keyring_free
  *
  * A lock key that has opened something is kept, and with it the next file of the same lock opens
  * without the passphrase; keyring_settle() lets go of all but these. New files are locked with the
@@ -43,23 +43,23 @@ void keyring_asks(struct keyring *k,
  * ERR_USAGE: what it takes is not here; ERR_FAILED: it is the wrong one; ERR_INTEGRITY: it is the
  * right one, and somebody has changed the config. */
 int keyring_open(struct keyring *k, const struct encryption *e, const void *config, size_t len,
-		 const char *what, struct seal_key **key, struct err *err);
+		 const char *what, struct data_key **key, struct err *err);
 
 /* Make a lock of the passphrase or the key file there is, for new files. */
 int keyring_new_lock(struct keyring *k, enum encryption_kind kind, struct err *err);
 /* Is there one for new files? */
 bool keyring_locks(const struct keyring *k);
 /* A new data key, and `e` but for its tag. */
-int keyring_seal(const struct keyring *k, struct encryption *e, struct seal_key **key,
-		 struct err *err);
+int keyring_encrypt(const struct keyring *k, struct encryption *e, struct data_key **key,
+		    struct err *err);
 /* The tag, once the rest of the config is known. */
-int keyring_tag(const struct seal_key *key, const void *config, size_t len, struct encryption *e,
+int keyring_tag(const struct data_key *key, const void *config, size_t len, struct encryption *e,
 		struct err *err);
 
 /* The lock for new files, from one process to another. */
-void keyring_give(const struct keyring *k, struct encryption_lock *lock, uint8_t key[SEAL_KEY]);
+void keyring_give(const struct keyring *k, struct encryption_lock *lock, uint8_t key[CIPHER_KEY]);
 void keyring_take(struct keyring *k, const struct encryption_lock *lock,
-		  const uint8_t key[SEAL_KEY]);
+		  const uint8_t key[CIPHER_KEY]);
 
 /* Forget passphrase, key file and who is asked for one. The process may be another by now. */
 void keyring_settle(struct keyring *k);

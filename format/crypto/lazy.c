@@ -8,7 +8,7 @@
 
 static struct crypto_api crypto_table;
 static struct sign_api sign_table;
-static struct seal_api seal_table;
+static struct cipher_api encrypt_table;
 static struct archive_api archive_table;
 static struct zstd_api zstd_table;
 
@@ -20,9 +20,9 @@ static struct zstd_api zstd_table;
 	{                                                                                          \
 #symbol, offsetof(struct sign_api, member)                                         \
 	}
-#define SEAL(member, symbol)                                                                       \
+#define CIPHER(member, symbol)                                                                     \
 	{                                                                                          \
-#symbol, offsetof(struct seal_api, member)                                         \
+#symbol, offsetof(struct cipher_api, member)                                       \
 	}
 #define ARCHIVE(member, symbol)                                                                    \
 	{                                                                                          \
@@ -49,11 +49,11 @@ static const struct library_symbol sign_symbols[] = {
 	SIGN(scrypt, EVP_PBE_scrypt),
 };
 
-static const struct library_symbol seal_symbols[] = {
-	SEAL(ctx_new, EVP_CIPHER_CTX_new),  SEAL(ctx_free, EVP_CIPHER_CTX_free),
-	SEAL(aes_256_gcm, EVP_aes_256_gcm), SEAL(init, EVP_CipherInit_ex),
-	SEAL(update, EVP_CipherUpdate),	    SEAL(final, EVP_CipherFinal_ex),
-	SEAL(ctrl, EVP_CIPHER_CTX_ctrl),    SEAL(scrypt, EVP_PBE_scrypt),
+static const struct library_symbol encrypt_symbols[] = {
+	CIPHER(ctx_new, EVP_CIPHER_CTX_new),  CIPHER(ctx_free, EVP_CIPHER_CTX_free),
+	CIPHER(aes_256_gcm, EVP_aes_256_gcm), CIPHER(init, EVP_CipherInit_ex),
+	CIPHER(update, EVP_CipherUpdate),     CIPHER(final, EVP_CipherFinal_ex),
+	CIPHER(ctrl, EVP_CIPHER_CTX_ctrl),    CIPHER(scrypt, EVP_PBE_scrypt),
 };
 
 static const struct library_symbol archive_symbols[] = {
@@ -90,7 +90,8 @@ static const struct library_symbol zstd_symbols[] = {
 /* Every member has its symbol. */
 _Static_assert(ARRAY_SIZE(crypto_symbols) == sizeof(struct crypto_api) / sizeof(void *), "crypto");
 _Static_assert(ARRAY_SIZE(sign_symbols) == sizeof(struct sign_api) / sizeof(void *), "sign");
-_Static_assert(ARRAY_SIZE(seal_symbols) == sizeof(struct seal_api) / sizeof(void *), "seal");
+_Static_assert(ARRAY_SIZE(encrypt_symbols) == sizeof(struct cipher_api) / sizeof(void *),
+	       "encrypt");
 _Static_assert(ARRAY_SIZE(archive_symbols) == sizeof(struct archive_api) / sizeof(void *),
 	       "archive");
 _Static_assert(ARRAY_SIZE(zstd_symbols) == sizeof(struct zstd_api) / sizeof(void *), "zstd");
@@ -109,11 +110,11 @@ static struct library sign_library = {
 	.table = &sign_table,
 };
 
-static struct library seal_library = {
+static struct library encrypt_library = {
 	.soname = "libcrypto.so.3",
-	.symbols = seal_symbols,
-	.nsymbols = ARRAY_SIZE(seal_symbols),
-	.table = &seal_table,
+	.symbols = encrypt_symbols,
+	.nsymbols = ARRAY_SIZE(encrypt_symbols),
+	.table = &encrypt_table,
 };
 
 static struct library archive_library = {
@@ -132,7 +133,7 @@ static struct library zstd_library = {
 
 static pthread_once_t crypto_once = PTHREAD_ONCE_INIT;
 static pthread_once_t sign_once = PTHREAD_ONCE_INIT;
-static pthread_once_t seal_once = PTHREAD_ONCE_INIT;
+static pthread_once_t encrypt_once = PTHREAD_ONCE_INIT;
 static pthread_once_t archive_once = PTHREAD_ONCE_INIT;
 static pthread_once_t zstd_once = PTHREAD_ONCE_INIT;
 
@@ -146,9 +147,9 @@ static void load_sign(void)
 	library_load(&sign_library);
 }
 
-static void load_seal(void)
+static void load_encrypt(void)
 {
-	library_load(&seal_library);
+	library_load(&encrypt_library);
 }
 
 static void load_archive(void)
@@ -173,10 +174,10 @@ const struct sign_api *lazy_sign(struct err *err)
 	return library_loaded(&sign_library, err) == 0 ? &sign_table : NULL;
 }
 
-const struct seal_api *lazy_seal(struct err *err)
+const struct cipher_api *lazy_cipher(struct err *err)
 {
-	pthread_once(&seal_once, load_seal);
-	return library_loaded(&seal_library, err) == 0 ? &seal_table : NULL;
+	pthread_once(&encrypt_once, load_encrypt);
+	return library_loaded(&encrypt_library, err) == 0 ? &encrypt_table : NULL;
 }
 
 const struct archive_api *lazy_archive(struct err *err)

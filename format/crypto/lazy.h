@@ -41,8 +41,8 @@ struct sign_api {
 	__typeof__(EVP_PBE_scrypt) *scrypt;
 };
 
-/* And again: what sealed contents take. */
-struct seal_api {
+/* And again: what encrypted contents take. */
+struct cipher_api {
 	__typeof__(EVP_CIPHER_CTX_new) *ctx_new;
 	__typeof__(EVP_CIPHER_CTX_free) *ctx_free;
 	__typeof__(EVP_aes_256_gcm) *aes_256_gcm;
@@ -87,7 +87,7 @@ struct zstd_api {
 
 const struct crypto_api *lazy_crypto(struct err *err);
 const struct sign_api *lazy_sign(struct err *err);
-const struct seal_api *lazy_seal(struct err *err);
+const struct cipher_api *lazy_cipher(struct err *err);
 const struct archive_api *lazy_archive(struct err *err);
 const struct zstd_api *lazy_zstd(struct err *err);
 

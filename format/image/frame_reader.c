@@ -6,19 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/crypto/cipher.h"
 #include "format/crypto/digest.h"
 #include "format/crypto/lazy.h"
-#include "format/crypto/seal.h"
 
 /* ZSTD_compressBound(FRAME_SIZE), and no frame of ours is larger. */
-#define MAX_PACKED (FRAME_SIZE + 1024u + SEAL_FRAME)
+#define MAX_PACKED (FRAME_SIZE + 1024u + CIPHER_FRAME)
 
 struct frame_reader {
 	struct frame_reader *next; /* in the pool */
 	const struct zstd_api *zstd;
 	ZSTD_DCtx *dctx;
 	struct digest *digest;
-	struct sealer *sealer; /* made for the first sealed frame */
+	struct cipher *cipher; /* made for the first encrypted frame */
 	uint8_t packed[MAX_PACKED];
 };
 
@@ -49,7 +49,7 @@ void frame_reader_free(struct frame_reader *r)
 	if (r->dctx != NULL)
 		r->zstd->dctx_free(r->dctx);
 	digest_free(r->digest);
-	sealer_free(r->sealer);
+	cipher_free(r->cipher);
 	free(r);
 }
 
@@ -68,16 +68,16 @@ static int check(struct frame_reader *r, const struct image *image, uint64_t pla
 }
 
 /* In place. */
-static int open_sealed(struct frame_reader *r, const struct image *image, uint64_t place,
-		       size_t len, struct err *err)
+static int open_encrypted(struct frame_reader *r, const struct image *image, uint64_t place,
+			  size_t len, struct err *err)
 {
 	int ret = image_check_open(image, err);
 
-	if (ret == 0 && r->sealer == NULL)
-		ret = sealer_new(&r->sealer, err);
+	if (ret == 0 && r->cipher == NULL)
+		ret = cipher_new(&r->cipher, err);
 	return ret < 0 ? ret
-		       : seal_open_frame(r->sealer, image->key, image->role, place, r->packed, len,
-					 err);
+		       : decrypt_frame(r->cipher, image->key, image->role, place, r->packed, len,
+				       err);
 }
 
 static int unpack(struct frame_reader *r, const uint8_t *packed, size_t len, uint8_t *frame,
@@ -102,10 +102,10 @@ static int read_packed(struct frame_reader *r, const struct image *image, uint64
 		ret = err_set(err, ERR_INTEGRITY, "its packed form is too long");
 	if (ret == 0)
 		ret = blob_read(&packed, 0, r->packed, len, err);
-	if (ret == 0 && image->sealed) {
-		ret = open_sealed(r, image, place, len, err);
-		len -= SEAL_FRAME;
-		before = SEAL_FRAME_DATA;
+	if (ret == 0 && image->encrypted) {
+		ret = open_encrypted(r, image, place, len, err);
+		len -= CIPHER_FRAME;
+		before = CIPHER_FRAME_DATA;
 	}
 	if (ret == 0)
 		ret = unpack(r, r->packed + before, len, frame, err);

@@ -17,7 +17,7 @@ void image_free(struct image *image)
 
 int image_check_open(const struct image *image, struct err *err)
 {
-	if (!image->sealed || image->key != NULL)
+	if (!image->encrypted || image->key != NULL)
 		return 0;
 	return err_set(err, ERR_USAGE, "%s is encrypted, and its key is not given", image->role);
 }
@@ -28,7 +28,7 @@ int image_load_hashes(struct image *image, struct err *err)
 
 	if (image->hash_list != NULL)
 		return 0;
-	/* That of a sealed image is there as soon as it can be. */
+	/* That of a encrypted image is there as soon as it can be. */
 	ret = image_check_open(image, err);
 	if (ret < 0)
 		return ret;

@@ -33,7 +33,7 @@
 #define IMAGE_MAX_PARTS	  96u
 #define IMAGE_HASH_SIZE	  32u
 
-struct seal_key;
+struct data_key;
 
 enum extent_kind {
 	EXTENT_DATA = 1,
@@ -82,9 +82,9 @@ struct image {
 	struct blob part[IMAGE_MAX_PARTS]; /* fds borrowed from the archive */
 	uint8_t part_digest[IMAGE_MAX_PARTS][IMAGE_HASH_SIZE];
 	struct blob hashes; /* the hash list; len 0 when there are no data frames */
-	/* Frames and hash list are sealed (seal.h); without the key they cannot be read. */
-	bool sealed;
-	const struct seal_key *key; /* borrowed from the archive */
+	/* Frames and hash list are encrypted (cipher.h); without the key they cannot be read. */
+	bool encrypted;
+	const struct data_key *key; /* borrowed from the archive */
 	/* The hot set, or lengths of 0: frames that are touched first, flat, and le64 places. */
 	struct blob hot;
 	struct blob hotlist;
@@ -94,7 +94,7 @@ struct image {
 };
 
 void image_free(struct image *image);
-/* -EINVAL and ERR_USAGE when it is sealed and the key is not there. */
+/* -EINVAL and ERR_USAGE when it is encrypted and the key is not there. */
 int image_check_open(const struct image *image, struct err *err);
 /* Bring the hash list into memory, if it is not there, as it lies in the file. */
 int image_load_hashes(struct image *image, struct err *err);

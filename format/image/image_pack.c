@@ -15,9 +15,9 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "base/parallel.h"
+#include "format/crypto/cipher.h"
 #include "format/crypto/digest.h"
 #include "format/crypto/lazy.h"
-#include "format/crypto/seal.h"
 #include "format/image/seek_table.h"
 
 #define JOB_FRAMES 16u
@@ -28,7 +28,7 @@ struct packer {
 	struct packer *next;
 	ZSTD_CCtx *cctx;
 	struct digest *digest;
-	struct sealer *sealer; /* NULL: frames are not sealed */
+	struct cipher *cipher; /* NULL: frames are not encrypted */
 	uint8_t *scratch;      /* a frame */
 	uint8_t *packed;       /* of all frames of a job */
 	size_t len;
@@ -64,7 +64,7 @@ static void packer_free(struct pack *pack, struct packer *p)
 	if (p->cctx != NULL)
 		pack->zstd->cctx_free(p->cctx);
 	digest_free(p->digest);
-	sealer_free(p->sealer);
+	cipher_free(p->cipher);
 	free(p->scratch);
 	free(p->packed);
 	free(p);
@@ -73,7 +73,7 @@ static void packer_free(struct pack *pack, struct packer *p)
 static struct packer *packer_new(struct pack *pack, struct err *err)
 {
 	struct packer *p = calloc(1, sizeof(*p));
-	bool seals = pack->plan->key != NULL;
+	bool encrypts = pack->plan->key != NULL;
 
 	if (p == NULL) {
 		err_sys(err, ENOMEM, "pack an image");
@@ -82,10 +82,11 @@ static struct packer *packer_new(struct pack *pack, struct err *err)
 	if (pack->zstd != NULL)
 		p->cctx = pack->zstd->cctx_new();
 	p->scratch = malloc(FRAME_SIZE);
-	p->packed = malloc(JOB_FRAMES * (pack->bound + SEAL_FRAME));
+	p->packed = malloc(JOB_FRAMES * (pack->bound + CIPHER_FRAME));
 	if ((pack->zstd != NULL && p->cctx == NULL) || p->scratch == NULL || p->packed == NULL)
 		err_sys(err, ENOMEM, "pack an image");
-	else if (digest_new(&p->digest, err) == 0 && (!seals || sealer_new(&p->sealer, err) == 0))
+	else if (digest_new(&p->digest, err) == 0 &&
+		 (!encrypts || cipher_new(&p->cipher, err) == 0))
 		return p;
 	packer_free(pack, p);
 	return NULL;
@@ -119,16 +120,16 @@ static int compress(const struct pack *pack, struct packer *p, const uint8_t *da
 	return 0;
 }
 
-/* What is sealed is packed to where its ciphertext will be. */
-static int compress_and_seal(const struct pack *pack, struct packer *p, uint64_t place,
-			     const uint8_t *data, uint8_t *out, size_t *size, struct err *err)
+/* What is encrypted is packed to where its ciphertext will be. */
+static int compress_and_encrypt(const struct pack *pack, struct packer *p, uint64_t place,
+				const uint8_t *data, uint8_t *out, size_t *size, struct err *err)
 {
-	int ret = compress(pack, p, data, out + SEAL_FRAME_DATA, size, err);
+	int ret = compress(pack, p, data, out + CIPHER_FRAME_DATA, size, err);
 
 	if (ret == 0)
-		ret = seal_frame(p->sealer, pack->plan->key, pack->plan->role, place, out, *size,
-				 err);
-	*size += SEAL_FRAME;
+		ret = encrypt_frame(p->cipher, pack->plan->key, pack->plan->role, place, out, *size,
+				    err);
+	*size += CIPHER_FRAME;
 	return ret;
 }
 
@@ -144,7 +145,7 @@ static int encode(const struct pack *pack, struct packer *p, uint64_t place, con
 	else if (pack->plan->key == NULL)
 		ret = compress(pack, p, data, out, &size, err);
 	else
-		ret = compress_and_seal(pack, p, place, data, out, &size, err);
+		ret = compress_and_encrypt(pack, p, place, data, out, &size, err);
 	p->sizes[p->frames++] = (uint32_t)size;
 	p->len += size;
 	return ret;

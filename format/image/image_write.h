@@ -27,8 +27,8 @@ struct image_plan {
 	struct image_part part[IMAGE_MAX_PARTS];
 	uint8_t *hashes; /* owned: map.data_frames of IMAGE_HASH_SIZE */
 	bool hashed;	 /* already, by image_scan(), which had to compare them */
-	/* Not NULL: packed frames are sealed with this, as those of `role`. */
-	const struct seal_key *key;
+	/* Not NULL: packed frames are encrypted with this, as those of `role`. */
+	const struct data_key *key;
 	const char *role;
 };
 

@@ -60,9 +60,9 @@ unknown_blobs() {
     same "its identity" "$(identity changed.torpor)" "$(identity packed.torpor)"
     wakes changed.torpor
     works convert --flat changed.torpor flattened.torpor
-    works sign changed.torpor -s "$(works keygen --no-passphrase -p p -s s; echo s)" -o sealed.torpor
+    works sign changed.torpor -s "$(works keygen --no-passphrase -p p -s s; echo s)" -o encrypted.torpor
     works warm --for 1 changed.torpor -o warmed.torpor
-    for file in flattened sealed warmed; do
+    for file in flattened encrypted warmed; do
         works inspect --json $file.torpor
         same "the blob in $file" "$(json "[(e['type'], e['bytes']) for e in d['entries'] if e['role'] == 'dream']" <<<"$out")" \
             "[('application/vnd.torpor.dream.v1', 11)]"

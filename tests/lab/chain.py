@@ -82,7 +82,7 @@ def back_and_forth(host1, host2, depth, before):
     ok("encrypted, it does not wake without its key", done.status != 0 and "key" in done.err, done)
     shop = Shop.wake(host1, "web", host1.path("half-way.torpor"),
                      "--key-file", host1.path("key"))
-    ok("saved as a whole while memory was still arriving, sealed, back home", shop.went_on(before))
+    ok("saved as a whole while memory was still arriving, encrypted, back home", shop.went_on(before))
     shop.kill()
 
 

@@ -9,7 +9,7 @@
 #include "base/num.h"
 #include "format/convert.h"
 #include "format/image/frame_reader.h"
-#include "format/reseal.h"
+#include "format/rekey.h"
 #include "sample.h"
 
 static struct keyring *keys, *strange;
@@ -190,7 +190,7 @@ Test(encrypted, nothing_is_in_clear)
 /* --- nonces --- */
 
 struct nonces {
-	uint8_t (*item)[SEAL_NONCE];
+	uint8_t (*item)[CIPHER_NONCE];
 	size_t count;
 };
 
@@ -199,17 +199,17 @@ static void note_nonce(struct nonces *n, const struct blob *blob, uint64_t at)
 	struct err err = {0};
 
 	n->item = realloc(n->item, (n->count + 1) * sizeof(*n->item));
-	cr_assert(eq(int, blob_read(blob, at, n->item[n->count++], SEAL_NONCE, &err), 0));
+	cr_assert(eq(int, blob_read(blob, at, n->item[n->count++], CIPHER_NONCE, &err), 0));
 }
 
 static int compare(const void *a, const void *b)
 {
-	return memcmp(a, b, SEAL_NONCE);
+	return memcmp(a, b, CIPHER_NONCE);
 }
 
 static void note_chunks(struct nonces *n, const struct archive_entry *entry)
 {
-	for (uint64_t at = 0; at < entry->blob.len; at += FRAME_SIZE + SEAL_BOX)
+	for (uint64_t at = 0; at < entry->blob.len; at += FRAME_SIZE + CIPHER_BOX)
 		note_nonce(n, &entry->blob, at);
 }
 
@@ -238,7 +238,7 @@ Test(encrypted, no_nonce_occurs_twice)
 		}
 	}
 	cr_assert(ge(sz, n.count, 40));
-	qsort(n.item, n.count, SEAL_NONCE, compare);
+	qsort(n.item, n.count, CIPHER_NONCE, compare);
 	for (size_t i = 1; i < n.count; i++)
 		cr_assert(ne(int, compare(n.item[i - 1], n.item[i]), 0));
 	free(n.item);
@@ -250,7 +250,7 @@ Test(encrypted, no_nonce_occurs_twice)
 Test(encrypted, a_stranger_changes_the_config)
 {
 	sample_edit("e.torpor", "folder", "c['cmdline'] = 'init=/bin/sh'");
-	refused("folder", keys, ERR_INTEGRITY, "config: it is not what was sealed");
+	refused("folder", keys, ERR_INTEGRITY, "config: it is not what was encrypted");
 }
 
 /* Digests agree, and so does the lock: but it is another file's. */
@@ -260,7 +260,7 @@ Test(encrypted, a_stranger_puts_in_the_state_of_another_file)
 	char digest[DIGEST_TEXT_SIZE];
 	struct err err = {0};
 
-	cr_assert(eq(int, reseal_archive(from, "other.torpor", 3, keys, digest, &err), 0), "%s",
+	cr_assert(eq(int, rekey_archive(from, "other.torpor", 3, keys, digest, &err), 0), "%s",
 		  err.text);
 	archive_close(from);
 	sample_edit("other.torpor", "other", "pass");
@@ -272,10 +272,10 @@ Test(encrypted, a_stranger_puts_in_the_state_of_another_file)
 		    "'state'][0]\n"
 		    "d = blob(open('other/blobs/sha256/' + o['digest'][7:], 'rb').read())\n"
 		    "role('state').update(d); c['contents']['state'] = d['digest']");
-	refused("folder", keys, ERR_INTEGRITY, "config: it is not what was sealed");
+	refused("folder", keys, ERR_INTEGRITY, "config: it is not what was encrypted");
 }
 
-Test(encrypted, what_is_sealed_is_never_flat)
+Test(encrypted, what_is_encrypted_is_never_flat)
 {
 	sample_edit("e.torpor", "folder",
 		    "role('disk.1.0')['mediaType'] = 'application/vnd.torpor.flat.v1'");
@@ -346,7 +346,7 @@ Test(encrypted, there_and_back)
 	char digest[DIGEST_TEXT_SIZE];
 	struct err err = {0};
 
-	cr_assert(eq(int, reseal_archive(a, "back.torpor", 3, NULL, digest, &err), 0), "%s",
+	cr_assert(eq(int, rekey_archive(a, "back.torpor", 3, NULL, digest, &err), 0), "%s",
 		  err.text);
 	cr_assert(ne(int, strcmp(digest, archive_digest(a)), 0));
 	back = open_ok("back.torpor", NULL);
@@ -370,7 +370,7 @@ Test(encrypted, nothing_comes_of_a_closed_one)
 	char digest[DIGEST_TEXT_SIZE];
 	struct err err = {0};
 
-	cr_assert(lt(int, reseal_archive(a, "back.torpor", 3, NULL, digest, &err), 0));
+	cr_assert(lt(int, rekey_archive(a, "back.torpor", 3, NULL, digest, &err), 0));
 	cr_assert(eq(int, (int)err.kind, ERR_USAGE), "%s", err.text);
 	cr_assert(ne(int, access("back.torpor", F_OK), 0));
 	archive_close(a);

@@ -27,13 +27,13 @@ static struct keyring *ring_of(const char *passphrase, const char *file)
 
 /* The config of an appliance that is locked with the keyring. */
 static void make_config(struct keyring *k, struct appliance *a, struct buf *config,
-			struct seal_key **key)
+			struct data_key **key)
 {
 	cleanup_buf struct buf untagged = {0};
 	struct err err = {0};
 
 	sample_appliance(a, false);
-	cr_assert(eq(int, keyring_seal(k, &a->encryption, key, &err), 0), "%s", err.text);
+	cr_assert(eq(int, keyring_encrypt(k, &a->encryption, key, &err), 0), "%s", err.text);
 	cr_assert(eq(int, appliance_encode(a, &untagged, &err), 0), "%s", err.text);
 	cr_assert(eq(int, keyring_tag(*key, untagged.data, untagged.len, &a->encryption, &err), 0),
 		  "%s", err.text);
@@ -43,7 +43,7 @@ static void make_config(struct keyring *k, struct appliance *a, struct buf *conf
 struct locked {
 	struct appliance a;
 	struct buf config;
-	struct seal_key *key;
+	struct data_key *key;
 };
 
 static void lock(struct locked *l, struct keyring *k, enum encryption_kind kind)
@@ -59,18 +59,18 @@ static void unlocked(struct locked *l)
 {
 	appliance_free(&l->a);
 	buf_free(&l->config);
-	seal_key_free(l->key);
+	data_key_free(l->key);
 }
 
 static int open_with(const struct locked *l, struct keyring *k, struct err *err)
 {
-	struct seal_key *key;
+	struct data_key *key;
 	int ret = keyring_open(k, &l->a.encryption, l->config.data, l->config.len, "a.torpor", &key,
 			       err);
 
 	if (ret == 0) {
-		cr_assert_arr_eq(key->bytes, l->key->bytes, SEAL_KEY);
-		seal_key_free(key);
+		cr_assert_arr_eq(key->bytes, l->key->bytes, CIPHER_KEY);
+		data_key_free(key);
 	} else {
 		cr_assert_null(key);
 	}
@@ -147,15 +147,15 @@ Test(keyring, each_appliance_has_a_key_of_its_own)
 	struct keyring *k = ring_of(NULL, file_one);
 	struct appliance again;
 	struct buf config = {0};
-	struct seal_key *key;
+	struct data_key *key;
 	struct locked l;
 
 	lock(&l, k, ENCRYPTION_KEY_FILE);
 	make_config(k, &again, &config, &key);
 	cr_assert_arr_eq(again.encryption.lock.salt, l.a.encryption.lock.salt, ENCRYPTION_SALT);
-	cr_assert(ne(int, memcmp(key->bytes, l.key->bytes, SEAL_KEY), 0));
-	cr_assert(ne(int, memcmp(again.encryption.key, l.a.encryption.key, SEAL_NONCE), 0));
-	seal_key_free(key);
+	cr_assert(ne(int, memcmp(key->bytes, l.key->bytes, CIPHER_KEY), 0));
+	cr_assert(ne(int, memcmp(again.encryption.key, l.a.encryption.key, CIPHER_NONCE), 0));
+	data_key_free(key);
 	buf_free(&config);
 	appliance_free(&again);
 	unlocked(&l);
@@ -173,7 +173,7 @@ Test(keyring, a_changed_config)
 	at = memmem(l.config.data, l.config.len, "\"vcpus\":", 8);
 	cr_assert_not_null(at);
 	at[8] = at[8] == '1' ? '2' : '1';
-	refused(&l, k, ERR_INTEGRITY, "config: it is not what was sealed");
+	refused(&l, k, ERR_INTEGRITY, "config: it is not what was encrypted");
 	unlocked(&l);
 	keyring_free(k);
 }
@@ -208,7 +208,7 @@ Test(keyring, from_one_process_to_another)
 {
 	struct keyring *here = ring_of(NULL, file_one), *there = ring_of(NULL, NULL);
 	struct encryption_lock from;
-	uint8_t key[SEAL_KEY];
+	uint8_t key[CIPHER_KEY];
 	struct err err = {0};
 	struct locked l;
 

@@ -16,68 +16,68 @@ is_encrypted() { # FILE
     "$TORPOR" inspect --json "$1" | json "d['appliance'].get('encryption', {}).get('kdf')"
 }
 
-# sealed.torpor, of a machine `source` that goes on.
-make_sealed() { # KEY OPTION…
+# encrypted.torpor, of a machine `source` that goes on.
+make_encrypted() { # KEY OPTION…
     make_keys
     boot source
     nonce=$(say source nonce)
     answers source "fill 16 8 5" "filled 2048"
-    works save -R source -o sealed.torpor "$@"
+    works save -R source -o encrypted.torpor "$@"
 }
 
 save_encrypted() {
-    make_sealed --passphrase-file pass
+    make_encrypted --passphrase-file pass
     works_silently kill source
-    same "how" "$(is_encrypted sealed.torpor)" scrypt
-    refuses 125 "the passphrase is wrong" resume -d sealed.torpor --passphrase-file wrong
-    refuses 125 "passphrase" resume -d sealed.torpor --key-file key
-    setsid "$TORPOR" resume -d sealed.torpor </dev/null >"$SCRATCH/out" 2>"$SCRATCH/err" &&
+    same "how" "$(is_encrypted encrypted.torpor)" scrypt
+    refuses 125 "the passphrase is wrong" resume -d encrypted.torpor --passphrase-file wrong
+    refuses 125 "passphrase" resume -d encrypted.torpor --key-file key
+    setsid "$TORPOR" resume -d encrypted.torpor </dev/null >"$SCRATCH/out" 2>"$SCRATCH/err" &&
         fail "it woke without a passphrase"
     one_line "no terminal to ask at: use --passphrase-file" || fail "$(<"$SCRATCH/err")"
     works ps -q
     same "machines" "$out" ""
-    works resume -d sealed.torpor --passphrase-file pass --fill none
+    works resume -d encrypted.torpor --passphrase-file pass --fill none
     is_same_guest source
 }
 try save_encrypted "save --passphrase-file, resume: with it, with another, without a terminal"
 
 nothing_on_stdin() {
-    make_sealed --passphrase-file pass
+    make_encrypted --passphrase-file pass
     refuses 125 "standard input, which --passphrase-file - reads: the passphrase is empty" \
-        resume -d sealed.torpor --passphrase-file -
+        resume -d encrypted.torpor --passphrase-file -
 }
 try nothing_on_stdin "a passphrase that standard input does not have: says where it was looked for"
 
 key_files() {
-    make_sealed --key-file key
+    make_encrypted --key-file key
     works_silently kill source
-    same "how" "$(is_encrypted sealed.torpor)" key-file
-    refuses 125 "the key file is the wrong one" resume -d sealed.torpor --key-file other
-    refuses 125 "encrypted with a key file" resume -d sealed.torpor --passphrase-file pass
+    same "how" "$(is_encrypted encrypted.torpor)" key-file
+    refuses 125 "the key file is the wrong one" resume -d encrypted.torpor --key-file other
+    refuses 125 "encrypted with a key file" resume -d encrypted.torpor --passphrase-file pass
     head -c 31 key >short
-    refuses 125 "short: a key file has 32 to 4096" resume -d sealed.torpor --key-file short
-    refuses 122 "missing" resume -d sealed.torpor --key-file missing
-    works resume -d sealed.torpor --key-file key
+    refuses 125 "short: a key file has 32 to 4096" resume -d encrypted.torpor --key-file short
+    refuses 122 "missing" resume -d encrypted.torpor --key-file missing
+    works resume -d encrypted.torpor --key-file key
     is_same_guest source
     works_silently kill source
-    "$TORPOR" resume -d - --key-file key <sealed.torpor >/dev/null || fail "not from a stream"
+    "$TORPOR" resume -d - --key-file key <encrypted.torpor >/dev/null || fail "not from a stream"
     is_same_guest source
 }
 try key_files "save --key-file, resume --key-file, also of standard input"
 
 in_clear() {
-    make_sealed --key-file key
+    make_encrypted --key-file key
     works save -R source -o clear.torpor --decrypt --full
     same "how" "$(is_encrypted clear.torpor)" None
     grep -q READY clear.torpor || fail "the kernel, at least, should be readable"
-    grep -q READY sealed.torpor && fail "the kernel can be read"
+    grep -q READY encrypted.torpor && fail "the kernel can be read"
     works resume -d --name clear clear.torpor
     is_same_guest clear
 }
 try in_clear "save --decrypt: what can be read there cannot be without the key"
 
 stays_encrypted() {
-    make_sealed --key-file key
+    make_encrypted --key-file key
     works save -R source -o second.torpor --full
     same "how" "$(is_encrypted second.torpor)" key-file
     works save -R source -o third.torpor --parent second.torpor
@@ -107,7 +107,7 @@ stays_encrypted() {
 try stays_encrypted "what a machine from an encrypted file saves is encrypted, increments too; flatten"
 
 with_new_key() {
-    make_sealed --key-file key
+    make_encrypted --key-file key
     works save -R source -o again.torpor --full --passphrase-file pass
     same "how" "$(is_encrypted again.torpor)" scrypt
     works save -R source -o increment.torpor --parent again.torpor
@@ -118,58 +118,58 @@ with_new_key() {
 try with_new_key "a machine that is given another key uses that, and increments of it, too"
 
 looking() {
-    make_sealed --key-file key
+    make_encrypted --key-file key
     works_silently kill source
-    works inspect sealed.torpor
+    works inspect encrypted.torpor
     matches "inspect" "$out" "encrypted   yes, with a key file"
-    works ls sealed.torpor
+    works ls encrypted.torpor
     matches "ls" "$out" "memory.0 +packed"
-    works tree sealed.torpor
-    works verify sealed.torpor
-    works verify --key-file key sealed.torpor
-    refuses 125 "the key file is the wrong one" verify --key-file other sealed.torpor
-    call compat sealed.torpor
+    works tree encrypted.torpor
+    works verify encrypted.torpor
+    works verify --key-file key encrypted.torpor
+    refuses 125 "the key file is the wrong one" verify --key-file other encrypted.torpor
+    call compat encrypted.torpor
     [ "$status" = 0 ] || fail "$(report_call compat)"
-    refuses 125 "encrypted, and a hot set" warm sealed.torpor
+    refuses 125 "encrypted, and a hot set" warm encrypted.torpor
 }
 try looking "inspect, ls, tree, verify and compat need no key; warm is refused"
 
-# A sealed part is a file that zstd can walk through: one skippable frame each, and the seek table.
+# A encrypted part is a file that zstd can walk through: one skippable frame each, and the seek table.
 for_zstd() {
     local digest frames
     command -v zstd >/dev/null || skip "zstd is not installed"
-    make_sealed --key-file key
-    works ls --json sealed.torpor
+    make_encrypted --key-file key
+    works ls --json encrypted.torpor
     frames=$(json "[i['frames']['data'] for i in d['contents'] if i['role'] == 'memory.0'][0]" <<<"$out")
-    works inspect --json sealed.torpor
+    works inspect --json encrypted.torpor
     digest=$(json "[e['digest'] for e in d['entries'] if e['role'] == 'memory.0.0'][0]" <<<"$out")
-    tar xOf sealed.torpor "blobs/sha256/${digest#sha256:}" >part.zst
+    tar xOf encrypted.torpor "blobs/sha256/${digest#sha256:}" >part.zst
     matches "zstd -lv" "$(zstd -lv part.zst 2>/dev/null)" "# Skippable Frames: $((frames + 1))"
     same "what zstd -d makes of it" "$(zstd -dc part.zst | wc -c)" 0
 }
-try for_zstd "zstd finds as many frames in a sealed part as there are"
+try for_zstd "zstd finds as many frames in a encrypted part as there are"
 
 converting() {
     local before
-    make_sealed --key-file key
+    make_encrypted --key-file key
     works save source -o clear.torpor --full --decrypt
-    before=$(identity sealed.torpor)
-    works convert sealed.torpor copy.torpor
+    before=$(identity encrypted.torpor)
+    works convert encrypted.torpor copy.torpor
     same "identity of a copy" "$(identity copy.torpor)" "$before"
-    refuses 125 "key file" convert --packed=9 sealed.torpor harder.torpor
-    works convert --packed=9 --key-file key sealed.torpor harder.torpor
+    refuses 125 "key file" convert --packed=9 encrypted.torpor harder.torpor
+    works convert --packed=9 --key-file key encrypted.torpor harder.torpor
     same "identity, packed anew" "$(identity harder.torpor)" "$before"
-    refuses 125 "cannot be flat" convert --flat sealed.torpor flat.torpor
-    refuses 125 "already" convert --encrypt --key-file key sealed.torpor x.torpor
+    refuses 125 "cannot be flat" convert --flat encrypted.torpor flat.torpor
+    refuses 125 "already" convert --encrypt --key-file key encrypted.torpor x.torpor
     refuses 125 "already" convert --decrypt clear.torpor x.torpor
     works convert --decrypt --key-file key harder.torpor open.torpor
     works convert --encrypt --passphrase-file pass open.torpor closed.torpor
     [ "$(identity open.torpor)" != "$before" ] || fail "in clear it is the same appliance"
-    works extract -o one sealed.torpor memory.0 --key-file key
+    works extract -o one encrypted.torpor memory.0 --key-file key
     works extract -o two open.torpor memory.0
     works extract -o three closed.torpor memory.0 --passphrase-file pass
     cmp one two && cmp one three || fail "other frames"
-    refuses 125 "key" extract -o four sealed.torpor memory.0 --passphrase-file pass
+    refuses 125 "key" extract -o four encrypted.torpor memory.0 --passphrase-file pass
     works resume -d closed.torpor --passphrase-file pass
     is_same_guest source
 }
@@ -192,7 +192,7 @@ try cold "build --encrypt, run, and what it saves is encrypted"
 
 # A bit is turned in each of the payloads; digests are made to agree again.
 tampering() {
-    make_sealed --key-file key
+    make_encrypted --key-file key
     works_silently kill source
     python3 - <<'PYTHON' || exit 1
 import hashlib, json, os, subprocess
@@ -202,7 +202,7 @@ def store(data):
     open("folder/blobs/sha256/" + name, "wb").write(data)
     return {"digest": "sha256:" + name, "size": len(data)}
 os.mkdir("folder")
-subprocess.run(["tar", "xf", "sealed.torpor", "-C", "folder"], check=True)
+subprocess.run(["tar", "xf", "encrypted.torpor", "-C", "folder"], check=True)
 index = json.load(open("folder/index.json"))
 manifest = json.loads(load(index["manifests"][0]["digest"]))
 for layer in manifest["layers"]:
@@ -215,7 +215,7 @@ json.dump(index, open("folder/index.json", "w"))
 PYTHON
     works verify folder
     call verify --key-file key folder
-    [ "$status" = 121 ] && grep -q "not what was sealed" "$SCRATCH/out" "$SCRATCH/err" ||
+    [ "$status" = 121 ] && grep -q "not what was encrypted" "$SCRATCH/out" "$SCRATCH/err" ||
         fail "$(report_call verify)"
 }
 try tampering "a frame that somebody changed is noticed by who has the key"

@@ -1,5 +1,5 @@
-/* See reseal.h. */
-#include "format/reseal.h"
+/* See rekey.h. */
+#include "format/rekey.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -68,8 +68,8 @@ static int copy_all(struct archive *from, struct archive_writer *to, int level,
 	return ret;
 }
 
-int reseal_archive(struct archive *from, const char *target, int level, const struct keyring *keys,
-		   char digest[DIGEST_TEXT_SIZE], struct err *err)
+int rekey_archive(struct archive *from, const char *target, int level, const struct keyring *keys,
+		  char digest[DIGEST_TEXT_SIZE], struct err *err)
 {
 	struct archive_writer *to;
 	int ret = archive_check_open(from, err);
