@@ -17,7 +17,7 @@
 #include "host/parse.h"
 #include "host/sandbox.h"
 #include "instance/instance.h"
-#include "instance/rehearsal.h"
+#include "instance/warmup.h"
 
 #define DEFAULT_SECONDS 5
 #define UNTIL_SECONDS	600 /* at most, where --until alone is given */
@@ -38,7 +38,7 @@ static const struct option_spec options[] = {
 struct warm_args {
 	const char *file;
 	const char *output;
-	struct rehearsal rehearsal;
+	struct warmup warmup;
 };
 
 /* "5" and "5s". */
@@ -59,12 +59,12 @@ static int take(struct warm_args *args, int id, const char *value, struct err *e
 {
 	switch (id) {
 	case OPTION_FOR:
-		return parse_seconds(value, &args->rehearsal.seconds, err);
+		return parse_seconds(value, &args->warmup.seconds, err);
 	case OPTION_UNTIL:
-		args->rehearsal.until = value;
-		if (value[0] != '\0' && strlen(value) <= REHEARSAL_MAX_TEXT)
+		args->warmup.until = value;
+		if (value[0] != '\0' && strlen(value) <= WARMUP_MAX_TEXT)
 			return 0;
-		return err_set(err, ERR_USAGE, "--until: 1 to %u bytes", REHEARSAL_MAX_TEXT);
+		return err_set(err, ERR_USAGE, "--until: 1 to %u bytes", WARMUP_MAX_TEXT);
 	default:
 		args->output = value;
 		return parse_output(value, err);
@@ -81,9 +81,8 @@ static int parse(struct options *opts, struct warm_args *args, struct err *err)
 		ret = options_one_operand(opts, "FILE", &args->file, err);
 	if (args->output == NULL)
 		args->output = args->file;
-	if (args->rehearsal.seconds == 0)
-		args->rehearsal.seconds =
-			args->rehearsal.until != NULL ? UNTIL_SECONDS : DEFAULT_SECONDS;
+	if (args->warmup.seconds == 0)
+		args->warmup.seconds = args->warmup.until != NULL ? UNTIL_SECONDS : DEFAULT_SECONDS;
 	return ret;
 }
 
@@ -140,7 +139,7 @@ static int write_warm(const struct warm_args *args, struct err *err)
 	int ret = archive_open(&w.archive, args->file, err);
 
 	for (unsigned i = 0; ret == 0 && i < MEM_MAX_RANGES; i++)
-		ret = choose_range(&w, i, &args->rehearsal.touched, err);
+		ret = choose_range(&w, i, &args->warmup.touched, err);
 	params.hot = w.hot;
 	params.nhot = w.nhot;
 	if (ret == 0)
@@ -154,7 +153,7 @@ static int write_warm(const struct warm_args *args, struct err *err)
 	return ret;
 }
 
-/* --- the rehearsal --- */
+/* --- the warmup --- */
 
 static int rehearse(struct warm_args *args, const char *file, struct err *err)
 {
@@ -163,7 +162,7 @@ static int rehearse(struct warm_args *args, const char *file, struct err *err)
 		.fill = PAGER_FILL_NONE,
 		.remove = true,
 		.report_fd = -1,
-		.rehearsal = &args->rehearsal,
+		.warmup = &args->warmup,
 	};
 	struct instance_end end;
 	struct source source;
@@ -219,16 +218,16 @@ static int run(struct options *opts, struct err *err)
 		ret = sandbox_enter(SANDBOX_MACHINE, err);
 	if (ret < 0)
 		return ret;
-	args.rehearsal.in_order = touched_in_order(&why);
-	if (!args.rehearsal.in_order)
+	args.warmup.in_order = touched_in_order(&why);
+	if (!args.warmup.in_order)
 		fprintf(stderr, "torpor: the order of first touch is not noted: %s\n", why.text);
-	ret = args.rehearsal.in_order ? rehearse(&args, args.file, err) : rehearse_flat(&args, err);
-	if (ret == 0 && args.rehearsal.until != NULL && !args.rehearsal.heard)
+	ret = args.warmup.in_order ? rehearse(&args, args.file, err) : rehearse_flat(&args, err);
+	if (ret == 0 && args.warmup.until != NULL && !args.warmup.heard)
 		ret = err_set(err, ERR_FAILED, "%s: it did not say '%s' within %llu s", args.file,
-			      args.rehearsal.until, (unsigned long long)args.rehearsal.seconds);
+			      args.warmup.until, (unsigned long long)args.warmup.seconds);
 	if (ret == 0)
 		ret = write_warm(&args, err);
-	free(args.rehearsal.touched.frame);
+	free(args.warmup.touched.frame);
 	return ret;
 }
 

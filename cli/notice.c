@@ -33,6 +33,6 @@ void notice_memory(void)
 {
 	if (isatty(STDERR_FILENO) && is_news())
 		fputs("torpor: the file holds all of the guest's memory, keys and passwords too: "
-		      "--encrypt encrypts it (this is said once)\n",
+		      "--encrypt protects it (this is said once)\n",
 		      stderr);
 }

@@ -16,7 +16,7 @@
 #include "host/detach.h"
 #include "host/terminal.h"
 #include "instance/record.h"
-#include "instance/rehearsal.h"
+#include "instance/warmup.h"
 #include "snapshot/resume.h"
 
 /* A cold machine's CPU, from what this host has. */
@@ -89,11 +89,11 @@ static void tell_how(const struct resume_report *report, const char *path)
 
 static int wake(struct instance *in, struct err *err)
 {
-	const struct rehearsal *rehearsal = in->options->rehearsal;
+	const struct warmup *warmup = in->options->warmup;
 	struct resume_params params = {
 		.chain = in->source->chain,
 		.fill = in->options->fill,
-		.record = rehearsal != NULL && rehearsal->in_order,
+		.record = warmup != NULL && warmup->in_order,
 	};
 	const struct archive *newest = chain_newest(params.chain);
 	struct resume_report report;
@@ -198,7 +198,7 @@ static void on_change(struct machine *m, void *opaque)
 {
 	struct instance *in = opaque;
 
-	waking_changed(&in->waking);
+	post_resume_changed(&in->post_resume);
 	instance_identity_changed(in);
 	if (m->state == MACHINE_BROKEN)
 		tell_broken(in);
@@ -209,7 +209,7 @@ static void help_guest(struct instance *in)
 {
 	struct err err;
 
-	if (in->options->rehearsal == NULL && waking_open(&in->waking, &err) < 0)
+	if (in->options->warmup == NULL && post_resume_open(&in->post_resume, &err) < 0)
 		log_line(&in->machine.log, "nothing is done about the guest's clock: %s", err.text);
 }
 
@@ -222,7 +222,7 @@ static void on_late(struct loop_watch *watch, uint32_t events)
 
 	(void)events;
 	loop_del(&in->machine.loop, &in->late_watch);
-	if (in->options->rehearsal == NULL)
+	if (in->options->warmup == NULL)
 		open_logs(in);
 	ret = write_pid(in->claim.name, &err);
 	if (ret == 0)
@@ -257,13 +257,14 @@ static int take_console(void *opaque, int fd, const uint8_t *typed, size_t len, 
 	return hub_attach_socket(&in->hub, fd, typed, len, err);
 }
 
-static void prepare_waking(struct instance *in)
+static void prepare_post_resume(struct instance *in)
 {
 	const struct appliance *a = &in->source->appliance;
-	struct wake_facts facts;
+	struct resume_facts facts;
 
-	instance_wake_facts(in, &facts);
-	waking_init(&in->waking, &in->machine, in->board.agent, &facts, a->live ? a->saved_ns : 0);
+	instance_resume_facts(in, &facts);
+	post_resume_init(&in->post_resume, &in->machine, in->board.agent, &facts,
+			 a->live ? a->saved_ns : 0);
 }
 
 static int connect_host(struct instance *in, struct err *err)
@@ -278,12 +279,12 @@ static int connect_host(struct instance *in, struct err *err)
 	in->control.opaque = in;
 	in->machine.changed = on_change;
 	in->machine.changed_opaque = in;
-	prepare_waking(in);
+	prepare_post_resume(in);
 	ret = watch_signals(in, err);
 	if (ret == 0)
 		ret = watch_late(in, err);
-	if (ret == 0 && in->options->rehearsal != NULL)
-		ret = rehearsal_watch(in->options->rehearsal, &in->machine, &in->hub, err);
+	if (ret == 0 && in->options->warmup != NULL)
+		ret = warmup_watch(in->options->warmup, &in->machine, &in->hub, err);
 	else if (ret == 0 && in->options->report_fd < 0)
 		ret = hub_attach_terminal(&in->hub, terminal_raw(), err);
 	return ret;
@@ -320,9 +321,9 @@ static int live(struct instance *in, bool *ran, struct err *err)
 	terminal_restore();
 	if (ret == 0 && in->machine.end == MACHINE_END_FAILED)
 		ret = err_set(err, in->machine.failure.kind, "%s", in->machine.failure.text);
-	if (ret == 0 && in->options->rehearsal != NULL)
-		ret = rehearsal_end(in->options->rehearsal, in->pager, err);
-	waking_close(&in->waking);
+	if (ret == 0 && in->options->warmup != NULL)
+		ret = warmup_end(in->options->warmup, in->pager, err);
+	post_resume_close(&in->post_resume);
 	instance_identity_close(in);
 	pager_stop(in->pager);
 	machine_free(&in->machine);

@@ -14,8 +14,8 @@
 #include "host/claim.h"
 #include "host/control.h"
 #include "instance/console_hub.h"
+#include "instance/post_resume.h"
 #include "instance/source.h"
-#include "instance/waking.h"
 #include "snapshot/pager.h"
 
 struct instance_options {
@@ -23,10 +23,10 @@ struct instance_options {
 	const char *wish; /* NULL: random */
 	bool paused;	  /* do not start the vCPUs */
 	enum pager_fill fill;
-	bool remove;		     /* leave no records behind */
-	bool new_identity;	     /* it is not to be taken for its twin */
-	const struct net_args *net;  /* bound (net_args_bind); NULL: the cards stay as they are */
-	struct rehearsal *rehearsal; /* NULL, or a clone that is watched and thrown away */
+	bool remove;		    /* leave no records behind */
+	bool new_identity;	    /* it is not to be taken for its twin */
+	const struct net_args *net; /* bound (net_args_bind); NULL: the cards stay as they are */
+	struct warmup *warmup;	    /* NULL, or a clone that is watched and thrown away */
 	int report_fd; /* detached: where the waiting parent is told; -1: in the foreground */
 };
 
@@ -48,7 +48,7 @@ struct instance {
 	struct instance_net net[APPLIANCE_MAX_NETS]; /* as the appliance's cards */
 	struct console_hub hub;
 	struct control control;
-	struct waking waking;
+	struct post_resume post_resume;
 	struct timer identity_timer;
 	bool identity_begun;
 	uint64_t identity_deadline; /* CLOCK_MONOTONIC, ns; 0: over */
@@ -99,7 +99,7 @@ json_t *instance_net_describe(const struct instance *in, bool counters);
 json_t *instance_ports(struct instance *in, const json_t *request, struct err *err);
 
 /* A new identity (instance_identity.c). What the wake hooks are told: when the guest is loaded. */
-void instance_wake_facts(const struct instance *in, struct wake_facts *facts);
+void instance_resume_facts(const struct instance *in, struct resume_facts *facts);
 /* The address a card has, or is to take. */
 const uint8_t *instance_identity_mac(const struct instance *in, unsigned card);
 /* Give a card its back end, or hold it until the guest has taken the card's new address, so that a

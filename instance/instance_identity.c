@@ -38,11 +38,11 @@ const uint8_t *instance_identity_mac(const struct instance *in, unsigned card)
 	return in->options->new_identity ? new_mac(in, card) : in->board.net[card]->mac;
 }
 
-void instance_wake_facts(const struct instance *in, struct wake_facts *facts)
+void instance_resume_facts(const struct instance *in, struct resume_facts *facts)
 {
 	const struct appliance *a = &in->source->appliance;
 
-	*facts = (struct wake_facts){
+	*facts = (struct resume_facts){
 		.name = in->claim.name,
 		.generation = a->generation,
 		.new_identity = in->options->new_identity,

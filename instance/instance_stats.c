@@ -43,7 +43,7 @@ json_t *instance_stats(struct instance *in, const json_t *request, struct err *e
 	if (stats == NULL)
 		return NULL;
 	json_object_set_new(stats, "uptime", json_integer(time(NULL) - in->started));
-	json_object_set_new(stats, "wake", waking_json(&in->waking));
+	json_object_set_new(stats, "wake", post_resume_json(&in->post_resume));
 	if (in->pager != NULL)
 		json_object_set_new(stats, "paging", paging(in->pager));
 	if (in->source->appliance.nnets > 0)

@@ -48,7 +48,7 @@ static json_t *do_inspect(struct instance *in, const json_t *request, struct err
 		json_decref(reply);
 		return NULL;
 	}
-	json_object_set_new(reply, "wake", waking_json(&in->waking));
+	json_object_set_new(reply, "wake", post_resume_json(&in->post_resume));
 	if (in->base[0] != '\0')
 		json_object_set_new(
 			reply, "base",

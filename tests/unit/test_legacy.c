@@ -400,7 +400,7 @@ Test(vmgenid, two_machines_differ_and_one_stays)
 	cr_assert_arr_eq(first, again, 16);
 }
 
-Test(vmgenid, waking_draws_a_new_one_and_tells)
+Test(vmgenid, post_resume_draws_a_new_one_and_tells)
 {
 	uint8_t before[16], loaded[16], after[16];
 	struct err err = {0};

@@ -122,7 +122,7 @@ Test(net_state, what_was_to_be_sent_survives)
 	cr_assert(fake_used(&other, TX, &id, &len));
 }
 
-Test(net_state, waking_announces)
+Test(net_state, post_resume_announces)
 {
 	const unsigned up = VIRTIO_NET_S_LINK_UP;
 
@@ -276,7 +276,7 @@ Test(net_state, damaged_state_is_refused_or_harmless)
 	cr_assert(lt(uint, taken, 3000));
 }
 
-Test(net_state, waking_without_network_takes_the_link_down)
+Test(net_state, post_resume_without_network_takes_the_link_down)
 {
 	struct net_card *card;
 

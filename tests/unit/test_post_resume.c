@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "format/crypto/base64.h"
-#include "instance/waking.h"
+#include "instance/post_resume.h"
 #include "tests/unit/fake_agent.h"
 
 #define SECOND UINT64_C(1000000000)
@@ -17,7 +17,7 @@
 
 static struct machine machine; /* no more than a state, a loop and a log */
 static struct fake_agent guest;
-static struct waking waking;
+static struct post_resume post_resume;
 
 static uint64_t host_ns(void)
 {
@@ -30,7 +30,7 @@ static uint64_t host_ns(void)
 /* Asleep for so long; SIZE_MAX: booted. */
 static void start(uint64_t asleep)
 {
-	const struct wake_facts facts = {
+	const struct resume_facts facts = {
 		.name = "web", .generation = 3, .macs = "02:00:00:00:00:07 02:00:00:00:00:08"};
 	struct err err;
 
@@ -39,20 +39,20 @@ static void start(uint64_t asleep)
 	machine.log = (struct log){.fd = memfd_create("log", MFD_CLOEXEC), .prefix = "web"};
 	machine.state = MACHINE_RUNNING;
 	fake_agent_init(&guest);
-	waking_init(&waking, &machine, &guest.port, &facts,
-		    asleep == SIZE_MAX ? 0 : host_ns() - asleep * SECOND);
+	post_resume_init(&waking, &machine, &guest.port, &facts,
+			 asleep == SIZE_MAX ? 0 : host_ns() - asleep * SECOND);
 }
 
 static void go_on(void)
 {
 	struct err err;
 
-	cr_assert(eq(int, waking_open(&waking, &err), 0));
+	cr_assert(eq(int, post_resume_open(&waking, &err), 0));
 }
 
 static void teardown(void)
 {
-	waking_close(&waking);
+	post_resume_close(&waking);
 	loop_free(&machine.loop);
 	close(machine.log.fd);
 }
@@ -68,11 +68,11 @@ static bool logged(const char *what)
 	return strstr(text, what) != NULL;
 }
 
-/* A member of waking_json(), as JSON text. */
+/* A member of post_resume_json(), as JSON text. */
 static const char *told(const char *member)
 {
 	static char text[4096];
-	json_t *json = waking_json(&waking);
+	json_t *json = post_resume_json(&waking);
 	size_t len;
 
 	cr_assert_not_null(json);
@@ -337,7 +337,7 @@ Test(waking, hooks_that_do_not_end)
 	offers(ALL);
 	clock_is_set();
 	hooks_start();
-	for (; waking.hooks == WAKING_BUSY; looks++)
+	for (; waking.hooks == POST_RESUME_BUSY; looks++)
 		hooks_are("\"exited\": false");
 	cr_assert(lt(uint, looks, 200));
 	cr_assert(logged("wake hooks: they still run after a minute"));
@@ -365,10 +365,10 @@ Test(waking, hooks_that_could_not_run)
 static void pause_for(uint64_t ns)
 {
 	machine.state = MACHINE_PAUSED;
-	waking_changed(&waking);
+	post_resume_changed(&waking);
 	waking.stopped -= ns;
 	machine.state = MACHINE_RUNNING;
-	waking_changed(&waking);
+	post_resume_changed(&waking);
 }
 
 Test(waking, pauses_cost_the_clock_only)
@@ -416,7 +416,7 @@ Test(waking, woken_into_a_pause)
 	go_on();
 	cr_assert(fake_agent_hears_nothing(&guest));
 	machine.state = MACHINE_RUNNING;
-	waking_changed(&waking);
+	post_resume_changed(&waking);
 	fake_agent_synchronizes(&guest);
 	offers(ALL);
 }
@@ -437,8 +437,8 @@ static void write_hook(const char *folder, const char *name, const char *text, m
 /* What the guest's shell is given, run by ours, in another folder. */
 static char *run_script(const char *folder)
 {
-	const struct wake_facts facts = {.name = "web"};
-	json_t *arguments = wake_hooks_arguments(&facts, 1);
+	const struct resume_facts facts = {.name = "web"};
+	json_t *arguments = resume_hooks_arguments(&facts, 1);
 	const char *script =
 		json_string_value(json_array_get(json_object_get(arguments, "arg"), 1));
 	char command[2048], *out = calloc(1, 65536);

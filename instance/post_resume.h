@@ -5,13 +5,15 @@
  *                            lie in the queue are answered by this host as the device starts
  *     behind that, by the guest agent:
  *                            the wall clock (guest-set-time); the monotonic one is not touched
- *                            /etc/torpor/wake.d (wake_hooks.h), once
+ *                            /etc/torpor/wake.d (resume_hooks.h), once
  *
  * A pause costs the guest only its wall clock: pauses are summed, and once they come to more than
  * a second the clock is set. What is owed is paid as soon as an agent answers, also after a long
- * time; that there is none is said once, in the log and by waking_json(), and harms nothing else.
+ * time; that there is none is said once, in the log and by post_resume_json(), and harms nothing
+ * else.
  *
- *     waking_init → waking_open (behind the start) → waking_changed … → waking_close
+ *     post_resume_init → post_resume_open (behind the start) → post_resume_changed … →
+ * post_resume_close
  *
  * Machine lock held.
  */
@@ -19,25 +21,26 @@
 #define TORPOR_INSTANCE_WAKING_H
 
 #include "instance/agent.h"
-#include "instance/wake_hooks.h"
+#include "instance/resume_hooks.h"
 #include "vmm/machine.h"
 
-#define WAKING_ABSENT_MS 5000u /* an agent that has not opened its port by then is not there */
+#define POST_RESUME_ABSENT_MS 5000u /* an agent that has not opened its port by then is not there  \
+				     */
 
 /* Where one of the two things stands. */
-enum waking_part {
-	WAKING_NONE, /* never owed */
-	WAKING_OWED,
-	WAKING_BUSY,   /* being done */
-	WAKING_DONE,   /* the hooks' own statuses may be failures */
-	WAKING_FAILED, /* see its error */
+enum post_resume_part {
+	POST_RESUME_NONE, /* never owed */
+	POST_RESUME_OWED,
+	POST_RESUME_BUSY,   /* being done */
+	POST_RESUME_DONE,   /* the hooks' own statuses may be failures */
+	POST_RESUME_FAILED, /* see its error */
 };
 
-struct waking {
+struct post_resume {
 	struct machine *machine;
 	struct agent agent;
 	struct timer timer; /* for the agent to appear; then for the next look at the hooks */
-	struct wake_facts facts;
+	struct resume_facts facts;
 	uint64_t saved_ns; /* CLOCK_REALTIME of the save; 0: it was booted */
 	bool open;
 	bool going;
@@ -47,7 +50,7 @@ struct waking {
 	uint64_t began; /* CLOCK_MONOTONIC of its first start, ns; 0: not yet */
 	uint64_t took;	/* from then to the end of the last thing done, ns */
 
-	enum waking_part clock;
+	enum post_resume_part clock;
 	bool unchecked;	  /* nobody has asked the guest yet what it made of it */
 	uint64_t asked;	  /* CLOCK_REALTIME of that question, ns */
 	double off;	  /* guest's clock less ours, seconds */
@@ -55,26 +58,26 @@ struct waking {
 	uint64_t behind;  /* ns of pauses that its clock does not know of */
 	char clock_error[256];
 
-	enum waking_part hooks;
+	enum post_resume_part hooks;
 	json_int_t pid;	    /* of the hooks' shell in the guest; 0: none */
 	unsigned look_ms;   /* from one look at it to the next */
 	unsigned looked_ms; /* in all */
-	json_t *ran;	    /* owned; wake_hooks_report() */
+	json_t *ran;	    /* owned; resume_hooks_report() */
 	char hooks_error[256];
 };
 
 /* Takes the port. `saved_ns` is that of the file the machine woke from, or 0. facts->name must
  * outlive it; `asleep` is filled in here. */
-void waking_init(struct waking *w, struct machine *m, struct chardev *port,
-		 const struct wake_facts *facts, uint64_t saved_ns);
+void post_resume_init(struct post_resume *w, struct machine *m, struct chardev *port,
+		      const struct resume_facts *facts, uint64_t saved_ns);
 /* From here on things are done. */
-int waking_open(struct waking *w, struct err *err);
-/* Safe after waking_init() and on zeroes. */
-void waking_close(struct waking *w);
+int post_resume_open(struct post_resume *w, struct err *err);
+/* Safe after post_resume_init() and on zeroes. */
+void post_resume_close(struct post_resume *w);
 /* The machine's state has changed. */
-void waking_changed(struct waking *w);
+void post_resume_changed(struct post_resume *w);
 
 /* See "wake" in protocol.h. */
-json_t *waking_json(const struct waking *w);
+json_t *post_resume_json(const struct post_resume *w);
 
 #endif

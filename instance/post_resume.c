@@ -1,5 +1,5 @@
 /* See waking.h. Whatever has just ended calls advance(), which begins the next thing. */
-#include "instance/waking.h"
+#include "instance/post_resume.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -33,7 +33,7 @@ static const struct {
 	{"guest-exec", CAN_EXEC},
 };
 
-static void advance(struct waking *w);
+static void advance(struct post_resume *w);
 
 static uint64_t now_ns(clockid_t clock)
 {
@@ -43,12 +43,12 @@ static uint64_t now_ns(clockid_t clock)
 	return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
 }
 
-static bool owes(const struct waking *w)
+static bool owes(const struct post_resume *w)
 {
-	return w->clock == WAKING_OWED || w->hooks == WAKING_OWED || w->unchecked;
+	return w->clock == POST_RESUME_OWED || w->hooks == POST_RESUME_OWED || w->unchecked;
 }
 
-static void note_time(struct waking *w)
+static void note_time(struct post_resume *w)
 {
 	w->took = now_ns(CLOCK_MONOTONIC) - w->began;
 }
@@ -71,7 +71,7 @@ static unsigned able_to(const json_t *command)
 static void on_info(void *opaque, const json_t *value, const struct err *why)
 {
 	const json_t *commands = json_object_get(value, "supported_commands");
-	struct waking *w = opaque;
+	struct post_resume *w = opaque;
 
 	(void)why;
 	/* Not in time: a guest that is being paged in. It is asked again once it answers at all. */
@@ -86,28 +86,28 @@ static void on_info(void *opaque, const json_t *value, const struct err *why)
 
 /* --- the clock --- */
 
-static void clock_failed(struct waking *w, const char *why)
+static void clock_failed(struct post_resume *w, const char *why)
 {
-	w->clock = WAKING_FAILED;
+	w->clock = POST_RESUME_FAILED;
 	snprintf(w->clock_error, sizeof(w->clock_error), "%.255s", why);
 	printable(w->clock_error);
 }
 
 static void on_time_set(void *opaque, const json_t *value, const struct err *why)
 {
-	struct waking *w = opaque;
+	struct post_resume *w = opaque;
 
 	/* Closed: whoever opens the port next is asked again. Behind: paused meanwhile. */
 	if (w->agent.state == AGENT_CLOSED || w->behind > SECOND)
-		w->clock = WAKING_OWED;
+		w->clock = POST_RESUME_OWED;
 	else if (value != NULL)
-		w->clock = WAKING_DONE;
+		w->clock = POST_RESUME_DONE;
 	else
 		clock_failed(w, why->text);
 	advance(w);
 }
 
-static void set_clock(struct waking *w)
+static void set_clock(struct post_resume *w)
 {
 	w->unchecked = true;
 	if ((w->able & CAN_SET_TIME) == 0) {
@@ -115,7 +115,7 @@ static void set_clock(struct waking *w)
 		advance(w);
 		return;
 	}
-	w->clock = WAKING_BUSY;
+	w->clock = POST_RESUME_BUSY;
 	w->behind = 0;
 	agent_ask(&w->agent, "guest-set-time",
 		  json_pack("{s:I}", "time", (json_int_t)now_ns(CLOCK_REALTIME)), ANSWER_MS,
@@ -124,23 +124,23 @@ static void set_clock(struct waking *w)
 
 /* An agent may fail behind the clock, at a hardware clock that is not there, or a hook may have
  * done what it could not: what the guest's clock says then is what counts. */
-static void judge_clock(struct waking *w)
+static void judge_clock(struct post_resume *w)
 {
 	char why[64];
 
 	if (fabs(w->off) <= CLOCK_GOOD) {
-		w->clock = WAKING_DONE;
-	} else if (w->clock == WAKING_DONE) {
+		w->clock = POST_RESUME_DONE;
+	} else if (w->clock == POST_RESUME_DONE) {
 		snprintf(why, sizeof(why), "it is still %.1f s off", w->off);
 		clock_failed(w, why);
 	}
 }
 
-static void clock_settled(struct waking *w)
+static void clock_settled(struct post_resume *w)
 {
 	w->unchecked = false;
 	note_time(w);
-	if (w->clock == WAKING_FAILED)
+	if (w->clock == POST_RESUME_FAILED)
 		log_line(&w->machine->log, "the guest's clock is not set: %s", w->clock_error);
 	else
 		log_line(&w->machine->log, "the guest's clock is set");
@@ -149,7 +149,7 @@ static void clock_settled(struct waking *w)
 
 static void on_time_got(void *opaque, const json_t *value, const struct err *why)
 {
-	struct waking *w = opaque;
+	struct post_resume *w = opaque;
 
 	(void)why;
 	if (json_is_integer(value)) {
@@ -162,7 +162,7 @@ static void on_time_got(void *opaque, const json_t *value, const struct err *why
 	clock_settled(w);
 }
 
-static void check_clock(struct waking *w)
+static void check_clock(struct post_resume *w)
 {
 	if ((w->able & CAN_GET_TIME) == 0) {
 		clock_settled(w);
@@ -174,9 +174,9 @@ static void check_clock(struct waking *w)
 
 /* --- the hooks --- */
 
-static void hooks_failed(struct waking *w, const char *why)
+static void hooks_failed(struct post_resume *w, const char *why)
 {
-	w->hooks = WAKING_FAILED;
+	w->hooks = POST_RESUME_FAILED;
 	w->pid = 0;
 	snprintf(w->hooks_error, sizeof(w->hooks_error), "%s", why);
 	printable(w->hooks_error);
@@ -185,7 +185,7 @@ static void hooks_failed(struct waking *w, const char *why)
 	advance(w);
 }
 
-static void tell_hooks(const struct waking *w)
+static void tell_hooks(const struct post_resume *w)
 {
 	const struct log *log = &w->machine->log;
 	size_t n = json_array_size(w->ran);
@@ -203,23 +203,23 @@ static void tell_hooks(const struct waking *w)
 	log_line(log, "%zu wake hooks have run", n);
 }
 
-static void hooks_exited(struct waking *w, const json_t *status)
+static void hooks_exited(struct post_resume *w, const json_t *status)
 {
 	struct err err;
 
-	w->ran = wake_hooks_report(status, &err);
+	w->ran = resume_hooks_report(status, &err);
 	if (w->ran == NULL) {
 		hooks_failed(w, err.text);
 		return;
 	}
-	w->hooks = WAKING_DONE;
+	w->hooks = POST_RESUME_DONE;
 	w->pid = 0;
 	note_time(w);
 	tell_hooks(w);
 	advance(w);
 }
 
-static void look_later(struct waking *w)
+static void look_later(struct post_resume *w)
 {
 	w->looked_ms += w->look_ms;
 	w->look_ms = (unsigned)u64_min(2 * w->look_ms, LOOK_LONGEST_MS);
@@ -231,7 +231,7 @@ static void look_later(struct waking *w)
 
 static void on_status(void *opaque, const json_t *value, const struct err *why)
 {
-	struct waking *w = opaque;
+	struct post_resume *w = opaque;
 
 	if (value == NULL)
 		hooks_failed(w, why->text);
@@ -241,7 +241,7 @@ static void on_status(void *opaque, const json_t *value, const struct err *why)
 		look_later(w);
 }
 
-static void look(struct waking *w)
+static void look(struct post_resume *w)
 {
 	if (w->agent.state != AGENT_READY || w->agent.answer != NULL)
 		look_later(w);
@@ -252,7 +252,7 @@ static void look(struct waking *w)
 
 static void on_exec(void *opaque, const json_t *value, const struct err *why)
 {
-	struct waking *w = opaque;
+	struct post_resume *w = opaque;
 
 	w->pid = json_integer_value(json_object_get(value, "pid"));
 	if (w->pid == 0) {
@@ -264,7 +264,7 @@ static void on_exec(void *opaque, const json_t *value, const struct err *why)
 }
 
 /* Once: whether a shell has started cannot be known if the answer does not come. */
-static void run_hooks(struct waking *w)
+static void run_hooks(struct post_resume *w)
 {
 	int64_t now = (int64_t)(now_ns(CLOCK_REALTIME) / SECOND);
 
@@ -272,39 +272,39 @@ static void run_hooks(struct waking *w)
 		hooks_failed(w, "the agent does not offer guest-exec");
 		return;
 	}
-	w->hooks = WAKING_BUSY;
-	agent_ask(&w->agent, "guest-exec", wake_hooks_arguments(&w->facts, now), ANSWER_MS, on_exec,
-		  w);
+	w->hooks = POST_RESUME_BUSY;
+	agent_ask(&w->agent, "guest-exec", resume_hooks_arguments(&w->facts, now), ANSWER_MS,
+		  on_exec, w);
 }
 
 /* --- the order --- */
 
-static void advance(struct waking *w)
+static void advance(struct post_resume *w)
 {
 	if (!w->going || !owes(w) || w->agent.state != AGENT_READY || w->agent.answer != NULL)
 		return;
 	if (!w->knows)
 		agent_ask(&w->agent, "guest-info", NULL, ANSWER_MS, on_info, w);
-	else if (w->clock == WAKING_OWED)
+	else if (w->clock == POST_RESUME_OWED)
 		set_clock(w);
-	else if (w->hooks == WAKING_OWED)
+	else if (w->hooks == POST_RESUME_OWED)
 		run_hooks(w);
-	else if (w->hooks != WAKING_BUSY)
+	else if (w->hooks != POST_RESUME_BUSY)
 		check_clock(w);
 }
 
-static void tell_absent(struct waking *w, const char *what)
+static void tell_absent(struct post_resume *w, const char *what)
 {
 	if (w->told_absent || !owes(w))
 		return;
 	w->told_absent = true;
 	log_line(&w->machine->log, "%s: the guest's clock is not set%s", what,
-		 w->hooks == WAKING_OWED ? ", its wake hooks do not run" : "");
+		 w->hooks == POST_RESUME_OWED ? ", its wake hooks do not run" : "");
 }
 
 static void on_timer(void *opaque)
 {
-	struct waking *w = opaque;
+	struct post_resume *w = opaque;
 
 	if (w->pid != 0)
 		look(w);
@@ -314,7 +314,7 @@ static void on_timer(void *opaque)
 
 static void on_agent(void *opaque)
 {
-	struct waking *w = opaque;
+	struct post_resume *w = opaque;
 
 	if (w->agent.state == AGENT_SILENT)
 		tell_absent(w, "the guest agent does not answer");
@@ -326,10 +326,10 @@ static void on_agent(void *opaque)
 	if (w->pid != 0)
 		hooks_failed(w, "the agent ended before they did");
 	if (w->going && owes(w))
-		timer_set(&w->timer, WAKING_ABSENT_MS);
+		timer_set(&w->timer, POST_RESUME_ABSENT_MS);
 }
 
-static void begin(struct waking *w)
+static void begin(struct post_resume *w)
 {
 	uint64_t now = now_ns(CLOCK_REALTIME);
 
@@ -337,21 +337,21 @@ static void begin(struct waking *w)
 	if (w->saved_ns == 0)
 		return;
 	w->facts.asleep = now > w->saved_ns ? (now - w->saved_ns) / SECOND : 0;
-	w->clock = w->hooks = WAKING_OWED;
+	w->clock = w->hooks = POST_RESUME_OWED;
 }
 
 /* Host suspended during a pause counts: CLOCK_BOOTTIME. */
-static void count_pause(struct waking *w)
+static void count_pause(struct post_resume *w)
 {
 	if (w->stopped == 0)
 		return;
 	w->behind += now_ns(CLOCK_BOOTTIME) - w->stopped;
 	w->stopped = 0;
-	if (w->behind > SECOND && w->clock != WAKING_BUSY)
-		w->clock = WAKING_OWED;
+	if (w->behind > SECOND && w->clock != POST_RESUME_BUSY)
+		w->clock = POST_RESUME_OWED;
 }
 
-static void go(struct waking *w)
+static void go(struct post_resume *w)
 {
 	w->going = true;
 	if (w->began == 0)
@@ -360,12 +360,12 @@ static void go(struct waking *w)
 	if (w->pid != 0)
 		timer_set(&w->timer, w->look_ms);
 	else if (owes(w))
-		timer_set(&w->timer, WAKING_ABSENT_MS);
+		timer_set(&w->timer, POST_RESUME_ABSENT_MS);
 	agent_go(&w->agent);
 	advance(w);
 }
 
-static void stop(struct waking *w)
+static void stop(struct post_resume *w)
 {
 	w->going = false;
 	w->stopped = now_ns(CLOCK_BOOTTIME);
@@ -373,15 +373,15 @@ static void stop(struct waking *w)
 	agent_stop(&w->agent);
 }
 
-void waking_init(struct waking *w, struct machine *m, struct chardev *port,
-		 const struct wake_facts *facts, uint64_t saved_ns)
+void post_resume_init(struct post_resume *w, struct machine *m, struct chardev *port,
+		      const struct resume_facts *facts, uint64_t saved_ns)
 {
-	*w = (struct waking){
+	*w = (struct post_resume){
 		.machine = m, .timer = TIMER_CLOSED, .facts = *facts, .saved_ns = saved_ns};
 	agent_init(&w->agent, port, on_agent, w);
 }
 
-int waking_open(struct waking *w, struct err *err)
+int post_resume_open(struct post_resume *w, struct err *err)
 {
 	int ret = timer_open(&w->timer, &w->machine->loop, on_timer, w, err);
 
@@ -390,11 +390,11 @@ int waking_open(struct waking *w, struct err *err)
 	if (ret < 0)
 		return ret;
 	w->open = true;
-	waking_changed(w);
+	post_resume_changed(w);
 	return 0;
 }
 
-void waking_close(struct waking *w)
+void post_resume_close(struct post_resume *w)
 {
 	if (w->machine == NULL)
 		return;
@@ -405,7 +405,7 @@ void waking_close(struct waking *w)
 	w->ran = NULL;
 }
 
-void waking_changed(struct waking *w)
+void post_resume_changed(struct post_resume *w)
 {
 	bool runs = w->machine->state == MACHINE_RUNNING;
 
@@ -419,7 +419,7 @@ void waking_changed(struct waking *w)
 
 /* --- what is told --- */
 
-static const char *agent_text(const struct waking *w)
+static const char *agent_text(const struct post_resume *w)
 {
 	switch (w->agent.state) {
 	case AGENT_READY:
@@ -433,11 +433,12 @@ static const char *agent_text(const struct waking *w)
 	}
 }
 
-json_t *waking_json(const struct waking *w)
+json_t *post_resume_json(const struct post_resume *w)
 {
 	static const char *const parts[] = {
-		[WAKING_NONE] = "none", [WAKING_OWED] = "owed",	    [WAKING_BUSY] = "busy",
-		[WAKING_DONE] = "done", [WAKING_FAILED] = "failed",
+		[POST_RESUME_NONE] = "none",	 [POST_RESUME_OWED] = "owed",
+		[POST_RESUME_BUSY] = "busy",	 [POST_RESUME_DONE] = "done",
+		[POST_RESUME_FAILED] = "failed",
 	};
 	json_t *json = json_pack("{s:s,s:s,s:s,s:O?}", "agent", agent_text(w), "clock",
 				 parts[w->clock], "hooks", parts[w->hooks], "ran", w->ran);
@@ -446,11 +447,11 @@ json_t *waking_json(const struct waking *w)
 		json_object_set_new(json, "asleep", json_integer((json_int_t)w->facts.asleep));
 	if (w->took != 0)
 		json_object_set_new(json, "seconds", json_real((double)w->took / 1e9));
-	if (w->clock == WAKING_FAILED)
+	if (w->clock == POST_RESUME_FAILED)
 		json_object_set_new(json, "clock-error", json_string(w->clock_error));
-	else if (w->clock == WAKING_DONE && !w->unchecked)
+	else if (w->clock == POST_RESUME_DONE && !w->unchecked)
 		json_object_set_new(json, "clock-off", json_real(w->off));
-	if (w->hooks == WAKING_FAILED)
+	if (w->hooks == POST_RESUME_FAILED)
 		json_object_set_new(json, "hooks-error", json_string(w->hooks_error));
 	return json;
 }

@@ -1,5 +1,5 @@
-/* See rehearsal.h. */
-#include "instance/rehearsal.h"
+/* See warmup.h. */
+#include "instance/warmup.h"
 
 #include <errno.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 
 static void on_time(struct loop_watch *watch, uint32_t events)
 {
-	struct rehearsal *r = container_of(watch, struct rehearsal, timer_watch);
+	struct warmup *r = container_of(watch, struct warmup, timer_watch);
 
 	(void)events;
 	machine_end(r->machine, MACHINE_END_KILLED);
@@ -20,7 +20,7 @@ static void on_time(struct loop_watch *watch, uint32_t events)
 /* The last bytes it said are `until`: a window as long as that moves over them. */
 static void on_text(void *opaque, const uint8_t *data, size_t len)
 {
-	struct rehearsal *r = opaque;
+	struct warmup *r = opaque;
 	size_t wanted = strlen(r->until);
 
 	for (size_t i = 0; i < len && !r->heard; i++) {
@@ -33,8 +33,7 @@ static void on_text(void *opaque, const uint8_t *data, size_t len)
 		machine_end(r->machine, MACHINE_END_KILLED);
 }
 
-int rehearsal_watch(struct rehearsal *r, struct machine *m, struct console_hub *hub,
-		    struct err *err)
+int warmup_watch(struct warmup *r, struct machine *m, struct console_hub *hub, struct err *err)
 {
 	struct itimerspec when = {.it_value.tv_sec = (time_t)r->seconds};
 
@@ -49,7 +48,7 @@ int rehearsal_watch(struct rehearsal *r, struct machine *m, struct console_hub *
 	return loop_add(&m->loop, &r->timer_watch, r->timer_fd, EPOLLIN, on_time, err);
 }
 
-int rehearsal_end(struct rehearsal *r, const struct pager *pager, struct err *err)
+int warmup_end(struct warmup *r, const struct pager *pager, struct err *err)
 {
 	close(r->timer_fd);
 	return touched_collect(r->machine, r->in_order ? pager : NULL, &r->touched, err);

@@ -12,25 +12,25 @@
 #include "base/err.h"
 #include "format/appliance.h"
 
-#define WAKE_MAC_SIZE  18 /* "02:…" and a NUL, or a space */
-#define WAKE_MACS_SIZE (APPLIANCE_MAX_NETS * WAKE_MAC_SIZE)
+#define WAKE_MAC_SIZE	 18 /* "02:…" and a NUL, or a space */
+#define RESUME_MACS_SIZE (APPLIANCE_MAX_NETS * WAKE_MAC_SIZE)
 
 /* What the hooks are told. */
-struct wake_facts {
-	const char *name;	   /* of the machine; TORPOR_NAME */
-	uint32_t generation;	   /* TORPOR_GENERATION */
-	uint64_t asleep;	   /* seconds; TORPOR_SECONDS_ASLEEP */
-	char macs[WAKE_MACS_SIZE]; /* of the cards, spaces between them; TORPOR_MACS, and the
+struct resume_facts {
+	const char *name;	     /* of the machine; TORPOR_NAME */
+	uint32_t generation;	     /* TORPOR_GENERATION */
+	uint64_t asleep;	     /* seconds; TORPOR_SECONDS_ASLEEP */
+	char macs[RESUME_MACS_SIZE]; /* of the cards, spaces between them; TORPOR_MACS, and the
 				      first of them TORPOR_MAC */
-	bool new_identity;	   /* TORPOR_NEW_IDENTITY=1, or not in the environment */
+	bool new_identity;	     /* TORPOR_NEW_IDENTITY=1, or not in the environment */
 };
 
 /* The arguments of guest-exec; NULL without memory. `now` in seconds since 1970: TORPOR_NOW. */
-json_t *wake_hooks_arguments(const struct wake_facts *facts, int64_t now);
+json_t *resume_hooks_arguments(const struct resume_facts *facts, int64_t now);
 
 /* What guest-exec-status returned of a process that has exited: a list of
  * {"hook":name,"status":of its exit,"output":text}, its texts printable. NULL and an error when
  * the hooks could not be run. */
-json_t *wake_hooks_report(const json_t *status, struct err *err);
+json_t *resume_hooks_report(const json_t *status, struct err *err);
 
 #endif

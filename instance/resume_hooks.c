@@ -1,5 +1,5 @@
-/* See wake_hooks.h. */
-#include "instance/wake_hooks.h"
+/* See resume_hooks.h. */
+#include "instance/resume_hooks.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -23,7 +23,7 @@ static const char script[] = "cd /etc/torpor/wake.d 2>/dev/null || exit 0\n"
 			     "	printf '%s\\037%d\\037%.1000s\\036' \"$hook\" $? \"$said\"\n"
 			     "done\n";
 
-static json_t *environment(const struct wake_facts *facts, int64_t now)
+static json_t *environment(const struct resume_facts *facts, int64_t now)
 {
 	const char *macs = facts->macs;
 	json_t *env = json_pack("[s,s+,o,o,o,s+,o]",
@@ -40,7 +40,7 @@ static json_t *environment(const struct wake_facts *facts, int64_t now)
 	return env;
 }
 
-json_t *wake_hooks_arguments(const struct wake_facts *facts, int64_t now)
+json_t *resume_hooks_arguments(const struct resume_facts *facts, int64_t now)
 {
 	return json_pack("{s:s,s:[s,s],s:o,s:b}", "path", "/bin/sh", "arg", "-c", script, "env",
 			 environment(facts, now), "capture-output", 1);
@@ -77,7 +77,7 @@ static void take_record(json_t *list, char *record)
 					      atoi(status) & 0xff, "output", rest));
 }
 
-json_t *wake_hooks_report(const json_t *status, struct err *err)
+json_t *resume_hooks_report(const json_t *status, struct err *err)
 {
 	const json_t *exit = json_object_get(status, "exitcode");
 	cleanup_free char *out = decode(json_object_get(status, "out-data"));
