@@ -155,7 +155,7 @@ static int write_warm(const struct warm_args *args, struct err *err)
 
 /* --- the warmup --- */
 
-static int rehearse(struct warm_args *args, const char *file, struct err *err)
+static int warm_up(struct warm_args *args, const char *file, struct err *err)
 {
 	struct instance_options how = {
 		.wish = "warm",
@@ -187,7 +187,7 @@ static int rehearse(struct warm_args *args, const char *file, struct err *err)
 }
 
 /* The kernel's page tables tell what was touched of a mapped file: it wakes from a flat copy. */
-static int rehearse_flat(struct warm_args *args, struct err *err)
+static int warm_up_flat(struct warm_args *args, struct err *err)
 {
 	static const struct convert_params flat = {.encoding = CONVERT_FLAT, .drop_hot = true};
 	struct archive *archive;
@@ -203,7 +203,7 @@ static int rehearse_flat(struct warm_args *args, struct err *err)
 	archive_close(archive);
 	if (ret < 0)
 		return ret;
-	ret = rehearse(args, copy, err);
+	ret = warm_up(args, copy, err);
 	unlink(copy);
 	return ret;
 }
@@ -221,7 +221,7 @@ static int run(struct options *opts, struct err *err)
 	args.warmup.in_order = touched_in_order(&why);
 	if (!args.warmup.in_order)
 		fprintf(stderr, "torpor: the order of first touch is not noted: %s\n", why.text);
-	ret = args.warmup.in_order ? rehearse(&args, args.file, err) : rehearse_flat(&args, err);
+	ret = args.warmup.in_order ? warm_up(&args, args.file, err) : warm_up_flat(&args, err);
 	if (ret == 0 && args.warmup.until != NULL && !args.warmup.heard)
 		ret = err_set(err, ERR_FAILED, "%s: it did not say '%s' within %llu s", args.file,
 			      args.warmup.until, (unsigned long long)args.warmup.seconds);

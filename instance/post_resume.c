@@ -1,4 +1,4 @@
-/* See waking.h. Whatever has just ended calls advance(), which begins the next thing. */
+/* See post_resume.h. Whatever has just ended calls advance(), which begins the next thing. */
 #include "instance/post_resume.h"
 
 #include <inttypes.h>

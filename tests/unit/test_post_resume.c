@@ -39,7 +39,7 @@ static void start(uint64_t asleep)
 	machine.log = (struct log){.fd = memfd_create("log", MFD_CLOEXEC), .prefix = "web"};
 	machine.state = MACHINE_RUNNING;
 	fake_agent_init(&guest);
-	post_resume_init(&waking, &machine, &guest.port, &facts,
+	post_resume_init(&post_resume, &machine, &guest.port, &facts,
 			 asleep == SIZE_MAX ? 0 : host_ns() - asleep * SECOND);
 }
 
@@ -47,17 +47,17 @@ static void go_on(void)
 {
 	struct err err;
 
-	cr_assert(eq(int, post_resume_open(&waking, &err), 0));
+	cr_assert(eq(int, post_resume_open(&post_resume, &err), 0));
 }
 
 static void teardown(void)
 {
-	post_resume_close(&waking);
+	post_resume_close(&post_resume);
 	loop_free(&machine.loop);
 	close(machine.log.fd);
 }
 
-TestSuite(waking, .fini = teardown);
+TestSuite(post_resume, .fini = teardown);
 
 static bool logged(const char *what)
 {
@@ -72,7 +72,7 @@ static bool logged(const char *what)
 static const char *told(const char *member)
 {
 	static char text[4096];
-	json_t *json = post_resume_json(&waking);
+	json_t *json = post_resume_json(&post_resume);
 	size_t len;
 
 	cr_assert_not_null(json);
@@ -155,7 +155,7 @@ static void hooks_are(const char *status)
 {
 	json_t *arguments;
 
-	fake_agent_time_passes(&waking.timer);
+	fake_agent_time_passes(&post_resume.timer);
 	arguments = fake_agent_expects(&guest, "guest-exec-status");
 	cr_assert(eq(int, (int)json_integer_value(json_object_get(arguments, "pid")), 99));
 	json_decref(arguments);
@@ -172,7 +172,7 @@ static void hooks_exit(const char *output)
 	hooks_are(status);
 }
 
-Test(waking, all_of_it)
+Test(post_resume, all_of_it)
 {
 	start(612);
 	guest.open = true;
@@ -192,34 +192,34 @@ Test(waking, all_of_it)
 	cr_assert_str_eq(told("clock"), "\"done\"");
 	cr_assert_str_eq(told("hooks"), "\"done\"");
 	cr_assert_str_eq(told("asleep"), "612");
-	cr_assert(lt(dbl, waking.off, 0.3));
-	cr_assert(ge(dbl, waking.off, -9.0));
+	cr_assert(lt(dbl, post_resume.off, 0.3));
+	cr_assert(ge(dbl, post_resume.off, -9.0));
 	cr_assert_str_eq(
 		told("ran"),
 		"[{\"hook\":\"10-clock\",\"status\":0,\"output\":\"\"},"
 		"{\"hook\":\"20-?[1midentity\",\"status\":0,\"output\":\"no such;device\"}]");
 	cr_assert(logged("wake hook 20-?[1midentity: exit 0: no such;device\n"));
-	cr_assert_not(fake_agent_is_set(&waking.timer));
+	cr_assert_not(fake_agent_is_set(&post_resume.timer));
 }
 
-Test(waking, a_booted_machine_is_owed_nothing)
+Test(post_resume, a_booted_machine_is_owed_nothing)
 {
 	start(SIZE_MAX);
 	go_on();
 	fake_agent_open(&guest, true);
 	fake_agent_synchronizes(&guest);
 	cr_assert(fake_agent_hears_nothing(&guest));
-	cr_assert_not(fake_agent_is_set(&waking.timer));
+	cr_assert_not(fake_agent_is_set(&post_resume.timer));
 	cr_assert_str_eq(told("agent"), "\"present\"");
 	cr_assert_str_eq(told("hooks"), "\"none\"");
 }
 
-Test(waking, without_an_agent)
+Test(post_resume, without_an_agent)
 {
 	start(5);
 	go_on();
 	cr_assert_str_eq(told("agent"), "\"waiting\"");
-	fake_agent_time_passes(&waking.timer);
+	fake_agent_time_passes(&post_resume.timer);
 	cr_assert(
 		logged("no guest agent: the guest's clock is not set, its wake hooks do not run"));
 	cr_assert_str_eq(told("agent"), "\"absent\"");
@@ -234,24 +234,24 @@ Test(waking, without_an_agent)
 	cr_assert(logged("the guest's clock is set"));
 }
 
-Test(waking, an_agent_that_does_not_answer)
+Test(post_resume, an_agent_that_does_not_answer)
 {
 	start(5);
 	guest.open = true;
 	go_on();
-	fake_agent_time_passes(&waking.agent.timer);
+	fake_agent_time_passes(&post_resume.agent.timer);
 	cr_assert(logged("the guest agent does not answer: "));
 	cr_assert_str_eq(told("agent"), "\"silent\"");
 }
 
-Test(waking, an_agent_that_is_slow)
+Test(post_resume, an_agent_that_is_slow)
 {
 	start(612);
 	guest.open = true;
 	go_on();
 	fake_agent_synchronizes(&guest);
 	json_decref(fake_agent_expects(&guest, "guest-info"));
-	fake_agent_time_passes(&waking.agent.timer);
+	fake_agent_time_passes(&post_resume.agent.timer);
 	cr_assert_str_eq(told("clock"), "\"owed\"");
 	fake_agent_synchronizes(&guest);
 	offers(ALL);
@@ -260,7 +260,7 @@ Test(waking, an_agent_that_is_slow)
 }
 
 /* QEMU's agent says so where there is no hardware clock, and has set the time before. */
-Test(waking, what_the_clock_says_counts)
+Test(post_resume, what_the_clock_says_counts)
 {
 	start(612);
 	guest.open = true;
@@ -277,7 +277,7 @@ Test(waking, what_the_clock_says_counts)
 	cr_assert_str_eq(told("clock"), "\"done\"");
 }
 
-Test(waking, a_clock_that_stays_wrong)
+Test(post_resume, a_clock_that_stays_wrong)
 {
 	start(612);
 	guest.open = true;
@@ -292,7 +292,7 @@ Test(waking, a_clock_that_stays_wrong)
 	cr_assert(logged("the guest's clock is not set: it is still -3600."));
 }
 
-Test(waking, hooks_run_once)
+Test(post_resume, hooks_run_once)
 {
 	start(612);
 	guest.open = true;
@@ -310,7 +310,7 @@ Test(waking, hooks_run_once)
 	cr_assert(fake_agent_hears_nothing(&guest));
 }
 
-Test(waking, an_agent_that_dies_over_the_clock_is_asked_again)
+Test(post_resume, an_agent_that_dies_over_the_clock_is_asked_again)
 {
 	start(612);
 	guest.open = true;
@@ -326,7 +326,7 @@ Test(waking, an_agent_that_dies_over_the_clock_is_asked_again)
 	hooks_start();
 }
 
-Test(waking, hooks_that_do_not_end)
+Test(post_resume, hooks_that_do_not_end)
 {
 	unsigned looks = 0;
 
@@ -337,14 +337,14 @@ Test(waking, hooks_that_do_not_end)
 	offers(ALL);
 	clock_is_set();
 	hooks_start();
-	for (; waking.hooks == POST_RESUME_BUSY; looks++)
+	for (; post_resume.hooks == POST_RESUME_BUSY; looks++)
 		hooks_are("\"exited\": false");
 	cr_assert(lt(uint, looks, 200));
 	cr_assert(logged("wake hooks: they still run after a minute"));
 	clock_is_asked(0);
 }
 
-Test(waking, hooks_that_could_not_run)
+Test(post_resume, hooks_that_could_not_run)
 {
 	char said[32];
 
@@ -356,7 +356,7 @@ Test(waking, hooks_that_could_not_run)
 	clock_is_set();
 	hooks_start();
 	base64_encode("no shell\n", 9, said);
-	fake_agent_time_passes(&waking.timer);
+	fake_agent_time_passes(&post_resume.timer);
 	json_decref(fake_agent_expects(&guest, "guest-exec-status"));
 	says("{\"return\": {\"exited\": true, \"exitcode\": 127, \"err-data\": \"%s\"}}\n", said);
 	cr_assert_str_eq(told("hooks-error"), "\"the shell in the guest failed: no shell\"");
@@ -365,13 +365,13 @@ Test(waking, hooks_that_could_not_run)
 static void pause_for(uint64_t ns)
 {
 	machine.state = MACHINE_PAUSED;
-	post_resume_changed(&waking);
-	waking.stopped -= ns;
+	post_resume_changed(&post_resume);
+	post_resume.stopped -= ns;
 	machine.state = MACHINE_RUNNING;
-	post_resume_changed(&waking);
+	post_resume_changed(&post_resume);
 }
 
-Test(waking, pauses_cost_the_clock_only)
+Test(post_resume, pauses_cost_the_clock_only)
 {
 	start(SIZE_MAX);
 	guest.open = true;
@@ -388,7 +388,7 @@ Test(waking, pauses_cost_the_clock_only)
 	cr_assert_str_eq(told("hooks"), "\"none\"");
 }
 
-Test(waking, paused_in_the_middle)
+Test(post_resume, paused_in_the_middle)
 {
 	start(612);
 	guest.open = true;
@@ -401,14 +401,14 @@ Test(waking, paused_in_the_middle)
 	clock_is_set();
 	hooks_start();
 	pause_for(10 * SECOND);
-	cr_assert(fake_agent_is_set(&waking.timer));
+	cr_assert(fake_agent_is_set(&post_resume.timer));
 	clock_is_set();
 	hooks_exit("");
 	clock_is_asked(0);
 	cr_assert_str_eq(told("hooks"), "\"done\"");
 }
 
-Test(waking, woken_into_a_pause)
+Test(post_resume, woken_into_a_pause)
 {
 	start(612);
 	guest.open = true;
@@ -416,7 +416,7 @@ Test(waking, woken_into_a_pause)
 	go_on();
 	cr_assert(fake_agent_hears_nothing(&guest));
 	machine.state = MACHINE_RUNNING;
-	post_resume_changed(&waking);
+	post_resume_changed(&post_resume);
 	fake_agent_synchronizes(&guest);
 	offers(ALL);
 }
@@ -456,7 +456,7 @@ static char *run_script(const char *folder)
 	return out;
 }
 
-Test(waking, the_shell_script)
+Test(post_resume, the_shell_script)
 {
 	char folder[] = "/tmp/torpor-wake.XXXXXX", clean[64];
 	char *out;
@@ -476,19 +476,21 @@ Test(waking, the_shell_script)
 	hooks_start();
 	hooks_exit(out);
 	told("ran");
-	cr_assert(eq(sz, json_array_size(waking.ran), 3));
+	cr_assert(eq(sz, json_array_size(post_resume.ran), 3));
 	cr_assert_str_eq(
-		json_string_value(json_object_get(json_array_get(waking.ran, 0), "output")), "no");
-	cr_assert(eq(
-		int,
-		(int)json_integer_value(json_object_get(json_array_get(waking.ran, 1), "status")),
-		7));
+		json_string_value(json_object_get(json_array_get(post_resume.ran, 0), "output")),
+		"no");
+	cr_assert(eq(int,
+		     (int)json_integer_value(
+			     json_object_get(json_array_get(post_resume.ran, 1), "status")),
+		     7));
 	cr_assert_str_eq(
-		json_string_value(json_object_get(json_array_get(waking.ran, 1), "output")),
+		json_string_value(json_object_get(json_array_get(post_resume.ran, 1), "output")),
 		"to the error");
-	cr_assert(eq(sz,
-		     json_string_length(json_object_get(json_array_get(waking.ran, 2), "output")),
-		     1000));
+	cr_assert(eq(
+		sz,
+		json_string_length(json_object_get(json_array_get(post_resume.ran, 2), "output")),
+		1000));
 	free(out);
 	snprintf(clean, sizeof(clean), "rm -r %s", folder);
 	cr_assert(eq(int, system(clean), 0));
