@@ -30,7 +30,7 @@ struct build_args {
 	const char *output;
 };
 
-static void take(struct build_args *args, int id, const char *value)
+static void cmd_build_option(struct build_args *args, int id, const char *value)
 {
 	if (id == 'o')
 		args->output = value;
@@ -38,7 +38,7 @@ static void take(struct build_args *args, int id, const char *value)
 		args->encrypt = key_args_take(&args->keys, id, value) || id == OPTION_ENCRYPT;
 }
 
-static int parse(struct options *opts, struct build_args *args, struct err *err)
+static int cmd_build_parse(struct options *opts, struct build_args *args, struct err *err)
 {
 	int id, ret = 0;
 
@@ -49,7 +49,7 @@ static int parse(struct options *opts, struct build_args *args, struct err *err)
 		if (ret == 0)
 			ret = net_args_take(&args->net, id, opts->value, err);
 		if (ret == 0)
-			take(args, id, opts->value);
+			cmd_build_option(args, id, opts->value);
 	}
 	if (ret < 0)
 		return ret;
@@ -130,12 +130,12 @@ static int build(struct source *source, const char *output, const struct keyring
 	return ret;
 }
 
-static int run(struct options *opts, struct err *err)
+static int cmd_build_run(struct options *opts, struct err *err)
 {
 	cleanup_keyring struct keyring *keys = NULL;
 	struct build_args args = {0};
 	struct source source;
-	int ret = parse(opts, &args, err);
+	int ret = cmd_build_parse(opts, &args, err);
 
 	if (ret == 0 && args.encrypt)
 		ret = keys_to_lock(&args.keys, &keys, err);
@@ -155,5 +155,5 @@ const struct command cmd_build = {
 	.args = "",
 	.summary = "write a cold appliance from a kernel, an initrd and disks",
 	.options = options,
-	.run = run,
+	.run = cmd_build_run,
 };

@@ -43,7 +43,7 @@ static int check(const char **path, struct err *err)
 	return ret;
 }
 
-static int run(struct options *opts, struct err *err)
+static int cmd_compat_run(struct options *opts, struct err *err)
 {
 	const char *path;
 	bool json = false;
@@ -69,5 +69,5 @@ const struct command cmd_compat = {
 	.args = "FILE",
 	.summary = "say whether this host can run an appliance, and what it lacks",
 	.options = options_json,
-	.run = run,
+	.run = cmd_compat_run,
 };

@@ -83,7 +83,7 @@ static int serve(struct session *s, struct err *err)
 	return ret;
 }
 
-static int run(struct options *opts, struct err *err)
+static int cmd_console_run(struct options *opts, struct err *err)
 {
 	struct client client;
 	struct session session = {.typing = true};
@@ -119,5 +119,5 @@ const struct command cmd_console = {
 		  "one tilde.\n"
 		  "At the end of standard input the output goes on.",
 	.options = options_none,
-	.run = run,
+	.run = cmd_console_run,
 };

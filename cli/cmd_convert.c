@@ -56,7 +56,7 @@ static int take_level(struct convert_args *args, const char *value, struct err *
 	return ret;
 }
 
-static int take(struct convert_args *args, int id, const char *value, struct err *err)
+static int cmd_convert_option(struct convert_args *args, int id, const char *value, struct err *err)
 {
 	if (key_args_take(&args->keys, id, value))
 		return 0;
@@ -94,12 +94,12 @@ static int take_operands(struct options *opts, struct convert_args *args, struct
 	return options_end(opts, err);
 }
 
-static int parse(struct options *opts, struct convert_args *args, struct err *err)
+static int cmd_convert_parse(struct options *opts, struct convert_args *args, struct err *err)
 {
 	int id, ret = 0;
 
 	while (ret == 0 && (id = options_next(opts, err)) != 0)
-		ret = id < 0 ? id : take(args, id, opts->value, err);
+		ret = id < 0 ? id : cmd_convert_option(args, id, opts->value, err);
 	if (ret == 0 && args->flat && args->packed)
 		ret = err_set(err, ERR_USAGE, "--flat and --packed exclude each other");
 	if (ret == 0 && args->encrypt && args->decrypt)
@@ -170,10 +170,10 @@ static int convert(struct convert_args *args, struct err *err)
 	return ret;
 }
 
-static int run(struct options *opts, struct err *err)
+static int cmd_convert_run(struct options *opts, struct err *err)
 {
 	struct convert_args args = {0};
-	int ret = parse(opts, &args, err);
+	int ret = cmd_convert_parse(opts, &args, err);
 
 	return ret < 0 ? ret : convert(&args, err);
 }
@@ -187,5 +187,5 @@ const struct command cmd_convert = {
 		  "Without --flat or --packed the images stay as they are. OUT may be FILE, and\n"
 		  "either is - for standard input or output.",
 	.options = options,
-	.run = run,
+	.run = cmd_convert_run,
 };

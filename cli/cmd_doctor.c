@@ -153,7 +153,7 @@ static void print(const json_t *list)
 	}
 }
 
-static int run(struct options *opts, struct err *err)
+static int cmd_doctor_run(struct options *opts, struct err *err)
 {
 	struct finding f = {.good = true};
 	const char *speed;
@@ -183,5 +183,5 @@ const struct command cmd_doctor = {
 	.summary = "say what this host can do, and what to do about what it cannot",
 	.detail = "The exit status is 125 when no machine can run here at all.",
 	.options = options_json,
-	.run = run,
+	.run = cmd_doctor_run,
 };

@@ -310,7 +310,7 @@ static int check_args(const struct extract_args *args, struct err *err)
 	return 0;
 }
 
-static int parse(struct options *opts, struct extract_args *args, struct err *err)
+static int cmd_extract_parse(struct options *opts, struct extract_args *args, struct err *err)
 {
 	const char *role;
 	int id;
@@ -336,10 +336,10 @@ static int parse(struct options *opts, struct extract_args *args, struct err *er
 	return check_args(args, err);
 }
 
-static int run(struct options *opts, struct err *err)
+static int cmd_extract_run(struct options *opts, struct err *err)
 {
 	struct extract_args args = {.folder = "."};
-	int ret = parse(opts, &args, err);
+	int ret = cmd_extract_parse(opts, &args, err);
 
 	return ret < 0 ? ret : extract(&args, err);
 }
@@ -357,5 +357,5 @@ const struct command cmd_extract = {
 		  "signature.minisig,\n"
 		  "kernel, initrd, state, disk.N.raw and memory.N.raw, and replace what is there.",
 	.options = options,
-	.run = run,
+	.run = cmd_extract_run,
 };

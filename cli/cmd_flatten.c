@@ -31,7 +31,7 @@ struct flatten_args {
 	bool json;
 };
 
-static int take(struct flatten_args *args, int id, const char *value, struct err *err)
+static int cmd_flatten_option(struct flatten_args *args, int id, const char *value, struct err *err)
 {
 	int ret = packing_args_take(&args->packing, id, value, err);
 
@@ -52,13 +52,13 @@ static int take(struct flatten_args *args, int id, const char *value, struct err
 	}
 }
 
-static int parse(struct options *opts, struct flatten_args *args, struct err *err)
+static int cmd_flatten_parse(struct options *opts, struct flatten_args *args, struct err *err)
 {
 	int id, ret = 0;
 
 	packing_args_init(&args->packing);
 	while (ret == 0 && (id = options_next(opts, err)) != 0)
-		ret = id < 0 ? id : take(args, id, opts->value, err);
+		ret = id < 0 ? id : cmd_flatten_option(args, id, opts->value, err);
 	if (ret == 0)
 		ret = options_one_operand(opts, "FILE", &args->file, err);
 	if (ret == 0 && args->output == NULL)
@@ -103,10 +103,10 @@ static int flatten(const struct flatten_args *args, struct err *err)
 	return ret < 0 ? ret : written_print(args->output, digest, args->json, err);
 }
 
-static int run(struct options *opts, struct err *err)
+static int cmd_flatten_run(struct options *opts, struct err *err)
 {
 	struct flatten_args args = {0};
-	int ret = parse(opts, &args, err);
+	int ret = cmd_flatten_parse(opts, &args, err);
 
 	return ret < 0 ? ret : flatten(&args, err);
 }
@@ -120,5 +120,5 @@ const struct command cmd_flatten = {
 		  "torpor save\n"
 		  "--full would have written: a new appliance, which nobody has signed.",
 	.options = options,
-	.run = run,
+	.run = cmd_flatten_run,
 };

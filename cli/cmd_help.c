@@ -1,7 +1,7 @@
 /* torpor help: the list of verbs, or one of them. */
 #include "cli/command.h"
 
-static int run(struct options *opts, struct err *err)
+static int cmd_help_run(struct options *opts, struct err *err)
 {
 	int ret = options_next(opts, err);
 	const char *verb = ret == 0 ? options_operand(opts) : NULL;
@@ -27,5 +27,5 @@ const struct command cmd_help = {
 	.args = "[VERB]",
 	.summary = "list the verbs, or explain one",
 	.options = options_none,
-	.run = run,
+	.run = cmd_help_run,
 };

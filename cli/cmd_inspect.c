@@ -256,7 +256,7 @@ static int inspect_machine(const char *name, bool json, struct err *err)
 	return ret;
 }
 
-static int run(struct options *opts, struct err *err)
+static int cmd_inspect_run(struct options *opts, struct err *err)
 {
 	struct target target;
 	const char *operand;
@@ -279,5 +279,5 @@ const struct command cmd_inspect = {
 	.args = "NAME|FILE",
 	.summary = "describe a running machine or an appliance",
 	.options = options_json,
-	.run = run,
+	.run = cmd_inspect_run,
 };

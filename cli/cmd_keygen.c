@@ -27,7 +27,7 @@ struct keygen_args {
 	const char *passphrase_file;
 };
 
-static int parse(struct options *opts, struct keygen_args *args, struct err *err)
+static int cmd_keygen_parse(struct options *opts, struct keygen_args *args, struct err *err)
 {
 	int id;
 
@@ -123,11 +123,11 @@ static int generate(const struct keygen_args *args, struct minisign_secret *secr
 	return 0;
 }
 
-static int run(struct options *opts, struct err *err)
+static int cmd_keygen_run(struct options *opts, struct err *err)
 {
 	struct keygen_args args = {.public = "torpor.pub", .secret = "torpor.key"};
 	struct minisign_secret secret;
-	int ret = parse(opts, &args, err);
+	int ret = cmd_keygen_parse(opts, &args, err);
 
 	if (ret == 0)
 		ret = refuse_existing(args.secret, err);
@@ -149,5 +149,5 @@ const struct command cmd_keygen = {
 		  "key is encrypted with a passphrase. Give the public one to those who are to "
 		  "trust it.",
 	.options = options,
-	.run = run,
+	.run = cmd_keygen_run,
 };

@@ -8,7 +8,7 @@ static int kill_one(const char *name, void *opaque, struct err *err)
 	return client_kill_once(name, err);
 }
 
-static int run(struct options *opts, struct err *err)
+static int cmd_kill_run(struct options *opts, struct err *err)
 {
 	int ret = options_next(opts, err);
 
@@ -20,5 +20,5 @@ const struct command cmd_kill = {
 	.args = "NAME…",
 	.summary = "end machines at once, as if the power failed",
 	.options = options_none,
-	.run = run,
+	.run = cmd_kill_run,
 };

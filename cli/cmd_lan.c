@@ -284,7 +284,7 @@ static const struct action {
 	{"serve", serve, true, false, {LISTEN}},      {"join", join, true, true, {CONNECT}},
 };
 
-static void take(struct lan_args *args, int id, const char *value)
+static void cmd_lan_option(struct lan_args *args, int id, const char *value)
 {
 	switch (id) {
 	case DHCP:
@@ -330,14 +330,14 @@ static int refuse_foreign(const struct action *action, const bool *given, struct
 	return 0;
 }
 
-static int parse(struct options *opts, struct lan_args *args, const struct action **action,
-		 struct err *err)
+static int cmd_lan_parse(struct options *opts, struct lan_args *args, const struct action **action,
+			 struct err *err)
 {
 	bool given[ARRAY_SIZE(options)] = {false};
 	int id;
 
 	while ((id = options_next(opts, err)) > 0) {
-		take(args, id, opts->value);
+		cmd_lan_option(args, id, opts->value);
 		for (size_t i = 0; i < ARRAY_SIZE(options); i++)
 			given[i] |= options[i].id == id;
 	}
@@ -356,11 +356,11 @@ static int parse(struct options *opts, struct lan_args *args, const struct actio
 	return id < 0 || (*action)->command ? id : options_end(opts, err);
 }
 
-static int run(struct options *opts, struct err *err)
+static int cmd_lan_run(struct options *opts, struct err *err)
 {
 	struct lan_args args = {0};
 	const struct action *action = NULL;
-	int ret = parse(opts, &args, &action, err);
+	int ret = cmd_lan_parse(opts, &args, &action, err);
 
 	return ret < 0 ? ret : action->run(&args, err);
 }
@@ -382,5 +382,5 @@ const struct command cmd_lan = {
 		  "the socket\n"
 		  "qemu in the LAN's runtime folder.",
 	.options = options,
-	.run = run,
+	.run = cmd_lan_run,
 };

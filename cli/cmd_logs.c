@@ -26,7 +26,7 @@ struct logs_args {
 	bool follow;
 };
 
-static int parse(struct options *opts, struct logs_args *args, struct err *err)
+static int cmd_logs_parse(struct options *opts, struct logs_args *args, struct err *err)
 {
 	int id, ret;
 
@@ -88,12 +88,12 @@ static int follow(const struct logs_args *args, const struct path *path, struct 
 	return ret;
 }
 
-static int run(struct options *opts, struct err *err)
+static int cmd_logs_run(struct options *opts, struct err *err)
 {
 	struct logs_args args = {0};
 	struct path path;
 	cleanup_fd int fd = -1;
-	int ret = parse(opts, &args, err);
+	int ret = cmd_logs_parse(opts, &args, err);
 
 	if (ret == 0)
 		ret = path_state(&path, args.name, args.file, err);
@@ -112,5 +112,5 @@ const struct command cmd_logs = {
 	.args = "NAME",
 	.summary = "print what a machine's guest has written to its consoles",
 	.options = options,
-	.run = run,
+	.run = cmd_logs_run,
 };

@@ -92,7 +92,7 @@ static int list(const char *path, bool json, struct err *err)
 	return ret;
 }
 
-static int run(struct options *opts, struct err *err)
+static int cmd_ls_run(struct options *opts, struct err *err)
 {
 	const char *path;
 	bool json = false;
@@ -111,5 +111,5 @@ const struct command cmd_ls = {
 		  "what is underneath\n"
 		  "(the base of a disk, the parent of an increment).",
 	.options = options_json,
-	.run = run,
+	.run = cmd_ls_run,
 };

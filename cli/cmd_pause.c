@@ -8,7 +8,7 @@ static int pause_one(const char *name, void *opaque, struct err *err)
 	return client_once(name, "pause", err);
 }
 
-static int run(struct options *opts, struct err *err)
+static int cmd_pause_run(struct options *opts, struct err *err)
 {
 	int ret = options_next(opts, err);
 
@@ -20,5 +20,5 @@ const struct command cmd_pause = {
 	.args = "NAME…",
 	.summary = "stop running machines where they are; their clocks stand still",
 	.options = options_none,
-	.run = run,
+	.run = cmd_pause_run,
 };

@@ -22,7 +22,7 @@ static void print(const json_t *ports)
 	}
 }
 
-static int run(struct options *opts, struct err *err)
+static int cmd_port_run(struct options *opts, struct err *err)
 {
 	struct client client;
 	const char *name;
@@ -53,5 +53,5 @@ const struct command cmd_port = {
 	.args = "NAME",
 	.summary = "the published ports of a machine",
 	.options = options_json,
-	.run = run,
+	.run = cmd_port_run,
 };

@@ -18,7 +18,7 @@ struct ps_args {
 	bool all, quiet, json;
 };
 
-static int parse(struct options *opts, struct ps_args *args, struct err *err)
+static int cmd_ps_parse(struct options *opts, struct ps_args *args, struct err *err)
 {
 	int id;
 
@@ -102,12 +102,12 @@ static void print(json_t *list, bool quiet)
 	}
 }
 
-static int run(struct options *opts, struct err *err)
+static int cmd_ps_run(struct options *opts, struct err *err)
 {
 	struct ps_args args = {0};
 	struct machine_names names;
 	json_t *list;
-	int ret = parse(opts, &args, err);
+	int ret = cmd_ps_parse(opts, &args, err);
 
 	if (ret == 0)
 		ret = machine_names_list(&names, err);
@@ -129,5 +129,5 @@ const struct command cmd_ps = {
 	.args = "",
 	.summary = "list running machines",
 	.options = options,
-	.run = run,
+	.run = cmd_ps_run,
 };

@@ -61,7 +61,7 @@ static int parse_verify(const char *text, enum verify *verify, struct err *err)
 	return 0;
 }
 
-static int take(struct resume_args *args, int id, const char *value, struct err *err)
+static int cmd_resume_option(struct resume_args *args, int id, const char *value, struct err *err)
 {
 	int ret = net_args_take(&args->net, id, value, err);
 
@@ -95,13 +95,13 @@ static int take(struct resume_args *args, int id, const char *value, struct err 
 	}
 }
 
-static int parse(struct options *opts, struct resume_args *args, struct err *err)
+static int cmd_resume_parse(struct options *opts, struct resume_args *args, struct err *err)
 {
 	int id, ret = 0;
 
 	args->instance.fill = PAGER_FILL_IDLE;
 	while (ret == 0 && (id = options_next(opts, err)) != 0)
-		ret = id < 0 ? id : take(args, id, opts->value, err);
+		ret = id < 0 ? id : cmd_resume_option(args, id, opts->value, err);
 	if (ret == 0 && args->signer != NULL && args->verify == VERIFY_NOT)
 		ret = err_set(err, ERR_USAGE,
 			      "--unverified: a signature says nothing about what is not looked at");
@@ -196,12 +196,12 @@ static int bind_cards(struct net_args *net, struct source *source, struct err *e
 	return ret;
 }
 
-static int run(struct options *opts, struct err *err)
+static int cmd_resume_run(struct options *opts, struct err *err)
 {
 	struct resume_args args = {0};
 	struct source source;
 	struct target target;
-	int ret = parse(opts, &args, err);
+	int ret = cmd_resume_parse(opts, &args, err);
 
 	if (ret == 0)
 		ret = target_find(&target, args.target, err);
@@ -242,5 +242,5 @@ const struct command cmd_resume = {
 		  "comes down a pipe is held in memory. In the foreground the terminal is the "
 		  "console, as with torpor run.",
 	.options = options,
-	.run = run,
+	.run = cmd_resume_run,
 };

@@ -36,7 +36,7 @@ static int remove_one(const char *name, void *opaque, struct err *err)
 	return 0;
 }
 
-static int run(struct options *opts, struct err *err)
+static int cmd_rm_run(struct options *opts, struct err *err)
 {
 	bool force = false;
 	int ret = options_flags(opts, 'f', &force, err);
@@ -50,5 +50,5 @@ const struct command cmd_rm = {
 	.summary = "remove the logs and records of machines that are over",
 	.detail = "Files that torpor save wrote, in the store or elsewhere, are left alone.",
 	.options = options,
-	.run = run,
+	.run = cmd_rm_run,
 };

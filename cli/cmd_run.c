@@ -24,7 +24,7 @@ struct run_args {
 	const char *file;
 };
 
-static int parse(struct options *opts, struct run_args *args, struct err *err)
+static int cmd_run_parse(struct options *opts, struct run_args *args, struct err *err)
 {
 	int id, ret = 0;
 
@@ -100,11 +100,11 @@ static int from_args(const struct run_args *args, struct source *source, struct 
 	return ret;
 }
 
-static int run(struct options *opts, struct err *err)
+static int cmd_run_run(struct options *opts, struct err *err)
 {
 	struct run_args args = {0};
 	struct source source;
-	int ret = parse(opts, &args, err);
+	int ret = cmd_run_parse(opts, &args, err);
 
 	if (ret == 0)
 		ret = launch_guard(&args.net, err);
@@ -132,5 +132,5 @@ const struct command cmd_run = {
 		  "switched itself\n"
 		  "off or was saved, 137 when it was killed.",
 	.options = options,
-	.run = run,
+	.run = cmd_run_run,
 };

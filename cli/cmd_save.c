@@ -53,7 +53,7 @@ struct save_args {
 	bool json;
 };
 
-static int take(struct save_args *args, int id, const char *value, struct err *err)
+static int cmd_save_option(struct save_args *args, int id, const char *value, struct err *err)
 {
 	int ret = packing_args_take(&args->packing, id, value, err);
 
@@ -91,13 +91,13 @@ static int take(struct save_args *args, int id, const char *value, struct err *e
 	}
 }
 
-static int parse(struct options *opts, struct save_args *args, struct err *err)
+static int cmd_save_parse(struct options *opts, struct save_args *args, struct err *err)
 {
 	int id, ret = 0;
 
 	packing_args_init(&args->packing);
 	while (ret == 0 && (id = options_next(opts, err)) != 0)
-		ret = id < 0 ? id : take(args, id, opts->value, err);
+		ret = id < 0 ? id : cmd_save_option(args, id, opts->value, err);
 	if (ret == 0 && args->encrypt && args->decrypt)
 		ret = err_set(err, ERR_USAGE, "--decrypt and a key exclude each other");
 	if (ret == 0 && args->encrypt && args->packing.flat)
@@ -183,12 +183,12 @@ static int save(struct client *client, const struct save_args *args, const struc
 	return args->leave_running ? 0 : client_wait(client, CLIENT_FOREVER, err);
 }
 
-static int run(struct options *opts, struct err *err)
+static int cmd_save_run(struct options *opts, struct err *err)
 {
 	struct save_args args = {0};
 	struct client client;
 	struct path path;
-	int ret = parse(opts, &args, err);
+	int ret = cmd_save_parse(opts, &args, err);
 
 	if (ret == 0)
 		ret = client_open(&client, args.name, err);
@@ -215,5 +215,5 @@ const struct command cmd_save = {
 		"to standard error. The machine ends once the last byte is written, whatever "
 		"becomes of it: -R keeps it.",
 	.options = options,
-	.run = run,
+	.run = cmd_save_run,
 };

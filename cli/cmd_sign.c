@@ -35,7 +35,7 @@ struct sign_args {
 	const char *passphrase_file;
 };
 
-static int parse(struct options *opts, struct sign_args *args, struct err *err)
+static int cmd_sign_parse(struct options *opts, struct sign_args *args, struct err *err)
 {
 	int id, ret;
 
@@ -186,11 +186,11 @@ static int sign_file(const struct sign_args *args, const struct pen *pen, struct
 	return ret;
 }
 
-static int run(struct options *opts, struct err *err)
+static int cmd_sign_run(struct options *opts, struct err *err)
 {
 	struct sign_args args = {0};
 	struct pen pen = {0};
-	int ret = parse(opts, &args, err);
+	int ret = cmd_sign_parse(opts, &args, err);
 
 	if (ret == 0)
 		ret = args.attach != NULL ? read_attached(args.attach, &pen.attached, err)
@@ -210,5 +210,5 @@ const struct command cmd_sign = {
 		  "the signature good. It takes the place of the one before. torpor keygen makes "
 		  "keys.",
 	.options = options,
-	.run = run,
+	.run = cmd_sign_run,
 };

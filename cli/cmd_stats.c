@@ -19,7 +19,7 @@ struct stats_args {
 	bool json;
 };
 
-static int parse(struct options *opts, struct stats_args *args, struct err *err)
+static int cmd_stats_parse(struct options *opts, struct stats_args *args, struct err *err)
 {
 	int id;
 
@@ -111,11 +111,11 @@ static int show(struct client *client, bool json, struct err *err)
 	return 0;
 }
 
-static int run(struct options *opts, struct err *err)
+static int cmd_stats_run(struct options *opts, struct err *err)
 {
 	struct stats_args args = {0};
 	struct client client;
-	int ret = parse(opts, &args, err);
+	int ret = cmd_stats_parse(opts, &args, err);
 
 	if (ret == 0)
 		ret = client_open(&client, args.name, err);
@@ -137,5 +137,5 @@ const struct command cmd_stats = {
 		  "background: idle uses\n"
 		  "time that nobody wants, full uses all cores, none leaves it to the guest.",
 	.options = options,
-	.run = run,
+	.run = cmd_stats_run,
 };

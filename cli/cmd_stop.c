@@ -29,7 +29,7 @@ static int stop_one(const char *name, void *opaque, struct err *err)
 	return ret;
 }
 
-static int run(struct options *opts, struct err *err)
+static int cmd_stop_run(struct options *opts, struct err *err)
 {
 	uint64_t seconds = DEFAULT_SECONDS;
 	int id, ret = 0;
@@ -44,5 +44,5 @@ const struct command cmd_stop = {
 	.args = "NAME…",
 	.summary = "ask guests to switch themselves off (ACPI power button), then kill",
 	.options = options,
-	.run = run,
+	.run = cmd_stop_run,
 };

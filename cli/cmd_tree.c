@@ -274,7 +274,7 @@ static int plant(struct options *opts, struct forest *f, struct err *err)
 	return ret;
 }
 
-static int run(struct options *opts, struct err *err)
+static int cmd_tree_run(struct options *opts, struct err *err)
 {
 	struct forest forest = {0};
 	bool json = false;
@@ -302,5 +302,5 @@ const struct command cmd_tree = {
 		  "A parent\n"
 		  "without which an increment cannot wake is listed as missing, by its digest.",
 	.options = options_json,
-	.run = run,
+	.run = cmd_tree_run,
 };

@@ -8,7 +8,7 @@ static int unpause_one(const char *name, void *opaque, struct err *err)
 	return client_once(name, "unpause", err);
 }
 
-static int run(struct options *opts, struct err *err)
+static int cmd_unpause_run(struct options *opts, struct err *err)
 {
 	int ret = options_next(opts, err);
 
@@ -20,5 +20,5 @@ const struct command cmd_unpause = {
 	.args = "NAME…",
 	.summary = "let paused machines go on",
 	.options = options_none,
-	.run = run,
+	.run = cmd_unpause_run,
 };

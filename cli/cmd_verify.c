@@ -127,7 +127,7 @@ static int verify(struct findings *findings, struct err *err)
 	return ret;
 }
 
-static int parse(struct options *opts, struct findings *findings, struct err *err)
+static int cmd_verify_parse(struct options *opts, struct findings *findings, struct err *err)
 {
 	int id;
 
@@ -140,10 +140,10 @@ static int parse(struct options *opts, struct findings *findings, struct err *er
 	return id < 0 ? id : options_one_operand(opts, "FILE", &findings->path, err);
 }
 
-static int run(struct options *opts, struct err *err)
+static int cmd_verify_run(struct options *opts, struct err *err)
 {
 	struct findings findings = {0};
-	int ret = parse(opts, &findings, err);
+	int ret = cmd_verify_parse(opts, &findings, err);
 
 	if (ret == 0)
 		ret = verify(&findings, err);
@@ -157,5 +157,5 @@ const struct command cmd_verify = {
 	.args = "FILE",
 	.summary = "check every digest in an appliance, and who signed it",
 	.options = options,
-	.run = run,
+	.run = cmd_verify_run,
 };

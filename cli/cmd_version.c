@@ -5,7 +5,7 @@
 #include "format/appliance.h"
 #include "vmm/machine.h"
 
-static int run(struct options *opts, struct err *err)
+static int cmd_version_run(struct options *opts, struct err *err)
 {
 	char format[16];
 	bool json = false;
@@ -30,5 +30,5 @@ const struct command cmd_version = {
 	.args = "",
 	.summary = "print the versions of program, file format and machine types",
 	.options = options_json,
-	.run = run,
+	.run = cmd_version_run,
 };

@@ -36,7 +36,7 @@ static int print_broken(json_t *broken)
 	return record_exit_status(MACHINE_END_FAILED);
 }
 
-static int run(struct options *opts, struct err *err)
+static int cmd_wait_run(struct options *opts, struct err *err)
 {
 	struct record record;
 	json_t *broken = NULL;
@@ -76,5 +76,5 @@ const struct command cmd_wait = {
 		  "it stays to be\n"
 		  "inspected.",
 	.options = options_none,
-	.run = run,
+	.run = cmd_wait_run,
 };

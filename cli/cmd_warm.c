@@ -55,7 +55,7 @@ static int parse_seconds(const char *text, uint64_t *seconds, struct err *err)
 	return parse_number(text, "--for", 1, MAX_SECONDS, seconds, err);
 }
 
-static int take(struct warm_args *args, int id, const char *value, struct err *err)
+static int cmd_warm_option(struct warm_args *args, int id, const char *value, struct err *err)
 {
 	switch (id) {
 	case OPTION_FOR:
@@ -71,12 +71,12 @@ static int take(struct warm_args *args, int id, const char *value, struct err *e
 	}
 }
 
-static int parse(struct options *opts, struct warm_args *args, struct err *err)
+static int cmd_warm_parse(struct options *opts, struct warm_args *args, struct err *err)
 {
 	int id, ret = 0;
 
 	while (ret == 0 && (id = options_next(opts, err)) != 0)
-		ret = id < 0 ? id : take(args, id, opts->value, err);
+		ret = id < 0 ? id : cmd_warm_option(args, id, opts->value, err);
 	if (ret == 0)
 		ret = options_one_operand(opts, "FILE", &args->file, err);
 	if (args->output == NULL)
@@ -208,11 +208,11 @@ static int warm_up_flat(struct warm_args *args, struct err *err)
 	return ret;
 }
 
-static int run(struct options *opts, struct err *err)
+static int cmd_warm_run(struct options *opts, struct err *err)
 {
 	struct warm_args args = {0};
 	struct err why;
-	int ret = parse(opts, &args, err);
+	int ret = cmd_warm_parse(opts, &args, err);
 
 	if (ret == 0)
 		ret = sandbox_enter(SANDBOX_MACHINE, err);
@@ -236,5 +236,5 @@ const struct command cmd_warm = {
 	.args = "FILE",
 	.summary = "wake a clone, see what it touches first, and put that in front of the file",
 	.options = options,
-	.run = run,
+	.run = cmd_warm_run,
 };
