@@ -1,4 +1,4 @@
-/* See stack.h. Pure. */
+/* See layers.h. Pure. */
 #include "format/image/layers.h"
 
 #include <errno.h>
