@@ -1,7 +1,7 @@
 #!/bin/bash
 # tests/lab/run.sh [soak]: the lab suite of `make check`, or that of `make soak`: real Linux guests.
-# Each scenario has a lab of its own, two run at a time; where this machine's KVM is good, it does
-# without labs. Prints `ok - `, `not ok - ` and `skip - ` lines.
+# Each scenario has a lab of its own, and as many run at a time as cores and memory are free; where this
+# machine's KVM is good, it does without labs. Prints `ok - `, `not ok - ` and `skip - ` lines.
 set -uo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.." || exit 1
 
@@ -9,8 +9,12 @@ export PYTHONDONTWRITEBYTECODE=1
 # A copy, for a running lab must not see the program change.
 export TORPOR=$PWD/build/lab-bin/torpor
 work=$(mktemp -d)
-export work
-trap 'rm -rf "$work"' EXIT
+trap 'end_labs; rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+# Alone, this is the whole run; see tests/lab/patiently.
+export LAB_REPEATS=${LAB_REPEATS:-$work/repeats}
+host_memory=4096 # MiB
 
 prepare() {
 	mkdir -p build/lab-bin
@@ -18,24 +22,24 @@ prepare() {
 		images/debian/build && images/redis/build && images/web/build
 }
 
-# Files of scenarios, those that take longest first, and the options of their labs. The time limit
-# is at least twice what a scenario takes on two busy cores.
+# Files of scenarios, those that take longest first, and the options of their labs. The time limit is for
+# commands that hang: a wait in a scenario ends by itself.
 files() {
 	local two="--hosts 2 --cpu2 EPYC"
 	if [ "$1" = soak ]; then
-		echo "soak $two --timeout 3600"
+		echo "soak $two --timeout 28800"
 		return
 	fi
-	echo "chain $two --timeout 600"
-	echo "paged $two --timeout 600"
-	echo "lan $two --timeout 900"
-	echo "net $two --timeout 500"
-	echo "clones --timeout 800"
-	echo "travel $two --timeout 300"
-	echo "wake --timeout 400"
-	echo "small --timeout 300"
-	echo "tap --timeout 300"
-	echo "life --timeout 300"
+	echo "lan $two"
+	echo "clones"
+	echo "chain $two"
+	echo "paged $two"
+	echo "net $two"
+	echo "travel $two"
+	echo "wake"
+	echo "small"
+	echo "tap"
+	echo "life"
 }
 
 # Each line once for each of the file's scenarios, whose name then follows. A file that cannot tell
@@ -50,29 +54,74 @@ scenarios() {
 	done
 }
 
-# attempt FILE SCENARIO LAB-OPTION...: true when each claim of the scenario holds; what it said is kept.
-attempt() {
+# play FILE SCENARIO LAB-OPTION...: what it said comes at its end. False unless each claim holds.
+play() {
 	local file=$1 scenario=$2 status=0
 	local said=$work/$file.$scenario
 	shift 2
-	tests/lab/patiently "$@" --mem 4096 --timeout 900 -- \
-		python3 "tests/lab/$file.py" "$scenario" >"$said" 2>&1 || status=$?
+	setpriv --pdeathsig TERM tests/lab/patiently "$@" --mem "$host_memory" -- \
+		python3 "tests/lab/$file.py" "$scenario" >"$said" 2>&1 </dev/null || status=$?
 	# Silence, too, is a failure.
 	[ "$status" -le 1 ] || echo "not ok - $scenario: the lab ended with status $status" >>"$said"
+	cat "$said"
 	[ "$status" = 0 ]
 }
 
-# An emulated host now and then spoils a guest (README.md): what fails there is tried once more, and said.
-play() {
-	local said=$work/$1.$2 status=0
-	if ! attempt "$@"; then
-		sed "s/^/# first attempt: /" "$said"
-		attempt "$@" || status=1
-	fi
-	cat "$said"
-	return "$status"
+# The MiB that a lab with these options may take.
+memory_of() {
+	[[ " $* " == *" --hosts 2 "* ]] && echo $((2 * host_memory)) || echo "$host_memory"
 }
-export -f attempt play
+
+available_memory() {
+	awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo
+}
+
+# Time that nobody used, or that was used by who gives way (proc_stat(5): nice, idle, iowait).
+free_ticks() {
+	awk '/^cpu / { print $3 + $5 + $6 }' /proc/stat
+}
+
+# In hundredths, over some seconds.
+free_cores() {
+	local seconds=5 before after
+	before=$(free_ticks)
+	sleep "$seconds"
+	after=$(free_ticks)
+	echo $(((after - before) * 100 / seconds / $(getconf CLK_TCK)))
+}
+
+# Is there room for a lab that takes so many MiB? For one there always is. Those that run may yet take all that
+# they were given, and what else this machine does has its cores first. Uses play_in_labs' labs.
+room() { # MIB
+	local pid running=0 memory=$1
+	for pid in $(jobs -pr); do
+		running=$((running + 1))
+		memory=$((memory + ${labs[$pid]:-0}))
+	done
+	[ "$running" != 0 ] || return 0
+	[ "$running" -lt "$(nproc)" ] && [ "$(available_memory)" -gt "$memory" ] && [ "$(free_cores)" -ge 50 ]
+}
+
+play_in_labs() {
+	local lab memory
+	local -A labs=()
+	while read -r -a lab; do
+		memory=$(memory_of "${lab[@]}")
+		until room "$memory"; do
+			sleep 1
+		done
+		{ play "${lab[@]}" || : >"$work/failed"; } &
+		labs[$!]=$memory
+	done
+	wait
+	[ ! -e "$work/failed" ]
+}
+
+end_labs() {
+	local pids
+	read -r -d "" -a pids <<<"$(jobs -pr)"
+	[ ${#pids[@]} = 0 ] || kill "${pids[@]}"
+}
 
 play_here() {
 	local file failed=0
@@ -87,5 +136,5 @@ which=${1:-check}
 if [ "$(tests/lab/have-kvm 2>/dev/null)" = kvm ]; then
 	files "$which" | play_here
 else
-	files "$which" | scenarios | xargs -P 2 -L 1 bash -c 'play "$@"' play
+	play_in_labs < <(files "$which" | scenarios)
 fi

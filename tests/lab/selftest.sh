@@ -1,5 +1,5 @@
 #!/bin/bash
-# Proves what README.md promises of the lab. Takes a minute or two.
+# Proves what README.md promises of the lab. Takes some minutes.
 
 # Commands for the hosts are in single quotes.
 # shellcheck disable=SC2016
@@ -99,14 +99,22 @@ test_two_hosts() {
 	check_ready "two hosts"
 }
 
-# Each failure: status 125 and one line.
+# Each failure: one line, and status 125 if it was the lab's.
 failed_with() {
-	[ "$status" = 125 ] && [ "$(wc -l <"$work/err")" = 1 ] && grep -q "$1" "$work/err"
+	[ "$status" = "${2:-125}" ] && [ "$(wc -l <"$work/err")" = 1 ] && grep -q "$1" "$work/err"
 }
+
+# Inside: nothing else gets the only CPU any more.
+hog='echo -1 >/proc/sys/kernel/sched_rt_runtime_us
+	exec chrt -f 99 sh -c "while :; do :; done"'
 
 test_failures() {
 	run --timeout 8 -- sleep 100
-	check "timeout" failed_with 'no end after 8 s'
+	check "timeout: the command's failure, not the lab's" failed_with 'no end after 8 s' 124
+	run --still 15 -- sleep 30
+	check "a host that waits longer than --still is not taken for dead" [ "$status" = 0 ]
+	run --still 15 -- sh -c "$hog"
+	check "a host that stands still" failed_with 'host1 has stood still for 15 s'
 	run -- sh -c 'echo c >/proc/sysrq-trigger'
 	check "kernel panic" failed_with 'Kernel panic'
 	run --cpu nonsense -- true
@@ -115,8 +123,30 @@ test_failures() {
 	check "wrong option" failed_with 'hosts 3'
 }
 
+# A lab that fails is repeated, at most twice a run; a command that fails is not.
+test_repeats() {
+	local panic='echo again >>"$LAB_OUT/attempts"; sync; echo c >/proc/sysrq-trigger'
+	export LAB_REPEATS=$work/repeats LAB_OUT=$work/attempts
+	mkdir "$LAB_OUT"
+	tests/lab/patiently -- sh -c 'echo once >>"$LAB_OUT/attempts"; exit 3' >"$work/out"
+	check "a command that fails is not repeated" \
+		[ $? = 3 -a "$(cat "$LAB_OUT/attempts")" = once -a ! -s "$LAB_REPEATS" ]
+	for _ in 1 2 3; do
+		: >"$LAB_OUT/attempts"
+		tests/lab/patiently -- sh -c "$panic" >"$work/out"
+		echo "$? $(wc -l <"$LAB_OUT/attempts") $(grep -c 'again.*Kernel panic' "$work/out")" >>"$work/panics"
+	done
+	check "a lab that fails is, twice a run" [ "$(paste -sd, "$work/panics")" = "125 2 1,125 2 1,125 1 0" ]
+	check "and each time is noted" [ "$(grep -c 'Kernel panic' "$LAB_REPEATS")" = 2 ]
+	unset LAB_REPEATS LAB_OUT
+}
+
 children() {
 	cat "/proc/$1/task/$1/children"
+}
+
+has_children() { # PID COUNT
+	[ "$(children "$1" | wc -w)" -ge "$2" ]
 }
 
 # A zombie nobody has reaped yet counts as gone.
@@ -125,6 +155,15 @@ gone() {
 	for pid in "$@"; do
 		[ ! -e "/proc/$pid" ] || grep -q '^State:.*zombie' "/proc/$pid/status" || return 1
 	done
+}
+
+# Within a minute.
+eventually() {
+	for _ in {1..600}; do
+		"$@" && return
+		sleep 0.1
+	done
+	return 1
 }
 
 # A lab that is ended, in one way or another, takes its children along; and its files, if it can.
@@ -139,12 +178,10 @@ test_ends() {
 	lab_start
 	kill -KILL "$pid"
 	wait "$pid" 2>/dev/null
-	sleep 1
-	check "SIGKILL: children ended" gone "${below[@]}"
+	check "SIGKILL: children ended" eventually gone "${below[@]}"
 
 	bash -c '"$1" -- sleep 100 2>/dev/null & echo $!; sleep 3' bash "$lab" >"$work/orphan"
-	sleep 1
-	check "parent's death: ended" gone "$(cat "$work/orphan")"
+	check "parent's death: ended" eventually gone "$(cat "$work/orphan")"
 }
 
 # Sets the caller's pid, and below: the lab's children.
@@ -152,9 +189,9 @@ lab_start() {
 	mkdir -p "$work/tmp"
 	TMPDIR=$work/tmp LAB_OUT=$work/end "$lab" -- sleep 100 2>/dev/null &
 	pid=$!
-	sleep 3
+	# The host, two streams and the timer.
+	check "lab runs" eventually has_children "$pid" 4
 	read -r -a below <"/proc/$pid/task/$pid/children"
-	check "lab runs" [ "${#below[@]}" -gt 0 ]
 }
 
 test_streams
@@ -162,6 +199,7 @@ test_host
 test_nested_guest
 test_two_hosts
 test_failures
+test_repeats
 test_ends
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

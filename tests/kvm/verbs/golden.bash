@@ -57,7 +57,7 @@ golden_encrypted() {
 }
 
 if foreign; then
-    (cd "$tests/.." && tests/lab/patiently --timeout 200 -- tests/kvm/verbs.sh golden)
+    (cd "$tests/.." && tests/lab/patiently -- tests/kvm/verbs.sh golden)
 else
     try golden_wakes "files of version 1 wake: flat, packed, hot, signed"
     try golden_increment "an increment of version 1 wakes on its parent, and is flattened"
