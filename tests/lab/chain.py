@@ -51,7 +51,7 @@ def top_and_full(shop, depth):
     increment(shop, depth)
     shop.save(host.path("full.torpor"), "-R", "--full")
     host.torpor("unpause", shop.name)
-    host.torpor("flatten", link(host, depth), "-o", host.path("merged.torpor"), timeout=240)
+    host.torpor("flatten", link(host, depth), "-o", host.path("merged.torpor"))
 
 
 def images(host, file):

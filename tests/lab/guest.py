@@ -8,10 +8,14 @@ two sets of XDG directories stand for two hosts.
     guest.save("/file.torpor"); host1.send(file, host2, file)
     guest = Guest.wake(host2, "web", file)
 
-Every wait has a deadline; what fails raises Failure with the last lines of the guest's console.
+A wait ends by what it waits for, or at once when that cannot come any more: the guest has ended or is
+broken. PATIENCE is only for what hangs. What fails raises Failure with the last lines of the guest's
+console.
 """
 
 import collections
+import contextlib
+import json
 import os
 import re
 import shutil
@@ -24,7 +28,8 @@ import time
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 TORPOR = os.environ.get("TORPOR", os.path.join(REPOSITORY, "build/torpor"))
 TAIL = 40
-PATIENCE = 120  # seconds, where nothing says how long it may take: not a measure of speed
+PATIENCE = 1200  # seconds in which nothing happens at all: no measure of speed, even beside much load
+LOOK = 20  # seconds of silence until a guest is looked at
 READY = r"(?m)^READY nonce=([0-9a-f]{32})"
 
 # Runs its arguments; the last line on stderr says how many microseconds that took, without the
@@ -45,6 +50,34 @@ Result = collections.namedtuple("Result", "status out err ms")
 Memory = collections.namedtuple("Memory", "nonce count")
 
 
+def until(holds, pause=0.5):
+    """Ask again and again. Returns the first answer that is true, or the last one after PATIENCE."""
+    deadline = time.monotonic() + PATIENCE
+    while not (answer := holds()) and time.monotonic() < deadline:
+        time.sleep(pause)
+    return answer
+
+
+class Lived:
+    """Proves that what a guest's own clock counts is no more than the time in which it ran: its reading then and
+    now, against ours without what it spent away()."""
+
+    def __init__(self, read):
+        self.start = time.monotonic()
+        self.first = read()
+        self.slept = 0.0
+
+    @contextlib.contextmanager
+    def away(self):
+        start = time.monotonic()
+        yield
+        self.slept += time.monotonic() - start
+
+    def only(self, read):
+        lived = read() - self.first
+        return 0 < lived < time.monotonic() - self.start - self.slept + 1
+
+
 class Host:
     """One KVM host; `prefix` is what reaches it."""
 
@@ -59,14 +92,14 @@ class Host:
     def path(self, name):
         return f"{self.directory}/{name}"
 
-    def run(self, *argv, timeout=240, check=True):
+    def run(self, *argv, check=True):
         """Run a command there. Result.ms is its own time, measured there."""
         argv = self.prefix + ["bash", "-c", TIMED, "bash"] + [str(word) for word in argv]
         try:
             done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True,
-                                  timeout=timeout, check=False, text=True, errors="replace")
+                                  timeout=PATIENCE, check=False, text=True, errors="replace")
         except subprocess.TimeoutExpired:
-            raise Failure(f"{self.name}: {' '.join(argv[-6:])}: no end after {timeout} s") from None
+            raise Failure(f"{self.name}: {' '.join(argv[-6:])}: no end after {PATIENCE} s") from None
         err, _, microseconds = done.stderr.rstrip("\n").rpartition("\n")
         if not microseconds.isdigit():
             raise Failure(f"{self.name} did not run it: {done.stderr.strip()}")
@@ -138,20 +171,31 @@ class Console:
         self.process.stdin.write(line.encode() + b"\n")
         self.process.stdin.flush()
 
-    def wait(self, pattern, timeout=PATIENCE):
-        """The next line that matches, or None at the deadline or the end of the console."""
-        deadline = time.monotonic() + timeout
+    def wait(self, pattern, lives=lambda: True):
+        """The next line that matches. None at the end of the console, after PATIENCE without a line, or once
+        lives(), which is asked when it is silent for some time, is false."""
+        silent_since = time.monotonic()
+        while (line := self._look_on(pattern)) is None:
+            with self.changed:
+                if self.seen == len(self.lines):
+                    if self.closed:
+                        return None
+                    if self.changed.wait(LOOK):
+                        silent_since = time.monotonic()
+                        continue
+            if not lives() or time.monotonic() - silent_since > PATIENCE:
+                return self._look_on(pattern)
+        return line
+
+    def _look_on(self, pattern):
+        """Among the lines that are there and were not looked at."""
         with self.changed:
-            while True:
-                while self.seen < len(self.lines):
-                    line = self.lines[self.seen]
-                    self.seen += 1
-                    if re.search(pattern, line):
-                        return line
-                left = deadline - time.monotonic()
-                if self.closed or left <= 0:
-                    return None
-                self.changed.wait(left)
+            while self.seen < len(self.lines):
+                line = self.lines[self.seen]
+                self.seen += 1
+                if re.search(pattern, line):
+                    return line
+        return None
 
     def end(self):
         self.process.kill()
@@ -169,19 +213,19 @@ class Guest:
         self.console = Console(host.prefix + [TORPOR, "console", name])
 
     @classmethod
-    def boot(cls, host, name, *argv, timeout=240):
+    def boot(cls, host, name, *argv):
         """`torpor run -d`, until READY; ready_ms tells how long after the start that was."""
         start = time.monotonic()
-        result = host.torpor("run", "-d", "--name", name, *argv, timeout=timeout)
+        result = host.torpor("run", "-d", "--name", name, *argv)
         guest = cls(host, name)
         guest.ms = result.ms
-        guest.look_for_ready(timeout)
+        guest.look_for_ready()
         guest.ready_ms = (time.monotonic() - start) * 1000
         return guest
 
     @classmethod
-    def wake(cls, host, name, file, *argv, timeout=120):
-        result = host.torpor("resume", file, "-d", "--name", name, *argv, timeout=timeout)
+    def wake(cls, host, name, file, *argv):
+        result = host.torpor("resume", file, "-d", "--name", name, *argv)
         guest = cls(host, name)
         guest.ms = result.ms
         return guest
@@ -193,31 +237,40 @@ class Guest:
                                 + ["  | " + line for line in log[-TAIL:]]
                                 + ["  torpor: " + line for line in own[-5:]]))
 
-    def look_for_ready(self, timeout):
+    def lives(self):
+        """It has not ended and is not broken."""
+        listed = json.loads(self.host.torpor("ps", "--json").out)
+        return any(m["name"] == self.name and m["state"] != "broken" for m in listed)
+
+    def hear(self, pattern):
+        """The next line of its console that matches, or None if there will be none."""
+        return self.console.wait(pattern, self.lives)
+
+    def look_for_ready(self):
         """READY, from the log if it was printed before we sat down."""
         found = re.findall(READY, self.host.torpor("logs", self.name, check=False).out)
         if found:
             self.nonce = found[-1]
         else:
-            self.await_ready(timeout)
+            self.await_ready()
 
-    def await_ready(self, timeout=240):
+    def await_ready(self):
         """The next READY on the console."""
-        line = self.console.wait(READY, timeout)
+        line = self.hear(READY)
         if line is None:
-            self.fail(f"not READY after {timeout} s")
+            self.fail("it does not become READY")
         self.nonce = re.search(READY, line)[1]
 
-    def say(self, command, timeout=180):
+    def say(self, command):
         """Send a command; its reply without the first word."""
         verb = command.split()[0]
         try:
             self.console.write(command)
         except OSError:
             self.fail(f"`{command}` could not be sent")
-        line = self.console.wait(rf"^({verb}|error)( |$)", timeout)
+        line = self.hear(rf"^({verb}|error)( |$)")
         if line is None:
-            self.fail(f"no answer to `{command}` within {timeout} s")
+            self.fail(f"no answer to `{command}`")
         if line.startswith("error"):
             self.fail(f"`{command}`: {line}")
         return line[len(verb):].strip()
@@ -235,9 +288,9 @@ class Guest:
             self.fail(f"woke as another: {before} became {now}")
         return True
 
-    def save(self, file, *argv, timeout=300):
+    def save(self, file, *argv):
         """`torpor save -o file`; without -R the machine is gone then. Returns milliseconds."""
-        result = self.host.torpor("save", self.name, "-o", file, *argv, timeout=timeout)
+        result = self.host.torpor("save", self.name, "-o", file, *argv)
         if "-R" not in argv:
             self.console.end()
         return result.ms
@@ -248,12 +301,12 @@ class Guest:
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE)
 
-    def move(self, other, *argv, timeout=300):
+    def move(self, other, *argv):
         """`torpor save -o - | ssh other torpor resume -d -`: the guest there, and the milliseconds."""
         start = time.monotonic()
         with self.pipe(*argv) as save:
             done = subprocess.run(
-                other.prefix + [TORPOR, "resume", "-d", "-"], stdin=save.stdout, timeout=timeout,
+                other.prefix + [TORPOR, "resume", "-d", "-"], stdin=save.stdout, timeout=PATIENCE,
                 capture_output=True, check=False, text=True, errors="replace")
             save.stdout.close()
             said = save.stderr.read().decode(errors="replace")

@@ -48,14 +48,16 @@ def paused(host, ann):
     ok("a download from who is paused stands still", is_downloading(ann))
     host.torpor("unpause", "bob")
     check_download(ann, f"a pause of {PAUSE} s")
-    ok("iperf3 does, too",
-       eventually(lambda: ann.say("sh grep -q '^ends 0$' /run/talk") == "exit 0"))
+    lab.until(lambda: ann.say("sh grep -q '^ends' /run/talk") == "exit 0")
+    ok("iperf3 does, too", ann.say("sh grep -q '^ends 0$' /run/talk") == "exit 0")
 
 
 def start_download(ann):
-    """Slow enough to be in the middle of it by now."""
-    ann.say("sh curl -sS --limit-rate 400k http://bob/big >/run/fetched 2>&1 &")
-    time.sleep(3)
+    """It has begun, and whoever reads it does so slowly until check_download()."""
+    ann.say("sh rm -f /run/hurry /run/fetched /run/fetch-ended")
+    ann.say("sh (curl -sS http://bob/big | (until [ -e /run/hurry ]; do dd bs=4k count=1; sleep 0.2; done"
+            " 2>/dev/null; cat) >/run/fetched; : >/run/fetch-ended) 2>/run/fetch-errors &")
+    lab.until(lambda: ann.say("sh [ -s /run/fetched ]") == "exit 0")
 
 
 def is_downloading(ann):
@@ -63,16 +65,10 @@ def is_downloading(ann):
 
 
 def check_download(ann, through):
-    eventually(lambda: not is_downloading(ann))
+    ann.say("sh : >/run/hurry")
+    lab.until(lambda: ann.say("sh [ -e /run/fetch-ended ]") == "exit 0")
     ok(f"a download lives through {through}, to the last byte",
        ann.say("sh seq 1000000 1524287 | cmp - /run/fetched") == "exit 0")
-
-
-def eventually(holds):
-    deadline = time.monotonic() + 60
-    while not (done := holds()) and time.monotonic() < deadline:
-        time.sleep(1)
-    return done
 
 
 def saved(host, ann, bob):
@@ -123,19 +119,21 @@ def qemu_joins(host, ann):
         "-append", append, "-netdev",
         f"stream,id=lan,server=off,addr.type=unix,addr.path={qemu_socket(host)}",
         "-device", "virtio-net-device,netdev=lan"])
-    ready = console.wait(lab.READY, 240)
+    ready = console.wait(lab.READY)
     ok("QEMU boots on the LAN", ready, list(console.lines)[-10:])
-    address = mac = None
-    deadline = time.monotonic() + 30
-    while address in (None, "-") and time.monotonic() < deadline:
-        console.write("net")
-        _, address, mac, _ = (console.wait("^net ") or "net - - -").split()
-        time.sleep(0.5)
-    ok("has an address by DHCP", address not in (None, "-"), mac)
+    lab.until(lambda: net_of(console)[0] != "-")
+    address, mac = net_of(console)
+    ok("has an address by DHCP", address != "-", mac)
     console.write(f"sh wget -q -O - http://{ann.await_net()[0]}/")
     ok("sees a guest's page", console.wait("^awake$"))
-    ok("and is seen", ann.say(f"sh ping -c 1 -W 5 {address} >/dev/null") == "exit 0")
+    ok("and is seen", ann.say(f"sh ping -c 1 -W {lab.PATIENCE} {address} >/dev/null") == "exit 0")
     console.end()
+
+
+def net_of(console):
+    """The address, or `-`, and the MAC of the guest at that console."""
+    console.write("net")
+    return (console.wait("^net ") or "net - -").split()[1:3]
 
 
 def qemu_socket(host):

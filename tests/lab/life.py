@@ -39,14 +39,14 @@ def check_listed(host, guest):
 
 
 def check_end(host, name, machine):
-    done = host.torpor("wait", machine, check=False, timeout=180)
+    done = host.torpor("wait", machine, check=False)
     ok(name, done.status == 0 and "poweroff" in done.out, f"{done}")
 
 
 def power_button(host):
     guest = lab.Guest.boot(host, "button", *DEBIAN, *DISK)
     guest.say("load start")
-    host.torpor("stop", "-t", "60", "button", timeout=180)
+    host.torpor("stop", "-t", lab.PATIENCE, "button")
     check_end(host, "torpor stop: the ACPI power button switches a busy guest off", "button")
 
 
@@ -54,16 +54,17 @@ def paused_in_place(host):
     """Parked and unparked without a file; the longer park of a file is in travel.py."""
     guest = lab.Guest.boot(host, "park", *DEBIAN, "-c", "2")
     before = guest.memory()
-    uptime = guest.number("uptime")
+    lived = lab.Lived(lambda: guest.number("uptime"))
     host.torpor("pause", "park")
-    start = time.monotonic()
-    listed = json.loads(host.torpor("ps", "--json").out)
-    ok("ps lists a paused one", [m["state"] for m in listed] == ["paused"], listed)
-    generation_is_seen(host)
-    time.sleep(max(0, 60 - (time.monotonic() - start)))
+    with lived.away():
+        start = time.monotonic()
+        listed = json.loads(host.torpor("ps", "--json").out)
+        ok("ps lists a paused one", [m["state"] for m in listed] == ["paused"], listed)
+        generation_is_seen(host)
+        time.sleep(max(0, 60 - (time.monotonic() - start)))
     host.torpor("unpause", "park")
     ok("a minute paused in place: nonce and counter", guest.remembers(before))
-    ok("the minute is no part of its uptime", guest.number("uptime") - uptime < 30)
+    ok("the minute is no part of its uptime", lived.only(lambda: guest.number("uptime")))
     check_clock("after a minute paused in place", guest)
     guest.kill()
 
@@ -84,13 +85,13 @@ def generation_is_seen(host):
     guest = lab.Guest.boot(host, "generation", "--kernel", kernel, *DEBIAN[2:])
     before = guest.memory()
     guest.console.write(seen)
-    ok("VMGenID: quiet as long as the guest stays one", guest.console.wait("^0$"))
+    ok("VMGenID: quiet as long as the guest stays one", guest.hear("^0$"))
     guest.say("sync")
     file = host.path("generation.torpor")
     guest.save(file)
     guest = lab.Guest.wake(host, "generation", file)
     guest.console.write(seen)
-    ok("VMGenID: the woken kernel reseeds its random numbers", guest.console.wait("^1$"))
+    ok("VMGenID: the woken kernel reseeds its random numbers", guest.hear("^1$"))
     ok("VMGenID: nonce and counter", guest.remembers(before))
     guest.kill()
     host.run("rm", file)
@@ -109,7 +110,7 @@ def memory_above_4g(host, size):
     name = f"{size} of memory"
     guest = lab.Guest.boot(host, "big", *DEBIAN, "-m", size)
     free = normal_free(guest)
-    total = guest.say("mem 64", timeout=240)
+    total = guest.say("mem 64")
     taken = free - normal_free(guest)
     ok(f"{name}: 64 MiB of random pages lie above 4 GiB", taken > 14000, f"{taken} pages")
     before = guest.memory()
@@ -118,7 +119,7 @@ def memory_above_4g(host, size):
     used = int(host.run("stat", "-c", "%s", file).out) >> 20
     guest = lab.Guest.wake(host, "big", file)
     ok(f"{name}: same pages after save ({ms / 1000:.0f} s, {used} MiB) and resume",
-       guest.say("memsum", timeout=240) == total)
+       guest.say("memsum") == total)
     ok(f"{name}: nonce and counter", guest.remembers(before))
     guest.kill()
     host.run("rm", file)
@@ -127,7 +128,7 @@ def memory_above_4g(host, size):
 def normal_free(guest):
     """Free pages of the zone above 4 GiB."""
     guest.console.write("sh grep -A1 'zone *Normal' /proc/zoneinfo")
-    line = guest.console.wait(r"pages free")
+    line = guest.hear(r"pages free")
     if line is None:
         guest.fail("no zone above 4 GiB")
     return int(line.split()[-1])

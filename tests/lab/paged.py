@@ -4,7 +4,6 @@ import json
 import struct
 import sys
 import tarfile
-import time
 
 import guest as lab
 import suite
@@ -43,7 +42,7 @@ def make_files(shop):
     file = host.path("web.torpor")
     ms = shop.save(file, "-R")
     host.torpor("sign", "-s", host.path("web.key"), file)
-    warm = host.torpor("warm", "--for", "8", "-o", host.path("warmed.torpor"), file, timeout=240).ms
+    warm = host.torpor("warm", "--for", "8", "-o", host.path("warmed.torpor"), file).ms
     note(f"packed: {mib(host, file):.1f} MiB in {ms / 1000:.1f} s; warmed in {warm / 1000:.1f} s: "
          f"{mib(host, host.path('warmed.torpor')):.1f} MiB")
     damage(file, host.path("warmed.torpor"), host.path("damaged.torpor"))
@@ -126,17 +125,18 @@ def signed_or_not(host):
 
 def the_rest_arrives(web, before):
     web.host.torpor("stats", "--fill", "idle", web.name)
-    deadline = time.monotonic() + 90
-    while (seen := paging(web))["present"] < seen["frames"] and time.monotonic() < deadline:
-        time.sleep(0.5)
-    ok("the rest arrives beside its work", seen["present"] == seen["frames"], seen)
+    ok("the rest arrives beside its work", lab.until(lambda: is_all_there(paging(web))), paging(web))
     ok("and nothing of it is wrong", web.went_on(before))
+
+
+def is_all_there(seen):
+    return seen["present"] == seen["frames"]
 
 
 def damage_breaks_one(host, others, before):
     """It is touched soon, for it was when the clone was watched."""
     damaged = Shop.wake(host, "damaged", host.path("damaged.torpor"), "--fill", "none")
-    done = host.torpor("wait", "damaged", check=False, timeout=180)
+    done = host.torpor("wait", "damaged", check=False)
     ok("a damaged frame breaks the machine that touches it, and is named",
        done.status == 125 and "frame" in done.out and "memory.0" in done.out, done)
     note(done.out.strip())

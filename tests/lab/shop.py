@@ -34,13 +34,13 @@ class Shop(lab.Guest):
     def open(self):
         digest = self.say(f'redis script load "{WRITE}"')
         self.console.write(f"sh redis-cli -r -1 -i {PAUSE} evalsha {digest} 0 >/dev/null 2>&1 &")
-        if self.console.wait("^sh exit 0") is None:
+        if self.hear("^sh exit 0") is None:
             self.fail("its work does not begin")
 
     def look(self):
         """Touches all of its keys."""
         ticks = int(self.say("redis get ticks"))
-        answer = self.say(f'redis eval "{CHECK}" 0', timeout=120)
+        answer = self.say(f'redis eval "{CHECK}" 0')
         writes, bad = (int(word) for word in answer.split())
         return Facts(self.say("nonce"), ticks, writes, bad, int(self.number("softlockup")))
 

@@ -1,7 +1,6 @@
 """Scenarios on one host: what a guest has freed, and with --trim its caches, are not in the file."""
 
 import sys
-import time
 
 import guest as lab
 import suite
@@ -19,11 +18,11 @@ def freed_memory(host):
     disk, digest = random_disk(host)
     guest = lab.Guest.boot(host, "small", *DEBIAN, "--disk", disk, "-m", "256M")
     before = guest.memory()
-    guest.say(f"mem {USED}", timeout=240)
+    guest.say(f"mem {USED}")
     full = saved_size(guest, "-R")
     guest.say("sh rm /run/mem/pages")
     ok(f"most of {USED} MiB freed is not saved", leaves_out(guest, full, 0.7 * USED))
-    content = guest.say("mem 8", timeout=240)
+    content = guest.say("mem 8")
 
     file = host.path("small.torpor")
     digest_of_file(guest)
@@ -37,19 +36,21 @@ def freed_memory(host):
         guest = lab.Guest.wake(host, "small", file)
         ok(f"{life}, trimmed, woken: nonce and counter", guest.remembers(before))
         ok(f"{life}, trimmed, woken: what it kept in memory",
-           guest.say("memsum", timeout=240) == content)
+           guest.say("memsum") == content)
     ok("it reads its file again", digest_of_file(guest) == digest)
-    ok("it has its memory back", guest.say("mem 120", timeout=240) != "")
+    ok("it has its memory back", guest.say("mem 120") != "")
     guest.kill()
     host.run("rm", "-r", file, disk)
 
 
 def leaves_out(guest, full, amount):
     """At once, or when a guest on a busy host has come to tell, as it does every few seconds."""
-    deadline = time.monotonic() + 60
-    while (left_out := full - saved_size(guest, "-R")) <= amount and time.monotonic() < deadline:
-        note(f"{left_out:.1f} MiB so far")
-    return left_out > amount
+    def holds():
+        left_out = full - saved_size(guest, "-R")
+        note(f"{left_out:.1f} MiB left out")
+        return left_out > amount
+
+    return lab.until(holds, pause=0)
 
 
 def random_disk(host):
@@ -66,7 +67,7 @@ def random_disk(host):
 
 def digest_of_file(guest):
     guest.console.write(f"sh sha256sum {FILE}")
-    line = guest.console.wait(f"{FILE}$", 240)
+    line = guest.hear(f"{FILE}$")
     return line.split()[0] if line else None
 
 

@@ -21,10 +21,10 @@ def save_storm(host, _):
     """A busy guest is saved again and again and goes on each time: first as it is, then each time
     with all that it has free just discarded."""
     guest = lab.Guest.boot(host, "storm", *DEBIAN, *DISK, "-c", "2")
-    content = guest.say("mem 48", timeout=240)
+    content = guest.say("mem 48")
     guest.say("load start")
     guest.console.write("sh (while :; do ls / | cat | cat; done) </dev/null >/dev/null 2>&1 &")
-    guest.console.wait("^sh exit 0", 60)
+    guest.hear("^sh exit 0")
     before = guest.memory()
     for name, prepare in (("as it is", lambda _: None), ("behind hints", discard_free)):
         for _ in range(STORM):
@@ -32,8 +32,8 @@ def save_storm(host, _):
             guest.save(host.path("storm.torpor"), "-R")
             guest.remembers(before)
         ok(f"{STORM} saves {name}: the same guest, and the same pages",
-           guest.say("memsum", timeout=240) == content)
-    stopped = guest.say("load stop", timeout=240)
+           guest.say("memsum") == content)
+    stopped = guest.say("load stop")
     ok("what it wrote to its disk meanwhile is there", stopped.endswith("bad=0"), stopped)
     ok("no soft lockup", guest.say("softlockup") == "0", guest.say("dmesg 20"))
     guest.kill()
@@ -44,7 +44,7 @@ def discard_free(guest):
     only, for it may be short of memory just then."""
     deadline = time.monotonic() + 5
     with socket.socket(socket.AF_UNIX) as control:
-        control.settimeout(120)
+        control.settimeout(lab.PATIENCE)
         control.connect(guest.host.path(f"runtime_dir/torpor/{guest.name}/control"))
         with control.makefile("rw") as stream:
             if not request(stream, do="trim", caches=False)["able"]:

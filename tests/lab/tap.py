@@ -99,8 +99,8 @@ def guest_is_echoed(guest, listener, size):
     server = threading.Thread(target=serve, daemon=True)
     server.start()
     guest.say(f"sh head -c {size} /dev/urandom >/tmp/sent; "
-              f"nc {FAR_HOST} {FAR_PORT} </tmp/sent >/tmp/back", timeout=120)
-    server.join(60)
+              f"nc {FAR_HOST} {FAR_PORT} </tmp/sent >/tmp/back")
+    server.join(lab.PATIENCE)
     return known and all(
         guest.say(f"sh [ $(sha256sum </tmp/{file} | cut -c 1-64) = {known[0]} ]") == "exit 0"
         for file in ("sent", "back"))
@@ -170,7 +170,7 @@ def play(host):
 
 def connect(guest):
     try:
-        peer = socket.create_connection((GUEST, PORT), timeout=180)
+        peer = socket.create_connection((GUEST, PORT), timeout=lab.PATIENCE)
     except OSError as error:
         raise lab.Failure(f"no connection: {error}; the guest says {guest.say('net')}") from None
     return peer

@@ -47,41 +47,34 @@ class Web(lab.Guest):
             self.fail(f"port {inner} is not published, only {self.ports}")
         return self.ports[inner]
 
-    def get(self, path="/", scheme="http", check=True, seconds=lab.PATIENCE):
+    def get(self, path="/", scheme="http", check=True):
         """curl's Result; its output has what the guest's server said."""
         port = self.port(443 if scheme == "https" else 80)
-        return self.host.run("curl", "-sS", "--max-time", seconds, "--cacert", AUTHORITY,
+        return self.host.run("curl", "-sS", "--max-time", lab.PATIENCE, "--cacert", AUTHORITY,
                              f"{scheme}://127.0.0.1:{port}{path}", check=check)
 
-    def first_answer(self, seconds=lab.PATIENCE):
+    def first_answer(self):
         """Milliseconds until it serves its page."""
         start = time.monotonic()
-        while self.get(check=False).out != "awake\n":
-            if time.monotonic() - start > seconds:
-                self.fail(f"no page within {seconds} s")
+        if not lab.until(lambda: self.get(check=False).out == "awake\n", pause=0):
+            self.fail("it serves no page")
         return (time.monotonic() - start) * 1000
 
     def redis(self, *words):
         """redis-cli's output."""
         return self.host.run("redis-cli", "-p", self.port(6379), *words).out.strip()
 
-    def await_net(self, seconds=lab.PATIENCE):
+    def await_net(self):
         """The address of eth0, when it has one, and its MAC."""
-        deadline = time.monotonic() + seconds
-        while (net := self.say("net").split())[0] == "-":
-            if time.monotonic() > deadline:
-                self.fail(f"no address within {seconds} s")
-            time.sleep(0.5)
-        return net[0], net[1]
+        if not lab.until(lambda: self.say("net").split()[0] != "-"):
+            self.fail("it gets no address")
+        return tuple(self.say("net").split()[:2])
 
-    def await_wakes(self, count, seconds=180):
+    def await_wakes(self, count):
         """What its hooks were told, when they have run so often."""
-        deadline = time.monotonic() + seconds
-        while int((said := self.say("wakes").split())[0]) < count:
-            if time.monotonic() > deadline:
-                self.fail(f"its hooks ran {said[0]} times, not {count}")
-            time.sleep(0.5)
-        return dict(word.partition("=")[::2] for word in said[1:])
+        if not lab.until(lambda: int(self.say("wakes").split()[0]) >= count):
+            self.fail(f"its hooks ran {self.say('wakes').split()[0]} times, not {count}")
+        return dict(word.partition("=")[::2] for word in self.say("wakes").split()[1:])
 
 
 class Visitors:
@@ -113,11 +106,10 @@ class Visitors:
             self.pages += 1
             self.torn += done.out != BIG
 
-    def await_service(self, seconds):
-        """Both have been served, or that much time has passed."""
-        deadline = time.monotonic() + seconds
-        while (self.answered <= 10 or self.pages == 0) and time.monotonic() < deadline:
-            time.sleep(0.2)
+    def await_service(self):
+        """Until both have been served, or one of them has given up."""
+        lab.until(lambda: self.answered > 10 and self.pages > 0
+                  or not all(thread.is_alive() for thread in self.threads), pause=0.2)
 
     def stop(self):
         self.going = False
