@@ -19,6 +19,7 @@ import sys
 import tarfile
 
 INTEGRITY, INCOMPATIBLE = 121, 120
+PATIENCE = 600  # seconds, for what hangs
 
 
 def regions(path):
@@ -72,7 +73,7 @@ def edit(path, out, code):
 
 def verdict(torpor, path):
     """'refused', 'passed', or what was wrong with how the program took it."""
-    done = subprocess.run([torpor, "verify", path], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([torpor, "verify", path], capture_output=True, text=True, timeout=PATIENCE)
     lines = done.stderr.splitlines()
     if done.returncode == 0 and not lines:
         return "passed"

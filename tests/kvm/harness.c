@@ -18,8 +18,10 @@
 #include "format/image/image_pack.h"
 #include "snapshot/resume.h"
 #include "snapshot/save.h"
+#include "tests/await.h"
 
-#define PATIENCE_S 60
+/* How often a silent machine is looked at. */
+#define LOOK_S 1
 
 static void must(int ret, const struct err *err, const char *what)
 {
@@ -75,36 +77,54 @@ static void collect(void *opaque, const uint8_t *data, size_t len)
 	pthread_mutex_unlock(&g->lock);
 }
 
-/* The next line that begins with `start`; lines before it are passed over. */
-static const char *await_line(struct guest *g, const char *start)
+/* Take lines until one begins with `start`; false when there is none. With g->lock. */
+static bool take_line(struct guest *g, const char *start)
 {
+	char *line = g->output + g->seen, *end;
+
+	while ((end = strchr(line, '\n')) != NULL) {
+		size_t len = (size_t)(end - line);
+
+		g->seen = (size_t)(end + 1 - g->output);
+		if (strncmp(line, start, strlen(start)) == 0 && len < sizeof(g->reply)) {
+			memcpy(g->reply, line, len);
+			g->reply[len] = '\0';
+			return true;
+		}
+		line = end + 1;
+	}
+	return false;
+}
+
+/* Until the guest says more. False when it will not: the machine has ended or is broken, or has
+ * said nothing for longer than anything takes. With g->lock. */
+static bool await_more(struct guest *g)
+{
+	size_t length = g->length;
 	struct timespec until;
 
 	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += PATIENCE_S;
-	pthread_mutex_lock(&g->lock);
-	for (;;) {
-		char *line = g->output + g->seen, *end;
-
-		while ((end = strchr(line, '\n')) != NULL) {
-			size_t len = (size_t)(end - line);
-
-			g->seen = (size_t)(end + 1 - g->output);
-			if (strncmp(line, start, strlen(start)) == 0 && len < sizeof(g->reply)) {
-				memcpy(g->reply, line, len);
-				g->reply[len] = '\0';
-				pthread_mutex_unlock(&g->lock);
-				return g->reply;
-			}
-			line = end + 1;
-		}
-		if (pthread_cond_timedwait(&g->grown, &g->lock, &until) != 0)
-			break;
+	for (unsigned s = 0; s < AWAIT_S && g->length == length; s += LOOK_S) {
+		if (g->over || machine_is_broken(&g->machine))
+			return false;
+		until.tv_sec += LOOK_S;
+		(void)pthread_cond_timedwait(&g->grown, &g->lock, &until);
 	}
+	return g->length != length;
+}
+
+/* The next line that begins with `start`; lines before it are passed over. */
+static const char *await_line(struct guest *g, const char *start)
+{
+	bool found;
+
+	pthread_mutex_lock(&g->lock);
+	while (!(found = take_line(g, start)) && await_more(g))
+		;
 	pthread_mutex_unlock(&g->lock);
-	cr_assert_fail("the guest did not say \"%s…\" in %d s; it said:\n%s", start, PATIENCE_S,
-		       g->output);
-	return NULL;
+	cr_assert(found, "the guest did not say \"%s…\"%s; it said:\n%s", start,
+		  g->over ? " before the machine ended" : "", g->output);
+	return g->reply;
 }
 
 static void *run_thread(void *opaque)
@@ -113,6 +133,10 @@ static void *run_thread(void *opaque)
 
 	if (machine_run(&g->machine, false, &g->run_err) < 0)
 		fprintf(stderr, "machine_run: %s\n", g->run_err.text);
+	pthread_mutex_lock(&g->lock);
+	g->over = true;
+	pthread_cond_broadcast(&g->grown);
+	pthread_mutex_unlock(&g->lock);
 	return NULL;
 }
 
@@ -327,11 +351,12 @@ static void type(struct guest *g, const char *text)
 	}
 }
 
-/* What was said before is passed over. */
+/* What was said before is forgotten. */
 void guest_send(struct guest *g, const char *line)
 {
 	pthread_mutex_lock(&g->lock);
-	g->seen = g->length;
+	g->seen = g->length = 0;
+	g->output[0] = '\0';
 	pthread_mutex_unlock(&g->lock);
 	type(g, line);
 	type(g, "\n");
@@ -341,6 +366,19 @@ const char *guest_say(struct guest *g, const char *command)
 {
 	guest_send(g, command);
 	return await_line(g, "");
+}
+
+uint64_t guest_number(struct guest *g, const char *command)
+{
+	const char *space = strchr(guest_say(g, command), ' ');
+
+	return space != NULL ? strtoull(space, NULL, 10) : 0;
+}
+
+void guest_await_more(struct guest *g, const char *command, uint64_t than)
+{
+	AWAIT(guest_number(g, command) > than);
+	cr_assert(guest_number(g, command) > than, "\"%s\" does not grow", command);
 }
 
 void guest_restart(struct guest *g, const char *command)
@@ -425,7 +463,7 @@ enum machine_end guest_wait_end(struct guest *g)
 	struct timespec until;
 
 	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += PATIENCE_S;
+	until.tv_sec += AWAIT_S;
 	cr_assert(pthread_timedjoin_np(g->thread, NULL, &until) == 0, "the machine did not end");
 	g->thread = 0;
 	return g->machine.end;

@@ -39,10 +39,11 @@ struct guest {
 	struct err run_err;
 
 	pthread_mutex_t lock; /* protects the output, which grows on machine threads */
-	pthread_cond_t grown;
+	pthread_cond_t grown; /* or it is over */
+	bool over;	      /* the machine has ended */
 	char output[65536];
 	size_t length;
-	size_t seen; /* replies up to here were consumed */
+	size_t seen; /* lines up to here were consumed */
 	char reply[1024];
 };
 
@@ -60,6 +61,10 @@ void guest_wake_filled(struct guest *g, const char *path, enum pager_fill fill);
 void guest_send(struct guest *g, const char *command);
 /* Send a command, wait for its one-line reply and return it; valid until the next call. */
 const char *guest_say(struct guest *g, const char *command);
+/* The number behind the first word of its reply, or 0. */
+uint64_t guest_number(struct guest *g, const char *command);
+/* Ask again and again until that number is greater. */
+void guest_await_more(struct guest *g, const char *command, uint64_t than);
 /* Send a command after which the kernel starts anew, and wait until it is ready. */
 void guest_restart(struct guest *g, const char *command);
 void guest_pause(struct guest *g);
@@ -71,7 +76,7 @@ int guest_save(struct guest *g, const char *path, struct err *err);
 void guest_save_increment(struct guest *g, const char *path, const char *parent);
 /* End it, unless it has ended, wait for its thread and free everything. */
 void guest_stop(struct guest *g);
-/* Wait until it ends by itself, at most some seconds. */
+/* Wait until it ends by itself. */
 enum machine_end guest_wait_end(struct guest *g);
 
 /* A folder for this test's files, made once a process; removed at exit. */

@@ -10,6 +10,7 @@
 
 #include "base/num.h"
 #include "snapshot/uffd.h"
+#include "tests/await.h"
 #include "tests/kvm/harness.h"
 
 #define ABSENT	0x10000u /* a frame nobody brings */
@@ -27,8 +28,6 @@ static struct {
 	int uffd;
 	pthread_t thread;
 } t;
-
-TestSuite(broken, .timeout = 60);
 
 static void put_code(unsigned vcpu, uint64_t at, const uint8_t *code, size_t len)
 {
@@ -81,11 +80,9 @@ static bool begin(void)
 	put_code(0, 0x1000, reader, sizeof(reader));
 	put_code(1, 0x1100, counter, sizeof(counter));
 	pthread_create(&t.thread, NULL, run, NULL);
-	for (unsigned ms = 0; ms < 10000 && !uffd_next(t.uffd, &host); ms++)
-		usleep(1000);
+	AWAIT(uffd_next(t.uffd, &host));
 	cr_assert(eq(ptr, host, t.m.mem.range[0].host + ABSENT));
-	for (unsigned ms = 0; ms < 10000 && word_at(COUNTER) == 0; ms++)
-		usleep(1000);
+	AWAIT(word_at(COUNTER) != 0);
 	cr_assert(ne(u16, word_at(COUNTER), 0));
 	return true;
 }
@@ -124,8 +121,7 @@ Test(broken, memory_that_comes_lets_the_guest_go_on)
 	if (!begin())
 		return;
 	let_go();
-	for (unsigned ms = 0; ms < 10000 && word_at(MARK) == 0; ms++)
-		usleep(1000);
+	AWAIT(word_at(MARK) != 0);
 	cr_assert(eq(u16, word_at(MARK), 0x1234));
 	finish();
 	cr_assert(eq(int, t.m.end, MACHINE_END_KILLED));
@@ -148,8 +144,7 @@ Test(broken, no_vcpu_executes_another_instruction)
 	cr_assert(eq(u16, word_at(COUNTER), count));
 	cr_assert(eq(u16, word_at(MARK), 0));
 	pthread_mutex_unlock(&t.m.lock);
-	for (unsigned ms = 0; ms < 10000 && state() != MACHINE_BROKEN; ms++)
-		usleep(1000);
+	AWAIT(state() == MACHINE_BROKEN);
 	cr_assert(eq(int, state(), MACHINE_BROKEN));
 	machine_break(&t.m, &later);
 	pthread_mutex_lock(&t.m.lock);
@@ -178,8 +173,7 @@ Test(broken, a_paused_machine_does_not_go_on_either)
 	machine_break(&t.m, &why);
 	machine_unpause(&t.m);
 	pthread_mutex_unlock(&t.m.lock);
-	for (unsigned ms = 0; ms < 10000 && state() != MACHINE_BROKEN; ms++)
-		usleep(1000);
+	AWAIT(state() == MACHINE_BROKEN);
 	cr_assert(eq(int, state(), MACHINE_BROKEN));
 	usleep(20000);
 	cr_assert(eq(u16, word_at(COUNTER), count));

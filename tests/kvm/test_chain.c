@@ -12,9 +12,8 @@
 #include "base/num.h"
 #include "format/archive.h"
 #include "snapshot/uffd.h"
+#include "tests/await.h"
 #include "tests/kvm/harness.h"
-
-TestSuite(chain, .timeout = 180);
 
 static bool can_page(void)
 {
@@ -375,8 +374,7 @@ Test(chain, a_damaged_frame_breaks_the_machine_when_it_is_touched)
 	says(&g, "check 16 8 7", "check ok");
 	cr_assert_not(is_broken(&g));
 	guest_send(&g, "check 16 32 7");
-	for (int i = 0; i < 1000 && !is_broken(&g); i++)
-		usleep(10000);
+	AWAIT(is_broken(&g));
 	cr_assert(is_broken(&g));
 	cr_assert_not_null(strstr(g.machine.failure.text, "frame 480 of memory.0"), "%s",
 			   g.machine.failure.text);

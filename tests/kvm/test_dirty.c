@@ -14,8 +14,6 @@
 #include "vmm/frameset.h"
 #include "vmm/x86_64/platform.h"
 
-TestSuite(dirty, .timeout = 120);
-
 #define MEMORY	   MIB(16)
 #define FRAMES	   (MEMORY / FRAME_SIZE)
 #define MIB_FRAMES (MIB(1) / FRAME_SIZE)

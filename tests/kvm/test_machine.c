@@ -8,16 +8,10 @@
 #include <unistd.h>
 
 #include "base/num.h"
+#include "tests/await.h"
 #include "tests/kvm/harness.h"
 
-TestSuite(machine, .timeout = 120);
-
-static unsigned long long number(const char *reply)
-{
-	const char *space = strchr(reply, ' ');
-
-	return space != NULL ? strtoull(space, NULL, 10) : 0;
-}
+#define GUEST_MEMORY MIB(16)
 
 static char *make_disk(const char *name, size_t size)
 {
@@ -49,31 +43,51 @@ Test(machine, boots_and_powers_off)
 	guest_stop(&g);
 }
 
+/* It counts in its memory, so that memory tells whether it runs. */
+static void copy_memory(const struct guest *g, uint8_t *copy)
+{
+	memcpy(copy, g->machine.mem.range[0].host, GUEST_MEMORY);
+}
+
+static bool has_written(const struct guest *g, const uint8_t *copy)
+{
+	return memcmp(g->machine.mem.range[0].host, copy, GUEST_MEMORY) != 0;
+}
+
 Test(machine, stands_still_while_paused)
 {
-	struct guest g;
-	unsigned long long before, after;
+	static struct guest g, other;
+	uint8_t *copy = malloc(GUEST_MEMORY);
+	uint64_t count;
 
 	if (!have_kvm())
 		return;
-	guest_boot(&g, &(struct guest_spec){0});
-	before = number(guest_say(&g, "count"));
-	after = number(guest_say(&g, "count"));
-	cr_assert_gt(after, before);
+	guest_boot(&g, &(struct guest_spec){.memory = GUEST_MEMORY});
+	guest_boot(&other, &(struct guest_spec){.memory = GUEST_MEMORY});
+	copy_memory(&g, copy);
+	AWAIT(has_written(&g, copy));
+	cr_assert(has_written(&g, copy), "a running guest must be seen to count");
+
+	count = guest_number(&g, "count");
 	guest_pause(&g);
-	usleep(300000);
+	copy_memory(&g, copy);
+	/* While another one counts on, this one could do so as well. */
+	guest_await_more(&other, "count", guest_number(&other, "count") + 20000);
+	cr_assert_not(has_written(&g, copy), "a paused guest goes on");
 	guest_unpause(&g);
-	before = number(guest_say(&g, "count"));
-	/* Some 160,000 turns a second: 0.3 s would have added 48,000. */
-	cr_assert_lt(before - after, 40000);
+	AWAIT(has_written(&g, copy));
+	cr_assert(has_written(&g, copy), "it does not go on behind the pause");
+	guest_await_more(&g, "count", count);
+	guest_stop(&other);
 	guest_stop(&g);
+	free(copy);
 }
 
 Test(machine, wakes_where_it_was)
 {
 	struct guest g, h;
 	char nonce[64];
-	unsigned long long count;
+	uint64_t count;
 	const char *file = strdup(scratch_path("a.torpor"));
 
 	if (!have_kvm())
@@ -81,7 +95,7 @@ Test(machine, wakes_where_it_was)
 	guest_boot(&g, &(struct guest_spec){.memory = MIB(256)});
 	snprintf(nonce, sizeof(nonce), "%s", guest_say(&g, "nonce"));
 	guest_say(&g, "fill 16 32 7");
-	count = number(guest_say(&g, "count"));
+	count = guest_number(&g, "count");
 	guest_pause(&g);
 	save_or_fail(&g, file);
 	guest_stop(&g);
@@ -89,23 +103,23 @@ Test(machine, wakes_where_it_was)
 	guest_wake(&h, file);
 	cr_assert_str_eq(guest_say(&h, "nonce"), nonce);
 	cr_assert_str_eq(guest_say(&h, "check 16 32 7"), "check ok");
-	cr_assert_gt(number(guest_say(&h, "count")), count);
+	cr_assert_gt(guest_number(&h, "count"), count);
 	guest_stop(&h);
 }
 
 Test(machine, goes_on_after_a_save_that_leaves_it_running)
 {
 	struct guest g;
-	unsigned long long count;
+	uint64_t count;
 
 	if (!have_kvm())
 		return;
 	guest_boot(&g, &(struct guest_spec){0});
-	count = number(guest_say(&g, "count"));
+	count = guest_number(&g, "count");
 	guest_pause(&g);
 	save_or_fail(&g, scratch_path("r.torpor"));
 	guest_unpause(&g);
-	cr_assert_gt(number(guest_say(&g, "count")), count);
+	cr_assert_gt(guest_number(&g, "count"), count);
 	guest_stop(&g);
 }
 
@@ -195,22 +209,20 @@ Test(machine, reset_starts_anew)
 Test(machine, wakes_with_two_vcpus_and_resets_afterwards)
 {
 	struct guest g, h;
-	unsigned long long count;
+	uint64_t count;
 	const char *file = strdup(scratch_path("smp.torpor"));
 
 	if (!have_kvm())
 		return;
 	guest_boot(&g, &(struct guest_spec){.vcpus = 2});
 	cr_assert_str_eq(guest_say(&g, "smp"), "smp 1");
-	count = number(guest_say(&g, "count2"));
+	count = guest_number(&g, "count2");
 	guest_pause(&g);
 	save_or_fail(&g, file);
 	guest_stop(&g);
 	guest_wake(&h, file);
 	/* The second vCPU's thread may get a core later than the first one answers. */
-	for (int i = 0; i < 1000 && number(guest_say(&h, "count2")) <= count; i++)
-		usleep(1000);
-	cr_assert(number(guest_say(&h, "count2")) > count);
+	guest_await_more(&h, "count2", count);
 	guest_restart(&h, "triple");
 	cr_assert_str_eq(guest_say(&h, "ping again"), "pong again");
 	guest_stop(&h);

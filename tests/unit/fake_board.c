@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/num.h"
+#include "tests/await.h"
 
 #define DISK_BYTES 65536u
 
@@ -113,7 +114,7 @@ static bool take_request(struct fake_board *b, unsigned irq)
 
 bool fake_edge(struct fake_board *b, unsigned irq, bool expected)
 {
-	for (unsigned ms = 0; ms < (expected ? 2000 : 5); ms++) {
+	for (unsigned ms = 0; ms < (expected ? AWAIT_S * 1000 : 5); ms++) {
 		if (take_request(b, irq))
 			return true;
 		usleep(1000);

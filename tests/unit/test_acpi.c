@@ -224,7 +224,7 @@ static void expect_clean(const uint8_t *table)
 	cr_assert(eq(int, status, 0), "%s", text);
 }
 
-Test(acpi, iasl_reads_every_table_back, .timeout = 60)
+Test(acpi, iasl_reads_every_table_back)
 {
 	if (system("command -v iasl >/dev/null") != 0)
 		cr_skip("iasl (acpica-tools) is not installed");

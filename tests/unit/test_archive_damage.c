@@ -34,7 +34,7 @@ static void end(void)
 	sample_end();
 }
 
-TestSuite(damage, .init = begin, .fini = end, .timeout = 240);
+TestSuite(damage, .init = begin, .fini = end);
 
 /* Change one byte, check, change it back. */
 static void flip(uint64_t at, unsigned bits)

@@ -16,7 +16,7 @@
 #include "format/archive_writer.h"
 #include "sample.h"
 
-TestSuite(archive_stream, .init = sample_begin, .fini = sample_end, .timeout = 60);
+TestSuite(archive_stream, .init = sample_begin, .fini = sample_end);
 
 /* Reads a pipe into a file, at most `max` bytes, some at a time. */
 struct reader {

@@ -301,7 +301,7 @@ Test(blk, moves_in_mid_operation)
 
 /* State bytes flipped on the way are refused, or make a device that a guest could have had: it
  * serves what it finds in memory, or needs a reset, but touches nothing else. */
-Test(blk, damaged_state_is_refused_or_harmless, .timeout = 60)
+Test(blk, damaged_state_is_refused_or_harmless)
 {
 	struct fake_seg seg[] = {{HEADER, 16, false}, {DATA, 512, true}, {STATUS, 1, true}};
 	uint64_t seed = 42, refused = 0, taken = 0;

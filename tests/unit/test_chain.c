@@ -14,7 +14,7 @@
 #include "format/image/frame_reader.h"
 #include "sample.h"
 
-TestSuite(chain, .init = sample_begin, .fini = sample_end, .timeout = 120);
+TestSuite(chain, .init = sample_begin, .fini = sample_end);
 
 #define FRAMES 4u
 

@@ -408,7 +408,7 @@ Test(disk, absurd_parameters)
 	cr_assert(eq(int, try_open((struct disk_params){.size = 512, .readonly = true}, &err), 0));
 }
 
-Test(disk, random_operations_match_a_model, .timeout = 30)
+Test(disk, random_operations_match_a_model)
 {
 	enum { SIZE = 40 * 4096 + 1536 };
 	static uint8_t model[SIZE], data[SIZE];

@@ -15,7 +15,7 @@
 #include "format/archive_writer.h"
 #include "sample.h"
 
-TestSuite(disk_packed, .init = sample_begin, .fini = sample_end, .timeout = 60);
+TestSuite(disk_packed, .init = sample_begin, .fini = sample_end);
 
 #define FRAMES	  40u /* more than are cached */
 #define DISK_SIZE (FRAMES * (uint64_t)FRAME_SIZE - 512)

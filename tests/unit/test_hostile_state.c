@@ -112,7 +112,7 @@ static void serve(void)
 	cr_assert(eq(int, loop_run(&board.m.loop, &err), 0));
 }
 
-Test(hostile_state, is_refused_or_survived, .timeout = 120)
+Test(hostile_state, is_refused_or_survived)
 {
 	unsigned taken = 0, refused = 0;
 
@@ -140,7 +140,7 @@ Test(hostile_state, is_refused_or_survived, .timeout = 120)
 }
 
 /* Only judged, not given to the host's kernel: that would test KVM. */
-Test(hostile_state, of_a_cpu_is_judged_without_harm, .timeout = 120)
+Test(hostile_state, of_a_cpu_is_judged_without_harm)
 {
 	void *vcpu = calloc(1, arch_vcpu_table.size), *vm = calloc(1, arch_vm_table.size);
 	void *staged = calloc(1, arch_vcpu_table.size);

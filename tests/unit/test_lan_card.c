@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include "devices/net/net_lan.h"
 #include "devices/net/net_offload.h"
 #include "lan/framing.h"
+#include "tests/await.h"
 
 static struct machine m;
 static char folder[] = "/tmp/torpor-lan.XXXXXX";
@@ -72,18 +74,15 @@ static const struct net_card_ops card_ops = {
 
 static void *answer_once(void *opaque)
 {
-	(void)opaque;
-	port = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
-	for (int tries = 0; tries < 1000; tries++) {
-		static const struct timespec pause = {.tv_nsec = 1000000};
-		ssize_t got = recv(port, heard, sizeof(heard) - 1, 0);
+	struct pollfd said = {.events = POLLIN};
+	ssize_t got;
 
-		if (got > 0) {
-			heard[got] = '\0';
-			break;
-		}
-		nanosleep(&pause, NULL);
-	}
+	(void)opaque;
+	port = said.fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+	(void)poll(&said, 1, AWAIT_S * 1000);
+	got = recv(port, heard, sizeof(heard) - 1, 0);
+	if (got > 0)
+		heard[got] = '\0';
 	(void)!send(port, reply, strlen(reply), MSG_NOSIGNAL);
 	return NULL;
 }
@@ -118,7 +117,7 @@ static void tear_down(void)
 	(void)rmdir(folder);
 }
 
-TestSuite(lan_card, .init = set_up, .fini = tear_down, .timeout = 30);
+TestSuite(lan_card, .init = set_up, .fini = tear_down);
 
 static void turn(void)
 {

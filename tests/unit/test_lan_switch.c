@@ -27,7 +27,7 @@ static void unplug(void)
 	fake_lan_free(&f);
 }
 
-TestSuite(lan_switch, .init = plug_three, .fini = unplug, .timeout = 60);
+TestSuite(lan_switch, .init = plug_three, .fini = unplug);
 
 Test(lan_switch, a_machine_gets_what_is_for_it_and_nobody_else_does)
 {

@@ -24,7 +24,7 @@ static void unmake(void)
 	fake_lan_free(&c);
 }
 
-TestSuite(lan_trunk, .init = make, .fini = unmake, .timeout = 60);
+TestSuite(lan_trunk, .init = make, .fini = unmake);
 
 static void turn(void)
 {

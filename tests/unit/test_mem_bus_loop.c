@@ -1,14 +1,17 @@
 /* Guest memory's accessor, the dispatch of exits, and the event loop. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/loop.h"
 #include "base/num.h"
+#include "tests/await.h"
 #include "vmm/bus.h"
 #include "vmm/mem.h"
 
@@ -314,10 +317,41 @@ Test(loop, the_others_of_a_cut_batch_are_served_later)
 		close(fd[i]);
 }
 
+static atomic_int loop_thread;
+
 static void *run_thread(void *opaque)
 {
+	atomic_store(&loop_thread, gettid());
 	run(opaque);
 	return NULL;
+}
+
+/* Does it wait for events, without the lock? */
+static bool is_waiting(const struct loop *loop)
+{
+	bool waiting;
+
+	pthread_mutex_lock(&lock);
+	waiting = loop->waiting;
+	pthread_mutex_unlock(&lock);
+	return waiting;
+}
+
+/* Is the thread blocked in that system call? (proc_pid_syscall(5)) */
+static bool is_blocked_in(int thread, long call)
+{
+	char path[64];
+	long number = -1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", thread);
+	file = fopen(path, "r");
+	if (file == NULL)
+		return false;
+	if (fscanf(file, "%ld", &number) != 1)
+		number = -1;
+	fclose(file);
+	return number == call;
 }
 
 /* The loop has picked up a ready watch and waits for the lock, whose owner deletes the watch. */
@@ -329,10 +363,14 @@ Test(loop, a_watch_deleted_while_the_loop_waits_is_not_called)
 	int fd;
 
 	open_loop(&loop);
-	pthread_mutex_lock(&lock);
-	fd = add_peer(&a, &loop, true);
+	fd = add_peer(&a, &loop, false);
 	cr_assert(eq(int, pthread_create(&thread, NULL, run_thread, &loop), 0));
-	usleep(100000);
+	AWAIT(is_waiting(&loop));
+	cr_assert(is_waiting(&loop));
+	pthread_mutex_lock(&lock);
+	eventfd_write(fd, 1);
+	AWAIT(is_blocked_in(loop_thread, SYS_futex));
+	cr_assert(is_blocked_in(loop_thread, SYS_futex));
 	loop_del(&loop, &a.watch);
 	pthread_mutex_unlock(&lock);
 	loop_stop(&loop);

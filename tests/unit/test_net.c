@@ -10,7 +10,7 @@
 #include "base/num.h"
 #include "tests/unit/net_driver.h"
 
-TestSuite(net, .fini = card_end, .timeout = 60);
+TestSuite(net, .fini = card_end);
 
 Test(net, what_is_offered_does_not_depend_on_the_back_end)
 {

@@ -8,7 +8,7 @@
 #include "base/num.h"
 #include "tests/unit/net_driver.h"
 
-TestSuite(net_control, .fini = card_end, .timeout = 60);
+TestSuite(net_control, .fini = card_end);
 
 static bool passes(const uint8_t *destination)
 {

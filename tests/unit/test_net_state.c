@@ -11,7 +11,7 @@
 #include "devices/net/net_flows.h"
 #include "tests/unit/net_driver.h"
 
-TestSuite(net_state, .fini = card_end, .timeout = 60);
+TestSuite(net_state, .fini = card_end);
 
 static void wake(uint16_t pairs, bool connect)
 {

@@ -23,7 +23,7 @@ static void begin(void)
 		data[i] = (uint8_t)(i * 7 + (i >> 8) * 31);
 }
 
-TestSuite(net_user, .init = begin, .timeout = 60);
+TestSuite(net_user, .init = begin);
 
 union address {
 	struct sockaddr sa;

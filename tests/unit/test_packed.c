@@ -17,7 +17,7 @@
 #include "format/image/seek_table.h"
 #include "sample.h"
 
-TestSuite(packed, .init = sample_begin, .fini = sample_end, .timeout = 120);
+TestSuite(packed, .init = sample_begin, .fini = sample_end);
 
 #define FRAMES	    150u /* of which every third is zero */
 #define DATA_FRAMES 100u

@@ -15,6 +15,7 @@
 #include "format/crypto/lazy.h"
 #include "snapshot/pager.h"
 #include "snapshot/uffd.h"
+#include "tests/await.h"
 
 #define FRAMES 512u /* of memory, unless a test says otherwise */
 
@@ -158,8 +159,7 @@ static struct pager_stats stats(void)
 /* Counts follow: whoever waits for a frame is woken before it is counted. */
 static void await_present(uint64_t frames)
 {
-	for (unsigned ms = 0; ms < 20000 && stats().present < frames; ms++)
-		usleep(1000);
+	AWAIT(stats().present >= frames);
 	cr_assert(ge(u64, stats().present, frames));
 }
 
@@ -186,7 +186,7 @@ static void teardown(void)
 	free(t.image.offsets);
 }
 
-TestSuite(pager, .fini = teardown, .timeout = 60);
+TestSuite(pager, .fini = teardown);
 
 /* Touch a random page of every frame in random order, from where nobody else began. Returns how
  * many frames hold something else than they should. */
@@ -281,11 +281,11 @@ Test(pager, the_fill_can_be_changed_at_any_time)
 	cr_assert(eq(int, pager_set_fill(t.pager, PAGER_FILL_IDLE, &err), 0));
 	await_present(1);
 	cr_assert(eq(int, pager_set_fill(t.pager, PAGER_FILL_NONE, &err), 0));
-	cr_assert(eq(int, stats().fill, PAGER_FILL_NONE));
-	usleep(20000); /* the frame in hand */
 	present = stats().present;
+	cr_assert(eq(int, stats().fill, PAGER_FILL_NONE));
 	usleep(20000);
-	cr_assert(eq(u64, stats().present, present));
+	/* The idle fill has one thread, which may have a frame in hand. */
+	cr_assert(le(u64, stats().present, present + 1));
 	cr_assert(eq(int, pager_set_fill(t.pager, PAGER_FILL_FULL, &err), 0));
 	await_present(FRAMES);
 	read_all(1);
@@ -529,8 +529,7 @@ Test(pager, a_damaged_frame_that_the_fill_finds_too)
 		return;
 	damage(77);
 	start(PAGER_FILL_IDLE);
-	for (unsigned ms = 0; ms < 10000 && !machine_is_broken(&t.m); ms++)
-		usleep(1000);
+	AWAIT(machine_is_broken(&t.m));
 	cr_assert(machine_is_broken(&t.m));
 	usleep(20000);
 	cr_assert(lt(u64, stats().present, FRAMES - 1));

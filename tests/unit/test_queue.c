@@ -457,7 +457,7 @@ static void check_elem(struct bare *b)
 	cr_assert(eq(u64, total, b->e.in_len + b->e.out_len));
 }
 
-Test(queue, random_rings, .timeout = 60)
+Test(queue, random_rings)
 {
 	uint64_t seed = 0x9e3779b97f4a7c15, elements = 0, faults = 0;
 	struct bare b;

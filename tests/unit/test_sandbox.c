@@ -221,7 +221,7 @@ static const struct {
 	{call_other_abi, "execve by x32", ENOSYS, ENOSYS, ENOSYS, ENOSYS, ENOSYS},
 };
 
-Test(sandbox, forbids_what_it_should_and_no_more, .timeout = 60)
+Test(sandbox, forbids_what_it_should_and_no_more)
 {
 	if (!SANDBOX_GUARDS) {
 		printf("SKIP: the sanitizer's runtime makes calls of its own\n");
@@ -283,7 +283,7 @@ static int call_tap_persist(void)
 	return outcome_of(ioctl(-1, TUNSETPERSIST, 1));
 }
 
-Test(sandbox, a_machine_has_the_network_it_was_given, .timeout = 60)
+Test(sandbox, a_machine_has_the_network_it_was_given)
 {
 	static const struct {
 		int (*call)(void);

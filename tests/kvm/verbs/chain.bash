@@ -106,7 +106,7 @@ flatten_deep() {
     works flatten c50.torpor -o f.torpor
     same "what is in it" "$(images_of f.torpor)" "$(images_of full.torpor)"
 }
-LIMIT=60 try flatten_deep "flatten of 50 increments equals a full save"
+try flatten_deep "flatten of 50 increments equals a full save"
 
 flatten_refuses() {
     local parent

@@ -15,7 +15,7 @@ try logs "logs and logs --host, before and after the end"
 
 follow() {
     boot f
-    timeout 20 "$TORPOR" logs -f f >followed &
+    timeout "$PATIENCE" "$TORPOR" logs -f f >followed &
     local client=$!
     until_true grep -q READY followed
     answers f "ping late" "pong late"
@@ -35,7 +35,7 @@ console_pipe() {
         printf 'ping 1\nping 2\n'
         sleep 0.3
         printf 'ping ~.\n~.\npoweroff\n'
-    ) | timeout 20 "$TORPOR" console c >"$SCRATCH/out" 2>"$SCRATCH/err"
+    ) | timeout "$PATIENCE" "$TORPOR" console c >"$SCRATCH/out" 2>"$SCRATCH/err"
     same status "$?" 0
     same "standard error" "$(<"$SCRATCH/err")" ""
     matches output "$(tr -d '\r' <"$SCRATCH/out" | tr '\n' ' ')" '^pong 1 pong 2 pong ~\. error .*poweroff $'
@@ -46,7 +46,7 @@ try console_pipe "console over pipes: no escapes, the output goes on behind the 
 
 console_two() {
     boot two
-    timeout 20 "$TORPOR" console two </dev/null >listener &
+    timeout "$PATIENCE" "$TORPOR" console two </dev/null >listener &
     heard_by_both() {
         answers two "ping both" "pong both"
         grep -q "pong both" listener
@@ -61,7 +61,7 @@ try console_two "two consoles at one machine both see its output"
 on_terminal() { # ARGUMENT…
     local words
     printf -v words '%q ' "$TORPOR" "$@"
-    timeout 20 script -qec "$words" /dev/null <&"$keys" >screen &
+    timeout "$PATIENCE" script -qec "$words" /dev/null <&"$keys" >screen &
     client=$!
 }
 
@@ -69,9 +69,12 @@ console_escape() {
     boot t
     open_keys
     on_terminal console t
-    sleep 0.2
-    printf 'ping ~.x\n' >&"$keys"
-    until_true grep -q 'pong ~.x' screen
+    # What is typed before the terminal is set up is lost.
+    is_echoed() {
+        printf 'ping ~.x\n' >&"$keys"
+        grep -q 'pong ~.x' screen
+    }
+    until_true is_echoed
     printf '\n~.' >&"$keys"
     wait "$client"
     same "status of the console" "$?" 0
@@ -93,10 +96,22 @@ try run_escape "run on a terminal: ~. ends the machine"
 
 much_output() {
     boot m
-    timeout 20 "$TORPOR" console m >dots < <(echo bench; sleep 1; echo stop; sleep 1; echo poweroff)
+    flooded() {
+        [ "$(tr -cd . <dots | wc -c)" -gt 10000 ]
+    }
+    ended() {
+        tr '\r' '\n' <dots | grep -q 'bench [0-9]'
+    }
+    timeout "$PATIENCE" "$TORPOR" console m >dots < <(
+        echo bench
+        until_true flooded
+        echo stop
+        until_true ended
+        echo poweroff
+    )
     same "status of console" "$?" 0
     tr -d '\r\n' <dots | grep -Eq '\.{1000,}' || fail "only $(tr -cd . <dots | wc -c) dots"
-    tr '\r' '\n' <dots | grep -q 'bench [0-9]' || fail "the end was lost"
+    ended || fail "the end was lost"
     works logs m
     same "dots in the log" "$(tr -cd . <<<"$out" | wc -c)" "$(tr -cd . <dots | wc -c)"
 }

@@ -120,7 +120,7 @@ guarded() {
     mkdir x
     for verb in ls inspect verify compat 'extract -C x' resume; do
         # shellcheck disable=SC2086
-        timeout -k 1 30 strace -o trace "$TORPOR" $verb a.torpor </dev/null >/dev/null 2>&1 &
+        timeout -k 1 "$PATIENCE" strace -o trace "$TORPOR" $verb a.torpor </dev/null >/dev/null 2>&1 &
         pid=$!
         [ "$verb" != resume ] || until_true "$TORPOR" kill source
         wait $pid

@@ -5,7 +5,7 @@ foreground() {
     (
         until_true is_ready fg
         printf 'ping a\npoweroff\n'
-    ) | timeout 20 "$TORPOR" run --name fg --kernel "$TINY" >"$SCRATCH/out" 2>"$SCRATCH/err"
+    ) | timeout "$PATIENCE" "$TORPOR" run --name fg --kernel "$TINY" >"$SCRATCH/out" 2>"$SCRATCH/err"
     same status "$?" 0
     same "standard error" "$(<"$SCRATCH/err")" ""
     matches output "$(tr -d '\r' <"$SCRATCH/out" | tr '\n' ' ')" '^READY nonce=[0-9a-f]{16} pong a poweroff $'
@@ -210,7 +210,7 @@ try signals "SIGTERM ends a machine in the foreground as kill does; nothing is l
 
 waiting() {
     boot w
-    timeout 20 "$TORPOR" wait w >answer &
+    timeout "$PATIENCE" "$TORPOR" wait w >answer &
     local client=$!
     answers w poweroff poweroff
     wait "$client"

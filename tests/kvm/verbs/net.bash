@@ -7,7 +7,7 @@ published() { # NAME
 }
 
 listens() { # ADDRESS PORT
-    timeout 2 bash -c "exec 3<>'/dev/tcp/$1/$2'" 2>/dev/null
+    timeout "$PATIENCE" bash -c "exec 3<>'/dev/tcp/$1/$2'" 2>/dev/null
 }
 
 bad_options() {

@@ -73,7 +73,7 @@ try save_paused "resume --paused; a paused machine is saved and stays paused; re
 
 resume_foreground() {
     make_live f.torpor
-    printf 'nonce\npoweroff\n' | timeout 20 "$TORPOR" resume f.torpor >"$SCRATCH/out" 2>"$SCRATCH/err"
+    printf 'nonce\npoweroff\n' | timeout "$PATIENCE" "$TORPOR" resume f.torpor >"$SCRATCH/out" 2>"$SCRATCH/err"
     same status "$?" 0
     same "standard error" "$(<"$SCRATCH/err")" ""
     same output "$(tr -d '\r' <"$SCRATCH/out")" "$nonce"$'\npoweroff'
