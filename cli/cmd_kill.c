@@ -1,5 +1,6 @@
 /* torpor kill: end a machine at once. */
 #include "cli/command.h"
+#include "cli/each_machine.h"
 #include "host/client.h"
 
 static int kill_one(const char *name, void *opaque, struct err *err)
@@ -12,7 +13,7 @@ static int cmd_kill_run(struct options *opts, struct err *err)
 {
 	int ret = options_next(opts, err);
 
-	return ret < 0 ? ret : options_each_operand(opts, "NAME", kill_one, NULL, err);
+	return ret < 0 ? ret : each_machine(opts, kill_one, NULL, err);
 }
 
 const struct command cmd_kill = {

@@ -1,5 +1,6 @@
 /* torpor pause: stop a machine's vCPUs in place. */
 #include "cli/command.h"
+#include "cli/each_machine.h"
 #include "host/client.h"
 
 static int pause_one(const char *name, void *opaque, struct err *err)
@@ -12,7 +13,7 @@ static int cmd_pause_run(struct options *opts, struct err *err)
 {
 	int ret = options_next(opts, err);
 
-	return ret < 0 ? ret : options_each_operand(opts, "NAME", pause_one, NULL, err);
+	return ret < 0 ? ret : each_machine(opts, pause_one, NULL, err);
 }
 
 const struct command cmd_pause = {

@@ -1,8 +1,12 @@
 /* torpor ps: list machines. */
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/cleanup.h"
 #include "cli/command.h"
+#include "cli/each_machine.h"
 #include "cli/json_out.h"
 #include "host/protocol.h"
 #include "instance/record.h"
@@ -37,18 +41,34 @@ static bool is_over(const json_t *status)
 	return strcmp(state, "exited") == 0 || strcmp(state, "dead") == 0;
 }
 
-static json_t *collect(const struct machine_names *names, bool all)
+struct ps_query {
+	char **name;
+	json_t **status;
+};
+
+static void ask_one(size_t index, void *opaque)
 {
-	json_t *list = json_array();
+	const struct ps_query *query = opaque;
 
+	query->status[index] = machine_status(query->name[index]);
+}
+
+/* All at once: one that does not answer holds up no other. */
+static int collect(const struct machine_names *names, bool all, json_t **list, struct err *err)
+{
+	cleanup_free json_t **status = calloc(names->count + 1, sizeof(*status));
+	struct ps_query query = {.name = names->name, .status = status};
+
+	if (status == NULL)
+		return err_sys(err, ENOMEM, "list machines");
+	each_at_once(names->count, ask_one, &query);
+	*list = json_array();
 	for (size_t i = 0; i < names->count; i++) {
-		json_t *status = machine_status(names->name[i]);
-
-		if (all || !is_over(status))
-			json_array_append(list, status);
-		json_decref(status);
+		if (all || !is_over(status[i]))
+			json_array_append(*list, status[i]);
+		json_decref(status[i]);
 	}
-	return list;
+	return 0;
 }
 
 /* "3s", "12m", "5h", "9d": one unit says enough. */
@@ -65,7 +85,7 @@ static void print_age(int64_t seconds)
 	printf("%lld%c", (long long)(seconds / units[i].seconds), units[i].unit);
 }
 
-static void print_row(const json_t *status)
+static void print_machine(const json_t *status)
 {
 	int64_t started = json_integer_value(json_object_get(status, "started"));
 	int64_t memory = json_integer_value(json_object_get(status, "memory"));
@@ -85,7 +105,7 @@ static void print_row(const json_t *status)
 	puts("");
 }
 
-static void print(json_t *list, bool quiet)
+static void print_machines(json_t *list, bool quiet)
 {
 	json_t *status;
 	size_t i;
@@ -98,7 +118,7 @@ static void print(json_t *list, bool quiet)
 		if (quiet)
 			puts(protocol_text(status, "name"));
 		else
-			print_row(status);
+			print_machine(status);
 	}
 }
 
@@ -109,17 +129,20 @@ static int cmd_ps_run(struct options *opts, struct err *err)
 	json_t *list;
 	int ret = cmd_ps_parse(opts, &args, err);
 
-	if (ret == 0)
-		ret = machine_names_list(&names, err);
 	if (ret < 0)
 		return ret;
-	list = collect(&names, args.all);
+	ret = machine_names_list(&names, err);
+	if (ret < 0)
+		return ret;
+	ret = collect(&names, args.all, &list, err);
 	machine_names_free(&names);
+	if (ret < 0)
+		return ret;
 	if (args.json) {
 		json_out(list);
 		return 0;
 	}
-	print(list, args.quiet);
+	print_machines(list, args.quiet);
 	json_decref(list);
 	return 0;
 }

@@ -1,5 +1,6 @@
 /* torpor rm: forget a machine that is over. */
 #include "cli/command.h"
+#include "cli/each_machine.h"
 #include "host/claim.h"
 #include "host/client.h"
 #include "host/parse.h"
@@ -41,7 +42,7 @@ static int cmd_rm_run(struct options *opts, struct err *err)
 	bool force = false;
 	int ret = options_flags(opts, 'f', &force, err);
 
-	return ret < 0 ? ret : options_each_operand(opts, "NAME", remove_one, &force, err);
+	return ret < 0 ? ret : each_machine(opts, remove_one, &force, err);
 }
 
 const struct command cmd_rm = {

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "cli/command.h"
+#include "cli/each_machine.h"
 #include "host/client.h"
 #include "host/parse.h"
 
@@ -36,7 +37,7 @@ static int cmd_stop_run(struct options *opts, struct err *err)
 
 	while (ret == 0 && (id = options_next(opts, err)) != 0)
 		ret = id < 0 ? id : parse_number(opts->value, "--time", 0, 86400, &seconds, err);
-	return ret < 0 ? ret : options_each_operand(opts, "NAME", stop_one, &seconds, err);
+	return ret < 0 ? ret : each_machine(opts, stop_one, &seconds, err);
 }
 
 const struct command cmd_stop = {

@@ -9,60 +9,69 @@
 #include "host/parse.h"
 #include "instance/record.h"
 
-/* Until it is over, or broken: then *broken is the answer, else NULL. */
-static int await_end(const char *name, json_t **broken, struct err *err)
+/* Until it is over or broken. *reply is its own word for that; NULL: it died without one, or was
+ * over before. */
+static int await_end(const char *name, json_t **reply, struct err *err)
 {
 	struct client client;
-	json_t *reply = NULL;
 	int ret = client_open(&client, name, err);
 
-	*broken = NULL;
+	*reply = NULL;
 	if (ret < 0)
-		return ret;
+		return err->kind == ERR_NOT_FOUND ? 0 : ret;
 	ret = client_call(&client, json_pack("{s:s,s:b}", "do", "wait", "or-broken", 1),
-			  CLIENT_FOREVER, &reply, err);
+			  CLIENT_FOREVER, reply, err);
 	client_close(&client);
-	if (ret == 0 && strcmp(protocol_text(reply, "end"), "broken") == 0)
-		*broken = reply;
-	else
-		json_decref(reply);
 	return ret == -EPIPE ? 0 : ret;
 }
 
-static int print_broken(json_t *broken)
+static void print_end(const char *end, const char *error)
 {
-	printf("broken: %s\n", protocol_text(broken, "error"));
-	json_decref(broken);
-	return record_exit_status(MACHINE_END_FAILED);
+	printf("%s%s%s\n", end, error[0] != '\0' ? ": " : "", error);
+}
+
+/* The status for the machine's own word, which is `broken` or the name of an end. */
+static int end_status(const char *end)
+{
+	return record_exit_status(record_end_by_name(end));
 }
 
 static int cmd_wait_run(struct options *opts, struct err *err)
 {
 	struct record record;
-	json_t *broken = NULL;
 	const char *name;
+	json_t *reply = NULL;
 	int ret = options_next(opts, err);
 
-	if (ret == 0)
-		ret = options_one_operand(opts, "NAME", &name, err);
-	if (ret == 0)
-		ret = parse_name(name, err);
+	if (ret < 0)
+		return ret;
+	ret = options_one_operand(opts, "NAME", &name, err);
+	if (ret < 0)
+		return ret;
+	ret = parse_name(name, err);
 	if (ret < 0)
 		return ret;
 	if (!claim_is_held(name) && !machine_is_known(name))
 		return err_set(err, ERR_NOT_FOUND, "no machine is named %s", name);
-	if (claim_is_held(name))
-		ret = await_end(name, &broken, err);
-	if (ret < 0 && err->kind != ERR_NOT_FOUND)
+	if (claim_is_held(name)) {
+		ret = await_end(name, &reply, err);
+		if (ret < 0)
+			return ret;
+	}
+	/* What it says itself holds without a record, too, as of one that was run with --rm. */
+	if (reply != NULL) {
+		const char *end = protocol_text(reply, "end");
+
+		print_end(end, protocol_text(reply, "error"));
+		ret = end_status(end);
+		json_decref(reply);
 		return ret;
-	if (broken != NULL)
-		return print_broken(broken);
+	}
 	if (record_read(name, &record, NULL) < 0) {
 		puts("dead");
 		return record_exit_status(MACHINE_END_FAILED);
 	}
-	printf("%s%s%s\n", machine_end_name(record.end), record.error[0] != '\0' ? ": " : "",
-	       record.error);
+	print_end(machine_end_name(record.end), record.error);
 	return record_exit_status(record.end);
 }
 

@@ -24,6 +24,9 @@ const struct command *command_find(const char *name);
 /* The exit status for an error (err.h). */
 int command_exit_status(const struct err *err);
 
+/* The line `torpor: VERB: …` on standard error. */
+void command_print_error(const char *verb, const struct err *err);
+
 /* `torpor help`, and `torpor help VERB`. */
 void command_print_list(FILE *out);
 void command_print_help(const struct command *command, FILE *out);

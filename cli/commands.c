@@ -42,6 +42,11 @@ int command_exit_status(const struct err *err)
 	}
 }
 
+void command_print_error(const char *verb, const struct err *err)
+{
+	fprintf(stderr, "torpor: %s: %s\n", verb, err->text);
+}
+
 void command_print_list(FILE *out)
 {
 	fputs("usage: torpor VERB [OPTION]… [OPERAND]…\n\n", out);

@@ -61,6 +61,6 @@ int main(int argc, char **argv)
 	ret = run_command(command, argc - 1, argv + 1, &err);
 	if (ret >= 0)
 		return ret;
-	fprintf(stderr, "torpor: %s: %s\n", command->name, err.text);
+	command_print_error(command->name, &err);
 	return command_exit_status(&err);
 }

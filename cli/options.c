@@ -96,28 +96,16 @@ int options_end(struct options *o, struct err *err)
 	return 0;
 }
 
-static int operand_missing(const struct options *o, const char *what, struct err *err)
+int options_missing(const struct options *o, const char *what, struct err *err)
 {
 	return err_set(err, ERR_USAGE, "%s is missing (see torpor help %s)", what, o->verb);
-}
-
-int options_each_operand(struct options *o, const char *what,
-			 int (*fn)(const char *operand, void *opaque, struct err *err),
-			 void *opaque, struct err *err)
-{
-	const char *operand = options_operand(o);
-	int ret = operand != NULL ? 0 : operand_missing(o, what, err);
-
-	for (; ret >= 0 && operand != NULL; operand = options_operand(o))
-		ret = fn(operand, opaque, err);
-	return ret;
 }
 
 int options_one_operand(struct options *o, const char *what, const char **operand, struct err *err)
 {
 	*operand = options_operand(o);
 	if (*operand == NULL)
-		return operand_missing(o, what, err);
+		return options_missing(o, what, err);
 	return options_end(o, err);
 }
 

@@ -53,11 +53,8 @@ int options_next(struct options *o, struct err *err);
 const char *options_operand(struct options *o);
 /* Exactly one operand, called `what` in the error. */
 int options_one_operand(struct options *o, const char *what, const char **operand, struct err *err);
-/* Call fn for each of at least one operand, called `what` in the error; stops at the first error.
- */
-int options_each_operand(struct options *o, const char *what,
-			 int (*fn)(const char *operand, void *opaque, struct err *err),
-			 void *opaque, struct err *err);
+/* The error for an operand that is not there, called `what`: -EINVAL, ERR_USAGE. */
+int options_missing(const struct options *o, const char *what, struct err *err);
 /* No operands (left). */
 int options_end(struct options *o, struct err *err);
 

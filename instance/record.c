@@ -51,7 +51,7 @@ int record_write(const char *name, const struct record *record, struct err *err)
 	return ret;
 }
 
-static enum machine_end end_of(const char *name)
+enum machine_end record_end_by_name(const char *name)
 {
 	for (enum machine_end end = MACHINE_END_POWEROFF; end <= MACHINE_END_FAILED; end++) {
 		if (strcmp(machine_end_name(end), name) == 0)
@@ -76,7 +76,7 @@ int record_read(const char *name, struct record *record, struct err *err)
 		json_decref(json);
 		return err_set(err, ERR_NOT_FOUND, "%s: no record of its end", name);
 	}
-	*record = (struct record){.end = end_of(end), .when = when};
+	*record = (struct record){.end = record_end_by_name(end), .when = when};
 	snprintf(record->error, sizeof(record->error), "%s", error);
 	json_decref(json);
 	return 0;

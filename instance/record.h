@@ -25,6 +25,8 @@ void record_remove(const char *name);
 /* With the logs and the folder. */
 void record_remove_all(const char *name);
 
+/* The reverse of machine_end_name(); MACHINE_END_NONE for any other word. */
+enum machine_end record_end_by_name(const char *name);
 /* The status `run` in the foreground, and `wait`, return for it. */
 int record_exit_status(enum machine_end end);
 

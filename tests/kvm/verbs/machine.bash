@@ -237,6 +237,60 @@ reset_and_triple() {
 }
 try reset_and_triple "a guest that resets itself, or dies of a triple fault, boots again"
 
+several_names() {
+    local verb
+    boot n1
+    boot n2
+    for verb in pause unpause "stop -t 0"; do
+        # shellcheck disable=SC2086
+        call $verb nobody n1 noone n2
+        same "status of $verb" "$status" 122
+        same "lines of $verb" "$(sort "$SCRATCH/err" | grep -c "^torpor: ${verb%% *}: .*no\(body\|one\)")" 2
+    done
+    same "ps -q" "$("$TORPOR" ps -q)" ""
+    boot n3
+    call rm n1 n3 n2
+    same "status of rm" "$status $(wc -l <"$SCRATCH/err")" "125 1"
+    works ps -aq
+    same "ps -aq" "$out" n3
+    call kill n3 n3
+    same "status of kill" "$status" 0
+}
+try several_names "of several names each is tried, each failure told, and the worst status returned"
+
+is_paused() { # NAME
+    [ "$(state_of "$1")" = paused ]
+}
+
+deaf_among_others() {
+    local pid client
+    boot deaf
+    boot good
+    works ps --json
+    pid=$(json "[m['pid'] for m in d if m['name'] == 'deaf'][0]" <<<"$out")
+    kill -STOP "$pid"
+    "$TORPOR" pause deaf good &
+    client=$!
+    until_true is_paused good
+    kill -CONT "$pid"
+    wait "$client"
+    same "status of pause" "$?" 0
+    same "state of deaf" "$(state_of deaf)" paused
+}
+try deaf_among_others "a machine that does not answer holds up no other of the same verb"
+
+waiting_for_removed() {
+    "$TORPOR" run -d --rm --name passing --kernel "$TINY" >/dev/null
+    "$TORPOR" wait passing >answer &
+    local client=$!
+    # It has asked once it polls for the answer (system call 7).
+    until_true grep -q '^7 ' "/proc/$client/syscall"
+    works_silently kill passing
+    wait "$client"
+    same "wait" "$? $(<answer)" "137 killed"
+}
+try waiting_for_removed "wait says how a machine ended that leaves no record"
+
 nobody_there() {
     local verb
     for verb in pause unpause save stop kill rm wait logs console inspect resume; do
