@@ -9,12 +9,13 @@
 #include "cli/command.h"
 #include "cli/json_out.h"
 #include "cli/lan_join.h"
+#include "cli/lan_stats_print.h"
 #include "host/claim.h"
 #include "host/client.h"
+#include "host/detach.h"
 #include "host/parse.h"
 #include "host/paths.h"
 #include "lan/process.h"
-#include "lan/stats.h"
 
 enum {
 	DHCP = OPTION_LONG_ONLY + 1,
@@ -67,14 +68,28 @@ static int make_gateway(struct lan_args *args, struct err *err)
 
 static int create(struct lan_args *args, struct err *err)
 {
+	char name[DETACH_NAME_SIZE];
+	int report_fd;
 	int ret = parse_name(args->name, err);
 
-	if (ret == 0 && args->dns != NULL && !args->dhcp)
+	if (ret < 0)
+		return ret;
+	if (args->dns != NULL && !args->dhcp)
 		return err_set(err, ERR_USAGE, "--dns needs --dhcp");
-	if (ret == 0 && args->dhcp)
+	if (args->dhcp) {
 		ret = make_gateway(args, err);
-	return ret < 0 ? ret
-		       : lan_process_start(args->name, args->dhcp ? &args->gateway : NULL, err);
+		if (ret < 0)
+			return ret;
+	}
+	ret = detach_fork(&report_fd, name, err);
+	if (ret < 0)
+		return ret;
+	if (ret > 0) {
+		printf("%s\n", name);
+		return 0;
+	}
+	/* The parent speaks for this process: its error is not printed here. */
+	return lan_process_run(args->name, args->dhcp ? &args->gateway : NULL, report_fd, err) < 0;
 }
 
 /* ---- ls, stats ---- */

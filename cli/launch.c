@@ -21,12 +21,17 @@ int launch_guard(const struct net_args *net, struct err *err)
 
 static int in_background(struct source *source, struct instance_options *options, struct err *err)
 {
+	char name[DETACH_NAME_SIZE];
 	struct instance_end end;
-	int ret = detach_fork(&options->report_fd, err);
+	int ret = detach_fork(&options->report_fd, name, err);
 
-	if (ret != 0) {
+	if (ret != 0)
 		source_close(source);
-		return ret < 0 ? ret : 0;
+	if (ret < 0)
+		return ret;
+	if (ret > 0) {
+		printf("%s\n", name);
+		return 0;
 	}
 	ret = instance_run(source, options, &end, err);
 	if (ret == 0)

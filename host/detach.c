@@ -11,7 +11,7 @@
 #include "base/cleanup.h"
 
 struct report {
-	char name[64];
+	char name[DETACH_NAME_SIZE];
 	struct err err; /* kind ERR_NONE: it runs */
 };
 
@@ -25,7 +25,7 @@ static ssize_t read_report(int fd, struct report *report)
 	return got;
 }
 
-static int await_report(int fd, struct err *err)
+static int await_report(int fd, char name[DETACH_NAME_SIZE], struct err *err)
 {
 	struct report report;
 
@@ -35,11 +35,11 @@ static int await_report(int fd, struct err *err)
 		*err = report.err;
 		return -EINVAL;
 	}
-	printf("%s\n", report.name);
+	memcpy(name, report.name, sizeof(report.name));
 	return 1;
 }
 
-int detach_fork(int *report_fd, struct err *err)
+int detach_fork(int *report_fd, char name[DETACH_NAME_SIZE], struct err *err)
 {
 	int ends[2];
 	pid_t pid;
@@ -58,7 +58,7 @@ int detach_fork(int *report_fd, struct err *err)
 	{
 		cleanup_fd int fd = ends[0];
 
-		return pid < 0 ? err_sys(err, errno, "fork") : await_report(fd, err);
+		return pid < 0 ? err_sys(err, errno, "fork") : await_report(fd, name, err);
 	}
 }
 

@@ -8,9 +8,12 @@
 
 #include "base/err.h"
 
-/* In the child: returns 0 with *report_fd set. In the parent: returns 1 when the child is ready,
- * after printing its name, or its error. */
-int detach_fork(int *report_fd, struct err *err);
+#define DETACH_NAME_SIZE 64
+
+/* In the child: returns 0 with *report_fd set. In the parent: returns 1 with the child's name in
+ * `name` when the child is ready, -EINVAL with the child's own error when it is not, or the errno
+ * of pipe(2) or fork(2). */
+int detach_fork(int *report_fd, char name[DETACH_NAME_SIZE], struct err *err);
 
 /* In the child, once. The standard streams now belong to nobody. */
 void detach_ready(int report_fd, const char *name);

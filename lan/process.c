@@ -183,8 +183,8 @@ static void unmake(struct lan_process *p)
 	}
 }
 
-static int in_background(const char *name, const struct gateway_params *gateway, int report_fd,
-			 struct err *err)
+int lan_process_run(const char *name, const struct gateway_params *gateway, int report_fd,
+		    struct err *err)
 {
 	struct lan_process p = {
 		.lock = PTHREAD_MUTEX_INITIALIZER,
@@ -208,15 +208,4 @@ static int in_background(const char *name, const struct gateway_params *gateway,
 		log_line(&p.log, "%s", err->text);
 	unmake(&p);
 	return ret;
-}
-
-int lan_process_start(const char *name, const struct gateway_params *gateway, struct err *err)
-{
-	int report_fd;
-	int ret = detach_fork(&report_fd, err);
-
-	if (ret != 0)
-		return ret < 0 ? ret : 0;
-	/* The parent speaks for us. */
-	_exit(in_background(name, gateway, report_fd, err) < 0);
 }

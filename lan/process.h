@@ -11,7 +11,10 @@
 
 #include "lan/switch.h"
 
-/* Make it in the background; returns when machines can join. */
-int lan_process_start(const char *name, const struct gateway_params *gateway, struct err *err);
+/* Be the LAN until it is ended. `report_fd` is detach_fork()'s: it is told when machines can join,
+ * or why they cannot. `gateway` is NULL for a LAN without DHCP. Returns 0 when it was ended;
+ * ERR_FAILED when the name is taken; or the errno of the call that failed. */
+int lan_process_run(const char *name, const struct gateway_params *gateway, int report_fd,
+		    struct err *err);
 
 #endif

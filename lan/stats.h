@@ -1,4 +1,4 @@
-/* What is to be said of a LAN. */
+/* The ports and leases of a LAN as JSON. */
 #ifndef TORPOR_LAN_STATS_H
 #define TORPOR_LAN_STATS_H
 
@@ -8,6 +8,5 @@
 
 /* {"dhcp": {…} or null, "ports": […], "leases": […]}. */
 json_t *lan_stats(struct lan_switch *lan);
-void lan_stats_print(const json_t *stats);
 
 #endif
