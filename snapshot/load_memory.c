@@ -187,7 +187,7 @@ static void tell_present(struct bring *b, struct pager *pager)
 
 		for (uint64_t f = 0; f < frames; f++) {
 			if (frameset_has(b->mapped[i], f))
-				pager_present(pager, i, f);
+				pager_mark_present(pager, i, f);
 		}
 	}
 }

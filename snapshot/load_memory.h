@@ -6,8 +6,8 @@
  *   paged    all others arrive when they are touched, or in the background (pager.h);
  *   decoded  where the kernel gives us no userfaultfd: all of them now, on all cores.
  */
-#ifndef TORPOR_SNAPSHOT_BRING_H
-#define TORPOR_SNAPSHOT_BRING_H
+#ifndef TORPOR_SNAPSHOT_LOAD_MEMORY_H
+#define TORPOR_SNAPSHOT_LOAD_MEMORY_H
 
 #include "snapshot/resume.h"
 

@@ -82,7 +82,7 @@ int pager_new(struct pager **out, struct machine *m, struct layer_extents *exten
 	return ret;
 }
 
-void pager_present(struct pager *p, unsigned range, uint64_t frame)
+void pager_mark_present(struct pager *p, unsigned range, uint64_t frame)
 {
 	if (pager_turn(&p->range[range].state[frame], FRAME_ABSENT, FRAME_PRESENT))
 		atomic_fetch_sub(&p->absent, 1);
@@ -267,14 +267,14 @@ void pager_stats(struct pager *p, struct pager_stats *stats)
 	pthread_mutex_unlock(&p->lock);
 }
 
-bool pager_absent(const struct pager *p, unsigned range, uint64_t frame)
+bool pager_is_absent(const struct pager *p, unsigned range, uint64_t frame)
 {
 	unsigned char state = atomic_load(&p->range[range].state[frame]);
 
 	return state == FRAME_ABSENT || state == FRAME_DAMAGED;
 }
 
-const struct layer_extents *pager_runs(const struct pager *p, unsigned range)
+const struct layer_extents *pager_extents(const struct pager *p, unsigned range)
 {
 	return &p->range[range].extents;
 }

@@ -1,7 +1,7 @@
 /*
  * The pager: guest memory that arrives while the guest runs.
  *
- *     pager_new → pager_present* → pager_start → … → pager_stop
+ *     pager_new → pager_mark_present* → pager_start → … → pager_stop
  *
  * A frame is absent, busy or present. The vCPUs, devices and system calls that touch an absent one
  * wait in the kernel (userfaultfd, missing mode; kernel/Documentation: admin-guide/mm/userfaultfd)
@@ -48,7 +48,7 @@ struct pager_stats {
 int pager_new(struct pager **out, struct machine *m, struct layer_extents *extents,
 	      struct err *err);
 /* This frame is in place already: somebody mapped or copied it. Before pager_start. */
-void pager_present(struct pager *p, unsigned range, uint64_t frame);
+void pager_mark_present(struct pager *p, unsigned range, uint64_t frame);
 /* Note which frames somebody waited for, in their order (torpor warm). Before pager_start. */
 int pager_record(struct pager *p, struct err *err);
 struct pager_touch {
@@ -70,8 +70,8 @@ void pager_stats(struct pager *p, struct pager_stats *stats);
  * does count: reading it from the file says what is wrong. Look at machine_is_broken() before a
  * save is published, all the same.)
  */
-bool pager_absent(const struct pager *p, unsigned range, uint64_t frame);
-const struct layer_extents *pager_runs(const struct pager *p, unsigned range);
+bool pager_is_absent(const struct pager *p, unsigned range, uint64_t frame);
+const struct layer_extents *pager_extents(const struct pager *p, unsigned range);
 /* End all threads and free it. Frames not yet there stay absent and untouchable: only before
  * machine_free, with the vCPUs gone. NULL is fine. */
 void pager_stop(struct pager *p);

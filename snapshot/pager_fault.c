@@ -52,7 +52,7 @@ static void serve(struct pager_worker *w, const uint8_t *address)
 	if (pager_claim(w, &f, FRAME_ABSENT, FRAME_BUSY) ||
 	    pager_claim(w, &f, FRAME_FILLING, FRAME_BUSY)) {
 		note_touch(p, &f);
-		if (pager_bring(w, &f, FRAME_BUSY)) {
+		if (pager_load_frame(w, &f, FRAME_BUSY)) {
 			note(p, w->put_ns - start);
 			pager_count_present(p);
 		}

@@ -85,7 +85,7 @@ static void fill(struct pager_worker *w)
 	struct pager_frame f;
 
 	while (next(w, &f)) {
-		if (!pager_bring(w, &f, FRAME_FILLING))
+		if (!pager_load_frame(w, &f, FRAME_FILLING))
 			continue;
 		atomic_fetch_add(&w->pager->filled, 1);
 		pager_count_present(w->pager);

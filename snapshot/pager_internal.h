@@ -139,7 +139,8 @@ bool pager_claim(struct pager_worker *w, const struct pager_frame *f, enum frame
 void pager_put_zeros(struct pager *p, const struct pager_frame *f);
 /* Bring a frame that was claimed; true when it was this call that made it present: the caller
  * counts it then. */
-bool pager_bring(struct pager_worker *w, const struct pager_frame *f, enum frame_state claimed);
+bool pager_load_frame(struct pager_worker *w, const struct pager_frame *f,
+		      enum frame_state claimed);
 
 /* pager_fault.c */
 int pager_faults_start(struct pager *p, struct err *err);

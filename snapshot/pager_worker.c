@@ -99,7 +99,7 @@ static int read_frame(struct pager_worker *w, const struct pager_frame *f, struc
 
 static int put(struct pager_worker *w, const struct pager_frame *f, struct err *err)
 {
-	int ret = uffd_put(w->pager->uffd, pager_host(f), w->data, FRAME_SIZE);
+	int ret = uffd_copy(w->pager->uffd, pager_host(f), w->data, FRAME_SIZE);
 
 	if (ret < 0)
 		return err_sys(err, -ret, "put a frame into memory");
@@ -110,7 +110,7 @@ static int put(struct pager_worker *w, const struct pager_frame *f, struct err *
 
 void pager_put_zeros(struct pager *p, const struct pager_frame *f)
 {
-	(void)uffd_put(p->uffd, pager_host(f), NULL, FRAME_SIZE);
+	(void)uffd_copy(p->uffd, pager_host(f), NULL, FRAME_SIZE);
 	uffd_wake(p->uffd, pager_host(f), FRAME_SIZE);
 }
 
@@ -124,7 +124,7 @@ static void lose(struct pager_worker *w, const struct pager_frame *f, enum frame
 	pager_put_zeros(w->pager, f);
 }
 
-bool pager_bring(struct pager_worker *w, const struct pager_frame *f, enum frame_state claimed)
+bool pager_load_frame(struct pager_worker *w, const struct pager_frame *f, enum frame_state claimed)
 {
 	bool brought = false;
 	struct err err = {0};

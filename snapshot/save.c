@@ -95,7 +95,7 @@ static int absent_frame(struct ram *ram, uint64_t index, uint8_t *scratch, const
 			enum extent_kind *kind, struct err *err)
 {
 	const struct layer_extent *extent =
-		layer_extents_find(pager_runs(ram->pager, ram->index), index);
+		layer_extents_find(pager_extents(ram->pager, ram->index), index);
 
 	*kind = extent->image != NULL ? EXTENT_DATA : EXTENT_ZERO;
 	*data = scratch;
@@ -114,7 +114,7 @@ static int ram_frame(void *opaque, uint64_t index, uint8_t *scratch, const uint8
 		*kind = EXTENT_PARENT;
 		return 0;
 	}
-	if (ram->pager != NULL && pager_absent(ram->pager, ram->index, index))
+	if (ram->pager != NULL && pager_is_absent(ram->pager, ram->index, index))
 		return absent_frame(ram, index, scratch, data, kind, err);
 	*data = ram->range->host + index * FRAME_SIZE;
 	*kind = EXTENT_DATA;

@@ -103,7 +103,7 @@ static int64_t put(int fd, uint8_t *host, const uint8_t *data, uint64_t len)
 
 /* All at once, and page by page from where that fails: pages may be there already, or belong to
  * another mapping by now. */
-int uffd_put(int fd, uint8_t *host, const uint8_t *data, uint64_t len)
+int uffd_copy(int fd, uint8_t *host, const uint8_t *data, uint64_t len)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), step = len, done = 0;
 

@@ -28,7 +28,7 @@ bool uffd_next(int fd, uint8_t **address);
 /* Put `data` (NULL: zeros) into the missing pages of [host, host + len). Pages that are there
  * already stay as they are, and so do those that are not registered any more: somebody discarded
  * them. Returns 0 or -errno. */
-int uffd_put(int fd, uint8_t *host, const uint8_t *data, uint64_t len);
+int uffd_copy(int fd, uint8_t *host, const uint8_t *data, uint64_t len);
 /* Who waits in there goes on, as a rule on this very processor. */
 void uffd_wake(int fd, uint8_t *host, uint64_t len);
 

@@ -22,7 +22,7 @@ static uint64_t pages_of(const struct mem_range *r)
 
 void dirty_init(struct dirty *d, struct kvm *kvm, struct mem *mem, bool woken)
 {
-	*d = (struct dirty){.kvm = kvm, .mem = mem, .base = woken ? DIRTY_WOKEN : DIRTY_UNKNOWN};
+	*d = (struct dirty){.kvm = kvm, .mem = mem, .base = woken ? DIRTY_RESUMED : DIRTY_UNKNOWN};
 }
 
 /* KVM's bitmap of the range's pages, whose slot has the range's number. */
@@ -57,7 +57,7 @@ int dirty_collect(const struct dirty *d, unsigned range, uint64_t **frames, stru
 		return err_sys(err, ENOMEM, "allocate a set of frames");
 	if (d->base == DIRTY_LOGGED)
 		ret = add_logged(d, range, set, err);
-	else if (d->base == DIRTY_WOKEN)
+	else if (d->base == DIRTY_RESUMED)
 		dirty_add_private(set, r->host, r->size);
 	else
 		frameset_add_range(set, 0, frames_of(r) - 1);

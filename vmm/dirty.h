@@ -29,7 +29,7 @@
 
 enum dirty_base {
 	DIRTY_UNKNOWN,
-	DIRTY_WOKEN,
+	DIRTY_RESUMED,
 	DIRTY_LOGGED,
 };
 

@@ -341,7 +341,7 @@ void machine_break(struct machine *m, const struct err *why)
 	if (!machine_is_broken(m)) {
 		m->failure = *why;
 		atomic_store(&m->broken, true);
-		vcpus_forbid(m);
+		vcpus_stop_now(m);
 		(void)eventfd_write(m->request_fd, 1);
 	}
 	pthread_mutex_unlock(&m->break_lock);

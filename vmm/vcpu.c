@@ -11,8 +11,8 @@
  * finishes the port or MMIO access in hand on the way in, and an access in several fragments may
  * exit again in between.
  *
- * A broken machine's vCPUs park without that: see vcpus_forbid. Its mark is set without the machine
- * lock, so clearing immediate_exit and looking at the mark are ordered (both sequentially
+ * A broken machine's vCPUs park without that: see vcpus_stop_now. Its mark is set without the
+ * machine lock, so clearing immediate_exit and looking at the mark are ordered (both sequentially
  * consistent, as are setting the mark and then immediate_exit): one of the two sides sees the
  * other.
  */
@@ -298,7 +298,7 @@ static int membarrier(int command)
 	return (int)syscall(SYS_membarrier, command, 0, 0);
 }
 
-void vcpus_forbid(struct machine *m)
+void vcpus_stop_now(struct machine *m)
 {
 	for (uint32_t i = 0; i < m->nvcpus; i++) {
 		if (m->vcpus[i].has_thread)

@@ -6,7 +6,7 @@
  * KVM_RUN with immediate_exit set**, which completes a port or MMIO access whose result the kernel
  * has not taken over yet (KVM API §5, "immediate_exit"); only then is its register state complete.
  *
- * Except for vcpus_forbid these are called by the loop thread with the machine lock held;
+ * Except for vcpus_stop_now these are called by the loop thread with the machine lock held;
  * vcpus_park releases it while it waits (it is a condition wait), so exits in hand can finish.
  */
 #ifndef TORPOR_VMM_VCPU_H
@@ -55,6 +55,6 @@ void vcpus_unpark(struct machine *m);
  * moment after the signal; membarrier(2) makes that moment pass, for it interrupts every processor
  * that runs a thread of ours and waits until all have been.
  */
-void vcpus_forbid(struct machine *m);
+void vcpus_stop_now(struct machine *m);
 
 #endif

@@ -91,7 +91,7 @@ static void let_go(void)
 {
 	uint8_t *host = t.m.mem.range[0].host + ABSENT;
 
-	cr_assert(eq(int, uffd_put(t.uffd, host, NULL, FRAME_SIZE), 0));
+	cr_assert(eq(int, uffd_copy(t.uffd, host, NULL, FRAME_SIZE), 0));
 	uffd_wake(t.uffd, host, FRAME_SIZE);
 }
 

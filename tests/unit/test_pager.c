@@ -397,7 +397,7 @@ Test(pager, hot_frames_stay_as_they_are)
 	cr_assert(eq(int, ftruncate(fd, 2 * FRAME_SIZE), 0));
 	cr_assert(eq(i64, pwrite(fd, "hot", 3, 0), 3));
 	for (uint64_t frame = 100; frame < 102; frame++)
-		pager_present(t.pager, 0, frame);
+		pager_mark_present(t.pager, 0, frame);
 	cr_assert(eq(ptr,
 		     mmap(host_of(100), 2 * FRAME_SIZE, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_FIXED, fd, 0),
@@ -437,11 +437,11 @@ Test(pager, a_saver_is_told_what_the_file_still_has)
 	if (!make_simple())
 		return;
 	start(PAGER_FILL_NONE);
-	cr_assert(pager_absent(t.pager, 0, 7));
+	cr_assert(pager_is_absent(t.pager, 0, 7));
 	host_of(7)[4096] = 1;
-	cr_assert_not(pager_absent(t.pager, 0, 7));
-	cr_assert(pager_absent(t.pager, 0, 8));
-	cr_assert(eq(u64, layer_extents_find(pager_runs(t.pager, 0), 8)->frames, FRAMES));
+	cr_assert_not(pager_is_absent(t.pager, 0, 7));
+	cr_assert(pager_is_absent(t.pager, 0, 8));
+	cr_assert(eq(u64, layer_extents_find(pager_extents(t.pager, 0), 8)->frames, FRAMES));
 }
 
 static void discard(uint64_t offset, uint64_t len)
@@ -518,7 +518,7 @@ Test(pager, a_damaged_frame_breaks_the_machine)
 	cr_assert(machine_is_broken(&t.m));
 	cr_assert_str_eq(t.m.failure.text, "frame 77 of memory.0: SHA-256 differs");
 	cr_assert(eq(int, t.m.failure.kind, ERR_INTEGRITY));
-	cr_assert(pager_absent(t.pager, 0, 77));
+	cr_assert(pager_is_absent(t.pager, 0, 77));
 	/* Who waits for another one is served all the same. */
 	cr_assert(holds(host_of(78), 78));
 }
