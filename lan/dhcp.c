@@ -39,47 +39,42 @@ enum option {
 	OPTION_DNS = 6,
 	OPTION_HOST_NAME = 12,
 	OPTION_DOMAIN = 15,
-	OPTION_WISH = 50,
+	OPTION_REQUESTED = 50,
 	OPTION_LEASE_TIME = 51,
 	OPTION_TYPE = 53,
 	OPTION_SERVER = 54,
 	OPTION_END = 255,
 };
 
-struct request {
+struct dhcp_request {
 	enum dhcp_type type;
 	const uint8_t *data;
-	uint32_t address; /* ciaddr: that it has, or 0 */
-	uint32_t wish;	  /* that it wants, or 0 */
-	uint32_t server;  /* that it has chosen, or 0 */
+	uint32_t address;   /* ciaddr: that it has, or 0 */
+	uint32_t requested; /* that it wants, or 0 */
+	uint32_t server;    /* that it has chosen, or 0 */
 	char name[LEASE_NAME];
 };
 
-/* ---- what was asked ---- */
+/* ---- requests ---- */
 
-static void take_name(struct request *r, const uint8_t *text, size_t len)
+static void dhcp_take_option(struct dhcp_request *r, uint8_t option, const uint8_t *value,
+			     size_t len)
 {
-	if (len == 0 || len >= sizeof(r->name))
-		return;
-	memcpy(r->name, text, len);
-	r->name[len] = '\0';
-	if (!port_name_is_valid(r->name)) /* a NUL ends it, too */
-		r->name[0] = '\0';
-}
-
-static void take_option(struct request *r, uint8_t option, const uint8_t *value, size_t len)
-{
-	if (option == OPTION_HOST_NAME)
-		take_name(r, value, len);
-	else if (option == OPTION_TYPE && len == 1 && value[0] <= DHCP_INFORM)
+	if (option == OPTION_HOST_NAME && len > 0 && len < sizeof(r->name)) {
+		memcpy(r->name, value, len);
+		r->name[len] = '\0';
+		if (!port_name_is_valid(r->name)) /* a NUL ends it, too */
+			r->name[0] = '\0';
+	} else if (option == OPTION_TYPE && len == 1 && value[0] <= DHCP_INFORM) {
 		r->type = value[0];
-	else if (option == OPTION_WISH && len == 4)
-		r->wish = be_get32(value);
-	else if (option == OPTION_SERVER && len == 4)
+	} else if (option == OPTION_REQUESTED && len == 4) {
+		r->requested = be_get32(value);
+	} else if (option == OPTION_SERVER && len == 4) {
 		r->server = be_get32(value);
+	}
 }
 
-static void take_options(struct request *r, const uint8_t *at, size_t len)
+static void dhcp_take_options(struct dhcp_request *r, const uint8_t *at, size_t len)
 {
 	while (len > 0 && at[0] != OPTION_END) {
 		size_t size = at[0] == OPTION_PAD || len < 2 ? 1 : 2 + (size_t)at[1];
@@ -87,33 +82,34 @@ static void take_options(struct request *r, const uint8_t *at, size_t len)
 		if (size > len)
 			return;
 		if (size >= 2)
-			take_option(r, at[0], at + 2, size - 2);
+			dhcp_take_option(r, at[0], at + 2, size - 2);
 		at += size;
 		len -= size;
 	}
 }
 
 /* A request by a station for itself, not passed on by a relay. No station has an address of zeros,
- * which is that of leases that are shunned. */
-static bool parse(struct request *r, const struct gateway_query *query, const uint8_t *data,
-		  size_t len)
+ * which marks a declined lease. */
+static bool dhcp_parse(struct dhcp_request *r, const struct gateway_query *query,
+		       const uint8_t *data, size_t len)
 {
 	static const uint8_t ethernet[] = {1, 1, NET_MAC_SIZE}; /* BOOTREQUEST of 10 Mb Ethernet */
 
-	*r = (struct request){.data = data};
+	*r = (struct dhcp_request){.data = data};
 	if (len < FIXED || memcmp(data, ethernet, sizeof(ethernet)) != 0 ||
 	    be_get32(data + OFFSET_COOKIE) != COOKIE || be_get32(data + OFFSET_GIADDR) != 0 ||
 	    memcmp(data + OFFSET_CHADDR, query->frame + NET_MAC_SIZE, NET_MAC_SIZE) != 0 ||
 	    is_zero(data + OFFSET_CHADDR, NET_MAC_SIZE))
 		return false;
 	r->address = be_get32(data + OFFSET_CIADDR);
-	take_options(r, data + FIXED, len - FIXED);
+	dhcp_take_options(r, data + FIXED, len - FIXED);
 	return true;
 }
 
-/* ---- what is answered ---- */
+/* ---- replies ---- */
 
-static void add_option(struct dhcp_reply *reply, enum option option, const void *value, size_t len)
+static void dhcp_add_option(struct dhcp_reply *reply, enum option option, const void *value,
+			    size_t len)
 {
 	uint8_t *at = reply->data + reply->len;
 
@@ -123,16 +119,16 @@ static void add_option(struct dhcp_reply *reply, enum option option, const void 
 	reply->len += 2 + len;
 }
 
-static void add_number(struct dhcp_reply *reply, enum option option, uint32_t number)
+static void dhcp_add_number(struct dhcp_reply *reply, enum option option, uint32_t number)
 {
 	uint8_t value[4];
 
 	be_put32(value, number);
-	add_option(reply, option, value, sizeof(value));
+	dhcp_add_option(reply, option, value, sizeof(value));
 }
 
-static void begin(struct dhcp_reply *reply, const struct gateway *gateway, const struct request *r,
-		  enum dhcp_type type)
+static void dhcp_begin(struct dhcp_reply *reply, const struct gateway *gateway,
+		       const struct dhcp_request *r, enum dhcp_type type)
 {
 	uint8_t *data = reply->data, value = (uint8_t)type;
 
@@ -144,19 +140,19 @@ static void begin(struct dhcp_reply *reply, const struct gateway *gateway, const
 	memcpy(data + OFFSET_CHADDR, r->data + OFFSET_CHADDR, 16);
 	be_put32(data + OFFSET_COOKIE, COOKIE);
 	reply->len = FIXED;
-	add_option(reply, OPTION_TYPE, &value, 1);
-	add_number(reply, OPTION_SERVER, gateway->address);
+	dhcp_add_option(reply, OPTION_TYPE, &value, 1);
+	dhcp_add_number(reply, OPTION_SERVER, gateway->address);
 }
 
-static void add_settings(struct dhcp_reply *reply, const struct gateway *gateway)
+static void dhcp_add_settings(struct dhcp_reply *reply, const struct gateway *gateway)
 {
-	add_number(reply, OPTION_MASK, leases_mask(&gateway->leases));
-	add_number(reply, OPTION_DNS, gateway->dns);
-	add_option(reply, OPTION_DOMAIN, "lan", 3);
+	dhcp_add_number(reply, OPTION_MASK, leases_mask(&gateway->leases));
+	dhcp_add_number(reply, OPTION_DNS, gateway->dns);
+	dhcp_add_option(reply, OPTION_DOMAIN, "lan", 3);
 }
 
 /* RFC 2131 §4.1: to the address it has; else to the one it gets, unless it cannot take that yet. */
-static void finish(struct dhcp_reply *reply, const struct request *r, uint32_t given)
+static void dhcp_finish(struct dhcp_reply *reply, const struct dhcp_request *r, uint32_t given)
 {
 	bool broadcast = (be_get16(r->data + OFFSET_FLAGS) & BROADCAST) != 0 || given == 0;
 
@@ -171,28 +167,22 @@ static void finish(struct dhcp_reply *reply, const struct request *r, uint32_t g
 	}
 }
 
-static void give(struct dhcp_reply *reply, const struct gateway *gateway, const struct request *r,
-		 enum dhcp_type type, const struct lease *lease)
+static void dhcp_grant(struct dhcp_reply *reply, const struct gateway *gateway,
+		       const struct dhcp_request *r, enum dhcp_type type, const struct lease *lease)
 {
-	begin(reply, gateway, r, type);
+	dhcp_begin(reply, gateway, r, type);
 	if (type == DHCP_ACK)
 		be_put32(reply->data + OFFSET_CIADDR, r->address);
 	be_put32(reply->data + OFFSET_YIADDR, lease->address);
-	add_number(reply, OPTION_LEASE_TIME, LEASE_TIME);
-	add_settings(reply, gateway);
+	dhcp_add_number(reply, OPTION_LEASE_TIME, LEASE_TIME);
+	dhcp_add_settings(reply, gateway);
 	if (lease->name[0] != '\0')
-		add_option(reply, OPTION_HOST_NAME, lease->name, strlen(lease->name));
-	finish(reply, r, lease->address);
+		dhcp_add_option(reply, OPTION_HOST_NAME, lease->name, strlen(lease->name));
+	dhcp_finish(reply, r, lease->address);
 }
 
-static void deny(struct dhcp_reply *reply, const struct gateway *gateway, const struct request *r)
-{
-	begin(reply, gateway, r, DHCP_NAK);
-	finish(reply, r, 0);
-}
-
-static void name_it(struct gateway *gateway, struct lease *lease, const struct gateway_query *query,
-		    const struct request *r)
+static void dhcp_name_lease(struct gateway *gateway, struct lease *lease,
+			    const struct gateway_query *query, const struct dhcp_request *r)
 {
 	if (query->name != NULL)
 		lease_name(&gateway->leases, lease, query->name, true);
@@ -200,24 +190,24 @@ static void name_it(struct gateway *gateway, struct lease *lease, const struct g
 		lease_name(&gateway->leases, lease, r->name, false);
 }
 
-static void discover(struct gateway *gateway, const struct gateway_query *query,
-		     const struct request *r, struct dhcp_reply *reply)
+static void dhcp_handle_discover(struct gateway *gateway, const struct gateway_query *query,
+				 const struct dhcp_request *r, struct dhcp_reply *reply)
 {
 	struct lease *lease = lease_take(&gateway->leases, query->frame + NET_MAC_SIZE, query->port,
-					 r->wish, query->now);
+					 r->requested, query->now);
 
 	if (lease == NULL)
 		return;
-	name_it(gateway, lease, query, r);
-	give(reply, gateway, r, DHCP_OFFER, lease);
+	dhcp_name_lease(gateway, lease, query, r);
+	dhcp_grant(reply, gateway, r, DHCP_OFFER, lease);
 }
 
 /* RFC 2131 §4.3.2. One that has an address we know nothing of has it from before we were started:
  * it keeps it. */
-static void request(struct gateway *gateway, const struct gateway_query *query,
-		    const struct request *r, struct dhcp_reply *reply)
+static void dhcp_handle_request(struct gateway *gateway, const struct gateway_query *query,
+				const struct dhcp_request *r, struct dhcp_reply *reply)
 {
-	uint32_t wanted = r->address != 0 ? r->address : r->wish;
+	uint32_t wanted = r->address != 0 ? r->address : r->requested;
 	struct lease *lease;
 
 	if (r->server != 0 && r->server != gateway->address)
@@ -225,41 +215,38 @@ static void request(struct gateway *gateway, const struct gateway_query *query,
 	lease = lease_adopt(&gateway->leases, query->frame + NET_MAC_SIZE, query->port, wanted,
 			    query->now);
 	if (lease == NULL) {
-		deny(reply, gateway, r);
+		dhcp_begin(reply, gateway, r, DHCP_NAK);
+		dhcp_finish(reply, r, 0);
 		return;
 	}
 	lease->bound = true;
 	lease->until = query->now + LEASE_TIME;
 	lease->port = (uint16_t)query->port;
-	name_it(gateway, lease, query, r);
-	give(reply, gateway, r, DHCP_ACK, lease);
-}
-
-static void inform(const struct gateway *gateway, const struct request *r, struct dhcp_reply *reply)
-{
-	begin(reply, gateway, r, DHCP_ACK);
-	add_settings(reply, gateway);
-	finish(reply, r, r->address);
+	dhcp_name_lease(gateway, lease, query, r);
+	dhcp_grant(reply, gateway, r, DHCP_ACK, lease);
 }
 
 void dhcp_answer(struct gateway *gateway, const struct gateway_query *query, const uint8_t *data,
 		 size_t len, struct dhcp_reply *reply)
 {
-	struct request r;
+	struct dhcp_request r;
 	struct lease *lease;
 
 	*reply = (struct dhcp_reply){0};
-	if (!parse(&r, query, data, len))
+	if (!dhcp_parse(&r, query, data, len))
 		return;
 	lease = lease_of(&gateway->leases, query->frame + NET_MAC_SIZE);
-	if (r.type == DHCP_DISCOVER)
-		discover(gateway, query, &r, reply);
-	else if (r.type == DHCP_REQUEST)
-		request(gateway, query, &r, reply);
-	else if (r.type == DHCP_INFORM && r.address != 0)
-		inform(gateway, &r, reply);
-	else if (r.type == DHCP_DECLINE && lease != NULL && lease->address == r.wish)
-		lease_shun(lease, query->now);
-	else if (r.type == DHCP_RELEASE && lease != NULL && lease->address == r.address)
+	if (r.type == DHCP_DISCOVER) {
+		dhcp_handle_discover(gateway, query, &r, reply);
+	} else if (r.type == DHCP_REQUEST) {
+		dhcp_handle_request(gateway, query, &r, reply);
+	} else if (r.type == DHCP_INFORM && r.address != 0) {
+		dhcp_begin(reply, gateway, &r, DHCP_ACK);
+		dhcp_add_settings(reply, gateway);
+		dhcp_finish(reply, &r, r.address);
+	} else if (r.type == DHCP_DECLINE && lease != NULL && lease->address == r.requested) {
+		lease_decline(lease, query->now);
+	} else if (r.type == DHCP_RELEASE && lease != NULL && lease->address == r.address) {
 		lease->until = query->now;
+	}
 }

@@ -6,10 +6,10 @@
 
 #include "base/num.h"
 
-#define HEADER	 12u
-#define NAME_MAX 255u
-#define LABEL	 63u
-#define TTL	 5u /* machines come and go */
+#define HEADER	     12u
+#define DNS_NAME_MAX 255u
+#define LABEL	     63u
+#define TTL	     5u /* machines come and go */
 
 #define FLAG_REPLY	0x8000u
 #define FLAG_OPCODE	0x7800u
@@ -26,13 +26,13 @@ struct question {
 	size_t end; /* in the query, behind it */
 	uint16_t type;
 	uint16_t class;
-	char name[NAME_MAX + 1]; /* with dots; "" when it is none of ours */
+	char name[DNS_NAME_MAX + 1]; /* with dots; "" when it is none of ours */
 };
 
 /* One label behind the others; false when a name of ours cannot have it. */
-static bool add_label(char *name, size_t *at, const uint8_t *label, size_t len)
+static bool dns_add_label(char *name, size_t *at, const uint8_t *label, size_t len)
 {
-	if (*at + len + 1 >= NAME_MAX || memchr(label, '\0', len) != NULL)
+	if (*at + len + 1 >= DNS_NAME_MAX || memchr(label, '\0', len) != NULL)
 		return false;
 	if (*at > 0)
 		name[(*at)++] = '.';
@@ -43,7 +43,7 @@ static bool add_label(char *name, size_t *at, const uint8_t *label, size_t len)
 }
 
 /* Names in questions are not compressed (there is nothing before them to point to). */
-static bool parse(struct question *q, const uint8_t *query, size_t len)
+static bool dns_parse(struct question *q, const uint8_t *query, size_t len)
 {
 	size_t at = HEADER, out = 0;
 
@@ -52,7 +52,7 @@ static bool parse(struct question *q, const uint8_t *query, size_t len)
 		size_t label = query[at];
 
 		if (label > LABEL || at + 1 + label > len ||
-		    !add_label(q->name, &out, query + at + 1, label))
+		    !dns_add_label(q->name, &out, query + at + 1, label))
 			return false;
 		at += 1 + label;
 	}
@@ -64,15 +64,7 @@ static bool parse(struct question *q, const uint8_t *query, size_t len)
 	return true;
 }
 
-static void strip_domain(char *name)
-{
-	size_t len = strlen(name);
-
-	if (len > 4 && strcasecmp(name + len - 4, ".lan") == 0)
-		name[len - 4] = '\0';
-}
-
-static size_t add_address(uint8_t *at, uint32_t address)
+static size_t dns_add_address(uint8_t *at, uint32_t address)
 {
 	be_put16(at, POINTER_TO_NAME);
 	be_put16(at + 2, TYPE_A);
@@ -89,22 +81,24 @@ size_t dns_answer(const struct leases *leases, const uint8_t *query, size_t len,
 	uint16_t flags, rcode = 0, answers = 0;
 	const struct lease *lease;
 	struct question q;
-	size_t end;
+	size_t end, name_len;
 
 	if (len < HEADER || (be_get16(query + 2) & FLAG_REPLY) != 0 || be_get16(query + 4) != 1 ||
-	    !parse(&q, query, len) || q.end + 16 > DNS_REPLY_MAX)
+	    !dns_parse(&q, query, len) || q.end + 16 > DNS_REPLY_MAX)
 		return 0;
 	flags = be_get16(query + 2);
 	end = q.end;
 	memcpy(reply, query, end);
-	strip_domain(q.name);
+	name_len = strlen(q.name);
+	if (name_len > 4 && strcasecmp(q.name + name_len - 4, ".lan") == 0)
+		q.name[name_len - 4] = '\0';
 	lease = q.class == CLASS_IN ? lease_named(leases, q.name, now) : NULL;
 	if ((flags & FLAG_OPCODE) != 0) {
 		rcode = RCODE_NOT_DONE;
 	} else if (lease == NULL) {
 		rcode = RCODE_NO_SUCH;
 	} else if (q.type == TYPE_A || q.type == TYPE_ANY) {
-		end += add_address(reply + end, lease->address);
+		end += dns_add_address(reply + end, lease->address);
 		answers = 1;
 	}
 	flags &= FLAG_OPCODE | FLAG_RECURSE;

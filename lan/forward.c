@@ -1,11 +1,13 @@
 /*
- * Where frames go; see switch.h.
+ * See forward.h.
  *
- * A source's frames are taken one by one from its `in`. Neighbours for one destination are a *run*:
- * where both ends have the same framing it is sent as it lies there, by one call. What the socket
- * does not take stays with the source, which waits; only the rest of a frame that was cut goes into
+ * A source's frames are taken one by one from its `in`. Successive frames for one destination are a
+ * *burst*: where both ends have the same framing it is sent from `in` by one call. What the socket
+ * does not take stays with the source, which waits. Only the rest of a frame that was cut goes into
  * the destination's queue, because the stream must go on with it.
  */
+#include "lan/forward.h"
+
 #include <string.h>
 
 #include "base/assert.h"
@@ -16,7 +18,9 @@
 /* Room for whatever one frame can become. */
 #define QUEUE_BUSY (PORT_OUT_SIZE - 2 * LAN_WIRE_MAX - PORT_SHARE)
 
-struct run {
+#define STALL_MS 200u
+
+struct burst {
 	struct port *to; /* NULL: none */
 	bool direct;	 /* to be sent from where it lies: [from, end) of the source's `in` */
 	uint32_t from, end;
@@ -37,67 +41,68 @@ static void has_progress(struct port *to)
 
 static void wait_for(struct port *source, struct port *to)
 {
-	port_wait(source, to);
+	port_wait(source, to, source->lan->now_ms);
 	lan_need_tick(source->lan);
 }
 
-/* Only `taken` bytes of a run went. The stream goes on with the rest of a frame that was cut; what
- * is behind that stays. */
-static void cut_run(struct port *source, const struct run *run, uint32_t taken)
+/* Only `taken` bytes of a burst went. The stream goes on with the rest of a frame that was cut;
+ * what is behind that stays. */
+static void cut_burst(struct port *source, const struct burst *burst, uint32_t taken)
 {
-	uint32_t at = run->from, reached = run->from + taken, frames = 0;
-	struct port *to = run->to;
+	uint32_t at = burst->from, reached = burst->from + taken, frames = 0;
+	struct port *to = burst->to;
 	struct message message;
 	int size;
 
 	while (at < reached) {
-		size = framing_next(port_framing(source), source->in + at, run->end - at, &message);
+		size = framing_next(port_framing(source), source->in + at, burst->end - at,
+				    &message);
 		assert(size > 0);
 		at += (uint32_t)size;
 		frames++;
 	}
-	count_sent(to, frames, at - run->from);
+	count_sent(to, frames, at - burst->from);
 	if (at > reached && !port_queue(to, source->in + reached, at - reached))
 		port_lose(to);
 	source->in_at = at;
-	source->received.frames -= run->frames - frames;
-	source->received.bytes -= run->end - at;
-	if (at < run->end && to->state == PORT_UP)
+	source->received.frames -= burst->frames - frames;
+	source->received.bytes -= burst->end - at;
+	if (at < burst->end && to->state == PORT_UP)
 		wait_for(source, to);
 	port_update(to);
 }
 
-static void send_run(struct port *source, const struct run *run)
+static void send_burst(struct port *source, const struct burst *burst)
 {
-	uint32_t len = run->end - run->from;
-	uint32_t taken = (uint32_t)port_write(run->to, source->in + run->from, len);
+	uint32_t len = burst->end - burst->from;
+	uint32_t taken = (uint32_t)port_write(burst->to, source->in + burst->from, len);
 
 	if (taken > 0)
-		has_progress(run->to);
+		has_progress(burst->to);
 	if (taken == len)
-		count_sent(run->to, run->frames, len);
-	else if (run->to->state == PORT_UP)
-		cut_run(source, run, taken);
+		count_sent(burst->to, burst->frames, len);
+	else if (burst->to->state == PORT_UP)
+		cut_burst(source, burst, taken);
 }
 
-static void end_run(struct port *source, struct run *run)
+static void end_burst(struct port *source, struct burst *burst)
 {
-	struct port *to = run->to;
+	struct port *to = burst->to;
 
 	if (to == NULL)
 		return;
-	if (run->direct) {
-		send_run(source, run);
+	if (burst->direct) {
+		send_burst(source, burst);
 	} else {
 		if (port_flush(to))
 			has_progress(to);
 		port_update(to);
 	}
-	run->to = NULL;
+	burst->to = NULL;
 }
 
-/* May a run to this destination begin? If not, the source waits, unless it is to be dropped. */
-static bool is_free(struct port *source, struct port *to, const struct port *turn)
+/* May a burst to this destination begin? If not, the source waits, unless it is to be dropped. */
+static bool may_send(struct port *source, struct port *to, const struct port *turn)
 {
 	if (port_queued(to) == 0 && (to->waiters == NULL || to == turn))
 		return true;
@@ -106,27 +111,22 @@ static bool is_free(struct port *source, struct port *to, const struct port *tur
 	return false;
 }
 
-static bool same_bytes(const struct port *source, const struct port *to)
-{
-	return source->kind != PORT_QEMU && to->kind != PORT_QEMU;
-}
-
-/* Into the queue in the destination's own form, to be sent when the run ends. False: the source
+/* Into the queue in the destination's own form, to be sent when the burst ends. False: the source
  * waits. */
-static bool queue_in_run(struct port *source, struct run *run, const struct message *message)
+static bool queue_in_burst(struct port *source, struct burst *burst, const struct message *message)
 {
-	struct port *to = run->to;
+	struct port *to = burst->to;
 
 	if (port_queued(to) > QUEUE_BUSY) {
-		end_run(source, run);
+		end_burst(source, burst);
 		if (port_queued(to) > QUEUE_BUSY) {
 			wait_for(source, to);
 			port_update(to);
 			return false;
 		}
-		run->to = to;
+		burst->to = to;
 	}
-	if (port_queue_frame(to, message))
+	if (port_queue_frame(to, message, to->lan->scratch))
 		count_sent(to, 1, message->size);
 	else
 		to->drops.full++;
@@ -135,38 +135,40 @@ static bool queue_in_run(struct port *source, struct run *run, const struct mess
 
 /* To one station. False: the source waits, with this message first. */
 static bool send_to(struct port *source, struct port *to, const struct message *message,
-		    struct run *run, const struct port *turn)
+		    struct burst *burst, const struct port *turn)
 {
-	if (run->to != to) {
-		end_run(source, run);
+	if (burst->to != to) {
+		end_burst(source, burst);
 		if (source->waits_for != NULL)
 			return false;
 		if (to->stalled) {
 			to->drops.full++;
 			return true;
 		}
-		if (!is_free(source, to, turn))
+		if (!may_send(source, to, turn))
 			return false;
-		*run = (struct run){
+		*burst = (struct burst){
 			.to = to,
-			.direct = same_bytes(source, to),
+			/* Both have the same framing. */
+			.direct = source->kind != PORT_QEMU && to->kind != PORT_QEMU,
 			.from = source->in_at,
 		};
 	}
-	if (!run->direct)
-		return queue_in_run(source, run, message);
-	run->end = source->in_at + (uint32_t)message->size;
-	run->frames++;
+	if (!burst->direct)
+		return queue_in_burst(source, burst, message);
+	burst->end = source->in_at + (uint32_t)message->size;
+	burst->frames++;
 	return true;
 }
 
-void lan_offer(struct port *to, unsigned source, const struct message *message)
+/* A frame that nobody waits for: dropped when the port is busy. */
+static void offer(struct port *to, unsigned source, const struct message *message)
 {
 	bool first = port_queued(to) == 0;
 	uint32_t size = FRAMING_HEAD_MAX + (uint32_t)message->len;
 
 	if (to->stalled || to->left_by[source] + size > PORT_SHARE ||
-	    !port_queue_frame(to, message)) {
+	    !port_queue_frame(to, message, to->lan->scratch)) {
 		to->drops.full++;
 		return;
 	}
@@ -187,33 +189,29 @@ static void flood(struct port *source, const struct message *message)
 		struct port *to = lan->port[i];
 
 		if (to != NULL && to != source && to->state == PORT_UP)
-			lan_offer(to, source->index, message);
+			offer(to, source->index, message);
 	}
-}
-
-/* What the machine with this MAC is called, if that is known for sure; or NULL. */
-static const char *name_of(const struct port *source, const uint8_t *mac)
-{
-	if (source->kind == PORT_MACHINE)
-		return memcmp(source->mac, mac, NET_MAC_SIZE) == 0 ? source->name : NULL;
-	return trunk_machine(source, mac);
 }
 
 static void ask_gateway(struct port *source, const struct message *message)
 {
+	const uint8_t *sender = message->frame + NET_MAC_SIZE;
 	struct gateway_query query = {
 		.frame = message->frame,
 		.len = message->len,
 		.port = source->index,
-		.name = name_of(source, message->frame + NET_MAC_SIZE),
 		.now = lan_seconds(source->lan),
 	};
 	uint8_t reply[GATEWAY_REPLY_MAX];
 	struct message answer = {.frame = reply};
 
+	if (source->kind != PORT_MACHINE)
+		query.name = trunk_machine_name(source, sender);
+	else if (memcmp(source->mac, sender, NET_MAC_SIZE) == 0)
+		query.name = source->name;
 	answer.len = gateway_answer(source->lan->gateway, &query, reply);
 	if (answer.len > 0)
-		lan_offer(source, LAN_GATEWAY_PORT, &answer);
+		offer(source, LAN_GATEWAY_PORT, &answer);
 }
 
 static bool is_group(const uint8_t *mac)
@@ -221,22 +219,21 @@ static bool is_group(const uint8_t *mac)
 	return (mac[0] & 1) != 0;
 }
 
-enum judgement { WELCOME, BROKEN, FORGED };
+enum frame_check { FRAME_GOOD, FRAME_BROKEN, FRAME_FORGED };
 
-static enum judgement judge(struct port *source, const struct message *message)
+static enum frame_check check_frame(struct port *source, const struct message *message)
 {
 	const uint8_t *sender = message->frame + NET_MAC_SIZE;
 	struct lan_switch *lan = source->lan;
 
 	if (!message->sound || is_group(sender))
-		return BROKEN;
-	return mac_table_learn(&lan->table, sender, source->index, lan_seconds(lan)) ==
-			       LEARNED_FORGED
-		       ? FORGED
-		       : WELCOME;
+		return FRAME_BROKEN;
+	if (mac_table_learn(&lan->table, sender, source->index, lan_seconds(lan)) == LEARNED_FORGED)
+		return FRAME_FORGED;
+	return FRAME_GOOD;
 }
 
-/* To whom it may concern, at once; nobody waits. */
+/* A frame that is not for one port alone: to the gateway, and to all others. Nobody waits. */
 static void send_around(struct port *source, const struct message *message, int to)
 {
 	struct lan_switch *lan = source->lan;
@@ -248,36 +245,28 @@ static void send_around(struct port *source, const struct message *message, int 
 		flood(source, message);
 }
 
-/* What is behind a run may not overtake it. False: the source waits. */
-static bool run_is_over(struct port *source, struct run *run)
+/* What is behind a burst may not overtake it. False: the source waits. */
+static bool burst_is_over(struct port *source, struct burst *burst)
 {
-	end_run(source, run);
+	end_burst(source, burst);
 	return source->waits_for == NULL;
 }
 
-/* The one port that a frame is for; NULL: none, or not one alone. */
-static struct port *find_port(const struct port *source, int station)
-{
-	struct port *to;
-
-	if (station < 0 || station >= (int)LAN_GATEWAY_PORT || station == (int)source->index)
-		return NULL;
-	to = source->lan->port[station];
-	return to != NULL && to->state == PORT_UP ? to : NULL;
-}
-
 /* False: the source waits, with this frame first. */
-static bool take_frame(struct port *source, const struct message *message, struct run *run,
-		       const struct port *turn)
+static bool forward_frame(struct port *source, const struct message *message, struct burst *burst,
+			  const struct port *turn)
 {
 	struct lan_switch *lan = source->lan;
 	int station = MAC_TABLE_NOBODY;
-	struct port *to;
+	struct port *to = NULL; /* the one port that the frame is for */
 
 	if (!is_group(message->frame))
 		station = mac_table_find(&lan->table, message->frame, lan_seconds(lan));
-	to = find_port(source, station);
-	if (to != NULL ? !send_to(source, to, message, run, turn) : !run_is_over(source, run))
+	if (station >= 0 && station < (int)LAN_GATEWAY_PORT && station != (int)source->index)
+		to = lan->port[station];
+	if (to != NULL && to->state != PORT_UP)
+		to = NULL;
+	if (to != NULL ? !send_to(source, to, message, burst, turn) : !burst_is_over(source, burst))
 		return false;
 	if (to == NULL)
 		send_around(source, message, station);
@@ -286,25 +275,29 @@ static bool take_frame(struct port *source, const struct message *message, struc
 	return true;
 }
 
-static bool take(struct port *source, const struct message *message, struct run *run,
-		 const struct port *turn)
+/* False: the source waits, with this message first. */
+static bool forward_message(struct port *source, const struct message *message, struct burst *burst,
+			    const struct port *turn)
 {
-	enum judgement judgement = message->note ? WELCOME : judge(source, message);
+	enum frame_check check = FRAME_GOOD;
 
-	if (!message->note && judgement == WELCOME)
-		return take_frame(source, message, run, turn);
-	if (!run_is_over(source, run))
+	if (!message->note) {
+		check = check_frame(source, message);
+		if (check == FRAME_GOOD)
+			return forward_frame(source, message, burst, turn);
+	}
+	if (!burst_is_over(source, burst))
 		return false;
 	if (message->note)
-		trunk_hear(source, (const char *)message->frame, message->len);
-	source->drops.broken += judgement == BROKEN;
-	source->drops.forged += judgement == FORGED;
+		trunk_handle_note(source, (const char *)message->frame, message->len);
+	source->drops.broken += check == FRAME_BROKEN;
+	source->drops.forged += check == FRAME_FORGED;
 	return true;
 }
 
 void lan_forward(struct port *source, const struct port *turn)
 {
-	struct run run = {0};
+	struct burst burst = {0};
 	struct message message;
 
 	while (source->state == PORT_UP && source->waits_for == NULL) {
@@ -313,16 +306,16 @@ void lan_forward(struct port *source, const struct port *turn)
 
 		if (size < 0)
 			port_lose(source);
-		if (size <= 0 || !take(source, &message, &run, turn))
+		if (size <= 0 || !forward_message(source, &message, &burst, turn))
 			break;
 		source->in_at += (uint32_t)size;
 	}
-	end_run(source, &run);
+	end_burst(source, &burst);
 	port_update(source);
 }
 
 /* Those who wait go on in turn, until one of them has filled it again. */
-static void release(struct port *to)
+static void release_waiters(struct port *to)
 {
 	struct port *source;
 
@@ -339,23 +332,23 @@ void lan_drain(struct port *to)
 {
 	(void)port_flush(to);
 	has_progress(to);
-	release(to);
+	release_waiters(to);
 }
 
-bool lan_look_after(struct port *to)
+bool lan_check_stall(struct port *to)
 {
 	if (to->state != PORT_UP || to->waiters == NULL)
 		return false;
 	if (port_flush(to))
 		has_progress(to);
-	release(to);
+	release_waiters(to);
 	if (to->waiters == NULL)
 		return false;
-	if (to->lan->now_ms - to->progress_ms < LAN_STALL_MS)
+	if (to->lan->now_ms - to->progress_ms < STALL_MS)
 		return true;
 	to->stalled = true;
 	log_guest(&to->lan->log, &to->lan->limit, "%s takes nothing: frames to it are dropped",
 		  to->name);
-	release(to);
+	release_waiters(to);
 	return false;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/fnv.h"
 #include "base/num.h"
 #include "devices/net/net_offload.h"
 #include "lan/dhcp.h"
@@ -28,7 +29,7 @@
 
 static const uint8_t broadcast_mac[NET_MAC_SIZE] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
-/* ---- its place ---- */
+/* ---- its address ---- */
 
 int gateway_parse_cidr(struct gateway_params *params, const char *text, struct err *err)
 {
@@ -50,10 +51,8 @@ int gateway_parse_cidr(struct gateway_params *params, const char *text, struct e
 
 void gateway_default_cidr(struct gateway_params *params, const char *name)
 {
-	uint32_t hash = 2166136261u;
+	uint32_t hash = fnv1a(name, strlen(name));
 
-	for (; *name != '\0'; name++)
-		hash = (hash ^ (uint8_t)*name) * 16777619u;
 	params->network = 10u << 24 | 77u << 16 | (hash ^ hash >> 16) % 256 << 8;
 	params->prefix = 24;
 }
@@ -92,7 +91,7 @@ static void put_ethernet(const struct gateway *gateway, const struct gateway_que
 }
 
 /* Sums are of 16-bit words as they lie in memory. */
-static void put_sum(uint8_t *at, uint32_t sum)
+static void put_checksum(uint8_t *at, uint32_t sum)
 {
 	uint16_t v = (uint16_t)~net_sum_fold(sum);
 
@@ -113,17 +112,17 @@ static size_t put_ipv4(const struct gateway *gateway, uint8_t *reply, uint8_t pr
 	ip[9] = protocol;
 	be_put32(ip + 12, gateway->address);
 	be_put32(ip + 16, to);
-	put_sum(ip + 10, net_sum(ip, IPV4, 0));
+	put_checksum(ip + 10, net_sum(ip, IPV4, 0));
 	return ETHERNET + IPV4 + len;
 }
 
 /* The checksum over a UDP packet in place, with its pseudo header (RFC 768). */
-static void sum_udp(uint8_t *ip, size_t len)
+static void put_udp_checksum(uint8_t *ip, size_t len)
 {
 	uint32_t pseudo = htons(IPPROTO_UDP) + (uint32_t)htons((uint16_t)len);
 	uint8_t *udp = ip + IPV4;
 
-	put_sum(udp + 6, net_sum(udp, len, net_sum(ip + 12, 8, pseudo)));
+	put_checksum(udp + 6, net_sum(udp, len, net_sum(ip + 12, 8, pseudo)));
 	if (be_get16(udp + 6) == 0)
 		be_put16(udp + 6, 0xffff);
 }
@@ -138,11 +137,11 @@ static size_t put_udp(const struct gateway *gateway, uint8_t *reply, uint16_t fr
 	be_put16(udp + 2, to);
 	be_put16(udp + 4, (uint16_t)(UDP + len));
 	be_put16(udp + 6, 0);
-	sum_udp(reply + ETHERNET, UDP + len);
+	put_udp_checksum(reply + ETHERNET, UDP + len);
 	return all;
 }
 
-/* ---- what it is asked ---- */
+/* ---- answers ---- */
 
 /* RFC 826: who has our address? */
 static size_t answer_arp(const struct gateway *gateway, const struct gateway_query *query,
@@ -177,7 +176,7 @@ static size_t answer_echo(const struct gateway *gateway, const struct gateway_qu
 	memcpy(out, icmp, len);
 	out[0] = 0;
 	be_put16(out + 2, 0);
-	put_sum(out + 2, net_sum(out, len, 0));
+	put_checksum(out + 2, net_sum(out, len, 0));
 	put_ethernet(gateway, query, reply, TYPE_IPV4);
 	return put_ipv4(gateway, reply, IPPROTO_ICMP, be_get32(ip + 12), len);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/fnv.h"
 #include "base/num.h"
 
 uint32_t leases_mask(const struct leases *leases)
@@ -22,7 +23,7 @@ void leases_init(struct leases *leases, uint32_t network, unsigned prefix)
 	leases->last = broadcast - 1;
 }
 
-static bool is_over(const struct lease *lease, uint32_t now)
+static bool lease_is_over(const struct lease *lease, uint32_t now)
 {
 	return (int32_t)(now - lease->until) >= 0;
 }
@@ -54,7 +55,7 @@ static unsigned held_by(const struct leases *leases, unsigned port, uint32_t now
 	for (unsigned i = 0; i < LEASES_MAX; i++) {
 		const struct lease *lease = &leases->lease[i];
 
-		n += lease->address != 0 && lease->port == port && !is_over(lease, now);
+		n += lease->address != 0 && lease->port == port && !lease_is_over(lease, now);
 	}
 	return n;
 }
@@ -63,7 +64,7 @@ static unsigned held_by(const struct leases *leases, unsigned port, uint32_t now
 static bool may_hold(const struct leases *leases, const struct lease *lease, unsigned port,
 		     uint32_t now)
 {
-	return (lease != NULL && lease->port == port && !is_over(lease, now)) ||
+	return (lease != NULL && lease->port == port && !lease_is_over(lease, now)) ||
 	       held_by(leases, port, now) < LEASES_SHARE;
 }
 
@@ -72,30 +73,11 @@ static bool can_be_given(const struct leases *leases, uint32_t address)
 	return address >= leases->first && address <= leases->last;
 }
 
-/* The place for a lease of this address, if that is free or its lease is over. */
-static struct lease *place_for(struct leases *leases, uint32_t address, uint32_t now)
-{
-	struct lease *held = lease_at(leases, address);
-
-	if (held != NULL)
-		return is_over(held, now) ? held : NULL;
-	return lease_at(leases, 0);
-}
-
-/* Stations mostly find their own again even when everything was forgotten. */
-static uint32_t begin_with(const struct leases *leases, const uint8_t *mac)
-{
-	uint32_t hash = 2166136261u;
-
-	for (unsigned i = 0; i < NET_MAC_SIZE; i++)
-		hash = (hash ^ mac[i]) * 16777619u;
-	return hash % (leases->last - leases->first + 1);
-}
-
 /* An address that nobody ever had, or else the one that has been over longest. */
-static uint32_t choose(struct leases *leases, const uint8_t *mac, uint32_t now)
+static uint32_t lease_choose(struct leases *leases, const uint8_t *mac, uint32_t now)
 {
-	uint32_t n = leases->last - leases->first + 1, at = begin_with(leases, mac);
+	/* Hashed, so that stations mostly find their own again when all leases were forgotten. */
+	uint32_t n = leases->last - leases->first + 1, at = fnv1a(mac, NET_MAC_SIZE) % n;
 	uint32_t tries = n < LEASES_MAX ? n : LEASES_MAX;
 	bool room = lease_at(leases, 0) != NULL;
 	const struct lease *oldest = NULL;
@@ -109,18 +91,23 @@ static uint32_t choose(struct leases *leases, const uint8_t *mac, uint32_t now)
 	for (unsigned i = 0; i < LEASES_MAX; i++) {
 		const struct lease *lease = &leases->lease[i];
 
-		if (lease->address != 0 && is_over(lease, now) &&
+		if (lease->address != 0 && lease_is_over(lease, now) &&
 		    (oldest == NULL || now - lease->until > now - oldest->until))
 			oldest = lease;
 	}
 	return oldest != NULL ? oldest->address : 0;
 }
 
-static struct lease *give(struct leases *leases, const uint8_t *mac, unsigned port,
-			  uint32_t address, uint32_t now)
+/* NULL when the address is taken, or there is no place for another lease. */
+static struct lease *lease_grant(struct leases *leases, const uint8_t *mac, unsigned port,
+				 uint32_t address, uint32_t now)
 {
-	struct lease *lease = place_for(leases, address, now);
+	struct lease *lease = lease_at(leases, address);
 
+	if (lease == NULL)
+		lease = lease_at(leases, 0);
+	else if (!lease_is_over(lease, now))
+		return NULL;
 	if (lease == NULL)
 		return NULL;
 	*lease = (struct lease){
@@ -130,7 +117,7 @@ static struct lease *give(struct leases *leases, const uint8_t *mac, unsigned po
 }
 
 struct lease *lease_take(struct leases *leases, const uint8_t mac[NET_MAC_SIZE], unsigned port,
-			 uint32_t wish, uint32_t now)
+			 uint32_t requested, uint32_t now)
 {
 	struct lease *lease = lease_of(leases, mac);
 
@@ -138,15 +125,15 @@ struct lease *lease_take(struct leases *leases, const uint8_t mac[NET_MAC_SIZE],
 		return NULL;
 	if (lease != NULL) {
 		lease->port = (uint16_t)port;
-		if (is_over(lease, now)) {
+		if (lease_is_over(lease, now)) {
 			lease->bound = false;
 			lease->until = now + LEASE_OFFER;
 		}
 		return lease;
 	}
-	if (!can_be_given(leases, wish) || lease_at(leases, wish) != NULL)
-		wish = choose(leases, mac, now);
-	return wish != 0 ? give(leases, mac, port, wish, now) : NULL;
+	if (!can_be_given(leases, requested) || lease_at(leases, requested) != NULL)
+		requested = lease_choose(leases, mac, now);
+	return requested != 0 ? lease_grant(leases, mac, port, requested, now) : NULL;
 }
 
 struct lease *lease_adopt(struct leases *leases, const uint8_t mac[NET_MAC_SIZE], unsigned port,
@@ -160,13 +147,13 @@ struct lease *lease_adopt(struct leases *leases, const uint8_t mac[NET_MAC_SIZE]
 		return lease->address == address ? lease : NULL;
 	if (!can_be_given(leases, address))
 		return NULL;
-	return give(leases, mac, port, address, now);
+	return lease_grant(leases, mac, port, address, now);
 }
 
-void lease_shun(struct lease *lease, uint32_t now)
+void lease_decline(struct lease *lease, uint32_t now)
 {
 	memset(lease->mac, 0, NET_MAC_SIZE);
-	lease->until = now + LEASE_SHUN;
+	lease->until = now + LEASE_DECLINED;
 	lease->bound = false;
 	lease->name[0] = '\0';
 }
@@ -194,7 +181,7 @@ const struct lease *lease_named(const struct leases *leases, const char *name, u
 	for (unsigned i = 0; i < LEASES_MAX; i++) {
 		const struct lease *lease = &leases->lease[i];
 
-		if (lease->bound && !is_over(lease, now) && name[0] != '\0' &&
+		if (lease->bound && !lease_is_over(lease, now) && name[0] != '\0' &&
 		    strcasecmp(lease->name, name) == 0)
 			return lease;
 	}

@@ -1,9 +1,9 @@
 /*
- * Who has which address. A station keeps its address as long as there are others to give: leases
- * that are over are remembered, so that a machine that slept in a file finds its own again.
+ * The leases of a DHCP server. A station keeps its address as long as there are others to give:
+ * expired leases are remembered, so that a machine that was saved and resumed gets its own again.
  *
- * A port may hold LEASES_SHARE addresses, a machine's with its nested guests as well as that of a
- * whole LAN behind a trunk. Pure; times are seconds, addresses IPv4 in host order.
+ * A port may hold LEASES_SHARE addresses. A port can be a machine with nested guests, or a whole
+ * LAN behind a trunk. Pure; times are seconds, addresses IPv4 in host order.
  */
 #ifndef TORPOR_LAN_LEASE_H
 #define TORPOR_LAN_LEASE_H
@@ -13,16 +13,16 @@
 
 #include "devices/net/net.h"
 
-#define LEASES_MAX   1024u
-#define LEASES_SHARE 128u
-#define LEASE_NAME   64u
-#define LEASE_TIME   3600u /* of a lease */
-#define LEASE_OFFER  60u   /* that an offer is kept */
-#define LEASE_SHUN   600u  /* that an address is not given that somebody else was found to use */
+#define LEASES_MAX     1024u
+#define LEASES_SHARE   128u
+#define LEASE_NAME     64u
+#define LEASE_TIME     3600u /* of a lease */
+#define LEASE_OFFER    60u   /* that an offer is kept */
+#define LEASE_DECLINED 600u  /* that an address is not given that somebody else was found to use */
 
 struct lease {
 	uint32_t address;	   /* 0: free */
-	uint8_t mac[NET_MAC_SIZE]; /* all zero: of an address that is shunned */
+	uint8_t mac[NET_MAC_SIZE]; /* all zero: of a declined address */
 	uint16_t port;
 	uint32_t until;
 	bool bound;	       /* acknowledged, not just offered */
@@ -42,20 +42,22 @@ void leases_init(struct leases *leases, uint32_t network, unsigned prefix);
 uint32_t leases_mask(const struct leases *leases);
 
 struct lease *lease_of(struct leases *leases, const uint8_t mac[NET_MAC_SIZE]);
-/* The station's lease: its old one, or an address that is free, `wish` if that is (0: any). NULL:
- * there is none for it, or the port holds LEASES_SHARE already. A new one, and one that was over,
- * is offered for LEASE_OFFER seconds. `mac` is a station's: not all zero. */
+/* The station's lease: its old one, or an address that is free, `requested` if that is (0: any).
+ * NULL: there is none for it, or the port holds LEASES_SHARE already. A new one, and one that was
+ * over, is offered for LEASE_OFFER seconds. `mac` is a station's: not all zero. */
 struct lease *lease_take(struct leases *leases, const uint8_t mac[NET_MAC_SIZE], unsigned port,
-			 uint32_t wish, uint32_t now);
+			 uint32_t requested, uint32_t now);
 /* May a station that says it has this address go on having it? Then that is its lease. NULL: it is
  * another's or none of ours, the station has another, or the port holds LEASES_SHARE already. */
 struct lease *lease_adopt(struct leases *leases, const uint8_t mac[NET_MAC_SIZE], unsigned port,
 			  uint32_t address, uint32_t now);
-void lease_shun(struct lease *lease, uint32_t now);
+/* Somebody else uses the address: it is not given for LEASE_DECLINED seconds. */
+void lease_decline(struct lease *lease, uint32_t now);
 
-/* Call it so; a trusted name is taken from whoever has it, others have to be new. */
+/* Set its name. A trusted name is taken from the lease that has it; another name is set only if no
+ * lease has it. */
 void lease_name(struct leases *leases, struct lease *lease, const char *name, bool trusted);
-/* The one that is called so, whatever the case, or NULL. */
+/* The lease with this name in upper or lower case, or NULL. */
 const struct lease *lease_named(const struct leases *leases, const char *name, uint32_t now);
 
 #endif

@@ -32,7 +32,7 @@ static bool is_current(const struct mac_entry *entry, uint32_t now)
 	return entry->key != 0 && (entry->pinned || now - entry->seen < MAC_TABLE_AGE);
 }
 
-static struct mac_entry *find(struct mac_table *table, uint64_t key)
+static struct mac_entry *mac_table_lookup(struct mac_table *table, uint64_t key)
 {
 	struct mac_entry *entry = &table->entry[set_of(table, key)];
 
@@ -45,12 +45,12 @@ static struct mac_entry *find(struct mac_table *table, uint64_t key)
 
 int mac_table_find(const struct mac_table *table, const uint8_t mac[NET_MAC_SIZE], uint32_t now)
 {
-	const struct mac_entry *entry = find((struct mac_table *)table, key_of(mac));
+	const struct mac_entry *entry = mac_table_lookup((struct mac_table *)table, key_of(mac));
 
 	return entry != NULL && is_current(entry, now) ? entry->port : MAC_TABLE_NOBODY;
 }
 
-static void drop(struct mac_table *table, struct mac_entry *entry)
+static void mac_table_drop(struct mac_table *table, struct mac_entry *entry)
 {
 	if (entry->key != 0 && !entry->pinned)
 		table->learned[entry->port]--;
@@ -58,7 +58,7 @@ static void drop(struct mac_table *table, struct mac_entry *entry)
 }
 
 /* A place for a new station: a free one, or that of who was silent longest. */
-static struct mac_entry *make_room(struct mac_table *table, uint64_t key, uint32_t now)
+static struct mac_entry *mac_table_evict(struct mac_table *table, uint64_t key, uint32_t now)
 {
 	struct mac_entry *set = &table->entry[set_of(table, key)], *best = NULL;
 
@@ -75,7 +75,7 @@ static struct mac_entry *make_room(struct mac_table *table, uint64_t key, uint32
 			best = entry;
 	}
 	if (best != NULL)
-		drop(table, best);
+		mac_table_drop(table, best);
 	return best;
 }
 
@@ -83,7 +83,7 @@ enum learned mac_table_learn(struct mac_table *table, const uint8_t mac[NET_MAC_
 			     unsigned port, uint32_t now)
 {
 	uint64_t key = key_of(mac);
-	struct mac_entry *entry = find(table, key);
+	struct mac_entry *entry = mac_table_lookup(table, key);
 
 	if (entry != NULL && entry->pinned)
 		return entry->port == port ? LEARNED_KNOWN : LEARNED_FORGED;
@@ -94,9 +94,9 @@ enum learned mac_table_learn(struct mac_table *table, const uint8_t mac[NET_MAC_
 	if (table->learned[port] >= MAC_TABLE_SHARE)
 		return LEARNED_KNOWN; /* frames to it are flooded */
 	if (entry != NULL)
-		drop(table, entry);
+		mac_table_drop(table, entry);
 	else
-		entry = make_room(table, key, now);
+		entry = mac_table_evict(table, key, now);
 	if (entry == NULL)
 		return LEARNED_KNOWN;
 	*entry = (struct mac_entry){.key = key, .seen = now, .port = (uint16_t)port};
@@ -107,38 +107,38 @@ enum learned mac_table_learn(struct mac_table *table, const uint8_t mac[NET_MAC_
 int mac_table_pin(struct mac_table *table, const uint8_t mac[NET_MAC_SIZE], unsigned port)
 {
 	uint64_t key = key_of(mac);
-	struct mac_entry *entry = find(table, key);
+	struct mac_entry *entry = mac_table_lookup(table, key);
 
 	if (entry != NULL && entry->pinned)
 		return entry->port == port ? 0 : -EEXIST;
 	if (entry != NULL)
-		drop(table, entry);
+		mac_table_drop(table, entry);
 	else
-		entry = make_room(table, key, 0);
+		entry = mac_table_evict(table, key, 0);
 	if (entry == NULL)
 		return -ENOSPC;
 	*entry = (struct mac_entry){.key = key, .port = (uint16_t)port, .pinned = true};
 	return 0;
 }
 
-static void forget(struct mac_table *table, unsigned port, bool all)
+static void mac_table_remove(struct mac_table *table, unsigned port, bool all)
 {
 	for (unsigned i = 0; i < MAC_TABLE_SETS * MAC_TABLE_WAYS; i++) {
 		struct mac_entry *entry = &table->entry[i];
 
 		if (entry->key != 0 && entry->port == port && (all || entry->pinned))
-			drop(table, entry);
+			mac_table_drop(table, entry);
 	}
 }
 
 void mac_table_forget(struct mac_table *table, unsigned port)
 {
-	forget(table, port, true);
+	mac_table_remove(table, port, true);
 }
 
 void mac_table_unpin(struct mac_table *table, unsigned port)
 {
-	forget(table, port, false);
+	mac_table_remove(table, port, false);
 }
 
 unsigned mac_table_list(const struct mac_table *table, unsigned port, uint32_t now,

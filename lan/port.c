@@ -11,17 +11,16 @@
 #include "base/assert.h"
 #include "base/num.h"
 #include "devices/net/net_offload.h"
-#include "lan/switch_internal.h"
-#include "lan/trunk.h"
+
+#define PORT_SOCKET_BUFFER (4 << 20) /* asked for */
 
 static_assert(PORT_IN_SIZE >= LAN_WIRE_MAX, "a message fits");
 static_assert(PORT_OUT_SIZE >= 2 * LAN_WIRE_MAX + PORT_SHARE, "a message cut for QEMU fits");
 
-int port_new(struct port **out, struct lan_switch *lan, int fd, enum port_kind kind,
-	     struct err *err)
+int port_new(struct port **out, const struct port_params *params, int fd, struct err *err)
 {
 	struct port *port = calloc(1, sizeof(*port));
-	static const int size = LAN_SOCKET_BUFFER;
+	static const int size = PORT_SOCKET_BUFFER;
 
 	if (port != NULL)
 		port->in = malloc(PORT_IN_SIZE);
@@ -30,9 +29,11 @@ int port_new(struct port **out, struct lan_switch *lan, int fd, enum port_kind k
 		close(fd);
 		return err_sys(err, ENOMEM, "a port of the LAN");
 	}
-	port->lan = lan;
-	port->kind = kind;
-	port->state = kind == PORT_QEMU ? PORT_UP : PORT_GREETING;
+	port->lan = params->lan;
+	port->loop = params->loop;
+	port->lost = params->lost;
+	port->kind = params->kind;
+	port->state = port->kind == PORT_QEMU ? PORT_UP : PORT_GREETING;
 	port->fd = fd;
 	port->watch.fd = -1;
 	port->last_waiter = &port->waiters;
@@ -44,9 +45,8 @@ int port_new(struct port **out, struct lan_switch *lan, int fd, enum port_kind k
 
 void port_free(struct port *port)
 {
-	loop_del(port->lan->loop, &port->watch);
+	loop_del(port->loop, &port->watch);
 	close(port->fd);
-	trunk_free(port->trunk);
 	free(port->in);
 	free(port->out);
 	free(port);
@@ -77,7 +77,7 @@ void port_lose(struct port *port)
 	if (port->state == PORT_GONE)
 		return;
 	port->state = PORT_GONE;
-	lan_reap_later(port->lan);
+	port->lost(port);
 }
 
 bool port_read(struct port *port)
@@ -112,7 +112,7 @@ size_t port_write(struct port *port, const void *data, size_t len)
 	return 0;
 }
 
-static bool make_room(struct port *port, size_t len)
+static bool port_make_room(struct port *port, size_t len)
 {
 	uint32_t queued = port_queued(port);
 
@@ -132,17 +132,11 @@ static bool make_room(struct port *port, size_t len)
 
 bool port_queue(struct port *port, const void *data, size_t len)
 {
-	if (!make_room(port, len))
+	if (!port_make_room(port, len))
 		return false;
 	memcpy(port->out + port->out_end, data, len);
 	port->out_end += (uint32_t)len;
 	return true;
-}
-
-static void all_is_sent(struct port *port)
-{
-	port->out_at = port->out_end = 0;
-	memset(port->left_by, 0, sizeof(port->left_by));
 }
 
 bool port_flush(struct port *port)
@@ -158,8 +152,10 @@ bool port_flush(struct port *port)
 	if (sent <= 0)
 		return false;
 	port->out_at += (uint32_t)sent;
-	if (port_queued(port) == 0)
-		all_is_sent(port);
+	if (port_queued(port) == 0) {
+		port->out_at = port->out_end = 0;
+		memset(port->left_by, 0, sizeof(port->left_by));
+	}
 	return true;
 }
 
@@ -168,7 +164,7 @@ static bool queue_parts(struct port *port, const uint8_t *header, const uint8_t 
 	uint8_t head[FRAMING_HEAD_MAX];
 	size_t head_len = framing_head(port_framing(port), header, len, head);
 
-	return make_room(port, head_len + len) && port_queue(port, head, head_len) &&
+	return port_make_room(port, head_len + len) && port_queue(port, head, head_len) &&
 	       port_queue(port, frame, len);
 }
 
@@ -177,10 +173,10 @@ static int queue_plain(void *opaque, const uint8_t *frame, size_t len)
 	return queue_parts(opaque, NULL, frame, len) ? 0 : -ENOBUFS;
 }
 
-bool port_queue_frame(struct port *port, const struct message *message)
+bool port_queue_frame(struct port *port, const struct message *message,
+		      uint8_t scratch[NET_FRAME_MAX])
 {
 	struct virtio_net_hdr_v1 header = {0};
-	uint8_t *scratch = port->lan->scratch;
 
 	if (message->header != NULL)
 		memcpy(&header, message->header, sizeof(header));
@@ -191,11 +187,11 @@ bool port_queue_frame(struct port *port, const struct message *message)
 	return net_plain(&header, scratch, message->len, queue_plain, port) == 0;
 }
 
-void port_wait(struct port *source, struct port *destination)
+void port_wait(struct port *source, struct port *destination, uint64_t now_ms)
 {
 	assert(source->waits_for == NULL);
 	if (destination->waiters == NULL && port_queued(destination) == 0)
-		destination->progress_ms = source->lan->now_ms;
+		destination->progress_ms = now_ms;
 	source->waits_for = destination;
 	source->next_waiter = NULL;
 	*destination->last_waiter = source;
@@ -241,5 +237,5 @@ void port_update(struct port *port)
 		events |= EPOLLIN;
 	if (port_queued(port) > 0 || port->waiters != NULL || port->stalled)
 		events |= EPOLLOUT;
-	loop_mod(port->lan->loop, &port->watch, events);
+	loop_mod(port->loop, &port->watch, events);
 }

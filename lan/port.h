@@ -1,9 +1,14 @@
 /*
- * A port of a switch: one Unix stream socket with what has come from it and what it has not taken
- * yet. Ports know bytes; whose they are is forward.c's business, what is said at first greet.c's.
+ * A port of a switch: one Unix stream socket, what was received from it and is not forwarded yet,
+ * and what is to be sent to it. A port moves bytes; forward.c decides where frames go, and greet.c
+ * handles the first lines.
  *
- * Loop thread. Nothing here frees a port: one that is lost is marked PORT_GONE, and the switch
- * removes it at the end of the loop's round, so that whoever is just looking at it may go on.
+ * Loop thread. Nothing here frees a port. One that is lost is marked PORT_GONE, and its owner is
+ * told by params.lost: it removes the port at the end of the loop's round, because callers further
+ * up may still use it.
+ *
+ * port_new() returns 0, or -ENOMEM with *err set. Nothing else here reports an error: a socket that
+ * fails loses its port.
  */
 #ifndef TORPOR_LAN_PORT_H
 #define TORPOR_LAN_PORT_H
@@ -19,13 +24,13 @@
 #define PORT_NAME_SIZE 64u
 
 struct lan_switch;
-struct trunk;
+struct port;
 
 enum port_kind { PORT_MACHINE, PORT_QEMU, PORT_TRUNK };
 
 enum port_state {
 	PORT_GREETING, /* its first line is awaited */
-	PORT_JUDGED,   /* a trunk's: its verdict on us is awaited */
+	PORT_AWAIT_OK, /* a trunk's: we have accepted the peer, its answer is awaited */
 	PORT_UP,       /* frames */
 	PORT_GONE,     /* to be removed */
 };
@@ -36,8 +41,18 @@ struct port_drops {
 	uint64_t broken; /* what came and is no frame, or a header that lies about it */
 };
 
+/* What a port needs of its switch. */
+struct port_params {
+	struct loop *loop;
+	struct lan_switch *lan; /* for the owner's own use: ports do not look into it */
+	void (*lost)(struct port *port);
+	enum port_kind kind;
+};
+
 struct port {
 	struct lan_switch *lan;
+	struct loop *loop;
+	void (*lost)(struct port *port);
 	unsigned index; /* in the switch */
 	enum port_kind kind;
 	enum port_state state;
@@ -46,7 +61,6 @@ struct port {
 	uint64_t since_ms; /* it was plugged in */
 	char name[PORT_NAME_SIZE];
 	uint8_t mac[NET_MAC_SIZE]; /* of a machine's card */
-	struct trunk *trunk;	   /* owned; of a trunk once it was greeted */
 
 	uint8_t *in; /* owned; PORT_IN_SIZE bytes, of which [in_at, in_end) are to be forwarded */
 	uint32_t in_at, in_end;
@@ -68,8 +82,7 @@ struct port {
 };
 
 /* Takes fd, also when it fails. */
-int port_new(struct port **out, struct lan_switch *lan, int fd, enum port_kind kind,
-	     struct err *err);
+int port_new(struct port **out, const struct port_params *params, int fd, struct err *err);
 void port_free(struct port *port);
 
 /* Letters, digits, '_', '.' and '-', as many as fit. */
@@ -91,15 +104,17 @@ bool port_queue(struct port *port, const void *data, size_t len);
 bool port_flush(struct port *port);
 
 /* A header (if its framing has one: header NULL is one without offloads) and frame into the queue,
- * in the form its receiver expects. False when there is no room for all of it. */
-bool port_queue_frame(struct port *port, const struct message *message);
+ * in the form its receiver expects. False when there is no room for all of it. `scratch` is the
+ * caller's memory, whose contents are lost. */
+bool port_queue_frame(struct port *port, const struct message *message,
+		      uint8_t scratch[NET_FRAME_MAX]);
 
-void port_wait(struct port *source, struct port *destination);
-/* The first of those who wait no longer does; NULL: nobody. */
+void port_wait(struct port *source, struct port *destination, uint64_t now_ms);
+/* Ends the wait of the source that waits longest and returns it; NULL: there is none. */
 struct port *port_next_waiter(struct port *destination);
 void port_forget_waiting(struct port *source);
 
-/* Watch for what is of interest now. */
+/* Watch the socket for what the port can use now. */
 void port_update(struct port *port);
 void port_lose(struct port *port);
 

@@ -27,7 +27,7 @@ static json_t *address_json(uint32_t address)
 			    address & 255);
 }
 
-static json_t *counters_json(const struct net_counters *c)
+static json_t *port_counters_json(const struct net_counters *c)
 {
 	return json_pack("{s:I,s:I}", "frames", (json_int_t)c->frames, "bytes",
 			 (json_int_t)c->bytes);
@@ -50,13 +50,13 @@ static void add_port(void *opaque, const struct port *port)
 	json_t *entry = json_pack(
 		"{s:s,s:s,s:o,s:o,s:o,s:{s:I,s:I,s:I},s:I,s:b}", "kind", kinds[port->kind], "name",
 		port->name, "macs", stations_json(listing->lan, port), "in",
-		counters_json(&port->received), "out", counters_json(&port->sent), "dropped",
-		"full", (json_int_t)port->drops.full, "forged", (json_int_t)port->drops.forged,
-		"broken", (json_int_t)port->drops.broken, "queued", (json_int_t)port_queued(port),
-		"stalled", port->stalled);
+		port_counters_json(&port->received), "out", port_counters_json(&port->sent),
+		"dropped", "full", (json_int_t)port->drops.full, "forged",
+		(json_int_t)port->drops.forged, "broken", (json_int_t)port->drops.broken, "queued",
+		(json_int_t)port_queued(port), "stalled", port->stalled);
 
 	if (entry != NULL && port->kind == PORT_TRUNK)
-		json_object_set_new(entry, "machines", json_integer(trunk_machines(port)));
+		json_object_set_new(entry, "machines", json_integer(trunk_machine_count(port)));
 	json_array_append_new(listing->ports, entry);
 }
 

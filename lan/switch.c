@@ -7,15 +7,19 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
-#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/num.h"
+#include "lan/forward.h"
+#include "lan/greet.h"
 #include "lan/switch_internal.h"
 #include "lan/trunk.h"
 
-void lan_look_at_clock(struct lan_switch *lan)
+#define LAN_GREETING_MS 10000u
+
+/* First in each callback. */
+static void update_now(struct lan_switch *lan)
 {
 	struct timespec now;
 
@@ -23,59 +27,38 @@ void lan_look_at_clock(struct lan_switch *lan)
 	lan->now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* ---- looking after ports that do not move ---- */
-
-static void set_timer(struct lan_switch *lan, bool on)
+/* Ports that others wait for, and those that have not greeted yet. */
+static void on_tick(void *opaque)
 {
-	struct itimerspec spec = {0};
-
-	lan->ticking = on;
-	if (on)
-		spec.it_interval.tv_nsec = spec.it_value.tv_nsec = LAN_TICK_MS * 1000000L;
-	(void)timerfd_settime(lan->tick.fd, 0, &spec, NULL);
-}
-
-void lan_need_tick(struct lan_switch *lan)
-{
-	if (!lan->ticking)
-		set_timer(lan, true);
-}
-
-/* True while it must be looked at again. */
-static bool look_after(struct port *port)
-{
-	if (port->state == PORT_UP)
-		return lan_look_after(port);
-	if (port->state == PORT_GONE)
-		return false;
-	if (port->lan->now_ms - port->since_ms > LAN_GREETING_MS)
-		port_lose(port);
-	return true;
-}
-
-static void on_tick(struct loop_watch *watch, uint32_t events)
-{
-	struct lan_switch *lan = container_of(watch, struct lan_switch, tick);
+	struct lan_switch *lan = opaque;
 	bool again = false;
-	uint64_t ticks;
 
-	(void)events;
-	lan_look_at_clock(lan);
-	if (read(lan->tick.fd, &ticks, sizeof(ticks)) < 0)
-		return;
-	for (unsigned i = 0; i < LAN_GATEWAY_PORT; i++)
-		again |= lan->port[i] != NULL && look_after(lan->port[i]);
-	if (!again)
-		set_timer(lan, false);
+	update_now(lan);
+	lan->ticking = false;
+	for (unsigned i = 0; i < LAN_GATEWAY_PORT; i++) {
+		struct port *port = lan->port[i];
+
+		if (port == NULL || port->state == PORT_GONE)
+			continue;
+		if (port->state == PORT_UP) {
+			again |= lan_check_stall(port);
+			continue;
+		}
+		again = true;
+		if (lan->now_ms - port->since_ms > LAN_GREETING_MS)
+			port_lose(port);
+	}
+	if (again)
+		lan_need_tick(lan);
 }
 
 /* ---- the ports ---- */
 
-static void on_port(struct loop_watch *watch, uint32_t events)
+static void on_lan_port(struct loop_watch *watch, uint32_t events)
 {
 	struct port *port = container_of(watch, struct port, watch);
 
-	lan_look_at_clock(port->lan);
+	update_now(port->lan);
 	if (port->state == PORT_GONE)
 		return;
 	if ((events & EPOLLOUT) != 0)
@@ -88,7 +71,7 @@ static void on_port(struct loop_watch *watch, uint32_t events)
 	if ((events & ~(uint32_t)EPOLLOUT) == 0 || port->state == PORT_GONE || !port_read(port))
 		return;
 	if (port->state != PORT_UP)
-		lan_hear_greeting(port);
+		lan_handle_greeting(port);
 	if (port->state == PORT_UP)
 		lan_forward(port, NULL);
 }
@@ -96,20 +79,21 @@ static void on_port(struct loop_watch *watch, uint32_t events)
 static void remove_port(struct port *port)
 {
 	struct lan_switch *lan = port->lan;
-
 	bool told = port->kind != PORT_QEMU && port->name[0] != '\0';
 
 	port_forget_waiting(port);
 	lan->port[port->index] = NULL;
+	trunk_free(lan->trunk[port->index]);
+	lan->trunk[port->index] = NULL;
 	mac_table_forget(&lan->table, port->index);
 	while (port->waiters != NULL)
 		lan_forward(port_next_waiter(port), NULL);
 	port_free(port);
 	if (told)
-		trunk_tell(lan, NULL);
+		trunk_announce(lan, NULL);
 }
 
-static void reap(struct loop_hook *hook)
+static void reap_ports(struct loop_hook *hook)
 {
 	struct lan_switch *lan = container_of(hook, struct lan_switch, reaper);
 
@@ -126,40 +110,38 @@ static void reap(struct loop_hook *hook)
 	}
 }
 
-void lan_reap_later(struct lan_switch *lan)
+static void on_port_lost(struct port *port)
 {
+	struct lan_switch *lan = port->lan;
+
 	if (lan->reaping)
 		return;
 	lan->reaping = true;
-	loop_hook(lan->loop, &lan->reaper, reap);
-}
-
-static int free_index(const struct lan_switch *lan)
-{
-	for (unsigned i = 0; i < LAN_GATEWAY_PORT; i++) {
-		if (lan->port[i] == NULL)
-			return (int)i;
-	}
-	return -ENOSPC;
+	loop_hook(lan->loop, &lan->reaper, reap_ports);
 }
 
 int lan_switch_plug(struct lan_switch *lan, int fd, enum port_kind kind, struct err *err)
 {
-	int index = free_index(lan), ret;
+	const struct port_params params = {
+		.loop = lan->loop, .lan = lan, .lost = on_port_lost, .kind = kind};
 	struct port *port = NULL;
+	unsigned index = 0;
+	int ret;
 
-	if (index < 0) {
+	while (index < LAN_GATEWAY_PORT && lan->port[index] != NULL)
+		index++;
+	if (index == LAN_GATEWAY_PORT) {
 		close(fd);
 		return err_set(err, ERR_FAILED, "the LAN has %u ports, all taken",
 			       LAN_GATEWAY_PORT);
 	}
-	lan_look_at_clock(lan);
-	ret = port_new(&port, lan, fd, kind, err);
+	update_now(lan);
+	ret = port_new(&port, &params, fd, err);
 	if (ret < 0)
 		return ret;
-	port->index = (unsigned)index;
+	port->index = index;
 	port->since_ms = lan->now_ms;
-	ret = loop_add(lan->loop, &port->watch, fd, EPOLLIN, on_port, err);
+	ret = loop_add(lan->loop, &port->watch, fd, EPOLLIN, on_lan_port, err);
 	if (ret < 0) {
 		port_free(port);
 		return ret;
@@ -171,42 +153,38 @@ int lan_switch_plug(struct lan_switch *lan, int fd, enum port_kind kind, struct 
 
 /* ---- the switch ---- */
 
-static int make_gateway(struct lan_switch *lan, const struct gateway_params *params,
-			struct err *err)
+static int open_switch(struct lan_switch *lan, const struct lan_params *params, struct err *err)
 {
-	int ret = gateway_new(&lan->gateway, params, err);
+	uint64_t noise[2];
+	int ret;
 
-	if (ret == 0)
-		(void)mac_table_pin(&lan->table, lan->gateway->mac, LAN_GATEWAY_PORT);
-	return ret;
+	if (getrandom(noise, sizeof(noise), 0) != (ssize_t)sizeof(noise))
+		return err_sys(err, errno, "getrandom");
+	lan->id = noise[0];
+	mac_table_init(&lan->table, noise[1]);
+	ret = timer_open(&lan->tick, lan->loop, on_tick, lan, err);
+	if (ret < 0 || params->gateway == NULL)
+		return ret;
+	ret = gateway_new(&lan->gateway, params->gateway, err);
+	if (ret < 0)
+		return ret;
+	(void)mac_table_pin(&lan->table, lan->gateway->mac, LAN_GATEWAY_PORT);
+	return 0;
 }
 
 int lan_switch_new(struct lan_switch **out, struct loop *loop, const struct lan_params *params,
 		   struct err *err)
 {
 	struct lan_switch *lan = calloc(1, sizeof(*lan));
-	uint64_t noise[2];
-	int fd, ret;
+	int ret;
 
 	if (lan == NULL)
 		return err_sys(err, ENOMEM, "a switch");
-	if (getrandom(noise, sizeof(noise), 0) != (ssize_t)sizeof(noise)) {
-		free(lan);
-		return err_sys(err, errno, "getrandom");
-	}
 	lan->loop = loop;
 	lan->log = params->log;
-	lan->id = noise[0];
+	lan->tick = TIMER_CLOSED;
 	snprintf(lan->name, sizeof(lan->name), "%s", params->name);
-	mac_table_init(&lan->table, noise[1]);
-	lan->tick.fd = -1;
-	fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	ret = fd < 0 ? err_sys(err, errno, "timer")
-		     : loop_add(loop, &lan->tick, fd, EPOLLIN, on_tick, err);
-	if (ret < 0 && fd >= 0)
-		close(fd);
-	if (ret == 0 && params->gateway != NULL)
-		ret = make_gateway(lan, params->gateway, err);
+	ret = open_switch(lan, params, err);
 	if (ret < 0) {
 		lan_switch_free(lan);
 		return ret;
@@ -217,16 +195,13 @@ int lan_switch_new(struct lan_switch **out, struct loop *loop, const struct lan_
 
 void lan_switch_free(struct lan_switch *lan)
 {
-	int fd = lan->tick.fd;
-
 	loop_unhook(lan->loop, &lan->reaper);
 	for (unsigned i = 0; i < LAN_GATEWAY_PORT; i++) {
+		trunk_free(lan->trunk[i]);
 		if (lan->port[i] != NULL)
 			port_free(lan->port[i]);
 	}
-	loop_del(lan->loop, &lan->tick);
-	if (fd >= 0)
-		close(fd);
+	timer_close(&lan->tick);
 	gateway_free(lan->gateway);
 	free(lan);
 }
@@ -247,6 +222,6 @@ const struct gateway *lan_switch_gateway(const struct lan_switch *lan)
 unsigned lan_switch_stations(struct lan_switch *lan, const struct port *port,
 			     uint8_t macs[][NET_MAC_SIZE], unsigned max)
 {
-	lan_look_at_clock(lan);
+	update_now(lan);
 	return mac_table_list(&lan->table, port->index, lan_seconds(lan), macs, max);
 }

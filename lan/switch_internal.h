@@ -1,16 +1,18 @@
-/* What the files of the switch share; see switch.h. */
+/* The struct that the files of the switch share; see switch.h. */
 #ifndef TORPOR_LAN_SWITCH_INTERNAL_H
 #define TORPOR_LAN_SWITCH_INTERNAL_H
 
-#include "lan/switch.h"
+#include "base/log.h"
+#include "base/timer.h"
+#include "lan/gateway.h"
+#include "lan/port.h"
 
-#define LAN_SOCKET_BUFFER (4 << 20) /* asked for */
-#define LAN_STALL_MS	  200u
-#define LAN_TICK_MS	  50u
-#define LAN_GREETING_MS	  10000u
+#define LAN_TICK_MS 50u
 
 /* The gateway has no socket, but a number as ports have. */
 #define LAN_GATEWAY_PORT (LAN_MAX_PORTS - 1u)
+
+struct trunk;
 
 struct lan_switch {
 	struct loop *loop;
@@ -19,11 +21,13 @@ struct lan_switch {
 	char name[PORT_NAME_SIZE];
 	uint64_t id;
 	struct port *port[LAN_GATEWAY_PORT]; /* owned; NULL: free */
+	struct trunk
+		*trunk[LAN_GATEWAY_PORT]; /* owned; of each port; NULL: it is none, or not yet */
 	struct mac_table table;
 	struct gateway *gateway; /* owned, or NULL */
 
-	uint64_t now_ms;	/* of this callback */
-	struct loop_watch tick; /* owns a timer: while somebody waits, or is greeted */
+	uint64_t now_ms;   /* of this callback */
+	struct timer tick; /* while a source waits, or a port is greeted */
 	bool ticking;
 	struct loop_hook reaper; /* frees lost ports */
 	bool reaping;
@@ -35,30 +39,13 @@ static inline uint32_t lan_seconds(const struct lan_switch *lan)
 	return (uint32_t)(lan->now_ms / 1000);
 }
 
-/* switch.c */
-void lan_reap_later(struct lan_switch *lan);
-/* The time of this callback; first thing in each. */
-void lan_look_at_clock(struct lan_switch *lan);
-/* Have lan_tick() called until it is not needed any more. */
-void lan_need_tick(struct lan_switch *lan);
-
-/* forward.c */
-
-/* Forward what has come from `source`, as far as destinations take it. `turn` is a destination that
- * others wait for too, and whose turn it is; or NULL. */
-void lan_forward(struct port *source, const struct port *turn);
-/* There is room in a destination: send what is queued, and let those go on who wait. */
-void lan_drain(struct port *destination);
-/* A frame of our own; dropped when the port is busy. */
-void lan_offer(struct port *destination, unsigned source, const struct message *message);
-/* Look after those whom others wait for; true while it must be done again. */
-bool lan_look_after(struct port *destination);
-
-/* greet.c */
-
-/* The first words to a new port. */
-void lan_greet(struct port *port);
-/* Its first words. */
-void lan_hear_greeting(struct port *port);
+/* Have waiting sources and greetings looked at LAN_TICK_MS from now. */
+static inline void lan_need_tick(struct lan_switch *lan)
+{
+	if (lan->ticking)
+		return;
+	lan->ticking = true;
+	timer_set(&lan->tick, LAN_TICK_MS);
+}
 
 #endif

@@ -29,68 +29,77 @@ struct trunk {
 	bool dhcp;
 };
 
-static bool reaches(const struct trunk *trunk, uint64_t id)
+static struct trunk *trunk_of(const struct port *port)
 {
-	for (unsigned i = 0; i < trunk->nids; i++) {
-		if (trunk->id[i] == id)
-			return true;
-	}
-	return false;
+	return port->lan->trunk[port->index];
 }
 
-/* Trunk n of the switch that is not lost, or NULL. */
-static struct port *trunk_at(const struct lan_switch *lan, unsigned n)
+/* The port of trunk n of the switch if it is not lost, or NULL. */
+static struct port *trunk_port(const struct lan_switch *lan, unsigned n)
 {
 	struct port *port = lan->port[n];
 
-	return port != NULL && port->trunk != NULL && port->state != PORT_GONE ? port : NULL;
+	return lan->trunk[n] != NULL && port->state != PORT_GONE ? port : NULL;
 }
 
-/* Is it this switch, or joined already, otherwise than by `port`? */
-static bool is_known(const struct port *port, uint64_t id)
+/* Is it this switch, or joined to it otherwise than by `port`? */
+static bool is_joined(const struct port *port, uint64_t id)
 {
 	if (id == port->lan->id)
 		return true;
 	for (unsigned i = 0; i < LAN_GATEWAY_PORT; i++) {
-		struct port *other = trunk_at(port->lan, i);
+		struct port *other = trunk_port(port->lan, i);
 
-		if (other != NULL && other != port && reaches(other->trunk, id))
-			return true;
+		if (other == NULL || other == port)
+			continue;
+		for (unsigned n = 0; n < trunk_of(other)->nids; n++) {
+			if (trunk_of(other)->id[n] == id)
+				return true;
+		}
 	}
 	return false;
 }
 
-bool trunk_dhcp(const struct lan_switch *lan, const struct port *except)
+bool trunk_reaches_dhcp(const struct lan_switch *lan, const struct port *except)
 {
 	if (lan->gateway != NULL)
 		return true;
 	for (unsigned i = 0; i < LAN_GATEWAY_PORT; i++) {
-		struct port *port = trunk_at(lan, i);
+		struct port *port = trunk_port(lan, i);
 
-		if (port != NULL && port != except && port->trunk->dhcp)
+		if (port != NULL && port != except && lan->trunk[i]->dhcp)
 			return true;
 	}
 	return false;
 }
 
-int trunk_judge(struct port *port, uint64_t id, const char *name, bool dhcp, char *why, size_t len)
+int trunk_accept(struct port *port, uint64_t id, const char *name, bool dhcp, char *why, size_t len)
 {
-	const struct lan_switch *lan = port->lan;
+	struct lan_switch *lan = port->lan;
+	struct trunk *trunk;
 
-	if (id == lan->id)
+	if (id == lan->id) {
 		snprintf(why, len, "%s would be joined to itself", lan->name);
-	else if (is_known(port, id))
+		return -EINVAL;
+	}
+	if (is_joined(port, id)) {
 		snprintf(why, len, "%s is joined to %s already", lan->name, name);
-	else if (dhcp && trunk_dhcp(lan, NULL))
+		return -EINVAL;
+	}
+	if (dhcp && trunk_reaches_dhcp(lan, NULL)) {
 		snprintf(why, len, "%s and %s both have a DHCP server: create one of them without",
 			 lan->name, name);
-	else
-		port->trunk = calloc(1, sizeof(*port->trunk));
-	if (port->trunk == NULL)
 		return -EINVAL;
-	port->trunk->id[0] = id;
-	port->trunk->nids = 1;
-	port->trunk->dhcp = dhcp;
+	}
+	trunk = calloc(1, sizeof(*trunk));
+	if (trunk == NULL) {
+		snprintf(why, len, "%s has no memory for another switch", lan->name);
+		return -ENOMEM;
+	}
+	trunk->id[0] = id;
+	trunk->nids = 1;
+	trunk->dhcp = dhcp;
+	lan->trunk[port->index] = trunk;
 	return 0;
 }
 
@@ -99,19 +108,11 @@ void trunk_free(struct trunk *trunk)
 	free(trunk);
 }
 
-/* ---- what we say ---- */
+/* ---- what is sent ---- */
 
 static void add_machine(struct buf *note, const uint8_t *mac, const char *name)
 {
 	buf_printf(note, "machine " NET_MAC_FORMAT " %s\n", NET_MAC_BYTES(mac), name);
-}
-
-static void add_trunk(struct buf *note, const struct trunk *trunk)
-{
-	for (unsigned i = 0; i < trunk->nids; i++)
-		buf_printf(note, "switch %016" PRIx64 " %s\n", trunk->id[i], "-");
-	for (unsigned i = 0; i < trunk->nmachines; i++)
-		add_machine(note, trunk->machine[i].mac, trunk->machine[i].name);
 }
 
 static void write_note(struct buf *note, const struct port *to)
@@ -119,17 +120,23 @@ static void write_note(struct buf *note, const struct port *to)
 	const struct lan_switch *lan = to->lan;
 
 	buf_printf(note, "switch %016" PRIx64 " %s\n", lan->id, lan->name);
-	if (trunk_dhcp(lan, to))
+	if (trunk_reaches_dhcp(lan, to))
 		buf_printf(note, "dhcp\n");
 	for (unsigned i = 0; i < LAN_GATEWAY_PORT; i++) {
 		const struct port *port = lan->port[i];
+		const struct trunk *trunk;
 
 		if (port == NULL || port == to || port->state != PORT_UP)
 			continue;
 		if (port->kind == PORT_MACHINE)
 			add_machine(note, port->mac, port->name);
-		else if (port->kind == PORT_TRUNK)
-			add_trunk(note, port->trunk);
+		trunk = lan->trunk[i];
+		if (trunk == NULL)
+			continue;
+		for (unsigned n = 0; n < trunk->nids; n++)
+			buf_printf(note, "switch %016" PRIx64 " -\n", trunk->id[n]);
+		for (unsigned n = 0; n < trunk->nmachines; n++)
+			add_machine(note, trunk->machine[n].mac, trunk->machine[n].name);
 	}
 }
 
@@ -151,19 +158,19 @@ static void send_note(struct port *to)
 	port_update(to);
 }
 
-void trunk_tell(struct lan_switch *lan, const struct port *except)
+void trunk_announce(struct lan_switch *lan, const struct port *except)
 {
 	for (unsigned i = 0; i < LAN_GATEWAY_PORT; i++) {
-		struct port *port = trunk_at(lan, i);
+		struct port *port = trunk_port(lan, i);
 
 		if (port != NULL && port != except && port->state == PORT_UP)
 			send_note(port);
 	}
 }
 
-/* ---- what we hear ---- */
+/* ---- what is received ---- */
 
-static void hear_machine(struct trunk *trunk, const char *line)
+static void trunk_parse_machine(struct trunk *trunk, const char *line)
 {
 	struct trunk_machine *machine = &trunk->machine[trunk->nmachines];
 	unsigned mac[NET_MAC_SIZE];
@@ -178,7 +185,7 @@ static void hear_machine(struct trunk *trunk, const char *line)
 	trunk->nmachines++;
 }
 
-static void hear_line(struct trunk *trunk, const char *line)
+static void trunk_parse_line(struct trunk *trunk, const char *line)
 {
 	uint64_t id;
 
@@ -187,29 +194,29 @@ static void hear_line(struct trunk *trunk, const char *line)
 	else if (sscanf(line, "switch %" SCNx64, &id) == 1 && trunk->nids < TRUNK_SWITCHES)
 		trunk->id[trunk->nids++] = id;
 	else
-		hear_machine(trunk, line);
+		trunk_parse_machine(trunk, line);
 }
 
-static bool parse(struct trunk *trunk, const char *text, size_t len)
+static bool trunk_parse_note(struct trunk *trunk, const char *text, size_t len)
 {
 	cleanup_free char *copy = strndup(text, len);
 	char *line, *next = copy;
 
 	while ((line = strsep(&next, "\n")) != NULL)
-		hear_line(trunk, line);
+		trunk_parse_line(trunk, line);
 	return trunk->nids > 0;
 }
 
 /* Why the two may not be joined as it is now; NULL: they may. */
 static const char *contradiction(const struct port *port, const struct trunk *told)
 {
-	if (told->id[0] != port->trunk->id[0])
+	if (told->id[0] != trunk_of(port)->id[0])
 		return "it is another one now";
 	for (unsigned i = 0; i < told->nids; i++) {
-		if (is_known(port, told->id[i]))
+		if (is_joined(port, told->id[i]))
 			return "that would be a loop";
 	}
-	if (told->dhcp && trunk_dhcp(port->lan, port))
+	if (told->dhcp && trunk_reaches_dhcp(port->lan, port))
 		return "there are two DHCP servers now";
 	return NULL;
 }
@@ -218,10 +225,11 @@ static const char *contradiction(const struct port *port, const struct trunk *to
 static void pin_machines(struct port *port)
 {
 	struct lan_switch *lan = port->lan;
+	const struct trunk *trunk = trunk_of(port);
 
 	mac_table_unpin(&lan->table, port->index);
-	for (unsigned i = 0; i < port->trunk->nmachines; i++) {
-		const struct trunk_machine *machine = &port->trunk->machine[i];
+	for (unsigned i = 0; i < trunk->nmachines; i++) {
+		const struct trunk_machine *machine = &trunk->machine[i];
 
 		if (mac_table_pin(&lan->table, machine->mac, port->index) == -EEXIST)
 			log_guest(&lan->log, &lan->limit,
@@ -231,38 +239,42 @@ static void pin_machines(struct port *port)
 	}
 }
 
-void trunk_hear(struct port *port, const char *text, size_t len)
+void trunk_handle_note(struct port *port, const char *text, size_t len)
 {
 	struct trunk *told = calloc(1, sizeof(*told));
 	const char *why;
 
-	if (told == NULL || !parse(told, text, len)) {
+	if (told == NULL || !trunk_parse_note(told, text, len)) {
 		trunk_free(told);
 		port_lose(port);
 		return;
 	}
 	why = contradiction(port, told);
-	trunk_free(port->trunk);
-	port->trunk = told;
+	trunk_free(trunk_of(port));
+	port->lan->trunk[port->index] = told;
 	if (why != NULL) {
 		log_line(&port->lan->log, "%s is left: %s", port->name, why);
 		port_lose(port);
 		return;
 	}
 	pin_machines(port);
-	trunk_tell(port->lan, port);
+	trunk_announce(port->lan, port);
 }
 
-const char *trunk_machine(const struct port *port, const uint8_t mac[NET_MAC_SIZE])
+const char *trunk_machine_name(const struct port *port, const uint8_t mac[NET_MAC_SIZE])
 {
-	for (unsigned i = 0; port->trunk != NULL && i < port->trunk->nmachines; i++) {
-		if (memcmp(port->trunk->machine[i].mac, mac, NET_MAC_SIZE) == 0)
-			return port->trunk->machine[i].name;
+	const struct trunk *trunk = trunk_of(port);
+
+	for (unsigned i = 0; trunk != NULL && i < trunk->nmachines; i++) {
+		if (memcmp(trunk->machine[i].mac, mac, NET_MAC_SIZE) == 0)
+			return trunk->machine[i].name;
 	}
 	return NULL;
 }
 
-unsigned trunk_machines(const struct port *port)
+unsigned trunk_machine_count(const struct port *port)
 {
-	return port->trunk != NULL ? port->trunk->nmachines : 0;
+	const struct trunk *trunk = trunk_of(port);
+
+	return trunk != NULL ? trunk->nmachines : 0;
 }

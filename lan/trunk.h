@@ -1,7 +1,7 @@
 /*
- * Joined switches. They forward to each other as to any port; what they tell each other besides is
- * who is behind them, so that there are no loops, no two machines with one MAC, one DHCP server,
- * and names for all. Switches that are joined form a tree.
+ * Joined switches. They forward to each other as to any port. They also tell each other who is
+ * behind them, so that there are no loops, no two machines with one MAC, only one DHCP server, and
+ * names for all. Switches that are joined form a tree.
  *
  * A note is a text; it replaces the one before, and says what the sender reaches without the
  * receiver:
@@ -17,21 +17,25 @@
 
 #include "lan/port.h"
 
-/* May the switch with this id and name be joined? The reason is for it to read. `dhcp`: it has, or
- * reaches, a server. On success the port is a trunk. */
-int trunk_judge(struct port *port, uint64_t id, const char *name, bool dhcp, char *why, size_t len);
-void trunk_free(struct trunk *trunk);
+struct trunk;
 
-/* A note has come. */
-void trunk_hear(struct port *port, const char *text, size_t len);
-/* Somebody has come or gone: tell all trunks but `except` (NULL: all). */
-void trunk_tell(struct lan_switch *lan, const struct port *except);
+/* Make the port a trunk to the switch with this id and name. `dhcp`: that has, or reaches, a DHCP
+ * server. Returns 0, -EINVAL when the two may not be joined, or -ENOMEM; `why` then is a reason for
+ * the other side to read. */
+int trunk_accept(struct port *port, uint64_t id, const char *name, bool dhcp, char *why,
+		 size_t len);
+void trunk_free(struct trunk *trunk); /* NULL will do */
+
+/* A note was received. A port whose note contradicts what is joined here is lost. */
+void trunk_handle_note(struct port *port, const char *text, size_t len);
+/* A machine or a trunk has come or gone: tell all trunks but `except` (NULL: all). */
+void trunk_announce(struct lan_switch *lan, const struct port *except);
 /* A DHCP server is here or behind a trunk other than `except`. */
-bool trunk_dhcp(const struct lan_switch *lan, const struct port *except);
+bool trunk_reaches_dhcp(const struct lan_switch *lan, const struct port *except);
 
-/* The machine with this MAC behind the port, or NULL. */
-const char *trunk_machine(const struct port *port, const uint8_t mac[NET_MAC_SIZE]);
-/* How many machines are behind it. */
-unsigned trunk_machines(const struct port *port);
+/* The name of the machine with this MAC behind the port, or NULL. */
+const char *trunk_machine_name(const struct port *port, const uint8_t mac[NET_MAC_SIZE]);
+/* The number of machines behind it. */
+unsigned trunk_machine_count(const struct port *port);
 
 #endif
