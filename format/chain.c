@@ -82,7 +82,7 @@ void chain_close(struct chain *l)
 	free(l);
 }
 
-void chain_settle(const struct chain *l)
+void chain_lock_keys(const struct chain *l)
 {
 	for (unsigned i = 0; l != NULL && i < l->n; i++)
 		archive_settle(l->archive[i]);

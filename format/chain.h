@@ -38,7 +38,7 @@ static inline struct archive *chain_newest(const struct chain *l)
 }
 
 /* The process is another than that which opened it: lock the keys in its memory. NULL is fine. */
-void chain_settle(const struct chain *l);
+void chain_lock_keys(const struct chain *l);
 
 /* archive_ensure_verified() of each. */
 int chain_ensure_verified(const struct chain *l, struct err *err);

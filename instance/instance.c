@@ -377,8 +377,8 @@ int instance_run(struct source *source, const struct instance_options *options,
 
 	/* We may be a child of who has opened the file. */
 	if (source->keys != NULL)
-		keyring_settle(source->keys);
-	chain_settle(source->chain);
+		keyring_lock_keys(source->keys);
+	chain_lock_keys(source->chain);
 	ret = take_name(&in, err);
 	if (ret == 0)
 		ret = live(&in, &ran, err);

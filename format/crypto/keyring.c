@@ -53,7 +53,7 @@ void keyring_free(struct keyring *k)
 	secret_free(k, sizeof(*k));
 }
 
-void keyring_settle(struct keyring *k)
+void keyring_lock_keys(struct keyring *k)
 {
 	explicit_bzero(k->passphrase, sizeof(k->passphrase));
 	explicit_bzero(k->key_file, sizeof(k->key_file));

@@ -5,9 +5,9 @@
  *     … → keyring_new_lock → keyring_encrypt → … → keyring_free
  *
  * A lock key that has opened something is kept, and with it the next file of the same lock opens
- * without the passphrase; keyring_settle() lets go of all but these. New files are locked with the
- * last one that was made or taken; if none was, with the first that opened a file. One thread at a
- * time.
+ * without the passphrase; keyring_lock_keys() lets go of all but these. New files are locked with
+ * the last one that was made or taken; if none was, with the first that opened a file. One thread
+ * at a time.
  */
 #ifndef TORPOR_FORMAT_CRYPTO_KEYRING_H
 #define TORPOR_FORMAT_CRYPTO_KEYRING_H
@@ -62,6 +62,6 @@ void keyring_take(struct keyring *k, const struct encryption_lock *lock,
 		  const uint8_t key[CIPHER_KEY]);
 
 /* Forget passphrase, key file and who is asked for one. The process may be another by now. */
-void keyring_settle(struct keyring *k);
+void keyring_lock_keys(struct keyring *k);
 
 #endif

@@ -98,7 +98,7 @@ Test(keyring, passphrase)
 	refused(&l, theirs, ERR_FAILED, "the passphrase is wrong");
 	refused(&l, empty, ERR_USAGE, "passphrase");
 	/* What it opened, it opens without the passphrase. */
-	keyring_settle(mine);
+	keyring_lock_keys(mine);
 	cr_assert(eq(int, open_with(&l, mine, &err), 0), "%s", err.text);
 	unlocked(&l);
 	keyring_free(mine);
@@ -238,7 +238,7 @@ Test(keyring, many_locks)
 		unlocked(&l);
 		keyring_free(other);
 	}
-	keyring_settle(k);
+	keyring_lock_keys(k);
 	cr_assert(eq(int, open_with(&first, k, &err), 0), "%s", err.text);
 	unlocked(&first);
 	keyring_free(k);
