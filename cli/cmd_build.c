@@ -4,11 +4,11 @@
 #include "cli/command.h"
 #include "cli/key_args.h"
 #include "cli/net_args.h"
+#include "cli/source_args.h"
 #include "format/archive_writer.h"
 #include "format/image/image_pack.h"
 #include "host/parse.h"
 #include "host/paths.h"
-#include "instance/source.h"
 
 #define OPTION_ENCRYPT (OPTION_LONG_ONLY + 1)
 

@@ -6,10 +6,12 @@
 #include "cli/command.h"
 #include "cli/key_args.h"
 #include "cli/launch.h"
+#include "cli/net_args.h"
 #include "cli/spool.h"
 #include "cli/target.h"
 #include "cli/trust.h"
 #include "host/client.h"
+#include "host/parse.h"
 #include "instance/fill.h"
 
 #define OPTION_FILL		 (OPTION_LONG_ONLY + 2)
@@ -143,7 +145,7 @@ static int open_source(const char *path, const struct resume_args *args, struct 
 	if (ret == 0)
 		ret = spool_input(&path, &params.fd, err);
 	if (ret == 0)
-		ret = launch_guard(&args->net, err);
+		ret = launch_guard(&args->net.connections, err);
 	if (ret == 0)
 		return source_from_file(source, path, &params, err);
 	keyring_free(params.keys);
@@ -181,18 +183,18 @@ static int open_live(const char *path, const struct resume_args *args, struct so
 }
 
 /* Cards nobody speaks of are not connected; that is said, once. */
-static int bind_cards(struct net_args *net, struct source *source, struct err *err)
+static int bind_cards(struct connections *connections, struct source *source, struct err *err)
 {
 	const struct appliance *a = &source->appliance;
-	int ret = net_args_bind(net, a, err);
+	int ret = connections_bind(connections, a, err);
 
 	if (ret < 0)
 		source_close(source);
-	else if (net->n < a->nnets)
+	else if (connections->n < a->nnets)
 		fprintf(stderr,
 			"torpor: %s has %u network cards, of which %u are connected: the others "
 			"need a --net each\n",
-			source->origin, a->nnets, net->n);
+			source->origin, a->nnets, connections->n);
 	return ret;
 }
 
@@ -207,7 +209,7 @@ static int cmd_resume_run(struct options *opts, struct err *err)
 		ret = target_find(&target, args.target, err);
 	if (ret < 0)
 		return ret;
-	if (target.kind == TARGET_MACHINE && net_args_given(&args.net))
+	if (target.kind == TARGET_MACHINE && connections_given(&args.net.connections))
 		return err_set(err, ERR_USAGE,
 			       "--net, -p and --pcap are for files: %s is a machine, and connected",
 			       target.name);
@@ -223,12 +225,12 @@ static int cmd_resume_run(struct options *opts, struct err *err)
 	ret = open_live(target.file, &args, &source, err);
 	if (ret < 0)
 		return ret;
-	ret = bind_cards(&args.net, &source, err);
+	ret = bind_cards(&args.net.connections, &source, err);
 	if (ret < 0)
 		return ret;
-	args.instance.net = &args.net;
+	args.instance.connections = &args.net.connections;
 	if (!args.instance.new_identity)
-		args.instance.wish =
+		args.instance.preferred_name =
 			target.kind == TARGET_STORED ? target.name : source.appliance.name;
 	return launch(&source, &args.instance, args.detach, err);
 }

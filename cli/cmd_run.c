@@ -2,7 +2,10 @@
 #include "cli/command.h"
 #include "cli/key_args.h"
 #include "cli/launch.h"
+#include "cli/net_args.h"
+#include "cli/source_args.h"
 #include "cli/spool.h"
+#include "host/parse.h"
 
 static const struct option_spec options[] = {
 	{'d', "detach", NULL, "run in the background and print the name"},
@@ -107,18 +110,18 @@ static int cmd_run_run(struct options *opts, struct err *err)
 	int ret = cmd_run_parse(opts, &args, err);
 
 	if (ret == 0)
-		ret = launch_guard(&args.net, err);
+		ret = launch_guard(&args.net.connections, err);
 	if (ret == 0)
 		ret = args.file != NULL ? open_file(&args, &source, err)
 					: from_args(&args, &source, err);
 	if (ret < 0)
 		return ret;
-	ret = net_args_bind(&args.net, &source.appliance, err);
+	ret = connections_bind(&args.net.connections, &source.appliance, err);
 	if (ret < 0) {
 		source_close(&source);
 		return ret;
 	}
-	args.instance.net = &args.net;
+	args.instance.connections = &args.net.connections;
 	return launch(&source, &args.instance, args.detach, err);
 }
 

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "cli/command.h"
+#include "cli/launch.h"
 #include "format/convert.h"
 #include "host/parse.h"
 #include "host/sandbox.h"
@@ -158,10 +159,11 @@ static int write_warm(const struct warm_args *args, struct err *err)
 static int warm_up(struct warm_args *args, const char *file, struct err *err)
 {
 	struct instance_options how = {
-		.wish = "warm",
+		.preferred_name = "warm",
 		.fill = PAGER_FILL_NONE,
 		.remove = true,
 		.report_fd = -1,
+		.notice = launch_notice,
 		.warmup = &args->warmup,
 	};
 	struct instance_end end;

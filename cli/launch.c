@@ -8,15 +8,20 @@
 #include "host/sandbox.h"
 #include "instance/record.h"
 
-int launch_guard(const struct net_args *net, struct err *err)
+int launch_guard(const struct connections *connections, struct err *err)
 {
 	unsigned nets = 0;
 
-	if (net_args_need(net, NET_USER))
+	if (connections_need(connections, NET_USER))
 		nets |= SANDBOX_NET_USER;
-	if (net_args_need(net, NET_TAP))
+	if (connections_need(connections, NET_TAP))
 		nets |= SANDBOX_NET_TAP;
 	return sandbox_enter_machine(nets, err);
+}
+
+void launch_notice(const char *line)
+{
+	fprintf(stderr, "torpor: %s\n", line);
 }
 
 static int in_background(struct source *source, struct instance_options *options, struct err *err)
@@ -60,5 +65,6 @@ static int in_foreground(struct source *source, struct instance_options *options
 
 int launch(struct source *source, struct instance_options *options, bool detach, struct err *err)
 {
+	options->notice = launch_notice;
 	return detach ? in_background(source, options, err) : in_foreground(source, options, err);
 }

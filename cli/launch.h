@@ -8,7 +8,9 @@
 #include "instance/instance.h"
 
 /* Guard this process, which becomes the machine: before its file is read. */
-int launch_guard(const struct net_args *net, struct err *err);
+int launch_guard(const struct connections *connections, struct err *err);
+/* For instance_options.notice: the line on standard error. */
+void launch_notice(const char *line);
 /* The source is closed at the end. Foreground: returns when the machine is over, with the exit
  * status for it. Background: returns in the parent once the machine runs, and in the child at its
  * end. */

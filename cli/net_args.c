@@ -11,56 +11,55 @@
 #include "base/num.h"
 #include "host/parse.h"
 
-static const struct {
-	const char *name;
-	enum { NO_NAME, MAY_HAVE_NAME, HAS_NAME } named;
-} kinds[] = {
-	[NET_NONE] = {"none", NO_NAME},
-	[NET_USER] = {"user", NO_NAME},
-	[NET_TAP] = {"tap", MAY_HAVE_NAME},
-	[NET_LAN] = {"lan", HAS_NAME},
+static const enum {
+	NO_NAME,
+	MAY_HAVE_NAME,
+	HAS_NAME
+} named[] = {
+	[NET_NONE] = NO_NAME,
+	[NET_USER] = NO_NAME,
+	[NET_TAP] = MAY_HAVE_NAME,
+	[NET_LAN] = HAS_NAME,
 };
 
-const char *net_kind_name(enum net_kind kind)
-{
-	return kinds[kind].name;
-}
-
 /* "KIND", or "KIND=NAME" where there is something to name. */
-static bool parse_net(const char *text, struct net_arg *arg)
+static bool parse_net(const char *text, struct connection *card)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		size_t len = strlen(kinds[i].name);
-		const char *name =
-			text[len] == '=' && text[len + 1] != '\0' ? text + len + 1 : NULL;
+	for (enum net_kind kind = NET_NONE; kind <= NET_LAN; kind++) {
+		const char *word = net_kind_name(kind);
+		size_t len = strlen(word);
+		const char *name;
 
-		if (strncmp(text, kinds[i].name, len) != 0)
+		if (strncmp(text, word, len) != 0)
 			continue;
+		name = text[len] == '=' && text[len + 1] != '\0' ? text + len + 1 : NULL;
 		if (text[len] != '\0' && name == NULL)
 			continue;
-		*arg = (struct net_arg){.kind = (enum net_kind)i, .name = name};
-		return name != NULL ? kinds[i].named != NO_NAME : kinds[i].named != HAS_NAME;
+		*card = (struct connection){.kind = kind, .name = name};
+		return name != NULL ? named[kind] != NO_NAME : named[kind] != HAS_NAME;
 	}
 	return false;
 }
 
-static int take_net(struct net_args *args, const char *value, struct err *err)
+static int take_net(struct connections *c, const char *value, struct err *err)
 {
-	struct net_arg *arg = &args->net[args->n];
-	int ret = 0;
+	struct connection *card = &c->card[c->n];
+	int ret;
 
-	if (args->n == APPLIANCE_MAX_NETS)
+	if (c->n == APPLIANCE_MAX_NETS)
 		return err_set(err, ERR_USAGE, "--net: more than %d", APPLIANCE_MAX_NETS);
 	if (strcmp(value, "user,host-loopback") == 0)
-		*arg = (struct net_arg){.kind = NET_USER, .host_loopback = true};
-	else if (!parse_net(value, arg))
+		*card = (struct connection){.kind = NET_USER, .host_loopback = true};
+	else if (!parse_net(value, card))
 		return err_set(err, ERR_USAGE,
 			       "--net: '%s' is not user, tap[=IF], lan=NAME or none", value);
-	if (arg->kind == NET_LAN)
-		ret = parse_name(arg->name, err);
-	if (ret == 0)
-		args->n++;
-	return ret < 0 ? err_context(err, ret, "--net %s", value) : 0;
+	if (card->kind == NET_LAN) {
+		ret = parse_name(card->name, err);
+		if (ret < 0)
+			return err_context(err, ret, "--net %s", value);
+	}
+	c->n++;
+	return 0;
 }
 
 static int bad_forward(const char *text, const char *why, struct err *err)
@@ -122,16 +121,17 @@ int parse_forward(const char *text, struct net_forward *forward, struct err *err
 	return 0;
 }
 
-static int take_forward(struct net_args *args, const char *value, struct err *err)
+static int take_forward(struct connections *c, const char *value, struct err *err)
 {
 	int ret;
 
-	if (args->nforwards == NET_MAX_FORWARDS)
+	if (c->nforwards == NET_MAX_FORWARDS)
 		return err_set(err, ERR_USAGE, "-p: more than %u", NET_MAX_FORWARDS);
-	ret = parse_forward(value, &args->forward[args->nforwards], err);
-	if (ret == 0)
-		args->nforwards++;
-	return ret;
+	ret = parse_forward(value, &c->forward[c->nforwards], err);
+	if (ret < 0)
+		return ret;
+	c->nforwards++;
+	return 0;
 }
 
 static int take_mac(struct net_args *args, const char *value, struct err *err)
@@ -154,15 +154,16 @@ static int take_mac(struct net_args *args, const char *value, struct err *err)
 	return 0;
 }
 
-static int take_number(uint16_t *to, const char *value, const char *what, uint64_t min,
-		       uint64_t max, struct err *err)
+static int take_u16(uint16_t *to, const char *value, const char *what, uint64_t min, uint64_t max,
+		    struct err *err)
 {
 	uint64_t number;
 	int ret = parse_number(value, what, min, max, &number, err);
 
-	if (ret == 0)
-		*to = (uint16_t)number;
-	return ret;
+	if (ret < 0)
+		return ret;
+	*to = (uint16_t)number;
+	return 0;
 }
 
 int net_args_take(struct net_args *args, int id, const char *value, struct err *err)
@@ -171,22 +172,22 @@ int net_args_take(struct net_args *args, int id, const char *value, struct err *
 
 	switch (id) {
 	case OPT_NET:
-		ret = take_net(args, value, err);
+		ret = take_net(&args->connections, value, err);
 		break;
 	case OPT_PUBLISH:
-		ret = take_forward(args, value, err);
+		ret = take_forward(&args->connections, value, err);
 		break;
 	case OPT_PCAP:
-		args->pcap = value;
+		args->connections.pcap = value;
 		break;
 	case OPT_MAC:
 		ret = take_mac(args, value, err);
 		break;
 	case OPT_MTU:
-		ret = take_number(&args->mtu, value, "--mtu", APPLIANCE_MIN_MTU, UINT16_MAX, err);
+		ret = take_u16(&args->mtu, value, "--mtu", APPLIANCE_MIN_MTU, UINT16_MAX, err);
 		break;
 	case OPT_QUEUES:
-		ret = take_number(&args->pairs, value, "--queues", 1, APPLIANCE_MAX_PAIRS, err);
+		ret = take_u16(&args->pairs, value, "--queues", 1, APPLIANCE_MAX_PAIRS, err);
 		break;
 	default:
 		return 0;
@@ -194,22 +195,12 @@ int net_args_take(struct net_args *args, int id, const char *value, struct err *
 	return ret < 0 ? ret : 1;
 }
 
-bool net_args_given(const struct net_args *args)
-{
-	return args->n > 0 || args->nforwards > 0 || args->pcap != NULL;
-}
-
-static bool no_card_wanted(const struct net_args *args)
-{
-	return args->n == 1 && args->net[0].kind == NET_NONE;
-}
-
 int net_args_override(const struct net_args *args, struct appliance *a, struct err *err)
 {
-	if (no_card_wanted(args))
+	if (connections_none(&args->connections))
 		a->nnets = 0;
 	else
-		for (; a->nnets < args->n; a->nnets++)
+		for (; a->nnets < args->connections.n; a->nnets++)
 			a->net[a->nnets] = (struct appliance_net){.mtu = NET_MTU, .pairs = 1};
 	if (a->nnets == 0 && (args->has_mac || args->mtu != 0 || args->pairs != 0))
 		return err_set(err, ERR_USAGE,
@@ -231,30 +222,4 @@ int net_args_make_cards(const struct net_args *args, struct appliance *a, struct
 	a->nnets = 1;
 	a->net[0] = (struct appliance_net){.mtu = NET_MTU, .pairs = 1};
 	return net_args_override(args, a, err);
-}
-
-bool net_args_need(const struct net_args *args, enum net_kind kind)
-{
-	for (unsigned i = 0; i < args->n; i++) {
-		if (args->net[i].kind == kind)
-			return true;
-	}
-	return args->n == 0 && kind == NET_USER;
-}
-
-int net_args_bind(struct net_args *args, const struct appliance *a, struct err *err)
-{
-	if (args->n == 0 && a->nnets > 0)
-		args->net[args->n++] = (struct net_arg){.kind = NET_USER};
-	if (args->nforwards > 0 && (a->nnets == 0 || !net_args_need(args, NET_USER)))
-		return err_set(err, ERR_USAGE,
-			       "-p: ports are published by --net user, and no card has that");
-	if (args->pcap != NULL && a->nnets == 0)
-		return err_set(err, ERR_USAGE, "--pcap: there is no network card");
-	if (a->nnets == 0 && no_card_wanted(args))
-		args->n = 0;
-	if (args->n > a->nnets)
-		return err_set(err, ERR_USAGE, "--net: more of them than network cards (%u)",
-			       a->nnets);
-	return 0;
 }

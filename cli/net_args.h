@@ -9,8 +9,7 @@
 #define TORPOR_CLI_NET_ARGS_H
 
 #include "cli/options.h"
-#include "devices/net/net_user.h"
-#include "format/appliance.h"
+#include "instance/connections.h"
 
 enum net_option {
 	OPT_NET = OPTION_LONG_ONLY + 120,
@@ -32,48 +31,22 @@ enum net_option {
 	{OPT_QUEUES, "queues", "N", "pairs of queues of the network cards, 1 to 4; default 1"}
 /* clang-format on */
 
-enum net_kind {
-	NET_NONE,
-	NET_USER,
-	NET_TAP,
-	NET_LAN,
-};
-
-struct net_arg {
-	enum net_kind kind;
-	const char *name;   /* the tap's interface (NULL: a new one), or the LAN */
-	bool host_loopback; /* the user network leads there */
-};
-
 struct net_args {
-	unsigned n; /* 0: not given */
-	struct net_arg net[APPLIANCE_MAX_NETS];
-	unsigned nforwards;
-	struct net_forward forward[NET_MAX_FORWARDS];
-	const char *pcap; /* NULL: not given */
+	struct connections connections;
 	bool has_mac;
 	uint8_t mac[NET_MAC_SIZE];
 	uint16_t mtu;	/* 0: not given, here and below */
 	uint16_t pairs; /* of queues */
 };
 
-const char *net_kind_name(enum net_kind kind);
-
 /* Take an option of the tables above: 1, or 0 when it is none of them, or an error. */
 int net_args_take(struct net_args *args, int id, const char *value, struct err *err);
-bool net_args_given(const struct net_args *args);
-/* Whether some card is to be connected so, or would be if nothing is given. */
-bool net_args_need(const struct net_args *args, enum net_kind kind);
 
 /* A new machine's cards: one unless --net says otherwise; `none` alone: no card at all. */
 int net_args_make_cards(const struct net_args *args, struct appliance *a, struct err *err);
 /* The cards of a file that is booted: what is given overrules it, as it does memory and the like.
  */
 int net_args_override(const struct net_args *args, struct appliance *a, struct err *err);
-/* Say for each of the appliance's cards what it is connected to: by default the first to the user
- * network, others to nothing. An error when something given has no card to go to. */
-int net_args_bind(struct net_args *args, const struct appliance *a, struct err *err);
-
 /* "[ADDR:]HOST:GUEST[/udp|/tcp]", the address in brackets if it is IPv6. */
 int parse_forward(const char *text, struct net_forward *forward, struct err *err);
 

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -12,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
 #include "base/num.h"
 #include "host/detach.h"
 #include "host/terminal.h"
@@ -75,16 +78,31 @@ static double mebibytes(uint64_t bytes)
 	return (double)bytes / (double)MIB(1);
 }
 
-static void tell_how(const struct resume_report *report, const char *path)
+static void notice(const struct instance *in, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void notice(const struct instance *in, const char *fmt, ...)
+{
+	char line[PATH_MAX + 512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	in->options->notice(line);
+}
+
+static void notice_memory_read(const struct instance *in, const struct resume_report *report,
+			       const char *path)
 {
 	if (report->unaligned > 0)
-		fprintf(stderr,
-			"torpor: memory in %s is not page-aligned (repacked by another tool?); "
-			"it is read (%.1f MiB) instead of mapped\n",
-			path, mebibytes(report->unaligned));
+		notice(in,
+		       "memory in %s is not page-aligned (repacked by another tool?); "
+		       "it is read (%.1f MiB) instead of mapped",
+		       path, mebibytes(report->unaligned));
 	if (report->decoded > 0)
-		fprintf(stderr, "torpor: memory was read before the start (%.1f MiB): %s\n",
-			mebibytes(report->decoded), report->why.text);
+		notice(in, "memory was read before the start (%.1f MiB): %s",
+		       mebibytes(report->decoded), report->why.text);
 }
 
 static int wake(struct instance *in, struct err *err)
@@ -107,7 +125,7 @@ static int wake(struct instance *in, struct err *err)
 	if (ret == 0)
 		ret = board_new_generation(&in->board, err);
 	if (ret == 0)
-		tell_how(&report, archive_path(newest));
+		notice_memory_read(in, &report, archive_path(newest));
 	return ret;
 }
 
@@ -156,14 +174,17 @@ static int write_pid(const char *name, struct err *err)
 {
 	struct path path;
 	cleanup_fd int fd = -1;
-	int ret = path_runtime(&path, name, "pid", err);
+	char text[16];
+	int len, ret = path_runtime(&path, name, "pid", err);
 
 	if (ret < 0)
 		return ret;
 	fd = open(path.text, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0 || dprintf(fd, "%d\n", (int)getpid()) < 0)
+	if (fd < 0)
 		return err_sys(err, errno, "write %s", path.text);
-	return 0;
+	len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+	ret = io_write(fd, text, (uint64_t)len);
+	return ret < 0 ? err_sys(err, -ret, "write %s", path.text) : 0;
 }
 
 /* A machine without a log runs all the same. */
@@ -185,11 +206,10 @@ static void tell_broken(struct instance *in)
 {
 	const char *why = in->machine.failure.text;
 
-	if (in->options->report_fd < 0)
-		fprintf(stderr,
-			"torpor: machine %s is broken: %s\n"
-			"torpor: it stays for torpor inspect and torpor logs, until torpor kill\n",
-			in->claim.name, why);
+	if (in->options->report_fd < 0) {
+		notice(in, "machine %s is broken: %s", in->claim.name, why);
+		notice(in, "it stays for torpor inspect and torpor logs, until torpor kill");
+	}
 	control_broken(&in->control,
 		       json_pack("{s:b,s:s,s:s}", "ok", 1, "end", "broken", "error", why));
 }
@@ -214,14 +234,14 @@ static void help_guest(struct instance *in)
 }
 
 /* The loop's first round: everything the guest did not have to wait for. */
-static void on_late(struct loop_watch *watch, uint32_t events)
+static void on_deferred_start(struct loop_watch *watch, uint32_t events)
 {
-	struct instance *in = container_of(watch, struct instance, late_watch);
+	struct instance *in = container_of(watch, struct instance, deferred_watch);
 	struct err err;
 	int ret;
 
 	(void)events;
-	loop_del(&in->machine.loop, &in->late_watch);
+	loop_del(&in->machine.loop, &in->deferred_watch);
 	if (in->options->warmup == NULL)
 		open_logs(in);
 	ret = write_pid(in->claim.name, &err);
@@ -242,12 +262,13 @@ static void on_late(struct loop_watch *watch, uint32_t events)
 	}
 }
 
-static int watch_late(struct instance *in, struct err *err)
+static int schedule_deferred_start(struct instance *in, struct err *err)
 {
-	in->late_fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (in->late_fd < 0)
+	in->deferred_fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (in->deferred_fd < 0)
 		return err_sys(err, errno, "eventfd");
-	return loop_add(&in->machine.loop, &in->late_watch, in->late_fd, EPOLLIN, on_late, err);
+	return loop_add(&in->machine.loop, &in->deferred_watch, in->deferred_fd, EPOLLIN,
+			on_deferred_start, err);
 }
 
 static int take_console(void *opaque, int fd, const uint8_t *typed, size_t len, struct err *err)
@@ -282,7 +303,7 @@ static int connect_host(struct instance *in, struct err *err)
 	prepare_post_resume(in);
 	ret = watch_signals(in, err);
 	if (ret == 0)
-		ret = watch_late(in, err);
+		ret = schedule_deferred_start(in, err);
 	if (ret == 0 && in->options->warmup != NULL)
 		ret = warmup_watch(in->options->warmup, &in->machine, &in->hub, err);
 	else if (ret == 0 && in->options->report_fd < 0)
@@ -296,7 +317,7 @@ static int take_name(struct instance *in, struct err *err)
 
 	if (o->name != NULL)
 		return claim_name(&in->claim, o->name, err);
-	return claim_free_name(&in->claim, o->wish, err);
+	return claim_free_name(&in->claim, o->preferred_name, err);
 }
 
 /* Build and run; *ran says whether there was a guest to speak of. */
@@ -350,7 +371,7 @@ static void finish(struct instance *in, enum machine_end end, const struct err *
 
 static void close_all(struct instance *in)
 {
-	int fds[] = {in->log_fd, in->late_fd, in->signal_fd};
+	int fds[] = {in->log_fd, in->deferred_fd, in->signal_fd};
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
 		if (fds[i] >= 0)
@@ -367,7 +388,7 @@ int instance_run(struct source *source, const struct instance_options *options,
 		.source = source,
 		.claim = {.fd = -1},
 		.log_fd = -1,
-		.late_fd = -1,
+		.deferred_fd = -1,
 		.signal_fd = -1,
 		.identity_timer = TIMER_CLOSED,
 		.hub = {.log = {.fd = -1}},

@@ -10,24 +10,27 @@
 
 #include <time.h>
 
-#include "cli/net_args.h"
 #include "host/claim.h"
 #include "host/control.h"
+#include "instance/connections.h"
 #include "instance/console_hub.h"
 #include "instance/post_resume.h"
 #include "instance/source.h"
 #include "snapshot/pager.h"
 
 struct instance_options {
-	const char *name; /* NULL: made from `wish` */
-	const char *wish; /* NULL: random */
-	bool paused;	  /* do not start the vCPUs */
+	const char *name;	    /* NULL: made from `preferred_name` */
+	const char *preferred_name; /* NULL: random */
+	bool paused;		    /* do not start the vCPUs */
 	enum pager_fill fill;
-	bool remove;		    /* leave no records behind */
-	bool new_identity;	    /* it is not to be taken for its twin */
-	const struct net_args *net; /* bound (net_args_bind); NULL: the cards stay as they are */
-	struct warmup *warmup;	    /* NULL, or a clone that is watched and thrown away */
+	bool remove;			       /* leave no records behind */
+	bool new_identity;		       /* it is not to be taken for its twin */
+	const struct connections *connections; /* bound; NULL: the cards stay as they are */
+	struct warmup *warmup; /* NULL, or a clone that is watched and thrown away */
 	int report_fd; /* detached: where the waiting parent is told; -1: in the foreground */
+	/* Told what the user should know about the start and the machine, a line of text without
+	 * its end at a time. Called with the machine lock held, on the loop's thread. */
+	void (*notice)(const char *line);
 };
 
 /* What a network card is connected to. */
@@ -64,8 +67,8 @@ struct instance {
 	bool reported;	      /* the waiting parent knows that it runs */
 
 	int log_fd;
-	int late_fd; /* readable once: the work behind the start */
-	struct loop_watch late_watch;
+	int deferred_fd; /* readable once: what is done after the start */
+	struct loop_watch deferred_watch;
 	int signal_fd;
 	struct loop_watch signal_watch;
 };

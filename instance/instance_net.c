@@ -47,20 +47,20 @@ static int open_tap(struct instance *in, unsigned index, const char *name,
 }
 
 /* The first of the user networks publishes the ports. */
-static int open_user(struct instance *in, unsigned index, const struct net_arg *arg,
+static int open_user(struct instance *in, unsigned index, const struct connection *choice,
 		     struct net_backend **backend, struct err *err)
 {
-	const struct net_args *args = in->options->net;
+	const struct connections *connections = in->options->connections;
 	struct net_user_params params = {
-		.forward = args->forward,
-		.nforwards = args->nforwards,
+		.forward = connections->forward,
+		.nforwards = connections->nforwards,
 		.hostname = in->claim.name,
 		.mtu = in->source->appliance.net[index].mtu,
-		.host_loopback = arg->host_loopback,
+		.host_loopback = choice->host_loopback,
 	};
 
 	for (unsigned i = 0; i < index; i++) {
-		if (args->net[i].kind == NET_USER)
+		if (connections->card[i].kind == NET_USER)
 			params.nforwards = 0;
 	}
 	return net_user_open(backend, &in->machine, &params, err);
@@ -81,16 +81,16 @@ static int open_lan(struct instance *in, unsigned index, const char *name,
 	return net_lan_open(backend, &in->machine, &params, err);
 }
 
-static int open_carrier(struct instance *in, unsigned index, const struct net_arg *arg,
+static int open_carrier(struct instance *in, unsigned index, const struct connection *choice,
 			struct net_backend **backend, struct err *err)
 {
-	switch (arg->kind) {
+	switch (choice->kind) {
 	case NET_USER:
-		return open_user(in, index, arg, backend, err);
+		return open_user(in, index, choice, backend, err);
 	case NET_TAP:
-		return open_tap(in, index, arg->name, backend, err);
+		return open_tap(in, index, choice->name, backend, err);
 	case NET_LAN:
-		return open_lan(in, index, arg->name, backend, err);
+		return open_lan(in, index, choice->name, backend, err);
 	case NET_NONE:
 		break;
 	}
@@ -101,7 +101,7 @@ static int open_carrier(struct instance *in, unsigned index, const struct net_ar
 static int capture(struct instance *in, unsigned index, struct net_backend **backend,
 		   struct err *err)
 {
-	const char *file = in->options->net->pcap;
+	const char *file = in->options->connections->pcap;
 	struct net_backend *carrier = *backend;
 	char path[4096];
 	int fd, len;
@@ -117,17 +117,17 @@ static int capture(struct instance *in, unsigned index, struct net_backend **bac
 	return net_pcap_open(backend, &in->machine, carrier, fd, err);
 }
 
-static int connect_card(struct instance *in, unsigned index, const struct net_arg *arg,
+static int connect_card(struct instance *in, unsigned index, const struct connection *choice,
 			struct err *err)
 {
 	struct net_backend *backend = NULL;
-	int ret = open_carrier(in, index, arg, &backend, err);
+	int ret = open_carrier(in, index, choice, &backend, err);
 
 	if (ret < 0)
 		return ret;
-	in->net[index].kind = arg->kind;
+	in->net[index].kind = choice->kind;
 	in->net[index].carrier = backend;
-	if (in->options->net->pcap != NULL)
+	if (in->options->connections->pcap != NULL)
 		ret = capture(in, index, &backend, err);
 	if (ret == 0)
 		ret = instance_identity_connect(in, index, backend, err);
@@ -138,12 +138,13 @@ static int connect_card(struct instance *in, unsigned index, const struct net_ar
 
 int instance_net_open(struct instance *in, struct err *err)
 {
-	const struct net_args *args = in->options->net;
+	const struct connections *connections = in->options->connections;
 	int ret = 0;
 
-	for (uint32_t i = 0; args != NULL && ret == 0 && i < in->source->appliance.nnets; i++) {
-		if (i < args->n && args->net[i].kind != NET_NONE)
-			ret = connect_card(in, i, &args->net[i], err);
+	for (uint32_t i = 0; connections != NULL && ret == 0 && i < in->source->appliance.nnets;
+	     i++) {
+		if (i < connections->n && connections->card[i].kind != NET_NONE)
+			ret = connect_card(in, i, &connections->card[i], err);
 		else
 			in->board.net[i]->ops->link(in->board.net[i], false);
 	}

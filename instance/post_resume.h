@@ -24,8 +24,9 @@
 #include "instance/resume_hooks.h"
 #include "vmm/machine.h"
 
-#define POST_RESUME_ABSENT_MS 5000u /* an agent that has not opened its port by then is not there  \
-				     */
+#define POST_RESUME_ABSENT_MS                                                                      \
+	5000u /* an agent that has not opened its port by then is not there                        \
+	       */
 
 /* Where one of the two things stands. */
 enum post_resume_part {

@@ -1,14 +1,13 @@
 /*
- * What a machine is made from, wherever it comes from: the description, the boot files and the
- * disks' contents. Read from an appliance file, or gathered from the command line.
+ * What a machine is made from: the description, the boot files and the disks' contents. Read from
+ * an appliance file, or gathered from the command line (cli/source_args.h).
  *
- *     source_from_args | source_from_file → source_open_disks → … → source_close, behind
- * machine_free
+ *     source_from_file | source_from_args → source_open_disks → …
+ *     … → source_close, after machine_free
  */
 #ifndef TORPOR_INSTANCE_SOURCE_H
 #define TORPOR_INSTANCE_SOURCE_H
 
-#include "cli/machine_args.h"
 #include "devices/board.h"
 #include "format/chain.h"
 #include "vmm/arch.h"
@@ -23,12 +22,11 @@ struct source {
 	struct boot_source boot;	  /* borrows the above */
 };
 
-int source_from_args(struct source *s, const struct machine_args *args, struct err *err);
+/* An empty source, to be filled in by the caller (cli/source_args.c). */
+void source_init(struct source *s);
 /* The keys in `params` are taken, whatever becomes of it. */
 int source_from_file(struct source *s, const char *path, const struct archive_open_params *params,
 		     struct err *err);
-/* Let the command line overrule what a cold file says. */
-int source_override(struct source *s, const struct machine_args *args, struct err *err);
 /* ERR_INCOMPATIBLE unless this program can run it: architecture and machine type. */
 int source_check(const struct source *s, struct err *err);
 /* Open every disk into `disk`; after an error there is nothing to close. Once. */

@@ -1,0 +1,15 @@
+/* What a machine is made from (instance/source.h), gathered from the command line. */
+#ifndef TORPOR_CLI_SOURCE_ARGS_H
+#define TORPOR_CLI_SOURCE_ARGS_H
+
+#include "cli/machine_args.h"
+#include "instance/source.h"
+
+/* Open kernel, initrd and disks; `args` must outlive the source. Free with source_close(), unless
+ * it fails. Returns 0; -EINVAL with ERR_USAGE for what cannot be, or ERR_FAILED for a file that is
+ * empty or of the wrong kind; or what open(2) and fstat(2) gave. */
+int source_from_args(struct source *s, const struct machine_args *args, struct err *err);
+/* What is given replaces what a cold file says. Returns 0, -EINVAL (ERR_USAGE) or -ENOMEM. */
+int source_override(struct source *s, const struct machine_args *args, struct err *err);
+
+#endif
