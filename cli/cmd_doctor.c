@@ -10,6 +10,8 @@
 #include "cli/command.h"
 #include "cli/guest_speed.h"
 #include "cli/json_out.h"
+#include "devices/net/slirp_api.h"
+#include "format/crypto/lazy.h"
 #include "vmm/arch.h"
 
 /* Beyond what kvm_open_device() insists on. */
@@ -136,6 +138,49 @@ static void look_at_userfaultfd(struct finding *f)
 	    "memory that is not flat is read before a machine wakes");
 }
 
+static int try_crypto(struct err *err)
+{
+	return lazy_crypto(err) != NULL && lazy_sign(err) != NULL && lazy_cipher(err) != NULL
+		       ? 0
+		       : -ENOENT;
+}
+
+static int try_zstd(struct err *err)
+{
+	return lazy_zstd(err) != NULL ? 0 : -ENOENT;
+}
+
+static int try_slirp(struct err *err)
+{
+	return slirp_api(err) != NULL ? 0 : -ENOENT;
+}
+
+/* They are loaded when they are needed, so nothing else would miss them before. */
+static void look_at_libraries(struct finding *f)
+{
+	static const struct {
+		const char *name;
+		int (*load)(struct err *err);
+		const char *use, *advice;
+	} libraries[] = {
+		{"libcrypto", try_crypto, "digests, signatures, encryption",
+		 "install libcrypto 3 (Debian: libssl3); no appliance can be read without it"},
+		{"libzstd", try_zstd, "packed appliances",
+		 "install libzstd (Debian: libzstd1); only flat appliances can be read without it"},
+		{"libslirp", try_slirp, "--net user, which is the default",
+		 "install libslirp 4.7 or newer (Debian: libslirp0), or give --net none"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(libraries); i++) {
+		struct err err;
+		bool ok = libraries[i].load(&err) == 0;
+
+		f->good &= ok;
+		add(f, libraries[i].name, ok, ok ? libraries[i].use : err.text,
+		    libraries[i].advice);
+	}
+}
+
 static void print(const json_t *list)
 {
 	const json_t *item;
@@ -167,6 +212,7 @@ static int cmd_doctor_run(struct options *opts, struct err *err)
 	f.list = json_array();
 	speed = look_at_kvm(&f);
 	look_at_userfaultfd(&f);
+	look_at_libraries(&f);
 	if (json) {
 		json_out(json_pack("{s:b,s:s,s:o}", "good", (int)f.good, "speed", speed, "checks",
 				   f.list));
@@ -181,7 +227,7 @@ const struct command cmd_doctor = {
 	.name = "doctor",
 	.args = "",
 	.summary = "say what this host can do, and what to do about what it cannot",
-	.detail = "The exit status is 125 when no machine can run here at all.",
+	.detail = "The exit status is 125 when something is missing that machines need here.",
 	.options = options_json,
 	.run = cmd_doctor_run,
 };

@@ -1,14 +1,32 @@
 /* torpor help: the list of verbs, or one of them. */
+#include <string.h>
+
 #include "cli/command.h"
+
+static int print_subcommand(const struct command *command, const char *name, struct err *err)
+{
+	for (const struct subcommand *sub = command->subcommands; sub != NULL && sub->name != NULL;
+	     sub++) {
+		if (strcmp(sub->name, name) == 0) {
+			command_print_subcommand(command, sub, stdout);
+			return 0;
+		}
+	}
+	return err_set(err, ERR_USAGE, "torpor %s has no '%s' (see torpor help %s)", command->name,
+		       name, command->name);
+}
 
 static int cmd_help_run(struct options *opts, struct err *err)
 {
 	int ret = options_next(opts, err);
-	const char *verb = ret == 0 ? options_operand(opts) : NULL;
 	const struct command *command;
+	const char *verb, *sub;
 
-	if (ret == 0)
-		ret = options_end(opts, err);
+	if (ret < 0)
+		return ret;
+	verb = options_operand(opts);
+	sub = options_operand(opts);
+	ret = options_end(opts, err);
 	if (ret < 0)
 		return ret;
 	if (verb == NULL) {
@@ -17,14 +35,16 @@ static int cmd_help_run(struct options *opts, struct err *err)
 	}
 	command = command_find(verb);
 	if (command == NULL)
-		return err_set(err, ERR_USAGE, "unknown verb '%s'", verb);
+		return command_unknown(verb, err);
+	if (sub != NULL)
+		return print_subcommand(command, sub, err);
 	command_print_help(command, stdout);
 	return 0;
 }
 
 const struct command cmd_help = {
 	.name = "help",
-	.args = "[VERB]",
+	.args = "[VERB [SUBCOMMAND]]",
 	.summary = "list the verbs, or explain one",
 	.options = options_none,
 	.run = cmd_help_run,

@@ -287,17 +287,30 @@ static int join(struct lan_args *args, struct err *err)
 
 /* ---- the command line ---- */
 
+static const struct subcommand subcommands[] = {
+	{"create", "NAME", "start a switch in the background; no rights are needed", {DHCP, DNS}},
+	{"ls", "", "which LANs there are", {OPTION_JSON}},
+	{"stats", "NAME", "who is on one, what passed, who has which address", {OPTION_JSON}},
+	{"rm", "NAME", "end one", {FORCE}},
+	{"serve", "NAME", "let a LAN of another host join, by standard input and output", {LISTEN}},
+	{"join",
+	 "NAME [-- COMMAND…]",
+	 "join it to that of another host as long as this runs: -- ssh HOST torpor lan serve NAME",
+	 {CONNECT}},
+	{0},
+};
+
+/* In the order of the subcommands. */
 static const struct action {
-	const char *name;
 	int (*run)(struct lan_args *args, struct err *err);
 	bool named;   /* takes NAME */
 	bool command; /* and a command behind it */
-	int takes[3]; /* options */
 } actions[] = {
-	{"create", create, true, false, {DHCP, DNS}}, {"ls", list, false, false, {OPTION_JSON}},
-	{"stats", stats, true, false, {OPTION_JSON}}, {"rm", take_away, true, false, {FORCE}},
-	{"serve", serve, true, false, {LISTEN}},      {"join", join, true, true, {CONNECT}},
+	{create, true, false},	  {list, false, false}, {stats, true, false},
+	{take_away, true, false}, {serve, true, false}, {join, true, true},
 };
+
+_Static_assert(ARRAY_SIZE(actions) + 1 == ARRAY_SIZE(subcommands), "one for each");
 
 static void cmd_lan_option(struct lan_args *args, int id, const char *value)
 {
@@ -324,7 +337,7 @@ static void cmd_lan_option(struct lan_args *args, int id, const char *value)
 static const struct action *find_action(const char *name, struct err *err)
 {
 	for (size_t i = 0; name != NULL && i < ARRAY_SIZE(actions); i++) {
-		if (strcmp(actions[i].name, name) == 0)
+		if (strcmp(subcommands[i].name, name) == 0)
 			return &actions[i];
 	}
 	err_set(err, ERR_USAGE, "say create, ls, stats, rm, serve or join (see torpor help lan)");
@@ -333,13 +346,15 @@ static const struct action *find_action(const char *name, struct err *err)
 
 static int refuse_foreign(const struct action *action, const bool *given, struct err *err)
 {
+	const struct subcommand *sub = &subcommands[action - actions];
+
 	for (const struct option_spec *spec = options; spec->id != 0; spec++) {
 		bool taken = false;
 
-		for (size_t i = 0; i < ARRAY_SIZE(action->takes); i++)
-			taken |= action->takes[i] == spec->id;
+		for (size_t i = 0; i < ARRAY_SIZE(sub->options); i++)
+			taken |= sub->options[i] == spec->id;
 		if (given[spec - options] && !taken)
-			return err_set(err, ERR_USAGE, "torpor lan %s knows no --%s", action->name,
+			return err_set(err, ERR_USAGE, "torpor lan %s knows no --%s", sub->name,
 				       spec->name);
 	}
 	return 0;
@@ -384,18 +399,12 @@ const struct command cmd_lan = {
 	.name = "lan",
 	.args = "create|ls|stats|rm|serve|join [NAME] [-- COMMAND…]",
 	.summary = "virtual LANs, which machines join with --net lan=NAME",
-	.detail = "create NAME     start a switch in the background; no rights are needed\n"
-		  "ls, stats NAME  which there are; who is on one, what passed, who has which "
-		  "address\n"
-		  "rm NAME         end it\n"
-		  "join NAME -- ssh HOST torpor lan serve NAME\n"
-		  "                join it to that of another host, as long as this runs; with "
-		  "--connect\n"
-		  "                and serve's --listen without ssh, and without any protection\n"
+	.detail = "With join --connect and serve --listen two hosts are joined without ssh, and "
+		  "without any protection.\n"
 		  "\n"
 		  "QEMU joins with -netdev stream,id=n,server=off,addr.type=unix,addr.path=… and "
-		  "the socket\n"
-		  "qemu in the LAN's runtime folder.",
+		  "the socket qemu in the LAN's runtime folder.",
+	.subcommands = subcommands,
 	.options = options,
 	.run = cmd_lan_run,
 };

@@ -2,15 +2,30 @@
 #ifndef TORPOR_CLI_COMMAND_H
 #define TORPOR_CLI_COMMAND_H
 
+#include <stdio.h>
+
 #include "base/err.h"
 #include "cli/options.h"
 
+/* What a verb does by the word behind it, as `torpor lan create`. */
+#define SUBCOMMAND_OPTIONS 3u
+
+struct subcommand {
+	const char *name; /* NULL ends a table */
+	const char *args; /* as those of the verb */
+	const char *summary;
+	int options[SUBCOMMAND_OPTIONS]; /* ids of those that it takes; 0: none */
+};
+
 struct command {
 	const char *name;
-	const char *args;		   /* behind the options in the usage line; "" for none */
-	const char *summary;		   /* one line, small letter, no full stop */
-	const char *detail;		   /* paragraphs for `torpor help VERB`; NULL: none */
-	const struct option_spec *options; /* never NULL; ends with {0} */
+	const char *args;    /* behind the options in the usage line; "" for none */
+	const char *summary; /* one line, small letter, no full stop */
+	/* For `torpor help VERB`, paragraphs with empty lines between them; NULL: none. They are
+	 * filled, but for one with two spaces side by side, which is a table. */
+	const char *detail;
+	const struct subcommand *subcommands; /* NULL: none */
+	const struct option_spec *options;    /* never NULL; ends with {0} */
 	/* Returns the exit status, or a negative errno with *err set. `opts` has been initialised.
 	 */
 	int (*run)(struct options *opts, struct err *err);
@@ -27,8 +42,13 @@ int command_exit_status(const struct err *err);
 /* The line `torpor: VERB: …` on standard error. */
 void command_print_error(const char *verb, const struct err *err);
 
-/* `torpor help`, and `torpor help VERB`. */
+/* `torpor help`, `torpor help VERB` and `torpor help VERB SUBCOMMAND`: no line is longer than 80
+ * columns. */
 void command_print_list(FILE *out);
 void command_print_help(const struct command *command, FILE *out);
+void command_print_subcommand(const struct command *command, const struct subcommand *sub,
+			      FILE *out);
+/* -EINVAL and ERR_USAGE: there is no such verb, and which may have been meant. */
+int command_unknown(const char *typed, struct err *err);
 
 #endif

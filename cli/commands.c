@@ -46,23 +46,3 @@ void command_print_error(const char *verb, const struct err *err)
 {
 	fprintf(stderr, "torpor: %s: %s\n", verb, err->text);
 }
-
-void command_print_list(FILE *out)
-{
-	fputs("usage: torpor VERB [OPTION]… [OPERAND]…\n\n", out);
-	for (const struct command *const *c = commands; *c != NULL; c++)
-		fprintf(out, "  %-11s %s\n", (*c)->name, (*c)->summary);
-	fputs("\n`torpor help VERB` tells more; the manual is torpor(1).\n", out);
-}
-
-void command_print_help(const struct command *command, FILE *out)
-{
-	bool has_options = command->options->id != 0;
-
-	fprintf(out, "usage: torpor %s%s%s%s\n\n%s\n%s", command->name,
-		has_options ? " [OPTION]…" : "", command->args[0] != '\0' ? " " : "", command->args,
-		command->summary, has_options ? "\n" : "");
-	options_print_help(command->options, out);
-	if (command->detail != NULL)
-		fprintf(out, "\n%s\n", command->detail);
-}

@@ -55,8 +55,9 @@ int main(int argc, char **argv)
 	}
 	command = command_find(verb_of(argv[1]));
 	if (command == NULL) {
-		fprintf(stderr, "torpor: unknown verb '%s' (see torpor help)\n", argv[1]);
-		return 125;
+		command_unknown(argv[1], &err);
+		fprintf(stderr, "torpor: %s\n", err.text);
+		return command_exit_status(&err);
 	}
 	ret = run_command(command, argc - 1, argv + 1, &err);
 	if (ret >= 0)

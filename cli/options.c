@@ -117,16 +117,3 @@ int options_flags(struct options *o, int id, bool *set, struct err *err)
 		*set = *set || found == id;
 	return found;
 }
-
-void options_print_help(const struct option_spec *specs, FILE *out)
-{
-	for (; specs->id != 0; specs++) {
-		char left[64];
-
-		snprintf(left, sizeof(left), "%c%c%c --%s%s%s", has_letter(specs) ? '-' : ' ',
-			 has_letter(specs) ? specs->id : ' ', has_letter(specs) ? ',' : ' ',
-			 specs->name, argument(specs) == required_argument ? " " : "",
-			 specs->arg != NULL ? specs->arg : "");
-		fprintf(out, "  %-28s %s\n", left, specs->help);
-	}
-}

@@ -9,7 +9,6 @@
 #define TORPOR_CLI_OPTIONS_H
 
 #include <stdbool.h>
-#include <stdio.h>
 
 #include "base/err.h"
 
@@ -60,7 +59,5 @@ int options_end(struct options *o, struct err *err);
 
 /* For verbs whose only option is --json or none. */
 int options_flags(struct options *o, int id, bool *set, struct err *err);
-
-void options_print_help(const struct option_spec *specs, FILE *out);
 
 #endif

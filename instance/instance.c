@@ -198,7 +198,8 @@ static void open_logs(struct instance *in)
 	in->machine.log.fd = in->log_fd;
 	if (in->machine.state == MACHINE_BROKEN) /* before there was a log */
 		log_line(&in->machine.log, "broken: %s", in->machine.failure.text);
-	record_remove(in->claim.name);
+	/* It could not be reserved: then it is written at the end, if there is room. */
+	(void)record_begin(in->claim.name, NULL);
 }
 
 /* It ends when its user wants it to. */

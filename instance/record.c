@@ -10,6 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/assert.h"
+#include "base/cleanup.h"
+#include "base/io.h"
 #include "base/num.h"
 #include "host/claim.h"
 #include "host/client.h"
@@ -27,28 +30,67 @@ static void make_ascii(char *text)
 	}
 }
 
+/* Longer than any record: its error grows sixfold at most as JSON. */
+#define RECORD_SIZE 4096u
+
+/* Spaces behind a JSON text mean nothing, so the file can have its size from the start. */
+static int write_padded(const struct path *path, const char *text, struct err *err)
+{
+	char padded[RECORD_SIZE];
+	cleanup_fd int fd = open(path->text, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	size_t len = strlen(text);
+	int ret;
+
+	if (fd < 0)
+		return err_sys(err, errno, "open %s", path->text);
+	assert(len <= sizeof(padded));
+	memset(padded, ' ', sizeof(padded));
+	memcpy(padded, text, len);
+	ret = io_pwrite(fd, padded, sizeof(padded), 0);
+	return ret < 0 ? err_sys(err, -ret, "write %s", path->text) : 0;
+}
+
+int record_begin(const char *name, struct err *err)
+{
+	struct path path, reserved;
+	int ret = path_state(&path, name, "exit", err);
+
+	if (ret < 0)
+		return ret;
+	(void)unlink(path.text);
+	ret = path_state(&reserved, name, "exit.new", err);
+	return ret < 0 ? ret : write_padded(&reserved, "", err);
+}
+
 int record_write(const char *name, const struct record *record, struct err *err)
 {
-	struct path path, temporary;
+	struct path path, reserved;
 	char error[sizeof(record->error)];
+	cleanup_free char *text = NULL;
 	json_t *json;
 	int ret = path_state(&path, name, "exit", err);
 
-	if (ret == 0)
-		ret = path_state(&temporary, name, "exit.new", err);
-	if (ret == 0)
-		ret = path_make_parents(&path, err);
+	if (ret < 0)
+		return ret;
+	ret = path_state(&reserved, name, "exit.new", err);
+	if (ret < 0)
+		return ret;
+	ret = path_make_parents(&path, err);
 	if (ret < 0)
 		return ret;
 	memcpy(error, record->error, sizeof(error));
 	make_ascii(error);
 	json = json_pack("{s:s,s:I,s:s}", "end", machine_end_name(record->end), "when",
 			 (json_int_t)record->when, "error", error);
-	if (json_dump_file(json, temporary.text, JSON_COMPACT) < 0 ||
-	    rename(temporary.text, path.text) < 0)
-		ret = err_sys(err, errno, "write %s", path.text);
+	text = json_dumps(json, JSON_COMPACT);
 	json_decref(json);
-	return ret;
+	if (text == NULL)
+		return err_sys(err, ENOMEM, "write %s", path.text);
+	ret = write_padded(&reserved, text, err);
+	if (ret < 0)
+		return ret;
+	return rename(reserved.text, path.text) < 0 ? err_sys(err, errno, "write %s", path.text)
+						    : 0;
 }
 
 enum machine_end record_end_by_name(const char *name)
@@ -80,14 +122,6 @@ int record_read(const char *name, struct record *record, struct err *err)
 	snprintf(record->error, sizeof(record->error), "%s", error);
 	json_decref(json);
 	return 0;
-}
-
-void record_remove(const char *name)
-{
-	struct path path;
-
-	if (path_state(&path, name, "exit", NULL) == 0)
-		(void)unlink(path.text);
 }
 
 void record_remove_all(const char *name)

@@ -16,13 +16,14 @@ struct record {
 	char error[512]; /* of a failure, or "" */
 };
 
-/* Written atomically. */
+/* The machine of this name lives: forget how the one before ended, and take the room that its own
+ * record will need, so that a file system that is full by then does not lose it. */
+int record_begin(const char *name, struct err *err);
+/* Written atomically; also without record_begin(). */
 int record_write(const char *name, const struct record *record, struct err *err);
 /* ERR_NOT_FOUND when there is none. */
 int record_read(const char *name, struct record *record, struct err *err);
-/* Forget it: the name lives again. */
-void record_remove(const char *name);
-/* With the logs and the folder. */
+/* Forget it, with the logs and the folder. */
 void record_remove_all(const char *name);
 
 /* The reverse of machine_end_name(); MACHINE_END_NONE for any other word. */

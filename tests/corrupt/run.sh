@@ -353,6 +353,17 @@ full_disk() {
     umount small
 }
 
+full_state() {
+    need_mounts
+    mount -t tmpfs -o size=256K tmpfs "$XDG_STATE_HOME"
+    boot ended
+    dd if=/dev/zero of="$XDG_STATE_HOME/filler" bs=4k 2>/dev/null
+    works_silently kill ended
+    call wait ended
+    same "wait" "$status $(<"$SCRATCH/out")" "137 killed"
+    umount "$XDG_STATE_HOME"
+}
+
 unwritable() {
     need_mounts
     mkdir frozen folder
@@ -386,6 +397,7 @@ if [ -w /dev/kvm ]; then
     try newer_minor "a newer minor format is read"
     try lies "files whose digests are right and whose contents lie"
     try evil_name "a name in the file that would lead out of the folder"
+    try full_state "no space for the record of a machine's end: it was taken when the machine began"
     try full_disk "no space while saving: the old file is whole, the machine goes on, nothing is left behind"
     try unwritable "targets that cannot be written: the machine goes on"
     try no_room_for_memory "no room for the memory asked for"

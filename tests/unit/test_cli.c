@@ -425,6 +425,8 @@ Test(cli_record, round_trip, .init = enter_scratch, .fini = leave_scratch)
 	cr_expect(eq(i32, (int)out.end, MACHINE_END_FAILED));
 	cr_expect(eq(i64, out.when, in.when));
 	cr_expect(eq(str, error, (char *)"KVM: ?"));
+	cr_assert(eq(i32, record_begin("web", NULL), 0));
+	cr_expect(lt(i32, record_read("web", &out, NULL), 0));
 	record_remove_all("web");
 	cr_expect(not(machine_is_known("web")));
 }

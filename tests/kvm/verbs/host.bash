@@ -61,6 +61,43 @@ doctor() {
 }
 try doctor "doctor speaks of /dev/kvm and its speed; --json is JSON"
 
+doctor_libraries() {
+    local library
+    mkdir broken
+    for library in libcrypto.so.3 libzstd.so.1 libslirp.so.0; do
+        : >broken/$library
+        LD_LIBRARY_PATH=$PWD/broken call doctor
+        same "status without $library" "$status" 125
+        grep -q "^NO *${library%%.*} " "$SCRATCH/out" && grep -q "Debian: lib" "$SCRATCH/out" ||
+            fail "$(report_call doctor)"
+        rm broken/$library
+    done
+}
+try doctor_libraries "doctor names a library that cannot be loaded, and the package that has it"
+
+narrow_help() {
+    local verb
+    for verb in "" $("$TORPOR" help | sed -n 's/^  \([a-z]*\) .*/\1/p') "lan create" "lan ls" "lan join"; do
+        # shellcheck disable=SC2086
+        works help $verb
+        [ "$(wc -L <<<"$out")" -le 80 ] || fail "wider than 80 columns: help $verb" "$out"
+    done
+    matches "help lan create" "$out" "usage: torpor lan join"
+    works help lan create
+    [[ $out == *--dhcp* && $out != *--listen* ]] || fail "options of others: $out"
+    refuses 125 "torpor lan has no 'crate'" help lan crate
+    refuses 125 "torpor run has no 'x'" help run x
+}
+try narrow_help "help fits into 80 columns, and tells of one subcommand alone"
+
+suggestions() {
+    refuses 125 "did you mean resume" resmue
+    refuses 125 "did you mean ps" list
+    refuses 125 "did you mean save" help sav
+    refuses 125 "unknown verb 'frobnicate' \(see" frobnicate
+}
+try suggestions "a verb with a typing error: which one may have been meant"
+
 full_stdout() {
     "$TORPOR" version >/dev/full 2>"$SCRATCH/err"
     same status "$?" 125
