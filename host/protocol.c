@@ -195,22 +195,11 @@ json_t *protocol_error(const struct err *err)
 
 static enum err_kind kind_of(const char *name)
 {
-	for (unsigned kind = ERR_FAILED; name != NULL && kind < ARRAY_SIZE(kind_names); kind++) {
+	for (unsigned kind = ERR_FAILED; kind < ARRAY_SIZE(kind_names); kind++) {
 		if (strcmp(name, kind_names[kind]) == 0)
 			return (enum err_kind)kind;
 	}
 	return ERR_FAILED;
-}
-
-int protocol_check(const json_t *reply, struct err *err)
-{
-	const char *text;
-
-	if (json_is_true(json_object_get(reply, "ok")))
-		return 0;
-	text = json_string_value(json_object_get(reply, "error"));
-	return err_set(err, kind_of(json_string_value(json_object_get(reply, "kind"))), "%s",
-		       text != NULL ? text : "the machine answered without words");
 }
 
 const char *protocol_text(const json_t *object, const char *key)
@@ -218,4 +207,14 @@ const char *protocol_text(const json_t *object, const char *key)
 	const char *text = json_string_value(json_object_get(object, key));
 
 	return text != NULL ? text : "";
+}
+
+int protocol_check(const json_t *reply, struct err *err)
+{
+	const char *text = protocol_text(reply, "error");
+
+	if (json_is_true(json_object_get(reply, "ok")))
+		return 0;
+	return err_set(err, kind_of(protocol_text(reply, "kind")), "%s",
+		       text[0] != '\0' ? text : "the machine answered without words");
 }

@@ -565,6 +565,10 @@ Test(cli_protocol, errors_travel_with_their_kind)
 		json_decref(reply);
 	}
 	cr_expect(lt(i32, protocol_check(NULL, &got), 0), "not JSON at all");
+	reply = json_pack("{s:b,s:s}", "ok", 0, "error", "");
+	cr_expect(lt(i32, protocol_check(reply, &got), 0));
+	cr_expect(ne(str, text, (char *)""));
+	json_decref(reply);
 }
 
 /* ---- escape ---- */
