@@ -29,7 +29,9 @@
 #define AT_ONCE	  64u /* lines whose answers find room in a socket nobody reads from meanwhile */
 #define PATH_SIZE 512u
 
-enum special { HANG_UP, BREAK, SPECIALS };
+/* What somebody else may be asked to do: the second client to go, the machine to break, the first
+ * client to say much that has no end. */
+enum special { HANG_UP, BREAK, SAY_MUCH, SPECIALS };
 
 struct text {
 	uint8_t data[1 << 20];
@@ -211,10 +213,16 @@ static size_t say(struct client *c, const uint8_t *data, size_t len, unsigned pa
 
 static void be_special(enum special what)
 {
-	if (what == HANG_UP && client[1].fd >= 0)
+	static uint8_t much[PROTOCOL_LINE_MAX / 2 + 1];
+
+	if (what == HANG_UP && client[1].fd >= 0) {
 		hang_up(&client[1]);
-	else if (what == BREAK && control.broken == NULL && !comparable)
+		turn();
+	} else if (what == SAY_MUCH) {
+		(void)say(&client[0], memset(much, 'x', sizeof(much)), sizeof(much), 0);
+	} else if (what == BREAK && control.broken == NULL && !comparable) {
 		control_broken(&control, json_pack("{s:b,s:s}", "ok", 1, "end", "broken"));
+	}
 }
 
 static void speak(const uint8_t *data, size_t size)

@@ -230,7 +230,8 @@ def control_seeds():
             yield head + said(0, line + b"typed") + said(1, line)
             yield head + b"".join(said(i % 4 * 4, line[i:i + 1]) for i in range(len(line)))
         yield head + said(0, b"".join(lines[:5])) + said(7, b"") + said(5, lines[2]) + said(10, lines[4]) + said(3, b"")
-        yield head + said(0, b"x" * 40000) + said(0, b"y" * 40000) + said(2, b"[" * 3000 + b"\n")
+        yield head + (said(11, b"") + said(0, b"\n")) * 2 + said(2, b"[" * 3000 + b"\n")
+        yield head + said(11, b"") * 2
 
 
 def said(who, data):
