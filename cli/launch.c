@@ -60,6 +60,8 @@ static int in_foreground(struct source *source, struct instance_options *options
 		fprintf(stderr, "torpor: %s was killed\n", end.name);
 	else if (end.end == MACHINE_END_SAVED)
 		fprintf(stderr, "torpor: %s was saved to %s\n", end.name, end.saved_to.text);
+	else if (end.end == MACHINE_END_MOVED)
+		fprintf(stderr, "torpor: %s was moved to another host\n", end.name);
 	return record_exit_status(end.end);
 }
 

@@ -24,6 +24,12 @@
  *     {"do":"key","lock":{…}}, and a descriptor (SCM_RIGHTS) that the key of the lock is read from:
  *                           what is in a line stays in buffers
  *                        → {"ok":true}: what it saves from then on is encrypted with that
+ *     {"do":"hold"}, and a descriptor with it: the reading end of a pipe
+ *                        → {"ok":true}: it is paused, and held for a move until that pipe is
+ * closed: then it goes on as it was. What "save" writes meanwhile ends nothing
+ *     {"do":"commit"}    → {"ok":true}: once the pipe is closed it stays paused instead
+ *     {"do":"release","moved":bool}
+ *                        → {"ok":true}: it is held no more; moved: it ends, for it runs elsewhere
  *     {"do":"stop"}      → {"ok":true}: the power button was pressed
  *     {"do":"kill"}      → {"ok":true}: the machine is about to end
  *     {"do":"stats"}     → {"ok":true,"uptime":seconds,"resident":bytes,"shared":bytes of them that
@@ -40,7 +46,7 @@
  *                        → {"ok":true}
  *     {"do":"wait","or-broken":bool}
  *                        → when the machine is over and its name is free again:
- *                          {"ok":true,"end":"poweroff"|"killed"|"saved"|"failed","error":text};
+ *                          {"ok":true,"end":"poweroff"|"killed"|"saved"|"moved"|"failed","error":text};
  *                          if wanted also when it is broken: "end":"broken", the name still taken
  *     {"do":"console"}   → {"ok":true}, then the connection is a raw byte stream both ways
  *

@@ -254,6 +254,11 @@ static void on_deferred_start(struct loop_watch *watch, uint32_t events)
 		machine_fail(&in->machine, &err);
 		return;
 	}
+	if (in->options->hold_fd > 0 &&
+	    hold_begin(&in->hold, &in->machine, in->options->hold_fd, HOLD_ENDS, &err) < 0) {
+		machine_fail(&in->machine, &err);
+		return;
+	}
 	hub_start_input(&in->hub);
 	help_guest(in);
 	instance_identity_changed(in);
@@ -392,6 +397,7 @@ int instance_run(struct source *source, const struct instance_options *options,
 		.deferred_fd = -1,
 		.signal_fd = -1,
 		.identity_timer = TIMER_CLOSED,
+		.hold = HOLD_NONE,
 		.hub = {.log = {.fd = -1}},
 	};
 	bool ran = false;

@@ -14,6 +14,7 @@
 #include "host/control.h"
 #include "instance/connections.h"
 #include "instance/console_hub.h"
+#include "instance/hold.h"
 #include "instance/post_resume.h"
 #include "instance/source.h"
 #include "snapshot/pager.h"
@@ -27,6 +28,8 @@ struct instance_options {
 	bool new_identity;		       /* it is not to be taken for its twin */
 	const struct connections *connections; /* bound; NULL: the cards stay as they are */
 	struct warmup *warmup; /* NULL, or a clone that is watched and thrown away */
+	int hold_fd;   /* it came by a move: paused until that is committed, and over if this
+			  pipe closes before; 0: it did not */
 	int report_fd; /* detached: where the waiting parent is told; -1: in the foreground */
 	/* Told what the user should know about the start and the machine, a line of text without
 	 * its end at a time. Called with the machine lock held, on the loop's thread. */
@@ -52,6 +55,7 @@ struct instance {
 	struct console_hub hub;
 	struct control control;
 	struct post_resume post_resume;
+	struct hold hold;
 	struct timer identity_timer;
 	bool identity_begun;
 	uint64_t identity_deadline; /* CLOCK_MONOTONIC, ns; 0: over */
@@ -124,6 +128,7 @@ struct save_request {
 	const char *parent; /* absolute path of the file to be relative to; NULL: see `full` */
 	bool full;	    /* else relative to the base, if that is in the store */
 	bool going_on;	    /* the machine will: note what it changes from here on */
+	bool held;	    /* it is moved: it stays paused, and relative to what it was */
 	uint64_t bytes;	    /* out: written */
 };
 

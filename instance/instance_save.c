@@ -153,7 +153,7 @@ static int save(struct instance *in, struct save_request *request, const struct 
 	request->bytes = params.bytes;
 	if (ret == 0)
 		in->saves++;
-	if (ret == 0 && request->going_on)
+	if (ret == 0 && request->going_on && !request->held)
 		rebase(in, request->path, params.digest);
 	appliance_free(&a);
 	return ret;

@@ -141,6 +141,7 @@ int record_exit_status(enum machine_end end)
 	switch (end) {
 	case MACHINE_END_POWEROFF:
 	case MACHINE_END_SAVED:
+	case MACHINE_END_MOVED:
 		return 0;
 	case MACHINE_END_KILLED:
 		return 137;

@@ -1,5 +1,7 @@
 /* What control requests do to the instance: one function each, one table. See protocol.h for both
  * sides' words and instance.h for threads. */
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -68,10 +70,19 @@ static json_t *do_pause(struct instance *in, const json_t *request, struct err *
 	return reply_ok();
 }
 
+static int refuse_held(const struct instance *in, struct err *err)
+{
+	if (!hold_is_active(&in->hold))
+		return 0;
+	return err_set(err, ERR_FAILED, "machine %s is being moved to another host",
+		       in->claim.name);
+}
+
 static json_t *do_unpause(struct instance *in, const json_t *request, struct err *err)
 {
 	(void)request;
-	(void)err;
+	if (refuse_held(in, err) < 0)
+		return NULL;
 	machine_unpause(&in->machine);
 	return reply_ok();
 }
@@ -87,10 +98,10 @@ static json_t *do_kill(struct instance *in, const json_t *request, struct err *e
 /* A guest that is paused would never see the button, and one that is broken never will. */
 static json_t *do_stop(struct instance *in, const json_t *request, struct err *err)
 {
-	(void)request;
-	(void)err;
 	if (machine_is_broken(&in->machine))
 		return do_kill(in, request, err);
+	if (refuse_held(in, err) < 0)
+		return NULL;
 	machine_unpause(&in->machine);
 	board_power_button(&in->board);
 	return reply_ok();
@@ -136,7 +147,9 @@ static json_t *save_to(struct instance *in, struct save_request *request, struct
 		return NULL;
 	}
 	ret = instance_save(in, request, err);
-	if (ret == 0 && !request->going_on) {
+	if (request->held) {
+		/* What holds it says how it goes on. */
+	} else if (ret == 0 && !request->going_on) {
 		snprintf(in->saved_to.text, sizeof(in->saved_to.text), "%s",
 			 request->path != NULL ? request->path : "a stream");
 		machine_end(&in->machine, MACHINE_END_SAVED);
@@ -174,6 +187,7 @@ static json_t *do_save(struct instance *in, const json_t *request, struct err *e
 		.parent = json_string_value(json_object_get(request, "parent")),
 		.full = json_is_true(json_object_get(request, "full")),
 		.going_on = json_is_true(json_object_get(request, "leave-running")),
+		.held = hold_is_active(&in->hold),
 	};
 
 	if (instance_choose_key(in, &save, json_is_true(json_object_get(request, "encrypt")),
@@ -192,6 +206,49 @@ static json_t *do_save(struct instance *in, const json_t *request, struct err *e
 	return save_to(in, &save, err);
 }
 
+/* The four steps of a move (move/move_stream.h); "save" comes between hold and commit. */
+static json_t *do_hold(struct instance *in, const json_t *request, struct err *err)
+{
+	int fd;
+
+	(void)request;
+	if (in->control.passed_fd < 0) {
+		err_set(err, ERR_USAGE, "hold needs a descriptor");
+		return NULL;
+	}
+	fd = fcntl(in->control.passed_fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0) {
+		err_sys(err, errno, "hold");
+		return NULL;
+	}
+	if (hold_begin(&in->hold, &in->machine, fd, HOLD_GOES_ON, err) < 0)
+		return NULL;
+	return reply_ok();
+}
+
+static json_t *do_commit(struct instance *in, const json_t *request, struct err *err)
+{
+	(void)request;
+	return hold_commit(&in->hold, err) < 0 ? NULL : reply_ok();
+}
+
+/* The target has it, or will never run it. */
+static json_t *do_release(struct instance *in, const json_t *request, struct err *err)
+{
+	bool moved = json_is_true(json_object_get(request, "moved"));
+
+	if (!hold_is_active(&in->hold)) {
+		err_set(err, ERR_USAGE, "the machine is not being moved");
+		return NULL;
+	}
+	hold_release(&in->hold);
+	if (moved)
+		machine_end(&in->machine, MACHINE_END_MOVED);
+	else if (in->hold.was_running)
+		machine_unpause(&in->machine);
+	return reply_ok();
+}
+
 static const struct {
 	const char *what;
 	json_t *(*answer)(struct instance *in, const json_t *request, struct err *err);
@@ -203,7 +260,8 @@ static const struct {
 	{"save", do_save, true},	  {"trim", do_trim, true},
 	{"trimming", do_trimming, true},  {"stop", do_stop, false},
 	{"kill", do_kill, false},	  {"key", instance_take_key, true},
-	{"ports", instance_ports, false},
+	{"ports", instance_ports, false}, {"hold", do_hold, true},
+	{"commit", do_commit, true},	  {"release", do_release, true},
 };
 
 json_t *instance_answer(void *instance, const char *what, const json_t *request, struct err *err)

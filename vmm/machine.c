@@ -317,7 +317,7 @@ static void request(struct machine *m)
 void machine_end(struct machine *m, enum machine_end why)
 {
 	/* What was saved had been read before. */
-	if (machine_is_broken(m) && why != MACHINE_END_SAVED)
+	if (machine_is_broken(m) && why != MACHINE_END_SAVED && why != MACHINE_END_MOVED)
 		why = MACHINE_END_FAILED;
 	if (m->end == MACHINE_END_NONE)
 		m->end = why;
@@ -408,7 +408,7 @@ const char *machine_end_name(enum machine_end end)
 	static const char *const names[] = {
 		[MACHINE_END_NONE] = "none",	 [MACHINE_END_POWEROFF] = "poweroff",
 		[MACHINE_END_KILLED] = "killed", [MACHINE_END_SAVED] = "saved",
-		[MACHINE_END_FAILED] = "failed",
+		[MACHINE_END_MOVED] = "moved",	 [MACHINE_END_FAILED] = "failed",
 	};
 
 	return names[end];

@@ -52,6 +52,7 @@ enum machine_end {
 	MACHINE_END_POWEROFF, /* the guest switched itself off */
 	MACHINE_END_KILLED,   /* machine_end() by its owner */
 	MACHINE_END_SAVED,    /* it lives in a file now */
+	MACHINE_END_MOVED,    /* it runs on another host now */
 	MACHINE_END_FAILED,   /* KVM or the host failed, or it was broken; `failure` says how */
 };
 
