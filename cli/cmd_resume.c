@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/num.h"
 #include "cli/command.h"
 #include "cli/key_args.h"
@@ -55,14 +56,6 @@ struct resume_args {
 	const char *target;
 };
 
-static int parse_verify(const char *text, enum verify *verify, struct err *err)
-{
-	if (strcmp(text, "full") != 0 && strcmp(text, "cached") != 0)
-		return err_set(err, ERR_USAGE, "--verify %s: full or cached", text);
-	*verify = text[0] == 'f' ? VERIFY_FULL : VERIFY_CACHED;
-	return 0;
-}
-
 static int cmd_resume_option(struct resume_args *args, int id, const char *value, struct err *err)
 {
 	int ret = net_args_take(&args->net, id, value, err);
@@ -84,7 +77,10 @@ static int cmd_resume_option(struct resume_args *args, int id, const char *value
 		args->signer = value;
 		return 0;
 	case OPTION_VERIFY:
-		return parse_verify(value, &args->verify, err);
+		if (strcmp(value, "full") != 0 && strcmp(value, "cached") != 0)
+			return err_set(err, ERR_USAGE, "--verify %s: full or cached", value);
+		args->verify = value[0] == 'f' ? VERIFY_FULL : VERIFY_CACHED;
+		return 0;
 	case OPTION_NEW_IDENTITY:
 		args->instance.new_identity = true;
 		return 0;
@@ -99,103 +95,128 @@ static int cmd_resume_option(struct resume_args *args, int id, const char *value
 
 static int cmd_resume_parse(struct options *opts, struct resume_args *args, struct err *err)
 {
-	int id, ret = 0;
+	int id;
 
 	args->instance.fill = PAGER_FILL_IDLE;
-	while (ret == 0 && (id = options_next(opts, err)) != 0)
-		ret = id < 0 ? id : cmd_resume_option(args, id, opts->value, err);
-	if (ret == 0 && args->signer != NULL && args->verify == VERIFY_NOT)
-		ret = err_set(err, ERR_USAGE,
-			      "--unverified: a signature says nothing about what is not looked at");
-	return ret < 0 ? ret : options_one_operand(opts, "FILE or NAME", &args->target, err);
+	while ((id = options_next(opts, err)) != 0) {
+		int ret = id < 0 ? id : cmd_resume_option(args, id, opts->value, err);
+
+		if (ret < 0)
+			return ret;
+	}
+	if (args->signer != NULL && args->verify == VERIFY_NOT)
+		return err_set(
+			err, ERR_USAGE,
+			"--unverified: a signature says nothing about what is not looked at");
+	return options_one_operand(opts, "FILE or NAME", &args->target, err);
 }
 
-static int unpause(const char *name, struct err *err)
+static int unpause_paused(struct client *client, struct err *err)
 {
-	struct client client;
-	json_t *status = NULL;
-	int ret = client_open(&client, name, err);
+	json_t *status;
+	bool running;
+	int ret = client_do(client, "status", CLIENT_FOREVER, &status, err);
 
 	if (ret < 0)
 		return ret;
-	ret = client_do(&client, "status", CLIENT_FOREVER, &status, err);
-	if (ret == 0 && strcmp(protocol_text(status, "state"), "running") == 0)
-		ret = err_set(err, ERR_FAILED, "machine %s is running already", name);
-	if (ret == 0)
-		ret = client_do(&client, "unpause", CLIENT_FOREVER, NULL, err);
+	running = strcmp(protocol_text(status, "state"), "running") == 0;
 	json_decref(status);
+	if (running)
+		return err_set(err, ERR_FAILED, "machine %s is running already", client->name);
+	return client_do(client, "unpause", CLIENT_FOREVER, NULL, err);
+}
+
+static int resume_machine(const char *name, const struct resume_args *args, struct err *err)
+{
+	struct client client;
+	int ret;
+
+	if (connections_given(&args->net.connections))
+		return err_set(err, ERR_USAGE,
+			       "--net, -p and --pcap are for files: %s is a machine, and connected",
+			       name);
+	if (args->instance.new_identity)
+		return err_set(err, ERR_USAGE,
+			       "--new-identity is for files: %s is a machine already", name);
+	if (args->signer != NULL || key_args_given(&args->keys))
+		return err_set(err, ERR_USAGE,
+			       "--require-signature and keys are for files, and %s is a machine",
+			       name);
+	ret = client_open(&client, name, err);
+	if (ret < 0)
+		return ret;
+	ret = unpause_paused(&client, err);
 	client_close(&client);
 	return ret;
 }
 
-/* Nothing but the manifest of what a stranger has signed, or nobody, is parsed. */
-static int open_source(const char *path, const struct resume_args *args, struct source *source,
-		       struct err *err)
+/* Of a file that nobody who is trusted has signed, nothing but the manifest is parsed. */
+static int open_live_file(const char *path, const struct resume_args *args, struct source *source,
+			  struct err *err)
 {
+	cleanup_keyring struct keyring *keys = NULL;
 	cleanup_trust struct trust trust = {.signers = {0}};
 	struct archive_open_params params = {.fd = -1, .opaque = &trust};
-	int ret = 0;
+	int ret;
 
 	if (args->signer != NULL) {
 		params.judge = trust_judge;
 		ret = trust_load(&trust, args->signer, err);
+		if (ret < 0)
+			return ret;
 	}
-	if (ret == 0)
-		ret = keys_to_open(&args->keys, &params.keys, err);
-	if (ret == 0)
-		ret = spool_input(&path, &params.fd, err);
-	if (ret == 0)
-		ret = launch_guard(&args->net.connections, err);
-	if (ret == 0)
-		return source_from_file(source, path, &params, err);
-	keyring_free(params.keys);
-	return ret;
-}
-
-static int verify(const struct chain *l, enum verify how, struct err *err)
-{
-	int ret = 0;
-
-	if (how == VERIFY_CACHED)
-		return chain_ensure_verified(l, err);
-	for (unsigned i = 0; how == VERIFY_FULL && ret == 0 && i < l->n; i++)
-		ret = archive_verify(l->archive[i], NULL, NULL, err);
-	return ret;
-}
-
-/* Before KVM is touched: is it live, is it for us, is it whole? */
-static int open_live(const char *path, const struct resume_args *args, struct source *source,
-		     struct err *err)
-{
-	int ret = open_source(path, args, source, err);
-
+	ret = keys_to_open(&args->keys, &keys, err);
 	if (ret < 0)
 		return ret;
-	if (!source->appliance.live)
-		ret = err_set(err, ERR_USAGE, "%s is cold: boot it with torpor run %s", path, path);
-	if (ret == 0)
-		ret = source_check(source, err);
-	if (ret == 0)
-		ret = verify(source->chain, args->verify, err);
+	ret = spool_input(&path, &params.fd, err);
 	if (ret < 0)
-		source_close(source);
-	return ret;
+		return ret;
+	ret = launch_guard(&args->net.connections, err);
+	if (ret < 0)
+		return ret;
+	params.keys = take_ptr(keys);
+	return source_from_file(source, path, &params, err);
 }
 
-/* Cards nobody speaks of are not connected; that is said, once. */
-static int bind_cards(struct connections *connections, struct source *source, struct err *err)
+static int verify_chain(const struct chain *chain, enum verify how, struct err *err)
 {
-	const struct appliance *a = &source->appliance;
-	int ret = connections_bind(connections, a, err);
+	if (how == VERIFY_CACHED)
+		return chain_ensure_verified(chain, err);
+	for (unsigned i = 0; how == VERIFY_FULL && i < chain->n; i++) {
+		int ret = archive_verify(chain->archive[i], NULL, NULL, err);
 
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+/* Before KVM is touched: is it live, is it for us, is it whole, and are its cards connected? */
+static int check_live_file(const char *path, struct resume_args *args, struct source *source,
+			   struct err *err)
+{
+	struct connections *connections = &args->net.connections;
+	const struct appliance *a = &source->appliance;
+	int ret;
+
+	if (!a->live)
+		return err_set(err, ERR_USAGE, "%s is cold: boot it with torpor run %s", path,
+			       path);
+	ret = source_check(source, err);
 	if (ret < 0)
-		source_close(source);
-	else if (connections->n < a->nnets)
+		return ret;
+	ret = verify_chain(source->chain, args->verify, err);
+	if (ret < 0)
+		return ret;
+	ret = connections_bind(connections, a, err);
+	if (ret < 0)
+		return ret;
+	if (connections->n < a->nnets)
 		fprintf(stderr,
 			"torpor: %s has %u network cards, of which %u are connected: the others "
 			"need a --net each\n",
 			source->origin, a->nnets, connections->n);
-	return ret;
+	return 0;
 }
 
 static int cmd_resume_run(struct options *opts, struct err *err)
@@ -205,29 +226,21 @@ static int cmd_resume_run(struct options *opts, struct err *err)
 	struct target target;
 	int ret = cmd_resume_parse(opts, &args, err);
 
-	if (ret == 0)
-		ret = target_find(&target, args.target, err);
 	if (ret < 0)
 		return ret;
-	if (target.kind == TARGET_MACHINE && connections_given(&args.net.connections))
-		return err_set(err, ERR_USAGE,
-			       "--net, -p and --pcap are for files: %s is a machine, and connected",
-			       target.name);
-	if (target.kind == TARGET_MACHINE && args.instance.new_identity)
-		return err_set(err, ERR_USAGE,
-			       "--new-identity is for files: %s is a machine already", target.name);
-	if (target.kind == TARGET_MACHINE && (args.signer != NULL || key_args_given(&args.keys)))
-		return err_set(err, ERR_USAGE,
-			       "--require-signature and keys are for files, and %s is a machine",
-			       target.name);
+	ret = target_find(&target, args.target, err);
+	if (ret < 0)
+		return ret;
 	if (target.kind == TARGET_MACHINE)
-		return unpause(target.name, err);
-	ret = open_live(target.file, &args, &source, err);
+		return resume_machine(target.name, &args, err);
+	ret = open_live_file(target.file, &args, &source, err);
 	if (ret < 0)
 		return ret;
-	ret = bind_cards(&args.net.connections, &source, err);
-	if (ret < 0)
+	ret = check_live_file(target.file, &args, &source, err);
+	if (ret < 0) {
+		source_close(&source);
 		return ret;
+	}
 	args.instance.connections = &args.net.connections;
 	if (!args.instance.new_identity)
 		args.instance.preferred_name =

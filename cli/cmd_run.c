@@ -27,80 +27,94 @@ struct run_args {
 	const char *file;
 };
 
+static int cmd_run_option(struct run_args *args, int id, const char *value, struct err *err)
+{
+	int taken = machine_args_take(&args->machine, id, value, err);
+
+	if (taken == 0)
+		taken = net_args_take(&args->net, id, value, err);
+	if (taken != 0)
+		return taken < 0 ? taken : 0;
+	if (key_args_take(&args->keys, id, value))
+		return 0;
+	switch (id) {
+	case 'd':
+		args->detach = true;
+		return 0;
+	case 'n':
+		args->instance.name = value;
+		return parse_name(value, err);
+	default:
+		args->instance.remove = true;
+		return 0;
+	}
+}
+
 static int cmd_run_parse(struct options *opts, struct run_args *args, struct err *err)
 {
-	int id, ret = 0;
+	int id;
 
-	while (ret >= 0 && (id = options_next(opts, err)) != 0) {
-		if (id < 0)
-			return id;
-		ret = machine_args_take(&args->machine, id, opts->value, err);
-		if (ret == 0)
-			ret = net_args_take(&args->net, id, opts->value, err);
-		if (ret != 0)
-			continue;
-		if (id == 'd')
-			args->detach = true;
-		else if (id == 'n')
-			args->instance.name = opts->value;
-		else if (!key_args_take(&args->keys, id, opts->value))
-			args->instance.remove = true;
+	while ((id = options_next(opts, err)) != 0) {
+		int ret = id < 0 ? id : cmd_run_option(args, id, opts->value, err);
+
+		if (ret < 0)
+			return ret;
 	}
-	if (ret < 0)
-		return ret;
-	if (args->instance.name != NULL)
-		ret = parse_name(args->instance.name, err);
-	if (ret < 0)
-		return ret;
 	args->file = options_operand(opts);
 	return options_end(opts, err);
 }
 
-/* A cold file; the command line may overrule sizes and the like, but not contents. */
-static int open_file(const struct run_args *args, struct source *source, struct err *err)
+static int open_cold_file(const struct run_args *args, struct source *source, struct err *err)
 {
-	const struct machine_args *m = &args->machine;
 	struct archive_open_params params = {.fd = -1};
 	const char *path = args->file;
+	int ret = spool_input(&path, &params.fd, err);
+
+	if (ret < 0)
+		return ret;
+	ret = keys_to_open(&args->keys, &params.keys, err);
+	return ret < 0 ? ret : source_from_file(source, path, &params, err);
+}
+
+/* The command line replaces sizes and the like of a file, but not its contents. */
+static int prepare_file(const struct run_args *args, struct source *source, struct err *err)
+{
 	int ret;
 
+	if (source->appliance.live)
+		return err_set(err, ERR_USAGE, "%s is live: wake it with torpor resume %s",
+			       args->file, args->file);
+	ret = source_check(source, err);
+	if (ret < 0)
+		return ret;
+	ret = chain_ensure_verified(source->chain, err);
+	if (ret < 0)
+		return ret;
+	ret = source_override(source, &args->machine, err);
+	if (ret < 0)
+		return ret;
+	return net_args_override(&args->net, &source->appliance, err);
+}
+
+static int run_open(const struct run_args *args, struct source *source, struct err *err)
+{
+	const struct machine_args *m = &args->machine;
+
+	if (args->file == NULL)
+		return source_from_args(source, m, err);
 	if (m->kernel != NULL || m->initrd != NULL || m->ndisks > 0)
 		return err_set(err, ERR_USAGE,
 			       "%s brings kernel, initrd and disks: they cannot be given too",
 			       args->file);
-	ret = spool_input(&path, &params.fd, err);
-	if (ret == 0)
-		ret = keys_to_open(&args->keys, &params.keys, err);
-	if (ret == 0)
-		ret = source_from_file(source, path, &params, err);
-	if (ret < 0)
-		return ret;
-	if (source->appliance.live)
-		ret = err_set(err, ERR_USAGE, "%s is live: wake it with torpor resume %s",
-			      args->file, args->file);
-	if (ret == 0)
-		ret = source_check(source, err);
-	if (ret == 0)
-		ret = chain_ensure_verified(source->chain, err);
-	if (ret == 0)
-		ret = source_override(source, m, err);
-	if (ret == 0)
-		ret = net_args_override(&args->net, &source->appliance, err);
-	if (ret < 0)
-		source_close(source);
-	return ret;
+	return open_cold_file(args, source, err);
 }
 
-static int from_args(const struct run_args *args, struct source *source, struct err *err)
+static int run_prepare(struct run_args *args, struct source *source, struct err *err)
 {
-	int ret = source_from_args(source, &args->machine, err);
+	int ret = args->file != NULL ? prepare_file(args, source, err)
+				     : net_args_make_cards(&args->net, &source->appliance, err);
 
-	if (ret < 0)
-		return ret;
-	ret = net_args_make_cards(&args->net, &source->appliance, err);
-	if (ret < 0)
-		source_close(source);
-	return ret;
+	return ret < 0 ? ret : connections_bind(&args->net.connections, &source->appliance, err);
 }
 
 static int cmd_run_run(struct options *opts, struct err *err)
@@ -109,14 +123,15 @@ static int cmd_run_run(struct options *opts, struct err *err)
 	struct source source;
 	int ret = cmd_run_parse(opts, &args, err);
 
-	if (ret == 0)
-		ret = launch_guard(&args.net.connections, err);
-	if (ret == 0)
-		ret = args.file != NULL ? open_file(&args, &source, err)
-					: from_args(&args, &source, err);
 	if (ret < 0)
 		return ret;
-	ret = connections_bind(&args.net.connections, &source.appliance, err);
+	ret = launch_guard(&args.net.connections, err);
+	if (ret < 0)
+		return ret;
+	ret = run_open(&args, &source, err);
+	if (ret < 0)
+		return ret;
+	ret = run_prepare(&args, &source, err);
 	if (ret < 0) {
 		source_close(&source);
 		return ret;

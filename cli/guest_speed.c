@@ -20,7 +20,7 @@ static const uint8_t code[] = {0x66, 0xb9, 0, 0, 0, 0, 0x66, 0x49, 0x75, 0xfc, 0
 #define TSS_BELOW_4GIB	0xfffbd000ul
 #define REAL_MODE_FLAGS 2u
 
-static int set_start(struct kvm_vcpu *vcpu, struct err *err)
+static int set_loop_start(struct kvm_vcpu *vcpu, struct err *err)
 {
 	struct kvm_regs regs = {.rip = 0, .rflags = REAL_MODE_FLAGS};
 	struct kvm_sregs sregs = {0};
@@ -34,7 +34,7 @@ static int set_start(struct kvm_vcpu *vcpu, struct err *err)
 	return ret < 0 ? ret : kvm_vcpu_call(vcpu, KVM_SET_REGS, &regs, err);
 }
 
-static uint64_t now_ns(void)
+static uint64_t loop_now_ns(void)
 {
 	struct timespec ts;
 
@@ -49,14 +49,14 @@ static int time_loop(struct kvm_vcpu *vcpu, uint8_t *page, uint32_t count, uint6
 	int ret;
 
 	le_put32(page + COUNT_AT, count);
-	ret = set_start(vcpu, err);
+	ret = set_loop_start(vcpu, err);
 	if (ret < 0)
 		return ret;
-	start = now_ns();
+	start = loop_now_ns();
 	do {
 		ret = kvm_vcpu_run(vcpu);
 	} while (ret == -EINTR || ret == -EAGAIN);
-	*ns = now_ns() - start;
+	*ns = loop_now_ns() - start;
 	if (ret < 0)
 		return err_sys(err, -ret, "KVM_RUN");
 	if (vcpu->run->exit_reason != KVM_EXIT_IO)
@@ -69,17 +69,18 @@ static int time_loop(struct kvm_vcpu *vcpu, uint8_t *page, uint32_t count, uint6
 static int measure(struct kvm_vcpu *vcpu, uint8_t *page, uint64_t *per_second, struct err *err)
 {
 	uint32_t count = 4096;
-	uint64_t ns = 0;
-	int ret = 0;
+	uint64_t ns;
+	int ret;
 
-	for (; ret == 0; count *= 2) {
+	for (;; count *= 2) {
 		ret = time_loop(vcpu, page, count, &ns, err);
-		if (ret == 0 && (ns >= ENOUGH || count == MAX_LOOP))
+		if (ret < 0)
+			return ret;
+		if (ns >= ENOUGH || count == MAX_LOOP)
 			break;
 	}
-	if (ret == 0)
-		*per_second = (uint64_t)((double)count * LOOP_INSNS * 1e9 / (double)(ns + 1));
-	return ret;
+	*per_second = (uint64_t)((double)count * LOOP_INSNS * 1e9 / (double)(ns + 1));
+	return 0;
 }
 
 static int with_vcpu(struct kvm *kvm, uint8_t *page, uint64_t *per_second, struct err *err)
@@ -87,10 +88,12 @@ static int with_vcpu(struct kvm *kvm, uint8_t *page, uint64_t *per_second, struc
 	struct kvm_vcpu vcpu;
 	int ret = kvm_call(kvm, KVM_SET_TSS_ADDR, (const void *)TSS_BELOW_4GIB, err);
 
-	if (ret == 0)
-		ret = kvm_set_memory(kvm, 0, 0, PAGE, page, 0, err);
-	if (ret == 0)
-		ret = kvm_vcpu_open(kvm, 0, &vcpu, err);
+	if (ret < 0)
+		return ret;
+	ret = kvm_set_memory(kvm, 0, 0, PAGE, page, 0, err);
+	if (ret < 0)
+		return ret;
+	ret = kvm_vcpu_open(kvm, 0, &vcpu, err);
 	if (ret < 0)
 		return ret;
 	ret = measure(&vcpu, page, per_second, err);

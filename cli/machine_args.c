@@ -27,9 +27,10 @@ static int take_vcpus(struct machine_args *args, const char *value, struct err *
 	uint64_t number;
 	int ret = parse_number(value, "--cpus", 1, MACHINE_MAX_VCPUS, &number, err);
 
-	if (ret == 0)
-		args->vcpus = (uint32_t)number;
-	return ret;
+	if (ret < 0)
+		return ret;
+	args->vcpus = (uint32_t)number;
+	return 0;
 }
 
 static int take_cpu(struct machine_args *args, const char *value, struct err *err)
@@ -50,7 +51,7 @@ const char *console_name(enum appliance_console console)
 	return console == CONSOLE_HVC ? "hvc0" : "ttyS0";
 }
 
-static int take_console(struct machine_args *args, const char *value, struct err *err)
+static int take_console_device(struct machine_args *args, const char *value, struct err *err)
 {
 	args->has_console = true;
 	args->console = strcmp(value, "hvc0") == 0 ? CONSOLE_HVC : CONSOLE_SERIAL;
@@ -108,7 +109,7 @@ int machine_args_take(struct machine_args *args, int id, const char *value, stru
 		ret = take_cpu(args, value, err);
 		break;
 	case OPT_CONSOLE:
-		ret = take_console(args, value, err);
+		ret = take_console_device(args, value, err);
 		break;
 	default:
 		return 0;

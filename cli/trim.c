@@ -7,7 +7,7 @@
 #define LONGEST_MS   120000
 #define LONGEST_STEP 16
 
-static int ask(struct client *client, bool *able, struct err *err)
+static int trim_request(struct client *client, bool *able, struct err *err)
 {
 	json_t *reply;
 	int ret = client_call(client, json_pack("{s:s,s:b}", "do", "trim", "caches", 1),
@@ -20,7 +20,7 @@ static int ask(struct client *client, bool *able, struct err *err)
 	return 0;
 }
 
-static int is_busy(struct client *client, bool *busy, json_int_t *given, struct err *err)
+static int trim_poll(struct client *client, bool *busy, json_int_t *given, struct err *err)
 {
 	json_t *reply;
 	int ret = client_do(client, "trimming", CLIENT_FOREVER, &reply, err);
@@ -35,23 +35,28 @@ static int is_busy(struct client *client, bool *busy, json_int_t *given, struct 
 
 int trim(struct client *client, struct err *err)
 {
-	bool able = false, busy = false;
+	bool able, busy = true;
 	json_int_t given = 0;
-	int ret = ask(client, &able, err);
+	int ret = trim_request(client, &able, err);
 
-	if (ret == 0 && !able)
+	if (ret < 0)
+		return ret;
+	if (!able) {
 		fprintf(stderr,
 			"torpor: %s cannot be trimmed: it is paused, or its guest has no "
 			"driver for the balloon\n",
 			client->name);
-	busy = able;
-	for (int waited = 0, step = 1; ret == 0 && busy && waited < LONGEST_MS; waited += step) {
+		return 0;
+	}
+	for (int waited = 0, step = 1; busy && waited < LONGEST_MS; waited += step) {
 		nanosleep(&(struct timespec){.tv_nsec = step * 1000000L}, NULL);
-		ret = is_busy(client, &busy, &given, err);
+		ret = trim_poll(client, &busy, &given, err);
+		if (ret < 0)
+			return ret;
 		if (step < LONGEST_STEP)
 			step *= 2;
 	}
-	if (ret == 0 && able && given == 0)
+	if (given == 0)
 		fprintf(stderr, "torpor: the guest of %s gave up nothing\n", client->name);
-	return ret;
+	return 0;
 }

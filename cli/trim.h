@@ -6,7 +6,7 @@
 
 /* Ask for whatever the guest can do without, its caches above all, and wait while it
  * goes on giving, two minutes at most. A guest that does not take part is saved as it is; a line on
- * stderr says so. */
+ * stderr says so. Returns 0, or the error of client_call(). */
 int trim(struct client *client, struct err *err);
 
 #endif

@@ -15,7 +15,7 @@
 /* No character of UTF-8. Who reads it forgets what he has read of a line, on either side. */
 #define DELIMITER 0xff
 
-static void set_state(struct agent *a, enum agent_state state)
+static void agent_set_state(struct agent *a, enum agent_state state)
 {
 	if (a->state == state)
 		return;
@@ -24,7 +24,7 @@ static void set_state(struct agent *a, enum agent_state state)
 }
 
 /* The open question is over. Whoever asked may ask the next one in the callback. */
-static void finish(struct agent *a, const json_t *value, const struct err *why)
+static void agent_finish(struct agent *a, const json_t *value, const struct err *why)
 {
 	agent_answer_fn *answer = a->answer;
 
@@ -35,9 +35,9 @@ static void finish(struct agent *a, const json_t *value, const struct err *why)
 	answer(a->answer_opaque, value, why);
 }
 
-static void fail(struct agent *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void agent_fail(struct agent *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-static void fail(struct agent *a, const char *fmt, ...)
+static void agent_fail(struct agent *a, const char *fmt, ...)
 {
 	char text[256];
 	struct err why;
@@ -47,11 +47,11 @@ static void fail(struct agent *a, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	err_set(&why, ERR_FAILED, "%s", text);
-	finish(a, NULL, &why);
+	agent_finish(a, NULL, &why);
 }
 
 /* Hand the port what it takes; the rest goes when there is room. */
-static void pump(struct agent *a)
+static void agent_pump(struct agent *a)
 {
 	size_t taken;
 
@@ -63,16 +63,16 @@ static void pump(struct agent *a)
 }
 
 /* Nothing but this is on its way from here on. */
-static void send(struct agent *a, const char *text, size_t len)
+static void agent_send(struct agent *a, const char *text, size_t len)
 {
 	assert(len <= sizeof(a->out));
 	memcpy(a->out, text, len);
 	a->out_start = 0;
 	a->out_len = len;
-	pump(a);
+	agent_pump(a);
 }
 
-static void synchronize(struct agent *a)
+static void agent_sync(struct agent *a)
 {
 	uint32_t number = 0;
 	char text[128];
@@ -84,17 +84,17 @@ static void synchronize(struct agent *a)
 	len = snprintf(text, sizeof(text),
 		       "%c{\"execute\":\"guest-sync-delimited\",\"arguments\":{\"id\":%u}}\n",
 		       DELIMITER, number);
-	set_state(a, AGENT_SYNCING);
+	agent_set_state(a, AGENT_SYNCING);
 	timer_set(&a->timer, AGENT_SYNC_MS);
-	send(a, text, (size_t)len);
+	agent_send(a, text, (size_t)len);
 }
 
 /* What comes next cannot be told from what was meant before. */
-static void lose_the_thread(struct agent *a, const char *why)
+static void agent_resync(struct agent *a, const char *why)
 {
 	a->state = AGENT_SYNCING; /* before the callback, which may look */
-	fail(a, "%s", why);
-	synchronize(a);
+	agent_fail(a, "%s", why);
+	agent_sync(a);
 	a->changed(a->changed_opaque);
 }
 
@@ -102,23 +102,23 @@ static void take_error(struct agent *a, const json_t *error)
 {
 	const char *text = json_string_value(json_object_get(error, "desc"));
 
-	fail(a, "%.200s", text != NULL ? text : "it failed");
+	agent_fail(a, "%.200s", text != NULL ? text : "it failed");
 }
 
-static void take_answer(struct agent *a, const json_t *reply)
+static void agent_handle_reply(struct agent *a, const json_t *reply)
 {
 	const json_t *value = json_object_get(reply, "return");
 	const json_t *error = json_object_get(reply, "error");
 
 	if (value != NULL)
-		finish(a, value, NULL);
+		agent_finish(a, value, NULL);
 	else if (json_is_object(error))
 		take_error(a, error);
 	else
-		lose_the_thread(a, "the answer makes no sense");
+		agent_resync(a, "the answer makes no sense");
 }
 
-static void take_line(struct agent *a)
+static void agent_handle_line(struct agent *a)
 {
 	json_t *reply = a->too_long ? NULL : json_loadb(a->line, a->len, 0, NULL);
 
@@ -127,30 +127,30 @@ static void take_line(struct agent *a)
 
 		if (json_is_integer(value) && json_integer_value(value) == a->number) {
 			timer_set(&a->timer, 0);
-			set_state(a, AGENT_READY);
+			agent_set_state(a, AGENT_READY);
 		}
 	} else if (a->state == AGENT_READY && a->answer != NULL) {
 		if (a->too_long)
-			lose_the_thread(a, "the answer is too long");
+			agent_resync(a, "the answer is too long");
 		else
-			take_answer(a, reply);
+			agent_handle_reply(a, reply);
 	}
 	json_decref(reply);
 }
 
-static void forget_line(struct agent *a)
+static void agent_reset_line(struct agent *a)
 {
 	a->len = 0;
 	a->too_long = false;
 }
 
-static void take_byte(struct agent *a, uint8_t byte)
+static void agent_receive_byte(struct agent *a, uint8_t byte)
 {
 	if (byte == DELIMITER) {
-		forget_line(a);
+		agent_reset_line(a);
 	} else if (byte == '\n') {
-		take_line(a);
-		forget_line(a);
+		agent_handle_line(a);
+		agent_reset_line(a);
 	} else if (a->len == AGENT_LINE_MAX) {
 		a->too_long = true;
 	} else {
@@ -158,7 +158,7 @@ static void take_byte(struct agent *a, uint8_t byte)
 	}
 }
 
-static void on_output(void *opaque, const uint8_t *data, size_t len)
+static void on_agent_output(void *opaque, const uint8_t *data, size_t len)
 {
 	struct agent *a = opaque;
 
@@ -169,54 +169,54 @@ static void on_output(void *opaque, const uint8_t *data, size_t len)
 	if (a->line == NULL)
 		return; /* as if it were silent */
 	for (size_t i = 0; i < len; i++)
-		take_byte(a, data[i]);
+		agent_receive_byte(a, data[i]);
 }
 
-static void on_room(void *opaque)
+static void on_agent_room(void *opaque)
 {
-	pump(opaque);
+	agent_pump(opaque);
 }
 
-static void on_opened(void *opaque, bool open)
+static void on_agent_opened(void *opaque, bool open)
 {
 	struct agent *a = opaque;
 
 	if (open) {
 		if (a->going)
-			synchronize(a);
+			agent_sync(a);
 		return;
 	}
 	a->out_len = 0;
 	timer_set(&a->timer, 0);
-	forget_line(a);
+	agent_reset_line(a);
 	a->state = AGENT_CLOSED;
-	fail(a, "the guest has closed the agent's port");
+	agent_fail(a, "the guest has closed the agent's port");
 	a->changed(a->changed_opaque);
 }
 
-static void on_time(void *opaque)
+static void on_agent_timeout(void *opaque)
 {
 	struct agent *a = opaque;
 
 	if (a->state == AGENT_SYNCING)
-		set_state(a, AGENT_SILENT);
+		agent_set_state(a, AGENT_SILENT);
 	else if (a->answer != NULL)
-		lose_the_thread(a, "no answer in time");
+		agent_resync(a, "no answer in time");
 }
 
 void agent_init(struct agent *a, struct chardev *port, void (*changed)(void *opaque), void *opaque)
 {
 	*a = (struct agent){
 		.port = port, .timer = TIMER_CLOSED, .changed = changed, .changed_opaque = opaque};
-	port->output = on_output;
-	port->room = on_room;
-	port->opened = on_opened;
+	port->output = on_agent_output;
+	port->room = on_agent_room;
+	port->opened = on_agent_opened;
 	port->opaque = a;
 }
 
 int agent_open(struct agent *a, struct loop *loop, struct err *err)
 {
-	return timer_open(&a->timer, loop, on_time, a, err);
+	return timer_open(&a->timer, loop, on_agent_timeout, a, err);
 }
 
 void agent_close(struct agent *a)
@@ -234,9 +234,9 @@ void agent_go(struct agent *a)
 	a->going = true;
 	if (a->state == AGENT_READY && a->answer != NULL) {
 		timer_set(&a->timer, a->answer_ms);
-		pump(a);
+		agent_pump(a);
 	} else if (a->state != AGENT_READY && a->port->is_open(a->port)) {
-		synchronize(a);
+		agent_sync(a);
 	}
 }
 
@@ -267,5 +267,5 @@ void agent_ask(struct agent *a, const char *command, json_t *arguments, unsigned
 		return;
 	assert(len < sizeof(text));
 	text[len++] = '\n';
-	send(a, text, len);
+	agent_send(a, text, len);
 }

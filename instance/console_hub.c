@@ -89,7 +89,7 @@ static void port_read(struct console_port *port)
 		port->input = INPUT_CLOSED;
 }
 
-static void on_input(struct loop_watch *watch, uint32_t events);
+static void on_port_input(struct loop_watch *watch, uint32_t events);
 
 /* A client that has only closed its sending side still reads: its hang-up is awaited. */
 static void port_watch(struct console_port *port)
@@ -98,7 +98,7 @@ static void port_watch(struct console_port *port)
 
 	if (port->input == INPUT_ALWAYS || port->watch.fd >= 0 || (events == 0 && !port->is_socket))
 		return;
-	if (loop_add(&port->hub->machine->loop, &port->watch, port->in_fd, events, on_input,
+	if (loop_add(&port->hub->machine->loop, &port->watch, port->in_fd, events, on_port_input,
 		     NULL) == -EPERM)
 		port->input = INPUT_ALWAYS;
 }
@@ -149,7 +149,7 @@ static void hub_room(void *opaque)
 	hub_pump(opaque);
 }
 
-static void on_input(struct loop_watch *watch, uint32_t events)
+static void on_port_input(struct loop_watch *watch, uint32_t events)
 {
 	struct console_port *port = container_of(watch, struct console_port, watch);
 	struct console_hub *hub = port->hub;

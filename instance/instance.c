@@ -32,10 +32,11 @@ static int make_cpu(struct instance *in, struct arch_cpu **cpu, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = arch_cpu_create(&kvm, in->source->appliance.cpu.profile, cpu, &chosen, err);
-	if (ret == 0)
-		arch_cpu_needs(*cpu, &in->cpu);
 	kvm_close(&kvm);
-	return ret;
+	if (ret < 0)
+		return ret;
+	arch_cpu_needs(*cpu, &in->cpu);
+	return 0;
 }
 
 /* A live machine brings its CPU. */
@@ -48,7 +49,7 @@ static int make_machine(struct instance *in, struct err *err)
 		.boot = in->source->boot,
 		.log = {.fd = -1, .prefix = in->claim.name},
 	};
-	int ret = 0;
+	int ret;
 
 	if (a->live) {
 		in->cpu = a->cpu;
@@ -56,8 +57,10 @@ static int make_machine(struct instance *in, struct err *err)
 		params.host_needs = &a->needs;
 	} else {
 		ret = make_cpu(in, &params.cpu, err);
+		if (ret < 0)
+			return ret;
 	}
-	return ret < 0 ? ret : machine_init(&in->machine, &params, err);
+	return machine_init(&in->machine, &params, err);
 }
 
 static int make_devices(struct instance *in, struct err *err)
@@ -65,8 +68,9 @@ static int make_devices(struct instance *in, struct err *err)
 	struct board_bindings bindings = {0};
 	int ret = instance_net_prepare(in, err);
 
-	if (ret == 0)
-		ret = source_open_disks(in->source, bindings.disk, err);
+	if (ret < 0)
+		return ret;
+	ret = source_open_disks(in->source, bindings.disk, err);
 	if (ret < 0)
 		return ret;
 	memcpy(in->disk, bindings.disk, sizeof(in->disk));
@@ -105,7 +109,7 @@ static void notice_memory_read(const struct instance *in, const struct resume_re
 		       mebibytes(report->decoded), report->why.text);
 }
 
-static int wake(struct instance *in, struct err *err)
+static int restore_guest(struct instance *in, struct err *err)
 {
 	const struct warmup *warmup = in->options->warmup;
 	struct resume_params params = {
@@ -122,11 +126,13 @@ static int wake(struct instance *in, struct err *err)
 	in->pager = report.pager;
 	strcpy(in->base, archive_digest(newest));
 	ret = path_absolute(&in->base_path, archive_path(newest), err);
-	if (ret == 0)
-		ret = board_new_generation(&in->board, err);
-	if (ret == 0)
-		notice_memory_read(in, &report, archive_path(newest));
-	return ret;
+	if (ret < 0)
+		return ret;
+	ret = board_new_generation(&in->board, err);
+	if (ret < 0)
+		return ret;
+	notice_memory_read(in, &report, archive_path(newest));
+	return 0;
 }
 
 /* Guest in memory, devices in place, nothing running yet. */
@@ -137,12 +143,12 @@ static int load_guest(struct instance *in, struct err *err)
 	if (ret < 0)
 		return ret;
 	if (in->source->appliance.live)
-		return wake(in, err);
+		return restore_guest(in, err);
 	ret = machine_boot(&in->machine, err);
 	return ret < 0 ? source_boot_failed(in->source, ret, err) : 0;
 }
 
-static void on_signal(struct loop_watch *watch, uint32_t events)
+static void on_end_signal(struct loop_watch *watch, uint32_t events)
 {
 	struct instance *in = container_of(watch, struct instance, signal_watch);
 	struct signalfd_siginfo info;
@@ -153,7 +159,7 @@ static void on_signal(struct loop_watch *watch, uint32_t events)
 }
 
 /* What asks a program to end ends the machine, in order. */
-static int watch_signals(struct instance *in, struct err *err)
+static int watch_end_signals(struct instance *in, struct err *err)
 {
 	sigset_t set;
 
@@ -166,7 +172,7 @@ static int watch_signals(struct instance *in, struct err *err)
 	in->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (in->signal_fd < 0)
 		return err_sys(err, errno, "signalfd");
-	return loop_add(&in->machine.loop, &in->signal_watch, in->signal_fd, EPOLLIN, on_signal,
+	return loop_add(&in->machine.loop, &in->signal_watch, in->signal_fd, EPOLLIN, on_end_signal,
 			err);
 }
 
@@ -225,13 +231,16 @@ static void on_change(struct machine *m, void *opaque)
 		tell_broken(in);
 }
 
-/* A machine whose guest cannot be helped runs all the same. */
-static void help_guest(struct instance *in)
+static int open_host_side(struct instance *in, struct err *err)
 {
-	struct err err;
+	int ret = write_pid(in->claim.name, err);
 
-	if (in->options->warmup == NULL && post_resume_open(&in->post_resume, &err) < 0)
-		log_line(&in->machine.log, "nothing is done about the guest's clock: %s", err.text);
+	if (ret < 0)
+		return ret;
+	ret = control_listen(&in->control, in->claim.name, err);
+	if (ret < 0)
+		return ret;
+	return instance_net_open(in, err);
 }
 
 /* The loop's first round: everything the guest did not have to wait for. */
@@ -239,18 +248,12 @@ static void on_deferred_start(struct loop_watch *watch, uint32_t events)
 {
 	struct instance *in = container_of(watch, struct instance, deferred_watch);
 	struct err err;
-	int ret;
 
 	(void)events;
 	loop_del(&in->machine.loop, &in->deferred_watch);
 	if (in->options->warmup == NULL)
 		open_logs(in);
-	ret = write_pid(in->claim.name, &err);
-	if (ret == 0)
-		ret = control_listen(&in->control, in->claim.name, &err);
-	if (ret == 0)
-		ret = instance_net_open(in, &err);
-	if (ret < 0) {
+	if (open_host_side(in, &err) < 0) {
 		machine_fail(&in->machine, &err);
 		return;
 	}
@@ -260,7 +263,9 @@ static void on_deferred_start(struct loop_watch *watch, uint32_t events)
 		return;
 	}
 	hub_start_input(&in->hub);
-	help_guest(in);
+	/* A machine whose guest cannot be helped runs all the same. */
+	if (in->options->warmup == NULL && post_resume_open(&in->post_resume, &err) < 0)
+		log_line(&in->machine.log, "nothing is done about the guest's clock: %s", err.text);
 	instance_identity_changed(in);
 	if (in->options->report_fd >= 0) {
 		detach_ready(in->options->report_fd, in->claim.name);
@@ -277,77 +282,80 @@ static int schedule_deferred_start(struct instance *in, struct err *err)
 			on_deferred_start, err);
 }
 
-static int take_console(void *opaque, int fd, const uint8_t *typed, size_t len, struct err *err)
+static int attach_client(void *opaque, int fd, const uint8_t *typed, size_t len, struct err *err)
 {
 	struct instance *in = opaque;
 
 	return hub_attach_socket(&in->hub, fd, typed, len, err);
 }
 
-static void prepare_post_resume(struct instance *in)
-{
-	const struct appliance *a = &in->source->appliance;
-	struct resume_facts facts;
-
-	instance_resume_facts(in, &facts);
-	post_resume_init(&in->post_resume, &in->machine, in->board.agent, &facts,
-			 a->live ? a->saved_ns : 0);
-}
-
 static int connect_host(struct instance *in, struct err *err)
 {
 	const struct appliance *a = &in->source->appliance;
+	struct resume_facts facts;
 	int ret;
 
 	hub_init(&in->hub, &in->machine, &in->board, a->console, in->claim.name, !a->live);
 	control_init(&in->control, &in->machine.loop);
 	in->control.answer = instance_answer;
-	in->control.console = take_console;
+	in->control.console = attach_client;
 	in->control.opaque = in;
 	in->machine.changed = on_change;
 	in->machine.changed_opaque = in;
-	prepare_post_resume(in);
-	ret = watch_signals(in, err);
-	if (ret == 0)
-		ret = schedule_deferred_start(in, err);
-	if (ret == 0 && in->options->warmup != NULL)
-		ret = warmup_watch(in->options->warmup, &in->machine, &in->hub, err);
-	else if (ret == 0 && in->options->report_fd < 0)
-		ret = hub_attach_terminal(&in->hub, terminal_raw(), err);
-	return ret;
+	instance_resume_facts(in, &facts);
+	post_resume_init(&in->post_resume, &in->machine, in->board.agent, &facts,
+			 a->live ? a->saved_ns : 0);
+	ret = watch_end_signals(in, err);
+	if (ret < 0)
+		return ret;
+	ret = schedule_deferred_start(in, err);
+	if (ret < 0)
+		return ret;
+	if (in->options->warmup != NULL)
+		return warmup_watch(in->options->warmup, &in->machine, &in->hub, err);
+	if (in->options->report_fd < 0)
+		return hub_attach_terminal(&in->hub, terminal_raw(), err);
+	return 0;
 }
 
-static int take_name(struct instance *in, struct err *err)
+/* Everything but running. */
+static int prepare(struct instance *in, struct err *err)
 {
-	const struct instance_options *o = in->options;
+	int ret = load_guest(in, err);
 
-	if (o->name != NULL)
-		return claim_name(&in->claim, o->name, err);
-	return claim_free_name(&in->claim, o->preferred_name, err);
+	return ret < 0 ? ret : connect_host(in, err);
+}
+
+static int run_to_end(struct instance *in, struct err *err)
+{
+	const struct err *failure = &in->machine.failure;
+	int ret = machine_run(&in->machine, in->options->paused, err);
+
+	if (ret < 0)
+		return ret;
+	if (in->machine.end == MACHINE_END_FAILED)
+		return err_set(err, failure->kind, "%s", failure->text);
+	return 0;
 }
 
 /* Build and run; *ran says whether there was a guest to speak of. */
-static int live(struct instance *in, bool *ran, struct err *err)
+static int build_and_run(struct instance *in, bool *ran, struct err *err)
 {
 	int ret = make_machine(in, err);
 
 	if (ret < 0)
 		return ret;
 	pthread_mutex_lock(&in->machine.lock);
-	ret = load_guest(in, err);
-	if (ret == 0)
-		ret = connect_host(in, err);
+	ret = prepare(in, err);
 	pthread_mutex_unlock(&in->machine.lock);
 	if (ret == 0) {
 		in->started = time(NULL);
 		*ran = true;
-		ret = machine_run(&in->machine, in->options->paused, err);
+		ret = run_to_end(in, err);
 	}
 	/* The guest's last words reach the readers before anyone is told that it is over. */
 	hub_finish(&in->hub);
 	terminal_restore();
-	if (ret == 0 && in->machine.end == MACHINE_END_FAILED)
-		ret = err_set(err, in->machine.failure.kind, "%s", in->machine.failure.text);
 	if (ret == 0 && in->options->warmup != NULL)
 		ret = warmup_end(in->options->warmup, in->pager, err);
 	post_resume_close(&in->post_resume);
@@ -359,7 +367,7 @@ static int live(struct instance *in, bool *ran, struct err *err)
 
 /* Record how it ended, give the name back, and only then tell those who wait: they may use the
  * name. */
-static void finish(struct instance *in, enum machine_end end, const struct err *err)
+static void record_and_release(struct instance *in, enum machine_end end, const struct err *err)
 {
 	struct record record = {.end = end, .when = time(NULL)};
 
@@ -373,17 +381,6 @@ static void finish(struct instance *in, enum machine_end end, const struct err *
 	claim_release(&in->claim);
 	control_finish(&in->control, json_pack("{s:b,s:s,s:s}", "ok", 1, "end",
 					       machine_end_name(end), "error", record.error));
-}
-
-static void close_all(struct instance *in)
-{
-	int fds[] = {in->log_fd, in->deferred_fd, in->signal_fd};
-
-	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
-		if (fds[i] >= 0)
-			close(fds[i]);
-	}
-	source_close(in->source);
 }
 
 int instance_run(struct source *source, const struct instance_options *options,
@@ -407,17 +404,21 @@ int instance_run(struct source *source, const struct instance_options *options,
 	if (source->keys != NULL)
 		keyring_lock_keys(source->keys);
 	chain_lock_keys(source->chain);
-	ret = take_name(&in, err);
+	ret = options->name != NULL ? claim_name(&in.claim, options->name, err)
+				    : claim_free_name(&in.claim, options->preferred_name, err);
 	if (ret == 0)
-		ret = live(&in, &ran, err);
+		ret = build_and_run(&in, &ran, err);
 	end->end = ret < 0 ? MACHINE_END_FAILED : in.machine.end;
 	end->saved_to = in.saved_to;
 	end->reported = in.reported;
 	memcpy(end->name, in.claim.name, sizeof(end->name));
 	if (ran)
-		finish(&in, end->end, err);
+		record_and_release(&in, end->end, err);
 	else
 		claim_release(&in.claim);
-	close_all(&in);
+	cleanup_fd_fn(&in.log_fd);
+	cleanup_fd_fn(&in.deferred_fd);
+	cleanup_fd_fn(&in.signal_fd);
+	source_close(source);
 	return ret;
 }

@@ -14,7 +14,7 @@
 #define PATIENCE_MS 10000u
 #define SOON_MS	    1u
 
-static uint64_t now_ns(void)
+static uint64_t identity_now_ns(void)
 {
 	struct timespec now;
 
@@ -103,10 +103,10 @@ static void lose_patience(struct instance *in)
 	}
 }
 
-static void look(void *opaque)
+static void check_cards(void *opaque)
 {
 	struct instance *in = opaque;
-	uint64_t now = now_ns();
+	uint64_t now = identity_now_ns();
 
 	if (!connect_those_that_took_it(in))
 		in->identity_deadline = 0;
@@ -136,7 +136,7 @@ int instance_identity_connect(struct instance *in, unsigned index, struct net_ba
 		return 0;
 	}
 	if (in->identity_timer.fd < 0)
-		ret = timer_open(&in->identity_timer, &in->machine.loop, look, in, err);
+		ret = timer_open(&in->identity_timer, &in->machine.loop, check_cards, in, err);
 	if (ret < 0)
 		return ret;
 	card->ops->link(card, false);
@@ -151,8 +151,8 @@ void instance_identity_changed(struct instance *in)
 	if (in->identity_timer.fd < 0 || in->identity_begun || in->machine.state != MACHINE_RUNNING)
 		return;
 	in->identity_begun = true;
-	in->identity_deadline = now_ns() + PATIENCE_MS * UINT64_C(1000000);
-	look(in);
+	in->identity_deadline = identity_now_ns() + PATIENCE_MS * UINT64_C(1000000);
+	check_cards(in);
 }
 
 int instance_identity_check(const struct instance *in, struct err *err)

@@ -5,30 +5,23 @@
 
 #include "instance/instance.h"
 
-static int take_key(struct instance *in, const struct encryption_lock *lock, struct err *err)
-{
-	struct source *source = in->source;
-	uint8_t key[CIPHER_KEY];
-	int ret = 0;
-
-	if (read(in->control.passed_fd, key, sizeof(key)) != (ssize_t)sizeof(key))
-		return err_set(err, ERR_USAGE, "key needs a descriptor with %u bytes", CIPHER_KEY);
-	if (source->keys == NULL)
-		ret = keyring_new(&source->keys, err);
-	if (ret == 0)
-		keyring_take(source->keys, lock, key);
-	explicit_bzero(key, sizeof(key));
-	return ret;
-}
-
 json_t *instance_take_key(struct instance *in, const json_t *request, struct err *err)
 {
+	struct source *source = in->source;
 	struct encryption_lock lock;
-	int ret = encryption_lock_decode(&lock, json_object_get(request, "lock"), err);
+	uint8_t key[CIPHER_KEY];
 
-	if (ret == 0)
-		ret = take_key(in, &lock, err);
-	return ret == 0 ? json_pack("{s:b}", "ok", 1) : NULL;
+	if (encryption_lock_decode(&lock, json_object_get(request, "lock"), err) < 0)
+		return NULL;
+	if (source->keys == NULL && keyring_new(&source->keys, err) < 0)
+		return NULL;
+	if (read(in->control.passed_fd, key, sizeof(key)) != (ssize_t)sizeof(key)) {
+		err_set(err, ERR_USAGE, "key needs a descriptor with %u bytes", CIPHER_KEY);
+		return NULL;
+	}
+	keyring_take(source->keys, &lock, key);
+	explicit_bzero(key, sizeof(key));
+	return json_pack("{s:b}", "ok", 1);
 }
 
 int instance_choose_key(const struct instance *in, struct save_request *request, bool encrypt,
@@ -40,10 +33,10 @@ int instance_choose_key(const struct instance *in, struct save_request *request,
 	if (encrypt && request->keys == NULL)
 		return err_set(err, ERR_USAGE, "machine %s has no key to encrypt with",
 			       in->claim.name);
-	return request->keys != NULL && request->flat
-		       ? err_set(err, ERR_USAGE,
-				 "machine %s is encrypted: it cannot be saved --flat, unless it is "
-				 "with --decrypt",
-				 in->claim.name)
-		       : 0;
+	if (request->keys != NULL && request->flat)
+		return err_set(err, ERR_USAGE,
+			       "machine %s is encrypted: it cannot be saved --flat, unless it is "
+			       "with --decrypt",
+			       in->claim.name);
+	return 0;
 }

@@ -14,41 +14,37 @@
 #include "devices/net/net_tap.h"
 #include "instance/instance.h"
 
-/* Locally administered, of one card (IEEE 802 §8.2). */
-static int make_mac(uint8_t mac[NET_MAC_SIZE], struct err *err)
-{
-	if (getrandom(mac, NET_MAC_SIZE, 0) != (ssize_t)NET_MAC_SIZE)
-		return err_sys(err, errno, "make a MAC address");
-	mac[0] = 0x02;
-	return 0;
-}
-
 int instance_net_prepare(struct instance *in, struct err *err)
 {
 	struct appliance *a = &in->source->appliance;
-	int ret = 0;
 
-	for (uint32_t i = 0; ret == 0 && i < a->nnets; i++) {
-		if (in->options->new_identity || is_zero(a->net[i].mac, sizeof(a->net[i].mac)))
-			ret = make_mac(a->net[i].mac, err);
+	for (uint32_t i = 0; i < a->nnets; i++) {
+		uint8_t *mac = a->net[i].mac;
+
+		if (!in->options->new_identity && !is_zero(mac, NET_MAC_SIZE))
+			continue;
+		if (getrandom(mac, NET_MAC_SIZE, 0) != (ssize_t)NET_MAC_SIZE)
+			return err_sys(err, errno, "make a MAC address");
+		mac[0] = 0x02; /* locally administered, of one card (IEEE 802 §8.2) */
 	}
-	return ret;
+	return 0;
 }
 
-static int open_tap(struct instance *in, unsigned index, const char *name,
-		    struct net_backend **backend, struct err *err)
+static int open_tap_backend(struct instance *in, unsigned index, const char *name,
+			    struct net_backend **backend, struct err *err)
 {
 	struct instance_net *net = &in->net[index];
 	int ret = net_tap_open(backend, &in->machine, name, err);
 
-	if (ret == 0)
-		snprintf(net->name, sizeof(net->name), "%s", net_tap_name(*backend));
-	return ret;
+	if (ret < 0)
+		return ret;
+	snprintf(net->name, sizeof(net->name), "%s", net_tap_name(*backend));
+	return 0;
 }
 
 /* The first of the user networks publishes the ports. */
-static int open_user(struct instance *in, unsigned index, const struct connection *choice,
-		     struct net_backend **backend, struct err *err)
+static int open_user_backend(struct instance *in, unsigned index, const struct connection *choice,
+			     struct net_backend **backend, struct err *err)
 {
 	const struct connections *connections = in->options->connections;
 	struct net_user_params params = {
@@ -66,8 +62,8 @@ static int open_user(struct instance *in, unsigned index, const struct connectio
 	return net_user_open(backend, &in->machine, &params, err);
 }
 
-static int open_lan(struct instance *in, unsigned index, const char *name,
-		    struct net_backend **backend, struct err *err)
+static int open_lan_backend(struct instance *in, unsigned index, const char *name,
+			    struct net_backend **backend, struct err *err)
 {
 	struct net_lan_params params = {.lan = name, .machine = in->claim.name};
 	struct path socket;
@@ -81,16 +77,16 @@ static int open_lan(struct instance *in, unsigned index, const char *name,
 	return net_lan_open(backend, &in->machine, &params, err);
 }
 
-static int open_carrier(struct instance *in, unsigned index, const struct connection *choice,
+static int open_backend(struct instance *in, unsigned index, const struct connection *choice,
 			struct net_backend **backend, struct err *err)
 {
 	switch (choice->kind) {
 	case NET_USER:
-		return open_user(in, index, choice, backend, err);
+		return open_user_backend(in, index, choice, backend, err);
 	case NET_TAP:
-		return open_tap(in, index, choice->name, backend, err);
+		return open_tap_backend(in, index, choice->name, backend, err);
 	case NET_LAN:
-		return open_lan(in, index, choice->name, backend, err);
+		return open_lan_backend(in, index, choice->name, backend, err);
 	case NET_NONE:
 		break;
 	}
@@ -98,8 +94,8 @@ static int open_carrier(struct instance *in, unsigned index, const struct connec
 }
 
 /* FILE for the first card, FILE.1 for the next. */
-static int capture(struct instance *in, unsigned index, struct net_backend **backend,
-		   struct err *err)
+static int capture_frames(struct instance *in, unsigned index, struct net_backend **backend,
+			  struct err *err)
 {
 	const char *file = in->options->connections->pcap;
 	struct net_backend *carrier = *backend;
@@ -121,14 +117,14 @@ static int connect_card(struct instance *in, unsigned index, const struct connec
 			struct err *err)
 {
 	struct net_backend *backend = NULL;
-	int ret = open_carrier(in, index, choice, &backend, err);
+	int ret = open_backend(in, index, choice, &backend, err);
 
 	if (ret < 0)
 		return ret;
 	in->net[index].kind = choice->kind;
 	in->net[index].carrier = backend;
 	if (in->options->connections->pcap != NULL)
-		ret = capture(in, index, &backend, err);
+		ret = capture_frames(in, index, &backend, err);
 	if (ret == 0)
 		ret = instance_identity_connect(in, index, backend, err);
 	if (ret < 0 && backend != NULL)
@@ -139,19 +135,22 @@ static int connect_card(struct instance *in, unsigned index, const struct connec
 int instance_net_open(struct instance *in, struct err *err)
 {
 	const struct connections *connections = in->options->connections;
-	int ret = 0;
 
-	for (uint32_t i = 0; connections != NULL && ret == 0 && i < in->source->appliance.nnets;
-	     i++) {
-		if (i < connections->n && connections->card[i].kind != NET_NONE)
-			ret = connect_card(in, i, &connections->card[i], err);
-		else
+	for (uint32_t i = 0; connections != NULL && i < in->source->appliance.nnets; i++) {
+		int ret;
+
+		if (i >= connections->n || connections->card[i].kind == NET_NONE) {
 			in->board.net[i]->ops->link(in->board.net[i], false);
+			continue;
+		}
+		ret = connect_card(in, i, &connections->card[i], err);
+		if (ret < 0)
+			return ret;
 	}
-	return ret;
+	return 0;
 }
 
-static json_t *counters_json(const struct net_counters *c)
+static json_t *card_counters_json(const struct net_counters *c)
 {
 	return json_pack("{s:I,s:I,s:I}", "frames", (json_int_t)c->frames, "bytes",
 			 (json_int_t)c->bytes, "dropped", (json_int_t)c->dropped);
@@ -172,8 +171,8 @@ static json_t *card_json(const struct instance *in, uint32_t index, bool counter
 	if (net->name[0] != '\0')
 		json_object_set_new(json, "name", json_string(net->name));
 	if (counters) {
-		json_object_set_new(json, "sent", counters_json(&card->sent));
-		json_object_set_new(json, "received", counters_json(&card->received));
+		json_object_set_new(json, "sent", card_counters_json(&card->sent));
+		json_object_set_new(json, "received", card_counters_json(&card->received));
 	}
 	return json;
 }

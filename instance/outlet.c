@@ -31,7 +31,7 @@ void outlet_free(struct outlet *o)
 }
 
 /* Nobody reads any more. */
-static void give_up(struct outlet *o)
+static void outlet_drop(struct outlet *o)
 {
 	loop_del(o->loop, &o->watch);
 	o->fd = -1;
@@ -55,7 +55,7 @@ static size_t write_some(struct outlet *o, const uint8_t *data, size_t len, int 
 		else if (errno == EAGAIN)
 			break;
 		else if (errno != EINTR)
-			give_up(o);
+			outlet_drop(o);
 	}
 	return done;
 }
@@ -74,19 +74,19 @@ static void flush_queue(struct outlet *o, int timeout_ms)
 	}
 }
 
-static void on_room(struct loop_watch *watch, uint32_t events)
+static void on_outlet_room(struct loop_watch *watch, uint32_t events)
 {
 	struct outlet *o = container_of(watch, struct outlet, watch);
 
 	if ((events & (EPOLLERR | EPOLLHUP)) != 0)
-		give_up(o);
+		outlet_drop(o);
 	else
 		flush_queue(o, 0);
 	if (o->len == 0)
 		loop_del(o->loop, &o->watch);
 }
 
-static void enqueue(struct outlet *o, const uint8_t *data, size_t len)
+static void outlet_enqueue(struct outlet *o, const uint8_t *data, size_t len)
 {
 	size_t end, run;
 
@@ -101,7 +101,7 @@ static void enqueue(struct outlet *o, const uint8_t *data, size_t len)
 	memcpy(o->queue, data + run, len - run);
 	o->len += len;
 	if (o->watch.fd < 0)
-		(void)loop_add(o->loop, &o->watch, o->fd, EPOLLOUT, on_room, NULL);
+		(void)loop_add(o->loop, &o->watch, o->fd, EPOLLOUT, on_outlet_room, NULL);
 }
 
 void outlet_write(struct outlet *o, const uint8_t *data, size_t len)
@@ -109,7 +109,7 @@ void outlet_write(struct outlet *o, const uint8_t *data, size_t len)
 	size_t done = o->len == 0 ? write_some(o, data, len, 0) : 0;
 
 	if (o->fd >= 0 && done < len)
-		enqueue(o, data + done, len - done);
+		outlet_enqueue(o, data + done, len - done);
 }
 
 void outlet_drain(struct outlet *o, int timeout_ms)

@@ -35,7 +35,7 @@ static const struct {
 
 static void advance(struct post_resume *w);
 
-static uint64_t now_ns(clockid_t clock)
+static uint64_t clock_now_ns(clockid_t clock)
 {
 	struct timespec now;
 
@@ -43,14 +43,14 @@ static uint64_t now_ns(clockid_t clock)
 	return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
 }
 
-static bool owes(const struct post_resume *w)
+static bool something_owed(const struct post_resume *w)
 {
 	return w->clock == POST_RESUME_OWED || w->hooks == POST_RESUME_OWED || w->unchecked;
 }
 
 static void note_time(struct post_resume *w)
 {
-	w->took = now_ns(CLOCK_MONOTONIC) - w->began;
+	w->took = clock_now_ns(CLOCK_MONOTONIC) - w->began;
 }
 
 /* --- what the agent offers --- */
@@ -118,13 +118,13 @@ static void set_clock(struct post_resume *w)
 	w->clock = POST_RESUME_BUSY;
 	w->behind = 0;
 	agent_ask(&w->agent, "guest-set-time",
-		  json_pack("{s:I}", "time", (json_int_t)now_ns(CLOCK_REALTIME)), ANSWER_MS,
+		  json_pack("{s:I}", "time", (json_int_t)clock_now_ns(CLOCK_REALTIME)), ANSWER_MS,
 		  on_time_set, w);
 }
 
 /* An agent may fail behind the clock, at a hardware clock that is not there, or a hook may have
  * done what it could not: what the guest's clock says then is what counts. */
-static void judge_clock(struct post_resume *w)
+static void compare_clock(struct post_resume *w)
 {
 	char why[64];
 
@@ -136,7 +136,7 @@ static void judge_clock(struct post_resume *w)
 	}
 }
 
-static void clock_settled(struct post_resume *w)
+static void clock_checked(struct post_resume *w)
 {
 	w->unchecked = false;
 	note_time(w);
@@ -153,22 +153,22 @@ static void on_time_got(void *opaque, const json_t *value, const struct err *why
 
 	(void)why;
 	if (json_is_integer(value)) {
-		uint64_t now = now_ns(CLOCK_REALTIME);
+		uint64_t now = clock_now_ns(CLOCK_REALTIME);
 		double middle = (double)w->asked + ((double)now - (double)w->asked) / 2;
 
 		w->off = ((double)json_integer_value(value) - middle) / 1e9;
-		judge_clock(w);
+		compare_clock(w);
 	}
-	clock_settled(w);
+	clock_checked(w);
 }
 
 static void check_clock(struct post_resume *w)
 {
 	if ((w->able & CAN_GET_TIME) == 0) {
-		clock_settled(w);
+		clock_checked(w);
 		return;
 	}
-	w->asked = now_ns(CLOCK_REALTIME);
+	w->asked = clock_now_ns(CLOCK_REALTIME);
 	agent_ask(&w->agent, "guest-get-time", NULL, ANSWER_MS, on_time_got, w);
 }
 
@@ -185,7 +185,7 @@ static void hooks_failed(struct post_resume *w, const char *why)
 	advance(w);
 }
 
-static void tell_hooks(const struct post_resume *w)
+static void log_hooks(const struct post_resume *w)
 {
 	const struct log *log = &w->machine->log;
 	size_t n = json_array_size(w->ran);
@@ -215,11 +215,11 @@ static void hooks_exited(struct post_resume *w, const json_t *status)
 	w->hooks = POST_RESUME_DONE;
 	w->pid = 0;
 	note_time(w);
-	tell_hooks(w);
+	log_hooks(w);
 	advance(w);
 }
 
-static void look_later(struct post_resume *w)
+static void poll_hooks_later(struct post_resume *w)
 {
 	w->looked_ms += w->look_ms;
 	w->look_ms = (unsigned)u64_min(2 * w->look_ms, LOOK_LONGEST_MS);
@@ -238,13 +238,13 @@ static void on_status(void *opaque, const json_t *value, const struct err *why)
 	else if (json_is_true(json_object_get(value, "exited")))
 		hooks_exited(w, value);
 	else
-		look_later(w);
+		poll_hooks_later(w);
 }
 
-static void look(struct post_resume *w)
+static void poll_hooks(struct post_resume *w)
 {
 	if (w->agent.state != AGENT_READY || w->agent.answer != NULL)
-		look_later(w);
+		poll_hooks_later(w);
 	else
 		agent_ask(&w->agent, "guest-exec-status", json_pack("{s:I}", "pid", w->pid),
 			  ANSWER_MS, on_status, w);
@@ -266,7 +266,7 @@ static void on_exec(void *opaque, const json_t *value, const struct err *why)
 /* Once: whether a shell has started cannot be known if the answer does not come. */
 static void run_hooks(struct post_resume *w)
 {
-	int64_t now = (int64_t)(now_ns(CLOCK_REALTIME) / SECOND);
+	int64_t now = (int64_t)(clock_now_ns(CLOCK_REALTIME) / SECOND);
 
 	if ((w->able & CAN_EXEC) == 0) {
 		hooks_failed(w, "the agent does not offer guest-exec");
@@ -281,7 +281,8 @@ static void run_hooks(struct post_resume *w)
 
 static void advance(struct post_resume *w)
 {
-	if (!w->going || !owes(w) || w->agent.state != AGENT_READY || w->agent.answer != NULL)
+	if (!w->going || !something_owed(w) || w->agent.state != AGENT_READY ||
+	    w->agent.answer != NULL)
 		return;
 	if (!w->knows)
 		agent_ask(&w->agent, "guest-info", NULL, ANSWER_MS, on_info, w);
@@ -293,23 +294,23 @@ static void advance(struct post_resume *w)
 		check_clock(w);
 }
 
-static void tell_absent(struct post_resume *w, const char *what)
+static void log_absent(struct post_resume *w, const char *what)
 {
-	if (w->told_absent || !owes(w))
+	if (w->told_absent || !something_owed(w))
 		return;
 	w->told_absent = true;
 	log_line(&w->machine->log, "%s: the guest's clock is not set%s", what,
 		 w->hooks == POST_RESUME_OWED ? ", its wake hooks do not run" : "");
 }
 
-static void on_timer(void *opaque)
+static void on_post_resume_timer(void *opaque)
 {
 	struct post_resume *w = opaque;
 
 	if (w->pid != 0)
-		look(w);
+		poll_hooks(w);
 	else if (w->agent.state == AGENT_CLOSED)
-		tell_absent(w, "no guest agent");
+		log_absent(w, "no guest agent");
 }
 
 static void on_agent(void *opaque)
@@ -317,7 +318,7 @@ static void on_agent(void *opaque)
 	struct post_resume *w = opaque;
 
 	if (w->agent.state == AGENT_SILENT)
-		tell_absent(w, "the guest agent does not answer");
+		log_absent(w, "the guest agent does not answer");
 	if (w->agent.state != AGENT_CLOSED) {
 		advance(w);
 		return;
@@ -325,15 +326,15 @@ static void on_agent(void *opaque)
 	w->knows = false;
 	if (w->pid != 0)
 		hooks_failed(w, "the agent ended before they did");
-	if (w->going && owes(w))
+	if (w->going && something_owed(w))
 		timer_set(&w->timer, POST_RESUME_ABSENT_MS);
 }
 
-static void begin(struct post_resume *w)
+static void first_start(struct post_resume *w)
 {
-	uint64_t now = now_ns(CLOCK_REALTIME);
+	uint64_t now = clock_now_ns(CLOCK_REALTIME);
 
-	w->began = now_ns(CLOCK_MONOTONIC);
+	w->began = clock_now_ns(CLOCK_MONOTONIC);
 	if (w->saved_ns == 0)
 		return;
 	w->facts.asleep = now > w->saved_ns ? (now - w->saved_ns) / SECOND : 0;
@@ -345,30 +346,30 @@ static void count_pause(struct post_resume *w)
 {
 	if (w->stopped == 0)
 		return;
-	w->behind += now_ns(CLOCK_BOOTTIME) - w->stopped;
+	w->behind += clock_now_ns(CLOCK_BOOTTIME) - w->stopped;
 	w->stopped = 0;
 	if (w->behind > SECOND && w->clock != POST_RESUME_BUSY)
 		w->clock = POST_RESUME_OWED;
 }
 
-static void go(struct post_resume *w)
+static void post_resume_go(struct post_resume *w)
 {
 	w->going = true;
 	if (w->began == 0)
-		begin(w);
+		first_start(w);
 	count_pause(w);
 	if (w->pid != 0)
 		timer_set(&w->timer, w->look_ms);
-	else if (owes(w))
+	else if (something_owed(w))
 		timer_set(&w->timer, POST_RESUME_ABSENT_MS);
 	agent_go(&w->agent);
 	advance(w);
 }
 
-static void stop(struct post_resume *w)
+static void post_resume_stop(struct post_resume *w)
 {
 	w->going = false;
-	w->stopped = now_ns(CLOCK_BOOTTIME);
+	w->stopped = clock_now_ns(CLOCK_BOOTTIME);
 	timer_set(&w->timer, 0);
 	agent_stop(&w->agent);
 }
@@ -383,7 +384,7 @@ void post_resume_init(struct post_resume *w, struct machine *m, struct chardev *
 
 int post_resume_open(struct post_resume *w, struct err *err)
 {
-	int ret = timer_open(&w->timer, &w->machine->loop, on_timer, w, err);
+	int ret = timer_open(&w->timer, &w->machine->loop, on_post_resume_timer, w, err);
 
 	if (ret == 0)
 		ret = agent_open(&w->agent, &w->machine->loop, err);
@@ -412,9 +413,9 @@ void post_resume_changed(struct post_resume *w)
 	if (!w->open || runs == w->going)
 		return;
 	if (runs)
-		go(w);
+		post_resume_go(w);
 	else
-		stop(w);
+		post_resume_stop(w);
 }
 
 /* --- what is told --- */
@@ -429,7 +430,7 @@ static const char *agent_text(const struct post_resume *w)
 	case AGENT_SILENT:
 		return "silent";
 	default:
-		return owes(w) && !w->told_absent ? "waiting" : "absent";
+		return something_owed(w) && !w->told_absent ? "waiting" : "absent";
 	}
 }
 

@@ -150,7 +150,7 @@ int record_exit_status(enum machine_end end)
 	}
 }
 
-static int add_name(struct machine_names *names, const char *name, struct err *err)
+static int names_add(struct machine_names *names, const char *name, struct err *err)
 {
 	char **grown;
 
@@ -169,7 +169,7 @@ static int add_name(struct machine_names *names, const char *name, struct err *e
 	return 0;
 }
 
-static int add_folder(struct machine_names *names, const struct path *root, struct err *err)
+static int names_add_folder(struct machine_names *names, const struct path *root, struct err *err)
 {
 	DIR *dir = opendir(root->text);
 	const struct dirent *entry;
@@ -179,7 +179,7 @@ static int add_folder(struct machine_names *names, const struct path *root, stru
 		return errno == ENOENT ? 0 : err_sys(err, errno, "list %s", root->text);
 	while (ret == 0 && (entry = readdir(dir)) != NULL) {
 		if (entry->d_type == DT_DIR && name_is_valid(entry->d_name))
-			ret = add_name(names, entry->d_name, err);
+			ret = names_add(names, entry->d_name, err);
 	}
 	closedir(dir);
 	return ret;
@@ -196,17 +196,21 @@ int machine_names_list(struct machine_names *names, struct err *err)
 	int ret = path_runtime_root(&runtime, err);
 
 	*names = (struct machine_names){0};
-	if (ret == 0)
-		ret = path_state_root(&state, err);
-	if (ret == 0)
-		ret = add_folder(names, &runtime, err);
-	if (ret == 0)
-		ret = add_folder(names, &state, err);
 	if (ret < 0)
+		return ret;
+	ret = path_state_root(&state, err);
+	if (ret < 0)
+		return ret;
+	ret = names_add_folder(names, &runtime, err);
+	if (ret == 0)
+		ret = names_add_folder(names, &state, err);
+	if (ret < 0) {
 		machine_names_free(names);
-	else if (names->count > 0)
+		return ret;
+	}
+	if (names->count > 0)
 		qsort(names->name, names->count, sizeof(names->name[0]), by_name);
-	return ret;
+	return 0;
 }
 
 void machine_names_free(struct machine_names *names)

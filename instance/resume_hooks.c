@@ -23,7 +23,7 @@ static const char script[] = "cd /etc/torpor/wake.d 2>/dev/null || exit 0\n"
 			     "	printf '%s\\037%d\\037%.1000s\\036' \"$hook\" $? \"$said\"\n"
 			     "done\n";
 
-static json_t *environment(const struct resume_facts *facts, int64_t now)
+static json_t *hook_environment(const struct resume_facts *facts, int64_t now)
 {
 	const char *macs = facts->macs;
 	json_t *env = json_pack("[s,s+,o,o,o,s+,o]",
@@ -43,11 +43,11 @@ static json_t *environment(const struct resume_facts *facts, int64_t now)
 json_t *resume_hooks_arguments(const struct resume_facts *facts, int64_t now)
 {
 	return json_pack("{s:s,s:[s,s],s:o,s:b}", "path", "/bin/sh", "arg", "-c", script, "env",
-			 environment(facts, now), "capture-output", 1);
+			 hook_environment(facts, now), "capture-output", 1);
 }
 
 /* The text that a Base64 member holds, to be freed; "" when there is none. */
-static char *decode(const json_t *text64)
+static char *decode_output(const json_t *text64)
 {
 	size_t text_len = json_string_length(text64), len = text_len / 4 * 3;
 	const char *text = json_string_value(text64);
@@ -63,7 +63,7 @@ static char *decode(const json_t *text64)
 }
 
 /* NAME unit STATUS unit OUTPUT; what does not look like it is left out. */
-static void take_record(json_t *list, char *record)
+static void report_record(json_t *list, char *record)
 {
 	char *rest = record;
 	char *name = strsep(&rest, UNIT_END);
@@ -80,8 +80,8 @@ static void take_record(json_t *list, char *record)
 json_t *resume_hooks_report(const json_t *status, struct err *err)
 {
 	const json_t *exit = json_object_get(status, "exitcode");
-	cleanup_free char *out = decode(json_object_get(status, "out-data"));
-	cleanup_free char *said = decode(json_object_get(status, "err-data"));
+	cleanup_free char *out = decode_output(json_object_get(status, "out-data"));
+	cleanup_free char *said = decode_output(json_object_get(status, "err-data"));
 	char *rest = out, *record;
 	json_t *list;
 
@@ -95,6 +95,6 @@ json_t *resume_hooks_report(const json_t *status, struct err *err)
 	}
 	list = json_array();
 	while (rest != NULL && (record = strsep(&rest, RECORD_END)) != NULL)
-		take_record(list, record);
+		report_record(list, record);
 	return list;
 }

@@ -26,10 +26,12 @@ int source_from_file(struct source *s, const char *path, const struct archive_op
 	source_init(s);
 	s->keys = params != NULL ? params->keys : NULL;
 	ret = parent_open(&s->chain, path, params, err);
-	if (ret == 0) {
-		appliance_free(&s->appliance);
-		ret = appliance_copy(&s->appliance, archive_appliance(chain_newest(s->chain)), err);
+	if (ret < 0) {
+		source_close(s);
+		return ret;
 	}
+	appliance_free(&s->appliance);
+	ret = appliance_copy(&s->appliance, archive_appliance(chain_newest(s->chain)), err);
 	if (ret < 0) {
 		source_close(s);
 		return ret;
@@ -60,8 +62,8 @@ int source_check(const struct source *s, struct err *err)
 	return 0;
 }
 
-static int open_disk(struct source *s, unsigned index, const char *scratch_dir, struct disk **disk,
-		     struct err *err)
+static int source_open_disk(struct source *s, unsigned index, const char *scratch_dir,
+			    struct disk **disk, struct err *err)
 {
 	const struct appliance_disk *d = &s->appliance.disk[index];
 	struct disk_params params = {
@@ -89,38 +91,42 @@ static int open_disk(struct source *s, unsigned index, const char *scratch_dir, 
 int source_open_disks(struct source *s, struct disk *disk[APPLIANCE_MAX_DISKS], struct err *err)
 {
 	struct path scratch;
-	unsigned i = 0;
-	int ret = 0;
+	int ret;
 
 	if (s->appliance.ndisks == 0)
 		return 0;
 	ret = path_state_root(&scratch, err);
-	if (ret == 0)
-		ret = path_make_dirs(&scratch, err);
-	for (; ret == 0 && i < s->appliance.ndisks; i++)
-		ret = open_disk(s, i, scratch.text, &disk[i], err);
-	if (ret == 0)
-		return 0;
-	/* The one that failed has opened nothing. */
-	while (i-- > 1) {
-		disk_close(disk[i - 1]);
-		disk[i - 1] = NULL;
+	if (ret < 0)
+		return ret;
+	ret = path_make_dirs(&scratch, err);
+	if (ret < 0)
+		return ret;
+	for (unsigned i = 0; i < s->appliance.ndisks; i++) {
+		ret = source_open_disk(s, i, scratch.text, &disk[i], err);
+		if (ret == 0)
+			continue;
+		/* The one that failed has opened nothing. */
+		while (i-- > 0) {
+			disk_close(disk[i]);
+			disk[i] = NULL;
+		}
+		return ret;
 	}
-	return ret;
+	return 0;
+}
+
+static void close_and_forget(int *fd)
+{
+	cleanup_fd_fn(fd);
+	*fd = -1;
 }
 
 void source_close(struct source *s)
 {
-	int *fds[] = {&s->kernel_fd, &s->initrd_fd};
-
-	for (unsigned i = 0; i < ARRAY_SIZE(fds); i++) {
-		if (*fds[i] >= 0)
-			close(take_fd(fds[i]));
-	}
-	for (unsigned i = 0; i < APPLIANCE_MAX_DISKS; i++) {
-		if (s->disk_fd[i] >= 0)
-			close(take_fd(&s->disk_fd[i]));
-	}
+	close_and_forget(&s->kernel_fd);
+	close_and_forget(&s->initrd_fd);
+	for (unsigned i = 0; i < APPLIANCE_MAX_DISKS; i++)
+		close_and_forget(&s->disk_fd[i]);
 	chain_close(s->chain);
 	s->chain = NULL;
 	keyring_free(s->keys);

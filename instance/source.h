@@ -36,4 +36,6 @@ int source_boot_failed(const struct source *s, int ret, struct err *err);
 /* Safe on a source that failed half-way. */
 void source_close(struct source *s);
 
+#define cleanup_source __attribute__((cleanup(source_close)))
+
 #endif

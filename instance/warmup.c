@@ -9,7 +9,7 @@
 
 #include "base/num.h"
 
-static void on_time(struct loop_watch *watch, uint32_t events)
+static void on_warmup_over(struct loop_watch *watch, uint32_t events)
 {
 	struct warmup *r = container_of(watch, struct warmup, timer_watch);
 
@@ -18,7 +18,7 @@ static void on_time(struct loop_watch *watch, uint32_t events)
 }
 
 /* The last bytes it said are `until`: a window as long as that moves over them. */
-static void on_text(void *opaque, const uint8_t *data, size_t len)
+static void on_warmup_text(void *opaque, const uint8_t *data, size_t len)
 {
 	struct warmup *r = opaque;
 	size_t wanted = strlen(r->until);
@@ -42,10 +42,10 @@ int warmup_watch(struct warmup *r, struct machine *m, struct console_hub *hub, s
 	if (r->timer_fd < 0 || timerfd_settime(r->timer_fd, 0, &when, NULL) < 0)
 		return err_sys(err, errno, "timerfd");
 	if (r->until != NULL) {
-		hub->heard = on_text;
+		hub->heard = on_warmup_text;
 		hub->heard_opaque = r;
 	}
-	return loop_add(&m->loop, &r->timer_watch, r->timer_fd, EPOLLIN, on_time, err);
+	return loop_add(&m->loop, &r->timer_watch, r->timer_fd, EPOLLIN, on_warmup_over, err);
 }
 
 int warmup_end(struct warmup *r, const struct pager *pager, struct err *err)
