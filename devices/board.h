@@ -3,7 +3,7 @@
  *
  * board_build() is called between machine_init and machine_boot (or the restore). It gives every
  * device its place (slot, line, port) in a fixed order derived from the appliance alone, so that a
- * machine that wakes finds the devices where the guest left them, and fills machine.board for the
+ * resumed machine finds the devices where the guest left them, and fills machine.board for the
  * firmware tables. Everything of the host comes in through the bindings.
  */
 #ifndef TORPOR_DEVICES_BOARD_H
@@ -25,22 +25,23 @@ struct board {
 	struct chardev *serial;	 /* ttyS0 */
 	struct chardev *console; /* hvc0 */
 	struct chardev *agent;	 /* the guest agent's port */
-	struct device *power;	 /* for board_power_button */
+	struct device *power;	 /* for arch_board_power_button */
 	struct device *vmgenid;
 	struct device *balloon; /* for devices/virtio/balloon.h */
 	struct net_card
 		*net[APPLIANCE_MAX_NETS]; /* in the appliance's order; NULL behind the last */
 };
 
-/* Create and add all devices. On failure those already added belong to the machine, which frees
- * them. */
+/* Create and add all devices. Returns 0, -ENOMEM, or what eventfd(2), getrandom(2) or KVM gave;
+ * then those already added belong to the machine, which frees them. */
 int board_build(struct board *board, struct machine *m, const struct appliance *a,
 		struct board_bindings *bindings, struct err *err);
 
 /* Press the ACPI power button. Lock held. */
 void board_power_button(struct board *board);
-/* Give the machine a new generation identity and tell the guest (VMGenID); after every wake, before
- * the first start(), behind the irqchip restore. */
+/* Give the machine a new generation identity and tell the guest (VMGenID); after every resume,
+ * before the first start(), behind the restore of the interrupt chips. Returns 0 or what
+ * getrandom(2) gave. */
 int board_new_generation(struct board *board, struct err *err);
 
 #endif

@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include "base/num.h"
-#include "vmm/x86_64/platform.h"
 
 #define FIFO_SIZE 16u
 
@@ -94,7 +93,7 @@ static uint8_t interrupt_id(const struct serial *serial)
 	return IIR_NONE;
 }
 
-/* The line is an ISA one: edges count. OUT2 gates it on a PC, loopback cuts it off. */
+/* Edges of the line count. OUT2 gates it on a PC, loopback cuts it off. */
 static void update_line(struct serial *serial)
 {
 	bool level = interrupt_id(serial) != IIR_NONE && !(serial->s.mcr & MCR_LOOP) &&
@@ -352,14 +351,15 @@ static const struct device_ops serial_ops = {
 
 static const struct bus_ops serial_bus_ops = {.read = serial_read, .write = serial_write};
 
-int serial_create(struct machine *m, struct device **dev, struct chardev **chardev, struct err *err)
+int serial_create(struct machine *m, const struct serial_place *place, struct device **dev,
+		  struct chardev **chardev, struct err *err)
 {
 	struct serial *serial = calloc(1, sizeof(*serial));
 	int ret;
 
 	if (serial == NULL)
 		return err_sys(err, ENOMEM, "allocate the serial port");
-	ret = irq_init_edge(&serial->irq, &m->kvm, X86_COM1_GSI, err);
+	ret = irq_init_edge(&serial->irq, &m->kvm, place->gsi, err);
 	if (ret < 0) {
 		free(serial);
 		return ret;
@@ -372,7 +372,7 @@ int serial_create(struct machine *m, struct device **dev, struct chardev **chard
 	};
 	serial->chardev.input = serial_input;
 	serial_reset(&serial->dev);
-	bus_add(&m->pio, X86_COM1_PORT, REG_COUNT, &serial_bus_ops, serial);
+	bus_add(place->bus, place->base, REG_COUNT, &serial_bus_ops, serial);
 	*dev = &serial->dev;
 	*chardev = &serial->chardev;
 	return 0;

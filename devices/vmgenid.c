@@ -10,8 +10,6 @@
 #include <sys/random.h>
 
 #include "base/num.h"
-#include "devices/x86/acpi_pm.h"
-#include "vmm/x86_64/platform.h"
 
 struct vmgenid_state {
 	uint8_t id[16];
@@ -26,38 +24,38 @@ static const struct state_table vmgenid_table =
 struct vmgenid {
 	struct device dev;
 	struct machine *machine;
-	struct device *power;
+	struct vmgenid_params params;
 	struct vmgenid_state s;
 };
 
-static int draw(struct vmgenid *gen, struct err *err)
+static int draw_id(struct vmgenid *gen, struct err *err)
 {
 	if (getrandom(gen->s.id, sizeof(gen->s.id), 0) != (ssize_t)sizeof(gen->s.id))
 		return err_sys(err, errno, "draw a generation id");
 	return 0;
 }
 
-static void publish(struct vmgenid *gen)
+static void write_id(struct vmgenid *gen)
 {
-	/* The page lies in the first MiB, which every machine has. */
-	(void)mem_write(&gen->machine->mem, X86_VMGENID_ADDR, gen->s.id, sizeof(gen->s.id));
+	/* The board has put the page into memory that every machine has. */
+	(void)mem_write(&gen->machine->mem, gen->params.gpa, gen->s.id, sizeof(gen->s.id));
 }
 
 int vmgenid_renew(struct device *dev, struct err *err)
 {
 	struct vmgenid *gen = container_of(dev, struct vmgenid, dev);
-	int ret = draw(gen, err);
+	int ret = draw_id(gen, err);
 
 	if (ret < 0)
 		return ret;
-	publish(gen);
-	acpi_pm_raise_gpe(gen->power, X86_GPE_VMGENID);
+	write_id(gen);
+	gen->params.notify(gen->params.opaque);
 	return 0;
 }
 
 static void vmgenid_start(struct device *dev)
 {
-	publish(container_of(dev, struct vmgenid, dev));
+	write_id(container_of(dev, struct vmgenid, dev));
 }
 
 static void vmgenid_reset(struct device *dev)
@@ -85,7 +83,8 @@ static const struct device_ops vmgenid_ops = {
 	.destroy = vmgenid_destroy,
 };
 
-int vmgenid_create(struct machine *m, struct device *power, struct device **dev, struct err *err)
+int vmgenid_create(struct machine *m, const struct vmgenid_params *params, struct device **dev,
+		   struct err *err)
 {
 	struct vmgenid *gen = calloc(1, sizeof(*gen));
 	int ret;
@@ -93,14 +92,14 @@ int vmgenid_create(struct machine *m, struct device *power, struct device **dev,
 	if (gen == NULL)
 		return err_sys(err, ENOMEM, "allocate the generation counter");
 	gen->machine = m;
-	gen->power = power;
+	gen->params = *params;
 	gen->dev = (struct device){
 		.id = "vmgenid",
 		.ops = &vmgenid_ops,
 		.part = {{"", &vmgenid_table, &gen->s}},
 		.nparts = 1,
 	};
-	ret = draw(gen, err);
+	ret = draw_id(gen, err);
 	if (ret < 0) {
 		free(gen);
 		return ret;

@@ -1,17 +1,28 @@
 /*
  * The generation counter ("Virtual Machine Generation ID", 2012): 16 bytes in guest memory that
- * change whenever the machine wakes from a file, so that guests know that they may have a twin.
+ * change whenever the machine is resumed from a file, so that guests know that they may have a
+ * twin.
  */
 #ifndef TORPOR_DEVICES_VMGENID_H
 #define TORPOR_DEVICES_VMGENID_H
 
 #include "vmm/machine.h"
 
-/* `power` is the ACPI block that carries the event. */
-int vmgenid_create(struct machine *m, struct device *power, struct device **dev, struct err *err);
+/* Where the board puts it. */
+struct vmgenid_params {
+	uint64_t gpa; /* of the 16 bytes, in memory that every machine has */
+	/* Tell the guest that the value has changed: by an ACPI event, say. */
+	void (*notify)(void *opaque);
+	void *opaque;
+};
 
-/* Write a new value and raise the event. After every wake, when memory and chips are restored and
- * before the vCPUs run. */
+/* Create it with a value of its own. `params` is copied. Returns 0, -ENOMEM, or what getrandom(2)
+ * gave. */
+int vmgenid_create(struct machine *m, const struct vmgenid_params *params, struct device **dev,
+		   struct err *err);
+
+/* Write a new value and notify the guest: after every resume, when memory and chips are restored,
+ * before the vCPUs run. Returns 0 or what getrandom(2) gave; then nothing has changed. */
 int vmgenid_renew(struct device *dev, struct err *err);
 
 #endif

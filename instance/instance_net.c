@@ -34,7 +34,7 @@ static int open_tap_backend(struct instance *in, unsigned index, const char *nam
 			    struct net_backend **backend, struct err *err)
 {
 	struct instance_net *net = &in->net[index];
-	int ret = net_tap_open(backend, &in->machine, name, err);
+	int ret = net_tap_open(backend, &in->machine.loop, &in->machine.log, name, err);
 
 	if (ret < 0)
 		return ret;
@@ -59,7 +59,7 @@ static int open_user_backend(struct instance *in, unsigned index, const struct c
 		if (connections->card[i].kind == NET_USER)
 			params.nforwards = 0;
 	}
-	return net_user_open(backend, &in->machine, &params, err);
+	return net_user_open(backend, &in->machine.loop, &in->machine.log, &params, err);
 }
 
 static int open_lan_backend(struct instance *in, unsigned index, const char *name,
@@ -74,7 +74,7 @@ static int open_lan_backend(struct instance *in, unsigned index, const char *nam
 	params.socket = socket.text;
 	memcpy(params.mac, instance_identity_mac(in, index), sizeof(params.mac));
 	snprintf(in->net[index].name, sizeof(in->net[index].name), "%s", name);
-	return net_lan_open(backend, &in->machine, &params, err);
+	return net_lan_open(backend, &in->machine.loop, &in->machine.log, &params, err);
 }
 
 static int open_backend(struct instance *in, unsigned index, const struct connection *choice,
@@ -110,7 +110,7 @@ static int capture_frames(struct instance *in, unsigned index, struct net_backen
 	if (fd < 0)
 		return err_sys(err, errno, "--pcap %s", path);
 	*backend = NULL;
-	return net_pcap_open(backend, &in->machine, carrier, fd, err);
+	return net_pcap_open(backend, &in->machine.log, carrier, fd, err);
 }
 
 static int connect_card(struct instance *in, unsigned index, const struct connection *choice,

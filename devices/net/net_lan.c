@@ -39,7 +39,7 @@ static void update(struct net_lan *lan)
 		events |= EPOLLIN;
 	if (lan->blocked || lan->rest_at < lan->rest_end)
 		events |= EPOLLOUT;
-	loop_mod(&lan->m->loop, &lan->watch, events);
+	loop_mod(lan->loop, &lan->watch, events);
 }
 
 /* ---- to the guest ---- */
@@ -242,7 +242,7 @@ static void lose_switch(struct net_lan *lan)
 {
 	struct net_card *card = lan->backend.card;
 
-	log_line(&lan->m->log, "LAN %s is gone", lan->name);
+	log_line(lan->log, "LAN %s is gone", lan->name);
 	net_lan_leave(lan);
 	card->ops->link(card, false);
 	has_room(lan);
@@ -277,8 +277,8 @@ void net_lan_watch(struct net_lan *lan)
 {
 	struct err err;
 
-	if (loop_add(&lan->m->loop, &lan->watch, lan->fd, EPOLLIN, on_socket, &err) < 0)
-		log_line(&lan->m->log, "LAN %s: %s", lan->name, err.text);
+	if (loop_add(lan->loop, &lan->watch, lan->fd, EPOLLIN, on_socket, &err) < 0)
+		log_line(lan->log, "LAN %s: %s", lan->name, err.text);
 }
 
 /* ---- the back end ---- */
@@ -321,7 +321,7 @@ static void lan_quiesce(struct net_backend *b)
 	struct pollfd pfd = {.fd = lan->fd, .events = POLLOUT};
 	ssize_t ret = 0;
 
-	loop_del(&lan->m->loop, &lan->watch);
+	loop_del(lan->loop, &lan->watch);
 	net_lan_look_away(lan);
 	if (lan->state != NET_LAN_UP)
 		return;

@@ -4,8 +4,9 @@
 #ifndef TORPOR_DEVICES_NET_NET_LAN_H
 #define TORPOR_DEVICES_NET_NET_LAN_H
 
+#include "base/log.h"
+#include "base/loop.h"
 #include "devices/net/net.h"
-#include "vmm/machine.h"
 
 struct net_lan_params {
 	const char *socket;  /* path of the switch's socket for machines */
@@ -16,7 +17,7 @@ struct net_lan_params {
 
 /* Connect and join; blocks for the switch's answer. ERR_NOT_FOUND: there is no such LAN; ERR_FAILED
  * when the switch refuses, with its reason (a card with this MAC is there already, say). */
-int net_lan_open(struct net_backend **out, struct machine *m, const struct net_lan_params *params,
-		 struct err *err);
+int net_lan_open(struct net_backend **out, struct loop *loop, const struct log *log,
+		 const struct net_lan_params *params, struct err *err);
 
 #endif

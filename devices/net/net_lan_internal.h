@@ -18,7 +18,8 @@ enum net_lan_state {
 
 struct net_lan {
 	struct net_backend backend;
-	struct machine *m;
+	struct loop *loop;
+	const struct log *log;
 	enum net_lan_state state;
 	int fd; /* -1 while down */
 	struct loop_watch watch;

@@ -77,7 +77,7 @@ static int hear(struct net_lan *lan, struct err *err)
 
 void net_lan_leave(struct net_lan *lan)
 {
-	loop_del(&lan->m->loop, &lan->watch);
+	loop_del(lan->loop, &lan->watch);
 	if (lan->fd >= 0)
 		close(lan->fd);
 	lan->fd = -1;
@@ -95,7 +95,7 @@ static void tell(struct net_lan *lan, const struct err *err)
 	if (strncmp(lan->refused, err->text, sizeof(lan->refused) - 1) == 0)
 		return;
 	snprintf(lan->refused, sizeof(lan->refused), "%.255s", err->text);
-	log_line(&lan->m->log, "%s", err->text);
+	log_line(lan->log, "%s", err->text);
 }
 
 void net_lan_hear(struct net_lan *lan)
@@ -113,7 +113,7 @@ void net_lan_hear(struct net_lan *lan)
 		return;
 	}
 	lan->refused[0] = '\0';
-	log_line(&lan->m->log, "LAN %s is there again", lan->name);
+	log_line(lan->log, "LAN %s is there again", lan->name);
 	card->ops->link(card, true);
 	lan->backend.ops->ready(&lan->backend);
 }
@@ -143,14 +143,14 @@ void net_lan_look_out(struct net_lan *lan)
 	if (lan->timer_fd < 0)
 		err_sys(&err, errno, "timer");
 	else if (timerfd_settime(lan->timer_fd, 0, &each_second, NULL) == 0)
-		(void)loop_add(&lan->m->loop, &lan->timer, lan->timer_fd, EPOLLIN, on_timer, &err);
+		(void)loop_add(lan->loop, &lan->timer, lan->timer_fd, EPOLLIN, on_timer, &err);
 	if (err.kind != ERR_NONE)
-		log_line(&lan->m->log, "LAN %s is not looked for: %s", lan->name, err.text);
+		log_line(lan->log, "LAN %s is not looked for: %s", lan->name, err.text);
 }
 
 void net_lan_look_away(struct net_lan *lan)
 {
-	loop_del(&lan->m->loop, &lan->timer);
+	loop_del(lan->loop, &lan->timer);
 	if (lan->timer_fd >= 0)
 		close(lan->timer_fd);
 	lan->timer_fd = -1;
@@ -184,8 +184,8 @@ static int join(struct net_lan *lan, struct err *err)
 	return ret < 0 ? err_sys(err, -ret, "LAN %s", lan->name) : await_answer(lan, err);
 }
 
-int net_lan_open(struct net_backend **out, struct machine *m, const struct net_lan_params *params,
-		 struct err *err)
+int net_lan_open(struct net_backend **out, struct loop *loop, const struct log *log,
+		 const struct net_lan_params *params, struct err *err)
 {
 	struct net_lan *lan = calloc(1, sizeof(*lan));
 	int ret;
@@ -193,7 +193,8 @@ int net_lan_open(struct net_backend **out, struct machine *m, const struct net_l
 	if (lan == NULL)
 		return err_sys(err, ENOMEM, "LAN %s", params->lan);
 	lan->backend.ops = &net_lan_ops;
-	lan->m = m;
+	lan->loop = loop;
+	lan->log = log;
 	lan->fd = lan->timer_fd = lan->watch.fd = lan->timer.fd = -1;
 	snprintf(lan->name, sizeof(lan->name), "%s", params->lan);
 	snprintf(lan->machine, sizeof(lan->machine), "%s", params->machine);

@@ -209,8 +209,8 @@ static const struct net_card_ops card_ops = {
 	.link = pcap_link,
 };
 
-int net_pcap_open(struct net_backend **out, struct machine *m, struct net_backend *inner, int fd,
-		  struct err *err)
+int net_pcap_open(struct net_backend **out, const struct log *log, struct net_backend *inner,
+		  int fd, struct err *err)
 {
 	const struct pcap_head head = {
 		.magic = NANOSECONDS,
@@ -236,7 +236,7 @@ int net_pcap_open(struct net_backend **out, struct machine *m, struct net_backen
 		.backend.ops = &backend_ops,
 		.card.ops = &card_ops,
 		.inner = inner,
-		.log = &m->log,
+		.log = log,
 		.fd = fd,
 	};
 	inner->card = &p->card;

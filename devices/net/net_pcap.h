@@ -5,11 +5,11 @@
 #ifndef TORPOR_DEVICES_NET_NET_PCAP_H
 #define TORPOR_DEVICES_NET_NET_PCAP_H
 
+#include "base/log.h"
 #include "devices/net/net.h"
-#include "vmm/machine.h"
 
 /* Takes over `inner` and `fd` (open for writing, empty), also on failure. */
-int net_pcap_open(struct net_backend **out, struct machine *m, struct net_backend *inner, int fd,
-		  struct err *err);
+int net_pcap_open(struct net_backend **out, const struct log *log, struct net_backend *inner,
+		  int fd, struct err *err);
 
 #endif

@@ -26,6 +26,7 @@
 struct net_tap {
 	struct net_backend backend;
 	struct loop *loop;
+	const struct log *log;
 	struct loop_watch watch;
 	int fd;
 	char name[IFNAMSIZ];
@@ -220,7 +221,8 @@ static int attach(struct net_tap *tap, const char *name, struct err *err)
 	return 0;
 }
 
-int net_tap_open(struct net_backend **out, struct machine *m, const char *name, struct err *err)
+int net_tap_open(struct net_backend **out, struct loop *loop, const struct log *log,
+		 const char *name, struct err *err)
 {
 	struct net_tap *tap = calloc(1, sizeof(*tap));
 	int ret;
@@ -228,7 +230,8 @@ int net_tap_open(struct net_backend **out, struct machine *m, const char *name, 
 	if (tap == NULL)
 		return err_sys(err, ENOMEM, "--net tap");
 	tap->backend.ops = &tap_ops;
-	tap->loop = &m->loop;
+	tap->loop = loop;
+	tap->log = log;
 	tap->watch.fd = -1;
 	tap->fd = open(DEVICE, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	ret = tap->fd >= 0 ? attach(tap, name, err) : open_failed(errno, err);

@@ -6,11 +6,13 @@
 #ifndef TORPOR_DEVICES_NET_NET_TAP_H
 #define TORPOR_DEVICES_NET_NET_TAP_H
 
+#include "base/log.h"
+#include "base/loop.h"
 #include "devices/net/net.h"
-#include "vmm/machine.h"
 
 /* `name` NULL: a new one, torporN. Errors say which right is missing. */
-int net_tap_open(struct net_backend **out, struct machine *m, const char *name, struct err *err);
+int net_tap_open(struct net_backend **out, struct loop *loop, const struct log *log,
+		 const char *name, struct err *err);
 /* The interface's name; valid as long as the back end. */
 const char *net_tap_name(const struct net_backend *b);
 

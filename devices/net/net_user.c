@@ -34,7 +34,7 @@ static void on_guest_error(const char *text, void *opaque)
 {
 	struct net_user *u = opaque;
 
-	log_guest(&u->m->log, &u->limit, "--net user: the guest: %s", text);
+	log_guest(u->log, &u->limit, "--net user: the guest: %s", text);
 }
 
 static int64_t on_clock_get(void *opaque)
@@ -216,8 +216,8 @@ static int open_all(struct net_user *u, const struct net_user_params *params, st
 	return ret;
 }
 
-int net_user_open(struct net_backend **out, struct machine *m, const struct net_user_params *params,
-		  struct err *err)
+int net_user_open(struct net_backend **out, struct loop *loop, const struct log *log,
+		  const struct net_user_params *params, struct err *err)
 {
 	struct net_user *u;
 	int ret;
@@ -229,7 +229,8 @@ int net_user_open(struct net_backend **out, struct machine *m, const struct net_
 	if (u == NULL)
 		return err_sys(err, ENOMEM, "open --net user");
 	u->b.ops = &user_ops;
-	u->m = m;
+	u->loop = loop;
+	u->log = log;
 	u->host_loopback = params->host_loopback;
 	u->mtu = params->mtu != 0 ? params->mtu : NET_MTU;
 	u->guest.s_addr = htonl(USER_GUEST);

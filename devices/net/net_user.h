@@ -11,8 +11,9 @@
 
 #include <netinet/in.h>
 
+#include "base/log.h"
+#include "base/loop.h"
 #include "devices/net/net.h"
-#include "vmm/machine.h"
 
 #define NET_MAX_FORWARDS 32u
 
@@ -38,8 +39,8 @@ struct net_user_params {
 };
 
 /* A port that is taken is an error that names it; then nothing is published. */
-int net_user_open(struct net_backend **out, struct machine *m, const struct net_user_params *params,
-		  struct err *err);
+int net_user_open(struct net_backend **out, struct loop *loop, const struct log *log,
+		  const struct net_user_params *params, struct err *err);
 /* What is published, with the ports that were chosen: up to NET_MAX_FORWARDS; returns how many. */
 unsigned net_user_forwards(const struct net_backend *b, struct net_forward *forward);
 

@@ -49,7 +49,8 @@ struct user_port {
 
 struct net_user {
 	struct net_backend b;
-	struct machine *m;
+	struct loop *loop;
+	const struct log *log;
 	const struct slirp_api *api;
 	Slirp *slirp;
 	struct log_limit limit;

@@ -89,11 +89,11 @@ static void on_socket(struct loop_watch *watch, uint32_t bits)
 	int came = from_epoll(bits) & wanted;
 
 	if (wanted == 0) {
-		loop_del(&u->m->loop, watch);
+		loop_del(u->loop, watch);
 		return;
 	}
 	if (came == 0)
-		loop_mod(&u->m->loop, watch, to_epoll(wanted));
+		loop_mod(u->loop, watch, to_epoll(wanted));
 	s->came |= came;
 	u->ready |= came != 0;
 }
@@ -130,7 +130,7 @@ void user_forget_socket(struct net_user *u, int fd)
 {
 	if (fd < 0 || (size_t)fd >= u->nsockets || u->socket[fd] == NULL)
 		return;
-	loop_del(&u->m->loop, &u->socket[fd]->watch);
+	loop_del(u->loop, &u->socket[fd]->watch);
 	free(u->socket[fd]);
 	u->socket[fd] = NULL;
 }
@@ -140,7 +140,7 @@ static int ask_for(int fd, int events, void *opaque)
 {
 	struct net_user *u = opaque;
 	struct user_socket *s = socket_of(u, fd);
-	struct loop *loop = &u->m->loop;
+	struct loop *loop = u->loop;
 	uint32_t bits = to_epoll(events);
 
 	if (s == NULL)
@@ -323,7 +323,7 @@ void user_loop_changed(struct net_user *u, bool ready)
 {
 	u->changed = true;
 	u->ready |= ready;
-	if (u->m->loop.waiting)
+	if (u->loop->waiting)
 		serve(u);
 }
 
@@ -332,7 +332,7 @@ void user_loop_start(struct net_user *u)
 	/* Whoever starts us may be in no state to be given frames. */
 	u->changed = u->ready = true;
 	u->running = true;
-	if (u->m->loop.waiting)
+	if (u->loop->waiting)
 		arm(u, now_ms());
 }
 
@@ -341,7 +341,7 @@ void user_loop_stop(struct net_user *u)
 	u->running = false;
 	for (size_t i = 0; i < u->nsockets; i++) {
 		if (u->socket[i] != NULL)
-			loop_del(&u->m->loop, &u->socket[i]->watch);
+			loop_del(u->loop, &u->socket[i]->watch);
 	}
 }
 
@@ -353,12 +353,12 @@ int user_loop_open(struct net_user *u, struct err *err)
 	u->clock.fd = -1;
 	if (fd < 0)
 		return err_sys(err, errno, "create a timer");
-	ret = loop_add(&u->m->loop, &u->clock, fd, EPOLLIN, on_clock, err);
+	ret = loop_add(u->loop, &u->clock, fd, EPOLLIN, on_clock, err);
 	if (ret < 0) {
 		close(fd);
 		return ret;
 	}
-	loop_hook(&u->m->loop, &u->hook, on_round);
+	loop_hook(u->loop, &u->hook, on_round);
 	return 0;
 }
 
@@ -366,8 +366,8 @@ void user_loop_close(struct net_user *u)
 {
 	int fd = u->clock.fd;
 
-	loop_unhook(&u->m->loop, &u->hook);
-	loop_del(&u->m->loop, &u->clock);
+	loop_unhook(u->loop, &u->hook);
+	loop_del(u->loop, &u->clock);
 	if (fd >= 0)
 		close(fd);
 	for (size_t i = 0; i < u->nsockets; i++)

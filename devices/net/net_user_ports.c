@@ -116,7 +116,7 @@ static void move_ports(struct net_user *u)
 			continue;
 		u->api->remove_forward(u->slirp, &host.sa, address_size(&host), forward_flags(f));
 		if (publish(u, &u->port[i], &err) < 0)
-			log_line(&u->m->log, "--net user: %s", err.text);
+			log_line(u->log, "--net user: %s", err.text);
 	}
 }
 

@@ -18,7 +18,9 @@
 #include "lan/framing.h"
 #include "tests/await.h"
 
-static struct machine m;
+static struct loop loop;
+static struct log quiet = {.fd = -1};
+static pthread_mutex_t lock;
 static char folder[] = "/tmp/torpor-lan.XXXXXX";
 static struct sockaddr_un address = {.sun_family = AF_UNIX};
 static int listener, port; /* the switch's */
@@ -99,9 +101,8 @@ static void set_up(void)
 {
 	cr_assert(ne(ptr, mkdtemp(folder), NULL));
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s/port", folder);
-	pthread_mutex_init(&m.lock, NULL);
-	m.log.fd = -1;
-	cr_assert(eq(i32, loop_init(&m.loop, &m.lock, NULL), 0));
+	pthread_mutex_init(&lock, NULL);
+	cr_assert(eq(i32, loop_init(&loop, &lock, NULL), 0));
 	card = (struct fake_card){.card.ops = &card_ops, .room = 1000};
 	listen_there();
 }
@@ -110,7 +111,7 @@ static void tear_down(void)
 {
 	if (card.card.backend != NULL)
 		card.card.backend->ops->close(card.card.backend);
-	loop_free(&m.loop);
+	loop_free(&loop);
 	close(listener);
 	close(port);
 	(void)unlink(address.sun_path);
@@ -122,8 +123,8 @@ TestSuite(lan_card, .init = set_up, .fini = tear_down);
 static void turn(void)
 {
 	for (int i = 0; i < 4; i++) {
-		loop_stop(&m.loop);
-		cr_assert(eq(i32, loop_run(&m.loop, NULL), 0));
+		loop_stop(&loop);
+		cr_assert(eq(i32, loop_run(&loop, NULL), 0));
 	}
 }
 
@@ -138,7 +139,7 @@ static int join(const char *with, struct net_backend **backend, struct err *err)
 
 	reply = with;
 	pthread_create(&thread, NULL, answer_once, NULL);
-	ret = net_lan_open(backend, &m, &params, err);
+	ret = net_lan_open(backend, &loop, &quiet, &params, err);
 	pthread_join(thread, NULL);
 	return ret;
 }
@@ -217,7 +218,7 @@ Test(lan_card, a_lan_that_is_not_there)
 	struct net_backend *backend;
 	struct err err = {0};
 
-	cr_expect(lt(i32, net_lan_open(&backend, &m, &params, &err), 0));
+	cr_expect(lt(i32, net_lan_open(&backend, &loop, &quiet, &params, &err), 0));
 	cr_expect(eq(int, (int)err.kind, ERR_NOT_FOUND));
 	cr_expect(ne(ptr, strstr(err.text, "there is no LAN shop"), NULL));
 }

@@ -51,16 +51,16 @@ int guest_open(struct guest *g, const struct net_user_params *params, struct err
 	int ret;
 
 	memset(g, 0, sizeof(*g));
-	pthread_mutex_init(&g->m.lock, NULL);
-	g->m.log.fd = -1;
+	pthread_mutex_init(&g->lock, NULL);
+	g->log.fd = -1;
 	g->card.ops = &card_ops;
 	g->card.flows = &g->flows;
 	memcpy(g->card.mac, mac, sizeof(mac));
-	cr_assert(eq(int, loop_init(&g->m.loop, &g->m.lock, &unexpected), 0));
-	ret = net_user_open(&g->b, &g->m, params, err != NULL ? err : &unexpected);
+	cr_assert(eq(int, loop_init(&g->loop, &g->lock, &unexpected), 0));
+	ret = net_user_open(&g->b, &g->loop, &g->log, params, err != NULL ? err : &unexpected);
 	cr_assert(err != NULL || ret == 0, "%s", unexpected.text);
 	if (ret < 0) {
-		loop_free(&g->m.loop);
+		loop_free(&g->loop);
 		return ret;
 	}
 	g->room = UINT32_MAX;
@@ -81,7 +81,7 @@ void guest_close(struct guest *g)
 	g->b->ops->quiesce(g->b);
 	g->b->ops->close(g->b);
 	guest_forget(g);
-	loop_free(&g->m.loop);
+	loop_free(&g->loop);
 }
 
 void guest_send_as(struct guest *g, const struct virtio_net_hdr_v1 *header, const uint8_t *frame,
@@ -91,9 +91,9 @@ void guest_send_as(struct guest *g, const struct virtio_net_hdr_v1 *header, cons
 				    {(void *)frame, len / 2},
 				    {(void *)(frame + len / 2), len - len / 2}};
 
-	pthread_mutex_lock(&g->m.lock);
+	pthread_mutex_lock(&g->lock);
 	cr_assert(eq(int, g->b->ops->send(g->b, iov, 3, sizeof(*header) + len), 0));
-	pthread_mutex_unlock(&g->m.lock);
+	pthread_mutex_unlock(&g->lock);
 }
 
 void guest_send(struct guest *g, const uint8_t *frame, size_t len)
@@ -113,7 +113,7 @@ static void stop(struct loop_watch *watch, uint32_t events)
 	struct stopper *s = container_of(watch, struct stopper, watch);
 
 	(void)events;
-	loop_stop(&s->g->m.loop);
+	loop_stop(&s->g->loop);
 }
 
 void guest_turn(struct guest *g, unsigned ms)
@@ -124,9 +124,9 @@ void guest_turn(struct guest *g, unsigned ms)
 	struct err err = {0};
 
 	timerfd_settime(fd, 0, &when, NULL);
-	cr_assert(eq(int, loop_add(&g->m.loop, &s.watch, fd, EPOLLIN, stop, &err), 0));
-	cr_assert(eq(int, loop_run(&g->m.loop, &err), 0));
-	loop_del(&g->m.loop, &s.watch);
+	cr_assert(eq(int, loop_add(&g->loop, &s.watch, fd, EPOLLIN, stop, &err), 0));
+	cr_assert(eq(int, loop_run(&g->loop, &err), 0));
+	loop_del(&g->loop, &s.watch);
 	close(fd);
 }
 

@@ -19,7 +19,9 @@ struct got {
 };
 
 struct guest {
-	struct machine m;
+	struct loop loop;
+	struct log log;
+	pthread_mutex_t lock;
 	struct net_card card;
 	struct net_flows flows;
 	struct net_backend *b;
