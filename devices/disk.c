@@ -2,7 +2,7 @@
  * A disk's layers; see disk.h for them and for locks.
  *
  * The layers below the scratch file have frames of 64 KiB, the scratch file has blocks of 4 KiB,
- * the guest has sectors of 512 bytes. A write of part of a block first brings the whole block up.
+ * the guest has sectors of 512 bytes. A write of part of a block copies the whole block up.
  */
 #include "devices/disk.h"
 
@@ -40,18 +40,10 @@ struct disk {
 	struct scratch scratch; /* fd -1 on a read-only disk */
 };
 
-static int check_params(const struct disk_params *p, struct err *err)
+static int init_disk(struct disk *disk, const struct disk_params *p, struct err *err)
 {
-	if (p->size == 0 || p->size % SECTOR != 0 || p->size > IMAGE_MAX_BYTES)
-		return err_set(err, ERR_FAILED, "disk %s: %llu bytes is no size for a disk", p->id,
-			       (unsigned long long)p->size);
-	if (p->layers != NULL && p->layers->image[0]->map.size != p->size)
-		return err_set(err, ERR_INTEGRITY, "disk %s: its image is not of its size", p->id);
-	return 0;
-}
+	int ret;
 
-static int init_layers(struct disk *disk, const struct disk_params *p, struct err *err)
-{
 	snprintf(disk->id, sizeof(disk->id), "%s", p->id);
 	disk->readonly = p->readonly;
 	disk->size = p->size;
@@ -59,11 +51,23 @@ static int init_layers(struct disk *disk, const struct disk_params *p, struct er
 	frame_readers_init(&disk->readers);
 	pthread_mutex_init(&disk->cache_lock, NULL);
 	disk->raw = p->layers == NULL ? p->raw : (struct blob){.fd = -1};
-	if (p->layers == NULL)
+	if (p->size == 0 || p->size % SECTOR != 0 || p->size > IMAGE_MAX_BYTES)
+		return err_set(err, ERR_FAILED, "disk %s: %llu bytes is no size for a disk", p->id,
+			       (unsigned long long)p->size);
+	if (p->layers != NULL) {
+		if (p->layers->image[0]->map.size != p->size)
+			return err_set(err, ERR_INTEGRITY, "disk %s: its image is not of its size",
+				       p->id);
+		disk->base = p->layers->image[p->layers->n - 1];
+		disk->overlaid = p->layers->n > 1;
+		ret = image_layers_resolve(p->layers, &disk->lower, err);
+		if (ret < 0)
+			return ret;
+	}
+	if (p->readonly)
 		return 0;
-	disk->base = p->layers->image[p->layers->n - 1];
-	disk->overlaid = p->layers->n > 1;
-	return image_layers_resolve(p->layers, &disk->lower, err);
+	ret = scratch_open(&disk->scratch, p->scratch_dir, p->size, err);
+	return ret < 0 ? err_context(err, ret, "disk %s", p->id) : 0;
 }
 
 int disk_open(struct disk **out, const struct disk_params *p, struct err *err)
@@ -76,19 +80,13 @@ int disk_open(struct disk **out, const struct disk_params *p, struct err *err)
 			close(p->raw.fd);
 		return err_sys(err, ENOMEM, "disk %s", p->id);
 	}
-	ret = init_layers(disk, p, err);
-	if (ret == 0)
-		ret = check_params(p, err);
-	if (ret == 0 && !p->readonly) {
-		ret = scratch_open(&disk->scratch, p->scratch_dir, p->size, err);
-		if (ret < 0)
-			err_context(err, ret, "disk %s", p->id);
-	}
-	if (ret < 0)
+	ret = init_disk(disk, p, err);
+	if (ret < 0) {
 		disk_close(disk);
-	else
-		*out = disk;
-	return ret;
+		return ret;
+	}
+	*out = disk;
+	return 0;
 }
 
 void disk_close(struct disk *disk)
@@ -131,7 +129,8 @@ static int read_raw(const struct disk *disk, uint64_t at, uint8_t *dst, uint64_t
 }
 
 /* Bytes of a flat run, which may go on in the next part of the image. */
-static int read_flat(const struct layer_extent *extent, uint64_t at, uint8_t *dst, uint64_t len)
+static int read_flat_extent(const struct layer_extent *extent, uint64_t at, uint8_t *dst,
+			    uint64_t len)
 {
 	uint64_t in_run = at - extent->frame * FRAME_SIZE;
 
@@ -151,7 +150,8 @@ static int read_flat(const struct layer_extent *extent, uint64_t at, uint8_t *ds
 }
 
 /* A packed frame, from the cache or into it. */
-static const uint8_t *cached(struct disk *disk, const struct image *image, uint64_t place)
+static const uint8_t *cached_frame_data(struct disk *disk, const struct image *image,
+					uint64_t place)
 {
 	struct cached_frame *c = &disk->cache[place % CACHE_FRAMES];
 
@@ -167,8 +167,8 @@ static const uint8_t *cached(struct disk *disk, const struct image *image, uint6
 	return c->data;
 }
 
-static int read_packed(struct disk *disk, const struct layer_extent *extent, uint64_t at,
-		       uint8_t *dst, uint64_t len)
+static int read_packed_extent(struct disk *disk, const struct layer_extent *extent, uint64_t at,
+			      uint8_t *dst, uint64_t len)
 {
 	uint64_t part;
 
@@ -178,7 +178,8 @@ static int read_packed(struct disk *disk, const struct layer_extent *extent, uin
 
 		part = u64_min(len, FRAME_SIZE - off);
 		pthread_mutex_lock(&disk->cache_lock);
-		data = cached(disk, extent->image, extent->place + (frame - extent->frame));
+		data = cached_frame_data(disk, extent->image,
+					 extent->place + (frame - extent->frame));
 		if (data != NULL)
 			memcpy(dst, data + off, part);
 		pthread_mutex_unlock(&disk->cache_lock);
@@ -192,48 +193,50 @@ static int read_packed(struct disk *disk, const struct layer_extent *extent, uin
 static int read_lower(struct disk *disk, uint64_t at, uint8_t *dst, uint64_t len)
 {
 	uint64_t part;
-	int ret = 0;
 
 	if (disk->base == NULL)
 		return read_raw(disk, at, dst, len);
-	for (; ret == 0 && len > 0; at += part, dst += part, len -= part) {
+	for (; len > 0; at += part, dst += part, len -= part) {
 		const struct layer_extent *extent =
 			layer_extents_find(&disk->lower, at / FRAME_SIZE);
+		int ret = 0;
 
 		part = u64_min(len, (extent->frame + extent->frames) * FRAME_SIZE - at);
 		if (extent->image == NULL)
 			memset(dst, 0, part);
 		else if (extent->image->encoding == IMAGE_PACKED)
-			ret = read_packed(disk, extent, at, dst, part);
+			ret = read_packed_extent(disk, extent, at, dst, part);
 		else
-			ret = read_flat(extent, at, dst, part);
+			ret = read_flat_extent(extent, at, dst, part);
+		if (ret < 0)
+			return ret;
 	}
-	return ret;
+	return 0;
 }
 
 int disk_read(struct disk *disk, uint64_t at, void *dst, uint64_t len)
 {
 	uint8_t *to = dst;
-	int ret = 0;
 
-	while (ret == 0 && len > 0) {
+	while (len > 0) {
 		uint64_t block = at / SCRATCH_BLOCK;
 		uint64_t most = (at + len - 1) / SCRATCH_BLOCK - block + 1;
-		uint64_t extent = scratch_run(&disk->scratch, block, most);
+		uint64_t extent = scratch_extent(&disk->scratch, block, most);
 		uint64_t part = u64_min(len, (block + extent) * SCRATCH_BLOCK - at);
+		int ret = scratch_has(&disk->scratch, block)
+				  ? scratch_read(&disk->scratch, at, to, part)
+				  : read_lower(disk, at, to, part);
 
-		if (scratch_has(&disk->scratch, block))
-			ret = scratch_read(&disk->scratch, at, to, part);
-		else
-			ret = read_lower(disk, at, to, part);
+		if (ret < 0)
+			return ret;
 		at += part;
 		to += part;
 		len -= part;
 	}
-	return ret;
+	return 0;
 }
 
-/* Bring a block up into the scratch file, with [off, off + len) of it replaced. */
+/* Copy a block into the scratch file, with [off, off + len) of it replaced. */
 static int write_block_part(struct disk *disk, uint64_t block, uint64_t off, const void *src,
 			    uint64_t len)
 {
@@ -253,12 +256,12 @@ static int write_block_part(struct disk *disk, uint64_t block, uint64_t off, con
 int disk_write(struct disk *disk, uint64_t at, const void *src, uint64_t len)
 {
 	const uint8_t *from = src;
-	int ret = 0;
 
 	if (disk->readonly)
 		return -EROFS;
-	while (ret == 0 && len > 0) {
+	while (len > 0) {
 		uint64_t off = at % SCRATCH_BLOCK, part;
+		int ret;
 
 		if (off == 0 && len >= SCRATCH_BLOCK) {
 			part = align_down(len, SCRATCH_BLOCK);
@@ -267,11 +270,13 @@ int disk_write(struct disk *disk, uint64_t at, const void *src, uint64_t len)
 			part = u64_min(len, SCRATCH_BLOCK - off);
 			ret = write_block_part(disk, at / SCRATCH_BLOCK, off, from, part);
 		}
+		if (ret < 0)
+			return ret;
 		at += part;
 		from += part;
 		len -= part;
 	}
-	return ret;
+	return 0;
 }
 
 int disk_zero(struct disk *disk, uint64_t at, uint64_t len, bool discard)
@@ -279,17 +284,20 @@ int disk_zero(struct disk *disk, uint64_t at, uint64_t len, bool discard)
 	static uint8_t zeros[SCRATCH_BLOCK]; /* as in disk_scratch.c, not const */
 	uint64_t end = at + len;
 	uint64_t first = align_up(at, SCRATCH_BLOCK), last = align_down(end, SCRATCH_BLOCK);
-	int ret = 0;
+	int ret;
 
 	if (disk->readonly)
 		return -EROFS;
 	if (first >= last) /* parts of one block, or of two */
 		first = last = u64_min(first, end);
 	ret = disk_write(disk, at, zeros, first - at);
-	if (ret == 0)
-		ret = scratch_zero(&disk->scratch, first / SCRATCH_BLOCK,
-				   (last - first) / SCRATCH_BLOCK, discard);
-	return ret < 0 ? ret : disk_write(disk, last, zeros, end - last);
+	if (ret < 0)
+		return ret;
+	ret = scratch_zero(&disk->scratch, first / SCRATCH_BLOCK, (last - first) / SCRATCH_BLOCK,
+			   discard);
+	if (ret < 0)
+		return ret;
+	return disk_write(disk, last, zeros, end - last);
 }
 
 int disk_flush(struct disk *disk)
@@ -311,8 +319,8 @@ static uint64_t frame_bytes(const struct disk *disk, uint64_t index)
 	return u64_min(FRAME_SIZE, disk->size - index * FRAME_SIZE);
 }
 
-static int frame_data(const struct disk *disk, uint64_t index, int read_ret, uint8_t *scratch,
-		      const uint8_t **data, enum extent_kind *kind, struct err *err)
+static int finish_frame(const struct disk *disk, uint64_t index, int read_ret, uint8_t *scratch,
+			const uint8_t **data, enum extent_kind *kind, struct err *err)
 {
 	uint64_t have = frame_bytes(disk, index);
 
@@ -331,7 +339,7 @@ static int base_frame(void *opaque, uint64_t index, uint8_t *scratch, const uint
 	const struct disk *disk = opaque;
 	int ret = read_raw(disk, index * FRAME_SIZE, scratch, frame_bytes(disk, index));
 
-	return frame_data(disk, index, ret, scratch, data, kind, err);
+	return finish_frame(disk, index, ret, scratch, data, kind, err);
 }
 
 bool disk_base_source(struct disk *disk, struct image_source *source, const struct image **image)
@@ -348,18 +356,7 @@ static bool frame_written(const struct disk *disk, uint64_t index)
 	uint64_t count = align_up(frame_bytes(disk, index), SCRATCH_BLOCK) / SCRATCH_BLOCK;
 
 	return scratch_has(&disk->scratch, first) ||
-	       scratch_run(&disk->scratch, first, count) < count;
-}
-
-/* A frame that is read for a save, once: not by way of the cache. */
-static int lower_frame(struct disk *disk, const struct layer_extent *extent, uint64_t index,
-		       uint8_t *scratch, const uint8_t **data, enum extent_kind *kind,
-		       struct err *err)
-{
-	*data = scratch;
-	*kind = EXTENT_DATA;
-	return frame_readers_read(&disk->readers, extent->image,
-				  extent->place + (index - extent->frame), scratch, err);
+	       scratch_extent(&disk->scratch, first, count) < count;
 }
 
 /* Blocks of the scratch file over what lies below. */
@@ -368,7 +365,7 @@ static int written_frame(struct disk *disk, uint64_t index, uint8_t *scratch, co
 {
 	int ret = disk_read(disk, index * FRAME_SIZE, scratch, frame_bytes(disk, index));
 
-	return frame_data(disk, index, ret, scratch, data, kind, err);
+	return finish_frame(disk, index, ret, scratch, data, kind, err);
 }
 
 static int overlay_frame(void *opaque, uint64_t index, uint8_t *scratch, const uint8_t **data,
@@ -385,8 +382,13 @@ static int overlay_frame(void *opaque, uint64_t index, uint8_t *scratch, const u
 	extent = layer_extents_find(&disk->lower, index);
 	if (extent->image == disk->base)
 		return 0;
-	if (extent->image != NULL)
-		return lower_frame(disk, extent, index, scratch, data, kind, err);
+	if (extent->image != NULL) {
+		/* Read once, for a save: the cache is left alone. */
+		*data = scratch;
+		*kind = EXTENT_DATA;
+		return frame_readers_read(&disk->readers, extent->image,
+					  extent->place + (index - extent->frame), scratch, err);
+	}
 	if (image_map_find(&disk->base->map, index)->kind != EXTENT_ZERO)
 		*kind = EXTENT_ZERO;
 	return 0;

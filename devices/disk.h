@@ -32,6 +32,9 @@ struct disk_params {
 	const char *scratch_dir;	   /* where the unlinked scratch file is made */
 };
 
+/* Returns 0, or with nothing left open: ERR_FAILED (a size that is none), ERR_INTEGRITY (an image
+ * of another size), -ENOMEM, or what making the scratch file gave. params->raw.fd is closed then.
+ */
 int disk_open(struct disk **out, const struct disk_params *params, struct err *err);
 void disk_close(struct disk *disk);
 
@@ -39,7 +42,9 @@ const char *disk_id(const struct disk *disk);
 uint64_t disk_size(const struct disk *disk);
 bool disk_readonly(const struct disk *disk);
 
-/* Byte offsets within the disk; the caller has checked the range. 0 or -errno. */
+/* Byte offsets within the disk; the caller has checked the range. Return 0; -EIO when a lower layer
+ * cannot be read, is damaged, or there is no memory to unpack it; -EROFS for a write to a read-only
+ * disk; or what pread(2) and pwrite(2) on the scratch file gave. */
 int disk_read(struct disk *disk, uint64_t at, void *dst, uint64_t len);
 int disk_write(struct disk *disk, uint64_t at, const void *src, uint64_t len);
 /* Make it read as zero; `discard` frees the scratch file's space where it can. */

@@ -11,7 +11,7 @@
 #include "base/num.h"
 
 /* Where the file system has no O_TMPFILE: a name for a moment. */
-static int open_unlinked(const char *dir)
+static int scratch_open_unlinked(const char *dir)
 {
 	char path[4096];
 	int fd, len = snprintf(path, sizeof(path), "%s/.torpor-scratch-XXXXXX", dir);
@@ -31,7 +31,7 @@ int scratch_open(struct scratch *s, const char *dir, uint64_t size, struct err *
 
 	*s = (struct scratch){.fd = -1, .blocks = align_up(size, SCRATCH_BLOCK) / SCRATCH_BLOCK};
 	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
-		fd = open_unlinked(dir);
+		fd = scratch_open_unlinked(dir);
 	else if (fd < 0)
 		fd = -errno;
 	if (fd < 0)
@@ -61,7 +61,7 @@ bool scratch_has(const struct scratch *s, uint64_t block)
 	return s->map != NULL && (s->map[block / 8] >> (block % 8) & 1) != 0;
 }
 
-uint64_t scratch_run(const struct scratch *s, uint64_t block, uint64_t most)
+uint64_t scratch_extent(const struct scratch *s, uint64_t block, uint64_t most)
 {
 	bool here = scratch_has(s, block);
 	uint64_t n = 1;
@@ -71,7 +71,7 @@ uint64_t scratch_run(const struct scratch *s, uint64_t block, uint64_t most)
 	return n;
 }
 
-static void set_here(struct scratch *s, uint64_t block, uint64_t count)
+static void mark_present(struct scratch *s, uint64_t block, uint64_t count)
 {
 	for (; count > 0; block++, count--) {
 		if (scratch_has(s, block))
@@ -91,22 +91,27 @@ int scratch_write(struct scratch *s, uint64_t at, const void *src, uint64_t len)
 	uint64_t first = at / SCRATCH_BLOCK;
 	int ret = io_pwrite(s->fd, src, len, at);
 
-	if (ret == 0 && len > 0)
-		set_here(s, first, (at + len - 1) / SCRATCH_BLOCK - first + 1);
-	return ret;
+	if (ret < 0)
+		return ret;
+	if (len > 0)
+		mark_present(s, first, (at + len - 1) / SCRATCH_BLOCK - first + 1);
+	return 0;
 }
 
 /* For file systems that can neither punch nor zero a range. */
-static int write_zeros(struct scratch *s, uint64_t at, uint64_t len)
+static int scratch_write_zeros(struct scratch *s, uint64_t at, uint64_t len)
 {
 	static uint8_t zeros[65536]; /* not const: it would take its room in the binary */
-	int ret = 0;
 
-	for (uint64_t done = 0, part; ret == 0 && done < len; done += part) {
+	for (uint64_t done = 0, part; done < len; done += part) {
+		int ret;
+
 		part = u64_min(len - done, sizeof(zeros));
 		ret = io_pwrite(s->fd, zeros, part, at + done);
+		if (ret < 0)
+			return ret;
 	}
-	return ret;
+	return 0;
 }
 
 int scratch_zero(struct scratch *s, uint64_t block, uint64_t count, bool discard)
@@ -121,8 +126,9 @@ int scratch_zero(struct scratch *s, uint64_t block, uint64_t count, bool discard
 	if (ret < 0)
 		ret = fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, len);
 	if (ret < 0)
-		ret = write_zeros(s, (uint64_t)at, (uint64_t)len);
-	if (ret == 0)
-		set_here(s, block, count);
-	return ret;
+		ret = scratch_write_zeros(s, (uint64_t)at, (uint64_t)len);
+	if (ret < 0)
+		return ret;
+	mark_present(s, block, count);
+	return 0;
 }

@@ -21,21 +21,24 @@ struct scratch {
 	uint8_t *map;  /* owned; bit set: the block is here */
 };
 
-/* For a disk of `size` bytes; the file is made in folder `dir`. */
+/* For a disk of `size` bytes; the file is made in folder `dir`. Returns 0, -ENOMEM, -ENAMETOOLONG,
+ * or what open(2) or ftruncate(2) gave (err names the folder). */
 int scratch_open(struct scratch *s, const char *dir, uint64_t size, struct err *err);
 /* Safe on one that was never opened, with fd -1. */
 void scratch_close(struct scratch *s);
 
 bool scratch_has(const struct scratch *s, uint64_t block);
 /* How many blocks from `block` on, at most `most`, are like it: all here, or all not. */
-uint64_t scratch_run(const struct scratch *s, uint64_t block, uint64_t most);
+uint64_t scratch_extent(const struct scratch *s, uint64_t block, uint64_t most);
 
-/* Bytes of blocks that are here. 0 or -errno. */
+/* Bytes of blocks that are here. Returns 0, or what pread(2) gave. */
 int scratch_read(const struct scratch *s, uint64_t at, void *dst, uint64_t len);
 /* Write bytes; blocks touched must be here already, or be covered whole: they are here afterwards.
- * After an error, blocks that were not here before are still not. 0 or -errno. */
+ * After an error, blocks that were not here before are still not. Returns 0, or what pwrite(2)
+ * gave. */
 int scratch_write(struct scratch *s, uint64_t at, const void *src, uint64_t len);
-/* Make whole blocks read as zero. `discard`: give back their space; else keep it reserved. */
+/* Make whole blocks read as zero. `discard`: give back their space; else keep it reserved. Returns
+ * 0, or what pwrite(2) gave. */
 int scratch_zero(struct scratch *s, uint64_t block, uint64_t count, bool discard);
 
 #endif

@@ -94,7 +94,7 @@ static uint8_t interrupt_id(const struct serial *serial)
 }
 
 /* Edges of the line count. OUT2 gates it on a PC, loopback cuts it off. */
-static void update_line(struct serial *serial)
+static void update_irq(struct serial *serial)
 {
 	bool level = interrupt_id(serial) != IIR_NONE && !(serial->s.mcr & MCR_LOOP) &&
 		     (serial->s.mcr & MCR_OUT2);
@@ -104,7 +104,7 @@ static void update_line(struct serial *serial)
 	serial->line = level;
 }
 
-static void receive(struct serial *serial, uint8_t byte)
+static void fifo_push(struct serial *serial, uint8_t byte)
 {
 	struct serial_state *s = &serial->s;
 
@@ -114,7 +114,7 @@ static void receive(struct serial *serial, uint8_t byte)
 		s->fifo[s->count++] = byte;
 }
 
-static uint8_t take(struct serial *serial)
+static uint8_t fifo_pop(struct serial *serial)
 {
 	struct serial_state *s = &serial->s;
 	uint8_t byte;
@@ -128,7 +128,7 @@ static uint8_t take(struct serial *serial)
 }
 
 /* Tell the host when the FIFO has become empty: one call for a burst, not one a byte. */
-static void tell_room(struct serial *serial)
+static void notify_room(struct serial *serial)
 {
 	if (serial->s.count == 0 && serial->chardev.room != NULL)
 		serial->chardev.room(serial->chardev.opaque);
@@ -136,16 +136,16 @@ static void tell_room(struct serial *serial)
 
 static uint8_t take_for_guest(struct serial *serial)
 {
-	uint8_t byte = take(serial);
+	uint8_t byte = fifo_pop(serial);
 
-	tell_room(serial);
+	notify_room(serial);
 	return byte;
 }
 
 static void transmit(struct serial *serial, uint8_t byte)
 {
 	if (serial->s.mcr & MCR_LOOP)
-		receive(serial, byte);
+		fifo_push(serial, byte);
 	else if (serial->chardev.output != NULL)
 		serial->chardev.output(serial->chardev.opaque, &byte, 1);
 	serial->s.tx_pending = 1;
@@ -212,7 +212,7 @@ static uint64_t serial_read(void *opaque, uint64_t off, unsigned size)
 	default:
 		value = s->scr;
 	}
-	update_line(serial);
+	update_irq(serial);
 	return value;
 }
 
@@ -235,7 +235,7 @@ static void write_fcr(struct serial *serial, uint8_t value)
 		memset(s->fifo, 0, sizeof(s->fifo));
 	}
 	s->fcr = value & FCR_ENABLE;
-	tell_room(serial);
+	notify_room(serial);
 }
 
 /* Leaving loopback joins the line again: what the host has to say may come in. */
@@ -245,7 +245,7 @@ static void write_mcr(struct serial *serial, uint8_t value)
 
 	serial->s.mcr = value & MCR_MASK;
 	if (joined)
-		tell_room(serial);
+		notify_room(serial);
 }
 
 static void serial_write(void *opaque, uint64_t off, uint64_t value64, unsigned size)
@@ -287,7 +287,7 @@ static void serial_write(void *opaque, uint64_t off, uint64_t value64, unsigned 
 	/* A new transmission while the line is high must be seen as a new edge. */
 	if (off == REG_DATA && !dlab)
 		serial->line = false;
-	update_line(serial);
+	update_irq(serial);
 }
 
 static size_t serial_input(struct chardev *chardev, const uint8_t *data, size_t len)
@@ -298,10 +298,10 @@ static size_t serial_input(struct chardev *chardev, const uint8_t *data, size_t 
 	if (serial->s.mcr & MCR_LOOP)
 		return 0; /* the receiver hangs on the transmitter */
 	while (taken < len && serial->s.count < FIFO_SIZE)
-		receive(serial, data[taken++]);
+		fifo_push(serial, data[taken++]);
 	if (taken > 0)
 		serial->line = false;
-	update_line(serial);
+	update_irq(serial);
 	return taken;
 }
 
@@ -319,8 +319,8 @@ static void serial_start(struct device *dev)
 	struct serial *serial = container_of(dev, struct serial, dev);
 
 	serial->line = false;
-	update_line(serial);
-	tell_room(serial);
+	update_irq(serial);
+	notify_room(serial);
 }
 
 static int serial_check(struct device *dev, void *const staged[], struct err *err)

@@ -1,5 +1,5 @@
 /*
- * The TCP connections of a card and their end after a wake; see net_flows.h. Machine lock held.
+ * The TCP connections of a card and their end after a resume; see net_flows.h. Machine lock held.
  *
  * A dense array, searched from its front: there are few, and a found one moves one place forward,
  * so that the busy ones come first.
@@ -96,7 +96,7 @@ static bool is_same(const struct net_flow *a, const struct net_flow *b)
 	       memcmp(a->guest, b->guest, sizeof(a->guest)) == 0;
 }
 
-static struct net_flow *find(struct net_flows *flows, const struct net_flow *wanted)
+static struct net_flow *find_flow(struct net_flows *flows, const struct net_flow *wanted)
 {
 	struct net_flow *flow = flows->flow, swap;
 
@@ -113,14 +113,14 @@ static struct net_flow *find(struct net_flows *flows, const struct net_flow *wan
 	return NULL;
 }
 
-static void forget(struct net_flows *flows, struct net_flow *flow)
+static void remove_flow(struct net_flows *flows, struct net_flow *flow)
 {
 	*flow = flows->flow[--flows->n];
 	memset(&flows->flow[flows->n], 0, sizeof(*flow));
 }
 
-/* A place for another one: a free one, or the oldest one's. */
-static struct net_flow *place(struct net_flows *flows)
+/* A free entry, or the oldest one. */
+static struct net_flow *allocate_flow(struct net_flows *flows)
 {
 	struct net_flow *oldest = &flows->flow[0];
 
@@ -141,15 +141,15 @@ enum closed {
 
 /* The flow that the segment goes on with. A reset ends it, and so does what follows both FINs,
  * unless it is one of them again. */
-static struct net_flow *current(struct net_flows *flows, const struct segment *s)
+static struct net_flow *current_flow(struct net_flows *flows, const struct segment *s)
 {
-	struct net_flow *flow = find(flows, &s->flow);
+	struct net_flow *flow = find_flow(flows, &s->flow);
 
 	if (flow == NULL)
 		return NULL;
 	if (!(s->flags & TH_RST) && (flow->closed != CLOSED || s->flags & (TH_FIN | TH_SYN)))
 		return flow;
-	forget(flows, flow);
+	remove_flow(flows, flow);
 	return NULL;
 }
 
@@ -160,11 +160,11 @@ void net_flows_note(struct net_flows *flows, const uint8_t *frame, size_t len)
 
 	if (!read_segment(frame, len, true, &s))
 		return;
-	flow = current(flows, &s);
+	flow = current_flow(flows, &s);
 	if (flow == NULL && (s.flags & TH_RST || !(s.flags & TH_SYN || s.data)))
 		return;
 	if (flow == NULL)
-		flow = place(flows);
+		flow = allocate_flow(flows);
 	if (s.flags & TH_SYN || !is_same(flow, &s.flow)) {
 		*flow = s.flow;
 		flow->mss = s.flags & TH_SYN ? s.mss : MSS_DEFAULT;
@@ -191,7 +191,7 @@ const struct net_flow *net_flows_note_peer(struct net_flows *flows, const uint8_
 
 	if (!read_segment(frame, len, false, &s))
 		return NULL;
-	flow = current(flows, &s);
+	flow = current_flow(flows, &s);
 	if (flow == NULL)
 		return NULL;
 	if (s.flags & TH_SYN || is_later(s.next, flow->sent))
@@ -213,7 +213,7 @@ bool net_flows_valid(const struct net_flows *flows)
 	return flows->n <= NET_FLOWS_MAX;
 }
 
-static size_t put_ip(uint8_t *ip, const struct net_flow *flow)
+static size_t put_ip_header(uint8_t *ip, const struct net_flow *flow)
 {
 	uint16_t sum;
 
@@ -250,7 +250,7 @@ static size_t make_reset(uint8_t frame[static RESET_MAX], const struct net_flow 
 	memcpy(frame, flow->guest_mac, ETH_ALEN);
 	memcpy(frame + ETH_ALEN, flow->peer_mac, ETH_ALEN);
 	be_put16(frame + 12, flow->version == 4 ? ETH_P_IP : ETH_P_IPV6);
-	tcp = frame + ETH_HLEN + put_ip(frame + ETH_HLEN, flow);
+	tcp = frame + ETH_HLEN + put_ip_header(frame + ETH_HLEN, flow);
 	be_put16(tcp, flow->peer_port);
 	be_put16(tcp + 2, flow->guest_port);
 	be_put32(tcp + 4, seq);
@@ -274,11 +274,14 @@ int net_flows_reset(struct net_flows *flows, net_emit_fn *emit, void *opaque)
 		struct net_flow *flow = &flows->flow[flows->n - 1];
 
 		ret = emit(opaque, frame, make_reset(frame, flow, flow->ack));
-		if (ret == 0 && flow->sent != flow->ack)
-			ret = emit(opaque, frame, make_reset(frame, flow, flow->sent));
 		if (ret != 0)
 			return ret;
-		forget(flows, flow);
+		if (flow->sent != flow->ack) {
+			ret = emit(opaque, frame, make_reset(frame, flow, flow->sent));
+			if (ret != 0)
+				return ret;
+		}
+		remove_flow(flows, flow);
 	}
 	return 0;
 }

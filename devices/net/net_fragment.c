@@ -12,21 +12,21 @@
 #define MAX_HEADERS 128u /* Ethernet, VLAN, IPv4 with options, or IPv6 with that header */
 
 /* What all fragments begin with, and where they differ. */
-struct pattern {
+struct fragment_pattern {
 	uint8_t headers[MAX_HEADERS];
 	size_t len;
 	size_t ip;
 	bool v6;
 };
 
-static void put16(uint8_t *p, size_t v)
+static void put_be16(uint8_t *p, size_t v)
 {
 	p[0] = (uint8_t)(v >> 8);
 	p[1] = (uint8_t)v;
 }
 
 /* The options are repeated in each fragment, though RFC 791 lets some stay in the first. */
-static int begin_v4(struct pattern *p, const uint8_t *frame)
+static int fragment_begin_v4(struct fragment_pattern *p, const uint8_t *frame)
 {
 	const uint8_t *ip = frame + p->ip;
 
@@ -38,7 +38,7 @@ static int begin_v4(struct pattern *p, const uint8_t *frame)
 	return 0;
 }
 
-static int begin_v6(struct pattern *p, const uint8_t *frame, uint32_t id)
+static int fragment_begin_v6(struct fragment_pattern *p, const uint8_t *frame, uint32_t id)
 {
 	uint8_t *ip = p->headers + p->ip, *extension = ip + sizeof(struct ip6_hdr);
 
@@ -52,8 +52,8 @@ static int begin_v6(struct pattern *p, const uint8_t *frame, uint32_t id)
 	}
 	memset(extension, 0, EXTENSION);
 	extension[0] = ip[6];
-	put16(extension + 4, id >> 16);
-	put16(extension + 6, id & UINT16_MAX);
+	put_be16(extension + 4, id >> 16);
+	put_be16(extension + 6, id & UINT16_MAX);
 	ip[6] = IPPROTO_FRAGMENT;
 	p->len = p->ip + sizeof(struct ip6_hdr) + EXTENSION;
 	p->v6 = true;
@@ -61,21 +61,21 @@ static int begin_v6(struct pattern *p, const uint8_t *frame, uint32_t id)
 }
 
 /* The headers of the fragment of `len` bytes from `offset` of the payload on. */
-static void fragment_headers(const struct pattern *p, uint8_t *frame, size_t offset, size_t len,
-			     bool more)
+static void fragment_headers(const struct fragment_pattern *p, uint8_t *frame, size_t offset,
+			     size_t len, bool more)
 {
 	uint8_t *ip = frame + p->ip;
 	uint16_t sum;
 
 	memcpy(frame, p->headers, p->len);
 	if (p->v6) {
-		put16(ip + 4, EXTENSION + len);
-		put16(ip + sizeof(struct ip6_hdr) + 2, offset | more);
+		put_be16(ip + 4, EXTENSION + len);
+		put_be16(ip + sizeof(struct ip6_hdr) + 2, offset | more);
 		return;
 	}
-	put16(ip + 2, p->len - p->ip + len);
-	put16(ip + 6, offset / 8 | (more ? IP_MF : 0));
-	put16(ip + 10, 0);
+	put_be16(ip + 2, p->len - p->ip + len);
+	put_be16(ip + 6, offset / 8 | (more ? IP_MF : 0));
+	put_be16(ip + 10, 0);
 	sum = (uint16_t)~net_sum_fold(net_sum(ip, p->len - p->ip, 0));
 	memcpy(ip + 10, &sum, sizeof(sum));
 }
@@ -84,7 +84,7 @@ int net_fragment(uint8_t *frame, size_t len, size_t mtu, uint32_t id, net_emit_f
 		 void *opaque)
 {
 	struct net_packet packet;
-	struct pattern p;
+	struct fragment_pattern p;
 	size_t payload, total, step, part;
 	bool well_formed = net_parse(frame, len, &packet);
 	int ret;
@@ -93,8 +93,9 @@ int net_fragment(uint8_t *frame, size_t len, size_t mtu, uint32_t id, net_emit_f
 		return emit(opaque, frame, packet.end);
 	if (!well_formed)
 		return len <= ETH_HLEN + mtu ? emit(opaque, frame, len) : -EMSGSIZE;
-	p = (struct pattern){.ip = packet.ip};
-	ret = packet.ethertype == ETH_P_IP ? begin_v4(&p, frame) : begin_v6(&p, frame, id);
+	p = (struct fragment_pattern){.ip = packet.ip};
+	ret = packet.ethertype == ETH_P_IP ? fragment_begin_v4(&p, frame)
+					   : fragment_begin_v6(&p, frame, id);
 	if (ret < 0)
 		return ret;
 	payload = p.v6 ? p.len - EXTENSION : p.len;

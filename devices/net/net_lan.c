@@ -26,12 +26,12 @@
 #define QUIESCE_MS    20 /* for the rest of a frame that the switch has half of */
 #define QUIESCE_READS 16 /* more than the socket holds: others go on sending */
 
-static struct net_lan *lan_of(struct net_backend *b)
+static struct net_lan *lan_from_backend(struct net_backend *b)
 {
 	return container_of(b, struct net_lan, backend);
 }
 
-static void update(struct net_lan *lan)
+static void lan_update_watch(struct net_lan *lan)
 {
 	uint32_t events = 0;
 
@@ -44,7 +44,7 @@ static void update(struct net_lan *lan)
 
 /* ---- to the guest ---- */
 
-static int give(struct net_lan *lan, uint8_t *message, size_t len)
+static int lan_give(struct net_lan *lan, uint8_t *message, size_t len)
 {
 	struct net_card *card = lan->backend.card;
 	struct iovec iov = {message, len};
@@ -55,7 +55,7 @@ static int give(struct net_lan *lan, uint8_t *message, size_t len)
 }
 
 /* Does the guest take a frame with this header as it is? */
-static bool is_accepted(const struct net_lan *lan, const struct virtio_net_hdr_v1 *header)
+static bool lan_accepts_header(const struct net_lan *lan, const struct virtio_net_hdr_v1 *header)
 {
 	unsigned needs = header->flags != 0 ? NET_CHECKSUM : 0;
 
@@ -72,7 +72,7 @@ static bool is_accepted(const struct net_lan *lan, const struct virtio_net_hdr_v
 	return (needs & ~lan->offloads) == 0;
 }
 
-static int add_plain(void *opaque, const uint8_t *frame, size_t len)
+static int lan_add_segment(void *opaque, const uint8_t *frame, size_t len)
 {
 	struct net_lan *lan = opaque;
 	uint8_t *at = lan->plain + lan->plain_end;
@@ -87,52 +87,53 @@ static int add_plain(void *opaque, const uint8_t *frame, size_t len)
 }
 
 /* Cut it for a guest that cannot; whatever then has no room is lost, as on any wire. */
-static void make_plain(struct net_lan *lan, struct virtio_net_hdr_v1 *header, uint8_t *frame,
-		       size_t len)
+static void lan_segment(struct net_lan *lan, struct virtio_net_hdr_v1 *header, uint8_t *frame,
+			size_t len)
 {
 	if (lan->plain == NULL)
 		lan->plain = malloc(NET_LAN_PLAIN);
 	lan->plain_at = lan->plain_end = 0;
 	if (lan->plain != NULL)
-		(void)net_plain(header, frame, len, add_plain, lan);
+		(void)net_plain(header, frame, len, lan_add_segment, lan);
 }
 
-static int give_plain(struct net_lan *lan)
+static int lan_give_segments(struct net_lan *lan)
 {
-	int ret = 0;
-
-	while (ret == 0 && lan->plain_at < lan->plain_end) {
+	while (lan->plain_at < lan->plain_end) {
 		uint8_t *at = lan->plain + lan->plain_at;
 		uint32_t len = le_get32(at);
+		int ret = lan_give(lan, at + LAN_WIRE_PREFIX, len);
 
-		ret = give(lan, at + LAN_WIRE_PREFIX, len);
-		if (ret == 0)
-			lan->plain_at += LAN_WIRE_PREFIX + len;
+		if (ret != 0)
+			return ret;
+		lan->plain_at += LAN_WIRE_PREFIX + len;
 	}
-	return ret;
+	return 0;
 }
 
 /* The switch has looked at headers, but a guest's memory is at stake. */
-static int give_message(struct net_lan *lan, uint8_t *message, size_t len)
+static int lan_give_message(struct net_lan *lan, uint8_t *message, size_t len)
 {
 	struct virtio_net_hdr_v1 header;
 
 	memcpy(&header, message, sizeof(header));
 	if (net_header_fault(&header, len - NET_HEADER_SIZE) != NULL)
 		return 0;
-	if (is_accepted(lan, &header))
-		return give(lan, message, len);
-	make_plain(lan, &header, message + NET_HEADER_SIZE, len - NET_HEADER_SIZE);
+	if (lan_accepts_header(lan, &header))
+		return lan_give(lan, message, len);
+	lan_segment(lan, &header, message + NET_HEADER_SIZE, len - NET_HEADER_SIZE);
 	return 0;
 }
 
 /* What is in `in` and whole, as far as the card has room. -EBADMSG: that is no stream of messages.
  */
-static int deliver(struct net_lan *lan)
+static int lan_deliver(struct net_lan *lan)
 {
-	int ret = give_plain(lan);
+	int ret = lan_give_segments(lan);
 
-	while (ret == 0 && lan->in_end - lan->in_at >= LAN_WIRE_PREFIX) {
+	if (ret != 0)
+		return ret;
+	while (lan->in_end - lan->in_at >= LAN_WIRE_PREFIX) {
 		uint8_t *at = lan->in + lan->in_at;
 		uint32_t len = le_get32(at);
 
@@ -140,17 +141,19 @@ static int deliver(struct net_lan *lan)
 			return -EBADMSG;
 		if (lan->in_end - lan->in_at - LAN_WIRE_PREFIX < len)
 			return 0;
-		ret = give_message(lan, at + LAN_WIRE_PREFIX, len);
+		ret = lan_give_message(lan, at + LAN_WIRE_PREFIX, len);
 		if (ret != 0)
-			break;
+			return ret;
 		lan->in_at += LAN_WIRE_PREFIX + len;
-		ret = give_plain(lan);
+		ret = lan_give_segments(lan);
+		if (ret != 0)
+			return ret;
 	}
-	return ret;
+	return 0;
 }
 
 /* One read. The number of bytes, -EAGAIN, or another error when the switch is gone. */
-static ssize_t read_more(struct net_lan *lan)
+static ssize_t lan_read(struct net_lan *lan)
 {
 	ssize_t got;
 
@@ -169,7 +172,7 @@ static ssize_t read_more(struct net_lan *lan)
 /* ---- from the guest ---- */
 
 /* Keep what is behind the first `sent` bytes. */
-static void keep_rest(struct net_lan *lan, const struct iovec *iov, unsigned n, size_t sent)
+static void lan_keep_rest(struct net_lan *lan, const struct iovec *iov, unsigned n, size_t sent)
 {
 	lan->rest_at = lan->rest_end = 0;
 	for (unsigned i = 0; i < n; i++) {
@@ -184,7 +187,7 @@ static void keep_rest(struct net_lan *lan, const struct iovec *iov, unsigned n, 
 
 static int lan_send(struct net_backend *b, const struct iovec *iov, unsigned n, size_t len)
 {
-	struct net_lan *lan = lan_of(b);
+	struct net_lan *lan = lan_from_backend(b);
 	struct iovec all[NET_MAX_SEGMENTS + 1];
 	struct msghdr msg = {.msg_iov = all, .msg_iovlen = n + 1};
 	uint8_t prefix[LAN_WIRE_PREFIX];
@@ -202,18 +205,18 @@ static int lan_send(struct net_backend *b, const struct iovec *iov, unsigned n, 
 	if (sent == (ssize_t)(sizeof(prefix) + len))
 		return 0;
 	if (sent >= 0) {
-		keep_rest(lan, all, n + 1, (size_t)sent);
-		update(lan);
+		lan_keep_rest(lan, all, n + 1, (size_t)sent);
+		lan_update_watch(lan);
 		return 0;
 	}
 	if (errno != EAGAIN && errno != EINTR)
 		return 0; /* the loop notices, too */
 	lan->blocked = true;
-	update(lan);
+	lan_update_watch(lan);
 	return -EAGAIN;
 }
 
-static bool send_rest(struct net_lan *lan)
+static bool lan_send_rest(struct net_lan *lan)
 {
 	ssize_t sent;
 
@@ -226,7 +229,7 @@ static bool send_rest(struct net_lan *lan)
 	return lan->rest_at == lan->rest_end;
 }
 
-static void has_room(struct net_lan *lan)
+static void lan_has_room(struct net_lan *lan)
 {
 	struct net_card *card = lan->backend.card;
 
@@ -238,46 +241,46 @@ static void has_room(struct net_lan *lan)
 
 /* ---- the socket ---- */
 
-static void lose_switch(struct net_lan *lan)
+static void lan_lose_switch(struct net_lan *lan)
 {
 	struct net_card *card = lan->backend.card;
 
 	log_line(lan->log, "LAN %s is gone", lan->name);
 	net_lan_leave(lan);
 	card->ops->link(card, false);
-	has_room(lan);
-	net_lan_look_out(lan);
+	lan_has_room(lan);
+	net_lan_start_probing(lan);
 }
 
-static void on_socket(struct loop_watch *watch, uint32_t events)
+static void on_switch_socket(struct loop_watch *watch, uint32_t events)
 {
 	struct net_lan *lan = container_of(watch, struct net_lan, watch);
 	ssize_t ret = 0;
 
 	if (lan->state != NET_LAN_UP) {
-		net_lan_hear(lan);
+		net_lan_read_answer(lan);
 		return;
 	}
-	if ((events & EPOLLOUT) != 0 && send_rest(lan))
-		has_room(lan);
+	if ((events & EPOLLOUT) != 0 && lan_send_rest(lan))
+		lan_has_room(lan);
 	/* A hang-up is told whatever is asked for, and so is an error. */
 	if ((events & ~(uint32_t)EPOLLOUT) != 0 && !lan->card_full)
-		ret = read_more(lan);
+		ret = lan_read(lan);
 	else if ((events & (EPOLLHUP | EPOLLERR)) != 0)
 		ret = -EPIPE;
 	if (ret >= 0)
-		ret = deliver(lan);
+		ret = lan_deliver(lan);
 	if (ret < 0 && ret != -EAGAIN)
-		lose_switch(lan);
+		lan_lose_switch(lan);
 	else
-		update(lan);
+		lan_update_watch(lan);
 }
 
 void net_lan_watch(struct net_lan *lan)
 {
 	struct err err;
 
-	if (loop_add(lan->loop, &lan->watch, lan->fd, EPOLLIN, on_socket, &err) < 0)
+	if (loop_add(lan->loop, &lan->watch, lan->fd, EPOLLIN, on_switch_socket, &err) < 0)
 		log_line(lan->log, "LAN %s: %s", lan->name, err.text);
 }
 
@@ -285,27 +288,27 @@ void net_lan_watch(struct net_lan *lan)
 
 static void lan_ready(struct net_backend *b)
 {
-	struct net_lan *lan = lan_of(b);
+	struct net_lan *lan = lan_from_backend(b);
 
 	lan->card_full = false;
 	/* A stream that is broken is noticed when the socket is read. */
-	(void)deliver(lan);
-	update(lan);
+	(void)lan_deliver(lan);
+	lan_update_watch(lan);
 }
 
 static void lan_offloads(struct net_backend *b, unsigned accepted)
 {
-	lan_of(b)->offloads = accepted;
+	lan_from_backend(b)->offloads = accepted;
 }
 
 static void lan_start(struct net_backend *b)
 {
-	struct net_lan *lan = lan_of(b);
+	struct net_lan *lan = lan_from_backend(b);
 
 	lan->card_full = false;
 	if (lan->state == NET_LAN_DOWN) {
 		lan->backend.card->ops->link(lan->backend.card, false);
-		net_lan_look_out(lan);
+		net_lan_start_probing(lan);
 		return;
 	}
 	net_lan_watch(lan);
@@ -317,29 +320,27 @@ static void lan_start(struct net_backend *b)
  * to the card. */
 static void lan_quiesce(struct net_backend *b)
 {
-	struct net_lan *lan = lan_of(b);
+	struct net_lan *lan = lan_from_backend(b);
 	struct pollfd pfd = {.fd = lan->fd, .events = POLLOUT};
-	ssize_t ret = 0;
 
 	loop_del(lan->loop, &lan->watch);
-	net_lan_look_away(lan);
+	net_lan_stop_probing(lan);
 	if (lan->state != NET_LAN_UP)
 		return;
-	if (!send_rest(lan) && poll(&pfd, 1, QUIESCE_MS) > 0)
-		(void)send_rest(lan);
-	for (unsigned reads = 0; ret >= 0 && !lan->card_full && reads < QUIESCE_READS; reads++) {
-		ret = deliver(lan);
-		if (ret == 0)
-			ret = read_more(lan);
+	if (!lan_send_rest(lan) && poll(&pfd, 1, QUIESCE_MS) > 0)
+		(void)lan_send_rest(lan);
+	for (unsigned reads = 0; !lan->card_full && reads < QUIESCE_READS; reads++) {
+		if (lan_deliver(lan) < 0 || lan_read(lan) < 0)
+			return;
 	}
 }
 
 static void lan_close(struct net_backend *b)
 {
-	struct net_lan *lan = lan_of(b);
+	struct net_lan *lan = lan_from_backend(b);
 
 	net_lan_leave(lan);
-	net_lan_look_away(lan);
+	net_lan_stop_probing(lan);
 	free(lan->plain);
 	free(lan);
 }

@@ -15,8 +15,10 @@ struct net_lan_params {
 	uint8_t mac[NET_MAC_SIZE];
 };
 
-/* Connect and join; blocks for the switch's answer. ERR_NOT_FOUND: there is no such LAN; ERR_FAILED
- * when the switch refuses, with its reason (a card with this MAC is there already, say). */
+/* Connect and join; blocks for the switch's answer. Returns 0; ERR_NOT_FOUND when there is no such
+ * LAN; ERR_FAILED when the switch refuses, with its reason (a card with this MAC is there already,
+ * say), or does not answer; -ENAMETOOLONG for the socket's path; -ENOMEM; or what socket(2) or
+ * connect(2) gave. `log` is kept. */
 int net_lan_open(struct net_backend **out, struct loop *loop, const struct log *log,
 		 const struct net_lan_params *params, struct err *err);
 

@@ -47,11 +47,11 @@ extern const struct net_backend_ops net_lan_ops;
 
 void net_lan_watch(struct net_lan *lan);
 /* While ASKING: take the switch's answer. */
-void net_lan_hear(struct net_lan *lan);
+void net_lan_read_answer(struct net_lan *lan);
 /* Close the socket; the state is DOWN. */
 void net_lan_leave(struct net_lan *lan);
 /* While DOWN and running: look for the switch once a second; and stop that. */
-void net_lan_look_out(struct net_lan *lan);
-void net_lan_look_away(struct net_lan *lan);
+void net_lan_start_probing(struct net_lan *lan);
+void net_lan_stop_probing(struct net_lan *lan);
 
 #endif

@@ -16,36 +16,33 @@
 #define ANSWER_MS     5000
 #define SOCKET_BUFFER (4 << 20) /* asked for; the kernel gives what it is allowed to */
 
-static int greet(struct net_lan *lan)
+/* Ask a switch, if there is one. */
+static int ask_switch(struct net_lan *lan)
 {
+	static const int size = SOCKET_BUFFER;
 	char line[LAN_WIRE_LINE_MAX];
 	int len = snprintf(line, sizeof(line), LAN_WIRE_GREETING "port " NET_MAC_FORMAT " %s\n",
 			   NET_MAC_BYTES(lan->mac), lan->machine);
-
-	return send(lan->fd, line, (size_t)len, MSG_NOSIGNAL) == len ? 0 : -EPIPE;
-}
-
-/* Ask a switch, if there is one. */
-static int ask(struct net_lan *lan)
-{
-	static const int size = SOCKET_BUFFER;
-	int ret = 0;
 
 	lan->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (lan->fd < 0)
 		return -errno;
 	(void)setsockopt(lan->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	lan->state = NET_LAN_ASKING;
-	if (connect(lan->fd, (struct sockaddr *)&lan->address, sizeof(lan->address)) < 0)
-		ret = -errno;
-	if (ret == 0)
-		ret = greet(lan);
-	if (ret < 0)
+	if (connect(lan->fd, (struct sockaddr *)&lan->address, sizeof(lan->address)) < 0) {
+		int ret = -errno;
+
 		net_lan_leave(lan);
-	return ret;
+		return ret;
+	}
+	if (send(lan->fd, line, (size_t)len, MSG_NOSIGNAL) != len) {
+		net_lan_leave(lan);
+		return -EPIPE;
+	}
+	return 0;
 }
 
-static int refused(const struct net_lan *lan, char *line, struct err *err)
+static int join_refused(const struct net_lan *lan, char *line, struct err *err)
 {
 	line[strcspn(line, "\n")] = '\0';
 	return err_set(err, ERR_FAILED, "LAN %s: %.300s", lan->name,
@@ -53,7 +50,7 @@ static int refused(const struct net_lan *lan, char *line, struct err *err)
 }
 
 /* Read on in the answer. 0: joined; -EAGAIN: it is not whole yet. */
-static int hear(struct net_lan *lan, struct err *err)
+static int read_answer(struct net_lan *lan, struct err *err)
 {
 	ssize_t got = recv(lan->fd, lan->in + lan->in_end, LAN_WIRE_LINE_MAX - lan->in_end - 1,
 			   MSG_DONTWAIT);
@@ -69,7 +66,7 @@ static int hear(struct net_lan *lan, struct err *err)
 	if (len > lan->in_end && lan->in_end < LAN_WIRE_LINE_MAX - 1)
 		return -EAGAIN;
 	if (strncmp((char *)lan->in, "ok\n", 3) != 0)
-		return refused(lan, (char *)lan->in, err);
+		return join_refused(lan, (char *)lan->in, err);
 	lan->in_at = (uint32_t)len; /* frames may follow */
 	lan->state = NET_LAN_UP;
 	return 0;
@@ -90,7 +87,7 @@ void net_lan_leave(struct net_lan *lan)
 /* ---- later ---- */
 
 /* Each reason once. */
-static void tell(struct net_lan *lan, const struct err *err)
+static void log_refusal(struct net_lan *lan, const struct err *err)
 {
 	if (strncmp(lan->refused, err->text, sizeof(lan->refused) - 1) == 0)
 		return;
@@ -98,18 +95,18 @@ static void tell(struct net_lan *lan, const struct err *err)
 	log_line(lan->log, "%s", err->text);
 }
 
-void net_lan_hear(struct net_lan *lan)
+void net_lan_read_answer(struct net_lan *lan)
 {
 	struct net_card *card = lan->backend.card;
 	struct err err = {0};
-	int ret = hear(lan, &err);
+	int ret = read_answer(lan, &err);
 
 	if (ret == -EAGAIN)
 		return;
 	if (ret < 0) {
-		tell(lan, &err);
+		log_refusal(lan, &err);
 		net_lan_leave(lan);
-		net_lan_look_out(lan);
+		net_lan_start_probing(lan);
 		return;
 	}
 	lan->refused[0] = '\0';
@@ -118,7 +115,7 @@ void net_lan_hear(struct net_lan *lan)
 	lan->backend.ops->ready(&lan->backend);
 }
 
-static void on_timer(struct loop_watch *watch, uint32_t events)
+static void on_probe_timer(struct loop_watch *watch, uint32_t events)
 {
 	struct net_lan *lan = container_of(watch, struct net_lan, timer);
 	uint64_t ticks;
@@ -126,13 +123,13 @@ static void on_timer(struct loop_watch *watch, uint32_t events)
 	(void)events;
 	if (read(lan->timer_fd, &ticks, sizeof(ticks)) < 0 || lan->state != NET_LAN_DOWN)
 		return;
-	if (ask(lan) < 0)
+	if (ask_switch(lan) < 0)
 		return;
-	net_lan_look_away(lan);
+	net_lan_stop_probing(lan);
 	net_lan_watch(lan);
 }
 
-void net_lan_look_out(struct net_lan *lan)
+void net_lan_start_probing(struct net_lan *lan)
 {
 	static const struct itimerspec each_second = {{1, 0}, {1, 0}};
 	struct err err = {0};
@@ -143,12 +140,13 @@ void net_lan_look_out(struct net_lan *lan)
 	if (lan->timer_fd < 0)
 		err_sys(&err, errno, "timer");
 	else if (timerfd_settime(lan->timer_fd, 0, &each_second, NULL) == 0)
-		(void)loop_add(lan->loop, &lan->timer, lan->timer_fd, EPOLLIN, on_timer, &err);
+		(void)loop_add(lan->loop, &lan->timer, lan->timer_fd, EPOLLIN, on_probe_timer,
+			       &err);
 	if (err.kind != ERR_NONE)
 		log_line(lan->log, "LAN %s is not looked for: %s", lan->name, err.text);
 }
 
-void net_lan_look_away(struct net_lan *lan)
+void net_lan_stop_probing(struct net_lan *lan)
 {
 	loop_del(lan->loop, &lan->timer);
 	if (lan->timer_fd >= 0)
@@ -168,28 +166,33 @@ static int await_answer(struct net_lan *lan, struct err *err)
 		if (ret == 0)
 			return err_set(err, ERR_FAILED, "LAN %s: its switch does not answer",
 				       lan->name);
-		ret = hear(lan, err);
+		ret = read_answer(lan, err);
 	} while (ret == -EAGAIN);
 	return ret;
 }
 
-static int join(struct net_lan *lan, struct err *err)
+static int join_lan(struct net_lan *lan, struct err *err)
 {
-	int ret = ask(lan);
+	int ret = ask_switch(lan);
 
 	if (ret == -ENOENT || ret == -ECONNREFUSED || ret == -ENOTDIR)
 		return err_set(err, ERR_NOT_FOUND,
 			       "there is no LAN %s: make it with torpor lan create %s", lan->name,
 			       lan->name);
-	return ret < 0 ? err_sys(err, -ret, "LAN %s", lan->name) : await_answer(lan, err);
+	if (ret < 0)
+		return err_sys(err, -ret, "LAN %s", lan->name);
+	return await_answer(lan, err);
 }
 
 int net_lan_open(struct net_backend **out, struct loop *loop, const struct log *log,
 		 const struct net_lan_params *params, struct err *err)
 {
-	struct net_lan *lan = calloc(1, sizeof(*lan));
+	struct net_lan *lan;
 	int ret;
 
+	if (strlen(params->socket) >= sizeof(lan->address.sun_path))
+		return err_sys(err, ENAMETOOLONG, "%s", params->socket);
+	lan = calloc(1, sizeof(*lan));
 	if (lan == NULL)
 		return err_sys(err, ENOMEM, "LAN %s", params->lan);
 	lan->backend.ops = &net_lan_ops;
@@ -200,12 +203,8 @@ int net_lan_open(struct net_backend **out, struct loop *loop, const struct log *
 	snprintf(lan->machine, sizeof(lan->machine), "%s", params->machine);
 	memcpy(lan->mac, params->mac, NET_MAC_SIZE);
 	lan->address.sun_family = AF_UNIX;
-	if (strlen(params->socket) < sizeof(lan->address.sun_path)) {
-		strcpy(lan->address.sun_path, params->socket);
-		ret = join(lan, err);
-	} else {
-		ret = err_sys(err, ENAMETOOLONG, "%s", params->socket);
-	}
+	strcpy(lan->address.sun_path, params->socket);
+	ret = join_lan(lan, err);
 	if (ret < 0) {
 		lan->backend.ops->close(&lan->backend);
 		return ret;

@@ -46,17 +46,17 @@ struct net_pcap {
 	} sending;
 };
 
-static struct net_pcap *from_backend(struct net_backend *b)
+static struct net_pcap *pcap_from_backend(struct net_backend *b)
 {
 	return container_of(b, struct net_pcap, backend);
 }
 
-static struct net_pcap *from_card(struct net_card *c)
+static struct net_pcap *pcap_from_card(struct net_card *c)
 {
 	return container_of(c, struct net_pcap, card);
 }
 
-static void stop(struct net_pcap *p, const char *why)
+static void pcap_stop(struct net_pcap *p, const char *why)
 {
 	log_line(p->log, "--pcap: %s: nothing is captured from here on", why);
 	close(p->fd);
@@ -64,7 +64,7 @@ static void stop(struct net_pcap *p, const char *why)
 }
 
 /* Write a frame without its virtio header. */
-static void note(struct net_pcap *p, const struct iovec *from, unsigned n, size_t len)
+static void pcap_write_frame(struct net_pcap *p, const struct iovec *from, unsigned n, size_t len)
 {
 	struct iovec iov[NET_MAX_SEGMENTS + 1];
 	size_t skip = NET_HEADER_SIZE, frame = len - NET_HEADER_SIZE;
@@ -87,20 +87,20 @@ static void note(struct net_pcap *p, const struct iovec *from, unsigned n, size_
 	}
 	written = writev(p->fd, iov, (int)n + 1);
 	if (written < 0)
-		stop(p, strerror(errno));
+		pcap_stop(p, strerror(errno));
 	else if ((size_t)written != sizeof(head) + frame)
-		stop(p, "a frame was cut short");
+		pcap_stop(p, "a frame was cut short");
 }
 
-static void note_sent(struct net_pcap *p)
+static void pcap_write_sent(struct net_pcap *p)
 {
 	if (p->sending.iov != NULL)
-		note(p, p->sending.iov, p->sending.n, p->sending.len);
+		pcap_write_frame(p, p->sending.iov, p->sending.n, p->sending.len);
 	p->sending.iov = NULL;
 }
 
 /* What the inner back end may look at. */
-static struct net_backend *inner_of(struct net_pcap *p)
+static struct net_backend *pcap_inner(struct net_pcap *p)
 {
 	const struct net_card *card = p->backend.card;
 
@@ -112,53 +112,53 @@ static struct net_backend *inner_of(struct net_pcap *p)
 
 static int pcap_send(struct net_backend *b, const struct iovec *iov, unsigned n, size_t len)
 {
-	struct net_pcap *p = from_backend(b);
+	struct net_pcap *p = pcap_from_backend(b);
 	int ret;
 
 	p->sending.iov = iov;
 	p->sending.n = n;
 	p->sending.len = len;
-	ret = p->inner->ops->send(inner_of(p), iov, n, len);
+	ret = p->inner->ops->send(pcap_inner(p), iov, n, len);
 	if (ret == 0)
-		note_sent(p);
+		pcap_write_sent(p);
 	p->sending.iov = NULL;
 	return ret;
 }
 
 static void pcap_ready(struct net_backend *b)
 {
-	struct net_pcap *p = from_backend(b);
+	struct net_pcap *p = pcap_from_backend(b);
 
-	p->inner->ops->ready(inner_of(p));
+	p->inner->ops->ready(pcap_inner(p));
 }
 
 static void pcap_offloads(struct net_backend *b, unsigned accepted)
 {
-	struct net_pcap *p = from_backend(b);
+	struct net_pcap *p = pcap_from_backend(b);
 
 	if (p->inner->ops->offloads != NULL)
-		p->inner->ops->offloads(inner_of(p), accepted);
+		p->inner->ops->offloads(pcap_inner(p), accepted);
 }
 
 static void pcap_start(struct net_backend *b)
 {
-	struct net_pcap *p = from_backend(b);
+	struct net_pcap *p = pcap_from_backend(b);
 
 	if (p->inner->ops->start != NULL)
-		p->inner->ops->start(inner_of(p));
+		p->inner->ops->start(pcap_inner(p));
 }
 
 static void pcap_quiesce(struct net_backend *b)
 {
-	struct net_pcap *p = from_backend(b);
+	struct net_pcap *p = pcap_from_backend(b);
 
 	if (p->inner->ops->quiesce != NULL)
-		p->inner->ops->quiesce(inner_of(p));
+		p->inner->ops->quiesce(pcap_inner(p));
 }
 
 static void pcap_close(struct net_backend *b)
 {
-	struct net_pcap *p = from_backend(b);
+	struct net_pcap *p = pcap_from_backend(b);
 
 	p->inner->ops->close(p->inner);
 	if (p->fd >= 0)
@@ -178,27 +178,27 @@ static const struct net_backend_ops backend_ops = {
 
 static int pcap_receive(struct net_card *c, const struct iovec *iov, unsigned n, size_t len)
 {
-	struct net_pcap *p = from_card(c);
+	struct net_pcap *p = pcap_from_card(c);
 	struct net_card *card = p->backend.card;
 	int ret = card->ops->receive(card, iov, n, len);
 
 	if (ret != 0)
 		return ret;
-	note_sent(p);
-	note(p, iov, n, len);
+	pcap_write_sent(p);
+	pcap_write_frame(p, iov, n, len);
 	return 0;
 }
 
 static void pcap_writable(struct net_card *c)
 {
-	struct net_card *card = from_card(c)->backend.card;
+	struct net_card *card = pcap_from_card(c)->backend.card;
 
 	card->ops->writable(card);
 }
 
 static void pcap_link(struct net_card *c, bool up)
 {
-	struct net_card *card = from_card(c)->backend.card;
+	struct net_card *card = pcap_from_card(c)->backend.card;
 
 	card->ops->link(card, up);
 }
@@ -219,17 +219,15 @@ int net_pcap_open(struct net_backend **out, const struct log *log, struct net_ba
 		.longest = NET_FRAME_MAX,
 		.link = ETHERNET,
 	};
-	struct net_pcap *p = calloc(1, sizeof(*p));
-	int ret = 0;
+	struct net_pcap *p = NULL;
 
-	if (p == NULL)
-		ret = err_sys(err, ENOMEM, "--pcap");
-	else if (write(fd, &head, sizeof(head)) != (ssize_t)sizeof(head))
-		ret = err_sys(err, errno, "--pcap: write");
-	if (ret < 0) {
+	if (write(fd, &head, sizeof(head)) == (ssize_t)sizeof(head))
+		p = calloc(1, sizeof(*p));
+	if (p == NULL) {
+		int ret = err_sys(err, errno, "--pcap: write the header");
+
 		inner->ops->close(inner);
 		close(fd);
-		free(p);
 		return ret;
 	}
 	*p = (struct net_pcap){

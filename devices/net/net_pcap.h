@@ -8,7 +8,8 @@
 #include "base/log.h"
 #include "devices/net/net.h"
 
-/* Takes over `inner` and `fd` (open for writing, empty), also on failure. */
+/* Takes over `inner` and `fd` (open for writing, empty), also on failure. Returns 0, -ENOMEM, or
+ * what write(2) gave. `log` is kept. */
 int net_pcap_open(struct net_backend **out, const struct log *log, struct net_backend *inner,
 		  int fd, struct err *err);
 

@@ -19,9 +19,9 @@
 
 #include "base/num.h"
 
-#define DEVICE "/dev/net/tun"
-#define BUDGET 64u  /* frames a round */
-#define LAST   256u /* at most, when the machine stops */
+#define DEVICE	       "/dev/net/tun"
+#define BUDGET	       64u  /* frames a round */
+#define QUIESCE_BUDGET 256u /* at most, when the machine stops */
 
 struct net_tap {
 	struct net_backend backend;
@@ -35,12 +35,12 @@ struct net_tap {
 	uint8_t frame[NET_MESSAGE_MAX];
 };
 
-static struct net_tap *from_backend(struct net_backend *b)
+static struct net_tap *tap_from_backend(struct net_backend *b)
 {
 	return container_of(b, struct net_tap, backend);
 }
 
-static void watch_events(struct net_tap *tap, bool running)
+static void tap_update_watch(struct net_tap *tap, bool running)
 {
 	uint32_t events = running && tap->held == 0 ? EPOLLIN : 0;
 
@@ -48,7 +48,7 @@ static void watch_events(struct net_tap *tap, bool running)
 }
 
 /* Give the held frame to the card. */
-static bool give(struct net_tap *tap)
+static bool tap_give(struct net_tap *tap)
 {
 	struct net_card *card = tap->backend.card;
 	const struct iovec iov = {.iov_base = tap->frame, .iov_len = tap->held};
@@ -60,9 +60,9 @@ static bool give(struct net_tap *tap)
 }
 
 /* A frame is held only when the card has refused it: else nobody would come back for it. */
-static void receive(struct net_tap *tap, unsigned budget)
+static void tap_receive(struct net_tap *tap, unsigned budget)
 {
-	while (give(tap) && budget-- > 0) {
+	while (tap_give(tap) && budget-- > 0) {
 		ssize_t got = read(tap->fd, tap->frame, sizeof(tap->frame));
 
 		if (got <= 0)
@@ -71,7 +71,7 @@ static void receive(struct net_tap *tap, unsigned budget)
 	}
 }
 
-static void tap_event(struct loop_watch *watch, uint32_t events)
+static void on_tap(struct loop_watch *watch, uint32_t events)
 {
 	struct net_tap *tap = container_of(watch, struct net_tap, watch);
 	struct net_card *card = tap->backend.card;
@@ -81,35 +81,35 @@ static void tap_event(struct loop_watch *watch, uint32_t events)
 		card->ops->writable(card);
 	}
 	if ((events & EPOLLIN) != 0)
-		receive(tap, BUDGET);
+		tap_receive(tap, BUDGET);
 	/* An interface that somebody has removed would report that for ever. */
 	if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
 		loop_del(tap->loop, &tap->watch);
 		card->ops->link(card, false);
 		return;
 	}
-	watch_events(tap, true);
+	tap_update_watch(tap, true);
 }
 
 static int tap_send(struct net_backend *b, const struct iovec *iov, unsigned n, size_t len)
 {
-	struct net_tap *tap = from_backend(b);
+	struct net_tap *tap = tap_from_backend(b);
 
 	(void)len;
 	/* What it does not want (it is down, say) is lost as on a wire. */
 	if (writev(tap->fd, iov, (int)n) >= 0 || errno != EAGAIN)
 		return 0;
 	tap->refused = true;
-	watch_events(tap, true);
+	tap_update_watch(tap, true);
 	return -EAGAIN;
 }
 
 static void tap_ready(struct net_backend *b)
 {
-	struct net_tap *tap = from_backend(b);
+	struct net_tap *tap = tap_from_backend(b);
 
-	(void)give(tap);
-	watch_events(tap, true);
+	(void)tap_give(tap);
+	tap_update_watch(tap, true);
 }
 
 static void tap_offloads(struct net_backend *b, unsigned accepted)
@@ -124,30 +124,30 @@ static void tap_offloads(struct net_backend *b, unsigned accepted)
 		flags |= TUN_F_TSO6;
 	if ((accepted & NET_ECN) != 0 && (accepted & (NET_TSO4 | NET_TSO6)) != 0)
 		flags |= TUN_F_TSO_ECN;
-	(void)ioctl(from_backend(b)->fd, TUNSETOFFLOAD, (unsigned long)flags);
+	(void)ioctl(tap_from_backend(b)->fd, TUNSETOFFLOAD, (unsigned long)flags);
 }
 
 static void tap_start(struct net_backend *b)
 {
-	struct net_tap *tap = from_backend(b);
+	struct net_tap *tap = tap_from_backend(b);
 
 	tap->refused = false;
-	receive(tap, BUDGET);
-	watch_events(tap, true);
+	tap_receive(tap, BUDGET);
+	tap_update_watch(tap, true);
 }
 
 static void tap_quiesce(struct net_backend *b)
 {
-	struct net_tap *tap = from_backend(b);
+	struct net_tap *tap = tap_from_backend(b);
 
-	receive(tap, LAST);
+	tap_receive(tap, QUIESCE_BUDGET);
 	tap->refused = false;
-	watch_events(tap, false);
+	tap_update_watch(tap, false);
 }
 
 static void tap_close(struct net_backend *b)
 {
-	struct net_tap *tap = from_backend(b);
+	struct net_tap *tap = tap_from_backend(b);
 
 	loop_del(tap->loop, &tap->watch);
 	close(tap->fd);
@@ -164,7 +164,7 @@ static const struct net_backend_ops tap_ops = {
 	.close = tap_close,
 };
 
-static int open_failed(int errnum, struct err *err)
+static int tap_open_failed(int errnum, struct err *err)
 {
 	switch (errnum) {
 	case ENOENT:
@@ -177,7 +177,7 @@ static int open_failed(int errnum, struct err *err)
 	}
 }
 
-static int attach_failed(int errnum, const char *name, struct err *err)
+static int tap_attach_failed(int errnum, const char *name, struct err *err)
 {
 	switch (errnum) {
 	case EPERM:
@@ -202,7 +202,7 @@ static int attach_failed(int errnum, const char *name, struct err *err)
 	}
 }
 
-static int attach(struct net_tap *tap, const char *name, struct err *err)
+static int tap_attach(struct net_tap *tap, const char *name, struct err *err)
 {
 	struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
 	int header = NET_HEADER_SIZE;
@@ -213,7 +213,7 @@ static int attach(struct net_tap *tap, const char *name, struct err *err)
 	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s",
 		 name != NULL ? name : "torpor%d");
 	if (ioctl(tap->fd, TUNSETIFF, &request) < 0)
-		return attach_failed(errno, name, err);
+		return tap_attach_failed(errno, name, err);
 	memcpy(tap->name, request.ifr_name, sizeof(tap->name));
 	tap->name[sizeof(tap->name) - 1] = '\0';
 	if (ioctl(tap->fd, TUNSETVNETHDRSZ, &header) < 0)
@@ -234,17 +234,17 @@ int net_tap_open(struct net_backend **out, struct loop *loop, const struct log *
 	tap->log = log;
 	tap->watch.fd = -1;
 	tap->fd = open(DEVICE, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	ret = tap->fd >= 0 ? attach(tap, name, err) : open_failed(errno, err);
+	ret = tap->fd >= 0 ? tap_attach(tap, name, err) : tap_open_failed(errno, err);
 	if (ret == 0)
-		ret = loop_add(tap->loop, &tap->watch, tap->fd, 0, tap_event, err);
-	if (ret == 0) {
-		*out = &tap->backend;
-		return 0;
+		ret = loop_add(tap->loop, &tap->watch, tap->fd, 0, on_tap, err);
+	if (ret < 0) {
+		if (tap->fd >= 0)
+			close(tap->fd);
+		free(tap);
+		return ret;
 	}
-	if (tap->fd >= 0)
-		close(tap->fd);
-	free(tap);
-	return ret;
+	*out = &tap->backend;
+	return 0;
 }
 
 const char *net_tap_name(const struct net_backend *b)

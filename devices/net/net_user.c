@@ -17,7 +17,7 @@
 
 #define MAX_SOCKETS 4096u
 
-static struct net_user *from_backend(const struct net_backend *b)
+static struct net_user *user_from_backend(const struct net_backend *b)
 {
 	return container_of((struct net_backend *)b, struct net_user, b);
 }
@@ -147,32 +147,32 @@ static void announce_guest(struct net_user *u)
 
 static void user_ready(struct net_backend *b)
 {
-	struct net_user *u = from_backend(b);
+	struct net_user *u = user_from_backend(b);
 
-	if (user_drain(u))
+	if (user_flush_queue(u))
 		user_loop_changed(u, false);
 }
 
 static void user_offloads(struct net_backend *b, unsigned accepted)
 {
-	from_backend(b)->accepted = accepted;
+	user_from_backend(b)->accepted = accepted;
 }
 
 static void user_start(struct net_backend *b)
 {
-	announce_guest(from_backend(b));
-	user_loop_start(from_backend(b));
+	announce_guest(user_from_backend(b));
+	user_loop_start(user_from_backend(b));
 }
 
 static void user_quiesce(struct net_backend *b)
 {
-	user_loop_stop(from_backend(b));
-	(void)user_drain(from_backend(b));
+	user_loop_stop(user_from_backend(b));
+	(void)user_flush_queue(user_from_backend(b));
 }
 
 static void user_close(struct net_backend *b)
 {
-	struct net_user *u = from_backend(b);
+	struct net_user *u = user_from_backend(b);
 
 	u->running = false;
 	if (u->slirp != NULL)

@@ -38,7 +38,10 @@ struct net_user_params {
 			       * stranger's guest had better not reach that */
 };
 
-/* A port that is taken is an error that names it; then nothing is published. */
+/* Returns 0; ERR_USAGE (too many ports); ERR_FAILED: a port that is taken, needs a privilege or an
+ * address that this host lacks is named (-EADDRINUSE, -EACCES, -EADDRNOTAVAIL, -EAFNOSUPPORT);
+ * -ENOENT when libslirp is not installed; -ENOMEM; or what timerfd_create(2) or listen(2) gave.
+ * Then nothing is published. `log` is kept. */
 int net_user_open(struct net_backend **out, struct loop *loop, const struct log *log,
 		  const struct net_user_params *params, struct err *err);
 /* What is published, with the ports that were chosen: up to NET_MAX_FORWARDS; returns how many. */

@@ -32,7 +32,7 @@ struct user_frame {
 	uint8_t message[];
 };
 
-static size_t gather(uint8_t *to, const struct iovec *iov, unsigned n)
+static size_t user_gather(uint8_t *to, const struct iovec *iov, unsigned n)
 {
 	size_t len = 0;
 
@@ -48,7 +48,7 @@ static unsigned tso_of(const struct net_packet *packet)
 	return packet->ethertype == ETH_P_IP ? NET_TSO4 : NET_TSO6;
 }
 
-static void put_sum(uint8_t *at, uint32_t sum, bool complement)
+static void user_put_sum(uint8_t *at, uint32_t sum, bool complement)
 {
 	uint16_t v = net_sum_fold(sum);
 
@@ -68,11 +68,11 @@ static void raise_mss(const struct net_user *u, uint8_t *frame, const struct net
 		return;
 	memset(frame + mss, 0xff, 2);
 	memset(sum, 0, 2);
-	put_sum(sum, net_sum(frame + p->l4, p->end - p->l4, net_pseudo_sum(frame, p)), true);
+	user_put_sum(sum, net_sum(frame + p->l4, p->end - p->l4, net_pseudo_sum(frame, p)), true);
 }
 
 /* net_emit_fn */
-static int input(void *opaque, const uint8_t *frame, size_t len)
+static int input_frame(void *opaque, const uint8_t *frame, size_t len)
 {
 	struct net_user *u = opaque;
 
@@ -88,30 +88,30 @@ static bool finish_large(struct virtio_net_hdr_v1 *header, uint8_t *frame, size_
 	if (p->l4 == 0 || p->protocol != IPPROTO_TCP || le16toh(header->csum_start) != p->l4 ||
 	    le16toh(header->csum_offset) != TCP_CHECKSUM || p->end != len)
 		return false;
-	put_sum(frame + p->l4 + TCP_CHECKSUM, net_pseudo_sum(frame, p), false);
+	user_put_sum(frame + p->l4 + TCP_CHECKSUM, net_pseudo_sum(frame, p), false);
 	net_checksum(header, frame, len);
 	return true;
 }
 
-static void take_tcp(struct net_user *u, struct virtio_net_hdr_v1 *header, uint8_t *frame,
-		     size_t len, const struct net_packet *p)
+static void user_take_tcp(struct net_user *u, struct virtio_net_hdr_v1 *header, uint8_t *frame,
+			  size_t len, const struct net_packet *p)
 {
 	net_flows_note(u->b.card->flows, frame, len);
 	if (header->gso_type == VIRTIO_NET_HDR_GSO_NONE) {
 		net_checksum(header, frame, len);
 		if (frame[p->l4 + 13] & TH_SYN)
 			raise_mss(u, frame, p);
-		(void)input(u, frame, len);
+		(void)input_frame(u, frame, len);
 	} else if (p->end - p->ip > USER_MTU) {
-		(void)net_plain(header, frame, len, input, u);
+		(void)net_plain(header, frame, len, input_frame, u);
 	} else if (finish_large(header, frame, len, p)) {
-		(void)input(u, frame, len);
+		(void)input_frame(u, frame, len);
 	}
 }
 
 /* Notice who speaks: published ports lead there. */
-static void learn_from(struct net_user *u, const uint8_t *frame, size_t len,
-		       const struct net_packet *p)
+static void learn_guest_address(struct net_user *u, const uint8_t *frame, size_t len,
+				const struct net_packet *p)
 {
 	struct in_addr address;
 	size_t at;
@@ -125,7 +125,7 @@ static void learn_from(struct net_user *u, const uint8_t *frame, size_t len,
 	else
 		return;
 	memcpy(&address, frame + at, sizeof(address));
-	user_learn(u, address);
+	user_set_guest(u, address);
 }
 
 /* Addresses that would lead to this host itself, or nowhere: libslirp connects to whatever it is
@@ -144,15 +144,10 @@ static bool is_forbidden(const uint8_t *frame, size_t len)
 	return false;
 }
 
-/* A hostile guest may not use up this process's descriptors. */
-static bool may_open_socket(const uint8_t *frame, const struct net_packet *p, bool tcp)
+static void user_take(struct net_user *u, struct virtio_net_hdr_v1 *header, uint8_t *frame,
+		      size_t len)
 {
-	return tcp ? (frame[p->l4 + 13] & (TH_SYN | TH_ACK)) == TH_SYN : p->ip != 0;
-}
-
-static void take(struct net_user *u, struct virtio_net_hdr_v1 *header, uint8_t *frame, size_t len)
-{
-	bool tcp = false, udp = false;
+	bool tcp = false, udp = false, opens_socket;
 	struct net_packet p;
 
 	if (is_forbidden(frame, len))
@@ -161,17 +156,19 @@ static void take(struct net_user *u, struct virtio_net_hdr_v1 *header, uint8_t *
 		tcp = p.l4 != 0 && p.protocol == IPPROTO_TCP;
 		udp = p.l4 != 0 && p.protocol == IPPROTO_UDP;
 	}
-	learn_from(u, frame, len, &p);
-	if (u->nopen >= u->maxopen && may_open_socket(frame, &p, tcp))
+	learn_guest_address(u, frame, len, &p);
+	opens_socket = tcp ? (frame[p.l4 + 13] & (TH_SYN | TH_ACK)) == TH_SYN : p.ip != 0;
+	/* A hostile guest may not use up this process's descriptors. */
+	if (u->nopen >= u->maxopen && opens_socket)
 		return;
 	user_loop_clock(u);
-	if (udp && p.ip == ETH_HLEN && user_answer(u, frame, &p))
+	if (udp && p.ip == ETH_HLEN && user_answer_loopback(u, frame, &p))
 		return;
 	if (tcp && p.ip == ETH_HLEN) {
-		take_tcp(u, header, frame, len, &p);
+		user_take_tcp(u, header, frame, len, &p);
 	} else if (header->gso_type == VIRTIO_NET_HDR_GSO_NONE) {
 		net_checksum(header, frame, len);
-		(void)input(u, frame, len);
+		(void)input_frame(u, frame, len);
 	}
 	/* An answer to ARP or NDP lets go what waits for it, but only when polled. */
 	user_loop_changed(u, !tcp && !udp);
@@ -184,15 +181,15 @@ int user_send(struct net_backend *b, const struct iovec *iov, unsigned n, size_t
 
 	if (len < NET_HEADER_SIZE + ETH_HLEN || len > NET_MESSAGE_MAX)
 		return 0;
-	(void)gather(u->from_guest, iov, n);
+	(void)user_gather(u->from_guest, iov, n);
 	memcpy(&header, u->from_guest, sizeof(header));
-	take(u, &header, u->from_guest + NET_HEADER_SIZE, len - NET_HEADER_SIZE);
+	user_take(u, &header, u->from_guest + NET_HEADER_SIZE, len - NET_HEADER_SIZE);
 	return 0;
 }
 
 /* To the guest. */
 
-static void enqueue(struct net_user *u, const struct iovec *iov, unsigned n, size_t len)
+static void user_enqueue(struct net_user *u, const struct iovec *iov, unsigned n, size_t len)
 {
 	struct user_frame *f = NULL;
 
@@ -203,21 +200,21 @@ static void enqueue(struct net_user *u, const struct iovec *iov, unsigned n, siz
 		return;
 	}
 	f->next = NULL;
-	f->len = gather(f->message, iov, n);
+	f->len = user_gather(f->message, iov, n);
 	*u->queue_end = f;
 	u->queue_end = &f->next;
 	u->queued += len;
 }
 
-static void give(struct net_user *u, const struct iovec *iov, unsigned n, size_t len)
+static void user_give(struct net_user *u, const struct iovec *iov, unsigned n, size_t len)
 {
 	struct net_card *card = u->b.card;
 
 	if (u->queue != NULL || !u->running || card->ops->receive(card, iov, n, len) == -EAGAIN)
-		enqueue(u, iov, n, len);
+		user_enqueue(u, iov, n, len);
 }
 
-static void dequeue(struct net_user *u)
+static void user_dequeue(struct net_user *u)
 {
 	struct user_frame *f = u->queue;
 
@@ -228,7 +225,7 @@ static void dequeue(struct net_user *u)
 	free(f);
 }
 
-bool user_drain(struct net_user *u)
+bool user_flush_queue(struct net_user *u)
 {
 	struct net_card *card = u->b.card;
 
@@ -237,7 +234,7 @@ bool user_drain(struct net_user *u)
 
 		if (card->ops->receive(card, &iov, 1, u->queue->len) == -EAGAIN)
 			return false;
-		dequeue(u);
+		user_dequeue(u);
 	}
 	return true;
 }
@@ -245,11 +242,11 @@ bool user_drain(struct net_user *u)
 void user_drop_queue(struct net_user *u)
 {
 	while (u->queue != NULL)
-		dequeue(u);
+		user_dequeue(u);
 }
 
 /* net_emit_fn: a frame whose checksums are there; libslirp's always are. */
-static int give_plain(void *opaque, const uint8_t *frame, size_t len)
+static int user_give_plain(void *opaque, const uint8_t *frame, size_t len)
 {
 	struct net_user *u = opaque;
 	struct virtio_net_hdr_v1 header = {
@@ -257,7 +254,7 @@ static int give_plain(void *opaque, const uint8_t *frame, size_t len)
 	};
 	const struct iovec iov[] = {{&header, sizeof(header)}, {(void *)frame, len}};
 
-	give(u, iov, ARRAY_SIZE(iov), sizeof(header) + len);
+	user_give(u, iov, ARRAY_SIZE(iov), sizeof(header) + len);
 	return 0;
 }
 
@@ -275,8 +272,8 @@ static struct virtio_net_hdr_v1 large_header(const struct net_packet *p, uint16_
 }
 
 /* Several segments at once, for the guest to cut if it has to; the headers are ours to change. */
-static void give_large(struct net_user *u, const uint8_t *frame, const struct net_packet *p,
-		       uint16_t mss)
+static void user_give_large(struct net_user *u, const uint8_t *frame, const struct net_packet *p,
+			    uint16_t mss)
 {
 	struct virtio_net_hdr_v1 header = large_header(p, mss);
 	uint8_t headers[HEADERS_MAX];
@@ -287,31 +284,31 @@ static void give_large(struct net_user *u, const uint8_t *frame, const struct ne
 	};
 
 	memcpy(headers, frame, p->payload);
-	put_sum(headers + p->l4 + TCP_CHECKSUM, net_pseudo_sum(frame, p), false);
-	give(u, iov, ARRAY_SIZE(iov), sizeof(header) + p->end);
+	user_put_sum(headers + p->l4 + TCP_CHECKSUM, net_pseudo_sum(frame, p), false);
+	user_give(u, iov, ARRAY_SIZE(iov), sizeof(header) + p->end);
 }
 
-static void give_cut(struct net_user *u, const uint8_t *frame, const struct net_packet *p,
-		     uint16_t mss)
+static void user_give_segments(struct net_user *u, const uint8_t *frame, const struct net_packet *p,
+			       uint16_t mss)
 {
 	struct virtio_net_hdr_v1 header = large_header(p, mss);
 
 	memcpy(u->to_guest, frame, p->end);
-	(void)net_plain(&header, u->to_guest, p->end, give_plain, u);
+	(void)net_plain(&header, u->to_guest, p->end, user_give_plain, u);
 }
 
-static void give_tcp(struct net_user *u, const uint8_t *frame, size_t len,
-		     const struct net_packet *p)
+static void user_give_tcp(struct net_user *u, const uint8_t *frame, size_t len,
+			  const struct net_packet *p)
 {
 	const struct net_flow *flow = net_flows_note_peer(u->b.card->flows, frame, len);
 	uint16_t mss = flow == NULL ? MSS_UNKNOWN : flow->mss;
 
 	if (p->end - p->payload <= mss)
-		(void)give_plain(u, frame, len);
+		(void)user_give_plain(u, frame, len);
 	else if (u->accepted & tso_of(p) && p->payload <= HEADERS_MAX)
-		give_large(u, frame, p, mss);
+		user_give_large(u, frame, p, mss);
 	else
-		give_cut(u, frame, p, mss);
+		user_give_segments(u, frame, p, mss);
 }
 
 void user_deliver(struct net_user *u, const uint8_t *frame, size_t len)
@@ -326,12 +323,12 @@ void user_deliver(struct net_user *u, const uint8_t *frame, size_t len)
 	if (p.l4 != 0 && p.protocol == IPPROTO_UDP)
 		user_note_peer(u, frame, &p);
 	if (p.l4 != 0 && p.protocol == IPPROTO_TCP) {
-		give_tcp(u, frame, len, &p);
+		user_give_tcp(u, frame, len, &p);
 	} else if (len <= ETH_HLEN + u->mtu) {
-		(void)give_plain(u, frame, len);
+		(void)user_give_plain(u, frame, len);
 	} else {
 		/* libslirp believes in an MTU of USER_MTU. */
 		memcpy(whole, frame, len);
-		(void)net_fragment(whole, len, u->mtu, u->fragment_id++, give_plain, u);
+		(void)net_fragment(whole, len, u->mtu, u->fragment_id++, user_give_plain, u);
 	}
 }

@@ -93,7 +93,7 @@ int user_send(struct net_backend *b, const struct iovec *iov, unsigned n, size_t
 /* A frame of libslirp, to the guest. */
 void user_deliver(struct net_user *u, const uint8_t *frame, size_t len);
 /* Give the card what it had no room for; false: it has no room for all of that yet. */
-bool user_drain(struct net_user *u);
+bool user_flush_queue(struct net_user *u);
 void user_drop_queue(struct net_user *u);
 
 /* net_user_loop.c */
@@ -117,11 +117,12 @@ void user_timer_free(struct user_timer *timer);
 /* net_user_ports.c */
 int user_publish(struct net_user *u, const struct net_forward *forward, struct err *err);
 /* The guest says that it has this address: ports lead there. */
-void user_learn(struct net_user *u, struct in_addr address);
+void user_set_guest(struct net_user *u, struct in_addr address);
 /* A UDP datagram to the guest. */
 void user_note_peer(struct net_user *u, const uint8_t *frame, const struct net_packet *packet);
 /* One of the guest's: send it, if it answers one that came from the host's loopback. False: it is
  * none of those. */
-bool user_answer(struct net_user *u, const uint8_t *frame, const struct net_packet *packet);
+bool user_answer_loopback(struct net_user *u, const uint8_t *frame,
+			  const struct net_packet *packet);
 
 #endif

@@ -3,11 +3,12 @@
  *
  * libslirp thinks in rounds of poll(2): it is asked what it waits for (fill), and told what came
  * (poll). Here each of its sockets is a watch of the loop. What comes in one round of the loop is
- * remembered by the watches' callbacks, and the loop's hook tells it in one call and asks again.
+ * remembered by the watches' callbacks, and the loop's hook tells it in one call and asks
+ * again.
  *
- * A watch follows what is asked for lazily, because each change is a system call: events are added
- * at once, and taken away when one comes that nobody waits for. Sockets that libslirp does not wait
- * for at all are not watched then, for a hang-up cannot be muted.
+ * A watch follows what is asked for lazily, because each change is a system call: events are
+ * added at once, and taken away when one comes that nobody waits for. Sockets that libslirp does
+ * not wait for at all are not watched then, for a hang-up cannot be muted.
  *
  * A guest without room for more frames holds up everything here: nothing is read for it, so that
  * TCP's own back-pressure reaches the sender.
@@ -69,23 +70,23 @@ int64_t user_now_ns(void)
 	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
-static int64_t now_ms(void)
+static int64_t user_now_ms(void)
 {
 	return user_now_ns() / 1000000;
 }
 
-static bool is_blocked(const struct net_user *u)
+static bool user_is_blocked(const struct net_user *u)
 {
 	return !u->running || u->queue != NULL;
 }
 
 /* Sockets. */
 
-static void on_socket(struct loop_watch *watch, uint32_t bits)
+static void on_slirp_socket(struct loop_watch *watch, uint32_t bits)
 {
 	struct user_socket *s = container_of(watch, struct user_socket, watch);
 	struct net_user *u = s->user;
-	int wanted = !is_blocked(u) && s->round == u->round ? s->wanted : 0;
+	int wanted = !user_is_blocked(u) && s->round == u->round ? s->wanted : 0;
 	int came = from_epoll(bits) & wanted;
 
 	if (wanted == 0) {
@@ -136,7 +137,7 @@ void user_forget_socket(struct net_user *u, int fd)
 }
 
 /* libslirp waits for `events` of `fd` (SlirpAddPollCb). */
-static int ask_for(int fd, int events, void *opaque)
+static int on_add_poll(int fd, int events, void *opaque)
 {
 	struct net_user *u = opaque;
 	struct user_socket *s = socket_of(u, fd);
@@ -148,13 +149,13 @@ static int ask_for(int fd, int events, void *opaque)
 	s->round = u->round;
 	s->wanted = events;
 	if (s->watch.fd < 0)
-		(void)loop_add(loop, &s->watch, fd, bits, on_socket, NULL);
+		(void)loop_add(loop, &s->watch, fd, bits, on_slirp_socket, NULL);
 	else if ((s->watch.events & bits) != bits)
 		loop_mod(loop, &s->watch, bits);
 	return fd;
 }
 
-static int what_came(int fd, void *opaque)
+static int on_get_revents(int fd, void *opaque)
 {
 	struct net_user *u = opaque;
 	struct user_socket *s = (size_t)fd < u->nsockets ? u->socket[fd] : NULL;
@@ -197,7 +198,7 @@ int user_new_socket(struct net_user *u)
 
 /* Time. */
 
-static void arm(struct net_user *u, int64_t due)
+static void arm_clock(struct net_user *u, int64_t due)
 {
 	struct itimerspec when = {
 		.it_value = {.tv_sec = due / 1000, .tv_nsec = due % 1000 * 1000000}};
@@ -208,7 +209,7 @@ static void arm(struct net_user *u, int64_t due)
 	(void)timerfd_settime(u->clock.fd, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
-static void on_clock(struct loop_watch *watch, uint32_t events)
+static void on_user_clock(struct loop_watch *watch, uint32_t events)
 {
 	struct net_user *u = container_of(watch, struct net_user, clock);
 	uint64_t ignored;
@@ -243,7 +244,7 @@ void user_timer_free(struct user_timer *timer)
 	timer->user = NULL;
 }
 
-static void serve_timers(struct net_user *u, int64_t now)
+static void slirp_serve_timers(struct net_user *u, int64_t now)
 {
 	for (unsigned i = 0; i < USER_MAX_TIMERS; i++) {
 		struct user_timer *timer = &u->timer[i];
@@ -269,54 +270,54 @@ static int64_t next_timer(const struct net_user *u)
 /* Rounds. The card interrupts the guest in a hook of its own, which is older and so comes after
  * this one. */
 
-static void ask(struct net_user *u, int64_t now)
+static void slirp_ask(struct net_user *u, int64_t now)
 {
 	uint32_t timeout = UINT32_MAX;
 
 	u->changed = false;
 	u->round++;
-	u->api->fill(u->slirp, &timeout, ask_for, u);
+	u->api->fill(u->slirp, &timeout, on_add_poll, u);
 	if (timeout >= IDLE)
 		u->due = INT64_MAX;
 	else if (now + timeout + 1 < u->due)
 		u->due = now + timeout + 1; /* its clock may be a tick ahead of ours */
-	arm(u, next_timer(u));
+	arm_clock(u, next_timer(u));
 }
 
-static void call(struct net_user *u, int64_t now)
+static void slirp_call(struct net_user *u, int64_t now)
 {
 	u->ready = false;
 	u->due = INT64_MAX;
 	u->called = now;
-	u->api->poll(u->slirp, 0, what_came, u);
+	u->api->poll(u->slirp, 0, on_get_revents, u);
 }
 
-static void serve(struct net_user *u)
+static void slirp_serve(struct net_user *u)
 {
 	int64_t now;
 
-	if (is_blocked(u) || !(u->ready || u->changed))
+	if (user_is_blocked(u) || !(u->ready || u->changed))
 		return;
-	now = now_ms();
-	serve_timers(u, now);
+	now = user_now_ms();
+	slirp_serve_timers(u, now);
 	if (u->ready || u->due <= now)
-		call(u, now);
+		slirp_call(u, now);
 	/* The rest waits until the guest has room. */
-	if (!is_blocked(u))
-		ask(u, now);
+	if (!user_is_blocked(u))
+		slirp_ask(u, now);
 }
 
-static void on_round(struct loop_hook *hook)
+static void on_user_round(struct loop_hook *hook)
 {
-	serve(container_of(hook, struct net_user, hook));
+	slirp_serve(container_of(hook, struct net_user, hook));
 }
 
 void user_loop_clock(struct net_user *u)
 {
-	int64_t now = now_ms();
+	int64_t now = user_now_ms();
 
 	if (now - u->called >= CLOCK_LAG)
-		call(u, now);
+		slirp_call(u, now);
 }
 
 void user_loop_changed(struct net_user *u, bool ready)
@@ -324,7 +325,7 @@ void user_loop_changed(struct net_user *u, bool ready)
 	u->changed = true;
 	u->ready |= ready;
 	if (u->loop->waiting)
-		serve(u);
+		slirp_serve(u);
 }
 
 void user_loop_start(struct net_user *u)
@@ -333,7 +334,7 @@ void user_loop_start(struct net_user *u)
 	u->changed = u->ready = true;
 	u->running = true;
 	if (u->loop->waiting)
-		arm(u, now_ms());
+		arm_clock(u, user_now_ms());
 }
 
 void user_loop_stop(struct net_user *u)
@@ -353,12 +354,12 @@ int user_loop_open(struct net_user *u, struct err *err)
 	u->clock.fd = -1;
 	if (fd < 0)
 		return err_sys(err, errno, "create a timer");
-	ret = loop_add(u->loop, &u->clock, fd, EPOLLIN, on_clock, err);
+	ret = loop_add(u->loop, &u->clock, fd, EPOLLIN, on_user_clock, err);
 	if (ret < 0) {
 		close(fd);
 		return ret;
 	}
-	loop_hook(u->loop, &u->hook, on_round);
+	loop_hook(u->loop, &u->hook, on_user_round);
 	return 0;
 }
 

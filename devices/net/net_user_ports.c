@@ -57,7 +57,7 @@ static int forward_flags(const struct net_forward *f)
 	return (f->udp ? SLIRP_HOSTFWD_UDP : 0) | (f->v6 ? SLIRP_HOSTFWD_V6ONLY : 0);
 }
 
-static int explain(const struct net_forward *f, int errnum, struct err *err)
+static int publish_error(const struct net_forward *f, int errnum, struct err *err)
 {
 	char host[INET6_ADDRSTRLEN] = "", port[INET6_ADDRSTRLEN + 16];
 
@@ -84,7 +84,7 @@ static int explain(const struct net_forward *f, int errnum, struct err *err)
 	}
 }
 
-static int publish(struct net_user *u, struct user_port *p, struct err *err)
+static int publish_port(struct net_user *u, struct user_port *p, struct err *err)
 {
 	struct net_forward *f = &p->forward;
 	union address host = host_address(f), guest = guest_address(u, f);
@@ -92,7 +92,7 @@ static int publish(struct net_user *u, struct user_port *p, struct err *err)
 
 	if (u->api->add_forward(u->slirp, &host.sa, address_size(&host), &guest.sa,
 				address_size(&guest), forward_flags(f)) < 0)
-		return explain(f, errno, err);
+		return publish_error(f, errno, err);
 	p->fd = user_new_socket(u);
 	if (p->fd < 0 || getsockname(p->fd, &host.sa, &size) < 0)
 		return err_set(err, ERR_FAILED, "libslirp does not listen to a published port");
@@ -115,13 +115,13 @@ static void move_ports(struct net_user *u)
 		if (f->v6)
 			continue;
 		u->api->remove_forward(u->slirp, &host.sa, address_size(&host), forward_flags(f));
-		if (publish(u, &u->port[i], &err) < 0)
+		if (publish_port(u, &u->port[i], &err) < 0)
 			log_line(u->log, "--net user: %s", err.text);
 	}
 }
 
 /* The first address that it speaks with. */
-void user_learn(struct net_user *u, struct in_addr address)
+void user_set_guest(struct net_user *u, struct in_addr address)
 {
 	uint32_t host = ntohl(address.s_addr);
 
@@ -150,16 +150,17 @@ int user_publish(struct net_user *u, const struct net_forward *forward, struct e
 	int ret;
 
 	p->forward = *forward;
-	ret = publish(u, p, err);
-	if (ret == 0)
-		u->nports++;
-	return ret;
+	ret = publish_port(u, p, err);
+	if (ret < 0)
+		return ret;
+	u->nports++;
+	return 0;
 }
 
 /* Answers to the host's loopback. */
 
 /* The UDP port that leads to this port of the guest. */
-static struct user_port *find_port(struct net_user *u, bool v6, uint16_t guest_port)
+static struct user_port *find_udp_port(struct net_user *u, bool v6, uint16_t guest_port)
 {
 	for (unsigned i = 0; i < u->nports; i++) {
 		const struct net_forward *f = &u->port[i].forward;
@@ -184,7 +185,7 @@ static bool is_host(const uint8_t *at, bool v6)
 void user_note_peer(struct net_user *u, const uint8_t *frame, const struct net_packet *packet)
 {
 	bool v6 = packet->ethertype == ETH_P_IPV6;
-	struct user_port *p = find_port(u, v6, be_get16(frame + packet->l4 + 2));
+	struct user_port *p = find_udp_port(u, v6, be_get16(frame + packet->l4 + 2));
 
 	if (p == NULL || !is_host(frame + packet->ip + (v6 ? 8 : 12), v6))
 		return;
@@ -200,11 +201,11 @@ static bool is_peer(const struct user_port *p, uint16_t port)
 	return false;
 }
 
-bool user_answer(struct net_user *u, const uint8_t *frame, const struct net_packet *packet)
+bool user_answer_loopback(struct net_user *u, const uint8_t *frame, const struct net_packet *packet)
 {
 	bool v6 = packet->ethertype == ETH_P_IPV6;
 	const uint8_t *udp = frame + packet->l4;
-	struct user_port *p = find_port(u, v6, be_get16(udp));
+	struct user_port *p = find_udp_port(u, v6, be_get16(udp));
 	uint16_t port = be_get16(udp + 2);
 	union address to = {.v4 = {.sin_family = AF_INET,
 				   .sin_port = htons(port),

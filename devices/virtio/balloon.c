@@ -6,8 +6,8 @@
  * (§5.5.6.5) belongs to the driver all the time. Linux takes it back under memory pressure without
  * a word, and writes to it; only a page that was not written since is ours to change. So nothing is
  * remembered for the pause: a hint is acted on at once, before the notification returns to the vCPU
- * that sent it (virtio_device.prompt), for not before that does Linux put the block where it might
- * be taken back from. Hints that were left in the queue longer than that are not used. What is
+ * that sent it (virtio_device.prompt): only after it does Linux put the block where it may take it
+ * back from. Hints that were left in the queue longer than that are not used. What is
  * written to a discarded page later is new memory and stays.
  *
  * A save at any moment: hints and pages of a command from before are void after it, because start()
@@ -39,17 +39,17 @@ static const struct state_field balloon_fields[] = {
 const struct state_table virtio_balloon_table =
 	STATE_TABLE("virtio-balloon", 1, struct balloon_state, balloon_fields);
 
-static struct virtio_balloon *from_virtio(struct virtio_device *v)
+static struct virtio_balloon *balloon_from_virtio(struct virtio_device *v)
 {
 	return container_of(v, struct virtio_balloon, v);
 }
 
-static bool has(const struct virtio_balloon *b, unsigned feature)
+static bool balloon_has(const struct virtio_balloon *b, unsigned feature)
 {
 	return virtio_has(&b->v, VIRTIO_FEATURE(feature));
 }
 
-void balloon_show(struct virtio_balloon *b)
+void balloon_update_config(struct virtio_balloon *b)
 {
 	b->config = (struct virtio_balloon_config){
 		.num_pages = htole32(b->s.num_pages),
@@ -62,7 +62,7 @@ void balloon_show(struct virtio_balloon *b)
 /* A free page may read as zero when the guest next takes it. */
 static bool zero_will_do(const struct virtio_balloon *b)
 {
-	return !has(b, VIRTIO_BALLOON_F_PAGE_POISON) || b->s.poison == 0;
+	return !balloon_has(b, VIRTIO_BALLOON_F_PAGE_POISON) || b->s.poison == 0;
 }
 
 static void discard_buffers(struct virtio_balloon *b, const struct vq_elem *e)
@@ -71,7 +71,7 @@ static void discard_buffers(struct virtio_balloon *b, const struct vq_elem *e)
 		mem_discard(&b->v.m->mem, e->in[i].iov_base, e->in[i].iov_len);
 }
 
-static int by_number(const void *left, const void *right)
+static int compare_page_numbers(const void *left, const void *right)
 {
 	uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
 
@@ -98,7 +98,7 @@ static void discard_numbers(struct virtio_balloon *b, uint32_t *page, size_t n)
 
 	for (size_t i = 0; i < n; i++)
 		page[i] = le32toh(page[i]);
-	qsort(page, n, sizeof(page[0]), by_number);
+	qsort(page, n, sizeof(page[0]), compare_page_numbers);
 	for (size_t i = 1; i <= n; i++) {
 		if (i < n && page[i] == page[i - 1] + 1)
 			continue;
@@ -140,13 +140,13 @@ static void take_command(struct virtio_balloon *b, struct vq_elem *e)
 		return;
 	command = le32toh(command);
 	if (command == VIRTIO_BALLOON_CMD_ID_STOP && b->hinting)
-		balloon_hinted(b);
+		balloon_on_hints_done(b);
 	b->hinting = command > VIRTIO_BALLOON_CMD_ID_DONE && command == b->s.command;
 }
 
 static void take_hint(struct virtio_balloon *b, struct vq_elem *e)
 {
-	balloon_progressed(b);
+	balloon_note_progress(b);
 	if (e->nout > 0)
 		take_command(b, e);
 	if (b->hinting && !b->late && zero_will_do(b))
@@ -154,8 +154,8 @@ static void take_hint(struct virtio_balloon *b, struct vq_elem *e)
 }
 
 /* Returns whether the queue is empty now. */
-static bool serve(struct virtio_balloon *b, unsigned queue,
-		  void (*take)(struct virtio_balloon *b, struct vq_elem *e))
+static bool balloon_serve(struct virtio_balloon *b, unsigned queue,
+			  void (*take)(struct virtio_balloon *b, struct vq_elem *e))
 {
 	unsigned budget = BUDGET;
 	struct vq_elem e;
@@ -166,28 +166,28 @@ static bool serve(struct virtio_balloon *b, unsigned queue,
 	}
 	virtio_interrupt(&b->v, queue);
 	if (budget == 0)
-		virtio_again(&b->v, queue);
+		virtio_reschedule(&b->v, queue);
 	return budget > 0;
 }
 
 static void serve_inflate(struct virtio_balloon *b, unsigned queue)
 {
-	serve(b, queue, take_inflated);
+	balloon_serve(b, queue, take_inflated);
 }
 
 static void serve_deflate(struct virtio_balloon *b, unsigned queue)
 {
-	serve(b, queue, take_deflated);
+	balloon_serve(b, queue, take_deflated);
 }
 
 static void serve_hints(struct virtio_balloon *b, unsigned queue)
 {
-	b->late = !serve(b, queue, take_hint);
+	b->late = !balloon_serve(b, queue, take_hint);
 }
 
 static void serve_reports(struct virtio_balloon *b, unsigned queue)
 {
-	serve(b, queue, take_reported);
+	balloon_serve(b, queue, take_reported);
 }
 
 /* §5.5.6.3: the buffer with the last count stays where it is until another count is wanted. */
@@ -204,14 +204,14 @@ static void serve_stats(struct virtio_balloon *b, unsigned queue)
 			b->available = le64toh(stat.val);
 	}
 	vq_unpop(&b->v.queue[queue]);
-	balloon_counted(b);
+	balloon_on_stats(b);
 }
 
 /* §5.5.2. A driver that leaves a feature out leaves no gap in the numbers: so does Linux, whatever
  * the specification says. */
 static const struct {
 	uint64_t feature; /* 0: always there */
-	void (*serve)(struct virtio_balloon *b, unsigned queue);
+	void (*balloon_serve)(struct virtio_balloon *b, unsigned queue);
 } queues[QUEUES] = {
 	{0, serve_inflate},
 	{0, serve_deflate},
@@ -228,30 +228,30 @@ static void balloon_notify(struct virtio_device *v, unsigned index)
 		if (queues[i].feature != 0 && !virtio_has(v, queues[i].feature))
 			continue;
 		if (queue++ == index)
-			queues[i].serve(from_virtio(v), index);
+			queues[i].balloon_serve(balloon_from_virtio(v), index);
 	}
 }
 
 static void balloon_reset(struct virtio_device *v)
 {
-	struct virtio_balloon *b = from_virtio(v);
+	struct virtio_balloon *b = balloon_from_virtio(v);
 
 	b->s = (struct balloon_state){.num_pages = 0};
 	b->hinting = b->late = false;
 	b->phase = BALLOON_IDLE;
-	balloon_show(b);
+	balloon_update_config(b);
 }
 
 static void balloon_start(struct virtio_device *v)
 {
-	balloon_give_back(from_virtio(v));
+	balloon_give_back(balloon_from_virtio(v));
 }
 
 /* §5.5.4; fields are written whole. */
 static void balloon_config_write(struct virtio_device *v, uint64_t off, uint32_t value,
 				 unsigned size)
 {
-	struct virtio_balloon *b = from_virtio(v);
+	struct virtio_balloon *b = balloon_from_virtio(v);
 
 	if (size != sizeof(value))
 		return;
@@ -259,9 +259,9 @@ static void balloon_config_write(struct virtio_device *v, uint64_t off, uint32_t
 		b->s.poison = value;
 	if (off == offsetof(struct virtio_balloon_config, actual)) {
 		b->s.actual = value;
-		balloon_resized(b);
+		balloon_on_actual(b);
 	}
-	balloon_show(b);
+	balloon_update_config(b);
 }
 
 static int balloon_check(struct virtio_device *v, const void *staged, struct err *err)
@@ -278,7 +278,7 @@ static int balloon_check(struct virtio_device *v, const void *staged, struct err
 
 static void balloon_free(struct virtio_device *v)
 {
-	struct virtio_balloon *b = from_virtio(v);
+	struct virtio_balloon *b = balloon_from_virtio(v);
 
 	balloon_trim_free(b);
 	free(b);

@@ -40,14 +40,14 @@ struct virtio_balloon {
 };
 
 /* Bring the configuration space up to date with the state. */
-void balloon_show(struct virtio_balloon *b);
+void balloon_update_config(struct virtio_balloon *b);
 
 /* The guest told `available`; set `actual`; got further in some way; is through with the command.
  */
-void balloon_counted(struct virtio_balloon *b);
-void balloon_resized(struct virtio_balloon *b);
-void balloon_progressed(struct virtio_balloon *b);
-void balloon_hinted(struct virtio_balloon *b);
+void balloon_on_stats(struct virtio_balloon *b);
+void balloon_on_actual(struct virtio_balloon *b);
+void balloon_note_progress(struct virtio_balloon *b);
+void balloon_on_hints_done(struct virtio_balloon *b);
 /* The guest may take everything back. Quiet when it has it all already. */
 void balloon_give_back(struct virtio_balloon *b);
 void balloon_trim_free(struct virtio_balloon *b);

@@ -23,7 +23,7 @@
 #define GIVE_BACK_AFTER 30 /* seconds since anybody asked how far it is */
 #define RESERVE		16 /* one part in so many of what is available stays with the guest */
 
-static struct virtio_balloon *from_device(struct device *dev)
+static struct virtio_balloon *balloon_from_device(struct device *dev)
 {
 	return container_of(dev, struct virtio_balloon, v.dev);
 }
@@ -37,9 +37,9 @@ static uint64_t now_ms(void)
 }
 
 /* Tell the driver that the numbers in the configuration space have changed. */
-static void announce(struct virtio_balloon *b)
+static void balloon_announce(struct virtio_balloon *b)
 {
-	balloon_show(b);
+	balloon_update_config(b);
 	virtio_config_changed(&b->v);
 }
 
@@ -53,12 +53,12 @@ void balloon_give_back(struct virtio_balloon *b)
 		b->s.command = VIRTIO_BALLOON_CMD_ID_DONE;
 	if (hints || b->s.num_pages != 0) {
 		b->s.num_pages = 0;
-		announce(b);
+		balloon_announce(b);
 	}
-	balloon_show(b);
+	balloon_update_config(b);
 }
 
-static void on_timer(struct loop_watch *watch, uint32_t events)
+static void on_give_back_timer(struct loop_watch *watch, uint32_t events)
 {
 	struct virtio_balloon *b = container_of(watch, struct virtio_balloon, timer);
 	uint64_t ignored;
@@ -69,21 +69,21 @@ static void on_timer(struct loop_watch *watch, uint32_t events)
 		balloon_give_back(b);
 }
 
-static int make_timer(struct virtio_balloon *b)
+static int make_give_back_timer(struct virtio_balloon *b)
 {
 	if (b->timer_fd >= 0)
 		return 0;
 	b->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (b->timer_fd < 0)
 		return -errno;
-	return loop_add(&b->v.m->loop, &b->timer, b->timer_fd, EPOLLIN, on_timer, NULL);
+	return loop_add(&b->v.m->loop, &b->timer, b->timer_fd, EPOLLIN, on_give_back_timer, NULL);
 }
 
-static bool set_timer(struct virtio_balloon *b)
+static bool set_give_back_timer(struct virtio_balloon *b)
 {
 	const struct itimerspec in = {.it_value.tv_sec = GIVE_BACK_AFTER};
 
-	return make_timer(b) == 0 && timerfd_settime(b->timer_fd, 0, &in, NULL) == 0;
+	return make_give_back_timer(b) == 0 && timerfd_settime(b->timer_fd, 0, &in, NULL) == 0;
 }
 
 void balloon_trim_free(struct virtio_balloon *b)
@@ -99,7 +99,7 @@ static void ask_count(struct virtio_balloon *b)
 	struct vq_elem e;
 
 	b->phase = BALLOON_ASKING;
-	balloon_progressed(b);
+	balloon_note_progress(b);
 	if (!virtio_pop(&b->v, STATS_QUEUE, &e))
 		return;
 	virtio_push(&b->v, STATS_QUEUE, &e, 0);
@@ -109,15 +109,15 @@ static void ask_count(struct virtio_balloon *b)
 		vq_unpop(&b->v.queue[STATS_QUEUE]);
 }
 
-static void judge_size(struct virtio_balloon *b)
+static void note_size(struct virtio_balloon *b)
 {
 	b->largest = b->s.actual;
-	balloon_progressed(b);
+	balloon_note_progress(b);
 	if (b->s.actual >= b->s.num_pages)
 		b->phase = BALLOON_GIVEN;
 }
 
-void balloon_counted(struct virtio_balloon *b)
+void balloon_on_stats(struct virtio_balloon *b)
 {
 	const uint64_t all = b->v.m->mem.size / BALLOON_PAGE;
 
@@ -126,19 +126,19 @@ void balloon_counted(struct virtio_balloon *b)
 	b->s.num_pages = (uint32_t)u64_min(
 		b->s.actual + (b->available - b->available / RESERVE) / BALLOON_PAGE, all);
 	b->phase = BALLOON_FILLING;
-	judge_size(b);
-	announce(b);
+	note_size(b);
+	balloon_announce(b);
 }
 
-void balloon_progressed(struct virtio_balloon *b)
+void balloon_note_progress(struct virtio_balloon *b)
 {
 	b->progress_ms = now_ms();
 }
 
-void balloon_resized(struct virtio_balloon *b)
+void balloon_on_actual(struct virtio_balloon *b)
 {
 	if (b->phase == BALLOON_FILLING && b->s.actual > b->largest)
-		judge_size(b);
+		note_size(b);
 }
 
 static void ask_hints(struct virtio_balloon *b)
@@ -147,11 +147,11 @@ static void ask_hints(struct virtio_balloon *b)
 		b->s.last_command = VIRTIO_BALLOON_CMD_ID_DONE + 1;
 	b->s.command = b->s.last_command;
 	b->phase = BALLOON_HINTING;
-	balloon_progressed(b);
-	announce(b);
+	balloon_note_progress(b);
+	balloon_announce(b);
 }
 
-void balloon_hinted(struct virtio_balloon *b)
+void balloon_on_hints_done(struct virtio_balloon *b)
 {
 	if (b->phase == BALLOON_HINTING)
 		b->phase = BALLOON_GIVEN;
@@ -161,9 +161,10 @@ bool balloon_trim(struct device *dev, bool caches)
 {
 	const unsigned feature =
 		caches ? VIRTIO_BALLOON_F_STATS_VQ : VIRTIO_BALLOON_F_FREE_PAGE_HINT;
-	struct virtio_balloon *b = from_device(dev);
+	struct virtio_balloon *b = balloon_from_device(dev);
 
-	if (!virtio_serving(&b->v) || !virtio_has(&b->v, VIRTIO_FEATURE(feature)) || !set_timer(b))
+	if (!virtio_serving(&b->v) || !virtio_has(&b->v, VIRTIO_FEATURE(feature)) ||
+	    !set_give_back_timer(b))
 		return false;
 	balloon_give_back(b);
 	if (caches)
@@ -175,16 +176,16 @@ bool balloon_trim(struct device *dev, bool caches)
 
 bool balloon_trimming(struct device *dev)
 {
-	struct virtio_balloon *b = from_device(dev);
+	struct virtio_balloon *b = balloon_from_device(dev);
 
 	if (b->phase == BALLOON_IDLE || b->phase == BALLOON_GIVEN)
 		return false;
 	if (now_ms() - b->progress_ms < BALLOON_STALLED_MS)
-		return set_timer(b);
+		return set_give_back_timer(b);
 	if (b->phase == BALLOON_FILLING) {
 		/* It need not try any more. */
 		b->s.num_pages = (uint32_t)u64_min(b->s.actual, b->s.num_pages);
-		announce(b);
+		balloon_announce(b);
 	}
 	b->phase = BALLOON_GIVEN;
 	return false;

@@ -49,7 +49,7 @@ struct blk_request {
 	uint64_t written; /* into the guest's buffers, status aside */
 };
 
-static struct virtio_blk *from_virtio(struct virtio_device *v)
+static struct virtio_blk *blk_from_virtio(struct virtio_device *v)
 {
 	return container_of(v, struct virtio_blk, v);
 }
@@ -187,7 +187,7 @@ static void blk_complete(struct virtio_blk *blk, const struct blk_request *r,
 
 static void blk_notify(struct virtio_device *v, unsigned index)
 {
-	struct virtio_blk *blk = from_virtio(v);
+	struct virtio_blk *blk = blk_from_virtio(v);
 	unsigned budget = VQ_MAX_SIZE;
 	struct blk_request r = {0};
 	struct vq_elem e;
@@ -202,12 +202,12 @@ static void blk_notify(struct virtio_device *v, unsigned index)
 	}
 	virtio_interrupt(v, index);
 	if (budget == 0)
-		virtio_again(v, index);
+		virtio_reschedule(v, index);
 }
 
 static void blk_free(struct virtio_device *v)
 {
-	struct virtio_blk *blk = from_virtio(v);
+	struct virtio_blk *blk = blk_from_virtio(v);
 
 	disk_close(blk->disk);
 	free(blk);

@@ -2,9 +2,9 @@
  * virtio-console (virtio 1.2 §5.3). Port 0 is a console (hvc0 to Linux); the others are named
  * channels. Without MULTIPORT there is only port 0.
  *
- * What the device has to tell about a port is kept as bits until the driver has buffers for it, so
- * the backlog is bounded and is saved with the rest. Input that finds no buffer is refused; the
- * host side keeps it and hears from room(). Machine lock held.
+ * What the device has to say about a port is kept as bits until the driver has buffers
+ * for it, so the backlog is bounded and is saved with the rest. Input that finds no buffer is
+ * refused; the host side keeps it and hears from room(). Machine lock held.
  *
  * VIRTIO_CONSOLE_F_SIZE is not offered: Linux and the specification disagree on the order of the
  * fields in the resize message (§5.3.6.2), so that a guest would get its columns for its rows.
@@ -77,7 +77,7 @@ static const struct state_field console_fields[] = {
 const struct state_table virtio_console_table =
 	STATE_TABLE("virtio-console", 1, struct console_state, console_fields);
 
-static struct virtio_console *from_virtio(struct virtio_device *v)
+static struct virtio_console *console_from_virtio(struct virtio_device *v)
 {
 	return container_of(v, struct virtio_console, v);
 }
@@ -152,7 +152,7 @@ static void port_output(const struct port *port, const uint8_t *data, size_t len
 		port->chardev.output(port->chardev.opaque, data, len);
 }
 
-static void serve_tx(struct virtio_console *con, unsigned index)
+static void console_serve_tx(struct virtio_console *con, unsigned index)
 {
 	unsigned queue = tx_queue(index), budget = VQ_MAX_SIZE;
 	struct vq_elem e;
@@ -164,10 +164,10 @@ static void serve_tx(struct virtio_console *con, unsigned index)
 	}
 	virtio_interrupt(&con->v, queue);
 	if (budget == 0)
-		virtio_again(&con->v, queue);
+		virtio_reschedule(&con->v, queue);
 }
 
-static void tell(struct virtio_console *con, unsigned port, uint32_t what)
+static void queue_control(struct virtio_console *con, unsigned port, uint32_t what)
 {
 	con->s.port[port].pending |= what;
 }
@@ -200,7 +200,7 @@ static bool send_control(struct virtio_console *con, unsigned port, uint32_t wha
 	return true;
 }
 
-static void send_pending(struct virtio_console *con)
+static void send_pending_control(struct virtio_console *con)
 {
 	bool sent = multiport(con);
 
@@ -222,9 +222,9 @@ static void send_pending(struct virtio_console *con)
 static void port_ready(struct virtio_console *con, unsigned port)
 {
 	if (port == 0)
-		tell(con, port, TELL_CONSOLE | TELL_OPEN);
+		queue_control(con, port, TELL_CONSOLE | TELL_OPEN);
 	else
-		tell(con, port, TELL_NAME | TELL_OPEN);
+		queue_control(con, port, TELL_NAME | TELL_OPEN);
 }
 
 static void handle_control(struct virtio_console *con, const struct virtio_console_control *c)
@@ -234,7 +234,7 @@ static void handle_control(struct virtio_console *con, const struct virtio_conso
 
 	if (event == VIRTIO_CONSOLE_DEVICE_READY) {
 		for (unsigned i = 0; value == 1 && i < con->s.nports; i++)
-			tell(con, i, TELL_ADD);
+			queue_control(con, i, TELL_ADD);
 		return;
 	}
 	if (port >= con->s.nports) {
@@ -250,7 +250,7 @@ static void handle_control(struct virtio_console *con, const struct virtio_conso
 	}
 }
 
-static void serve_control(struct virtio_console *con)
+static void console_serve_control(struct virtio_console *con)
 {
 	struct virtio_console_control message;
 	unsigned budget = VQ_MAX_SIZE;
@@ -263,28 +263,28 @@ static void serve_control(struct virtio_console *con)
 	}
 	virtio_interrupt(&con->v, QUEUE_CONTROL_TX);
 	if (budget == 0)
-		virtio_again(&con->v, QUEUE_CONTROL_TX);
-	send_pending(con);
+		virtio_reschedule(&con->v, QUEUE_CONTROL_TX);
+	send_pending_control(con);
 }
 
 static void console_notify(struct virtio_device *v, unsigned index)
 {
-	struct virtio_console *con = from_virtio(v);
+	struct virtio_console *con = console_from_virtio(v);
 	unsigned port = index < QUEUE_CONTROL_RX ? 0 : index / 2 - 1;
 
 	if (index == QUEUE_CONTROL_RX)
-		send_pending(con);
+		send_pending_control(con);
 	else if (index == QUEUE_CONTROL_TX)
-		serve_control(con);
+		console_serve_control(con);
 	else if (index == tx_queue(port))
-		serve_tx(con, port);
+		console_serve_tx(con, port);
 	else
 		port_room(&con->port[port]);
 }
 
 static void console_reset(struct virtio_device *v)
 {
-	struct virtio_console *con = from_virtio(v);
+	struct virtio_console *con = console_from_virtio(v);
 
 	for (unsigned i = 0; i < con->s.nports; i++) {
 		con->s.port[i].pending = 0;
@@ -300,7 +300,7 @@ static void console_config_write(struct virtio_device *v, uint64_t off, uint32_t
 
 	(void)size;
 	if (off == offsetof(struct virtio_console_config, emerg_wr))
-		port_output(&from_virtio(v)->port[0], &c, 1);
+		port_output(&console_from_virtio(v)->port[0], &c, 1);
 }
 
 static int console_check(struct virtio_device *v, const void *staged, struct err *err)
@@ -317,7 +317,7 @@ static int console_check(struct virtio_device *v, const void *staged, struct err
 
 static void console_free(struct virtio_device *v)
 {
-	free(from_virtio(v));
+	free(console_from_virtio(v));
 }
 
 static const struct virtio_type console_type = {
@@ -368,7 +368,8 @@ int virtio_console_create(struct virtio_device **out, struct machine *m, const c
 
 struct chardev *virtio_console_port(struct device *dev, unsigned port)
 {
-	struct virtio_console *con = from_virtio(container_of(dev, struct virtio_device, dev));
+	struct virtio_console *con =
+		console_from_virtio(container_of(dev, struct virtio_device, dev));
 
 	assert(port < con->s.nports);
 	return &con->port[port].chardev;

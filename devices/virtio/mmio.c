@@ -4,8 +4,8 @@
  * Doorbells. A QueueNotify write is first an exit, handled at once. A queue that shows to be busy
  * gets an ioeventfd, so that its requests run on the loop while the vCPU goes on. Registering one
  * costs 1 to 3 µs on Linux 6.18; older kernels wait for an SRCU grace period (25 µs to 5 ms each on
- * an emulated host with 6.1). So it never happens while a machine wakes, and never for a queue that
- * is rarely used.
+ * an emulated host with 6.1). So it never happens while a machine is resumed, and never for a queue
+ * that is rarely used.
  */
 #include "devices/virtio/mmio.h"
 
@@ -76,7 +76,7 @@ static const struct state_field mmio_fields[] = {
 const struct state_table virtio_mmio_table =
 	STATE_TABLE("virtio-mmio", 1, struct mmio_state, mmio_fields);
 
-static struct virtio_mmio *from_transport(struct virtio_transport *t)
+static struct virtio_mmio *mmio_from_transport(struct virtio_transport *t)
 {
 	return container_of(t, struct virtio_mmio, transport);
 }
@@ -96,7 +96,7 @@ static uint32_t read_features(const struct virtio_mmio *mmio)
 	return (uint32_t)(mmio->transport.v->offered >> (32 * mmio->s.device_features_sel));
 }
 
-static uint32_t read_register(const struct virtio_mmio *mmio, uint64_t off)
+static uint32_t mmio_read_register(const struct virtio_mmio *mmio, uint64_t off)
 {
 	const struct virtio_device *v = mmio->transport.v;
 	const struct vq_state *q = selected(mmio);
@@ -135,7 +135,7 @@ static uint64_t mmio_read(void *opaque, uint64_t off, unsigned size)
 	if (off >= REG_CONFIG)
 		return virtio_config_read(mmio->transport.v, off - REG_CONFIG, size);
 	/* §4.2.2.2: registers are only accessed by aligned 32 bits. */
-	return size == 4 && off % 4 == 0 ? read_register(mmio, off) : 0;
+	return size == 4 && off % 4 == 0 ? mmio_read_register(mmio, off) : 0;
 }
 
 static void set_low(uint64_t *address, uint32_t value)
@@ -191,11 +191,11 @@ static void write_queue_ready(struct virtio_mmio *mmio, uint32_t value)
 		virtio_disable_queue(mmio->transport.v, mmio->s.queue_sel);
 }
 
-/* From here on KVM rings the queue's bell instead of exiting. */
-static void hang_bell(struct virtio_mmio *mmio, unsigned index)
+/* From here on KVM signals the eventfd instead of exiting. */
+static void register_ioeventfd(struct virtio_mmio *mmio, unsigned index)
 {
 	struct virtio_device *v = mmio->transport.v;
-	int fd = virtio_bell_fd(v, index);
+	int fd = virtio_notify_fd(v, index);
 	struct err err;
 
 	/* Exits serve as well, only slower. */
@@ -204,7 +204,7 @@ static void hang_bell(struct virtio_mmio *mmio, unsigned index)
 		log_line(&v->m->log, "%s: queue %u: %s", v->dev.id, index, err.text);
 }
 
-static void write_notify(struct virtio_mmio *mmio, uint32_t index)
+static void write_queue_notify(struct virtio_mmio *mmio, uint32_t index)
 {
 	struct virtio_device *v = mmio->transport.v;
 
@@ -213,10 +213,10 @@ static void write_notify(struct virtio_mmio *mmio, uint32_t index)
 	virtio_notify(v, index);
 	if (!v->prompt && mmio->notifies[index] < BUSY_NOTIFIES &&
 	    ++mmio->notifies[index] == BUSY_NOTIFIES)
-		hang_bell(mmio, index);
+		register_ioeventfd(mmio, index);
 }
 
-static void write_register(struct virtio_mmio *mmio, uint64_t off, uint32_t value)
+static void mmio_write_register(struct virtio_mmio *mmio, uint64_t off, uint32_t value)
 {
 	switch (off) {
 	case REG_DEVICE_FEATURES_SEL:
@@ -235,7 +235,7 @@ static void write_register(struct virtio_mmio *mmio, uint64_t off, uint32_t valu
 		write_queue_ready(mmio, value);
 		break;
 	case REG_QUEUE_NOTIFY:
-		write_notify(mmio, value);
+		write_queue_notify(mmio, value);
 		break;
 	case REG_INTERRUPT_ACK:
 		mmio->s.interrupt_status &= ~value;
@@ -258,14 +258,14 @@ static void mmio_write(void *opaque, uint64_t off, uint64_t value, unsigned size
 	if (off >= REG_CONFIG)
 		virtio_config_write(mmio->transport.v, off - REG_CONFIG, (uint32_t)value, size);
 	else if (size == 4 && off % 4 == 0)
-		write_register(mmio, off, (uint32_t)value);
+		mmio_write_register(mmio, off, (uint32_t)value);
 }
 
 static const struct bus_ops mmio_bus_ops = {.read = mmio_read, .write = mmio_write};
 
 static void mmio_interrupt(struct virtio_transport *t, uint32_t cause)
 {
-	struct virtio_mmio *mmio = from_transport(t);
+	struct virtio_mmio *mmio = mmio_from_transport(t);
 
 	mmio->s.interrupt_status |= cause;
 	irq_pulse(&mmio->irq);
@@ -273,12 +273,12 @@ static void mmio_interrupt(struct virtio_transport *t, uint32_t cause)
 
 static void mmio_reset(struct virtio_transport *t)
 {
-	from_transport(t)->s = (struct mmio_state){0};
+	mmio_from_transport(t)->s = (struct mmio_state){0};
 }
 
 static void mmio_start(struct virtio_transport *t)
 {
-	struct virtio_mmio *mmio = from_transport(t);
+	struct virtio_mmio *mmio = mmio_from_transport(t);
 
 	/* The edge may have been lost on the way; a driver copes with one too many. */
 	if (mmio->s.interrupt_status != 0)
@@ -298,7 +298,7 @@ static int mmio_check(struct virtio_transport *t, const void *staged, struct err
 
 static void mmio_free(struct virtio_transport *t)
 {
-	struct virtio_mmio *mmio = from_transport(t);
+	struct virtio_mmio *mmio = mmio_from_transport(t);
 
 	irq_free(&mmio->irq);
 	free(mmio);
@@ -323,7 +323,7 @@ int virtio_mmio_attach(struct virtio_device *v, uint64_t base, const struct irq 
 	mmio->transport.ops = &mmio_ops;
 	mmio->base = base;
 	mmio->irq = *irq;
-	virtio_connect(v, &mmio->transport, "mmio", &mmio->s);
+	virtio_set_transport(v, &mmio->transport, "mmio", &mmio->s);
 	bus_add(&v->m->mmio, base, ARCH_VIRTIO_SIZE, &mmio_bus_ops, mmio);
 	return 0;
 }

@@ -3,10 +3,10 @@
  * receiving in net_rx.c, the control queue in net_ctrl.c. Machine lock held.
  *
  * A save at any moment. What the driver has queued to send stays in its queue. What the back end
- * had for it goes into its buffers or, where it has none, into the backlog. After a wake, before
+ * had for it goes into its buffers or, where it has none, into the backlog. After a resume, before
  * anything new: the backlog; resets for connections that ended in the process that saved
- * (net_flows.h); then the driver is asked to announce itself (§5.1.6.5.4). None of that is done
- * before the back end is there, behind the start of the guest.
+ * (net_flows.h); then the driver is asked to announce itself (§5.1.6.5.4). All of that waits for
+ * the back end, which is opened after the guest has started.
  */
 #include "devices/virtio/net.h"
 
@@ -56,7 +56,7 @@ const struct state_table virtio_net_table =
 	STATE_TABLE("virtio-net", 1, struct virtio_net_state, net_fields);
 
 /* §5.1.4 */
-void net_show(struct virtio_net *n)
+void net_update_config(struct virtio_net *n)
 {
 	unsigned status = n->s.link ? VIRTIO_NET_S_LINK_UP : 0;
 
@@ -77,15 +77,15 @@ void net_show(struct virtio_net *n)
 }
 
 /* Show it, and have the driver look, now or when the machine goes on. */
-static void config_changed(struct virtio_net *n)
+static void net_config_changed(struct virtio_net *n)
 {
-	net_show(n);
-	n->untold = !n->v.running;
-	if (!n->untold && (n->v.s.status & VIRTIO_DRIVER_OK) != 0)
+	net_update_config(n);
+	n->config_pending = !n->v.running;
+	if (!n->config_pending && (n->v.s.status & VIRTIO_DRIVER_OK) != 0)
 		virtio_config_changed(&n->v);
 }
 
-static unsigned accepted(const struct virtio_net *n)
+static unsigned accepted_offloads(const struct virtio_net *n)
 {
 	uint64_t on = n->v.s.features & ~n->s.offloads_off;
 	unsigned offloads = NET_CHECKSUM;
@@ -103,19 +103,19 @@ static unsigned accepted(const struct virtio_net *n)
 	return offloads;
 }
 
-void net_tell_offloads(struct virtio_net *n)
+void net_update_offloads(struct virtio_net *n)
 {
 	struct net_backend *b = n->card.backend;
-	unsigned offloads = accepted(n);
+	unsigned offloads = accepted_offloads(n);
 
-	if (b == NULL || !n->v.running || offloads == n->told)
+	if (b == NULL || !n->v.running || offloads == n->offloads_told)
 		return;
-	n->told = offloads;
+	n->offloads_told = offloads;
 	if (b->ops->offloads != NULL)
 		b->ops->offloads(b, offloads);
 }
 
-bool net_settled(const struct virtio_net *n)
+bool net_resume_done(const struct virtio_net *n)
 {
 	return !n->resetting && net_backlog_bytes(&n->s) == 0;
 }
@@ -138,9 +138,9 @@ static int emit_reset(void *opaque, const uint8_t *frame, size_t len)
 }
 
 /* What is left from before the save comes first. */
-static bool settle(struct virtio_net *n)
+static bool finish_resume(struct virtio_net *n)
 {
-	if (net_settled(n))
+	if (net_resume_done(n))
 		return true;
 	if (n->card.backend == NULL || !virtio_serving(&n->v) || !net_backlog_deliver(n))
 		return false;
@@ -152,35 +152,31 @@ static bool settle(struct virtio_net *n)
 }
 
 /* The driver may have new buffers. */
-static void serve_rx(struct virtio_net *n)
+static void net_serve_rx(struct virtio_net *n)
 {
-	if (!settle(n) || !n->rx_refused || n->card.backend == NULL)
+	if (!finish_resume(n) || !n->rx_refused || n->card.backend == NULL)
 		return;
 	n->rx_refused = false;
 	n->card.backend->ops->ready(n->card.backend);
 }
 
-/* §5.1.2: the control queue stands behind all pairs when the driver knows of more than one. */
-static unsigned ctrl_queue(const struct virtio_net *n)
-{
-	return net_has(n, VIRTIO_NET_F_MQ) ? 2u * n->max_pairs : 2u;
-}
-
 static void net_notify(struct virtio_device *v, unsigned index)
 {
 	struct virtio_net *n = net_from_virtio(v);
+	/* §5.1.2: it stands behind all pairs when the driver knows of more than one. */
+	unsigned ctrl_queue = net_has(n, VIRTIO_NET_F_MQ) ? 2u * n->max_pairs : 2u;
 
-	net_tell_offloads(n); /* DRIVER_OK comes without a call of its own */
-	if (index == ctrl_queue(n))
+	net_update_offloads(n); /* the device is not called when the driver sets DRIVER_OK */
+	if (index == ctrl_queue)
 		net_serve_ctrl(n, index);
 	else if (index % 2 == 0)
-		serve_rx(n);
+		net_serve_rx(n);
 	else
 		net_serve_tx(n, index);
-	net_call_driver(n);
+	net_interrupt_driver(n);
 }
 
-static void forget_driver(struct virtio_net *n)
+static void net_forget_driver(struct virtio_net *n)
 {
 	memcpy(n->s.mac, n->mac, NET_MAC_SIZE);
 	n->s.announce = 0;
@@ -189,9 +185,9 @@ static void forget_driver(struct virtio_net *n)
 	n->s.offloads_off = 0;
 	n->s.unicast = n->s.nmacs = 0;
 	net_backlog_clear(&n->s);
-	n->tx_blocked = n->resetting = n->untold = false;
-	n->uncalled = 0;
-	net_show(n);
+	n->tx_blocked = n->resetting = n->config_pending = false;
+	n->irq_pending = 0;
+	net_update_config(n);
 }
 
 /* Its connections may live on behind a new driver: the flows stay. */
@@ -199,10 +195,10 @@ static void net_reset(struct virtio_device *v)
 {
 	struct virtio_net *n = net_from_virtio(v);
 
-	forget_driver(n);
-	net_tell_offloads(n);
+	net_forget_driver(n);
+	net_update_offloads(n);
 	if (v->running)
-		serve_rx(n); /* what waits for buffers is lost */
+		net_serve_rx(n); /* what waits for buffers is lost */
 }
 
 static void net_start(struct virtio_device *v)
@@ -211,15 +207,15 @@ static void net_start(struct virtio_device *v)
 	struct net_backend *b = n->card.backend;
 
 	n->quiescing = n->tx_blocked = false;
-	if (n->untold)
-		config_changed(n);
+	if (n->config_pending)
+		net_config_changed(n);
 	if (b == NULL)
 		return;
-	net_tell_offloads(n);
-	(void)settle(n);
+	net_update_offloads(n);
+	(void)finish_resume(n);
 	if (b->ops->start != NULL)
 		b->ops->start(b);
-	serve_rx(n);
+	net_serve_rx(n);
 }
 
 static void net_quiesce(struct virtio_device *v)
@@ -230,7 +226,7 @@ static void net_quiesce(struct virtio_device *v)
 	n->quiescing = true;
 	if (b != NULL && b->ops->quiesce != NULL)
 		b->ops->quiesce(b);
-	net_call_driver(n);
+	net_interrupt_driver(n);
 }
 
 static void net_loaded(struct virtio_device *v)
@@ -240,7 +236,7 @@ static void net_loaded(struct virtio_device *v)
 	n->resetting = n->s.flows.n > 0;
 	n->s.announce =
 		(v->s.status & VIRTIO_DRIVER_OK) != 0 && net_has(n, VIRTIO_NET_F_GUEST_ANNOUNCE);
-	net_show(n);
+	net_update_config(n);
 }
 
 static void net_link(struct net_card *c, bool up)
@@ -250,15 +246,15 @@ static void net_link(struct net_card *c, bool up)
 	if (n->s.link == up)
 		return;
 	n->s.link = up;
-	config_changed(n);
+	net_config_changed(n);
 	if (n->v.running) /* what it could not send till now is sent, or lost */
 		net_kick_tx(n);
 }
 
 /* A round of the loop is over. */
-static void on_round(struct loop_hook *hook)
+static void on_net_round(struct loop_hook *hook)
 {
-	net_call_driver(container_of(hook, struct virtio_net, round));
+	net_interrupt_driver(container_of(hook, struct virtio_net, round));
 }
 
 static void net_connected(struct net_card *c)
@@ -268,15 +264,15 @@ static void net_connected(struct net_card *c)
 
 	n->s.link = 1;
 	if (!was_up || n->s.announce)
-		config_changed(n);
+		net_config_changed(n);
 	if (!n->v.running)
 		return;
-	net_tell_offloads(n);
-	(void)settle(n);
+	net_update_offloads(n);
+	(void)finish_resume(n);
 	if (c->backend->ops->start != NULL)
 		c->backend->ops->start(c->backend);
 	net_kick_tx(n);
-	net_call_driver(n);
+	net_interrupt_driver(n);
 }
 
 static void net_writable(struct net_card *c)
@@ -294,7 +290,7 @@ static const struct net_card_ops card_ops = {
 	.connected = net_connected,
 };
 
-static int damaged(struct err *err, const char *what)
+static int net_state_damaged(struct err *err, const char *what)
 {
 	return err_set(err, ERR_INTEGRITY, "impossible %s", what);
 }
@@ -304,18 +300,18 @@ static int net_check(struct virtio_device *v, const void *staged, struct err *er
 	const struct virtio_net_state *s = staged;
 
 	if (s->link > 1 || s->announce > 1)
-		return damaged(err, "status");
+		return net_state_damaged(err, "status");
 	if (s->pairs == 0 || s->pairs > net_from_virtio(v)->max_pairs)
-		return damaged(err, "number of queues");
+		return net_state_damaged(err, "number of queues");
 	if ((s->rx_mode & ~(uint32_t)NET_RX_KNOWN) != 0)
-		return damaged(err, "receive mode");
+		return net_state_damaged(err, "receive mode");
 	if ((s->offloads_off & ~NET_GUEST_OFFLOADS) != 0)
-		return damaged(err, "offloads");
+		return net_state_damaged(err, "offloads");
 	if ((s->mac[0] & 1) != 0 || s->unicast > s->nmacs)
-		return damaged(err, "addresses");
+		return net_state_damaged(err, "addresses");
 	if (!net_flows_valid(&s->flows))
-		return damaged(err, "connections");
-	return net_backlog_valid(s) ? 0 : damaged(err, "frames in hand");
+		return net_state_damaged(err, "connections");
+	return net_backlog_valid(s) ? 0 : net_state_damaged(err, "frames in hand");
 }
 
 static void net_free(struct virtio_device *v)
@@ -354,13 +350,13 @@ int virtio_net_create(struct virtio_device **out, struct machine *m, const char 
 	n->s.mtu = net->mtu;
 	n->card.ops = &card_ops;
 	n->card.flows = &n->s.flows;
-	forget_driver(n);
+	net_forget_driver(n);
 	n->v.config = &n->config;
 	n->v.config_len = offsetof(struct virtio_net_config, speed);
 	if (net->pairs > 1)
 		features |= VIRTIO_FEATURE(VIRTIO_NET_F_MQ);
 	virtio_init(&n->v, m, id, &net_type, features, 2u * net->pairs + 1, &n->s);
-	loop_hook(&m->loop, &n->round, on_round);
+	loop_hook(&m->loop, &n->round, on_net_round);
 	*out = &n->v;
 	return 0;
 }

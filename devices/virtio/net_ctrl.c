@@ -7,20 +7,20 @@
 #define BUDGET 16u
 
 /* The whole rest of the command. */
-static bool read_all(struct vq_elem *e, void *to, size_t len)
+static bool read_whole_command(struct vq_elem *e, void *to, size_t len)
 {
 	return e->out_len == len && vq_read(e, to, len) == len;
 }
 
 /* §5.1.6.5.1 */
-static bool set_mode(struct virtio_net *n, uint8_t command, struct vq_elem *e)
+static bool set_rx_mode(struct virtio_net *n, uint8_t command, struct vq_elem *e)
 {
 	unsigned feature = command <= VIRTIO_NET_CTRL_RX_ALLMULTI ? VIRTIO_NET_F_CTRL_RX
 								  : VIRTIO_NET_F_CTRL_RX_EXTRA;
 	uint8_t on;
 
 	if (command > VIRTIO_NET_CTRL_RX_NOBCAST || !net_has(n, feature) ||
-	    !read_all(e, &on, sizeof(on)) || on > 1)
+	    !read_whole_command(e, &on, sizeof(on)) || on > 1)
 		return false;
 	n->s.rx_mode &= ~(UINT32_C(1) << command);
 	n->s.rx_mode |= (uint32_t)on << command;
@@ -56,7 +56,7 @@ static bool read_macs(struct mac_table *table, struct vq_elem *e, uint32_t many)
 }
 
 /* §5.1.6.5.2 */
-static bool set_table(struct virtio_net *n, struct vq_elem *e)
+static bool set_mac_table(struct virtio_net *n, struct vq_elem *e)
 {
 	struct mac_table table = {.n = 0};
 	uint32_t unicast;
@@ -78,21 +78,21 @@ static bool set_mac(struct virtio_net *n, struct vq_elem *e)
 {
 	uint8_t mac[NET_MAC_SIZE];
 
-	if (!net_has(n, VIRTIO_NET_F_CTRL_MAC_ADDR) || !read_all(e, mac, sizeof(mac)) ||
+	if (!net_has(n, VIRTIO_NET_F_CTRL_MAC_ADDR) || !read_whole_command(e, mac, sizeof(mac)) ||
 	    (mac[0] & 1) != 0)
 		return false;
 	memcpy(n->s.mac, mac, sizeof(mac));
-	net_show(n);
+	net_update_config(n);
 	return true;
 }
 
 /* §5.1.6.5.4 */
-static bool acknowledge(struct virtio_net *n)
+static bool acknowledge_announce(struct virtio_net *n)
 {
 	if (!net_has(n, VIRTIO_NET_F_GUEST_ANNOUNCE))
 		return false;
 	n->s.announce = 0;
-	net_show(n);
+	net_update_config(n);
 	return true;
 }
 
@@ -102,7 +102,7 @@ static bool set_pairs(struct virtio_net *n, struct vq_elem *e)
 	uint8_t bytes[2];
 	uint16_t pairs;
 
-	if (!net_has(n, VIRTIO_NET_F_MQ) || !read_all(e, bytes, sizeof(bytes)))
+	if (!net_has(n, VIRTIO_NET_F_MQ) || !read_whole_command(e, bytes, sizeof(bytes)))
 		return false;
 	pairs = le_get16(bytes);
 	if (pairs == 0 || pairs > n->max_pairs)
@@ -117,31 +117,33 @@ static bool set_offloads(struct virtio_net *n, struct vq_elem *e)
 	uint8_t bytes[8];
 	uint64_t wanted;
 
-	if (!net_has(n, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS) || !read_all(e, bytes, sizeof(bytes)))
+	if (!net_has(n, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS) ||
+	    !read_whole_command(e, bytes, sizeof(bytes)))
 		return false;
 	wanted = le_get64(bytes);
 	if ((wanted & ~(n->v.s.features & NET_GUEST_OFFLOADS)) != 0)
 		return false;
 	n->s.offloads_off = NET_GUEST_OFFLOADS & ~wanted;
-	net_tell_offloads(n);
+	net_update_offloads(n);
 	return true;
 }
 
-static bool obey(struct virtio_net *n, const struct virtio_net_ctrl_hdr *header, struct vq_elem *e)
+static bool handle_command(struct virtio_net *n, const struct virtio_net_ctrl_hdr *header,
+			   struct vq_elem *e)
 {
 	switch (header->class << 8 | header->cmd) {
 	case VIRTIO_NET_CTRL_MAC << 8 | VIRTIO_NET_CTRL_MAC_TABLE_SET:
-		return set_table(n, e);
+		return set_mac_table(n, e);
 	case VIRTIO_NET_CTRL_MAC << 8 | VIRTIO_NET_CTRL_MAC_ADDR_SET:
 		return set_mac(n, e);
 	case VIRTIO_NET_CTRL_ANNOUNCE << 8 | VIRTIO_NET_CTRL_ANNOUNCE_ACK:
-		return acknowledge(n);
+		return acknowledge_announce(n);
 	case VIRTIO_NET_CTRL_MQ << 8 | VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET:
 		return set_pairs(n, e);
 	case VIRTIO_NET_CTRL_GUEST_OFFLOADS << 8 | VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET:
 		return set_offloads(n, e);
 	default:
-		return header->class == VIRTIO_NET_CTRL_RX && set_mode(n, header->cmd, e);
+		return header->class == VIRTIO_NET_CTRL_RX && set_rx_mode(n, header->cmd, e);
 	}
 }
 
@@ -154,7 +156,8 @@ void net_serve_ctrl(struct virtio_net *n, unsigned queue)
 	for (; budget > 0 && virtio_pop(&n->v, queue, &e); budget--) {
 		virtio_net_ctrl_ack ack = VIRTIO_NET_ERR;
 
-		if (vq_read(&e, &header, sizeof(header)) == sizeof(header) && obey(n, &header, &e))
+		if (vq_read(&e, &header, sizeof(header)) == sizeof(header) &&
+		    handle_command(n, &header, &e))
 			ack = VIRTIO_NET_OK;
 		if (vq_write(&e, &ack, sizeof(ack)) < sizeof(ack)) {
 			virtio_needs_reset(&n->v, "a command has no room for its answer");
@@ -165,5 +168,5 @@ void net_serve_ctrl(struct virtio_net *n, unsigned queue)
 	}
 	virtio_interrupt(&n->v, queue);
 	if (budget == 0)
-		virtio_again(&n->v, queue);
+		virtio_reschedule(&n->v, queue);
 }

@@ -63,13 +63,13 @@ struct virtio_net {
 	struct virtio_net_config config;
 	uint8_t mac[NET_MAC_SIZE]; /* it was made with */
 	uint16_t max_pairs;
-	unsigned told;	   /* what the back end knows of offloads */
-	uint32_t uncalled; /* queues with frames for which no interrupt was raised yet */
-	bool tx_blocked;   /* the back end has no room; writable() follows */
-	bool rx_refused;   /* it has a frame for which there were no buffers */
+	unsigned offloads_told; /* what the back end knows of offloads */
+	uint32_t irq_pending;	/* queues with frames for which no interrupt was raised yet */
+	bool tx_blocked;	/* the back end has no room; writable() follows */
+	bool rx_refused;	/* it has a frame for which there were no buffers */
 	bool quiescing;
-	bool resetting; /* flows of before the save are still to be reset */
-	bool untold;	/* the configuration changed while nobody could be told */
+	bool resetting;	     /* flows of before the save are still to be reset */
+	bool config_pending; /* the configuration changed while nobody could be told */
 	struct loop_hook round;
 	struct net_steering steering;
 };
@@ -101,11 +101,11 @@ static inline unsigned net_tx_queue(unsigned pair)
 	 VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_TSO6) | VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_ECN))
 
 /* net.c: show the state in the configuration space. */
-void net_show(struct virtio_net *n);
+void net_update_config(struct virtio_net *n);
 /* Tell the back end what the guest accepts, if that has changed. */
-void net_tell_offloads(struct virtio_net *n);
+void net_update_offloads(struct virtio_net *n);
 /* Nothing of before the save waits for buffers any more. */
-bool net_settled(const struct virtio_net *n);
+bool net_resume_done(const struct virtio_net *n);
 /* Send what the driver has queued on every queue. */
 void net_kick_tx(struct virtio_net *n);
 
@@ -122,7 +122,7 @@ bool net_accepts(const struct virtio_net_state *s, const uint8_t *destination);
 /* put a frame into the driver's buffers: 0 (or dropped, for it can never fit), or -EAGAIN; */
 int net_deliver(struct virtio_net *n, const struct iovec *iov, unsigned niov, size_t len);
 /* and the interrupts for what was delivered. */
-void net_call_driver(struct virtio_net *n);
+void net_interrupt_driver(struct virtio_net *n);
 
 /* net_backlog.c: -EAGAIN when it is full; */
 int net_backlog_add(struct virtio_net_state *s, const struct iovec *iov, unsigned niov, size_t len);

@@ -22,11 +22,6 @@ struct delivery {
 	uint8_t *num_buffers[2]; /* in the header that the driver gets */
 };
 
-static bool is_multicast(const uint8_t *mac)
-{
-	return (mac[0] & 1) != 0;
-}
-
 static bool in_table(const struct virtio_net_mac *mac, uint32_t n, const uint8_t *wanted)
 {
 	for (uint32_t i = 0; i < n; i++) {
@@ -45,7 +40,7 @@ bool net_accepts(const struct virtio_net_state *s, const uint8_t *destination)
 		return true;
 	if (memcmp(destination, broadcast, NET_MAC_SIZE) == 0)
 		return (s->rx_mode & NET_RX_NOBCAST) == 0;
-	if (is_multicast(destination))
+	if ((destination[0] & 1) != 0) /* multicast */
 		return (s->rx_mode & NET_RX_NOMULTI) == 0 &&
 		       ((s->rx_mode & (NET_RX_ALLMULTI | NET_RX_MANY_MULTI)) != 0 ||
 			in_table(s->macs + s->unicast, s->nmacs - s->unicast, destination));
@@ -56,7 +51,7 @@ bool net_accepts(const struct virtio_net_state *s, const uint8_t *destination)
 }
 
 /* The header, as the driver gets it. Where num_buffers lies is noted: its value comes last. */
-static bool start(struct delivery *d, struct vq_elem *e)
+static bool start_delivery(struct delivery *d, struct vq_elem *e)
 {
 	struct virtio_net_hdr_v1 header;
 	const size_t before = offsetof(struct virtio_net_hdr_v1, num_buffers);
@@ -72,7 +67,7 @@ static bool start(struct delivery *d, struct vq_elem *e)
 }
 
 /* Fill one element. */
-static size_t fill(struct delivery *d, struct vq_elem *e)
+static size_t fill_buffer(struct delivery *d, struct vq_elem *e)
 {
 	size_t done = 0;
 
@@ -99,16 +94,16 @@ static const char *add_buffer(struct delivery *d, struct vq_elem *e)
 	if (e->in_len == 0)
 		return "a buffer to receive into has no bytes";
 	if (d->n == 0) {
-		if (!start(d, e))
+		if (!start_delivery(d, e))
 			return "a buffer to receive into has no room for the header";
 		len = NET_HEADER_SIZE;
 	}
-	len += fill(d, e);
+	len += fill_buffer(d, e);
 	d->given[d->n++] = (struct vq_given){.head = e->head, .len = (uint32_t)len};
 	return NULL;
 }
 
-static int give_up(struct virtio_net *n, unsigned queue, const struct delivery *d, int ret)
+static int abandon_delivery(struct virtio_net *n, unsigned queue, const struct delivery *d, int ret)
 {
 	for (unsigned i = 0; i < d->n; i++)
 		vq_unpop(&n->v.queue[queue]);
@@ -117,12 +112,13 @@ static int give_up(struct virtio_net *n, unsigned queue, const struct delivery *
 	return ret;
 }
 
-static int finish(struct virtio_net *n, unsigned queue, const struct delivery *d, size_t len)
+static int finish_delivery(struct virtio_net *n, unsigned queue, const struct delivery *d,
+			   size_t len)
 {
 	*d->num_buffers[0] = (uint8_t)d->n;
 	*d->num_buffers[1] = 0;
 	vq_push_all(&n->v.queue[queue], d->given, d->n);
-	n->uncalled |= 1u << queue;
+	n->irq_pending |= 1u << queue;
 	n->card.received.frames++;
 	n->card.received.bytes += len - NET_HEADER_SIZE;
 	return 0;
@@ -141,23 +137,17 @@ int net_deliver(struct virtio_net *n, const struct iovec *iov, unsigned niov, si
 	while (d.left > 0) {
 		/* §5.1.6.4: what can never fit is lost. */
 		if (d.n == most)
-			return give_up(n, queue, &d, 0);
+			return abandon_delivery(n, queue, &d, 0);
 		if (!virtio_pop(&n->v, queue, &e))
-			return give_up(n, queue, &d, virtio_serving(&n->v) ? -EAGAIN : 0);
+			return abandon_delivery(n, queue, &d, virtio_serving(&n->v) ? -EAGAIN : 0);
 		fault = add_buffer(&d, &e);
 		if (fault != NULL) {
 			virtio_needs_reset(&n->v, fault);
 			vq_unpop(&n->v.queue[queue]);
-			return give_up(n, queue, &d, 0);
+			return abandon_delivery(n, queue, &d, 0);
 		}
 	}
-	return finish(n, queue, &d, len);
-}
-
-/* Nobody listens. */
-static bool is_deaf(const struct virtio_net *n)
-{
-	return !virtio_serving(&n->v) || !n->s.link;
+	return finish_delivery(n, queue, &d, len);
 }
 
 int net_receive(struct net_card *c, const struct iovec *iov, unsigned niov, size_t len)
@@ -166,14 +156,14 @@ int net_receive(struct net_card *c, const struct iovec *iov, unsigned niov, size
 	uint8_t destination[NET_MAC_SIZE];
 	int ret = -EAGAIN;
 
-	if (is_deaf(n) || len < MIN_MESSAGE || len > NET_MESSAGE_MAX) {
+	if (!virtio_serving(&n->v) || !n->s.link || len < MIN_MESSAGE || len > NET_MESSAGE_MAX) {
 		c->received.dropped++;
 		return 0;
 	}
 	net_gather(iov, niov, NET_HEADER_SIZE, destination, sizeof(destination));
 	if (!net_accepts(&n->s, destination))
 		return 0;
-	if (net_settled(n))
+	if (net_resume_done(n))
 		ret = net_deliver(n, iov, niov, len);
 	if (ret == -EAGAIN && n->quiescing)
 		ret = net_backlog_add(&n->s, iov, niov, len);
@@ -182,10 +172,10 @@ int net_receive(struct net_card *c, const struct iovec *iov, unsigned niov, size
 	return ret;
 }
 
-void net_call_driver(struct virtio_net *n)
+void net_interrupt_driver(struct virtio_net *n)
 {
-	for (unsigned queue = 0; n->uncalled != 0; queue++, n->uncalled >>= 1) {
-		if ((n->uncalled & 1) != 0)
+	for (unsigned queue = 0; n->irq_pending != 0; queue++, n->irq_pending >>= 1) {
+		if ((n->irq_pending & 1) != 0)
 			virtio_interrupt(&n->v, queue);
 	}
 }

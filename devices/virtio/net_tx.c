@@ -2,8 +2,8 @@
  * virtio-net, guest → host (virtio 1.2 §5.1.6.2); see net_internal.h. Machine lock held.
  *
  * The back end gets the guest's own buffers behind a copy of the header, which is what was judged.
- * A header that breaks the rules ends in NEEDS_RESET; a frame that is merely senseless is dropped,
- * as a wire would. What the back end has no room for stays in the queue, and so in a save.
+ * A header that breaks the rules ends in NEEDS_RESET; a frame of an impossible length is
+ * dropped, as a wire would. What the back end has no room for stays in the queue, and so in a save.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,7 +16,8 @@
 #define MIN_FRAME 14u
 
 /* What only who has negotiated it may ask for. */
-static const char *unoffered(const struct virtio_net *n, const struct virtio_net_hdr_v1 *h)
+static const char *unnegotiated_offload(const struct virtio_net *n,
+					const struct virtio_net_hdr_v1 *h)
 {
 	uint8_t type = h->gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
 
@@ -30,7 +31,8 @@ static const char *unoffered(const struct virtio_net *n, const struct virtio_net
 }
 
 /* Read the header off the element. False: the driver is asked for a reset. */
-static bool take_header(struct virtio_net *n, struct vq_elem *e, struct virtio_net_hdr_v1 *header)
+static bool read_tx_header(struct virtio_net *n, struct vq_elem *e,
+			   struct virtio_net_hdr_v1 *header)
 {
 	const char *fault = "it is cut short";
 	char why[160];
@@ -41,18 +43,13 @@ static bool take_header(struct virtio_net *n, struct vq_elem *e, struct virtio_n
 		header->num_buffers = 0;
 		fault = net_header_fault(header, (size_t)e->out_len);
 		if (fault == NULL)
-			fault = unoffered(n, header);
+			fault = unnegotiated_offload(n, header);
 	}
 	if (fault == NULL)
 		return true;
 	snprintf(why, sizeof(why), "a frame's header is broken: %s", fault);
 	virtio_needs_reset(&n->v, why);
 	return false;
-}
-
-static bool sensible(const struct vq_elem *e)
-{
-	return e->out_len >= MIN_FRAME && e->out_len <= NET_FRAME_MAX && e->nout < NET_MAX_SEGMENTS;
 }
 
 /* -EAGAIN, or 0: it is gone, one way or another. */
@@ -63,7 +60,8 @@ static int send_frame(struct virtio_net *n, struct vq_elem *e, struct virtio_net
 	struct net_backend *b = n->card.backend;
 	int ret;
 
-	if (b == NULL || !n->s.link || !sensible(e)) {
+	if (b == NULL || !n->s.link || e->out_len < MIN_FRAME || e->out_len > NET_FRAME_MAX ||
+	    e->nout >= NET_MAX_SEGMENTS) {
 		n->card.sent.dropped++;
 		return 0;
 	}
@@ -71,18 +69,18 @@ static int send_frame(struct virtio_net *n, struct vq_elem *e, struct virtio_net
 	if (n->s.pairs > 1)
 		net_steer_sent(&n->steering, iov, e->nout + 1, pair);
 	ret = b->ops->send(b, iov, e->nout + 1, NET_HEADER_SIZE + (size_t)e->out_len);
-	if (ret == 0) {
-		n->card.sent.frames++;
-		n->card.sent.bytes += e->out_len;
-	}
-	return ret;
+	if (ret < 0)
+		return ret;
+	n->card.sent.frames++;
+	n->card.sent.bytes += e->out_len;
+	return 0;
 }
 
-/* After a wake the driver waits until it is known what is behind the card, and until its old
- * connections are reset: new ones must not be. */
-static bool may_send(const struct virtio_net *n)
+/* After a resume nothing is sent before the back end is there and the old connections are reset:
+ * new connections must not be reset. */
+static bool tx_allowed(const struct virtio_net *n)
 {
-	return !n->tx_blocked && (!n->s.link || (n->card.backend != NULL && net_settled(n)));
+	return !n->tx_blocked && (!n->s.link || (n->card.backend != NULL && net_resume_done(n)));
 }
 
 void net_serve_tx(struct virtio_net *n, unsigned queue)
@@ -91,8 +89,8 @@ void net_serve_tx(struct virtio_net *n, unsigned queue)
 	unsigned budget = BUDGET;
 	struct vq_elem e;
 
-	for (; budget > 0 && may_send(n) && virtio_pop(&n->v, queue, &e); budget--) {
-		if (!take_header(n, &e, &header)) {
+	for (; budget > 0 && tx_allowed(n) && virtio_pop(&n->v, queue, &e); budget--) {
+		if (!read_tx_header(n, &e, &header)) {
 			vq_unpop(&n->v.queue[queue]);
 			return;
 		}
@@ -105,5 +103,5 @@ void net_serve_tx(struct virtio_net *n, unsigned queue)
 	}
 	virtio_interrupt(&n->v, queue);
 	if (budget == 0)
-		virtio_again(&n->v, queue);
+		virtio_reschedule(&n->v, queue);
 }

@@ -54,12 +54,12 @@ const struct state_table vq_state_table =
 	STATE_TABLE("virtqueue", 1, struct vq_state, vq_state_fields);
 
 /* The one way to read a 16-bit ring field: once, whatever the guest does meanwhile. */
-static uint16_t load16(const uint16_t *field)
+static uint16_t load_le16(const uint16_t *field)
 {
 	return le16toh(__atomic_load_n(field, __ATOMIC_ACQUIRE));
 }
 
-static void store16(uint16_t *field, uint16_t value)
+static void store_le16(uint16_t *field, uint16_t value)
 {
 	__atomic_store_n(field, htole16(value), __ATOMIC_RELEASE);
 }
@@ -127,7 +127,7 @@ static struct vq_used *used_to_write(struct vq *q)
 	return mem_at_write(q->mem, q->s->device, used_bytes(q->s->size));
 }
 
-static enum vq_result broken(struct vq *q, const char *fault)
+static enum vq_result vq_broken(struct vq *q, const char *fault)
 {
 	q->fault = fault;
 	return VQ_BROKEN;
@@ -233,41 +233,41 @@ static const char *walk_chain(struct vq *q, struct walk *w, struct vq_elem *e)
  * waking a machine with idle queues dirties no page. */
 static void ask_notification(struct vq *q)
 {
-	if (load16((const uint16_t *)&q->used->ring[q->s->size]) != q->s->next_avail)
-		store16((uint16_t *)&used_to_write(q)->ring[q->s->size], q->s->next_avail);
+	if (load_le16((const uint16_t *)&q->used->ring[q->s->size]) != q->s->next_avail)
+		store_le16((uint16_t *)&used_to_write(q)->ring[q->s->size], q->s->next_avail);
 	/* The store must be seen before the index is looked at again, else both sides wait. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
 /* How many elements are available. */
-static uint16_t pending(const struct vq *q)
+static uint16_t vq_pending(const struct vq *q)
 {
-	return (uint16_t)(load16(&q->avail->idx) - q->s->next_avail);
+	return (uint16_t)(load_le16(&q->avail->idx) - q->s->next_avail);
 }
 
 enum vq_result vq_pop(struct vq *q, struct vq_elem *e)
 {
 	struct walk w = {.table = (const uint8_t *)q->desc, .entries = q->s->size};
-	uint16_t count = pending(q);
+	uint16_t count = vq_pending(q);
 	const char *fault;
 
 	if (q->fault != NULL)
 		return VQ_BROKEN;
 	if (count == 0 && q->event_idx) {
 		ask_notification(q);
-		count = pending(q);
+		count = vq_pending(q);
 	}
 	if (count == 0)
 		return VQ_EMPTY;
 	if (count > q->s->size)
-		return broken(q, "available index jumped");
-	w.index = load16(&q->avail->ring[q->s->next_avail % q->s->size]);
+		return vq_broken(q, "available index jumped");
+	w.index = load_le16(&q->avail->ring[q->s->next_avail % q->s->size]);
 	e->head = (uint16_t)w.index;
 	e->nout = e->nin = 0;
 	e->out_len = e->in_len = 0;
 	fault = walk_chain(q, &w, e);
 	if (fault != NULL)
-		return broken(q, fault);
+		return vq_broken(q, fault);
 	e->out = e->iov;
 	e->in = e->iov + e->nout;
 	q->s->next_avail++;
@@ -284,7 +284,7 @@ void vq_push_all(struct vq *q, const struct vq_given *given, unsigned n)
 		slot->id = htole32(given[i].head);
 		slot->len = htole32(given[i].len);
 	}
-	store16(&used->idx, q->s->next_used);
+	store_le16(&used->idx, q->s->next_used);
 }
 
 void vq_push(struct vq *q, uint16_t head, uint32_t len)
@@ -307,14 +307,14 @@ bool vq_wants_interrupt(struct vq *q)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	q->signalled = now;
 	if (!q->event_idx)
-		return (load16(&q->avail->flags) & AVAIL_NO_INTERRUPT) == 0;
-	event = load16(&q->avail->ring[q->s->size]);
+		return (load_le16(&q->avail->flags) & AVAIL_NO_INTERRUPT) == 0;
+	event = load_le16(&q->avail->ring[q->s->size]);
 	return (uint16_t)(now - event - 1) < (uint16_t)(now - before);
 }
 
 /* Copy between buf and the buffers, advancing *iov, *n and *left. */
-static size_t transfer(struct iovec **iov, unsigned *n, uint64_t *left, uint8_t *buf, size_t len,
-		       bool to_guest)
+static size_t vq_transfer(struct iovec **iov, unsigned *n, uint64_t *left, uint8_t *buf, size_t len,
+			  bool to_guest)
 {
 	size_t done = 0;
 
@@ -340,13 +340,13 @@ static size_t transfer(struct iovec **iov, unsigned *n, uint64_t *left, uint8_t 
 
 size_t vq_read(struct vq_elem *e, void *dst, size_t len)
 {
-	return transfer(&e->out, &e->nout, &e->out_len, dst, len, false);
+	return vq_transfer(&e->out, &e->nout, &e->out_len, dst, len, false);
 }
 
 size_t vq_write(struct vq_elem *e, const void *src, size_t len)
 {
-	/* transfer() only reads from the buffer in this direction. */
-	return transfer(&e->in, &e->nin, &e->in_len, (uint8_t *)(uintptr_t)src, len, true);
+	/* vq_transfer() only reads from the buffer in this direction. */
+	return vq_transfer(&e->in, &e->nin, &e->in_len, (uint8_t *)(uintptr_t)src, len, true);
 }
 
 uint8_t *vq_skip_in(struct vq_elem *e)

@@ -12,7 +12,7 @@
 		    */
 #define BUDGET 16u /* requests at a time */
 
-static size_t fill(void *dst, size_t len)
+static size_t fill_random(void *dst, size_t len)
 {
 	size_t done = 0;
 
@@ -32,7 +32,7 @@ static size_t rng_serve(const struct vq_elem *e)
 
 	for (unsigned i = 0; i < e->nin && done < MAX_BYTES; i++) {
 		size_t want = (size_t)u64_min(e->in[i].iov_len, MAX_BYTES - done);
-		size_t got = fill(e->in[i].iov_base, want);
+		size_t got = fill_random(e->in[i].iov_base, want);
 
 		done += got;
 		if (got < want)
@@ -50,7 +50,7 @@ static void rng_notify(struct virtio_device *v, unsigned index)
 		virtio_push(v, index, &e, rng_serve(&e));
 	virtio_interrupt(v, index);
 	if (budget == 0)
-		virtio_again(v, index);
+		virtio_reschedule(v, index);
 }
 
 static void rng_free(struct virtio_device *v)

@@ -1,5 +1,4 @@
-/* The saved state of a virtio device: its table, and the judgement of staged state. Pure functions.
- */
+/* The saved state of a virtio device: its table, and the checks of staged state. Pure functions. */
 #include "devices/virtio/state.h"
 
 static const struct state_field virtio_state_fields[] = {
@@ -48,7 +47,7 @@ static int check_queue(const struct virtio_device *v, const struct virtio_state 
 	fault = vq_layout_fault(q, &v->m->mem);
 	if (fault != NULL)
 		return err_set(err, ERR_INTEGRITY, "queue %u: %s", index, fault);
-	/* Nothing is in hand while a device is quiet: what was taken was given back. */
+	/* A quiesced device has pushed or unpopped every element. */
 	if (q->next_avail != q->next_used)
 		return err_set(err, ERR_INTEGRITY, "queue %u: impossible indices", index);
 	return 0;
@@ -58,7 +57,12 @@ int virtio_state_check(const struct virtio_device *v, const struct virtio_state 
 {
 	int ret = check_status(v, s, err);
 
-	for (unsigned i = 0; ret == 0 && i < v->s.nqueues; i++)
+	if (ret < 0)
+		return ret;
+	for (unsigned i = 0; i < v->s.nqueues; i++) {
 		ret = check_queue(v, s, i, err);
-	return ret;
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
 }

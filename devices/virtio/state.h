@@ -1,4 +1,4 @@
-/* The judgement of a virtio device's saved state before it is taken over. */
+/* The check of a virtio device's saved state before it is taken over. */
 #ifndef TORPOR_DEVICES_VIRTIO_STATE_H
 #define TORPOR_DEVICES_VIRTIO_STATE_H
 

@@ -17,30 +17,26 @@ const struct virtio_type_entry virtio_types[VIRTIO_TYPES] = {
 	{VIRTIO_TYPE_BALLOON, "balloon", &virtio_balloon_table, virtio_balloon_create},
 };
 
-static const struct virtio_type_entry *type_find(enum virtio_id id)
-{
-	for (unsigned i = 0; i < VIRTIO_TYPES; i++) {
-		if (virtio_types[i].id == id)
-			return &virtio_types[i];
-	}
-	return NULL;
-}
-
 int virtio_create(struct device **out, struct machine *m, enum virtio_id type, const char *id,
 		  unsigned slot, const struct virtio_backend *backend, struct err *err)
 {
-	const struct virtio_type_entry *entry = type_find(type);
+	const struct virtio_type_entry *entry = NULL;
 	struct virtio_device *v;
 	int ret;
 
+	for (unsigned i = 0; i < VIRTIO_TYPES; i++) {
+		if (virtio_types[i].id == type)
+			entry = &virtio_types[i];
+	}
 	assert(entry != NULL && slot < ARCH_VIRTIO_SLOTS);
 	ret = entry->create(&v, m, id, backend, err);
 	if (ret < 0)
 		return ret;
 	ret = virtio_mmio_plug(v, slot, err);
-	if (ret < 0)
+	if (ret < 0) {
 		virtio_destroy(v);
-	else
-		*out = &v->dev;
-	return ret;
+		return ret;
+	}
+	*out = &v->dev;
+	return 0;
 }

@@ -40,7 +40,8 @@ struct virtio_type_entry {
 extern const struct virtio_type_entry virtio_types[VIRTIO_TYPES];
 
 /* A device with the MMIO transport in a slot of the machine, ready for machine_add_device(). `id`
- * is its name in the machine ("disk0"). An unknown type is our bug (assert). */
+ * is its name in the machine ("disk0"). An unknown type is our bug (assert). Returns 0, -ENOMEM, or
+ * the errno of eventfd(2) or KVM_IRQFD; the back end is closed then. */
 int virtio_create(struct device **out, struct machine *m, enum virtio_id type, const char *id,
 		  unsigned slot, const struct virtio_backend *backend, struct err *err);
 

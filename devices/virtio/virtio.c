@@ -13,13 +13,13 @@
 
 static const struct device_ops virtio_device_ops;
 
-static struct virtio_device *from_device(struct device *dev)
+static struct virtio_device *virtio_from_device(struct device *dev)
 {
 	return container_of(dev, struct virtio_device, dev);
 }
 
-static void add_part(struct virtio_device *v, const char *name, const struct state_table *table,
-		     void *state)
+static void virtio_add_part(struct virtio_device *v, const char *name,
+			    const struct state_table *table, void *state)
 {
 	assert(v->dev.nparts < DEVICE_MAX_PARTS);
 	v->dev.part[v->dev.nparts++] =
@@ -40,19 +40,19 @@ void virtio_init(struct virtio_device *v, struct machine *m, const char *id,
 	for (unsigned i = 0; i < VIRTIO_MAX_QUEUES; i++) {
 		v->s.queue[i].size = VQ_MAX_SIZE;
 		vq_init(&v->queue[i], &v->s.queue[i], &m->mem);
-		v->bell[i] = (struct virtio_bell){.v = v, .index = i, .watch.fd = -1};
+		v->notifier[i] = (struct virtio_notifier){.v = v, .index = i, .watch.fd = -1};
 	}
-	add_part(v, "", &virtio_state_table, &v->s);
+	virtio_add_part(v, "", &virtio_state_table, &v->s);
 	if (type->table != NULL)
-		add_part(v, "type", type->table, type_state);
+		virtio_add_part(v, "type", type->table, type_state);
 }
 
-void virtio_connect(struct virtio_device *v, struct virtio_transport *t, const char *name,
-		    void *state)
+void virtio_set_transport(struct virtio_device *v, struct virtio_transport *t, const char *name,
+			  void *state)
 {
 	v->transport = t;
 	t->v = v;
-	add_part(v, name, t->ops->table, state);
+	virtio_add_part(v, name, t->ops->table, state);
 }
 
 bool virtio_serving(const struct virtio_device *v)
@@ -110,32 +110,32 @@ void virtio_notify(struct virtio_device *v, unsigned index)
 }
 
 /* For what became available before notifications counted. */
-static void look_at_queues(struct virtio_device *v)
+static void notify_all_queues(struct virtio_device *v)
 {
 	for (unsigned i = 0; i < v->s.nqueues; i++)
 		virtio_notify(v, i);
 }
 
-static void bell_rings(struct loop_watch *watch, uint32_t events)
+static void on_virtio_notify(struct loop_watch *watch, uint32_t events)
 {
-	struct virtio_bell *bell = container_of(watch, struct virtio_bell, watch);
+	struct virtio_notifier *notifier = container_of(watch, struct virtio_notifier, watch);
 	eventfd_t ignored;
 
 	(void)events;
 	(void)eventfd_read(watch->fd, &ignored);
-	virtio_notify(bell->v, bell->index);
+	virtio_notify(notifier->v, notifier->index);
 }
 
-int virtio_bell_fd(struct virtio_device *v, unsigned index)
+int virtio_notify_fd(struct virtio_device *v, unsigned index)
 {
-	struct loop_watch *watch = &v->bell[index].watch;
+	struct loop_watch *watch = &v->notifier[index].watch;
 	struct err err;
 	int fd;
 
 	if (watch->fd >= 0)
 		return watch->fd;
 	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (fd < 0 || loop_add(&v->m->loop, watch, fd, EPOLLIN, bell_rings, &err) < 0) {
+	if (fd < 0 || loop_add(&v->m->loop, watch, fd, EPOLLIN, on_virtio_notify, &err) < 0) {
 		log_guest(&v->m->log, &v->limit, "%s: no eventfd for queue %u", v->dev.id, index);
 		if (fd >= 0)
 			close(fd);
@@ -144,9 +144,9 @@ int virtio_bell_fd(struct virtio_device *v, unsigned index)
 	return fd;
 }
 
-void virtio_again(struct virtio_device *v, unsigned index)
+void virtio_reschedule(struct virtio_device *v, unsigned index)
 {
-	int fd = virtio_bell_fd(v, index);
+	int fd = virtio_notify_fd(v, index);
 
 	if (fd >= 0)
 		(void)eventfd_write(fd, 1);
@@ -154,7 +154,7 @@ void virtio_again(struct virtio_device *v, unsigned index)
 		virtio_needs_reset(v, "out of descriptors");
 }
 
-static void reset_core(struct virtio_device *v)
+static void virtio_reset_core(struct virtio_device *v)
 {
 	v->s.status = 0;
 	v->s.features = 0;
@@ -166,31 +166,27 @@ static void reset_core(struct virtio_device *v)
 		v->type->reset(v);
 }
 
-static bool features_acceptable(const struct virtio_device *v)
-{
-	return (v->s.features & ~v->offered) == 0 && virtio_has(v, VIRTIO_VERSION_1);
-}
-
 void virtio_set_status(struct virtio_device *v, uint32_t status)
 {
 	uint32_t added = status & ~v->s.status;
 
 	if (status == 0) {
-		reset_core(v);
+		virtio_reset_core(v);
 		v->transport->ops->reset(v->transport);
 		return;
 	}
-	/* §3.1.1: FEATURES_OK that does not stick is the refusal; without it nothing goes on. */
-	if ((added & VIRTIO_FEATURES_OK) != 0 && features_acceptable(v))
+	/* §3.1.1: the device refuses features by leaving FEATURES_OK unset. */
+	if ((added & VIRTIO_FEATURES_OK) != 0 && (v->s.features & ~v->offered) == 0 &&
+	    virtio_has(v, VIRTIO_VERSION_1))
 		v->s.status |= VIRTIO_FEATURES_OK;
 	v->s.status |= added & (VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_FAILED);
 	if ((added & VIRTIO_DRIVER_OK) == 0 || (v->s.status & VIRTIO_FEATURES_OK) == 0)
 		return;
 	v->s.status |= VIRTIO_DRIVER_OK;
-	/* §2.1.2: an earlier fault is told now. */
+	/* §2.1.2: the driver is notified of an earlier fault now. */
 	if ((v->s.status & VIRTIO_NEEDS_RESET) != 0)
 		virtio_config_changed(v);
-	look_at_queues(v);
+	notify_all_queues(v);
 }
 
 void virtio_set_features(struct virtio_device *v, uint32_t word, uint32_t bits)
@@ -203,7 +199,7 @@ void virtio_set_features(struct virtio_device *v, uint32_t word, uint32_t bits)
 	v->s.features |= (uint64_t)bits << shift;
 }
 
-static void enable(struct virtio_device *v, unsigned index)
+static void virtio_queue_enable(struct virtio_device *v, unsigned index)
 {
 	vq_enable(&v->queue[index], virtio_has(v, VIRTIO_EVENT_IDX),
 		  virtio_has(v, VIRTIO_INDIRECT_DESC));
@@ -224,7 +220,7 @@ void virtio_enable_queue(struct virtio_device *v, unsigned index)
 	}
 	q->next_avail = q->next_used = 0;
 	q->ready = 1;
-	enable(v, index);
+	virtio_queue_enable(v, index);
 }
 
 void virtio_disable_queue(struct virtio_device *v, unsigned index)
@@ -248,57 +244,60 @@ void virtio_config_write(struct virtio_device *v, uint64_t off, uint32_t value, 
 		v->type->config_write(v, off, value, size);
 }
 
-static void device_reset(struct device *dev)
+static void virtio_device_reset(struct device *dev)
 {
-	struct virtio_device *v = from_device(dev);
+	struct virtio_device *v = virtio_from_device(dev);
 
-	reset_core(v);
+	virtio_reset_core(v);
 	v->s.generation = 0;
 	v->transport->ops->reset(v->transport);
 }
 
-static void device_quiesce(struct device *dev)
+static void virtio_device_quiesce(struct device *dev)
 {
-	struct virtio_device *v = from_device(dev);
+	struct virtio_device *v = virtio_from_device(dev);
 
 	if (v->type->quiesce != NULL && v->running)
 		v->type->quiesce(v);
 	v->running = false;
 }
 
-static void device_start(struct device *dev)
+static void virtio_device_start(struct device *dev)
 {
-	struct virtio_device *v = from_device(dev);
+	struct virtio_device *v = virtio_from_device(dev);
 
 	v->running = true;
 	v->transport->ops->start(v->transport);
 	if (v->type->start != NULL)
 		v->type->start(v);
-	look_at_queues(v);
+	notify_all_queues(v);
 }
 
 /* Parts are, in order: core, type (where it has state), transport. */
-static int device_check(struct device *dev, void *const staged[], struct err *err)
+static int virtio_device_check(struct device *dev, void *const staged[], struct err *err)
 {
-	struct virtio_device *v = from_device(dev);
+	struct virtio_device *v = virtio_from_device(dev);
 	int ret = virtio_state_check(v, staged[0], err);
 
-	if (ret == 0 && v->type->check != NULL)
+	if (ret < 0)
+		return ret;
+	if (v->type->check != NULL) {
 		ret = v->type->check(v, staged[1], err);
-	if (ret == 0)
-		ret = v->transport->ops->check(v->transport, staged[v->dev.nparts - 1], err);
-	return ret;
+		if (ret < 0)
+			return ret;
+	}
+	return v->transport->ops->check(v->transport, staged[v->dev.nparts - 1], err);
 }
 
-static int device_loaded(struct device *dev, struct err *err)
+static int virtio_device_loaded(struct device *dev, struct err *err)
 {
-	struct virtio_device *v = from_device(dev);
+	struct virtio_device *v = virtio_from_device(dev);
 
 	(void)err;
 	for (unsigned i = 0; i < v->s.nqueues; i++) {
 		vq_disable(&v->queue[i]);
 		if (v->s.queue[i].ready)
-			enable(v, i);
+			virtio_queue_enable(v, i);
 	}
 	if (v->type->loaded != NULL)
 		v->type->loaded(v);
@@ -308,9 +307,9 @@ static int device_loaded(struct device *dev, struct err *err)
 void virtio_destroy(struct virtio_device *v)
 {
 	for (unsigned i = 0; i < VIRTIO_MAX_QUEUES; i++) {
-		int fd = v->bell[i].watch.fd;
+		int fd = v->notifier[i].watch.fd;
 
-		loop_del(&v->m->loop, &v->bell[i].watch);
+		loop_del(&v->m->loop, &v->notifier[i].watch);
 		if (fd >= 0)
 			close(fd);
 	}
@@ -319,16 +318,16 @@ void virtio_destroy(struct virtio_device *v)
 	v->type->free(v);
 }
 
-static void device_destroy(struct device *dev)
+static void virtio_device_destroy(struct device *dev)
 {
-	virtio_destroy(from_device(dev));
+	virtio_destroy(virtio_from_device(dev));
 }
 
 static const struct device_ops virtio_device_ops = {
-	.reset = device_reset,
-	.quiesce = device_quiesce,
-	.start = device_start,
-	.check = device_check,
-	.loaded = device_loaded,
-	.destroy = device_destroy,
+	.reset = virtio_device_reset,
+	.quiesce = virtio_device_quiesce,
+	.start = virtio_device_start,
+	.check = virtio_device_check,
+	.loaded = virtio_device_loaded,
+	.destroy = virtio_device_destroy,
 };

@@ -6,8 +6,8 @@
  * its own struct; a transport lets the driver reach the functions of the second half of this
  * header, and delivers interrupts.
  *
- * Creation: virtio_init by the type, then virtio_connect by the transport (each adds its part of
- * the state), then machine_add_device by the caller.
+ * Creation: virtio_init by the type, then virtio_set_transport by the transport (each adds its part
+ * of the state), then machine_add_device by the caller.
  *
  * A device serves its queues only while the machine runs (between start and quiesce) and the driver
  * is happy (DRIVER_OK, no FAILED, no NEEDS_RESET); otherwise notifications are ignored, and start()
@@ -105,7 +105,7 @@ struct virtio_state {
 extern const struct state_table virtio_state_table;
 
 /* A queue's doorbell besides the exit: an eventfd on the loop, made when first needed. */
-struct virtio_bell {
+struct virtio_notifier {
 	struct virtio_device *v;
 	unsigned index;
 	struct loop_watch watch; /* watch.fd -1: not made yet */
@@ -123,7 +123,7 @@ struct virtio_device {
 	bool prompt; /* a notification is handled before the vCPU goes on: no doorbell but the exit
 		      */
 	struct vq queue[VIRTIO_MAX_QUEUES];
-	struct virtio_bell bell[VIRTIO_MAX_QUEUES];
+	struct virtio_notifier notifier[VIRTIO_MAX_QUEUES];
 	bool running;
 	struct log_limit limit;
 };
@@ -151,7 +151,7 @@ void virtio_push(struct virtio_device *v, unsigned index, const struct vq_elem *
 void virtio_interrupt(struct virtio_device *v, unsigned index);
 /* Have notify() called again from the loop, so that one busy queue does not hold the machine lock.
  */
-void virtio_again(struct virtio_device *v, unsigned index);
+void virtio_reschedule(struct virtio_device *v, unsigned index);
 /* The guest broke the rules: DEVICE_NEEDS_RESET (§2.1.2) and a line in the log. */
 void virtio_needs_reset(struct virtio_device *v, const char *why);
 /* The configuration space changed (§2.5). */
@@ -160,8 +160,8 @@ void virtio_config_changed(struct virtio_device *v);
 /* --- for transports --- */
 
 /* Take over the transport; its state is the device's part named `name`. */
-void virtio_connect(struct virtio_device *v, struct virtio_transport *t, const char *name,
-		    void *state);
+void virtio_set_transport(struct virtio_device *v, struct virtio_transport *t, const char *name,
+			  void *state);
 /* Free the device and its transport, as device_ops.destroy does. */
 void virtio_destroy(struct virtio_device *v);
 
@@ -174,7 +174,7 @@ void virtio_enable_queue(struct virtio_device *v, unsigned index);
 void virtio_disable_queue(struct virtio_device *v, unsigned index);
 void virtio_notify(struct virtio_device *v, unsigned index);
 /* The queue's eventfd, on the loop, or -1 when the host has none left. Owned by the device. */
-int virtio_bell_fd(struct virtio_device *v, unsigned index);
+int virtio_notify_fd(struct virtio_device *v, unsigned index);
 /* Little-endian bytes of the configuration space; zero outside it. */
 uint32_t virtio_config_read(const struct virtio_device *v, uint64_t off, unsigned size);
 void virtio_config_write(struct virtio_device *v, uint64_t off, uint32_t value, unsigned size);

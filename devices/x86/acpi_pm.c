@@ -65,7 +65,7 @@ static uint64_t read_bytes(uint64_t value, uint64_t off)
 }
 
 /* The mask of the bits an access touches, in register position. */
-static uint64_t touched(uint64_t off, unsigned size)
+static uint64_t access_mask(uint64_t off, unsigned size)
 {
 	return ((UINT64_C(1) << (size * 8)) - 1) << (off * 8);
 }
@@ -81,7 +81,7 @@ static uint64_t event_read(void *opaque, uint64_t off, unsigned size)
 static void event_write(void *opaque, uint64_t off, uint64_t value, unsigned size)
 {
 	struct acpi_pm *pm = opaque;
-	uint64_t mask = touched(off, size);
+	uint64_t mask = access_mask(off, size);
 	uint64_t enable = (uint64_t)pm->s.pm1_enable << 16;
 
 	value = value << (off * 8) & mask;
@@ -101,7 +101,7 @@ static uint64_t control_read(void *opaque, uint64_t off, unsigned size)
 static void control_write(void *opaque, uint64_t off, uint64_t value, unsigned size)
 {
 	struct acpi_pm *pm = opaque;
-	uint64_t mask = touched(off, size);
+	uint64_t mask = access_mask(off, size);
 
 	value = (pm->s.pm1_control & ~mask) | (value << (off * 8) & mask);
 	pm->s.pm1_control = (uint16_t)value & CNT_KEPT;
@@ -120,7 +120,7 @@ static uint64_t gpe_read(void *opaque, uint64_t off, unsigned size)
 static void gpe_write(void *opaque, uint64_t off, uint64_t value, unsigned size)
 {
 	struct acpi_pm *pm = opaque;
-	uint64_t mask = touched(off, size);
+	uint64_t mask = access_mask(off, size);
 	uint64_t enable = (uint64_t)pm->s.gpe_enable << 8;
 
 	value = value << (off * 8) & mask;

@@ -63,30 +63,30 @@ struct cmos {
 static const uint8_t time_regs[] = {REG_SECONDS, REG_MINUTES, REG_HOURS,  REG_DAY,
 				    REG_MONTH,	 REG_YEAR,    REG_CENTURY};
 
-static uint8_t encode(const struct cmos *cmos, int value)
+static uint8_t cmos_encode(const struct cmos *cmos, int value)
 {
 	if (cmos->s.ram[REG_B] & B_BINARY)
 		return (uint8_t)value;
 	return (uint8_t)((value / 10) << 4 | value % 10);
 }
 
-static int decode(const struct cmos *cmos, uint8_t value)
+static int cmos_decode(const struct cmos *cmos, uint8_t value)
 {
 	return cmos->s.ram[REG_B] & B_BINARY ? value : (value >> 4) * 10 + (value & 0xf);
 }
 
-static uint8_t encode_hour(const struct cmos *cmos, int hour)
+static uint8_t cmos_encode_hour(const struct cmos *cmos, int hour)
 {
 	if (cmos->s.ram[REG_B] & B_24H)
-		return encode(cmos, hour);
-	return (uint8_t)(encode(cmos, (hour + 11) % 12 + 1) | (hour >= 12 ? 0x80 : 0));
+		return cmos_encode(cmos, hour);
+	return (uint8_t)(cmos_encode(cmos, (hour + 11) % 12 + 1) | (hour >= 12 ? 0x80 : 0));
 }
 
-static int decode_hour(const struct cmos *cmos, uint8_t value)
+static int cmos_decode_hour(const struct cmos *cmos, uint8_t value)
 {
 	if (cmos->s.ram[REG_B] & B_24H)
-		return decode(cmos, value);
-	return decode(cmos, value & 0x7f) % 12 + (value & 0x80 ? 12 : 0);
+		return cmos_decode(cmos, value);
+	return cmos_decode(cmos, value & 0x7f) % 12 + (value & 0x80 ? 12 : 0);
 }
 
 static void latch_time(struct cmos *cmos)
@@ -101,27 +101,28 @@ static void latch_time(struct cmos *cmos)
 	year = tm.tm_year + 1900;
 	if (year < 0 || year > 9999)
 		year = 0; /* beyond four digits: the guest has set nonsense */
-	r[REG_SECONDS] = encode(cmos, tm.tm_sec);
-	r[REG_MINUTES] = encode(cmos, tm.tm_min);
-	r[REG_HOURS] = encode_hour(cmos, tm.tm_hour);
-	r[REG_WEEKDAY] = encode(cmos, tm.tm_wday + 1);
-	r[REG_DAY] = encode(cmos, tm.tm_mday);
-	r[REG_MONTH] = encode(cmos, tm.tm_mon + 1);
-	r[REG_YEAR] = encode(cmos, year % 100);
-	r[REG_CENTURY] = encode(cmos, year / 100);
+	r[REG_SECONDS] = cmos_encode(cmos, tm.tm_sec);
+	r[REG_MINUTES] = cmos_encode(cmos, tm.tm_min);
+	r[REG_HOURS] = cmos_encode_hour(cmos, tm.tm_hour);
+	r[REG_WEEKDAY] = cmos_encode(cmos, tm.tm_wday + 1);
+	r[REG_DAY] = cmos_encode(cmos, tm.tm_mday);
+	r[REG_MONTH] = cmos_encode(cmos, tm.tm_mon + 1);
+	r[REG_YEAR] = cmos_encode(cmos, year % 100);
+	r[REG_CENTURY] = cmos_encode(cmos, year / 100);
 }
 
 /* The guest wrote the clock: what differs from the host's is its offset. */
-static void take_time(struct cmos *cmos)
+static void set_offset(struct cmos *cmos)
 {
 	const uint8_t *r = cmos->s.ram;
 	struct tm tm = {
-		.tm_sec = decode(cmos, r[REG_SECONDS]),
-		.tm_min = decode(cmos, r[REG_MINUTES]),
-		.tm_hour = decode_hour(cmos, r[REG_HOURS]),
-		.tm_mday = decode(cmos, r[REG_DAY]),
-		.tm_mon = decode(cmos, r[REG_MONTH]) - 1,
-		.tm_year = decode(cmos, r[REG_CENTURY]) * 100 + decode(cmos, r[REG_YEAR]) - 1900,
+		.tm_sec = cmos_decode(cmos, r[REG_SECONDS]),
+		.tm_min = cmos_decode(cmos, r[REG_MINUTES]),
+		.tm_hour = cmos_decode_hour(cmos, r[REG_HOURS]),
+		.tm_mday = cmos_decode(cmos, r[REG_DAY]),
+		.tm_mon = cmos_decode(cmos, r[REG_MONTH]) - 1,
+		.tm_year = cmos_decode(cmos, r[REG_CENTURY]) * 100 +
+			   cmos_decode(cmos, r[REG_YEAR]) - 1900,
 	};
 	time_t set = timegm(&tm);
 
@@ -129,7 +130,7 @@ static void take_time(struct cmos *cmos)
 		cmos->s.offset = (uint64_t)(set - time(NULL));
 }
 
-static bool is_time(uint8_t index)
+static bool is_time_register(uint8_t index)
 {
 	return index == REG_WEEKDAY || memchr(time_regs, index, sizeof(time_regs)) != NULL;
 }
@@ -142,27 +143,28 @@ static uint64_t cmos_read(void *opaque, uint64_t off, unsigned size)
 	(void)size;
 	if (off == 0)
 		return 0xff; /* the index is write-only */
-	if (is_time(index) && !(cmos->s.ram[REG_B] & B_SET))
+	if (is_time_register(index) && !(cmos->s.ram[REG_B] & B_SET))
 		latch_time(cmos);
 	if (index == REG_C)
 		return 0; /* nothing has interrupted */
 	return cmos->s.ram[index];
 }
 
-static void write_register(struct cmos *cmos, uint8_t index, uint8_t value)
+static void cmos_write_register(struct cmos *cmos, uint8_t index, uint8_t value)
 {
 	uint8_t *r = cmos->s.ram;
 	bool was_set = r[REG_B] & B_SET;
 
 	if (index == REG_A || index == REG_C || index == REG_D)
 		return;
-	if ((is_time(index) || index == REG_B) && !was_set)
+	if ((is_time_register(index) || index == REG_B) && !was_set)
 		latch_time(cmos);
 	r[index] = value;
 	/* While SET holds the clock, a new time is put together out of the present one; it counts
 	 * when SET goes. */
-	if ((index == REG_B && was_set && !(value & B_SET)) || (is_time(index) && !was_set))
-		take_time(cmos);
+	if ((index == REG_B && was_set && !(value & B_SET)) ||
+	    (is_time_register(index) && !was_set))
+		set_offset(cmos);
 }
 
 static void cmos_write(void *opaque, uint64_t off, uint64_t value, unsigned size)
@@ -173,7 +175,7 @@ static void cmos_write(void *opaque, uint64_t off, uint64_t value, unsigned size
 	if (off == 0)
 		cmos->s.index = (uint8_t)value & (SIZE - 1); /* bit 7 masks NMIs */
 	else
-		write_register(cmos, cmos->s.index, (uint8_t)value);
+		cmos_write_register(cmos, cmos->s.index, (uint8_t)value);
 }
 
 static void cmos_reset(struct device *dev)

@@ -270,7 +270,7 @@ Test(virtio_mmio, quiet_while_paused)
 	dev->ops->quiesce(dev);
 	fake_post(&fake, 0, &seg, 1);
 	fake_kick(&fake, 0);
-	virtio_again(fake.v, 0);
+	virtio_reschedule(fake.v, 0);
 	fake_loop(&fake);
 	cr_assert(not(fake_used(&fake, 0, &id, &len)));
 	dev->ops->start(dev);
