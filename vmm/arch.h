@@ -8,6 +8,9 @@
  * memory and vCPUs exist but never ran, arch_vcpu_restore for each, arch_vcpus_sync, then
  * arch_vm_restore (the order inside follows the KVM traps noted in the implementation); devices
  * come after.
+ *
+ * Errors, where nothing else is said: the errno of the KVM call that failed, named in *err;
+ * -ENOMEM.
  */
 #ifndef TORPOR_VMM_ARCH_H
 #define TORPOR_VMM_ARCH_H
@@ -22,10 +25,6 @@
 
 #define ARCH_NAME "x86_64"
 
-/* Split `size` bytes of RAM into the ranges of the machine type (gpa and size are set, host is
- * not). */
-void arch_ram_layout(uint64_t size, struct mem_range range[MEM_MAX_RANGES], unsigned *nranges);
-
 /* Where virtio-mmio slot `slot` (below ARCH_VIRTIO_SLOTS) lies and which edge line it has. */
 #define ARCH_VIRTIO_SLOTS 16u
 #define ARCH_VIRTIO_SIZE  0x200u
@@ -34,16 +33,16 @@ void arch_virtio_slot(unsigned slot, uint64_t *base, uint32_t *gsi);
 /* The guest CPU: an opaque set of CPUID entries on x86-64. */
 struct arch_cpu;
 
-/* Build the CPU that `profile` names ("v2", "v3", "host", or "" for the best baseline this host
- * has) out of what the host's KVM supports. Only the device is needed, no VM. ERR_INCOMPATIBLE
- * names what the host lacks. `chosen` gets the profile's name. */
+/* Build the CPU that `profile` names ("v1", "v2", "v3", "host", or "" for the best baseline this
+ * host has) out of what the host's KVM supports. Only the device is needed, no VM. ERR_INCOMPATIBLE
+ * names what the host lacks; ERR_USAGE: no such profile. `chosen` gets the profile's name. */
 int arch_cpu_create(const struct kvm *kvm, const char *profile, struct arch_cpu **cpu,
 		    const char **chosen, struct err *err);
 void arch_cpu_free(struct arch_cpu *cpu);
 /* What a host must have so that this CPU can be restored there: recorded in the file. */
 void arch_cpu_needs(const struct arch_cpu *cpu, struct cpu_needs *needs);
 /* Compare with this host. ERR_INCOMPATIBLE lists everything that is missing by name. Only the
- * device is needed; with a VM, another TSC rate is found out, too. */
+ * device is needed; with a VM, the TSC rate is compared too. */
 int arch_compat(const struct kvm *kvm, const struct cpu_needs *cpu, const struct host_needs *host,
 		struct err *err);
 
@@ -74,7 +73,8 @@ struct boot_entry {
 };
 
 /* Load kernel, initrd, command line and firmware tables into memory. ERR_FAILED in words for the
- * owner of the kernel file ("not a kernel: …", "truncated: …", "does not fit …"). */
+ * owner of the kernel file ("not a kernel: …", "truncated: …", "does not fit …"), or what
+ * blob_read() gives. */
 int arch_boot_load(struct mem *mem, const struct boot_source *src, const struct board_info *board,
 		   struct boot_entry *entry, struct err *err);
 /* Put vCPU 0, in reset state, at the entry. The others stay in wait-for-SIPI. */
@@ -88,12 +88,16 @@ extern const struct state_table arch_vm_table;
 int arch_vcpu_save(const struct kvm *kvm, struct kvm_vcpu *vcpu, void *state, struct err *err);
 /* Add what a host must have for this state. Begin with zeros; each vCPU in its turn. */
 void arch_vcpu_needs(const struct kvm *kvm, const void *state, struct host_needs *needs);
+/* Refuse what arch_vcpu_restore() could not or must not apply to vCPU `id`: ERR_INTEGRITY, or
+ * ERR_INCOMPATIBLE when another host could. */
 int arch_vcpu_check(const struct kvm *kvm, const void *state, uint32_t id, struct err *err);
+/* ERR_INCOMPATIBLE: this KVM refuses an MSR or the TSC rate. */
 int arch_vcpu_restore(const struct kvm *kvm, struct kvm_vcpu *vcpu, const void *state,
 		      struct err *err);
 /* After arch_vcpu_restore of all: one time base for them (the TSC offset of vCPU 0). */
 int arch_vcpus_sync(struct kvm_vcpu *const vcpus[], uint32_t nvcpus, struct err *err);
 int arch_vm_save(struct kvm *kvm, void *state, struct err *err);
+/* ERR_INTEGRITY: no machine of this type has such chips. */
 int arch_vm_check(const struct kvm *kvm, const void *state, struct err *err);
 int arch_vm_restore(struct kvm *kvm, const void *state, struct err *err);
 
@@ -101,17 +105,16 @@ int arch_vm_restore(struct kvm *kvm, const void *state, struct err *err);
  * when it goes on, so that pause and save look alike to the guest. */
 int arch_clock_get(struct kvm *kvm, uint64_t *ns, struct err *err);
 int arch_clock_set(struct kvm *kvm, uint64_t ns, struct err *err);
-/* The guest's paravirtual clock was stopped (KVM_KVMCLOCK_CTRL, 4.70): call for each vCPU when
- * pausing and again after a restore; a guest without kvmclock is no error. */
+/* Tell the guest that its paravirtual clock was stopped (KVM_KVMCLOCK_CTRL, 4.70): call for each
+ * vCPU when pausing and again after a restore. Does nothing for a guest without kvmclock. */
 void arch_vcpu_clock_stopped(struct kvm_vcpu *vcpu);
 
-/* Append-ready words on where a vCPU stands, for a log, called by its thread: " at CS:RIP, …".
- * Empty when KVM has put it into reset state already, as it does with an AMD processor's after a
- * triple fault. */
+/* Where a vCPU stands, for a log; called by its thread: " at CS:RIP, …". Empty when KVM has already
+ * put the vCPU into reset state, as it does on AMD processors after a triple fault. */
 void arch_vcpu_describe(struct kvm_vcpu *vcpu, char *text, size_t size);
 
 /* Guest reset: every vCPU (parked) and chip back to what KVM gives a new machine with these CPUIDs.
- */
+ * Errors also of kvm_open(), arch_vcpu_save() and arch_vcpu_restore(). */
 int arch_reset(struct kvm *kvm, struct kvm_vcpu *const vcpus[], uint32_t nvcpus, struct err *err);
 
 #endif

@@ -9,9 +9,9 @@
  * guest reset; destroy() at the end.
  *
  * Restore, between creation and the first start(), with nothing running: every part of every device
- * is decoded into staging memory, check() judges the staged parts, and only when all devices have
- * agreed are the parts copied over the live ones and loaded() called. Nothing may fail after that
- * point except loaded() itself, for host reasons (an eventfd, say).
+ * is decoded into staging memory and check() looks at the staged parts. Only when all devices have
+ * accepted theirs are the parts copied over the live ones and loaded() called. After that point
+ * only loaded() itself may fail, for reasons of the host (an eventfd, say).
  *
  * All operations run with the machine lock held.
  */
@@ -35,16 +35,17 @@ struct device_part {
 struct device_ops {
 	/* Guest reset: back to power-on state. Quiesced before. */
 	void (*reset)(struct device *dev);
-	/* vCPUs are stopped. Finish or rewind what is in hand and touch neither guest memory nor
-	 * the back end until start(). NULL: nothing to do. */
+	/* vCPUs are stopped. Finish or undo every request that has begun, and touch neither guest
+	 * memory nor the back end until start(). NULL: nothing to do. */
 	void (*quiesce)(struct device *dev);
 	/* The machine is about to run: re-arm back ends, look at every queue once. NULL: nothing.
 	 */
 	void (*start)(struct device *dev);
-	/* Judge staged[i] (of parts[i]); refuse what the guest could not have produced on this
-	 * device, by ERR_INTEGRITY, or what the configuration lacks, by ERR_INCOMPATIBLE. */
+	/* Check staged[i] (of part[i]). ERR_INTEGRITY: the guest could not have produced it on this
+	 * device. ERR_INCOMPATIBLE: the configuration lacks what it needs. */
 	int (*check)(struct device *dev, void *const staged[], struct err *err);
-	/* The parts now hold the restored state: rebuild everything derived from them. */
+	/* The parts now hold the restored state: rebuild everything derived from them. Returns 0,
+	 * or the errno of the host call that failed. NULL: nothing to do. */
 	int (*loaded)(struct device *dev, struct err *err);
 	void (*destroy)(struct device *dev);
 };

@@ -10,26 +10,27 @@
 #include "base/num.h"
 #include "vmm/frameset.h"
 
-static uint64_t frames_of(const struct mem_range *r)
+static uint64_t range_frames(const struct mem_range *r)
 {
 	return r->size / FRAME_SIZE;
 }
 
-static uint64_t pages_of(const struct mem_range *r)
+static uint64_t range_pages(const struct mem_range *r)
 {
 	return r->size / (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-void dirty_init(struct dirty *d, struct kvm *kvm, struct mem *mem, bool woken)
+void dirty_init(struct dirty *d, struct kvm *kvm, struct mem *mem, bool resumed)
 {
-	*d = (struct dirty){.kvm = kvm, .mem = mem, .base = woken ? DIRTY_RESUMED : DIRTY_UNKNOWN};
+	*d = (struct dirty){
+		.kvm = kvm, .mem = mem, .base = resumed ? DIRTY_RESUMED : DIRTY_UNKNOWN};
 }
 
 /* KVM's bitmap of the range's pages, whose slot has the range's number. */
 static int get_log(const struct dirty *d, unsigned range, uint64_t **pages, struct err *err)
 {
 	/* A set of pages is as large as one of as many frames. */
-	*pages = frameset_new(pages_of(&d->mem->range[range]));
+	*pages = frameset_new(range_pages(&d->mem->range[range]));
 	if (*pages == NULL)
 		return err_sys(err, ENOMEM, "allocate a log of pages");
 	return kvm_get_dirty_log(d->kvm, range, *pages, err);
@@ -43,14 +44,15 @@ static int add_logged(const struct dirty *d, unsigned range, uint64_t *frames, s
 
 	if (ret < 0)
 		return ret;
-	frameset_add_pages(frames, frames_of(r), pages, (unsigned)(pages_of(r) / frames_of(r)));
+	frameset_add_pages(frames, range_frames(r), pages,
+			   (unsigned)(range_pages(r) / range_frames(r)));
 	return 0;
 }
 
 int dirty_collect(const struct dirty *d, unsigned range, uint64_t **frames, struct err *err)
 {
 	const struct mem_range *r = &d->mem->range[range];
-	cleanup_free uint64_t *set = frameset_new(frames_of(r));
+	cleanup_free uint64_t *set = frameset_new(range_frames(r));
 	int ret = 0;
 
 	if (set == NULL)
@@ -60,50 +62,46 @@ int dirty_collect(const struct dirty *d, unsigned range, uint64_t **frames, stru
 	else if (d->base == DIRTY_RESUMED)
 		dirty_add_private(set, r->host, r->size);
 	else
-		frameset_add_range(set, 0, frames_of(r) - 1);
+		frameset_add_range(set, 0, range_frames(r) - 1);
 	if (ret < 0)
 		return err_context(err, ret, "find out which memory changed");
-	frameset_add_set(set, frames_of(r), r->written);
+	frameset_add_set(set, range_frames(r), r->written);
 	*frames = take_ptr(set);
 	return 0;
 }
 
 static int set_logging(struct dirty *d, bool on, struct err *err)
 {
-	int ret = 0;
-
-	for (unsigned i = 0; ret == 0 && i < d->mem->nranges; i++) {
+	for (unsigned i = 0; i < d->mem->nranges; i++) {
 		const struct mem_range *r = &d->mem->range[i];
+		int ret = kvm_set_memory(d->kvm, i, r->gpa, r->size, r->host,
+					 on ? KVM_MEM_LOG_DIRTY_PAGES : 0, err);
 
-		ret = kvm_set_memory(d->kvm, i, r->gpa, r->size, r->host,
-				     on ? KVM_MEM_LOG_DIRTY_PAGES : 0, err);
+		if (ret < 0)
+			return ret;
 	}
-	return ret;
-}
-
-/* Forget what KVM has noted, and let it note the next write to those pages again. */
-static int clear_log(struct dirty *d, unsigned range, struct err *err)
-{
-	cleanup_free uint64_t *pages = NULL;
-	int ret = get_log(d, range, &pages, err);
-
-	if (ret < 0)
-		return ret;
-	return kvm_clear_dirty_log(d->kvm, range, pages_of(&d->mem->range[range]), pages, err);
+	return 0;
 }
 
 static int start_or_clear(struct dirty *d, struct err *err)
 {
-	int ret;
-
 	if (d->base != DIRTY_LOGGED) {
-		ret = kvm_enable_dirty_log(d->kvm, err);
+		int ret = kvm_enable_dirty_log(d->kvm, err);
+
 		return ret < 0 ? ret : set_logging(d, true, err);
 	}
-	ret = 0;
-	for (unsigned i = 0; ret == 0 && i < d->mem->nranges; i++)
-		ret = clear_log(d, i, err);
-	return ret;
+	/* Forget what KVM has noted, and let it note the next write to those pages again. */
+	for (unsigned i = 0; i < d->mem->nranges; i++) {
+		cleanup_free uint64_t *pages = NULL;
+		int ret = get_log(d, i, &pages, err);
+
+		if (ret < 0)
+			return ret;
+		ret = kvm_clear_dirty_log(d->kvm, i, range_pages(&d->mem->range[i]), pages, err);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
 }
 
 int dirty_rebase(struct dirty *d, struct err *err)
@@ -116,7 +114,8 @@ int dirty_rebase(struct dirty *d, struct err *err)
 	}
 	d->base = DIRTY_LOGGED;
 	for (unsigned i = 0; i < d->mem->nranges; i++)
-		memset(d->mem->range[i].written, 0, frameset_bytes(frames_of(&d->mem->range[i])));
+		memset(d->mem->range[i].written, 0,
+		       frameset_bytes(range_frames(&d->mem->range[i])));
 	return 0;
 }
 
@@ -124,7 +123,8 @@ void dirty_stop(struct dirty *d)
 {
 	struct err ignored;
 
-	/* A log that goes on costs speed; its bits are of no base and add to the next one's. */
+	/* A log that goes on costs speed. Its bits belong to no base and add to those of the next.
+	 */
 	(void)set_logging(d, false, &ignored);
 	d->base = DIRTY_UNKNOWN;
 }

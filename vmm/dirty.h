@@ -1,16 +1,17 @@
 /*
- * Which frames of memory may differ from a base: a file that the machine woke from, or the instant
- * of its last rebase. For increments, and for whatever else copies a machine piece by piece.
+ * Which frames of memory may differ from a base: a file that the machine was resumed from, or the
+ * instant of its last rebase. For increments, and for whatever else copies a machine piece by
+ * piece.
  *
  * Two ways of knowing, and one of not:
- *   woken    The base is the file. Its frames are mapped privately, or not there yet, or zero and
+ *   resumed  The base is the file. Its frames are mapped privately, or not there yet, or zero and
  *            never touched: a page that is none of these was put there since (/proc/self/pagemap).
  *            Costs nothing while the machine runs.
  *   logged   KVM notes what the guest writes (4.8). Switching that on costs a grace period a range,
- *            so it happens at the first rebase, never while waking.
+ *            so it happens at the first rebase, never at a resume.
  *   unknown  There is no base, or the host failed to say: every frame may differ.
  * What we write ourselves, which KVM cannot see, and what is discarded is noted by vmm/mem.c and
- * belongs to every answer. "Does not differ" is never wrong; "may differ" may be: what was copied
+ * is part of every answer. "Does not differ" is never wrong; "may differ" may be: what was copied
  * in by a pager, say, or came to be in a huge page with a neighbour.
  *
  * Call order: dirty_init (machine_init does); then, each time the machine is saved: dirty_collect
@@ -39,15 +40,17 @@ struct dirty {
 	enum dirty_base base;
 };
 
-/* `woken`: all memory will come from one file, mapped, paged in or read. */
-void dirty_init(struct dirty *d, struct kvm *kvm, struct mem *mem, bool woken);
+/* `resumed`: all memory will come from one file, mapped, paged in or read. */
+void dirty_init(struct dirty *d, struct kvm *kvm, struct mem *mem, bool resumed);
 
 /* The frames of a range that may differ from the base: a new frameset of range[].size / FRAME_SIZE
- * frames, freed by the caller. Changes nothing: asked again, it says the same and more. */
+ * frames, freed by the caller. Changes nothing: a second call returns the same frames, and those
+ * written since. Returns 0, -ENOMEM, or what KVM_GET_DIRTY_LOG gave. */
 int dirty_collect(const struct dirty *d, unsigned range, uint64_t **frames, struct err *err);
 
-/* The base is now. Takes a grace period a range the first time. After an error everything may
- * differ, until it succeeds; ERR_INCOMPATIBLE: this KVM cannot log. */
+/* The base is now. Takes a grace period a range the first time. Returns 0, ERR_INCOMPATIBLE (this
+ * KVM cannot log), -ENOMEM, or what KVM gave. After an error every frame may differ, until a later
+ * call succeeds. */
 int dirty_rebase(struct dirty *d, struct err *err);
 
 /* Stop logging; the base is unknown. */

@@ -21,16 +21,6 @@ static bool page_is_private(uint64_t entry)
 	return (entry & PAGE_SWAPPED) != 0 || (entry & (PAGE_PRESENT | PAGE_FILE)) == PAGE_PRESENT;
 }
 
-/* Look at `count` pages from `first` on, of which `per_frame` make a frame. */
-static void add_batch(uint64_t *frames, const uint64_t *entries, uint64_t first, uint64_t count,
-		      uint64_t per_frame)
-{
-	for (uint64_t i = 0; i < count; i++) {
-		if (page_is_private(entries[i]))
-			frameset_add(frames, (first + i) / per_frame);
-	}
-}
-
 void dirty_add_private(uint64_t *frames, const uint8_t *host, uint64_t len)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), npages = len / page;
@@ -44,7 +34,10 @@ void dirty_add_private(uint64_t *frames, const uint8_t *host, uint64_t len)
 
 		if (io_pread(fd, entries, count * sizeof(entries[0]), where) < 0)
 			break;
-		add_batch(frames, entries, at, count, FRAME_SIZE / page);
+		for (uint64_t i = 0; i < count; i++) {
+			if (page_is_private(entries[i]))
+				frameset_add(frames, (at + i) * page / FRAME_SIZE);
+		}
 		at += count;
 	}
 	if (at < npages)

@@ -1,28 +1,31 @@
 /* Sets of frames; see frameset.h. No state of its own, no locks. */
 #include "vmm/frameset.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
-static size_t words(uint64_t frames)
+static size_t frameset_words(uint64_t frames)
 {
 	return (size_t)(frames / 64 + (frames % 64 != 0));
 }
 
 uint64_t *frameset_new(uint64_t frames)
 {
-	return calloc(words(frames) + 1, sizeof(uint64_t)); /* never of 0 bytes */
+	return calloc(frameset_words(frames) + 1, sizeof(uint64_t)); /* never of 0 bytes */
 }
 
 size_t frameset_bytes(uint64_t frames)
 {
-	return words(frames) * sizeof(uint64_t);
+	return frameset_words(frames) * sizeof(uint64_t);
 }
 
 static void add_bits(uint64_t *word, uint64_t bits)
 {
+	_Atomic uint64_t *shared = (_Atomic uint64_t *)word;
+
 	/* The same frame is added many times: looking first keeps the cache line shared. */
-	if ((__atomic_load_n(word, __ATOMIC_RELAXED) & bits) != bits)
-		__atomic_fetch_or(word, bits, __ATOMIC_RELAXED);
+	if ((atomic_load_explicit(shared, memory_order_relaxed) & bits) != bits)
+		atomic_fetch_or_explicit(shared, bits, memory_order_relaxed);
 }
 
 void frameset_add(uint64_t *set, uint64_t frame)
@@ -58,6 +61,7 @@ void frameset_add_pages(uint64_t *set, uint64_t frames, const uint64_t *pages,
 
 void frameset_add_set(uint64_t *set, uint64_t frames, const uint64_t *other)
 {
-	for (size_t i = 0; i < words(frames); i++)
-		set[i] |= __atomic_load_n(&other[i], __ATOMIC_RELAXED);
+	for (size_t i = 0; i < frameset_words(frames); i++)
+		set[i] |= atomic_load_explicit((const _Atomic uint64_t *)&other[i],
+					       memory_order_relaxed);
 }

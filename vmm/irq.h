@@ -20,6 +20,7 @@ struct irq {
 	uint32_t gsi;
 };
 
+/* Returns 0, or what eventfd(2) or KVM_IRQFD gave. */
 int irq_init_edge(struct irq *irq, struct kvm *kvm, uint32_t gsi, struct err *err);
 void irq_init_level(struct irq *irq, struct kvm *kvm, uint32_t gsi);
 void irq_free(struct irq *irq);

@@ -4,8 +4,11 @@
  * Call order: kvm_open, kvm_set_memory for each range (why so early: vmm/machine.c), arch_vm_init
  * (x86-64: TSS and identity addresses, irqchip, PIT), kvm_vcpu_open for each vCPU; everything else
  * any time after.
- * Restoring follows vmm/x86_64/state.c. Threads: VM calls from any thread; vCPU calls from the
+ * Restoring follows vmm/x86_64/vcpu_state.c. Threads: VM calls from any thread; vCPU calls from the
  * thread that runs it, or from any other while the vCPU is stopped.
+ *
+ * All that take a `struct err` return 0 (or the ioctl's value, where the comment says so), or
+ * -errno of the ioctl(2) with *err naming the request. Other errors are said where they occur.
  *
  * Numbers in comments are sections of the kernel's Documentation/virt/kvm/api.rst.
  */
@@ -32,12 +35,15 @@ struct kvm_vcpu {
 	size_t run_size;
 };
 
-/* Open /dev/kvm and check API version 12 and the capabilities that no machine of ours can do
- * without, each named in the error with what to do (module, group, permission). */
+/* Open /dev/kvm; check API version 12 and the capabilities that every machine uses. ERR_FAILED: it
+ * is not there or may not be opened, with what to do (module, group). ERR_INCOMPATIBLE names the
+ * version or capability. Else the errno of open(2). On failure nothing is open. */
 int kvm_open_device(struct kvm *kvm, struct err *err);
-/* kvm_open_device, then create an empty VM; retried while KVM_CREATE_VM is interrupted (4.2). */
+/* kvm_open_device, then create an empty VM; retried while KVM_CREATE_VM is interrupted (4.2).
+ * Errors as there, or of KVM_CREATE_VM. */
 int kvm_open(struct kvm *kvm, struct err *err);
 void kvm_close(struct kvm *kvm);
+#define cleanup_kvm __attribute__((cleanup(kvm_close)))
 
 /* KVM_CHECK_EXTENSION on the VM, or on the device before there is one (4.4). 0 when absent. */
 int kvm_extension(const struct kvm *kvm, unsigned cap);
@@ -55,8 +61,8 @@ int kvm_set_memory(struct kvm *kvm, uint32_t slot, uint64_t gpa, uint64_t size, 
 
 /* Note which pages of slots with KVM_MEM_LOG_DIRTY_PAGES the guest writes (7.18, manual protection:
  * reading the log changes nothing). Before the first such slot; again does no harm. The bitmaps
- * have a bit for each of the slot's pages, the host's, in words of 64. ERR_INCOMPATIBLE: not here.
- */
+ * have a bit for each of the slot's pages, the host's, in words of 64. ERR_INCOMPATIBLE: this
+ * kernel lacks it. */
 int kvm_enable_dirty_log(struct kvm *kvm, struct err *err);
 /* 4.8 */
 int kvm_get_dirty_log(struct kvm *kvm, uint32_t slot, uint64_t *bitmap, struct err *err);
@@ -72,8 +78,11 @@ int kvm_ioeventfd(struct kvm *kvm, int eventfd, uint64_t addr, uint32_t value, b
 /* 4.25 */
 void kvm_irq_line(struct kvm *kvm, uint32_t gsi, bool high);
 
+/* 4.7: create vCPU `id` and map its run area. Returns 0, or the errno of the ioctl or of mmap(2);
+ * then nothing is open. */
 int kvm_vcpu_open(struct kvm *kvm, uint32_t id, struct kvm_vcpu *vcpu, struct err *err);
 void kvm_vcpu_close(struct kvm_vcpu *vcpu);
+#define cleanup_kvm_vcpu __attribute__((cleanup(kvm_vcpu_close)))
 /* KVM_RUN once (4.10). Returns 0, -EINTR, -EAGAIN, or another -errno. */
 int kvm_vcpu_run(struct kvm_vcpu *vcpu);
 

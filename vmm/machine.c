@@ -10,15 +10,16 @@
 
 #include "base/assert.h"
 #include "base/num.h"
+#include "vmm/machine_vcpus.h"
 
-static void set_state(struct machine *m, enum machine_state state)
+static void machine_set_state(struct machine *m, enum machine_state state)
 {
 	m->state = state;
 	if (m->changed != NULL)
 		m->changed(m, m->changed_opaque);
 }
 
-static int check_params(const struct machine_params *params, struct err *err)
+static int machine_check_params(const struct machine_params *params, struct err *err)
 {
 	if (params->memory < MACHINE_MIN_MEMORY || params->memory > MACHINE_MAX_MEMORY)
 		return err_set(err, ERR_USAGE,
@@ -40,59 +41,66 @@ static int init_memory(struct machine *m, uint64_t size, struct err *err)
 {
 	int ret = mem_init(&m->mem, size, err);
 
-	for (unsigned i = 0; ret >= 0 && i < m->mem.nranges; i++) {
+	if (ret < 0)
+		return ret;
+	for (unsigned i = 0; i < m->mem.nranges; i++) {
 		const struct mem_range *r = &m->mem.range[i];
 
 		ret = kvm_set_memory(&m->kvm, i, r->gpa, r->size, r->host, 0, err);
+		if (ret < 0)
+			return ret;
 	}
-	return ret < 0 ? ret : 0;
+	return 0;
 }
 
 static int init_vcpus(struct machine *m, uint32_t nvcpus, struct err *err)
 {
-	int ret = 0;
-
 	m->vcpus = calloc(nvcpus, sizeof(m->vcpus[0]));
 	if (m->vcpus == NULL)
 		return err_sys(err, ENOMEM, "allocate %u vCPUs", nvcpus);
-	while (ret == 0 && m->nvcpus < nvcpus) {
+	while (m->nvcpus < nvcpus) {
 		struct vcpu *vcpu = &m->vcpus[m->nvcpus];
+		int ret;
 
 		vcpu->machine = m;
 		ret = kvm_vcpu_open(&m->kvm, m->nvcpus, &vcpu->kvm, err);
 		if (ret < 0)
-			break;
+			return ret;
 		m->nvcpus++;
-		if (m->cpu != NULL)
-			ret = arch_vcpu_init(&vcpu->kvm, m->cpu, nvcpus, err);
+		if (m->cpu == NULL)
+			continue;
+		ret = arch_vcpu_init(&vcpu->kvm, m->cpu, nvcpus, err);
+		if (ret < 0)
+			return ret;
 	}
-	return ret;
+	return 0;
 }
 
-static void serve_request(struct loop_watch *watch, uint32_t events);
+static void machine_serve_request(struct loop_watch *watch, uint32_t events);
 
-static int init_requests(struct machine *m, struct err *err)
-{
-	m->request_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (m->request_fd < 0)
-		return err_sys(err, errno, "eventfd for requests");
-	return loop_add(&m->loop, &m->request_watch, m->request_fd, EPOLLIN, serve_request, err);
-}
-
-static int build(struct machine *m, const struct machine_params *params, struct err *err)
+static int machine_build(struct machine *m, const struct machine_params *params, struct err *err)
 {
 	int ret = init_memory(m, params->memory, err);
 
-	if (ret == 0)
-		ret = arch_vm_init(&m->kvm, err);
-	if (ret == 0)
-		ret = init_vcpus(m, params->nvcpus, err);
-	if (ret == 0)
-		ret = loop_init(&m->loop, &m->lock, err);
-	return ret < 0 ? ret : init_requests(m, err);
+	if (ret < 0)
+		return ret;
+	ret = arch_vm_init(&m->kvm, err);
+	if (ret < 0)
+		return ret;
+	ret = init_vcpus(m, params->nvcpus, err);
+	if (ret < 0)
+		return ret;
+	ret = loop_init(&m->loop, &m->lock, err);
+	if (ret < 0)
+		return ret;
+	m->request_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (m->request_fd < 0)
+		return err_sys(err, errno, "eventfd for requests");
+	return loop_add(&m->loop, &m->request_watch, m->request_fd, EPOLLIN, machine_serve_request,
+			err);
 }
 
-/* A thread of its own, for asking KVM what it supports takes 0.3 ms where CPUID traps. */
+/* On a thread of its own: asking KVM what it supports takes 0.3 ms where CPUID traps. */
 struct host_check {
 	const struct kvm *kvm;
 	const struct machine_params *params;
@@ -100,7 +108,7 @@ struct host_check {
 	struct err err;
 };
 
-static void *check_host(void *opaque)
+static void *host_check_main(void *opaque)
 {
 	struct host_check *check = opaque;
 
@@ -109,19 +117,34 @@ static void *check_host(void *opaque)
 	return NULL;
 }
 
-static int build_and_check(struct machine *m, const struct machine_params *params, struct err *err)
+static int machine_build_and_check(struct machine *m, const struct machine_params *params,
+				   struct err *err)
 {
 	struct host_check check = {.kvm = &m->kvm, .params = params};
 	pthread_t thread;
-	int ret = pthread_create(&thread, NULL, check_host, &check);
+	int ret = pthread_create(&thread, NULL, host_check_main, &check);
 
 	if (ret != 0)
 		return err_sys(err, ret, "start a thread");
-	ret = build(m, params, err);
+	ret = machine_build(m, params, err);
 	pthread_join(thread, NULL);
 	if (check.ret < 0)
 		*err = check.err;
 	return check.ret < 0 ? check.ret : ret;
+}
+
+static int machine_open(struct machine *m, const struct machine_params *params, struct err *err)
+{
+	int ret = machine_check_params(params, err);
+
+	if (ret < 0)
+		return ret;
+	ret = kvm_open(&m->kvm, err);
+	if (ret < 0)
+		return ret;
+	if (params->cpu_needs == NULL)
+		return machine_build(m, params, err);
+	return machine_build_and_check(m, params, err);
 }
 
 int machine_init(struct machine *m, const struct machine_params *params, struct err *err)
@@ -136,17 +159,12 @@ int machine_init(struct machine *m, const struct machine_params *params, struct 
 		.cpu = params->cpu,
 		.boot = params->boot,
 	};
-	/* Whose CPU is in the state, its memory is in the file. */
+	/* Without a CPU it is resumed from a file, which has the CPU and the memory. */
 	dirty_init(&m->dirty, &m->kvm, &m->mem, params->cpu == NULL);
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_mutex_init(&m->break_lock, NULL);
 	pthread_cond_init(&m->vcpu_cond, NULL);
-	ret = check_params(params, err);
-	if (ret == 0)
-		ret = kvm_open(&m->kvm, err);
-	if (ret == 0)
-		ret = params->cpu_needs == NULL ? build(m, params, err)
-						: build_and_check(m, params, err);
+	ret = machine_open(m, params, err);
 	if (ret < 0)
 		machine_free(m);
 	return ret;
@@ -198,18 +216,18 @@ int machine_boot(struct machine *m, struct err *err)
 }
 
 /* From parked and quiet to running. */
-static void go(struct machine *m)
+static void machine_go(struct machine *m)
 {
 	for (unsigned i = 0; i < m->ndevices; i++) {
 		if (m->devices[i]->ops->start != NULL)
 			m->devices[i]->ops->start(m->devices[i]);
 	}
 	vcpus_unpark(m);
-	set_state(m, MACHINE_RUNNING);
+	machine_set_state(m, MACHINE_RUNNING);
 }
 
-/* Stop the vCPUs first: a device that is quiet must not be woken by an exit. */
-static void halt(struct machine *m)
+/* Stop the vCPUs first: an exit must not set a quiesced device going again. */
+static void machine_halt(struct machine *m)
 {
 	vcpus_park(m);
 	for (unsigned i = 0; i < m->ndevices; i++) {
@@ -226,43 +244,37 @@ static void stop_clock(struct machine *m)
 	m->clock_stopped = arch_clock_get(&m->kvm, &m->clock_ns, NULL) == 0;
 }
 
-static int reset_vcpus(struct machine *m, struct err *err)
-{
-	struct kvm_vcpu *vcpus[MACHINE_MAX_VCPUS];
-
-	for (uint32_t i = 0; i < m->nvcpus; i++)
-		vcpus[i] = &m->vcpus[i].kvm;
-	return arch_reset(&m->kvm, vcpus, m->nvcpus, err);
-}
-
 /* A halted machine that will never run again. */
 static void stay_broken(struct machine *m)
 {
 	log_line(&m->log, "broken: %s", m->failure.text);
-	set_state(m, MACHINE_BROKEN);
+	machine_set_state(m, MACHINE_BROKEN);
 }
 
 /* A halted machine as after power-on, with its kernel loaded again. */
 static void reset_halted(struct machine *m)
 {
+	struct kvm_vcpu *vcpus[MACHINE_MAX_VCPUS];
 	struct err err;
 
 	m->reset_requested = false;
+	for (uint32_t i = 0; i < m->nvcpus; i++)
+		vcpus[i] = &m->vcpus[i].kvm;
 	for (unsigned i = 0; i < m->ndevices; i++)
 		m->devices[i]->ops->reset(m->devices[i]);
-	if (reset_vcpus(m, &err) < 0 || machine_boot(m, &err) < 0) {
+	if (arch_reset(&m->kvm, vcpus, m->nvcpus, &err) < 0 || machine_boot(m, &err) < 0) {
 		err_context(&err, 0, "reset");
 		machine_fail(m, &err);
 	}
 }
 
-/* What a vCPU asked for on the way here belongs to what is paused (and saved): a reset is done, and
- * a machine that has just ended is left to the loop. */
+/* What a vCPU asked for while it was being parked is part of the paused (and saved) state: a reset
+ * is done now. A machine that has just ended is left to the loop. */
 void machine_pause(struct machine *m)
 {
 	if (m->state != MACHINE_RUNNING)
 		return;
-	halt(m);
+	machine_halt(m);
 	if (machine_is_broken(m)) {
 		stay_broken(m);
 		return;
@@ -272,7 +284,7 @@ void machine_pause(struct machine *m)
 	if (m->end != MACHINE_END_NONE)
 		return;
 	stop_clock(m);
-	set_state(m, MACHINE_PAUSED);
+	machine_set_state(m, MACHINE_PAUSED);
 }
 
 void machine_unpause(struct machine *m)
@@ -282,7 +294,7 @@ void machine_unpause(struct machine *m)
 	if (m->clock_stopped)
 		arch_clock_set(&m->kvm, m->clock_ns, NULL);
 	m->clock_stopped = false;
-	go(m);
+	machine_go(m);
 }
 
 int machine_run(struct machine *m, bool paused, struct err *err)
@@ -291,13 +303,11 @@ int machine_run(struct machine *m, bool paused, struct err *err)
 
 	pthread_mutex_lock(&m->lock);
 	ret = vcpus_start(m, err);
-	if (ret == 0) {
-		if (paused || machine_is_broken(m)) {
-			stop_clock(m);
-			set_state(m, MACHINE_PAUSED);
-		} else {
-			go(m);
-		}
+	if (ret == 0 && (paused || machine_is_broken(m))) {
+		stop_clock(m);
+		machine_set_state(m, MACHINE_PAUSED);
+	} else if (ret == 0) {
+		machine_go(m);
 	}
 	pthread_mutex_unlock(&m->lock);
 	if (ret < 0)
@@ -307,8 +317,9 @@ int machine_run(struct machine *m, bool paused, struct err *err)
 	return ret;
 }
 
-/* Let the loop look; until it has, no vCPU that exits goes back into the guest. */
-static void request(struct machine *m)
+/* Have the loop call machine_serve_request(). Until then no vCPU that exits enters the guest again.
+ */
+static void machine_notify_loop(struct machine *m)
 {
 	m->want_parked = true;
 	(void)eventfd_write(m->request_fd, 1);
@@ -316,12 +327,12 @@ static void request(struct machine *m)
 
 void machine_end(struct machine *m, enum machine_end why)
 {
-	/* What was saved had been read before. */
+	/* A save that is complete read the memory before it was lost. */
 	if (machine_is_broken(m) && why != MACHINE_END_SAVED && why != MACHINE_END_MOVED)
 		why = MACHINE_END_FAILED;
 	if (m->end == MACHINE_END_NONE)
 		m->end = why;
-	request(m);
+	machine_notify_loop(m);
 }
 
 void machine_fail(struct machine *m, const struct err *why)
@@ -355,40 +366,31 @@ bool machine_is_broken(const struct machine *m)
 void machine_request_reset(struct machine *m)
 {
 	m->reset_requested = true;
-	request(m);
+	machine_notify_loop(m);
 }
 
-static void serve_reset(struct machine *m)
-{
-	halt(m);
-	reset_halted(m);
-	if (m->end == MACHINE_END_NONE && m->state == MACHINE_RUNNING)
-		go(m);
-}
-
-static void serve_break(struct machine *m)
-{
-	if (m->state == MACHINE_BROKEN)
-		return;
-	halt(m);
-	stay_broken(m);
-}
-
-static void serve_request(struct loop_watch *watch, uint32_t events)
+static void machine_serve_request(struct loop_watch *watch, uint32_t events)
 {
 	struct machine *m = container_of(watch, struct machine, request_watch);
 	eventfd_t ignored;
 
 	(void)events;
 	(void)eventfd_read(m->request_fd, &ignored);
-	if (m->end == MACHINE_END_NONE && machine_is_broken(m))
-		serve_break(m);
-	else if (m->end == MACHINE_END_NONE && m->reset_requested)
-		serve_reset(m);
+	if (m->end == MACHINE_END_NONE && machine_is_broken(m)) {
+		if (m->state == MACHINE_BROKEN)
+			return;
+		machine_halt(m);
+		stay_broken(m);
+	} else if (m->end == MACHINE_END_NONE && m->reset_requested) {
+		machine_halt(m);
+		reset_halted(m);
+		if (m->end == MACHINE_END_NONE && m->state == MACHINE_RUNNING)
+			machine_go(m);
+	}
 	if (m->end == MACHINE_END_NONE || m->state == MACHINE_ENDED)
 		return;
-	halt(m);
-	set_state(m, MACHINE_ENDED);
+	machine_halt(m);
+	machine_set_state(m, MACHINE_ENDED);
 	loop_stop(&m->loop);
 }
 

@@ -9,7 +9,7 @@
  * threads.
  *
  * Cold start:  machine_init · (devices) · machine_boot · machine_run
- * Waking:      machine_init · (devices) · snapshot/resume applies the state · machine_run
+ * Resume:      machine_init · (devices) · snapshot/resume applies the state · machine_run
  * End:         machine_run returns · machine_free
  */
 #ifndef TORPOR_VMM_MACHINE_H
@@ -68,7 +68,8 @@ struct machine {
 	struct loop loop;
 	struct log log;
 
-	struct arch_cpu *cpu; /* owned; NULL for a machine that wakes: its CPU is in the state */
+	struct arch_cpu
+		*cpu; /* owned; NULL for a machine that is resumed: its CPU is in the state */
 	struct vcpu *vcpus;
 	uint32_t nvcpus;
 	bool want_parked;
@@ -113,7 +114,8 @@ struct machine_params {
 /* Create VM, memory, irqchip and vCPUs, and compare the needs with this host meanwhile
  * (ERR_INCOMPATIBLE names what it lacks). The memory slots are made here too, so that a resume maps
  * file extents into ranges that KVM already knows (mapping inside a slot costs no slot operation).
- */
+ * Returns 0, ERR_USAGE (a parameter is out of its limits), ERR_INCOMPATIBLE, what kvm_open() gives,
+ * -ENOMEM, or the errno of a failed call; then the machine is freed. */
 int machine_init(struct machine *m, const struct machine_params *params, struct err *err);
 /* Safe on a zeroed or half-initialised machine. The lock must not be held. */
 void machine_free(struct machine *m);
@@ -123,12 +125,13 @@ void machine_add_device(struct machine *m, struct device *dev);
 /* The device with this id, or NULL. */
 struct device *machine_device(const struct machine *m, const char *id);
 
-/* Load the boot source and set vCPU 0 at its entry. */
+/* Load the boot source and set vCPU 0 at its entry. Returns what arch_boot_load() and
+ * arch_boot_vcpu() give. */
 int machine_boot(struct machine *m, struct err *err);
 
 /* Start the vCPU threads and serve the loop until the machine is over; `paused` leaves it paused at
- * first. Takes the lock itself. Returns 0 however the guest ended (see `end`), an error only when
- * it could not be started. */
+ * first. Takes the lock itself. Returns 0 however the guest ended (see `end`); what
+ * pthread_create(3) gave when it could not be started; what epoll_wait(2) gave. */
 int machine_run(struct machine *m, bool paused, struct err *err);
 
 /* Loop thread, lock held. Pausing parks the vCPUs and quiesces the devices; both are no-ops in the
@@ -137,8 +140,8 @@ int machine_run(struct machine *m, bool paused, struct err *err);
 void machine_pause(struct machine *m);
 void machine_unpause(struct machine *m);
 
-/* Any thread, lock held: the machine is over, or shall be reset, as soon as the loop gets to it.
- * The calling vCPU does not return to the guest before that. */
+/* Any thread, lock held. The loop ends or resets the machine in its next round; the calling vCPU
+ * does not enter the guest before that. machine_fail() logs the reason. */
 void machine_end(struct machine *m, enum machine_end why);
 void machine_fail(struct machine *m, const struct err *why);
 void machine_request_reset(struct machine *m);
@@ -147,9 +150,9 @@ void machine_request_reset(struct machine *m);
  * Memory of this machine is lost (a frame of its file is damaged, say). Any thread, no lock needed,
  * waits for nobody but another caller of this: who holds the machine lock may itself be waiting for
  * that memory. When it returns, no vCPU executes another instruction of the guest, not even one
- * that is blocked inside KVM_RUN on the very memory; the caller then lets go who waits for it. The
- * loop parks the vCPUs, quiesces the devices and stays there, MACHINE_BROKEN, to be looked at. The
- * first reason stays.
+ * that is blocked inside KVM_RUN on the very memory; the caller may then release those that wait
+ * for it. The loop parks the vCPUs, quiesces the devices and stays there, MACHINE_BROKEN, to be
+ * looked at. The first reason stays.
  */
 void machine_break(struct machine *m, const struct err *why);
 /* Any thread. True before `state` says so. */

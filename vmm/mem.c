@@ -7,7 +7,6 @@
 #include <sys/mman.h>
 
 #include "base/num.h"
-#include "vmm/arch.h"
 #include "vmm/frameset.h"
 
 int mem_init(struct mem *mem, uint64_t size, struct err *err)
@@ -30,7 +29,7 @@ int mem_init(struct mem *mem, uint64_t size, struct err *err)
 		r->written = frameset_new(r->size / FRAME_SIZE);
 		if (r->written == NULL) {
 			mem_free(mem);
-			return err_sys(err, ENOMEM, "allocate the notes of what is written");
+			return err_sys(err, ENOMEM, "allocate the set of written frames");
 		}
 		/* Advice only: without huge pages the guest is slower, not wrong. */
 		(void)madvise(host, r->size, MADV_HUGEPAGE);
@@ -49,7 +48,7 @@ void mem_free(struct mem *mem)
 	*mem = (struct mem){0};
 }
 
-static const struct mem_range *find(const struct mem *mem, uint64_t gpa, uint64_t len)
+static const struct mem_range *mem_find_range(const struct mem *mem, uint64_t gpa, uint64_t len)
 {
 	for (unsigned i = 0; i < mem->nranges; i++) {
 		const struct mem_range *r = &mem->range[i];
@@ -62,14 +61,14 @@ static const struct mem_range *find(const struct mem *mem, uint64_t gpa, uint64_
 
 const void *mem_at(const struct mem *mem, uint64_t gpa, uint64_t len)
 {
-	const struct mem_range *r = find(mem, gpa, len);
+	const struct mem_range *r = mem_find_range(mem, gpa, len);
 
 	return r == NULL ? NULL : r->host + (gpa - r->gpa);
 }
 
 void *mem_at_write(struct mem *mem, uint64_t gpa, uint64_t len)
 {
-	const struct mem_range *r = find(mem, gpa, len);
+	const struct mem_range *r = mem_find_range(mem, gpa, len);
 	uint64_t off;
 
 	if (r == NULL)

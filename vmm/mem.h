@@ -39,15 +39,19 @@ struct mem {
 	uint64_t size;	/* sum of the ranges */
 	int64_t pieces; /* mappings that discards added to those of the files */
 
-	/* Told by mem_discard() before the pages go, with the lock held: whoever brings absent
-	 * frames must have brought those named here, or, where one is named whole, never bring it.
-	 * A later missing fault in them wants zeros. NULL: nobody brings any. */
+	/* Called by mem_discard() before the pages go, with the lock held. When it returns, a pager
+	 * has loaded the absent frames that are named in part, and will never load those that are
+	 * named whole. A later missing fault in them is served with zeros. NULL: no pager. */
 	void (*discarded)(void *opaque, unsigned range, uint64_t offset, uint64_t len);
 	void *discarded_opaque;
 };
 
-/* Reserve anonymous zero memory of `size` bytes (a multiple of FRAME_SIZE) in the ranges of the
- * architecture (arch_ram_layout). Huge pages are advised. Fails when address space is refused. */
+/* The architecture's (vmm/x86_64/vm.c): split `size` bytes of RAM into the ranges of the machine
+ * type. Sets gpa and size of each range. */
+void arch_ram_layout(uint64_t size, struct mem_range range[MEM_MAX_RANGES], unsigned *nranges);
+
+/* Reserve anonymous zero memory of `size` bytes (a multiple of FRAME_SIZE) in the ranges of
+ * arch_ram_layout. Huge pages are advised. Returns 0, -ENOMEM, or what mmap(2) gave. */
 int mem_init(struct mem *mem, uint64_t size, struct err *err);
 void mem_free(struct mem *mem);
 
@@ -60,18 +64,19 @@ void *mem_at_write(struct mem *mem, uint64_t gpa, uint64_t len);
 bool mem_read(const struct mem *mem, uint64_t gpa, void *dst, uint64_t len);
 bool mem_write(struct mem *mem, uint64_t gpa, const void *src, uint64_t len);
 
-/* Show a blob at `offset` of a range, privately: what is written stays here. Offset, length and the
- * blob's place in its file are multiples of the host's page. Mapping a file over the range in any
- * other way would let mem_discard() bring its bytes back. Before the vCPUs run. */
+/* Map a blob privately at `offset` of a range: writes do not reach the file. Offset, length and the
+ * blob's place in its file are multiples of the host's page. A file mapped over the range in any
+ * other way would show its bytes again after mem_discard(). Before the vCPUs run. Returns 0,
+ * -ENOMEM, or what mmap(2) gave. */
 int mem_map_file(struct mem *mem, unsigned range, uint64_t offset, const struct blob *src,
 		 struct err *err);
 
-/* From now on the host pages that lie wholly in [at, at + len), an address from the accessor, read
- * as zero and cost nothing, until somebody writes to them: in one step, even while vCPUs run and
- * write beside them. The guest has said that their contents do not matter. Lock held.
+/* The host pages that lie wholly in [at, at + len), an address from the accessor, read as zero from
+ * now on and use no memory until somebody writes to them. One step, even while vCPUs run and write
+ * beside them. For memory whose contents the guest has given up. Lock held.
  *
- * A hostile guest cannot exhaust the process's mappings by it: where a file is mapped and too many
- * small holes are in it, a page is overwritten instead, and costs what it is. */
+ * A hostile guest cannot exhaust the process's mappings by it: where too many small holes are in a
+ * mapped file, a page is overwritten with zeros instead. It then uses memory. */
 void mem_discard(struct mem *mem, void *at, uint64_t len);
 
 #endif

@@ -1,22 +1,21 @@
 /*
- * vCPU threads: running, and a stop that leaves nothing half done.
+ * One vCPU, and the service of its exits.
  *
- * One thread a vCPU. It runs the guest without the machine lock and takes the lock to handle an
- * exit. Parking a vCPU is: set kvm_run.immediate_exit, signal the thread, and let it do **one more
- * KVM_RUN with immediate_exit set**, which completes a port or MMIO access whose result the kernel
- * has not taken over yet (KVM API §5, "immediate_exit"); only then is its register state complete.
- *
- * Except for vcpus_stop_now these are called by the loop thread with the machine lock held;
- * vcpus_park releases it while it waits (it is a condition wait), so exits in hand can finish.
+ * Parking a vCPU is: set kvm_run.immediate_exit, signal its thread, and let it do **one more step
+ * with immediate_exit set**, which completes a port or MMIO access whose result the kernel has not
+ * taken over yet (KVM API §5, "immediate_exit"); only then is its register state complete. The
+ * threads that do so: vmm/machine_vcpus.h.
  */
 #ifndef TORPOR_VMM_VCPU_H
 #define TORPOR_VMM_VCPU_H
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 #include "base/log.h"
+#include "vmm/bus.h"
 #include "vmm/kvm.h"
 
 struct machine;
@@ -31,30 +30,27 @@ struct vcpu {
 	struct kvm_vcpu kvm;
 	struct machine *machine;
 	pthread_t thread;
-	enum vcpu_state state; /* machine lock */
-	bool has_thread;       /* the machine's break_lock */
-	struct log_limit said; /* its thread */
+	enum vcpu_state state;	    /* machine lock */
+	bool has_thread;	    /* the machine's break_lock */
+	struct log_limit log_limit; /* its thread */
 };
 
-/* Start the threads, parked. The signal used to interrupt KVM_RUN is SIGRTMIN; its handler does
- * nothing and is installed once for the process. On error no thread is left. */
-int vcpus_start(struct machine *m, struct err *err);
-/* End the threads and wait for them. Takes no lock; the caller must not hold it. */
-void vcpus_join(struct machine *m);
-void vcpus_park(struct machine *m);
-void vcpus_unpark(struct machine *m);
-/*
- * The machine has just been marked as broken: on return no vCPU executes another instruction of the
- * guest, though some may still be in KVM_RUN, waiting for memory. Called by machine_break, any
- * thread, break_lock held.
- *
- * A signal is enough for those that wait: with interrupts off, just before it enters the guest, KVM
- * looks once more whether a signal is pending, and returns to us instead (kvm_vcpu_exit_request()
- * in arch/x86/kvm/x86.c, xfer_to_guest_mode_work_pending() there and on arm64). A fault resolved
- * after the signal was sent is resolved for nobody. A vCPU that is inside the guest leaves it a
- * moment after the signal; membarrier(2) makes that moment pass, for it interrupts every processor
- * that runs a thread of ours and waits until all have been.
- */
-void vcpus_stop_now(struct machine *m);
+/* What came of a step, for the machine to act on. */
+enum vcpu_outcome {
+	VCPU_SERVED,	   /* the kernel takes over the answer on the way back in */
+	VCPU_INTERRUPTED,  /* by a signal or immediate_exit: nothing is pending in the kernel */
+	VCPU_TRIPLE_FAULT, /* how a PC resets when nothing else works */
+	VCPU_RESET,	   /* KVM_SYSTEM_EVENT_RESET */
+	VCPU_POWEROFF,	   /* any other system event */
+	VCPU_FAILED,	   /* the vCPU cannot go on; the error says why */
+};
+
+/* Serve the exit after kvm_vcpu_run() returned `ret`: port and MMIO accesses go to the devices on
+ * the buses. The vCPU's own thread, machine lock held. *err is set for VCPU_FAILED. */
+enum vcpu_outcome vcpu_serve(struct vcpu *vcpu, int ret, const struct bus *pio,
+			     const struct bus *mmio, struct err *err);
+
+/* Have KVM_RUN return at once from now on (1), or not (0). Any thread. Sequentially consistent. */
+void vcpu_set_immediate_exit(struct vcpu *vcpu, uint8_t value);
 
 #endif

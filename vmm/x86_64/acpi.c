@@ -77,7 +77,7 @@ static uint64_t address_of(size_t at)
 	return X86_ACPI_START + at;
 }
 
-static void add_virtio(struct buf *b, unsigned slot)
+static void dsdt_add_virtio(struct buf *b, unsigned slot)
 {
 	struct aml_mark device, resources;
 	uint64_t base;
@@ -99,7 +99,7 @@ static void add_virtio(struct buf *b, unsigned slot)
 
 /* The generation counter: "Virtual Machine Generation ID" (2012), as Linux' vmgenid driver reads
  * it. */
-static void add_vmgenid(struct buf *b)
+static void dsdt_add_vmgenid(struct buf *b)
 {
 	const uint32_t address[] = {X86_VMGENID_ADDR, 0};
 	struct aml_mark device = aml_open_device(b, "VGEN"), method;
@@ -113,7 +113,7 @@ static void add_vmgenid(struct buf *b)
 	aml_close(b, device);
 }
 
-static void add_legacy(struct buf *b)
+static void dsdt_add_legacy(struct buf *b)
 {
 	struct aml_mark device, resources;
 
@@ -141,11 +141,11 @@ static size_t add_dsdt(struct buf *b, const struct board_info *board)
 	struct aml_mark scope, method;
 
 	scope = aml_open_scope(b, "\\_SB_");
-	add_legacy(b);
-	add_vmgenid(b);
+	dsdt_add_legacy(b);
+	dsdt_add_vmgenid(b);
 	for (unsigned slot = 0; slot < ARCH_VIRTIO_SLOTS; slot++) {
 		if (board->virtio_slots & 1u << slot)
-			add_virtio(b, slot);
+			dsdt_add_virtio(b, slot);
 	}
 	aml_close(b, scope);
 	scope = aml_open_scope(b, "\\_GPE");

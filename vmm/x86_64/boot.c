@@ -81,9 +81,11 @@ int arch_boot_load(struct mem *mem, const struct boot_source *src, const struct 
 	if (ret == -ENOEXEC)
 		ret = boot_pvh(mem, src, entry, err);
 	if (ret == -ENOEXEC)
-		ret = err_set(err, ERR_FAILED,
-			      "kernel: not a kernel: neither a bzImage nor an ELF with a PVH note");
-	if (ret == 0)
-		ret = boot_write_cpu_tables(mem, entry->long_mode, err);
+		return err_set(
+			err, ERR_FAILED,
+			"kernel: not a kernel: neither a bzImage nor an ELF with a PVH note");
+	if (ret < 0)
+		return ret;
+	ret = boot_write_cpu_tables(mem, entry->long_mode, err);
 	return ret < 0 ? ret : acpi_install(mem, board, err);
 }

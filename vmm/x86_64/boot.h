@@ -31,6 +31,9 @@ struct boot_range {
 
 unsigned boot_memory_map(const struct mem *mem, struct boot_range map[BOOT_MAX_RANGES]);
 
+/* The functions below return 0; ERR_FAILED in words for the owner of the kernel file; or what
+ * blob_read() gives. */
+
 /* Read part of the kernel or initrd file straight into guest memory. */
 int boot_load_blob(struct mem *mem, const struct blob *blob, uint64_t at, uint64_t len,
 		   uint64_t gpa, const char *what, struct err *err);
@@ -40,7 +43,7 @@ int boot_load_cmdline(struct mem *mem, const char *cmdline, uint64_t max, struct
 int boot_load_initrd(struct mem *mem, const struct blob *initrd, uint64_t floor, uint64_t limit,
 		     uint64_t *gpa, struct err *err);
 
-/* Loaders. -ENOEXEC without a text: not this kind of kernel. */
+/* Loaders. -ENOEXEC, *err not set: not this kind of kernel. */
 int boot_bzimage(struct mem *mem, const struct boot_source *src, struct boot_entry *entry,
 		 struct err *err);
 int boot_pvh(struct mem *mem, const struct boot_source *src, struct boot_entry *entry,

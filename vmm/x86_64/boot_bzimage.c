@@ -84,7 +84,9 @@ static int write_params(struct mem *mem, const struct boot_source *src,
 	int ret;
 
 	ret = boot_load_cmdline(mem, src->cmdline, hdr->cmdline_size, err);
-	if (ret == 0 && src->initrd.len > 0)
+	if (ret < 0)
+		return ret;
+	if (src->initrd.len > 0)
 		ret = boot_load_initrd(mem, &src->initrd, kernel_end,
 				       (uint64_t)hdr->initrd_addr_max + 1, &initrd, err);
 	if (ret < 0)
@@ -110,8 +112,9 @@ int boot_bzimage(struct mem *mem, const struct boot_source *src, struct boot_ent
 	uint64_t setup, size, start = 0, end = 0;
 	int ret = read_header(&src->kernel, &hdr, err);
 
-	if (ret == 0)
-		ret = check_header(&hdr, err);
+	if (ret < 0)
+		return ret;
+	ret = check_header(&hdr, err);
 	if (ret < 0)
 		return ret;
 	setup = (uint64_t)(hdr.setup_sects != 0 ? hdr.setup_sects : DEFAULT_SECTS) + 1;
@@ -126,12 +129,13 @@ int boot_bzimage(struct mem *mem, const struct boot_source *src, struct boot_ent
 			       (unsigned long long)src->kernel.len,
 			       (unsigned long long)(setup + size));
 	ret = place_kernel(mem, &hdr, size, &start, &end, err);
-	if (ret == 0)
-		ret = boot_load_blob(mem, &src->kernel, setup,
-				     u64_min(size, src->kernel.len - setup), start, "kernel", err);
-	if (ret == 0)
-		ret = write_params(mem, src, &hdr, end, err);
+	if (ret < 0)
+		return ret;
+	ret = boot_load_blob(mem, &src->kernel, setup, u64_min(size, src->kernel.len - setup),
+			     start, "kernel", err);
+	if (ret < 0)
+		return ret;
 	*entry = (struct boot_entry){
 		.entry = start + ENTRY64, .params = BOOT_PARAMS, .long_mode = true};
-	return ret;
+	return write_params(mem, src, &hdr, end, err);
 }

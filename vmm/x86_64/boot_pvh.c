@@ -52,7 +52,7 @@ struct start_page {
 	struct memmap_entry map[BOOT_MAX_RANGES];
 };
 
-/* blob_read with words for the owner of the kernel file. */
+/* blob_read with a message for the owner of the kernel file. */
 static int read_part(const struct blob *kernel, uint64_t at, void *dst, uint64_t len,
 		     const char *what, struct err *err)
 {
@@ -180,15 +180,17 @@ static int write_start_info(struct mem *mem, const struct boot_source *src, uint
 	struct boot_range map[BOOT_MAX_RANGES];
 	int ret = boot_load_cmdline(mem, src->cmdline, UINT64_MAX, err);
 
-	if (ret == 0 && src->initrd.len > 0) {
+	if (ret < 0)
+		return ret;
+	if (src->initrd.len > 0) {
 		page.info.nr_modules = 1;
 		page.info.modlist_paddr = BOOT_START_INFO + offsetof(struct start_page, module);
 		page.module.size = src->initrd.len;
 		ret = boot_load_initrd(mem, &src->initrd, align_up(kernel_end, 4096), UINT32_MAX,
 				       &page.module.paddr, err);
+		if (ret < 0)
+			return ret;
 	}
-	if (ret < 0)
-		return ret;
 	page.info.memmap_entries = boot_memory_map(mem, map);
 	for (unsigned i = 0; i < page.info.memmap_entries; i++)
 		page.map[i] = (struct memmap_entry){
@@ -210,14 +212,14 @@ int boot_pvh(struct mem *mem, const struct boot_source *src, struct boot_entry *
 	if (ret < 0)
 		return ret;
 	*entry = (struct boot_entry){.params = BOOT_START_INFO, .long_mode = false};
-	for (unsigned i = 0; ret == 0 && i < ehdr.e_phnum; i++) {
+	for (unsigned i = 0; i < ehdr.e_phnum; i++) {
 		if (phdr[i].p_type == PT_LOAD)
 			ret = load_segment(mem, &src->kernel, &phdr[i], &end, err);
 		else if (phdr[i].p_type == PT_NOTE)
 			ret = note_segment(&src->kernel, &phdr[i], &entry->entry, &found, err);
+		if (ret < 0)
+			return ret;
 	}
-	if (ret < 0)
-		return ret;
 	if (!found)
 		return -ENOEXEC;
 	if (!entry_is_loaded(phdr, ehdr.e_phnum, entry->entry))

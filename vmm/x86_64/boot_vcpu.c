@@ -114,7 +114,8 @@ int arch_boot_vcpu(struct kvm_vcpu *vcpu, const struct boot_entry *entry, struct
 		regs.rbx = entry->params;
 	}
 	ret = kvm_vcpu_call(vcpu, KVM_SET_SREGS, &sregs, err);
-	if (ret >= 0)
-		ret = kvm_vcpu_call(vcpu, KVM_SET_REGS, &regs, err);
+	if (ret < 0)
+		return err_context(err, ret, "set the boot vCPU's registers");
+	ret = kvm_vcpu_call(vcpu, KVM_SET_REGS, &regs, err);
 	return ret < 0 ? err_context(err, ret, "set the boot vCPU's registers") : 0;
 }

@@ -4,9 +4,6 @@
  */
 #include "vmm/arch.h"
 
-#include <errno.h>
-#include <sys/ioctl.h>
-
 int arch_clock_get(struct kvm *kvm, uint64_t *ns, struct err *err)
 {
 	struct kvm_clock_data clock = {0};
@@ -25,6 +22,6 @@ int arch_clock_set(struct kvm *kvm, uint64_t ns, struct err *err)
 
 void arch_vcpu_clock_stopped(struct kvm_vcpu *vcpu)
 {
-	/* EINVAL: this guest has no kvmclock; there is nobody to tell. */
+	/* EINVAL: this guest has no kvmclock; nothing to tell. */
 	(void)kvm_vcpu_call(vcpu, KVM_KVMCLOCK_CTRL, NULL, NULL);
 }

@@ -99,11 +99,6 @@ static bool lies_in(const struct feature *f, uint32_t leaf, uint32_t subleaf, ui
 	       places[f->place].reg == reg;
 }
 
-static uint32_t place_bits(struct cpuid_list *list, uint8_t place)
-{
-	return cpuid_bits(list, places[place].leaf, places[place].subleaf, places[place].reg);
-}
-
 uint32_t cpu_level_bits(unsigned level, uint32_t leaf, uint32_t subleaf, enum cpuid_reg reg)
 {
 	uint32_t bits = 0;
@@ -115,7 +110,7 @@ uint32_t cpu_level_bits(unsigned level, uint32_t leaf, uint32_t subleaf, enum cp
 	return bits;
 }
 
-static void add_name(char *names, size_t size, const char *name)
+static void append_name(char *names, size_t size, const char *name)
 {
 	size_t used = strlen(names);
 
@@ -129,11 +124,14 @@ unsigned cpu_level_missing(unsigned level, struct cpuid_list *list, char *names,
 	names[0] = '\0';
 	for (unsigned i = 0; i < cpu_nfeatures; i++) {
 		const struct feature *f = &features[i];
+		uint32_t bits;
 
 		if (!f->required || f->level > level)
 			continue;
-		if (!(place_bits(list, f->place) & 1u << f->bit)) {
-			add_name(names, size, feature_name(i));
+		bits = cpuid_bits(list, places[f->place].leaf, places[f->place].subleaf,
+				  places[f->place].reg);
+		if (!(bits & 1u << f->bit)) {
+			append_name(names, size, feature_name(i));
 			missing++;
 		}
 	}
@@ -165,6 +163,6 @@ void cpu_bit_names(const struct cpu_word *word, uint32_t bits, char *names, size
 				 word->subleaf, regs[word->reg & 3], bit);
 			name = number;
 		}
-		add_name(names, size, name);
+		append_name(names, size, name);
 	}
 }

@@ -26,15 +26,14 @@
 #define KVM_BITS_BASELINE                                                                          \
 	(1u << KVM_FEATURE_CLOCKSOURCE | 1u << KVM_FEATURE_NOP_IO_DELAY |                          \
 	 1u << KVM_FEATURE_CLOCKSOURCE2 | 1u << KVM_FEATURE_CLOCKSOURCE_STABLE_BIT)
-/* Async page faults: a page that is "not there yet" cannot be told apart from a damaged one by us.
- */
+/* Async page faults: a page that is not there yet looks the same as one that cannot be read. */
 #define KVM_BITS_HIDDEN                                                                            \
 	(1u << KVM_FEATURE_ASYNC_PF | 1u << KVM_FEATURE_ASYNC_PF_VMEXIT |                          \
 	 1u << KVM_FEATURE_ASYNC_PF_INT)
 
 /* Append an entry; leaves with subleaves are marked so that KVM looks at the index. */
-static struct kvm_cpuid_entry2 *add(struct cpuid_list *list, uint32_t leaf, uint32_t subleaf,
-				    bool indexed)
+static struct kvm_cpuid_entry2 *cpuid_add(struct cpuid_list *list, uint32_t leaf, uint32_t subleaf,
+					  bool indexed)
 {
 	struct kvm_cpuid_entry2 *e = &list->entry[list->nent++];
 
@@ -50,7 +49,7 @@ static struct kvm_cpuid_entry2 *add(struct cpuid_list *list, uint32_t leaf, uint
 static void add_features(struct cpuid_list *to, struct cpuid_list *host, unsigned level,
 			 uint32_t leaf, bool indexed)
 {
-	struct kvm_cpuid_entry2 *e = add(to, leaf, 0, indexed);
+	struct kvm_cpuid_entry2 *e = cpuid_add(to, leaf, 0, indexed);
 
 	for (enum cpuid_reg r = REG_EAX; r <= REG_EDX; r++)
 		*cpuid_reg(e, r) = cpu_level_bits(level, leaf, 0, r) & cpuid_bits(host, leaf, 0, r);
@@ -59,7 +58,7 @@ static void add_features(struct cpuid_list *to, struct cpuid_list *host, unsigne
 static void add_vendor(struct cpuid_list *to, struct cpuid_list *host, uint32_t leaf, uint32_t max)
 {
 	struct kvm_cpuid_entry2 *vendor = cpuid_find(host, 0, 0);
-	struct kvm_cpuid_entry2 *e = add(to, leaf, 0, false);
+	struct kvm_cpuid_entry2 *e = cpuid_add(to, leaf, 0, false);
 
 	e->eax = max;
 	e->ebx = vendor->ebx;
@@ -69,25 +68,25 @@ static void add_vendor(struct cpuid_list *to, struct cpuid_list *host, uint32_t 
 
 static void add_xsave(struct cpuid_list *to)
 {
-	struct kvm_cpuid_entry2 *e = add(to, LEAF_XSAVE, 0, true);
+	struct kvm_cpuid_entry2 *e = cpuid_add(to, LEAF_XSAVE, 0, true);
 
 	e->eax = XCR0_X87_SSE_AVX;
 	e->ebx = e->ecx = XSAVE_AVX_SIZE;
-	add(to, LEAF_XSAVE, 1, true);
-	e = add(to, LEAF_XSAVE, 2, true);
+	cpuid_add(to, LEAF_XSAVE, 1, true);
+	e = cpuid_add(to, LEAF_XSAVE, 2, true);
 	e->eax = 256; /* the AVX component's size and offset (SDM vol. 1 §13.5.2) */
 	e->ebx = 576;
 }
 
 static void add_kvm(struct cpuid_list *to, struct cpuid_list *host)
 {
-	struct kvm_cpuid_entry2 *e = add(to, LEAF_KVM, 0, false);
+	struct kvm_cpuid_entry2 *e = cpuid_add(to, LEAF_KVM, 0, false);
 
 	e->eax = LEAF_KVM_BITS;
 	memcpy(&e->ebx, "KVMK", 4);
 	memcpy(&e->ecx, "VMKV", 4);
 	memcpy(&e->edx, "M\0\0\0", 4);
-	e = add(to, LEAF_KVM_BITS, 0, false);
+	e = cpuid_add(to, LEAF_KVM_BITS, 0, false);
 	e->eax = KVM_BITS_BASELINE & cpuid_bits(host, LEAF_KVM_BITS, 0, REG_EAX);
 }
 
@@ -97,7 +96,7 @@ static void add_brand(struct cpuid_list *to, const char *profile)
 
 	snprintf(brand, sizeof(brand), "torpor x86-64-%s", profile);
 	for (uint32_t i = 0; i < 3; i++) {
-		struct kvm_cpuid_entry2 *e = add(to, LEAF_BRAND + i, 0, false);
+		struct kvm_cpuid_entry2 *e = cpuid_add(to, LEAF_BRAND + i, 0, false);
 
 		for (uint32_t r = 0; r < 4; r++)
 			memcpy(cpuid_reg(e, (enum cpuid_reg)r), brand + 16 * i + 4 * r, 4);
@@ -119,14 +118,14 @@ static void build_baseline(struct cpuid_list *to, struct cpuid_list *host, unsig
 	/* With page-table isolation, which Intel's need, these decide what a system call costs. */
 	if (intel && level >= 3)
 		e->ecx |= cpuid_bits(host, LEAF_FEATURES, 0, REG_ECX) & ECX_PCID;
-	add(to, LEAF_CACHES, 0, true);
-	add(to, LEAF_POWER, 0, false)->eax = POWER_ARAT;
+	cpuid_add(to, LEAF_CACHES, 0, true);
+	cpuid_add(to, LEAF_POWER, 0, false)->eax = POWER_ARAT;
 	add_features(to, host, level, LEAF_EXTENDED, true);
 	if (intel && level >= 3)
 		cpuid_find(to, LEAF_EXTENDED, 0)->ebx |=
 			cpuid_bits(host, LEAF_EXTENDED, 0, REG_EBX) & EBX_INVPCID;
 	for (uint32_t i = 0; i < 3; i++)
-		add(to, LEAF_TOPOLOGY, i, true);
+		cpuid_add(to, LEAF_TOPOLOGY, i, true);
 	if (level >= 3)
 		add_xsave(to);
 	add_kvm(to, host);
@@ -137,7 +136,7 @@ static void build_baseline(struct cpuid_list *to, struct cpuid_list *host, unsig
 		cpuid_find(to, LEAF_EXT_BITS, 0)->edx |=
 			cpuid_find(to, LEAF_FEATURES, 0)->edx & 0x0183f3ffu;
 	add_brand(to, profile);
-	add(to, LEAF_SIZES, 0, false)->eax = PHYS_BITS | VIRT_BITS << 8;
+	cpuid_add(to, LEAF_SIZES, 0, false)->eax = PHYS_BITS | VIRT_BITS << 8;
 }
 
 static void clear_leaf(struct cpuid_list *list, uint32_t leaf)
@@ -242,8 +241,15 @@ void cpu_set_topology(struct cpuid_list *list, uint32_t id, uint32_t nvcpus)
 		case LEAF_TOPOLOGY:
 		case LEAF_TOPOLOGY2:
 			e->eax = e->index == 1 ? shift : 0;
-			e->ebx = e->index == 0 ? 1 : e->index == 1 ? nvcpus : 0;
-			e->ecx = e->index | (e->index == 0 ? 0x100 : e->index == 1 ? 0x200 : 0);
+			e->ebx = 0;
+			e->ecx = e->index;
+			if (e->index == 0) { /* threads */
+				e->ebx = 1;
+				e->ecx |= 0x100;
+			} else if (e->index == 1) { /* cores */
+				e->ebx = nvcpus;
+				e->ecx |= 0x200;
+			}
 			e->edx = id;
 			break;
 		case LEAF_EXT_BITS:

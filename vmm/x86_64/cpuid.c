@@ -83,9 +83,10 @@ int arch_cpu_create(const struct kvm *kvm, const char *profile, struct arch_cpu 
 	if (made == NULL)
 		return err_sys(err, ENOMEM, "allocate the guest's CPU");
 	ret = cpu_build(&host, profile, made, chosen, err);
-	if (ret == 0)
-		*cpu = take_ptr(made);
-	return ret;
+	if (ret < 0)
+		return ret;
+	*cpu = take_ptr(made);
+	return 0;
 }
 
 void arch_cpu_free(struct arch_cpu *cpu)

@@ -63,7 +63,8 @@ struct arch_cpu {
 	struct cpu_needs needs;
 };
 
-/* KVM_GET_SUPPORTED_CPUID (KVM API 4.46), and the TSC deadline timer, which KVM tells elsewhere. */
+/* KVM_GET_SUPPORTED_CPUID (KVM API 4.46), and the TSC deadline timer, which is a capability.
+ * Returns 0, ERR_INCOMPATIBLE (the list is empty), or what the ioctl gave. */
 int cpuid_supported(const struct kvm *kvm, struct cpuid_list *list, struct err *err);
 struct kvm_cpuid_entry2 *cpuid_find(struct cpuid_list *list, uint32_t leaf, uint32_t subleaf);
 uint32_t *cpuid_reg(struct kvm_cpuid_entry2 *entry, enum cpuid_reg reg);
@@ -73,7 +74,8 @@ void cpuid_vendor(struct cpuid_list *list, char vendor[13]);
 
 /* Everything below is pure: lists in, lists and words out. */
 
-/* Build the CPU that `profile` names out of what `host` has; arch_cpu_create() without KVM. */
+/* Build the CPU that `profile` names out of what `host` has; arch_cpu_create() without KVM. Returns
+ * 0, ERR_USAGE (no such profile) or ERR_INCOMPATIBLE (the host lacks what is named). */
 int cpu_build(struct cpuid_list *host, const char *profile, struct arch_cpu *cpu,
 	      const char **chosen, struct err *err);
 /* Give the list the topology of vCPU `id` of `nvcpus`: one package, one thread a core, APIC id =
@@ -82,7 +84,8 @@ void cpu_set_topology(struct cpuid_list *list, uint32_t id, uint32_t nvcpus);
 
 /* What a host must have so that a guest with this CPUID can go on there. */
 void cpu_collect_needs(struct cpuid_list *cpuid, const char *profile, struct cpu_needs *needs);
-/* The part of arch_compat() that CPUID tells, without KVM. */
+/* The part of arch_compat() that CPUID tells, without KVM. ERR_INCOMPATIBLE lists what is missing.
+ */
 int cpu_compare(struct cpuid_list *host, const struct cpu_needs *needs, struct err *err);
 
 /* A feature as /proc/cpuinfo names it. `level` is the lowest baseline that shows it: 1, 2, 3, or 0

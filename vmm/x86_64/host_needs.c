@@ -14,8 +14,8 @@
 #include "base/num.h"
 #include "vmm/x86_64/state.h"
 
-/* What state goes through, in the order of names (KVM API 4.x; "Capability:"). A file names those
- * that its host had. */
+/* The capabilities by which state is saved and restored, in the order of names (KVM API 4.x;
+ * "Capability:"). A file names those that its host had. */
 static const struct {
 	const char *name;
 	unsigned cap;
@@ -34,7 +34,7 @@ static const struct {
 
 static_assert(ARRAY_SIZE(caps) <= HOST_NEEDS_MAX_CAPS, "a file has room for all");
 
-/* Not every state has to do with every one of them. */
+/* Not every state needs every one of them. */
 static bool state_uses(const struct x86_vcpu_state *s, unsigned cap)
 {
 	switch (cap) {
@@ -47,7 +47,7 @@ static bool state_uses(const struct x86_vcpu_state *s, unsigned cap)
 	}
 }
 
-static bool has_cap(const struct host_needs *needs, const char *name)
+static bool needs_cap(const struct host_needs *needs, const char *name)
 {
 	for (uint32_t i = 0; i < needs->ncaps; i++) {
 		if (strcmp(needs->cap[i], name) == 0)
@@ -56,7 +56,7 @@ static bool has_cap(const struct host_needs *needs, const char *name)
 	return false;
 }
 
-static int compare_names(const void *a, const void *b)
+static int compare_cap_names(const void *a, const void *b)
 {
 	return strcmp(a, b);
 }
@@ -66,10 +66,10 @@ static void add_caps(const struct kvm *kvm, const struct x86_vcpu_state *s,
 {
 	for (size_t i = 0; i < ARRAY_SIZE(caps); i++) {
 		if (state_uses(s, caps[i].cap) && kvm_extension(kvm, caps[i].cap) > 0 &&
-		    !has_cap(needs, caps[i].name))
+		    !needs_cap(needs, caps[i].name))
 			strcpy(needs->cap[needs->ncaps++], caps[i].name);
 	}
-	qsort(needs->cap, needs->ncaps, sizeof(needs->cap[0]), compare_names);
+	qsort(needs->cap, needs->ncaps, sizeof(needs->cap[0]), compare_cap_names);
 }
 
 static bool has_msr(const uint32_t *msr, uint32_t nmsrs, uint32_t index)
@@ -109,13 +109,6 @@ void arch_vcpu_needs(const struct kvm *kvm, const void *state, struct host_needs
 	add_msrs(s, needs);
 }
 
-bool x86_tsc_tolerable(uint32_t want_khz, uint32_t have_khz)
-{
-	uint32_t distance = want_khz > have_khz ? want_khz - have_khz : have_khz - want_khz;
-
-	return (uint64_t)distance * 1000000 <= (uint64_t)want_khz * TSC_TOLERANCE_PPM;
-}
-
 static bool host_has_cap(const struct x86_host *host, const char *name)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(caps); i++) {
@@ -153,34 +146,25 @@ int host_compare(const struct x86_host *host, const struct host_needs *needs, st
 				       (const char *)text.data);
 }
 
-/* A host that scales has every rate. Kernels before 5.18 cannot tell their own without a vCPU:
- * there it is found out when the state is restored. */
-static uint32_t fixed_tsc_khz(const struct kvm *kvm)
-{
-	int khz;
-
-	if (kvm->vm_fd < 0 || kvm_extension(kvm, KVM_CAP_TSC_CONTROL) > 0)
-		return 0;
-	khz = kvm_call(kvm, KVM_GET_TSC_KHZ, NULL, NULL);
-	return khz > 0 ? (uint32_t)khz : 0;
-}
-
 static int look_at_host(const struct kvm *kvm, struct x86_host *host, struct err *err)
 {
-	struct x86_msr *msr = calloc(X86_MSR_MAX, sizeof(*msr));
-	int ret = msr != NULL ? msr_list(kvm, msr, &host->nmsrs, err)
-			      : err_sys(err, ENOMEM, "list the MSRs");
+	cleanup_free struct x86_msr *msr = calloc(X86_MSR_MAX, sizeof(*msr));
+	int ret;
 
-	for (uint32_t i = 0; ret == 0 && i < host->nmsrs; i++)
+	if (msr == NULL)
+		return err_sys(err, ENOMEM, "list the MSRs");
+	ret = msr_list(kvm, msr, &host->nmsrs, err);
+	if (ret < 0)
+		return ret;
+	for (uint32_t i = 0; i < host->nmsrs; i++)
 		host->msr[i] = msr[i].index;
-	free(msr);
 	host->page_size = (uint32_t)sysconf(_SC_PAGESIZE);
-	host->tsc_khz = fixed_tsc_khz(kvm);
+	host->tsc_khz = x86_fixed_tsc_khz(kvm);
 	for (size_t i = 0; i < ARRAY_SIZE(caps); i++) {
 		if (kvm_extension(kvm, caps[i].cap) > 0)
 			host->caps |= 1u << i;
 	}
-	return ret;
+	return 0;
 }
 
 int arch_compat(const struct kvm *kvm, const struct cpu_needs *cpu, const struct host_needs *needs,

@@ -69,7 +69,7 @@ static bool in_ranges(uint32_t index, const struct msr_range *range, size_t coun
 	return false;
 }
 
-static bool has(const struct x86_msr *msr, uint32_t n, uint32_t index)
+static bool msr_listed(const struct x86_msr *msr, uint32_t n, uint32_t index)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		if (msr[i].index == index)
@@ -78,9 +78,9 @@ static bool has(const struct x86_msr *msr, uint32_t n, uint32_t index)
 	return false;
 }
 
-static void want(struct x86_msr *msr, uint32_t *n, uint32_t index)
+static void msr_list_add(struct x86_msr *msr, uint32_t *n, uint32_t index)
 {
-	if (*n < X86_MSR_MAX && !has(msr, *n, index))
+	if (*n < X86_MSR_MAX && !msr_listed(msr, *n, index))
 		msr[(*n)++] = (struct x86_msr){.index = index};
 }
 
@@ -100,16 +100,16 @@ int msr_list(const struct kvm *kvm, struct x86_msr *msr, uint32_t *n, struct err
 	*n = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(unlisted); i++) {
 		for (uint32_t index = unlisted[i].first; index <= unlisted[i].last; index++)
-			want(msr, n, index);
+			msr_list_add(msr, n, index);
 	}
 	for (uint32_t bank = 0; bank < MSR_MC_COUNT; bank++)
-		want(msr, n, MSR_MC0_CTL + 4 * bank);
+		msr_list_add(msr, n, MSR_MC0_CTL + 4 * bank);
 	for (uint32_t i = 0; i < list->nmsrs; i++) {
 		if (list->indices[i] != MSR_TSC_DEADLINE &&
 		    !in_ranges(list->indices[i], skipped, ARRAY_SIZE(skipped)))
-			want(msr, n, list->indices[i]);
+			msr_list_add(msr, n, list->indices[i]);
 	}
-	want(msr, n, MSR_TSC_DEADLINE);
+	msr_list_add(msr, n, MSR_TSC_DEADLINE);
 	return *n < X86_MSR_MAX
 		       ? 0
 		       : err_set(err, ERR_FAILED, "this KVM has more MSRs than a state can hold");
@@ -121,7 +121,7 @@ static struct kvm_msrs *msr_call_new(void)
 }
 
 /* Fill `call` with the MSRs from `first` on. */
-static void fill(struct kvm_msrs *call, const struct x86_vcpu_state *s, uint32_t first)
+static void msr_call_fill(struct kvm_msrs *call, const struct x86_vcpu_state *s, uint32_t first)
 {
 	call->nmsrs = s->nmsrs - first;
 	for (uint32_t i = first; i < s->nmsrs; i++)
@@ -129,15 +129,10 @@ static void fill(struct kvm_msrs *call, const struct x86_vcpu_state *s, uint32_t
 			(struct kvm_msr_entry){.index = s->msr[i].index, .data = s->msr[i].data};
 }
 
-static void drop(struct x86_vcpu_state *s, uint32_t at)
-{
-	s->nmsrs--;
-	memmove(&s->msr[at], &s->msr[at + 1], (s->nmsrs - at) * sizeof(s->msr[0]));
-}
-
-/* A deadline of zero while the guest uses the mode means it has just expired and its interrupt is
- * in flight: one that fires at once on waking replaces it, or a sleeper would sleep for ever. */
-static void revive_deadline(struct x86_vcpu_state *s)
+/* A deadline of zero while the guest uses the mode means that it has just expired and its interrupt
+ * is on the way. A deadline that fires at once after the resume replaces it; without one a sleeping
+ * guest would sleep for ever. */
+static void rearm_expired_deadline(struct x86_vcpu_state *s)
 {
 	uint64_t tsc = 0;
 
@@ -164,17 +159,20 @@ int msr_save(const struct kvm *kvm, struct kvm_vcpu *vcpu, struct x86_vcpu_state
 	if (ret < 0)
 		return ret;
 	while (done < s->nmsrs) {
-		fill(call, s, done);
+		msr_call_fill(call, s, done);
 		ret = kvm_vcpu_call(vcpu, KVM_GET_MSRS, call, err);
 		if (ret < 0)
 			return ret;
 		for (int i = 0; i < ret; i++)
 			s->msr[done + (uint32_t)i].data = call->entries[i].data;
 		done += (uint32_t)ret;
-		if (done < s->nmsrs)
-			drop(s, done);
+		if (done < s->nmsrs) { /* refused: leave it out */
+			s->nmsrs--;
+			memmove(&s->msr[done], &s->msr[done + 1],
+				(s->nmsrs - done) * sizeof(s->msr[0]));
+		}
 	}
-	revive_deadline(s);
+	rearm_expired_deadline(s);
 	return 0;
 }
 
@@ -188,7 +186,7 @@ int msr_restore(struct kvm_vcpu *vcpu, const struct x86_vcpu_state *s, struct er
 	while (done < s->nmsrs) {
 		int ret;
 
-		fill(call, s, done);
+		msr_call_fill(call, s, done);
 		ret = kvm_vcpu_call(vcpu, KVM_SET_MSRS, call, err);
 		if (ret < 0)
 			return ret;

@@ -30,7 +30,7 @@ static int copy_cpuid(struct kvm_vcpu *from, struct kvm_vcpu *to, struct err *er
 static int reset_vcpu(struct kvm *scratch, struct kvm_vcpu *vcpu, struct err *err)
 {
 	cleanup_free void *state = calloc(1, arch_vcpu_table.size);
-	struct kvm_vcpu fresh;
+	cleanup_kvm_vcpu struct kvm_vcpu fresh = {.fd = -1};
 	int ret;
 
 	if (state == NULL)
@@ -39,12 +39,10 @@ static int reset_vcpu(struct kvm *scratch, struct kvm_vcpu *vcpu, struct err *er
 	if (ret < 0)
 		return ret;
 	ret = copy_cpuid(vcpu, &fresh, err);
-	if (ret >= 0)
-		ret = arch_vcpu_save(scratch, &fresh, state, err);
-	if (ret >= 0)
-		ret = x86_vcpu_restore_registers(vcpu, state, err);
-	kvm_vcpu_close(&fresh);
-	return ret;
+	if (ret < 0)
+		return ret;
+	ret = arch_vcpu_save(scratch, &fresh, state, err);
+	return ret < 0 ? ret : x86_vcpu_restore_registers(vcpu, state, err);
 }
 
 static int reset_chips(struct kvm *kvm, struct kvm *scratch, struct err *err)
@@ -60,18 +58,19 @@ static int reset_chips(struct kvm *kvm, struct kvm *scratch, struct err *err)
 
 int arch_reset(struct kvm *kvm, struct kvm_vcpu *const vcpus[], uint32_t nvcpus, struct err *err)
 {
-	struct kvm scratch;
+	cleanup_kvm struct kvm scratch = {.dev_fd = -1, .vm_fd = -1};
 	int ret = kvm_open(&scratch, err);
 
 	if (ret < 0)
 		return ret;
 	ret = arch_vm_init(&scratch, err);
-	for (uint32_t i = 0; ret >= 0 && i < nvcpus; i++)
+	if (ret < 0)
+		return ret;
+	for (uint32_t i = 0; i < nvcpus; i++) {
 		ret = reset_vcpu(&scratch, vcpus[i], err);
-	if (ret >= 0)
-		ret = arch_vcpus_sync(vcpus, nvcpus, err);
-	if (ret >= 0)
-		ret = reset_chips(kvm, &scratch, err);
-	kvm_close(&scratch);
-	return ret;
+		if (ret < 0)
+			return ret;
+	}
+	ret = arch_vcpus_sync(vcpus, nvcpus, err);
+	return ret < 0 ? ret : reset_chips(kvm, &scratch, err);
 }

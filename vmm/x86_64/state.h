@@ -2,7 +2,8 @@
  * Private to x86_64: the saved state of a vCPU and of the VM's chips, and MSR lists.
  *
  * KVM's own structs are used where their members are plain fixed-width numbers: their layout is
- * ABI.
+ * ABI. Functions that take a `struct err` return 0, or the errno of the KVM call that failed;
+ * -ENOMEM. Others are said where they occur.
  */
 #ifndef TORPOR_VMM_X86_64_STATE_H
 #define TORPOR_VMM_X86_64_STATE_H
@@ -61,35 +62,52 @@ struct x86_vm_state {
 };
 
 /* Every MSR that is state of a vCPU, as far as this KVM has it, in the order they are written back;
- * room for X86_MSR_MAX. */
+ * room for X86_MSR_MAX. ERR_FAILED: this KVM has more. */
 int msr_list(const struct kvm *kvm, struct x86_msr *msr, uint32_t *n, struct err *err);
 /* Read every MSR that is this vCPU's state, in the order they must be written back. The LAPIC and
  * CPUID are in *s already. */
 int msr_save(const struct kvm *kvm, struct kvm_vcpu *vcpu, struct x86_vcpu_state *s,
 	     struct err *err);
+/* ERR_INCOMPATIBLE names an MSR that this KVM refuses. */
 int msr_restore(struct kvm_vcpu *vcpu, const struct x86_vcpu_state *s, struct err *err);
 
-#define TSC_TOLERANCE_PPM 250u
+/* The leaf of the guest's own CPUID, subleaf 0, or NULL. */
+static inline const struct kvm_cpuid_entry2 *x86_guest_leaf(const struct x86_vcpu_state *s,
+							    uint32_t leaf)
+{
+	for (uint32_t i = 0; i < s->ncpuid; i++) {
+		if (s->cpuid[i].function == leaf && s->cpuid[i].index == 0)
+			return &s->cpuid[i];
+	}
+	return NULL;
+}
 
-/* Was the guest told that the TSC ticks at one rate for ever, or does it arm timers with it? */
+/* tsc.c. Was the guest told that the TSC ticks at one rate for ever, or does it arm timers with it?
+ */
 bool x86_trusts_tsc(const struct x86_vcpu_state *s);
 /* So close that guests do not notice. */
 bool x86_tsc_tolerable(uint32_t want_khz, uint32_t have_khz);
+/* The one rate this host's TSC has; 0 when it can be scaled, or the kernel does not tell. */
+uint32_t x86_fixed_tsc_khz(const struct kvm *kvm);
+/* Give the vCPU the rate of the state. Returns 0, ERR_INCOMPATIBLE (the guest relies on a rate this
+ * host cannot give), or what KVM_GET_TSC_KHZ gave. */
+int x86_restore_tsc_khz(struct kvm_vcpu *vcpu, const struct x86_vcpu_state *s, struct err *err);
 
 /* What host_compare() looks at. */
 struct x86_host {
 	uint32_t page_size;
-	uint32_t tsc_khz; /* 0: any, or nobody knows */
+	uint32_t tsc_khz; /* 0: any, or unknown */
 	uint32_t nmsrs;
 	uint32_t msr[X86_MSR_MAX];
 	uint32_t caps; /* by the table in host_needs.c */
 };
 
-/* The part of arch_compat() that CPUID does not tell, without KVM. */
+/* The part of arch_compat() that CPUID does not tell, without KVM. ERR_INCOMPATIBLE lists all that
+ * is missing. */
 int host_compare(const struct x86_host *host, const struct host_needs *needs, struct err *err);
 
-/* All of a state but the CPUIDs. A vCPU that has run keeps those: KVM refuses others from then on,
- * and counts as such what it has edited itself. */
+/* Restore all of a state but the CPUIDs. A vCPU that has run keeps those: KVM then refuses others,
+ * and its own edits make them others. */
 int x86_vcpu_restore_registers(struct kvm_vcpu *vcpu, const struct x86_vcpu_state *s,
 			       struct err *err);
 

@@ -1,4 +1,5 @@
-/* Creating the parts of a PC that KVM emulates, and the RAM layout. See vmm/arch.h. */
+/* Creating the parts of a PC that KVM emulates, and the RAM layout. See vmm/arch.h and vmm/mem.h.
+ */
 #include "base/num.h"
 #include "vmm/arch.h"
 #include "vmm/x86_64/platform.h"
@@ -24,12 +25,15 @@ int arch_vm_init(struct kvm *kvm, struct err *err)
 	int ret;
 
 	ret = kvm_call(kvm, KVM_SET_IDENTITY_MAP_ADDR, &identity, err);
-	if (ret >= 0)
-		ret = kvm_call(kvm, KVM_SET_TSS_ADDR, (void *)(uintptr_t)X86_TSS_ADDR, err);
-	if (ret >= 0)
-		ret = kvm_call(kvm, KVM_CREATE_IRQCHIP, NULL, err);
-	if (ret >= 0)
-		ret = kvm_call(kvm, KVM_CREATE_PIT2, &pit, err);
+	if (ret < 0)
+		return ret;
+	ret = kvm_call(kvm, KVM_SET_TSS_ADDR, (void *)(uintptr_t)X86_TSS_ADDR, err);
+	if (ret < 0)
+		return ret;
+	ret = kvm_call(kvm, KVM_CREATE_IRQCHIP, NULL, err);
+	if (ret < 0)
+		return ret;
+	ret = kvm_call(kvm, KVM_CREATE_PIT2, &pit, err);
 	return ret < 0 ? ret : 0;
 }
 

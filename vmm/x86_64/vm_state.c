@@ -96,7 +96,8 @@ int arch_vm_restore(struct kvm *kvm, const void *state, struct err *err)
 
 	memcpy(pit.channels, s->pit, sizeof(s->pit));
 	ret = kvm_call(kvm, KVM_SET_PIT2, &pit, err);
-	if (ret >= 0)
-		ret = arch_clock_set(kvm, s->clock_ns, err);
+	if (ret < 0)
+		return ret;
+	ret = arch_clock_set(kvm, s->clock_ns, err);
 	return ret < 0 ? ret : restore_chips(kvm, s, err);
 }

@@ -1,0 +1,237 @@
+/*
+ * vCPU threads; see machine_vcpus.h.
+ *
+ * The life of a vCPU thread, all decisions with the machine lock held:
+ *
+ *     park while want_parked ──► KVM_RUN without the lock ──► serve the exit ──┐
+ *          ▲                                                                   │
+ *          └───────────────────────────────────────────────────────────────────┘
+ *
+ * A thread that must park first runs with immediate_exit set until KVM_RUN says EINTR: the kernel
+ * finishes the port or MMIO access in hand on the way in, and an access in several fragments may
+ * exit again in between.
+ *
+ * A broken machine's vCPUs park without that: see vcpus_stop_now. Its mark is set without the
+ * machine lock. Clearing immediate_exit and then looking at the mark are both sequentially
+ * consistent, and so are setting the mark and then immediate_exit: one of the two sides sees the
+ * other.
+ */
+#include "vmm/machine_vcpus.h"
+
+#include <linux/membarrier.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define KICK_SIGNAL SIGRTMIN
+
+static void kick_handler(int signal)
+{
+	(void)signal; /* its delivery is what ends KVM_RUN */
+}
+
+static void install_kick_handler(void)
+{
+	struct sigaction action = {.sa_handler = kick_handler};
+
+	sigaction(KICK_SIGNAL, &action, NULL);
+}
+
+static void vcpu_kick(struct vcpu *vcpu)
+{
+	vcpu_set_immediate_exit(vcpu, 1);
+	pthread_kill(vcpu->thread, KICK_SIGNAL);
+}
+
+static void on_triple_fault(struct vcpu *vcpu)
+{
+	struct machine *m = vcpu->machine;
+	char where[160];
+
+	arch_vcpu_describe(&vcpu->kvm, where, sizeof(where));
+	log_guest(&m->log, &vcpu->log_limit, "vCPU %u: triple fault%s, a reset", vcpu->kvm.id,
+		  where);
+	machine_request_reset(m);
+}
+
+/* Enter the guest once and act on the outcome. In a broken machine the exit is not served: it may
+ * come from memory that was never there. Returns false when nothing is pending in the kernel any
+ * more, or need not be. */
+static bool vcpu_step(struct vcpu *vcpu)
+{
+	struct machine *m = vcpu->machine;
+	struct err err;
+	int ret;
+
+	if (machine_is_broken(m))
+		return false;
+	pthread_mutex_unlock(&m->lock);
+	ret = kvm_vcpu_run(&vcpu->kvm);
+	pthread_mutex_lock(&m->lock);
+	if (machine_is_broken(m))
+		return false;
+	switch (vcpu_serve(vcpu, ret, &m->pio, &m->mmio, &err)) {
+	case VCPU_SERVED:
+		return true;
+	case VCPU_INTERRUPTED:
+		return false;
+	case VCPU_TRIPLE_FAULT:
+		on_triple_fault(vcpu);
+		return true;
+	case VCPU_RESET:
+		machine_request_reset(m);
+		return true;
+	case VCPU_POWEROFF:
+		machine_end(m, MACHINE_END_POWEROFF);
+		return true;
+	case VCPU_FAILED:
+		machine_fail(m, &err);
+		/* An exit was taken over, a failed KVM_RUN was not. */
+		return ret == 0;
+	}
+	return false;
+}
+
+static bool must_park(const struct machine *m)
+{
+	return m->want_parked || machine_is_broken(m);
+}
+
+static void vcpu_park(struct vcpu *vcpu)
+{
+	struct machine *m = vcpu->machine;
+
+	vcpu_set_immediate_exit(vcpu, 1);
+	if (vcpu->state == VCPU_RUNNING) {
+		while (vcpu_step(vcpu))
+			;
+	}
+	vcpu->state = VCPU_PARKED;
+	pthread_cond_broadcast(&m->vcpu_cond);
+	while (must_park(m) && !m->want_exit)
+		pthread_cond_wait(&m->vcpu_cond, &m->lock);
+	vcpu_set_immediate_exit(vcpu, 0);
+}
+
+static void *vcpu_main(void *arg)
+{
+	struct vcpu *vcpu = arg;
+	struct machine *m = vcpu->machine;
+
+	pthread_mutex_lock(&m->lock);
+	while (!m->want_exit) {
+		if (must_park(m)) {
+			vcpu_park(vcpu);
+		} else {
+			vcpu->state = VCPU_RUNNING;
+			vcpu_step(vcpu);
+		}
+	}
+	pthread_mutex_unlock(&m->lock);
+	return NULL;
+}
+
+static void set_has_thread(struct vcpu *vcpu, bool has_thread)
+{
+	pthread_mutex_lock(&vcpu->machine->break_lock);
+	vcpu->has_thread = has_thread;
+	pthread_mutex_unlock(&vcpu->machine->break_lock);
+}
+
+/* Threads inherit the mask: signals meant for the program belong to the loop thread. */
+static int start_thread(struct vcpu *vcpu)
+{
+	sigset_t blocked, old;
+	int ret;
+
+	sigfillset(&blocked);
+	sigdelset(&blocked, KICK_SIGNAL);
+	pthread_sigmask(SIG_SETMASK, &blocked, &old);
+	ret = pthread_create(&vcpu->thread, NULL, vcpu_main, vcpu);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (ret == 0)
+		set_has_thread(vcpu, true);
+	return ret;
+}
+
+int vcpus_start(struct machine *m, struct err *err)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, install_kick_handler);
+	m->want_parked = true;
+	m->want_exit = false;
+	for (uint32_t i = 0; i < m->nvcpus; i++) {
+		int ret = start_thread(&m->vcpus[i]);
+
+		if (ret != 0) {
+			pthread_mutex_unlock(&m->lock);
+			vcpus_join(m);
+			pthread_mutex_lock(&m->lock);
+			return err_sys(err, ret, "start the thread of vCPU %u", i);
+		}
+		m->vcpus[i].state = VCPU_PARKED;
+	}
+	return 0;
+}
+
+void vcpus_join(struct machine *m)
+{
+	pthread_mutex_lock(&m->lock);
+	m->want_exit = true;
+	for (uint32_t i = 0; i < m->nvcpus; i++) {
+		if (m->vcpus[i].state == VCPU_RUNNING)
+			vcpu_kick(&m->vcpus[i]);
+	}
+	pthread_cond_broadcast(&m->vcpu_cond);
+	pthread_mutex_unlock(&m->lock);
+	for (uint32_t i = 0; i < m->nvcpus; i++) {
+		if (m->vcpus[i].state == VCPU_CREATED)
+			continue;
+		set_has_thread(&m->vcpus[i], false);
+		pthread_join(m->vcpus[i].thread, NULL);
+		m->vcpus[i].state = VCPU_CREATED;
+	}
+}
+
+static bool all_parked(const struct machine *m)
+{
+	for (uint32_t i = 0; i < m->nvcpus; i++) {
+		if (m->vcpus[i].state == VCPU_RUNNING)
+			return false;
+	}
+	return true;
+}
+
+void vcpus_park(struct machine *m)
+{
+	m->want_parked = true;
+	for (uint32_t i = 0; i < m->nvcpus; i++) {
+		if (m->vcpus[i].state == VCPU_RUNNING)
+			vcpu_kick(&m->vcpus[i]);
+	}
+	while (!all_parked(m))
+		pthread_cond_wait(&m->vcpu_cond, &m->lock);
+}
+
+void vcpus_unpark(struct machine *m)
+{
+	m->want_parked = false;
+	pthread_cond_broadcast(&m->vcpu_cond);
+}
+
+static int membarrier(int command)
+{
+	return (int)syscall(SYS_membarrier, command, 0, 0);
+}
+
+void vcpus_stop_now(struct machine *m)
+{
+	for (uint32_t i = 0; i < m->nvcpus; i++) {
+		if (m->vcpus[i].has_thread)
+			vcpu_kick(&m->vcpus[i]);
+	}
+	/* The command has to be registered for; before this nobody needed it. */
+	(void)membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
+	(void)membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+}
