@@ -96,7 +96,7 @@ static void notice(const struct instance *in, const char *fmt, ...)
 	in->options->notice(line);
 }
 
-static void notice_memory_read(const struct instance *in, const struct resume_report *report,
+static void notice_memory_read(const struct instance *in, const struct load_report *report,
 			       const char *path)
 {
 	if (report->unaligned > 0)
@@ -112,13 +112,13 @@ static void notice_memory_read(const struct instance *in, const struct resume_re
 static int restore_guest(struct instance *in, struct err *err)
 {
 	const struct warmup *warmup = in->options->warmup;
-	struct resume_params params = {
+	struct load_params params = {
 		.chain = in->source->chain,
 		.fill = in->options->fill,
 		.record = warmup != NULL && warmup->in_order,
 	};
 	const struct archive *newest = chain_newest(params.chain);
-	struct resume_report report;
+	struct load_report report;
 	int ret = snapshot_resume(&in->machine, &params, &report, err);
 
 	if (ret < 0)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -14,76 +15,92 @@
 
 #define JOB_FRAMES 64u
 
-struct bring {
+struct load {
 	struct machine *m;
-	struct resume_report *report;
-	struct layer_extents extents[MEM_MAX_RANGES];
-	uint64_t *mapped[MEM_MAX_RANGES]; /* framesets: in place already; owned */
-	uint64_t wanted;		  /* frames that are not */
+	const struct load_params *params;
+	struct load_report *report;
+	struct layer_extents extents[MEM_MAX_RANGES]; /* owned */
+	uint64_t *mapped[MEM_MAX_RANGES];	      /* framesets: in place already; owned */
+	uint64_t wanted;			      /* frames that are not */
 	uint64_t page;
 };
 
-static int resolve(struct bring *b, const struct chain *l, unsigned range, struct err *err)
+static void load_free(struct load *load)
 {
-	const struct mem_range *r = &b->m->mem.range[range];
+	for (unsigned i = 0; i < MEM_MAX_RANGES; i++) {
+		layer_extents_free(&load->extents[i]);
+		free(load->mapped[i]);
+	}
+}
+
+static int resolve_range(struct load *load, unsigned range, struct err *err)
+{
+	const struct mem_range *r = &load->m->mem.range[range];
 	struct image_layers layers;
-	int ret = chain_memory(l, range, &layers, err);
+	int ret = chain_memory(load->params->chain, range, &layers, err);
 
-	if (ret == 0 && layers.image[0]->map.size != r->size)
-		ret = err_set(err, ERR_INTEGRITY, "%llu bytes, but the machine has %llu there",
-			      (unsigned long long)layers.image[0]->map.size,
-			      (unsigned long long)r->size);
-	if (ret == 0)
-		ret = image_layers_resolve(&layers, &b->extents[range], err);
 	if (ret < 0)
-		return err_context(err, ret, ROLE_MEMORY ".%u", range);
-	b->mapped[range] = frameset_new(r->size / FRAME_SIZE);
-	return b->mapped[range] != NULL ? 0 : err_sys(err, ENOMEM, "map memory");
+		return ret;
+	if (layers.image[0]->map.size != r->size)
+		return err_set(err, ERR_INTEGRITY, "%llu bytes, but the machine has %llu there",
+			       (unsigned long long)layers.image[0]->map.size,
+			       (unsigned long long)r->size);
+	ret = image_layers_resolve(&layers, &load->extents[range], err);
+	if (ret < 0)
+		return ret;
+	load->mapped[range] = frameset_new(r->size / FRAME_SIZE);
+	return load->mapped[range] != NULL ? 0 : err_sys(err, ENOMEM, "map memory");
 }
 
-static int map(struct bring *b, unsigned range, uint64_t frame, const struct blob *src,
-	       struct err *err)
+static int map_frames(struct load *load, unsigned range, uint64_t frame, const struct blob *src,
+		      struct err *err)
 {
-	int ret = mem_map_file(&b->m->mem, range, frame * FRAME_SIZE, src, err);
+	int ret = mem_map_file(&load->m->mem, range, frame * FRAME_SIZE, src, err);
 
-	if (ret == 0)
-		frameset_add_range(b->mapped[range], frame, frame + src->len / FRAME_SIZE - 1);
-	return ret;
+	if (ret < 0)
+		return ret;
+	frameset_add_range(load->mapped[range], frame, frame + src->len / FRAME_SIZE - 1);
+	return 0;
 }
 
-/* Map what of a flat run is aligned, part for part. */
-static int map_run(struct bring *b, unsigned range, const struct layer_extent *extent,
-		   struct err *err)
+/* Map the aligned parts of a flat extent. */
+static int map_extent(struct load *load, unsigned range, const struct layer_extent *extent,
+		      struct err *err)
 {
-	uint64_t done = 0, n;
-	int ret = 0;
-
-	for (; ret == 0 && done < extent->frames; done += n) {
+	for (uint64_t done = 0, n; done < extent->frames; done += n) {
 		struct blob src =
 			image_place(extent->image, extent->place + done, extent->frames - done, &n);
+		int ret;
 
-		if (src.offset % b->page == 0)
-			ret = map(b, range, extent->frame + done, &src, err);
-		else
-			b->report->unaligned += src.len;
+		if (src.offset % load->page != 0) {
+			load->report->unaligned += src.len;
+			continue;
+		}
+		ret = map_frames(load, range, extent->frame + done, &src, err);
+		if (ret < 0)
+			return ret;
 	}
-	return ret;
+	return 0;
 }
 
-/* The hot set of the newest file: places that are still what they were when it was recorded, for
- * they are of that very image. */
-static int map_hot(struct bring *b, unsigned range, const struct image *image, struct err *err)
+/* Map the hot set of the newest file. Its places are still valid: they are places of that same
+ * image. */
+static int map_hot(struct load *load, unsigned range, const struct image *image, struct err *err)
 {
 	uint64_t frames = image->hot.len / FRAME_SIZE;
 	cleanup_free uint8_t *places = malloc(image->hotlist.len + 1);
-	int ret = places != NULL ? blob_read(&image->hotlist, 0, places, image->hotlist.len, err)
-				 : err_sys(err, ENOMEM, "map the hot set");
+	int ret;
 
-	if (image->hot.offset % b->page != 0) {
-		b->report->unaligned += image->hot.len;
+	if (places == NULL)
+		return err_sys(err, ENOMEM, "map the hot set");
+	ret = blob_read(&image->hotlist, 0, places, image->hotlist.len, err);
+	if (ret < 0)
 		return ret;
+	if (image->hot.offset % load->page != 0) {
+		load->report->unaligned += image->hot.len;
+		return 0;
 	}
-	for (uint64_t i = 0, n; ret == 0 && i < frames; i += n) {
+	for (uint64_t i = 0, n; i < frames; i += n) {
 		uint64_t place = le_get64(places + i * 8), frame;
 		struct blob src = {image->hot.fd, image->hot.offset + i * FRAME_SIZE, 0};
 
@@ -95,151 +112,158 @@ static int map_hot(struct bring *b, unsigned range, const struct image *image, s
 			    image_map_frame_at(&image->map, place + n) == frame + n;)
 			n++;
 		src.len = n * FRAME_SIZE;
-		ret = map(b, range, frame, &src, err);
+		ret = map_frames(load, range, frame, &src, err);
+		if (ret < 0)
+			return ret;
 	}
-	return ret;
+	return 0;
 }
 
-static int map_range(struct bring *b, const struct chain *l, unsigned range, struct err *err)
+static int map_range(struct load *load, unsigned range, const char *role, struct err *err)
 {
-	const struct layer_extents *extents = &b->extents[range];
-	const struct image *newest;
-	char role[24];
-	int ret = 0;
+	const struct layer_extents *extents = &load->extents[range];
+	const struct image *newest = archive_image(chain_newest(load->params->chain), role);
 
-	for (size_t i = 0; ret == 0 && i < extents->n; i++) {
+	for (size_t i = 0; i < extents->n; i++) {
 		const struct layer_extent *extent = &extents->extent[i];
+		int ret;
 
-		if (extent->image != NULL && extent->image->encoding == IMAGE_FLAT)
-			ret = map_run(b, range, extent, err);
+		if (extent->image == NULL || extent->image->encoding != IMAGE_FLAT)
+			continue;
+		ret = map_extent(load, range, extent, err);
+		if (ret < 0)
+			return ret;
 	}
-	snprintf(role, sizeof(role), ROLE_MEMORY ".%u", range);
-	newest = archive_image(chain_newest(l), role);
-	if (ret == 0 && newest->hot.len > 0)
-		ret = map_hot(b, range, newest, err);
-	return ret < 0 ? err_context(err, ret, "%s", role) : 0;
+	return newest->hot.len > 0 ? map_hot(load, range, newest, err) : 0;
 }
 
-/* Count what is not in place: frames with data that nobody mapped. */
-static void count_wanted(struct bring *b, unsigned range)
+/* Count the frames with data that are not mapped. */
+static void count_wanted(struct load *load, unsigned range)
 {
-	const struct layer_extents *extents = &b->extents[range];
+	const struct layer_extents *extents = &load->extents[range];
 
 	for (size_t i = 0; i < extents->n; i++) {
 		const struct layer_extent *extent = &extents->extent[i];
 
 		for (uint64_t f = extent->frame;
 		     extent->image != NULL && f < extent->frame + extent->frames; f++)
-			b->wanted += !frameset_has(b->mapped[range], f);
+			load->wanted += !frameset_has(load->mapped[range], f);
 	}
 }
 
 /* --- decoding all of it now --- */
 
 struct decode {
-	struct bring *b;
+	struct load *load;
 	unsigned range;
-	struct frame_readers readers;
+	struct frame_readers *readers;
 };
 
 static int decode_job(void *opaque, uint64_t index, struct err *err)
 {
 	struct decode *d = opaque;
-	const struct mem_range *r = &d->b->m->mem.range[d->range];
+	const struct load *load = d->load;
+	const struct mem_range *r = &load->m->mem.range[d->range];
 	uint64_t first = index * JOB_FRAMES;
 	uint64_t end = u64_min(first + JOB_FRAMES, r->size / FRAME_SIZE);
-	int ret = 0;
 
-	for (uint64_t f = first; ret == 0 && f < end; f++) {
-		const struct layer_extent *extent = layer_extents_find(&d->b->extents[d->range], f);
+	for (uint64_t f = first; f < end; f++) {
+		const struct layer_extent *extent = layer_extents_find(&load->extents[d->range], f);
+		int ret;
 
-		if (extent->image != NULL && !frameset_has(d->b->mapped[d->range], f))
-			ret = frame_readers_read(&d->readers, extent->image,
-						 extent->place + (f - extent->frame),
-						 r->host + f * FRAME_SIZE, err);
+		if (extent->image == NULL || frameset_has(load->mapped[d->range], f))
+			continue;
+		ret = frame_readers_read(d->readers, extent->image,
+					 extent->place + (f - extent->frame),
+					 r->host + f * FRAME_SIZE, err);
+		if (ret < 0)
+			return ret;
 	}
-	return ret;
+	return 0;
 }
 
-static int decode_all(struct bring *b, struct err *err)
+static int decode_all(struct load *load, struct err *err)
 {
-	struct decode d = {.b = b};
-	int ret = 0;
+	cleanup_frame_readers struct frame_readers readers;
+	struct decode d = {.load = load, .readers = &readers};
 
-	frame_readers_init(&d.readers);
-	for (unsigned i = 0; ret == 0 && i < b->m->mem.nranges; i++) {
-		uint64_t frames = b->m->mem.range[i].size / FRAME_SIZE;
+	frame_readers_init(&readers);
+	for (d.range = 0; d.range < load->m->mem.nranges; d.range++) {
+		uint64_t frames = load->m->mem.range[d.range].size / FRAME_SIZE;
+		int ret = parallel_run((frames + JOB_FRAMES - 1) / JOB_FRAMES, decode_job, &d, err);
 
-		d.range = i;
-		ret = parallel_run((frames + JOB_FRAMES - 1) / JOB_FRAMES, decode_job, &d, err);
+		if (ret < 0)
+			return ret;
 	}
-	frame_readers_free(&d.readers);
-	b->report->decoded = b->wanted * FRAME_SIZE;
-	return ret;
+	load->report->decoded = load->wanted * FRAME_SIZE;
+	return 0;
 }
 
 /* --- or when it is touched --- */
 
-static void tell_present(struct bring *b, struct pager *pager)
+static int start_pager(struct load *load, struct err *err)
 {
-	for (unsigned i = 0; i < b->m->mem.nranges; i++) {
-		uint64_t frames = b->m->mem.range[i].size / FRAME_SIZE;
+	int ret = pager_new(&load->report->pager, load->m, load->extents, err);
+	struct pager *pager = load->report->pager;
+
+	if (ret < 0)
+		return ret;
+	for (unsigned i = 0; i < load->m->mem.nranges; i++) {
+		uint64_t frames = load->m->mem.range[i].size / FRAME_SIZE;
 
 		for (uint64_t f = 0; f < frames; f++) {
-			if (frameset_has(b->mapped[i], f))
+			if (frameset_has(load->mapped[i], f))
 				pager_mark_present(pager, i, f);
 		}
 	}
+	if (load->params->record) {
+		ret = pager_record(pager, err);
+		if (ret < 0)
+			return ret;
+	}
+	return pager_start(pager, load->params->fill, err);
 }
 
-static int page(struct bring *b, const struct resume_params *params, struct err *err)
-{
-	int ret = pager_new(&b->report->pager, b->m, b->extents, err);
-
-	/* It has taken the runs. */
-	memset(b->extents, 0, sizeof(b->extents));
-	if (ret < 0)
-		return ret;
-	tell_present(b, b->report->pager);
-	if (params->record)
-		ret = pager_record(b->report->pager, err);
-	return ret < 0 ? ret : pager_start(b->report->pager, params->fill, err);
-}
-
-static bool can_page(struct err *why)
+static bool have_userfaultfd(struct err *why)
 {
 	cleanup_fd int fd = -1;
 
 	return uffd_open(&fd, why) == 0;
 }
 
-static int bring(struct bring *b, const struct resume_params *params, struct err *err)
+static int load_ranges(struct load *load, struct err *err)
 {
-	int ret = 0;
+	for (unsigned i = 0; i < load->m->mem.nranges; i++) {
+		char role[24];
+		int ret;
 
-	for (unsigned i = 0; ret == 0 && i < b->m->mem.nranges; i++) {
-		ret = resolve(b, params->chain, i, err);
-		if (ret == 0 && !params->record)
-			ret = map_range(b, params->chain, i, err);
-		if (ret == 0)
-			count_wanted(b, i);
+		snprintf(role, sizeof(role), ROLE_MEMORY ".%u", i);
+		ret = resolve_range(load, i, err);
+		if (ret < 0)
+			return err_context(err, ret, "%s", role);
+		if (!load->params->record) {
+			ret = map_range(load, i, role, err);
+			if (ret < 0)
+				return err_context(err, ret, "%s", role);
+		}
+		count_wanted(load, i);
 	}
-	if (ret < 0 || b->wanted == 0)
-		return ret;
-	if (params->record || can_page(&b->report->why))
-		return page(b, params, err);
-	return decode_all(b, err);
+	if (load->wanted == 0)
+		return 0;
+	if (load->params->record || have_userfaultfd(&load->report->why))
+		return start_pager(load, err);
+	return decode_all(load, err);
 }
 
-int load_memory(struct machine *m, const struct resume_params *params, struct resume_report *report,
+int load_memory(struct machine *m, const struct load_params *params, struct load_report *report,
 		struct err *err)
 {
-	struct bring b = {.m = m, .report = report, .page = (uint64_t)sysconf(_SC_PAGESIZE)};
-	int ret = bring(&b, params, err);
+	__attribute__((cleanup(load_free))) struct load load = {
+		.m = m,
+		.params = params,
+		.report = report,
+		.page = (uint64_t)sysconf(_SC_PAGESIZE),
+	};
 
-	for (unsigned i = 0; i < MEM_MAX_RANGES; i++) {
-		layer_extents_free(&b.extents[i]);
-		free(b.mapped[i]);
-	}
-	return ret;
+	return load_ranges(&load, err);
 }

@@ -1,18 +1,44 @@
 /*
- * Bringing the contents of RAM from a file to a machine's ranges, by whichever way is the cheapest:
+ * Loading the contents of RAM from a file into a machine's ranges, by whichever way is the
+ * cheapest:
  *
  *   mapped   flat frames at page boundaries, and the hot set: a private mapping of the file, shared
- *            by all machines that woke from it, at no cost per byte;
+ *            by all machines resumed from it, at no cost per byte;
  *   paged    all others arrive when they are touched, or in the background (pager.h);
  *   decoded  where the kernel gives us no userfaultfd: all of them now, on all cores.
  */
 #ifndef TORPOR_SNAPSHOT_LOAD_MEMORY_H
 #define TORPOR_SNAPSHOT_LOAD_MEMORY_H
 
-#include "snapshot/resume.h"
+#include "format/chain.h"
+#include "snapshot/pager.h"
+#include "vmm/machine.h"
 
-/* Nothing runs yet, nothing has touched the memory. */
-int load_memory(struct machine *m, const struct resume_params *params, struct resume_report *report,
+struct load_params {
+	/* Must stay open as long as the machine lives; verified (chain_ensure_verified). */
+	const struct chain *chain;
+	enum pager_fill fill;
+	/* Page everything, also what could be mapped, and note in which order (pager_touched). It
+	 * is an error when that is not possible. */
+	bool record;
+};
+
+/* What the user should hear about, and the pager, owned by the caller: pager_stop() when the vCPUs
+ * are gone, before machine_free(). NULL when all memory is in place. */
+struct load_report {
+	struct pager *pager;
+	uint64_t unaligned; /* bytes of flat frames that could not be mapped */
+	uint64_t decoded;   /* bytes that had to be loaded before the start */
+	struct err why;	    /* ... for lack of this */
+};
+
+/* No vCPU runs yet and nothing has touched the memory. `report` is zeros; report->pager may be set
+ * also after an error.
+ *
+ * Returns 0; ERR_INTEGRITY (an image has another size than the range, or is damaged);
+ * ERR_INCOMPATIBLE (`record`, and there is no userfaultfd); -ENOMEM; or the errno of mmap(2),
+ * read(2), pthread_create(3) or an ioctl of userfaultfd. */
+int load_memory(struct machine *m, const struct load_params *params, struct load_report *report,
 		struct err *err);
 
 #endif

@@ -1,37 +1,22 @@
 /*
- * Waking: put a live appliance's memory and state into a freshly built machine.
+ * Resuming: put the memory and state of a live appliance into a freshly built machine.
  *
  * Between board_build and machine_run, lock held. Everything is decoded and checked before anything
- * is applied; a failed resume leaves nothing behind but a machine to be freed. How RAM comes is
- * told in load_memory.h.
+ * is applied; after a failed resume the machine can only be freed. How RAM is loaded is described
+ * in load_memory.h.
  */
 #ifndef TORPOR_SNAPSHOT_RESUME_H
 #define TORPOR_SNAPSHOT_RESUME_H
 
-#include "format/chain.h"
-#include "snapshot/pager.h"
-#include "vmm/machine.h"
+#include "snapshot/load_memory.h"
 
-struct resume_params {
-	/* Must stay open as long as the machine lives; verified (chain_ensure_verified). */
-	const struct chain *chain;
-	enum pager_fill fill;
-	/* Page everything, also what could be mapped, and note in which order (pager_touched). It
-	 * is an error when that is not possible. */
-	bool record;
-};
-
-/* What the user should hear about, and the pager, owned by the caller: pager_stop() when the vCPUs
- * are gone, before machine_free(). NULL when all memory is in place. */
-struct resume_report {
-	struct pager *pager;
-	uint64_t unaligned; /* bytes of flat frames that could not be mapped */
-	uint64_t decoded;   /* bytes that had to be brought before the start */
-	struct err why;	    /* ... for lack of this */
-};
-
-/* Devices are loaded but not started; board_new_generation comes after this. */
-int snapshot_resume(struct machine *m, const struct resume_params *params,
-		    struct resume_report *report, struct err *err);
+/* Devices are loaded but not started; board_new_generation comes after this. On failure
+ * report->pager is NULL. *err names the file.
+ *
+ * Returns 0; ERR_INTEGRITY (the file has no state, or staged_load() or load_memory() refuses what
+ * it has); ERR_INCOMPATIBLE (this host lacks what it needs); -ENOMEM; or the errno of read(2),
+ * mmap(2) or of KVM. */
+int snapshot_resume(struct machine *m, const struct load_params *params, struct load_report *report,
+		    struct err *err);
 
 #endif

@@ -62,8 +62,8 @@ static int add_vm(struct machine *m, struct buf *out, struct err *err)
 
 /* Devices before vCPUs before chips: each step may still write guest memory or raise a line, which
  * the later ones then see. */
-static int write_state(struct machine *m, struct archive_writer *w, struct host_needs *needs,
-		       struct err *err)
+static int save_state(struct machine *m, struct archive_writer *w, struct host_needs *needs,
+		      struct err *err)
 {
 	cleanup_buf struct buf state = {0};
 	int ret;
@@ -71,13 +71,15 @@ static int write_state(struct machine *m, struct archive_writer *w, struct host_
 	statefile_begin(&state);
 	add_devices(m, &state);
 	ret = add_vcpus(m, needs, &state, err);
-	if (ret == 0)
-		ret = add_vm(m, &state, err);
-	if (ret == 0)
-		ret = statefile_end(&state, err);
-	if (ret == 0)
-		ret = archive_writer_bytes(w, ROLE_STATE, state.data, state.len, err);
-	return ret;
+	if (ret < 0)
+		return ret;
+	ret = add_vm(m, &state, err);
+	if (ret < 0)
+		return ret;
+	ret = statefile_end(&state, err);
+	if (ret < 0)
+		return ret;
+	return archive_writer_bytes(w, ROLE_STATE, state.data, state.len, err);
 }
 
 /* A RAM range as an image source. */
@@ -85,12 +87,11 @@ struct ram {
 	const struct mem_range *range;
 	unsigned index;
 	struct pager *pager;
-	struct frame_readers readers;
-	uint64_t *dirty; /* owned frameset; NULL: any frame may have changed */
-	struct layer_extents parent;
+	struct frame_readers *readers;
+	const uint64_t *dirty; /* frameset; NULL: any frame may have changed */
 };
 
-/* A frame that was never brought is what the file has there. */
+/* The contents of a frame that was never loaded are what the file has there. */
 static int absent_frame(struct ram *ram, uint64_t index, uint8_t *scratch, const uint8_t **data,
 			enum extent_kind *kind, struct err *err)
 {
@@ -101,7 +102,7 @@ static int absent_frame(struct ram *ram, uint64_t index, uint8_t *scratch, const
 	*data = scratch;
 	if (extent->image == NULL)
 		return 0;
-	return frame_readers_read(&ram->readers, extent->image,
+	return frame_readers_read(ram->readers, extent->image,
 				  extent->place + (index - extent->frame), scratch, err);
 }
 
@@ -121,90 +122,81 @@ static int ram_frame(void *opaque, uint64_t index, uint8_t *scratch, const uint8
 	return 0;
 }
 
-static int know_parent(struct machine *m, const struct save_params *params, struct ram *ram,
-		       struct err *err)
+static int save_range(struct machine *m, struct archive_writer *w, const struct save_params *params,
+		      unsigned index, struct err *err)
 {
-	struct image_layers layers;
-	int ret = chain_memory(params->parent, ram->index, &layers, err);
-
-	if (ret == 0)
-		ret = image_layers_resolve(&layers, &ram->parent, err);
-	if (ret == 0)
-		ret = dirty_collect(&m->dirty, ram->index, &ram->dirty, err);
-	return ret;
-}
-
-static int write_range(struct machine *m, struct archive_writer *w,
-		       const struct save_params *params, unsigned index, struct err *err)
-{
-	struct ram ram = {.range = &m->mem.range[index], .index = index, .pager = params->pager};
+	cleanup_frame_readers struct frame_readers readers;
+	cleanup_layer_extents struct layer_extents parent = {0};
+	cleanup_free uint64_t *dirty = NULL;
+	struct ram ram = {
+		.range = &m->mem.range[index],
+		.index = index,
+		.pager = params->pager,
+		.readers = &readers,
+	};
 	struct image_source source = {
 		.size = ram.range->size,
 		.opaque = &ram,
 		.frame = ram_frame,
 	};
-	char role[32];
-	int ret = 0;
-
-	frame_readers_init(&ram.readers);
-	snprintf(role, sizeof(role), ROLE_MEMORY ".%u", index);
-	if (params->parent != NULL) {
-		ret = know_parent(m, params, &ram, err);
-		source.parent = &ram.parent;
-	}
-	if (ret == 0)
-		ret = archive_writer_image(w, role, &source, err);
-	frame_readers_free(&ram.readers);
-	layer_extents_free(&ram.parent);
-	free(ram.dirty);
-	return ret;
-}
-
-static int write_memory(struct machine *m, struct archive_writer *w,
-			const struct save_params *params, struct err *err)
-{
-	int ret = 0;
-
-	for (unsigned i = 0; ret == 0 && i < m->mem.nranges; i++)
-		ret = write_range(m, w, params, i, err);
-	return ret;
-}
-
-static int write_boot(struct machine *m, struct archive_writer *w, struct err *err)
-{
-	int ret = 0;
-
-	if (m->boot.kernel.len > 0)
-		ret = archive_writer_blob(w, ROLE_KERNEL, &m->boot.kernel, err);
-	if (ret == 0 && m->boot.initrd.len > 0)
-		ret = archive_writer_blob(w, ROLE_INITRD, &m->boot.initrd, err);
-	return ret;
-}
-
-static int write_overlay(struct archive_writer *w, const struct save_params *params, unsigned index,
-			 struct err *err)
-{
-	struct image_source overlay = params->disk[index].overlay;
-	struct layer_extents before = {0};
 	struct image_layers layers;
 	char role[32];
-	int ret = 0;
+	int ret;
 
-	snprintf(role, sizeof(role), ROLE_DISK ".%u" ROLE_OVERLAY_SUFFIX, index);
-	if (params->parent != NULL) {
-		ret = chain_disk(params->parent, index, &layers, err);
-		if (ret == 0)
-			ret = image_layers_resolve(&layers, &before, err);
-		overlay.parent = &before;
-	}
-	if (ret == 0)
-		ret = archive_writer_image(w, role, &overlay, err);
-	layer_extents_free(&before);
-	return ret;
+	frame_readers_init(&readers);
+	snprintf(role, sizeof(role), ROLE_MEMORY ".%u", index);
+	if (params->parent == NULL)
+		return archive_writer_image(w, role, &source, err);
+	ret = chain_memory(params->parent, index, &layers, err);
+	if (ret < 0)
+		return ret;
+	ret = image_layers_resolve(&layers, &parent, err);
+	if (ret < 0)
+		return ret;
+	ret = dirty_collect(&m->dirty, index, &dirty, err);
+	if (ret < 0)
+		return ret;
+	ram.dirty = dirty;
+	source.parent = &parent;
+	return archive_writer_image(w, role, &source, err);
 }
 
-static int write_disk(struct archive_writer *w, const struct save_params *params, unsigned index,
-		      struct err *err)
+static int save_boot(struct machine *m, struct archive_writer *w, struct err *err)
+{
+	if (m->boot.kernel.len > 0) {
+		int ret = archive_writer_blob(w, ROLE_KERNEL, &m->boot.kernel, err);
+
+		if (ret < 0)
+			return ret;
+	}
+	return m->boot.initrd.len > 0 ? archive_writer_blob(w, ROLE_INITRD, &m->boot.initrd, err)
+				      : 0;
+}
+
+static int save_overlay(struct archive_writer *w, const struct save_params *params, unsigned index,
+			struct err *err)
+{
+	struct image_source overlay = params->disk[index].overlay;
+	cleanup_layer_extents struct layer_extents before = {0};
+	struct image_layers layers;
+	char role[32];
+	int ret;
+
+	snprintf(role, sizeof(role), ROLE_DISK ".%u" ROLE_OVERLAY_SUFFIX, index);
+	if (params->parent == NULL)
+		return archive_writer_image(w, role, &overlay, err);
+	ret = chain_disk(params->parent, index, &layers, err);
+	if (ret < 0)
+		return ret;
+	ret = image_layers_resolve(&layers, &before, err);
+	if (ret < 0)
+		return ret;
+	overlay.parent = &before;
+	return archive_writer_image(w, role, &overlay, err);
+}
+
+static int save_disk(struct archive_writer *w, const struct save_params *params, unsigned index,
+		     struct err *err)
 {
 	const struct save_disk *disk = &params->disk[index];
 	char role[32];
@@ -215,25 +207,41 @@ static int write_disk(struct archive_writer *w, const struct save_params *params
 		ret = archive_writer_copy_image(w, role, disk->base_image, err);
 	else if (disk->base_source.size > 0)
 		ret = archive_writer_image(w, role, &disk->base_source, err);
-	return ret < 0 || !disk->has_overlay ? ret : write_overlay(w, params, index, err);
+	return ret < 0 || !disk->has_overlay ? ret : save_overlay(w, params, index, err);
 }
 
-static int write_all(struct machine *m, struct archive_writer *w, struct save_params *params,
-		     struct err *err)
+static int save_all(struct machine *m, struct archive_writer *w, struct save_params *params,
+		    struct err *err)
 {
-	int ret = write_state(m, w, &params->appliance->needs, err);
+	int ret;
 
-	/* The parent has the kernel. */
-	if (ret == 0 && params->parent == NULL)
-		ret = write_boot(m, w, err);
-	for (unsigned i = 0; ret == 0 && i < params->appliance->ndisks; i++)
-		ret = write_disk(w, params, i, err);
-	if (ret == 0)
-		ret = write_memory(m, w, params, err);
-	/* A frame that could not be brought while we looked. */
-	if (ret == 0 && machine_is_broken(m))
-		ret = err_set(err, ERR_FAILED, "the machine broke while it was saved");
-	return ret < 0 ? ret : archive_writer_publish(w, params->appliance, params->digest, err);
+	if (params->keys != NULL) {
+		ret = archive_writer_encrypt(w, params->keys, err);
+		if (ret < 0)
+			return ret;
+	}
+	ret = save_state(m, w, &params->appliance->needs, err);
+	if (ret < 0)
+		return ret;
+	if (params->parent == NULL) { /* else the parent has the kernel */
+		ret = save_boot(m, w, err);
+		if (ret < 0)
+			return ret;
+	}
+	for (unsigned i = 0; i < params->appliance->ndisks; i++) {
+		ret = save_disk(w, params, i, err);
+		if (ret < 0)
+			return ret;
+	}
+	for (unsigned i = 0; i < m->mem.nranges; i++) {
+		ret = save_range(m, w, params, i, err);
+		if (ret < 0)
+			return ret;
+	}
+	/* A frame could not be loaded meanwhile. */
+	if (machine_is_broken(m))
+		return err_set(err, ERR_FAILED, "the machine broke while it was saved");
+	return archive_writer_publish(w, params->appliance, params->digest, err);
 }
 
 int snapshot_save(struct machine *m, struct save_params *params, struct err *err)
@@ -246,10 +254,7 @@ int snapshot_save(struct machine *m, struct save_params *params, struct err *err
 		return ret;
 	if (!params->flat)
 		archive_writer_pack(w, params->level);
-	if (params->keys != NULL)
-		ret = archive_writer_encrypt(w, params->keys, err);
-	if (ret == 0)
-		ret = write_all(m, w, params, err);
+	ret = save_all(m, w, params, err);
 	params->bytes = archive_writer_size(w);
 	archive_writer_free(w);
 	return ret;

@@ -33,9 +33,9 @@ struct save_params {
 	struct save_disk disk[APPLIANCE_MAX_DISKS]; /* appliance->ndisks of them */
 	bool flat;				    /* images are not packed */
 	int level;				    /* else: of zstd */
-	const struct keyring *keys; /* NULL, or what locks the file: it is packed and encrypted */
-	struct pager *pager; /* NULL, or still bringing memory: what is not there yet is taken from
-				where it would come from */
+	const struct keyring *keys; /* NULL, or the keys of the file: it is packed and encrypted */
+	struct pager *pager; /* NULL, or still loading memory: frames that are not there yet are
+				read from its images */
 	/* NULL, or write what changed since this file only: appliance->increment is set, the base
 	 * of m->dirty is this file or unknown, and the chain's hash lists are loaded. */
 	const struct chain *parent;
@@ -43,7 +43,13 @@ struct save_params {
 	uint64_t bytes;		       /* out: the file's size */
 };
 
-/* The machine's dirty base is not moved: whoever goes on to another save does that. */
+/* The machine's dirty base is not moved: a caller that goes on to another save calls
+ * dirty_rebase().
+ *
+ * Returns 0; ERR_FAILED (the machine broke meanwhile, or the host's state is too large);
+ * ERR_INTEGRITY (a frame that was not loaded yet, or the parent, is damaged); -ENOMEM; or the errno
+ * of a KVM call, of read(2) or write(2), or what archive_writer_open() and archive_writer_publish()
+ * give. */
 int snapshot_save(struct machine *m, struct save_params *params, struct err *err);
 
 #endif

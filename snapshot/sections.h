@@ -1,6 +1,6 @@
 /*
  * How the parts of a machine are named in the state blob: `vcpu.N`, `vm`, and for devices `ID` or
- * `ID.PART`. Shared by save.c and resume.c so that both agree.
+ * `ID.PART`. Shared by save.c and staged.c.
  */
 #ifndef TORPOR_SNAPSHOT_SECTIONS_H
 #define TORPOR_SNAPSHOT_SECTIONS_H

@@ -41,6 +41,7 @@ struct statefile {
 
 int statefile_parse(struct statefile *sf, const uint8_t *data, size_t len, struct err *err);
 void statefile_free(struct statefile *sf);
+#define cleanup_statefile __attribute__((cleanup(statefile_free)))
 
 /* Decode section `name` into obj; missing is ERR_INTEGRITY. Marks it used. */
 int statefile_load(struct statefile *sf, const char *name, const struct state_table *table,

@@ -40,6 +40,7 @@ struct frame_readers {
 
 void frame_readers_init(struct frame_readers *pool);
 void frame_readers_free(struct frame_readers *pool);
+#define cleanup_frame_readers __attribute__((cleanup(frame_readers_free)))
 /* frame_read() with any of them. Any thread. */
 int frame_readers_read(struct frame_readers *pool, const struct image *image, uint64_t place,
 		       uint8_t frame[FRAME_SIZE], struct err *err);

@@ -2,8 +2,8 @@
  * Images on top of one another, as one: an increment over its parent, an overlay over its base.
  *
  * Where an image says `parent`, the next one underneath counts. image_layers_resolve() flattens
- * that into extents, which name for each frame the image and the place that holds it, or zero; whoever
- * maps, pages or copies works on these and need not know of layers. Pure; images are
+ * that into extents, which name for each frame the image and the place that holds it, or zero;
+ * whoever maps, pages or copies works on these and need not know of layers. Pure; images are
  * borrowed and must outlive layers and extents.
  */
 #ifndef TORPOR_FORMAT_IMAGE_STACK_H
@@ -37,6 +37,7 @@ int image_layers_push(struct image_layers *layers, const struct image *image, st
 int image_layers_resolve(const struct image_layers *layers, struct layer_extents *extents,
 			 struct err *err);
 void layer_extents_free(struct layer_extents *extents);
+#define cleanup_layer_extents __attribute__((cleanup(layer_extents_free)))
 /* The extent that holds `frame`, which must be inside the image. */
 const struct layer_extent *layer_extents_find(const struct layer_extents *extents, uint64_t frame);
 /* Frames with data. */

@@ -1,10 +1,11 @@
 /* The state blob: its frame, the tables of CPUs, chips and devices, and every check that stands
- * before anything is applied. The staging is the product's own, which is static: hence the include.
- */
-#include "snapshot/resume.c"
-
+ * before anything is applied. */
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "snapshot/sections.h"
+#include "snapshot/staged.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/fake_board.h"
 
@@ -71,7 +72,7 @@ static void check_device(struct statefile *sf, struct device *dev)
 	struct staged staged = {.ndevices = 1, .device[0].dev = dev};
 	struct err err = {0};
 
-	fuzz_require_reason(stage_device(sf, &staged.device[0], &err), &err);
+	fuzz_require_reason(staged_load_device(&staged.device[0], sf, &err), &err);
 	staged_free(&staged);
 }
 
@@ -79,7 +80,7 @@ static void check_machine(struct statefile *sf)
 {
 	struct staged staged = {0};
 	struct err err = {0};
-	int ret = stage_all(&board.m, sf, &staged, &err);
+	int ret = staged_load(&staged, &board.m, sf, &err);
 
 	fuzz_require_reason(ret, &err);
 	if (ret == 0)

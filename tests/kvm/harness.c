@@ -288,8 +288,8 @@ static int try_wake(struct guest *g, const char *path, enum pager_fill fill, str
 {
 	struct boot_source boot = {0};
 	const struct guest_spec none = {0};
-	struct resume_params params = {.fill = fill};
-	struct resume_report report;
+	struct load_params params = {.fill = fill};
+	struct load_report report;
 	int ret;
 
 	init(g);

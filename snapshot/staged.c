@@ -1,0 +1,82 @@
+/* See staged.h. */
+#include "snapshot/staged.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "snapshot/sections.h"
+
+void staged_free(struct staged *staged)
+{
+	free(staged->vcpus);
+	free(staged->vm);
+	for (unsigned i = 0; i < staged->ndevices; i++) {
+		for (unsigned p = 0; p < DEVICE_MAX_PARTS; p++)
+			free(staged->device[i].part[p]);
+	}
+	*staged = (struct staged){0};
+}
+
+static int load_part(struct staged_device *staged, unsigned part, struct statefile *sf,
+		     struct err *err)
+{
+	const struct device *dev = staged->dev;
+	const struct state_table *table = dev->part[part].table;
+	int ret;
+
+	staged->part[part] = malloc(table->size);
+	if (staged->part[part] == NULL)
+		return err_sys(err, ENOMEM, "stage the state");
+	ret = statefile_load(sf, section_of_part(dev, part).text, table, staged->part[part], err);
+	if (ret < 0)
+		return ret;
+	return state_check_equal(table, dev->part[part].state, staged->part[part], err);
+}
+
+int staged_load_device(struct staged_device *staged, struct statefile *sf, struct err *err)
+{
+	struct device *dev = staged->dev;
+	int ret = 0;
+
+	for (unsigned p = 0; p < dev->nparts; p++) {
+		ret = load_part(staged, p, sf, err);
+		if (ret < 0)
+			return err_context(err, ret, "device %s", dev->id);
+	}
+	ret = dev->ops->check(dev, staged->part, err);
+	return ret < 0 ? err_context(err, ret, "device %s", dev->id) : 0;
+}
+
+int staged_load(struct staged *staged, struct machine *m, struct statefile *sf, struct err *err)
+{
+	int ret;
+
+	staged->vcpus = malloc((size_t)m->nvcpus * arch_vcpu_table.size);
+	staged->vm = malloc(arch_vm_table.size);
+	if (staged->vcpus == NULL || staged->vm == NULL)
+		return err_sys(err, ENOMEM, "stage the state");
+	for (uint32_t i = 0; i < m->nvcpus; i++) {
+		void *state = staged_vcpu(staged, i);
+
+		ret = statefile_load(sf, section_of_vcpu(i).text, &arch_vcpu_table, state, err);
+		if (ret < 0)
+			return ret;
+		ret = arch_vcpu_check(&m->kvm, state, i, err);
+		if (ret < 0)
+			return ret;
+	}
+	ret = statefile_load(sf, SECTION_VM, &arch_vm_table, staged->vm, err);
+	if (ret < 0)
+		return ret;
+	ret = arch_vm_check(&m->kvm, staged->vm, err);
+	if (ret < 0)
+		return ret;
+	for (unsigned i = 0; i < m->ndevices; i++) {
+		staged->device[i].dev = m->devices[i];
+		staged->ndevices = i + 1;
+		ret = staged_load_device(&staged->device[i], sf, err);
+		if (ret < 0)
+			return ret;
+	}
+	return statefile_all_used(sf, err);
+}
