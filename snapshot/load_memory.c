@@ -52,8 +52,8 @@ static int resolve_range(struct load *load, unsigned range, struct err *err)
 	return load->mapped[range] != NULL ? 0 : err_sys(err, ENOMEM, "map memory");
 }
 
-static int map_frames(struct load *load, unsigned range, uint64_t frame, const struct blob *src,
-		      struct err *err)
+static int map_file_frames(struct load *load, unsigned range, uint64_t frame,
+			   const struct blob *src, struct err *err)
 {
 	int ret = mem_map_file(&load->m->mem, range, frame * FRAME_SIZE, src, err);
 
@@ -76,7 +76,7 @@ static int map_extent(struct load *load, unsigned range, const struct layer_exte
 			load->report->unaligned += src.len;
 			continue;
 		}
-		ret = map_frames(load, range, extent->frame + done, &src, err);
+		ret = map_file_frames(load, range, extent->frame + done, &src, err);
 		if (ret < 0)
 			return ret;
 	}
@@ -112,7 +112,7 @@ static int map_hot(struct load *load, unsigned range, const struct image *image,
 			    image_map_frame_at(&image->map, place + n) == frame + n;)
 			n++;
 		src.len = n * FRAME_SIZE;
-		ret = map_frames(load, range, frame, &src, err);
+		ret = map_file_frames(load, range, frame, &src, err);
 		if (ret < 0)
 			return ret;
 	}

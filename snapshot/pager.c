@@ -15,18 +15,7 @@
  * too, which joins the spans around them. */
 #define MAX_SPANS 4096u
 
-static void set_states(struct pager_range *r)
-{
-	for (size_t i = 0; i < r->extents.n; i++) {
-		const struct layer_extent *extent = &r->extents.extent[i];
-
-		for (uint64_t frame = 0; frame < extent->frames; frame++)
-			atomic_init(&r->state[extent->frame + frame],
-				    extent->image != NULL ? FRAME_ABSENT : FRAME_PRESENT);
-	}
-}
-
-static int init_range(struct pager_range *r, struct err *err)
+static int pager_range_init(struct pager_range *r, struct err *err)
 {
 	if (r->extents.size != r->mem->size)
 		return err_set(err, ERR_INTEGRITY, "%llu bytes, but the machine has %llu there",
@@ -35,20 +24,25 @@ static int init_range(struct pager_range *r, struct err *err)
 	r->state = malloc(r->mem->size / FRAME_SIZE * sizeof(r->state[0]));
 	if (r->state == NULL)
 		return err_sys(err, ENOMEM, "page memory in");
-	set_states(r);
+	for (size_t i = 0; i < r->extents.n; i++) {
+		const struct layer_extent *extent = &r->extents.extent[i];
+
+		for (uint64_t frame = 0; frame < extent->frames; frame++)
+			atomic_init(&r->state[extent->frame + frame],
+				    extent->image != NULL ? FRAME_ABSENT : FRAME_PRESENT);
+	}
 	return 0;
 }
 
-static int init(struct pager *p, struct err *err)
+static int pager_init(struct pager *p, struct err *err)
 {
-	int ret = 0;
+	for (unsigned i = 0; i < p->nranges; i++) {
+		int ret = pager_range_init(&p->range[i], err);
 
-	for (unsigned i = 0; ret == 0 && i < p->nranges; i++) {
-		ret = init_range(&p->range[i], err);
+		if (ret < 0)
+			return ret;
 		atomic_fetch_add(&p->absent, layer_extents_data_frames(&p->range[i].extents));
 	}
-	if (ret < 0)
-		return ret;
 	p->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return p->end_fd < 0 ? err_sys(err, errno, "eventfd") : uffd_open(&p->uffd, err);
 }
@@ -74,12 +68,13 @@ int pager_new(struct pager **out, struct machine *m, struct layer_extents *exten
 	}
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->changed, NULL);
-	ret = init(p, err);
-	if (ret < 0)
+	ret = pager_init(p, err);
+	if (ret < 0) {
 		pager_stop(p);
-	else
-		*out = p;
-	return ret;
+		return ret;
+	}
+	*out = p;
+	return 0;
 }
 
 void pager_mark_present(struct pager *p, unsigned range, uint64_t frame)
@@ -120,25 +115,28 @@ static int add_to_spans(struct pager *p, uint8_t *host, struct err *err)
 	return 0;
 }
 
-/* The absent frames, and the zero ones if they are wanted. Never those that somebody else put
- * there: they may be mapped from a file, which cannot be registered. */
+/* The absent frames, and the zero ones if `zeros`. Never those that were present before: they may
+ * be mapped from a file, which cannot be registered. */
 static int plan_spans(struct pager *p, bool zeros, struct err *err)
 {
-	int ret = 0;
-
 	p->nspans = 0;
 	for (unsigned i = 0; i < p->nranges; i++) {
 		const struct pager_range *r = &p->range[i];
 		const struct layer_extent *extent = r->extents.extent;
 
-		for (uint64_t frame = 0; ret == 0 && frame < r->mem->size / FRAME_SIZE; frame++) {
+		for (uint64_t frame = 0; frame < r->mem->size / FRAME_SIZE; frame++) {
+			int ret;
+
 			if (frame == extent->frame + extent->frames)
 				extent++;
-			if (extent->image == NULL ? zeros : r->state[frame] == FRAME_ABSENT)
-				ret = add_to_spans(p, r->mem->host + frame * FRAME_SIZE, err);
+			if (!(extent->image == NULL ? zeros : r->state[frame] == FRAME_ABSENT))
+				continue;
+			ret = add_to_spans(p, r->mem->host + frame * FRAME_SIZE, err);
+			if (ret < 0)
+				return ret;
 		}
 	}
-	return ret;
+	return 0;
 }
 
 static int register_spans(struct pager *p, struct err *err)
@@ -147,13 +145,18 @@ static int register_spans(struct pager *p, struct err *err)
 
 	if (ret == 0 && p->nspans > MAX_SPANS)
 		ret = plan_spans(p, true, err);
-	for (size_t i = 0; ret == 0 && i < p->nspans; i++)
+	if (ret < 0)
+		return ret;
+	for (size_t i = 0; i < p->nspans; i++) {
 		ret = uffd_register(p->uffd, p->span[i].host, p->span[i].len, err);
-	return ret;
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
 }
 
-/* The threads find out by themselves. */
-static void end(struct pager *p)
+/* Tell the threads to end; does not wait for them. */
+static void pager_end(struct pager *p)
 {
 	pthread_mutex_lock(&p->lock);
 	p->ended = true;
@@ -162,20 +165,17 @@ static void end(struct pager *p)
 	(void)eventfd_write(p->end_fd, 1);
 }
 
-/* Nobody has to wait any more. A span that the kernel keeps registered is served as before. */
-static void finish(struct pager *p)
+/* After the last frame nothing is missing. A span that the kernel keeps registered is served as
+ * before, by the threads. */
+void pager_count_present(struct pager *p)
 {
+	if (atomic_fetch_sub(&p->absent, 1) != 1)
+		return;
 	for (size_t i = 0; i < p->nspans; i++) {
 		if (uffd_unregister(p->uffd, p->span[i].host, p->span[i].len) < 0)
 			return;
 	}
-	end(p);
-}
-
-void pager_count_present(struct pager *p)
-{
-	if (atomic_fetch_sub(&p->absent, 1) == 1)
-		finish(p);
+	pager_end(p);
 }
 
 static void wait_for_worker(const struct pager_worker *w, const atomic_uchar *state)
@@ -186,7 +186,7 @@ static void wait_for_worker(const struct pager_worker *w, const atomic_uchar *st
 		nanosleep(&moment, NULL);
 }
 
-/* Whoever was about to install this frame has done so, or has seen that he need not. */
+/* On return each thread that had claimed this frame has installed it, or has given it up. */
 static void wait_for_workers(const struct pager *p, const atomic_uchar *state)
 {
 	for (unsigned i = 0; i < p->nfault_threads; i++)
@@ -197,15 +197,8 @@ static void wait_for_workers(const struct pager *p, const atomic_uchar *state)
 		wait_for_worker(&p->full_thread[i], state);
 }
 
-static void discard_whole(struct pager *p, const struct pager_frame *f)
-{
-	if (atomic_exchange(pager_state(f), FRAME_PRESENT) < FRAME_PRESENT)
-		pager_count_present(p);
-}
-
-/* Told by mem_discard() before the pages go. On return nobody will install anything there any more.
- */
-static void discarded(void *opaque, unsigned range, uint64_t offset, uint64_t len)
+/* Called by mem_discard() before the pages go. On return no thread will install anything there. */
+static void pager_on_discard(void *opaque, unsigned range, uint64_t offset, uint64_t len)
 {
 	struct pager *p = opaque;
 	struct pager_frame f = {.range = &p->range[range]};
@@ -213,10 +206,12 @@ static void discarded(void *opaque, unsigned range, uint64_t offset, uint64_t le
 	for (f.index = offset / FRAME_SIZE; f.index * FRAME_SIZE < offset + len; f.index++) {
 		uint64_t start = f.index * FRAME_SIZE;
 
-		if (offset <= start && start + FRAME_SIZE <= offset + len)
-			discard_whole(p, &f);
-		else /* the rest of it is still wanted: a touch brings it */
+		if (offset > start || start + FRAME_SIZE > offset + len) {
+			/* The rest of the frame is still wanted: a touch loads it. */
 			(void)*(volatile uint8_t *)pager_host(&f);
+		} else if (atomic_exchange(pager_state(&f), FRAME_PRESENT) < FRAME_PRESENT) {
+			pager_count_present(p);
+		}
 		wait_for_workers(p, pager_state(&f));
 	}
 }
@@ -231,11 +226,12 @@ int pager_start(struct pager *p, enum pager_fill fill, struct err *err)
 		p->ended = true;
 		return 0;
 	}
-	p->machine->mem.discarded = discarded;
+	p->machine->mem.discarded = pager_on_discard;
 	p->machine->mem.discarded_opaque = p;
 	ret = register_spans(p, err);
-	if (ret == 0)
-		ret = pager_faults_start(p, err);
+	if (ret < 0)
+		return ret;
+	ret = pager_faults_start(p, err);
 	return ret < 0 ? ret : pager_set_fill(p, fill, err);
 }
 
@@ -284,7 +280,7 @@ void pager_stop(struct pager *p)
 	if (p == NULL)
 		return;
 	p->machine->mem.discarded = NULL;
-	end(p);
+	pager_end(p);
 	for (unsigned i = 0; i < p->nfault_threads; i++)
 		pager_worker_join(&p->fault_thread[i]);
 	for (unsigned i = 0; i < p->nidle_threads; i++)

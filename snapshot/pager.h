@@ -1,21 +1,23 @@
 /*
- * The pager: guest memory that arrives while the guest runs.
+ * The pager: guest memory that is loaded while the guest runs.
  *
  *     pager_new → pager_mark_present* → pager_start → … → pager_stop
  *
  * A frame is absent, busy or present. The vCPUs, devices and system calls that touch an absent one
  * wait in the kernel (userfaultfd, missing mode; kernel/Documentation: admin-guide/mm/userfaultfd)
  * until a fault thread has read, decoded, checked and installed it, all its pages in one copy. A
- * background fill brings the rest in the order of the runs; it lets faults go first, and can be
- * slowed, stopped and started again. Zero frames cost neither disk nor copy, and frames that are
- * discarded first are never brought (the pager is what mem.discarded tells).
+ * background fill loads the rest in the order of the extents; it lets faults go first, and can be
+ * slowed, stopped and started again. Zero frames cost neither disk nor copy. Frames that are
+ * discarded first are never loaded (the pager sets mem.discarded).
  *
  * A frame that cannot be read or is damaged breaks the machine: no byte of it reaches the guest,
  * the vCPUs never run again, and the machine stays there to be inspected (machine_break).
  *
  * Threads: the owner's calls everything, machine lock held once the machine runs; faults and
- * filling have threads of their own, which take no lock of the machine's (who holds it may be
- * waiting for a frame) and touch nothing but frames and counters.
+ * filling have threads of their own, which take no lock of the machine's (its holder may be waiting
+ * for a frame) and touch nothing but frames and counters.
+ *
+ * Errors, where nothing else is said: -ENOMEM, or the errno of the system call that *err names.
  */
 #ifndef TORPOR_SNAPSHOT_PAGER_H
 #define TORPOR_SNAPSHOT_PAGER_H
@@ -34,22 +36,23 @@ struct pager;
 struct pager_stats {
 	uint64_t frames;       /* with data, hot ones not counted */
 	uint64_t present;      /* of them, so far */
-	uint64_t faults;       /* frames that somebody waited for */
-	uint64_t filled;       /* frames that the background brought */
+	uint64_t faults;       /* frames that were waited for */
+	uint64_t filled;       /* frames that the background loaded */
 	uint64_t fault_ns_max; /* the longest from reading a fault to waking its waiters */
 	uint64_t fault_ns_sum;
 	enum pager_fill fill;
 };
 
-/* The memory of `m` will hold `runs` (one for each range; taken over, also on failure). Nothing is
- * registered yet. When the kernel does not give us userfaultfd for faults inside KVM, that is
- * ERR_INCOMPATIBLE, whose text says which right is missing (/dev/userfaultfd,
- * vm.unprivileged_userfaultfd, CAP_SYS_PTRACE); the caller then decodes everything first. */
+/* The memory of `m` will hold `extents` (one list for each range; taken over, also on failure, and
+ * set to empty). Nothing is registered yet. ERR_INTEGRITY: a list is of another size than its
+ * range. ERR_INCOMPATIBLE: the kernel does not give us userfaultfd for faults inside KVM; the text
+ * says which right is missing (/dev/userfaultfd, vm.unprivileged_userfaultfd, CAP_SYS_PTRACE). The
+ * caller then decodes everything first. On failure *out is NULL. */
 int pager_new(struct pager **out, struct machine *m, struct layer_extents *extents,
 	      struct err *err);
-/* This frame is in place already: somebody mapped or copied it. Before pager_start. */
+/* This frame is in place already: mapped or copied. Before pager_start. */
 void pager_mark_present(struct pager *p, unsigned range, uint64_t frame);
-/* Note which frames somebody waited for, in their order (torpor warm). Before pager_start. */
+/* Note which frames are waited for, in their order (torpor warm). Before pager_start. */
 int pager_record(struct pager *p, struct err *err);
 struct pager_touch {
 	unsigned range;
@@ -64,11 +67,11 @@ int pager_set_fill(struct pager *p, enum pager_fill fill, struct err *err);
 /* Any thread. */
 void pager_stats(struct pager *p, struct pager_stats *stats);
 /*
- * Nothing of this frame has arrived: it is still exactly what the file has at layer_extents_find().
- * A saver asks, machine paused. A frame that is just arriving does not count as absent, because the
- * guest may have written to it in its first moment; reading its memory waits for it. (A damaged one
- * does count: reading it from the file says what is wrong. Look at machine_is_broken() before a
- * save is published, all the same.)
+ * Is nothing of this frame in memory yet? Then its contents are still those of the file, at
+ * layer_extents_find(). For a save, machine paused. A frame that is being installed does not count
+ * as absent, because the guest may write to it at once; reading its memory waits for it. A damaged
+ * frame counts as absent: reading it from the file says what is wrong. Call machine_is_broken()
+ * before a save is published all the same.
  */
 bool pager_is_absent(const struct pager *p, unsigned range, uint64_t frame);
 const struct layer_extents *pager_extents(const struct pager *p, unsigned range);

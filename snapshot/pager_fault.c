@@ -1,10 +1,10 @@
 /*
  * Serving faults; see pager_internal.h.
  *
- * A few threads read one userfaultfd. A fault on a frame that another fault thread has in hand
- * needs nothing: installing the frame wakes all who wait for any of its pages, also those who began
- * to wait meanwhile, because the kernel looks for the page once more after it has put them onto the
- * list.
+ * A few threads read one userfaultfd. A fault on a frame that another fault thread is loading needs
+ * nothing: installing the frame wakes all that wait for any of its pages. It also wakes those that
+ * began to wait meanwhile, because the kernel looks for the page once more after it has put them
+ * onto the list.
  */
 #include <errno.h>
 #include <poll.h>
@@ -25,7 +25,7 @@ static struct pager_frame frame_of(const struct pager *p, const uint8_t *address
 	return (struct pager_frame){r, (uint64_t)(address - r->mem->host) / FRAME_SIZE};
 }
 
-static void note(struct pager *p, uint64_t ns)
+static void count_fault(struct pager *p, uint64_t ns)
 {
 	uint64_t max = atomic_load(&p->fault_ns_max);
 
@@ -35,15 +35,7 @@ static void note(struct pager *p, uint64_t ns)
 		;
 }
 
-/* Each frame is claimed by one fault thread once. */
-static void note_touch(struct pager *p, const struct pager_frame *f)
-{
-	if (p->touched != NULL)
-		p->touched[atomic_fetch_add(&p->ntouched, 1)] =
-			(struct pager_touch){(unsigned)(f->range - p->range), f->index};
-}
-
-static void serve(struct pager_worker *w, const uint8_t *address)
+static void serve_fault(struct pager_worker *w, const uint8_t *address)
 {
 	struct pager *p = w->pager;
 	struct pager_frame f = frame_of(p, address);
@@ -51,13 +43,16 @@ static void serve(struct pager_worker *w, const uint8_t *address)
 
 	if (pager_claim(w, &f, FRAME_ABSENT, FRAME_BUSY) ||
 	    pager_claim(w, &f, FRAME_FILLING, FRAME_BUSY)) {
-		note_touch(p, &f);
+		/* Each frame is claimed by one fault thread once: there is room for all. */
+		if (p->touched != NULL)
+			p->touched[atomic_fetch_add(&p->ntouched, 1)] =
+				(struct pager_touch){(unsigned)(f.range - p->range), f.index};
 		if (pager_load_frame(w, &f, FRAME_BUSY)) {
-			note(p, w->put_ns - start);
+			count_fault(p, w->put_ns - start);
 			pager_count_present(p);
 		}
 	} else if (atomic_load(pager_state(&f)) != FRAME_BUSY) {
-		/* Zero from the start, or discarded, or damaged; or it has just come. */
+		/* Zero from the start, or discarded, or damaged; or it was installed meanwhile. */
 		pager_put_zeros(p, &f);
 	}
 }
@@ -69,14 +64,14 @@ static void serve_faults(struct pager_worker *w)
 			       {.fd = p->end_fd, .events = POLLIN}};
 	uint8_t *address;
 
-	/* While the machine is still being put together. An error comes again with the first frame.
-	 */
+	/* Load libraries while the machine is still being built. An error occurs again with the
+	 * first frame. */
 	(void)frame_reader_prepare(w->reader, NULL);
 	while (poll(fds, ARRAY_SIZE(fds), -1) >= 0 && fds[1].revents == 0) {
 		while (uffd_next(p->uffd, &address)) {
-			atomic_fetch_add(&p->faults_in_hand, 1);
-			serve(w, address);
-			atomic_fetch_sub(&p->faults_in_hand, 1);
+			atomic_fetch_add(&p->faults_served_now, 1);
+			serve_fault(w, address);
+			atomic_fetch_sub(&p->faults_served_now, 1);
 		}
 	}
 }
@@ -84,13 +79,14 @@ static void serve_faults(struct pager_worker *w)
 int pager_faults_start(struct pager *p, struct err *err)
 {
 	uint64_t wanted = u64_min(pager_cores(), PAGER_MAX_FAULT_THREADS);
-	int ret = 0;
 
-	while (ret == 0 && p->nfault_threads < wanted) {
-		ret = pager_worker_start(&p->fault_thread[p->nfault_threads], p, serve_faults,
-					 "pager fault", err);
-		if (ret == 0)
-			p->nfault_threads++;
+	while (p->nfault_threads < wanted) {
+		int ret = pager_worker_start(&p->fault_thread[p->nfault_threads], p, serve_faults,
+					     "pager fault", err);
+
+		if (ret < 0)
+			return ret;
+		p->nfault_threads++;
 	}
-	return ret;
+	return 0;
 }

@@ -2,9 +2,9 @@
  * Inside the pager: what its files share. See pager.h.
  *
  *     pager.c          the life of a pager; what is absent; what becomes of discarded frames
- *     pager_worker.c   a thread, and bringing one frame: read, check, install, or break the machine
+ *     pager_worker.c   a thread, and loading one frame: read, check, install, or break the machine
  *     pager_fault.c    the threads that serve faults
- *     pager_fill.c     the threads that fill in the rest
+ *     pager_fill.c     the threads that load the rest in the background
  *
  * The state of a frame is one atomic byte and the only thing threads agree by:
  *
@@ -13,9 +13,9 @@
  *        └──────────┴─► BUSY ───┘             a fault thread, which takes over from a filler: that
  * one may be at the lowest priority and not run for long
  *
- * A frame that cannot be read goes from FILLING or BUSY to DAMAGED, one that is discarded from
- * wherever it is to PRESENT. Whoever finds that his frame was taken over or discarded meanwhile
- * just leaves it; installing the same bytes twice is harmless, for pages that are there stay.
+ * A frame that cannot be read goes from FILLING or BUSY to DAMAGED, one that is discarded from any
+ * state to PRESENT. A thread whose frame was taken over or discarded meanwhile gives it up.
+ * Installing the same bytes twice is harmless: pages that are there stay.
  */
 #ifndef TORPOR_SNAPSHOT_PAGER_INTERNAL_H
 #define TORPOR_SNAPSHOT_PAGER_INTERNAL_H
@@ -55,7 +55,7 @@ struct pager_frame {
 	uint64_t index; /* in the range */
 };
 
-/* A thread of the pager with what it needs to bring frames. */
+/* A thread of the pager with what it needs to load frames. */
 struct pager_worker {
 	struct pager *pager;
 	void (*work)(struct pager_worker *w);
@@ -63,8 +63,8 @@ struct pager_worker {
 	pthread_t thread;
 	struct frame_reader *reader; /* owned */
 	uint8_t *data;		     /* owned; FRAME_SIZE bytes */
-	uint64_t put_ns;	     /* its last frame was there; who waited went on after that */
-	/* The frame it may be about to install, or NULL: discarding waits for that. */
+	uint64_t put_ns; /* when its last frame was installed; its waiters went on after that */
+	/* The frame it may be about to install, or NULL: a discard waits for that. */
 	_Atomic(atomic_uchar *) at;
 	enum pager_fill mode; /* of a filler: when it works */
 	unsigned rank;	      /* of a filler: the first ones stop first */
@@ -80,7 +80,7 @@ struct pager {
 	struct pager_span *span; /* owned */
 	size_t nspans;
 
-	atomic_uint faults_in_hand;
+	atomic_uint faults_served_now;
 	atomic_uint_fast64_t absent; /* frames not PRESENT yet */
 	uint64_t frames;	     /* what `absent` was at the start */
 	atomic_uint_fast64_t faults, filled, fault_ns_max, fault_ns_sum;
@@ -121,7 +121,7 @@ static inline bool pager_turn(atomic_uchar *at, enum frame_state from, enum fram
 	return atomic_compare_exchange_strong(at, &expected, (uint8_t)to);
 }
 
-/* pager.c. One frame less is absent. After the last, userfaultfd is left and the threads end. */
+/* pager.c. One frame less is absent. After the last, memory is unregistered and the threads end. */
 void pager_count_present(struct pager *p);
 
 /* pager_worker.c. CLOCK_MONOTONIC. */
@@ -135,10 +135,10 @@ void pager_worker_join(struct pager_worker *w);
 /* Claim a frame for `w`: turn its state. */
 bool pager_claim(struct pager_worker *w, const struct pager_frame *f, enum frame_state from,
 		 enum frame_state to);
-/* Zeros for whoever waits for a page of the frame. */
+/* Put zeros where pages of the frame are missing, and wake all that wait for them. */
 void pager_put_zeros(struct pager *p, const struct pager_frame *f);
-/* Bring a frame that was claimed; true when it was this call that made it present: the caller
- * counts it then. */
+/* Load a frame that was claimed. Returns true when it was this call that made it present: the
+ * caller then calls pager_count_present(). */
 bool pager_load_frame(struct pager_worker *w, const struct pager_frame *f,
 		      enum frame_state claimed);
 

@@ -1,4 +1,4 @@
-/* The threads of a pager and how one of them brings a frame; see pager_internal.h. */
+/* The threads of a pager and how one of them loads a frame; see pager_internal.h. */
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -32,7 +32,7 @@ static void worker_free(struct pager_worker *w)
 	free(w->data);
 }
 
-static void *run(void *arg)
+static void *pager_worker_main(void *arg)
 {
 	struct pager_worker *w = arg;
 
@@ -41,22 +41,10 @@ static void *run(void *arg)
 	return NULL;
 }
 
-/* Signals meant for the program belong to the loop thread. */
-static int create(struct pager_worker *w)
-{
-	sigset_t all, old;
-	int ret;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	ret = pthread_create(&w->thread, NULL, run, w);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return ret;
-}
-
 int pager_worker_start(struct pager_worker *w, struct pager *p,
 		       void (*work)(struct pager_worker *w), const char *name, struct err *err)
 {
+	sigset_t all, old;
 	int ret = frame_reader_new(&w->reader, err);
 
 	if (ret < 0)
@@ -65,7 +53,15 @@ int pager_worker_start(struct pager_worker *w, struct pager *p,
 	w->work = work;
 	w->name = name;
 	w->data = aligned_alloc((size_t)sysconf(_SC_PAGESIZE), FRAME_SIZE);
-	ret = w->data == NULL ? ENOMEM : create(w);
+	if (w->data == NULL) {
+		worker_free(w);
+		return err_sys(err, ENOMEM, "start a thread of the pager");
+	}
+	/* Signals meant for the program belong to the loop thread. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	ret = pthread_create(&w->thread, NULL, pager_worker_main, w);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (ret == 0)
 		return 0;
 	worker_free(w);
@@ -81,7 +77,7 @@ void pager_worker_join(struct pager_worker *w)
 bool pager_claim(struct pager_worker *w, const struct pager_frame *f, enum frame_state from,
 		 enum frame_state to)
 {
-	/* First: whoever discards the frame changes its state, and only then looks here. */
+	/* First: a discard changes the frame's state, and only then looks here. */
 	atomic_store(&w->at, pager_state(f));
 	if (pager_turn(pager_state(f), from, to))
 		return true;
@@ -89,15 +85,7 @@ bool pager_claim(struct pager_worker *w, const struct pager_frame *f, enum frame
 	return false;
 }
 
-static int read_frame(struct pager_worker *w, const struct pager_frame *f, struct err *err)
-{
-	const struct layer_extent *extent = layer_extents_find(&f->range->extents, f->index);
-
-	return frame_read(w->reader, extent->image, extent->place + (f->index - extent->frame),
-			  w->data, err);
-}
-
-static int put(struct pager_worker *w, const struct pager_frame *f, struct err *err)
+static int install_frame(struct pager_worker *w, const struct pager_frame *f, struct err *err)
 {
 	int ret = uffd_copy(w->pager->uffd, pager_host(f), w->data, FRAME_SIZE);
 
@@ -114,30 +102,28 @@ void pager_put_zeros(struct pager *p, const struct pager_frame *f)
 	uffd_wake(p->uffd, pager_host(f), FRAME_SIZE);
 }
 
-/* Whoever waits is let go, by zeros, but only when no vCPU can come to see them; a device or a
- * system call that does, does it for a machine that will neither run nor be saved. */
-static void lose(struct pager_worker *w, const struct pager_frame *f, enum frame_state claimed,
-		 const struct err *why)
-{
-	machine_break(w->pager->machine, why);
-	pager_turn(pager_state(f), claimed, FRAME_DAMAGED);
-	pager_put_zeros(w->pager, f);
-}
-
 bool pager_load_frame(struct pager_worker *w, const struct pager_frame *f, enum frame_state claimed)
 {
-	bool brought = false;
+	const struct layer_extent *extent = layer_extents_find(&f->range->extents, f->index);
+	bool loaded = false;
 	struct err err = {0};
-	int ret = read_frame(w, f, &err);
+	int ret = frame_read(w->reader, extent->image, extent->place + (f->index - extent->frame),
+			     w->data, &err);
 
 	if (atomic_load(pager_state(f)) == claimed) {
 		if (ret == 0)
-			ret = put(w, f, &err);
-		if (ret < 0)
-			lose(w, f, claimed, &err);
-		else
-			brought = pager_turn(pager_state(f), claimed, FRAME_PRESENT);
+			ret = install_frame(w, f, &err);
+		if (ret == 0) {
+			loaded = pager_turn(pager_state(f), claimed, FRAME_PRESENT);
+		} else {
+			/* The waiters go on with zeros, but only when no vCPU can execute another
+			 * instruction. A device or a system call may see the zeros, in a machine
+			 * that will neither run nor be saved. */
+			machine_break(w->pager->machine, &err);
+			pager_turn(pager_state(f), claimed, FRAME_DAMAGED);
+			pager_put_zeros(w->pager, f);
+		}
 	}
 	atomic_store(&w->at, NULL);
-	return brought;
+	return loaded;
 }

@@ -24,7 +24,7 @@ bool touched_in_order(struct err *why)
 	return uffd_open(&fd, why) == 0;
 }
 
-static int add(struct touched *t, unsigned range, uint64_t frame, struct err *err)
+static int add_touched(struct touched *t, unsigned range, uint64_t frame, struct err *err)
 {
 	if ((t->n & (t->n - 1)) == 0) { /* full: none, or a power of two */
 		struct pager_touch *grown =
@@ -38,55 +38,57 @@ static int add(struct touched *t, unsigned range, uint64_t frame, struct err *er
 	return 0;
 }
 
-/* The kernel brings the pages of a file by 64 KiB too, so a frame is touched or not. */
+/* The kernel loads the pages of a file by 64 KiB too, so a frame is touched or not. */
 static int collect_range(const struct machine *m, unsigned range, int pagemap, struct touched *t,
 			 struct err *err)
 {
 	const struct mem_range *r = &m->mem.range[range];
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), pages = FRAME_SIZE / page;
 	uint64_t entry[FRAME_PAGES];
-	int ret = 0;
 
-	for (uint64_t frame = 0; ret == 0 && frame < r->size / FRAME_SIZE; frame++) {
+	for (uint64_t frame = 0; frame < r->size / FRAME_SIZE; frame++) {
 		uint64_t first = ((uint64_t)(uintptr_t)r->host + frame * FRAME_SIZE) / page;
 		bool there = false;
+		int ret = io_pread(pagemap, entry, pages * sizeof(entry[0]),
+				   first * sizeof(entry[0]));
 
-		ret = io_pread(pagemap, entry, pages * sizeof(entry[0]), first * sizeof(entry[0]));
 		if (ret < 0)
 			return err_sys(err, -ret, "read /proc/self/pagemap");
 		for (uint64_t i = 0; i < pages; i++)
 			there = there || (entry[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)) != 0;
-		if (there)
-			ret = add(t, range, frame, err);
+		ret = there ? add_touched(t, range, frame, err) : 0;
+		if (ret < 0)
+			return ret;
 	}
-	return ret;
+	return 0;
 }
 
 static int collect_mapped(const struct machine *m, struct touched *t, struct err *err)
 {
 	cleanup_fd int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	int ret = 0;
 
 	if (pagemap < 0)
 		return err_sys(err, errno, "open /proc/self/pagemap");
-	for (unsigned i = 0; ret == 0 && i < m->mem.nranges; i++)
-		ret = collect_range(m, i, pagemap, t, err);
-	return ret;
+	for (unsigned i = 0; i < m->mem.nranges; i++) {
+		int ret = collect_range(m, i, pagemap, t, err);
+
+		if (ret < 0) {
+			free(t->frame);
+			*t = (struct touched){0};
+			return ret;
+		}
+	}
+	return 0;
 }
 
 int touched_collect(const struct machine *m, const struct pager *pager, struct touched *touched,
 		    struct err *err)
 {
 	const struct pager_touch *noted;
-	int ret;
 
 	*touched = (struct touched){0};
-	if (pager == NULL) {
-		ret = collect_mapped(m, touched, err);
-		if (ret < 0)
-			free(touched->frame);
-		return ret;
-	}
+	if (pager == NULL)
+		return collect_mapped(m, touched, err);
 	touched->n = pager_touched(pager, &noted);
 	touched->frame = malloc((touched->n + 1) * sizeof(noted[0]));
 	if (touched->frame == NULL)

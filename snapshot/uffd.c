@@ -14,7 +14,7 @@
 
 #define DEVICE "/dev/userfaultfd"
 
-/* The device is opened by whoever has its file's permission (Linux 6.1); the system call wants
+/* The device needs no right but its file's permission (Linux 6.1); the system call wants
  * CAP_SYS_PTRACE or the sysctl. UFFD_USER_MODE_ONLY, which needs neither, is of no use: KVM
  * touches guest memory in the kernel. */
 static int open_descriptor(void)
@@ -83,7 +83,7 @@ bool uffd_next(int fd, uint8_t **address)
 }
 
 /* How many bytes went in, or -errno when none did. */
-static int64_t put(int fd, uint8_t *host, const uint8_t *data, uint64_t len)
+static int64_t uffd_copy_once(int fd, uint8_t *host, const uint8_t *data, uint64_t len)
 {
 	struct uffdio_copy copy = {
 		.dst = (uintptr_t)host,
@@ -109,7 +109,8 @@ int uffd_copy(int fd, uint8_t *host, const uint8_t *data, uint64_t len)
 
 	while (done < len) {
 		uint64_t want = u64_min(step, len - done);
-		int64_t got = put(fd, host + done, data != NULL ? data + done : NULL, want);
+		int64_t got =
+			uffd_copy_once(fd, host + done, data != NULL ? data + done : NULL, want);
 
 		if (got > 0)
 			done += (uint64_t)got;

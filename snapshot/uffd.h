@@ -13,23 +13,25 @@
 #include "base/err.h"
 
 /* A non-blocking descriptor that also gets the faults the kernel takes on our behalf: KVM's, and
- * those of system calls. ERR_INCOMPATIBLE names the right that is missing. */
+ * those of system calls. Returns 0, ERR_INCOMPATIBLE (names the right that is missing), or the
+ * errno of UFFDIO_API; on failure *fd is -1. */
 int uffd_open(int *fd, struct err *err);
 
-/* From now on whoever touches a missing page in there waits. */
+/* From now on a thread that touches a missing page in there waits. Returns 0, or the errno of
+ * UFFDIO_REGISTER. */
 int uffd_register(int fd, uint8_t *host, uint64_t len, struct err *err);
-/* Missing pages are zero again; who waits goes on. Memory that was mapped anew meanwhile is left
- * alone. Returns 0 or -errno. */
+/* Missing pages are zero again; all waiters go on. Memory that was mapped anew meanwhile is left
+ * alone. Returns 0 or -errno of UFFDIO_UNREGISTER. */
 int uffd_unregister(int fd, uint8_t *host, uint64_t len);
 
 /* Take one fault; false when there is none (any more). */
 bool uffd_next(int fd, uint8_t **address);
 
 /* Put `data` (NULL: zeros) into the missing pages of [host, host + len). Pages that are there
- * already stay as they are, and so do those that are not registered any more: somebody discarded
- * them. Returns 0 or -errno. */
+ * already stay as they are, and so do those that are not registered any more, because they were
+ * discarded. Wakes nobody. Returns 0 or -errno. */
 int uffd_copy(int fd, uint8_t *host, const uint8_t *data, uint64_t len);
-/* Who waits in there goes on, as a rule on this very processor. */
+/* Wake the threads that wait in there, as a rule on this very processor. */
 void uffd_wake(int fd, uint8_t *host, uint64_t len);
 
 #endif

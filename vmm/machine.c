@@ -35,8 +35,8 @@ static int machine_check_params(const struct machine_params *params, struct err 
 }
 
 /* The slots come first. Chips register on KVM's buses, which since Linux 6.18 begins a grace period
- * that nobody waits for and nobody hastens; a slot set after that has to wait for its end, one or
- * two ticks (4 to 10 ms at 250 Hz). In a VM where nothing has happened yet a slot takes 0.1 ms. */
+ * that is not hastened; a slot set after that has to wait for its end, one or two ticks (4 to 10 ms
+ * at 250 Hz). In a VM where nothing has happened yet a slot takes 0.1 ms. */
 static int init_memory(struct machine *m, uint64_t size, struct err *err)
 {
 	int ret = mem_init(&m->mem, size, err);

@@ -104,7 +104,7 @@ struct machine {
 struct machine_params {
 	uint64_t memory; /* bytes, multiple of FRAME_SIZE, within the limits above */
 	uint32_t nvcpus;
-	struct arch_cpu *cpu; /* taken over, also on failure; NULL when the state will bring it */
+	struct arch_cpu *cpu; /* taken over, also on failure; NULL when the state has it */
 	const struct cpu_needs *cpu_needs;   /* to be compared with this host; NULL: nothing is */
 	const struct host_needs *host_needs; /* with them; both borrowed */
 	struct boot_source boot;	     /* borrowed */
@@ -148,7 +148,7 @@ void machine_request_reset(struct machine *m);
 
 /*
  * Memory of this machine is lost (a frame of its file is damaged, say). Any thread, no lock needed,
- * waits for nobody but another caller of this: who holds the machine lock may itself be waiting for
+ * waits for nothing but another caller of this: the holder of the machine lock may be waiting for
  * that memory. When it returns, no vCPU executes another instruction of the guest, not even one
  * that is blocked inside KVM_RUN on the very memory; the caller may then release those that wait
  * for it. The loop parks the vCPUs, quiesces the devices and stays there, MACHINE_BROKEN, to be

@@ -231,7 +231,7 @@ void vcpus_stop_now(struct machine *m)
 		if (m->vcpus[i].has_thread)
 			vcpu_kick(&m->vcpus[i]);
 	}
-	/* The command has to be registered for; before this nobody needed it. */
+	/* The command has to be registered for; nothing before this needs it. */
 	(void)membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
 	(void)membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
 }

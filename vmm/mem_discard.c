@@ -1,8 +1,8 @@
 /*
  * What host pages stand behind guest memory: a file's, or none until they are written; see mem.h.
  *
- * Anonymous pages are given back by MADV_DONTNEED. On a private mapping of a file that would bring
- * the file's bytes back, so such pages are replaced by an anonymous mapping; mmap does both halves
+ * Anonymous pages are given back by MADV_DONTNEED. On a private mapping of a file the file's
+ * bytes would show again, so such pages are replaced by an anonymous mapping; mmap does both halves
  * under one lock of the kernel, so that a running vCPU sees the old bytes or zeros. A hole in a
  * mapping makes two of it, and a process may have 65,530 (vm.max_map_count): `pieces` bounds what
  * discards added from above.

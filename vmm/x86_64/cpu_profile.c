@@ -13,7 +13,7 @@
 #define POWER_ARAT	 (1u << 2) /* the APIC timer runs in every C-state: it is emulated */
 #define XCR0_X87_SSE_AVX 0x7u
 #define XSAVE_AVX_SIZE	 832u /* legacy area, header and the AVX component */
-#define PHYS_BITS	 39u  /* what desktop CPUs of Intel have; nobody has less */
+#define PHYS_BITS	 39u  /* what desktop CPUs of Intel have, the least of all */
 #define VIRT_BITS	 48u
 #define GENUINE_INTEL	 0x756e6547u /* "Genu" */
 

@@ -1,5 +1,5 @@
 /*
- * CPUID lists, and the functions of vmm/arch.h that bring them to KVM and ask KVM for them. What is
+ * CPUID lists, and the functions of vmm/arch.h that set and read them in KVM. What is
  * in them: cpu_profile.c, cpu_features.c, cpu_needs.c.
  */
 #include "vmm/x86_64/cpuid.h"
