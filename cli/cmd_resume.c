@@ -160,7 +160,7 @@ static int open_live_file(const char *path, const struct resume_args *args, stru
 	int ret;
 
 	if (args->signer != NULL) {
-		params.judge = trust_judge;
+		params.verify_signature = trust_verify_signature;
 		ret = trust_load(&trust, args->signer, err);
 		if (ret < 0)
 			return ret;

@@ -106,7 +106,7 @@ static int verify(struct findings *findings, struct err *err)
 	int ret = 0;
 
 	if (findings->key != NULL) {
-		params.judge = trust_judge;
+		params.verify_signature = trust_verify_signature;
 		ret = trust_load(&findings->trust, findings->key, err);
 	}
 	/* Without a key it looks at what is stored, and does not ask. */

@@ -43,7 +43,7 @@ static int gather(int fd, struct err *err)
 	return got < 0 ? err_sys(err, (int)-got, "read " NAME) : 0;
 }
 
-static int make_spool(struct err *err)
+static int spool_to_memfd(struct err *err)
 {
 	cleanup_fd int fd = memfd_create("torpor-input", MFD_CLOEXEC);
 	int ret = fd >= 0 ? gather(fd, err) : err_sys(err, errno, "memfd_create");
@@ -71,7 +71,7 @@ int spool_input(const char **file, int *fd, struct err *err)
 		return 0;
 	*file = NAME;
 	if (!is_file())
-		*fd = make_spool(err);
+		*fd = spool_to_memfd(err);
 	else if ((*fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)) < 0)
 		return err_sys(err, errno, NAME);
 	if (*fd < 0)

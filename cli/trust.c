@@ -18,8 +18,8 @@ int trust_load(struct trust *trust, const char *key, struct err *err)
 	return ret < 0 ? ret : signers_add_folder(&trust->signers, folder.text, err);
 }
 
-int trust_judge(void *opaque, const uint8_t *config, size_t len, const char *signature,
-		struct err *err)
+int trust_verify_signature(void *opaque, const uint8_t *config, size_t len, const char *signature,
+			   struct err *err)
 {
 	struct trust *trust = opaque;
 

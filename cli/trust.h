@@ -4,10 +4,10 @@
 
 #include "format/crypto/signers.h"
 
-/* A set of keys, and the judge that an archive is opened with (archive_open_params). */
+/* A set of public keys. trust_verify_signature() is for archive_open_params. */
 struct trust {
 	struct signers signers;
-	struct signed_by by; /* set by trust_judge() when it is content */
+	struct signed_by by; /* set by trust_verify_signature() when it is content */
 };
 
 #define cleanup_trust __attribute__((cleanup(trust_free)))
@@ -16,8 +16,8 @@ struct trust {
  * (path_trust). `trust` is zeroed before. */
 int trust_load(struct trust *trust, const char *key, struct err *err);
 /* For archive_open_params: `opaque` is a struct trust. */
-int trust_judge(void *opaque, const uint8_t *config, size_t len, const char *signature,
-		struct err *err);
+int trust_verify_signature(void *opaque, const uint8_t *config, size_t len, const char *signature,
+			   struct err *err);
 void trust_free(struct trust *trust);
 
 #endif

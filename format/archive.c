@@ -194,12 +194,15 @@ static int read_signature(struct archive *a, char **text, struct err *err)
 	return ret < 0 ? err_context(err, ret, ROLE_SIGNATURE) : 0;
 }
 
-static int ask_judge(struct archive *a, const uint8_t *config, size_t len, struct err *err)
+static int ask_verify_signature(struct archive *a, const uint8_t *config, size_t len,
+				struct err *err)
 {
 	cleanup_free char *signature = NULL;
 	int ret = read_signature(a, &signature, err);
 
-	return ret < 0 ? ret : a->params->judge(a->params->opaque, config, len, signature, err);
+	return ret < 0 ? ret
+		       : a->params->verify_signature(a->params->opaque, config, len, signature,
+						     err);
 }
 
 static int read_config(struct archive *a, struct blob *blob, struct err *err)
@@ -209,8 +212,8 @@ static int read_config(struct archive *a, struct blob *blob, struct err *err)
 
 	if (ret < 0)
 		return err_context(err, ret, "config");
-	if (a->params->judge != NULL)
-		ret = ask_judge(a, text, blob->len, err);
+	if (a->params->verify_signature != NULL)
+		ret = ask_verify_signature(a, text, blob->len, err);
 	if (ret == 0)
 		ret = appliance_decode(&a->appliance, text, blob->len, err);
 	return ret < 0 ? ret : archive_unlock(a, text, blob->len, err);
@@ -419,7 +422,7 @@ void archive_close(struct archive *a)
 	for (size_t i = 0; i < a->nimages; i++)
 		image_free(&a->images[i].image);
 	free(a->images);
-	archive_encrypt_again(a);
+	archive_forget_key(a);
 	free(a->entries);
 	oci_descriptors_free(&a->layers);
 	appliance_free(&a->appliance);

@@ -47,8 +47,8 @@ struct archive_open_params {
 	int fd; /* taken; read this instead of opening `path`; -1: open it */
 	/* NULL, or who decides by the signature (NULL: there is none) over the bytes of the config
 	 * whether to go on: asked before anything but the manifest is parsed. 0, or an error. */
-	int (*judge)(void *opaque, const uint8_t *config, size_t len, const char *signature,
-		     struct err *err);
+	int (*verify_signature)(void *opaque, const uint8_t *config, size_t len,
+				const char *signature, struct err *err);
 	void *opaque;
 	/* Borrowed during the call; NULL: contents that are encrypted stay closed. */
 	struct keyring *keys;
@@ -69,7 +69,7 @@ bool archive_aligned(const struct archive *a);
 /* The key of its contents: borrowed; NULL when they are in clear, or closed. */
 const struct data_key *archive_key(const struct archive *a);
 /* Lock the key in the memory of this process, a child of the one that opened the archive. */
-void archive_settle(const struct archive *a);
+void archive_lock_keys(const struct archive *a);
 /* ERR_USAGE when its contents are closed. */
 int archive_check_open(const struct archive *a, struct err *err);
 

@@ -35,7 +35,7 @@ int archive_open_blobs(struct archive *a, struct err *err)
 	return ret;
 }
 
-void archive_encrypt_again(struct archive *a)
+void archive_forget_key(struct archive *a)
 {
 	for (unsigned i = 0; i < ARCHIVE_ENCRYPTED_BLOBS; i++) {
 		if (a->opened[i].fd >= 0)
@@ -72,7 +72,7 @@ int archive_check_open(const struct archive *a, struct err *err)
 	return err_set(err, ERR_USAGE, "%s is encrypted, and its key is not given", a->path);
 }
 
-void archive_settle(const struct archive *a)
+void archive_lock_keys(const struct archive *a)
 {
 	if (a->key != NULL)
 		secret_lock(a->key, sizeof(*a->key));

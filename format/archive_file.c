@@ -169,4 +169,4 @@ static int finish(struct archive_writer *w, const struct writer_front *front, st
 	return ret;
 }
 
-const struct writer_way writer_to_file = {copy, write_image, finish};
+const struct writer_output writer_to_file = {copy, write_image, finish};

@@ -53,7 +53,7 @@ int archive_unlock(struct archive *a, const uint8_t *config, size_t len, struct 
 /* Once the entries are listed: bring what archive_blob() gives into memory. */
 int archive_open_blobs(struct archive *a, struct err *err);
 /* Forget the key and what it opened. */
-void archive_encrypt_again(struct archive *a);
+void archive_forget_key(struct archive *a);
 
 /* archive_images.c: find the images among the layers; they are those that the config promises. */
 int archive_read_images(struct archive *a, struct err *err);

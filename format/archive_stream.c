@@ -98,4 +98,4 @@ static int finish(struct archive_writer *w, const struct writer_front *front, st
 	return layout_end_stream(&w->layout, front, err);
 }
 
-const struct writer_way writer_to_stream = {copy, write_image, finish};
+const struct writer_output writer_to_stream = {copy, write_image, finish};

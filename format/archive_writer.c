@@ -16,14 +16,14 @@
 
 #define CHUNK MIB(1)
 
-static struct archive_writer *writer_new(const struct writer_way *way, struct err *err)
+static struct archive_writer *writer_new(const struct writer_output *output, struct err *err)
 {
 	struct archive_writer *w = malloc(sizeof(*w));
 
 	if (w == NULL)
 		err_sys(err, ENOMEM, "write a file");
 	else
-		*w = (struct archive_writer){.way = way, .layout.w = w};
+		*w = (struct archive_writer){.output = output, .layout.w = w};
 	return w;
 }
 
@@ -208,7 +208,7 @@ int writer_copy_hashed(struct archive_out *out, const struct blob *blob, uint64_
 static int copy(struct archive_writer *w, const struct oci_descriptor *d, const struct blob *blob,
 		struct err *err)
 {
-	int ret = w->way->copy(w, d, blob, err);
+	int ret = w->output->copy(w, d, blob, err);
 
 	return writer_done(w, ret < 0 ? err_context(err, ret, "%s", d->role) : 0);
 }
@@ -351,7 +351,7 @@ static int publish(struct archive_writer *w, const void *config, size_t len, cha
 	if (ret == 0)
 		ret = make_front(&front, w, config, len, err);
 	if (ret == 0)
-		ret = w->way->finish(w, &front, err);
+		ret = w->output->finish(w, &front, err);
 	if (ret == 0 && digest != NULL)
 		strcpy(digest, front.config.d.digest);
 	buf_free(&front.config.data);

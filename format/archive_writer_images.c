@@ -63,7 +63,7 @@ static int scan_and_write(struct archive_writer *w, const char *role, struct ima
 	plan->key = w->key;
 	plan->role = role;
 	if (ret == 0)
-		ret = w->way->image(w, role, plan, err);
+		ret = w->output->image(w, role, plan, err);
 	return ret < 0 ? ret : add_map_and_hashes(w, role, &plan->map, plan->hashes, hashes, err);
 }
 
@@ -104,7 +104,7 @@ static int copy_image(struct archive_writer *w, const char *role, const struct i
 
 		writer_describe_part(role, packed, i, image->part[i].len, image->part_digest[i],
 				     &d);
-		ret = w->way->copy(w, &d, &image->part[i], err);
+		ret = w->output->copy(w, &d, &image->part[i], err);
 	}
 	return ret < 0 ? ret : add_map_and_hashes(w, role, &image->map, NULL, &hashes, err);
 }

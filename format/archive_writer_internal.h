@@ -44,7 +44,7 @@ struct layout {
 	unsigned nfillers;
 };
 
-struct writer_way {
+struct writer_output {
 	/* Copy a payload and describe it. An empty digest in `d` is not known yet; another must be
 	 * that of the payload. */
 	int (*copy)(struct archive_writer *w, const struct oci_descriptor *d,
@@ -55,10 +55,10 @@ struct writer_way {
 	int (*finish)(struct archive_writer *w, const struct writer_front *front, struct err *err);
 };
 
-extern const struct writer_way writer_to_file, writer_to_stream;
+extern const struct writer_output writer_to_file, writer_to_stream;
 
 struct archive_writer {
-	const struct writer_way *way;
+	const struct writer_output *output;
 	struct archive_out out;
 	struct writer_blob *blobs; /* owned; the layers, in the order they were given */
 	size_t nblobs;

@@ -85,7 +85,7 @@ void chain_close(struct chain *l)
 void chain_lock_keys(const struct chain *l)
 {
 	for (unsigned i = 0; l != NULL && i < l->n; i++)
-		archive_settle(l->archive[i]);
+		archive_lock_keys(l->archive[i]);
 }
 
 int chain_ensure_verified(const struct chain *l, struct err *err)

@@ -11,9 +11,9 @@
 
 #define FRAMES 4u /* of each image are read */
 
-/* Looks at all it is given, and is hard to please. */
-static int judge(void *opaque, const uint8_t *config, size_t len, const char *signature,
-		 struct err *err)
+/* Looks at all of its arguments, and refuses a config with the word "refused". */
+static int check_signature(void *opaque, const uint8_t *config, size_t len, const char *signature,
+			   struct err *err)
 {
 	(void)opaque;
 	if (signature == NULL || memmem(config, len, "refused", 7) == NULL)
@@ -75,7 +75,8 @@ static void look_at(const struct archive *a)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct archive_open_params params = {.fd = fuzz_file(data, size), .judge = judge};
+	struct archive_open_params params = {.fd = fuzz_file(data, size),
+					     .verify_signature = check_signature};
 	struct archive *a;
 	struct err err = {0};
 	int ret = archive_open_with(&a, "input", &params, &err);
