@@ -175,13 +175,17 @@ static int decode_disk(struct appliance_disk *disk, json_t *json, bool newer, st
 	static const char *const names[] = {"id", "readonly", "size", NULL};
 	int ret = json_get_ascii(json, "id", disk->id, sizeof(disk->id), err);
 
-	if (ret == 0)
-		ret = json_get_bool(json, "readonly", &disk->readonly, err);
-	if (ret == 0)
-		ret = json_get_uint(json, "size", SECTOR, IMAGE_MAX_BYTES, &disk->size, err);
-	if (ret == 0 && disk->size % SECTOR != 0)
-		ret = err_set(err, ERR_INTEGRITY, "a disk is not a whole number of sectors");
-	return ret == 0 && !newer ? json_only(json, names, err) : ret;
+	if (ret < 0)
+		return ret;
+	ret = json_get_bool(json, "readonly", &disk->readonly, err);
+	if (ret < 0)
+		return ret;
+	ret = json_get_uint(json, "size", SECTOR, IMAGE_MAX_BYTES, &disk->size, err);
+	if (ret < 0)
+		return ret;
+	if (disk->size % SECTOR != 0)
+		return err_set(err, ERR_INTEGRITY, "a disk is not a whole number of sectors");
+	return newer ? 0 : json_only(json, names, err);
 }
 
 static int decode_disks(struct appliance *a, json_t *json, bool newer, struct err *err)
@@ -189,14 +193,17 @@ static int decode_disks(struct appliance *a, json_t *json, bool newer, struct er
 	json_t *disks;
 	int ret = json_get_array(json, "disks", &disks, err);
 
-	if (ret == 0 && json_array_size(disks) > APPLIANCE_MAX_DISKS)
-		ret = err_set(err, ERR_INTEGRITY, "more than %d disks", APPLIANCE_MAX_DISKS);
 	if (ret < 0)
 		return ret;
+	if (json_array_size(disks) > APPLIANCE_MAX_DISKS)
+		return err_set(err, ERR_INTEGRITY, "more than %d disks", APPLIANCE_MAX_DISKS);
 	a->ndisks = (uint32_t)json_array_size(disks);
-	for (uint32_t i = 0; ret == 0 && i < a->ndisks; i++)
+	for (uint32_t i = 0; i < a->ndisks; i++) {
 		ret = decode_disk(&a->disk[i], json_array_get(disks, i), newer, err);
-	return ret;
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
 }
 
 /* Six bytes in lower case, as they were written. */
@@ -223,17 +230,22 @@ static int decode_net(struct appliance_net *net, json_t *json, bool live, bool n
 	char mac[MAC_TEXT];
 	int ret = json_get_uint(json, "mtu", APPLIANCE_MIN_MTU, UINT16_MAX, &mtu, err);
 
-	if (ret == 0)
-		ret = json_get_uint(json, "pairs", 1, APPLIANCE_MAX_PAIRS, &pairs, err);
+	if (ret < 0)
+		return ret;
+	ret = json_get_uint(json, "pairs", 1, APPLIANCE_MAX_PAIRS, &pairs, err);
+	if (ret < 0)
+		return ret;
 	net->mtu = (uint16_t)mtu;
 	net->pairs = (uint16_t)pairs;
-	/* A live guest knows its address already; a cold one need not have one. */
-	if (ret == 0 && (live || json_object_get(json, "mac") != NULL)) {
+	/* A live guest has read its address; a cold appliance may leave it to each machine. */
+	if (live || json_object_get(json, "mac") != NULL) {
 		ret = json_get_ascii(json, "mac", mac, sizeof(mac), err);
-		if (ret == 0 && !parse_mac(mac, net->mac))
-			ret = err_set(err, ERR_INTEGRITY, "a MAC address is malformed");
+		if (ret < 0)
+			return ret;
+		if (!parse_mac(mac, net->mac))
+			return err_set(err, ERR_INTEGRITY, "a MAC address is malformed");
 	}
-	return ret == 0 && !newer ? json_only(json, names, err) : ret;
+	return newer ? 0 : json_only(json, names, err);
 }
 
 /* Files of before there were network cards have none. */
@@ -248,14 +260,17 @@ static int decode_nets(struct appliance *a, json_t *json, unsigned minor, struct
 	if (minor < MINOR_OF_NETWORK)
 		return err_set(err, ERR_INTEGRITY, "a network in format 1.0, which has none");
 	ret = json_get_array(json, "network", &nets, err);
-	if (ret == 0 && (json_array_size(nets) == 0 || json_array_size(nets) > APPLIANCE_MAX_NETS))
-		ret = err_set(err, ERR_INTEGRITY, "not 1 to %d network cards", APPLIANCE_MAX_NETS);
 	if (ret < 0)
 		return ret;
+	if (json_array_size(nets) == 0 || json_array_size(nets) > APPLIANCE_MAX_NETS)
+		return err_set(err, ERR_INTEGRITY, "not 1 to %d network cards", APPLIANCE_MAX_NETS);
 	a->nnets = (uint32_t)json_array_size(nets);
-	for (uint32_t i = 0; ret == 0 && i < a->nnets; i++)
+	for (uint32_t i = 0; i < a->nnets; i++) {
 		ret = decode_net(&a->net[i], json_array_get(nets, i), a->live, newer, err);
-	return ret;
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
 }
 
 static int decode_word(struct cpu_word *word, json_t *json, struct err *err)
@@ -281,19 +296,26 @@ static int decode_cpu(struct cpu_needs *cpu, json_t *json, bool newer, struct er
 	json_t *object, *words;
 	int ret = json_get_object(json, "cpu", &object, err);
 
-	if (ret == 0)
-		ret = json_get_ascii(object, "profile", cpu->profile, sizeof(cpu->profile), err);
-	if (ret == 0)
-		ret = json_get_ascii(object, "vendor", cpu->vendor, sizeof(cpu->vendor), err);
-	if (ret == 0)
-		ret = json_get_array(object, "words", &words, err);
-	if (ret == 0 && json_array_size(words) > CPU_NEEDS_MAX_WORDS)
-		ret = err_set(err, ERR_INTEGRITY, "too many CPU feature words");
-	if (ret == 0)
-		cpu->nwords = (uint32_t)json_array_size(words);
-	for (uint32_t i = 0; ret == 0 && i < cpu->nwords; i++)
+	if (ret < 0)
+		return ret;
+	ret = json_get_ascii(object, "profile", cpu->profile, sizeof(cpu->profile), err);
+	if (ret < 0)
+		return ret;
+	ret = json_get_ascii(object, "vendor", cpu->vendor, sizeof(cpu->vendor), err);
+	if (ret < 0)
+		return ret;
+	ret = json_get_array(object, "words", &words, err);
+	if (ret < 0)
+		return ret;
+	if (json_array_size(words) > CPU_NEEDS_MAX_WORDS)
+		return err_set(err, ERR_INTEGRITY, "too many CPU feature words");
+	cpu->nwords = (uint32_t)json_array_size(words);
+	for (uint32_t i = 0; i < cpu->nwords; i++) {
 		ret = decode_word(&cpu->word[i], json_array_get(words, i), err);
-	return ret == 0 && !newer ? json_only(object, names, err) : ret;
+		if (ret < 0)
+			return ret;
+	}
+	return newer ? 0 : json_only(object, names, err);
 }
 
 static int decode_live(struct appliance *a, json_t *json, bool newer, struct err *err)
@@ -309,22 +331,29 @@ static int decode_live(struct appliance *a, json_t *json, bool newer, struct err
 	if (!a->live)
 		return 0;
 	ret = json_get_object(json, "live", &live, err);
-	if (ret == 0)
-		ret = json_get_ascii(live, "name", a->name, sizeof(a->name), err);
-	if (ret == 0)
-		ret = json_get_uint(live, "saved_ns", 0, INT64_MAX, &a->saved_ns, err);
-	if (ret == 0)
-		ret = json_get_uint(live, "generation", 1, UINT32_MAX, &generation, err);
-	if (ret == 0)
-		ret = json_get_ascii(live, "parent", a->parent, sizeof(a->parent), err);
-	if (ret == 0 && a->parent[0] != '\0' && !digest_parse(a->parent, digest))
-		ret = err_set(err, ERR_INTEGRITY, "the parent is not a digest");
-	if (ret == 0)
-		ret = json_get_bool(live, "increment", &a->increment, err);
-	if (ret == 0 && a->increment && a->parent[0] == '\0')
-		ret = err_set(err, ERR_INTEGRITY, "an increment without a parent");
+	if (ret < 0)
+		return ret;
+	ret = json_get_ascii(live, "name", a->name, sizeof(a->name), err);
+	if (ret < 0)
+		return ret;
+	ret = json_get_uint(live, "saved_ns", 0, INT64_MAX, &a->saved_ns, err);
+	if (ret < 0)
+		return ret;
+	ret = json_get_uint(live, "generation", 1, UINT32_MAX, &generation, err);
+	if (ret < 0)
+		return ret;
+	ret = json_get_ascii(live, "parent", a->parent, sizeof(a->parent), err);
+	if (ret < 0)
+		return ret;
+	if (a->parent[0] != '\0' && !digest_parse(a->parent, digest))
+		return err_set(err, ERR_INTEGRITY, "the parent is not a digest");
+	ret = json_get_bool(live, "increment", &a->increment, err);
+	if (ret < 0)
+		return ret;
+	if (a->increment && a->parent[0] == '\0')
+		return err_set(err, ERR_INTEGRITY, "an increment without a parent");
 	a->generation = (uint32_t)generation;
-	return ret == 0 && !newer ? json_only(live, names, err) : ret;
+	return newer ? 0 : json_only(live, names, err);
 }
 
 static int decode_contents(struct appliance *a, json_t *json, struct err *err)
@@ -334,10 +363,10 @@ static int decode_contents(struct appliance *a, json_t *json, struct err *err)
 	json_t *contents, *value;
 	int ret = json_get_object(json, "contents", &contents, err);
 
-	if (ret == 0 && json_object_size(contents) > APPLIANCE_MAX_CONTENTS)
-		ret = err_set(err, ERR_INTEGRITY, "more than %d contents", APPLIANCE_MAX_CONTENTS);
 	if (ret < 0)
 		return ret;
+	if (json_object_size(contents) > APPLIANCE_MAX_CONTENTS)
+		return err_set(err, ERR_INTEGRITY, "more than %d contents", APPLIANCE_MAX_CONTENTS);
 	json_object_foreach(contents, role, value)
 	{
 		struct appliance_content *content = &a->content[a->ncontents];
@@ -345,10 +374,10 @@ static int decode_contents(struct appliance *a, json_t *json, struct err *err)
 		if (strlen(role) >= sizeof(content->role))
 			return err_set(err, ERR_INTEGRITY, "the role of a content is too long");
 		ret = json_get_ascii(contents, role, content->digest, sizeof(content->digest), err);
-		if (ret == 0 && !digest_parse(content->digest, digest))
-			ret = err_set(err, ERR_INTEGRITY, "a content is not a digest");
 		if (ret < 0)
 			return ret;
+		if (!digest_parse(content->digest, digest))
+			return err_set(err, ERR_INTEGRITY, "a content is not a digest");
 		strcpy(content->role, role);
 		a->ncontents++;
 	}
@@ -367,38 +396,54 @@ static int decode(struct appliance *a, json_t *json, struct err *err)
 	int ret = check_format(json, &minor, err);
 	bool newer = minor > APPLIANCE_FORMAT_MINOR;
 
-	if (ret == 0)
-		ret = json_get_ascii(json, "machine", a->machine, sizeof(a->machine), err);
-	if (ret == 0)
-		ret = json_get_ascii(json, "arch", a->arch, sizeof(a->arch), err);
-	if (ret == 0)
-		ret = json_get_uint(json, "memory", FRAME_SIZE, IMAGE_MAX_BYTES, &a->memory, err);
-	if (ret == 0 && a->memory % FRAME_SIZE != 0)
-		ret = err_set(err, ERR_INTEGRITY, "the memory is not a whole number of frames");
-	if (ret == 0)
-		ret = json_get_uint(json, "vcpus", 1, MAX_VCPUS, &vcpus, err);
+	if (ret < 0)
+		return ret;
+	ret = json_get_ascii(json, "machine", a->machine, sizeof(a->machine), err);
+	if (ret < 0)
+		return ret;
+	ret = json_get_ascii(json, "arch", a->arch, sizeof(a->arch), err);
+	if (ret < 0)
+		return ret;
+	ret = json_get_uint(json, "memory", FRAME_SIZE, IMAGE_MAX_BYTES, &a->memory, err);
+	if (ret < 0)
+		return ret;
+	if (a->memory % FRAME_SIZE != 0)
+		return err_set(err, ERR_INTEGRITY, "the memory is not a whole number of frames");
+	ret = json_get_uint(json, "vcpus", 1, MAX_VCPUS, &vcpus, err);
+	if (ret < 0)
+		return ret;
 	a->vcpus = (uint32_t)vcpus;
-	if (ret == 0)
-		ret = decode_console(a, json, err);
-	if (ret == 0)
-		ret = decode_cmdline(a, json, err);
-	if (ret == 0)
-		ret = decode_disks(a, json, newer, err);
-	if (ret == 0)
-		ret = decode_cpu(&a->cpu, json, newer, err);
-	if (ret == 0)
-		ret = decode_live(a, json, newer, err);
-	if (ret == 0)
-		ret = decode_nets(a, json, minor, err);
-	if (ret == 0 && a->live)
+	ret = decode_console(a, json, err);
+	if (ret < 0)
+		return ret;
+	ret = decode_cmdline(a, json, err);
+	if (ret < 0)
+		return ret;
+	ret = decode_disks(a, json, newer, err);
+	if (ret < 0)
+		return ret;
+	ret = decode_cpu(&a->cpu, json, newer, err);
+	if (ret < 0)
+		return ret;
+	ret = decode_live(a, json, newer, err);
+	if (ret < 0)
+		return ret;
+	ret = decode_nets(a, json, minor, err);
+	if (ret < 0)
+		return ret;
+	if (a->live)
 		ret = host_needs_decode(&a->needs, json, newer, err);
-	else if (ret == 0 && json_object_get(json, "needs") != NULL)
+	else if (json_object_get(json, "needs") != NULL)
 		ret = err_set(err, ERR_INTEGRITY, "a cold appliance with needs");
-	if (ret == 0)
-		ret = encryption_decode(&a->encryption, json, newer, err);
-	if (ret == 0)
-		ret = decode_contents(a, json, err);
-	return ret == 0 && !newer ? json_only(json, names, err) : ret;
+	if (ret < 0)
+		return ret;
+	ret = encryption_decode(&a->encryption, json, newer, err);
+	if (ret < 0)
+		return ret;
+	ret = decode_contents(a, json, err);
+	if (ret < 0)
+		return ret;
+	return newer ? 0 : json_only(json, names, err);
 }
 
 int appliance_decode(struct appliance *a, const uint8_t *text, size_t len, struct err *err)

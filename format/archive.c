@@ -56,52 +56,63 @@ static int locate(struct archive *a, const struct oci_descriptor *d, struct blob
 
 	oci_blob_path(d->digest, path);
 	ret = container_find(&a->container, path, blob, err);
-	if (ret == 0 && blob->len != d->size)
-		ret = err_set(err, ERR_INTEGRITY, "%s has %llu bytes, not %llu", path,
-			      (unsigned long long)blob->len, (unsigned long long)d->size);
-	return ret;
+	if (ret < 0)
+		return ret;
+	if (blob->len != d->size)
+		return err_set(err, ERR_INTEGRITY, "%s has %llu bytes, not %llu", path,
+			       (unsigned long long)blob->len, (unsigned long long)d->size);
+	return 0;
 }
 
 int archive_read_described(struct archive *a, const struct oci_descriptor *d, uint64_t max,
 			   struct blob *blob, uint8_t **data, struct err *err)
 {
-	int ret = locate(a, d, blob, err);
+	int ret;
 
 	*data = NULL;
-	if (ret == 0)
-		ret = read_all(blob, max, data, err);
-	if (ret == 0 && !a->known) {
-		ret = check_digest(*data, blob->len, d->digest, err);
-		if (ret < 0)
-			free(take_ptr(*data));
-	}
+	ret = locate(a, d, blob, err);
+	if (ret < 0)
+		return ret;
+	ret = read_all(blob, max, data, err);
+	if (ret < 0 || a->known)
+		return ret;
+	ret = check_digest(*data, blob->len, d->digest, err);
+	if (ret < 0)
+		free(take_ptr(*data));
 	return ret;
+}
+
+/* One of the two files that have a name of their own; -ENOENT when it is not there. */
+static int read_named(struct archive *a, const char *name, struct blob *blob, uint8_t **text,
+		      struct err *err)
+{
+	int ret = container_find(&a->container, name, blob, err);
+
+	return ret < 0 ? ret : read_all(blob, JSON_MAX_BYTES, text, err);
 }
 
 static int read_layout(struct archive *a, struct err *err)
 {
 	cleanup_free uint8_t *text = NULL;
 	struct blob blob;
-	int ret = container_find(&a->container, OCI_LAYOUT_NAME, &blob, err);
+	int ret = read_named(a, OCI_LAYOUT_NAME, &blob, &text, err);
 
 	if (ret == -ENOENT)
 		return err_set(err, ERR_INTEGRITY, "not a torpor file: it has no " OCI_LAYOUT_NAME);
-	if (ret == 0)
-		ret = read_all(&blob, JSON_MAX_BYTES, &text, err);
-	if (ret == 0)
-		ret = oci_check_layout(text, blob.len, err);
+	if (ret < 0)
+		return err_context(err, ret, OCI_LAYOUT_NAME);
+	ret = oci_check_layout(text, blob.len, err);
 	return ret < 0 ? err_context(err, ret, OCI_LAYOUT_NAME) : 0;
 }
 
 static int read_index(struct archive *a, struct oci_descriptors *manifests, struct err *err)
 {
 	cleanup_free uint8_t *text = NULL;
-	int ret = container_find(&a->container, OCI_INDEX_NAME, &a->index_blob, err);
+	int ret = read_named(a, OCI_INDEX_NAME, &a->index_blob, &text, err);
 
-	if (ret == 0)
-		ret = read_all(&a->index_blob, JSON_MAX_BYTES, &text, err);
-	if (ret == 0)
-		ret = oci_decode_index(manifests, text, a->index_blob.len, err);
+	if (ret < 0)
+		return err_context(err, ret, OCI_INDEX_NAME);
+	ret = oci_decode_index(manifests, text, a->index_blob.len, err);
 	return ret < 0 ? err_context(err, ret, OCI_INDEX_NAME) : 0;
 }
 
@@ -128,8 +139,9 @@ static int read_manifest(struct archive *a, const struct oci_descriptor *manifes
 	struct blob blob;
 	int ret = archive_read_described(a, manifest, JSON_MAX_BYTES, &blob, &text, err);
 
-	if (ret == 0)
-		ret = oci_decode_manifest(&a->config, &a->layers, text, blob.len, err);
+	if (ret < 0)
+		return err_context(err, ret, "manifest");
+	ret = oci_decode_manifest(&a->config, &a->layers, text, blob.len, err);
 	if (ret < 0)
 		return err_context(err, ret, "manifest");
 	ret = check_config_type(&a->config, err);
@@ -177,45 +189,44 @@ static int read_signature(struct archive *a, char **text, struct err *err)
 {
 	uint8_t *data = NULL;
 	struct blob blob;
-	int ret = 0;
 
 	*text = NULL;
-	for (size_t i = 0; ret == 0 && i < a->layers.count; i++) {
+	for (size_t i = 0; i < a->layers.count; i++) {
 		const struct oci_descriptor *d = &a->layers.item[i];
+		int ret;
 
 		if (strcmp(d->role, ROLE_SIGNATURE) != 0)
 			continue;
-		free(data);
+		/* Two of them are refused later (check_layer()): the last one is verified. */
+		free(*text);
+		*text = NULL;
 		ret = archive_read_described(a, d, MINISIGN_TEXT, &blob, &data, err);
-		if (ret == 0)
-			data[blob.len] = '\0';
+		if (ret < 0)
+			return err_context(err, ret, ROLE_SIGNATURE);
+		data[blob.len] = '\0';
+		*text = (char *)data;
 	}
-	*text = (char *)data;
-	return ret < 0 ? err_context(err, ret, ROLE_SIGNATURE) : 0;
-}
-
-static int ask_verify_signature(struct archive *a, const uint8_t *config, size_t len,
-				struct err *err)
-{
-	cleanup_free char *signature = NULL;
-	int ret = read_signature(a, &signature, err);
-
-	return ret < 0 ? ret
-		       : a->params->verify_signature(a->params->opaque, config, len, signature,
-						     err);
+	return 0;
 }
 
 static int read_config(struct archive *a, struct blob *blob, struct err *err)
 {
 	cleanup_free uint8_t *text = NULL;
+	cleanup_free char *signature = NULL;
 	int ret = archive_read_described(a, &a->config, JSON_MAX_BYTES, blob, &text, err);
 
 	if (ret < 0)
 		return err_context(err, ret, "config");
-	if (a->params->verify_signature != NULL)
-		ret = ask_verify_signature(a, text, blob->len, err);
-	if (ret == 0)
-		ret = appliance_decode(&a->appliance, text, blob->len, err);
+	if (a->params->verify_signature != NULL) {
+		ret = read_signature(a, &signature, err);
+		if (ret < 0)
+			return ret;
+		ret = a->params->verify_signature(a->params->opaque, text, blob->len, signature,
+						  err);
+		if (ret < 0)
+			return ret;
+	}
+	ret = appliance_decode(&a->appliance, text, blob->len, err);
 	return ret < 0 ? ret : archive_unlock(a, text, blob->len, err);
 }
 
@@ -300,17 +311,22 @@ static int list_entries(struct archive *a, const struct blob *config, struct err
 					       *config, NULL};
 	a->nentries = 2;
 	ret = locate(a, &a->manifest, &a->entries[0].blob, err);
-	for (size_t i = 0; ret == 0 && i < a->layers.count; i++) {
+	if (ret < 0)
+		return ret;
+	for (size_t i = 0; i < a->layers.count; i++) {
 		const struct oci_descriptor *d = &a->layers.item[i];
 		struct archive_entry *entry = &a->entries[a->nentries];
 
 		*entry = (struct archive_entry){d->role, d->media_type, d->digest, {0}, d};
 		ret = check_layer(a, d, err);
-		if (ret == 0)
-			ret = locate(a, d, &entry->blob, err);
+		if (ret < 0)
+			return ret;
+		ret = locate(a, d, &entry->blob, err);
+		if (ret < 0)
+			return ret;
 		a->nentries++;
 	}
-	return ret < 0 ? ret : count_contents(a, err);
+	return count_contents(a, err);
 }
 
 const struct archive_entry *archive_find(const struct archive *a, const char *role)
@@ -335,37 +351,38 @@ static int check_state(const struct archive *a, struct err *err)
 	return 0;
 }
 
+/* From an open container on. */
 static int read_archive(struct archive *a, struct err *err)
 {
 	struct blob config;
-	int ret = read_layout(a, err);
+	int ret;
 
-	if (ret == 0)
-		ret = choose_manifest(a, err);
-	if (ret == 0)
-		ret = read_config(a, &config, err);
-	if (ret == 0)
-		ret = list_entries(a, &config, err);
-	if (ret == 0)
-		ret = check_state(a, err);
-	if (ret == 0)
-		ret = archive_open_blobs(a, err);
-	return ret < 0 ? ret : archive_read_images(a, err);
-}
-
-/* From an open container on. */
-static int open_contents(struct archive *a, struct err *err)
-{
 	if (fstat(a->container.fd, &a->st) < 0)
 		return err_sys(err, errno, "open");
 	a->known = !a->container.folder && verified_known(&a->st);
-	return read_archive(a, err);
+	ret = read_layout(a, err);
+	if (ret < 0)
+		return ret;
+	ret = choose_manifest(a, err);
+	if (ret < 0)
+		return ret;
+	ret = read_config(a, &config, err);
+	if (ret < 0)
+		return ret;
+	ret = list_entries(a, &config, err);
+	if (ret < 0)
+		return ret;
+	ret = check_state(a, err);
+	if (ret < 0)
+		return ret;
+	ret = archive_open_blobs(a, err);
+	return ret < 0 ? ret : archive_read_images(a, err);
 }
 
 int archive_open_with(struct archive **out, const char *path,
 		      const struct archive_open_params *params, struct err *err)
 {
-	struct archive *a = calloc(1, sizeof(*a));
+	cleanup_archive struct archive *a = calloc(1, sizeof(*a));
 	int ret;
 
 	*out = NULL;
@@ -377,19 +394,18 @@ int archive_open_with(struct archive **out, const char *path,
 	a->params = params;
 	for (unsigned i = 0; i < ARRAY_SIZE(a->opened); i++)
 		a->opened[i].fd = -1;
-	a->path = strdup(path);
 	ret = params->fd < 0 ? container_open(&a->container, path, err)
 			     : container_take(&a->container, params->fd, err);
-	if (ret == 0 && a->path == NULL)
-		ret = err_sys(err, ENOMEM, "open");
-	if (ret == 0)
-		ret = open_contents(a, err);
-	a->params = NULL;
-	if (ret < 0) {
-		archive_close(a);
+	if (ret < 0)
 		return err_context(err, ret, "%s", path);
-	}
-	*out = a;
+	a->path = strdup(path);
+	if (a->path == NULL)
+		return err_sys(err, ENOMEM, "%s", path);
+	ret = read_archive(a, err);
+	a->params = NULL;
+	if (ret < 0)
+		return err_context(err, ret, "%s", path);
+	*out = take_ptr(a);
 	return 0;
 }
 
@@ -404,12 +420,12 @@ int archive_identify(const char *path, char digest[DIGEST_TEXT_SIZE], struct err
 	struct archive a = {.params = &params, .known = true};
 	int ret = container_open(&a.container, path, err);
 
-	if (ret == 0)
-		ret = read_layout(&a, err);
+	if (ret < 0)
+		return err_context(err, ret, "%s", path);
+	ret = read_layout(&a, err);
 	if (ret == 0)
 		ret = choose_manifest(&a, err);
-	if (ret == 0)
-		strcpy(digest, a.config.digest);
+	strcpy(digest, ret == 0 ? a.config.digest : "");
 	oci_descriptors_free(&a.layers);
 	container_close(&a.container);
 	return ret < 0 ? err_context(err, ret, "%s", path) : 0;

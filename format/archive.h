@@ -55,7 +55,16 @@ struct archive_open_params {
 };
 int archive_open_with(struct archive **out, const char *path,
 		      const struct archive_open_params *params, struct err *err);
+/* NULL is fine. */
 void archive_close(struct archive *a);
+
+static inline void archive_cleanup(struct archive **a)
+{
+	archive_close(*a);
+}
+
+#define cleanup_archive __attribute__((cleanup(archive_cleanup)))
+
 /* What archive_digest() would be, as the file says it: to find a file, not to trust it. */
 int archive_identify(const char *path, char digest[DIGEST_TEXT_SIZE], struct err *err);
 

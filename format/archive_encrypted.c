@@ -26,13 +26,15 @@ int archive_open_blobs(struct archive *a, struct err *err)
 {
 	int ret = 0;
 
-	for (unsigned i = 0; ret == 0 && a->key != NULL && i < ARCHIVE_ENCRYPTED_BLOBS; i++) {
+	for (unsigned i = 0; a->key != NULL && i < ARCHIVE_ENCRYPTED_BLOBS; i++) {
 		const struct archive_entry *entry = archive_find(a, roles[i]);
 
 		if (entry != NULL)
 			ret = decrypt_blob(a->key, entry->role, &entry->blob, &a->opened[i], err);
+		if (ret < 0)
+			return ret;
 	}
-	return ret;
+	return 0;
 }
 
 void archive_forget_key(struct archive *a)

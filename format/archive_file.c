@@ -73,9 +73,11 @@ static int copy_payload(struct archive_writer *w, const struct oci_descriptor *d
 			return tempfile_error(&w->out.file, -ret, err);
 	}
 	ret = writer_copy_hashed(&w->out, blob, offset, digest, err);
-	if (ret == 0 && d->digest[0] != '\0' && strcmp(digest, d->digest) != 0)
-		ret = err_set(err, ERR_INTEGRITY, "the file it comes from is damaged");
-	return ret;
+	if (ret < 0)
+		return ret;
+	if (d->digest[0] != '\0' && strcmp(digest, d->digest) != 0)
+		return err_set(err, ERR_INTEGRITY, "the file it comes from is damaged");
+	return 0;
 }
 
 static int copy(struct archive_writer *w, const struct oci_descriptor *d, const struct blob *blob,
@@ -98,14 +100,18 @@ static int write_flat(struct archive_writer *w, const char *role, struct image_p
 	for (uint32_t i = 0; i < plan->nparts; i++)
 		plan->part[i].offset = reserve(w, plan->part[i].frames * FRAME_SIZE);
 	ret = image_write_parts(plan, &w->out.file, err);
-	for (uint32_t i = 0; ret == 0 && i < plan->nparts; i++) {
+	if (ret < 0)
+		return ret;
+	for (uint32_t i = 0; i < plan->nparts; i++) {
 		const struct image_part *part = &plan->part[i];
 		struct oci_descriptor d;
 
 		writer_describe_part(role, false, i, part->frames * FRAME_SIZE, part->digest, &d);
 		ret = writer_add_bulk(w, &d, part->offset, err);
+		if (ret < 0)
+			return ret;
 	}
-	return ret;
+	return 0;
 }
 
 /* Where a packed image goes: part behind part, at the end of the file so far. */
@@ -162,10 +168,12 @@ static int finish(struct archive_writer *w, const struct writer_front *front, st
 	struct stat st;
 	int ret = layout_write_file(&w->layout, front, err);
 
-	if (ret == 0)
-		ret = tempfile_publish(&w->out.file, &st, err);
-	if (ret == 0)
-		verified_remember(&st);
+	if (ret < 0)
+		return ret;
+	ret = tempfile_publish(&w->out.file, &st, err);
+	if (ret < 0)
+		return ret;
+	verified_remember(&st);
 	return ret;
 }
 

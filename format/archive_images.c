@@ -103,14 +103,16 @@ static int load_tables(struct image *image, struct err *err)
 		malloc((image->map.data_frames + image->nparts) * sizeof(image->offsets[0]));
 	if (image->offsets == NULL)
 		return err_sys(err, ENOMEM, "read");
-	for (uint32_t n = 0; ret == 0 && n < image->nparts; n++) {
+	for (uint32_t n = 0; n < image->nparts; n++) {
 		uint64_t first = n * image->part_frames;
 		uint64_t frames = u64_min(image->part_frames, image->map.data_frames - first);
 
 		ret = seek_table_read(&image->part[n], (uint32_t)frames, image->offsets + first + n,
 				      err);
+		if (ret < 0)
+			return ret;
 	}
-	return ret;
+	return 0;
 }
 
 /* Into memory; what frames are compared with must be the right one. */
@@ -122,9 +124,10 @@ static int read_hashes(struct archive *a, struct image *image, struct err *err)
 	if (hashes == NULL || image->hash_list != NULL)
 		return 0;
 	ret = image_check_open(image, err);
-	if (ret == 0)
-		ret = archive_read_described(a, hashes->descriptor, image->hashes.len,
-					     &image->hashes, &image->hash_list, err);
+	if (ret < 0)
+		return ret;
+	ret = archive_read_described(a, hashes->descriptor, image->hashes.len, &image->hashes,
+				     &image->hash_list, err);
 	if (ret < 0 || !image->encrypted)
 		return ret;
 	return decrypt_bytes(image->key, hashes->role, image->hash_list, image->hashes.len, err);
@@ -272,14 +275,18 @@ int archive_read_images(struct archive *a, struct err *err)
 	a->images = calloc(a->layers.count + 1, sizeof(a->images[0]));
 	if (a->images == NULL)
 		return err_sys(err, ENOMEM, "read");
-	for (size_t i = 0; ret == 0 && i < a->layers.count; i++) {
+	for (size_t i = 0; i < a->layers.count; i++) {
 		if (strcmp(a->layers.item[i].media_type, OCI_MAP_TYPE) == 0)
 			ret = read_image(a, &a->layers.item[i], err);
+		if (ret < 0)
+			return ret;
 	}
-	if (ret == 0)
-		ret = check_orphans(a, err);
-	if (ret == 0)
-		ret = check_memory(a, err);
+	if (ret < 0)
+		return ret;
+	ret = check_orphans(a, err);
+	if (ret < 0)
+		return ret;
+	ret = check_memory(a, err);
 	return ret < 0 ? ret : check_disks(a, err);
 }
 

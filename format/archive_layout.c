@@ -38,17 +38,18 @@ static int put_header(struct layout *l, uint64_t at, const char *name, const cha
 /* Fill up to `to`, a whole number of blocks away. */
 static int put_filler(struct layout *l, uint64_t to, struct err *err)
 {
-	int ret = 0;
-
-	while (ret == 0 && l->at < to) {
+	while (l->at < to) {
 		uint64_t len = u64_min(to - l->at, MAX_FILLER);
 		char name[32];
+		int ret;
 
 		snprintf(name, sizeof(name), TAR_FILLER "%u", l->nfillers++);
 		ret = put_header(l, l->at, name, NULL, len - TAR_BLOCK, err);
+		if (ret < 0)
+			return ret;
 		l->at += len;
 	}
-	return ret;
+	return 0;
 }
 
 static bool fits(const struct layout *l, uint64_t size)
@@ -60,8 +61,9 @@ static int put_bytes(struct layout *l, const char *name, const struct buf *data,
 {
 	int ret = put_header(l, l->at, name, NULL, data->len, err);
 
-	if (ret == 0)
-		ret = out_write(&l->w->out, data->data, data->len, l->at + TAR_BLOCK, err);
+	if (ret < 0)
+		return ret;
+	ret = out_write(&l->w->out, data->data, data->len, l->at + TAR_BLOCK, err);
 	l->at += TAR_BLOCK + align_up(data->len, TAR_BLOCK);
 	return ret;
 }
@@ -84,11 +86,6 @@ static bool is_duplicate(const struct archive_writer *w, size_t index)
 	return false;
 }
 
-static bool is_of_type(const struct writer_blob *blob, const char *type)
-{
-	return type == NULL || strcmp(blob->d.media_type, type) == 0;
-}
-
 /* The small layers, most wanted first, of no known type last; those that do not fit in front are
  * put in the second round, behind the bulk. `done` remembers. */
 static int put_small(struct layout *l, bool *done, struct err *err)
@@ -102,7 +99,9 @@ static int put_small(struct layout *l, bool *done, struct err *err)
 			const struct writer_blob *blob = &w->blobs[i];
 			int ret;
 
-			if (done[i] || blob->bulk || !is_of_type(blob, order[o]))
+			if (done[i] || blob->bulk)
+				continue;
+			if (order[o] != NULL && strcmp(blob->d.media_type, order[o]) != 0)
 				continue;
 			if (!is_duplicate(w, i)) {
 				if (!fits(l, blob->data.len))
@@ -121,38 +120,44 @@ static int put_small(struct layout *l, bool *done, struct err *err)
 static int erase(const struct layout *l, uint64_t offset, uint64_t len, struct err *err)
 {
 	static uint8_t zeros[FRAME_SIZE];
-	int ret = 0;
 
 	if (fallocate(l->w->out.file.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
 		      (off_t)len) == 0)
 		return 0;
-	for (uint64_t done = 0; ret == 0 && done < len; done += FRAME_SIZE)
-		ret = out_write(&l->w->out, zeros, u64_min(FRAME_SIZE, len - done), offset + done,
-				err);
-	return ret;
+	for (uint64_t done = 0; done < len; done += FRAME_SIZE) {
+		int ret = out_write(&l->w->out, zeros, u64_min(FRAME_SIZE, len - done),
+				    offset + done, err);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
 }
 
 static int put_bulk(struct layout *l, struct err *err)
 {
-	int ret = 0;
-
-	for (size_t i = 0; ret == 0 && i < l->w->nblobs; i++) {
+	for (size_t i = 0; i < l->w->nblobs; i++) {
 		const struct writer_blob *blob = &l->w->blobs[i];
 		char path[OCI_PATH_SIZE];
+		int ret;
 
 		if (!blob->bulk)
 			continue;
 		if (is_duplicate(l->w, i)) {
 			ret = erase(l, blob->offset, blob->d.size, err);
+			if (ret < 0)
+				return ret;
 			continue;
 		}
 		oci_blob_path(blob->d.digest, path);
 		ret = put_filler(l, blob->offset - TAR_BLOCK, err);
-		if (ret == 0)
-			ret = put_header(l, l->at, path, NULL, blob->d.size, err);
+		if (ret < 0)
+			return ret;
+		ret = put_header(l, l->at, path, NULL, blob->d.size, err);
+		if (ret < 0)
+			return ret;
 		l->at = blob->offset + align_up(blob->d.size, TAR_BLOCK);
 	}
-	return ret;
+	return 0;
 }
 
 static int put_link(struct layout *l, const char *role, const char *digest, struct err *err)
@@ -170,11 +175,17 @@ static int put_links(struct layout *l, const struct writer_front *front, struct 
 {
 	int ret = put_link(l, "manifest", front->manifest.d.digest, err);
 
-	if (ret == 0)
-		ret = put_link(l, "config", front->config.d.digest, err);
-	for (size_t i = 0; ret == 0 && i < l->w->nblobs; i++)
+	if (ret < 0)
+		return ret;
+	ret = put_link(l, "config", front->config.d.digest, err);
+	if (ret < 0)
+		return ret;
+	for (size_t i = 0; i < l->w->nblobs; i++) {
 		ret = put_link(l, l->w->blobs[i].d.role, l->w->blobs[i].d.digest, err);
-	return ret;
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
 }
 
 static uint64_t first_bulk(const struct archive_writer *w)
@@ -190,10 +201,12 @@ static int put_front(struct layout *l, const struct writer_front *front, struct 
 {
 	int ret = put_bytes(l, OCI_LAYOUT_NAME, &front->layout, err);
 
-	if (ret == 0)
-		ret = put_bytes(l, OCI_INDEX_NAME, &front->index, err);
-	if (ret == 0)
-		ret = put_blob(l, &front->manifest, err);
+	if (ret < 0)
+		return ret;
+	ret = put_bytes(l, OCI_INDEX_NAME, &front->index, err);
+	if (ret < 0)
+		return ret;
+	ret = put_blob(l, &front->manifest, err);
 	return ret < 0 ? ret : put_blob(l, &front->config, err);
 }
 
@@ -203,8 +216,9 @@ static int put_rest(struct layout *l, const struct writer_front *front, bool *do
 
 	l->front = UINT64_MAX;
 	ret = put_small(l, done, err);
-	if (ret == 0)
-		ret = put_links(l, front, err);
+	if (ret < 0)
+		return ret;
+	ret = put_links(l, front, err);
 	l->at += END_SIZE;
 	return ret < 0 ? ret : out_end(&l->w->out, l->at, err);
 }
@@ -223,10 +237,12 @@ int layout_write_file(struct layout *l, const struct writer_front *front, struct
 		return err_set(err, ERR_FAILED, "write %s: the description is too large",
 			       l->w->out.name);
 	ret = put_front(l, front, err);
-	if (ret == 0)
-		ret = put_small(l, done, err);
-	if (ret == 0)
-		ret = put_bulk(l, err);
+	if (ret < 0)
+		return ret;
+	ret = put_small(l, done, err);
+	if (ret < 0)
+		return ret;
+	ret = put_bulk(l, err);
 	return ret < 0 ? ret : put_rest(l, front, done, err);
 }
 
@@ -242,8 +258,9 @@ int layout_put_payload(struct layout *l, bool aligned, bool *wanted, struct err 
 	oci_blob_path(blob->d.digest, path);
 	if (aligned)
 		ret = put_filler(l, align_up(l->at + TAR_BLOCK, FRAME_SIZE) - TAR_BLOCK, err);
-	if (ret == 0)
-		ret = put_header(l, l->at, path, NULL, blob->d.size, err);
+	if (ret < 0)
+		return ret;
+	ret = put_header(l, l->at, path, NULL, blob->d.size, err);
 	l->at += TAR_BLOCK;
 	return ret;
 }

@@ -31,11 +31,13 @@ static int copy(struct archive_writer *w, const struct oci_descriptor *d, const 
 
 	if (d->digest[0] == '\0')
 		ret = writer_copy_hashed(NULL, blob, 0, copied.digest, err);
-	if (ret == 0)
-		ret = writer_add_bulk(w, &copied, 0, err);
-	if (ret == 0)
-		ret = layout_put_payload(&w->layout, strcmp(d->media_type, OCI_PACKED_TYPE) != 0,
-					 &wanted, err);
+	if (ret < 0)
+		return ret;
+	ret = writer_add_bulk(w, &copied, 0, err);
+	if (ret < 0)
+		return ret;
+	ret = layout_put_payload(&w->layout, strcmp(d->media_type, OCI_PACKED_TYPE) != 0, &wanted,
+				 err);
 	if (ret < 0 || !wanted)
 		return ret;
 	ret = writer_copy_hashed(&w->out, blob, w->layout.at, sent, err);

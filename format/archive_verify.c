@@ -125,20 +125,26 @@ static int hot_job(struct verify *v, const struct verify_job *job, struct hashin
 	const struct image *image = job->image;
 	int ret = 0;
 
-	for (uint64_t i = 0; ret == 0 && i < image->hot.len / FRAME_SIZE; i++) {
+	for (uint64_t i = 0; i < image->hot.len / FRAME_SIZE; i++) {
 		uint8_t place[8];
 
 		ret = blob_read(&image->hotlist, i * sizeof(place), place, sizeof(place), err);
-		if (ret == 0 && le_get64(place) >= image->map.data_frames) {
+		if (ret < 0)
+			return ret;
+		if (le_get64(place) >= image->map.data_frames) {
 			find(v, "the hot set of %s: a place outside the data", image->role);
 			return 0;
 		}
-		if (ret == 0)
-			ret = blob_read(&image->hot, i * FRAME_SIZE, h->chunk, FRAME_SIZE, err);
-		if (ret == 0)
-			ret = check_frame(v, image, le_get64(place), h->chunk, h, err);
+		if (ret < 0)
+			return ret;
+		ret = blob_read(&image->hot, i * FRAME_SIZE, h->chunk, FRAME_SIZE, err);
+		if (ret < 0)
+			return ret;
+		ret = check_frame(v, image, le_get64(place), h->chunk, h, err);
+		if (ret < 0)
+			return ret;
 	}
-	return ret;
+	return 0;
 }
 
 static int hash_job(struct verify *v, const struct verify_job *job, struct hashing *h,
@@ -196,7 +202,7 @@ static int check_between(struct verify *v, uint8_t *chunk, struct err *err)
 	const struct tar *tar = &v->a->container.tar;
 	int ret = 0;
 
-	for (size_t i = 0; ret == 0 && i < tar->nentries; i++) {
+	for (size_t i = 0; i < tar->nentries; i++) {
 		const struct tar_entry *entry = &tar->entries[i];
 		uint64_t end = entry->offset + entry->size;
 
@@ -208,8 +214,10 @@ static int check_between(struct verify *v, uint8_t *chunk, struct err *err)
 		    strcmp(entry->name, OCI_INDEX_NAME) != 0 &&
 		    strncmp(entry->name, OCI_BLOB_PREFIX, sizeof(OCI_BLOB_PREFIX) - 1) != 0)
 			find(v, "%s: not a part of an image layout", entry->name);
+		if (ret < 0)
+			return ret;
 	}
-	return ret;
+	return 0;
 }
 
 /* The last job is what lies between the blobs. */
@@ -365,11 +373,13 @@ static int load_hashes(struct archive *a, struct err *err)
 {
 	int ret = 0;
 
-	for (size_t i = 0; ret == 0 && i < a->nimages; i++) {
+	for (size_t i = 0; i < a->nimages; i++) {
 		if (image_check_open(&a->images[i].image, NULL) == 0)
 			ret = image_load_hashes(&a->images[i].image, err);
+		if (ret < 0)
+			return ret;
 	}
-	return ret;
+	return 0;
 }
 
 static int verify(struct archive *a, bool everything,

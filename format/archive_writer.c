@@ -38,7 +38,7 @@ int archive_writer_open_stream(struct archive_writer **out, int fd, struct err *
 	return 0;
 }
 
-static int open_file(struct archive_writer **out, const char *target, struct err *err)
+static int writer_open_file(struct archive_writer **out, const char *target, struct err *err)
 {
 	struct archive_writer *w = writer_new(&writer_to_file, err);
 	int ret;
@@ -58,7 +58,7 @@ static int open_file(struct archive_writer **out, const char *target, struct err
 int archive_writer_open(struct archive_writer **out, const char *target, struct err *err)
 {
 	return strcmp(target, "-") == 0 ? archive_writer_open_stream(out, STDOUT_FILENO, err)
-					: open_file(out, target, err);
+					: writer_open_file(out, target, err);
 }
 
 int writer_done(struct archive_writer *w, int ret)
@@ -188,25 +188,29 @@ int writer_copy_hashed(struct archive_out *out, const struct blob *blob, uint64_
 	uint8_t digest[DIGEST_SIZE];
 	int ret = chunk != NULL ? digest_new(&d, err) : err_sys(err, ENOMEM, "copy a blob");
 
-	for (uint64_t at = 0; ret == 0 && at < blob->len; at += CHUNK) {
+	if (ret < 0)
+		return ret;
+	for (uint64_t at = 0; at < blob->len; at += CHUNK) {
 		uint64_t len = u64_min(CHUNK, blob->len - at);
 
 		ret = blob_read(blob, at, chunk, len, err);
 		if (ret < 0)
-			break;
+			return ret;
 		digest_add(d, chunk, len);
 		if (out != NULL)
 			ret = out_write(out, chunk, len, offset + at, err);
+		if (ret < 0)
+			return ret;
 	}
-	if (ret == 0)
-		ret = digest_end(d, digest, err);
-	if (ret == 0)
-		digest_text(digest, text);
-	return ret;
+	ret = digest_end(d, digest, err);
+	if (ret < 0)
+		return ret;
+	digest_text(digest, text);
+	return 0;
 }
 
-static int copy(struct archive_writer *w, const struct oci_descriptor *d, const struct blob *blob,
-		struct err *err)
+static int writer_copy(struct archive_writer *w, const struct oci_descriptor *d,
+		       const struct blob *blob, struct err *err)
 {
 	int ret = w->output->copy(w, d, blob, err);
 
@@ -223,12 +227,12 @@ int archive_writer_blob(struct archive_writer *w, const char *role, const struct
 	snprintf(d.role, sizeof(d.role), "%s", role);
 	strcpy(d.media_type, media_type_of(role));
 	if (w->own_key == NULL)
-		return copy(w, &d, blob, err);
+		return writer_copy(w, &d, blob, err);
 	ret = encrypt_blob(w->own_key, role, blob, &encrypted, err);
 	if (ret < 0)
 		return writer_done(w, ret);
 	d.size = encrypted.len;
-	ret = copy(w, &d, &encrypted, err);
+	ret = writer_copy(w, &d, &encrypted, err);
 	close(encrypted.fd);
 	return ret;
 }
@@ -242,7 +246,7 @@ int archive_writer_bytes(struct archive_writer *w, const char *role, const void 
 int archive_writer_layer(struct archive_writer *w, const struct oci_descriptor *d,
 			 const struct blob *blob, struct err *err)
 {
-	return copy(w, d, blob, err);
+	return writer_copy(w, d, blob, err);
 }
 
 static void list_contents(struct appliance *a, const struct archive_writer *w)
@@ -262,17 +266,7 @@ static void list_contents(struct appliance *a, const struct archive_writer *w)
 	appliance_sort_contents(a);
 }
 
-/* Over everything else. */
-static int make_tag(const struct archive_writer *w, struct appliance *a, struct err *err)
-{
-	cleanup_buf struct buf config = {0};
-	int ret = appliance_encode(a, &config, err);
-
-	return ret < 0 ? ret
-		       : keyring_tag(w->own_key, config.data, config.len, &a->encryption, err);
-}
-
-/* The config must be what a reader will accept: find out now, not on waking. */
+/* The config must be what a reader will accept: it is decoded here once. */
 static int make_config(struct buf *config, const struct archive_writer *w,
 		       const struct appliance *given, struct err *err)
 {
@@ -281,11 +275,21 @@ static int make_config(struct buf *config, const struct archive_writer *w,
 
 	list_contents(&a, w);
 	a.encryption = w->encryption;
-	ret = w->own_key != NULL ? make_tag(w, &a, err) : 0;
-	if (ret == 0)
-		ret = appliance_encode(&a, config, err);
-	if (ret == 0)
-		ret = appliance_decode(&again, config->data, config->len, err);
+	if (w->own_key != NULL) {
+		/* The tag is over the config without it. */
+		cleanup_buf struct buf untagged = {0};
+
+		ret = appliance_encode(&a, &untagged, err);
+		if (ret < 0)
+			return ret;
+		ret = keyring_tag(w->own_key, untagged.data, untagged.len, &a.encryption, err);
+		if (ret < 0)
+			return ret;
+	}
+	ret = appliance_encode(&a, config, err);
+	if (ret < 0)
+		return ret;
+	ret = appliance_decode(&again, config->data, config->len, err);
 	if (ret < 0)
 		return ret;
 	appliance_free(&again);
@@ -318,14 +322,18 @@ static int make_front(struct writer_front *front, const struct archive_writer *w
 	int ret = fill_small(&front->config, config, len, err);
 
 	strcpy(front->config.d.media_type, OCI_CONFIG_TYPE);
-	if (ret == 0)
-		ret = make_manifest(front, w, err);
-	if (ret == 0)
-		ret = oci_encode_index(&front->manifest.d, &front->index, err);
+	if (ret < 0)
+		return ret;
+	ret = make_manifest(front, w, err);
+	if (ret < 0)
+		return ret;
+	ret = oci_encode_index(&front->manifest.d, &front->index, err);
+	if (ret < 0)
+		return ret;
 	oci_encode_layout(&front->layout);
-	if (ret == 0 && buf_failed(&front->layout))
-		ret = err_sys(err, ENOMEM, "write a file");
-	return ret;
+	if (buf_failed(&front->layout))
+		return err_sys(err, ENOMEM, "write a file");
+	return 0;
 }
 
 /* A reader refuses two blobs of one role. */
@@ -341,24 +349,32 @@ static int check_roles(const struct archive_writer *w, struct err *err)
 	return 0;
 }
 
-/* `digest` may be NULL. */
-static int publish(struct archive_writer *w, const void *config, size_t len, char *digest,
-		   struct err *err)
+static void front_free(struct writer_front *front)
 {
-	struct writer_front front = {0};
+	buf_free(&front->config.data);
+	buf_free(&front->manifest.data);
+	buf_free(&front->index);
+	buf_free(&front->layout);
+}
+
+/* `digest` may be NULL. */
+static int publish_config(struct archive_writer *w, const void *config, size_t len, char *digest,
+			  struct err *err)
+{
+	__attribute__((cleanup(front_free))) struct writer_front front = {0};
 	int ret = check_roles(w, err);
 
-	if (ret == 0)
-		ret = make_front(&front, w, config, len, err);
-	if (ret == 0)
-		ret = w->output->finish(w, &front, err);
-	if (ret == 0 && digest != NULL)
+	if (ret < 0)
+		return ret;
+	ret = make_front(&front, w, config, len, err);
+	if (ret < 0)
+		return ret;
+	ret = w->output->finish(w, &front, err);
+	if (ret < 0)
+		return ret;
+	if (digest != NULL)
 		strcpy(digest, front.config.d.digest);
-	buf_free(&front.config.data);
-	buf_free(&front.manifest.data);
-	buf_free(&front.index);
-	buf_free(&front.layout);
-	return ret;
+	return 0;
 }
 
 int archive_writer_publish(struct archive_writer *w, const struct appliance *a,
@@ -369,14 +385,14 @@ int archive_writer_publish(struct archive_writer *w, const struct appliance *a,
 
 	assert(!w->failed);
 	ret = make_config(&config, w, a, err);
-	if (ret == 0)
-		ret = publish(w, config.data, config.len, digest, err);
-	return writer_done(w, ret);
+	if (ret < 0)
+		return writer_done(w, ret);
+	return writer_done(w, publish_config(w, config.data, config.len, digest, err));
 }
 
 /* Each one that `a` names is there, and no other. */
-static int compare_contents(const struct archive_writer *w, const struct appliance *a,
-			    struct err *err)
+static int check_named_contents(const struct archive_writer *w, const struct appliance *a,
+				struct err *err)
 {
 	struct appliance ours = {0};
 
@@ -400,8 +416,8 @@ int archive_writer_publish_as(struct archive_writer *w, const struct appliance *
 	int ret;
 
 	assert(!w->failed);
-	ret = compare_contents(w, a, err);
-	if (ret == 0)
-		ret = publish(w, config, len, NULL, err);
-	return writer_done(w, ret);
+	ret = check_named_contents(w, a, err);
+	if (ret < 0)
+		return writer_done(w, ret);
+	return writer_done(w, publish_config(w, config, len, NULL, err));
 }

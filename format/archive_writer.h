@@ -74,4 +74,11 @@ uint64_t archive_writer_size(const struct archive_writer *w);
 /* Free a writer; unless published, nothing of it remains. NULL is fine. */
 void archive_writer_free(struct archive_writer *w);
 
+static inline void archive_writer_cleanup(struct archive_writer **w)
+{
+	archive_writer_free(*w);
+}
+
+#define cleanup_archive_writer __attribute__((cleanup(archive_writer_cleanup)))
+
 #endif

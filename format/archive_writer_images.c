@@ -62,8 +62,9 @@ static int scan_and_write(struct archive_writer *w, const char *role, struct ima
 	assert(w->key == NULL || w->packed);
 	plan->key = w->key;
 	plan->role = role;
-	if (ret == 0)
-		ret = w->output->image(w, role, plan, err);
+	if (ret < 0)
+		return ret;
+	ret = w->output->image(w, role, plan, err);
 	return ret < 0 ? ret : add_map_and_hashes(w, role, &plan->map, plan->hashes, hashes, err);
 }
 
@@ -99,14 +100,18 @@ static int copy_image(struct archive_writer *w, const char *role, const struct i
 	cleanup_buf struct buf hashes = {0};
 	int ret = read_stored_hashes(image, &hashes, err);
 
-	for (uint32_t i = 0; ret == 0 && i < image->nparts; i++) {
+	if (ret < 0)
+		return ret;
+	for (uint32_t i = 0; i < image->nparts; i++) {
 		struct oci_descriptor d;
 
 		writer_describe_part(role, packed, i, image->part[i].len, image->part_digest[i],
 				     &d);
 		ret = w->output->copy(w, &d, &image->part[i], err);
+		if (ret < 0)
+			return ret;
 	}
-	return ret < 0 ? ret : add_map_and_hashes(w, role, &image->map, NULL, &hashes, err);
+	return add_map_and_hashes(w, role, &image->map, NULL, &hashes, err);
 }
 
 /* An image as a source. */

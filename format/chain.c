@@ -38,8 +38,9 @@ static int open_parent(struct chain *l, const struct chain_finder *finder, struc
 			       "makes one file of them",
 			       archive_path(l->archive[0]), CHAIN_MAX);
 	ret = finder->find(finder->opaque, digest, archive_path(child), path, err);
-	if (ret == 0)
-		ret = archive_open_with(&l->archive[l->n], path, &params, err);
+	if (ret < 0)
+		return ret;
+	ret = archive_open_with(&l->archive[l->n], path, &params, err);
 	if (ret < 0)
 		return ret;
 	l->n++;
@@ -92,18 +93,24 @@ int chain_ensure_verified(const struct chain *l, struct err *err)
 {
 	int ret = 0;
 
-	for (unsigned i = 0; ret == 0 && i < l->n; i++)
+	for (unsigned i = 0; i < l->n; i++) {
 		ret = archive_ensure_verified(l->archive[i], err);
-	return ret;
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
 }
 
 int chain_load_hashes(const struct chain *l, struct err *err)
 {
 	int ret = 0;
 
-	for (unsigned i = 0; ret == 0 && i < l->n; i++)
+	for (unsigned i = 0; i < l->n; i++) {
 		ret = archive_load_hashes(l->archive[i], err);
-	return ret;
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
 }
 
 /* Put the image of that role underneath, where file number `i` has it. */
@@ -130,8 +137,11 @@ int chain_memory(const struct chain *l, unsigned index, struct image_layers *lay
 
 	layers->n = 0;
 	snprintf(role, sizeof(role), ROLE_MEMORY ".%u", index);
-	for (unsigned i = 0; ret == 0 && i < l->n; i++)
+	for (unsigned i = 0; i < l->n; i++) {
 		ret = push(l, i, role, layers, err);
+		if (ret < 0)
+			return ret;
+	}
 	return ret == 0 && layers->n < l->n ? missing(l, role, err) : ret;
 }
 
@@ -144,11 +154,15 @@ int chain_disk(const struct chain *l, unsigned index, struct image_layers *layer
 	layers->n = 0;
 	snprintf(role, sizeof(role), ROLE_DISK ".%u", index);
 	snprintf(overlay, sizeof(overlay), ROLE_DISK ".%u" ROLE_OVERLAY_SUFFIX, index);
-	for (unsigned i = 0; ret == 0 && i < l->n; i++)
+	for (unsigned i = 0; i < l->n; i++) {
 		ret = push(l, i, overlay, layers, err);
+		if (ret < 0)
+			return ret;
+	}
 	overlays = layers->n;
-	if (ret == 0)
-		ret = push(l, l->n - 1, role, layers, err);
+	if (ret < 0)
+		return ret;
+	ret = push(l, l->n - 1, role, layers, err);
 	return ret == 0 && layers->n == overlays ? missing(l, role, err) : ret;
 }
 

@@ -146,14 +146,19 @@ static int copy_all(struct conversion *c, struct err *err)
 	size_t count = archive_entries(c->from, &entry);
 	int ret = put_signature(c, entry, count, err);
 
-	for (size_t i = 0; ret == 0 && i < c->params->nhot; i++)
+	for (size_t i = 0; i < c->params->nhot; i++) {
 		ret = hot_write(c->to, &c->params->hot[i], err);
-	for (; ret == 0 && count > 0; count--, entry++) {
+		if (ret < 0)
+			return ret;
+	}
+	for (; count > 0; count--, entry++) {
 		/* Manifest and config have no descriptor: they are made last. */
 		if (entry->descriptor != NULL)
 			ret = copy_entry(c, entry, err);
+		if (ret < 0)
+			return ret;
 	}
-	return ret;
+	return 0;
 }
 
 static int publish(struct conversion *c, struct err *err)

@@ -96,11 +96,13 @@ static int write_boot(const struct chain *l, struct archive_writer *w, struct er
 	struct blob blob;
 	int ret = 0;
 
-	for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(roles); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
 		if (chain_blob(l, roles[i], &blob))
 			ret = archive_writer_blob(w, roles[i], &blob, err);
+		if (ret < 0)
+			return ret;
 	}
-	return ret;
+	return 0;
 }
 
 static int write_disk(const struct chain *l, struct archive_writer *w, unsigned index,
@@ -129,14 +131,17 @@ static int write_memory(const struct chain *l, struct archive_writer *w, struct 
 	char role[32];
 	int ret = 0;
 
-	for (unsigned i = 0; ret == 0 && done < size; i++) {
+	for (unsigned i = 0; done < size; i++) {
 		snprintf(role, sizeof(role), ROLE_MEMORY ".%u", i);
 		ret = chain_memory(l, i, &layers, err);
-		if (ret == 0)
-			ret = write_stack(w, role, &layers, NULL, err);
+		if (ret < 0)
+			return ret;
+		ret = write_stack(w, role, &layers, NULL, err);
 		done += ret == 0 ? layers.image[0]->map.size : 0;
+		if (ret < 0)
+			return ret;
 	}
-	return ret;
+	return 0;
 }
 
 static int write_all(const struct chain *l, struct archive_writer *w, struct appliance *a,
@@ -144,10 +149,14 @@ static int write_all(const struct chain *l, struct archive_writer *w, struct app
 {
 	int ret = write_state(l, w, err);
 
-	if (ret == 0)
-		ret = write_boot(l, w, err);
-	for (unsigned i = 0; ret == 0 && i < a->ndisks; i++)
+	if (ret < 0)
+		return ret;
+	ret = write_boot(l, w, err);
+	for (unsigned i = 0; i < a->ndisks; i++) {
 		ret = write_disk(l, w, i, err);
+		if (ret < 0)
+			return ret;
+	}
 	return ret == 0 && a->live ? write_memory(l, w, err) : ret;
 }
 

@@ -24,10 +24,10 @@ static int decode_msrs(struct host_needs *needs, json_t *object, struct err *err
 	json_t *msrs;
 	int ret = json_get_array(object, "msrs", &msrs, err);
 
-	if (ret == 0 && json_array_size(msrs) > HOST_NEEDS_MAX_MSRS)
-		ret = err_set(err, ERR_INTEGRITY, "more than %u MSRs", HOST_NEEDS_MAX_MSRS);
 	if (ret < 0)
 		return ret;
+	if (json_array_size(msrs) > HOST_NEEDS_MAX_MSRS)
+		return err_set(err, ERR_INTEGRITY, "more than %u MSRs", HOST_NEEDS_MAX_MSRS);
 	for (; needs->nmsrs < json_array_size(msrs); needs->nmsrs++) {
 		json_t *number = json_array_get(msrs, needs->nmsrs);
 		json_int_t value = json_integer_value(number);
@@ -53,10 +53,11 @@ static int decode_caps(struct host_needs *needs, json_t *object, struct err *err
 	json_t *caps;
 	int ret = json_get_array(object, "capabilities", &caps, err);
 
-	if (ret == 0 && json_array_size(caps) > HOST_NEEDS_MAX_CAPS)
-		ret = err_set(err, ERR_INTEGRITY, "more than %u capabilities", HOST_NEEDS_MAX_CAPS);
 	if (ret < 0)
 		return ret;
+	if (json_array_size(caps) > HOST_NEEDS_MAX_CAPS)
+		return err_set(err, ERR_INTEGRITY, "more than %u capabilities",
+			       HOST_NEEDS_MAX_CAPS);
 	for (; needs->ncaps < json_array_size(caps); needs->ncaps++) {
 		const char *name = json_string_value(json_array_get(caps, needs->ncaps));
 
@@ -76,17 +77,23 @@ int host_needs_decode(struct host_needs *needs, json_t *config, bool newer, stru
 	int ret = json_get_object(config, "needs", &object, err);
 
 	*needs = (struct host_needs){0};
-	if (ret == 0)
-		ret = json_get_uint(object, "page_size", MIN_PAGE, MAX_PAGE, &page_size, err);
-	if (ret == 0 && (page_size & (page_size - 1)) != 0)
-		ret = err_set(err, ERR_INTEGRITY, "the page size is not a power of two");
-	if (ret == 0)
-		ret = json_get_uint(object, "tsc_khz", 0, UINT32_MAX, &tsc_khz, err);
+	if (ret < 0)
+		return ret;
+	ret = json_get_uint(object, "page_size", MIN_PAGE, MAX_PAGE, &page_size, err);
+	if (ret < 0)
+		return ret;
+	if ((page_size & (page_size - 1)) != 0)
+		return err_set(err, ERR_INTEGRITY, "the page size is not a power of two");
+	ret = json_get_uint(object, "tsc_khz", 0, UINT32_MAX, &tsc_khz, err);
 	needs->page_size = (uint32_t)page_size;
 	needs->tsc_khz = (uint32_t)tsc_khz;
-	if (ret == 0)
-		ret = decode_msrs(needs, object, err);
-	if (ret == 0)
-		ret = decode_caps(needs, object, err);
-	return ret == 0 && !newer ? json_only(object, names, err) : ret;
+	if (ret < 0)
+		return ret;
+	ret = decode_msrs(needs, object, err);
+	if (ret < 0)
+		return ret;
+	ret = decode_caps(needs, object, err);
+	if (ret < 0)
+		return ret;
+	return newer ? 0 : json_only(object, names, err);
 }

@@ -65,17 +65,21 @@ static int gather(const struct hot_set *hot, struct layer *frames, struct layer 
 	int ret = frame != NULL ? frame_reader_new(&reader, err)
 				: err_sys(err, ENOMEM, "gather the hot set");
 
-	for (size_t i = 0; ret == 0 && i < hot->n; i++) {
+	for (size_t i = 0; i < hot->n; i++) {
 		uint8_t place[8];
 
 		le_put64(place, hot->places[i]);
 		ret = frame_read(reader, hot->image, hot->places[i], frame, err);
-		if (ret == 0)
-			ret = layer_add(frames, frame, FRAME_SIZE, err);
-		if (ret == 0)
-			ret = layer_add(list, place, sizeof(place), err);
+		if (ret < 0)
+			return ret;
+		ret = layer_add(frames, frame, FRAME_SIZE, err);
+		if (ret < 0)
+			return ret;
+		ret = layer_add(list, place, sizeof(place), err);
+		if (ret < 0)
+			return ret;
 	}
-	return ret;
+	return 0;
 }
 
 int hot_write(struct archive_writer *w, const struct hot_set *hot, struct err *err)

@@ -60,10 +60,12 @@ int oci_check_layout(const uint8_t *text, size_t len, struct err *err)
 	if (json == NULL)
 		return -EINVAL;
 	ret = json_get_string(json, "imageLayoutVersion", &version, err);
-	if (ret == 0 && strcmp(version, LAYOUT_VERSION) != 0)
-		ret = err_set(err, ERR_INCOMPATIBLE, "OCI image layout version %.20s, not %s",
-			      version, LAYOUT_VERSION);
-	return ret;
+	if (ret < 0)
+		return ret;
+	if (strcmp(version, LAYOUT_VERSION) != 0)
+		return err_set(err, ERR_INCOMPATIBLE, "OCI image layout version %.20s, not %s",
+			       version, LAYOUT_VERSION);
+	return 0;
 }
 
 /* Annotations are strings (OCI image spec, "Annotations"). */
@@ -84,15 +86,21 @@ static int decode_descriptor(struct oci_descriptor *d, json_t *json, struct err 
 	uint8_t digest[DIGEST_SIZE];
 	int ret = json_get_ascii(json, "mediaType", d->media_type, sizeof(d->media_type), err);
 
-	if (ret == 0)
-		ret = json_get_ascii(json, "digest", d->digest, sizeof(d->digest), err);
-	if (ret == 0 && !digest_parse(d->digest, digest))
-		ret = err_set(err, ERR_INTEGRITY, "a digest is not a SHA-256");
-	if (ret == 0)
-		ret = json_get_uint(json, "size", 0, INT64_MAX, &d->size, err);
-	if (ret == 0 && json_object_get(annotations, OCI_ROLE_KEY) != NULL)
+	if (ret < 0)
+		return ret;
+	ret = json_get_ascii(json, "digest", d->digest, sizeof(d->digest), err);
+	if (ret < 0)
+		return ret;
+	if (!digest_parse(d->digest, digest))
+		return err_set(err, ERR_INTEGRITY, "a digest is not a SHA-256");
+	ret = json_get_uint(json, "size", 0, INT64_MAX, &d->size, err);
+	if (ret < 0)
+		return ret;
+	if (json_object_get(annotations, OCI_ROLE_KEY) != NULL)
 		ret = json_get_ascii(annotations, OCI_ROLE_KEY, d->role, sizeof(d->role), err);
-	if (ret == 0 && json_object_get(annotations, OCI_OPTIONAL_KEY) != NULL)
+	if (ret < 0)
+		return ret;
+	if (json_object_get(annotations, OCI_OPTIONAL_KEY) != NULL)
 		ret = decode_optional(d, annotations, err);
 	return ret;
 }
@@ -140,8 +148,9 @@ int oci_decode_index(struct oci_descriptors *manifests, const uint8_t *text, siz
 	if (json == NULL)
 		return -EINVAL;
 	ret = check_schema(json, err);
-	if (ret == 0)
-		ret = json_get_array(json, "manifests", &array, err);
+	if (ret < 0)
+		return ret;
+	ret = json_get_array(json, "manifests", &array, err);
 	return ret < 0 ? ret : decode_descriptors(manifests, array, OCI_MANIFEST_TYPE, err);
 }
 
@@ -157,12 +166,15 @@ int oci_decode_manifest(struct oci_descriptor *config, struct oci_descriptors *l
 	if (json == NULL)
 		return -EINVAL;
 	ret = check_schema(json, err);
-	if (ret == 0)
-		ret = json_get_object(json, "config", &object, err);
-	if (ret == 0)
-		ret = decode_descriptor(config, object, err);
-	if (ret == 0)
-		ret = json_get_array(json, "layers", &array, err);
+	if (ret < 0)
+		return ret;
+	ret = json_get_object(json, "config", &object, err);
+	if (ret < 0)
+		return ret;
+	ret = decode_descriptor(config, object, err);
+	if (ret < 0)
+		return ret;
+	ret = json_get_array(json, "layers", &array, err);
 	return ret < 0 ? ret : decode_descriptors(layers, array, NULL, err);
 }
 

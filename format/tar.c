@@ -274,11 +274,13 @@ static int check_end(struct walk *w, struct err *err)
 	if (rest == NULL)
 		return err_sys(err, ENOMEM, "read the tar");
 	ret = blob_read(&w->file, w->at, rest, len, err);
-	if (ret == 0 && !is_zero(rest, len))
-		ret = damaged(err, "bytes behind the end of the tar");
-	if (ret == 0 && (w->pax_path != NULL || w->pax_has_size))
-		ret = damaged(err, "a pax header without an entry");
-	return ret;
+	if (ret < 0)
+		return ret;
+	if (!is_zero(rest, len))
+		return damaged(err, "bytes behind the end of the tar");
+	if (w->pax_path != NULL || w->pax_has_size)
+		return damaged(err, "a pax header without an entry");
+	return 0;
 }
 
 static int compare_names(const void *a, const void *b)
