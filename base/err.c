@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/printable.h"
+
 int err_set(struct err *err, enum err_kind kind, const char *fmt, ...)
 {
 	va_list ap;
@@ -15,6 +17,7 @@ int err_set(struct err *err, enum err_kind kind, const char *fmt, ...)
 		va_start(ap, fmt);
 		vsnprintf(err->text, sizeof(err->text), fmt, ap);
 		va_end(ap);
+		printable_utf8(err->text);
 	}
 	return kind == ERR_NOT_FOUND ? -ENOENT : -EINVAL;
 }
@@ -31,6 +34,7 @@ int err_sys(struct err *err, int errnum, const char *fmt, ...)
 		va_end(ap);
 		used = strlen(err->text);
 		snprintf(err->text + used, sizeof(err->text) - used, ": %s", strerror(errnum));
+		printable_utf8(err->text);
 	}
 	return -errnum;
 }
@@ -49,6 +53,7 @@ int err_context(struct err *err, int ret, const char *fmt, ...)
 	used = strlen(text);
 	snprintf(text + used, sizeof(text) - used, ": %s", err->text);
 	text[sizeof(err->text) - 1] = '\0';
+	printable_utf8(text);
 	memcpy(err->text, text, sizeof(err->text));
 	return ret;
 }

@@ -6,6 +6,8 @@
  * on the way up add where it happened with err_context(). Only cli/ prints one, and maps its kind
  * to an exit code. The object owns no memory: it lives on the caller's stack.
  *
+ * The text is UTF-8, so that it fits into JSON: other bytes, as paths may have them, become '?'.
+ *
  * `err` may be NULL wherever it is a parameter here: the caller does not want the text.
  */
 #ifndef TORPOR_BASE_ERR_H
@@ -23,7 +25,7 @@ enum err_kind {
 
 struct err {
 	enum err_kind kind;
-	char text[1024]; /* one line, no newline; "" when kind is ERR_NONE */
+	char text[1024]; /* one line of UTF-8, no newline; "" when kind is ERR_NONE */
 };
 
 /* Set kind and text. Returns -EINVAL, or -ENOENT for ERR_NOT_FOUND, so `return err_set(…)` works.

@@ -1,6 +1,7 @@
 /* See printable.h. */
 #include "base/printable.h"
 
+#include <stdint.h>
 #include <string.h>
 
 static char printable_char(char c)
@@ -20,4 +21,42 @@ void printable(char *text)
 		text[--len] = '\0';
 	for (; *text != '\0'; text++)
 		*text = printable_char(*text);
+}
+
+/* The bytes of the UTF-8 character at `text`; 0: there is none. No overlong forms, no surrogates.
+ */
+static unsigned utf8_length(const unsigned char *text)
+{
+	static const struct {
+		uint32_t least;
+		unsigned char mask, head;
+	} forms[] = {{0, 0x80, 0}, {0x80, 0xe0, 0xc0}, {0x800, 0xf0, 0xe0}, {0x10000, 0xf8, 0xf0}};
+
+	for (unsigned len = 1; len <= 4; len++) {
+		unsigned char mask = forms[len - 1].mask;
+		uint32_t c = text[0] & (unsigned char)~mask;
+		unsigned n = 1;
+
+		if ((text[0] & mask) != forms[len - 1].head)
+			continue;
+		/* The NUL at the end is no continuation. */
+		for (; n < len && (text[n] & 0xc0) == 0x80; n++)
+			c = c << 6 | (text[n] & 0x3f);
+		if (n < len || c < forms[len - 1].least || c > 0x10ffff ||
+		    (c >= 0xd800 && c <= 0xdfff))
+			return 0;
+		return len;
+	}
+	return 0;
+}
+
+void printable_utf8(char *text)
+{
+	while (*text != '\0') {
+		unsigned len = utf8_length((const unsigned char *)text);
+
+		if (len == 0)
+			*text = '?';
+		text += len > 0 ? len : 1;
+	}
 }

@@ -7,4 +7,7 @@
  * is not a printable character '?'. */
 void printable(char *text);
 
+/* In place: each byte that is not part of a UTF-8 character becomes '?', as JSON wants it. */
+void printable_utf8(char *text);
+
 #endif

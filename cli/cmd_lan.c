@@ -122,6 +122,9 @@ static int collect(json_t *list, struct err *err)
 
 	if (ret < 0)
 		return ret;
+	ret = path_lans_check(err);
+	if (ret < 0)
+		return ret;
 	n = scandir(root.text, &entries, is_lan, alphasort);
 	if (n < 0)
 		return errno == ENOENT ? 0 : err_sys(err, errno, "%s", root.text);
@@ -237,31 +240,23 @@ static bool has_left_something(const char *name)
 	return dir != NULL;
 }
 
-static int end_it(const char *name, struct err *err)
-{
-	struct client client;
-	int ret = client_open_lan(&client, name, err);
-
-	if (ret < 0)
-		return ret;
-	ret = client_do(&client, "end", CLIENT_FOREVER, NULL, err);
-	if (ret == 0)
-		ret = client_wait(&client, CLIENT_FOREVER, err);
-	client_close(&client);
-	return ret;
-}
-
 static int take_away(struct lan_args *args, struct err *err)
 {
 	int ret = parse_name(args->name, err);
 
-	if (ret == 0 && (claim_lan_is_held(args->name) || !has_left_something(args->name))) {
-		if (!args->force)
+	if (ret < 0)
+		return ret;
+	if (claim_lan_is_held(args->name) || !has_left_something(args->name)) {
+		if (!args->force) {
 			ret = refuse_used(args->name, err);
-		if (ret == 0)
-			ret = end_it(args->name, err);
+			if (ret < 0)
+				return ret;
+		}
+		ret = client_kill_lan_once(args->name, err);
+		if (ret < 0)
+			return ret;
 	}
-	return ret < 0 ? ret : clear(args->name, err);
+	return clear(args->name, err);
 }
 
 /* ---- serve, join ---- */

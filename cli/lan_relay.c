@@ -13,10 +13,12 @@
 
 #include "base/io.h"
 #include "base/num.h"
+#include "base/unix_socket.h"
 #include "devices/net/net_lan_wire.h"
 #include "host/paths.h"
 
-#define CHUNK (256u << 10)
+#define CHUNK	   (256u << 10)
+#define CONNECT_MS 10000u
 
 /* One direction. The second line says whether its sender agrees. */
 struct way {
@@ -120,23 +122,22 @@ static void *carry(void *opaque)
 
 int relay_open(struct relay *relay, const char *name, struct err *err)
 {
-	struct sockaddr_un addr;
-	int ret = path_lan_socket(&addr, name, "trunk", err);
+	struct path path;
+	int ret = path_lan(&path, name, "trunk", err);
 
 	relay->lan = -1;
 	if (ret < 0)
 		return ret;
-	relay->lan = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (relay->lan < 0)
-		return err_sys(err, errno, "socket");
-	if (connect(relay->lan, (struct sockaddr *)&addr, sizeof(addr)) == 0)
-		return 0;
-	ret = errno;
-	close(relay->lan);
-	relay->lan = -1;
-	if (ret == ENOENT || ret == ECONNREFUSED)
+	ret = path_lans_check(err);
+	if (ret < 0)
+		return ret;
+	ret = unix_connect(path.text, CONNECT_MS);
+	if (ret == -ENOENT || ret == -ENOTDIR || ret == -ECONNREFUSED)
 		return err_set(err, ERR_NOT_FOUND, "there is no LAN %s", name);
-	return err_sys(err, ret, "%s", addr.sun_path);
+	if (ret < 0)
+		return err_sys(err, -ret, "%s", path.text);
+	relay->lan = ret;
+	return 0;
 }
 
 static int begin(struct session *s, const struct relay *relay, struct err *err)

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -24,38 +25,26 @@ static int claim_path(enum claim_kind kind, struct path *path, const char *name,
 				 : path_runtime(path, name, file, err);
 }
 
-static int open_lock(const struct claim *claim, const char *name, struct err *err)
+/* Open the lock file in a folder, which is made if need be. */
+static int open_lock(const struct path *folder, const struct path *lock, struct err *err)
 {
-	struct path dir, lock;
-	int ret = claim_path(claim->kind, &dir, name, "", err);
 	int fd;
 
-	if (ret == 0)
-		ret = claim_path(claim->kind, &lock, name, "lock", err);
-	if (ret < 0)
-		return ret;
-	if (mkdir(dir.text, 0700) < 0 && errno != EEXIST)
-		return err_sys(err, errno, "create %s", dir.text);
-	fd = open(lock.text, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	return fd < 0 ? err_sys(err, errno, "open %s", lock.text) : fd;
+	if (mkdir(folder->text, 0700) < 0 && errno != EEXIST)
+		return err_sys(err, errno, "create %s", folder->text);
+	fd = open(lock->text, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return fd < 0 ? err_sys(err, errno, "open %s", lock->text) : fd;
 }
 
-/* The one who released the name removed its lock file: a lock on a file that is gone counts for
- * nothing. */
-static bool lock_is_current(enum claim_kind kind, int fd, const char *name)
-{
-	struct stat held, now;
-	struct path lock;
-
-	return claim_path(kind, &lock, name, "lock", NULL) == 0 && fstat(fd, &held) == 0 &&
-	       stat(lock.text, &now) == 0 && held.st_ino == now.st_ino && held.st_dev == now.st_dev;
-}
-
-/* -EAGAIN: taken by somebody else; -ESTALE: try again. */
-static int try_claim(struct claim *claim, const char *name, struct err *err)
+/* Returns the descriptor of the locked file. -EAGAIN, without a text: locked by another; -ESTALE:
+ * try again. */
+static int try_lock(const struct path *folder, const struct path *path, struct err *err)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	cleanup_fd int fd = open_lock(claim, name, err);
+	cleanup_fd int fd = open_lock(folder, path, err);
+	struct stat held, now;
+	char pid[16];
+	int len;
 
 	if (fd == -ENOENT)
 		return -ESTALE;
@@ -64,35 +53,74 @@ static int try_claim(struct claim *claim, const char *name, struct err *err)
 	if (fcntl(fd, F_OFD_SETLK, &lock) < 0) {
 		if (errno == EAGAIN || errno == EACCES)
 			return -EAGAIN;
-		return err_sys(err, errno, "lock the name %s", name);
+		return err_sys(err, errno, "lock %s", path->text);
 	}
-	if (!lock_is_current(claim->kind, fd, name))
+	/* Who releases a name removes its lock file: a lock on a removed file is none. */
+	if (fstat(fd, &held) < 0 || stat(path->text, &now) < 0 || held.st_ino != now.st_ino ||
+	    held.st_dev != now.st_dev)
 		return -ESTALE;
-	claim->fd = take_fd(&fd);
-	snprintf(claim->name, sizeof(claim->name), "%s", name);
-	return 0;
+	len = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+	if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)len, 0) != len)
+		return err_sys(err, errno, "write %s", path->text);
+	return take_fd(&fd);
 }
 
-/* Like claim_name, but -EAGAIN without a text when the name is taken. */
-static int claim_or_again(struct claim *claim, const char *name, struct err *err)
+static int lock_again(const struct path *folder, const struct path *path, struct err *err)
 {
 	int ret;
 
 	do {
-		ret = try_claim(claim, name, err);
+		ret = try_lock(folder, path, err);
 	} while (ret == -ESTALE);
 	return ret;
 }
 
-/* -EAGAIN: taken. */
+/* -EAGAIN, without a text: taken. A state folder that cannot be written keeps no machine from
+ * running. */
+static int claim_state(struct claim *claim)
+{
+	struct path folder, lock;
+	int ret;
+
+	if (path_state(&folder, claim->name, "", NULL) < 0 ||
+	    path_state(&lock, claim->name, "running", NULL) < 0 ||
+	    path_make_parents(&folder, NULL) < 0)
+		return 0;
+	ret = lock_again(&folder, &lock, NULL);
+	if (ret == -EAGAIN)
+		return ret;
+	if (ret >= 0)
+		claim->state_fd = ret;
+	return 0;
+}
+
+/* -EAGAIN, without a text: taken. */
 static int claim_kind(struct claim *claim, enum claim_kind kind, const char *name, struct err *err)
 {
+	struct path folder, lock;
 	int ret = parse_name(name, err);
 
-	*claim = (struct claim){.kind = kind, .fd = -1};
-	if (ret == 0)
-		ret = kind == CLAIM_LAN ? path_lans_ready(err) : path_runtime_ready(err);
-	return ret < 0 ? ret : claim_or_again(claim, name, err);
+	*claim = (struct claim){.kind = kind, .fd = -1, .state_fd = -1};
+	if (ret < 0)
+		return ret;
+	ret = kind == CLAIM_LAN ? path_lans_ready(err) : path_runtime_ready(err);
+	if (ret < 0)
+		return ret;
+	ret = claim_path(kind, &folder, name, "", err);
+	if (ret < 0)
+		return ret;
+	ret = claim_path(kind, &lock, name, "lock", err);
+	if (ret < 0)
+		return ret;
+	ret = lock_again(&folder, &lock, err);
+	if (ret < 0)
+		return ret;
+	claim->fd = ret;
+	snprintf(claim->name, sizeof(claim->name), "%s", name);
+	ret = kind == CLAIM_MACHINE ? claim_state(claim) : 0;
+	if (ret < 0)
+		claim_release(claim);
+	return ret;
 }
 
 int claim_name(struct claim *claim, const char *name, struct err *err)
@@ -111,33 +139,30 @@ int claim_lan(struct claim *claim, const char *name, struct err *err)
 	return ret == -EAGAIN ? err_set(err, ERR_FAILED, "there is a LAN %s already", name) : ret;
 }
 
-static void candidate_name(char name[64], const char *wish, unsigned attempt)
+static void candidate_name(char name[64], const char *preferred, unsigned attempt)
 {
 	uint32_t noise = 0;
 
-	if (wish != NULL && attempt == 0) {
-		snprintf(name, 64, "%s", wish);
-	} else if (wish != NULL) {
-		snprintf(name, 64, "%.50s-%u", wish, attempt + 1);
+	if (preferred != NULL && attempt == 0) {
+		snprintf(name, 64, "%s", preferred);
+	} else if (preferred != NULL) {
+		snprintf(name, 64, "%.50s-%u", preferred, attempt + 1);
 	} else {
 		(void)getrandom(&noise, sizeof(noise), 0);
 		snprintf(name, 64, "vm-%06x", noise & 0xffffffu);
 	}
 }
 
-int claim_free_name(struct claim *claim, const char *wish, struct err *err)
+int claim_free_name(struct claim *claim, const char *preferred, struct err *err)
 {
-	int ret = path_runtime_ready(err);
 	char name[64];
+	int ret;
 
-	*claim = (struct claim){.fd = -1};
-	if (ret < 0)
-		return ret;
-	if (wish != NULL && !name_is_valid(wish))
-		wish = NULL;
+	if (preferred != NULL && !name_is_valid(preferred))
+		preferred = NULL;
 	for (unsigned i = 0; i < NAME_TRIES; i++) {
-		candidate_name(name, wish, i);
-		ret = claim_or_again(claim, name, err);
+		candidate_name(name, preferred, i);
+		ret = claim_kind(claim, CLAIM_MACHINE, name, err);
 		if (ret != -EAGAIN)
 			return ret;
 	}
@@ -147,6 +172,7 @@ int claim_free_name(struct claim *claim, const char *wish, struct err *err)
 void claim_release(struct claim *claim)
 {
 	static const char *const files[] = {"control", "pid", "port", "qemu", "trunk", "lock", ""};
+	static const char *const state_files[] = {"socket", "running", ""};
 	struct path path;
 
 	if (claim->fd < 0)
@@ -155,28 +181,59 @@ void claim_release(struct claim *claim)
 		if (claim_path(claim->kind, &path, claim->name, files[i], NULL) == 0)
 			(void)(files[i][0] != '\0' ? unlink(path.text) : rmdir(path.text));
 	}
+	/* The folder goes if it holds no logs and no record. */
+	for (size_t i = 0; claim->state_fd >= 0 && i < ARRAY_SIZE(state_files); i++) {
+		if (path_state(&path, claim->name, state_files[i], NULL) == 0)
+			(void)(state_files[i][0] != '\0' ? unlink(path.text) : rmdir(path.text));
+	}
 	close(claim->fd);
-	claim->fd = -1;
+	if (claim->state_fd >= 0)
+		close(claim->state_fd);
+	claim->fd = claim->state_fd = -1;
 }
 
-static bool is_held(enum claim_kind kind, const char *name)
+/* The process that holds the lock; -1: one that has not written its number yet; 0: none. */
+static pid_t lock_holder(const struct path *path)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	struct path path;
-	cleanup_fd int fd = -1;
+	cleanup_fd int fd = open(path->text, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	char text[16] = "";
+	int pid;
 
-	if (claim_path(kind, &path, name, "lock", NULL) < 0)
-		return false;
-	fd = open(path.text, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	return fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+	if (fd < 0 || fcntl(fd, F_OFD_GETLK, &lock) < 0 || lock.l_type == F_UNLCK)
+		return 0;
+	if (pread(fd, text, sizeof(text) - 1, 0) <= 0)
+		return -1;
+	pid = atoi(text);
+	return pid > 0 ? pid : -1;
+}
+
+static pid_t find_holder(enum claim_kind kind, const char *name)
+{
+	int private = kind == CLAIM_LAN ? path_lans_check(NULL) : path_runtime_check(NULL);
+	struct path path;
+	pid_t pid = 0;
+
+	if (private == 0 && claim_path(kind, &path, name, "lock", NULL) == 0)
+		pid = lock_holder(&path);
+	if (pid == 0 && kind == CLAIM_MACHINE && path_state(&path, name, "running", NULL) == 0)
+		pid = lock_holder(&path);
+	return pid;
 }
 
 bool claim_is_held(const char *name)
 {
-	return is_held(CLAIM_MACHINE, name);
+	return find_holder(CLAIM_MACHINE, name) != 0;
 }
 
 bool claim_lan_is_held(const char *name)
 {
-	return is_held(CLAIM_LAN, name);
+	return find_holder(CLAIM_LAN, name) != 0;
+}
+
+pid_t claim_holder(enum claim_kind kind, const char *name)
+{
+	pid_t pid = find_holder(kind, name);
+
+	return pid > 0 ? pid : 0;
 }

@@ -1,14 +1,20 @@
 /*
- * The claim on the name of a machine or a LAN: a lock on `lock` in its runtime folder, held by its
- * process as long as it lives. Nothing else says that it is alive: what a killed process
- * leaves behind is only files, which the next claim reuses.
+ * The claim on the name of a machine or a LAN: a lock on the file `lock` in its runtime folder,
+ * held by its process as long as it lives. The file holds the process's number. A machine holds a
+ * second lock, on `running` in its state folder, if that can be written: it is found there by a
+ * user whose runtime folder is another one now, or has vanished. Files of a killed process stay;
+ * the next claim uses them.
  *
- * The lock belongs to the open file (F_OFD_SETLK), so looking whether it is held takes none.
+ * The locks belong to the open files (F_OFD_SETLK), so looking whether they are held takes none.
+ *
+ * Functions that return int return 0, ERR_USAGE for what is no name, ERR_FAILED when the name is
+ * taken or the runtime folder is not private, or the errno of mkdir(2), open(2) or fcntl(2).
  */
 #ifndef TORPOR_HOST_CLAIM_H
 #define TORPOR_HOST_CLAIM_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 
@@ -17,20 +23,24 @@ enum claim_kind { CLAIM_MACHINE, CLAIM_LAN };
 struct claim {
 	enum claim_kind kind;
 	char name[64];
-	int fd; /* -1: none */
+	int fd;	      /* of the lock; -1: none */
+	int state_fd; /* of the lock in the state folder; -1: none */
 };
 
 /* Take the name, or fail with "the name X is in use by a running machine". */
 int claim_name(struct claim *claim, const char *name, struct err *err);
 int claim_lan(struct claim *claim, const char *name, struct err *err);
-/* Take a free name for a machine, made from `wish`: itself, or wish-2, wish-3 …; NULL: a random
- * vm-xxxxxx. */
-int claim_free_name(struct claim *claim, const char *wish, struct err *err);
+/* Take a free name for a machine, made from `preferred`: itself, or preferred-2,
+ * preferred-3 …; NULL: a random vm-xxxxxx. */
+int claim_free_name(struct claim *claim, const char *preferred, struct err *err);
 /* Remove the runtime folder and give the name back. */
 void claim_release(struct claim *claim);
 
-/* Somebody holds the claim. */
+/* A process holds the claim. */
 bool claim_is_held(const char *name);
 bool claim_lan_is_held(const char *name);
+/* The process that holds it: 0 when none does, or when it has just taken it and has not said so
+ * yet. */
+pid_t claim_holder(enum claim_kind kind, const char *name);
 
 #endif

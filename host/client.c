@@ -6,92 +6,118 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "host/claim.h"
+#include "base/unix_socket.h"
 #include "host/parse.h"
 #include "host/paths.h"
 
 #define KILL_TIMEOUT_MS 2000
+#define KILL_DEATH_MS	60000 /* a killed process frees its memory first */
 #define RETRY_NS	20000000L
 
-static const char *what(const struct client *client)
+static int64_t client_now_ms(void)
 {
-	return client->lan ? "LAN" : "machine";
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-static bool is_held(const struct client *client)
+static const char *kind_name(const struct client *client)
 {
-	return client->lan ? claim_lan_is_held(client->name) : claim_is_held(client->name);
+	return client->kind == CLAIM_LAN ? "LAN" : "machine";
 }
 
-static int not_there(const struct client *client, struct err *err)
+static bool client_is_held(const struct client *client)
 {
-	if (client->lan)
-		return err_set(err, ERR_NOT_FOUND, "there is no LAN %s", client->name);
-	return err_set(err, ERR_NOT_FOUND, "no machine named %s is running", client->name);
+	return client->kind == CLAIM_LAN ? claim_lan_is_held(client->name)
+					 : claim_is_held(client->name);
 }
 
-static int connect_to(const struct client *client, struct err *err)
+static bool nobody_listens(int ret)
 {
-	struct sockaddr_un addr;
-	int ret = client->lan ? path_lan_socket(&addr, client->name, "control", err)
-			      : path_control(&addr, client->name, err);
+	return ret == -ENOENT || ret == -ENOTDIR || ret == -ECONNREFUSED;
+}
+
+/* Returns the descriptor. */
+static int try_connect(const struct client *client, unsigned timeout_ms)
+{
+	struct path path;
+	int ret;
+
+	if (client->kind == CLAIM_LAN) {
+		ret = path_lan(&path, client->name, "control", NULL);
+		return ret < 0 ? ret : unix_connect(path.text, timeout_ms);
+	}
+	ret = path_runtime(&path, client->name, "control", NULL);
+	if (ret == 0)
+		ret = unix_connect(path.text, timeout_ms);
+	if (!nobody_listens(ret) || path_state(&path, client->name, "socket", NULL) < 0)
+		return ret;
+	/* Its runtime folder is another one, or has vanished. */
+	return unix_connect(path.text, timeout_ms);
+}
+
+static int connect_patiently(struct client *client, unsigned timeout_ms, struct err *err)
+{
+	static const struct timespec pause = {.tv_nsec = RETRY_NS};
+	int64_t deadline = client_now_ms() + timeout_ms;
+	int ret = client->kind == CLAIM_LAN ? path_lans_check(err) : path_runtime_check(err);
 
 	if (ret < 0)
 		return ret;
-	return connect(client->fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
-}
-
-/* One that is just starting holds its name, but has no socket yet. */
-static int connect_patiently(const struct client *client, struct err *err)
-{
-	static const struct timespec pause = {.tv_nsec = RETRY_NS};
-	int ret = connect_to(client, err);
-
-	for (int i = 0; i < 100 && (ret == -ENOENT || ret == -ECONNREFUSED); i++) {
-		if (!is_held(client))
-			return not_there(client, err);
+	while ((ret = try_connect(client, timeout_ms)) < 0) {
+		/* One that is just starting holds its name, but has no socket yet. */
+		if (!nobody_listens(ret) || client_now_ms() >= deadline)
+			break;
+		if (!client_is_held(client)) {
+			if (client->kind == CLAIM_LAN)
+				return err_set(err, ERR_NOT_FOUND, "there is no LAN %s",
+					       client->name);
+			return err_set(err, ERR_NOT_FOUND, "no machine named %s is running",
+				       client->name);
+		}
 		nanosleep(&pause, NULL);
-		ret = connect_to(client, err);
 	}
-	return ret < 0 ? err_sys(err, -ret, "talk to %s %s", what(client), client->name) : 0;
+	if (ret >= 0) {
+		client->fd = ret;
+		return 0;
+	}
+	if (ret == -EPERM)
+		return err_set(err, ERR_FAILED,
+			       "the process that answers for %s %s is another user's",
+			       kind_name(client), client->name);
+	if (ret == -EAGAIN || nobody_listens(ret)) {
+		err_set(err, ERR_FAILED, "%s %s does not answer", kind_name(client), client->name);
+		return -ETIMEDOUT;
+	}
+	return err_sys(err, -ret, "connect to %s %s", kind_name(client), client->name);
 }
 
-static int open_one(struct client *client, bool lan, const char *name, struct err *err)
+static int client_open_kind(struct client *client, enum claim_kind kind, const char *name,
+			    unsigned timeout_ms, struct err *err)
 {
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
 	int ret = parse_name(name, err);
 
-	*client = (struct client){.fd = -1, .lan = lan};
+	*client = (struct client){.fd = -1, .kind = kind};
 	if (ret < 0)
 		return ret;
 	snprintf(client->name, sizeof(client->name), "%s", name);
-	client->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (client->fd < 0)
-		return err_sys(err, errno, "socket");
-	ret = connect_patiently(client, err);
-	if (ret == 0 && getsockopt(client->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
-		client->pid = peer.pid;
-	if (ret < 0)
-		client_close(client);
-	return ret;
+	return connect_patiently(client, timeout_ms, err);
 }
 
 int client_open(struct client *client, const char *name, struct err *err)
 {
-	return open_one(client, false, name, err);
+	return client_open_kind(client, CLAIM_MACHINE, name, CLIENT_CONNECT_MS, err);
 }
 
 int client_open_lan(struct client *client, const char *name, struct err *err)
 {
-	return open_one(client, true, name, err);
+	return client_open_kind(client, CLAIM_LAN, name, CLIENT_CONNECT_MS, err);
 }
 
 void client_close(struct client *client)
@@ -102,48 +128,46 @@ void client_close(struct client *client)
 	line_buffer_free(&client->lines);
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
+/* `deadline` as client_now_ms() has it; -1: none. */
 static int await_input(int fd, int64_t deadline)
 {
 	struct pollfd pfd = {.fd = fd, .events = POLLIN};
-	int ret;
+	int timeout = -1, ret;
 
 	do {
-		int64_t left = deadline - now_ms();
+		if (deadline >= 0) {
+			int64_t left = deadline - client_now_ms();
 
-		ret = poll(&pfd, 1, deadline < 0 ? -1 : left > 0 ? (int)left : 0);
+			timeout = left > 0 ? (int)left : 0;
+		}
+		ret = poll(&pfd, 1, timeout);
 	} while (ret < 0 && errno == EINTR);
-	return ret < 0 ? -errno : ret == 0 ? -ETIMEDOUT : 0;
+	if (ret < 0)
+		return -errno;
+	return ret == 0 ? -ETIMEDOUT : 0;
 }
 
 static int read_line(struct client *client, int timeout_ms, char **line, struct err *err)
 {
-	int64_t deadline = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
+	int64_t deadline = timeout_ms < 0 ? -1 : client_now_ms() + timeout_ms;
 	int ret;
 
 	while ((*line = line_buffer_next(&client->lines)) == NULL) {
 		ret = await_input(client->fd, deadline);
 		if (ret == -ETIMEDOUT) {
-			err_set(err, ERR_FAILED, "%s %s does not answer", what(client),
+			err_set(err, ERR_FAILED, "%s %s does not answer", kind_name(client),
 				client->name);
 			return -ETIMEDOUT;
 		}
 		if (ret == 0)
 			ret = line_buffer_read(&client->lines, client->fd);
 		if (ret == 0 || ret == -ECONNRESET) {
-			err_set(err, ERR_FAILED, "%s %s ended without an answer", what(client),
+			err_set(err, ERR_FAILED, "%s %s ended without an answer", kind_name(client),
 				client->name);
 			return -EPIPE;
 		}
 		if (ret < 0)
-			return err_sys(err, -ret, "talk to %s %s", what(client), client->name);
+			return err_sys(err, -ret, "talk to %s %s", kind_name(client), client->name);
 	}
 	return 0;
 }
@@ -163,6 +187,10 @@ int client_call_with(struct client *client, json_t *request, int passed, int tim
 
 	if (reply != NULL)
 		*reply = NULL;
+	if (request == NULL)
+		return err_set(err, ERR_USAGE,
+			       "machine %s cannot be asked: a name in the request is not UTF-8",
+			       client->name);
 	/* When sending fails the machine is gone: reading says so. */
 	(void)protocol_send_with(client->fd, request, passed);
 	ret = read_line(client, timeout_ms, &line, err);
@@ -201,39 +229,57 @@ int client_wait(struct client *client, int timeout_ms, struct err *err)
 	return ret == -EPIPE ? 0 : ret;
 }
 
-/* The process that listens on the socket, unless it is gone: then its number may be another's. */
-static int kill_process(struct client *client, struct err *err)
+/* Kill the process that holds the name, and wait for its end. */
+static int kill_holder(const struct client *client, struct err *err)
 {
-	cleanup_fd int pidfd = (int)syscall(SYS_pidfd_open, client->pid, 0);
+	pid_t pid = claim_holder(client->kind, client->name);
+	cleanup_fd int pidfd = -1;
 	int ret;
 
-	if (pidfd < 0 || !is_held(client))
+	if (pid == 0)
+		return 0;
+	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	/* If it does not hold the name any more, its number may be another's. */
+	if (pidfd < 0 || claim_holder(client->kind, client->name) != pid)
 		return 0;
 	if (syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
-		return err_sys(err, errno, "kill process %d", (int)client->pid);
-	ret = await_input(pidfd, -1);
-	return ret < 0 ? err_sys(err, -ret, "wait for process %d", (int)client->pid) : 0;
+		return err_sys(err, errno, "kill process %d", (int)pid);
+	ret = await_input(pidfd, client_now_ms() + KILL_DEATH_MS);
+	return ret < 0 ? err_sys(err, -ret, "wait for process %d", (int)pid) : 0;
 }
 
 int client_kill(struct client *client, struct err *err)
 {
-	int ret = client_do(client, "kill", KILL_TIMEOUT_MS, NULL, err);
+	const char *request = client->kind == CLAIM_LAN ? "end" : "kill";
+	int ret = client_do(client, request, KILL_TIMEOUT_MS, NULL, err);
 
 	if (ret == 0)
 		ret = client_wait(client, KILL_TIMEOUT_MS, err);
 	if (ret == -EPIPE)
 		return 0;
-	return ret == -ETIMEDOUT ? kill_process(client, err) : ret;
+	return ret == -ETIMEDOUT ? kill_holder(client, err) : ret;
 }
 
-int client_kill_once(const char *name, struct err *err)
+static int kill_once(enum claim_kind kind, const char *name, struct err *err)
 {
 	struct client client;
-	int ret = client_open(&client, name, err);
+	int ret = client_open_kind(&client, kind, name, KILL_TIMEOUT_MS, err);
 
+	if (ret == -ETIMEDOUT)
+		return kill_holder(&client, err);
 	if (ret < 0)
 		return ret;
 	ret = client_kill(&client, err);
 	client_close(&client);
 	return ret;
+}
+
+int client_kill_once(const char *name, struct err *err)
+{
+	return kill_once(CLAIM_MACHINE, name, err);
+}
+
+int client_kill_lan_once(const char *name, struct err *err)
+{
+	return kill_once(CLAIM_LAN, name, err);
 }

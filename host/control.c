@@ -5,9 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -20,7 +17,7 @@ struct control_client {
 	struct control_client *next;
 	int fd;
 	bool waits;	/* for the end */
-	bool or_broken; /* and would know, too, when it cannot go on */
+	bool or_broken; /* or for a failure */
 	int passed_fd;	/* for the next request; -1: none */
 	struct loop_watch watch;
 	struct line_buffer lines;
@@ -32,7 +29,10 @@ enum served { SERVED_OPEN, SERVED_GONE };
 void control_init(struct control *control, struct loop *loop)
 {
 	*control = (struct control){
-		.loop = loop, .watch = {.fd = -1}, .listen_fd = -1, .passed_fd = -1};
+		.loop = loop,
+		.listener = {LISTENER_CLOSED, LISTENER_CLOSED},
+		.passed_fd = -1,
+	};
 }
 
 /* Forget a client; its descriptor is left to the caller. */
@@ -59,17 +59,12 @@ static enum served client_drop(struct control_client *client)
 	return SERVED_GONE;
 }
 
-static enum served reply(struct control_client *client, json_t *message)
+static enum served control_reply(struct control_client *client, json_t *message)
 {
 	return protocol_send(client->fd, message) < 0 ? client_drop(client) : SERVED_OPEN;
 }
 
-static enum served reply_error(struct control_client *client, const struct err *err)
-{
-	return reply(client, protocol_error(err));
-}
-
-/* The connection leaves us. The answer goes first: what follows it is the guest's. */
+/* The connection is handed over. The answer goes first: what follows it comes from the guest. */
 static enum served become_console(struct control_client *client)
 {
 	struct control *control = client->control;
@@ -78,7 +73,7 @@ static enum served become_console(struct control_client *client)
 	const uint8_t *typed;
 	size_t len;
 
-	if (reply(client, json_pack("{s:b}", "ok", 1)) == SERVED_GONE)
+	if (control_reply(client, json_pack("{s:b}", "ok", 1)) == SERVED_GONE)
 		return SERVED_GONE;
 	client->lines = (struct line_buffer){0};
 	client_forget(client);
@@ -88,47 +83,35 @@ static enum served become_console(struct control_client *client)
 	return SERVED_GONE;
 }
 
-static enum served begin_wait(struct control_client *client, bool or_broken)
-{
-	if (or_broken && client->control->broken != NULL)
-		return reply(client, json_incref(client->control->broken));
-	client->waits = true;
-	client->or_broken = or_broken;
-	return SERVED_OPEN;
-}
-
-static json_t *answer(struct control_client *client, const char *what, const json_t *request,
-		      struct err *err)
-{
-	struct control *control = client->control;
-	cleanup_fd int passed = take_fd(&client->passed_fd);
-	json_t *answer;
-
-	control->passed_fd = passed;
-	answer = control->answer(control->opaque, what, request, err);
-	control->passed_fd = -1;
-	return answer;
-}
-
-static enum served serve_request(struct control_client *client, const json_t *request)
+static enum served control_handle_request(struct control_client *client, const json_t *request)
 {
 	const char *what = json_string_value(json_object_get(request, "do"));
+	struct control *control = client->control;
+	cleanup_fd int passed = -1;
 	struct err err = {0};
-	json_t *answered;
+	json_t *answer;
 
 	if (what == NULL) {
 		err_set(&err, ERR_USAGE, "a request is an object with a member \"do\"");
-		return reply_error(client, &err);
+		return control_reply(client, protocol_error(&err));
 	}
-	if (strcmp(what, "console") == 0 && client->control->console != NULL)
+	if (strcmp(what, "console") == 0 && control->console != NULL)
 		return become_console(client);
-	if (strcmp(what, "wait") == 0)
-		return begin_wait(client, json_is_true(json_object_get(request, "or-broken")));
-	answered = answer(client, what, request, &err);
-	return answered != NULL ? reply(client, answered) : reply_error(client, &err);
+	if (strcmp(what, "wait") == 0) {
+		client->or_broken = json_is_true(json_object_get(request, "or-broken"));
+		if (client->or_broken && control->broken != NULL)
+			return control_reply(client, json_incref(control->broken));
+		client->waits = true;
+		return SERVED_OPEN;
+	}
+	passed = take_fd(&client->passed_fd);
+	control->passed_fd = passed;
+	answer = control->answer(control->opaque, what, request, &err);
+	control->passed_fd = -1;
+	return control_reply(client, answer != NULL ? answer : protocol_error(&err));
 }
 
-static enum served serve_lines(struct control_client *client)
+static enum served control_handle_lines(struct control_client *client)
 {
 	enum served served = SERVED_OPEN;
 	char *line;
@@ -136,13 +119,13 @@ static enum served serve_lines(struct control_client *client)
 	while (served == SERVED_OPEN && (line = line_buffer_next(&client->lines)) != NULL) {
 		json_t *request = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
 
-		served = serve_request(client, request);
+		served = control_handle_request(client, request);
 		json_decref(request);
 	}
 	return served;
 }
 
-static void on_client(struct loop_watch *watch, uint32_t events)
+static void on_control_client(struct loop_watch *watch, uint32_t events)
 {
 	struct control_client *client = container_of(watch, struct control_client, watch);
 	struct err err;
@@ -154,27 +137,21 @@ static void on_client(struct loop_watch *watch, uint32_t events)
 		return;
 	if (got == -EMSGSIZE) {
 		err_set(&err, ERR_USAGE, "a request is longer than %u bytes", PROTOCOL_LINE_MAX);
-		if (reply_error(client, &err) == SERVED_GONE)
+		if (control_reply(client, protocol_error(&err)) == SERVED_GONE)
 			return;
 	}
 	if (got <= 0)
 		client_drop(client);
 	else
-		serve_lines(client);
+		control_handle_lines(client);
 }
 
-static void on_connection(struct loop_watch *watch, uint32_t events)
+static void control_accept(struct control *control, int fd)
 {
-	struct control *control = container_of(watch, struct control, watch);
-	int fd = accept4(control->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	struct control_client *client;
+	struct control_client *client = calloc(1, sizeof(*client));
 
-	(void)events;
-	if (fd < 0)
-		return;
-	client = calloc(1, sizeof(*client));
 	if (client == NULL ||
-	    loop_add(control->loop, &client->watch, fd, EPOLLIN, on_client, NULL) < 0) {
+	    loop_add(control->loop, &client->watch, fd, EPOLLIN, on_control_client, NULL) < 0) {
 		free(client);
 		close(fd);
 		return;
@@ -186,45 +163,42 @@ static void on_connection(struct loop_watch *watch, uint32_t events)
 	control->clients = client;
 }
 
-int control_bind(const struct sockaddr_un *addr, struct err *err)
+static void on_runtime_connection(struct listener *listener, int fd)
 {
-	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd < 0)
-		return err_sys(err, errno, "socket");
-	(void)unlink(addr->sun_path);
-	if (bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0 ||
-	    chmod(addr->sun_path, 0600) < 0 || listen(fd, 16) < 0)
-		return err_sys(err, errno, "listen on %s", addr->sun_path);
-	return take_fd(&fd);
+	control_accept(container_of(listener, struct control, listener[0]), fd);
 }
 
-int control_listen_at(struct control *control, const struct sockaddr_un *addr, struct err *err)
+static void on_state_connection(struct listener *listener, int fd)
 {
-	int ret = control->listen_fd = control_bind(addr, err);
+	control_accept(container_of(listener, struct control, listener[1]), fd);
+}
 
-	if (ret >= 0)
-		ret = loop_add(control->loop, &control->watch, control->listen_fd, EPOLLIN,
-			       on_connection, err);
-	if (ret < 0)
-		control_close_listener(control);
-	return ret;
+int control_listen_at(struct control *control, const char *path, struct err *err)
+{
+	return listener_open(&control->listener[0], control->loop, path, on_runtime_connection,
+			     err);
 }
 
 int control_listen(struct control *control, const char *name, struct err *err)
 {
-	struct sockaddr_un addr;
-	int ret = path_control(&addr, name, err);
+	struct path path;
+	int ret = path_runtime(&path, name, "control", err);
 
-	return ret < 0 ? ret : control_listen_at(control, &addr, err);
+	if (ret < 0)
+		return ret;
+	ret = control_listen_at(control, path.text, err);
+	if (ret < 0)
+		return ret;
+	if (path_state(&path, name, "socket", NULL) == 0)
+		(void)listener_open(&control->listener[1], control->loop, path.text,
+				    on_state_connection, NULL);
+	return 0;
 }
 
-void control_close_listener(struct control *control)
+void control_close_listeners(struct control *control)
 {
-	loop_del(control->loop, &control->watch);
-	if (control->listen_fd >= 0)
-		close(control->listen_fd);
-	control->listen_fd = -1;
+	listener_close(&control->listener[0]);
+	listener_close(&control->listener[1]);
 }
 
 void control_broken(struct control *control, json_t *broken)

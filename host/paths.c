@@ -1,4 +1,4 @@
-/* See paths.h. Reads the environment at each call; no state. */
+/* See paths.h. */
 #include "host/paths.h"
 
 #include <errno.h>
@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/cleanup.h"
 
 static int path_set(struct path *path, struct err *err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -45,20 +47,37 @@ static const char *home(void)
 	return user != NULL ? user->pw_dir : "/";
 }
 
+/* Of root in a user namespace: the user that it is outside. */
+static uid_t outer_uid(void)
+{
+	cleanup_file FILE *map = fopen("/proc/self/uid_map", "re");
+	unsigned inside, outside;
+
+	if (map != NULL && fscanf(map, "%u %u", &inside, &outside) == 2 && inside == 0)
+		return outside;
+	return 0;
+}
+
 int path_runtime_root(struct path *path, struct err *err)
 {
 	const char *xdg = absolute_env("XDG_RUNTIME_DIR");
+	uid_t uid = geteuid();
 	struct stat st;
 	int ret;
 
 	if (xdg != NULL)
 		return path_set(path, err, "%s/torpor", xdg);
-	if (geteuid() == 0)
-		return path_set(path, err, "/run/torpor");
-	ret = path_set(path, err, "/run/user/%u", geteuid());
-	if (ret == 0 && stat(path->text, &st) == 0 && st.st_uid == geteuid())
-		return path_set(path, err, "/run/user/%u/torpor", geteuid());
-	return path_set(path, err, "/tmp/torpor-%u", geteuid());
+	if (uid == 0) {
+		if (access("/run", W_OK) == 0 || errno == ENOENT)
+			return path_set(path, err, "/run/torpor");
+		uid = outer_uid();
+	}
+	ret = path_set(path, err, "/run/user/%u", uid);
+	if (ret < 0)
+		return ret;
+	if (stat(path->text, &st) == 0 && st.st_uid == geteuid())
+		return path_set(path, err, "/run/user/%u/torpor", uid);
+	return path_set(path, err, "/tmp/torpor-%u", uid);
 }
 
 static int home_root(struct path *path, const char *env, const char *fallback, struct err *err)
@@ -171,9 +190,24 @@ int path_make_parents(const struct path *path, struct err *err)
 	return stat(parent.text, &st) == 0 ? 0 : path_make_dirs(&parent, err);
 }
 
-static int root_ready(const struct path *root, struct err *err)
+/* -ENOENT, without a text, when it does not exist. */
+static int check_private(const struct path *root, struct err *err)
 {
 	struct stat st;
+
+	if (lstat(root->text, &st) < 0)
+		return errno == ENOENT || errno == ENOTDIR ? -ENOENT
+							   : err_sys(err, errno, "%s", root->text);
+	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0)
+		return err_set(
+			err, ERR_FAILED,
+			"%s must be a folder of yours that nobody else may enter (mode 0700)",
+			root->text);
+	return 0;
+}
+
+static int root_ready(const struct path *root, struct err *err)
+{
 	int ret;
 
 	if (mkdir(root->text, 0700) < 0 && errno != EEXIST) {
@@ -181,14 +215,8 @@ static int root_ready(const struct path *root, struct err *err)
 		if (ret < 0)
 			return ret;
 	}
-	if (lstat(root->text, &st) < 0)
-		return err_sys(err, errno, "%s", root->text);
-	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0)
-		return err_set(
-			err, ERR_FAILED,
-			"%s must be a folder of yours that nobody else may enter (mode 0700)",
-			root->text);
-	return 0;
+	ret = check_private(root, err);
+	return ret == -ENOENT ? err_sys(err, ENOENT, "%s", root->text) : ret;
 }
 
 int path_runtime_ready(struct err *err)
@@ -207,29 +235,24 @@ int path_lans_ready(struct err *err)
 	return ret < 0 ? ret : root_ready(&root, err);
 }
 
-static int socket_address(struct sockaddr_un *addr, const struct path *path, struct err *err)
+int path_runtime_check(struct err *err)
 {
-	*addr = (struct sockaddr_un){.sun_family = AF_UNIX};
-	if (strlen(path->text) >= sizeof(addr->sun_path))
-		return err_sys(err, ENAMETOOLONG, "%s", path->text);
-	memcpy(addr->sun_path, path->text, strlen(path->text) + 1);
-	return 0;
+	struct path root;
+	int ret = path_runtime_root(&root, err);
+
+	if (ret == 0)
+		ret = check_private(&root, err);
+	return ret == -ENOENT ? 0 : ret;
 }
 
-int path_control(struct sockaddr_un *addr, const char *name, struct err *err)
+int path_lans_check(struct err *err)
 {
-	struct path path;
-	int ret = path_runtime(&path, name, "control", err);
+	struct path root;
+	int ret = path_lan_root(&root, err);
 
-	return ret < 0 ? ret : socket_address(addr, &path, err);
-}
-
-int path_lan_socket(struct sockaddr_un *addr, const char *name, const char *file, struct err *err)
-{
-	struct path path;
-	int ret = path_lan(&path, name, file, err);
-
-	return ret < 0 ? ret : socket_address(addr, &path, err);
+	if (ret == 0)
+		ret = check_private(&root, err);
+	return ret == -ENOENT ? 0 : ret;
 }
 
 int path_absolute(struct path *path, const char *file, struct err *err)

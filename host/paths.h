@@ -1,26 +1,29 @@
 /*
- * Where a machine's things are: the XDG base directories, with `torpor` below each.
+ * The paths of machines and LANs: the XDG base directories, with `torpor` below each.
  *
  *     runtime  $XDG_RUNTIME_DIR/torpor/NAME/        lock, control, pid
- *     state    $XDG_STATE_HOME/torpor/NAME/         console.log, torpor.log, exit
- *     store    $XDG_DATA_HOME/torpor/NAME.torpor
- *     LANs     $XDG_RUNTIME_DIR/torpor-lan/NAME/    lock, control, port, qemu, trunk
- *     their logs $XDG_STATE_HOME/torpor-lan/NAME.log
- *     trust    $XDG_CONFIG_HOME/torpor/trust/       public keys
+ *     state    $XDG_STATE_HOME/torpor/NAME/         console.log, torpor.log, exit; running and
+ * socket while it runs: the lock and the control socket once more, for when the runtime folder is
+ * not there store    $XDG_DATA_HOME/torpor/NAME.torpor LANs     $XDG_RUNTIME_DIR/torpor-lan/NAME/
+ * lock, control, port, qemu, trunk their logs $XDG_STATE_HOME/torpor-lan/NAME.log trust
+ * $XDG_CONFIG_HOME/torpor/trust/       public keys
  *
  * Without XDG_RUNTIME_DIR: /run/torpor for root, else /run/user/UID/torpor, else /tmp/torpor-UID.
- * Looking at a path creates nothing; path_make_dirs() and path_runtime_ready() do.
+ * Root of a user namespace that may not write /run is the user outside, UID.
+ *
+ * Functions that make a path return 0, or -ENAMETOOLONG with *err set, and create nothing.
+ * path_make_dirs(), path_make_parents() and the _ready() functions create folders and return 0, or
+ * the errno of mkdir(2) or lstat(2). The environment is read at each call. Any thread.
  */
 #ifndef TORPOR_HOST_PATHS_H
 #define TORPOR_HOST_PATHS_H
 
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <limits.h>
 
 #include "base/err.h"
 
 struct path {
-	char text[512];
+	char text[PATH_MAX];
 };
 
 int path_runtime_root(struct path *path, struct err *err);
@@ -41,15 +44,15 @@ int path_trust(struct path *path, struct err *err);
 int path_make_dirs(const struct path *path, struct err *err);
 int path_make_parents(const struct path *path, struct err *err);
 
-/* Make the runtime root, and insist that it is ours alone: sockets that end machines lie there. */
+/* Make the runtime root. ERR_FAILED when others can enter it: sockets that end machines, and that
+ * take keys, lie there. */
 int path_runtime_ready(struct err *err);
 int path_lans_ready(struct err *err);
+/* The same check for a root that may not exist: before something in it is believed. */
+int path_runtime_check(struct err *err);
+int path_lans_check(struct err *err);
 
-/* Where the machine's control socket is, and any socket of a LAN. */
-int path_control(struct sockaddr_un *addr, const char *name, struct err *err);
-int path_lan_socket(struct sockaddr_un *addr, const char *name, const char *file, struct err *err);
-
-/* The same file however the working directory changes. */
+/* `file` as an absolute path. Also returns the errno of getcwd(3). */
 int path_absolute(struct path *path, const char *file, struct err *err);
 
 #endif

@@ -26,14 +26,6 @@ void line_buffer_free(struct line_buffer *lines)
 	*lines = (struct line_buffer){0};
 }
 
-/* Move what is behind the lines already taken to the front. */
-static void compact(struct line_buffer *lines)
-{
-	lines->len -= lines->taken;
-	memmove(lines->data, lines->data + lines->taken, lines->len);
-	lines->taken = 0;
-}
-
 /* Room for one descriptor beside a message; that it is rounded up to a word makes it room for two.
  */
 union passed_buffer {
@@ -63,7 +55,7 @@ static void take_passed(struct msghdr *msg, int *passed)
 		close(fds[i]);
 }
 
-static ssize_t receive(int fd, void *data, size_t len, int *passed)
+static ssize_t receive_passed(int fd, void *data, size_t len, int *passed)
 {
 	struct iovec iov = {data, len};
 	union passed_buffer buffer;
@@ -98,10 +90,12 @@ int line_buffer_receive(struct line_buffer *lines, int fd, int *passed)
 		if (lines->data == NULL)
 			return -ENOMEM;
 	}
-	compact(lines);
+	lines->len -= lines->taken;
+	memmove(lines->data, lines->data + lines->taken, lines->len);
+	lines->taken = 0;
 	if (lines->len == PROTOCOL_LINE_MAX)
 		return -EMSGSIZE;
-	got = receive(fd, lines->data + lines->len, PROTOCOL_LINE_MAX - lines->len, passed);
+	got = receive_passed(fd, lines->data + lines->len, PROTOCOL_LINE_MAX - lines->len, passed);
 	if (got < 0)
 		return -errno;
 	lines->len += (size_t)got;
@@ -185,21 +179,8 @@ int protocol_send_with(int fd, json_t *message, int passed)
 
 json_t *protocol_error(const struct err *err)
 {
-	/* Paths in the text need not be UTF-8; jansson insists. */
-	json_t *text = json_string(err->text);
-
-	if (text == NULL)
-		text = json_string("an error whose text is not UTF-8");
-	return json_pack("{s:b,s:s,s:o}", "ok", 0, "kind", kind_names[err->kind], "error", text);
-}
-
-static enum err_kind kind_of(const char *name)
-{
-	for (unsigned kind = ERR_FAILED; kind < ARRAY_SIZE(kind_names); kind++) {
-		if (strcmp(name, kind_names[kind]) == 0)
-			return (enum err_kind)kind;
-	}
-	return ERR_FAILED;
+	return json_pack("{s:b,s:s,s:s}", "ok", 0, "kind", kind_names[err->kind], "error",
+			 err->text);
 }
 
 const char *protocol_text(const json_t *object, const char *key)
@@ -212,9 +193,14 @@ const char *protocol_text(const json_t *object, const char *key)
 int protocol_check(const json_t *reply, struct err *err)
 {
 	const char *text = protocol_text(reply, "error");
+	enum err_kind kind = ERR_FAILED;
 
 	if (json_is_true(json_object_get(reply, "ok")))
 		return 0;
-	return err_set(err, kind_of(protocol_text(reply, "kind")), "%s",
+	for (unsigned i = ERR_FAILED; i < ARRAY_SIZE(kind_names); i++) {
+		if (strcmp(protocol_text(reply, "kind"), kind_names[i]) == 0)
+			kind = (enum err_kind)i;
+	}
+	return err_set(err, kind, "%s",
 		       text[0] != '\0' ? text : "the machine answered without words");
 }

@@ -377,7 +377,7 @@ static void record_and_release(struct instance *in, enum machine_end end, const 
 		record_remove_all(in->claim.name);
 	else
 		(void)record_write(in->claim.name, &record, NULL);
-	control_close_listener(&in->control);
+	control_close_listeners(&in->control);
 	claim_release(&in->claim);
 	control_finish(&in->control, json_pack("{s:b,s:s,s:s}", "ok", 1, "end",
 					       machine_end_name(end), "error", record.error));
@@ -389,7 +389,7 @@ int instance_run(struct source *source, const struct instance_options *options,
 	struct instance in = {
 		.options = options,
 		.source = source,
-		.claim = {.fd = -1},
+		.claim = {.fd = -1, .state_fd = -1},
 		.log_fd = -1,
 		.deferred_fd = -1,
 		.signal_fd = -1,

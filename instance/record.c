@@ -198,6 +198,9 @@ int machine_names_list(struct machine_names *names, struct err *err)
 	*names = (struct machine_names){0};
 	if (ret < 0)
 		return ret;
+	ret = path_runtime_check(err);
+	if (ret < 0)
+		return ret;
 	ret = path_state_root(&state, err);
 	if (ret < 0)
 		return ret;

@@ -4,11 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,12 +19,11 @@
 #include "host/sandbox.h"
 #include "lan/stats.h"
 
-/* Where connections of one kind come in. */
-struct entrance {
+/* The sockets that ports connect to. */
+struct port_listener {
+	struct listener listener;
 	struct lan_process *process;
 	enum port_kind kind;
-	struct loop_watch watch;
-	int fd;
 };
 
 struct lan_process {
@@ -35,14 +32,14 @@ struct lan_process {
 	struct loop loop;
 	struct lan_switch *lan;
 	struct control control;
-	struct entrance entrance[3];
+	struct port_listener ports[3];
 	struct loop_watch signal_watch;
 	int signal_fd;
 	struct log log;
 	time_t started;
 };
 
-static json_t *answer(void *opaque, const char *what, const json_t *request, struct err *err)
+static json_t *lan_answer(void *opaque, const char *what, const json_t *request, struct err *err)
 {
 	struct lan_process *p = opaque;
 	struct path qemu = {0};
@@ -65,49 +62,41 @@ static json_t *answer(void *opaque, const char *what, const json_t *request, str
 	return about;
 }
 
-static void on_connection(struct loop_watch *watch, uint32_t events)
+static void on_port_connection(struct listener *listener, int fd)
 {
-	struct entrance *entrance = container_of(watch, struct entrance, watch);
-	struct lan_process *p = entrance->process;
-	int fd = accept4(entrance->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct port_listener *ports = container_of(listener, struct port_listener, listener);
+	struct lan_process *p = ports->process;
 	struct err err;
 
-	(void)events;
-	if (fd >= 0 && lan_switch_plug(p->lan, fd, entrance->kind, &err) < 0)
+	if (lan_switch_plug(p->lan, fd, ports->kind, &err) < 0)
 		log_line(&p->log, "%s", err.text);
-}
-
-static int open_entrance(struct lan_process *p, enum port_kind kind, struct err *err)
-{
-	static const char *const files[] = {
-		[PORT_MACHINE] = "port", [PORT_QEMU] = "qemu", [PORT_TRUNK] = "trunk"};
-	struct entrance *entrance = &p->entrance[kind];
-	struct sockaddr_un addr;
-	int ret = path_lan_socket(&addr, p->claim.name, files[kind], err);
-
-	if (ret == 0)
-		ret = entrance->fd = control_bind(&addr, err);
-	if (ret < 0)
-		return ret;
-	entrance->process = p;
-	entrance->kind = kind;
-	return loop_add(&p->loop, &entrance->watch, entrance->fd, EPOLLIN, on_connection, err);
 }
 
 /* The control socket last: who finds it finds the others. */
 static int open_sockets(struct lan_process *p, struct err *err)
 {
-	struct sockaddr_un addr;
-	int ret = 0;
+	static const char *const files[] = {
+		[PORT_MACHINE] = "port", [PORT_QEMU] = "qemu", [PORT_TRUNK] = "trunk"};
+	struct path path;
+	int ret;
 
-	for (unsigned kind = 0; ret >= 0 && kind < ARRAY_SIZE(p->entrance); kind++)
-		ret = open_entrance(p, kind, err);
-	if (ret == 0)
-		ret = path_lan_socket(&addr, p->claim.name, "control", err);
-	return ret < 0 ? ret : control_listen_at(&p->control, &addr, err);
+	for (unsigned kind = 0; kind < ARRAY_SIZE(p->ports); kind++) {
+		struct port_listener *ports = &p->ports[kind];
+
+		ports->process = p;
+		ports->kind = kind;
+		ret = path_lan(&path, p->claim.name, files[kind], err);
+		if (ret < 0)
+			return ret;
+		ret = listener_open(&ports->listener, &p->loop, path.text, on_port_connection, err);
+		if (ret < 0)
+			return ret;
+	}
+	ret = path_lan(&path, p->claim.name, "control", err);
+	return ret < 0 ? ret : control_listen_at(&p->control, path.text, err);
 }
 
-static void on_signal(struct loop_watch *watch, uint32_t events)
+static void on_lan_signal(struct loop_watch *watch, uint32_t events)
 {
 	struct lan_process *p = container_of(watch, struct lan_process, signal_watch);
 
@@ -115,7 +104,7 @@ static void on_signal(struct loop_watch *watch, uint32_t events)
 	loop_stop(&p->loop);
 }
 
-static int watch_signals(struct lan_process *p, struct err *err)
+static int lan_watch_signals(struct lan_process *p, struct err *err)
 {
 	sigset_t set;
 
@@ -127,7 +116,7 @@ static int watch_signals(struct lan_process *p, struct err *err)
 	p->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (p->signal_fd < 0)
 		return err_sys(err, errno, "signalfd");
-	return loop_add(&p->loop, &p->signal_watch, p->signal_fd, EPOLLIN, on_signal, err);
+	return loop_add(&p->loop, &p->signal_watch, p->signal_fd, EPOLLIN, on_lan_signal, err);
 }
 
 static int open_log(struct lan_process *p, struct err *err)
@@ -135,69 +124,77 @@ static int open_log(struct lan_process *p, struct err *err)
 	struct path path;
 	int ret = path_lan_log(&path, p->claim.name, err);
 
-	if (ret == 0)
-		ret = path_make_parents(&path, err);
+	if (ret < 0)
+		return ret;
+	ret = path_make_parents(&path, err);
 	if (ret < 0)
 		return ret;
 	p->log.fd = open(path.text, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	return p->log.fd < 0 ? err_sys(err, errno, "open %s", path.text) : 0;
 }
 
-static int make(struct lan_process *p, const struct gateway_params *gateway, struct err *err)
+static int lan_process_open(struct lan_process *p, const char *name,
+			    const struct gateway_params *gateway, struct err *err)
 {
-	struct lan_params params = {.name = p->claim.name, .gateway = gateway};
-	int ret = open_log(p, err);
+	struct lan_params params = {.name = name, .gateway = gateway};
+	int ret = claim_lan(&p->claim, name, err);
 
+	if (ret < 0)
+		return ret;
+	ret = open_log(p, err);
+	if (ret < 0)
+		return ret;
 	params.log = p->log;
-	if (ret == 0)
-		ret = loop_init(&p->loop, &p->lock, err);
+	ret = loop_init(&p->loop, &p->lock, err);
 	if (ret < 0)
 		return ret;
 	control_init(&p->control, &p->loop);
-	p->control.answer = answer;
+	p->control.answer = lan_answer;
 	p->control.opaque = p;
 	ret = lan_switch_new(&p->lan, &p->loop, &params, err);
-	if (ret == 0)
-		ret = watch_signals(p, err);
-	if (ret == 0)
-		ret = open_sockets(p, err);
+	if (ret < 0)
+		return ret;
+	ret = lan_watch_signals(p, err);
+	if (ret < 0)
+		return ret;
+	ret = open_sockets(p, err);
 	return ret < 0 ? ret : sandbox_enter(SANDBOX_SWITCH, err);
 }
 
-static void unmake(struct lan_process *p)
+static void lan_process_close(struct lan_process *p)
 {
-	const int fds[] = {p->entrance[0].fd, p->entrance[1].fd, p->entrance[2].fd, p->signal_fd,
-			   p->log.fd};
-
 	if (p->lan != NULL)
 		lan_switch_free(p->lan);
-	if (p->control.loop != NULL)
-		control_close_listener(&p->control);
+	control_close_listeners(&p->control);
+	for (unsigned kind = 0; kind < ARRAY_SIZE(p->ports); kind++)
+		listener_close(&p->ports[kind].listener);
 	claim_release(&p->claim);
 	if (p->control.loop != NULL)
 		control_finish(&p->control, json_pack("{s:b,s:s}", "ok", 1, "end", "killed"));
 	loop_free(&p->loop);
-	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
-		if (fds[i] >= 0)
-			close(fds[i]);
-	}
+	if (p->signal_fd >= 0)
+		close(p->signal_fd);
+	if (p->log.fd >= 0)
+		close(p->log.fd);
 }
 
 int lan_process_run(const char *name, const struct gateway_params *gateway, int report_fd,
 		    struct err *err)
 {
 	struct lan_process p = {
+		.claim = {.fd = -1, .state_fd = -1},
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.loop = {.epoll_fd = -1, .stop_fd = -1},
-		.entrance = {{.fd = -1}, {.fd = -1}, {.fd = -1}},
+		.ports = {{.listener = LISTENER_CLOSED},
+			  {.listener = LISTENER_CLOSED},
+			  {.listener = LISTENER_CLOSED}},
+		.control = {.listener = {LISTENER_CLOSED, LISTENER_CLOSED}},
 		.signal_fd = -1,
 		.log = {.fd = -1, .prefix = name},
 		.started = time(NULL),
 	};
-	int ret = claim_lan(&p.claim, name, err);
+	int ret = lan_process_open(&p, name, gateway, err);
 
-	if (ret == 0)
-		ret = make(&p, gateway, err);
 	if (ret < 0) {
 		detach_failed(report_fd, err);
 	} else {
@@ -206,6 +203,6 @@ int lan_process_run(const char *name, const struct gateway_params *gateway, int 
 	}
 	if (ret < 0)
 		log_line(&p.log, "%s", err->text);
-	unmake(&p);
+	lan_process_close(&p);
 	return ret;
 }

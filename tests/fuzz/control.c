@@ -12,14 +12,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sanitizer/asan_interface.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/un.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/num.h"
+#include "base/unix_socket.h"
 #include "format/crypto/encryption.h"
 #include "host/protocol.h"
 #include "tests/fuzz/fuzz.h"
@@ -47,7 +49,7 @@ struct client {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct loop loop;
 static struct control control;
-static struct sockaddr_un address;
+static char address[PATH_MAX];
 static struct client client[CLIENTS];
 static struct text said, heard; /* by and to the first client */
 static bool comparable;
@@ -146,9 +148,8 @@ static void hear(struct client *c)
 
 static void call(struct client *c)
 {
-	*c = (struct client){.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0)};
+	*c = (struct client){.fd = unix_connect(address, UNIX_NO_WAIT)};
 	fuzz_require(c->fd >= 0);
-	fuzz_require(connect(c->fd, (struct sockaddr *)&address, sizeof(address)) == 0);
 	turn();
 }
 
@@ -256,13 +257,13 @@ static void open_all(void)
 	control_init(&control, &loop);
 	control.answer = answer;
 	control.console = console;
-	fuzz_require(control_listen_at(&control, &address, NULL) == 0);
+	fuzz_require(control_listen_at(&control, address, NULL) == 0);
 }
 
 /* Who waits is told. */
 static void close_all(void)
 {
-	control_close_listener(&control);
+	control_close_listeners(&control);
 	control_finish(&control, json_pack("{s:b,s:s}", "ok", 1, "end", "killed"));
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		hear(&client[i]);
@@ -295,10 +296,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size == 0)
 		return 0;
 	comparable = data[0] % 2 == 0;
-	if (address.sun_path[0] == '\0') {
-		address.sun_family = AF_UNIX;
-		snprintf(address.sun_path, sizeof(address.sun_path), "%s/control", fuzz_folder());
-	}
+	if (address[0] == '\0')
+		snprintf(address, sizeof(address), "%s/control", fuzz_folder());
 	heard.len = said.len = 0;
 	open_all();
 	for (unsigned i = 0; i < CLIENTS; i++)

@@ -342,7 +342,7 @@ Test(cli_paths, xdg)
 
 Test(cli_paths, too_long_is_refused)
 {
-	char home[600];
+	char home[PATH_MAX + 1];
 	struct path path;
 
 	memset(home, 'x', sizeof(home) - 1);
@@ -391,6 +391,7 @@ Test(cli_claim, what_a_killed_process_left_is_reused, .init = enter_scratch, .fi
 
 	cr_assert(eq(i32, claim_name(&claim, "web", NULL), 0));
 	close(claim.fd); /* as the kernel does at its death: the files stay */
+	close(claim.state_fd);
 	cr_assert(eq(i32, path_runtime(&lock, "web", "lock", NULL), 0));
 	cr_assert(eq(i32, access(lock.text, F_OK), 0));
 	cr_expect(not(claim_is_held("web")));

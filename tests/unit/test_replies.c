@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 #include "base/num.h"
+#include "base/unix_socket.h"
 #include "cli/command.h"
 #include "host/claim.h"
-#include "host/control.h"
 #include "host/paths.h"
 
 #define NAME "web"
@@ -43,13 +43,13 @@ static void answer(const int listener[2], const char *reply)
 
 static void start(const char *reply)
 {
-	struct sockaddr_un addr[2];
+	struct path path[2];
 	int listener[2];
 
-	cr_assert(eq(i32, path_control(&addr[0], NAME, NULL), 0));
-	cr_assert(eq(i32, path_lan_socket(&addr[1], NAME, "control", NULL), 0));
+	cr_assert(eq(i32, path_runtime(&path[0], NAME, "control", NULL), 0));
+	cr_assert(eq(i32, path_lan(&path[1], NAME, "control", NULL), 0));
 	for (int i = 0; i < 2; i++)
-		cr_assert(ge(i32, listener[i] = control_bind(&addr[i], NULL), 0));
+		cr_assert(ge(i32, listener[i] = unix_listen(path[i].text, NULL), 0));
 	server = fork();
 	cr_assert(ge(i32, server, 0));
 	if (server == 0)
