@@ -12,7 +12,14 @@ struct blob {
 	uint64_t len;
 };
 
-/* Read exactly `len` bytes at `at` within the blob. A file that ends early is ERR_INTEGRITY. */
+/* Both return 0 or -errno: ERR_INTEGRITY for a range outside the blob, a file that ends early or a
+ * blob that is too large, the errno of pread(2), -ENOMEM. */
+
+/* Read exactly `len` bytes at `at` within the blob. */
 int blob_read(const struct blob *blob, uint64_t at, void *dst, uint64_t len, struct err *err);
+
+/* Read all of it, at most `max` bytes, into memory that the caller frees: *data, blob->len bytes
+ * and a NUL. NULL on error. */
+int blob_read_all(const struct blob *blob, uint64_t max, uint8_t **data, struct err *err);
 
 #endif

@@ -3,8 +3,9 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 #define LINES_PER_SECOND 10
 
@@ -41,14 +42,13 @@ void log_line(const struct log *log, const char *fmt, ...)
 
 void log_guest(const struct log *log, struct log_limit *limit, const char *fmt, ...)
 {
-	struct timespec now;
+	uint64_t second = clock_monotonic_ns() / NS_PER_SECOND;
 	va_list ap;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (limit->second != (uint64_t)now.tv_sec) {
+	if (limit->second != second) {
 		if (limit->dropped > 0)
 			log_line(log, "%u similar lines dropped", limit->dropped);
-		*limit = (struct log_limit){.second = (uint64_t)now.tv_sec};
+		*limit = (struct log_limit){.second = second};
 	}
 	if (limit->count >= LINES_PER_SECOND) {
 		limit->dropped++;

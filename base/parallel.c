@@ -21,7 +21,7 @@ struct work {
 	struct err err;
 };
 
-static void fail(struct work *work, int ret, const struct err *err)
+static void parallel_fail(struct work *work, int ret, const struct err *err)
 {
 	pthread_mutex_lock(&work->lock);
 	if (work->ret == 0) {
@@ -32,7 +32,7 @@ static void fail(struct work *work, int ret, const struct err *err)
 	atomic_store(&work->next, work->jobs);
 }
 
-static void *run(void *arg)
+static void *parallel_work(void *arg)
 {
 	struct work *work = arg;
 	uint64_t index;
@@ -42,12 +42,12 @@ static void *run(void *arg)
 		int ret = work->job(work->opaque, index, &err);
 
 		if (ret < 0)
-			fail(work, ret, &err);
+			parallel_fail(work, ret, &err);
 	}
 	return NULL;
 }
 
-static unsigned usable_cores(void)
+unsigned usable_cores(void)
 {
 	cpu_set_t set;
 
@@ -68,10 +68,11 @@ int parallel_run(uint64_t jobs, int (*job)(void *opaque, uint64_t index, struct 
 	pthread_mutex_init(&work.lock, NULL);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	while (helpers + 1 < threads && pthread_create(&helper[helpers], NULL, run, &work) == 0)
+	while (helpers + 1 < threads &&
+	       pthread_create(&helper[helpers], NULL, parallel_work, &work) == 0)
 		helpers++;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	run(&work);
+	parallel_work(&work);
 	for (unsigned i = 0; i < helpers; i++)
 		pthread_join(helper[i], NULL);
 	pthread_mutex_destroy(&work.lock);

@@ -15,4 +15,7 @@
 int parallel_run(uint64_t jobs, int (*job)(void *opaque, uint64_t index, struct err *err),
 		 void *opaque, struct err *err);
 
+/* The cores that this process may use; 1 when the kernel does not say. */
+unsigned usable_cores(void);
+
 #endif

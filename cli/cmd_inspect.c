@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/mac.h"
 #include "base/num.h"
 #include "cli/ancestry.h"
 #include "cli/command.h"
@@ -67,14 +68,11 @@ static const char *const encryptions[] = {
 
 static void print_net(const struct appliance_net *net)
 {
-	const uint8_t *mac = net->mac;
-
 	printf("network     ");
-	if (is_zero(mac, sizeof(net->mac)))
+	if (is_zero(net->mac, sizeof(net->mac)))
 		printf("any MAC");
 	else
-		printf("%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4],
-		       mac[5]);
+		printf(MAC_FORMAT, MAC_ARGS(net->mac));
 	printf(", MTU %u", net->mtu);
 	if (net->pairs > 1)
 		printf(", %u pairs of queues", net->pairs);

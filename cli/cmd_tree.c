@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/array.h"
 #include "cli/command.h"
 #include "cli/json_out.h"
 #include "host/parent.h"
@@ -85,7 +86,7 @@ static int add_file(const char *path, struct forest *f, struct err *err)
 	ret = archive_open(&a, path, err);
 	if (ret < 0)
 		return ret;
-	grown = realloc(f->node, (f->count + 1) * sizeof(*grown));
+	grown = array_grow(f->node, f->count, sizeof(*grown));
 	if (grown != NULL) {
 		f->node = grown;
 		f->node[f->count] = (struct node){.path = strdup(path)};

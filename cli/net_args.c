@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/mac.h"
 #include "base/num.h"
 #include "host/parse.h"
 
@@ -136,19 +137,12 @@ static int take_forward(struct connections *c, const char *value, struct err *er
 
 static int take_mac(struct net_args *args, const char *value, struct err *err)
 {
-	unsigned byte[NET_MAC_SIZE];
-	char behind;
-
-	if (strlen(value) != 17 ||
-	    sscanf(value, "%2x:%2x:%2x:%2x:%2x:%2x%c", &byte[0], &byte[1], &byte[2], &byte[3],
-		   &byte[4], &byte[5], &behind) != NET_MAC_SIZE)
+	if (!mac_parse(value, args->mac))
 		return err_set(err, ERR_USAGE,
 			       "--mac: '%s' is not an address such as "
 			       "02:00:00:12:34:56",
 			       value);
-	for (unsigned i = 0; i < NET_MAC_SIZE; i++)
-		args->mac[i] = (uint8_t)byte[i];
-	if ((byte[0] & 1) != 0 || is_zero(args->mac, NET_MAC_SIZE))
+	if (!mac_is_unicast(args->mac))
 		return err_set(err, ERR_USAGE, "--mac: %s is not the address of one card", value);
 	args->has_mac = true;
 	return 0;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/name.h"
 #include "host/claim.h"
 #include "host/parse.h"
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 
 #define FOLDER_PREFIX "oci:"
@@ -70,7 +71,7 @@ static int find_file(struct container *c, const char *name, struct blob *blob, s
 		return err_sys(err, errno, "open %s", name);
 	if (!S_ISREG(st.st_mode))
 		return err_set(err, ERR_INTEGRITY, "%s is not a file", name);
-	grown = realloc(c->members, (c->nmembers + 1) * sizeof(*grown));
+	grown = array_grow(c->members, c->nmembers, sizeof(*grown));
 	if (grown == NULL)
 		return err_sys(err, ENOMEM, "open %s", name);
 	c->members = grown;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/name.h"
 #include "base/num.h"
 #include "host/parse.h"
 #include "host/paths.h"

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/name.h"
 #include "base/num.h"
 
 /* Digits only: strtoull would take signs and spaces. */
@@ -73,20 +74,6 @@ int parse_number(const char *text, const char *what, uint64_t min, uint64_t max,
 		return err_set(err, ERR_USAGE, "%s: %s is not between %llu and %llu", what, text,
 			       (unsigned long long)min, (unsigned long long)max);
 	return 0;
-}
-
-bool name_is_valid(const char *name)
-{
-	size_t len = strlen(name);
-
-	if (len < 1 || len > 63 || !isalnum((unsigned char)name[0]))
-		return false;
-	for (size_t i = 0; i < len; i++) {
-		if ((name[i] & 0x80) != 0 ||
-		    (!isalnum((unsigned char)name[i]) && strchr("_.-", name[i]) == NULL))
-			return false;
-	}
-	return true;
 }
 
 int parse_name(const char *text, struct err *err)

@@ -18,8 +18,6 @@ int parse_memory(const char *text, uint64_t *bytes, struct err *err);
 int parse_number(const char *text, const char *what, uint64_t min, uint64_t max, uint64_t *number,
 		 struct err *err);
 
-/* Name of a machine: a letter or digit, then up to 62 letters, digits, '_', '.' or '-'. */
-bool name_is_valid(const char *name);
 int parse_name(const char *text, struct err *err);
 
 /* What `--disk F[,ro][,id=X]` says. Only these suffixes are split off, from the right, so that a

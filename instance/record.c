@@ -13,6 +13,7 @@
 #include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/name.h"
 #include "base/num.h"
 #include "host/claim.h"
 #include "host/client.h"

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/name.h"
 #include "base/num.h"
 #include "lan/port.h"
 
@@ -63,7 +64,7 @@ static void dhcp_take_option(struct dhcp_request *r, uint8_t option, const uint8
 	if (option == OPTION_HOST_NAME && len > 0 && len < sizeof(r->name)) {
 		memcpy(r->name, value, len);
 		r->name[len] = '\0';
-		if (!port_name_is_valid(r->name)) /* a NUL ends it, too */
+		if (!name_is_valid(r->name)) /* a NUL ends it, too */
 			r->name[0] = '\0';
 	} else if (option == OPTION_TYPE && len == 1 && value[0] <= DHCP_INFORM) {
 		r->type = value[0];

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/mac.h"
+#include "base/name.h"
 #include "lan/switch_internal.h"
 #include "lan/trunk.h"
 
@@ -69,9 +71,9 @@ static bool pin_machine(struct port *port)
 				name = lan->port[holder]->name;
 		}
 		snprintf(why, sizeof(why),
-			 "%s has the MAC " NET_MAC_FORMAT
+			 "%s has the MAC " MAC_FORMAT
 			 " of %s, which is there already; resume it with --new-identity",
-			 port->name, NET_MAC_BYTES(port->mac), name);
+			 port->name, MAC_ARGS(port->mac), name);
 	}
 	port->name[0] = '\0'; /* it was never there */
 	refuse_port(port, why);
@@ -85,7 +87,7 @@ static void greet_machine(struct port *port, const char *words)
 
 	if (sscanf(words, "port %2x:%2x:%2x:%2x:%2x:%2x %511s", &mac[0], &mac[1], &mac[2], &mac[3],
 		   &mac[4], &mac[5], name) != 7 ||
-	    !port_name_is_valid(name) || (mac[0] & 1) != 0) {
+	    !name_is_valid(name) || (mac[0] & 1) != 0) {
 		refuse_port(port, "that is no greeting of a machine");
 		return;
 	}
@@ -104,7 +106,7 @@ static void greet_switch(struct port *port, const char *words)
 	uint64_t id;
 
 	if (sscanf(words, "trunk %" SCNx64 " %511s %7s", &id, name, last) < 2 ||
-	    !port_name_is_valid(name)) {
+	    !name_is_valid(name)) {
 		refuse_port(port, "that is no greeting of a switch");
 		return;
 	}

@@ -52,15 +52,6 @@ void port_free(struct port *port)
 	free(port);
 }
 
-bool port_name_is_valid(const char *name)
-{
-	size_t len = strlen(name);
-
-	return len > 0 && len < PORT_NAME_SIZE &&
-	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-			    "0123456789_.-") == len;
-}
-
 enum framing port_framing(const struct port *port)
 {
 	static const enum framing framings[] = {

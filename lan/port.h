@@ -85,9 +85,6 @@ struct port {
 int port_new(struct port **out, const struct port_params *params, int fd, struct err *err);
 void port_free(struct port *port);
 
-/* Letters, digits, '_', '.' and '-', as many as fit. */
-bool port_name_is_valid(const char *name);
-
 enum framing port_framing(const struct port *port);
 static inline uint32_t port_queued(const struct port *port)
 {

@@ -3,6 +3,8 @@
 
 #include <time.h>
 
+#include "base/clock.h"
+#include "base/mac.h"
 #include "base/num.h"
 #include "lan/trunk.h"
 
@@ -18,7 +20,7 @@ struct listing {
 
 static json_t *mac_json(const uint8_t *mac)
 {
-	return json_sprintf(NET_MAC_FORMAT, NET_MAC_BYTES(mac));
+	return json_sprintf(MAC_FORMAT, MAC_ARGS(mac));
 }
 
 static json_t *address_json(uint32_t address)
@@ -63,9 +65,8 @@ static void add_port(void *opaque, const struct port *port)
 static json_t *leases_json(const struct gateway *gateway)
 {
 	json_t *list = json_array();
-	struct timespec now;
+	uint32_t now = (uint32_t)(clock_monotonic_ns() / NS_PER_SECOND);
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
 	for (unsigned i = 0; gateway != NULL && i < LEASES_MAX; i++) {
 		const struct lease *lease = &gateway->leases.lease[i];
 
@@ -74,8 +75,7 @@ static json_t *leases_json(const struct gateway *gateway)
 		json_array_append_new(list, json_pack("{s:o,s:o,s:s,s:i}", "address",
 						      address_json(lease->address), "mac",
 						      mac_json(lease->mac), "name", lease->name,
-						      "seconds",
-						      (int)(lease->until - (uint32_t)now.tv_sec)));
+						      "seconds", (int)(lease->until - now)));
 	}
 	return list;
 }

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/num.h"
 #include "lan/forward.h"
 #include "lan/greet.h"
@@ -21,10 +22,7 @@
 /* First in each callback. */
 static void update_now(struct lan_switch *lan)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	lan->now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	lan->now_ms = clock_monotonic_ns() / NS_PER_MS;
 }
 
 /* Ports that others wait for, and those that have not greeted yet. */

@@ -9,6 +9,8 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/mac.h"
+#include "base/name.h"
 #include "base/num.h"
 #include "lan/switch_internal.h"
 
@@ -112,7 +114,7 @@ void trunk_free(struct trunk *trunk)
 
 static void add_machine(struct buf *note, const uint8_t *mac, const char *name)
 {
-	buf_printf(note, "machine " NET_MAC_FORMAT " %s\n", NET_MAC_BYTES(mac), name);
+	buf_printf(note, "machine " MAC_FORMAT " %s\n", MAC_ARGS(mac), name);
 }
 
 static void write_note(struct buf *note, const struct port *to)
@@ -178,7 +180,7 @@ static void trunk_parse_machine(struct trunk *trunk, const char *line)
 	if (trunk->nmachines == TRUNK_MACHINES ||
 	    sscanf(line, "machine %2x:%2x:%2x:%2x:%2x:%2x %63s", &mac[0], &mac[1], &mac[2], &mac[3],
 		   &mac[4], &mac[5], machine->name) != 7 ||
-	    !port_name_is_valid(machine->name) || (mac[0] & 1) != 0)
+	    !name_is_valid(machine->name) || (mac[0] & 1) != 0)
 		return;
 	for (unsigned i = 0; i < NET_MAC_SIZE; i++)
 		machine->mac[i] = (uint8_t)mac[i];
@@ -233,9 +235,9 @@ static void pin_machines(struct port *port)
 
 		if (mac_table_pin(&lan->table, machine->mac, port->index) == -EEXIST)
 			log_guest(&lan->log, &lan->limit,
-				  "%s, behind %s, has the MAC " NET_MAC_FORMAT
+				  "%s, behind %s, has the MAC " MAC_FORMAT
 				  " of another machine: it will not be heard",
-				  machine->name, port->name, NET_MAC_BYTES(machine->mac));
+				  machine->name, port->name, MAC_ARGS(machine->mac));
 	}
 }
 

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/num.h"
 #include "snapshot/pager_internal.h"
 #include "snapshot/uffd.h"
@@ -98,19 +99,16 @@ size_t pager_touched(const struct pager *p, const struct pager_touch **touched)
 static int add_to_spans(struct pager *p, uint8_t *host, struct err *err)
 {
 	struct pager_span *last = p->nspans > 0 ? &p->span[p->nspans - 1] : NULL;
+	struct pager_span *grown;
 
 	if (last != NULL && last->host + last->len == host) {
 		last->len += FRAME_SIZE;
 		return 0;
 	}
-	if ((p->nspans & (p->nspans - 1)) == 0) { /* full: none, or a power of two */
-		size_t room = p->nspans == 0 ? 1 : 2 * p->nspans;
-		struct pager_span *grown = realloc(p->span, room * sizeof(*grown));
-
-		if (grown == NULL)
-			return err_sys(err, ENOMEM, "page memory in");
-		p->span = grown;
-	}
+	grown = array_grow(p->span, p->nspans, sizeof(*grown));
+	if (grown == NULL)
+		return err_sys(err, ENOMEM, "page memory in");
+	p->span = grown;
 	p->span[p->nspans++] = (struct pager_span){.host = host, .len = FRAME_SIZE};
 	return 0;
 }

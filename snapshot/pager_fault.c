@@ -10,7 +10,9 @@
 #include <poll.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/num.h"
+#include "base/parallel.h"
 #include "snapshot/pager_internal.h"
 #include "snapshot/uffd.h"
 
@@ -39,7 +41,7 @@ static void serve_fault(struct pager_worker *w, const uint8_t *address)
 {
 	struct pager *p = w->pager;
 	struct pager_frame f = frame_of(p, address);
-	uint64_t start = pager_now_ns();
+	uint64_t start = clock_monotonic_ns();
 
 	if (pager_claim(w, &f, FRAME_ABSENT, FRAME_BUSY) ||
 	    pager_claim(w, &f, FRAME_FILLING, FRAME_BUSY)) {
@@ -78,7 +80,7 @@ static void serve_faults(struct pager_worker *w)
 
 int pager_faults_start(struct pager *p, struct err *err)
 {
-	uint64_t wanted = u64_min(pager_cores(), PAGER_MAX_FAULT_THREADS);
+	uint64_t wanted = u64_min(usable_cores(), PAGER_MAX_FAULT_THREADS);
 
 	while (p->nfault_threads < wanted) {
 		int ret = pager_worker_start(&p->fault_thread[p->nfault_threads], p, serve_faults,

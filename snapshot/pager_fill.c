@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "base/num.h"
+#include "base/parallel.h"
 #include "snapshot/pager_internal.h"
 
 #define FULL_NICE 10
@@ -118,7 +119,7 @@ static int start_idle(struct pager *p, struct err *err)
 
 static int start_full(struct pager *p, struct err *err)
 {
-	unsigned wanted = (unsigned)u64_min(pager_cores(), PAGER_MAX_FULL_THREADS);
+	unsigned wanted = (unsigned)u64_min(usable_cores(), PAGER_MAX_FULL_THREADS);
 
 	while (p->nfull_threads < wanted) {
 		struct pager_worker *w = &p->full_thread[p->nfull_threads];

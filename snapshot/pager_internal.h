@@ -124,10 +124,7 @@ static inline bool pager_turn(atomic_uchar *at, enum frame_state from, enum fram
 /* pager.c. One frame less is absent. After the last, memory is unregistered and the threads end. */
 void pager_count_present(struct pager *p);
 
-/* pager_worker.c. CLOCK_MONOTONIC. */
-uint64_t pager_now_ns(void);
-/* Cores this process may use. */
-unsigned pager_cores(void);
+/* pager_worker.c */
 /* Start a thread with all signals blocked; `w` is zero but for what its kind needs. */
 int pager_worker_start(struct pager_worker *w, struct pager *p,
 		       void (*work)(struct pager_worker *w), const char *name, struct err *err);

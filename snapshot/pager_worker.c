@@ -6,25 +6,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "snapshot/pager_internal.h"
 #include "snapshot/uffd.h"
-
-uint64_t pager_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-unsigned pager_cores(void)
-{
-	cpu_set_t set;
-
-	if (sched_getaffinity(0, sizeof(set), &set) < 0)
-		return 1;
-	return (unsigned)CPU_COUNT(&set);
-}
 
 static void worker_free(struct pager_worker *w)
 {
@@ -91,7 +75,7 @@ static int install_frame(struct pager_worker *w, const struct pager_frame *f, st
 
 	if (ret < 0)
 		return err_sys(err, -ret, "put a frame into memory");
-	w->put_ns = pager_now_ns();
+	w->put_ns = clock_monotonic_ns();
 	uffd_wake(w->pager->uffd, pager_host(f), FRAME_SIZE);
 	return 0;
 }

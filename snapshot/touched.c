@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "format/image/image.h"
@@ -26,14 +27,11 @@ bool touched_in_order(struct err *why)
 
 static int add_touched(struct touched *t, unsigned range, uint64_t frame, struct err *err)
 {
-	if ((t->n & (t->n - 1)) == 0) { /* full: none, or a power of two */
-		struct pager_touch *grown =
-			realloc(t->frame, (t->n == 0 ? 1 : 2 * t->n) * sizeof(*grown));
+	struct pager_touch *grown = array_grow(t->frame, t->n, sizeof(*grown));
 
-		if (grown == NULL)
-			return err_sys(err, ENOMEM, "list what was touched");
-		t->frame = grown;
-	}
+	if (grown == NULL)
+		return err_sys(err, ENOMEM, "list what was touched");
+	t->frame = grown;
 	t->frame[t->n++] = (struct pager_touch){range, frame};
 	return 0;
 }

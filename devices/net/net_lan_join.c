@@ -10,6 +10,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "base/mac.h"
 #include "base/num.h"
 #include "devices/net/net_lan_internal.h"
 
@@ -21,8 +22,8 @@ static int ask_switch(struct net_lan *lan)
 {
 	static const int size = SOCKET_BUFFER;
 	char line[LAN_WIRE_LINE_MAX];
-	int len = snprintf(line, sizeof(line), LAN_WIRE_GREETING "port " NET_MAC_FORMAT " %s\n",
-			   NET_MAC_BYTES(lan->mac), lan->machine);
+	int len = snprintf(line, sizeof(line), LAN_WIRE_GREETING "port " MAC_FORMAT " %s\n",
+			   MAC_ARGS(lan->mac), lan->machine);
 
 	lan->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (lan->fd < 0)

@@ -23,8 +23,4 @@
 #define LAN_WIRE_NOTE	  0x80000000u
 #define LAN_WIRE_MAX	  (LAN_WIRE_PREFIX + NET_MESSAGE_MAX) /* a message with its length */
 
-/* For printf: the MAC at `m`. */
-#define NET_MAC_FORMAT	 "%02x:%02x:%02x:%02x:%02x:%02x"
-#define NET_MAC_BYTES(m) (m)[0], (m)[1], (m)[2], (m)[3], (m)[4], (m)[5]
-
 #endif

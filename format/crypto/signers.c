@@ -9,21 +9,22 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "format/crypto/sign.h"
 
 static int add(struct signers *signers, const struct signer *signer, struct err *err)
 {
-	struct signer *list;
+	struct signer *grown;
 
 	if (signers->count == SIGNERS_MAX)
 		return err_set(err, ERR_FAILED, "more than %u keys", SIGNERS_MAX);
-	list = reallocarray(signers->list, signers->count + 1, sizeof(*list));
-	if (list == NULL)
+	grown = array_grow(signers->list, signers->count, sizeof(*grown));
+	if (grown == NULL)
 		return err_sys(err, ENOMEM, "keys");
-	signers->list = list;
-	list[signers->count++] = *signer;
+	signers->list = grown;
+	grown[signers->count++] = *signer;
 	return 0;
 }
 

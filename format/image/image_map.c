@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/assert.h"
 #include "base/num.h"
 #include "format/image/image.h"
@@ -45,15 +46,10 @@ int image_map_append(struct image_map *map, uint32_t kind, struct err *err)
 		if (map->nextents == IMAGE_MAX_EXTENTS)
 			return err_set(err, ERR_FAILED, "more than %u extents in an image",
 				       IMAGE_MAX_EXTENTS);
-		/* Room doubles each time the count reaches a power of two. */
-		if ((map->nextents & (map->nextents - 1)) == 0) {
-			grown = realloc(map->extents,
-					(map->nextents == 0 ? 1 : 2 * (size_t)map->nextents) *
-						sizeof(*grown));
-			if (grown == NULL)
-				return err_sys(err, ENOMEM, "map an image");
-			map->extents = grown;
-		}
+		grown = array_grow(map->extents, map->nextents, sizeof(*grown));
+		if (grown == NULL)
+			return err_sys(err, ENOMEM, "map an image");
+		map->extents = grown;
 		extent = &map->extents[map->nextents];
 		*extent = (struct extent){
 			.frame = map_frames(map),

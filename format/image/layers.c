@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/num.h"
 
 int image_layers_push(struct image_layers *layers, const struct image *image, struct err *err)
@@ -17,17 +18,13 @@ int image_layers_push(struct image_layers *layers, const struct image *image, st
 	return 0;
 }
 
-/* Room doubles each time the count reaches a power of two. */
 static struct layer_extent *append(struct layer_extents *extents)
 {
-	if ((extents->n & (extents->n - 1)) == 0) {
-		struct layer_extent *grown = realloc(
-			extents->extent, (extents->n == 0 ? 1 : 2 * extents->n) * sizeof(*grown));
+	struct layer_extent *grown = array_grow(extents->extent, extents->n, sizeof(*grown));
 
-		if (grown == NULL)
-			return NULL;
-		extents->extent = grown;
-	}
+	if (grown == NULL)
+		return NULL;
+	extents->extent = grown;
 	return &extents->extent[extents->n++];
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/name.h"
 #include "base/num.h"
 #include "devices/net/net_offload.h"
 #include "lan/gateway.h"
@@ -254,7 +255,7 @@ static void check_lease(const struct lease *lease)
 	const struct leases *leases = &gateway->leases;
 
 	fuzz_require(lease->address >= leases->first && lease->address <= leases->last);
-	fuzz_require(lease->name[0] == '\0' || port_name_is_valid(lease->name));
+	fuzz_require(lease->name[0] == '\0' || name_is_valid(lease->name));
 	for (const struct lease *other = leases->lease; other < lease; other++) {
 		if (other->address == 0)
 			continue;

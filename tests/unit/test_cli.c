@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/name.h"
 #include "base/num.h"
 #include "cli/command.h"
 #include "cli/machine_args.h"

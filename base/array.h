@@ -1,0 +1,27 @@
+/* An array that grows element by element. Its room is not stored: it is the count, rounded up to a
+ * power of two. */
+#ifndef TORPOR_BASE_ARRAY_H
+#define TORPOR_BASE_ARRAY_H
+
+#include <stdlib.h>
+
+/*
+ * Room for one element more than `count`: the array, which may have moved, or NULL when there is no
+ * memory (the old one is still there then). Every append goes through this; whoever allocates the
+ * array otherwise gives it room for a power of two.
+ *
+ *     struct node *grown = array_grow(list->node, list->count, sizeof(*grown));
+ *
+ *     if (grown == NULL)
+ *             return err_sys(err, ENOMEM, ...);
+ *     list->node = grown;
+ *     grown[list->count++] = ...;
+ */
+static inline void *array_grow(void *array, size_t count, size_t element)
+{
+	if ((count & (count - 1)) != 0)
+		return array;
+	return reallocarray(array, count == 0 ? 1 : 2 * count, element);
+}
+
+#endif
