@@ -13,7 +13,8 @@
 #include "format/tar.h"
 #include "format/verified.h"
 
-#define PACKED_PART_FRAMES 8192u /* 512 MiB of flat data, some 150 MiB packed */
+#define COPY_AT_ONCE	   MIB(256) /* between two looks at whether it is cancelled */
+#define PACKED_PART_FRAMES 8192u    /* 512 MiB of flat data, some 150 MiB packed */
 
 /* An aligned place for a bulk payload, with room for its header in front. */
 static uint64_t reserve(struct archive_writer *w, uint64_t size)
@@ -43,7 +44,12 @@ static int copy_in_kernel(struct archive_writer *w, const struct blob *blob, uin
 	uint64_t left = blob->len;
 
 	while (left > 0) {
-		ssize_t moved = copy_file_range(blob->fd, &from, w->out.file.fd, &to, left, 0);
+		ssize_t moved;
+
+		if (progress_is_cancelled(w->out.progress))
+			return -ECANCELED;
+		moved = copy_file_range(blob->fd, &from, w->out.file.fd, &to,
+					u64_min(left, COPY_AT_ONCE), 0);
 
 		if (moved < 0 && errno == EINTR)
 			continue;
@@ -69,6 +75,8 @@ static int copy_payload(struct archive_writer *w, const struct oci_descriptor *d
 		ret = copy_in_kernel(w, blob, offset);
 		if (ret == 0)
 			return 0;
+		if (ret == -ECANCELED)
+			return progress_check(w->out.progress, err);
 		if (ret == -ENOSPC || ret == -EDQUOT || ret == -EFBIG)
 			return tempfile_error(&w->out.file, -ret, err);
 	}
@@ -170,11 +178,17 @@ static int finish(struct archive_writer *w, const struct writer_front *front, st
 
 	if (ret < 0)
 		return ret;
+	/* Publishing syncs first, which may take long, and is no longer cancelled. */
+	if (w->out.progress != NULL && fsync(w->out.file.fd) < 0)
+		return tempfile_error(&w->out.file, errno, err);
+	ret = progress_check(w->out.progress, err);
+	if (ret < 0)
+		return ret;
 	ret = tempfile_publish(&w->out.file, &st, err);
 	if (ret < 0)
 		return ret;
 	verified_remember(&st);
-	return ret;
+	return 0;
 }
 
 const struct writer_output writer_to_file = {copy, write_image, finish};

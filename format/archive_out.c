@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "base/assert.h"
-#include "base/io.h"
 #include "base/num.h"
 
 int out_open(struct archive_out *out, const char *target, struct err *err)
@@ -30,7 +29,7 @@ void out_stream(struct archive_out *out, int fd)
 
 static int send(struct archive_out *out, const void *data, uint64_t len, struct err *err)
 {
-	int ret = io_write(out->stream, data, len);
+	int ret = progress_write(out->progress, out->stream, data, len);
 
 	if (ret < 0)
 		return err_sys(err, -ret, "write %s", out->name);
@@ -52,8 +51,10 @@ static int send_zeros(struct archive_out *out, uint64_t to, struct err *err)
 int out_write(struct archive_out *out, const void *data, uint64_t len, uint64_t offset,
 	      struct err *err)
 {
-	int ret;
+	int ret = progress_check(out->progress, err);
 
+	if (ret < 0)
+		return ret;
 	if (out->stream < 0)
 		return tempfile_write(&out->file, data, len, offset, err);
 	ret = send_zeros(out, offset, err);

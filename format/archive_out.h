@@ -10,18 +10,21 @@
 #ifndef TORPOR_FORMAT_ARCHIVE_OUT_H
 #define TORPOR_FORMAT_ARCHIVE_OUT_H
 
+#include "base/progress.h"
 #include "base/tempfile.h"
 
 struct archive_out {
-	const char *name; /* for messages */
-	int stream;	  /* borrowed; -1: `file` it is */
-	uint64_t sent;	  /* down the stream */
+	const char *name;	   /* for messages */
+	int stream;		   /* borrowed; -1: `file` it is */
+	uint64_t sent;		   /* down the stream */
+	struct progress *progress; /* borrowed; NULL: nobody looks */
 	struct tempfile file;
 };
 
 int out_open(struct archive_out *out, const char *target, struct err *err);
 void out_stream(struct archive_out *out, int fd);
-/* Put bytes at an offset, which on a stream is never below what was written before. */
+/* Put bytes at an offset, which on a stream is never below what was written before. -ECANCELED once
+ * the progress is cancelled. */
 int out_write(struct archive_out *out, const void *data, uint64_t len, uint64_t offset,
 	      struct err *err);
 /* This is how long it gets. */

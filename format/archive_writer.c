@@ -92,6 +92,11 @@ void archive_writer_like(struct archive_writer *w, const struct archive *a)
 	w->key = archive_key(a);
 }
 
+void archive_writer_watch(struct archive_writer *w, struct progress *progress)
+{
+	w->out.progress = progress;
+}
+
 uint64_t archive_writer_size(const struct archive_writer *w)
 {
 	return w->layout.at;

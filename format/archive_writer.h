@@ -17,6 +17,7 @@
 
 #include "base/blob.h"
 #include "base/err.h"
+#include "base/progress.h"
 #include "format/appliance.h"
 #include "format/crypto/keyring.h"
 #include "format/image/image.h"
@@ -40,6 +41,9 @@ int archive_writer_encrypt(struct archive_writer *w, const struct keyring *keys,
 /* What is written is the same appliance as `a`, to be published with archive_writer_publish_as():
  * its contents are given as they are stored there, encrypted or not. At first. */
 void archive_writer_like(struct archive_writer *w, const struct archive *a);
+/* Report to `progress` (borrowed), which may cancel: whatever comes next then returns -ECANCELED,
+ * up to the moment at which the file is in place. At first. */
+void archive_writer_watch(struct archive_writer *w, struct progress *progress);
 /* Copy a blob (kernel, initrd). */
 int archive_writer_blob(struct archive_writer *w, const char *role, const struct blob *blob,
 			struct err *err);

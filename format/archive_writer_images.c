@@ -57,13 +57,16 @@ static int scan_and_write(struct archive_writer *w, const char *role, struct ima
 			  const struct image_source *source, const struct buf *hashes,
 			  struct err *err)
 {
-	int ret = image_scan(plan, source, err);
+	struct progress *progress = w->out.progress;
+	int ret = image_scan(plan, source, progress, err);
 
 	assert(w->key == NULL || w->packed);
 	plan->key = w->key;
 	plan->role = role;
 	if (ret < 0)
 		return ret;
+	progress_skip(progress,
+		      source->size - u64_min(source->size, plan->map.data_frames * FRAME_SIZE));
 	ret = w->output->image(w, role, plan, err);
 	return ret < 0 ? ret : add_map_and_hashes(w, role, &plan->map, plan->hashes, hashes, err);
 }
@@ -166,6 +169,7 @@ int archive_writer_copy_image(struct archive_writer *w, const char *role, const 
 	if (!as_it_is && image->map.data_frames > 0)
 		return archive_writer_recode_image(w, role, image, err);
 	ret = copy_image(w, role, image, err);
-
+	if (ret == 0)
+		progress_add(w->out.progress, image->map.size);
 	return writer_done(w, ret < 0 ? err_context(err, ret, "%s", role) : 0);
 }

@@ -244,6 +244,24 @@ static int save_all(struct machine *m, struct archive_writer *w, struct save_par
 	return archive_writer_publish(w, params->appliance, params->digest, err);
 }
 
+static uint64_t nominal_size(const struct machine *m, const struct save_params *params)
+{
+	uint64_t size = 0;
+
+	for (unsigned i = 0; i < m->mem.nranges; i++)
+		size += m->mem.range[i].size;
+	for (unsigned i = 0; i < params->appliance->ndisks; i++) {
+		const struct save_disk *disk = &params->disk[i];
+
+		if (disk->base_image != NULL)
+			size += disk->base_image->map.size;
+		else
+			size += disk->base_source.size;
+		size += disk->has_overlay ? disk->overlay.size : 0;
+	}
+	return size;
+}
+
 int snapshot_save(struct machine *m, struct save_params *params, struct err *err)
 {
 	struct archive_writer *w;
@@ -252,6 +270,8 @@ int snapshot_save(struct machine *m, struct save_params *params, struct err *err
 
 	if (ret < 0)
 		return ret;
+	progress_expect(params->progress, nominal_size(m, params));
+	archive_writer_watch(w, params->progress);
 	if (!params->flat)
 		archive_writer_pack(w, params->level);
 	ret = save_all(m, w, params, err);

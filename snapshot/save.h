@@ -8,6 +8,7 @@
 #ifndef TORPOR_SNAPSHOT_SAVE_H
 #define TORPOR_SNAPSHOT_SAVE_H
 
+#include "base/progress.h"
 #include "format/appliance.h"
 #include "format/chain.h"
 #include "format/crypto/digest.h"
@@ -39,6 +40,7 @@ struct save_params {
 	/* NULL, or write what changed since this file only: appliance->increment is set, the base
 	 * of m->dirty is this file or unknown, and the chain's hash lists are loaded. */
 	const struct chain *parent;
+	struct progress *progress;     /* NULL, or told how far it is, and able to cancel it */
 	char digest[DIGEST_TEXT_SIZE]; /* out: the identity of what was saved */
 	uint64_t bytes;		       /* out: the file's size */
 };
@@ -46,7 +48,8 @@ struct save_params {
 /* The machine's dirty base is not moved: a caller that goes on to another save calls
  * dirty_rebase().
  *
- * Returns 0; ERR_FAILED (the machine broke meanwhile, or the host's state is too large);
+ * Returns 0; -ECANCELED when the progress was cancelled before the file was in place or the last
+ * byte in the stream; ERR_FAILED (the machine broke meanwhile, or the host's state is too large);
  * ERR_INTEGRITY (a frame that was not loaded yet, or the parent, is damaged); -ENOMEM; or the errno
  * of a KVM call, of read(2) or write(2), or what archive_writer_open() and archive_writer_publish()
  * give. */

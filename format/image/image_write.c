@@ -31,6 +31,7 @@
 
 struct scan {
 	const struct image_source *source;
+	const struct progress *progress;
 	uint64_t frames;
 	uint8_t *kinds;	 /* enum extent_kind of each frame */
 	uint8_t *hashes; /* of each frame that was compared; NULL without a parent */
@@ -93,8 +94,11 @@ static int scan_job(void *opaque, uint64_t index, struct err *err)
 	if (scan->source->parent != NULL)
 		ret = digest_new(&digest, err);
 	s.digest = digest;
-	for (uint64_t i = first; ret == 0 && i < end; i++)
-		ret = scan_frame(scan, &s, i, err);
+	for (uint64_t i = first; ret == 0 && i < end; i++) {
+		ret = progress_check(scan->progress, err);
+		if (ret == 0)
+			ret = scan_frame(scan, &s, i, err);
+	}
 	return ret;
 }
 
@@ -120,13 +124,14 @@ static int take_over(struct image_plan *plan, const struct scan *scan, struct er
 	return 0;
 }
 
-int image_scan(struct image_plan *plan, const struct image_source *source, struct err *err)
+int image_scan(struct image_plan *plan, const struct image_source *source,
+	       struct progress *progress, struct err *err)
 {
 	cleanup_free uint8_t *kinds = NULL, *hashes = NULL;
-	struct scan scan = {.source = source};
+	struct scan scan = {.source = source, .progress = progress};
 	int ret;
 
-	*plan = (struct image_plan){.source = source};
+	*plan = (struct image_plan){.source = source, .progress = progress};
 	plan->map.size = source->size;
 	if (source->size == 0 || source->size > IMAGE_MAX_BYTES)
 		return err_set(err, ERR_FAILED, "an image of %llu bytes",
@@ -191,11 +196,17 @@ int image_plan_read(const struct image_plan *plan, uint64_t index, uint8_t *scra
 {
 	const struct image_source *source = plan->source;
 	enum extent_kind kind = EXTENT_ZERO;
-	int ret = source->frame(source->opaque, index, scratch, data, &kind, err);
+	int ret = progress_check(plan->progress, err);
 
-	if (ret == 0 && kind != EXTENT_DATA)
-		ret = err_set(err, ERR_FAILED, "the image changed while it was written");
-	return ret;
+	if (ret < 0)
+		return ret;
+	ret = source->frame(source->opaque, index, scratch, data, &kind, err);
+	if (ret < 0)
+		return ret;
+	if (kind != EXTENT_DATA)
+		return err_set(err, ERR_FAILED, "the image changed while it was written");
+	progress_add(plan->progress, FRAME_SIZE);
+	return 0;
 }
 
 /* A part in the making. */

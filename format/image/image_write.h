@@ -10,6 +10,7 @@
 #ifndef TORPOR_FORMAT_IMAGE_IMAGE_WRITE_H
 #define TORPOR_FORMAT_IMAGE_IMAGE_WRITE_H
 
+#include "base/progress.h"
 #include "base/tempfile.h"
 #include "format/image/image.h"
 
@@ -21,6 +22,7 @@ struct image_part {
 
 struct image_plan {
 	const struct image_source *source;
+	struct progress *progress; /* borrowed; NULL: nobody looks */
 	struct image_map map;
 	uint64_t part_frames;
 	uint32_t nparts;
@@ -33,8 +35,10 @@ struct image_plan {
 };
 
 /* Ask the source for every frame and build the map: what is zero, and what is the same in the
- * source's parent. */
-int image_scan(struct image_plan *plan, const struct image_source *source, struct err *err);
+ * source's parent. `progress` may be NULL; once it is cancelled, this and what follows return
+ * -ECANCELED. */
+int image_scan(struct image_plan *plan, const struct image_source *source,
+	       struct progress *progress, struct err *err);
 /* Cut the data into equal parts, at most `max_parts`, unless that makes them tiny or huge. */
 void image_plan_parts(struct image_plan *plan, uint32_t max_parts);
 /* The same with `part_frames` in each, or more where that would be too many parts; but in no part

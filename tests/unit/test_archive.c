@@ -452,6 +452,66 @@ Test(archive, an_abandoned_writer_leaves_nothing)
 	archive_writer_free(NULL);
 }
 
+/* An image whose frame number `at` cancels what it is written for. */
+struct cancelling {
+	struct progress progress;
+	uint64_t at;
+	unsigned asked; /* how often for that one */
+	unsigned cancel_when;
+};
+
+static int cancelling_frame(void *opaque, uint64_t index, uint8_t *scratch, const uint8_t **data,
+			    enum extent_kind *kind, struct err *err)
+{
+	struct cancelling *c = opaque;
+
+	(void)err;
+	if (index == c->at && ++c->asked == c->cancel_when)
+		progress_cancel(&c->progress);
+	sample_frame(1, 3 * index, scratch);
+	*data = scratch;
+	*kind = EXTENT_DATA;
+	return 0;
+}
+
+/* While its images are looked at (the first asking), while they are written (the second), and
+ * before it is published. */
+Test(archive, a_cancelled_writer_leaves_the_old_file)
+{
+	for (unsigned packed = 0; packed < 2; packed++) {
+		for (unsigned when = 1; when <= 3; when++) {
+			struct cancelling c = {.at = 7, .cancel_when = when};
+			const struct image_source source = {
+				.size = SAMPLE_MEMORY, .opaque = &c, .frame = cancelling_frame};
+			struct archive_writer *w;
+			struct appliance a;
+			struct err err = {0};
+			int ret;
+
+			write_ok("web.torpor");
+			cr_assert_eq(sample_shell("cp web.torpor copy"), 0);
+			cr_assert(eq(int, progress_init(&c.progress, NULL), 0));
+			cr_assert(eq(int, archive_writer_open(&w, "web.torpor", &err), 0));
+			archive_writer_watch(w, &c.progress);
+			if (packed == 1)
+				archive_writer_pack(w, 1);
+			ret = archive_writer_image(w, ROLE_MEMORY ".0", &source, &err);
+			if (when == 3) {
+				cr_assert(eq(int, ret, 0), "%s", err.text);
+				progress_cancel(&c.progress);
+				sample_appliance(&a, false);
+				ret = archive_writer_publish(w, &a, NULL, &err);
+				appliance_free(&a);
+			}
+			cr_expect(eq(int, ret, -ECANCELED), "%s", err.text);
+			archive_writer_free(w);
+			progress_free(&c.progress);
+			cr_expect_eq(sample_shell("cmp web.torpor copy"), 0);
+			cr_expect(eq(int, count_files(), 2), "web.torpor and torpor/ only");
+		}
+	}
+}
+
 Test(archive, targets_that_cannot_be_are_refused)
 {
 	struct archive_writer *w;

@@ -254,7 +254,7 @@ static void check_scan(const char *was, const char *now, const char *kinds, cons
 	struct image_layers layers = {.n = 1, .image = {&parent}};
 	struct layer_extents extents;
 
-	cr_assert(eq(int, image_scan(&plan, &source, NULL), 0));
+	cr_assert(eq(int, image_scan(&plan, &source, NULL, NULL), 0));
 	parent.map = plan.map;
 	parent.hash_list = plan.hashes;
 	for (uint64_t place = 0; place < parent.map.data_frames; place++) {
@@ -268,7 +268,7 @@ static void check_scan(const char *was, const char *now, const char *kinds, cons
 	}
 	cr_assert(eq(int, image_layers_resolve(&layers, &extents, NULL), 0));
 	source = source_of(&after, &extents);
-	cr_assert(eq(int, image_scan(&plan, &source, NULL), 0));
+	cr_assert(eq(int, image_scan(&plan, &source, NULL, NULL), 0));
 	check_kinds(&plan, kinds);
 	check_hashes(&plan, hashes);
 	image_plan_free(&plan);

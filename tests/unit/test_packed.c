@@ -118,7 +118,7 @@ static void init_sink(struct sink *s)
 static int pack(struct source *source, struct sink *sink, struct image_plan *plan, int level,
 		struct err *err)
 {
-	int ret = image_scan(plan, &source->source, err);
+	int ret = image_scan(plan, &source->source, NULL, err);
 
 	if (ret < 0)
 		return ret;
@@ -228,7 +228,7 @@ Test(packed, an_image_without_data_has_no_parts)
 	nothing = source.source;
 	nothing.size = FRAME_SIZE;
 	init_sink(&sink);
-	cr_assert(eq(int, image_scan(&plan, &nothing, NULL), 0));
+	cr_assert(eq(int, image_scan(&plan, &nothing, NULL, NULL), 0));
 	/* Its only frame is made zero. */
 	plan.map.extents[0].kind = EXTENT_ZERO;
 	plan.map.data_frames = 0;
@@ -299,7 +299,7 @@ Test(packed, a_source_that_fails_ends_it)
 
 		init_sink(&sink);
 		source.bad = UINT64_MAX;
-		cr_assert(eq(int, image_scan(&plan, &source.source, &err), 0));
+		cr_assert(eq(int, image_scan(&plan, &source.source, NULL, &err), 0));
 		cr_assert(eq(int, image_plan_packed(&plan, PART_FRAMES, 16, &err), 0));
 		source.bad = data_frame(bad * DATA_FRAMES / FRAMES);
 		cr_assert(lt(int, image_pack(&plan, 1, &sink.sink, &err), 0));
@@ -308,7 +308,7 @@ Test(packed, a_source_that_fails_ends_it)
 		close(sink.fd);
 	}
 	source.bad = 5;
-	cr_assert(lt(int, image_scan(&plan, &source.source, NULL), 0));
+	cr_assert(lt(int, image_scan(&plan, &source.source, NULL, NULL), 0));
 	image_plan_free(&plan);
 }
 

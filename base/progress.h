@@ -1,0 +1,48 @@
+/*
+ * How far a long job is, and whether it is to end early. The thread that works reports, others look
+ * and cancel; any thread may call anything but progress_init() and progress_free().
+ *
+ *     progress_init → progress_expect → progress_add | progress_skip …, progress_check between them
+ *     … → progress_free
+ *
+ * Everything but progress_init() takes NULL: nobody looks, and nobody cancels.
+ */
+#ifndef TORPOR_BASE_PROGRESS_H
+#define TORPOR_BASE_PROGRESS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct progress {
+	atomic_uint_fast64_t expected; /* bytes */
+	atomic_uint_fast64_t done;
+	atomic_bool cancelled;
+	int fd; /* an eventfd: readable once it is cancelled */
+};
+
+/* Returns 0, or what eventfd(2) gave. */
+int progress_init(struct progress *p, struct err *err);
+void progress_free(struct progress *p);
+
+/* So many bytes more are to be looked at. */
+void progress_expect(struct progress *p, uint64_t bytes);
+/* Of those, so many turn out to cost nothing. */
+void progress_skip(struct progress *p, uint64_t bytes);
+void progress_add(struct progress *p, uint64_t bytes);
+/* 0 to 100; it never falls once everything is expected. */
+unsigned progress_percent(const struct progress *p);
+
+void progress_cancel(struct progress *p);
+bool progress_is_cancelled(const struct progress *p);
+/* Returns 0, or -ECANCELED once it is cancelled. */
+int progress_check(const struct progress *p, struct err *err);
+
+/* io_write() that a cancel ends: to a pipe or socket whose reader does not read it would otherwise
+ * wait for ever. Returns 0, -ECANCELED, or what poll(2) or write(2) gave. Leaves the flags of `fd`
+ * alone, which others may share. */
+int progress_write(const struct progress *p, int fd, const void *src, uint64_t len);
+
+#endif
