@@ -14,6 +14,7 @@
 #include "format/archive_writer.h"
 #include "format/image/frame_reader.h"
 #include "snapshot/sections.h"
+#include "snapshot/staged.h"
 #include "state/statefile.h"
 #include "vmm/frameset.h"
 
@@ -60,6 +61,17 @@ static int add_vm(struct machine *m, struct buf *out, struct err *err)
 	return 0;
 }
 
+/* The checks of a resume, on what was just encoded: a machine must not end in a file that no resume
+ * takes. */
+static int check_state(struct machine *m, const struct buf *state, struct err *err)
+{
+	cleanup_staged struct staged staged = {0};
+	cleanup_statefile struct statefile sf = {0};
+	int ret = statefile_parse(&sf, state->data, state->len, err);
+
+	return ret < 0 ? ret : staged_load(&staged, m, &sf, err);
+}
+
 /* Devices before vCPUs before chips: each step may still write guest memory or raise a line, which
  * the later ones then see. */
 static int save_state(struct machine *m, struct archive_writer *w, struct host_needs *needs,
@@ -79,6 +91,9 @@ static int save_state(struct machine *m, struct archive_writer *w, struct host_n
 	ret = statefile_end(&state, err);
 	if (ret < 0)
 		return ret;
+	ret = check_state(m, &state, err);
+	if (ret < 0)
+		return err_context(err, ret, "this state could not be resumed");
 	return archive_writer_bytes(w, ROLE_STATE, state.data, state.len, err);
 }
 
@@ -238,7 +253,7 @@ static int save_all(struct machine *m, struct archive_writer *w, struct save_par
 		if (ret < 0)
 			return ret;
 	}
-	/* A frame could not be loaded meanwhile. */
+	/* Memory was lost meanwhile. */
 	if (machine_is_broken(m))
 		return err_set(err, ERR_FAILED, "the machine broke while it was saved");
 	return archive_writer_publish(w, params->appliance, params->digest, err);

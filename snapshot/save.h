@@ -3,7 +3,8 @@
  *
  * Loop thread, lock held, machine paused. Order: devices → vCPUs → VM chips and clock → memory
  * last, since the earlier steps write guest memory. Names no concrete device: disks come as image
- * sources. On error the old file is as it was and the machine can go on.
+ * sources. The state is checked as a resume would check it before anything else is written. On
+ * error the old file is as it was and the machine can go on.
  */
 #ifndef TORPOR_SNAPSHOT_SAVE_H
 #define TORPOR_SNAPSHOT_SAVE_H
@@ -50,9 +51,9 @@ struct save_params {
  *
  * Returns 0; -ECANCELED when the progress was cancelled before the file was in place or the last
  * byte in the stream; ERR_FAILED (the machine broke meanwhile, or the host's state is too large);
- * ERR_INTEGRITY (a frame that was not loaded yet, or the parent, is damaged); -ENOMEM; or the errno
- * of a KVM call, of read(2) or write(2), or what archive_writer_open() and archive_writer_publish()
- * give. */
+ * ERR_INTEGRITY (a resume would refuse the state; a frame that was not loaded yet, or the parent,
+ * is damaged); -ENOMEM; or the errno of a KVM call, of read(2) or write(2), or what
+ * archive_writer_open() and archive_writer_publish() give. */
 int snapshot_save(struct machine *m, struct save_params *params, struct err *err);
 
 #endif

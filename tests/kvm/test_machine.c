@@ -190,6 +190,40 @@ Test(machine, eight_wake_at_once_from_one_file)
 	}
 }
 
+/* What no resume would take is refused while the machine is still there, which goes on. */
+Test(machine, a_save_that_could_not_be_resumed_is_refused)
+{
+	const char *file = strdup(scratch_path("refused.torpor"));
+	struct guest g, h;
+	struct device_part *part;
+	struct err err;
+	void *good;
+
+	if (!have_kvm())
+		return;
+	guest_boot(&g, &(struct guest_spec){0});
+	guest_pause(&g);
+	part = &machine_device(&g.machine, "cmos")->part[0];
+	good = malloc(part->table->size);
+	memcpy(good, part->state, part->table->size);
+	memset(part->state, 0xff, part->table->size);
+	cr_assert(guest_save(&g, file, &err) < 0);
+	cr_assert(eq(int, err.kind, ERR_INTEGRITY));
+	cr_assert(strstr(err.text, "could not be resumed: device cmos: index") != NULL, "%s",
+		  err.text);
+	cr_assert(access(file, F_OK) < 0, "something was published");
+	memcpy(part->state, good, part->table->size);
+	guest_unpause(&g);
+	cr_assert_str_eq(guest_say(&g, "ping still"), "pong still");
+	guest_pause(&g);
+	save_or_fail(&g, file);
+	guest_stop(&g);
+	guest_wake(&h, file);
+	cr_assert_str_eq(guest_say(&h, "ping here"), "pong here");
+	guest_stop(&h);
+	free(good);
+}
+
 Test(machine, reset_starts_anew)
 {
 	struct guest g;

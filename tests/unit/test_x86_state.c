@@ -450,6 +450,35 @@ Test(x86_state, checks_refuse_what_cannot_be)
 	free(bad);
 }
 
+/* The xAPIC id register can be written, the x2APIC id cannot. */
+Test(x86_state, an_xapic_id_that_the_guest_wrote_is_saved_and_restored, .init = skip_without_kvm)
+{
+	struct x86_vcpu_state *s = calloc(1, sizeof(*s));
+	struct kvm_lapic_state lapic;
+	struct err err = {0};
+	struct vm vm, to;
+
+	open_vm(&vm);
+	cr_assert(kvm_vcpu_call(&vm.vcpu[0], KVM_GET_LAPIC, &lapic, &err) >= 0, "%s", err.text);
+	le_put32((uint8_t *)lapic.regs + 0x20, 0x55u << 24);
+	cr_assert(kvm_vcpu_call(&vm.vcpu[0], KVM_SET_LAPIC, &lapic, &err) >= 0, "%s", err.text);
+	cr_assert(eq(int, arch_vcpu_save(&vm.kvm, &vm.vcpu[0], s, &err), 0), "%s", err.text);
+	cr_assert(eq(u32, le_get32(s->lapic + 0x20), 0x55u << 24));
+	cr_assert(eq(int, arch_vcpu_check(&vm.kvm, s, 0, &err), 0), "%s", err.text);
+
+	open_vm(&to);
+	cr_assert(eq(int, arch_vcpu_restore(&to.kvm, &to.vcpu[0], s, &err), 0), "%s", err.text);
+	cr_assert(kvm_vcpu_call(&to.vcpu[0], KVM_GET_LAPIC, &lapic, &err) >= 0, "%s", err.text);
+	cr_assert(eq(u32, le_get32((uint8_t *)lapic.regs + 0x20), 0x55u << 24));
+
+	s->sregs.apic_base |= 1u << 10;
+	cr_assert(arch_vcpu_check(&vm.kvm, s, 0, &err) < 0);
+	cr_assert(eq(str, err.text, (char *)"vCPU 0: has the x2APIC id 85"));
+	close_vm(&vm);
+	close_vm(&to);
+	free(s);
+}
+
 /* What only KVM can judge fails the restore, by name. */
 Test(x86_state, a_register_that_kvm_refuses_is_named)
 {

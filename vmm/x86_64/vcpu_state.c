@@ -19,6 +19,8 @@
 #define XCR0_AVX      0x7u
 #define LAPIC_ID      0x20u
 
+#define APIC_BASE_X2APIC (1u << 10) /* of the APIC base MSR (SDM vol. 3 §11.12.1) */
+
 static size_t xsave_size(const struct kvm *kvm)
 {
 	int size = kvm_extension(kvm, KVM_CAP_XSAVE2);
@@ -155,6 +157,14 @@ static uint32_t lapic_id(const struct x86_vcpu_state *s)
 	return le_get32(s->lapic + LAPIC_ID) >> 24;
 }
 
+/* The APIC id the vCPU was made with, by its CPUID; `none` where that has none. */
+static uint32_t cpuid_apic_id(const struct x86_vcpu_state *s, uint32_t none)
+{
+	const struct kvm_cpuid_entry2 *e = x86_guest_leaf(s, LEAF_FEATURES);
+
+	return e != NULL ? e->ebx >> 24 : none;
+}
+
 int arch_vcpu_check(const struct kvm *kvm, const void *state, uint32_t id, struct err *err)
 {
 	const struct x86_vcpu_state *s = state;
@@ -170,8 +180,13 @@ int arch_vcpu_check(const struct kvm *kvm, const void *state, uint32_t id, struc
 		return err_set(err, ERR_INCOMPATIBLE,
 			       "vCPU %u: XSAVE area of %u bytes, this host has %zu", id,
 			       s->xsave_len, xsave_size(kvm));
-	if (lapic_id(s) != id)
-		return err_set(err, ERR_INTEGRITY, "vCPU %u: has the APIC id %u", id, lapic_id(s));
+	if (cpuid_apic_id(s, id) != id)
+		return err_set(err, ERR_INTEGRITY, "vCPU %u: has the APIC id %u", id,
+			       cpuid_apic_id(s, id));
+	/* In xAPIC mode the guest may write the register, and KVM takes what it wrote. */
+	if ((s->sregs.apic_base & APIC_BASE_X2APIC) != 0 && lapic_id(s) != id)
+		return err_set(err, ERR_INTEGRITY, "vCPU %u: has the x2APIC id %u", id,
+			       lapic_id(s));
 	return 0;
 }
 
