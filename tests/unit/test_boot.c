@@ -122,6 +122,36 @@ static void make_elf(struct boot *b)
 	b->len = ELF_CODE + 0x800;
 }
 
+/* The same ELF in the 32-bit class, for a 32-bit processor. */
+static void make_elf32(struct boot *b)
+{
+	Elf64_Phdr wide[2];
+	Elf32_Ehdr ehdr = {
+		.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS32, ELFDATA2LSB, EV_CURRENT},
+		.e_type = ET_EXEC,
+		.e_machine = EM_386,
+		.e_phoff = sizeof(ehdr),
+		.e_phentsize = sizeof(Elf32_Phdr),
+		.e_phnum = 2,
+	};
+
+	make_elf(b);
+	memcpy(wide, phdrs(b), sizeof(wide));
+	memset(b->file, 0, sizeof(Elf64_Ehdr) + sizeof(wide));
+	memcpy(b->file, &ehdr, sizeof(ehdr));
+	for (unsigned i = 0; i < 2; i++) {
+		Elf32_Phdr narrow = {
+			.p_type = wide[i].p_type,
+			.p_offset = (uint32_t)wide[i].p_offset,
+			.p_paddr = (uint32_t)wide[i].p_paddr,
+			.p_filesz = (uint32_t)wide[i].p_filesz,
+			.p_memsz = (uint32_t)wide[i].p_memsz,
+		};
+
+		memcpy(b->file + sizeof(ehdr) + i * sizeof(narrow), &narrow, sizeof(narrow));
+	}
+}
+
 static int load(struct boot *b)
 {
 	b->src.kernel = blob_of(b->file, b->len);
@@ -357,14 +387,14 @@ Test(boot, refuses_spoiled_bzimages)
 	}
 }
 
-Test(boot, elf_is_entered_by_its_pvh_note)
+static void check_pvh_entry(void (*make)(struct boot *b))
 {
 	struct boot b = {0};
 	uint32_t info[14];
 	uint64_t module[4], map;
 	uint8_t *code;
 
-	make_elf(&b);
+	make(&b);
 	open_guest(&b, MIB(64));
 	memset(mem_at_write(&b.mem, ELF_BASE, 0x1000), 0xff, 0x1000);
 	b.src.initrd = blob_of("initrd!", 7);
@@ -387,6 +417,61 @@ Test(boot, elf_is_entered_by_its_pvh_note)
 	cr_assert(eq(u64, le_get64(mem_at(&b.mem, map + 2 * 24, 8)), MIB(1)));
 	cr_assert(eq(u64, le_get64(mem_at(&b.mem, map + 2 * 24 + 8, 8)), MIB(63)));
 	close_guest(&b);
+}
+
+Test(boot, elf_is_entered_by_its_pvh_note)
+{
+	check_pvh_entry(make_elf);
+}
+
+/* The PVH entry is a 32-bit one, whatever the class of the file. */
+Test(boot, elf_of_32_bits_is_entered_by_its_pvh_note)
+{
+	check_pvh_entry(make_elf32);
+}
+
+/* An ELF of one class for a processor of the other is none of ours. */
+Test(boot, refuses_an_elf_of_another_processor)
+{
+	struct boot b = {0};
+
+	make_elf(&b);
+	((Elf64_Ehdr *)b.file)->e_machine = EM_386;
+	expect_refusal(&b, "neither a bzImage nor an ELF with a PVH note");
+	make_elf32(&b);
+	((Elf32_Ehdr *)b.file)->e_machine = EM_X86_64;
+	expect_refusal(&b, "neither a bzImage nor an ELF with a PVH note");
+}
+
+static void check_longest_cmdline(void (*make)(struct boot *b))
+{
+	char text[2049];
+	struct boot b = {0};
+
+	memset(text, 'x', sizeof(text));
+	make(&b);
+	open_guest(&b, MIB(64));
+	text[2047] = '\0';
+	b.src.cmdline = text;
+	cr_assert(eq(int, load(&b), 0), "%s", b.err.text);
+	cr_assert(eq(int, memcmp(mem_at(&b.mem, BOOT_CMDLINE, 2048), text, 2048), 0));
+	close(b.src.kernel.fd);
+	text[2047] = 'x';
+	text[2048] = '\0';
+	cr_assert(load(&b) < 0);
+	cr_assert(strstr(b.err.text, "command line: 2048 bytes, this kernel takes at most 2047") !=
+			  NULL,
+		  "%s", b.err.text);
+	close_guest(&b);
+}
+
+/* A longer one makes Linux panic before it can say why. A bzImage says what it takes; this one's
+ * header has the same number. */
+Test(boot, refuses_a_command_line_longer_than_the_kernel_takes)
+{
+	check_longest_cmdline(make_elf);
+	check_longest_cmdline(make_elf32);
+	check_longest_cmdline(make_bzimage);
 }
 
 static void spoil_note(struct boot *b)
@@ -511,6 +596,7 @@ Test(boot, refuses_every_truncated_bzimage)
 Test(boot, refuses_every_truncated_elf)
 {
 	expect_truncations_refused(make_elf);
+	expect_truncations_refused(make_elf32);
 }
 
 /* Hostile headers: any byte of them changed to anything nasty is loaded or refused, in words. */
@@ -546,6 +632,7 @@ Test(boot, mutated_bzimage_headers)
 Test(boot, mutated_elf_headers)
 {
 	expect_mutations_handled(make_elf, 0, sizeof(Elf64_Ehdr) + 2 * sizeof(Elf64_Phdr));
+	expect_mutations_handled(make_elf32, 0, sizeof(Elf32_Ehdr) + 2 * sizeof(Elf32_Phdr));
 }
 
 /* Run the boot vCPU until it writes to a port, and return what it wrote. */
@@ -609,6 +696,13 @@ Test(boot, elf_starts_in_protected_mode_with_its_start_info)
 	if (no_kvm())
 		return;
 	make_elf(&b);
+	memcpy(b.file + ELF_CODE + 0x10, code, sizeof(code));
+	open_guest(&b, MIB(64));
+	cr_assert(eq(u32, run_to_port(&b), 0x336ec578));
+	close_guest(&b);
+
+	b = (struct boot){0};
+	make_elf32(&b);
 	memcpy(b.file + ELF_CODE + 0x10, code, sizeof(code));
 	open_guest(&b, MIB(64));
 	cr_assert(eq(u32, run_to_port(&b), 0x336ec578));

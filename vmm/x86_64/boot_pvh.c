@@ -17,6 +17,9 @@
 #define NOTE_MAX_BYTES	  (1u << 20)
 #define START_MAGIC	  0x336ec578u
 #define MAX_PHDRS	  64u
+/* Nothing in the file says what the kernel takes. Linux has room for COMMAND_LINE_SIZE bytes with
+ * the NUL, and panics early when it is given more. */
+#define MAX_CMDLINE 2047u
 
 struct start_info { /* version 1 */
 	uint32_t magic;
@@ -65,23 +68,74 @@ static int read_part(const struct blob *kernel, uint64_t at, void *dst, uint64_t
 	return ret < 0 ? err_context(err, ret, "kernel") : 0;
 }
 
-static int read_elf(const struct blob *kernel, Elf64_Ehdr *ehdr, Elf64_Phdr phdr[MAX_PHDRS],
-		    struct err *err)
+/* What an ELF header of either class says about the program headers. */
+struct elf_headers {
+	bool narrow; /* ELFCLASS32: the PVH entry is a 32-bit one in both */
+	uint64_t phoff;
+	unsigned phentsize;
+	unsigned n;
+	Elf64_Phdr phdr[MAX_PHDRS];
+};
+
+static int read_elf_header(const struct blob *kernel, struct elf_headers *elf, struct err *err)
 {
+	union {
+		uint8_t ident[EI_NIDENT];
+		Elf32_Ehdr narrow;
+		Elf64_Ehdr wide;
+	} ehdr;
 	int ret;
 
-	if (kernel->len < sizeof(*ehdr))
+	if (kernel->len < sizeof(ehdr))
 		return -ENOEXEC;
-	ret = read_part(kernel, 0, ehdr, sizeof(*ehdr), "headers", err);
+	ret = read_part(kernel, 0, &ehdr, sizeof(ehdr), "headers", err);
 	if (ret < 0)
 		return ret;
-	if (memcmp(ehdr->e_ident, ELFMAG, SELFMAG) != 0 || ehdr->e_ident[EI_CLASS] != ELFCLASS64 ||
-	    ehdr->e_ident[EI_DATA] != ELFDATA2LSB || ehdr->e_machine != EM_X86_64)
+	if (memcmp(ehdr.ident, ELFMAG, SELFMAG) != 0 || ehdr.ident[EI_DATA] != ELFDATA2LSB)
 		return -ENOEXEC;
-	if (ehdr->e_phentsize != sizeof(phdr[0]) || ehdr->e_phnum == 0 || ehdr->e_phnum > MAX_PHDRS)
+	if (ehdr.ident[EI_CLASS] == ELFCLASS64 && ehdr.wide.e_machine == EM_X86_64)
+		*elf = (struct elf_headers){
+			.phoff = ehdr.wide.e_phoff,
+			.phentsize = ehdr.wide.e_phentsize,
+			.n = ehdr.wide.e_phnum,
+		};
+	else if (ehdr.ident[EI_CLASS] == ELFCLASS32 && ehdr.narrow.e_machine == EM_386)
+		*elf = (struct elf_headers){
+			.narrow = true,
+			.phoff = ehdr.narrow.e_phoff,
+			.phentsize = ehdr.narrow.e_phentsize,
+			.n = ehdr.narrow.e_phnum,
+		};
+	else
+		return -ENOEXEC;
+	return 0;
+}
+
+static int read_elf(const struct blob *kernel, struct elf_headers *elf, struct err *err)
+{
+	Elf32_Phdr narrow[MAX_PHDRS];
+	size_t size;
+	int ret = read_elf_header(kernel, elf, err);
+
+	if (ret < 0)
+		return ret;
+	size = elf->narrow ? sizeof(narrow[0]) : sizeof(elf->phdr[0]);
+	if (elf->phentsize != size || elf->n == 0 || elf->n > MAX_PHDRS)
 		return err_set(err, ERR_FAILED, "kernel: ELF program headers make no sense");
-	return read_part(kernel, ehdr->e_phoff, phdr, ehdr->e_phnum * sizeof(phdr[0]), "headers",
-			 err);
+	if (!elf->narrow)
+		return read_part(kernel, elf->phoff, elf->phdr, elf->n * size, "headers", err);
+	ret = read_part(kernel, elf->phoff, narrow, elf->n * size, "headers", err);
+	if (ret < 0)
+		return ret;
+	for (unsigned i = 0; i < elf->n; i++)
+		elf->phdr[i] = (Elf64_Phdr){
+			.p_type = narrow[i].p_type,
+			.p_offset = narrow[i].p_offset,
+			.p_paddr = narrow[i].p_paddr,
+			.p_filesz = narrow[i].p_filesz,
+			.p_memsz = narrow[i].p_memsz,
+		};
+	return 0;
 }
 
 /* Walk one note segment for the entry point. Returns true when found. */
@@ -178,7 +232,7 @@ static int write_start_info(struct mem *mem, const struct boot_source *src, uint
 			},
 	};
 	struct boot_range map[BOOT_MAX_RANGES];
-	int ret = boot_load_cmdline(mem, src->cmdline, UINT64_MAX, err);
+	int ret = boot_load_cmdline(mem, src->cmdline, MAX_CMDLINE, err);
 
 	if (ret < 0)
 		return ret;
@@ -203,26 +257,25 @@ static int write_start_info(struct mem *mem, const struct boot_source *src, uint
 int boot_pvh(struct mem *mem, const struct boot_source *src, struct boot_entry *entry,
 	     struct err *err)
 {
-	Elf64_Ehdr ehdr;
-	Elf64_Phdr phdr[MAX_PHDRS];
+	struct elf_headers elf;
 	uint64_t end = 0;
 	bool found = false;
-	int ret = read_elf(&src->kernel, &ehdr, phdr, err);
+	int ret = read_elf(&src->kernel, &elf, err);
 
 	if (ret < 0)
 		return ret;
 	*entry = (struct boot_entry){.params = BOOT_START_INFO, .long_mode = false};
-	for (unsigned i = 0; i < ehdr.e_phnum; i++) {
-		if (phdr[i].p_type == PT_LOAD)
-			ret = load_segment(mem, &src->kernel, &phdr[i], &end, err);
-		else if (phdr[i].p_type == PT_NOTE)
-			ret = note_segment(&src->kernel, &phdr[i], &entry->entry, &found, err);
+	for (unsigned i = 0; i < elf.n; i++) {
+		if (elf.phdr[i].p_type == PT_LOAD)
+			ret = load_segment(mem, &src->kernel, &elf.phdr[i], &end, err);
+		else if (elf.phdr[i].p_type == PT_NOTE)
+			ret = note_segment(&src->kernel, &elf.phdr[i], &entry->entry, &found, err);
 		if (ret < 0)
 			return ret;
 	}
 	if (!found)
 		return -ENOEXEC;
-	if (!entry_is_loaded(phdr, ehdr.e_phnum, entry->entry))
+	if (!entry_is_loaded(elf.phdr, elf.n, entry->entry))
 		return err_set(err, ERR_FAILED, "kernel: its PVH entry 0x%llx lies outside of it",
 			       (unsigned long long)entry->entry);
 	return write_start_info(mem, src, end, err);
