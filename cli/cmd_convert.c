@@ -160,7 +160,7 @@ static int convert(struct convert_args *args, struct err *err)
 	if (ret == 0)
 		ret = spool_input(&args->in, &params.fd, err);
 	if (ret == 0)
-		ret = sandbox_enter(SANDBOX_WRITE, err);
+		ret = sandbox_enter(SANDBOX_CREATE, err);
 	if (ret == 0)
 		ret = archive_open_with(&from, args->in, &params, err);
 	if (ret < 0)

@@ -93,7 +93,7 @@ static int flatten(const struct flatten_args *args, struct err *err)
 	if (ret == 0)
 		ret = spool_input(&file, &params.fd, err);
 	if (ret == 0)
-		ret = sandbox_enter(SANDBOX_WRITE, err);
+		ret = sandbox_enter(SANDBOX_CREATE, err);
 	if (ret == 0)
 		ret = parent_open(&chain, file, &params, err);
 	if (ret < 0)

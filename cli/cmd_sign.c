@@ -10,7 +10,6 @@
 #include "cli/passphrase.h"
 #include "cli/spool.h"
 #include "format/convert.h"
-#include "format/crypto/lazy.h"
 #include "format/crypto/sign.h"
 #include "host/parse.h"
 #include "host/sandbox.h"
@@ -174,9 +173,8 @@ static int sign_file(const struct sign_args *args, const struct pen *pen, struct
 	struct archive *a;
 	int ret = spool_input(&file, &params.fd, err);
 
-	/* No library can be loaded later. */
 	if (ret == 0)
-		ret = lazy_archive(err) != NULL ? sandbox_enter(SANDBOX_CREATE, err) : -ENOSYS;
+		ret = sandbox_enter(SANDBOX_CREATE, err);
 	if (ret == 0)
 		ret = archive_open_with(&a, file, &params, err);
 	if (ret < 0)

@@ -30,9 +30,9 @@ static int put_header(struct layout *l, uint64_t at, const char *name, const cha
 		      uint64_t size, struct err *err)
 {
 	uint8_t header[TAR_BLOCK];
-	int ret = tar_header_make(name, link, size, header, err);
 
-	return ret < 0 ? ret : out_write(&l->w->out, header, sizeof(header), at, err);
+	tar_header_make(name, link, size, header);
+	return out_write(&l->w->out, header, sizeof(header), at, err);
 }
 
 /* Fill up to `to`, a whole number of blocks away. */

@@ -1,6 +1,6 @@
 /*
- * Making tar headers. libarchive makes them, so that every tar reader that knows libarchive's files
- * knows ours; where they are put is our business, because payloads must be aligned.
+ * Making the headers of a tar file (POSIX.1-2017, pax, "ustar Interchange Format"). Where they are
+ * put is the caller's business, because payloads must be aligned. Pure.
  */
 #ifndef TORPOR_FORMAT_TAR_HEADER_H
 #define TORPOR_FORMAT_TAR_HEADER_H
@@ -9,9 +9,10 @@
 
 #include "format/tar.h"
 
-/* A regular file of `size` bytes, or a symbolic link when `link` is not NULL. Owner, times and so
- * on are zero: one header for one member. Names that do not fit one block are refused. */
-int tar_header_make(const char *name, const char *link, uint64_t size, uint8_t header[TAR_BLOCK],
-		    struct err *err);
+/* A regular file of `size` bytes, or a symbolic link to `link` when that is not NULL. Owner, times
+ * and so on are zero: one member has one header. `name` and `link` have at most 100 bytes, as all
+ * names in a .torpor file do; longer ones are a fault of the caller (assert). The bytes are those
+ * of libarchive, which a unit test compares. */
+void tar_header_make(const char *name, const char *link, uint64_t size, uint8_t header[TAR_BLOCK]);
 
 #endif

@@ -248,14 +248,13 @@ static const struct plan {
 } plans[] = {
 	[SANDBOX_READ] = {VERDICT_KILL, {TABLE(common), TABLE(reader)}},
 	[SANDBOX_CREATE] = {VERDICT_KILL, {TABLE(common), TABLE(reader), TABLE(creates)}},
-	[SANDBOX_WRITE] = {VERDICT_KILL, {TABLE(common), TABLE(reader), TABLE(creates)}},
 	[SANDBOX_ASK] = {VERDICT_KILL, {TABLE(common), TABLE(reader), TABLE(asks_kvm)}},
 	[SANDBOX_MACHINE] = {VERDICT_MISSING, {TABLE(common), TABLE(creates), TABLE(machine)}},
 	[SANDBOX_SWITCH] = {VERDICT_KILL, {TABLE(common), TABLE(serves)}},
 };
 
 /* A library that is not there is an error for whoever needs it, later. */
-static void load_libraries(enum sandbox sandbox)
+static void load_libraries(void)
 {
 	uint8_t digest[DIGEST_SIZE];
 
@@ -264,8 +263,6 @@ static void load_libraries(enum sandbox sandbox)
 	(void)lazy_sign(NULL);
 	(void)lazy_zstd(NULL);
 	(void)lazy_cipher(NULL);
-	if (sandbox == SANDBOX_WRITE) /* for the headers of the tar */
-		(void)lazy_archive(NULL);
 }
 
 static void apply(const struct table *table, uint8_t verdicts[SANDBOX_CALLS])
@@ -309,7 +306,7 @@ static int enter(enum sandbox sandbox, unsigned nets, struct err *err)
 	if (!SANDBOX_GUARDS)
 		return 0;
 	if (sandbox != SANDBOX_MACHINE && sandbox != SANDBOX_SWITCH)
-		load_libraries(sandbox);
+		load_libraries();
 	gather(&plans[sandbox], nets, verdicts);
 	sandbox_filter_build(&filter, verdicts);
 	return install(&filter, err);

@@ -10,9 +10,10 @@ TESTED   := $(filter-out $(BUILD)/cli/main.o,$(CLI_OBJECTS)) $(BUILD)/libtorpor.
 # Criterion finds its tests in a linker section that nothing refers to: no --gc-sections here.
 TEST_LDFLAGS = $(SANFLAGS) $(LDFLAGS)
 
+# libarchive: what tar headers are compared with.
 $(BUILD)/tests/unit/runner: $(UNIT_OBJ) $(TESTED)
 	@$(if $(V),,echo "  LD   $@")
-	$(Q)$(CC) $(ALL_CFLAGS) $(TEST_LDFLAGS) -o $@ $^ -lcriterion $(LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(TEST_LDFLAGS) -o $@ $^ -lcriterion -larchive $(LIBS)
 
 $(BUILD)/tests/kvm/runner: $(KVM_OBJ) $(BUILD)/libtorpor.a
 	@$(if $(V),,echo "  LD   $@")

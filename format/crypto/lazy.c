@@ -9,7 +9,6 @@
 static struct crypto_api crypto_table;
 static struct sign_api sign_table;
 static struct cipher_api encrypt_table;
-static struct archive_api archive_table;
 static struct zstd_api zstd_table;
 
 #define CRYPTO(member, symbol)                                                                     \
@@ -23,10 +22,6 @@ static struct zstd_api zstd_table;
 #define CIPHER(member, symbol)                                                                     \
 	{                                                                                          \
 #symbol, offsetof(struct cipher_api, member)                                       \
-	}
-#define ARCHIVE(member, symbol)                                                                    \
-	{                                                                                          \
-#symbol, offsetof(struct archive_api, member)                                      \
 	}
 
 static const struct library_symbol crypto_symbols[] = {
@@ -56,24 +51,6 @@ static const struct library_symbol encrypt_symbols[] = {
 	CIPHER(ctrl, EVP_CIPHER_CTX_ctrl),    CIPHER(scrypt, EVP_PBE_scrypt),
 };
 
-static const struct library_symbol archive_symbols[] = {
-	ARCHIVE(write_new, archive_write_new),
-	ARCHIVE(set_format, archive_write_set_format_pax_restricted),
-	ARCHIVE(set_bytes_per_block, archive_write_set_bytes_per_block),
-	ARCHIVE(open, archive_write_open),
-	ARCHIVE(header, archive_write_header),
-	ARCHIVE(free, archive_write_free),
-	ARCHIVE(error_string, archive_error_string),
-	ARCHIVE(entry_new, archive_entry_new),
-	ARCHIVE(entry_free, archive_entry_free),
-	ARCHIVE(set_pathname, archive_entry_set_pathname),
-	ARCHIVE(set_symlink, archive_entry_set_symlink),
-	ARCHIVE(set_filetype, archive_entry_set_filetype),
-	ARCHIVE(set_perm, archive_entry_set_perm),
-	ARCHIVE(set_size, archive_entry_set_size),
-	ARCHIVE(set_mtime, archive_entry_set_mtime),
-};
-
 #define ZSTD(member, symbol)                                                                       \
 	{                                                                                          \
 #symbol, offsetof(struct zstd_api, member)                                         \
@@ -92,8 +69,6 @@ _Static_assert(ARRAY_SIZE(crypto_symbols) == sizeof(struct crypto_api) / sizeof(
 _Static_assert(ARRAY_SIZE(sign_symbols) == sizeof(struct sign_api) / sizeof(void *), "sign");
 _Static_assert(ARRAY_SIZE(encrypt_symbols) == sizeof(struct cipher_api) / sizeof(void *),
 	       "encrypt");
-_Static_assert(ARRAY_SIZE(archive_symbols) == sizeof(struct archive_api) / sizeof(void *),
-	       "archive");
 _Static_assert(ARRAY_SIZE(zstd_symbols) == sizeof(struct zstd_api) / sizeof(void *), "zstd");
 
 static struct library crypto_library = {
@@ -117,13 +92,6 @@ static struct library encrypt_library = {
 	.table = &encrypt_table,
 };
 
-static struct library archive_library = {
-	.soname = "libarchive.so.13",
-	.symbols = archive_symbols,
-	.nsymbols = ARRAY_SIZE(archive_symbols),
-	.table = &archive_table,
-};
-
 static struct library zstd_library = {
 	.soname = "libzstd.so.1",
 	.symbols = zstd_symbols,
@@ -134,7 +102,6 @@ static struct library zstd_library = {
 static pthread_once_t crypto_once = PTHREAD_ONCE_INIT;
 static pthread_once_t sign_once = PTHREAD_ONCE_INIT;
 static pthread_once_t encrypt_once = PTHREAD_ONCE_INIT;
-static pthread_once_t archive_once = PTHREAD_ONCE_INIT;
 static pthread_once_t zstd_once = PTHREAD_ONCE_INIT;
 
 static void load_crypto(void)
@@ -150,11 +117,6 @@ static void load_sign(void)
 static void load_encrypt(void)
 {
 	library_load(&encrypt_library);
-}
-
-static void load_archive(void)
-{
-	library_load(&archive_library);
 }
 
 static void load_zstd(void)
@@ -178,12 +140,6 @@ const struct cipher_api *lazy_cipher(struct err *err)
 {
 	pthread_once(&encrypt_once, load_encrypt);
 	return library_loaded(&encrypt_library, err) == 0 ? &encrypt_table : NULL;
-}
-
-const struct archive_api *lazy_archive(struct err *err)
-{
-	pthread_once(&archive_once, load_archive);
-	return library_loaded(&archive_library, err) == 0 ? &archive_table : NULL;
 }
 
 const struct zstd_api *lazy_zstd(struct err *err)

@@ -8,8 +8,6 @@
 #ifndef TORPOR_FORMAT_CRYPTO_LAZY_H
 #define TORPOR_FORMAT_CRYPTO_LAZY_H
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <openssl/evp.h>
 #include <zstd.h>
 
@@ -53,25 +51,6 @@ struct cipher_api {
 	__typeof__(EVP_PBE_scrypt) *scrypt;
 };
 
-/* libarchive: what making one tar header takes. */
-struct archive_api {
-	__typeof__(archive_write_new) *write_new;
-	__typeof__(archive_write_set_format_pax_restricted) *set_format;
-	__typeof__(archive_write_set_bytes_per_block) *set_bytes_per_block;
-	__typeof__(archive_write_open) *open;
-	__typeof__(archive_write_header) *header;
-	__typeof__(archive_write_free) *free;
-	__typeof__(archive_error_string) *error_string;
-	__typeof__(archive_entry_new) *entry_new;
-	__typeof__(archive_entry_free) *entry_free;
-	__typeof__(archive_entry_set_pathname) *set_pathname;
-	__typeof__(archive_entry_set_symlink) *set_symlink;
-	__typeof__(archive_entry_set_filetype) *set_filetype;
-	__typeof__(archive_entry_set_perm) *set_perm;
-	__typeof__(archive_entry_set_size) *set_size;
-	__typeof__(archive_entry_set_mtime) *set_mtime;
-};
-
 /* libzstd: what single frames take. */
 struct zstd_api {
 	__typeof__(ZSTD_createCCtx) *cctx_new;
@@ -88,7 +67,6 @@ struct zstd_api {
 const struct crypto_api *lazy_crypto(struct err *err);
 const struct sign_api *lazy_sign(struct err *err);
 const struct cipher_api *lazy_cipher(struct err *err);
-const struct archive_api *lazy_archive(struct err *err);
 const struct zstd_api *lazy_zstd(struct err *err);
 
 #endif

@@ -229,9 +229,9 @@ Test(sandbox, forbids_what_it_should_and_no_more)
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		const int wanted[] = {
-			[SANDBOX_READ] = cases[i].read,	      [SANDBOX_CREATE] = cases[i].create,
-			[SANDBOX_WRITE] = cases[i].create,    [SANDBOX_ASK] = cases[i].ask,
-			[SANDBOX_MACHINE] = cases[i].machine, [SANDBOX_SWITCH] = cases[i].serve,
+			[SANDBOX_READ] = cases[i].read,	   [SANDBOX_CREATE] = cases[i].create,
+			[SANDBOX_ASK] = cases[i].ask,	   [SANDBOX_MACHINE] = cases[i].machine,
+			[SANDBOX_SWITCH] = cases[i].serve,
 		};
 
 		for (size_t s = 0; s < ARRAY_SIZE(wanted); s++)
