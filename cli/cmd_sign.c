@@ -148,12 +148,14 @@ static int sign(const struct sign_args *args, const struct pen *pen, struct arch
 {
 	char text[MINISIGN_TEXT], id[MINISIGN_ID_TEXT];
 	const struct convert_params params = {.signature = text};
-	cleanup_buf struct buf config = {0};
+	cleanup_free uint8_t *config = NULL;
 	struct minisign_signature sig;
-	int ret = archive_config(a, &config, err);
+	size_t len;
+	int ret = archive_config(a, &config, &len, err);
 
-	if (ret == 0)
-		ret = make_signature(args, pen, config.data, config.len, &sig, err);
+	if (ret < 0)
+		return ret;
+	ret = make_signature(args, pen, config, len, &sig, err);
 	if (ret < 0)
 		return ret;
 	minisign_signature_encode(&sig, text);

@@ -25,7 +25,7 @@ int appliance_copy(struct appliance *to, const struct appliance *from, struct er
 	return to->cmdline != NULL ? 0 : err_sys(err, ENOMEM, "copy a description");
 }
 
-static int compare_contents(const void *a, const void *b)
+static int compare_roles(const void *a, const void *b)
 {
 	return strcmp(((const struct appliance_content *)a)->role,
 		      ((const struct appliance_content *)b)->role);
@@ -33,7 +33,7 @@ static int compare_contents(const void *a, const void *b)
 
 void appliance_sort_contents(struct appliance *a)
 {
-	qsort(a->content, a->ncontents, sizeof(a->content[0]), compare_contents);
+	qsort(a->content, a->ncontents, sizeof(a->content[0]), compare_roles);
 }
 
 const char *appliance_content(const struct appliance *a, const char *role)

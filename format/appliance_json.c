@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/mac.h"
 #include "base/num.h"
 #include "format/appliance.h"
 #include "format/crypto/digest.h"
@@ -17,7 +18,6 @@
 #define MAX_VCPUS 255u
 #define PAGE	  4096u
 #define SECTOR	  512u
-#define MAC_TEXT  18u /* with its NUL */
 
 #define MINOR_OF_NETWORK 1
 
@@ -40,11 +40,10 @@ static json_t *encode_disks(const struct appliance *a)
 static json_t *encode_net(const struct appliance_net *net)
 {
 	json_t *json = json_pack("{s:i, s:i}", "mtu", (int)net->mtu, "pairs", (int)net->pairs);
-	char mac[MAC_TEXT];
+	char mac[MAC_TEXT_SIZE];
 
 	if (!is_zero(net->mac, sizeof(net->mac))) {
-		snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", net->mac[0],
-			 net->mac[1], net->mac[2], net->mac[3], net->mac[4], net->mac[5]);
+		mac_format(net->mac, mac);
 		json_object_set_new(json, "mac", json_string(mac));
 	}
 	return json;
@@ -206,20 +205,15 @@ static int decode_disks(struct appliance *a, json_t *json, bool newer, struct er
 	return 0;
 }
 
-/* Six bytes in lower case, as they were written. */
-static bool parse_mac(const char *text, uint8_t mac[6])
+/* As it was written, in lower case: there is one text for one appliance. */
+static bool parse_card_mac(const char *text, uint8_t mac[MAC_SIZE])
 {
-	static const char digits[] = "0123456789abcdef";
+	char again[MAC_TEXT_SIZE];
 
-	for (unsigned i = 0; i < 6; i++, text += 3) {
-		const char *high = text[0] != '\0' ? strchr(digits, text[0]) : NULL;
-		const char *low = high != NULL && text[1] != '\0' ? strchr(digits, text[1]) : NULL;
-
-		if (low == NULL || text[2] != (i < 5 ? ':' : '\0'))
-			return false;
-		mac[i] = (uint8_t)((high - digits) << 4 | (low - digits));
-	}
-	return (mac[0] & 1) == 0 && !is_zero(mac, 6);
+	if (!mac_parse(text, mac) || !mac_is_unicast(mac))
+		return false;
+	mac_format(mac, again);
+	return strcmp(text, again) == 0;
 }
 
 static int decode_net(struct appliance_net *net, json_t *json, bool live, bool newer,
@@ -227,7 +221,7 @@ static int decode_net(struct appliance_net *net, json_t *json, bool live, bool n
 {
 	static const char *const names[] = {"mac", "mtu", "pairs", NULL};
 	uint64_t mtu = 0, pairs = 0;
-	char mac[MAC_TEXT];
+	char mac[MAC_TEXT_SIZE];
 	int ret = json_get_uint(json, "mtu", APPLIANCE_MIN_MTU, UINT16_MAX, &mtu, err);
 
 	if (ret < 0)
@@ -242,7 +236,7 @@ static int decode_net(struct appliance_net *net, json_t *json, bool live, bool n
 		ret = json_get_ascii(json, "mac", mac, sizeof(mac), err);
 		if (ret < 0)
 			return ret;
-		if (!parse_mac(mac, net->mac))
+		if (!parse_card_mac(mac, net->mac))
 			return err_set(err, ERR_INTEGRITY, "a MAC address is malformed");
 	}
 	return newer ? 0 : json_only(json, names, err);
@@ -385,7 +379,7 @@ static int decode_contents(struct appliance *a, json_t *json, struct err *err)
 	return 0;
 }
 
-static int decode(struct appliance *a, json_t *json, struct err *err)
+static int decode_config(struct appliance *a, json_t *json, struct err *err)
 {
 	static const char *const names[] = {"format",	  "machine",	 "arch",    "memory",
 					    "vcpus",	  "console",	 "cmdline", "disks",
@@ -453,7 +447,7 @@ int appliance_decode(struct appliance *a, const uint8_t *text, size_t len, struc
 
 	appliance_init(a);
 	json = json_parse(text, len, err);
-	ret = json != NULL ? decode(a, json, err) : -EINVAL;
+	ret = json != NULL ? decode_config(a, json, err) : -EINVAL;
 	if (ret < 0)
 		appliance_free(a);
 	return ret < 0 ? err_context(err, ret, "config") : 0;

@@ -16,24 +16,6 @@
 #include "format/verified.h"
 #include "state/statefile.h"
 
-/* Read a small blob into memory the caller frees. */
-static int read_all(const struct blob *blob, uint64_t max, uint8_t **data, struct err *err)
-{
-	int ret;
-
-	*data = NULL;
-	if (blob->len > max)
-		return err_set(err, ERR_INTEGRITY, "larger than %llu bytes",
-			       (unsigned long long)max);
-	*data = malloc(blob->len + 1);
-	if (*data == NULL)
-		return err_sys(err, ENOMEM, "read");
-	ret = blob_read(blob, 0, *data, blob->len, err);
-	if (ret < 0)
-		free(take_ptr(*data));
-	return ret;
-}
-
 static int check_digest(const uint8_t *data, size_t len, const char *expected, struct err *err)
 {
 	char text[DIGEST_TEXT_SIZE];
@@ -73,7 +55,7 @@ int archive_read_described(struct archive *a, const struct oci_descriptor *d, ui
 	ret = locate(a, d, blob, err);
 	if (ret < 0)
 		return ret;
-	ret = read_all(blob, max, data, err);
+	ret = blob_read_all(blob, max, data, err);
 	if (ret < 0 || a->known)
 		return ret;
 	ret = check_digest(*data, blob->len, d->digest, err);
@@ -88,7 +70,7 @@ static int read_named(struct archive *a, const char *name, struct blob *blob, ui
 {
 	int ret = container_find(&a->container, name, blob, err);
 
-	return ret < 0 ? ret : read_all(blob, JSON_MAX_BYTES, text, err);
+	return ret < 0 ? ret : blob_read_all(blob, JSON_MAX_BYTES, text, err);
 }
 
 static int read_layout(struct archive *a, struct err *err)
@@ -203,7 +185,6 @@ static int read_signature(struct archive *a, char **text, struct err *err)
 		ret = archive_read_described(a, d, MINISIGN_TEXT, &blob, &data, err);
 		if (ret < 0)
 			return err_context(err, ret, ROLE_SIGNATURE);
-		data[blob.len] = '\0';
 		*text = (char *)data;
 	}
 	return 0;

@@ -88,8 +88,8 @@ static int copy_payload(struct archive_writer *w, const struct oci_descriptor *d
 	return 0;
 }
 
-static int copy(struct archive_writer *w, const struct oci_descriptor *d, const struct blob *blob,
-		struct err *err)
+static int file_copy(struct archive_writer *w, const struct oci_descriptor *d,
+		     const struct blob *blob, struct err *err)
 {
 	uint64_t offset = is_packed(d) ? next_packed(w) : reserve(w, blob->len);
 	struct oci_descriptor copied = *d;
@@ -99,8 +99,8 @@ static int copy(struct archive_writer *w, const struct oci_descriptor *d, const 
 	return ret < 0 ? ret : writer_add_bulk(w, &copied, offset, err);
 }
 
-static int write_flat(struct archive_writer *w, const char *role, struct image_plan *plan,
-		      struct err *err)
+static int write_flat_parts(struct archive_writer *w, const char *role, struct image_plan *plan,
+			    struct err *err)
 {
 	int ret;
 
@@ -154,8 +154,8 @@ static int end_packed(void *opaque, uint32_t index, uint64_t size, const uint8_t
 	return ret;
 }
 
-static int write_packed(struct archive_writer *w, const char *role, struct image_plan *plan,
-			struct err *err)
+static int write_packed_parts(struct archive_writer *w, const char *role, struct image_plan *plan,
+			      struct err *err)
 {
 	struct packed_target target = {.w = w, .role = role, .offset = next_packed(w)};
 	const struct image_sink sink = {take_packed, end_packed, &target};
@@ -165,13 +165,14 @@ static int write_packed(struct archive_writer *w, const char *role, struct image
 	return ret < 0 ? ret : image_pack(plan, w->level, &sink, err);
 }
 
-static int write_image(struct archive_writer *w, const char *role, struct image_plan *plan,
-		       struct err *err)
+static int file_image(struct archive_writer *w, const char *role, struct image_plan *plan,
+		      struct err *err)
 {
-	return w->packed ? write_packed(w, role, plan, err) : write_flat(w, role, plan, err);
+	return w->packed ? write_packed_parts(w, role, plan, err)
+			 : write_flat_parts(w, role, plan, err);
 }
 
-static int finish(struct archive_writer *w, const struct writer_front *front, struct err *err)
+static int file_finish(struct archive_writer *w, const struct writer_front *front, struct err *err)
 {
 	struct stat st;
 	int ret = layout_write_file(&w->layout, front, err);
@@ -191,4 +192,4 @@ static int finish(struct archive_writer *w, const struct writer_front *front, st
 	return 0;
 }
 
-const struct writer_output writer_to_file = {copy, write_image, finish};
+const struct writer_output writer_to_file = {file_copy, file_image, file_finish};

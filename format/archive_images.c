@@ -29,20 +29,20 @@ static const struct archive_entry *find_typed(const struct archive *a, const cha
 }
 
 /* How many frames a part holds. */
-static int count_frames(const struct image *image, const struct blob *part, uint64_t *frames,
-			struct err *err)
+static int part_frames(const struct image *image, const struct blob *part, uint64_t *frames,
+		       struct err *err)
 {
 	uint32_t packed = 0;
-	int ret = 0;
+	int ret;
 
-	if (image->encoding == IMAGE_PACKED) {
-		ret = seek_table_frames(part, &packed, err);
-		*frames = packed;
-	} else if (part->len == 0 || part->len % FRAME_SIZE != 0) {
-		ret = err_set(err, ERR_INTEGRITY, "a part is not whole frames");
-	} else {
+	if (image->encoding == IMAGE_FLAT) {
 		*frames = part->len / FRAME_SIZE;
+		return part->len > 0 && part->len % FRAME_SIZE == 0
+			       ? 0
+			       : err_set(err, ERR_INTEGRITY, "a part is not whole frames");
 	}
+	ret = seek_table_frames(part, &packed, err);
+	*frames = packed;
 	return ret;
 }
 
@@ -73,7 +73,7 @@ static int find_parts(const struct archive *a, const char *role, struct image *i
 		part = find_part(a, role, n, type);
 		if (part == NULL)
 			break;
-		ret = count_frames(image, &part->blob, &frames, err);
+		ret = part_frames(image, &part->blob, &frames, err);
 		if (ret < 0)
 			return ret;
 		if (n == 0)
@@ -184,9 +184,9 @@ static int check_parents(const struct archive *a, const struct archive_image *im
 }
 
 /* `map` is the layer ROLE.map: oci_content_type() tells roles of maps by that. */
-static int read_image(struct archive *a, const struct oci_descriptor *map, struct err *err)
+static int read_image(struct archive *a, struct archive_image *image,
+		      const struct oci_descriptor *map, struct err *err)
 {
-	struct archive_image *image = &a->images[a->nimages++];
 	cleanup_free uint8_t *data = NULL;
 	struct blob blob;
 	int ret;
@@ -196,19 +196,24 @@ static int read_image(struct archive *a, const struct oci_descriptor *map, struc
 	image->image.encrypted = archive_encrypted(a);
 	image->image.key = a->key;
 	ret = archive_read_described(a, map, MAX_MAP_BYTES, &blob, &data, err);
-	if (ret == 0)
-		ret = image_map_decode(&image->image.map, data, blob.len, err);
-	if (ret == 0)
-		ret = check_parents(a, image, err);
-	if (ret == 0)
-		ret = find_parts(a, image->role, &image->image, err);
-	if (ret == 0)
-		ret = load_tables(&image->image, err);
-	if (ret == 0)
-		ret = find_hashes(a, &image->image, err);
-	if (ret == 0)
-		ret = find_hot(a, image->role, &image->image, err);
-	return ret < 0 ? err_context(err, ret, "%s", image->role) : 0;
+	if (ret < 0)
+		return ret;
+	ret = image_map_decode(&image->image.map, data, blob.len, err);
+	if (ret < 0)
+		return ret;
+	ret = check_parents(a, image, err);
+	if (ret < 0)
+		return ret;
+	ret = find_parts(a, image->role, &image->image, err);
+	if (ret < 0)
+		return ret;
+	ret = load_tables(&image->image, err);
+	if (ret < 0)
+		return ret;
+	ret = find_hashes(a, &image->image, err);
+	if (ret < 0)
+		return ret;
+	return find_hot(a, image->role, &image->image, err);
 }
 
 /* No part, hash list or hot set without an image. */
@@ -270,19 +275,21 @@ static int check_disks(const struct archive *a, struct err *err)
 
 int archive_read_images(struct archive *a, struct err *err)
 {
-	int ret = 0;
+	int ret;
 
 	a->images = calloc(a->layers.count + 1, sizeof(a->images[0]));
 	if (a->images == NULL)
 		return err_sys(err, ENOMEM, "read");
 	for (size_t i = 0; i < a->layers.count; i++) {
-		if (strcmp(a->layers.item[i].media_type, OCI_MAP_TYPE) == 0)
-			ret = read_image(a, &a->layers.item[i], err);
+		struct archive_image *image = &a->images[a->nimages];
+
+		if (strcmp(a->layers.item[i].media_type, OCI_MAP_TYPE) != 0)
+			continue;
+		a->nimages++;
+		ret = read_image(a, image, &a->layers.item[i], err);
 		if (ret < 0)
-			return ret;
+			return err_context(err, ret, "%s", image->role);
 	}
-	if (ret < 0)
-		return ret;
 	ret = check_orphans(a, err);
 	if (ret < 0)
 		return ret;
@@ -317,12 +324,11 @@ const struct image *archive_image(const struct archive *a, const char *role)
 
 int archive_load_hashes(struct archive *a, struct err *err)
 {
-	int ret = 0;
+	for (size_t i = 0; i < a->nimages; i++) {
+		int ret = read_hashes(a, &a->images[i].image, err);
 
-	for (size_t i = 0; ret == 0 && i < a->nimages; i++) {
-		ret = read_hashes(a, &a->images[i].image, err);
 		if (ret < 0)
-			err_context(err, ret, "%s: %s.hashes", a->path, a->images[i].role);
+			return err_context(err, ret, "%s: %s.hashes", a->path, a->images[i].role);
 	}
-	return ret;
+	return 0;
 }

@@ -68,7 +68,7 @@ static int put_bytes(struct layout *l, const char *name, const struct buf *data,
 	return ret;
 }
 
-static int put_blob(struct layout *l, const struct writer_blob *blob, struct err *err)
+static int put_small_blob(struct layout *l, const struct writer_blob *blob, struct err *err)
 {
 	char path[OCI_PATH_SIZE];
 
@@ -106,7 +106,7 @@ static int put_small(struct layout *l, bool *done, struct err *err)
 			if (!is_duplicate(w, i)) {
 				if (!fits(l, blob->data.len))
 					continue;
-				ret = put_blob(l, blob, err);
+				ret = put_small_blob(l, blob, err);
 				if (ret < 0)
 					return ret;
 			}
@@ -206,8 +206,8 @@ static int put_front(struct layout *l, const struct writer_front *front, struct 
 	ret = put_bytes(l, OCI_INDEX_NAME, &front->index, err);
 	if (ret < 0)
 		return ret;
-	ret = put_blob(l, &front->manifest, err);
-	return ret < 0 ? ret : put_blob(l, &front->config, err);
+	ret = put_small_blob(l, &front->manifest, err);
+	return ret < 0 ? ret : put_small_blob(l, &front->config, err);
 }
 
 static int put_rest(struct layout *l, const struct writer_front *front, bool *done, struct err *err)

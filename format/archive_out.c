@@ -27,7 +27,7 @@ void out_stream(struct archive_out *out, int fd)
 	};
 }
 
-static int send(struct archive_out *out, const void *data, uint64_t len, struct err *err)
+static int out_send(struct archive_out *out, const void *data, uint64_t len, struct err *err)
 {
 	int ret = progress_write(out->progress, out->stream, data, len);
 
@@ -40,12 +40,15 @@ static int send(struct archive_out *out, const void *data, uint64_t len, struct 
 static int send_zeros(struct archive_out *out, uint64_t to, struct err *err)
 {
 	static const uint8_t zeros[KIB(16)];
-	int ret = 0;
 
 	assert(to >= out->sent);
-	while (ret == 0 && out->sent < to)
-		ret = send(out, zeros, u64_min(sizeof(zeros), to - out->sent), err);
-	return ret;
+	while (out->sent < to) {
+		int ret = out_send(out, zeros, u64_min(sizeof(zeros), to - out->sent), err);
+
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
 }
 
 int out_write(struct archive_out *out, const void *data, uint64_t len, uint64_t offset,
@@ -58,7 +61,7 @@ int out_write(struct archive_out *out, const void *data, uint64_t len, uint64_t 
 	if (out->stream < 0)
 		return tempfile_write(&out->file, data, len, offset, err);
 	ret = send_zeros(out, offset, err);
-	return ret < 0 ? ret : send(out, data, len, err);
+	return ret < 0 ? ret : out_send(out, data, len, err);
 }
 
 /* A stream may be a file that the shell has opened: then it is to outlast a crash. */
@@ -66,9 +69,11 @@ static int end_stream(struct archive_out *out, uint64_t size, struct err *err)
 {
 	int ret = send_zeros(out, size, err);
 
-	if (ret == 0 && fsync(out->stream) < 0 && errno != EINVAL && errno != EROFS)
-		ret = err_sys(err, errno, "write %s", out->name);
-	return ret;
+	if (ret < 0)
+		return ret;
+	if (fsync(out->stream) < 0 && errno != EINVAL && errno != EROFS)
+		return err_sys(err, errno, "write %s", out->name);
+	return 0;
 }
 
 int out_end(struct archive_out *out, uint64_t size, struct err *err)

@@ -14,15 +14,8 @@
 /* 32 MiB of flat data; more where that would be too many parts. */
 #define PART_FRAMES 512u
 
-static int check(const char *digest, const char *sent, struct err *err)
-{
-	return strcmp(digest, sent) == 0
-		       ? 0
-		       : err_set(err, ERR_INTEGRITY, "the file it comes from is damaged");
-}
-
-static int copy(struct archive_writer *w, const struct oci_descriptor *d, const struct blob *blob,
-		struct err *err)
+static int stream_copy(struct archive_writer *w, const struct oci_descriptor *d,
+		       const struct blob *blob, struct err *err)
 {
 	struct oci_descriptor copied = *d;
 	char sent[DIGEST_TEXT_SIZE];
@@ -42,17 +35,21 @@ static int copy(struct archive_writer *w, const struct oci_descriptor *d, const 
 		return ret;
 	ret = writer_copy_hashed(&w->out, blob, w->layout.at, sent, err);
 	w->layout.at += align_up(blob->len, TAR_BLOCK);
-	return ret < 0 ? ret : check(copied.digest, sent, err);
+	if (ret < 0)
+		return ret;
+	if (strcmp(copied.digest, sent) != 0)
+		return err_set(err, ERR_INTEGRITY, "the file it comes from is damaged");
+	return 0;
 }
 
-/* A part in the making. */
+/* A part of an image, held until its digest and size are known. */
 struct part {
 	struct archive_writer *w;
 	const char *role;
 	struct buf data;
 };
 
-static int take(void *opaque, const void *data, size_t len, struct err *err)
+static int hold_part(void *opaque, const void *data, size_t len, struct err *err)
 {
 	struct part *part = opaque;
 
@@ -69,22 +66,23 @@ static int send_part(void *opaque, uint32_t index, uint64_t size, const uint8_t 
 	int ret;
 
 	writer_describe_part(part->role, w->packed, index, size, digest, &d);
-	ret = writer_add_bulk(w, &d, 0, err);
-	if (ret == 0)
-		ret = layout_put_payload(&w->layout, !w->packed, &wanted, err);
-	if (ret == 0 && wanted) {
-		ret = out_write(&w->out, part->data.data, size, w->layout.at, err);
-		w->layout.at += align_up(size, TAR_BLOCK);
-	}
 	part->data.len = 0;
+	ret = writer_add_bulk(w, &d, 0, err);
+	if (ret < 0)
+		return ret;
+	ret = layout_put_payload(&w->layout, !w->packed, &wanted, err);
+	if (ret < 0 || !wanted)
+		return ret;
+	ret = out_write(&w->out, part->data.data, size, w->layout.at, err);
+	w->layout.at += align_up(size, TAR_BLOCK);
 	return ret;
 }
 
-static int write_image(struct archive_writer *w, const char *role, struct image_plan *plan,
-		       struct err *err)
+static int stream_image(struct archive_writer *w, const char *role, struct image_plan *plan,
+			struct err *err)
 {
 	struct part part = {.w = w, .role = role};
-	const struct image_sink sink = {take, send_part, &part};
+	const struct image_sink sink = {hold_part, send_part, &part};
 	int ret;
 
 	ret = image_plan_packed(plan, PART_FRAMES, writer_parts_allowed(w), err);
@@ -95,9 +93,10 @@ static int write_image(struct archive_writer *w, const char *role, struct image_
 	return ret;
 }
 
-static int finish(struct archive_writer *w, const struct writer_front *front, struct err *err)
+static int stream_finish(struct archive_writer *w, const struct writer_front *front,
+			 struct err *err)
 {
 	return layout_end_stream(&w->layout, front, err);
 }
 
-const struct writer_output writer_to_stream = {copy, write_image, finish};
+const struct writer_output writer_to_stream = {stream_copy, stream_image, stream_finish};

@@ -52,9 +52,10 @@ struct verify {
 	char first[512];
 };
 
-static void find(struct verify *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void add_finding(struct verify *v, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
-static void find(struct verify *v, const char *fmt, ...)
+static void add_finding(struct verify *v, const char *fmt, ...)
 {
 	char text[sizeof(v->first)];
 	va_list ap;
@@ -83,8 +84,8 @@ struct hashing {
 	bool frames_differ;
 };
 
-static int check_frame(struct verify *v, const struct image *image, uint64_t place,
-		       const uint8_t *frame, struct hashing *h, struct err *err)
+static int verify_frame(struct verify *v, const struct image *image, uint64_t place,
+			const uint8_t *frame, struct hashing *h, struct err *err)
 {
 	uint8_t digest[DIGEST_SIZE];
 	int ret;
@@ -95,8 +96,8 @@ static int check_frame(struct verify *v, const struct image *image, uint64_t pla
 	    memcmp(digest, image->hash_list + place * IMAGE_HASH_SIZE, sizeof(digest)) == 0)
 		return ret;
 	h->frames_differ = true;
-	find(v, "frame %llu of %s: SHA-256 differs",
-	     (unsigned long long)image_map_frame_at(&image->map, place), image->role);
+	add_finding(v, "frame %llu of %s: SHA-256 differs",
+		    (unsigned long long)image_map_frame_at(&image->map, place), image->role);
 	return 0;
 }
 
@@ -113,7 +114,7 @@ static int packed_job(struct verify *v, const struct verify_job *job, struct has
 			return ret;
 		}
 		if (ret < 0)
-			find(v, "%s", found.text);
+			add_finding(v, "%s", found.text);
 	}
 	return 0;
 }
@@ -132,7 +133,7 @@ static int hot_job(struct verify *v, const struct verify_job *job, struct hashin
 		if (ret < 0)
 			return ret;
 		if (le_get64(place) >= image->map.data_frames) {
-			find(v, "the hot set of %s: a place outside the data", image->role);
+			add_finding(v, "the hot set of %s: a place outside the data", image->role);
 			return 0;
 		}
 		if (ret < 0)
@@ -140,7 +141,7 @@ static int hot_job(struct verify *v, const struct verify_job *job, struct hashin
 		ret = blob_read(&image->hot, i * FRAME_SIZE, h->chunk, FRAME_SIZE, err);
 		if (ret < 0)
 			return ret;
-		ret = check_frame(v, image, le_get64(place), h->chunk, h, err);
+		ret = verify_frame(v, image, le_get64(place), h->chunk, h, err);
 		if (ret < 0)
 			return ret;
 	}
@@ -152,28 +153,29 @@ static int hash_job(struct verify *v, const struct verify_job *job, struct hashi
 {
 	uint8_t digest[DIGEST_SIZE];
 	char text[DIGEST_TEXT_SIZE];
-	int ret = 0;
+	int ret;
 
-	for (uint64_t at = 0; ret == 0 && at < job->blob.len; at += CHUNK) {
+	for (uint64_t at = 0; at < job->blob.len; at += CHUNK) {
 		uint64_t len = u64_min(CHUNK, job->blob.len - at);
 
 		ret = blob_read(&job->blob, at, h->chunk, len, err);
 		if (ret < 0)
-			break;
+			return err_context(err, ret, "%s", job->name);
 		digest_add(h->whole, h->chunk, len);
-		for (uint64_t done = 0; ret == 0 && job->image != NULL && done < len;
-		     done += FRAME_SIZE)
-			ret = check_frame(v, job->image,
-					  job->first_place + (at + done) / FRAME_SIZE,
-					  h->chunk + done, h, err);
+		for (uint64_t done = 0; job->image != NULL && done < len; done += FRAME_SIZE) {
+			ret = verify_frame(v, job->image,
+					   job->first_place + (at + done) / FRAME_SIZE,
+					   h->chunk + done, h, err);
+			if (ret < 0)
+				return err_context(err, ret, "%s", job->name);
+		}
 	}
-	if (ret == 0)
-		ret = digest_end(h->whole, digest, err);
+	ret = digest_end(h->whole, digest, err);
 	if (ret < 0)
 		return err_context(err, ret, "%s", job->name);
 	digest_text(digest, text);
 	if (strcmp(hex_of(text), job->digest) != 0 && !h->frames_differ)
-		find(v, "%s: SHA-256 differs", job->name);
+		add_finding(v, "%s: SHA-256 differs", job->name);
 	return 0;
 }
 
@@ -189,7 +191,7 @@ static int check_zeros(struct verify *v, const char *name, uint64_t from, uint64
 		if (ret < 0)
 			return ret;
 		if (!is_zero(chunk, len)) {
-			find(v, "%s: bytes that should be zero are not", name);
+			add_finding(v, "%s: bytes that should be zero are not", name);
 			break;
 		}
 	}
@@ -213,34 +215,41 @@ static int check_between(struct verify *v, uint8_t *chunk, struct err *err)
 		if (!tar_is_filler(entry) && strcmp(entry->name, OCI_LAYOUT_NAME) != 0 &&
 		    strcmp(entry->name, OCI_INDEX_NAME) != 0 &&
 		    strncmp(entry->name, OCI_BLOB_PREFIX, sizeof(OCI_BLOB_PREFIX) - 1) != 0)
-			find(v, "%s: not a part of an image layout", entry->name);
+			add_finding(v, "%s: not a part of an image layout", entry->name);
 		if (ret < 0)
 			return ret;
 	}
 	return 0;
 }
 
-/* The last job is what lies between the blobs. */
-static int run_job(void *opaque, uint64_t index, struct err *err)
+static void hashing_free(struct hashing *h)
 {
-	struct verify *v = opaque;
-	struct hashing h = {.chunk = malloc(CHUNK)};
-	int ret = h.chunk != NULL ? 0 : err_sys(err, ENOMEM, "verify");
+	frame_reader_free(h->reader);
+	digest_free(h->whole);
+	digest_free(h->frame);
+	free(h->chunk);
+}
 
-	if (ret == 0)
-		ret = digest_new(&h.whole, err);
-	if (ret == 0)
-		ret = digest_new(&h.frame, err);
-	if (ret == 0)
-		ret = frame_reader_new(&h.reader, err);
-	if (ret == 0)
-		ret = index < v->njobs ? v->jobs[index].check(v, &v->jobs[index], &h, err)
-				       : check_between(v, h.chunk, err);
-	frame_reader_free(h.reader);
-	digest_free(h.whole);
-	digest_free(h.frame);
-	free(h.chunk);
-	return ret;
+/* The last job is what lies between the blobs. */
+static int run_verify_job(void *opaque, uint64_t index, struct err *err)
+{
+	__attribute__((cleanup(hashing_free))) struct hashing h = {.chunk = malloc(CHUNK)};
+	struct verify *v = opaque;
+	int ret;
+
+	if (h.chunk == NULL)
+		return err_sys(err, ENOMEM, "verify");
+	ret = digest_new(&h.whole, err);
+	if (ret < 0)
+		return ret;
+	ret = digest_new(&h.frame, err);
+	if (ret < 0)
+		return ret;
+	ret = frame_reader_new(&h.reader, err);
+	if (ret < 0)
+		return ret;
+	return index < v->njobs ? v->jobs[index].check(v, &v->jobs[index], &h, err)
+				: check_between(v, h.chunk, err);
 }
 
 /* Tell a part's job where its hashes are. */
@@ -342,12 +351,6 @@ static int make_jobs(struct verify *v, struct err *err)
 	return 0;
 }
 
-static void verify_free(struct verify *v)
-{
-	free(v->jobs);
-	pthread_mutex_destroy(&v->lock);
-}
-
 static int conclude(struct archive *a, const struct verify *v, struct err *err)
 {
 	struct stat now;
@@ -368,48 +371,61 @@ static int conclude(struct archive *a, const struct verify *v, struct err *err)
 	return 0;
 }
 
-/* Right or wrong: a wrong one is a finding like others. */
-static int load_hashes(struct archive *a, struct err *err)
+/* Not compared with their digests: a wrong list is a finding of its own job. */
+static int load_hash_lists(struct archive *a, struct err *err)
 {
-	int ret = 0;
-
 	for (size_t i = 0; i < a->nimages; i++) {
-		if (image_check_open(&a->images[i].image, NULL) == 0)
-			ret = image_load_hashes(&a->images[i].image, err);
+		int ret;
+
+		if (image_check_open(&a->images[i].image, NULL) < 0)
+			continue;
+		ret = image_load_hashes(&a->images[i].image, err);
 		if (ret < 0)
 			return ret;
 	}
 	return 0;
 }
 
-static int verify(struct archive *a, bool everything,
-		  void (*report)(void *opaque, const char *finding), void *opaque, struct err *err)
+static int run_verify(struct verify *v, struct archive *a, struct err *err)
+{
+	int ret = load_hash_lists(a, err);
+
+	if (ret < 0)
+		return ret;
+	ret = make_jobs(v, err);
+	if (ret < 0)
+		return ret;
+	ret = parallel_run(v->njobs + 1, run_verify_job, v, err);
+	if (ret < 0)
+		return ret;
+	return conclude(a, v, err);
+}
+
+static int verify_archive(struct archive *a, bool everything,
+			  void (*report)(void *opaque, const char *finding), void *opaque,
+			  struct err *err)
 {
 	struct verify v = {.a = a, .everything = everything, .report = report, .opaque = opaque};
-	int ret = load_hashes(a, err);
+	int ret;
 
 	pthread_mutex_init(&v.lock, NULL);
-	if (ret == 0)
-		ret = make_jobs(&v, err);
-	if (ret == 0)
-		ret = parallel_run(v.njobs + 1, run_job, &v, err);
-	if (ret == 0)
-		ret = conclude(a, &v, err);
+	ret = run_verify(&v, a, err);
 	if (ret < 0 && !a->container.folder) {
 		verified_forget(&a->st);
 		a->known = false;
 	}
-	verify_free(&v);
+	free(v.jobs);
+	pthread_mutex_destroy(&v.lock);
 	return ret < 0 ? err_context(err, ret, "%s", a->path) : 0;
 }
 
 int archive_verify(struct archive *a, void (*report)(void *opaque, const char *finding),
 		   void *opaque, struct err *err)
 {
-	return verify(a, true, report, opaque, err);
+	return verify_archive(a, true, report, opaque, err);
 }
 
 int archive_ensure_verified(struct archive *a, struct err *err)
 {
-	return a->known ? 0 : verify(a, false, NULL, NULL, err);
+	return a->known ? 0 : verify_archive(a, false, NULL, NULL, err);
 }

@@ -13,6 +13,7 @@
 #include "format/archive.h"
 #include "format/archive_writer_internal.h"
 #include "format/tar.h"
+#include "state/statefile.h"
 
 #define CHUNK MIB(1)
 
@@ -246,6 +247,20 @@ int archive_writer_bytes(struct archive_writer *w, const char *role, const void 
 			 struct err *err)
 {
 	return writer_done(w, writer_add_content(w, role, media_type_of(role), data, len, err));
+}
+
+int archive_writer_copy_state(struct archive_writer *w, const struct archive *from, struct err *err)
+{
+	cleanup_free uint8_t *state = NULL;
+	struct blob blob;
+	int ret;
+
+	if (!archive_blob(from, ROLE_STATE, &blob))
+		return 0;
+	ret = blob_read_all(&blob, STATEFILE_MAX_BYTES, &state, err);
+	if (ret < 0)
+		return writer_done(w, err_context(err, ret, ROLE_STATE));
+	return archive_writer_bytes(w, ROLE_STATE, state, blob.len, err);
 }
 
 int archive_writer_layer(struct archive_writer *w, const struct oci_descriptor *d,

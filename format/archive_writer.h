@@ -50,6 +50,9 @@ int archive_writer_blob(struct archive_writer *w, const char *role, const struct
 /* A blob from memory (state, signature). The bytes are copied. */
 int archive_writer_bytes(struct archive_writer *w, const char *role, const void *data, size_t len,
 			 struct err *err);
+/* The state of an open archive, which a cold one has not: then nothing is written. */
+int archive_writer_copy_state(struct archive_writer *w, const struct archive *from,
+			      struct err *err);
 /* A layer that has no part in the appliance's identity (hot set, signature, or one this version
  * does not know), as it stands in another file; a bulk payload if it has to be mapped. */
 int archive_writer_layer(struct archive_writer *w, const struct oci_descriptor *d,

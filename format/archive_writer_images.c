@@ -71,8 +71,9 @@ static int scan_and_write(struct archive_writer *w, const char *role, struct ima
 	return ret < 0 ? ret : add_map_and_hashes(w, role, &plan->map, plan->hashes, hashes, err);
 }
 
-static int write_image(struct archive_writer *w, const char *role,
-		       const struct image_source *source, const struct buf *hashes, struct err *err)
+static int writer_image(struct archive_writer *w, const char *role,
+			const struct image_source *source, const struct buf *hashes,
+			struct err *err)
 {
 	struct image_plan plan;
 	int ret = scan_and_write(w, role, &plan, source, hashes, err);
@@ -84,7 +85,7 @@ static int write_image(struct archive_writer *w, const char *role,
 int archive_writer_image(struct archive_writer *w, const char *role,
 			 const struct image_source *source, struct err *err)
 {
-	return write_image(w, role, source, NULL, err);
+	return writer_image(w, role, source, NULL, err);
 }
 
 static int read_stored_hashes(const struct image *image, struct buf *hashes, struct err *err)
@@ -96,8 +97,8 @@ static int read_stored_hashes(const struct image *image, struct buf *hashes, str
 		       : err_sys(err, ENOMEM, "copy an image");
 }
 
-static int copy_image(struct archive_writer *w, const char *role, const struct image *image,
-		      struct err *err)
+static int copy_stored_image(struct archive_writer *w, const char *role, const struct image *image,
+			     struct err *err)
 {
 	bool packed = image->encoding == IMAGE_PACKED;
 	cleanup_buf struct buf hashes = {0};
@@ -154,7 +155,7 @@ int archive_writer_recode_image(struct archive_writer *w, const char *role,
 	if (ret < 0)
 		return writer_done(w, ret);
 	frame_readers_init(&r.readers);
-	ret = write_image(w, role, &source, keep ? &hashes : NULL, err);
+	ret = writer_image(w, role, &source, keep ? &hashes : NULL, err);
 	frame_readers_free(&r.readers);
 	return ret;
 }
@@ -168,7 +169,7 @@ int archive_writer_copy_image(struct archive_writer *w, const char *role, const 
 
 	if (!as_it_is && image->map.data_frames > 0)
 		return archive_writer_recode_image(w, role, image, err);
-	ret = copy_image(w, role, image, err);
+	ret = copy_stored_image(w, role, image, err);
 	if (ret == 0)
 		progress_add(w->out.progress, image->map.size);
 	return writer_done(w, ret < 0 ? err_context(err, ret, "%s", role) : 0);

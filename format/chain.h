@@ -2,7 +2,7 @@
  * A file and, when it is an increment, the files it stands on: the chain down to a full one.
  *
  * What a machine is made of is asked here, not of the single archive: memory and disks come as
- * stacks (stack.h), the kernel from whichever file has it. Archives are owned; images and blobs
+ * layers (layers.h), the kernel from whichever file has it. Archives are owned; images and blobs
  * borrow from them and are valid until chain_close(). One thread.
  */
 #ifndef TORPOR_FORMAT_CHAIN_H
@@ -30,26 +30,34 @@ struct chain_finder {
  * for all of them. */
 int chain_open(struct chain **out, const char *path, const struct archive_open_params *params,
 	       const struct chain_finder *finder, struct err *err);
-void chain_close(struct chain *l);
+/* NULL is fine. */
+void chain_close(struct chain *c);
 
-static inline struct archive *chain_newest(const struct chain *l)
+static inline struct archive *chain_newest(const struct chain *c)
 {
-	return l->archive[0];
+	return c->archive[0];
 }
 
+static inline void chain_cleanup(struct chain **c)
+{
+	chain_close(*c);
+}
+
+#define cleanup_chain __attribute__((cleanup(chain_cleanup)))
+
 /* The process is another than that which opened it: lock the keys in its memory. NULL is fine. */
-void chain_lock_keys(const struct chain *l);
+void chain_lock_keys(const struct chain *c);
 
 /* archive_ensure_verified() of each. */
-int chain_ensure_verified(const struct chain *l, struct err *err);
+int chain_ensure_verified(const struct chain *c, struct err *err);
 /* archive_load_hashes() of each. */
-int chain_load_hashes(const struct chain *l, struct err *err);
+int chain_load_hashes(const struct chain *c, struct err *err);
 
 /* RAM range `index`, or disk `index` with its overlays; ERR_INTEGRITY when it is missing. */
-int chain_memory(const struct chain *l, unsigned index, struct image_layers *layers,
+int chain_memory(const struct chain *c, unsigned index, struct image_layers *layers,
 		 struct err *err);
-int chain_disk(const struct chain *l, unsigned index, struct image_layers *layers, struct err *err);
+int chain_disk(const struct chain *c, unsigned index, struct image_layers *layers, struct err *err);
 /* The blob of a role in the newest file that has it; false when none has. */
-bool chain_blob(const struct chain *l, const char *role, struct blob *blob);
+bool chain_blob(const struct chain *c, const char *role, struct blob *blob);
 
 #endif

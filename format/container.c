@@ -20,10 +20,13 @@ int container_take(struct container *c, int fd, struct err *err)
 	*c = (struct container){.fd = fd};
 	if (fstat(c->fd, &st) < 0) {
 		ret = err_sys(err, errno, "open");
-	} else {
-		c->folder = S_ISDIR(st.st_mode);
-		ret = c->folder ? 0 : tar_read(&c->tar, c->fd, err);
+		container_close(c);
+		return ret;
 	}
+	c->folder = S_ISDIR(st.st_mode);
+	if (c->folder)
+		return 0;
+	ret = tar_read(&c->tar, c->fd, err);
 	if (ret < 0)
 		container_close(c);
 	return ret;
@@ -53,7 +56,7 @@ void container_close(struct container *c)
 	*c = (struct container){.fd = -1};
 }
 
-static int missing(const char *name, struct err *err)
+static int member_missing(const char *name, struct err *err)
 {
 	err_set(err, ERR_INTEGRITY, "%s is missing", name);
 	return -ENOENT;
@@ -66,7 +69,7 @@ static int find_file(struct container *c, const char *name, struct blob *blob, s
 	int *grown;
 
 	if (fd < 0 && errno == ENOENT)
-		return missing(name, err);
+		return member_missing(name, err);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_sys(err, errno, "open %s", name);
 	if (!S_ISREG(st.st_mode))
@@ -88,7 +91,7 @@ int container_find(struct container *c, const char *name, struct blob *blob, str
 		return find_file(c, name, blob, err);
 	entry = tar_find(&c->tar, name);
 	if (entry == NULL)
-		return missing(name, err);
+		return member_missing(name, err);
 	*blob = (struct blob){.fd = c->fd, .offset = entry->offset, .len = entry->size};
 	return 0;
 }

@@ -1,10 +1,10 @@
 /* See convert.h. */
 #include "format/convert.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/json.h"
 #include "base/num.h"
 #include "format/archive_writer.h"
@@ -20,19 +20,7 @@ struct conversion {
 	const struct convert_params *params;
 };
 
-static int read_blob(const struct blob *blob, uint64_t max, struct buf *data, struct err *err)
-{
-	uint8_t *room;
-
-	if (blob->len > max)
-		return err_set(err, ERR_INTEGRITY, "larger than %llu bytes",
-			       (unsigned long long)max);
-	room = buf_add(data, NULL, blob->len);
-	return room != NULL || blob->len == 0 ? blob_read(blob, 0, room, blob->len, err)
-					      : err_sys(err, ENOMEM, "read");
-}
-
-int archive_config(const struct archive *a, struct buf *config, struct err *err)
+int archive_config(const struct archive *a, uint8_t **config, size_t *len, struct err *err)
 {
 	const struct archive_entry *entries;
 	uint8_t digest[DIGEST_SIZE];
@@ -40,30 +28,33 @@ int archive_config(const struct archive *a, struct buf *config, struct err *err)
 	int ret;
 
 	(void)archive_entries(a, &entries);
-	ret = read_blob(&entries[1].blob, JSON_MAX_BYTES, config, err);
-	if (ret == 0)
-		ret = digest_bytes(config->data, config->len, digest, err);
+	*len = entries[1].blob.len;
+	ret = blob_read_all(&entries[1].blob, JSON_MAX_BYTES, config, err);
+	if (ret < 0)
+		return err_context(err, ret, "config");
+	ret = digest_bytes(*config, *len, digest, err);
 	if (ret < 0)
 		return err_context(err, ret, "config");
 	digest_text(digest, text);
-	return strcmp(text, archive_digest(a)) == 0
-		       ? 0
-		       : err_set(err, ERR_INTEGRITY, "config: SHA-256 differs");
+	if (strcmp(text, archive_digest(a)) != 0)
+		return err_set(err, ERR_INTEGRITY, "config: SHA-256 differs");
+	return 0;
 }
 
 /* What is kept in front of the file, where waking finds it. */
 static int copy_small(struct conversion *c, const struct archive_entry *entry, uint64_t max,
 		      struct err *err)
 {
-	cleanup_buf struct buf data = {0};
-	int ret = read_blob(&entry->blob, max, &data, err);
+	cleanup_free uint8_t *data = NULL;
+	int ret = blob_read_all(&entry->blob, max, &data, err);
 
-	if (ret == 0)
-		ret = archive_writer_bytes(c->to, entry->role, data.data, data.len, err);
+	if (ret < 0)
+		return err_context(err, ret, "%s", entry->role);
+	ret = archive_writer_bytes(c->to, entry->role, data, entry->blob.len, err);
 	return ret < 0 ? err_context(err, ret, "%s", entry->role) : 0;
 }
 
-static int copy_state(struct conversion *c, const struct archive_entry *entry, struct err *err)
+static int convert_state(struct conversion *c, const struct archive_entry *entry, struct err *err)
 {
 	return copy_small(c, entry, encrypted_size(STATEFILE_MAX_BYTES), err);
 }
@@ -78,7 +69,7 @@ static int copy_hot(struct conversion *c, const struct archive_entry *entry, str
 	return c->params->drop_hot || c->params->hot != NULL ? 0 : copy_layer(c, entry, err);
 }
 
-static int write_image(struct conversion *c, const struct image *image, struct err *err)
+static int recode_or_copy(struct conversion *c, const struct image *image, struct err *err)
 {
 	const struct convert_params *p = c->params;
 	bool packed = image->encoding == IMAGE_PACKED;
@@ -93,17 +84,18 @@ static int write_image(struct conversion *c, const struct image *image, struct e
 }
 
 /* The map of an image stands for all of it. */
-static int copy_image(struct conversion *c, const struct archive_entry *entry, struct err *err)
+static int convert_image_of(struct conversion *c, const struct archive_entry *entry,
+			    struct err *err)
 {
 	char role[OCI_ROLE_SIZE];
 
 	snprintf(role, sizeof(role), "%.*s", (int)(strlen(entry->role) - strlen(MAP_SUFFIX)),
 		 entry->role);
-	return write_image(c, archive_image(c->from, role), err);
+	return recode_or_copy(c, archive_image(c->from, role), err);
 }
 
 /* Signatures are put in front of everything else (put_signature()). */
-static int copy_entry(struct conversion *c, const struct archive_entry *entry, struct err *err)
+static int convert_entry(struct conversion *c, const struct archive_entry *entry, struct err *err)
 {
 	static const struct {
 		const char *media_type;
@@ -111,8 +103,9 @@ static int copy_entry(struct conversion *c, const struct archive_entry *entry, s
 		int (*copy)(struct conversion *c, const struct archive_entry *entry,
 			    struct err *err);
 	} kinds[] = {
-		{OCI_STATE_TYPE, copy_state}, {OCI_MAP_TYPE, copy_image}, {OCI_HASHES_TYPE, NULL},
-		{OCI_FLAT_TYPE, NULL},	      {OCI_PACKED_TYPE, NULL},	  {OCI_HOT_TYPE, copy_hot},
+		{OCI_STATE_TYPE, convert_state}, {OCI_MAP_TYPE, convert_image_of},
+		{OCI_HASHES_TYPE, NULL},	 {OCI_FLAT_TYPE, NULL},
+		{OCI_PACKED_TYPE, NULL},	 {OCI_HOT_TYPE, copy_hot},
 		{OCI_HOTLIST_TYPE, copy_hot},
 	};
 
@@ -140,12 +133,14 @@ static int put_signature(struct conversion *c, const struct archive_entry *entry
 	return 0;
 }
 
-static int copy_all(struct conversion *c, struct err *err)
+static int convert_contents(struct conversion *c, struct err *err)
 {
 	const struct archive_entry *entry;
 	size_t count = archive_entries(c->from, &entry);
 	int ret = put_signature(c, entry, count, err);
 
+	if (ret < 0)
+		return ret;
 	for (size_t i = 0; i < c->params->nhot; i++) {
 		ret = hot_write(c->to, &c->params->hot[i], err);
 		if (ret < 0)
@@ -153,22 +148,24 @@ static int copy_all(struct conversion *c, struct err *err)
 	}
 	for (; count > 0; count--, entry++) {
 		/* Manifest and config have no descriptor: they are made last. */
-		if (entry->descriptor != NULL)
-			ret = copy_entry(c, entry, err);
+		if (entry->descriptor == NULL)
+			continue;
+		ret = convert_entry(c, entry, err);
 		if (ret < 0)
 			return ret;
 	}
 	return 0;
 }
 
-static int publish(struct conversion *c, struct err *err)
+static int convert_publish(struct conversion *c, struct err *err)
 {
-	cleanup_buf struct buf config = {0};
-	int ret = archive_config(c->from, &config, err);
+	cleanup_free uint8_t *config = NULL;
+	size_t len;
+	int ret = archive_config(c->from, &config, &len, err);
 
-	return ret < 0 ? ret
-		       : archive_writer_publish_as(c->to, archive_appliance(c->from), config.data,
-						   config.len, err);
+	if (ret < 0)
+		return ret;
+	return archive_writer_publish_as(c->to, archive_appliance(c->from), config, len, err);
 }
 
 /* What is mapped would lie there in clear. */
@@ -187,19 +184,23 @@ static int check_encrypted(const struct archive *from, const struct convert_para
 int convert_archive(struct archive *from, const char *target, const struct convert_params *params,
 		    struct err *err)
 {
+	cleanup_archive_writer struct archive_writer *to = NULL;
 	struct conversion c = {.from = from, .params = params};
 	int ret = check_encrypted(from, params, err);
 
-	if (ret == 0)
-		ret = archive_ensure_verified(from, err);
-	if (ret == 0)
-		ret = archive_writer_open(&c.to, target, err);
+	if (ret < 0)
+		return err_context(err, ret, "%s", archive_path(from));
+	ret = archive_ensure_verified(from, err);
 	if (ret < 0)
 		return ret;
-	archive_writer_like(c.to, from);
-	ret = copy_all(&c, err);
-	if (ret == 0)
-		ret = publish(&c, err);
-	archive_writer_free(c.to);
+	ret = archive_writer_open(&to, target, err);
+	if (ret < 0)
+		return ret;
+	c.to = to;
+	archive_writer_like(to, from);
+	ret = convert_contents(&c, err);
+	if (ret < 0)
+		return err_context(err, ret, "%s", archive_path(from));
+	ret = convert_publish(&c, err);
 	return ret < 0 ? err_context(err, ret, "%s", archive_path(from)) : 0;
 }

@@ -31,8 +31,9 @@ struct convert_params {
 				  that is there, if there is one */
 };
 
-/* The bytes of the config, which a signature is over, checked against archive_digest(). */
-int archive_config(const struct archive *a, struct buf *config, struct err *err);
+/* The bytes of the config, which a signature is over, checked against archive_digest(). The caller
+ * frees *config. */
+int archive_config(const struct archive *a, uint8_t **config, size_t *len, struct err *err);
 
 /* The archive is verified first (archive_ensure_verified()). */
 int convert_archive(struct archive *from, const char *target, const struct convert_params *params,

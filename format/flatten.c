@@ -1,11 +1,8 @@
 /* See flatten.h. The order of blobs is that of a save. */
 #include "format/flatten.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 
-#include "base/cleanup.h"
 #include "base/num.h"
 #include "format/archive_writer.h"
 #include "format/image/frame_reader.h"
@@ -31,9 +28,10 @@ static int merged_frame(void *opaque, uint64_t index, uint8_t *scratch, const ui
 	const struct layer_extent *extent = layer_extents_find(&m->extents, index);
 
 	*data = scratch;
-	*kind = is_base(m, extent, index) ? EXTENT_PARENT
-		: extent->image != NULL	  ? EXTENT_DATA
-					  : EXTENT_ZERO;
+	if (is_base(m, extent, index))
+		*kind = EXTENT_PARENT;
+	else
+		*kind = extent->image != NULL ? EXTENT_DATA : EXTENT_ZERO;
 	if (*kind != EXTENT_DATA || scratch == NULL)
 		return 0;
 	return frame_readers_read(&m->readers, extent->image,
@@ -51,8 +49,9 @@ static bool is_untouched(struct merged *m)
 	return untouched;
 }
 
-static int write_stack(struct archive_writer *w, const char *role,
-		       const struct image_layers *layers, const struct image *base, struct err *err)
+static int flatten_layers(struct archive_writer *w, const char *role,
+			  const struct image_layers *layers, const struct image *base,
+			  struct err *err)
 {
 	struct merged m = {.base = base};
 	struct image_source source = {
@@ -73,45 +72,30 @@ static int write_stack(struct archive_writer *w, const char *role,
 	return ret;
 }
 
-static int write_state(const struct chain *l, struct archive_writer *w, struct err *err)
-{
-	cleanup_free uint8_t *state = NULL;
-	struct blob blob;
-	int ret;
-
-	/* A live appliance has one, of a size that its reader has found fit. */
-	if (!archive_blob(chain_newest(l), ROLE_STATE, &blob))
-		return 0;
-	state = malloc(blob.len + 1);
-	if (state == NULL)
-		return err_sys(err, ENOMEM, "read the state");
-	ret = blob_read(&blob, 0, state, blob.len, err);
-	return ret < 0 ? err_context(err, ret, ROLE_STATE)
-		       : archive_writer_bytes(w, ROLE_STATE, state, blob.len, err);
-}
-
-static int write_boot(const struct chain *l, struct archive_writer *w, struct err *err)
+static int flatten_boot(const struct chain *c, struct archive_writer *w, struct err *err)
 {
 	static const char roles[][8] = {ROLE_KERNEL, ROLE_INITRD};
 	struct blob blob;
-	int ret = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
-		if (chain_blob(l, roles[i], &blob))
-			ret = archive_writer_blob(w, roles[i], &blob, err);
+		int ret;
+
+		if (!chain_blob(c, roles[i], &blob))
+			continue;
+		ret = archive_writer_blob(w, roles[i], &blob, err);
 		if (ret < 0)
 			return ret;
 	}
 	return 0;
 }
 
-static int write_disk(const struct chain *l, struct archive_writer *w, unsigned index,
-		      struct err *err)
+static int flatten_disk(const struct chain *c, struct archive_writer *w, unsigned index,
+			struct err *err)
 {
 	const struct image *base;
 	struct image_layers layers;
 	char role[32];
-	int ret = chain_disk(l, index, &layers, err);
+	int ret = chain_disk(c, index, &layers, err);
 
 	if (ret < 0)
 		return ret;
@@ -121,64 +105,67 @@ static int write_disk(const struct chain *l, struct archive_writer *w, unsigned 
 	if (ret < 0 || layers.n == 1)
 		return ret;
 	snprintf(role, sizeof(role), ROLE_DISK ".%u" ROLE_OVERLAY_SUFFIX, index);
-	return write_stack(w, role, &layers, base, err);
+	return flatten_layers(w, role, &layers, base, err);
 }
 
-static int write_memory(const struct chain *l, struct archive_writer *w, struct err *err)
+static int flatten_memory(const struct chain *c, struct archive_writer *w, struct err *err)
 {
-	uint64_t size = archive_appliance(chain_newest(l))->memory, done = 0;
+	uint64_t size = archive_appliance(chain_newest(c))->memory, done = 0;
 	struct image_layers layers;
 	char role[32];
-	int ret = 0;
+	int ret;
 
 	for (unsigned i = 0; done < size; i++) {
 		snprintf(role, sizeof(role), ROLE_MEMORY ".%u", i);
-		ret = chain_memory(l, i, &layers, err);
+		ret = chain_memory(c, i, &layers, err);
 		if (ret < 0)
 			return ret;
-		ret = write_stack(w, role, &layers, NULL, err);
-		done += ret == 0 ? layers.image[0]->map.size : 0;
+		ret = flatten_layers(w, role, &layers, NULL, err);
 		if (ret < 0)
 			return ret;
+		done += layers.image[0]->map.size;
 	}
 	return 0;
 }
 
-static int write_all(const struct chain *l, struct archive_writer *w, struct appliance *a,
-		     struct err *err)
+static int flatten_contents(const struct chain *c, struct archive_writer *w, struct appliance *a,
+			    struct err *err)
 {
-	int ret = write_state(l, w, err);
+	int ret = archive_writer_copy_state(w, chain_newest(c), err);
 
 	if (ret < 0)
 		return ret;
-	ret = write_boot(l, w, err);
+	ret = flatten_boot(c, w, err);
+	if (ret < 0)
+		return ret;
 	for (unsigned i = 0; i < a->ndisks; i++) {
-		ret = write_disk(l, w, i, err);
+		ret = flatten_disk(c, w, i, err);
 		if (ret < 0)
 			return ret;
 	}
-	return ret == 0 && a->live ? write_memory(l, w, err) : ret;
+	return a->live ? flatten_memory(c, w, err) : 0;
 }
 
-int flatten_chain(const struct chain *l, const char *target, int level, const struct keyring *keys,
+int flatten_chain(const struct chain *c, const char *target, int level, const struct keyring *keys,
 		  char digest[DIGEST_TEXT_SIZE], struct err *err)
 {
-	struct appliance a = *archive_appliance(chain_newest(l));
-	struct archive_writer *w;
-	int ret = chain_ensure_verified(l, err);
+	struct appliance a = *archive_appliance(chain_newest(c));
+	cleanup_archive_writer struct archive_writer *w = NULL;
+	int ret = chain_ensure_verified(c, err);
 
-	if (ret == 0)
-		ret = archive_writer_open(&w, target, err);
+	if (ret < 0)
+		return ret;
+	ret = archive_writer_open(&w, target, err);
 	if (ret < 0)
 		return ret;
 	if (level > 0)
 		archive_writer_pack(w, level);
 	a.increment = false;
-	ret = keys != NULL ? archive_writer_encrypt(w, keys, err) : 0;
-	if (ret == 0)
-		ret = write_all(l, w, &a, err);
-	if (ret == 0)
-		ret = archive_writer_publish(w, &a, digest, err);
-	archive_writer_free(w);
-	return ret;
+	if (keys != NULL) {
+		ret = archive_writer_encrypt(w, keys, err);
+		if (ret < 0)
+			return ret;
+	}
+	ret = flatten_contents(c, w, &a, err);
+	return ret < 0 ? ret : archive_writer_publish(w, &a, digest, err);
 }

@@ -14,23 +14,23 @@
 #include "format/image/frame_reader.h"
 
 /* A layer is copied from a file and its digest known before: it is gathered in memory. */
-struct layer {
+struct hot_layer {
 	struct blob blob; /* fd owned */
 	struct oci_descriptor d;
 	struct digest *digest;
 };
 
-static void layer_free(struct layer *l)
+static void hot_layer_free(struct hot_layer *l)
 {
 	digest_free(l->digest);
 	if (l->blob.fd >= 0)
 		close(l->blob.fd);
 }
 
-static int layer_open(struct layer *l, const struct image *image, const char *suffix,
-		      const char *media_type, struct err *err)
+static int hot_layer_open(struct hot_layer *l, const struct image *image, const char *suffix,
+			  const char *media_type, struct err *err)
 {
-	*l = (struct layer){.d.optional = true};
+	*l = (struct hot_layer){.d.optional = true};
 	snprintf(l->d.role, sizeof(l->d.role), "%s%s", image->role, suffix);
 	strcpy(l->d.media_type, media_type);
 	l->blob.fd = memfd_create("torpor hot set", MFD_CLOEXEC);
@@ -38,7 +38,7 @@ static int layer_open(struct layer *l, const struct image *image, const char *su
 			      : digest_new(&l->digest, err);
 }
 
-static int layer_add(struct layer *l, const void *data, size_t len, struct err *err)
+static int hot_layer_add(struct hot_layer *l, const void *data, size_t len, struct err *err)
 {
 	int ret = io_pwrite(l->blob.fd, data, len, l->blob.len);
 
@@ -47,7 +47,7 @@ static int layer_add(struct layer *l, const void *data, size_t len, struct err *
 	return ret < 0 ? err_sys(err, -ret, "gather the hot set") : 0;
 }
 
-static int layer_write(struct archive_writer *w, struct layer *l, struct err *err)
+static int hot_layer_write(struct archive_writer *w, struct hot_layer *l, struct err *err)
 {
 	uint8_t digest[DIGEST_SIZE];
 	int ret = digest_end(l->digest, digest, err);
@@ -57,14 +57,16 @@ static int layer_write(struct archive_writer *w, struct layer *l, struct err *er
 	return ret < 0 ? ret : archive_writer_layer(w, &l->d, &l->blob, err);
 }
 
-static int gather(const struct hot_set *hot, struct layer *frames, struct layer *list,
-		  struct err *err)
+static int hot_collect(const struct hot_set *hot, struct hot_layer *frames, struct hot_layer *list,
+		       struct err *err)
 {
 	cleanup_frame_reader struct frame_reader *reader = NULL;
 	cleanup_free uint8_t *frame = malloc(FRAME_SIZE);
 	int ret = frame != NULL ? frame_reader_new(&reader, err)
 				: err_sys(err, ENOMEM, "gather the hot set");
 
+	if (ret < 0)
+		return ret;
 	for (size_t i = 0; i < hot->n; i++) {
 		uint8_t place[8];
 
@@ -72,10 +74,10 @@ static int gather(const struct hot_set *hot, struct layer *frames, struct layer 
 		ret = frame_read(reader, hot->image, hot->places[i], frame, err);
 		if (ret < 0)
 			return ret;
-		ret = layer_add(frames, frame, FRAME_SIZE, err);
+		ret = hot_layer_add(frames, frame, FRAME_SIZE, err);
 		if (ret < 0)
 			return ret;
-		ret = layer_add(list, place, sizeof(place), err);
+		ret = hot_layer_add(list, place, sizeof(place), err);
 		if (ret < 0)
 			return ret;
 	}
@@ -84,21 +86,21 @@ static int gather(const struct hot_set *hot, struct layer *frames, struct layer 
 
 int hot_write(struct archive_writer *w, const struct hot_set *hot, struct err *err)
 {
-	struct layer frames = {.blob.fd = -1}, list = {.blob.fd = -1};
+	__attribute__((cleanup(hot_layer_free))) struct hot_layer frames = {.blob.fd = -1};
+	__attribute__((cleanup(hot_layer_free))) struct hot_layer list = {.blob.fd = -1};
 	int ret;
 
 	if (hot->n == 0)
 		return 0;
-	ret = layer_open(&frames, hot->image, ".hot", OCI_HOT_TYPE, err);
-	if (ret == 0)
-		ret = layer_open(&list, hot->image, ".hotlist", OCI_HOTLIST_TYPE, err);
-	if (ret == 0)
-		ret = gather(hot, &frames, &list, err);
-	if (ret == 0)
-		ret = layer_write(w, &list, err);
-	if (ret == 0)
-		ret = layer_write(w, &frames, err);
-	layer_free(&frames);
-	layer_free(&list);
-	return ret;
+	ret = hot_layer_open(&frames, hot->image, ".hot", OCI_HOT_TYPE, err);
+	if (ret < 0)
+		return ret;
+	ret = hot_layer_open(&list, hot->image, ".hotlist", OCI_HOTLIST_TYPE, err);
+	if (ret < 0)
+		return ret;
+	ret = hot_collect(hot, &frames, &list, err);
+	if (ret < 0)
+		return ret;
+	ret = hot_layer_write(w, &list, err);
+	return ret < 0 ? ret : hot_layer_write(w, &frames, err);
 }

@@ -43,7 +43,7 @@ struct walk {
 	uint64_t pax_size;
 };
 
-static int damaged(struct err *err, const char *what)
+static int tar_damaged(struct err *err, const char *what)
 {
 	return err_set(err, ERR_INTEGRITY, "%s", what);
 }
@@ -54,7 +54,7 @@ static int read_block(struct walk *w, const uint8_t **block, struct err *err)
 	int ret;
 
 	if (!range_within(w->at, TAR_BLOCK, w->file.len))
-		return damaged(err, "truncated: the tar has no end");
+		return tar_damaged(err, "truncated: the tar has no end");
 	if (w->at < w->window_at || w->at + TAR_BLOCK > w->window_at + w->window_len) {
 		w->window_at = w->at;
 		w->window_len = u64_min(WINDOW, w->file.len - w->at);
@@ -144,7 +144,7 @@ static int apply_record(struct walk *w, bool global, const char *key, const char
 		w->pax_size = strtoull(value, &end, 10);
 		w->pax_has_size = true;
 		if (value[0] < '0' || value[0] > '9' || *end != '\0' || errno != 0)
-			return damaged(err, "a pax header has a malformed size");
+			return tar_damaged(err, "a pax header has a malformed size");
 		return 0;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(harmless); i++) {
@@ -161,23 +161,27 @@ static int read_pax(struct walk *w, uint64_t size, bool global, struct err *err)
 	int ret;
 
 	if (size > MAX_PAX)
-		return damaged(err, "a pax header is too large");
+		return tar_damaged(err, "a pax header is too large");
 	text = malloc(size + 1);
 	if (text == NULL)
 		return err_sys(err, ENOMEM, "read the tar");
 	ret = blob_read(&w->file, w->at + TAR_BLOCK, text, size, err);
+	if (ret < 0)
+		return ret;
 	at = text;
 	end = text + size;
-	while (ret == 0 && at < end) {
+	while (at < end) {
 		if (!split_record(&at, end, &key, &value))
-			return damaged(err, "a pax header is malformed");
+			return tar_damaged(err, "a pax header is malformed");
 		ret = apply_record(w, global, key, value, err);
+		if (ret < 0)
+			return ret;
 	}
-	return ret;
+	return 0;
 }
 
 /* The name from the pax header if there was one, else prefix/name. */
-static char *entry_name(struct walk *w, const uint8_t *block)
+static char *tar_entry_name(struct walk *w, const uint8_t *block)
 {
 	char name[PREFIX_LEN + 1 + NAME_LEN + 1];
 	const char *from = name;
@@ -217,7 +221,7 @@ static int add_entry(struct tar *tar, struct walk *w, const uint8_t *block, enum
 	}
 	entry = &tar->entries[tar->nentries];
 	*entry = (struct tar_entry){.type = type, .offset = w->at + TAR_BLOCK, .size = size};
-	entry->name = entry_name(w, block);
+	entry->name = tar_entry_name(w, block);
 	if (entry->name == NULL)
 		return err_sys(err, ENOMEM, "read the tar");
 	tar->nentries++;
@@ -234,17 +238,17 @@ static int walk_entry(struct tar *tar, struct walk *w, const uint8_t *block, str
 	int ret;
 
 	if (!checksum_ok(block))
-		return damaged(err, w->at == 0 ? "not a torpor file: no tar"
-					       : "a tar header is damaged");
+		return tar_damaged(err, w->at == 0 ? "not a torpor file: no tar"
+						   : "a tar header is damaged");
 	if (!parse_number(block + AT_SIZE, SIZE_LEN, &size))
-		return damaged(err, "a tar header has a malformed size");
+		return tar_damaged(err, "a tar header has a malformed size");
 	if (w->pax_has_size && type != 'x' && type != 'g')
 		size = w->pax_size;
 	if (type == '2' || type == '5')
 		size = 0;
 	if (size > w->file.len ||
 	    !range_within(w->at + TAR_BLOCK, align_up(size, TAR_BLOCK), w->file.len))
-		return damaged(err, "truncated: an entry reaches beyond the end of the file");
+		return tar_damaged(err, "truncated: an entry reaches beyond the end of the file");
 	if (type == 'x' || type == 'g')
 		ret = read_pax(w, size, type == 'g', err);
 	else if (type == '0' || type == '\0')
@@ -267,9 +271,9 @@ static int check_end(struct walk *w, struct err *err)
 	int ret;
 
 	if (len < 2 * TAR_BLOCK)
-		return damaged(err, "truncated: the tar has no end");
+		return tar_damaged(err, "truncated: the tar has no end");
 	if (len > MAX_TRAILER)
-		return damaged(err, "bytes behind the end of the tar");
+		return tar_damaged(err, "bytes behind the end of the tar");
 	rest = malloc(len);
 	if (rest == NULL)
 		return err_sys(err, ENOMEM, "read the tar");
@@ -277,13 +281,13 @@ static int check_end(struct walk *w, struct err *err)
 	if (ret < 0)
 		return ret;
 	if (!is_zero(rest, len))
-		return damaged(err, "bytes behind the end of the tar");
+		return tar_damaged(err, "bytes behind the end of the tar");
 	if (w->pax_path != NULL || w->pax_has_size)
-		return damaged(err, "a pax header without an entry");
+		return tar_damaged(err, "a pax header without an entry");
 	return 0;
 }
 
-static int compare_names(const void *a, const void *b)
+static int compare_entry_names(const void *a, const void *b)
 {
 	const struct tar_entry *const *x = a, *const *y = b;
 
@@ -300,7 +304,7 @@ static int check_duplicates(const struct tar *tar, struct err *err)
 		return err_sys(err, ENOMEM, "read the tar");
 	for (size_t i = 0; i < tar->nentries; i++)
 		sorted[i] = &tar->entries[i];
-	qsort(sorted, tar->nentries, sizeof(sorted[0]), compare_names);
+	qsort(sorted, tar->nentries, sizeof(sorted[0]), compare_entry_names);
 	for (size_t i = 1; i < tar->nentries; i++) {
 		if (strcmp(sorted[i - 1]->name, sorted[i]->name) == 0 &&
 		    !(tar_is_filler(sorted[i - 1]) && tar_is_filler(sorted[i])))
@@ -339,7 +343,7 @@ int tar_read(struct tar *tar, int fd, struct err *err)
 	if (fstat(fd, &st) < 0)
 		return err_sys(err, errno, "read the tar");
 	if (!S_ISREG(st.st_mode) || st.st_size < (off_t)TAR_BLOCK)
-		return damaged(err, "not a torpor file: no tar");
+		return tar_damaged(err, "not a torpor file: no tar");
 	w.file = (struct blob){.fd = fd, .len = (uint64_t)st.st_size};
 	w.at = w.window_at = w.window_len = 0;
 	w.pax_path = NULL;

@@ -19,13 +19,13 @@
 #define NAME_SIZE   48u
 #define KEY_SIZE    160u
 
-static void entry_name(const struct stat *st, char name[NAME_SIZE])
+static void verified_name(const struct stat *st, char name[NAME_SIZE])
 {
 	snprintf(name, NAME_SIZE, "%llx-%llx", (unsigned long long)st->st_dev,
 		 (unsigned long long)st->st_ino);
 }
 
-static void entry_key(const struct stat *st, char key[KEY_SIZE])
+static void verified_key(const struct stat *st, char key[KEY_SIZE])
 {
 	snprintf(key, KEY_SIZE, "size %lld mtime %lld.%09ld ctime %lld.%09ld\n",
 		 (long long)st->st_size, (long long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec,
@@ -36,8 +36,8 @@ bool verified_same(const struct stat *a, const struct stat *b)
 {
 	char key_a[KEY_SIZE], key_b[KEY_SIZE];
 
-	entry_key(a, key_a);
-	entry_key(b, key_b);
+	verified_key(a, key_a);
+	verified_key(b, key_b);
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && strcmp(key_a, key_b) == 0;
 }
 
@@ -61,7 +61,7 @@ static bool cache_path(char path[PATH_MAX], const char *below)
 }
 
 /* The folder, or -1 when it is not there or not to be believed. */
-static int open_folder(void)
+static int open_verified_folder(void)
 {
 	cleanup_fd int fd = -1;
 	char path[PATH_MAX];
@@ -88,14 +88,14 @@ static void make_folder(void)
 
 bool verified_known(const struct stat *st)
 {
-	cleanup_fd int folder = open_folder(), fd = -1;
+	cleanup_fd int folder = open_verified_folder(), fd = -1;
 	char name[NAME_SIZE], key[KEY_SIZE], text[KEY_SIZE];
 	struct stat entry;
 	ssize_t len;
 
 	if (folder < 0)
 		return false;
-	entry_name(st, name);
+	verified_name(st, name);
 	fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0 || fstat(fd, &entry) < 0 || !S_ISREG(entry.st_mode) || !only_ours(&entry))
 		return false;
@@ -103,7 +103,7 @@ bool verified_known(const struct stat *st)
 	if (len < 0)
 		return false;
 	text[len] = '\0';
-	entry_key(st, key);
+	verified_key(st, key);
 	return strcmp(text, key) == 0;
 }
 
@@ -142,12 +142,12 @@ void verified_remember(const struct stat *st)
 	if (st->st_nlink == 0)
 		return;
 	make_folder();
-	folder = open_folder();
+	folder = open_verified_folder();
 	if (folder < 0)
 		return;
 	bound_folder(folder);
-	entry_name(st, name);
-	entry_key(st, key);
+	verified_name(st, name);
+	verified_key(st, key);
 	snprintf(part, sizeof(part), ".%s.%x", name, (unsigned)gettid() & 0xffffu);
 	fd = openat(folder, part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
@@ -159,11 +159,11 @@ void verified_remember(const struct stat *st)
 
 void verified_forget(const struct stat *st)
 {
-	cleanup_fd int folder = open_folder();
+	cleanup_fd int folder = open_verified_folder();
 	char name[NAME_SIZE];
 
 	if (folder < 0)
 		return;
-	entry_name(st, name);
+	verified_name(st, name);
 	unlinkat(folder, name, 0);
 }
