@@ -1,4 +1,4 @@
-/* Judging tables (for tests) and comparing a staged struct with the machine's; see state.h. Pure.
+/* Checking tables (for tests) and comparing a staged struct with the machine's; see state.h. Pure.
  */
 #include "state/state.h"
 
@@ -87,10 +87,13 @@ static int check_table(const struct state_table *table, uint16_t version, struct
 			return bad_table(err, table, field, "tags do not ascend");
 		last = field->tag;
 		ret = check_field(table, field, version, err);
-		if (ret == 0 && field->width == 0)
-			ret = check_table(field->elements->table, version, err);
 		if (ret < 0)
 			return ret;
+		if (field->width == 0) {
+			ret = check_table(field->elements->table, version, err);
+			if (ret < 0)
+				return ret;
+		}
 	}
 	if (total != table->size)
 		return err_set(err, ERR_FAILED, "%s: fields cover %" PRIu64 " of %u bytes",

@@ -26,8 +26,8 @@ struct wire_field {
 static int decode_struct(const struct state_table *table, uint16_t version, struct cursor c,
 			 uint8_t *obj, struct err *err);
 
-static int damaged(struct err *err, const struct state_table *table, const char *field,
-		   const char *what)
+static int field_damaged(struct err *err, const struct state_table *table, const char *field,
+			 const char *what)
 {
 	return err_set(err, ERR_INTEGRITY, "%s%s%s: %s", table->name, field[0] != '\0' ? "." : "",
 		       field, what);
@@ -37,7 +37,7 @@ static int next_wire_field(struct cursor *c, const struct state_table *table,
 			   struct wire_field *wire, struct err *err)
 {
 	if (c->left < FIELD_HEAD)
-		return damaged(err, table, "", "truncated");
+		return field_damaged(err, table, "", "truncated");
 	*wire = (struct wire_field){
 		.tag = le_get16(c->at),
 		.width = c->at[2],
@@ -45,9 +45,9 @@ static int next_wire_field(struct cursor *c, const struct state_table *table,
 		.data = c->at + FIELD_HEAD,
 	};
 	if (c->at[3] != 0)
-		return damaged(err, table, "", "a reserved byte is not zero");
+		return field_damaged(err, table, "", "a reserved byte is not zero");
 	if (wire->len > c->left - FIELD_HEAD)
-		return damaged(err, table, "", "a field is longer than the data");
+		return field_damaged(err, table, "", "a field is longer than the data");
 	c->at += FIELD_HEAD + wire->len;
 	c->left -= FIELD_HEAD + wire->len;
 	return 0;
@@ -83,7 +83,7 @@ static int decode_scalars(const struct state_table *table, const struct state_fi
 	uint64_t count = field_count(field, obj);
 
 	if (wire->len != count * field->width)
-		return damaged(err, table, field->name, "wrong length");
+		return field_damaged(err, table, field->name, "wrong length");
 	for (uint64_t i = 0; i < count; i++)
 		store_scalar(obj + field->offset + i * field->width, wire->data + i * field->width,
 			     field->width);
@@ -103,11 +103,11 @@ static int decode_structs(const struct state_table *table, const struct state_fi
 		int ret;
 
 		if (c.left < 4)
-			return damaged(err, table, field->name, "truncated");
+			return field_damaged(err, table, field->name, "truncated");
 		len = le_get32(c.at);
 		if (len > c.left - 4)
-			return damaged(err, table, field->name,
-				       "an element is longer than the data");
+			return field_damaged(err, table, field->name,
+					     "an element is longer than the data");
 		ret = decode_struct(element, version, (struct cursor){c.at + 4, len},
 				    obj + field->offset + (size_t)i * element->size, err);
 		if (ret < 0)
@@ -115,7 +115,9 @@ static int decode_structs(const struct state_table *table, const struct state_fi
 		c.at += 4 + len;
 		c.left -= 4 + len;
 	}
-	return c.left == 0 ? 0 : damaged(err, table, field->name, "bytes behind the last element");
+	return c.left == 0
+		       ? 0
+		       : field_damaged(err, table, field->name, "bytes behind the last element");
 }
 
 static int decode_field(const struct state_table *table, const struct state_field *field,
@@ -123,9 +125,10 @@ static int decode_field(const struct state_table *table, const struct state_fiel
 			struct err *err)
 {
 	if (wire->width != field->width)
-		return damaged(err, table, field->name, "wrong width");
+		return field_damaged(err, table, field->name, "wrong width");
 	if (field_count(field, obj) > field_capacity(field))
-		return damaged(err, table, field->name, "more elements than there is room for");
+		return field_damaged(err, table, field->name,
+				     "more elements than there is room for");
 	if (field->width == 0)
 		return decode_structs(table, field, wire, version, obj, err);
 	return decode_scalars(table, field, wire, obj, err);
@@ -147,8 +150,8 @@ static int take_field(struct cursor *c, const struct state_table *table,
 		}
 		if (!(wire->tag & STATE_TAG_OPTIONAL) || wire->tag <= *last ||
 		    wire->tag > field->tag)
-			return damaged(err, table, field->name,
-				       "missing, or another field in its place");
+			return field_damaged(err, table, field->name,
+					     "missing, or another field in its place");
 		*last = wire->tag;
 	}
 }
@@ -165,7 +168,8 @@ static int skip_rest(struct cursor *c, const struct state_table *table, uint32_t
 		if (ret < 0)
 			return ret;
 		if (!(wire.tag & STATE_TAG_OPTIONAL) || wire.tag <= last)
-			return damaged(err, table, "", "an unknown, repeated or unordered field");
+			return field_damaged(err, table, "",
+					     "an unknown, repeated or unordered field");
 		last = wire.tag;
 	}
 	return 0;
@@ -184,8 +188,9 @@ static int decode_struct(const struct state_table *table, uint16_t version, stru
 		if (field->width == STATE_PADDING || field->since > version)
 			continue;
 		ret = take_field(&c, table, field, &wire, &last, err);
-		if (ret == 0)
-			ret = decode_field(table, field, &wire, version, obj, err);
+		if (ret < 0)
+			return ret;
+		ret = decode_field(table, field, &wire, version, obj, err);
 		if (ret < 0)
 			return ret;
 	}

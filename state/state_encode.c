@@ -7,14 +7,14 @@
 #include "base/num.h"
 #include "state/state_field.h"
 
-static void add_scalars(const uint8_t *from, uint32_t width, uint32_t count, struct buf *out)
+static void encode_scalars(const uint8_t *from, uint32_t width, uint32_t count, struct buf *out)
 {
 	for (uint32_t i = 0; i < count; i++, from += width)
 		buf_add(out, field_scalar(from, width).bytes, width);
 }
 
-static void add_structs(const struct state_field *field, const uint8_t *from, uint32_t count,
-			struct buf *out)
+static void encode_structs(const struct state_field *field, const uint8_t *from, uint32_t count,
+			   struct buf *out)
 {
 	const struct state_table *element = field->elements->table;
 
@@ -28,7 +28,7 @@ static void add_structs(const struct state_field *field, const uint8_t *from, ui
 	}
 }
 
-static void add_field(const struct state_field *field, const uint8_t *obj, struct buf *out)
+static void encode_field(const struct state_field *field, const uint8_t *obj, struct buf *out)
 {
 	uint32_t count = field_count(field, obj);
 	size_t head;
@@ -40,9 +40,9 @@ static void add_field(const struct state_field *field, const uint8_t *obj, struc
 	head = out->len;
 	buf_add_le32(out, 0);
 	if (field->width == 0)
-		add_structs(field, obj + field->offset, count, out);
+		encode_structs(field, obj + field->offset, count, out);
 	else
-		add_scalars(obj + field->offset, field->width, count, out);
+		encode_scalars(obj + field->offset, field->width, count, out);
 	if (!buf_failed(out))
 		le_put32(out->data + head, (uint32_t)(out->len - head - 4));
 }
@@ -51,6 +51,6 @@ void state_encode(const struct state_table *table, const void *obj, struct buf *
 {
 	for (uint32_t i = 0; i < table->nfields; i++) {
 		if (table->fields[i].width != STATE_PADDING)
-			add_field(&table->fields[i], obj, out);
+			encode_field(&table->fields[i], obj, out);
 	}
 }

@@ -10,7 +10,7 @@
 
 #define BYTES_SHOWN 32u
 
-static void add_bytes(const uint8_t *p, uint32_t count, struct buf *out)
+static void text_bytes(const uint8_t *p, uint32_t count, struct buf *out)
 {
 	for (uint32_t i = 0; i < count && i < BYTES_SHOWN; i++)
 		buf_printf(out, "%02x", p[i]);
@@ -18,8 +18,8 @@ static void add_bytes(const uint8_t *p, uint32_t count, struct buf *out)
 		buf_printf(out, "... (%u bytes)", count);
 }
 
-static void add_numbers(const struct state_field *field, const uint8_t *p, uint32_t count,
-			struct buf *out)
+static void text_numbers(const struct state_field *field, const uint8_t *p, uint32_t count,
+			 struct buf *out)
 {
 	bool hex = field->flags & STATE_HEX;
 
@@ -30,8 +30,8 @@ static void add_numbers(const struct state_field *field, const uint8_t *p, uint3
 	}
 }
 
-static void add_structs(const struct state_field *field, const uint8_t *p, uint32_t count,
-			const char *prefix, struct buf *out)
+static void text_structs(const struct state_field *field, const uint8_t *p, uint32_t count,
+			 const char *prefix, struct buf *out)
 {
 	const struct state_table *element = field->elements->table;
 	char path[256];
@@ -57,19 +57,19 @@ void state_text(const struct state_table *table, const void *obj, const char *pr
 			continue;
 		count = field_count(field, obj);
 		if (field->width == 0) {
-			add_structs(field, p, count, prefix, out);
+			text_structs(field, p, count, prefix, out);
 			continue;
 		}
 		buf_printf(out, "%s%s = ", prefix, field->name);
 		if (field->width == 1 && field->size > 1)
-			add_bytes(p, count, out);
+			text_bytes(p, count, out);
 		else
-			add_numbers(field, p, count, out);
+			text_numbers(field, p, count, out);
 		buf_printf(out, "\n");
 	}
 }
 
-static void schema(const struct state_table *table, const char *prefix, struct buf *out)
+static void schema_fields(const struct state_table *table, const char *prefix, struct buf *out)
 {
 	for (uint32_t i = 0; i < table->nfields; i++) {
 		const struct state_field *field = &table->fields[i];
@@ -83,7 +83,7 @@ static void schema(const struct state_table *table, const char *prefix, struct b
 		if (field->width != 0)
 			continue;
 		snprintf(path, sizeof(path), "%s%s.", prefix, field->name);
-		schema(field->elements->table, path, out);
+		schema_fields(field->elements->table, path, out);
 	}
 }
 
@@ -93,5 +93,5 @@ void state_schema(const struct state_table *table, struct buf *out)
 
 	buf_printf(out, "%s version %u\n", table->name, table->version);
 	snprintf(path, sizeof(path), "%s.", table->name);
-	schema(table, path, out);
+	schema_fields(table, path, out);
 }

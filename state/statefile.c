@@ -50,12 +50,12 @@ int statefile_end(struct buf *out, struct err *err)
 	return 0;
 }
 
-static int damaged(struct err *err, const char *what)
+static int blob_damaged(struct err *err, const char *what)
 {
 	return err_set(err, ERR_INTEGRITY, "state blob: %s", what);
 }
 
-static const struct statefile_section *find(const struct statefile *sf, const char *name)
+static const struct statefile_section *find_section(const struct statefile *sf, const char *name)
 {
 	for (uint32_t i = 0; i < sf->nsections; i++) {
 		if (strcmp(sf->sections[i].name, name) == 0)
@@ -71,21 +71,21 @@ static int parse_section(struct statefile *sf, const uint8_t **at, size_t *left,
 	size_t name_len, size;
 
 	if (*left < SECTION_HEAD)
-		return damaged(err, "truncated");
+		return blob_damaged(err, "truncated");
 	name_len = le_get16(*at);
 	section.version = le_get16(*at + 2);
 	section.len = le_get32(*at + 4);
 	if (name_len == 0 || name_len > STATEFILE_NAME_MAX)
-		return damaged(err, "a section's name is too long or empty");
+		return blob_damaged(err, "a section's name is too long or empty");
 	size = SECTION_HEAD + name_len + (size_t)section.len;
 	if (size > *left)
-		return damaged(err, "a section is longer than the file");
+		return blob_damaged(err, "a section is longer than the file");
 	memcpy(section.name, *at + SECTION_HEAD, name_len);
 	for (size_t i = 0; i < name_len; i++) {
 		if (!isgraph((unsigned char)section.name[i]))
-			return damaged(err, "a section's name is not printable");
+			return blob_damaged(err, "a section's name is not printable");
 	}
-	if (find(sf, section.name) != NULL)
+	if (find_section(sf, section.name) != NULL)
 		return err_set(err, ERR_INTEGRITY, "state blob: section %s twice", section.name);
 	section.data = *at + SECTION_HEAD + name_len;
 	sf->sections[sf->nsections++] = section;
@@ -103,7 +103,7 @@ int statefile_parse(struct statefile *sf, const uint8_t *data, size_t len, struc
 
 	*sf = (struct statefile){0};
 	if (len < FILE_HEAD || memcmp(data, MAGIC, MAGIC_SIZE) != 0)
-		return damaged(err, "not a state blob");
+		return blob_damaged(err, "not a state blob");
 	at = data + FILE_HEAD;
 	left = len - FILE_HEAD;
 	if (le_get32(data + MAGIC_SIZE) != FORMAT)
@@ -111,14 +111,14 @@ int statefile_parse(struct statefile *sf, const uint8_t *data, size_t len, struc
 			       le_get32(data + MAGIC_SIZE), FORMAT);
 	count = le_get32(data + MAGIC_SIZE + 4);
 	if (count > STATEFILE_MAX_SECTIONS || count > left / SECTION_HEAD)
-		return damaged(err, "more sections than it can hold");
+		return blob_damaged(err, "more sections than it can hold");
 	sf->sections = calloc(count + 1u, sizeof(sf->sections[0]));
 	if (sf->sections == NULL)
 		return err_sys(err, ENOMEM, "read the state");
 	for (uint32_t i = 0; ret == 0 && i < count; i++)
 		ret = parse_section(sf, &at, &left, err);
 	if (ret == 0 && left != 0)
-		ret = damaged(err, "bytes behind the last section");
+		ret = blob_damaged(err, "bytes behind the last section");
 	if (ret < 0)
 		statefile_free(sf);
 	return ret;
@@ -133,7 +133,7 @@ void statefile_free(struct statefile *sf)
 int statefile_load(struct statefile *sf, const char *name, const struct state_table *table,
 		   void *obj, struct err *err)
 {
-	struct statefile_section *section = (struct statefile_section *)find(sf, name);
+	struct statefile_section *section = (struct statefile_section *)find_section(sf, name);
 	int ret;
 
 	if (section == NULL)

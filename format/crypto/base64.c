@@ -24,7 +24,7 @@ void base64_encode(const void *data, size_t len, char *text)
 	*text = '\0';
 }
 
-static bool digit(char c, uint32_t *value)
+static bool base64_digit(char c, uint32_t *value)
 {
 	const char *found = c != '\0' ? strchr(alphabet, c) : NULL;
 
@@ -38,7 +38,7 @@ static bool decode_group(const char *text, uint8_t *out, size_t bytes)
 	uint32_t group = 0, value;
 
 	for (size_t i = 0; i < 4; i++) {
-		bool good = i <= bytes ? digit(text[i], &value) : text[i] == '=';
+		bool good = i <= bytes ? base64_digit(text[i], &value) : text[i] == '=';
 
 		if (!good)
 			return false;

@@ -57,7 +57,7 @@ static void mix(uint64_t v[16], const uint8_t quad[4], uint64_t x, uint64_t y)
 }
 
 /* F, §3.2; `count` is the number of bytes up to the end of this block. */
-static void compress(uint64_t h[8], const uint8_t block[BLOCK], uint64_t count, bool last)
+static void blake2b_compress(uint64_t h[8], const uint8_t block[BLOCK], uint64_t count, bool last)
 {
 	uint64_t v[16], m[16];
 
@@ -89,10 +89,10 @@ void blake2b(void *out, size_t out_len, const void *data, size_t len)
 	h[0] ^= 0x01010000 ^ out_len;
 	/* The last block, full or not, is marked as such. */
 	for (; len - at > BLOCK; at += BLOCK)
-		compress(h, in + at, at + BLOCK, false);
+		blake2b_compress(h, in + at, at + BLOCK, false);
 	if (len > at)
 		memcpy(block, in + at, len - at);
-	compress(h, block, len, true);
+	blake2b_compress(h, block, len, true);
 	for (unsigned i = 0; i < 8; i++)
 		le_put64(digest + 8 * i, h[i]);
 	memcpy(out, digest, out_len);

@@ -71,8 +71,8 @@ void data_key_free(struct data_key *key)
 }
 
 /* Key, nonce, and what is authenticated only. */
-static bool begin(struct cipher *s, const struct data_key *key, const uint8_t *nonce,
-		  const void *bound, size_t bound_len, bool encrypt)
+static bool cipher_begin(struct cipher *s, const struct data_key *key, const uint8_t *nonce,
+			 const void *bound, size_t bound_len, bool encrypt)
 {
 	int done;
 
@@ -96,7 +96,7 @@ int encrypt_box(struct cipher *s, const struct data_key *key, const void *bound,
 
 	if (getentropy(box, CIPHER_NONCE) < 0)
 		return err_sys(err, errno, "random numbers");
-	if (!begin(s, key, box, bound, bound_len, true) ||
+	if (!cipher_begin(s, key, box, bound, bound_len, true) ||
 	    !crypt_all(s, plain, len, box + CIPHER_NONCE) ||
 	    s->api->final(s->ctx, none, &done) != 1 ||
 	    s->api->ctrl(s->ctx, EVP_CTRL_AEAD_GET_TAG, CIPHER_TAG, tag) != 1)
@@ -111,7 +111,7 @@ int decrypt_box(struct cipher *s, const struct data_key *key, const void *bound,
 	int done;
 
 	memcpy(tag, box + CIPHER_NONCE + len, CIPHER_TAG);
-	if (!begin(s, key, box, bound, bound_len, false) ||
+	if (!cipher_begin(s, key, box, bound, bound_len, false) ||
 	    s->api->ctrl(s->ctx, EVP_CTRL_AEAD_SET_TAG, CIPHER_TAG, tag) != 1 ||
 	    !crypt_all(s, box + CIPHER_NONCE, len, plain))
 		return err_set(err, ERR_FAILED, "libcrypto could not decrypt");
@@ -188,9 +188,9 @@ static int encrypt_chunk(struct cipher *s, const struct data_key *key, const cha
 			   box, err);
 }
 
-static int open_chunk(struct cipher *s, const struct data_key *key, const char *role,
-		      uint64_t index, uint64_t total, const uint8_t *box, void *plain,
-		      struct err *err)
+static int decrypt_chunk(struct cipher *s, const struct data_key *key, const char *role,
+			 uint64_t index, uint64_t total, const uint8_t *box, void *plain,
+			 struct err *err)
 {
 	struct bound b = bind(role, index, total);
 	int ret = decrypt_box(s, key, b.bytes, b.len, box, plain,
@@ -204,15 +204,23 @@ int encrypt_bytes(const struct data_key *key, const char *role, const void *data
 {
 	cleanup_cipher struct cipher *s = NULL;
 	uint8_t *box = buf_add(out, NULL, encrypted_size(len));
-	int ret = box != NULL || len == 0 ? cipher_new(&s, err) : err_sys(err, ENOMEM, "encrypt");
+	int ret;
 
-	for (uint64_t at = 0; ret == 0 && at < len; at += CHUNK)
+	if (box == NULL && len > 0)
+		return err_sys(err, ENOMEM, "encrypt");
+	ret = cipher_new(&s, err);
+	if (ret < 0)
+		return ret;
+	for (uint64_t at = 0; at < len; at += CHUNK) {
 		ret = encrypt_chunk(s, key, role, at / CHUNK, len, (const uint8_t *)data + at,
 				    box + at / CHUNK * (CHUNK + CIPHER_BOX), err);
-	return ret;
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
 }
 
-static int no_blob(const char *role, struct err *err)
+static int not_encrypted(const char *role, struct err *err)
 {
 	return err_set(err, ERR_INTEGRITY, "%s: it is not encrypted", role);
 }
@@ -223,71 +231,81 @@ int decrypt_bytes(const struct data_key *key, const char *role, uint8_t *data, s
 	cleanup_cipher struct cipher *s = NULL;
 	uint8_t box[CHUNK + CIPHER_BOX];
 	uint64_t len;
-	int ret = decrypted_size(stored, &len) ? cipher_new(&s, err) : no_blob(role, err);
+	int ret;
 
-	for (uint64_t at = 0; ret == 0 && at < len; at += CHUNK) {
-		/* What is opened never reaches the chunks behind it. */
+	if (!decrypted_size(stored, &len))
+		return not_encrypted(role, err);
+	ret = cipher_new(&s, err);
+	if (ret < 0)
+		return ret;
+	for (uint64_t at = 0; at < len; at += CHUNK) {
+		/* The plain bytes end before the next chunk begins. */
 		memcpy(box, data + at / CHUNK * sizeof(box), u64_min(CHUNK, len - at) + CIPHER_BOX);
-		ret = open_chunk(s, key, role, at / CHUNK, len, box, data + at, err);
+		ret = decrypt_chunk(s, key, role, at / CHUNK, len, box, data + at, err);
+		if (ret < 0)
+			return ret;
 	}
-	return ret;
-}
-
-static int open_memory(struct blob *to, struct err *err)
-{
-	to->fd = memfd_create("torpor contents", MFD_CLOEXEC);
-	return to->fd >= 0 ? 0 : err_sys(err, errno, "memfd_create");
+	return 0;
 }
 
 /* One chunk after the other goes through a pair of buffers. */
-struct passage {
+struct chunk_buffers {
 	struct cipher *s;
 	uint8_t plain[CHUNK];
 	uint8_t box[CHUNK + CIPHER_BOX];
 };
 
-static int pass(const struct data_key *key, const char *role, const struct blob *from,
-		struct blob *to, uint64_t total, bool encrypt, struct err *err)
+static void chunk_buffers_free(struct chunk_buffers **p)
 {
-	struct passage *p = malloc(sizeof(*p));
-	int ret = p != NULL ? cipher_new(&p->s, err) : err_sys(err, ENOMEM, "encrypt");
+	if (*p == NULL)
+		return;
+	explicit_bzero((*p)->plain, sizeof((*p)->plain));
+	cipher_free((*p)->s);
+	free(*p);
+}
+
+static int crypt_chunks(const struct data_key *key, const char *role, const struct blob *from,
+			struct blob *to, uint64_t total, bool encrypt, struct err *err)
+{
+	__attribute__((cleanup(chunk_buffers_free))) struct chunk_buffers *p = malloc(sizeof(*p));
+	int ret;
 
 	if (p == NULL)
+		return err_sys(err, ENOMEM, "encrypt");
+	ret = cipher_new(&p->s, err);
+	if (ret < 0)
 		return ret;
-	for (uint64_t i = 0; ret == 0 && i * CHUNK < total; i++) {
+	for (uint64_t i = 0; i * CHUNK < total; i++) {
 		uint64_t plain = u64_min(CHUNK, total - i * CHUNK), box = plain + CIPHER_BOX;
 
 		ret = blob_read(from, i * (encrypt ? CHUNK : CHUNK + CIPHER_BOX),
 				encrypt ? p->plain : p->box, encrypt ? plain : box, err);
-		if (ret == 0)
-			ret = encrypt ? encrypt_chunk(p->s, key, role, i, total, p->plain, p->box,
-						      err)
-				      : open_chunk(p->s, key, role, i, total, p->box, p->plain,
-						   err);
 		if (ret < 0)
-			break;
+			return ret;
+		ret = encrypt ? encrypt_chunk(p->s, key, role, i, total, p->plain, p->box, err)
+			      : decrypt_chunk(p->s, key, role, i, total, p->box, p->plain, err);
+		if (ret < 0)
+			return ret;
 		ret = io_pwrite(to->fd, encrypt ? p->box : p->plain, encrypt ? box : plain,
 				to->len);
 		if (ret < 0)
-			err_sys(err, -ret, "hold %s in memory", role);
+			return err_sys(err, -ret, "hold %s in memory", role);
 		to->len += encrypt ? box : plain;
 	}
-	explicit_bzero(p->plain, sizeof(p->plain));
-	cipher_free(p->s);
-	free(p);
-	return ret;
+	return 0;
 }
 
-static int pass_to_memory(const struct data_key *key, const char *role, const struct blob *from,
-			  struct blob *to, uint64_t total, bool encrypt, struct err *err)
+/* Into an unnamed file in memory. */
+static int crypt_blob(const struct data_key *key, const char *role, const struct blob *from,
+		      struct blob *to, uint64_t total, bool encrypt, struct err *err)
 {
 	int ret;
 
-	*to = (struct blob){.fd = -1};
-	ret = open_memory(to, err);
-	if (ret == 0)
-		ret = pass(key, role, from, to, total, encrypt, err);
-	if (ret < 0 && to->fd >= 0)
+	*to = (struct blob){.fd = memfd_create("torpor contents", MFD_CLOEXEC)};
+	if (to->fd < 0)
+		return err_sys(err, errno, "memfd_create");
+	ret = crypt_chunks(key, role, from, to, total, encrypt, err);
+	if (ret < 0)
 		close(take_fd(&to->fd));
 	return ret;
 }
@@ -295,7 +313,7 @@ static int pass_to_memory(const struct data_key *key, const char *role, const st
 int encrypt_blob(const struct data_key *key, const char *role, const struct blob *from,
 		 struct blob *to, struct err *err)
 {
-	return pass_to_memory(key, role, from, to, from->len, true, err);
+	return crypt_blob(key, role, from, to, from->len, true, err);
 }
 
 int decrypt_blob(const struct data_key *key, const char *role, const struct blob *from,
@@ -305,6 +323,6 @@ int decrypt_blob(const struct data_key *key, const char *role, const struct blob
 
 	*to = (struct blob){.fd = -1};
 	if (!decrypted_size(from->len, &total))
-		return no_blob(role, err);
-	return pass_to_memory(key, role, from, to, total, false, err);
+		return not_encrypted(role, err);
+	return crypt_blob(key, role, from, to, total, false, err);
 }

@@ -6,9 +6,14 @@
  * nowhere what it holds, but opens in its place alone: which blob or image it belongs to, its
  * number there, and how long all of that is are authenticated with it.
  *
- * Frames are encrypted one by one, after they were packed, each in a skippable frame of zstd: a
+ * Frames are encrypted one by one, after they were packed, each in a skippable frame of zstd: an
  * encrypted part is still a file of that format, and its seek table says where each is. Other blobs
  * are cut into chunks of 64 KiB.
+ *
+ * All return 0 or -errno: -ENOSYS when libcrypto cannot be loaded, -ENOMEM, ERR_FAILED when
+ * libcrypto or the random numbers of the kernel fail; decrypting gives ERR_INTEGRITY for other
+ * bytes, another key or another place; what works on blobs also gives the errors of blob_read() and
+ * write(2).
  */
 #ifndef TORPOR_FORMAT_CRYPTO_CIPHER_H
 #define TORPOR_FORMAT_CRYPTO_CIPHER_H
@@ -24,7 +29,7 @@
 #define CIPHER_NONCE	  12u
 #define CIPHER_TAG	  16u
 #define CIPHER_BOX	  (CIPHER_NONCE + CIPHER_TAG) /* what a box is longer than its contents */
-#define CIPHER_FRAME	  (8u + CIPHER_BOX)	      /* what a encrypted frame is longer */
+#define CIPHER_FRAME	  (8u + CIPHER_BOX)	      /* what an encrypted frame is longer */
 #define CIPHER_FRAME_DATA (8u + CIPHER_NONCE)	      /* where its contents begin */
 
 /* In memory that secret_new() gave. */
@@ -32,7 +37,7 @@ struct data_key {
 	uint8_t bytes[CIPHER_KEY];
 };
 
-/* What a thread works with. */
+/* One for each thread. */
 struct cipher;
 
 #define cleanup_cipher __attribute__((cleanup(cipher_cleanup)))
@@ -48,6 +53,13 @@ static inline void cipher_cleanup(struct cipher **s)
 /* A key of random bytes; NULL: an error. */
 struct data_key *data_key_new(struct err *err);
 void data_key_free(struct data_key *key);
+
+#define cleanup_data_key __attribute__((cleanup(data_key_cleanup)))
+
+static inline void data_key_cleanup(struct data_key **key)
+{
+	data_key_free(*key);
+}
 
 /* `box` has CIPHER_BOX bytes more than `plain`, which may be at box + CIPHER_NONCE; `bound` is
  * authenticated, and not in the box. */

@@ -13,7 +13,7 @@ struct digest {
 	bool failed; /* sticky until digest_end() tells */
 };
 
-static void start(struct digest *d)
+static void digest_start(struct digest *d)
 {
 	d->failed = d->api->init(d->ctx, d->api->sha256(), NULL) != 1;
 }
@@ -35,7 +35,7 @@ int digest_new(struct digest **out, struct err *err)
 		free(d);
 		return err_sys(err, ENOMEM, "hash");
 	}
-	start(d);
+	digest_start(d);
 	*out = d;
 	return 0;
 }
@@ -58,7 +58,7 @@ int digest_end(struct digest *d, uint8_t out[DIGEST_SIZE], struct err *err)
 {
 	bool ok = d->api->final(d->ctx, out, NULL) == 1 && !d->failed;
 
-	start(d);
+	digest_start(d);
 	return ok ? 0 : err_set(err, ERR_FAILED, "libcrypto could not compute a SHA-256");
 }
 

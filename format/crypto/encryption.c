@@ -66,10 +66,12 @@ static int decode_scrypt(struct encryption_lock *lock, json_t *object, struct er
 {
 	int ret = json_get_uint(object, "n", 2, MAX_N, &lock->n, err);
 
-	if (ret == 0)
-		ret = json_get_uint(object, "r", 1, MAX_R, &lock->r, err);
-	if (ret == 0)
-		ret = json_get_uint(object, "p", 1, MAX_P, &lock->p, err);
+	if (ret < 0)
+		return ret;
+	ret = json_get_uint(object, "r", 1, MAX_R, &lock->r, err);
+	if (ret < 0)
+		return ret;
+	ret = json_get_uint(object, "p", 1, MAX_P, &lock->p, err);
 	if (ret < 0)
 		return ret;
 	if ((lock->n & (lock->n - 1)) != 0 || 128 * lock->n * lock->r > MAX_MEMORY ||
@@ -90,11 +92,13 @@ int encryption_lock_decode(struct encryption_lock *lock, json_t *object, struct 
 	if (strcmp(kdf, SCRYPT) == 0) {
 		lock->kind = ENCRYPTION_PASSPHRASE;
 		ret = decode_scrypt(lock, object, err);
+		if (ret < 0)
+			return ret;
 	} else if (strcmp(kdf, KEY_FILE) != 0) {
-		ret = err_set(err, ERR_INCOMPATIBLE,
-			      "the key derivation \"%.20s\" is unknown to this torpor", kdf);
+		return err_set(err, ERR_INCOMPATIBLE,
+			       "the key derivation \"%.20s\" is unknown to this torpor", kdf);
 	}
-	return ret < 0 ? ret : get_base64(object, "salt", lock->salt, sizeof(lock->salt), err);
+	return get_base64(object, "salt", lock->salt, sizeof(lock->salt), err);
 }
 
 static int check_cipher(json_t *object, struct err *err)
@@ -102,40 +106,47 @@ static int check_cipher(json_t *object, struct err *err)
 	const char *cipher;
 	int ret = json_get_string(object, "cipher", &cipher, err);
 
-	if (ret == 0 && strcmp(cipher, CIPHER) != 0)
-		ret = err_set(err, ERR_INCOMPATIBLE,
-			      "the cipher \"%.20s\" is unknown to this torpor", cipher);
-	return ret;
+	if (ret < 0)
+		return ret;
+	if (strcmp(cipher, CIPHER) != 0)
+		return err_set(err, ERR_INCOMPATIBLE,
+			       "the cipher \"%.20s\" is unknown to this torpor", cipher);
+	return 0;
 }
 
-static int check_members(const struct encryption_lock *lock, json_t *object, struct err *err)
+static int decode_members(struct encryption *e, json_t *config, bool newer, struct err *err)
 {
 	static const char *const scrypt[] = {"cipher", "kdf", "n",   "r", "p",
 					     "salt",   "key", "tag", NULL};
 	static const char *const key_file[] = {"cipher", "kdf", "salt", "key", "tag", NULL};
+	json_t *object;
+	int ret = json_get_object(config, MEMBER, &object, err);
 
-	return json_only(object, lock->kind == ENCRYPTION_PASSPHRASE ? scrypt : key_file, err);
+	if (ret < 0)
+		return ret;
+	ret = check_cipher(object, err);
+	if (ret < 0)
+		return ret;
+	ret = encryption_lock_decode(&e->lock, object, err);
+	if (ret < 0)
+		return ret;
+	ret = get_base64(object, "key", e->key, sizeof(e->key), err);
+	if (ret < 0)
+		return ret;
+	ret = get_base64(object, "tag", e->tag, sizeof(e->tag), err);
+	if (ret < 0 || newer)
+		return ret;
+	return json_only(object, e->lock.kind == ENCRYPTION_PASSPHRASE ? scrypt : key_file, err);
 }
 
 int encryption_decode(struct encryption *e, json_t *config, bool newer, struct err *err)
 {
-	json_t *object;
 	int ret;
 
 	*e = (struct encryption){.lock.kind = ENCRYPTION_NONE};
 	if (json_object_get(config, MEMBER) == NULL)
 		return 0;
-	ret = json_get_object(config, MEMBER, &object, err);
-	if (ret == 0)
-		ret = check_cipher(object, err);
-	if (ret == 0)
-		ret = encryption_lock_decode(&e->lock, object, err);
-	if (ret == 0)
-		ret = get_base64(object, "key", e->key, sizeof(e->key), err);
-	if (ret == 0)
-		ret = get_base64(object, "tag", e->tag, sizeof(e->tag), err);
-	if (ret == 0 && !newer)
-		ret = check_members(&e->lock, object, err);
+	ret = decode_members(e, config, newer, err);
 	return ret < 0 ? err_context(err, ret, MEMBER) : 0;
 }
 

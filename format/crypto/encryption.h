@@ -5,6 +5,9 @@
  * is in a box of the lock key, which comes from a passphrase (scrypt, RFC 7914) or from a key file
  * (keyring.h). An empty box of the data key, the tag, is bound to all else that the config says, so
  * that nobody without the key can change a word of it. Pure.
+ *
+ * Decoders return 0 or -EINVAL: ERR_INTEGRITY for a member that is missing, malformed or out of
+ * bounds, ERR_INCOMPATIBLE for a cipher or key derivation of a newer torpor.
  */
 #ifndef TORPOR_FORMAT_CRYPTO_ENCRYPTION_H
 #define TORPOR_FORMAT_CRYPTO_ENCRYPTION_H

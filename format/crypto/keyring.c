@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include "base/assert.h"
+#include "base/cleanup.h"
 #include "base/num.h"
 #include "format/crypto/digest.h"
 #include "format/crypto/lazy.h"
@@ -93,15 +94,6 @@ void keyring_asks(struct keyring *k,
 
 /* --- lock keys --- */
 
-static int need_passphrase(struct keyring *k, const char *what, struct err *err)
-{
-	if (k->passphrase_len > 0)
-		return 0;
-	if (k->ask != NULL)
-		return k->ask(k->opaque, k, what, err);
-	return err_set(err, ERR_USAGE, "it is encrypted with a passphrase, and none is given");
-}
-
 static int from_passphrase(const struct keyring *k, struct lock *lock, struct err *err)
 {
 	const struct encryption_lock *from = &lock->from;
@@ -135,15 +127,21 @@ static int from_key_file(const struct keyring *k, struct lock *lock, struct err 
 
 static int derive(struct keyring *k, struct lock *lock, const char *what, struct err *err)
 {
-	int ret;
-
 	if (lock->from.kind == ENCRYPTION_KEY_FILE)
 		return from_key_file(k, lock, err);
-	ret = need_passphrase(k, what, err);
-	return ret < 0 ? ret : from_passphrase(k, lock, err);
+	if (k->passphrase_len == 0) {
+		int ret = k->ask != NULL
+				  ? k->ask(k->opaque, k, what, err)
+				  : err_set(err, ERR_USAGE,
+					    "it is encrypted with a passphrase, and none is given");
+
+		if (ret < 0)
+			return ret;
+	}
+	return from_passphrase(k, lock, err);
 }
 
-static unsigned add(struct keyring *k, const struct lock *lock)
+static unsigned add_lock(struct keyring *k, const struct lock *lock)
 {
 	unsigned at = k->nlocks;
 
@@ -158,13 +156,13 @@ static unsigned add(struct keyring *k, const struct lock *lock)
 	return at;
 }
 
-static const struct lock *chosen(const struct keyring *k)
+static const struct lock *chosen_lock(const struct keyring *k)
 {
 	assert(k->nlocks > 0);
 	return &k->lock[k->chosen];
 }
 
-static const struct lock *find(const struct keyring *k, const struct encryption_lock *from)
+static const struct lock *find_lock(const struct keyring *k, const struct encryption_lock *from)
 {
 	for (unsigned i = 0; i < k->nlocks; i++) {
 		const struct encryption_lock *has = &k->lock[i].from;
@@ -191,23 +189,20 @@ static int unwrap(const struct lock *lock, const struct encryption *e, struct da
 }
 
 /* A lock key that does not open is not kept. */
-static int unlock(struct keyring *k, const struct encryption *e, const char *what,
-		  struct data_key *key, struct err *err)
+static int unlock_data_key(struct keyring *k, const struct encryption *e, const char *what,
+			   struct data_key *key, struct err *err)
 {
-	const struct lock *known = find(k, &e->lock);
+	const struct lock *known = find_lock(k, &e->lock);
 	struct lock lock = {.from = e->lock};
 	int ret;
 
-	if (known != NULL) {
-		lock = *known;
-		ret = 0;
-	} else {
-		ret = derive(k, &lock, what, err);
-	}
+	if (known != NULL)
+		return unwrap(known, e, key, err);
+	ret = derive(k, &lock, what, err);
 	if (ret == 0)
 		ret = unwrap(&lock, e, key, err);
-	if (ret == 0 && known == NULL)
-		(void)add(k, &lock);
+	if (ret == 0)
+		(void)add_lock(k, &lock);
 	explicit_bzero(&lock.key, sizeof(lock.key));
 	return ret;
 }
@@ -220,29 +215,32 @@ static int check_tag(const struct data_key *key, const struct encryption *e, con
 	uint8_t none[1];
 	int ret = encryption_bound(config, len, &bound, err);
 
-	if (ret == 0)
-		ret = cipher_new(&s, err);
-	if (ret == 0)
-		ret = decrypt_box(s, key, bound.data, bound.len, e->tag, none, 0, err);
+	if (ret < 0)
+		return err_context(err, ret, "config");
+	ret = cipher_new(&s, err);
+	if (ret < 0)
+		return ret;
+	ret = decrypt_box(s, key, bound.data, bound.len, e->tag, none, 0, err);
 	return ret < 0 ? err_context(err, ret, "config") : 0;
 }
 
 int keyring_open(struct keyring *k, const struct encryption *e, const void *config, size_t len,
 		 const char *what, struct data_key **key, struct err *err)
 {
+	cleanup_data_key struct data_key *opened = secret_new(sizeof(*opened), err);
 	int ret;
 
-	*key = secret_new(sizeof(**key), err);
-	if (*key == NULL)
+	*key = NULL;
+	if (opened == NULL)
 		return -ENOMEM;
-	ret = unlock(k, e, what, *key, err);
-	if (ret == 0)
-		ret = check_tag(*key, e, config, len, err);
-	if (ret < 0) {
-		data_key_free(*key);
-		*key = NULL;
-	}
-	return ret;
+	ret = unlock_data_key(k, e, what, opened, err);
+	if (ret < 0)
+		return ret;
+	ret = check_tag(opened, e, config, len, err);
+	if (ret < 0)
+		return ret;
+	*key = take_ptr(opened);
+	return 0;
 }
 
 /* --- making --- */
@@ -261,7 +259,7 @@ int keyring_new_lock(struct keyring *k, enum encryption_kind kind, struct err *e
 		return err_sys(err, errno, "random numbers");
 	ret = derive(k, &lock, "what is written", err);
 	if (ret == 0)
-		k->chosen = add(k, &lock);
+		k->chosen = add_lock(k, &lock);
 	explicit_bzero(&lock.key, sizeof(lock.key));
 	return ret;
 }
@@ -275,20 +273,22 @@ int keyring_encrypt(const struct keyring *k, struct encryption *e, struct data_k
 		    struct err *err)
 {
 	cleanup_cipher struct cipher *s = NULL;
-	const struct lock *lock = chosen(k);
+	const struct lock *lock = chosen_lock(k);
+	cleanup_data_key struct data_key *made = NULL;
 	int ret = cipher_new(&s, err);
 
-	*key = ret == 0 ? data_key_new(err) : NULL;
-	if (*key == NULL)
-		return ret < 0 ? ret : -ENOMEM;
+	*key = NULL;
+	if (ret < 0)
+		return ret;
+	made = data_key_new(err);
+	if (made == NULL)
+		return -ENOMEM;
 	*e = (struct encryption){.lock = lock->from};
-	ret = encrypt_box(s, &lock->key, NULL, 0, (*key)->bytes, sizeof((*key)->bytes), e->key,
-			  err);
-	if (ret < 0) {
-		data_key_free(*key);
-		*key = NULL;
-	}
-	return ret;
+	ret = encrypt_box(s, &lock->key, NULL, 0, made->bytes, sizeof(made->bytes), e->key, err);
+	if (ret < 0)
+		return ret;
+	*key = take_ptr(made);
+	return 0;
 }
 
 int keyring_tag(const struct data_key *key, const void *config, size_t len, struct encryption *e,
@@ -298,15 +298,16 @@ int keyring_tag(const struct data_key *key, const void *config, size_t len, stru
 	cleanup_buf struct buf bound = {0};
 	int ret = encryption_bound(config, len, &bound, err);
 
-	if (ret == 0)
-		ret = cipher_new(&s, err);
+	if (ret < 0)
+		return ret;
+	ret = cipher_new(&s, err);
 	return ret < 0 ? ret : encrypt_box(s, key, bound.data, bound.len, NULL, 0, e->tag, err);
 }
 
 void keyring_give(const struct keyring *k, struct encryption_lock *lock, uint8_t key[CIPHER_KEY])
 {
-	*lock = chosen(k)->from;
-	memcpy(key, chosen(k)->key.bytes, CIPHER_KEY);
+	*lock = chosen_lock(k)->from;
+	memcpy(key, chosen_lock(k)->key.bytes, CIPHER_KEY);
 }
 
 void keyring_take(struct keyring *k, const struct encryption_lock *from,
@@ -315,6 +316,6 @@ void keyring_take(struct keyring *k, const struct encryption_lock *from,
 	struct lock lock = {.from = *from};
 
 	memcpy(lock.key.bytes, key, CIPHER_KEY);
-	k->chosen = add(k, &lock);
+	k->chosen = add_lock(k, &lock);
 	explicit_bzero(&lock.key, sizeof(lock.key));
 }

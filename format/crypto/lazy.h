@@ -1,6 +1,6 @@
 /*
- * Libraries that are loaded when a verb needs them, not at start-up: waking a machine must not wait
- * for the dynamic linker to relocate what it never calls.
+ * Libraries that are loaded when a verb needs them, not at start-up: resuming a machine must not
+ * wait for the dynamic linker to relocate what it never calls.
  *
  * Any thread; the first call loads, under pthread_once. A library stays loaded for the life of the
  * process. The functions return NULL with a readable error when the library is not there.
@@ -23,8 +23,8 @@ struct crypto_api {
 	__typeof__(EVP_DigestFinal_ex) *final;
 };
 
-/* libcrypto again: what Ed25519 signatures take. Apart, so that waking what is not signed looks up
- * none of it. */
+/* libcrypto again: what Ed25519 signatures take. Apart, so that resuming what is not signed looks
+ * up none of it. */
 struct sign_api {
 	__typeof__(EVP_MD_CTX_new) *ctx_new;
 	__typeof__(EVP_MD_CTX_free) *ctx_free;

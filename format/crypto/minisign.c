@@ -106,13 +106,16 @@ static int base64_line(struct text *text, void *raw, size_t size, struct err *er
 static int first_lines(struct text *text, bool bare, void *raw, size_t size, struct err *err)
 {
 	const struct line all = {text->at, text->len};
-	int ret = 0;
 
 	if (text->len > MINISIGN_TEXT)
 		return bad(err, "it is too long");
-	if (!bare || starts_with(&all, UNTRUSTED))
-		ret = untrusted_line(text, err);
-	return ret < 0 ? ret : base64_line(text, raw, size, err);
+	if (!bare || starts_with(&all, UNTRUSTED)) {
+		int ret = untrusted_line(text, err);
+
+		if (ret < 0)
+			return ret;
+	}
+	return base64_line(text, raw, size, err);
 }
 
 static int text_end(const struct text *text, struct err *err)
@@ -147,8 +150,9 @@ int minisign_public_decode(struct minisign_public *key, const char *text, size_t
 	struct raw_public raw;
 	int ret = first_lines(&rest, true, &raw, sizeof(raw), err);
 
-	if (ret == 0)
-		ret = text_end(&rest, err);
+	if (ret < 0)
+		return err_context(err, ret, "not a public key");
+	ret = text_end(&rest, err);
 	if (ret < 0)
 		return err_context(err, ret, "not a public key");
 	if (!is(raw.algorithm, "Ed"))
@@ -169,25 +173,34 @@ static int secret_algorithms(const struct raw_secret *raw, struct err *err)
 	return 0;
 }
 
+static int secret_decode(struct minisign_secret *key, struct raw_secret *raw, const char *text,
+			 size_t len, struct err *err)
+{
+	struct text rest = {text, len};
+	int ret = first_lines(&rest, false, raw, sizeof(*raw), err);
+
+	if (ret < 0)
+		return err_context(err, ret, "not a secret key");
+	ret = text_end(&rest, err);
+	if (ret < 0)
+		return err_context(err, ret, "not a secret key");
+	ret = secret_algorithms(raw, err);
+	if (ret < 0)
+		return ret;
+	key->is_locked = is(raw->kdf, "Sc");
+	memcpy(key->salt, raw->salt, sizeof(key->salt));
+	key->opslimit = le_get64(raw->opslimit);
+	key->memlimit = le_get64(raw->memlimit);
+	key->part = raw->part;
+	return 0;
+}
+
 int minisign_secret_decode(struct minisign_secret *key, const char *text, size_t len,
 			   struct err *err)
 {
-	struct text rest = {text, len};
 	struct raw_secret raw;
-	int ret = first_lines(&rest, false, &raw, sizeof(raw), err);
+	int ret = secret_decode(key, &raw, text, len, err);
 
-	if (ret == 0)
-		ret = text_end(&rest, err);
-	if (ret < 0)
-		return err_context(err, ret, "not a secret key");
-	ret = secret_algorithms(&raw, err);
-	if (ret == 0) {
-		key->is_locked = is(raw.kdf, "Sc");
-		memcpy(key->salt, raw.salt, sizeof(key->salt));
-		key->opslimit = le_get64(raw.opslimit);
-		key->memlimit = le_get64(raw.memlimit);
-		key->part = raw.part;
-	}
 	explicit_bzero(&raw, sizeof(raw));
 	return ret;
 }
@@ -212,19 +225,26 @@ static int trusted_line(struct text *text, char comment[MINISIGN_COMMENT + 1], s
 		       : bad(err, "its trusted comment has unprintable characters");
 }
 
+static int signature_lines(struct minisign_signature *sig, struct raw_signature *raw,
+			   struct text text, struct err *err)
+{
+	int ret = first_lines(&text, false, raw, sizeof(*raw), err);
+
+	if (ret < 0)
+		return ret;
+	ret = trusted_line(&text, sig->comment, err);
+	if (ret < 0)
+		return ret;
+	ret = base64_line(&text, sig->global, sizeof(sig->global), err);
+	return ret < 0 ? ret : text_end(&text, err);
+}
+
 int minisign_signature_decode(struct minisign_signature *sig, const char *text, size_t len,
 			      struct err *err)
 {
-	struct text rest = {text, len};
 	struct raw_signature raw;
-	int ret = first_lines(&rest, false, &raw, sizeof(raw), err);
+	int ret = signature_lines(sig, &raw, (struct text){text, len}, err);
 
-	if (ret == 0)
-		ret = trusted_line(&rest, sig->comment, err);
-	if (ret == 0)
-		ret = base64_line(&rest, sig->global, sizeof(sig->global), err);
-	if (ret == 0)
-		ret = text_end(&rest, err);
 	if (ret < 0)
 		return err_context(err, ret, "not a signature");
 	if (!is(raw.algorithm, "ED") && !is(raw.algorithm, "Ed"))

@@ -39,7 +39,7 @@ static void signed_comment(struct signed_bytes *bytes, const struct minisign_sig
 	bytes->len = sizeof(sig->signature) + len;
 }
 
-static int failed(struct err *err)
+static int ed25519_failed(struct err *err)
 {
 	return err_set(err, ERR_FAILED, "libcrypto could not do Ed25519");
 }
@@ -54,7 +54,7 @@ static int ed25519_sign(const struct sign_api *api, EVP_PKEY *key, const struct 
 	good = ctx != NULL && api->sign_init(ctx, NULL, NULL, NULL, key) == 1 &&
 	       api->sign(ctx, sig, &len, bytes->data, bytes->len) == 1 && len == MINISIGN_SIGNATURE;
 	api->ctx_free(ctx);
-	return good ? 0 : failed(err);
+	return good ? 0 : ed25519_failed(err);
 }
 
 int sign_message(struct minisign_signature *sig, const struct minisign_secret *key,
@@ -73,7 +73,7 @@ int sign_message(struct minisign_signature *sig, const struct minisign_secret *k
 			       MINISIGN_COMMENT);
 	pkey = api->private_key(EVP_PKEY_ED25519, NULL, key->part.key, SEED_SIZE);
 	if (pkey == NULL)
-		return failed(err);
+		return ed25519_failed(err);
 	sig->prehashed = true;
 	memcpy(sig->id, key->part.id, sizeof(sig->id));
 	strcpy(sig->comment, comment);
@@ -99,7 +99,7 @@ static int ed25519_check(const struct sign_api *api, EVP_PKEY *key,
 
 	api->ctx_free(ctx);
 	if (!ready)
-		return failed(err);
+		return ed25519_failed(err);
 	return good ? 0
 		    : err_set(err, ERR_INTEGRITY, "the signature is wrong: %s not what was signed",
 			      what);
@@ -117,7 +117,7 @@ int sign_check(const struct minisign_signature *sig, const struct minisign_publi
 		return -ENOSYS;
 	pkey = api->public_key(EVP_PKEY_ED25519, NULL, key->key, sizeof(key->key));
 	if (pkey == NULL)
-		return failed(err);
+		return ed25519_failed(err);
 	signed_message(&bytes, sig->prehashed, data, len);
 	ret = ed25519_check(api, pkey, &bytes, sig->signature, "the contents are", err);
 	if (ret == 0) {

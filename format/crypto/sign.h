@@ -2,11 +2,14 @@
  * Ed25519 signatures in minisign's formats (minisign.h), by libcrypto, which the first call loads.
  *
  *     secret key    sign_key_new → (sign_key_lock) → minisign_secret_encode → a file
- *     signing       minisign_secret_decode → sign_key_unlock → sign_message →
- * minisign_signature_encode checking      minisign_signature_decode → sign_check, for a public key
- * of the signature's id
+ *     signing       minisign_secret_decode → sign_key_unlock → sign_message
+ *                   → minisign_signature_encode
+ *     checking      minisign_signature_decode → sign_check, for a public key of the signature's id
  *
  * The caller wipes secret keys (sign_key_wipe) and passphrases. Any thread; no state.
+ *
+ * All return 0 or -errno: -ENOSYS when libcrypto cannot be loaded, ERR_FAILED when it or the
+ * kernel's random numbers fail, and what is said below.
  */
 #ifndef TORPOR_FORMAT_CRYPTO_SIGN_H
 #define TORPOR_FORMAT_CRYPTO_SIGN_H

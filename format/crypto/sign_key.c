@@ -43,11 +43,12 @@ int sign_key_new(struct minisign_secret *key, struct err *err)
 
 	*key = (struct minisign_secret){.is_locked = false};
 	ret = random_bytes(key->part.id, sizeof(key->part.id), err);
-	if (ret == 0)
-		ret = random_bytes(key->part.key, SEED_SIZE, err);
-	if (ret == 0)
-		ret = derive_public(key->part.key, key->part.key + SEED_SIZE, err);
-	return ret;
+	if (ret < 0)
+		return ret;
+	ret = random_bytes(key->part.key, SEED_SIZE, err);
+	if (ret < 0)
+		return ret;
+	return derive_public(key->part.key, key->part.key + SEED_SIZE, err);
 }
 
 /* scrypt's parameters from libsodium's limits, by its documented rule: as much memory as both
@@ -114,8 +115,9 @@ int sign_key_lock(struct minisign_secret *key, const char *passphrase, size_t le
 	key->opslimit = key->opslimit != 0 ? key->opslimit : SIGN_OPSLIMIT;
 	key->memlimit = key->memlimit != 0 ? key->memlimit : SIGN_MEMLIMIT;
 	ret = random_bytes(key->salt, sizeof(key->salt), err);
-	if (ret == 0)
-		ret = make_stream(key, passphrase, len, stream, err);
+	if (ret < 0)
+		return ret;
+	ret = make_stream(key, passphrase, len, stream, err);
 	if (ret < 0)
 		return ret;
 	compute_checksum(&key->part, key->part.checksum);
@@ -126,7 +128,8 @@ int sign_key_lock(struct minisign_secret *key, const char *passphrase, size_t le
 }
 
 /* On failure the key stays locked. */
-static int unlock(struct minisign_secret *key, const char *passphrase, size_t len, struct err *err)
+static int unlock_part(struct minisign_secret *key, const char *passphrase, size_t len,
+		       struct err *err)
 {
 	uint8_t stream[sizeof(key->part)], checksum[sizeof(key->part.checksum)];
 	int ret = make_stream(key, passphrase, len, stream, err);
@@ -148,13 +151,20 @@ int sign_key_unlock(struct minisign_secret *key, const char *passphrase, size_t 
 		    struct err *err)
 {
 	uint8_t public[32];
-	int ret = key->is_locked ? unlock(key, passphrase, len, err) : 0;
+	int ret;
 
-	if (ret == 0)
-		ret = derive_public(key->part.key, public, err);
-	if (ret == 0 && memcmp(public, key->part.key + SEED_SIZE, sizeof(public)) != 0)
-		ret = err_set(err, ERR_INTEGRITY, "damaged: its two halves do not belong together");
-	return ret;
+	if (key->is_locked) {
+		ret = unlock_part(key, passphrase, len, err);
+		if (ret < 0)
+			return ret;
+	}
+	ret = derive_public(key->part.key, public, err);
+	if (ret < 0)
+		return ret;
+	if (memcmp(public, key->part.key + SEED_SIZE, sizeof(public)) != 0)
+		return err_set(err, ERR_INTEGRITY,
+			       "damaged: its two halves do not belong together");
+	return 0;
 }
 
 void sign_key_wipe(struct minisign_secret *key)

@@ -14,7 +14,7 @@
 #include "base/io.h"
 #include "format/crypto/sign.h"
 
-static int add(struct signers *signers, const struct signer *signer, struct err *err)
+static int add_signer(struct signers *signers, const struct signer *signer, struct err *err)
 {
 	struct signer *grown;
 
@@ -51,7 +51,7 @@ static int add_open_file(struct signers *signers, int fd, const char *file, stru
 	if (ret < 0)
 		return err_context(err, ret, "%s", file);
 	name_after(&signer, file);
-	return add(signers, &signer, err);
+	return add_signer(signers, &signer, err);
 }
 
 int signers_add_key(struct signers *signers, const char *key_or_file, struct err *err)
@@ -60,7 +60,7 @@ int signers_add_key(struct signers *signers, const char *key_or_file, struct err
 	cleanup_fd int fd = -1;
 
 	if (minisign_public_decode(&signer.key, key_or_file, strlen(key_or_file), NULL) == 0)
-		return add(signers, &signer, err);
+		return add_signer(signers, &signer, err);
 	fd = open(key_or_file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0)
 		return err_sys(err, errno, "public key %s", key_or_file);

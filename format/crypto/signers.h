@@ -31,7 +31,10 @@ struct signed_by {
 	char comment[MINISIGN_COMMENT + 1];	       /* the trusted one; printable */
 };
 
-/* A bare public key, or the name of a file with one. */
+/* Both return 0 or -errno: the errno of opening or reading a file, ERR_INTEGRITY for what is no
+ * public key, ERR_FAILED for more than SIGNERS_MAX keys, or a folder or file that others can write.
+ *
+ * A bare public key, or the name of a file with one. */
 int signers_add_key(struct signers *signers, const char *key_or_file, struct err *err);
 /* Every *.pub in a folder. It and they must be root's or ours, and writable by nobody else. None at
  * all, or one that is malformed, is an error: trust is not guessed. */

@@ -53,66 +53,67 @@ void frame_reader_free(struct frame_reader *r)
 	free(r);
 }
 
-static int check(struct frame_reader *r, const struct image *image, uint64_t place,
-		 const uint8_t *frame, struct err *err)
+static int check_hash(struct frame_reader *r, const struct image *image, uint64_t place,
+		      const uint8_t *frame, struct err *err)
 {
 	uint8_t digest[DIGEST_SIZE];
 	int ret;
 
 	digest_add(r->digest, frame, FRAME_SIZE);
 	ret = digest_end(r->digest, digest, err);
-	if (ret == 0 &&
-	    memcmp(digest, image->hash_list + place * IMAGE_HASH_SIZE, sizeof(digest)) != 0)
-		ret = err_set(err, ERR_INTEGRITY, "SHA-256 differs");
-	return ret;
+	if (ret < 0)
+		return ret;
+	if (memcmp(digest, image->hash_list + place * IMAGE_HASH_SIZE, sizeof(digest)) != 0)
+		return err_set(err, ERR_INTEGRITY, "SHA-256 differs");
+	return 0;
 }
 
 /* In place. */
-static int open_encrypted(struct frame_reader *r, const struct image *image, uint64_t place,
+static int decrypt_packed(struct frame_reader *r, const struct image *image, uint64_t place,
 			  size_t len, struct err *err)
 {
 	int ret = image_check_open(image, err);
 
-	if (ret == 0 && r->cipher == NULL)
+	if (ret < 0)
+		return ret;
+	if (r->cipher == NULL) {
 		ret = cipher_new(&r->cipher, err);
-	return ret < 0 ? ret
-		       : decrypt_frame(r->cipher, image->key, image->role, place, r->packed, len,
-				       err);
+		if (ret < 0)
+			return ret;
+	}
+	return decrypt_frame(r->cipher, image->key, image->role, place, r->packed, len, err);
 }
 
-static int unpack(struct frame_reader *r, const uint8_t *packed, size_t len, uint8_t *frame,
-		  struct err *err)
-{
-	size_t got = r->zstd->decompress(r->dctx, frame, FRAME_SIZE, packed, len);
-
-	if (got != FRAME_SIZE)
-		return err_set(err, ERR_INTEGRITY, "it cannot be unpacked (%s)",
-			       r->zstd->is_error(got) ? r->zstd->error_name(got) : "too short");
-	return 0;
-}
-
-static int read_packed(struct frame_reader *r, const struct image *image, uint64_t place,
-		       uint8_t *frame, struct err *err)
+static int frame_read_packed(struct frame_reader *r, const struct image *image, uint64_t place,
+			     uint8_t *frame, struct err *err)
 {
 	struct blob packed = image_packed_place(image, place);
-	size_t len = packed.len, before = 0;
+	size_t len = packed.len, before = 0, got;
 	int ret = frame_reader_prepare(r, err);
 
-	if (ret == 0 && packed.len > sizeof(r->packed))
-		ret = err_set(err, ERR_INTEGRITY, "its packed form is too long");
-	if (ret == 0)
-		ret = blob_read(&packed, 0, r->packed, len, err);
-	if (ret == 0 && image->encrypted) {
-		ret = open_encrypted(r, image, place, len, err);
+	if (ret < 0)
+		return ret;
+	if (packed.len > sizeof(r->packed))
+		return err_set(err, ERR_INTEGRITY, "its packed form is too long");
+	ret = blob_read(&packed, 0, r->packed, len, err);
+	if (ret < 0)
+		return ret;
+	if (image->encrypted) {
+		ret = decrypt_packed(r, image, place, len, err);
+		if (ret < 0)
+			return ret;
 		len -= CIPHER_FRAME;
 		before = CIPHER_FRAME_DATA;
 	}
-	if (ret == 0)
-		ret = unpack(r, r->packed + before, len, frame, err);
-	return ret < 0 ? ret : check(r, image, place, frame, err);
+	got = r->zstd->decompress(r->dctx, frame, FRAME_SIZE, r->packed + before, len);
+	if (got != FRAME_SIZE)
+		return err_set(err, ERR_INTEGRITY, "it cannot be unpacked (%s)",
+			       r->zstd->is_error(got) ? r->zstd->error_name(got) : "too short");
+	return check_hash(r, image, place, frame, err);
 }
 
-static int read_flat(const struct image *image, uint64_t place, uint8_t *frame, struct err *err)
+static int frame_read_flat(const struct image *image, uint64_t place, uint8_t *frame,
+			   struct err *err)
 {
 	uint64_t run;
 	struct blob blob = image_place(image, place, 1, &run);
@@ -123,8 +124,8 @@ static int read_flat(const struct image *image, uint64_t place, uint8_t *frame, 
 int frame_read(struct frame_reader *r, const struct image *image, uint64_t place,
 	       uint8_t frame[FRAME_SIZE], struct err *err)
 {
-	int ret = image->encoding == IMAGE_PACKED ? read_packed(r, image, place, frame, err)
-						  : read_flat(image, place, frame, err);
+	int ret = image->encoding == IMAGE_PACKED ? frame_read_packed(r, image, place, frame, err)
+						  : frame_read_flat(image, place, frame, err);
 
 	if (ret == 0)
 		return 0;
@@ -153,17 +154,18 @@ int frame_readers_read(struct frame_readers *pool, const struct image *image, ui
 		       uint8_t frame[FRAME_SIZE], struct err *err)
 {
 	struct frame_reader *r;
-	int ret = 0;
+	int ret;
 
 	pthread_mutex_lock(&pool->lock);
 	r = pool->idle;
 	if (r != NULL)
 		pool->idle = r->next;
 	pthread_mutex_unlock(&pool->lock);
-	if (r == NULL)
+	if (r == NULL) {
 		ret = frame_reader_new(&r, err);
-	if (ret < 0)
-		return ret;
+		if (ret < 0)
+			return ret;
+	}
 	ret = frame_read(r, image, place, frame, err);
 	pthread_mutex_lock(&pool->lock);
 	r->next = pool->idle;

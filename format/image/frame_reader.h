@@ -6,6 +6,10 @@
  * are compared with the hash list on every read: what comes out is what was saved, or it is an
  * error (ERR_INTEGRITY, "frame 812 of memory.0: SHA-256 differs"). Flat frames are read as they lie
  * in the file, which archive_ensure_verified() has looked at before.
+ *
+ * All return 0 or -errno: ERR_INTEGRITY for a frame that is damaged or a file that ends early,
+ * ERR_USAGE for an encrypted image without its key, the errno of pread(2), -ENOMEM, -ENOSYS when
+ * libzstd or libcrypto cannot be loaded.
  */
 #ifndef TORPOR_FORMAT_IMAGE_FRAME_READER_H
 #define TORPOR_FORMAT_IMAGE_FRAME_READER_H

@@ -28,19 +28,11 @@ int image_load_hashes(struct image *image, struct err *err)
 
 	if (image->hash_list != NULL)
 		return 0;
-	/* That of a encrypted image is there as soon as it can be. */
+	/* The archive loads the list of an encrypted image as soon as the key is there. */
 	ret = image_check_open(image, err);
 	if (ret < 0)
 		return ret;
-	image->hash_list = malloc(image->hashes.len + 1);
-	if (image->hash_list == NULL)
-		return err_sys(err, ENOMEM, "read the hash list");
-	ret = blob_read(&image->hashes, 0, image->hash_list, image->hashes.len, err);
-	if (ret < 0) {
-		free(image->hash_list);
-		image->hash_list = NULL;
-	}
-	return ret;
+	return blob_read_all(&image->hashes, UINT64_MAX, &image->hash_list, err);
 }
 
 struct blob image_place(const struct image *image, uint64_t place, uint64_t want, uint64_t *run)

@@ -57,10 +57,12 @@ struct image_map {
 };
 
 void image_map_free(struct image_map *map);
-/* Append one frame to a map under construction; adjacent equal kinds become one extent. */
+/* Append one frame to a map under construction; adjacent equal kinds become one extent. -ENOMEM, or
+ * ERR_FAILED when there are IMAGE_MAX_EXTENTS. */
 int image_map_append(struct image_map *map, uint32_t kind, struct err *err);
 void image_map_encode(const struct image_map *map, struct buf *out);
-/* Decode and check everything the comment above promises. ERR_INTEGRITY. */
+/* Decode and check everything the comment above promises. ERR_INTEGRITY, ERR_INCOMPATIBLE for
+ * another version, -ENOMEM. */
 int image_map_decode(struct image_map *map, const uint8_t *data, size_t len, struct err *err);
 /* The extent that holds `frame` (which must be inside the image). Binary search. */
 const struct extent *image_map_find(const struct image_map *map, uint64_t frame);
@@ -88,7 +90,7 @@ struct image {
 	/* The hot set, or lengths of 0: frames that are touched first, flat, and le64 places. */
 	struct blob hot;
 	struct blob hotlist;
-	uint8_t *hash_list; /* owned; its bytes, once somebody brought them */
+	uint8_t *hash_list; /* owned; its bytes, once they are loaded */
 	uint32_t *offsets;  /* owned; packed: where each frame begins in its part, and, behind the
 			       frames of a part, where its last one ends */
 };
@@ -96,11 +98,12 @@ struct image {
 void image_free(struct image *image);
 /* -EINVAL and ERR_USAGE when it is encrypted and the key is not there. */
 int image_check_open(const struct image *image, struct err *err);
-/* Bring the hash list into memory, if it is not there, as it lies in the file. */
+/* Load the hash list, if it is not there: 0, the error of image_check_open() or of blob_read_all().
+ */
 int image_load_hashes(struct image *image, struct err *err);
 /* Where data frame `place` of a flat image lies; *run is how many frames from there (at most
  * `want`) are contiguous. */
-struct blob image_place(const struct image *image, uint64_t place, uint64_t want, uint64_t *extent);
+struct blob image_place(const struct image *image, uint64_t place, uint64_t want, uint64_t *run);
 /* Where the one packed frame `place` lies. */
 struct blob image_packed_place(const struct image *image, uint64_t place);
 

@@ -30,19 +30,12 @@ static uint64_t map_frames(const struct image_map *map)
 	return last->frame + last->frames;
 }
 
-/* Data extents follow one another in the blob while a map is built, so only the kind matters. */
-static struct extent *growable(struct image_map *map, uint32_t kind)
-{
-	struct extent *last = map->nextents > 0 ? &map->extents[map->nextents - 1] : NULL;
-
-	return last != NULL && last->kind == kind && last->frames < UINT32_MAX ? last : NULL;
-}
-
 int image_map_append(struct image_map *map, uint32_t kind, struct err *err)
 {
-	struct extent *extent = growable(map, kind), *grown;
+	struct extent *extent = map->nextents > 0 ? &map->extents[map->nextents - 1] : NULL, *grown;
 
-	if (extent == NULL) {
+	/* Data extents follow one another in the blob while a map is built: the kind decides. */
+	if (extent == NULL || extent->kind != kind || extent->frames == UINT32_MAX) {
 		if (map->nextents == IMAGE_MAX_EXTENTS)
 			return err_set(err, ERR_FAILED, "more than %u extents in an image",
 				       IMAGE_MAX_EXTENTS);
@@ -79,7 +72,7 @@ void image_map_encode(const struct image_map *map, struct buf *out)
 	}
 }
 
-static int damaged(struct err *err, const char *what)
+static int map_damaged(struct err *err, const char *what)
 {
 	return err_set(err, ERR_INTEGRITY, "extent map: %s", what);
 }
@@ -97,17 +90,17 @@ static int check_extent(const struct image_map *map, uint32_t index, uint64_t ex
 	const struct extent *e = &map->extents[index];
 
 	if (e->frame != expected || e->frames == 0 || e->frames > total - expected)
-		return damaged(err, "extents do not tile the image");
+		return map_damaged(err, "extents do not tile the image");
 	if (e->kind < EXTENT_DATA || e->kind > EXTENT_PARENT)
-		return damaged(err, "an extent of unknown kind");
+		return map_damaged(err, "an extent of unknown kind");
 	if (e->kind != EXTENT_DATA && e->place != 0)
-		return damaged(err, "an extent without data has a place");
+		return map_damaged(err, "an extent without data has a place");
 	if (e->kind == EXTENT_DATA && e->place != place)
-		return damaged(err, "the data is not in order");
+		return map_damaged(err, "the data is not in order");
 	if (e->kind == EXTENT_DATA && !range_within(place, e->frames, map->data_frames))
-		return damaged(err, "an extent lies outside the data");
+		return map_damaged(err, "an extent lies outside the data");
 	if (index > 0 && could_merge(e - 1, e))
-		return damaged(err, "two extents should be one");
+		return map_damaged(err, "two extents should be one");
 	return 0;
 }
 
@@ -132,17 +125,15 @@ static int decode_extents(struct image_map *map, const uint8_t *at, struct err *
 		place += map->extents[i].kind == EXTENT_DATA ? map->extents[i].frames : 0;
 	}
 	if (expected != total)
-		return damaged(err, "extents do not tile the image");
-	return place == map->data_frames ? 0 : damaged(err, "there is data that belongs nowhere");
+		return map_damaged(err, "extents do not tile the image");
+	return place == map->data_frames ? 0
+					 : map_damaged(err, "there is data that belongs nowhere");
 }
 
-int image_map_decode(struct image_map *map, const uint8_t *data, size_t len, struct err *err)
+static int map_decode(struct image_map *map, const uint8_t *data, size_t len, struct err *err)
 {
-	int ret;
-
-	*map = (struct image_map){0};
 	if (len < HEAD_SIZE || memcmp(data, MAGIC, MAGIC_SIZE) != 0)
-		return damaged(err, "not an extent map");
+		return map_damaged(err, "not an extent map");
 	if (le_get32(data + 8) != VERSION)
 		return err_set(err, ERR_INCOMPATIBLE,
 			       "extent map: version %u, this torpor reads %u", le_get32(data + 8),
@@ -152,14 +143,22 @@ int image_map_decode(struct image_map *map, const uint8_t *data, size_t len, str
 	map->data_frames = le_get64(data + 24);
 	if (map->nextents > IMAGE_MAX_EXTENTS ||
 	    len != HEAD_SIZE + (size_t)map->nextents * EXTENT_SIZE)
-		ret = damaged(err, "wrong length");
-	else if (map->size == 0 || map->size > IMAGE_MAX_BYTES ||
-		 map->data_frames > IMAGE_MAX_BYTES / FRAME_SIZE)
-		ret = damaged(err, "wrong size");
-	else if ((map->extents = calloc(map->nextents + 1u, sizeof(map->extents[0]))) == NULL)
-		ret = err_sys(err, ENOMEM, "read an extent map");
-	else
-		ret = decode_extents(map, data + HEAD_SIZE, err);
+		return map_damaged(err, "wrong length");
+	if (map->size == 0 || map->size > IMAGE_MAX_BYTES ||
+	    map->data_frames > IMAGE_MAX_BYTES / FRAME_SIZE)
+		return map_damaged(err, "wrong size");
+	map->extents = calloc(map->nextents + 1u, sizeof(map->extents[0]));
+	if (map->extents == NULL)
+		return err_sys(err, ENOMEM, "read an extent map");
+	return decode_extents(map, data + HEAD_SIZE, err);
+}
+
+int image_map_decode(struct image_map *map, const uint8_t *data, size_t len, struct err *err)
+{
+	int ret;
+
+	*map = (struct image_map){0};
+	ret = map_decode(map, data, len, err);
 	if (ret < 0)
 		image_map_free(map);
 	return ret;

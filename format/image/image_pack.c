@@ -111,8 +111,8 @@ static void put_packer(struct pack *pack, struct packer *p)
 	pack->idle = p;
 }
 
-static int compress(const struct pack *pack, struct packer *p, const uint8_t *data, uint8_t *out,
-		    size_t *size, struct err *err)
+static int compress_frame(const struct pack *pack, struct packer *p, const uint8_t *data,
+			  uint8_t *out, size_t *size, struct err *err)
 {
 	*size = pack->zstd->compress(p->cctx, out, pack->bound, data, FRAME_SIZE, pack->level);
 	if (pack->zstd->is_error(*size))
@@ -124,17 +124,17 @@ static int compress(const struct pack *pack, struct packer *p, const uint8_t *da
 static int compress_and_encrypt(const struct pack *pack, struct packer *p, uint64_t place,
 				const uint8_t *data, uint8_t *out, size_t *size, struct err *err)
 {
-	int ret = compress(pack, p, data, out + CIPHER_FRAME_DATA, size, err);
+	int ret = compress_frame(pack, p, data, out + CIPHER_FRAME_DATA, size, err);
 
-	if (ret == 0)
-		ret = encrypt_frame(p->cipher, pack->plan->key, pack->plan->role, place, out, *size,
-				    err);
+	if (ret < 0)
+		return ret;
+	ret = encrypt_frame(p->cipher, pack->plan->key, pack->plan->role, place, out, *size, err);
 	*size += CIPHER_FRAME;
 	return ret;
 }
 
-static int encode(const struct pack *pack, struct packer *p, uint64_t place, const uint8_t *data,
-		  struct err *err)
+static int encode_frame(const struct pack *pack, struct packer *p, uint64_t place,
+			const uint8_t *data, struct err *err)
 {
 	uint8_t *out = p->packed + p->len;
 	size_t size = FRAME_SIZE;
@@ -143,7 +143,7 @@ static int encode(const struct pack *pack, struct packer *p, uint64_t place, con
 	if (pack->zstd == NULL)
 		memcpy(out, data, FRAME_SIZE);
 	else if (pack->plan->key == NULL)
-		ret = compress(pack, p, data, out, &size, err);
+		ret = compress_frame(pack, p, data, out, &size, err);
 	else
 		ret = compress_and_encrypt(pack, p, place, data, out, &size, err);
 	p->sizes[p->frames++] = (uint32_t)size;
@@ -158,14 +158,18 @@ static int pack_frame(struct pack *pack, struct packer *p, uint64_t place, uint6
 	const uint8_t *data = NULL;
 	int ret = image_plan_read(plan, index, p->scratch, &data, err);
 
-	if (ret == 0 && !plan->hashed) {
+	if (ret < 0)
+		return ret;
+	if (!plan->hashed) {
 		digest_add(p->digest, data, FRAME_SIZE);
 		ret = digest_end(p->digest, plan->hashes + place * IMAGE_HASH_SIZE, err);
+		if (ret < 0)
+			return ret;
 	}
-	return ret < 0 ? ret : encode(pack, p, place, data, err);
+	return encode_frame(pack, p, place, data, err);
 }
 
-static int put(struct pack *pack, const void *data, size_t len, struct err *err)
+static int sink_write(struct pack *pack, const void *data, size_t len, struct err *err)
 {
 	digest_add(pack->digest, data, len);
 	pack->size += len;
@@ -182,11 +186,13 @@ static int end_part(struct pack *pack, uint32_t index, struct err *err)
 		seek_table_encode(pack->sizes, pack->frames, &table);
 	if (buf_failed(&table))
 		return err_sys(err, ENOMEM, "pack an image");
-	ret = put(pack, table.data, table.len, err);
-	if (ret == 0)
-		ret = digest_end(pack->digest, digest, err);
-	if (ret == 0)
-		ret = pack->sink->end(pack->sink->opaque, index, pack->size, digest, err);
+	ret = sink_write(pack, table.data, table.len, err);
+	if (ret < 0)
+		return ret;
+	ret = digest_end(pack->digest, digest, err);
+	if (ret < 0)
+		return ret;
+	ret = pack->sink->end(pack->sink->opaque, index, pack->size, digest, err);
 	pack->size = 0;
 	pack->frames = 0;
 	return ret;
@@ -195,13 +201,13 @@ static int end_part(struct pack *pack, uint32_t index, struct err *err)
 /* The job's turn: its bytes follow those of the job before. */
 static int hand_over(struct pack *pack, const struct packer *p, uint32_t part, struct err *err)
 {
-	int ret = put(pack, p->packed, p->len, err);
+	int ret = sink_write(pack, p->packed, p->len, err);
 
+	if (ret < 0)
+		return ret;
 	for (unsigned i = 0; i < p->frames; i++)
 		pack->sizes[pack->frames++] = p->sizes[i];
-	if (ret == 0 && pack->frames == pack->plan->part[part].frames)
-		ret = end_part(pack, part, err);
-	return ret;
+	return pack->frames == pack->plan->part[part].frames ? end_part(pack, part, err) : 0;
 }
 
 /* Hand over what is finished, in order. With the lock, which is released meanwhile. */
@@ -230,23 +236,27 @@ static int pack_frames(struct pack *pack, struct packer *p, uint64_t first, uint
 		       struct err *err)
 {
 	uint32_t extent = 0;
-	int ret = 0;
 
 	p->len = 0;
 	p->frames = 0;
-	for (uint64_t place = first; ret == 0 && place < end; place++)
-		ret = pack_frame(pack, p, place, image_plan_frame(pack->plan, place, &extent), err);
-	return ret;
+	for (uint64_t place = first; place < end; place++) {
+		int ret = pack_frame(pack, p, place, image_plan_frame(pack->plan, place, &extent),
+				     err);
+
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
 }
 
 /* Leave it for its turn, which may be now. The job whose turn it is never waits here. */
-static int finish(struct pack *pack, uint64_t index, struct packer *p, struct err *err)
+static int finish_job(struct pack *pack, uint64_t index, struct packer *p, struct err *err)
 {
 	while (index >= pack->turn + WINDOW && !pack->failed)
 		pthread_cond_wait(&pack->turned, &pack->lock);
 	if (pack->failed) {
 		put_packer(pack, p);
-		return 0; /* why is known to who failed */
+		return 0; /* the job that failed has the error */
 	}
 	pack->finished[index % WINDOW] = p;
 	return pack->handing ? 0 : hand_over_finished(pack, err);
@@ -263,11 +273,10 @@ static int pack_job(void *opaque, uint64_t index, struct err *err)
 	int ret = p != NULL ? pack_frames(pack, p, first, end, err) : -ENOMEM;
 
 	pthread_mutex_lock(&pack->lock);
-	if (ret == 0) {
-		ret = finish(pack, index, p, err);
-	} else if (p != NULL) {
+	if (ret == 0)
+		ret = finish_job(pack, index, p, err);
+	else if (p != NULL)
 		put_packer(pack, p);
-	}
 	if (ret < 0) {
 		/* Nobody waits for a turn that will not come. */
 		pack->failed = true;
@@ -277,7 +286,7 @@ static int pack_job(void *opaque, uint64_t index, struct err *err)
 	return ret;
 }
 
-static int prepare(struct pack *pack, struct err *err)
+static int pack_prepare(struct pack *pack, struct err *err)
 {
 	pack->bound = FRAME_SIZE;
 	if (pack->level != IMAGE_PACK_NONE) {
@@ -315,13 +324,14 @@ int image_pack(struct image_plan *plan, int level, const struct image_sink *sink
 		.jobs_a_part = (plan->part_frames + JOB_FRAMES - 1) / JOB_FRAMES,
 	};
 	uint64_t jobs = 0;
-	int ret = prepare(&pack, err);
+	int ret;
 
 	if (plan->nparts > 0)
 		jobs = (plan->nparts - 1) * pack.jobs_a_part +
 		       (plan->part[plan->nparts - 1].frames + JOB_FRAMES - 1) / JOB_FRAMES;
 	pthread_mutex_init(&pack.lock, NULL);
 	pthread_cond_init(&pack.turned, NULL);
+	ret = pack_prepare(&pack, err);
 	if (ret == 0)
 		ret = parallel_run(jobs, pack_job, &pack, err);
 	free_packers(&pack);

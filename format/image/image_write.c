@@ -18,9 +18,7 @@
 #include "base/num.h"
 #include "base/parallel.h"
 #include "format/crypto/digest.h"
-#include "format/image/layers.h"
 
-#define SCAN_FRAMES	256u  /* of one scan job */
 #define MIN_PART_FRAMES 512u  /* 32 MiB: smaller parts cost more mappings than they save time */
 #define MAX_PART_FRAMES 8192u /* 512 MiB: registries want blobs below that */
 /* 3 GiB: offsets in a packed part have 32 bits, and some frames do not get smaller. */
@@ -29,124 +27,7 @@
 #define BATCH		  16u /* frames of one write */
 #define WRITEBACK	  MIB(8)
 
-struct scan {
-	const struct image_source *source;
-	const struct progress *progress;
-	uint64_t frames;
-	uint8_t *kinds;	 /* enum extent_kind of each frame */
-	uint8_t *hashes; /* of each frame that was compared; NULL without a parent */
-};
-
-/* What a job of the scan works with. */
-struct scanner {
-	uint8_t *scratch;
-	struct digest *digest;
-};
-
-/* Data that the parent has too is as in the parent. */
-static int compare(struct scan *scan, struct scanner *s, uint64_t index, const uint8_t *data,
-		   enum extent_kind *kind, struct err *err)
-{
-	const struct layer_extent *extent = layer_extents_find(scan->source->parent, index);
-	uint8_t *hash = scan->hashes + index * IMAGE_HASH_SIZE;
-	uint64_t place = extent->place + (index - extent->frame);
-	int ret;
-
-	if (*kind == EXTENT_ZERO) {
-		*kind = extent->image == NULL ? EXTENT_PARENT : EXTENT_ZERO;
-		return 0;
-	}
-	digest_add(s->digest, data, FRAME_SIZE);
-	ret = digest_end(s->digest, hash, err);
-	if (ret == 0 && extent->image != NULL &&
-	    memcmp(extent->image->hash_list + place * IMAGE_HASH_SIZE, hash, IMAGE_HASH_SIZE) == 0)
-		*kind = EXTENT_PARENT;
-	return ret;
-}
-
-static int scan_frame(struct scan *scan, struct scanner *s, uint64_t index, struct err *err)
-{
-	const struct image_source *source = scan->source;
-	bool look = !source->exact || source->parent != NULL;
-	enum extent_kind kind = EXTENT_ZERO;
-	const uint8_t *data = NULL;
-	int ret = source->frame(source->opaque, index, look ? s->scratch : NULL, &data, &kind, err);
-
-	if (ret == 0 && kind == EXTENT_DATA && !source->exact && is_zero(data, FRAME_SIZE))
-		kind = EXTENT_ZERO;
-	if (ret == 0 && kind != EXTENT_PARENT && source->parent != NULL)
-		ret = compare(scan, s, index, data, &kind, err);
-	scan->kinds[index] = (uint8_t)kind;
-	return ret;
-}
-
-static int scan_job(void *opaque, uint64_t index, struct err *err)
-{
-	struct scan *scan = opaque;
-	uint64_t first = index * SCAN_FRAMES, end = u64_min(first + SCAN_FRAMES, scan->frames);
-	cleanup_free uint8_t *scratch = malloc(FRAME_SIZE);
-	cleanup_digest struct digest *digest = NULL;
-	struct scanner s = {.scratch = scratch};
-	int ret = 0;
-
-	if (scratch == NULL)
-		return err_sys(err, ENOMEM, "read an image");
-	if (scan->source->parent != NULL)
-		ret = digest_new(&digest, err);
-	s.digest = digest;
-	for (uint64_t i = first; ret == 0 && i < end; i++) {
-		ret = progress_check(scan->progress, err);
-		if (ret == 0)
-			ret = scan_frame(scan, &s, i, err);
-	}
-	return ret;
-}
-
-/* The map, and the hashes of its data frames in their order where they are known. */
-static int take_over(struct image_plan *plan, const struct scan *scan, struct err *err)
-{
-	uint64_t place = 0;
-	int ret = 0;
-
-	for (uint64_t i = 0; ret == 0 && i < scan->frames; i++)
-		ret = image_map_append(&plan->map, scan->kinds[i], err);
-	if (ret < 0)
-		return ret;
-	plan->hashes = malloc(plan->map.data_frames * IMAGE_HASH_SIZE + 1);
-	if (plan->hashes == NULL)
-		return err_sys(err, ENOMEM, "write an image");
-	plan->hashed = scan->hashes != NULL;
-	for (uint64_t i = 0; plan->hashed && i < scan->frames; i++) {
-		if (scan->kinds[i] == EXTENT_DATA)
-			memcpy(plan->hashes + place++ * IMAGE_HASH_SIZE,
-			       scan->hashes + i * IMAGE_HASH_SIZE, IMAGE_HASH_SIZE);
-	}
-	return 0;
-}
-
-int image_scan(struct image_plan *plan, const struct image_source *source,
-	       struct progress *progress, struct err *err)
-{
-	cleanup_free uint8_t *kinds = NULL, *hashes = NULL;
-	struct scan scan = {.source = source, .progress = progress};
-	int ret;
-
-	*plan = (struct image_plan){.source = source, .progress = progress};
-	plan->map.size = source->size;
-	if (source->size == 0 || source->size > IMAGE_MAX_BYTES)
-		return err_set(err, ERR_FAILED, "an image of %llu bytes",
-			       (unsigned long long)source->size);
-	scan.frames = align_up(source->size, FRAME_SIZE) / FRAME_SIZE;
-	scan.kinds = kinds = malloc(scan.frames);
-	if (source->parent != NULL)
-		scan.hashes = hashes = malloc(scan.frames * IMAGE_HASH_SIZE);
-	if (kinds == NULL || (source->parent != NULL && hashes == NULL))
-		return err_sys(err, ENOMEM, "read an image");
-	ret = parallel_run((scan.frames + SCAN_FRAMES - 1) / SCAN_FRAMES, scan_job, &scan, err);
-	return ret < 0 ? ret : take_over(plan, &scan, err);
-}
-
-static void cut(struct image_plan *plan, uint64_t size, uint32_t max_parts)
+static void cut_parts(struct image_plan *plan, uint64_t size, uint32_t max_parts)
 {
 	uint64_t frames = plan->map.data_frames, left = frames;
 
@@ -165,7 +46,7 @@ void image_plan_parts(struct image_plan *plan, uint32_t max_parts)
 
 	if (size < MIN_PART_FRAMES)
 		size = MIN_PART_FRAMES;
-	cut(plan, u64_min(size, MAX_PART_FRAMES), max_parts);
+	cut_parts(plan, u64_min(size, MAX_PART_FRAMES), max_parts);
 }
 
 int image_plan_packed(struct image_plan *plan, uint64_t part_frames, uint32_t max_parts,
@@ -176,7 +57,7 @@ int image_plan_packed(struct image_plan *plan, uint64_t part_frames, uint32_t ma
 	if (fewest > IMAGE_MAX_PARTS)
 		return err_set(err, ERR_FAILED, "%llu GiB of data are too much to be packed",
 			       (unsigned long long)(plan->map.data_frames * FRAME_SIZE >> 30));
-	cut(plan, part_frames, fewest > max_parts ? (uint32_t)fewest : max_parts);
+	cut_parts(plan, part_frames, fewest > max_parts ? (uint32_t)fewest : max_parts);
 	return 0;
 }
 
@@ -209,8 +90,8 @@ int image_plan_read(const struct image_plan *plan, uint64_t index, uint8_t *scra
 	return 0;
 }
 
-/* A part in the making. */
-struct stream {
+/* A part that is being written. */
+struct part_stream {
 	const struct image_plan *plan;
 	const struct tempfile *file;
 	struct digest *part;
@@ -222,7 +103,7 @@ struct stream {
 	uint64_t flushed; /* writeback was started up to here */
 };
 
-static int write_batch(struct stream *s, struct err *err)
+static int write_batch(struct part_stream *s, struct err *err)
 {
 	struct iovec *iov = s->batch;
 	unsigned left = s->queued;
@@ -251,7 +132,7 @@ static int write_batch(struct stream *s, struct err *err)
 	return 0;
 }
 
-static int write_frame(struct stream *s, uint64_t index, uint64_t place, struct err *err)
+static int write_frame(struct part_stream *s, uint64_t index, uint64_t place, struct err *err)
 {
 	const uint8_t *data = NULL;
 	int ret = image_plan_read(s->plan, index, s->scratch + s->queued * (size_t)FRAME_SIZE,
@@ -263,21 +144,11 @@ static int write_frame(struct stream *s, uint64_t index, uint64_t place, struct 
 	if (!s->plan->hashed) {
 		digest_add(s->frame, data, FRAME_SIZE);
 		ret = digest_end(s->frame, s->plan->hashes + place * IMAGE_HASH_SIZE, err);
+		if (ret < 0)
+			return ret;
 	}
-	if (ret < 0)
-		return ret;
 	s->batch[s->queued++] = (struct iovec){(void *)(uintptr_t)data, FRAME_SIZE};
 	return s->queued == BATCH ? write_batch(s, err) : 0;
-}
-
-static int write_range(struct stream *s, uint64_t first, uint64_t end, struct err *err)
-{
-	uint32_t extent = 0;
-	int ret = 0;
-
-	for (uint64_t place = first; ret == 0 && place < end; place++)
-		ret = write_frame(s, image_plan_frame(s->plan, place, &extent), place, err);
-	return ret < 0 ? ret : write_batch(s, err);
 }
 
 struct write_all {
@@ -291,26 +162,36 @@ static int write_job(void *opaque, uint64_t index, struct err *err)
 	struct image_part *part = &all->plan->part[index];
 	uint64_t first = index * all->plan->part_frames;
 	cleanup_free uint8_t *scratch = malloc(BATCH * (size_t)FRAME_SIZE);
-	struct stream s = {
+	cleanup_digest struct digest *part_digest = NULL, *frame_digest = NULL;
+	struct part_stream s = {
 		.plan = all->plan,
 		.file = all->file,
 		.scratch = scratch,
 		.offset = part->offset,
 		.flushed = part->offset,
 	};
-	int ret = scratch != NULL ? 0 : err_sys(err, ENOMEM, "write an image");
+	uint32_t extent = 0;
+	int ret;
 
-	if (ret == 0)
-		ret = digest_new(&s.part, err);
-	if (ret == 0)
-		ret = digest_new(&s.frame, err);
-	if (ret == 0)
-		ret = write_range(&s, first, first + part->frames, err);
-	if (ret == 0)
-		ret = digest_end(s.part, part->digest, err);
-	digest_free(s.part);
-	digest_free(s.frame);
-	return ret;
+	if (scratch == NULL)
+		return err_sys(err, ENOMEM, "write an image");
+	ret = digest_new(&part_digest, err);
+	if (ret < 0)
+		return ret;
+	ret = digest_new(&frame_digest, err);
+	if (ret < 0)
+		return ret;
+	s.part = part_digest;
+	s.frame = frame_digest;
+	for (uint64_t place = first; place < first + part->frames; place++) {
+		ret = write_frame(&s, image_plan_frame(s.plan, place, &extent), place, err);
+		if (ret < 0)
+			return ret;
+	}
+	ret = write_batch(&s, err);
+	if (ret < 0)
+		return ret;
+	return digest_end(part_digest, part->digest, err);
 }
 
 int image_write_parts(struct image_plan *plan, const struct tempfile *file, struct err *err)

@@ -6,6 +6,9 @@
  *     image_scan → image_plan_packed → image_pack (image_pack.h)
  *
  * Called from one thread; helper threads are internal and gone on return.
+ *
+ * All return 0 or -errno: what the source gave, ERR_FAILED for an image that is too large or that
+ * changes while it is written, -ENOMEM, the errno of write(2) or of loading libcrypto.
  */
 #ifndef TORPOR_FORMAT_IMAGE_IMAGE_WRITE_H
 #define TORPOR_FORMAT_IMAGE_IMAGE_WRITE_H
@@ -34,9 +37,9 @@ struct image_plan {
 	const char *role;
 };
 
-/* Ask the source for every frame and build the map: what is zero, and what is the same in the
- * source's parent. `progress` may be NULL; once it is cancelled, this and what follows return
- * -ECANCELED. */
+/* image_scan.c. Ask the source for every frame and build the map: what is zero, and what is the
+ * same in the source's parent. `progress` may be NULL; once it is cancelled, this and what follows
+ * return -ECANCELED. */
 int image_scan(struct image_plan *plan, const struct image_source *source,
 	       struct progress *progress, struct err *err);
 /* Cut the data into equal parts, at most `max_parts`, unless that makes them tiny or huge. */

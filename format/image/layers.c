@@ -18,63 +18,53 @@ int image_layers_push(struct image_layers *layers, const struct image *image, st
 	return 0;
 }
 
-static struct layer_extent *append(struct layer_extents *extents)
-{
-	struct layer_extent *grown = array_grow(extents->extent, extents->n, sizeof(*grown));
-
-	if (grown == NULL)
-		return NULL;
-	extents->extent = grown;
-	return &extents->extent[extents->n++];
-}
-
-static bool continues(const struct layer_extent *last, const struct layer_extent *next)
-{
-	return last->image == next->image &&
-	       (next->image == NULL || last->place + last->frames == next->place);
-}
-
-static int emit(struct layer_extents *extents, const struct layer_extent *extent, struct err *err)
+/* It lengthens the last one if it continues that. */
+static int append_extent(struct layer_extents *extents, const struct layer_extent *extent,
+			 struct err *err)
 {
 	struct layer_extent *last = extents->n > 0 ? &extents->extent[extents->n - 1] : NULL;
+	struct layer_extent *grown;
 
-	if (last != NULL && continues(last, extent)) {
+	if (last != NULL && last->image == extent->image &&
+	    (extent->image == NULL || last->place + last->frames == extent->place)) {
 		last->frames += extent->frames;
 		return 0;
 	}
-	last = append(extents);
-	if (last == NULL)
+	grown = array_grow(extents->extent, extents->n, sizeof(*grown));
+	if (grown == NULL)
 		return err_sys(err, ENOMEM, "read an extent map");
-	*last = *extent;
+	extents->extent = grown;
+	grown[extents->n++] = *extent;
 	return 0;
 }
 
 /* What frames [first, end) are, from image `level` downwards. */
-static int resolve(const struct image_layers *layers, unsigned level, uint64_t first, uint64_t end,
-		   struct layer_extents *extents, struct err *err)
+static int resolve_layer(const struct image_layers *layers, unsigned level, uint64_t first,
+			 uint64_t end, struct layer_extents *extents, struct err *err)
 {
 	const struct image *image;
-	int ret = 0;
 
 	if (level == layers->n)
 		return err_set(err, ERR_INTEGRITY, "frame %llu refers to a parent it cannot have",
 			       (unsigned long long)first);
 	image = layers->image[level];
-	for (const struct extent *e = image_map_find(&image->map, first); ret == 0 && first < end;
-	     e++) {
+	for (const struct extent *e = image_map_find(&image->map, first); first < end; e++) {
 		uint64_t next = u64_min(end, e->frame + e->frames);
 		struct layer_extent extent = {.frame = first, .frames = next - first};
+		int ret;
 
 		if (e->kind == EXTENT_DATA) {
 			extent.image = image;
 			extent.place = e->place + (first - e->frame);
 		}
 		ret = e->kind == EXTENT_PARENT
-			      ? resolve(layers, level + 1, first, next, extents, err)
-			      : emit(extents, &extent, err);
+			      ? resolve_layer(layers, level + 1, first, next, extents, err)
+			      : append_extent(extents, &extent, err);
+		if (ret < 0)
+			return ret;
 		first = next;
 	}
-	return ret;
+	return 0;
 }
 
 int image_layers_resolve(const struct image_layers *layers, struct layer_extents *extents,
@@ -84,7 +74,7 @@ int image_layers_resolve(const struct image_layers *layers, struct layer_extents
 	int ret;
 
 	*extents = (struct layer_extents){.size = layers->image[0]->map.size};
-	ret = resolve(layers, 0, 0, frames, extents, err);
+	ret = resolve_layer(layers, 0, 0, frames, extents, err);
 	if (ret < 0)
 		layer_extents_free(extents);
 	return ret;

@@ -6,8 +6,8 @@
  * whoever maps, pages or copies works on these and need not know of layers. Pure; images are
  * borrowed and must outlive layers and extents.
  */
-#ifndef TORPOR_FORMAT_IMAGE_STACK_H
-#define TORPOR_FORMAT_IMAGE_STACK_H
+#ifndef TORPOR_FORMAT_IMAGE_LAYERS_H
+#define TORPOR_FORMAT_IMAGE_LAYERS_H
 
 #include "format/image/image.h"
 
@@ -33,7 +33,7 @@ struct layer_extents {
 
 /* Put an image underneath. Another size, or too many, is ERR_INTEGRITY. */
 int image_layers_push(struct image_layers *layers, const struct image *image, struct err *err);
-/* ERR_INTEGRITY when the lowest image says `parent`. */
+/* ERR_INTEGRITY when the lowest image says `parent`, or -ENOMEM. */
 int image_layers_resolve(const struct image_layers *layers, struct layer_extents *extents,
 			 struct err *err);
 void layer_extents_free(struct layer_extents *extents);

@@ -30,7 +30,7 @@ void seek_table_encode(const uint32_t *sizes, uint32_t frames, struct buf *out)
 	buf_add_le32(out, SEEKABLE_MAGIC);
 }
 
-static int damaged(struct err *err)
+static int table_damaged(struct err *err)
 {
 	return err_set(err, ERR_INTEGRITY, "its seek table is damaged");
 }
@@ -42,7 +42,7 @@ static int read_footer(const struct blob *part, uint32_t *frames, uint32_t *entr
 	int ret;
 
 	if (part->len < HEADER_SIZE + FOOTER_SIZE)
-		return damaged(err);
+		return table_damaged(err);
 	ret = blob_read(part, part->len - FOOTER_SIZE, footer, FOOTER_SIZE, err);
 	if (ret < 0)
 		return ret;
@@ -51,7 +51,7 @@ static int read_footer(const struct blob *part, uint32_t *frames, uint32_t *entr
 	if (le_get32(footer + 5) != SEEKABLE_MAGIC || (footer[4] & RESERVED_BITS) != 0 ||
 	    *frames == 0 || *frames > SEEK_TABLE_MAX_FRAMES ||
 	    part->len < HEADER_SIZE + (uint64_t)*frames * *entry + FOOTER_SIZE)
-		return damaged(err);
+		return table_damaged(err);
 	return 0;
 }
 
@@ -62,23 +62,23 @@ int seek_table_frames(const struct blob *part, uint32_t *frames, struct err *err
 	return read_footer(part, frames, &entry, err);
 }
 
-static int decode(const uint8_t *at, uint32_t frames, uint32_t entry, uint64_t data_end,
-		  uint32_t *offsets, struct err *err)
+static int decode_offsets(const uint8_t *at, uint32_t frames, uint32_t entry, uint64_t data_end,
+			  uint32_t *offsets, struct err *err)
 {
 	uint64_t offset = 0;
 
 	if (le_get32(at) != SKIPPABLE_MAGIC || le_get32(at + 4) != frames * entry + FOOTER_SIZE)
-		return damaged(err);
+		return table_damaged(err);
 	at += HEADER_SIZE;
 	for (uint32_t i = 0; i < frames; i++, at += entry) {
 		offsets[i] = (uint32_t)offset;
 		offset += le_get32(at);
 		if (le_get32(at) == 0 || le_get32(at + 4) != FRAME_SIZE || offset > data_end ||
 		    offset > UINT32_MAX)
-			return damaged(err);
+			return table_damaged(err);
 	}
 	offsets[frames] = (uint32_t)offset;
-	return offset == data_end ? 0 : damaged(err);
+	return offset == data_end ? 0 : table_damaged(err);
 }
 
 int seek_table_read(const struct blob *part, uint32_t frames, uint32_t *offsets, struct err *err)
@@ -91,7 +91,7 @@ int seek_table_read(const struct blob *part, uint32_t frames, uint32_t *offsets,
 	if (ret < 0)
 		return ret;
 	if (now != frames)
-		return damaged(err);
+		return table_damaged(err);
 	len = HEADER_SIZE + (uint64_t)frames * entry;
 	table = malloc(len);
 	if (table == NULL)
@@ -99,5 +99,5 @@ int seek_table_read(const struct blob *part, uint32_t frames, uint32_t *offsets,
 	ret = blob_read(part, part->len - FOOTER_SIZE - len, table, len, err);
 	if (ret < 0)
 		return ret;
-	return decode(table, frames, entry, part->len - FOOTER_SIZE - len, offsets, err);
+	return decode_offsets(table, frames, entry, part->len - FOOTER_SIZE - len, offsets, err);
 }

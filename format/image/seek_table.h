@@ -16,6 +16,10 @@
 
 /* Append the table of `frames` frames with these compressed sizes. */
 void seek_table_encode(const uint32_t *sizes, uint32_t frames, struct buf *out);
+/* The two below return 0 or -errno: ERR_INTEGRITY for a damaged table, what blob_read() gave,
+ * -ENOMEM.
+ */
+
 /* How many frames the part says it has; at most SEEK_TABLE_MAX_FRAMES. */
 int seek_table_frames(const struct blob *part, uint32_t *frames, struct err *err);
 /* Where each begins, and behind them where the last one ends: frames + 1 offsets. */
