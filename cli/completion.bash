@@ -14,9 +14,13 @@ _torpor()
 	run)
 		options='-d --detach -n --name --rm --kernel --initrd --append --disk -m --memory -c --cpus --cpu --console --net -p --publish --pcap --mac --mtu --queues --key-file --passphrase-file --help' operands=' files' ;;
 	resume)
-		options='-d --detach -n --name --paused --fill --require-signature --verify --unverified --new-identity --net -p --publish --pcap --key-file --passphrase-file --help' operands='running files' ;;
+		options='-d --detach --paused -n --name --fill --require-signature --verify --unverified --new-identity --net -p --publish --pcap --key-file --passphrase-file --help' operands='running files' ;;
 	save)
 		options='-o --output -R --leave-running --trim --flat --level --parent --full --encrypt --decrypt --key-file --passphrase-file --json --help' operands='running' ;;
+	move)
+		options='--trim --flat --level --help' operands='running' ;;
+	receive)
+		options='--paused -n --name --fill --require-signature --verify --unverified --new-identity --net -p --publish --pcap --key-file --passphrase-file --help' operands='' ;;
 	ps)
 		options='-a --all -q --quiet --json --help' operands='' ;;
 	stats)
@@ -96,5 +100,5 @@ _torpor()
 complete -F _torpor torpor
 _torpor_verbs()
 {
-	echo 'build run resume save ps stats port pause unpause stop kill rm wait logs console inspect ls extract verify convert flatten tree keygen sign compat lan warm doctor version help'
+	echo 'build run resume save move receive ps stats port pause unpause stop kill rm wait logs console inspect ls extract verify convert flatten tree keygen sign compat lan warm doctor version help'
 }

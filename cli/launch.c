@@ -1,7 +1,10 @@
 /* See launch.h. */
 #include "cli/launch.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "cli/command.h"
 #include "host/detach.h"
@@ -24,27 +27,59 @@ void launch_notice(const char *line)
 	fprintf(stderr, "torpor: %s\n", line);
 }
 
-static int in_background(struct source *source, struct instance_options *options, struct err *err)
+/* In the child: until the machine is over. Its exit status. */
+static int run_detached(struct source *source, struct instance_options *options, struct err *err)
 {
-	char name[DETACH_NAME_SIZE];
 	struct instance_end end;
-	int ret = detach_fork(&options->report_fd, name, err);
+	int ret = instance_run(source, options, &end, err);
 
-	if (ret != 0)
-		source_close(source);
-	if (ret < 0)
-		return ret;
-	if (ret > 0) {
-		printf("%s\n", name);
-		return 0;
-	}
-	ret = instance_run(source, options, &end, err);
 	if (ret == 0)
 		return record_exit_status(end.end);
 	/* The parent speaks for us. */
 	if (!end.reported)
 		detach_failed(options->report_fd, err);
 	return command_exit_status(err);
+}
+
+static int in_background(struct source *source, struct instance_options *options, struct err *err)
+{
+	char name[DETACH_NAME_SIZE];
+	int ret = detach_fork(&options->report_fd, name, err);
+
+	if (ret == 0)
+		return run_detached(source, options, err);
+	source_close(source);
+	if (ret < 0)
+		return ret;
+	printf("%s\n", name);
+	return 0;
+}
+
+int launch_held(struct source *source, struct instance_options *options,
+		char name[DETACH_NAME_SIZE], int *keeper, int *status, struct err *err)
+{
+	int ends[2], ret;
+
+	options->notice = launch_notice;
+	options->paused = true;
+	if (pipe2(ends, O_CLOEXEC) < 0) {
+		source_close(source);
+		return err_sys(err, errno, "pipe");
+	}
+	options->hold_fd = ends[0];
+	ret = detach_fork(&options->report_fd, name, err);
+	if (ret == 0) {
+		close(ends[1]);
+		*status = run_detached(source, options, err);
+		return 0;
+	}
+	close(ends[0]);
+	source_close(source);
+	if (ret < 0)
+		close(ends[1]);
+	else
+		*keeper = ends[1];
+	return ret;
 }
 
 static int in_foreground(struct source *source, struct instance_options *options, struct err *err)

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "host/detach.h"
 #include "instance/instance.h"
 
 /* Guard this process, which becomes the machine: before its file is read. */
@@ -15,5 +16,11 @@ void launch_notice(const char *line);
  * status for it. Background: returns in the parent once the machine runs, and in the child at its
  * end. */
 int launch(struct source *source, struct instance_options *options, bool detach, struct err *err);
+
+/* As `launch` in the background, paused and held (instance/hold.h). Returns 1 in the parent, with
+ * its name and the writing end of the pipe in *keeper, whose close ends the machine until it is
+ * released; 0 in the child at its end, with its exit status in *status; or the error. */
+int launch_held(struct source *source, struct instance_options *options,
+		char name[DETACH_NAME_SIZE], int *keeper, int *status, struct err *err);
 
 #endif

@@ -1,0 +1,297 @@
+/* torpor move: a machine goes on on another host (move/move_stream.h). */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/cleanup.h"
+#include "base/printable.h"
+#include "cli/command.h"
+#include "cli/packing_args.h"
+#include "cli/trim.h"
+#include "host/client.h"
+#include "move/move_stream.h"
+
+#define CHUNK	    65536u
+#define OPTION_TRIM (OPTION_LONG_ONLY + 1)
+
+static const struct option_spec options[] = {
+	{OPTION_TRIM, "trim", NULL, "have the guest give up its caches first"},
+	PACKING_OPTIONS,
+	{0},
+};
+
+struct move_args {
+	const char *name;
+	char **command; /* ends with NULL */
+	struct packing_args packing;
+	bool trim;
+};
+
+/* The command that leads to torpor receive. */
+struct peer {
+	pid_t pid;
+	int in, out; /* we write to `in`, and read from `out` */
+};
+
+static int cmd_move_parse(struct options *opts, struct move_args *args, struct err *err)
+{
+	int id, ret;
+
+	packing_args_init(&args->packing);
+	while ((id = options_next(opts, err)) > 0) {
+		ret = packing_args_take(&args->packing, id, opts->value, err);
+		if (ret < 0)
+			return ret;
+		assert(ret > 0 || id == OPTION_TRIM);
+		args->trim |= ret == 0;
+	}
+	if (id < 0)
+		return id;
+	args->name = options_operand(opts);
+	if (args->name == NULL)
+		return options_missing(opts, "NAME", err);
+	args->command = &opts->argv[opts->operand];
+	if (options_operand(opts) == NULL)
+		return err_set(err, ERR_USAGE,
+			       "the command is missing: torpor move %s -- ssh HOST torpor receive",
+			       args->name);
+	return 0;
+}
+
+static int start_peer(struct peer *peer, char **command, struct err *err)
+{
+	int in[2], out[2];
+
+	if (pipe2(in, O_CLOEXEC) < 0)
+		return err_sys(err, errno, "pipe");
+	if (pipe2(out, O_CLOEXEC) < 0) {
+		close(in[0]);
+		close(in[1]);
+		return err_sys(err, errno, "pipe");
+	}
+	peer->pid = fork();
+	if (peer->pid == 0) {
+		dup2(in[0], STDIN_FILENO);
+		dup2(out[1], STDOUT_FILENO);
+		signal(SIGPIPE, SIG_DFL);
+		execvp(command[0], command);
+		fprintf(stderr, "torpor: move: %s: %s\n", command[0], strerror(errno));
+		_exit(127);
+	}
+	close(in[0]);
+	close(out[1]);
+	peer->in = in[1];
+	peer->out = out[0];
+	return peer->pid < 0 ? err_sys(err, errno, "fork") : 0;
+}
+
+/* It ends by itself once its streams are closed. */
+static void end_peer(struct peer *peer)
+{
+	close(peer->in);
+	close(peer->out);
+	if (peer->pid > 0)
+		waitpid(peer->pid, NULL, 0);
+}
+
+/* The thread that sends what the machine writes. */
+struct copier {
+	int from, to;
+	int ret;
+	struct err err;
+};
+
+static void *copy_thread(void *opaque)
+{
+	struct copier *c = opaque;
+	static char chunk[CHUNK];
+	ssize_t got = 0;
+
+	while (c->ret == 0) {
+		got = read(c->from, chunk, sizeof(chunk));
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			break;
+		c->ret = move_send(c->to, MOVE_DATA, chunk, (uint32_t)got, &c->err);
+	}
+	/* The machine's next write fails, and its save with it. */
+	close(c->from);
+	return NULL;
+}
+
+static json_t *save_request(const struct move_args *args)
+{
+	return json_pack("{s:s,s:b,s:b,s:b,s:b,s:i}", "do", "save", "stream", 1, "full", 1,
+			 "leave-running", 1, "flat", (int)args->packing.flat, "level",
+			 args->packing.level);
+}
+
+static int send_appliance(struct client *client, const struct peer *peer,
+			  const struct move_args *args, struct err *err)
+{
+	int ends[2], ret;
+	struct copier copier = {.to = peer->in};
+	pthread_t thread;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return err_sys(err, errno, "pipe");
+	copier.from = ends[0];
+	ret = pthread_create(&thread, NULL, copy_thread, &copier);
+	if (ret != 0) {
+		close(ends[0]);
+		close(ends[1]);
+		return err_sys(err, ret, "start a thread");
+	}
+	ret = client_call_with(client, save_request(args), ends[1], CLIENT_FOREVER, NULL, err);
+	close(ends[1]);
+	pthread_join(thread, NULL);
+	/* That the reader has gone is why the save failed. */
+	if (copier.ret < 0) {
+		*err = copier.err;
+		return copier.ret;
+	}
+	return ret < 0 ? ret : move_send(peer->in, MOVE_END, NULL, 0, err);
+}
+
+/* The next message, which is `type` or an error. Its text, if any, is made printable. */
+static int await_message(const struct peer *peer, enum move_type type, struct move_message *message,
+			 struct err *err)
+{
+	int ret = move_receive(peer->out, message, err);
+
+	if (ret < 0)
+		return ret;
+	printable(message->text);
+	if (message->type == MOVE_FAILED)
+		return err_set(err, ERR_FAILED, "the other host refused it: %s", message->text);
+	if (message->type != type)
+		return err_set(err, ERR_INTEGRITY,
+			       "the other side sent message %u where %u was due",
+			       (unsigned)message->type, (unsigned)type);
+	return 0;
+}
+
+static int hold(struct client *client, int *keeper, struct err *err)
+{
+	int ends[2], ret;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return err_sys(err, errno, "pipe");
+	ret = client_call_with(client, json_pack("{s:s}", "do", "hold"), ends[0], CLIENT_FOREVER,
+			       NULL, err);
+	close(ends[0]);
+	if (ret < 0)
+		close(ends[1]);
+	else
+		*keeper = ends[1];
+	return ret;
+}
+
+static int release(struct client *client, bool moved, struct err *err)
+{
+	return client_call(client, json_pack("{s:s,s:b}", "do", "release", "moved", (int)moved),
+			   CLIENT_FOREVER, NULL, err);
+}
+
+/* Behind the commit: it runs there, or never will, or nobody knows. */
+static int hand_over(struct client *client, const struct peer *peer, const char *name,
+		     struct err *err)
+{
+	struct move_message message = {0};
+	struct err why = {0};
+	int ret = move_send(peer->in, MOVE_GO, NULL, 0, &why);
+
+	if (ret == 0)
+		ret = await_message(peer, MOVE_RUNNING, &message, &why);
+	if (ret == 0) {
+		ret = release(client, true, err);
+		if (ret == 0)
+			ret = client_wait(client, CLIENT_FOREVER, err);
+		if (ret == 0)
+			printf("%s\n", message.text);
+		return ret;
+	}
+	if (message.type == MOVE_FAILED) {
+		(void)release(client, false, NULL);
+		*err = why;
+		return ret;
+	}
+	return err_set(
+		err, ERR_FAILED,
+		"%s; whether %s runs there is not known, so it stays paused here: look there, "
+		"then torpor kill %s if it does, torpor unpause %s if not",
+		why.text, name, name, name);
+}
+
+static int move(struct client *client, const struct peer *peer, const struct move_args *args,
+		struct err *err)
+{
+	struct move_message message = {0};
+	int keeper = -1, ret = move_hello_source(peer->out, peer->in, err);
+
+	if (ret == 0 && args->trim)
+		ret = trim(client, err);
+	if (ret < 0)
+		return ret;
+	ret = hold(client, &keeper, err);
+	if (ret < 0)
+		return ret;
+	ret = send_appliance(client, peer, args, err);
+	if (ret == -EPIPE || ret == 0) {
+		struct err why = {0};
+		/* What it has to say is more than that it has gone. */
+		int said = await_message(peer, MOVE_READY, &message, ret == 0 ? err : &why);
+
+		if (ret < 0 && message.type == MOVE_FAILED)
+			*err = why;
+		ret = ret < 0 ? ret : said;
+	}
+	if (ret == 0)
+		ret = client_do(client, "commit", CLIENT_FOREVER, NULL, err);
+	if (ret == 0)
+		ret = hand_over(client, peer, args->name, err);
+	/* Held no more: before the commit it goes on as it was. */
+	close(keeper);
+	return ret;
+}
+
+static int cmd_move_run(struct options *opts, struct err *err)
+{
+	struct move_args args = {0};
+	struct client client;
+	struct peer peer;
+	int ret = cmd_move_parse(opts, &args, err);
+
+	if (ret < 0)
+		return ret;
+	ret = client_open(&client, args.name, err);
+	if (ret < 0)
+		return ret;
+	ret = start_peer(&peer, args.command, err);
+	if (ret == 0) {
+		ret = move(&client, &peer, &args, err);
+		end_peer(&peer);
+	}
+	client_close(&client);
+	return ret;
+}
+
+const struct command cmd_move = {
+	.name = "move",
+	.args = "NAME -- COMMAND…",
+	.summary = "move a running machine to another host: -- ssh HOST torpor receive",
+	.detail =
+		"The machine is paused, and its contents go to the command's standard input. It "
+		"ends here only when the other host has all of it, checked and staged with its "
+		"ports bound, and it runs there. Whatever fails before leaves it running here. If "
+		"the connection is cut at the very moment of the hand-over it stays paused here, "
+		"and a line says so. The new name is printed.",
+	.options = options,
+	.run = cmd_move_run,
+};

@@ -1,0 +1,175 @@
+/* torpor receive: the other side of torpor move (move/move_stream.h). */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/cleanup.h"
+#include "cli/command.h"
+#include "cli/launch.h"
+#include "cli/resume_args.h"
+#include "host/client.h"
+#include "move/move_stream.h"
+
+#define OPTION_PAUSED (OPTION_LONG_ONLY + 1)
+
+static const struct option_spec options[] = {
+	{OPTION_PAUSED, "paused", NULL, "do not let it go on before unpause"},
+	RESUME_OPTIONS,
+	{0},
+};
+
+struct receive_args {
+	struct resume_args resume;
+	bool paused;
+};
+
+static int cmd_receive_parse(struct options *opts, struct receive_args *args, struct err *err)
+{
+	int id, ret;
+
+	resume_args_init(&args->resume);
+	while ((id = options_next(opts, err)) > 0) {
+		ret = resume_args_take(&args->resume, id, opts->value, err);
+		if (ret < 0)
+			return ret;
+		assert(ret > 0 || id == OPTION_PAUSED);
+		args->paused |= ret == 0;
+	}
+	if (id < 0)
+		return id;
+	ret = resume_args_check(&args->resume, err);
+	return ret < 0 ? ret : options_end(opts, err);
+}
+
+/* Until END. *fd is the caller's. */
+static int take_appliance(int *fd, struct err *err)
+{
+	cleanup_fd int memory = memfd_create("torpor-receive", MFD_CLOEXEC);
+
+	if (memory < 0)
+		return err_sys(err, errno, "keep what arrives");
+	for (;;) {
+		struct move_message message;
+		int ret = move_receive(STDIN_FILENO, &message, err);
+
+		if (ret < 0)
+			return ret;
+		if (message.type == MOVE_END)
+			break;
+		if (message.type != MOVE_DATA)
+			return err_set(err, ERR_INTEGRITY,
+				       "the other side sent message %u where contents were due",
+				       (unsigned)message.type);
+		ret = move_receive_data(STDIN_FILENO, message.len, memory, err);
+		if (ret < 0)
+			return ret;
+	}
+	*fd = take_fd(&memory);
+	return 0;
+}
+
+static int await_go(struct err *err)
+{
+	struct move_message message;
+	int ret = move_receive(STDIN_FILENO, &message, err);
+
+	if (ret < 0)
+		return ret;
+	if (message.type != MOVE_GO)
+		return err_set(err, ERR_INTEGRITY,
+			       "the other side sent message %u where GO was due",
+			       (unsigned)message.type);
+	return 0;
+}
+
+/* Behind GO. */
+static int start(const char *name, bool paused, struct err *err)
+{
+	struct client client;
+	int ret = client_open(&client, name, err);
+
+	if (ret < 0)
+		return ret;
+	ret = client_call(&client, json_pack("{s:s,s:b}", "do", "release", "moved", 0),
+			  CLIENT_FOREVER, NULL, err);
+	if (ret == 0 && !paused)
+		ret = client_do(&client, "unpause", CLIENT_FOREVER, NULL, err);
+	client_close(&client);
+	return ret;
+}
+
+/* With the machine staged, in the parent. */
+static int finish(const char *name, bool paused, struct err *err)
+{
+	int ret = move_send(STDOUT_FILENO, MOVE_READY, NULL, 0, err);
+
+	if (ret < 0)
+		return ret;
+	ret = await_go(err);
+	if (ret < 0)
+		return ret;
+	ret = start(name, paused, err);
+	if (ret < 0)
+		return ret;
+	fprintf(stderr, "torpor: %s runs here\n", name);
+	/* It runs: that the source does not hear of it is the source's to tell. */
+	(void)move_send(STDOUT_FILENO, MOVE_RUNNING, name, (uint32_t)strlen(name), NULL);
+	return 0;
+}
+
+/* In the child too, whose exit status is *status. */
+static int receive(struct receive_args *args, int *status, struct err *err)
+{
+	char name[DETACH_NAME_SIZE];
+	struct source source;
+	int fd = -1, keeper = -1, ret;
+
+	ret = take_appliance(&fd, err);
+	if (ret < 0)
+		return ret;
+	ret = resume_args_open(&args->resume, "the machine that arrives", fd, NULL, &source, err);
+	if (ret < 0)
+		return ret;
+	ret = launch_held(&source, &args->resume.instance, name, &keeper, status, err);
+	if (ret <= 0)
+		return ret;
+	ret = finish(name, args->paused, err);
+	close(keeper);
+	return ret < 0 ? ret : 1;
+}
+
+static int cmd_receive_run(struct options *opts, struct err *err)
+{
+	struct receive_args args = {0};
+	int status = 0, ret = cmd_receive_parse(opts, &args, err);
+
+	if (ret < 0)
+		return ret;
+	if (isatty(STDIN_FILENO) || isatty(STDOUT_FILENO))
+		return err_set(err, ERR_USAGE,
+			       "standard input and output are a terminal: torpor receive is run by "
+			       "torpor move NAME -- ssh HOST torpor receive");
+	ret = move_hello_target(STDIN_FILENO, STDOUT_FILENO, err);
+	if (ret < 0)
+		return ret;
+	ret = receive(&args, &status, err);
+	if (ret < 0)
+		(void)move_send(STDOUT_FILENO, MOVE_FAILED, err->text,
+				(uint32_t)strnlen(err->text, MOVE_TEXT_MAX), NULL);
+	return ret < 0 ? ret : status;
+}
+
+const struct command cmd_receive = {
+	.name = "receive",
+	.args = "",
+	.summary = "take a machine over from torpor move, on standard input and output",
+	.detail =
+		"It runs on the host that a machine moves to, as in torpor move NAME -- ssh HOST "
+		"torpor receive. The machine is checked and staged, its ports are bound, and only "
+		"then does the other host let it go.",
+	.options = options,
+	.run = cmd_receive_run,
+};

@@ -1,0 +1,158 @@
+/* See resume_args.h. */
+#include "cli/resume_args.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "cli/launch.h"
+#include "cli/spool.h"
+#include "cli/trust.h"
+#include "host/parse.h"
+
+void resume_args_init(struct resume_args *args)
+{
+	*args = (struct resume_args){.instance = {.fill = PAGER_FILL_IDLE}};
+}
+
+static int parse_verify(const char *text, enum resume_verify *verify, struct err *err)
+{
+	if (strcmp(text, "full") != 0 && strcmp(text, "cached") != 0)
+		return err_set(err, ERR_USAGE, "--verify %s: full or cached", text);
+	*verify = text[0] == 'f' ? RESUME_VERIFY_FULL : RESUME_VERIFY_CACHED;
+	return 0;
+}
+
+int resume_args_take(struct resume_args *args, int id, const char *value, struct err *err)
+{
+	int ret = net_args_take(&args->net, id, value, err);
+
+	if (ret != 0)
+		return ret;
+	if (key_args_take(&args->keys, id, value))
+		return 1;
+	switch (id) {
+	case 'n':
+		args->instance.name = value;
+		ret = parse_name(value, err);
+		break;
+	case OPTION_FILL:
+		ret = fill_parse(value, &args->instance.fill, err);
+		break;
+	case OPTION_REQUIRE_SIGNATURE:
+		args->signer = value;
+		break;
+	case OPTION_VERIFY:
+		ret = parse_verify(value, &args->verify, err);
+		break;
+	case OPTION_UNVERIFIED:
+		args->verify = RESUME_VERIFY_NOT;
+		break;
+	case OPTION_NEW_IDENTITY:
+		args->instance.new_identity = true;
+		break;
+	default:
+		return 0;
+	}
+	return ret < 0 ? ret : 1;
+}
+
+int resume_args_check(const struct resume_args *args, struct err *err)
+{
+	if (args->signer != NULL && args->verify == RESUME_VERIFY_NOT)
+		return err_set(
+			err, ERR_USAGE,
+			"--unverified: a signature says nothing about what is not looked at");
+	return 0;
+}
+
+/* Of a file that nobody who is trusted has signed, nothing but the manifest is parsed. */
+static int open_source(const struct resume_args *args, const char *path, int fd,
+		       struct source *source, struct err *err)
+{
+	cleanup_keyring struct keyring *keys = NULL;
+	cleanup_trust struct trust trust = {.signers = {0}};
+	struct archive_open_params params = {.fd = fd, .opaque = &trust};
+	int ret;
+
+	if (args->signer != NULL) {
+		params.verify_signature = trust_verify_signature;
+		ret = trust_load(&trust, args->signer, err);
+		if (ret < 0)
+			return ret;
+	}
+	ret = keys_to_open(&args->keys, &keys, err);
+	if (ret < 0)
+		return ret;
+	ret = fd < 0 ? spool_input(&path, &params.fd, err) : 0;
+	if (ret < 0)
+		return ret;
+	ret = launch_guard(&args->net.connections, err);
+	if (ret < 0)
+		return ret;
+	params.keys = take_ptr(keys);
+	return source_from_file(source, path, &params, err);
+}
+
+static int verify_chain(const struct chain *chain, enum resume_verify how, struct err *err)
+{
+	if (how == RESUME_VERIFY_CACHED)
+		return chain_ensure_verified(chain, err);
+	for (unsigned i = 0; how == RESUME_VERIFY_FULL && i < chain->n; i++) {
+		int ret = archive_verify(chain->archive[i], NULL, NULL, err);
+
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+/* Before KVM is touched. */
+static int check_source(const struct resume_args *args, const struct source *source,
+			struct err *err)
+{
+	int ret;
+
+	if (!source->appliance.live)
+		return err_set(err, ERR_USAGE, "%s is cold: boot it with torpor run %s",
+			       source->origin, source->origin);
+	ret = source_check(source, err);
+	return ret < 0 ? ret : verify_chain(source->chain, args->verify, err);
+}
+
+/* Cards nobody speaks of are not connected; that is said, once. */
+static int bind_cards(struct connections *connections, const struct source *source, struct err *err)
+{
+	const struct appliance *a = &source->appliance;
+	int ret = connections_bind(connections, a, err);
+
+	if (ret < 0)
+		return ret;
+	if (connections->n < a->nnets)
+		fprintf(stderr,
+			"torpor: %s has %u network cards, of which %u are connected: the others "
+			"need a --net each\n",
+			source->origin, a->nnets, connections->n);
+	return 0;
+}
+
+int resume_args_open(struct resume_args *args, const char *path, int fd, const char *stored_name,
+		     struct source *source, struct err *err)
+{
+	int ret = open_source(args, path, fd, source, err);
+
+	if (ret < 0)
+		return ret;
+	ret = check_source(args, source, err);
+	if (ret == 0)
+		ret = bind_cards(&args->net.connections, source, err);
+	if (ret < 0) {
+		source_close(source);
+		return ret;
+	}
+	args->instance.connections = &args->net.connections;
+	if (!args->instance.new_identity)
+		args->instance.preferred_name =
+			stored_name != NULL ? stored_name : source->appliance.name;
+	return 0;
+}

@@ -1,0 +1,69 @@
+/*
+ * How a live appliance becomes a machine: the options of `resume` and `receive`, and the way from a
+ * file to a source that only has to be started. One thread.
+ *
+ *     resume_args_init → resume_args_take … → resume_args_check → resume_args_open → launch
+ */
+#ifndef TORPOR_CLI_RESUME_ARGS_H
+#define TORPOR_CLI_RESUME_ARGS_H
+
+#include "cli/key_args.h"
+#include "cli/net_args.h"
+#include "instance/fill.h"
+#include "instance/instance.h"
+
+enum resume_option {
+	OPTION_FILL = OPTION_LONG_ONLY + 140,
+	OPTION_REQUIRE_SIGNATURE,
+	OPTION_VERIFY,
+	OPTION_UNVERIFIED,
+	OPTION_NEW_IDENTITY,
+};
+
+/* clang-format off */
+#define RESUME_OPTIONS                                                                             \
+	{'n', "name", "NAME", "name of the machine; default the one it was saved under"},          \
+	{OPTION_FILL, "fill", FILL_WORDS,                                                          \
+	 "bring memory that nobody touches: never, with one core's spare time (default), with all"}, \
+	{OPTION_REQUIRE_SIGNATURE, "require-signature", "KEY",                                     \
+	 "refuse what this public key has not signed; `trust`: any that is trusted"},              \
+	{OPTION_VERIFY, "verify", "full|cached",                                                   \
+	 "look at every byte of the file now, or only if this file was never found good (default)"}, \
+	{OPTION_UNVERIFIED, "unverified", NULL,                                                    \
+	 "wake although nobody has looked whether the file is whole"},                             \
+	{OPTION_NEW_IDENTITY, "new-identity", NULL,                                                \
+	 "a machine of its own: new name, MAC address, and what the guest's wake hooks make anew"}, \
+	NET_OPTIONS,                                                                               \
+	KEY_OPTIONS
+/* clang-format on */
+
+enum resume_verify {
+	RESUME_VERIFY_CACHED,
+	RESUME_VERIFY_FULL,
+	RESUME_VERIFY_NOT,
+};
+
+struct resume_args {
+	struct instance_options instance;
+	enum resume_verify verify;
+	const char *signer; /* key or `trust`; NULL: signed or not is all the same */
+	struct key_args keys;
+	struct net_args net;
+};
+
+void resume_args_init(struct resume_args *args);
+/* Take an option that is one of RESUME_OPTIONS: 1; 0 when it is not; -EINVAL with ERR_USAGE. */
+int resume_args_take(struct resume_args *args, int id, const char *value, struct err *err);
+/* What excludes each other: -EINVAL with ERR_USAGE. */
+int resume_args_check(const struct resume_args *args, struct err *err);
+
+/* Open the appliance, in the sandbox of a machine, which this process enters: is it live, is it for
+ * this host, is it whole, and what are its cards connected to? `fd`: it is this open file, and
+ * `path` is its name for messages; -1: it is at `path`, which may be - for standard input.
+ * `stored_name`: the machine is to be called that, NULL: as it was. After an error there is nothing
+ * to close. Returns 0; -EINVAL with ERR_USAGE, ERR_INCOMPATIBLE or ERR_INTEGRITY; or what
+ * chain_open() gives. */
+int resume_args_open(struct resume_args *args, const char *path, int fd, const char *stored_name,
+		     struct source *source, struct err *err);
+
+#endif
