@@ -73,7 +73,7 @@ struct appliance {
 	char name[64];			    /* of the machine that was saved */
 	uint64_t saved_ns;		    /* CLOCK_REALTIME of the pause */
 	uint32_t generation;		    /* saves in this chain: 1 for the first */
-	char parent[APPLIANCE_DIGEST_SIZE]; /* identity of the file it woke from or was saved to
+	char parent[APPLIANCE_DIGEST_SIZE]; /* identity of the file it was resumed from or saved to
 					       before; "" for none */
 	bool increment; /* the contents are relative to the parent, without which it is nothing */
 	struct cpu_needs cpu;	      /* cold: only `profile` is set ("" = best baseline) */
@@ -85,13 +85,17 @@ struct appliance {
 
 void appliance_init(struct appliance *a);
 void appliance_free(struct appliance *a);
+/* Returns 0 or -ENOMEM. */
 int appliance_copy(struct appliance *to, const struct appliance *from, struct err *err);
-/* Append the JSON, canonical (sorted keys, no spaces): one text for one appliance. */
+/* Append the JSON, canonical (sorted keys, no spaces): one text for one appliance. Returns 0,
+ * -EINVAL (ERR_USAGE: a command line too long, a text that is not UTF-8) or -ENOMEM. */
 int appliance_encode(const struct appliance *a, struct buf *out, struct err *err);
 /* Put the contents into their order. */
 void appliance_sort_contents(struct appliance *a);
 /* The digest of a content, or NULL. */
 const char *appliance_content(const struct appliance *a, const char *role);
+/* `a` is to be freed only after 0. Otherwise -EINVAL with ERR_INTEGRITY, which names the member, or
+ * with ERR_INCOMPATIBLE for a newer format; or -ENOMEM. */
 int appliance_decode(struct appliance *a, const uint8_t *json, size_t len, struct err *err);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * Reading a .torpor file: an OCI image layout inside an aligned pax tar.
  *
- * archive_open() walks the tar headers (own reader: the waking path must not wait for a library of
+ * archive_open() walks the tar headers (own reader: a resume must not wait for a library of
  * seventeen to load), follows oci-layout → index.json → manifest → config and maps, and checks
  * everything it read: duplicates, unknown critical members, sizes, caps. When the file is known to
  * be good (verified.h) the digests of those small blobs are not computed again; otherwise they are,
@@ -14,6 +14,16 @@
  * The contents of an encrypted file are opened with the keyring that is given: blobs at once, into
  * memory, frames when they are read. Without one the file opens all the same, and everything about
  * it but its contents can be had.
+ *
+ * Functions with an `err` return 0 or -errno with *err set, and the text begins with the path:
+ *
+ *   ERR_INTEGRITY     -EINVAL: not a torpor file, truncated, malformed, a digest that differs, or
+ *                     contents that are not what the config names
+ *   ERR_INCOMPATIBLE  -EINVAL: a newer format, or a blob of a type that this version must know
+ *   ERR_USAGE         -EINVAL: it is encrypted, and the keyring has no key of that kind
+ *   ERR_FAILED        -EINVAL: the passphrase or key file is wrong, libcrypto or libzstd cannot be
+ *                     loaded; -ENOMEM; or the errno of open(2), fstat(2) and pread(2)
+ *   ERR_NOT_FOUND     -ENOENT: there is no such file
  */
 #ifndef TORPOR_FORMAT_ARCHIVE_H
 #define TORPOR_FORMAT_ARCHIVE_H
@@ -39,14 +49,14 @@ struct archive;
 #define ROLE_OVERLAY_SUFFIX ".overlay"
 #define ROLE_SIGNATURE	    "signature" /* over the config; no content */
 
-/* Does this file look like an appliance at all (a tar or OCI folder)? Used to tell NAME from FILE.
- */
+/* Open a file or an OCI folder (`oci:DIR`, or a path of a directory) without keys. */
 int archive_open(struct archive **out, const char *path, struct err *err);
 
 struct archive_open_params {
 	int fd; /* taken; read this instead of opening `path`; -1: open it */
 	/* NULL, or who decides by the signature (NULL: there is none) over the bytes of the config
-	 * whether to go on: asked before anything but the manifest is parsed. 0, or an error. */
+	 * whether to go on: asked before anything but the manifest is parsed. It returns 0, or an
+	 * error that archive_open_with() returns. */
 	int (*verify_signature)(void *opaque, const uint8_t *config, size_t len,
 				const char *signature, struct err *err);
 	void *opaque;
@@ -86,7 +96,7 @@ int archive_check_open(const struct archive *a, struct err *err);
 bool archive_blob(const struct archive *a, const char *role, struct blob *blob);
 /* An image by role ("memory.0"); NULL when there is none. Owned by the archive. */
 const struct image *archive_image(const struct archive *a, const char *role);
-/* Bring the hash lists of all images into memory, to compare with (image_source.parent). Their
+/* Load the hash lists of all images, to compare with (image_source.parent). Their
  * digests are computed, unless the file is known to be good. Packed images have theirs from the
  * start. */
 int archive_load_hashes(struct archive *a, struct err *err);

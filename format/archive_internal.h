@@ -50,7 +50,7 @@ const struct archive_entry *archive_find(const struct archive *a, const char *ro
 bool archive_encrypted(const struct archive *a);
 /* Once the config is decoded: a wrong key is told before anything else is looked at. */
 int archive_unlock(struct archive *a, const uint8_t *config, size_t len, struct err *err);
-/* Once the entries are listed: bring what archive_blob() gives into memory. */
+/* Once the entries are listed: load what archive_blob() gives into memory. */
 int archive_open_blobs(struct archive *a, struct err *err);
 /* Forget the key and what it opened. */
 void archive_forget_key(struct archive *a);

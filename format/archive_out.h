@@ -6,6 +6,8 @@
  *
  * What nobody wrote is zeros: a hole in the file, zeros sent down the stream. A file is not in
  * place before tempfile_publish(). Any thread may write to a file; one at a time to a stream.
+ *
+ * All return 0 or -errno with ERR_FAILED: the errno of the system call that failed.
  */
 #ifndef TORPOR_FORMAT_ARCHIVE_OUT_H
 #define TORPOR_FORMAT_ARCHIVE_OUT_H

@@ -11,6 +11,12 @@
  *
  * Images are hashed on all cores while they are written. One thread calls; helper threads are
  * internal. A file published here counts as verified (verified.h).
+ *
+ * Functions with an `err` return 0 or -errno with *err set: ERR_FAILED with the errno of a system
+ * call on the file (ENOSPC, EDQUOT, EPIPE …), -ENOMEM, or -EINVAL when libcrypto or libzstd cannot
+ * be loaded; ERR_INTEGRITY (-EINVAL) when the file a blob comes from is damaged or two blobs have
+ * one role; and what the source of an image returned. After an error nothing is published: free the
+ * writer.
  */
 #ifndef TORPOR_FORMAT_ARCHIVE_WRITER_H
 #define TORPOR_FORMAT_ARCHIVE_WRITER_H

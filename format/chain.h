@@ -4,6 +4,10 @@
  * What a machine is made of is asked here, not of the single archive: memory and disks come as
  * layers (layers.h), the kernel from whichever file has it. Archives are owned; images and blobs
  * borrow from them and are valid until chain_close(). One thread.
+ *
+ * Functions with an `err` return 0 or -errno: what archive.h says of the same step on one file;
+ * ERR_INTEGRITY (-EINVAL) for a parent that cannot be one, more than CHAIN_MAX files, or an image
+ * that no file of the chain has; and what the finder returned.
  */
 #ifndef TORPOR_FORMAT_CHAIN_H
 #define TORPOR_FORMAT_CHAIN_H

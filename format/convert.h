@@ -32,10 +32,11 @@ struct convert_params {
 };
 
 /* The bytes of the config, which a signature is over, checked against archive_digest(). The caller
- * frees *config. */
+ * frees *config. Returns 0, -EINVAL (ERR_INTEGRITY), -ENOMEM or the errno of pread(2). */
 int archive_config(const struct archive *a, uint8_t **config, size_t *len, struct err *err);
 
-/* The archive is verified first (archive_ensure_verified()). */
+/* The archive is verified first (archive_ensure_verified()). Returns 0; -EINVAL with ERR_USAGE when
+ * an encrypted appliance would become flat or hot; or what archive.h and archive_writer.h say. */
 int convert_archive(struct archive *from, const char *target, const struct convert_params *params,
 		    struct err *err);
 

@@ -14,7 +14,7 @@
 
 /* `level` is of zstd, or 0: images are flat, which they can only be in clear. `keys`: what locks
  * the file; NULL: in clear. The chain is verified first (chain_ensure_verified()). `digest`
- * becomes the identity. */
+ * becomes the identity. Returns 0, or what chain.h and archive_writer.h say. */
 int flatten_chain(const struct chain *c, const char *target, int level, const struct keyring *keys,
 		  char digest[DIGEST_TEXT_SIZE], struct err *err);
 

@@ -7,7 +7,8 @@
 
 /* A new reference, or NULL. */
 json_t *host_needs_encode(const struct host_needs *needs);
-/* `newer`: written by a later minor version, so members unknown here are passed over. */
+/* `newer`: written by a later minor version, so members unknown here are passed over.
+ * Returns 0 or -EINVAL with ERR_INTEGRITY, which names the member. */
 int host_needs_decode(struct host_needs *needs, json_t *config, bool newer, struct err *err);
 
 #endif

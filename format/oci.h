@@ -2,6 +2,9 @@
  * The three JSON documents that make a folder (or tar) an OCI image layout: oci-layout, index.json
  * and the image manifest (OCI image spec v1: "Image Layout", "Index", "Manifest"). Text in, plain
  * structs out; nothing here touches a file. Pure.
+ *
+ * Decoders return 0, -EINVAL with ERR_INTEGRITY (a malformed document) or ERR_INCOMPATIBLE (another
+ * version of the layout), or -ENOMEM. Encoders return 0 or -ENOMEM.
  */
 #ifndef TORPOR_FORMAT_OCI_H
 #define TORPOR_FORMAT_OCI_H

@@ -13,7 +13,8 @@
 
 /* `level` is of zstd, or 0: images are flat, which they can only be in clear. `keys`: what locks
  * it; NULL: in clear. The archive is verified first (archive_ensure_verified()). `digest` becomes
- * the identity. */
+ * the identity. Returns 0; -EINVAL with ERR_USAGE when its contents are closed; or what archive.h
+ * and archive_writer.h say. */
 int rekey_archive(struct archive *from, const char *target, int level, const struct keyring *keys,
 		  char digest[DIGEST_TEXT_SIZE], struct err *err);
 

@@ -41,7 +41,8 @@ struct tar {
 };
 
 /* Walk all headers of `fd`, a regular file. A file that does not begin with a tar header is refused
- * as "not a torpor file". */
+ * as "not a torpor file". Returns 0; -EINVAL with ERR_INTEGRITY; -ENOMEM; or the errno of fstat(2)
+ * and pread(2). */
 int tar_read(struct tar *tar, int fd, struct err *err);
 void tar_free(struct tar *tar);
 
