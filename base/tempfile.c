@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +19,47 @@
 #define SUFFIX_LEN (sizeof(SUFFIX) - 1)
 #define RANDOM_LEN 6u
 #define ATTEMPTS   100
+#define MAX_NAMED  16u
 
 static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+
+/* The named ones of process `owner`: a child made by fork(2) has the list, but not the files. */
+static _Atomic(const struct tempfile *) named[MAX_NAMED];
+static atomic_int owner;
+
+static void add_to_named(const struct tempfile *t)
+{
+	atomic_store(&owner, getpid());
+	for (size_t i = 0; i < MAX_NAMED; i++) {
+		const struct tempfile *none = NULL;
+
+		if (atomic_compare_exchange_strong(&named[i], &none, t))
+			return;
+	}
+	/* More at once: a signal leaves the rest to the next writer in their folder. */
+}
+
+static void remove_from_named(const struct tempfile *t)
+{
+	for (size_t i = 0; i < MAX_NAMED; i++) {
+		const struct tempfile *self = t;
+
+		if (atomic_compare_exchange_strong(&named[i], &self, NULL))
+			return;
+	}
+}
+
+void tempfile_unlink_all(void)
+{
+	if (atomic_load(&owner) != getpid())
+		return;
+	for (size_t i = 0; i < MAX_NAMED; i++) {
+		const struct tempfile *t = atomic_load(&named[i]);
+
+		if (t != NULL && t->name[0] != '\0')
+			(void)unlinkat(t->folder, t->name, 0);
+	}
+}
 
 int tempfile_error(const struct tempfile *t, int errnum, struct err *err)
 {
@@ -66,7 +106,7 @@ static void remove_stale(int folder)
 }
 
 /* Split the target, through a symbolic link if it is one, and open its folder. */
-static int open_folder(struct tempfile *t, struct err *err)
+static int open_target_folder(struct tempfile *t, struct err *err)
 {
 	char path[PATH_MAX];
 	char *slash;
@@ -105,8 +145,43 @@ static void make_name(struct tempfile *t)
 	snprintf(t->name, sizeof(t->name), ".%.*s" SUFFIX ".%s", (int)len, t->base, tail);
 }
 
+/* A name for a file that has none. */
+static int link_unnamed(struct tempfile *t, int fd)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	for (int i = 0; i < ATTEMPTS; i++) {
+		make_name(t);
+		if (linkat(AT_FDCWD, path, t->folder, t->name, AT_SYMLINK_FOLLOW) == 0)
+			return 0;
+		if (errno != EEXIST)
+			break;
+	}
+	t->name[0] = '\0';
+	return -errno;
+}
+
+/* Linking needs /proc and the sandbox's permission, and some file systems have O_TMPFILE without
+ * it: a file that is thrown away shows whether it works. False: not here. */
+static bool create_unnamed(struct tempfile *t)
+{
+	const int flags = O_TMPFILE | O_RDWR | O_CLOEXEC;
+	cleanup_fd int fd = openat(t->folder, ".", flags, 0600);
+	cleanup_fd int probe = fd >= 0 ? openat(t->folder, ".", flags, 0600) : -1;
+
+	if (probe < 0 || flock(probe, LOCK_EX | LOCK_NB) < 0 || link_unnamed(t, probe) < 0)
+		return false;
+	(void)unlinkat(t->folder, t->name, 0);
+	t->name[0] = '\0';
+	if (fchmod(fd, 0600) < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return false;
+	t->fd = take_fd(&fd);
+	return true;
+}
+
 /* Create and lock. Between the two another writer may have taken it for stale: then again. */
-static int create(struct tempfile *t, struct err *err)
+static int create_named(struct tempfile *t, struct err *err)
 {
 	for (int i = 0; i < ATTEMPTS; i++) {
 		struct stat st;
@@ -117,9 +192,11 @@ static int create(struct tempfile *t, struct err *err)
 			return tempfile_error(t, errno, err);
 		if (t->fd < 0)
 			continue;
-		if (flock(t->fd, LOCK_EX | LOCK_NB) == 0 && fstat(t->fd, &st) == 0 &&
-		    st.st_nlink == 1)
+		if (flock(t->fd, LOCK_EX | LOCK_NB) == 0 && fchmod(t->fd, 0600) == 0 &&
+		    fstat(t->fd, &st) == 0 && st.st_nlink == 1) {
+			add_to_named(t);
 			return 0;
+		}
 		close(t->fd);
 		t->fd = -1;
 	}
@@ -134,11 +211,13 @@ int tempfile_open(struct tempfile *t, const char *target, struct err *err)
 	if (strlen(target) >= sizeof(t->target))
 		return err_sys(err, ENAMETOOLONG, "write %.100s…", target);
 	strcpy(t->target, target);
-	ret = open_folder(t, err);
-	if (ret == 0) {
-		remove_stale(t->folder);
-		ret = create(t, err);
-	}
+	ret = open_target_folder(t, err);
+	if (ret < 0)
+		return ret;
+	remove_stale(t->folder);
+	if (create_unnamed(t))
+		return 0;
+	ret = create_named(t, err);
 	if (ret < 0)
 		tempfile_close(t);
 	return ret;
@@ -154,6 +233,20 @@ int tempfile_write(const struct tempfile *t, const void *data, uint64_t len, uin
 
 int tempfile_publish(struct tempfile *t, struct stat *st, struct err *err)
 {
+	if (t->name[0] == '\0') {
+		int ret;
+
+		/* The data first, for that takes long. fsync(2) comes when there is a name: not
+		 * every file system logs a file without one. */
+		if (sync_file_range(t->fd, 0, 0,
+				    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+					    SYNC_FILE_RANGE_WAIT_AFTER) < 0)
+			return tempfile_error(t, errno, err);
+		ret = link_unnamed(t, t->fd);
+		if (ret < 0)
+			return tempfile_error(t, -ret, err);
+		add_to_named(t);
+	}
 	if (fsync(t->fd) < 0 || renameat(t->folder, t->name, t->folder, t->base) < 0)
 		return tempfile_error(t, errno, err);
 	t->name[0] = '\0';
@@ -165,6 +258,7 @@ int tempfile_publish(struct tempfile *t, struct stat *st, struct err *err)
 
 void tempfile_close(struct tempfile *t)
 {
+	remove_from_named(t);
 	if (t->fd >= 0) {
 		if (t->name[0] != '\0')
 			unlinkat(t->folder, t->name, 0);

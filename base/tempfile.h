@@ -3,9 +3,15 @@
  *
  *     tempfile_open → tempfile_write (any thread, any order) → tempfile_publish → tempfile_close
  *
- * The temporary file is `.NAME.torpor.XXXXXX` beside the target and locked (flock) while its writer
- * lives, so that tempfile_open can tell and remove what killed writers left in that folder.
- * tempfile_publish fsyncs, renames and fsyncs the folder. Closed unpublished, it leaves no trace.
+ * The temporary file has no name (O_TMPFILE) where file system and sandbox let it be linked later:
+ * whatever ends the writer, the kernel frees its space. tempfile_publish links it as
+ * `.NAME.torpor.XXXXXX` beside the target, fsyncs, renames that over the target and fsyncs the
+ * folder. Elsewhere it has that name from the beginning; then tempfile_unlink_all() removes it from
+ * a signal handler. A named one is locked (flock) while its writer lives, so that tempfile_open can
+ * tell and remove what killed writers left in that folder. Closed unpublished, it leaves no trace.
+ *
+ * All return 0 or -errno: what the system call on folder or file gave (ERR_NOT_FOUND when the
+ * folder is missing), -EINVAL when the target is not a regular file.
  */
 #ifndef TORPOR_BASE_TEMPFILE_H
 #define TORPOR_BASE_TEMPFILE_H
@@ -20,8 +26,8 @@
 struct tempfile {
 	int fd;
 	int folder;
-	bool replaces; /* there is an old file */
-	char name[NAME_MAX + 1];
+	bool replaces;		 /* there is an old file */
+	char name[NAME_MAX + 1]; /* "" while it has none */
 	char base[NAME_MAX + 1]; /* the target's name in the folder */
 	char target[PATH_MAX];	 /* as the user wrote it, for messages */
 };
@@ -35,5 +41,9 @@ int tempfile_error(const struct tempfile *t, int errnum, struct err *err);
 /* On success *st is the published file. */
 int tempfile_publish(struct tempfile *t, struct stat *st, struct err *err);
 void tempfile_close(struct tempfile *t);
+
+/* Remove the names of all temporaries that this process has open. Async-signal-safe: for a handler
+ * after which the process ends. */
+void tempfile_unlink_all(void);
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "base/tempfile.h"
 #include "cli/command.h"
 
 /* `torpor --help` and friends are verbs too. */
@@ -42,6 +43,26 @@ static int run_command(const struct command *command, int argc, char **argv, str
 	return ret;
 }
 
+/* What has no end of its own for it ends as by default, and leaves no big temporary behind. */
+static void on_deadly_signal(int number)
+{
+	tempfile_unlink_all();
+	(void)raise(number);
+}
+
+static void handle_end_signals(void)
+{
+	static const int numbers[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXCPU};
+	struct sigaction action = {.sa_handler = on_deadly_signal, .sa_flags = (int)SA_RESETHAND};
+	struct sigaction old;
+
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+		/* A parent such as nohup(1) ignores some for us. */
+		if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
+			sigaction(numbers[i], &action, NULL);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *command;
@@ -49,6 +70,7 @@ int main(int argc, char **argv)
 	int ret;
 
 	signal(SIGPIPE, SIG_IGN);
+	handle_end_signals();
 	if (argc < 2) {
 		command_print_list(stderr);
 		return 125;

@@ -101,7 +101,7 @@ static const struct rule creates[] = {
 	ALLOW(fallocate), ALLOW(fsync),		  ALLOW(fchmod),	  ALLOW(flock),
 	ALLOW(mkdir),	  ALLOW(mkdirat),	  ALLOW(rename),	  ALLOW(renameat),
 	ALLOW(signalfd4), ALLOW(mlock),		  ALLOW(memfd_create),	  ALLOW(unlink),
-	ALLOW(unlinkat),  ALLOW(copy_file_range), ALLOW(sync_file_range),
+	ALLOW(unlinkat),  ALLOW(copy_file_range), ALLOW(sync_file_range), ALLOW(linkat),
 };
 
 static const struct rule asks_kvm[] = {

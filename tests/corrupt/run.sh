@@ -389,6 +389,62 @@ no_room_for_memory() {
     survives "" ""
 }
 
+# Has this process a temporary file with something in it, with a name in folder out or without one?
+has_temporary() { # PID
+    local fd
+    for fd in "/proc/$1/fd"/*; do
+        case $(readlink "$fd") in
+        "$PWD"/out/*' (deleted)' | "$PWD"/out/.*.torpor.??????) [ -s "$fd" ] && return 0 ;;
+        esac
+    done
+    return 1
+}
+
+# A verb writes over a file and gets a signal in the middle of that. Without /proc a temporary cannot be
+# linked later: then it has a name from the beginning.
+cut_off() { # named|unnamed SIGNAL OUTPUT ARGUMENT…
+    local how=$1 signal=$2 output=$3 hide=() attempt sum pid status
+    shift 3
+    [ "$how" = unnamed ] || hide=(unshare -m sh -c 'mount -t tmpfs none /proc && exec "$@"' -)
+    echo "the old file" >"out/$output"
+    sum=$(sha256sum <"out/$output")
+    for attempt in {1..20}; do
+        env --default-signal=INT,TERM,HUP,QUIT "${hide[@]}" "$TORPOR" "$@" >/dev/null 2>&1 &
+        pid=$!
+        while [ -d "/proc/$pid/fd" ] && ! has_temporary "$pid"; do :; done
+        kill -STOP "$pid" 2>/dev/null && kill "-$signal" "$pid" && kill -CONT "$pid"
+        wait "$pid"
+        status=$?
+        [ "$status" = 0 ] || break
+        echo "the old file" >"out/$output"
+    done
+    same "status of $1 after $signal ($how)" "$status" $((128 + $(kill -l "$signal")))
+    same "the old file of $1 after $signal ($how)" "$(sha256sum <"out/$output")" "$sum"
+    if [ "$how $signal" = "named KILL" ]; then
+        matches "what $1 left" "$(ls -A out)" "^\.${output%.torpor}\.torpor\.[a-z0-9]{6}"
+        works extract -o "out/$output" small.torpor kernel
+    fi
+    same "what is in the folder after $1 and $signal ($how)" "$(ls -A out)" "$output"
+    rm -r out && mkdir out
+}
+
+interrupted() {
+    local how signal hows=unnamed
+    [ -z "${TORPOR_OWN_MOUNTS:-}" ] || hows="unnamed named"
+    mkdir out
+    head -c 128M /dev/urandom >disk.img
+    works build -o big.torpor --kernel "$TINY" --disk disk.img
+    works build -o small.torpor --kernel "$TINY"
+    for how in $hows; do
+        for signal in INT TERM HUP QUIT KILL; do
+            cut_off "$how" "$signal" built.torpor build -o out/built.torpor --kernel "$TINY" --disk disk.img
+            cut_off "$how" "$signal" converted.torpor convert --packed=6 big.torpor out/converted.torpor
+            cut_off "$how" "$signal" disk.raw extract -o out/disk.raw big.torpor disk.0
+        done
+    done
+}
+try interrupted "build, convert and extract end by a signal: the old file is whole, nothing is left behind"
+
 if [ -w /dev/kvm ]; then
     try truncated "truncated at fourteen places, or longer than it was: refused by verify and resume"
     try flipped "120 flipped bits in all regions of a file with disks: every one found by verify"
