@@ -22,11 +22,10 @@
 #include "base/num.h"
 #include "devices/virtio/balloon_internal.h"
 
-#define QUEUES	   5u
-#define BUDGET	   16u	/* requests at a time */
-#define CHUNK	   256u /* page numbers at a time */
-#define MAX_CHUNKS 16u	/* of one request; the rest of it stays as it is */
-#define MAX_STATS  32u
+#define BUDGET	  16u	/* requests in a turn */
+#define CHUNK	  256u	/* page numbers at a time */
+#define MAX_PAGES 4096u /* of one inflate request; the rest of it is ignored */
+#define MAX_STATS 32u
 
 static const struct state_field balloon_fields[] = {
 	STATE_SCALAR(struct balloon_state, num_pages, 1, 1, 0),
@@ -65,10 +64,18 @@ static bool zero_will_do(const struct virtio_balloon *b)
 	return !balloon_has(b, VIRTIO_BALLOON_F_PAGE_POISON) || b->s.poison == 0;
 }
 
-static void discard_buffers(struct virtio_balloon *b, const struct vq_elem *e)
+/* Discard the next buffers, up to `most` bytes. Returns how many. */
+static uint64_t discard_buffers(struct virtio_balloon *b, struct vq_elem *e, uint64_t most)
 {
-	for (unsigned i = 0; i < e->nin; i++)
-		mem_discard(&b->v.m->mem, e->in[i].iov_base, e->in[i].iov_len);
+	uint64_t done = 0;
+	size_t part;
+	void *at;
+
+	while (done < most && (at = vq_take_in(e, most - done, &part)) != NULL) {
+		mem_discard(&b->v.m->mem, at, part);
+		done += part;
+	}
+	return done;
 }
 
 static int compare_page_numbers(const void *left, const void *right)
@@ -107,29 +114,48 @@ static void discard_numbers(struct virtio_balloon *b, uint32_t *page, size_t n)
 	}
 }
 
-static void take_inflated(struct virtio_balloon *b, struct vq_elem *e)
+/* Each handles the next part of a request, of which `handled` bytes of pages were handled in
+ * earlier turns, up to `most` bytes. Returns how many that were; *done: it was the last part. */
+typedef uint64_t balloon_take(struct virtio_balloon *b, struct vq_elem *e, uint64_t handled,
+			      uint64_t most, bool *done);
+
+static uint64_t take_inflated(struct virtio_balloon *b, struct vq_elem *e, uint64_t handled,
+			      uint64_t most, bool *done)
 {
 	uint32_t page[CHUNK];
-	size_t bytes = sizeof(page);
+	uint64_t pages = u64_min(align_up(most, BALLOON_PAGE), MAX_PAGES * BALLOON_PAGE - handled) /
+			 BALLOON_PAGE;
+	uint64_t n = 0;
 
-	for (unsigned i = 0; i < MAX_CHUNKS && bytes == sizeof(page); i++) {
-		bytes = vq_read(e, page, sizeof(page));
-		discard_numbers(b, page, bytes / sizeof(page[0]));
+	while (n < pages && e->out_len >= sizeof(page[0])) {
+		size_t count = (size_t)u64_min(pages - n, CHUNK);
+
+		count = vq_read(e, page, count * sizeof(page[0])) / sizeof(page[0]);
+		discard_numbers(b, page, count);
+		n += count;
 	}
+	*done = e->out_len < sizeof(page[0]) || handled / BALLOON_PAGE + n == MAX_PAGES;
+	return n * BALLOON_PAGE;
 }
 
 /* Discarded pages are memory like any other: nothing is to be done when the guest takes them back.
  */
-static void take_deflated(struct virtio_balloon *b, struct vq_elem *e)
+static uint64_t take_deflated(struct virtio_balloon *b, struct vq_elem *e, uint64_t handled,
+			      uint64_t most, bool *done)
 {
-	(void)b;
-	(void)e;
+	(void)b, (void)e, (void)handled, (void)most;
+	*done = true;
+	return 0;
 }
 
-static void take_reported(struct virtio_balloon *b, struct vq_elem *e)
+static uint64_t take_reported(struct virtio_balloon *b, struct vq_elem *e, uint64_t handled,
+			      uint64_t most, bool *done)
 {
-	if (zero_will_do(b))
-		discard_buffers(b, e);
+	uint64_t bytes = zero_will_do(b) ? discard_buffers(b, e, most) : 0;
+
+	(void)handled;
+	*done = bytes < most || e->in_len == 0;
+	return bytes;
 }
 
 static void take_command(struct virtio_balloon *b, struct vq_elem *e)
@@ -144,30 +170,42 @@ static void take_command(struct virtio_balloon *b, struct vq_elem *e)
 	b->hinting = command > VIRTIO_BALLOON_CMD_ID_DONE && command == b->s.command;
 }
 
-static void take_hint(struct virtio_balloon *b, struct vq_elem *e)
+/* What of a hint goes beyond the turn is not used: later it need not be true. */
+static uint64_t take_hint(struct virtio_balloon *b, struct vq_elem *e, uint64_t handled,
+			  uint64_t most, bool *done)
 {
+	(void)handled;
 	balloon_note_progress(b);
 	if (e->nout > 0)
 		take_command(b, e);
-	if (b->hinting && !b->late && zero_will_do(b))
-		discard_buffers(b, e);
+	*done = true;
+	return b->hinting && !b->late && zero_will_do(b) ? discard_buffers(b, e, most) : 0;
 }
 
-/* Returns whether the queue is empty now. */
-static bool balloon_serve(struct virtio_balloon *b, unsigned queue,
-			  void (*take)(struct virtio_balloon *b, struct vq_elem *e))
+static void balloon_serve(struct virtio_balloon *b, unsigned queue, balloon_take *take)
 {
-	unsigned budget = BUDGET;
-	struct vq_elem e;
+	struct vq_elem *e = &b->inflight[queue].elem;
+	uint64_t budget = VIRTIO_TURN_BYTES;
+	unsigned requests = BUDGET;
+	bool fresh;
 
-	for (; budget > 0 && virtio_pop(&b->v, queue, &e); budget--) {
-		take(b, &e);
-		virtio_push(&b->v, queue, &e, 0);
+	while (budget > 0 && requests > 0 && virtio_next(&b->v, queue, &fresh)) {
+		uint64_t *handled = &b->handled[queue], bytes;
+		bool done;
+
+		if (fresh)
+			*handled = 0;
+		bytes = take(b, e, *handled, budget, &done);
+		*handled += bytes;
+		virtio_spend(&budget, bytes);
+		if (!done)
+			break;
+		virtio_complete(&b->v, queue, 0);
+		requests--;
 	}
 	virtio_interrupt(&b->v, queue);
-	if (budget == 0)
+	if (budget == 0 || requests == 0)
 		virtio_reschedule(&b->v, queue);
-	return budget > 0;
 }
 
 static void serve_inflate(struct virtio_balloon *b, unsigned queue)
@@ -182,7 +220,8 @@ static void serve_deflate(struct virtio_balloon *b, unsigned queue)
 
 static void serve_hints(struct virtio_balloon *b, unsigned queue)
 {
-	b->late = !balloon_serve(b, queue, take_hint);
+	balloon_serve(b, queue, take_hint);
+	b->late = b->v.s.queue[queue].ready && vq_pending(&b->v.queue[queue]);
 }
 
 static void serve_reports(struct virtio_balloon *b, unsigned queue)
@@ -212,7 +251,7 @@ static void serve_stats(struct virtio_balloon *b, unsigned queue)
 static const struct {
 	uint64_t feature; /* 0: always there */
 	void (*balloon_serve)(struct virtio_balloon *b, unsigned queue);
-} queues[QUEUES] = {
+} queues[BALLOON_QUEUES] = {
 	{0, serve_inflate},
 	{0, serve_deflate},
 	{VIRTIO_FEATURE(VIRTIO_BALLOON_F_STATS_VQ), serve_stats},
@@ -224,7 +263,7 @@ static void balloon_notify(struct virtio_device *v, unsigned index)
 {
 	unsigned queue = 0;
 
-	for (unsigned i = 0; i < QUEUES; i++) {
+	for (unsigned i = 0; i < BALLOON_QUEUES; i++) {
 		if (queues[i].feature != 0 && !virtio_has(v, queues[i].feature))
 			continue;
 		if (queue++ == index)
@@ -313,7 +352,9 @@ int virtio_balloon_create(struct virtio_device **out, struct machine *m, const c
 			    VIRTIO_FEATURE(VIRTIO_BALLOON_F_FREE_PAGE_HINT) |
 			    VIRTIO_FEATURE(VIRTIO_BALLOON_F_PAGE_POISON) |
 			    VIRTIO_FEATURE(VIRTIO_BALLOON_F_REPORTING),
-		    QUEUES, &b->s);
+		    BALLOON_QUEUES, &b->s);
+	for (unsigned i = 0; i < BALLOON_QUEUES; i++)
+		b->v.inflight[i] = &b->inflight[i];
 	*out = &b->v;
 	return 0;
 }

@@ -6,7 +6,8 @@
 
 #include "devices/virtio/balloon.h"
 
-#define BALLOON_PAGE 4096u /* whatever the guest's pages are (§5.5.6) */
+#define BALLOON_PAGE   4096u /* whatever the guest's pages are (§5.5.6) */
+#define BALLOON_QUEUES 5u
 
 struct balloon_state {
 	uint32_t num_pages; /* that we want in the balloon */
@@ -28,9 +29,11 @@ struct virtio_balloon {
 	struct virtio_device v;
 	struct balloon_state s;
 	struct virtio_balloon_config config;
-	uint64_t available; /* bytes, as the guest last told */
-	bool hinting;	    /* the driver has begun to answer s.command */
-	bool late;	    /* hints in the queue were not taken at once: they are not used */
+	struct virtio_inflight inflight[BALLOON_QUEUES];
+	uint64_t handled[BALLOON_QUEUES]; /* bytes of pages of the request in flight */
+	uint64_t available;		  /* bytes, as the guest last told */
+	bool hinting;			  /* the driver has begun to answer s.command */
+	bool late; /* hints in the queue were not taken at once: they are not used */
 
 	enum balloon_phase phase;
 	uint32_t largest;     /* that s.actual was in this trimming */

@@ -1,8 +1,8 @@
 /*
- * virtio-blk (virtio 1.2 §5.2): one request queue, served in order on the thread that rings.
+ * virtio-blk (virtio 1.2 §5.2): one request queue, served in order on the thread that notifies.
  *
- * A request is parsed and judged (blk_parse) before the disk is touched (blk_execute), and answered
- * last (blk_complete): a worker thread would take over the middle part. Machine lock held.
+ * A request is checked first (blk_begin), then the disk is read or written, over several turns if
+ * need be (blk_continue), then it is answered. Machine lock held.
  */
 #include "devices/virtio/blk.h"
 
@@ -18,7 +18,9 @@
 #define SEG_MAX		  (VQ_MAX_SEGMENTS - 2) /* header and status aside */
 #define MAX_RANGE_SECTORS (MIB(2048) / SECTOR)	/* of one discard or write-zeroes */
 #define MAX_RANGES	  16u
-#define QUEUE		  0u
+/* Bytes that are zeroed at the price of one that is copied. The scratch file's file system frees or
+ * marks them; where it can do neither, zeros are written. */
+#define ZERO_WEIGHT 16u
 
 struct blk_state {
 	uint64_t sectors;
@@ -26,10 +28,24 @@ struct blk_state {
 	uint32_t pad;
 };
 
+/* The request in flight, and how far it is. */
+struct blk_request {
+	uint32_t type;
+	uint8_t result;	  /* VIRTIO_BLK_S_*; an error ends the request */
+	uint8_t *status;  /* where the driver gets it */
+	uint64_t at;	  /* bytes: where the disk is read or written next */
+	uint64_t written; /* into the guest's buffers, status aside */
+	struct virtio_blk_discard_write_zeroes range[MAX_RANGES];
+	unsigned nranges, next_range;
+	uint64_t zeroed; /* bytes of the next range that are done */
+};
+
 struct virtio_blk {
 	struct virtio_device v;
 	struct blk_state s;
 	struct disk *disk; /* owned */
+	struct virtio_inflight inflight;
+	struct blk_request request;
 	struct virtio_blk_config config;
 };
 
@@ -42,13 +58,6 @@ static const struct state_field blk_fields[] = {
 const struct state_table virtio_blk_table =
 	STATE_TABLE("virtio-blk", 1, struct blk_state, blk_fields);
 
-struct blk_request {
-	uint32_t type;
-	uint64_t at; /* bytes */
-	uint8_t *status;
-	uint64_t written; /* into the guest's buffers, status aside */
-};
-
 static struct virtio_blk *blk_from_virtio(struct virtio_device *v)
 {
 	return container_of(v, struct virtio_blk, v);
@@ -57,21 +66,6 @@ static struct virtio_blk *blk_from_virtio(struct virtio_device *v)
 static bool sectors_inside(const struct virtio_blk *blk, uint64_t sector, uint64_t count)
 {
 	return range_within(sector, count, blk->s.sectors);
-}
-
-/* Header off the front, status byte off the end (§5.2.6). False when they are not there: there is
- * no way to answer such a request. */
-static bool blk_parse(struct vq_elem *e, struct blk_request *r)
-{
-	struct virtio_blk_outhdr header;
-
-	r->status = vq_cut_last(e);
-	if (r->status == NULL || vq_read(e, &header, sizeof(header)) != sizeof(header))
-		return false;
-	r->type = le32toh(header.type);
-	r->at = le64toh(header.sector);
-	r->written = 0;
-	return true;
 }
 
 /* Log what failed on the host; the guest sees an I/O error. */
@@ -84,73 +78,29 @@ static uint8_t blk_result(struct virtio_blk *blk, const char *what, int ret)
 	return VIRTIO_BLK_S_IOERR;
 }
 
-static uint8_t blk_in(struct virtio_blk *blk, struct blk_request *r, struct vq_elem *e)
+static uint8_t blk_check_transfer(const struct virtio_blk *blk, uint64_t sector, uint64_t len)
 {
-	uint64_t at;
-	int ret = 0;
-
-	if (e->in_len % SECTOR != 0 || !sectors_inside(blk, r->at, e->in_len / SECTOR))
+	if (len % SECTOR != 0 || !sectors_inside(blk, sector, len / SECTOR))
 		return VIRTIO_BLK_S_IOERR;
-	at = r->at * SECTOR;
-	for (unsigned i = 0; ret == 0 && i < e->nin; i++) {
-		ret = disk_read(blk->disk, at, e->in[i].iov_base, e->in[i].iov_len);
-		at += e->in[i].iov_len;
-	}
-	r->written = e->in_len;
-	return blk_result(blk, "read", ret);
+	return VIRTIO_BLK_S_OK;
 }
 
-static uint8_t blk_out(struct virtio_blk *blk, const struct blk_request *r, struct vq_elem *e)
+static uint8_t blk_read_ranges(struct virtio_blk *blk, struct vq_elem *e)
 {
-	uint64_t at;
-	int ret = 0;
-
-	if (disk_readonly(blk->disk) || e->out_len % SECTOR != 0 ||
-	    !sectors_inside(blk, r->at, e->out_len / SECTOR))
-		return VIRTIO_BLK_S_IOERR;
-	at = r->at * SECTOR;
-	for (unsigned i = 0; ret == 0 && i < e->nout; i++) {
-		ret = disk_write(blk->disk, at, e->out[i].iov_base, e->out[i].iov_len);
-		at += e->out[i].iov_len;
-	}
-	return blk_result(blk, "write", ret);
-}
-
-/* One range of a discard or write-zeroes (§5.2.6.2). */
-static uint8_t blk_range(struct virtio_blk *blk, uint32_t type,
-			 const struct virtio_blk_discard_write_zeroes *range)
-{
-	uint64_t sector = le64toh(range->sector), count = le32toh(range->num_sectors);
-	uint32_t flags = le32toh(range->flags);
-	bool discard = type == VIRTIO_BLK_T_DISCARD;
-
-	if ((flags & ~(uint32_t)VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP) != 0 || (discard && flags != 0))
-		return VIRTIO_BLK_S_UNSUPP;
-	if (count > MAX_RANGE_SECTORS || !sectors_inside(blk, sector, count))
-		return VIRTIO_BLK_S_IOERR;
-	return blk_result(
-		blk, discard ? "discard on" : "zero",
-		disk_zero(blk->disk, sector * SECTOR, count * SECTOR, discard || flags != 0));
-}
-
-static uint8_t blk_ranges(struct virtio_blk *blk, const struct blk_request *r, struct vq_elem *e)
-{
-	struct virtio_blk_discard_write_zeroes range[MAX_RANGES];
-	size_t bytes = e->out_len <= sizeof(range) ? (size_t)e->out_len : 0;
-	uint8_t status = VIRTIO_BLK_S_OK;
+	struct blk_request *r = &blk->request;
 
 	if (disk_readonly(blk->disk))
 		return VIRTIO_BLK_S_UNSUPP; /* neither feature is offered then */
-	if (bytes == 0 || bytes % sizeof(range[0]) != 0)
+	if (e->out_len == 0 || e->out_len > sizeof(r->range) ||
+	    e->out_len % sizeof(r->range[0]) != 0)
 		return VIRTIO_BLK_S_IOERR;
-	vq_read(e, range, bytes);
-	for (size_t i = 0; status == VIRTIO_BLK_S_OK && i < bytes / sizeof(range[0]); i++)
-		status = blk_range(blk, r->type, &range[i]);
-	return status;
+	r->nranges = (unsigned)(vq_read(e, r->range, (size_t)e->out_len) / sizeof(r->range[0]));
+	return VIRTIO_BLK_S_OK;
 }
 
-static uint8_t blk_get_id(struct virtio_blk *blk, struct blk_request *r, struct vq_elem *e)
+static uint8_t blk_get_id(struct virtio_blk *blk, struct vq_elem *e)
 {
+	struct blk_request *r = &blk->request;
 	char id[VIRTIO_BLK_ID_BYTES] = {0};
 	const char *name = disk_id(blk->disk);
 
@@ -159,46 +109,158 @@ static uint8_t blk_get_id(struct virtio_blk *blk, struct blk_request *r, struct 
 	return r->written == sizeof(id) ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
 }
 
-static uint8_t blk_execute(struct virtio_blk *blk, struct blk_request *r, struct vq_elem *e)
+/* Header off the front, status byte off the end (§5.2.6); check the rest, and do what takes no
+ * time. False when header or status are not there: such a request cannot be answered. */
+static bool blk_begin(struct virtio_blk *blk, struct vq_elem *e)
 {
+	struct blk_request *r = &blk->request;
+	struct virtio_blk_outhdr header;
+	uint64_t sector;
+
+	*r = (struct blk_request){.status = vq_cut_last(e)};
+	if (r->status == NULL || vq_read(e, &header, sizeof(header)) != sizeof(header))
+		return false;
+	r->type = le32toh(header.type);
+	sector = le64toh(header.sector);
 	switch (r->type) {
 	case VIRTIO_BLK_T_IN:
-		return blk_in(blk, r, e);
+		r->result = blk_check_transfer(blk, sector, e->in_len);
+		break;
 	case VIRTIO_BLK_T_OUT:
-		return blk_out(blk, r, e);
-	case VIRTIO_BLK_T_FLUSH:
-		return blk_result(blk, "flush", disk_flush(blk->disk));
-	case VIRTIO_BLK_T_GET_ID:
-		return blk_get_id(blk, r, e);
+		r->result = disk_readonly(blk->disk) ? VIRTIO_BLK_S_IOERR
+						     : blk_check_transfer(blk, sector, e->out_len);
+		break;
 	case VIRTIO_BLK_T_DISCARD:
 	case VIRTIO_BLK_T_WRITE_ZEROES:
-		return blk_ranges(blk, r, e);
+		r->result = blk_read_ranges(blk, e);
+		break;
+	case VIRTIO_BLK_T_FLUSH:
+		r->result = blk_result(blk, "flush", disk_flush(blk->disk));
+		break;
+	case VIRTIO_BLK_T_GET_ID:
+		r->result = blk_get_id(blk, e);
+		break;
 	default:
-		return VIRTIO_BLK_S_UNSUPP;
+		r->result = VIRTIO_BLK_S_UNSUPP;
+		break;
 	}
+	if (r->result == VIRTIO_BLK_S_OK)
+		r->at = sector * SECTOR;
+	return true;
 }
 
-static void blk_complete(struct virtio_blk *blk, const struct blk_request *r,
-			 const struct vq_elem *e, uint8_t status)
+static uint64_t blk_read(struct virtio_blk *blk, struct vq_elem *e, uint64_t most)
 {
-	*r->status = status;
-	virtio_push(&blk->v, QUEUE, e, r->written + 1);
+	struct blk_request *r = &blk->request;
+	uint64_t done = 0;
+	size_t part;
+	void *to;
+
+	while (done < most && r->result == VIRTIO_BLK_S_OK &&
+	       (to = vq_take_in(e, most - done, &part)) != NULL) {
+		r->result = blk_result(blk, "read", disk_read(blk->disk, r->at, to, part));
+		r->at += part;
+		r->written += part;
+		done += part;
+	}
+	return done;
+}
+
+static uint64_t blk_write(struct virtio_blk *blk, struct vq_elem *e, uint64_t most)
+{
+	struct blk_request *r = &blk->request;
+	const void *from;
+	uint64_t done = 0;
+	size_t part;
+
+	while (done < most && r->result == VIRTIO_BLK_S_OK &&
+	       (from = vq_take_out(e, most - done, &part)) != NULL) {
+		r->result = blk_result(blk, "write", disk_write(blk->disk, r->at, from, part));
+		r->at += part;
+		done += part;
+	}
+	return done;
+}
+
+/* Go on with a discard or write-zeroes (§5.2.6.2): no byte of them is copied. */
+static uint64_t blk_zero(struct virtio_blk *blk, uint64_t most)
+{
+	struct blk_request *r = &blk->request;
+	const struct virtio_blk_discard_write_zeroes *range = &r->range[r->next_range];
+	uint64_t sector = le64toh(range->sector), count = le32toh(range->num_sectors), part;
+	uint32_t flags = le32toh(range->flags);
+	bool discard = r->type == VIRTIO_BLK_T_DISCARD;
+
+	if ((flags & ~(uint32_t)VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP) != 0 ||
+	    (discard && flags != 0)) {
+		r->result = VIRTIO_BLK_S_UNSUPP;
+		return 0;
+	}
+	if (count > MAX_RANGE_SECTORS || !sectors_inside(blk, sector, count)) {
+		r->result = VIRTIO_BLK_S_IOERR;
+		return 0;
+	}
+	part = u64_min(count * SECTOR - r->zeroed, most * ZERO_WEIGHT);
+	r->result = blk_result(
+		blk, discard ? "discard on" : "zero",
+		disk_zero(blk->disk, sector * SECTOR + r->zeroed, part, discard || flags != 0));
+	r->zeroed += part;
+	if (r->zeroed == count * SECTOR) {
+		r->next_range++;
+		r->zeroed = 0;
+	}
+	return part / ZERO_WEIGHT;
+}
+
+/* Go on with the request in flight by up to `most` bytes. Returns what that cost; *done: it can be
+ * completed. */
+static uint64_t blk_continue(struct virtio_blk *blk, struct vq_elem *e, uint64_t most, bool *done)
+{
+	struct blk_request *r = &blk->request;
+	uint64_t cost = 0;
+
+	*done = true;
+	if (r->result != VIRTIO_BLK_S_OK)
+		return 0;
+	switch (r->type) {
+	case VIRTIO_BLK_T_IN:
+		cost = blk_read(blk, e, most);
+		*done = e->in_len == 0;
+		break;
+	case VIRTIO_BLK_T_OUT:
+		cost = blk_write(blk, e, most);
+		*done = e->out_len == 0;
+		break;
+	case VIRTIO_BLK_T_DISCARD:
+	case VIRTIO_BLK_T_WRITE_ZEROES:
+		while (cost < most && r->result == VIRTIO_BLK_S_OK && r->next_range < r->nranges)
+			cost += blk_zero(blk, most - cost);
+		*done = r->next_range == r->nranges;
+		break;
+	}
+	if (r->result != VIRTIO_BLK_S_OK)
+		*done = true;
+	return cost;
 }
 
 static void blk_notify(struct virtio_device *v, unsigned index)
 {
 	struct virtio_blk *blk = blk_from_virtio(v);
-	unsigned budget = VQ_MAX_SIZE;
-	struct blk_request r = {0};
-	struct vq_elem e;
+	struct vq_elem *e = &blk->inflight.elem;
+	uint64_t budget = VIRTIO_TURN_BYTES;
+	bool fresh, done;
 
-	while (budget > 0 && virtio_pop(v, index, &e)) {
-		if (!blk_parse(&e, &r)) {
+	while (budget > 0 && virtio_next(v, index, &fresh)) {
+		if (fresh && !blk_begin(blk, e)) {
+			virtio_rewind(v, index);
 			virtio_needs_reset(v, "request without header or status");
 			break;
 		}
-		blk_complete(blk, &r, &e, blk_execute(blk, &r, &e));
-		budget--;
+		virtio_spend(&budget, blk_continue(blk, e, budget, &done));
+		if (done) {
+			*blk->request.status = blk->request.result;
+			virtio_complete(v, index, blk->request.written + 1);
+		}
 	}
 	virtio_interrupt(v, index);
 	if (budget == 0)
@@ -265,6 +327,7 @@ int virtio_blk_create(struct virtio_device **out, struct machine *m, const char 
 	blk->v.config = &blk->config;
 	blk->v.config_len = sizeof(blk->config);
 	virtio_init(&blk->v, m, id, &blk_type, blk_features(blk->disk), 1, &blk->s);
+	blk->v.inflight[0] = &blk->inflight;
 	*out = &blk->v;
 	return 0;
 }

@@ -2,9 +2,11 @@
  * virtio-console (virtio 1.2 §5.3). Port 0 is a console (hvc0 to Linux); the others are named
  * channels. Without MULTIPORT there is only port 0.
  *
- * What the device has to say about a port is kept as bits until the driver has buffers
- * for it, so the backlog is bounded and is saved with the rest. Input that finds no buffer is
- * refused; the host side keeps it and hears from room(). Machine lock held.
+ * What the device has to say about a port is kept as bits until the driver has buffers for it, so
+ * that the backlog is bounded and is saved with the rest. Input that finds no buffer is refused;
+ * the host side keeps it and is called back through room(). A chain of output that is longer than a
+ * turn, which no known driver makes, is put out again from its beginning when the machine is
+ * stopped in the middle of it. Machine lock held.
  *
  * VIRTIO_CONSOLE_F_SIZE is not offered: Linux and the specification disagree on the order of the
  * fields in the resize message (§5.3.6.2), so that a guest would get its columns for its rows.
@@ -56,6 +58,7 @@ struct virtio_console {
 	struct virtio_device v;
 	struct console_state s;
 	struct port port[CONSOLE_MAX_PORTS];
+	struct virtio_inflight tx[CONSOLE_MAX_PORTS];
 	struct virtio_console_config config;
 };
 
@@ -113,9 +116,13 @@ static size_t port_input(struct chardev *c, const uint8_t *data, size_t len)
 	struct vq_elem e;
 	size_t done = 0;
 
-	while (done < len && port_accepts(port) && virtio_pop(v, queue, &e)) {
-		size_t part = vq_write(&e, data + done, len - done);
+	/* A driver that goes on giving buffers of no bytes must not keep us here. */
+	for (unsigned n = 0; n < VQ_MAX_SIZE && done < len; n++) {
+		size_t part;
 
+		if (!port_accepts(port) || !virtio_pop(v, queue, &e))
+			break;
+		part = vq_write(&e, data + done, len - done);
 		virtio_push(v, queue, &e, part);
 		done += part;
 	}
@@ -154,13 +161,23 @@ static void port_output(const struct port *port, const uint8_t *data, size_t len
 
 static void console_serve_tx(struct virtio_console *con, unsigned index)
 {
-	unsigned queue = tx_queue(index), budget = VQ_MAX_SIZE;
-	struct vq_elem e;
+	struct vq_elem *e = &con->tx[index].elem;
+	uint64_t budget = VIRTIO_TURN_BYTES;
+	unsigned queue = tx_queue(index);
+	bool fresh;
 
-	for (; budget > 0 && virtio_pop(&con->v, queue, &e); budget--) {
-		for (unsigned i = 0; i < e.nout; i++)
-			port_output(&con->port[index], e.out[i].iov_base, e.out[i].iov_len);
-		virtio_push(&con->v, queue, &e, 0);
+	while (budget > 0 && virtio_next(&con->v, queue, &fresh)) {
+		const uint8_t *data;
+		uint64_t done = 0;
+		size_t part;
+
+		while (done < budget && (data = vq_take_out(e, budget - done, &part)) != NULL) {
+			port_output(&con->port[index], data, part);
+			done += part;
+		}
+		virtio_spend(&budget, done);
+		if (e->out_len == 0)
+			virtio_complete(&con->v, queue, 0);
 	}
 	virtio_interrupt(&con->v, queue);
 	if (budget == 0)
@@ -362,6 +379,8 @@ int virtio_console_create(struct virtio_device **out, struct machine *m, const c
 		    VIRTIO_FEATURE(VIRTIO_CONSOLE_F_MULTIPORT) |
 			    VIRTIO_FEATURE(VIRTIO_CONSOLE_F_EMERG_WRITE),
 		    2 * con->s.nports + 2, &con->s);
+	for (unsigned i = 0; i < con->s.nports; i++)
+		con->v.inflight[tx_queue(i)] = &con->tx[i];
 	*out = &con->v;
 	return 0;
 }

@@ -166,6 +166,7 @@ static void net_notify(struct virtio_device *v, unsigned index)
 	/* §5.1.2: it stands behind all pairs when the driver knows of more than one. */
 	unsigned ctrl_queue = net_has(n, VIRTIO_NET_F_MQ) ? 2u * n->max_pairs : 2u;
 
+	n->rx_turn = 0;
 	net_update_offloads(n); /* the device is not called when the driver sets DRIVER_OK */
 	if (index == ctrl_queue)
 		net_serve_ctrl(n, index);
@@ -207,6 +208,7 @@ static void net_start(struct virtio_device *v)
 	struct net_backend *b = n->card.backend;
 
 	n->quiescing = n->tx_blocked = false;
+	n->rx_turn = 0;
 	if (n->config_pending)
 		net_config_changed(n);
 	if (b == NULL)
@@ -224,6 +226,7 @@ static void net_quiesce(struct virtio_device *v)
 	struct net_backend *b = n->card.backend;
 
 	n->quiescing = true;
+	n->rx_turn = 0;
 	if (b != NULL && b->ops->quiesce != NULL)
 		b->ops->quiesce(b);
 	net_interrupt_driver(n);
@@ -254,7 +257,10 @@ static void net_link(struct net_card *c, bool up)
 /* A round of the loop is over. */
 static void on_net_round(struct loop_hook *hook)
 {
-	net_interrupt_driver(container_of(hook, struct virtio_net, round));
+	struct virtio_net *n = container_of(hook, struct virtio_net, round);
+
+	n->rx_turn = 0;
+	net_interrupt_driver(n);
 }
 
 static void net_connected(struct net_card *c)

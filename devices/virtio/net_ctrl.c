@@ -40,18 +40,22 @@ static bool read_macs(struct mac_table *table, struct vq_elem *e, uint32_t many)
 	struct virtio_net_mac mac;
 	uint8_t entries[4];
 	uint32_t count;
+	size_t part;
 
 	if (vq_read(e, entries, sizeof(entries)) < sizeof(entries))
 		return false;
 	count = le_get32(entries);
 	if (count > e->out_len / sizeof(mac))
 		return false;
-	for (; count > 0 && vq_read(e, &mac, sizeof(mac)) == sizeof(mac); count--) {
-		if (table->n < VIRTIO_NET_MAX_MACS)
-			table->mac[table->n++] = mac;
-		else
-			table->many |= many;
+	for (; count > 0 && table->n < VIRTIO_NET_MAX_MACS; count--) {
+		(void)vq_read(e, &mac, sizeof(mac));
+		table->mac[table->n++] = mac;
 	}
+	/* A list may have 4 GiB: the rest of it is not looked at. */
+	if (count > 0)
+		table->many |= many;
+	for (uint64_t rest = (uint64_t)count * sizeof(mac); rest > 0; rest -= part)
+		(void)vq_take_out(e, rest, &part);
 	return true;
 }
 

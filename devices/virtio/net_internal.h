@@ -66,6 +66,7 @@ struct virtio_net {
 	unsigned offloads_told; /* what the back end knows of offloads */
 	uint32_t irq_pending;	/* queues with frames for which no interrupt was raised yet */
 	bool tx_blocked;	/* the back end has no room; writable() follows */
+	uint64_t rx_turn;	/* bytes that were delivered in this turn */
 	bool rx_refused;	/* it has a frame for which there were no buffers */
 	bool quiescing;
 	bool resetting;	     /* flows of before the save are still to be reset */

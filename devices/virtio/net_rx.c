@@ -3,6 +3,8 @@
  *
  * A frame is copied once, from the back end's buffers into the driver's. It may take several of
  * them (MRG_RXBUF), which the driver then sees all at once or, when there are too few, not at all.
+ * A turn, that is a round of the loop or a notification, delivers at most VIRTIO_TURN_BYTES; the
+ * back end keeps the rest, as it does when there are no buffers.
  */
 #include <errno.h>
 
@@ -163,8 +165,14 @@ int net_receive(struct net_card *c, const struct iovec *iov, unsigned niov, size
 	net_gather(iov, niov, NET_HEADER_SIZE, destination, sizeof(destination));
 	if (!net_accepts(&n->s, destination))
 		return 0;
-	if (net_resume_done(n))
+	if (n->rx_turn + len > VIRTIO_TURN_BYTES) {
+		if (!n->quiescing)
+			virtio_reschedule(&n->v, net_rx_queue(0));
+	} else if (net_resume_done(n)) {
 		ret = net_deliver(n, iov, niov, len);
+	}
+	if (ret == 0)
+		n->rx_turn += len;
 	if (ret == -EAGAIN && n->quiescing)
 		ret = net_backlog_add(&n->s, iov, niov, len);
 	if (ret == -EAGAIN)

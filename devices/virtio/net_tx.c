@@ -12,8 +12,8 @@
 #include "devices/net/net_offload.h"
 #include "devices/virtio/net_internal.h"
 
-#define BUDGET	  64u /* frames at a time */
-#define MIN_FRAME 14u
+#define MIN_FRAME   14u
+#define TURN_FRAMES 64u /* each may be a system call */
 
 /* What only who has negotiated it may ask for. */
 static const char *unnegotiated_offload(const struct virtio_net *n,
@@ -86,10 +86,14 @@ static bool tx_allowed(const struct virtio_net *n)
 void net_serve_tx(struct virtio_net *n, unsigned queue)
 {
 	struct virtio_net_hdr_v1 header;
-	unsigned budget = BUDGET;
+	uint64_t budget = VIRTIO_TURN_BYTES;
+	unsigned frames = TURN_FRAMES;
 	struct vq_elem e;
 
-	for (; budget > 0 && tx_allowed(n) && virtio_pop(&n->v, queue, &e); budget--) {
+	for (; budget > 0 && frames > 0 && tx_allowed(n) && virtio_pop(&n->v, queue, &e);
+	     frames--) {
+		/* A longer one is dropped. */
+		virtio_spend(&budget, u64_min(e.out_len, NET_MESSAGE_MAX));
 		if (!read_tx_header(n, &e, &header)) {
 			vq_unpop(&n->v.queue[queue]);
 			return;
@@ -102,6 +106,6 @@ void net_serve_tx(struct virtio_net *n, unsigned queue)
 		}
 	}
 	virtio_interrupt(&n->v, queue);
-	if (budget == 0)
+	if (budget == 0 || frames == 0)
 		virtio_reschedule(&n->v, queue);
 }

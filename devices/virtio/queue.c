@@ -239,23 +239,27 @@ static void ask_notification(struct vq *q)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
-/* How many elements are available. */
-static uint16_t vq_pending(const struct vq *q)
+static uint16_t count_available(const struct vq *q)
 {
 	return (uint16_t)(load_le16(&q->avail->idx) - q->s->next_avail);
+}
+
+bool vq_pending(const struct vq *q)
+{
+	return count_available(q) > 0;
 }
 
 enum vq_result vq_pop(struct vq *q, struct vq_elem *e)
 {
 	struct walk w = {.table = (const uint8_t *)q->desc, .entries = q->s->size};
-	uint16_t count = vq_pending(q);
+	uint16_t count = count_available(q);
 	const char *fault;
 
 	if (q->fault != NULL)
 		return VQ_BROKEN;
 	if (count == 0 && q->event_idx) {
 		ask_notification(q);
-		count = vq_pending(q);
+		count = count_available(q);
 	}
 	if (count == 0)
 		return VQ_EMPTY;
@@ -349,19 +353,39 @@ size_t vq_write(struct vq_elem *e, const void *src, size_t len)
 	return vq_transfer(&e->in, &e->nin, &e->in_len, (uint8_t *)(uintptr_t)src, len, true);
 }
 
+static void *take_part(struct iovec **iov, unsigned *n, uint64_t *left, uint64_t most, size_t *len)
+{
+	struct iovec *v;
+	uint8_t *at;
+
+	for (; *n > 0 && (*iov)->iov_len == 0; (*n)--)
+		(*iov)++;
+	if (*n == 0)
+		return NULL;
+	v = *iov;
+	at = v->iov_base;
+	*len = (size_t)u64_min(most, v->iov_len);
+	v->iov_base = at + *len;
+	v->iov_len -= *len;
+	*left -= *len;
+	return at;
+}
+
+const void *vq_take_out(struct vq_elem *e, uint64_t most, size_t *len)
+{
+	return take_part(&e->out, &e->nout, &e->out_len, most, len);
+}
+
+void *vq_take_in(struct vq_elem *e, uint64_t most, size_t *len)
+{
+	return take_part(&e->in, &e->nin, &e->in_len, most, len);
+}
+
 uint8_t *vq_skip_in(struct vq_elem *e)
 {
-	uint8_t *byte;
+	size_t len;
 
-	for (; e->nin > 0 && e->in->iov_len == 0; e->nin--)
-		e->in++;
-	if (e->nin == 0)
-		return NULL;
-	byte = e->in->iov_base;
-	e->in->iov_base = byte + 1;
-	e->in->iov_len--;
-	e->in_len--;
-	return byte;
+	return vq_take_in(e, 1, &len);
 }
 
 uint8_t *vq_cut_last(struct vq_elem *e)

@@ -94,6 +94,9 @@ void vq_push_all(struct vq *q, const struct vq_given *given, unsigned n);
  */
 bool vq_wants_interrupt(struct vq *q);
 
+/* Whether the driver has made more elements available than were popped. */
+bool vq_pending(const struct vq *q);
+
 /* Take back the last vq_pop(): the element is available again, as if nobody had seen it. Several in
  * a row take back several. */
 void vq_unpop(struct vq *q);
@@ -102,6 +105,11 @@ void vq_unpop(struct vq *q);
  * how many there were. */
 size_t vq_read(struct vq_elem *elem, void *dst, size_t len);
 size_t vq_write(struct vq_elem *elem, const void *src, size_t len);
+/* Advance past the next part of the out buffers, or of the in buffers: as many bytes as lie
+ * together, at most `most` (not 0). Returns where they are and sets *len; NULL when there are none.
+ */
+const void *vq_take_out(struct vq_elem *elem, uint64_t most, size_t *len);
+void *vq_take_in(struct vq_elem *elem, uint64_t most, size_t *len);
 /* Advance past the next byte of the in buffers and return where it is; NULL when there is none. */
 uint8_t *vq_skip_in(struct vq_elem *elem);
 /* Cut the last byte off the in buffers and return where it is; NULL when there is none. */

@@ -97,6 +97,40 @@ void virtio_push(struct virtio_device *v, unsigned index, const struct vq_elem *
 	vq_push(&v->queue[index], elem->head, (uint32_t)len);
 }
 
+/* The queue is not what it was. */
+static void virtio_forget_inflight(struct virtio_device *v, unsigned index)
+{
+	if (v->inflight[index] != NULL)
+		v->inflight[index]->active = false;
+}
+
+bool virtio_next(struct virtio_device *v, unsigned index, bool *fresh)
+{
+	struct virtio_inflight *f = v->inflight[index];
+
+	*fresh = !f->active;
+	if (!f->active)
+		f->active = virtio_pop(v, index, &f->elem);
+	return f->active;
+}
+
+void virtio_complete(struct virtio_device *v, unsigned index, uint64_t len)
+{
+	struct virtio_inflight *f = v->inflight[index];
+
+	virtio_push(v, index, &f->elem, len);
+	f->active = false;
+}
+
+void virtio_rewind(struct virtio_device *v, unsigned index)
+{
+	struct virtio_inflight *f = v->inflight[index];
+
+	if (f != NULL && f->active)
+		vq_unpop(&v->queue[index]);
+	virtio_forget_inflight(v, index);
+}
+
 void virtio_interrupt(struct virtio_device *v, unsigned index)
 {
 	if (v->s.queue[index].ready && vq_wants_interrupt(&v->queue[index]))
@@ -159,7 +193,7 @@ static void virtio_reset_core(struct virtio_device *v)
 	v->s.status = 0;
 	v->s.features = 0;
 	for (unsigned i = 0; i < v->s.nqueues; i++) {
-		vq_disable(&v->queue[i]);
+		virtio_disable_queue(v, i);
 		v->s.queue[i] = (struct vq_state){.size = VQ_MAX_SIZE};
 	}
 	if (v->type->reset != NULL)
@@ -227,6 +261,7 @@ void virtio_disable_queue(struct virtio_device *v, unsigned index)
 {
 	v->s.queue[index].ready = 0;
 	vq_disable(&v->queue[index]);
+	virtio_forget_inflight(v, index);
 }
 
 uint32_t virtio_config_read(const struct virtio_device *v, uint64_t off, unsigned size)
@@ -259,6 +294,8 @@ static void virtio_device_quiesce(struct device *dev)
 
 	if (v->type->quiesce != NULL && v->running)
 		v->type->quiesce(v);
+	for (unsigned i = 0; i < v->s.nqueues; i++)
+		virtio_rewind(v, i);
 	v->running = false;
 }
 

@@ -66,7 +66,8 @@ struct virtio_type {
 	/* The machine goes on; notify() for every queue follows. */
 	void (*start)(struct virtio_device *v);
 	/* vCPUs are stopped. The last moment at which queues are served: finish or rewind what is
-	 * in hand, and touch neither guest memory nor the back end until start(). */
+	 * in hand (the core rewinds what is in flight), and touch neither guest memory nor the back
+	 * end until start(). */
 	void (*quiesce)(struct virtio_device *v);
 	/* The state is one that was restored. */
 	void (*loaded)(struct virtio_device *v);
@@ -111,6 +112,22 @@ struct virtio_notifier {
 	struct loop_watch watch; /* watch.fd -1: not made yet */
 };
 
+/*
+ * Turns. No guest may hold the machine lock for long: a call of notify() moves at most
+ * VIRTIO_TURN_BYTES between guest and back end and then asks for another one (virtio_reschedule).
+ * An element counts as VIRTIO_ELEMENT_BYTES at least. One that may be longer than a turn is kept in
+ * a struct virtio_inflight between turns. It belongs to a queue that is served in order. When the
+ * machine stops, the core gives it back to the queue: it is done again, from its beginning, when
+ * the machine goes on, here or from a file.
+ */
+#define VIRTIO_TURN_BYTES    (4u << 20)
+#define VIRTIO_ELEMENT_BYTES (VIRTIO_TURN_BYTES / VQ_MAX_SIZE)
+
+struct virtio_inflight {
+	bool active;
+	struct vq_elem elem; /* with what is left of its buffers */
+};
+
 struct virtio_device {
 	struct device dev;
 	struct virtio_state s;
@@ -123,6 +140,8 @@ struct virtio_device {
 	bool prompt; /* a notification is handled before the vCPU goes on: no doorbell but the exit
 		      */
 	struct vq queue[VIRTIO_MAX_QUEUES];
+	/* In the type's object; NULL: an element of that queue never takes more than a turn. */
+	struct virtio_inflight *inflight[VIRTIO_MAX_QUEUES];
 	struct virtio_notifier notifier[VIRTIO_MAX_QUEUES];
 	bool running;
 	struct log_limit limit;
@@ -147,6 +166,19 @@ bool virtio_serving(const struct virtio_device *v);
  * asked for a reset), or the device shall not serve it now. */
 bool virtio_pop(struct virtio_device *v, unsigned index, struct vq_elem *elem);
 void virtio_push(struct virtio_device *v, unsigned index, const struct vq_elem *elem, uint64_t len);
+/* For a queue with an `inflight`, which the type sets after virtio_init(). virtio_next: false as
+ * virtio_pop(), else v->inflight[index]->elem is the element to go on with; *fresh: it was popped
+ * just now. virtio_complete: push it. virtio_rewind: give it back, as if it had not been popped. */
+bool virtio_next(struct virtio_device *v, unsigned index, bool *fresh);
+void virtio_complete(struct virtio_device *v, unsigned index, uint64_t len);
+void virtio_rewind(struct virtio_device *v, unsigned index);
+/* Take what an element cost, at least VIRTIO_ELEMENT_BYTES, off the turn's budget. */
+static inline void virtio_spend(uint64_t *budget, uint64_t bytes)
+{
+	uint64_t cost = bytes > VIRTIO_ELEMENT_BYTES ? bytes : VIRTIO_ELEMENT_BYTES;
+
+	*budget -= cost < *budget ? cost : *budget;
+}
 /* Interrupt if the driver wants it: after a batch of pushes. */
 void virtio_interrupt(struct virtio_device *v, unsigned index);
 /* Have notify() called again from the loop, so that one busy queue does not hold the machine lock.
