@@ -67,6 +67,7 @@ int parallel_run(uint64_t jobs, int (*job)(void *opaque, uint64_t index, struct 
 
 	pthread_mutex_init(&work.lock, NULL);
 	sigfillset(&all);
+	sigdelset(&all, SIGBUS); /* of a mapped file: blocked, it kills instead of being handled */
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	while (helpers + 1 < threads &&
 	       pthread_create(&helper[helpers], NULL, parallel_work, &work) == 0)

@@ -30,9 +30,12 @@ static void print_end(const char *end, const char *error)
 	printf("%s%s%s\n", end, error[0] != '\0' ? ": " : "", error);
 }
 
-/* The status for the machine's own word, which is `broken` or the name of an end. */
+/* The status for the machine's own word, which is `broken`, `halted` or the name of an end. A guest
+ * that halts has ended itself, as one that powers off. */
 static int end_status(const char *end)
 {
+	if (strcmp(end, "halted") == 0)
+		return record_exit_status(MACHINE_END_POWEROFF);
 	return record_exit_status(record_end_by_name(end));
 }
 
@@ -83,7 +86,9 @@ const struct command cmd_wait = {
 		  "machine that is\n"
 		  "broken (its memory could not be brought from its file) counts as failed, though "
 		  "it stays to be\n"
-		  "inspected.",
+		  "inspected. One whose guest has halted for good (every processor in HLT with "
+		  "interrupts off)\n"
+		  "counts as powered off, and stays too.",
 	.options = options_none,
 	.run = cmd_wait_run,
 };

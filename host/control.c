@@ -203,6 +203,7 @@ void control_close_listeners(struct control *control)
 
 void control_broken(struct control *control, json_t *broken)
 {
+	json_decref(control->broken);
 	control->broken = broken;
 	for (struct control_client *c = control->clients; c != NULL; c = c->next) {
 		if (!c->waits || !c->or_broken)

@@ -43,8 +43,8 @@ int control_listen(struct control *control, const char *name, struct err *err);
 int control_listen_at(struct control *control, const char *path, struct err *err);
 /* No new connections; open ones stay until control_finish. */
 void control_close_listeners(struct control *control);
-/* The machine is broken: send `broken` (the reference is taken) to clients that wait for that, also
- * to later ones. Once. */
+/* The machine is broken, or its guest has halted for good: send `broken` (the reference is taken)
+ * to clients that wait for that, also to later ones. Once; after a halt once more. */
 void control_broken(struct control *control, json_t *broken);
 /* Send `over` (the reference is taken) to all clients that wait, and close all connections. */
 void control_finish(struct control *control, json_t *over);

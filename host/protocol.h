@@ -3,7 +3,7 @@
  * folder (mode 0600 in a 0700 folder: only the same user gets there). Requests are answered in
  * order; several clients may be connected. A line is at most PROTOCOL_LINE_MAX bytes.
  *
- *     {"do":"status"}    → {"ok":true,"name":…,"pid":…,"state":"running"|"paused"|"broken",
+ *     {"do":"status"}    → {"ok":true,"name":…,"pid":…,"state":"running"|"halted"|"paused"|"broken",
  *                           "error":why it is broken,"memory":bytes,
  *                           "vcpus":n,"started":seconds since 1970,"encrypted":what it saves is}
  *     {"do":"inspect"}   → as status, and "appliance": the description, "wake": see below, "base":
@@ -47,7 +47,8 @@
  *     {"do":"wait","or-broken":bool}
  *                        → when the machine is over and its name is free again:
  *                          {"ok":true,"end":"poweroff"|"killed"|"saved"|"moved"|"failed","error":text};
- *                          if wanted also when it is broken: "end":"broken", the name still taken
+ *                          if wanted also when it is broken, or the guest has halted for good:
+ *                          "end":"broken"|"halted", the name still taken
  *     {"do":"console"}   → {"ok":true}, then the connection is a raw byte stream both ways
  *
  * "wake", what was done by the guest agent:

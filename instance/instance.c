@@ -221,6 +221,16 @@ static void tell_broken(struct instance *in)
 		       json_pack("{s:b,s:s,s:s}", "ok", 1, "end", "broken", "error", why));
 }
 
+/* Like a broken one, it stays until its user ends it: it can still be looked at, and saved. */
+static void tell_halted(struct instance *in)
+{
+	in->told_halted = true;
+	if (in->options->report_fd < 0)
+		notice(in, "the guest of machine %s has halted for good", in->claim.name);
+	control_broken(&in->control,
+		       json_pack("{s:b,s:s,s:s}", "ok", 1, "end", "halted", "error", ""));
+}
+
 static void on_change(struct machine *m, void *opaque)
 {
 	struct instance *in = opaque;
@@ -229,6 +239,8 @@ static void on_change(struct machine *m, void *opaque)
 	instance_identity_changed(in);
 	if (m->state == MACHINE_BROKEN)
 		tell_broken(in);
+	else if (m->halted && !in->told_halted)
+		tell_halted(in);
 }
 
 static int open_host_side(struct instance *in, struct err *err)

@@ -68,7 +68,8 @@ struct instance {
 	struct path base_path;
 	time_t started;
 	struct path saved_to; /* of the save that ended it */
-	bool reported;	      /* the waiting parent knows that it runs */
+	bool reported;	  /* the waiting parent knows that it runs */
+	bool told_halted; /* that the guest has halted for good */
 
 	int log_fd;
 	int deferred_fd; /* readable once: what is done after the start */

@@ -30,7 +30,7 @@ static json_t *do_status(struct instance *in, const json_t *request, struct err 
 {
 	json_t *status = json_pack(
 		"{s:b,s:s,s:i,s:s,s:I,s:i,s:I,s:b}", "ok", 1, "name", in->claim.name, "pid",
-		(int)getpid(), "state", machine_state_name(in->machine.state), "memory",
+		(int)getpid(), "state", machine_state_name(&in->machine), "memory",
 		(json_int_t)in->machine.mem.size, "vcpus", (int)in->machine.nvcpus, "started",
 		(json_int_t)in->started, "encrypted", (int)keyring_locks(in->source->keys));
 

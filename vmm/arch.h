@@ -113,6 +113,13 @@ void arch_vcpu_clock_stopped(struct kvm_vcpu *vcpu);
  * put the vCPU into reset state, as it does on AMD processors after a triple fault. */
 void arch_vcpu_describe(struct kvm_vcpu *vcpu, char *text, size_t size);
 
+/* All vCPUs are parked at once: can none of them ever execute an instruction again, whatever the
+ * devices do? Each is halted with interrupts off or was never started, has nothing pending, and no
+ * line is set to deliver what does not mind that (NMI, SMI, INIT). False also when KVM does not
+ * tell.
+ */
+bool arch_halted_for_good(struct kvm *kvm, struct kvm_vcpu *const vcpus[], uint32_t nvcpus);
+
 /* Guest reset: every vCPU (parked) and chip back to what KVM gives a new machine with these CPUIDs.
  * Errors also of kvm_open(), arch_vcpu_save() and arch_vcpu_restore(). */
 int arch_reset(struct kvm *kvm, struct kvm_vcpu *const vcpus[], uint32_t nvcpus, struct err *err);

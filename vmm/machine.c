@@ -2,6 +2,7 @@
 #include "vmm/machine.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -9,8 +10,15 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/num.h"
+#include "vmm/machine_halted.h"
 #include "vmm/machine_vcpus.h"
+#include "vmm/sigbus.h"
+
+/* So many resets of the guest, none of them longer than this after the one before, are a loop. */
+#define RESET_LOOP	 5u
+#define RESET_LOOP_GAP_S 60u
 
 static void machine_set_state(struct machine *m, enum machine_state state)
 {
@@ -34,6 +42,25 @@ static int machine_check_params(const struct machine_params *params, struct err 
 	return 0;
 }
 
+/* A thread touched a page that the kernel cannot give. No vCPU runs any more before the page
+ * becomes zeros; a device or a save may see them, of a machine that will neither run nor be saved.
+ */
+static void on_memory_lost(void *opaque, const void *at)
+{
+	struct machine *m = opaque;
+	struct err why;
+
+	(void)at;
+	if (machine_break_if_truncated(m))
+		return;
+	if (m->mem.nfiles == 1)
+		err_set(&why, ERR_FAILED, "memory was lost: the host cannot read %s",
+			m->mem.file[0].name);
+	else
+		err_set(&why, ERR_FAILED, "memory was lost: the host cannot read a page of it");
+	machine_break(m, &why);
+}
+
 /* The slots come first. Chips register on KVM's buses, which since Linux 6.18 begins a grace period
  * that is not hastened; a slot set after that has to wait for its end, one or two ticks (4 to 10 ms
  * at 250 Hz). In a VM where nothing has happened yet a slot takes 0.1 ms. */
@@ -49,6 +76,7 @@ static int init_memory(struct machine *m, uint64_t size, struct err *err)
 		ret = kvm_set_memory(&m->kvm, i, r->gpa, r->size, r->host, 0, err);
 		if (ret < 0)
 			return ret;
+		sigbus_watch(r->host, r->size, on_memory_lost, m);
 	}
 	return 0;
 }
@@ -155,6 +183,7 @@ int machine_init(struct machine *m, const struct machine_params *params, struct 
 		.kvm = {.dev_fd = -1, .vm_fd = -1},
 		.loop = {.epoll_fd = -1, .stop_fd = -1},
 		.request_fd = -1,
+		.halt_timer = TIMER_CLOSED,
 		.log = params->log,
 		.cpu = params->cpu,
 		.boot = params->boot,
@@ -182,11 +211,15 @@ void machine_free(struct machine *m)
 	free(m->vcpus);
 	m->vcpus = NULL;
 	m->nvcpus = 0;
+	if (m->halt_timer.loop != NULL)
+		timer_close(&m->halt_timer);
 	loop_free(&m->loop);
 	if (m->request_fd >= 0)
 		close(m->request_fd);
 	m->request_fd = -1;
 	kvm_close(&m->kvm);
+	for (unsigned i = 0; i < m->mem.nranges; i++)
+		sigbus_unwatch(m->mem.range[i].host);
 	mem_free(&m->mem);
 	arch_cpu_free(m->cpu);
 	m->cpu = NULL;
@@ -224,6 +257,7 @@ static void machine_go(struct machine *m)
 	}
 	vcpus_unpark(m);
 	machine_set_state(m, MACHINE_RUNNING);
+	halted_watch(m);
 }
 
 /* Stop the vCPUs first: an exit must not set a quiesced device going again. */
@@ -251,6 +285,28 @@ static void stay_broken(struct machine *m)
 	machine_set_state(m, MACHINE_BROKEN);
 }
 
+/* One line for each reset, until it is a loop: then it is called that, and only every power of two
+ * is told, so that a guest cannot fill the log. */
+static void log_reset(struct machine *m)
+{
+	const uint64_t now = clock_monotonic_ns();
+	unsigned count;
+
+	if (m->resets.count == 0 || now - m->resets.last_ns > RESET_LOOP_GAP_S * NS_PER_SECOND) {
+		m->resets.count = 0;
+		m->resets.first_ns = now;
+	}
+	m->resets.last_ns = now;
+	count = ++m->resets.count;
+	if (count < RESET_LOOP)
+		log_line(&m->log, "%s, a reset", m->reset_cause);
+	else if (count == RESET_LOOP || (count & (count - 1)) == 0)
+		log_line(&m->log,
+			 "%s, a reset: the guest resets itself in a loop, %u times in %llu s",
+			 m->reset_cause, count,
+			 (unsigned long long)((now - m->resets.first_ns) / NS_PER_SECOND));
+}
+
 /* A halted machine as after power-on, with its kernel loaded again. */
 static void reset_halted(struct machine *m)
 {
@@ -258,6 +314,8 @@ static void reset_halted(struct machine *m)
 	struct err err;
 
 	m->reset_requested = false;
+	m->halted = false;
+	log_reset(m);
 	for (uint32_t i = 0; i < m->nvcpus; i++)
 		vcpus[i] = &m->vcpus[i].kvm;
 	for (unsigned i = 0; i < m->ndevices; i++)
@@ -358,13 +416,27 @@ void machine_break(struct machine *m, const struct err *why)
 	pthread_mutex_unlock(&m->break_lock);
 }
 
+bool machine_break_if_truncated(struct machine *m)
+{
+	const char *name = mem_truncated_file(&m->mem);
+	struct err why;
+
+	if (name == NULL)
+		return false;
+	err_set(&why, ERR_INTEGRITY, "%s was truncated while its memory was in use", name);
+	machine_break(m, &why);
+	return true;
+}
+
 bool machine_is_broken(const struct machine *m)
 {
 	return atomic_load(&m->broken);
 }
 
-void machine_request_reset(struct machine *m)
+void machine_request_reset(struct machine *m, const char *cause)
 {
+	if (!m->reset_requested)
+		snprintf(m->reset_cause, sizeof(m->reset_cause), "%s", cause);
 	m->reset_requested = true;
 	machine_notify_loop(m);
 }
@@ -394,7 +466,7 @@ static void machine_serve_request(struct loop_watch *watch, uint32_t events)
 	loop_stop(&m->loop);
 }
 
-const char *machine_state_name(enum machine_state state)
+const char *machine_state_name(const struct machine *m)
 {
 	static const char *const names[] = {
 		[MACHINE_BUILT] = "built",   [MACHINE_RUNNING] = "running",
@@ -402,7 +474,7 @@ const char *machine_state_name(enum machine_state state)
 		[MACHINE_ENDED] = "ended",
 	};
 
-	return names[state];
+	return m->halted && m->state == MACHINE_RUNNING ? "halted" : names[m->state];
 }
 
 const char *machine_end_name(enum machine_end end)

@@ -23,6 +23,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/timer.h"
 #include "vmm/arch.h"
 #include "vmm/bus.h"
 #include "vmm/device.h"
@@ -91,12 +92,21 @@ struct machine {
 	struct loop_watch request_watch; /* eventfd: something below was requested */
 	int request_fd;
 	bool reset_requested;
+	char reset_cause[192]; /* why, in words for the log */
+	struct {
+		uint64_t first_ns, last_ns; /* CLOCK_MONOTONIC */
+		unsigned count;
+	} resets; /* of the guest, each soon after the one before */
+
+	struct timer halt_timer; /* machine_halted.c */
+	uint64_t vcpu_ns;	 /* CPU time of all vCPU threads when it was looked at last */
+	bool halted;		 /* every vCPU is in HLT and nothing can end that */
 
 	uint64_t clock_ns; /* the guest's clock when it was paused */
 	bool clock_stopped;
 
-	/* Called with the lock held on every change of `state` and after a guest reset. May be
-	 * NULL. */
+	/* Called with the lock held on every change of `state` or `halted` and after a guest
+	 * reset. May be NULL. */
 	void (*changed)(struct machine *m, void *opaque);
 	void *changed_opaque;
 };
@@ -141,10 +151,11 @@ void machine_pause(struct machine *m);
 void machine_unpause(struct machine *m);
 
 /* Any thread, lock held. The loop ends or resets the machine in its next round; the calling vCPU
- * does not enter the guest before that. machine_fail() logs the reason. */
+ * does not enter the guest before that. machine_fail() logs the reason, machine_request_reset() the
+ * cause: what the guest did, "vCPU 0: triple fault" say. */
 void machine_end(struct machine *m, enum machine_end why);
 void machine_fail(struct machine *m, const struct err *why);
-void machine_request_reset(struct machine *m);
+void machine_request_reset(struct machine *m, const char *cause);
 
 /*
  * Memory of this machine is lost (a frame of its file is damaged, say). Any thread, no lock needed,
@@ -155,10 +166,14 @@ void machine_request_reset(struct machine *m);
  * looked at. The first reason stays.
  */
 void machine_break(struct machine *m, const struct err *why);
+/* Break the machine if a file whose contents are mapped as memory is shorter than that now. True if
+ * so. For an error that this would explain. Threads and locks as above. */
+bool machine_break_if_truncated(struct machine *m);
 /* Any thread. True before `state` says so. */
 bool machine_is_broken(const struct machine *m);
 
-const char *machine_state_name(enum machine_state state);
+/* "running", "paused" …; "halted" for a running machine whose guest has halted for good. */
+const char *machine_state_name(const struct machine *m);
 const char *machine_end_name(enum machine_end end);
 
 #endif

@@ -20,8 +20,11 @@
 
 #include <linux/membarrier.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 #define KICK_SIGNAL SIGRTMIN
 
@@ -43,15 +46,12 @@ static void vcpu_kick(struct vcpu *vcpu)
 	pthread_kill(vcpu->thread, KICK_SIGNAL);
 }
 
-static void on_triple_fault(struct vcpu *vcpu)
+static void request_reset(struct vcpu *vcpu, const char *what, const char *where)
 {
-	struct machine *m = vcpu->machine;
-	char where[160];
+	char cause[192];
 
-	arch_vcpu_describe(&vcpu->kvm, where, sizeof(where));
-	log_guest(&m->log, &vcpu->log_limit, "vCPU %u: triple fault%s, a reset", vcpu->kvm.id,
-		  where);
-	machine_request_reset(m);
+	snprintf(cause, sizeof(cause), "vCPU %u: %s%s", vcpu->kvm.id, what, where);
+	machine_request_reset(vcpu->machine, cause);
 }
 
 /* Enter the guest once and act on the outcome. In a broken machine the exit is not served: it may
@@ -60,6 +60,7 @@ static void on_triple_fault(struct vcpu *vcpu)
 static bool vcpu_step(struct vcpu *vcpu)
 {
 	struct machine *m = vcpu->machine;
+	char where[160];
 	struct err err;
 	int ret;
 
@@ -76,15 +77,21 @@ static bool vcpu_step(struct vcpu *vcpu)
 	case VCPU_INTERRUPTED:
 		return false;
 	case VCPU_TRIPLE_FAULT:
-		on_triple_fault(vcpu);
+		if (machine_break_if_truncated(m))
+			return false;
+		arch_vcpu_describe(&vcpu->kvm, where, sizeof(where));
+		request_reset(vcpu, "triple fault", where);
 		return true;
 	case VCPU_RESET:
-		machine_request_reset(m);
+		request_reset(vcpu, "reset event of KVM", "");
 		return true;
 	case VCPU_POWEROFF:
 		machine_end(m, MACHINE_END_POWEROFF);
 		return true;
 	case VCPU_FAILED:
+		/* A page that cannot be read makes KVM_RUN return -EFAULT. */
+		if (machine_break_if_truncated(m))
+			return false;
 		machine_fail(m, &err);
 		/* An exit was taken over, a failed KVM_RUN was not. */
 		return ret == 0;
@@ -124,7 +131,9 @@ static void *vcpu_main(void *arg)
 			vcpu_park(vcpu);
 		} else {
 			vcpu->state = VCPU_RUNNING;
-			vcpu_step(vcpu);
+			/* vcpus_park_within() may have kicked it and given up. */
+			if (!vcpu_step(vcpu) && !must_park(m))
+				vcpu_set_immediate_exit(vcpu, 0);
 		}
 	}
 	pthread_mutex_unlock(&m->lock);
@@ -146,6 +155,7 @@ static int start_thread(struct vcpu *vcpu)
 
 	sigfillset(&blocked);
 	sigdelset(&blocked, KICK_SIGNAL);
+	sigdelset(&blocked, SIGBUS); /* of lost memory (vmm/sigbus.h): blocked, it kills */
 	pthread_sigmask(SIG_SETMASK, &blocked, &old);
 	ret = pthread_create(&vcpu->thread, NULL, vcpu_main, vcpu);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -203,15 +213,52 @@ static bool all_parked(const struct machine *m)
 	return true;
 }
 
-void vcpus_park(struct machine *m)
+static void kick_running(struct machine *m)
 {
 	m->want_parked = true;
 	for (uint32_t i = 0; i < m->nvcpus; i++) {
 		if (m->vcpus[i].state == VCPU_RUNNING)
 			vcpu_kick(&m->vcpus[i]);
 	}
+}
+
+void vcpus_park(struct machine *m)
+{
+	kick_running(m);
 	while (!all_parked(m))
 		pthread_cond_wait(&m->vcpu_cond, &m->lock);
+}
+
+bool vcpus_park_within(struct machine *m, unsigned milliseconds)
+{
+	const uint64_t end = clock_monotonic_ns() + milliseconds * NS_PER_MS;
+	const struct timespec until = {
+		.tv_sec = (time_t)(end / NS_PER_SECOND),
+		.tv_nsec = (long)(end % NS_PER_SECOND),
+	};
+
+	kick_running(m);
+	while (!all_parked(m)) {
+		if (pthread_cond_clockwait(&m->vcpu_cond, &m->lock, CLOCK_MONOTONIC, &until) != 0)
+			break;
+	}
+	if (all_parked(m))
+		return true;
+	vcpus_unpark(m);
+	return false;
+}
+
+uint64_t vcpus_cpu_ns(const struct machine *m)
+{
+	uint64_t sum = 0;
+	clockid_t clock;
+
+	for (uint32_t i = 0; i < m->nvcpus; i++) {
+		if (m->vcpus[i].state != VCPU_CREATED &&
+		    pthread_getcpuclockid(m->vcpus[i].thread, &clock) == 0)
+			sum += clock_ns(clock);
+	}
+	return sum;
 }
 
 void vcpus_unpark(struct machine *m)

@@ -45,6 +45,9 @@ void mem_free(struct mem *mem)
 		free(mem->range[i].written);
 		free(mem->range[i].file);
 	}
+	for (size_t i = 0; i < mem->nfiles; i++)
+		free(mem->file[i].name);
+	free(mem->file);
 	*mem = (struct mem){0};
 }
 

@@ -17,6 +17,7 @@
 #define TORPOR_VMM_MEM_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/blob.h"
@@ -33,11 +34,20 @@ struct mem_range {
 	uint8_t *file;	   /* owned bitmap of the host pages that show a file; NULL: none does */
 };
 
+/* A file that is mapped into a range. */
+struct mem_file {
+	int fd;	      /* borrowed */
+	uint64_t end; /* bytes of it that the machine needs */
+	char *name;   /* owned; "" when the kernel does not tell */
+};
+
 struct mem {
 	struct mem_range range[MEM_MAX_RANGES];
 	unsigned nranges;
-	uint64_t size;	/* sum of the ranges */
-	int64_t pieces; /* mappings that discards added to those of the files */
+	uint64_t size;	       /* sum of the ranges */
+	int64_t pieces;	       /* mappings that discards added to those of the files */
+	struct mem_file *file; /* owned */
+	size_t nfiles;
 
 	/* Called by mem_discard() before the pages go, with the lock held. When it returns, a pager
 	 * has loaded the absent frames that are named in part, and will never load those that are
@@ -78,5 +88,9 @@ int mem_map_file(struct mem *mem, unsigned range, uint64_t offset, const struct 
  * A hostile guest cannot exhaust the process's mappings by it: where too many small holes are in a
  * mapped file, a page is overwritten with zeros instead. It then uses memory. */
 void mem_discard(struct mem *mem, void *at, uint64_t len);
+
+/* The name of a mapped file that is shorter now than what is mapped of it, or NULL. Any thread,
+ * also in a signal handler. */
+const char *mem_truncated_file(const struct mem *mem);
 
 #endif

@@ -8,11 +8,15 @@
  * discards added from above.
  */
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/assert.h"
 #include "base/num.h"
 #include "vmm/frameset.h"
@@ -67,11 +71,51 @@ static uint64_t run_end(const struct mem_range *r, uint64_t page, uint64_t end)
 	return page;
 }
 
+/* Keep what mem_truncated_file() needs. */
+static int note_file(struct mem *mem, const struct blob *src, struct err *err)
+{
+	char link[32], name[PATH_MAX];
+	struct mem_file *grown;
+	ssize_t len;
+
+	for (size_t i = 0; i < mem->nfiles; i++) {
+		if (mem->file[i].fd != src->fd)
+			continue;
+		if (mem->file[i].end < src->offset + src->len)
+			mem->file[i].end = src->offset + src->len;
+		return 0;
+	}
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", src->fd);
+	len = readlink(link, name, sizeof(name) - 1);
+	name[len > 0 ? len : 0] = '\0';
+	grown = array_grow(mem->file, mem->nfiles, sizeof(*grown));
+	if (grown == NULL)
+		return err_sys(err, ENOMEM, "map memory from the file");
+	mem->file = grown;
+	grown[mem->nfiles] = (struct mem_file){src->fd, src->offset + src->len, strdup(name)};
+	if (grown[mem->nfiles].name == NULL)
+		return err_sys(err, ENOMEM, "map memory from the file");
+	mem->nfiles++;
+	return 0;
+}
+
+const char *mem_truncated_file(const struct mem *mem)
+{
+	for (size_t i = 0; i < mem->nfiles; i++) {
+		struct stat st;
+
+		if (fstat(mem->file[i].fd, &st) == 0 && (uint64_t)st.st_size < mem->file[i].end)
+			return mem->file[i].name;
+	}
+	return NULL;
+}
+
 int mem_map_file(struct mem *mem, unsigned range, uint64_t offset, const struct blob *src,
 		 struct err *err)
 {
 	struct mem_range *r = &mem->range[range];
 	const uint64_t page = page_size();
+	int ret;
 
 	assert(range < mem->nranges && range_within(offset, src->len, r->size));
 	assert((offset | src->len | src->offset) % page == 0);
@@ -79,6 +123,9 @@ int mem_map_file(struct mem *mem, unsigned range, uint64_t offset, const struct 
 		r->file = calloc(1, r->size / page / 8 + 1);
 	if (r->file == NULL)
 		return err_sys(err, ENOMEM, "map memory from the file");
+	ret = note_file(mem, src, err);
+	if (ret < 0)
+		return ret;
 	if (mmap(r->host + offset, src->len, PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, src->fd,
 		 (off_t)src->offset) == MAP_FAILED)

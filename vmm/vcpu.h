@@ -14,7 +14,6 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "base/log.h"
 #include "vmm/bus.h"
 #include "vmm/kvm.h"
 
@@ -30,9 +29,8 @@ struct vcpu {
 	struct kvm_vcpu kvm;
 	struct machine *machine;
 	pthread_t thread;
-	enum vcpu_state state;	    /* machine lock */
-	bool has_thread;	    /* the machine's break_lock */
-	struct log_limit log_limit; /* its thread */
+	enum vcpu_state state; /* machine lock */
+	bool has_thread;       /* the machine's break_lock */
 };
 
 /* What came of a step, for the machine to act on. */

@@ -31,7 +31,8 @@ static void i8042_write(void *opaque, uint64_t off, uint64_t value, unsigned siz
 	(void)off;
 	(void)size;
 	if (value == X86_I8042_RESET)
-		machine_request_reset(i8042->machine);
+		machine_request_reset(i8042->machine,
+				      "port 0x64 (i8042, also the reset register of ACPI)");
 }
 
 static void ignore_write(void *opaque, uint64_t off, uint64_t value, unsigned size)

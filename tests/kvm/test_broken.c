@@ -6,6 +6,7 @@
 #include <criterion/new/assert.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/num.h"
@@ -113,6 +114,108 @@ static void finish(void)
 	pthread_join(t.thread, NULL);
 	machine_free(&t.m);
 	close(t.uffd);
+}
+
+/* A guest whose memory is mapped from a file. */
+static void wake_mapped(struct guest *g, const char *file)
+{
+	struct err err;
+
+	guest_boot(g, &(struct guest_spec){0});
+	g->flat = true;
+	guest_pause(g);
+	cr_assert(eq(int, guest_save(g, file, &err), 0), "%s", err.text);
+	guest_stop(g);
+	guest_wake(g, file);
+	cr_assert_str_eq(guest_say(g, "ping here"), "pong here");
+}
+
+static enum machine_state state_of(struct guest *g)
+{
+	enum machine_state now;
+
+	pthread_mutex_lock(&g->machine.lock);
+	now = g->machine.state;
+	pthread_mutex_unlock(&g->machine.lock);
+	return now;
+}
+
+static void check_named(struct guest *g, const char *file)
+{
+	char words[256];
+
+	snprintf(words, sizeof(words), "%s was truncated while its memory was in use", file);
+	AWAIT(state_of(g) == MACHINE_BROKEN);
+	cr_assert(eq(int, state_of(g), MACHINE_BROKEN));
+	cr_assert(eq(str, g->machine.failure.text, words));
+	cr_assert(eq(int, g->machine.failure.kind, ERR_INTEGRITY));
+	guest_stop(g);
+}
+
+/* KVM_RUN returns -EFAULT. */
+Test(broken, a_vcpu_whose_file_was_truncated)
+{
+	const char *file = strdup(scratch_path("vcpu.torpor"));
+	struct guest g;
+
+	if (!have_kvm())
+		return;
+	wake_mapped(&g, file);
+	cr_assert(eq(int, truncate(file, 0), 0));
+	guest_send(&g, "ping again");
+	check_named(&g, file);
+}
+
+/* A device on the loop's thread, say, gets SIGBUS; the process lives, and the page is zeros. */
+Test(broken, a_thread_whose_file_was_truncated)
+{
+	const char *file = strdup(scratch_path("thread.torpor"));
+	const uint8_t *kernel;
+	struct guest g;
+
+	if (!have_kvm())
+		return;
+	wake_mapped(&g, file);
+	guest_pause(&g);
+	kernel = mem_at(&g.machine.mem, MIB(1), FRAME_SIZE);
+	cr_assert_not(is_zero(kernel, FRAME_SIZE));
+	cr_assert(eq(int, truncate(file, 0), 0));
+	cr_assert(is_zero(kernel, FRAME_SIZE));
+	cr_assert(machine_is_broken(&g.machine));
+	check_named(&g, file);
+}
+
+/* A save fails at what it reads first from the file, or at a page that it hashes or packs on one of
+ * several threads. Nothing is published. */
+#define ALL 0
+static void check_save(off_t cut)
+{
+	const char *file = strdup(scratch_path("from.torpor"));
+	const char *copy = strdup(scratch_path("to.torpor"));
+	struct stat st;
+	struct guest g;
+	struct err err;
+
+	if (!have_kvm())
+		return;
+	wake_mapped(&g, file);
+	guest_pause(&g);
+	cr_assert(eq(int, stat(file, &st), 0));
+	cr_assert(eq(int, truncate(file, cut == ALL ? 0 : st.st_size - cut), 0));
+	g.flat = false;
+	cr_assert(guest_save(&g, copy, &err) < 0);
+	cr_assert(access(copy, F_OK) < 0);
+	check_named(&g, file);
+}
+
+Test(broken, a_save_whose_file_was_truncated)
+{
+	check_save(ALL);
+}
+
+Test(broken, a_save_whose_file_has_lost_its_last_frames)
+{
+	check_save(2 * FRAME_SIZE);
 }
 
 /* What the other test must not see does happen. */

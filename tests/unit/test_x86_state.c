@@ -499,6 +499,85 @@ Test(x86_state, a_register_that_kvm_refuses_is_named)
 	free(s);
 }
 
+static void put_mp_state(struct vm *vm, unsigned i, uint32_t state)
+{
+	struct kvm_mp_state mp = {.mp_state = state};
+
+	cr_assert(kvm_vcpu_call(&vm->vcpu[i], KVM_SET_MP_STATE, &mp, NULL) >= 0);
+}
+
+static void put_rflags(struct vm *vm, unsigned i, uint64_t rflags)
+{
+	struct kvm_regs regs = {.rip = 0x1000, .rflags = rflags};
+
+	cr_assert(kvm_vcpu_call(&vm->vcpu[i], KVM_SET_REGS, &regs, NULL) >= 0);
+}
+
+static void put_lvt0(struct vm *vm, unsigned i, uint32_t entry)
+{
+	struct kvm_lapic_state lapic;
+
+	cr_assert(kvm_vcpu_call(&vm->vcpu[i], KVM_GET_LAPIC, &lapic, NULL) >= 0);
+	le_put32((uint8_t *)lapic.regs + 0xf0, 0x1ff); /* enabled by software: else all is masked */
+	le_put32((uint8_t *)lapic.regs + 0x350, entry);
+	cr_assert(kvm_vcpu_call(&vm->vcpu[i], KVM_SET_LAPIC, &lapic, NULL) >= 0);
+}
+
+static void put_redirection(struct vm *vm, unsigned pin, uint64_t entry)
+{
+	struct kvm_irqchip chip = {.chip_id = KVM_IRQCHIP_IOAPIC};
+
+	cr_assert(kvm_call(&vm->kvm, KVM_GET_IRQCHIP, &chip, NULL) >= 0);
+	chip.chip.ioapic.redirtbl[pin].bits = entry;
+	cr_assert(kvm_call(&vm->kvm, KVM_SET_IRQCHIP, &chip, NULL) >= 0);
+}
+
+static void pend_nmi(struct vm *vm, unsigned i, bool pending)
+{
+	struct kvm_vcpu_events events;
+
+	cr_assert(kvm_vcpu_call(&vm->vcpu[i], KVM_GET_VCPU_EVENTS, &events, NULL) >= 0);
+	events.nmi.pending = pending;
+	events.flags |= KVM_VCPUEVENT_VALID_NMI_PENDING;
+	cr_assert(kvm_vcpu_call(&vm->vcpu[i], KVM_SET_VCPU_EVENTS, &events, NULL) >= 0);
+}
+
+/* Nothing that can still wake a vCPU is overlooked. */
+Test(x86_state, a_guest_has_halted_for_good_when_nothing_can_wake_it, .init = skip_without_kvm)
+{
+	struct vm vm;
+
+	open_vm(&vm);
+	for (unsigned i = 0; i < NVCPUS; i++) {
+		put_rflags(&vm, i, 2);
+		put_mp_state(&vm, i, KVM_MP_STATE_HALTED);
+	}
+	cr_assert(arch_halted_for_good(&vm.kvm, vm.all, NVCPUS));
+
+	put_mp_state(&vm, 1, KVM_MP_STATE_UNINITIALIZED);
+	cr_expect(arch_halted_for_good(&vm.kvm, vm.all, NVCPUS), "a processor never started");
+	put_mp_state(&vm, 1, KVM_MP_STATE_RUNNABLE);
+	cr_expect_not(arch_halted_for_good(&vm.kvm, vm.all, NVCPUS), "one runs");
+	put_mp_state(&vm, 1, KVM_MP_STATE_HALTED);
+
+	put_rflags(&vm, 0, 2 | 1u << 9);
+	cr_expect_not(arch_halted_for_good(&vm.kvm, vm.all, NVCPUS), "interrupts are on");
+	put_rflags(&vm, 0, 2);
+	pend_nmi(&vm, 0, true);
+	cr_expect_not(arch_halted_for_good(&vm.kvm, vm.all, NVCPUS), "an NMI is on its way");
+	pend_nmi(&vm, 0, false);
+
+	put_lvt0(&vm, 0, 4u << 8);
+	cr_expect_not(arch_halted_for_good(&vm.kvm, vm.all, NVCPUS), "the timer's ticks are NMIs");
+	put_lvt0(&vm, 0, 4u << 8 | 1u << 16);
+	cr_expect(arch_halted_for_good(&vm.kvm, vm.all, NVCPUS), "they are masked");
+	put_redirection(&vm, 5, 4u << 8 | 0x30);
+	cr_expect_not(arch_halted_for_good(&vm.kvm, vm.all, NVCPUS), "a line delivers NMIs");
+	put_redirection(&vm, 5, 0x30);
+	cr_expect(arch_halted_for_good(&vm.kvm, vm.all, NVCPUS), "a line delivers interrupts");
+	close_vm(&vm);
+}
+
 /* For the log after a triple fault. */
 Test(x86_state, a_vcpu_says_where_it_stands, .init = skip_without_kvm)
 {

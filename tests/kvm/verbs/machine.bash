@@ -237,6 +237,46 @@ reset_and_triple() {
 }
 try reset_and_triple "a guest that resets itself, or dies of a triple fault, boots again"
 
+resets_in_a_loop() {
+    local i
+    boot loop
+    for ((i = 2; i <= 8; i++)); do
+        answers loop reset reset
+        until_true is_ready loop "$i"
+    done
+    works logs --host loop
+    same "lines" "$(grep -c "port 0x64 (i8042, also the reset register of ACPI), a reset" <<<"$out")" 5
+    same "single ones" "$(grep -c "a reset$" <<<"$out")" 4
+    matches "the loop" "$out" "a reset: the guest resets itself in a loop, 5 times in [0-9]+ s"
+    works_silently kill loop
+}
+try resets_in_a_loop "each reset by the guest is a line with its cause, and a loop of them is named"
+
+halted_for_good() {
+    boot h -c 2
+    answers h "ping before" "pong before"
+    same state "$(state_of h)" running
+    answers h halt halt
+    works wait h
+    same wait "$out" halted
+    same state "$(state_of h)" halted
+    works ps
+    matches ps "$out" "h +halted +[0-9]+ +2 "
+    works logs --host h
+    matches "its log" "$out" "the guest has halted for good"
+    works_silently pause h
+    same state "$(state_of h)" paused
+    works_silently unpause h
+    same state "$(state_of h)" halted
+    works_silently save h -o halted.torpor
+    works resume -d halted.torpor -n again
+    works wait again
+    same wait "$out" halted
+    works_silently kill again
+}
+try halted_for_good "a guest that has halted for good is halted in ps, and wait returns; it can be saved"
+
+
 several_names() {
     local verb
     boot n1
