@@ -1,12 +1,12 @@
 # One KVM host: a QEMU process whose CPU has SVM. Reads lab's options (mem, smp, hosts), directories
-# (run, out) and tsc_khz.
+# (run, out), the array emulator, and tsc_khz.
 # shellcheck disable=SC2154
 
 # Starts it in the background; its pid is $!. Everything it writes goes to the run directory.
 host_start() {
 	local name=$1 cpu=$2 kernel=$3 initramfs=$4 network=()
 	[ "$hosts" = 1 ] || host_network "$name"
-	bound qemu-system-x86_64 -accel tcg,thread=multi -M q35 -cpu "$(host_cpu "$cpu")" \
+	bound "${emulator[@]}" -accel tcg,thread=multi -M q35 -cpu "$(host_cpu "$cpu")" \
 		-m "$mem" -smp "$smp" -nodefaults -display none -no-reboot \
 		-serial "file:$run/console.$name" \
 		-kernel "$kernel" -initrd "$initramfs" -append "$(host_command_line "$name")" \

@@ -136,5 +136,6 @@ which=${1:-check}
 if [ "$(tests/lab/have-kvm 2>/dev/null)" = kvm ]; then
 	files "$which" | play_here
 else
+	echo "# emulator of the labs: $(tests/lab/lab --emulator)"
 	play_in_labs < <(files "$which" | scenarios)
 fi

@@ -123,6 +123,30 @@ test_failures() {
 	check "wrong option" failed_with 'hosts 3'
 }
 
+test_emulator() {
+	run --emulator
+	check "the emulator has a name: $(cat "$work/out")" grep -q '^QEMU [0-9]' "$work/out"
+	run --qemu "$(command -v qemu-system-x86_64)" --verbose -- true
+	check "the installed one by --qemu" grep -qF "$(qemu-system-x86_64 --version | grep -o '[0-9.]* (.*')" "$work/err"
+	run --qemu /bin/true -- true
+	check "a program that is no emulator" failed_with 'no QEMU'
+	check "without a mirror: the installed one" [ "$(emulator_without_mirror)" = "qemu-system-x86_64 qemu-system-x86_64" ]
+	check "and that is said once a day" [ "$(wc -l <"$work/refused")" -le 1 ]
+}
+
+# What is found twice, where apt reaches nothing.
+emulator_without_mirror() (
+	. tests/lab/emulator.sh
+	say() { echo "$*" >>"$work/refused"; }
+	apt-get() { echo "apt: no mirror" >&2; return 100; }
+	: >"$work/refused"
+	mkdir "$work/no-mirror"
+	for _ in 1 2; do
+		emulator_find "$work/no-mirror"
+		echo "${emulator[@]}"
+	done | paste -sd ' '
+)
+
 # A lab that fails is repeated, at most twice a run; a command that fails is not.
 test_repeats() {
 	local panic='echo again >>"$LAB_OUT/attempts"; sync; echo c >/proc/sysrq-trigger'
@@ -198,6 +222,7 @@ test_streams
 test_host
 test_nested_guest
 test_two_hosts
+test_emulator
 test_failures
 test_repeats
 test_ends
