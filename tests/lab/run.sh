@@ -37,6 +37,7 @@ files() {
 	echo "net $two"
 	echo "travel $two"
 	echo "wake"
+	echo "vector $two"
 	echo "small"
 	echo "tap"
 	echo "life"

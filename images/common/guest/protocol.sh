@@ -157,6 +157,36 @@ command_load()
 	esac
 }
 
+vector_pid=
+command_vector()
+{
+	case $1,$vector_pid in
+	start\ *,)
+		rm -f /run/vector
+		probe vector "${1#start }" /run/vector </dev/null 2>/run/vector.err &
+		vector_pid=$!
+		until [ -e /run/vector ]; do
+			if ! kill -0 "$vector_pid" 2>/dev/null; then
+				vector_pid=
+				echo "error vector: $(cat /run/vector.err)"
+				return
+			fi
+			usleep 20000
+		done
+		echo "vector started"
+		;;
+	look,?*) echo "vector $(cat /run/vector)" ;;
+	stop,?*)
+		kill "$vector_pid"
+		wait "$vector_pid"
+		vector_pid=
+		echo "vector stopped $(cat /run/vector)"
+		;;
+	start\ *,*) echo "error vector: already started" ;;
+	*) echo "error vector: not started" ;;
+	esac
+}
+
 # Bursts of 16 lines that no reply looks like; the pause leaves the CPU and the console to others.
 spew()
 {

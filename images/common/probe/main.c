@@ -14,7 +14,7 @@ struct verb {
 static const struct verb verbs[] = {
 	{"tick", "tick FILE", 1, probe_tick}, {"clock", "clock", 0, probe_clock},
 	{"ptp", "ptp DEVICE", 1, probe_ptp},  {"monotone", "monotone SECONDS", 1, probe_monotone},
-	{"load", "load DIR", 1, probe_load},
+	{"load", "load DIR", 1, probe_load},  {"vector", "vector THREADS FILE", 2, probe_vector},
 };
 
 int main(int argc, char **argv)

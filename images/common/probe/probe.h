@@ -15,6 +15,10 @@
 /* Nanoseconds on CLOCK_MONOTONIC. */
 uint64_t probe_now(void);
 
+/* Writes a line to FILE in place of what it held, at once: a reader never sees half of it. Returns
+ * 0 or -1 with errno. */
+int probe_publish(const char *file, const char *text);
+
 /* tick FILE: count up every 100 ms for ever, in memory; FILE always holds the latest value. */
 int probe_tick(int argc, char **argv);
 
@@ -35,5 +39,12 @@ int probe_monotone(int argc, char **argv);
  * The files stay for whoever wants to look at them.
  */
 int probe_load(int argc, char **argv);
+
+/*
+ * vector THREADS FILE: compute in the vector registers until SIGTERM and check every result. FILE
+ * always holds the latest "ok=N bad=N least=N": results of all threads, and the right ones of the
+ * slowest.
+ */
+int probe_vector(int argc, char **argv);
 
 #endif

@@ -32,14 +32,16 @@ uint64_t probe_now(void)
 	return now(CLOCK_MONOTONIC);
 }
 
-/* A reader must never see half a number, hence the rename. */
-static int publish(const char *file, const char *fresh, uint64_t value)
+int probe_publish(const char *file, const char *text)
 {
-	FILE *f = fopen(fresh, "w");
+	char fresh[4096];
+	FILE *f;
 
+	snprintf(fresh, sizeof(fresh), "%s.new", file);
+	f = fopen(fresh, "w");
 	if (!f)
 		return -1;
-	fprintf(f, "%" PRIu64 "\n", value);
+	fprintf(f, "%s\n", text);
 	if (fclose(f) != 0)
 		return -1;
 	return rename(fresh, file);
@@ -48,12 +50,12 @@ static int publish(const char *file, const char *fresh, uint64_t value)
 int probe_tick(int argc, char **argv)
 {
 	const struct timespec pause = {.tv_nsec = TICK_NSEC};
-	char fresh[4096];
+	char text[32];
 
 	(void)argc;
-	snprintf(fresh, sizeof(fresh), "%s.new", argv[0]);
 	for (uint64_t count = 1;; count++) {
-		if (publish(argv[0], fresh, count) < 0) {
+		snprintf(text, sizeof(text), "%" PRIu64, count);
+		if (probe_publish(argv[0], text) < 0) {
 			perror(argv[0]);
 			return 1;
 		}
