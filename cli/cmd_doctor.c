@@ -37,8 +37,8 @@ struct finding {
 	bool good; /* nothing so far that keeps machines from running */
 };
 
-static void add(struct finding *f, const char *what, bool ok, const char *detail,
-		const char *advice)
+static void doctor_add(struct finding *f, const char *what, bool ok, const char *detail,
+		       const char *advice)
 {
 	json_array_append_new(f->list, json_pack("{s:s,s:b,s:s,s:s}", "what", what, "ok", (int)ok,
 						 "detail", detail, "advice", ok ? "" : advice));
@@ -51,19 +51,19 @@ static void look_at_cpu(struct finding *f, const struct kvm *kvm)
 	struct err err;
 
 	if (arch_cpu_create(kvm, "", &cpu, &chosen, &err) < 0) {
-		add(f, "CPU baseline", false, err.text,
-		    "appliances need --cpu host here, and then run on such hosts only");
+		doctor_add(f, "CPU baseline", false, err.text,
+			   "appliances need --cpu host here, and then run on such hosts only");
 		return;
 	}
-	add(f, "CPU baseline", true, chosen, "");
+	doctor_add(f, "CPU baseline", true, chosen, "");
 	arch_cpu_free(cpu);
 }
 
 static void look_at_capabilities(struct finding *f, const struct kvm *kvm)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(capabilities); i++)
-		add(f, capabilities[i].name, kvm_extension(kvm, capabilities[i].cap) > 0,
-		    capabilities[i].use, "a newer kernel, or a host that does not hide it");
+		doctor_add(f, capabilities[i].name, kvm_extension(kvm, capabilities[i].cap) > 0,
+			   capabilities[i].use, "a newer kernel, or a host that does not hide it");
 }
 
 static const char *look_at_speed(struct finding *f)
@@ -75,15 +75,16 @@ static const char *look_at_speed(struct finding *f)
 
 	if (guest_speed_measure(&per_second, &err) < 0) {
 		f->good = false;
-		add(f, "speed", false, err.text, "see dmesg");
+		doctor_add(f, "speed", false, err.text, "see dmesg");
 		return "none";
 	}
 	hardware = per_second >= GUEST_SPEED_HARDWARE;
 	snprintf(detail, sizeof(detail), "%llu million guest instructions a second",
 		 (unsigned long long)(per_second / 1000000));
-	add(f, "speed", hardware, detail,
-	    "something interprets the guest: enable (nested) virtualization in the firmware or the "
-	    "outer hypervisor");
+	doctor_add(f, "speed", hardware, detail,
+		   "something interprets the guest: enable (nested) virtualization in the firmware "
+		   "or the "
+		   "outer hypervisor");
 	return hardware ? "hardware" : "emulated";
 }
 
@@ -94,11 +95,11 @@ static void add_kvm_failure(struct finding *f, char *text)
 
 	f->good = false;
 	if (colon == NULL || colon[1] != ' ') {
-		add(f, "/dev/kvm", false, text, "see dmesg");
+		doctor_add(f, "/dev/kvm", false, text, "see dmesg");
 		return;
 	}
 	*colon = '\0';
-	add(f, "/dev/kvm", false, text, colon + 2);
+	doctor_add(f, "/dev/kvm", false, text, colon + 2);
 }
 
 static const char *look_at_kvm(struct finding *f)
@@ -110,7 +111,7 @@ static const char *look_at_kvm(struct finding *f)
 		add_kvm_failure(f, err.text);
 		return "none";
 	}
-	add(f, "/dev/kvm", true, "opens", "");
+	doctor_add(f, "/dev/kvm", true, "opens", "");
 	look_at_cpu(f, &kvm);
 	look_at_capabilities(f, &kvm);
 	kvm_close(&kvm);
@@ -133,9 +134,10 @@ static void look_at_userfaultfd(struct finding *f)
 {
 	const char *way = userfaultfd_way();
 
-	add(f, "userfaultfd", way != NULL, way != NULL ? way : "not permitted",
-	    "give yourself /dev/userfaultfd, or sysctl vm.unprivileged_userfaultfd=1; without it "
-	    "memory that is not flat is read before a machine wakes");
+	doctor_add(f, "userfaultfd", way != NULL, way != NULL ? way : "not permitted",
+		   "give yourself /dev/userfaultfd, or sysctl vm.unprivileged_userfaultfd=1; "
+		   "without it "
+		   "memory that is not flat is read before a machine wakes");
 }
 
 static int try_crypto(struct err *err)
@@ -176,12 +178,12 @@ static void look_at_libraries(struct finding *f)
 		bool ok = libraries[i].load(&err) == 0;
 
 		f->good &= ok;
-		add(f, libraries[i].name, ok, ok ? libraries[i].use : err.text,
-		    libraries[i].advice);
+		doctor_add(f, libraries[i].name, ok, ok ? libraries[i].use : err.text,
+			   libraries[i].advice);
 	}
 }
 
-static void print(const json_t *list)
+static void print_findings(const json_t *list)
 {
 	const json_t *item;
 	size_t i;
@@ -205,8 +207,9 @@ static int cmd_doctor_run(struct options *opts, struct err *err)
 	bool json = false;
 	int ret = options_flags(opts, OPTION_JSON, &json, err);
 
-	if (ret == 0)
-		ret = options_end(opts, err);
+	if (ret < 0)
+		return ret;
+	ret = options_end(opts, err);
 	if (ret < 0)
 		return ret;
 	f.list = json_array();
@@ -217,7 +220,7 @@ static int cmd_doctor_run(struct options *opts, struct err *err)
 		json_out(json_pack("{s:b,s:s,s:o}", "good", (int)f.good, "speed", speed, "checks",
 				   f.list));
 	} else {
-		print(f.list);
+		print_findings(f.list);
 		json_decref(f.list);
 	}
 	return f.good ? 0 : 125;

@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/cleanup.h"
 #include "cli/command.h"
 #include "host/claim.h"
@@ -12,11 +13,12 @@
 #include "host/paths.h"
 #include "instance/record.h"
 
-#define POLL_NS 100000000L
+#define POLL_NS	    100000000L
+#define OPTION_HOST (OPTION_LONG_ONLY + 1)
 
 static const struct option_spec options[] = {
 	{'f', "follow", NULL, "go on until the machine is over"},
-	{OPTION_LONG_ONLY + 1, "host", NULL, "torpor's own messages instead of the guest's output"},
+	{OPTION_HOST, "host", NULL, "torpor's own messages instead of the guest's output"},
 	{0},
 };
 
@@ -32,21 +34,27 @@ static int cmd_logs_parse(struct options *opts, struct logs_args *args, struct e
 
 	args->file = "console.log";
 	while ((id = options_next(opts, err)) > 0) {
+		assert(id == 'f' || id == OPTION_HOST);
 		if (id == 'f')
 			args->follow = true;
 		else
 			args->file = "torpor.log";
 	}
-	ret = id < 0 ? id : options_one_operand(opts, "NAME", &args->name, err);
-	if (ret == 0)
-		ret = parse_name(args->name, err);
-	if (ret == 0 && !machine_is_known(args->name))
+	if (id < 0)
+		return id;
+	ret = options_one_operand(opts, "NAME", &args->name, err);
+	if (ret < 0)
+		return ret;
+	ret = parse_name(args->name, err);
+	if (ret < 0)
+		return ret;
+	if (!machine_is_known(args->name))
 		return err_set(err, ERR_NOT_FOUND, "no machine is named %s", args->name);
-	return ret;
+	return 0;
 }
 
 /* Everything from where fd stands to the end of the file. */
-static int print_rest(int fd, struct err *err)
+static int logs_print_rest(int fd, struct err *err)
 {
 	char data[16384];
 	ssize_t got;
@@ -59,33 +67,36 @@ static int print_rest(int fd, struct err *err)
 }
 
 /* The file was rotated under us (console_log.c). */
-static bool is_replaced(int fd, const struct path *path)
+static bool log_is_replaced(int fd, const struct path *path)
 {
 	struct stat ours, now;
 
 	return fstat(fd, &ours) == 0 && stat(path->text, &now) == 0 && ours.st_ino != now.st_ino;
 }
 
-static int follow(const struct logs_args *args, const struct path *path, struct err *err)
+static int logs_follow(const struct logs_args *args, const struct path *path, struct err *err)
 {
 	static const struct timespec pause = {.tv_nsec = POLL_NS};
 	cleanup_fd int fd = -1;
 	bool over = false;
-	int ret = 0;
 
 	/* Once more after the end, for the last words. */
-	while (ret == 0 && !over) {
+	while (!over) {
 		over = !claim_is_held(args->name);
 		if (fd < 0)
 			fd = open(path->text, O_RDONLY | O_CLOEXEC);
-		if (fd >= 0)
-			ret = print_rest(fd, err);
-		if (fd >= 0 && is_replaced(fd, path))
+		if (fd >= 0) {
+			int ret = logs_print_rest(fd, err);
+
+			if (ret < 0)
+				return ret;
+		}
+		if (fd >= 0 && log_is_replaced(fd, path))
 			close(take_fd(&fd));
 		else if (!over)
 			nanosleep(&pause, NULL);
 	}
-	return ret;
+	return 0;
 }
 
 static int cmd_logs_run(struct options *opts, struct err *err)
@@ -95,16 +106,17 @@ static int cmd_logs_run(struct options *opts, struct err *err)
 	cleanup_fd int fd = -1;
 	int ret = cmd_logs_parse(opts, &args, err);
 
-	if (ret == 0)
-		ret = path_state(&path, args.name, args.file, err);
+	if (ret < 0)
+		return ret;
+	ret = path_state(&path, args.name, args.file, err);
 	if (ret < 0)
 		return ret;
 	if (args.follow)
-		return follow(&args, &path, err);
+		return logs_follow(&args, &path, err);
 	fd = open(path.text, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : err_sys(err, errno, "%s", path.text);
-	return print_rest(fd, err);
+	return logs_print_rest(fd, err);
 }
 
 const struct command cmd_logs = {

@@ -207,15 +207,17 @@ static int hand_over(struct client *client, const struct peer *peer, const char 
 	struct err why = {0};
 	int ret = move_send(peer->in, MOVE_GO, NULL, 0, &why);
 
-	if (ret == 0)
+	if (ret >= 0)
 		ret = await_message(peer, MOVE_RUNNING, &message, &why);
-	if (ret == 0) {
+	if (ret >= 0) {
 		ret = release(client, true, err);
-		if (ret == 0)
-			ret = client_wait(client, CLIENT_FOREVER, err);
-		if (ret == 0)
-			printf("%s\n", message.text);
-		return ret;
+		if (ret < 0)
+			return ret;
+		ret = client_wait(client, CLIENT_FOREVER, err);
+		if (ret < 0)
+			return ret;
+		printf("%s\n", message.text);
+		return 0;
 	}
 	if (message.type == MOVE_FAILED) {
 		(void)release(client, false, NULL);
@@ -229,33 +231,50 @@ static int hand_over(struct client *client, const struct peer *peer, const char 
 		why.text, name, name, name);
 }
 
+/* Until the other side is ready to start it. */
+static int stage(struct client *client, const struct peer *peer, const struct move_args *args,
+		 struct err *err)
+{
+	struct move_message message = {0};
+	struct err why = {0};
+	int ret = send_appliance(client, peer, args, err);
+
+	if (ret >= 0)
+		return await_message(peer, MOVE_READY, &message, err);
+	/* What it has said tells more than that it has gone. */
+	if (ret == -EPIPE && await_message(peer, MOVE_READY, &message, &why) < 0 &&
+	    message.type == MOVE_FAILED)
+		*err = why;
+	return ret;
+}
+
+static int move_held(struct client *client, const struct peer *peer, const struct move_args *args,
+		     struct err *err)
+{
+	int ret = stage(client, peer, args, err);
+
+	if (ret < 0)
+		return ret;
+	ret = client_do(client, "commit", CLIENT_FOREVER, NULL, err);
+	return ret < 0 ? ret : hand_over(client, peer, args->name, err);
+}
+
 static int move(struct client *client, const struct peer *peer, const struct move_args *args,
 		struct err *err)
 {
-	struct move_message message = {0};
 	int keeper = -1, ret = move_hello_source(peer->out, peer->in, err);
 
-	if (ret == 0 && args->trim)
-		ret = trim(client, err);
 	if (ret < 0)
 		return ret;
+	if (args->trim) {
+		ret = trim(client, err);
+		if (ret < 0)
+			return ret;
+	}
 	ret = hold(client, &keeper, err);
 	if (ret < 0)
 		return ret;
-	ret = send_appliance(client, peer, args, err);
-	if (ret == -EPIPE || ret == 0) {
-		struct err why = {0};
-		/* What it has to say is more than that it has gone. */
-		int said = await_message(peer, MOVE_READY, &message, ret == 0 ? err : &why);
-
-		if (ret < 0 && message.type == MOVE_FAILED)
-			*err = why;
-		ret = ret < 0 ? ret : said;
-	}
-	if (ret == 0)
-		ret = client_do(client, "commit", CLIENT_FOREVER, NULL, err);
-	if (ret == 0)
-		ret = hand_over(client, peer, args->name, err);
+	ret = move_held(client, peer, args, err);
 	/* Held no more: before the commit it goes on as it was. */
 	close(keeper);
 	return ret;
@@ -274,7 +293,7 @@ static int cmd_move_run(struct options *opts, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = start_peer(&peer, args.command, err);
-	if (ret == 0) {
+	if (ret >= 0) {
 		ret = move(&client, &peer, &args, err);
 		end_peer(&peer);
 	}

@@ -5,7 +5,7 @@
 #include "cli/json_out.h"
 #include "host/client.h"
 
-static void print(const json_t *ports)
+static void print_ports(const json_t *ports)
 {
 	const json_t *port;
 	size_t i;
@@ -30,10 +30,12 @@ static int cmd_port_run(struct options *opts, struct err *err)
 	bool json = false;
 	int ret = options_flags(opts, OPTION_JSON, &json, err);
 
-	if (ret == 0)
-		ret = options_one_operand(opts, "NAME", &name, err);
-	if (ret == 0)
-		ret = client_open(&client, name, err);
+	if (ret < 0)
+		return ret;
+	ret = options_one_operand(opts, "NAME", &name, err);
+	if (ret < 0)
+		return ret;
+	ret = client_open(&client, name, err);
 	if (ret < 0)
 		return ret;
 	ret = client_do(&client, "ports", CLIENT_FOREVER, &reply, err);
@@ -43,7 +45,7 @@ static int cmd_port_run(struct options *opts, struct err *err)
 	if (json)
 		json_out(json_incref(json_object_get(reply, "ports")));
 	else
-		print(json_object_get(reply, "ports"));
+		print_ports(json_object_get(reply, "ports"));
 	json_decref(reply);
 	return 0;
 }

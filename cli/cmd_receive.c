@@ -95,7 +95,7 @@ static int start(const char *name, bool paused, struct err *err)
 		return ret;
 	ret = client_call(&client, json_pack("{s:s,s:b}", "do", "release", "moved", 0),
 			  CLIENT_FOREVER, NULL, err);
-	if (ret == 0 && !paused)
+	if (ret >= 0 && !paused)
 		ret = client_do(&client, "unpause", CLIENT_FOREVER, NULL, err);
 	client_close(&client);
 	return ret;

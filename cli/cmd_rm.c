@@ -25,11 +25,12 @@ static int remove_one(const char *name, void *opaque, struct err *err)
 			return err_set(err, ERR_FAILED, "machine %s is running: stop it, or rm -f",
 				       name);
 		ret = client_kill_once(name, err);
+		if (ret < 0)
+			return ret;
 	} else if (!machine_is_known(name)) {
-		ret = err_set(err, ERR_NOT_FOUND, "no machine is named %s", name);
+		return err_set(err, ERR_NOT_FOUND, "no machine is named %s", name);
 	}
-	if (ret == 0)
-		ret = claim_name(&claim, name, err);
+	ret = claim_name(&claim, name, err);
 	if (ret < 0)
 		return ret;
 	record_remove_all(name);

@@ -22,7 +22,7 @@ static int stop_one(const char *name, void *opaque, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = client_do(&client, "stop", CLIENT_FOREVER, NULL, err);
-	if (ret == 0)
+	if (ret >= 0)
 		ret = client_wait(&client, (int)(*seconds * 1000), err);
 	if (ret == -ETIMEDOUT)
 		ret = client_kill(&client, err);
@@ -33,11 +33,15 @@ static int stop_one(const char *name, void *opaque, struct err *err)
 static int cmd_stop_run(struct options *opts, struct err *err)
 {
 	uint64_t seconds = DEFAULT_SECONDS;
-	int id, ret = 0;
+	int id;
 
-	while (ret == 0 && (id = options_next(opts, err)) != 0)
-		ret = id < 0 ? id : parse_number(opts->value, "--time", 0, 86400, &seconds, err);
-	return ret < 0 ? ret : each_machine(opts, stop_one, &seconds, err);
+	while ((id = options_next(opts, err)) > 0) {
+		int ret = parse_number(opts->value, "--time", 0, 86400, &seconds, err);
+
+		if (ret < 0)
+			return ret;
+	}
+	return id < 0 ? id : each_machine(opts, stop_one, &seconds, err);
 }
 
 const struct command cmd_stop = {

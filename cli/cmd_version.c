@@ -11,8 +11,9 @@ static int cmd_version_run(struct options *opts, struct err *err)
 	bool json = false;
 	int ret = options_flags(opts, OPTION_JSON, &json, err);
 
-	if (ret == 0)
-		ret = options_end(opts, err);
+	if (ret < 0)
+		return ret;
+	ret = options_end(opts, err);
 	if (ret < 0)
 		return ret;
 	snprintf(format, sizeof(format), "%d.%d", APPLIANCE_FORMAT_MAJOR, APPLIANCE_FORMAT_MINOR);
