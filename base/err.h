@@ -6,7 +6,7 @@
  * on the way up add where it happened with err_context(). Only cli/ prints one, and maps its kind
  * to an exit code. The object owns no memory: it lives on the caller's stack.
  *
- * The text is UTF-8, so that it fits into JSON: other bytes, as paths may have them, become '?'.
+ * The text is fit for a terminal and for JSON, whoever wrote what it quotes: see printable_utf8().
  *
  * `err` may be NULL wherever it is a parameter here: the caller does not want the text.
  */

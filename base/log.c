@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/printable.h"
 
 #define LINES_PER_SECOND 10
 
@@ -26,6 +27,8 @@ static void log_write(const struct log *log, const char *fmt, va_list ap)
 	len = (size_t)head + (size_t)body;
 	if (len > sizeof(line) - 2)
 		len = sizeof(line) - 2;
+	line[len] = '\0';
+	printable_utf8(line);
 	line[len++] = '\n';
 	if (write(log->fd, line, len) < 0)
 		return; /* nowhere left to say so */

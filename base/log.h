@@ -3,7 +3,7 @@
  *
  * Lines a guest can provoke go through log_guest() with a limiter beside the device, so that a
  * hostile guest fills no disk: 10 lines a second, then one line that says how many were dropped.
- * Any thread may log; each line is one write(2).
+ * Any thread may log; each line is one write(2), and goes through printable_utf8().
  */
 #ifndef TORPOR_BASE_LOG_H
 #define TORPOR_BASE_LOG_H

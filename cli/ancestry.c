@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "cli/print_line.h"
 #include "host/parent.h"
 
 const char *save_time(uint64_t saved_ns, char text[SAVE_TIME_SIZE])
@@ -61,13 +62,14 @@ static void print_entry(const char *label, const json_t *entry)
 	const char *digest = json_string_value(json_object_get(entry, "digest"));
 	char text[SAVE_TIME_SIZE];
 
-	if (saved == NULL)
+	if (saved == NULL) {
 		printf("%-11s %s, not found\n", label, digest);
-	else
-		printf("%-11s generation %lld, saved %s, %s\n", label,
-		       (long long)json_integer_value(json_object_get(entry, "generation")),
-		       save_time((uint64_t)json_integer_value(saved), text),
-		       json_string_value(json_object_get(entry, "file")));
+		return;
+	}
+	print_line(stdout, "%-11s generation %lld, saved %s, %s", label,
+		   (long long)json_integer_value(json_object_get(entry, "generation")),
+		   save_time((uint64_t)json_integer_value(saved), text),
+		   json_string_value(json_object_get(entry, "file")));
 }
 
 void ancestry_print(const char *label, const json_t *list)

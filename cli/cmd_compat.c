@@ -1,6 +1,7 @@
 /* torpor compat: could this host run that appliance? */
 #include "cli/command.h"
 #include "cli/json_out.h"
+#include "cli/print_line.h"
 #include "cli/spool.h"
 #include "host/sandbox.h"
 #include "instance/source.h"
@@ -60,7 +61,7 @@ static int cmd_compat_run(struct options *opts, struct err *err)
 		json_out(json_pack("{s:s,s:b,s:s}", "file", path, "compatible", ret == 0, "reason",
 				   ret == 0 ? "" : err->text));
 	else if (ret == 0)
-		printf("%s: this host can run it\n", path);
+		print_line(stdout, "%s: this host can run it", path);
 	return ret;
 }
 

@@ -9,6 +9,7 @@
 #include "cli/command.h"
 #include "cli/json_out.h"
 #include "cli/machine_args.h"
+#include "cli/print_line.h"
 #include "cli/spool.h"
 #include "cli/target.h"
 #include "format/archive.h"
@@ -102,7 +103,8 @@ static void print_appliance(const struct appliance *a)
 	       a->vcpus);
 	printf("CPU         %s%s%s\n", a->cpu.profile[0] != '\0' ? a->cpu.profile : "best baseline",
 	       a->cpu.vendor[0] != '\0' ? ", " : "", a->cpu.vendor);
-	printf("console     %s\ncmdline     %s\n", console_name(a->console), a->cmdline);
+	printf("console     %s\n", console_name(a->console));
+	print_line(stdout, "cmdline     %s", a->cmdline);
 	for (uint32_t i = 0; i < a->ndisks; i++)
 		printf("disk        %s, %llu MiB%s\n", a->disk[i].id,
 		       (unsigned long long)(a->disk[i].size >> 20),
@@ -123,8 +125,9 @@ static void print_archive(const struct archive *archive)
 	size_t count = archive_entries(archive, &entry);
 	json_t *chain = ancestry_json(a->parent, archive_path(archive));
 
-	printf("file        %s\ndigest      %s\naligned     %s\n", archive_path(archive),
-	       archive_digest(archive), archive_aligned(archive) ? "yes" : "no");
+	print_line(stdout, "file        %s", archive_path(archive));
+	printf("digest      %s\naligned     %s\n", archive_digest(archive),
+	       archive_aligned(archive) ? "yes" : "no");
 	print_appliance(a);
 	ancestry_print("lineage", chain);
 	json_decref(chain);

@@ -8,6 +8,7 @@
 #include "base/io.h"
 #include "cli/command.h"
 #include "cli/passphrase.h"
+#include "cli/print_line.h"
 #include "format/crypto/sign.h"
 
 #define NO_PASSPHRASE (OPTION_LONG_ONLY + 1)
@@ -87,7 +88,7 @@ static int write_pair(const struct keygen_args *args, const struct minisign_publ
 	if (ret < 0)
 		return ret;
 	len = minisign_public_encode(public, text);
-	ret = write_new(args->public, 0666, text, len, err);
+	ret = write_new(args->public, 0644, text, len, err);
 	if (ret < 0)
 		unlink(args->secret);
 	return ret;
@@ -118,8 +119,11 @@ static int generate(const struct keygen_args *args, struct minisign_secret *secr
 		return ret;
 	minisign_id_text(public.id, id);
 	minisign_public_line(&public, line);
-	printf("key         %s\nsecret      %s%s\npublic      %s\n            %s\n", id,
-	       args->secret, args->no_passphrase ? ", not encrypted" : "", args->public, line);
+	printf("key         %s\n", id);
+	print_line(stdout, "secret      %s%s", args->secret,
+		   args->no_passphrase ? ", not encrypted" : "");
+	print_line(stdout, "public      %s", args->public);
+	printf("            %s\n", line);
 	return 0;
 }
 

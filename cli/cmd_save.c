@@ -8,6 +8,7 @@
 #include "cli/key_args.h"
 #include "cli/notice.h"
 #include "cli/packing_args.h"
+#include "cli/print_line.h"
 #include "cli/trim.h"
 #include "host/client.h"
 #include "host/parse.h"
@@ -131,10 +132,10 @@ static void print(const struct save_args *args, json_t *reply)
 		json_out_to(out, json_incref(reply));
 		return;
 	}
-	fprintf(out, "%s: %.1f MiB, paused for %.3f s\n",
-		args->stream ? args->name : protocol_text(reply, "path"),
-		(double)json_integer_value(json_object_get(reply, "bytes")) / 1048576.0,
-		json_real_value(json_object_get(reply, "seconds")));
+	print_line(out, "%s: %.1f MiB, paused for %.3f s",
+		   args->stream ? args->name : protocol_text(reply, "path"),
+		   (double)json_integer_value(json_object_get(reply, "bytes")) / 1048576.0,
+		   json_real_value(json_object_get(reply, "seconds")));
 }
 
 /* A key that is given is the machine's from now on; one that it has will do. */

@@ -8,6 +8,7 @@
 #include "base/io.h"
 #include "cli/command.h"
 #include "cli/passphrase.h"
+#include "cli/print_line.h"
 #include "cli/spool.h"
 #include "format/convert.h"
 #include "format/crypto/sign.h"
@@ -164,7 +165,7 @@ static int sign(const struct sign_args *args, const struct pen *pen, struct arch
 		return ret;
 	minisign_id_text(sig.id, id);
 	if (!output_is_stream(args->output))
-		printf("%s: signed by key %s\n", args->output, id);
+		print_line(stdout, "%s: signed by key %s", args->output, id);
 	return 0;
 }
 

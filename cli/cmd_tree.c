@@ -11,6 +11,7 @@
 #include "base/array.h"
 #include "cli/command.h"
 #include "cli/json_out.h"
+#include "cli/print_line.h"
 #include "host/parent.h"
 #include "host/paths.h"
 #include "host/sandbox.h"
@@ -212,7 +213,7 @@ static void print_name(const char *name, unsigned depth)
 {
 	if (depth > 0)
 		printf("%*s└─ ", 3 * (int)(depth - 1), "");
-	puts(name);
+	print_line(stdout, "%s", name);
 }
 
 static void print_node(const struct node *node, unsigned depth)

@@ -4,6 +4,7 @@
 #include "cli/command.h"
 #include "cli/json_out.h"
 #include "cli/key_args.h"
+#include "cli/print_line.h"
 #include "cli/spool.h"
 #include "cli/trust.h"
 #include "format/archive.h"
@@ -31,7 +32,7 @@ static void report(void *opaque, const char *finding)
 	if (findings->list != NULL)
 		json_array_append_new(findings->list, json_string(finding));
 	else
-		printf("%s: %s\n", findings->path, finding);
+		print_line(stdout, "%s: %s", findings->path, finding);
 }
 
 static uint64_t frames_of(const struct archive *a, const char *role)
@@ -74,8 +75,8 @@ static void print_signer(const struct findings *findings)
 	const struct signed_by *by = &findings->trust.by;
 	bool named = by->name[0] != '\0';
 
-	printf("%s: signed by key %s%s%s%s: %s\n", findings->path, by->id, named ? " (" : "",
-	       by->name, named ? ")" : "", by->comment);
+	print_line(stdout, "%s: signed by key %s%s%s%s: %s", findings->path, by->id,
+		   named ? " (" : "", by->name, named ? ")" : "", by->comment);
 }
 
 static void print_result(const struct archive *a, const struct findings *findings, int ret)
@@ -92,8 +93,8 @@ static void print_result(const struct archive *a, const struct findings *finding
 		return;
 	}
 	if (ret == 0)
-		printf("%s: ok, %zu blobs, %llu frames\n", findings->path, blobs,
-		       (unsigned long long)frames);
+		print_line(stdout, "%s: ok, %zu blobs, %llu frames", findings->path, blobs,
+			   (unsigned long long)frames);
 	if (findings->key != NULL)
 		print_signer(findings);
 }

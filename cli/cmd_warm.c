@@ -14,6 +14,7 @@
 #include "base/num.h"
 #include "cli/command.h"
 #include "cli/launch.h"
+#include "cli/print_line.h"
 #include "format/convert.h"
 #include "host/parse.h"
 #include "host/sandbox.h"
@@ -148,8 +149,8 @@ static int write_warm(const struct warm_args *args, struct err *err)
 	for (size_t i = 0; i < w.nhot; i++)
 		frames += w.hot[i].n;
 	if (ret == 0 && !output_is_stream(args->output))
-		printf("%s: %zu frames (%.1f MiB) are hot\n", args->output, frames,
-		       (double)(frames * FRAME_SIZE) / (double)MIB(1));
+		print_line(stdout, "%s: %zu frames (%.1f MiB) are hot", args->output, frames,
+			   (double)(frames * FRAME_SIZE) / (double)MIB(1));
 	warm_free(&w);
 	return ret;
 }

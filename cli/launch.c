@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/command.h"
+#include "cli/print_line.h"
 #include "host/detach.h"
 #include "host/sandbox.h"
 #include "instance/record.h"
@@ -24,7 +25,7 @@ int launch_guard(const struct connections *connections, struct err *err)
 
 void launch_notice(const char *line)
 {
-	fprintf(stderr, "torpor: %s\n", line);
+	print_line(stderr, "torpor: %s", line);
 }
 
 /* In the child: until the machine is over. Its exit status. */
@@ -94,7 +95,7 @@ static int in_foreground(struct source *source, struct instance_options *options
 	if (end.end == MACHINE_END_KILLED)
 		fprintf(stderr, "torpor: %s was killed\n", end.name);
 	else if (end.end == MACHINE_END_SAVED)
-		fprintf(stderr, "torpor: %s was saved to %s\n", end.name, end.saved_to.text);
+		print_line(stderr, "torpor: %s was saved to %s", end.name, end.saved_to.text);
 	else if (end.end == MACHINE_END_MOVED)
 		fprintf(stderr, "torpor: %s was moved to another host\n", end.name);
 	return record_exit_status(end.end);

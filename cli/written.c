@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "cli/json_out.h"
+#include "cli/print_line.h"
 #include "host/parse.h"
 
 int written_print(const char *path, const char *digest, bool json, struct err *err)
@@ -20,6 +21,7 @@ int written_print(const char *path, const char *digest, bool json, struct err *e
 		json_out(json_pack("{s:s,s:s,s:I}", "path", path, "digest", digest, "bytes",
 				   (json_int_t)st.st_size));
 	else
-		printf("%s: %.1f MiB, %s\n", path, (double)st.st_size / 1048576.0, digest);
+		print_line(stdout, "%s: %.1f MiB, %s", path, (double)st.st_size / 1048576.0,
+			   digest);
 	return 0;
 }

@@ -8,15 +8,18 @@
 #include "base/num.h"
 #include "format/crypto/base64.h"
 
-#define CIPHER	   "aes-256-gcm"
-#define MEMBER	   "encryption"
-#define SCRYPT	   "scrypt"
-#define KEY_FILE   "key-file"
-#define MAX_N	   (UINT64_C(1) << 20)
-#define MAX_R	   16u
-#define MAX_P	   16u
-#define MAX_MEMORY GIB(1)	       /* 128 n r */
-#define MAX_WORK   (UINT64_C(1) << 25) /* n r p */
+#define CIPHER	 "aes-256-gcm"
+#define MEMBER	 "encryption"
+#define SCRYPT	 "scrypt"
+#define KEY_FILE "key-file"
+#define MAX_N	 (UINT64_C(1) << 20)
+#define MAX_R	 16u
+#define MAX_P	 16u
+/* 128 n r: what each guess costs an attacker, and what a stranger's file may cost us. */
+#define MIN_MEMORY MIB(16)
+#define MAX_MEMORY GIB(1)
+#define MAX_WORK   (UINT64_C(1) << 23) /* n r p: eight times what keyring.c asks for, some seconds \
+					*/
 
 static void set_base64(json_t *object, const char *name, const void *data, size_t len)
 {
@@ -62,6 +65,13 @@ json_t *encryption_encode(const struct encryption *e)
 	return object;
 }
 
+static int refuse_scrypt(const struct encryption_lock *lock, const char *what, struct err *err)
+{
+	return err_set(err, ERR_INTEGRITY, "scrypt with n=%llu r=%llu p=%llu takes %s",
+		       (unsigned long long)lock->n, (unsigned long long)lock->r,
+		       (unsigned long long)lock->p, what);
+}
+
 static int decode_scrypt(struct encryption_lock *lock, json_t *object, struct err *err)
 {
 	int ret = json_get_uint(object, "n", 2, MAX_N, &lock->n, err);
@@ -74,10 +84,13 @@ static int decode_scrypt(struct encryption_lock *lock, json_t *object, struct er
 	ret = json_get_uint(object, "p", 1, MAX_P, &lock->p, err);
 	if (ret < 0)
 		return ret;
-	if ((lock->n & (lock->n - 1)) != 0 || 128 * lock->n * lock->r > MAX_MEMORY ||
-	    lock->n * lock->r * lock->p > MAX_WORK)
-		return err_set(err, ERR_INTEGRITY,
-			       "its passphrase would take more work or memory than is sane");
+	if ((lock->n & (lock->n - 1)) != 0)
+		return err_set(err, ERR_INTEGRITY, "scrypt: n=%llu is not a power of two",
+			       (unsigned long long)lock->n);
+	if (128 * lock->n * lock->r < MIN_MEMORY)
+		return refuse_scrypt(lock, "so little that its passphrase could be guessed", err);
+	if (128 * lock->n * lock->r > MAX_MEMORY || lock->n * lock->r * lock->p > MAX_WORK)
+		return refuse_scrypt(lock, "more than 1 GiB or some seconds", err);
 	return 0;
 }
 

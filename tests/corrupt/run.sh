@@ -445,6 +445,64 @@ interrupted() {
 }
 try interrupted "build, convert and extract end by a signal: the old file is whole, nothing is left behind"
 
+# Nothing that a verb prints of a stranger's file moves the cursor: paths, names in tars, members of JSON,
+# the kernel's command line.
+prints_no_controls() { # ARGUMENT…
+    call "$@"
+    if cat "$SCRATCH/out" "$SCRATCH/err" | LC_ALL=C grep -aqP '[\x00-\x09\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\x8e\x8f\xa8-\xae]'; then
+        fail "$(report_call "$@" | cat -v)"
+    fi
+}
+
+escapes() {
+    local evil=$'e\e]0;title\a\e[2J\u009b\u202e\rx' verb file
+    works build -o plain.torpor --kernel "$TINY" --append "$evil"
+    "$here/damage.py" edit plain.torpor member.torpor "c['e\\x1b[2J\\x9b'] = 1" || fail "cannot edit"
+    "$here/damage.py" edit plain.torpor entry.torpor "files['e\\x1b[2J'] = b'x'" || fail "cannot edit"
+    cp plain.torpor "$evil.torpor"
+    cp "$TINY" "$evil"
+    for file in plain.torpor member.torpor entry.torpor "$evil.torpor" "$evil" "missing-$evil"; do
+        for verb in inspect verify ls compat tree "extract -C ." "sign -s alice.key" "convert --flat"; do
+            # shellcheck disable=SC2086 # some have options
+            prints_no_controls $verb "$file" $([ "${verb%% *}" != convert ] || echo "out.torpor")
+        done
+        prints_no_controls build -o out.torpor --kernel "$file"
+        prints_no_controls resume -d "$file"
+        prints_no_controls build -o "missing/$file" --kernel "$TINY"
+    done
+    mkdir -p "$XDG_DATA_HOME/torpor"
+    cp "$evil.torpor" "$XDG_DATA_HOME/torpor"
+    prints_no_controls tree
+    prints_no_controls ls
+    prints_no_controls "$evil"
+    prints_no_controls run --kernel "$TINY" --name "$evil"
+    prints_no_controls inspect "$evil"
+    works inspect plain.torpor
+    matches "the command line" "$out" 'cmdline +e\?\]0;title\?\?\[2J'
+}
+try escapes "control characters in paths, names in tars, members and the command line: not printed"
+
+# The modes of what is made do not come from the umask.
+modes() {
+    umask 000
+    works keygen --no-passphrase -p alice.pub -s alice.key
+    works build -o file.torpor --kernel "$TINY"
+    works sign file.torpor -s alice.key -o signed.torpor
+    works convert --flat file.torpor flat.torpor
+    works extract -o kernel file.torpor kernel
+    works lan create cable
+    if [ -w /dev/kvm ]; then
+        boot open
+        works save -R open -o live.torpor
+        works save open
+    fi
+    same "writable by others" "$(find "$SCRATCH/home" "$SCRATCH/files" -mindepth 1 -perm /022 ! -type l \
+        ! -path "$XDG_RUNTIME_DIR" ! -path "$XDG_STATE_HOME" ! -path "$XDG_DATA_HOME")" ""
+    same "the secret key" "$(stat -c %a alice.key)" 600
+    same "the public key" "$(stat -c %a alice.pub)" 644
+}
+try modes "with umask 000 nothing is made that others can write"
+
 if [ -w /dev/kvm ]; then
     try truncated "truncated at fourteen places, or longer than it was: refused by verify and resume"
     try flipped "120 flipped bits in all regions of a file with disks: every one found by verify"

@@ -275,6 +275,17 @@ Test(encryption, what_is_accepted)
 		   decode(BLOCK "\"kdf\":\"scrypt\",\"n\":131072,\"r\":8,\"p\":1," REST "}}", &err),
 		   0),
 		"%s", err.text);
+	/* The most and the least that a file may ask for. */
+	cr_assert(eq(int,
+		     decode(BLOCK "\"kdf\":\"scrypt\",\"n\":1048576,\"r\":8,\"p\":1," REST "}}",
+			    &err),
+		     0),
+		  "%s", err.text);
+	cr_assert(
+		eq(int,
+		   decode(BLOCK "\"kdf\":\"scrypt\",\"n\":16384,\"r\":8,\"p\":1," REST "}}", &err),
+		   0),
+		"%s", err.text);
 }
 
 static const struct {
@@ -292,6 +303,11 @@ static const struct {
 	{BLOCK "\"kdf\":\"scrypt\",\"n\":3,\"r\":8,\"p\":1," REST "}}", ERR_INTEGRITY},
 	{BLOCK "\"kdf\":\"scrypt\",\"n\":0,\"r\":8,\"p\":1," REST "}}", ERR_INTEGRITY},
 	{BLOCK "\"kdf\":\"scrypt\",\"n\":2097152,\"r\":1,\"p\":1," REST "}}", ERR_INTEGRITY},
+	{BLOCK "\"kdf\":\"scrypt\",\"n\":1048576,\"r\":8,\"p\":4," REST "}}", ERR_INTEGRITY},
+	{BLOCK "\"kdf\":\"scrypt\",\"n\":1048576,\"r\":8,\"p\":2," REST "}}", ERR_INTEGRITY},
+	{BLOCK "\"kdf\":\"scrypt\",\"n\":131072,\"r\":8,\"p\":16," REST "}}", ERR_INTEGRITY},
+	{BLOCK "\"kdf\":\"scrypt\",\"n\":2,\"r\":8,\"p\":1," REST "}}", ERR_INTEGRITY},
+	{BLOCK "\"kdf\":\"scrypt\",\"n\":8192,\"r\":8,\"p\":16," REST "}}", ERR_INTEGRITY},
 	{BLOCK "\"kdf\":\"scrypt\",\"n\":1048576,\"r\":16,\"p\":1," REST "}}", ERR_INTEGRITY},
 	{BLOCK "\"kdf\":\"scrypt\",\"n\":1048576,\"r\":4,\"p\":16," REST "}}", ERR_INTEGRITY},
 	{BLOCK "\"kdf\":\"key-file\",\"cipher\":\"aes-256-gcm\"," KEY "," TAG "}}", ERR_INTEGRITY},
