@@ -4,6 +4,7 @@
  */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -496,6 +497,64 @@ Test(x86_state, a_register_that_kvm_refuses_is_named)
 	cr_assert(eq(int, err.kind, ERR_INCOMPATIBLE));
 	cr_assert(strcmp(err.text, "this host's KVM refuses MSR 0xdeadbee0 = 0x1") == 0);
 	close_vm(&vm);
+	free(s);
+}
+
+/* Run vCPU 0 in 32-bit protected mode through a far jump into a code segment with these flags,
+ * until it writes to a port. */
+static void jump_to_segment(struct vm *vm, uint8_t *memory, uint8_t flags)
+{
+	/* ljmp 8:0x1007 · out 0xf4, al */
+	static const uint8_t code[] = {0xea, 0x07, 0x10, 0x00, 0x00, 0x08, 0x00, 0xe6, 0xf4};
+	const uint8_t segment[] = {0xff, 0xff, 0, 0, 0, 0x9b, (uint8_t)(flags << 4 | 0xf), 0};
+	const struct kvm_segment flat = {.limit = 0xffffffff,
+					 .selector = 0x10,
+					 .type = 3,
+					 .present = 1,
+					 .db = 1,
+					 .s = 1,
+					 .g = 1};
+	struct kvm_regs regs = {.rip = 0x1000, .rflags = 2};
+	struct kvm_sregs sregs;
+	struct err err = {0};
+
+	memcpy(memory + 0x1000, code, sizeof(code));
+	memcpy(memory + 0x508, segment, sizeof(segment));
+	cr_assert(eq(int, kvm_set_memory(&vm->kvm, 0, 0, 0x10000, memory, 0, &err), 0), "%s",
+		  err.text);
+	cr_assert(kvm_vcpu_call(&vm->vcpu[0], KVM_GET_SREGS, &sregs, &err) >= 0, "%s", err.text);
+	sregs.cs = sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss = flat;
+	sregs.cs.type = 0xb;
+	sregs.cr0 = 0x11;
+	sregs.gdt = (struct kvm_dtable){.base = 0x500, .limit = 15};
+	cr_assert(kvm_vcpu_call(&vm->vcpu[0], KVM_SET_SREGS, &sregs, &err) >= 0, "%s", err.text);
+	cr_assert(kvm_vcpu_call(&vm->vcpu[0], KVM_SET_REGS, &regs, &err) >= 0, "%s", err.text);
+	cr_assert(eq(int, kvm_vcpu_run(&vm->vcpu[0]), 0));
+	cr_assert(eq(u32, vm->vcpu[0].run->exit_reason, KVM_EXIT_IO));
+	vm->vcpu[0].run->immediate_exit = 1;
+	cr_assert(eq(int, kvm_vcpu_run(&vm->vcpu[0]), -EINTR));
+}
+
+/* Outside long mode the L bit of a code segment means nothing, but KVM refuses it in a state. */
+Test(x86_state, a_long_mode_segment_outside_of_long_mode_is_restored, .init = skip_without_kvm)
+{
+	struct x86_vcpu_state *s = calloc(1, sizeof(*s));
+	uint8_t *memory = aligned_alloc(4096, 0x10000);
+	struct err err = {0};
+	struct vm vm, to;
+
+	memset(memory, 0, 0x10000);
+	open_vm(&vm);
+	jump_to_segment(&vm, memory, 0xe); /* G, D and L */
+	cr_assert(eq(int, arch_vcpu_save(&vm.kvm, &vm.vcpu[0], s, &err), 0), "%s", err.text);
+	cr_assert(eq(int, arch_vcpu_check(&vm.kvm, s, 0, &err), 0), "%s", err.text);
+	cr_assert(eq(int, s->sregs.cs.selector, 8));
+	cr_assert(eq(int, s->sregs.cs.db, 1));
+	open_vm(&to);
+	cr_assert(eq(int, arch_vcpu_restore(&to.kvm, &to.vcpu[0], s, &err), 0), "%s", err.text);
+	close_vm(&vm);
+	close_vm(&to);
+	free(memory);
 	free(s);
 }
 

@@ -19,6 +19,8 @@
 #define XCR0_AVX      0x7u
 #define LAPIC_ID      0x20u
 
+#define EFER_LMA 0x400u
+
 #define APIC_BASE_X2APIC (1u << 10) /* of the APIC base MSR (SDM vol. 3 §11.12.1) */
 
 static size_t xsave_size(const struct kvm *kvm)
@@ -118,6 +120,10 @@ int arch_vcpu_save(const struct kvm *kvm, struct kvm_vcpu *vcpu, void *state, st
 	ret = kvm_vcpu_call(vcpu, KVM_GET_SREGS, &s->sregs, err);
 	if (ret < 0)
 		return ret;
+	/* Outside long mode a guest may have loaded the bit, where it means nothing; KVM refuses it
+	 * in a state (kvm_is_valid_sregs() in arch/x86/kvm/x86.c). */
+	if (!(s->sregs.efer & EFER_LMA))
+		s->sregs.cs.l = 0;
 	ret = save_cpuid(vcpu, s, err); /* re-read: it changes with CR4 and the APIC base */
 	if (ret < 0)
 		return ret;
