@@ -18,7 +18,7 @@
 #include "state/statefile.h"
 #include "vmm/frameset.h"
 
-static void add_devices(struct machine *m, struct buf *out)
+static void add_device_parts(struct machine *m, struct buf *out)
 {
 	for (unsigned i = 0; i < m->ndevices; i++) {
 		const struct device *dev = m->devices[i];
@@ -63,7 +63,7 @@ static int add_vm(struct machine *m, struct buf *out, struct err *err)
 
 /* The checks of a resume, on what was just encoded: a machine must not end in a file that no resume
  * takes. */
-static int check_state(struct machine *m, const struct buf *state, struct err *err)
+static int check_resumable(struct machine *m, const struct buf *state, struct err *err)
 {
 	cleanup_staged struct staged staged = {0};
 	cleanup_statefile struct statefile sf = {0};
@@ -81,7 +81,7 @@ static int save_state(struct machine *m, struct archive_writer *w, struct host_n
 	int ret;
 
 	statefile_begin(&state);
-	add_devices(m, &state);
+	add_device_parts(m, &state);
 	ret = add_vcpus(m, needs, &state, err);
 	if (ret < 0)
 		return ret;
@@ -91,7 +91,7 @@ static int save_state(struct machine *m, struct archive_writer *w, struct host_n
 	ret = statefile_end(&state, err);
 	if (ret < 0)
 		return ret;
-	ret = check_state(m, &state, err);
+	ret = check_resumable(m, &state, err);
 	if (ret < 0)
 		return err_context(err, ret, "this state could not be resumed");
 	return archive_writer_bytes(w, ROLE_STATE, state.data, state.len, err);
@@ -290,7 +290,8 @@ int snapshot_save(struct machine *m, struct save_params *params, struct err *err
 	if (!params->flat)
 		archive_writer_pack(w, params->level);
 	ret = save_all(m, w, params, err);
-	/* Whatever failed first, read(2) say: memory is lost too, and the machine must not go on. */
+	/* Whatever failed first, read(2) say: memory is lost too, and the machine must not go on.
+	 */
 	if (ret < 0)
 		(void)machine_break_if_truncated(m);
 	params->bytes = archive_writer_size(w);

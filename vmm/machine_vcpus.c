@@ -242,10 +242,7 @@ bool vcpus_park_within(struct machine *m, unsigned milliseconds)
 		if (pthread_cond_clockwait(&m->vcpu_cond, &m->lock, CLOCK_MONOTONIC, &until) != 0)
 			break;
 	}
-	if (all_parked(m))
-		return true;
-	vcpus_unpark(m);
-	return false;
+	return all_parked(m);
 }
 
 uint64_t vcpus_cpu_ns(const struct machine *m)

@@ -18,8 +18,8 @@ int vcpus_start(struct machine *m, struct err *err);
 void vcpus_join(struct machine *m);
 void vcpus_park(struct machine *m);
 void vcpus_unpark(struct machine *m);
-/* vcpus_park(), but give up after a while: a vCPU may wait for memory. Returns whether all are
- * parked; if not, all go on. */
+/* vcpus_park(), but give up waiting after a while: a vCPU may wait for memory. Returns whether all
+ * are parked. Either way vcpus_unpark() comes next. */
 bool vcpus_park_within(struct machine *m, unsigned milliseconds);
 /* The CPU time that all vCPU threads have used so far, in ns. */
 uint64_t vcpus_cpu_ns(const struct machine *m);

@@ -73,6 +73,9 @@ static uint8_t blk_result(struct virtio_blk *blk, const char *what, int ret)
 {
 	if (ret == 0)
 		return VIRTIO_BLK_S_OK;
+	/* Of guest memory, not of the disk: the guest must not go on with what it did not get. */
+	if (ret == -EFAULT)
+		(void)machine_break_if_truncated(blk->v.m);
 	log_guest(&blk->v.m->log, &blk->v.limit, "%s: %s disk %s: %s", blk->v.dev.id, what,
 		  disk_id(blk->disk), strerror(-ret));
 	return VIRTIO_BLK_S_IOERR;

@@ -100,6 +100,27 @@ static uint32_t config32(unsigned off)
 	return fake_read(&fake, R_CONFIG + off);
 }
 
+/* A buffer in memory whose file was truncated is no fault of the disk. */
+Test(blk, lost_memory_breaks_the_machine)
+{
+	const uint64_t frame = FAKE_RAM - FRAME_SIZE;
+	struct blob file = {.fd = memfd_create("memory", MFD_CLOEXEC), .len = FRAME_SIZE};
+	struct fake_seg seg[] = {{HEADER, 16, false}, {frame, 512, false}, {STATUS, 1, true}};
+	struct err err = {0};
+
+	start(false);
+	fake.m.request_fd = -1;
+	cr_assert(eq(int, ftruncate(file.fd, FRAME_SIZE), 0));
+	cr_assert(eq(int, mem_map_file(&fake.m.mem, 0, frame, &file, &err), 0), "%s", err.text);
+	cr_assert(eq(int, ftruncate(file.fd, 0), 0));
+	put_header(VIRTIO_BLK_T_OUT, 1);
+	fake_post(&fake, 0, seg, 3);
+	fake_kick(&fake, 0);
+	cr_assert(machine_is_broken(&fake.m));
+	cr_assert(strstr(fake.m.failure.text, "memory") != NULL);
+	cr_assert(strstr(fake.m.failure.text, "was truncated") != NULL, "%s", fake.m.failure.text);
+}
+
 Test(blk, configuration)
 {
 	start(false);
