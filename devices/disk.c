@@ -342,10 +342,41 @@ static int base_frame(void *opaque, uint64_t index, uint8_t *scratch, const uint
 	return finish_frame(disk, index, ret, scratch, data, kind, err);
 }
 
+/* Holes of a sparse file are known without reading it. Where the file system, or a block device,
+ * cannot tell, all is data. */
+static uint64_t base_extent(void *opaque, uint64_t index, uint64_t most, enum extent_kind *kind)
+{
+	const struct disk *disk = opaque;
+	uint64_t at = index * FRAME_SIZE, end = (index + most) * FRAME_SIZE;
+	off_t data = lseek(disk->raw.fd, (off_t)at, SEEK_DATA), hole;
+
+	if (data < 0 && errno == ENXIO) {
+		/* Nothing but a hole up to the end, unless that has moved: frame() says so. */
+		off_t size = lseek(disk->raw.fd, 0, SEEK_END);
+
+		*kind = size >= 0 && (uint64_t)size < disk->raw.len ? EXTENT_DATA : EXTENT_ZERO;
+		return most;
+	}
+	if (data >= 0 && (uint64_t)data / FRAME_SIZE > index) {
+		*kind = EXTENT_ZERO;
+		return u64_min(most, (uint64_t)data / FRAME_SIZE - index);
+	}
+	*kind = EXTENT_DATA;
+	hole = data >= 0 ? lseek(disk->raw.fd, data, SEEK_HOLE) : -1;
+	if (hole < 0 || (uint64_t)hole >= end)
+		return most;
+	return align_up((uint64_t)hole, FRAME_SIZE) / FRAME_SIZE - index;
+}
+
 bool disk_base_source(struct disk *disk, struct image_source *source, const struct image **image)
 {
 	*image = disk->base;
-	*source = (struct image_source){.size = disk->size, .opaque = disk, .frame = base_frame};
+	*source = (struct image_source){
+		.size = disk->size,
+		.opaque = disk,
+		.frame = base_frame,
+		.extent = base_extent,
+	};
 	return disk->base == NULL;
 }
 
@@ -366,6 +397,51 @@ static int written_frame(struct disk *disk, uint64_t index, uint8_t *scratch, co
 	int ret = disk_read(disk, index * FRAME_SIZE, scratch, frame_bytes(disk, index));
 
 	return finish_frame(disk, index, ret, scratch, data, kind, err);
+}
+
+/* Frames in which the guest wrote no block: how many from `index` on, 0 to `most`. */
+static uint64_t unwritten_frames(const struct disk *disk, uint64_t index, uint64_t most)
+{
+	const uint64_t blocks = FRAME_SIZE / SCRATCH_BLOCK;
+	uint64_t first = index * blocks, left;
+
+	if (disk->scratch.used == 0)
+		return most;
+	if (frame_written(disk, index))
+		return 0;
+	left = disk->scratch.blocks - first;
+	left = scratch_extent(&disk->scratch, first, u64_min(left, most * blocks));
+	return first + left == disk->scratch.blocks ? most : u64_min(most, left / blocks);
+}
+
+static uint64_t changed_extent(void *opaque, uint64_t index, uint64_t most, enum extent_kind *kind)
+{
+	uint64_t n = unwritten_frames(opaque, index, most);
+
+	*kind = n > 0 ? EXTENT_PARENT : EXTENT_DATA;
+	return n > 0 ? n : 1;
+}
+
+static uint64_t overlay_extent(void *opaque, uint64_t index, uint64_t most, enum extent_kind *kind)
+{
+	const struct disk *disk = opaque;
+	const struct layer_extent *extent;
+	uint64_t n = unwritten_frames(disk, index, most);
+
+	*kind = n > 0 ? EXTENT_PARENT : EXTENT_DATA;
+	if (n == 0 || !disk->overlaid)
+		return n > 0 ? n : 1;
+	extent = layer_extents_find(&disk->lower, index);
+	n = u64_min(n, extent->frame + extent->frames - index);
+	if (extent->image == NULL) {
+		const struct extent *below = image_map_find(&disk->base->map, index);
+
+		*kind = below->kind == EXTENT_ZERO ? EXTENT_PARENT : EXTENT_ZERO;
+		return u64_min(n, below->frame + below->frames - index);
+	}
+	if (extent->image != disk->base)
+		*kind = EXTENT_DATA;
+	return n;
 }
 
 static int overlay_frame(void *opaque, uint64_t index, uint8_t *scratch, const uint8_t **data,
@@ -396,7 +472,12 @@ static int overlay_frame(void *opaque, uint64_t index, uint8_t *scratch, const u
 
 void disk_overlay_source(struct disk *disk, struct image_source *source)
 {
-	*source = (struct image_source){.size = disk->size, .opaque = disk, .frame = overlay_frame};
+	*source = (struct image_source){
+		.size = disk->size,
+		.opaque = disk,
+		.frame = overlay_frame,
+		.extent = overlay_extent,
+	};
 }
 
 static int changed_frame(void *opaque, uint64_t index, uint8_t *scratch, const uint8_t **data,
@@ -411,5 +492,10 @@ static int changed_frame(void *opaque, uint64_t index, uint8_t *scratch, const u
 
 void disk_changes_source(struct disk *disk, struct image_source *source)
 {
-	*source = (struct image_source){.size = disk->size, .opaque = disk, .frame = changed_frame};
+	*source = (struct image_source){
+		.size = disk->size,
+		.opaque = disk,
+		.frame = changed_frame,
+		.extent = changed_extent,
+	};
 }

@@ -66,8 +66,12 @@ uint64_t scratch_extent(const struct scratch *s, uint64_t block, uint64_t most)
 	bool here = scratch_has(s, block);
 	uint64_t n = 1;
 
-	while (n < most && scratch_has(s, block + n) == here)
+	while (n < most && scratch_has(s, block + n) == here) {
 		n++;
+		while ((block + n) % 8 == 0 && n + 8 <= most &&
+		       s->map[(block + n) / 8] == (here ? 0xff : 0))
+			n += 8;
+	}
 	return n;
 }
 

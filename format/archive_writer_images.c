@@ -124,6 +124,15 @@ struct recode {
 	struct frame_readers readers;
 };
 
+static uint64_t recode_extent(void *opaque, uint64_t index, uint64_t most, enum extent_kind *kind)
+{
+	const struct recode *r = opaque;
+	const struct extent *e = image_map_find(&r->image->map, index);
+
+	*kind = (enum extent_kind)e->kind;
+	return u64_min(most, e->frame + e->frames - index);
+}
+
 static int recode_frame(void *opaque, uint64_t index, uint8_t *scratch, const uint8_t **data,
 			enum extent_kind *kind, struct err *err)
 {
@@ -146,6 +155,7 @@ int archive_writer_recode_image(struct archive_writer *w, const char *role,
 		.size = image->map.size,
 		.opaque = &r,
 		.frame = recode_frame,
+		.extent = recode_extent,
 		.exact = true,
 	};
 	cleanup_buf struct buf hashes = {0};

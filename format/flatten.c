@@ -14,11 +14,25 @@ struct merged {
 	struct frame_readers readers;
 };
 
-static bool is_base(const struct merged *m, const struct layer_extent *extent, uint64_t index)
+/* How many frames from `index` on (1 to `most`) are of one kind. */
+static uint64_t merged_extent(void *opaque, uint64_t index, uint64_t most, enum extent_kind *kind)
 {
-	if (m->base == NULL || extent->image != NULL)
-		return m->base != NULL && extent->image == m->base;
-	return image_map_find(&m->base->map, index)->kind == EXTENT_ZERO;
+	const struct merged *m = opaque;
+	const struct layer_extent *extent = layer_extents_find(&m->extents, index);
+	uint64_t n = u64_min(most, extent->frame + extent->frames - index);
+	const struct extent *below;
+
+	if (extent->image != NULL) {
+		*kind = extent->image == m->base ? EXTENT_PARENT : EXTENT_DATA;
+		return n;
+	}
+	*kind = EXTENT_ZERO;
+	if (m->base == NULL)
+		return n;
+	below = image_map_find(&m->base->map, index);
+	if (below->kind == EXTENT_ZERO)
+		*kind = EXTENT_PARENT;
+	return u64_min(n, below->frame + below->frames - index);
 }
 
 static int merged_frame(void *opaque, uint64_t index, uint8_t *scratch, const uint8_t **data,
@@ -28,10 +42,7 @@ static int merged_frame(void *opaque, uint64_t index, uint8_t *scratch, const ui
 	const struct layer_extent *extent = layer_extents_find(&m->extents, index);
 
 	*data = scratch;
-	if (is_base(m, extent, index))
-		*kind = EXTENT_PARENT;
-	else
-		*kind = extent->image != NULL ? EXTENT_DATA : EXTENT_ZERO;
+	(void)merged_extent(m, index, 1, kind);
 	if (*kind != EXTENT_DATA || scratch == NULL)
 		return 0;
 	return frame_readers_read(&m->readers, extent->image,
@@ -41,12 +52,12 @@ static int merged_frame(void *opaque, uint64_t index, uint8_t *scratch, const ui
 /* Nothing lies over the base. */
 static bool is_untouched(struct merged *m)
 {
-	bool untouched = m->base != NULL;
+	uint64_t frames = align_up(m->extents.size, FRAME_SIZE) / FRAME_SIZE;
+	enum extent_kind kind = EXTENT_PARENT;
 
-	for (uint64_t at = 0; untouched && at < align_up(m->extents.size, FRAME_SIZE) / FRAME_SIZE;
-	     at++)
-		untouched = is_base(m, layer_extents_find(&m->extents, at), at);
-	return untouched;
+	for (uint64_t at = 0; kind == EXTENT_PARENT && at < frames;)
+		at += merged_extent(m, at, frames - at, &kind);
+	return m->base != NULL && kind == EXTENT_PARENT;
 }
 
 static int flatten_layers(struct archive_writer *w, const char *role,
@@ -58,6 +69,7 @@ static int flatten_layers(struct archive_writer *w, const char *role,
 		.size = layers->image[0]->map.size,
 		.opaque = &m,
 		.frame = merged_frame,
+		.extent = merged_extent,
 		.exact = true,
 	};
 	int ret = image_layers_resolve(layers, &m.extents, err);

@@ -57,9 +57,9 @@ struct image_map {
 };
 
 void image_map_free(struct image_map *map);
-/* Append one frame to a map under construction; adjacent equal kinds become one extent. -ENOMEM, or
- * ERR_FAILED when there are IMAGE_MAX_EXTENTS. */
-int image_map_append(struct image_map *map, uint32_t kind, struct err *err);
+/* Append frames of one kind to a map under construction; adjacent equal kinds become one extent.
+ * -ENOMEM, or ERR_FAILED when there are IMAGE_MAX_EXTENTS. */
+int image_map_append(struct image_map *map, uint32_t kind, uint64_t frames, struct err *err);
 void image_map_encode(const struct image_map *map, struct buf *out);
 /* Decode and check everything the comment above promises. ERR_INTEGRITY, ERR_INCOMPATIBLE for
  * another version, -ENOMEM. */
@@ -119,6 +119,11 @@ struct image_source {
 	 * its own scratch; must not modify the source. */
 	int (*frame)(void *opaque, uint64_t index, uint8_t *scratch, const uint8_t **data,
 		     enum extent_kind *kind, struct err *err);
+	/* NULL, or what is known without reading: how many frames from `index` on (1 to `most`) are
+	 * of one *kind. EXTENT_DATA: frame() must be asked for each. So the work of a scan grows
+	 * with the data, not with the size of the image. Called from one thread, before any
+	 * frame(). */
+	uint64_t (*extent)(void *opaque, uint64_t index, uint64_t most, enum extent_kind *kind);
 	/* The kinds it gives are right, and no data frame is zero: then `scratch` is NULL when only
 	 * the kind is wanted. */
 	bool exact;

@@ -30,30 +30,38 @@ static uint64_t map_frames(const struct image_map *map)
 	return last->frame + last->frames;
 }
 
-int image_map_append(struct image_map *map, uint32_t kind, struct err *err)
+int image_map_append(struct image_map *map, uint32_t kind, uint64_t frames, struct err *err)
 {
-	struct extent *extent = map->nextents > 0 ? &map->extents[map->nextents - 1] : NULL, *grown;
+	while (frames > 0) {
+		struct extent *extent = map->nextents > 0 ? &map->extents[map->nextents - 1] : NULL;
+		uint64_t taken;
 
-	/* Data extents follow one another in the blob while a map is built: the kind decides. */
-	if (extent == NULL || extent->kind != kind || extent->frames == UINT32_MAX) {
-		if (map->nextents == IMAGE_MAX_EXTENTS)
-			return err_set(err, ERR_FAILED, "more than %u extents in an image",
-				       IMAGE_MAX_EXTENTS);
-		grown = array_grow(map->extents, map->nextents, sizeof(*grown));
-		if (grown == NULL)
-			return err_sys(err, ENOMEM, "map an image");
-		map->extents = grown;
-		extent = &map->extents[map->nextents];
-		*extent = (struct extent){
-			.frame = map_frames(map),
-			.kind = kind,
-			.place = map->data_frames,
-		};
-		map->nextents++;
+		/* Data extents follow one another in the blob while a map is built: the kind
+		 * decides. */
+		if (extent == NULL || extent->kind != kind || extent->frames == UINT32_MAX) {
+			struct extent *grown;
+
+			if (map->nextents == IMAGE_MAX_EXTENTS)
+				return err_set(err, ERR_FAILED, "more than %u extents in an image",
+					       IMAGE_MAX_EXTENTS);
+			grown = array_grow(map->extents, map->nextents, sizeof(*grown));
+			if (grown == NULL)
+				return err_sys(err, ENOMEM, "map an image");
+			map->extents = grown;
+			extent = &map->extents[map->nextents];
+			*extent = (struct extent){
+				.frame = map_frames(map),
+				.kind = kind,
+				.place = map->data_frames,
+			};
+			map->nextents++;
+		}
+		taken = u64_min(frames, UINT32_MAX - extent->frames);
+		extent->frames += (uint32_t)taken;
+		frames -= taken;
+		if (kind == EXTENT_DATA)
+			map->data_frames += taken;
 	}
-	extent->frames++;
-	if (kind == EXTENT_DATA)
-		map->data_frames++;
 	return 0;
 }
 

@@ -1,6 +1,10 @@
 /*
  * Which frames of an image need not be written: those that are zero, and those that are as in the
- * parent. See image_write.h. A job looks at a range of frames; no two jobs touch the same frame.
+ * parent. See image_write.h.
+ *
+ * The source says which runs of frames it knows without reading (image_source.extent). The frames
+ * of the other runs, one behind the other, are looked at: a job takes some of them, no two jobs the
+ * same.
  */
 #include "format/image/image_write.h"
 
@@ -8,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
+#include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "base/parallel.h"
@@ -16,13 +22,81 @@
 
 #define SCAN_FRAMES 256u /* of one job */
 
+struct scan_run {
+	uint64_t looked; /* frames to look at in the runs before this one */
+	uint64_t frame;
+	uint64_t frames;
+	enum extent_kind kind; /* EXTENT_DATA: each frame is looked at */
+};
+
 struct scan {
 	const struct image_source *source;
 	const struct progress *progress;
-	uint64_t frames;
-	uint8_t *kinds;	 /* enum extent_kind of each frame */
-	uint8_t *hashes; /* of each frame that was compared; NULL without a parent */
+	struct scan_run *runs; /* owned; they tile the image */
+	size_t nruns;
+	uint64_t looked; /* frames that are looked at */
+	uint8_t *kinds;	 /* owned; enum extent_kind of each of them */
+	uint8_t *hashes; /* owned; of each of them that was compared; NULL without a parent */
 };
+
+static int scan_add_run(struct scan *scan, uint64_t frame, uint64_t frames, enum extent_kind kind,
+			struct err *err)
+{
+	struct scan_run *last = scan->nruns > 0 ? &scan->runs[scan->nruns - 1] : NULL;
+
+	if (last != NULL && last->kind == kind) {
+		last->frames += frames;
+	} else {
+		struct scan_run *grown = array_grow(scan->runs, scan->nruns, sizeof(*grown));
+
+		if (grown == NULL)
+			return err_sys(err, ENOMEM, "read an image");
+		scan->runs = grown;
+		grown[scan->nruns++] = (struct scan_run){scan->looked, frame, frames, kind};
+	}
+	if (kind == EXTENT_DATA)
+		scan->looked += frames;
+	return 0;
+}
+
+/* Zeros over a parent: what is zero there, too, is as in the parent. */
+static int scan_add_zeros(struct scan *scan, uint64_t frame, uint64_t frames, struct err *err)
+{
+	while (frames > 0) {
+		const struct layer_extent *extent = layer_extents_find(scan->source->parent, frame);
+		uint64_t n = u64_min(frames, extent->frame + extent->frames - frame);
+		int ret = scan_add_run(scan, frame, n,
+				       extent->image == NULL ? EXTENT_PARENT : EXTENT_ZERO, err);
+
+		if (ret < 0)
+			return ret;
+		frame += n;
+		frames -= n;
+	}
+	return 0;
+}
+
+static int scan_list_runs(struct scan *scan, uint64_t frames, struct err *err)
+{
+	const struct image_source *source = scan->source;
+	uint64_t n;
+
+	for (uint64_t at = 0; at < frames; at += n) {
+		enum extent_kind kind = EXTENT_DATA;
+		int ret;
+
+		n = frames - at;
+		if (source->extent != NULL)
+			n = source->extent(source->opaque, at, n, &kind);
+		assert(n > 0 && n <= frames - at);
+		ret = kind == EXTENT_ZERO && source->parent != NULL
+			      ? scan_add_zeros(scan, at, n, err)
+			      : scan_add_run(scan, at, n, kind, err);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
 
 /* What a job of the scan works with. */
 struct scanner {
@@ -31,11 +105,10 @@ struct scanner {
 };
 
 /* Data that the parent has too is as in the parent. */
-static int scan_compare(struct scan *scan, struct scanner *s, uint64_t index, const uint8_t *data,
-			enum extent_kind *kind, struct err *err)
+static int scan_compare(struct scan *scan, struct scanner *s, uint64_t index, uint8_t *hash,
+			const uint8_t *data, enum extent_kind *kind, struct err *err)
 {
 	const struct layer_extent *extent = layer_extents_find(scan->source->parent, index);
-	uint8_t *hash = scan->hashes + index * IMAGE_HASH_SIZE;
 	uint64_t place = extent->place + (index - extent->frame);
 	int ret;
 
@@ -53,7 +126,9 @@ static int scan_compare(struct scan *scan, struct scanner *s, uint64_t index, co
 	return 0;
 }
 
-static int scan_frame(struct scan *scan, struct scanner *s, uint64_t index, struct err *err)
+/* Frame `index`, the `looked`-th that is looked at. */
+static int scan_frame(struct scan *scan, struct scanner *s, uint64_t index, uint64_t looked,
+		      struct err *err)
 {
 	const struct image_source *source = scan->source;
 	bool look = !source->exact || source->parent != NULL;
@@ -66,18 +141,21 @@ static int scan_frame(struct scan *scan, struct scanner *s, uint64_t index, stru
 	if (kind == EXTENT_DATA && !source->exact && is_zero(data, FRAME_SIZE))
 		kind = EXTENT_ZERO;
 	if (kind != EXTENT_PARENT && source->parent != NULL) {
-		ret = scan_compare(scan, s, index, data, &kind, err);
+		ret = scan_compare(scan, s, index, scan->hashes + looked * IMAGE_HASH_SIZE, data,
+				   &kind, err);
 		if (ret < 0)
 			return ret;
 	}
-	scan->kinds[index] = (uint8_t)kind;
+	scan->kinds[looked] = (uint8_t)kind;
 	return 0;
 }
 
 static int scan_job(void *opaque, uint64_t index, struct err *err)
 {
 	struct scan *scan = opaque;
-	uint64_t first = index * SCAN_FRAMES, end = u64_min(first + SCAN_FRAMES, scan->frames);
+	uint64_t first = index * SCAN_FRAMES, end = u64_min(first + SCAN_FRAMES, scan->looked);
+	size_t run =
+		last_not_above(&scan->runs[0].looked, sizeof(scan->runs[0]), scan->nruns, first);
 	cleanup_free uint8_t *scratch = malloc(FRAME_SIZE);
 	cleanup_digest struct digest *digest = NULL;
 	struct scanner s = {.scratch = scratch};
@@ -92,10 +170,14 @@ static int scan_job(void *opaque, uint64_t index, struct err *err)
 		s.digest = digest;
 	}
 	for (uint64_t i = first; i < end; i++) {
+		const struct scan_run *r = &scan->runs[run];
+
+		while (r->kind != EXTENT_DATA || i >= r->looked + r->frames)
+			r = &scan->runs[++run];
 		ret = progress_check(scan->progress, err);
 		if (ret < 0)
 			return ret;
-		ret = scan_frame(scan, &s, i, err);
+		ret = scan_frame(scan, &s, r->frame + (i - r->looked), i, err);
 		if (ret < 0)
 			return ret;
 	}
@@ -107,17 +189,24 @@ static int fill_plan(struct image_plan *plan, const struct scan *scan, struct er
 {
 	uint64_t place = 0;
 
-	for (uint64_t i = 0; i < scan->frames; i++) {
-		int ret = image_map_append(&plan->map, scan->kinds[i], err);
+	for (size_t n = 0; n < scan->nruns; n++) {
+		const struct scan_run *run = &scan->runs[n];
+		bool looked = run->kind == EXTENT_DATA;
+		uint64_t step = looked ? 1 : run->frames;
 
-		if (ret < 0)
-			return ret;
+		for (uint64_t i = 0; i < run->frames; i += step) {
+			uint32_t kind = looked ? scan->kinds[run->looked + i] : run->kind;
+			int ret = image_map_append(&plan->map, kind, step, err);
+
+			if (ret < 0)
+				return ret;
+		}
 	}
 	plan->hashes = malloc(plan->map.data_frames * IMAGE_HASH_SIZE + 1);
 	if (plan->hashes == NULL)
 		return err_sys(err, ENOMEM, "write an image");
 	plan->hashed = scan->hashes != NULL;
-	for (uint64_t i = 0; plan->hashed && i < scan->frames; i++) {
+	for (uint64_t i = 0; plan->hashed && i < scan->looked; i++) {
 		if (scan->kinds[i] == EXTENT_DATA)
 			memcpy(plan->hashes + place++ * IMAGE_HASH_SIZE,
 			       scan->hashes + i * IMAGE_HASH_SIZE, IMAGE_HASH_SIZE);
@@ -125,11 +214,20 @@ static int fill_plan(struct image_plan *plan, const struct scan *scan, struct er
 	return 0;
 }
 
+static void scan_free(struct scan *scan)
+{
+	free(scan->runs);
+	free(scan->kinds);
+	free(scan->hashes);
+}
+
 int image_scan(struct image_plan *plan, const struct image_source *source,
 	       struct progress *progress, struct err *err)
 {
-	cleanup_free uint8_t *kinds = NULL, *hashes = NULL;
-	struct scan scan = {.source = source, .progress = progress};
+	__attribute__((cleanup(scan_free))) struct scan scan = {
+		.source = source,
+		.progress = progress,
+	};
 	int ret;
 
 	*plan = (struct image_plan){.source = source, .progress = progress};
@@ -137,12 +235,14 @@ int image_scan(struct image_plan *plan, const struct image_source *source,
 	if (source->size == 0 || source->size > IMAGE_MAX_BYTES)
 		return err_set(err, ERR_FAILED, "an image of %llu bytes",
 			       (unsigned long long)source->size);
-	scan.frames = align_up(source->size, FRAME_SIZE) / FRAME_SIZE;
-	scan.kinds = kinds = malloc(scan.frames);
+	ret = scan_list_runs(&scan, align_up(source->size, FRAME_SIZE) / FRAME_SIZE, err);
+	if (ret < 0)
+		return ret;
+	scan.kinds = malloc(scan.looked + 1);
 	if (source->parent != NULL)
-		scan.hashes = hashes = malloc(scan.frames * IMAGE_HASH_SIZE);
-	if (kinds == NULL || (source->parent != NULL && hashes == NULL))
+		scan.hashes = malloc(scan.looked * IMAGE_HASH_SIZE + 1);
+	if (scan.kinds == NULL || (source->parent != NULL && scan.hashes == NULL))
 		return err_sys(err, ENOMEM, "read an image");
-	ret = parallel_run((scan.frames + SCAN_FRAMES - 1) / SCAN_FRAMES, scan_job, &scan, err);
+	ret = parallel_run((scan.looked + SCAN_FRAMES - 1) / SCAN_FRAMES, scan_job, &scan, err);
 	return ret < 0 ? ret : fill_plan(plan, &scan, err);
 }

@@ -16,7 +16,7 @@ static struct image_map make(void)
 	struct image_map map = {.size = SIZE};
 
 	for (size_t i = 0; i < sizeof(kinds); i++)
-		cr_assert(eq(int, image_map_append(&map, kinds[i], NULL), 0));
+		cr_assert(eq(int, image_map_append(&map, kinds[i], 1, NULL), 0));
 	return map;
 }
 
@@ -67,7 +67,7 @@ Test(image, many_extents)
 	struct err err = {0};
 
 	for (unsigned i = 0; i < 5000; i++)
-		cr_assert(eq(int, image_map_append(&map, 1 + i % 2, NULL), 0));
+		cr_assert(eq(int, image_map_append(&map, 1 + i % 2, 1, NULL), 0));
 	image_map_encode(&map, &out);
 	cr_assert(eq(int, image_map_decode(&again, out.data, out.len, &err), 0), "%s", err.text);
 	cr_assert(eq(u32, again.nextents, 5000));

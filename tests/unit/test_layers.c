@@ -15,7 +15,8 @@ static void make(struct image *image, const char *kinds)
 {
 	*image = (struct image){.map.size = strlen(kinds) * FRAME_SIZE};
 	for (size_t i = 0; kinds[i] != '\0'; i++)
-		cr_assert(eq(int, image_map_append(&image->map, (uint32_t)(kinds[i] - '0'), NULL),
+		cr_assert(eq(int,
+			     image_map_append(&image->map, (uint32_t)(kinds[i] - '0'), 1, NULL),
 			     0));
 }
 
