@@ -105,7 +105,7 @@ Test(blk, lost_memory_breaks_the_machine)
 {
 	const uint64_t frame = FAKE_RAM - FRAME_SIZE;
 	struct blob file = {.fd = memfd_create("memory", MFD_CLOEXEC), .len = FRAME_SIZE};
-	struct fake_seg seg[] = {{HEADER, 16, false}, {frame, 512, false}, {STATUS, 1, true}};
+	struct fake_seg seg[] = {{HEADER, 16, false}, {frame, 4096, false}, {STATUS, 1, true}};
 	struct err err = {0};
 
 	start(false);
@@ -113,7 +113,7 @@ Test(blk, lost_memory_breaks_the_machine)
 	cr_assert(eq(int, ftruncate(file.fd, FRAME_SIZE), 0));
 	cr_assert(eq(int, mem_map_file(&fake.m.mem, 0, frame, &file, &err), 0), "%s", err.text);
 	cr_assert(eq(int, ftruncate(file.fd, 0), 0));
-	put_header(VIRTIO_BLK_T_OUT, 1);
+	put_header(VIRTIO_BLK_T_OUT, 8); /* a whole block: write(2) reads the buffer */
 	fake_post(&fake, 0, seg, 3);
 	fake_kick(&fake, 0);
 	cr_assert(machine_is_broken(&fake.m));
