@@ -446,7 +446,8 @@ Test(archive, an_abandoned_writer_leaves_nothing)
 
 	cr_assert(eq(int, archive_writer_open(&w, "web.torpor", &err), 0));
 	cr_assert(eq(int, archive_writer_bytes(w, ROLE_STATE, "x", 1, &err), 0));
-	cr_assert(eq(int, count_files(), 1));
+	/* None where files without a name can be had. */
+	cr_assert(le(int, count_files(), 1));
 	archive_writer_free(w);
 	cr_assert(eq(int, count_files(), 0));
 	archive_writer_free(NULL);
