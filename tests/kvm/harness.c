@@ -284,7 +284,7 @@ static int find_parent(void *opaque, const char *digest, const char *child, char
 
 static const struct chain_finder finder = {.find = find_parent};
 
-static int try_wake(struct guest *g, const char *path, enum pager_fill fill, struct err *err)
+static int try_resume(struct guest *g, const char *path, enum pager_fill fill, struct err *err)
 {
 	struct boot_source boot = {0};
 	const struct guest_spec none = {0};
@@ -319,21 +319,21 @@ static int try_wake(struct guest *g, const char *path, enum pager_fill fill, str
 	return 0;
 }
 
-int guest_try_wake(struct guest *g, const char *path, struct err *err)
+int guest_try_resume(struct guest *g, const char *path, struct err *err)
 {
-	return try_wake(g, path, PAGER_FILL_IDLE, err);
+	return try_resume(g, path, PAGER_FILL_IDLE, err);
 }
 
-void guest_wake(struct guest *g, const char *path)
+void guest_resume(struct guest *g, const char *path)
 {
-	guest_wake_filled(g, path, PAGER_FILL_IDLE);
+	guest_resume_filled(g, path, PAGER_FILL_IDLE);
 }
 
-void guest_wake_filled(struct guest *g, const char *path, enum pager_fill fill)
+void guest_resume_filled(struct guest *g, const char *path, enum pager_fill fill)
 {
 	struct err err;
 
-	must(try_wake(g, path, fill, &err), &err, "wake");
+	must(try_resume(g, path, fill, &err), &err, "resume");
 }
 
 /* Bytes go in as the port takes them. */

@@ -1,7 +1,7 @@
 /*
  * A machine in this process with the tiny kernel in it, spoken to over its serial line.
  *
- *     guest_boot / guest_wake → guest_say … → guest_pause → guest_save → guest_stop
+ *     guest_boot / guest_resume → guest_say … → guest_pause → guest_save → guest_stop
  *
  * Parents of increments are looked for among the files of scratch_path().
  *
@@ -30,7 +30,7 @@ struct guest {
 	struct machine machine;
 	struct board board;
 	struct appliance appliance;
-	struct chain *chain; /* that it woke from, or NULL */
+	struct chain *chain; /* that it was resumed from, or NULL */
 	struct pager *pager;
 	bool flat;	   /* how it is saved */
 	struct disk *disk; /* owned by the machine */
@@ -52,11 +52,11 @@ bool have_kvm(void);
 
 /* Boot the tiny kernel and wait for READY. */
 void guest_boot(struct guest *g, const struct guest_spec *spec);
-/* Wake from a file. */
-void guest_wake(struct guest *g, const char *path);
-int guest_try_wake(struct guest *g, const char *path, struct err *err);
+/* Resume from a file. */
+void guest_resume(struct guest *g, const char *path);
+int guest_try_resume(struct guest *g, const char *path, struct err *err);
 /* The same with this fill instead of the idle one. */
-void guest_wake_filled(struct guest *g, const char *path, enum pager_fill fill);
+void guest_resume_filled(struct guest *g, const char *path, enum pager_fill fill);
 /* Send a command; do not wait. */
 void guest_send(struct guest *g, const char *command);
 /* Send a command, wait for its one-line reply and return it; valid until the next call. */
@@ -71,7 +71,8 @@ void guest_pause(struct guest *g);
 void guest_unpause(struct guest *g);
 /* Save a paused guest. */
 int guest_save(struct guest *g, const char *path, struct err *err);
-/* Save what changed since `parent`, which it woke from or was last saved to, and go on from there.
+/* Save what changed since `parent`, which it was resumed from or was last saved to, and go on from
+ * there.
  */
 void guest_save_increment(struct guest *g, const char *path, const char *parent);
 /* End it, unless it has ended, wait for its thread and free everything. */

@@ -117,7 +117,7 @@ static void finish(void)
 }
 
 /* A guest whose memory is mapped from a file. */
-static void wake_mapped(struct guest *g, const char *file)
+static void resume_mapped(struct guest *g, const char *file)
 {
 	struct err err;
 
@@ -126,7 +126,7 @@ static void wake_mapped(struct guest *g, const char *file)
 	guest_pause(g);
 	cr_assert(eq(int, guest_save(g, file, &err), 0), "%s", err.text);
 	guest_stop(g);
-	guest_wake(g, file);
+	guest_resume(g, file);
 	cr_assert_str_eq(guest_say(g, "ping here"), "pong here");
 }
 
@@ -160,7 +160,7 @@ Test(broken, a_vcpu_whose_file_was_truncated)
 
 	if (!have_kvm())
 		return;
-	wake_mapped(&g, file);
+	resume_mapped(&g, file);
 	cr_assert(eq(int, truncate(file, 0), 0));
 	guest_send(&g, "ping again");
 	check_named(&g, file);
@@ -175,7 +175,7 @@ Test(broken, a_thread_whose_file_was_truncated)
 
 	if (!have_kvm())
 		return;
-	wake_mapped(&g, file);
+	resume_mapped(&g, file);
 	guest_pause(&g);
 	kernel = mem_at(&g.machine.mem, MIB(1), FRAME_SIZE);
 	cr_assert_not(is_zero(kernel, FRAME_SIZE));
@@ -198,7 +198,7 @@ static void check_save(off_t cut)
 
 	if (!have_kvm())
 		return;
-	wake_mapped(&g, file);
+	resume_mapped(&g, file);
 	guest_pause(&g);
 	cr_assert(eq(int, stat(file, &st), 0));
 	cr_assert(eq(int, truncate(file, cut == ALL ? 0 : st.st_size - cut), 0));

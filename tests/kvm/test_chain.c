@@ -86,7 +86,7 @@ Test(chain, what_is_not_touched_is_not_brought)
 	if (!can_page())
 		return;
 	file = make_packed(nonce);
-	guest_wake_filled(&g, file, PAGER_FILL_NONE);
+	guest_resume_filled(&g, file, PAGER_FILL_NONE);
 	says(&g, "nonce", nonce);
 	cr_assert(ge(u64, frames_wanted(&g), 512));
 	cr_assert(lt(u64, frames_present(&g), 64));
@@ -107,7 +107,7 @@ Test(chain, a_machine_can_be_saved_that_is_not_all_there)
 		return;
 	file = make_packed(nonce);
 	again = file_path("again.torpor");
-	guest_wake_filled(&g, file, PAGER_FILL_NONE);
+	guest_resume_filled(&g, file, PAGER_FILL_NONE);
 	says(&g, "check 16 1 7", "check ok");
 	guest_say(&g, "fill 40 4 9");
 	save_ok(&g, again);
@@ -117,7 +117,7 @@ Test(chain, a_machine_can_be_saved_that_is_not_all_there)
 	says(&g, "check 16 24 7", "check ok");
 	guest_stop(&g);
 	unlink(file);
-	guest_wake(&h, again);
+	guest_resume(&h, again);
 	says(&h, "nonce", nonce);
 	says(&h, "check 16 24 7", "check ok");
 	says(&h, "check 40 4 9", "check ok");
@@ -203,7 +203,7 @@ static void check_chain(bool flat, enum pager_fill fill)
 	save_ok(&g[0], generation(0));
 	guest_stop(&g[0]);
 	for (int k = 1; k <= DEEP; k++) {
-		guest_wake_filled(&g[k], generation(k - 1), fill);
+		guest_resume_filled(&g[k], generation(k - 1), fill);
 		g[k].flat = flat;
 		check_all(&g[k], k - 1);
 		change(&g[k], k);
@@ -213,7 +213,7 @@ static void check_chain(bool flat, enum pager_fill fill)
 		/* Three MiB and some stack, of which it read far more. */
 		cr_assert(lt(u64, data_frames(generation(k)), 48 + 32), "generation %d", k);
 	}
-	guest_wake_filled(&g[DEEP + 1], generation(DEEP), fill);
+	guest_resume_filled(&g[DEEP + 1], generation(DEEP), fill);
 	check_all(&g[DEEP + 1], DEEP);
 	guest_stop(&g[DEEP + 1]);
 }
@@ -259,7 +259,7 @@ Test(chain, increments_of_a_machine_that_goes_on)
 	guest_save_increment(&g, generation(2), generation(1));
 	cr_assert(lt(u64, data_frames(generation(2)), 48 + 32));
 	guest_stop(&g);
-	guest_wake(&h, generation(2));
+	guest_resume(&h, generation(2));
 	check_all(&h, 2);
 	guest_stop(&h);
 }
@@ -274,14 +274,14 @@ Test(chain, hardly_any_change_is_hardly_any_file)
 		return;
 	file = make_packed(nonce);
 	increment = file_path("increment.torpor");
-	guest_wake(&g, file);
+	guest_resume(&g, file);
 	says(&g, "check 16 32 7", "check ok");
 	guest_pause(&g);
 	guest_save_increment(&g, increment, file);
 	guest_stop(&g);
 	cr_assert(le(u64, data_frames(increment), 16));
 	cr_assert(lt(u64, size_of(increment), KIB(320)));
-	guest_wake(&h, increment);
+	guest_resume(&h, increment);
 	says(&h, "nonce", nonce);
 	says(&h, "check 16 32 7", "check ok");
 	guest_stop(&h);
@@ -298,12 +298,12 @@ Test(chain, without_its_parent_an_increment_is_nothing)
 		return;
 	file = make_packed(nonce);
 	increment = file_path("increment.torpor");
-	guest_wake(&g, file);
+	guest_resume(&g, file);
 	guest_pause(&g);
 	guest_save_increment(&g, increment, file);
 	guest_stop(&g);
 	unlink(file);
-	cr_assert(lt(int, guest_try_wake(&h, increment, &err), 0));
+	cr_assert(lt(int, guest_try_resume(&h, increment, &err), 0));
 	cr_assert(eq(int, (int)err.kind, ERR_NOT_FOUND));
 }
 
@@ -317,7 +317,7 @@ Test(chain, none_of_eight_notices_that_their_file_is_replaced)
 		return;
 	file = make_packed(nonce);
 	for (int i = 0; i < 8; i++)
-		guest_wake_filled(&g[i], file, i % 2 == 0 ? PAGER_FILL_NONE : PAGER_FILL_IDLE);
+		guest_resume_filled(&g[i], file, i % 2 == 0 ? PAGER_FILL_NONE : PAGER_FILL_IDLE);
 	guest_boot(&other, &(struct guest_spec){.memory = MIB(64)});
 	guest_say(&other, "fill 16 32 8");
 	save_ok(&other, file);
@@ -370,7 +370,7 @@ Test(chain, a_damaged_frame_breaks_the_machine_when_it_is_touched)
 		return;
 	file = make_packed(nonce);
 	damage(file);
-	guest_wake_filled(&g, file, PAGER_FILL_NONE);
+	guest_resume_filled(&g, file, PAGER_FILL_NONE);
 	says(&g, "check 16 8 7", "check ok");
 	cr_assert_not(is_broken(&g));
 	guest_send(&g, "check 16 32 7");

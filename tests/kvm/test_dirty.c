@@ -212,9 +212,9 @@ Test(dirty, memory_above_4_gib)
 }
 
 /* The file's contents are those of the machine that was saved and then left alone. */
-Test(dirty, a_woken_machine_knows_without_a_log)
+Test(dirty, a_resumed_machine_knows_without_a_log)
 {
-	static struct guest saved, woken;
+	static struct guest saved, resumed;
 	const char *file = strdup(scratch_path("base.torpor"));
 	char *disk = random_disk();
 	struct err err;
@@ -227,18 +227,18 @@ Test(dirty, a_woken_machine_knows_without_a_log)
 	guest_pause(&saved);
 	saved.flat = true; /* mapped, not copied in */
 	cr_assert(guest_save(&saved, file, &err) == 0, "%s", err.text);
-	guest_wake(&woken, file);
-	cr_assert_str_eq(guest_say(&woken, "check 4 2 7"), "check ok");
-	guest_say(&woken, "fill 8 1 5");
-	cr_assert_str_eq(guest_say(&woken, "dload 0 0 10 1"), "dload ok");
-	guest_pause(&woken);
-	set = expect_sound(&woken, ram(&saved));
+	guest_resume(&resumed, file);
+	cr_assert_str_eq(guest_say(&resumed, "check 4 2 7"), "check ok");
+	guest_say(&resumed, "fill 8 1 5");
+	cr_assert_str_eq(guest_say(&resumed, "dload 0 0 10 1"), "dload ok");
+	guest_pause(&resumed);
+	set = expect_sound(&resumed, ram(&saved));
 	cr_assert(eq(uint, count(set, 8 * MIB_FRAMES, MIB_FRAMES), MIB_FRAMES));
 	cr_assert(eq(uint, count(set, 10 * MIB_FRAMES, MIB_FRAMES), MIB_FRAMES));
 	cr_assert(eq(uint, count(set, 4 * MIB_FRAMES, 2 * MIB_FRAMES), 0), "the file's own");
 	/* Where the file has zeros, a first write may bring 2 MiB at once. */
 	cr_assert(le(uint, count(set, 0, FRAMES), FRAMES / 2));
 	free(set);
-	guest_stop(&woken);
+	guest_stop(&resumed);
 	guest_stop(&saved);
 }

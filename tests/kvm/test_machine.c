@@ -1,4 +1,4 @@
-/* Machines with the tiny kernel on this machine's /dev/kvm: run, pause, save, wake. */
+/* Machines with the tiny kernel on this machine's /dev/kvm: run, pause, save, resume. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <fcntl.h>
@@ -83,7 +83,7 @@ Test(machine, stands_still_while_paused)
 	free(copy);
 }
 
-Test(machine, wakes_where_it_was)
+Test(machine, resumes_where_it_was)
 {
 	struct guest g, h;
 	char nonce[64];
@@ -100,7 +100,7 @@ Test(machine, wakes_where_it_was)
 	save_or_fail(&g, file);
 	guest_stop(&g);
 
-	guest_wake(&h, file);
+	guest_resume(&h, file);
 	cr_assert_str_eq(guest_say(&h, "nonce"), nonce);
 	cr_assert_str_eq(guest_say(&h, "check 16 32 7"), "check ok");
 	cr_assert_gt(guest_number(&h, "count"), count);
@@ -153,7 +153,7 @@ Test(machine, three_generations_with_a_disk)
 		guest_pause(&g[i]);
 		save_or_fail(&g[i], scratch_path(name));
 		guest_stop(&g[i]);
-		guest_wake(&g[i + 1], scratch_path(name));
+		guest_resume(&g[i + 1], scratch_path(name));
 		cr_assert_str_eq(guest_say(&g[i + 1], "nonce"), nonce);
 		check_sectors(&g[i + 1], i);
 	}
@@ -164,7 +164,7 @@ Test(machine, three_generations_with_a_disk)
 	close(fd);
 }
 
-Test(machine, eight_wake_at_once_from_one_file)
+Test(machine, eight_resume_at_once_from_one_file)
 {
 	static struct guest g[8];
 	char nonce[64], genid[8][64];
@@ -178,7 +178,7 @@ Test(machine, eight_wake_at_once_from_one_file)
 	save_or_fail(&g[0], file);
 	guest_stop(&g[0]);
 	for (int i = 0; i < 8; i++)
-		guest_wake(&g[i], file);
+		guest_resume(&g[i], file);
 	for (int i = 0; i < 8; i++) {
 		cr_assert_str_eq(guest_say(&g[i], "nonce"), nonce);
 		snprintf(genid[i], sizeof(genid[i]), "%s", guest_say(&g[i], "genid"));
@@ -218,7 +218,7 @@ Test(machine, a_save_that_could_not_be_resumed_is_refused)
 	guest_pause(&g);
 	save_or_fail(&g, file);
 	guest_stop(&g);
-	guest_wake(&h, file);
+	guest_resume(&h, file);
 	cr_assert_str_eq(guest_say(&h, "ping here"), "pong here");
 	guest_stop(&h);
 	free(good);
@@ -240,7 +240,7 @@ Test(machine, reset_starts_anew)
 	guest_stop(&g);
 }
 
-Test(machine, wakes_with_two_vcpus_and_resets_afterwards)
+Test(machine, resumes_with_two_vcpus_and_resets_afterwards)
 {
 	struct guest g, h;
 	uint64_t count;
@@ -254,7 +254,7 @@ Test(machine, wakes_with_two_vcpus_and_resets_afterwards)
 	guest_pause(&g);
 	save_or_fail(&g, file);
 	guest_stop(&g);
-	guest_wake(&h, file);
+	guest_resume(&h, file);
 	/* The second vCPU's thread may get a core later than the first one answers. */
 	guest_await_more(&h, "count2", count);
 	guest_restart(&h, "triple");
@@ -262,7 +262,7 @@ Test(machine, wakes_with_two_vcpus_and_resets_afterwards)
 	guest_stop(&h);
 }
 
-Test(machine, memory_above_4_gib_wakes)
+Test(machine, memory_above_4_gib_is_resumed)
 {
 	struct guest g, h;
 	const char *file = strdup(scratch_path("big.torpor"));
@@ -275,7 +275,7 @@ Test(machine, memory_above_4_gib_wakes)
 	guest_pause(&g);
 	save_or_fail(&g, file);
 	guest_stop(&g);
-	guest_wake(&h, file);
+	guest_resume(&h, file);
 	cr_assert_str_eq(guest_say(&h, "check 4100 8 3"), "check ok");
 	cr_assert_str_eq(guest_say(&h, "check 3000 8 4"), "check ok");
 	guest_stop(&h);

@@ -253,6 +253,7 @@ resets_in_a_loop() {
 try resets_in_a_loop "each reset by the guest is a line with its cause, and a loop of them is named"
 
 halted_for_good() {
+    boot idle
     boot h -c 2
     answers h "ping before" "pong before"
     same state "$(state_of h)" running
@@ -264,6 +265,8 @@ halted_for_good() {
     matches ps "$out" "h +halted +[0-9]+ +2 "
     works logs --host h
     matches "its log" "$out" "the guest has halted for good"
+    same "one that waits for input" "$(state_of idle)" running
+    answers idle "ping after" "pong after"
     works_silently pause h
     same state "$(state_of h)" paused
     works_silently unpause h
@@ -272,7 +275,7 @@ halted_for_good() {
     works resume -d halted.torpor -n again
     works wait again
     same wait "$out" halted
-    works_silently kill again
+    works_silently kill again idle
 }
 try halted_for_good "a guest that has halted for good is halted in ps, and wait returns; it can be saved"
 
