@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/io.h"
 #include "base/printable.h"
 
 #define LINES_PER_SECOND 10
@@ -16,7 +17,7 @@ static void log_write(const struct log *log, const char *fmt, va_list ap)
 	int head, body;
 	size_t len;
 
-	if (log->fd < 0)
+	if (log->file == NULL && log->fd < 0)
 		return;
 	head = snprintf(line, sizeof(line) - 1, "%s: ", log->prefix);
 	if (head < 0 || (size_t)head >= sizeof(line) - 1)
@@ -30,8 +31,10 @@ static void log_write(const struct log *log, const char *fmt, va_list ap)
 	line[len] = '\0';
 	printable_utf8(line);
 	line[len++] = '\n';
-	if (write(log->fd, line, len) < 0)
-		return; /* nowhere left to say so */
+	if (log->file != NULL)
+		log_file_write(log->file, line, len);
+	else
+		(void)io_write(log->fd, line, len);
 }
 
 void log_line(const struct log *log, const char *fmt, ...)

@@ -1,18 +1,21 @@
 /*
- * The machine's log: one line at a time to a descriptor the owner of the machine chose.
+ * The machine's log: one line at a time to a file or descriptor the owner of the machine chose.
  *
  * Lines a guest can provoke go through log_guest() with a limiter beside the device, so that a
  * hostile guest fills no disk: 10 lines a second, then one line that says how many were dropped.
- * Any thread may log; each line is one write(2), and goes through printable_utf8().
+ * Any thread may log; each line is one write, and goes through printable_utf8().
  */
 #ifndef TORPOR_BASE_LOG_H
 #define TORPOR_BASE_LOG_H
 
 #include <stdint.h>
 
+#include "base/log_file.h"
+
 struct log {
-	int fd;		    /* not owned; -1 drops everything */
-	const char *prefix; /* before each line, "torpor: web" say; not owned */
+	struct log_file *file; /* not owned; where lines go, unless it is NULL */
+	int fd;		       /* not owned; where they go then; -1: nowhere */
+	const char *prefix;    /* before each line, "torpor: web" say; not owned */
 };
 
 struct log_limit {

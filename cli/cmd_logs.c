@@ -66,7 +66,7 @@ static int logs_print_rest(int fd, struct err *err)
 	return fflush(stdout) == 0 ? 0 : err_sys(err, errno, "write to standard output");
 }
 
-/* The file was rotated under us (console_log.c). */
+/* The file was rotated under us (log_file.h). */
 static bool log_is_replaced(int fd, const struct path *path)
 {
 	struct stat ours, now;

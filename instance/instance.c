@@ -200,8 +200,8 @@ static void open_logs(struct instance *in)
 
 	console_log_open(&in->hub.log);
 	if (path_state(&path, in->claim.name, "torpor.log", NULL) == 0)
-		in->log_fd = open(path.text, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	in->machine.log.fd = in->log_fd;
+		(void)log_file_open(&in->log, path.text, HOST_LOG_MAX, LOG_FILE_ROTATES, NULL);
+	in->machine.log.file = &in->log;
 	if (in->machine.state == MACHINE_BROKEN) /* before there was a log */
 		log_line(&in->machine.log, "broken: %s", in->machine.failure.text);
 	/* It could not be reserved: then it is written at the end, if there is room. */
@@ -402,12 +402,12 @@ int instance_run(struct source *source, const struct instance_options *options,
 		.options = options,
 		.source = source,
 		.claim = {.fd = -1, .state_fd = -1},
-		.log_fd = -1,
+		.log = LOG_FILE_CLOSED,
 		.deferred_fd = -1,
 		.signal_fd = -1,
 		.identity_timer = TIMER_CLOSED,
 		.hold = HOLD_NONE,
-		.hub = {.log = {.fd = -1}},
+		.hub = {.log = {.file = LOG_FILE_CLOSED}},
 	};
 	bool ran = false;
 	int ret;
@@ -428,7 +428,7 @@ int instance_run(struct source *source, const struct instance_options *options,
 		record_and_release(&in, end->end, err);
 	else
 		claim_release(&in.claim);
-	cleanup_fd_fn(&in.log_fd);
+	log_file_close(&in.log);
 	cleanup_fd_fn(&in.deferred_fd);
 	cleanup_fd_fn(&in.signal_fd);
 	source_close(source);

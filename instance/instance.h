@@ -12,6 +12,7 @@
 
 #include "host/claim.h"
 #include "host/control.h"
+#include "host/paths.h"
 #include "instance/connections.h"
 #include "instance/console_hub.h"
 #include "instance/hold.h"
@@ -68,10 +69,10 @@ struct instance {
 	struct path base_path;
 	time_t started;
 	struct path saved_to; /* of the save that ended it */
-	bool reported;	  /* the waiting parent knows that it runs */
-	bool told_halted; /* that the guest has halted for good */
+	bool reported;	      /* the waiting parent knows that it runs */
+	bool told_halted;     /* that the guest has halted for good */
 
-	int log_fd;
+	struct log_file log;
 	int deferred_fd; /* readable once: what is done after the start */
 	struct loop_watch deferred_watch;
 	int signal_fd;

@@ -36,6 +36,7 @@ struct lan_process {
 	struct loop_watch signal_watch;
 	int signal_fd;
 	struct log log;
+	struct log_file log_file;
 	time_t started;
 };
 
@@ -129,8 +130,10 @@ static int open_log(struct lan_process *p, struct err *err)
 	ret = path_make_parents(&path, err);
 	if (ret < 0)
 		return ret;
-	p->log.fd = open(path.text, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	return p->log.fd < 0 ? err_sys(err, errno, "open %s", path.text) : 0;
+	/* The sandbox of a switch lets it create no second file. */
+	ret = log_file_open(&p->log_file, path.text, HOST_LOG_MAX, LOG_FILE_FRESH, err);
+	p->log.file = &p->log_file;
+	return ret;
 }
 
 static int lan_process_open(struct lan_process *p, const char *name,
@@ -174,8 +177,7 @@ static void lan_process_close(struct lan_process *p)
 	loop_free(&p->loop);
 	if (p->signal_fd >= 0)
 		close(p->signal_fd);
-	if (p->log.fd >= 0)
-		close(p->log.fd);
+	log_file_close(&p->log_file);
 }
 
 int lan_process_run(const char *name, const struct gateway_params *gateway, int report_fd,
@@ -191,6 +193,7 @@ int lan_process_run(const char *name, const struct gateway_params *gateway, int 
 		.control = {.listener = {LISTENER_CLOSED, LISTENER_CLOSED}},
 		.signal_fd = -1,
 		.log = {.fd = -1, .prefix = name},
+		.log_file = LOG_FILE_CLOSED,
 		.started = time(NULL),
 	};
 	int ret = lan_process_open(&p, name, gateway, err);

@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/log_file.h"
 #include "base/num.h"
 #include "format/crypto/digest.h"
 #include "host/sandbox.h"
@@ -183,6 +184,18 @@ static int call_hash(void)
 	return digest_bytes("abc", 3, digest, NULL) == 0 && digest[0] == 0xba ? DONE : EIO;
 }
 
+static struct log_file small_log = LOG_FILE_CLOSED;
+
+/* Opened before; twice what it may hold. */
+static int call_fill_log(void)
+{
+	static char line[1000];
+
+	for (unsigned i = 0; i < 2 * small_log.max / sizeof(line); i++)
+		log_file_write(&small_log, line, sizeof(line));
+	return small_log.size > 0 && small_log.size <= small_log.max ? DONE : EIO;
+}
+
 static int call_unknown(void)
 {
 	return outcome_of(syscall(SANDBOX_CALLS + 7));
@@ -217,16 +230,21 @@ static const struct {
 	{call_type_at_terminal, "TIOCSTI", EPERM, EPERM, EPERM, EPERM, EPERM},
 	{call_thread_and_memory, "threads and memory", DONE, DONE, DONE, DONE, KILLED},
 	{call_hash, "SHA-256", DONE, DONE, DONE, DONE, DONE},
+	{call_fill_log, "a full log", KILLED, DONE, KILLED, DONE, DONE},
 	{call_unknown, "a call of the future", ENOSYS, ENOSYS, ENOSYS, ENOSYS, ENOSYS},
 	{call_other_abi, "execve by x32", ENOSYS, ENOSYS, ENOSYS, ENOSYS, ENOSYS},
 };
 
 Test(sandbox, forbids_what_it_should_and_no_more)
 {
+	char path[64];
+
 	if (!SANDBOX_GUARDS) {
 		printf("SKIP: the sanitizer's runtime makes calls of its own\n");
 		return;
 	}
+	snprintf(path, sizeof(path), "/tmp/torpor-test-log.%d", (int)getpid());
+	cr_assert(eq(int, log_file_open(&small_log, path, 2 * LOG_FILE_TAIL, 0, NULL), 0));
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		const int wanted[] = {
 			[SANDBOX_READ] = cases[i].read,	   [SANDBOX_CREATE] = cases[i].create,
@@ -238,6 +256,8 @@ Test(sandbox, forbids_what_it_should_and_no_more)
 			cr_expect(eq(int, inside((enum sandbox)s, cases[i].call), wanted[s]),
 				  "%s in sandbox %zu", cases[i].name, s);
 	}
+	log_file_close(&small_log);
+	unlink(path);
 }
 
 static int in_machine(unsigned nets, int (*call)(void))

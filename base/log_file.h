@@ -1,0 +1,55 @@
+/*
+ * A log file that never grows beyond a bound, whatever is written to it.
+ *
+ *     log_file_open → log_file_write … → log_file_close
+ *
+ * Before it would be larger than `max`, it is begun anew. What was in it becomes `PATH.1`, over the
+ * one before, when LOG_FILE_ROTATES; so the newest `max` bytes are always there. Without that flag,
+ * for a process whose sandbox lets it create no files, its last LOG_FILE_TAIL bytes stay. What is
+ * written in one call is not divided between two files unless it is larger than `max`; of more than
+ * twice `max` only the end is written.
+ *
+ * A file that cannot be opened or written loses what is written: a full disk ends no machine. Any
+ * thread may write.
+ */
+#ifndef TORPOR_BASE_LOG_FILE_H
+#define TORPOR_BASE_LOG_FILE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define LOG_FILE_TAIL 65536u
+#define HOST_LOG_MAX  (UINT64_C(1) << 20) /* of torpor's own lines, about a machine or a LAN */
+
+enum log_file_flags {
+	LOG_FILE_FRESH = 1,   /* empty it; else go on behind what is there */
+	LOG_FILE_ROTATES = 2, /* keep PATH.1 */
+};
+
+struct log_file {
+	pthread_mutex_t lock; /* guards the two below once it is open */
+	int fd;		      /* -1: not open */
+	uint64_t size;
+	uint64_t max;
+	unsigned flags;
+	char *path; /* owned */
+};
+
+#define LOG_FILE_CLOSED                                                                            \
+	(struct log_file)                                                                          \
+	{                                                                                          \
+		.lock = PTHREAD_MUTEX_INITIALIZER, .fd = -1                                        \
+	}
+
+/* Over LOG_FILE_CLOSED. `max` is larger than LOG_FILE_TAIL. Returns 0, -ENOMEM, or what open(2)
+ * gave: then it is closed, and may still be written to. */
+int log_file_open(struct log_file *f, const char *path, uint64_t max, unsigned flags,
+		  struct err *err);
+void log_file_write(struct log_file *f, const void *data, size_t len);
+void log_file_close(struct log_file *f);
+
+#endif
