@@ -69,6 +69,7 @@ static pid_t start(char *const argv[], int fd)
 	if (pid != 0)
 		return pid;
 	signal(SIGPIPE, SIG_DFL);
+	signal(SIGXFSZ, SIG_DFL);
 	dup2(fd, STDIN_FILENO);
 	dup2(fd, STDOUT_FILENO);
 	execvp(argv[0], argv);

@@ -6,6 +6,7 @@
 #include "base/num.h"
 #include "base/tempfile.h"
 #include "cli/command.h"
+#include "host/start.h"
 
 /* `torpor --help` and friends are verbs too. */
 static const char *verb_of(const char *arg)
@@ -57,7 +58,7 @@ static void handle_end_signals(void)
 	struct sigaction old;
 
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
-		/* A parent such as nohup(1) ignores some for us. */
+		/* start_clean() leaves SIGHUP ignored for nohup(1). */
 		if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
 			sigaction(numbers[i], &action, NULL);
 	}
@@ -69,7 +70,7 @@ int main(int argc, char **argv)
 	struct err err = {0};
 	int ret;
 
-	signal(SIGPIPE, SIG_IGN);
+	start_clean(argc, argv);
 	handle_end_signals();
 	if (argc < 2) {
 		command_print_list(stderr);

@@ -1,5 +1,4 @@
-/* See detach.h. The report is one message on a pipe, of our own types: both ends are this program.
- */
+/* See detach.h. The report is one struct on a pipe: both ends are this program. */
 #include "host/detach.h"
 
 #include <errno.h>
@@ -9,27 +8,22 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "host/start.h"
 
-struct report {
+struct detach_report {
 	char name[DETACH_NAME_SIZE];
 	struct err err; /* kind ERR_NONE: it runs */
 };
 
-static ssize_t read_report(int fd, struct report *report)
+static int detach_await_report(int fd, char name[DETACH_NAME_SIZE], struct err *err)
 {
+	struct detach_report report;
 	ssize_t got;
 
 	do {
-		got = read(fd, report, sizeof(*report));
+		got = read(fd, &report, sizeof(report));
 	} while (got < 0 && errno == EINTR);
-	return got;
-}
-
-static int await_report(int fd, char name[DETACH_NAME_SIZE], struct err *err)
-{
-	struct report report;
-
-	if (read_report(fd, &report) != (ssize_t)sizeof(report))
+	if (got != (ssize_t)sizeof(report))
 		return err_set(err, ERR_FAILED, "the process died while it started");
 	if (report.err.kind != ERR_NONE) {
 		*err = report.err;
@@ -50,6 +44,7 @@ int detach_fork(int *report_fd, char name[DETACH_NAME_SIZE], struct err *err)
 	pid = fork();
 	if (pid == 0) {
 		close(ends[0]);
+		start_close_named();
 		setsid();
 		*report_fd = ends[1];
 		return 0;
@@ -58,40 +53,34 @@ int detach_fork(int *report_fd, char name[DETACH_NAME_SIZE], struct err *err)
 	{
 		cleanup_fd int fd = ends[0];
 
-		return pid < 0 ? err_sys(err, errno, "fork") : await_report(fd, name, err);
+		return pid < 0 ? err_sys(err, errno, "fork") : detach_await_report(fd, name, err);
 	}
 }
 
-static void send_report(int fd, const struct report *report)
+static void detach_send_report(int fd, const struct detach_report *report)
 {
-	/* Less than PIPE_BUF: whole or not at all. A parent that is gone does not matter. */
+	/* Less than PIPE_BUF: whole or not at all. The parent may be gone. */
 	if (write(fd, report, sizeof(*report)) < 0)
 		return;
 }
 
-static void leave_streams(void)
-{
-	cleanup_fd int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
-		dup2(null, fd);
-}
-
 void detach_ready(int report_fd, const char *name)
 {
-	struct report report = {0};
+	cleanup_fd int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	struct detach_report report = {0};
 
 	snprintf(report.name, sizeof(report.name), "%s", name);
-	leave_streams();
+	for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
+		dup2(null, fd);
 	(void)!chdir("/");
-	send_report(report_fd, &report);
+	detach_send_report(report_fd, &report);
 	close(report_fd);
 }
 
 void detach_failed(int report_fd, const struct err *err)
 {
-	struct report report = {.err = *err};
+	struct detach_report report = {.err = *err};
 
-	send_report(report_fd, &report);
+	detach_send_report(report_fd, &report);
 	close(report_fd);
 }

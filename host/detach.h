@@ -1,7 +1,6 @@
 /*
- * Going into the background: the parent waits until its child's machine runs, or for the reason why
- * it does not, and passes that on. Fork before there is a VM: a VM belongs to the process that made
- * it.
+ * Going into the background. The parent waits until the child reports that its machine or LAN runs,
+ * or why it does not. Fork before there is a VM: a VM belongs to the process that made it.
  */
 #ifndef TORPOR_HOST_DETACH_H
 #define TORPOR_HOST_DETACH_H
@@ -15,7 +14,8 @@
  * of pipe(2) or fork(2). */
 int detach_fork(int *report_fd, char name[DETACH_NAME_SIZE], struct err *err);
 
-/* In the child, once. The standard streams now belong to nobody. */
+/* In the child, one of both, once. detach_ready() also connects the standard streams to /dev/null,
+ * and leaves the parent's working directory. */
 void detach_ready(int report_fd, const char *name);
 void detach_failed(int report_fd, const struct err *err);
 

@@ -9,6 +9,7 @@
 
 #include "base/name.h"
 #include "base/num.h"
+#include "host/start.h"
 
 /* Digits only: strtoull would take signs and spaces. */
 static bool parse_digits(const char *text, char **end, uint64_t *value)
@@ -40,6 +41,8 @@ bool output_is_stream(const char *text)
 
 int parse_output(const char *text, struct err *err)
 {
+	if (output_is_stream(text) && start_had_no_stdout())
+		return err_set(err, ERR_USAGE, "-o -: standard output is closed");
 	if (output_is_stream(text) && isatty(STDOUT_FILENO))
 		return err_set(err, ERR_USAGE,
 			       "-o -: standard output is a terminal, where an appliance means "

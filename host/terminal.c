@@ -21,21 +21,15 @@ static void restore_and_die(int signal)
 	raise(signal);	    /* SA_RESETHAND: now it kills */
 }
 
-static void restore_on_abort(void)
-{
-	struct sigaction action = {.sa_handler = restore_and_die, .sa_flags = (int)SA_RESETHAND};
-
-	sigaction(SIGABRT, &action, NULL);
-	sigaction(SIGSEGV, &action, NULL);
-}
-
 bool terminal_raw(void)
 {
+	struct sigaction action = {.sa_handler = restore_and_die, .sa_flags = (int)SA_RESETHAND};
 	struct termios raw;
 
 	if (tcgetattr(STDIN_FILENO, &saved) < 0)
 		return false;
-	restore_on_abort();
+	sigaction(SIGABRT, &action, NULL);
+	sigaction(SIGSEGV, &action, NULL);
 	raw = saved;
 	cfmakeraw(&raw);
 	/* What the guest prints is shown as a terminal of its own would. */
@@ -43,4 +37,15 @@ bool terminal_raw(void)
 	is_raw = 1;
 	tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
 	return true;
+}
+
+bool terminal_raw_or_background(void)
+{
+	pid_t foreground = tcgetpgrp(STDIN_FILENO); /* -1: it is not our controlling terminal */
+
+	if (foreground < 0 || foreground == getpgrp())
+		return terminal_raw();
+	signal(SIGTTIN, SIG_IGN);
+	signal(SIGTTOU, SIG_IGN);
+	return false;
 }

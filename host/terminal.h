@@ -1,6 +1,7 @@
 /*
- * The user's terminal in raw mode while a guest has the keyboard. There is one terminal a process,
- * so this is global. Who made it raw puts it back; a crash does so by itself.
+ * The user's terminal in raw mode while a guest has the keyboard. A process has one terminal, so
+ * this is global. The caller of terminal_raw() calls terminal_restore(); a crash restores it, too.
+ * Nothing fails.
  */
 #ifndef TORPOR_HOST_TERMINAL_H
 #define TORPOR_HOST_TERMINAL_H
@@ -9,6 +10,9 @@
 
 /* Make standard input raw when it is a terminal; returns whether it is one. */
 bool terminal_raw(void);
+/* The same for a program that runs on in the background (`run … &`): there it returns false, leaves
+ * the terminal as it is, and nothing about the terminal stops the process. Reading gives EIO. */
+bool terminal_raw_or_background(void);
 void terminal_restore(void);
 
 #endif

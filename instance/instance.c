@@ -158,15 +158,17 @@ static void on_end_signal(struct loop_watch *watch, uint32_t events)
 		machine_end(&in->machine, MACHINE_END_KILLED);
 }
 
-/* What asks a program to end ends the machine, in order. */
+/* What asks a program to end ends the machine, in order. `nohup` has SIGHUP ignored. */
 static int watch_end_signals(struct instance *in, struct err *err)
 {
+	struct sigaction hangup;
 	sigset_t set;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
+	if (sigaction(SIGHUP, NULL, &hangup) < 0 || hangup.sa_handler != SIG_IGN)
+		sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGQUIT);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	in->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -326,7 +328,7 @@ static int connect_host(struct instance *in, struct err *err)
 	if (in->options->warmup != NULL)
 		return warmup_watch(in->options->warmup, &in->machine, &in->hub, err);
 	if (in->options->report_fd < 0)
-		return hub_attach_terminal(&in->hub, terminal_raw(), err);
+		return hub_attach_terminal(&in->hub, terminal_raw_or_background(), err);
 	return 0;
 }
 

@@ -2,7 +2,7 @@
 #ifndef TORPOR_DEVICES_NET_NET_LAN_INTERNAL_H
 #define TORPOR_DEVICES_NET_NET_LAN_INTERNAL_H
 
-#include <sys/un.h>
+#include <limits.h>
 
 #include "devices/net/net_lan.h"
 #include "devices/net/net_lan_wire.h"
@@ -29,7 +29,7 @@ struct net_lan {
 	bool blocked;	/* so have we */
 	unsigned offloads;
 
-	struct sockaddr_un address;
+	char socket[PATH_MAX];
 	char name[64];
 	char machine[64];
 	uint8_t mac[NET_MAC_SIZE];

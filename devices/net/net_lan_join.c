@@ -8,13 +8,16 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/mac.h"
 #include "base/num.h"
+#include "base/unix_socket.h"
 #include "devices/net/net_lan_internal.h"
 
-#define ANSWER_MS     5000
+#define ANSWER_MS     5000 /* for all of it */
+#define RETRY_NS      10000000L
 #define SOCKET_BUFFER (4 << 20) /* asked for; the kernel gives what it is allowed to */
 
 /* Ask a switch, if there is one. */
@@ -25,17 +28,11 @@ static int ask_switch(struct net_lan *lan)
 	int len = snprintf(line, sizeof(line), LAN_WIRE_GREETING "port " MAC_FORMAT " %s\n",
 			   MAC_ARGS(lan->mac), lan->machine);
 
-	lan->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	lan->fd = unix_connect(lan->socket, UNIX_NO_WAIT);
 	if (lan->fd < 0)
-		return -errno;
+		return lan->fd;
 	(void)setsockopt(lan->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	lan->state = NET_LAN_ASKING;
-	if (connect(lan->fd, (struct sockaddr *)&lan->address, sizeof(lan->address)) < 0) {
-		int ret = -errno;
-
-		net_lan_leave(lan);
-		return ret;
-	}
 	if (send(lan->fd, line, (size_t)len, MSG_NOSIGNAL) != len) {
 		net_lan_leave(lan);
 		return -EPIPE;
@@ -157,14 +154,24 @@ void net_lan_stop_probing(struct net_lan *lan)
 
 /* ---- at first ---- */
 
-static int await_answer(struct net_lan *lan, struct err *err)
+static int64_t join_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int await_answer(struct net_lan *lan, int64_t deadline, struct err *err)
 {
 	struct pollfd pfd = {.fd = lan->fd, .events = POLLIN};
 	int ret;
 
 	do {
-		ret = poll(&pfd, 1, ANSWER_MS);
-		if (ret == 0)
+		int64_t left = deadline - join_now_ms();
+
+		/* However many bytes of the answer have come. */
+		if (left <= 0 || poll(&pfd, 1, (int)left) == 0)
 			return err_set(err, ERR_FAILED, "LAN %s: its switch does not answer",
 				       lan->name);
 		ret = read_answer(lan, err);
@@ -174,15 +181,20 @@ static int await_answer(struct net_lan *lan, struct err *err)
 
 static int join_lan(struct net_lan *lan, struct err *err)
 {
-	int ret = ask_switch(lan);
+	static const struct timespec pause = {.tv_nsec = RETRY_NS};
+	int64_t deadline = join_now_ms() + ANSWER_MS;
+	int ret;
 
+	/* Many join at once: the queue of the switch's socket is full for a moment. */
+	while ((ret = ask_switch(lan)) == -EAGAIN && join_now_ms() < deadline)
+		nanosleep(&pause, NULL);
 	if (ret == -ENOENT || ret == -ECONNREFUSED || ret == -ENOTDIR)
 		return err_set(err, ERR_NOT_FOUND,
 			       "there is no LAN %s: make it with torpor lan create %s", lan->name,
 			       lan->name);
 	if (ret < 0)
 		return err_sys(err, -ret, "LAN %s", lan->name);
-	return await_answer(lan, err);
+	return await_answer(lan, deadline, err);
 }
 
 int net_lan_open(struct net_backend **out, struct loop *loop, const struct log *log,
@@ -191,7 +203,7 @@ int net_lan_open(struct net_backend **out, struct loop *loop, const struct log *
 	struct net_lan *lan;
 	int ret;
 
-	if (strlen(params->socket) >= sizeof(lan->address.sun_path))
+	if (strlen(params->socket) >= sizeof(lan->socket))
 		return err_sys(err, ENAMETOOLONG, "%s", params->socket);
 	lan = calloc(1, sizeof(*lan));
 	if (lan == NULL)
@@ -203,8 +215,7 @@ int net_lan_open(struct net_backend **out, struct loop *loop, const struct log *
 	snprintf(lan->name, sizeof(lan->name), "%s", params->lan);
 	snprintf(lan->machine, sizeof(lan->machine), "%s", params->machine);
 	memcpy(lan->mac, params->mac, NET_MAC_SIZE);
-	lan->address.sun_family = AF_UNIX;
-	strcpy(lan->address.sun_path, params->socket);
+	strcpy(lan->socket, params->socket);
 	ret = join_lan(lan, err);
 	if (ret < 0) {
 		lan->backend.ops->close(&lan->backend);

@@ -367,3 +367,58 @@ Test(lan_card, joins_again_when_the_switch_comes_back)
 	cr_expect(card.up);
 	cr_expect(eq(str, heard, (char *)"torpor-lan 1 port 02:00:00:00:00:01 web\n"));
 }
+
+/* The queue holds one connection, and is emptied while the card waits. */
+static void *empty_then_answer(void *opaque)
+{
+	static const struct timespec while_it_waits = {.tv_nsec = 100000000};
+
+	(void)nanosleep(&while_it_waits, NULL);
+	close(accept(listener, NULL, NULL));
+	return answer_once(opaque);
+}
+
+Test(lan_card, a_full_queue_is_waited_for)
+{
+	struct net_lan_params params = {
+		.socket = address.sun_path, .lan = "shop", .machine = "web", .mac = {2}};
+	struct net_backend *backend;
+	struct err err = {0};
+	pthread_t thread;
+	int first = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	cr_assert(eq(i32, listen(listener, 0), 0));
+	cr_assert(eq(i32, connect(first, (struct sockaddr *)&address, sizeof(address)), 0));
+	reply = "ok\n";
+	pthread_create(&thread, NULL, empty_then_answer, NULL);
+	cr_assert(eq(i32, net_lan_open(&backend, &loop, &quiet, &params, &err), 0), "%s", err.text);
+	pthread_join(thread, NULL);
+	backend->ops->close(backend);
+	close(first);
+}
+
+/* A byte at a time, and no end: until the other side hangs up. */
+static void *answer_slowly(void *opaque)
+{
+	static const struct timespec between = {.tv_nsec = 200000000};
+
+	(void)opaque;
+	port = accept(listener, NULL, NULL);
+	while (send(port, "x", 1, MSG_NOSIGNAL) == 1)
+		(void)nanosleep(&between, NULL);
+	return NULL;
+}
+
+Test(lan_card, an_answer_that_does_not_end_is_not_waited_for)
+{
+	struct net_lan_params params = {
+		.socket = address.sun_path, .lan = "shop", .machine = "web", .mac = {2}};
+	struct net_backend *backend;
+	struct err err = {0};
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, answer_slowly, NULL);
+	cr_expect(lt(i32, net_lan_open(&backend, &loop, &quiet, &params, &err), 0));
+	cr_expect(ne(ptr, strstr(err.text, "does not answer"), NULL), "%s", err.text);
+	pthread_join(thread, NULL);
+}
