@@ -1,6 +1,7 @@
 /* torpor console: sit down at a running machine. */
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 
 struct session {
 	int fd; /* of the machine */
+	const char *name;
 	bool escapes;
 	bool typing; /* standard input is not at its end */
 	bool left;   /* by the escape, or by the machine's end */
@@ -48,9 +50,16 @@ static void type(struct session *s)
 		s->left = write_all(s->fd, typed, (size_t)got) < 0;
 		return;
 	}
-	got = (ssize_t)escape_filter(&s->escape, typed, (size_t)got, sent, &s->left);
-	if (write_all(s->fd, sent, (size_t)got) < 0)
-		s->left = true;
+	for (size_t at = 0, used; at < (size_t)got && !s->left; at += used) {
+		enum escape_action action;
+		size_t n = escape_filter(&s->escape, typed + at, (size_t)got - at, sent, &used,
+					 &action);
+		struct err err;
+
+		s->left = write_all(s->fd, sent, n) < 0 || action == ESCAPE_LEAVE;
+		if (action == ESCAPE_BREAK && client_once(s->name, "break", &err) < 0)
+			fprintf(stderr, "\r\ntorpor: %s\r\n", err.text);
+	}
 }
 
 static int show(struct session *s, struct err *err)
@@ -103,6 +112,7 @@ static int cmd_console_run(struct options *opts, struct err *err)
 		early = line_buffer_rest(&client.lines, &len);
 		(void)write_all(STDOUT_FILENO, early, len);
 		session.fd = client.fd;
+		session.name = name;
 		session.escapes = terminal_raw();
 		ret = serve(&session, err);
 		terminal_restore();
@@ -115,8 +125,9 @@ const struct command cmd_console = {
 	.name = "console",
 	.args = "NAME",
 	.summary = "type at a running machine and see its output; ~. leaves",
-	.detail = "The escape counts at the beginning of a line, and only on a terminal; ~~ types "
-		  "one tilde.\n"
+	.detail = "Escapes count at the beginning of a line, and only on a terminal: ~. leaves, ~B "
+		  "sends a\n"
+		  "break (SysRq for Linux, on ttyS0), ~~ types one tilde.\n"
 		  "At the end of standard input the output goes on.",
 	.options = options_none,
 	.run = cmd_console_run,

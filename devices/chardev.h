@@ -2,8 +2,8 @@
  * The seam between a guest's character device (serial, console port) and whatever the host attaches
  * to it.
  *
- * The device fills `input` and `is_open` when it is created; the host side the others, before the
- * machine runs. All calls are made with the machine lock held.
+ * The device fills `input`, `send_break` and `is_open` when it is created; the host side the
+ * others, before the machine runs. All calls are made with the machine lock held.
  */
 #ifndef TORPOR_DEVICES_CHARDEV_H
 #define TORPOR_DEVICES_CHARDEV_H
@@ -16,6 +16,9 @@ struct chardev {
 	/* Host → guest: take up to len bytes, return how many were taken. What does not fit is
 	 * offered again after `room`. */
 	size_t (*input)(struct chardev *c, const uint8_t *data, size_t len);
+	/* Host → guest: a break, behind what was taken before it. False: not now; it is offered
+	 * again after `room`. NULL: the device has no such thing. */
+	bool (*send_break)(struct chardev *c);
 	/* Whether a program in the guest has the port open. NULL: the device cannot tell. */
 	bool (*is_open)(const struct chardev *c);
 	/* Guest → host. Never blocks for long; the host side keeps, forwards or drops. NULL:

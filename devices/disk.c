@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/num.h"
@@ -31,11 +33,14 @@ struct disk {
 	bool readonly;
 	uint64_t size;
 	struct blob raw;	    /* fd owned; -1 when the base is an image */
+	char *path;		    /* of it, owned; NULL: unknown */
+	struct stat opened;	    /* of it, when it was opened */
 	const struct image *base;   /* or NULL */
 	bool overlaid;		    /* there are images over the base */
 	struct layer_extents lower; /* base and overlays as one */
 	struct frame_readers readers;
-	pthread_mutex_t cache_lock; /* for the threads of a save */
+	pthread_mutex_t cache_lock; /* for the threads of a save: of all below */
+	uint64_t hole, hole_end;    /* bytes of the raw file where lately no data was found */
 	struct cached_frame cache[CACHE_FRAMES];
 	struct scratch scratch; /* fd -1 on a read-only disk */
 };
@@ -54,7 +59,11 @@ static int init_disk(struct disk *disk, const struct disk_params *p, struct err 
 	if (p->size == 0 || p->size % SECTOR != 0 || p->size > IMAGE_MAX_BYTES)
 		return err_set(err, ERR_FAILED, "disk %s: %llu bytes is no size for a disk", p->id,
 			       (unsigned long long)p->size);
-	if (p->layers != NULL) {
+	if (p->layers == NULL) {
+		if (fstat(disk->raw.fd, &disk->opened) < 0)
+			return err_sys(err, errno, "disk %s", p->id);
+		disk->path = p->path != NULL ? strdup(p->path) : NULL;
+	} else {
 		if (p->layers->image[0]->map.size != p->size)
 			return err_set(err, ERR_INTEGRITY, "disk %s: its image is not of its size",
 				       p->id);
@@ -101,7 +110,40 @@ void disk_close(struct disk *disk)
 	pthread_mutex_destroy(&disk->cache_lock);
 	frame_readers_free(&disk->readers);
 	layer_extents_free(&disk->lower);
+	free(disk->path);
 	free(disk);
+}
+
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+int disk_check_base(const struct disk *disk, struct err *err)
+{
+	const struct stat *then = &disk->opened;
+	const char *what = NULL;
+	struct stat now;
+
+	if (disk->raw.fd < 0)
+		return 0;
+	if (fstat(disk->raw.fd, &now) < 0)
+		return err_sys(err, errno, "disk %s", disk->id);
+	if (now.st_dev != then->st_dev || now.st_ino != then->st_ino)
+		what = "is another file";
+	else if (now.st_size != then->st_size)
+		what = "has another size";
+	else if (!same_time(&now.st_mtim, &then->st_mtim))
+		what = "was written to";
+	else if (!same_time(&now.st_ctim, &then->st_ctim))
+		what = "was changed (its ctime)";
+	if (what == NULL)
+		return 0;
+	err_set(err, ERR_FAILED,
+		"disk %s: its base %s %s since the machine was started; what the guest sees of it "
+		"is not one disk any more",
+		disk->id, disk->path != NULL ? disk->path : "file", what);
+	return -ESTALE;
 }
 
 const char *disk_id(const struct disk *disk)
@@ -333,12 +375,38 @@ static int finish_frame(const struct disk *disk, uint64_t index, int read_ret, u
 	return 0;
 }
 
+/* Is there no data in these bytes of the raw file? Where its file system cannot tell: there is. */
+static bool in_hole(struct disk *disk, uint64_t at, uint64_t len)
+{
+	bool hole;
+
+	pthread_mutex_lock(&disk->cache_lock);
+	if (at < disk->hole || at >= disk->hole_end) {
+		off_t data = lseek(disk->raw.fd, (off_t)(disk->raw.offset + at), SEEK_DATA);
+
+		disk->hole = disk->hole_end = at;
+		if (data >= 0)
+			disk->hole_end = (uint64_t)data - disk->raw.offset;
+		else if (errno == ENXIO) /* a hole up to the end */
+			disk->hole_end = UINT64_MAX;
+	}
+	hole = at >= disk->hole && at + len <= disk->hole_end;
+	pthread_mutex_unlock(&disk->cache_lock);
+	return hole;
+}
+
 static int base_frame(void *opaque, uint64_t index, uint8_t *scratch, const uint8_t **data,
 		      enum extent_kind *kind, struct err *err)
 {
-	const struct disk *disk = opaque;
-	int ret = read_raw(disk, index * FRAME_SIZE, scratch, frame_bytes(disk, index));
+	struct disk *disk = opaque;
+	uint64_t at = index * FRAME_SIZE, len = frame_bytes(disk, index);
+	int ret;
 
+	if (in_hole(disk, at, len)) {
+		*kind = EXTENT_ZERO;
+		return 0;
+	}
+	ret = read_raw(disk, at, scratch, len);
 	return finish_frame(disk, index, ret, scratch, data, kind, err);
 }
 

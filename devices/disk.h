@@ -27,6 +27,7 @@ struct disk_params {
 	bool readonly;
 	uint64_t size;			   /* bytes, a multiple of 512 */
 	struct blob raw;		   /* base as a raw file; taken: the disk closes raw.fd */
+	const char *path;		   /* of the raw file, for errors; copied; NULL: unknown */
 	const struct image_layers *layers; /* or overlays over a base as images, which are borrowed;
 				       the stack is not kept; NULL: raw */
 	const char *scratch_dir;	   /* where the unlinked scratch file is made */
@@ -37,6 +38,16 @@ struct disk_params {
  */
 int disk_open(struct disk **out, const struct disk_params *params, struct err *err);
 void disk_close(struct disk *disk);
+
+/*
+ * Whether the raw base is still the file that it was when the disk was opened: a guest that goes on
+ * over a base which somebody has written to sees a mixture of two disks, and a save would keep it.
+ * To be called before every save and at every guest reset, with the machine lock held. Compares
+ * device, inode, size, mtime and ctime of the open file with those of the opening: one fstat(2).
+ * Returns 0, also for a base that is an image; -ESTALE with ERR_FAILED, which names the disk, the
+ * file and what of it has changed; or what fstat(2) gave.
+ */
+int disk_check_base(const struct disk *disk, struct err *err);
 
 const char *disk_id(const struct disk *disk);
 uint64_t disk_size(const struct disk *disk);
@@ -52,7 +63,8 @@ int disk_zero(struct disk *disk, uint64_t at, uint64_t len, bool discard);
 int disk_flush(struct disk *disk);
 
 /* For saving. The base as an image source when it is a raw file (false when it is an image: then
- * `image` is it, to be copied as it is), and what lies over it: EXTENT_PARENT where the base shows,
+ * `image` is it, to be copied as it is); holes of the file are EXTENT_ZERO, and are not read. And
+ * what lies over it: EXTENT_PARENT where the base shows,
  * zero or data elsewhere. Valid while the machine is paused. */
 bool disk_base_source(struct disk *disk, struct image_source *source, const struct image **image);
 void disk_overlay_source(struct disk *disk, struct image_source *source);

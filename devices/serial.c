@@ -37,6 +37,8 @@ enum { REG_DATA, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_S
 #define MCR_MASK     0x1fu
 #define LSR_DATA     0x01u
 #define LSR_OVERRUN  0x02u
+#define LSR_BREAK    0x10u
+#define LSR_ERRORS   (LSR_OVERRUN | LSR_BREAK)
 #define LSR_IDLE     0x60u /* THR and transmitter empty */
 #define MSR_READY    0xb0u /* carrier, DSR, CTS: somebody is there */
 
@@ -84,7 +86,7 @@ static uint8_t interrupt_id(const struct serial *serial)
 {
 	const struct serial_state *s = &serial->s;
 
-	if ((s->ier & IER_LINE) && (s->lsr & LSR_OVERRUN))
+	if ((s->ier & IER_LINE) && (s->lsr & LSR_ERRORS))
 		return IIR_LINE;
 	if ((s->ier & IER_RX) && s->count > 0)
 		return s->fcr & FCR_ENABLE ? IIR_TIMEOUT : IIR_RX;
@@ -305,6 +307,22 @@ static size_t serial_input(struct chardev *chardev, const uint8_t *data, size_t 
 	return taken;
 }
 
+/* A break is received as a NUL whose LSR has BI set (data sheet, table 4). LSR has one BI for the
+ * whole FIFO here: a break is taken when nothing is before it. */
+static bool serial_break(struct chardev *chardev)
+{
+	struct serial *serial = container_of(chardev, struct serial, chardev);
+	struct serial_state *s = &serial->s;
+
+	if ((s->mcr & MCR_LOOP) || s->count > 0)
+		return false;
+	fifo_push(serial, 0);
+	s->lsr |= LSR_BREAK;
+	serial->line = false;
+	update_irq(serial);
+	return true;
+}
+
 static void serial_reset(struct device *dev)
 {
 	struct serial *serial = container_of(dev, struct serial, dev);
@@ -329,7 +347,7 @@ static int serial_check(struct device *dev, void *const staged[], struct err *er
 
 	(void)dev;
 	if ((s->ier & ~IER_MASK) || (s->mcr & ~MCR_MASK) || (s->fcr & ~FCR_ENABLE) ||
-	    (s->lsr & ~LSR_OVERRUN) || s->tx_pending > 1)
+	    (s->lsr & ~LSR_ERRORS) || s->tx_pending > 1)
 		return err_set(err, ERR_INTEGRITY, "a register holds bits that it does not have");
 	return 0;
 }
@@ -371,6 +389,7 @@ int serial_create(struct machine *m, const struct serial_place *place, struct de
 		.nparts = 1,
 	};
 	serial->chardev.input = serial_input;
+	serial->chardev.send_break = serial_break;
 	serial_reset(&serial->dev);
 	bus_add(place->bus, place->base, REG_COUNT, &serial_bus_ops, serial);
 	*dev = &serial->dev;

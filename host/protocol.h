@@ -50,6 +50,8 @@
  *                          if wanted also when it is broken, or the guest has halted for good:
  *                          "end":"broken"|"halted", the name still taken
  *     {"do":"console"}   → {"ok":true}, then the connection is a raw byte stream both ways
+ *     {"do":"break"}     → {"ok":true}: the guest's serial console gets a break, behind what was
+ *                          typed before
  *
  * "wake", what was done by the guest agent:
  *     {"agent":"waiting"|"present"|"silent"|"absent",

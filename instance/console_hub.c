@@ -60,21 +60,43 @@ static void port_free(struct console_port *port)
 	free(port);
 }
 
-/* Keep what was typed, without escapes, as pending input. */
+static bool hub_is_pending(const struct console_hub *hub)
+{
+	return hub->len > 0 || hub->break_due;
+}
+
+/* Several that are due at once are one. */
+static void hub_add_break(struct console_hub *hub)
+{
+	if (hub->break_due || hub->keyboard->send_break == NULL)
+		return;
+	hub->break_due = true;
+	hub->before_break = hub->len;
+}
+
+/* Keep what was typed, without escapes, as pending input. Nothing is pending. */
 static void port_typed(struct console_port *port, const uint8_t *data, size_t len)
 {
 	struct console_hub *hub = port->hub;
-	bool leave = false;
 
 	hub->start = 0;
-	if (port->escapes) {
-		hub->len = escape_filter(&port->escape, data, len, hub->pending, &leave);
-	} else {
+	if (!port->escapes) {
 		memcpy(hub->pending, data, len);
 		hub->len = len;
+		return;
 	}
-	if (leave)
-		machine_end(hub->machine, MACHINE_END_KILLED);
+	for (size_t at = 0, used; at < len; at += used) {
+		enum escape_action action;
+
+		hub->len += escape_filter(&port->escape, data + at, len - at,
+					  hub->pending + hub->len, &used, &action);
+		if (action == ESCAPE_BREAK)
+			hub_add_break(hub);
+		if (action == ESCAPE_LEAVE) {
+			machine_end(hub->machine, MACHINE_END_KILLED);
+			return;
+		}
+	}
 }
 
 /* Read once; nothing is pending. */
@@ -105,12 +127,12 @@ static void port_watch(struct console_port *port)
 
 static bool read_plain_files(struct console_hub *hub)
 {
-	for (struct console_port *port = hub->ports; port != NULL && hub->len == 0;
+	for (struct console_port *port = hub->ports; port != NULL && !hub_is_pending(hub);
 	     port = port->next) {
 		if (port->input == INPUT_ALWAYS)
 			port_read(port);
 	}
-	return hub->len > 0;
+	return hub_is_pending(hub);
 }
 
 static void mute_all(struct console_hub *hub)
@@ -125,18 +147,36 @@ static void unmute_all(struct console_hub *hub)
 		port_watch(port);
 }
 
-/* Offer what is pending, and read on only when all of it was taken. */
+/* Offer bytes of what is pending. False: not all were taken. */
+static bool hub_offer_bytes(struct console_hub *hub, size_t len)
+{
+	size_t taken =
+		len > 0 ? hub->keyboard->input(hub->keyboard, hub->pending + hub->start, len) : 0;
+
+	hub->start += taken;
+	hub->len -= taken;
+	if (hub->break_due)
+		hub->before_break -= taken;
+	return taken == len;
+}
+
+/* Offer what is pending, a break in its place. False: not all was taken. */
+static bool hub_offer(struct console_hub *hub)
+{
+	if (hub->break_due) {
+		if (!hub_offer_bytes(hub, hub->before_break) ||
+		    !hub->keyboard->send_break(hub->keyboard))
+			return false;
+		hub->break_due = false;
+	}
+	return hub_offer_bytes(hub, hub->len);
+}
+
+/* Read on only when all that is pending was taken. */
 static void hub_pump(struct console_hub *hub)
 {
 	do {
-		size_t taken = hub->len > 0
-				       ? hub->keyboard->input(hub->keyboard,
-							      hub->pending + hub->start, hub->len)
-				       : 0;
-
-		hub->start += taken;
-		hub->len -= taken;
-		if (hub->len > 0) {
+		if (!hub_offer(hub)) {
 			mute_all(hub);
 			return;
 		}
@@ -154,7 +194,7 @@ static void on_port_input(struct loop_watch *watch, uint32_t events)
 	struct console_port *port = container_of(watch, struct console_port, watch);
 	struct console_hub *hub = port->hub;
 
-	if (hub->len > 0)
+	if (hub_is_pending(hub))
 		return; /* muted since this event was reported */
 	if (port->input == INPUT_POLLED)
 		port_read(port);
@@ -234,8 +274,19 @@ int hub_attach_socket(struct console_hub *hub, int fd, const uint8_t *typed, siz
 	port->is_socket = true;
 	/* While others' input is pending, what came along is dropped, as by a full keyboard buffer.
 	 */
-	if (hub->len == 0 && len > 0)
+	if (!hub_is_pending(hub) && len > 0)
 		port_typed(port, typed, u64_min(len, HUB_READ));
+	hub_pump(hub);
+	return 0;
+}
+
+int hub_send_break(struct console_hub *hub, struct err *err)
+{
+	if (hub->keyboard->send_break == NULL) {
+		err_set(err, ERR_FAILED, "the guest's console is hvc0, which has no breaks");
+		return -EOPNOTSUPP;
+	}
+	hub_add_break(hub);
 	hub_pump(hub);
 	return 0;
 }

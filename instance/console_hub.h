@@ -29,19 +29,26 @@ struct console_hub {
 	void *heard_opaque;
 	uint8_t pending[HUB_READ + 1]; /* read, and not yet taken by the keyboard device */
 	size_t start, len;
+	bool break_due;	     /* a break is to be sent, */
+	size_t before_break; /* behind so many bytes of what is pending */
 };
 
 /* Connects both devices of the board; `name` must outlive the hub. */
 void hub_init(struct console_hub *hub, struct machine *m, const struct board *board,
 	      enum appliance_console keyboard, const char *name, bool fresh_log);
 
-/* Standard input and output become a port. On a terminal (`raw`) the escape `~.` kills the machine.
+/* Standard input and output become a port. On a terminal (`raw`) the escape `~.` kills the machine,
+ * and `~B` sends a break.
  * Nothing is read before hub_start_input(), which belongs behind the start of the vCPUs. */
 int hub_attach_terminal(struct console_hub *hub, bool raw, struct err *err);
 void hub_start_input(struct console_hub *hub);
 /* A client's non-blocking socket, taken over, with what it has already sent. */
 int hub_attach_socket(struct console_hub *hub, int fd, const uint8_t *typed, size_t len,
 		      struct err *err);
+
+/* Send a break to the guest, behind what was typed. -EOPNOTSUPP: the keyboard device has no breaks.
+ */
+int hub_send_break(struct console_hub *hub, struct err *err);
 
 /* After the loop has ended: give slow readers a moment, then let go of everything. */
 void hub_finish(struct console_hub *hub);

@@ -7,18 +7,20 @@ static enum escape_state after(uint8_t byte)
 }
 
 size_t escape_filter(enum escape_state *state, const uint8_t *typed, size_t len, uint8_t *out,
-		     bool *leave)
+		     size_t *used, enum escape_action *action)
 {
 	size_t n = 0;
 
-	*leave = false;
+	*action = ESCAPE_NONE;
 	for (size_t i = 0; i < len; i++) {
 		if (*state == ESCAPE_LINE_START && typed[i] == '~') {
 			*state = ESCAPE_TILDE;
 			continue;
 		}
-		if (*state == ESCAPE_TILDE && typed[i] == '.') {
-			*leave = true;
+		if (*state == ESCAPE_TILDE && (typed[i] == '.' || typed[i] == 'B')) {
+			*action = typed[i] == '.' ? ESCAPE_LEAVE : ESCAPE_BREAK;
+			*state = ESCAPE_LINE_START;
+			*used = i + 1;
 			return n;
 		}
 		if (*state == ESCAPE_TILDE) {
@@ -30,5 +32,6 @@ size_t escape_filter(enum escape_state *state, const uint8_t *typed, size_t len,
 		out[n++] = typed[i];
 		*state = after(typed[i]);
 	}
+	*used = len;
 	return n;
 }

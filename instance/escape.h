@@ -1,11 +1,10 @@
 /*
- * The escape of a console, as ssh has it: `~.` at the beginning of a line leaves, `~~` types one
- * tilde, anything else behind a tilde is typed with it. Pure.
+ * The escapes of a console, as ssh has them: at the beginning of a line `~.` leaves, `~B` sends a
+ * break, `~~` types one tilde; anything else behind a tilde is typed with it. Pure.
  */
 #ifndef TORPOR_INSTANCE_ESCAPE_H
 #define TORPOR_INSTANCE_ESCAPE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,9 +14,16 @@ enum escape_state {
 	ESCAPE_TILDE, /* a tilde at the start of a line is held back */
 };
 
-/* Filter `len` typed bytes into `out` (room for len + 1). Returns their number; *leave is set when
- * the escape was typed, and nothing behind it counts. */
+enum escape_action {
+	ESCAPE_NONE,
+	ESCAPE_LEAVE,
+	ESCAPE_BREAK,
+};
+
+/* Filter `len` typed bytes into `out` (room for len + 1), up to the first escape that is an action.
+ * Returns how many bytes are in `out`; *used: how many typed ones that took. To be called again
+ * with the rest. */
 size_t escape_filter(enum escape_state *state, const uint8_t *typed, size_t len, uint8_t *out,
-		     bool *leave);
+		     size_t *used, enum escape_action *action);
 
 #endif

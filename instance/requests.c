@@ -249,6 +249,13 @@ static json_t *do_release(struct instance *in, const json_t *request, struct err
 	return reply_ok();
 }
 
+/* The guest gets it behind what was typed so far. */
+static json_t *do_break(struct instance *in, const json_t *request, struct err *err)
+{
+	(void)request;
+	return hub_send_break(&in->hub, err) < 0 ? NULL : reply_ok();
+}
+
 static const struct {
 	const char *what;
 	json_t *(*answer)(struct instance *in, const json_t *request, struct err *err);
@@ -262,6 +269,7 @@ static const struct {
 	{"kill", do_kill, false},	  {"key", instance_take_key, true},
 	{"ports", instance_ports, false}, {"hold", do_hold, true},
 	{"commit", do_commit, true},	  {"release", do_release, true},
+	{"break", do_break, true},
 };
 
 json_t *instance_answer(void *instance, const char *what, const json_t *request, struct err *err)

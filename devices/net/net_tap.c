@@ -85,6 +85,10 @@ static void on_tap(struct loop_watch *watch, uint32_t events)
 	/* An interface that somebody has removed would report that for ever. */
 	if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
 		loop_del(tap->loop, &tap->watch);
+		log_line(tap->log,
+			 "--net tap=%s: the interface is gone: the card's link is down, and stays "
+			 "so until the machine is started anew",
+			 tap->name);
 		card->ops->link(card, false);
 		return;
 	}

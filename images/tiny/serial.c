@@ -2,7 +2,7 @@
 #include "images/tiny/tiny.h"
 
 enum { DATA = 0x3f8, FCR = 0x3fa, LSR = 0x3fd };
-enum { LSR_DATA_READY = 0x01, LSR_THR_EMPTY = 0x20 };
+enum { LSR_DATA_READY = 0x01, LSR_BREAK = 0x10, LSR_THR_EMPTY = 0x20 };
 enum { FIFO_ENABLE = 0x01, FIFO_LEN = 16 };
 
 void serial_init(void)
@@ -30,7 +30,14 @@ void serial_write(const char *s, size_t n)
 
 int serial_getc(void)
 {
-	return inb(LSR) & LSR_DATA_READY ? inb(DATA) : -1;
+	uint8_t lsr = inb(LSR);
+
+	if (lsr & LSR_BREAK) {
+		(void)inb(DATA);
+		say("break");
+		return -1;
+	}
+	return lsr & LSR_DATA_READY ? inb(DATA) : -1;
 }
 
 void serial_bench(void)

@@ -580,10 +580,13 @@ Test(cli_escape, tildes)
 	static const struct {
 		char typed[16], sent[16];
 		bool leave;
+		unsigned breaks;
 	} cases[] = {
-		{"ls\r", "ls\r", false}, {"~.", "", true},	 {"a~.", "a~.", false},
-		{"a\r~.b", "a\r", true}, {"~~x", "~x", false},	 {"~x", "~x", false},
-		{"\n~.", "\n", true},	 {"~\r~.", "~\r", true}, {"~", "", false},
+		{"ls\r", "ls\r", false, 0},   {"~.", "", true, 0},	 {"a~.", "a~.", false, 0},
+		{"a\r~.b", "a\r", true, 0},   {"~~x", "~x", false, 0},	 {"~x", "~x", false, 0},
+		{"\n~.", "\n", true, 0},      {"~\r~.", "~\r", true, 0}, {"~", "", false, 0},
+		{"a\r~Bh", "a\rh", false, 1}, {"~B~B~.", "", true, 2},	 {"a~B", "a~B", false, 0},
+		{"~~B", "~B", false, 0},      {"~b", "~b", false, 0},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -593,13 +596,21 @@ Test(cli_escape, tildes)
 			size_t len = strlen(cases[i].typed), n = 0;
 			uint8_t out[34] = {0};
 			char *sent = (char *)out;
+			unsigned breaks = 0;
 			bool leave = false;
 
-			for (size_t at = 0; at < len && !leave; at += step)
+			for (size_t at = 0, used; at < len && !leave; at += used) {
+				enum escape_action action;
+
 				n += escape_filter(&state, (const uint8_t *)cases[i].typed + at,
-						   u64_min(step, len - at), out + n, &leave);
+						   u64_min(step, len - at), out + n, &used,
+						   &action);
+				leave = action == ESCAPE_LEAVE;
+				breaks += action == ESCAPE_BREAK;
+			}
 			cr_expect(eq(str, sent, (char *)cases[i].sent), "case %zu", i);
 			cr_expect(eq(i32, leave, cases[i].leave), "case %zu", i);
+			cr_expect(eq(uint, breaks, cases[i].breaks), "case %zu", i);
 		}
 	}
 }

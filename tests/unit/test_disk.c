@@ -292,6 +292,78 @@ Test(disk, base_source_of_a_raw_file)
 	disk_close(disk);
 }
 
+/* A save takes as long as there is data, not as long as the disk is large. */
+Test(disk, holes_of_a_raw_file_are_not_read)
+{
+	uint64_t size = GIB(64);
+	int fd = memfd_create("sparse", MFD_CLOEXEC);
+	struct image_source source;
+	const struct image *image;
+	const uint8_t *data;
+	struct disk *disk;
+
+	cr_assert(eq(int, ftruncate(fd, (off_t)size), 0));
+	cr_assert(eq(int, (int)pwrite(fd, "x", 1, (off_t)(5 * FRAME_SIZE + 7)), 1));
+	disk = open_raw(fd, size, size, false);
+	cr_assert(disk_base_source(disk, &source, &image));
+	cr_assert(eq(int, frame_of(&source, 4, &data), EXTENT_ZERO));
+	cr_assert(eq(int, frame_of(&source, 5, &data), EXTENT_DATA));
+	cr_assert(eq(u8, data[7], 'x'));
+	cr_assert(eq(int, frame_of(&source, 6, &data), EXTENT_ZERO));
+	cr_assert(eq(int, frame_of(&source, size / FRAME_SIZE - 1, &data), EXTENT_ZERO));
+	cr_assert(eq(int, frame_of(&source, 0, &data), EXTENT_ZERO));
+	disk_close(disk);
+}
+
+/* Each way to change a base under a disk is noticed and named. */
+Test(disk, a_base_that_was_changed_is_named)
+{
+	static const struct {
+		const char *how, *said;
+	} cases[] = {
+		{"write", "was written to"},
+		{"truncate", "has another size"},
+		{"old times", "was changed (its ctime)"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char path[] = "/tmp/torpor-base.XXXXXX";
+		struct disk_params params = {
+			.id = "data",
+			.size = 65536,
+			.raw = {.fd = mkostemp(path, O_CLOEXEC), .len = 65536},
+			.path = path,
+			.scratch_dir = "/tmp",
+		};
+		struct timespec times[2];
+		struct err err = {0};
+		struct disk *disk;
+		struct stat st;
+		int fd;
+
+		cr_assert(eq(int, ftruncate(params.raw.fd, 65536), 0));
+		cr_assert(eq(int, fstat(params.raw.fd, &st), 0));
+		cr_assert(eq(int, disk_open(&disk, &params, &err), 0), "%s", err.text);
+		cr_assert(eq(int, disk_check_base(disk, &err), 0), "%s", err.text);
+		usleep(20000); /* the file system's clock is coarse */
+		fd = open(path, O_RDWR | O_CLOEXEC);
+		if (i == 1)
+			cr_assert(eq(int, ftruncate(fd, 512), 0));
+		else
+			cr_assert(eq(int, (int)pwrite(fd, "x", 1, 0), 1));
+		times[0] = st.st_atim;
+		times[1] = st.st_mtim;
+		if (i == 2)
+			cr_assert(eq(int, futimens(fd, times), 0));
+		cr_assert(eq(int, disk_check_base(disk, &err), -ESTALE), "%s", cases[i].how);
+		cr_assert(not(eq(ptr, strstr(err.text, path), NULL)), "%s", err.text);
+		cr_assert(not(eq(ptr, strstr(err.text, cases[i].said), NULL)), "%s", err.text);
+		close(fd);
+		unlink(path);
+		disk_close(disk);
+	}
+}
+
 Test(disk, overlay_source_of_a_raw_file)
 {
 	uint64_t size = 3 * FRAME_SIZE + 512;

@@ -247,6 +247,48 @@ Test(serial, reception_comes_before_transmission)
 	cr_assert(eq(u8, in(IIR), 0xc1));
 }
 
+/* As Linux reads it: LSR tells that the NUL behind it is none, and a key that follows is one. */
+Test(serial, a_break_is_received_in_its_place)
+{
+	struct chardev *c;
+
+	if (!open_board())
+		return;
+	c = here.board.serial;
+	open_port(0x05);
+	type("a");
+	cr_assert_not(c->send_break(c), "not before what was typed");
+	cr_assert(fake_edge(&here, IRQ, true));
+	cr_assert(eq(u8, in(LSR), 0x61));
+	rooms = 0;
+	cr_assert(eq(u8, in(DATA), 'a'));
+	cr_assert(eq(uint, rooms, 1), "then it is offered again");
+	cr_assert(c->send_break(c));
+	cr_assert(fake_edge(&here, IRQ, true));
+	cr_assert(eq(sz, type("h"), 1));
+	cr_assert(eq(u8, in(IIR), 0xc6));
+	cr_assert(eq(u8, in(LSR), 0x71));
+	cr_assert(eq(u8, in(DATA), 0));
+	cr_assert(eq(u8, in(LSR), 0x61));
+	cr_assert(eq(u8, in(DATA), 'h'));
+	cr_assert(eq(u8, in(LSR), 0x60));
+}
+
+Test(serial, resumes_with_a_break)
+{
+	struct err err;
+
+	if (!open_board() || !fake_board_init(&there))
+		return;
+	open_port(0x04);
+	cr_assert(here.board.serial->send_break(here.board.serial));
+	cr_assert(eq(int, fake_board_move(&here, &there, "serial0", NULL, &err), 0), "%s",
+		  err.text);
+	cr_assert(fake_edge(&there, IRQ, true));
+	cr_assert(eq(u8, (uint8_t)fake_in(&there, COM1 + LSR, 1), 0x71));
+	cr_assert(eq(u8, (uint8_t)fake_in(&there, COM1 + DATA, 1), 0));
+}
+
 Test(serial, what_does_not_fit_waits_for_room)
 {
 	if (!open_board())

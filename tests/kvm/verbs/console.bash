@@ -82,6 +82,24 @@ console_escape() {
 }
 try console_escape "console on a terminal: ~. at the beginning of a line leaves, elsewhere it is typed"
 
+console_break() {
+    boot t
+    open_keys
+    on_terminal console t
+    is_echoed() {
+        printf 'ping ~B\n' >&"$keys"
+        grep -q 'pong ~B' screen
+    }
+    until_true is_echoed
+    printf '\n~Bping behind\n' >&"$keys"
+    until_true grep -q '^break' screen
+    until_true grep -q 'pong behind' screen
+    printf '\n~.' >&"$keys"
+    wait "$client"
+    same "status of the console" "$?" 0
+}
+try console_break "console on a terminal: ~B at the beginning of a line sends a break to the serial port"
+
 run_escape() {
     open_keys
     on_terminal run --name e --kernel "$TINY"
