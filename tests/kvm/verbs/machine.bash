@@ -271,7 +271,7 @@ halted_for_good() {
     same state "$(state_of h)" paused
     works_silently unpause h
     same state "$(state_of h)" halted
-    works_silently save h -o halted.torpor
+    works save h -o halted.torpor
     works resume -d halted.torpor -n again
     works wait again
     same wait "$out" halted
