@@ -6,6 +6,8 @@
 #include "base/assert.h"
 #include "base/num.h"
 #include "devices/arch_board.h"
+#include "devices/virtio/console.h"
+#include "devices/virtio/net.h"
 #include "devices/virtio/types.h"
 #include "devices/vmgenid.h"
 

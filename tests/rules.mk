@@ -32,13 +32,14 @@ check-build: $(TORPOR) $(TEST_PROGRAMS)
 check: deps ## run all tests: lint, unit, KVM with the tiny kernel, real guests here or in the lab
 	$(Q)$(MAKE) check-build
 	$(Q)$(MAKE) check-build SAN=1
+	$(Q)$(MAKE) release
 	$(Q)$(MAKE) fuzz
 	$(Q)images/debian/build
 	$(Q)tests/run lint unit asan kvm verbs badinput interop fuzz labkvm lab
 
 .PHONY: soak
 soak: deps ## the slow campaigns: kills while saving, long save/resume chains
-	$(Q)$(MAKE) check-build
+	$(Q)$(MAKE) check-build release
 	$(Q)$(MAKE) fuzz
 	$(Q)tests/run soak labsoak fuzzsoak
 

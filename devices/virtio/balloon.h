@@ -9,7 +9,7 @@
 #ifndef TORPOR_DEVICES_VIRTIO_BALLOON_H
 #define TORPOR_DEVICES_VIRTIO_BALLOON_H
 
-#include "devices/virtio/types.h"
+#include "devices/virtio/backend.h"
 
 /* Who has given nothing for so long has given what it can: longer than a guest on a busy host is
  * silent. */

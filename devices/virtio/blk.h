@@ -2,7 +2,7 @@
 #ifndef TORPOR_DEVICES_VIRTIO_BLK_H
 #define TORPOR_DEVICES_VIRTIO_BLK_H
 
-#include "devices/virtio/types.h"
+#include "devices/virtio/backend.h"
 
 extern const struct state_table virtio_blk_table;
 

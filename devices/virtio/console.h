@@ -2,7 +2,8 @@
 #ifndef TORPOR_DEVICES_VIRTIO_CONSOLE_H
 #define TORPOR_DEVICES_VIRTIO_CONSOLE_H
 
-#include "devices/virtio/types.h"
+#include "devices/chardev.h"
+#include "devices/virtio/backend.h"
 
 #define CONSOLE_MAX_PORTS 7u  /* each has two queues, and so has the control channel */
 #define CONSOLE_NAME_MAX  32u /* bytes, with the terminating NUL */
@@ -12,5 +13,9 @@ extern const struct state_table virtio_console_table;
 /* Port 0 and one port for each of backend->ports. */
 int virtio_console_create(struct virtio_device **out, struct machine *m, const char *id,
 			  const struct virtio_backend *backend, struct err *err);
+
+/* The character device of a console's port: 0 is hvc0, then the named ports in their order. Valid
+ * as long as the device. */
+struct chardev *virtio_console_port(struct device *dev, unsigned port);
 
 #endif

@@ -7,12 +7,16 @@
 #ifndef TORPOR_DEVICES_VIRTIO_NET_H
 #define TORPOR_DEVICES_VIRTIO_NET_H
 
-#include "devices/virtio/types.h"
+#include "devices/net/net.h"
+#include "devices/virtio/backend.h"
 
 extern const struct state_table virtio_net_table;
 
 /* A card as backend->net says: its MAC, MTU and pairs of queues. */
 int virtio_net_create(struct virtio_device **out, struct machine *m, const char *id,
 		      const struct virtio_backend *backend, struct err *err);
+
+/* The card of a network device. Valid as long as the device. */
+struct net_card *virtio_net_card(struct device *dev);
 
 #endif

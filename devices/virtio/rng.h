@@ -2,7 +2,7 @@
 #ifndef TORPOR_DEVICES_VIRTIO_RNG_H
 #define TORPOR_DEVICES_VIRTIO_RNG_H
 
-#include "devices/virtio/types.h"
+#include "devices/virtio/backend.h"
 
 int virtio_rng_create(struct virtio_device **out, struct machine *m, const char *id,
 		      const struct virtio_backend *backend, struct err *err);

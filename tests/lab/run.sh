@@ -6,7 +6,7 @@ set -uo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.." || exit 1
 
 export PYTHONDONTWRITEBYTECODE=1
-# A copy, for a running lab must not see the program change.
+# What ships (make release). A copy, for a running lab must not see the program change.
 export TORPOR=$PWD/build/lab-bin/torpor
 work=$(mktemp -d)
 trap 'end_labs; rm -rf "$work"' EXIT
@@ -18,7 +18,7 @@ host_memory=4096 # MiB
 
 prepare() {
 	mkdir -p build/lab-bin
-	cp "${BUILD:-build}/torpor" "$TORPOR.new" && mv "$TORPOR.new" "$TORPOR" &&
+	cp build-release/torpor "$TORPOR.new" && mv "$TORPOR.new" "$TORPOR" &&
 		images/debian/build && images/redis/build && images/web/build
 }
 

@@ -5,6 +5,7 @@
 #ifndef TORPOR_TESTS_UNIT_FAKE_NET_H
 #define TORPOR_TESTS_UNIT_FAKE_NET_H
 
+#include "devices/virtio/net.h"
 #include "tests/unit/fake_driver.h"
 
 struct fake_net {

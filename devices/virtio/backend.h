@@ -1,0 +1,26 @@
+/* What a virtio device type is given by whoever creates it. */
+#ifndef TORPOR_DEVICES_VIRTIO_BACKEND_H
+#define TORPOR_DEVICES_VIRTIO_BACKEND_H
+
+#include "devices/disk.h"
+#include "devices/virtio/virtio.h"
+#include "format/appliance.h"
+
+/* virtio 1.2 §5 */
+enum virtio_id {
+	VIRTIO_TYPE_NET = 1,
+	VIRTIO_TYPE_BLK = 2,
+	VIRTIO_TYPE_CONSOLE = 3,
+	VIRTIO_TYPE_RNG = 4,
+	VIRTIO_TYPE_BALLOON = 5,
+};
+
+/* What stands behind a device; each type takes what it knows. */
+struct virtio_backend {
+	struct disk *disk;	  /* blk: taken over, also on failure */
+	const char *const *ports; /* console: names of the ports behind port 0; copied */
+	unsigned nports;
+	const struct appliance_net *net; /* net: what the guest sees of it */
+};
+
+#endif
