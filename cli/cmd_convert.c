@@ -78,9 +78,11 @@ static int cmd_convert_option(struct convert_args *args, int id, const char *val
 	case OPTION_DECRYPT:
 		args->decrypt = true;
 		return 0;
-	default:
+	case OPTION_JSON:
 		args->json = true;
 		return 0;
+	default:
+		return option_unhandled(id, err);
 	}
 }
 

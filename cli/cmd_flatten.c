@@ -46,9 +46,11 @@ static int cmd_flatten_option(struct flatten_args *args, int id, const char *val
 	case OPTION_DECRYPT:
 		args->decrypt = true;
 		return 0;
-	default:
+	case OPTION_JSON:
 		args->json = true;
 		return 0;
+	default:
+		return option_unhandled(id, err);
 	}
 }
 

@@ -308,25 +308,28 @@ static const struct action {
 
 _Static_assert(ARRAY_SIZE(actions) + 1 == ARRAY_SIZE(subcommands), "one for each");
 
-static void cmd_lan_option(struct lan_args *args, int id, const char *value)
+static int cmd_lan_option(struct lan_args *args, int id, const char *value, struct err *err)
 {
 	switch (id) {
 	case DHCP:
 		args->dhcp = true;
 		args->cidr = value;
-		break;
+		return 0;
 	case DNS:
 		args->dns = value;
-		break;
+		return 0;
 	case FORCE:
 		args->force = true;
-		break;
+		return 0;
 	case LISTEN:
 	case CONNECT:
 		args->address = value;
-		break;
-	default:
+		return 0;
+	case OPTION_JSON:
 		args->json = true;
+		return 0;
+	default:
+		return option_unhandled(id, err);
 	}
 }
 
@@ -363,7 +366,10 @@ static int cmd_lan_parse(struct options *opts, struct lan_args *args, const stru
 	int id;
 
 	while ((id = options_next(opts, err)) > 0) {
-		cmd_lan_option(args, id, opts->value);
+		int ret = cmd_lan_option(args, id, opts->value, err);
+
+		if (ret < 0)
+			return ret;
 		for (size_t i = 0; i < ARRAY_SIZE(options); i++)
 			given[i] |= options[i].id == id;
 	}

@@ -7,10 +7,12 @@
 #include "cli/spool.h"
 #include "host/parse.h"
 
+enum { OPTION_RM = OPTION_LONG_ONLY + 1 };
+
 static const struct option_spec options[] = {
 	{'d', "detach", NULL, "run in the background and print the name"},
 	{'n', "name", "NAME", "name of the machine; default a random one"},
-	{OPTION_LONG_ONLY + 1, "rm", NULL, "leave no logs and records behind"},
+	{OPTION_RM, "rm", NULL, "leave no logs and records behind"},
 	MACHINE_OPTIONS,
 	NET_OPTIONS,
 	NET_CARD_OPTIONS,
@@ -44,9 +46,11 @@ static int cmd_run_option(struct run_args *args, int id, const char *value, stru
 	case 'n':
 		args->instance.name = value;
 		return parse_name(value, err);
-	default:
+	case OPTION_RM:
 		args->instance.remove = true;
 		return 0;
+	default:
+		return option_unhandled(id, err);
 	}
 }
 

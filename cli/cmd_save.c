@@ -86,9 +86,11 @@ static int cmd_save_option(struct save_args *args, int id, const char *value, st
 	case OPTION_DECRYPT:
 		args->decrypt = true;
 		return 0;
-	default:
+	case OPTION_JSON:
 		args->json = true;
 		return 0;
+	default:
+		return option_unhandled(id, err);
 	}
 }
 

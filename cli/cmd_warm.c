@@ -67,9 +67,11 @@ static int cmd_warm_option(struct warm_args *args, int id, const char *value, st
 		if (value[0] != '\0' && strlen(value) <= WARMUP_MAX_TEXT)
 			return 0;
 		return err_set(err, ERR_USAGE, "--until: 1 to %u bytes", WARMUP_MAX_TEXT);
-	default:
+	case 'o':
 		args->output = value;
 		return parse_output(value, err);
+	default:
+		return option_unhandled(id, err);
 	}
 }
 

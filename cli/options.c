@@ -117,3 +117,8 @@ int options_flags(struct options *o, int id, bool *set, struct err *err)
 		*set = *set || found == id;
 	return found;
 }
+
+int option_unhandled(int id, struct err *err)
+{
+	return err_set(err, ERR_FAILED, "option %d of this verb is not handled: report this", id);
+}

@@ -56,6 +56,9 @@ int options_one_operand(struct options *o, const char *what, const char **operan
 int options_missing(const struct options *o, const char *what, struct err *err);
 /* No operands (left). */
 int options_end(struct options *o, struct err *err);
+/* For a verb's `default:`: an option that its table has and its code does not handle. Returns
+ * -EINVAL. */
+int option_unhandled(int id, struct err *err);
 
 /* For verbs whose only option is --json or none. */
 int options_flags(struct options *o, int id, bool *set, struct err *err);

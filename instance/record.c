@@ -178,7 +178,11 @@ static int names_add_folder(struct machine_names *names, const struct path *root
 	int ret = 0;
 
 	if (dir == NULL)
-		return errno == ENOENT ? 0 : err_sys(err, errno, "list %s", root->text);
+		/* One that this user may not enter (the home of root, in a user namespace) has none
+		 * of its machines. */
+		return errno == ENOENT || errno == EACCES
+			       ? 0
+			       : err_sys(err, errno, "list %s", root->text);
 	while (ret == 0 && (entry = readdir(dir)) != NULL) {
 		if (entry->d_type == DT_DIR && name_is_valid(entry->d_name))
 			ret = names_add(names, entry->d_name, err);

@@ -134,15 +134,16 @@ try deep "working directories and folders whose paths are long"
 # A user without a home or a name, and root of that user's own namespace. Whatever /dev/kvm's rights are.
 as_nobody() { # COMMAND…
     # shellcheck disable=SC2016
-    unshare -m sh -c 'mount --bind "$0" /dev/kvm && exec setpriv --reuid 61234 --regid 61234 --clear-groups "$@"' \
-        "$PWD/kvm" "$@"
+    unshare -m bash -c 'mount --bind "$0" /dev/kvm && exec setpriv --reuid "$1" --regid "$1" --clear-groups "${@:2}"' \
+        "$PWD/kvm" "$uid" "$@"
 }
 no_home() {
-    local wrap name=torpor-test-$$
+    local wrap uid=$((60000 + $$ % 4000)) name=torpor-test-$$
     cp "$REAL" "$TINY" .
     [ "$(id -u)" = 0 ] && mknod -m 666 kvm c 10 232 && chmod 711 "$SCRATCH" &&
         as_nobody sh -c ': <>/dev/kvm' || skip "needs root, device files and mounts"
     mkdir -m 777 out
+    trap 'nobody kill "$name"; nobody lan rm "$name"' EXIT
     for wrap in "" "unshare -r"; do
         # shellcheck disable=SC2086
         nobody() { as_nobody $wrap env -i PATH=/usr/bin:/bin ./torpor "$@" </dev/null; }
@@ -154,7 +155,8 @@ no_home() {
         nobody lan rm "$name" || fail "lan rm, '$wrap'"
         nobody kill "$name" || fail "kill, '$wrap'"
     done
-    rmdir /tmp/torpor-61234-lan /tmp/torpor-61234 || fail "left in /tmp"
+    rmdir "/tmp/torpor-$uid-lan" "/tmp/torpor-$uid" || fail "left in /tmp"
+    trap - EXIT
 }
 try no_home "without HOME and XDG, as a user of no name, and as root of a user namespace"
 
