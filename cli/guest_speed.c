@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/num.h"
 #include "vmm/kvm.h"
 
@@ -34,14 +35,6 @@ static int set_loop_start(struct kvm_vcpu *vcpu, struct err *err)
 	return ret < 0 ? ret : kvm_vcpu_call(vcpu, KVM_SET_REGS, &regs, err);
 }
 
-static uint64_t loop_now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 static int time_loop(struct kvm_vcpu *vcpu, uint8_t *page, uint32_t count, uint64_t *ns,
 		     struct err *err)
 {
@@ -52,11 +45,11 @@ static int time_loop(struct kvm_vcpu *vcpu, uint8_t *page, uint32_t count, uint6
 	ret = set_loop_start(vcpu, err);
 	if (ret < 0)
 		return ret;
-	start = loop_now_ns();
+	start = clock_monotonic_ns();
 	do {
 		ret = kvm_vcpu_run(vcpu);
 	} while (ret == -EINTR || ret == -EAGAIN);
-	*ns = loop_now_ns() - start;
+	*ns = clock_monotonic_ns() - start;
 	if (ret < 0)
 		return err_sys(err, -ret, "KVM_RUN");
 	if (vcpu->run->exit_reason != KVM_EXIT_IO)

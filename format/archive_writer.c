@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/num.h"
@@ -118,7 +119,7 @@ void archive_writer_free(struct archive_writer *w)
 static struct writer_blob *add_blob(struct archive_writer *w, const char *role,
 				    const char *media_type, struct err *err)
 {
-	struct writer_blob *grown = realloc(w->blobs, (w->nblobs + 1) * sizeof(*grown));
+	struct writer_blob *grown = array_grow(w->blobs, w->nblobs, sizeof(*grown));
 	struct writer_blob *blob;
 
 	if (grown == NULL) {

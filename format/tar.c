@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/array.h"
 #include "base/blob.h"
 #include "base/cleanup.h"
 #include "base/num.h"
@@ -211,14 +212,10 @@ static int add_entry(struct tar *tar, struct walk *w, const uint8_t *block, enum
 
 	if (tar->nentries == TAR_MAX_ENTRIES)
 		return err_set(err, ERR_INTEGRITY, "more than %u entries", TAR_MAX_ENTRIES);
-	if ((tar->nentries & (tar->nentries - 1)) == 0) {
-		size_t cap = tar->nentries < 64 ? 64 : tar->nentries * 2;
-
-		entry = realloc(tar->entries, cap * sizeof(*entry));
-		if (entry == NULL)
-			return err_sys(err, ENOMEM, "read the tar");
-		tar->entries = entry;
-	}
+	entry = array_grow(tar->entries, tar->nentries, sizeof(*entry));
+	if (entry == NULL)
+		return err_sys(err, ENOMEM, "read the tar");
+	tar->entries = entry;
 	entry = &tar->entries[tar->nentries];
 	*entry = (struct tar_entry){.type = type, .offset = w->at + TAR_BLOCK, .size = size};
 	entry->name = tar_entry_name(w, block);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/unix_socket.h"
 #include "host/parse.h"
 #include "host/paths.h"
@@ -21,10 +22,7 @@
 
 static int64_t client_now_ms(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	return (int64_t)(clock_monotonic_ns() / NS_PER_MS);
 }
 
 static const char *kind_name(const struct client *client)

@@ -8,25 +8,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
+#include "base/mac.h"
 #include "base/num.h"
 #include "instance/instance.h"
 
 #define PATIENCE_MS 10000u
 #define SOON_MS	    1u
-
-static uint64_t identity_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
-
-static void format_mac(const uint8_t mac[NET_MAC_SIZE], char text[WAKE_MAC_SIZE])
-{
-	snprintf(text, WAKE_MAC_SIZE, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
-		 mac[3], mac[4], mac[5]);
-}
 
 static const uint8_t *new_mac(const struct instance *in, uint32_t card)
 {
@@ -48,9 +36,9 @@ void instance_resume_facts(const struct instance *in, struct resume_facts *facts
 		.new_identity = in->options->new_identity,
 	};
 	for (uint32_t i = 0; i < a->nnets; i++) {
-		char *text = facts->macs + i * WAKE_MAC_SIZE;
+		char *text = facts->macs + i * MAC_TEXT_SIZE;
 
-		format_mac(instance_identity_mac(in, i), text);
+		mac_format(instance_identity_mac(in, i), text);
 		if (i > 0)
 			text[-1] = ' ';
 	}
@@ -82,7 +70,7 @@ static bool connect_those_that_took_it(struct instance *in)
 static void lose_patience(struct instance *in)
 {
 	const struct log *log = &in->machine.log;
-	char mac[WAKE_MAC_SIZE];
+	char mac[MAC_TEXT_SIZE];
 
 	in->identity_deadline = 0;
 	for (uint32_t i = 0; i < in->source->appliance.nnets; i++) {
@@ -90,7 +78,7 @@ static void lose_patience(struct instance *in)
 
 		if (net->held == NULL)
 			continue;
-		format_mac(new_mac(in, i), mac);
+		mac_format(new_mac(in, i), mac);
 		if (net->kind == NET_USER) {
 			log_line(log, "net%u: the guest has not taken its new address %s", i, mac);
 			connect_held(in, i);
@@ -106,7 +94,7 @@ static void lose_patience(struct instance *in)
 static void check_cards(void *opaque)
 {
 	struct instance *in = opaque;
-	uint64_t now = identity_now_ns();
+	uint64_t now = clock_monotonic_ns();
 
 	if (!connect_those_that_took_it(in))
 		in->identity_deadline = 0;
@@ -151,7 +139,7 @@ void instance_identity_changed(struct instance *in)
 	if (in->identity_timer.fd < 0 || in->identity_begun || in->machine.state != MACHINE_RUNNING)
 		return;
 	in->identity_begun = true;
-	in->identity_deadline = identity_now_ns() + PATIENCE_MS * UINT64_C(1000000);
+	in->identity_deadline = clock_monotonic_ns() + PATIENCE_MS * UINT64_C(1000000);
 	check_cards(in);
 }
 

@@ -8,6 +8,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "base/mac.h"
 #include "base/num.h"
 #include "devices/net/net_lan.h"
 #include "devices/net/net_pcap.h"
@@ -161,11 +162,10 @@ static json_t *card_json(const struct instance *in, uint32_t index, bool counter
 	const struct instance_net *net = &in->net[index];
 	const struct net_card *card = in->board.net[index];
 	json_t *json;
-	char id[16], mac[18];
+	char id[16], mac[MAC_TEXT_SIZE];
 
 	snprintf(id, sizeof(id), "net%u", index);
-	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", card->mac[0], card->mac[1],
-		 card->mac[2], card->mac[3], card->mac[4], card->mac[5]);
+	mac_format(card->mac, mac);
 	json = json_pack("{s:s,s:s,s:s,s:b}", "id", id, "kind", net_kind_name(net->kind), "mac",
 			 mac, "link", card->up);
 	if (net->name[0] != '\0')

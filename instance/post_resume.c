@@ -7,10 +7,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/num.h"
 #include "base/printable.h"
 
-#define SECOND		UINT64_C(1000000000)
 #define ANSWER_MS	30000u
 #define LOOK_FIRST_MS	20u
 #define LOOK_LONGEST_MS 500u
@@ -35,14 +35,6 @@ static const struct {
 
 static void advance(struct post_resume *w);
 
-static uint64_t clock_now_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
-}
-
 static bool something_owed(const struct post_resume *w)
 {
 	return w->clock == POST_RESUME_OWED || w->hooks == POST_RESUME_OWED || w->unchecked;
@@ -50,7 +42,7 @@ static bool something_owed(const struct post_resume *w)
 
 static void note_time(struct post_resume *w)
 {
-	w->took = clock_now_ns(CLOCK_MONOTONIC) - w->began;
+	w->took = clock_monotonic_ns() - w->began;
 }
 
 /* --- what the agent offers --- */
@@ -98,7 +90,7 @@ static void on_time_set(void *opaque, const json_t *value, const struct err *why
 	struct post_resume *w = opaque;
 
 	/* Closed: whoever opens the port next is asked again. Behind: paused meanwhile. */
-	if (w->agent.state == AGENT_CLOSED || w->behind > SECOND)
+	if (w->agent.state == AGENT_CLOSED || w->behind > NS_PER_SECOND)
 		w->clock = POST_RESUME_OWED;
 	else if (value != NULL)
 		w->clock = POST_RESUME_DONE;
@@ -118,7 +110,7 @@ static void set_clock(struct post_resume *w)
 	w->clock = POST_RESUME_BUSY;
 	w->behind = 0;
 	agent_ask(&w->agent, "guest-set-time",
-		  json_pack("{s:I}", "time", (json_int_t)clock_now_ns(CLOCK_REALTIME)), ANSWER_MS,
+		  json_pack("{s:I}", "time", (json_int_t)clock_realtime_ns()), ANSWER_MS,
 		  on_time_set, w);
 }
 
@@ -153,7 +145,7 @@ static void on_time_got(void *opaque, const json_t *value, const struct err *why
 
 	(void)why;
 	if (json_is_integer(value)) {
-		uint64_t now = clock_now_ns(CLOCK_REALTIME);
+		uint64_t now = clock_realtime_ns();
 		double middle = (double)w->asked + ((double)now - (double)w->asked) / 2;
 
 		w->off = ((double)json_integer_value(value) - middle) / 1e9;
@@ -168,7 +160,7 @@ static void check_clock(struct post_resume *w)
 		clock_checked(w);
 		return;
 	}
-	w->asked = clock_now_ns(CLOCK_REALTIME);
+	w->asked = clock_realtime_ns();
 	agent_ask(&w->agent, "guest-get-time", NULL, ANSWER_MS, on_time_got, w);
 }
 
@@ -266,7 +258,7 @@ static void on_exec(void *opaque, const json_t *value, const struct err *why)
 /* Once: whether a shell has started cannot be known if the answer does not come. */
 static void run_hooks(struct post_resume *w)
 {
-	int64_t now = (int64_t)(clock_now_ns(CLOCK_REALTIME) / SECOND);
+	int64_t now = (int64_t)(clock_realtime_ns() / NS_PER_SECOND);
 
 	if ((w->able & CAN_EXEC) == 0) {
 		hooks_failed(w, "the agent does not offer guest-exec");
@@ -332,12 +324,12 @@ static void on_agent(void *opaque)
 
 static void first_start(struct post_resume *w)
 {
-	uint64_t now = clock_now_ns(CLOCK_REALTIME);
+	uint64_t now = clock_realtime_ns();
 
-	w->began = clock_now_ns(CLOCK_MONOTONIC);
+	w->began = clock_monotonic_ns();
 	if (w->saved_ns == 0)
 		return;
-	w->facts.asleep = now > w->saved_ns ? (now - w->saved_ns) / SECOND : 0;
+	w->facts.asleep = now > w->saved_ns ? (now - w->saved_ns) / NS_PER_SECOND : 0;
 	w->clock = w->hooks = POST_RESUME_OWED;
 }
 
@@ -346,9 +338,9 @@ static void count_pause(struct post_resume *w)
 {
 	if (w->stopped == 0)
 		return;
-	w->behind += clock_now_ns(CLOCK_BOOTTIME) - w->stopped;
+	w->behind += clock_ns(CLOCK_BOOTTIME) - w->stopped;
 	w->stopped = 0;
-	if (w->behind > SECOND && w->clock != POST_RESUME_BUSY)
+	if (w->behind > NS_PER_SECOND && w->clock != POST_RESUME_BUSY)
 		w->clock = POST_RESUME_OWED;
 }
 
@@ -369,7 +361,7 @@ static void post_resume_go(struct post_resume *w)
 static void post_resume_stop(struct post_resume *w)
 {
 	w->going = false;
-	w->stopped = clock_now_ns(CLOCK_BOOTTIME);
+	w->stopped = clock_ns(CLOCK_BOOTTIME);
 	timer_set(&w->timer, 0);
 	agent_stop(&w->agent);
 }

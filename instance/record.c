@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/io.h"
@@ -160,7 +161,7 @@ static int names_add(struct machine_names *names, const char *name, struct err *
 		if (strcmp(names->name[i], name) == 0)
 			return 0;
 	}
-	grown = realloc(names->name, (names->count + 1) * sizeof(grown[0]));
+	grown = array_grow(names->name, names->count, sizeof(grown[0]));
 	if (grown == NULL)
 		return err_sys(err, ENOMEM, "list machines");
 	names->name = grown;

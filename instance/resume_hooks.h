@@ -10,10 +10,10 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/mac.h"
 #include "format/appliance.h"
 
-#define WAKE_MAC_SIZE	 18 /* "02:…" and a NUL, or a space */
-#define RESUME_MACS_SIZE (APPLIANCE_MAX_NETS * WAKE_MAC_SIZE)
+#define RESUME_MACS_SIZE (APPLIANCE_MAX_NETS * MAC_TEXT_SIZE) /* with spaces between them */
 
 /* What the hooks are told. */
 struct resume_facts {

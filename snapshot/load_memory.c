@@ -88,12 +88,9 @@ static int map_extent(struct load *load, unsigned range, const struct layer_exte
 static int map_hot(struct load *load, unsigned range, const struct image *image, struct err *err)
 {
 	uint64_t frames = image->hot.len / FRAME_SIZE;
-	cleanup_free uint8_t *places = malloc(image->hotlist.len + 1);
-	int ret;
+	cleanup_free uint8_t *places = NULL;
+	int ret = blob_read_all(&image->hotlist, image->hotlist.len, &places, err);
 
-	if (places == NULL)
-		return err_sys(err, ENOMEM, "map the hot set");
-	ret = blob_read(&image->hotlist, 0, places, image->hotlist.len, err);
 	if (ret < 0)
 		return ret;
 	if (image->hot.offset % load->page != 0) {

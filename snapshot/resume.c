@@ -64,15 +64,8 @@ static int read_state(const struct archive *archive, uint8_t **data, size_t *len
 
 	if (!archive_blob(archive, ROLE_STATE, &blob))
 		return err_set(err, ERR_INTEGRITY, "there is no state in the file");
-	if (blob.len > STATEFILE_MAX_BYTES)
-		return err_set(err, ERR_INTEGRITY,
-			       "state: %llu bytes are more than any machine has",
-			       (unsigned long long)blob.len);
 	*len = (size_t)blob.len;
-	*data = malloc(*len + 1);
-	if (*data == NULL)
-		return err_sys(err, ENOMEM, "read the state");
-	ret = blob_read(&blob, 0, *data, *len, err);
+	ret = blob_read_all(&blob, STATEFILE_MAX_BYTES, data, err);
 	return ret < 0 ? err_context(err, ret, "state") : 0;
 }
 

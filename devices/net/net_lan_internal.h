@@ -4,6 +4,7 @@
 
 #include <limits.h>
 
+#include "base/timer.h"
 #include "devices/net/net_lan.h"
 #include "devices/net/net_lan_wire.h"
 
@@ -23,10 +24,9 @@ struct net_lan {
 	enum net_lan_state state;
 	int fd; /* -1 while down */
 	struct loop_watch watch;
-	int timer_fd; /* -1 until it is needed */
-	struct loop_watch timer;
-	bool card_full; /* it has refused a frame */
-	bool blocked;	/* so have we */
+	struct timer probe_timer; /* closed while nothing is looked for */
+	bool card_full;		  /* it has refused a frame */
+	bool blocked;		  /* so have we */
 	unsigned offloads;
 
 	char socket[PATH_MAX];

@@ -7,10 +7,10 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mac.h"
 #include "base/num.h"
 #include "base/unix_socket.h"
@@ -18,6 +18,7 @@
 
 #define ANSWER_MS     5000 /* for all of it */
 #define RETRY_NS      10000000L
+#define PROBE_MS      1000
 #define SOCKET_BUFFER (4 << 20) /* asked for; the kernel gives what it is allowed to */
 
 /* Ask a switch, if there is one. */
@@ -113,15 +114,12 @@ void net_lan_read_answer(struct net_lan *lan)
 	lan->backend.ops->ready(&lan->backend);
 }
 
-static void on_probe_timer(struct loop_watch *watch, uint32_t events)
+static void on_probe_timer(void *opaque)
 {
-	struct net_lan *lan = container_of(watch, struct net_lan, timer);
-	uint64_t ticks;
+	struct net_lan *lan = opaque;
 
-	(void)events;
-	if (read(lan->timer_fd, &ticks, sizeof(ticks)) < 0 || lan->state != NET_LAN_DOWN)
-		return;
-	if (ask_switch(lan) < 0)
+	timer_set(&lan->probe_timer, PROBE_MS);
+	if (lan->state != NET_LAN_DOWN || ask_switch(lan) < 0)
 		return;
 	net_lan_stop_probing(lan);
 	net_lan_watch(lan);
@@ -129,37 +127,25 @@ static void on_probe_timer(struct loop_watch *watch, uint32_t events)
 
 void net_lan_start_probing(struct net_lan *lan)
 {
-	static const struct itimerspec each_second = {{1, 0}, {1, 0}};
 	struct err err = {0};
 
-	if (lan->timer_fd >= 0)
+	if (lan->probe_timer.fd >= 0)
 		return;
-	lan->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (lan->timer_fd < 0)
-		err_sys(&err, errno, "timer");
-	else if (timerfd_settime(lan->timer_fd, 0, &each_second, NULL) == 0)
-		(void)loop_add(lan->loop, &lan->timer, lan->timer_fd, EPOLLIN, on_probe_timer,
-			       &err);
-	if (err.kind != ERR_NONE)
+	if (timer_open(&lan->probe_timer, lan->loop, on_probe_timer, lan, &err) < 0)
 		log_line(lan->log, "LAN %s is not looked for: %s", lan->name, err.text);
+	timer_set(&lan->probe_timer, PROBE_MS);
 }
 
 void net_lan_stop_probing(struct net_lan *lan)
 {
-	loop_del(lan->loop, &lan->timer);
-	if (lan->timer_fd >= 0)
-		close(lan->timer_fd);
-	lan->timer_fd = -1;
+	timer_close(&lan->probe_timer);
 }
 
 /* ---- at first ---- */
 
 static int64_t join_now_ms(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	return (int64_t)(clock_monotonic_ns() / NS_PER_MS);
 }
 
 static int await_answer(struct net_lan *lan, int64_t deadline, struct err *err)
@@ -211,7 +197,8 @@ int net_lan_open(struct net_backend **out, struct loop *loop, const struct log *
 	lan->backend.ops = &net_lan_ops;
 	lan->loop = loop;
 	lan->log = log;
-	lan->fd = lan->timer_fd = lan->watch.fd = lan->timer.fd = -1;
+	lan->fd = lan->watch.fd = -1;
+	lan->probe_timer = TIMER_CLOSED;
 	snprintf(lan->name, sizeof(lan->name), "%s", params->lan);
 	snprintf(lan->machine, sizeof(lan->machine), "%s", params->machine);
 	memcpy(lan->mac, params->mac, NET_MAC_SIZE);

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/num.h"
 
 /* libpcap's file format (pcap-savefile(5)), in our byte order, which readers recognize. */
@@ -69,14 +70,14 @@ static void pcap_write_frame(struct net_pcap *p, const struct iovec *from, unsig
 	struct iovec iov[NET_MAX_SEGMENTS + 1];
 	size_t skip = NET_HEADER_SIZE, frame = len - NET_HEADER_SIZE;
 	struct pcap_frame head = {.captured = (uint32_t)frame, .len = (uint32_t)frame};
-	struct timespec now;
+	uint64_t now;
 	ssize_t written;
 
 	if (p->fd < 0 || n > NET_MAX_SEGMENTS)
 		return;
-	clock_gettime(CLOCK_REALTIME, &now);
-	head.seconds = (uint32_t)now.tv_sec;
-	head.nanoseconds = (uint32_t)now.tv_nsec;
+	now = clock_realtime_ns();
+	head.seconds = (uint32_t)(now / NS_PER_SECOND);
+	head.nanoseconds = (uint32_t)(now % NS_PER_SECOND);
 	iov[0] = (struct iovec){.iov_base = &head, .iov_len = sizeof(head)};
 	for (unsigned i = 0; i < n; i++) {
 		size_t cut = (size_t)u64_min(skip, from[i].iov_len);

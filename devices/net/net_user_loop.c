@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/num.h"
 #include "devices/net/net_user_internal.h"
 
@@ -64,10 +65,7 @@ static int from_epoll(uint32_t bits)
 
 int64_t user_now_ns(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+	return (int64_t)clock_monotonic_ns();
 }
 
 static int64_t user_now_ms(void)

@@ -342,7 +342,7 @@ int virtio_balloon_create(struct virtio_device **out, struct machine *m, const c
 	(void)backend;
 	if (b == NULL)
 		return err_sys(err, ENOMEM, "%s", id);
-	b->timer_fd = b->timer.fd = -1;
+	b->timer = TIMER_CLOSED;
 	b->v.config = &b->config;
 	b->v.config_len = sizeof(b->config);
 	b->v.prompt = true;

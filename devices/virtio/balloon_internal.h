@@ -4,6 +4,7 @@
 
 #include <linux/virtio_balloon.h>
 
+#include "base/timer.h"
 #include "devices/virtio/balloon.h"
 
 #define BALLOON_PAGE   4096u /* whatever the guest's pages are (§5.5.6) */
@@ -38,8 +39,7 @@ struct virtio_balloon {
 	enum balloon_phase phase;
 	uint32_t largest;     /* that s.actual was in this trimming */
 	uint64_t progress_ms; /* when the guest last got further */
-	int timer_fd;	      /* -1: none yet */
-	struct loop_watch timer;
+	struct timer timer;   /* closed until it is needed */
 };
 
 /* Bring the configuration space up to date with the state. */

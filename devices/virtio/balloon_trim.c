@@ -12,10 +12,10 @@
  */
 #include <errno.h>
 #include <sys/epoll.h>
-#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/num.h"
 #include "devices/virtio/balloon_internal.h"
 
@@ -26,14 +26,6 @@
 static struct virtio_balloon *balloon_from_device(struct device *dev)
 {
 	return container_of(dev, struct virtio_balloon, v.dev);
-}
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
 /* Tell the driver that the numbers in the configuration space have changed. */
@@ -58,39 +50,27 @@ void balloon_give_back(struct virtio_balloon *b)
 	balloon_update_config(b);
 }
 
-static void on_give_back_timer(struct loop_watch *watch, uint32_t events)
+static void on_give_back_timer(void *opaque)
 {
-	struct virtio_balloon *b = container_of(watch, struct virtio_balloon, timer);
-	uint64_t ignored;
+	struct virtio_balloon *b = opaque;
 
-	(void)events;
 	/* A machine that is paused gives back when it goes on. */
-	if (read(b->timer_fd, &ignored, sizeof(ignored)) > 0 && virtio_serving(&b->v))
+	if (virtio_serving(&b->v))
 		balloon_give_back(b);
-}
-
-static int make_give_back_timer(struct virtio_balloon *b)
-{
-	if (b->timer_fd >= 0)
-		return 0;
-	b->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (b->timer_fd < 0)
-		return -errno;
-	return loop_add(&b->v.m->loop, &b->timer, b->timer_fd, EPOLLIN, on_give_back_timer, NULL);
 }
 
 static bool set_give_back_timer(struct virtio_balloon *b)
 {
-	const struct itimerspec in = {.it_value.tv_sec = GIVE_BACK_AFTER};
-
-	return make_give_back_timer(b) == 0 && timerfd_settime(b->timer_fd, 0, &in, NULL) == 0;
+	if (b->timer.fd < 0 &&
+	    timer_open(&b->timer, &b->v.m->loop, on_give_back_timer, b, NULL) < 0)
+		return false;
+	timer_set(&b->timer, GIVE_BACK_AFTER * 1000);
+	return true;
 }
 
 void balloon_trim_free(struct virtio_balloon *b)
 {
-	loop_del(&b->v.m->loop, &b->timer);
-	if (b->timer_fd >= 0)
-		close(b->timer_fd);
+	timer_close(&b->timer);
 }
 
 /* §5.5.6.3: using the old buffer asks for a new count. */
@@ -132,7 +112,7 @@ void balloon_on_stats(struct virtio_balloon *b)
 
 void balloon_note_progress(struct virtio_balloon *b)
 {
-	b->progress_ms = now_ms();
+	b->progress_ms = clock_monotonic_ns() / NS_PER_MS;
 }
 
 void balloon_on_actual(struct virtio_balloon *b)
@@ -180,7 +160,7 @@ bool balloon_trimming(struct device *dev)
 
 	if (b->phase == BALLOON_IDLE || b->phase == BALLOON_GIVEN)
 		return false;
-	if (now_ms() - b->progress_ms < BALLOON_STALLED_MS)
+	if (clock_monotonic_ns() / NS_PER_MS - b->progress_ms < BALLOON_STALLED_MS)
 		return set_give_back_timer(b);
 	if (b->phase == BALLOON_FILLING) {
 		/* It need not try any more. */
