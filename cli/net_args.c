@@ -110,10 +110,11 @@ int parse_forward(const char *text, struct net_forward *forward, struct err *err
 		if (!forward->udp && strcmp(protocol, "tcp") != 0)
 			return bad_forward(text, "the protocol is tcp or udp", err);
 	}
-	if (strchr(copy, ':') == NULL)
-		return bad_forward(text, "the port of the host is missing, as in 8080:80", err);
 	if (!cut_port(copy, 1, &forward->guest_port))
 		return bad_forward(text, "the guest's port is not 1 to 65535", err);
+	/* As container engines have it: any free port of the host. */
+	if (copy[0] == '\0' && strchr(text, ':') == NULL)
+		return 0;
 	if (!cut_port(copy, 0, &forward->host_port))
 		return bad_forward(text, "the host's port is not 0 to 65535", err);
 	if (copy[0] != '\0' && !parse_address(copy, forward))

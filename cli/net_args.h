@@ -23,7 +23,7 @@ enum net_option {
 /* clang-format off */
 #define NET_OPTIONS                                                                                \
 	{OPT_NET, "net", "user|tap[=IF]|lan=NAME|none", "what a network card is connected to; repeatable, default user"}, \
-	{OPT_PUBLISH, "publish", "HOST:GUEST[/udp]", "publish a port of the guest, or ADDR:HOST:GUEST on one address; HOST 0: any free one"}, \
+	{OPT_PUBLISH, "publish", "[HOST:]GUEST[/udp]", "publish a port of the guest, or ADDR:HOST:GUEST on one address; HOST 0, or none: any free one"}, \
 	{OPT_PCAP, "pcap", "FILE", "capture what passes the network card; of the n-th of several into FILE.n"}
 #define NET_CARD_OPTIONS                                                                           \
 	{OPT_MAC, "mac", "ADDRESS", "of the first network card; default a random one for each machine"}, \
@@ -47,7 +47,8 @@ int net_args_make_cards(const struct net_args *args, struct appliance *a, struct
 /* The cards of a file that is booted: what is given overrules it, as it does memory and the like.
  */
 int net_args_override(const struct net_args *args, struct appliance *a, struct err *err);
-/* "[ADDR:]HOST:GUEST[/udp|/tcp]", the address in brackets if it is IPv6. */
+/* "[[ADDR:]HOST:]GUEST[/udp|/tcp]"; no HOST is 0, any free port; the address in brackets if it is
+ * IPv6. */
 int parse_forward(const char *text, struct net_forward *forward, struct err *err);
 
 #endif

@@ -14,6 +14,7 @@
 #include "base/num.h"
 #include "cli/command.h"
 #include "cli/machine_args.h"
+#include "cli/net_args.h"
 #include "cli/target.h"
 #include "host/claim.h"
 #include "host/parse.h"
@@ -225,6 +226,23 @@ Test(cli_values, names)
 	cr_expect(not(name_is_valid(longest)));
 	longest[63] = '\0';
 	cr_expect(name_is_valid(longest));
+}
+
+Test(cli_values, a_published_port_may_name_the_guest_s_alone)
+{
+	struct net_forward forward;
+	struct err err;
+
+	cr_assert(eq(int, parse_forward("80", &forward, &err), 0));
+	cr_expect(eq(u16, forward.guest_port, 80));
+	cr_expect(eq(u16, forward.host_port, 0));
+	cr_expect(not(forward.udp));
+	cr_assert(eq(int, parse_forward("53/udp", &forward, &err), 0));
+	cr_expect(forward.udp);
+	cr_expect(lt(int, parse_forward(":80", &forward, &err), 0));
+	cr_expect(lt(int, parse_forward("80:", &forward, &err), 0));
+	cr_expect(lt(int, parse_forward("", &forward, &err), 0));
+	cr_expect(lt(int, parse_forward("0", &forward, &err), 0));
 }
 
 Test(cli_values, disks)
