@@ -138,6 +138,17 @@ int loop_run(struct loop *loop, struct err *err)
 	return 0;
 }
 
+void loop_poll(struct loop *loop)
+{
+	struct epoll_event ready;
+
+	/* One at a time: a callback may have let another thread delete watches. */
+	for (int i = 0; i < BATCH && epoll_wait(loop->epoll_fd, &ready, 1, 0) == 1; i++) {
+		loop->deleted = false;
+		loop_serve(loop, &ready, 1);
+	}
+}
+
 void loop_stop(struct loop *loop)
 {
 	(void)eventfd_write(loop->stop_fd, 1);

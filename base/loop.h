@@ -68,6 +68,10 @@ void loop_hook(struct loop *loop, struct loop_hook *hook, loop_hook_fn *fn);
 void loop_unhook(struct loop *loop, struct loop_hook *hook);
 
 int loop_run(struct loop *loop, struct err *err);
+/* Serve what is ready, without waiting and without hooks, with the lock held. A loop's epoll_fd may
+ * be watched by another loop, whose callback calls this; while it does, another thread may call
+ * loop_run() on the inner one, if the callback waits for that to end. */
+void loop_poll(struct loop *loop);
 void loop_stop(struct loop *loop);
 
 #endif

@@ -89,10 +89,16 @@ static void print_machine(const json_t *status)
 {
 	int64_t started = json_integer_value(json_object_get(status, "started"));
 	int64_t memory = json_integer_value(json_object_get(status, "memory"));
+	const json_t *percent = json_object_get(status, "percent");
 	char state[32], size[24];
 
-	snprintf(state, sizeof(state), "%s%s%s", protocol_text(status, "state"),
-		 protocol_text(status, "end")[0] != '\0' ? ":" : "", protocol_text(status, "end"));
+	if (percent != NULL)
+		snprintf(state, sizeof(state), "%s %d%%", protocol_text(status, "state"),
+			 (int)json_integer_value(percent));
+	else
+		snprintf(state, sizeof(state), "%s%s%s", protocol_text(status, "state"),
+			 protocol_text(status, "end")[0] != '\0' ? ":" : "",
+			 protocol_text(status, "end"));
 	printf("%-20s %-16s ", protocol_text(status, "name"), state);
 	if (started == 0) {
 		puts("-        -     -        -");

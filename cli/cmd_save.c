@@ -1,5 +1,6 @@
 /* torpor save: a running machine becomes a live appliance. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@ enum {
 	OPTION_TRIM,
 	OPTION_ENCRYPT,
 	OPTION_DECRYPT,
+	OPTION_FORCE,
 };
 
 static const struct option_spec options[] = {
@@ -31,6 +33,7 @@ static const struct option_spec options[] = {
 	{OPTION_PARENT, "parent", "FILE",
 	 "only what changed since FILE, which it woke from or was last saved to"},
 	{OPTION_FULL, "full", NULL, "everything, although the parent is in the store"},
+	{OPTION_FORCE, "force", NULL, "replace another machine's file of that name in the store"},
 	{OPTION_ENCRYPT, "encrypt", NULL,
 	 "encrypt it with a new passphrase, or with the machine's key if it has one"},
 	{OPTION_DECRYPT, "decrypt", NULL, "do not, although the machine has a key"},
@@ -48,6 +51,7 @@ struct save_args {
 	bool stream; /* the output is standard output */
 	bool leave_running;
 	bool full;
+	bool force;
 	bool trim;
 	bool encrypt;
 	bool decrypt;
@@ -77,6 +81,9 @@ static int cmd_save_option(struct save_args *args, int id, const char *value, st
 	case OPTION_FULL:
 		args->full = true;
 		return 0;
+	case OPTION_FORCE:
+		args->force = true;
+		return 0;
 	case OPTION_TRIM:
 		args->trim = true;
 		return 0;
@@ -96,18 +103,22 @@ static int cmd_save_option(struct save_args *args, int id, const char *value, st
 
 static int cmd_save_parse(struct options *opts, struct save_args *args, struct err *err)
 {
-	int id, ret = 0;
+	int id;
 
 	packing_args_init(&args->packing);
-	while (ret == 0 && (id = options_next(opts, err)) != 0)
-		ret = id < 0 ? id : cmd_save_option(args, id, opts->value, err);
-	if (ret == 0 && args->encrypt && args->decrypt)
-		ret = err_set(err, ERR_USAGE, "--decrypt and a key exclude each other");
-	if (ret == 0 && args->encrypt && args->packing.flat)
-		ret = err_set(err, ERR_USAGE, "what is encrypted is packed: not --flat");
-	if (ret == 0 && args->full && args->parent != NULL)
-		ret = err_set(err, ERR_USAGE, "--full and --parent exclude each other");
-	return ret < 0 ? ret : options_one_operand(opts, "NAME", &args->name, err);
+	while ((id = options_next(opts, err)) != 0) {
+		int ret = id < 0 ? id : cmd_save_option(args, id, opts->value, err);
+
+		if (ret < 0)
+			return ret;
+	}
+	if (args->encrypt && args->decrypt)
+		return err_set(err, ERR_USAGE, "--decrypt and a key exclude each other");
+	if (args->encrypt && args->packing.flat)
+		return err_set(err, ERR_USAGE, "what is encrypted is packed: not --flat");
+	if (args->full && args->parent != NULL)
+		return err_set(err, ERR_USAGE, "--full and --parent exclude each other");
+	return options_one_operand(opts, "NAME", &args->name, err);
 }
 
 /* The machine's process has another working directory. */
@@ -117,6 +128,8 @@ static int choose_path(struct save_args *args, struct path *path, struct err *er
 
 	if (args->output != NULL) {
 		args->stream = output_is_stream(args->output);
+		/* It may be carried anywhere, and is to be complete there. */
+		args->full |= args->parent == NULL;
 		ret = parse_output(args->output, err);
 		return ret < 0 || args->stream ? ret : path_absolute(path, args->output, err);
 	}
@@ -125,18 +138,23 @@ static int choose_path(struct save_args *args, struct path *path, struct err *er
 }
 
 /* Beside the appliance when that went to standard output. */
-static void print(const struct save_args *args, json_t *reply)
+static void print_saved(const struct save_args *args, json_t *reply)
 {
+	const json_t *parent = json_object_get(reply, "parent");
 	FILE *out = args->stream ? stderr : stdout;
+	char since[PATH_MAX + 64] = "";
 
 	if (args->json) {
 		json_object_del(reply, "ok");
 		json_out_to(out, json_incref(reply));
 		return;
 	}
-	print_line(out, "%s: %.1f MiB, paused for %.3f s",
+	if (parent != NULL)
+		snprintf(since, sizeof(since), " that changed since %s, which it needs",
+			 protocol_text(parent, "file"));
+	print_line(out, "%s: %.1f MiB%s, paused for %.3f s",
 		   args->stream ? args->name : protocol_text(reply, "path"),
-		   (double)json_integer_value(json_object_get(reply, "bytes")) / 1048576.0,
+		   (double)json_integer_value(json_object_get(reply, "bytes")) / 1048576.0, since,
 		   json_real_value(json_object_get(reply, "seconds")));
 }
 
@@ -157,8 +175,8 @@ static int choose_key(struct client *client, const struct save_args *args, struc
 	return has && !key_args_given(&args->keys) ? 0 : keys_to_machine(&args->keys, client, err);
 }
 
-static int save(struct client *client, const struct save_args *args, const struct path *path,
-		struct err *err)
+static int save_request(struct client *client, const struct save_args *args,
+			const struct path *path, struct err *err)
 {
 	struct path parent = {0};
 	json_t *request, *reply;
@@ -166,19 +184,20 @@ static int save(struct client *client, const struct save_args *args, const struc
 
 	if (ret < 0)
 		return ret;
-	request = json_pack("{s:s,s:s*,s:b,s:s*,s:b,s:b,s:b,s:b,s:b,s:i}", "do", "save", "path",
-			    args->stream ? NULL : path->text, "stream", (int)args->stream, "parent",
-			    args->parent != NULL ? parent.text : NULL, "leave-running",
-			    (int)args->leave_running, "flat", (int)args->packing.flat, "full",
-			    (int)args->full, "encrypt", (int)args->encrypt, "decrypt",
-			    (int)args->decrypt, "level", args->packing.level);
+	request =
+		json_pack("{s:s,s:s*,s:b,s:s*,s:b,s:b,s:b,s:b,s:b,s:b,s:i}", "do", "save", "path",
+			  args->stream ? NULL : path->text, "stream", (int)args->stream, "parent",
+			  args->parent != NULL ? parent.text : NULL, "leave-running",
+			  (int)args->leave_running, "flat", (int)args->packing.flat, "full",
+			  (int)args->full, "force", (int)args->force, "encrypt", (int)args->encrypt,
+			  "decrypt", (int)args->decrypt, "level", args->packing.level);
 	if (request == NULL)
 		return err_set(err, ERR_USAGE, "%s: the file's name is not UTF-8", path->text);
 	ret = client_call_with(client, request, args->stream ? STDOUT_FILENO : -1, CLIENT_FOREVER,
 			       &reply, err);
 	if (ret < 0)
 		return ret;
-	print(args, reply);
+	print_saved(args, reply);
 	if (!args->json && !json_is_true(json_object_get(reply, "encrypted")))
 		notice_memory();
 	json_decref(reply);
@@ -186,24 +205,36 @@ static int save(struct client *client, const struct save_args *args, const struc
 	return args->leave_running ? 0 : client_wait(client, CLIENT_FOREVER, err);
 }
 
+static int save_machine(struct client *client, struct save_args *args, struct err *err)
+{
+	struct path path = {0};
+	int ret = choose_path(args, &path, err);
+
+	if (ret < 0)
+		return ret;
+	ret = choose_key(client, args, err);
+	if (ret < 0)
+		return ret;
+	if (args->trim) {
+		ret = trim(client, err);
+		if (ret < 0)
+			return ret;
+	}
+	return save_request(client, args, &path, err);
+}
+
 static int cmd_save_run(struct options *opts, struct err *err)
 {
 	struct save_args args = {0};
 	struct client client;
-	struct path path;
 	int ret = cmd_save_parse(opts, &args, err);
 
-	if (ret == 0)
-		ret = client_open(&client, args.name, err);
 	if (ret < 0)
 		return ret;
-	ret = choose_path(&args, &path, err);
-	if (ret == 0)
-		ret = choose_key(&client, &args, err);
-	if (ret == 0 && args.trim)
-		ret = trim(&client, err);
-	if (ret == 0)
-		ret = save(&client, &args, &path, err);
+	ret = client_open(&client, args.name, err);
+	if (ret < 0)
+		return ret;
+	ret = save_machine(&client, &args, err);
 	client_close(&client);
 	return ret;
 }
@@ -213,10 +244,12 @@ const struct command cmd_save = {
 	.args = "NAME",
 	.summary = "write a running machine into one file, a live appliance, and end it",
 	.detail =
-		"With -o - the file goes down a pipe, all of it unless --parent is given, and what "
-		"there is to say goes\n"
-		"to standard error. The machine ends once the last byte is written, whatever "
-		"becomes of it: -R keeps it.",
+		"With -o the file is complete unless --parent is given. -o - sends it down a pipe, "
+		"and messages go to\n"
+		"standard error; the machine ends once the last byte is written, whatever becomes "
+		"of it: -R keeps it.\n"
+		"A command that is ended before the file is in place cancels the save: the machine "
+		"goes on as it was.",
 	.options = options,
 	.run = cmd_save_run,
 };

@@ -16,6 +16,7 @@ struct control_client {
 	struct control *control;
 	struct control_client *next;
 	int fd;
+	bool answering; /* its request is being answered: nothing is read from it */
 	bool waits;	/* for the end */
 	bool or_broken; /* or for a failure */
 	int passed_fd;	/* for the next request; -1: none */
@@ -106,8 +107,15 @@ static enum served control_handle_request(struct control_client *client, const j
 	}
 	passed = take_fd(&client->passed_fd);
 	control->passed_fd = passed;
+	client->answering = true;
 	answer = control->answer(control->opaque, what, request, &err);
+	client->answering = false;
 	control->passed_fd = -1;
+	if (client->watch.fd < 0) {
+		json_decref(answer);
+		return client_drop(client);
+	}
+	loop_mod(control->loop, &client->watch, EPOLLIN);
 	return control_reply(client, answer != NULL ? answer : protocol_error(&err));
 }
 
@@ -125,13 +133,30 @@ static enum served control_handle_lines(struct control_client *client)
 	return served;
 }
 
+/* Another thread runs the loop. Its next request has to wait; that it hangs up has not. */
+static void on_client_kept_waiting(struct control_client *client, uint32_t events)
+{
+	struct control *control = client->control;
+
+	if ((events & (EPOLLHUP | EPOLLERR)) == 0) {
+		loop_mod(control->loop, &client->watch, 0);
+		return;
+	}
+	loop_del(control->loop, &client->watch);
+	if (control->gone != NULL)
+		control->gone(control->opaque);
+}
+
 static void on_control_client(struct loop_watch *watch, uint32_t events)
 {
 	struct control_client *client = container_of(watch, struct control_client, watch);
 	struct err err;
 	int got;
 
-	(void)events;
+	if (client->answering) {
+		on_client_kept_waiting(client, events);
+		return;
+	}
 	got = line_buffer_receive(&client->lines, client->fd, &client->passed_fd);
 	if (got == -EAGAIN || got == -EINTR)
 		return;

@@ -4,6 +4,9 @@
  *
  *     control_init → callbacks → control_listen → … → control_close_listeners → control_finish
  *
+ * While a request is answered another thread may run the loop (loop_poll()): then the callbacks run
+ * there. Nothing more is read from the client whose request it is.
+ *
  * Loop thread, machine lock held; control_finish() after the loop has ended, without the lock.
  * control_listen() and control_listen_at() return 0, or what listener_open() or path_runtime()
  * returned with *err set. A connection that fails is closed; nobody is told.
@@ -30,6 +33,9 @@ struct control {
 	/* NULL: there is none. Take over a connection that became a console, with the bytes behind
 	 * the request. */
 	int (*console)(void *opaque, int fd, const uint8_t *typed, size_t len, struct err *err);
+	/* NULL, or told that the client whose request is being answered has hung up: seen only
+	 * while another thread runs the loop. */
+	void (*gone)(void *opaque);
 	void *opaque;
 };
 

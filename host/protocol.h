@@ -3,8 +3,9 @@
  * folder (mode 0600 in a 0700 folder: only the same user gets there). Requests are answered in
  * order; several clients may be connected. A line is at most PROTOCOL_LINE_MAX bytes.
  *
- *     {"do":"status"}    → {"ok":true,"name":…,"pid":…,"state":"running"|"halted"|"paused"|"broken",
- *                           "error":why it is broken,"memory":bytes,
+ *     {"do":"status"}    →
+ * {"ok":true,"name":…,"pid":…,"state":"running"|"halted"|"paused"|"broken"| "saving","percent":of
+ * its save, while that goes on, "error":why it is broken,"memory":bytes,
  *                           "vcpus":n,"started":seconds since 1970,"encrypted":what it saves is}
  *     {"do":"inspect"}   → as status, and "appliance": the description, "wake": see below, "base":
  *                           {"digest","file"} that the next increment is relative to, if any
@@ -15,9 +16,14 @@
  * and its caches; not able: it has no driver for that, or is paused. It gets all back when it goes
  * on after the next save or pause, or after 30 seconds
  *     {"do":"trimming"}  → {"ok":true,"busy":bool,"bytes":in the balloon}
- *     {"do":"save","path":absolute,"leave-running":bool}
- *                        → {"ok":true,"path":…,"bytes":n,"seconds":paused,"encrypted":bool}; unless
- * left running, the machine ends after the reply
+ *     {"do":"save","path":absolute,"leave-running":bool,"parent":absolute,"full":bool,"force":bool}
+ *                        → {"ok":true,"path":…,"bytes":n,"seconds":paused,"encrypted":bool,
+ *                           "increment":bool,"parent":{"digest","file"} if it is one}; unless left
+ * running, the machine ends after the reply. If neither "parent" nor "full" is given, it is
+ * relative to "base" where that is in the store. "force" replaces another machine's file in the
+ * store. Until the reply "status" and "kill" are answered, any other request by an error that says
+ * that the machine is busy; when the client hangs up before the file is in place, the save is
+ * cancelled
  *     {"do":"save","stream":true,…}, and a descriptor with it (SCM_RIGHTS)
  *                        → the same without "path": it was written to that
  *     both may have "encrypt":true (which is an error when it has no key) or "decrypt":true

@@ -154,8 +154,30 @@ static void on_end_signal(struct loop_watch *watch, uint32_t events)
 	struct signalfd_siginfo info;
 
 	(void)events;
-	if (read(in->signal_fd, &info, sizeof(info)) == sizeof(info))
+	if (read(in->signal_fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (in->saving.active)
+		instance_saving_kill(in);
+	else
 		machine_end(&in->machine, MACHINE_END_KILLED);
+}
+
+static void on_control_loop(struct loop_watch *watch, uint32_t events)
+{
+	struct instance *in = container_of(watch, struct instance, control_watch);
+
+	(void)events;
+	loop_poll(&in->control_loop);
+}
+
+static int open_control_loop(struct instance *in, struct err *err)
+{
+	int ret = loop_init(&in->control_loop, &in->control_lock, err);
+
+	if (ret < 0)
+		return ret;
+	return loop_add(&in->machine.loop, &in->control_watch, in->control_loop.epoll_fd, EPOLLIN,
+			on_control_loop, err);
 }
 
 /* What asks a program to end ends the machine, in order. `nohup` has SIGHUP ignored. */
@@ -174,7 +196,7 @@ static int watch_end_signals(struct instance *in, struct err *err)
 	in->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (in->signal_fd < 0)
 		return err_sys(err, errno, "signalfd");
-	return loop_add(&in->machine.loop, &in->signal_watch, in->signal_fd, EPOLLIN, on_end_signal,
+	return loop_add(&in->control_loop, &in->signal_watch, in->signal_fd, EPOLLIN, on_end_signal,
 			err);
 }
 
@@ -303,6 +325,13 @@ static int attach_client(void *opaque, int fd, const uint8_t *typed, size_t len,
 	return hub_attach_socket(&in->hub, fd, typed, len, err);
 }
 
+void instance_serve_requests(struct instance *in)
+{
+	in->control.answer = instance_answer;
+	in->control.console = attach_client;
+	in->control.gone = NULL;
+}
+
 static int connect_host(struct instance *in, struct err *err)
 {
 	const struct appliance *a = &in->source->appliance;
@@ -310,10 +339,12 @@ static int connect_host(struct instance *in, struct err *err)
 	int ret;
 
 	hub_init(&in->hub, &in->machine, &in->board, a->console, in->claim.name, !a->live);
-	control_init(&in->control, &in->machine.loop);
-	in->control.answer = instance_answer;
-	in->control.console = attach_client;
+	ret = open_control_loop(in, err);
+	if (ret < 0)
+		return ret;
+	control_init(&in->control, &in->control_loop);
 	in->control.opaque = in;
+	instance_serve_requests(in);
 	in->machine.changed = on_change;
 	in->machine.changed_opaque = in;
 	instance_resume_facts(in, &facts);
@@ -408,6 +439,8 @@ int instance_run(struct source *source, const struct instance_options *options,
 		.deferred_fd = -1,
 		.signal_fd = -1,
 		.identity_timer = TIMER_CLOSED,
+		.control_loop = {.epoll_fd = -1, .stop_fd = -1},
+		.control_lock = PTHREAD_MUTEX_INITIALIZER,
 		.hold = HOLD_NONE,
 		.hub = {.log = {.file = LOG_FILE_CLOSED}},
 	};
@@ -430,6 +463,7 @@ int instance_run(struct source *source, const struct instance_options *options,
 		record_and_release(&in, end->end, err);
 	else
 		claim_release(&in.claim);
+	loop_free(&in.control_loop);
 	log_file_close(&in.log);
 	cleanup_fd_fn(&in.deferred_fd);
 	cleanup_fd_fn(&in.signal_fd);

@@ -10,6 +10,7 @@
 
 #include <time.h>
 
+#include "base/progress.h"
 #include "host/claim.h"
 #include "host/control.h"
 #include "host/paths.h"
@@ -45,6 +46,17 @@ struct instance_net {
 	struct net_backend *held;    /* owned: the card gets it once it has its new address */
 };
 
+/* A save that is under way; see instance_saving_begin(). */
+struct saving {
+	struct progress progress;
+	pthread_t thread; /* runs control_loop */
+	bool active;
+	atomic_bool killed; /* the machine is to end, whatever becomes of the save */
+};
+
+/* Of so many saves a machine knows the files again. */
+#define INSTANCE_OWN_SAVES 64u
+
 struct instance {
 	const struct instance_options *options;
 	struct source *source;
@@ -55,6 +67,12 @@ struct instance {
 	struct instance_net net[APPLIANCE_MAX_NETS]; /* as the appliance's cards */
 	struct console_hub hub;
 	struct control control;
+	/* The control socket and the signals that end the machine. Watched by the machine's loop
+	 * and, during a save, run by a thread of its own. */
+	struct loop control_loop;
+	struct loop_watch control_watch;
+	pthread_mutex_t control_lock; /* of that loop; nobody else needs it */
+	struct saving saving;
 	struct post_resume post_resume;
 	struct hold hold;
 	struct timer identity_timer;
@@ -67,6 +85,7 @@ struct instance {
 	 * save. "" for a machine that was never in one. */
 	char base[DIGEST_TEXT_SIZE];
 	struct path base_path;
+	char own_save[INSTANCE_OWN_SAVES][DIGEST_TEXT_SIZE]; /* the n-th at n % their number */
 	time_t started;
 	struct path saved_to; /* of the save that ended it */
 	bool reported;	      /* the waiting parent knows that it runs */
@@ -94,6 +113,8 @@ int instance_run(struct source *source, const struct instance_options *options,
 
 /* The answers to control requests (requests.c). Loop thread, machine lock held. */
 json_t *instance_answer(void *instance, const char *what, const json_t *request, struct err *err);
+/* From here on these are given, not those of a save. */
+void instance_serve_requests(struct instance *in);
 /* Of them "stats" and "fill" (instance_stats.c). */
 json_t *instance_stats(struct instance *in, const json_t *request, struct err *err);
 json_t *instance_set_fill(struct instance *in, const json_t *request, struct err *err);
@@ -131,7 +152,11 @@ struct save_request {
 	bool full;	    /* else relative to the base, if that is in the store */
 	bool going_on;	    /* the machine will: note what it changes from here on */
 	bool held;	    /* it is moved: it stays paused, and relative to what it was */
+	bool force;	    /* replace another machine's file in the store */
 	uint64_t bytes;	    /* out: written */
+	/* Out: of the file that it is relative to; "": it is full. */
+	char parent_digest[DIGEST_TEXT_SIZE];
+	struct path parent_path;
 };
 
 /* What locks the files it saves (instance_key.c): the request "key", and the choice for a save. */
@@ -139,7 +164,17 @@ json_t *instance_take_key(struct instance *in, const json_t *request, struct err
 int instance_choose_key(const struct instance *in, struct save_request *request, bool encrypt,
 			bool decrypt, struct err *err);
 
-/* Save; the machine is paused meanwhile and then left so (instance_save.c). */
+/* Save; the machine is paused meanwhile and then left so (instance_save.c). -ECANCELED, with
+ * nothing written, when in->saving.progress was cancelled in time. */
 int instance_save(struct instance *in, struct save_request *request, struct err *err);
+
+/* Answer requests during a save (instance_saving.c): how far it is, that the machine is busy, and
+ * "kill", which cancels it, as does the client's hang-up. Returns 0, or what eventfd(2) or
+ * pthread_create(3) gave. */
+int instance_saving_begin(struct instance *in, struct err *err);
+/* Whether the machine has been killed meanwhile: the caller ends it. */
+bool instance_saving_end(struct instance *in);
+/* Any thread. */
+void instance_saving_kill(struct instance *in);
 
 #endif

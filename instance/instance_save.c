@@ -1,4 +1,5 @@
 /* Saving the instance: what the file is to say, and the disks as sources. See instance.h. */
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -6,11 +7,12 @@
 
 #include "host/parent.h"
 #include "host/paths.h"
+#include "host/store.h"
 #include "instance/instance.h"
 #include "snapshot/save.h"
 
 /* What the machine was made from, as it is at this moment. */
-static int describe(const struct instance *in, struct appliance *a, struct err *err)
+static int describe_appliance(const struct instance *in, struct appliance *a, struct err *err)
 {
 	struct timespec now;
 	int ret = appliance_copy(a, &in->source->appliance, err);
@@ -59,18 +61,6 @@ static bool would_replace(const struct chain *l, const char *path)
 	return false;
 }
 
-static bool in_store(const char *path)
-{
-	struct path root;
-	size_t len;
-
-	if (path_store_root(&root, NULL) < 0)
-		return false;
-	len = strlen(root.text);
-	return strncmp(path, root.text, len) == 0 && path[len] == '/' &&
-	       strchr(path + len + 1, '/') == NULL;
-}
-
 static int open_named_parent(const struct instance *in, const struct save_request *request,
 			     struct chain **parent, struct err *err)
 {
@@ -99,15 +89,14 @@ static int choose_parent(const struct instance *in, const struct save_request *r
 	const struct archive_open_params params = {.fd = -1, .keys = in->source->keys};
 	bool fits;
 
-	*parent = NULL;
 	if (request->full)
 		return 0;
 	if (request->parent != NULL)
 		return open_named_parent(in, request, parent, err);
-	/* Who knows what the reader of a stream has. */
+	/* Nobody knows what the reader of a stream has. */
 	if (request->path == NULL)
 		return 0;
-	if (in->base[0] == '\0' || !in_store(in->base_path.text) ||
+	if (in->base[0] == '\0' || !store_has(in->base_path.text) ||
 	    parent_open(parent, in->base_path.text, &params, NULL) < 0)
 		return 0;
 	fits = strcmp(archive_digest(chain_newest(*parent)), in->base) == 0 &&
@@ -119,17 +108,64 @@ static int choose_parent(const struct instance *in, const struct save_request *r
 	return 0;
 }
 
-/* From here on the machine is relative to the file just written. */
-static void rebase(struct instance *in, const char *path, const char *digest)
+/* The machine came from that file, or wrote it. */
+static bool is_ancestor(const struct instance *in, const char *digest)
 {
+	const struct chain *chain = in->source->chain;
+
+	for (unsigned i = 0; chain != NULL && i < chain->n; i++) {
+		if (strcmp(archive_digest(chain->archive[i]), digest) == 0)
+			return true;
+	}
+	for (unsigned i = 0; i < in->saves && i < INSTANCE_OWN_SAVES; i++) {
+		if (strcmp(in->own_save[i], digest) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A file in the store is a machine that somebody may want back. */
+static int check_replaced(const struct instance *in, const struct save_request *request,
+			  struct err *err)
+{
+	char digest[DIGEST_TEXT_SIZE], dependent[NAME_MAX + 1];
+	int ret;
+
+	if (request->path == NULL || !store_has(request->path) ||
+	    archive_identify(request->path, digest, NULL) < 0)
+		return 0;
+	ret = store_find_dependent(digest, dependent, err);
+	if (ret < 0)
+		return ret;
+	if (ret > 0)
+		return err_set(
+			err, ERR_USAGE,
+			"%s cannot be replaced: %s in the store stands on it; choose another "
+			"file with -o",
+			request->path, dependent);
+	if (request->force || is_ancestor(in, digest))
+		return 0;
+	return err_set(err, ERR_USAGE,
+		       "%s holds another machine, which %s did not come from: choose another file "
+		       "with -o, or replace it with --force",
+		       request->path, in->claim.name);
+}
+
+/* After a save the machine is relative to the file just written. */
+static void note_saved(struct instance *in, const struct save_request *request, const char *digest)
+{
+	strcpy(in->own_save[in->saves++ % INSTANCE_OWN_SAVES], digest);
+	if (!request->going_on || request->held)
+		return;
 	strcpy(in->base, digest);
-	snprintf(in->base_path.text, sizeof(in->base_path.text), "%s", path != NULL ? path : "");
+	snprintf(in->base_path.text, sizeof(in->base_path.text), "%s",
+		 request->path != NULL ? request->path : "");
 	/* Without a log the next increment compares every frame. */
 	(void)dirty_rebase(&in->machine.dirty, NULL);
 }
 
-static int save(struct instance *in, struct save_request *request, const struct chain *parent,
-		struct err *err)
+static int write_snapshot(struct instance *in, struct save_request *request,
+			  const struct chain *parent, struct err *err)
 {
 	struct appliance a;
 	struct save_params params = {
@@ -141,8 +177,9 @@ static int save(struct instance *in, struct save_request *request, const struct 
 		.keys = request->keys,
 		.pager = in->pager,
 		.parent = parent,
+		.progress = &in->saving.progress,
 	};
-	int ret = describe(in, &a, err);
+	int ret = describe_appliance(in, &a, err);
 
 	if (ret < 0)
 		return ret;
@@ -150,24 +187,32 @@ static int save(struct instance *in, struct save_request *request, const struct 
 	for (uint32_t i = 0; i < a.ndisks; i++)
 		describe_disk(in->disk[i], a.increment, &params.disk[i]);
 	ret = snapshot_save(&in->machine, &params, err);
-	request->bytes = params.bytes;
-	if (ret == 0)
-		in->saves++;
-	if (ret == 0 && request->going_on && !request->held)
-		rebase(in, request->path, params.digest);
 	appliance_free(&a);
-	return ret;
+	if (ret < 0)
+		return ret;
+	request->bytes = params.bytes;
+	note_saved(in, request, params.digest);
+	return 0;
 }
 
 int instance_save(struct instance *in, struct save_request *request, struct err *err)
 {
-	struct chain *parent;
-	int ret = choose_parent(in, request, &parent, err);
+	cleanup_chain struct chain *parent = NULL;
+	int ret = check_replaced(in, request, err);
 
-	if (ret == 0 && parent != NULL)
-		ret = chain_load_hashes(parent, err);
-	if (ret == 0)
-		ret = save(in, request, parent, err);
-	chain_close(parent);
-	return ret;
+	if (ret < 0)
+		return ret;
+	ret = choose_parent(in, request, &parent, err);
+	if (ret < 0)
+		return ret;
+	if (parent == NULL)
+		return write_snapshot(in, request, NULL, err);
+	ret = chain_load_hashes(parent, err);
+	if (ret < 0)
+		return ret;
+	strcpy(request->parent_digest, archive_digest(chain_newest(parent)));
+	ret = path_absolute(&request->parent_path, archive_path(chain_newest(parent)), err);
+	if (ret < 0)
+		return ret;
+	return write_snapshot(in, request, parent, err);
 }

@@ -3,9 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/num.h"
 #include "devices/virtio/balloon.h"
 #include "format/appliance.h"
@@ -124,43 +124,64 @@ static json_t *do_trimming(struct instance *in, const json_t *request, struct er
 			 "bytes", (json_int_t)balloon_bytes(in->board.balloon));
 }
 
-static double seconds_since(const struct timespec *start)
+static json_t *saved_reply(const struct save_request *request, uint64_t paused_ns)
 {
-	struct timespec now;
+	json_t *reply = json_pack(
+		"{s:b,s:s*,s:I,s:f,s:b,s:b}", "ok", 1, "path", request->path, "bytes",
+		(json_int_t)request->bytes, "seconds", (double)paused_ns / NS_PER_SECOND,
+		"encrypted", request->keys != NULL, "increment", request->parent_digest[0] != '\0');
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)(now.tv_sec - start->tv_sec) + (double)(now.tv_nsec - start->tv_nsec) / 1e9;
+	if (request->parent_digest[0] != '\0')
+		json_object_set_new(reply, "parent",
+				    json_pack("{s:s,s:s}", "digest", request->parent_digest, "file",
+					      request->parent_path.text));
+	return reply;
 }
 
-/* Pause, save, and end or go on; a machine that could not be saved goes on as it was. */
+/* With the machine paused. A machine that could not be saved goes on as it was, unless it was
+ * killed meanwhile. */
+static int save_paused(struct instance *in, struct save_request *request, bool was_running,
+		       struct err *err)
+{
+	bool killed = false;
+	int ret = instance_saving_begin(in, err);
+
+	if (ret == 0) {
+		ret = instance_save(in, request, err);
+		killed = instance_saving_end(in);
+	}
+	if (ret == -ECANCELED) {
+		err_set(err, ERR_FAILED, "the save of %s was cancelled%s", in->claim.name,
+			killed ? ": the machine was killed" : "");
+		log_line(&in->machine.log, "a save was cancelled: %s",
+			 killed ? "the machine was killed" : "its client has gone away");
+	}
+	if (ret == 0 && !request->going_on && !request->held) {
+		snprintf(in->saved_to.text, sizeof(in->saved_to.text), "%s",
+			 request->path != NULL ? request->path : "a stream");
+		machine_end(&in->machine, MACHINE_END_SAVED);
+	} else if (killed) {
+		machine_end(&in->machine, MACHINE_END_KILLED);
+	} else if (was_running && !request->held) {
+		machine_unpause(&in->machine);
+	}
+	return ret;
+}
+
 static json_t *save_to(struct instance *in, struct save_request *request, struct err *err)
 {
 	bool was_running = in->machine.state == MACHINE_RUNNING;
-	struct timespec start;
-	int ret;
+	uint64_t start = clock_monotonic_ns();
 
-	clock_gettime(CLOCK_MONOTONIC, &start);
 	machine_pause(&in->machine);
 	if (in->machine.state != MACHINE_PAUSED) {
 		if (refuse_broken(in, err) == 0)
 			err_set(err, ERR_FAILED, "the machine has just ended");
 		return NULL;
 	}
-	ret = instance_save(in, request, err);
-	if (request->held) {
-		/* What holds it says how it goes on. */
-	} else if (ret == 0 && !request->going_on) {
-		snprintf(in->saved_to.text, sizeof(in->saved_to.text), "%s",
-			 request->path != NULL ? request->path : "a stream");
-		machine_end(&in->machine, MACHINE_END_SAVED);
-	} else if (was_running) {
-		machine_unpause(&in->machine);
-	}
-	if (ret < 0)
+	if (save_paused(in, request, was_running, err) < 0)
 		return NULL;
-	return json_pack("{s:b,s:s*,s:I,s:f,s:b}", "ok", 1, "path", request->path, "bytes",
-			 (json_int_t)request->bytes, "seconds", seconds_since(&start), "encrypted",
-			 request->keys != NULL);
+	return saved_reply(request, clock_monotonic_ns() - start);
 }
 
 /* One of the two: an absolute path, or a descriptor that came along. */
@@ -186,6 +207,7 @@ static json_t *do_save(struct instance *in, const json_t *request, struct err *e
 		.level = (int)json_integer_value(json_object_get(request, "level")),
 		.parent = json_string_value(json_object_get(request, "parent")),
 		.full = json_is_true(json_object_get(request, "full")),
+		.force = json_is_true(json_object_get(request, "force")),
 		.going_on = json_is_true(json_object_get(request, "leave-running")),
 		.held = hold_is_active(&in->hold),
 	};

@@ -144,25 +144,73 @@ store() {
     nonce=$(say s nonce)
     answers s "fill 16 8 5" "filled 2048"
     works save s
-    works resume -d s
-    works save -R s -o "$store/later.torpor"
+    works resume -d --name later s
+    works save -R later
     same "increment, its parent being in the store" "$(live "$store/later.torpor" increment)" True
-    works save -R s -o "$store/whole.torpor" --full
-    same "increment, with --full" "$(live "$store/whole.torpor" increment)" False
-    # It is relative to whole.torpor now; a file elsewhere can find that in the store.
-    works save -R s -o away.torpor
-    same "parent of a file elsewhere" "$(live away.torpor parent)" "$(identity "$store/whole.torpor")"
+    matches "what is said of it" "$out" "^$store/later.torpor: [0-9.]+ MiB that changed since $store/s.torpor, which it needs, paused for [0-9.]+ s\$"
     # Its own parent cannot be what is replaced.
-    works save s -o "$store/s.torpor" --full
-    works resume -d s
-    works save s
-    same "increment, over its own parent" "$(live "$store/s.torpor" increment)" False
-    works resume -d s
-    is_same_guest s
-    works resume -d --name away away.torpor
-    is_same_guest away
+    works save -R --json later
+    same "increment, over its own parent" "$(live "$store/later.torpor" increment)" False
+    same "and in JSON" "$(json "d['increment'], 'parent' in d" <<<"$out")" "False False"
+    works save later --full
+    # A file for elsewhere is complete, unless a parent is named.
+    works resume -d --name next later
+    works save -R --json next -o away.torpor
+    same "increment, elsewhere" "$(live away.torpor increment)" False
+    same "and in JSON" "$(json "d['increment']" <<<"$out")" False
+    works save -R --json next -o step.torpor --parent away.torpor
+    same "increment, of a named parent" "$(live step.torpor increment)" True
+    same "its parent in JSON" "$(json "d['parent']['digest'], d['parent']['file']" <<<"$out")" \
+        "$(identity away.torpor) $PWD/away.torpor"
+    works save next --full
+    same "increment, with --full" "$(live "$store/next.torpor" increment)" False
+    for name in s next; do
+        works resume -d $name
+        is_same_guest $name
+    done
+    works resume -d --name step step.torpor
+    is_same_guest step
 }
-try store "in the store a save is an increment, unless that would replace its parent, or --full"
+try store "in the store a save is an increment, unless that would replace its parent, or --full; elsewhere with --parent alone"
+
+others() {
+    local store=$XDG_DATA_HOME/torpor before
+    boot web
+    works save -R web
+    works save -R web
+    works save web
+    works resume -d web
+    works save web
+    before=$(identity "$store/web.torpor")
+    boot web
+    refuses 125 "web.torpor holds another machine, which web did not come from: choose another file with -o, or replace it with --force" save web
+    same "the old file" "$(identity "$store/web.torpor")" "$before"
+    same "state" "$(state_of web)" running
+    works save web -o "$PWD/web.torpor"
+    boot web
+    works save web --force
+    [ "$(identity "$store/web.torpor")" != "$before" ] || fail "it was not replaced"
+}
+try others "another machine's file in the store is replaced by --force alone"
+
+depended() {
+    local store=$XDG_DATA_HOME/torpor
+    boot web
+    nonce=$(say web nonce)
+    answers web "fill 16 8 5" "filled 2048"
+    works save web
+    works resume -d --name later web
+    works save later
+    works resume -d web
+    for force in "" --force; do
+        refuses 125 "web.torpor cannot be replaced: later.torpor in the store stands on it; choose another file with -o" save web $force
+        is_same_guest web
+    done
+    works save web -o away.torpor
+    works resume -d later
+    is_same_guest later
+}
+try depended "a file that something in the store stands on is never replaced"
 
 not_in_the_store() {
     wake_full

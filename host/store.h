@@ -1,0 +1,18 @@
+/* The store: the folder of the user's appliances that are known by a name (path_store()). */
+#ifndef TORPOR_HOST_STORE_H
+#define TORPOR_HOST_STORE_H
+
+#include <limits.h>
+#include <stdbool.h>
+
+#include "format/crypto/digest.h"
+
+/* Whether the path, which need not exist, is of a file in the store. */
+bool store_has(const char *path);
+
+/* An increment in the store whose parent is the file of this identity. Returns 1 with its file name
+ * in `name`, 0 when there is none, or what path_store_root() and opendir(3) gave. Files that cannot
+ * be read are passed over. */
+int store_find_dependent(const char *digest, char name[NAME_MAX + 1], struct err *err);
+
+#endif

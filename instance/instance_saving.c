@@ -1,0 +1,94 @@
+/*
+ * A machine while it is saved; see instance.h.
+ *
+ * The loop's thread writes the file, and holds the machine lock, so that nothing changes what is
+ * being saved. Writing may take as long as a disk or the reader of a stream likes. So the control
+ * socket and the signals that end a machine are on a loop of their own (control_loop), which a
+ * second thread runs meanwhile. It touches nothing of the machine: it says how far the save is, and
+ * cancels it.
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include "instance/instance.h"
+
+static json_t *saving_status(const struct instance *in)
+{
+	return json_pack("{s:b,s:s,s:i,s:s,s:i,s:I,s:i,s:I,s:b}", "ok", 1, "name", in->claim.name,
+			 "pid", (int)getpid(), "state", "saving", "percent",
+			 (int)progress_percent(&in->saving.progress), "memory",
+			 (json_int_t)in->machine.mem.size, "vcpus", (int)in->machine.nvcpus,
+			 "started", (json_int_t)in->started, "encrypted",
+			 (int)keyring_locks(in->source->keys));
+}
+
+static json_t *saving_answer(void *instance, const char *what, const json_t *request,
+			     struct err *err)
+{
+	struct instance *in = instance;
+
+	(void)request;
+	if (strcmp(what, "status") == 0)
+		return saving_status(in);
+	if (strcmp(what, "kill") == 0) {
+		instance_saving_kill(in);
+		return json_pack("{s:b}", "ok", 1);
+	}
+	err_set(err, ERR_FAILED, "machine %s is busy: saving, %u %%", in->claim.name,
+		progress_percent(&in->saving.progress));
+	return NULL;
+}
+
+static void on_saver_gone(void *instance)
+{
+	struct instance *in = instance;
+
+	progress_cancel(&in->saving.progress);
+}
+
+static void *serve_control_loop(void *instance)
+{
+	struct instance *in = instance;
+
+	(void)loop_run(&in->control_loop, NULL);
+	return NULL;
+}
+
+int instance_saving_begin(struct instance *in, struct err *err)
+{
+	struct saving *saving = &in->saving;
+	int ret = progress_init(&saving->progress, err);
+
+	if (ret < 0)
+		return ret;
+	saving->killed = false;
+	saving->active = true;
+	in->control.answer = saving_answer;
+	in->control.console = NULL;
+	in->control.gone = on_saver_gone;
+	ret = pthread_create(&saving->thread, NULL, serve_control_loop, in);
+	if (ret == 0)
+		return 0;
+	saving->active = false;
+	instance_serve_requests(in);
+	progress_free(&saving->progress);
+	return err_sys(err, ret, "start a thread that answers during the save");
+}
+
+bool instance_saving_end(struct instance *in)
+{
+	struct saving *saving = &in->saving;
+
+	loop_stop(&in->control_loop);
+	pthread_join(saving->thread, NULL);
+	saving->active = false;
+	instance_serve_requests(in);
+	progress_free(&saving->progress);
+	return saving->killed;
+}
+
+void instance_saving_kill(struct instance *in)
+{
+	in->saving.killed = true;
+	progress_cancel(&in->saving.progress);
+}

@@ -1,0 +1,147 @@
+# A machine that is being saved: it answers, it can be ended, and who gives up a save loses nothing.
+
+# web, whose full save takes a while at the highest level; nonce and pattern are in it, too.
+boot_big() {
+    boot web -m 256M
+    nonce=$(say web nonce)
+    answers web "fill 16 8 5" "filled 2048"
+    answers web "rngfill 32 200" "filled 51200"
+}
+
+# web, saving into a pipe that nobody reads: $saver.
+stall() { # OPTION…
+    boot web
+    nonce=$(say web nonce)
+    answers web "fill 16 8 5" "filled 2048"
+    mkfifo pipe
+    exec {pipe}<>pipe
+    env --default-signal=INT "$TORPOR" save web --flat -o - "$@" >pipe 2>said {pipe}>&- &
+    saver=$!
+    until_true is_saving web
+}
+
+is_saving() { # NAME
+    [ "$(state_of "$1")" = saving ]
+}
+
+is_running() { # NAME
+    [ "$(state_of "$1")" = running ]
+}
+
+answers_while_saving() {
+    stall
+    works ps --json
+    matches percent "$(json "d[0]['percent']" <<<"$out")" '^[0-9]+$'
+    works ps
+    matches ps "$out" 'web +saving [0-9]+%'
+    for verb in pause unpause stop inspect stats port console; do
+        refuses 125 "machine web is busy: saving, [0-9]+ %" $verb web
+    done
+    refuses 125 "machine web is busy: saving, [0-9]+ %" save web
+    cat pipe >web.torpor {pipe}>&- &
+    local reader=$!
+    wait $saver
+    same "status of save" "$?" 0
+    exec {pipe}>&-
+    wait $reader
+    works wait web
+    same wait "$out" saved
+    works resume -d web.torpor
+    is_same_guest web
+}
+try answers_while_saving "a machine that is saving says how far it is, and is busy for all else"
+
+ends_while_saving() { # COMMAND…
+    stall
+    "$@"
+    call wait web
+    same wait "$(<"$SCRATCH/out")" killed
+    wait $saver
+    same "status of save" "$?" 125
+    matches said "$(<said)" '^torpor: save: (the save of web was cancelled: the machine was killed|machine web ended without an answer)$'
+    works ps -q
+    same "ps" "$out" ""
+}
+
+killed() {
+    ends_while_saving works_silently kill web
+}
+try killed "kill ends a machine whose reader does not read"
+
+terminated() {
+    ends_while_saving eval 'kill -TERM "$("$TORPOR" ps --json | json "d[0][\"pid\"]")"'
+}
+try terminated "SIGTERM ends it, too"
+
+# A client that goes away, for each way to go.
+given_up() { # SIGNAL
+    kill -"$1" $saver
+    wait $saver
+    until_true is_running web
+    is_same_guest web
+}
+
+streams_given_up() {
+    local signal
+    stall
+    given_up INT
+    for signal in HUP TERM KILL; do
+        "$TORPOR" save web --flat -o - >pipe 2>said &
+        saver=$!
+        until_true is_saving web
+        given_up $signal
+    done
+    "$TORPOR" save web -R --flat -o - >pipe 2>said &
+    saver=$!
+    until_true is_saving web
+    given_up KILL
+    grep -q 'a save was cancelled: its client has gone away' "$XDG_STATE_HOME/torpor/web/torpor.log" ||
+        fail "$(<"$XDG_STATE_HOME/torpor/web/torpor.log")"
+}
+try streams_given_up "save -o - whose client is gone: the machine runs on"
+
+files_given_up() {
+    local signal before
+    boot_big
+    works save web -R -o web.torpor
+    before=$(sha256sum web.torpor)
+    for signal in INT KILL; do
+        env --default-signal=INT "$TORPOR" save web --level 19 -o web.torpor >said 2>&1 &
+        saver=$!
+        until_true is_saving web
+        given_up $signal
+        same "the old file" "$(sha256sum web.torpor)" "$before"
+        same "files" "$(ls -A)" "said
+web.torpor"
+    done
+    works save web -o web.torpor
+    works resume -d web.torpor
+    is_same_guest web
+}
+try files_given_up "save -o FILE whose client is gone: the old file stays, no temporary does, and the next save is whole"
+
+paused_stays_paused() {
+    stall_paused
+    kill -KILL $saver
+    wait $saver
+    until_true is_paused web
+    works_silently unpause web
+    is_same_guest web
+}
+
+stall_paused() {
+    boot web
+    nonce=$(say web nonce)
+    answers web "fill 16 8 5" "filled 2048"
+    works_silently pause web
+    mkfifo pipe
+    exec {pipe}<>pipe
+    "$TORPOR" save web --flat -o - >pipe 2>said &
+    saver=$!
+    until_true is_saving web
+}
+
+is_paused() { # NAME
+    [ "$(state_of "$1")" = paused ]
+}
+try paused_stays_paused "a paused machine whose save is given up stays paused"
