@@ -120,6 +120,8 @@ int parse_forward(const char *text, struct net_forward *forward, struct err *err
 	if (copy[0] != '\0' && !parse_address(copy, forward))
 		return bad_forward(text, "the address is not one of IPv4, or of IPv6 in brackets",
 				   err);
+	forward->any_family = copy[0] == '\0' ||
+			      (!forward->v6 && forward->host.v4.s_addr == htonl(INADDR_LOOPBACK));
 	return 0;
 }
 

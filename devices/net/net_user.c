@@ -175,6 +175,8 @@ static void user_close(struct net_backend *b)
 	struct net_user *u = user_from_backend(b);
 
 	u->running = false;
+	user_relay_close(u);
+	user_dns_close(u);
 	if (u->slirp != NULL)
 		u->api->cleanup(u->slirp);
 	user_loop_close(u);
@@ -232,6 +234,7 @@ int net_user_open(struct net_backend **out, struct loop *loop, const struct log 
 	u->loop = loop;
 	u->log = log;
 	u->host_loopback = params->host_loopback;
+	user_dns_init(u, params->resolv_conf, params->dns_port);
 	u->mtu = params->mtu != 0 ? params->mtu : NET_MTU;
 	u->guest.s_addr = htonl(USER_GUEST);
 	u->queue_end = &u->queue;

@@ -24,7 +24,9 @@ struct net_forward {
 	union {
 		struct in_addr v4;
 		struct in6_addr v6;
-	} host;		    /* any address: 0 */
+	} host;		 /* any address: 0 */
+	bool any_family; /* of v4 and TCP: IPv6's any address or loopback too, if the host has IPv6
+			  */
 	uint16_t host_port; /* 0: any free one; net_user_forwards() tells which */
 	uint16_t guest_port;
 };
@@ -32,10 +34,12 @@ struct net_forward {
 struct net_user_params {
 	const struct net_forward *forward; /* borrowed for the call */
 	unsigned nforwards;
-	const char *hostname; /* told by DHCP; NULL: none. Copied */
-	uint16_t mtu;	      /* of the card; 0: NET_MTU */
-	bool host_loopback;   /* 10.0.2.2 leads to what listens on this host's 127.0.0.1 only; a
-			       * stranger's guest had better not reach that */
+	const char *hostname;	 /* told by DHCP; NULL: none. Copied */
+	uint16_t mtu;		 /* of the card; 0: NET_MTU */
+	const char *resolv_conf; /* NULL: /etc/resolv.conf; must outlive the back end */
+	uint16_t dns_port;	 /* of name servers that only IPv6 reaches; 0: 53 */
+	bool host_loopback;	 /* 10.0.2.2 leads to what listens on this host's 127.0.0.1 only; a
+				  * stranger's guest had better not reach that */
 };
 
 /* Returns 0; ERR_USAGE (too many ports); ERR_FAILED: a port that is taken, needs a privilege or an

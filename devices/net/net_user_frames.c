@@ -162,7 +162,8 @@ static void user_take(struct net_user *u, struct virtio_net_hdr_v1 *header, uint
 	if (u->nopen >= u->maxopen && opens_socket)
 		return;
 	user_loop_clock(u);
-	if (udp && p.ip == ETH_HLEN && user_answer_loopback(u, frame, &p))
+	if (udp && p.ip == ETH_HLEN &&
+	    (user_answer_loopback(u, frame, &p) || user_dns_query(u, frame, &p)))
 		return;
 	if (tcp && p.ip == ETH_HLEN) {
 		user_take_tcp(u, header, frame, len, &p);

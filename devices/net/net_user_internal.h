@@ -4,6 +4,8 @@
  *     net_user.c         opening, the operations of the back end
  *     net_user_frames.c  frames both ways: offloads, segment sizes, the queue to the guest
  *     net_user_ports.c   published ports
+ *     net_user_relay.c   the same over IPv6
+ *     net_user_dns.c     DNS where the host's name servers have IPv6 only
  *     net_user_loop.c    libslirp's sockets and timers on the machine's loop
  *
  * Machine lock held throughout.
@@ -22,6 +24,7 @@
 #define USER_MAX_TIMERS 4u
 #define USER_ROOM	16u
 #define USER_PEERS	32u
+#define USER_QUERIES	64u
 
 #define USER_NETWORK 0x0a000200u
 #define USER_NETMASK 0xffffff00u
@@ -31,6 +34,9 @@
 
 struct user_socket;
 struct user_frame;
+struct user_query;
+struct user_relay;
+struct relay_pair;
 struct net_user;
 
 struct user_timer {
@@ -86,6 +92,17 @@ struct net_user {
 	struct in_addr guest; /* where they lead */
 	bool guest_known;     /* it has been heard to have that address */
 	bool host_loopback;
+
+	/* net_user_relay.c */
+	struct user_relay *relay; /* owned lists */
+	struct relay_pair *pair;
+	unsigned npairs;
+
+	/* net_user_dns.c */
+	struct user_query *query; /* owned; USER_QUERIES, or NULL */
+	unsigned next_query;
+	const char *resolv_conf;
+	uint16_t dns_port;
 };
 
 /* net_user_frames.c: a message of the guest, to libslirp. */
@@ -120,6 +137,19 @@ int user_publish(struct net_user *u, const struct net_forward *forward, struct e
 void user_set_guest(struct net_user *u, struct in_addr address);
 /* A UDP datagram to the guest. */
 void user_note_peer(struct net_user *u, const uint8_t *frame, const struct net_packet *packet);
+/* net_user_relay.c: listen over IPv6 for what is published over IPv4, with the port that was
+ * chosen. Returns 0; what socket(2), bind(2) or listen(2) gave, without a text; -ENOMEM or what the
+ * loop gave, with one. */
+int user_relay_listen(struct net_user *u, const struct net_forward *v4, struct err *err);
+void user_relay_close(struct net_user *u);
+
+/* net_user_dns.c. NULL and 0: /etc/resolv.conf and port 53. */
+void user_dns_init(struct net_user *u, const char *resolv_conf, uint16_t port);
+void user_dns_close(struct net_user *u);
+/* A UDP datagram of the guest, untagged: send it, if it is a query that libslirp has no server for.
+ */
+bool user_dns_query(struct net_user *u, const uint8_t *frame, const struct net_packet *packet);
+
 /* One of the guest's: send it, if it answers one that came from the host's loopback. False: it is
  * none of those. */
 bool user_answer_loopback(struct net_user *u, const uint8_t *frame,

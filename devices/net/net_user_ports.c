@@ -1,9 +1,10 @@
 /*
  * Published ports; see net_user_internal.h.
  *
- * libslirp listens and forwards. One thing it cannot do: while the host's loopback is closed to the
- * guest, it also drops the guest's answers to datagrams that came from there. Those are sent here,
- * to whom a datagram came from lately and to nobody else; not when they come in fragments.
+ * libslirp listens and forwards, over IPv6 to IPv4 ports net_user_relay.c. One thing it cannot do:
+ * while the host's loopback is closed to the guest, it also drops the guest's answers to datagrams
+ * that came from there. Those are sent here, to whom a datagram came from lately and to nobody
+ * else; not when they come in fragments.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -154,7 +155,23 @@ int user_publish(struct net_user *u, const struct net_forward *forward, struct e
 	if (ret < 0)
 		return ret;
 	u->nports++;
-	return 0;
+	if (!forward->any_family || forward->udp || forward->v6)
+		return 0;
+	ret = user_relay_listen(u, &p->forward, err);
+	/* A host without IPv6, or whose free port is taken there, has IPv4 alone. */
+	if (ret == -EAFNOSUPPORT || ret == -EADDRNOTAVAIL ||
+	    (ret == -EADDRINUSE && forward->host_port == 0))
+		return 0;
+	if (ret == -EADDRINUSE || ret == -EACCES) {
+		const struct net_forward v6 = {
+			.v6 = true,
+			.host.v6 = p->forward.host.v4.s_addr == 0 ? in6addr_any : in6addr_loopback,
+			.host_port = p->forward.host_port,
+		};
+
+		return publish_error(&v6, -ret, err);
+	}
+	return ret;
 }
 
 /* Answers to the host's loopback. */

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -537,6 +538,119 @@ Test(net_user, a_published_port_over_ipv6)
 	finish(&t);
 	close(fd);
 	guest_close(&guest);
+}
+
+/* "localhost" is ::1 first: the guest, which has no IPv6, is reached all the same. */
+Test(net_user, a_published_port_is_there_over_ipv6)
+{
+	struct net_forward f = forward_to(80, false, false);
+	struct guest_tcp t;
+	union address a;
+	uint16_t port;
+	int fd = bound(true, SOCK_STREAM, &port);
+
+	if (fd < 0)
+		cr_skip("SKIP: this host has no IPv6");
+	close(fd);
+	f.any_family = true;
+	port = open_with_port(&f);
+	a = loopback(true, port);
+	fd = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	cr_assert(connect(fd, &a.sa, size_of(&a)) == 0 || errno == EINPROGRESS);
+	guest_accept(&t, &guest, 80, 1400);
+	upload(&t, fd);
+	download(&t, fd);
+	/* The end of one direction passes; the other stays. */
+	cr_assert(eq(int, shutdown(fd, SHUT_WR), 0));
+	for (unsigned i = 0; !t.fin && i < 500; i++) {
+		guest_turn(&guest, 2);
+		guest_tcp_take(&t);
+	}
+	cr_assert(t.fin);
+	finish(&t);
+	close(fd);
+	guest_close(&guest);
+}
+
+Test(net_user, a_port_that_is_taken_over_ipv6_alone)
+{
+	struct net_forward f = forward_to(80, false, false);
+	const struct net_user_params params = {.forward = &f, .nforwards = 1};
+	struct err err = {0};
+	char expected[128];
+	int fd = bound(true, SOCK_STREAM, &f.host_port);
+
+	if (fd < 0)
+		cr_skip("SKIP: this host has no IPv6");
+	f.any_family = true;
+	cr_assert(eq(int, guest_open(&guest, &params, &err), -EADDRINUSE));
+	snprintf(expected, sizeof(expected), "port [::1]:%u/tcp is taken; choose another with -p,",
+		 f.host_port);
+	cr_assert(eq(int, strncmp(err.text, expected, strlen(expected)), 0), "%s", err.text);
+	f.any_family = false;
+	cr_assert(eq(int, guest_open(&guest, &params, NULL), 0));
+	guest_close(&guest);
+	close(fd);
+}
+
+/* A resolv.conf, and a query of the guest to 10.0.2.3; whether it reached the IPv6 server. */
+static bool ask_name_server(const char *conf, int server, uint16_t port)
+{
+	char path[] = "/tmp/torpor-resolv.XXXXXX";
+	struct net_user_params params = {.resolv_conf = path, .dns_port = port};
+	uint8_t packet[2048], query[64];
+	struct sockaddr_in6 from;
+	socklen_t size = sizeof(from);
+	struct frame f;
+	ssize_t got = -1;
+	int fd = mkostemp(path, O_CLOEXEC);
+
+	cr_assert(eq(int, (int)write(fd, conf, strlen(conf)), (int)strlen(conf)));
+	close(fd);
+	guest_open(&guest, &params, NULL);
+	guest_greet(&guest);
+	f = guest_frame(&guest, 17, 40000, 53);
+	f.target[3] = 3;
+	f.data = (const uint8_t *)"query";
+	f.len = 5;
+	guest_forget(&guest);
+	guest_send(&guest, packet, frame_make(&f, packet));
+	guest_turn(&guest, 20);
+	unlink(path);
+	got = recvfrom(server, query, sizeof(query), 0, (struct sockaddr *)&from, &size);
+	if (got < 0)
+		return false;
+	cr_assert(eq(int, (int)got, 5));
+	cr_assert_arr_eq(query, "query", 5);
+	cr_assert(
+		eq(int, (int)sendto(server, data, 1900, 0, (struct sockaddr *)&from, size), 1900));
+	return true;
+}
+
+Test(net_user, a_host_whose_name_servers_have_ipv6_only)
+{
+	const uint8_t *ip;
+	uint16_t port;
+	int server = bound(true, SOCK_DGRAM, &port);
+
+	if (server < 0)
+		cr_skip("SKIP: this host has no IPv6");
+	cr_assert(ask_name_server("search lan\nnameserver ::1\n", server, port));
+	/* The answer comes from 10.0.2.3, in fragments that the guest's MTU allows. */
+	cr_assert(guest_await(&guest, 2));
+	ip = guest.got[0].frame + 14;
+	cr_assert_arr_eq(ip + 12, ((uint8_t[]){10, 0, 2, 3}), 4);
+	cr_assert_arr_eq(ip + 16, ((uint8_t[]){10, 0, 2, 15}), 4);
+	cr_assert(eq(u16, slow_sum(ip, 20, 0), 0xffff));
+	cr_assert(eq(u16, get16(ip + 20), 53));
+	cr_assert(eq(u16, get16(ip + 22), 40000));
+	cr_assert(eq(u16, get16(ip + 24), 1908));
+	cr_assert_arr_eq(ip + 28, data, 1400);
+	guest_close(&guest);
+	/* One of IPv4 is libslirp's business. */
+	cr_assert_not(ask_name_server("nameserver ::1\nnameserver 127.0.0.1\n", server, port));
+	guest_close(&guest);
+	close(server);
 }
 
 /* Datagrams both ways; a long one comes in fragments that the guest's MTU allows. */
