@@ -39,8 +39,7 @@ struct disk {
 	bool overlaid;		    /* there are images over the base */
 	struct layer_extents lower; /* base and overlays as one */
 	struct frame_readers readers;
-	pthread_mutex_t cache_lock; /* for the threads of a save: of all below */
-	uint64_t hole, hole_end;    /* bytes of the raw file where lately no data was found */
+	pthread_mutex_t cache_lock; /* for the threads of a save */
 	struct cached_frame cache[CACHE_FRAMES];
 	struct scratch scratch; /* fd -1 on a read-only disk */
 };
@@ -375,38 +374,12 @@ static int finish_frame(const struct disk *disk, uint64_t index, int read_ret, u
 	return 0;
 }
 
-/* Is there no data in these bytes of the raw file? Where its file system cannot tell: there is. */
-static bool in_hole(struct disk *disk, uint64_t at, uint64_t len)
-{
-	bool hole;
-
-	pthread_mutex_lock(&disk->cache_lock);
-	if (at < disk->hole || at >= disk->hole_end) {
-		off_t data = lseek(disk->raw.fd, (off_t)(disk->raw.offset + at), SEEK_DATA);
-
-		disk->hole = disk->hole_end = at;
-		if (data >= 0)
-			disk->hole_end = (uint64_t)data - disk->raw.offset;
-		else if (errno == ENXIO) /* a hole up to the end */
-			disk->hole_end = UINT64_MAX;
-	}
-	hole = at >= disk->hole && at + len <= disk->hole_end;
-	pthread_mutex_unlock(&disk->cache_lock);
-	return hole;
-}
-
 static int base_frame(void *opaque, uint64_t index, uint8_t *scratch, const uint8_t **data,
 		      enum extent_kind *kind, struct err *err)
 {
-	struct disk *disk = opaque;
-	uint64_t at = index * FRAME_SIZE, len = frame_bytes(disk, index);
-	int ret;
+	const struct disk *disk = opaque;
+	int ret = read_raw(disk, index * FRAME_SIZE, scratch, frame_bytes(disk, index));
 
-	if (in_hole(disk, at, len)) {
-		*kind = EXTENT_ZERO;
-		return 0;
-	}
-	ret = read_raw(disk, at, scratch, len);
 	return finish_frame(disk, index, ret, scratch, data, kind, err);
 }
 

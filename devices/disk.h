@@ -63,9 +63,9 @@ int disk_zero(struct disk *disk, uint64_t at, uint64_t len, bool discard);
 int disk_flush(struct disk *disk);
 
 /* For saving. The base as an image source when it is a raw file (false when it is an image: then
- * `image` is it, to be copied as it is); holes of the file are EXTENT_ZERO, and are not read. And
- * what lies over it: EXTENT_PARENT where the base shows,
- * zero or data elsewhere. Valid while the machine is paused. */
+ * `image` is it, to be copied as it is), whose holes are told by extents and are not read. And what
+ * lies over it: EXTENT_PARENT where the base shows, zero or data elsewhere. Valid while the machine
+ * is paused. */
 bool disk_base_source(struct disk *disk, struct image_source *source, const struct image **image);
 void disk_overlay_source(struct disk *disk, struct image_source *source);
 /* For an increment: data where the guest wrote since the disk was opened, EXTENT_PARENT elsewhere.

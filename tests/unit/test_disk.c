@@ -292,29 +292,6 @@ Test(disk, base_source_of_a_raw_file)
 	disk_close(disk);
 }
 
-/* A save takes as long as there is data, not as long as the disk is large. */
-Test(disk, holes_of_a_raw_file_are_not_read)
-{
-	uint64_t size = GIB(64);
-	int fd = memfd_create("sparse", MFD_CLOEXEC);
-	struct image_source source;
-	const struct image *image;
-	const uint8_t *data;
-	struct disk *disk;
-
-	cr_assert(eq(int, ftruncate(fd, (off_t)size), 0));
-	cr_assert(eq(int, (int)pwrite(fd, "x", 1, (off_t)(5 * FRAME_SIZE + 7)), 1));
-	disk = open_raw(fd, size, size, false);
-	cr_assert(disk_base_source(disk, &source, &image));
-	cr_assert(eq(int, frame_of(&source, 4, &data), EXTENT_ZERO));
-	cr_assert(eq(int, frame_of(&source, 5, &data), EXTENT_DATA));
-	cr_assert(eq(u8, data[7], 'x'));
-	cr_assert(eq(int, frame_of(&source, 6, &data), EXTENT_ZERO));
-	cr_assert(eq(int, frame_of(&source, size / FRAME_SIZE - 1, &data), EXTENT_ZERO));
-	cr_assert(eq(int, frame_of(&source, 0, &data), EXTENT_ZERO));
-	disk_close(disk);
-}
-
 /* Each way to change a base under a disk is noticed and named. */
 Test(disk, a_base_that_was_changed_is_named)
 {
