@@ -43,7 +43,7 @@ bool terminal_raw_or_background(void)
 {
 	pid_t foreground = tcgetpgrp(STDIN_FILENO); /* -1: it is not our controlling terminal */
 
-	if (foreground < 0 || foreground == getpgrp())
+	if (foreground < 0 || foreground == getpgid(0))
 		return terminal_raw();
 	signal(SIGTTIN, SIG_IGN);
 	signal(SIGTTOU, SIG_IGN);
