@@ -1,6 +1,7 @@
 /* torpor build: write a cold appliance. */
 #include <stdio.h>
 
+#include "base/assert.h"
 #include "cli/command.h"
 #include "cli/key_args.h"
 #include "cli/net_args.h"
@@ -9,8 +10,6 @@
 #include "format/image/image_pack.h"
 #include "host/parse.h"
 #include "host/paths.h"
-
-#define OPTION_ENCRYPT (OPTION_LONG_ONLY + 1)
 
 static const struct option_spec options[] = {
 	{'o', "output", "FILE", "the appliance to write, - for standard output; required"},
@@ -30,29 +29,33 @@ struct build_args {
 	const char *output;
 };
 
-static void cmd_build_option(struct build_args *args, int id, const char *value)
+static int cmd_build_option(struct build_args *args, int id, const char *value, struct err *err)
 {
-	if (id == 'o')
+	int ret = machine_args_take(&args->machine, id, value, err);
+
+	if (ret == 0)
+		ret = net_args_take(&args->net, id, value, err);
+	if (ret != 0)
+		return ret < 0 ? ret : 0;
+	if (id == 'o') {
 		args->output = value;
-	else
-		args->encrypt = key_args_take(&args->keys, id, value) || id == OPTION_ENCRYPT;
+		return 0;
+	}
+	args->encrypt = true;
+	if (id != OPTION_ENCRYPT && !key_args_take(&args->keys, id, value))
+		assert(false);
+	return 0;
 }
 
 static int cmd_build_parse(struct options *opts, struct build_args *args, struct err *err)
 {
-	int id, ret = 0;
+	int id, ret;
 
-	while (ret >= 0 && (id = options_next(opts, err)) != 0) {
-		if (id < 0)
-			return id;
-		ret = machine_args_take(&args->machine, id, opts->value, err);
-		if (ret == 0)
-			ret = net_args_take(&args->net, id, opts->value, err);
-		if (ret == 0)
-			cmd_build_option(args, id, opts->value);
+	while ((id = options_next(opts, err)) != 0) {
+		ret = id < 0 ? id : cmd_build_option(args, id, opts->value, err);
+		if (ret < 0)
+			return ret;
 	}
-	if (ret < 0)
-		return ret;
 	if (args->output == NULL)
 		return err_set(err, ERR_USAGE, "-o FILE is missing");
 	ret = parse_output(args->output, err);
@@ -76,12 +79,19 @@ static int check_boot(const struct source *source, struct err *err)
 	return ret < 0 ? source_boot_failed(source, ret, err) : 0;
 }
 
-static int write_disks(struct archive_writer *w, struct disk *const disk[], unsigned ndisks,
-		       struct err *err)
+static int write_contents(struct archive_writer *w, const struct source *source,
+			  struct disk *const disk[], struct err *err)
 {
-	int ret = 0;
+	int ret = archive_writer_blob(w, ROLE_KERNEL, &source->boot.kernel, err);
 
-	for (unsigned i = 0; ret == 0 && i < ndisks; i++) {
+	if (ret < 0)
+		return ret;
+	if (source->boot.initrd.len > 0) {
+		ret = archive_writer_blob(w, ROLE_INITRD, &source->boot.initrd, err);
+		if (ret < 0)
+			return ret;
+	}
+	for (unsigned i = 0; i < source->appliance.ndisks; i++) {
 		struct image_source image;
 		const struct image *none;
 		char role[16];
@@ -89,44 +99,42 @@ static int write_disks(struct archive_writer *w, struct disk *const disk[], unsi
 		snprintf(role, sizeof(role), ROLE_DISK ".%u", i);
 		disk_base_source(disk[i], &image, &none);
 		ret = archive_writer_image(w, role, &image, err);
+		if (ret < 0)
+			return ret;
 	}
-	return ret;
+	return archive_writer_publish(w, &source->appliance, NULL, err);
 }
 
-static int write_contents(struct archive_writer *w, const struct source *source,
-			  struct disk *const disk[], struct err *err)
+static int write_appliance(const struct source *source, struct disk *const disk[],
+			   const char *output, const struct keyring *keys, struct err *err)
 {
-	int ret = archive_writer_blob(w, ROLE_KERNEL, &source->boot.kernel, err);
+	cleanup_archive_writer struct archive_writer *w = NULL;
+	int ret = archive_writer_open(&w, output, err);
 
-	if (ret == 0 && source->boot.initrd.len > 0)
-		ret = archive_writer_blob(w, ROLE_INITRD, &source->boot.initrd, err);
-	if (ret == 0)
-		ret = write_disks(w, disk, source->appliance.ndisks, err);
-	return ret < 0 ? ret : archive_writer_publish(w, &source->appliance, NULL, err);
+	if (ret < 0)
+		return ret;
+	archive_writer_pack(w, IMAGE_PACK_LEVEL);
+	if (keys != NULL) {
+		ret = archive_writer_encrypt(w, keys, err);
+		if (ret < 0)
+			return ret;
+	}
+	return write_contents(w, source, disk, err);
 }
 
-static int build(struct source *source, const char *output, const struct keyring *keys,
-		 struct err *err)
+static int build_appliance(struct source *source, const char *output, const struct keyring *keys,
+			   struct err *err)
 {
 	struct disk *disk[APPLIANCE_MAX_DISKS] = {0};
-	struct archive_writer *w = NULL;
 	int ret = check_boot(source, err);
 
+	if (ret < 0)
+		return ret;
+	ret = source_open_disks(source, disk, err);
 	if (ret == 0)
-		ret = source_open_disks(source, disk, err);
-	if (ret == 0)
-		ret = archive_writer_open(&w, output, err);
-	if (ret == 0)
-		archive_writer_pack(w, IMAGE_PACK_LEVEL);
-	if (ret == 0 && keys != NULL)
-		ret = archive_writer_encrypt(w, keys, err);
-	if (ret == 0)
-		ret = write_contents(w, source, disk, err);
-	archive_writer_free(w);
-	for (unsigned i = 0; i < source->appliance.ndisks; i++) {
-		if (disk[i] != NULL)
-			disk_close(disk[i]);
-	}
+		ret = write_appliance(source, disk, output, keys, err);
+	for (unsigned i = 0; i < source->appliance.ndisks; i++)
+		disk_close(disk[i]);
 	return ret;
 }
 
@@ -137,15 +145,19 @@ static int cmd_build_run(struct options *opts, struct err *err)
 	struct source source;
 	int ret = cmd_build_parse(opts, &args, err);
 
-	if (ret == 0 && args.encrypt)
+	if (ret < 0)
+		return ret;
+	if (args.encrypt) {
 		ret = keys_to_lock(&args.keys, &keys, err);
-	if (ret == 0)
-		ret = source_from_args(&source, &args.machine, err);
+		if (ret < 0)
+			return ret;
+	}
+	ret = source_from_args(&source, &args.machine, err);
 	if (ret < 0)
 		return ret;
 	ret = net_args_make_cards(&args.net, &source.appliance, err);
 	if (ret == 0)
-		ret = build(&source, args.output, keys, err);
+		ret = build_appliance(&source, args.output, keys, err);
 	source_close(&source);
 	return ret;
 }

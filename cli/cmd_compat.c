@@ -25,16 +25,19 @@ static int check_host(const struct appliance *a, struct err *err)
 	return ret;
 }
 
-static int check(const char **path, struct err *err)
+static int check_file(const char *text, const char **path, struct target *input, struct err *err)
 {
 	struct archive_open_params params = {.fd = -1};
 	struct source source;
-	int ret = spool_input(path, &params.fd, err);
+	int ret = spool_input(input, text, &params.fd, err);
 
-	if (ret == 0)
-		ret = sandbox_enter(SANDBOX_ASK, err);
-	if (ret == 0)
-		ret = source_from_file(&source, *path, &params, err);
+	if (ret < 0)
+		return ret;
+	*path = input->file;
+	ret = sandbox_enter(SANDBOX_ASK, err);
+	if (ret < 0)
+		return ret;
+	ret = source_from_file(&source, input->file, &params, err);
 	if (ret < 0)
 		return ret;
 	ret = source_check(&source, err);
@@ -46,15 +49,18 @@ static int check(const char **path, struct err *err)
 
 static int cmd_compat_run(struct options *opts, struct err *err)
 {
-	const char *path;
+	const char *text, *path;
+	struct target input;
 	bool json = false;
 	int ret = options_flags(opts, OPTION_JSON, &json, err);
 
-	if (ret == 0)
-		ret = options_one_operand(opts, "FILE", &path, err);
 	if (ret < 0)
 		return ret;
-	ret = check(&path, err);
+	ret = options_one_operand(opts, "FILE", &text, err);
+	if (ret < 0)
+		return ret;
+	path = text;
+	ret = check_file(text, &path, &input, err);
 	if (ret < 0 && err->kind != ERR_INCOMPATIBLE)
 		return ret;
 	if (json)
@@ -67,7 +73,7 @@ static int cmd_compat_run(struct options *opts, struct err *err)
 
 const struct command cmd_compat = {
 	.name = "compat",
-	.args = "FILE",
+	.args = "FILE|NAME",
 	.summary = "say whether this host can run an appliance, and what it lacks",
 	.options = options_json,
 	.run = cmd_compat_run,

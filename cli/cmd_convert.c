@@ -1,10 +1,12 @@
 /* torpor convert: the same appliance in another encoding. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cli/command.h"
 #include "cli/key_args.h"
 #include "cli/notice.h"
+#include "cli/packing_args.h"
 #include "cli/spool.h"
 #include "cli/written.h"
 #include "format/convert.h"
@@ -14,11 +16,11 @@
 #include "host/sandbox.h"
 
 enum {
-	OPTION_FLAT = OPTION_LONG_ONLY + 1,
-	OPTION_PACKED,
+	OPTION_PACKED = OPTION_LONG_ONLY + 1,
 	OPTION_DROP_HOT,
-	OPTION_ENCRYPT,
-	OPTION_DECRYPT,
+	OPTION_NEW_KEY_FILE,
+	OPTION_NEW_PASSPHRASE_FILE,
+	OPTION_NEW_PASSPHRASE,
 };
 
 static const struct option_spec options[] = {
@@ -29,6 +31,10 @@ static const struct option_spec options[] = {
 	 "make an encrypted one of it, with a new passphrase or --key-file"},
 	{OPTION_DECRYPT, "decrypt", NULL, "make one in clear of an encrypted one"},
 	KEY_OPTIONS,
+	{OPTION_NEW_KEY_FILE, "new-key-file", "FILE", "encrypt an encrypted one with this key"},
+	{OPTION_NEW_PASSPHRASE_FILE, "new-passphrase-file", "FILE",
+	 "the same, with the passphrase in FILE"},
+	{OPTION_NEW_PASSPHRASE, "new-passphrase", NULL, "the same, with one that is asked for"},
 	OPTION_JSON_SPEC,
 	{0},
 };
@@ -36,23 +42,21 @@ static const struct option_spec options[] = {
 struct convert_args {
 	struct convert_params params;
 	struct key_args keys;
+	struct key_args new_keys; /* when change_key */
 	bool flat, packed;
-	bool encrypt, decrypt;
+	bool encrypt, decrypt, change_key;
 	bool json;
 	const char *in;
 	const char *out;
 };
 
-static int take_level(struct convert_args *args, const char *value, struct err *err)
+static int parse_packed_level(const char *value, int *level, struct err *err)
 {
-	uint64_t level;
-	int ret;
+	uint64_t number;
+	int ret = parse_number(value, "--packed", 1, IMAGE_PACK_MAX_LEVEL, &number, err);
 
-	if (value == NULL)
-		return 0;
-	ret = parse_number(value, "--packed", 1, IMAGE_PACK_MAX_LEVEL, &level, err);
 	if (ret == 0)
-		args->params.level = (int)level;
+		*level = (int)number;
 	return ret;
 }
 
@@ -68,7 +72,7 @@ static int cmd_convert_option(struct convert_args *args, int id, const char *val
 	case OPTION_PACKED:
 		args->packed = true;
 		args->params.encoding = CONVERT_PACK;
-		return take_level(args, value, err);
+		return value != NULL ? parse_packed_level(value, &args->params.level, err) : 0;
 	case OPTION_DROP_HOT:
 		args->params.drop_hot = true;
 		return 0;
@@ -78,6 +82,17 @@ static int cmd_convert_option(struct convert_args *args, int id, const char *val
 	case OPTION_DECRYPT:
 		args->decrypt = true;
 		return 0;
+	case OPTION_NEW_KEY_FILE:
+		args->change_key = true;
+		args->new_keys.key_file = value;
+		return 0;
+	case OPTION_NEW_PASSPHRASE_FILE:
+		args->change_key = true;
+		args->new_keys.passphrase_file = value;
+		return 0;
+	case OPTION_NEW_PASSPHRASE:
+		args->change_key = true;
+		return 0;
 	case OPTION_JSON:
 		args->json = true;
 		return 0;
@@ -86,59 +101,70 @@ static int cmd_convert_option(struct convert_args *args, int id, const char *val
 	}
 }
 
-static int take_operands(struct options *opts, struct convert_args *args, struct err *err)
-{
-	args->in = options_operand(opts);
-	args->out = options_operand(opts);
-	if (args->out == NULL)
-		return err_set(err, ERR_USAGE, "%s is missing (see torpor help convert)",
-			       args->in == NULL ? "FILE" : "OUT");
-	return options_end(opts, err);
-}
-
 static int cmd_convert_parse(struct options *opts, struct convert_args *args, struct err *err)
 {
-	int id, ret = 0;
+	int id, ret;
 
-	while (ret == 0 && (id = options_next(opts, err)) != 0)
+	while ((id = options_next(opts, err)) != 0) {
 		ret = id < 0 ? id : cmd_convert_option(args, id, opts->value, err);
-	if (ret == 0 && args->flat && args->packed)
-		ret = err_set(err, ERR_USAGE, "--flat and --packed exclude each other");
-	if (ret == 0 && args->encrypt && args->decrypt)
-		ret = err_set(err, ERR_USAGE, "--encrypt and --decrypt exclude each other");
-	if (ret == 0 && args->encrypt && args->flat)
-		ret = err_set(err, ERR_USAGE, "what is encrypted is packed: not --flat");
-	if (ret == 0)
-		ret = take_operands(opts, args, err);
+		if (ret < 0)
+			return ret;
+	}
+	if (args->flat && args->packed)
+		return err_set(err, ERR_USAGE, "--flat and --packed exclude each other");
+	if (args->encrypt + args->decrypt + args->change_key > 1)
+		return err_set(err, ERR_USAGE,
+			       "--encrypt, --decrypt and a new key exclude one another");
+	if ((args->encrypt || args->change_key) && args->flat)
+		return err_set(err, ERR_USAGE, "what is encrypted is packed: not --flat");
+	args->in = options_operand(opts);
+	if (args->in == NULL)
+		return options_missing(opts, "FILE", err);
+	args->out = options_operand(opts);
+	if (args->out == NULL)
+		return options_missing(opts, "OUT", err);
+	ret = options_end(opts, err);
 	return ret < 0 ? ret : parse_output(args->out, err);
 }
 
-/* Another appliance, as its contents are encrypted otherwise. */
-static int rekey(const struct convert_args *args, struct archive *from, const struct keyring *keys,
-		 char digest[DIGEST_TEXT_SIZE], struct err *err)
+/* Another appliance, as its contents are encrypted otherwise. `lock` is of the new file; NULL: it
+ * is in clear. */
+static int convert_rekey(const struct convert_args *args, struct archive *from,
+			 const struct keyring *lock, char digest[DIGEST_TEXT_SIZE], struct err *err)
 {
 	bool is_encrypted = archive_appliance(from)->encryption.lock.kind != ENCRYPTION_NONE;
 	int level = args->params.level > 0 ? args->params.level : IMAGE_PACK_LEVEL;
 
-	if (is_encrypted == args->encrypt)
-		return err_set(err, ERR_USAGE, "%s is %s already", args->in,
-			       is_encrypted ? "encrypted" : "in clear");
-	return rekey_archive(from, args->out, args->flat ? 0 : level, args->encrypt ? keys : NULL,
-			     digest, err);
+	if (args->encrypt && is_encrypted)
+		return err_set(err, ERR_USAGE,
+			       "%s is encrypted already: --new-key-file, --new-passphrase-file or "
+			       "--new-passphrase gives it another key",
+			       archive_path(from));
+	if (!args->encrypt && !is_encrypted)
+		return err_set(err, ERR_USAGE, "%s is in clear already", archive_path(from));
+	return rekey_archive(from, args->out, args->flat ? 0 : level, lock, digest, err);
 }
 
 static int write_converted(const struct convert_args *args, struct archive *from,
-			   const struct keyring *keys, struct err *err)
+			   const struct keyring *lock, struct err *err)
 {
+	bool rekey = args->encrypt || args->decrypt || args->change_key;
 	char digest[DIGEST_TEXT_SIZE];
 	int ret;
 
+	if (!args->encrypt) {
+		ret = keys_check_used(&args->keys, &from, 1, err);
+		if (ret < 0)
+			return ret;
+	}
 	snprintf(digest, sizeof(digest), "%s", archive_digest(from));
-	ret = args->encrypt || args->decrypt ? rekey(args, from, keys, digest, err)
-					     : convert_archive(from, args->out, &args->params, err);
-	if (ret == 0 && args->decrypt && archive_appliance(from)->live && !args->json)
+	ret = rekey ? convert_rekey(args, from, lock, digest, err)
+		    : convert_archive(from, args->out, &args->params, err);
+	if (ret < 0)
+		return ret;
+	if (args->decrypt && archive_appliance(from)->live && !args->json)
 		notice_memory();
-	return ret < 0 ? ret : written_print(args->out, digest, args->json, err);
+	return written_print(args->out, digest, args->json, err);
 }
 
 /* What is copied as it is stored needs no key. */
@@ -146,43 +172,52 @@ static int choose_keys(const struct convert_args *args, struct keyring **keys, s
 {
 	if (args->encrypt)
 		return keys_to_lock(&args->keys, keys, err);
-	return args->decrypt || args->params.level > 0 || key_args_given(&args->keys)
-		       ? keys_to_open(&args->keys, keys, err)
-		       : 0;
-}
-
-static int convert(struct convert_args *args, struct err *err)
-{
-	cleanup_keyring struct keyring *keys = NULL;
-	struct archive_open_params params = {.fd = -1};
-	struct archive *from;
-	int ret = choose_keys(args, &keys, err);
-
-	params.keys = keys;
-	if (ret == 0)
-		ret = spool_input(&args->in, &params.fd, err);
-	if (ret == 0)
-		ret = sandbox_enter(SANDBOX_CREATE, err);
-	if (ret == 0)
-		ret = archive_open_with(&from, args->in, &params, err);
-	if (ret < 0)
-		return ret;
-	ret = write_converted(args, from, keys, err);
-	archive_close(from);
-	return ret;
+	if (args->decrypt || args->change_key || args->params.level > 0 ||
+	    key_args_given(&args->keys))
+		return keys_to_open(&args->keys, keys, err);
+	return 0;
 }
 
 static int cmd_convert_run(struct options *opts, struct err *err)
 {
+	cleanup_keyring struct keyring *keys = NULL, *new_keys = NULL;
+	struct archive_open_params params = {.fd = -1};
+	cleanup_archive struct archive *from = NULL;
+	const struct keyring *lock = NULL;
 	struct convert_args args = {0};
+	struct target input;
 	int ret = cmd_convert_parse(opts, &args, err);
 
-	return ret < 0 ? ret : convert(&args, err);
+	if (ret < 0)
+		return ret;
+	ret = choose_keys(&args, &keys, err);
+	if (ret < 0)
+		return ret;
+	if (args.change_key) {
+		ret = keys_to_lock(&args.new_keys, &new_keys, err);
+		if (ret < 0)
+			return ret;
+	}
+	params.keys = keys;
+	ret = spool_input(&input, args.in, &params.fd, err);
+	if (ret < 0)
+		return ret;
+	ret = sandbox_enter(SANDBOX_CREATE, err);
+	if (ret < 0)
+		return ret;
+	ret = archive_open_with(&from, input.file, &params, err);
+	if (ret < 0)
+		return ret;
+	if (args.encrypt)
+		lock = keys;
+	else if (args.change_key)
+		lock = new_keys;
+	return write_converted(&args, from, lock, err);
 }
 
 const struct command cmd_convert = {
 	.name = "convert",
-	.args = "FILE OUT",
+	.args = "FILE|NAME OUT",
 	.summary = "write an appliance again, its images flat or packed",
 	.detail = "It stays the same appliance: same identity, signatures hold, increments find "
 		  "their parent.\n"

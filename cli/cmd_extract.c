@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/num.h"
@@ -19,15 +20,11 @@
 #include "host/sandbox.h"
 #include "vmm/mem.h"
 
-enum {
-	OPT_SPARSE = OPTION_LONG_ONLY + 1,
-	MAX_OUTPUTS = 8 + MEM_MAX_RANGES + APPLIANCE_MAX_DISKS,
-};
+#define MAX_OUTPUTS (8 + MEM_MAX_RANGES + APPLIANCE_MAX_DISKS)
 
 static const struct option_spec options[] = {
 	{'C', "directory", "DIR", "write there; default the current folder"},
 	{'o', "output", "FILE", "write one ROLE to FILE, - for standard output"},
-	{OPT_SPARSE, "sparse", NULL, "leave holes in files where there are zeros"},
 	KEY_OPTIONS,
 	{0},
 };
@@ -35,7 +32,6 @@ static const struct option_spec options[] = {
 struct extract_args {
 	const char *folder;
 	const char *output; /* NULL: by the names below */
-	bool sparse;
 	struct key_args keys;
 	const char *file;
 	const char *role[MAX_OUTPUTS];
@@ -87,69 +83,78 @@ static void list_outputs(struct outputs *all)
 struct sink {
 	struct tempfile *file; /* NULL: standard output */
 	uint64_t at;
-	bool sparse;
 };
 
-static int put(struct sink *sink, const uint8_t *data, uint64_t len, struct err *err)
+static int sink_put(struct sink *sink, const uint8_t *data, uint64_t len, struct err *err)
 {
 	uint64_t at = sink->at;
+	int ret;
 
 	sink->at += len;
 	if (sink->file != NULL)
 		return tempfile_write(sink->file, data, len, at, err);
-	while (len > 0) {
-		ssize_t done = write(STDOUT_FILENO, data, len);
+	ret = io_write(STDOUT_FILENO, data, len);
+	return ret < 0 ? err_sys(err, -ret, "write to standard output") : 0;
+}
 
-		if (done < 0 && errno != EINTR)
-			return err_sys(err, errno, "write to standard output");
-		if (done > 0) {
-			data += done;
-			len -= (uint64_t)done;
-		}
+static int sink_put_blob(struct sink *sink, const struct blob *blob, struct err *err)
+{
+	uint8_t chunk[FRAME_SIZE];
+
+	for (uint64_t at = 0; at < blob->len; at += sizeof(chunk)) {
+		uint64_t len = u64_min(sizeof(chunk), blob->len - at);
+		int ret = blob_read(blob, at, chunk, len, err);
+
+		if (ret < 0)
+			return ret;
+		ret = sink_put(sink, chunk, len, err);
+		if (ret < 0)
+			return ret;
 	}
 	return 0;
 }
 
-static int put_blob(struct sink *sink, const struct blob *blob, struct err *err)
+/* Frames of data, or zeros. */
+static int sink_put_frames(struct sink *sink, struct frame_reader *reader,
+			   const struct layer_extent *extent, uint64_t size, struct err *err)
 {
-	uint8_t chunk[FRAME_SIZE];
-	int ret = 0;
+	uint8_t frame[FRAME_SIZE] = {0};
 
-	for (uint64_t at = 0; ret == 0 && at < blob->len; at += sizeof(chunk)) {
-		uint64_t len = u64_min(sizeof(chunk), blob->len - at);
+	for (uint64_t n = 0; n < extent->frames; n++) {
+		int ret = 0;
 
-		ret = blob_read(blob, at, chunk, len, err);
-		if (ret == 0)
-			ret = put(sink, chunk, len, err);
+		if (extent->image != NULL)
+			ret = frame_read(reader, extent->image, extent->place + n, frame, err);
+		if (ret < 0)
+			return ret;
+		ret = sink_put(sink, frame, u64_min(FRAME_SIZE, size - sink->at), err);
+		if (ret < 0)
+			return ret;
 	}
-	return ret;
+	return 0;
 }
 
-static int put_runs(struct sink *sink, const struct layer_extents *extents, struct err *err)
+/* Zeros are holes in a file. */
+static int sink_put_extents(struct sink *sink, const struct layer_extents *extents, struct err *err)
 {
 	cleanup_frame_reader struct frame_reader *reader = NULL;
-	uint8_t frame[FRAME_SIZE];
 	int ret = frame_reader_new(&reader, err);
 
-	for (size_t i = 0; ret == 0 && i < extents->n; i++) {
+	if (ret < 0)
+		return ret;
+	for (size_t i = 0; i < extents->n; i++) {
 		const struct layer_extent *extent = &extents->extent[i];
 
-		memset(frame, 0, sizeof(frame));
-		for (uint64_t n = 0; ret == 0 && n < extent->frames; n++) {
-			uint64_t len = u64_min(FRAME_SIZE, extents->size - sink->at);
-
-			if (extent->image == NULL && sink->sparse) {
-				sink->at += len;
-				continue;
-			}
-			if (extent->image != NULL)
-				ret = frame_read(reader, extent->image, extent->place + n, frame,
-						 err);
-			if (ret == 0)
-				ret = put(sink, frame, len, err);
+		if (extent->image == NULL && sink->file != NULL) {
+			sink->at = u64_min(extents->size,
+					   (extent->frame + extent->frames) * FRAME_SIZE);
+			continue;
 		}
+		ret = sink_put_frames(sink, reader, extent, extents->size, err);
+		if (ret < 0)
+			return ret;
 	}
-	return ret;
+	return 0;
 }
 
 /* What a role stands for: bytes of a file, or images on top of one another. */
@@ -158,19 +163,15 @@ struct item {
 	struct blob blob;
 };
 
-static int put_item(struct sink *sink, const struct item *item, struct err *err)
+static int sink_put_item(struct sink *sink, const struct item *item, struct err *err)
 {
-	struct layer_extents extents;
+	cleanup_layer_extents struct layer_extents extents = {0};
 	int ret;
 
 	if (item->layers.n == 0)
-		return put_blob(sink, &item->blob, err);
+		return sink_put_blob(sink, &item->blob, err);
 	ret = image_layers_resolve(&item->layers, &extents, err);
-	if (ret < 0)
-		return ret;
-	ret = put_runs(sink, &extents, err);
-	layer_extents_free(&extents);
-	return ret;
+	return ret < 0 ? ret : sink_put_extents(sink, &extents, err);
 }
 
 /* The number behind "disk." or "memory.", of the outputs we list. */
@@ -185,35 +186,35 @@ static bool numbered(const char *role, const char *prefix, unsigned *number)
 }
 
 /* An increment's images stand on its parents', who also have the kernel. */
-static bool find_item(const struct chain *l, const struct contents *contents, const char *role,
+static bool find_item(const struct chain *c, const struct contents *contents, const char *role,
 		      struct item *item)
 {
-	const struct appliance *a = archive_appliance(chain_newest(l));
+	const struct appliance *a = archive_appliance(chain_newest(c));
 	const struct content *content = contents_find(contents, role);
 	unsigned number;
 
 	item->layers.n = 0;
 	if (numbered(role, ROLE_MEMORY, &number))
-		return a->live && chain_memory(l, number, &item->layers, NULL) == 0;
+		return a->live && chain_memory(c, number, &item->layers, NULL) == 0;
 	if (numbered(role, ROLE_DISK, &number))
-		return number < a->ndisks && chain_disk(l, number, &item->layers, NULL) == 0;
+		return number < a->ndisks && chain_disk(c, number, &item->layers, NULL) == 0;
 	if (content != NULL)
 		item->blob = content->blob;
 	else if (strcmp(role, ROLE_SIGNATURE) == 0)
 		return false; /* a parent's is not ours */
-	return content != NULL || chain_blob(l, role, &item->blob);
+	return content != NULL || chain_blob(c, role, &item->blob);
 }
 
-static int write_file(const char *path, bool sparse, const struct item *item, struct err *err)
+static int write_file(const char *path, const struct item *item, struct err *err)
 {
 	struct tempfile file;
-	struct sink sink = {.file = &file, .sparse = sparse};
+	struct sink sink = {.file = &file};
 	struct stat st;
 	int ret = tempfile_open(&file, path, err);
 
 	if (ret < 0)
 		return ret;
-	ret = put_item(&sink, item, err);
+	ret = sink_put_item(&sink, item, err);
 	/* A file may end in a hole. */
 	if (ret == 0 && ftruncate(file.fd, (off_t)sink.at) < 0)
 		ret = tempfile_error(&file, errno, err);
@@ -230,12 +231,12 @@ static int write_output(const struct extract_args *args, const struct output *ou
 	char path[PATH_MAX];
 
 	if (args->output != NULL && strcmp(args->output, "-") == 0)
-		return put_item(&sink, item, err);
+		return sink_put_item(&sink, item, err);
 	if (args->output != NULL)
-		return write_file(args->output, args->sparse, item, err);
+		return write_file(args->output, item, err);
 	if (snprintf(path, sizeof(path), "%s/%s", args->folder, output->name) >= (int)sizeof(path))
 		return err_sys(err, ENAMETOOLONG, "write to %.100s…", args->folder);
-	return write_file(path, args->sparse, item, err);
+	return write_file(path, item, err);
 }
 
 static const struct output *find_output(const struct outputs *all, const char *role)
@@ -247,52 +248,64 @@ static const struct output *find_output(const struct outputs *all, const char *r
 	return NULL;
 }
 
-static int write_outputs(const struct extract_args *args, const struct chain *l,
+static int write_outputs(const struct extract_args *args, const struct chain *c,
 			 const struct contents *contents, struct err *err)
 {
 	unsigned count = args->nroles;
 	struct outputs all;
-	int ret = 0;
 
 	list_outputs(&all);
-	for (unsigned i = 0; ret == 0 && i < (count > 0 ? count : all.count); i++) {
+	for (unsigned i = 0; i < (count > 0 ? count : all.count); i++) {
 		const char *role = count > 0 ? args->role[i] : all.item[i].role;
 		const struct output *output = find_output(&all, role);
 		struct item item;
+		int ret;
 
-		if (output != NULL && find_item(l, contents, role, &item))
-			ret = write_output(args, output, &item, err);
-		else if (count > 0)
-			ret = err_set(err, ERR_NOT_FOUND, "%s has no %s to extract", args->file,
-				      role);
+		if (output == NULL || !find_item(c, contents, role, &item)) {
+			if (count == 0)
+				continue;
+			return err_set(err, ERR_NOT_FOUND, "%s has no %s to extract", args->file,
+				       role);
+		}
+		ret = write_output(args, output, &item, err);
+		if (ret < 0)
+			return ret;
 	}
-	return ret;
+	return 0;
 }
 
 static int extract(const struct extract_args *args, struct err *err)
 {
 	cleanup_keyring struct keyring *keys = NULL;
+	cleanup_chain struct chain *c = NULL;
 	struct archive_open_params params = {.fd = -1};
-	struct contents contents = {0};
-	const char *file = args->file;
-	struct chain *l = NULL;
+	struct contents contents;
+	struct target input;
 	int ret = keys_to_open(&args->keys, &keys, err);
 
+	if (ret < 0)
+		return ret;
 	params.keys = keys;
-	if (ret == 0)
-		ret = spool_input(&file, &params.fd, err);
-	if (ret == 0)
-		ret = sandbox_enter(SANDBOX_CREATE, err);
-	if (ret == 0)
-		ret = parent_open(&l, file, &params, err);
-	if (ret == 0)
-		ret = chain_ensure_verified(l, err);
-	if (ret == 0)
-		ret = contents_list(&contents, chain_newest(l), err);
-	if (ret == 0)
-		ret = write_outputs(args, l, &contents, err);
+	ret = spool_input(&input, args->file, &params.fd, err);
+	if (ret < 0)
+		return ret;
+	ret = sandbox_enter(SANDBOX_CREATE, err);
+	if (ret < 0)
+		return ret;
+	ret = parent_open(&c, input.file, &params, err);
+	if (ret < 0)
+		return ret;
+	ret = keys_check_used(&args->keys, c->archive, c->n, err);
+	if (ret < 0)
+		return ret;
+	ret = chain_ensure_verified(c, err);
+	if (ret < 0)
+		return ret;
+	ret = contents_list(&contents, chain_newest(c), err);
+	if (ret < 0)
+		return ret;
+	ret = write_outputs(args, c, &contents, err);
 	contents_free(&contents);
-	chain_close(l);
 	return ret;
 }
 
@@ -304,9 +317,6 @@ static int check_args(const struct extract_args *args, struct err *err)
 		return err_set(err, ERR_USAGE, "--output takes exactly one ROLE");
 	if (strcmp(args->folder, ".") != 0)
 		return err_set(err, ERR_USAGE, "--output and --directory exclude each other");
-	if (args->sparse && strcmp(args->output, "-") == 0)
-		return err_set(err, ERR_USAGE,
-			       "standard output has no holes: --sparse needs a file");
 	return 0;
 }
 
@@ -321,13 +331,13 @@ static int cmd_extract_parse(struct options *opts, struct extract_args *args, st
 		else if (id == 'o')
 			args->output = opts->value;
 		else if (!key_args_take(&args->keys, id, opts->value))
-			args->sparse = true;
+			assert(false);
 	}
 	if (id < 0)
 		return id;
 	args->file = options_operand(opts);
 	if (args->file == NULL)
-		return err_set(err, ERR_USAGE, "FILE is missing (see torpor help extract)");
+		return options_missing(opts, "FILE", err);
 	while ((role = options_operand(opts)) != NULL) {
 		if (args->nroles == MAX_OUTPUTS)
 			return err_set(err, ERR_USAGE, "more than %d roles", MAX_OUTPUTS);
@@ -346,7 +356,7 @@ static int cmd_extract_run(struct options *opts, struct err *err)
 
 const struct command cmd_extract = {
 	.name = "extract",
-	.args = "FILE [ROLE]…",
+	.args = "FILE|NAME [ROLE]…",
 	.summary = "write contents of an appliance as plain files",
 	.detail = "ROLE is config, signature, kernel, initrd, state, disk.N or memory.N (see "
 		  "torpor ls); "

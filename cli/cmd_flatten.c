@@ -1,4 +1,5 @@
 /* torpor flatten: an increment and all it stands on, as one full file. */
+#include <errno.h>
 #include <stdio.h>
 
 #include "cli/command.h"
@@ -10,8 +11,6 @@
 #include "host/parent.h"
 #include "host/parse.h"
 #include "host/sandbox.h"
-
-#define OPTION_DECRYPT (OPTION_LONG_ONLY + 1)
 
 static const struct option_spec options[] = {
 	{'o', "output", "FILE", "file to write, - for standard output"},
@@ -56,16 +55,20 @@ static int cmd_flatten_option(struct flatten_args *args, int id, const char *val
 
 static int cmd_flatten_parse(struct options *opts, struct flatten_args *args, struct err *err)
 {
-	int id, ret = 0;
+	int id, ret;
 
 	packing_args_init(&args->packing);
-	while (ret == 0 && (id = options_next(opts, err)) != 0)
+	while ((id = options_next(opts, err)) != 0) {
 		ret = id < 0 ? id : cmd_flatten_option(args, id, opts->value, err);
-	if (ret == 0)
-		ret = options_one_operand(opts, "FILE", &args->file, err);
-	if (ret == 0 && args->output == NULL)
-		ret = err_set(err, ERR_USAGE, "-o FILE is missing (see torpor help flatten)");
-	return ret;
+		if (ret < 0)
+			return ret;
+	}
+	ret = options_one_operand(opts, "FILE", &args->file, err);
+	if (ret < 0)
+		return ret;
+	if (args->output == NULL)
+		return err_set(err, ERR_USAGE, "-o FILE is missing (see torpor help flatten)");
+	return 0;
 }
 
 /* What any of the files is encrypted with, the new one is, too. */
@@ -73,6 +76,10 @@ static int write_flattened(const struct flatten_args *args, const struct chain *
 			   const struct keyring *keys, char digest[DIGEST_TEXT_SIZE],
 			   struct err *err)
 {
+	int ret = keys_check_used(&args->keys, chain->archive, chain->n, err);
+
+	if (ret < 0)
+		return ret;
 	if (args->decrypt || !keyring_locks(keys))
 		keys = NULL;
 	if (keys != NULL && args->packing.flat)
@@ -82,40 +89,38 @@ static int write_flattened(const struct flatten_args *args, const struct chain *
 			     keys, digest, err);
 }
 
-static int flatten(const struct flatten_args *args, struct err *err)
-{
-	cleanup_keyring struct keyring *keys = NULL;
-	struct archive_open_params params = {.fd = -1};
-	const char *file = args->file;
-	char digest[DIGEST_TEXT_SIZE];
-	struct chain *chain;
-	int ret = keys_to_open(&args->keys, &keys, err);
-
-	params.keys = keys;
-	if (ret == 0)
-		ret = spool_input(&file, &params.fd, err);
-	if (ret == 0)
-		ret = sandbox_enter(SANDBOX_CREATE, err);
-	if (ret == 0)
-		ret = parent_open(&chain, file, &params, err);
-	if (ret < 0)
-		return ret;
-	ret = write_flattened(args, chain, keys, digest, err);
-	chain_close(chain);
-	return ret < 0 ? ret : written_print(args->output, digest, args->json, err);
-}
-
 static int cmd_flatten_run(struct options *opts, struct err *err)
 {
+	cleanup_keyring struct keyring *keys = NULL;
+	cleanup_chain struct chain *chain = NULL;
+	struct archive_open_params params = {.fd = -1};
 	struct flatten_args args = {0};
+	char digest[DIGEST_TEXT_SIZE];
+	struct target input;
 	int ret = cmd_flatten_parse(opts, &args, err);
 
-	return ret < 0 ? ret : flatten(&args, err);
+	if (ret < 0)
+		return ret;
+	ret = keys_to_open(&args.keys, &keys, err);
+	if (ret < 0)
+		return ret;
+	params.keys = keys;
+	ret = spool_input(&input, args.file, &params.fd, err);
+	if (ret < 0)
+		return ret;
+	ret = sandbox_enter(SANDBOX_CREATE, err);
+	if (ret < 0)
+		return ret;
+	ret = parent_open(&chain, input.file, &params, err);
+	if (ret < 0)
+		return ret;
+	ret = write_flattened(&args, chain, keys, digest, err);
+	return ret < 0 ? ret : written_print(args.output, digest, args.json, err);
 }
 
 const struct command cmd_flatten = {
 	.name = "flatten",
-	.args = "FILE",
+	.args = "FILE|NAME",
 	.summary = "merge an increment and the files it stands on into one full file",
 	.detail = "Parents are looked for beside each file, then in the store. What comes out is "
 		  "what "

@@ -140,26 +140,28 @@ static void print_archive(const struct archive *archive)
 static int inspect_file(const char *path, bool json, struct err *err)
 {
 	struct archive_open_params params = {.fd = -1};
-	struct archive *archive;
+	cleanup_archive struct archive *archive = NULL;
+	struct target input;
 	json_t *value;
-	int ret = spool_input(&path, &params.fd, err);
+	int ret = spool_input(&input, path, &params.fd, err);
 
-	if (ret == 0)
-		ret = sandbox_enter(SANDBOX_READ, err);
-	if (ret == 0)
-		ret = archive_open_with(&archive, path, &params, err);
+	if (ret < 0)
+		return ret;
+	ret = sandbox_enter(SANDBOX_READ, err);
+	if (ret < 0)
+		return ret;
+	ret = archive_open_with(&archive, input.file, &params, err);
 	if (ret < 0)
 		return ret;
 	if (!json) {
 		print_archive(archive);
-	} else {
-		value = archive_json(archive, err);
-		ret = value != NULL ? 0 : -EINVAL;
-		if (ret == 0)
-			json_out(value);
+		return 0;
 	}
-	archive_close(archive);
-	return ret;
+	value = archive_json(archive, err);
+	if (value == NULL)
+		return -EINVAL;
+	json_out(value);
+	return 0;
 }
 
 static void print_hooks(const json_t *wake)

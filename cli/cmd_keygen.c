@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "cli/command.h"
@@ -39,8 +40,10 @@ static int cmd_keygen_parse(struct options *opts, struct keygen_args *args, stru
 			args->secret = opts->value;
 		else if (id == NO_PASSPHRASE)
 			args->no_passphrase = true;
-		else
+		else if (id == OPTION_PASSPHRASE_FILE)
 			args->passphrase_file = opts->value;
+		else
+			assert(false);
 	}
 	if (id < 0)
 		return id;
@@ -94,7 +97,8 @@ static int write_pair(const struct keygen_args *args, const struct minisign_publ
 	return ret;
 }
 
-static int lock(const struct keygen_args *args, struct minisign_secret *secret, struct err *err)
+static int lock_secret(const struct keygen_args *args, struct minisign_secret *secret,
+		       struct err *err)
 {
 	cleanup_passphrase struct passphrase passphrase = {.len = 0};
 	int ret = passphrase_read(&passphrase, args->passphrase_file, args->secret, true, err);
@@ -112,7 +116,7 @@ static int generate(const struct keygen_args *args, struct minisign_secret *secr
 		return ret;
 	sign_key_public(secret, &public);
 	if (!args->no_passphrase)
-		ret = lock(args, secret, err);
+		ret = lock_secret(args, secret, err);
 	if (ret == 0)
 		ret = write_pair(args, &public, secret, err);
 	if (ret < 0)
@@ -133,10 +137,12 @@ static int cmd_keygen_run(struct options *opts, struct err *err)
 	struct minisign_secret secret;
 	int ret = cmd_keygen_parse(opts, &args, err);
 
-	if (ret == 0)
-		ret = refuse_existing(args.secret, err);
-	if (ret == 0)
-		ret = refuse_existing(args.public, err);
+	if (ret < 0)
+		return ret;
+	ret = refuse_existing(args.secret, err);
+	if (ret < 0)
+		return ret;
+	ret = refuse_existing(args.public, err);
 	if (ret < 0)
 		return ret;
 	ret = generate(&args, &secret, err);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/name.h"
 #include "base/num.h"
 #include "cli/command.h"

@@ -11,7 +11,7 @@ struct frames {
 	uint64_t of[EXTENT_PARENT + 1]; /* by kind */
 };
 
-static struct frames count_frames(const struct image *image)
+static struct frames frames_by_kind(const struct image *image)
 {
 	struct frames frames = {0};
 
@@ -29,7 +29,7 @@ static json_t *content_json(const struct content *c)
 
 	if (c->image == NULL)
 		return json;
-	frames = count_frames(c->image);
+	frames = frames_by_kind(c->image);
 	json_object_set_new(json, "frames",
 			    json_pack("{s:I,s:I,s:I}", "data", (json_int_t)frames.of[EXTENT_DATA],
 				      "zero", (json_int_t)frames.of[EXTENT_ZERO], "parent",
@@ -37,7 +37,7 @@ static json_t *content_json(const struct content *c)
 	return json;
 }
 
-static void print_json(const struct archive *a, const struct contents *contents)
+static void print_contents_json(const struct archive *a, const struct contents *contents)
 {
 	json_t *list = json_array();
 
@@ -52,7 +52,7 @@ static void print_line(const struct content *c)
 	printf("%-16s %-9s %14llu %14llu", c->role, c->encoding, (unsigned long long)c->size,
 	       (unsigned long long)c->stored);
 	if (c->image != NULL) {
-		struct frames frames = count_frames(c->image);
+		struct frames frames = frames_by_kind(c->image);
 
 		for (int kind = EXTENT_DATA; kind <= EXTENT_PARENT; kind++)
 			printf(" %8llu", (unsigned long long)frames.of[kind]);
@@ -62,7 +62,7 @@ static void print_line(const struct content *c)
 	printf("  %s\n", c->digest);
 }
 
-static void print_table(const struct contents *contents)
+static void print_contents(const struct contents *contents)
 {
 	printf("%-16s %-9s %14s %14s %8s %8s %8s  %s\n", "ROLE", "ENCODING", "BYTES", "STORED",
 	       "DATA", "ZERO", "PARENT", "DIGEST");
@@ -70,26 +70,31 @@ static void print_table(const struct contents *contents)
 		print_line(&contents->item[i]);
 }
 
-static int list(const char *path, bool json, struct err *err)
+static int list_file(const char *path, bool json, struct err *err)
 {
 	struct archive_open_params params = {.fd = -1};
-	struct contents contents = {0};
-	struct archive *a = NULL;
-	int ret = spool_input(&path, &params.fd, err);
+	cleanup_archive struct archive *a = NULL;
+	struct contents contents;
+	struct target input;
+	int ret = spool_input(&input, path, &params.fd, err);
 
-	if (ret == 0)
-		ret = sandbox_enter(SANDBOX_READ, err);
-	if (ret == 0)
-		ret = archive_open_with(&a, path, &params, err);
-	if (ret == 0)
-		ret = contents_list(&contents, a, err);
-	if (ret == 0 && json)
-		print_json(a, &contents);
-	else if (ret == 0)
-		print_table(&contents);
+	if (ret < 0)
+		return ret;
+	ret = sandbox_enter(SANDBOX_READ, err);
+	if (ret < 0)
+		return ret;
+	ret = archive_open_with(&a, input.file, &params, err);
+	if (ret < 0)
+		return ret;
+	ret = contents_list(&contents, a, err);
+	if (ret < 0)
+		return ret;
+	if (json)
+		print_contents_json(a, &contents);
+	else
+		print_contents(&contents);
 	contents_free(&contents);
-	archive_close(a);
-	return ret;
+	return 0;
 }
 
 static int cmd_ls_run(struct options *opts, struct err *err)
@@ -98,14 +103,15 @@ static int cmd_ls_run(struct options *opts, struct err *err)
 	bool json = false;
 	int ret = options_flags(opts, OPTION_JSON, &json, err);
 
-	if (ret == 0)
-		ret = options_one_operand(opts, "FILE", &path, err);
-	return ret < 0 ? ret : list(path, json, err);
+	if (ret < 0)
+		return ret;
+	ret = options_one_operand(opts, "FILE", &path, err);
+	return ret < 0 ? ret : list_file(path, json, err);
 }
 
 const struct command cmd_ls = {
 	.name = "ls",
-	.args = "FILE",
+	.args = "FILE|NAME",
 	.summary = "list what is in an appliance: roles, encodings, sizes, frames",
 	.detail = "DATA, ZERO and PARENT count frames of 64 KiB: in the file, all zero, and as in "
 		  "what is underneath\n"

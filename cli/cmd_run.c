@@ -1,4 +1,6 @@
 /* torpor run: boot a machine. */
+#include <errno.h>
+
 #include "cli/command.h"
 #include "cli/key_args.h"
 #include "cli/launch.h"
@@ -71,13 +73,21 @@ static int cmd_run_parse(struct options *opts, struct run_args *args, struct err
 static int open_cold_file(const struct run_args *args, struct source *source, struct err *err)
 {
 	struct archive_open_params params = {.fd = -1};
-	const char *path = args->file;
-	int ret = spool_input(&path, &params.fd, err);
+	struct target input;
+	int ret = spool_input(&input, args->file, &params.fd, err);
 
 	if (ret < 0)
 		return ret;
 	ret = keys_to_open(&args->keys, &params.keys, err);
-	return ret < 0 ? ret : source_from_file(source, path, &params, err);
+	if (ret < 0)
+		return ret;
+	ret = source_from_file(source, input.file, &params, err);
+	if (ret < 0)
+		return ret;
+	ret = keys_check_used(&args->keys, source->chain->archive, source->chain->n, err);
+	if (ret < 0)
+		source_close(source);
+	return ret;
 }
 
 /* The command line replaces sizes and the like of a file, but not its contents. */
@@ -104,6 +114,9 @@ static int run_open(const struct run_args *args, struct source *source, struct e
 {
 	const struct machine_args *m = &args->machine;
 
+	if (args->file == NULL && key_args_given(&args->keys))
+		return err_set(err, ERR_USAGE,
+			       "a key opens an encrypted FILE, and none is given: it is not used");
 	if (args->file == NULL)
 		return source_from_args(source, m, err);
 	if (m->kernel != NULL || m->initrd != NULL || m->ndisks > 0)

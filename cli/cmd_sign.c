@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "cli/command.h"
@@ -48,18 +49,23 @@ static int cmd_sign_parse(struct options *opts, struct sign_args *args, struct e
 			args->output = opts->value;
 		else if (id == ATTACH)
 			args->attach = opts->value;
-		else
+		else if (id == OPTION_PASSPHRASE_FILE)
 			args->passphrase_file = opts->value;
+		else
+			assert(false);
 	}
 	if (id < 0)
 		return id;
 	if ((args->secret != NULL) == (args->attach != NULL))
 		return err_set(err, ERR_USAGE, "one of --secret and --attach is needed");
+	if (args->attach != NULL && (args->comment != NULL || args->passphrase_file != NULL))
+		return err_set(err, ERR_USAGE,
+			       "--attach puts in a signature as it is: no --comment, no "
+			       "--passphrase-file");
 	ret = options_one_operand(opts, "FILE", &args->file, err);
 	if (ret < 0)
 		return ret;
-	args->output = args->output != NULL ? args->output : args->file;
-	return parse_output(args->output, err);
+	return args->output != NULL ? parse_output(args->output, err) : 0;
 }
 
 /* A small file of text, whole. */
@@ -92,10 +98,16 @@ static int open_key(const struct sign_args *args, struct minisign_secret *key, s
 	cleanup_passphrase struct passphrase passphrase = {.len = 0};
 	int ret = read_key(args, key, err);
 
-	if (ret == 0 && key->is_locked)
-		ret = passphrase_read(&passphrase, args->passphrase_file, args->secret, false, err);
 	if (ret < 0)
 		return ret;
+	if (!key->is_locked && args->passphrase_file != NULL)
+		return err_set(err, ERR_USAGE,
+			       "%s has no passphrase: --passphrase-file is not used", args->secret);
+	if (key->is_locked) {
+		ret = passphrase_read(&passphrase, args->passphrase_file, args->secret, false, err);
+		if (ret < 0)
+			return ret;
+	}
 	ret = sign_key_unlock(key, passphrase.text, passphrase.len, err);
 	return ret < 0 ? err_context(err, ret, "%s", args->secret) : 0;
 }
@@ -144,8 +156,8 @@ static int make_signature(const struct sign_args *args, const struct pen *pen,
 }
 
 /* What is damaged is not signed. */
-static int sign(const struct sign_args *args, const struct pen *pen, struct archive *a,
-		struct err *err)
+static int sign_archive(const struct sign_args *args, const struct pen *pen, struct archive *a,
+			struct err *err)
 {
 	char text[MINISIGN_TEXT], id[MINISIGN_ID_TEXT];
 	const struct convert_params params = {.signature = text};
@@ -169,42 +181,52 @@ static int sign(const struct sign_args *args, const struct pen *pen, struct arch
 	return 0;
 }
 
-static int sign_file(const struct sign_args *args, const struct pen *pen, struct err *err)
+static int sign_file(struct sign_args *args, const struct pen *pen, struct err *err)
 {
 	struct archive_open_params params = {.fd = -1};
-	const char *file = args->file;
-	struct archive *a;
-	int ret = spool_input(&file, &params.fd, err);
+	cleanup_archive struct archive *a = NULL;
+	struct target input;
+	int ret;
 
-	if (ret == 0)
-		ret = sandbox_enter(SANDBOX_CREATE, err);
-	if (ret == 0)
-		ret = archive_open_with(&a, file, &params, err);
+	if (args->output == NULL && strcmp(args->file, "-") == 0) {
+		args->output = args->file;
+		ret = parse_output(args->output, err);
+		if (ret < 0)
+			return ret;
+	}
+	ret = spool_input(&input, args->file, &params.fd, err);
 	if (ret < 0)
 		return ret;
-	ret = sign(args, pen, a, err);
-	archive_close(a);
-	return ret;
+	if (args->output == NULL)
+		args->output = input.file;
+	ret = sandbox_enter(SANDBOX_CREATE, err);
+	if (ret < 0)
+		return ret;
+	ret = archive_open_with(&a, input.file, &params, err);
+	return ret < 0 ? ret : sign_archive(args, pen, a, err);
+}
+
+static void pen_wipe(struct pen *pen)
+{
+	sign_key_wipe(&pen->key);
 }
 
 static int cmd_sign_run(struct options *opts, struct err *err)
 {
+	__attribute__((cleanup(pen_wipe))) struct pen pen = {0};
 	struct sign_args args = {0};
-	struct pen pen = {0};
 	int ret = cmd_sign_parse(opts, &args, err);
 
-	if (ret == 0)
-		ret = args.attach != NULL ? read_attached(args.attach, &pen.attached, err)
-					  : open_key(&args, &pen.key, err);
-	if (ret == 0)
-		ret = sign_file(&args, &pen, err);
-	sign_key_wipe(&pen.key);
-	return ret;
+	if (ret < 0)
+		return ret;
+	ret = args.attach != NULL ? read_attached(args.attach, &pen.attached, err)
+				  : open_key(&args, &pen.key, err);
+	return ret < 0 ? ret : sign_file(&args, &pen, err);
 }
 
 const struct command cmd_sign = {
 	.name = "sign",
-	.args = "FILE",
+	.args = "FILE|NAME",
 	.summary = "put a signature into an appliance",
 	.detail = "What is signed is the config, which names all contents by digest: packing and "
 		  "warming leave\n"

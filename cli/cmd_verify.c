@@ -1,6 +1,7 @@
 /* torpor verify: check every digest in a file, and who signed it. */
 #include <stdio.h>
 
+#include "base/assert.h"
 #include "cli/command.h"
 #include "cli/json_out.h"
 #include "cli/key_args.h"
@@ -25,7 +26,7 @@ struct findings {
 	json_t *list; /* NULL: print them */
 };
 
-static void report(void *opaque, const char *finding)
+static void report_finding(void *opaque, const char *finding)
 {
 	struct findings *findings = opaque;
 
@@ -35,14 +36,14 @@ static void report(void *opaque, const char *finding)
 		print_line(stdout, "%s: %s", findings->path, finding);
 }
 
-static uint64_t frames_of(const struct archive *a, const char *role)
+static uint64_t data_frames_of(const struct archive *a, const char *role)
 {
 	const struct image *image = archive_image(a, role);
 
 	return image != NULL ? image->map.data_frames : 0;
 }
 
-static uint64_t count_frames(const struct archive *a)
+static uint64_t count_data_frames(const struct archive *a)
 {
 	const struct appliance *appliance = archive_appliance(a);
 	uint64_t frames = 0;
@@ -50,13 +51,13 @@ static uint64_t count_frames(const struct archive *a)
 
 	for (unsigned i = 0; appliance->live && i < 2; i++) {
 		snprintf(role, sizeof(role), ROLE_MEMORY ".%u", i);
-		frames += frames_of(a, role);
+		frames += data_frames_of(a, role);
 	}
 	for (unsigned i = 0; i < appliance->ndisks; i++) {
 		snprintf(role, sizeof(role), ROLE_DISK ".%u", i);
-		frames += frames_of(a, role);
+		frames += data_frames_of(a, role);
 		snprintf(role, sizeof(role), ROLE_DISK ".%u.overlay", i);
-		frames += frames_of(a, role);
+		frames += data_frames_of(a, role);
 	}
 	return frames;
 }
@@ -83,7 +84,7 @@ static void print_result(const struct archive *a, const struct findings *finding
 {
 	const struct archive_entry *entries;
 	size_t blobs = archive_entries(a, &entries);
-	uint64_t frames = count_frames(a);
+	uint64_t frames = count_data_frames(a);
 
 	if (findings->list != NULL) {
 		json_out(json_pack("{s:s,s:b,s:s,s:I,s:I,s:o,s:O}", "file", findings->path, "ok",
@@ -99,32 +100,42 @@ static void print_result(const struct archive *a, const struct findings *finding
 		print_signer(findings);
 }
 
-static int verify(struct findings *findings, struct err *err)
+static int verify_file(struct findings *findings, struct err *err)
 {
 	struct archive_open_params params = {.fd = -1, .opaque = &findings->trust};
 	cleanup_keyring struct keyring *keys = NULL;
-	struct archive *a;
-	int ret = 0;
+	cleanup_archive struct archive *a = NULL;
+	struct target input;
+	int ret;
 
 	if (findings->key != NULL) {
 		params.verify_signature = trust_verify_signature;
 		ret = trust_load(&findings->trust, findings->key, err);
+		if (ret < 0)
+			return ret;
 	}
 	/* Without a key it looks at what is stored, and does not ask. */
-	if (ret == 0 && key_args_given(&findings->keys))
+	if (key_args_given(&findings->keys)) {
 		ret = keys_to_open(&findings->keys, &keys, err);
+		if (ret < 0)
+			return ret;
+	}
 	params.keys = keys;
-	if (ret == 0)
-		ret = spool_input(&findings->path, &params.fd, err);
-	if (ret == 0)
-		ret = sandbox_enter(SANDBOX_CREATE, err);
-	if (ret == 0)
-		ret = archive_open_with(&a, findings->path, &params, err);
+	ret = spool_input(&input, findings->path, &params.fd, err);
 	if (ret < 0)
 		return ret;
-	ret = archive_verify(a, report, findings, err);
+	findings->path = input.file;
+	ret = sandbox_enter(SANDBOX_CREATE, err);
+	if (ret < 0)
+		return ret;
+	ret = archive_open_with(&a, findings->path, &params, err);
+	if (ret < 0)
+		return ret;
+	ret = keys_check_used(&findings->keys, &a, 1, err);
+	if (ret < 0)
+		return ret;
+	ret = archive_verify(a, report_finding, findings, err);
 	print_result(a, findings, ret);
-	archive_close(a);
 	return ret;
 }
 
@@ -135,8 +146,10 @@ static int cmd_verify_parse(struct options *opts, struct findings *findings, str
 	while ((id = options_next(opts, err)) > 0) {
 		if (id == 'k')
 			findings->key = opts->value;
-		else if (!key_args_take(&findings->keys, id, opts->value))
+		else if (id == OPTION_JSON)
 			findings->list = json_array();
+		else if (!key_args_take(&findings->keys, id, opts->value))
+			assert(false);
 	}
 	return id < 0 ? id : options_one_operand(opts, "FILE", &findings->path, err);
 }
@@ -147,7 +160,7 @@ static int cmd_verify_run(struct options *opts, struct err *err)
 	int ret = cmd_verify_parse(opts, &findings, err);
 
 	if (ret == 0)
-		ret = verify(&findings, err);
+		ret = verify_file(&findings, err);
 	json_decref(findings.list);
 	trust_free(&findings.trust);
 	return ret;
@@ -155,7 +168,7 @@ static int cmd_verify_run(struct options *opts, struct err *err)
 
 const struct command cmd_verify = {
 	.name = "verify",
-	.args = "FILE",
+	.args = "FILE|NAME",
 	.summary = "check every digest in an appliance, and who signed it",
 	.options = options,
 	.run = cmd_verify_run,

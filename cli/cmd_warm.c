@@ -5,6 +5,8 @@
  * touched as the hot set, which a resume maps. Identity and signature stay.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +17,7 @@
 #include "cli/command.h"
 #include "cli/launch.h"
 #include "cli/print_line.h"
+#include "cli/target.h"
 #include "format/convert.h"
 #include "host/parse.h"
 #include "host/sandbox.h"
@@ -38,6 +41,7 @@ static const struct option_spec options[] = {
 };
 
 struct warm_args {
+	struct target input;
 	const char *file;
 	const char *output;
 	struct warmup warmup;
@@ -77,17 +81,26 @@ static int cmd_warm_option(struct warm_args *args, int id, const char *value, st
 
 static int cmd_warm_parse(struct options *opts, struct warm_args *args, struct err *err)
 {
-	int id, ret = 0;
+	const char *operand;
+	int id, ret;
 
-	while (ret == 0 && (id = options_next(opts, err)) != 0)
+	while ((id = options_next(opts, err)) != 0) {
 		ret = id < 0 ? id : cmd_warm_option(args, id, opts->value, err);
-	if (ret == 0)
-		ret = options_one_operand(opts, "FILE", &args->file, err);
+		if (ret < 0)
+			return ret;
+	}
+	ret = options_one_operand(opts, "FILE", &operand, err);
+	if (ret < 0)
+		return ret;
+	ret = target_find_file(&args->input, operand, err);
+	if (ret < 0)
+		return ret;
+	args->file = args->input.file;
 	if (args->output == NULL)
 		args->output = args->file;
 	if (args->warmup.seconds == 0)
 		args->warmup.seconds = args->warmup.until != NULL ? UNTIL_SECONDS : DEFAULT_SECONDS;
-	return ret;
+	return 0;
 }
 
 /* --- what was touched, as places of the file's images --- */
@@ -137,30 +150,50 @@ static int choose_range(struct warm *w, unsigned range, const struct touched *to
 
 static int write_warm(const struct warm_args *args, struct err *err)
 {
+	__attribute__((cleanup(warm_free))) struct warm w = {0};
 	struct convert_params params = {.encoding = CONVERT_KEEP};
-	struct warm w = {0};
 	size_t frames = 0;
 	int ret = archive_open(&w.archive, args->file, err);
 
-	for (unsigned i = 0; ret == 0 && i < MEM_MAX_RANGES; i++)
+	if (ret < 0)
+		return ret;
+	for (unsigned i = 0; i < MEM_MAX_RANGES; i++) {
 		ret = choose_range(&w, i, &args->warmup.touched, err);
+		if (ret < 0)
+			return ret;
+	}
 	params.hot = w.hot;
 	params.nhot = w.nhot;
-	if (ret == 0)
-		ret = convert_archive(w.archive, args->output, &params, err);
+	ret = convert_archive(w.archive, args->output, &params, err);
+	if (ret < 0)
+		return ret;
 	for (size_t i = 0; i < w.nhot; i++)
 		frames += w.hot[i].n;
-	if (ret == 0 && !output_is_stream(args->output))
+	if (!output_is_stream(args->output))
 		print_line(stdout, "%s: %zu frames (%.1f MiB) are hot", args->output, frames,
 			   (double)(frames * FRAME_SIZE) / (double)MIB(1));
-	warm_free(&w);
-	return ret;
+	return 0;
 }
 
 /* --- the warmup --- */
 
-static int warm_up(struct warm_args *args, const char *file, struct err *err)
+static int check_warm_source(const struct source *source, const char *file, struct err *err)
 {
+	int ret;
+
+	if (!source->appliance.live)
+		return err_set(err, ERR_USAGE, "%s is cold: only a live appliance wakes", file);
+	if (source->appliance.encryption.lock.kind != ENCRYPTION_NONE)
+		return err_set(err, ERR_USAGE,
+			       "%s is encrypted, and a hot set would lie there in clear", file);
+	ret = source_check(source, err);
+	return ret < 0 ? ret : chain_ensure_verified(source->chain, err);
+}
+
+/* `fd` is taken; -1: the file is opened. */
+static int warm_up(struct warm_args *args, int fd, struct err *err)
+{
+	const struct archive_open_params params = {.fd = fd};
 	struct instance_options how = {
 		.preferred_name = "warm",
 		.fill = PAGER_FILL_NONE,
@@ -171,74 +204,90 @@ static int warm_up(struct warm_args *args, const char *file, struct err *err)
 	};
 	struct instance_end end;
 	struct source source;
-	int ret = source_from_file(&source, file, NULL, err);
+	int ret = source_from_file(&source, args->file, &params, err);
 
 	if (ret < 0)
 		return ret;
-	if (!source.appliance.live)
-		ret = err_set(err, ERR_USAGE, "%s is cold: only a live appliance wakes", file);
-	if (ret == 0 && source.appliance.encryption.lock.kind != ENCRYPTION_NONE)
-		ret = err_set(err, ERR_USAGE,
-			      "%s is encrypted, and a hot set would lie there in clear", file);
-	if (ret == 0)
-		ret = source_check(&source, err);
-	if (ret == 0)
-		ret = chain_ensure_verified(source.chain, err);
+	ret = check_warm_source(&source, args->file, err);
 	if (ret < 0) {
 		source_close(&source);
 		return ret;
 	}
-	return instance_run(&source, &how, &end, err);
+	ret = instance_run(&source, &how, &end, err);
+	if (ret < 0)
+		return ret;
+	if (end.end == MACHINE_END_KILLED && !args->warmup.timed_out && !args->warmup.heard)
+		return err_set(err, ERR_FAILED, "%s: interrupted; it is as it was", args->file);
+	return 0;
+}
+
+/* A file beside the output that has lost its name already: what is written to it dies with us. */
+static int open_unnamed(const char *output, struct err *err)
+{
+	const char *slash = strrchr(output, '/');
+	int folder = slash != NULL ? (int)(slash - output + 1) : 0, fd;
+	char path[PATH_MAX];
+
+	if (snprintf(path, sizeof(path), "%.*s.warm.torpor.XXXXXX", folder, output) >=
+	    (int)sizeof(path))
+		return err_sys(err, ENAMETOOLONG, "%s", output);
+	fd = mkostemp(path, O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(err, errno, "a temporary copy beside %s", output);
+	unlink(path);
+	return fd;
 }
 
 /* The kernel's page tables tell what was touched of a mapped file: it wakes from a flat copy. */
 static int warm_up_flat(struct warm_args *args, struct err *err)
 {
 	static const struct convert_params flat = {.encoding = CONVERT_FLAT, .drop_hot = true};
-	struct archive *archive;
-	char copy[4096];
+	cleanup_archive struct archive *archive = NULL;
+	cleanup_fd int copy = -1;
 	int ret = archive_open(&archive, args->file, err);
 
 	if (ret < 0)
 		return ret;
-	if ((size_t)snprintf(copy, sizeof(copy), "%s.flat.torpor", args->output) >= sizeof(copy))
-		ret = err_set(err, ERR_FAILED, "%s: the name is too long", args->output);
-	else
-		ret = convert_archive(archive, copy, &flat, err);
-	archive_close(archive);
+	copy = open_unnamed(output_is_stream(args->output) ? args->file : args->output, err);
+	if (copy < 0)
+		return copy;
+	ret = convert_archive_stream(archive, copy, &flat, err);
+	return ret < 0 ? ret : warm_up(args, take_fd(&copy), err);
+}
+
+static int run_warm(struct warm_args *args, struct err *err)
+{
+	struct err why;
+	int ret = sandbox_enter(SANDBOX_MACHINE, err);
+
 	if (ret < 0)
 		return ret;
-	ret = warm_up(args, copy, err);
-	unlink(copy);
-	return ret;
+	args->warmup.in_order = touched_in_order(&why);
+	if (!args->warmup.in_order)
+		fprintf(stderr, "torpor: the order of first touch is not noted: %s\n", why.text);
+	ret = args->warmup.in_order ? warm_up(args, -1, err) : warm_up_flat(args, err);
+	if (ret < 0)
+		return ret;
+	if (args->warmup.until != NULL && !args->warmup.heard)
+		return err_set(err, ERR_FAILED, "%s: it did not say '%s' within %llu s", args->file,
+			       args->warmup.until, (unsigned long long)args->warmup.seconds);
+	return write_warm(args, err);
 }
 
 static int cmd_warm_run(struct options *opts, struct err *err)
 {
 	struct warm_args args = {0};
-	struct err why;
 	int ret = cmd_warm_parse(opts, &args, err);
 
 	if (ret == 0)
-		ret = sandbox_enter(SANDBOX_MACHINE, err);
-	if (ret < 0)
-		return ret;
-	args.warmup.in_order = touched_in_order(&why);
-	if (!args.warmup.in_order)
-		fprintf(stderr, "torpor: the order of first touch is not noted: %s\n", why.text);
-	ret = args.warmup.in_order ? warm_up(&args, args.file, err) : warm_up_flat(&args, err);
-	if (ret == 0 && args.warmup.until != NULL && !args.warmup.heard)
-		ret = err_set(err, ERR_FAILED, "%s: it did not say '%s' within %llu s", args.file,
-			      args.warmup.until, (unsigned long long)args.warmup.seconds);
-	if (ret == 0)
-		ret = write_warm(&args, err);
+		ret = run_warm(&args, err);
 	free(args.warmup.touched.frame);
 	return ret;
 }
 
 const struct command cmd_warm = {
 	.name = "warm",
-	.args = "FILE",
+	.args = "FILE|NAME",
 	.summary = "wake a clone, see what it touches first, and put that in front of the file",
 	.options = options,
 	.run = cmd_warm_run,

@@ -46,27 +46,27 @@ _torpor()
 	inspect)
 		options='--json --help' operands='running files' ;;
 	ls)
-		options='--json --help' operands=' files' ;;
+		options='--json --help' operands='running files' ;;
 	extract)
-		options='-C --directory -o --output --sparse --key-file --passphrase-file --help' operands=' files' ;;
+		options='-C --directory -o --output --key-file --passphrase-file --help' operands='running files' ;;
 	verify)
-		options='-k --key --key-file --passphrase-file --json --help' operands=' files' ;;
+		options='-k --key --key-file --passphrase-file --json --help' operands='running files' ;;
 	convert)
-		options='--flat --packed --drop-hot --encrypt --decrypt --key-file --passphrase-file --json --help' operands=' files' ;;
+		options='--flat --packed --drop-hot --encrypt --decrypt --key-file --passphrase-file --new-key-file --new-passphrase-file --new-passphrase --json --help' operands='running files' ;;
 	flatten)
-		options='-o --output --flat --level --decrypt --key-file --passphrase-file --json --help' operands=' files' ;;
+		options='-o --output --flat --level --decrypt --key-file --passphrase-file --json --help' operands='running files' ;;
 	tree)
 		options='--json --help' operands=' files' ;;
 	keygen)
 		options='-p --public -s --secret --no-passphrase --passphrase-file --help' operands='' ;;
 	sign)
-		options='-s --secret -c --comment -o --output --attach --passphrase-file --help' operands=' files' ;;
+		options='-s --secret -c --comment -o --output --attach --passphrase-file --help' operands='running files' ;;
 	compat)
-		options='--json --help' operands=' files' ;;
+		options='--json --help' operands='running files' ;;
 	lan)
 		options='--dhcp --dns --force --listen --connect --json --help' operands='running' ;;
 	warm)
-		options='--for --until -o --output --help' operands=' files' ;;
+		options='--for --until -o --output --help' operands='running files' ;;
 	doctor)
 		options='--json --help' operands='' ;;
 	version)

@@ -48,61 +48,82 @@ static int take_passphrase(struct keyring *k, const char *file, const char *what
 	return ret < 0 ? ret : keyring_passphrase(k, p.text, p.len, err);
 }
 
-static int ask(void *opaque, struct keyring *k, const char *what, struct err *err)
+static int ask_passphrase(void *opaque, struct keyring *k, const char *what, struct err *err)
 {
 	(void)opaque;
 	return take_passphrase(k, NULL, what, false, err);
 }
 
-static int take_all(const struct key_args *args, struct keyring *k, struct err *err)
-{
-	int ret = 0;
-
-	if (args->key_file != NULL)
-		ret = take_key_file(k, args->key_file, err);
-	if (ret == 0 && args->passphrase_file != NULL)
-		ret = take_passphrase(k, args->passphrase_file, NULL, false, err);
-	return ret;
-}
-
 int keys_to_open(const struct key_args *args, struct keyring **keys, struct err *err)
 {
-	int ret = keyring_new(keys, err);
+	cleanup_keyring struct keyring *k = NULL;
+	int ret = keyring_new(&k, err);
 
-	if (ret == 0)
-		ret = take_all(args, *keys, err);
-	if (ret == 0) {
-		keyring_asks(*keys, ask, NULL);
-		return 0;
-	}
-	keyring_free(*keys);
 	*keys = NULL;
-	return ret;
+	if (ret < 0)
+		return ret;
+	if (args->key_file != NULL) {
+		ret = take_key_file(k, args->key_file, err);
+		if (ret < 0)
+			return ret;
+	}
+	if (args->passphrase_file != NULL) {
+		ret = take_passphrase(k, args->passphrase_file, NULL, false, err);
+		if (ret < 0)
+			return ret;
+	}
+	keyring_asks(k, ask_passphrase, NULL);
+	*keys = take_ptr(k);
+	return 0;
 }
 
 int keys_to_lock(const struct key_args *args, struct keyring **keys, struct err *err)
 {
 	enum encryption_kind kind =
 		args->key_file != NULL ? ENCRYPTION_KEY_FILE : ENCRYPTION_PASSPHRASE;
+	cleanup_keyring struct keyring *k = NULL;
 	int ret;
 
+	*keys = NULL;
 	if (args->key_file != NULL && args->passphrase_file != NULL)
 		return err_set(err, ERR_USAGE,
 			       "it is encrypted with a key file or with a passphrase: give one");
-	ret = keys_to_open(args, keys, err);
-	if (ret == 0 && !key_args_given(args))
-		ret = take_passphrase(*keys, NULL, "the encrypted appliance", true, err);
-	if (ret == 0)
-		ret = keyring_new_lock(*keys, kind, err);
-	if (ret == 0)
-		return 0;
-	keyring_free(*keys);
-	*keys = NULL;
-	return ret;
+	ret = keys_to_open(args, &k, err);
+	if (ret < 0)
+		return ret;
+	if (!key_args_given(args)) {
+		ret = take_passphrase(k, NULL, "the encrypted appliance", true, err);
+		if (ret < 0)
+			return ret;
+	}
+	ret = keyring_new_lock(k, kind, err);
+	if (ret < 0)
+		return ret;
+	*keys = take_ptr(k);
+	return 0;
+}
+
+int keys_check_used(const struct key_args *args, struct archive *const *archive, unsigned n,
+		    struct err *err)
+{
+	bool needed[] = {[ENCRYPTION_PASSPHRASE] = false, [ENCRYPTION_KEY_FILE] = false};
+
+	for (unsigned i = 0; i < n; i++)
+		needed[archive_appliance(archive[i])->encryption.lock.kind] = true;
+	if (args->key_file != NULL && !needed[ENCRYPTION_KEY_FILE])
+		return err_set(err, ERR_USAGE,
+			       "%s is not encrypted with a key file: --key-file is not used",
+			       archive_path(archive[0]));
+	if (args->passphrase_file != NULL && !needed[ENCRYPTION_PASSPHRASE])
+		return err_set(
+			err, ERR_USAGE,
+			"%s is not encrypted with a passphrase: --passphrase-file is not used",
+			archive_path(archive[0]));
+	return 0;
 }
 
 /* Down a pipe, so that the key is neither in a text nor in a file; it fits. */
-static int pour(const uint8_t key[CIPHER_KEY], int *read_end, struct err *err)
+static int write_key_to_pipe(const uint8_t key[CIPHER_KEY], int *read_end, struct err *err)
 {
 	int ends[2], ret;
 
@@ -125,7 +146,7 @@ int keys_to_machine(const struct key_args *args, struct client *client, struct e
 	if (ret < 0)
 		return ret;
 	keyring_give(keys, &lock, key);
-	ret = pour(key, &fd, err);
+	ret = write_key_to_pipe(key, &fd, err);
 	explicit_bzero(key, sizeof(key));
 	if (ret < 0)
 		return ret;

@@ -4,10 +4,16 @@
 
 #include "cli/options.h"
 #include "cli/passphrase.h"
+#include "format/archive.h"
 #include "format/crypto/keyring.h"
 #include "host/client.h"
 
-#define OPTION_KEY_FILE (OPTION_LONG_ONLY + 202)
+/* --encrypt and --decrypt mean what their verb says. */
+enum {
+	OPTION_KEY_FILE = OPTION_LONG_ONLY + 202,
+	OPTION_ENCRYPT,
+	OPTION_DECRYPT,
+};
 
 /* clang-format off */
 #define KEY_OPTIONS                                                                                \
@@ -29,6 +35,10 @@ bool key_args_given(const struct key_args *args);
 int keys_to_open(const struct key_args *args, struct keyring **keys, struct err *err);
 /* The same with a new lock for new files; asks twice if nothing is given. */
 int keys_to_lock(const struct key_args *args, struct keyring **keys, struct err *err);
+/* Once the files are open, `n` of them: ERR_USAGE when a key was given that none of them needs. It
+ * would otherwise be taken for a wish to encrypt. */
+int keys_check_used(const struct key_args *args, struct archive *const *archive, unsigned n,
+		    struct err *err);
 /* Make a new lock, and hand it to a machine for what it saves from then on. */
 int keys_to_machine(const struct key_args *args, struct client *client, struct err *err);
 

@@ -9,7 +9,7 @@ void packing_args_init(struct packing_args *args)
 	*args = (struct packing_args){.level = IMAGE_PACK_LEVEL};
 }
 
-static int take_level(struct packing_args *args, const char *value, struct err *err)
+static int take_packing_level(struct packing_args *args, const char *value, struct err *err)
 {
 	uint64_t level;
 	int ret = parse_number(value, "--level", 1, IMAGE_PACK_MAX_LEVEL, &level, err);
@@ -27,7 +27,7 @@ int packing_args_take(struct packing_args *args, int id, const char *value, stru
 		args->flat = true;
 		return 1;
 	case OPTION_LEVEL:
-		return take_level(args, value, err);
+		return take_packing_level(args, value, err);
 	default:
 		return 0;
 	}

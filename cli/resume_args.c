@@ -73,6 +73,7 @@ static int open_source(const struct resume_args *args, const char *path, int fd,
 	cleanup_keyring struct keyring *keys = NULL;
 	cleanup_trust struct trust trust = {.signers = {0}};
 	struct archive_open_params params = {.fd = fd, .opaque = &trust};
+	struct target input;
 	int ret;
 
 	if (args->signer != NULL) {
@@ -84,14 +85,23 @@ static int open_source(const struct resume_args *args, const char *path, int fd,
 	ret = keys_to_open(&args->keys, &keys, err);
 	if (ret < 0)
 		return ret;
-	ret = fd < 0 ? spool_input(&path, &params.fd, err) : 0;
-	if (ret < 0)
-		return ret;
+	if (fd < 0) {
+		ret = spool_input(&input, path, &params.fd, err);
+		if (ret < 0)
+			return ret;
+		path = input.file;
+	}
 	ret = launch_guard(&args->net.connections, err);
 	if (ret < 0)
 		return ret;
 	params.keys = take_ptr(keys);
-	return source_from_file(source, path, &params, err);
+	ret = source_from_file(source, path, &params, err);
+	if (ret < 0)
+		return ret;
+	ret = keys_check_used(&args->keys, source->chain->archive, source->chain->n, err);
+	if (ret < 0)
+		source_close(source);
+	return ret;
 }
 
 static int verify_chain(const struct chain *chain, enum resume_verify how, struct err *err)

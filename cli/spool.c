@@ -25,7 +25,7 @@ static bool is_file(void)
 	       lseek(STDIN_FILENO, 0, SEEK_CUR) == 0;
 }
 
-static int gather(int fd, struct err *err)
+static int spool_read(int fd, struct err *err)
 {
 	cleanup_free uint8_t *chunk = malloc(CHUNK);
 	uint64_t at = 0;
@@ -46,7 +46,7 @@ static int gather(int fd, struct err *err)
 static int spool_to_memfd(struct err *err)
 {
 	cleanup_fd int fd = memfd_create("torpor-input", MFD_CLOEXEC);
-	int ret = fd >= 0 ? gather(fd, err) : err_sys(err, errno, "memfd_create");
+	int ret = fd >= 0 ? spool_read(fd, err) : err_sys(err, errno, "memfd_create");
 
 	return ret < 0 ? ret : take_fd(&fd);
 }
@@ -64,12 +64,12 @@ static void replace_input(void)
 	close(fd);
 }
 
-int spool_input(const char **file, int *fd, struct err *err)
+int spool_input(struct target *input, const char *text, int *fd, struct err *err)
 {
 	*fd = -1;
-	if (strcmp(*file, "-") != 0)
-		return 0;
-	*file = NAME;
+	if (strcmp(text, "-") != 0)
+		return target_find_file(input, text, err);
+	*input = (struct target){.kind = TARGET_FILE, .name = NAME, .file = NAME};
 	if (!is_file())
 		*fd = spool_to_memfd(err);
 	else if ((*fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)) < 0)

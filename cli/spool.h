@@ -8,11 +8,13 @@
 #ifndef TORPOR_CLI_SPOOL_H
 #define TORPOR_CLI_SPOOL_H
 
-#include "base/err.h"
+#include "cli/target.h"
 
-/* For `-`: *fd is the whole input, the caller's to close, and *file becomes its name for messages;
- * standard input is then the terminal, if standard output is one, or empty. Else *fd is -1. Before
- * sandbox_enter(): nothing is looked at here. */
-int spool_input(const char **file, int *fd, struct err *err);
+/* For `-`: *fd is the whole input, the caller's to close, and input->file becomes its name for
+ * messages; standard input is then the terminal, if standard output is one, or empty. Else *fd is
+ * -1 and `input` is what target_find_file() finds. Before sandbox_enter(): nothing is looked at
+ * here. Returns 0; -ENOENT (ERR_NOT_FOUND); or the errno of memfd_create(2), read(2) and write(2).
+ */
+int spool_input(struct target *input, const char *text, int *fd, struct err *err);
 
 #endif

@@ -25,4 +25,8 @@ struct target {
  */
 int target_find(struct target *target, const char *text, struct err *err);
 
+/* FILE on a command line of a verb that reads files only: a file, or what was saved to the store
+ * under that name; never TARGET_MACHINE. ERR_NOT_FOUND when there is neither. */
+int target_find_file(struct target *target, const char *text, struct err *err);
+
 #endif

@@ -181,26 +181,49 @@ static int check_encrypted(const struct archive *from, const struct convert_para
 		       : err_set(err, ERR_USAGE, "it is encrypted, and cannot have a hot set");
 }
 
-int convert_archive(struct archive *from, const char *target, const struct convert_params *params,
-		    struct err *err)
+static int convert_into(struct archive *from, struct archive_writer *to,
+			const struct convert_params *params, struct err *err)
 {
-	cleanup_archive_writer struct archive_writer *to = NULL;
-	struct conversion c = {.from = from, .params = params};
-	int ret = check_encrypted(from, params, err);
+	struct conversion c = {.from = from, .to = to, .params = params};
+	int ret;
 
-	if (ret < 0)
-		return err_context(err, ret, "%s", archive_path(from));
-	ret = archive_ensure_verified(from, err);
-	if (ret < 0)
-		return ret;
-	ret = archive_writer_open(&to, target, err);
-	if (ret < 0)
-		return ret;
-	c.to = to;
 	archive_writer_like(to, from);
 	ret = convert_contents(&c, err);
 	if (ret < 0)
 		return err_context(err, ret, "%s", archive_path(from));
 	ret = convert_publish(&c, err);
 	return ret < 0 ? err_context(err, ret, "%s", archive_path(from)) : 0;
+}
+
+static int convert_check(struct archive *from, const struct convert_params *params, struct err *err)
+{
+	int ret = check_encrypted(from, params, err);
+
+	if (ret < 0)
+		return err_context(err, ret, "%s", archive_path(from));
+	return archive_ensure_verified(from, err);
+}
+
+int convert_archive(struct archive *from, const char *target, const struct convert_params *params,
+		    struct err *err)
+{
+	cleanup_archive_writer struct archive_writer *to = NULL;
+	int ret = convert_check(from, params, err);
+
+	if (ret < 0)
+		return ret;
+	ret = archive_writer_open(&to, target, err);
+	return ret < 0 ? ret : convert_into(from, to, params, err);
+}
+
+int convert_archive_stream(struct archive *from, int fd, const struct convert_params *params,
+			   struct err *err)
+{
+	cleanup_archive_writer struct archive_writer *to = NULL;
+	int ret = convert_check(from, params, err);
+
+	if (ret < 0)
+		return ret;
+	ret = archive_writer_open_stream(&to, fd, err);
+	return ret < 0 ? ret : convert_into(from, to, params, err);
 }

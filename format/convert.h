@@ -40,4 +40,9 @@ int archive_config(const struct archive *a, uint8_t **config, size_t *len, struc
 int convert_archive(struct archive *from, const char *target, const struct convert_params *params,
 		    struct err *err);
 
+/* The same into an open file or pipe (archive_writer_open_stream()), which has no name to be
+ * published under. */
+int convert_archive_stream(struct archive *from, int fd, const struct convert_params *params,
+			   struct err *err);
+
 #endif

@@ -14,6 +14,7 @@ static void on_warmup_over(struct loop_watch *watch, uint32_t events)
 	struct warmup *r = container_of(watch, struct warmup, timer_watch);
 
 	(void)events;
+	r->timed_out = true;
 	machine_end(r->machine, MACHINE_END_KILLED);
 }
 

@@ -24,6 +24,7 @@ struct warmup {
 	char last[WARMUP_MAX_TEXT]; /* what it said last, as long as `until` */
 	size_t nlast;
 	bool heard;
+	bool timed_out;		/* neither: somebody else has ended the machine, or it has itself */
 	struct touched touched; /* out; owned by the caller */
 };
 

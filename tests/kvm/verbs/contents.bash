@@ -55,17 +55,14 @@ extracts() {
     for name in disk.0.raw memory.0.raw kernel; do
         cmp flat/$name packed/$name || fail "flat and packed differ"
     done
-    mkdir sparse
-    works_silently extract --sparse -C sparse packed.torpor disk.0 memory.0
-    for name in disk.0.raw memory.0.raw; do
-        cmp sparse/$name flat/$name || fail "$name differs"
+    for name in flat packed; do
+        [ "$(stat -c %b $name/memory.0.raw)" -lt $((67108864 / 512 / 2)) ] || fail "$name: not sparse"
     done
-    [ "$(stat -c %b sparse/memory.0.raw)" -lt "$(stat -c %b flat/memory.0.raw)" ] || fail "not sparse"
     works_silently extract flat.torpor -o one memory.0
     cmp one flat/memory.0.raw || fail "-o: another memory"
     "$TORPOR" extract packed.torpor -o - disk.0 | cmp - flat/disk.0.raw || fail "-o -"
 }
-try extracts "extract, -C, -o, -o -, --sparse: flat and packed give the same bytes"
+try extracts "extract, -C, -o, -o -, holes: flat and packed give the same bytes"
 
 extracts_increment() {
     make_live base.torpor
@@ -91,7 +88,6 @@ extract_refusals() {
     refuses 125 "exactly one" extract a.torpor -o x
     refuses 125 "exactly one" extract a.torpor -o x kernel state
     refuses 125 "exclude" extract a.torpor -C . -C / -o x kernel
-    refuses 125 "holes" extract a.torpor --sparse -o - memory.0
     refuses 125 "FILE is missing" extract
     refuses 122 "No such file" extract a.torpor -C nowhere
     # Inside a packed frame.

@@ -163,6 +163,16 @@ converting() {
     refuses 125 "already" convert --encrypt --key-file key encrypted.torpor x.torpor
     refuses 125 "already" convert --decrypt clear.torpor x.torpor
     works convert --decrypt --key-file key harder.torpor open.torpor
+    head -c 32 /dev/urandom > key2
+    works convert --key-file key --new-key-file key2 encrypted.torpor rekeyed.torpor
+    refuses 125 "key" extract -o x --key-file key rekeyed.torpor memory.0
+    works extract -o x --key-file key2 rekeyed.torpor memory.0
+    works convert --key-file key2 --new-passphrase-file pass rekeyed.torpor rekeyed.torpor
+    works extract -o y --passphrase-file pass rekeyed.torpor memory.0
+    cmp x y || fail "other frames with another key"
+    refuses 125 "in clear already" convert --new-key-file key clear.torpor x.torpor
+    refuses 125 "exclude" convert --decrypt --new-key-file key encrypted.torpor x.torpor
+    refuses 125 "packed" convert --flat --key-file key --new-key-file key2 encrypted.torpor x.torpor
     works convert --encrypt --passphrase-file pass open.torpor closed.torpor
     [ "$(identity open.torpor)" != "$before" ] || fail "in clear it is the same appliance"
     works extract -o one encrypted.torpor memory.0 --key-file key
@@ -173,6 +183,30 @@ converting() {
     works resume -d closed.torpor --passphrase-file pass
     is_same_guest source
 }
+# Nobody who gives a key gets cleartext without a word.
+unused_keys() {
+    echo "open sesame" > pass
+    head -c 32 /dev/urandom > key
+    make_live clear.torpor
+    works_silently build -o cold.torpor --kernel "$TINY" -m 64M
+    refuses 125 "not used" convert --key-file key clear.torpor x.torpor
+    refuses 125 "not used" convert --packed=9 --passphrase-file pass clear.torpor x.torpor
+    refuses 125 "not used" flatten --key-file key -o x.torpor clear.torpor
+    refuses 125 "not used" flatten --passphrase-file pass -o x.torpor clear.torpor
+    refuses 125 "not used" extract --key-file key clear.torpor kernel
+    refuses 125 "not used" verify --key-file key clear.torpor
+    refuses 125 "not used" run --key-file key cold.torpor
+    refuses 125 "not used" run --key-file key --kernel "$TINY"
+    refuses 125 "not used" resume --passphrase-file pass clear.torpor
+    works convert --encrypt --key-file key clear.torpor closed.torpor
+    refuses 125 "not used" extract --key-file key --passphrase-file pass closed.torpor kernel
+    works keygen -s k.key -p k.pub --no-passphrase
+    refuses 125 "not used" sign -s k.key --passphrase-file pass clear.torpor
+    [ ! -e x.torpor ] || fail "something was written"
+    [ ! -e kernel ] || fail "something was extracted"
+}
+try unused_keys "a key that is not used is an error, in every verb that takes one"
+
 try converting "convert: copies, packs anew, --decrypt and --encrypt; extract"
 
 cold() {
