@@ -1,13 +1,25 @@
 # Debian packages: fetched once into a cache, unpacked, never installed. Sourced by bash.
 # The caller holds the recipe lock, so nobody else writes to the cache meanwhile.
 
+# Where packages come from: a folder that suite_prepare has made, or what apt knows by itself.
+fetch_suite=
+
+fetch_apt()
+{
+	if [ -n "$fetch_suite" ]; then
+		suite_apt "$fetch_suite" "$@"
+	else
+		"$@"
+	fi
+}
+
 # fetch_into DIR PACKAGE…: unpack the files of apt's candidates of the packages below DIR.
 # apt checks the archive's signature and the packages' digests; a cached file has passed both.
 fetch_into()
 {
 	local dir=$1 names name missing=()
 	shift
-	names=$(apt-get download --print-uris "$@" | awk '{ print $2 }')
+	names=$(fetch_apt apt-get download --print-uris "$@" | awk '{ print $2 }')
 	mkdir -p "$cache"
 	for name in $names; do
 		[ -e "$cache/$name" ] || missing+=("${name%%_*}")
@@ -25,15 +37,20 @@ fetch_debs()
 {
 	local part
 	part=$(mktemp -d "$cache/part.XXXXXX")
-	(cd "$part" && apt-get -qq -o APT::Sandbox::User="$(id -un)" download "$@")
+	(cd "$part" && fetch_apt apt-get -qq -o APT::Sandbox::User="$(id -un)" download "$@")
 	mv "$part"/*.deb "$cache/"
 	rmdir "$part"
 }
 
-# fetch_kernel_package META: the package that META, linux-image-cloud-amd64 say, stands for today.
+# fetch_kernel_package META: the packages that META, linux-image-cloud-amd64 say, stands for today. Since 7.0 kernel
+# and modules have packages of their own.
 fetch_kernel_package()
 {
-	apt-cache depends "$1" | sed -n 's/^ *Depends: //p'
+	local image
+	image=$(fetch_apt apt-cache depends "$1" | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p')
+	[ -n "$image" ] || return
+	echo "$image"
+	fetch_apt apt-cache depends "$image" | sed -n 's/^ *Depends: \(linux-\(binary\|modules\)-[0-9].*\)/\1/p'
 }
 
 # fetch_libraries PACKAGE…: the shared-library packages that PACKAGE… depend on, to any depth.

@@ -9,33 +9,47 @@ guest_modules=(virtio_mmio virtio_blk virtio_console virtio_rng virtio_balloon v
 # dependencies in its .modinfo section, a run of NUL-terminated strings.
 pack_modules()
 {
-	local tree=$1 dir=$2/lib/modules
+	local tree=$1 root=$2 module
 	shift 2
-	mkdir -p "$dir"
-	: >"$dir/order"
-	local module
+	mkdir -p "$root/lib/modules"
+	: >"$root/lib/modules/order"
 	for module in "$@"; do
-		pack_module "$tree" "$dir" "$module"
+		pack_module "$tree" "$root" "$module"
 	done
 }
 
 pack_module()
 {
-	local tree=$1 dir=$2 module=${3//-/_} file needed
+	local tree=$1 dir=$2/lib/modules module=${3//-/_} file needed
 	if grep -qx "$module" "$dir/order"; then
 		return
 	fi
 	# File names have '-' where module names have '_': virtio_rng lives in virtio-rng.ko.
-	file=$(find "$tree/lib/modules" -name "${module//_/[-_]}.ko" -print -quit)
+	file=$(find "$(pack_module_folder "$tree")" -name "${module//_/[-_]}.ko*" -print -quit)
 	if [ -z "$file" ]; then
+		pack_is_built_in "$tree" "$module" && return
 		echo "the kernel has no module $module" >&2
 		return 1
 	fi
-	for needed in $(sed -zn 's/^depends=//p' "$file" | tr ',\0' '  '); do
-		pack_module "$tree" "$dir" "$needed"
+	case $file in
+	*.xz) xz -dc "$file" >"$dir/$module.ko" ;;
+	*) cp "$file" "$dir/$module.ko" ;;
+	esac
+	for needed in $(sed -zn 's/^depends=//p' "$dir/$module.ko" | tr ',\0' '  '); do
+		pack_module "$tree" "$2" "$needed"
 	done
-	cp "$file" "$dir/$module.ko"
 	echo "$module" >>"$dir/order"
+}
+
+# Modules are compressed since 6.12, and since 7.0 below usr.
+pack_module_folder()
+{
+	[ -d "$1/lib/modules" ] && echo "$1/lib/modules" || echo "$1/usr/lib/modules"
+}
+
+pack_is_built_in()
+{
+	find "$(pack_module_folder "$1")" -name modules.builtin -exec grep -q "/${2//_/[-_]}\.ko\$" {} +
 }
 
 # pack_libraries TREE ROOT PROGRAM…: copy programs (paths inside TREE) to the same place below

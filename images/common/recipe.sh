@@ -9,6 +9,7 @@ images=$(dirname "$(dirname "$(realpath "${BASH_SOURCE[0]}")")")
 build=$(dirname "$images")/build/images
 cache=$build/cache
 
+. "$images/common/suite.sh"
 . "$images/common/fetch.sh"
 . "$images/common/pack.sh"
 

@@ -2,6 +2,8 @@
 # or else the installed one. Before QEMU 10, KVM inside has no AVX for its guests (README.md tells).
 # A cached one is used for ever; remove build/lab/emulator* to get a newer one.
 
+. "$(dirname "${BASH_SOURCE[0]}")/../../images/common/suite.sh"
+
 # The first version that needs no replacement.
 emulator_good=10
 # Minutes until what could not be had is asked for again.
@@ -42,40 +44,25 @@ emulator_refuse() {
 	: >"$1/emulator.refused"
 }
 
-# By an apt configuration of its own, which knows nothing but the backports. The directory appears under its
-# name when all of it is there and the program runs with the libraries that are installed.
+# The directory appears under its name when all of it is there and the program runs with the libraries that are
+# installed.
 emulator_download() {
-	local cache=$1 new=$1/emulator.new package
+	local cache=$1 new=$1/emulator.new release
+	release=$(suite_release) || return
 	rm -rf "$new" "$cache/emulator.refused"
-	mkdir -p "$new/lists/partial" "$new/cache" || return
-	emulator_source >"$new/sources" || return
+	mkdir "$new" || return
+	suite_prepare "$new/apt" "${release#* }-backports" || return
 	(
-		set -e
-		cd "$new"
-		emulator_apt() {
-			local tool=$1
-			shift
-			"$tool" -qq -o Dir::Etc::sourcelist="$new/sources" -o Dir::Etc::sourceparts=/dev/null \
-				-o Dir::State::lists="$new/lists" -o Dir::State::status=/dev/null \
-				-o Dir::Cache="$new/cache" -o APT::Sandbox::User=root -o Acquire::Retries=0 "$@"
-		}
-		emulator_apt apt-get update
-		emulator_apt apt-get download qemu-system-x86 qemu-system-common qemu-system-data seabios
-		for package in *.deb; do
-			dpkg -x "$package" .
-		done
-		rm -r ./*.deb lists cache sources
-		[ "$(emulator_major usr/bin/qemu-system-x86_64)" -ge "$emulator_good" ]
+		cd "$new" &&
+			suite_apt "$new/apt" apt-get download qemu-system-x86 qemu-system-common qemu-system-data seabios &&
+			for package in *.deb; do
+				dpkg -x "$package" . || exit
+			done &&
+			rm -r ./*.deb apt
 	) || return
+	[ "$(emulator_major "$new/usr/bin/qemu-system-x86_64")" -ge "$emulator_good" ] || {
+		echo "what was downloaded does not run"
+		return 1
+	}
 	mv "$new" "$cache/emulator"
-}
-
-# A line of sources.list(5): the backports of the release that apt knows, on the same mirror.
-emulator_source() {
-	local line
-	line=$(apt-get indextargets --format "\$(REPO_URI) \$(CODENAME) \$(COMPONENT)" \
-		"Created-By: Packages" "Origin: Debian" "Label: Debian" "Component: main" |
-		grep -v -- '-[a-z]* main$' | head -n 1)
-	[ -n "$line" ] || { echo "apt knows no Debian release: run apt-get update"; return 1; }
-	sed 's/ main$/-backports main/; s/^/deb /' <<<"$line"
 }
