@@ -1,0 +1,114 @@
+/* Small things of base/: names, MAC text, arrays that grow, whole blobs. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/blob.h"
+#include "base/clock.h"
+#include "base/mac.h"
+#include "base/name.h"
+#include "base/num.h"
+
+Test(base, names)
+{
+	static const char *const good[] = {"a", "0", "Web-1_x.y", "a.", "A--"};
+	static const char *const bad[] = {"",	 ".a",	"-a",	    "_a",   "a/b",
+					  "a b", "a\n", "\303\244", "a\377"};
+	char longest[NAME_SIZE + 1];
+
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		cr_assert(name_is_valid(good[i]), "%s", good[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		cr_assert_not(name_is_valid(bad[i]), "%s", bad[i]);
+	memset(longest, 'n', sizeof(longest));
+	longest[NAME_SIZE] = '\0';
+	cr_assert_not(name_is_valid(longest));
+	longest[NAME_SIZE - 1] = '\0';
+	cr_assert(name_is_valid(longest));
+}
+
+Test(base, mac_text)
+{
+	static const uint8_t mac[MAC_SIZE] = {0x02, 0, 0xab, 0xcd, 0xef, 0x9};
+	static const char *const bad[] = {"",
+					  "02:00:ab:cd:ef:0",
+					  "02:00:ab:cd:ef:099",
+					  "02:00:ab:cd:ef:0g",
+					  "02-00-ab-cd-ef-09",
+					  "2:000:ab:cd:ef:09",
+					  "+2:00:ab:cd:ef:09",
+					  " 2:00:ab:cd:ef:09"};
+	uint8_t parsed[MAC_SIZE];
+	char text[MAC_TEXT_SIZE];
+
+	mac_format(mac, text);
+	cr_assert_str_eq(text, "02:00:ab:cd:ef:09");
+	cr_assert(mac_parse(text, parsed));
+	cr_assert(eq(int, memcmp(parsed, mac, MAC_SIZE), 0));
+	cr_assert(mac_parse("02:00:AB:CD:EF:09", parsed));
+	cr_assert(eq(int, memcmp(parsed, mac, MAC_SIZE), 0));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		cr_assert_not(mac_parse(bad[i], parsed), "%s", bad[i]);
+	cr_assert(mac_is_unicast(mac));
+	cr_assert_not(mac_is_unicast((const uint8_t[MAC_SIZE]){0}));
+	cr_assert_not(mac_is_unicast((const uint8_t[MAC_SIZE]){0x03, 1}));
+}
+
+Test(base, an_array_keeps_what_is_in_it)
+{
+	volatile size_t too_many = (size_t)1 << 62;
+	uint32_t *array = NULL;
+
+	for (uint32_t n = 0; n < 1000; n++) {
+		uint32_t *grown = array_grow(array, n, sizeof(*grown));
+
+		cr_assert(ne(ptr, grown, NULL));
+		array = grown;
+		array[n] = n;
+	}
+	for (uint32_t n = 0; n < 1000; n++)
+		cr_assert(eq(u32, array[n], n));
+	/* More than there can be: the old one is still there. */
+	cr_assert(eq(ptr, array_grow(array, too_many, 16), NULL));
+	cr_assert(eq(u32, array[999], 999));
+	free(array);
+}
+
+Test(base, a_whole_blob)
+{
+	struct blob blob = {.fd = memfd_create("blob", MFD_CLOEXEC), .offset = 2, .len = 5};
+	uint8_t *data = NULL;
+	struct err err = {0};
+
+	cr_assert(eq(int, (int)write(blob.fd, "..hello", 7), 7));
+	cr_assert(eq(int, blob_read_all(&blob, 5, &data, &err), 0));
+	cr_assert_str_eq((const char *)data, "hello");
+	free(data);
+	cr_assert(eq(int, blob_read_all(&blob, 4, &data, &err), -EINVAL));
+	cr_assert(eq(int, (int)err.kind, ERR_INTEGRITY));
+	cr_assert(eq(ptr, data, NULL));
+	blob.len = 6;
+	cr_assert(lt(int, blob_read_all(&blob, 100, &data, &err), 0));
+	cr_assert(eq(int, (int)err.kind, ERR_INTEGRITY));
+	cr_assert(eq(ptr, data, NULL));
+	blob.len = 0;
+	cr_assert(eq(int, blob_read_all(&blob, 0, &data, &err), 0));
+	cr_assert_str_eq((const char *)data, "");
+	free(data);
+	close(blob.fd);
+}
+
+Test(base, clocks)
+{
+	uint64_t before = clock_monotonic_ns(), now = (uint64_t)time(NULL);
+
+	cr_assert(le(u64, before, clock_monotonic_ns()));
+	cr_assert(ge(u64, clock_realtime_ns() / NS_PER_SECOND, now));
+	cr_assert(le(u64, clock_realtime_ns() / NS_PER_SECOND, now + 1000));
+}
