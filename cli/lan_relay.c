@@ -1,5 +1,5 @@
-/* See lan_relay.h. A thread each way: standard streams may be shared with others and cannot be made
- * non-blocking. */
+/* See lan_relay.h. A thread each direction: standard streams may be shared with others and cannot
+ * be made non-blocking. */
 #include "cli/lan_relay.h"
 
 #include <errno.h>
@@ -21,7 +21,7 @@
 #define CONNECT_MS 10000u
 
 /* One direction. The second line says whether its sender agrees. */
-struct way {
+struct direction {
 	struct session *session;
 	int from, to;
 	unsigned lines;
@@ -36,12 +36,12 @@ struct session {
 	bool tell;
 	pthread_mutex_t lock;
 	char refusal[LAN_WIRE_LINE_MAX];
-	struct way way[2];
+	struct direction direction[2];
 	int lan;
 	int over[2]; /* a pipe: readable when a direction has ended */
 };
 
-static void agree(struct session *s)
+static void relay_agreed(struct session *s)
 {
 	if (atomic_fetch_add(&s->agreed, 1) != 1 || !s->tell)
 		return;
@@ -49,51 +49,51 @@ static void agree(struct session *s)
 	fflush(stdout);
 }
 
-static void hear_line(struct way *way)
+static void relay_handle_line(struct direction *direction)
 {
-	struct session *s = way->session;
+	struct session *s = direction->session;
 
-	if (++way->lines < 2)
+	if (++direction->lines < 2)
 		return;
-	if (strcmp(way->line, "ok") == 0) {
-		agree(s);
+	if (strcmp(direction->line, "ok") == 0) {
+		relay_agreed(s);
 		return;
 	}
 	pthread_mutex_lock(&s->lock);
 	snprintf(s->refusal, sizeof(s->refusal), "%s",
-		 strncmp(way->line, "no ", 3) == 0 ? way->line + 3
-						   : "the other side is no switch of torpor");
+		 strncmp(direction->line, "no ", 3) == 0 ? direction->line + 3
+							 : "the other side is no switch of torpor");
 	pthread_mutex_unlock(&s->lock);
 }
 
-static void listen_in(struct way *way, const char *data, size_t len)
+static void relay_parse_greeting(struct direction *direction, const char *data, size_t len)
 {
-	for (size_t i = 0; i < len && way->lines < 2; i++) {
+	for (size_t i = 0; i < len && direction->lines < 2; i++) {
 		if (data[i] != '\n') {
-			if (way->len < sizeof(way->line) - 1)
-				way->line[way->len++] = data[i];
+			if (direction->len < sizeof(direction->line) - 1)
+				direction->line[direction->len++] = data[i];
 			continue;
 		}
-		way->line[way->len] = '\0';
-		way->len = 0;
-		hear_line(way);
+		direction->line[direction->len] = '\0';
+		direction->len = 0;
+		relay_handle_line(direction);
 	}
 }
 
-static void copy(struct way *way)
+static void copy(struct direction *direction)
 {
 	char *data = malloc(CHUNK);
 	ssize_t got;
 
 	while (data != NULL) {
-		got = read(way->from, data, CHUNK);
+		got = read(direction->from, data, CHUNK);
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got <= 0)
 			break;
-		if (way->lines < 2)
-			listen_in(way, data, (size_t)got);
-		if (io_write(way->to, data, (uint64_t)got) < 0)
+		if (direction->lines < 2)
+			relay_parse_greeting(direction, data, (size_t)got);
+		if (io_write(direction->to, data, (uint64_t)got) < 0)
 			break;
 	}
 	free(data);
@@ -111,10 +111,10 @@ static void leave(struct session *s)
 
 static void *carry(void *opaque)
 {
-	struct way *way = opaque;
-	struct session *s = way->session;
+	struct direction *direction = opaque;
+	struct session *s = direction->session;
 
-	copy(way);
+	copy(direction);
 	(void)!write(s->over[1], "", 1);
 	leave(s);
 	return NULL;
@@ -147,9 +147,10 @@ static int begin(struct session *s, const struct relay *relay, struct err *err)
 	int ret;
 
 	for (unsigned i = 0; i < 2; i++) {
-		s->way[i] = (struct way){.session = s, .from = ends[i][0], .to = ends[i][1]};
+		s->direction[i] =
+			(struct direction){.session = s, .from = ends[i][0], .to = ends[i][1]};
 		atomic_fetch_add(&s->users, 1);
-		ret = pthread_create(&thread, NULL, carry, &s->way[i]);
+		ret = pthread_create(&thread, NULL, carry, &s->direction[i]);
 		if (ret != 0) {
 			leave(s);
 			return err_sys(err, ret, "thread");

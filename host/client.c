@@ -145,7 +145,7 @@ static int await_input(int fd, int64_t deadline)
 	return ret == 0 ? -ETIMEDOUT : 0;
 }
 
-static int read_line(struct client *client, int timeout_ms, char **line, struct err *err)
+static int client_read_line(struct client *client, int timeout_ms, char **line, struct err *err)
 {
 	int64_t deadline = timeout_ms < 0 ? -1 : client_now_ms() + timeout_ms;
 	int ret;
@@ -191,7 +191,7 @@ int client_call_with(struct client *client, json_t *request, int passed, int tim
 			       client->name);
 	/* When sending fails the machine is gone: reading says so. */
 	(void)protocol_send_with(client->fd, request, passed);
-	ret = read_line(client, timeout_ms, &line, err);
+	ret = client_read_line(client, timeout_ms, &line, err);
 	if (ret < 0)
 		return ret;
 	answer = json_loads(line, JSON_REJECT_DUPLICATES, NULL);

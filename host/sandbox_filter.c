@@ -168,7 +168,7 @@ static bool used(const struct builder *b, uint8_t verdict)
 	return false;
 }
 
-static uint8_t distance(unsigned from, int to, const unsigned *verdict_at)
+static uint8_t jump_distance(unsigned from, int to, const unsigned *verdict_at)
 {
 	unsigned target = to < 0 ? verdict_at[-1 - to] : (unsigned)to;
 
@@ -196,7 +196,7 @@ void sandbox_filter_build(struct sandbox_filter *filter, const uint8_t verdicts[
 		const struct branch *branch = &b.branch[i];
 		struct sock_filter *code = &filter->code[branch->at];
 
-		code->jt = distance(branch->at, branch->yes, verdict_at);
-		code->jf = distance(branch->at, branch->no, verdict_at);
+		code->jt = jump_distance(branch->at, branch->yes, verdict_at);
+		code->jf = jump_distance(branch->at, branch->no, verdict_at);
 	}
 }

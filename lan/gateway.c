@@ -91,7 +91,7 @@ static void put_ethernet(const struct gateway *gateway, const struct gateway_que
 }
 
 /* Sums are of 16-bit words as they lie in memory. */
-static void put_checksum(uint8_t *at, uint32_t sum)
+static void gateway_put_checksum(uint8_t *at, uint32_t sum)
 {
 	uint16_t v = (uint16_t)~net_sum_fold(sum);
 
@@ -112,7 +112,7 @@ static size_t put_ipv4(const struct gateway *gateway, uint8_t *reply, uint8_t pr
 	ip[9] = protocol;
 	be_put32(ip + 12, gateway->address);
 	be_put32(ip + 16, to);
-	put_checksum(ip + 10, net_sum(ip, IPV4, 0));
+	gateway_put_checksum(ip + 10, net_sum(ip, IPV4, 0));
 	return ETHERNET + IPV4 + len;
 }
 
@@ -122,7 +122,7 @@ static void put_udp_checksum(uint8_t *ip, size_t len)
 	uint32_t pseudo = htons(IPPROTO_UDP) + (uint32_t)htons((uint16_t)len);
 	uint8_t *udp = ip + IPV4;
 
-	put_checksum(udp + 6, net_sum(udp, len, net_sum(ip + 12, 8, pseudo)));
+	gateway_put_checksum(udp + 6, net_sum(udp, len, net_sum(ip + 12, 8, pseudo)));
 	if (be_get16(udp + 6) == 0)
 		be_put16(udp + 6, 0xffff);
 }
@@ -176,7 +176,7 @@ static size_t answer_echo(const struct gateway *gateway, const struct gateway_qu
 	memcpy(out, icmp, len);
 	out[0] = 0;
 	be_put16(out + 2, 0);
-	put_checksum(out + 2, net_sum(out, len, 0));
+	gateway_put_checksum(out + 2, net_sum(out, len, 0));
 	put_ethernet(gateway, query, reply, TYPE_IPV4);
 	return put_ipv4(gateway, reply, IPPROTO_ICMP, be_get32(ip + 12), len);
 }
