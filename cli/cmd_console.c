@@ -57,6 +57,8 @@ static void type(struct session *s)
 		struct err err;
 
 		s->left = write_all(s->fd, sent, n) < 0 || action == ESCAPE_LEAVE;
+		if (action == ESCAPE_HELP)
+			fputs(ESCAPE_LIST("leaves; the machine runs on"), stderr);
 		if (action == ESCAPE_BREAK && client_once(s->name, "break", &err) < 0)
 			fprintf(stderr, "\r\ntorpor: %s\r\n", err.text);
 	}
@@ -114,6 +116,8 @@ static int cmd_console_run(struct options *opts, struct err *err)
 		session.fd = client.fd;
 		session.name = name;
 		session.escapes = terminal_raw();
+		if (session.escapes)
+			fputs("torpor: Escape: ~. leaves, ~? shows all\r\n", stderr);
 		ret = serve(&session, err);
 		terminal_restore();
 	}
@@ -127,7 +131,7 @@ const struct command cmd_console = {
 	.summary = "type at a running machine and see its output; ~. leaves",
 	.detail = "Escapes count at the beginning of a line, and only on a terminal: ~. leaves, ~B "
 		  "sends a\n"
-		  "break (SysRq for Linux, on ttyS0), ~~ types one tilde.\n"
+		  "break (SysRq for Linux, on ttyS0), ~~ types one tilde, ~? shows these.\n"
 		  "At the end of standard input the output goes on.",
 	.options = options_none,
 	.run = cmd_console_run,

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "cli/command.h"
@@ -56,12 +57,28 @@ static int in_background(struct source *source, struct instance_options *options
 	return 0;
 }
 
+static void warn_of_memory(const struct appliance *a)
+{
+	struct sysinfo host;
+	uint64_t has;
+
+	if (sysinfo(&host) < 0)
+		return;
+	has = (uint64_t)host.totalram * host.mem_unit;
+	if (a->memory > has)
+		fprintf(stderr,
+			"torpor: the machine has %llu MiB of memory, this host %llu: it may be "
+			"killed when it uses them\n",
+			(unsigned long long)(a->memory >> 20), (unsigned long long)(has >> 20));
+}
+
 int launch_held(struct source *source, struct instance_options *options,
 		char name[DETACH_NAME_SIZE], int *keeper, int *status, struct err *err)
 {
 	int ends[2], ret;
 
 	options->notice = launch_notice;
+	warn_of_memory(&source->appliance);
 	options->paused = true;
 	if (pipe2(ends, O_CLOEXEC) < 0) {
 		source_close(source);
@@ -104,5 +121,6 @@ static int in_foreground(struct source *source, struct instance_options *options
 int launch(struct source *source, struct instance_options *options, bool detach, struct err *err)
 {
 	options->notice = launch_notice;
+	warn_of_memory(&source->appliance);
 	return detach ? in_background(source, options, err) : in_foreground(source, options, err);
 }

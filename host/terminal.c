@@ -5,6 +5,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "base/num.h"
+
 static struct termios saved;
 static volatile sig_atomic_t is_raw;
 
@@ -15,21 +17,35 @@ void terminal_restore(void)
 	is_raw = 0;
 }
 
+/* tcsetattr is async-signal-safe; TCSANOW does not wait for a terminal that shows nothing more. */
 static void restore_and_die(int signal)
 {
-	terminal_restore(); /* tcsetattr is async-signal-safe */
-	raise(signal);	    /* SA_RESETHAND: now it kills */
+	if (is_raw)
+		tcsetattr(STDIN_FILENO, TCSANOW, &saved);
+	is_raw = 0;
+	raise(signal); /* SA_RESETHAND: now it kills */
+}
+
+/* A machine's process has the last four blocked and ends in order. */
+static void restore_on_signals(void)
+{
+	static const int fatal[] = {SIGABRT, SIGSEGV, SIGTERM, SIGHUP, SIGINT, SIGQUIT};
+	struct sigaction action = {.sa_handler = restore_and_die, .sa_flags = (int)SA_RESETHAND};
+	struct sigaction old;
+
+	for (size_t i = 0; i < ARRAY_SIZE(fatal); i++) {
+		if (sigaction(fatal[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+			sigaction(fatal[i], &action, NULL);
+	}
 }
 
 bool terminal_raw(void)
 {
-	struct sigaction action = {.sa_handler = restore_and_die, .sa_flags = (int)SA_RESETHAND};
 	struct termios raw;
 
 	if (tcgetattr(STDIN_FILENO, &saved) < 0)
 		return false;
-	sigaction(SIGABRT, &action, NULL);
-	sigaction(SIGSEGV, &action, NULL);
+	restore_on_signals();
 	raw = saved;
 	cfmakeraw(&raw);
 	/* What the guest prints is shown as a terminal of its own would. */

@@ -1,7 +1,7 @@
 /*
  * The user's terminal in raw mode while a guest has the keyboard. A process has one terminal, so
- * this is global. The caller of terminal_raw() calls terminal_restore(); a crash restores it, too.
- * Nothing fails.
+ * this is global. The caller of terminal_raw() calls terminal_restore(); so do a crash and the
+ * signals that end a program. Nothing fails.
  */
 #ifndef TORPOR_HOST_TERMINAL_H
 #define TORPOR_HOST_TERMINAL_H

@@ -77,6 +77,7 @@ static void hub_add_break(struct console_hub *hub)
 /* Keep what was typed, without escapes, as pending input. Nothing is pending. */
 static void port_typed(struct console_port *port, const uint8_t *data, size_t len)
 {
+	static const uint8_t help[] = ESCAPE_LIST("ends the machine");
 	struct console_hub *hub = port->hub;
 
 	hub->start = 0;
@@ -90,6 +91,8 @@ static void port_typed(struct console_port *port, const uint8_t *data, size_t le
 
 		hub->len += escape_filter(&port->escape, data + at, len - at,
 					  hub->pending + hub->len, &used, &action);
+		if (action == ESCAPE_HELP)
+			outlet_write(&port->out, help, sizeof(help) - 1);
 		if (action == ESCAPE_BREAK)
 			hub_add_break(hub);
 		if (action == ESCAPE_LEAVE) {

@@ -6,6 +6,20 @@ static enum escape_state after(uint8_t byte)
 	return byte == '\r' || byte == '\n' ? ESCAPE_LINE_START : ESCAPE_IN_LINE;
 }
 
+static enum escape_action action_of(uint8_t byte)
+{
+	switch (byte) {
+	case '.':
+		return ESCAPE_LEAVE;
+	case 'B':
+		return ESCAPE_BREAK;
+	case '?':
+		return ESCAPE_HELP;
+	default:
+		return ESCAPE_NONE;
+	}
+}
+
 size_t escape_filter(enum escape_state *state, const uint8_t *typed, size_t len, uint8_t *out,
 		     size_t *used, enum escape_action *action)
 {
@@ -17,8 +31,8 @@ size_t escape_filter(enum escape_state *state, const uint8_t *typed, size_t len,
 			*state = ESCAPE_TILDE;
 			continue;
 		}
-		if (*state == ESCAPE_TILDE && (typed[i] == '.' || typed[i] == 'B')) {
-			*action = typed[i] == '.' ? ESCAPE_LEAVE : ESCAPE_BREAK;
+		if (*state == ESCAPE_TILDE && action_of(typed[i]) != ESCAPE_NONE) {
+			*action = action_of(typed[i]);
 			*state = ESCAPE_LINE_START;
 			*used = i + 1;
 			return n;

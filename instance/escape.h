@@ -1,6 +1,7 @@
 /*
  * The escapes of a console, as ssh has them: at the beginning of a line `~.` leaves, `~B` sends a
- * break, `~~` types one tilde; anything else behind a tilde is typed with it. Pure.
+ * break, `~?` asks for help, `~~` types one tilde; anything else behind a tilde is typed with it.
+ * Pure.
  */
 #ifndef TORPOR_INSTANCE_ESCAPE_H
 #define TORPOR_INSTANCE_ESCAPE_H
@@ -18,7 +19,16 @@ enum escape_action {
 	ESCAPE_NONE,
 	ESCAPE_LEAVE,
 	ESCAPE_BREAK,
+	ESCAPE_HELP,
 };
+
+/* What `~?` shows; `leaves` says what `~.` does. */
+#define ESCAPE_LIST(leaves)                                                                        \
+	"\r\nEscapes, at the beginning of a line:\r\n"                                             \
+	"  ~.  " leaves "\r\n"                                                                     \
+	"  ~B  sends a break\r\n"                                                                  \
+	"  ~?  shows this\r\n"                                                                     \
+	"  ~~  types one tilde\r\n"
 
 /* Filter `len` typed bytes into `out` (room for len + 1), up to the first escape that is an action.
  * Returns how many bytes are in `out`; *used: how many typed ones that took. To be called again

@@ -228,6 +228,7 @@ static void open_logs(struct instance *in)
 	in->machine.log.file = &in->log;
 	if (in->machine.state == MACHINE_BROKEN) /* before there was a log */
 		log_line(&in->machine.log, "broken: %s", in->machine.failure.text);
+	in->had_prior = record_read(in->claim.name, &in->prior, NULL) == 0;
 	/* It could not be reserved: then it is written at the end, if there is room. */
 	(void)record_begin(in->claim.name, NULL);
 }
@@ -255,12 +256,26 @@ static void tell_halted(struct instance *in)
 		       json_pack("{s:b,s:s,s:s}", "ok", 1, "end", "halted", "error", ""));
 }
 
+/* A guest that is reset, or goes on, reads its disks anew. */
+static void look_at_bases(struct instance *in)
+{
+	struct err err;
+
+	if (in->told_base || instance_check_bases(in, &err) == 0)
+		return;
+	in->told_base = true;
+	log_line(&in->machine.log, "%s", err.text);
+	if (in->options->report_fd < 0)
+		notice(in, "%s", err.text);
+}
+
 static void on_change(struct machine *m, void *opaque)
 {
 	struct instance *in = opaque;
 
 	post_resume_changed(&in->post_resume);
 	instance_identity_changed(in);
+	look_at_bases(in);
 	if (m->state == MACHINE_BROKEN)
 		tell_broken(in);
 	else if (m->halted && !in->told_halted)
@@ -290,6 +305,7 @@ static void on_deferred_start(struct loop_watch *watch, uint32_t events)
 	if (in->options->warmup == NULL)
 		open_logs(in);
 	if (open_host_side(in, &err) < 0) {
+		in->refused = true;
 		machine_fail(&in->machine, &err);
 		return;
 	}
@@ -418,7 +434,9 @@ static void record_and_release(struct instance *in, enum machine_end end, const 
 
 	if (end == MACHINE_END_FAILED)
 		snprintf(record.error, sizeof(record.error), "%.511s", err->text);
-	if (in->options->remove)
+	if (in->refused && in->had_prior)
+		(void)record_write(in->claim.name, &in->prior, NULL);
+	else if (in->options->remove || in->refused)
 		record_remove_all(in->claim.name);
 	else
 		(void)record_write(in->claim.name, &record, NULL);

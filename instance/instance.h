@@ -18,6 +18,7 @@
 #include "instance/console_hub.h"
 #include "instance/hold.h"
 #include "instance/post_resume.h"
+#include "instance/record.h"
 #include "instance/source.h"
 #include "snapshot/pager.h"
 
@@ -88,8 +89,12 @@ struct instance {
 	char own_save[INSTANCE_OWN_SAVES][DIGEST_TEXT_SIZE]; /* the n-th at n % their number */
 	time_t started;
 	struct path saved_to; /* of the save that ended it */
-	bool reported;	      /* the waiting parent knows that it runs */
-	bool told_halted;     /* that the guest has halted for good */
+	bool told_base;	      /* that a file under a disk has changed */
+	bool refused;	      /* it failed behind the start of the guest, before it was reported */
+	bool had_prior;	      /* a record of the last machine of that name: */
+	struct record prior;
+	bool reported;	  /* the waiting parent knows that it runs */
+	bool told_halted; /* that the guest has halted for good */
 
 	struct log_file log;
 	int deferred_fd; /* readable once: what is done after the start */
@@ -167,6 +172,9 @@ int instance_choose_key(const struct instance *in, struct save_request *request,
 /* Save; the machine is paused meanwhile and then left so (instance_save.c). -ECANCELED, with
  * nothing written, when in->saving.progress was cancelled in time. */
 int instance_save(struct instance *in, struct save_request *request, struct err *err);
+
+/* Whether the raw files under the disks are what they were; see disk_check_base(). */
+int instance_check_bases(const struct instance *in, struct err *err);
 
 /* Answer requests during a save (instance_saving.c): how far it is, that the machine is busy, and
  * "kill", which cancels it, as does the client's hang-up. Returns 0, or what eventfd(2) or

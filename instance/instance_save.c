@@ -195,11 +195,25 @@ static int write_snapshot(struct instance *in, struct save_request *request,
 	return 0;
 }
 
+int instance_check_bases(const struct instance *in, struct err *err)
+{
+	for (uint32_t i = 0; i < in->source->appliance.ndisks; i++) {
+		int ret = disk_check_base(in->disk[i], err);
+
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
 int instance_save(struct instance *in, struct save_request *request, struct err *err)
 {
 	cleanup_chain struct chain *parent = NULL;
-	int ret = check_replaced(in, request, err);
+	int ret = instance_check_bases(in, err);
 
+	if (ret < 0)
+		return ret;
+	ret = check_replaced(in, request, err);
 	if (ret < 0)
 		return ret;
 	ret = choose_parent(in, request, &parent, err);

@@ -291,8 +291,8 @@ static void log_absent(struct post_resume *w, const char *what)
 	if (w->told_absent || !something_owed(w))
 		return;
 	w->told_absent = true;
-	log_line(&w->machine->log, "%s: the guest's clock is not set%s", what,
-		 w->hooks == POST_RESUME_OWED ? ", its wake hooks do not run" : "");
+	log_line(&w->machine->log, "%s yet: before it answers, the guest's clock is not set%s",
+		 what, w->hooks == POST_RESUME_OWED ? ", its wake hooks do not run" : "");
 }
 
 static void on_post_resume_timer(void *opaque)

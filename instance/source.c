@@ -71,6 +71,7 @@ static int source_open_disk(struct source *s, unsigned index, const char *scratc
 		.readonly = d->readonly,
 		.size = d->size,
 		.raw = {.fd = -1},
+		.path = s->disk_path[index],
 		.scratch_dir = scratch_dir,
 	};
 

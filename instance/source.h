@@ -18,8 +18,9 @@ struct source {
 	struct chain *chain;  /* owned; NULL: from the command line */
 	struct keyring *keys; /* owned; NULL: none for files; see parent_open() */
 	int kernel_fd, initrd_fd;
-	int disk_fd[APPLIANCE_MAX_DISKS]; /* raw files, until source_open_disks */
-	struct boot_source boot;	  /* borrows the above */
+	const char *disk_path[APPLIANCE_MAX_DISKS]; /* borrowed; NULL: of no file of their own */
+	int disk_fd[APPLIANCE_MAX_DISKS];	    /* raw files, until source_open_disks */
+	struct boot_source boot;		    /* borrows the above */
 };
 
 /* An empty source, to be filled in by the caller (cli/source_args.c). */

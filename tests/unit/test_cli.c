@@ -599,12 +599,17 @@ Test(cli_escape, tildes)
 		char typed[16], sent[16];
 		bool leave;
 		unsigned breaks;
+		unsigned helps;
 	} cases[] = {
-		{"ls\r", "ls\r", false, 0},   {"~.", "", true, 0},	 {"a~.", "a~.", false, 0},
-		{"a\r~.b", "a\r", true, 0},   {"~~x", "~x", false, 0},	 {"~x", "~x", false, 0},
-		{"\n~.", "\n", true, 0},      {"~\r~.", "~\r", true, 0}, {"~", "", false, 0},
-		{"a\r~Bh", "a\rh", false, 1}, {"~B~B~.", "", true, 2},	 {"a~B", "a~B", false, 0},
-		{"~~B", "~B", false, 0},      {"~b", "~b", false, 0},
+		{"ls\r", "ls\r", false, 0},    {"~.", "", true, 0},
+		{"a~.", "a~.", false, 0},      {"a\r~.b", "a\r", true, 0},
+		{"~~x", "~x", false, 0},       {"~x", "~x", false, 0},
+		{"\n~.", "\n", true, 0},       {"~\r~.", "~\r", true, 0},
+		{"~", "", false, 0},	       {"a\r~Bh", "a\rh", false, 1},
+		{"~B~B~.", "", true, 2},       {"a~B", "a~B", false, 0},
+		{"~~B", "~B", false, 0},       {"~b", "~b", false, 0},
+		{"~?x", "x", false, 0, 1},     {"a~?", "a~?", false, 0},
+		{"~??~?", "?~?", false, 0, 1},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -614,7 +619,7 @@ Test(cli_escape, tildes)
 			size_t len = strlen(cases[i].typed), n = 0;
 			uint8_t out[34] = {0};
 			char *sent = (char *)out;
-			unsigned breaks = 0;
+			unsigned breaks = 0, helps = 0;
 			bool leave = false;
 
 			for (size_t at = 0, used; at < len && !leave; at += used) {
@@ -625,10 +630,12 @@ Test(cli_escape, tildes)
 						   &action);
 				leave = action == ESCAPE_LEAVE;
 				breaks += action == ESCAPE_BREAK;
+				helps += action == ESCAPE_HELP;
 			}
 			cr_expect(eq(str, sent, (char *)cases[i].sent), "case %zu", i);
 			cr_expect(eq(i32, leave, cases[i].leave), "case %zu", i);
 			cr_expect(eq(uint, breaks, cases[i].breaks), "case %zu", i);
+			cr_expect(eq(uint, helps, cases[i].helps), "case %zu", i);
 		}
 	}
 }

@@ -221,7 +221,7 @@ Test(post_resume, without_an_agent)
 	cr_assert_str_eq(told("agent"), "\"waiting\"");
 	fake_agent_time_passes(&post_resume.timer);
 	cr_assert(
-		logged("no guest agent: the guest's clock is not set, its wake hooks do not run"));
+		logged("no guest agent yet: before it answers, the guest's clock is not set, its wake hooks do not run"));
 	cr_assert_str_eq(told("agent"), "\"absent\"");
 	cr_assert_str_eq(told("clock"), "\"owed\"");
 	/* It was only late. */
@@ -240,7 +240,7 @@ Test(post_resume, an_agent_that_does_not_answer)
 	guest.open = true;
 	go_on();
 	fake_agent_time_passes(&post_resume.agent.timer);
-	cr_assert(logged("the guest agent does not answer: "));
+	cr_assert(logged("the guest agent does not answer yet: "));
 	cr_assert_str_eq(told("agent"), "\"silent\"");
 }
 

@@ -100,6 +100,42 @@ console_break() {
 }
 try console_break "console on a terminal: ~B at the beginning of a line sends a break to the serial port"
 
+console_ended() {
+    boot t
+    python3 - "$TORPOR" <<'PYTHON' || fail "see above"
+import os, pty, signal, sys, termios
+
+for number in signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT:
+    master, slave = pty.openpty()
+    before = termios.tcgetattr(slave)
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        for fd in range(3):
+            os.dup2(slave, fd)
+        signal.signal(number, signal.SIG_DFL)
+        os.execv(sys.argv[1], [sys.argv[1], "console", "t"])
+    said = b""
+    while b"Escape: ~. leaves, ~? shows all" not in said:
+        said += os.read(master, 1000)
+    if termios.tcgetattr(slave) == before:
+        sys.exit("the terminal is not raw")
+    os.write(master, b"~?")
+    while b"~B  sends a break" not in said:
+        said += os.read(master, 1000)
+    os.kill(pid, number)
+    status = os.waitpid(pid, 0)[1]
+    if os.WTERMSIG(status) != number:
+        sys.exit(f"signal {number}: status {status}")
+    if termios.tcgetattr(slave) != before:
+        sys.exit(f"signal {number}: the terminal is not restored")
+    os.close(master)
+    os.close(slave)
+PYTHON
+    same state "$(state_of t)" running
+}
+try console_ended "a console that a signal ends leaves the terminal as it was; its banner and ~? name the escapes"
+
 run_escape() {
     open_keys
     on_terminal run --name e --kernel "$TINY"

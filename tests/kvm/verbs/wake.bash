@@ -12,7 +12,7 @@ agent_absent() {
     make_live a.torpor
     works resume -d a.torpor
     same agent "$(wake source agent)" waiting
-    until_true log_says source "no guest agent: the guest's clock is not set, its wake hooks do not run"
+    until_true log_says source "no guest agent yet: before it answers, the guest's clock is not set, its wake hooks do not run"
     same agent "$(wake source agent)" absent
     same hooks "$(wake source hooks)" owed
     works inspect source
