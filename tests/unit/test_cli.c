@@ -601,14 +601,14 @@ Test(cli_escape, tildes)
 		unsigned breaks;
 		unsigned helps;
 	} cases[] = {
-		{"ls\r", "ls\r", false, 0},    {"~.", "", true, 0},
-		{"a~.", "a~.", false, 0},      {"a\r~.b", "a\r", true, 0},
-		{"~~x", "~x", false, 0},       {"~x", "~x", false, 0},
-		{"\n~.", "\n", true, 0},       {"~\r~.", "~\r", true, 0},
-		{"~", "", false, 0},	       {"a\r~Bh", "a\rh", false, 1},
-		{"~B~B~.", "", true, 2},       {"a~B", "a~B", false, 0},
-		{"~~B", "~B", false, 0},       {"~b", "~b", false, 0},
-		{"~?x", "x", false, 0, 1},     {"a~?", "a~?", false, 0},
+		{"ls\r", "ls\r", false, 0, 0}, {"~.", "", true, 0, 0},
+		{"a~.", "a~.", false, 0, 0},   {"a\r~.b", "a\r", true, 0, 0},
+		{"~~x", "~x", false, 0, 0},    {"~x", "~x", false, 0, 0},
+		{"\n~.", "\n", true, 0, 0},    {"~\r~.", "~\r", true, 0, 0},
+		{"~", "", false, 0, 0},	       {"a\r~Bh", "a\rh", false, 1, 0},
+		{"~B~B~.", "", true, 2, 0},    {"a~B", "a~B", false, 0, 0},
+		{"~~B", "~B", false, 0, 0},    {"~b", "~b", false, 0, 0},
+		{"~?x", "x", false, 0, 1},     {"a~?", "a~?", false, 0, 0},
 		{"~??~?", "?~?", false, 0, 1},
 	};
 
