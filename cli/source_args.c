@@ -12,15 +12,17 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/num.h"
+#include "format/foreign.h"
 #include "vmm/machine.h"
 
 #define DEFAULT_MEMORY MIB(256)
 #define SECTOR	       512u
 
-/* Open a file for its contents; directories and the like are refused. */
+/* Open a file for its contents; directories and the like are refused, and a FIFO is not waited for.
+ */
 static int open_regular_file(const char *what, const char *path, uint64_t *size, struct err *err)
 {
-	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
 	off_t end;
 
@@ -77,13 +79,21 @@ static int open_boot_file(const char *what, const char *path, uint64_t memory, i
 static int source_add_disk(struct source *s, const struct disk_arg *arg, struct err *err)
 {
 	struct appliance_disk *disk = &s->appliance.disk[s->appliance.ndisks];
+	uint8_t head[FOREIGN_HEAD];
+	const char *foreign;
 	uint64_t size;
+	ssize_t len;
 	int fd = open_regular_file("disk", arg->path, &size, err);
 
 	if (fd < 0)
 		return fd;
 	s->disk_path[s->appliance.ndisks] = arg->path;
 	s->disk_fd[s->appliance.ndisks++] = fd;
+	len = pread(fd, head, sizeof(head), 0);
+	foreign = len > 0 ? foreign_format(head, (size_t)len) : NULL;
+	if (foreign != NULL)
+		return err_set(err, ERR_FAILED, "disk %s: not a raw disk, but %s", arg->path,
+			       foreign);
 	if (size % SECTOR != 0)
 		return err_set(err, ERR_FAILED, "disk %s: %llu bytes are not a multiple of %u",
 			       arg->path, (unsigned long long)size, SECTOR);

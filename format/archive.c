@@ -341,6 +341,7 @@ static int read_archive(struct archive *a, struct err *err)
 	if (fstat(a->container.fd, &a->st) < 0)
 		return err_sys(err, errno, "open");
 	a->known = !a->container.folder && verified_known(&a->st);
+	a->settled = a->known || (!a->container.folder && verified_settle(&a->st));
 	ret = read_layout(a, err);
 	if (ret < 0)
 		return ret;

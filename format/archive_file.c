@@ -175,6 +175,7 @@ static int file_image(struct archive_writer *w, const char *role, struct image_p
 static int file_finish(struct archive_writer *w, const struct writer_front *front, struct err *err)
 {
 	struct stat st;
+	bool settled;
 	int ret = layout_write_file(&w->layout, front, err);
 
 	if (ret < 0)
@@ -185,10 +186,13 @@ static int file_finish(struct archive_writer *w, const struct writer_front *fron
 	ret = progress_check(w->out.progress, err);
 	if (ret < 0)
 		return ret;
+	/* Nobody else knows the file yet. */
+	settled = fstat(w->out.file.fd, &st) == 0 && verified_settle(&st);
 	ret = tempfile_publish(&w->out.file, &st, err);
 	if (ret < 0)
 		return ret;
-	verified_remember(&st);
+	if (settled)
+		verified_remember(&st);
 	return 0;
 }
 

@@ -22,6 +22,7 @@ struct archive {
 	struct container container;
 	struct stat st;				  /* of the tar when it was opened */
 	bool known;				  /* remembered as good */
+	bool settled;				  /* verified_settle() */
 	const struct archive_open_params *params; /* while it is opened */
 	struct oci_descriptor manifest;
 	struct oci_descriptor config;

@@ -366,7 +366,8 @@ static int conclude(struct archive *a, const struct verify *v, struct err *err)
 		return 0;
 	if (!verified_same(&a->st, &now))
 		return err_set(err, ERR_INTEGRITY, "it changed while it was verified");
-	verified_remember(&now);
+	if (a->settled)
+		verified_remember(&now);
 	a->known = true;
 	return 0;
 }

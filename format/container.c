@@ -9,6 +9,7 @@
 
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "format/foreign.h"
 
 #define FOLDER_PREFIX "oci:"
 
@@ -27,6 +28,14 @@ int container_take(struct container *c, int fd, struct err *err)
 	if (c->folder)
 		return 0;
 	ret = tar_read(&c->tar, c->fd, err);
+	if (ret == -EINVAL && S_ISREG(st.st_mode)) {
+		uint8_t head[FOREIGN_HEAD];
+		ssize_t len = pread(c->fd, head, sizeof(head), 0);
+		const char *foreign = len > 0 ? foreign_format(head, (size_t)len) : NULL;
+
+		if (foreign != NULL)
+			err_set(err, ERR_INTEGRITY, "not a torpor file, but %s", foreign);
+	}
 	if (ret < 0)
 		container_close(c);
 	return ret;

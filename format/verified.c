@@ -11,10 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
+#define TICK_NS	    10000000 /* of the kernel's clock that stamps files: HZ is 100 or more */
 #define MAX_ENTRIES 1024u
 #define NAME_SIZE   48u
 #define KEY_SIZE    160u
@@ -131,6 +134,27 @@ static void bound_folder(int folder)
 		}
 	}
 	closedir(dir);
+}
+
+static int64_t timespec_ns(const struct timespec *t)
+{
+	return (int64_t)t->tv_sec * (int64_t)NS_PER_SECOND + t->tv_nsec;
+}
+
+bool verified_settle(const struct stat *st)
+{
+	const bool seconds = st->st_ctim.tv_nsec == 0 && st->st_mtim.tv_nsec == 0;
+	const int64_t granularity = seconds ? 2 * (int64_t)NS_PER_SECOND : TICK_NS;
+	const struct timespec wait = {.tv_nsec = TICK_NS + TICK_NS / 4};
+	int64_t changed = timespec_ns(&st->st_ctim), written = timespec_ns(&st->st_mtim);
+	int64_t oldest = changed < written ? changed : written;
+	int64_t age = (int64_t)clock_realtime_ns() - oldest;
+
+	if (age >= 0 && age <= granularity && !seconds) {
+		nanosleep(&wait, NULL);
+		age = (int64_t)clock_realtime_ns() - oldest;
+	}
+	return age > granularity;
 }
 
 void verified_remember(const struct stat *st)

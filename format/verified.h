@@ -17,6 +17,11 @@ struct stat;
 
 /* Is the file, as fstat() tells it, remembered as good? */
 bool verified_known(const struct stat *st);
+/* Before a file is looked at that is to be remembered: would a later write change its times? Not
+ * one within the same tick of the clock that stamps files, so that a file as young as that is
+ * waited for (12 ms at most). False, and do not remember it: its file system counts in seconds, or
+ * its times lie in the future. */
+bool verified_settle(const struct stat *st);
 void verified_remember(const struct stat *st);
 void verified_forget(const struct stat *st);
 

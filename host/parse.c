@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/name.h"
@@ -21,6 +22,7 @@ static bool parse_digits(const char *text, char **end, uint64_t *value)
 	return errno == 0;
 }
 
+/* "", K, KB and KiB (of 1024 bytes, whatever the letters: as QEMU and ls have it), M, G, T. */
 static int unit_shift(const char *unit)
 {
 	static const char letters[] = "KMGT";
@@ -29,7 +31,9 @@ static int unit_shift(const char *unit)
 	if (unit[0] == '\0')
 		return 20;
 	found = strchr(letters, toupper((unsigned char)unit[0]));
-	if (found == NULL || (unit[1] != '\0' && strcmp(unit + 1, "iB") != 0))
+	if (found == NULL)
+		return -1;
+	if (unit[1] != '\0' && strcasecmp(unit + 1, "B") != 0 && strcasecmp(unit + 1, "iB") != 0)
 		return -1;
 	return (int)(found - letters + 1) * 10;
 }
@@ -52,17 +56,27 @@ int parse_output(const char *text, struct err *err)
 
 int parse_memory(const char *text, uint64_t *bytes, struct err *err)
 {
+	uint64_t count, tenths = 0, scale = 1;
 	char *unit;
-	uint64_t count;
-	int shift = -1;
+	int shift;
 
-	if (parse_digits(text, &unit, &count))
-		shift = unit_shift(unit);
-	if (shift < 0)
+	if (!parse_digits(text, &unit, &count))
 		return err_set(err, ERR_USAGE, "'%s' is not a size such as 512M or 2G", text);
-	if (count > UINT64_MAX >> shift)
+	if (*unit == '.') {
+		/* Nine places of a decimal fraction: bytes of a T, nearly. */
+		for (unit++; isdigit((unsigned char)*unit); unit++) {
+			if (scale < 1000000000) {
+				tenths = tenths * 10 + (uint64_t)(*unit - '0');
+				scale *= 10;
+			}
+		}
+	}
+	shift = unit_shift(unit);
+	if (shift < 0 || unit[-1] == '.')
+		return err_set(err, ERR_USAGE, "'%s' is not a size such as 512M or 2G", text);
+	if (count >= UINT64_MAX >> shift)
 		return err_set(err, ERR_USAGE, "'%s' is too large", text);
-	*bytes = count << shift;
+	*bytes = (count << shift) + (uint64_t)(((unsigned __int128)tenths << shift) / scale);
 	return 0;
 }
 
@@ -98,7 +112,16 @@ static bool id_is_valid(const char *id)
 	return id[0] != '\0' && strlen(id) < sizeof(((struct disk_arg *)0)->id);
 }
 
-/* Take one known suffix behind the last comma. */
+/* "readonly", "format=qcow2": a file's name would have a dot or a slash before. */
+static bool looks_like_option(const char *text)
+{
+	size_t word = strspn(text, "abcdefghijklmnopqrstuvwxyz-_");
+
+	return word > 0 && (text[word] == '\0' || text[word] == '=');
+}
+
+/* Take one suffix behind the last comma. One that is unknown is a part of the file's name, if there
+ * is a file of that name. */
 static int take_suffix(struct disk_arg *disk, bool *taken, struct err *err)
 {
 	char *comma = strrchr(disk->path, ',');
@@ -115,8 +138,13 @@ static int take_suffix(struct disk_arg *disk, bool *taken, struct err *err)
 				       comma + 4);
 		if (disk->id[0] == '\0')
 			memcpy(disk->id, comma + 4, strlen(comma + 4) + 1);
-	} else {
+	} else if (!looks_like_option(comma + 1) || access(disk->path, F_OK) == 0) {
 		return 0;
+	} else {
+		return err_set(err, ERR_USAGE,
+			       "--disk: no file is named %s, and '%s' is no suffix: there are ,ro "
+			       "and ,id=X",
+			       disk->path, comma);
 	}
 	*comma = '\0';
 	*taken = true;

@@ -1,4 +1,5 @@
-/* Values on the command line: sizes, counts, names of machines, --disk. Pure. */
+/* Values on the command line: sizes, counts, names of machines, --disk. Pure, but that --disk asks
+ * whether a file is there. */
 #ifndef TORPOR_HOST_PARSE_H
 #define TORPOR_HOST_PARSE_H
 
@@ -11,7 +12,8 @@
 /* An appliance to write: a file, or - for standard output, unless that is a terminal. */
 int parse_output(const char *text, struct err *err);
 bool output_is_stream(const char *text);
-/* "256M", "1G", "65536K", "2T"; a bare number is MiB, as QEMU has it. In bytes. */
+/* "256M", "1G", "65536K", "2T", "3.5G"; a B or iB behind the letter changes nothing, as all are
+ * powers of 1024; a bare number is MiB, as QEMU has it. In bytes. */
 int parse_memory(const char *text, uint64_t *bytes, struct err *err);
 
 /* A whole decimal number in [min, max], called `what` in the error. */
@@ -21,7 +23,7 @@ int parse_number(const char *text, const char *what, uint64_t min, uint64_t max,
 int parse_name(const char *text, struct err *err);
 
 /* What `--disk F[,ro][,id=X]` says. Only these suffixes are split off, from the right, so that a
- * comma in a file's name does no harm. */
+ * comma in a file's name does no harm; another one is ERR_USAGE, unless there is such a file. */
 struct disk_arg {
 	char path[4096];
 	bool readonly;

@@ -182,20 +182,18 @@ Test(cli_values, memory)
 	static const struct {
 		const char *text;
 		uint64_t bytes;
-	} good[] = {{"512", MIB(512)}, {"64K", KIB(64)}, {"256M", MIB(256)}, {"1G", GIB(1)},
-		    {"2T", GIB(2048)}, {"1g", GIB(1)},	 {"3GiB", GIB(3)},   {"0", 0}};
-	static const char *const bad[] = {"",
-					  "M",
-					  "-1",
-					  "+1",
-					  " 1",
-					  "1.5G",
-					  "1X",
-					  "1MB",
-					  "0x1",
-					  "1G G",
-					  "99999999999999999999",
-					  "20000000T"};
+	} good[] = {{"512", MIB(512)},	 {"64K", KIB(64)},
+		    {"256M", MIB(256)},	 {"1G", GIB(1)},
+		    {"2T", GIB(2048)},	 {"1g", GIB(1)},
+		    {"3GiB", GIB(3)},	 {"0", 0},
+		    {"512MB", MIB(512)}, {"1GiB", GIB(1)},
+		    {"3.5G", MIB(3584)}, {"1.25gb", MIB(1280)},
+		    {"0.5", KIB(512)},	 {"1.5GiB", MIB(1536)}};
+	static const char *const bad[] = {
+		"",	    "M",   "-1",     "+1",   " 1",
+		"1.G",	    ".5G", "1.5.5G", "1B",   "1X",
+		"1MBB",	    "1MX", "0x1",    "1G G", "99999999999999999999",
+		"20000000T"};
 	uint64_t bytes;
 
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
@@ -259,7 +257,14 @@ Test(cli_values, disks)
 		{"a,b.img", "a,b.img", "", false},
 		{"a,ro.img,ro", "a,ro.img", "", true},
 	};
-	static const char *const bad[] = {",ro", "a,id=", "a,id=012345678901234567890", "a,id=a b"};
+	static const char *const bad[] = {",ro",
+					  "a,id=",
+					  "a,id=012345678901234567890",
+					  "a,id=a b",
+					  "a.img,readonly",
+					  "a.img,rw",
+					  "a.img,ro,snapshot=on",
+					  "a.img,format=qcow2"};
 	struct disk_arg disk;
 
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {

@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/num.h"
+#include "format/foreign.h"
 #include "format/tar.h"
 #include "format/tar_header.h"
 
@@ -417,4 +418,33 @@ Test(tar, large_sizes_are_read_back)
 	cr_assert(eq(u64, tar_find(&tar, "big")->size, GIB(9)));
 	tar_free(&tar);
 	close(fd);
+}
+
+Test(tar, what_it_is_instead_is_said)
+{
+	static const struct {
+		const char *head, *said;
+	} cases[] = {
+		{"QFI\xfb....", "qcow2"},
+		{"KDMV....", "VMDK"},
+		{"# Disk DescriptorFile\n", "VMDK"},
+		{"vhdxfile", "VHDX"},
+		{"\x1f\x8b\x08....", "gzip -d"},
+		{"\xfd\x37zXZ", "xz -d"},
+		{"\x28\xb5\x2f\xfd", "zstd -d"},
+		{"BZh9", "bzip2"},
+		{"#!/bin/sh\necho\n", "text file"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const char *said =
+			foreign_format((const uint8_t *)cases[i].head, strlen(cases[i].head));
+
+		cr_expect(said != NULL && strstr(said, cases[i].said) != NULL, "%s: %s",
+			  cases[i].said, said);
+	}
+	cr_expect(foreign_format((const uint8_t *)"\x7f"
+						  "ELF",
+				 4) == NULL);
+	cr_expect(foreign_format(NULL, 0) == NULL);
 }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "format/verified.h"
@@ -88,4 +89,35 @@ Test(verified, the_memory_is_bounded)
 	verified_remember(&st);
 	cr_assert(verified_known(&st));
 	cr_assert_eq(sample_shell("test $(ls torpor/verified | wc -l) = 1"), 0);
+}
+
+/* However soon a file is written to again: its times differ once it was settled. */
+Test(verified, a_write_within_the_same_tick_is_seen)
+{
+	int fd = open("young", O_RDWR | O_CREAT, 0600);
+
+	for (unsigned i = 0; i < 50; i++) {
+		struct stat before, after;
+
+		cr_assert(eq(int, (int)pwrite(fd, "a", 1, 0), 1));
+		cr_assert(eq(int, fstat(fd, &before), 0));
+		cr_assert(verified_settle(&before));
+		cr_assert(eq(int, (int)pwrite(fd, "b", 1, 0), 1));
+		cr_assert(eq(int, fstat(fd, &after), 0));
+		cr_assert(not(verified_same(&before, &after)), "round %u", i);
+	}
+	close(fd);
+}
+
+Test(verified, times_in_whole_seconds_or_ahead_are_not_trusted)
+{
+	struct stat when = {0};
+	time_t now = time(NULL);
+
+	when.st_mtim.tv_sec = when.st_ctim.tv_sec = now;
+	cr_assert(not(verified_settle(&when)));
+	when.st_mtim.tv_sec = when.st_ctim.tv_sec = now - 10;
+	cr_assert(verified_settle(&when));
+	when.st_mtim = when.st_ctim = (struct timespec){now + 3600, 5};
+	cr_assert(not(verified_settle(&when)));
 }

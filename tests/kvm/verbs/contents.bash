@@ -129,3 +129,23 @@ guarded() {
     done
 }
 try guarded "every verb that reads a file has given up the rest before it opens it"
+
+# FILE is as it was, nobody's file is overwritten, and nothing is left.
+warm_interrupted() {
+    local before
+    make_live w.torpor
+    before=$(sha256sum w.torpor)
+    echo mine > w.torpor.flat.torpor
+    "$TORPOR" warm --for 600 w.torpor > warm.out 2>&1 &
+    until_true is_warming || fail "it does not warm: $(cat warm.out)"
+    kill -TERM $!
+    wait $!
+    same "status" $? 125
+    grep -q "interrupted" warm.out || fail "it says: $(cat warm.out)"
+    same "the file" "$(sha256sum w.torpor)" "$before"
+    works warm --for 1 w.torpor
+    same "a file of somebody" "$(cat w.torpor.flat.torpor)" mine
+    same "what is left" "$(find . -name '*warm*' ! -name warm.out)" ""
+}
+is_warming() { "$TORPOR" ps | grep -q "^warm"; }
+try warm_interrupted "warm that is interrupted leaves the file as it was"

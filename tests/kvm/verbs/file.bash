@@ -112,3 +112,38 @@ skopeo_trip() {
     same "alignment of what is saved from it" "$(json "d['aligned']" <<<"$out")" True
 }
 try skopeo_trip "to an oci: folder and back by skopeo: verifies, wakes (saying so in a line), also from the folder"
+
+# What is given instead of a kernel, a disk or an appliance is said, and nothing waits for a pipe.
+foreign() {
+    printf 'QFI\373' > disk.qcow2
+    truncate -s 1M disk.qcow2
+    head -c 4096 /dev/zero | gzip > disk.raw.gz
+    truncate -s 1024 disk.raw.gz
+    echo "not an appliance" > text
+    mkfifo pipe
+    truncate -s 1M disk.raw
+    refuses 125 "qcow2" build -o x.torpor --kernel "$TINY" --disk disk.qcow2
+    refuses 125 "gzip -d" build -o x.torpor --kernel "$TINY" --disk disk.raw.gz
+    refuses 125 "not a file" build -o x.torpor --kernel "$TINY" --disk pipe
+    refuses 125 "not a file" build -o x.torpor --kernel pipe
+    refuses 125 "no suffix" build -o x.torpor --kernel "$TINY" --disk disk.raw,readonly
+    refuses 121 "text file" ls text
+    refuses 121 "qcow2" inspect ./disk.qcow2
+    refuses 121 "not a torpor file" verify ./pipe
+    works_silently build -o x.torpor --kernel "$TINY" -m 0.0625GiB --disk disk.raw
+}
+try foreign "qcow2, gzip, text and FIFOs as kernel, disk or appliance are refused by name"
+
+store_names() {
+    boot web --rm
+    works save web
+    for verb in ls inspect verify; do
+        works $verb web
+    done
+    works convert web copy.torpor
+    works flatten -o flat.torpor web
+    works_silently extract -o kernel web kernel
+    cmp kernel "$TINY" || fail "another kernel"
+    refuses 122 "no file or saved machine is named nobody" ls nobody
+}
+try store_names "names of the store are FILE to the verbs that read one"
