@@ -220,8 +220,8 @@ Test(post_resume, without_an_agent)
 	go_on();
 	cr_assert_str_eq(told("agent"), "\"waiting\"");
 	fake_agent_time_passes(&post_resume.timer);
-	cr_assert(
-		logged("no guest agent yet: before it answers, the guest's clock is not set, its wake hooks do not run"));
+	cr_assert(logged("no guest agent yet: before it answers, the guest's clock is not set, its "
+			 "wake hooks do not run"));
 	cr_assert_str_eq(told("agent"), "\"absent\"");
 	cr_assert_str_eq(told("clock"), "\"owed\"");
 	/* It was only late. */
