@@ -132,7 +132,7 @@ static int cmd_ps_run(struct options *opts, struct err *err)
 {
 	struct ps_args args = {0};
 	struct machine_names names;
-	json_t *list;
+	json_t *list = NULL;
 	int ret = cmd_ps_parse(opts, &args, err);
 
 	if (ret < 0)

@@ -463,7 +463,7 @@ escapes() {
     cp "$TINY" "$evil"
     for file in plain.torpor member.torpor entry.torpor "$evil.torpor" "$evil" "missing-$evil"; do
         for verb in inspect verify ls compat tree "extract -C ." "sign -s alice.key" "convert --flat"; do
-            # shellcheck disable=SC2086 # some have options
+            # shellcheck disable=SC2086,SC2046 # some have options
             prints_no_controls $verb "$file" $([ "${verb%% *}" != convert ] || echo "out.torpor")
         done
         prints_no_controls build -o out.torpor --kernel "$file"

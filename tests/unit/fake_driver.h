@@ -8,8 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "devices/virtio/mmio.h"
 #include "devices/virtio/console.h"
+#include "devices/virtio/mmio.h"
 #include "devices/virtio/types.h"
 
 #define FAKE_RAM     MIB(64) /* reserved, hardly touched */
