@@ -1,6 +1,7 @@
 /* torpor doctor: what this host can do for us, and what to do about each lack. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include "cli/json_out.h"
 #include "devices/net/slirp_api.h"
 #include "format/crypto/lazy.h"
+#include "host/landlock.h"
 #include "vmm/arch.h"
 
 /* Beyond what kvm_open_device() insists on. */
@@ -140,6 +142,23 @@ static void look_at_userfaultfd(struct finding *f)
 		   "memory that is not flat is read before a machine wakes");
 }
 
+/* Machines run without it, too. */
+static void look_at_landlock(struct finding *f)
+{
+	int version = landlock_version();
+	char detail[96] = "not in this kernel, or switched off";
+
+	if (version > 0)
+		snprintf(detail, sizeof(detail), "version %d: %s", version,
+			 version >= LANDLOCK_SCOPES
+				 ? "memory and signals of other processes are out of reach"
+				 : "memory of other processes is out of reach, signals are not");
+	doctor_add(f, "Landlock", version > 0, detail,
+		   "boot with lsm=landlock,... (kernel 5.13 or newer): a machine that is broken "
+		   "out of "
+		   "reaches less");
+}
+
 static int try_crypto(struct err *err)
 {
 	return lazy_crypto(err) != NULL && lazy_sign(err) != NULL && lazy_cipher(err) != NULL
@@ -215,6 +234,7 @@ static int cmd_doctor_run(struct options *opts, struct err *err)
 	f.list = json_array();
 	speed = look_at_kvm(&f);
 	look_at_userfaultfd(&f);
+	look_at_landlock(&f);
 	look_at_libraries(&f);
 	if (json) {
 		json_out(json_pack("{s:b,s:s,s:o}", "good", (int)f.good, "speed", speed, "checks",

@@ -212,6 +212,20 @@ static json_t *machine_chain(const json_t *reply)
 	return ancestry_json(protocol_text(base, "digest"), protocol_text(base, "file"));
 }
 
+static void print_sandbox(const json_t *sandbox)
+{
+	int landlock = (int)json_integer_value(json_object_get(sandbox, "landlock"));
+	char version[24] = "none";
+
+	if (sandbox == NULL)
+		return;
+	if (landlock > 0)
+		snprintf(version, sizeof(version), "version %d", landlock);
+	printf("sandbox     %d seccomp filters, Landlock: %s, %s\n",
+	       (int)json_integer_value(json_object_get(sandbox, "seccomp")), version,
+	       json_is_true(json_object_get(sandbox, "dumpable")) ? "dumpable" : "not dumpable");
+}
+
 static int print_machine(json_t *reply, bool json, struct err *err)
 {
 	cleanup_free char *description = json_dumps(json_object_get(reply, "appliance"), 0);
@@ -238,6 +252,7 @@ static int print_machine(json_t *reply, bool json, struct err *err)
 	print_connections(json_object_get(reply, "network"));
 	ancestry_print("lineage", chain);
 	print_wake(json_object_get(reply, "wake"));
+	print_sandbox(json_object_get(reply, "sandbox"));
 	json_decref(chain);
 	appliance_free(&a);
 	return 0;

@@ -21,6 +21,8 @@ int launch_guard(const struct connections *connections, struct err *err)
 		nets |= SANDBOX_NET_USER;
 	if (connections_need(connections, NET_TAP))
 		nets |= SANDBOX_NET_TAP;
+	if (connections_need(connections, NET_LAN))
+		nets |= SANDBOX_NET_LAN;
 	return sandbox_enter_machine(nets, err);
 }
 

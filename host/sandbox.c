@@ -8,28 +8,30 @@
 #include "host/sandbox.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/seccomp.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/num.h"
 #include "format/crypto/digest.h"
 #include "format/crypto/lazy.h"
+#include "host/landlock.h"
 #include "host/sandbox_filter.h"
 
-/* For calls `first` to `last`. */
 struct rule {
-	uint16_t first;
-	uint16_t last;
+	uint16_t call;
 	uint8_t verdict;
 };
 
 /* clang-format off */
-#define RULE(call, verdict) {SYS_##call, SYS_##call, verdict}
+#define RULE(call, verdict) {SYS_##call, verdict}
 #define ALLOW(call)         RULE(call, VERDICT_ALLOW)
-#define KILL(first, last)   {SYS_##first, SYS_##last, VERDICT_KILL}
+#define KILL(call)          RULE(call, VERDICT_KILL)
 /* clang-format on */
 
 /* Everybody: open files, memory, threads, the time, the end. */
@@ -68,7 +70,7 @@ static const struct rule common[] = {
 	ALLOW(rt_sigprocmask),
 	ALLOW(rt_sigreturn),
 	ALLOW(sigaltstack),
-	ALLOW(tgkill),
+	RULE(tgkill, VERDICT_OWN_THREAD),
 	ALLOW(restart_syscall),
 	ALLOW(nanosleep),
 	ALLOW(clock_nanosleep),
@@ -82,7 +84,7 @@ static const struct rule common[] = {
 	ALLOW(getrandom),
 	ALLOW(sysinfo),
 	ALLOW(uname),
-	ALLOW(prlimit64),
+	RULE(prlimit64, VERDICT_THIS_PROCESS),
 	ALLOW(exit),
 	ALLOW(exit_group),
 	/* Its flags lie in memory, where a filter cannot look; clone does the same. */
@@ -93,7 +95,7 @@ static const struct rule reader[] = {
 	RULE(openat, VERDICT_READ_ONLY),    RULE(mmap, VERDICT_NO_CODE),
 	RULE(mprotect, VERDICT_NO_CODE),    RULE(clone, VERDICT_THREAD),
 	RULE(ioctl, VERDICT_TERMINAL),	    RULE(prctl, VERDICT_NAME),
-	RULE(userfaultfd, VERDICT_MISSING),
+	RULE(userfaultfd, VERDICT_MISSING), RULE(seccomp, VERDICT_MISSING),
 };
 
 static const struct rule creates[] = {
@@ -163,43 +165,79 @@ static const struct rule machine[] = {
 	ALLOW(wait4),
 	ALLOW(getrusage),
 	ALLOW(arch_prctl),
+	ALLOW(getpgid), /* is it in front of its terminal? */
+	ALLOW(seccomp), /* for sandbox_confine() */
 	/* A pager's background thread lets others go first. */
-	ALLOW(sched_setscheduler),
-	ALLOW(sched_getscheduler),
-	ALLOW(sched_setaffinity),
-	ALLOW(setpriority),
-	ALLOW(getpriority),
-	ALLOW(ioprio_set),
+	RULE(sched_setscheduler, VERDICT_THIS_PROCESS),
+	RULE(setpriority, VERDICT_THIS_PRIORITY),
+	/* sandbox_confine() says whose, once it is known: -d makes another process. */
+	ALLOW(tgkill),
 	/* Another program; another process. */
-	KILL(execve, execve),
-	KILL(ptrace, ptrace),
-	KILL(process_vm_readv, process_vm_writev),
-	KILL(kcmp, kcmp),
-	KILL(pidfd_open, pidfd_open),
-	KILL(pidfd_getfd, pidfd_getfd),
-	KILL(process_madvise, process_madvise),
+	KILL(execve),
+	KILL(execveat),
+	KILL(ptrace),
+	KILL(process_vm_readv),
+	KILL(process_vm_writev),
+	KILL(kcmp),
+	KILL(pidfd_open),
+	KILL(pidfd_getfd),
+	KILL(pidfd_send_signal),
+	KILL(process_madvise),
 	/* Another user, another view of the system. */
-	KILL(setuid, setgid),
-	KILL(setreuid, capset), /* with those that ask for the same */
-	KILL(unshare, unshare),
-	KILL(setns, setns),
-	KILL(open_tree, fspick),
-	KILL(mount_setattr, mount_setattr),
-	/* Clock, root, mounts, swap, names, ports, modules: neighbours by number. */
-	KILL(adjtimex, quotactl),
-	KILL(clock_adjtime, clock_adjtime),
-	KILL(modify_ldt, pivot_root),
-	KILL(personality, personality),
+	KILL(setuid),
+	KILL(setgid),
+	KILL(setreuid),
+	KILL(setregid),
+	KILL(setgroups),
+	KILL(setresuid),
+	KILL(setresgid),
+	KILL(setfsuid),
+	KILL(setfsgid),
+	KILL(capset),
+	KILL(unshare),
+	KILL(setns),
+	KILL(chroot),
+	KILL(pivot_root),
+	KILL(mount),
+	KILL(umount2),
+	KILL(open_tree),
+	KILL(move_mount),
+	KILL(fsopen),
+	KILL(fsconfig),
+	KILL(fsmount),
+	KILL(fspick),
+	KILL(mount_setattr),
+	KILL(personality),
+	/* The system's clock, names, swap, accounts and ports. */
+	KILL(adjtimex),
+	KILL(clock_adjtime),
+	KILL(clock_settime),
+	KILL(settimeofday),
+	KILL(sethostname),
+	KILL(setdomainname),
+	KILL(swapon),
+	KILL(swapoff),
+	KILL(acct),
+	KILL(quotactl),
+	KILL(reboot),
+	KILL(iopl),
+	KILL(ioperm),
+	KILL(modify_ldt),
 	/* The kernel itself. */
-	KILL(finit_module, finit_module),
-	KILL(kexec_load, kexec_load),
-	KILL(kexec_file_load, execveat), /* with bpf between them */
-	KILL(perf_event_open, perf_event_open),
-	KILL(add_key, keyctl),
-	KILL(open_by_handle_at, open_by_handle_at),
-	KILL(io_uring_setup, io_uring_register),
-	/* Is it in front of its terminal? After the ranges above, one of which has it. */
-	ALLOW(getpgid),
+	KILL(init_module),
+	KILL(finit_module),
+	KILL(delete_module),
+	KILL(kexec_load),
+	KILL(kexec_file_load),
+	KILL(bpf),
+	KILL(perf_event_open),
+	KILL(add_key),
+	KILL(request_key),
+	KILL(keyctl),
+	KILL(open_by_handle_at),
+	KILL(io_uring_setup),
+	KILL(io_uring_enter),
+	KILL(io_uring_register),
 };
 
 static const struct rule net_user[] = {
@@ -208,6 +246,34 @@ static const struct rule net_user[] = {
 
 static const struct rule net_tap[] = {
 	RULE(ioctl, VERDICT_TAP_IOCTL),
+};
+
+/* Once the guest runs. What is not listed stays as the first filter has it: the kernel takes the
+ * stricter of both. */
+static const struct rule running[] = {
+	RULE(tgkill, VERDICT_OWN_THREAD),   RULE(clone, VERDICT_THREAD),
+	RULE(ioctl, VERDICT_MACHINE_IOCTL), RULE(socketpair, VERDICT_MISSING),
+	RULE(setsid, VERDICT_MISSING),	    RULE(chdir, VERDICT_MISSING),
+	RULE(umask, VERDICT_MISSING),	    RULE(wait4, VERDICT_MISSING),
+	RULE(arch_prctl, VERDICT_MISSING),  RULE(userfaultfd, VERDICT_MISSING),
+};
+
+/* Those that are there go on to listen and accept. */
+static const struct rule running_no_net[] = {
+	RULE(socket, VERDICT_MISSING),
+	RULE(connect, VERDICT_MISSING),
+	RULE(bind, VERDICT_MISSING),
+	RULE(listen, VERDICT_MISSING),
+};
+
+static const struct rule running_user[] = {
+	RULE(socket, VERDICT_INTERNET),
+};
+
+static const struct rule running_lan[] = {
+	RULE(socket, VERDICT_LOCAL),
+	RULE(bind, VERDICT_MISSING),
+	RULE(listen, VERDICT_MISSING),
 };
 
 /* Its sockets are made, its files open; new connections only come in. */
@@ -274,7 +340,7 @@ static void apply(const struct table *table, uint8_t verdicts[SANDBOX_CALLS])
 	for (size_t i = 0; i < table->count; i++) {
 		const struct rule *rule = &table->rules[i];
 
-		memset(verdicts + rule->first, rule->verdict, rule->last - rule->first + 1u);
+		verdicts[rule->call] = rule->verdict;
 	}
 }
 
@@ -291,14 +357,16 @@ static void gather(const struct plan *plan, unsigned nets, uint8_t verdicts[SAND
 
 /* Without SPEC_ALLOW older kernels slow down the whole process, the guest with it, against attacks
  * by code that runs inside it; no code from a file ever does. */
-static int install(struct sandbox_filter *filter, struct err *err)
+static int install(struct sandbox_filter *filter, unsigned flags, struct err *err)
 {
 	struct sock_fprog program = {(unsigned short)filter->len, filter->code};
+	long ret = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+			   SECCOMP_FILTER_FLAG_SPEC_ALLOW | flags, &program);
 
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-	    syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW,
-		    &program) < 0)
-		return err_sys(err, errno, "restrict the reader of the file (seccomp)");
+	/* Positive: a thread that has other filters. */
+	if (ret != 0)
+		return err_sys(err, ret < 0 ? errno : EBUSY,
+			       "restrict the reader of the file (seccomp)");
 	return 0;
 }
 
@@ -307,21 +375,103 @@ static int enter(enum sandbox sandbox, unsigned nets, struct err *err)
 	uint8_t verdicts[SANDBOX_CALLS];
 	struct sandbox_filter filter;
 
-	if (!SANDBOX_GUARDS)
-		return 0;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_sys(err, errno, "restrict the reader of the file (no_new_privs)");
 	if (sandbox != SANDBOX_MACHINE && sandbox != SANDBOX_SWITCH)
 		load_libraries();
 	gather(&plans[sandbox], nets, verdicts);
-	sandbox_filter_build(&filter, verdicts);
-	return install(&filter, err);
+	sandbox_filter_build(&filter, verdicts, getpid());
+	return install(&filter, 0, err);
 }
 
 int sandbox_enter(enum sandbox sandbox, struct err *err)
 {
-	return enter(sandbox, 0, err);
+	return SANDBOX_GUARDS ? enter(sandbox, 0, err) : 0;
+}
+
+/* Root without what a machine has a use for: files of other users as its user names them, memory
+ * that is locked, ports below 1024, userfaultfd and taps where they are privileged. */
+#define BIT(cap) (UINT64_C(1) << (cap))
+#define KEPT                                                                                       \
+	(BIT(CAP_DAC_OVERRIDE) | BIT(CAP_DAC_READ_SEARCH) | BIT(CAP_FOWNER) | BIT(CAP_IPC_LOCK) |  \
+	 BIT(CAP_SYS_PTRACE))
+
+static int drop_capabilities(unsigned nets, struct err *err)
+{
+	struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct data[2];
+	uint64_t kept = KEPT;
+
+	if ((nets & SANDBOX_NET_USER) != 0)
+		kept |= BIT(CAP_NET_BIND_SERVICE);
+	if ((nets & SANDBOX_NET_TAP) != 0)
+		kept |= BIT(CAP_NET_ADMIN);
+	if (syscall(SYS_capget, &header, data) < 0)
+		return err_sys(err, errno, "capget");
+	for (unsigned i = 0; i < 2; i++) {
+		data[i].permitted &= (uint32_t)(kept >> (32 * i));
+		data[i].effective &= data[i].permitted;
+		data[i].inheritable = 0;
+	}
+	return syscall(SYS_capset, &header, data) < 0 ? err_sys(err, errno, "capset") : 0;
 }
 
 int sandbox_enter_machine(unsigned nets, struct err *err)
 {
-	return enter(SANDBOX_MACHINE, nets, err);
+	int ret;
+
+	if (!SANDBOX_GUARDS)
+		return 0;
+	/* Guest memory and keys are in no core file, and other processes of this user cannot look.
+	 */
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_sys(err, errno, "restrict the reader of the file (prctl)");
+	ret = drop_capabilities(nets, err);
+	if (ret < 0)
+		return ret;
+	ret = landlock_enter(err);
+	return ret < 0 ? ret : enter(SANDBOX_MACHINE, nets, err);
+}
+
+int sandbox_confine(unsigned nets, struct err *err)
+{
+	uint8_t verdicts[SANDBOX_CALLS];
+	struct sandbox_filter filter;
+
+	if (!SANDBOX_GUARDS)
+		return 0;
+	memset(verdicts, VERDICT_ALLOW, sizeof(verdicts));
+	apply(&(const struct table)TABLE(running), verdicts);
+	switch (nets & (SANDBOX_NET_USER | SANDBOX_NET_LAN)) {
+	case 0:
+		apply(&(const struct table)TABLE(running_no_net), verdicts);
+		break;
+	case SANDBOX_NET_USER:
+		apply(&(const struct table)TABLE(running_user), verdicts);
+		break;
+	case SANDBOX_NET_LAN:
+		apply(&(const struct table)TABLE(running_lan), verdicts);
+		break;
+	default: /* both: as the first filter has it */
+		break;
+	}
+	sandbox_filter_build(&filter, verdicts, getpid());
+	return install(&filter, SECCOMP_FILTER_FLAG_TSYNC, err);
+}
+
+void sandbox_layers(struct sandbox_layers *layers)
+{
+	cleanup_file FILE *file = fopen("/proc/thread-self/status", "re");
+	unsigned long long capable;
+	char line[256];
+
+	*layers = (struct sandbox_layers){
+		.landlock = landlock_entered(),
+		.dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0,
+	};
+	while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+		(void)sscanf(line, "Seccomp_filters: %u", &layers->filters);
+		if (sscanf(line, "CapEff: %llx", &capable) == 1)
+			layers->capable = capable;
+	}
 }

@@ -6,10 +6,20 @@
  * kills the process with SIGSYS; one that is fine but not in this form (opening for writing, say)
  * fails with EPERM. A kernel without seccomp is an error: nothing is read unguarded.
  *
+ * A machine is confined in two steps:
+ *
+ *     sandbox_enter_machine   before its file is read: not dumpable, few capabilities, a Landlock
+ *                             domain (host/landlock.h), a filter
+ *     sandbox_confine         once its guest runs, for all its threads: a second filter without
+ *                             what only the start needs
+ *
  * In sanitizer builds these do nothing (SANDBOX_GUARDS is 0): their runtime makes calls of its own.
  */
 #ifndef TORPOR_HOST_SANDBOX_H
 #define TORPOR_HOST_SANDBOX_H
+
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -39,12 +49,27 @@ enum sandbox {
 enum sandbox_net {
 	SANDBOX_NET_USER = 1, /* sockets of IPv4 and IPv6 */
 	SANDBOX_NET_TAP = 2,  /* to set a tap interface up */
+	SANDBOX_NET_LAN = 4,  /* to join a LAN again whose switch was away */
 };
 
 /* Loads the libraries that reading takes first (but for SANDBOX_MACHINE, which may do so later, and
- * SANDBOX_SWITCH, which needs none). */
+ * SANDBOX_SWITCH, which needs none). Returns 0, or the errno of prctl(2) or seccomp(2). */
 int sandbox_enter(enum sandbox sandbox, struct err *err);
-/* SANDBOX_MACHINE, with so much of a network. */
+/* SANDBOX_MACHINE, with so much of a network, and all of the first step. Returns 0, what
+ * landlock_enter() gives, or the errno of prctl(2), capset(2) or seccomp(2). */
 int sandbox_enter_machine(unsigned nets, struct err *err);
+/* The second step. No new processes, signals to this process only, and of new sockets only those
+ * that `nets` takes. Any thread; the machine's sockets are listening, its taps open. Returns 0, or
+ * the errno of seccomp(2). */
+int sandbox_confine(unsigned nets, struct err *err);
+
+/* What confines the calling process, as the kernel tells. */
+struct sandbox_layers {
+	unsigned filters; /* seccomp's; 0: none, or a kernel before 5.9 */
+	int landlock;	  /* version of the domain it is in; 0: in none */
+	bool dumpable;	  /* it leaves core files, and its user can look into it */
+	uint64_t capable; /* bits CAP_* that are in force */
+};
+void sandbox_layers(struct sandbox_layers *layers);
 
 #endif

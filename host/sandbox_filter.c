@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "base/assert.h"
@@ -27,7 +28,10 @@
 	 CLONE_NEWPID | CLONE_NEWNET)
 #define CREATES (O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY))
 
-/* One that holds is enough: (argument & mask) == value. */
+/* One that holds is enough: (argument & mask) == value. One whose argument has AND_NEXT holds only
+ * together with the one behind it. */
+#define AND_NEXT 0x80u
+
 static const struct condition {
 	uint8_t verdict;
 	uint8_t argument;
@@ -65,6 +69,12 @@ static const struct condition {
 	{VERDICT_TAP_IOCTL, 1, ALL, TUNSETOFFLOAD},
 	{VERDICT_TAP_IOCTL, 1, ALL, TUNSETVNETHDRSZ},
 	{VERDICT_NAME, 0, ALL, PR_SET_NAME},
+	{VERDICT_NAME, 0, ALL, PR_GET_DUMPABLE},
+	{VERDICT_INTERNET, 0, ALL, AF_INET},
+	{VERDICT_INTERNET, 0, ALL, AF_INET6},
+	{VERDICT_THIS_PROCESS, 0, ALL, 0},
+	{VERDICT_THIS_PRIORITY, 0 | AND_NEXT, ALL, PRIO_PROCESS},
+	{VERDICT_THIS_PRIORITY, 1, ALL, 0},
 };
 
 /* Neighbours with one verdict, from `first` on. */
@@ -77,6 +87,16 @@ struct span {
 struct branch {
 	unsigned at;
 	int yes, no;
+	unsigned group;
+};
+
+/* A conditional jump reaches 255 instructions. Searches of up to GROUP_MAX spans have the verdicts'
+ * doors just behind them: jumps that reach everywhere. */
+#define GROUP_MAX  64u
+#define GROUPS_MAX 16u
+
+struct group {
+	unsigned door[VERDICTS]; /* 0: that verdict is not in it */
 };
 
 struct builder {
@@ -85,6 +105,8 @@ struct builder {
 	unsigned nspans;
 	struct branch branch[SANDBOX_CODE_MAX];
 	unsigned nbranches;
+	struct group group[GROUPS_MAX];
+	unsigned ngroups;
 };
 
 static unsigned emit(struct sandbox_filter *f, unsigned code, uint32_t k, unsigned yes, unsigned no)
@@ -120,29 +142,80 @@ static int search(struct builder *b, unsigned low, unsigned high)
 	if (high - low == 1)
 		return -1 - b->span[low].verdict;
 	branch = &b->branch[b->nbranches++];
+	branch->group = b->ngroups;
 	branch->at = emit(b->filter, BPF_JMP | BPF_JGE | BPF_K, b->span[middle].first, 0, 0);
 	branch->no = search(b, low, middle);
 	branch->yes = search(b, middle, high);
 	return (int)branch->at;
 }
 
+static void add_door(struct builder *b, struct group *group, uint8_t verdict)
+{
+	if (group->door[verdict] == 0)
+		group->door[verdict] = emit(b->filter, BPF_JMP | BPF_JA, 0, 0, 0);
+}
+
+/* The same, of as many as there are: one group behind the other. */
+static int search_groups(struct builder *b, unsigned low, unsigned high)
+{
+	unsigned middle = low + (high - low) / 2;
+	struct branch *branch;
+	int at;
+
+	if (high - low > GROUP_MAX) {
+		branch = &b->branch[b->nbranches++];
+		branch->at =
+			emit(b->filter, BPF_JMP | BPF_JGE | BPF_K, b->span[middle].first, 0, 0);
+		branch->no = search_groups(b, low, middle);
+		branch->yes = search_groups(b, middle, high);
+		return (int)branch->at;
+	}
+	assert(b->ngroups < GROUPS_MAX);
+	at = search(b, low, high);
+	for (unsigned i = low; i < high; i++)
+		add_door(b, &b->group[b->ngroups], b->span[i].verdict);
+	b->ngroups++;
+	/* A group of one is its door. */
+	return at >= 0 ? at : (int)b->group[b->ngroups - 1].door[b->span[low].verdict];
+}
+
+#define CONDITION_LEN 3u
+
+/* Where it does not hold, `skip` instructions are left out. */
+static void emit_condition(struct sandbox_filter *f, const struct condition *c, unsigned skip)
+{
+	emit(f, BPF_LD | BPF_W | BPF_ABS,
+	     (uint32_t)(offsetof(struct seccomp_data, args) + 8u * (c->argument & ~AND_NEXT)), 0,
+	     0);
+	emit(f, BPF_ALU | BPF_AND | BPF_K, c->mask, 0, 0);
+	emit(f, BPF_JMP | BPF_JEQ | BPF_K, c->value, 0, skip);
+}
+
 static void emit_conditions(struct sandbox_filter *f, uint8_t verdict)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(conditions); i++) {
-		const struct condition *c = &conditions[i];
+		bool both;
 
-		if (c->verdict != verdict)
+		if (conditions[i].verdict != verdict)
 			continue;
-		emit(f, BPF_LD | BPF_W | BPF_ABS,
-		     (uint32_t)(offsetof(struct seccomp_data, args) + 8u * c->argument), 0, 0);
-		emit(f, BPF_ALU | BPF_AND | BPF_K, c->mask, 0, 0);
-		emit(f, BPF_JMP | BPF_JEQ | BPF_K, c->value, 0, 1);
-		give(f, SECCOMP_RET_ALLOW);
+		both = (conditions[i].argument & AND_NEXT) != 0;
+		emit_condition(f, &conditions[i], both ? CONDITION_LEN + 1 : 1);
+		if (!both)
+			give(f, SECCOMP_RET_ALLOW);
 	}
 	give(f, SECCOMP_RET_ERRNO | EPERM);
 }
 
-static void emit_verdict(struct sandbox_filter *f, uint8_t verdict)
+static void emit_own_thread(struct sandbox_filter *f, pid_t self)
+{
+	const struct condition own = {VERDICT_OWN_THREAD, 0, ALL, (uint32_t)self};
+
+	emit_condition(f, &own, 1);
+	give(f, SECCOMP_RET_ALLOW);
+	give(f, SECCOMP_RET_ERRNO | EPERM);
+}
+
+static void emit_verdict(struct sandbox_filter *f, uint8_t verdict, pid_t self)
 {
 	switch (verdict) {
 	case VERDICT_KILL:
@@ -153,6 +226,9 @@ static void emit_verdict(struct sandbox_filter *f, uint8_t verdict)
 		break;
 	case VERDICT_ALLOW:
 		give(f, SECCOMP_RET_ALLOW);
+		break;
+	case VERDICT_OWN_THREAD:
+		emit_own_thread(f, self);
 		break;
 	default:
 		emit_conditions(f, verdict);
@@ -168,14 +244,35 @@ static bool used(const struct builder *b, uint8_t verdict)
 	return false;
 }
 
-static uint8_t jump_distance(unsigned from, int to, const unsigned *verdict_at)
+static uint8_t jump_distance(const struct builder *b, const struct branch *branch, int to)
 {
-	unsigned target = to < 0 ? verdict_at[-1 - to] : (unsigned)to;
+	unsigned target = to < 0 ? b->group[branch->group].door[-1 - to] : (unsigned)to;
 
-	return (uint8_t)(target - from - 1);
+	assert(target > branch->at && target - branch->at <= 256);
+	return (uint8_t)(target - branch->at - 1);
 }
 
-void sandbox_filter_build(struct sandbox_filter *filter, const uint8_t verdicts[SANDBOX_CALLS])
+static void aim(struct builder *b, const unsigned *verdict_at)
+{
+	for (unsigned i = 0; i < b->nbranches; i++) {
+		const struct branch *branch = &b->branch[i];
+		struct sock_filter *code = &b->filter->code[branch->at];
+
+		code->jt = jump_distance(b, branch, branch->yes);
+		code->jf = jump_distance(b, branch, branch->no);
+	}
+	for (unsigned i = 0; i < b->ngroups; i++) {
+		for (unsigned v = 0; v < VERDICTS; v++) {
+			unsigned door = b->group[i].door[v];
+
+			if (door != 0)
+				b->filter->code[door].k = verdict_at[v] - door - 1;
+		}
+	}
+}
+
+void sandbox_filter_build(struct sandbox_filter *filter, const uint8_t verdicts[SANDBOX_CALLS],
+			  pid_t self)
 {
 	struct builder b = {.filter = filter};
 	unsigned verdict_at[VERDICTS] = {0};
@@ -186,17 +283,11 @@ void sandbox_filter_build(struct sandbox_filter *filter, const uint8_t verdicts[
 	give(filter, SECCOMP_RET_KILL_PROCESS);
 	emit(filter, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr), 0, 0);
 	find_spans(&b, verdicts);
-	(void)search(&b, 0, b.nspans);
+	(void)search_groups(&b, 0, b.nspans);
 	for (uint8_t v = 0; v < VERDICTS; v++) {
 		verdict_at[v] = filter->len;
 		if (used(&b, v))
-			emit_verdict(filter, v);
+			emit_verdict(filter, v, self);
 	}
-	for (unsigned i = 0; i < b.nbranches; i++) {
-		const struct branch *branch = &b.branch[i];
-		struct sock_filter *code = &filter->code[branch->at];
-
-		code->jt = jump_distance(branch->at, branch->yes, verdict_at);
-		code->jf = jump_distance(branch->at, branch->no, verdict_at);
-	}
+	aim(&b, verdict_at);
 }

@@ -11,6 +11,7 @@
 
 #include <linux/filter.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* What may happen. The ones that look at an argument fail with EPERM where it is not as said. */
 enum verdict {
@@ -29,7 +30,11 @@ enum verdict {
 	VERDICT_KVM,	       /* ioctl: KVM's */
 	VERDICT_MACHINE_IOCTL, /* ioctl: KVM's, userfaultfd's, and terminal modes, but no typing */
 	VERDICT_TAP_IOCTL,     /* the same, and setting up a tap interface */
-	VERDICT_NAME,	       /* prctl: the thread's name */
+	VERDICT_NAME,	       /* prctl: the thread's name; is the process dumpable */
+	VERDICT_INTERNET,      /* socket: AF_INET, AF_INET6 */
+	VERDICT_OWN_THREAD,    /* tgkill: a thread of this process */
+	VERDICT_THIS_PROCESS,  /* prlimit64, sched_setscheduler: with 0 for a pid */
+	VERDICT_THIS_PRIORITY, /* setpriority: of this thread */
 	VERDICTS,
 };
 
@@ -37,14 +42,15 @@ enum verdict {
  * is what libraries that try them are ready for. Those of the x32 ABI are among them. */
 #define SANDBOX_CALLS 512u
 
-/* Jumps reach 255 instructions. */
-#define SANDBOX_CODE_MAX 255u
+#define SANDBOX_CODE_MAX 768u
 
 struct sandbox_filter {
 	unsigned len;
 	struct sock_filter code[SANDBOX_CODE_MAX];
 };
 
-void sandbox_filter_build(struct sandbox_filter *filter, const uint8_t verdicts[SANDBOX_CALLS]);
+/* `self`: the process that VERDICT_OWN_THREAD means. */
+void sandbox_filter_build(struct sandbox_filter *filter, const uint8_t verdicts[SANDBOX_CALLS],
+			  pid_t self);
 
 #endif

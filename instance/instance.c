@@ -17,6 +17,7 @@
 #include "base/io.h"
 #include "base/num.h"
 #include "host/detach.h"
+#include "host/sandbox.h"
 #include "host/terminal.h"
 #include "instance/record.h"
 #include "instance/warmup.h"
@@ -323,6 +324,8 @@ static void on_deferred_start(struct loop_watch *watch, uint32_t events)
 		detach_ready(in->options->report_fd, in->claim.name);
 		in->reported = true;
 	}
+	if (sandbox_confine(instance_net_sandbox(in), &err) < 0)
+		machine_fail(&in->machine, &err);
 }
 
 static int schedule_deferred_start(struct instance *in, struct err *err)

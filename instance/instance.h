@@ -128,6 +128,8 @@ json_t *instance_set_fill(struct instance *in, const json_t *request, struct err
 int instance_net_prepare(struct instance *in, struct err *err);
 /* Connect them, behind the start of the guest. What was opened belongs to the machine. */
 int instance_net_open(struct instance *in, struct err *err);
+/* What the back ends go on to take of the sandbox: bits SANDBOX_NET_*. */
+unsigned instance_net_sandbox(const struct instance *in);
 /* [{"id","mac","kind","name","link",…}] for "inspect", with counters for "stats". */
 json_t *instance_net_describe(const struct instance *in, bool counters);
 /* The request "ports". */

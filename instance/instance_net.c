@@ -13,6 +13,7 @@
 #include "devices/net/net_lan.h"
 #include "devices/net/net_pcap.h"
 #include "devices/net/net_tap.h"
+#include "host/sandbox.h"
 #include "instance/instance.h"
 
 int instance_net_prepare(struct instance *in, struct err *err)
@@ -131,6 +132,19 @@ static int connect_card(struct instance *in, unsigned index, const struct connec
 	if (ret < 0 && backend != NULL)
 		backend->ops->close(backend);
 	return ret;
+}
+
+unsigned instance_net_sandbox(const struct instance *in)
+{
+	unsigned nets = 0;
+
+	for (uint32_t i = 0; i < in->source->appliance.nnets; i++) {
+		if (in->net[i].kind == NET_USER)
+			nets |= SANDBOX_NET_USER;
+		if (in->net[i].kind == NET_LAN)
+			nets |= SANDBOX_NET_LAN;
+	}
+	return nets;
 }
 
 int instance_net_open(struct instance *in, struct err *err)

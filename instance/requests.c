@@ -10,6 +10,7 @@
 #include "devices/virtio/balloon.h"
 #include "format/appliance.h"
 #include "format/image/image_pack.h"
+#include "host/sandbox.h"
 #include "instance/instance.h"
 
 static json_t *reply_ok(void)
@@ -41,6 +42,17 @@ static json_t *do_status(struct instance *in, const json_t *request, struct err 
 	return status;
 }
 
+/* What confines this process (host/sandbox.h). */
+static json_t *describe_sandbox(void)
+{
+	struct sandbox_layers layers;
+
+	sandbox_layers(&layers);
+	return json_pack("{s:i,s:i,s:b,s:I}", "seccomp", (int)layers.filters, "landlock",
+			 layers.landlock, "dumpable", (int)layers.dumpable, "capabilities",
+			 (json_int_t)layers.capable);
+}
+
 static json_t *do_inspect(struct instance *in, const json_t *request, struct err *err)
 {
 	json_t *reply = do_status(in, request, err);
@@ -50,6 +62,7 @@ static json_t *do_inspect(struct instance *in, const json_t *request, struct err
 		json_decref(reply);
 		return NULL;
 	}
+	json_object_set_new(reply, "sandbox", describe_sandbox());
 	json_object_set_new(reply, "wake", post_resume_json(&in->post_resume));
 	if (in->base[0] != '\0')
 		json_object_set_new(

@@ -4,24 +4,30 @@
 #include <criterion/new/assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/if_tun.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/log_file.h"
 #include "base/num.h"
 #include "format/crypto/digest.h"
+#include "host/landlock.h"
 #include "host/sandbox.h"
 #include "host/sandbox_filter.h"
 
@@ -337,6 +343,292 @@ Test(sandbox, a_machine_has_the_network_it_was_given)
 	}
 }
 
+/* --- a machine: its first step, and its second --- */
+
+static int call_limit_parent(void)
+{
+	struct rlimit limit;
+
+	return outcome_of(syscall(SYS_prlimit64, getppid(), RLIMIT_CORE, NULL, &limit));
+}
+
+static int call_limit_self(void)
+{
+	struct rlimit limit;
+
+	return outcome_of(getrlimit(RLIMIT_CORE, &limit));
+}
+
+static int call_schedule_parent(void)
+{
+	static const struct sched_param none = {0};
+
+	return outcome_of(syscall(SYS_sched_setscheduler, getppid(), SCHED_OTHER, &none));
+}
+
+static int call_schedule_self(void)
+{
+	static const struct sched_param none = {0};
+
+	return outcome_of(syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &none));
+}
+
+static int call_renice_user(void)
+{
+	return outcome_of(setpriority(PRIO_USER, 0, 1));
+}
+
+static int call_renice_parent(void)
+{
+	return outcome_of(setpriority(PRIO_PROCESS, (id_t)getppid(), 1));
+}
+
+static int call_renice_self(void)
+{
+	return outcome_of(setpriority(PRIO_PROCESS, 0, 1));
+}
+
+/* Signal 0: may it be sent? */
+static int call_signal_parent(void)
+{
+	return outcome_of(syscall(SYS_tgkill, getppid(), getppid(), 0));
+}
+
+static int call_signal_self(void)
+{
+	return outcome_of(syscall(SYS_tgkill, getpid(), gettid(), 0));
+}
+
+static int call_kill_parent(void)
+{
+	return outcome_of(kill(getppid(), 0));
+}
+
+static int call_chdir(void)
+{
+	return outcome_of(chdir("/"));
+}
+
+static int call_filter(void)
+{
+	return outcome_of(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, NULL));
+}
+
+static int call_socketpair(void)
+{
+	int ends[2];
+
+	return outcome_of(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends));
+}
+
+static int call_parents_memory(int flags)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", (int)getppid());
+	return outcome_of(open(path, flags | O_CLOEXEC));
+}
+
+static int call_read_parents_memory(void)
+{
+	return call_parents_memory(O_RDONLY);
+}
+
+static int call_write_parents_memory(void)
+{
+	return call_parents_memory(O_RDWR);
+}
+
+static int call_symlink(void)
+{
+	return outcome_of(syscall(SYS_symlink, "x", "/tmp/torpor-test-symlink"));
+}
+
+/* The one that the test listens at. */
+static struct sockaddr_un abstract_address = {.sun_family = AF_UNIX};
+static socklen_t abstract_len;
+
+static void name_abstract(void)
+{
+	int len = snprintf(abstract_address.sun_path + 1, sizeof(abstract_address.sun_path) - 1,
+			   "torpor-test-sandbox-%d", (int)getpid());
+
+	abstract_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len);
+}
+
+static int call_abstract(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return errno;
+	return outcome_of(connect(fd, (struct sockaddr *)&abstract_address, abstract_len));
+}
+
+static int call_dumpable(void)
+{
+	int dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
+
+	return dumpable < 0 ? errno : dumpable;
+}
+
+/* Of root's capabilities none that reaches beyond files, sockets and this process. */
+static int call_capabilities(void)
+{
+	static const int gone[] = {CAP_KILL,	   CAP_SETUID,	   CAP_SETGID,	 CAP_SYS_ADMIN,
+				   CAP_SYS_MODULE, CAP_SYS_RAWIO,  CAP_SYS_BOOT, CAP_MKNOD,
+				   CAP_NET_ADMIN,  CAP_SYS_CHROOT, CAP_NET_RAW,	 CAP_BPF};
+	struct sandbox_layers layers;
+
+	sandbox_layers(&layers);
+	for (size_t i = 0; i < ARRAY_SIZE(gone); i++) {
+		if ((layers.capable >> gone[i] & 1) != 0)
+			return EPERM;
+	}
+	return DONE;
+}
+
+/* What the kernel does not have does not fail the test; what it has is tried. */
+static bool landlock_has(int version, const char *what)
+{
+	if (landlock_version() >= version)
+		return true;
+	printf("SKIP: %s: Landlock here is version %d, and it needs %d\n", what, landlock_version(),
+	       version);
+	return false;
+}
+
+Test(sandbox, a_machine_reaches_no_other_process)
+{
+	static const struct {
+		int (*call)(void);
+		char name[32];
+		int wanted;
+		int landlock; /* since this version; 0: by the filter */
+	} tries[] = {
+		{call_limit_parent, "prlimit of another", EPERM, 0},
+		{call_limit_self, "prlimit", DONE, 0},
+		{call_schedule_parent, "sched_setscheduler of another", EPERM, 0},
+		{call_schedule_self, "sched_setscheduler", DONE, 0},
+		{call_renice_user, "setpriority of a user", EPERM, 0},
+		{call_renice_parent, "setpriority of another", EPERM, 0},
+		{call_renice_self, "setpriority", DONE, 0},
+		{call_kill_parent, "kill", ENOSYS, 0},
+		{call_signal_self, "tgkill", DONE, 0},
+		{call_signal_parent, "tgkill of another", EPERM, 6},
+		{call_read_parents_memory, "read another's memory", EACCES, 1},
+		{call_write_parents_memory, "write another's memory", EACCES, 1},
+		{call_abstract, "abstract socket of another", EPERM, 6},
+		{call_symlink, "symlink", ENOSYS, 0},
+		{call_dumpable, "dumpable", 0, 0},
+		{call_capabilities, "capabilities", DONE, 0},
+	};
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (!SANDBOX_GUARDS) {
+		printf("SKIP: the sanitizer's runtime makes calls of its own\n");
+		return;
+	}
+	name_abstract();
+	cr_assert(eq(int, bind(listener, (struct sockaddr *)&abstract_address, abstract_len), 0));
+	cr_assert(eq(int, listen(listener, 8), 0));
+	for (size_t i = 0; i < ARRAY_SIZE(tries); i++) {
+		if (!landlock_has(tries[i].landlock, tries[i].name))
+			continue;
+		cr_expect(eq(int, in_machine(0, tries[i].call), tries[i].wanted), "%s",
+			  tries[i].name);
+	}
+	close(listener);
+}
+
+static int confined(unsigned nets, int (*call)(void))
+{
+	int status = 0;
+	pid_t child = fork();
+
+	if (child == 0) {
+		struct err err;
+
+		if (sandbox_enter_machine(nets, &err) < 0 || sandbox_confine(nets, &err) < 0)
+			_exit(255);
+		_exit(call());
+	}
+	if (child < 0 || waitpid(child, &status, 0) != child || WIFSIGNALED(status))
+		return BROKEN;
+	return WEXITSTATUS(status);
+}
+
+Test(sandbox, a_running_machine_keeps_what_it_uses)
+{
+	static const struct {
+		int (*call)(void);
+		char name[24];
+		int none, user, lan, both;
+	} tries[] = {
+		{call_signal_parent, "tgkill of another", EPERM, EPERM, EPERM, EPERM},
+		{call_signal_self, "tgkill", DONE, DONE, DONE, DONE},
+		{call_fork, "fork", EPERM, EPERM, EPERM, EPERM},
+		{call_thread_and_memory, "threads and memory", DONE, DONE, DONE, DONE},
+		{call_chdir, "chdir", ENOSYS, ENOSYS, ENOSYS, ENOSYS},
+		{call_filter, "another filter", ENOSYS, ENOSYS, ENOSYS, ENOSYS},
+		{call_socketpair, "socketpair", ENOSYS, ENOSYS, ENOSYS, ENOSYS},
+		{call_unix, "AF_UNIX", ENOSYS, EPERM, DONE, DONE},
+		{call_inet, "AF_INET", ENOSYS, DONE, EPERM, DONE},
+		{call_inet6, "AF_INET6", ENOSYS, DONE, EPERM, DONE},
+		{call_create_file, "create a file", DONE, DONE, DONE, DONE},
+	};
+
+	if (!SANDBOX_GUARDS) {
+		printf("SKIP: the sanitizer's runtime makes calls of its own\n");
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(tries); i++) {
+		cr_expect(eq(int, confined(0, tries[i].call), tries[i].none), "%s without a net",
+			  tries[i].name);
+		cr_expect(eq(int, confined(SANDBOX_NET_USER, tries[i].call), tries[i].user),
+			  "%s with user", tries[i].name);
+		cr_expect(eq(int, confined(SANDBOX_NET_LAN, tries[i].call), tries[i].lan),
+			  "%s with lan", tries[i].name);
+		cr_expect(eq(int, confined(SANDBOX_NET_USER | SANDBOX_NET_LAN, tries[i].call),
+			     tries[i].both),
+			  "%s with both", tries[i].name);
+	}
+}
+
+static int confined_wait[2], confined_outcome;
+
+static void *fork_when_told(void *arg)
+{
+	char byte;
+
+	confined_outcome = read(confined_wait[0], &byte, 1) == 1 ? call_signal_parent() : BROKEN;
+	return arg;
+}
+
+/* vCPUs and the pager run before the second step is taken. */
+static int call_from_older_thread(void)
+{
+	struct err err;
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, fork_when_told, NULL) != 0 ||
+	    sandbox_confine(0, &err) < 0 || write(confined_wait[1], "x", 1) != 1)
+		return BROKEN;
+	pthread_join(thread, NULL);
+	return confined_outcome;
+}
+
+Test(sandbox, threads_that_run_already_are_confined_too)
+{
+	if (!SANDBOX_GUARDS) {
+		printf("SKIP: the sanitizer's runtime makes calls of its own\n");
+		return;
+	}
+	cr_assert(eq(int, pipe(confined_wait), 0));
+	/* Not sandbox_enter_machine(): there Landlock forbids it. */
+	cr_expect(eq(int, inside(SANDBOX_MACHINE, call_from_older_thread), EPERM));
+}
+
 /* The filter as the kernel reads it: run over every call there could be. */
 static uint32_t judge(const struct sandbox_filter *filter, const struct seccomp_data *data)
 {
@@ -358,6 +650,9 @@ static uint32_t judge(const struct sandbox_filter *filter, const struct seccomp_
 			break;
 		case BPF_JMP | BPF_JGE | BPF_K:
 			at += a >= code->k ? code->jt : code->jf;
+			break;
+		case BPF_JMP | BPF_JA:
+			at += code->k;
 			break;
 		case BPF_RET | BPF_K:
 			return code->k;
@@ -381,8 +676,8 @@ Test(sandbox, every_call_gets_its_verdict)
 
 	/* Many small spans, of every kind. */
 	for (unsigned i = 0; i < SANDBOX_CALLS; i++)
-		verdicts[i] = i < 400 ? (i / 5) % 3 : i == 450 ? VERDICT_LOCAL : VERDICT_MISSING;
-	sandbox_filter_build(&filter, verdicts);
+		verdicts[i] = i < 400 ? i % 3 : i == 450 ? VERDICT_LOCAL : VERDICT_MISSING;
+	sandbox_filter_build(&filter, verdicts, 4711);
 	for (unsigned i = 0; i < SANDBOX_CALLS; i++) {
 		data.nr = (int)i;
 		cr_assert(eq(u32, judge(&filter, &data), action[verdicts[i]]), "call %u", i);
