@@ -250,9 +250,9 @@ static int print_machine(json_t *reply, bool json, struct err *err)
 	       (long long)json_integer_value(json_object_get(reply, "pid")));
 	print_appliance(&a);
 	print_connections(json_object_get(reply, "network"));
+	print_sandbox(json_object_get(reply, "sandbox"));
 	ancestry_print("lineage", chain);
 	print_wake(json_object_get(reply, "wake"));
-	print_sandbox(json_object_get(reply, "sandbox"));
 	json_decref(chain);
 	appliance_free(&a);
 	return 0;

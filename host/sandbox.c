@@ -95,7 +95,7 @@ static const struct rule reader[] = {
 	RULE(openat, VERDICT_READ_ONLY),    RULE(mmap, VERDICT_NO_CODE),
 	RULE(mprotect, VERDICT_NO_CODE),    RULE(clone, VERDICT_THREAD),
 	RULE(ioctl, VERDICT_TERMINAL),	    RULE(prctl, VERDICT_NAME),
-	RULE(userfaultfd, VERDICT_MISSING), RULE(seccomp, VERDICT_MISSING),
+	RULE(userfaultfd, VERDICT_MISSING),
 };
 
 static const struct rule creates[] = {
@@ -256,6 +256,7 @@ static const struct rule running[] = {
 	RULE(setsid, VERDICT_MISSING),	    RULE(chdir, VERDICT_MISSING),
 	RULE(umask, VERDICT_MISSING),	    RULE(wait4, VERDICT_MISSING),
 	RULE(arch_prctl, VERDICT_MISSING),  RULE(userfaultfd, VERDICT_MISSING),
+	RULE(seccomp, VERDICT_MISSING),
 };
 
 /* Those that are there go on to listen and accept. */
