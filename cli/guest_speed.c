@@ -62,7 +62,7 @@ static int time_loop(struct kvm_vcpu *vcpu, uint8_t *page, uint32_t count, uint6
 static int measure(struct kvm_vcpu *vcpu, uint8_t *page, uint64_t *per_second, struct err *err)
 {
 	uint32_t count = 4096;
-	uint64_t ns;
+	uint64_t ns = 0;
 	int ret;
 
 	for (;; count *= 2) {
