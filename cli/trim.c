@@ -35,7 +35,7 @@ static int trim_poll(struct client *client, bool *busy, json_int_t *given, struc
 
 int trim(struct client *client, struct err *err)
 {
-	bool able, busy = true;
+	bool able = false, busy = true;
 	json_int_t given = 0;
 	int ret = trim_request(client, &able, err);
 
