@@ -5,12 +5,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
 #include "base/num.h"
 #include "format/foreign.h"
 #include "vmm/machine.h"
@@ -41,37 +39,16 @@ static int open_regular_file(const char *what, const char *path, uint64_t *size,
 	return take_fd(&fd);
 }
 
-/* A copy in memory, which nobody else can change. */
-static int copy_to_memory(const char *what, const char *path, int from, uint64_t size,
-			  struct err *err)
-{
-	cleanup_fd int fd = memfd_create(what, MFD_CLOEXEC);
-	void *map;
-	int ret;
-
-	if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
-		return err_sys(err, errno, "keep %s %s", what, path);
-	map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (map == MAP_FAILED)
-		return err_sys(err, errno, "keep %s %s", what, path);
-	ret = io_pread(from, map, size, 0);
-	munmap(map, size);
-	return ret < 0 ? err_sys(err, -ret, "%s %s", what, path) : take_fd(&fd);
-}
-
-/* A reset and every save read it again: it is kept as it is now. What does not fit into the guest's
- * memory is refused by the loader, and not copied before. */
-static int open_boot_file(const char *what, const char *path, uint64_t memory, int *fd,
+static int open_boot_file(const char *what, const char *path, int *fd, struct stat *st,
 			  struct blob *blob, struct err *err)
 {
 	uint64_t size;
-	cleanup_fd int file = open_regular_file(what, path, &size, err);
 
-	if (file < 0)
-		return file;
-	*fd = size <= memory ? copy_to_memory(what, path, file, size, err) : take_fd(&file);
+	*fd = open_regular_file(what, path, &size, err);
 	if (*fd < 0)
 		return *fd;
+	if (fstat(*fd, st) < 0)
+		return err_sys(err, errno, "%s %s", what, path);
 	*blob = (struct blob){.fd = *fd, .len = size};
 	return 0;
 }
@@ -116,7 +93,6 @@ int source_override(struct source *s, const struct machine_args *args, struct er
 static int source_gather(struct source *s, const struct machine_args *args, struct err *err)
 {
 	struct appliance *a = &s->appliance;
-	uint64_t memory = args->memory != 0 ? args->memory : DEFAULT_MEMORY;
 	int ret;
 
 	snprintf(a->machine, sizeof(a->machine), "%s", MACHINE_TYPE);
@@ -126,12 +102,13 @@ static int source_gather(struct source *s, const struct machine_args *args, stru
 	if (args->kernel == NULL)
 		return err_set(err, ERR_USAGE, "--kernel is missing");
 	s->origin = args->kernel;
-	ret = open_boot_file("kernel", args->kernel, memory, &s->kernel_fd, &s->boot.kernel, err);
+	ret = open_boot_file("kernel", args->kernel, &s->kernel_fd, &s->kernel_stat,
+			     &s->boot.kernel, err);
 	if (ret < 0)
 		return ret;
 	if (args->initrd != NULL) {
-		ret = open_boot_file("initrd", args->initrd, memory, &s->initrd_fd, &s->boot.initrd,
-				     err);
+		ret = open_boot_file("initrd", args->initrd, &s->initrd_fd, &s->initrd_stat,
+				     &s->boot.initrd, err);
 		if (ret < 0)
 			return ret;
 	}

@@ -295,6 +295,19 @@ static int open_host_side(struct instance *in, struct err *err)
 	return instance_net_open(in, err);
 }
 
+static void *keep_boot_files(void *instance)
+{
+	struct instance *in = instance;
+	struct err err;
+
+	if (source_keep_boot_files(in->source, &err) == 0)
+		return NULL;
+	pthread_mutex_lock(&in->machine.lock);
+	machine_fail(&in->machine, &err);
+	pthread_mutex_unlock(&in->machine.lock);
+	return NULL;
+}
+
 /* The loop's first round: everything the guest did not have to wait for. */
 static void on_deferred_start(struct loop_watch *watch, uint32_t events)
 {
@@ -320,6 +333,12 @@ static void on_deferred_start(struct loop_watch *watch, uint32_t events)
 	if (in->options->warmup == NULL && post_resume_open(&in->post_resume, &err) < 0)
 		log_line(&in->machine.log, "nothing is done about the guest's clock: %s", err.text);
 	instance_identity_changed(in);
+	/* Tens of milliseconds for a large initrd: the guest does not wait for them. */
+	if (in->source->chain == NULL) {
+		in->has_keeper = pthread_create(&in->keeper, NULL, keep_boot_files, in) == 0;
+		if (!in->has_keeper)
+			log_line(&in->machine.log, "kernel and initrd are not kept: no thread");
+	}
 	if (in->options->report_fd >= 0) {
 		detach_ready(in->options->report_fd, in->claim.name);
 		in->reported = true;
@@ -422,6 +441,8 @@ static int build_and_run(struct instance *in, bool *ran, struct err *err)
 	terminal_restore();
 	if (ret == 0 && in->options->warmup != NULL)
 		ret = warmup_end(in->options->warmup, in->pager, err);
+	if (in->has_keeper)
+		pthread_join(in->keeper, NULL);
 	post_resume_close(&in->post_resume);
 	instance_identity_close(in);
 	pager_stop(in->pager);

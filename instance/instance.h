@@ -89,9 +89,11 @@ struct instance {
 	char own_save[INSTANCE_OWN_SAVES][DIGEST_TEXT_SIZE]; /* the n-th at n % their number */
 	time_t started;
 	struct path saved_to; /* of the save that ended it */
-	bool told_base;	      /* that a file under a disk has changed */
-	bool refused;	      /* it failed behind the start of the guest, before it was reported */
-	bool had_prior;	      /* a record of the last machine of that name: */
+	pthread_t keeper;     /* copies kernel and initrd behind the start */
+	bool has_keeper;
+	bool told_base; /* that a file under a disk has changed */
+	bool refused;	/* it failed behind the start of the guest, before it was reported */
+	bool had_prior; /* a record of the last machine of that name: */
 	struct record prior;
 	bool reported;	  /* the waiting parent knows that it runs */
 	bool told_halted; /* that the guest has halted for good */

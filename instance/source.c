@@ -1,14 +1,21 @@
 /* See source.h. */
 #include "instance/source.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
 #include "base/num.h"
 #include "host/parent.h"
 #include "host/paths.h"
 #include "vmm/machine.h"
+
+#define COPY_CHUNK KIB(256)
 
 void source_init(struct source *s)
 {
@@ -114,6 +121,63 @@ int source_open_disks(struct source *s, struct disk *disk[APPLIANCE_MAX_DISKS], 
 		return ret;
 	}
 	return 0;
+}
+
+static bool is_changed(const struct stat *before, const struct stat *now)
+{
+	return now->st_size != before->st_size || now->st_mtim.tv_sec != before->st_mtim.tv_sec ||
+	       now->st_mtim.tv_nsec != before->st_mtim.tv_nsec ||
+	       now->st_ctim.tv_sec != before->st_ctim.tv_sec ||
+	       now->st_ctim.tv_nsec != before->st_ctim.tv_nsec;
+}
+
+static int copy_contents(int from, int to, uint64_t size)
+{
+	cleanup_free uint8_t *chunk = malloc(COPY_CHUNK);
+	int ret = chunk != NULL ? 0 : -ENOMEM;
+
+	for (uint64_t at = 0; ret == 0 && at < size; at += COPY_CHUNK) {
+		uint64_t len = u64_min(COPY_CHUNK, size - at);
+
+		ret = io_pread(from, chunk, len, at);
+		if (ret == 0)
+			ret = io_pwrite(to, chunk, len, at);
+	}
+	return ret;
+}
+
+static int keep_boot_file(const char *what, int fd, const struct blob *blob,
+			  const struct stat *before, struct err *err)
+{
+	cleanup_fd int copy = -1;
+	struct stat now;
+	int ret;
+
+	if (fd < 0)
+		return 0;
+	copy = memfd_create(what, MFD_CLOEXEC);
+	if (copy < 0)
+		return err_sys(err, errno, "keep the %s", what);
+	ret = copy_contents(fd, copy, blob->len);
+	if (fstat(fd, &now) < 0)
+		return err_sys(err, errno, "keep the %s", what);
+	if (is_changed(before, &now)) {
+		err_set(err, ERR_FAILED, "the %s was changed while the machine started", what);
+		return -ESTALE;
+	}
+	if (ret < 0)
+		return err_sys(err, -ret, "keep the %s", what);
+	/* Whoever reads `fd` now reads the same bytes from the one or the other. */
+	return dup3(copy, fd, O_CLOEXEC) < 0 ? err_sys(err, errno, "keep the %s", what) : 0;
+}
+
+int source_keep_boot_files(struct source *s, struct err *err)
+{
+	int ret = keep_boot_file("kernel", s->kernel_fd, &s->boot.kernel, &s->kernel_stat, err);
+
+	if (ret < 0)
+		return ret;
+	return keep_boot_file("initrd", s->initrd_fd, &s->boot.initrd, &s->initrd_stat, err);
 }
 
 static void close_and_forget(int *fd)

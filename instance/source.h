@@ -8,16 +8,19 @@
 #ifndef TORPOR_INSTANCE_SOURCE_H
 #define TORPOR_INSTANCE_SOURCE_H
 
+#include <sys/stat.h>
+
 #include "devices/board.h"
 #include "format/chain.h"
 #include "vmm/arch.h"
 
 struct source {
 	struct appliance appliance;
-	const char *origin;   /* the appliance's or the kernel's path, for errors; borrowed */
-	struct chain *chain;  /* owned; NULL: from the command line */
-	struct keyring *keys; /* owned; NULL: none for files; see parent_open() */
-	int kernel_fd, initrd_fd;
+	const char *origin;	  /* the appliance's or the kernel's path, for errors; borrowed */
+	struct chain *chain;	  /* owned; NULL: from the command line */
+	struct keyring *keys;	  /* owned; NULL: none for files; see parent_open() */
+	int kernel_fd, initrd_fd; /* -1: in the chain, or none */
+	struct stat kernel_stat, initrd_stat;	    /* as they were opened */
 	const char *disk_path[APPLIANCE_MAX_DISKS]; /* borrowed; NULL: of no file of their own */
 	int disk_fd[APPLIANCE_MAX_DISKS];	    /* raw files, until source_open_disks */
 	struct boot_source boot;		    /* borrows the above */
@@ -32,6 +35,14 @@ int source_from_file(struct source *s, const char *path, const struct archive_op
 int source_check(const struct source *s, struct err *err);
 /* Open every disk into `disk`; after an error there is nothing to close. Once. */
 int source_open_disks(struct source *s, struct disk *disk[APPLIANCE_MAX_DISKS], struct err *err);
+/*
+ * A reset and every save read kernel and initrd again. Those of the command line are files that
+ * anybody may change in place: replace what kernel_fd and initrd_fd are open to by copies in
+ * memory. To be called once the guest has been loaded, from any thread, while others read them.
+ * Returns 0; -ESTALE with ERR_FAILED when one was changed since it was opened; or the errno of
+ * fstat(2), memfd_create(2), read(2) or write(2).
+ */
+int source_keep_boot_files(struct source *s, struct err *err);
 /* `ret` with the file in front of the text, when loading its kernel failed. */
 int source_boot_failed(const struct source *s, int ret, struct err *err);
 /* Safe on a source that failed half-way. */

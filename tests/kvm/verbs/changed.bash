@@ -1,5 +1,10 @@
 # What is changed under a machine that runs: its kernel, its initrd, its disks' files; and starts that are refused.
 
+# It is copied behind the start of the guest.
+has_kept() { # NAME FILE
+    ls -l "/proc/$(<"$XDG_RUNTIME_DIR/torpor/$1/pid")/fd" | grep -q "memfd:$2"
+}
+
 kernel_changed() {
     cp "$TINY" kernel
     head -c 100000 /dev/urandom >initrd
@@ -7,6 +12,7 @@ kernel_changed() {
     until_true is_ready web
     nonce=$(say web nonce)
     cp initrd before
+    until_true has_kept web initrd
     : >kernel
     head -c 100000 /dev/zero >initrd
     works save web -o web.torpor
@@ -23,6 +29,7 @@ kernel_changed_then_reset() {
     cp "$TINY" kernel
     works run -d --name web --kernel kernel -m 64M
     until_true is_ready web
+    until_true has_kept web kernel
     : >kernel
     "$TORPOR" console web <<<reset >/dev/null &
     until_true is_ready web 2
