@@ -21,7 +21,7 @@ int arch_board_devices(struct board *board, struct machine *m, struct err *err)
 		.gsi = X86_COM1_GSI,
 	};
 	struct vmgenid_params generation = {.gpa = X86_VMGENID_ADDR, .notify = notify_vmgenid};
-	struct device *dev;
+	struct device *dev = NULL;
 	int ret;
 
 	ret = serial_create(m, &com1, &dev, &board->serial, err);
