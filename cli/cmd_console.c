@@ -74,7 +74,7 @@ static int show(struct session *s, struct err *err)
 	return ret < 0 ? err_sys(err, -ret, "write to standard output") : 0;
 }
 
-static int serve(struct session *s, struct err *err)
+static int console_serve(struct session *s, struct err *err)
 {
 	int ret = 0;
 
@@ -103,10 +103,12 @@ static int cmd_console_run(struct options *opts, struct err *err)
 	size_t len;
 	int ret = options_next(opts, err);
 
-	if (ret == 0)
-		ret = options_one_operand(opts, "NAME", &name, err);
-	if (ret == 0)
-		ret = client_open(&client, name, err);
+	if (ret < 0)
+		return ret;
+	ret = options_one_operand(opts, "NAME", &name, err);
+	if (ret < 0)
+		return ret;
+	ret = client_open(&client, name, err);
 	if (ret < 0)
 		return ret;
 	ret = client_do(&client, "console", CLIENT_FOREVER, NULL, err);
@@ -118,7 +120,7 @@ static int cmd_console_run(struct options *opts, struct err *err)
 		session.escapes = terminal_raw();
 		if (session.escapes)
 			fputs("torpor: Escape: ~. leaves, ~? shows all\r\n", stderr);
-		ret = serve(&session, err);
+		ret = console_serve(&session, err);
 		terminal_restore();
 	}
 	client_close(&client);

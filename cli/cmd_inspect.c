@@ -53,7 +53,7 @@ static json_t *archive_json(const struct archive *archive, struct err *err)
 			 "entries", entries_json(archive));
 }
 
-static void print_saved(const struct appliance *a)
+static void inspect_print_saved(const struct appliance *a)
 {
 	char when[SAVE_TIME_SIZE];
 
@@ -113,7 +113,7 @@ static void print_appliance(const struct appliance *a)
 		print_net(&a->net[i]);
 	printf("encrypted   %s\n", encryptions[a->encryption.lock.kind]);
 	if (a->live)
-		print_saved(a);
+		inspect_print_saved(a);
 	else
 		puts("live        no");
 }
@@ -281,10 +281,12 @@ static int cmd_inspect_run(struct options *opts, struct err *err)
 	bool json = false;
 	int ret = options_flags(opts, OPTION_JSON, &json, err);
 
-	if (ret == 0)
-		ret = options_one_operand(opts, "NAME or FILE", &operand, err);
-	if (ret == 0)
-		ret = target_find(&target, operand, err);
+	if (ret < 0)
+		return ret;
+	ret = options_one_operand(opts, "NAME or FILE", &operand, err);
+	if (ret < 0)
+		return ret;
+	ret = target_find(&target, operand, err);
 	if (ret < 0)
 		return ret;
 	if (target.kind == TARGET_MACHINE)

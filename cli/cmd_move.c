@@ -125,7 +125,7 @@ static void *copy_thread(void *opaque)
 	return NULL;
 }
 
-static json_t *save_request(const struct move_args *args)
+static json_t *move_save_request(const struct move_args *args)
 {
 	return json_pack("{s:s,s:b,s:b,s:b,s:b,s:i}", "do", "save", "stream", 1, "full", 1,
 			 "leave-running", 1, "flat", (int)args->packing.flat, "level",
@@ -148,7 +148,7 @@ static int send_appliance(struct client *client, const struct peer *peer,
 		close(ends[1]);
 		return err_sys(err, ret, "start a thread");
 	}
-	ret = client_call_with(client, save_request(args), ends[1], CLIENT_FOREVER, NULL, err);
+	ret = client_call_with(client, move_save_request(args), ends[1], CLIENT_FOREVER, NULL, err);
 	close(ends[1]);
 	pthread_join(thread, NULL);
 	/* That the reader has gone is why the save failed. */
@@ -177,7 +177,7 @@ static int await_message(const struct peer *peer, enum move_type type, struct mo
 	return 0;
 }
 
-static int hold(struct client *client, int *keeper, struct err *err)
+static int move_hold(struct client *client, int *keeper, struct err *err)
 {
 	int ends[2], ret;
 
@@ -193,15 +193,15 @@ static int hold(struct client *client, int *keeper, struct err *err)
 	return ret;
 }
 
-static int release(struct client *client, bool moved, struct err *err)
+static int move_release(struct client *client, bool moved, struct err *err)
 {
 	return client_call(client, json_pack("{s:s,s:b}", "do", "release", "moved", (int)moved),
 			   CLIENT_FOREVER, NULL, err);
 }
 
 /* Behind the commit: it runs there, or never will, or nobody knows. */
-static int hand_over(struct client *client, const struct peer *peer, const char *name,
-		     struct err *err)
+static int move_hand_over(struct client *client, const struct peer *peer, const char *name,
+			  struct err *err)
 {
 	struct move_message message = {0};
 	struct err why = {0};
@@ -210,7 +210,7 @@ static int hand_over(struct client *client, const struct peer *peer, const char 
 	if (ret >= 0)
 		ret = await_message(peer, MOVE_RUNNING, &message, &why);
 	if (ret >= 0) {
-		ret = release(client, true, err);
+		ret = move_release(client, true, err);
 		if (ret < 0)
 			return ret;
 		ret = client_wait(client, CLIENT_FOREVER, err);
@@ -220,7 +220,7 @@ static int hand_over(struct client *client, const struct peer *peer, const char 
 		return 0;
 	}
 	if (message.type == MOVE_FAILED) {
-		(void)release(client, false, NULL);
+		(void)move_release(client, false, NULL);
 		*err = why;
 		return ret;
 	}
@@ -232,8 +232,8 @@ static int hand_over(struct client *client, const struct peer *peer, const char 
 }
 
 /* Until the other side is ready to start it. */
-static int stage(struct client *client, const struct peer *peer, const struct move_args *args,
-		 struct err *err)
+static int move_stage(struct client *client, const struct peer *peer, const struct move_args *args,
+		      struct err *err)
 {
 	struct move_message message = {0};
 	struct err why = {0};
@@ -251,12 +251,12 @@ static int stage(struct client *client, const struct peer *peer, const struct mo
 static int move_held(struct client *client, const struct peer *peer, const struct move_args *args,
 		     struct err *err)
 {
-	int ret = stage(client, peer, args, err);
+	int ret = move_stage(client, peer, args, err);
 
 	if (ret < 0)
 		return ret;
 	ret = client_do(client, "commit", CLIENT_FOREVER, NULL, err);
-	return ret < 0 ? ret : hand_over(client, peer, args->name, err);
+	return ret < 0 ? ret : move_hand_over(client, peer, args->name, err);
 }
 
 static int move(struct client *client, const struct peer *peer, const struct move_args *args,
@@ -271,7 +271,7 @@ static int move(struct client *client, const struct peer *peer, const struct mov
 		if (ret < 0)
 			return ret;
 	}
-	ret = hold(client, &keeper, err);
+	ret = move_hold(client, &keeper, err);
 	if (ret < 0)
 		return ret;
 	ret = move_held(client, peer, args, err);

@@ -54,7 +54,7 @@ static void ask_one(size_t index, void *opaque)
 }
 
 /* All at once: one that does not answer holds up no other. */
-static int collect(const struct machine_names *names, bool all, json_t **list, struct err *err)
+static int ps_collect(const struct machine_names *names, bool all, json_t **list, struct err *err)
 {
 	cleanup_free json_t **status = calloc(names->count + 1, sizeof(*status));
 	struct ps_query query = {.name = names->name, .status = status};
@@ -85,7 +85,7 @@ static void print_age(int64_t seconds)
 	printf("%lld%c", (long long)(seconds / units[i].seconds), units[i].unit);
 }
 
-static void print_machine(const json_t *status)
+static void ps_print_machine(const json_t *status)
 {
 	int64_t started = json_integer_value(json_object_get(status, "started"));
 	int64_t memory = json_integer_value(json_object_get(status, "memory"));
@@ -124,7 +124,7 @@ static void print_machines(json_t *list, bool quiet)
 		if (quiet)
 			puts(protocol_text(status, "name"));
 		else
-			print_machine(status);
+			ps_print_machine(status);
 	}
 }
 
@@ -140,7 +140,7 @@ static int cmd_ps_run(struct options *opts, struct err *err)
 	ret = machine_names_list(&names, err);
 	if (ret < 0)
 		return ret;
-	ret = collect(&names, args.all, &list, err);
+	ret = ps_collect(&names, args.all, &list, err);
 	machine_names_free(&names);
 	if (ret < 0)
 		return ret;

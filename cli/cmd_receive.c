@@ -86,7 +86,7 @@ static int await_go(struct err *err)
 }
 
 /* Behind GO. */
-static int start(const char *name, bool paused, struct err *err)
+static int receive_start(const char *name, bool paused, struct err *err)
 {
 	struct client client;
 	int ret = client_open(&client, name, err);
@@ -102,7 +102,7 @@ static int start(const char *name, bool paused, struct err *err)
 }
 
 /* With the machine staged, in the parent. */
-static int finish(const char *name, bool paused, struct err *err)
+static int receive_finish(const char *name, bool paused, struct err *err)
 {
 	int ret = move_send(STDOUT_FILENO, MOVE_READY, NULL, 0, err);
 
@@ -111,7 +111,7 @@ static int finish(const char *name, bool paused, struct err *err)
 	ret = await_go(err);
 	if (ret < 0)
 		return ret;
-	ret = start(name, paused, err);
+	ret = receive_start(name, paused, err);
 	if (ret < 0)
 		return ret;
 	fprintf(stderr, "torpor: %s runs here\n", name);
@@ -136,7 +136,7 @@ static int receive(struct receive_args *args, int *status, struct err *err)
 	ret = launch_held(&source, &args->resume.instance, name, &keeper, status, err);
 	if (ret <= 0)
 		return ret;
-	ret = finish(name, args->paused, err);
+	ret = receive_finish(name, args->paused, err);
 	close(keeper);
 	return ret < 0 ? ret : 1;
 }

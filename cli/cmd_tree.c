@@ -62,7 +62,7 @@ static bool is_known(const struct forest *f, const char *path)
 	return false;
 }
 
-static void describe(struct node *node, const struct archive *a)
+static void tree_describe(struct node *node, const struct archive *a)
 {
 	const struct appliance *app = archive_appliance(a);
 	struct stat st;
@@ -95,7 +95,7 @@ static int add_file(const char *path, struct forest *f, struct err *err)
 	if (grown == NULL || f->node[f->count].path == NULL)
 		ret = err_sys(err, ENOMEM, "%s", path);
 	else
-		describe(&f->node[f->count++], a);
+		tree_describe(&f->node[f->count++], a);
 	archive_close(a);
 	return ret;
 }
@@ -128,16 +128,19 @@ static int add_store(struct forest *f, struct err *err)
 static int add_parents(struct forest *f, struct err *err)
 {
 	char path[PATH_MAX];
-	int ret = 0;
 
-	for (size_t i = 0; ret == 0 && i < f->count; i++) {
+	for (size_t i = 0; i < f->count; i++) {
 		const struct node *node = &f->node[i];
+		int ret;
 
-		if (node->increment && find_node(f, node->parent) == NO_NODE &&
-		    parent_find(node->parent, node->path, path, NULL) == 0)
-			ret = add_file(path, f, err);
+		if (!node->increment || find_node(f, node->parent) != NO_NODE ||
+		    parent_find(node->parent, node->path, path, NULL) != 0)
+			continue;
+		ret = add_file(path, f, err);
+		if (ret < 0)
+			return ret;
 	}
-	return ret;
+	return 0;
 }
 
 static int older(const void *a, const void *b)
@@ -262,18 +265,20 @@ static void print_tree(const struct forest *f)
 	}
 }
 
-static int plant(struct options *opts, struct forest *f, struct err *err)
+static int collect_files(struct options *opts, struct forest *f, struct err *err)
 {
 	const char *operand;
 	int ret = sandbox_enter(SANDBOX_READ, err);
 
-	while (ret == 0 && (operand = options_operand(opts)) != NULL)
+	if (ret < 0)
+		return ret;
+	while ((operand = options_operand(opts)) != NULL) {
 		ret = add_file(operand, f, err);
-	if (ret == 0)
-		ret = add_store(f, err);
-	if (ret == 0)
-		ret = add_parents(f, err);
-	return ret;
+		if (ret < 0)
+			return ret;
+	}
+	ret = add_store(f, err);
+	return ret < 0 ? ret : add_parents(f, err);
 }
 
 static int cmd_tree_run(struct options *opts, struct err *err)
@@ -282,9 +287,10 @@ static int cmd_tree_run(struct options *opts, struct err *err)
 	bool json = false;
 	int ret = options_flags(opts, OPTION_JSON, &json, err);
 
-	if (ret == 0)
-		ret = plant(opts, &forest, err);
-	if (ret == 0) {
+	if (ret < 0)
+		return ret;
+	ret = collect_files(opts, &forest, err);
+	if (ret >= 0) {
 		connect_nodes(&forest);
 		if (json)
 			print_json(&forest);

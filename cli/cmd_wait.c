@@ -11,7 +11,7 @@
 
 /* Until it is over or broken. *reply is its own word for that; NULL: it died without one, or was
  * over before. */
-static int await_end(const char *name, json_t **reply, struct err *err)
+static int wait_for_end(const char *name, json_t **reply, struct err *err)
 {
 	struct client client;
 	int ret = client_open(&client, name, err);
@@ -57,7 +57,7 @@ static int cmd_wait_run(struct options *opts, struct err *err)
 	if (!claim_is_held(name) && !machine_is_known(name))
 		return err_set(err, ERR_NOT_FOUND, "no machine is named %s", name);
 	if (claim_is_held(name)) {
-		ret = await_end(name, &reply, err);
+		ret = wait_for_end(name, &reply, err);
 		if (ret < 0)
 			return ret;
 	}

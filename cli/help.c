@@ -99,7 +99,7 @@ static bool takes(const struct subcommand *sub, int id)
 	return false;
 }
 
-static void print_entry(const char *name, const char *summary, FILE *out)
+static void help_entry(const char *name, const char *summary, FILE *out)
 {
 	fprintf(out, "  %-11s ", name);
 	print_filled(summary, strlen(summary), VERB_COLUMN, VERB_COLUMN, out);
@@ -109,7 +109,7 @@ void command_print_list(FILE *out)
 {
 	fputs("usage: torpor VERB [OPTION]… [OPERAND]…\n\n", out);
 	for (const struct command *const *c = commands; *c != NULL; c++)
-		print_entry((*c)->name, (*c)->summary, out);
+		help_entry((*c)->name, (*c)->summary, out);
 	fputs("\n`torpor help VERB` tells more; the manual is torpor(1).\n", out);
 }
 
@@ -124,7 +124,7 @@ void command_print_help(const struct command *command, FILE *out)
 		fputc('\n', out);
 	for (const struct subcommand *sub = command->subcommands; sub != NULL && sub->name != NULL;
 	     sub++)
-		print_entry(sub->name, sub->summary, out);
+		help_entry(sub->name, sub->summary, out);
 	if (has_options)
 		fputc('\n', out);
 	for (const struct option_spec *spec = command->options; spec->id != 0; spec++)
