@@ -25,22 +25,25 @@ include tests/fuzz/rules.mk
 
 TEST_PROGRAMS := $(BUILD)/tests/unit/runner $(BUILD)/tests/kvm/runner $(BUILD)/images/tiny.elf
 
+# The tests are built on all cores, however make was called.
+JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
+
 .PHONY: check-build
 check-build: $(TORPOR) $(TEST_PROGRAMS)
 
 .PHONY: check
 check: deps ## run all tests: lint, unit, KVM with the tiny kernel, real guests here or in the lab
-	$(Q)$(MAKE) check-build
-	$(Q)$(MAKE) check-build SAN=1
-	$(Q)$(MAKE) release
-	$(Q)$(MAKE) fuzz
+	$(Q)$(MAKE) $(JOBS) check-build
+	$(Q)$(MAKE) $(JOBS) check-build SAN=1
+	$(Q)$(MAKE) $(JOBS) release
+	$(Q)$(MAKE) $(JOBS) fuzz
 	$(Q)images/debian/build
 	$(Q)tests/run lint unit asan kvm verbs badinput interop fuzz labkvm lab
 
 .PHONY: soak
 soak: deps ## the slow campaigns: kills while saving, long save/resume chains
-	$(Q)$(MAKE) check-build release
-	$(Q)$(MAKE) fuzz
+	$(Q)$(MAKE) $(JOBS) check-build release
+	$(Q)$(MAKE) $(JOBS) fuzz
 	$(Q)tests/run soak labsoak fuzzsoak
 
 .PHONY: bench
