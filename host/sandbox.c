@@ -423,15 +423,20 @@ int sandbox_enter_machine(unsigned nets, struct err *err)
 
 	if (!SANDBOX_GUARDS)
 		return 0;
-	/* Guest memory and keys are in no core file, and other processes of this user cannot look.
-	 */
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return err_sys(err, errno, "restrict the reader of the file (prctl)");
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_sys(err, errno, "restrict the reader of the file (no_new_privs)");
 	ret = drop_capabilities(nets, err);
 	if (ret < 0)
 		return ret;
 	ret = landlock_enter(err);
 	return ret < 0 ? ret : enter(SANDBOX_MACHINE, nets, err);
+}
+
+int sandbox_hide(struct err *err)
+{
+	if (SANDBOX_GUARDS && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return err_sys(err, errno, "hide the machine's memory (prctl)");
+	return 0;
 }
 
 int sandbox_confine(unsigned nets, struct err *err)

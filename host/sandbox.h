@@ -8,10 +8,11 @@
  *
  * A machine is confined in two steps:
  *
- *     sandbox_enter_machine   before its file is read: not dumpable, few capabilities, a Landlock
- *                             domain (host/landlock.h), a filter
- *     sandbox_confine         once its guest runs, for all its threads: a second filter without
- *                             what only the start needs
+ *     sandbox_enter_machine   before its file is read: few capabilities, a Landlock domain
+ *                             (host/landlock.h), a filter
+ *     sandbox_hide            once its guest runs: not dumpable
+ *     sandbox_confine         then, for all its threads: a second filter without what only the
+ *                             start needs
  *
  * In sanitizer builds these do nothing (SANDBOX_GUARDS is 0): their runtime makes calls of its own.
  */
@@ -58,6 +59,10 @@ int sandbox_enter(enum sandbox sandbox, struct err *err);
 /* SANDBOX_MACHINE, with so much of a network, and all of the first step. Returns 0, what
  * landlock_enter() gives, or the errno of prctl(2), capset(2) or seccomp(2). */
 int sandbox_enter_machine(unsigned nets, struct err *err);
+/* Its memory, with the guest's and keys, is in no core file, and no other process of its user can
+ * look into it. From then on /proc/self belongs to root: what there only the owner may open must be
+ * open. Returns 0, or the errno of prctl(2). */
+int sandbox_hide(struct err *err);
 /* The second step. No new processes, signals to this process only, and of new sockets only those
  * that `nets` takes. Any thread; the machine's sockets are listening, its taps open. Returns 0, or
  * the errno of seccomp(2). */

@@ -30,9 +30,9 @@ enum verdict {
 	VERDICT_KVM,	       /* ioctl: KVM's */
 	VERDICT_MACHINE_IOCTL, /* ioctl: KVM's, userfaultfd's, and terminal modes, but no typing */
 	VERDICT_TAP_IOCTL,     /* the same, and setting up a tap interface */
-	VERDICT_NAME,	       /* prctl: the thread's name; is the process dumpable */
-	VERDICT_INTERNET,      /* socket: AF_INET, AF_INET6 */
-	VERDICT_OWN_THREAD,    /* tgkill: a thread of this process */
+	VERDICT_NAME,	    /* prctl: the thread's name; is the process dumpable, make it not so */
+	VERDICT_INTERNET,   /* socket: AF_INET, AF_INET6 */
+	VERDICT_OWN_THREAD, /* tgkill: a thread of this process */
 	VERDICT_THIS_PROCESS,  /* prlimit64, sched_setscheduler: with 0 for a pid */
 	VERDICT_THIS_PRIORITY, /* setpriority: of this thread */
 	VERDICTS,

@@ -308,6 +308,20 @@ static void *keep_boot_files(void *instance)
 	return NULL;
 }
 
+/* A warmup looks at its page tables in the end. */
+static int confine(struct instance *in, struct err *err)
+{
+	if (in->options->warmup == NULL) {
+		int ret;
+
+		dirty_keep_pagemap();
+		ret = sandbox_hide(err);
+		if (ret < 0)
+			return ret;
+	}
+	return sandbox_confine(instance_net_sandbox(in), err);
+}
+
 /* The loop's first round: everything the guest did not have to wait for. */
 static void on_deferred_start(struct loop_watch *watch, uint32_t events)
 {
@@ -343,7 +357,7 @@ static void on_deferred_start(struct loop_watch *watch, uint32_t events)
 		detach_ready(in->options->report_fd, in->claim.name);
 		in->reported = true;
 	}
-	if (sandbox_confine(instance_net_sandbox(in), &err) < 0)
+	if (confine(in, &err) < 0)
 		machine_fail(&in->machine, &err);
 }
 

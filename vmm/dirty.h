@@ -56,6 +56,10 @@ int dirty_rebase(struct dirty *d, struct err *err);
 /* Stop logging; the base is unknown. */
 void dirty_stop(struct dirty *d);
 
+/* Open what dirty_add_private() reads, for good: before the process is made undumpable, after which
+ * only root could. In the process whose memory it is to be, once. */
+void dirty_keep_pagemap(void);
+
 /* Add to `frames` those of the private mapping [host, host + len) that have a page which is neither
  * absent nor the mapped file's own; all of them when the kernel does not say. */
 void dirty_add_private(uint64_t *frames, const uint8_t *host, uint64_t len);

@@ -21,11 +21,26 @@ static bool page_is_private(uint64_t entry)
 	return (entry & PAGE_SWAPPED) != 0 || (entry & (PAGE_PRESENT | PAGE_FILE)) == PAGE_PRESENT;
 }
 
+/* Of the process that keeps it. */
+static int kept = -1;
+
+static int open_pagemap(void)
+{
+	return open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+}
+
+void dirty_keep_pagemap(void)
+{
+	if (kept < 0)
+		kept = open_pagemap();
+}
+
 void dirty_add_private(uint64_t *frames, const uint8_t *host, uint64_t len)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), npages = len / page;
 	cleanup_free uint64_t *entries = malloc(BATCH * sizeof(entries[0]));
-	cleanup_fd int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	cleanup_fd int opened = kept < 0 ? open_pagemap() : -1;
+	int fd = kept < 0 ? opened : kept;
 	uint64_t at = 0;
 
 	while (fd >= 0 && entries != NULL && at < npages) {

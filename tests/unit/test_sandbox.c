@@ -24,12 +24,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/frame.h"
 #include "base/log_file.h"
 #include "base/num.h"
 #include "format/crypto/digest.h"
 #include "host/landlock.h"
 #include "host/sandbox.h"
 #include "host/sandbox_filter.h"
+#include "vmm/dirty.h"
 
 enum outcome {
 	DONE = 0,
@@ -467,9 +469,48 @@ static int call_abstract(void)
 
 static int call_dumpable(void)
 {
-	int dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
+	int dumpable = sandbox_hide(NULL) == 0 ? prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) : -1;
 
 	return dumpable < 0 ? errno : dumpable;
+}
+
+static int call_dumpable_again(void)
+{
+	return outcome_of(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
+}
+
+/* As a user who is not root: which frames of a mapped file are its own is found all the same. */
+static int call_private_frames(void)
+{
+	uint64_t frames[1] = {0}, len = (uint64_t)FRAME_SIZE * 4;
+	uint8_t *memory;
+
+	if (getuid() == 0 && (setgid(65534) < 0 || setuid(65534) < 0))
+		return BROKEN;
+	/* setuid(2) has taken it. */
+	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)
+		return BROKEN;
+	memory = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED)
+		return errno;
+	(void)madvise(memory, len, MADV_NOHUGEPAGE);
+	memory[2 * FRAME_SIZE] = 1;
+	dirty_keep_pagemap();
+	if (sandbox_hide(NULL) < 0)
+		return BROKEN;
+	dirty_add_private(frames, memory, len);
+	return frames[0] == 1u << 2 ? DONE : (int)frames[0];
+}
+
+Test(sandbox, a_hidden_machine_finds_its_frames)
+{
+	int status = 0;
+	pid_t child = fork();
+
+	if (child == 0)
+		_exit(call_private_frames());
+	cr_assert(eq(int, waitpid(child, &status, 0), child));
+	cr_expect(eq(int, status, 0));
 }
 
 /* Of root's capabilities none that reaches beyond files, sockets and this process. */
@@ -521,6 +562,7 @@ Test(sandbox, a_machine_reaches_no_other_process)
 		{call_abstract, "abstract socket of another", EPERM, 6},
 		{call_symlink, "symlink", ENOSYS, 0},
 		{call_dumpable, "dumpable", 0, 0},
+		{call_dumpable_again, "dumpable again", EPERM, 0},
 		{call_capabilities, "capabilities", DONE, 0},
 	};
 	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
