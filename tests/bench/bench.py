@@ -2,11 +2,12 @@
 import json
 import os
 import re
-import select
 import socket
 import statistics
+import struct
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -136,22 +137,24 @@ class Control:
 
 def first_exit(argv, env):
     """Milliseconds from exec to the first return from the guest."""
-    read, write = os.pipe()
-    os.set_inheritable(write, True)
-    env = dict(env, LD_PRELOAD=f"{BIN}/first_exit.so", FIRST_EXIT_FD=str(write))
-    start = time.monotonic_ns()
-    child = subprocess.Popen(argv, env=env, close_fds=False, stdin=subprocess.DEVNULL,
-                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    os.close(write)
-    ready, _, _ = select.select([read], [], [], 60)
-    stamp = os.read(read, 64) if ready else b""
-    os.close(read)
-    if not stamp:
-        child.kill()
-        sys.exit(f"bench: no guest exit from {' '.join(argv)}: {child.stderr.read().decode()[-300:]}")
-    child.wait()
-    child.stderr.close()
-    return (int(stamp) - start) / 1e6
+    with tempfile.NamedTemporaryFile() as stamp:
+        stamp.write(bytes(8))
+        stamp.flush()
+        env = dict(env, LD_PRELOAD=f"{BIN}/first_exit.so", FIRST_EXIT_FILE=stamp.name)
+        start = time.monotonic_ns()
+        child = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                 stderr=subprocess.PIPE)
+        try:
+            child.wait(60)
+        except subprocess.TimeoutExpired:
+            child.kill()
+        said = child.stderr.read().decode()
+        child.stderr.close()
+        stamp.seek(0)
+        (when,) = struct.unpack("<q", stamp.read(8))
+    if when == 0:
+        sys.exit(f"bench: no guest exit from {' '.join(argv)}: {said[-300:]}")
+    return (when - start) / 1e6
 
 
 def in_turn(commands, env, rounds=ROUNDS):

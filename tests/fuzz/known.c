@@ -8,6 +8,12 @@ bool verified_known(const struct stat *st)
 	return true;
 }
 
+bool verified_settle(const struct stat *st)
+{
+	(void)st;
+	return true;
+}
+
 void verified_remember(const struct stat *st)
 {
 	(void)st;
