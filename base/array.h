@@ -19,9 +19,13 @@
  */
 static inline void *array_grow(void *array, size_t count, size_t element)
 {
+	size_t size;
+
 	if ((count & (count - 1)) != 0)
 		return array;
-	return reallocarray(array, count == 0 ? 1 : 2 * count, element);
+	if (__builtin_mul_overflow(count == 0 ? 1 : count, 2 * element, &size))
+		return NULL;
+	return realloc(array, count == 0 ? element : size);
 }
 
 #endif
