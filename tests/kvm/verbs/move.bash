@@ -158,7 +158,7 @@ killed_mover() {
     runs_here k "$nonce"
 }
 is_paused() { # NAME
-    [ "$(state_of "$1")" = paused ] || [ "$(state_of "$1")" = busy ]
+    [[ $(state_of "$1") == @(paused|saving) ]]
 }
 is_running() { # NAME
     [ "$(state_of "$1")" = running ]
