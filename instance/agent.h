@@ -5,10 +5,10 @@
  *     agent_init → agent_open (behind the start of the guest) → agent_go … agent_stop, agent_go …
  *     → agent_close
  *
- * Replies carry no number, and what is heard first may be half of an answer to somebody who asked
- * before the machine was saved. So a conversation begins, after a wake and whenever the guest opens
- * the port, with a number that the agent is to repeat (guest-sync-delimited); what comes before it
- * is dropped. The same after a reply that was late or made no sense. One question at a time.
+ * Replies carry no number, and the first bytes may be half of an answer to a question from before
+ * the save. So after a resume, and whenever the guest opens the port, the agent is first asked to
+ * repeat a number (guest-sync-delimited). What comes before that number is dropped. The same is
+ * done after a reply that was late or malformed. One question is open at a time.
  *
  * What the guest says is hostile: a line is bounded, and the caller checks every member it uses.
  *
@@ -60,6 +60,7 @@ struct agent {
 };
 
 void agent_init(struct agent *a, struct chardev *port, void (*changed)(void *opaque), void *opaque);
+/* Returns 0, or what timer_open() gives. */
 int agent_open(struct agent *a, struct loop *loop, struct err *err);
 /* Safe after agent_init(); an open question is forgotten. */
 void agent_close(struct agent *a);

@@ -37,20 +37,21 @@ struct console_hub {
 void hub_init(struct console_hub *hub, struct machine *m, const struct board *board,
 	      enum appliance_console keyboard, const char *name, bool fresh_log);
 
-/* Standard input and output become a port. On a terminal (`raw`) the escape `~.` kills the machine,
- * and `~B` sends a break.
- * Nothing is read before hub_start_input(), which belongs behind the start of the vCPUs. */
+/* Standard input and output become a port. Returns 0 or -ENOMEM. On a terminal (`raw`) the escape
+ * `~.` kills the machine, and `~B` sends a break. Nothing is read before hub_start_input(), which
+ * belongs behind the start of the vCPUs. */
 int hub_attach_terminal(struct console_hub *hub, bool raw, struct err *err);
 void hub_start_input(struct console_hub *hub);
-/* A client's non-blocking socket, taken over, with what it has already sent. */
+/* Attach a client's non-blocking socket, with what it has already sent. The socket is taken, also
+ * on failure. Returns 0, -ENOMEM, or the errno of fcntl(2). */
 int hub_attach_socket(struct console_hub *hub, int fd, const uint8_t *typed, size_t len,
 		      struct err *err);
 
-/* Send a break to the guest, behind what was typed. -EOPNOTSUPP: the keyboard device has no breaks.
- */
+/* Send a break to the guest, behind what was typed. Returns 0, or -EOPNOTSUPP with ERR_FAILED when
+ * the keyboard device has no breaks. */
 int hub_send_break(struct console_hub *hub, struct err *err);
 
-/* After the loop has ended: give slow readers a moment, then let go of everything. */
+/* After the loop has ended: give slow readers a moment, then free everything. */
 void hub_finish(struct console_hub *hub);
 
 #endif

@@ -1,4 +1,4 @@
-/* The words for how memory that nobody has touched is brought (snapshot/pager.h). */
+/* The words for how memory that nobody has touched is loaded (snapshot/pager.h). */
 #ifndef TORPOR_INSTANCE_FILL_H
 #define TORPOR_INSTANCE_FILL_H
 
@@ -7,7 +7,7 @@
 #define FILL_WORDS "none|idle|full"
 
 const char *fill_name(enum pager_fill fill);
-/* ERR_USAGE for any other word. */
+/* Returns 0, or -EINVAL with ERR_USAGE for any other word. */
 int fill_parse(const char *text, enum pager_fill *fill, struct err *err);
 
 #endif

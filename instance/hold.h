@@ -2,9 +2,10 @@
  * A machine that is held for a move: it is paused, and whoever moves it has the other end of a
  * pipe.
  *
- *     hold_begin → hold_commit → hold_release          the source: it has ended, for it runs
- * elsewhere hold_begin → (the pipe is closed)                the source goes on, the target ends
- *     hold_begin → hold_commit → (the pipe is closed)  it stays paused: nobody knows where it runs
+ *     hold_begin → hold_commit → hold_release          the machine runs on the target
+ *     hold_begin → (the pipe is closed)                the source goes on, the target ends
+ *     hold_begin → hold_commit → (the pipe is closed)  the source stays paused: the machine may
+ *                                                      run on the target
  *
  * While it is held no one else lets it go on. Loop thread, machine lock held.
  */
@@ -33,10 +34,11 @@ struct hold {
 		.fd = -1                                                                           \
 	}
 
-/* Pause it and watch the pipe, whose reading end is taken, also on failure. -EBUSY with ERR_FAILED
- * when it is held already, or what epoll_ctl(2) gave. */
+/* Pause it and watch the pipe, whose reading end is taken, also on failure. Returns 0, -EBUSY
+ * with ERR_FAILED when it is held already, or the errno of epoll_ctl(2). */
 int hold_begin(struct hold *h, struct machine *m, int fd, enum hold_loss loss, struct err *err);
-/* The target may start it from here on. -EINVAL with ERR_USAGE when it is not held. */
+/* The target may start it from here on. Returns 0, or -EINVAL with ERR_USAGE when the machine is
+ * not held, or is the target. */
 int hold_commit(struct hold *h, struct err *err);
 /* It is no longer held, and stays as it is: paused, or about to end. */
 void hold_release(struct hold *h);

@@ -40,7 +40,7 @@ static int make_cpu(struct instance *in, struct arch_cpu **cpu, struct err *err)
 	return 0;
 }
 
-/* A live machine brings its CPU. */
+/* The file of a live machine describes its CPU. */
 static int make_machine(struct instance *in, struct err *err)
 {
 	const struct appliance *a = &in->source->appliance;
@@ -230,7 +230,7 @@ static void open_logs(struct instance *in)
 	if (in->machine.state == MACHINE_BROKEN) /* before there was a log */
 		log_line(&in->machine.log, "broken: %s", in->machine.failure.text);
 	in->had_prior = record_read(in->claim.name, &in->prior, NULL) == 0;
-	/* It could not be reserved: then it is written at the end, if there is room. */
+	/* Without the reserved room the record is written at the end if there is room then. */
 	(void)record_begin(in->claim.name, NULL);
 }
 

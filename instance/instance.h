@@ -82,8 +82,8 @@ struct instance {
 	struct cpu_needs cpu;	    /* recorded by the next save */
 	unsigned saves;		    /* so far */
 	struct pager *pager;	    /* owned; NULL: all memory is in place */
-	/* What the next increment is relative to: the file it woke from, then that of the last
-	 * save. "" for a machine that was never in one. */
+	/* What the next increment is relative to: the file it was resumed from, then that of the
+	 * last save. "" for a machine that was never in one. */
 	char base[DIGEST_TEXT_SIZE];
 	struct path base_path;
 	char own_save[INSTANCE_OWN_SAVES][DIGEST_TEXT_SIZE]; /* the n-th at n % their number */
@@ -113,22 +113,32 @@ struct instance_end {
 	bool reported; /* detached: it did run, and nobody waits for an error any more */
 };
 
-/* Make a machine from the source, which is closed at the end, and run it until it is over. A
- * machine that failed is an error. */
+/* Make a machine from the source, which is closed at the end, and run it until it is over. Returns
+ * 0, or a negative errno: what the steps of the start give (claim_name(), machine_init(),
+ * source_open_disks(), snapshot_resume(), machine_boot()), or -EINVAL with the kind and text of the
+ * failure when the machine failed later. */
 int instance_run(struct source *source, const struct instance_options *options,
 		 struct instance_end *end, struct err *err);
 
-/* The answers to control requests (requests.c). Loop thread, machine lock held. */
+/* The answers to control requests (requests.c). Loop thread, machine lock held. Functions that
+ * return json_t * give NULL on an error, with *err set. Here that is ERR_USAGE for an unknown or
+ * malformed request, ERR_FAILED when the machine is ending or cannot do it now, or the error of the
+ * request itself. */
 json_t *instance_answer(void *instance, const char *what, const json_t *request, struct err *err);
 /* From here on these are given, not those of a save. */
 void instance_serve_requests(struct instance *in);
-/* Of them "stats" and "fill" (instance_stats.c). */
+/* Of them "stats" and "fill" (instance_stats.c): ERR_FAILED without /proc; ERR_USAGE for an unknown
+ * word, or what pager_set_fill() gives. */
 json_t *instance_stats(struct instance *in, const json_t *request, struct err *err);
 json_t *instance_set_fill(struct instance *in, const json_t *request, struct err *err);
 
-/* The network cards (instance_net.c). Addresses for those that have none yet: before the board. */
+/* The network cards (instance_net.c). Give an address to each card that has none, before the
+ * board is built. Returns 0, or the errno of getrandom(2). */
 int instance_net_prepare(struct instance *in, struct err *err);
-/* Connect them, behind the start of the guest. What was opened belongs to the machine. */
+/* Connect them, behind the start of the guest. What was opened belongs to the
+ * machine. Returns 0; -EINVAL with ERR_USAGE for a --pcap name that is too long; the errno of
+ * open(2) for that file; or what net_user_open(), net_tap_open(), net_lan_open() and
+ * net_pcap_open() give. */
 int instance_net_open(struct instance *in, struct err *err);
 /* What the back ends go on to take of the sandbox: bits SANDBOX_NET_*. */
 unsigned instance_net_sandbox(const struct instance *in);
@@ -137,17 +147,20 @@ json_t *instance_net_describe(const struct instance *in, bool counters);
 /* The request "ports". */
 json_t *instance_ports(struct instance *in, const json_t *request, struct err *err);
 
-/* A new identity (instance_identity.c). What the wake hooks are told: when the guest is loaded. */
+/* A new identity (instance_identity.c). What the hooks in wake.d are told. To be called once
+ * the guest is loaded. */
 void instance_resume_facts(const struct instance *in, struct resume_facts *facts);
 /* The address a card has, or is to take. */
 const uint8_t *instance_identity_mac(const struct instance *in, unsigned card);
 /* Give a card its back end, or hold it until the guest has taken the card's new address, so that a
- * clone never speaks with the address of its twin. On an error the back end is not taken. */
+ * clone never speaks with the address of its twin. Returns 0, or what timer_open() gives;
+ * the back end is then not taken. */
 int instance_identity_connect(struct instance *in, unsigned index, struct net_backend *backend,
 			      struct err *err);
 /* The machine's state has changed, or the cards were connected. */
 void instance_identity_changed(struct instance *in);
-/* An error while the guest is between two identities: its file would be, too. */
+/* Returns 0, or -EINVAL with ERR_FAILED while the guest is taking its new identity: a file saved
+ * then would hold a mixture of both. */
 int instance_identity_check(const struct instance *in, struct err *err);
 void instance_identity_close(struct instance *in);
 
@@ -168,21 +181,28 @@ struct save_request {
 	struct path parent_path;
 };
 
-/* What locks the files it saves (instance_key.c): the request "key", and the choice for a save. */
+/* What locks the files it saves (instance_key.c): the request "key", and the choice for a save.
+ * instance_take_key() fails with ERR_USAGE without a descriptor that holds a key, or as
+ * encryption_lock_decode() and keyring_new() do. instance_choose_key() returns 0, or -EINVAL with
+ * ERR_USAGE when there is no key to encrypt with, or the save is both encrypted and flat. */
 json_t *instance_take_key(struct instance *in, const json_t *request, struct err *err);
 int instance_choose_key(const struct instance *in, struct save_request *request, bool encrypt,
 			bool decrypt, struct err *err);
 
-/* Save; the machine is paused meanwhile and then left so (instance_save.c). -ECANCELED, with
- * nothing written, when in->saving.progress was cancelled in time. */
+/* Save; the machine is paused meanwhile and then left so (instance_save.c). Returns 0;
+ * -ECANCELED, with nothing written, when in->saving.progress was cancelled in time; -EINVAL with
+ * ERR_USAGE when the file to be written may not be replaced or cannot have that parent; or what
+ * disk_check_base(), store_find_dependent(), parent_open(), chain_load_hashes() and snapshot_save()
+ * give. */
 int instance_save(struct instance *in, struct save_request *request, struct err *err);
 
-/* Whether the raw files under the disks are what they were; see disk_check_base(). */
+/* Whether the raw files under the disks are what they were. Returns 0, or what
+ * disk_check_base() gives. */
 int instance_check_bases(const struct instance *in, struct err *err);
 
 /* Answer requests during a save (instance_saving.c): how far it is, that the machine is busy, and
- * "kill", which cancels it, as does the client's hang-up. Returns 0, or what eventfd(2) or
- * pthread_create(3) gave. */
+ * "kill", which cancels it, as does the client's hang-up. Returns 0, what
+ * progress_init() gives, or the error of pthread_create(3). */
 int instance_saving_begin(struct instance *in, struct err *err);
 /* Whether the machine has been killed meanwhile: the caller ends it. */
 bool instance_saving_end(struct instance *in);

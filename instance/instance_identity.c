@@ -1,9 +1,10 @@
 /* `resume --new-identity`: a clone that is not to be taken for its twin; see instance.h.
  *
  * Its name and its cards' addresses are new before it runs. But the guest's driver goes on with the
- * old address, until a wake hook gives it the new one (TORPOR_MAC), which the driver then tells the
- * card. Back ends are opened at once, so that what is wrong with them is said, and held until
- * then. A guest that takes too long may speak in a user network, where nobody else can hear it. */
+ * old address, until a hook in wake.d gives it the new one (TORPOR_MAC), which the driver then
+ * tells the card. Back ends are opened at once, so that what is wrong with them is said, and held
+ * until then. A guest that takes too long may speak in a user network, where nobody else can hear
+ * it. */
 #include <stdio.h>
 #include <string.h>
 #include <time.h>

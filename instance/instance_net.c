@@ -92,7 +92,7 @@ static int open_backend(struct instance *in, unsigned index, const struct connec
 	case NET_NONE:
 		break;
 	}
-	return -EINVAL; /* who calls has looked */
+	return -EINVAL; /* the caller has checked the kind */
 }
 
 /* FILE for the first card, FILE.1 for the next. */

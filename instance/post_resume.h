@@ -1,5 +1,5 @@
 /*
- * Waking up as the right machine: what the guest is owed after it was asleep, in this order.
+ * What is done for a guest after it was resumed, in this order.
  *
  *     before the vCPUs run   a new generation id (board_new_generation); requests for entropy that
  *                            lie in the queue are answered by this host as the device starts
@@ -9,11 +9,11 @@
  *
  * A pause costs the guest only its wall clock: pauses are summed, and once they come to more than
  * a second the clock is set. What is owed is paid as soon as an agent answers, also after a long
- * time; that there is none is said once, in the log and by post_resume_json(), and harms nothing
- * else.
+ * time; a missing agent is reported once in the log, and by post_resume_json(). The machine runs
+ * all the same.
  *
- *     post_resume_init → post_resume_open (behind the start) → post_resume_changed … →
- * post_resume_close
+ *     post_resume_init → post_resume_open (behind the start) → post_resume_changed …
+ *     → post_resume_close
  *
  * Machine lock held.
  */
@@ -67,11 +67,11 @@ struct post_resume {
 	char hooks_error[256];
 };
 
-/* Takes the port. `saved_ns` is that of the file the machine woke from, or 0. facts->name must
- * outlive it; `asleep` is filled in here. */
+/* Takes the port. `saved_ns` is that of the file the machine was resumed from, or 0. facts->name
+ * must outlive it; `asleep` is filled in here. */
 void post_resume_init(struct post_resume *w, struct machine *m, struct chardev *port,
 		      const struct resume_facts *facts, uint64_t saved_ns);
-/* From here on things are done. */
+/* From here on the steps above are taken. Returns 0, or what timer_open() gives. */
 int post_resume_open(struct post_resume *w, struct err *err);
 /* Safe after post_resume_init() and on zeroes. */
 void post_resume_close(struct post_resume *w);

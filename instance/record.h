@@ -17,11 +17,14 @@ struct record {
 };
 
 /* The machine of this name lives: forget how the one before ended, and take the room that its own
- * record will need, so that a file system that is full by then does not lose it. */
+ * record will need, so that a file system that is full by then does not lose it. Returns 0, what
+ * path_state() gives, or the errno of open(2) or pwrite(2). */
 int record_begin(const char *name, struct err *err);
-/* Written atomically; also without record_begin(). */
+/* Written atomically; also without record_begin(). Returns 0, -ENOMEM, what path_state() and
+ * path_make_parents() give, or the errno of open(2), pwrite(2) or rename(2). */
 int record_write(const char *name, const struct record *record, struct err *err);
-/* ERR_NOT_FOUND when there is none. */
+/* Returns 0, -ENOENT with ERR_NOT_FOUND when there is none that can be read, or what path_state()
+ * gives. */
 int record_read(const char *name, struct record *record, struct err *err);
 /* Forget it, with the logs and the folder. */
 void record_remove_all(const char *name);
@@ -31,7 +34,9 @@ enum machine_end record_end_by_name(const char *name);
 /* The status `run` in the foreground, and `wait`, return for it. */
 int record_exit_status(enum machine_end end);
 
-/* The names of all machines, running or not; sorted. Free with machine_names_free. */
+/* The names of all machines, running or not; sorted. Free with machine_names_free(). The list
+ * returns 0, -ENOMEM, the errno of opendir(3), or what path_runtime_root(), path_runtime_check()
+ * and path_state_root() give. */
 struct machine_names {
 	char **name;
 	size_t count;

@@ -1,6 +1,6 @@
 /*
- * The guest's own part in waking up: /etc/torpor/wake.d, run by its agent (guest-exec). What is
- * asked for, and what the answer says. Pure.
+ * The guest's own part in a resume: its agent runs the hooks in /etc/torpor/wake.d (guest-exec).
+ * These functions make the request and read the answer. Pure.
  */
 #ifndef TORPOR_INSTANCE_WAKE_HOOKS_H
 #define TORPOR_INSTANCE_WAKE_HOOKS_H
@@ -29,8 +29,8 @@ struct resume_facts {
 json_t *resume_hooks_arguments(const struct resume_facts *facts, int64_t now);
 
 /* What guest-exec-status returned of a process that has exited: a list of
- * {"hook":name,"status":of its exit,"output":text}, its texts printable. NULL and an error when
- * the hooks could not be run. */
+ * {"hook":name,"status":of its exit,"output":text}, its texts printable. NULL and ERR_FAILED
+ * when the hooks could not be run. */
 json_t *resume_hooks_report(const json_t *status, struct err *err);
 
 #endif

@@ -28,22 +28,25 @@ struct source {
 
 /* An empty source, to be filled in by the caller (cli/source_args.c). */
 void source_init(struct source *s);
-/* The keys in `params` are taken, whatever becomes of it. */
+/* Open an appliance file. The keys in `params` are taken, also on failure; after an error there is
+ * nothing to close. Returns 0, or what parent_open() and appliance_copy() give. */
 int source_from_file(struct source *s, const char *path, const struct archive_open_params *params,
 		     struct err *err);
-/* ERR_INCOMPATIBLE unless this program can run it: architecture and machine type. */
+/* Returns 0, or -EINVAL with ERR_INCOMPATIBLE when this program does not have its architecture or
+ * machine type. */
 int source_check(const struct source *s, struct err *err);
-/* Open every disk into `disk`; after an error there is nothing to close. Once. */
+/* Open every disk into `disk`; after an error there is nothing to close. To be called once.
+ * Returns 0, or what path_state_root(), path_make_dirs(), chain_disk() and disk_open() give. */
 int source_open_disks(struct source *s, struct disk *disk[APPLIANCE_MAX_DISKS], struct err *err);
 /*
  * A reset and every save read kernel and initrd again. Those of the command line are files that
  * anybody may change in place: replace what kernel_fd and initrd_fd are open to by copies in
  * memory. To be called once the guest has been loaded, from any thread, while others read them.
- * Returns 0; -ESTALE with ERR_FAILED when one was changed since it was opened; or the errno of
- * fstat(2), memfd_create(2), read(2) or write(2).
+ * Returns 0; -ESTALE with ERR_FAILED when one was changed since it was opened; -ENOMEM; or the
+ * errno of fstat(2), memfd_create(2), dup3(2), or what io_pread() and io_pwrite() give.
  */
 int source_keep_boot_files(struct source *s, struct err *err);
-/* `ret` with the file in front of the text, when loading its kernel failed. */
+/* When loading the kernel failed: put the file's name in front of the text. Returns `ret`. */
 int source_boot_failed(const struct source *s, int ret, struct err *err);
 /* Safe on a source that failed half-way. */
 void source_close(struct source *s);

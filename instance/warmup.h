@@ -1,6 +1,6 @@
 /*
- * A warmup: a clone wakes without a terminal, without logs and records, until it has run for a
- * time or said something, and what it touched on the way is kept. See `torpor warm`.
+ * A warmup: a clone is resumed without a terminal, logs and records. It ends after a time, or once
+ * its console shows a text. The list of the frames that it touched is kept. See `torpor warm`.
  *
  *     warmup_watch (from the instance, lock held) → … the machine ends → warmup_end
  */
@@ -28,9 +28,10 @@ struct warmup {
 	struct touched touched; /* out; owned by the caller */
 };
 
-/* Begin to count and to listen. */
+/* Start the timer and read the console. Returns 0, or the errno of timerfd_create(2),
+ * timerfd_settime(2) or epoll_ctl(2). */
 int warmup_watch(struct warmup *r, struct machine *m, struct console_hub *hub, struct err *err);
-/* The machine is over: see what it has touched. */
+/* The machine is over: collect what it has touched. Returns 0, or what touched_collect() gives. */
 int warmup_end(struct warmup *r, const struct pager *pager, struct err *err);
 
 #endif
