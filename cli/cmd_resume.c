@@ -1,4 +1,4 @@
-/* torpor resume: wake a live appliance, or let a paused machine go on. */
+/* torpor resume: resume a live appliance, or let a paused machine go on. */
 #include <string.h>
 
 #include "base/assert.h"

@@ -161,7 +161,7 @@ static void connect_nodes(struct forest *f)
 			f->node[i].parent[0] != '\0' ? find_node(f, f->node[i].parent) : NO_NODE;
 }
 
-/* It cannot wake without a file that is not here. */
+/* It cannot be resumed: a file of its chain is missing. */
 static bool lacks_parent(const struct node *node)
 {
 	return node->increment && node->up == NO_NODE;

@@ -1,7 +1,7 @@
 /*
  * torpor warm: find out what a resume touches first, and put that in front of the file.
  *
- * A clone wakes, is watched, and is thrown away; the file is written anew with the frames it
+ * A clone is resumed, watched, and thrown away; the file is written anew with the frames it
  * touched as the hot set, which a resume maps. Identity and signature stay.
  */
 #include <errno.h>
@@ -238,7 +238,7 @@ static int open_unnamed(const char *output, struct err *err)
 	return fd;
 }
 
-/* The kernel's page tables tell what was touched of a mapped file: it wakes from a flat copy. */
+/* The clone is resumed from a flat copy: the page tables show what was touched of a mapped file. */
 static int warm_up_flat(struct warm_args *args, struct err *err)
 {
 	static const struct convert_params flat = {.encoding = CONVERT_FLAT, .drop_hot = true};

@@ -48,7 +48,8 @@ void command_print_list(FILE *out);
 void command_print_help(const struct command *command, FILE *out);
 void command_print_subcommand(const struct command *command, const struct subcommand *sub,
 			      FILE *out);
-/* -EINVAL and ERR_USAGE: there is no such verb, and which may have been meant. */
+/* The error for an unknown verb; the text names one that may have been meant. Returns -EINVAL with
+ * ERR_USAGE. */
 int command_unknown(const char *typed, struct err *err);
 
 #endif

@@ -10,10 +10,10 @@
  * a negative errno with *err set. */
 typedef int each_machine_fn(const char *name, void *opaque, struct err *err);
 
-/* Call `fn` for each operand; there must be one (ERR_USAGE). A name that is given twice counts
- * once. One operand: returns what `fn` did. Several: prints a line `torpor: VERB: …` for each
- * failure, in the order of the operands, and returns 0 or the greatest exit status among them;
- * -ENOMEM. */
+/* Call `fn` for each operand; there must be one (-EINVAL with ERR_USAGE). A name that is given
+ * twice counts once. One operand: returns what `fn` did. Several: prints a line `torpor: VERB: …`
+ * for each failure, in the order of the operands, and returns 0 or the greatest exit status among
+ * them. Returns -ENOMEM before any call of `fn`. */
 int each_machine(struct options *o, each_machine_fn *fn, void *opaque, struct err *err);
 
 /* Call `fn` with each number below `n`, many at once; returns when all are done. */

@@ -7,11 +7,12 @@
 #include "base/err.h"
 
 /* Instructions a second, from a run of at least some 20 ms (or of one loop where that takes
- * longer). */
+ * longer). Returns 0; what kvm_open() gives; the errno of mmap(2) or of an ioctl of KVM; or -EINVAL
+ * with ERR_FAILED when the loop ends in another way than it should. */
 int guest_speed_measure(uint64_t *per_second, struct err *err);
 
-/* Below this something interprets the guest: silicon is a thousand times faster than 2 million, and
- * software that translates to native code still a hundred times. */
+/* Below this the guest is interpreted by software, which reaches some 2 million a second. Hardware
+ * is a thousand times as fast as that, and translation to native code a hundred times. */
 #define GUEST_SPEED_HARDWARE UINT64_C(100000000)
 
 #endif

@@ -31,15 +31,19 @@ bool key_args_take(struct key_args *args, int id, const char *value);
 bool key_args_given(const struct key_args *args);
 
 /* A keyring that opens files with what is given, or asks at the terminal for the passphrase of one
- * that needs it. The caller's to free. Before sandbox_enter(). */
+ * that needs it. The caller's to free. Before sandbox_enter(). Returns 0; what
+ * keyring_new(), keyring_key_file(), passphrase_read() and keyring_passphrase() give; or the errno
+ * of open(2) or read(2) for the key file. */
 int keys_to_open(const struct key_args *args, struct keyring **keys, struct err *err);
-/* The same with a new lock for new files; asks twice if nothing is given. */
+/* The same with a new lock for new files; asks twice if nothing is given. Returns also
+ * -EINVAL with ERR_USAGE when both kinds of key are given, or what keyring_new_lock() gives. */
 int keys_to_lock(const struct key_args *args, struct keyring **keys, struct err *err);
-/* Once the files are open, `n` of them: ERR_USAGE when a key was given that none of them needs. It
- * would otherwise be taken for a wish to encrypt. */
+/* Once the files are open, `n` of them. Returns 0, or -EINVAL with ERR_USAGE when a key was given
+ * that none of them needs: the user may have meant to encrypt. */
 int keys_check_used(const struct key_args *args, struct archive *const *archive, unsigned n,
 		    struct err *err);
-/* Make a new lock, and hand it to a machine for what it saves from then on. */
+/* Make a new lock, and hand it to a machine for what it saves from then on. Returns 0, what
+ * keys_to_lock() and client_call_with() give, or the errno of pipe2(2) or write(2). */
 int keys_to_machine(const struct key_args *args, struct client *client, struct err *err);
 
 #endif

@@ -4,7 +4,9 @@
 
 #include "base/err.h"
 
-/* Both give a blocking stream socket. */
+/* Both return a blocking stream socket; -EINVAL with ERR_USAGE for a malformed address, or with
+ * ERR_FAILED for what getaddrinfo(3) does not find; -ENAMETOOLONG for a path that does not fit; or
+ * the errno of socket(2), connect(2), bind(2) or listen(2). */
 int lan_address_connect(const char *text, struct err *err);
 int lan_address_listen(const char *text, struct err *err);
 
@@ -14,7 +16,7 @@ struct lan_address_text {
 };
 void lan_address_of(int fd, const char *given, struct lan_address_text *address);
 
-/* Frames are not to wait for company, and a peer that vanished is to be noticed. */
+/* Send frames without delay (TCP_NODELAY), and notice a peer that vanished (keepalive). */
 void lan_address_tune(int fd);
 
 #endif

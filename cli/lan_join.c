@@ -29,7 +29,7 @@ int lan_serve(const char *name, struct err *err)
 
 	if (ret < 0)
 		return ret;
-	/* Who asked has heard why. */
+	/* The other side has the reason. */
 	return relay_run(&relay, err) < 0 ? 125 : 0;
 }
 
@@ -89,8 +89,9 @@ static int explain(pid_t pid, int ret, const char *command, struct err *err)
 	return parted(ret, err);
 }
 
-/* Who connects to a switch has ten seconds to bring a greeting, and a command may ask for a
- * password first: so not before the other side, which begins, has spoken or is gone. */
+/* A switch waits ten seconds for the greeting of a new connection, and a command may ask for a
+ * password first. So connect only once the other side, which begins, has sent something or is gone.
+ */
 static int open_then(struct relay *relay, const char *name, struct err *err)
 {
 	struct pollfd spoken = {.fd = relay->in, .events = POLLIN};

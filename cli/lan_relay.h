@@ -1,6 +1,7 @@
 /*
- * Bytes between this host's switch and another, both ways, until either end is over. The greeting
- * that passes by (devices/net/net_lan_wire.h) is listened to, so that it can be said how it went.
+ * Copies bytes between this host's switch and another, both ways, until either end is over. It
+ * reads the greeting that passes (devices/net/net_lan_wire.h), to report whether the two were
+ * joined.
  */
 #ifndef TORPOR_CLI_LAN_RELAY_H
 #define TORPOR_CLI_LAN_RELAY_H
@@ -15,10 +16,12 @@ struct relay {
 	bool tell;   /* print "joined" once they are */
 };
 
-/* Connect to the trunk socket of a LAN of this host. */
+/* Connect to the trunk socket of a LAN of this host. Returns 0; -ENOENT with ERR_NOT_FOUND when
+ * there is no such LAN; or what path_lan(), path_lans_check() and unix_connect() give. */
 int relay_open(struct relay *relay, const char *name, struct err *err);
-/* Returns 0 when the two were joined and that is over; else why they were not: -EPIPE when the
- * other side hung up, without a word. `lan` is closed, the others are not; when `in` is no socket,
+/* Returns 0 when the two were joined and that is over; -EINVAL with ERR_FAILED and the reason when
+ * one side refused; -EPIPE when the other side hung up without a reason; -ENOMEM; or the error of
+ * pthread_create(3). `lan` is closed, the others are not; when `in` is no socket,
  * a thread goes on reading it. */
 int relay_run(struct relay *relay, struct err *err);
 

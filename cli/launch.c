@@ -39,7 +39,7 @@ static int run_detached(struct source *source, struct instance_options *options,
 
 	if (ret == 0)
 		return record_exit_status(end.end);
-	/* The parent speaks for us. */
+	/* The parent prints the error. */
 	if (!end.reported)
 		detach_failed(options->report_fd, err);
 	return command_exit_status(err);

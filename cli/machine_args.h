@@ -41,9 +41,10 @@ struct machine_args {
 	struct disk_arg disk[APPLIANCE_MAX_DISKS];
 };
 
-/* Take an option that is one of MACHINE_OPTIONS: 1, or 0 when it is not, or an error. */
+/* Take an option that is one of MACHINE_OPTIONS: 1, 0 when it is not, or -EINVAL with
+ * ERR_USAGE. */
 int machine_args_take(struct machine_args *args, int id, const char *value, struct err *err);
-/* Put what was given over what `a` says already. */
+/* Put what was given over what `a` says already. Returns 0, -EINVAL with ERR_USAGE, or -ENOMEM. */
 int machine_args_apply(const struct machine_args *args, struct appliance *a, struct err *err);
 
 const char *console_name(enum appliance_console console);

@@ -12,7 +12,7 @@
 /* No machine is called that. */
 #define MARK "/.told-memory"
 
-/* True once. Who cannot remember tells it again. */
+/* True once. Without a state folder the notice is repeated. */
 static bool is_news(void)
 {
 	struct path path;

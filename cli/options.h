@@ -50,17 +50,17 @@ void options_init(struct options *o, const struct option_spec *specs, int argc, 
 int options_next(struct options *o, struct err *err);
 /* The next operand, or NULL. */
 const char *options_operand(struct options *o);
-/* Exactly one operand, called `what` in the error. */
+/* Exactly one operand, called `what` in the error. Returns 0, or -EINVAL with ERR_USAGE. */
 int options_one_operand(struct options *o, const char *what, const char **operand, struct err *err);
 /* The error for an operand that is not there, called `what`: -EINVAL, ERR_USAGE. */
 int options_missing(const struct options *o, const char *what, struct err *err);
-/* No operands (left). */
+/* No operands are left. Returns 0, or -EINVAL with ERR_USAGE. */
 int options_end(struct options *o, struct err *err);
 /* For a verb's `default:`: an option that its table has and its code does not handle. Returns
- * -EINVAL. */
+ * -EINVAL with ERR_FAILED. */
 int option_unhandled(int id, struct err *err);
 
-/* For verbs whose only option is --json or none. */
+/* For verbs whose only option is --json or none. Returns as options_next(). */
 int options_flags(struct options *o, int id, bool *set, struct err *err);
 
 #endif

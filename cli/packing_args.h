@@ -21,7 +21,8 @@ struct packing_args {
 };
 
 void packing_args_init(struct packing_args *args);
-/* Take an option that is one of PACKING_OPTIONS: 1, or 0 when it is not, or an error. */
+/* Take an option that is one of PACKING_OPTIONS: 1, 0 when it is not, or -EINVAL with
+ * ERR_USAGE. */
 int packing_args_take(struct packing_args *args, int id, const char *value, struct err *err);
 
 #endif

@@ -25,7 +25,10 @@ struct passphrase {
 	}
 
 /* From `file`'s first line ("-": standard input), or, when that is NULL, typed at the terminal
- * without being shown: for `what`, and twice if it is `new`. An empty one is refused. */
+ * without being shown: for `what`, and twice if it is `new`. Returns 0; -EINVAL with ERR_USAGE when
+ * it is empty, too long or no text, when the two differ, or without a terminal; -EINVAL with
+ * ERR_FAILED when a signal interrupts; or the errno of open(2), read(2), poll(2), signalfd(2) or
+ * the terminal. */
 int passphrase_read(struct passphrase *p, const char *file, const char *what, bool new,
 		    struct err *err);
 void passphrase_wipe(struct passphrase *p);

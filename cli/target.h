@@ -21,12 +21,12 @@ struct target {
 	struct path store; /* `file` when it is stored */
 };
 
-/* `target` holds a pointer into itself: do not copy it. ERR_NOT_FOUND when it is nothing of these.
- */
+/* `target` holds a pointer into itself: do not copy it. Returns 0, -ENOENT with ERR_NOT_FOUND
+ * when it is none of these, or what path_store() gives. */
 int target_find(struct target *target, const char *text, struct err *err);
 
 /* FILE on a command line of a verb that reads files only: a file, or what was saved to the store
- * under that name; never TARGET_MACHINE. ERR_NOT_FOUND when there is neither. */
+ * under that name; never TARGET_MACHINE. Errors as above. */
 int target_find_file(struct target *target, const char *text, struct err *err);
 
 #endif

@@ -6,7 +6,8 @@
 
 #include "base/err.h"
 
-/* Path, identity and size, as JSON or in a line; nothing when it went to standard output. */
+/* Path, identity and size, as JSON or in a line; nothing when it went to standard output. Returns
+ * 0, or the errno of stat(2). */
 int written_print(const char *path, const char *digest, bool json, struct err *err);
 
 #endif
