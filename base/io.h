@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-/* 0 or -errno; -ENODATA when the file ends before that. */
+/* 0 or -errno; io_pread: -ENODATA when the file ends before that. */
 int io_pread(int fd, void *dst, uint64_t len, uint64_t at);
 int io_pwrite(int fd, const void *src, uint64_t len, uint64_t at);
 

@@ -19,7 +19,7 @@
 
 /* Parse all of the text as one object; duplicate members are refused. A new reference, or NULL. */
 json_t *json_parse(const uint8_t *text, size_t len, struct err *err);
-/* Append the text, sorted keys, no spaces. */
+/* Append the text, sorted keys, no spaces. Returns 0 or -ENOMEM. */
 int json_write(const json_t *json, struct buf *out, struct err *err);
 
 /* Members; borrowed. Missing or of another type is an error. */

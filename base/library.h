@@ -24,7 +24,7 @@ struct library {
 
 /* Load it and fill the table. Once, under the caller's pthread_once. */
 void library_load(struct library *lib);
-/* 0 when that went well; otherwise why it did not. */
+/* Returns 0, or -EINVAL with ERR_FAILED, which says why it was not loaded. */
 int library_loaded(const struct library *lib, struct err *err);
 
 #endif
