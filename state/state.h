@@ -5,7 +5,7 @@
  * members (guest addresses only, explicit padding) and describes it in one const table. From the
  * table come the encoder, the decoder, the text of `torpor inspect` and the schema listing that
  * tests/golden holds. state_check_table() proves that the fields tile the struct, so a member that
- * was forgotten in the table fails a test instead of being lost on waking.
+ * was forgotten in the table fails a test instead of being lost on resume.
  *
  * On disk (little-endian, format/torpor.5 is the reference) a struct is its fields in strictly
  * ascending tag order, each exactly once:
