@@ -1,5 +1,5 @@
 /* Values on the command line: sizes, counts, names of machines, --disk. Pure, but that --disk asks
- * whether a file is there. */
+ * whether a file is there. Functions that return int return 0, or -EINVAL with ERR_USAGE. */
 #ifndef TORPOR_HOST_PARSE_H
 #define TORPOR_HOST_PARSE_H
 
