@@ -2,11 +2,14 @@
  * The paths of machines and LANs: the XDG base directories, with `torpor` below each.
  *
  *     runtime  $XDG_RUNTIME_DIR/torpor/NAME/        lock, control, pid
- *     state    $XDG_STATE_HOME/torpor/NAME/         console.log, torpor.log, exit; running and
- * socket while it runs: the lock and the control socket once more, for when the runtime folder is
- * not there store    $XDG_DATA_HOME/torpor/NAME.torpor LANs     $XDG_RUNTIME_DIR/torpor-lan/NAME/
- * lock, control, port, qemu, trunk their logs $XDG_STATE_HOME/torpor-lan/NAME.log trust
- * $XDG_CONFIG_HOME/torpor/trust/       public keys
+ *     state    $XDG_STATE_HOME/torpor/NAME/         console.log, torpor.log, exit
+ *     store    $XDG_DATA_HOME/torpor/NAME.torpor
+ *     LANs     $XDG_RUNTIME_DIR/torpor-lan/NAME/    lock, control, port, qemu, trunk
+ *     LAN logs $XDG_STATE_HOME/torpor-lan/NAME.log
+ *     trust    $XDG_CONFIG_HOME/torpor/trust/       public keys
+ *
+ * While a machine runs, its state folder also holds `running` and `socket`: a second lock and a
+ * second control socket, for when the runtime folder is not there.
  *
  * Without XDG_RUNTIME_DIR: /run/torpor for root, else /run/user/UID/torpor, else /tmp/torpor-UID.
  * Root of a user namespace that may not write /run is the user outside, UID.

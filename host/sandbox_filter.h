@@ -3,7 +3,7 @@
  * userspace-api/seccomp_filter). Pure: nothing is installed here.
  *
  * Calls are searched by halving, not one after the other: the kernel runs the filter once for every
- * call there is when it is installed, and waking waits for that (figures in ARCHITECTURE.md). For
+ * call there is when it is installed, and a resume waits for that (figures in ARCHITECTURE.md). For
  * verdicts that do not look at arguments it then never runs it again.
  */
 #ifndef TORPOR_HOST_SANDBOX_FILTER_H
