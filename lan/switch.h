@@ -11,7 +11,8 @@
  * each source may leave 64 KiB of them with a busy destination.
  *
  * lan_switch_new → lan_switch_plug for each connection, while the loop runs → lan_switch_free.
- * Loop thread, under the loop's lock.
+ * Loop thread, under the loop's lock. Functions that return int return 0, ERR_FAILED when all ports
+ * are taken, -ENOMEM, or the errno of getrandom(2), timerfd_create(2) or epoll_ctl(2).
  */
 #ifndef TORPOR_LAN_SWITCH_H
 #define TORPOR_LAN_SWITCH_H
