@@ -17,8 +17,8 @@
  *
  * Machine lock held.
  */
-#ifndef TORPOR_INSTANCE_WAKING_H
-#define TORPOR_INSTANCE_WAKING_H
+#ifndef TORPOR_INSTANCE_POST_RESUME_H
+#define TORPOR_INSTANCE_POST_RESUME_H
 
 #include "instance/agent.h"
 #include "instance/resume_hooks.h"

@@ -2,8 +2,8 @@
  * The guest's own part in a resume: its agent runs the hooks in /etc/torpor/wake.d (guest-exec).
  * These functions make the request and read the answer. Pure.
  */
-#ifndef TORPOR_INSTANCE_WAKE_HOOKS_H
-#define TORPOR_INSTANCE_WAKE_HOOKS_H
+#ifndef TORPOR_INSTANCE_RESUME_HOOKS_H
+#define TORPOR_INSTANCE_RESUME_HOOKS_H
 
 #include <jansson.h>
 #include <stdbool.h>

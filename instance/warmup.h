@@ -4,8 +4,8 @@
  *
  *     warmup_watch (from the instance, lock held) → … the machine ends → warmup_end
  */
-#ifndef TORPOR_INSTANCE_REHEARSAL_H
-#define TORPOR_INSTANCE_REHEARSAL_H
+#ifndef TORPOR_INSTANCE_WARMUP_H
+#define TORPOR_INSTANCE_WARMUP_H
 
 #include "instance/console_hub.h"
 #include "snapshot/touched.h"
