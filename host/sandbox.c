@@ -259,6 +259,11 @@ static const struct rule running[] = {
 	RULE(seccomp, VERDICT_MISSING),
 };
 
+/* The guest's driver says what it takes once it runs, and again after each reset. */
+static const struct rule running_tap[] = {
+	RULE(ioctl, VERDICT_OFFLOAD_IOCTL),
+};
+
 /* Those that are there go on to listen and accept. */
 static const struct rule running_no_net[] = {
 	RULE(socket, VERDICT_MISSING),
@@ -448,6 +453,8 @@ int sandbox_confine(unsigned nets, struct err *err)
 		return 0;
 	memset(verdicts, VERDICT_ALLOW, sizeof(verdicts));
 	apply(&(const struct table)TABLE(running), verdicts);
+	if ((nets & SANDBOX_NET_TAP) != 0)
+		apply(&(const struct table)TABLE(running_tap), verdicts);
 	switch (nets & (SANDBOX_NET_USER | SANDBOX_NET_LAN)) {
 	case 0:
 		apply(&(const struct table)TABLE(running_no_net), verdicts);

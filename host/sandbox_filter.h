@@ -30,6 +30,7 @@ enum verdict {
 	VERDICT_KVM,	       /* ioctl: KVM's */
 	VERDICT_MACHINE_IOCTL, /* ioctl: KVM's, userfaultfd's, and terminal modes, but no typing */
 	VERDICT_TAP_IOCTL,     /* the same, and setting up a tap interface */
+	VERDICT_OFFLOAD_IOCTL, /* the same as the machine's, and a tap's offloads alone */
 	VERDICT_NAME,	    /* prctl: the thread's name; is the process dumpable, make it not so */
 	VERDICT_INTERNET,   /* socket: AF_INET, AF_INET6 */
 	VERDICT_OWN_THREAD, /* tgkill: a thread of this process */

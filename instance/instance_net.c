@@ -141,6 +141,8 @@ unsigned instance_net_sandbox(const struct instance *in)
 	for (uint32_t i = 0; i < in->source->appliance.nnets; i++) {
 		if (in->net[i].kind == NET_USER)
 			nets |= SANDBOX_NET_USER;
+		if (in->net[i].kind == NET_TAP)
+			nets |= SANDBOX_NET_TAP;
 		if (in->net[i].kind == NET_LAN)
 			nets |= SANDBOX_NET_LAN;
 	}

@@ -637,6 +637,23 @@ Test(sandbox, a_running_machine_keeps_what_it_uses)
 	}
 }
 
+static int call_tap_offload(void)
+{
+	return outcome_of(ioctl(-1, TUNSETOFFLOAD, 0));
+}
+
+/* The guest's driver says only then what it takes. */
+Test(sandbox, a_running_machine_sets_the_offloads_of_its_tap_and_no_more)
+{
+	if (!SANDBOX_GUARDS) {
+		printf("SKIP: the sanitizer's runtime makes calls of its own\n");
+		return;
+	}
+	cr_expect(eq(int, confined(SANDBOX_NET_TAP, call_tap_offload), EBADF));
+	cr_expect(eq(int, confined(SANDBOX_NET_TAP, call_tap), EPERM));
+	cr_expect(eq(int, confined(SANDBOX_NET_USER, call_tap_offload), EPERM));
+}
+
 static int confined_wait[2], confined_outcome;
 
 static void *fork_when_told(void *arg)
