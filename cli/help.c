@@ -80,7 +80,7 @@ static void print_option(const struct option_spec *spec, FILE *out)
 
 	snprintf(left, sizeof(left), "  %c%c%c --%s%s%s", letter ? '-' : ' ',
 		 letter ? spec->id : ' ', letter ? ',' : ' ', spec->name,
-		 spec->arg != NULL && spec->arg[0] != '[' ? " " : "",
+		 spec->arg != NULL && !option_value_optional(spec) ? " " : "",
 		 spec->arg != NULL ? spec->arg : "");
 	wide = columns(left, strlen(left));
 	if (wide + 2 > HELP_COLUMN)

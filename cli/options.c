@@ -22,12 +22,18 @@ void options_init(struct options *o, const struct option_spec *specs, int argc, 
 	opterr = 0;
 }
 
-/* "[=N]": behind a long name, or not at all. */
+/* "[=N]", unlike "[HOST:]GUEST", which is a value that begins with what may be left out. */
+bool option_value_optional(const struct option_spec *spec)
+{
+	return spec->arg != NULL && strncmp(spec->arg, "[=", 2) == 0;
+}
+
+/* An optional value is behind a long name and '=', or not there. */
 static int argument(const struct option_spec *spec)
 {
 	if (spec->arg == NULL)
 		return no_argument;
-	return spec->arg[0] == '[' ? optional_argument : required_argument;
+	return option_value_optional(spec) ? optional_argument : required_argument;
 }
 
 static const struct option_spec *find_spec(const struct option_spec *specs, int id)

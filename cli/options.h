@@ -44,6 +44,9 @@ struct options {
 	int operand;	   /* index of the next operand, valid when options_next has returned 0 */
 };
 
+/* Whether its value may be left out: `arg` says so. */
+bool option_value_optional(const struct option_spec *spec);
+
 /* argv[0] is the verb. The vector is permuted: operands end up last. */
 void options_init(struct options *o, const struct option_spec *specs, int argc, char **argv);
 /* The id of the next option, 0 when there is none left, or -EINVAL with ERR_USAGE. */

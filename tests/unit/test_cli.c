@@ -121,6 +121,7 @@ static const struct option_spec sample[] = {
 	{'v', "value", "X", "a value"},
 	{OPTION_LONG_ONLY + 1, "long", "X", "no letter"},
 	{OPTION_LONG_ONLY + 2, "may", "[=X]", "a value or none"},
+	{'p', "part", "[X:]Y", "a value, a part of which may be left out"},
 	{0},
 };
 
@@ -156,6 +157,8 @@ Test(cli_options, parsing)
 		{"-- -f", "<-f>", ""},
 		{"--may a", "258= <a>", ""},
 		{"--may=4 a", "258=4 <a>", ""},
+		{"--part 1:2 --part=3 -p 4 a", "112=1:2 112=3 112=4 <a>", ""},
+		{"--part", "", "--part needs a value"},
 		{"-x", "", "unknown option -x"},
 		{"--nope", "", "unknown option --nope"},
 		{"-v", "", "--value needs a value"},

@@ -35,7 +35,7 @@ bad_options() {
 try bad_options "bad -p, --net, --mac, --mtu, --queues: 125 and one line"
 
 ports() {
-    works run -d -n p --kernel "$TINY" -p 127.0.0.1:0:80 -p 127.0.0.1:0:53/udp
+    works run -d -n p --kernel "$TINY" -p 127.0.0.1:0:80 --publish 127.0.0.1:0:53/udp
     published p
     works port p
     matches port "$out" "^80/tcp -> 127\.0\.0\.1:$host_port"$'\n'"53/udp -> 127\.0\.0\.1:[0-9]+$"
