@@ -132,8 +132,10 @@ static json_t *move_save_request(const struct move_args *args)
 			 args->packing.level);
 }
 
+/* *gone: it failed because the other side takes no more. A machine that ends meanwhile is -EPIPE as
+ * well, but then the other side has nothing to say: it waits for more. */
 static int send_appliance(struct client *client, const struct peer *peer,
-			  const struct move_args *args, struct err *err)
+			  const struct move_args *args, bool *gone, struct err *err)
 {
 	int ends[2], ret;
 	struct copier copier = {.to = peer->in};
@@ -153,10 +155,15 @@ static int send_appliance(struct client *client, const struct peer *peer,
 	pthread_join(thread, NULL);
 	/* That the reader has gone is why the save failed. */
 	if (copier.ret < 0) {
+		*gone = copier.ret == -EPIPE;
 		*err = copier.err;
 		return copier.ret;
 	}
-	return ret < 0 ? ret : move_send(peer->in, MOVE_END, NULL, 0, err);
+	if (ret < 0)
+		return ret;
+	ret = move_send(peer->in, MOVE_END, NULL, 0, err);
+	*gone = ret == -EPIPE;
+	return ret;
 }
 
 /* The next message, which is `type` or an error. Its text, if any, is made printable. */
@@ -216,7 +223,9 @@ static int move_hand_over(struct client *client, const struct peer *peer, const 
 		ret = client_wait(client, CLIENT_FOREVER, err);
 		if (ret < 0)
 			return ret;
+		/* The command may take its time to end, or not end at all. */
 		printf("%s\n", message.text);
+		fflush(stdout);
 		return 0;
 	}
 	if (message.type == MOVE_FAILED) {
@@ -237,12 +246,13 @@ static int move_stage(struct client *client, const struct peer *peer, const stru
 {
 	struct move_message message = {0};
 	struct err why = {0};
-	int ret = send_appliance(client, peer, args, err);
+	bool gone = false;
+	int ret = send_appliance(client, peer, args, &gone, err);
 
 	if (ret >= 0)
 		return await_message(peer, MOVE_READY, &message, err);
 	/* What it has said tells more than that it has gone. */
-	if (ret == -EPIPE && await_message(peer, MOVE_READY, &message, &why) < 0 &&
+	if (gone && await_message(peer, MOVE_READY, &message, &why) < 0 &&
 	    message.type == MOVE_FAILED)
 		*err = why;
 	return ret;
@@ -253,10 +263,13 @@ static int move_held(struct client *client, const struct peer *peer, const struc
 {
 	int ret = move_stage(client, peer, args, err);
 
-	if (ret < 0)
-		return ret;
-	ret = client_do(client, "commit", CLIENT_FOREVER, NULL, err);
-	return ret < 0 ? ret : move_hand_over(client, peer, args->name, err);
+	if (ret >= 0)
+		ret = client_do(client, "commit", CLIENT_FOREVER, NULL, err);
+	if (ret >= 0)
+		return move_hand_over(client, peer, args->name, err);
+	/* Closing the keeper does the same, but whoever asks next may come before that is seen. */
+	(void)move_release(client, false, NULL);
+	return ret;
 }
 
 static int move(struct client *client, const struct peer *peer, const struct move_args *args,

@@ -279,7 +279,9 @@ static json_t *do_release(struct instance *in, const json_t *request, struct err
 	hold_release(&in->hold);
 	if (moved)
 		machine_end(&in->machine, MACHINE_END_MOVED);
-	else if (in->hold.was_running)
+	else if (in->hold.loss != HOLD_ENDS)
+		log_line(&in->machine.log, "the move was given up: the machine is as it was");
+	if (!moved && in->hold.was_running)
 		machine_unpause(&in->machine);
 	return reply_ok();
 }

@@ -165,6 +165,27 @@ is_running() { # NAME
 }
 try killed_mover "move is killed in the middle: the machine goes on here"
 
+killed_machine() {
+    local client
+    boot v
+    mkfifo begin
+    # It reads all and answers nothing, but not before the machine is dead.
+    "$TORPOR" move v -- sh -c "echo torpor receive 1; head -c 100 >/dev/null; read -r _ <begin; exec cat >/dev/null" \
+        2>"$SCRATCH/err" &
+    client=$!
+    until_true is_paused v
+    kill -9 "$("$TORPOR" ps --json | json "d[0]['pid']")"
+    echo >begin
+    until_true is_over "$client"
+    wait "$client"
+    same "status of move" "$?" 125
+    one_line "" || fail "$(<"$SCRATCH/err")"
+}
+is_over() { # PID
+    ! kill -0 "$1"
+}
+try killed_machine "the machine is killed in the middle of a move: move ends, whatever the other side waits for"
+
 held() {
     local nonce client
     boot l
