@@ -7,6 +7,7 @@
 #include "host/parse.h"
 
 #define DEFAULT_SECONDS 10u
+#define PRESS_MS	2000 /* to answer at all, when the guest is given less */
 
 static const struct option_spec options[] = {
 	{'t', "time", "SECONDS", "how long the guest may take before it is killed; default 10"},
@@ -16,14 +17,16 @@ static const struct option_spec options[] = {
 static int stop_one(const char *name, void *opaque, struct err *err)
 {
 	const uint64_t *seconds = opaque;
+	int wait_ms = (int)(*seconds * 1000);
 	struct client client;
 	int ret = client_open(&client, name, err);
 
 	if (ret < 0)
 		return ret;
-	ret = client_do(&client, "stop", CLIENT_FOREVER, NULL, err);
+	/* A process that stands still itself does not hear of it, and is killed as well. */
+	ret = client_do(&client, "stop", wait_ms > PRESS_MS ? wait_ms : PRESS_MS, NULL, err);
 	if (ret >= 0)
-		ret = client_wait(&client, (int)(*seconds * 1000), err);
+		ret = client_wait(&client, wait_ms, err);
 	if (ret == -ETIMEDOUT)
 		ret = client_kill(&client, err);
 	client_close(&client);

@@ -153,6 +153,9 @@ stopping() {
     works_silently stop --time 0 s
     refuses 122 "s" stop s
     refuses 125 "time" stop -t never s
+    boot s
+    kill -STOP "$(<"$XDG_RUNTIME_DIR/torpor/s/pid")"
+    works_silently stop -t 1 s
 }
 try stopping "stop -t: a guest that does not listen is killed after the time given"
 
