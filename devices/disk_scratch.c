@@ -66,6 +66,8 @@ uint64_t scratch_extent(const struct scratch *s, uint64_t block, uint64_t most)
 	bool here = scratch_has(s, block);
 	uint64_t n = 1;
 
+	if (s->map == NULL)
+		return most;
 	while (n < most && scratch_has(s, block + n) == here) {
 		n++;
 		while ((block + n) % 8 == 0 && n + 8 <= most &&

@@ -27,6 +27,7 @@ int scratch_open(struct scratch *s, const char *dir, uint64_t size, struct err *
 /* Safe on one that was never opened, with fd -1. */
 void scratch_close(struct scratch *s);
 
+/* One that was never opened, as that of a read-only disk, has no block. */
 bool scratch_has(const struct scratch *s, uint64_t block);
 /* How many blocks from `block` on, at most `most`, are like it: all here, or all not. */
 uint64_t scratch_extent(const struct scratch *s, uint64_t block, uint64_t most);

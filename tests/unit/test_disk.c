@@ -123,6 +123,26 @@ Test(disk, reads_a_raw_file)
 	disk_close(disk);
 }
 
+/* It has no scratch file. Reads of one byte up to all of it, aligned to eight blocks and not. */
+Test(disk, a_read_only_disk_is_read_in_long_pieces)
+{
+	const uint64_t size = 5 * FRAME_SIZE + 512;
+	struct disk *disk = open_raw(tagged_file(3, size), size, size, true);
+	uint8_t *got = malloc(size);
+
+	for (uint64_t at = 0; at < size; at += 3 * BLOCK) {
+		for (uint64_t len = 1; at + len <= size; len = 2 * len + 511) {
+			cr_assert(eq(int, disk_read(disk, at, got, len), 0));
+			for (uint64_t i = 0; i < len; i++)
+				cr_assert_eq(got[i], tagged(3, at + i));
+		}
+	}
+	cr_assert(eq(int, disk_read(disk, 0, got, size), 0));
+	cr_expect(eq(int, disk_write(disk, 0, got, 512), -EROFS));
+	free(got);
+	disk_close(disk);
+}
+
 Test(disk, the_rest_of_the_last_sector_is_zero)
 {
 	struct disk *disk = open_raw(tagged_file(1, 1000), 1000, 1024, false);
