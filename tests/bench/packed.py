@@ -65,7 +65,7 @@ def bench_pack(home, machine):
         paused.append(machine.ask(do="save", path=target, full=True, level=3, **{"leave-running": True})["seconds"])
         mine.append((time.monotonic() - start) * 1e3)
         if contents is None:
-            home.run("extract", "--sparse", "-C", home.path, target, "memory.0", "disk.0")
+            home.run("extract", "-C", home.path, target, "memory.0", "disk.0")
             contents = [home.file("memory.0.raw"), home.file("disk.0.raw")]
         theirs.append(loop("pack", *contents)[0])
     ratio = statistics.median(b / a for a, b in zip(mine, theirs))
