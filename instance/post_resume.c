@@ -109,7 +109,7 @@ static void set_clock(struct post_resume *w)
 	}
 	w->clock = POST_RESUME_BUSY;
 	w->behind = 0;
-	agent_ask(&w->agent, "guest-set-time",
+	agent_ask(&w->agent, &w->question, "guest-set-time",
 		  json_pack("{s:I}", "time", (json_int_t)clock_realtime_ns()), ANSWER_MS,
 		  on_time_set, w);
 }
@@ -161,7 +161,7 @@ static void check_clock(struct post_resume *w)
 		return;
 	}
 	w->asked = clock_realtime_ns();
-	agent_ask(&w->agent, "guest-get-time", NULL, ANSWER_MS, on_time_got, w);
+	agent_ask(&w->agent, &w->question, "guest-get-time", NULL, ANSWER_MS, on_time_got, w);
 }
 
 /* --- the hooks --- */
@@ -235,11 +235,11 @@ static void on_status(void *opaque, const json_t *value, const struct err *why)
 
 static void poll_hooks(struct post_resume *w)
 {
-	if (w->agent.state != AGENT_READY || w->agent.answer != NULL)
+	if (w->agent.state != AGENT_READY || w->question.waits)
 		poll_hooks_later(w);
 	else
-		agent_ask(&w->agent, "guest-exec-status", json_pack("{s:I}", "pid", w->pid),
-			  ANSWER_MS, on_status, w);
+		agent_ask(&w->agent, &w->question, "guest-exec-status",
+			  json_pack("{s:I}", "pid", w->pid), ANSWER_MS, on_status, w);
 }
 
 static void on_exec(void *opaque, const json_t *value, const struct err *why)
@@ -265,19 +265,18 @@ static void run_hooks(struct post_resume *w)
 		return;
 	}
 	w->hooks = POST_RESUME_BUSY;
-	agent_ask(&w->agent, "guest-exec", resume_hooks_arguments(&w->facts, now), ANSWER_MS,
-		  on_exec, w);
+	agent_ask(&w->agent, &w->question, "guest-exec", resume_hooks_arguments(&w->facts, now),
+		  ANSWER_MS, on_exec, w);
 }
 
 /* --- the order --- */
 
 static void advance(struct post_resume *w)
 {
-	if (!w->going || !something_owed(w) || w->agent.state != AGENT_READY ||
-	    w->agent.answer != NULL)
+	if (!w->going || !something_owed(w) || w->agent.state != AGENT_READY || w->question.waits)
 		return;
 	if (!w->knows)
-		agent_ask(&w->agent, "guest-info", NULL, ANSWER_MS, on_info, w);
+		agent_ask(&w->agent, &w->question, "guest-info", NULL, ANSWER_MS, on_info, w);
 	else if (w->clock == POST_RESUME_OWED)
 		set_clock(w);
 	else if (w->hooks == POST_RESUME_OWED)
@@ -371,7 +370,8 @@ void post_resume_init(struct post_resume *w, struct machine *m, struct chardev *
 {
 	*w = (struct post_resume){
 		.machine = m, .timer = TIMER_CLOSED, .facts = *facts, .saved_ns = saved_ns};
-	agent_init(&w->agent, port, on_agent, w);
+	agent_init(&w->agent, port);
+	agent_observe(&w->agent, &w->observer, on_agent, w);
 }
 
 int post_resume_open(struct post_resume *w, struct err *err)

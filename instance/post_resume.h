@@ -20,7 +20,7 @@
 #ifndef TORPOR_INSTANCE_POST_RESUME_H
 #define TORPOR_INSTANCE_POST_RESUME_H
 
-#include "instance/agent.h"
+#include "guest/agent.h"
 #include "instance/resume_hooks.h"
 #include "vmm/machine.h"
 
@@ -40,6 +40,8 @@ enum post_resume_part {
 struct post_resume {
 	struct machine *machine;
 	struct agent agent;
+	struct agent_observer observer;
+	struct agent_question question;
 	struct timer timer; /* for the agent to appear; then for the next look at the hooks */
 	struct resume_facts facts;
 	uint64_t saved_ns; /* CLOCK_REALTIME of the save; 0: it was booted */

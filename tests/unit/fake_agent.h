@@ -5,7 +5,7 @@
 #ifndef TORPOR_TESTS_UNIT_FAKE_AGENT_H
 #define TORPOR_TESTS_UNIT_FAKE_AGENT_H
 
-#include "instance/agent.h"
+#include "guest/agent.h"
 
 struct fake_agent {
 	struct chardev port; /* the device's part of it is here */

@@ -11,6 +11,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct loop loop;
 static struct fake_agent guest;
 static struct agent agent;
+static struct agent_observer observer;
+static struct agent_question question;
 static unsigned changes;
 
 /* What came of the last question. */
@@ -39,7 +41,8 @@ static void setup(void)
 	struct err err;
 
 	fake_agent_init(&guest);
-	agent_init(&agent, &guest.port, on_change, NULL);
+	agent_init(&agent, &guest.port);
+	agent_observe(&agent, &observer, on_change, NULL);
 	cr_assert(eq(int, loop_init(&loop, &lock, &err), 0));
 	cr_assert(eq(int, agent_open(&agent, &loop, &err), 0));
 	agent_go(&agent);
@@ -63,7 +66,7 @@ static void be_ready(void)
 
 static void ask(const char *command)
 {
-	agent_ask(&agent, command, NULL, 1000, on_answer, NULL);
+	agent_ask(&agent, &question, command, NULL, 1000, on_answer, NULL);
 	json_decref(fake_agent_expects(&guest, command));
 }
 
@@ -74,7 +77,8 @@ Test(agent, question_and_answer)
 	cr_assert(eq(int, agent.state, AGENT_CLOSED));
 	be_ready();
 	cr_assert_not(fake_agent_is_set(&agent.timer));
-	agent_ask(&agent, "guest-set-time", json_pack("{s:i}", "time", 7), 1000, on_answer, NULL);
+	agent_ask(&agent, &question, "guest-set-time", json_pack("{s:i}", "time", 7), 1000,
+		  on_answer, NULL);
 	arguments = fake_agent_expects(&guest, "guest-set-time");
 	cr_assert(eq(int, (int)json_integer_value(json_object_get(arguments, "time")), 7));
 	json_decref(arguments);
@@ -247,7 +251,7 @@ Test(agent, half_a_question_is_not_finished)
 {
 	be_ready();
 	guest.room = 5;
-	agent_ask(&agent, "guest-info", NULL, 1000, on_answer, NULL);
+	agent_ask(&agent, &question, "guest-info", NULL, 1000, on_answer, NULL);
 	fake_agent_time_passes(&agent.timer);
 	cr_assert(eq(uint, answers, 1));
 	guest.taken += 5;
@@ -274,7 +278,7 @@ Test(agent, while_the_machine_does_not_run)
 	cr_assert(eq(uint, answers, 1));
 	/* Asked just when it stops: told when it goes on. */
 	agent_stop(&agent);
-	agent_ask(&agent, "guest-ping", NULL, 1000, on_answer, NULL);
+	agent_ask(&agent, &question, "guest-ping", NULL, 1000, on_answer, NULL);
 	cr_assert(fake_agent_hears_nothing(&guest));
 	agent_go(&agent);
 	json_decref(fake_agent_expects(&guest, "guest-ping"));
@@ -290,4 +294,86 @@ Test(agent, wakes_with_the_port_open)
 	fake_agent_synchronizes(&guest);
 	cr_assert(eq(int, agent.state, AGENT_READY));
 	cr_assert(eq(uint, answers, 0));
+}
+
+/* Who has answered, in their order. */
+static char order[16];
+
+static void on_queued(void *opaque, const json_t *value, const struct err *why)
+{
+	(void)why;
+	strcat(order, opaque);
+	if (value == NULL)
+		strcat(order, "-");
+}
+
+static struct agent_question asked_again;
+static char c[] = "c";
+
+static void on_queued_again(void *opaque, const json_t *value, const struct err *why)
+{
+	on_queued(opaque, value, why);
+	if (agent.state == AGENT_READY)
+		agent_ask(&agent, &asked_again, "guest-again", NULL, 1000, on_queued, c);
+}
+
+Test(agent, questions_wait_in_their_order)
+{
+	struct agent_question a = {0}, b = {0};
+
+	be_ready();
+	agent_ask(&agent, &a, "guest-a", NULL, 1000, on_queued_again, (char[]){"a"});
+	agent_ask(&agent, &b, "guest-b", NULL, 1000, on_queued, (char[]){"b"});
+	json_decref(fake_agent_expects(&guest, "guest-a"));
+	cr_assert(fake_agent_hears_nothing(&guest));
+	fake_agent_says(&guest, "{\"return\": {}}\n");
+	/* Who asks again is behind who waits. */
+	json_decref(fake_agent_expects(&guest, "guest-b"));
+	fake_agent_says(&guest, "{\"return\": {}}\n");
+	json_decref(fake_agent_expects(&guest, "guest-again"));
+	fake_agent_says(&guest, "{\"error\": {}}\n");
+	cr_assert_str_eq(order, "abc-");
+}
+
+/* The open question fails; the others are asked once the agent is understood again, or told that it
+ * is silent. */
+Test(agent, questions_wait_for_an_agent_that_is_late)
+{
+	struct agent_question a = {0}, b = {0};
+
+	be_ready();
+	agent_ask(&agent, &a, "guest-a", NULL, 1000, on_queued_again, (char[]){"a"});
+	agent_ask(&agent, &b, "guest-b", NULL, 1000, on_queued, (char[]){"b"});
+	json_decref(fake_agent_expects(&guest, "guest-a"));
+	fake_agent_time_passes(&agent.timer);
+	cr_assert_str_eq(order, "a-");
+	fake_agent_synchronizes(&guest);
+	json_decref(fake_agent_expects(&guest, "guest-b"));
+	agent_ask(&agent, &a, "guest-a", NULL, 1000, on_queued_again, (char[]){"a"});
+	fake_agent_time_passes(&agent.timer);
+	fake_agent_time_passes(&agent.timer);
+	cr_assert_str_eq(order, "a-b-a-");
+	cr_assert(eq(int, agent.state, AGENT_SILENT));
+}
+
+Test(agent, all_that_wait_learn_that_it_is_closed)
+{
+	struct agent_question a = {0}, b = {0};
+
+	be_ready();
+	agent_ask(&agent, &a, "guest-a", NULL, 1000, on_queued_again, (char[]){"a"});
+	agent_ask(&agent, &b, "guest-b", NULL, 1000, on_queued, (char[]){"b"});
+	fake_agent_open(&guest, false);
+	cr_assert_str_eq(order, "a-b-");
+	cr_assert_not(a.waits || b.waits);
+}
+
+Test(agent, answered_before_it_was_asked)
+{
+	be_ready();
+	guest.room = 5;
+	agent_ask(&agent, &question, "guest-info", NULL, 1000, on_answer, NULL);
+	fake_agent_says(&guest, "{\"return\": {}}\n");
+	cr_assert_str_eq(failure, "the answer makes no sense");
+	cr_assert(eq(int, agent.state, AGENT_SYNCING));
 }
