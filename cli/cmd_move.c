@@ -20,7 +20,7 @@
 #define OPTION_TRIM (OPTION_LONG_ONLY + 1)
 
 static const struct option_spec options[] = {
-	{OPTION_TRIM, "trim", NULL, "have the guest give up its caches first"},
+	{OPTION_TRIM, "trim", NULL, "have the guest drop its caches first"},
 	PACKING_OPTIONS,
 	{0},
 };

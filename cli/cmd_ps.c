@@ -12,7 +12,7 @@
 #include "instance/record.h"
 
 static const struct option_spec options[] = {
-	{'a', "all", NULL, "machines that are over, too"},
+	{'a', "all", NULL, "also machines that have ended"},
 	{'q', "quiet", NULL, "names only"},
 	OPTION_JSON_SPEC,
 	{0},

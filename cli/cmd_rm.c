@@ -7,7 +7,7 @@
 #include "instance/record.h"
 
 static const struct option_spec options[] = {
-	{'f', "force", NULL, "kill it first when it runs"},
+	{'f', "force", NULL, "kill running machines first"},
 	{0},
 };
 

@@ -121,7 +121,7 @@ static int run_open(const struct run_args *args, struct source *source, struct e
 		return source_from_args(source, m, err);
 	if (m->kernel != NULL || m->initrd != NULL || m->ndisks > 0)
 		return err_set(err, ERR_USAGE,
-			       "%s brings kernel, initrd and disks: they cannot be given too",
+			       "%s has kernel, initrd and disks: they cannot be given too",
 			       args->file);
 	return open_cold_file(args, source, err);
 }

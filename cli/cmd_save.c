@@ -34,7 +34,7 @@ static const struct option_spec options[] = {
 	{OPTION_FORCE, "force", NULL, "replace another machine's file of that name in the store"},
 	{OPTION_ENCRYPT, "encrypt", NULL,
 	 "encrypt it with a new passphrase, or with the machine's key if it has one"},
-	{OPTION_DECRYPT, "decrypt", NULL, "do not, although the machine has a key"},
+	{OPTION_DECRYPT, "decrypt", NULL, "write it in clear although the machine has a key"},
 	KEY_OPTIONS,
 	OPTION_JSON_SPEC,
 	{0},

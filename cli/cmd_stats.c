@@ -10,7 +10,7 @@
 #define OPTION_FILL (OPTION_LONG_ONLY + 1)
 
 static const struct option_spec options[] = {
-	{OPTION_FILL, "fill", FILL_WORDS, "from now on, bring memory nobody has touched like this"},
+	{OPTION_FILL, "fill", FILL_WORDS, "how untouched memory is loaded from now on"},
 	OPTION_JSON_SPEC,
 	{0},
 };
@@ -138,9 +138,9 @@ const struct command cmd_stats = {
 	.name = "stats",
 	.args = "NAME",
 	.summary = "what a machine costs, and how much of its memory has been paged in",
-	.detail = "Memory of a packed file arrives when it is touched, and by the way in the "
-		  "background: idle uses\n"
-		  "time that nobody wants, full uses all cores, none leaves it to the guest.",
+	.detail = "Memory of a packed file is loaded when it is touched, and besides in the "
+		  "background: idle uses the spare time of one core, full all cores, none does "
+		  "nothing.",
 	.options = options,
 	.run = cmd_stats_run,
 };

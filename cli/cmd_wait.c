@@ -84,7 +84,7 @@ const struct command cmd_wait = {
 	.summary = "wait until a machine is over, print how it ended",
 	.detail = "The exit status is what torpor run in the foreground would have returned. A "
 		  "machine that is\n"
-		  "broken (its memory could not be brought from its file) counts as failed, though "
+		  "broken (its memory could not be loaded from its file) counts as failed, though "
 		  "it stays to be\n"
 		  "inspected. One whose guest has halted for good (every processor in HLT with "
 		  "interrupts off)\n"

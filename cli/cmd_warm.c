@@ -34,8 +34,9 @@ enum {
 };
 
 static const struct option_spec options[] = {
-	{OPTION_FOR, "for", "SECONDS", "watch it so long; default 5, with --until at most"},
-	{OPTION_UNTIL, "until", "TEXT", "watch it until it says this on its console"},
+	{OPTION_FOR, "for", "SECONDS",
+	 "watch it for that long, default 5; with --until at most, default 600"},
+	{OPTION_UNTIL, "until", "TEXT", "watch it until it writes this to its console"},
 	{'o', "output", "FILE", "write there; default: replace FILE"},
 	{0},
 };

@@ -22,9 +22,9 @@ enum net_option {
 
 /* clang-format off */
 #define NET_OPTIONS                                                                                \
-	{OPT_NET, "net", "user|tap[=IF]|lan=NAME|none", "what a network card is connected to; repeatable, default user"}, \
+	{OPT_NET, "net", "user|tap[=IF]|lan=NAME|none", "what a network card is connected to; repeatable, default user; user,host-loopback also reaches 127.0.0.1 of this host"}, \
 	{OPT_PUBLISH, "publish", "[HOST:]GUEST[/udp]", "publish a port of the guest, or ADDR:HOST:GUEST on one address; HOST 0, or none: any free one"}, \
-	{OPT_PCAP, "pcap", "FILE", "capture what passes the network card; of the n-th of several into FILE.n"}
+	{OPT_PCAP, "pcap", "FILE", "capture the frames of the network card; those of the second into FILE.1, and so on"}
 #define NET_CARD_OPTIONS                                                                           \
 	{OPT_MAC, "mac", "ADDRESS", "of the first network card; default a random one for each machine"}, \
 	{OPT_MTU, "mtu", "BYTES", "of the network cards, 1280 to 65535; default 1500"}, \

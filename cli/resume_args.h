@@ -24,13 +24,13 @@ enum resume_option {
 #define RESUME_OPTIONS                                                                             \
 	{'n', "name", "NAME", "name of the machine; default the one it was saved under"},          \
 	{OPTION_FILL, "fill", FILL_WORDS,                                                          \
-	 "bring memory that nobody touches: never, with one core's spare time (default), with all"}, \
+	 "load untouched memory: never, in the spare time of one core (default), on all cores"}, \
 	{OPTION_REQUIRE_SIGNATURE, "require-signature", "KEY",                                     \
 	 "refuse what this public key has not signed; `trust`: any that is trusted"},              \
 	{OPTION_VERIFY, "verify", "full|cached",                                                   \
-	 "look at every byte of the file now, or only if this file was never found good (default)"}, \
+	 "check every byte of the file, or only if it was not found good before (default)"}, \
 	{OPTION_UNVERIFIED, "unverified", NULL,                                                    \
-	 "wake although nobody has looked whether the file is whole"},                             \
+	 "wake without a check of the file"},                             \
 	{OPTION_NEW_IDENTITY, "new-identity", NULL,                                                \
 	 "a machine of its own: new name, MAC address, and what the guest's wake hooks make anew"}, \
 	NET_OPTIONS,                                                                               \
