@@ -241,7 +241,7 @@ bool machine_is_known(const char *name)
 	       (stat(runtime.text, &st) == 0 || stat(state.text, &st) == 0);
 }
 
-/* NULL when it does not answer: it is saving, starting or ending. */
+/* NULL when it does not answer: it is starting or ending, say. */
 static json_t *ask_status(const char *name)
 {
 	struct client client;

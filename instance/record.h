@@ -47,7 +47,8 @@ void machine_names_free(struct machine_names *names);
 /* Some trace of this machine exists. */
 bool machine_is_known(const char *name);
 
-/* {"name", "state": running|paused|busy|exited|dead, and what belongs to it}. */
+/* {"name", "state": what the machine itself says (protocol.h), or busy|exited|dead, and what
+ * belongs to it}. */
 json_t *machine_status(const char *name);
 
 #endif
