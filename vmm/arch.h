@@ -10,7 +10,7 @@
  * come after.
  *
  * Errors, where nothing else is said: the errno of the KVM call that failed, named in *err;
- * -ENOMEM.
+ * -ENOMEM. Functions that return no int cannot fail.
  */
 #ifndef TORPOR_VMM_ARCH_H
 #define TORPOR_VMM_ARCH_H
@@ -41,8 +41,9 @@ int arch_cpu_create(const struct kvm *kvm, const char *profile, struct arch_cpu 
 void arch_cpu_free(struct arch_cpu *cpu);
 /* What a host must have so that this CPU can be restored there: recorded in the file. */
 void arch_cpu_needs(const struct arch_cpu *cpu, struct cpu_needs *needs);
-/* Compare with this host. ERR_INCOMPATIBLE lists everything that is missing by name. Only the
- * device is needed; with a VM, the TSC rate is compared too. */
+/* Compare with this host. ERR_INCOMPATIBLE lists everything that is missing by name; ERR_FAILED:
+ * this KVM has more MSRs than a state can hold. Only the device is needed; with a VM, the TSC rate
+ * is compared too. */
 int arch_compat(const struct kvm *kvm, const struct cpu_needs *cpu, const struct host_needs *host,
 		struct err *err);
 
@@ -72,9 +73,9 @@ struct boot_entry {
 	bool long_mode;	 /* 64-bit boot protocol; else PVH's 32-bit */
 };
 
-/* Load kernel, initrd, command line and firmware tables into memory. ERR_FAILED in words for the
- * owner of the kernel file ("not a kernel: …", "truncated: …", "does not fit …"), or what
- * blob_read() gives. */
+/* Load kernel, initrd, command line and firmware tables into memory. Calls no KVM. ERR_FAILED in
+ * words for the owner of the kernel file ("not a kernel: …", "truncated: …", "does not fit …"),
+ * what blob_read() gives, or -ENOMEM. */
 int arch_boot_load(struct mem *mem, const struct boot_source *src, const struct board_info *board,
 		   struct boot_entry *entry, struct err *err);
 /* Put vCPU 0, in reset state, at the entry. The others stay in wait-for-SIPI. */
@@ -85,6 +86,7 @@ int arch_boot_vcpu(struct kvm_vcpu *vcpu, const struct boot_entry *entry, struct
 extern const struct state_table arch_vcpu_table;
 extern const struct state_table arch_vm_table;
 
+/* ERR_FAILED: this host has more MSRs, or a larger XSAVE area, than a state can hold. */
 int arch_vcpu_save(const struct kvm *kvm, struct kvm_vcpu *vcpu, void *state, struct err *err);
 /* Add what a host must have for this state. Begin with zeros; each vCPU in its turn. */
 void arch_vcpu_needs(const struct kvm *kvm, const void *state, struct host_needs *needs);

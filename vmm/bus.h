@@ -36,8 +36,8 @@ struct bus {
 /* Overlap or a full table is our bug in the machine's layout (assert). */
 void bus_add(struct bus *bus, uint64_t base, uint64_t len, const struct bus_ops *ops, void *opaque);
 
-/* Dispatch one exit. Where no range answers, reads are all ones, as on a PC, and writes are lost.
- */
+/* Dispatch one exit; neither can fail. Where no range answers, reads are all ones, as on a PC, and
+ * writes are lost. */
 void bus_read(const struct bus *bus, uint64_t addr, void *data, unsigned size);
 void bus_write(const struct bus *bus, uint64_t addr, const void *data, unsigned size);
 

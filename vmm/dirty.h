@@ -3,7 +3,7 @@
  * instant of its last rebase. For increments, and for whatever else copies a machine piece by
  * piece.
  *
- * Two ways of knowing, and one of not:
+ * How the answer is found depends on the base:
  *   resumed  The base is the file. Its frames are mapped privately, or not there yet, or zero and
  *            never touched: a page that is none of these was put there since (/proc/self/pagemap).
  *            Costs nothing while the machine runs.
@@ -17,6 +17,8 @@
  * Call order: dirty_init (machine_init does); then, each time the machine is saved: dirty_collect
  * for every range, and dirty_rebase once the copy is safe, both within the same pause, so that a
  * copy that fails loses nothing. Machine paused, lock held.
+ *
+ * Only dirty_collect() and dirty_rebase() can fail.
  */
 #ifndef TORPOR_VMM_DIRTY_H
 #define TORPOR_VMM_DIRTY_H

@@ -1,6 +1,6 @@
 /*
  * Sets of 64 KiB frames: one bit a frame, in words of 64. Plain memory, from calloc; the maker owns
- * it and frees it with free().
+ * it and frees it with free(). Only frameset_new() can fail.
  */
 #ifndef TORPOR_VMM_FRAMESET_H
 #define TORPOR_VMM_FRAMESET_H

@@ -1,8 +1,14 @@
 /*
  * Interrupt lines into the in-kernel chips.
  *
- * Edge lines are an eventfd bound to a GSI (KVM_IRQFD, KVM API §4.75): irq_pulse() is one write(2)
- * from any thread. Level lines (only the ACPI SCI) go through KVM_IRQ_LINE (§4.25).
+ *     irq_init_edge → irq_pulse … → irq_free
+ *     irq_init_level → irq_level … → irq_free
+ *
+ * An edge line is an eventfd bound to a GSI (KVM_IRQFD, KVM API §4.75): irq_pulse() is one
+ * write(2). A level line (only the ACPI SCI) goes through KVM_IRQ_LINE (§4.25). The chips come
+ * first (arch_vm_init).
+ *
+ * irq_pulse() and irq_level(): any thread. The others: the thread that owns the machine.
  */
 #ifndef TORPOR_VMM_IRQ_H
 #define TORPOR_VMM_IRQ_H
@@ -20,11 +26,13 @@ struct irq {
 	uint32_t gsi;
 };
 
-/* Returns 0, or what eventfd(2) or KVM_IRQFD gave. */
+/* Returns 0, or the errno of eventfd(2) or of KVM_IRQFD, named in *err; then nothing is open. */
 int irq_init_edge(struct irq *irq, struct kvm *kvm, uint32_t gsi, struct err *err);
+
+/* None of these can fail. A pulse that the eventfd's counter has no room for is pending already.
+ * `gsi` is a line that the chips have. irq_free() may be called again. */
 void irq_init_level(struct irq *irq, struct kvm *kvm, uint32_t gsi);
 void irq_free(struct irq *irq);
-
 void irq_pulse(const struct irq *irq);
 void irq_level(const struct irq *irq, bool high);
 

@@ -42,6 +42,7 @@ int kvm_open_device(struct kvm *kvm, struct err *err);
 /* kvm_open_device, then create an empty VM; retried while KVM_CREATE_VM is interrupted (4.2).
  * Errors as there, or of KVM_CREATE_VM. */
 int kvm_open(struct kvm *kvm, struct err *err);
+/* Close what is open of it. */
 void kvm_close(struct kvm *kvm);
 #define cleanup_kvm __attribute__((cleanup(kvm_close)))
 
@@ -75,7 +76,7 @@ int kvm_irqfd(struct kvm *kvm, int eventfd, uint32_t gsi, bool assign, struct er
 /* 4.59: a 32-bit write of `value` at MMIO `addr` signals `eventfd` instead of exiting. */
 int kvm_ioeventfd(struct kvm *kvm, int eventfd, uint64_t addr, uint32_t value, bool assign,
 		  struct err *err);
-/* 4.25 */
+/* 4.25. Cannot fail for a line that the chips have. */
 void kvm_irq_line(struct kvm *kvm, uint32_t gsi, bool high);
 
 /* 4.7: create vCPU `id` and map its run area. Returns 0, or the errno of the ioctl or of mmap(2);
@@ -83,7 +84,8 @@ void kvm_irq_line(struct kvm *kvm, uint32_t gsi, bool high);
 int kvm_vcpu_open(struct kvm *kvm, uint32_t id, struct kvm_vcpu *vcpu, struct err *err);
 void kvm_vcpu_close(struct kvm_vcpu *vcpu);
 #define cleanup_kvm_vcpu __attribute__((cleanup(kvm_vcpu_close)))
-/* KVM_RUN once (4.10). Returns 0, -EINTR, -EAGAIN, or another -errno. */
+/* KVM_RUN once (4.10). Returns 0: an exit is to be served; -EINTR or -EAGAIN: it was interrupted;
+ * or another -errno of the ioctl. vcpu_serve() takes all of these. */
 int kvm_vcpu_run(struct kvm_vcpu *vcpu);
 
 #endif

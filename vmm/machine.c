@@ -42,8 +42,8 @@ static int machine_check_params(const struct machine_params *params, struct err 
 	return 0;
 }
 
-/* A thread touched a page that the kernel cannot give. No vCPU runs any more before the page
- * becomes zeros; a device or a save may see them, of a machine that will neither run nor be saved.
+/* A thread touched a page that the kernel cannot give. The vCPUs are stopped before the page reads
+ * as zeros. A device or a save may see the zeros; the machine neither runs nor is saved after that.
  */
 static void on_memory_lost(void *opaque, const void *at)
 {

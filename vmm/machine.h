@@ -6,7 +6,7 @@
  * back afterwards. Each vCPU has a thread. `lock` is held while an exit is handled, while a loop
  * callback runs, and by everything below unless it says otherwise. Devices are therefore
  * single-threaded. `break_lock` is a leaf below it: what machine_break() needs of the vCPUs'
- * threads.
+ * threads. Functions that return no int cannot fail.
  *
  * Cold start:  machine_init · (devices) · machine_boot · machine_run
  * Resume:      machine_init · (devices) · snapshot/resume applies the state · machine_run

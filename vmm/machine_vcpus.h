@@ -1,9 +1,15 @@
 /*
  * The vCPU threads of a machine: running, and a stop that leaves nothing half done. For machine.c.
  *
+ *     vcpus_start → vcpus_unpark → (vcpus_park | vcpus_park_within → vcpus_unpark)* → vcpus_join
+ *
  * One thread a vCPU. It runs the guest without the machine lock and takes the lock to serve an
- * exit. Except for vcpus_stop_now these are called by the loop thread with the machine lock held;
- * vcpus_park releases it while it waits (it is a condition wait), so exits in hand can finish.
+ * exit. vcpus_join() is called without the machine lock, vcpus_stop_now() on any thread. The others
+ * are called by the thread that owns the machine, with the lock held. vcpus_park() and
+ * vcpus_park_within() release it while they wait (it is a condition wait), so exits in hand can
+ * finish; vcpus_start() releases it when it fails.
+ *
+ * Only vcpus_start() can fail.
  */
 #ifndef TORPOR_VMM_MACHINE_VCPUS_H
 #define TORPOR_VMM_MACHINE_VCPUS_H
@@ -11,8 +17,8 @@
 #include "vmm/machine.h"
 
 /* Start the threads, parked. The signal used to interrupt KVM_RUN is SIGRTMIN; its handler does
- * nothing and is installed once for the process. Returns 0, or what pthread_create(3) gave; then no
- * thread is left. */
+ * nothing and is installed once for the process. Returns 0, or -errno of what pthread_create(3)
+ * gave, with *err set; then no thread is left. */
 int vcpus_start(struct machine *m, struct err *err);
 /* End the threads and wait for them. Takes the lock itself; the caller must not hold it. */
 void vcpus_join(struct machine *m);

@@ -4,7 +4,7 @@
  *
  * The signal comes to the thread that touches the page, whichever it is, if the thread does not
  * block it. Without a watch, and outside of what is watched, it ends the process, as before. vCPUs
- * do not get it: KVM_RUN returns -EFAULT.
+ * do not get it: KVM_RUN returns -EFAULT. Nothing here returns an error.
  */
 #ifndef TORPOR_VMM_SIGBUS_H
 #define TORPOR_VMM_SIGBUS_H

@@ -1,10 +1,10 @@
 /*
  * One vCPU, and the service of its exits.
  *
- * Parking a vCPU is: set kvm_run.immediate_exit, signal its thread, and let it do **one more step
- * with immediate_exit set**, which completes a port or MMIO access whose result the kernel has not
- * taken over yet (KVM API §5, "immediate_exit"); only then is its register state complete. The
- * threads that do so: vmm/machine_vcpus.h.
+ * Parking a vCPU is: set kvm_run.immediate_exit, signal its thread, and let it go on **with
+ * immediate_exit set** until KVM_RUN returns -EINTR. That completes a port or MMIO access whose
+ * result the kernel has not taken over yet (KVM API §5, "immediate_exit"); only then is its
+ * register state complete. The threads that do so: vmm/machine_vcpus.h.
  */
 #ifndef TORPOR_VMM_VCPU_H
 #define TORPOR_VMM_VCPU_H
@@ -44,11 +44,14 @@ enum vcpu_outcome {
 };
 
 /* Serve the exit after kvm_vcpu_run() returned `ret`: port and MMIO accesses go to the devices on
- * the buses. The vCPU's own thread, machine lock held. *err is set for VCPU_FAILED. */
+ * the buses. The vCPU's own thread, machine lock held. *err is set for VCPU_FAILED alone, to
+ * ERR_FAILED: the errno of KVM_RUN, the processor's reason for refusing the guest's state, KVM's
+ * internal error, or an exit that is not known. */
 enum vcpu_outcome vcpu_serve(struct vcpu *vcpu, int ret, const struct bus *pio,
 			     const struct bus *mmio, struct err *err);
 
-/* Have KVM_RUN return at once from now on (1), or not (0). Any thread. Sequentially consistent. */
+/* Have KVM_RUN return at once from now on (1), or not (0). Any thread. Sequentially consistent.
+ * Cannot fail. */
 void vcpu_set_immediate_exit(struct vcpu *vcpu, uint8_t value);
 
 #endif

@@ -257,7 +257,7 @@ static size_t add_madt(struct buf *b, const struct board_info *board)
 	buf_add_u8(b, 0);
 	buf_add_le32(b, X86_IOAPIC_ADDR);
 	buf_add_le32(b, 0);
-	/* None for the timer: KVM's own routing brings IRQ 0 to pin 0, not to pin 2 as on PCs. */
+	/* None for the timer: KVM's own routing has IRQ 0 on pin 0, not on pin 2 as PCs do. */
 	add_override(b, X86_SCI_GSI, X86_SCI_GSI, 0xd); /* level, active high */
 	buf_add_u8(b, 4);				/* NMI on LINT1 of all (§5.2.12.7) */
 	buf_add_u8(b, 6);

@@ -3,6 +3,8 @@
  *
  * acpi_build() makes the block that lies at X86_ACPI_START, RSDP first; acpi_install() (boot.h)
  * writes it into guest memory at every cold start and reset. Tests give the block to iasl.
+ *
+ * Without memory the buffer says so: buf_failed(). There is no other error.
  */
 #ifndef TORPOR_VMM_X86_64_ACPI_H
 #define TORPOR_VMM_X86_64_ACPI_H

@@ -1,6 +1,8 @@
 /*
  * A writer for the little ACPI Machine Language that the DSDT needs (ACPI 6.5 §20.2). Packages that
  * carry their length are opened with aml_open_* and closed with aml_close in reverse order.
+ *
+ * Pure. Without memory the buffer says so at the end: buf_failed(). There is no other error.
  */
 #ifndef TORPOR_VMM_X86_64_AML_H
 #define TORPOR_VMM_X86_64_AML_H

@@ -2,8 +2,14 @@
  * Private to the boot_*.c files: the pieces a loader puts together.
  *
  * Low memory while booting (all inside the first 640 KiB, free again once the kernel runs):
- *   0x0500 GDT · 0x6000 hvm_start_info, memory map and module list · 0x7000 boot_params (zero page)
- * · 0x9000–0xefff identity page tables for the first 4 GiB · 0x20000 command line (up to 64 KiB)
+ *
+ *     0x00500          GDT
+ *     0x06000          hvm_start_info, memory map and module list
+ *     0x07000          boot_params (zero page)
+ *     0x09000-0x0efff  identity page tables for the first 4 GiB
+ *     0x20000          command line (up to 64 KiB)
+ *
+ * Machine lock held, no vCPU runs.
  */
 #ifndef TORPOR_VMM_X86_64_BOOT_H
 #define TORPOR_VMM_X86_64_BOOT_H
@@ -29,10 +35,11 @@ struct boot_range {
 
 #define BOOT_MAX_RANGES 6
 
+/* Returns how many ranges there are. Cannot fail. */
 unsigned boot_memory_map(const struct mem *mem, struct boot_range map[BOOT_MAX_RANGES]);
 
-/* The functions below return 0; ERR_FAILED in words for the owner of the kernel file; or what
- * blob_read() gives. */
+/* The functions below return 0; ERR_FAILED in words for the owner of the kernel file; what
+ * blob_read() gives; or -ENOMEM. */
 
 /* Read part of the kernel or initrd file straight into guest memory. */
 int boot_load_blob(struct mem *mem, const struct blob *blob, uint64_t at, uint64_t len,

@@ -72,7 +72,7 @@ uint32_t *cpuid_reg(struct kvm_cpuid_entry2 *entry, enum cpuid_reg reg);
 uint32_t cpuid_bits(struct cpuid_list *list, uint32_t leaf, uint32_t subleaf, enum cpuid_reg reg);
 void cpuid_vendor(struct cpuid_list *list, char vendor[13]);
 
-/* Everything below is pure: lists in, lists and words out. */
+/* Everything below is pure: lists in, lists and words out. Only what returns an error can fail. */
 
 /* Build the CPU that `profile` names out of what `host` has; arch_cpu_create() without KVM. Returns
  * 0, ERR_USAGE (no such profile) or ERR_INCOMPATIBLE (the host lacks what is named). */

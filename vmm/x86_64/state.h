@@ -65,7 +65,7 @@ struct x86_vm_state {
  * room for X86_MSR_MAX. ERR_FAILED: this KVM has more. */
 int msr_list(const struct kvm *kvm, struct x86_msr *msr, uint32_t *n, struct err *err);
 /* Read every MSR that is this vCPU's state, in the order they must be written back. The LAPIC and
- * CPUID are in *s already. */
+ * CPUID are in *s already. Also the errors of msr_list(). */
 int msr_save(const struct kvm *kvm, struct kvm_vcpu *vcpu, struct x86_vcpu_state *s,
 	     struct err *err);
 /* ERR_INCOMPATIBLE names an MSR that this KVM refuses. */
@@ -102,12 +102,13 @@ struct x86_host {
 	uint32_t caps; /* by the table in host_needs.c */
 };
 
-/* The part of arch_compat() that CPUID does not tell, without KVM. ERR_INCOMPATIBLE lists all that
- * is missing. */
+/* The part of arch_compat() that CPUID does not tell, without KVM. Returns 0; ERR_INCOMPATIBLE,
+ * which lists all that is missing; or -ENOMEM. */
 int host_compare(const struct x86_host *host, const struct host_needs *needs, struct err *err);
 
 /* Restore all of a state but the CPUIDs. A vCPU that has run keeps those: KVM then refuses others,
- * and its own edits make them others. */
+ * and its own edits make them others. Also ERR_INCOMPATIBLE, as x86_restore_tsc_khz() and
+ * msr_restore(). */
 int x86_vcpu_restore_registers(struct kvm_vcpu *vcpu, const struct x86_vcpu_state *s,
 			       struct err *err);
 
