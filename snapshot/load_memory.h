@@ -23,13 +23,14 @@ struct load_params {
 	bool record;
 };
 
-/* What the user should hear about, and the pager, owned by the caller: pager_stop() when the vCPUs
- * are gone, before machine_free(). NULL when all memory is in place. */
+/* How the memory was loaded, for a message to the user. */
 struct load_report {
+	/* Owned by the caller: pager_stop() when the vCPUs are gone, before machine_free(). NULL
+	 * when all memory is in place. */
 	struct pager *pager;
 	uint64_t unaligned; /* bytes of flat frames that could not be mapped */
 	uint64_t decoded;   /* bytes that had to be loaded before the start */
-	struct err why;	    /* ... for lack of this */
+	struct err why;	    /* of `decoded`: why there is no userfaultfd */
 };
 
 /* No vCPU runs yet and nothing has touched the memory. `report` is zeros; report->pager may be set

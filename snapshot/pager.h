@@ -18,6 +18,7 @@
  * for a frame) and touch nothing but frames and counters.
  *
  * Errors, where nothing else is said: -ENOMEM, or the errno of the system call that *err names.
+ * Functions that return no int cannot fail.
  */
 #ifndef TORPOR_SNAPSHOT_PAGER_H
 #define TORPOR_SNAPSHOT_PAGER_H
@@ -62,7 +63,7 @@ struct pager_touch {
 size_t pager_touched(const struct pager *p, const struct pager_touch **touched);
 /* Register the absent frames and begin. From here on memory may be touched. */
 int pager_start(struct pager *p, enum pager_fill fill, struct err *err);
-/* At any time. An error (a thread could not be started) leaves it as it was. */
+/* At any time. After an error (a thread could not be started) the old way of filling goes on. */
 int pager_set_fill(struct pager *p, enum pager_fill fill, struct err *err);
 /* Any thread. */
 void pager_stats(struct pager *p, struct pager_stats *stats);

@@ -10,12 +10,19 @@
  *
  *     ABSENT ──► FILLING ──► PRESENT          a filler
  *        │          │           ▲
- *        └──────────┴─► BUSY ───┘             a fault thread, which takes over from a filler: that
- * one may be at the lowest priority and not run for long
+ *        └──────────┴─► BUSY ───┘             a fault thread
+ *
+ * A fault thread takes a frame over from a filler: that one may have the lowest priority and not
+ * run for long.
  *
  * A frame that cannot be read goes from FILLING or BUSY to DAMAGED, one that is discarded from any
  * state to PRESENT. A thread whose frame was taken over or discarded meanwhile gives it up.
  * Installing the same bytes twice is harmless: pages that are there stay.
+ *
+ * The functions named *_start and pager_worker_join() are called by the owner's thread, the others
+ * by any. *_start return 0; -ENOMEM; or -errno of what pthread_create(3) gave, with *err set.
+ * Threads that were started before an error stay: pager_stop() ends them. The others cannot fail: a
+ * frame that cannot be loaded breaks the machine (machine_break).
  */
 #ifndef TORPOR_SNAPSHOT_PAGER_INTERNAL_H
 #define TORPOR_SNAPSHOT_PAGER_INTERNAL_H
@@ -129,13 +136,13 @@ void pager_count_present(struct pager *p);
 int pager_worker_start(struct pager_worker *w, struct pager *p,
 		       void (*work)(struct pager_worker *w), const char *name, struct err *err);
 void pager_worker_join(struct pager_worker *w);
-/* Claim a frame for `w`: turn its state. */
+/* Claim a frame for `w`: turn its state. False: it was not in state `from` any more. */
 bool pager_claim(struct pager_worker *w, const struct pager_frame *f, enum frame_state from,
 		 enum frame_state to);
-/* Put zeros where pages of the frame are missing, and wake all that wait for them. */
+/* Put zeros where pages of the frame are missing, and wake all threads that wait for them. */
 void pager_put_zeros(struct pager *p, const struct pager_frame *f);
 /* Load a frame that was claimed. Returns true when it was this call that made it present: the
- * caller then calls pager_count_present(). */
+ * caller then calls pager_count_present(). False: it was taken over, discarded or damaged. */
 bool pager_load_frame(struct pager_worker *w, const struct pager_frame *f,
 		      enum frame_state claimed);
 

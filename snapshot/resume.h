@@ -15,7 +15,8 @@
  *
  * Returns 0; ERR_INTEGRITY (the file has no state, or staged_load() or load_memory() refuses what
  * it has); ERR_INCOMPATIBLE (this host lacks what it needs); -ENOMEM; or the errno of read(2),
- * mmap(2) or of KVM. */
+ * mmap(2), pthread_create(3), an ioctl of userfaultfd or of KVM, or what a device's loaded() gave.
+ */
 int snapshot_resume(struct machine *m, const struct load_params *params, struct load_report *report,
 		    struct err *err);
 

@@ -290,8 +290,8 @@ int snapshot_save(struct machine *m, struct save_params *params, struct err *err
 	if (!params->flat)
 		archive_writer_pack(w, params->level);
 	ret = save_all(m, w, params, err);
-	/* Whatever failed first, read(2) say: memory is lost too, and the machine must not go on.
-	 */
+	/* If the file under the memory was truncated, memory is lost whatever failed first, and the
+	 * machine must not go on. */
 	if (ret < 0)
 		(void)machine_break_if_truncated(m);
 	params->bytes = archive_writer_size(w);

@@ -1,6 +1,6 @@
 /*
  * How the parts of a machine are named in the state blob: `vcpu.N`, `vm`, and for devices `ID` or
- * `ID.PART`. Shared by save.c and staged.c.
+ * `ID.PART`. Shared by save.c and staged.c. Pure; cannot fail.
  */
 #ifndef TORPOR_SNAPSHOT_SECTIONS_H
 #define TORPOR_SNAPSHOT_SECTIONS_H

@@ -2,7 +2,7 @@
  * userfaultfd, as far as the pager needs it: missing pages of anonymous memory (kernel
  * documentation, admin-guide/mm/userfaultfd; userfaultfd(2), ioctl_userfaultfd(2)).
  *
- * Any thread may call any of these on the same descriptor.
+ * Any thread may call any of these on the same descriptor. What returns no error cannot fail.
  */
 #ifndef TORPOR_SNAPSHOT_UFFD_H
 #define TORPOR_SNAPSHOT_UFFD_H
@@ -29,7 +29,7 @@ bool uffd_next(int fd, uint8_t **address);
 
 /* Put `data` (NULL: zeros) into the missing pages of [host, host + len). Pages that are there
  * already stay as they are, and so do those that are not registered any more, because they were
- * discarded. Wakes nobody. Returns 0 or -errno. */
+ * discarded. Wakes no thread. Returns 0, or -errno of UFFDIO_COPY or UFFDIO_ZEROPAGE. */
 int uffd_copy(int fd, uint8_t *host, const uint8_t *data, uint64_t len);
 /* Wake the threads that wait in there, as a rule on this very processor. */
 void uffd_wake(int fd, uint8_t *host, uint64_t len);
