@@ -56,7 +56,7 @@ static int try_lock(const struct path *folder, const struct path *path, struct e
 			return -EAGAIN;
 		return err_sys(err, errno, "lock %s", path->text);
 	}
-	/* Who releases a name removes its lock file: a lock on a removed file is none. */
+	/* Releasing a name removes its lock file. A lock on a removed file does not count. */
 	if (fstat(fd, &held) < 0 || stat(path->text, &now) < 0 || held.st_ino != now.st_ino ||
 	    held.st_dev != now.st_dev)
 		return -ESTALE;

@@ -7,8 +7,12 @@
  *
  * The locks belong to the open files (F_OFD_SETLK), so looking whether they are held takes none.
  *
- * Functions that return int return 0, ERR_USAGE for what is no name, ERR_FAILED when the name is
- * taken or the runtime folder is not private, or the errno of mkdir(2), open(2) or fcntl(2).
+ *     claim_name | claim_free_name | claim_lan → … → claim_release
+ *
+ * Any thread. Functions that return int return 0, ERR_USAGE for what is no name, ERR_FAILED when
+ * the name is taken or the runtime folder is not private, -ENAMETOOLONG, or the errno of mkdir(2),
+ * lstat(2), open(2), fcntl(2) or of writing the lock file. After an error nothing is held. The
+ * others cannot fail.
  */
 #ifndef TORPOR_HOST_CLAIM_H
 #define TORPOR_HOST_CLAIM_H

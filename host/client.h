@@ -1,4 +1,19 @@
-/* Clients of a running machine or a LAN; the requests are in protocol.h. Blocking, one thread. */
+/*
+ * Clients of a running machine or a LAN; the requests are in protocol.h.
+ *
+ *     client_open | client_open_lan → client_call … → client_close
+ *
+ * Blocking, one thread a client. Functions that return int return 0, or -errno with *err set:
+ *
+ *   ERR_NOT_FOUND  -ENOENT: no machine or LAN of that name is running
+ *   ERR_USAGE      -EINVAL: it is no name, or the request could not be made
+ *   ERR_FAILED     -EINVAL: the runtime folder is not private, or the process that listens is
+ *                  another user's; -ETIMEDOUT: no answer in time; -EPIPE: it ended without an
+ *                  answer; -EMSGSIZE: the answer is longer than PROTOCOL_LINE_MAX; -ENOMEM;
+ *                  -ENAMETOOLONG; or the errno of lstat(2), socket(2), connect(2), poll(2) or
+ *                  read(2)
+ *   any kind       -EINVAL or -ENOENT: the reply is not "ok"; kind and text are the reply's
+ */
 #ifndef TORPOR_HOST_CLIENT_H
 #define TORPOR_HOST_CLIENT_H
 
@@ -12,9 +27,8 @@ struct client {
 	struct line_buffer lines;
 };
 
-/* Connect. ERR_NOT_FOUND when no machine of that name is running; ERR_FAILED when the runtime
- * folder is not private or the socket belongs to another user; else the errno of connect(2). A
- * process that holds the name and has no socket yet is waited for, at most CLIENT_CONNECT_MS. */
+/* Connect. A process that holds the name and has no socket yet is waited for, at most
+ * CLIENT_CONNECT_MS. After an error there is nothing to close. */
 int client_open(struct client *client, const char *name, struct err *err);
 int client_open_lan(struct client *client, const char *name, struct err *err);
 void client_close(struct client *client);
@@ -22,11 +36,9 @@ void client_close(struct client *client);
 #define CLIENT_FOREVER	  (-1)
 #define CLIENT_CONNECT_MS 10000
 
-/* Send a request (the reference is taken) and wait for its reply, which the caller releases. A
- * reply that is not "ok" is returned as its error. ERR_USAGE when the request holds a text that is
- * not UTF-8 (`request` is NULL: json_pack() refuses that); -ETIMEDOUT after `timeout_ms`; -EPIPE
- * when the machine ended without an answer; else the errno of poll(2) or read(2). `reply` may be
- * NULL. */
+/* Send a request (the reference is taken) and wait for its reply, which the caller releases; at
+ * most `timeout_ms`. `request` may be NULL, which is ERR_USAGE: json_pack() gives that for a text
+ * that is not UTF-8. `reply` may be NULL; *reply is NULL after an error. */
 int client_call(struct client *client, json_t *request, int timeout_ms, json_t **reply,
 		struct err *err);
 /* The same with a descriptor for the machine; -1: none. */
@@ -38,11 +50,14 @@ int client_do(struct client *client, const char *what, int timeout_ms, json_t **
 /* Open, do, close. */
 int client_once(const char *name, const char *what, struct err *err);
 
-/* Wait until the machine is over and its name free. -ETIMEDOUT when it is not. */
+/* Wait until the machine is over and its name free. -ETIMEDOUT when it is not; a machine that ends
+ * without an answer is over, too. */
 int client_wait(struct client *client, int timeout_ms, struct err *err);
-/* End it: by request, and by SIGKILL when that is not answered in time. */
+/* End it: by request, and by SIGKILL when that is not answered in time. Also the errno of
+ * pidfd_send_signal(2), and -ETIMEDOUT when the killed process is there a minute later. */
 int client_kill(struct client *client, struct err *err);
-/* Open, kill, close. A process that holds the name and does not listen is killed, too. */
+/* Open, kill, close. A process that holds the name and does not listen is killed, too. Errors of
+ * client_open() and client_kill(). */
 int client_kill_once(const char *name, struct err *err);
 int client_kill_lan_once(const char *name, struct err *err);
 

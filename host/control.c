@@ -133,7 +133,7 @@ static enum served control_handle_lines(struct control_client *client)
 	return served;
 }
 
-/* Another thread runs the loop. Its next request has to wait; that it hangs up has not. */
+/* Another thread runs the loop. The client's next request waits; its hang-up is told at once. */
 static void on_client_kept_waiting(struct control_client *client, uint32_t events)
 {
 	struct control *control = client->control;

@@ -9,7 +9,7 @@
  *
  * Loop thread, machine lock held; control_finish() after the loop has ended, without the lock.
  * control_listen() and control_listen_at() return 0, or what listener_open() or path_runtime()
- * returned with *err set. A connection that fails is closed; nobody is told.
+ * returned with *err set. The others cannot fail: a connection that fails is closed.
  */
 #ifndef TORPOR_HOST_CONTROL_H
 #define TORPOR_HOST_CONTROL_H

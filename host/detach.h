@@ -15,7 +15,7 @@
 int detach_fork(int *report_fd, char name[DETACH_NAME_SIZE], struct err *err);
 
 /* In the child, one of both, once. detach_ready() also connects the standard streams to /dev/null,
- * and leaves the parent's working directory. */
+ * and leaves the parent's working directory. Neither can fail: the parent may be gone. */
 void detach_ready(int report_fd, const char *name);
 void detach_failed(int report_fd, const struct err *err);
 

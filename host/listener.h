@@ -4,7 +4,7 @@
  * queue, and the loop does not spin.
  *
  * Loop thread. listener_open() returns 0, or what unix_listen(), timer_open() or loop_add()
- * returned with *err set.
+ * returned with *err set; then it is closed. listener_close() cannot fail.
  */
 #ifndef TORPOR_HOST_LISTENER_H
 #define TORPOR_HOST_LISTENER_H

@@ -1,6 +1,7 @@
 /*
  * Finding the file an increment stands on: beside the increment itself, then in the store. Files
- * are known by what they say they are, so they may have any name that ends in .torpor.
+ * are recognized by the digest of their config, so they may have any name that ends in .torpor. A
+ * folder or file that cannot be read counts as not there. Any thread.
  */
 #ifndef TORPOR_HOST_PARENT_H
 #define TORPOR_HOST_PARENT_H
@@ -9,11 +10,12 @@
 
 #include "format/chain.h"
 
-/* ERR_NOT_FOUND when it is in neither place. */
+/* The path of the file with this identity. Returns 0, or -ENOENT with ERR_NOT_FOUND when it is in
+ * neither place; then `path` means nothing. */
 int parent_find(const char *digest, const char *child, char path[PATH_MAX], struct err *err);
-/* Is this the name of a file that is looked at? */
+/* Is this the name of a file that is looked at? Cannot fail. */
 bool parent_has_suffix(const char *name);
-/* chain_open() with that search. */
+/* chain_open() with that search. Returns what chain_open() gives. */
 int parent_open(struct chain **out, const char *path, const struct archive_open_params *params,
 		struct err *err);
 

@@ -16,7 +16,8 @@
  *
  * Functions that make a path return 0, or -ENAMETOOLONG with *err set, and create nothing.
  * path_make_dirs(), path_make_parents() and the _ready() functions create folders and return 0, or
- * the errno of mkdir(2) or lstat(2). The environment is read at each call. Any thread.
+ * the errno of mkdir(2). The _ready() and _check() functions also return -ENAMETOOLONG, the errno
+ * of lstat(2), and ERR_FAILED as said below. The environment is read at each call. Any thread.
  */
 #ifndef TORPOR_HOST_PATHS_H
 #define TORPOR_HOST_PATHS_H
@@ -51,7 +52,7 @@ int path_make_parents(const struct path *path, struct err *err);
  * take keys, lie there. */
 int path_runtime_ready(struct err *err);
 int path_lans_ready(struct err *err);
-/* The same check for a root that may not exist: before something in it is believed. */
+/* The same check, before something in it is believed. 0 when there is no such folder. */
 int path_runtime_check(struct err *err);
 int path_lans_check(struct err *err);
 

@@ -34,7 +34,7 @@ union passed_buffer {
 };
 #define PASSED_ROOM ((CMSG_SPACE(sizeof(int)) - CMSG_LEN(0)) / sizeof(int))
 
-/* A lone descriptor becomes *passed. Several are nobody's: what came of them is closed. */
+/* A lone descriptor becomes *passed. Of several that come at once all are closed. */
 static void take_passed(struct msghdr *msg, int *passed)
 {
 	const struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg);
@@ -173,7 +173,7 @@ int protocol_send_with(int fd, json_t *message, int passed)
 	if (text == NULL)
 		return -ENOMEM;
 	len = strlen(text);
-	text[len] = '\n'; /* in place of the terminator, which nobody needs any more */
+	text[len] = '\n'; /* in place of the terminator, which is not needed any more */
 	return send_all(fd, text, len + 1, passed);
 }
 

@@ -3,71 +3,88 @@
  * folder (mode 0600 in a 0700 folder: only the same user gets there). Requests are answered in
  * order; several clients may be connected. A line is at most PROTOCOL_LINE_MAX bytes.
  *
- *     {"do":"status"}    →
- * {"ok":true,"name":…,"pid":…,"state":"running"|"halted"|"paused"|"broken"| "saving","percent":of
- * its save, while that goes on, "error":why it is broken,"memory":bytes,
- *                           "vcpus":n,"started":seconds since 1970,"encrypted":what it saves is}
- *     {"do":"inspect"}   → as status, and "appliance": the description, "wake": see below, "base":
- *                           {"digest","file"} that the next increment is relative to, if any
- *     {"do":"pause"}     → {"ok":true}
- *     {"do":"unpause"}   → {"ok":true}
- *     {"do":"trim","caches":bool}
- *                        → {"ok":true,"able":bool}: the guest was asked to give up its free memory,
- * and its caches; not able: it has no driver for that, or is paused. It gets all back when it goes
- * on after the next save or pause, or after 30 seconds
- *     {"do":"trimming"}  → {"ok":true,"busy":bool,"bytes":in the balloon}
- *     {"do":"save","path":absolute,"leave-running":bool,"parent":absolute,"full":bool,"force":bool}
- *                        → {"ok":true,"path":…,"bytes":n,"seconds":paused,"encrypted":bool,
- *                           "increment":bool,"parent":{"digest","file"} if it is one}; unless left
- * running, the machine ends after the reply. If neither "parent" nor "full" is given, it is
- * relative to "base" where that is in the store. "force" replaces another machine's file in the
- * store. Until the reply "status" and "kill" are answered, any other request by an error that says
- * that the machine is busy; when the client hangs up before the file is in place, the save is
- * cancelled
- *     {"do":"save","stream":true,…}, and a descriptor with it (SCM_RIGHTS)
- *                        → the same without "path": it was written to that
- *     both may have "encrypt":true (which is an error when it has no key) or "decrypt":true
- *     {"do":"key","lock":{…}}, and a descriptor (SCM_RIGHTS) that the key of the lock is read from:
- *                           what is in a line stays in buffers
- *                        → {"ok":true}: what it saves from then on is encrypted with that
- *     {"do":"hold"}, and a descriptor with it: the reading end of a pipe
- *                        → {"ok":true}: it is paused, and held for a move until that pipe is
- * closed: then it goes on as it was. What "save" writes meanwhile ends nothing
- *     {"do":"commit"}    → {"ok":true}: once the pipe is closed it stays paused instead
- *     {"do":"release","moved":bool}
- *                        → {"ok":true}: it is held no more; moved: it ends, for it runs elsewhere
- *     {"do":"stop"}      → {"ok":true}: the power button was pressed
- *     {"do":"kill"}      → {"ok":true}: the machine is about to end
- *     {"do":"stats"}     → {"ok":true,"uptime":seconds,"resident":bytes,"shared":bytes of them that
- *                           are of files,"paging":{"frames":n,"present":n,"faults":n,"filled":n,
- *                           "fault-ns-max":n,"fault-ns-sum":n,"fill":…},"wake":…}; no "paging"
- *                           when all memory was in place from the start;
- *                           with network cards "network":[{"id":…,"kind":"user"|"tap"|"lan"|"none",
- *                           "name":of the tap or LAN,"mac":…,"link":bool,"sent":{"frames":n,
- *                           "bytes":n,"dropped":n},"received":{…}}]; "inspect" has the same without
- *                           the counters
- *     {"do":"ports"}     → {"ok":true,"ports":[{"guest":port,"protocol":"tcp"|"udp","address":…,
- *                           "host":port}]}
- *     {"do":"fill","fill":"none"|"idle"|"full"}
- *                        → {"ok":true}
- *     {"do":"wait","or-broken":bool}
- *                        → when the machine is over and its name is free again:
- *                          {"ok":true,"end":"poweroff"|"killed"|"saved"|"moved"|"failed","error":text};
- *                          if wanted also when it is broken, or the guest has halted for good:
- *                          "end":"broken"|"halted", the name still taken
- *     {"do":"console"}   → {"ok":true}, then the connection is a raw byte stream both ways
- *     {"do":"break"}     → {"ok":true}: the guest's serial console gets a break, behind what was
- *                          typed before
+ * A request that fails: {"ok":false,"kind":"integrity","error":text}; kinds are those of err.h.
+ * Otherwise:
  *
- * "wake", what was done by the guest agent:
+ * {"do":"status"}
+ *     → {"ok":true,"name":…,"pid":…,"state":"running"|"halted"|"paused"|"broken"|"saving",
+ *       "memory":bytes,"vcpus":n,"started":seconds since 1970,"encrypted":bool}
+ *     "encrypted": what it saves is. While it is saved also "percent" of the save; when it is
+ *     broken "error", the reason.
+ * {"do":"inspect"}
+ *     → as status, and "appliance": the description, "wake": see below, "sandbox": what confines
+ *       the process {"seccomp":filters,"landlock":version,"dumpable":bool,"capabilities":bits},
+ *       "base":{"digest","file"} that the next increment is relative to, if any, and "network"
+ *       as in stats without the counters, if there are cards
+ * {"do":"pause"}
+ * {"do":"unpause"}
+ *     → {"ok":true}
+ * {"do":"trim","caches":bool}
+ *     → {"ok":true,"able":bool}
+ *     The guest was asked to give up its free memory, and its caches. Not able: it has no driver
+ *     for that, or is paused. It gets all back when it goes on after the next save or pause, or
+ *     after 30 seconds.
+ * {"do":"trimming"}
+ *     → {"ok":true,"busy":bool,"bytes":in the balloon}
+ * {"do":"save","path":absolute,"flat":bool,"level":n,"leave-running":bool,"parent":absolute,
+ *  "full":bool,"force":bool,"encrypt":bool,"decrypt":bool}
+ *     → {"ok":true,"path":…,"bytes":n,"seconds":paused,"encrypted":bool,"increment":bool,
+ *       "parent":{"digest","file"} if it is one}
+ *     Unless left running, the machine ends after the reply. If neither "parent" nor "full" is
+ *     given, the file is relative to "base" where that is in the store. "force" replaces another
+ *     machine's file in the store. "encrypt" is an error when the machine has no key. Until the
+ *     reply "status" and "kill" are answered, and any other request by an error that says that
+ *     the machine is busy. When the client hangs up before the file is in place, the save is
+ *     cancelled.
+ * {"do":"save","stream":true,…}, and a descriptor with it (SCM_RIGHTS)
+ *     → the same without "path": it was written to the descriptor
+ * {"do":"key","lock":{…}}, and a descriptor that the key of the lock is read from
+ *     → {"ok":true}
+ *     What it saves from then on is encrypted with that. The key is not in the line because
+ *     lines stay in buffers.
+ * {"do":"hold"}, and a descriptor with it: the reading end of a pipe
+ *     → {"ok":true}
+ *     The machine is paused, and held for a move until that pipe is closed: then it goes on as
+ *     it was. A "save" meanwhile does not end it.
+ * {"do":"commit"}
+ *     → {"ok":true}: once the pipe is closed it stays paused instead
+ * {"do":"release","moved":bool}
+ *     → {"ok":true}: it is held no more. Moved: it ends, for it runs elsewhere
+ * {"do":"stop"}
+ *     → {"ok":true}: the power button was pressed
+ * {"do":"kill"}
+ *     → {"ok":true}: the machine is about to end
+ * {"do":"stats"}
+ *     → {"ok":true,"uptime":seconds,"resident":bytes,"shared":bytes of them that are of files,
+ *       "paging":{"frames":n,"present":n,"faults":n,"filled":n,"fault-ns-max":n,"fault-ns-sum":n,
+ *       "fill":…},"wake":…,"network":[{"id":…,"kind":"user"|"tap"|"lan"|"none","name":of the tap
+ *       or LAN,"mac":…,"link":bool,"sent":{"frames":n,"bytes":n,"dropped":n},"received":{…}}]}
+ *     No "paging" when all memory was in place from the start; no "network" without cards.
+ * {"do":"ports"}
+ *     → {"ok":true,"ports":[{"guest":port,"protocol":"tcp"|"udp","address":…,"host":port}]}
+ * {"do":"fill","fill":"none"|"idle"|"full"}
+ *     → {"ok":true}
+ * {"do":"wait","or-broken":bool}
+ *     → when the machine is over and its name is free again:
+ *       {"ok":true,"end":"poweroff"|"killed"|"saved"|"moved"|"failed","error":text}
+ *     With "or-broken" also when it is broken, or the guest has halted for good:
+ *     "end":"broken"|"halted"; the name is still taken then.
+ * {"do":"console"}
+ *     → {"ok":true}, then the connection is a raw byte stream both ways
+ * {"do":"break"}
+ *     → {"ok":true}: the guest's serial console gets a break, behind what was typed before
+ *
+ * "wake", what was done by the guest agent after a resume:
+ *
  *     {"agent":"waiting"|"present"|"silent"|"absent",
  *      "clock","hooks": each "none" (not owed)|"owed"|"busy"|"done"|"failed", and then
  *      "clock-error","hooks-error": texts, "clock-off": seconds of the guest's clock less ours,
  *      "ran":[{"hook":name,"status":n,"output":text}] or null,
- *      "asleep": seconds from the save to the start, only of a machine that woke,
+ *      "asleep": seconds from the save to the start, only of a machine that was resumed,
  *      "seconds": from the start to the last of it}
  *
- * A request that fails: {"ok":false,"kind":"integrity","error":text}; kinds are those of err.h.
+ * The functions below: any thread, one at a time for each line_buffer and descriptor. The two that
+ * read and the two that send block if the descriptor does.
  */
 #ifndef TORPOR_HOST_PROTOCOL_H
 #define TORPOR_HOST_PROTOCOL_H
@@ -89,24 +106,29 @@ struct line_buffer {
 };
 
 void line_buffer_free(struct line_buffer *lines);
-/* One read(2) from fd. Returns the number of bytes, 0 at the end, -errno, or -EMSGSIZE when a line
- * does not fit. */
+/* One read(2) from fd. Returns the number of bytes; 0 at the end; -errno of read(2), such as
+ * -EAGAIN or -EINTR; -EMSGSIZE when the line is longer than PROTOCOL_LINE_MAX; or -ENOMEM. */
 int line_buffer_read(struct line_buffer *lines, int fd);
-/* The same from a socket whose peer may send a descriptor along: then *passed is that one, and what
- * it was before is closed. Several at once are closed and change nothing. */
+/* The same by recvmsg(2) from a socket whose peer may send a descriptor along: then *passed is that
+ * one, and what it was before is closed. Several at once are closed and change nothing. */
 int line_buffer_receive(struct line_buffer *lines, int fd, int *passed);
 /* The next whole line, without its newline, or NULL. Valid until the next read. */
 char *line_buffer_next(struct line_buffer *lines);
-/* What is behind the last line taken. */
+/* What is behind the last line taken; NULL, with *len 0, before the first read. */
 const uint8_t *line_buffer_rest(const struct line_buffer *lines, size_t *len);
 
-/* Write a whole message with its newline; the reference to `message` is taken. */
+/* Write a whole message with its newline; the reference to `message` is taken, also on failure.
+ * Returns 0; -ENOMEM, also for NULL, which json_pack() gives without memory; or -errno of
+ * sendmsg(2): -EPIPE when the peer is gone, -EAGAIN when a non-blocking socket is full. Part of the
+ * message may be sent then: the connection is of no more use. */
 int protocol_send(int fd, json_t *message);
 /* The same with a descriptor for the peer. */
 int protocol_send_with(int fd, json_t *message, int passed);
 
+/* The reply for an error: a new object, or NULL without memory. */
 json_t *protocol_error(const struct err *err);
-/* 0 when the reply says ok; else its error in *err. */
+/* Returns 0 when the reply is "ok"; else what err_set() gives for its kind, with its text in *err;
+ * ERR_FAILED for a reply that is NULL or has no known kind. */
 int protocol_check(const json_t *reply, struct err *err);
 /* A string of a reply; "" when it has none of that name, as that of a machine of another version
  * may. Valid as long as the object. */

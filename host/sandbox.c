@@ -109,7 +109,7 @@ static const struct rule creates[] = {
 static const struct rule asks_kvm[] = {
 	RULE(openat, VERDICT_EXISTING),
 	RULE(ioctl, VERDICT_KVM),
-	/* The leave to use AMX, which decides what KVM says it has. */
+	/* Permission to use AMX: without it KVM does not report AMX. */
 	ALLOW(arch_prctl),
 };
 
@@ -165,12 +165,12 @@ static const struct rule machine[] = {
 	ALLOW(wait4),
 	ALLOW(getrusage),
 	ALLOW(arch_prctl),
-	ALLOW(getpgid), /* is it in front of its terminal? */
+	ALLOW(getpgid), /* is it the terminal's foreground process group? */
 	ALLOW(seccomp), /* for sandbox_confine() */
 	/* A pager's background thread lets others go first. */
 	RULE(sched_setscheduler, VERDICT_THIS_PROCESS),
 	RULE(setpriority, VERDICT_THIS_PRIORITY),
-	/* sandbox_confine() says whose, once it is known: -d makes another process. */
+	/* The process may fork once more (-d): sandbox_confine() allows its own threads only. */
 	ALLOW(tgkill),
 	/* Another program; another process. */
 	KILL(execve),
@@ -259,12 +259,12 @@ static const struct rule running[] = {
 	RULE(seccomp, VERDICT_MISSING),
 };
 
-/* The guest's driver says what it takes once it runs, and again after each reset. */
+/* The guest's driver negotiates offloads once it runs, and again after each reset. */
 static const struct rule running_tap[] = {
 	RULE(ioctl, VERDICT_OFFLOAD_IOCTL),
 };
 
-/* Those that are there go on to listen and accept. */
+/* Sockets that are open already go on to listen and accept. */
 static const struct rule running_no_net[] = {
 	RULE(socket, VERDICT_MISSING),
 	RULE(connect, VERDICT_MISSING),

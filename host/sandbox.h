@@ -1,5 +1,5 @@
 /*
- * What this process may still ask of the kernel, once it reads a file from a stranger.
+ * The system calls that this process may make once it reads a file that it does not trust.
  *
  * A seccomp filter, for good, before the first byte of the file is looked at; every later thread
  * and child has it too. Main thread, while it is the only one. A call that reading has no use for
@@ -14,7 +14,11 @@
  *     sandbox_confine         then, for all its threads: a second filter without what only the
  *                             start needs
  *
- * In sanitizer builds these do nothing (SANDBOX_GUARDS is 0): their runtime makes calls of its own.
+ * In sanitizer builds these do nothing and return 0 (SANDBOX_GUARDS is 0): their runtime makes
+ * calls of its own.
+ *
+ * Functions that return int return 0, or -errno with ERR_FAILED, which names the call. The process
+ * is then confined in part: the caller ends it.
  */
 #ifndef TORPOR_HOST_SANDBOX_H
 #define TORPOR_HOST_SANDBOX_H
@@ -54,18 +58,19 @@ enum sandbox_net {
 };
 
 /* Loads the libraries that reading takes first (but for SANDBOX_MACHINE, which may do so later, and
- * SANDBOX_SWITCH, which needs none). Returns 0, or the errno of prctl(2) or seccomp(2). */
+ * SANDBOX_SWITCH, which needs none). A library that is not there is an error of its first user, not
+ * of this. Returns 0, or the errno of prctl(2) or seccomp(2). */
 int sandbox_enter(enum sandbox sandbox, struct err *err);
 /* SANDBOX_MACHINE, with so much of a network, and all of the first step. Returns 0, what
- * landlock_enter() gives, or the errno of prctl(2), capset(2) or seccomp(2). */
+ * landlock_enter() gives, or the errno of prctl(2), capget(2), capset(2) or seccomp(2). */
 int sandbox_enter_machine(unsigned nets, struct err *err);
 /* Its memory, with the guest's and keys, is in no core file, and no other process of its user can
  * look into it. From then on /proc/self belongs to root: what there only the owner may open must be
  * open. Returns 0, or the errno of prctl(2). */
 int sandbox_hide(struct err *err);
 /* The second step. No new processes, signals to this process only, and of new sockets only those
- * that `nets` takes. Any thread; the machine's sockets are listening, its taps open. Returns 0, or
- * the errno of seccomp(2). */
+ * that `nets` takes. Any thread; the machine's sockets are listening, its taps open. Returns 0, the
+ * errno of seccomp(2), or -EBUSY when a thread has other filters than the caller. */
 int sandbox_confine(unsigned nets, struct err *err);
 
 /* What confines the calling process, as the kernel tells. */
@@ -75,6 +80,7 @@ struct sandbox_layers {
 	bool dumpable;	  /* it leaves core files, and its user can look into it */
 	uint64_t capable; /* bits CAP_* that are in force */
 };
+/* Cannot fail: what cannot be read in /proc is 0. */
 void sandbox_layers(struct sandbox_layers *layers);
 
 #endif

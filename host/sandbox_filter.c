@@ -22,7 +22,7 @@
 
 #define ALL	   0xffffffffu
 #define IOCTL_TYPE 0xff00u
-#define TERMIOS	   0xfffffff8u /* TCGETS, TCSETS, TCSETSW, TCSETSF and their four elders */
+#define TERMIOS	   0xfffffff8u /* TCGETS to TCSETSF, and TCGETA to TCSETAW of struct termio */
 #define NAMESPACES                                                                                 \
 	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |             \
 	 CLONE_NEWPID | CLONE_NEWNET)
@@ -99,13 +99,14 @@ struct branch {
 	unsigned group;
 };
 
-/* A conditional jump reaches 255 instructions. Searches of up to GROUP_MAX spans have the verdicts'
- * doors just behind them: jumps that reach everywhere. */
+/* A conditional jump reaches 255 instructions. A search of up to GROUP_MAX spans is therefore
+ * followed by trampolines: one unconditional jump for each of its verdicts, which reaches any
+ * instruction. */
 #define GROUP_MAX  64u
 #define GROUPS_MAX 16u
 
 struct group {
-	unsigned door[VERDICTS]; /* 0: that verdict is not in it */
+	unsigned trampoline[VERDICTS]; /* 0: that verdict is not in it */
 };
 
 struct builder {
@@ -158,13 +159,13 @@ static int search(struct builder *b, unsigned low, unsigned high)
 	return (int)branch->at;
 }
 
-static void add_door(struct builder *b, struct group *group, uint8_t verdict)
+static void add_trampoline(struct builder *b, struct group *group, uint8_t verdict)
 {
-	if (group->door[verdict] == 0)
-		group->door[verdict] = emit(b->filter, BPF_JMP | BPF_JA, 0, 0, 0);
+	if (group->trampoline[verdict] == 0)
+		group->trampoline[verdict] = emit(b->filter, BPF_JMP | BPF_JA, 0, 0, 0);
 }
 
-/* The same, of as many as there are: one group behind the other. */
+/* The same for any number of spans: one group behind the other. */
 static int search_groups(struct builder *b, unsigned low, unsigned high)
 {
 	unsigned middle = low + (high - low) / 2;
@@ -182,10 +183,10 @@ static int search_groups(struct builder *b, unsigned low, unsigned high)
 	assert(b->ngroups < GROUPS_MAX);
 	at = search(b, low, high);
 	for (unsigned i = low; i < high; i++)
-		add_door(b, &b->group[b->ngroups], b->span[i].verdict);
+		add_trampoline(b, &b->group[b->ngroups], b->span[i].verdict);
 	b->ngroups++;
-	/* A group of one is its door. */
-	return at >= 0 ? at : (int)b->group[b->ngroups - 1].door[b->span[low].verdict];
+	/* A group of one span is its trampoline alone. */
+	return at >= 0 ? at : (int)b->group[b->ngroups - 1].trampoline[b->span[low].verdict];
 }
 
 #define CONDITION_LEN 3u
@@ -255,7 +256,7 @@ static bool used(const struct builder *b, uint8_t verdict)
 
 static uint8_t jump_distance(const struct builder *b, const struct branch *branch, int to)
 {
-	unsigned target = to < 0 ? b->group[branch->group].door[-1 - to] : (unsigned)to;
+	unsigned target = to < 0 ? b->group[branch->group].trampoline[-1 - to] : (unsigned)to;
 
 	assert(target > branch->at && target - branch->at <= 256);
 	return (uint8_t)(target - branch->at - 1);
@@ -272,10 +273,10 @@ static void aim(struct builder *b, const unsigned *verdict_at)
 	}
 	for (unsigned i = 0; i < b->ngroups; i++) {
 		for (unsigned v = 0; v < VERDICTS; v++) {
-			unsigned door = b->group[i].door[v];
+			unsigned at = b->group[i].trampoline[v];
 
-			if (door != 0)
-				b->filter->code[door].k = verdict_at[v] - door - 1;
+			if (at != 0)
+				b->filter->code[at].k = verdict_at[v] - at - 1;
 		}
 	}
 }

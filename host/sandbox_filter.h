@@ -1,6 +1,7 @@
 /*
  * From a verdict for each system call to a seccomp filter (seccomp(2), kernel:
- * userspace-api/seccomp_filter). Pure: nothing is installed here.
+ * userspace-api/seccomp_filter). Pure: nothing is installed here. Cannot fail: verdicts whose
+ * filter is longer than SANDBOX_CODE_MAX are our bug (assert).
  *
  * Calls are searched by halving, not one after the other: the kernel runs the filter once for every
  * call there is when it is installed, and a resume waits for that (figures in ARCHITECTURE.md). For
@@ -26,9 +27,9 @@ enum verdict {
 	VERDICT_PROCESS,       /* clone: thread or process, in our namespaces */
 	VERDICT_LOCAL,	       /* socket, socketpair: AF_UNIX */
 	VERDICT_NETWORK,       /* socket: AF_UNIX, AF_INET, AF_INET6 */
-	VERDICT_TERMINAL,      /* ioctl: is it a terminal, how large */
+	VERDICT_TERMINAL,      /* ioctl: terminal modes and size */
 	VERDICT_KVM,	       /* ioctl: KVM's */
-	VERDICT_MACHINE_IOCTL, /* ioctl: KVM's, userfaultfd's, and terminal modes, but no typing */
+	VERDICT_MACHINE_IOCTL, /* ioctl: KVM's, userfaultfd's, terminal modes; not TIOCSTI */
 	VERDICT_TAP_IOCTL,     /* the same, and setting up a tap interface */
 	VERDICT_OFFLOAD_IOCTL, /* the same as the machine's, and a tap's offloads alone */
 	VERDICT_NAME,	    /* prctl: the thread's name; is the process dumpable, make it not so */

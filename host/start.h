@@ -2,12 +2,14 @@
  * What a process gets from its parent, put in order: called first in main(), before anything is
  * opened and before there are threads.
  *
- *     descriptors  0 to 2 are open, on /dev/null if need be. Higher ones are closed, except those
- * that the command line names (/dev/fd/N, /proc/self/fd/N). limits       the size of files
- * (RLIMIT_FSIZE) is as large as it may be. A file that grows beyond it is an error (EFBIG), not the
- * end of the process. signals      none is blocked; none is ignored but SIGPIPE and SIGXFSZ, and
- * SIGHUP if it was (nohup). umask        never takes rights from the owner; always takes the right
- * to write from others.
+ *   Descriptors  0 to 2 are open, on /dev/null if need be. Higher ones are closed, except those
+ *                that the command line names (/dev/fd/N, /proc/self/fd/N).
+ *   Limits       The size of files (RLIMIT_FSIZE) is as large as it may be. A file that grows
+ *                beyond it is an error (EFBIG), not the end of the process.
+ *   Signals      None is blocked. None is ignored but SIGPIPE and SIGXFSZ, and SIGHUP if it
+ *                was (nohup).
+ *   umask        It never takes rights from the owner, and always takes the right to write
+ *                from others.
  *
  * Nothing here fails: what cannot be put in order is left as it is.
  */

@@ -7,7 +7,8 @@
 
 #include "format/crypto/digest.h"
 
-/* Whether the path, which need not exist, is of a file in the store. */
+/* Whether the path, which need not exist, is of a file in the store. False, too, when there is no
+ * store. */
 bool store_has(const char *path);
 
 /* An increment in the store whose parent is the file of this identity. Returns 1 with its file name
