@@ -203,8 +203,8 @@ static void dhcp_handle_discover(struct gateway *gateway, const struct gateway_q
 	dhcp_grant(reply, gateway, r, DHCP_OFFER, lease);
 }
 
-/* RFC 2131 §4.3.2. One that has an address we know nothing of has it from before we were started:
- * it keeps it. */
+/* RFC 2131 §4.3.2. A station with an address for which there is no lease got it before this server
+ * was started: it keeps it. */
 static void dhcp_handle_request(struct gateway *gateway, const struct gateway_query *query,
 				const struct dhcp_request *r, struct dhcp_reply *reply)
 {

@@ -1,6 +1,10 @@
 /*
- * The server's side of DHCP (RFC 2131, options of RFC 2132), a message in, a message out. Pure;
- * what comes is hostile.
+ * The server's side of DHCP (RFC 2131, options of RFC 2132), a message in, a message out. Pure but
+ * for the gateway's leases; what comes is hostile. One thread a gateway.
+ *
+ * Cannot fail. There is no reply (len 0) to a message that is malformed, comes from a relay, is for
+ * another server, releases or declines an address, or asks for one when none is left. A request for
+ * an address that the station may not have is answered by DHCPNAK.
  */
 #ifndef TORPOR_LAN_DHCP_H
 #define TORPOR_LAN_DHCP_H

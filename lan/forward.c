@@ -161,7 +161,7 @@ static bool send_to(struct port *source, struct port *to, const struct message *
 	return true;
 }
 
-/* A frame that nobody waits for: dropped when the port is busy. */
+/* A frame that no source waits for: dropped when the port is busy. */
 static void offer(struct port *to, unsigned source, const struct message *message)
 {
 	bool first = port_queued(to) == 0;
@@ -233,7 +233,8 @@ static enum frame_check check_frame(struct port *source, const struct message *m
 	return FRAME_GOOD;
 }
 
-/* A frame that is not for one port alone: to the gateway, and to all others. Nobody waits. */
+/* A frame that is not for one port alone: to the gateway, and to all others. The source does not
+ * wait. */
 static void send_around(struct port *source, const struct message *message, int to)
 {
 	struct lan_switch *lan = source->lan;

@@ -1,4 +1,5 @@
-/* Where frames go; see switch.h. Loop thread; nothing here fails. */
+/* Where frames go; see switch.h. Loop thread. Nothing here returns an error: a port whose socket
+ * fails, or whose stream is malformed, is lost (port_lose()). */
 #ifndef TORPOR_LAN_FORWARD_H
 #define TORPOR_LAN_FORWARD_H
 

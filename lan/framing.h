@@ -1,4 +1,10 @@
-/* Messages in a stream (devices/net/net_lan_wire.h). Pure; what comes is hostile. */
+/*
+ * Messages in a stream (devices/net/net_lan_wire.h). Pure; what comes is hostile.
+ *
+ * The one error is -EBADMSG of framing_next(): what follows in the stream cannot be understood any
+ * more, and the connection is of no more use. A message that is not `sound` is no error of the
+ * stream: it is to be dropped.
+ */
 #ifndef TORPOR_LAN_FRAMING_H
 #define TORPOR_LAN_FRAMING_H
 
@@ -26,7 +32,7 @@ struct message {
 };
 
 /* The message at the beginning of `len` bytes: its size, 0 when it is not there whole, -EBADMSG
- * when no message of this framing begins like that. */
+ * when its length is one that no message of this framing has. `message` points into `data`. */
 int framing_next(enum framing framing, const uint8_t *data, size_t len, struct message *message);
 
 /* Put in front of a frame of `len` bytes what a receiver of this framing expects there, `header`

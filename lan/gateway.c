@@ -80,7 +80,7 @@ void gateway_free(struct gateway *gateway)
 	free(gateway);
 }
 
-/* ---- what it says ---- */
+/* ---- what it sends ---- */
 
 static void put_ethernet(const struct gateway *gateway, const struct gateway_query *query,
 			 uint8_t *reply, uint16_t type)

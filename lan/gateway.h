@@ -1,11 +1,13 @@
 /*
  * The LAN's own host, inside the switch: it gives addresses (DHCP), tells them by name (DNS), and
- * answers ARP and ICMP echo for itself. It leads nowhere: the LAN has no router.
+ * answers ARP and ICMP echo for itself. It forwards no packets: the LAN has no router.
+ *
+ *     gateway_parse_cidr | gateway_default_cidr → gateway_new → gateway_answer … → gateway_free
  *
  * A frame in, at most one frame out, to where the question came from. Pure but for its memory of
- * leases, which is bounded, by port too: nobody can take all addresses. Frames are hostile; what is
- * not understood is ignored. Checksums of what comes are not looked at: between virtual cards they
- * need not be there.
+ * leases, which is bounded for each port too: no port can take all addresses. Frames are hostile;
+ * what is not understood is ignored. Checksums of what comes are not looked at: between virtual
+ * cards they need not be there. One thread a gateway.
  */
 #ifndef TORPOR_LAN_GATEWAY_H
 #define TORPOR_LAN_GATEWAY_H
@@ -38,15 +40,17 @@ struct gateway {
 	struct leases leases;
 };
 
-/* "10.1.2.0/24". */
+/* "10.1.2.0/24". Returns 0, or -EINVAL with ERR_USAGE: it is no network, or not of /16 to /29. Sets
+ * `network` and `prefix`. */
 int gateway_parse_cidr(struct gateway_params *params, const char *text, struct err *err);
-/* A network of 10.77.0.0/16 that this name has everywhere. */
+/* A /24 of 10.77.0.0/16 that this name has on every host. Cannot fail. */
 void gateway_default_cidr(struct gateway_params *params, const char *name);
 
+/* Returns 0, -ENOMEM, or the errno of getrandom(2). */
 int gateway_new(struct gateway **gateway, const struct gateway_params *params, struct err *err);
 void gateway_free(struct gateway *gateway); /* NULL will do */
 
-/* The length of the answer, 0: none. */
+/* The length of the answer, 0: none. Cannot fail. */
 size_t gateway_answer(struct gateway *gateway, const struct gateway_query *query,
 		      uint8_t reply[GATEWAY_REPLY_MAX]);
 

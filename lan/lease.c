@@ -73,7 +73,7 @@ static bool can_be_given(const struct leases *leases, uint32_t address)
 	return address >= leases->first && address <= leases->last;
 }
 
-/* An address that nobody ever had, or else the one that has been over longest. */
+/* An address that was never leased, or else the one whose lease has been over longest. */
 static uint32_t lease_choose(struct leases *leases, const uint8_t *mac, uint32_t now)
 {
 	/* Hashed, so that stations mostly find their own again when all leases were forgotten. */

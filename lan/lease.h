@@ -3,7 +3,9 @@
  * expired leases are remembered, so that a machine that was saved and resumed gets its own again.
  *
  * A port may hold LEASES_SHARE addresses. A port can be a machine with nested guests, or a whole
- * LAN behind a trunk. Pure; times are seconds, addresses IPv4 in host order.
+ * LAN behind a trunk. Pure; times are seconds, addresses IPv4 in host order. Nothing here fails:
+ * NULL means that there is no such lease. Leases are borrowed from the table and stay in their
+ * place.
  */
 #ifndef TORPOR_LAN_LEASE_H
 #define TORPOR_LAN_LEASE_H
@@ -18,7 +20,7 @@
 #define LEASE_NAME     64u
 #define LEASE_TIME     3600u /* of a lease */
 #define LEASE_OFFER    60u   /* that an offer is kept */
-#define LEASE_DECLINED 600u  /* that an address is not given that somebody else was found to use */
+#define LEASE_DECLINED 600u  /* that an address is not given after a station found it in use */
 
 struct lease {
 	uint32_t address;	   /* 0: free */
@@ -41,14 +43,17 @@ struct leases {
 void leases_init(struct leases *leases, uint32_t network, unsigned prefix);
 uint32_t leases_mask(const struct leases *leases);
 
+/* The station's lease, over or not; NULL: it never had one, or another station has its address now.
+ */
 struct lease *lease_of(struct leases *leases, const uint8_t mac[NET_MAC_SIZE]);
 /* The station's lease: its old one, or an address that is free, `requested` if that is (0: any).
  * NULL: there is none for it, or the port holds LEASES_SHARE already. A new one, and one that was
  * over, is offered for LEASE_OFFER seconds. `mac` is a station's: not all zero. */
 struct lease *lease_take(struct leases *leases, const uint8_t mac[NET_MAC_SIZE], unsigned port,
 			 uint32_t requested, uint32_t now);
-/* May a station that says it has this address go on having it? Then that is its lease. NULL: it is
- * another's or none of ours, the station has another, or the port holds LEASES_SHARE already. */
+/* The lease of a station that says it has this address already. NULL, and it may not keep it: the
+ * address is another's or none of ours, the station has another, or the port holds LEASES_SHARE
+ * already. */
 struct lease *lease_adopt(struct leases *leases, const uint8_t mac[NET_MAC_SIZE], unsigned port,
 			  uint32_t address, uint32_t now);
 /* Somebody else uses the address: it is not given for LEASE_DECLINED seconds. */

@@ -1,10 +1,12 @@
 /*
- * Which station is behind which port. Bounded, whatever the guests send: a place for each of 8
- * stations of a hash value that nobody outside can predict, at most MAC_TABLE_SHARE stations a
- * port, and nobody is remembered who was silent for MAC_TABLE_AGE seconds.
+ * Which station is behind which port. Bounded, whatever the guests send: a hash value, which guests
+ * cannot predict, has room for 8 stations; a port has at most MAC_TABLE_SHARE; and a station that
+ * was silent for MAC_TABLE_AGE seconds is forgotten.
  *
  * A *pinned* station is the card of a machine that is there: it belongs to its port, does not age,
- * and nobody else may send in its name.
+ * and no other port may send with its address.
+ *
+ * Pure. Only mac_table_pin() can fail.
  */
 #ifndef TORPOR_LAN_MAC_TABLE_H
 #define TORPOR_LAN_MAC_TABLE_H
@@ -50,7 +52,8 @@ enum learned {
 enum learned mac_table_learn(struct mac_table *table, const uint8_t mac[NET_MAC_SIZE],
 			     unsigned port, uint32_t now);
 
-/* 0, -EEXIST when it is pinned to another port, or -ENOSPC. */
+/* Returns 0, -EEXIST when it is pinned to another port, or -ENOSPC when all places of its hash
+ * value are pinned. */
 int mac_table_pin(struct mac_table *table, const uint8_t mac[NET_MAC_SIZE], unsigned port);
 /* Forget everybody behind a port, or only those pinned there. */
 void mac_table_forget(struct mac_table *table, unsigned port);

@@ -74,7 +74,7 @@ struct port {
 	struct port *next_waiter;
 	struct port *waiters, **last_waiter;
 	uint64_t progress_ms; /* when it last took something, or somebody began to wait */
-	bool stalled;	      /* it takes nothing: nobody waits for it */
+	bool stalled;	      /* it takes nothing: sources do not wait for it */
 
 	struct net_counters received; /* from it; `dropped` unused */
 	struct net_counters sent;     /* to it; the same */

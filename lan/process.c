@@ -1,4 +1,4 @@
-/* See process.h. One thread; nobody takes the loop's lock but the loop. */
+/* See process.h. One thread; only the loop takes its lock. */
 #include "lan/process.h"
 
 #include <errno.h>

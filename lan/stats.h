@@ -1,4 +1,4 @@
-/* The ports and leases of a LAN as JSON. */
+/* The ports and leases of a LAN as JSON. Loop thread, under the loop's lock. */
 #ifndef TORPOR_LAN_STATS_H
 #define TORPOR_LAN_STATS_H
 
@@ -6,7 +6,7 @@
 
 #include "lan/switch.h"
 
-/* {"dhcp": {…} or null, "ports": […], "leases": […]}. */
+/* {"dhcp": {…} or null, "ports": […], "leases": […]}: a new object, or NULL without memory. */
 json_t *lan_stats(struct lan_switch *lan);
 
 #endif

@@ -1,18 +1,21 @@
 /*
  * The switch of a virtual LAN: it learns which station is behind which port and forwards frames,
- * large ones whole. One process holds one LAN; nothing leads from one to another.
+ * large ones whole. One process holds one LAN; two LANs are not connected, unless by a trunk.
  *
  * What arrives is forwarded at once: a read and a write at low load; under load up to 256 KiB by
- * one call each, because messages to one destination lie one behind the other as they came. Nothing
- * is lost to a destination that is merely slow: who has a frame for it waits and is not read, so
- * that the wait reaches his guest; the others go on, and those who wait take turns of at most
- * 256 KiB. Nobody waits for a destination that has taken nothing for 200 ms (a paused machine):
- * frames to it are dropped until it does. Broadcasts and frames to unknown stations never wait;
- * each source may leave 64 KiB of them with a busy destination.
+ * one call each, because messages to one destination lie one behind the other as they came.
+ *
+ * Nothing is lost to a destination that is merely slow. A source that has a frame for it waits. It
+ * is not read meanwhile, so that its socket fills and its guest has to wait, too. The other sources
+ * go on. Sources that wait for one destination take turns of at most 256 KiB. Sources do not wait
+ * for a destination that has taken nothing for 200 ms (a paused machine): frames to it are dropped
+ * until it does. Broadcasts and frames to unknown stations never wait; each source may leave 64 KiB
+ * of them with a busy destination.
  *
  * lan_switch_new → lan_switch_plug for each connection, while the loop runs → lan_switch_free.
  * Loop thread, under the loop's lock. Functions that return int return 0, ERR_FAILED when all ports
- * are taken, -ENOMEM, or the errno of getrandom(2), timerfd_create(2) or epoll_ctl(2).
+ * are taken, -ENOMEM, or the errno of getrandom(2), timerfd_create(2) or epoll_ctl(2). The others
+ * cannot fail. A port that is lost is freed at the end of the loop's round.
  */
 #ifndef TORPOR_LAN_SWITCH_H
 #define TORPOR_LAN_SWITCH_H

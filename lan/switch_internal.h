@@ -1,4 +1,4 @@
-/* The struct that the files of the switch share; see switch.h. */
+/* The struct that the files of the switch share; see switch.h. Nothing here fails. */
 #ifndef TORPOR_LAN_SWITCH_INTERNAL_H
 #define TORPOR_LAN_SWITCH_INTERNAL_H
 

@@ -223,7 +223,7 @@ static const char *contradiction(const struct port *port, const struct trunk *to
 	return NULL;
 }
 
-/* Nobody here may send in the name of a machine there. */
+/* No other port may send with the address of a machine behind this one. */
 static void pin_machines(struct port *port)
 {
 	struct lan_switch *lan = port->lan;

@@ -26,9 +26,11 @@ int trunk_accept(struct port *port, uint64_t id, const char *name, bool dhcp, ch
 		 size_t len);
 void trunk_free(struct trunk *trunk); /* NULL will do */
 
-/* A note was received. A port whose note contradicts what is joined here is lost. */
+/* A note was received. A port whose note contradicts what is joined here is lost, and so is one
+ * whose note there is no memory for. */
 void trunk_handle_note(struct port *port, const char *text, size_t len);
-/* A machine or a trunk has come or gone: tell all trunks but `except` (NULL: all). */
+/* A machine or a trunk has come or gone: tell all trunks but `except` (NULL: all). A trunk that has
+ * no room for the note is lost. A note that would be too long is not sent; the log says so. */
 void trunk_announce(struct lan_switch *lan, const struct port *except);
 /* A DHCP server is here or behind a trunk other than `except`. */
 bool trunk_reaches_dhcp(const struct lan_switch *lan, const struct port *except);
