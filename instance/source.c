@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/num.h"
+#include "format/verified.h"
 #include "host/parent.h"
 #include "host/paths.h"
 #include "vmm/machine.h"
@@ -123,14 +124,6 @@ int source_open_disks(struct source *s, struct disk *disk[APPLIANCE_MAX_DISKS], 
 	return 0;
 }
 
-static bool is_changed(const struct stat *before, const struct stat *now)
-{
-	return now->st_size != before->st_size || now->st_mtim.tv_sec != before->st_mtim.tv_sec ||
-	       now->st_mtim.tv_nsec != before->st_mtim.tv_nsec ||
-	       now->st_ctim.tv_sec != before->st_ctim.tv_sec ||
-	       now->st_ctim.tv_nsec != before->st_ctim.tv_nsec;
-}
-
 static int copy_contents(int from, int to, uint64_t size)
 {
 	cleanup_free uint8_t *chunk = malloc(COPY_CHUNK);
@@ -161,7 +154,7 @@ static int keep_boot_file(const char *what, int fd, const struct blob *blob,
 	ret = copy_contents(fd, copy, blob->len);
 	if (fstat(fd, &now) < 0)
 		return err_sys(err, errno, "keep the %s", what);
-	if (is_changed(before, &now)) {
+	if (!verified_same(before, &now)) {
 		err_set(err, ERR_FAILED, "the %s was changed while the machine started", what);
 		return -ESTALE;
 	}
