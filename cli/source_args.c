@@ -17,40 +17,24 @@
 #define SECTOR	       512u
 
 /* Open a file for its contents; directories and the like are refused, and a FIFO is not waited for.
- */
-static int open_regular_file(const char *what, const char *path, uint64_t *size, struct err *err)
+ * The size of a block device is in `blob` and not in `st`. */
+static int open_regular_file(const char *what, const char *path, struct stat *st, struct blob *blob,
+			     struct err *err)
 {
 	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	struct stat st;
 	off_t end;
 
-	if (fd < 0)
+	if (fd < 0 || fstat(fd, st) < 0)
 		return err_sys(err, errno, "%s %s", what, path);
-	if (fstat(fd, &st) < 0)
-		return err_sys(err, errno, "%s %s", what, path);
-	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+	if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))
 		return err_set(err, ERR_FAILED, "%s %s: not a file", what, path);
 	end = lseek(fd, 0, SEEK_END);
 	if (end < 0)
 		return err_sys(err, errno, "%s %s", what, path);
 	if (end == 0)
 		return err_set(err, ERR_FAILED, "%s %s: the file is empty", what, path);
-	*size = (uint64_t)end;
+	*blob = (struct blob){.fd = fd, .len = (uint64_t)end};
 	return take_fd(&fd);
-}
-
-static int open_boot_file(const char *what, const char *path, int *fd, struct stat *st,
-			  struct blob *blob, struct err *err)
-{
-	uint64_t size;
-
-	*fd = open_regular_file(what, path, &size, err);
-	if (*fd < 0)
-		return *fd;
-	if (fstat(*fd, st) < 0)
-		return err_sys(err, errno, "%s %s", what, path);
-	*blob = (struct blob){.fd = *fd, .len = size};
-	return 0;
 }
 
 static int source_add_disk(struct source *s, const struct disk_arg *arg, struct err *err)
@@ -58,9 +42,10 @@ static int source_add_disk(struct source *s, const struct disk_arg *arg, struct 
 	struct appliance_disk *disk = &s->appliance.disk[s->appliance.ndisks];
 	uint8_t head[FOREIGN_HEAD];
 	const char *foreign;
-	uint64_t size;
+	struct blob blob;
+	struct stat st;
 	ssize_t len;
-	int fd = open_regular_file("disk", arg->path, &size, err);
+	int fd = open_regular_file("disk", arg->path, &st, &blob, err);
 
 	if (fd < 0)
 		return fd;
@@ -71,12 +56,12 @@ static int source_add_disk(struct source *s, const struct disk_arg *arg, struct 
 	if (foreign != NULL)
 		return err_set(err, ERR_FAILED, "disk %s: not a raw disk, but %s", arg->path,
 			       foreign);
-	if (size % SECTOR != 0)
+	if (blob.len % SECTOR != 0)
 		return err_set(err, ERR_FAILED, "disk %s: %llu bytes are not a multiple of %u",
-			       arg->path, (unsigned long long)size, SECTOR);
-	if (size > IMAGE_MAX_BYTES)
+			       arg->path, (unsigned long long)blob.len, SECTOR);
+	if (blob.len > IMAGE_MAX_BYTES)
 		return err_set(err, ERR_FAILED, "disk %s: larger than 64 TiB", arg->path);
-	disk->size = size;
+	disk->size = blob.len;
 	disk->readonly = arg->readonly;
 	memcpy(disk->id, arg->id, sizeof(disk->id));
 	return 0;
@@ -93,7 +78,6 @@ int source_override(struct source *s, const struct machine_args *args, struct er
 static int source_gather(struct source *s, const struct machine_args *args, struct err *err)
 {
 	struct appliance *a = &s->appliance;
-	int ret;
 
 	snprintf(a->machine, sizeof(a->machine), "%s", MACHINE_TYPE);
 	snprintf(a->arch, sizeof(a->arch), "%s", ARCH_NAME);
@@ -102,18 +86,19 @@ static int source_gather(struct source *s, const struct machine_args *args, stru
 	if (args->kernel == NULL)
 		return err_set(err, ERR_USAGE, "--kernel is missing");
 	s->origin = args->kernel;
-	ret = open_boot_file("kernel", args->kernel, &s->kernel_fd, &s->kernel_stat,
-			     &s->boot.kernel, err);
-	if (ret < 0)
-		return ret;
+	s->kernel_fd =
+		open_regular_file("kernel", args->kernel, &s->kernel_stat, &s->boot.kernel, err);
+	if (s->kernel_fd < 0)
+		return s->kernel_fd;
 	if (args->initrd != NULL) {
-		ret = open_boot_file("initrd", args->initrd, &s->initrd_fd, &s->initrd_stat,
-				     &s->boot.initrd, err);
-		if (ret < 0)
-			return ret;
+		s->initrd_fd = open_regular_file("initrd", args->initrd, &s->initrd_stat,
+						 &s->boot.initrd, err);
+		if (s->initrd_fd < 0)
+			return s->initrd_fd;
 	}
 	for (unsigned i = 0; i < args->ndisks; i++) {
-		ret = source_add_disk(s, &args->disk[i], err);
+		int ret = source_add_disk(s, &args->disk[i], err);
+
 		if (ret < 0)
 			return ret;
 	}
