@@ -11,15 +11,12 @@
 static void on_closed(struct loop_watch *watch, uint32_t events)
 {
 	struct hold *h = container_of(watch, struct hold, watch);
-	bool goes_on = h->loss == HOLD_GOES_ON && h->was_running;
 
 	(void)events; /* nobody writes: it was closed */
 	hold_release(h);
 	switch (h->loss) {
 	case HOLD_GOES_ON:
-		log_line(&h->machine->log, "the move was given up: the machine is as it was");
-		if (goes_on)
-			machine_unpause(h->machine);
+		hold_give_up(h);
 		break;
 	case HOLD_STAYS:
 		log_line(&h->machine->log,
@@ -66,4 +63,11 @@ void hold_release(struct hold *h)
 		return;
 	loop_del(&h->machine->loop, &h->watch);
 	close(take_fd(&h->fd));
+}
+
+void hold_give_up(struct hold *h)
+{
+	log_line(&h->machine->log, "the move was given up: the machine is as it was");
+	if (h->was_running)
+		machine_unpause(h->machine);
 }

@@ -3,6 +3,7 @@
  * pipe.
  *
  *     hold_begin → hold_commit → hold_release          the machine runs on the target
+ *     hold_begin → hold_release → hold_give_up         the source goes on: the target never runs it
  *     hold_begin → (the pipe is closed)                the source goes on, the target ends
  *     hold_begin → hold_commit → (the pipe is closed)  the source stays paused: the machine may
  *                                                      run on the target
@@ -42,6 +43,8 @@ int hold_begin(struct hold *h, struct machine *m, int fd, enum hold_loss loss, s
 int hold_commit(struct hold *h, struct err *err);
 /* It is no longer held, and stays as it is: paused, or about to end. */
 void hold_release(struct hold *h);
+/* Behind hold_release(), on the source: the machine goes on if it ran before. */
+void hold_give_up(struct hold *h);
 
 static inline bool hold_is_active(const struct hold *h)
 {

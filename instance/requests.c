@@ -280,9 +280,7 @@ static json_t *do_release(struct instance *in, const json_t *request, struct err
 	if (moved)
 		machine_end(&in->machine, MACHINE_END_MOVED);
 	else if (in->hold.loss != HOLD_ENDS)
-		log_line(&in->machine.log, "the move was given up: the machine is as it was");
-	if (!moved && in->hold.was_running)
-		machine_unpause(&in->machine);
+		hold_give_up(&in->hold);
 	return reply_ok();
 }
 
