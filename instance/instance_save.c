@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "host/parent.h"
 #include "host/paths.h"
 #include "host/store.h"
@@ -14,16 +14,14 @@
 /* What the machine was made from, as it is at this moment. */
 static int describe_appliance(const struct instance *in, struct appliance *a, struct err *err)
 {
-	struct timespec now;
 	int ret = appliance_copy(a, &in->source->appliance, err);
 
 	if (ret < 0)
 		return ret;
-	clock_gettime(CLOCK_REALTIME, &now);
 	strcpy(a->parent, in->base);
 	a->increment = false;
 	a->live = true;
-	a->saved_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	a->saved_ns = clock_realtime_ns();
 	a->generation += in->saves + 1;
 	a->cpu = in->cpu;
 	snprintf(a->name, sizeof(a->name), "%s", in->claim.name);
