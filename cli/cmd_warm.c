@@ -26,7 +26,6 @@
 
 #define DEFAULT_SECONDS 5
 #define UNTIL_SECONDS	600 /* at most, where --until alone is given */
-#define MAX_SECONDS	86400
 
 enum {
 	OPTION_FOR = OPTION_LONG_ONLY + 1,
@@ -59,7 +58,7 @@ static int parse_seconds(const char *text, uint64_t *seconds, struct err *err)
 		digits[len - 1] = '\0';
 		text = digits;
 	}
-	return parse_number(text, "--for", 1, MAX_SECONDS, seconds, err);
+	return parse_number(text, "--for", 1, WARMUP_MAX_SECONDS, seconds, err);
 }
 
 static int cmd_warm_option(struct warm_args *args, int id, const char *value, struct err *err)

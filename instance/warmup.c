@@ -1,19 +1,12 @@
 /* See warmup.h. */
 #include "instance/warmup.h"
 
-#include <errno.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/timerfd.h>
-#include <unistd.h>
 
-#include "base/num.h"
-
-static void on_warmup_over(struct loop_watch *watch, uint32_t events)
+static void on_warmup_over(void *opaque)
 {
-	struct warmup *r = container_of(watch, struct warmup, timer_watch);
+	struct warmup *r = opaque;
 
-	(void)events;
 	r->timed_out = true;
 	machine_end(r->machine, MACHINE_END_KILLED);
 }
@@ -36,21 +29,23 @@ static void on_warmup_text(void *opaque, const uint8_t *data, size_t len)
 
 int warmup_watch(struct warmup *r, struct machine *m, struct console_hub *hub, struct err *err)
 {
-	struct itimerspec when = {.it_value.tv_sec = (time_t)r->seconds};
+	int ret;
 
 	r->machine = m;
-	r->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (r->timer_fd < 0 || timerfd_settime(r->timer_fd, 0, &when, NULL) < 0)
-		return err_sys(err, errno, "timerfd");
+	r->timer = TIMER_CLOSED;
+	ret = timer_open(&r->timer, &m->loop, on_warmup_over, r, err);
+	if (ret < 0)
+		return ret;
+	timer_set(&r->timer, (unsigned)r->seconds * 1000);
 	if (r->until != NULL) {
 		hub->heard = on_warmup_text;
 		hub->heard_opaque = r;
 	}
-	return loop_add(&m->loop, &r->timer_watch, r->timer_fd, EPOLLIN, on_warmup_over, err);
+	return 0;
 }
 
 int warmup_end(struct warmup *r, const struct pager *pager, struct err *err)
 {
-	close(r->timer_fd);
+	timer_close(&r->timer);
 	return touched_collect(r->machine, r->in_order ? pager : NULL, &r->touched, err);
 }
