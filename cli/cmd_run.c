@@ -81,13 +81,7 @@ static int open_cold_file(const struct run_args *args, struct source *source, st
 	ret = keys_to_open(&args->keys, &params.keys, err);
 	if (ret < 0)
 		return ret;
-	ret = source_from_file(source, input.file, &params, err);
-	if (ret < 0)
-		return ret;
-	ret = keys_check_used(&args->keys, source->chain->archive, source->chain->n, err);
-	if (ret < 0)
-		source_close(source);
-	return ret;
+	return source_from_keyed_file(source, input.file, &params, &args->keys, err);
 }
 
 /* The command line replaces sizes and the like of a file, but not its contents. */

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "cli/launch.h"
+#include "cli/source_args.h"
 #include "cli/spool.h"
 #include "cli/trust.h"
 #include "host/parse.h"
@@ -95,13 +96,7 @@ static int open_source(const struct resume_args *args, const char *path, int fd,
 	if (ret < 0)
 		return ret;
 	params.keys = take_ptr(keys);
-	ret = source_from_file(source, path, &params, err);
-	if (ret < 0)
-		return ret;
-	ret = keys_check_used(&args->keys, source->chain->archive, source->chain->n, err);
-	if (ret < 0)
-		source_close(source);
-	return ret;
+	return source_from_keyed_file(source, path, &params, &args->keys, err);
 }
 
 static int verify_chain(const struct chain *chain, enum resume_verify how, struct err *err)

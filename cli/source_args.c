@@ -115,3 +115,17 @@ int source_from_args(struct source *s, const struct machine_args *args, struct e
 		source_close(s);
 	return ret;
 }
+
+int source_from_keyed_file(struct source *s, const char *path,
+			   const struct archive_open_params *params, const struct key_args *given,
+			   struct err *err)
+{
+	int ret = source_from_file(s, path, params, err);
+
+	if (ret < 0)
+		return ret;
+	ret = keys_check_used(given, s->chain->archive, s->chain->n, err);
+	if (ret < 0)
+		source_close(s);
+	return ret;
+}
