@@ -5,10 +5,35 @@
 #include <ftw.h>
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #define MAX_FDS 128
+
+uint64_t fuzz_take(struct fuzz_input *in, unsigned bytes)
+{
+	uint64_t value = 0;
+
+	for (; bytes > 0; bytes--) {
+		value <<= 8;
+		if (in->left > 0) {
+			value |= *in->at++;
+			in->left--;
+		}
+	}
+	return value;
+}
+
+size_t fuzz_take_bytes(struct fuzz_input *in, uint8_t *to, size_t len)
+{
+	if (len > in->left)
+		len = in->left;
+	memcpy(to, in->at, len);
+	in->at += len;
+	in->left -= len;
+	return len;
+}
 
 int fuzz_file(const uint8_t *data, size_t size)
 {

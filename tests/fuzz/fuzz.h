@@ -11,6 +11,17 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* An input that is taken piece by piece: what a target does next, and with what. */
+struct fuzz_input {
+	const uint8_t *at;
+	size_t left;
+};
+
+/* A number of so many bytes, big-endian; behind the end they are zero. */
+uint64_t fuzz_take(struct fuzz_input *in, unsigned bytes);
+/* Copy `len` bytes, or what is left; returns how many. */
+size_t fuzz_take_bytes(struct fuzz_input *in, uint8_t *to, size_t len);
+
 /* A descriptor of a file with these bytes, to be closed; one at a time. */
 int fuzz_file(const uint8_t *data, size_t size);
 

@@ -33,40 +33,14 @@ enum what {
 	SAY_DISCOVER /* the same, without taking it */
 };
 
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
 static struct gateway *gateway;
 static struct gateway_query query;
 static uint8_t *reply;
 static unsigned crowd; /* that may come yet */
 
-static uint64_t take(struct input *in, unsigned bytes)
+static size_t take_bytes(struct fuzz_input *in, uint8_t *to, size_t max)
 {
-	uint64_t value = 0;
-
-	for (; bytes > 0; bytes--) {
-		value <<= 8;
-		if (in->left > 0) {
-			value |= *in->at++;
-			in->left--;
-		}
-	}
-	return value;
-}
-
-static size_t take_bytes(struct input *in, uint8_t *to, size_t max)
-{
-	size_t len = take(in, 2) % (max + 1);
-
-	if (len > in->left)
-		len = in->left;
-	memcpy(to, in->at, len);
-	in->at += len;
-	in->left -= len;
-	return len;
+	return fuzz_take_bytes(in, to, fuzz_take(in, 2) % (max + 1));
 }
 
 /* ---- what is answered ---- */
@@ -195,17 +169,17 @@ static void put_dhcp(uint8_t *frame, uint8_t type, uint32_t address)
 	message[DHCP + 2] = type;
 }
 
-static void ask_dhcp(struct input *in, uint8_t *frame)
+static void ask_dhcp(struct fuzz_input *in, uint8_t *frame)
 {
-	uint8_t type = (uint8_t)take(in, 1), has = (uint8_t)take(in, 1);
+	uint8_t type = (uint8_t)fuzz_take(in, 1), has = (uint8_t)fuzz_take(in, 1);
 
 	put_dhcp(frame, type, has != 0 ? NETWORK + has : 0);
 	(void)ask_udp(frame, 67, DHCP + 3 + take_bytes(in, frame + UDP + DHCP + 3, 600));
 }
 
-static void ask_crowd(struct input *in, uint8_t *frame, unsigned station, bool in_earnest)
+static void ask_crowd(struct fuzz_input *in, uint8_t *frame, unsigned station, bool in_earnest)
 {
-	for (unsigned n = (unsigned)take(in, 1); n > 0 && crowd > 0; n--, crowd--, station++) {
+	for (unsigned n = (unsigned)fuzz_take(in, 1); n > 0 && crowd > 0; n--, crowd--, station++) {
 		put_sender(frame, station);
 		put_dhcp(frame, 1, 0);
 		if (ask_udp(frame, 67, DHCP + 3) == 0 || !in_earnest)
@@ -215,17 +189,17 @@ static void ask_crowd(struct input *in, uint8_t *frame, unsigned station, bool i
 	}
 }
 
-static void step(struct input *in)
+static void step(struct fuzz_input *in)
 {
 	static const char *const names[] = {NULL, "web", "db"};
 	static uint8_t frame[FRAME_MAX];
-	unsigned what = (unsigned)take(in, 1), station;
+	unsigned what = (unsigned)fuzz_take(in, 1), station;
 	size_t len;
 
 	query.name = names[what / 16 % 3];
-	query.port = (unsigned)take(in, 1) % 4;
-	query.now += (uint32_t)take(in, 1) * 30;
-	station = (unsigned)take(in, 1);
+	query.port = (unsigned)fuzz_take(in, 1) % 4;
+	query.now += (uint32_t)fuzz_take(in, 1) * 30;
+	station = (unsigned)fuzz_take(in, 1);
 	put_sender(frame, station);
 	switch (what % 16) {
 	case SAY_FRAME:
@@ -286,8 +260,9 @@ static void check_leases(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const unsigned prefixes[] = {24, 23, 29, 16};
-	struct input in = {.at = data, .left = size};
-	struct gateway_params params = {.network = NETWORK, .prefix = prefixes[take(&in, 1) % 4]};
+	struct fuzz_input in = {.at = data, .left = size};
+	struct gateway_params params = {.network = NETWORK,
+					.prefix = prefixes[fuzz_take(&in, 1) % 4]};
 
 	reply = malloc(GATEWAY_REPLY_MAX);
 	fuzz_require(reply != NULL && gateway_new(&gateway, &params, NULL) == 0);

@@ -15,73 +15,49 @@
 static struct fake guest, woken;
 static struct fake_net net, net_after;
 
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
-static uint64_t take(struct input *in, unsigned bytes)
-{
-	uint64_t value = 0;
-
-	for (; bytes > 0; bytes--) {
-		value <<= 8;
-		if (in->left > 0) {
-			value |= *in->at++;
-			in->left--;
-		}
-	}
-	return value;
-}
-
-static void put_descriptor(struct input *in, unsigned queue)
+static void put_descriptor(struct fuzz_input *in, unsigned queue)
 {
 	uint64_t table = guest.q[queue].desc;
-	unsigned index = (unsigned)take(in, 1) % QUEUE_SIZE;
-	uint64_t addr = FAKE_BUFFERS + take(in, 2) * 16;
-	uint32_t len = (uint32_t)take(in, 2);
-	uint16_t flags = (uint16_t)(take(in, 1) & 7), next = (uint16_t)(take(in, 1) % 20);
+	unsigned index = (unsigned)fuzz_take(in, 1) % QUEUE_SIZE;
+	uint64_t addr = FAKE_BUFFERS + fuzz_take(in, 2) * 16;
+	uint32_t len = (uint32_t)fuzz_take(in, 2);
+	uint16_t flags = (uint16_t)(fuzz_take(in, 1) & 7), next = (uint16_t)(fuzz_take(in, 1) % 20);
 
 	fake_desc(&guest, table, index, addr, len << (flags & 1), flags, next);
 }
 
-static void put_bytes(struct input *in)
+static void put_bytes(struct fuzz_input *in)
 {
-	uint64_t addr = FAKE_QUEUES + take(in, 3) % (FAKE_LOW - FAKE_QUEUES - 256);
-	size_t len = take(in, 1) % 32;
+	uint64_t addr = FAKE_QUEUES + fuzz_take(in, 3) % (FAKE_LOW - FAKE_QUEUES - 256);
 
-	if (len > in->left)
-		len = in->left;
-	memcpy(fake_ram(&guest, addr, 256), in->at, len);
-	in->at += len;
-	in->left -= len;
+	(void)fuzz_take_bytes(in, fake_ram(&guest, addr, 256), fuzz_take(in, 1) % 32);
 }
 
 /* A frame from the network; the header is the back end's, and sound. */
-static void arrive(struct input *in)
+static void arrive(struct fuzz_input *in)
 {
-	size_t len = 26 + take(in, 2) % (NET_MESSAGE_MAX - 26);
+	size_t len = 26 + fuzz_take(in, 2) % (NET_MESSAGE_MAX - 26);
 	uint8_t destination[NET_MAC_SIZE];
 
 	memcpy(destination, fake_net_mac, sizeof(destination));
-	destination[0] ^= (uint8_t)take(in, 1) & 3;
+	destination[0] ^= (uint8_t)fuzz_take(in, 1) & 3;
 	(void)fake_net_give(&net, destination, len, 1);
 }
 
-static void pause_and_go_on(struct input *in)
+static void pause_and_go_on(struct fuzz_input *in)
 {
 	struct device *dev = &guest.v->dev;
 
-	net.arrived = (unsigned)take(in, 1) % 8;
-	net.size = 26 + take(in, 2) % 30000;
+	net.arrived = (unsigned)fuzz_take(in, 1) % 8;
+	net.size = 26 + fuzz_take(in, 2) % 30000;
 	dev->ops->quiesce(dev);
 	dev->ops->start(dev);
 }
 
-static void step(struct input *in)
+static void step(struct fuzz_input *in)
 {
 	struct net_card *card = fake_net_card(&guest);
-	unsigned what = (unsigned)take(in, 1), queue = what / 16 % guest.v->s.nqueues;
+	unsigned what = (unsigned)fuzz_take(in, 1), queue = what / 16 % guest.v->s.nqueues;
 
 	switch (what % 16) {
 	case 0:
@@ -91,7 +67,7 @@ static void step(struct input *in)
 		break;
 	case 3:
 	case 4:
-		fake_make_available(&guest, queue, (uint16_t)(take(in, 1) % 20));
+		fake_make_available(&guest, queue, (uint16_t)(fuzz_take(in, 1) % 20));
 		fake_kick(&guest, queue);
 		break;
 	case 5:
@@ -119,10 +95,10 @@ static void step(struct input *in)
 		fake_loop(&guest);
 		break;
 	case 14:
-		fake_write(&guest, take(in, 2) % 0x140, (uint32_t)take(in, 4));
+		fake_write(&guest, fuzz_take(in, 2) % 0x140, (uint32_t)fuzz_take(in, 4));
 		break;
 	default:
-		fake_bring_up(&guest, take(in, 5) & guest.v->offered, guest.v->s.nqueues,
+		fake_bring_up(&guest, fuzz_take(in, 5) & guest.v->offered, guest.v->s.nqueues,
 			      QUEUE_SIZE);
 	}
 }
@@ -155,13 +131,14 @@ static void check_wake(uint16_t pairs)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct input in = {.at = data, .left = size};
-	uint16_t pairs = take(&in, 1) % 2 ? 3 : 1;
+	struct fuzz_input in = {.at = data, .left = size};
+	uint16_t pairs = fuzz_take(&in, 1) % 2 ? 3 : 1;
 
 	memset(&net, 0, sizeof(net));
 	fake_net_plug(&guest, pairs);
 	fake_net_connect(&net, &guest);
-	fake_bring_up(&guest, guest.v->offered & ~take(&in, 3), guest.v->s.nqueues, QUEUE_SIZE);
+	fake_bring_up(&guest, guest.v->offered & ~fuzz_take(&in, 3), guest.v->s.nqueues,
+		      QUEUE_SIZE);
 	for (unsigned i = 0; i < MAX_STEPS && in.left > 0; i++)
 		step(&in);
 	check_given_back();
