@@ -4,16 +4,15 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/input.h"
 #include "cli/key_args.h"
 #include "cli/notice.h"
 #include "cli/packing_args.h"
-#include "cli/spool.h"
 #include "cli/written.h"
 #include "format/convert.h"
 #include "format/image/image_pack.h"
 #include "format/rekey.h"
 #include "host/parse.h"
-#include "host/sandbox.h"
 
 enum {
 	OPTION_PACKED = OPTION_LONG_ONLY + 1,
@@ -185,7 +184,6 @@ static int cmd_convert_run(struct options *opts, struct err *err)
 	cleanup_archive struct archive *from = NULL;
 	const struct keyring *lock = NULL;
 	struct convert_args args = {0};
-	struct target input;
 	int ret = cmd_convert_parse(opts, &args, err);
 
 	if (ret < 0)
@@ -199,13 +197,7 @@ static int cmd_convert_run(struct options *opts, struct err *err)
 			return ret;
 	}
 	params.keys = keys;
-	ret = spool_input(&input, args.in, &params.fd, err);
-	if (ret < 0)
-		return ret;
-	ret = sandbox_enter(SANDBOX_CREATE, err);
-	if (ret < 0)
-		return ret;
-	ret = archive_open_with(&from, input.file, &params, err);
+	ret = input_open_archive(&from, args.in, &params, SANDBOX_CREATE, err);
 	if (ret < 0)
 		return ret;
 	if (args.encrypt)

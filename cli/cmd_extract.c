@@ -12,12 +12,10 @@
 #include "base/tempfile.h"
 #include "cli/command.h"
 #include "cli/contents.h"
+#include "cli/input.h"
 #include "cli/key_args.h"
-#include "cli/spool.h"
 #include "format/image/frame_reader.h"
 #include "format/image/layers.h"
-#include "host/parent.h"
-#include "host/sandbox.h"
 #include "vmm/mem.h"
 
 #define MAX_OUTPUTS (8 + MEM_MAX_RANGES + APPLIANCE_MAX_DISKS)
@@ -278,24 +276,9 @@ static int extract(const struct extract_args *args, struct err *err)
 {
 	cleanup_keyring struct keyring *keys = NULL;
 	cleanup_chain struct chain *c = NULL;
-	struct archive_open_params params = {.fd = -1};
 	struct contents contents;
-	struct target input;
-	int ret = keys_to_open(&args->keys, &keys, err);
+	int ret = input_open_chain(&c, &keys, args->file, &args->keys, err);
 
-	if (ret < 0)
-		return ret;
-	params.keys = keys;
-	ret = spool_input(&input, args->file, &params.fd, err);
-	if (ret < 0)
-		return ret;
-	ret = sandbox_enter(SANDBOX_CREATE, err);
-	if (ret < 0)
-		return ret;
-	ret = parent_open(&c, input.file, &params, err);
-	if (ret < 0)
-		return ret;
-	ret = keys_check_used(&args->keys, c->archive, c->n, err);
 	if (ret < 0)
 		return ret;
 	ret = chain_ensure_verified(c, err);

@@ -3,14 +3,12 @@
 #include <stdio.h>
 
 #include "cli/command.h"
+#include "cli/input.h"
 #include "cli/key_args.h"
 #include "cli/packing_args.h"
-#include "cli/spool.h"
 #include "cli/written.h"
 #include "format/flatten.h"
-#include "host/parent.h"
 #include "host/parse.h"
-#include "host/sandbox.h"
 
 static const struct option_spec options[] = {
 	{'o', "output", "FILE", "file to write, - for standard output"},
@@ -76,10 +74,6 @@ static int write_flattened(const struct flatten_args *args, const struct chain *
 			   const struct keyring *keys, char digest[DIGEST_TEXT_SIZE],
 			   struct err *err)
 {
-	int ret = keys_check_used(&args->keys, chain->archive, chain->n, err);
-
-	if (ret < 0)
-		return ret;
 	if (args->decrypt || !keyring_locks(keys))
 		keys = NULL;
 	if (keys != NULL && args->packing.flat)
@@ -93,25 +87,13 @@ static int cmd_flatten_run(struct options *opts, struct err *err)
 {
 	cleanup_keyring struct keyring *keys = NULL;
 	cleanup_chain struct chain *chain = NULL;
-	struct archive_open_params params = {.fd = -1};
 	struct flatten_args args = {0};
 	char digest[DIGEST_TEXT_SIZE];
-	struct target input;
 	int ret = cmd_flatten_parse(opts, &args, err);
 
 	if (ret < 0)
 		return ret;
-	ret = keys_to_open(&args.keys, &keys, err);
-	if (ret < 0)
-		return ret;
-	params.keys = keys;
-	ret = spool_input(&input, args.file, &params.fd, err);
-	if (ret < 0)
-		return ret;
-	ret = sandbox_enter(SANDBOX_CREATE, err);
-	if (ret < 0)
-		return ret;
-	ret = parent_open(&chain, input.file, &params, err);
+	ret = input_open_chain(&chain, &keys, args.file, &args.keys, err);
 	if (ret < 0)
 		return ret;
 	ret = write_flattened(&args, chain, keys, digest, err);

@@ -7,14 +7,13 @@
 #include "base/num.h"
 #include "cli/ancestry.h"
 #include "cli/command.h"
+#include "cli/input.h"
 #include "cli/json_out.h"
 #include "cli/machine_args.h"
 #include "cli/print_line.h"
-#include "cli/spool.h"
 #include "cli/target.h"
 #include "format/archive.h"
 #include "host/client.h"
-#include "host/sandbox.h"
 
 static json_t *appliance_json(const struct appliance *a, struct err *err)
 {
@@ -139,18 +138,10 @@ static void print_archive(const struct archive *archive)
 
 static int inspect_file(const char *path, bool json, struct err *err)
 {
-	struct archive_open_params params = {.fd = -1};
 	cleanup_archive struct archive *archive = NULL;
-	struct target input;
 	json_t *value;
-	int ret = spool_input(&input, path, &params.fd, err);
+	int ret = input_open_archive(&archive, path, NULL, SANDBOX_READ, err);
 
-	if (ret < 0)
-		return ret;
-	ret = sandbox_enter(SANDBOX_READ, err);
-	if (ret < 0)
-		return ret;
-	ret = archive_open_with(&archive, input.file, &params, err);
 	if (ret < 0)
 		return ret;
 	if (!json) {

@@ -3,9 +3,8 @@
 
 #include "cli/command.h"
 #include "cli/contents.h"
+#include "cli/input.h"
 #include "cli/json_out.h"
-#include "cli/spool.h"
-#include "host/sandbox.h"
 
 struct frames {
 	uint64_t of[EXTENT_PARENT + 1]; /* by kind */
@@ -72,18 +71,10 @@ static void print_contents(const struct contents *contents)
 
 static int list_file(const char *path, bool json, struct err *err)
 {
-	struct archive_open_params params = {.fd = -1};
 	cleanup_archive struct archive *a = NULL;
 	struct contents contents;
-	struct target input;
-	int ret = spool_input(&input, path, &params.fd, err);
+	int ret = input_open_archive(&a, path, NULL, SANDBOX_READ, err);
 
-	if (ret < 0)
-		return ret;
-	ret = sandbox_enter(SANDBOX_READ, err);
-	if (ret < 0)
-		return ret;
-	ret = archive_open_with(&a, input.file, &params, err);
 	if (ret < 0)
 		return ret;
 	ret = contents_list(&contents, a, err);

@@ -8,13 +8,12 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "cli/command.h"
+#include "cli/input.h"
 #include "cli/passphrase.h"
 #include "cli/print_line.h"
-#include "cli/spool.h"
 #include "format/convert.h"
 #include "format/crypto/sign.h"
 #include "host/parse.h"
-#include "host/sandbox.h"
 
 #define ATTACH (OPTION_LONG_ONLY + 1)
 
@@ -183,9 +182,7 @@ static int sign_archive(const struct sign_args *args, const struct pen *pen, str
 
 static int sign_file(struct sign_args *args, const struct pen *pen, struct err *err)
 {
-	struct archive_open_params params = {.fd = -1};
 	cleanup_archive struct archive *a = NULL;
-	struct target input;
 	int ret;
 
 	if (args->output == NULL && strcmp(args->file, "-") == 0) {
@@ -194,16 +191,12 @@ static int sign_file(struct sign_args *args, const struct pen *pen, struct err *
 		if (ret < 0)
 			return ret;
 	}
-	ret = spool_input(&input, args->file, &params.fd, err);
+	ret = input_open_archive(&a, args->file, NULL, SANDBOX_CREATE, err);
 	if (ret < 0)
 		return ret;
 	if (args->output == NULL)
-		args->output = input.file;
-	ret = sandbox_enter(SANDBOX_CREATE, err);
-	if (ret < 0)
-		return ret;
-	ret = archive_open_with(&a, input.file, &params, err);
-	return ret < 0 ? ret : sign_archive(args, pen, a, err);
+		args->output = archive_path(a);
+	return sign_archive(args, pen, a, err);
 }
 
 static void pen_wipe(struct pen *pen)

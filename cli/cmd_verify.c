@@ -3,13 +3,12 @@
 
 #include "base/assert.h"
 #include "cli/command.h"
+#include "cli/input.h"
 #include "cli/json_out.h"
 #include "cli/key_args.h"
 #include "cli/print_line.h"
-#include "cli/spool.h"
 #include "cli/trust.h"
 #include "format/archive.h"
-#include "host/sandbox.h"
 
 static const struct option_spec options[] = {
 	{'k', "key", "KEY", "insist that this public key signed it; `trust`: any that is trusted"},
@@ -105,7 +104,6 @@ static int verify_file(struct findings *findings, struct err *err)
 	struct archive_open_params params = {.fd = -1, .opaque = &findings->trust};
 	cleanup_keyring struct keyring *keys = NULL;
 	cleanup_archive struct archive *a = NULL;
-	struct target input;
 	int ret;
 
 	if (findings->key != NULL) {
@@ -121,16 +119,10 @@ static int verify_file(struct findings *findings, struct err *err)
 			return ret;
 	}
 	params.keys = keys;
-	ret = spool_input(&input, findings->path, &params.fd, err);
+	ret = input_open_archive(&a, findings->path, &params, SANDBOX_CREATE, err);
 	if (ret < 0)
 		return ret;
-	findings->path = input.file;
-	ret = sandbox_enter(SANDBOX_CREATE, err);
-	if (ret < 0)
-		return ret;
-	ret = archive_open_with(&a, findings->path, &params, err);
-	if (ret < 0)
-		return ret;
+	findings->path = archive_path(a);
 	ret = keys_check_used(&findings->keys, &a, 1, err);
 	if (ret < 0)
 		return ret;
