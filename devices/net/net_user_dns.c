@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/num.h"
 #include "devices/net/net_user_internal.h"
 
@@ -34,15 +35,15 @@ struct user_query {
 	uint16_t port; /* the guest's */
 };
 
-/* The first IPv6 name server, if there is none of IPv4. */
-static bool find_v6_server(const char *path, struct sockaddr_in6 *server)
+/* The first IPv6 name server, if there is none of IPv4: its family says so. */
+static void find_v6_server(const char *path, struct sockaddr_in6 *server)
 {
-	bool found = false;
 	char line[512], text[INET6_ADDRSTRLEN + IF_NAMESIZE + 1];
 	FILE *f = fopen(path, "re");
 
+	server->sin6_family = AF_UNSPEC;
 	if (f == NULL)
-		return false;
+		return;
 	while (fgets(line, sizeof(line), f) != NULL) {
 		struct in_addr v4;
 		char *scope;
@@ -50,19 +51,32 @@ static bool find_v6_server(const char *path, struct sockaddr_in6 *server)
 		if (sscanf(line, " nameserver %62s", text) != 1)
 			continue;
 		if (inet_pton(AF_INET, text, &v4) == 1) {
-			found = false;
+			server->sin6_family = AF_UNSPEC;
 			break;
 		}
 		scope = strchr(text, '%');
 		if (scope != NULL)
 			*scope++ = '\0';
-		if (found || inet_pton(AF_INET6, text, &server->sin6_addr) != 1)
+		if (server->sin6_family == AF_INET6 ||
+		    inet_pton(AF_INET6, text, &server->sin6_addr) != 1)
 			continue;
 		server->sin6_scope_id = scope != NULL ? if_nametoindex(scope) : 0;
-		found = true;
+		server->sin6_family = AF_INET6;
 	}
 	fclose(f);
-	return found;
+}
+
+/* The file is read once a second at most, as libslirp does for its own server. */
+static const struct sockaddr_in6 *current_v6_server(struct net_user *u)
+{
+	int64_t now = user_now_ns();
+
+	if (now >= u->dns_expires) {
+		find_v6_server(u->resolv_conf, &u->dns_server);
+		u->dns_server.sin6_port = htons(u->dns_port);
+		u->dns_expires = now + (int64_t)NS_PER_SECOND;
+	}
+	return u->dns_server.sin6_family == AF_INET6 ? &u->dns_server : NULL;
 }
 
 static void close_query(struct user_query *q)
@@ -112,14 +126,16 @@ static void on_dns_answer(struct loop_watch *watch, uint32_t events)
 
 bool user_dns_query(struct net_user *u, const uint8_t *frame, const struct net_packet *packet)
 {
-	struct sockaddr_in6 server = {.sin6_family = AF_INET6, .sin6_port = htons(u->dns_port)};
+	const struct sockaddr_in6 *server;
 	const uint8_t *ip = frame + packet->ip, *udp = frame + packet->l4;
 	struct user_query *q;
 	int fd;
 
 	if (packet->ethertype != ETH_P_IP || be_get32(ip + 16) != USER_DNS ||
-	    be_get16(udp + 2) != DNS_PORT || (be_get16(ip + 6) & IP_MF) != 0 ||
-	    !find_v6_server(u->resolv_conf, &server))
+	    be_get16(udp + 2) != DNS_PORT || (be_get16(ip + 6) & IP_MF) != 0)
+		return false;
+	server = current_v6_server(u);
+	if (server == NULL)
 		return false;
 	if (u->query == NULL) {
 		u->query = calloc(USER_QUERIES, sizeof(*u->query));
@@ -138,7 +154,7 @@ bool user_dns_query(struct net_user *u, const uint8_t *frame, const struct net_p
 	memcpy(q->guest, ip + 12, sizeof(q->guest));
 	q->port = be_get16(udp);
 	/* Connected: only the server's answers come in. */
-	if (connect(fd, (struct sockaddr *)&server, sizeof(server)) < 0 ||
+	if (connect(fd, (const struct sockaddr *)server, sizeof(*server)) < 0 ||
 	    send(fd, frame + packet->payload, packet->end - packet->payload, MSG_DONTWAIT) < 0 ||
 	    loop_add(u->loop, &q->watch, fd, EPOLLIN, on_dns_answer, NULL) < 0)
 		close(fd);

@@ -13,6 +13,8 @@
 #ifndef TORPOR_DEVICES_NET_NET_USER_INTERNAL_H
 #define TORPOR_DEVICES_NET_NET_USER_INTERNAL_H
 
+#include <netinet/in.h>
+
 #include "base/log.h"
 #include "base/loop.h"
 #include "devices/net/net_offload.h"
@@ -103,6 +105,8 @@ struct net_user {
 	unsigned next_query;
 	const char *resolv_conf;
 	uint16_t dns_port;
+	struct sockaddr_in6 dns_server; /* not AF_INET6: libslirp has one */
+	int64_t dns_expires;		/* when it is looked up again, as user_now_ns() counts */
 };
 
 /* net_user_frames.c: a message of the guest, to libslirp. */

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/num.h"
 #include "tests/unit/user_guest.h"
 
@@ -593,30 +594,29 @@ Test(net_user, a_port_that_is_taken_over_ipv6_alone)
 	close(fd);
 }
 
-/* A resolv.conf, and a query of the guest to 10.0.2.3; whether it reached the IPv6 server. */
-static bool ask_name_server(const char *conf, int server, uint16_t port)
+static void write_conf(const char *path, const char *conf)
 {
-	char path[] = "/tmp/torpor-resolv.XXXXXX";
-	struct net_user_params params = {.resolv_conf = path, .dns_port = port};
-	uint8_t packet[2048], query[64];
-	struct sockaddr_in6 from;
-	socklen_t size = sizeof(from);
-	struct frame f;
-	ssize_t got = -1;
-	int fd = mkostemp(path, O_CLOEXEC);
+	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
 
 	cr_assert(eq(int, (int)write(fd, conf, strlen(conf)), (int)strlen(conf)));
 	close(fd);
-	guest_open(&guest, &params, NULL);
-	guest_greet(&guest);
-	f = guest_frame(&guest, 17, 40000, 53);
+}
+
+/* A query of the guest to 10.0.2.3; whether it reached the IPv6 server, which answers. */
+static bool query_reaches(int server)
+{
+	uint8_t packet[2048], query[64];
+	struct sockaddr_in6 from;
+	socklen_t size = sizeof(from);
+	struct frame f = guest_frame(&guest, 17, 40000, 53);
+	ssize_t got;
+
 	f.target[3] = 3;
 	f.data = (const uint8_t *)"query";
 	f.len = 5;
 	guest_forget(&guest);
 	guest_send(&guest, packet, frame_make(&f, packet));
 	guest_turn(&guest, 20);
-	unlink(path);
 	got = recvfrom(server, query, sizeof(query), 0, (struct sockaddr *)&from, &size);
 	if (got < 0)
 		return false;
@@ -625,6 +625,22 @@ static bool ask_name_server(const char *conf, int server, uint16_t port)
 	cr_assert(
 		eq(int, (int)sendto(server, data, 1900, 0, (struct sockaddr *)&from, size), 1900));
 	return true;
+}
+
+/* The same with a guest and a resolv.conf of its own. */
+static bool ask_name_server(const char *conf, int server, uint16_t port)
+{
+	char path[] = "/tmp/torpor-resolv.XXXXXX";
+	struct net_user_params params = {.resolv_conf = path, .dns_port = port};
+	bool reached;
+
+	close(mkostemp(path, O_CLOEXEC));
+	write_conf(path, conf);
+	guest_open(&guest, &params, NULL);
+	guest_greet(&guest);
+	reached = query_reaches(server);
+	unlink(path);
+	return reached;
 }
 
 Test(net_user, a_host_whose_name_servers_have_ipv6_only)
@@ -650,6 +666,35 @@ Test(net_user, a_host_whose_name_servers_have_ipv6_only)
 	/* One of IPv4 is libslirp's business. */
 	cr_assert_not(ask_name_server("nameserver ::1\nnameserver 127.0.0.1\n", server, port));
 	guest_close(&guest);
+	close(server);
+}
+
+/* Name servers are remembered for a second, and then looked up again. */
+Test(net_user, a_host_whose_name_servers_change)
+{
+	char path[] = "/tmp/torpor-resolv.XXXXXX";
+	uint16_t port;
+	int server = bound(true, SOCK_DGRAM, &port);
+	struct net_user_params params = {.resolv_conf = path, .dns_port = port};
+	uint64_t before;
+	bool reached;
+
+	if (server < 0)
+		cr_skip("SKIP: this host has no IPv6");
+	close(mkostemp(path, O_CLOEXEC));
+	write_conf(path, "nameserver ::1\n");
+	guest_open(&guest, &params, NULL);
+	guest_greet(&guest);
+	before = clock_monotonic_ns();
+	cr_assert(query_reaches(server));
+	write_conf(path, "nameserver 127.0.0.1\n");
+	reached = query_reaches(server);
+	cr_assert(reached || clock_monotonic_ns() - before >= NS_PER_SECOND);
+	while (query_reaches(server))
+		continue;
+	cr_assert(ge(u64, clock_monotonic_ns() - before, NS_PER_SECOND));
+	guest_close(&guest);
+	unlink(path);
 	close(server);
 }
 
