@@ -238,17 +238,15 @@ static int check_orphans(const struct archive *a, struct err *err)
 
 static int check_memory(const struct archive *a, struct err *err)
 {
-	const struct appliance *app = &a->appliance;
-	uint64_t memory = 0;
+	uint64_t expected = a->appliance.live ? a->appliance.memory : 0, memory = 0;
 
 	for (size_t i = 0; i < a->nimages; i++) {
 		if (strncmp(a->images[i].role, ROLE_MEMORY ".", sizeof(ROLE_MEMORY)) == 0)
 			memory += a->images[i].image.map.size;
 	}
-	return memory == (app->live ? app->memory : 0)
-		       ? 0
-		       : err_set(err, ERR_INTEGRITY,
-				 "the memory's size is not what the config says");
+	if (memory != expected)
+		return err_set(err, ERR_INTEGRITY, "the memory's size is not what the config says");
+	return 0;
 }
 
 static int check_disks(const struct archive *a, struct err *err)

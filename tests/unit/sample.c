@@ -65,7 +65,11 @@ static int overlay_frame(void *opaque, uint64_t index, uint8_t *scratch, const u
 			 enum extent_kind *kind, struct err *err)
 {
 	(void)err;
-	*kind = index == 0 ? EXTENT_DATA : index == 4 ? EXTENT_ZERO : EXTENT_PARENT;
+	*kind = EXTENT_PARENT;
+	if (index == 0)
+		*kind = EXTENT_DATA;
+	else if (index == 4)
+		*kind = EXTENT_ZERO;
 	sample_frame(*(unsigned *)opaque, index, scratch);
 	*data = scratch;
 	return 0;

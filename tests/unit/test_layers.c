@@ -310,9 +310,14 @@ Test(scan, many_frames_on_all_cores)
 	for (size_t i = 0; i + 1 < sizeof(was); i++) {
 		was[i] = "0ab"[rand() % 3];
 		now[i] = "0ab3"[rand() % 4];
-		kinds[i] = now[i] == '3' || now[i] == was[i] ? '3' : now[i] == '0' ? '2' : '1';
-		if (kinds[i] == '1')
+		if (now[i] == '3' || now[i] == was[i]) {
+			kinds[i] = '3';
+		} else if (now[i] == '0') {
+			kinds[i] = '2';
+		} else {
+			kinds[i] = '1';
 			hashes[n++] = now[i];
+		}
 	}
 	check_scan(was, now, kinds, hashes);
 }

@@ -831,7 +831,10 @@ Test(net_user, hostile_frames)
 			header.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 			header.csum_start = htole16((uint16_t)frame_l4(&f));
 			header.csum_offset = htole16(f.protocol == 6 ? 16 : 6);
-			header.gso_type = (uint8_t)(rand() & 1 ? (f.v6 ? 4 : 1) : 0);
+			header.gso_type =
+				f.v6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
+			if ((rand() & 1) == 0)
+				header.gso_type = VIRTIO_NET_HDR_GSO_NONE;
 			header.gso_size = htole16((uint16_t)(1 + rand() % 2000));
 		}
 		n -= (size_t)rand() % n * (rand() % 4 == 0);
