@@ -212,26 +212,23 @@ static void print_json(const struct forest *f)
 	json_out(json_pack("{s:o,s:o}", "files", files, "missing", missing));
 }
 
-static void print_name(const char *name, unsigned depth)
-{
-	if (depth > 0)
-		printf("%*s└─ ", 3 * (int)(depth - 1), "");
-	print_line(stdout, "%s", name);
-}
-
 static void print_node(const struct node *node, unsigned depth)
 {
-	const char *kind = node->increment ? "increment" : node->live ? "full" : "cold";
+	const char *kind = node->live ? "full" : "cold";
 	const char *slash = strrchr(node->path, '/');
 	time_t seconds = (time_t)(node->saved_ns / 1000000000u);
 	char when[32] = "-";
 	struct tm tm;
 
+	if (node->increment)
+		kind = "increment";
 	if (node->live && gmtime_r(&seconds, &tm) != NULL)
 		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
 	printf("%.12s %4u  %-19s %9.1f  %-9s  ", strchr(node->digest, ':') + 1, node->generation,
 	       when, (double)node->bytes / 1048576.0, kind);
-	print_name(slash != NULL ? slash + 1 : node->path, depth);
+	if (depth > 0)
+		printf("%*s└─ ", 3 * (int)(depth - 1), "");
+	print_line(stdout, "%s", slash != NULL ? slash + 1 : node->path);
 }
 
 static void print_below(const struct forest *f, size_t index, unsigned depth)

@@ -10,11 +10,6 @@
 const struct option_spec options_none[] = {{0}};
 const struct option_spec options_json[] = {OPTION_JSON_SPEC, {0}};
 
-static bool has_letter(const struct option_spec *spec)
-{
-	return spec->id < OPTION_LONG_ONLY;
-}
-
 void options_init(struct options *o, const struct option_spec *specs, int argc, char **argv)
 {
 	*o = (struct options){.verb = argv[0], .specs = specs, .argc = argc, .argv = argv};
@@ -72,7 +67,7 @@ int options_next(struct options *o, struct err *err)
 			.has_arg = argument(spec),
 			.val = spec->id,
 		};
-		if (!has_letter(spec))
+		if (spec->id >= OPTION_LONG_ONLY)
 			continue;
 		*s++ = (char)spec->id;
 		if (spec->arg != NULL)

@@ -1,11 +1,6 @@
 /* See escape.h. */
 #include "instance/escape.h"
 
-static enum escape_state after(uint8_t byte)
-{
-	return byte == '\r' || byte == '\n' ? ESCAPE_LINE_START : ESCAPE_IN_LINE;
-}
-
 static enum escape_action action_of(uint8_t byte)
 {
 	switch (byte) {
@@ -44,7 +39,7 @@ size_t escape_filter(enum escape_state *state, const uint8_t *typed, size_t len,
 				continue;
 		}
 		out[n++] = typed[i];
-		*state = after(typed[i]);
+		*state = typed[i] == '\r' || typed[i] == '\n' ? ESCAPE_LINE_START : ESCAPE_IN_LINE;
 	}
 	*used = len;
 	return n;

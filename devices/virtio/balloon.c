@@ -43,11 +43,6 @@ static struct virtio_balloon *balloon_from_virtio(struct virtio_device *v)
 	return container_of(v, struct virtio_balloon, v);
 }
 
-static bool balloon_has(const struct virtio_balloon *b, unsigned feature)
-{
-	return virtio_has(&b->v, VIRTIO_FEATURE(feature));
-}
-
 void balloon_update_config(struct virtio_balloon *b)
 {
 	b->config = (struct virtio_balloon_config){
@@ -61,7 +56,7 @@ void balloon_update_config(struct virtio_balloon *b)
 /* A free page may read as zero when the guest next takes it. */
 static bool zero_will_do(const struct virtio_balloon *b)
 {
-	return !balloon_has(b, VIRTIO_BALLOON_F_PAGE_POISON) || b->s.poison == 0;
+	return !virtio_has(&b->v, VIRTIO_FEATURE(VIRTIO_BALLOON_F_PAGE_POISON)) || b->s.poison == 0;
 }
 
 /* Discard the next buffers, up to `most` bytes. Returns how many. */
