@@ -115,10 +115,12 @@ static int generate(const struct keygen_args *args, struct minisign_secret *secr
 	if (ret < 0)
 		return ret;
 	sign_key_public(secret, &public);
-	if (!args->no_passphrase)
+	if (!args->no_passphrase) {
 		ret = lock_secret(args, secret, err);
-	if (ret == 0)
-		ret = write_pair(args, &public, secret, err);
+		if (ret < 0)
+			return ret;
+	}
+	ret = write_pair(args, &public, secret, err);
 	if (ret < 0)
 		return ret;
 	minisign_id_text(public.id, id);

@@ -165,18 +165,21 @@ static int list(struct lan_args *args, struct err *err)
 	int ret = collect(lans, err);
 	size_t i;
 
-	if (ret == 0 && args->json) {
+	if (ret < 0) {
+		json_decref(lans);
+		return ret;
+	}
+	if (args->json) {
 		json_out(lans);
 		return 0;
 	}
-	if (ret == 0)
-		printf("%-20s %-8s %-9s %-7s %s\n", "NAME", "PID", "MACHINES", "JOINED", "DHCP");
+	printf("%-20s %-8s %-9s %-7s %s\n", "NAME", "PID", "MACHINES", "JOINED", "DHCP");
 	json_array_foreach(lans, i, lan)
 	{
 		print_lan(lan);
 	}
 	json_decref(lans);
-	return ret;
+	return 0;
 }
 
 static int stats(struct lan_args *args, struct err *err)
@@ -223,8 +226,9 @@ static int clear(const char *name, struct err *err)
 	struct path log;
 	int ret = path_lan_log(&log, name, err);
 
-	if (ret == 0)
-		ret = claim_lan(&claim, name, err);
+	if (ret < 0)
+		return ret;
+	ret = claim_lan(&claim, name, err);
 	if (ret < 0)
 		return ret;
 	claim_release(&claim);

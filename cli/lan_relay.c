@@ -210,10 +210,10 @@ int relay_run(struct relay *relay, struct err *err)
 	pthread_mutex_init(&s->lock, NULL);
 	atomic_init(&s->users, 1);
 	ret = begin(s, relay, err);
-	if (ret == 0)
+	if (ret == 0) {
 		await_end(s, relay);
-	if (ret == 0)
 		ret = outcome(s, err);
+	}
 	leave(s);
 	return ret;
 }

@@ -129,9 +129,11 @@ static int from_terminal(struct passphrase *p, const char *what, bool new, struc
 	if (ret < 0 || !new)
 		return ret;
 	ret = ask(&again, tty, "Once more, for", what, err);
-	if (ret == 0 && strcmp(p->text, again.text) != 0)
-		ret = err_set(err, ERR_USAGE, "the two passphrases differ");
-	return ret;
+	if (ret < 0)
+		return ret;
+	if (strcmp(p->text, again.text) != 0)
+		return err_set(err, ERR_USAGE, "the two passphrases differ");
+	return 0;
 }
 
 int passphrase_read(struct passphrase *p, const char *file, const char *what, bool new,

@@ -154,15 +154,18 @@ static int take_suffix(struct disk_arg *disk, bool *taken, struct err *err)
 int parse_disk(const char *text, struct disk_arg *disk, struct err *err)
 {
 	bool taken = true;
-	int ret = 0;
 
 	*disk = (struct disk_arg){0};
 	if (strlen(text) >= sizeof(disk->path))
 		return err_set(err, ERR_USAGE, "--disk: the file's name is too long");
 	memcpy(disk->path, text, strlen(text) + 1);
-	while (ret == 0 && taken)
-		ret = take_suffix(disk, &taken, err);
-	if (ret == 0 && disk->path[0] == '\0')
+	while (taken) {
+		int ret = take_suffix(disk, &taken, err);
+
+		if (ret < 0)
+			return ret;
+	}
+	if (disk->path[0] == '\0')
 		return err_set(err, ERR_USAGE, "--disk %s: no file is named", text);
-	return ret;
+	return 0;
 }

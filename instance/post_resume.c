@@ -378,8 +378,9 @@ int post_resume_open(struct post_resume *w, struct err *err)
 {
 	int ret = timer_open(&w->timer, &w->machine->loop, on_post_resume_timer, w, err);
 
-	if (ret == 0)
-		ret = agent_open(&w->agent, &w->machine->loop, err);
+	if (ret < 0)
+		return ret;
+	ret = agent_open(&w->agent, &w->machine->loop, err);
 	if (ret < 0)
 		return ret;
 	w->open = true;

@@ -127,16 +127,20 @@ int source_open_disks(struct source *s, struct disk *disk[APPLIANCE_MAX_DISKS], 
 static int copy_contents(int from, int to, uint64_t size)
 {
 	cleanup_free uint8_t *chunk = malloc(COPY_CHUNK);
-	int ret = chunk != NULL ? 0 : -ENOMEM;
 
-	for (uint64_t at = 0; ret == 0 && at < size; at += COPY_CHUNK) {
+	if (chunk == NULL)
+		return -ENOMEM;
+	for (uint64_t at = 0; at < size; at += COPY_CHUNK) {
 		uint64_t len = u64_min(COPY_CHUNK, size - at);
+		int ret = io_pread(from, chunk, len, at);
 
-		ret = io_pread(from, chunk, len, at);
-		if (ret == 0)
-			ret = io_pwrite(to, chunk, len, at);
+		if (ret < 0)
+			return ret;
+		ret = io_pwrite(to, chunk, len, at);
+		if (ret < 0)
+			return ret;
 	}
-	return ret;
+	return 0;
 }
 
 static int keep_boot_file(const char *what, int fd, const struct blob *blob,

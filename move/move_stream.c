@@ -47,8 +47,9 @@ int move_send(int fd, enum move_type type, const void *body, uint32_t len, struc
 	le_put32(header, type);
 	le_put32(header + 4, len);
 	ret = io_write(fd, header, sizeof(header));
-	if (ret == 0 && len > 0)
-		ret = io_write(fd, body, len);
+	if (ret < 0)
+		return write_failed(ret, err);
+	ret = io_write(fd, body, len);
 	return ret < 0 ? write_failed(ret, err) : 0;
 }
 
