@@ -11,7 +11,7 @@
 #include "base/err.h"
 #include "base/num.h"
 
-/* No character of UTF-8. Who reads it forgets what he has read of a line, on either side. */
+/* No character of UTF-8. Either side drops what it has read of a line when it reads this. */
 #define DELIMITER 0xff
 
 static void agent_tell(const struct agent *a)
@@ -113,7 +113,7 @@ static void agent_sync(struct agent *a)
 	agent_send(a, a->sync, (size_t)len);
 }
 
-/* What comes next cannot be told from what was meant before. */
+/* The next reply may be that to the old question: synchronize first. */
 static void agent_resync(struct agent *a, const char *why)
 {
 	a->state = AGENT_SYNCING; /* before the callback, which may look */

@@ -16,6 +16,9 @@
  *
  * What the guest says is hostile: a line is bounded, and the caller checks every member it uses.
  *
+ * Only agent_open() returns an error. A question that the agent refuses, does not answer in time or
+ * answers with something else gets `why`, ERR_FAILED.
+ *
  * Machine lock held; callbacks on the loop's or a vCPU's thread. No callback runs inside
  * agent_ask() or agent_stop().
  */
@@ -31,7 +34,7 @@
 #define AGENT_SYNC_MS  10000u	    /* an agent of a guest that is being paged in is slow */
 
 enum agent_state {
-	AGENT_CLOSED,  /* nobody in the guest has the port open, or we have not begun */
+	AGENT_CLOSED,  /* no process of the guest has the port open, or we have not begun */
 	AGENT_SYNCING, /* asked to repeat a number */
 	AGENT_SILENT,  /* it did not, in time; it still may */
 	AGENT_READY,   /* it may be asked */

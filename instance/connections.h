@@ -1,6 +1,7 @@
 /*
  * What the network cards of a machine are connected to: the choice, made before the machine is
- * (instance_net.c opens the back ends). The n-th connection is the n-th card's. Plain data.
+ * (instance_net.c opens the back ends). The n-th connection is the n-th card's. Plain data; only
+ * connections_bind() can fail.
  */
 #ifndef TORPOR_INSTANCE_CONNECTIONS_H
 #define TORPOR_INSTANCE_CONNECTIONS_H
@@ -21,7 +22,7 @@ const char *net_kind_name(enum net_kind kind);
 struct connection {
 	enum net_kind kind;
 	const char *name;   /* the tap's interface (NULL: a new one), or the LAN */
-	bool host_loopback; /* the user network leads there */
+	bool host_loopback; /* of a user network: the guest reaches the host's loopback */
 };
 
 struct connections {

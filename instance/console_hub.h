@@ -1,13 +1,14 @@
 /*
- * The console hub: joins the guest's character devices with the people at it.
+ * The console hub: joins the guest's character devices with the terminal, the clients and the log.
  *
  *     serial ─┐          ┌─► console.log            terminal ─┐
  *             ├─ output ─┼─► the terminal                     ├─ input ─► keyboard device
  *     hvc0   ─┘          └─► every console client    clients ─┘
  *
  * Input is handed on with back-pressure: while the keyboard device has no room for what was read,
- * nothing more is read from anybody. All calls with the machine lock held; ports are created and
- * freed on the loop thread.
+ * nothing more is read from any port. All calls with the machine lock held; ports are created and
+ * freed on the loop thread. Functions that return no int cannot fail: output that a port or the log
+ * does not take is lost there.
  */
 #ifndef TORPOR_INSTANCE_CONSOLE_HUB_H
 #define TORPOR_INSTANCE_CONSOLE_HUB_H
@@ -24,7 +25,7 @@ struct console_hub {
 	struct chardev *keyboard;
 	struct console_log log;
 	struct console_port *ports; /* owned */
-	/* Also told what the guest says; NULL: nobody. Set after hub_init(). */
+	/* NULL, or also called with what the guest prints. Set after hub_init(). */
 	void (*heard)(void *opaque, const uint8_t *data, size_t len);
 	void *heard_opaque;
 	uint8_t pending[HUB_READ + 1]; /* read, and not yet taken by the keyboard device */

@@ -1,7 +1,7 @@
 /*
  * The escapes of a console, as ssh has them: at the beginning of a line `~.` leaves, `~B` sends a
  * break, `~?` asks for help, `~~` types one tilde; anything else behind a tilde is typed with it.
- * Pure.
+ * Pure; cannot fail.
  */
 #ifndef TORPOR_INSTANCE_ESCAPE_H
 #define TORPOR_INSTANCE_ESCAPE_H

@@ -1,4 +1,4 @@
-/* The words for how memory that nobody has touched is loaded (snapshot/pager.h). */
+/* The words for how memory that was not touched yet is loaded (snapshot/pager.h). */
 #ifndef TORPOR_INSTANCE_FILL_H
 #define TORPOR_INSTANCE_FILL_H
 

@@ -12,7 +12,7 @@ static void on_closed(struct loop_watch *watch, uint32_t events)
 {
 	struct hold *h = container_of(watch, struct hold, watch);
 
-	(void)events; /* nobody writes: it was closed */
+	(void)events; /* nothing is written to the pipe: it was closed */
 	hold_release(h);
 	switch (h->loss) {
 	case HOLD_GOES_ON:

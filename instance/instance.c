@@ -435,7 +435,7 @@ static int run_to_end(struct instance *in, struct err *err)
 	return 0;
 }
 
-/* Build and run; *ran says whether there was a guest to speak of. */
+/* Build and run; *ran: it was built completely, so that its end is to be recorded. */
 static int build_and_run(struct instance *in, bool *ran, struct err *err)
 {
 	int ret = make_machine(in, err);
@@ -503,7 +503,8 @@ int instance_run(struct source *source, const struct instance_options *options,
 	bool ran = false;
 	int ret;
 
-	/* We may be a child of who has opened the file. */
+	/* This may be a child of the process that opened the file: locked memory is not inherited.
+	 */
 	if (source->keys != NULL)
 		keyring_lock_keys(source->keys);
 	chain_lock_keys(source->chain);

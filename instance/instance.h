@@ -28,7 +28,7 @@ struct instance_options {
 	bool paused;		    /* do not start the vCPUs */
 	enum pager_fill fill;
 	bool remove;			       /* leave no records behind */
-	bool new_identity;		       /* it is not to be taken for its twin */
+	bool new_identity;		       /* a new name, new MAC addresses */
 	const struct connections *connections; /* bound; NULL: the cards stay as they are */
 	struct warmup *warmup; /* NULL, or a clone that is watched and thrown away */
 	int hold_fd;   /* it came by a move: paused until that is committed, and over if this
@@ -72,7 +72,7 @@ struct instance {
 	 * and, during a save, run by a thread of its own. */
 	struct loop control_loop;
 	struct loop_watch control_watch;
-	pthread_mutex_t control_lock; /* of that loop; nobody else needs it */
+	pthread_mutex_t control_lock; /* of that loop alone */
 	struct saving saving;
 	struct post_resume post_resume;
 	struct hold hold;
@@ -110,7 +110,7 @@ struct instance_end {
 	char name[64];
 	enum machine_end end;
 	struct path saved_to;
-	bool reported; /* detached: it did run, and nobody waits for an error any more */
+	bool reported; /* detached: it did run, and the parent waits for no error any more */
 };
 
 /* Make a machine from the source, which is closed at the end, and run it until it is over. Returns
@@ -121,11 +121,11 @@ int instance_run(struct source *source, const struct instance_options *options,
 		 struct instance_end *end, struct err *err);
 
 /* The answers to control requests (requests.c). Loop thread, machine lock held. Functions that
- * return json_t * give NULL on an error, with *err set. Here that is ERR_USAGE for an unknown or
- * malformed request, ERR_FAILED when the machine is ending or cannot do it now, or the error of the
- * request itself. */
+ * return json_t * give a new object, or NULL on an error, with *err set; without memory NULL alone.
+ * Here the error is ERR_USAGE for an unknown or malformed request, ERR_FAILED when the machine is
+ * ending or cannot do it now, or that of the request itself. */
 json_t *instance_answer(void *instance, const char *what, const json_t *request, struct err *err);
-/* From here on these are given, not those of a save. */
+/* Let the control socket give these answers; during a save it gives others. */
 void instance_serve_requests(struct instance *in);
 /* Of them "stats" and "fill" (instance_stats.c): ERR_FAILED without /proc; ERR_USAGE for an unknown
  * word, or what pager_set_fill() gives. */
@@ -144,17 +144,17 @@ int instance_net_open(struct instance *in, struct err *err);
 unsigned instance_net_sandbox(const struct instance *in);
 /* [{"id","mac","kind","name","link",…}] for "inspect", with counters for "stats". */
 json_t *instance_net_describe(const struct instance *in, bool counters);
-/* The request "ports". */
+/* The request "ports". No error but a lack of memory. */
 json_t *instance_ports(struct instance *in, const json_t *request, struct err *err);
 
 /* A new identity (instance_identity.c). What the hooks in wake.d are told. To be called once
- * the guest is loaded. */
+ * the guest is loaded. Cannot fail. */
 void instance_resume_facts(const struct instance *in, struct resume_facts *facts);
 /* The address a card has, or is to take. */
 const uint8_t *instance_identity_mac(const struct instance *in, unsigned card);
 /* Give a card its back end, or hold it until the guest has taken the card's new address, so that a
- * clone never speaks with the address of its twin. Returns 0, or what timer_open() gives;
- * the back end is then not taken. */
+ * clone never sends with the address of the machine that it is a clone of. Returns 0, or what
+ * timer_open() gives; the back end is then not taken. */
 int instance_identity_connect(struct instance *in, unsigned index, struct net_backend *backend,
 			      struct err *err);
 /* The machine's state has changed, or the cards were connected. */

@@ -1,10 +1,11 @@
-/* `resume --new-identity`: a clone that is not to be taken for its twin; see instance.h.
+/* `resume --new-identity`: a clone that may run beside the machine it was made from; see
+ * instance.h.
  *
  * Its name and its cards' addresses are new before it runs. But the guest's driver goes on with the
  * old address, until a hook in wake.d gives it the new one (TORPOR_MAC), which the driver then
- * tells the card. Back ends are opened at once, so that what is wrong with them is said, and held
- * until then. A guest that takes too long may speak in a user network, where nobody else can hear
- * it. */
+ * tells the card. Back ends are opened at once, so that their errors are reported at the start, and
+ * held until then. A guest that takes too long is connected to a user network all the same, because
+ * no other machine is in that network. */
 #include <stdio.h>
 #include <string.h>
 #include <time.h>

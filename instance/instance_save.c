@@ -44,7 +44,7 @@ static void describe_disk(struct disk *disk, bool increment, struct save_disk *s
 		disk_overlay_source(disk, &save->overlay);
 }
 
-/* The file that is to be written is one of those that would have to stay. */
+/* The file that is to be written is one of the chain, which the new file would need. */
 static bool would_replace(const struct chain *l, const char *path)
 {
 	struct stat target, st;
@@ -91,7 +91,7 @@ static int choose_parent(const struct instance *in, const struct save_request *r
 		return 0;
 	if (request->parent != NULL)
 		return open_named_parent(in, request, parent, err);
-	/* Nobody knows what the reader of a stream has. */
+	/* The reader of a stream may not have the parent. */
 	if (request->path == NULL)
 		return 0;
 	if (in->base[0] == '\0' || !store_has(in->base_path.text) ||
@@ -122,7 +122,7 @@ static bool is_ancestor(const struct instance *in, const char *digest)
 	return false;
 }
 
-/* A file in the store is a machine that somebody may want back. */
+/* A file in the store may be all that is left of a machine. */
 static int check_replaced(const struct instance *in, const struct save_request *request,
 			  struct err *err)
 {

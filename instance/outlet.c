@@ -30,7 +30,7 @@ void outlet_free(struct outlet *o)
 	*o = (struct outlet){.loop = o->loop, .fd = -1, .watch = {.fd = -1}};
 }
 
-/* Nobody reads any more. */
+/* The reader is gone. */
 static void outlet_drop(struct outlet *o)
 {
 	loop_del(o->loop, &o->watch);

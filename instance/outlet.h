@@ -4,7 +4,8 @@
  * reader (the log has it). The descriptor's own flags are left alone: it may be shared with the
  * user's shell.
  *
- * Machine lock held.
+ * Machine lock held. Nothing here returns an error: a descriptor that cannot be written to is
+ * dropped, and so is output for which there is no memory.
  */
 #ifndef TORPOR_INSTANCE_OUTLET_H
 #define TORPOR_INSTANCE_OUTLET_H
@@ -19,7 +20,7 @@
 struct outlet {
 	struct loop *loop;
 	struct loop_watch watch; /* for room, while something waits */
-	int fd;			 /* not owned; -1 once nobody reads any more */
+	int fd;			 /* not owned; -1 once it was dropped */
 	size_t chunk;	/* a write of this size does not block when poll says there is room */
 	uint8_t *queue; /* owned; OUTLET_QUEUE_MAX once used */
 	size_t start, len;

@@ -14,7 +14,7 @@
 #define ANSWER_MS	30000u
 #define LOOK_FIRST_MS	20u
 #define LOOK_LONGEST_MS 500u
-#define HOOKS_MS	60000u /* then nobody waits for them any more */
+#define HOOKS_MS	60000u /* after that their result is not waited for */
 #define CLOCK_GOOD	2.0    /* seconds: an agent may have to be paged in to tell the time */
 
 /* What an agent may offer. */
@@ -89,7 +89,7 @@ static void on_time_set(void *opaque, const json_t *value, const struct err *why
 {
 	struct post_resume *w = opaque;
 
-	/* Closed: whoever opens the port next is asked again. Behind: paused meanwhile. */
+	/* Closed: the agent that opens the port next is asked again. Behind: paused meanwhile. */
 	if (w->agent.state == AGENT_CLOSED || w->behind > NS_PER_SECOND)
 		w->clock = POST_RESUME_OWED;
 	else if (value != NULL)
@@ -114,8 +114,8 @@ static void set_clock(struct post_resume *w)
 		  on_time_set, w);
 }
 
-/* An agent may fail behind the clock, at a hardware clock that is not there, or a hook may have
- * done what it could not: what the guest's clock says then is what counts. */
+/* An agent may set the clock and then fail, at a hardware clock that is not there; or a hook may
+ * have set it. So the guest's clock is read, and decides. */
 static void compare_clock(struct post_resume *w)
 {
 	char why[64];

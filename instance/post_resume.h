@@ -8,9 +8,9 @@
  *                            /etc/torpor/wake.d (resume_hooks.h), once
  *
  * A pause costs the guest only its wall clock: pauses are summed, and once they come to more than
- * a second the clock is set. What is owed is paid as soon as an agent answers, also after a long
+ * a second the clock is set. What is owed is done as soon as an agent answers, also after a long
  * time; a missing agent is reported once in the log, and by post_resume_json(). The machine runs
- * all the same.
+ * all the same. Only post_resume_open() returns an error; what fails in the guest is in the state.
  *
  *     post_resume_init → post_resume_open (behind the start) → post_resume_changed …
  *     → post_resume_close
@@ -54,7 +54,7 @@ struct post_resume {
 	uint64_t took;	/* from then to the end of the last thing done, ns */
 
 	enum post_resume_part clock;
-	bool unchecked;	  /* nobody has asked the guest yet what it made of it */
+	bool unchecked;	  /* the guest was not asked yet what its clock says */
 	uint64_t asked;	  /* CLOCK_REALTIME of that question, ns */
 	double off;	  /* guest's clock less ours, seconds */
 	uint64_t stopped; /* CLOCK_BOOTTIME of the pause, ns */
@@ -80,7 +80,7 @@ void post_resume_close(struct post_resume *w);
 /* The machine's state has changed. */
 void post_resume_changed(struct post_resume *w);
 
-/* See "wake" in protocol.h. */
+/* See "wake" in protocol.h: a new object, or NULL without memory. */
 json_t *post_resume_json(const struct post_resume *w);
 
 #endif

@@ -26,7 +26,7 @@ int record_write(const char *name, const struct record *record, struct err *err)
 /* Returns 0, -ENOENT with ERR_NOT_FOUND when there is none that can be read, or what path_state()
  * gives. */
 int record_read(const char *name, struct record *record, struct err *err);
-/* Forget it, with the logs and the folder. */
+/* Forget it, with the logs and the folder. Cannot fail: what cannot be removed stays. */
 void record_remove_all(const char *name);
 
 /* The reverse of machine_end_name(); MACHINE_END_NONE for any other word. */
@@ -48,7 +48,8 @@ void machine_names_free(struct machine_names *names);
 bool machine_is_known(const char *name);
 
 /* {"name", "state": what the machine itself says (protocol.h), or busy|exited|dead, and what
- * belongs to it}. */
+ * belongs to it}: a new object, or NULL without memory. A machine that does not answer in time is
+ * "busy". Waits for that at most CLIENT_CONNECT_MS and half a second. */
 json_t *machine_status(const char *name);
 
 #endif

@@ -46,7 +46,8 @@ int source_open_disks(struct source *s, struct disk *disk[APPLIANCE_MAX_DISKS], 
  * errno of fstat(2), memfd_create(2), dup3(2), or what io_pread() and io_pwrite() give.
  */
 int source_keep_boot_files(struct source *s, struct err *err);
-/* When loading the kernel failed: put the file's name in front of the text. Returns `ret`. */
+/* When loading the kernel failed with `ret`: put the file's name in front of the text. Returns
+ * `ret`. */
 int source_boot_failed(const struct source *s, int ret, struct err *err);
 /* Safe on a source that failed half-way. */
 void source_close(struct source *s);

@@ -11,7 +11,7 @@ static void on_warmup_over(void *opaque)
 	machine_end(r->machine, MACHINE_END_KILLED);
 }
 
-/* The last bytes it said are `until`: a window as long as that moves over them. */
+/* Do the last bytes that it printed equal `until`? A window as long as that moves over them. */
 static void on_warmup_text(void *opaque, const uint8_t *data, size_t len)
 {
 	struct warmup *r = opaque;

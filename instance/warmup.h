@@ -16,16 +16,16 @@
 
 struct warmup {
 	uint64_t seconds;  /* at most; up to WARMUP_MAX_SECONDS */
-	const char *until; /* NULL, or what it says on its console when it is over; 1 to
+	const char *until; /* NULL, or what the guest prints on its console at the end; 1 to
 			      WARMUP_MAX_TEXT bytes */
 	bool in_order;	   /* memory is paged, and the order noted */
 
 	struct machine *machine;
 	struct timer timer;
-	char last[WARMUP_MAX_TEXT]; /* what it said last, as long as `until` */
+	char last[WARMUP_MAX_TEXT]; /* what it printed last, as long as `until` */
 	size_t nlast;
-	bool heard;
-	bool timed_out;		/* neither: somebody else has ended the machine, or it has itself */
+	bool heard;		/* it ended because of `until` */
+	bool timed_out;		/* because of `seconds`; neither: it ended in another way */
 	struct touched touched; /* out; owned by the caller */
 };
 
