@@ -75,7 +75,7 @@ struct appliance {
 	uint32_t generation;		    /* saves in this chain: 1 for the first */
 	char parent[APPLIANCE_DIGEST_SIZE]; /* identity of the file it was resumed from or saved to
 					       before; "" for none */
-	bool increment; /* the contents are relative to the parent, without which it is nothing */
+	bool increment; /* the contents are relative to the parent, and of no use without it */
 	struct cpu_needs cpu;	      /* cold: only `profile` is set ("" = best baseline) */
 	struct host_needs needs;      /* live only */
 	struct encryption encryption; /* of the contents; the writer fills it in, too */
@@ -83,6 +83,7 @@ struct appliance {
 	struct appliance_content content[APPLIANCE_MAX_CONTENTS]; /* roles ascending */
 };
 
+/* Aborts when there is no memory for an empty command line. */
 void appliance_init(struct appliance *a);
 void appliance_free(struct appliance *a);
 /* Returns 0 or -ENOMEM. */
@@ -90,7 +91,7 @@ int appliance_copy(struct appliance *to, const struct appliance *from, struct er
 /* Append the JSON, canonical (sorted keys, no spaces): one text for one appliance. Returns 0,
  * -EINVAL (ERR_USAGE: a command line too long, a text that is not UTF-8) or -ENOMEM. */
 int appliance_encode(const struct appliance *a, struct buf *out, struct err *err);
-/* Put the contents into their order. */
+/* Put the contents into their order. Cannot fail. */
 void appliance_sort_contents(struct appliance *a);
 /* The digest of a content, or NULL. */
 const char *appliance_content(const struct appliance *a, const char *role);

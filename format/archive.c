@@ -98,7 +98,7 @@ static int read_index(struct archive *a, struct oci_descriptors *manifests, stru
 	return ret < 0 ? err_context(err, ret, OCI_INDEX_NAME) : 0;
 }
 
-/* Ours, ours of a version to come (refused by name), or a stranger's. */
+/* Is it a config of this version? One of a newer version is refused as such. */
 static int check_config_type(const struct oci_descriptor *config, struct err *err)
 {
 	unsigned version;

@@ -18,12 +18,16 @@
  * Functions with an `err` return 0 or -errno with *err set, and the text begins with the path:
  *
  *   ERR_INTEGRITY     -EINVAL: not a torpor file, truncated, malformed, a digest that differs, or
- *                     contents that are not what the config names
+ *                     contents that are not what the config names; -ENOENT: a member that it
+ *                     names is missing
  *   ERR_INCOMPATIBLE  -EINVAL: a newer format, or a blob of a type that this version must know
  *   ERR_USAGE         -EINVAL: it is encrypted, and the keyring has no key of that kind
- *   ERR_FAILED        -EINVAL: the passphrase or key file is wrong, libcrypto or libzstd cannot be
- *                     loaded; -ENOMEM; or the errno of open(2), fstat(2) and pread(2)
+ *   ERR_FAILED        -EINVAL: the passphrase or key file is wrong, or libcrypto failed;
+ *                     -ENOSYS: libcrypto or libzstd cannot be loaded; -ENOMEM; or the errno of
+ *                     open(2), fstat(2), pread(2), memfd_create(2) or pwrite(2)
  *   ERR_NOT_FOUND     -ENOENT: there is no such file
+ *
+ * The others cannot fail.
  */
 #ifndef TORPOR_FORMAT_ARCHIVE_H
 #define TORPOR_FORMAT_ARCHIVE_H
@@ -75,7 +79,8 @@ static inline void archive_cleanup(struct archive **a)
 
 #define cleanup_archive __attribute__((cleanup(archive_cleanup)))
 
-/* What archive_digest() would be, as the file says it: to find a file, not to trust it. */
+/* What archive_digest() would be. It is read from the file and not checked: to find a file by it,
+ * not to trust it. */
 int archive_identify(const char *path, char digest[DIGEST_TEXT_SIZE], struct err *err);
 
 const char *archive_path(const struct archive *a);
@@ -117,8 +122,8 @@ size_t archive_entries(const struct archive *a, const struct archive_entry **ent
  * ERR_INTEGRITY. A clean pass is remembered (verified.h). `report` may be NULL. */
 int archive_verify(struct archive *a, void (*report)(void *opaque, const char *finding),
 		   void *opaque, struct err *err);
-/* Verify now, unless this very inode, size and change time is remembered as good, what is not
- * looked at when it is used: every blob but packed parts, whose frames are. */
+/* Verify now what is not checked when it is used: every blob but packed parts, whose frames are
+ * checked then. Does nothing for a file that is remembered as good (verified.h). */
 int archive_ensure_verified(struct archive *a, struct err *err);
 
 #endif

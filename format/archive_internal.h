@@ -1,5 +1,10 @@
-/* Private to archive.c, archive_images.c, archive_encrypted.c and archive_verify.c: what an open
- * archive is made of. */
+/*
+ * Private to archive.c, archive_images.c, archive_encrypted.c and archive_verify.c: what an open
+ * archive is made of.
+ *
+ * Functions with an `err` return 0 or -errno as archive.h lists them, without the path in the text.
+ * The others cannot fail.
+ */
 #ifndef TORPOR_FORMAT_ARCHIVE_INTERNAL_H
 #define TORPOR_FORMAT_ARCHIVE_INTERNAL_H
 
@@ -20,9 +25,9 @@ struct archive_image {
 struct archive {
 	char *path;
 	struct container container;
-	struct stat st;				  /* of the tar when it was opened */
-	bool known;				  /* remembered as good */
-	bool settled;				  /* verified_settle() */
+	struct stat st; /* of the tar when it was opened */
+	bool known;	/* remembered as good */
+	bool settled;	/* it may be remembered as good: verified_settle() */
 	const struct archive_open_params *params; /* while it is opened */
 	struct oci_descriptor manifest;
 	struct oci_descriptor config;
@@ -38,7 +43,7 @@ struct archive {
 };
 
 /* Locate, read and, unless the file is known, hash a blob of at most `max` bytes; *data is freed by
- * the caller. */
+ * the caller, and is NULL after an error. */
 int archive_read_described(struct archive *a, const struct oci_descriptor *d, uint64_t max,
 			   struct blob *blob, uint8_t **data, struct err *err);
 
@@ -49,7 +54,8 @@ const struct archive_entry *archive_find(const struct archive *a, const char *ro
 
 /* Its contents are encrypted, whether there is a key or not. */
 bool archive_encrypted(const struct archive *a);
-/* Once the config is decoded: a wrong key is told before anything else is looked at. */
+/* Once the config is decoded: a wrong key is reported before anything else is looked at. Returns
+ * what keyring_open() gives. */
 int archive_unlock(struct archive *a, const uint8_t *config, size_t len, struct err *err);
 /* Once the entries are listed: load what archive_blob() gives into memory. */
 int archive_open_blobs(struct archive *a, struct err *err);

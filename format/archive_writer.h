@@ -1,22 +1,31 @@
 /*
  * Writing a .torpor file.
  *
- *     archive_writer_open → _blob / _bytes / _image in any order → _publish (or _abort)
+ *     archive_writer_open → _blob / _bytes / _image in any order → _publish → archive_writer_free
  *
  * Everything goes to a temporary file beside the target; publish computes what is left, writes the
  * headers and metadata in front, fsyncs, renames over the target and fsyncs the folder. A kill at
- * any moment leaves the old file or the new one. An abort, or an error, leaves the old file and
- * removes the temporary one; temporaries of killed writers are removed by the next save to that
- * folder (they are locked while their writer lives).
+ * any moment leaves the old file or the new one. A writer that is freed before it has published
+ * leaves the old file and removes the temporary one; temporaries of killed writers are removed by
+ * the next save to that folder (they are locked while their writer lives).
  *
  * Images are hashed on all cores while they are written. One thread calls; helper threads are
  * internal. A file published here counts as verified (verified.h).
  *
- * Functions with an `err` return 0 or -errno with *err set: ERR_FAILED with the errno of a system
- * call on the file (ENOSPC, EDQUOT, EPIPE …), -ENOMEM, or -EINVAL when libcrypto or libzstd cannot
- * be loaded; ERR_INTEGRITY (-EINVAL) when the file a blob comes from is damaged or two blobs have
- * one role; and what the source of an image returned. After an error nothing is published: free the
- * writer.
+ * Functions with an `err` return 0 or -errno with *err set:
+ *
+ *   -ECANCELED     the progress was cancelled (archive_writer_watch())
+ *   ERR_FAILED     the errno of a system call on the file (ENOSPC, EDQUOT, EPIPE …); -ENOMEM;
+ *                  -ENOSYS: libcrypto or libzstd cannot be loaded; -EINVAL: one of them failed,
+ *                  the target is there and no regular file, the description is too large for
+ *                  the front of the file, or an image is too large or changed meanwhile
+ *   ERR_NOT_FOUND  -ENOENT: the target's folder is missing
+ *   ERR_INTEGRITY  -EINVAL: the file a blob comes from is damaged, or two blobs have one role
+ *   ERR_USAGE      -EINVAL: appliance_encode() refuses the description, or contents that are to
+ *                  be recoded are encrypted and closed
+ *
+ * and what the source of an image returned. After an error nothing is published: free the writer.
+ * The others cannot fail.
  */
 #ifndef TORPOR_FORMAT_ARCHIVE_WRITER_H
 #define TORPOR_FORMAT_ARCHIVE_WRITER_H

@@ -1,11 +1,14 @@
 /*
  * Private to the writer: a file in the making.
  *
- *     archive_writer.c   what is in it, whichever way it goes out
- *     archive_writer_images.c  the images among that
+ *     archive_writer.c   what is in it, whichever way it goes out; archive_writer_images.c the
+ *                        images among that
  *     archive_file.c     the way into a file: payloads first, then everything around them
  *     archive_stream.c   the way down a stream: all in order
  *     archive_layout.c   the tar, for both
+ *
+ * Functions that return int return what archive_writer.h lists. writer_done() returns its argument;
+ * what returns no int cannot fail.
  */
 #ifndef TORPOR_FORMAT_ARCHIVE_WRITER_INTERNAL_H
 #define TORPOR_FORMAT_ARCHIVE_WRITER_INTERNAL_H
@@ -17,7 +20,7 @@
 #include "format/image/image_write.h"
 #include "format/oci.h"
 
-/* Where bulk payloads begin in a file. Waking reads the metadata in front of them in one go; what
+/* Where bulk payloads begin in a file. A resume reads the metadata in front of them in one go; what
  * does not fit there is put behind them. */
 #define WRITER_FRONT KIB(256)
 

@@ -7,7 +7,7 @@
  *
  * Functions with an `err` return 0 or -errno: what archive.h says of the same step on one file;
  * ERR_INTEGRITY (-EINVAL) for a parent that cannot be one, more than CHAIN_MAX files, or an image
- * that no file of the chain has; and what the finder returned.
+ * that no file of the chain has; and what the finder returned. The others cannot fail.
  */
 #ifndef TORPOR_FORMAT_CHAIN_H
 #define TORPOR_FORMAT_CHAIN_H

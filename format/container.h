@@ -4,7 +4,7 @@
  * thread.
  *
  * container_open() and container_take() return 0; the errno of open(2) or fstat(2); or what
- * tar_read() returned.
+ * tar_read() returned. Then there is nothing to close.
  */
 #ifndef TORPOR_FORMAT_CONTAINER_H
 #define TORPOR_FORMAT_CONTAINER_H

@@ -41,7 +41,7 @@ int archive_config(const struct archive *a, uint8_t **config, size_t *len, struc
 	return 0;
 }
 
-/* What is kept in front of the file, where waking finds it. */
+/* What is kept in front of the file, where a resume reads it first. */
 static int copy_small(struct conversion *c, const struct archive_entry *entry, uint64_t max,
 		      struct err *err)
 {
@@ -168,7 +168,7 @@ static int convert_publish(struct conversion *c, struct err *err)
 	return archive_writer_publish_as(c->to, archive_appliance(c->from), config, len, err);
 }
 
-/* What is mapped would lie there in clear. */
+/* What is to be mapped would be in the file in clear. */
 static int check_encrypted(const struct archive *from, const struct convert_params *params,
 			   struct err *err)
 {

@@ -32,7 +32,8 @@ struct convert_params {
 };
 
 /* The bytes of the config, which a signature is over, checked against archive_digest(). The caller
- * frees *config. Returns 0, -EINVAL (ERR_INTEGRITY), -ENOMEM or the errno of pread(2). */
+ * frees *config, also after an error. Returns 0, -EINVAL (ERR_INTEGRITY), what digest_bytes()
+ * gives, -ENOMEM or the errno of pread(2). */
 int archive_config(const struct archive *a, uint8_t **config, size_t *len, struct err *err);
 
 /* The archive is verified first (archive_ensure_verified()). Returns 0; -EINVAL with ERR_USAGE when

@@ -2,10 +2,10 @@
  * One full file from a chain: what a full save would have written where the newest increment was.
  *
  * Memory is resolved to frames and zeros; of a disk the base stays, and the overlays become one.
- * The config says what the newest file's says, its parent included, which then is history; the
+ * The config is that of the newest file, but no increment; its parent is kept for the record. The
  * identity is new. Hot sets, signatures and what this version does not know belong to the files
- * they are in, and stay behind. The file is published as archive_writer.h says, and may replace one
- * of the chain. One thread calls.
+ * they are in, and are left out. The file is published as archive_writer.h says, and may replace
+ * one of the chain. One thread calls.
  */
 #ifndef TORPOR_FORMAT_FLATTEN_H
 #define TORPOR_FORMAT_FLATTEN_H

@@ -1,6 +1,6 @@
 /*
  * What a file is that is neither an appliance nor a raw disk, by its first bytes: to say so, with
- * the command that converts it. Pure.
+ * the command that converts it. Pure; cannot fail.
  */
 #ifndef TORPOR_FORMAT_FOREIGN_H
 #define TORPOR_FORMAT_FOREIGN_H

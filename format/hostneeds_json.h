@@ -5,7 +5,7 @@
 #include "base/json.h"
 #include "state/hostneeds.h"
 
-/* A new reference, or NULL. */
+/* A new reference, or NULL without memory. */
 json_t *host_needs_encode(const struct host_needs *needs);
 /* `newer`: written by a later minor version, so members unknown here are passed over.
  * Returns 0 or -EINVAL with ERR_INTEGRITY, which names the member. */

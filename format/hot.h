@@ -15,7 +15,8 @@ struct hot_set {
 };
 
 /* Two layers. Goes in front of the images, so that it is read in one go. Nothing for an empty set.
- * Returns 0, or what frame_read() and archive_writer_layer() returned. */
+ * Returns 0; what digest_new(), frame_read() and archive_writer_layer() returned; -ENOMEM; or the
+ * errno of memfd_create(2) or pwrite(2). */
 int hot_write(struct archive_writer *w, const struct hot_set *hot, struct err *err);
 
 #endif

@@ -4,7 +4,8 @@
  * structs out; nothing here touches a file. Pure.
  *
  * Decoders return 0, -EINVAL with ERR_INTEGRITY (a malformed document) or ERR_INCOMPATIBLE (another
- * version of the layout), or -ENOMEM. Encoders return 0 or -ENOMEM.
+ * version of the layout), or -ENOMEM. Encoders return 0 or -ENOMEM; oci_encode_layout() leaves that
+ * to buf_failed(). The others cannot fail.
  */
 #ifndef TORPOR_FORMAT_OCI_H
 #define TORPOR_FORMAT_OCI_H

@@ -1,6 +1,6 @@
 /*
  * Making the headers of a tar file (POSIX.1-2017, pax, "ustar Interchange Format"). Where they are
- * put is the caller's business, because payloads must be aligned. Pure.
+ * put is the caller's business, because payloads must be aligned. Pure; cannot fail.
  */
 #ifndef TORPOR_FORMAT_TAR_HEADER_H
 #define TORPOR_FORMAT_TAR_HEADER_H

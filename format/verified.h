@@ -1,12 +1,11 @@
 /*
- * Remembering which files were found good, so that a file is hashed once and not on each waking.
+ * Remembering which files were found good, so that a file is hashed once and not at each resume.
  *
- * A file is known by device, inode, size and its times of modification and change in nanoseconds:
- * whoever writes to it changes the last. What is remembered lies in $XDG_CACHE_HOME/torpor/verified
- * (or
- * ~/.cache/…), one small file for each; it is only believed when it and the folder are ours and
- * nobody else may write there. Without a home nothing is remembered. Everything here is best effort
- * and has no errors: at worst a file is hashed again. Any thread.
+ * A file is known by device, inode, size and its times of modification and change in nanoseconds: a
+ * write to it changes the last. What is remembered lies in $XDG_CACHE_HOME/torpor/verified,
+ * or below ~/.cache, one small file for each. It is only believed when it and the folder are ours
+ * and no other user may write there. Without a home nothing is remembered. Everything here is best
+ * effort and has no errors: at worst a file is hashed again. Any thread.
  */
 #ifndef TORPOR_FORMAT_VERIFIED_H
 #define TORPOR_FORMAT_VERIFIED_H

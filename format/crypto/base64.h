@@ -1,4 +1,5 @@
-/* Base64 (RFC 4648 §4) of values whose size is known. Pure; any thread. */
+/* Base64 (RFC 4648 §4) of values whose size is known. Pure; any thread. Only decoding can fail,
+ * which is false. */
 #ifndef TORPOR_FORMAT_CRYPTO_BASE64_H
 #define TORPOR_FORMAT_CRYPTO_BASE64_H
 

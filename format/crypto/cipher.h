@@ -2,8 +2,8 @@
  * Encrypted bytes: encrypted and authenticated with AES-256-GCM (NIST SP 800-38D).
  *
  * The unit is the box: a nonce of 12 random bytes, the ciphertext, a tag of 16 bytes. A key is used
- * for one appliance only, and far below 2^32 times, so random nonces do not meet. A box says
- * nowhere what it holds, but opens in its place alone: which blob or image it belongs to, its
+ * for one appliance only, and far below 2^32 times, so random nonces do not repeat. A box does not
+ * say what it holds, but can be opened in its place alone: which blob or image it belongs to, its
  * number there, and how long all of that is are authenticated with it.
  *
  * Frames are encrypted one by one, after they were packed, each in a skippable frame of zstd: an
@@ -50,7 +50,7 @@ static inline void cipher_cleanup(struct cipher **s)
 	cipher_free(*s);
 }
 
-/* A key of random bytes; NULL: an error. */
+/* A key of random bytes; NULL, with *err set: no memory, or no random numbers. */
 struct data_key *data_key_new(struct err *err);
 void data_key_free(struct data_key *key);
 

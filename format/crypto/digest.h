@@ -3,7 +3,10 @@
  *
  *     digest_new → (digest_add … digest_end)* → digest_free
  *
- * One thread a context. The first digest_new of a process loads libcrypto and may fail for that.
+ * One thread a context. digest_new() and digest_bytes() return 0; -ENOSYS with ERR_FAILED when
+ * libcrypto cannot be loaded, which the first call of a process does; or -ENOMEM. digest_end() and
+ * digest_bytes() return -EINVAL with ERR_FAILED when libcrypto failed since the digest was begun.
+ * The others cannot fail.
  */
 #ifndef TORPOR_FORMAT_CRYPTO_DIGEST_H
 #define TORPOR_FORMAT_CRYPTO_DIGEST_H
@@ -24,7 +27,7 @@ struct digest;
 int digest_new(struct digest **out, struct err *err);
 void digest_free(struct digest *d);
 void digest_add(struct digest *d, const void *data, size_t len);
-/* Give the digest of what was added and start over. Fails only when libcrypto failed on the way. */
+/* Give the digest of what was added and start over, also after an error. */
 int digest_end(struct digest *d, uint8_t out[DIGEST_SIZE], struct err *err);
 
 /* All at once. */

@@ -15,7 +15,7 @@
 #define MAX_N	 (UINT64_C(1) << 20)
 #define MAX_R	 16u
 #define MAX_P	 16u
-/* 128 n r: what each guess costs an attacker, and what a stranger's file may cost us. */
+/* 128 n r: what each guess costs an attacker, and what a hostile file may cost us. */
 #define MIN_MEMORY MIB(16)
 #define MAX_MEMORY GIB(1)
 #define MAX_WORK                                                                                   \

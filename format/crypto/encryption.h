@@ -1,5 +1,6 @@
 /*
- * What the config of an encrypted appliance says about that: how the key of its contents is had.
+ * What the config of an encrypted appliance says about that: how the key of its contents is
+ * obtained.
  *
  * The contents are encrypted (cipher.h) with a data key, random and for this appliance alone; that
  * is in a box of the lock key, which comes from a passphrase (scrypt, RFC 7914) or from a key file
@@ -7,7 +8,8 @@
  * that nobody without the key can change a word of it. Pure.
  *
  * Decoders return 0 or -EINVAL: ERR_INTEGRITY for a member that is missing, malformed or out of
- * bounds, ERR_INCOMPATIBLE for a cipher or key derivation of a newer torpor.
+ * bounds, ERR_INCOMPATIBLE for a cipher or key derivation of a newer torpor. Encoders return a new
+ * reference, or NULL without memory.
  */
 #ifndef TORPOR_FORMAT_CRYPTO_ENCRYPTION_H
 #define TORPOR_FORMAT_CRYPTO_ENCRYPTION_H
@@ -46,7 +48,8 @@ int encryption_decode(struct encryption *e, json_t *config, bool newer, struct e
 /* The lock alone, as an object of its own. */
 json_t *encryption_lock_encode(const struct encryption_lock *lock);
 int encryption_lock_decode(struct encryption_lock *lock, json_t *object, struct err *err);
-/* Append what the tag is bound to: the config without the tag, canonical. */
+/* Append what the tag is bound to: the config without the tag, canonical. Returns 0, -EINVAL with
+ * ERR_INTEGRITY when the config is no JSON, or -ENOMEM. */
 int encryption_bound(const uint8_t *config, size_t len, struct buf *bound, struct err *err);
 
 #endif

@@ -3,7 +3,8 @@
  * wait for the dynamic linker to relocate what it never calls.
  *
  * Any thread; the first call loads, under pthread_once. A library stays loaded for the life of the
- * process. The functions return NULL with a readable error when the library is not there.
+ * process. The functions return NULL, with ERR_FAILED and the loader's text in *err, when the
+ * library is not there or lacks a function.
  */
 #ifndef TORPOR_FORMAT_CRYPTO_LAZY_H
 #define TORPOR_FORMAT_CRYPTO_LAZY_H

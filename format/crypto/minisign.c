@@ -128,7 +128,7 @@ static bool is(const char two[2], const char *name)
 	return memcmp(two, name, 2) == 0;
 }
 
-/* The two letters come from a stranger. */
+/* The two letters are not trusted: they may not be printable. */
 static int unknown(struct err *err, const char *what, const char two[2])
 {
 	if (two[0] > ' ' && two[0] <= '~' && two[1] > ' ' && two[1] <= '~')

@@ -9,8 +9,9 @@
  *                  trusted comment: …
  *                  base64(signature over signature and trusted comment)
  *
- * Decoders take text of any origin: lengths are capped, every byte is accounted for, and what is
- * refused is ERR_INTEGRITY. An algorithm that is not known is named in the error. Pure; any thread.
+ * Decoders take text of any origin: lengths are capped and every byte is accounted for. They return
+ * 0, or -EINVAL with ERR_INTEGRITY, which names an algorithm that is not known. The others cannot
+ * fail. Pure; any thread.
  */
 #ifndef TORPOR_FORMAT_CRYPTO_MINISIGN_H
 #define TORPOR_FORMAT_CRYPTO_MINISIGN_H

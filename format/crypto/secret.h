@@ -9,9 +9,10 @@
 
 #include "base/err.h"
 
-/* Zeroed, in pages of its own. NULL: there is none. */
+/* Zeroed, in pages of its own. NULL, with *err set to the errno of mmap(2): there is none. */
 void *secret_new(size_t len, struct err *err);
-/* Lock it again: a child made by fork(2) has it unlocked. */
+/* Lock it again: a child made by fork(2) has it unlocked. Cannot fail: without the right to lock it
+ * stays unlocked. */
 void secret_lock(void *secret, size_t len);
 /* NULL is fine. */
 void secret_free(void *secret, size_t len);

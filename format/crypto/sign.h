@@ -8,8 +8,8 @@
  *
  * The caller wipes secret keys (sign_key_wipe) and passphrases. Any thread; no state.
  *
- * All return 0 or -errno: -ENOSYS when libcrypto cannot be loaded, ERR_FAILED when it or the
- * kernel's random numbers fail, and what is said below.
+ * Functions with an `err` return 0 or -errno: -ENOSYS when libcrypto cannot be loaded, ERR_FAILED
+ * when it or the kernel's random numbers fail, and what is said below. The others cannot fail.
  */
 #ifndef TORPOR_FORMAT_CRYPTO_SIGN_H
 #define TORPOR_FORMAT_CRYPTO_SIGN_H
@@ -23,10 +23,12 @@
 
 /* A new key pair with a random id, not locked. */
 int sign_key_new(struct minisign_secret *key, struct err *err);
-/* Lock with a passphrase, under key->opslimit and memlimit; 0: the defaults above. */
+/* Lock with a passphrase, under key->opslimit and memlimit; 0: the defaults above. ERR_INTEGRITY:
+ * limits above minisign's own (1 GiB); ERR_FAILED, too, without the memory for them. */
 int sign_key_lock(struct minisign_secret *key, const char *passphrase, size_t len, struct err *err);
-/* Open one that is locked; a wrong passphrase is ERR_FAILED. Limits above minisign's own (1 GiB)
- * are refused. One that is not locked is checked only, and `passphrase` is not looked at. */
+/* Open one that is locked. ERR_FAILED: the passphrase is wrong, or there is no memory for the
+ * limits; ERR_INTEGRITY: limits above minisign's own, or the two halves of the key do not belong
+ * together. One that is not locked is checked only, and `passphrase` is not looked at. */
 int sign_key_unlock(struct minisign_secret *key, const char *passphrase, size_t len,
 		    struct err *err);
 void sign_key_wipe(struct minisign_secret *key);

@@ -9,7 +9,8 @@
  *
  * All return 0 or -errno: ERR_INTEGRITY for a frame that is damaged or a file that ends early,
  * ERR_USAGE for an encrypted image without its key, the errno of pread(2), -ENOMEM, -ENOSYS when
- * libzstd or libcrypto cannot be loaded.
+ * libzstd or libcrypto cannot be loaded, ERR_FAILED when libcrypto fails. frame_reader_new()
+ * returns 0 or -ENOMEM alone. The others cannot fail.
  */
 #ifndef TORPOR_FORMAT_IMAGE_FRAME_READER_H
 #define TORPOR_FORMAT_IMAGE_FRAME_READER_H

@@ -60,6 +60,7 @@ void image_map_free(struct image_map *map);
 /* Append frames of one kind to a map under construction; adjacent equal kinds become one extent.
  * -ENOMEM, or ERR_FAILED when there are IMAGE_MAX_EXTENTS. */
 int image_map_append(struct image_map *map, uint32_t kind, uint64_t frames, struct err *err);
+/* Without memory: buf_failed(). */
 void image_map_encode(const struct image_map *map, struct buf *out);
 /* Decode and check everything the comment above promises. ERR_INTEGRITY, ERR_INCOMPATIBLE for
  * another version, -ENOMEM. */

@@ -278,7 +278,7 @@ static int pack_job(void *opaque, uint64_t index, struct err *err)
 	else if (p != NULL)
 		put_packer(pack, p);
 	if (ret < 0) {
-		/* Nobody waits for a turn that will not come. */
+		/* Wake the threads that wait for a turn that will not come. */
 		pack->failed = true;
 		pthread_cond_broadcast(&pack->turned);
 	}

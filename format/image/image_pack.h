@@ -5,8 +5,9 @@
  * Jobs of a few frames are hashed and compressed side by side; whoever's turn it is hands its bytes
  * to the sink. So parts need no place before their size is known, and a sink may be a pipe.
  *
- * Returns 0 or -errno: what source or sink gave, ERR_FAILED for an image that changes while it is
- * packed, -ENOMEM, -ENOSYS when libzstd or libcrypto cannot be loaded.
+ * Returns 0 or -errno: what source or sink gave, -ECANCELED when the plan's progress is cancelled,
+ * ERR_FAILED for an image that changes while it is packed or when libzstd or libcrypto fails,
+ * -ENOMEM, -ENOSYS when libzstd or libcrypto cannot be loaded.
  */
 #ifndef TORPOR_FORMAT_IMAGE_IMAGE_PACK_H
 #define TORPOR_FORMAT_IMAGE_IMAGE_PACK_H

@@ -7,8 +7,11 @@
  *
  * Called from one thread; helper threads are internal and gone on return.
  *
- * All return 0 or -errno: what the source gave, ERR_FAILED for an image that is too large or that
- * changes while it is written, -ENOMEM, the errno of write(2) or of loading libcrypto.
+ * Functions that return int return 0 or -errno: what the source gave, -ECANCELED once the progress
+ * is cancelled, ERR_FAILED for an image that is empty, too large or has too many extents, that
+ * changes while it is written, or when libcrypto fails, -ENOMEM, -ENOSYS when libcrypto cannot be
+ * loaded, or what tempfile_error() gives for a failed write. The others cannot fail.
+ * image_plan_free() also after an error.
  */
 #ifndef TORPOR_FORMAT_IMAGE_IMAGE_WRITE_H
 #define TORPOR_FORMAT_IMAGE_IMAGE_WRITE_H
@@ -25,7 +28,7 @@ struct image_part {
 
 struct image_plan {
 	const struct image_source *source;
-	struct progress *progress; /* borrowed; NULL: nobody looks */
+	struct progress *progress; /* borrowed; NULL: none */
 	struct image_map map;
 	uint64_t part_frames;
 	uint32_t nparts;
@@ -45,7 +48,8 @@ int image_scan(struct image_plan *plan, const struct image_source *source,
 /* Cut the data into equal parts, at most `max_parts`, unless that makes them tiny or huge. */
 void image_plan_parts(struct image_plan *plan, uint32_t max_parts);
 /* The same with `part_frames` in each, or more where that would be too many parts; but in no part
- * more than a reader takes, even when that makes too many. An error: still too much data. */
+ * more than a reader takes, even when that makes too many. ERR_FAILED: too much data for
+ * IMAGE_MAX_PARTS of them. */
 int image_plan_packed(struct image_plan *plan, uint64_t part_frames, uint32_t max_parts,
 		      struct err *err);
 /* The frame whose data is the plan's number `place`, found from `*extent` on, which moves along:

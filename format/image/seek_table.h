@@ -14,7 +14,7 @@
 
 #define SEEK_TABLE_MAX_FRAMES (1u << 17) /* of one part: 8 GiB of flat data */
 
-/* Append the table of `frames` frames with these compressed sizes. */
+/* Append the table of `frames` frames with these compressed sizes. Without memory: buf_failed(). */
 void seek_table_encode(const uint32_t *sizes, uint32_t frames, struct buf *out);
 /* The two below return 0 or -errno: ERR_INTEGRITY for a damaged table, what blob_read() gave,
  * -ENOMEM.
