@@ -7,9 +7,10 @@
 #include "format/appliance.h"
 
 /* A list of {"digest","file","generation","saved":ns since 1970}, the parent of the file `child`
- * first; the last of them has its digest only when its file is not found. `parent` may be "". */
+ * first; the last of them has its digest only when its file is not found. `parent` may be "". A new
+ * list; NULL without memory. */
 json_t *ancestry_json(const char *parent, const char *child);
-/* As lines with `label` in front of the first. */
+/* As lines on standard output with `label` in front of the first. Cannot fail. */
 void ancestry_print(const char *label, const json_t *list);
 
 #define SAVE_TIME_SIZE 32

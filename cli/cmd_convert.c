@@ -23,7 +23,8 @@ enum {
 };
 
 static const struct option_spec options[] = {
-	{OPTION_FLAT, "flat", NULL, "images as they are in memory: larger, mapped when it wakes"},
+	{OPTION_FLAT, "flat", NULL,
+	 "do not pack: a larger file, whose memory is mapped at a resume"},
 	{OPTION_PACKED, "packed", "[=N]", "images packed, at level N (1 to 19; default 3)"},
 	{OPTION_DROP_HOT, "drop-hot", NULL, "leave out what torpor warm put in front"},
 	{OPTION_ENCRYPT, "encrypt", NULL,

@@ -34,6 +34,7 @@ struct command {
 /* Every verb, in the order of `torpor help`; NULL ends it (commands.c). */
 extern const struct command *const commands[];
 
+/* NULL: there is none. */
 const struct command *command_find(const char *name);
 
 /* The exit status for an error (err.h). */

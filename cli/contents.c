@@ -34,7 +34,7 @@ static bool belongs(const struct archive_entry *entry, const char *role)
 	return kind[0] != '\0' && kind[strspn(kind, "0123456789")] == '\0';
 }
 
-/* "packed" of application/vnd.torpor.packed.v1; a stranger's type as it is. */
+/* "packed" of application/vnd.torpor.packed.v1; another type as it is, up to its first dot. */
 static void kind_of_type(const char *type, char kind[32])
 {
 	if (strcmp(type, OCI_MANIFEST_TYPE) == 0 || strcmp(type, OCI_CONFIG_TYPE) == 0)

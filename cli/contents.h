@@ -25,7 +25,7 @@ struct contents {
 /* Returns 0 or -ENOMEM. */
 int contents_list(struct contents *contents, const struct archive *a, struct err *err);
 void contents_free(struct contents *contents);
-/* NULL when there is none of that role. */
+/* Borrowed; NULL when there is none of that role. */
 const struct content *contents_find(const struct contents *contents, const char *role);
 
 #endif

@@ -16,7 +16,8 @@ typedef int each_machine_fn(const char *name, void *opaque, struct err *err);
  * them. Returns -ENOMEM before any call of `fn`. */
 int each_machine(struct options *o, each_machine_fn *fn, void *opaque, struct err *err);
 
-/* Call `fn` with each number below `n`, many at once; returns when all are done. */
+/* Call `fn` with each number below `n`, many at once; returns when all are done. Cannot fail:
+ * without threads the caller's does all. */
 void each_at_once(size_t n, void (*fn)(size_t index, void *opaque), void *opaque);
 
 #endif

@@ -1,4 +1,4 @@
-/* --json: data on standard output. */
+/* --json: data on standard output. Cannot fail; main() checks the stream at the end. */
 #ifndef TORPOR_CLI_JSON_OUT_H
 #define TORPOR_CLI_JSON_OUT_H
 

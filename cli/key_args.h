@@ -26,7 +26,7 @@ struct key_args {
 	const char *passphrase_file;
 };
 
-/* Take an option that is one of KEY_OPTIONS; false when it is not. */
+/* Take an option that is one of KEY_OPTIONS; false when it is not. Cannot fail. */
 bool key_args_take(struct key_args *args, int id, const char *value);
 bool key_args_given(const struct key_args *args);
 

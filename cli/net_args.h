@@ -23,12 +23,12 @@ enum net_option {
 /* clang-format off */
 #define NET_OPTIONS                                                                                \
 	{OPT_NET, "net", "user|tap[=IF]|lan=NAME|none", "what a network card is connected to; repeatable, default user; user,host-loopback also reaches 127.0.0.1 of this host"}, \
-	{OPT_PUBLISH, "publish", "[HOST:]GUEST[/udp]", "publish a port of the guest, or ADDR:HOST:GUEST on one address; HOST 0, or none: any free one"}, \
+	{OPT_PUBLISH, "publish", "[HOST:]GUEST[/udp]", "publish a port of the guest, or ADDR:HOST:GUEST on one address; without HOST, or 0, on any free port"}, \
 	{OPT_PCAP, "pcap", "FILE", "capture the frames of the network card; those of the second into FILE.1, and so on"}
 #define NET_CARD_OPTIONS                                                                           \
-	{OPT_MAC, "mac", "ADDRESS", "of the first network card; default a random one for each machine"}, \
-	{OPT_MTU, "mtu", "BYTES", "of the network cards, 1280 to 65535; default 1500"}, \
-	{OPT_QUEUES, "queues", "N", "pairs of queues of the network cards, 1 to 4; default 1"}
+	{OPT_MAC, "mac", "ADDRESS", "MAC address of the first network card; default a random one for each machine"}, \
+	{OPT_MTU, "mtu", "BYTES", "MTU of the network cards, 1280 to 65535; default 1500"},        \
+	{OPT_QUEUES, "queues", "N", "queue pairs of each network card, 1 to 4; default 1"}
 /* clang-format on */
 
 struct net_args {

@@ -4,6 +4,7 @@
  *     options_init → options_next until 0 → options_operand for each operand
  *
  * Options and operands may be mixed; `--` ends the options. One parse at a time (getopt_long).
+ * Functions without an `err` cannot fail.
  */
 #ifndef TORPOR_CLI_OPTIONS_H
 #define TORPOR_CLI_OPTIONS_H

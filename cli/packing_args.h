@@ -11,8 +11,8 @@ enum {
 
 /* clang-format off */
 #define PACKING_OPTIONS                                                                            \
-	{OPTION_FLAT, "flat", NULL, "do not pack: larger, and mapped when it wakes"},              \
-	{OPTION_LEVEL, "level", "N", "of packing, 1 to 19; default 3"}
+	{OPTION_FLAT, "flat", NULL, "do not pack: a larger file, whose memory is mapped at a resume"}, \
+	{OPTION_LEVEL, "level", "N", "zstd level of packing, 1 to 19; default 3"}
 /* clang-format on */
 
 struct packing_args {

@@ -1,4 +1,5 @@
-/* Printing lines that may hold what a stranger wrote: names of files, and what is in them. */
+/* Printing lines that may hold untrusted text: names of files, and what is in them. Cannot fail:
+ * without memory the line is not printed. */
 #ifndef TORPOR_CLI_PRINT_LINE_H
 #define TORPOR_CLI_PRINT_LINE_H
 

@@ -67,7 +67,7 @@ int resume_args_check(const struct resume_args *args, struct err *err)
 	return 0;
 }
 
-/* Of a file that nobody who is trusted has signed, nothing but the manifest is parsed. */
+/* Of a file without a trusted signature nothing but the manifest is parsed. */
 static int open_source(const struct resume_args *args, const char *path, int fd,
 		       struct source *source, struct err *err)
 {
@@ -125,7 +125,7 @@ static int check_source(const struct resume_args *args, const struct source *sou
 	return ret < 0 ? ret : verify_chain(source->chain, args->verify, err);
 }
 
-/* Cards nobody speaks of are not connected; that is said, once. */
+/* Cards without a --net are not connected; one line says so. */
 static int bind_cards(struct connections *connections, const struct source *source, struct err *err)
 {
 	const struct appliance *a = &source->appliance;

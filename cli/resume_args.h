@@ -24,15 +24,15 @@ enum resume_option {
 #define RESUME_OPTIONS                                                                             \
 	{'n', "name", "NAME", "name of the machine; default the one it was saved under"},          \
 	{OPTION_FILL, "fill", FILL_WORDS,                                                          \
-	 "load untouched memory: never, in the spare time of one core (default), on all cores"}, \
+	 "load untouched memory: never, in the spare time of one core (default), on all cores"},   \
 	{OPTION_REQUIRE_SIGNATURE, "require-signature", "KEY",                                     \
-	 "refuse what this public key has not signed; `trust`: any that is trusted"},              \
+	 "refuse a file that this public key has not signed; `trust`: any trusted key"},           \
 	{OPTION_VERIFY, "verify", "full|cached",                                                   \
-	 "check every byte of the file, or only if it was not found good before (default)"}, \
+	 "check every byte of the file, or only if it was not found good before (default)"},       \
 	{OPTION_UNVERIFIED, "unverified", NULL,                                                    \
-	 "wake without a check of the file"},                             \
+	 "resume without a check of the file"},                                                    \
 	{OPTION_NEW_IDENTITY, "new-identity", NULL,                                                \
-	 "a machine of its own: new name, MAC address, and what the guest's wake hooks make anew"}, \
+	 "new name and MAC addresses; the guest's wake hooks renew the rest"},                     \
 	NET_OPTIONS,                                                                               \
 	KEY_OPTIONS
 /* clang-format on */
@@ -46,7 +46,7 @@ enum resume_verify {
 struct resume_args {
 	struct instance_options instance;
 	enum resume_verify verify;
-	const char *signer; /* key or `trust`; NULL: signed or not is all the same */
+	const char *signer; /* key or `trust`; NULL: a signature is not checked */
 	struct key_args keys;
 	struct net_args net;
 };
@@ -57,12 +57,17 @@ int resume_args_take(struct resume_args *args, int id, const char *value, struct
 /* What excludes each other: -EINVAL with ERR_USAGE. */
 int resume_args_check(const struct resume_args *args, struct err *err);
 
-/* Open the appliance, in the sandbox of a machine, which this process enters: is it live, is it for
+/*
+ * Open the appliance, in the sandbox of a machine, which this process enters: is it live, is it for
  * this host, is it whole, and what are its cards connected to? `fd`: it is this open file, and
  * `path` is its name for messages; -1: it is at `path`, which may be - for standard input.
  * `stored_name`: the machine is to be called that, NULL: as it was. After an error there is nothing
- * to close. Returns 0; -EINVAL with ERR_USAGE, ERR_INCOMPATIBLE or ERR_INTEGRITY; or what
- * chain_open() gives. */
+ * to close.
+ *
+ * Returns 0; -EINVAL with ERR_USAGE when the appliance is cold; or what trust_load(),
+ * keys_to_open(), spool_input(), launch_guard(), source_from_file(), keys_check_used(),
+ * source_check(), archive_verify(), chain_ensure_verified() and connections_bind() give.
+ */
 int resume_args_open(struct resume_args *args, const char *path, int fd, const char *stored_name,
 		     struct source *source, struct err *err);
 

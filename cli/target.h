@@ -21,8 +21,9 @@ struct target {
 	struct path store; /* `file` when it is stored */
 };
 
-/* `target` holds a pointer into itself: do not copy it. Returns 0, -ENOENT with ERR_NOT_FOUND
- * when it is none of these, or what path_store() gives. */
+/* `target` holds a pointer into itself: do not copy it. Whether what must be a file is there is not
+ * looked at. Returns 0, -ENOENT with ERR_NOT_FOUND when it is none of these, or what path_store()
+ * gives. */
 int target_find(struct target *target, const char *text, struct err *err);
 
 /* FILE on a command line of a verb that reads files only: a file, or what was saved to the store
