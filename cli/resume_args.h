@@ -65,8 +65,8 @@ int resume_args_check(const struct resume_args *args, struct err *err);
  * to close.
  *
  * Returns 0; -EINVAL with ERR_USAGE when the appliance is cold; or what trust_load(),
- * keys_to_open(), spool_input(), launch_guard(), source_from_file(), keys_check_used(),
- * source_check(), archive_verify(), chain_ensure_verified() and connections_bind() give.
+ * keys_to_open(), spool_input(), launch_guard(), source_from_keyed_file(), source_check(),
+ * archive_verify(), chain_ensure_verified() and connections_bind() give.
  */
 int resume_args_open(struct resume_args *args, const char *path, int fd, const char *stored_name,
 		     struct source *source, struct err *err);

@@ -60,8 +60,8 @@ static int copy_in_kernel(struct archive_writer *w, const struct blob *blob, uin
 	return 0;
 }
 
-/* Of a file known to be good the digest is believed (not of packed parts, whose frames alone were
- * looked at, if they were used); else the copy is hashed and must agree. */
+/* The digest of a payload in a file known to be good is taken over. Not that of packed parts: their
+ * frames were checked alone, if at all. Otherwise the copy is hashed and must agree. */
 static int copy_payload(struct archive_writer *w, const struct oci_descriptor *d,
 			const struct blob *blob, uint64_t offset, char digest[DIGEST_TEXT_SIZE],
 			struct err *err)

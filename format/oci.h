@@ -36,7 +36,7 @@
 #define OCI_SIGNATURE_TYPE "application/vnd.torpor.signature.v1"
 
 #define OCI_ROLE_KEY "org.torpor.role"
-/* "true": whoever does not know the media type may pass over the blob. */
+/* "true": a reader that does not know the media type may pass over the blob. */
 #define OCI_OPTIONAL_KEY "org.torpor.optional"
 #define OCI_ROLE_SIZE	 64u
 #define OCI_TYPE_SIZE	 128u

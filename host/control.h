@@ -33,7 +33,7 @@ struct control {
 	/* NULL: there is none. Take over a connection that became a console, with the bytes behind
 	 * the request. */
 	int (*console)(void *opaque, int fd, const uint8_t *typed, size_t len, struct err *err);
-	/* NULL, or told that the client whose request is being answered has hung up: seen only
+	/* NULL, or called when the client whose request is being answered has hung up: seen only
 	 * while another thread runs the loop. */
 	void (*gone)(void *opaque);
 	void *opaque;

@@ -1,9 +1,9 @@
 /*
  * See sandbox.h. The tables say which calls; sandbox_filter.c makes a filter of them.
  *
- * Readers are killed for what is not in their tables. A machine holds somebody's work: a call that
- * is merely not foreseen (in a library's new version, say) fails as if the kernel did not have it,
- * and only what no mistake explains kills it.
+ * Readers are killed for what is not in their tables. A machine may hold hours of work: a call that
+ * is merely not foreseen (in a library's new version, say) fails as if the kernel did not have it.
+ * Only calls that nothing but an attack explains kill it.
  */
 #include "host/sandbox.h"
 
@@ -329,7 +329,7 @@ static const struct plan {
 	[SANDBOX_SWITCH] = {VERDICT_KILL, {TABLE(common), TABLE(serves)}},
 };
 
-/* A library that is not there is an error for whoever needs it, later. */
+/* A library that is not there is an error of the call that needs it, later. */
 static void load_libraries(void)
 {
 	uint8_t digest[DIGEST_SIZE];

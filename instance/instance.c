@@ -234,7 +234,7 @@ static void open_logs(struct instance *in)
 	(void)record_begin(in->claim.name, NULL);
 }
 
-/* It ends when its user wants it to. */
+/* A broken machine stays until its user ends it. */
 static void tell_broken(struct instance *in)
 {
 	const char *why = in->machine.failure.text;
@@ -450,7 +450,7 @@ static int build_and_run(struct instance *in, bool *ran, struct err *err)
 		*ran = true;
 		ret = run_to_end(in, err);
 	}
-	/* The guest's last words reach the readers before anyone is told that it is over. */
+	/* The guest's last output reaches the readers before its end is reported. */
 	hub_finish(&in->hub);
 	terminal_restore();
 	if (ret == 0 && in->options->warmup != NULL)

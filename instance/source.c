@@ -164,7 +164,7 @@ static int keep_boot_file(const char *what, int fd, const struct blob *blob,
 	}
 	if (ret < 0)
 		return err_sys(err, -ret, "keep the %s", what);
-	/* Whoever reads `fd` now reads the same bytes from the one or the other. */
+	/* Threads that read `fd` meanwhile read the same bytes from either file. */
 	return dup3(copy, fd, O_CLOEXEC) < 0 ? err_sys(err, errno, "keep the %s", what) : 0;
 }
 

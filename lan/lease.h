@@ -56,7 +56,7 @@ struct lease *lease_take(struct leases *leases, const uint8_t mac[NET_MAC_SIZE],
  * already. */
 struct lease *lease_adopt(struct leases *leases, const uint8_t mac[NET_MAC_SIZE], unsigned port,
 			  uint32_t address, uint32_t now);
-/* Somebody else uses the address: it is not given for LEASE_DECLINED seconds. */
+/* Another station uses the address: it is not given for LEASE_DECLINED seconds. */
 void lease_decline(struct lease *lease, uint32_t now);
 
 /* Set its name. A trusted name is taken from the lease that has it; another name is set only if no

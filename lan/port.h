@@ -73,7 +73,7 @@ struct port {
 	struct port *waits_for;
 	struct port *next_waiter;
 	struct port *waiters, **last_waiter;
-	uint64_t progress_ms; /* when it last took something, or somebody began to wait */
+	uint64_t progress_ms; /* when it last took something, or a source began to wait */
 	bool stalled;	      /* it takes nothing: sources do not wait for it */
 
 	struct net_counters received; /* from it; `dropped` unused */

@@ -82,7 +82,7 @@ int mem_map_file(struct mem *mem, unsigned range, uint64_t offset, const struct 
 		 struct err *err);
 
 /* The host pages that lie wholly in [at, at + len), an address from the accessor, read as zero from
- * now on and use no memory until somebody writes to them. One step, even while vCPUs run and write
+ * now on and use no memory until they are written to. One step, even while vCPUs run and write
  * beside them. For memory whose contents the guest has given up. Lock held.
  *
  * A hostile guest cannot exhaust the process's mappings by it: where too many small holes are in a

@@ -9,7 +9,7 @@
 #include "format/crypto/sign.h"
 
 #define SEED_SIZE 32u
-/* minisign's own limits; more is a file that wants to exhaust us. */
+/* minisign's own limits; a file that asks for more is an attack on our memory or time. */
 #define OPSLIMIT_MAX (UINT64_C(1) << 25)
 #define MEMLIMIT_MAX (UINT64_C(1) << 30)
 #define SCRYPT_R     8u

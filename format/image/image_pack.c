@@ -1,9 +1,9 @@
 /*
- * See image_pack.h. Jobs are frames [16 n, 16 n + 16) of the data, cut at the ends of parts. Who
- * has done one leaves it in a window and goes on with the next; whoever finds the next in order
- * there, and nobody else at it, hands it to the sink. One mutex guards the window and is not held
- * while packing or writing, so no core waits for another unless a whole window is finished behind a
- * job.
+ * See image_pack.h. Jobs are frames [16 n, 16 n + 16) of the data, cut at the ends of parts. A
+ * thread puts a finished job into a window. If no other thread is at the sink, it hands over the
+ * jobs there that are next in order; then it takes a new job. One mutex guards the window and is
+ * not held while packing or writing, so no core waits for another unless a whole window is finished
+ * behind a job.
  */
 #include "format/image/image_pack.h"
 
@@ -49,10 +49,10 @@ struct pack {
 	struct packer *idle;
 	struct packer *finished[WINDOW]; /* job n at n % WINDOW; NULL: not yet */
 	uint64_t turn;			 /* the job whose bytes come next */
-	bool handing;			 /* somebody is at the sink */
+	bool handing;			 /* a thread is at the sink */
 	bool failed;
 
-	/* Whoever is at the sink. */
+	/* Used by the thread at the sink. */
 	struct digest *digest; /* of the part */
 	uint64_t size;	       /* of the part so far */
 	uint32_t *sizes;       /* of its frames */

@@ -2,8 +2,8 @@
  * Packing the data of an image on all cores, in order: what comes out is one stream of packed
  * parts (seek_table.h), each in its turn.
  *
- * Jobs of a few frames are hashed and compressed side by side; whoever's turn it is hands its bytes
- * to the sink. So parts need no place before their size is known, and a sink may be a pipe.
+ * Jobs of a few frames are hashed and compressed side by side; their bytes go to the sink in the
+ * order of the jobs. So parts need no place before their size is known, and a sink may be a pipe.
  *
  * Returns 0 or -errno: what source or sink gave, -ECANCELED when the plan's progress is cancelled,
  * ERR_FAILED for an image that changes while it is packed or when libzstd or libcrypto fails,
