@@ -101,7 +101,12 @@ static void ps_print_machine(const json_t *status)
 			 protocol_text(status, "end"));
 	printf("%-20s %-16s ", protocol_text(status, "name"), state);
 	if (started == 0) {
-		puts("-        -     -        -");
+		const json_t *pid = json_object_get(status, "pid");
+
+		if (pid != NULL)
+			printf("%-8lld -     -        -\n", (long long)json_integer_value(pid));
+		else
+			puts("-        -     -        -");
 		return;
 	}
 	snprintf(size, sizeof(size), "%lldM", (long long)(memory >> 20));

@@ -6,6 +6,7 @@
 #include "base/num.h"
 #include "base/tempfile.h"
 #include "cli/command.h"
+#include "host/client.h"
 #include "host/start.h"
 
 /* `torpor --help` and friends are verbs too. */
@@ -64,6 +65,11 @@ static void handle_end_signals(void)
 	}
 }
 
+static void tell_of_silence(const char *line)
+{
+	fprintf(stderr, "torpor: %s\n", line);
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *command;
@@ -72,6 +78,7 @@ int main(int argc, char **argv)
 
 	start_clean(argc, argv);
 	handle_end_signals();
+	client_on_silence(tell_of_silence);
 	if (argc < 2) {
 		command_print_list(stderr);
 		return 125;

@@ -19,6 +19,19 @@
 #define KILL_TIMEOUT_MS 2000
 #define KILL_DEATH_MS	60000 /* a killed process frees its memory first */
 #define RETRY_NS	20000000L
+#define SILENCE_MS	1000 /* after so long it is looked whether it answers at all */
+#define PROBE_MS	1500
+#define LOOK_AGAIN_MS	10000 /* and then as long as it does */
+
+#define DEAF	  "does not answer"
+#define NO_SOCKET "is just starting, or ending"
+
+static void (*client_tell)(const char *line);
+
+void client_on_silence(void (*tell)(const char *line))
+{
+	client_tell = tell;
+}
 
 static int64_t client_now_ms(void)
 {
@@ -60,39 +73,107 @@ static int try_connect(const struct client *client, unsigned timeout_ms)
 	return unix_connect(path.text, timeout_ms);
 }
 
-static int connect_patiently(struct client *client, unsigned timeout_ms, struct err *err)
+/* "T (stopped)", as Linux has it; "" when there is no such process. */
+static void read_process_state(pid_t pid, char state[32])
+{
+	cleanup_file FILE *status = NULL;
+	char path[32], line[128];
+
+	state[0] = '\0';
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	status = fopen(path, "re");
+	while (status != NULL && fgets(line, sizeof(line), status) != NULL) {
+		if (sscanf(line, "State: %31[^\n]", state) == 1)
+			return;
+	}
+}
+
+/* What is the matter with it (`what`), and how to end it. */
+static void describe_silence(const struct client *client, const char *what, char *text, size_t len)
+{
+	pid_t pid = claim_holder(client->kind, client->name);
+	char process[80] = "", state[32];
+
+	read_process_state(pid, state);
+	if (state[0] != '\0')
+		snprintf(process, sizeof(process), " (process %d has state %s)", (int)pid, state);
+	if (client->kind == CLAIM_LAN)
+		snprintf(text, len, "LAN %s %s%s; torpor lan rm --force %s ends it", client->name,
+			 what, process, client->name);
+	else
+		snprintf(text, len, "%s %s%s; torpor kill %s ends it", client->name, what, process,
+			 client->name);
+}
+
+static int fail_silent(const struct client *client, const char *what, int ret, struct err *err)
+{
+	char text[256];
+
+	describe_silence(client, what, text, sizeof(text));
+	err_set(err, ERR_FAILED, "%s", text);
+	return ret;
+}
+
+/* Once, to whom client_on_silence() named. */
+static void tell_silent(struct client *client, const char *what)
+{
+	char text[256];
+
+	if (client->quiet || client_tell == NULL)
+		return;
+	client->quiet = true;
+	describe_silence(client, what, text, sizeof(text));
+	client_tell(text);
+}
+
+/* Returns the descriptor, or what try_connect() gave last. */
+static int connect_until(struct client *client, int64_t deadline)
 {
 	static const struct timespec pause = {.tv_nsec = RETRY_NS};
-	int64_t deadline = client_now_ms() + timeout_ms;
+	const int64_t start = client_now_ms();
+	int ret;
+
+	for (;;) {
+		int64_t now = client_now_ms();
+		int64_t left = deadline > now ? deadline - now : 1;
+
+		ret = try_connect(client, (unsigned)(left < SILENCE_MS ? left : SILENCE_MS));
+		now = client_now_ms();
+		/* One that is just starting holds its name, but has no socket yet. */
+		if (ret >= 0 || now >= deadline || (ret != -EAGAIN && !nobody_listens(ret)))
+			return ret;
+		if (nobody_listens(ret) && !client_is_held(client))
+			return -ESRCH;
+		if (now - start >= SILENCE_MS && deadline - now >= 2 * SILENCE_MS)
+			tell_silent(client, ret == -EAGAIN ? DEAF : NO_SOCKET);
+		if (ret != -EAGAIN)
+			nanosleep(&pause, NULL);
+	}
+}
+
+static int connect_patiently(struct client *client, unsigned timeout_ms, struct err *err)
+{
 	int ret = client->kind == CLAIM_LAN ? path_lans_check(err) : path_runtime_check(err);
 
 	if (ret < 0)
 		return ret;
-	while ((ret = try_connect(client, timeout_ms)) < 0) {
-		/* One that is just starting holds its name, but has no socket yet. */
-		if (!nobody_listens(ret) || client_now_ms() >= deadline)
-			break;
-		if (!client_is_held(client)) {
-			if (client->kind == CLAIM_LAN)
-				return err_set(err, ERR_NOT_FOUND, "there is no LAN %s",
-					       client->name);
-			return err_set(err, ERR_NOT_FOUND, "no machine named %s is running",
-				       client->name);
-		}
-		nanosleep(&pause, NULL);
-	}
+	ret = connect_until(client, client_now_ms() + timeout_ms);
 	if (ret >= 0) {
 		client->fd = ret;
 		return 0;
 	}
+	if (ret == -ESRCH && client->kind == CLAIM_LAN)
+		return err_set(err, ERR_NOT_FOUND, "there is no LAN %s", client->name);
+	if (ret == -ESRCH)
+		return err_set(err, ERR_NOT_FOUND, "no machine named %s is running", client->name);
 	if (ret == -EPERM)
 		return err_set(err, ERR_FAILED,
 			       "the process that answers for %s %s is another user's",
 			       kind_name(client), client->name);
-	if (ret == -EAGAIN || nobody_listens(ret)) {
-		err_set(err, ERR_FAILED, "%s %s does not answer", kind_name(client), client->name);
-		return -ETIMEDOUT;
-	}
+	if (ret == -EAGAIN)
+		return fail_silent(client, DEAF, -ETIMEDOUT, err);
+	if (nobody_listens(ret))
+		return fail_silent(client, NO_SOCKET, -ECONNREFUSED, err);
 	return err_sys(err, -ret, "connect to %s %s", kind_name(client), client->name);
 }
 
@@ -110,7 +191,13 @@ static int client_open_kind(struct client *client, enum claim_kind kind, const c
 
 int client_open(struct client *client, const char *name, struct err *err)
 {
-	return client_open_kind(client, CLAIM_MACHINE, name, CLIENT_CONNECT_MS, err);
+	return client_open_within(client, name, CLIENT_CONNECT_MS, err);
+}
+
+int client_open_within(struct client *client, const char *name, unsigned timeout_ms,
+		       struct err *err)
+{
+	return client_open_kind(client, CLAIM_MACHINE, name, timeout_ms, err);
 }
 
 int client_open_lan(struct client *client, const char *name, struct err *err)
@@ -145,20 +232,67 @@ static int await_input(int fd, int64_t deadline)
 	return ret == 0 ? -ETIMEDOUT : 0;
 }
 
+/* Whether another connection gets an answer: a request may take its time, but "status", and that a
+ * LAN knows no such request, is answered at once. */
+static bool client_answers(const struct client *client)
+{
+	struct client other = {.fd = -1, .kind = client->kind};
+	int ret;
+
+	memcpy(other.name, client->name, sizeof(other.name));
+	other.fd = try_connect(client, SILENCE_MS);
+	if (other.fd < 0)
+		return other.fd != -EAGAIN;
+	ret = client_do(&other, "status", PROBE_MS, NULL, NULL);
+	client_close(&other);
+	return ret != -ETIMEDOUT;
+}
+
+/* After a second of silence. A process that ends frees the memory of the machine, and answers
+ * nobody meanwhile: who waits for the end is told of one that stands still alone. */
+static bool is_deaf(const struct client *client)
+{
+	char state[32];
+
+	read_process_state(claim_holder(client->kind, client->name), state);
+	if (state[0] == 'T' || state[0] == 't')
+		return true;
+	return !client_answers(client) && (!client->awaits_end || state[0] == 'S');
+}
+
+/* Until there is something to read, or the deadline (-1: none). */
+static int await_answer(struct client *client, int64_t deadline, struct err *err)
+{
+	int64_t look = client_now_ms() + SILENCE_MS;
+	int ret;
+
+	for (;;) {
+		bool last = client->quiet || client_tell == NULL ||
+			    (deadline >= 0 && deadline - look < 2 * SILENCE_MS);
+
+		ret = await_input(client->fd, last ? deadline : look);
+		if (ret == -ETIMEDOUT && last)
+			return fail_silent(client, DEAF, -ETIMEDOUT, err);
+		if (ret != -ETIMEDOUT)
+			return ret < 0 ? err_sys(err, -ret, "talk to %s %s", kind_name(client),
+						 client->name)
+				       : 0;
+		if (is_deaf(client))
+			tell_silent(client, DEAF);
+		look = client_now_ms() + LOOK_AGAIN_MS;
+	}
+}
+
 static int client_read_line(struct client *client, int timeout_ms, char **line, struct err *err)
 {
 	int64_t deadline = timeout_ms < 0 ? -1 : client_now_ms() + timeout_ms;
 	int ret;
 
 	while ((*line = line_buffer_next(&client->lines)) == NULL) {
-		ret = await_input(client->fd, deadline);
-		if (ret == -ETIMEDOUT) {
-			err_set(err, ERR_FAILED, "%s %s does not answer", kind_name(client),
-				client->name);
-			return -ETIMEDOUT;
-		}
-		if (ret == 0)
-			ret = line_buffer_read(&client->lines, client->fd);
+		ret = await_answer(client, deadline, err);
+		if (ret < 0)
+			return ret;
+		ret = line_buffer_read(&client->lines, client->fd);
 		if (ret == 0 || ret == -ECONNRESET) {
 			err_set(err, ERR_FAILED, "%s %s ended without an answer", kind_name(client),
 				client->name);
@@ -189,6 +323,7 @@ int client_call_with(struct client *client, json_t *request, int passed, int tim
 		return err_set(err, ERR_USAGE,
 			       "machine %s cannot be asked: a name in the request is not UTF-8",
 			       client->name);
+	client->awaits_end = strcmp(protocol_text(request, "do"), "wait") == 0;
 	/* When sending fails the machine is gone: reading says so. */
 	(void)protocol_send_with(client->fd, request, passed);
 	ret = client_read_line(client, timeout_ms, &line, err);
@@ -249,8 +384,10 @@ static int kill_holder(const struct client *client, struct err *err)
 int client_kill(struct client *client, struct err *err)
 {
 	const char *request = client->kind == CLAIM_LAN ? "end" : "kill";
-	int ret = client_do(client, request, KILL_TIMEOUT_MS, NULL, err);
+	int ret;
 
+	client->quiet = true;
+	ret = client_do(client, request, KILL_TIMEOUT_MS, NULL, err);
 	if (ret == 0)
 		ret = client_wait(client, KILL_TIMEOUT_MS, err);
 	if (ret == -EPIPE)
@@ -263,7 +400,7 @@ static int kill_once(enum claim_kind kind, const char *name, struct err *err)
 	struct client client;
 	int ret = client_open_kind(&client, kind, name, KILL_TIMEOUT_MS, err);
 
-	if (ret == -ETIMEDOUT)
+	if (ret == -ETIMEDOUT || ret == -ECONNREFUSED)
 		return kill_holder(&client, err);
 	if (ret < 0)
 		return ret;

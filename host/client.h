@@ -24,12 +24,26 @@ struct client {
 	int fd;
 	enum claim_kind kind;
 	char name[64];
+	bool quiet;	 /* that it does not answer has been told, or is not to be */
+	bool awaits_end; /* the last request is answered when it is over */
 	struct line_buffer lines;
 };
 
-/* Connect. A process that holds the name and has no socket yet is waited for, at most
- * CLIENT_CONNECT_MS. After an error there is nothing to close. */
+/* Who is told, a line of text without its end, of a machine or LAN that leaves its client waiting
+ * and answers nobody: its process is stopped, or its loop is held. This is found out a second after
+ * it was asked, or had not taken a connection, and then told within two more, once for each
+ * client; of who waits for the end, only when the process stands still. Not told are calls whose
+ * deadline is less than three seconds: their error says the same. The waiting goes on. NULL, which
+ * it is at first: nobody. Set before other threads are started; called on the thread that waits. */
+void client_on_silence(void (*tell)(const char *line));
+
+/* Connect. A process that holds the name and has no socket yet, or whose queue is full, is waited
+ * for, at most CLIENT_CONNECT_MS: then -ECONNREFUSED, or -ETIMEDOUT. After an error there is
+ * nothing to close. */
 int client_open(struct client *client, const char *name, struct err *err);
+/* The same, waiting at most `timeout_ms`. */
+int client_open_within(struct client *client, const char *name, unsigned timeout_ms,
+		       struct err *err);
 int client_open_lan(struct client *client, const char *name, struct err *err);
 void client_close(struct client *client);
 

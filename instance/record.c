@@ -21,7 +21,7 @@
 #include "host/parse.h"
 #include "host/paths.h"
 
-#define STATUS_TIMEOUT_MS 500
+#define STATUS_TIMEOUT_MS 1000
 
 /* JSON is UTF-8; what an error quotes need not be. */
 static void make_ascii(char *text)
@@ -241,31 +241,42 @@ bool machine_is_known(const char *name)
 	       (stat(runtime.text, &st) == 0 || stat(state.text, &st) == 0);
 }
 
-/* NULL when it does not answer: it is starting or ending, say. */
-static json_t *ask_status(const char *name)
+/* NULL when it does not answer. *timed_out: it is neither starting nor ending. */
+static json_t *ask_status(const char *name, bool *timed_out)
 {
 	struct client client;
 	json_t *reply = NULL;
+	int ret = client_open_within(&client, name, STATUS_TIMEOUT_MS, NULL);
 
-	if (client_open(&client, name, NULL) < 0)
-		return NULL;
-	(void)client_do(&client, "status", STATUS_TIMEOUT_MS, &reply, NULL);
-	client_close(&client);
+	if (ret >= 0) {
+		ret = client_do(&client, "status", STATUS_TIMEOUT_MS, &reply, NULL);
+		client_close(&client);
+	}
+	*timed_out = ret == -ETIMEDOUT;
 	if (reply != NULL)
 		json_object_del(reply, "ok");
 	return reply;
 }
 
+static json_t *running_status(const char *name)
+{
+	bool timed_out;
+	json_t *status = ask_status(name, &timed_out);
+	pid_t pid = claim_holder(CLAIM_MACHINE, name);
+
+	if (status != NULL)
+		return status;
+	if (!timed_out || pid == 0)
+		return json_pack("{s:s,s:s}", "name", name, "state", "busy");
+	return json_pack("{s:s,s:s,s:i}", "name", name, "state", "not-answering", "pid", (int)pid);
+}
+
 json_t *machine_status(const char *name)
 {
 	struct record record;
-	json_t *status;
 
-	if (claim_is_held(name)) {
-		status = ask_status(name);
-		return status != NULL ? status
-				      : json_pack("{s:s,s:s}", "name", name, "state", "busy");
-	}
+	if (claim_is_held(name))
+		return running_status(name);
 	if (record_read(name, &record, NULL) < 0)
 		return json_pack("{s:s,s:s}", "name", name, "state", "dead");
 	return json_pack("{s:s,s:s,s:s,s:I,s:s}", "name", name, "state", "exited", "end",

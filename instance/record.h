@@ -47,9 +47,9 @@ void machine_names_free(struct machine_names *names);
 /* Some trace of this machine exists. */
 bool machine_is_known(const char *name);
 
-/* {"name", "state": what the machine itself says (protocol.h), or busy|exited|dead, and what
- * belongs to it}: a new object, or NULL without memory. A machine that does not answer in time is
- * "busy". Waits for that at most CLIENT_CONNECT_MS and half a second. */
+/* {"name", "state": what the machine says, or busy|not-answering|exited|dead, and what belongs to
+ * it}. Busy is one that is just starting or ending; one that answers nothing within two seconds is
+ * not answering. */
 json_t *machine_status(const char *name);
 
 #endif
