@@ -17,7 +17,8 @@
 #include "host/parse.h"
 #include "host/paths.h"
 
-#define NAME_TRIES 1000u
+#define NAME_TRIES  1000u
+#define COUNTED_MAX 999999u /* larger numbers behind a name are something else, as a date */
 
 static int claim_path(enum claim_kind kind, struct path *path, const char *name, const char *file,
 		      struct err *err)
@@ -142,18 +143,37 @@ int claim_lan(struct claim *claim, const char *name, struct err *err)
 	return ret == -EAGAIN ? err_set(err, ERR_FAILED, "there is a LAN %s already", name) : ret;
 }
 
+/* The length of web in web-3, and *number 3; of web, all of it, and 1. */
+static size_t split_name(const char *name, unsigned *number)
+{
+	const char *dash = strrchr(name, '-');
+	uint64_t found;
+
+	*number = 1;
+	if (dash == NULL || dash == name || dash[1] == '0' ||
+	    parse_number(dash + 1, "", 1, COUNTED_MAX, &found, NULL) < 0)
+		return strlen(name);
+	*number = (unsigned)found;
+	return (size_t)(dash - name);
+}
+
 static void candidate_name(char name[64], const char *preferred, unsigned attempt)
 {
 	uint32_t noise = 0;
+	unsigned number;
+	size_t len;
 
-	if (preferred != NULL && attempt == 0) {
-		snprintf(name, 64, "%s", preferred);
-	} else if (preferred != NULL) {
-		snprintf(name, 64, "%.50s-%u", preferred, attempt + 1);
-	} else {
+	if (preferred == NULL) {
 		(void)getrandom(&noise, sizeof(noise), 0);
 		snprintf(name, 64, "vm-%06x", noise & 0xffffffu);
+		return;
 	}
+	if (attempt == 0) {
+		snprintf(name, 64, "%s", preferred);
+		return;
+	}
+	len = split_name(preferred, &number);
+	snprintf(name, 64, "%.*s-%u", len < 50 ? (int)len : 50, preferred, number + attempt);
 }
 
 int claim_free_name(struct claim *claim, const char *preferred, struct err *err)

@@ -34,8 +34,8 @@ struct claim {
 /* Take the name, or fail with "the name X is in use by a running machine". */
 int claim_name(struct claim *claim, const char *name, struct err *err);
 int claim_lan(struct claim *claim, const char *name, struct err *err);
-/* Take a free name for a machine, made from `preferred`: itself, or preferred-2,
- * preferred-3 …; NULL: a random vm-xxxxxx. */
+/* Take a free name for a machine, made from `preferred`: itself, or preferred-2, preferred-3 …, or,
+ * of one that has such a number, those behind it: web-2, web-3, …; NULL: a random vm-xxxxxx. */
 int claim_free_name(struct claim *claim, const char *preferred, struct err *err);
 /* Remove the runtime folder and give the name back. */
 void claim_release(struct claim *claim);

@@ -411,6 +411,28 @@ Test(cli_claim, a_name_is_held_by_one, .init = enter_scratch, .fini = leave_scra
 	claim_release(&third);
 }
 
+Test(cli_claim, a_name_with_a_number_is_counted_up, .init = enter_scratch, .fini = leave_scratch)
+{
+	static const char *const wanted[][4] = {
+		{"web", "web", "web-2", "web-3"},
+		{"db-2", "db-2", "db-3", "db-4"},
+		{"v-007", "v-007", "v-007-2", "v-007-3"},
+		{"a-b", "a-b", "a-b-2", "a-b-3"},
+		{"d-20261128", "d-20261128", "d-20261128-2", "d-20261128-3"},
+	};
+	struct claim claim[3];
+	struct err err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
+		for (size_t k = 0; k < ARRAY_SIZE(claim); k++) {
+			cr_assert(eq(i32, claim_free_name(&claim[k], wanted[i][0], &err), 0));
+			cr_expect(eq(str, claim[k].name, (char *)wanted[i][k + 1]));
+		}
+		for (size_t k = 0; k < ARRAY_SIZE(claim); k++)
+			claim_release(&claim[k]);
+	}
+}
+
 Test(cli_claim, what_a_killed_process_left_is_reused, .init = enter_scratch, .fini = leave_scratch)
 {
 	struct claim claim;
