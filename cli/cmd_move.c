@@ -12,6 +12,7 @@
 #include "base/printable.h"
 #include "cli/command.h"
 #include "cli/packing_args.h"
+#include "cli/patience.h"
 #include "cli/trim.h"
 #include "host/client.h"
 #include "move/move_stream.h"
@@ -63,40 +64,59 @@ static int cmd_move_parse(struct options *opts, struct move_args *args, struct e
 	return 0;
 }
 
+static void run_peer(char **command, int in, int out, int report)
+{
+	dup2(in, STDIN_FILENO);
+	dup2(out, STDOUT_FILENO);
+	signal(SIGPIPE, SIG_DFL);
+	execvp(command[0], command);
+	(void)!write(report, &errno, sizeof(errno));
+	_exit(127);
+}
+
 static int start_peer(struct peer *peer, char **command, struct err *err)
 {
-	int in[2], out[2];
+	enum { IN, OUT, REPORT, PIPES };
+	int ends[PIPES][2], errnum = 0;
 
-	if (pipe2(in, O_CLOEXEC) < 0)
-		return err_sys(err, errno, "pipe");
-	if (pipe2(out, O_CLOEXEC) < 0) {
-		close(in[0]);
-		close(in[1]);
-		return err_sys(err, errno, "pipe");
+	for (int i = 0; i < PIPES; i++) {
+		if (pipe2(ends[i], O_CLOEXEC) == 0)
+			continue;
+		errnum = errno;
+		while (i-- > 0) {
+			close(ends[i][0]);
+			close(ends[i][1]);
+		}
+		return err_sys(err, errnum, "pipe");
 	}
 	peer->pid = fork();
-	if (peer->pid == 0) {
-		dup2(in[0], STDIN_FILENO);
-		dup2(out[1], STDOUT_FILENO);
-		signal(SIGPIPE, SIG_DFL);
-		execvp(command[0], command);
-		fprintf(stderr, "torpor: move: %s: %s\n", command[0], strerror(errno));
-		_exit(127);
-	}
-	close(in[0]);
-	close(out[1]);
-	peer->in = in[1];
-	peer->out = out[0];
-	return peer->pid < 0 ? err_sys(err, errno, "fork") : 0;
+	if (peer->pid == 0)
+		run_peer(command, ends[IN][0], ends[OUT][1], ends[REPORT][1]);
+	if (peer->pid < 0)
+		errnum = errno;
+	close(ends[IN][0]);
+	close(ends[OUT][1]);
+	close(ends[REPORT][1]);
+	peer->in = ends[IN][1];
+	peer->out = ends[OUT][0];
+	/* The end that it has is closed by exec. */
+	(void)!read(ends[REPORT][0], &errnum, sizeof(errnum));
+	close(ends[REPORT][0]);
+	return errnum == 0 ? 0 : err_set(err, ERR_FAILED, "%s: %s", command[0], strerror(errnum));
 }
 
 /* It ends by itself once its streams are closed. */
 static void end_peer(struct peer *peer)
 {
+	struct patience patience;
+
 	close(peer->in);
 	close(peer->out);
-	if (peer->pid > 0)
-		waitpid(peer->pid, NULL, 0);
+	if (peer->pid <= 0)
+		return;
+	patience_begin(&patience, "move", "the command to end");
+	waitpid(peer->pid, NULL, 0);
+	patience_end(&patience);
 }
 
 /* The thread that sends what the machine writes. */
@@ -110,18 +130,23 @@ static void *copy_thread(void *opaque)
 {
 	struct copier *c = opaque;
 	static char chunk[CHUNK];
+	struct patience patience;
 	ssize_t got = 0;
 
+	patience_begin(&patience, "move", NULL);
 	while (c->ret == 0) {
+		patience_step(&patience, NULL);
 		got = read(c->from, chunk, sizeof(chunk));
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got <= 0)
 			break;
+		patience_step(&patience, "the other host to take more of the machine");
 		c->ret = move_send(c->to, MOVE_DATA, chunk, (uint32_t)got, &c->err);
 	}
 	/* The machine's next write fails, and its save with it. */
 	close(c->from);
+	patience_end(&patience);
 	return NULL;
 }
 
@@ -170,8 +195,14 @@ static int send_appliance(struct client *client, const struct peer *peer,
 static int await_message(const struct peer *peer, enum move_type type, struct move_message *message,
 			 struct err *err)
 {
-	int ret = move_receive(peer->out, message, err);
+	struct patience patience;
+	int ret;
 
+	patience_begin(&patience, "move",
+		       type == MOVE_READY ? "the other host to check and stage the machine"
+					  : "the other host to start the machine");
+	ret = move_receive(peer->out, message, err);
+	patience_end(&patience);
 	if (ret < 0)
 		return ret;
 	printable(message->text);
@@ -184,20 +215,24 @@ static int await_message(const struct peer *peer, enum move_type type, struct mo
 	return 0;
 }
 
-static int move_hold(struct client *client, int *keeper, struct err *err)
+static int move_hold(struct client *client, int *keeper, bool *paused, struct err *err)
 {
+	json_t *reply;
 	int ends[2], ret;
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return err_sys(err, errno, "pipe");
 	ret = client_call_with(client, json_pack("{s:s}", "do", "hold"), ends[0], CLIENT_FOREVER,
-			       NULL, err);
+			       &reply, err);
 	close(ends[0]);
-	if (ret < 0)
+	if (ret < 0) {
 		close(ends[1]);
-	else
-		*keeper = ends[1];
-	return ret;
+		return ret;
+	}
+	*keeper = ends[1];
+	*paused = json_is_true(json_object_get(reply, "paused"));
+	json_decref(reply);
+	return 0;
 }
 
 static int move_release(struct client *client, bool moved, struct err *err)
@@ -207,12 +242,13 @@ static int move_release(struct client *client, bool moved, struct err *err)
 }
 
 /* Behind the commit: it runs there, or never will, or nobody knows. */
-static int move_hand_over(struct client *client, const struct peer *peer, const char *name,
+static int move_hand_over(struct client *client, const struct peer *peer, bool paused,
 			  struct err *err)
 {
+	const char *name = client->name;
 	struct move_message message = {0};
 	struct err why = {0};
-	int ret = move_send(peer->in, MOVE_GO, NULL, 0, &why);
+	int ret = move_send(peer->in, paused ? MOVE_GO_PAUSED : MOVE_GO, NULL, 0, &why);
 
 	if (ret >= 0)
 		ret = await_message(peer, MOVE_RUNNING, &message, &why);
@@ -259,14 +295,14 @@ static int move_stage(struct client *client, const struct peer *peer, const stru
 }
 
 static int move_held(struct client *client, const struct peer *peer, const struct move_args *args,
-		     struct err *err)
+		     bool paused, struct err *err)
 {
 	int ret = move_stage(client, peer, args, err);
 
 	if (ret >= 0)
 		ret = client_do(client, "commit", CLIENT_FOREVER, NULL, err);
 	if (ret >= 0)
-		return move_hand_over(client, peer, args->name, err);
+		return move_hand_over(client, peer, paused, err);
 	/* Closing the keeper does the same, but whoever asks next may come before that is seen. */
 	(void)move_release(client, false, NULL);
 	return ret;
@@ -275,8 +311,13 @@ static int move_held(struct client *client, const struct peer *peer, const struc
 static int move(struct client *client, const struct peer *peer, const struct move_args *args,
 		struct err *err)
 {
-	int keeper = -1, ret = move_hello_source(peer->out, peer->in, err);
+	struct patience patience;
+	int keeper = -1, ret;
+	bool paused = false;
 
+	patience_begin(&patience, "move", "the command to answer as torpor receive");
+	ret = move_hello_source(peer->out, peer->in, err);
+	patience_end(&patience);
 	if (ret < 0)
 		return ret;
 	if (args->trim) {
@@ -284,10 +325,10 @@ static int move(struct client *client, const struct peer *peer, const struct mov
 		if (ret < 0)
 			return ret;
 	}
-	ret = move_hold(client, &keeper, err);
+	ret = move_hold(client, &keeper, &paused, err);
 	if (ret < 0)
 		return ret;
-	ret = move_held(client, peer, args, err);
+	ret = move_held(client, peer, args, paused, err);
 	/* Held no more: before the commit it goes on as it was. */
 	close(keeper);
 	return ret;
@@ -297,7 +338,7 @@ static int cmd_move_run(struct options *opts, struct err *err)
 {
 	struct move_args args = {0};
 	struct client client;
-	struct peer peer;
+	struct peer peer = {.in = -1, .out = -1};
 	int ret = cmd_move_parse(opts, &args, err);
 
 	if (ret < 0)
@@ -306,10 +347,9 @@ static int cmd_move_run(struct options *opts, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = start_peer(&peer, args.command, err);
-	if (ret >= 0) {
+	if (ret >= 0)
 		ret = move(&client, &peer, &args, err);
-		end_peer(&peer);
-	}
+	end_peer(&peer);
 	client_close(&client);
 	return ret;
 }

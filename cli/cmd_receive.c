@@ -9,7 +9,9 @@
 #include "base/cleanup.h"
 #include "cli/command.h"
 #include "cli/launch.h"
+#include "cli/patience.h"
 #include "cli/resume_args.h"
+#include "host/claim.h"
 #include "host/client.h"
 #include "move/move_stream.h"
 
@@ -44,21 +46,43 @@ static int cmd_receive_parse(struct options *opts, struct receive_args *args, st
 	return ret < 0 ? ret : options_end(opts, err);
 }
 
-/* Until END. *fd is the caller's. */
-static int take_appliance(int *fd, struct err *err)
+/* What a start would find out too, but only behind the transfer: it still does, for what changes
+ * meanwhile. */
+static int check_early(const struct receive_args *args, struct err *err)
 {
-	cleanup_fd int memory = memfd_create("torpor-receive", MFD_CLOEXEC);
+	const struct connections *c = &args->resume.net.connections;
+	const char *name = args->resume.instance.name;
 
-	if (memory < 0)
-		return err_sys(err, errno, "keep what arrives");
-	for (;;) {
-		struct move_message message;
-		int ret = move_receive(STDIN_FILENO, &message, err);
+	if (name != NULL && claim_is_held(name))
+		return err_set(err, ERR_FAILED, "the name %s is in use by a running machine", name);
+	for (unsigned i = 0; i < c->n; i++) {
+		if (c->card[i].kind == NET_LAN && !claim_lan_is_held(c->card[i].name))
+			return err_set(err, ERR_NOT_FOUND,
+				       "there is no LAN %s: make it with torpor lan create %s",
+				       c->card[i].name, c->card[i].name);
+	}
+	for (unsigned i = 0; i < c->nforwards; i++) {
+		int ret = net_user_check_forward(&c->forward[i], err);
 
 		if (ret < 0)
 			return ret;
+	}
+	return 0;
+}
+
+/* Until END, into a file of no name. */
+static int take_messages(int memory, struct patience *patience, struct err *err)
+{
+	for (;;) {
+		struct move_message message;
+		int ret;
+
+		patience_step(patience, "the other host to send more of the machine");
+		ret = move_receive(STDIN_FILENO, &message, err);
+		if (ret < 0)
+			return ret;
 		if (message.type == MOVE_END)
-			break;
+			return 0;
 		if (message.type != MOVE_DATA)
 			return err_set(err, ERR_INTEGRITY,
 				       "the other side sent message %u where contents were due",
@@ -67,18 +91,40 @@ static int take_appliance(int *fd, struct err *err)
 		if (ret < 0)
 			return ret;
 	}
+}
+
+/* *fd is the caller's. */
+static int take_appliance(int *fd, struct err *err)
+{
+	cleanup_fd int memory = memfd_create("torpor-receive", MFD_CLOEXEC);
+	struct patience patience;
+	int ret;
+
+	if (memory < 0)
+		return err_sys(err, errno, "keep what arrives");
+	patience_begin(&patience, "receive", NULL);
+	ret = take_messages(memory, &patience, err);
+	patience_end(&patience);
+	if (ret < 0)
+		return ret;
 	*fd = take_fd(&memory);
 	return 0;
 }
 
-static int await_go(struct err *err)
+/* *paused: it is to stay so. */
+static int await_go(bool *paused, struct err *err)
 {
 	struct move_message message;
-	int ret = move_receive(STDIN_FILENO, &message, err);
+	struct patience patience;
+	int ret;
 
+	patience_begin(&patience, "receive", "the other host to let go of the machine");
+	ret = move_receive(STDIN_FILENO, &message, err);
+	patience_end(&patience);
 	if (ret < 0)
 		return ret;
-	if (message.type != MOVE_GO)
+	*paused = message.type == MOVE_GO_PAUSED;
+	if (message.type != MOVE_GO && !*paused)
 		return err_set(err, ERR_INTEGRITY,
 			       "the other side sent message %u where GO was due",
 			       (unsigned)message.type);
@@ -105,16 +151,18 @@ static int receive_start(const char *name, bool paused, struct err *err)
 static int receive_finish(const char *name, bool paused, struct err *err)
 {
 	int ret = move_send(STDOUT_FILENO, MOVE_READY, NULL, 0, err);
+	bool was_paused;
 
 	if (ret < 0)
 		return ret;
-	ret = await_go(err);
+	ret = await_go(&was_paused, err);
 	if (ret < 0)
 		return ret;
+	paused |= was_paused;
 	ret = receive_start(name, paused, err);
 	if (ret < 0)
 		return ret;
-	fprintf(stderr, "torpor: %s runs here\n", name);
+	fprintf(stderr, "torpor: %s %s here\n", name, paused ? "is paused" : "runs");
 	/* It runs: that the source does not hear of it is the source's to tell. */
 	(void)move_send(STDOUT_FILENO, MOVE_RUNNING, name, (uint32_t)strlen(name), NULL);
 	return 0;
@@ -125,8 +173,10 @@ static int receive(struct receive_args *args, int *status, struct err *err)
 {
 	char name[DETACH_NAME_SIZE];
 	struct source source;
-	int fd = -1, keeper = -1, ret;
+	int fd = -1, keeper = -1, ret = check_early(args, err);
 
+	if (ret < 0)
+		return ret;
 	ret = take_appliance(&fd, err);
 	if (ret < 0)
 		return ret;
@@ -156,10 +206,13 @@ static int cmd_receive_run(struct options *opts, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = receive(&args, &status, err);
-	if (ret < 0)
-		(void)move_send(STDOUT_FILENO, MOVE_FAILED, err->text,
-				(uint32_t)strnlen(err->text, MOVE_TEXT_MAX), NULL);
-	return ret < 0 ? ret : status;
+	if (ret >= 0)
+		return status;
+	/* torpor move tells it: here it is told only if that has gone. */
+	if (move_send(STDOUT_FILENO, MOVE_FAILED, err->text,
+		      (uint32_t)strnlen(err->text, MOVE_TEXT_MAX), NULL) == 0)
+		return command_exit_status(err);
+	return ret;
 }
 
 const struct command cmd_receive = {

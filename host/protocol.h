@@ -43,7 +43,7 @@
  *     What it saves from then on is encrypted with that. The key is not in the line because
  *     lines stay in buffers.
  * {"do":"hold"}, and a descriptor with it: the reading end of a pipe
- *     → {"ok":true}
+ *     → {"ok":true,"paused":bool}, paused: it was before
  *     The machine is paused, and held for a move until that pipe is closed: then it goes on as
  *     it was. A "save" meanwhile does not end it.
  * {"do":"commit"}

@@ -36,7 +36,7 @@ int hold_begin(struct hold *h, struct machine *m, int fd, enum hold_loss loss, s
 	int ret;
 
 	if (hold_is_active(h)) {
-		err_set(err, ERR_FAILED, "the machine is being moved already");
+		err_set(err, ERR_FAILED, "machine %s is being moved already", m->log.prefix);
 		return -EBUSY;
 	}
 	*h = (struct hold){

@@ -189,7 +189,7 @@ static json_t *save_to(struct instance *in, struct save_request *request, struct
 	machine_pause(&in->machine);
 	if (in->machine.state != MACHINE_PAUSED) {
 		if (refuse_broken(in, err) == 0)
-			err_set(err, ERR_FAILED, "the machine has just ended");
+			err_set(err, ERR_FAILED, "machine %s has just ended", in->claim.name);
 		return NULL;
 	}
 	if (save_paused(in, request, was_running, err) < 0)
@@ -231,7 +231,8 @@ static json_t *do_save(struct instance *in, const json_t *request, struct err *e
 	if (check_target(in, &save, json_is_true(json_object_get(request, "stream")), err) < 0)
 		return NULL;
 	if (in->machine.reset_requested) {
-		err_set(err, ERR_FAILED, "the machine is just being reset; try again");
+		err_set(err, ERR_FAILED, "machine %s is just being reset; try again",
+			in->claim.name);
 		return NULL;
 	}
 	if (instance_identity_check(in, err) < 0)
@@ -258,7 +259,7 @@ static json_t *do_hold(struct instance *in, const json_t *request, struct err *e
 	}
 	if (hold_begin(&in->hold, &in->machine, fd, HOLD_GOES_ON, err) < 0)
 		return NULL;
-	return reply_ok();
+	return json_pack("{s:b,s:b}", "ok", 1, "paused", (int)!in->hold.was_running);
 }
 
 static json_t *do_commit(struct instance *in, const json_t *request, struct err *err)
@@ -273,7 +274,7 @@ static json_t *do_release(struct instance *in, const json_t *request, struct err
 	bool moved = json_is_true(json_object_get(request, "moved"));
 
 	if (!hold_is_active(&in->hold)) {
-		err_set(err, ERR_USAGE, "the machine is not being moved");
+		err_set(err, ERR_USAGE, "machine %s is not being moved", in->claim.name);
 		return NULL;
 	}
 	hold_release(&in->hold);

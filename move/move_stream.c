@@ -74,6 +74,7 @@ int move_receive(int fd, struct move_message *message, struct err *err)
 	case MOVE_END:
 	case MOVE_READY:
 	case MOVE_GO:
+	case MOVE_GO_PAUSED:
 		if (message->len != 0)
 			break;
 		return 0;

@@ -10,10 +10,13 @@
  *                                                       ports. Nothing runs, but for a GO
  *     source → target   GO                              the source has let go: it will not run
  *                                                       again by itself
- *     target → source   RUNNING (name)                  the machine runs there: the source ends it
+ *     source → target   GO_PAUSED, instead of GO        the same of a machine that was paused, and
+ *                                                       is to stay so
+ *     target → source   RUNNING (name)                  the machine runs there, or is paused there:
+ *                                                       the source ends it
  *     target → source   FAILED (text), at any time      it does not run there, and never will
  *
- * The machine never runs on both hosts. The target starts it only after GO. After GO the source
+ * The machine never runs on both hosts. The target starts it only after GO. After it the source
  * lets it go on only if the target has said FAILED. If the streams end between GO and RUNNING, the
  * source does not know whether it runs on the target: it stays paused here, and the source says so.
  *
@@ -43,6 +46,7 @@ enum move_type {
 	MOVE_GO,
 	MOVE_RUNNING,
 	MOVE_FAILED,
+	MOVE_GO_PAUSED,
 };
 
 struct move_message {

@@ -48,6 +48,9 @@ struct net_user_params {
  * Then nothing is published. `log` is kept. */
 int net_user_open(struct net_backend **out, struct loop *loop, const struct log *log,
 		  const struct net_user_params *params, struct err *err);
+/* Whether a port could be published now: net_user_open() may still fail. Errors as there. Any
+ * thread. */
+int net_user_check_forward(const struct net_forward *forward, struct err *err);
 /* What is published, with the ports that were chosen: up to NET_MAX_FORWARDS; returns how many. */
 unsigned net_user_forwards(const struct net_backend *b, struct net_forward *forward);
 

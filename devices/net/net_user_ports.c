@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "base/cleanup.h"
 #include "base/num.h"
 #include "devices/net/net_user_internal.h"
 
@@ -83,6 +84,24 @@ static int publish_error(const struct net_forward *f, int errnum, struct err *er
 	default:
 		return err_sys(err, errnum, "publish port %s", port);
 	}
+}
+
+int net_user_check_forward(const struct net_forward *f, struct err *err)
+{
+	static const int on = 1;
+	union address host = host_address(f);
+	cleanup_fd int fd =
+		socket(host.sa.sa_family, (f->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return publish_error(f, errno, err);
+	/* As libslirp has it. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (f->v6)
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	if (bind(fd, &host.sa, address_size(&host)) < 0 || (!f->udp && listen(fd, 1) < 0))
+		return publish_error(f, errno, err);
+	return 0;
 }
 
 static int publish_port(struct net_user *u, struct user_port *p, struct err *err)

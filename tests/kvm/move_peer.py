@@ -25,6 +25,12 @@ def receive(stream):
     return kind, stream.read(length)
 
 
+def wait():
+    """For a line that the test writes."""
+    with open("go") as go:
+        go.readline()
+
+
 def target(how):
     inp, out = sys.stdin.buffer, sys.stdout.buffer
     if how == "endless":
@@ -42,6 +48,8 @@ def target(how):
     assert inp.readline() == b"torpor move 1\n"
     if how == "early-running":
         send(out, RUNNING, b"liar")
+    if how == "slow":
+        wait()
     seen = 0
     while True:
         kind, body = receive(inp)
@@ -61,6 +69,8 @@ def target(how):
     if how == "refused":
         send(out, FAILED, b"no \x1b[31mroom")
         return
+    if how == "slow":
+        wait()
     send(out, READY)
     if how == "after-ready":
         sys.stdin.close()
@@ -72,7 +82,9 @@ def target(how):
             inp.read()
     if how == "go-failed":
         send(out, FAILED, b"it broke")
-    elif how == "go-running":
+    elif how in ("go-running", "slow"):
+        if how == "slow":
+            wait()
         send(out, RUNNING, b"elsewhere")
     # else: gone behind GO, without a word
 
@@ -80,13 +92,18 @@ def target(how):
 def source(how, file, command):
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     out, inp = child.stdin, child.stdout
-    with open(file, "rb") as f:
-        contents = f.read()
+    contents = b""
+    if how != "silent":
+        with open(file, "rb") as f:
+            contents = f.read()
     assert inp.readline() == b"torpor receive 1\n"
     out.write(b"torpor move 1\n")
+    out.flush()
     if how == "go-first":
         send(out, GO)
-    else:
+    elif how != "silent":
+        if how == "slow":
+            wait()
         if how == "damaged":
             middle = len(contents) // 2
             contents = contents[:middle] + bytes([contents[middle] ^ 1]) + contents[middle + 1:]
@@ -107,6 +124,11 @@ def source(how, file, command):
         elif how == "data-again":
             send(out, DATA, b"x")
             out.close()
+        elif how == "silent":
+            out.close()
+        elif how == "slow":
+            wait()
+            send(out, GO)
         else:
             send(out, GO)
     while True:

@@ -78,6 +78,78 @@ paused_there() {
 }
 try paused_there "receive --paused"
 
+paused_here() {
+    local nonce
+    other_host
+    boot p
+    nonce=$(say p nonce)
+    works_silently pause p
+    works_loudly move p -- ./far receive
+    same "state there" "$(there state_of p)" paused
+    there works_silently unpause p
+    same "nonce there" "$(there say p nonce)" "$nonce"
+    there works_silently kill p
+}
+try paused_here "a machine that is paused stays paused on the other host"
+
+# What the other host lacks it says when nothing of the machine is there yet.
+early() {
+    local port
+    other_host
+    boot one --net user -p 127.0.0.1:0:80
+    port=$("$TORPOR" port one --json | json "d[0]['host']")
+    there works run -d --name taken --kernel "$TINY" -m 32M --net none
+    for wanted in "--name taken|the name taken is in use" "--net lan=shop|there is no LAN shop" \
+        "-p 127.0.0.1:$port:80|port 127.0.0.1:$port/tcp is taken"; do
+        # shellcheck disable=SC2086
+        timeout "$PATIENCE" $PEER source silent - -- ./far receive ${wanted%|*} >said 2>err
+        matches "${wanted%|*}" "$(<said)" "^failed ${wanted#*|}.*status 12[25]"
+        same "what receive said" "$(<err)" ""
+    done
+    refuses 125 "other host refused it: the name taken is in use" move one -- ./far receive --name taken
+    same "state here" "$(state_of one)" running
+}
+try early "receive: a name, LAN or port that cannot be had is told before anything is sent, in one line"
+
+silent_sides() {
+    local client
+    boot s
+    answers s "rngfill 16 8" "filled 2048"
+    mkfifo go
+    "$TORPOR" move s -- sh -c "read -r _ <go; exec $PEER target slow" >said 2>err &
+    client=$!
+    until_true grep -q "^torpor: move: waiting for the command to answer as torpor receive$" err
+    echo >go
+    until_true grep -q "^torpor: move: waiting for the other host to take more of the machine$" err
+    echo >go
+    until_true grep -q "^torpor: move: waiting for the other host to check and stage the machine$" err
+    echo >go
+    until_true grep -q "^torpor: move: waiting for the other host to start the machine$" err
+    echo >go
+    wait "$client"
+    same "status" "$?" 0
+    same "name" "$(<said)" elsewhere
+}
+try silent_sides "move says what it waits for when the other side is silent"
+
+silent_source() {
+    local client
+    other_host
+    boot s
+    works save s -o file.torpor
+    mkfifo go
+    $PEER source slow file.torpor -- ./far receive >said 2>err &
+    client=$!
+    until_true grep -q "^torpor: receive: waiting for the other host to send more of the machine$" err
+    echo >go
+    until_true grep -q "^torpor: receive: waiting for the other host to let go of the machine$" err
+    echo >go
+    wait "$client"
+    same "said" "$(<said)" $'ready \nrunning s\nstatus 0'
+    there works_silently kill s
+}
+try silent_source "receive says what it waits for, too"
+
 taken_port() {
     local nonce port
     other_host
@@ -85,7 +157,7 @@ taken_port() {
     port=$("$TORPOR" port one --json | json "d[0]['host']")
     boot two --net user
     nonce=$(say two nonce)
-    refuses 125 "other host refused it: .*$port" move two -- sh -c "./far receive -p 127.0.0.1:$port:80 2>/dev/null"
+    refuses 125 "other host refused it: .*$port" move two -- ./far receive -p "127.0.0.1:$port:80"
     runs_here two "$nonce"
     nobody_there_left
 }
@@ -99,8 +171,7 @@ refusals() {
     refuses 125 "command is missing" move r
     refuses 125 "NAME is missing" move
     refuses 122 "nobody" move nobody -- ./far receive
-    call move r -- /does/not/exist
-    same "status of no command" "$status" 125
+    refuses 125 "/does/not/exist: No such file" move r -- /does/not/exist
     refuses 125 "it said last: hello" move r -- echo hello
     "$TORPOR" receive <<<hello >said 2>"$SCRATCH/err"
     same "status of receive" "$?" 125
@@ -196,7 +267,7 @@ held() {
     refuses 125 "being moved" unpause l
     refuses 125 "being moved" resume l
     refuses 125 "being moved" stop l
-    refuses 125 "being moved" move l -- $PEER target refused
+    refuses 125 "machine l is being moved already" move l -- sh -c "echo torpor receive 1; exec cat >/dev/null"
     kill -9 "$client"
     until_true is_let_go l
     runs_here l "$nonce"
