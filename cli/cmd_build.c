@@ -57,7 +57,9 @@ static int cmd_build_parse(struct options *opts, struct build_args *args, struct
 			return ret;
 	}
 	if (args->output == NULL)
-		return err_set(err, ERR_USAGE, "-o FILE is missing");
+		return err_set(err, ERR_USAGE,
+			       "-o FILE, the appliance to write, is missing: torpor build -o "
+			       "web.torpor --kernel KERNEL …, or -o - for a pipe");
 	ret = parse_output(args->output, err);
 	if (ret < 0)
 		return ret;

@@ -16,12 +16,23 @@ static int print_subcommand(const struct command *command, const char *name, str
 		       name, command->name);
 }
 
+/* `torpor help receive --verify cached`: what stands behind the verb is explained with it. */
+static void cut_options(struct options *opts)
+{
+	for (int i = 2; i < opts->argc; i++) {
+		if (opts->argv[i][0] == '-')
+			opts->argc = i;
+	}
+}
+
 static int cmd_help_run(struct options *opts, struct err *err)
 {
-	int ret = options_next(opts, err);
 	const struct command *command;
 	const char *verb, *sub;
+	int ret;
 
+	cut_options(opts);
+	ret = options_next(opts, err);
 	if (ret < 0)
 		return ret;
 	verb = options_operand(opts);

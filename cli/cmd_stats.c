@@ -1,4 +1,5 @@
 /* torpor stats: what a machine costs at the moment, and how far its memory has come. */
+#include <errno.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -23,14 +24,19 @@ struct stats_args {
 
 static int cmd_stats_parse(struct options *opts, struct stats_args *args, struct err *err)
 {
+	enum pager_fill fill;
 	int id;
 
 	while ((id = options_next(opts, err)) > 0) {
 		assert(id == OPTION_JSON || id == OPTION_FILL);
-		if (id == OPTION_JSON)
+		if (id == OPTION_JSON) {
 			args->json = true;
-		else
-			args->fill = opts->value;
+			continue;
+		}
+		args->fill = opts->value;
+		/* It may be the name, with the value forgotten. */
+		if (fill_parse(args->fill, &fill, err) < 0)
+			return -EINVAL;
 	}
 	return id < 0 ? id : options_one_operand(opts, "NAME", &args->name, err);
 }
@@ -92,11 +98,8 @@ static void print_stats(const json_t *stats)
 
 static int set_fill(struct client *client, const char *fill, struct err *err)
 {
-	json_t *request = json_pack("{s:s,s:s}", "do", "fill", "fill", fill);
-
-	if (request == NULL)
-		return err_set(err, ERR_USAGE, "--fill: not UTF-8");
-	return client_call(client, request, CLIENT_FOREVER, NULL, err);
+	return client_call(client, json_pack("{s:s,s:s}", "do", "fill", "fill", fill),
+			   CLIENT_FOREVER, NULL, err);
 }
 
 static int show_stats(struct client *client, bool json, struct err *err)

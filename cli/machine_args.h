@@ -22,7 +22,7 @@ enum machine_option {
 	{OPT_INITRD, "initrd", "FILE", "initial RAM disk"},                                        \
 	{OPT_APPEND, "append", "TEXT", "kernel command line"},                                     \
 	{OPT_DISK, "disk", "F[,ro][,id=X]", "disk from raw file F, which is never written; repeatable"}, \
-	{OPT_MEMORY, "memory", "SIZE", "memory, such as 512M or 2G; default 256M"},                \
+	{OPT_MEMORY, "memory", "SIZE", "memory, such as 512M or 2G, in MiB without a letter; default 256M"},                \
 	{OPT_VCPUS, "cpus", "N", "virtual CPUs, 1 to 64; default 1"},                              \
 	{OPT_CPU, "cpu", "MODEL", "v1, v2, v3 or host; default the best of v1 to v3 that this host has"}, \
 	{OPT_CONSOLE, "console", "DEVICE", "device that gets the keyboard's input: ttyS0 (default) or hvc0"}

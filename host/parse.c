@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/name.h"
@@ -45,12 +46,19 @@ bool output_is_stream(const char *text)
 
 int parse_output(const char *text, struct err *err)
 {
+	struct stat st;
+
 	if (output_is_stream(text) && start_had_no_stdout())
 		return err_set(err, ERR_USAGE, "-o -: standard output is closed");
 	if (output_is_stream(text) && isatty(STDOUT_FILENO))
 		return err_set(err, ERR_USAGE,
 			       "-o -: standard output is a terminal, where an appliance means "
 			       "nothing; use a pipe, or name a file");
+	if (text[0] == '\0')
+		return err_set(err, ERR_USAGE, "the name of the file to write is empty");
+	if (text[strlen(text) - 1] == '/' || (stat(text, &st) == 0 && S_ISDIR(st.st_mode)))
+		return err_set(err, ERR_USAGE, "%s is a folder: name the file to write in it",
+			       text);
 	return 0;
 }
 

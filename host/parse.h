@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "format/appliance.h"
 
-/* An appliance to write: a file, or - for standard output, unless that is a terminal. */
+/* An appliance to write: a file, no folder, or - for standard output, unless that is a terminal. */
 int parse_output(const char *text, struct err *err);
 bool output_is_stream(const char *text);
 /* "256M", "1G", "65536K", "2T", "3.5G"; a B or iB behind the letter changes nothing, as all are

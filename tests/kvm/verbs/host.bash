@@ -98,6 +98,28 @@ suggestions() {
 }
 try suggestions "a verb with a typing error: which one may have been meant"
 
+hints() {
+    local out_verb
+    mkdir folder
+    boot m --net none
+    for name in folder folder/ nothing/; do
+        refuses 125 "$name is a folder: name the file to write in it" build -o $name --kernel "$TINY"
+        for out_verb in "save -o $name m" "convert a $name" "flatten -o $name a" "sign -s k -o $name a" \
+            "warm -o $name $TINY"; do
+            # shellcheck disable=SC2086
+            refuses 125 "$name is a folder: name the file to write in it" $out_verb
+        done
+    done
+    refuses 125 "-o FILE, the appliance to write, is missing: torpor build -o" build --kernel "$TINY"
+    refuses 125 "--fill web: none, idle or full" stats --fill web
+    refuses 125 "unknown option" help --verify
+    works help receive
+    same "help of more words" "$("$TORPOR" help receive --verify cached)" "$out"
+    works help run
+    matches "-m" "$(tr -s ' \n' ' ' <<<"$out")" "in MiB without a letter"
+}
+try hints "a folder as output, what is missing or in another's place: the message says so"
+
 full_stdout() {
     "$TORPOR" version >/dev/full 2>"$SCRATCH/err"
     same status "$?" 125
