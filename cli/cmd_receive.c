@@ -151,7 +151,7 @@ static int receive_start(const char *name, bool paused, struct err *err)
 static int receive_finish(const char *name, bool paused, struct err *err)
 {
 	int ret = move_send(STDOUT_FILENO, MOVE_READY, NULL, 0, err);
-	bool was_paused;
+	bool was_paused = false;
 
 	if (ret < 0)
 		return ret;
