@@ -47,9 +47,10 @@ void machine_names_free(struct machine_names *names);
 /* Some trace of this machine exists. */
 bool machine_is_known(const char *name);
 
-/* {"name", "state": what the machine says, or busy|not-answering|exited|dead, and what belongs to
- * it}. Busy is one that is just starting or ending; one that answers nothing within two seconds is
- * not answering. */
+/* {"name", "state": what the machine itself says (protocol.h), or
+ * busy|not-answering|exited|dead, and what belongs to it}: a new object, or NULL without memory.
+ * Busy is one that is starting or ending. One that does not answer within two seconds is
+ * "not-answering". */
 json_t *machine_status(const char *name);
 
 #endif
