@@ -6,9 +6,11 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/cleanup.h"
 #include "base/name.h"
 #include "base/num.h"
 #include "cli/command.h"
+#include "cli/each_machine.h"
 #include "cli/json_out.h"
 #include "cli/lan_join.h"
 #include "cli/lan_stats_print.h"
@@ -18,6 +20,8 @@
 #include "host/parse.h"
 #include "host/paths.h"
 #include "lan/process.h"
+
+#define ANSWER_MS 2000 /* a switch has nothing that takes longer */
 
 enum {
 	DHCP = OPTION_LONG_ONLY + 1,
@@ -96,6 +100,7 @@ static int create(struct lan_args *args, struct err *err)
 
 /* ---- ls, stats ---- */
 
+/* -ETIMEDOUT: its switch does not answer. */
 static int ask_stats(const char *name, json_t **stats, struct err *err)
 {
 	struct client client;
@@ -103,7 +108,7 @@ static int ask_stats(const char *name, json_t **stats, struct err *err)
 
 	if (ret < 0)
 		return ret;
-	ret = client_do(&client, "stats", CLIENT_FOREVER, stats, err);
+	ret = client_do(&client, "stats", ANSWER_MS, stats, err);
 	client_close(&client);
 	if (ret == 0)
 		json_object_del(*stats, "ok");
@@ -115,11 +120,28 @@ static int is_lan(const struct dirent *entry)
 	return name_is_valid(entry->d_name) && claim_lan_is_held(entry->d_name);
 }
 
+struct lan_query {
+	struct dirent **entry;
+	json_t **about; /* NULL: one that ends just now is none */
+};
+
+static void ask_lan(size_t index, void *opaque)
+{
+	const struct lan_query *query = opaque;
+	const char *name = query->entry[index]->d_name;
+
+	if (ask_stats(name, &query->about[index], NULL) == -ETIMEDOUT)
+		query->about[index] =
+			json_pack("{s:s,s:i,s:s}", "name", name, "pid",
+				  (int)claim_holder(CLAIM_LAN, name), "state", "not-answering");
+}
+
+/* All at once: one that does not answer holds up no other. */
 static int collect(json_t *list, struct err *err)
 {
-	struct dirent **entries;
+	cleanup_free json_t **about = NULL;
+	struct lan_query query = {0};
 	struct path root;
-	json_t *stats;
 	int ret = path_lan_root(&root, err), n;
 
 	if (ret < 0)
@@ -127,17 +149,19 @@ static int collect(json_t *list, struct err *err)
 	ret = path_lans_check(err);
 	if (ret < 0)
 		return ret;
-	n = scandir(root.text, &entries, is_lan, alphasort);
+	n = scandir(root.text, &query.entry, is_lan, alphasort);
 	if (n < 0)
 		return errno == ENOENT ? 0 : err_sys(err, errno, "%s", root.text);
+	query.about = about = calloc((size_t)n + 1, sizeof(*about));
+	if (about != NULL)
+		each_at_once((size_t)n, ask_lan, &query);
 	for (int i = 0; i < n; i++) {
-		/* One that ends just now is none. */
-		if (ask_stats(entries[i]->d_name, &stats, NULL) == 0)
-			json_array_append_new(list, stats);
-		free(entries[i]);
+		if (about != NULL && about[i] != NULL)
+			json_array_append_new(list, about[i]);
+		free(query.entry[i]);
 	}
-	free(entries);
-	return 0;
+	free(query.entry);
+	return about != NULL ? 0 : err_sys(err, ENOMEM, "list LANs");
 }
 
 static void print_lan(const json_t *lan)
@@ -147,6 +171,12 @@ static void print_lan(const json_t *lan)
 	char network[32] = "-";
 	size_t i;
 
+	if (json_object_get(lan, "ports") == NULL) {
+		printf("%-20s %-8lld %s\n", protocol_text(lan, "name"),
+		       (long long)json_integer_value(json_object_get(lan, "pid")),
+		       protocol_text(lan, "state"));
+		return;
+	}
 	json_array_foreach(json_object_get(lan, "ports"), i, port)
 	{
 		count[strcmp(protocol_text(port, "kind"), "lan") == 0]++;

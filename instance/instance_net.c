@@ -69,6 +69,7 @@ static int open_lan_backend(struct instance *in, unsigned index, const char *nam
 {
 	struct net_lan_params params = {.lan = name, .machine = in->claim.name};
 	struct path socket;
+	char line[160];
 	int ret = path_lan(&socket, name, "port", err);
 
 	if (ret < 0)
@@ -76,7 +77,14 @@ static int open_lan_backend(struct instance *in, unsigned index, const char *nam
 	params.socket = socket.text;
 	memcpy(params.mac, instance_identity_mac(in, index), sizeof(params.mac));
 	snprintf(in->net[index].name, sizeof(in->net[index].name), "%s", name);
-	return net_lan_open(backend, &in->machine.loop, &in->machine.log, &params, err);
+	ret = net_lan_open(backend, &in->machine.loop, &in->machine.log, &params, err);
+	if (ret > 0) {
+		snprintf(line, sizeof(line),
+			 "LAN %s: its switch does not answer: the link is down until it does",
+			 name);
+		in->options->notice(line);
+	}
+	return ret < 0 ? ret : 0;
 }
 
 static int open_backend(struct instance *in, unsigned index, const struct connection *choice,

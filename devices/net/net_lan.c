@@ -306,8 +306,9 @@ static void lan_start(struct net_backend *b)
 	struct net_lan *lan = lan_from_backend(b);
 
 	lan->card_full = false;
-	if (lan->state == NET_LAN_DOWN) {
+	if (lan->state != NET_LAN_UP)
 		lan->backend.card->ops->link(lan->backend.card, false);
+	if (lan->state == NET_LAN_DOWN) {
 		net_lan_start_probing(lan);
 		return;
 	}

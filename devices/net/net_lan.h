@@ -15,9 +15,10 @@ struct net_lan_params {
 	uint8_t mac[NET_MAC_SIZE];
 };
 
-/* Connect and join; blocks for the switch's answer. Returns 0; ERR_NOT_FOUND when there is no such
- * LAN; ERR_FAILED when the switch refuses, with its reason (a card with this MAC is there already,
- * say), or does not answer in 5 seconds; -ENAMETOOLONG for the socket's path; -ENOMEM; or what
+/* Connect and join; blocks for the switch's answer, a second at most. Returns 0; 1 when the switch
+ * has not answered by then: the card's link is down until it does; ERR_NOT_FOUND when there is no
+ * such LAN; ERR_FAILED when the switch refuses, with its reason (a card with this MAC is there
+ * already, say); -ENAMETOOLONG for the socket's path; -ENOMEM; or what
  * unix_connect() gave. `log` is kept. */
 int net_lan_open(struct net_backend **out, struct loop *loop, const struct log *log,
 		 const struct net_lan_params *params, struct err *err);

@@ -1,5 +1,5 @@
-/* Joining a LAN, and joining it again (net_lan_wire.h). At first the caller waits for the answer;
- * later, while a guest runs, the loop does. */
+/* Joining a LAN, and joining it again (net_lan_wire.h). At first the caller waits for the answer,
+ * up to a second; later, while a guest runs, the loop does. */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@
 #include "base/unix_socket.h"
 #include "devices/net/net_lan_internal.h"
 
-#define ANSWER_MS     5000 /* for all of it */
+#define ANSWER_MS     1000 /* the caller waits for all of it: the machine's loop stands still */
 #define RETRY_NS      10000000L
 #define PROBE_MS      1000
 #define SOCKET_BUFFER (4 << 20) /* asked for; the kernel gives what it is allowed to */
@@ -109,7 +109,7 @@ void net_lan_read_answer(struct net_lan *lan)
 		return;
 	}
 	lan->refused[0] = '\0';
-	log_line(lan->log, "LAN %s is there again", lan->name);
+	log_line(lan->log, "LAN %s is joined", lan->name);
 	card->ops->link(card, true);
 	lan->backend.ops->ready(&lan->backend);
 }
@@ -148,6 +148,7 @@ static int64_t join_now_ms(void)
 	return (int64_t)(clock_monotonic_ns() / NS_PER_MS);
 }
 
+/* -EAGAIN: not in time, however many bytes of it have come. */
 static int await_answer(struct net_lan *lan, int64_t deadline, struct err *err)
 {
 	struct pollfd pfd = {.fd = lan->fd, .events = POLLIN};
@@ -156,15 +157,14 @@ static int await_answer(struct net_lan *lan, int64_t deadline, struct err *err)
 	do {
 		int64_t left = deadline - join_now_ms();
 
-		/* However many bytes of the answer have come. */
 		if (left <= 0 || poll(&pfd, 1, (int)left) == 0)
-			return err_set(err, ERR_FAILED, "LAN %s: its switch does not answer",
-				       lan->name);
+			return -EAGAIN;
 		ret = read_answer(lan, err);
 	} while (ret == -EAGAIN);
 	return ret;
 }
 
+/* 1: its switch does not answer, and is left to the loop. */
 static int join_lan(struct net_lan *lan, struct err *err)
 {
 	static const struct timespec pause = {.tv_nsec = RETRY_NS};
@@ -178,9 +178,15 @@ static int join_lan(struct net_lan *lan, struct err *err)
 		return err_set(err, ERR_NOT_FOUND,
 			       "there is no LAN %s: make it with torpor lan create %s", lan->name,
 			       lan->name);
-	if (ret < 0)
+	if (ret < 0 && ret != -EAGAIN)
 		return err_sys(err, -ret, "LAN %s", lan->name);
-	return await_answer(lan, deadline, err);
+	if (ret == 0)
+		ret = await_answer(lan, deadline, err);
+	if (ret != -EAGAIN)
+		return ret;
+	log_line(lan->log, "LAN %s: its switch does not answer: the link is down until it does",
+		 lan->name);
+	return 1;
 }
 
 int net_lan_open(struct net_backend **out, struct loop *loop, const struct log *log,
@@ -209,5 +215,5 @@ int net_lan_open(struct net_backend **out, struct loop *loop, const struct log *
 		return ret;
 	}
 	*out = &lan->backend;
-	return 0;
+	return ret;
 }

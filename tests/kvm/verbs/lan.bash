@@ -144,3 +144,37 @@ joins_by_address() {
     same "status of serve" "$?" 0
 }
 try joins_by_address "lan serve --listen, lan join --connect: Unix and TCP"
+
+deaf_switch() {
+    local pid
+    works lan create shop
+    works lan create other
+    boot m --net lan=shop
+    pid=$("$TORPOR" lan ls --json | json "[l['pid'] for l in d if l['name'] == 'shop'][0]")
+    kill -STOP "$pid"
+    refuses 125 "LAN shop does not answer \(process $pid has state T .*\); torpor lan rm --force shop ends it" lan stats shop
+    refuses 125 "LAN shop does not answer \(process $pid has state T .*\); torpor lan rm --force shop ends it" lan rm shop
+    works lan ls
+    matches "lan ls" "$out" $'\nother +[0-9]+ +0 .*\nshop +'"$pid"' +not-answering$'
+    call run -d -n late --kernel "$TINY" -m 64M --net lan=shop
+    same "status of run" "$status" 0
+    one_line "LAN shop: its switch does not answer: the link is down until it does" || fail "$(report_call run)"
+    grep -q "LAN shop: its switch does not answer" "$XDG_STATE_HOME/torpor/late/torpor.log" || fail "no line in the log"
+    works inspect late
+    matches "late" "$out" 'net0 +lan shop, link down'
+    kill -CONT "$pid"
+    until_true joined shop 2
+    until_true grep -q "LAN shop is joined" "$XDG_STATE_HOME/torpor/late/torpor.log"
+}
+try deaf_switch "a switch that is stopped: stats, ls and rm say so, and a machine starts with its link down until it answers"
+
+no_descriptors() {
+    works lan create a
+    (
+        ulimit -n 5
+        exec "$TORPOR" lan serve a
+    ) </dev/null >served 2>"$SCRATCH/err"
+    same "status of serve" "$?" 125
+    one_line "Too many open files" || fail "$(<"$SCRATCH/err")"
+}
+try no_descriptors "lan serve that gets no descriptors says that, and not that there is no memory"
