@@ -29,8 +29,9 @@ int lan_serve(const char *name, struct err *err)
 
 	if (ret < 0)
 		return ret;
-	/* The other side has the reason. */
-	return relay_run(&relay, err) < 0 ? 125 : 0;
+	ret = relay_run(&relay, err);
+	/* Of a refusal or a hang-up the other side has the reason. */
+	return ret == -EINVAL || ret == -EPIPE ? 125 : ret;
 }
 
 static int is_there(const char *name, struct err *err)

@@ -3,6 +3,7 @@
 #include "cli/lan_relay.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -49,6 +50,13 @@ static void relay_agreed(struct session *s)
 	fflush(stdout);
 }
 
+static void relay_refuse(struct session *s, const char *why)
+{
+	pthread_mutex_lock(&s->lock);
+	snprintf(s->refusal, sizeof(s->refusal), "%s", why);
+	pthread_mutex_unlock(&s->lock);
+}
+
 static void relay_handle_line(struct direction *direction)
 {
 	struct session *s = direction->session;
@@ -59,11 +67,9 @@ static void relay_handle_line(struct direction *direction)
 		relay_agreed(s);
 		return;
 	}
-	pthread_mutex_lock(&s->lock);
-	snprintf(s->refusal, sizeof(s->refusal), "%s",
-		 strncmp(direction->line, "no ", 3) == 0 ? direction->line + 3
-							 : "the other side is no switch of torpor");
-	pthread_mutex_unlock(&s->lock);
+	relay_refuse(s, strncmp(direction->line, "no ", 3) == 0
+				? direction->line + 3
+				: "the other side is no switch of torpor");
 }
 
 static void relay_parse_greeting(struct direction *direction, const char *data, size_t len)
@@ -85,6 +91,8 @@ static void copy(struct direction *direction)
 	char *data = malloc(CHUNK);
 	ssize_t got;
 
+	if (data == NULL)
+		relay_refuse(direction->session, "there is no memory to copy between the two");
 	while (data != NULL) {
 		got = read(direction->from, data, CHUNK);
 		if (got < 0 && errno == EINTR)
@@ -198,12 +206,16 @@ static int outcome(struct session *s, struct err *err)
 int relay_run(struct relay *relay, struct err *err)
 {
 	struct session *s = calloc(1, sizeof(*s));
-	int ret;
+	int ret = 0;
 
-	if (s == NULL || pipe(s->over) < 0) {
+	if (s == NULL)
+		ret = err_sys(err, ENOMEM, "join");
+	else if (pipe2(s->over, O_CLOEXEC) < 0)
+		ret = err_sys(err, errno, "join: pipe");
+	if (ret < 0) {
 		free(s);
 		close(relay->lan);
-		return err_sys(err, ENOMEM, "join");
+		return ret;
 	}
 	s->lan = relay->lan;
 	s->tell = relay->tell;

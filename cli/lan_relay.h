@@ -21,7 +21,7 @@ struct relay {
 int relay_open(struct relay *relay, const char *name, struct err *err);
 /* Returns 0 when the two were joined and that is over; -EINVAL with ERR_FAILED and the reason when
  * one side refused; -EPIPE when the other side hung up without a reason; -ENOMEM; or the error of
- * pthread_create(3). `lan` is closed, the others are not; when `in` is no socket,
+ * pipe2(2) or pthread_create(3). `lan` is closed, the others are not; when `in` is no socket,
  * a thread goes on reading it. */
 int relay_run(struct relay *relay, struct err *err);
 
