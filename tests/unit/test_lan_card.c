@@ -443,7 +443,7 @@ Test(lan_card, a_switch_that_answers_late_is_joined_by_the_loop)
 	cr_assert(eq(i32, (int)send(port, "ok\n", 3, MSG_NOSIGNAL), 3));
 	turn();
 	cr_expect(card.up);
-	cr_assert(gt(i32, (int)recv(port, heard, sizeof(heard), 0), 0));
+	cr_assert(ge(i32, (int)recv(port, heard, sizeof(heard), 0), 1));
 	cr_expect(eq(i32, send_frame(60), 0));
 	cr_expect(eq(u32, count_sent(), 1));
 }
