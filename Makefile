@@ -108,6 +108,7 @@ $(TORPOR): $(CLI_OBJECTS) $(BUILD)/libtorpor.a
 
 include images/tiny/rules.mk
 include tests/rules.mk
+include guest/helper/rules.mk
 
 .PHONY: deps
 deps: ## install what building and testing need (apt-get; as root)

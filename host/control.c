@@ -66,7 +66,7 @@ static enum served control_reply(struct control_client *client, json_t *message)
 }
 
 /* The connection is handed over. The answer goes first: what follows it comes from the guest. */
-static enum served become_console(struct control_client *client)
+static enum served control_hand_over(struct control_client *client, const char *what)
 {
 	struct control *control = client->control;
 	struct line_buffer lines = client->lines;
@@ -79,7 +79,7 @@ static enum served become_console(struct control_client *client)
 	client->lines = (struct line_buffer){0};
 	client_forget(client);
 	typed = line_buffer_rest(&lines, &len);
-	(void)control->console(control->opaque, fd, typed, len, NULL);
+	(void)control->hand_over(control->opaque, what, fd, typed, len, NULL);
 	line_buffer_free(&lines);
 	return SERVED_GONE;
 }
@@ -96,8 +96,8 @@ static enum served control_handle_request(struct control_client *client, const j
 		err_set(&err, ERR_USAGE, "a request is an object with a member \"do\"");
 		return control_reply(client, protocol_error(&err));
 	}
-	if (strcmp(what, "console") == 0 && control->console != NULL)
-		return become_console(client);
+	if (strcmp(what, "console") == 0 && control->hand_over != NULL)
+		return control_hand_over(client, what);
 	if (strcmp(what, "wait") == 0) {
 		client->or_broken = json_is_true(json_object_get(request, "or-broken"));
 		if (client->or_broken && control->broken != NULL)
@@ -116,6 +116,10 @@ static enum served control_handle_request(struct control_client *client, const j
 		return client_drop(client);
 	}
 	loop_mod(control->loop, &client->watch, EPOLLIN);
+	if (strcmp(what, "exec") == 0 && control->hand_over != NULL && answer != NULL) {
+		json_decref(answer);
+		return control_hand_over(client, what);
+	}
 	return control_reply(client, answer != NULL ? answer : protocol_error(&err));
 }
 

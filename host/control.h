@@ -28,11 +28,13 @@ struct control {
 	json_t *broken; /* the answer to clients that wait for the end or for a failure; NULL: none
 			 */
 
-	/* Answer a request other than "wait" and "console": a new reply, or NULL with *err set. */
+	/* Answer a request other than "wait" and "console": a new reply, or NULL with *err set. A
+	 * reply to "exec" allows that. */
 	json_t *(*answer)(void *opaque, const char *what, const json_t *request, struct err *err);
-	/* NULL: there is none. Take over a connection that became a console, with the bytes behind
-	 * the request. */
-	int (*console)(void *opaque, int fd, const uint8_t *typed, size_t len, struct err *err);
+	/* NULL: there are none. Take over a connection that became a stream, `what` is "console" or
+	 * "exec", with the bytes behind the request. */
+	int (*hand_over)(void *opaque, const char *what, int fd, const uint8_t *data, size_t len,
+			 struct err *err);
 	/* NULL, or called when the client whose request is being answered has hung up: seen only
 	 * while another thread runs the loop. */
 	void (*gone)(void *opaque);

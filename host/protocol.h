@@ -71,6 +71,9 @@
  *     "end":"broken"|"halted"; the name is still taken then.
  * {"do":"console"}
  *     → {"ok":true}, then the connection is a raw byte stream both ways
+ * {"do":"exec"}
+ *     → {"ok":true}, then the connection is one command in the guest, in the frames of
+ *       guest/exec_frame.h; an error while the machine is paused
  * {"do":"break"}
  *     → {"ok":true}: the guest's serial console gets a break, behind what was typed before
  *

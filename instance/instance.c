@@ -322,6 +322,16 @@ static int confine(struct instance *in, struct err *err)
 	return sandbox_confine(instance_net_sandbox(in), err);
 }
 
+static int open_agent(struct instance *in, struct err *err)
+{
+	int ret = post_resume_open(&in->post_resume, err);
+
+	if (ret < 0)
+		return ret;
+	ret = agent_files_open(&in->agent_files, &in->machine.loop, err);
+	return ret < 0 ? ret : exec_sessions_open(&in->commands, err);
+}
+
 /* The loop's first round: everything the guest did not have to wait for. */
 static void on_deferred_start(struct loop_watch *watch, uint32_t events)
 {
@@ -344,8 +354,9 @@ static void on_deferred_start(struct loop_watch *watch, uint32_t events)
 	}
 	hub_start_input(&in->hub);
 	/* A machine whose guest cannot be helped runs all the same. */
-	if (in->options->warmup == NULL && post_resume_open(&in->post_resume, &err) < 0)
-		log_line(&in->machine.log, "nothing is done about the guest's clock: %s", err.text);
+	if (in->options->warmup == NULL && open_agent(in, &err) < 0)
+		log_line(&in->machine.log, "the guest agent is not asked for anything: %s",
+			 err.text);
 	instance_identity_changed(in);
 	/* Tens of milliseconds for a large initrd: the guest does not wait for them. */
 	if (in->source->chain == NULL) {
@@ -370,17 +381,20 @@ static int schedule_deferred_start(struct instance *in, struct err *err)
 			on_deferred_start, err);
 }
 
-static int attach_client(void *opaque, int fd, const uint8_t *typed, size_t len, struct err *err)
+static int attach_client(void *opaque, const char *what, int fd, const uint8_t *data, size_t len,
+			 struct err *err)
 {
 	struct instance *in = opaque;
 
-	return hub_attach_socket(&in->hub, fd, typed, len, err);
+	if (strcmp(what, "exec") == 0)
+		return exec_sessions_attach(&in->commands, fd, data, len, err);
+	return hub_attach_socket(&in->hub, fd, data, len, err);
 }
 
 void instance_serve_requests(struct instance *in)
 {
 	in->control.answer = instance_answer;
-	in->control.console = attach_client;
+	in->control.hand_over = attach_client;
 	in->control.gone = NULL;
 }
 
@@ -402,6 +416,8 @@ static int connect_host(struct instance *in, struct err *err)
 	instance_resume_facts(in, &facts);
 	post_resume_init(&in->post_resume, &in->machine, in->board.agent, &facts,
 			 a->live ? a->saved_ns : 0);
+	agent_files_init(&in->agent_files, &in->post_resume.agent);
+	exec_sessions_init(&in->commands, &in->agent_files.transport, &in->machine.loop);
 	ret = watch_end_signals(in, err);
 	if (ret < 0)
 		return ret;
@@ -435,6 +451,15 @@ static int run_to_end(struct instance *in, struct err *err)
 	return 0;
 }
 
+static void finish_commands(struct instance *in)
+{
+	char why[128];
+
+	snprintf(why, sizeof(why), "machine %s has ended (%s) before the command did",
+		 in->claim.name, machine_end_name(in->machine.end));
+	exec_sessions_finish(&in->commands, why);
+}
+
 /* Build and run; *ran: it was built completely, so that its end is to be recorded. */
 static int build_and_run(struct instance *in, bool *ran, struct err *err)
 {
@@ -452,11 +477,13 @@ static int build_and_run(struct instance *in, bool *ran, struct err *err)
 	}
 	/* The guest's last output reaches the readers before its end is reported. */
 	hub_finish(&in->hub);
+	finish_commands(in);
 	terminal_restore();
 	if (ret == 0 && in->options->warmup != NULL)
 		ret = warmup_end(in->options->warmup, in->pager, err);
 	if (in->has_keeper)
 		pthread_join(in->keeper, NULL);
+	agent_files_close(&in->agent_files);
 	post_resume_close(&in->post_resume);
 	instance_identity_close(in);
 	pager_stop(in->pager);

@@ -11,6 +11,8 @@
 #include <time.h>
 
 #include "base/progress.h"
+#include "guest/agent_files.h"
+#include "guest/exec_sessions.h"
 #include "host/claim.h"
 #include "host/control.h"
 #include "host/paths.h"
@@ -75,6 +77,8 @@ struct instance {
 	pthread_mutex_t control_lock; /* of that loop alone */
 	struct saving saving;
 	struct post_resume post_resume;
+	struct agent_files agent_files; /* with the agent of post_resume */
+	struct exec_sessions commands;
 	struct hold hold;
 	struct timer identity_timer;
 	bool identity_begun;

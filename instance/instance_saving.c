@@ -64,7 +64,7 @@ int instance_saving_begin(struct instance *in, struct err *err)
 	saving->killed = false;
 	saving->active = true;
 	in->control.answer = saving_answer;
-	in->control.console = NULL;
+	in->control.hand_over = NULL;
 	in->control.gone = on_saver_gone;
 	ret = pthread_create(&saving->thread, NULL, serve_control_loop, in);
 	if (ret == 0)

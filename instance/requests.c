@@ -285,6 +285,17 @@ static json_t *do_release(struct instance *in, const json_t *request, struct err
 	return reply_ok();
 }
 
+/* The connection is handed over once this has allowed it. */
+static json_t *do_exec(struct instance *in, const json_t *request, struct err *err)
+{
+	(void)request;
+	if (in->machine.state == MACHINE_RUNNING)
+		return reply_ok();
+	err_set(err, ERR_FAILED, "machine %s is %s: nothing can run in it", in->claim.name,
+		machine_state_name(&in->machine));
+	return NULL;
+}
+
 /* The guest gets it behind what was typed so far. */
 static json_t *do_break(struct instance *in, const json_t *request, struct err *err)
 {
@@ -305,7 +316,7 @@ static const struct {
 	{"kill", do_kill, false},	  {"key", instance_take_key, true},
 	{"ports", instance_ports, false}, {"hold", do_hold, true},
 	{"commit", do_commit, true},	  {"release", do_release, true},
-	{"break", do_break, true},
+	{"break", do_break, true},	  {"exec", do_exec, true},
 };
 
 json_t *instance_answer(void *instance, const char *what, const json_t *request, struct err *err)

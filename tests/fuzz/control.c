@@ -90,9 +90,11 @@ static json_t *answer(void *opaque, const char *what, const json_t *request, str
 	return json_pack("{s:b,s:s*}", "ok", 1, "path", path);
 }
 
-static int console(void *opaque, int fd, const uint8_t *typed, size_t len, struct err *err)
+static int hand_over(void *opaque, const char *what, int fd, const uint8_t *typed, size_t len,
+		     struct err *err)
 {
 	(void)opaque;
+	(void)what;
 	(void)err;
 	fuzz_require(len == 0 || __asan_region_is_poisoned((void *)typed, len) == NULL);
 	close(fd);
@@ -256,7 +258,7 @@ static void open_all(void)
 	fuzz_require(loop_init(&loop, &lock, NULL) == 0);
 	control_init(&control, &loop);
 	control.answer = answer;
-	control.console = console;
+	control.hand_over = hand_over;
 	fuzz_require(control_listen_at(&control, address, NULL) == 0);
 }
 

@@ -1,0 +1,697 @@
+/* Commands in the guest, by the helper that torpor puts there, with this machine as the guest. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <dirent.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/unix_socket.h"
+#include "cli/guest_command.h"
+#include "guest/agent_files.h"
+#include "guest/exec_sessions.h"
+#include "host/control.h"
+#include "tests/unit/local_agent.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_t thread;
+static struct loop loop;
+static struct local_agent guest;
+static struct agent agent;
+static struct agent_files files;
+static struct exec_sessions commands;
+static struct control control;
+static char folder[] = "/tmp/torpor-exec.XXXXXX", address[64];
+
+static json_t *answer(void *opaque, const char *what, const json_t *request, struct err *err)
+{
+	(void)opaque;
+	(void)request;
+	(void)err;
+	return strcmp(what, "exec") == 0 ? json_pack("{s:b}", "ok", 1) : NULL;
+}
+
+static int attach(void *opaque, const char *what, int fd, const uint8_t *data, size_t len,
+		  struct err *err)
+{
+	(void)opaque;
+	(void)what;
+	return exec_sessions_attach(&commands, fd, data, len, err);
+}
+
+static void *run_loop(void *none)
+{
+	struct err err;
+
+	cr_assert(eq(int, loop_run(&loop, &err), 0));
+	return none;
+}
+
+static void setup(void)
+{
+	struct err err;
+
+	cr_assert_not_null(mkdtemp(folder));
+	snprintf(address, sizeof(address), "%s/control", folder);
+	cr_assert(eq(int, loop_init(&loop, &lock, &err), 0));
+	pthread_mutex_lock(&lock);
+	local_agent_init(&guest, &loop);
+	agent_init(&agent, &guest.port);
+	agent_files_init(&files, &agent);
+	exec_sessions_init(&commands, &files.transport, &loop);
+	cr_assert(eq(int, agent_open(&agent, &loop, &err), 0));
+	cr_assert(eq(int, agent_files_open(&files, &loop, &err), 0));
+	cr_assert(eq(int, exec_sessions_open(&commands, &err), 0));
+	control_init(&control, &loop);
+	control.answer = answer;
+	control.hand_over = attach;
+	cr_assert(eq(int, control_listen_at(&control, address, &err), 0));
+	agent_go(&agent);
+	local_agent_open(&guest, true);
+	pthread_mutex_unlock(&lock);
+	cr_assert(eq(int, pthread_create(&thread, NULL, run_loop, NULL), 0));
+}
+
+static bool is_idle(void)
+{
+	bool idle;
+
+	pthread_mutex_lock(&lock);
+	idle = files.state == FILES_IDLE;
+	pthread_mutex_unlock(&lock);
+	return idle;
+}
+
+/* Whether the helper's folder is there. */
+static bool left_over(void)
+{
+	static const char *const places[] = {"/dev/shm", "/run", "/tmp", "/var/tmp"};
+	char path[128];
+
+	for (size_t i = 0; i < 4; i++) {
+		snprintf(path, sizeof(path), "%s/torpor-%s", places[i], files.nonce);
+		if (files.nonce[0] != '\0' && access(path, F_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void teardown(void)
+{
+	pthread_mutex_lock(&lock);
+	guest.lie = NULL;
+	guest.mute = false;
+	control_close_listeners(&control);
+	exec_sessions_finish(&commands, "the test is over");
+	files.transport.ops->end(&files.transport);
+	pthread_mutex_unlock(&lock);
+	for (int i = 0; i < 1000 && (!is_idle() || (agent.state == AGENT_READY && left_over()));
+	     i++)
+		usleep(10000);
+	cr_assert(is_idle());
+	loop_stop(&loop);
+	pthread_join(thread, NULL);
+	if (guest.pid > 0)
+		kill(guest.pid, SIGKILL);
+	control_finish(&control, json_object());
+	agent_files_close(&files);
+	agent_close(&agent);
+	local_agent_free(&guest);
+	loop_free(&loop);
+	rmdir(folder);
+}
+
+TestSuite(exec, .init = setup, .fini = teardown, .timeout = 120);
+
+static char *no_env[] = {NULL};
+
+static int begin(struct guest_command *c, const struct guest_call *call, struct err *err)
+{
+	*c = (struct guest_command){.client = {.fd = unix_connect(address, 1000), .name = "web"}};
+	cr_assert(ge(int, c->client.fd, 0));
+	return guest_command_begin(c, call, err);
+}
+
+#define CALL(flag, ...)                                                                            \
+	(&(const struct guest_call){.flags = (flag),                                               \
+				    .folder = "",                                                  \
+				    .user = "",                                                    \
+				    .argv = (char *[]){__VA_ARGS__, NULL},                         \
+				    .env = no_env})
+#define SHELL(flag, script) CALL(flag, (char[]){"/bin/sh"}, (char[]){"-c"}, (char[]){script})
+
+/* What a command wrote, up to its end. */
+struct written {
+	struct buf out, err;
+	char failure[1024]; /* instead of an end */
+	int status;
+};
+
+static struct written written;
+
+static void follow(struct guest_command *c)
+{
+	struct exec_frame f;
+	const uint8_t *data;
+	struct err err = {0};
+	int ret;
+
+	buf_free(&written.out);
+	buf_free(&written.err);
+	written = (struct written){0};
+	while ((ret = guest_command_frame(c, true, &f, &data, &err)) > 0) {
+		if (f.type == EXEC_OUTPUT)
+			buf_add(&written.out, data, f.len);
+		else if (f.type == EXEC_OUTPUT_ERR)
+			buf_add(&written.err, data, f.len);
+	}
+	buf_add_u8(&written.out, 0);
+	buf_add_u8(&written.err, 0);
+	snprintf(written.failure, sizeof(written.failure), "%s", err.text);
+	written.status = ret < 0 ? -1 : guest_command_status(c, "it", &err);
+	guest_command_close(c);
+}
+
+static int run(const struct guest_call *call)
+{
+	struct guest_command c;
+	struct err err;
+
+	cr_assert(eq(int, begin(&c, call, &err), 0), "%s", err.text);
+	follow(&c);
+	return written.status;
+}
+
+static const char *out(void)
+{
+	return (const char *)written.out.data;
+}
+
+Test(exec, both_outputs_and_the_status)
+{
+	cr_assert(eq(int, run(SHELL(0, "echo a; echo b >&2; echo c; exit 7")), 7), "%s",
+		  written.failure);
+	cr_assert_str_eq(out(), "a\nc\n");
+	cr_assert_str_eq((char *)written.err.data, "b\n");
+	cr_assert(eq(int, run(SHELL(0, "read x || echo nothing")), 0));
+	cr_assert_str_eq(out(), "nothing\n");
+}
+
+Test(exec, every_status)
+{
+	char script[32];
+
+	for (int i = 0; i < 256; i++) {
+		snprintf(script, sizeof(script), "exit %d", i);
+		cr_assert(eq(int, run(CALL(0, (char[]){"/bin/sh"}, (char[]){"-c"}, script)), i));
+	}
+}
+
+Test(exec, signals_and_what_cannot_run)
+{
+	char secret[] = "/etc/passwd", nothing[] = "/no/such", name[] = "torpor-no-such-program";
+
+	cr_assert(eq(int, run(SHELL(0, "kill -9 $$")), 137));
+	cr_assert(eq(int, run(SHELL(0, "kill -TERM $$")), 143));
+	cr_assert(eq(int, run(CALL(0, nothing)), 127));
+	cr_assert(eq(int, run(CALL(0, name)), 127));
+	cr_assert(eq(int, run(CALL(0, secret)), 126));
+	cr_assert(eq(int, run(CALL(EXEC_FLAG_DETACH, nothing)), 127));
+}
+
+Test(exec, folder_user_and_variables)
+{
+	char *env[] = {(char[]){"A=1 2"}, (char[]){"HOME=/else"}, NULL};
+	struct guest_call call = *SHELL(0, "pwd; echo \"$A:$HOME:$PATH\"; id -u; umask");
+
+	call.env = env;
+	call.folder = "/tmp";
+	cr_assert(eq(int, run(&call), 0));
+	cr_assert_str_eq(out(), "/tmp\n1 2:/else:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:"
+				"/sbin:/bin\n0\n0022\n");
+	call = *SHELL(0, "id -u; id -g; id -G; echo $HOME; pwd");
+	call.user = "nobody";
+	cr_assert(eq(int, run(&call), 0));
+	cr_assert_str_eq(out(), "65534\n65534\n65534\n/nonexistent\n/\n");
+	call.user = "12345:54321";
+	cr_assert(eq(int, run(&call), 0));
+	cr_assert_str_eq(out(), "12345\n54321\n54321\n/\n/\n");
+	call.user = "no-such-user";
+	cr_assert(eq(int, run(&call), 126));
+	call.user = "root:no-such-group";
+	cr_assert(eq(int, run(&call), 126));
+	call.user = "";
+	call.folder = "/no/such";
+	cr_assert(eq(int, run(&call), 126));
+}
+
+Test(exec, arguments_of_any_bytes)
+{
+	char bytes[256], *large = malloc(100001);
+	char printf_[] = "printf", format[] = "%s|", empty[] = "";
+
+	for (int i = 1; i < 256; i++)
+		bytes[i - 1] = (char)i;
+	bytes[255] = '\0';
+	memset(large, 'x', 100000);
+	large[100000] = '\0';
+	cr_assert(eq(int, run(CALL(0, printf_, format, bytes, empty, large)), 0));
+	cr_assert(eq(sz, written.out.len, 255 + 1 + 1 + 100001 + 1));
+	cr_assert(eq(int, memcmp(written.out.data, bytes, 255), 0));
+	cr_assert(eq(int, memcmp(out() + 255, "||x", 3), 0));
+	free(large);
+}
+
+/* Send so much, of known bytes, and compare what comes back. */
+static void echo(size_t total, const struct guest_call *call)
+{
+	uint8_t data[EXEC_FRAME_MAX];
+	struct guest_command c;
+	struct exec_frame f;
+	const uint8_t *got;
+	size_t sent = 0, back = 0;
+	struct err err;
+	int ret;
+
+	cr_assert(eq(int, begin(&c, call, &err), 0), "%s", err.text);
+	while (!c.ended) {
+		while (sent < total && c.input_left > 0) {
+			size_t len = total - sent;
+
+			if (len > c.input_left)
+				len = c.input_left;
+			if (len > sizeof(data))
+				len = sizeof(data);
+			for (size_t i = 0; i < len; i++)
+				data[i] = (uint8_t)((sent + i) * 2654435761u >> 13);
+			guest_command_send(&c, EXEC_INPUT, data, (uint32_t)len);
+			sent += len;
+			if (sent == total)
+				guest_command_send(&c, EXEC_INPUT_END, NULL, 0);
+		}
+		ret = guest_command_frame(&c, true, &f, &got, &err);
+		cr_assert(eq(int, ret, 1), "%s", err.text);
+		for (size_t i = 0; f.type == EXEC_OUTPUT && i < f.len; i++, back++)
+			cr_assert(eq(u8, got[i], (uint8_t)(back * 2654435761u >> 13)));
+	}
+	cr_assert(eq(sz, back, total));
+	cr_assert(eq(int, guest_command_status(&c, "it", &err), 0));
+	guest_command_close(&c);
+}
+
+/* More than pipes, windows and the agent's own limit of 16 MiB hold. */
+Test(exec, input_and_output_of_any_length)
+{
+	echo(1, CALL(EXEC_FLAG_INPUT, (char[]){"cat"}));
+	echo(20 << 20, CALL(EXEC_FLAG_INPUT, (char[]){"cat"}));
+}
+
+/* The files between helper and host stay small. */
+Test(exec, what_was_read_is_cut_out_of_the_files)
+{
+	char script[] = "yes | head -c 30000000; du -sk /dev/shm/torpor-*/ | sort -n | tail -1";
+	size_t len;
+
+	cr_assert(eq(int, run(CALL(0, (char[]){"/bin/sh"}, (char[]){"-c"}, script)), 0));
+	len = written.out.len;
+	cr_assert(ge(sz, len, 30000001));
+	cr_assert(lt(int, atoi(out() + 30000000), 8192), "%s", out() + 30000000);
+}
+
+Test(exec, input_that_nobody_reads)
+{
+	uint8_t data[EXEC_FRAME_MAX] = {0};
+	struct guest_command c;
+	struct exec_frame f;
+	const uint8_t *got;
+	struct err err;
+
+	cr_assert(eq(int,
+		     begin(&c,
+			   CALL(EXEC_FLAG_INPUT, (char[]){"sh"}, (char[]){"-c"},
+				(char[]){"exec <&-; sleep 1"}),
+			   &err),
+		     0));
+	while (!c.ended) {
+		if (c.input_left > 0)
+			guest_command_send(&c, EXEC_INPUT, data,
+					   c.input_left < sizeof(data) ? c.input_left
+								       : sizeof(data));
+		else
+			cr_assert(eq(int, guest_command_frame(&c, true, &f, &got, &err), 1));
+	}
+	guest_command_close(&c);
+}
+
+/* A process that it leaves behind holds its output, and is not waited for. */
+Test(exec, what_stays_behind_is_not_waited_for)
+{
+	cr_assert(eq(int, run(SHELL(0, "sleep 50 & echo $!")), 0));
+	cr_assert(eq(int, kill(atoi(out()), SIGKILL), 0));
+}
+
+static bool lives(int pid)
+{
+	char path[64], state = 'Z';
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = fopen(path, "r");
+	if (file == NULL)
+		return false;
+	cr_assert(eq(int, fscanf(file, "%*d (%*[^)]) %c", &state), 1));
+	fclose(file);
+	return state != 'Z';
+}
+
+/* The first frame of output. */
+static int first_number(struct guest_command *c)
+{
+	struct exec_frame f;
+	const uint8_t *data;
+	struct err err;
+
+	do {
+		cr_assert(eq(int, guest_command_frame(c, true, &f, &data, &err), 1), "%s",
+			  err.text);
+	} while (f.type != EXEC_OUTPUT);
+	return atoi((const char *)data);
+}
+
+Test(exec, a_signal_reaches_all_of_it)
+{
+	struct guest_command c;
+	uint8_t number[4];
+	struct err err;
+
+	cr_assert(eq(int,
+		     begin(&c, SHELL(0, "trap 'echo caught; exit 3' INT; echo $$; sleep 50"), &err),
+		     0));
+	(void)first_number(&c);
+	exec_put32(number, SIGINT);
+	guest_command_send(&c, EXEC_SIGNAL, number, sizeof(number));
+	follow(&c);
+	cr_assert(eq(int, written.status, 3));
+	cr_assert_str_eq(out(), "caught\n");
+}
+
+static void is_over_soon(int pid)
+{
+	for (int i = 0; i < 1000 && lives(pid); i++)
+		usleep(10000);
+	cr_assert_not(lives(pid));
+}
+
+Test(exec, a_client_that_leaves_ends_its_command)
+{
+	struct guest_command c, stubborn;
+	struct err err;
+	int pid, other;
+
+	cr_assert(eq(int, begin(&c, SHELL(0, "echo $$; exec sleep 50"), &err), 0));
+	cr_assert(eq(int,
+		     begin(&stubborn, SHELL(0, "trap '' HUP; echo $$; sleep 50; sleep 50"), &err),
+		     0));
+	pid = first_number(&c);
+	other = first_number(&stubborn);
+	cr_assert(lives(pid) && lives(other));
+	guest_command_close(&c);
+	guest_command_close(&stubborn);
+	is_over_soon(pid);
+	is_over_soon(other);
+}
+
+Test(exec, a_detached_command_stays)
+{
+	char path[64], script[256];
+	FILE *file;
+	int pid = 0;
+
+	snprintf(path, sizeof(path), "%s/pid", folder);
+	snprintf(script, sizeof(script), "echo $$ >%s.new; mv %s.new %s; exec sleep 50", path, path,
+		 path);
+	cr_assert(eq(int, run(CALL(EXEC_FLAG_DETACH, (char[]){"sh"}, (char[]){"-c"}, script)), 0));
+	for (int i = 0; i < 1000 && access(path, F_OK) != 0; i++)
+		usleep(10000);
+	file = fopen(path, "r");
+	cr_assert_not_null(file);
+	cr_assert(eq(int, fscanf(file, "%d", &pid), 1));
+	fclose(file);
+	cr_assert(lives(pid));
+	kill(pid, SIGKILL);
+	unlink(path);
+}
+
+Test(exec, a_terminal)
+{
+	const uint32_t flags = EXEC_FLAG_INPUT | EXEC_FLAG_TTY;
+	struct guest_call call = *SHELL(flags, "stty -echo; echo $TERM; stty size; read x; "
+					       "stty size; echo $x; tty | tr 0-9 N; exit 9");
+	uint8_t size[4] = {50, 0, 200, 0};
+	struct guest_command c;
+	struct exec_frame f;
+	const uint8_t *data;
+	struct err err;
+
+	call.rows = 24;
+	call.columns = 80;
+	cr_assert(eq(int, begin(&c, &call, &err), 0));
+	do {
+		cr_assert(eq(int, guest_command_frame(&c, true, &f, &data, &err), 1), "%s",
+			  err.text);
+	} while (memmem(data, f.len, "24 80", 5) == NULL);
+	guest_command_send(&c, EXEC_WINDOW, size, sizeof(size));
+	guest_command_send(&c, EXEC_INPUT, "hello\n", 6);
+	follow(&c);
+	cr_assert(eq(int, written.status, 9));
+	cr_assert_not_null(strstr(out(), "50 200\r\nhello\r\n/dev/pts/N"), "%s", out());
+	/* ^C is a key there. */
+	cr_assert(eq(int, begin(&c, SHELL(flags, "echo 1; sleep 50"), &err), 0));
+	(void)first_number(&c);
+	guest_command_send(&c, EXEC_INPUT, "\3", 1);
+	follow(&c);
+	cr_assert(eq(int, written.status, 130));
+	/* The end of the input is ^D. */
+	cr_assert(eq(int, begin(&c, SHELL(flags, "cat; echo end"), &err), 0));
+	guest_command_send(&c, EXEC_INPUT_END, NULL, 0);
+	follow(&c);
+	cr_assert_not_null(strstr(out(), "end\r\n"));
+}
+
+Test(exec, two_hundred_at_once)
+{
+	struct guest_command *c = calloc(200, sizeof(*c));
+	char script[64];
+	struct err err;
+
+	for (int i = 0; i < 200; i++) {
+		snprintf(script, sizeof(script), "sleep 0.3; seq 1000; echo %d >&2; exit %d", i, i);
+		cr_assert(eq(int,
+			     begin(&c[i], CALL(0, (char[]){"sh"}, (char[]){"-c"}, script), &err),
+			     0));
+	}
+	for (int i = 0; i < 200; i++) {
+		follow(&c[i]);
+		cr_assert(eq(int, written.status, i), "%s", written.failure);
+		cr_assert(eq(sz, written.out.len, 3893 + 1));
+		cr_assert(eq(int, atoi((char *)written.err.data), i));
+	}
+	free(c);
+}
+
+/* What one client does not read holds up no other. */
+Test(exec, a_client_that_does_not_read)
+{
+	struct guest_command c;
+	struct err err;
+
+	cr_assert(eq(int, begin(&c, SHELL(0, "yes"), &err), 0));
+	for (int i = 0; i < 20; i++)
+		cr_assert(eq(int, run(SHELL(0, "head -c 100000 /dev/zero")), 0));
+	guest_command_close(&c);
+}
+
+/* --- an agent that does not do what it should --- */
+
+static const char *lies_about, *lie;
+
+static char *tell_lie(const char *command)
+{
+	return strcmp(command, lies_about) == 0 ? strdup(lie) : NULL;
+}
+
+static void lie_about(const char *command, const char *text)
+{
+	pthread_mutex_lock(&lock);
+	lies_about = command;
+	lie = text;
+	guest.lie = text != NULL ? tell_lie : NULL;
+	pthread_mutex_unlock(&lock);
+}
+
+Test(exec, an_agent_that_may_run_nothing)
+{
+	lie_about("guest-exec", "{\"error\":{\"class\":\"CommandNotFound\",\"desc\":\"Command "
+				"guest-exec has been disabled\"}}");
+	cr_assert(eq(int, run(SHELL(0, "true")), -1));
+	cr_assert_not_null(strstr(written.failure, "guest-exec has been disabled"));
+	cr_assert_not_null(strstr(written.failure, "its configuration must allow guest-exec, "));
+	lie_about("", NULL);
+	cr_assert(eq(int, run(SHELL(0, "true")), 0), "%s", written.failure);
+}
+
+Test(exec, a_helper_that_cannot_start)
+{
+	/* No place has its files, and its process is over. */
+	lie_about("guest-exec", "{\"return\":{\"pid\":4194305}}");
+	cr_assert(eq(int, run(SHELL(0, "true")), -1));
+	cr_assert_not_null(strstr(written.failure, "helper in the guest does not start"), "%s",
+			   written.failure);
+}
+
+Test(exec, an_agent_that_ends)
+{
+	struct guest_command c;
+	struct err err;
+
+	cr_assert(eq(int, begin(&c, SHELL(0, "echo 1; sleep 50"), &err), 0));
+	(void)first_number(&c);
+	pthread_mutex_lock(&lock);
+	local_agent_open(&guest, false);
+	pthread_mutex_unlock(&lock);
+	follow(&c);
+	cr_assert_not_null(strstr(written.failure, "the guest has closed the agent's port"), "%s",
+			   written.failure);
+	kill(guest.pid, SIGKILL);
+	pthread_mutex_lock(&lock);
+	local_agent_open(&guest, true);
+	pthread_mutex_unlock(&lock);
+	cr_assert(eq(int, run(SHELL(0, "exit 5")), 5), "%s", written.failure);
+}
+
+Test(exec, a_helper_that_is_killed)
+{
+	struct guest_command c;
+	struct err err;
+
+	cr_assert(eq(int, begin(&c, SHELL(0, "echo 1; exec sleep 5"), &err), 0));
+	(void)first_number(&c);
+	kill(guest.pid, SIGKILL);
+	follow(&c);
+	cr_assert_not_null(strstr(written.failure, "helper in the guest has ended"), "%s",
+			   written.failure);
+	cr_assert(eq(int, run(SHELL(0, "exit 5")), 5), "%s", written.failure);
+}
+
+/* As after a time without commands. */
+static void begin_anew(void)
+{
+	pthread_mutex_lock(&lock);
+	commands.idle.fn(commands.idle.opaque);
+	pthread_mutex_unlock(&lock);
+	while (!is_idle())
+		usleep(1000);
+}
+
+Test(exec, answers_that_make_no_sense)
+{
+	static const char *const reads[] = {
+		"{\"return\":{}}",
+		"{\"return\":7}",
+		"{\"return\":{\"count\":-1,\"buf-b64\":\"\"}}",
+		"{\"return\":{\"count\":131073,\"buf-b64\":\"\"}}",
+		"{\"return\":{\"count\":3,\"buf-b64\":\"AAAAAAAA\"}}",
+		"{\"return\":{\"count\":3,\"buf-b64\":\"!!!!\"}}",
+		"{\"return\":{\"count\":3,\"buf-b64\":7}}",
+		"{\"return\":{\"count\":\"3\",\"buf-b64\":\"AAAA\"}}",
+		"{\"error\":{\"desc\":\"Input/output error\"}}",
+		"nonsense",
+		/* Frames: too long, of no session before the first one, of a wrong version. */
+		"{\"return\":{\"count\":12,\"buf-b64\":\"/////wAAAAAAAAAA\"}}",
+		"{\"return\":{\"count\":12,\"buf-b64\":\"AAAAAAEAAAAJAAAA\"}}",
+		"{\"return\":{\"count\":12,\"buf-b64\":\"AAAAAAAAAAANAP8A\"}}",
+	};
+
+	for (size_t i = 0; i < sizeof(reads) / sizeof(reads[0]); i++) {
+		begin_anew();
+		lie_about("guest-file-read", reads[i]);
+		cr_assert(eq(int, run(SHELL(0, "true")), -1), "%zu", i);
+		cr_assert_str_not_empty(written.failure);
+		lie_about("", NULL);
+		cr_assert(eq(int, run(SHELL(0, "true")), 0), "%zu: %s", i, written.failure);
+	}
+}
+
+/* The helper's own words, as the transport brings them. */
+static void helper_says(uint32_t session, uint8_t type, const void *data, uint32_t len)
+{
+	uint8_t frame[EXEC_HEADER + EXEC_FRAME_MAX];
+
+	exec_header(frame, session, type, len);
+	memcpy(frame + EXEC_HEADER, data, len);
+	pthread_mutex_lock(&lock);
+	files.transport.received(files.transport.opaque, frame, EXEC_HEADER + len);
+	pthread_mutex_unlock(&lock);
+}
+
+Test(exec, a_helper_that_breaks_the_rules)
+{
+	static const uint8_t zeroes[EXEC_FRAME_MAX];
+	struct guest_command c;
+	struct err err;
+
+	/* More than was granted. */
+	cr_assert(eq(int, begin(&c, SHELL(0, "echo 1; sleep 50"), &err), 0));
+	(void)first_number(&c);
+	/* Not for a session that is there. */
+	helper_says(77, EXEC_OUTPUT, zeroes, 1);
+	helper_says(1, EXEC_CREDIT, zeroes, 4);
+	helper_says(1, EXEC_CREDIT, "\1\0\0\0", 4);
+	follow(&c);
+	cr_assert_not_null(strstr(written.failure, "breaks the rules"), "%s", written.failure);
+	cr_assert(eq(int, begin(&c, SHELL(0, "echo 1; sleep 50"), &err), 0));
+	(void)first_number(&c);
+	helper_says(2, EXEC_EXIT, zeroes, 4);
+	follow(&c);
+	cr_assert_not_null(strstr(written.failure, "breaks the rules"), "%s", written.failure);
+	cr_assert(eq(int, begin(&c, SHELL(0, "echo 1; sleep 50"), &err), 0));
+	(void)first_number(&c);
+	for (int i = 0; i < 40; i++) /* more than the socket holds, too */
+		helper_says(3, EXEC_OUTPUT, zeroes, EXEC_FRAME_MAX);
+	follow(&c);
+	cr_assert_not_null(strstr(written.failure, "breaks the rules"), "%s", written.failure);
+	/* The others live. */
+	cr_assert(eq(int, run(SHELL(0, "exit 5")), 5), "%s", written.failure);
+	cr_assert(eq(int, begin(&c, SHELL(0, "echo 1; sleep 50"), &err), 0));
+	(void)first_number(&c);
+	helper_says(0, EXEC_OUTPUT, zeroes, 1);
+	follow(&c);
+	cr_assert_not_null(strstr(written.failure, "makes no sense"), "%s", written.failure);
+	cr_assert(eq(int, run(SHELL(0, "exit 5")), 5), "%s", written.failure);
+}
+
+/* A client is held to the rules as well. */
+Test(exec, a_client_that_breaks_the_rules)
+{
+	static const uint8_t zeroes[EXEC_FRAME_MAX];
+	struct guest_command c;
+	struct err err;
+
+	for (int i = 0; i < 4; i++) {
+		cr_assert(eq(int, begin(&c, SHELL(EXEC_FLAG_INPUT, "sleep 50"), &err), 0));
+		if (i == 0)
+			guest_command_send(&c, EXEC_CREDIT, zeroes, 4);
+		if (i == 1)
+			guest_command_send(&c, EXEC_SIGNAL, zeroes, 3);
+		if (i == 2)
+			guest_command_send(&c, 99, zeroes, 3);
+		for (int n = 0; i == 3 && n < 20; n++)
+			guest_command_send(&c, EXEC_INPUT, zeroes, EXEC_FRAME_MAX);
+		follow(&c);
+		cr_assert_str_not_empty(written.failure);
+	}
+	cr_assert(eq(int, run(SHELL(0, "exit 5")), 5), "%s", written.failure);
+}
