@@ -43,6 +43,10 @@ _torpor()
 		options='-f --follow --host --help' operands='known' ;;
 	console)
 		options='--help' operands='running' ;;
+	exec)
+		options='-i --interactive -t --tty -d --detach -e --env -w --workdir -u --user --timeout --help' operands='running' ;;
+	cp)
+		options='--help' operands='running' ;;
 	inspect)
 		options='--json --help' operands='running files' ;;
 	ls)
@@ -100,5 +104,5 @@ _torpor()
 complete -F _torpor torpor
 _torpor_verbs()
 {
-	echo 'build run resume save move receive ps stats port pause unpause stop kill rm wait logs console inspect ls extract verify convert flatten tree keygen sign compat lan warm doctor version help'
+	echo 'build run resume save move receive ps stats port pause unpause stop kill rm wait logs console exec cp inspect ls extract verify convert flatten tree keygen sign compat lan warm doctor version help'
 }

@@ -2,6 +2,7 @@
 #include "host/terminal.h"
 
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -39,7 +40,7 @@ static void restore_on_signals(void)
 	}
 }
 
-bool terminal_raw(void)
+static bool make_raw(bool both_ways)
 {
 	struct termios raw;
 
@@ -49,9 +50,31 @@ bool terminal_raw(void)
 	raw = saved;
 	cfmakeraw(&raw);
 	/* What the guest prints is shown as a terminal of its own would. */
-	raw.c_oflag = saved.c_oflag;
+	if (!both_ways)
+		raw.c_oflag = saved.c_oflag;
 	is_raw = 1;
 	tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
+	return true;
+}
+
+bool terminal_raw(void)
+{
+	return make_raw(false);
+}
+
+bool terminal_raw_both_ways(void)
+{
+	return make_raw(true);
+}
+
+bool terminal_size(uint16_t *rows, uint16_t *columns)
+{
+	struct winsize size;
+
+	if (ioctl(STDIN_FILENO, TIOCGWINSZ, &size) < 0)
+		return false;
+	*rows = size.ws_row;
+	*columns = size.ws_col;
 	return true;
 }
 

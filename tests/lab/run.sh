@@ -54,6 +54,7 @@ files() {
 	echo "travel $two"
 	echo "wake"
 	echo "vector $two"
+	echo "exec"
 	echo "small"
 	echo "tap"
 	echo "life"

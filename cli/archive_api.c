@@ -1,0 +1,77 @@
+/* libarchive's table of functions; see archive_api.h. */
+#include "cli/archive_api.h"
+
+#include <pthread.h>
+
+#include "base/library.h"
+#include "base/num.h"
+
+static struct archive_api table;
+
+/* clang-format off */
+#define SYMBOL(member, symbol) {#symbol, offsetof(struct archive_api, member)}
+/* clang-format on */
+
+static const struct library_symbol symbols[] = {
+	SYMBOL(error_number, archive_errno),
+	SYMBOL(error_string, archive_error_string),
+	SYMBOL(read_new, archive_read_new),
+	SYMBOL(read_tar, archive_read_support_format_tar),
+	SYMBOL(read_open, archive_read_open),
+	SYMBOL(read_next, archive_read_next_header),
+	SYMBOL(read_data, archive_read_data_block),
+	SYMBOL(read_free, archive_read_free),
+	SYMBOL(disk_new, archive_write_disk_new),
+	SYMBOL(disk_options, archive_write_disk_set_options),
+	SYMBOL(disk_data, archive_write_data_block),
+	SYMBOL(tree_new, archive_read_disk_new),
+	SYMBOL(tree_physical, archive_read_disk_set_symlink_physical),
+	SYMBOL(tree_open, archive_read_disk_open),
+	SYMBOL(tree_next, archive_read_next_header2),
+	SYMBOL(tree_descend, archive_read_disk_descend),
+	SYMBOL(write_new, archive_write_new),
+	SYMBOL(write_gnutar, archive_write_set_format_gnutar),
+	SYMBOL(write_block, archive_write_set_bytes_per_block),
+	SYMBOL(write_open, archive_write_open),
+	SYMBOL(write_header, archive_write_header),
+	SYMBOL(write_data, archive_write_data),
+	SYMBOL(write_finish, archive_write_finish_entry),
+	SYMBOL(write_close, archive_write_close),
+	SYMBOL(write_free, archive_write_free),
+	SYMBOL(entry_new, archive_entry_new),
+	SYMBOL(entry_free, archive_entry_free),
+	SYMBOL(entry_path, archive_entry_pathname),
+	SYMBOL(entry_set_path, archive_entry_copy_pathname),
+	SYMBOL(entry_hardlink, archive_entry_hardlink),
+	SYMBOL(entry_set_hardlink, archive_entry_copy_hardlink),
+	SYMBOL(entry_type, archive_entry_filetype),
+	SYMBOL(entry_perm, archive_entry_perm),
+	SYMBOL(entry_set_perm, archive_entry_set_perm),
+	SYMBOL(entry_size, archive_entry_size),
+	SYMBOL(entry_set_uid, archive_entry_set_uid),
+	SYMBOL(entry_set_gid, archive_entry_set_gid),
+	SYMBOL(entry_set_uname, archive_entry_set_uname),
+	SYMBOL(entry_set_gname, archive_entry_set_gname),
+};
+
+_Static_assert(ARRAY_SIZE(symbols) == sizeof(struct archive_api) / sizeof(void *), "libarchive");
+
+static struct library library = {
+	.soname = "libarchive.so.13",
+	.symbols = symbols,
+	.nsymbols = ARRAY_SIZE(symbols),
+	.table = &table,
+};
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void load_archive_api(void)
+{
+	library_load(&library);
+}
+
+const struct archive_api *archive_api(struct err *err)
+{
+	pthread_once(&once, load_archive_api);
+	return library_loaded(&library, err) == 0 ? &table : NULL;
+}
