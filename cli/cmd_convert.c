@@ -149,6 +149,7 @@ static int write_converted(const struct convert_args *args, struct archive *from
 			   const struct keyring *lock, struct err *err)
 {
 	bool rekey = args->encrypt || args->decrypt || args->change_key;
+	const struct appliance *a = archive_appliance(from);
 	char digest[DIGEST_TEXT_SIZE];
 	int ret;
 
@@ -162,9 +163,9 @@ static int write_converted(const struct convert_args *args, struct archive *from
 		    : convert_archive(from, args->out, &args->params, err);
 	if (ret < 0)
 		return ret;
-	if (args->decrypt && archive_appliance(from)->live && !args->json)
+	if (args->decrypt && a->live && !args->json)
 		notice_memory();
-	return written_print(args->out, digest, args->json, err);
+	return written_print(args->out, digest, a->increment ? a->parent : NULL, args->json, err);
 }
 
 /* What is copied as it is stored needs no key. */

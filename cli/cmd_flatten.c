@@ -97,7 +97,7 @@ static int cmd_flatten_run(struct options *opts, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = write_flattened(&args, chain, keys, digest, err);
-	return ret < 0 ? ret : written_print(args.output, digest, args.json, err);
+	return ret < 0 ? ret : written_print(args.output, digest, NULL, args.json, err);
 }
 
 const struct command cmd_flatten = {

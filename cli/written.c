@@ -9,7 +9,8 @@
 #include "cli/print_line.h"
 #include "host/parse.h"
 
-int written_print(const char *path, const char *digest, bool json, struct err *err)
+int written_print(const char *path, const char *digest, const char *parent, bool json,
+		  struct err *err)
 {
 	struct stat st;
 
@@ -18,10 +19,12 @@ int written_print(const char *path, const char *digest, bool json, struct err *e
 	if (stat(path, &st) < 0)
 		return err_sys(err, errno, "%s", path);
 	if (json)
-		json_out(json_pack("{s:s,s:s,s:I}", "path", path, "digest", digest, "bytes",
-				   (json_int_t)st.st_size));
+		json_out(json_pack("{s:s,s:s,s:I,s:b,s:s*}", "path", path, "digest", digest,
+				   "bytes", (json_int_t)st.st_size, "increment", parent != NULL,
+				   "parent", parent));
 	else
-		print_line(stdout, "%s: %.1f MiB, %s", path, (double)st.st_size / 1048576.0,
-			   digest);
+		print_line(stdout, "%s: %.1f MiB, %s%s%s", path, (double)st.st_size / 1048576.0,
+			   digest, parent != NULL ? ", an increment that needs " : "",
+			   parent != NULL ? parent : "");
 	return 0;
 }
