@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/json_out.h"
 #include "cli/print_line.h"
+#include "cli/target.h"
 #include "host/parent.h"
 #include "host/paths.h"
 #include "host/sandbox.h"
@@ -264,13 +265,17 @@ static void print_tree(const struct forest *f)
 
 static int collect_files(struct options *opts, struct forest *f, struct err *err)
 {
+	struct target target;
 	const char *operand;
 	int ret = sandbox_enter(SANDBOX_READ, err);
 
 	if (ret < 0)
 		return ret;
 	while ((operand = options_operand(opts)) != NULL) {
-		ret = add_file(operand, f, err);
+		ret = target_find_file(&target, operand, err);
+		if (ret < 0)
+			return ret;
+		ret = add_file(target.file, f, err);
 		if (ret < 0)
 			return ret;
 	}
@@ -300,7 +305,7 @@ static int cmd_tree_run(struct options *opts, struct err *err)
 
 const struct command cmd_tree = {
 	.name = "tree",
-	.args = "[FILE…]",
+	.args = "[FILE|NAME…]",
 	.summary = "show which appliances stand on which: those in the store, and FILEs",
 	.detail = "An increment stands below its parent, a full file below what its machine woke "
 		  "from. "

@@ -60,7 +60,7 @@ _torpor()
 	flatten)
 		options='-o --output --flat --level --decrypt --key-file --passphrase-file --json --help' operands='running files' ;;
 	tree)
-		options='--json --help' operands=' files' ;;
+		options='--json --help' operands='running files' ;;
 	keygen)
 		options='-p --public -s --secret --no-passphrase --passphrase-file --help' operands='' ;;
 	sign)

@@ -172,7 +172,30 @@ tree_store() {
     [ "$status" = 0 ] && one_line "tree: .*bad\.torpor" && grep -q t.torpor "$SCRATCH/out" ||
         fail "$(report_call tree)"
 }
+tree_names() {
+    make_live w.torpor
+    works resume -d w.torpor
+    works save source
+    rm w.torpor
+    same "by its name in the store" "$(shape source)" $'full       source.torpor'
+    refuses 122 "no file or saved machine is named nobody" tree nobody
+}
+try tree_names "tree takes names of the store, as other verbs that read files do"
+
 try tree_store "tree without operands: the store; what is damaged there is told in a line"
+
+converts_increments() {
+    local parent
+    make_chain 1
+    parent=$(identity c0.torpor)
+    works convert --flat c1.torpor flat.torpor
+    matches convert "$out" "^flat\.torpor: [0-9.]+ MiB, $(identity c1.torpor), an increment that needs $parent$"
+    works convert --packed --json c1.torpor packed.torpor
+    same "convert --json" "$(json "d['increment'], d['parent']" <<<"$out")" "True $parent"
+    works convert --json c0.torpor full.torpor
+    same "convert --json of a full one" "$(json "d['increment'], 'parent' in d" <<<"$out")" "False False"
+}
+try converts_increments "convert of an increment says that it wrote one, and of what"
 
 streams() {
     make_chain 2
