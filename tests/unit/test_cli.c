@@ -690,3 +690,22 @@ Test(cli_speed, the_best_of_several_runs_counts)
 	cr_expect(ge(u64, per_second, UINT64_C(1900000000)));
 	cr_expect(lt(u64, per_second, UINT64_C(2000000001)));
 }
+
+/* Each is an allocation of its own, so that the sanitizer sees a read behind its end. */
+Test(cli_net, words_that_only_begin_as_one_are_refused)
+{
+	static const char *const words[] = {"",	    "t",     "ta",  "tap=",  "u",
+					    "use",  "users", "l",   "la",    "lan",
+					    "lan=", "n",     "non", "user,", "user,host"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		struct net_args args = {0};
+		struct err err = {0};
+		char *word = strdup(words[i]);
+
+		cr_expect(eq(i32, net_args_take(&args, OPT_NET, word, &err), -EINVAL), "%s", word);
+		cr_expect(eq(int, (int)err.kind, (int)ERR_USAGE), "%s", word);
+		cr_expect(eq(u32, args.connections.n, 0), "%s", word);
+		free(word);
+	}
+}

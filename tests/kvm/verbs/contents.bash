@@ -147,5 +147,20 @@ warm_interrupted() {
     same "a file of somebody" "$(cat w.torpor.flat.torpor)" mine
     same "what is left" "$(find . -name '*warm*' ! -name warm.out)" ""
 }
+
+warm_elsewhere() {
+    local before
+    make_live w.torpor
+    before=$(sha256sum w.torpor)
+    works warm --for 1 --output out.torpor w.torpor
+    same "files" "$(ls -A)" $'out.torpor\nw.torpor'
+    same "the file" "$(sha256sum w.torpor)" "$before"
+    works verify out.torpor
+    same "what is left of the clone" "$("$TORPOR" ps -aq | grep -c warm)" 0
+    refuses 122 "no file or saved machine is named nobody" warm -o none.torpor nobody
+    same "files" "$(ls -A)" $'out.torpor\nw.torpor'
+}
+try warm_elsewhere "warm --output OUT writes no file but OUT"
+
 is_warming() { "$TORPOR" ps | grep -q "^warm"; }
 try warm_interrupted "warm that is interrupted leaves the file as it was"

@@ -178,3 +178,27 @@ no_descriptors() {
     one_line "Too many open files" || fail "$(<"$SCRATCH/err")"
 }
 try no_descriptors "lan serve that gets no descriptors says that, and not that there is no memory"
+
+# Machines that come and go, with long names; each leaves two lines.
+logs_little() {
+    local log name=shop-$(printf 'x%.0s' {1..55})
+    works lan create "$name"
+    log=$XDG_STATE_HOME/torpor-lan/$name.log
+    # An address holds 107 bytes.
+    python3 - "$XDG_RUNTIME_DIR/torpor-lan/$name" <<'PYTHON' || fail "a machine was refused"
+import os, socket, sys
+
+os.chdir(sys.argv[1])
+for i in range(5000):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect("port")
+    s.sendall(b"torpor-lan 1 port 02:00:00:00:%02x:%02x m%04d-%s\n" % (i >> 8, i & 255, i, b"y" * 55))
+    assert s.recv(100) == b"ok\n"
+    s.close()
+PYTHON
+    until_true grep -q "m4999-y*.* has left" "$log"
+    [ "$(stat -c %s "$log")" -le 1048576 ] || fail "$(stat -c %s "$log") bytes"
+    grep -q "m0000-y" "$log" && fail "it has all of it: nothing was cut"
+    same "files" "$(ls "$XDG_STATE_HOME/torpor-lan")" "$name.log"
+}
+try logs_little "the log of a LAN never grows beyond 1 MiB"

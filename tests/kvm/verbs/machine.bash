@@ -187,6 +187,21 @@ killed_process() {
 }
 try killed_process "a machine whose process was killed is dead, and its name can be used again"
 
+full_state() {
+    mkdir small
+    mount -t tmpfs -o size=512k tmpfs small 2>/dev/null || skip "no file system can be mounted"
+    export XDG_STATE_HOME=$PWD/small
+    boot full
+    head -c 1M /dev/zero >small/rest 2>/dev/null
+    [ "$(df --output=avail small | tail -n 1)" -eq 0 ] || fail "it is not full"
+    works_silently kill full
+    works ps -a
+    matches "ps -a" "$out" 'full +exited:killed'
+    call wait full
+    same "wait" "$status $(<"$SCRATCH/out")" "137 killed"
+}
+try full_state "a machine that ends while its state folder's file system is full leaves its record"
+
 foreground_killed() {
     open_keys
     "$TORPOR" run --name fg --kernel "$TINY" <&"$keys" >fg.out 2>fg.err &

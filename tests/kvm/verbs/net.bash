@@ -16,7 +16,7 @@ bad_options() {
         [::1:8080:80 '[1.2.3.4]:8080:80' 8080:80:80 '' -1:80 '8080: 80'; do
         refuses 125 "-p " run --kernel "$TINY" -p "$bad"
     done
-    for bad in users tap= lan lan= lan=a/b none=x user=x '' wifi; do
+    for bad in users u us use ta t la l no non tap= lan lan= lan=a/b none=x user=x '' wifi; do
         refuses 125 "--net" run --kernel "$TINY" --net "$bad"
     done
     for bad in 02:00:00:00:00 03:00:00:00:00:01 00:00:00:00:00:00 02:00:00:00:00:0g x \
@@ -131,6 +131,39 @@ tap() {
     works_silently rm t
 }
 try tap "--net tap makes an interface that goes with the machine; busy and foreign ones are named"
+
+tap_deleted() {
+    [ "$(id -u)" = 0 ] && [ -c /dev/net/tun ] && command -v ip >/dev/null || skip "needs root, /dev/net/tun and ip"
+    local name
+    boot t --net tap
+    name=$("$TORPOR" inspect t --json | json 'd["network"][0]["name"]')
+    ip link del "$name" || skip "ip cannot delete $name"
+    until_true grep -q "^t: --net tap=$name: the interface is gone" "$XDG_STATE_HOME/torpor/t/torpor.log"
+    works inspect t
+    matches inspect "$out" "net0 +tap $name, link down"
+    answers t "ping on" "pong on"
+    same "lines of it" "$(grep -c "is gone" "$XDG_STATE_HOME/torpor/t/torpor.log")" 1
+}
+try tap_deleted "a tap that is deleted while the machine runs: a line in its log, and the machine goes on"
+
+loopback_v6() {
+    grep -q '^0\{31\}1 ' /proc/net/if_inet6 2>/dev/null || skip "this host has no ::1"
+    local ways
+    for ways in "-p 0:80" "-p 127.0.0.1:0:80"; do
+        # shellcheck disable=SC2086
+        works run -d -n six --kernel "$TINY" -m 32M $ways
+        published six
+        listens 127.0.0.1 "$host_port" || fail "$ways: nobody listens on 127.0.0.1"
+        listens ::1 "$host_port" || fail "$ways: nobody listens on ::1"
+        works_silently kill six
+        listens ::1 "$host_port" && fail "$ways: somebody listens on ::1 behind the end"
+    done
+    works run -d -n four --kernel "$TINY" -m 32M -p 127.0.0.2:0:80
+    published four
+    listens ::1 "$host_port" && fail "127.0.0.2 is listened on alone, but so is ::1"
+    works_silently kill four
+}
+try loopback_v6 "-p listens on ::1 beside 127.0.0.1, and beside no other address"
 
 tap_without_rights() {
     [ "$(id -u)" = 0 ] && [ -c /dev/net/tun ] || skip "needs root and /dev/net/tun"
