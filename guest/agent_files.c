@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/num.h"
 #include "base/printable.h"
 #include "format/crypto/base64.h"
@@ -23,6 +24,7 @@
 #define PAUSE_QUIET    250u
 #define QUIET_MS       10000u
 #define LOOK_EACH_MS   2000u
+#define PING_EACH_S    10u /* the helper ends after a silence of two minutes */
 #define HEARD_MAX_TEXT 200
 
 /* Where programs may run differs: Debian lets none run in /run. */
@@ -121,6 +123,7 @@ static void files_write(struct agent_files *f)
 
 	if (len == 0 || f->write.waits || f->flush.waits || f->agent->state != AGENT_READY)
 		return;
+	f->written_ns = clock_monotonic_ns();
 	base64_encode(f->unsent.data + f->unsent_at, len, text);
 	f->unsent_at += len;
 	if (f->unsent_at == f->unsent.len)
@@ -268,9 +271,10 @@ static void look_at_process(struct agent_files *f)
 
 static void files_read(struct agent_files *f)
 {
+	if (clock_monotonic_ns() - f->written_ns > PING_EACH_S * NS_PER_SECOND)
+		send_control(f, EXEC_PING, 0, 0);
 	if (f->quiet_ms >= f->look_ms + LOOK_EACH_MS) {
 		f->look_ms = f->quiet_ms;
-		send_control(f, EXEC_PING, 0, 0);
 		look_at_process(f);
 		return;
 	}

@@ -13,13 +13,14 @@ from suite import DEBIAN, DISK, ok
 
 MANY = 200
 LENGTH = "64M"
+BOX = "busybox"  # the guest's programs
 
 
 def boot(host, name):
     """A guest whose agent lets programs be run."""
     guest = lab.Guest.boot(host, name, *DEBIAN, *DISK)
-    if not lab.until(lambda: host.torpor("exec", name, "--", "true", check=False).status == 0):
-        guest.fail("no command runs: " + host.torpor("exec", name, "--", "true", check=False).err)
+    if not lab.until(lambda: host.torpor("exec", name, "--", BOX, "true", check=False).status == 0):
+        guest.fail("no command runs: " + host.torpor("exec", name, "--", BOX, "true", check=False).err)
     return guest
 
 
@@ -48,27 +49,28 @@ def ended(process):
 def commands(host):
     """Status, outputs, input, user, folder, variables, signals, a terminal."""
     guest = boot(host, "cmd")
-    got = run(host, "cmd", "--", "sh", "-c", "echo out; echo err >&2; exit 7")
+    got = run(host, "cmd", "--", BOX, "sh", "-c", "echo out; echo err >&2; exit 7")
     ok("outputs apart, and the status", (got.status, got.out, got.err) == (7, "out\n", "err"), got)
-    got = shell(host, 'for i in $(seq 0 255); do torpor exec cmd -- sh -c "exit $i"; '
+    got = shell(host, 'for i in $(seq 0 255); do torpor exec cmd -- busybox sh -c "exit $i"; '
                       '[ $? = $i ] || echo $i; done')
     ok("every status", got.out == "", got)
-    ok("killed", run(host, "cmd", "--", "sh", "-c", "kill -9 $$").status == 137)
+    ok("killed", run(host, "cmd", "--", BOX, "sh", "-c", "kill -9 $$").status == 137)
     got = run(host, "cmd", "--", "no-such-command")
     ok("not found", got.status == 127 and "no-such-command" in got.err, got)
-    ok("not a program", run(host, "cmd", "--", "/etc/passwd").status == 126)
-    got = run(host, "-e", "A=b c", "-w", "/tmp", "-u", "1234:5678", "cmd", "--", "sh", "-c",
+    ok("not a program", run(host, "cmd", "--", "/proc/version").status == 126)
+    got = run(host, "-e", "A=b c", "-w", "/tmp", "-u", "1234:5678", "cmd", "--", BOX, "sh", "-c",
               "echo $A; pwd; id -u; id -g")
     ok("variable, folder, user", got.out == "b c\n/tmp\n1234\n5678\n", got)
-    got = run(host, "--timeout", "2", "cmd", "--", "sleep", "100")
+    got = run(host, "--timeout", "2", "cmd", "--", BOX, "sleep", "100")
     ok("it takes too long", got.status == 124, got)
-    process = background(host, "cmd", "--", "sh", "-c", "trap 'exit 42' INT; echo; while :; do sleep 1; done")
+    process = background(host, "cmd", "--", BOX, "sh", "-c", "trap 'exit 42' INT; echo; while :; do sleep 1; done")
     process.send_signal(2)
     ok("an interrupt reaches it", ended(process)[0] == 42)
-    got = shell(host, "script -qec \"torpor exec -it cmd -- sh -c 'stty size; tty; exit 9'\" /dev/null; echo $?")
+    run(host, "cmd", "--", BOX, "sh", "-c", "mkdir -p /dev/pts; mount -t devpts devpts /dev/pts")
+    got = shell(host, "script -qec \"torpor exec -it cmd -- busybox sh -c 'stty size; tty; exit 9'\" /dev/null; echo $?")
     ok("a terminal", re.search(r"^\d+ \d+\r\n/dev/pts/\d+\r\n9\n", got.out), got)
-    ok("detached", run(host, "-d", "cmd", "--", "sh", "-c", "sleep 1; echo yes >/tmp/detached").status == 0)
-    ok("it goes on", lab.until(lambda: run(host, "cmd", "--", "cat", "/tmp/detached").out == "yes\n"))
+    ok("detached", run(host, "-d", "cmd", "--", BOX, "sh", "-c", "sleep 1; echo yes >/tmp/detached").status == 0)
+    ok("it goes on", lab.until(lambda: run(host, "cmd", "--", BOX, "cat", "/tmp/detached").out == "yes\n"))
     guest.kill()
 
 
@@ -76,60 +78,91 @@ def lengths(host):
     """Much in both directions, many at once, and a client that does not read."""
     guest = boot(host, "len")
     got = shell(host, f"head -c {LENGTH} /dev/urandom >/tmp/there; sha256sum </tmp/there; "
-                      "time torpor exec -i len -- sha256sum </tmp/there; rm /tmp/there")
+                      "time torpor exec -i len -- busybox sha256sum </tmp/there; rm /tmp/there")
     digests = re.findall(r"^[0-9a-f]{64}", got.out, re.M)
     suite.note(f"{LENGTH} in: " + " ".join(got.err.split()))
     ok("input of any length", len(digests) == 2 and digests[0] == digests[1], got)
-    got = shell(host, "set -o pipefail; time torpor exec len -- sh -c "
+    got = shell(host, "set -o pipefail; time torpor exec len -- busybox sh -c "
                       f"'mkfifo /tmp/f; sha256sum </tmp/f >&2 & head -c {LENGTH} /dev/urandom | tee /tmp/f; wait' "
                       "| sha256sum")
     suite.note(f"{LENGTH} out: " + " ".join(got.err.split()))
     ok("output of any length", len(got.out.split()) == 2 and got.out.split()[0] in got.err, got)
     got = shell(host, f"for i in $(seq {MANY}); do "
-                      'torpor exec len -- sh -c "seq 500; exit $((i % 200))" >/tmp/out.$i '
+                      'torpor exec len -- busybox sh -c "seq 500; exit $((i % 200))" >/tmp/out.$i '
                       "& pids[i]=$!; done; "
                       f"for i in $(seq {MANY}); do wait ${{pids[i]}}; s=$?; "
                       '[ $s = $((i % 200)) ] && [ $(wc -l </tmp/out.$i) = 500 ] || echo $i $s; done; rm -f /tmp/out.*')
     ok("many at once", got.out == "", got)
-    process = background(host, "len", "--", "yes")
-    ok("who does not read holds up nobody", run(host, "len", "--", "true").status == 0)
+    process = background(host, "len", "--", BOX, "yes")
+    ok("who does not read holds up nobody", run(host, "len", "--", BOX, "true").status == 0)
     process.kill()
     process.wait()
     ok("who leaves ends the command",
-       lab.until(lambda: run(host, "len", "--", "pidof", "yes").status == 1))
+       lab.until(lambda: run(host, "len", "--", BOX, "pidof", "yes").status == 1))
     ok("the guest is as it was", guest.say("nonce") == guest.nonce)
+    guest.kill()
+
+
+def files(host):
+    """`torpor cp`: there and back, names and folders, streams."""
+    guest = boot(host, "cp")
+    got = shell(host, r"""
+        set -e
+        rm -rf /tmp/cp; mkdir -p /tmp/cp/tree/sub/empty; cd /tmp/cp
+        head -c 5000000 /dev/urandom >tree/sub/big; echo one >tree/one; ln -s ../one tree/sub/link; : >tree/none
+        echo odd >"$(printf 'tree/a b\n\303\244\200')"; echo long >"tree/$(printf '%0150d' 1)"
+        chmod 640 tree/one; chmod 711 tree/sub; touch -d '2001-02-03 04:05:06' tree/one tree/sub
+        torpor cp tree cp:/tmp
+        torpor cp cp:/tmp/tree back
+        diff -r --no-dereference tree back
+        [ "$(cd tree; find . -printf '%p %m %y %Ts
+' | sort)" = "$(cd back; find . -printf '%p %m %y %Ts
+' | sort)" ]
+        echo tree
+        torpor cp cp:/tmp/tree/one .; cmp one tree/one
+        torpor cp one cp:/tmp/renamed; torpor cp cp:/tmp/renamed again; cmp again one
+        torpor cp tree/. cp:/tmp/contents; torpor cp cp:/tmp/contents/. contents; diff -r --no-dereference tree contents
+        mkdir there; torpor cp cp:/tmp/tree/sub there; cmp there/sub/big tree/sub/big
+        echo names
+        torpor cp cp:/tmp/tree - | tar -tf - | grep -qx tree/one
+        tar -cf - one | torpor cp - cp:/tmp/contents/sub; torpor exec cp -- busybox cat /tmp/contents/sub/one
+        """)
+    ok("trees, names and streams", got.out == "tree\nnames\none\n" and got.status == 0, got)
+    got = shell(host, "cd /tmp/cp; torpor cp cp:/no/such .; echo $?; torpor cp no-such cp:/tmp; echo $?; "
+                      "torpor cp one cp:/no/such/place; echo $?; rm -rf /tmp/cp")
+    ok("what is not there is told", got.out == "125\n122\n125\n", got)
     guest.kill()
 
 
 def interrupted(host):
     """Paused, without its agent, saved, woken page by page."""
     guest = boot(host, "int")
-    process = background(host, "int", "--", "sh", "-c", "echo; sleep 3; echo end; exit 5")
+    process = background(host, "int", "--", BOX, "sh", "-c", "echo; sleep 3; echo end; exit 5")
     host.torpor("pause", "int")
-    got = run(host, "int", "--", "true")
+    got = run(host, "int", "--", BOX, "true")
     ok("not while it is paused", got.status == 125 and "paused" in got.err, got)
     time.sleep(4)
     host.torpor("unpause", "int")
     ok("it goes on behind a pause", ended(process)[0] == 5)
-    process = background(host, "int", "--", "sh", "-c", "echo; sleep 3; exit 6")
+    process = background(host, "int", "--", BOX, "sh", "-c", "echo; sleep 3; exit 6")
     file = host.path("int.torpor")
     guest.save(file, "-R")
     ok("it goes on behind a save", ended(process)[0] == 6)
-    process = background(host, "int", "--", "sh", "-c", "echo; sleep 1000")
+    process = background(host, "int", "--", BOX, "sh", "-c", "echo; sleep 1000")
     guest.save(file)
     status, err = ended(process)
     ok("saved in the middle, and told so", status == 125 and "saved" in err, err)
     guest = lab.Guest.wake(host, "int", file)
-    got = run(host, "int", "--", "sh", "-c", "echo awake; exit 3")
+    got = run(host, "int", "--", BOX, "sh", "-c", "echo awake; exit 3")
     ok("while it is being paged in", (got.status, got.out) == (3, "awake\n"), got)
-    process = background(host, "int", "--", "sh", "-c", "echo; sleep 1000")
-    run(host, "-d", "int", "--", "sh", "-c", "sleep 1; killall qemu-ga")
+    process = background(host, "int", "--", BOX, "sh", "-c", "echo; sleep 1000")
+    run(host, "-d", "int", "--", BOX, "sh", "-c", "sleep 1; killall qemu-ga")
     status, err = ended(process)
     ok("its agent is killed, and that is told", status == 125 and "agent" in err, err)
     guest.kill()
     status, err = 0, ""
     guest = boot(host, "int")
-    process = background(host, "int", "--", "sh", "-c", "echo; sleep 1000")
+    process = background(host, "int", "--", BOX, "sh", "-c", "echo; sleep 1000")
     guest.kill()
     status, err = ended(process)
     ok("killed in the middle, and told so", status == 125 and "killed" in err, err)
@@ -137,4 +170,4 @@ def interrupted(host):
 
 
 if __name__ == "__main__":
-    sys.exit(suite.main([commands, lengths, interrupted], hosts=1))
+    sys.exit(suite.main([commands, files, lengths, interrupted], hosts=1))

@@ -1,0 +1,70 @@
+# exec and cp without anybody in the guest to serve them: what is told, and that nobody waits for ever.
+
+exec_refused() {
+    boot e
+    refuses 125 'no guest agent answers; is qemu-guest-agent installed in the guest' exec e -- true
+    works_silently pause e
+    refuses 125 'machine e is paused' exec e -- true
+    refuses 125 'machine e is paused' cp e:/etc/hostname .
+    works_silently unpause e
+    refuses 122 "no machine named nobody" exec nobody -- true
+    refuses 122 "no machine named nobody" cp nobody:/x .
+    refuses 125 "the command is missing" exec e
+    refuses 125 "NAME is missing" exec
+    refuses 125 "detach excludes -i, -t and --timeout" exec -d -i e -- true
+    refuses 125 "--timeout" exec --timeout x e -- true
+    refuses 125 "--env needs K=V" exec -e =x e -- true
+    refuses 125 "standard input is not a terminal: leave out -t" exec -it e -- true
+    answers e "ping still" "pong still"
+    works_silently kill e
+}
+try exec_refused "exec says why it cannot"
+
+exec_ended() { # what ends the machine meanwhile, and how that is told
+    boot m
+    timeout "$PATIENCE" "$TORPOR" exec m -- true >out 2>err &
+    local client=$!
+    sleep 0.5
+    works "${@:2}" m
+    wait "$client"
+    same "status" "$?" 125
+    same "standard output" "$(<out)" ""
+    same "what is told" "$(<err)" "torpor: exec: machine m has ended ($1) before the command did"
+}
+exec_killed() {
+    exec_ended killed kill
+}
+exec_saved() {
+    exec_ended saved save -o "$PWD/m.torpor"
+}
+try exec_killed "a machine that is killed ends exec with an error"
+try exec_saved "a machine that is saved ends exec with an error"
+
+exec_many() {
+    local clients=() client i
+    boot q
+    for ((i = 0; i < 260; i++)); do
+        timeout "$PATIENCE" "$TORPOR" exec q -- true 2>"err.$i" &
+        clients+=($!)
+    done
+    for client in "${clients[@]}"; do
+        wait "$client"
+        same "status" "$?" 125
+    done
+    matches "more than are served" "$(sort -u err.*)" 'too many commands run at once'
+    answers q "ping many" "pong many"
+    works_silently kill q
+}
+try exec_many "more clients than are served"
+
+cp_refused() {
+    boot p
+    refuses 125 "one of the two must be NAME:PATH" cp a b
+    refuses 125 "one of the two must be NAME:PATH" cp p:/a p:/b
+    refuses 125 "TARGET is missing" cp p:/a
+    refuses 125 "names no file in the guest" cp p: b
+    refuses 125 "p q" cp 'p q:/a' b
+    refuses 122 "no-such: No such file or directory" cp no-such p:/tmp
+    works_silently kill p
+}
+try cp_refused "cp says what is wrong"
