@@ -67,8 +67,9 @@ def commands(host):
     process.send_signal(2)
     ok("an interrupt reaches it", ended(process)[0] == 42)
     run(host, "cmd", "--", BOX, "sh", "-c", "mkdir -p /dev/pts; mount -t devpts devpts /dev/pts")
-    got = shell(host, "script -qec \"torpor exec -it cmd -- busybox sh -c 'stty size; tty; exit 9'\" /dev/null; echo $?")
-    ok("a terminal", re.search(r"^\d+ \d+\r\n/dev/pts/\d+\r\n9\n", got.out), got)
+    got = shell(host, "script -qec \"stty rows 33 cols 77; torpor exec -it cmd -- busybox sh -c "
+                      "'stty size; tty; exit 9'\" /dev/null; echo $?")
+    ok("a terminal", re.search(r"33 77\s+/dev/pts/\d+\s+9\n", got.out), got)
     ok("detached", run(host, "-d", "cmd", "--", BOX, "sh", "-c", "sleep 1; echo yes >/tmp/detached").status == 0)
     ok("it goes on", lab.until(lambda: run(host, "cmd", "--", BOX, "cat", "/tmp/detached").out == "yes\n"))
     guest.kill()
