@@ -268,3 +268,19 @@ void tempfile_close(struct tempfile *t)
 		close(t->folder);
 	t->fd = t->folder = -1;
 }
+
+int tempfile_unnamed(const char *folder, struct err *err)
+{
+	int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	char path[PATH_MAX];
+
+	/* The file system has no O_TMPFILE: a name for a moment. */
+	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
+		if (snprintf(path, sizeof(path), "%s/.torpor-XXXXXX", folder) >= (int)sizeof(path))
+			return err_sys(err, ENAMETOOLONG, "make a temporary file in %s", folder);
+		fd = mkostemp(path, O_CLOEXEC);
+		if (fd >= 0)
+			unlink(path);
+	}
+	return fd < 0 ? err_sys(err, errno, "make a temporary file in %s", folder) : fd;
+}

@@ -42,6 +42,10 @@ int tempfile_error(const struct tempfile *t, int errnum, struct err *err);
 int tempfile_publish(struct tempfile *t, struct stat *st, struct err *err);
 void tempfile_close(struct tempfile *t);
 
+/* A file without a name in `folder`: it is gone with its last descriptor and mapping. Returns the
+ * descriptor, or what open(2) or mkostemp(3) gave. */
+int tempfile_unnamed(const char *folder, struct err *err);
+
 /* Remove the names of all temporaries that this process has open. Async-signal-safe: for a handler
  * after which the process ends. */
 void tempfile_unlink_all(void);

@@ -13,6 +13,9 @@
 #include "host/sandbox.h"
 #include "instance/record.h"
 
+/* More than cores: a start waits for the kernel now and then. */
+#define MOST_AT_ONCE 8u
+
 int launch_guard(const struct connections *connections, struct err *err)
 {
 	unsigned nets = 0;
@@ -118,6 +121,75 @@ static int in_foreground(struct source *source, struct instance_options *options
 	else if (end.end == MACHINE_END_MOVED)
 		fprintf(stderr, "torpor: %s was moved to another host\n", end.name);
 	return record_exit_status(end.end);
+}
+
+/* Clones that have been started and have not answered yet, the oldest first. */
+struct starting {
+	int wait_fd[MOST_AT_ONCE];
+	unsigned first, n;
+};
+
+/* Wait for the oldest and print its name: its exit status. */
+static int await_clone(struct starting *starting, struct err *err)
+{
+	char name[DETACH_NAME_SIZE];
+	int ret = detach_await(starting->wait_fd[starting->first], name, err);
+
+	starting->first = (starting->first + 1) % MOST_AT_ONCE;
+	starting->n--;
+	if (ret > 0)
+		printf("%s\n", name);
+	return ret > 0 ? 0 : ret;
+}
+
+static int await_clones(struct starting *starting, unsigned most, const char *verb)
+{
+	struct err err;
+	int worst = 0;
+
+	while (starting->n > most) {
+		int status;
+
+		if (await_clone(starting, &err) == 0)
+			continue;
+		command_print_error(verb, &err);
+		status = command_exit_status(&err);
+		worst = status > worst ? status : worst;
+	}
+	return worst;
+}
+
+int launch_clones(struct source *source, struct instance_options *options, const char *verb,
+		  unsigned count, struct err *err)
+{
+	char base[DETACH_NAME_SIZE], name[2 * DETACH_NAME_SIZE];
+	struct starting starting = {0};
+	int worst = 0, status, ret = 0;
+
+	snprintf(base, sizeof(base), "%s", options->preferred_name);
+	options->notice = launch_notice;
+	options->preferred_name = name;
+	warn_of_memory(&source->appliance);
+	for (unsigned i = 0; i < count && ret >= 0; i++) {
+		unsigned last = (starting.first + starting.n) % MOST_AT_ONCE;
+
+		snprintf(name, sizeof(name), "%s-%u", base, i + 1);
+		ret = detach_start(&options->report_fd, &starting.wait_fd[last], err);
+		if (ret == 0)
+			return run_detached(source, options, err);
+		if (ret < 0)
+			break;
+		starting.n++;
+		/* What is wrong with the source or the host is wrong with all. */
+		if (i == 0)
+			ret = await_clone(&starting, err);
+		status = await_clones(&starting, MOST_AT_ONCE - 1, verb);
+		worst = status > worst ? status : worst;
+	}
+	source_close(source);
+	status = await_clones(&starting, 0, verb);
+	worst = status > worst ? status : worst;
+	return ret < 0 ? ret : worst;
 }
 
 int launch(struct source *source, struct instance_options *options, bool detach, struct err *err)

@@ -18,6 +18,14 @@ void launch_notice(const char *line);
  * end, with its exit status. Errors are those of detach_fork() and instance_run(). */
 int launch(struct source *source, struct instance_options *options, bool detach, struct err *err);
 
+/* As `launch` in the background, `count` times from one source, several at once. They are called
+ * BASE-1, BASE-2 …, a name that is taken being passed over; each name is printed. When the first
+ * does not start, none is; else those that do not are reported on standard error, for `verb`.
+ * Returns the worst exit status in the parent; at its end a child's own exit status; the error of
+ * the first; or what detach_start() gives. */
+int launch_clones(struct source *source, struct instance_options *options, const char *verb,
+		  unsigned count, struct err *err);
+
 /* As `launch` in the background, paused and held (instance/hold.h). Returns 1 in the parent, with
  * its name and the writing end of the pipe in *keeper, whose close ends the machine until it is
  * released; 0 in the child at its end, with its exit status in *status; what

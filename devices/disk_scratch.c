@@ -9,33 +9,15 @@
 
 #include "base/io.h"
 #include "base/num.h"
-
-/* Where the file system has no O_TMPFILE: a name for a moment. */
-static int scratch_open_unlinked(const char *dir)
-{
-	char path[4096];
-	int fd, len = snprintf(path, sizeof(path), "%s/.torpor-scratch-XXXXXX", dir);
-
-	if (len < 0 || (size_t)len >= sizeof(path))
-		return -ENAMETOOLONG;
-	fd = mkostemp(path, O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	unlink(path);
-	return fd;
-}
+#include "base/tempfile.h"
 
 int scratch_open(struct scratch *s, const char *dir, uint64_t size, struct err *err)
 {
-	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	int fd = tempfile_unnamed(dir, err);
 
 	*s = (struct scratch){.fd = -1, .blocks = align_up(size, SCRATCH_BLOCK) / SCRATCH_BLOCK};
-	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
-		fd = scratch_open_unlinked(dir);
-	else if (fd < 0)
-		fd = -errno;
 	if (fd < 0)
-		return err_sys(err, -fd, "make a scratch file in %s", dir);
+		return fd;
 	s->fd = fd;
 	s->map = calloc(s->blocks / 8 + 1, 1);
 	if (s->map == NULL || ftruncate(fd, (off_t)(s->blocks * SCRATCH_BLOCK)) < 0) {

@@ -15,8 +15,34 @@ struct detach_report {
 	struct err err; /* kind ERR_NONE: it runs */
 };
 
-static int detach_await_report(int fd, char name[DETACH_NAME_SIZE], struct err *err)
+int detach_start(int *report_fd, int *wait_fd, struct err *err)
 {
+	int ends[2];
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return err_sys(err, errno, "pipe");
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		close(ends[0]);
+		start_close_named();
+		setsid();
+		*report_fd = ends[1];
+		return 0;
+	}
+	close(ends[1]);
+	if (pid < 0) {
+		close(ends[0]);
+		return err_sys(err, errno, "fork");
+	}
+	*wait_fd = ends[0];
+	return 1;
+}
+
+int detach_await(int wait_fd, char name[DETACH_NAME_SIZE], struct err *err)
+{
+	cleanup_fd int fd = wait_fd;
 	struct detach_report report;
 	ssize_t got;
 
@@ -35,26 +61,9 @@ static int detach_await_report(int fd, char name[DETACH_NAME_SIZE], struct err *
 
 int detach_fork(int *report_fd, char name[DETACH_NAME_SIZE], struct err *err)
 {
-	int ends[2];
-	pid_t pid;
+	int wait_fd, ret = detach_start(report_fd, &wait_fd, err);
 
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return err_sys(err, errno, "pipe");
-	fflush(NULL);
-	pid = fork();
-	if (pid == 0) {
-		close(ends[0]);
-		start_close_named();
-		setsid();
-		*report_fd = ends[1];
-		return 0;
-	}
-	close(ends[1]);
-	{
-		cleanup_fd int fd = ends[0];
-
-		return pid < 0 ? err_sys(err, errno, "fork") : detach_await_report(fd, name, err);
-	}
+	return ret <= 0 ? ret : detach_await(wait_fd, name, err);
 }
 
 static void detach_send_report(int fd, const struct detach_report *report)

@@ -178,6 +178,7 @@ struct save_request {
 	bool full;	    /* else relative to the base, if that is in the store */
 	bool going_on;	    /* the machine will: note what it changes from here on */
 	bool held;	    /* it is moved: it stays paused, and relative to what it was */
+	bool copy;	    /* nobody keeps it: the machine stays relative to what it was */
 	bool force;	    /* replace another machine's file in the store */
 	uint64_t bytes;	    /* out: written */
 	/* Out: of the file that it is relative to; "": it is full. */

@@ -153,7 +153,7 @@ static int check_replaced(const struct instance *in, const struct save_request *
 static void note_saved(struct instance *in, const struct save_request *request, const char *digest)
 {
 	strcpy(in->own_save[in->saves++ % INSTANCE_OWN_SAVES], digest);
-	if (!request->going_on || request->held)
+	if (!request->going_on || request->held || request->copy)
 		return;
 	strcpy(in->base, digest);
 	snprintf(in->base_path.text, sizeof(in->base_path.text), "%s",

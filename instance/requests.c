@@ -223,6 +223,7 @@ static json_t *do_save(struct instance *in, const json_t *request, struct err *e
 		.force = json_is_true(json_object_get(request, "force")),
 		.going_on = json_is_true(json_object_get(request, "leave-running")),
 		.held = hold_is_active(&in->hold),
+		.copy = json_is_true(json_object_get(request, "copy")),
 	};
 
 	if (instance_choose_key(in, &save, json_is_true(json_object_get(request, "encrypt")),

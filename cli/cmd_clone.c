@@ -1,0 +1,171 @@
+/* torpor clone: several machines from one live appliance, or from a machine that runs. */
+
+#include "base/cleanup.h"
+#include "base/tempfile.h"
+#include "cli/command.h"
+#include "cli/launch.h"
+#include "cli/resume_args.h"
+#include "cli/target.h"
+#include "format/image/image_pack.h"
+#include "host/client.h"
+#include "host/parse.h"
+
+#define MOST_CLONES 10000u
+
+static const struct option_spec options[] = {
+	{'c', "count", "N", "how many; default 1"},
+	RESUME_OPTIONS,
+	{0},
+};
+
+struct clone_args {
+	struct resume_args resume;
+	const char *base; /* of the names; NULL: that of the source */
+	unsigned count;
+	const char *target;
+};
+
+/* What one machine has, a second cannot have. */
+static int check_shared(const struct clone_args *args, struct err *err)
+{
+	const struct connections *c = &args->resume.net.connections;
+
+	if (args->count == 1)
+		return 0;
+	for (unsigned i = 0; i < c->nforwards; i++) {
+		if (c->forward[i].host_port != 0)
+			return err_set(err, ERR_USAGE,
+				       "--publish %u:%u: %u machines cannot share a port of this "
+				       "host; 0:%u takes a free one for each",
+				       c->forward[i].host_port, c->forward[i].guest_port,
+				       args->count, c->forward[i].guest_port);
+	}
+	for (unsigned i = 0; i < c->n; i++) {
+		if (c->card[i].kind == NET_TAP && c->card[i].name != NULL)
+			return err_set(err, ERR_USAGE,
+				       "--net tap=%s: %u machines cannot share a tap; `tap` makes "
+				       "one for each",
+				       c->card[i].name, args->count);
+	}
+	if (c->pcap != NULL)
+		return err_set(err, ERR_USAGE, "--pcap %s: %u machines cannot share a file",
+			       c->pcap, args->count);
+	return 0;
+}
+
+static int cmd_clone_parse(struct options *opts, struct clone_args *args, struct err *err)
+{
+	uint64_t count = 1;
+	int id, ret;
+
+	resume_args_init(&args->resume);
+	while ((id = options_next(opts, err)) > 0) {
+		ret = id == 'c' ? parse_number(opts->value, "--count", 1, MOST_CLONES, &count, err)
+				: resume_args_take(&args->resume, id, opts->value, err);
+		if (ret < 0)
+			return ret;
+	}
+	if (id < 0)
+		return id;
+	args->count = (unsigned)count;
+	args->base = args->resume.instance.name;
+	args->resume.instance.name = NULL;
+	ret = resume_args_check(&args->resume, err);
+	if (ret < 0)
+		return ret;
+	ret = check_shared(args, err);
+	return ret < 0 ? ret : options_one_operand(opts, "FILE or NAME", &args->target, err);
+}
+
+/* Write the machine, which goes on, flat into `fd`: the clones map it, and share what none of them
+ * changes. */
+static int copy_machine(struct client *client, int fd, struct err *err)
+{
+	json_t *status, *request;
+	bool encrypted;
+	int ret = client_do(client, "status", CLIENT_FOREVER, &status, err);
+
+	if (ret < 0)
+		return ret;
+	encrypted = json_is_true(json_object_get(status, "encrypted"));
+	json_decref(status);
+	if (encrypted)
+		return err_set(err, ERR_FAILED,
+			       "machine %s is encrypted, and clones share its memory in clear: "
+			       "save it with -R -o FILE and clone that",
+			       client->name);
+	request = json_pack("{s:s,s:b,s:b,s:b,s:b,s:b,s:i}", "do", "save", "stream", 1,
+			    "leave-running", 1, "copy", 1, "flat", 1, "full", 1, "level",
+			    IMAGE_PACK_LEVEL);
+	return client_call_with(client, request, fd, CLIENT_FOREVER, NULL, err);
+}
+
+/* Of a running machine: a file without a name, which is gone with the last clone. */
+static int open_copy(const char *name, struct err *err)
+{
+	cleanup_fd int fd = -1;
+	struct client client;
+	struct path folder;
+	int ret = path_state_root(&folder, err);
+
+	if (ret < 0)
+		return ret;
+	ret = path_make_dirs(&folder, err);
+	if (ret < 0)
+		return ret;
+	fd = tempfile_unnamed(folder.text, err);
+	if (fd < 0)
+		return fd;
+	ret = client_open(&client, name, err);
+	if (ret < 0)
+		return ret;
+	ret = copy_machine(&client, fd, err);
+	client_close(&client);
+	return ret < 0 ? ret : take_fd(&fd);
+}
+
+static int cmd_clone_run(struct options *opts, struct err *err)
+{
+	struct clone_args args = {0};
+	const char *stored_name;
+	struct source source;
+	struct target target;
+	int fd = -1, ret = cmd_clone_parse(opts, &args, err);
+
+	if (ret < 0)
+		return ret;
+	ret = target_find(&target, args.target, err);
+	if (ret < 0)
+		return ret;
+	stored_name = target.kind == TARGET_FILE ? NULL : target.name;
+	if (target.kind == TARGET_MACHINE) {
+		fd = open_copy(target.name, err);
+		if (fd < 0)
+			return fd;
+		/* We have just written it. */
+		if (args.resume.verify == RESUME_VERIFY_CACHED)
+			args.resume.verify = RESUME_VERIFY_NOT;
+	}
+	ret = resume_args_open(&args.resume, fd < 0 ? target.file : target.name, fd, stored_name,
+			       &source, err);
+	if (ret < 0)
+		return ret;
+	/* --new-identity alone would make each a name of its own. */
+	if (args.base == NULL)
+		args.base = stored_name != NULL ? stored_name : source.appliance.name;
+	args.resume.instance.preferred_name = args.base[0] != '\0' ? args.base : "clone";
+	return launch_clones(&source, &args.resume.instance, opts->verb, args.count, err);
+}
+
+const struct command cmd_clone = {
+	.name = "clone",
+	.args = "FILE|NAME",
+	.summary = "start machines from a live appliance, or from a machine that goes on",
+	.detail = "They are called NAME-1, NAME-2 …, and share the memory and disks that none of "
+		  "them changes, if the file is\n"
+		  "flat (torpor convert --flat). A running machine NAME stands still while it is "
+		  "copied, as "
+		  "in torpor save.",
+	.options = options,
+	.run = cmd_clone_run,
+};
