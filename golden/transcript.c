@@ -1,0 +1,182 @@
+/* See transcript.h. */
+#include "golden/transcript.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/buf.h"
+#include "base/cleanup.h"
+
+#define INDENT 2u
+
+static bool begins(const struct text_line *line, const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	return line->len >= len && memcmp(line->text, prefix, len) == 0;
+}
+
+static int split_lines(struct transcript *t, size_t len, struct err *err)
+{
+	const char *at = t->text, *end = t->text + len;
+
+	t->no_newline = len > 0 && end[-1] != '\n';
+	while (at < end) {
+		const char *newline = memchr(at, '\n', (size_t)(end - at));
+		struct text_line *grown = array_grow(t->line, t->nlines, sizeof(*grown));
+
+		if (grown == NULL)
+			return err_sys(err, ENOMEM, "read a test");
+		t->line = grown;
+		if (newline == NULL)
+			newline = end;
+		grown[t->nlines++] = (struct text_line){at, (size_t)(newline - at)};
+		at = newline + 1;
+	}
+	return 0;
+}
+
+static int parse_redact(struct transcript *t, char *value, struct err *err)
+{
+	char *rest = NULL;
+
+	/* An expression may have spaces in it. */
+	if (strchr(value, '=') != NULL)
+		return redact_add(&t->redactions, value, err);
+	for (char *word = strtok_r(value, " \t", &rest); word != NULL;
+	     word = strtok_r(NULL, " \t", &rest)) {
+		int ret = redact_add(&t->redactions, word, err);
+
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+static int parse_timeout(struct transcript *t, const char *value, struct err *err)
+{
+	char *end;
+	unsigned long seconds = strtoul(value, &end, 10);
+
+	if (end == value || *end != '\0' || seconds < 1 || seconds > 86400)
+		return err_set(err, ERR_USAGE, "timeout: '%s' is not 1 to 86400 seconds", value);
+	t->timeout = (unsigned)seconds;
+	return 0;
+}
+
+/* A line of the head: 1. A line that is none: 0. */
+static int parse_head_line(struct transcript *t, const struct text_line *line, struct err *err)
+{
+	static const char *const keys[] = {"golden: ", "timeout: ", "redact: "};
+	unsigned key = 0;
+	int ret = 0;
+
+	while (key < 3 && !begins(line, keys[key]))
+		key++;
+	if (key == 3)
+		return 0;
+	{
+		size_t skip = strlen(keys[key]);
+		cleanup_free char *value = strndup(line->text + skip, line->len - skip);
+
+		if (value == NULL)
+			return err_sys(err, ENOMEM, "read a test");
+		if (key == 1)
+			ret = parse_timeout(t, value, err);
+		else if (key == 2)
+			ret = parse_redact(t, value, err);
+		else if (snprintf(t->golden, sizeof(t->golden), "%s", value) >=
+			 (int)sizeof(t->golden))
+			ret = err_set(err, ERR_USAGE, "golden: the name is too long");
+	}
+	return ret < 0 ? ret : 1;
+}
+
+/* Its first line, those that continue it, and the output. *at: behind all that. */
+static int parse_command(struct transcript *t, size_t *at, struct err *err)
+{
+	struct transcript_command *grown = array_grow(t->command, t->ncommands, sizeof(*grown));
+	struct transcript_command *c;
+	struct buf text = {0};
+	size_t i = *at;
+
+	if (grown == NULL)
+		return err_sys(err, ENOMEM, "read a test");
+	t->command = grown;
+	c = &grown[t->ncommands];
+	*c = (struct transcript_command){.host = begins(&t->line[i], "  % "), .line = i};
+	buf_add(&text, t->line[i].text + INDENT + 2, t->line[i].len - INDENT - 2);
+	for (i++; i < t->nlines && (begins(&t->line[i], "  > ")); i++) {
+		buf_add(&text, "\n", 1);
+		buf_add(&text, t->line[i].text + INDENT + 2, t->line[i].len - INDENT - 2);
+	}
+	buf_add(&text, "", 1);
+	if (buf_failed(&text)) {
+		buf_free(&text);
+		return err_sys(err, ENOMEM, "read a test");
+	}
+	c->text = (char *)text.data;
+	t->ncommands++;
+	if (strlen(c->text) + 1 != text.len)
+		return err_set(err, ERR_USAGE, "line %zu: a NUL in a command", c->line + 1);
+	c->expected = i;
+	while (i < t->nlines && begins(&t->line[i], "  ") && !begins(&t->line[i], "  $ ") &&
+	       !begins(&t->line[i], "  % "))
+		i++;
+	c->nexpected = i - c->expected;
+	*at = i;
+	return 0;
+}
+
+static int parse_lines(struct transcript *t, struct err *err)
+{
+	bool head = true;
+	size_t i = 0;
+
+	while (i < t->nlines) {
+		const struct text_line *line = &t->line[i];
+		int ret = head ? parse_head_line(t, line, err) : 0;
+
+		if (ret < 0)
+			return err_context(err, ret, "line %zu", i + 1);
+		head = ret > 0;
+		if (begins(line, "  $ ") || begins(line, "  % ")) {
+			ret = parse_command(t, &i, err);
+			if (ret < 0)
+				return ret;
+		} else {
+			i++;
+		}
+	}
+	return 0;
+}
+
+int transcript_parse(struct transcript *t, char *text, size_t len, struct err *err)
+{
+	int ret;
+
+	*t = (struct transcript){.text = text, .timeout = TRANSCRIPT_TIMEOUT};
+	if (len > TRANSCRIPT_MAX)
+		ret = err_set(err, ERR_USAGE, "longer than %u MiB", TRANSCRIPT_MAX >> 20);
+	else
+		ret = split_lines(t, len, err);
+	if (ret == 0)
+		ret = parse_lines(t, err);
+	if (ret < 0)
+		transcript_free(t);
+	return ret;
+}
+
+void transcript_free(struct transcript *t)
+{
+	for (size_t i = 0; i < t->ncommands; i++)
+		free(t->command[i].text);
+	free(t->command);
+	free(t->line);
+	free(t->text);
+	redact_free(&t->redactions);
+	*t = (struct transcript){0};
+}
