@@ -22,19 +22,19 @@ new_home() {
     cd "$SCRATCH/files" || exit 1
 }
 
-# End every machine and LAN of this home: by its own request, and when it is deaf to that, by its process.
+# End every machine and LAN of this home by its own request, and every other process of this test's program: of
+# another home, or deaf.
 reap() {
-    local name pids
-    pids=$(cat "${XDG_RUNTIME_DIR:-/nowhere}"/torpor/*/pid 2>/dev/null)
+    local name exe
     for name in $("$TORPOR" ps -q 2>/dev/null); do
         timeout -k 1 10 "$TORPOR" kill "$name" >/dev/null 2>&1
     done
     for name in $("$TORPOR" lan ls 2>/dev/null | sed '1d;s/ .*//'); do
         timeout -k 1 10 "$TORPOR" lan rm --force "$name" >/dev/null 2>&1
     done
-    for name in $pids; do
-        [ "$(readlink "/proc/$name/exe")" = "$TORPOR" ] && kill -9 "$name"
-    done
+    for exe in /proc/[0-9]*/exe; do
+        [ "$(readlink "$exe")" = "$TORPOR" ] && name=${exe#/proc/} && kill -9 "${name%/exe}"
+    done 2>/dev/null
 }
 
 fail() {
