@@ -107,9 +107,10 @@ static int source_gather(struct source *s, const struct machine_args *args, stru
 
 int source_from_args(struct source *s, const struct machine_args *args, struct err *err)
 {
-	int ret;
+	int ret = source_init(s, err);
 
-	source_init(s);
+	if (ret < 0)
+		return ret;
 	ret = source_gather(s, args, err);
 	if (ret < 0)
 		source_close(s);

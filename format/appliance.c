@@ -5,11 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-void appliance_init(struct appliance *a)
+int appliance_init(struct appliance *a, struct err *err)
 {
 	*a = (struct appliance){.cmdline = strdup("")};
-	if (a->cmdline == NULL)
-		abort();
+	return a->cmdline != NULL ? 0 : err_sys(err, ENOMEM, "describe a machine");
 }
 
 void appliance_free(struct appliance *a)

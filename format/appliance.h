@@ -83,8 +83,8 @@ struct appliance {
 	struct appliance_content content[APPLIANCE_MAX_CONTENTS]; /* roles ascending */
 };
 
-/* Aborts when there is no memory for an empty command line. */
-void appliance_init(struct appliance *a);
+/* An empty one. Returns 0 or -ENOMEM: then there is nothing to free. */
+int appliance_init(struct appliance *a, struct err *err);
 void appliance_free(struct appliance *a);
 /* Returns 0 or -ENOMEM. */
 int appliance_copy(struct appliance *to, const struct appliance *from, struct err *err);

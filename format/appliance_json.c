@@ -443,9 +443,10 @@ static int decode_config(struct appliance *a, json_t *json, struct err *err)
 int appliance_decode(struct appliance *a, const uint8_t *text, size_t len, struct err *err)
 {
 	cleanup_json json_t *json = NULL;
-	int ret;
+	int ret = appliance_init(a, err);
 
-	appliance_init(a);
+	if (ret < 0)
+		return ret;
 	json = json_parse(text, len, err);
 	ret = json != NULL ? decode_config(a, json, err) : -EINVAL;
 	if (ret < 0)

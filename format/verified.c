@@ -129,7 +129,7 @@ static void bound_folder(int folder)
 
 		rewinddir(dir);
 		while ((entry = readdir(dir)) != NULL) {
-			if (entry->d_name[0] != '.')
+			if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 				unlinkat(folder, entry->d_name, 0);
 		}
 	}
@@ -173,6 +173,8 @@ void verified_remember(const struct stat *st)
 	verified_name(st, name);
 	verified_key(st, key);
 	snprintf(part, sizeof(part), ".%s.%x", name, (unsigned)gettid() & 0xffffu);
+	/* Left by a thread of that number that was killed. */
+	unlinkat(folder, part, 0);
 	fd = openat(folder, part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return;

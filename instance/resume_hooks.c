@@ -1,6 +1,7 @@
 /* See resume_hooks.h. */
 #include "instance/resume_hooks.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +95,8 @@ json_t *resume_hooks_report(const json_t *status, struct err *err)
 		return NULL;
 	}
 	list = json_array();
+	if (list == NULL)
+		err_sys(err, ENOMEM, "what the hooks did");
 	while (rest != NULL && (record = strsep(&rest, RECORD_END)) != NULL)
 		report_record(list, record);
 	return list;

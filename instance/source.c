@@ -18,21 +18,24 @@
 
 #define COPY_CHUNK KIB(256)
 
-void source_init(struct source *s)
+int source_init(struct source *s, struct err *err)
 {
 	*s = (struct source){.kernel_fd = -1, .initrd_fd = -1};
 	for (unsigned i = 0; i < APPLIANCE_MAX_DISKS; i++)
 		s->disk_fd[i] = -1;
-	appliance_init(&s->appliance);
+	return appliance_init(&s->appliance, err);
 }
 
 int source_from_file(struct source *s, const char *path, const struct archive_open_params *params,
 		     struct err *err)
 {
-	int ret;
+	int ret = source_init(s, err);
 
-	source_init(s);
 	s->keys = params != NULL ? params->keys : NULL;
+	if (ret < 0) {
+		source_close(s);
+		return ret;
+	}
 	ret = parent_open(&s->chain, path, params, err);
 	if (ret < 0) {
 		source_close(s);

@@ -26,8 +26,8 @@ struct source {
 	struct boot_source boot;		    /* borrows the above */
 };
 
-/* An empty source, to be filled in by the caller (cli/source_args.c). */
-void source_init(struct source *s);
+/* An empty source, to be filled in by the caller (cli/source_args.c). Returns 0 or -ENOMEM. */
+int source_init(struct source *s, struct err *err);
 /* Open an appliance file. The keys in `params` are taken, also on failure; after an error there is
  * nothing to close. Returns 0, or what parent_open() and appliance_copy() give. */
 int source_from_file(struct source *s, const char *path, const struct archive_open_params *params,

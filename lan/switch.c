@@ -91,21 +91,29 @@ static void remove_port(struct port *port)
 		trunk_announce(lan, NULL);
 }
 
+static struct port *find_gone(const struct lan_switch *lan)
+{
+	for (unsigned i = 0; i < LAN_GATEWAY_PORT; i++) {
+		if (lan->port[i] != NULL && lan->port[i]->state == PORT_GONE)
+			return lan->port[i];
+	}
+	return NULL;
+}
+
 static void reap_ports(struct loop_hook *hook)
 {
 	struct lan_switch *lan = container_of(hook, struct lan_switch, reaper);
 
-	loop_unhook(lan->loop, hook);
-	lan->reaping = false;
-	for (unsigned i = 0; i < LAN_GATEWAY_PORT; i++) {
-		struct port *port = lan->port[i];
+	struct port *port;
 
-		if (port == NULL || port->state != PORT_GONE)
-			continue;
+	/* Telling the others that one has gone may lose another. */
+	while ((port = find_gone(lan)) != NULL) {
 		if (port->name[0] != '\0')
 			log_line(&lan->log, "%s has left", port->name);
 		remove_port(port);
 	}
+	loop_unhook(lan->loop, hook);
+	lan->reaping = false;
 }
 
 static void on_port_lost(struct port *port)

@@ -83,15 +83,17 @@ int touched_collect(const struct machine *m, const struct pager *pager, struct t
 		    struct err *err)
 {
 	const struct pager_touch *noted;
+	size_t n;
 
 	*touched = (struct touched){0};
 	if (pager == NULL)
 		return collect_mapped(m, touched, err);
-	touched->n = pager_touched(pager, &noted);
-	touched->frame = malloc((touched->n + 1) * sizeof(noted[0]));
+	n = pager_touched(pager, &noted);
+	touched->frame = malloc((n + 1) * sizeof(noted[0]));
 	if (touched->frame == NULL)
 		return err_sys(err, ENOMEM, "list what was touched");
-	if (touched->n > 0)
-		memcpy(touched->frame, noted, touched->n * sizeof(noted[0]));
+	if (n > 0)
+		memcpy(touched->frame, noted, n * sizeof(noted[0]));
+	touched->n = n;
 	return 0;
 }

@@ -53,16 +53,19 @@ void cipher_free(struct cipher *s)
 	free(s);
 }
 
-struct data_key *data_key_new(struct err *err)
+int data_key_new(struct data_key **key, struct err *err)
 {
-	struct data_key *key = secret_new(sizeof(*key), err);
+	*key = secret_new(sizeof(**key), err);
+	if (*key == NULL)
+		return -ENOMEM;
+	if (getentropy((*key)->bytes, sizeof((*key)->bytes)) < 0) {
+		int ret = err_sys(err, errno, "random numbers");
 
-	if (key != NULL && getentropy(key->bytes, sizeof(key->bytes)) < 0) {
-		err_sys(err, errno, "random numbers");
-		data_key_free(key);
-		return NULL;
+		data_key_free(*key);
+		*key = NULL;
+		return ret;
 	}
-	return key;
+	return 0;
 }
 
 void data_key_free(struct data_key *key)

@@ -50,8 +50,8 @@ static inline void cipher_cleanup(struct cipher **s)
 	cipher_free(*s);
 }
 
-/* A key of random bytes; NULL, with *err set: no memory, or no random numbers. */
-struct data_key *data_key_new(struct err *err);
+/* A key of random bytes. Returns 0, -ENOMEM, or the errno of getentropy(3). */
+int data_key_new(struct data_key **key, struct err *err);
 void data_key_free(struct data_key *key);
 
 #define cleanup_data_key __attribute__((cleanup(data_key_cleanup)))

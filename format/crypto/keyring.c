@@ -280,9 +280,9 @@ int keyring_encrypt(const struct keyring *k, struct encryption *e, struct data_k
 	*key = NULL;
 	if (ret < 0)
 		return ret;
-	made = data_key_new(err);
-	if (made == NULL)
-		return -ENOMEM;
+	ret = data_key_new(&made, err);
+	if (ret < 0)
+		return ret;
 	*e = (struct encryption){.lock = lock->from};
 	ret = encrypt_box(s, &lock->key, NULL, 0, made->bytes, sizeof(made->bytes), e->key, err);
 	if (ret < 0)

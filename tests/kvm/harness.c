@@ -227,7 +227,7 @@ static void describe(struct guest *g, const struct guest_spec *spec)
 	struct appliance *a = &g->appliance;
 	struct stat st;
 
-	appliance_init(a);
+	cr_assert_eq(appliance_init(a, NULL), 0);
 	snprintf(a->machine, sizeof(a->machine), MACHINE_TYPE);
 	snprintf(a->arch, sizeof(a->arch), ARCH_NAME);
 	a->memory = spec->memory != 0 ? spec->memory : MIB(64);

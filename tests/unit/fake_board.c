@@ -54,7 +54,7 @@ bool fake_board_init(struct fake_board *b)
 	if (!have_kvm())
 		return false;
 	cr_assert(eq(int, machine_init(&b->m, &params, &err), 0), "%s", err.text);
-	appliance_init(&a);
+	cr_assert(zero(i32, appliance_init(&a, &err)));
 	a.ndisks = 1;
 	a.nnets = 1;
 	a.net[0] = (struct appliance_net){.mac = {2, 0, 0, 0, 0, 1}, .mtu = 1500, .pairs = 1};

@@ -77,7 +77,7 @@ static int overlay_frame(void *opaque, uint64_t index, uint8_t *scratch, const u
 
 void sample_appliance(struct appliance *a, bool live)
 {
-	appliance_init(a);
+	cr_assert_eq(appliance_init(a, NULL), 0);
 	strcpy(a->machine, "torpor-1");
 	strcpy(a->arch, "x86_64");
 	free(a->cmdline);

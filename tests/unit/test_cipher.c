@@ -19,8 +19,7 @@ static void begin(void)
 	struct err err = {0};
 
 	cr_assert(eq(int, cipher_new(&cipher, &err), 0), "%s", err.text);
-	key = data_key_new(&err);
-	cr_assert_not_null(key);
+	cr_assert(eq(int, data_key_new(&key, &err), 0), "%s", err.text);
 }
 
 static void end(void)
