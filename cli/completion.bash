@@ -15,6 +15,8 @@ _torpor()
 		options='-d --detach -n --name --rm --kernel --initrd --append --disk -m --memory -c --cpus --cpu --console --net -p --publish --pcap --mac --mtu --queues --key-file --passphrase-file --help' operands=' files' ;;
 	resume)
 		options='-d --detach --paused -n --name --fill --require-signature --verify --unverified --new-identity --net -p --publish --pcap --key-file --passphrase-file --help' operands='running files' ;;
+	clone)
+		options='-c --count -n --name --fill --require-signature --verify --unverified --new-identity --net -p --publish --pcap --key-file --passphrase-file --help' operands='running files' ;;
 	save)
 		options='-o --output -R --leave-running --trim --flat --level --parent --full --force --encrypt --decrypt --key-file --passphrase-file --json --help' operands='running' ;;
 	move)
@@ -104,5 +106,5 @@ _torpor()
 complete -F _torpor torpor
 _torpor_verbs()
 {
-	echo 'build run resume save move receive ps stats port pause unpause stop kill rm wait logs console exec cp inspect ls extract verify convert flatten tree keygen sign compat lan warm doctor version help'
+	echo 'build run resume clone save move receive ps stats port pause unpause stop kill rm wait logs console exec cp inspect ls extract verify convert flatten tree keygen sign compat lan warm doctor version help'
 }
