@@ -6,9 +6,9 @@
 #include <stdlib.h>
 
 /*
- * Room for one element more than `count`: the array, which may have moved, or NULL when there is no
- * memory (the old one is still there then). Every append goes through this; whoever allocates the
- * array otherwise gives it room for a power of two.
+ * Make room for one element more than `count`. Returns the array, which may have moved, or NULL
+ * when there is no memory; then the old array is unchanged. Every append goes through this. Code
+ * that allocates the array in another way gives it room for a power of two.
  *
  *     struct node *grown = array_grow(list->node, list->count, sizeof(*grown));
  *

@@ -1,4 +1,4 @@
-/* See assert.h. The one place outside cli/ that prints: nobody is left to hand an error to. */
+/* See assert.h. The one place outside cli/ that prints: no caller could handle the error. */
 #include "base/assert.h"
 
 #include <stdio.h>

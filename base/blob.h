@@ -12,8 +12,8 @@ struct blob {
 	uint64_t len;
 };
 
-/* Both return 0 or -errno: ERR_INTEGRITY for a range outside the blob, a file that ends early or a
- * blob that is too large, the errno of pread(2), -ENOMEM. */
+/* Any thread. Both return 0; -EINVAL with ERR_INTEGRITY for a range outside the blob, a file that
+ * ends early or a blob of more than `max` bytes; -ENOMEM; or what pread(2) gave. */
 
 /* Read exactly `len` bytes at `at` within the blob. */
 int blob_read(const struct blob *blob, uint64_t at, void *dst, uint64_t len, struct err *err);

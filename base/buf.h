@@ -1,6 +1,7 @@
 /*
- * A growing byte buffer for encoders. Running out of memory is sticky: the buffer then swallows
- * further data, and buf_failed() tells once at the end, so that encoders need no check per field.
+ * A growing byte buffer for encoders. The only error is that memory ran out. It is sticky: the
+ * buffer then ignores further data and buf_failed() is true, so that an encoder checks once, at its
+ * end. A buffer begins as {0}. One thread at a time.
  */
 #ifndef TORPOR_BASE_BUF_H
 #define TORPOR_BASE_BUF_H
@@ -18,6 +19,7 @@ struct buf {
 
 #define cleanup_buf __attribute__((cleanup(buf_free)))
 
+/* Also one that failed; it can be used again. */
 void buf_free(struct buf *b);
 
 /* Append `len` bytes and return where they were put, or NULL when out of memory. `p` may be NULL:

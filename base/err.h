@@ -6,7 +6,8 @@
  * on the way up add where it happened with err_context(). Only cli/ prints one, and maps its kind
  * to an exit code. The object owns no memory: it lives on the caller's stack.
  *
- * The text is fit for a terminal and for JSON, whoever wrote what it quotes: see printable_utf8().
+ * The text is fit for a terminal and for JSON, also when it quotes untrusted text: see
+ * printable_utf8().
  *
  * `err` may be NULL wherever it is a parameter here: the caller does not want the text.
  */
@@ -42,7 +43,7 @@ int err_sys(struct err *err, int errnum, const char *fmt, ...)
 int err_context(struct err *err, int ret, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Forget what it says. */
+/* Back to ERR_NONE and no text. */
 void err_clear(struct err *err);
 
 #endif

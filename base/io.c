@@ -34,7 +34,7 @@ int io_pwrite(int fd, const void *src, uint64_t len, uint64_t at)
 	return 0;
 }
 
-/* A descriptor may be non-blocking for somebody else's sake. */
+/* A descriptor may be non-blocking because another process that shares it made it so. */
 static bool wait_for_room(int fd)
 {
 	struct pollfd pfd = {.fd = fd, .events = POLLOUT};

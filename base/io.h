@@ -1,17 +1,21 @@
-/* Whole reads and writes: interrupted and short calls go on. Any thread. */
+/* Whole reads and writes: interrupted and short calls are continued. Any thread. */
 #ifndef TORPOR_BASE_IO_H
 #define TORPOR_BASE_IO_H
 
 #include <stdint.h>
 
-/* 0 or -errno; io_pread: -ENODATA when the file ends before that. */
+/* Returns 0; -ENODATA when the file ends before `at` + `len`; or what pread(2) gave. */
 int io_pread(int fd, void *dst, uint64_t len, uint64_t at);
+/* Returns 0; -EIO when pwrite(2) writes nothing; or what it gave. */
 int io_pwrite(int fd, const void *src, uint64_t len, uint64_t at);
 
-/* Write on where the file or pipe stands, waiting for room if need be: 0 or -errno. */
+/* Write at the position of the file, or to a pipe or socket; waits for room in a non-blocking one.
+ * Returns 0; -EIO when write(2) writes nothing; or what write(2) or poll(2) gave. */
 int io_write(int fd, const void *src, uint64_t len);
 
-/* Read on, to the end of a file or pipe or until `max` bytes are there: their number, or -errno. */
+/* Read from the position of the file, or from a pipe, up to its end or `max` bytes. Returns how
+ * many there were, or what read(2) gave: -EAGAIN, too, for it does not wait at a non-blocking one.
+ */
 int64_t io_read_upto(int fd, void *dst, uint64_t max);
 
 #endif

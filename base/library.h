@@ -22,9 +22,10 @@ struct library {
 	char problem[256]; /* "" once loaded */
 };
 
-/* Load it and fill the table. Once, under the caller's pthread_once. */
+/* Load it and fill the table; lib->problem says why not. Once, under the caller's pthread_once. */
 void library_load(struct library *lib);
-/* Returns 0, or -EINVAL with ERR_FAILED, which says why it was not loaded. */
+/* After library_load(); any thread. Returns 0, or -EINVAL with ERR_FAILED, which says why it was
+ * not loaded. */
 int library_loaded(const struct library *lib, struct err *err);
 
 #endif

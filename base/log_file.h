@@ -10,7 +10,7 @@
  * twice `max` only the end is written.
  *
  * A file that cannot be opened or written loses what is written: a full disk ends no machine. Any
- * thread may write.
+ * thread may write, between log_file_open() and log_file_close().
  */
 #ifndef TORPOR_BASE_LOG_FILE_H
 #define TORPOR_BASE_LOG_FILE_H
@@ -46,10 +46,12 @@ struct log_file {
 	}
 
 /* Over LOG_FILE_CLOSED. `max` is larger than LOG_FILE_TAIL. Returns 0, -ENOMEM, or what open(2)
- * gave: then it is closed, and may still be written to. */
+ * or fstat(2) gave; then it is closed, and what is written to it is lost. */
 int log_file_open(struct log_file *f, const char *path, uint64_t max, unsigned flags,
 		  struct err *err);
+/* Cannot fail: what cannot be written is lost. */
 void log_file_write(struct log_file *f, const void *data, size_t len);
+/* Also one that is closed. */
 void log_file_close(struct log_file *f);
 
 #endif

@@ -6,6 +6,8 @@
  * vCPU threads take to handle an exit: a device needs no lock of its own. loop_add/mod/del and the
  * hooks may be called by whoever holds that lock; loop_stop from anywhere, a signal handler
  * included.
+ *
+ * Functions that return nothing cannot fail.
  */
 #ifndef TORPOR_BASE_LOOP_H
 #define TORPOR_BASE_LOOP_H
@@ -42,31 +44,38 @@ struct loop {
 	int epoll_fd;
 	int stop_fd;
 	pthread_mutex_t *lock;
-	bool waiting; /* hooks will not be called before something happens */
+	bool waiting; /* hooks will not be called before a descriptor is ready */
 	bool stopping;
-	bool deleted; /* a watch went away since the batch was fetched */
+	bool deleted; /* a watch was deleted since the batch was fetched */
 	struct loop_hook *hooks;
 };
 
+/* `lock` is kept. Returns 0, or what epoll_create1(2), eventfd(2) or epoll_ctl(2) gave; then
+ * nothing is open. */
 int loop_init(struct loop *loop, pthread_mutex_t *lock, struct err *err);
 void loop_free(struct loop *loop);
 
-/* Start watching fd for EPOLLIN etc.; `watch` is filled here. */
+/* Start watching fd for EPOLLIN etc.; `watch` is filled here. Returns 0, or what epoll_ctl(2) gave;
+ * then watch->fd is -1. */
 int loop_add(struct loop *loop, struct loop_watch *watch, int fd, uint32_t events, loop_fn *fn,
 	     struct err *err);
-/* Change the events; 0 keeps the watch but mutes it (hang-up and error are still told). */
+/* Change the events; 0 keeps the watch but mutes it (hang-up and error are still
+ * reported). */
 void loop_mod(struct loop *loop, struct loop_watch *watch, uint32_t events);
 /* Stop watching; a watch that is not being watched is left alone. Its callback is not called any
  * more, even if it was ready in the batch being served. */
 void loop_del(struct loop *loop, struct loop_watch *watch);
 
-/* Have `fn` called each time before the loop waits, when the ready callbacks have been: for what is
- * done once a batch. Whoever gives it something to do on another thread looks at `waiting`. A hook
- * may unhook itself, no other. */
+/* Have `fn` called each time before the loop waits, after the callbacks of a batch: for work that
+ * is done once a batch. Code outside of callbacks that has such work checks `waiting`: while that
+ * is true, no hook is called. A hook may unhook itself, no other. The last one added is called
+ * first.
+ */
 void loop_hook(struct loop *loop, struct loop_hook *hook, loop_hook_fn *fn);
 /* A hook that is not there is left alone. */
 void loop_unhook(struct loop *loop, struct loop_hook *hook);
 
+/* Serve until loop_stop(). Called without the lock. Returns 0, or what epoll_wait(2) gave. */
 int loop_run(struct loop *loop, struct err *err);
 /* Serve what is ready, without waiting and without hooks, with the lock held. A loop's epoll_fd may
  * be watched by another loop, whose callback calls this; while it does, another thread may call

@@ -14,10 +14,10 @@
 
 void mac_format(const uint8_t mac[MAC_SIZE], char text[MAC_TEXT_SIZE]);
 
-/* The whole text is one address, in digits of either case. */
+/* Whether the whole text is one address, in digits of either case; if not, `mac` is unchanged. */
 bool mac_parse(const char *text, uint8_t mac[MAC_SIZE]);
 
-/* The address of one card: neither of a group nor all zero. */
+/* Whether it is the address of one card: neither of a group nor all zero. */
 bool mac_is_unicast(const uint8_t mac[MAC_SIZE]);
 
 #endif

@@ -6,8 +6,8 @@
 
 #define NAME_SIZE 64u /* with the NUL */
 
-/* A letter or digit, then up to 62 letters, digits, '_', '.' or '-'. ASCII, in every locale. Such a
- * name is safe as the name of a file and on a terminal. */
+/* Whether it is a letter or digit, then up to 62 letters, digits, '_', '.' or '-'. ASCII, in every
+ * locale. Such a name is safe as the name of a file and on a terminal. */
 bool name_is_valid(const char *name);
 
 #endif

@@ -8,9 +8,10 @@
 
 /*
  * Run job(opaque, 0) … job(opaque, jobs - 1), each once, in about that order; the calling thread
- * works too. Helper threads have all signals blocked and are gone on return. After a job fails no
- * further one starts; the first failure is returned. When no helper can be created the caller does
- * all the work.
+ * works too. Helper threads have all signals but SIGBUS blocked and have ended on return. A job
+ * fails when it returns a negative number; after that no further one starts. Returns 0, or what the
+ * first job that failed returned, with its *err. When no helper can be created the caller does all
+ * the work.
  */
 int parallel_run(uint64_t jobs, int (*job)(void *opaque, uint64_t index, struct err *err),
 		 void *opaque, struct err *err);

@@ -1,7 +1,7 @@
 /*
- * Text of a stranger (a guest, a file, a peer, a file's name), made fit for a terminal, a log and
+ * Untrusted text (of a guest, a file, a peer, or a file's name), made fit for a terminal, a log and
  * JSON. The texts of errors (err.h) and the lines of logs (log.h) go through printable_utf8();
- * whoever prints something else that a stranger wrote calls one of these first. Pure; any thread.
+ * code that prints other untrusted text calls one of these first. Cannot fail. Pure; any thread.
  */
 #ifndef TORPOR_BASE_PRINTABLE_H
 #define TORPOR_BASE_PRINTABLE_H

@@ -1,11 +1,12 @@
 /*
- * How far a long job is, and whether it is to end early. The thread that works reports, others look
+ * How far a long job is, and whether it is to end early. The threads that work report, others read
  * and cancel; any thread may call anything but progress_init() and progress_free().
  *
  *     progress_init → progress_expect → progress_add | progress_skip …, progress_check between them
  *     … → progress_free
  *
- * Everything but progress_init() takes NULL: nobody looks, and nobody cancels.
+ * The functions that the job calls take NULL: nothing is counted, and nothing cancels. Those of its
+ * owner (init, free, percent, cancel) do not.
  */
 #ifndef TORPOR_BASE_PROGRESS_H
 #define TORPOR_BASE_PROGRESS_H
@@ -27,9 +28,9 @@ struct progress {
 int progress_init(struct progress *p, struct err *err);
 void progress_free(struct progress *p);
 
-/* So many bytes more are to be looked at. */
+/* `bytes` more are to be worked on. */
 void progress_expect(struct progress *p, uint64_t bytes);
-/* Of those, so many turn out to cost nothing. */
+/* `bytes` of those turn out to cost nothing. */
 void progress_skip(struct progress *p, uint64_t bytes);
 void progress_add(struct progress *p, uint64_t bytes);
 /* 0 to 100; it never falls once everything is expected. */
@@ -37,7 +38,7 @@ unsigned progress_percent(const struct progress *p);
 
 void progress_cancel(struct progress *p);
 bool progress_is_cancelled(const struct progress *p);
-/* Returns 0, or -ECANCELED once it is cancelled. */
+/* Returns 0, or -ECANCELED with ERR_FAILED once it is cancelled. */
 int progress_check(const struct progress *p, struct err *err);
 
 /* io_write() that a cancel ends: to a pipe or socket whose reader does not read it would otherwise

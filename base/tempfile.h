@@ -10,8 +10,10 @@
  * a signal handler. A named one is locked (flock) while its writer lives, so that tempfile_open can
  * tell and remove what killed writers left in that folder. Closed unpublished, it leaves no trace.
  *
- * All return 0 or -errno: what the system call on folder or file gave (ERR_NOT_FOUND when the
- * folder is missing), -EINVAL when the target is not a regular file.
+ * All return 0 or -errno: what the system call on folder or file gave (-ENOENT with ERR_NOT_FOUND
+ * when the folder is missing). tempfile_open() also: -EINVAL with ERR_FAILED when the target is not
+ * a regular file, -EISDIR when it ends in '/', -ENAMETOOLONG, -EEXIST when no temporary name is
+ * free.
  */
 #ifndef TORPOR_BASE_TEMPFILE_H
 #define TORPOR_BASE_TEMPFILE_H
@@ -32,13 +34,16 @@ struct tempfile {
 	char target[PATH_MAX];	 /* as the user wrote it, for messages */
 };
 
-/* Readable and writable by the owner only: a saved machine holds the keys its memory held. */
+/* Readable and writable by the owner only: a saved machine holds the keys its memory held. After an
+ * error nothing is open; tempfile_close() may be called. */
 int tempfile_open(struct tempfile *t, const char *target, struct err *err);
 int tempfile_write(const struct tempfile *t, const void *data, uint64_t len, uint64_t offset,
 		   struct err *err);
-/* The error of a failed system call on the file; says that the old file is unchanged. */
+/* The error of a failed system call on the file: sets *err, which says that the old file is
+ * unchanged, and returns -errnum. */
 int tempfile_error(const struct tempfile *t, int errnum, struct err *err);
-/* On success *st is the published file. */
+/* On success *st is the published file. After an error the old file is unchanged, unless the text
+ * says that the new one is in place: then fsync(2) of the folder or fstat(2) failed. */
 int tempfile_publish(struct tempfile *t, struct stat *st, struct err *err);
 void tempfile_close(struct tempfile *t);
 

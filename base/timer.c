@@ -8,7 +8,7 @@
 
 #include "base/num.h"
 
-/* A time that was put out of force after it was up has nothing to be read. */
+/* A timer that was set again after it expired has nothing to be read. */
 static void on_time(struct loop_watch *watch, uint32_t events)
 {
 	struct timer *t = container_of(watch, struct timer, watch);
