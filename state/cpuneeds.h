@@ -6,7 +6,7 @@
 
 #define CPU_NEEDS_MAX_WORDS 32
 
-/* Bits the guest was shown in one feature register, CPUID on x86-64. */
+/* The bits of one feature register that the guest sees, CPUID on x86-64. */
 struct cpu_word {
 	uint32_t leaf;
 	uint32_t subleaf;

@@ -14,8 +14,8 @@ struct host_needs {
 	uint32_t nmsrs;
 	uint32_t msr[HOST_NEEDS_MAX_MSRS]; /* ascending: registers that are not zero */
 	uint32_t ncaps;
-	/* As <linux/kvm.h> names them, "KVM_CAP_XCRS"; ascending. Whoever does not know one lacks
-	 * it. */
+	/* As <linux/kvm.h> names them, "KVM_CAP_XCRS"; ascending. A capability that this build does
+	 * not know is one that the host lacks. */
 	char cap[HOST_NEEDS_MAX_CAPS][HOST_NEEDS_CAP_SIZE];
 };
 

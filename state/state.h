@@ -46,14 +46,14 @@ struct state_field {
 	uint16_t tag;			       /* for ever; never reused */
 	uint16_t offset;
 	uint16_t size; /* sizeof the member */
-	uint8_t since; /* version of the outermost table that brought it; in older data: all zero */
+	uint8_t since; /* version of the outermost table that added it; in older data: all zero */
 	uint8_t flags : 4; /* enum state_flags */
 	uint8_t width : 4; /* 1, 2, 4, 8: scalar or array of them; 0: struct; STATE_PADDING */
 };
 
 #define STATE_PADDING 0xfu /* not written; must be zero */
 
-/* What only a field of structs, or with a varying number of elements, has to say. */
+/* What a field has in addition when its elements are structs, or when their number varies. */
 struct state_elements {
 	const struct state_table *table; /* of each element, when width is 0 */
 	uint16_t count_offset; /* offset of the uint32_t member with the number of valid elements
@@ -121,21 +121,23 @@ struct state_table {
 
 /* Prove that the fields tile the struct exactly, tags ascend, counts are uint32_t members with a
  * lower tag, sub-tables divide their member, and `since` is no later than the version. Tests call
- * it. */
+ * it. Returns 0, or -EINVAL with ERR_FAILED, which names table and field. */
 int state_check_table(const struct state_table *table, struct err *err);
 
 /* Append the encoding of *obj. Counts beyond an array's capacity are our bug (assert). Running out
- * of memory is sticky in `out`. */
+ * of memory is sticky in `out`, here and below. */
 void state_encode(const struct state_table *table, const void *obj, struct buf *out);
 
-/* Decode exactly [data, data + len), written by `version` of the table (refused when newer than the
- * table's), into *obj (table->size bytes; cleared first). ERR_INTEGRITY names the field. On error
+/* Decode exactly [data, data + len), written by `version` of the table, into *obj (table->size
+ * bytes; cleared first). Returns 0, or -EINVAL: with ERR_INCOMPATIBLE for a version newer than the
+ * table's, with ERR_INTEGRITY for version 0 and for damaged data (it names the field). On error
  * *obj is unspecified but initialised. */
 int state_decode(const struct state_table *table, uint16_t version, const uint8_t *data, size_t len,
 		 void *obj, struct err *err);
 
-/* Compare the STATE_EQUAL fields of a staged struct with the live one; ERR_INCOMPATIBLE names the
- * first that differs, with both values. */
+/* Compare the STATE_EQUAL fields of a staged struct with the live one; fields of sub-tables are not
+ * compared. Returns 0, or -EINVAL with ERR_INCOMPATIBLE, which names the first that differs (a
+ * scalar with both values). */
 int state_check_equal(const struct state_table *table, const void *live, const void *staged,
 		      struct err *err);
 

@@ -7,11 +7,12 @@
  * Section names are `DEVICE` or `DEVICE.PART`, unique, printable ASCII up to 63 bytes. Writing:
  * statefile_begin, statefile_add for each, statefile_end. Reading: statefile_parse checks the whole
  * frame and borrows the bytes; statefile_load decodes one section into staging memory; at the end
- * statefile_all_used refuses a section that nobody asked for (a device this machine lacks).
+ * statefile_all_used refuses a section that was not loaded (of a device this machine lacks).
  *
  * Functions that return int return 0, or -EINVAL or -ENOMEM with *err set: ERR_INTEGRITY for a
- * damaged blob or a missing section, ERR_INCOMPATIBLE for a newer format or table version and for a
- * section that nobody asked for.
+ * damaged blob or a missing section, ERR_INCOMPATIBLE for another format, a newer table version and
+ * a section that was not loaded. statefile_end() has errors of its own. Running out of memory is
+ * sticky in `out`.
  */
 #ifndef TORPOR_STATE_STATEFILE_H
 #define TORPOR_STATE_STATEFILE_H
@@ -27,7 +28,8 @@
 void statefile_begin(struct buf *out);
 void statefile_add(struct buf *out, const char *name, const struct state_table *table,
 		   const void *obj);
-/* -ENOMEM when the buffer ran out of memory, ERR_FAILED above STATEFILE_MAX_BYTES. */
+/* Returns 0; -ENOMEM when the buffer ran out of memory; -EINVAL with ERR_FAILED above
+ * STATEFILE_MAX_BYTES. */
 int statefile_end(struct buf *out, struct err *err);
 
 struct statefile_section {
