@@ -1,10 +1,10 @@
 /*
- * The seam between a network card and what carries its frames.
+ * The interface between a network card and what carries its frames.
  *
  *     card (devices/virtio/net.c)  ── send ──►  back end (net_user, net_tap, net_lan, or none)
  *                                  ◄─ receive ─
  *
- * Every frame on this seam has a `struct virtio_net_hdr_v1` (virtio 1.2 §5.1.6, 12 bytes,
+ * Every frame that passes here has a `struct virtio_net_hdr_v1` (virtio 1.2 §5.1.6, 12 bytes,
  * little-endian) in front of its Ethernet header, in both directions, and may be a large one that
  * is still to be cut (gso_type) or whose checksum is still to be filled in (NEEDS_CSUM).
  * From the card anything of NET_OFFLOADS may come, whatever the back end: what the guest sees does
@@ -18,6 +18,9 @@
  * Order: X_open() → net_connect() → start() … quiesce() / start() … → close(). Loop thread or any
  * other, always with the machine lock held. Neither side calls the other before net_connect(), nor
  * the back end the card between quiesce() and start().
+ *
+ * Only send() and receive() return an error, and only -EAGAIN. Functions that return nothing cannot
+ * fail. The X_open() list their errors.
  */
 #ifndef TORPOR_DEVICES_NET_NET_H
 #define TORPOR_DEVICES_NET_NET_H
@@ -59,7 +62,7 @@ struct net_backend_ops {
 	void (*ready)(struct net_backend *b);
 	/* What the guest accepts from now on (enum net_offload). NULL: it never gives any. */
 	void (*offloads)(struct net_backend *b, unsigned accepted);
-	/* The machine runs, or goes on. NULL: nothing to do. */
+	/* The machine runs, or runs again. NULL: nothing to do. */
 	void (*start)(struct net_backend *b);
 	/* Last chance to hand over what has arrived already; the card takes what it has room for
 	 * into the state that is saved. NULL: nothing arrives unasked. */
@@ -80,8 +83,8 @@ struct net_card_ops {
 	int (*receive)(struct net_card *c, const struct iovec *iov, unsigned n, size_t len);
 	/* The back end refused a frame and has room again. */
 	void (*writable)(struct net_card *c);
-	/* The cable: a link that goes down makes the guest drop its lease, say. Down until there is
-	 * a back end. */
+	/* The link: a guest whose link goes down may drop its DHCP lease. Down until there is a
+	 * back end. */
 	void (*link)(struct net_card *c, bool up);
 	/* net_connect() has given it a back end. */
 	void (*connected)(struct net_card *c);
@@ -94,18 +97,18 @@ struct net_counters {
 	uint64_t dropped;
 };
 
-/* A card without a back end has its link down. On waking it stays as it was until net_connect() or
- * link(false) says how things are here. */
+/* A card without a back end has its link down. After a resume the link stays as it was saved, until
+ * net_connect() or link() sets it. */
 struct net_card {
 	const struct net_card_ops *ops;
 	struct net_backend *backend; /* owned once connected */
 	uint8_t mac[NET_MAC_SIZE];   /* that it has now: the driver may change it */
 	bool up;		     /* the link, as the guest sees it */
 	/* The card's, saved with it: a back end whose TCP connections end in this process notes
-	 * them here (net_flows.h). After a wake the card resets them. */
+	 * them here (net_flows.h). After a resume the card resets them. */
 	struct net_flows *flows;
-	/* The driver has chosen another address. Set by who wants to know, and takes it for no more
-	 * than a hint: it must not call the card. NULL: nobody. */
+	/* The driver has chosen another address. Set by the part that needs to know; it must not
+	 * call the card. NULL: not needed. */
 	void (*mac_changed)(void *opaque);
 	void *opaque;
 	struct net_counters sent;     /* by the guest, */
@@ -113,7 +116,7 @@ struct net_card {
 };
 
 /* The card takes the back end over. Its link goes up; if the machine runs, the back end is
- * started. Only once for a card. */
+ * started. Only once for a card (assert). */
 void net_connect(struct net_card *card, struct net_backend *backend);
 
 #endif

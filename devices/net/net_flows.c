@@ -47,7 +47,7 @@ struct segment {
 	bool data;
 };
 
-#define MSS_DEFAULT 536u /* of who names none */
+#define MSS_DEFAULT 536u /* of a SYN that names none */
 
 /* a is behind b in the sequence space. */
 static bool is_later(uint32_t a, uint32_t b)
@@ -55,7 +55,8 @@ static bool is_later(uint32_t a, uint32_t b)
 	return (int32_t)(a - b) > 0;
 }
 
-/* Fill `s` from a frame that the guest sent, or that is sent to it. A VLAN has no peer here. */
+/* Fill `s` from a frame that the guest sent, or that is sent to it. A frame with a VLAN tag is not
+ * looked at: libslirp drops it. */
 static bool read_segment(const uint8_t *frame, size_t len, bool from_guest, struct segment *s)
 {
 	const uint8_t *tcp, *from, *to;

@@ -1,13 +1,17 @@
 /*
- * The TCP connections that end in this host's sockets (net_user). They do not survive a save, but
- * the guest does not know: on waking each is reset, so that nobody hangs until some keepalive.
+ * The TCP connections that end in this host's sockets (net_user). They do not survive a save, and
+ * the guest does not know that: after a resume each is reset, so that no program of the guest waits
+ * for an answer until a timeout.
  *
  * net_flows_note() looks at every frame that the guest sends; the table is part of the card's saved
- * state, bounded, oldest forgotten first. net_flows_reset() makes TCP RSTs. One is
- * heeded only exactly where the guest is (RFC 5961 §3.2): at what it acknowledged last, unless it
- * has received more and was saved before it said so. Then there is a second one, behind all that
- * the peer sent: it is exact, or in the window, and the guest's challenge is answered by the new
- * network, which knows no such connection, with a reset that is exact.
+ * state, bounded, oldest forgotten first. net_flows_reset() makes TCP RSTs. The guest accepts an
+ * RST only with exactly the sequence number that it expects (RFC 5961 §3.2). That is what it
+ * acknowledged last, unless it has received more and was saved before it acknowledged that. For
+ * this case there is a second RST, behind all that the peer sent: its number is exact, or it is in
+ * the window; then the guest sends a challenge ACK, and the new network, which has no such
+ * connection, answers with an RST that is exact.
+ *
+ * Machine lock held.
  */
 #ifndef TORPOR_DEVICES_NET_NET_FLOWS_H
 #define TORPOR_DEVICES_NET_NET_FLOWS_H
@@ -49,11 +53,11 @@ void net_flows_note(struct net_flows *flows, const uint8_t *frame, size_t len);
  * to, until the next call; NULL: none that is known. */
 const struct net_flow *net_flows_note_peer(struct net_flows *flows, const uint8_t *frame,
 					   size_t len);
-/* Could net_flows_note() have left this behind? For state that comes from a file. */
+/* Whether net_flows_note() can have left this behind. For state that comes from a file. */
 bool net_flows_valid(const struct net_flows *flows);
-/* Give complete RST frames to the guest (no virtio header, at most 74 bytes), one or two a flow, to
- * `emit`, and forget the flow once they are taken; what emit returns other than 0 ends it and is
- * returned: call again later. */
+/* Give complete RST frames for the guest (no virtio header, at most 74 bytes), one or two a flow,
+ * to `emit`, and forget the flow once they are taken. Returns 0, or what emit returned other than
+ * 0; that ends it: call again later. */
 int net_flows_reset(struct net_flows *flows, net_emit_fn *emit, void *opaque);
 
 #endif

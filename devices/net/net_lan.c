@@ -1,11 +1,11 @@
 /*
  * A port of a LAN; see net_lan.h. The greeting is in net_lan_join.c.
  *
- * A frame of the guest goes into the socket from where it lies; what the socket does not take of it
- * is kept, for the stream has to go on with it, and the card waits. What arrives is read into a
- * buffer, many frames at once, and given to the card from there; while that has no room nothing is
- * read, which the switch notices. When the switch goes away the link is down, and it is looked for
- * once a second.
+ * A frame of the guest goes into the socket directly from guest memory; what the socket does not
+ * take of it is kept, because the stream has to continue with it, and the card waits. What arrives
+ * is read into a buffer, many frames at once, and given to the card from there; while that has no
+ * room nothing is read, which the switch notices. When the switch goes away the link is down, and
+ * it is looked for once a second.
  *
  * Machine lock. Between quiesce() and start() nothing is watched.
  */
@@ -111,7 +111,7 @@ static int lan_give_segments(struct net_lan *lan)
 	return 0;
 }
 
-/* The switch has looked at headers, but a guest's memory is at stake. */
+/* The switch has checked the headers, too, but is not trusted with a guest's memory. */
 static int lan_give_message(struct net_lan *lan, uint8_t *message, size_t len)
 {
 	struct virtio_net_hdr_v1 header;

@@ -1,4 +1,5 @@
-/* What net_lan.c and net_lan_join.c share. */
+/* What net_lan.c and net_lan_join.c share. Machine lock held. The functions cannot fail: an error
+ * of the host is a line in the log. */
 #ifndef TORPOR_DEVICES_NET_NET_LAN_INTERNAL_H
 #define TORPOR_DEVICES_NET_NET_LAN_INTERNAL_H
 
@@ -12,8 +13,8 @@
 #define NET_LAN_PLAIN (128u << 10) /* a large frame, cut */
 
 enum net_lan_state {
-	NET_LAN_DOWN,	/* no switch; one is looked for */
-	NET_LAN_ASKING, /* its answer is awaited */
+	NET_LAN_DOWN,	/* not connected; the switch is looked for */
+	NET_LAN_ASKING, /* connected; its answer is awaited */
 	NET_LAN_UP,
 };
 

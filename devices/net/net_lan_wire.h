@@ -1,10 +1,10 @@
 /*
- * What is said on the sockets of a LAN's switch (lan/), all Unix stream sockets in its folder.
+ * The protocol on the sockets of a LAN's switch (lan/), all Unix stream sockets in its folder.
  *
  *     port    a machine's card:  GREETING "port MAC NAME\n"; the switch answers "ok\n" or
  *             "no REASON\n"
  *     trunk   another switch:    both say GREETING "trunk ID NAME\n" at once, and "ok\n" or
- *             "no REASON\n" when they have heard the other
+ *             "no REASON\n" when they have read the greeting of the other
  *     qemu    `-netdev stream`:  no greeting
  *
  * A line ends with \n and is at most LAN_WIRE_LINE_MAX bytes. Behind the lines there are messages:

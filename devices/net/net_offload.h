@@ -1,7 +1,7 @@
 /*
  * Finishing what a guest left to its network card: checksums and segmentation (virtio 1.2
- * §5.1.6.2), for back ends whose other side expects plain Ethernet. Also the one judge of headers
- * and the parser of frames that back ends share. Pure; frames are hostile.
+ * §5.1.6.2), for back ends whose other side expects plain Ethernet. Also the check of headers and
+ * the parser of frames that all back ends share. Pure; frames are hostile.
  */
 #ifndef TORPOR_DEVICES_NET_NET_OFFLOAD_H
 #define TORPOR_DEVICES_NET_NET_OFFLOAD_H
@@ -23,13 +23,14 @@ const char *net_header_fault(const struct virtio_net_hdr_v1 *header, size_t len)
  * fault. */
 void net_checksum(struct virtio_net_hdr_v1 *header, uint8_t *frame, size_t len);
 
-/* Called for each plain frame; what it returns other than 0 ends the cutting and is returned. */
+/* Called for each plain frame. What it returns other than 0 ends the call that emits, which returns
+ * it. */
 typedef int net_emit_fn(void *opaque, const uint8_t *frame, size_t len);
 
 /* Give `frame` to `emit` as frames that any Ethernet takes: cut into segments of gso_size when it
  * is a large TCP frame (IP lengths, ids, TCP sequence, flags and checksums as TSO has them), else
- * with its checksum. `frame` is overwritten. A frame that is not what its header says (-EINVAL) was
- * given to nobody. */
+ * with its checksum. `frame` is overwritten. Returns 0; -EINVAL when the frame is not what its
+ * header says, and nothing was given; or what emit returned other than 0. */
 int net_plain(struct virtio_net_hdr_v1 *header, uint8_t *frame, size_t len, net_emit_fn *emit,
 	      void *opaque);
 

@@ -37,7 +37,7 @@ struct net_pcap {
 	struct net_card card;	    /* to `inner` */
 	struct net_backend *inner;  /* owned */
 	const struct log *log;
-	int fd; /* -1: it could not be written to any more */
+	int fd; /* -1: it could not be written; nothing is captured */
 	/* What `inner` is sending, until it is written down. An answer may come before that
 	 * returns. */
 	struct {

@@ -8,8 +8,9 @@
 #include "base/log.h"
 #include "devices/net/net.h"
 
-/* Takes over `inner` and `fd` (open for writing, empty), also on failure. Returns 0, -ENOMEM, or
- * what write(2) gave. `log` is kept. */
+/* Takes over `inner` and `fd` (open for writing, empty), also on error. Returns 0, -ENOMEM, or what
+ * write(2) of the file's header gave. A later error ends the capture, with a line in the log;
+ * frames still pass. `log` is kept. */
 int net_pcap_open(struct net_backend **out, const struct log *log, struct net_backend *inner,
 		  int fd, struct err *err);
 

@@ -59,7 +59,7 @@ static bool tap_give(struct net_tap *tap)
 	return true;
 }
 
-/* A frame is held only when the card has refused it: else nobody would come back for it. */
+/* A frame is held only when the card has refused it: only then does tap_ready() follow. */
 static void tap_receive(struct net_tap *tap, unsigned budget)
 {
 	while (tap_give(tap) && budget-- > 0) {
@@ -82,7 +82,7 @@ static void on_tap(struct loop_watch *watch, uint32_t events)
 	}
 	if ((events & EPOLLIN) != 0)
 		tap_receive(tap, BUDGET);
-	/* An interface that somebody has removed would report that for ever. */
+	/* An interface that was removed would report that for ever. */
 	if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
 		loop_del(tap->loop, &tap->watch);
 		log_line(tap->log,
@@ -100,7 +100,7 @@ static int tap_send(struct net_backend *b, const struct iovec *iov, unsigned n, 
 	struct net_tap *tap = tap_from_backend(b);
 
 	(void)len;
-	/* What it does not want (it is down, say) is lost as on a wire. */
+	/* What the interface does not take, because it is down for example, is dropped. */
 	if (writev(tap->fd, iov, (int)n) >= 0 || errno != EAGAIN)
 		return 0;
 	tap->refused = true;

@@ -10,9 +10,9 @@
 #include "base/loop.h"
 #include "devices/net/net.h"
 
-/* `name` NULL: a new one, torporN. Returns 0; ERR_USAGE (too long a name); ERR_FAILED, with what to
- * do: no /dev/net/tun, a right that is missing, an interface in use or of another kind; -ENOMEM; or
- * what open(2) or ioctl(2) gave. `log` is kept. */
+/* `name` NULL: a new one, torporN. Returns 0; -EINVAL with ERR_USAGE (too long a name), or with
+ * ERR_FAILED and what to do: no /dev/net/tun, a right that is missing, an interface in use or of
+ * another kind; -ENOMEM; or what open(2), ioctl(2) or epoll_ctl(2) gave. `log` is kept. */
 int net_tap_open(struct net_backend **out, struct loop *loop, const struct log *log,
 		 const char *name, struct err *err);
 /* The interface's name; valid as long as the back end. */

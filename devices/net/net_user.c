@@ -62,7 +62,7 @@ static void on_timer_free(void *timer, void *opaque)
 		user_timer_free(timer);
 }
 
-/* Whatever was known under that number is gone. */
+/* An earlier socket with this number is closed. */
 static void on_open(int fd, void *opaque)
 {
 	struct net_user *u = opaque;
@@ -80,7 +80,7 @@ static void on_closing(int fd, void *opaque)
 		u->nopen--;
 }
 
-/* It is asked again anyway whenever it was given something. */
+/* libslirp is asked again anyway after each frame that it was given. */
 static void on_notify(void *opaque)
 {
 	(void)opaque;
@@ -126,8 +126,8 @@ static int open_slirp(struct net_user *u, const struct net_user_params *params, 
 	return 0;
 }
 
-/* Tell libslirp who has the guest's address, so that the first connection after a wake need not
- * wait for an answer. A guest that has another MAC meanwhile says so itself. */
+/* Tell libslirp which MAC has the guest's address, so that the first connection after a resume need
+ * not wait for an ARP answer. A guest whose MAC has changed announces that itself. */
 static void announce_guest(struct net_user *u)
 {
 	uint8_t frame[ETH_HLEN + 28] = {0}, *arp = frame + ETH_HLEN;

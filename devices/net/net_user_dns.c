@@ -1,9 +1,9 @@
 /*
  * DNS for hosts whose name servers have IPv6 addresses only; see net_user_internal.h.
  *
- * libslirp forwards what a guest sends to 10.0.2.3 to this host's first IPv4 name server, and has
- * nothing to forward it to where there is none. Such queries are sent here, over UDP, each from a
- * socket of its own; the answer goes back as a datagram of 10.0.2.3. Queries by TCP are not.
+ * libslirp forwards what a guest sends to 10.0.2.3 to this host's first IPv4 name server, and
+ * has no server to forward it to where there is none. Such queries are sent here, over UDP, each
+ * from a socket of its own; the answer goes back as a datagram of 10.0.2.3. Queries by TCP are not.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -106,7 +106,7 @@ static void on_dns_answer(struct loop_watch *watch, uint32_t events)
 		return;
 	close_query(q);
 	if (got <= 0)
-		return; /* nobody answers there: the guest asks again */
+		return; /* no server answers there: the guest asks again */
 	memcpy(frame, q->guest_mac, ETH_ALEN);
 	memcpy(frame + ETH_ALEN, q->our_mac, ETH_ALEN);
 	be_put16(frame + 2 * ETH_ALEN, ETH_P_IP);
@@ -148,7 +148,7 @@ bool user_dns_query(struct net_user *u, const uint8_t *frame, const struct net_p
 	close_query(q);
 	fd = socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return true; /* lost, as on any wire */
+		return true; /* dropped; the guest asks again */
 	memcpy(q->guest_mac, frame + ETH_ALEN, ETH_ALEN);
 	memcpy(q->our_mac, frame, ETH_ALEN);
 	memcpy(q->guest, ip + 12, sizeof(q->guest));

@@ -109,7 +109,7 @@ static void user_take_tcp(struct net_user *u, struct virtio_net_hdr_v1 *header, 
 	}
 }
 
-/* Notice who speaks: published ports lead there. */
+/* Learn the guest's address from what it sends: published ports lead there. */
 static void learn_guest_address(struct net_user *u, const uint8_t *frame, size_t len,
 				const struct net_packet *p)
 {
@@ -128,9 +128,8 @@ static void learn_guest_address(struct net_user *u, const uint8_t *frame, size_t
 	user_set_guest(u, address);
 }
 
-/* Addresses that would lead to this host itself, or nowhere: libslirp connects to whatever it is
- * told. IPv6's unspecified, loopback and IPv4 addresses, and those of single links, share their
- * beginnings. */
+/* Whether its destination is this host itself, or no host: libslirp would connect to it. The IPv6
+ * unspecified, loopback, IPv4-mapped and IPv4-compatible addresses begin with ten zero bytes. */
 static bool is_forbidden(const uint8_t *frame, size_t len)
 {
 	static const uint8_t zeros[10];
@@ -328,7 +327,7 @@ void user_deliver(struct net_user *u, const uint8_t *frame, size_t len)
 	} else if (len <= ETH_HLEN + u->mtu) {
 		(void)user_give_plain(u, frame, len);
 	} else {
-		/* libslirp believes in an MTU of USER_MTU. */
+		/* libslirp was given an MTU of USER_MTU. */
 		memcpy(whole, frame, len);
 		(void)net_fragment(whole, len, u->mtu, u->fragment_id++, user_give_plain, u);
 	}

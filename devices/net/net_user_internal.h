@@ -8,7 +8,7 @@
  *     net_user_dns.c     DNS where the host's name servers have IPv6 only
  *     net_user_loop.c    libslirp's sockets and timers on the machine's loop
  *
- * Machine lock held throughout.
+ * Machine lock held throughout. Functions that return nothing cannot fail.
  */
 #ifndef TORPOR_DEVICES_NET_NET_USER_INTERNAL_H
 #define TORPOR_DEVICES_NET_NET_USER_INTERNAL_H
@@ -92,7 +92,7 @@ struct net_user {
 	struct user_port port[NET_MAX_FORWARDS];
 	unsigned nports;
 	struct in_addr guest; /* where they lead */
-	bool guest_known;     /* it has been heard to have that address */
+	bool guest_known;     /* it has sent something from that address */
 	bool host_loopback;
 
 	/* net_user_relay.c */
@@ -118,28 +118,35 @@ bool user_flush_queue(struct net_user *u);
 void user_drop_queue(struct net_user *u);
 
 /* net_user_loop.c */
+/* Returns 0, or what timerfd_create(2) or epoll_ctl(2) gave. user_loop_close() may follow in any
+ * case.
+ */
 int user_loop_open(struct net_user *u, struct err *err);
 void user_loop_close(struct net_user *u);
 void user_loop_start(struct net_user *u);
 void user_loop_stop(struct net_user *u);
-/* Something was done with libslirp; `ready`: call it as if an event had come. */
+/* libslirp was called, and may wait for something else now; `ready`: call it as if one of its
+ * descriptors were ready. */
 void user_loop_changed(struct net_user *u, bool ready);
 /* Before a frame goes in: libslirp looks at the clock only when it is called, and gives up new UDP
  * sockets at once when it finds that minutes have passed meanwhile. */
 void user_loop_clock(struct net_user *u);
 int64_t user_now_ns(void);
-/* The descriptor that libslirp watches and that was not known before; -1: there is none. */
+/* The descriptor that libslirp watches and that was not known before; -1: there is none, or no
+ * memory. */
 int user_new_socket(struct net_user *u);
 void user_forget_socket(struct net_user *u, int fd);
+/* NULL: there are USER_MAX_TIMERS already. */
 void *user_timer_new(struct net_user *u, SlirpTimerId id, void *opaque);
 void user_timer_mod(struct user_timer *timer, int64_t due);
 void user_timer_free(struct user_timer *timer);
 
-/* net_user_ports.c */
+/* net_user_ports.c. Returns 0; the errors of a port as net_user_open() lists them; -EINVAL with
+ * ERR_FAILED when libslirp does not listen. */
 int user_publish(struct net_user *u, const struct net_forward *forward, struct err *err);
-/* The guest says that it has this address: ports lead there. */
+/* The guest has sent from this address: ports lead there. */
 void user_set_guest(struct net_user *u, struct in_addr address);
-/* A UDP datagram to the guest. */
+/* Note the sender of a UDP datagram to the guest. */
 void user_note_peer(struct net_user *u, const uint8_t *frame, const struct net_packet *packet);
 /* net_user_relay.c: listen over IPv6 for what is published over IPv4, with the port that was
  * chosen. Returns 0; what socket(2), bind(2) or listen(2) gave, without a text; -ENOMEM or what the
@@ -151,11 +158,11 @@ void user_relay_close(struct net_user *u);
 void user_dns_init(struct net_user *u, const char *resolv_conf, uint16_t port);
 void user_dns_close(struct net_user *u);
 /* A UDP datagram of the guest, untagged: send it, if it is a query that libslirp has no server for.
- */
+ * False: it is not, and is not handled. */
 bool user_dns_query(struct net_user *u, const uint8_t *frame, const struct net_packet *packet);
 
-/* One of the guest's: send it, if it answers one that came from the host's loopback. False: it is
- * none of those. */
+/* A UDP datagram of the guest, untagged: send it, if it answers one that came from the host's
+ * loopback. False: it does not, and is not handled. */
 bool user_answer_loopback(struct net_user *u, const uint8_t *frame,
 			  const struct net_packet *packet);
 

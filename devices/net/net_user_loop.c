@@ -1,14 +1,14 @@
 /*
  * libslirp's sockets and timers on the machine's loop; see net_user_internal.h.
  *
- * libslirp thinks in rounds of poll(2): it is asked what it waits for (fill), and told what came
+ * libslirp works in rounds of poll(2): it is asked what it waits for (fill), and told what is ready
  * (poll). Here each of its sockets is a watch of the loop. What comes in one round of the loop is
  * remembered by the watches' callbacks, and the loop's hook tells it in one call and asks
  * again.
  *
  * A watch follows what is asked for lazily, because each change is a system call: events are
- * added at once, and taken away when one comes that nobody waits for. Sockets that libslirp does
- * not wait for at all are not watched then, for a hang-up cannot be muted.
+ * added at once, and taken away when one comes that libslirp does not wait for. Sockets that
+ * libslirp does not wait for at all are not watched then, for a hang-up cannot be muted.
  *
  * A guest without room for more frames holds up everything here: nothing is read for it, so that
  * TCP's own back-pressure reaches the sender.
@@ -328,7 +328,7 @@ void user_loop_changed(struct net_user *u, bool ready)
 
 void user_loop_start(struct net_user *u)
 {
-	/* Whoever starts us may be in no state to be given frames. */
+	/* The card may not be able to take frames before this returns. */
 	u->changed = u->ready = true;
 	u->running = true;
 	if (u->loop->waiting)

@@ -3,8 +3,8 @@
  *
  * libslirp listens and forwards, over IPv6 to IPv4 ports net_user_relay.c. One thing it cannot do:
  * while the host's loopback is closed to the guest, it also drops the guest's answers to datagrams
- * that came from there. Those are sent here, to whom a datagram came from lately and to nobody
- * else; not when they come in fragments.
+ * that came from there. Those are sent here, only to ports from which a datagram came lately;
+ * not when they come in fragments.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -140,7 +140,7 @@ static void move_ports(struct net_user *u)
 	}
 }
 
-/* The first address that it speaks with. */
+/* The first address that the guest sends from. */
 void user_set_guest(struct net_user *u, struct in_addr address)
 {
 	uint32_t host = ntohl(address.s_addr);

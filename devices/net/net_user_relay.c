@@ -113,7 +113,8 @@ static void on_relay(struct loop_watch *watch, uint32_t events)
 	}
 	relay_watch(a, b);
 	relay_watch(b, a);
-	/* A hang-up cannot be muted: what is left to be written wakes us at the other side. */
+	/* A hang-up cannot be muted. What is left to be written shows as an event of the other
+	 * side. */
 	if ((events & EPOLLHUP) != 0 && side->ended)
 		loop_del(pair->user->loop, watch);
 }

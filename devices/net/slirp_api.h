@@ -17,7 +17,8 @@ struct slirp_api {
 	__typeof__(slirp_remove_hostxfwd) *remove_forward;
 };
 
-/* NULL, with the reason, when it is not there or older than 4.7. */
+/* The table, or NULL with ERR_FAILED, which says why, when libslirp is not there or older than 4.7.
+ * The table is valid for ever. */
 const struct slirp_api *slirp_api(struct err *err);
 
 #endif
