@@ -1,4 +1,4 @@
-/* What a virtio device type is given by whoever creates it. */
+/* What the creator of a virtio device gives its type. */
 #ifndef TORPOR_DEVICES_VIRTIO_BACKEND_H
 #define TORPOR_DEVICES_VIRTIO_BACKEND_H
 
@@ -15,7 +15,7 @@ enum virtio_id {
 	VIRTIO_TYPE_BALLOON = 5,
 };
 
-/* What stands behind a device; each type takes what it knows. */
+/* What a device is connected to; each type takes its own members. */
 struct virtio_backend {
 	struct disk *disk;	  /* blk: taken over, also on failure */
 	const char *const *ports; /* console: names of the ports behind port 0; copied */

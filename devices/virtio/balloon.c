@@ -4,8 +4,8 @@
  * When a page may go. Inflated and reported pages (§5.5.6.2, §5.5.6.7) are the device's until their
  * descriptor is used: discarded before that, they cannot hold anything yet. A hinted page
  * (§5.5.6.5) belongs to the driver all the time. Linux takes it back under memory pressure without
- * a word, and writes to it; only a page that was not written since is ours to change. So nothing is
- * remembered for the pause: a hint is acted on at once, before the notification returns to the vCPU
+ * telling the device, and writes to it; only a page that was not written since may be changed. So
+ * no hint is kept for the save: it is acted on at once, before the notification returns to the vCPU
  * that sent it (virtio_device.prompt): only after it does Linux put the block where it may take it
  * back from. Hints that were left in the queue longer than that are not used. What is
  * written to a discarded page later is new memory and stays.

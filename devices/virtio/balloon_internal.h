@@ -32,26 +32,26 @@ struct virtio_balloon {
 	struct virtio_balloon_config config;
 	struct virtio_inflight inflight[BALLOON_QUEUES];
 	uint64_t handled[BALLOON_QUEUES]; /* bytes of pages of the request in flight */
-	uint64_t available;		  /* bytes, as the guest last told */
+	uint64_t available;		  /* bytes, as the guest last reported */
 	bool hinting;			  /* the driver has begun to answer s.command */
 	bool late; /* hints in the queue were not taken at once: they are not used */
 
 	enum balloon_phase phase;
 	uint32_t largest;     /* that s.actual was in this trimming */
-	uint64_t progress_ms; /* when the guest last got further */
+	uint64_t progress_ms; /* when the guest last made progress */
 	struct timer timer;   /* closed until it is needed */
 };
 
-/* Bring the configuration space up to date with the state. */
+/* Update the configuration space from the state. */
 void balloon_update_config(struct virtio_balloon *b);
 
-/* The guest told `available`; set `actual`; got further in some way; is through with the command.
+/* The guest reported `available`; set `actual`; made progress of some kind; finished the command.
  */
 void balloon_on_stats(struct virtio_balloon *b);
 void balloon_on_actual(struct virtio_balloon *b);
 void balloon_note_progress(struct virtio_balloon *b);
 void balloon_on_hints_done(struct virtio_balloon *b);
-/* The guest may take everything back. Quiet when it has it all already. */
+/* The guest may take everything back. It is not interrupted when it has it all already. */
 void balloon_give_back(struct virtio_balloon *b);
 void balloon_trim_free(struct virtio_balloon *b);
 

@@ -4,11 +4,11 @@
  * For its caches: have it count, then inflate the balloon to what it says is available, less a
  * reserve. Linux drops caches to fill a balloon, but need not reach the number. For free pages
  * alone: a hinting command, whose pages are discarded as they come (balloon.c). Either way, when
- * the guest has got no further for a while, what it has given is enough. A balloon has got further
- * when it is larger than it was: Linux that runs out of memory takes pages back, and gives them
- * again.
+ * the guest has made no progress for a while, what it has given is enough. Progress of a balloon is
+ * that it is larger than before in this trimming: Linux that runs out of memory takes pages back,
+ * and gives them again.
  *
- * A timer ends it all if no save does: whoever asked may have gone away.
+ * A timer ends it all if no save does: the process that asked may have ended.
  */
 #include <errno.h>
 #include <sys/epoll.h>
@@ -20,7 +20,7 @@
 #include "devices/virtio/balloon_internal.h"
 
 #define STATS_QUEUE	2u /* there is none before it that a driver might leave out */
-#define GIVE_BACK_AFTER 30 /* seconds since anybody asked how far it is */
+#define GIVE_BACK_AFTER 30 /* seconds since the last call that asked */
 #define RESERVE		16 /* one part in so many of what is available stays with the guest */
 
 static struct virtio_balloon *balloon_from_device(struct device *dev)

@@ -6,6 +6,7 @@
 
 extern const struct state_table virtio_blk_table;
 
+/* Takes over backend->disk, also on error. Returns 0 or -ENOMEM. */
 int virtio_blk_create(struct virtio_device **out, struct machine *m, const char *id,
 		      const struct virtio_backend *backend, struct err *err);
 

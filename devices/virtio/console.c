@@ -2,7 +2,7 @@
  * virtio-console (virtio 1.2 §5.3). Port 0 is a console (hvc0 to Linux); the others are named
  * channels. Without MULTIPORT there is only port 0.
  *
- * What the device has to say about a port is kept as bits until the driver has buffers for it, so
+ * The device's messages about a port are kept as bits until the driver has buffers for them, so
  * that the backlog is bounded and is saved with the rest. Input that finds no buffer is refused;
  * the host side keeps it and is called back through room(). A chain of output that is longer than a
  * turn, which no known driver makes, is put out again from its beginning when the machine is
@@ -235,7 +235,7 @@ static void send_pending_control(struct virtio_console *con)
 	virtio_interrupt(&con->v, QUEUE_CONTROL_RX);
 }
 
-/* §5.3.6.2: the driver is ready for a port: say what it is. The host's side is always there. */
+/* §5.3.6.2: the driver is ready for a port: announce it. The host's side is always there. */
 static void port_ready(struct virtio_console *con, unsigned port)
 {
 	if (port == 0)

@@ -1,11 +1,11 @@
 /*
  * The MMIO transport; see mmio.h.
  *
- * Doorbells. A QueueNotify write is first an exit, handled at once. A queue that shows to be busy
- * gets an ioeventfd, so that its requests run on the loop while the vCPU goes on. Registering one
- * costs 1 to 3 µs on Linux 6.18; older kernels wait for an SRCU grace period (25 µs to 5 ms each on
- * an emulated host with 6.1). So it never happens while a machine is resumed, and never for a queue
- * that is rarely used.
+ * Notifications. A QueueNotify write is first an exit, handled at once. A queue that is notified
+ * often gets an ioeventfd, so that its requests run on the loop while the vCPU goes on. Registering
+ * one costs 1 to 3 µs on Linux 6.18; older kernels wait for an SRCU grace period (25 µs to 5 ms
+ * each on an emulated host with 6.1). So it never happens while a machine is resumed, and never for
+ * a queue that is rarely used.
  */
 #include "devices/virtio/mmio.h"
 

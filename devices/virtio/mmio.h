@@ -10,12 +10,13 @@
 #include "devices/virtio/virtio.h"
 #include "vmm/irq.h"
 
-/* Give the device this transport, plugged into the machine's slot. */
+/* Give the device this transport, plugged into the machine's slot. Returns 0, -ENOMEM, or what
+ * eventfd(2) or KVM_IRQFD gave; then the device has no transport. */
 int virtio_mmio_plug(struct virtio_device *v, unsigned slot, struct err *err);
 
 /* The same without a VM, for tests and for other ways to deliver interrupts: registers at `base` of
- * v->m's MMIO bus, and `irq` is pulsed (taken over). -ENOMEM leaves the device without transport.
- */
+ * v->m's MMIO bus, and `irq` is pulsed. Returns 0 and takes `irq` over, or -ENOMEM; then the device
+ * has no transport and `irq` stays the caller's. */
 int virtio_mmio_attach(struct virtio_device *v, uint64_t base, const struct irq *irq,
 		       struct err *err);
 

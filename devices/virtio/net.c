@@ -191,7 +191,7 @@ static void net_forget_driver(struct virtio_net *n)
 	net_update_config(n);
 }
 
-/* Its connections may live on behind a new driver: the flows stay. */
+/* Connections may continue with a new driver: the flows stay. */
 static void net_reset(struct virtio_device *v)
 {
 	struct virtio_net *n = net_from_virtio(v);
@@ -199,7 +199,7 @@ static void net_reset(struct virtio_device *v)
 	net_forget_driver(n);
 	net_update_offloads(n);
 	if (v->running)
-		net_serve_rx(n); /* what waits for buffers is lost */
+		net_serve_rx(n); /* what waits for buffers is dropped */
 }
 
 static void net_start(struct virtio_device *v)
@@ -250,7 +250,7 @@ static void net_link(struct net_card *c, bool up)
 		return;
 	n->s.link = up;
 	net_config_changed(n);
-	if (n->v.running) /* what it could not send till now is sent, or lost */
+	if (n->v.running) /* what waited in the queue is sent, or dropped */
 		net_kick_tx(n);
 }
 

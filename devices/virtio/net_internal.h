@@ -63,14 +63,14 @@ struct virtio_net {
 	struct virtio_net_config config;
 	uint8_t mac[NET_MAC_SIZE]; /* it was made with */
 	uint16_t max_pairs;
-	unsigned offloads_told; /* what the back end knows of offloads */
+	unsigned offloads_told; /* the offloads that the back end was told */
 	uint32_t irq_pending;	/* queues with frames for which no interrupt was raised yet */
 	bool tx_blocked;	/* the back end has no room; writable() follows */
 	uint64_t rx_turn;	/* bytes that were delivered in this turn */
 	bool rx_refused;	/* it has a frame for which there were no buffers */
 	bool quiescing;
 	bool resetting;	     /* flows of before the save are still to be reset */
-	bool config_pending; /* the configuration changed while nobody could be told */
+	bool config_pending; /* it changed while the machine did not run */
 	struct loop_hook round;
 	struct net_steering steering;
 };
@@ -105,7 +105,7 @@ static inline unsigned net_tx_queue(unsigned pair)
 void net_update_config(struct virtio_net *n);
 /* Tell the back end what the guest accepts, if that has changed. */
 void net_update_offloads(struct virtio_net *n);
-/* Nothing of before the save waits for buffers any more. */
+/* No frame of before the save waits for buffers any more. */
 bool net_resume_done(const struct virtio_net *n);
 /* Send what the driver has queued on every queue. */
 void net_kick_tx(struct virtio_net *n);

@@ -1,7 +1,7 @@
 /*
  * virtio-net, guest → host (virtio 1.2 §5.1.6.2); see net_internal.h. Machine lock held.
  *
- * The back end gets the guest's own buffers behind a copy of the header, which is what was judged.
+ * The back end gets the guest's own buffers behind a copy of the header: the copy that was checked.
  * A header that breaks the rules ends in NEEDS_RESET; a frame of an impossible length is
  * dropped, as a wire would. What the back end has no room for stays in the queue, and so in a save.
  */
@@ -15,7 +15,7 @@
 #define MIN_FRAME   14u
 #define TURN_FRAMES 64u /* each may be a system call */
 
-/* What only who has negotiated it may ask for. */
+/* What the header asks for without its feature; NULL: nothing. */
 static const char *unnegotiated_offload(const struct virtio_net *n,
 					const struct virtio_net_hdr_v1 *h)
 {

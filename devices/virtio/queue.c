@@ -121,7 +121,7 @@ void vq_disable(struct vq *q)
 	q->fault = NULL;
 }
 
-/* Asked for at each write, so that it is noted as one. A queue in use lies in memory. */
+/* Looked up at each write, so that the pages are noted as written. A queue in use is in memory. */
 static struct vq_used *used_to_write(struct vq *q)
 {
 	return mem_at_write(q->mem, q->s->device, used_bytes(q->s->size));
@@ -230,7 +230,7 @@ static const char *walk_chain(struct vq *q, struct walk *w, struct vq_elem *e)
 }
 
 /* §2.7.10.1: name the index whose arrival shall be notified. Written only when it changes, so that
- * waking a machine with idle queues dirties no page. */
+ * resuming a machine with idle queues dirties no page. */
 static void ask_notification(struct vq *q)
 {
 	if (load_le16((const uint16_t *)&q->used->ring[q->s->size]) != q->s->next_avail)
@@ -307,7 +307,8 @@ bool vq_wants_interrupt(struct vq *q)
 
 	if (now == before)
 		return false;
-	/* The used index must be out before the driver's wish is read (§2.7.7.1, §2.7.8.1). */
+	/* The used index is stored before the driver's flag or event index is read (§2.7.7.1,
+	 * §2.7.8.1). */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	q->signalled = now;
 	if (!q->event_idx)

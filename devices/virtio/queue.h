@@ -8,7 +8,8 @@
  * popped, are written before the notes are next collected (vmm/dirty.h).
  *
  * Call order: vq_init once; vq_enable when the driver (or a restore) has set up the queue; then
- * vq_pop, vq_push, vq_wants_interrupt; vq_disable on reset. Machine lock held throughout.
+ * vq_pop, vq_push, vq_wants_interrupt; vq_disable on reset. Machine lock held throughout. Only
+ * vq_layout_fault() and vq_pop() report errors.
  */
 #ifndef TORPOR_DEVICES_VIRTIO_QUEUE_H
 #define TORPOR_DEVICES_VIRTIO_QUEUE_H
@@ -97,8 +98,8 @@ bool vq_wants_interrupt(struct vq *q);
 /* Whether the driver has made more elements available than were popped. */
 bool vq_pending(const struct vq *q);
 
-/* Take back the last vq_pop(): the element is available again, as if nobody had seen it. Several in
- * a row take back several. */
+/* Take back the last vq_pop(): the element is available again, as if it had not been popped.
+ * Several in a row take back several. */
 void vq_unpop(struct vq *q);
 
 /* Copy from the out buffers, or to the in buffers, up to len bytes, and advance past them. Returns

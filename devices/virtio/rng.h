@@ -4,6 +4,7 @@
 
 #include "devices/virtio/backend.h"
 
+/* `backend` is not used. Returns 0 or -ENOMEM. */
 int virtio_rng_create(struct virtio_device **out, struct machine *m, const char *id,
 		      const struct virtio_backend *backend, struct err *err);
 

@@ -1,6 +1,4 @@
-/*
- * The virtio device types there are, and the way to create one.
- */
+/* The virtio device types, and how to create a device of one. Machine lock held. */
 #ifndef TORPOR_DEVICES_VIRTIO_TYPES_H
 #define TORPOR_DEVICES_VIRTIO_TYPES_H
 
@@ -10,7 +8,7 @@ struct virtio_type_entry {
 	enum virtio_id id;
 	const char *name;
 	const struct state_table *state; /* of the type; NULL: it has none */
-	/* A device without transport. */
+	/* A device without transport. Returns 0 or -ENOMEM; then the back end is closed. */
 	int (*create)(struct virtio_device **out, struct machine *m, const char *id,
 		      const struct virtio_backend *backend, struct err *err);
 };

@@ -97,7 +97,7 @@ void virtio_push(struct virtio_device *v, unsigned index, const struct vq_elem *
 	vq_push(&v->queue[index], elem->head, (uint32_t)len);
 }
 
-/* The queue is not what it was. */
+/* The queue was reset or rewound: the element is no longer in flight. */
 static void virtio_forget_inflight(struct virtio_device *v, unsigned index)
 {
 	if (v->inflight[index] != NULL)
@@ -143,7 +143,7 @@ void virtio_notify(struct virtio_device *v, unsigned index)
 		v->type->notify(v, index);
 }
 
-/* For what became available before notifications counted. */
+/* Buffers may have become available while notifications were ignored. */
 static void notify_all_queues(struct virtio_device *v)
 {
 	for (unsigned i = 0; i < v->s.nqueues; i++)

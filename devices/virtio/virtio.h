@@ -10,8 +10,9 @@
  * of the state), then machine_add_device by the caller.
  *
  * A device serves its queues only while the machine runs (between start and quiesce) and the driver
- * is happy (DRIVER_OK, no FAILED, no NEEDS_RESET); otherwise notifications are ignored, and start()
- * looks at every queue. All with the machine lock held.
+ * is ready (DRIVER_OK, no FAILED, no NEEDS_RESET); otherwise notifications are ignored, and start()
+ * looks at every queue. All with the machine lock held. Functions that return nothing cannot fail:
+ * a fault of the driver ends in NEEDS_RESET.
  */
 #ifndef TORPOR_DEVICES_VIRTIO_VIRTIO_H
 #define TORPOR_DEVICES_VIRTIO_VIRTIO_H
@@ -63,17 +64,17 @@ struct virtio_type {
 	void (*notify)(struct virtio_device *v, unsigned index);
 	/* Reset by the driver or with the machine: forget what the driver set up. */
 	void (*reset)(struct virtio_device *v);
-	/* The machine goes on; notify() for every queue follows. */
+	/* The machine runs, or runs again; notify() for every queue follows. */
 	void (*start)(struct virtio_device *v);
 	/* vCPUs are stopped. The last moment at which queues are served: finish or rewind what is
 	 * in hand (the core rewinds what is in flight), and touch neither guest memory nor the back
 	 * end until start(). */
 	void (*quiesce)(struct virtio_device *v);
-	/* The state is one that was restored. */
+	/* A state has been restored. */
 	void (*loaded)(struct virtio_device *v);
 	/* A driver's write into the configuration space, inside its length. */
 	void (*config_write)(struct virtio_device *v, uint64_t off, uint32_t value, unsigned size);
-	/* Judge the staged state of the type, as device_ops.check does. */
+	/* Verify the staged state of the type, as device_ops.check does. */
 	int (*check)(struct virtio_device *v, const void *staged, struct err *err);
 	/* Free the whole object (virtio_device included, already torn down). */
 	void (*free)(struct virtio_device *v);
@@ -83,8 +84,9 @@ struct virtio_transport_ops {
 	const struct state_table *table;
 	void (*interrupt)(struct virtio_transport *t, uint32_t cause);
 	void (*reset)(struct virtio_transport *t);
-	/* The machine goes on; an interrupt may have been on its way when it stopped. */
+	/* The machine runs, or runs again; an interrupt may have been lost when it stopped. */
 	void (*start)(struct virtio_transport *t);
+	/* As virtio_type.check. */
 	int (*check)(struct virtio_transport *t, const void *staged, struct err *err);
 	void (*free)(struct virtio_transport *t);
 };
@@ -105,7 +107,7 @@ struct virtio_state {
 
 extern const struct state_table virtio_state_table;
 
-/* A queue's doorbell besides the exit: an eventfd on the loop, made when first needed. */
+/* A queue's notifications without an exit: an eventfd on the loop, made when first needed. */
 struct virtio_notifier {
 	struct virtio_device *v;
 	unsigned index;
@@ -118,7 +120,7 @@ struct virtio_notifier {
  * An element counts as VIRTIO_ELEMENT_BYTES at least. One that may be longer than a turn is kept in
  * a struct virtio_inflight between turns. It belongs to a queue that is served in order. When the
  * machine stops, the core gives it back to the queue: it is done again, from its beginning, when
- * the machine goes on, here or from a file.
+ * the machine next runs, here or from a file.
  */
 #define VIRTIO_TURN_BYTES    (4u << 20)
 #define VIRTIO_ELEMENT_BYTES (VIRTIO_TURN_BYTES / VQ_MAX_SIZE)
@@ -137,8 +139,7 @@ struct virtio_device {
 	uint64_t offered;
 	const void *config; /* inside the type's object, little-endian */
 	size_t config_len;
-	bool prompt; /* a notification is handled before the vCPU goes on: no doorbell but the exit
-		      */
+	bool prompt; /* a notification is handled before the vCPU goes on: no ioeventfd */
 	struct vq queue[VIRTIO_MAX_QUEUES];
 	/* In the type's object; NULL: an element of that queue never takes more than a turn. */
 	struct virtio_inflight *inflight[VIRTIO_MAX_QUEUES];
@@ -160,7 +161,7 @@ static inline bool virtio_has(const struct virtio_device *v, uint64_t feature)
 	return (v->s.features & feature) != 0;
 }
 
-/* Whether the machine runs and the driver is happy: it may be asked for something. */
+/* Whether the machine runs and the driver is ready. */
 bool virtio_serving(const struct virtio_device *v);
 /* The next element of a queue. False when there is none, or the queue is broken (the driver is then
  * asked for a reset), or the device shall not serve it now. */
@@ -182,7 +183,7 @@ static inline void virtio_spend(uint64_t *budget, uint64_t bytes)
 /* Interrupt if the driver wants it: after a batch of pushes. */
 void virtio_interrupt(struct virtio_device *v, unsigned index);
 /* Have notify() called again from the loop, so that one busy queue does not hold the machine lock.
- */
+ * Without an eventfd for that: NEEDS_RESET. */
 void virtio_reschedule(struct virtio_device *v, unsigned index);
 /* The guest broke the rules: DEVICE_NEEDS_RESET (§2.1.2) and a line in the log. */
 void virtio_needs_reset(struct virtio_device *v, const char *why);
@@ -199,13 +200,14 @@ void virtio_destroy(struct virtio_device *v);
 
 /* §2.1, §3.1: 0 resets; bits are only ever added; FEATURES_OK may be refused by not appearing. */
 void virtio_set_status(struct virtio_device *v, uint32_t status);
-/* Set 32 feature bits, word 0 or 1; lost once FEATURES_OK is set (§2.2). */
+/* Set 32 feature bits, word 0 or 1; ignored once FEATURES_OK is set (§2.2). */
 void virtio_set_features(struct virtio_device *v, uint32_t word, uint32_t bits);
 /* Take a queue into use; refused, with NEEDS_RESET, when its layout is not acceptable. */
 void virtio_enable_queue(struct virtio_device *v, unsigned index);
 void virtio_disable_queue(struct virtio_device *v, unsigned index);
 void virtio_notify(struct virtio_device *v, unsigned index);
-/* The queue's eventfd, on the loop, or -1 when the host has none left. Owned by the device. */
+/* The queue's eventfd, on the loop. Owned by the device. -1 when eventfd(2) or epoll_ctl(2) fails,
+ * with a line in the log. */
 int virtio_notify_fd(struct virtio_device *v, unsigned index);
 /* Little-endian bytes of the configuration space; zero outside it. */
 uint32_t virtio_config_read(const struct virtio_device *v, uint64_t off, unsigned size);
