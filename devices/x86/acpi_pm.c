@@ -4,7 +4,7 @@
  *
  * The SCI is a level: high while any status bit is set whose enable bit is set too. ACPI mode is
  * the only mode (the FADT has no SMI command), so SCI_EN always reads as set. The timer counts the
- * guest's clock, so it has no state of its own and stands still while the machine is parked; guests
+ * guest's clock, so it has no state of its own and stands still while the machine is paused; guests
  * calibrate the APIC timer with it, which without one fails on a busy host. Runs with the machine
  * lock held.
  */

@@ -1,8 +1,9 @@
 /*
  * MC146818 clock and memory behind ports 0x70 and 0x71. The time is the host's CLOCK_REALTIME, read
- * at the moment the guest asks, plus what the guest has set it off by; a machine that wakes days
- * later therefore reads today. There are no periodic, alarm or update interrupts: IRQ 8 never
- * fires, which Linux' rtc-cmos takes for a clock without alarms. Runs with the machine lock held.
+ * at the moment the guest asks, plus the offset that the guest has set; a machine that is resumed
+ * days later therefore reads the date of that day. There are no periodic, alarm or update
+ * interrupts: IRQ 8 never fires, which Linux' rtc-cmos takes for a clock without alarms. Runs with
+ * the machine lock held.
  */
 #include "devices/x86/cmos.h"
 

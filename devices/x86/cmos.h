@@ -4,6 +4,8 @@
 
 #include "vmm/machine.h"
 
+/* Create it, with its registers on the machine's port bus. Machine lock held. Returns 0 or -ENOMEM.
+ */
 int cmos_create(struct machine *m, struct device **dev, struct err *err);
 
 #endif
