@@ -15,7 +15,7 @@
  */
 int arch_board_devices(struct board *board, struct machine *m, struct err *err);
 
-/* The guest sees its power button pressed. */
+/* Press the guest's power button. Cannot fail; a guest may ignore it. */
 void arch_board_power_button(struct board *board);
 
 #endif

@@ -15,8 +15,8 @@
 #include "format/appliance.h"
 #include "vmm/machine.h"
 
-/* What the host gives. Disks are in the appliance's order; taken over by the board, also on
- * failure. */
+/* What the host gives. Disks are in the appliance's order; board_build() takes them over, also when
+ * it fails. */
 struct board_bindings {
 	struct disk *disk[APPLIANCE_MAX_DISKS];
 };
@@ -37,11 +37,11 @@ struct board {
 int board_build(struct board *board, struct machine *m, const struct appliance *a,
 		struct board_bindings *bindings, struct err *err);
 
-/* Press the ACPI power button. Lock held. */
+/* Press the ACPI power button. Machine lock held. Cannot fail; a guest may ignore it. */
 void board_power_button(struct board *board);
-/* Give the machine a new generation identity and tell the guest (VMGenID); after every resume,
- * before the first start(), behind the restore of the interrupt chips. Returns 0 or what
- * getrandom(2) gave. */
+/* Give the machine a new generation identity and notify the guest (VMGenID); after every resume,
+ * after the interrupt chips are restored, before the first start(). Returns 0, or what getrandom(2)
+ * gave. */
 int board_new_generation(struct board *board, struct err *err);
 
 #endif

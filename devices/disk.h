@@ -1,10 +1,9 @@
 /*
  * Disks: the block back end under virtio-blk.
  *
- * A disk is a stack, read from the top: a private scratch file that takes all writes (sparse, with
- * a bitmap of 4 KiB blocks), then the overlays that files brought along, then the base: a raw file
- * or an image in an archive. Base and overlays are only ever read. A read-only disk has no scratch
- * file.
+ * A disk has layers, read from the top: a private scratch file that takes all writes (sparse, with
+ * a bitmap of 4 KiB blocks), then the overlays of the saved files, then the base: a raw file or an
+ * image in an archive. Base and overlays are only ever read. A read-only disk has no scratch file.
  *
  * Called with the machine lock held, except for the image sources, which the writer's threads call
  * while the machine is paused.
@@ -26,23 +25,24 @@ struct disk_params {
 	const char *id;
 	bool readonly;
 	uint64_t size;			   /* bytes, a multiple of 512 */
-	struct blob raw;		   /* base as a raw file; taken: the disk closes raw.fd */
+	struct blob raw;		   /* base as a raw file; the disk takes over raw.fd */
 	const char *path;		   /* of the raw file, for errors; copied; NULL: unknown */
 	const struct image_layers *layers; /* or overlays over a base as images, which are borrowed;
-				       the stack is not kept; NULL: raw */
+				       the struct is not kept; NULL: raw */
 	const char *scratch_dir;	   /* where the unlinked scratch file is made */
 };
 
-/* Returns 0, or with nothing left open: ERR_FAILED (a size that is none), ERR_INTEGRITY (an image
- * of another size), -ENOMEM, or what making the scratch file gave. params->raw.fd is closed then.
- */
+/* Returns 0; -EINVAL with ERR_FAILED for a size that no disk has, with ERR_INTEGRITY for an image
+ * of another size or a lowest image that has a parent; -ENOMEM; or what fstat(2) of the raw file or
+ * scratch_open() gave. On error nothing is left open: a raw base's fd is closed. */
 int disk_open(struct disk **out, const struct disk_params *params, struct err *err);
+/* NULL: nothing is done. */
 void disk_close(struct disk *disk);
 
 /*
- * Whether the raw base is still the file that it was when the disk was opened: a guest that goes on
- * over a base which somebody has written to sees a mixture of two disks, and a save would keep it.
- * To be called before every save and at every guest reset, with the machine lock held. Compares
+ * Whether the raw base is still the file that it was when the disk was opened: a guest over a base
+ * that another process has written to sees a mixture of two disks, and a save would keep it. To be
+ * called before every save and at every guest reset, with the machine lock held. Compares
  * device, inode, size, mtime and ctime of the open file with those of the opening: one fstat(2).
  * Returns 0, also for a base that is an image; -ESTALE with ERR_FAILED, which names the disk, the
  * file and what of it has changed; or what fstat(2) gave.
@@ -54,19 +54,23 @@ uint64_t disk_size(const struct disk *disk);
 bool disk_readonly(const struct disk *disk);
 
 /* Byte offsets within the disk; the caller has checked the range. Return 0; -EIO when a lower layer
- * cannot be read, is damaged, or there is no memory to unpack it; -EROFS for a write to a read-only
- * disk; or what pread(2) and pwrite(2) on the scratch file gave. */
+ * cannot be read, is damaged, or there is no memory to unpack it; -EROFS for a change of a
+ * read-only disk; or what pread(2) or pwrite(2) gave, of the scratch file or of guest memory
+ * (-EFAULT). */
 int disk_read(struct disk *disk, uint64_t at, void *dst, uint64_t len);
 int disk_write(struct disk *disk, uint64_t at, const void *src, uint64_t len);
 /* Make it read as zero; `discard` frees the scratch file's space where it can. */
 int disk_zero(struct disk *disk, uint64_t at, uint64_t len, bool discard);
+/* Cannot fail: the scratch file need not outlast this process. */
 int disk_flush(struct disk *disk);
 
-/* For saving. The base as an image source when it is a raw file (false when it is an image: then
- * `image` is it, to be copied as it is), whose holes are told by extents and are not read. And what
- * lies over it: EXTENT_PARENT where the base shows, zero or data elsewhere. Valid while the machine
- * is paused. */
+/* Three image sources for saving, valid while the machine is paused. Their frame() returns 0, the
+ * errno of disk_read(), or what frame_readers_read() gave.
+ *
+ * The base. True: it is a raw file, whose holes are extents and are not read. False: it is the
+ * image *image, to be copied as it is. */
 bool disk_base_source(struct disk *disk, struct image_source *source, const struct image **image);
+/* What lies over the base: EXTENT_PARENT where the base shows, zero or data elsewhere. */
 void disk_overlay_source(struct disk *disk, struct image_source *source);
 /* For an increment: data where the guest wrote since the disk was opened, EXTENT_PARENT elsewhere.
  */

@@ -40,7 +40,7 @@ enum { REG_DATA, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_S
 #define LSR_BREAK    0x10u
 #define LSR_ERRORS   (LSR_OVERRUN | LSR_BREAK)
 #define LSR_IDLE     0x60u /* THR and transmitter empty */
-#define MSR_READY    0xb0u /* carrier, DSR, CTS: somebody is there */
+#define MSR_READY    0xb0u /* carrier, DSR, CTS: the other side is there */
 
 struct serial_state {
 	uint8_t ier;
@@ -240,7 +240,7 @@ static void write_fcr(struct serial *serial, uint8_t value)
 	notify_room(serial);
 }
 
-/* Leaving loopback joins the line again: what the host has to say may come in. */
+/* Leaving loopback connects the line again: the host's input may come in. */
 static void write_mcr(struct serial *serial, uint8_t value)
 {
 	bool joined = (serial->s.mcr & MCR_LOOP) && !(value & MCR_LOOP);
@@ -298,7 +298,7 @@ static size_t serial_input(struct chardev *chardev, const uint8_t *data, size_t 
 	size_t taken = 0;
 
 	if (serial->s.mcr & MCR_LOOP)
-		return 0; /* the receiver hangs on the transmitter */
+		return 0; /* the receiver is connected to the transmitter */
 	while (taken < len && serial->s.count < FIFO_SIZE)
 		fifo_push(serial, data[taken++]);
 	if (taken > 0)
@@ -331,7 +331,8 @@ static void serial_reset(struct device *dev)
 	serial->line = false;
 }
 
-/* An edge may have been lost while the machine lay in a file: the condition counts again. */
+/* An edge may have been lost while the machine did not run: it is raised again if its condition
+ * holds. */
 static void serial_start(struct device *dev)
 {
 	struct serial *serial = container_of(dev, struct serial, dev);

@@ -1,4 +1,5 @@
-/* A 16550A, the guest's ttyS0: one struct device with a chardev. See device.h for the life. */
+/* A 16550A, the guest's ttyS0: one struct device with a chardev. See vmm/device.h for call order.
+ */
 #ifndef TORPOR_DEVICES_SERIAL_H
 #define TORPOR_DEVICES_SERIAL_H
 

@@ -68,7 +68,7 @@ static int vmgenid_check(struct device *dev, void *const staged[], struct err *e
 	(void)dev;
 	(void)staged;
 	(void)err;
-	return 0; /* every value is a value */
+	return 0; /* every value is valid */
 }
 
 static void vmgenid_destroy(struct device *dev)

@@ -1,7 +1,7 @@
 /*
  * The generation counter ("Virtual Machine Generation ID", 2012): 16 bytes in guest memory that
- * change whenever the machine is resumed from a file, so that guests know that they may have a
- * twin.
+ * change whenever the machine is resumed from a file. A guest learns from it that another machine
+ * may run from the same state.
  */
 #ifndef TORPOR_DEVICES_VMGENID_H
 #define TORPOR_DEVICES_VMGENID_H
@@ -11,7 +11,7 @@
 /* Where the board puts it. */
 struct vmgenid_params {
 	uint64_t gpa; /* of the 16 bytes, in memory that every machine has */
-	/* Tell the guest that the value has changed: by an ACPI event, say. */
+	/* Tell the guest that the value has changed, for example by an ACPI event. */
 	void (*notify)(void *opaque);
 	void *opaque;
 };
