@@ -135,8 +135,8 @@ void state_encode(const struct state_table *table, const void *obj, struct buf *
 int state_decode(const struct state_table *table, uint16_t version, const uint8_t *data, size_t len,
 		 void *obj, struct err *err);
 
-/* Compare the STATE_EQUAL fields of a staged struct with the live one; fields of sub-tables are not
- * compared. Returns 0, or -EINVAL with ERR_INCOMPATIBLE, which names the first that differs (a
+/* Compare the STATE_EQUAL fields of a staged struct, and of its elements that are structs, with the
+ * live one. Returns 0, or -EINVAL with ERR_INCOMPATIBLE, which names the first that differs (a
  * scalar with both values). */
 int state_check_equal(const struct state_table *table, const void *live, const void *staged,
 		      struct err *err);

@@ -119,12 +119,35 @@ static int differs(const struct state_table *table, const struct state_field *fi
 		       table->name, field->name, want.value, have.value);
 }
 
+/* The elements that both have: whether the numbers are equal, their own field says. */
+static int check_equal_structs(const struct state_field *field, const uint8_t *live,
+			       const uint8_t *staged, struct err *err)
+{
+	const struct state_table *element = field->elements->table;
+	uint64_t count = u64_min(field_count(field, live), field_count(field, staged));
+
+	for (uint64_t i = 0; i < count; i++) {
+		size_t at = field->offset + (size_t)i * element->size;
+		int ret = state_check_equal(element, live + at, staged + at, err);
+
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
 int state_check_equal(const struct state_table *table, const void *live, const void *staged,
 		      struct err *err)
 {
 	for (uint32_t i = 0; i < table->nfields; i++) {
 		const struct state_field *field = &table->fields[i];
+		int ret;
 
+		if (field->width == 0) {
+			ret = check_equal_structs(field, live, staged, err);
+			if (ret < 0)
+				return ret;
+		}
 		if (!(field->flags & STATE_EQUAL))
 			continue;
 		if (memcmp((const uint8_t *)live + field->offset,

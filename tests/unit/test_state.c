@@ -272,6 +272,24 @@ Test(state, equal_fields_are_compared)
 	cr_assert_str_eq(err.text, "sample.mode is 8, the machine has 7");
 }
 
+Test(state, equal_fields_of_elements_are_compared)
+{
+	struct sample staged = one;
+	struct err err = {0};
+
+	staged.ring[0].size++;
+	cr_assert(lt(int, state_check_equal(&sample_table, &one, &staged, &err), 0));
+	cr_assert(eq(int, err.kind, ERR_INCOMPATIBLE));
+	cr_assert(ne(ptr, strstr(err.text, "ring.size"), NULL), "%s", err.text);
+
+	staged = one;
+	staged.ring[0].desc++;
+	staged.ring[1].size++; /* beyond nrings */
+	cr_assert(eq(int, state_check_equal(&sample_table, &one, &staged, &err), 0));
+	staged.control.size++;
+	cr_assert(lt(int, state_check_equal(&sample_table, &one, &staged, &err), 0));
+}
+
 Test(state, text_names_every_valid_element)
 {
 	struct buf out = {0};
