@@ -48,7 +48,7 @@ int tempfile_publish(struct tempfile *t, struct stat *st, struct err *err);
 void tempfile_close(struct tempfile *t);
 
 /* A file without a name in `folder`: it is gone with its last descriptor and mapping. Returns the
- * descriptor, or what open(2) or mkostemp(3) gave. */
+ * descriptor, -ENAMETOOLONG, or what open(2) or mkostemp(3) gave. */
 int tempfile_unnamed(const char *folder, struct err *err);
 
 /* Remove the names of all temporaries that this process has open. Async-signal-safe: for a handler
