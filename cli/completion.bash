@@ -73,6 +73,8 @@ _torpor()
 		options='--dhcp --dns --force --listen --connect --json --help' operands='running' ;;
 	warm)
 		options='--for --until -o --output --help' operands='running files' ;;
+	test)
+		options='--from -p --publish --update --tap --help' operands='' ;;
 	doctor)
 		options='--json --help' operands='' ;;
 	version)
@@ -106,5 +108,5 @@ _torpor()
 complete -F _torpor torpor
 _torpor_verbs()
 {
-	echo 'build run resume clone save move receive ps stats port pause unpause stop kill rm wait logs console exec cp inspect ls extract verify convert flatten tree keygen sign compat lan warm doctor version help'
+	echo 'build run resume clone save move receive ps stats port pause unpause stop kill rm wait logs console exec cp inspect ls extract verify convert flatten tree keygen sign compat lan warm test doctor version help'
 }

@@ -170,5 +170,19 @@ def interrupted(host):
     host.run("rm", file)
 
 
+def transcripts(host):
+    """`torpor test`: transcripts from one golden."""
+    guest = boot(host, "golden")
+    file = host.path("golden.torpor")
+    guest.save(file, "--flat")
+    got = host.torpor("test", "--from", file, lab.REPOSITORY + "/tests/transcripts", check=False)
+    ok("all pass", got.status == 0 and got.out.endswith("\n5 passed, 0 failed, 0 not run"), got)
+    got = shell(host, "cd /tmp; sed 's/^  one$/  1/' {0}/tests/transcripts/shell.t >differs.t; "
+                      "torpor test --from {1} differs.t; echo $?; rm differs.t".format(lab.REPOSITORY, file))
+    ok("a difference is shown", "\n-  1\n+  one\n" in got.out and got.out.endswith("\n1"), got)
+    ok("nothing is left", host.torpor("ps", "-q").out == "")
+    host.run("rm", file)
+
+
 if __name__ == "__main__":
-    sys.exit(suite.main([commands, files, lengths, interrupted], hosts=1))
+    sys.exit(suite.main([commands, files, lengths, interrupted, transcripts], hosts=1))
