@@ -32,10 +32,10 @@
  *       "parent":{"digest","file"} if it is one}
  *     Unless left running, the machine ends after the reply. If neither "parent" nor "full" is
  *     given, the file is relative to "base" where that is in the store. "force" replaces another
- *     machine's file in the store. "copy": nobody keeps the file, and no increment is relative to it. "encrypt" is an error when the machine has no key. Until the
- *     reply "status" and "kill" are answered, and any other request by an error that says that
- *     the machine is busy. When the client hangs up before the file is in place, the save is
- *     cancelled.
+ *     machine's file in the store. "copy": nobody keeps the file, and no increment is relative to
+ *     it. "encrypt" is an error when the machine has no key. Until the reply "status" and "kill"
+ *     are answered, and any other request by an error that says that the machine is busy. When the
+ *     client hangs up before the file is in place, the save is cancelled.
  * {"do":"save","stream":true,…}, and a descriptor with it (SCM_RIGHTS)
  *     → the same without "path": it was written to the descriptor
  * {"do":"key","lock":{…}}, and a descriptor that the key of the lock is read from
