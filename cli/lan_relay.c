@@ -15,6 +15,7 @@
 #include "base/io.h"
 #include "base/num.h"
 #include "base/unix_socket.h"
+#include "cli/patience.h"
 #include "devices/net/net_lan_wire.h"
 #include "host/paths.h"
 
@@ -35,6 +36,8 @@ struct session {
 	atomic_uint users;
 	atomic_uint agreed;
 	bool tell;
+	atomic_bool waits; /* for the two to agree */
+	struct patience patience;
 	pthread_mutex_t lock;
 	char refusal[LAN_WIRE_LINE_MAX];
 	struct direction direction[2];
@@ -42,10 +45,18 @@ struct session {
 	int over[2]; /* a pipe: readable when a direction has ended */
 };
 
+/* Any thread. */
+static void wait_no_more(struct session *s)
+{
+	if (atomic_exchange(&s->waits, false))
+		patience_end(&s->patience);
+}
+
 static void relay_agreed(struct session *s)
 {
 	if (atomic_fetch_add(&s->agreed, 1) != 1 || !s->tell)
 		return;
+	wait_no_more(s);
 	puts("joined");
 	fflush(stdout);
 }
@@ -221,11 +232,16 @@ int relay_run(struct relay *relay, struct err *err)
 	s->tell = relay->tell;
 	pthread_mutex_init(&s->lock, NULL);
 	atomic_init(&s->users, 1);
+	if (s->tell) {
+		patience_begin(&s->patience, "lan", "the switches of the two LANs to agree");
+		atomic_store(&s->waits, true);
+	}
 	ret = begin(s, relay, err);
 	if (ret == 0) {
 		await_end(s, relay);
 		ret = outcome(s, err);
 	}
+	wait_no_more(s);
 	leave(s);
 	return ret;
 }

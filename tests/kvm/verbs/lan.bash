@@ -168,6 +168,24 @@ deaf_switch() {
 }
 try deaf_switch "a switch that is stopped: stats, ls and rm say so, and a machine starts with its link down until it answers"
 
+deaf_join() {
+    local pid client
+    works lan create a
+    works lan create b
+    pid=$("$TORPOR" lan ls --json | json "[l['pid'] for l in d if l['name'] == 'a'][0]")
+    kill -STOP "$pid"
+    "$TORPOR" lan join a -- "$TORPOR" lan serve b >joined 2>err &
+    client=$!
+    until_true grep -q "^torpor: lan: waiting for the switches of the two LANs to agree$" err
+    [ ! -s joined ] || fail "$(<joined)"
+    kill -CONT "$pid"
+    until_true grep -q '^joined$' joined
+    works_silently lan rm --force b
+    wait "$client"
+    same "status of join" "$?" 125
+}
+try deaf_join "lan join says that it waits while a switch does not answer, and joins when it does"
+
 no_descriptors() {
     works lan create a
     (
