@@ -9,6 +9,7 @@
 import contextlib
 import ctypes
 import os
+import select
 import socket
 import struct
 import threading
@@ -23,7 +24,6 @@ SO_RCVBUFFORCE = 33
 SOL_PACKET, PACKET_STATISTICS = 263, 6
 
 ETHERNET = 14  # bytes of a frame's header
-QUIET = 0.5  # seconds without a frame: nothing is under way any more
 
 
 @contextlib.contextmanager
@@ -44,31 +44,35 @@ def enter(namespace):
 
 
 class Capture:
-    """The frames that pass an interface of this thread's namespace, both ways, from now until end()."""
+    """The frames that pass an interface of this thread's namespace, both ways, from now until end().
+    A frame is in the socket's queue before its receiver has it, so that nothing is waited for then."""
 
     def __init__(self, interface):
         self.frames = []
-        self.ending = False
+        self.ended, self.ending = os.pipe()
         self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 128 << 20)
         self.socket.bind((interface, ETH_P_ALL))
-        self.socket.settimeout(QUIET)
+        self.socket.setblocking(False)
         self.thread = threading.Thread(target=self._collect, daemon=True)
         self.thread.start()
 
     def _collect(self):
-        while True:
+        ended = False
+        while not ended:
+            ended = self.ended in select.select([self.socket, self.ended], [], [])[0]
             try:
-                self.frames.append(self.socket.recv(1 << 17))
-            except TimeoutError:
-                if self.ending:
-                    return
+                while True:
+                    self.frames.append(self.socket.recv(1 << 17))
+            except BlockingIOError:
+                pass
             except OSError:  # the interface is gone
                 return
 
     def end(self):
-        self.ending = True
+        os.close(self.ending)
         self.thread.join()
+        os.close(self.ended)
         dropped = struct.unpack("II", self.socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1]
         self.socket.close()
         if dropped:

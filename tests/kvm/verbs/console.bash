@@ -33,7 +33,7 @@ console_pipe() {
     boot c
     (
         printf 'ping 1\nping 2\n'
-        sleep 0.3
+        until_true grep -q 'pong 2' "$SCRATCH/out"
         printf 'ping ~.\n~.\npoweroff\n'
     ) | timeout "$PATIENCE" "$TORPOR" console c >"$SCRATCH/out" 2>"$SCRATCH/err"
     same status "$?" 0

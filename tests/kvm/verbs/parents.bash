@@ -162,7 +162,7 @@ try no_home "without HOME and XDG, as a user of no name, and as root of a user n
 
 background() {
     python3 - "$REAL" "$TINY" "$XDG_STATE_HOME/torpor/job/console.log" <<'PYTHON' || fail "stopped, or it touched the terminal"
-import os, pty, subprocess, sys, termios, time
+import os, pty, select, subprocess, sys, termios, time
 
 torpor, tiny, log = sys.argv[1:]
 pid, terminal = pty.fork()
@@ -175,9 +175,14 @@ if pid == 0:
             os._exit(1)
         time.sleep(0.1)
     print("type", flush=True)
-    time.sleep(1)  # longer than the job takes to be stopped by what is typed, if it is
-    if os.waitpid(job.pid, os.WNOHANG | os.WUNTRACED)[0]:
-        os._exit(2)
+    select.select([0], [], [])
+    # If it watched the terminal, it would read, and be stopped, before it has answered twice.
+    for _ in range(2):
+        asked = subprocess.Popen([torpor, "inspect", "job"], stdout=subprocess.DEVNULL)
+        while asked.poll() is None:
+            if os.waitpid(job.pid, os.WNOHANG | os.WUNTRACED)[0]:
+                os._exit(2)
+            time.sleep(0.1)
     untouched = termios.tcgetattr(0) == before
     subprocess.run([torpor, "kill", "job"], check=True)
     os._exit(0 if untouched and os.waitpid(job.pid, 0)[1] == 137 << 8 else 3)
