@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -68,6 +69,27 @@ int progress_check(const struct progress *p, struct err *err)
 	return -ECANCELED;
 }
 
+/* As much as `fd` takes at once. Pipes have this since Linux 6.4, and few file systems do. */
+static ssize_t write_at_once(int fd, const void *src, uint64_t len)
+{
+	struct iovec piece = {.iov_base = (void *)src, .iov_len = len};
+
+	return pwritev2(fd, &piece, 1, -1, RWF_NOWAIT);
+}
+
+/* Wait until `fd` takes something, and write what it then takes without waiting. 0: cancelled. */
+static ssize_t write_when_writable(const struct progress *p, int fd, const void *src, uint64_t len)
+{
+	struct pollfd fds[] = {
+		{.fd = fd, .events = POLLOUT},
+		{.fd = p->fd, .events = POLLIN},
+	};
+
+	if (poll(fds, ARRAY_SIZE(fds), -1) < 0)
+		return -1;
+	return fds[0].revents != 0 ? write(fd, src, u64_min(len, CHUNK)) : 0;
+}
+
 int progress_write(const struct progress *p, int fd, const void *src, uint64_t len)
 {
 	const uint8_t *at = src;
@@ -75,22 +97,13 @@ int progress_write(const struct progress *p, int fd, const void *src, uint64_t l
 	if (p == NULL)
 		return io_write(fd, src, len);
 	while (len > 0) {
-		struct pollfd fds[] = {
-			{.fd = fd, .events = POLLOUT},
-			{.fd = p->fd, .events = POLLIN},
-		};
 		ssize_t wrote;
 
 		if (progress_is_cancelled(p))
 			return -ECANCELED;
-		if (poll(fds, ARRAY_SIZE(fds), -1) < 0) {
-			if (errno == EINTR)
-				continue;
-			return -errno;
-		}
-		if (fds[0].revents == 0)
-			continue;
-		wrote = write(fd, at, u64_min(len, CHUNK));
+		wrote = write_at_once(fd, at, len);
+		if (wrote < 0 && (errno == EAGAIN || errno == EOPNOTSUPP))
+			wrote = write_when_writable(p, fd, at, len);
 		if (wrote < 0 && errno != EAGAIN && errno != EINTR)
 			return -errno;
 		if (wrote > 0) {

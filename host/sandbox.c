@@ -42,6 +42,7 @@ static const struct rule common[] = {
 	ALLOW(preadv),
 	ALLOW(write),
 	ALLOW(writev),
+	ALLOW(pwritev2),
 	ALLOW(lseek),
 	ALLOW(close),
 	ALLOW(fstat),

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/num.h"
@@ -133,6 +134,22 @@ Test(progress, a_slow_reader_gets_all)
 	progress_free(&w.progress);
 	close(ends[0]);
 	close(ends[1]);
+}
+
+/* A file of tmpfs has no writes that do not wait. */
+Test(progress, a_file_gets_all)
+{
+	struct progress p;
+	int fd = memfd_create("all", MFD_CLOEXEC);
+
+	for (size_t i = 0; i < sizeof(much); i++)
+		much[i] = (uint8_t)(i * 7 + i / 4096);
+	cr_assert(eq(int, progress_init(&p, NULL), 0));
+	cr_expect(eq(int, progress_write(&p, fd, much, sizeof(much)), 0));
+	cr_expect(eq(int, (int)pread(fd, got, sizeof(got), 0), (int)sizeof(got)));
+	cr_expect(eq(int, memcmp(got, much, sizeof(much)), 0));
+	progress_free(&p);
+	close(fd);
 }
 
 Test(progress, a_reader_that_is_gone_is_an_error)
