@@ -270,6 +270,7 @@ static void run_one(const struct test_args *args, const char *path, struct tests
 	uint64_t start = clock_monotonic_ns();
 	struct err err = {0};
 	int ret = run_transcript(args, path, tests, &edits, &t, &err);
+	const char *ended = ret == 0 ? "passed" : "failed";
 	double seconds = (double)(clock_monotonic_ns() - start) / NS_PER_SECOND;
 
 	tests->done++;
@@ -277,11 +278,7 @@ static void run_one(const struct test_args *args, const char *path, struct tests
 		print_line(stdout, "%s %zu - %s # %.3f s", ret == 0 ? "ok" : "not ok", tests->done,
 			   path, seconds);
 	else
-		print_line(stdout, "%s: %s (%.3f s)", path,
-			   ret == 0  ? "passed"
-			   : ret > 0 ? "failed"
-				     : "not run",
-			   seconds);
+		print_line(stdout, "%s: %s (%.3f s)", path, ret < 0 ? "not run" : ended, seconds);
 	if (ret > 0)
 		tests->failed++;
 	if (edits.n > 0 && edits_differ(&edits) && !args->update)
