@@ -46,6 +46,7 @@ static const char start_script[] =
 	"exit 1\n";
 
 static void files_advance(struct agent_files *f);
+static void send_control(struct agent_files *f, uint8_t type, uint32_t number, uint32_t len);
 
 static struct agent_files *from_transport(struct transport *t)
 {
@@ -86,6 +87,9 @@ static void files_fail(struct agent_files *f, const char *fmt, ...)
 	va_end(ap);
 	err_set(&why, ERR_FAILED, "%s", text);
 	forget_unsent(f);
+	/* Whoever still listens there need not wait for two minutes. */
+	if (f->state == FILES_UP)
+		send_control(f, EXEC_BYE, 0, 0);
 	files_close_down(f);
 	f->transport.failed(f->transport.opaque, &why);
 }

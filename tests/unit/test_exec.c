@@ -85,10 +85,11 @@ static bool is_idle(void)
 	return idle;
 }
 
+static const char *const places[] = {"/dev/shm", "/run", "/tmp", "/var/tmp"};
+
 /* Whether the helper's folder is there. */
 static bool left_over(void)
 {
-	static const char *const places[] = {"/dev/shm", "/run", "/tmp", "/var/tmp"};
 	char path[128];
 
 	for (size_t i = 0; i < 4; i++) {
@@ -124,7 +125,7 @@ static void teardown(void)
 	rmdir(folder);
 }
 
-TestSuite(exec, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(exec, .init = setup, .fini = teardown, .timeout = 600);
 
 static char *no_env[] = {NULL};
 
@@ -516,6 +517,16 @@ Test(exec, a_client_that_does_not_read)
 
 /* --- an agent that does not do what it should --- */
 
+/* At once, so that it leaves its folder behind. */
+static void kill_helper(void)
+{
+	char command[128];
+
+	kill(guest.pid, SIGKILL);
+	snprintf(command, sizeof(command), "rm -r %s/torpor-%s", places[files.place], files.nonce);
+	cr_assert(eq(int, system(command), 0));
+}
+
 static const char *lies_about, *lie;
 
 static char *tell_lie(const char *command)
@@ -565,7 +576,7 @@ Test(exec, an_agent_that_ends)
 	follow(&c);
 	cr_assert_not_null(strstr(written.failure, "the guest has closed the agent's port"), "%s",
 			   written.failure);
-	kill(guest.pid, SIGKILL);
+	kill_helper();
 	pthread_mutex_lock(&lock);
 	local_agent_open(&guest, true);
 	pthread_mutex_unlock(&lock);
@@ -579,7 +590,7 @@ Test(exec, a_helper_that_is_killed)
 
 	cr_assert(eq(int, begin(&c, SHELL(0, "echo 1; exec sleep 5"), &err), 0));
 	(void)first_number(&c);
-	kill(guest.pid, SIGKILL);
+	kill_helper();
 	follow(&c);
 	cr_assert_not_null(strstr(written.failure, "helper in the guest has ended"), "%s",
 			   written.failure);
