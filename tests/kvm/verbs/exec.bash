@@ -22,9 +22,15 @@ try exec_refused "exec says why it cannot"
 
 exec_ended() { # what ends the machine meanwhile, and how that is told
     boot m
-    timeout "$PATIENCE" "$TORPOR" exec m -- true >out 2>err &
+    open_keys
+    echo typed >&"$keys"
+    timeout "$PATIENCE" "$TORPOR" exec -i m -- true <&"$keys" >out 2>err &
     local client=$!
-    sleep 0.5
+    # Standard input is read once the machine has taken the command.
+    typed_is_read() {
+        ! read -r -t 0 -u "$keys"
+    }
+    until_true typed_is_read
     works "${@:2}" m
     wait "$client"
     same "status" "$?" 125
