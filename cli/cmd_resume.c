@@ -9,10 +9,12 @@
 #include "host/client.h"
 
 #define OPTION_PAUSED (OPTION_LONG_ONLY + 1)
+#define OPTION_GOLDEN (OPTION_LONG_ONLY + 2)
 
 static const struct option_spec options[] = {
 	{'d', "detach", NULL, "run in the background and print the name"},
 	{OPTION_PAUSED, "paused", NULL, "wake it, but do not let it go on before unpause"},
+	{OPTION_GOLDEN, "golden", NULL, "torpor reset can take it back to the state of the file"},
 	RESUME_OPTIONS,
 	{0},
 };
@@ -34,14 +36,21 @@ static int cmd_resume_parse(struct options *opts, struct cmd_resume_args *args, 
 			return ret;
 		if (ret > 0)
 			continue;
-		assert(id == 'd' || id == OPTION_PAUSED);
+		assert(id == 'd' || id == OPTION_PAUSED || id == OPTION_GOLDEN);
 		if (id == 'd')
 			args->detach = true;
-		else
+		else if (id == OPTION_PAUSED)
 			args->resume.instance.paused = true;
+		else
+			args->resume.instance.golden = true;
 	}
 	if (id < 0)
 		return id;
+	if (args->resume.instance.golden && args->resume.instance.new_identity)
+		return err_set(
+			err, ERR_USAGE,
+			"--golden: a reset leads back to the identity that the file has, and "
+			"not to that of --new-identity");
 	ret = resume_args_check(&args->resume, err);
 	return ret < 0 ? ret : options_one_operand(opts, "FILE or NAME", &args->target, err);
 }
@@ -69,6 +78,9 @@ static int resume_machine(const char *name, const struct resume_args *args, stru
 	if (connections_given(&args->net.connections))
 		return err_set(err, ERR_USAGE,
 			       "--net, -p and --pcap are for files: %s is a machine, and connected",
+			       name);
+	if (args->instance.golden)
+		return err_set(err, ERR_USAGE, "--golden is for files: %s is a machine already",
 			       name);
 	if (args->instance.new_identity)
 		return err_set(err, ERR_USAGE,

@@ -14,7 +14,7 @@ _torpor()
 	run)
 		options='-d --detach -n --name --rm --kernel --initrd --append --disk -m --memory -c --cpus --cpu --console --net -p --publish --pcap --mac --mtu --queues --key-file --passphrase-file --help' operands=' files' ;;
 	resume)
-		options='-d --detach --paused -n --name --fill --require-signature --verify --unverified --new-identity --net -p --publish --pcap --key-file --passphrase-file --help' operands='running files' ;;
+		options='-d --detach --paused --golden -n --name --fill --require-signature --verify --unverified --new-identity --net -p --publish --pcap --key-file --passphrase-file --help' operands='running files' ;;
 	clone)
 		options='-c --count -n --name --fill --require-signature --verify --unverified --new-identity --net -p --publish --pcap --key-file --passphrase-file --help' operands='running files' ;;
 	save)
@@ -32,6 +32,8 @@ _torpor()
 	pause)
 		options='--help' operands='running' ;;
 	unpause)
+		options='--help' operands='running' ;;
+	reset)
 		options='--help' operands='running' ;;
 	stop)
 		options='-t --time --help' operands='running' ;;
@@ -108,5 +110,5 @@ _torpor()
 complete -F _torpor torpor
 _torpor_verbs()
 {
-	echo 'build run resume clone save move receive ps stats port pause unpause stop kill rm wait logs console exec cp inspect ls extract verify convert flatten tree keygen sign compat lan warm test doctor version help'
+	echo 'build run resume clone save move receive ps stats port pause unpause reset stop kill rm wait logs console exec cp inspect ls extract verify convert flatten tree keygen sign compat lan warm test doctor version help'
 }

@@ -349,6 +349,13 @@ int disk_flush(struct disk *disk)
 	return 0;
 }
 
+int disk_drop_changes(struct disk *disk, struct err *err)
+{
+	int ret = scratch_drop(&disk->scratch);
+
+	return ret < 0 ? err_sys(err, -ret, "disk %s: drop what was written", disk->id) : 0;
+}
+
 bool disk_pristine(const struct disk *disk)
 {
 	return !disk->overlaid && disk->scratch.used == 0;

@@ -63,6 +63,9 @@ int disk_write(struct disk *disk, uint64_t at, const void *src, uint64_t len);
 int disk_zero(struct disk *disk, uint64_t at, uint64_t len, bool discard);
 /* Cannot fail: the scratch file need not outlast this process. */
 int disk_flush(struct disk *disk);
+/* Everything that was written since the disk was opened is gone: base and overlays show. Returns 0,
+ * or what ftruncate(2) gave; then nothing may be read any more. */
+int disk_drop_changes(struct disk *disk, struct err *err);
 
 /* Three image sources for saving, valid while the machine is paused. Their frame() returns 0, the
  * errno of disk_read(), or what frame_readers_read() gave.

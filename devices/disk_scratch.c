@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -118,5 +119,16 @@ int scratch_zero(struct scratch *s, uint64_t block, uint64_t count, bool discard
 	if (ret < 0)
 		return ret;
 	mark_present(s, block, count);
+	return 0;
+}
+
+int scratch_drop(struct scratch *s)
+{
+	if (s->used == 0)
+		return 0;
+	if (ftruncate(s->fd, 0) < 0 || ftruncate(s->fd, (off_t)(s->blocks * SCRATCH_BLOCK)) < 0)
+		return -errno;
+	memset(s->map, 0, s->blocks / 8 + 1);
+	s->used = 0;
 	return 0;
 }

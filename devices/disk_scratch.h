@@ -43,4 +43,8 @@ int scratch_write(struct scratch *s, uint64_t at, const void *src, uint64_t len)
  * 0, or what pwrite(2) gave. */
 int scratch_zero(struct scratch *s, uint64_t block, uint64_t count, bool discard);
 
+/* No block is here any more. Also one that was never opened. Returns 0, or what ftruncate(2) gave.
+ */
+int scratch_drop(struct scratch *s);
+
 #endif

@@ -216,21 +216,29 @@ static void on_agent_room(void *opaque)
 	agent_pump(opaque);
 }
 
-static void on_agent_opened(void *opaque, bool open)
+static void agent_lose(struct agent *a, const char *why)
 {
-	struct agent *a = opaque;
-
-	if (open) {
-		if (a->going)
-			agent_sync(a);
-		return;
-	}
 	a->out_len = 0;
 	timer_set(&a->timer, 0);
 	agent_reset_line(a);
 	a->state = AGENT_CLOSED;
-	agent_fail_all(a, "the guest has closed the agent's port");
+	agent_fail_all(a, why);
 	agent_tell(a);
+}
+
+static void on_agent_opened(void *opaque, bool open)
+{
+	struct agent *a = opaque;
+
+	if (!open)
+		agent_lose(a, "the guest has closed the agent's port");
+	else if (a->going)
+		agent_sync(a);
+}
+
+void agent_forget(struct agent *a)
+{
+	agent_lose(a, "the machine was reset");
 }
 
 static void on_agent_timeout(void *opaque)

@@ -95,6 +95,10 @@ void agent_go(struct agent *a);
 /* It does not run any more: no time passes. */
 void agent_stop(struct agent *a);
 
+/* The guest was taken back to an earlier state, and does not run: all that wait are told so, and
+ * agent_go() begins anew. */
+void agent_forget(struct agent *a);
+
 /* Only when READY, with a question that does not wait. `arguments`, taken, may be NULL. The answer
  * comes exactly once, unless agent_close() comes before it. When the agent is gone or silent, all
  * that wait are told so. */

@@ -15,10 +15,14 @@
  *     → as status, and "appliance": the description, "wake": see below, "sandbox": what confines
  *       the process {"seccomp":filters,"landlock":version,"dumpable":bool,"capabilities":bits},
  *       "base":{"digest","file"} that the next increment is relative to, if any, and "network"
- *       as in stats without the counters, if there are cards
+ *       as in stats without the counters, if there are cards. A golden machine has "golden":
+ *       {"digest":of its file,"resets":n,"kept":bytes of the file that are kept for the next one}
  * {"do":"pause"}
  * {"do":"unpause"}
  *     → {"ok":true}
+ * {"do":"reset"}
+ *     → {"ok":true,"pages":put back,"memory":seconds for them,"state":seconds for all else,
+ *       "seconds":in all}: a golden machine is what its file says again
  * {"do":"trim","caches":bool}
  *     → {"ok":true,"able":bool}
  *     The guest was asked to give up its free memory, and its caches. Not able: it has no driver

@@ -294,6 +294,13 @@ int hub_send_break(struct console_hub *hub, struct err *err)
 	return 0;
 }
 
+void hub_forget_input(struct console_hub *hub)
+{
+	hub->start = hub->len = 0;
+	hub->break_due = false;
+	unmute_all(hub);
+}
+
 void hub_finish(struct console_hub *hub)
 {
 	while (hub->ports != NULL) {

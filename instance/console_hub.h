@@ -52,6 +52,10 @@ int hub_attach_socket(struct console_hub *hub, int fd, const uint8_t *typed, siz
  * the keyboard device has no breaks. */
 int hub_send_break(struct console_hub *hub, struct err *err);
 
+/* The guest is taken back to an earlier state: what was typed and not yet taken is dropped. Whoever
+ * is attached stays so. */
+void hub_forget_input(struct console_hub *hub);
+
 /* After the loop has ended: give slow readers a moment, then free everything. */
 void hub_finish(struct console_hub *hub);
 

@@ -129,6 +129,12 @@ static int restore_guest(struct instance *in, struct err *err)
 	ret = path_absolute(&in->base_path, archive_path(newest), err);
 	if (ret < 0)
 		return ret;
+	in->golden_path = in->base_path;
+	if (in->options->golden) {
+		ret = instance_golden_open(in, err);
+		if (ret < 0)
+			return ret;
+	}
 	ret = board_new_generation(&in->board, err);
 	if (ret < 0)
 		return ret;
@@ -487,6 +493,7 @@ static int build_and_run(struct instance *in, bool *ran, struct err *err)
 	post_resume_close(&in->post_resume);
 	instance_identity_close(in);
 	pager_stop(in->pager);
+	golden_close(in->golden);
 	machine_free(&in->machine);
 	return ret;
 }

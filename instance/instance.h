@@ -23,14 +23,16 @@
 #include "instance/record.h"
 #include "instance/source.h"
 #include "snapshot/pager.h"
+#include "snapshot/reset.h"
 
 struct instance_options {
 	const char *name;	    /* NULL: made from `preferred_name` */
 	const char *preferred_name; /* NULL: random */
 	bool paused;		    /* do not start the vCPUs */
 	enum pager_fill fill;
-	bool remove;			       /* leave no records behind */
-	bool new_identity;		       /* a new name, new MAC addresses */
+	bool remove;	   /* leave no records behind */
+	bool new_identity; /* a new name, new MAC addresses */
+	bool golden;	   /* it can be reset; it was saved, and has not a new identity */
 	const struct connections *connections; /* bound; NULL: the cards stay as they are */
 	struct warmup *warmup; /* NULL, or a clone that is watched and thrown away */
 	int hold_fd;   /* it came by a move: paused until that is committed, and over if this
@@ -86,6 +88,9 @@ struct instance {
 	struct cpu_needs cpu;	    /* recorded by the next save */
 	unsigned saves;		    /* so far */
 	struct pager *pager;	    /* owned; NULL: all memory is in place */
+	struct golden *golden;	    /* owned; NULL: it cannot be reset */
+	struct path golden_path;    /* of the file that it was resumed from */
+	uint64_t resets;	    /* so far */
 	/* What the next increment is relative to: the file it was resumed from, then that of the
 	 * last save. "" for a machine that was never in one. */
 	char base[DIGEST_TEXT_SIZE];
@@ -135,6 +140,18 @@ void instance_serve_requests(struct instance *in);
  * word, or what pager_set_fill() gives. */
 json_t *instance_stats(struct instance *in, const json_t *request, struct err *err);
 json_t *instance_set_fill(struct instance *in, const json_t *request, struct err *err);
+
+/* While it is moved: -EINVAL with ERR_FAILED. */
+int instance_refuse_held(const struct instance *in, struct err *err);
+
+/* A golden machine (instance_reset.c): directly behind snapshot_resume(). Errors of golden_open().
+ */
+int instance_golden_open(struct instance *in, struct err *err);
+/* "reset": ERR_USAGE when it is not golden; ERR_FAILED while it is moved or when it has ended; what
+ * disk_check_base() and golden_reset() give. */
+json_t *instance_reset(struct instance *in, const json_t *request, struct err *err);
+/* "golden" of "inspect". */
+json_t *instance_golden_json(const struct instance *in);
 
 /* The network cards (instance_net.c). Give an address to each card that has none, before the
  * board is built. Returns 0, or the errno of getrandom(2). */

@@ -388,6 +388,19 @@ int post_resume_open(struct post_resume *w, struct err *err)
 	return 0;
 }
 
+void post_resume_again(struct post_resume *w)
+{
+	w->pid = 0; /* its hooks are gone, and nobody is told that they failed */
+	if (w->open)
+		agent_forget(&w->agent);
+	w->clock = w->hooks = POST_RESUME_NONE;
+	w->began = w->took = w->stopped = w->behind = 0;
+	w->unchecked = w->told_absent = w->knows = false;
+	w->looked_ms = 0;
+	json_decref(w->ran);
+	w->ran = NULL;
+}
+
 void post_resume_close(struct post_resume *w)
 {
 	if (w->machine == NULL)

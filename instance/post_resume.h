@@ -75,6 +75,9 @@ void post_resume_init(struct post_resume *w, struct machine *m, struct chardev *
 		      const struct resume_facts *facts, uint64_t saved_ns);
 /* From here on the steps above are taken. Returns 0, or what timer_open() gives. */
 int post_resume_open(struct post_resume *w, struct err *err);
+/* The guest is taken back to the state that it was saved in, and does not run: all is owed again.
+ * An agent is asked anew, for what it was asked is lost. */
+void post_resume_again(struct post_resume *w);
 /* Safe after post_resume_init() and on zeroes. */
 void post_resume_close(struct post_resume *w);
 /* The machine's state has changed. */

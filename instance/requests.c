@@ -68,6 +68,8 @@ static json_t *do_inspect(struct instance *in, const json_t *request, struct err
 		json_object_set_new(
 			reply, "base",
 			json_pack("{s:s,s:s}", "digest", in->base, "file", in->base_path.text));
+	if (in->golden != NULL)
+		json_object_set_new(reply, "golden", instance_golden_json(in));
 	json_object_set_new(reply, "appliance",
 			    json_loadb((const char *)text.data, text.len, 0, NULL));
 	if (in->source->appliance.nnets > 0)
@@ -83,7 +85,7 @@ static json_t *do_pause(struct instance *in, const json_t *request, struct err *
 	return reply_ok();
 }
 
-static int refuse_held(const struct instance *in, struct err *err)
+int instance_refuse_held(const struct instance *in, struct err *err)
 {
 	if (!hold_is_active(&in->hold))
 		return 0;
@@ -94,7 +96,7 @@ static int refuse_held(const struct instance *in, struct err *err)
 static json_t *do_unpause(struct instance *in, const json_t *request, struct err *err)
 {
 	(void)request;
-	if (refuse_held(in, err) < 0)
+	if (instance_refuse_held(in, err) < 0)
 		return NULL;
 	machine_unpause(&in->machine);
 	return reply_ok();
@@ -113,7 +115,7 @@ static json_t *do_stop(struct instance *in, const json_t *request, struct err *e
 {
 	if (machine_is_broken(&in->machine))
 		return do_kill(in, request, err);
-	if (refuse_held(in, err) < 0)
+	if (instance_refuse_held(in, err) < 0)
 		return NULL;
 	machine_unpause(&in->machine);
 	board_power_button(&in->board);
@@ -318,6 +320,7 @@ static const struct {
 	{"ports", instance_ports, false}, {"hold", do_hold, true},
 	{"commit", do_commit, true},	  {"release", do_release, true},
 	{"break", do_break, true},	  {"exec", do_exec, true},
+	{"reset", instance_reset, true},
 };
 
 json_t *instance_answer(void *instance, const char *what, const json_t *request, struct err *err)

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/cleanup.h"
 #include "snapshot/sections.h"
 
 void staged_free(struct staged *staged)
@@ -79,4 +81,62 @@ int staged_load(struct staged *staged, struct machine *m, struct statefile *sf, 
 			return ret;
 	}
 	return statefile_all_used(sf, err);
+}
+
+int staged_read(struct staged *staged, struct machine *m, const struct archive *archive,
+		struct err *err)
+{
+	cleanup_statefile struct statefile sf = {0};
+	cleanup_free uint8_t *data = NULL;
+	struct blob blob;
+	int ret;
+
+	if (!archive_blob(archive, ROLE_STATE, &blob))
+		return err_set(err, ERR_INTEGRITY, "there is no state in the file");
+	ret = blob_read_all(&blob, STATEFILE_MAX_BYTES, &data, err);
+	if (ret < 0)
+		return err_context(err, ret, "state");
+	ret = statefile_parse(&sf, data, (size_t)blob.len, err);
+	if (ret < 0)
+		return ret;
+	ret = staged_load(staged, m, &sf, err);
+	return ret < 0 ? err_context(err, ret, "state") : 0;
+}
+
+int staged_apply_chips(const struct staged *staged, struct machine *m, bool ran, struct err *err)
+{
+	struct kvm_vcpu *vcpus[MACHINE_MAX_VCPUS];
+	int ret;
+
+	for (uint32_t i = 0; i < m->nvcpus; i++) {
+		const void *state = staged_vcpu(staged, i);
+
+		vcpus[i] = &m->vcpus[i].kvm;
+		ret = ran ? arch_vcpu_rewind(&m->kvm, vcpus[i], state, err)
+			  : arch_vcpu_restore(&m->kvm, vcpus[i], state, err);
+		if (ret < 0)
+			return err_context(err, ret, "restore vCPU %u", i);
+	}
+	ret = arch_vcpus_sync(vcpus, m->nvcpus, err);
+	if (ret < 0)
+		return ret;
+	ret = arch_vm_restore(&m->kvm, staged->vm, err);
+	return ret < 0 ? err_context(err, ret, "restore the interrupt chips and the clock") : 0;
+}
+
+int staged_apply_devices(const struct staged *staged, struct err *err)
+{
+	for (unsigned i = 0; i < staged->ndevices; i++) {
+		struct device *dev = staged->device[i].dev;
+		int ret = 0;
+
+		for (unsigned p = 0; p < dev->nparts; p++)
+			memcpy(dev->part[p].state, staged->device[i].part[p],
+			       dev->part[p].table->size);
+		if (dev->ops->loaded != NULL)
+			ret = dev->ops->loaded(dev, err);
+		if (ret < 0)
+			return err_context(err, ret, "device %s", dev->id);
+	}
+	return 0;
 }

@@ -96,7 +96,12 @@ int arch_vcpu_check(const struct kvm *kvm, const void *state, uint32_t id, struc
 /* ERR_INCOMPATIBLE: this KVM refuses an MSR or the TSC rate. */
 int arch_vcpu_restore(const struct kvm *kvm, struct kvm_vcpu *vcpu, const void *state,
 		      struct err *err);
-/* After arch_vcpu_restore of all: one time base for them (the TSC offset of vCPU 0). */
+/* The same for a vCPU that has run, with the CPUID that it has: back to an earlier state of its
+ * own, the TSC included, however short ago that was. arch_vcpus_sync and arch_vm_restore follow. */
+int arch_vcpu_rewind(const struct kvm *kvm, struct kvm_vcpu *vcpu, const void *state,
+		     struct err *err);
+/* After arch_vcpu_restore or arch_vcpu_rewind of all: one time base for them (the TSC offset of
+ * vCPU 0). */
 int arch_vcpus_sync(struct kvm_vcpu *const vcpus[], uint32_t nvcpus, struct err *err);
 int arch_vm_save(struct kvm *kvm, void *state, struct err *err);
 /* ERR_INTEGRITY: no machine of this type has such chips. */

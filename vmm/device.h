@@ -13,6 +13,10 @@
  * accepted theirs are the parts copied over the live ones and loaded() called. After that point
  * only loaded() itself may fail, for reasons of the host (an eventfd, say).
  *
+ * A machine that is taken back to an earlier state (snapshot/reset.h) is quiesced; forget() comes
+ * first, then the parts are copied over the live ones as in a restore, and loaded() is called; then
+ * start().
+ *
  * All operations run with the machine lock held.
  */
 #ifndef TORPOR_VMM_DEVICE_H
@@ -44,6 +48,11 @@ struct device_ops {
 	/* Check staged[i] (of part[i]). ERR_INTEGRITY: the guest could not have produced it on this
 	 * device. ERR_INCOMPATIBLE: the configuration lacks what it needs. */
 	int (*check)(struct device *dev, void *const staged[], struct err *err);
+	/* The machine is taken back to an earlier state: drop what is no part of it. What the guest
+	 * has written to a disk since, frames and bytes on their way, connections of the host, what
+	 * is remembered of requests. Returns 0, or the errno of the host call that failed. NULL:
+	 * all of the device is in its parts. */
+	int (*forget)(struct device *dev, struct err *err);
 	/* The parts now hold the restored state: rebuild everything derived from them. Returns 0,
 	 * or the errno of the host call that failed. NULL: nothing to do. */
 	int (*loaded)(struct device *dev, struct err *err);

@@ -83,6 +83,29 @@ static int set_logging(struct dirty *d, bool on, struct err *err)
 	return 0;
 }
 
+static size_t log_words(const struct mem_range *r)
+{
+	return frameset_bytes(range_pages(r)) / sizeof(uint64_t);
+}
+
+/* Forget what KVM has noted, and let it note the next write to those pages again. The kernel goes
+ * through what it is given: only the words that have a page in them. */
+static int clear_log(struct dirty *d, unsigned range, const uint64_t *pages, struct err *err)
+{
+	const struct mem_range *r = &d->mem->range[range];
+	size_t first = 0, end = log_words(r);
+
+	while (first < end && pages[first] == 0)
+		first++;
+	while (end > first && pages[end - 1] == 0)
+		end--;
+	if (first == end)
+		return 0;
+	return kvm_clear_dirty_log(d->kvm, range, first * 64,
+				   u64_min(end * 64, range_pages(r)) - first * 64, pages + first,
+				   err);
+}
+
 static int start_or_clear(struct dirty *d, struct err *err)
 {
 	if (d->base != DIRTY_LOGGED) {
@@ -90,18 +113,26 @@ static int start_or_clear(struct dirty *d, struct err *err)
 
 		return ret < 0 ? ret : set_logging(d, true, err);
 	}
-	/* Forget what KVM has noted, and let it note the next write to those pages again. */
 	for (unsigned i = 0; i < d->mem->nranges; i++) {
 		cleanup_free uint64_t *pages = NULL;
 		int ret = get_log(d, i, &pages, err);
 
 		if (ret < 0)
 			return ret;
-		ret = kvm_clear_dirty_log(d->kvm, i, range_pages(&d->mem->range[i]), pages, err);
+		if (d->tracked[i] != NULL)
+			frameset_add_set(d->tracked[i], range_pages(&d->mem->range[i]), pages);
+		ret = clear_log(d, i, pages, err);
 		if (ret < 0)
 			return ret;
 	}
 	return 0;
+}
+
+static void forget_written(struct dirty *d)
+{
+	for (unsigned i = 0; i < d->mem->nranges; i++)
+		memset(d->mem->range[i].written, 0,
+		       frameset_bytes(range_frames(&d->mem->range[i])));
 }
 
 int dirty_rebase(struct dirty *d, struct err *err)
@@ -113,9 +144,91 @@ int dirty_rebase(struct dirty *d, struct err *err)
 		return err_context(err, ret, "log which memory changes");
 	}
 	d->base = DIRTY_LOGGED;
+	forget_written(d);
+	return 0;
+}
+
+static void untrack(struct dirty *d)
+{
+	for (unsigned i = 0; i < MEM_MAX_RANGES; i++) {
+		if (d->tracked[i] == NULL)
+			continue;
+		d->mem->range[i].tracked = NULL;
+		free(d->tracked[i]);
+		d->tracked[i] = NULL;
+	}
+	free(d->log);
+	d->log = NULL;
+}
+
+int dirty_track(struct dirty *d, struct err *err)
+{
+	uint64_t most = 0;
+	int ret;
+
+	for (unsigned i = 0; i < d->mem->nranges; i++) {
+		const uint64_t pages = range_pages(&d->mem->range[i]);
+
+		most = pages > most ? pages : most;
+		d->tracked[i] = frameset_new(pages);
+		if (d->tracked[i] == NULL)
+			break;
+		d->mem->range[i].tracked = d->tracked[i];
+	}
+	d->log = frameset_new(most);
+	if (d->log == NULL || d->tracked[d->mem->nranges - 1] == NULL) {
+		untrack(d);
+		return err_sys(err, ENOMEM, "allocate a log of pages");
+	}
+	ret = dirty_track_again(d, err);
+	if (ret < 0)
+		untrack(d);
+	return ret;
+}
+
+/* Add what KVM has noted to the tracked pages of a range; d->log is that. */
+static int add_tracked(struct dirty *d, unsigned range, struct err *err)
+{
+	const struct mem_range *r = &d->mem->range[range];
+	int ret = kvm_get_dirty_log(d->kvm, range, d->log, err);
+
+	if (ret < 0)
+		return ret;
+	for (size_t i = 0; i < log_words(r); i++) {
+		if (d->log[i] != 0)
+			d->tracked[range][i] |= d->log[i];
+	}
+	return 0;
+}
+
+const uint64_t *dirty_tracked(struct dirty *d, unsigned range)
+{
+	if (d->base != DIRTY_LOGGED || add_tracked(d, range, NULL) < 0)
+		d->tracked_lost = true;
+	if (d->tracked_lost)
+		frameset_add_range(d->tracked[range], 0, range_pages(&d->mem->range[range]) - 1);
+	return d->tracked[range];
+}
+
+int dirty_track_again(struct dirty *d, struct err *err)
+{
+	int ret = 0;
+
+	/* All that the log has is among the tracked pages; where those are more, KVM passes over
+	 * what it has not noted. */
+	for (unsigned i = 0; d->base == DIRTY_LOGGED && ret == 0 && i < d->mem->nranges; i++)
+		ret = clear_log(d, i, d->tracked[i], err);
+	if (d->base != DIRTY_LOGGED)
+		ret = start_or_clear(d, err);
+	if (ret < 0) {
+		dirty_stop(d);
+		return err_context(err, ret, "log which memory changes");
+	}
+	d->base = DIRTY_LOGGED;
+	d->tracked_lost = false;
+	forget_written(d);
 	for (unsigned i = 0; i < d->mem->nranges; i++)
-		memset(d->mem->range[i].written, 0,
-		       frameset_bytes(range_frames(&d->mem->range[i])));
+		memset(d->tracked[i], 0, frameset_bytes(range_pages(&d->mem->range[i])));
 	return 0;
 }
 
@@ -127,4 +240,10 @@ void dirty_stop(struct dirty *d)
 	 */
 	(void)set_logging(d, false, &ignored);
 	d->base = DIRTY_UNKNOWN;
+	d->tracked_lost = true;
+}
+
+void dirty_free(struct dirty *d)
+{
+	untrack(d);
 }

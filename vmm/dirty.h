@@ -18,7 +18,13 @@
  * for every range, and dirty_rebase once the copy is safe, both within the same pause, so that a
  * copy that fails loses nothing. Machine paused, lock held.
  *
- * Only dirty_collect() and dirty_rebase() can fail.
+ * A machine that is to be taken back to one moment (snapshot/reset.h) asks for more: which pages
+ * have changed since then, whatever is rebased meanwhile. dirty_track makes that moment now. Every
+ * call above that clears KVM's log notes before that what it had of the tracked pages:
+ *
+ *     dirty_track → dirty_tracked for every range → (put the pages back) → dirty_track_again → …
+ *
+ * Only dirty_collect(), dirty_rebase(), dirty_track() and dirty_track_again() can fail.
  */
 #ifndef TORPOR_VMM_DIRTY_H
 #define TORPOR_VMM_DIRTY_H
@@ -40,6 +46,9 @@ struct dirty {
 	struct kvm *kvm; /* borrowed, like mem */
 	struct mem *mem;
 	enum dirty_base base;
+	uint64_t *tracked[MEM_MAX_RANGES]; /* owned sets of the host's pages; NULL: not tracked */
+	uint64_t *log;			   /* owned; room for the log of any range */
+	bool tracked_lost;		   /* KVM failed to say: every page may have changed */
 };
 
 /* `resumed`: all memory will come from one file, mapped, paged in or read. */
@@ -57,6 +66,19 @@ int dirty_rebase(struct dirty *d, struct err *err);
 
 /* Stop logging; the base is unknown. */
 void dirty_stop(struct dirty *d);
+
+/* Track pages from now on, which is also the base. Once. Errors as dirty_rebase(); then nothing is
+ * tracked. */
+int dirty_track(struct dirty *d, struct err *err);
+/* The pages of a range that may have changed since dirty_track(), or the last dirty_track_again():
+ * borrowed, until the next call; a set of range[].size / page size. Never an error where KVM does
+ * not tell: then it is all of them. */
+const uint64_t *dirty_tracked(struct dirty *d, unsigned range);
+/* The caller has put all of those back as they were: nothing has changed, and that is the base.
+ * Errors as dirty_rebase(); then every page may have changed. */
+int dirty_track_again(struct dirty *d, struct err *err);
+/* Before mem_free(). Safe on zeroes. */
+void dirty_free(struct dirty *d);
 
 /* Open what dirty_add_private() reads, for good: before the process is made undumpable, after which
  * only root could. In the process whose memory it is to be, once. */

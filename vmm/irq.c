@@ -34,6 +34,11 @@ void irq_free(struct irq *irq)
 
 void irq_pulse(const struct irq *irq)
 {
+	if (irq->kvm->exact_edges) {
+		kvm_irq_line(irq->kvm, irq->gsi, true);
+		kvm_irq_line(irq->kvm, irq->gsi, false);
+		return;
+	}
 	/* Only a counter at its maximum makes this fail, and then the line is pending anyway. */
 	(void)eventfd_write(irq->fd, 1);
 }

@@ -141,11 +141,12 @@ int kvm_get_dirty_log(struct kvm *kvm, uint32_t slot, uint64_t *bitmap, struct e
 	return kvm_call(kvm, KVM_GET_DIRTY_LOG, &log, err);
 }
 
-int kvm_clear_dirty_log(struct kvm *kvm, uint32_t slot, uint64_t npages, const uint64_t *bitmap,
-			struct err *err)
+int kvm_clear_dirty_log(struct kvm *kvm, uint32_t slot, uint64_t first, uint64_t npages,
+			const uint64_t *bitmap, struct err *err)
 {
 	struct kvm_clear_dirty_log clear = {
 		.slot = slot,
+		.first_page = first,
 		.num_pages = (uint32_t)npages,
 		.dirty_bitmap = (void *)(uintptr_t)bitmap,
 	};

@@ -26,6 +26,9 @@ struct kvm {
 	int dev_fd; /* /dev/kvm */
 	int vm_fd;
 	size_t run_size; /* bytes of each vCPU's struct kvm_run mapping */
+	/* Edges are in the chips when irq_pulse() returns: no worker of the kernel's brings one
+	 * into a state that was restored meanwhile (vmm/irq.h). */
+	bool exact_edges;
 };
 
 struct kvm_vcpu {
@@ -67,9 +70,10 @@ int kvm_set_memory(struct kvm *kvm, uint32_t slot, uint64_t gpa, uint64_t size, 
 int kvm_enable_dirty_log(struct kvm *kvm, struct err *err);
 /* 4.8 */
 int kvm_get_dirty_log(struct kvm *kvm, uint32_t slot, uint64_t *bitmap, struct err *err);
-/* 4.117: forget the pages set in `bitmap`, and note the next write to them. */
-int kvm_clear_dirty_log(struct kvm *kvm, uint32_t slot, uint64_t npages, const uint64_t *bitmap,
-			struct err *err);
+/* 4.117: forget those of `npages` pages from `first` on that are set in `bitmap`, and note the next
+ * write to them. `first` is a multiple of 64; so is `npages`, unless they are the slot's last. */
+int kvm_clear_dirty_log(struct kvm *kvm, uint32_t slot, uint64_t first, uint64_t npages,
+			const uint64_t *bitmap, struct err *err);
 
 /* 4.75: pulses of `eventfd` become edges on `gsi`; assign false takes it back. */
 int kvm_irqfd(struct kvm *kvm, int eventfd, uint32_t gsi, bool assign, struct err *err);

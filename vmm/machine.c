@@ -220,6 +220,7 @@ void machine_free(struct machine *m)
 	kvm_close(&m->kvm);
 	for (unsigned i = 0; i < m->mem.nranges; i++)
 		sigbus_unwatch(m->mem.range[i].host);
+	dirty_free(&m->dirty);
 	mem_free(&m->mem);
 	arch_cpu_free(m->cpu);
 	m->cpu = NULL;
@@ -353,6 +354,14 @@ void machine_unpause(struct machine *m)
 		arch_clock_set(&m->kvm, m->clock_ns, NULL);
 	m->clock_stopped = false;
 	machine_go(m);
+}
+
+void machine_replaced(struct machine *m)
+{
+	m->reset_requested = false;
+	m->halted = false;
+	m->resets.count = 0;
+	stop_clock(m);
 }
 
 int machine_run(struct machine *m, bool paused, struct err *err)

@@ -150,6 +150,11 @@ int machine_run(struct machine *m, bool paused, struct err *err);
 void machine_pause(struct machine *m);
 void machine_unpause(struct machine *m);
 
+/* Loop thread, lock held, paused: the state of vCPUs and chips was replaced by an earlier one
+ * (snapshot/reset.h). What the guest had asked for is void, and the clock goes on from what it is
+ * now. */
+void machine_replaced(struct machine *m);
+
 /* Any thread, lock held. The loop ends or resets the machine in its next round; the calling vCPU
  * does not enter the guest before that. machine_fail() logs the reason, machine_request_reset() the
  * cause: what the guest did, "vCPU 0: triple fault" say. */

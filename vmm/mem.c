@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/num.h"
 #include "vmm/frameset.h"
@@ -51,6 +52,15 @@ void mem_free(struct mem *mem)
 	*mem = (struct mem){0};
 }
 
+void mem_note_written(struct mem_range *r, uint64_t offset, uint64_t len)
+{
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+
+	frameset_add_range(r->written, offset / FRAME_SIZE, (offset + len - 1) / FRAME_SIZE);
+	if (r->tracked != NULL)
+		frameset_add_range(r->tracked, offset / page, (offset + len - 1) / page);
+}
+
 static const struct mem_range *mem_find_range(const struct mem *mem, uint64_t gpa, uint64_t len)
 {
 	for (unsigned i = 0; i < mem->nranges; i++) {
@@ -71,15 +81,14 @@ const void *mem_at(const struct mem *mem, uint64_t gpa, uint64_t len)
 
 void *mem_at_write(struct mem *mem, uint64_t gpa, uint64_t len)
 {
-	const struct mem_range *r = mem_find_range(mem, gpa, len);
-	uint64_t off;
+	/* Of this very struct mem, which is not const here. */
+	struct mem_range *r = (struct mem_range *)(uintptr_t)mem_find_range(mem, gpa, len);
 
 	if (r == NULL)
 		return NULL;
-	off = gpa - r->gpa;
 	if (len > 0)
-		frameset_add_range(r->written, off / FRAME_SIZE, (off + len - 1) / FRAME_SIZE);
-	return r->host + off;
+		mem_note_written(r, gpa - r->gpa, len);
+	return r->host + (gpa - r->gpa);
 }
 
 bool mem_read(const struct mem *mem, uint64_t gpa, void *dst, uint64_t len)

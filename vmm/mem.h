@@ -31,7 +31,9 @@ struct mem_range {
 	uint64_t size;	   /* bytes */
 	uint8_t *host;	   /* owned mapping of `size` bytes */
 	uint64_t *written; /* owned set of the frames that we, not the guest, wrote or discarded */
-	uint8_t *file;	   /* owned bitmap of the host pages that show a file; NULL: none does */
+	uint64_t
+		*tracked; /* the same of the host's pages, borrowed (vmm/dirty.h); NULL: not kept */
+	uint8_t *file;	  /* owned bitmap of the host pages that show a file; NULL: none does */
 };
 
 /* A file that is mapped into a range. */
@@ -69,6 +71,9 @@ void mem_free(struct mem *mem);
 const void *mem_at(const struct mem *mem, uint64_t gpa, uint64_t len);
 /* The same to write them: their frames count as written from now on. */
 void *mem_at_write(struct mem *mem, uint64_t gpa, uint64_t len);
+
+/* These bytes of a range, at least one, count as written or discarded by us. */
+void mem_note_written(struct mem_range *r, uint64_t offset, uint64_t len);
 
 /* Copy out of / into guest memory; false when any byte is not RAM (then nothing is copied). */
 bool mem_read(const struct mem *mem, uint64_t gpa, void *dst, uint64_t len);

@@ -199,7 +199,7 @@ void mem_discard(struct mem *mem, void *at, uint64_t len)
 
 	if (page >= end)
 		return;
-	frameset_add_range(r->written, page * size / FRAME_SIZE, (end * size - 1) / FRAME_SIZE);
+	mem_note_written(r, page * size, (end - page) * size);
 	if (mem->discarded != NULL)
 		mem->discarded(mem->discarded_opaque, (unsigned)(r - mem->range), page * size,
 			       (end - page) * size);

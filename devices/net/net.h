@@ -67,6 +67,11 @@ struct net_backend_ops {
 	/* Last chance to hand over what has arrived already; the card takes what it has room for
 	 * into the state that is saved. NULL: nothing arrives unasked. */
 	void (*quiesce)(struct net_backend *b);
+	/* The guest is taken back to an earlier state (between quiesce() and start()): drop what is
+	 * on its way in both directions, and end connections that the guest will not know of. The
+	 * network itself stays as it is, published ports included. Returns 0 or the errno of the
+	 * call that failed. NULL: nothing is kept. */
+	int (*forget)(struct net_backend *b, struct err *err);
 	/* Free it. */
 	void (*close)(struct net_backend *b);
 };

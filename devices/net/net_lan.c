@@ -336,6 +336,30 @@ static void lan_quiesce(struct net_backend *b)
 	}
 }
 
+/* Whole messages that have come are dropped. Half of one stays, in both directions: the stream has
+ * to go on with it. A stream that is broken is noticed when it is read next. */
+static int lan_forget(struct net_backend *b, struct err *err)
+{
+	struct net_lan *lan = lan_from_backend(b);
+
+	(void)err;
+	lan->plain_at = lan->plain_end = 0;
+	lan->card_full = lan->blocked = false;
+	for (unsigned reads = 0; lan->state == NET_LAN_UP && reads < QUIESCE_READS; reads++) {
+		while (lan->in_end - lan->in_at >= LAN_WIRE_PREFIX) {
+			uint32_t len = le_get32(lan->in + lan->in_at);
+
+			if (len > NET_MESSAGE_MAX ||
+			    lan->in_end - lan->in_at - LAN_WIRE_PREFIX < len)
+				break;
+			lan->in_at += LAN_WIRE_PREFIX + len;
+		}
+		if (lan_read(lan) < 0)
+			break;
+	}
+	return 0;
+}
+
 static void lan_close(struct net_backend *b)
 {
 	struct net_lan *lan = lan_from_backend(b);
@@ -353,5 +377,6 @@ const struct net_backend_ops net_lan_ops = {
 	.offloads = lan_offloads,
 	.start = lan_start,
 	.quiesce = lan_quiesce,
+	.forget = lan_forget,
 	.close = lan_close,
 };

@@ -157,6 +157,13 @@ static void pcap_quiesce(struct net_backend *b)
 		p->inner->ops->quiesce(pcap_inner(p));
 }
 
+static int pcap_forget(struct net_backend *b, struct err *err)
+{
+	struct net_pcap *p = pcap_from_backend(b);
+
+	return p->inner->ops->forget != NULL ? p->inner->ops->forget(pcap_inner(p), err) : 0;
+}
+
 static void pcap_close(struct net_backend *b)
 {
 	struct net_pcap *p = pcap_from_backend(b);
@@ -174,6 +181,7 @@ static const struct net_backend_ops backend_ops = {
 	.offloads = pcap_offloads,
 	.start = pcap_start,
 	.quiesce = pcap_quiesce,
+	.forget = pcap_forget,
 	.close = pcap_close,
 };
 

@@ -20,8 +20,9 @@
 #include "base/num.h"
 
 #define DEVICE	       "/dev/net/tun"
-#define BUDGET	       64u  /* frames a round */
-#define QUIESCE_BUDGET 256u /* at most, when the machine stops */
+#define BUDGET	       64u   /* frames a round */
+#define QUIESCE_BUDGET 256u  /* at most, when the machine stops */
+#define FORGET_BUDGET  4096u /* more than an interface queues: others go on sending */
 
 struct net_tap {
 	struct net_backend backend;
@@ -149,6 +150,18 @@ static void tap_quiesce(struct net_backend *b)
 	tap_update_watch(tap, false);
 }
 
+static int tap_forget(struct net_backend *b, struct err *err)
+{
+	struct net_tap *tap = tap_from_backend(b);
+	unsigned budget = FORGET_BUDGET;
+
+	(void)err;
+	while (budget-- > 0 && read(tap->fd, tap->frame, sizeof(tap->frame)) > 0)
+		;
+	tap->held = 0;
+	return 0;
+}
+
 static void tap_close(struct net_backend *b)
 {
 	struct net_tap *tap = tap_from_backend(b);
@@ -165,6 +178,7 @@ static const struct net_backend_ops tap_ops = {
 	.offloads = tap_offloads,
 	.start = tap_start,
 	.quiesce = tap_quiesce,
+	.forget = tap_forget,
 	.close = tap_close,
 };
 

@@ -98,7 +98,7 @@ static const SlirpCb callbacks = {
 	.timer_new_opaque = on_timer_new,
 };
 
-static int open_slirp(struct net_user *u, const struct net_user_params *params, struct err *err)
+static int open_slirp(struct net_user *u, struct err *err)
 {
 	const SlirpConfig config = {
 		.version = 4,
@@ -114,10 +114,10 @@ static int open_slirp(struct net_user *u, const struct net_user_params *params, 
 		.vprefix_len = 64,
 		.vhost6.s6_addr = {0xfd, [15] = 2},
 		.vnameserver6.s6_addr = {0xfd, [15] = 3},
-		.vhostname = params->hostname,
+		.vhostname = u->hostname,
 		.if_mtu = USER_MTU,
 		.if_mru = USER_MTU,
-		.disable_host_loopback = !params->host_loopback,
+		.disable_host_loopback = !u->host_loopback,
 	};
 
 	u->slirp = u->api->new (&config, &callbacks, u);
@@ -170,6 +170,29 @@ static void user_quiesce(struct net_backend *b)
 	(void)user_flush_queue(user_from_backend(b));
 }
 
+/* libslirp cannot drop its connections: a new one has none. */
+static int user_forget(struct net_backend *b, struct err *err)
+{
+	struct net_user *u = user_from_backend(b);
+	int ret;
+
+	user_relay_reset(u);
+	user_dns_close(u);
+	user_reset_all_on_close(u);
+	u->api->cleanup(u->slirp);
+	u->slirp = NULL;
+	for (size_t i = 0; i < u->nsockets; i++)
+		user_forget_socket(u, (int)i);
+	memset(u->timer, 0, sizeof(u->timer));
+	user_drop_queue(u);
+	u->nopen = 0;
+	u->due = INT64_MAX;
+	u->guest.s_addr = htonl(USER_GUEST);
+	u->guest_known = false;
+	ret = open_slirp(u, err);
+	return ret < 0 ? ret : user_publish_again(u, err);
+}
+
 static void user_close(struct net_backend *b)
 {
 	struct net_user *u = user_from_backend(b);
@@ -193,6 +216,7 @@ static const struct net_backend_ops user_ops = {
 	.offloads = user_offloads,
 	.start = user_start,
 	.quiesce = user_quiesce,
+	.forget = user_forget,
 	.close = user_close,
 };
 
@@ -212,7 +236,7 @@ static int open_all(struct net_user *u, const struct net_user_params *params, st
 	u->api = slirp_api(err);
 	if (u->api == NULL)
 		return -ENOENT;
-	ret = open_slirp(u, params, err);
+	ret = open_slirp(u, err);
 	for (unsigned i = 0; ret == 0 && i < params->nforwards; i++)
 		ret = user_publish(u, &params->forward[i], err);
 	return ret;
@@ -233,6 +257,7 @@ int net_user_open(struct net_backend **out, struct loop *loop, const struct log 
 	u->b.ops = &user_ops;
 	u->loop = loop;
 	u->log = log;
+	u->hostname = params->hostname;
 	u->host_loopback = params->host_loopback;
 	user_dns_init(u, params->resolv_conf, params->dns_port);
 	u->mtu = params->mtu != 0 ? params->mtu : NET_MTU;

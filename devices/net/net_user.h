@@ -34,7 +34,7 @@ struct net_forward {
 struct net_user_params {
 	const struct net_forward *forward; /* borrowed for the call */
 	unsigned nforwards;
-	const char *hostname;	 /* the guest's, by DHCP; NULL: none. Copied */
+	const char *hostname;	 /* the guest's, by DHCP; NULL: none; must outlive the back end */
 	uint16_t mtu;		 /* of the card; 0: NET_MTU */
 	const char *resolv_conf; /* NULL: /etc/resolv.conf; must outlive the back end */
 	uint16_t dns_port;	 /* of name servers that only IPv6 reaches; 0: 53 */

@@ -166,6 +166,7 @@ void user_dns_close(struct net_user *u)
 	for (unsigned i = 0; u->query != NULL && i < USER_QUERIES; i++)
 		close_query(&u->query[i]);
 	free(u->query);
+	u->query = NULL;
 }
 
 void user_dns_init(struct net_user *u, const char *resolv_conf, uint16_t port)

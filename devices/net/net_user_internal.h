@@ -62,7 +62,8 @@ struct net_user {
 	const struct slirp_api *api;
 	Slirp *slirp;
 	struct log_limit limit;
-	bool running; /* between start() and quiesce() */
+	bool running;	      /* between start() and quiesce() */
+	const char *hostname; /* borrowed */
 
 	/* net_user_loop.c */
 	struct loop_hook hook;
@@ -136,6 +137,9 @@ int64_t user_now_ns(void);
  * memory. */
 int user_new_socket(struct net_user *u);
 void user_forget_socket(struct net_user *u, int fd);
+/* Whoever is at the other end of a TCP connection sees a reset when it is closed next. */
+void user_reset_on_close(int fd);
+void user_reset_all_on_close(struct net_user *u);
 /* NULL: there are USER_MAX_TIMERS already. */
 void *user_timer_new(struct net_user *u, SlirpTimerId id, void *opaque);
 void user_timer_mod(struct user_timer *timer, int64_t due);
@@ -144,6 +148,8 @@ void user_timer_free(struct user_timer *timer);
 /* net_user_ports.c. Returns 0; the errors of a port as net_user_open() lists them; -EINVAL with
  * ERR_FAILED when libslirp does not listen. */
 int user_publish(struct net_user *u, const struct net_forward *forward, struct err *err);
+/* A new libslirp has none of the ports: publish those that there are again, at the same numbers. */
+int user_publish_again(struct net_user *u, struct err *err);
 /* The guest has sent from this address: ports lead there. */
 void user_set_guest(struct net_user *u, struct in_addr address);
 /* Note the sender of a UDP datagram to the guest. */
@@ -153,6 +159,8 @@ void user_note_peer(struct net_user *u, const uint8_t *frame, const struct net_p
  * loop gave, with one. */
 int user_relay_listen(struct net_user *u, const struct net_forward *v4, struct err *err);
 void user_relay_close(struct net_user *u);
+/* Reset all connections, and go on listening. */
+void user_relay_reset(struct net_user *u);
 
 /* net_user_dns.c. NULL and 0: /etc/resolv.conf and port 53. */
 void user_dns_init(struct net_user *u, const char *resolv_conf, uint16_t port);

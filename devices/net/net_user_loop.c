@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -132,6 +133,23 @@ void user_forget_socket(struct net_user *u, int fd)
 	loop_del(u->loop, &u->socket[fd]->watch);
 	free(u->socket[fd]);
 	u->socket[fd] = NULL;
+}
+
+void user_reset_on_close(int fd)
+{
+	static const struct linger none = {.l_onoff = 1};
+
+	/* Of no consequence for those that listen, and for UDP. */
+	if (fd >= 0)
+		(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+}
+
+void user_reset_all_on_close(struct net_user *u)
+{
+	for (size_t i = 0; i < u->nsockets; i++) {
+		if (u->socket[i] != NULL)
+			user_reset_on_close(u->socket[i]->fd);
+	}
 }
 
 /* libslirp waits for `events` of `fd` (SlirpAddPollCb). */

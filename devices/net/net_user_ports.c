@@ -193,6 +193,19 @@ int user_publish(struct net_user *u, const struct net_forward *forward, struct e
 	return ret;
 }
 
+int user_publish_again(struct net_user *u, struct err *err)
+{
+	for (unsigned i = 0; i < u->nports; i++) {
+		int ret;
+
+		u->port[i].npeers = 0;
+		ret = publish_port(u, &u->port[i], err);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
 /* Answers to the host's loopback. */
 
 /* The UDP port that leads to this port of the guest. */

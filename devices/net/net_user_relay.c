@@ -210,6 +210,15 @@ int user_relay_listen(struct net_user *u, const struct net_forward *v4, struct e
 	return 0;
 }
 
+void user_relay_reset(struct net_user *u)
+{
+	while (u->pair != NULL) {
+		for (unsigned i = 0; i < 2; i++)
+			user_reset_on_close(u->pair->side[i].fd);
+		relay_close_pair(u->pair);
+	}
+}
+
 void user_relay_close(struct net_user *u)
 {
 	struct user_relay *relay, *next;

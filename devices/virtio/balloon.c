@@ -276,6 +276,19 @@ static void balloon_reset(struct virtio_device *v)
 	balloon_update_config(b);
 }
 
+static int balloon_forget(struct virtio_device *v, struct err *err)
+{
+	struct virtio_balloon *b = balloon_from_virtio(v);
+
+	(void)err;
+	b->hinting = b->late = false;
+	b->phase = BALLOON_IDLE;
+	b->available = 0;
+	if (b->timer.fd >= 0)
+		timer_set(&b->timer, 0);
+	return 0;
+}
+
 static void balloon_start(struct virtio_device *v)
 {
 	balloon_give_back(balloon_from_virtio(v));
@@ -324,6 +337,7 @@ static const struct virtio_type balloon_type = {
 	.notify = balloon_notify,
 	.reset = balloon_reset,
 	.start = balloon_start,
+	.forget = balloon_forget,
 	.config_write = balloon_config_write,
 	.check = balloon_check,
 	.free = balloon_free,

@@ -270,6 +270,11 @@ static void blk_notify(struct virtio_device *v, unsigned index)
 		virtio_reschedule(v, index);
 }
 
+static int blk_forget(struct virtio_device *v, struct err *err)
+{
+	return disk_drop_changes(blk_from_virtio(v)->disk, err);
+}
+
 static void blk_free(struct virtio_device *v)
 {
 	struct virtio_blk *blk = blk_from_virtio(v);
@@ -282,6 +287,7 @@ static const struct virtio_type blk_type = {
 	.id = VIRTIO_TYPE_BLK,
 	.table = &virtio_blk_table,
 	.notify = blk_notify,
+	.forget = blk_forget,
 	.free = blk_free,
 };
 

@@ -232,6 +232,29 @@ static void net_quiesce(struct virtio_device *v)
 	net_interrupt_driver(n);
 }
 
+static int net_forget(struct virtio_device *v, struct err *err)
+{
+	struct virtio_net *n = net_from_virtio(v);
+	struct net_backend *b = n->card.backend;
+
+	n->tx_blocked = n->rx_refused = n->config_pending = false;
+	n->irq_pending = 0;
+	n->steering = (struct net_steering){0};
+	n->keep_link = true;
+	n->kept_link = n->s.link;
+	return b != NULL && b->ops->forget != NULL ? b->ops->forget(b, err) : 0;
+}
+
+/* The cable is the host's: a guest that is taken back may have known it otherwise. */
+static void net_restore_link(struct virtio_net *n)
+{
+	if (!n->keep_link)
+		return;
+	n->keep_link = false;
+	n->config_pending = n->s.link != n->kept_link || n->s.announce;
+	n->s.link = n->kept_link;
+}
+
 static void net_loaded(struct virtio_device *v)
 {
 	struct virtio_net *n = net_from_virtio(v);
@@ -239,6 +262,7 @@ static void net_loaded(struct virtio_device *v)
 	n->resetting = n->s.flows.n > 0;
 	n->s.announce =
 		(v->s.status & VIRTIO_DRIVER_OK) != 0 && net_has(n, VIRTIO_NET_F_GUEST_ANNOUNCE);
+	net_restore_link(n);
 	net_update_config(n);
 }
 
@@ -337,6 +361,7 @@ static const struct virtio_type net_type = {
 	.reset = net_reset,
 	.start = net_start,
 	.quiesce = net_quiesce,
+	.forget = net_forget,
 	.loaded = net_loaded,
 	.check = net_check,
 	.free = net_free,

@@ -71,6 +71,8 @@ struct virtio_net {
 	bool quiescing;
 	bool resetting;	     /* flows of before the save are still to be reset */
 	bool config_pending; /* it changed while the machine did not run */
+	bool keep_link;	     /* the state that is loaded next gets the link that there is now: */
+	uint8_t kept_link;
 	struct loop_hook round;
 	struct net_steering steering;
 };

@@ -326,6 +326,14 @@ static int virtio_device_check(struct device *dev, void *const staged[], struct 
 	return v->transport->ops->check(v->transport, staged[v->dev.nparts - 1], err);
 }
 
+/* What was in flight was given back to its queue when the machine stopped. */
+static int virtio_device_forget(struct device *dev, struct err *err)
+{
+	struct virtio_device *v = virtio_from_device(dev);
+
+	return v->type->forget != NULL ? v->type->forget(v, err) : 0;
+}
+
 static int virtio_device_loaded(struct device *dev, struct err *err)
 {
 	struct virtio_device *v = virtio_from_device(dev);
@@ -365,6 +373,7 @@ static const struct device_ops virtio_device_ops = {
 	.quiesce = virtio_device_quiesce,
 	.start = virtio_device_start,
 	.check = virtio_device_check,
+	.forget = virtio_device_forget,
 	.loaded = virtio_device_loaded,
 	.destroy = virtio_device_destroy,
 };

@@ -70,6 +70,8 @@ struct virtio_type {
 	 * in hand (the core rewinds what is in flight), and touch neither guest memory nor the back
 	 * end until start(). */
 	void (*quiesce)(struct virtio_device *v);
+	/* As device_ops.forget; nothing is in flight. */
+	int (*forget)(struct virtio_device *v, struct err *err);
 	/* A state has been restored. */
 	void (*loaded)(struct virtio_device *v);
 	/* A driver's write into the configuration space, inside its length. */

@@ -92,6 +92,7 @@ static const struct command {
 	{"rng", cmd_rng},
 	{"rngfill", cmd_rngfill},
 	{"smp", cmd_smp},
+	{"touch", cmd_touch},
 	{"triple", cmd_triple},
 	{"tsc", cmd_tsc},
 };

@@ -100,6 +100,23 @@ static void fill(const char *args, uint64_t step)
 	say("filled %u", (end - start) / PAGE);
 }
 
+/* "START_MiB PAGES STEP SEED": a word in each of so many pages, that far from one another. */
+void cmd_touch(const char *args)
+{
+	uint64_t v[4];
+
+	if (!args_get(args, 4, v))
+		return;
+	if (v[1] == 0 || v[2] == 0 || v[1] > MIB || v[2] > MIB ||
+	    !mem_usable(v[0] * MIB, ((v[1] - 1) * v[2] + 1) * PAGE)) {
+		say("error range");
+		return;
+	}
+	for (uint64_t i = 0; i < v[1]; i++)
+		*(volatile uint64_t *)(v[0] * MIB + i * v[2] * PAGE) = mix(v[3] + i);
+	say("touch ok");
+}
+
 static void check(const char *args, uint64_t step)
 {
 	uint64_t start, end, seed;

@@ -125,6 +125,7 @@ bool mem_usable(uint64_t addr, uint64_t size);
 void cmd_mem(const char *args);
 void cmd_fill(const char *args);
 void cmd_fillall(const char *args);
+void cmd_touch(const char *args);
 void cmd_check(const char *args);
 void cmd_checkall(const char *args);
 void cmd_memsum(const char *args);

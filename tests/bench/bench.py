@@ -44,8 +44,8 @@ def compile_helpers():
     for name, extra in (("floor", []), ("hashwrite", ["-lcrypto"]),
                         ("packloop", ["-lzstd", "-lcrypto", "-lpthread"])):
         subprocess.run(["gcc", "-O2", "-Wall", "-D_GNU_SOURCE", "-o", f"{BIN}/{name}", f"{src}/{name}.c", *extra], check=True)
-    subprocess.run(["gcc", "-O2", "-Wall", "-shared", "-fPIC", "-o", f"{BIN}/first_exit.so",
-                    f"{src}/first_exit.c"], check=True)
+    for name in ("first_exit", "kvm_calls"):
+        subprocess.run(["gcc", "-O2", "-Wall", "-shared", "-fPIC", "-o", f"{BIN}/{name}.so", f"{src}/{name}.c"], check=True)
 
 
 class Home:

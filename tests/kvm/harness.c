@@ -131,7 +131,7 @@ static void *run_thread(void *opaque)
 {
 	struct guest *g = opaque;
 
-	if (machine_run(&g->machine, false, &g->run_err) < 0)
+	if (machine_run(&g->machine, g->paused, &g->run_err) < 0)
 		fprintf(stderr, "machine_run: %s\n", g->run_err.text);
 	pthread_mutex_lock(&g->lock);
 	g->over = true;
@@ -284,7 +284,8 @@ static int find_parent(void *opaque, const char *digest, const char *child, char
 
 static const struct chain_finder finder = {.find = find_parent};
 
-static int try_resume(struct guest *g, const char *path, enum pager_fill fill, struct err *err)
+static int try_resume(struct guest *g, const char *path, enum pager_fill fill, bool golden,
+		      struct err *err)
 {
 	struct boot_source boot = {0};
 	const struct guest_spec none = {0};
@@ -305,7 +306,9 @@ static int try_resume(struct guest *g, const char *path, enum pager_fill fill, s
 	if (ret == 0) {
 		ret = snapshot_resume(&g->machine, &params, &report, err);
 		g->pager = report.pager;
-		if (ret == 0)
+		if (ret == 0 && golden)
+			ret = golden_open(&g->golden, &g->machine, g->chain, err);
+		else if (ret == 0)
 			ret = board_new_generation(&g->board, err);
 		if (ret < 0)
 			machine_free(&g->machine);
@@ -315,13 +318,14 @@ static int try_resume(struct guest *g, const char *path, enum pager_fill fill, s
 		appliance_free(&g->appliance);
 		return ret;
 	}
+	g->paused = golden;
 	start(g);
 	return 0;
 }
 
 int guest_try_resume(struct guest *g, const char *path, struct err *err)
 {
-	return try_resume(g, path, PAGER_FILL_IDLE, err);
+	return try_resume(g, path, PAGER_FILL_IDLE, false, err);
 }
 
 void guest_resume(struct guest *g, const char *path)
@@ -333,7 +337,30 @@ void guest_resume_filled(struct guest *g, const char *path, enum pager_fill fill
 {
 	struct err err;
 
-	must(try_resume(g, path, fill, &err), &err, "resume");
+	must(try_resume(g, path, fill, false, &err), &err, "resume");
+}
+
+void guest_resume_golden(struct guest *g, const char *path, enum pager_fill fill)
+{
+	struct err err;
+	bool paused = false;
+
+	must(try_resume(g, path, fill, true, &err), &err, "resume");
+	while (!paused) {
+		pthread_mutex_lock(&g->machine.lock);
+		paused = g->machine.state == MACHINE_PAUSED;
+		pthread_mutex_unlock(&g->machine.lock);
+	}
+}
+
+void guest_reset(struct guest *g, struct golden_reset *did)
+{
+	struct err err;
+
+	pthread_mutex_lock(&g->machine.lock);
+	machine_pause(&g->machine);
+	must(golden_reset(g->golden, did, &err), &err, "reset");
+	pthread_mutex_unlock(&g->machine.lock);
 }
 
 /* Bytes go in as the port takes them. */
@@ -478,6 +505,7 @@ void guest_stop(struct guest *g)
 		guest_wait_end(g);
 	}
 	pager_stop(g->pager);
+	golden_close(g->golden);
 	machine_free(&g->machine);
 	chain_close(g->chain);
 	if (g->kernel_fd >= 0)

@@ -16,6 +16,7 @@
 #include "devices/board.h"
 #include "format/chain.h"
 #include "snapshot/pager.h"
+#include "snapshot/reset.h"
 #include "vmm/machine.h"
 
 struct guest_spec {
@@ -32,6 +33,8 @@ struct guest {
 	struct appliance appliance;
 	struct chain *chain; /* that it was resumed from, or NULL */
 	struct pager *pager;
+	struct golden *golden;
+	bool paused;	   /* it is not started */
 	bool flat;	   /* how it is saved */
 	struct disk *disk; /* owned by the machine */
 	int kernel_fd;
@@ -57,6 +60,10 @@ void guest_resume(struct guest *g, const char *path);
 int guest_try_resume(struct guest *g, const char *path, struct err *err);
 /* The same with this fill instead of the idle one. */
 void guest_resume_filled(struct guest *g, const char *path, enum pager_fill fill);
+/* The same as a golden machine, paused, and with the generation id of the file. */
+void guest_resume_golden(struct guest *g, const char *path, enum pager_fill fill);
+/* Pause it and take it back to the state of its file. It stays paused. */
+void guest_reset(struct guest *g, struct golden_reset *did);
 /* Send a command; do not wait. */
 void guest_send(struct guest *g, const char *command);
 /* Send a command, wait for its one-line reply and return it; valid until the next call. */

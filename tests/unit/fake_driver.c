@@ -36,7 +36,7 @@ void fake_free(struct fake *f)
 void fake_plug(struct fake *f, enum virtio_id type, const char *id,
 	       const struct virtio_backend *backend)
 {
-	struct irq irq = {.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
+	struct irq irq = {.kvm = &f->m.kvm, .fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
 	struct err err;
 	int ret = -1;
 

@@ -284,6 +284,27 @@ Test(agent, while_the_machine_does_not_run)
 	json_decref(fake_agent_expects(&guest, "guest-ping"));
 }
 
+Test(agent, a_guest_that_is_taken_back)
+{
+	be_ready();
+	ask("guest-ping");
+	agent_stop(&agent);
+	changes = 0;
+	agent_forget(&agent);
+	cr_assert(eq(uint, answers, 1));
+	cr_assert_str_eq(failure, "the machine was reset");
+	cr_assert(eq(int, agent.state, AGENT_CLOSED));
+	cr_assert(eq(uint, changes, 1));
+	agent_go(&agent);
+	/* What it says has nothing to do with what was asked before. */
+	fake_agent_says(&guest, "{\"return\": {}}\n");
+	fake_agent_synchronizes(&guest);
+	cr_assert(eq(uint, answers, 1));
+	ask("guest-ping");
+	fake_agent_says(&guest, "{\"return\": {}}\n");
+	cr_assert(eq(uint, answers, 2));
+}
+
 Test(agent, wakes_with_the_port_open)
 {
 	agent_stop(&agent);

@@ -308,6 +308,44 @@ Test(private, a_discarded_frame_comes_from_the_notes)
 	mem_free(&mem);
 }
 
+/* What we write is tracked by the page, whatever becomes of the frames' notes. */
+Test(dirty, our_own_writes_are_tracked_by_the_page)
+{
+	struct kvm kvm = {.dev_fd = -1, .vm_fd = -1};
+	const uint64_t size = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t *pages = frameset_new(MIB(9) / size);
+	const uint64_t *tracked;
+	struct mem mem;
+	struct dirty d;
+	struct err err;
+
+	cr_assert(eq(int, mem_init(&mem, MIB(9), &err), 0));
+	dirty_init(&d, &kvm, &mem, true);
+	cr_assert(lt(int, dirty_track(&d, &err), 0), "there is no KVM");
+	cr_assert(eq(int, err.kind, ERR_INCOMPATIBLE), "%s", err.text);
+	cr_assert_null(mem.range[0].tracked);
+	mem.range[0].tracked = pages;
+	(void)mem_at_write(&mem, 5 * size - 1, 2);
+	(void)mem_at_write(&mem, 40 * size, 0);
+	(void)mem_at(&mem, 30 * size, size);
+	mem_discard(&mem, mem_at_write(&mem, 16 * size + 8, 8), 3 * size);
+	cr_assert(eq(u64, pages[0], UINT64_C(3) << 4 | UINT64_C(7) << 16));
+	mem.range[0].tracked = NULL;
+
+	/* A log that has failed makes it all of them, until it is begun anew. */
+	d.tracked[0] = mem.range[0].tracked = pages;
+	d.log = frameset_new(MIB(9) / size);
+	tracked = dirty_tracked(&d, 0);
+	cr_assert(eq(ptr, (void *)(uintptr_t)tracked, pages));
+	for (uint64_t i = 0; i < MIB(9) / size; i++)
+		cr_assert(frameset_has(tracked, i));
+	cr_assert(lt(int, dirty_track_again(&d, &err), 0));
+	cr_assert(d.tracked_lost);
+	dirty_free(&d);
+	cr_assert_null(mem.range[0].tracked);
+	mem_free(&mem);
+}
+
 Test(dirty, without_a_base_everything_may_differ)
 {
 	struct kvm kvm = {.dev_fd = -1, .vm_fd = -1};

@@ -182,6 +182,34 @@ Test(disk, writes_never_reach_the_base)
 	close(copy);
 }
 
+Test(disk, what_was_written_can_be_dropped)
+{
+	const uint64_t size = MIB(1);
+	struct disk *disk = open_raw(tagged_file(7, size), size, size, false);
+	uint8_t block[BLOCK];
+	struct err err;
+
+	cr_assert(eq(int, disk_drop_changes(disk, &err), 0), "nothing yet");
+	memset(block, 0xee, sizeof(block));
+	for (unsigned round = 0; round < 2; round++) {
+		cr_assert(eq(int, disk_write(disk, 5000, block, sizeof(block)), 0));
+		cr_assert(eq(int, disk_zero(disk, KIB(64), KIB(64), round == 0), 0));
+		cr_assert(not(disk_pristine(disk)));
+		cr_assert(eq(int, disk_drop_changes(disk, &err), 0), "%s", err.text);
+		cr_assert(disk_pristine(disk));
+		for (uint64_t at = 0; at < size; at += 509)
+			cr_assert(eq(u8, byte_at(disk, at), tagged(7, at)));
+		/* Nor does it show around what is written next. */
+		cr_assert(eq(int, disk_write(disk, 5000, block, 1), 0));
+		cr_assert(eq(u8, byte_at(disk, 5001), tagged(7, 5001)));
+		cr_assert(eq(int, disk_drop_changes(disk, &err), 0));
+	}
+	disk_close(disk);
+	disk = open_raw(tagged_file(7, size), size, size, true);
+	cr_assert(eq(int, disk_drop_changes(disk, &err), 0), "a read-only disk has nothing");
+	disk_close(disk);
+}
+
 Test(disk, a_part_of_a_block_keeps_the_rest)
 {
 	struct disk *disk = open_raw(tagged_file(1, 65536), 65536, 65536, false);

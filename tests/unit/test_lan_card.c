@@ -202,6 +202,35 @@ Test(lan_card, says_who_it_is)
 	cr_expect(card.up);
 }
 
+/* Whole frames that have come are for a guest that is no more; the stream goes on behind them. */
+Test(lan_card, a_guest_that_is_taken_back)
+{
+	static uint8_t frame[1000];
+	struct virtio_net_hdr_v1 header = {0};
+	struct net_backend *b;
+	struct err err;
+
+	join_well();
+	b = card.card.backend;
+	cr_assert(deliver(&header, frame, 900));
+	card.room = 0;
+	turn();
+	for (unsigned i = 0; i < 5; i++)
+		cr_assert(deliver(&header, frame, 900));
+	b->ops->quiesce(b);
+	cr_assert(eq(i32, b->ops->forget(b, &err), 0));
+	card.room = 1000;
+	b->ops->start(b);
+	turn();
+	cr_expect(eq(u32, card.frames, 0));
+	cr_assert(deliver(&header, frame, 700));
+	turn();
+	cr_expect(eq(u32, card.frames, 1));
+	cr_expect(eq(sz, card.last, 712));
+	cr_expect(eq(i32, send_frame(60), 0));
+	cr_expect(eq(u32, count_sent(), 1));
+}
+
 Test(lan_card, is_told_why_it_is_refused)
 {
 	struct net_backend *backend;

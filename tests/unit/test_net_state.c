@@ -80,6 +80,85 @@ Test(net_state, frames_in_hand_survive)
 	cr_assert(eq(int, fake_net_give(&net2, fake_net_mac, 100, 77), 0));
 }
 
+/* As snapshot/reset.c does, to the state that was kept last. */
+static void keep(struct virtio_device *v, void *parts[DEVICE_MAX_PARTS])
+{
+	for (unsigned p = 0; p < v->dev.nparts; p++) {
+		parts[p] = malloc(v->dev.part[p].table->size);
+		memcpy(parts[p], v->dev.part[p].state, v->dev.part[p].table->size);
+	}
+}
+
+static void take_back(struct virtio_device *v, void *parts[DEVICE_MAX_PARTS])
+{
+	const struct device_ops *ops = v->dev.ops;
+	struct err err;
+
+	ops->quiesce(&v->dev);
+	cr_assert(eq(int, ops->forget(&v->dev, &err), 0), "%s", err.text);
+	for (unsigned p = 0; p < v->dev.nparts; p++)
+		memcpy(v->dev.part[p].state, parts[p], v->dev.part[p].table->size);
+	cr_assert(eq(int, ops->loaded(&v->dev, &err), 0));
+	/* And of memory the rings' indices, which were zero. */
+	for (unsigned i = RX; i <= CTRL; i++) {
+		memset(fake_ram(&fake, fake.q[i].avail, 4), 0, 4);
+		memset(fake_ram(&fake, fake.q[i].used, 4), 0, 4);
+		fake.q[i].avail_idx = fake.q[i].used_seen = 0;
+	}
+	ops->start(&v->dev);
+}
+
+/* Frames that came for the guest of before are gone, and so is what it wanted; the cable stays. */
+Test(net_state, a_card_that_is_taken_back)
+{
+	void *parts[DEVICE_MAX_PARTS];
+	uint32_t len;
+
+	card_start(ALL, 1);
+	keep(fake.v, parts);
+	card_rx_mode(VIRTIO_NET_CTRL_RX_PROMISC, 0);
+	card_post(&fake, RX, 2, 0x800);
+	net.arrived = 6;
+	net.size = 700;
+	net.full = true;
+	take_back(fake.v, parts);
+	cr_assert(eq(uint, net.arrived, 0), "the back end has none of them any more");
+	cr_assert(eq(uint, net.starts, 2));
+	cr_assert(card_config16(&fake, offsetof(struct virtio_net_config, status)) ==
+		  (VIRTIO_NET_S_LINK_UP | VIRTIO_NET_S_ANNOUNCE));
+	card_post(&fake, RX, 8, 0x800);
+	fake_kick(&fake, RX);
+	cr_assert(card_received(&fake, RX, &len) == NULL, "nothing of the old ones comes");
+	cr_assert(eq(int, fake_net_give(&net, card_stranger, 100, 1), 0), "promiscuous again");
+	cr_assert(card_received(&fake, RX, &len) != NULL);
+	for (unsigned p = 0; p < fake.v->dev.nparts; p++)
+		free(parts[p]);
+}
+
+/* The file may know the cable otherwise than it is now: both ways. */
+Test(net_state, a_card_that_is_taken_back_keeps_its_link)
+{
+	void *parts[DEVICE_MAX_PARTS];
+
+	fake_net_plug(&fake, 1);
+	fake_bring_up(&fake, ALL, 3, SIZE);
+	keep(fake.v, parts);
+	cr_assert(eq(uint, card_link_status(&fake) & VIRTIO_NET_S_LINK_UP, 0));
+	fake_net_connect(&net, &fake);
+	take_back(fake.v, parts);
+	cr_assert(card_link_status(&fake) & VIRTIO_NET_S_LINK_UP);
+	for (unsigned p = 0; p < fake.v->dev.nparts; p++)
+		free(parts[p]);
+	keep(fake.v, parts);
+	fake_net_card(&fake)->ops->link(fake_net_card(&fake), false);
+	(void)fake_interrupts(&fake);
+	take_back(fake.v, parts);
+	cr_assert(eq(uint, card_link_status(&fake) & VIRTIO_NET_S_LINK_UP, 0));
+	cr_assert(ge(uint, fake_interrupts(&fake), 1), "the guest knew it as up");
+	for (unsigned p = 0; p < fake.v->dev.nparts; p++)
+		free(parts[p]);
+}
+
 Test(net_state, the_backlog_has_an_end)
 {
 	card_start(ALL, 1);

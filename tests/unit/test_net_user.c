@@ -474,6 +474,70 @@ Test(net_user, the_first_connection_to_a_published_port)
 	guest_close(&guest);
 }
 
+/* The host's end of a connection that the guest will not know of is reset, not left hanging. */
+static bool is_reset(int fd)
+{
+	for (unsigned i = 0; i < 500; i++) {
+		char byte;
+		ssize_t n = recv(fd, &byte, 1, MSG_DONTWAIT);
+
+		if (n < 0 && errno == ECONNRESET)
+			return true;
+		if (n == 0)
+			return false;
+		guest_turn(&guest, 2);
+	}
+	return false;
+}
+
+Test(net_user, a_guest_that_is_taken_back)
+{
+	struct net_forward f = forward_to(80, false, false);
+	uint16_t port = open_with_port(&f), to;
+	struct net_forward is[NET_MAX_FORWARDS];
+	struct guest_tcp in, out;
+	int listener, fd, theirs;
+	struct err err;
+
+	listener = bound(false, SOCK_STREAM, &to);
+	for (unsigned round = 0; round < 3; round++) {
+		fd = connect_to(port);
+		guest_accept(&in, &guest, 80, 1400);
+		upload(&in, fd);
+		finish(&in);
+		guest.b->ops->quiesce(guest.b);
+		cr_assert(eq(int, guest.b->ops->forget(guest.b, &err), 0), "%s", err.text);
+		guest_forget(&guest);
+		memset(&guest.flows, 0, sizeof(guest.flows));
+		guest.b->ops->start(guest.b);
+		cr_assert(is_reset(fd));
+		close(fd);
+		cr_assert(eq(uint, net_user_forwards(guest.b, is), 1));
+		cr_assert(eq(u16, is[0].host_port, port), "ports stay what they are");
+	}
+	guest_close(&guest);
+	/* What the guest has connected to is reset, too. */
+	open_guest(true);
+	guest_greet(&guest);
+	guest_connect(&out, &guest, 40000, to, 1400);
+	theirs = await_connection(listener);
+	guest.b->ops->quiesce(guest.b);
+	cr_assert(eq(int, guest.b->ops->forget(guest.b, &err), 0), "%s", err.text);
+	guest.b->ops->start(guest.b);
+	cr_assert(is_reset(theirs));
+	close(theirs);
+	finish(&out);
+	guest_forget(&guest);
+	guest_greet(&guest);
+	guest_connect(&out, &guest, 40001, to, 1400);
+	theirs = await_connection(listener);
+	upload(&out, theirs);
+	close(theirs);
+	finish(&out);
+	guest_close(&guest);
+	close(listener);
+}
+
 Test(net_user, many_connections_at_once)
 {
 	struct net_forward f = forward_to(80, false, false);

@@ -202,6 +202,46 @@ Test(post_resume, all_of_it)
 	cr_assert_not(fake_agent_is_set(&post_resume.timer));
 }
 
+static void stop_and_take_back(void)
+{
+	machine.state = MACHINE_PAUSED;
+	post_resume_changed(&post_resume);
+	post_resume_again(&post_resume);
+	machine.state = MACHINE_RUNNING;
+	post_resume_changed(&post_resume);
+}
+
+/* All is owed again, wherever it was in the middle of it. */
+Test(post_resume, a_guest_that_is_taken_back)
+{
+	start(612);
+	guest.open = true;
+	go_on();
+	fake_agent_synchronizes(&guest);
+	offers(ALL);
+	clock_is_set();
+	hooks_start();
+	cr_assert_str_eq(told("hooks"), "\"busy\"");
+	stop_and_take_back();
+	cr_assert_str_eq(told("clock"), "\"owed\"");
+	cr_assert_str_eq(told("hooks"), "\"owed\"");
+	fake_agent_synchronizes(&guest);
+	offers(ALL);
+	clock_is_set();
+	hooks_start();
+	hooks_exit("10-clock\0370\037\036");
+	clock_is_asked(0.25);
+	cr_assert_str_eq(told("hooks"), "\"done\"");
+	stop_and_take_back();
+	cr_assert_str_eq(told("ran"), "null");
+	fake_agent_synchronizes(&guest);
+	offers(ALL);
+	json_decref(fake_agent_expects(&guest, "guest-set-time"));
+	stop_and_take_back();
+	cr_assert_str_eq(told("clock"), "\"owed\"");
+	cr_assert_not(logged("wake hooks: "));
+}
+
 Test(post_resume, a_booted_machine_is_owed_nothing)
 {
 	start(SIZE_MAX);

@@ -104,6 +104,44 @@ static uint64_t prefix(struct fake *f, uint8_t byte)
 	return n;
 }
 
+/* Take the device back to what it was at `saved`, as snapshot/reset.c does. */
+static void take_back(struct virtio_device *v, uint8_t saved[DEVICE_MAX_PARTS][KIB(64)])
+{
+	const struct device_ops *ops = v->dev.ops;
+	struct err err;
+
+	ops->quiesce(&v->dev);
+	cr_assert(eq(int, ops->forget(&v->dev, &err), 0), "%s", err.text);
+	for (unsigned p = 0; p < v->dev.nparts; p++)
+		memcpy(v->dev.part[p].state, saved[p], v->dev.part[p].table->size);
+	cr_assert(eq(int, ops->loaded(&v->dev, &err), 0));
+}
+
+/* A request in flight, and what it has done so far, is gone: nobody answers it later. */
+Test(turns, a_device_that_is_taken_back_forgets_what_is_in_flight)
+{
+	static uint8_t saved[DEVICE_MAX_PARTS][KIB(64)];
+	uint32_t id, len;
+
+	start_blk(VIRTIO_BLK_T_OUT, 0);
+	for (unsigned p = 0; p < fake.v->dev.nparts; p++)
+		memcpy(saved[p], fake.v->dev.part[p].state, fake.v->dev.part[p].table->size);
+	post_hostile(0, HEADS, true, BUFFERS, (uint32_t)MIB(16), false);
+	cr_assert(not(disk_pristine(disk)), "a turn was done");
+	cr_assert(not(fake_used(&fake, 0, &id, &len)), "of a request that goes on");
+	take_back(fake.v, saved);
+	cr_assert(disk_pristine(disk));
+	cr_assert(eq(u16, fake.v->s.queue[0].next_avail, 0));
+	/* The guest's memory is taken back, too. */
+	memset(fake_ram(&fake, fake.q[0].avail, 4 + 2 * HEADS), 0, 4 + 2 * HEADS);
+	fake.v->dev.ops->start(&fake.v->dev);
+	fake_loop(&fake);
+	fake_loop(&fake);
+	cr_assert(disk_pristine(disk));
+	cr_assert(not(fake_used(&fake, 0, &id, &len)));
+	cr_assert(eq(u8, *(uint8_t *)fake_ram(&fake, STATUS, 1), 0xff));
+}
+
 Test(turns, blk_read)
 {
 	start_blk(VIRTIO_BLK_T_IN, 0);

@@ -13,7 +13,6 @@
 #include "base/num.h"
 #include "vmm/x86_64/state.h"
 
-#define MSR_TSC		 0x10u
 #define MSR_TSC_DEADLINE 0x6e0u
 #define LIST_MAX	 1024u
 #define LAPIC_LVT_TIMER	 0x320u
@@ -139,7 +138,7 @@ static void rearm_expired_deadline(struct x86_vcpu_state *s)
 	if ((le_get32(s->lapic + LAPIC_LVT_TIMER) >> 17 & 3) != LVT_TSC_DEADLINE)
 		return;
 	for (uint32_t i = 0; i < s->nmsrs; i++) {
-		if (s->msr[i].index == MSR_TSC)
+		if (s->msr[i].index == X86_MSR_TSC)
 			tsc = s->msr[i].data;
 		if (s->msr[i].index == MSR_TSC_DEADLINE && s->msr[i].data == 0)
 			s->msr[i].data = tsc;

@@ -15,6 +15,8 @@
 #include "vmm/arch.h"
 #include "vmm/x86_64/cpuid.h"
 
+#define X86_MSR_TSC 0x10u
+
 #define X86_XSAVE_MAX 16384u /* AMX needs 11 KiB; KVM_CAP_XSAVE2 says how much a host has */
 #define X86_MSR_MAX   256u
 #define X86_XCR_MAX   16u
@@ -92,6 +94,11 @@ uint32_t x86_fixed_tsc_khz(const struct kvm *kvm);
 /* Give the vCPU the rate of the state. Returns 0, ERR_INCOMPATIBLE (the guest relies on a rate this
  * host cannot give), or what KVM_GET_TSC_KHZ gave. */
 int x86_restore_tsc_khz(struct kvm_vcpu *vcpu, const struct x86_vcpu_state *s, struct err *err);
+
+/* Make the vCPU's TSC read `tsc` from now on. KVM takes a value that is written within a second of
+ * what it expects for an attempt to synchronize vCPUs, and keeps the TSC it has; so the offset is
+ * set. Does nothing before Linux 5.16, which has no way to set it. Returns 0 or what KVM gave. */
+int x86_set_tsc(struct kvm_vcpu *vcpu, uint64_t tsc, struct err *err);
 
 /* What host_compare() looks at. */
 struct x86_host {

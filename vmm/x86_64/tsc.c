@@ -49,6 +49,31 @@ int x86_restore_tsc_khz(struct kvm_vcpu *vcpu, const struct x86_vcpu_state *s, s
 	return 0;
 }
 
+int x86_set_tsc(struct kvm_vcpu *vcpu, uint64_t tsc, struct err *err)
+{
+	union {
+		struct kvm_msrs call;
+		uint8_t room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+	} now = {.call = {.nmsrs = 1}};
+	uint64_t offset = 0;
+	struct kvm_device_attr attr = {
+		.group = KVM_VCPU_TSC_CTRL,
+		.attr = KVM_VCPU_TSC_OFFSET,
+		.addr = (uint64_t)(uintptr_t)&offset,
+	};
+	int ret;
+
+	if (kvm_vcpu_call(vcpu, KVM_GET_DEVICE_ATTR, &attr, NULL) < 0)
+		return 0;
+	now.call.entries[0].index = X86_MSR_TSC;
+	ret = kvm_vcpu_call(vcpu, KVM_GET_MSRS, &now.call, err);
+	if (ret < 0)
+		return ret;
+	offset += tsc - now.call.entries[0].data;
+	ret = kvm_vcpu_call(vcpu, KVM_SET_DEVICE_ATTR, &attr, err);
+	return ret < 0 ? err_context(err, ret, "set the TSC") : 0;
+}
+
 /* Each vCPU's TSC was read at its own moment; restored one by one they would drift apart and time
  * would step back between them. All take vCPU 0's offset (KVM API, devices/vcpu.rst 4.1). */
 int arch_vcpus_sync(struct kvm_vcpu *const vcpus[], uint32_t nvcpus, struct err *err)

@@ -254,3 +254,25 @@ int arch_vcpu_restore(const struct kvm *kvm, struct kvm_vcpu *vcpu, const void *
 	ret = kvm_vcpu_call(vcpu, KVM_SET_CPUID2, &list, err);
 	return ret < 0 ? ret : x86_vcpu_restore_registers(vcpu, s, err);
 }
+
+int arch_vcpu_rewind(const struct kvm *kvm, struct kvm_vcpu *vcpu, const void *state,
+		     struct err *err)
+{
+	const struct x86_vcpu_state *s = state;
+	struct kvm_mp_state mp = {0};
+	/* Takes over an INIT or SIPI on its way, which would come after all else otherwise. */
+	int ret = kvm_vcpu_call(vcpu, KVM_GET_MP_STATE, &mp, err);
+
+	(void)kvm; /* other architectures ask it */
+	if (ret < 0)
+		return ret;
+	/* Before the MSRs, among which is the deadline that is armed against it. */
+	for (uint32_t i = 0; i < s->nmsrs; i++) {
+		if (s->msr[i].index != X86_MSR_TSC)
+			continue;
+		ret = x86_set_tsc(vcpu, s->msr[i].data, err);
+		if (ret < 0)
+			return ret;
+	}
+	return x86_vcpu_restore_registers(vcpu, s, err);
+}

@@ -69,7 +69,9 @@ static int restore_chips(struct kvm *kvm, const struct x86_vm_state *s, struct e
 	struct kvm_ioapic_state *io = &chip.chip.ioapic;
 	int ret;
 
-	for (uint32_t i = 0; i < 2; i++) {
+	/* The slave first: what it has to say becomes a request of the master, each time one of the
+	 * two is set. */
+	for (uint32_t i = 2; i-- > 0;) {
 		chip.chip_id = i == 0 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE;
 		chip.chip.pic = s->pic[i];
 		ret = kvm_call(kvm, KVM_SET_IRQCHIP, &chip, err);

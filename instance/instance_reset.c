@@ -1,0 +1,78 @@
+/* A golden machine goes back to its file (snapshot/reset.h), and is then what a resume of that file
+ * would give: the request "reset". See instance.h. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "instance/instance.h"
+
+int instance_golden_open(struct instance *in, struct err *err)
+{
+	return golden_open(&in->golden, &in->machine, in->source->chain, err);
+}
+
+/* The host's side of what was forgotten. */
+static void start_over(struct instance *in)
+{
+	const struct archive *newest = chain_newest(in->source->chain);
+
+	hub_forget_input(&in->hub);
+	post_resume_again(&in->post_resume);
+	in->told_halted = false;
+	in->resets++;
+	/* The next increment counts from the file again. It was opened by this very path. */
+	strcpy(in->base, archive_digest(newest));
+	in->base_path = in->golden_path;
+}
+
+static int reset_paused(struct instance *in, struct golden_reset *did, struct err *err)
+{
+	int ret = golden_reset(in->golden, did, err);
+
+	if (ret < 0)
+		return ret;
+	start_over(in);
+	return board_new_generation(&in->board, err);
+}
+
+json_t *instance_reset(struct instance *in, const json_t *request, struct err *err)
+{
+	const bool was_running = in->machine.state == MACHINE_RUNNING;
+	const uint64_t start = clock_monotonic_ns();
+	struct golden_reset did;
+	int ret;
+
+	(void)request;
+	if (in->golden == NULL) {
+		err_set(err, ERR_USAGE,
+			"machine %s is not golden: only a machine that was woken by torpor resume "
+			"--golden can be reset",
+			in->claim.name);
+		return NULL;
+	}
+	if (instance_refuse_held(in, err) < 0 || instance_check_bases(in, err) < 0)
+		return NULL;
+	machine_pause(&in->machine);
+	if (in->machine.state != MACHINE_PAUSED) {
+		err_set(err, ERR_FAILED, "machine %s has just %s", in->claim.name,
+			machine_is_broken(&in->machine) ? "broken" : "ended");
+		return NULL;
+	}
+	ret = reset_paused(in, &did, err);
+	/* One that is broken by now stays where it is. */
+	if (was_running)
+		machine_unpause(&in->machine);
+	if (ret < 0)
+		return NULL;
+	return json_pack("{s:b,s:I,s:f,s:f,s:f}", "ok", 1, "pages", (json_int_t)did.pages, "memory",
+			 (double)did.memory_ns / NS_PER_SECOND, "state",
+			 (double)did.state_ns / NS_PER_SECOND, "seconds",
+			 (double)(clock_monotonic_ns() - start) / NS_PER_SECOND);
+}
+
+json_t *instance_golden_json(const struct instance *in)
+{
+	return json_pack("{s:s,s:I,s:I}", "digest", archive_digest(chain_newest(in->source->chain)),
+			 "resets", (json_int_t)in->resets, "kept",
+			 (json_int_t)golden_bytes(in->golden));
+}

@@ -1,0 +1,600 @@
+/* A golden machine that has changed all it can is, after a reset, what its file says: memory byte
+ * for byte, disk, vCPUs, chips and devices. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/num.h"
+#include "format/archive.h"
+#include "snapshot/uffd.h"
+#include "tests/kvm/harness.h"
+#include "vmm/x86_64/state.h"
+
+#define MEMORY	    MIB(16)
+#define DISK	    MIB(2)
+#define LAPIC_TMCCT 0x390u /* counts down by itself */
+#define STATE_MAX   MIB(1)
+#define PAGE	    4096u
+#define RESETS	    200u
+
+static bool can_log(void)
+{
+	struct kvm kvm;
+	struct err err;
+	bool can;
+
+	if (!have_kvm() || kvm_open(&kvm, &err) < 0)
+		return false;
+	can = kvm_enable_dirty_log(&kvm, &err) >= 0;
+	if (!can)
+		fprintf(stderr, "SKIP: %s\n", err.text);
+	kvm_close(&kvm);
+	return can;
+}
+
+/* In the soak RESETS is a number of the environment. */
+static unsigned many(unsigned usual)
+{
+	const char *wanted = getenv("RESETS");
+
+	return wanted != NULL ? (unsigned)strtoul(wanted, NULL, 10) : usual;
+}
+
+static char *random_disk(void)
+{
+	char *path = strdup(scratch_path("random.img"));
+	static uint8_t bytes[DISK];
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+	for (size_t at = 0; at < sizeof(bytes); at += 256)
+		cr_assert(getrandom(bytes + at, 256, 0) == 256);
+	cr_assert(fd >= 0 && write(fd, bytes, sizeof(bytes)) == (ssize_t)sizeof(bytes));
+	close(fd);
+	return path;
+}
+
+/* A machine and its file; it stays paused, to be compared with. */
+static const char *make_golden(struct guest *origin, const struct guest_spec *spec, bool flat)
+{
+	const char *file = strdup(scratch_path("golden.torpor"));
+	struct err err;
+
+	guest_boot(origin, spec);
+	guest_say(origin, "fill 4 2 7");
+	if (spec->disk != NULL)
+		guest_say(origin, "dwrite 0 100 64 3");
+	guest_pause(origin);
+	origin->flat = flat;
+	cr_assert(guest_save(origin, file, &err) == 0, "%s", err.text);
+	return file;
+}
+
+static uint8_t *ram(const struct guest *g, unsigned range)
+{
+	return g->machine.mem.range[range].host;
+}
+
+static void expect_same_memory(const struct guest *g, const struct guest *origin)
+{
+	for (unsigned r = 0; r < g->machine.mem.nranges; r++) {
+		for (uint64_t at = 0; at < g->machine.mem.range[r].size; at += PAGE)
+			cr_assert(memcmp(ram(g, r) + at, ram(origin, r) + at, PAGE) == 0,
+				  "page %#llx of range %u differs", (unsigned long long)at, r);
+	}
+}
+
+static void expect_same_disk(const struct guest *g, const struct guest *origin)
+{
+	static uint8_t ours[DISK], theirs[DISK];
+
+	cr_assert(eq(int, disk_read(g->disk, 0, ours, DISK), 0));
+	cr_assert(eq(int, disk_read(origin->disk, 0, theirs, DISK), 0));
+	cr_assert(memcmp(ours, theirs, DISK) == 0, "the disk differs");
+}
+
+struct whole_state {
+	uint8_t bytes[STATE_MAX];
+	size_t len;
+	struct {
+		const char *name;
+		size_t end;
+	} part[256];
+	unsigned nparts;
+};
+
+static void add_part(struct whole_state *s, const char *name, const void *bytes, size_t len)
+{
+	cr_assert(s->len + len <= STATE_MAX && s->nparts < ARRAY_SIZE(s->part));
+	memcpy(s->bytes + s->len, bytes, len);
+	s->len += len;
+	s->part[s->nparts].name = name;
+	s->part[s->nparts++].end = s->len;
+}
+
+/* All that a save would write of vCPUs, chips and devices, but what runs on by itself: the TSC, the
+ * clock, the count of the LAPIC's timer. */
+static void read_state(struct guest *g, struct whole_state *s)
+{
+	struct machine *m = &g->machine;
+	cleanup_free struct x86_vcpu_state *vcpu = malloc(sizeof(*vcpu));
+	struct x86_vm_state vm;
+	struct err err;
+
+	s->len = 0;
+	s->nparts = 0;
+	for (uint32_t i = 0; i < m->nvcpus; i++) {
+		cr_assert(arch_vcpu_save(&m->kvm, &m->vcpus[i].kvm, vcpu, &err) == 0, "%s",
+			  err.text);
+		le_put32(vcpu->lapic + LAPIC_TMCCT, 0);
+		for (uint32_t k = 0; k < vcpu->nmsrs; k++) {
+			if (vcpu->msr[k].index == X86_MSR_TSC)
+				vcpu->msr[k].data = 0;
+		}
+		add_part(s, "regs", &vcpu->regs, sizeof(vcpu->regs));
+		add_part(s, "sregs", &vcpu->sregs, sizeof(vcpu->sregs));
+		add_part(s, "debugregs", &vcpu->debugregs, sizeof(vcpu->debugregs));
+		add_part(s, "events", &vcpu->events, sizeof(vcpu->events));
+		add_part(s, "xcr", vcpu->xcr, sizeof(vcpu->xcr));
+		add_part(s, "xsave", vcpu->xsave, sizeof(vcpu->xsave));
+		add_part(s, "lapic", vcpu->lapic, sizeof(vcpu->lapic));
+		add_part(s, "msr", vcpu->msr, sizeof(vcpu->msr));
+		add_part(s, "vcpu", vcpu, sizeof(*vcpu));
+	}
+	cr_assert(arch_vm_save(&m->kvm, &vm, &err) == 0, "%s", err.text);
+	vm.clock_ns = 0;
+	add_part(s, "chips", &vm, sizeof(vm));
+	for (unsigned i = 0; i < m->ndevices; i++) {
+		const struct device *dev = m->devices[i];
+
+		for (unsigned p = 0; p < dev->nparts; p++)
+			add_part(s, dev->id, dev->part[p].state, dev->part[p].table->size);
+	}
+}
+
+static void expect_same_state(struct guest *g, const struct whole_state *before)
+{
+	static struct whole_state now;
+	unsigned part = 0;
+
+	read_state(g, &now);
+	cr_assert(eq(sz, now.len, before->len));
+	for (size_t i = 0; i < now.len; i++) {
+		while (i >= now.part[part].end)
+			part++;
+		cr_assert(now.bytes[i] == before->bytes[i],
+			  "%s: byte %zu of it from the end is %#x, was %#x", now.part[part].name,
+			  now.part[part].end - i, now.bytes[i], before->bytes[i]);
+	}
+}
+
+/* What no guest of ours does: every chip and register that KVM lets us set, with timers that are
+ * about to fire. */
+static void scribble_chips(struct guest *g, unsigned seed)
+{
+	struct machine *m = &g->machine;
+	cleanup_free struct x86_vcpu_state *s = malloc(sizeof(*s));
+	struct kvm_pit_state2 pit = {0};
+	struct kvm_irqchip chip = {0};
+	struct err err;
+
+	for (uint32_t i = 0; i < m->nvcpus; i++) {
+		struct kvm_vcpu *vcpu = &m->vcpus[i].kvm;
+		struct kvm_guest_debug none = {0};
+		struct kvm_msrs *msrs = calloc(1, sizeof(*msrs) + sizeof(msrs->entries[0]));
+
+		cr_assert(arch_vcpu_save(&m->kvm, vcpu, s, &err) == 0, "%s", err.text);
+		s->regs.rax ^= seed;
+		s->regs.rip += 64;
+		s->sregs.cr2 += seed;
+		s->sregs.gs.base += seed;
+		s->debugregs.db[1] = 0x1000 + seed;
+		memset(s->xsave + 160, (int)seed, 64); /* xmm0 to xmm3 */
+		s->xsave[512] |= 3;
+		le_put32(s->lapic + 0x80, 0x20);	  /* TPR */
+		le_put32(s->lapic + 0xf0, 0x1ff);	  /* enabled */
+		le_put32(s->lapic + 0x320, 0x20000 | 48); /* its timer, periodic */
+		le_put32(s->lapic + 0x3e0, 0xb);	  /* divided by 1 */
+		le_put32(s->lapic + 0x380, 1000 + seed);
+		le_put32(s->lapic + 0x210, 1u << seed % 32); /* requested */
+		s->events.nmi.pending = 1;
+		cr_assert(x86_vcpu_restore_registers(vcpu, s, &err) == 0, "%s", err.text);
+		(void)kvm_vcpu_call(vcpu, KVM_SET_GUEST_DEBUG, &none, NULL);
+		(void)kvm_vcpu_call(vcpu, KVM_NMI, NULL, NULL);
+		msrs->nmsrs = 1;
+		msrs->entries[0] = (struct kvm_msr_entry){.index = 0xc0000082, .data = seed};
+		cr_assert(eq(int, kvm_vcpu_call(vcpu, KVM_SET_MSRS, msrs, &err), 1));
+		msrs->entries[0].index = X86_MSR_TSC;
+		msrs->entries[0].data = (uint64_t)seed << 40;
+		cr_assert(eq(int, kvm_vcpu_call(vcpu, KVM_SET_MSRS, msrs, &err), 1));
+		free(msrs);
+	}
+	pit.channels[0] = (struct kvm_pit_channel_state){
+		.count = 0x100 + seed, .mode = 2, .rw_mode = 3, .gate = 1};
+	cr_assert(eq(int, kvm_call(&m->kvm, KVM_SET_PIT2, &pit, &err), 0));
+	for (uint32_t i = 0; i < 2; i++) {
+		chip.chip_id = i;
+		chip.chip.pic = (struct kvm_pic_state){.irr = (uint8_t)seed, .imr = 0x55};
+		cr_assert(eq(int, kvm_call(&m->kvm, KVM_SET_IRQCHIP, &chip, &err), 0));
+	}
+	for (uint32_t gsi = 0; gsi < 24; gsi++)
+		kvm_irq_line(&m->kvm, gsi, (seed >> gsi % 8 & 1) != 0);
+	cr_assert(eq(int, arch_clock_set(&m->kvm, (uint64_t)seed << 30, &err), 0));
+}
+
+/* The guest does one thing that it can, in turn. */
+static void scribble_guest(struct guest *g, unsigned seed)
+{
+	char command[8][64];
+	const char *said;
+
+	snprintf(command[0], sizeof(command[0]), "fill 4 %u %u", seed % 16 == 0 ? 12 : 2, seed);
+	snprintf(command[1], sizeof(command[1]), "dwrite 0 %u 16 %u", seed * 37 % 4000, seed);
+	snprintf(command[2], sizeof(command[2]), "dload 0 0 %u 1", 6 + seed % 8);
+	snprintf(command[3], sizeof(command[3]), "rngfill %u 1", 6 + seed % 8);
+	snprintf(command[4], sizeof(command[4]), "hvc hello");
+	snprintf(command[5], sizeof(command[5]), "ddiscard 0 %u 64", seed % 4000);
+	snprintf(command[6], sizeof(command[6]), "badqueue 1");
+	snprintf(command[7], sizeof(command[7]), "touch 5 200 3 %u", seed);
+	said = guest_say(g, command[seed % ARRAY_SIZE(command)]);
+	cr_assert_null(strstr(said, "error"), "%s: %s", command[seed % ARRAY_SIZE(command)], said);
+}
+
+/* And so do its devices and its balloon, in our place: a write to every page at times, to some in
+ * others; pages that are given up, some of them used again. */
+static void scribble_host(struct guest *g, unsigned seed)
+{
+	struct mem *mem = &g->machine.mem;
+	const uint64_t step = seed % 16 == 0 ? 1 : 61;
+	uint8_t block[3000];
+	uint64_t at;
+
+	for (uint64_t page = seed % step; page < MEMORY / PAGE; page += step) {
+		at = page * PAGE + page * 7 % 4000;
+		cr_assert(mem_write(mem, at, &seed, sizeof(seed)));
+	}
+	at = seed % 11 * MIB(1);
+	mem_discard(mem, mem_at_write(mem, at, MIB(5)), MIB(5));
+	cr_assert(mem_write(mem, at + MIB(2), &seed, sizeof(seed)));
+	mem_discard(mem, mem_at_write(mem, MIB(12) + seed % 64 * PAGE, 3 * PAGE), 3 * PAGE);
+	memset(block, (int)seed, sizeof(block));
+	cr_assert(
+		eq(int,
+		   disk_write(g->disk, seed * 5417 % (DISK - sizeof(block)), block, sizeof(block)),
+		   0));
+	cr_assert(eq(int, disk_zero(g->disk, seed * 4096 % MIB(1), KIB(64), seed % 2 == 0), 0));
+}
+
+/* Resets of a machine that changes everything; it is the same machine after each. */
+static void reset_many(bool flat, enum pager_fill fill, unsigned resets, uint32_t vcpus)
+{
+	static struct guest origin, g;
+	static struct whole_state before;
+	struct guest_spec spec = {.memory = MEMORY, .vcpus = vcpus, .disk = random_disk()};
+	const char *file = make_golden(&origin, &spec, flat);
+	struct golden_reset did;
+	char nonce[64];
+
+	guest_resume_golden(&g, file, fill);
+	read_state(&g, &before);
+	guest_unpause(&g);
+	snprintf(nonce, sizeof(nonce), "%s", guest_say(&g, "nonce"));
+	for (unsigned i = 0; i < resets; i++) {
+		guest_unpause(&g);
+		scribble_guest(&g, i);
+		guest_pause(&g);
+		scribble_host(&g, i);
+		scribble_chips(&g, i);
+		guest_reset(&g, &did);
+		expect_same_state(&g, &before);
+		expect_same_memory(&g, &origin);
+		expect_same_disk(&g, &origin);
+		if (i % 16 != 0)
+			continue;
+		cr_assert(ge(u64, did.pages, MEMORY / PAGE), "all of it was written");
+		guest_unpause(&g);
+		cr_assert_str_eq(guest_say(&g, "nonce"), nonce);
+		cr_assert_str_eq(guest_say(&g, "check 4 2 7"), "check ok");
+		cr_assert_str_eq(guest_say(&g, "dread 0 100 64 3"), "dread ok");
+		guest_reset(&g, &did);
+		expect_same_state(&g, &before);
+		expect_same_memory(&g, &origin);
+	}
+	guest_stop(&g);
+	guest_stop(&origin);
+}
+
+Test(reset, takes_everything_back_from_a_packed_file)
+{
+	if (can_log())
+		reset_many(false, PAGER_FILL_FULL, many(RESETS), 1);
+}
+
+Test(reset, takes_everything_back_from_a_flat_file)
+{
+	if (can_log())
+		reset_many(true, PAGER_FILL_IDLE, many(RESETS) / 4, 1);
+}
+
+Test(reset, takes_several_vcpus_back)
+{
+	if (can_log())
+		reset_many(false, PAGER_FILL_FULL, many(RESETS) / 8, 3);
+}
+
+static void says(struct guest *g, const char *command, const char *reply)
+{
+	cr_assert_str_eq(guest_say(g, command), reply, "%s", command);
+}
+
+/* A save that goes on has a base of its own, and clears KVM's log. */
+Test(reset, a_save_in_between_loses_no_page)
+{
+	static struct guest origin, g, h;
+	static struct whole_state before;
+	const char *file, *increment = strdup(scratch_path("increment.torpor"));
+	struct golden_reset did;
+
+	if (!can_log())
+		return;
+	file = make_golden(&origin, &(struct guest_spec){.memory = MEMORY, .disk = random_disk()},
+			   false);
+	guest_resume_golden(&g, file, PAGER_FILL_FULL);
+	read_state(&g, &before);
+	for (unsigned i = 0; i < 3; i++) {
+		guest_unpause(&g);
+		guest_say(&g, "fill 4 3 9");
+		says(&g, "dwrite 0 200 16 8", "dwrite ok");
+		guest_pause(&g);
+		guest_save_increment(&g, increment, file);
+		guest_unpause(&g);
+		guest_say(&g, "fill 9 2 9");
+		if (i == 1) {
+			/* Again, so that the first one's pages are in no log any more. */
+			guest_pause(&g);
+			guest_save_increment(&g, strdup(scratch_path("second.torpor")), increment);
+			guest_unpause(&g);
+			guest_say(&g, "fill 12 1 9");
+		}
+		guest_pause(&g);
+		if (i == 2)
+			dirty_stop(&g.machine.dirty); /* as after a log that failed */
+		guest_reset(&g, &did);
+		cr_assert(ge(u64, did.pages, 5 * MIB(1) / PAGE));
+		expect_same_state(&g, &before);
+		expect_same_memory(&g, &origin);
+		expect_same_disk(&g, &origin);
+	}
+	/* From here on it counts from the golden file again. */
+	guest_unpause(&g);
+	guest_say(&g, "fill 9 1 6");
+	guest_pause(&g);
+	guest_save_increment(&g, increment, file);
+	guest_stop(&g);
+	guest_stop(&origin);
+	guest_resume(&h, increment);
+	says(&h, "check 4 2 7", "check ok");
+	says(&h, "check 9 1 6", "check ok");
+	says(&h, "dread 0 100 64 3", "dread ok");
+	guest_stop(&h);
+}
+
+/* Frames that are still in the file are left there, or come when they are needed. */
+Test(reset, a_machine_that_is_not_all_there)
+{
+	static struct guest origin, g;
+	const char *file;
+	struct golden_reset did;
+	struct pager_stats stats;
+	struct err err;
+	int fd = -1;
+
+	if (!can_log())
+		return;
+	if (uffd_open(&fd, &err) < 0) {
+		fprintf(stderr, "SKIP: %s\n", err.text);
+		return;
+	}
+	close(fd);
+	file = make_golden(&origin, &(struct guest_spec){.memory = MIB(64)}, false);
+	guest_resume_golden(&g, file, PAGER_FILL_NONE);
+	for (unsigned i = 0; i < 8; i++) {
+		guest_unpause(&g);
+		guest_say(&g, i % 2 == 0 ? "touch 4 3 16 5" : "touch 40 100 16 5");
+		guest_pause(&g);
+		mem_discard(&g.machine.mem, mem_at_write(&g.machine.mem, MIB(5), FRAME_SIZE),
+			    FRAME_SIZE);
+		guest_reset(&g, &did);
+		cr_assert(lt(u64, did.pages, 300));
+	}
+	pager_stats(g.pager, &stats);
+	cr_assert(lt(u64, stats.present, stats.frames), "resets load what they do not need");
+	expect_same_memory(&g, &origin);
+	guest_unpause(&g);
+	says(&g, "check 4 2 7", "check ok");
+	guest_stop(&g);
+	guest_stop(&origin);
+}
+
+Test(reset, memory_above_4_gib)
+{
+	static struct guest origin, g;
+	struct golden_reset did;
+	const char *file;
+
+	if (!can_log())
+		return;
+	file = make_golden(&origin, &(struct guest_spec){.memory = GIB(5)}, false);
+	guest_resume_golden(&g, file, PAGER_FILL_FULL);
+	guest_unpause(&g);
+	guest_say(&g, "touch 4100 64 33 3");
+	guest_reset(&g, &did);
+	cr_assert(ge(u64, did.pages, 64));
+	cr_assert(lt(u64, did.pages, 200), "%llu pages", (unsigned long long)did.pages);
+	for (unsigned i = 0; i < 64; i++)
+		cr_assert(eq(int,
+			     (int)*(uint64_t *)mem_at(&g.machine.mem, MIB(4100) + i * 33 * PAGE, 8),
+			     0));
+	guest_stop(&g);
+	guest_stop(&origin);
+}
+
+static uint64_t tsc_of(struct guest *g)
+{
+	cleanup_free struct kvm_msrs *msrs = calloc(1, sizeof(*msrs) + sizeof(msrs->entries[0]));
+	struct err err;
+
+	msrs->nmsrs = 1;
+	msrs->entries[0].index = X86_MSR_TSC;
+	cr_assert(eq(int, kvm_vcpu_call(&g->machine.vcpus[0].kvm, KVM_GET_MSRS, msrs, &err), 1));
+	return msrs->entries[0].data;
+}
+
+/* A KVM that interprets its guests shows them the host's TSC, whatever it is told. */
+static bool can_set_tsc(struct guest *g)
+{
+	const uint64_t before = tsc_of(g);
+	struct err err;
+
+	cr_assert(eq(int, x86_set_tsc(&g->machine.vcpus[0].kvm, before + (UINT64_C(1) << 50), &err),
+		     0));
+	if (tsc_of(g) - before >= UINT64_C(1) << 50)
+		return true;
+	fprintf(stderr, "SKIP: this KVM does not set the TSC\n");
+	return false;
+}
+
+/* Also within a second of the last time it was set, when KVM takes a value for a correction. */
+Test(reset, time_goes_back)
+{
+	static struct guest origin, g;
+	struct golden_reset did;
+	uint64_t tsc, clock, now;
+	const char *file;
+	struct err err;
+	bool has_tsc;
+
+	if (!can_log())
+		return;
+	file = make_golden(&origin, &(struct guest_spec){.memory = MEMORY}, false);
+	guest_resume_golden(&g, file, PAGER_FILL_FULL);
+	has_tsc = can_set_tsc(&g);
+	guest_reset(&g, &did);
+	for (unsigned i = 0; i < 3; i++) {
+		guest_unpause(&g);
+		guest_say(&g, "nonce");
+		usleep(600000);
+		guest_pause(&g);
+		tsc = tsc_of(&g);
+		clock = g.machine.clock_ns;
+		guest_reset(&g, &did);
+		cr_assert(lt(u64, g.machine.clock_ns, clock));
+		/* It stands until the machine goes on. */
+		usleep(600000);
+		guest_unpause(&g);
+		cr_assert(eq(int, arch_clock_get(&g.machine.kvm, &now, &err), 0));
+		cr_assert(lt(u64, now, clock));
+		guest_reset(&g, &did);
+		if (has_tsc)
+			cr_assert(lt(u64, tsc_of(&g), tsc));
+	}
+	guest_stop(&g);
+	guest_stop(&origin);
+}
+
+/* Whatever became of the guest. */
+Test(reset, of_a_guest_that_was_reset_or_has_halted)
+{
+	static struct guest origin, g;
+	static struct whole_state before;
+	struct golden_reset did;
+	const char *file;
+	char nonce[64];
+
+	if (!can_log())
+		return;
+	file = make_golden(&origin, &(struct guest_spec){.memory = MEMORY, .disk = random_disk()},
+			   false);
+	guest_resume_golden(&g, file, PAGER_FILL_FULL);
+	read_state(&g, &before);
+	guest_unpause(&g);
+	snprintf(nonce, sizeof(nonce), "%s", guest_say(&g, "nonce"));
+	guest_restart(&g, "reset");
+	cr_assert_str_neq(guest_say(&g, "nonce"), nonce);
+	guest_reset(&g, &did);
+	expect_same_state(&g, &before);
+	expect_same_memory(&g, &origin);
+	guest_unpause(&g);
+	says(&g, "nonce", nonce);
+	guest_send(&g, "triple");
+	guest_reset(&g, &did);
+	expect_same_state(&g, &before);
+	guest_unpause(&g);
+	says(&g, "nonce", nonce);
+	guest_send(&g, "halt");
+	usleep(50000);
+	guest_reset(&g, &did);
+	expect_same_state(&g, &before);
+	expect_same_memory(&g, &origin);
+	guest_unpause(&g);
+	says(&g, "nonce", nonce);
+	guest_stop(&g);
+	guest_stop(&origin);
+}
+
+/* The frame at 5 MiB. */
+static void damage(const char *file)
+{
+	struct archive *a;
+	const struct image *image;
+	const struct extent *e;
+	struct blob blob;
+	struct err err;
+	int fd = open(file, O_RDWR | O_CLOEXEC);
+
+	cr_assert(archive_open(&a, file, &err) == 0, "%s", err.text);
+	image = archive_image(a, "memory.0");
+	e = image_map_find(&image->map, MIB(5) / FRAME_SIZE);
+	cr_assert(eq(u32, e->kind, EXTENT_DATA));
+	blob = image_packed_place(image, e->place + MIB(5) / FRAME_SIZE - e->frame);
+	cr_assert(pwrite(fd, "damage", 6, (off_t)(blob.offset + blob.len / 2)) == 6);
+	close(fd);
+	archive_close(a);
+}
+
+Test(reset, a_frame_that_cannot_be_read_changes_nothing)
+{
+	static struct guest origin, g;
+	static struct whole_state before;
+	struct golden_reset did;
+	struct err err = {0};
+	const char *file;
+
+	if (!can_log())
+		return;
+	file = make_golden(&origin, &(struct guest_spec){.memory = MEMORY, .disk = random_disk()},
+			   false);
+	guest_resume_golden(&g, file, PAGER_FILL_FULL);
+	guest_unpause(&g);
+	/* The pager is through with the file. */
+	says(&g, "check 4 2 7", "check ok");
+	guest_say(&g, "fill 4 2 8");
+	says(&g, "dwrite 0 100 64 9", "dwrite ok");
+	damage(file);
+	guest_pause(&g);
+	read_state(&g, &before);
+	cr_assert(lt(int, golden_reset(g.golden, &did, &err), 0));
+	cr_assert(eq(int, (int)err.kind, ERR_INTEGRITY));
+	cr_assert_not_null(strstr(err.text, "memory.0"), "%s", err.text);
+	expect_same_state(&g, &before);
+	guest_unpause(&g);
+	says(&g, "check 4 2 8", "check ok");
+	says(&g, "dread 0 100 64 9", "dread ok");
+	guest_stop(&g);
+	guest_stop(&origin);
+}
