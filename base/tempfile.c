@@ -223,6 +223,25 @@ int tempfile_open(struct tempfile *t, const char *target, struct err *err)
 	return ret;
 }
 
+int tempfile_adopt(struct tempfile *t, int fd, const char *target, struct err *err)
+{
+	struct stat st;
+
+	*t = (struct tempfile){.fd = -1, .folder = -1};
+	if (strlen(target) >= sizeof(t->target))
+		return err_sys(err, ENAMETOOLONG, "write %.100s…", target);
+	strcpy(t->target, target);
+	t->replaces = stat(target, &st) == 0;
+	if (fstat(fd, &st) < 0)
+		return tempfile_error(t, errno, err);
+	if (!S_ISREG(st.st_mode) || st.st_size != 0 || (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDWR)
+		return err_set(err, ERR_USAGE,
+			       "write %s: the descriptor is not that of an empty file to write",
+			       target);
+	t->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return t->fd >= 0 ? 0 : tempfile_error(t, errno, err);
+}
+
 int tempfile_write(const struct tempfile *t, const void *data, uint64_t len, uint64_t offset,
 		   struct err *err)
 {

@@ -10,6 +10,10 @@
  * a signal handler. A named one is locked (flock) while its writer lives, so that tempfile_open can
  * tell and remove what killed writers left in that folder. Closed unpublished, it leaves no trace.
  *
+ * A process that may not open the folder is given the open temporary by one that may, over a
+ * socket, and writes it: tempfile_adopt → tempfile_write → tempfile_close. The one that gave it
+ * publishes it.
+ *
  * All return 0 or -errno: what the system call on folder or file gave (-ENOENT with ERR_NOT_FOUND
  * when the folder is missing). tempfile_open() also: -EINVAL with ERR_FAILED when the target is not
  * a regular file, -EISDIR when it ends in '/', -ENAMETOOLONG, -EEXIST when no temporary name is
@@ -37,6 +41,14 @@ struct tempfile {
 /* Readable and writable by the owner only: a saved machine holds the keys its memory held. After an
  * error nothing is open; tempfile_close() may be called. */
 int tempfile_open(struct tempfile *t, const char *target, struct err *err);
+/* `fd` is duplicated. Also returns -EINVAL when it is not an empty file, open for reading and
+ * writing; or the errno of fstat(2) or fcntl(2). */
+int tempfile_adopt(struct tempfile *t, int fd, const char *target, struct err *err);
+/* Another process publishes it. */
+static inline bool tempfile_is_adopted(const struct tempfile *t)
+{
+	return t->fd >= 0 && t->folder < 0;
+}
 int tempfile_write(const struct tempfile *t, const void *data, uint64_t len, uint64_t offset,
 		   struct err *err);
 /* The error of a failed system call on the file: sets *err, which says that the old file is

@@ -1,19 +1,27 @@
 /* torpor save: a running machine becomes a live appliance. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/tempfile.h"
 #include "cli/command.h"
 #include "cli/json_out.h"
 #include "cli/key_args.h"
 #include "cli/notice.h"
 #include "cli/packing_args.h"
 #include "cli/print_line.h"
+#include "cli/save_look.h"
 #include "cli/trim.h"
+#include "format/verified.h"
 #include "host/client.h"
 #include "host/parse.h"
 #include "host/paths.h"
+#include "host/store.h"
 
 enum {
 	OPTION_PARENT = OPTION_LONG_ONLY + 1,
@@ -144,6 +152,7 @@ static void print_saved(const struct save_args *args, json_t *reply)
 
 	if (args->json) {
 		json_object_del(reply, "ok");
+		json_object_del(reply, "publish");
 		json_out_to(out, json_incref(reply));
 		return;
 	}
@@ -173,32 +182,139 @@ static int choose_key(struct client *client, const struct save_args *args, struc
 	return has && !key_args_given(&args->keys) ? 0 : keys_to_machine(&args->keys, client, err);
 }
 
-static int save_request(struct client *client, const struct save_args *args,
-			const struct path *path, struct err *err)
+/* The parent that a save is relative to if it can: what the machine came from or was last saved to,
+ * if that is in the store. */
+static int find_base(struct client *client, struct path *base, struct err *err)
 {
-	struct path parent = {0};
-	json_t *request, *reply;
-	int ret = args->parent != NULL ? path_absolute(&parent, args->parent, err) : 0;
+	json_t *reply;
+	int ret = client_do(client, "inspect", CLIENT_FOREVER, &reply, err);
 
 	if (ret < 0)
 		return ret;
-	request =
-		json_pack("{s:s,s:s*,s:b,s:s*,s:b,s:b,s:b,s:b,s:b,s:b,s:i}", "do", "save", "path",
-			  args->stream ? NULL : path->text, "stream", (int)args->stream, "parent",
-			  args->parent != NULL ? parent.text : NULL, "leave-running",
-			  (int)args->leave_running, "flat", (int)args->packing.flat, "full",
-			  (int)args->full, "force", (int)args->force, "encrypt", (int)args->encrypt,
-			  "decrypt", (int)args->decrypt, "level", args->packing.level);
+	snprintf(base->text, sizeof(base->text), "%s",
+		 protocol_text(json_object_get(reply, "base"), "file"));
+	json_decref(reply);
+	if (!store_has(base->text) || access(base->text, F_OK) < 0)
+		base->text[0] = '\0';
+	return 0;
+}
+
+/* What the machine cannot know: it may reach no folder but its own. */
+static int look_at_files(struct client *client, const struct save_args *args,
+			 const struct path *target, json_t **found, struct err *err)
+{
+	struct save_look look = {0};
+	struct path parent = {0};
+	int ret = 0;
+
+	*found = NULL;
+	if (!args->stream && store_has(target->text) && access(target->text, F_OK) == 0)
+		look.target = target->text;
+	if (args->parent != NULL)
+		ret = path_absolute(&parent, args->parent, err);
+	else if (!args->full && !args->stream)
+		ret = find_base(client, &parent, err);
+	if (ret < 0)
+		return ret;
+	if (parent.text[0] != '\0')
+		look.parent = parent.text;
+	if (look.target == NULL && look.parent == NULL)
+		return 0;
+	ret = save_look(&look, found, err);
+	if (ret == 0 || args->parent != NULL || look.parent == NULL)
+		return ret;
+	/* The save is a full one then. */
+	look.parent = NULL;
+	return look.target != NULL ? save_look(&look, found, err) : 0;
+}
+
+static int give_parent(struct client *client, int index, const char *path, struct err *err)
+{
+	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd < 0)
+		return err_sys(err, errno, "%s", path);
+	return client_call_with(
+		client, json_pack("{s:s,s:i,s:s}", "do", "parent", "index", index, "path", path),
+		fd, CLIENT_FOREVER, NULL, err);
+}
+
+static int give_parents(struct client *client, const json_t *paths, struct err *err)
+{
+	for (size_t i = 0; i < json_array_size(paths); i++) {
+		int ret = give_parent(client, (int)i, json_string_value(json_array_get(paths, i)),
+				      err);
+
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+/* The machine has written the file, and waits. One of an earlier version has also named it. */
+static int publish(struct client *client, struct tempfile *file, const json_t *reply,
+		   struct err *err)
+{
+	struct stat st;
+	bool settled;
+	int ret;
+
+	if (!json_is_true(json_object_get(reply, "publish")))
+		return 0;
+	settled = fstat(file->fd, &st) == 0 && verified_settle(&st);
+	ret = tempfile_publish(file, &st, err);
+	if (ret < 0) {
+		(void)client_call(client, json_pack("{s:s,s:b}", "do", "published", "done", 0),
+				  CLIENT_FOREVER, NULL, NULL);
+		return ret;
+	}
+	if (settled)
+		verified_remember(&st);
+	return client_call(client, json_pack("{s:s,s:b}", "do", "published", "done", 1),
+			   CLIENT_FOREVER, NULL, err);
+}
+
+static int save_request(struct client *client, const struct save_args *args,
+			const struct path *path, struct err *err)
+{
+	__attribute__((cleanup(tempfile_close))) struct tempfile file = {.fd = -1, .folder = -1};
+	cleanup_json json_t *found = NULL, *reply = NULL;
+	json_t *request;
+	int ret = look_at_files(client, args, path, &found, err);
+
+	if (ret < 0)
+		return ret;
+	ret = give_parents(client, json_object_get(found, "parents"), err);
+	if (ret < 0)
+		return ret;
+	request = json_pack(
+		"{s:s,s:s*,s:b,s:s*,s:s*,s:s*,s:b,s:b,s:b,s:b,s:b,s:b,s:i}", "do", "save", "path",
+		args->stream ? NULL : path->text, "stream", (int)args->stream, "parent",
+		args->parent != NULL
+			? json_string_value(json_array_get(json_object_get(found, "parents"), 0))
+			: NULL,
+		"replaced", json_string_value(json_object_get(found, "replaced")), "dependent",
+		json_string_value(json_object_get(found, "dependent")), "leave-running",
+		(int)args->leave_running, "flat", (int)args->packing.flat, "full", (int)args->full,
+		"force", (int)args->force, "encrypt", (int)args->encrypt, "decrypt",
+		(int)args->decrypt, "level", args->packing.level);
 	if (request == NULL)
 		return err_set(err, ERR_USAGE, "%s: the file's name is not UTF-8", path->text);
-	ret = client_call_with(client, request, args->stream ? STDOUT_FILENO : -1, CLIENT_FOREVER,
-			       &reply, err);
+	ret = args->stream ? 0 : tempfile_open(&file, path->text, err);
+	if (ret < 0) {
+		json_decref(request);
+		return ret;
+	}
+	ret = client_call_with(client, request, args->stream ? STDOUT_FILENO : file.fd,
+			       CLIENT_FOREVER, &reply, err);
+	if (ret < 0)
+		return ret;
+	ret = args->stream ? 0 : publish(client, &file, reply, err);
 	if (ret < 0)
 		return ret;
 	print_saved(args, reply);
 	if (!args->json && !json_is_true(json_object_get(reply, "encrypted")))
 		notice_memory();
-	json_decref(reply);
 	/* Its name is free again when we return. */
 	return args->leave_running ? 0 : client_wait(client, CLIENT_FOREVER, err);
 }

@@ -181,10 +181,11 @@ static int file_finish(struct archive_writer *w, const struct writer_front *fron
 	if (ret < 0)
 		return ret;
 	/* Publishing syncs first, which may take long, and is no longer cancelled. */
-	if (w->out.progress != NULL && fsync(w->out.file.fd) < 0)
+	if ((w->out.progress != NULL || tempfile_is_adopted(&w->out.file)) &&
+	    fsync(w->out.file.fd) < 0)
 		return tempfile_error(&w->out.file, errno, err);
 	ret = progress_check(w->out.progress, err);
-	if (ret < 0)
+	if (ret < 0 || tempfile_is_adopted(&w->out.file))
 		return ret;
 	/* Nobody else knows the file yet. */
 	settled = fstat(w->out.file.fd, &st) == 0 && verified_settle(&st);

@@ -18,6 +18,16 @@ int out_open(struct archive_out *out, const char *target, struct err *err)
 	return ret;
 }
 
+int out_adopt(struct archive_out *out, int fd, const char *target, struct err *err)
+{
+	int ret;
+
+	*out = (struct archive_out){.stream = -1};
+	ret = tempfile_adopt(&out->file, fd, target, err);
+	out->name = out->file.target;
+	return ret;
+}
+
 void out_stream(struct archive_out *out, int fd)
 {
 	*out = (struct archive_out){

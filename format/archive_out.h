@@ -25,6 +25,8 @@ struct archive_out {
 };
 
 int out_open(struct archive_out *out, const char *target, struct err *err);
+/* A temporary file that another process has opened, and publishes (tempfile_adopt()). */
+int out_adopt(struct archive_out *out, int fd, const char *target, struct err *err);
 void out_stream(struct archive_out *out, int fd);
 /* Put bytes at an offset, which on a stream is never below what was written before (assert). */
 int out_write(struct archive_out *out, const void *data, uint64_t len, uint64_t offset,

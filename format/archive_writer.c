@@ -40,7 +40,9 @@ int archive_writer_open_stream(struct archive_writer **out, int fd, struct err *
 	return 0;
 }
 
-static int writer_open_file(struct archive_writer **out, const char *target, struct err *err)
+/* `fd` -1: beside the target. */
+static int writer_open_file(struct archive_writer **out, int fd, const char *target,
+			    struct err *err)
 {
 	struct archive_writer *w = writer_new(&writer_to_file, err);
 	int ret;
@@ -49,7 +51,7 @@ static int writer_open_file(struct archive_writer **out, const char *target, str
 	if (w == NULL)
 		return -ENOMEM;
 	w->end = WRITER_FRONT - TAR_BLOCK;
-	ret = out_open(&w->out, target, err);
+	ret = fd < 0 ? out_open(&w->out, target, err) : out_adopt(&w->out, fd, target, err);
 	if (ret < 0)
 		free(w);
 	else
@@ -60,7 +62,13 @@ static int writer_open_file(struct archive_writer **out, const char *target, str
 int archive_writer_open(struct archive_writer **out, const char *target, struct err *err)
 {
 	return strcmp(target, "-") == 0 ? archive_writer_open_stream(out, STDOUT_FILENO, err)
-					: writer_open_file(out, target, err);
+					: writer_open_file(out, -1, target, err);
+}
+
+int archive_writer_open_adopted(struct archive_writer **out, int fd, const char *target,
+				struct err *err)
+{
+	return writer_open_file(out, fd, target, err);
 }
 
 int writer_done(struct archive_writer *w, int ret)

@@ -43,6 +43,11 @@ struct archive_writer;
 
 /* `target` is a path, or "-": standard output as a stream. */
 int archive_writer_open(struct archive_writer **out, const char *target, struct err *err);
+/* The same into a temporary file that another process has opened and publishes (tempfile_adopt()):
+ * what archive_writer_publish() leaves to that one is the name; all contents are on the disk by
+ * then. Also returns -EINVAL with ERR_USAGE when `fd` is not such a file. */
+int archive_writer_open_adopted(struct archive_writer **out, int fd, const char *target,
+				struct err *err);
 /* The same down a pipe or socket, to which `fd` (borrowed) is open, without a temporary file:
  * memory for one part of an image, 32 MiB in most machines, is held instead, and what publish adds
  * comes last. A step that fails leaves half an archive there, which no reader takes. */

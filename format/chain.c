@@ -29,7 +29,7 @@ static int check_parent(const struct archive *child, const struct archive *paren
 static int open_parent(struct chain *c, const struct chain_finder *finder, struct keyring *keys,
 		       struct err *err)
 {
-	const struct archive_open_params params = {.fd = -1, .keys = keys};
+	struct archive_open_params params = {.fd = -1, .keys = keys};
 	const struct archive *child = c->archive[c->n - 1];
 	const char *digest = archive_appliance(child)->parent;
 	char path[PATH_MAX];
@@ -40,7 +40,7 @@ static int open_parent(struct chain *c, const struct chain_finder *finder, struc
 			       "%s: more than %u increments on top of one another: torpor flatten "
 			       "makes one file of them",
 			       archive_path(c->archive[0]), CHAIN_MAX);
-	ret = finder->find(finder->opaque, digest, archive_path(child), path, err);
+	ret = finder->find(finder->opaque, digest, archive_path(child), path, &params.fd, err);
 	if (ret < 0)
 		return ret;
 	ret = archive_open_with(&c->archive[c->n], path, &params, err);

@@ -23,9 +23,10 @@ struct chain {
 };
 
 /* Who finds a file by the identity of its appliance: path (PATH_MAX bytes), or ERR_NOT_FOUND.
- * `child` is the path of the file that names it. */
+ * `child` is the path of the file that names it. *fd is -1, and stays so where the file at `path`
+ * is to be opened; else it is that file, and is taken. */
 struct chain_finder {
-	int (*find)(void *opaque, const char *digest, const char *child, char *path,
+	int (*find)(void *opaque, const char *digest, const char *child, char *path, int *fd,
 		    struct err *err);
 	void *opaque;
 };

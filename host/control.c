@@ -33,6 +33,7 @@ void control_init(struct control *control, struct loop *loop)
 		.loop = loop,
 		.listener = {LISTENER_CLOSED, LISTENER_CLOSED},
 		.passed_fd = -1,
+		.client_fd = -1,
 	};
 }
 
@@ -107,10 +108,11 @@ static enum served control_handle_request(struct control_client *client, const j
 	}
 	passed = take_fd(&client->passed_fd);
 	control->passed_fd = passed;
+	control->client_fd = client->fd;
 	client->answering = true;
 	answer = control->answer(control->opaque, what, request, &err);
 	client->answering = false;
-	control->passed_fd = -1;
+	control->passed_fd = control->client_fd = -1;
 	if (client->watch.fd < 0) {
 		json_decref(answer);
 		return client_drop(client);

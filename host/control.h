@@ -25,6 +25,8 @@ struct control {
 	struct listener listener[2]; /* in the runtime folder, and in the state folder */
 	struct control_client *clients;
 	int passed_fd;	/* came with the request that is being answered; -1: none */
+	int client_fd;	/* whose request that is; -1: none is being answered. Both are to be read
+			 * before another thread runs the loop and answers another request */
 	json_t *broken; /* the answer to clients that wait for the end or for a failure; NULL: none
 			 */
 

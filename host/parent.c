@@ -69,9 +69,11 @@ int parent_find(const char *digest, const char *child, char path[PATH_MAX], stru
 		child, digest);
 }
 
-static int find(void *opaque, const char *digest, const char *child, char *path, struct err *err)
+static int find(void *opaque, const char *digest, const char *child, char *path, int *fd,
+		struct err *err)
 {
 	(void)opaque;
+	(void)fd;
 	return parent_find(digest, child, path, err);
 }
 

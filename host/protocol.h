@@ -31,17 +31,28 @@
  * {"do":"trimming"}
  *     → {"ok":true,"busy":bool,"bytes":in the balloon}
  * {"do":"save","path":absolute,"flat":bool,"level":n,"leave-running":bool,"parent":absolute,
- *  "full":bool,"force":bool,"encrypt":bool,"decrypt":bool}
- *     → {"ok":true,"path":…,"bytes":n,"seconds":paused,"encrypted":bool,"increment":bool,
- *       "parent":{"digest","file"} if it is one}
- *     Unless left running, the machine ends after the reply. If neither "parent" nor "full" is
- *     given, the file is relative to "base" where that is in the store. "force" replaces another
- *     machine's file in the store. "copy": nobody keeps the file, and no increment is relative to
- *     it. "encrypt" is an error when the machine has no key. Until the reply "status" and "kill"
- *     are answered, and any other request by an error that says that the machine is busy. When the
- *     client hangs up before the file is in place, the save is cancelled.
- * {"do":"save","stream":true,…}, and a descriptor with it (SCM_RIGHTS)
- *     → the same without "path": it was written to the descriptor
+ *  "full":bool,"force":bool,"encrypt":bool,"decrypt":bool,"replaced":digest,"dependent":name},
+ *  and a descriptor with it (SCM_RIGHTS): an empty temporary file beside the path
+ *     → {"ok":true,"path":…,"publish":true,"bytes":n,"seconds":paused,"encrypted":bool,
+ *       "increment":bool,"parent":{"digest","file"} if it is one}
+ *     All is in that file then, and on the disk. The machine stays paused until the client has
+ *     given the file its name and says "published", or hangs up: before the file has its name the
+ *     save is cancelled by that, behind it it is done. If neither "parent" nor "full" is given, the
+ *     file is relative to "base" where that was given. "replaced" and "dependent" are of the store:
+ *     the identity of the file there that has that path, and another one that stands on that.
+ *     "force" replaces another machine's file in the store. "copy": nobody keeps the file, and no
+ *     increment is relative to it. "encrypt" is an error when the machine
+ *     has no key. Until the reply "status" and "kill" are answered, and any other request by an
+ *     error that says that the machine is busy.
+ * {"do":"published","done":bool}
+ *     → {"ok":true}
+ *     Done: the machine is saved, and ends unless it was to be left running. Else it is as it was.
+ * {"do":"parent","index":n,"path":absolute}, and a descriptor with it
+ *     → {"ok":true}
+ *     Before "save": file number n of the increment's parents; number 0 is the newest.
+ * {"do":"save","stream":true,…}, and a descriptor with it
+ *     → as "save", without "path" and "publish": it was written to the descriptor
+ *     Unless left running, the machine ends after the reply.
  * {"do":"key","lock":{…}}, and a descriptor that the key of the lock is read from
  *     → {"ok":true}
  *     What it saves from then on is encrypted with that. The key is not in the line because

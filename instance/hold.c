@@ -12,7 +12,12 @@ static void on_closed(struct loop_watch *watch, uint32_t events)
 {
 	struct hold *h = container_of(watch, struct hold, watch);
 
-	(void)events; /* nothing is written to the pipe: it was closed */
+	/* Nobody writes to the pipe. A socket's requests are read elsewhere. */
+	(void)events;
+	if (h->loss == HOLD_PUBLISHES) {
+		h->lost(h);
+		return;
+	}
 	hold_release(h);
 	switch (h->loss) {
 	case HOLD_GOES_ON:
@@ -27,6 +32,8 @@ static void on_closed(struct loop_watch *watch, uint32_t events)
 		log_line(&h->machine->log, "the move was given up before the machine ran here");
 		machine_end(h->machine, MACHINE_END_KILLED);
 		break;
+	case HOLD_PUBLISHES: /* above */
+		break;
 	}
 }
 
@@ -36,12 +43,14 @@ int hold_begin(struct hold *h, struct machine *m, int fd, enum hold_loss loss, s
 	int ret;
 
 	if (hold_is_active(h)) {
-		err_set(err, ERR_FAILED, "machine %s is being moved already", m->log.prefix);
+		err_set(err, ERR_FAILED, "machine %s is being %s already", m->log.prefix,
+			hold_reason(h));
 		return -EBUSY;
 	}
 	*h = (struct hold){
 		.machine = m, .fd = -1, .loss = loss, .was_running = m->state == MACHINE_RUNNING};
-	ret = loop_add(&m->loop, &h->watch, pipe, EPOLLIN, on_closed, err);
+	ret = loop_add(&m->loop, &h->watch, pipe, loss == HOLD_PUBLISHES ? 0 : EPOLLIN, on_closed,
+		       err);
 	if (ret < 0)
 		return ret;
 	h->fd = take_fd(&pipe);
@@ -51,7 +60,7 @@ int hold_begin(struct hold *h, struct machine *m, int fd, enum hold_loss loss, s
 
 int hold_commit(struct hold *h, struct err *err)
 {
-	if (!hold_is_active(h) || h->loss == HOLD_ENDS)
+	if (!hold_is_move(h) || h->loss == HOLD_ENDS)
 		return err_set(err, ERR_USAGE, "the machine is not being moved");
 	h->loss = HOLD_STAYS;
 	return 0;

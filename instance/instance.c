@@ -492,6 +492,7 @@ static int build_and_run(struct instance *in, bool *ran, struct err *err)
 	agent_files_close(&in->agent_files);
 	post_resume_close(&in->post_resume);
 	instance_identity_close(in);
+	instance_forget_parents(in);
 	pager_stop(in->pager);
 	golden_close(in->golden);
 	machine_free(&in->machine);

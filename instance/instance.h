@@ -62,6 +62,27 @@ struct saving {
 /* Of so many saves a machine knows the files again. */
 #define INSTANCE_OWN_SAVES 64u
 
+/* The files of an increment's parents, the newest first, as the client of a save has opened them.
+ */
+struct given_parents {
+	unsigned n;
+	unsigned opened; /* the next one is looked for here */
+	struct given_parent {
+		char *path; /* owned */
+		int fd;	    /* owned; -1: it was taken */
+	} file[CHAIN_MAX];
+};
+
+/* A saved file whose client is to give it its name. */
+struct publication {
+	struct path path;
+	char digest[DIGEST_TEXT_SIZE];
+	dev_t dev; /* the file, whatever it is called */
+	ino_t ino;
+	bool going_on;
+	bool relative; /* the next increment is relative to it */
+};
+
 struct instance {
 	const struct instance_options *options;
 	struct source *source;
@@ -82,6 +103,8 @@ struct instance {
 	struct agent_files agent_files; /* with the agent of post_resume */
 	struct exec_sessions commands;
 	struct hold hold;
+	struct given_parents given;
+	struct publication publication; /* while `hold` is HOLD_PUBLISHES */
 	struct timer identity_timer;
 	bool identity_begun;
 	uint64_t identity_deadline; /* CLOCK_MONOTONIC, ns; 0: over */
@@ -187,17 +210,24 @@ void instance_identity_close(struct instance *in);
 
 struct save_request {
 	const char *path; /* absolute; NULL: down a stream */
-	int stream;	  /* then: the descriptor, borrowed */
+	int fd;		  /* borrowed: a temporary file that the client publishes, or the stream */
+	int client_fd;	  /* borrowed: the connection of the client that asks */
 	bool flat;
 	int level;
 	const struct keyring *keys; /* what locks the file; NULL: in clear */
-	const char *parent; /* absolute path of the file to be relative to; NULL: see `full` */
-	bool full;	    /* else relative to the base, if that is in the store */
+	const char *parent; /* path of the file to be relative to; it has been given; NULL: see
+			       `full` */
+	bool full;	    /* else relative to the base, if that has been given */
 	bool going_on;	    /* the machine will: note what it changes from here on */
 	bool held;	    /* it is moved: it stays paused, and relative to what it was */
 	bool copy;	    /* nobody keeps it: the machine stays relative to what it was */
 	bool force;	    /* replace another machine's file in the store */
-	uint64_t bytes;	    /* out: written */
+	/* What the client has found in the store: the identity of the file that would be replaced,
+	 * and the name of another one that stands on that; NULL: none. */
+	const char *replaced;
+	const char *dependent;
+	uint64_t bytes;		       /* out: written */
+	char digest[DIGEST_TEXT_SIZE]; /* out: the identity of what was saved */
 	/* Out: of the file that it is relative to; "": it is full. */
 	char parent_digest[DIGEST_TEXT_SIZE];
 	struct path parent_path;
@@ -214,9 +244,28 @@ int instance_choose_key(const struct instance *in, struct save_request *request,
 /* Save; the machine is paused meanwhile and then left so (instance_save.c). Returns 0;
  * -ECANCELED, with nothing written, when in->saving.progress was cancelled in time; -EINVAL with
  * ERR_USAGE when the file to be written may not be replaced or cannot have that parent; or what
- * disk_check_base(), store_find_dependent(), parent_open(), chain_load_hashes() and snapshot_save()
- * give. */
+ * disk_check_base(), instance_open_given(), chain_load_hashes() and snapshot_save() give. A file
+ * has no name then: instance_publish_begin() is next. */
 int instance_save(struct instance *in, struct save_request *request, struct err *err);
+/* The machine was saved, to this file (NULL: to a stream). `relative`: the next increment is
+ * relative to it. */
+void instance_note_saved(struct instance *in, const char *path, const char *digest, bool relative);
+
+/* What the client of a save opens and names (instance_publish.c). The request "parent" adds to the
+ * files of an increment's parents: ERR_USAGE without a path or a descriptor or out of order.
+ * instance_open_given() opens them, of which there is one at least, as a chain; all are to be
+ * forgotten after that. Returns what chain_open() gives. */
+json_t *instance_take_parent(struct instance *in, const json_t *request, struct err *err);
+int instance_open_given(struct instance *in, struct chain **parent, struct err *err);
+void instance_forget_parents(struct instance *in);
+/* Hold the paused machine until the request "published" of the client whose request is being
+ * answered. Returns 0, the errno of fstat(2) or fcntl(2), or what hold_begin() gives. */
+int instance_publish_begin(struct instance *in, const struct save_request *request,
+			   bool was_running, struct err *err);
+/* The file has its name: the machine ends, or goes on from there; or it has not, and never will. */
+void instance_publish_end(struct instance *in, bool published);
+/* ERR_USAGE when no file waits for its name. */
+json_t *instance_published(struct instance *in, const json_t *request, struct err *err);
 
 /* Whether the raw files under the disks are what they were. Returns 0, or what
  * disk_check_base() gives. */

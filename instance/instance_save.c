@@ -5,9 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
-#include "host/parent.h"
 #include "host/paths.h"
-#include "host/store.h"
 #include "instance/instance.h"
 #include "snapshot/save.h"
 
@@ -59,12 +57,14 @@ static bool would_replace(const struct chain *l, const char *path)
 	return false;
 }
 
-static int open_named_parent(const struct instance *in, const struct save_request *request,
+static int open_named_parent(struct instance *in, const struct save_request *request,
 			     struct chain **parent, struct err *err)
 {
-	const struct archive_open_params params = {.fd = -1, .keys = in->source->keys};
-	int ret = parent_open(parent, request->parent, &params, err);
+	int ret;
 
+	if (in->given.n == 0 || strcmp(in->given.file[0].path, request->parent) != 0)
+		return err_set(err, ERR_USAGE, "the parent %s was not given", request->parent);
+	ret = instance_open_given(in, parent, err);
 	if (ret < 0)
 		return ret;
 	if (strcmp(archive_digest(chain_newest(*parent)), in->base) != 0)
@@ -81,10 +81,9 @@ static int open_named_parent(const struct instance *in, const struct save_reques
 }
 
 /* What to be relative to; *parent stays NULL for a full save. */
-static int choose_parent(const struct instance *in, const struct save_request *request,
+static int choose_parent(struct instance *in, const struct save_request *request,
 			 struct chain **parent, struct err *err)
 {
-	const struct archive_open_params params = {.fd = -1, .keys = in->source->keys};
 	bool fits;
 
 	if (request->full)
@@ -94,8 +93,7 @@ static int choose_parent(const struct instance *in, const struct save_request *r
 	/* The reader of a stream may not have the parent. */
 	if (request->path == NULL)
 		return 0;
-	if (in->base[0] == '\0' || !store_has(in->base_path.text) ||
-	    parent_open(parent, in->base_path.text, &params, NULL) < 0)
+	if (in->base[0] == '\0' || in->given.n == 0 || instance_open_given(in, parent, NULL) < 0)
 		return 0;
 	fits = strcmp(archive_digest(chain_newest(*parent)), in->base) == 0 &&
 	       !would_replace(*parent, request->path);
@@ -126,22 +124,15 @@ static bool is_ancestor(const struct instance *in, const char *digest)
 static int check_replaced(const struct instance *in, const struct save_request *request,
 			  struct err *err)
 {
-	char digest[DIGEST_TEXT_SIZE], dependent[NAME_MAX + 1];
-	int ret;
-
-	if (request->path == NULL || !store_has(request->path) ||
-	    archive_identify(request->path, digest, NULL) < 0)
+	if (request->path == NULL || request->replaced == NULL)
 		return 0;
-	ret = store_find_dependent(digest, dependent, err);
-	if (ret < 0)
-		return ret;
-	if (ret > 0)
+	if (request->dependent != NULL)
 		return err_set(
 			err, ERR_USAGE,
 			"%s cannot be replaced: %s in the store stands on it; choose another "
 			"file with -o",
-			request->path, dependent);
-	if (request->force || is_ancestor(in, digest))
+			request->path, request->dependent);
+	if (request->force || is_ancestor(in, request->replaced))
 		return 0;
 	return err_set(err, ERR_USAGE,
 		       "%s holds another machine, which %s did not come from: choose another file "
@@ -149,15 +140,13 @@ static int check_replaced(const struct instance *in, const struct save_request *
 		       request->path, in->claim.name);
 }
 
-/* After a save the machine is relative to the file just written. */
-static void note_saved(struct instance *in, const struct save_request *request, const char *digest)
+void instance_note_saved(struct instance *in, const char *path, const char *digest, bool relative)
 {
 	strcpy(in->own_save[in->saves++ % INSTANCE_OWN_SAVES], digest);
-	if (!request->going_on || request->held || request->copy)
+	if (!relative)
 		return;
 	strcpy(in->base, digest);
-	snprintf(in->base_path.text, sizeof(in->base_path.text), "%s",
-		 request->path != NULL ? request->path : "");
+	snprintf(in->base_path.text, sizeof(in->base_path.text), "%s", path != NULL ? path : "");
 	/* Without a log the next increment compares every frame. */
 	(void)dirty_rebase(&in->machine.dirty, NULL);
 }
@@ -168,7 +157,8 @@ static int write_snapshot(struct instance *in, struct save_request *request,
 	struct appliance a;
 	struct save_params params = {
 		.path = request->path,
-		.stream = request->stream,
+		.adopted = request->path != NULL,
+		.fd = request->fd,
 		.appliance = &a,
 		.flat = request->flat,
 		.level = request->level,
@@ -189,7 +179,10 @@ static int write_snapshot(struct instance *in, struct save_request *request,
 	if (ret < 0)
 		return ret;
 	request->bytes = params.bytes;
-	note_saved(in, request, params.digest);
+	strcpy(request->digest, params.digest);
+	if (request->path == NULL)
+		instance_note_saved(in, NULL, params.digest,
+				    request->going_on && !request->held && !request->copy);
 	return 0;
 }
 

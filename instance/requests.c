@@ -89,8 +89,8 @@ int instance_refuse_held(const struct instance *in, struct err *err)
 {
 	if (!hold_is_active(&in->hold))
 		return 0;
-	return err_set(err, ERR_FAILED, "machine %s is being moved to another host",
-		       in->claim.name);
+	return err_set(err, ERR_FAILED, "machine %s is being %s", in->claim.name,
+		       hold_reason(&in->hold));
 }
 
 static json_t *do_unpause(struct instance *in, const json_t *request, struct err *err)
@@ -141,10 +141,11 @@ static json_t *do_trimming(struct instance *in, const json_t *request, struct er
 
 static json_t *saved_reply(const struct save_request *request, uint64_t paused_ns)
 {
-	json_t *reply = json_pack(
-		"{s:b,s:s*,s:I,s:f,s:b,s:b}", "ok", 1, "path", request->path, "bytes",
-		(json_int_t)request->bytes, "seconds", (double)paused_ns / NS_PER_SECOND,
-		"encrypted", request->keys != NULL, "increment", request->parent_digest[0] != '\0');
+	json_t *reply =
+		json_pack("{s:b,s:s*,s:b,s:I,s:f,s:b,s:b}", "ok", 1, "path", request->path,
+			  "publish", request->path != NULL, "bytes", (json_int_t)request->bytes,
+			  "seconds", (double)paused_ns / NS_PER_SECOND, "encrypted",
+			  request->keys != NULL, "increment", request->parent_digest[0] != '\0');
 
 	if (request->parent_digest[0] != '\0')
 		json_object_set_new(reply, "parent",
@@ -154,7 +155,7 @@ static json_t *saved_reply(const struct save_request *request, uint64_t paused_n
 }
 
 /* With the machine paused. A machine that could not be saved goes on as it was, unless it was
- * killed meanwhile. */
+ * killed meanwhile; one that was saved to a file is held until that has its name. */
 static int save_paused(struct instance *in, struct save_request *request, bool was_running,
 		       struct err *err)
 {
@@ -165,6 +166,13 @@ static int save_paused(struct instance *in, struct save_request *request, bool w
 		ret = instance_save(in, request, err);
 		killed = instance_saving_end(in);
 	}
+	if (ret == 0 && killed && request->path != NULL)
+		ret = -ECANCELED;
+	if (ret == 0 && request->path != NULL) {
+		ret = instance_publish_begin(in, request, was_running, err);
+		if (ret == 0)
+			return 0;
+	}
 	if (ret == -ECANCELED) {
 		err_set(err, ERR_FAILED, "the save of %s was cancelled%s", in->claim.name,
 			killed ? ": the machine was killed" : "");
@@ -172,8 +180,7 @@ static int save_paused(struct instance *in, struct save_request *request, bool w
 			 killed ? "the machine was killed" : "its client has gone away");
 	}
 	if (ret == 0 && !request->going_on && !request->held) {
-		snprintf(in->saved_to.text, sizeof(in->saved_to.text), "%s",
-			 request->path != NULL ? request->path : "a stream");
+		strcpy(in->saved_to.text, "a stream");
 		machine_end(&in->machine, MACHINE_END_SAVED);
 	} else if (killed) {
 		machine_end(&in->machine, MACHINE_END_KILLED);
@@ -199,30 +206,34 @@ static json_t *save_to(struct instance *in, struct save_request *request, struct
 	return saved_reply(request, clock_monotonic_ns() - start);
 }
 
-/* One of the two: an absolute path, or a descriptor that came along. */
+/* A descriptor that came along: of a stream, or of a temporary file for an absolute path. */
 static int check_target(const struct instance *in, const struct save_request *save, bool stream,
 			struct err *err)
 {
 	const char *path = save->path;
 
-	if (stream && (path != NULL || save->stream < 0))
-		return err_set(err, ERR_USAGE, "save to a stream needs a descriptor, and no path");
+	if (save->fd < 0 || stream == (path != NULL))
+		return err_set(err, ERR_USAGE, "save needs a descriptor, and a path or a stream");
 	if (!stream &&
 	    (path == NULL || path[0] != '/' || strlen(path) >= sizeof(in->saved_to.text)))
 		return err_set(err, ERR_USAGE, "save needs an absolute \"path\"");
-	return 0;
+	/* A move takes a stream. */
+	return stream && hold_is_move(&in->hold) ? 0 : instance_refuse_held(in, err);
 }
 
-static json_t *do_save(struct instance *in, const json_t *request, struct err *err)
+static json_t *answer_save(struct instance *in, const json_t *request, struct err *err)
 {
 	struct save_request save = {
 		.path = json_string_value(json_object_get(request, "path")),
-		.stream = in->control.passed_fd,
+		.fd = in->control.passed_fd,
+		.client_fd = in->control.client_fd,
 		.flat = json_is_true(json_object_get(request, "flat")),
 		.level = (int)json_integer_value(json_object_get(request, "level")),
 		.parent = json_string_value(json_object_get(request, "parent")),
 		.full = json_is_true(json_object_get(request, "full")),
 		.force = json_is_true(json_object_get(request, "force")),
+		.replaced = json_string_value(json_object_get(request, "replaced")),
+		.dependent = json_string_value(json_object_get(request, "dependent")),
 		.going_on = json_is_true(json_object_get(request, "leave-running")),
 		.held = hold_is_active(&in->hold),
 		.copy = json_is_true(json_object_get(request, "copy")),
@@ -243,6 +254,14 @@ static json_t *do_save(struct instance *in, const json_t *request, struct err *e
 	if (save.level < 1 || save.level > IMAGE_PACK_MAX_LEVEL)
 		save.level = IMAGE_PACK_LEVEL;
 	return save_to(in, &save, err);
+}
+
+static json_t *do_save(struct instance *in, const json_t *request, struct err *err)
+{
+	json_t *reply = answer_save(in, request, err);
+
+	instance_forget_parents(in);
+	return reply;
 }
 
 /* The four steps of a move (move/move_stream.h); "save" comes between hold and commit. */
@@ -276,7 +295,7 @@ static json_t *do_release(struct instance *in, const json_t *request, struct err
 {
 	bool moved = json_is_true(json_object_get(request, "moved"));
 
-	if (!hold_is_active(&in->hold)) {
+	if (!hold_is_move(&in->hold)) {
 		err_set(err, ERR_USAGE, "machine %s is not being moved", in->claim.name);
 		return NULL;
 	}
@@ -311,16 +330,27 @@ static const struct {
 	json_t *(*answer)(struct instance *in, const json_t *request, struct err *err);
 	bool wants_guest; /* and a broken machine has none any more */
 } requests[] = {
-	{"status", do_status, false},	  {"inspect", do_inspect, false},
-	{"stats", instance_stats, false}, {"fill", instance_set_fill, true},
-	{"pause", do_pause, true},	  {"unpause", do_unpause, true},
-	{"save", do_save, true},	  {"trim", do_trim, true},
-	{"trimming", do_trimming, true},  {"stop", do_stop, false},
-	{"kill", do_kill, false},	  {"key", instance_take_key, true},
-	{"ports", instance_ports, false}, {"hold", do_hold, true},
-	{"commit", do_commit, true},	  {"release", do_release, true},
-	{"break", do_break, true},	  {"exec", do_exec, true},
+	{"status", do_status, false},
+	{"inspect", do_inspect, false},
+	{"stats", instance_stats, false},
+	{"fill", instance_set_fill, true},
+	{"pause", do_pause, true},
+	{"unpause", do_unpause, true},
+	{"save", do_save, true},
+	{"trim", do_trim, true},
+	{"trimming", do_trimming, true},
+	{"stop", do_stop, false},
+	{"kill", do_kill, false},
+	{"key", instance_take_key, true},
+	{"ports", instance_ports, false},
+	{"hold", do_hold, true},
+	{"commit", do_commit, true},
+	{"release", do_release, true},
+	{"break", do_break, true},
+	{"exec", do_exec, true},
 	{"reset", instance_reset, true},
+	{"parent", instance_take_parent, true},
+	{"published", instance_published, false},
 };
 
 json_t *instance_answer(void *instance, const char *what, const json_t *request, struct err *err)

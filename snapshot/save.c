@@ -280,9 +280,14 @@ static uint64_t nominal_size(const struct machine *m, const struct save_params *
 int snapshot_save(struct machine *m, struct save_params *params, struct err *err)
 {
 	struct archive_writer *w;
-	int ret = params->path != NULL ? archive_writer_open(&w, params->path, err)
-				       : archive_writer_open_stream(&w, params->stream, err);
+	int ret;
 
+	if (params->path == NULL)
+		ret = archive_writer_open_stream(&w, params->fd, err);
+	else if (params->adopted)
+		ret = archive_writer_open_adopted(&w, params->fd, params->path, err);
+	else
+		ret = archive_writer_open(&w, params->path, err);
 	if (ret < 0)
 		return ret;
 	progress_expect(params->progress, nominal_size(m, params));

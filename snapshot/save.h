@@ -29,7 +29,10 @@ struct save_disk {
 
 struct save_params {
 	const char *path; /* target file; NULL: down a stream */
-	int stream;	  /* then: a pipe or the like, open for writing; borrowed */
+	/* `fd` is a temporary file for the path that another process publishes
+	 * (archive_writer_open_adopted()); else a file with a path is opened and published here. */
+	bool adopted;
+	int fd; /* borrowed; without a path: a pipe or the like, open for writing */
 	/* Live fields (saved_ns, generation, cpu …) already set; `needs` is set here. */
 	struct appliance *appliance;
 	struct save_disk disk[APPLIANCE_MAX_DISKS]; /* appliance->ndisks of them */
@@ -53,7 +56,7 @@ struct save_params {
  * byte in the stream; ERR_FAILED (the machine broke meanwhile, or the host's state is too large);
  * ERR_INTEGRITY (a resume would refuse the state; a frame that was not loaded yet, or the parent,
  * is damaged); -ENOMEM; or the errno of a KVM call, of read(2) or write(2), or what
- * archive_writer_open() and archive_writer_publish() give. */
+ * archive_writer_open(), archive_writer_open_adopted() and archive_writer_publish() give. */
 int snapshot_save(struct machine *m, struct save_params *params, struct err *err);
 
 #endif

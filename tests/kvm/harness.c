@@ -263,13 +263,14 @@ void guest_boot(struct guest *g, const struct guest_spec *spec)
 }
 
 /* The file of that identity in the folder of scratch_path(). */
-static int find_parent(void *opaque, const char *digest, const char *child, char *path,
+static int find_parent(void *opaque, const char *digest, const char *child, char *path, int *fd,
 		       struct err *err)
 {
 	glob_t files;
 	bool found = false;
 
 	(void)opaque;
+	(void)fd;
 	(void)child;
 	cr_assert(glob(scratch_path("*.torpor"), 0, NULL, &files) == 0);
 	for (size_t i = 0; !found && i < files.gl_pathc; i++) {

@@ -101,10 +101,12 @@ static void write_ok(const char *path, const struct spec *spec, char digest[DIGE
 }
 
 /* Files are named by what the finder is given: digest and path, in pairs, NULL behind them. */
-static int find(void *opaque, const char *digest, const char *child, char *path, struct err *err)
+static int find(void *opaque, const char *digest, const char *child, char *path, int *fd,
+		struct err *err)
 {
 	const char *const *pair = opaque;
 
+	(void)fd;
 	cr_assert_not_null(child);
 	for (; *pair != NULL; pair += 2) {
 		if (strcmp(pair[0], digest) == 0) {

@@ -150,12 +150,14 @@ static void save(struct model *m, const char *path, uint32_t generation, const c
 }
 
 /* File n is n.torpor. */
-static int find(void *opaque, const char *digest, const char *child, char *path, struct err *err)
+static int find(void *opaque, const char *digest, const char *child, char *path, int *fd,
+		struct err *err)
 {
 	int n = atoi(child) - 1;
 	char has[DIGEST_TEXT_SIZE];
 
 	(void)opaque;
+	(void)fd;
 	snprintf(path, 32, "%d.torpor", n);
 	if (n >= 0 && archive_identify(path, has, NULL) == 0 && strcmp(has, digest) == 0)
 		return 0;

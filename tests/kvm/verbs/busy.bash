@@ -145,3 +145,108 @@ is_paused() { # NAME
     [ "$(state_of "$1")" = paused ]
 }
 try paused_stays_paused "a paused machine whose save is given up stays paused"
+
+# A client that does by hand what save does: it has the machine write `file` for `path`, then does
+# what is said, and goes away. Prints the answer to the save.
+by_hand() { # NAME FILE PATH publish|leave|say OPTION…
+    python3 - "$XDG_RUNTIME_DIR/torpor/$1/control" "${@:2}" <<'PYTHON'
+import json, os, socket, sys
+control, file, path, then, *options = sys.argv[1:]
+peer = socket.socket(socket.AF_UNIX)
+peer.connect(control)
+flags = os.O_RDWR | (os.O_CREAT | os.O_EXCL if not os.path.exists(file) else 0)
+fds = [os.open(file, flags, 0o600)] if file != "-" else []
+request = {"do": "save", "path": path, "full": True, "level": 3} | {o: True for o in options}
+socket.send_fds(peer, [json.dumps(request).encode() + b"\n"], fds)
+lines = peer.makefile()
+answer = json.loads(lines.readline())
+print(json.dumps(answer))
+if then == "publish" or then == "say":
+    os.rename(file, path)
+if then == "say":
+    peer.send(b'{"do":"published","done":true}\n')
+    print(lines.readline().strip())
+PYTHON
+}
+
+unpublished() {
+    boot web
+    nonce=$(say web nonce)
+    answers web "fill 16 8 5" "filled 2048"
+    out=$(by_hand web part web.torpor leave)
+    matches answer "$out" 'needs an absolute'
+    out=$(by_hand web - "$PWD/web.torpor" leave)
+    matches answer "$out" 'needs a descriptor'
+    echo text >text
+    out=$(by_hand web text "$PWD/web.torpor" leave)
+    matches answer "$out" 'not that of an empty file'
+    same "the file that was given" "$(<text)" text
+    : >part
+    out=$(by_hand web part "$PWD/web.torpor" leave)
+    matches answer "$out" '"publish": true'
+    until_true is_running web
+    is_same_guest web
+    grep -q 'a save was cancelled: its client has gone away' "$XDG_STATE_HOME/torpor/web/torpor.log" ||
+        fail "$(<"$XDG_STATE_HOME/torpor/web/torpor.log")"
+    # It is whole, although nobody has named it.
+    works verify part
+    [ ! -e web.torpor ] || fail "it has a name"
+}
+try unpublished "a save whose client goes away before the file has its name: the machine runs on"
+
+published_last() {
+    boot web
+    nonce=$(say web nonce)
+    answers web "fill 16 8 5" "filled 2048"
+    out=$(by_hand web part "$PWD/web.torpor" say leave-running)
+    matches answer "$out" '"ok":true'
+    until_true is_running web
+    works inspect web --json
+    same "the next increment's parent" "$(json "d['base']['file']" <<<"$out")" "$PWD/web.torpor"
+    out=$(by_hand web part "$PWD/again.torpor" publish)
+    matches answer "$out" '"publish": true'
+    works wait web
+    same wait "$out" saved
+    works resume -d again.torpor
+    is_same_guest web
+}
+try published_last "one whose client goes away behind that: the machine is saved"
+
+held_for_its_name() {
+    local peer
+    boot web
+    exec {peer}< <(python3 - "$XDG_RUNTIME_DIR/torpor/web/control" "$PWD/web.torpor" <<'PYTHON'
+import os, socket, sys, time
+peer = socket.socket(socket.AF_UNIX)
+peer.connect(sys.argv[1])
+fd = os.open("part", os.O_RDWR | os.O_CREAT, 0o600)
+request = '{"do":"save","path":"%s","full":true,"level":3}\n' % sys.argv[2]
+socket.send_fds(peer, [request.encode()], [fd])
+print(peer.makefile().readline().strip(), flush=True)
+time.sleep(60)
+PYTHON
+    )
+    local helper=$!
+    read -r -t "$PATIENCE" out <&"$peer"
+    matches answer "$out" '"publish":true'
+    same state "$(state_of web)" paused
+    refuses 125 "machine web is being saved" unpause web
+    refuses 125 "machine web is being saved" save web -o other.torpor
+    refuses 125 "machine web is being saved" save web -R -o -
+    same "files" "$(ls -A)" part
+    works_silently kill web
+    kill $helper
+}
+try held_for_its_name "until then it is held: nobody lets it go on, nor saves it once more; kill ends it"
+
+asked_meanwhile() {
+    boot_big
+    "$TORPOR" save web --level 19 -o web.torpor >said 2>&1 &
+    saver=$!
+    until_true is_saving web
+    wait $saver
+    same "status of save, which said '$(<said)'" "$?" 0
+    works resume -d web.torpor
+    is_same_guest web
+}
+try asked_meanwhile "one that was asked how far it is while it wrote is held for its own client"

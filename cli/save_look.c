@@ -1,0 +1,142 @@
+/* See save_look.h. */
+#include "cli/save_look.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "host/parent.h"
+#include "host/paths.h"
+#include "host/protocol.h"
+#include "host/sandbox.h"
+#include "host/store.h"
+
+static int look_at_target(const char *target, json_t *found, struct err *err)
+{
+	char digest[DIGEST_TEXT_SIZE], dependent[NAME_MAX + 1];
+	int ret;
+
+	/* What is no appliance may be replaced. */
+	if (archive_identify(target, digest, NULL) < 0)
+		return 0;
+	json_object_set_new(found, "replaced", json_string(digest));
+	ret = store_find_dependent(digest, dependent, err);
+	if (ret > 0)
+		json_object_set_new(found, "dependent", json_string(dependent));
+	return ret < 0 ? ret : 0;
+}
+
+static int look_at_parents(const char *parent, json_t *found, struct err *err)
+{
+	cleanup_chain struct chain *chain = NULL;
+	json_t *paths = json_array();
+	int ret = parent_open(&chain, parent, NULL, err);
+
+	json_object_set_new(found, "parents", paths);
+	if (ret < 0)
+		return ret;
+	for (unsigned i = 0; i < chain->n; i++) {
+		const char *path = archive_path(chain->archive[i]);
+
+		if (json_array_append_new(paths, json_string(path)) < 0)
+			return err_set(err, ERR_USAGE, "%s: the file's name is not UTF-8", path);
+	}
+	return 0;
+}
+
+static int look(const struct save_look *l, json_t *found, struct err *err)
+{
+	int ret = sandbox_enter(SANDBOX_READ, err);
+
+	if (ret == 0 && l->target != NULL)
+		ret = look_at_target(l->target, found, err);
+	if (ret == 0 && l->parent != NULL)
+		ret = look_at_parents(l->parent, found, err);
+	return ret;
+}
+
+static int look_in_child(const struct save_look *l, int fd)
+{
+	cleanup_json json_t *found = json_pack("{s:b}", "ok", 1);
+	struct err err = {0};
+
+	if (look(l, found, &err) < 0) {
+		json_decref(found);
+		found = protocol_error(&err);
+	}
+	return json_dumpfd(found, fd, JSON_COMPACT) < 0;
+}
+
+/* Where parent_find() looks: in the folder of the child, or in the store. */
+static bool is_parents_place(const char *path, const char *child)
+{
+	const char *slash = strrchr(path, '/'), *childs = strrchr(child, '/');
+
+	if (slash == NULL || childs == NULL || !parent_has_suffix(slash + 1))
+		return false;
+	return store_has(path) || (slash - path == childs - child &&
+				   strncmp(path, child, (size_t)(slash - path)) == 0);
+}
+
+/* A file that had taken over the child could name others than its own. */
+static int check_parents(const struct save_look *l, const json_t *paths, struct err *err)
+{
+	for (size_t i = 0; i < json_array_size(paths); i++) {
+		const char *path = json_string_value(json_array_get(paths, i));
+		const char *child = json_string_value(json_array_get(paths, i > 0 ? i - 1 : 0));
+
+		if (path != NULL &&
+		    (i > 0 ? is_parents_place(path, child) : strcmp(path, l->parent) == 0))
+			continue;
+		return err_set(err, ERR_FAILED, "%s: it names a parent at another place",
+			       l->parent);
+	}
+	return 0;
+}
+
+static int read_answer(int fd, json_t **found, struct err *err)
+{
+	int ret;
+
+	*found = json_loadfd(fd, JSON_REJECT_DUPLICATES, NULL);
+	if (*found == NULL)
+		return err_set(err, ERR_FAILED, "the process that looks at the files died");
+	ret = protocol_check(*found, err);
+	if (ret < 0) {
+		json_decref(*found);
+		*found = NULL;
+	}
+	return ret;
+}
+
+int save_look(const struct save_look *l, json_t **found, struct err *err)
+{
+	int ends[2], ret;
+	pid_t child;
+
+	*found = NULL;
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return err_sys(err, errno, "pipe");
+	fflush(NULL);
+	child = fork();
+	if (child == 0)
+		_exit(look_in_child(l, ends[1]));
+	close(ends[1]);
+	ret = child > 0 ? read_answer(ends[0], found, err) : err_sys(err, errno, "fork");
+	close(ends[0]);
+	if (child > 0)
+		(void)waitpid(child, NULL, 0);
+	if (ret < 0)
+		return ret;
+	ret = check_parents(l, json_object_get(*found, "parents"), err);
+	if (ret < 0) {
+		json_decref(*found);
+		*found = NULL;
+	}
+	return ret;
+}
