@@ -132,7 +132,7 @@ static int build_appliance(struct source *source, const char *output, const stru
 
 	if (ret < 0)
 		return ret;
-	ret = source_open_disks(source, disk, err);
+	ret = source_open_disks(source, NULL, disk, err);
 	if (ret == 0)
 		ret = write_appliance(source, disk, output, keys, err);
 	for (unsigned i = 0; i < source->appliance.ndisks; i++)

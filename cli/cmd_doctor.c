@@ -146,17 +146,16 @@ static void look_at_userfaultfd(struct finding *f)
 static void look_at_landlock(struct finding *f)
 {
 	int version = landlock_version();
-	char detail[96] = "not in this kernel, or switched off";
+	char detail[128] = "not in this kernel, or switched off";
 
 	if (version > 0)
-		snprintf(detail, sizeof(detail), "version %d: %s", version,
-			 version >= LANDLOCK_SCOPES
-				 ? "memory and signals of other processes are out of reach"
-				 : "memory of other processes is out of reach, signals are not");
+		snprintf(detail, sizeof(detail), "version %d: confines files and memory%s%s", version,
+			 version >= LANDLOCK_TCP ? ", TCP" : "; not TCP",
+			 version >= LANDLOCK_SCOPES ? ", signals and abstract sockets"
+						    : "; not signals and abstract sockets");
 	doctor_add(f, "Landlock", version > 0, detail,
-		   "boot with lsm=landlock,... (kernel 5.13 or newer): a machine that is broken "
-		   "out of "
-		   "reaches less");
+		   "boot with lsm=landlock,... (kernel 5.13 or newer): without it a machine that is "
+		   "broken out of reaches all files of its user");
 }
 
 static int try_crypto(struct err *err)

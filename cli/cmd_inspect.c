@@ -206,12 +206,14 @@ static json_t *machine_chain(const json_t *reply)
 static void print_sandbox(const json_t *sandbox)
 {
 	int landlock = (int)json_integer_value(json_object_get(sandbox, "landlock"));
-	char version[24] = "none";
+	char version[64] = "none";
 
 	if (sandbox == NULL)
 		return;
 	if (landlock > 0)
-		snprintf(version, sizeof(version), "version %d", landlock);
+		snprintf(version, sizeof(version), "version %d, %s", landlock,
+			 json_is_true(json_object_get(sandbox, "own-files")) ? "own files only"
+									     : "all files");
 	printf("sandbox     %d seccomp filters, Landlock: %s, %s\n",
 	       (int)json_integer_value(json_object_get(sandbox, "seccomp")), version,
 	       json_is_true(json_object_get(sandbox, "dumpable")) ? "dumpable" : "not dumpable");

@@ -2,6 +2,7 @@
 #include "host/paths.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -36,15 +37,25 @@ static const char *absolute_env(const char *name)
 	return value != NULL && value[0] == '/' ? value : NULL;
 }
 
+static char account_home[PATH_MAX];
+
+/* Once: a machine asks again when it can read no accounts any more. */
+static void find_account_home(void)
+{
+	const struct passwd *user = getpwuid(getuid());
+
+	snprintf(account_home, sizeof(account_home), "%s", user != NULL ? user->pw_dir : "/");
+}
+
 static const char *home(void)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	const char *dir = absolute_env("HOME");
-	const struct passwd *user;
 
 	if (dir != NULL)
 		return dir;
-	user = getpwuid(getuid());
-	return user != NULL ? user->pw_dir : "/";
+	pthread_once(&once, find_account_home);
+	return account_home;
 }
 
 /* Of root in a user namespace: the user that it is outside. */

@@ -13,7 +13,8 @@
  *     broken "error", the reason.
  * {"do":"inspect"}
  *     → as status, and "appliance": the description, "wake": see below, "sandbox": what confines
- *       the process {"seccomp":filters,"landlock":version,"dumpable":bool,"capabilities":bits},
+ *       the process {"seccomp":filters,"landlock":version,"own-files":bool,
+ *       "dumpable":bool,"capabilities":bits}; own-files: it can open no others;
  *       "base":{"digest","file"} that the next increment is relative to, if any, and "network"
  *       as in stats without the counters, if there are cards. A golden machine has "golden":
  *       {"digest":of its file,"resets":n,"kept":bytes of the file that are kept for the next one}

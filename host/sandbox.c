@@ -168,6 +168,10 @@ static const struct rule machine[] = {
 	ALLOW(arch_prctl),
 	ALLOW(getpgid), /* is it the terminal's foreground process group? */
 	ALLOW(seccomp), /* for sandbox_confine() */
+	/* For sandbox_restrict(). */
+	ALLOW(landlock_create_ruleset),
+	ALLOW(landlock_add_rule),
+	ALLOW(landlock_restrict_self),
 	/* A pager's background thread lets others go first. */
 	RULE(sched_setscheduler, VERDICT_THIS_PROCESS),
 	RULE(setpriority, VERDICT_THIS_PRIORITY),
@@ -252,12 +256,20 @@ static const struct rule net_tap[] = {
 /* Once the guest runs. What is not listed stays as the first filter has it: the kernel takes the
  * stricter of both. */
 static const struct rule running[] = {
-	RULE(tgkill, VERDICT_OWN_THREAD),   RULE(clone, VERDICT_THREAD),
-	RULE(ioctl, VERDICT_MACHINE_IOCTL), RULE(socketpair, VERDICT_MISSING),
-	RULE(setsid, VERDICT_MISSING),	    RULE(chdir, VERDICT_MISSING),
-	RULE(umask, VERDICT_MISSING),	    RULE(wait4, VERDICT_MISSING),
-	RULE(arch_prctl, VERDICT_MISSING),  RULE(userfaultfd, VERDICT_MISSING),
+	RULE(tgkill, VERDICT_OWN_THREAD),
+	RULE(clone, VERDICT_THREAD),
+	RULE(ioctl, VERDICT_MACHINE_IOCTL),
+	RULE(socketpair, VERDICT_MISSING),
+	RULE(setsid, VERDICT_MISSING),
+	RULE(chdir, VERDICT_MISSING),
+	RULE(umask, VERDICT_MISSING),
+	RULE(wait4, VERDICT_MISSING),
+	RULE(arch_prctl, VERDICT_MISSING),
+	RULE(userfaultfd, VERDICT_MISSING),
 	RULE(seccomp, VERDICT_MISSING),
+	RULE(landlock_create_ruleset, VERDICT_MISSING),
+	RULE(landlock_add_rule, VERDICT_MISSING),
+	RULE(landlock_restrict_self, VERDICT_MISSING),
 };
 
 /* The guest's driver negotiates offloads once it runs, and again after each reset. */
@@ -481,6 +493,7 @@ void sandbox_layers(struct sandbox_layers *layers)
 
 	*layers = (struct sandbox_layers){
 		.landlock = landlock_entered(),
+		.files = sandbox_files_restricted(),
 		.dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0,
 	};
 	while (file != NULL && fgets(line, sizeof(line), file) != NULL) {

@@ -6,10 +6,13 @@
  * kills the process with SIGSYS; one that is fine but not in this form (opening for writing, say)
  * fails with EPERM. A kernel without seccomp is an error: nothing is read unguarded.
  *
- * A machine is confined in two steps:
+ * A machine is confined in steps:
  *
  *     sandbox_enter_machine   before its file is read: few capabilities, a Landlock domain
  *                             (host/landlock.h), a filter
+ *     sandbox_restrict        once its files are open and its name is known, before it has threads
+ *                             and a guest: a second domain, which leaves it the files and ports
+ *                             that are its own (sandbox_files.c)
  *     sandbox_hide            once its guest runs: not dumpable
  *     sandbox_confine         then, for all its threads: a second filter without what only the
  *                             start needs
@@ -64,6 +67,16 @@ int sandbox_enter(enum sandbox sandbox, struct err *err);
 /* SANDBOX_MACHINE, with so much of a network, and all of the first step. Returns 0, what
  * landlock_enter() gives, or the errno of prctl(2), capget(2), capset(2) or seccomp(2). */
 int sandbox_enter_machine(unsigned nets, struct err *err);
+/* What a machine goes on to reach. */
+struct sandbox_reach {
+	const char *name;     /* its folders, which are there */
+	unsigned nets;	      /* bits SANDBOX_NET_*: devices, name servers, TCP connections */
+	const uint16_t *port; /* TCP ports that it will listen at; with a 0 among them, at any */
+	unsigned nports;
+};
+/* The second domain. Main thread, while it is the only one. Returns 0, also without Landlock; or
+ * what path_runtime(), path_state() and the functions of landlock.h give. */
+int sandbox_restrict(const struct sandbox_reach *reach, struct err *err);
 /* Its memory, with the guest's and keys, is in no core file, and no other process of its user can
  * look into it. From then on /proc/self belongs to root: what there only the owner may open must be
  * open. Returns 0, or the errno of prctl(2). */
@@ -77,10 +90,13 @@ int sandbox_confine(unsigned nets, struct err *err);
 struct sandbox_layers {
 	unsigned filters; /* seccomp's; 0: none, or a kernel before 5.9 */
 	int landlock;	  /* version of the domain it is in; 0: in none */
+	bool files;	  /* it can reach none but its own: the root folder is closed to it */
 	bool dumpable;	  /* it leaves core files, and its user can look into it */
 	uint64_t capable; /* bits CAP_* that are in force */
 };
 /* Cannot fail: what cannot be read in /proc is 0. */
 void sandbox_layers(struct sandbox_layers *layers);
+/* Of these `files`. */
+bool sandbox_files_restricted(void);
 
 #endif

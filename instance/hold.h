@@ -61,7 +61,7 @@ static inline bool hold_is_move(const struct hold *h)
 /* What is being done to a held machine, for messages. */
 static inline const char *hold_reason(const struct hold *h)
 {
-	return hold_is_move(h) ? "moved to another host" : "saved";
+	return hold_is_move(h) ? "moved" : "saved";
 }
 
 #endif

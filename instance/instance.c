@@ -17,7 +17,6 @@
 #include "base/io.h"
 #include "base/num.h"
 #include "host/detach.h"
-#include "host/sandbox.h"
 #include "host/terminal.h"
 #include "instance/record.h"
 #include "instance/warmup.h"
@@ -71,7 +70,7 @@ static int make_devices(struct instance *in, struct err *err)
 
 	if (ret < 0)
 		return ret;
-	ret = source_open_disks(in->source, bindings.disk, err);
+	ret = source_open_disks(in->source, in->claim.name, bindings.disk, err);
 	if (ret < 0)
 		return ret;
 	memcpy(in->disk, bindings.disk, sizeof(in->disk));
@@ -314,20 +313,6 @@ static void *keep_boot_files(void *instance)
 	return NULL;
 }
 
-/* A warmup looks at its page tables in the end. */
-static int confine(struct instance *in, struct err *err)
-{
-	if (in->options->warmup == NULL) {
-		int ret;
-
-		dirty_keep_pagemap();
-		ret = sandbox_hide(err);
-		if (ret < 0)
-			return ret;
-	}
-	return sandbox_confine(instance_net_sandbox(in), err);
-}
-
 static int open_agent(struct instance *in, struct err *err)
 {
 	int ret = post_resume_open(&in->post_resume, err);
@@ -374,7 +359,7 @@ static void on_deferred_start(struct loop_watch *watch, uint32_t events)
 		detach_ready(in->options->report_fd, in->claim.name);
 		in->reported = true;
 	}
-	if (confine(in, &err) < 0)
+	if (instance_confine(in, &err) < 0)
 		machine_fail(&in->machine, &err);
 }
 
@@ -469,8 +454,14 @@ static void finish_commands(struct instance *in)
 /* Build and run; *ran: it was built completely, so that its end is to be recorded. */
 static int build_and_run(struct instance *in, bool *ran, struct err *err)
 {
-	int ret = make_machine(in, err);
+	int ret = instance_net_open_captures(in, err);
 
+	if (ret < 0)
+		return ret;
+	ret = instance_restrict(in, err);
+	if (ret < 0)
+		return ret;
+	ret = make_machine(in, err);
 	if (ret < 0)
 		return ret;
 	pthread_mutex_lock(&in->machine.lock);

@@ -47,6 +47,7 @@ struct instance_options {
 struct instance_net {
 	enum net_kind kind;
 	char name[64];		     /* of the tap or the LAN; "" */
+	int capture_fd;		     /* owned, of --pcap; -1: none, or given to the back end */
 	struct net_backend *carrier; /* the card's; NULL: its link is down */
 	struct net_backend *held;    /* owned: the card gets it once it has its new address */
 };
@@ -179,17 +180,22 @@ json_t *instance_golden_json(const struct instance *in);
 /* The network cards (instance_net.c). Give an address to each card that has none, before the
  * board is built. Returns 0, or the errno of getrandom(2). */
 int instance_net_prepare(struct instance *in, struct err *err);
-/* Connect them, behind the start of the guest. What was opened belongs to the
- * machine. Returns 0; -EINVAL with ERR_USAGE for a --pcap name that is too long; the errno of
- * open(2) for that file; or what net_user_open(), net_tap_open(), net_lan_open() and
- * net_pcap_open() give. */
+/* Open the files of --pcap, while the process may. Returns 0; -EINVAL with ERR_USAGE for a name
+ * that is too long; or the errno of open(2). */
+int instance_net_open_captures(struct instance *in, struct err *err);
+/* Connect them, behind the start of the guest. What was opened belongs to the machine. Returns 0,
+ * or what net_user_open(), net_tap_open(), net_lan_open() and net_pcap_open() give. */
 int instance_net_open(struct instance *in, struct err *err);
-/* What the back ends go on to take of the sandbox: bits SANDBOX_NET_*. */
-unsigned instance_net_sandbox(const struct instance *in);
 /* [{"id","mac","kind","name","link",…}] for "inspect", with counters for "stats". */
 json_t *instance_net_describe(const struct instance *in, bool counters);
 /* The request "ports". No error but a lack of memory. */
 json_t *instance_ports(struct instance *in, const json_t *request, struct err *err);
+
+/* What confines it (instance_sandbox.c). The first with its name, files and connections known,
+ * before any thread: returns what sandbox_restrict() gives. The second once all is open and the
+ * guest runs: what sandbox_hide() and sandbox_confine() give. */
+int instance_restrict(const struct instance *in, struct err *err);
+int instance_confine(const struct instance *in, struct err *err);
 
 /* A new identity (instance_identity.c). What the hooks in wake.d are told. To be called once
  * the guest is loaded. Cannot fail. */

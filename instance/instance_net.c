@@ -8,12 +8,12 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/mac.h"
 #include "base/num.h"
 #include "devices/net/net_lan.h"
 #include "devices/net/net_pcap.h"
 #include "devices/net/net_tap.h"
-#include "host/sandbox.h"
 #include "instance/instance.h"
 
 int instance_net_prepare(struct instance *in, struct err *err)
@@ -104,11 +104,8 @@ static int open_backend(struct instance *in, unsigned index, const struct connec
 }
 
 /* FILE for the first card, FILE.1 for the next. */
-static int capture_frames(struct instance *in, unsigned index, struct net_backend **backend,
-			  struct err *err)
+static int open_capture(const char *file, unsigned index, struct err *err)
 {
-	const char *file = in->options->connections->pcap;
-	struct net_backend *carrier = *backend;
 	char path[4096];
 	int fd, len;
 
@@ -117,10 +114,39 @@ static int capture_frames(struct instance *in, unsigned index, struct net_backen
 	if ((size_t)len >= sizeof(path))
 		return err_set(err, ERR_USAGE, "--pcap: the name is too long");
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return err_sys(err, errno, "--pcap %s", path);
+	return fd >= 0 ? fd : err_sys(err, errno, "--pcap %s", path);
+}
+
+/* Whether that card is to have a back end. */
+static bool is_connected(const struct connections *c, unsigned index)
+{
+	return c != NULL && index < c->n && c->card[index].kind != NET_NONE;
+}
+
+int instance_net_open_captures(struct instance *in, struct err *err)
+{
+	const struct connections *c = in->options->connections;
+
+	for (uint32_t i = 0; i < APPLIANCE_MAX_NETS; i++)
+		in->net[i].capture_fd = -1;
+	for (uint32_t i = 0; i < in->source->appliance.nnets; i++) {
+		if (!is_connected(c, i) || c->pcap == NULL)
+			continue;
+		in->net[i].capture_fd = open_capture(c->pcap, i, err);
+		if (in->net[i].capture_fd < 0)
+			return in->net[i].capture_fd;
+	}
+	return 0;
+}
+
+static int capture_frames(struct instance *in, unsigned index, struct net_backend **backend,
+			  struct err *err)
+{
+	struct net_backend *carrier = *backend;
+
 	*backend = NULL;
-	return net_pcap_open(backend, &in->machine.log, carrier, fd, err);
+	return net_pcap_open(backend, &in->machine.log, carrier,
+			     take_fd(&in->net[index].capture_fd), err);
 }
 
 static int connect_card(struct instance *in, unsigned index, const struct connection *choice,
@@ -133,28 +159,13 @@ static int connect_card(struct instance *in, unsigned index, const struct connec
 		return ret;
 	in->net[index].kind = choice->kind;
 	in->net[index].carrier = backend;
-	if (in->options->connections->pcap != NULL)
+	if (in->net[index].capture_fd >= 0)
 		ret = capture_frames(in, index, &backend, err);
 	if (ret == 0)
 		ret = instance_identity_connect(in, index, backend, err);
 	if (ret < 0 && backend != NULL)
 		backend->ops->close(backend);
 	return ret;
-}
-
-unsigned instance_net_sandbox(const struct instance *in)
-{
-	unsigned nets = 0;
-
-	for (uint32_t i = 0; i < in->source->appliance.nnets; i++) {
-		if (in->net[i].kind == NET_USER)
-			nets |= SANDBOX_NET_USER;
-		if (in->net[i].kind == NET_TAP)
-			nets |= SANDBOX_NET_TAP;
-		if (in->net[i].kind == NET_LAN)
-			nets |= SANDBOX_NET_LAN;
-	}
-	return nets;
 }
 
 int instance_net_open(struct instance *in, struct err *err)
@@ -164,7 +175,7 @@ int instance_net_open(struct instance *in, struct err *err)
 	for (uint32_t i = 0; connections != NULL && i < in->source->appliance.nnets; i++) {
 		int ret;
 
-		if (i >= connections->n || connections->card[i].kind == NET_NONE) {
+		if (!is_connected(connections, i)) {
 			in->board.net[i]->ops->link(in->board.net[i], false);
 			continue;
 		}

@@ -48,9 +48,9 @@ static json_t *describe_sandbox(void)
 	struct sandbox_layers layers;
 
 	sandbox_layers(&layers);
-	return json_pack("{s:i,s:i,s:b,s:I}", "seccomp", (int)layers.filters, "landlock",
-			 layers.landlock, "dumpable", (int)layers.dumpable, "capabilities",
-			 (json_int_t)layers.capable);
+	return json_pack("{s:i,s:i,s:b,s:b,s:I}", "seccomp", (int)layers.filters, "landlock",
+			 layers.landlock, "own-files", (int)layers.files, "dumpable",
+			 (int)layers.dumpable, "capabilities", (json_int_t)layers.capable);
 }
 
 static json_t *do_inspect(struct instance *in, const json_t *request, struct err *err)
@@ -89,8 +89,8 @@ int instance_refuse_held(const struct instance *in, struct err *err)
 {
 	if (!hold_is_active(&in->hold))
 		return 0;
-	return err_set(err, ERR_FAILED, "machine %s is being %s", in->claim.name,
-		       hold_reason(&in->hold));
+	return err_set(err, ERR_FAILED, "machine %s is being %s%s", in->claim.name,
+		       hold_reason(&in->hold), hold_is_move(&in->hold) ? " to another host" : "");
 }
 
 static json_t *do_unpause(struct instance *in, const json_t *request, struct err *err)

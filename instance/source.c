@@ -100,14 +100,15 @@ static int source_open_disk(struct source *s, unsigned index, const char *scratc
 	return disk_open(disk, &params, err);
 }
 
-int source_open_disks(struct source *s, struct disk *disk[APPLIANCE_MAX_DISKS], struct err *err)
+int source_open_disks(struct source *s, const char *name, struct disk *disk[APPLIANCE_MAX_DISKS],
+		      struct err *err)
 {
 	struct path scratch;
 	int ret;
 
 	if (s->appliance.ndisks == 0)
 		return 0;
-	ret = path_state_root(&scratch, err);
+	ret = name != NULL ? path_state(&scratch, name, "", err) : path_state_root(&scratch, err);
 	if (ret < 0)
 		return ret;
 	ret = path_make_dirs(&scratch, err);

@@ -35,9 +35,11 @@ int source_from_file(struct source *s, const char *path, const struct archive_op
 /* Returns 0, or -EINVAL with ERR_INCOMPATIBLE when this program does not have its architecture or
  * machine type. */
 int source_check(const struct source *s, struct err *err);
-/* Open every disk into `disk`; after an error there is nothing to close. To be called once.
- * Returns 0, or what path_state_root(), path_make_dirs(), chain_disk() and disk_open() give. */
-int source_open_disks(struct source *s, struct disk *disk[APPLIANCE_MAX_DISKS], struct err *err);
+/* Open every disk into `disk`; after an error there is nothing to close. Scratch files are made in
+ * the state folder of machine `name` (NULL: no machine). To be called once. Returns 0, or what
+ * path_state(), path_make_dirs(), chain_disk() and disk_open() give. */
+int source_open_disks(struct source *s, const char *name, struct disk *disk[APPLIANCE_MAX_DISKS],
+		      struct err *err);
 /*
  * A reset and every save read kernel and initrd again. Those of the command line are files that
  * anybody may change in place: replace what kernel_fd and initrd_fd are open to by copies in

@@ -21,6 +21,11 @@ has_few_capabilities() { # PID
     done
 }
 
+# By what was just told: as the kernel has it, whenever that has Landlock.
+own_files() {
+    json "d['sandbox']['own-files'] == (d['sandbox']['landlock'] > 0)" <<<"$out"
+}
+
 confined() {
     local pid how before after file
     works run -d -n safe --kernel "$TINY" -m 32M
@@ -28,13 +33,14 @@ confined() {
     works inspect safe --json
     pid=$(json "d['pid']" <<<"$out")
     same "dumpable" "$(json "d['sandbox']['dumpable']" <<<"$out")" False
+    same "own files only" "$(own_files)" True
     grep -q '^Seccomp_filters:' /proc/self/status || skip "this kernel does not count filters"
     same "filters by inspect" "$(json "d['sandbox']['seccomp']" <<<"$out")" 2
     threads_have "$pid" Seccomp_filters '^2$'
     threads_have "$pid" NoNewPrivs '^1$'
     has_few_capabilities "$pid"
     works inspect safe
-    matches inspect "$out" 'sandbox +2 seccomp filters, Landlock: (version|none)'
+    matches inspect "$out" 'sandbox +2 seccomp filters, Landlock: (version [0-9]+, own files only|none), not dumpable'
     # It is saved where its user wants, by each way, and goes on.
     works save -R -o one.torpor safe
     works save -R -o two.torpor --parent one.torpor safe
@@ -43,6 +49,7 @@ confined() {
     works resume -d four.torpor -n safe
     answers safe "ping b" "pong b"
     works inspect safe --json
+    same "own files only, of one that was resumed" "$(own_files)" True
     threads_have "$(json "d['pid']" <<<"$out")" Seccomp_filters '^2$'
 }
 try confined "a running machine: two filters on every thread, not dumpable, few capabilities; it saves anywhere"
