@@ -1,7 +1,6 @@
 """Scenarios on one host: commands in a Debian guest by `torpor exec`, and files there and back by
 `torpor cp`."""
 
-import json
 import re
 import subprocess
 import sys
@@ -162,7 +161,6 @@ def interrupted(host):
     status, err = ended(process)
     ok("its agent is killed, and that is told", status == 125 and "agent" in err, err)
     guest.kill()
-    status, err = 0, ""
     guest = boot(host, "int")
     process = background(host, "int", "--", BOX, "sh", "-c", "echo; sleep 1000")
     guest.kill()
