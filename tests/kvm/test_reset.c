@@ -332,6 +332,43 @@ static void says(struct guest *g, const char *command, const char *reply)
 	cr_assert_str_eq(guest_say(g, command), reply, "%s", command);
 }
 
+/* Nothing waits for the guest: requests are in its queues, bytes on their way to its console, vCPUs
+ * in the middle of an exit. */
+Test(reset, in_the_middle_of_anything)
+{
+	static const char *const commands[] = {
+		"dload 0 0 6 2", "rngfill 6 8",	   "fillall 4 8 3", "dwrite 0 0 2000 5",
+		"hvc words",	 "dzeroes 0 0 64", "smp",	    "dread 0 0 2000 5",
+	};
+	static struct guest origin, g;
+	static struct whole_state before;
+	struct golden_reset did;
+	const char *file;
+	char nonce[64];
+
+	if (!can_log())
+		return;
+	file = make_golden(
+		&origin, &(struct guest_spec){.memory = MEMORY, .vcpus = 2, .disk = random_disk()},
+		false);
+	guest_resume_golden(&g, file, PAGER_FILL_FULL);
+	read_state(&g, &before);
+	guest_unpause(&g);
+	snprintf(nonce, sizeof(nonce), "%s", guest_say(&g, "nonce"));
+	for (unsigned i = 0; i < many(RESETS) / 2; i++) {
+		guest_send(&g, commands[i % ARRAY_SIZE(commands)]);
+		usleep(i * 7919 % 5000);
+		guest_reset(&g, &did);
+		expect_same_state(&g, &before);
+		expect_same_memory(&g, &origin);
+		expect_same_disk(&g, &origin);
+		guest_unpause(&g);
+	}
+	cr_assert_str_eq(guest_say(&g, "nonce"), nonce);
+	guest_stop(&g);
+	guest_stop(&origin);
+}
+
 /* A save that goes on has a base of its own, and clears KVM's log. */
 Test(reset, a_save_in_between_loses_no_page)
 {
@@ -531,7 +568,7 @@ Test(reset, of_a_guest_that_was_reset_or_has_halted)
 	expect_same_memory(&g, &origin);
 	guest_unpause(&g);
 	says(&g, "nonce", nonce);
-	guest_send(&g, "triple");
+	guest_restart(&g, "triple");
 	guest_reset(&g, &did);
 	expect_same_state(&g, &before);
 	guest_unpause(&g);
