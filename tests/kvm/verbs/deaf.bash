@@ -65,7 +65,7 @@ listed() {
     works ps --json
     same "state of web" "$(json "[(m['state'], m['pid']) for m in d if m['name'] == 'web']" <<<"$out")" \
         "[('not-answering', $pid)]"
-    same "state of other" "$(state_of other)" running
+    until_true is_running other
     works ps
     matches ps "$out" "web +not-answering +$pid "
     kill -CONT "$pid"
