@@ -155,9 +155,9 @@ void user_set_guest(struct net_user *u, struct in_addr address);
 /* Note the sender of a UDP datagram to the guest. */
 void user_note_peer(struct net_user *u, const uint8_t *frame, const struct net_packet *packet);
 /* net_user_relay.c: listen over IPv6 for what is published over IPv4, with the port that was
- * chosen. Returns 0; what socket(2), bind(2) or listen(2) gave, without a text; -ENOMEM or what the
- * loop gave, with one. */
-int user_relay_listen(struct net_user *u, const struct net_forward *v4, struct err *err);
+ * chosen. Returns 0; what socket(2), bind(2), listen(2) or epoll_ctl(2) gave; -ENOMEM. The caller
+ * says it. */
+int user_relay_listen(struct net_user *u, const struct net_forward *v4);
 void user_relay_close(struct net_user *u);
 /* Reset all connections, and go on listening. */
 void user_relay_reset(struct net_user *u);

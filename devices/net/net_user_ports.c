@@ -167,6 +167,7 @@ unsigned net_user_forwards(const struct net_backend *b, struct net_forward *forw
 int user_publish(struct net_user *u, const struct net_forward *forward, struct err *err)
 {
 	struct user_port *p = &u->port[u->nports];
+	struct net_forward v6;
 	int ret;
 
 	p->forward = *forward;
@@ -176,21 +177,17 @@ int user_publish(struct net_user *u, const struct net_forward *forward, struct e
 	u->nports++;
 	if (!forward->any_family || forward->udp || forward->v6)
 		return 0;
-	ret = user_relay_listen(u, &p->forward, err);
+	ret = user_relay_listen(u, &p->forward);
 	/* A host without IPv6, or whose free port is taken there, has IPv4 alone. */
-	if (ret == -EAFNOSUPPORT || ret == -EADDRNOTAVAIL ||
+	if (ret == 0 || ret == -EAFNOSUPPORT || ret == -EADDRNOTAVAIL ||
 	    (ret == -EADDRINUSE && forward->host_port == 0))
 		return 0;
-	if (ret == -EADDRINUSE || ret == -EACCES) {
-		const struct net_forward v6 = {
-			.v6 = true,
-			.host.v6 = p->forward.host.v4.s_addr == 0 ? in6addr_any : in6addr_loopback,
-			.host_port = p->forward.host_port,
-		};
-
-		return publish_error(&v6, -ret, err);
-	}
-	return ret;
+	v6 = (struct net_forward){
+		.v6 = true,
+		.host.v6 = p->forward.host.v4.s_addr == 0 ? in6addr_any : in6addr_loopback,
+		.host_port = p->forward.host_port,
+	};
+	return publish_error(&v6, -ret, err);
 }
 
 int user_publish_again(struct net_user *u, struct err *err)

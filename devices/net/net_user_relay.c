@@ -173,7 +173,7 @@ static void on_relay_client(struct loop_watch *watch, uint32_t events)
 		(void)relay_open_pair(relay, fd);
 }
 
-int user_relay_listen(struct net_user *u, const struct net_forward *v4, struct err *err)
+int user_relay_listen(struct net_user *u, const struct net_forward *v4)
 {
 	static const int on = 1;
 	bool any = v4->host.v4.s_addr == htonl(INADDR_ANY);
@@ -196,10 +196,10 @@ int user_relay_listen(struct net_user *u, const struct net_forward *v4, struct e
 	relay = calloc(1, sizeof(*relay));
 	if (relay == NULL) {
 		close(fd);
-		return err_sys(err, ENOMEM, "publish port %u", v4->host_port);
+		return -ENOMEM;
 	}
 	*relay = (struct user_relay){.watch.fd = -1, .user = u, .port = v4->host_port};
-	ret = loop_add(u->loop, &relay->watch, fd, EPOLLIN, on_relay_client, err);
+	ret = loop_add(u->loop, &relay->watch, fd, EPOLLIN, on_relay_client, NULL);
 	if (ret < 0) {
 		close(fd);
 		free(relay);

@@ -8,10 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/num.h"
+#include "tests/unit/refuse.h"
 #include "tests/unit/user_guest.h"
 
 #define DATA (300u * 1024)
@@ -656,6 +658,20 @@ Test(net_user, a_port_that_is_taken_over_ipv6_alone)
 	cr_assert(eq(int, guest_open(&guest, &params, NULL), 0));
 	guest_close(&guest);
 	close(fd);
+}
+
+/* Neither that there is no IPv6, nor that the port is taken. */
+Test(net_user, a_port_that_cannot_be_listened_to_over_ipv6)
+{
+	struct net_forward f = forward_to(80, false, false);
+	const struct net_user_params params = {.forward = &f, .nforwards = 1};
+	struct err err = {0};
+
+	f.any_family = true;
+	refuse_call(SYS_socket, 0, AF_INET6, AF_INET6, EMFILE);
+	cr_assert(eq(int, guest_open(&guest, &params, &err), -EMFILE));
+	cr_assert(eq(int, strncmp(err.text, "publish port [::1]:", 19), 0), "%s", err.text);
+	cr_assert_not_null(strstr(err.text, "/tcp: Too many open files"), "%s", err.text);
 }
 
 static void write_conf(const char *path, const char *conf)
