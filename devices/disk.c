@@ -160,13 +160,19 @@ bool disk_readonly(const struct disk *disk)
 	return disk->readonly;
 }
 
+/* -EFAULT is of the guest's memory and stays what it is; all else is of the disk. */
+static int disk_read_result(int ret)
+{
+	return ret < 0 && ret != -EFAULT ? -EIO : ret;
+}
+
 /* The raw file; what lies behind its end (the last sector's rest) reads as zero. */
 static int read_raw(const struct disk *disk, uint64_t at, uint8_t *dst, uint64_t len)
 {
 	uint64_t have = at < disk->raw.len ? u64_min(len, disk->raw.len - at) : 0;
 
 	memset(dst + have, 0, len - have);
-	return have > 0 && blob_read(&disk->raw, at, dst, have, NULL) < 0 ? -EIO : 0;
+	return have > 0 ? disk_read_result(blob_read(&disk->raw, at, dst, have, NULL)) : 0;
 }
 
 /* Bytes of a flat run, which may go on in the next part of the image. */
@@ -180,9 +186,10 @@ static int read_flat_extent(const struct layer_extent *extent, uint64_t at, uint
 		struct blob blob = image_place(extent->image, extent->place + frame,
 					       extent->frames - frame, &contiguous);
 		uint64_t part = u64_min(len, contiguous * FRAME_SIZE - off);
+		int ret = disk_read_result(blob_read(&blob, off, dst, part, NULL));
 
-		if (blob_read(&blob, off, dst, part, NULL) < 0)
-			return -EIO;
+		if (ret < 0)
+			return ret;
 		in_run += part;
 		dst += part;
 		len -= part;

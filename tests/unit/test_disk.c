@@ -447,6 +447,31 @@ Test(disk, overlay_source_over_an_overlay)
 
 /* --- the host fails --- */
 
+/* As of guest memory whose file was truncated: not to be taken for the disk's error. */
+Test(disk, memory_that_is_not_there_is_no_error_of_the_disk)
+{
+	static const enum extent_kind kind[] = {EXTENT_DATA, EXTENT_DATA};
+	void *gone = mmap(NULL, BLOCK, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct disk *raw = open_raw(tagged_file(1, 32768), 32768, 32768, false);
+	uint8_t data[BLOCK] = {0};
+	struct image base, over;
+	struct disk *layered;
+
+	make_image(&base, 2 * FRAME_SIZE, kind, 0x10);
+	make_image(&over, 2 * FRAME_SIZE, kind, 0x20);
+	layered = open_images(&base, &over);
+	cr_assert(ne(ptr, gone, MAP_FAILED));
+	cr_assert(eq(int, disk_read(raw, 0, gone, BLOCK), -EFAULT));
+	cr_assert(eq(int, disk_read(layered, 0, gone, BLOCK), -EFAULT));
+	cr_assert(eq(int, disk_write(raw, 0, data, BLOCK), 0));
+	cr_assert(eq(int, disk_read(raw, 0, gone, BLOCK), -EFAULT));
+	cr_assert(eq(int, disk_write(raw, BLOCK, gone, BLOCK), -EFAULT));
+	disk_close(raw);
+	disk_close(layered);
+	free_image(&base);
+	free_image(&over);
+}
+
 Test(disk, a_full_scratch_file_changes_nothing)
 {
 	/* A limit on file size stands for a full disk: writes behind it fail. */
