@@ -180,11 +180,22 @@ static bool create_unnamed(struct tempfile *t)
 	return true;
 }
 
-/* Create and lock. Between the two another writer may have taken it for stale: then again. */
+/* Between creating and locking another writer may have taken it for stale. Returns 0; -EAGAIN when
+ * one has; or what a call gave: then it still has its name. */
+static int lock_named(const struct tempfile *t)
+{
+	struct stat st;
+
+	if (flock(t->fd, LOCK_EX | LOCK_NB) < 0 || fchmod(t->fd, 0600) < 0 || fstat(t->fd, &st) < 0)
+		return -errno;
+	return st.st_nlink == 1 ? 0 : -EAGAIN;
+}
+
+/* On error tempfile_close() removes it. */
 static int create_named(struct tempfile *t, struct err *err)
 {
 	for (int i = 0; i < ATTEMPTS; i++) {
-		struct stat st;
+		int ret;
 
 		make_name(t);
 		t->fd = openat(t->folder, t->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -192,11 +203,13 @@ static int create_named(struct tempfile *t, struct err *err)
 			return tempfile_error(t, errno, err);
 		if (t->fd < 0)
 			continue;
-		if (flock(t->fd, LOCK_EX | LOCK_NB) == 0 && fchmod(t->fd, 0600) == 0 &&
-		    fstat(t->fd, &st) == 0 && st.st_nlink == 1) {
+		ret = lock_named(t);
+		if (ret == 0) {
 			add_to_named(t);
 			return 0;
 		}
+		if (ret != -EAGAIN)
+			return tempfile_error(t, -ret, err);
 		close(t->fd);
 		t->fd = -1;
 	}
