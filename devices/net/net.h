@@ -86,6 +86,9 @@ struct net_card_ops {
 	 * down, the frame not for this card). -EAGAIN: no buffers; ready() follows. The guest is
 	 * interrupted once for all that it was given in a round of the loop. */
 	int (*receive)(struct net_card *c, const struct iovec *iov, unsigned n, size_t len);
+	/* The back end has dropped a frame to the guest that it had no room to keep: for the
+	 * counters. */
+	void (*dropped)(struct net_card *c);
 	/* The back end refused a frame and has room again. */
 	void (*writable)(struct net_card *c);
 	/* The link: a guest whose link goes down may drop its DHCP lease. Down until there is a

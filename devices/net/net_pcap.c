@@ -198,6 +198,13 @@ static int pcap_receive(struct net_card *c, const struct iovec *iov, unsigned n,
 	return 0;
 }
 
+static void pcap_dropped(struct net_card *c)
+{
+	struct net_card *card = pcap_from_card(c)->backend.card;
+
+	card->ops->dropped(card);
+}
+
 static void pcap_writable(struct net_card *c)
 {
 	struct net_card *card = pcap_from_card(c)->backend.card;
@@ -214,6 +221,7 @@ static void pcap_link(struct net_card *c, bool up)
 
 static const struct net_card_ops card_ops = {
 	.receive = pcap_receive,
+	.dropped = pcap_dropped,
 	.writable = pcap_writable,
 	.link = pcap_link,
 };

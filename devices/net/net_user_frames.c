@@ -196,7 +196,7 @@ static void user_enqueue(struct net_user *u, const struct iovec *iov, unsigned n
 	if (u->queued + len <= USER_QUEUE_MAX)
 		f = malloc(sizeof(*f) + len);
 	if (f == NULL) {
-		u->b.card->received.dropped++;
+		u->b.card->ops->dropped(u->b.card);
 		return;
 	}
 	f->next = NULL;

@@ -305,6 +305,11 @@ static void net_connected(struct net_card *c)
 	net_interrupt_driver(n);
 }
 
+static void net_dropped(struct net_card *c)
+{
+	c->received.dropped++;
+}
+
 static void net_writable(struct net_card *c)
 {
 	struct virtio_net *n = container_of(c, struct virtio_net, card);
@@ -315,6 +320,7 @@ static void net_writable(struct net_card *c)
 
 static const struct net_card_ops card_ops = {
 	.receive = net_receive,
+	.dropped = net_dropped,
 	.writable = net_writable,
 	.link = net_link,
 	.connected = net_connected,

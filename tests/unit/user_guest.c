@@ -43,7 +43,12 @@ static int receive(struct net_card *c, const struct iovec *iov, unsigned n, size
 	return 0;
 }
 
-static const struct net_card_ops card_ops = {.receive = receive};
+static void dropped(struct net_card *c)
+{
+	c->received.dropped++;
+}
+
+static const struct net_card_ops card_ops = {.receive = receive, .dropped = dropped};
 
 int guest_open(struct guest *g, const struct net_user_params *params, struct err *err)
 {
