@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
 #include "base/name.h"
 #include "base/num.h"
 #include "host/parse.h"
@@ -46,7 +47,7 @@ static int try_lock(const struct path *folder, const struct path *path, struct e
 	cleanup_fd int fd = open_lock(folder, path, err);
 	struct stat held, now;
 	char pid[16];
-	int len;
+	int len, ret;
 
 	if (fd == -ENOENT)
 		return -ESTALE;
@@ -64,8 +65,9 @@ static int try_lock(const struct path *folder, const struct path *path, struct e
 	/* One length for every number: what a killed process left is written over. Truncating that
 	 * file would cost a resume 0.2 ms. */
 	len = snprintf(pid, sizeof(pid), "%-10d\n", (int)getpid());
-	if (pwrite(fd, pid, (size_t)len, 0) != len)
-		return err_sys(err, errno, "write %s", path->text);
+	ret = io_pwrite(fd, pid, (uint64_t)len, 0);
+	if (ret < 0)
+		return err_sys(err, -ret, "write %s", path->text);
 	return take_fd(&fd);
 }
 

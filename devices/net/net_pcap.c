@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/io.h"
 #include "base/num.h"
 
 /* libpcap's file format (pcap-savefile(5)), in our byte order, which readers recognize. */
@@ -236,16 +237,14 @@ int net_pcap_open(struct net_backend **out, const struct log *log, struct net_ba
 		.longest = NET_FRAME_MAX,
 		.link = ETHERNET,
 	};
-	struct net_pcap *p = NULL;
+	struct net_pcap *p = calloc(1, sizeof(*p));
+	int ret = p != NULL ? io_write(fd, &head, sizeof(head)) : -ENOMEM;
 
-	if (write(fd, &head, sizeof(head)) == (ssize_t)sizeof(head))
-		p = calloc(1, sizeof(*p));
-	if (p == NULL) {
-		int ret = err_sys(err, errno, "--pcap: write the header");
-
+	if (ret < 0) {
 		inner->ops->close(inner);
 		close(fd);
-		return ret;
+		free(p);
+		return err_sys(err, -ret, "--pcap: write the header");
 	}
 	*p = (struct net_pcap){
 		.backend.ops = &backend_ops,
