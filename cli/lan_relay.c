@@ -159,6 +159,25 @@ int relay_open(struct relay *relay, const char *name, struct err *err)
 	return 0;
 }
 
+static void await_one(struct session *s)
+{
+	char byte;
+
+	while (read(s->over[0], &byte, 1) < 0 && errno == EINTR)
+		continue;
+}
+
+/* Nothing ends a read of a pipe or a terminal. Returns whether both directions end. */
+static bool hang_up(const struct session *s, const struct relay *relay)
+{
+	bool ends;
+
+	(void)shutdown(s->lan, SHUT_RDWR);
+	ends = shutdown(relay->in, SHUT_RDWR) == 0;
+	(void)shutdown(relay->out, SHUT_RDWR);
+	return ends;
+}
+
 static int begin(struct session *s, const struct relay *relay, struct err *err)
 {
 	const int ends[2][2] = {{relay->in, relay->lan}, {relay->lan, relay->out}};
@@ -171,6 +190,8 @@ static int begin(struct session *s, const struct relay *relay, struct err *err)
 		atomic_fetch_add(&s->users, 1);
 		ret = pthread_create(&thread, NULL, carry, &s->direction[i]);
 		if (ret != 0) {
+			if (hang_up(s, relay) && i > 0)
+				await_one(s);
 			leave(s);
 			return err_sys(err, ret, "thread");
 		}
@@ -179,24 +200,11 @@ static int begin(struct session *s, const struct relay *relay, struct err *err)
 	return 0;
 }
 
-static void await_one(struct session *s)
-{
-	char byte;
-
-	while (read(s->over[0], &byte, 1) < 0 && errno == EINTR)
-		continue;
-}
-
-/* When one direction is over, so is the other; but nothing ends a read of a pipe or a terminal. */
+/* When one direction is over, so is the other. */
 static void await_end(struct session *s, const struct relay *relay)
 {
-	bool ends;
-
 	await_one(s);
-	(void)shutdown(s->lan, SHUT_RDWR);
-	ends = shutdown(relay->in, SHUT_RDWR) == 0;
-	(void)shutdown(relay->out, SHUT_RDWR);
-	if (ends)
+	if (hang_up(s, relay))
 		await_one(s);
 }
 
