@@ -58,6 +58,13 @@ int err_context(struct err *err, int ret, const char *fmt, ...)
 	return ret;
 }
 
+int err_copy(struct err *err, int ret, const struct err *from)
+{
+	if (err != NULL)
+		*err = *from;
+	return ret;
+}
+
 void err_clear(struct err *err)
 {
 	if (err != NULL)

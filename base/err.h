@@ -43,6 +43,9 @@ int err_sys(struct err *err, int errnum, const char *fmt, ...)
 int err_context(struct err *err, int ret, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* Set kind and text to those of `from`. Returns `ret`, for `return err_copy(…)`. */
+int err_copy(struct err *err, int ret, const struct err *from);
+
 /* Back to ERR_NONE and no text. */
 void err_clear(struct err *err);
 

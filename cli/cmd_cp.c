@@ -251,10 +251,8 @@ static int copy_from_guest(const struct place *source, const char *target, struc
 	} else {
 		ret = tar_unpack(copy_read, &copy, split.name, to, &entries, err);
 		/* A tar that fails may have written nothing, or half of it: it says why. */
-		if ((ret == 0 || copy.command.ended) && copy_finish(&copy, &why) < 0) {
-			*err = why;
-			ret = -EINVAL;
-		}
+		if ((ret == 0 || copy.command.ended) && copy_finish(&copy, &why) < 0)
+			ret = err_copy(err, -EINVAL, &why);
 		if (ret == 0 && entries == 0)
 			ret = err_set(err, ERR_FAILED, "the guest sends nothing");
 	}

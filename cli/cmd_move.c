@@ -181,8 +181,7 @@ static int send_appliance(struct client *client, const struct peer *peer,
 	/* That the reader has gone is why the save failed. */
 	if (copier.ret < 0) {
 		*gone = copier.ret == -EPIPE;
-		*err = copier.err;
-		return copier.ret;
+		return err_copy(err, copier.ret, &copier.err);
 	}
 	if (ret < 0)
 		return ret;
@@ -266,8 +265,7 @@ static int move_hand_over(struct client *client, const struct peer *peer, bool p
 	}
 	if (message.type == MOVE_FAILED) {
 		(void)move_release(client, false, NULL);
-		*err = why;
-		return ret;
+		return err_copy(err, ret, &why);
 	}
 	return err_set(
 		err, ERR_FAILED,
@@ -290,7 +288,7 @@ static int move_stage(struct client *client, const struct peer *peer, const stru
 	/* What it has said tells more than that it has gone. */
 	if (gone && await_message(peer, MOVE_READY, &message, &why) < 0 &&
 	    message.type == MOVE_FAILED)
-		*err = why;
+		return err_copy(err, ret, &why);
 	return ret;
 }
 

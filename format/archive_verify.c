@@ -109,10 +109,8 @@ static int packed_job(struct verify *v, const struct verify_job *job, struct has
 		struct err found = {0};
 		int ret = frame_read(h->reader, job->image, job->first_place + i, h->chunk, &found);
 
-		if (ret < 0 && found.kind != ERR_INTEGRITY) {
-			*err = found;
-			return ret;
-		}
+		if (ret < 0 && found.kind != ERR_INTEGRITY)
+			return err_copy(err, ret, &found);
 		if (ret < 0)
 			add_finding(v, "%s", found.text);
 	}

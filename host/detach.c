@@ -51,10 +51,8 @@ int detach_await(int wait_fd, char name[DETACH_NAME_SIZE], struct err *err)
 	} while (got < 0 && errno == EINTR);
 	if (got != (ssize_t)sizeof(report))
 		return err_set(err, ERR_FAILED, "the process died while it started");
-	if (report.err.kind != ERR_NONE) {
-		*err = report.err;
-		return -EINVAL;
-	}
+	if (report.err.kind != ERR_NONE)
+		return err_copy(err, -EINVAL, &report.err);
 	memcpy(name, report.name, sizeof(report.name));
 	return 1;
 }

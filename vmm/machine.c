@@ -156,9 +156,7 @@ static int machine_build_and_check(struct machine *m, const struct machine_param
 		return err_sys(err, ret, "start a thread");
 	ret = machine_build(m, params, err);
 	pthread_join(thread, NULL);
-	if (check.ret < 0)
-		*err = check.err;
-	return check.ret < 0 ? check.ret : ret;
+	return check.ret < 0 ? err_copy(err, check.ret, &check.err) : ret;
 }
 
 static int machine_open(struct machine *m, const struct machine_params *params, struct err *err)

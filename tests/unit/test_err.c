@@ -41,6 +41,16 @@ Test(err, context_goes_in_front_and_keeps_the_kind)
 	cr_assert_str_eq(err.text, "");
 }
 
+Test(err, copy_takes_kind_and_text)
+{
+	const struct err from = {.kind = ERR_MISMATCH, .text = "inner"};
+	struct err err = {.kind = ERR_FAILED, .text = "another"};
+
+	cr_assert(eq(int, err_copy(&err, -6, &from), -6));
+	cr_assert(eq(int, err.kind, ERR_MISMATCH));
+	cr_assert_str_eq(err.text, "inner");
+}
+
 Test(err, overlong_texts_are_cut)
 {
 	struct err err = {0};
@@ -61,6 +71,7 @@ Test(err, nobody_has_to_listen)
 	cr_assert(eq(int, err_set(NULL, ERR_FAILED, "x"), -EINVAL));
 	cr_assert(eq(int, err_sys(NULL, EIO, "x"), -EIO));
 	cr_assert(eq(int, err_context(NULL, -3, "x"), -3));
+	cr_assert(eq(int, err_copy(NULL, -4, &(struct err){.text = "x"}), -4));
 	err_clear(NULL);
 }
 

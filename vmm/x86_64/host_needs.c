@@ -186,7 +186,5 @@ int arch_compat(const struct kvm *kvm, const struct cpu_needs *cpu, const struct
 		return also;
 	if (also < 0)
 		return err_context(err, also, "%s", cpu_lacks.text);
-	if (err != NULL)
-		*err = cpu_lacks;
-	return ret;
+	return err_copy(err, ret, &cpu_lacks);
 }
