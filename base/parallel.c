@@ -2,14 +2,17 @@
  */
 #include "base/parallel.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 
+#include "base/cleanup.h"
 #include "base/num.h"
 
 #define MAX_THREADS 8u
+#define MAX_CPUS    (1u << 16) /* more than any kernel is built for */
 
 struct work {
 	uint64_t jobs;
@@ -49,11 +52,18 @@ static void *parallel_work(void *arg)
 
 unsigned usable_cores(void)
 {
-	cpu_set_t set;
+	/* The kernel refuses a set with no room for every CPU that the host may have, also those
+	 * that are not there. */
+	for (unsigned cpus = CPU_SETSIZE; cpus <= MAX_CPUS; cpus *= 2) {
+		size_t size = CPU_ALLOC_SIZE(cpus);
+		cleanup_free cpu_set_t *set = CPU_ALLOC(cpus);
 
-	if (sched_getaffinity(0, sizeof(set), &set) < 0)
-		return 1;
-	return (unsigned)CPU_COUNT(&set);
+		if (set != NULL && sched_getaffinity(0, size, set) == 0)
+			return (unsigned)CPU_COUNT_S(size, set);
+		if (set == NULL || errno != EINVAL)
+			break;
+	}
+	return 1;
 }
 
 int parallel_run(uint64_t jobs, int (*job)(void *opaque, uint64_t index, struct err *err),
@@ -77,7 +87,5 @@ int parallel_run(uint64_t jobs, int (*job)(void *opaque, uint64_t index, struct 
 	for (unsigned i = 0; i < helpers; i++)
 		pthread_join(helper[i], NULL);
 	pthread_mutex_destroy(&work.lock);
-	if (work.ret < 0 && err != NULL)
-		*err = work.err;
-	return work.ret;
+	return work.ret < 0 ? err_copy(err, work.ret, &work.err) : 0;
 }

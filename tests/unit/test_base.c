@@ -1,11 +1,13 @@
-/* Small things of base/: names, MAC text, arrays that grow, whole blobs. */
+/* Small things of base/: names, MAC text, arrays that grow, whole blobs, temporary files, cores. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/array.h"
@@ -14,6 +16,9 @@
 #include "base/mac.h"
 #include "base/name.h"
 #include "base/num.h"
+#include "base/parallel.h"
+#include "base/tempfile.h"
+#include "tests/unit/refuse.h"
 
 Test(base, names)
 {
@@ -111,4 +116,36 @@ Test(base, clocks)
 	cr_assert(le(u64, before, clock_monotonic_ns()));
 	cr_assert(ge(u64, clock_realtime_ns() / NS_PER_SECOND, now));
 	cr_assert(le(u64, clock_realtime_ns() / NS_PER_SECOND, now + 1000));
+}
+
+static void expect_open_fails(const char *target, int errnum)
+{
+	struct err err = {0};
+	struct tempfile t;
+
+	cr_assert(eq(int, tempfile_open(&t, target, &err), -errnum));
+	cr_assert_not_null(strstr(err.text, strerror(errnum)), "%s", err.text);
+}
+
+/* NFS without a lock manager, for one. */
+Test(base, a_temporary_file_that_cannot_be_locked_is_removed)
+{
+	char folder[] = "/tmp/torpor-base-XXXXXX", target[64];
+
+	cr_assert_not_null(mkdtemp(folder));
+	snprintf(target, sizeof(target), "%s/web.torpor", folder);
+	refuse_call(SYS_fchmod, 1, 0, UINT32_MAX, EPERM);
+	expect_open_fails(target, EPERM);
+	refuse_call(SYS_flock, 1, 0, UINT32_MAX, ENOLCK);
+	expect_open_fails(target, ENOLCK);
+	cr_assert(eq(int, rmdir(folder), 0), "it is not empty");
+}
+
+/* The kernel of a host that may have 2048 CPUs refuses a set of 1024. */
+Test(base, cores_of_a_host_with_many)
+{
+	unsigned cores = usable_cores();
+
+	refuse_call(SYS_sched_getaffinity, 1, 0, 1024 / 8, EINVAL);
+	cr_assert(eq(uint, usable_cores(), cores));
 }
