@@ -134,8 +134,6 @@ static int hot_job(struct verify *v, const struct verify_job *job, struct hashin
 			add_finding(v, "the hot set of %s: a place outside the data", image->role);
 			return 0;
 		}
-		if (ret < 0)
-			return ret;
 		ret = blob_read(&image->hot, i * FRAME_SIZE, h->chunk, FRAME_SIZE, err);
 		if (ret < 0)
 			return ret;
