@@ -22,6 +22,7 @@ static const struct option_spec options[] = {
 struct cmd_resume_args {
 	struct resume_args resume;
 	bool detach;
+	const char *option; /* the first that was given; NULL: none */
 	const char *target;
 };
 
@@ -31,6 +32,8 @@ static int cmd_resume_parse(struct options *opts, struct cmd_resume_args *args, 
 
 	resume_args_init(&args->resume);
 	while ((id = options_next(opts, err)) > 0) {
+		if (args->option == NULL)
+			args->option = opts->name;
 		ret = resume_args_take(&args->resume, id, opts->value, err);
 		if (ret < 0)
 			return ret;
@@ -70,25 +73,15 @@ static int unpause_paused(struct client *client, struct err *err)
 	return client_do(client, "unpause", CLIENT_FOREVER, NULL, err);
 }
 
-static int resume_machine(const char *name, const struct resume_args *args, struct err *err)
+/* Every option says how a file becomes a machine, and this is one. */
+static int resume_machine(const struct cmd_resume_args *args, const char *name, struct err *err)
 {
 	struct client client;
 	int ret;
 
-	if (connections_given(&args->net.connections))
-		return err_set(err, ERR_USAGE,
-			       "--net, -p and --pcap are for files: %s is a machine, and connected",
-			       name);
-	if (args->instance.golden)
-		return err_set(err, ERR_USAGE, "--golden is for files: %s is a machine already",
-			       name);
-	if (args->instance.new_identity)
-		return err_set(err, ERR_USAGE,
-			       "--new-identity is for files: %s is a machine already", name);
-	if (args->signer != NULL || key_args_given(&args->keys))
-		return err_set(err, ERR_USAGE,
-			       "--require-signature and keys are for files, and %s is a machine",
-			       name);
+	if (args->option != NULL)
+		return err_set(err, ERR_USAGE, "--%s is for files, and %s is a machine already",
+			       args->option, name);
 	ret = client_open(&client, name, err);
 	if (ret < 0)
 		return ret;
@@ -110,7 +103,7 @@ static int cmd_resume_run(struct options *opts, struct err *err)
 	if (ret < 0)
 		return ret;
 	if (target.kind == TARGET_MACHINE)
-		return resume_machine(target.name, &args.resume, err);
+		return resume_machine(&args, target.name, err);
 	ret = resume_args_open(&args.resume, target.file, -1,
 			       target.kind == TARGET_STORED ? target.name : NULL, &source, err);
 	return ret < 0 ? ret : launch(&source, &args.resume.instance, args.detach, err);
@@ -120,10 +113,12 @@ const struct command cmd_resume = {
 	.name = "resume",
 	.args = "FILE|NAME",
 	.summary = "wake a live appliance; a paused machine NAME goes on",
-	.detail = "NAME is a paused machine, or one that was saved to the store. FILE may be - for "
-		  "standard input: what\n"
-		  "comes down a pipe is held in memory. In the foreground the terminal is the "
-		  "console, as with torpor run.",
+	.detail =
+		"NAME is a paused machine, or one that was saved to the store. FILE may be - for "
+		"standard input: what\n"
+		"comes down a pipe is held in memory. The options are for files: a paused machine "
+		"takes none.\n"
+		"In the foreground the terminal is the console, as with torpor run.",
 	.options = options,
 	.run = cmd_resume_run,
 };

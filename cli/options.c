@@ -77,9 +77,12 @@ int options_next(struct options *o, struct err *err)
 	code = getopt_long(o->argc, o->argv, shorts, longs, NULL);
 	if (code == ':' || code == '?')
 		return bad_option(o, code, err);
-	o->value = optarg;
 	o->operand = optind;
-	return code < 0 ? 0 : code;
+	if (code < 0)
+		return 0;
+	o->name = find_spec(o->specs, code)->name;
+	o->value = optarg;
+	return code;
 }
 
 const char *options_operand(struct options *o)

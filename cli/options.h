@@ -41,7 +41,8 @@ struct options {
 	const struct option_spec *specs;
 	int argc;
 	char **argv;
-	const char *value; /* of the option that options_next returned; NULL: it has none */
+	const char *name;  /* of the option that options_next returned, without the dashes */
+	const char *value; /* of that option; NULL: it has none */
 	int operand;	   /* index of the next operand, valid when options_next has returned 0 */
 };
 

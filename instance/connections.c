@@ -13,11 +13,6 @@ const char *net_kind_name(enum net_kind kind)
 	return names[kind];
 }
 
-bool connections_given(const struct connections *c)
-{
-	return c->n > 0 || c->nforwards > 0 || c->pcap != NULL;
-}
-
 bool connections_none(const struct connections *c)
 {
 	return c->n == 1 && c->card[0].kind == NET_NONE;

@@ -33,8 +33,6 @@ struct connections {
 	const char *pcap; /* file for what passes the first card; NULL: none */
 };
 
-/* Whether something was chosen. */
-bool connections_given(const struct connections *c);
 /* Whether the one choice is that there be no connection. */
 bool connections_none(const struct connections *c);
 /* Whether some card is to be connected so, or would be if nothing was chosen. */

@@ -142,6 +142,35 @@ pause_stands_still() {
 }
 try pause_stands_still "a paused machine answers only when it goes on"
 
+# Each option that `torpor help resume` lists.
+options_of_files() {
+    local option
+    boot p
+    works_silently pause p
+    works help resume
+    sed -nE 's/^  (-.,|   ) --([a-z-]+)( .*)?$/\2/p' <<<"$out" >options
+    [ "$(wc -l <options)" -ge 10 ] || fail "options of resume: $(<options)"
+    while read -r option; do
+        case $option in
+        name) set -- other ;;
+        fill) set -- none ;;
+        require-signature) set -- trust ;;
+        verify) set -- full ;;
+        net) set -- none ;;
+        publish) set -- 80 ;;
+        pcap | key-file | passphrase-file) set -- missing ;;
+        detach | paused | unverified | new-identity) set -- ;;
+        *) fail "an option without a value here: $option" ;;
+        esac
+        refuses 125 "--$option is for files, and p is a machine already" resume p "--$option" "$@"
+    done <options
+    refuses 125 "--detach is for files" resume -d p -n other
+    same state "$(state_of p)" paused
+    works_silently resume p
+    same state "$(state_of p)" running
+}
+try options_of_files "resume NAME of a paused machine refuses every option by name, and leaves it paused"
+
 stopping() {
     local start=$EPOCHREALTIME
     boot s
