@@ -16,6 +16,7 @@
 #include "cli/key_args.h"
 #include "format/image/frame_reader.h"
 #include "format/image/layers.h"
+#include "host/parse.h"
 #include "vmm/mem.h"
 
 #define MAX_OUTPUTS (8 + MEM_MAX_RANGES + APPLIANCE_MAX_DISKS)
@@ -228,7 +229,7 @@ static int write_output(const struct extract_args *args, const struct output *ou
 	struct sink sink = {0};
 	char path[PATH_MAX];
 
-	if (args->output != NULL && strcmp(args->output, "-") == 0)
+	if (args->output != NULL && output_is_stream(args->output))
 		return sink_put_item(&sink, item, err);
 	if (args->output != NULL)
 		return write_file(args->output, item, err);
@@ -300,7 +301,7 @@ static int check_args(const struct extract_args *args, struct err *err)
 		return err_set(err, ERR_USAGE, "--output takes exactly one ROLE");
 	if (strcmp(args->folder, ".") != 0)
 		return err_set(err, ERR_USAGE, "--output and --directory exclude each other");
-	return 0;
+	return parse_output(args->output, err);
 }
 
 static int cmd_extract_parse(struct options *opts, struct extract_args *args, struct err *err)

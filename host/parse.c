@@ -52,8 +52,7 @@ int parse_output(const char *text, struct err *err)
 		return err_set(err, ERR_USAGE, "-o -: standard output is closed");
 	if (output_is_stream(text) && isatty(STDOUT_FILENO))
 		return err_set(err, ERR_USAGE,
-			       "-o -: standard output is a terminal, where an appliance means "
-			       "nothing; use a pipe, or name a file");
+			       "-o -: standard output is a terminal: use a pipe, or name a file");
 	if (text[0] == '\0')
 		return err_set(err, ERR_USAGE, "the name of the file to write is empty");
 	if (text[strlen(text) - 1] == '/' || (stat(text, &st) == 0 && S_ISDIR(st.st_mode)))

@@ -84,15 +84,18 @@ try broken_pipe "a reader that leaves, a full device: the machine goes on; half 
 
 # Standard output is a terminal there.
 terminal() {
+    local command
     boot web
-    script -qec "'$TORPOR' save web -o -" /dev/null </dev/null >said
-    same status "$?" 125
-    matches "the message" "$(<said)" 'standard output is a terminal'
+    works build --kernel "$TINY" -o a.torpor
+    for command in "save web -o -" "build --kernel '$TINY' -o -" "convert a.torpor -" "flatten a.torpor -o -" \
+        "warm a.torpor -o -" "sign -s key a.torpor -o -" "extract a.torpor -o - kernel"; do
+        script -qec "'$TORPOR' $command" /dev/null </dev/null >said
+        same "status of $command" "$?" 125
+        matches "$command" "$(<said)" 'standard output is a terminal'
+    done
     same "state" "$(state_of web)" running
-    script -qec "'$TORPOR' build --kernel '$TINY' -o -" /dev/null </dev/null >said
-    same status "$?" 125
 }
-try terminal "an appliance is not written to a terminal"
+try terminal "no verb writes an appliance, or contents of one, to a terminal"
 
 cold() {
     "$TORPOR" build --kernel "$TINY" -m 64M -o - | "$TORPOR" run -d --name cold - >name
