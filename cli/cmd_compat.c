@@ -56,7 +56,7 @@ static int cmd_compat_run(struct options *opts, struct err *err)
 
 	if (ret < 0)
 		return ret;
-	ret = options_one_operand(opts, "FILE", &text, err);
+	ret = options_one_operand(opts, "FILE or NAME", &text, err);
 	if (ret < 0)
 		return ret;
 	path = text;

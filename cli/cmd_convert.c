@@ -119,7 +119,7 @@ static int cmd_convert_parse(struct options *opts, struct convert_args *args, st
 		return err_set(err, ERR_USAGE, "what is encrypted is packed: not --flat");
 	args->in = options_operand(opts);
 	if (args->in == NULL)
-		return options_missing(opts, "FILE", err);
+		return options_missing(opts, "FILE or NAME", err);
 	args->out = options_operand(opts);
 	if (args->out == NULL)
 		return options_missing(opts, "OUT", err);

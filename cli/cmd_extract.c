@@ -321,7 +321,7 @@ static int cmd_extract_parse(struct options *opts, struct extract_args *args, st
 		return id;
 	args->file = options_operand(opts);
 	if (args->file == NULL)
-		return options_missing(opts, "FILE", err);
+		return options_missing(opts, "FILE or NAME", err);
 	while ((role = options_operand(opts)) != NULL) {
 		if (args->nroles == MAX_OUTPUTS)
 			return err_set(err, ERR_USAGE, "more than %d roles", MAX_OUTPUTS);

@@ -61,7 +61,7 @@ static int cmd_flatten_parse(struct options *opts, struct flatten_args *args, st
 		if (ret < 0)
 			return ret;
 	}
-	ret = options_one_operand(opts, "FILE", &args->file, err);
+	ret = options_one_operand(opts, "FILE or NAME", &args->file, err);
 	if (ret < 0)
 		return ret;
 	if (args->output == NULL)

@@ -276,7 +276,7 @@ static int cmd_inspect_run(struct options *opts, struct err *err)
 
 	if (ret < 0)
 		return ret;
-	ret = options_one_operand(opts, "NAME or FILE", &operand, err);
+	ret = options_one_operand(opts, "FILE or NAME", &operand, err);
 	if (ret < 0)
 		return ret;
 	ret = target_find(&target, operand, err);
@@ -289,7 +289,7 @@ static int cmd_inspect_run(struct options *opts, struct err *err)
 
 const struct command cmd_inspect = {
 	.name = "inspect",
-	.args = "NAME|FILE",
+	.args = "FILE|NAME",
 	.summary = "describe a running machine or an appliance",
 	.options = options_json,
 	.run = cmd_inspect_run,

@@ -96,7 +96,7 @@ static int cmd_ls_run(struct options *opts, struct err *err)
 
 	if (ret < 0)
 		return ret;
-	ret = options_one_operand(opts, "FILE", &path, err);
+	ret = options_one_operand(opts, "FILE or NAME", &path, err);
 	return ret < 0 ? ret : list_file(path, json, err);
 }
 

@@ -61,7 +61,7 @@ static int cmd_sign_parse(struct options *opts, struct sign_args *args, struct e
 		return err_set(err, ERR_USAGE,
 			       "--attach puts in a signature as it is: no --comment, no "
 			       "--passphrase-file");
-	ret = options_one_operand(opts, "FILE", &args->file, err);
+	ret = options_one_operand(opts, "FILE or NAME", &args->file, err);
 	if (ret < 0)
 		return ret;
 	return args->output != NULL ? parse_output(args->output, err) : 0;

@@ -143,7 +143,7 @@ static int cmd_verify_parse(struct options *opts, struct findings *findings, str
 		else if (!key_args_take(&findings->keys, id, opts->value))
 			assert(false);
 	}
-	return id < 0 ? id : options_one_operand(opts, "FILE", &findings->path, err);
+	return id < 0 ? id : options_one_operand(opts, "FILE or NAME", &findings->path, err);
 }
 
 static int cmd_verify_run(struct options *opts, struct err *err)

@@ -89,7 +89,7 @@ static int cmd_warm_parse(struct options *opts, struct warm_args *args, struct e
 		if (ret < 0)
 			return ret;
 	}
-	ret = options_one_operand(opts, "FILE", &operand, err);
+	ret = options_one_operand(opts, "FILE or NAME", &operand, err);
 	if (ret < 0)
 		return ret;
 	ret = target_find_file(&args->input, operand, err);

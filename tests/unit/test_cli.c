@@ -82,6 +82,41 @@ Test(cli_verbs, the_manual_has_every_verb_and_option)
 	}
 }
 
+static int run_without_operands(const struct command *c, struct err *err)
+{
+	char *argv[] = {(char *)c->name, NULL};
+	struct options opts;
+
+	options_init(&opts, c->options, 1, argv);
+	return c->run(&opts, err);
+}
+
+Test(cli_verbs, a_file_or_a_name_is_called_so_in_one_way)
+{
+	char manual[65536] = "";
+	unsigned count = 0;
+	FILE *f = fopen("cli/torpor.1", "r");
+
+	cr_assert(ne(ptr, f, NULL), "run the tests in the project's root");
+	cr_assert(ge(sz, fread(manual, 1, sizeof(manual) - 1, f), 1));
+	fclose(f);
+	cr_expect(eq(ptr, strstr(manual, "Ar NAME Ns | Ns Ar FILE"), NULL));
+	for (const struct command *const *c = commands; *c != NULL; c++) {
+		struct err err = {0};
+
+		cr_expect(eq(ptr, strstr((*c)->args, "NAME|FILE"), NULL), "%s", (*c)->name);
+		if (strncmp((*c)->args, "FILE|NAME", 9) != 0)
+			continue;
+		count++;
+		cr_expect(eq(i32, run_without_operands(*c, &err), -EINVAL), "%s", (*c)->name);
+		/* Verbs that cannot do without some option may ask for that first. */
+		cr_expect(strstr(err.text, "FILE or NAME is missing") != NULL ||
+				  strstr(err.text, "is needed") != NULL,
+			  "%s: %s", (*c)->name, err.text);
+	}
+	cr_expect(ge(u32, count, 10));
+}
+
 Test(cli_verbs, the_completion_is_the_committed_one)
 {
 	static const char path[] = "cli/completion.bash";

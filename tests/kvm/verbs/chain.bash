@@ -52,7 +52,7 @@ convert_refuses() {
     make_live a.torpor
     refuses 125 "exclude" convert --flat --packed a.torpor b.torpor
     refuses 125 "--packed" convert --packed=20 a.torpor b.torpor
-    refuses 125 "FILE is missing" convert
+    refuses 125 "FILE or NAME is missing" convert
     refuses 125 "OUT is missing" convert a.torpor
     refuses 125 "operand" convert a.torpor b.torpor c.torpor
     refuses 122 "none.torpor" convert none.torpor b.torpor
@@ -113,7 +113,7 @@ flatten_refuses() {
     make_chain 2
     parent=$(identity c0.torpor)
     refuses 125 "-o FILE is missing" flatten c2.torpor
-    refuses 125 "FILE is missing" flatten -o f.torpor
+    refuses 125 "FILE or NAME is missing" flatten -o f.torpor
     refuses 125 "--level" flatten --level 0 c2.torpor -o f.torpor
     rm c0.torpor
     refuses 122 "$parent" flatten c2.torpor -o f.torpor
