@@ -1,20 +1,5 @@
 /* torpor help: the list of verbs, or one of them. */
-#include <string.h>
-
 #include "cli/command.h"
-
-static int print_subcommand(const struct command *command, const char *name, struct err *err)
-{
-	for (const struct subcommand *sub = command->subcommands; sub != NULL && sub->name != NULL;
-	     sub++) {
-		if (strcmp(sub->name, name) == 0) {
-			command_print_subcommand(command, sub, stdout);
-			return 0;
-		}
-	}
-	return err_set(err, ERR_USAGE, "torpor %s has no '%s' (see torpor help %s)", command->name,
-		       name, command->name);
-}
 
 /* `torpor help receive --verify cached`: what stands behind the verb is explained with it. */
 static void cut_options(struct options *opts)
@@ -27,6 +12,7 @@ static void cut_options(struct options *opts)
 
 static int cmd_help_run(struct options *opts, struct err *err)
 {
+	const struct subcommand *subcommand;
 	const struct command *command;
 	const char *verb, *sub;
 	int ret;
@@ -47,9 +33,15 @@ static int cmd_help_run(struct options *opts, struct err *err)
 	command = command_find(verb);
 	if (command == NULL)
 		return command_unknown(verb, err);
-	if (sub != NULL)
-		return print_subcommand(command, sub, err);
-	command_print_help(command, stdout);
+	if (sub == NULL) {
+		command_print_help(command, stdout);
+		return 0;
+	}
+	subcommand = command_find_subcommand(command, sub);
+	if (subcommand == NULL)
+		return err_set(err, ERR_USAGE, "torpor %s has no '%s' (see torpor help %s)",
+			       command->name, sub, command->name);
+	command_print_subcommand(command, subcommand, stdout);
 	return 0;
 }
 

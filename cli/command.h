@@ -36,6 +36,7 @@ extern const struct command *const commands[];
 
 /* NULL: there is none. */
 const struct command *command_find(const char *name);
+const struct subcommand *command_find_subcommand(const struct command *command, const char *name);
 
 /* The exit status for an error (err.h). */
 int command_exit_status(const struct err *err);

@@ -28,6 +28,16 @@ const struct command *command_find(const char *name)
 	return NULL;
 }
 
+const struct subcommand *command_find_subcommand(const struct command *command, const char *name)
+{
+	for (const struct subcommand *sub = command->subcommands; sub != NULL && sub->name != NULL;
+	     sub++) {
+		if (strcmp(sub->name, name) == 0)
+			return sub;
+	}
+	return NULL;
+}
+
 int command_exit_status(const struct err *err)
 {
 	switch (err->kind) {

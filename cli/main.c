@@ -29,13 +29,27 @@ static bool wants_help(int argc, char **argv)
 	return false;
 }
 
+/* As `torpor help VERB SUBCOMMAND` when one is named, before or behind --help. */
+static void print_help(const struct command *command, int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		const struct subcommand *sub = command_find_subcommand(command, argv[i]);
+
+		if (sub != NULL) {
+			command_print_subcommand(command, sub, stdout);
+			return;
+		}
+	}
+	command_print_help(command, stdout);
+}
+
 static int run_command(const struct command *command, int argc, char **argv, struct err *err)
 {
 	struct options opts;
 	int ret;
 
 	if (wants_help(argc, argv)) {
-		command_print_help(command, stdout);
+		print_help(command, argc, argv);
 		return 0;
 	}
 	options_init(&opts, command->options, argc, argv);

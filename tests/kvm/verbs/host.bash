@@ -90,6 +90,22 @@ narrow_help() {
 }
 try narrow_help "help fits into 80 columns, and tells of one subcommand alone"
 
+subcommand_help() {
+    local names name
+    works help lan
+    same "lan --help" "$("$TORPOR" lan --help)" "$out"
+    names=$(sed -n 's/^  \([a-z][a-z]*\)  .*/\1/p' <<<"$out")
+    [ "$(wc -w <<<"$names")" -ge 6 ] || fail "subcommands of lan: $names"
+    for name in $names; do
+        works help lan "$name"
+        matches "help lan $name" "$out" "^usage: torpor lan $name"
+        same "lan $name --help" "$("$TORPOR" lan "$name" --help)" "$out"
+        same "lan --help $name" "$("$TORPOR" lan --help "$name")" "$out"
+        same "lan $name x --help" "$("$TORPOR" lan "$name" x --help)" "$out"
+    done
+}
+try subcommand_help "lan SUBCOMMAND --help prints what help lan SUBCOMMAND prints"
+
 suggestions() {
     refuses 125 "did you mean resume" resmue
     refuses 125 "did you mean ps" list
