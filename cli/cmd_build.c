@@ -1,5 +1,6 @@
 /* torpor build: write a cold appliance. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "cli/command.h"
@@ -33,8 +34,15 @@ static int cmd_build_option(struct build_args *args, int id, const char *value, 
 {
 	int ret = machine_args_take(&args->machine, id, value, err);
 
-	if (ret == 0)
-		ret = net_args_take(&args->net, id, value, err);
+	if (ret != 0)
+		return ret < 0 ? ret : 0;
+	/* A file has cards; what they are connected to is a matter of each host. */
+	if (id == OPT_NET && strcmp(value, "user") != 0 && strcmp(value, "none") != 0)
+		return err_set(err, ERR_USAGE,
+			       "--net: '%s' is not user or none: torpor run and resume say what a "
+			       "card is connected to",
+			       value);
+	ret = net_args_take(&args->net, id, value, err);
 	if (ret != 0)
 		return ret < 0 ? ret : 0;
 	if (id == 'o') {

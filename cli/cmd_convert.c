@@ -45,6 +45,7 @@ struct convert_args {
 	struct key_args new_keys; /* when change_key */
 	bool flat, packed;
 	bool encrypt, decrypt, change_key;
+	bool new_passphrase; /* it is asked for */
 	bool json;
 	const char *in;
 	const char *out;
@@ -92,6 +93,7 @@ static int cmd_convert_option(struct convert_args *args, int id, const char *val
 		return 0;
 	case OPTION_NEW_PASSPHRASE:
 		args->change_key = true;
+		args->new_passphrase = true;
 		return 0;
 	case OPTION_JSON:
 		args->json = true;
@@ -115,6 +117,10 @@ static int cmd_convert_parse(struct options *opts, struct convert_args *args, st
 	if (args->encrypt + args->decrypt + args->change_key > 1)
 		return err_set(err, ERR_USAGE,
 			       "--encrypt, --decrypt and a new key exclude one another");
+	if (args->new_passphrase && key_args_given(&args->new_keys))
+		return err_set(err, ERR_USAGE,
+			       "--new-passphrase asks at the terminal: not with --new-key-file or "
+			       "--new-passphrase-file");
 	if ((args->encrypt || args->change_key) && args->flat)
 		return err_set(err, ERR_USAGE, "what is encrypted is packed: not --flat");
 	args->in = options_operand(opts);

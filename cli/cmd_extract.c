@@ -29,7 +29,7 @@ static const struct option_spec options[] = {
 };
 
 struct extract_args {
-	const char *folder;
+	const char *folder; /* NULL: the current one */
 	const char *output; /* NULL: by the names below */
 	struct key_args keys;
 	const char *file;
@@ -226,6 +226,7 @@ static int write_file(const char *path, const struct item *item, struct err *err
 static int write_output(const struct extract_args *args, const struct output *output,
 			const struct item *item, struct err *err)
 {
+	const char *folder = args->folder != NULL ? args->folder : ".";
 	struct sink sink = {0};
 	char path[PATH_MAX];
 
@@ -233,8 +234,8 @@ static int write_output(const struct extract_args *args, const struct output *ou
 		return sink_put_item(&sink, item, err);
 	if (args->output != NULL)
 		return write_file(args->output, item, err);
-	if (snprintf(path, sizeof(path), "%s/%s", args->folder, output->name) >= (int)sizeof(path))
-		return err_sys(err, ENAMETOOLONG, "write to %.100s…", args->folder);
+	if (snprintf(path, sizeof(path), "%s/%s", folder, output->name) >= (int)sizeof(path))
+		return err_sys(err, ENAMETOOLONG, "write to %.100s…", folder);
 	return write_file(path, item, err);
 }
 
@@ -299,7 +300,7 @@ static int check_args(const struct extract_args *args, struct err *err)
 		return 0;
 	if (args->nroles != 1)
 		return err_set(err, ERR_USAGE, "--output takes exactly one ROLE");
-	if (strcmp(args->folder, ".") != 0)
+	if (args->folder != NULL)
 		return err_set(err, ERR_USAGE, "--output and --directory exclude each other");
 	return parse_output(args->output, err);
 }
@@ -332,7 +333,7 @@ static int cmd_extract_parse(struct options *opts, struct extract_args *args, st
 
 static int cmd_extract_run(struct options *opts, struct err *err)
 {
-	struct extract_args args = {.folder = "."};
+	struct extract_args args = {0};
 	int ret = cmd_extract_parse(opts, &args, err);
 
 	return ret < 0 ? ret : extract(&args, err);

@@ -31,7 +31,11 @@ static int cmd_ps_parse(struct options *opts, struct ps_args *args, struct err *
 		args->quiet |= id == 'q';
 		args->json |= id == OPTION_JSON;
 	}
-	return id < 0 ? id : options_end(opts, err);
+	if (id < 0)
+		return id;
+	if (args->quiet && args->json)
+		return err_set(err, ERR_USAGE, "--quiet and --json exclude each other");
+	return options_end(opts, err);
 }
 
 static bool is_over(const json_t *status)

@@ -9,26 +9,35 @@ void packing_args_init(struct packing_args *args)
 	*args = (struct packing_args){.level = IMAGE_PACK_LEVEL};
 }
 
-static int take_packing_level(struct packing_args *args, const char *value, struct err *err)
+static int parse_packing_level(const char *value, int *level, struct err *err)
 {
-	uint64_t level;
-	int ret = parse_number(value, "--level", 1, IMAGE_PACK_MAX_LEVEL, &level, err);
+	uint64_t number;
+	int ret = parse_number(value, "--level", 1, IMAGE_PACK_MAX_LEVEL, &number, err);
 
 	if (ret < 0)
 		return ret;
-	args->level = (int)level;
-	return 1;
+	*level = (int)number;
+	return 0;
 }
 
 int packing_args_take(struct packing_args *args, int id, const char *value, struct err *err)
 {
+	int ret;
+
 	switch (id) {
 	case OPTION_FLAT:
 		args->flat = true;
-		return 1;
+		break;
 	case OPTION_LEVEL:
-		return take_packing_level(args, value, err);
+		args->level_given = true;
+		ret = parse_packing_level(value, &args->level, err);
+		if (ret < 0)
+			return ret;
+		break;
 	default:
 		return 0;
 	}
+	if (args->flat && args->level_given)
+		return err_set(err, ERR_USAGE, "--flat and --level exclude each other");
+	return 1;
 }

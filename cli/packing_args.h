@@ -17,12 +17,13 @@ enum {
 
 struct packing_args {
 	bool flat;
+	bool level_given;
 	int level; /* never 0 behind packing_args_init() */
 };
 
 void packing_args_init(struct packing_args *args);
 /* Take an option that is one of PACKING_OPTIONS: 1, 0 when it is not, or -EINVAL with
- * ERR_USAGE. */
+ * ERR_USAGE, also when the two are given together. */
 int packing_args_take(struct packing_args *args, int id, const char *value, struct err *err);
 
 #endif

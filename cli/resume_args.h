@@ -40,12 +40,13 @@ enum resume_option {
 enum resume_verify {
 	RESUME_VERIFY_CACHED,
 	RESUME_VERIFY_FULL,
-	RESUME_VERIFY_NOT,
 };
 
 struct resume_args {
 	struct instance_options instance;
 	enum resume_verify verify;
+	bool verify_given;
+	bool unverified;
 	const char *signer; /* key or `trust`; NULL: a signature is not checked */
 	struct key_args keys;
 	struct net_args net;

@@ -82,12 +82,11 @@ Test(cli_verbs, the_manual_has_every_verb_and_option)
 	}
 }
 
-static int run_without_operands(const struct command *c, struct err *err)
+static int run_verb(const struct command *c, int argc, char **argv, struct err *err)
 {
-	char *argv[] = {(char *)c->name, NULL};
 	struct options opts;
 
-	options_init(&opts, c->options, 1, argv);
+	options_init(&opts, c->options, argc, argv);
 	return c->run(&opts, err);
 }
 
@@ -102,19 +101,59 @@ Test(cli_verbs, a_file_or_a_name_is_called_so_in_one_way)
 	fclose(f);
 	cr_expect(eq(ptr, strstr(manual, "Ar NAME Ns | Ns Ar FILE"), NULL));
 	for (const struct command *const *c = commands; *c != NULL; c++) {
+		char *argv[] = {(char *)(*c)->name, NULL};
 		struct err err = {0};
 
 		cr_expect(eq(ptr, strstr((*c)->args, "NAME|FILE"), NULL), "%s", (*c)->name);
 		if (strncmp((*c)->args, "FILE|NAME", 9) != 0)
 			continue;
 		count++;
-		cr_expect(eq(i32, run_without_operands(*c, &err), -EINVAL), "%s", (*c)->name);
+		cr_expect(eq(i32, run_verb(*c, 1, argv, &err), -EINVAL), "%s", (*c)->name);
 		/* Verbs that cannot do without some option may ask for that first. */
 		cr_expect(strstr(err.text, "FILE or NAME is missing") != NULL ||
 				  strstr(err.text, "is needed") != NULL,
 			  "%s: %s", (*c)->name, err.text);
 	}
 	cr_expect(ge(u32, count, 10));
+}
+
+/* Each of these would have no effect beside another. */
+Test(cli_verbs, an_option_without_effect_is_refused)
+{
+	static const struct {
+		const char *line;
+		const char *refusal;
+	} cases[] = {
+		{"build -o x --kernel k --net tap", "'tap' is not user or none"},
+		{"build -o x --kernel k --net lan=shop", "'lan=shop' is not user or none"},
+		{"save web --flat --level 5", "--flat and --level"},
+		{"save web --level 5 --flat", "--flat and --level"},
+		{"move web --flat --level 5 -- true", "--flat and --level"},
+		{"flatten a -o b --level 5 --flat", "--flat and --level"},
+		{"convert a b --flat --packed", "--flat and --packed"},
+		{"convert a b --new-passphrase --new-key-file k", "not with --new-key-file"},
+		{"convert a b --new-passphrase-file p --new-passphrase", "--new-passphrase asks"},
+		{"resume a --verify cached --unverified", "--verify and --unverified"},
+		{"resume a --unverified --verify=full", "--verify and --unverified"},
+		{"receive --verify full --unverified", "--verify and --unverified"},
+		{"extract a kernel -o x -C .", "--output and --directory"},
+		{"ps --quiet --json", "--quiet and --json"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char line[128], *argv[16] = {NULL}, *rest = line;
+		struct err err = {0};
+		int argc = 0;
+
+		snprintf(line, sizeof(line), "%s", cases[i].line);
+		while ((argv[argc] = strsep(&rest, " ")) != NULL)
+			argc++;
+		cr_expect(eq(i32, run_verb(command_find(argv[0]), argc, argv, &err), -EINVAL), "%s",
+			  cases[i].line);
+		cr_expect(eq(i32, (int)err.kind, ERR_USAGE), "%s", cases[i].line);
+		cr_expect(ne(ptr, strstr(err.text, cases[i].refusal), NULL), "%s: %s",
+			  cases[i].line, err.text);
+	}
 }
 
 Test(cli_verbs, the_completion_is_the_committed_one)

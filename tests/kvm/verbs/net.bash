@@ -91,6 +91,9 @@ addresses() {
 try addresses "each machine has an address of its own, and keeps it in the file"
 
 cards() {
+    for net in tap tap=tap0 lan=shop user,host-loopback nonesuch; do
+        refuses 125 "'$net' is not user or none" build -o none.torpor --kernel "$TINY" --net user --net "$net"
+    done
     works build -o none.torpor --kernel "$TINY" --net none
     works inspect none.torpor
     [[ $out != *network* ]] || fail "$out"
