@@ -29,13 +29,13 @@ struct err {
 	char text[1024]; /* one line of UTF-8, no newline; "" when kind is ERR_NONE */
 };
 
-/* Set kind and text. Returns -EINVAL, or -ENOENT for ERR_NOT_FOUND, so `return err_set(…)` works.
- */
+/* Set kind and text. Returns -EINVAL, or -ENOENT for ERR_NOT_FOUND, so `return err_set(…)`
+ * works. */
 int err_set(struct err *err, enum err_kind kind, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Set ERR_FAILED (ERR_NOT_FOUND for ENOENT) with ": strerror(errnum)" behind it. Returns -errnum.
- */
+/* Set ERR_FAILED (ERR_NOT_FOUND for ENOENT) with ": strerror(errnum)" behind it. Returns
+ * -errnum. */
 int err_sys(struct err *err, int errnum, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

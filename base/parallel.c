@@ -1,5 +1,5 @@
-/* Jobs over threads; see parallel.h. One mutex guards the outcome; the next job is an atomic count.
- */
+/* Jobs over threads; see parallel.h. One mutex guards the outcome; the next job is an atomic
+ * count. */
 #include "base/parallel.h"
 
 #include <errno.h>

@@ -26,8 +26,8 @@ struct command {
 	const char *detail;
 	const struct subcommand *subcommands; /* NULL: none */
 	const struct option_spec *options;    /* never NULL; ends with {0} */
-	/* Returns the exit status, or a negative errno with *err set. `opts` has been initialised.
-	 */
+	/* Returns the exit status, or a negative errno with *err set. `opts` has been
+	 * initialised. */
 	int (*run)(struct options *opts, struct err *err);
 };
 

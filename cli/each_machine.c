@@ -1,5 +1,5 @@
-/* See each_machine.h. The threads wait for other processes, so there may be many more than cores.
- */
+/* See each_machine.h. The threads wait for other processes, so there may be many more than
+ * cores. */
 #include "cli/each_machine.h"
 
 #include <errno.h>

@@ -46,8 +46,8 @@ int net_args_take(struct net_args *args, int id, const char *value, struct err *
 /* A new machine's cards: one unless --net says otherwise; `none` alone: no card at all.
  * Returns 0, or -EINVAL with ERR_USAGE when options are for a card and there is none. */
 int net_args_make_cards(const struct net_args *args, struct appliance *a, struct err *err);
-/* The cards of a file that is booted: what is given replaces what the file says. Errors as above.
- */
+/* The cards of a file that is booted: what is given replaces what the file says. Errors as
+ * above. */
 int net_args_override(const struct net_args *args, struct appliance *a, struct err *err);
 /* "[[ADDR:]HOST:]GUEST[/udp|/tcp]"; no HOST is 0, any free port; the address in brackets if it is
  * IPv6. Returns 0, or -EINVAL with ERR_USAGE. */

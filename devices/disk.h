@@ -75,8 +75,8 @@ int disk_drop_changes(struct disk *disk, struct err *err);
 bool disk_base_source(struct disk *disk, struct image_source *source, const struct image **image);
 /* What lies over the base: EXTENT_PARENT where the base shows, zero or data elsewhere. */
 void disk_overlay_source(struct disk *disk, struct image_source *source);
-/* For an increment: data where the guest wrote since the disk was opened, EXTENT_PARENT elsewhere.
- */
+/* For an increment: data where the guest wrote since the disk was opened, EXTENT_PARENT
+ * elsewhere. */
 void disk_changes_source(struct disk *disk, struct image_source *source);
 /* Nothing was ever written: the overlay need not be saved. */
 bool disk_pristine(const struct disk *disk);

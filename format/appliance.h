@@ -35,8 +35,7 @@ enum appliance_console {
 };
 
 struct appliance_disk {
-	char id[21]; /* printable ASCII; the guest sees it as the disk's serial (virtio 1.2 §5.2.6)
-		      */
+	char id[21]; /* printable ASCII; the disk's serial for the guest (virtio 1.2 §5.2.6) */
 	bool readonly;
 	uint64_t size; /* bytes, a multiple of 512 */
 };

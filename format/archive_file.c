@@ -36,8 +36,8 @@ static bool is_packed(const struct oci_descriptor *d)
 	return strcmp(d->media_type, OCI_PACKED_TYPE) == 0;
 }
 
-/* Copy inside the kernel; shared extents where the file system can. -EXDEV and the like: it cannot.
- */
+/* Copy inside the kernel; shared extents where the file system can. -EXDEV and the like: it
+ * cannot. */
 static int copy_in_kernel(struct archive_writer *w, const struct blob *blob, uint64_t offset)
 {
 	off_t from = (off_t)blob->offset, to = (off_t)offset;

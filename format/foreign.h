@@ -10,8 +10,8 @@
 
 #define FOREIGN_HEAD 512u /* bytes to look at, or as many as there are */
 
-/* "a qcow2 image: `qemu-img convert -O raw` makes a raw disk of it"; NULL: nothing that is known.
- */
+/* "a qcow2 image: `qemu-img convert -O raw` makes a raw disk of it"; NULL: nothing that is
+ * known. */
 const char *foreign_format(const uint8_t *head, size_t len);
 
 #endif

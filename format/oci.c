@@ -1,5 +1,5 @@
-/* OCI's JSON documents; see oci.h. Members we do not know are ignored, as that specification asks.
- */
+/* OCI's JSON documents; see oci.h. Members we do not know are ignored, as that specification
+ * asks. */
 #include "format/oci.h"
 
 #include <errno.h>

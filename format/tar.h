@@ -18,8 +18,8 @@
 #define TAR_BLOCK	512u
 #define TAR_MAX_ENTRIES 4096u
 
-/* Entries under this name hold zeros, so that the payload behind them is aligned; they may repeat.
- */
+/* Entries under this name hold zeros, so that the payload behind them is aligned; they may
+ * repeat. */
 #define TAR_FILLER ".align/"
 
 enum tar_type {

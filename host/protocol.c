@@ -26,8 +26,8 @@ void line_buffer_free(struct line_buffer *lines)
 	*lines = (struct line_buffer){0};
 }
 
-/* Room for one descriptor beside a message; that it is rounded up to a word makes it room for two.
- */
+/* Room for one descriptor beside a message; that it is rounded up to a word makes it room for
+ * two. */
 union passed_buffer {
 	char bytes[CMSG_SPACE(sizeof(int))];
 	struct cmsghdr align;

@@ -23,8 +23,8 @@ void start_clean(int argc, char **argv);
 /* Standard output was closed: what is written there is lost. */
 bool start_had_no_stdout(void);
 
-/* Close the descriptors that the command line names: when they were read, and this process stays.
- */
+/* Close the descriptors that the command line names: when they were read, and this process
+ * stays. */
 void start_close_named(void);
 
 #endif

@@ -275,8 +275,8 @@ int hub_attach_socket(struct console_hub *hub, int fd, const uint8_t *typed, siz
 		return ret;
 	}
 	port->is_socket = true;
-	/* While others' input is pending, what came along is dropped, as by a full keyboard buffer.
-	 */
+	/* While others' input is pending, what came along is dropped, as by a full keyboard
+	 * buffer. */
 	if (!hub_is_pending(hub) && len > 0)
 		port_typed(port, typed, u64_min(len, HUB_READ));
 	hub_pump(hub);

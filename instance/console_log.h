@@ -22,8 +22,8 @@ struct console_log {
 };
 
 void console_log_init(struct console_log *log, const char *name, bool fresh);
-/* Nothing here returns an error: a log that cannot be opened loses output, and the machine goes on.
- */
+/* Nothing here returns an error: a log that cannot be opened loses output, and the machine goes
+ * on. */
 void console_log_open(struct console_log *log);
 void console_log_write(struct console_log *log, const uint8_t *data, size_t len);
 void console_log_close(struct console_log *log);

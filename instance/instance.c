@@ -529,8 +529,8 @@ int instance_run(struct source *source, const struct instance_options *options,
 	bool ran = false;
 	int ret;
 
-	/* This may be a child of the process that opened the file: locked memory is not inherited.
-	 */
+	/* This may be a child of the process that opened the file: locked memory is not
+	 * inherited. */
 	if (source->keys != NULL)
 		keyring_lock_keys(source->keys);
 	chain_lock_keys(source->chain);

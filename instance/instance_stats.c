@@ -1,5 +1,5 @@
-/* What a machine costs, and how its memory comes: the requests "stats" and "fill". See instance.h.
- */
+/* What a machine costs, and how its memory comes: the requests "stats" and "fill". See
+ * instance.h. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

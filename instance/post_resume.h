@@ -24,9 +24,8 @@
 #include "instance/resume_hooks.h"
 #include "vmm/machine.h"
 
-#define POST_RESUME_ABSENT_MS                                                                      \
-	5000u /* an agent that has not opened its port by then is not there                        \
-	       */
+/* An agent that has not opened its port by then is not there. */
+#define POST_RESUME_ABSENT_MS 5000u
 
 /* Where one of the two things stands. */
 enum post_resume_part {

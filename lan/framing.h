@@ -27,8 +27,7 @@ struct message {
 	size_t len;	       /* of that */
 	const uint8_t *header; /* in the stream; NULL: it has none */
 	bool note;
-	bool sound; /* what a switch may forward: an Ethernet header, a virtio header without fault
-		     */
+	bool sound; /* a switch may forward it: an Ethernet header, a virtio header without fault */
 };
 
 /* The message at the beginning of `len` bytes: its size, 0 when it is not there whole, -EBADMSG

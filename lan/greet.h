@@ -13,8 +13,8 @@
 
 /* Send the switch's own first line to a new port, if its kind has one. */
 void lan_greet(struct port *port);
-/* Handle the lines that were received. On return the port is PORT_UP, PORT_GONE, or waits for more.
- */
+/* Handle the lines that were received. On return the port is PORT_UP, PORT_GONE, or waits for
+ * more. */
 void lan_handle_greeting(struct port *port);
 
 #endif

@@ -43,8 +43,8 @@ struct leases {
 void leases_init(struct leases *leases, uint32_t network, unsigned prefix);
 uint32_t leases_mask(const struct leases *leases);
 
-/* The station's lease, over or not; NULL: it never had one, or another station has its address now.
- */
+/* The station's lease, over or not; NULL: it never had one, or another station has its address
+ * now. */
 struct lease *lease_of(struct leases *leases, const uint8_t mac[NET_MAC_SIZE]);
 /* The station's lease: its old one, or an address that is free, `requested` if that is (0: any).
  * NULL: there is none for it, or the port holds LEASES_SHARE already. A new one, and one that was

@@ -1,5 +1,5 @@
-/* Checking tables (for tests) and comparing a staged struct with the machine's; see state.h. Pure.
- */
+/* Checking tables (for tests) and comparing a staged struct with the machine's; see state.h.
+ * Pure. */
 #include "state/state.h"
 
 #include <errno.h>

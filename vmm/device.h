@@ -42,8 +42,8 @@ struct device_ops {
 	/* vCPUs are stopped. Finish or undo every request that has begun, and touch neither guest
 	 * memory nor the back end until start(). NULL: nothing to do. */
 	void (*quiesce)(struct device *dev);
-	/* The machine is about to run: re-arm back ends, look at every queue once. NULL: nothing.
-	 */
+	/* The machine is about to run: re-arm back ends, look at every queue once. NULL:
+	 * nothing. */
 	void (*start)(struct device *dev);
 	/* Check staged[i] (of part[i]). ERR_INTEGRITY: the guest could not have produced it on this
 	 * device. ERR_INCOMPATIBLE: the configuration lacks what it needs. */

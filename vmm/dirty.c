@@ -236,8 +236,8 @@ void dirty_stop(struct dirty *d)
 {
 	struct err ignored;
 
-	/* A log that goes on costs speed. Its bits belong to no base and add to those of the next.
-	 */
+	/* A log that goes on costs speed. Its bits belong to no base and add to those of the
+	 * next. */
 	(void)set_logging(d, false, &ignored);
 	d->base = DIRTY_UNKNOWN;
 	d->tracked_lost = true;

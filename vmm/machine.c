@@ -382,8 +382,8 @@ int machine_run(struct machine *m, bool paused, struct err *err)
 	return ret;
 }
 
-/* Have the loop call machine_serve_request(). Until then no vCPU that exits enters the guest again.
- */
+/* Have the loop call machine_serve_request(). Until then no vCPU that exits enters the guest
+ * again. */
 static void machine_notify_loop(struct machine *m)
 {
 	m->want_parked = true;

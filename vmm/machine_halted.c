@@ -17,8 +17,8 @@ static bool has_halted(struct machine *m)
 	for (uint32_t i = 0; i < m->nvcpus; i++)
 		vcpus[i] = &m->vcpus[i].kvm;
 	halted = vcpus_park_within(m, PARK_MS) && arch_halted_for_good(&m->kvm, vcpus, m->nvcpus);
-	/* On its way a vCPU may have asked for the end or a reset: the loop's next round does it.
-	 */
+	/* On its way a vCPU may have asked for the end or a reset: the loop's next round does
+	 * it. */
 	if (m->end == MACHINE_END_NONE && !m->reset_requested)
 		vcpus_unpark(m);
 	return halted;

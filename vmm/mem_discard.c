@@ -148,8 +148,8 @@ static int pieces_added(const struct mem_range *r, uint64_t page, uint64_t end)
 	return before + behind > -1 ? before + behind : -1;
 }
 
-/* Put fresh memory in place of a file's pages; false when that would be, or is, too many mappings.
- */
+/* Put fresh memory in place of a file's pages; false when that would be, or is, too many
+ * mappings. */
 static bool replace(struct mem *mem, struct mem_range *r, uint64_t page, uint64_t end)
 {
 	const int added = pieces_added(r, page, end);

@@ -19,8 +19,8 @@ typedef void sigbus_fn(void *opaque, const void *at);
 /* Watch [host, host + len), for one machine. Any thread. When 64 ranges are watched already, this
  * one is not. */
 void sigbus_watch(const uint8_t *host, uint64_t len, sigbus_fn *lost, void *opaque);
-/* Stop watching the range that begins at `host`, if it is watched. No thread touches it any more.
- */
+/* Stop watching the range that begins at `host`, if it is watched. No thread touches it any
+ * more. */
 void sigbus_unwatch(const uint8_t *host);
 
 #endif

@@ -125,8 +125,8 @@ static int lan_give_message(struct net_lan *lan, uint8_t *message, size_t len)
 	return 0;
 }
 
-/* What is in `in` and whole, as far as the card has room. -EBADMSG: that is no stream of messages.
- */
+/* What is in `in` and whole, as far as the card has room. -EBADMSG: that is no stream of
+ * messages. */
 static int lan_deliver(struct net_lan *lan)
 {
 	int ret = lan_give_segments(lan);

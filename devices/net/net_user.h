@@ -25,8 +25,7 @@ struct net_forward {
 		struct in_addr v4;
 		struct in6_addr v6;
 	} host;		 /* any address: 0 */
-	bool any_family; /* of v4 and TCP: IPv6's any address or loopback too, if the host has IPv6
-			  */
+	bool any_family; /* of v4 and TCP: IPv6's any address or loopback too, if there is IPv6 */
 	uint16_t host_port; /* 0: any free one; net_user_forwards() tells which */
 	uint16_t guest_port;
 };

@@ -25,8 +25,8 @@
 #define DNS_PORT    53u
 #define HEADERS	    (ETH_HLEN + sizeof(struct iphdr) + sizeof(struct udphdr))
 
-/* A query that was sent; its socket is kept until there is an answer, or another needs the place.
- */
+/* A query that was sent; its socket is kept until there is an answer, or another needs the
+ * place. */
 struct user_query {
 	struct loop_watch watch; /* watch.fd -1: free */
 	struct net_user *user;

@@ -133,8 +133,8 @@ static uint64_t take_inflated(struct virtio_balloon *b, struct vq_elem *e, uint6
 	return n * BALLOON_PAGE;
 }
 
-/* Discarded pages are memory like any other: nothing is to be done when the guest takes them back.
- */
+/* Discarded pages are memory like any other: nothing is to be done when the guest takes them
+ * back. */
 static uint64_t take_deflated(struct virtio_balloon *b, struct vq_elem *e, uint64_t handled,
 			      uint64_t most, bool *done)
 {

@@ -142,8 +142,8 @@ struct walk {
 	unsigned steps; /* descriptors seen in this table */
 };
 
-/* Copy the descriptor out of guest memory, once: behind the fence, the compiler cannot read again.
- */
+/* Copy the descriptor out of guest memory, once: behind the fence, the compiler cannot read
+ * again. */
 static struct vq_desc walk_desc(const struct walk *w)
 {
 	struct vq_desc d;

@@ -91,8 +91,8 @@ struct vq_given {
 	uint32_t len;
 };
 void vq_push_all(struct vq *q, const struct vq_given *given, unsigned n);
-/* Whether the driver wants an interrupt for what was pushed since the last call (§2.7.7, §2.7.10).
- */
+/* Whether the driver wants an interrupt for what was pushed since the last call (§2.7.7,
+ * §2.7.10). */
 bool vq_wants_interrupt(struct vq *q);
 
 /* Whether the driver has made more elements available than were popped. */

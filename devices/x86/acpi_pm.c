@@ -57,8 +57,8 @@ static void update_sci(struct acpi_pm *pm)
 				    (pm->s.gpe_status & pm->s.gpe_enable) != 0);
 }
 
-/* Blocks may be accessed at any width: here they are numbers, and an access is a shift and a mask.
- */
+/* Blocks may be accessed at any width: here they are numbers, and an access is a shift and a
+ * mask. */
 static uint64_t read_bytes(uint64_t value, uint64_t off)
 {
 	return value >> (off * 8);

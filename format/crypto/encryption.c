@@ -18,9 +18,8 @@
 /* 128 n r: what each guess costs an attacker, and what a hostile file may cost us. */
 #define MIN_MEMORY MIB(16)
 #define MAX_MEMORY GIB(1)
-#define MAX_WORK                                                                                   \
-	(UINT64_C(1) << 23) /* n r p: eight times what keyring.c asks for, some seconds            \
-			     */
+/* n r p: eight times what keyring.c asks for, some seconds. */
+#define MAX_WORK (UINT64_C(1) << 23)
 
 static void set_base64(json_t *object, const char *name, const void *data, size_t len)
 {

@@ -1,5 +1,5 @@
-/* See frame_reader.h. A reader belongs to one thread at a time; the pool's mutex guards its list.
- */
+/* See frame_reader.h. A reader belongs to one thread at a time; the pool's mutex guards its
+ * list. */
 #include "format/image/frame_reader.h"
 
 #include <errno.h>

@@ -45,8 +45,7 @@ struct extent {
 	uint64_t frame;	 /* first frame in the image */
 	uint32_t frames; /* > 0 */
 	uint32_t kind;	 /* enum extent_kind */
-	uint64_t place; /* first frame in the concatenated parts; data frames before, if it has none
-			 */
+	uint64_t place;	 /* first frame in the parts; of other kinds: the data frames before */
 };
 
 struct image_map {
@@ -99,8 +98,8 @@ struct image {
 void image_free(struct image *image);
 /* -EINVAL and ERR_USAGE when it is encrypted and the key is not there. */
 int image_check_open(const struct image *image, struct err *err);
-/* Load the hash list, if it is not there: 0, the error of image_check_open() or of blob_read_all().
- */
+/* Load the hash list, if it is not there: 0, the error of image_check_open() or of
+ * blob_read_all(). */
 int image_load_hashes(struct image *image, struct err *err);
 /* Where data frame `place` of a flat image lies; *run is how many frames from there (at most
  * `want`) are contiguous. */

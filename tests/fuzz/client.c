@@ -50,8 +50,8 @@ static void answer(int fd)
 	fuzz_require(shutdown(fd, SHUT_WR) == 0);
 }
 
-/* Everybody is reached, and has answered before being asked. Pieces stay pieces (SOCK_SEQPACKET).
- */
+/* Everybody is reached, and has answered before being asked. Pieces stay pieces
+ * (SOCK_SEQPACKET). */
 int connect(int fd, __CONST_SOCKADDR_ARG to, socklen_t len)
 {
 	int ends[2];

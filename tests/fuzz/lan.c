@@ -59,8 +59,8 @@ static void empty(int fd)
 		continue;
 }
 
-/* Whatever has been said: a frame between two others arrives, and nothing else to who is no group.
- */
+/* Whatever has been said: a frame between two others arrives, and nothing else to who is no
+ * group. */
 static void mind_business(int from, int to)
 {
 	static const uint8_t addresses[] = {2, 0, 0, 0, 9, 2, 2, 2, 0, 0, 9, 1, 0x88, 0xb5};

@@ -17,8 +17,8 @@ struct fake_net {
 	unsigned accepted; /* as offloads() said last */
 	unsigned readies, starts, quiesces;
 	bool closed;
-	/* Frames of `size` bytes, header included, handed over by quiesce() until one is refused.
-	 */
+	/* Frames of `size` bytes, header included, handed over by quiesce() until one is
+	 * refused. */
 	unsigned arrived;
 	size_t size;
 };

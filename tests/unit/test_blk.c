@@ -72,8 +72,8 @@ static void put_header(uint32_t type, uint64_t sector)
 	*(uint8_t *)fake_ram(&fake, STATUS, 1) = 0xff;
 }
 
-/* One request with `len` bytes of data at DATA; returns the status, and the used length in *used.
- */
+/* One request with `len` bytes of data at DATA; returns the status, and the used length in
+ * *used. */
 static uint8_t request(uint32_t type, uint64_t sector, uint32_t len, bool to_guest, uint32_t *used)
 {
 	struct fake_seg seg[3] = {{HEADER, 16, false}};

@@ -688,8 +688,8 @@ Test(boot, bzimage_starts_in_long_mode_with_its_parameters)
 
 Test(boot, elf_starts_in_protected_mode_with_its_start_info)
 {
-	/* inc eax (in 64-bit mode a prefix) · dec eax · mov eax, [ebx] · mov edx, 0xf4 · out · hlt
-	 */
+	/* inc eax (in 64-bit mode a prefix) · dec eax · mov eax, [ebx] · mov edx, 0xf4 · out ·
+	 * hlt */
 	static const uint8_t code[] = {0x40, 0x48, 0x8b, 0x03, 0xba, 0xf4, 0, 0, 0, 0xef, 0xf4};
 	struct boot b = {0};
 

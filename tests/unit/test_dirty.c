@@ -266,8 +266,8 @@ Test(private, many_pages)
 	munmap(host, len);
 }
 
-/* Where there is swap space, a written page lies in it afterwards; what was only read is dropped.
- */
+/* Where there is swap space, a written page lies in it afterwards; what was only read is
+ * dropped. */
 Test(private, pages_that_were_moved_out)
 {
 	uint8_t *host = map_file(4);

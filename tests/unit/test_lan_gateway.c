@@ -239,8 +239,8 @@ Test(lan_gateway, nobody_takes_all_addresses)
 	cr_expect(eq(u8, type(), 2));
 }
 
-/* A lease that is over counts when it is taken again: two sets of stations in turn do not get more.
- */
+/* A lease that is over counts when it is taken again: two sets of stations in turn do not get
+ * more. */
 Test(lan_gateway, nobody_takes_all_addresses_in_two_goes)
 {
 	uint32_t address[240];

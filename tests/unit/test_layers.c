@@ -1,5 +1,5 @@
-/* Images on top of one another against the slow way of asking, and what a scan makes of a parent.
- */
+/* Images on top of one another against the slow way of asking, and what a scan makes of a
+ * parent. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <stdlib.h>

@@ -142,8 +142,8 @@ bool guest_await(struct guest *g, unsigned n)
 	return g->ngot >= n;
 }
 
-/* RFC 4861 §4.3 and §4.4, with the option that names the MAC; ICMPv6 has the pseudo header's sum.
- */
+/* RFC 4861 §4.3 and §4.4, with the option that names the MAC; ICMPv6 has the pseudo header's
+ * sum. */
 static void solicit(struct guest *g)
 {
 	uint8_t frame[128], body[32] = {135};

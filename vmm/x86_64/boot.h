@@ -25,8 +25,8 @@
 #define BOOT_LOW_END	  0xa0000u
 #define BOOT_KERNEL_START 0x100000u
 
-/* One range of the memory map a guest is told, e820 types (Linux x86 boot protocol, "e820_table").
- */
+/* One range of the memory map a guest is told, e820 types (Linux x86 boot protocol,
+ * "e820_table"). */
 struct boot_range {
 	uint64_t start;
 	uint64_t size;

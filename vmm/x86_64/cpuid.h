@@ -84,8 +84,8 @@ void cpu_set_topology(struct cpuid_list *list, uint32_t id, uint32_t nvcpus);
 
 /* What a host must have so that a guest with this CPUID can go on there. */
 void cpu_collect_needs(struct cpuid_list *cpuid, const char *profile, struct cpu_needs *needs);
-/* The part of arch_compat() that CPUID tells, without KVM. ERR_INCOMPATIBLE lists what is missing.
- */
+/* The part of arch_compat() that CPUID tells, without KVM. ERR_INCOMPATIBLE lists what is
+ * missing. */
 int cpu_compare(struct cpuid_list *host, const struct cpu_needs *needs, struct err *err);
 
 /* A feature as /proc/cpuinfo names it. `level` is the lowest baseline that shows it: 1, 2, 3, or 0

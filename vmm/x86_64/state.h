@@ -84,8 +84,8 @@ static inline const struct kvm_cpuid_entry2 *x86_guest_leaf(const struct x86_vcp
 	return NULL;
 }
 
-/* tsc.c. Was the guest told that the TSC ticks at one rate for ever, or does it arm timers with it?
- */
+/* tsc.c. Was the guest told that the TSC ticks at one rate for ever, or does it arm timers with
+ * it? */
 bool x86_trusts_tsc(const struct x86_vcpu_state *s);
 /* So close that guests do not notice. */
 bool x86_tsc_tolerable(uint32_t want_khz, uint32_t have_khz);

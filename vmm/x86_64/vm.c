@@ -1,5 +1,5 @@
-/* Creating the parts of a PC that KVM emulates, and the RAM layout. See vmm/arch.h and vmm/mem.h.
- */
+/* Creating the parts of a PC that KVM emulates, and the RAM layout. See vmm/arch.h and
+ * vmm/mem.h. */
 #include "base/num.h"
 #include "vmm/arch.h"
 #include "vmm/x86_64/platform.h"
