@@ -143,8 +143,7 @@ static int cmd_clone_run(struct options *opts, struct err *err)
 		if (fd < 0)
 			return fd;
 		/* We have just written it. */
-		if (args.resume.verify == RESUME_VERIFY_CACHED)
-			args.resume.verify = RESUME_VERIFY_NOT;
+		args.resume.unverified |= !args.resume.verify_given;
 	}
 	ret = resume_args_open(&args.resume, fd < 0 ? target.file : target.name, fd, stored_name,
 			       &source, err);

@@ -149,13 +149,14 @@ static void look_at_landlock(struct finding *f)
 	char detail[128] = "not in this kernel, or switched off";
 
 	if (version > 0)
-		snprintf(detail, sizeof(detail), "version %d: confines files and memory%s%s", version,
-			 version >= LANDLOCK_TCP ? ", TCP" : "; not TCP",
+		snprintf(detail, sizeof(detail), "version %d: confines files and memory%s%s",
+			 version, version >= LANDLOCK_TCP ? ", TCP" : "; not TCP",
 			 version >= LANDLOCK_SCOPES ? ", signals and abstract sockets"
 						    : "; not signals and abstract sockets");
-	doctor_add(f, "Landlock", version > 0, detail,
-		   "boot with lsm=landlock,... (kernel 5.13 or newer): without it a machine that is "
-		   "broken out of reaches all files of its user");
+	doctor_add(
+		f, "Landlock", version > 0, detail,
+		"boot with lsm=landlock,... (kernel 5.13 or newer): without it a machine that is "
+		"broken out of reaches all files of its user");
 }
 
 static int try_crypto(struct err *err)
