@@ -231,9 +231,15 @@ static int look_at_files(struct client *client, const struct save_args *args,
 static int give_parent(struct client *client, int index, const char *path, struct err *err)
 {
 	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
 
-	if (fd < 0)
+	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_sys(err, errno, "%s", path);
+	if (S_ISDIR(st.st_mode))
+		return err_set(err, ERR_USAGE,
+			       "%s is a folder, and the machine may open no file in it: torpor "
+			       "convert makes a file of it, which may be the parent",
+			       path);
 	return client_call_with(
 		client, json_pack("{s:s,s:i,s:s}", "do", "parent", "index", index, "path", path),
 		fd, CLIENT_FOREVER, NULL, err);

@@ -81,7 +81,6 @@ int redact_add(struct redactions *r, const char *text, struct err *err)
 /* `text`, NUL-terminated and owned, with all that one redaction finds replaced; NULL: no memory. */
 static char *redact_once(const struct redaction *item, char *text)
 {
-	cleanup_free char *old = text;
 	struct buf out = {0};
 	const char *at = text;
 	regmatch_t match[2];
@@ -98,6 +97,7 @@ static char *redact_once(const struct redaction *item, char *text)
 		at += match[0].rm_eo;
 	}
 	buf_add(&out, at, strlen(at) + 1);
+	free(text);
 	if (buf_failed(&out)) {
 		buf_free(&out);
 		return NULL;

@@ -271,6 +271,17 @@ lost_parent() {
 }
 try lost_parent "an increment without its parent: refused by the parent's digest; found under any name"
 
+folder_as_parent() {
+    wake_full
+    mkdir folder
+    tar -C folder -xf full.torpor
+    refuses 125 "folder is a folder, .*torpor convert makes a file of it" save source --parent folder -o 1.torpor
+    works convert folder parent.torpor
+    works save source --parent parent.torpor -o 1.torpor
+    works verify 1.torpor
+}
+try folder_as_parent "a folder in the OCI layout is no parent, a file that convert makes of it is one"
+
 damaged_parent() {
     wake_full
     works save source --parent full.torpor -o 1.torpor
