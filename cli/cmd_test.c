@@ -21,7 +21,6 @@
 #include "cli/test_machine.h"
 #include "format/archive.h"
 #include "golden/test_run.h"
-#include "host/client.h"
 
 #define TEST_SUFFIX ".t"
 #define TEST_FAILED 1 /* exit status: what a test printed differs */
@@ -332,7 +331,7 @@ static void *await_signal(void *arg)
 	if (group > 0)
 		kill(-group, SIGKILL);
 	test_machine_name(name);
-	(void)client_kill_once(name, NULL);
+	test_machine_kill(name);
 	(void)signal(number, SIG_DFL);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 	kill(getpid(), number);
@@ -354,25 +353,35 @@ static int watch_signals(struct tests *tests, struct err *err)
 	return 0;
 }
 
+static int find_and_run(struct options *opts, const struct test_args *args, struct tests *tests,
+			struct err *err)
+{
+	const char *path;
+	int ret;
+
+	while ((path = options_operand(opts)) != NULL) {
+		ret = find_tests(tests, path, err);
+		if (ret < 0)
+			return ret;
+	}
+	if (tests->n == 0)
+		return options_missing(opts, "PATH of a test", err);
+	ret = watch_signals(tests, err);
+	return ret < 0 ? ret : run_all(args, tests);
+}
+
 static int cmd_test_run(struct options *opts, struct err *err)
 {
 	struct test_args args = {0};
 	struct tests tests = {.machine_lock = PTHREAD_MUTEX_INITIALIZER};
-	const char *path;
-	int id, ret = 0;
+	int id, ret;
 
-	while (ret == 0 && (id = options_next(opts, err)) != 0)
+	while ((id = options_next(opts, err)) != 0) {
 		ret = id < 0 ? id : cmd_test_option(&args, id, opts->value, err);
-	if (ret < 0)
-		return ret;
-	while (ret == 0 && (path = options_operand(opts)) != NULL)
-		ret = find_tests(&tests, path, err);
-	if (ret == 0 && tests.n == 0)
-		ret = options_missing(opts, "PATH of a test", err);
-	if (ret == 0)
-		ret = watch_signals(&tests, err);
-	if (ret == 0)
-		ret = run_all(&args, &tests);
+		if (ret < 0)
+			return ret;
+	}
+	ret = find_and_run(opts, &args, &tests, err);
 	for (size_t i = 0; i < tests.n; i++)
 		free(tests.path[i]);
 	free(tests.path);

@@ -20,6 +20,7 @@
 #include "cli/guest_command.h"
 #include "golden/host_command.h"
 #include "host/client.h"
+#include "instance/record.h"
 
 #define PROGRAM	      "/proc/self/exe"
 #define ARGUMENTS_MAX (10 + 2 * TEST_PUBLISH_MAX)
@@ -252,11 +253,21 @@ struct test_guest test_machine_guest(struct test_machine *m)
 	return (struct test_guest){.run = run_in_guest, .opaque = m};
 }
 
+void test_machine_kill(const char *name)
+{
+	struct claim claim;
+
+	(void)client_kill_once(name, NULL);
+	if (claim_name(&claim, name, NULL) < 0)
+		return;
+	record_remove_all(name);
+	claim_release(&claim);
+}
+
 void test_machine_end(struct test_machine *m)
 {
-	if (m->name[0] != '\0') {
-		(void)client_kill_once(m->name, NULL);
-	}
+	if (m->name[0] != '\0')
+		test_machine_kill(m->name);
 	for (size_t i = 0; i < m->nenv; i++)
 		free(m->env[i]);
 	free(m->env);

@@ -2,6 +2,7 @@
 
 golden() {
     make_live --flat golden.torpor
+    all=$("$TORPOR" ps -aq)
 }
 
 passes() {
@@ -30,7 +31,7 @@ golden: ../../golden.torpor
 T
     PATH=$SCRATCH:$PATH works test tests
     matches output "$out" $'^tests/a.t: passed .*\ntests/below/b.t: passed .*\n2 passed, 0 failed, 0 not run$'
-    same "machines" "$("$TORPOR" ps -q)" ""
+    same "machines" "$("$TORPOR" ps -aq)" "$all"
     works test --tap tests/below
     matches TAP "$out" $'^TAP version 13\n1..1\nok 1 - tests/below/b.t # [0-9.]+ s$'
 }
@@ -70,7 +71,7 @@ breaks() {
     same status "$status" 125
     matches "no agent" "$(<"$SCRATCH/err")" 'guest.t: line 2: .*agent'
     refuses 122 "no-such" test no-such.t
-    same "machines" "$("$TORPOR" ps -q)" ""
+    same "machines" "$("$TORPOR" ps -aq)" "$all"
 }
 try breaks "test: a golden of another digest or that is not there, time that is over, a guest without an agent"
 
@@ -92,7 +93,7 @@ ended() {
         kill -$signal $runner
         wait $runner
         same "status after $signal" "$?" "$((128 + $(kill -l $signal)))"
-        same "machines" "$("$TORPOR" ps -q)" ""
+        same "machines" "$("$TORPOR" ps -aq)" "$all"
         until_true is_gone "$(<shell)"
     done
 }
