@@ -32,7 +32,7 @@ lists() {
     same "digests" "$(tell flat.torpor "c['memory.0']['digest'], c['disk.0']['digest'], d['digest'] != ''")" \
         "$(tell packed.torpor "c['memory.0']['digest'], c['disk.0']['digest'], d['digest'] != ''")"
     [ "$(tell packed.torpor "c['memory.0']['stored']")" -lt "$(tell flat.torpor "c['memory.0']['stored']")" ] || fail "packed is not smaller"
-    refuses 125 "FILE is missing" ls
+    refuses 125 "FILE or NAME is missing" ls
     refuses 122 "No such file" ls nothing.torpor
     refuses 121 "tar" ls disk.img
 }
@@ -88,7 +88,7 @@ extract_refusals() {
     refuses 125 "exactly one" extract a.torpor -o x
     refuses 125 "exactly one" extract a.torpor -o x kernel state
     refuses 125 "exclude" extract a.torpor -C . -C / -o x kernel
-    refuses 125 "FILE is missing" extract
+    refuses 125 "FILE or NAME is missing" extract
     refuses 122 "No such file" extract a.torpor -C nowhere
     # Inside a packed frame.
     size=$(tell a.torpor "c['memory.0']['stored']")

@@ -79,7 +79,7 @@ sign_refuses() {
     works_silently build -o it.torpor --kernel "$TINY"
     refuses 125 "one of --secret and --attach" sign it.torpor
     refuses 125 "one of --secret and --attach" sign it.torpor -s alice.key --attach it
-    refuses 125 "FILE is missing" sign -s alice.key
+    refuses 125 "FILE or NAME is missing" sign -s alice.key
     refuses 122 "missing.key" sign it.torpor -s missing.key
     refuses 121 "not a secret key" sign it.torpor -s alice.pub
     refuses 121 "alice.key" verify --key alice.key it.torpor
