@@ -159,7 +159,7 @@ options_of_files() {
         net) set -- none ;;
         publish) set -- 80 ;;
         pcap | key-file | passphrase-file) set -- missing ;;
-        detach | paused | unverified | new-identity) set -- ;;
+        detach | paused | golden | unverified | new-identity) set -- ;;
         *) fail "an option without a value here: $option" ;;
         esac
         refuses 125 "--$option is for files, and p is a machine already" resume p "--$option" "$@"
