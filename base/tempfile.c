@@ -263,21 +263,29 @@ int tempfile_write(const struct tempfile *t, const void *data, uint64_t len, uin
 	return ret < 0 ? tempfile_error(t, -ret, err) : 0;
 }
 
+int tempfile_flush(const struct tempfile *t, struct err *err)
+{
+	if (sync_file_range(t->fd, 0, 0,
+			    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+				    SYNC_FILE_RANGE_WAIT_AFTER) < 0)
+		return tempfile_error(t, errno, err);
+	return 0;
+}
+
 int tempfile_publish(struct tempfile *t, struct stat *st, struct err *err)
 {
 	if (t->name[0] == '\0') {
-		int ret;
+		/* The data first. fsync(2) comes when there is a name: not every file system logs
+		 * a file without one. */
+		int ret = tempfile_flush(t, err);
 
-		/* The data first, for that takes long. fsync(2) comes when there is a name: not
-		 * every file system logs a file without one. */
-		if (sync_file_range(t->fd, 0, 0,
-				    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
-					    SYNC_FILE_RANGE_WAIT_AFTER) < 0)
-			return tempfile_error(t, errno, err);
+		if (ret < 0)
+			return ret;
+		/* Before it has its name: a signal may come right behind the link. */
+		add_to_named(t);
 		ret = link_unnamed(t, t->fd);
 		if (ret < 0)
 			return tempfile_error(t, -ret, err);
-		add_to_named(t);
 	}
 	if (fsync(t->fd) < 0 || renameat(t->folder, t->name, t->folder, t->base) < 0)
 		return tempfile_error(t, errno, err);

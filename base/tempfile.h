@@ -54,6 +54,8 @@ int tempfile_write(const struct tempfile *t, const void *data, uint64_t len, uin
 /* The error of a failed system call on the file: sets *err, which says that the old file is
  * unchanged, and returns -errnum. */
 int tempfile_error(const struct tempfile *t, int errnum, struct err *err);
+/* Write its data out, which takes as long as there is much; tempfile_publish() does it otherwise. */
+int tempfile_flush(const struct tempfile *t, struct err *err);
 /* On success *st is the published file. After an error the old file is unchanged, unless the text
  * says that the new one is in place: then fsync(2) of the folder or fstat(2) failed. */
 int tempfile_publish(struct tempfile *t, struct stat *st, struct err *err);

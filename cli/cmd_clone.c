@@ -121,7 +121,9 @@ static int open_copy(const char *name, struct err *err)
 		return ret;
 	ret = copy_machine(&client, fd, err);
 	client_close(&client);
-	return ret < 0 ? ret : take_fd(&fd);
+	if (ret < 0)
+		return err_context(err, ret, "copy of %s in %s", name, folder.text);
+	return take_fd(&fd);
 }
 
 static int cmd_clone_run(struct options *opts, struct err *err)

@@ -257,7 +257,8 @@ static int give_parents(struct client *client, const json_t *paths, struct err *
 	return 0;
 }
 
-/* The machine has written the file, and waits. One of an earlier version has also named it. */
+/* The machine has written the file, and waits. One of an earlier version has also named it. A
+ * machine that is killed until then is not saved. */
 static int publish(struct client *client, struct tempfile *file, const json_t *reply,
 		   struct err *err)
 {
@@ -268,7 +269,13 @@ static int publish(struct client *client, struct tempfile *file, const json_t *r
 	if (!json_is_true(json_object_get(reply, "publish")))
 		return 0;
 	settled = fstat(file->fd, &st) == 0 && verified_settle(&st);
-	ret = tempfile_publish(file, &st, err);
+	ret = tempfile_flush(file, err);
+	if (ret == 0 && client_hung_up(client))
+		return err_set(err, ERR_FAILED,
+			       "%s is as it was: machine %s ended before it was saved",
+			       file->target, client->name);
+	if (ret == 0)
+		ret = tempfile_publish(file, &st, err);
 	if (ret < 0) {
 		(void)client_call(client, json_pack("{s:s,s:b}", "do", "published", "done", 0),
 				  CLIENT_FOREVER, NULL, NULL);
@@ -276,8 +283,15 @@ static int publish(struct client *client, struct tempfile *file, const json_t *r
 	}
 	if (settled)
 		verified_remember(&st);
-	return client_call(client, json_pack("{s:s,s:b}", "do", "published", "done", 1),
-			   CLIENT_FOREVER, NULL, err);
+	ret = client_call(client, json_pack("{s:s,s:b}", "do", "published", "done", 1),
+			  CLIENT_FOREVER, NULL, err);
+	if (ret < 0 && client_hung_up(client)) {
+		print_line(stderr,
+			   "torpor: save: %s is in place; machine %s was killed at that moment",
+			   file->target, client->name);
+		return 0;
+	}
+	return ret;
 }
 
 static int save_request(struct client *client, const struct save_args *args,
@@ -313,6 +327,8 @@ static int save_request(struct client *client, const struct save_args *args,
 	}
 	ret = client_call_with(client, request, args->stream ? STDOUT_FILENO : file.fd,
 			       CLIENT_FOREVER, &reply, err);
+	if (ret == -EPIPE && !args->stream)
+		return err_context(err, ret, "%s is as it was", path->text);
 	if (ret < 0)
 		return ret;
 	ret = args->stream ? 0 : publish(client, &file, reply, err);

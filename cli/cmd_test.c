@@ -106,14 +106,15 @@ static int is_test(const struct dirent *entry)
 		(len > suffix && strcmp(entry->d_name + len - suffix, TEST_SUFFIX) == 0));
 }
 
-/* A file as it is; of a folder, the tests in it and below, by name. */
-static int find_tests(struct tests *tests, const char *path, struct err *err)
+/* A file as it is; of a folder, the tests in it and below, by name. What is `below` and cannot be
+ * looked at is a test that cannot be run. */
+static int find_tests(struct tests *tests, const char *path, bool below, struct err *err)
 {
 	struct dirent **entry;
-	struct stat st;
+	struct stat st = {0};
 	int n, ret = 0;
 
-	if (stat(path, &st) < 0)
+	if (stat(path, &st) < 0 && !below)
 		return err_sys(err, errno, "%s", path);
 	if (!S_ISDIR(st.st_mode))
 		return add_path(tests, strdup(path), err);
@@ -121,12 +122,12 @@ static int find_tests(struct tests *tests, const char *path, struct err *err)
 	if (n < 0)
 		return err_sys(err, errno, "%s", path);
 	for (int i = 0; i < n; i++) {
-		cleanup_free char *below = NULL;
+		cleanup_free char *inner = NULL;
 
-		if (ret == 0 && asprintf(&below, "%s/%s", path, entry[i]->d_name) < 0)
+		if (ret == 0 && asprintf(&inner, "%s/%s", path, entry[i]->d_name) < 0)
 			ret = err_sys(err, ENOMEM, "list the tests");
 		if (ret == 0)
-			ret = find_tests(tests, below, err);
+			ret = find_tests(tests, inner, true, err);
 		free(entry[i]);
 	}
 	free(entry);
@@ -360,9 +361,14 @@ static int find_and_run(struct options *opts, const struct test_args *args, stru
 	int ret;
 
 	while ((path = options_operand(opts)) != NULL) {
-		ret = find_tests(tests, path, err);
+		size_t before = tests->n;
+
+		ret = find_tests(tests, path, false, err);
 		if (ret < 0)
 			return ret;
+		if (tests->n == before)
+			return err_set(err, ERR_NOT_FOUND,
+				       "%s: no test NAME" TEST_SUFFIX " is in it", path);
 	}
 	if (tests->n == 0)
 		return options_missing(opts, "PATH of a test", err);

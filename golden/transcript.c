@@ -159,7 +159,11 @@ int transcript_parse(struct transcript *t, char *text, size_t len, struct err *e
 	int ret;
 
 	*t = (struct transcript){.text = text, .timeout = TRANSCRIPT_TIMEOUT};
-	if (len > TRANSCRIPT_MAX)
+	if (memmem(text, len, "\r\n", 2) != NULL)
+		ret = err_set(
+			err, ERR_USAGE,
+			"lines end in CR LF, and those of a transcript in LF: sed -i 's/\\r$//'");
+	else if (len > TRANSCRIPT_MAX)
 		ret = err_set(err, ERR_USAGE, "longer than %u MiB", TRANSCRIPT_MAX >> 20);
 	else
 		ret = split_lines(t, len, err);

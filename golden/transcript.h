@@ -60,8 +60,8 @@ struct transcript {
 };
 
 /* Takes `text`, which malloc() gave. Returns 0; -EINVAL with ERR_USAGE (the text names the line)
- * for a head that cannot be read or a text longer than TRANSCRIPT_MAX; -ENOMEM. After an error
- * there is nothing to free. */
+ * for a head that cannot be read, lines that end in CR LF, or a text longer than TRANSCRIPT_MAX;
+ * -ENOMEM. After an error there is nothing to free. */
 int transcript_parse(struct transcript *t, char *text, size_t len, struct err *err);
 /* Safe on zeroes. */
 void transcript_free(struct transcript *t);

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -353,6 +354,14 @@ int client_once(const char *name, const char *what, struct err *err)
 	ret = client_do(&client, what, CLIENT_FOREVER, NULL, err);
 	client_close(&client);
 	return ret;
+}
+
+bool client_hung_up(const struct client *client)
+{
+	char byte;
+	ssize_t got = recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
 }
 
 int client_wait(struct client *client, int timeout_ms, struct err *err)

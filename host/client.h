@@ -64,6 +64,8 @@ int client_do(struct client *client, const char *what, int timeout_ms, json_t **
 /* Open, do, close. */
 int client_once(const char *name, const char *what, struct err *err);
 
+/* Whether the machine has closed the connection: it has ended. */
+bool client_hung_up(const struct client *client);
 /* Wait until the machine is over and its name free. -ETIMEDOUT when it is not; a machine that ends
  * without an answer is over, too. */
 int client_wait(struct client *client, int timeout_ms, struct err *err);

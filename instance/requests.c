@@ -29,14 +29,19 @@ static int refuse_broken(const struct instance *in, struct err *err)
 
 static json_t *do_status(struct instance *in, const json_t *request, struct err *err)
 {
-	json_t *status = json_pack(
-		"{s:b,s:s,s:i,s:s,s:I,s:i,s:I,s:b}", "ok", 1, "name", in->claim.name, "pid",
-		(int)getpid(), "state", machine_state_name(&in->machine), "memory",
-		(json_int_t)in->machine.mem.size, "vcpus", (int)in->machine.nvcpus, "started",
-		(json_int_t)in->started, "encrypted", (int)keyring_locks(in->source->keys));
+	/* Its file is written; the client gives it its name. */
+	bool published = hold_is_active(&in->hold) && !hold_is_move(&in->hold);
+	json_t *status = json_pack("{s:b,s:s,s:i,s:s,s:I,s:i,s:I,s:b}", "ok", 1, "name",
+				   in->claim.name, "pid", (int)getpid(), "state",
+				   published ? "saving" : machine_state_name(&in->machine),
+				   "memory", (json_int_t)in->machine.mem.size, "vcpus",
+				   (int)in->machine.nvcpus, "started", (json_int_t)in->started,
+				   "encrypted", (int)keyring_locks(in->source->keys));
 
 	(void)request;
 	(void)err;
+	if (published)
+		json_object_set_new(status, "percent", json_integer(100));
 	if (machine_is_broken(&in->machine))
 		json_object_set_new(status, "error", json_string(in->machine.failure.text));
 	return status;

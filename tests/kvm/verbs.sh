@@ -3,6 +3,10 @@
 # stream, and that the guests are the ones they should be. `verbs.sh PART`: those of verbs/PART.bash.
 # All parts run two at a time, each in a home of its own.
 set -u
+# Below nohup or in a shell's background SIGHUP or SIGINT is ignored, and a program that is started keeps that.
+if [ -z "${VERBS_SIGNALS:-}" ]; then
+    VERBS_SIGNALS=default exec env --default-signal=HUP,INT,QUIT,TERM "$0" "$@"
+fi
 cd "$(dirname "$0")/../.." || exit 1
 
 if ! [ -r /dev/kvm ] || ! [ -w /dev/kvm ]; then

@@ -229,7 +229,7 @@ PYTHON
     local helper=$!
     read -r -t "$PATIENCE" out <&"$peer"
     matches answer "$out" '"publish":true'
-    same state "$(state_of web)" paused
+    same state "$(state_of web)" saving
     refuses 125 "machine web is being saved" unpause web
     refuses 125 "machine web is being saved" save web -o other.torpor
     refuses 125 "machine web is being saved" save web -R -o -
@@ -250,3 +250,47 @@ asked_meanwhile() {
     is_same_guest web
 }
 try asked_meanwhile "one that was asked how far it is while it wrote is held for its own client"
+
+# A machine that says its file is written, and is killed: before the file has its name, or right behind that.
+killed_machine() { # before|behind
+    mkdir -p -m 700 "$XDG_RUNTIME_DIR/torpor" "$XDG_RUNTIME_DIR/torpor/fake"
+    python3 - "$XDG_RUNTIME_DIR/torpor/fake/control" "$1" <<'PYTHON' &
+import os, signal, socket, struct, sys
+path, when = sys.argv[1:]
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(path)
+listener.listen()
+peer = listener.accept()[0]
+request = peer.recv(65536)
+assert b'"do":"save"' in request, request
+os.unlink(path)
+listener.close()
+client = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+if when == "before":
+    os.kill(client, signal.SIGSTOP)
+peer.send(b'{"ok":true,"publish":true,"path":"-","bytes":0,"seconds":0.0,"encrypted":true}\n')
+while when == "behind" and b'"published"' not in peer.recv(65536):
+    pass
+peer.close()
+os.kill(client, signal.SIGCONT)
+PYTHON
+    until_true test -S "$XDG_RUNTIME_DIR/torpor/fake/control"
+}
+
+killed_before_the_name() {
+    echo old >web.torpor
+    killed_machine before
+    refuses 125 "web.torpor is as it was: machine fake ended" save fake -o web.torpor
+    same "the old file" "$(<web.torpor)" old
+    same "files" "$(ls -A)" web.torpor
+}
+try killed_before_the_name "a machine that is killed before its file has its name is not saved, and the old file stays"
+
+killed_behind_the_name() {
+    killed_machine behind
+    call save fake -o web.torpor
+    same status "$status" 0
+    matches "what is said" "$(<"$SCRATCH/err")" 'web.torpor is in place; machine fake was killed at that moment'
+    [ -e web.torpor ] || fail "there is no file"
+}
+try killed_behind_the_name "one that is killed right behind that is saved, and the save says so"

@@ -38,6 +38,7 @@ T
 try passes "test: host commands against a golden; --tap; nothing is left"
 
 differs() {
+    unset CI
     golden
     printf 'golden: golden.torpor\n  %% seq 3\n  1\n  9\n  3\nEnd' >x.t
     call test x.t
@@ -71,6 +72,16 @@ breaks() {
     same status "$status" 125
     matches "no agent" "$(<"$SCRATCH/err")" 'guest.t: line 2: .*agent'
     refuses 122 "no-such" test no-such.t
+    mkdir -p empty links
+    refuses 122 "empty: no test" test empty
+    ln -s nothing links/dangling.t
+    echo 'golden: ../golden.torpor' >links/good.t
+    call test links
+    same status "$status" 125
+    matches "a link that leads nowhere" "$(<"$SCRATCH/out")" $'dangling.t: not run .*good.t: passed'
+    printf 'golden: golden.torpor\r\n  %% true\r\n' >crlf.t
+    call test crlf.t
+    matches "CR LF" "$(<"$SCRATCH/err")" 'crlf.t: lines end in CR LF'
     same "machines" "$("$TORPOR" ps -aq)" "$all"
 }
 try breaks "test: a golden of another digest or that is not there, time that is over, a guest without an agent"
