@@ -144,13 +144,17 @@ command_load()
 		fi
 		probe load "$data" </dev/null >/run/load.out &
 		load_pid=$!
+		# One that is stopped before its first file has nothing to tell.
+		while ! [ -s /run/load.out ] && kill -0 "$load_pid" 2>/dev/null; do
+			usleep 10000
+		done
 		echo "load started"
 		;;
 	stop,?*)
 		kill "$load_pid"
 		wait "$load_pid"
 		load_pid=
-		echo "load stopped $(cat /run/load.out)"
+		echo "load stopped $(tail -n 1 /run/load.out)"
 		;;
 	start,*) echo "error load: already started" ;;
 	*) echo "error load: not started" ;;

@@ -89,6 +89,10 @@ int probe_load(int argc, char **argv)
 		if (good && sequence > VERIFY_BACK)
 			good = check_file(argv[0], sequence - VERIFY_BACK);
 		*(good ? &ok : &bad) += 1;
+		if (sequence == 1) {
+			puts("started");
+			fflush(stdout);
+		}
 	}
 	printf("ok=%llu bad=%llu\n", (unsigned long long)ok, (unsigned long long)bad);
 	return 0;

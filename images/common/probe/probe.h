@@ -35,7 +35,8 @@ int probe_ptp(int argc, char **argv);
 int probe_monotone(int argc, char **argv);
 
 /*
- * load DIR: write, sync and read back files in DIR until SIGTERM, then print "ok=N bad=N".
+ * load DIR: write, sync and read back files in DIR until SIGTERM, then print "ok=N bad=N"; "started" behind
+ *     the first.
  * The files stay for whoever wants to look at them.
  */
 int probe_load(int argc, char **argv);
