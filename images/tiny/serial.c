@@ -5,6 +5,17 @@ enum { DATA = 0x3f8, FCR = 0x3fa, LSR = 0x3fd };
 enum { LSR_DATA_READY = 0x01, LSR_BREAK = 0x10, LSR_THR_EMPTY = 0x20 };
 enum { FIFO_ENABLE = 0x01, FIFO_LEN = 16 };
 
+static bool broken; /* a break was seen, and its NUL is not read yet */
+
+/* Reading the register clears its break (data sheet, "Line Status Register"). */
+static uint8_t line_status(void)
+{
+	uint8_t lsr = inb(LSR);
+
+	broken = broken || (lsr & LSR_BREAK);
+	return lsr;
+}
+
 void serial_init(void)
 {
 	outb(FCR, FIFO_ENABLE);
@@ -18,7 +29,7 @@ void serial_write(const char *s, size_t n)
 		size_t left = part;
 		struct spin wait = {0};
 
-		while (!(inb(LSR) & LSR_THR_EMPTY) && spin(&wait))
+		while (!(line_status() & LSR_THR_EMPTY) && spin(&wait))
 			;
 		__asm__ volatile("rep outsb"
 				 : "+S"(s), "+c"(left)
@@ -30,9 +41,10 @@ void serial_write(const char *s, size_t n)
 
 int serial_getc(void)
 {
-	uint8_t lsr = inb(LSR);
+	uint8_t lsr = line_status();
 
-	if (lsr & LSR_BREAK) {
+	if (broken) {
+		broken = false;
 		(void)inb(DATA);
 		say("break");
 		return -1;
@@ -48,7 +60,7 @@ void serial_bench(void)
 		for (int i = 0; i < 64; i++)
 			outb(DATA, '.');
 		writes += 64;
-	} while (!(inb(LSR) & LSR_DATA_READY));
+	} while (!(line_status() & LSR_DATA_READY));
 	serial_write("\n", 1);
 	say("bench %u", writes);
 }
