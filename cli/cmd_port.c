@@ -24,7 +24,6 @@ static void print_ports(const json_t *ports)
 
 static int cmd_port_run(struct options *opts, struct err *err)
 {
-	struct client client;
 	const char *name;
 	json_t *reply;
 	bool json = false;
@@ -35,11 +34,7 @@ static int cmd_port_run(struct options *opts, struct err *err)
 	ret = options_one_operand(opts, "NAME", &name, err);
 	if (ret < 0)
 		return ret;
-	ret = client_open(&client, name, err);
-	if (ret < 0)
-		return ret;
-	ret = client_do(&client, "ports", CLIENT_FOREVER, &reply, err);
-	client_close(&client);
+	ret = client_ask(name, "ports", &reply, err);
 	if (ret < 0)
 		return ret;
 	if (json)

@@ -344,16 +344,21 @@ int client_do(struct client *client, const char *what, int timeout_ms, json_t **
 	return client_call(client, json_pack("{s:s}", "do", what), timeout_ms, reply, err);
 }
 
-int client_once(const char *name, const char *what, struct err *err)
+int client_ask(const char *name, const char *what, json_t **reply, struct err *err)
 {
 	struct client client;
 	int ret = client_open(&client, name, err);
 
 	if (ret < 0)
 		return ret;
-	ret = client_do(&client, what, CLIENT_FOREVER, NULL, err);
+	ret = client_do(&client, what, CLIENT_FOREVER, reply, err);
 	client_close(&client);
 	return ret;
+}
+
+int client_once(const char *name, const char *what, struct err *err)
+{
+	return client_ask(name, what, NULL, err);
 }
 
 bool client_hung_up(const struct client *client)

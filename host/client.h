@@ -63,6 +63,8 @@ int client_do(struct client *client, const char *what, int timeout_ms, json_t **
 	      struct err *err);
 /* Open, do, close. */
 int client_once(const char *name, const char *what, struct err *err);
+/* The same for a reply that is wanted, which the caller releases. */
+int client_ask(const char *name, const char *what, json_t **reply, struct err *err);
 
 /* Whether the machine has closed the connection: it has ended. */
 bool client_hung_up(const struct client *client);
