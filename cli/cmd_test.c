@@ -17,6 +17,7 @@
 #include "base/tempfile.h"
 #include "cli/command.h"
 #include "cli/print_line.h"
+#include "cli/remove_machine.h"
 #include "cli/target.h"
 #include "cli/test_machine.h"
 #include "format/archive.h"
@@ -332,7 +333,7 @@ static void *await_signal(void *arg)
 	if (group > 0)
 		kill(-group, SIGKILL);
 	test_machine_name(name);
-	test_machine_kill(name);
+	(void)remove_machine(name, true, NULL);
 	(void)signal(number, SIG_DFL);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 	kill(getpid(), number);

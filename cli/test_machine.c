@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +17,9 @@
 #include "base/io.h"
 #include "base/num.h"
 #include "cli/guest_command.h"
+#include "cli/remove_machine.h"
 #include "golden/host_command.h"
 #include "host/client.h"
-#include "instance/record.h"
 
 #define PROGRAM	      "/proc/self/exe"
 #define ARGUMENTS_MAX (10 + 2 * TEST_PUBLISH_MAX)
@@ -32,7 +31,6 @@
 static int run_torpor(const char *const *argv, char *said, size_t size, int *wstatus,
 		      struct err *err)
 {
-	posix_spawn_file_actions_t files;
 	cleanup_fd int in = -1;
 	int ends[2], ret;
 	int64_t got;
@@ -41,14 +39,7 @@ static int run_torpor(const char *const *argv, char *said, size_t size, int *wst
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return err_sys(err, errno, "pipe");
 	in = ends[0];
-	ret = posix_spawn_file_actions_init(&files);
-	if (ret == 0) {
-		posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-		posix_spawn_file_actions_adddup2(&files, ends[1], STDOUT_FILENO);
-		posix_spawn_file_actions_adddup2(&files, ends[1], STDERR_FILENO);
-		ret = posix_spawn(&pid, PROGRAM, &files, NULL, (char *const *)argv, environ);
-		posix_spawn_file_actions_destroy(&files);
-	}
+	ret = host_command_spawn(PROGRAM, argv, environ, ends[1], &pid);
 	close(ends[1]);
 	if (ret != 0)
 		return err_sys(err, ret, "run torpor %s", argv[1]);
@@ -144,14 +135,9 @@ static int make_env(struct test_machine *m, const json_t *ports)
 
 static int find_ports(struct test_machine *m, struct err *err)
 {
-	struct client client;
 	json_t *reply;
-	int ret = client_open(&client, m->name, err);
+	int ret = client_ask(m->name, "ports", &reply, err);
 
-	if (ret < 0)
-		return ret;
-	ret = client_do(&client, "ports", CLIENT_FOREVER, &reply, err);
-	client_close(&client);
 	if (ret < 0)
 		return ret;
 	ret = make_env(m, json_object_get(reply, "ports"));
@@ -253,21 +239,10 @@ struct test_guest test_machine_guest(struct test_machine *m)
 	return (struct test_guest){.run = run_in_guest, .opaque = m};
 }
 
-void test_machine_kill(const char *name)
-{
-	struct claim claim;
-
-	(void)client_kill_once(name, NULL);
-	if (claim_name(&claim, name, NULL) < 0)
-		return;
-	record_remove_all(name);
-	claim_release(&claim);
-}
-
 void test_machine_end(struct test_machine *m)
 {
 	if (m->name[0] != '\0')
-		test_machine_kill(m->name);
+		(void)remove_machine(m->name, true, NULL);
 	for (size_t i = 0; i < m->nenv; i++)
 		free(m->env[i]);
 	free(m->env);

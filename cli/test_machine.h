@@ -27,9 +27,7 @@ int test_machine_start(struct test_machine *m, const char *golden, const char *c
 		       unsigned npublish, struct err *err);
 /* Its guest, for test_run(). Borrows `m`. */
 struct test_guest test_machine_guest(struct test_machine *m);
-/* Kill the machine of that name, if there is one, and leave no records behind. */
-void test_machine_kill(const char *name);
-/* The same for `m`. Safe on zeroes. */
+/* Kill it, and leave no records behind. Safe on zeroes. */
 void test_machine_end(struct test_machine *m);
 
 #endif

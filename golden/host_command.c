@@ -35,12 +35,9 @@ void golden_output_end(struct buf *output, uint64_t dropped)
 			   (unsigned long long)dropped);
 }
 
-/* In a process group of its own, with the signals that we block or ignore as they are by default.
- * Returns 0 or an errno. */
-static int host_command_spawn(const char *command, char *const *env, int out, pid_t *pid)
+int host_command_spawn(const char *program, const char *const *argv, char *const *env, int out,
+		       pid_t *pid)
 {
-	char sh[] = "sh", dash_c[] = "-c";
-	char *const argv[] = {sh, dash_c, (char *)command, NULL};
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
 	sigset_t defaults, none;
@@ -62,7 +59,7 @@ static int host_command_spawn(const char *command, char *const *env, int out, pi
 		posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
 		posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
 		posix_spawn_file_actions_adddup2(&files, out, STDERR_FILENO);
-		ret = posix_spawn(pid, "/bin/sh", &files, &attr, argv, env);
+		ret = posix_spawn(pid, program, &files, &attr, (char *const *)argv, env);
 		posix_spawnattr_destroy(&attr);
 	}
 	posix_spawn_file_actions_destroy(&files);
@@ -110,6 +107,7 @@ static int host_command_read(pid_t pid, int fd, unsigned seconds, struct buf *ou
 int host_command_run(const char *command, struct test_host *host, unsigned seconds,
 		     struct buf *output, int *status, struct err *err)
 {
+	const char *const argv[] = {"sh", "-c", command, NULL};
 	bool timed_out = false;
 	int ends[2], wstatus = 0, ret;
 	cleanup_fd int in = -1;
@@ -118,7 +116,7 @@ int host_command_run(const char *command, struct test_host *host, unsigned secon
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return err_sys(err, errno, "pipe");
 	in = ends[0];
-	ret = host_command_spawn(command, host->env, ends[1], &pid);
+	ret = host_command_spawn("/bin/sh", argv, host->env, ends[1], &pid);
 	close(ends[1]);
 	if (ret != 0)
 		return err_sys(err, ret, "run /bin/sh");

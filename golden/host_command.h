@@ -26,6 +26,11 @@ struct test_host {
 	_Atomic pid_t group;
 };
 
+/* Start a program in a process group of its own, with an empty standard input, both outputs to `out`,
+ * and the signals that we block or ignore as they are by default. Returns 0 or an errno. */
+int host_command_spawn(const char *program, const char *const *argv, char *const *env, int out,
+		       pid_t *pid);
+
 /*
  * Run it: its output, and its exit status, 128 and the signal that ended it, or GOLDEN_TIMED_OUT
  * when it was killed with what it started after `seconds`. What it leaves in the background may go
