@@ -277,6 +277,10 @@ json_t *instance_published(struct instance *in, const json_t *request, struct er
  * disk_check_base() gives. */
 int instance_check_bases(const struct instance *in, struct err *err);
 
+/* The members of "status" that every state has (instance_saving.c). Any thread: they do not change
+ * while the machine is saved. */
+json_t *instance_status(const struct instance *in, const char *state);
+
 /* Answer requests during a save (instance_saving.c): how far it is, that the machine is busy, and
  * "kill", which cancels it, as does the client's hang-up. Returns 0, what
  * progress_init() gives, or the error of pthread_create(3). */

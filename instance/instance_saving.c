@@ -12,14 +12,22 @@
 
 #include "instance/instance.h"
 
-static json_t *saving_status(const struct instance *in)
+json_t *instance_status(const struct instance *in, const char *state)
 {
-	return json_pack("{s:b,s:s,s:i,s:s,s:i,s:I,s:i,s:I,s:b}", "ok", 1, "name", in->claim.name,
-			 "pid", (int)getpid(), "state", "saving", "percent",
-			 (int)progress_percent(&in->saving.progress), "memory",
+	return json_pack("{s:b,s:s,s:i,s:s,s:I,s:i,s:I,s:b}", "ok", 1, "name", in->claim.name,
+			 "pid", (int)getpid(), "state", state, "memory",
 			 (json_int_t)in->machine.mem.size, "vcpus", (int)in->machine.nvcpus,
 			 "started", (json_int_t)in->started, "encrypted",
 			 (int)keyring_locks(in->source->keys));
+}
+
+static json_t *saving_status(const struct instance *in)
+{
+	json_t *status = instance_status(in, "saving");
+
+	json_object_set_new(status, "percent",
+			    json_integer(progress_percent(&in->saving.progress)));
+	return status;
 }
 
 static json_t *saving_answer(void *instance, const char *what, const json_t *request,

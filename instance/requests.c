@@ -31,12 +31,8 @@ static json_t *do_status(struct instance *in, const json_t *request, struct err 
 {
 	/* Its file is written; the client gives it its name. */
 	bool published = hold_is_active(&in->hold) && !hold_is_move(&in->hold);
-	json_t *status = json_pack("{s:b,s:s,s:i,s:s,s:I,s:i,s:I,s:b}", "ok", 1, "name",
-				   in->claim.name, "pid", (int)getpid(), "state",
-				   published ? "saving" : machine_state_name(&in->machine),
-				   "memory", (json_int_t)in->machine.mem.size, "vcpus",
-				   (int)in->machine.nvcpus, "started", (json_int_t)in->started,
-				   "encrypted", (int)keyring_locks(in->source->keys));
+	json_t *status =
+		instance_status(in, published ? "saving" : machine_state_name(&in->machine));
 
 	(void)request;
 	(void)err;
