@@ -93,23 +93,19 @@ static bool is_ambiguous(const struct text_line *line)
 	       strspn(line->text + 1, "0123456789") == line->len - 2;
 }
 
-/* Printable UTF-8 is left as it is; a tab is. */
+/* Printable UTF-8 and tabs. */
 static bool is_plain(const struct text_line *line)
 {
-	cleanup_free char *copy = strndup(line->text, line->len);
+	cleanup_free char *checked = strndup(line->text, line->len);
 
-	if (copy == NULL || strlen(copy) != line->len)
+	if (checked == NULL || strlen(checked) != line->len)
 		return false;
-	for (char *tab = copy; (tab = strchr(tab, '\t')) != NULL;)
-		*tab = ' ';
-	{
-		cleanup_free char *checked = strdup(copy);
-
-		if (checked == NULL)
+	printable_utf8(checked);
+	for (size_t i = 0; i < line->len; i++) {
+		if (checked[i] != line->text[i] && line->text[i] != '\t')
 			return false;
-		printable_utf8(checked);
-		return strcmp(checked, copy) == 0;
 	}
+	return true;
 }
 
 static void add_escaped(const struct text_line *line, struct buf *out)
