@@ -41,6 +41,21 @@ bool have_kvm(void)
 	return true;
 }
 
+bool can_log(void)
+{
+	struct kvm kvm;
+	struct err err;
+	bool can;
+
+	if (!have_kvm() || kvm_open(&kvm, &err) < 0)
+		return false;
+	can = kvm_enable_dirty_log(&kvm, &err) >= 0;
+	if (!can)
+		fprintf(stderr, "SKIP: %s\n", err.text);
+	kvm_close(&kvm);
+	return can;
+}
+
 static void remove_scratch(void)
 {
 	char command[64];

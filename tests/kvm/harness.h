@@ -52,6 +52,8 @@ struct guest {
 
 /* False, after printing SKIP with the reason, when /dev/kvm cannot be used at all. */
 bool have_kvm(void);
+/* The same, and when KVM cannot log which pages the guest writes. */
+bool can_log(void);
 
 /* Boot the tiny kernel and wait for READY. */
 void guest_boot(struct guest *g, const struct guest_spec *spec);

@@ -18,21 +18,6 @@
 #define FRAMES	   (MEMORY / FRAME_SIZE)
 #define MIB_FRAMES (MIB(1) / FRAME_SIZE)
 
-static bool can_log(void)
-{
-	struct kvm kvm;
-	struct err err;
-	bool can;
-
-	if (!have_kvm() || kvm_open(&kvm, &err) < 0)
-		return false;
-	can = kvm_enable_dirty_log(&kvm, &err) >= 0;
-	if (!can)
-		fprintf(stderr, "SKIP: %s\n", err.text);
-	kvm_close(&kvm);
-	return can;
-}
-
 static uint8_t *ram(struct guest *g)
 {
 	return g->machine.mem.range[0].host;

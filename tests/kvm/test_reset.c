@@ -23,21 +23,6 @@
 #define PAGE	    4096u
 #define RESETS	    200u
 
-static bool can_log(void)
-{
-	struct kvm kvm;
-	struct err err;
-	bool can;
-
-	if (!have_kvm() || kvm_open(&kvm, &err) < 0)
-		return false;
-	can = kvm_enable_dirty_log(&kvm, &err) >= 0;
-	if (!can)
-		fprintf(stderr, "SKIP: %s\n", err.text);
-	kvm_close(&kvm);
-	return can;
-}
-
 /* In the soak RESETS is a number of the environment. */
 static unsigned many(unsigned usual)
 {
