@@ -49,6 +49,16 @@ int x86_restore_tsc_khz(struct kvm_vcpu *vcpu, const struct x86_vcpu_state *s, s
 	return 0;
 }
 
+/* Of a vCPU: what is added to the host's TSC. */
+static struct kvm_device_attr tsc_offset(uint64_t *offset)
+{
+	return (struct kvm_device_attr){
+		.group = KVM_VCPU_TSC_CTRL,
+		.attr = KVM_VCPU_TSC_OFFSET,
+		.addr = (uint64_t)(uintptr_t)offset,
+	};
+}
+
 int x86_set_tsc(struct kvm_vcpu *vcpu, uint64_t tsc, struct err *err)
 {
 	union {
@@ -56,11 +66,7 @@ int x86_set_tsc(struct kvm_vcpu *vcpu, uint64_t tsc, struct err *err)
 		uint8_t room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
 	} now = {.call = {.nmsrs = 1}};
 	uint64_t offset = 0;
-	struct kvm_device_attr attr = {
-		.group = KVM_VCPU_TSC_CTRL,
-		.attr = KVM_VCPU_TSC_OFFSET,
-		.addr = (uint64_t)(uintptr_t)&offset,
-	};
+	struct kvm_device_attr attr = tsc_offset(&offset);
 	int ret;
 
 	if (kvm_vcpu_call(vcpu, KVM_GET_DEVICE_ATTR, &attr, NULL) < 0)
@@ -79,11 +85,7 @@ int x86_set_tsc(struct kvm_vcpu *vcpu, uint64_t tsc, struct err *err)
 int arch_vcpus_sync(struct kvm_vcpu *const vcpus[], uint32_t nvcpus, struct err *err)
 {
 	uint64_t offset = 0;
-	struct kvm_device_attr attr = {
-		.group = KVM_VCPU_TSC_CTRL,
-		.attr = KVM_VCPU_TSC_OFFSET,
-		.addr = (uint64_t)(uintptr_t)&offset,
-	};
+	struct kvm_device_attr attr = tsc_offset(&offset);
 	int ret;
 
 	if (nvcpus < 2 || kvm_vcpu_call(vcpus[0], KVM_HAS_DEVICE_ATTR, &attr, NULL) < 0)
