@@ -45,7 +45,8 @@ def compile_helpers():
                         ("packloop", ["-lzstd", "-lcrypto", "-lpthread"])):
         subprocess.run(["gcc", "-O2", "-Wall", "-D_GNU_SOURCE", "-o", f"{BIN}/{name}", f"{src}/{name}.c", *extra], check=True)
     for name in ("first_exit", "kvm_calls"):
-        subprocess.run(["gcc", "-O2", "-Wall", "-shared", "-fPIC", "-o", f"{BIN}/{name}.so", f"{src}/{name}.c"], check=True)
+        subprocess.run(["gcc", "-O2", "-Wall", "-I", ROOT, "-shared", "-fPIC", "-o", f"{BIN}/{name}.so", f"{src}/{name}.c"],
+                       check=True)
 
 
 class Home:
