@@ -16,12 +16,11 @@
 #include "cli/command.h"
 #include "host/claim.h"
 #include "host/paths.h"
+#include "tests/unit/claims.h"
 
 #define NAME "web"
 #define ARGS 3
 
-static char folder[] = "/tmp/torpor-replies.XXXXXX";
-static struct claim machine, lan;
 static pid_t server;
 
 /* Give each who calls the same answer to whatever it asks. */
@@ -82,28 +81,12 @@ static int run(const char *const words[ARGS], struct err *err)
 
 static void set_up(void)
 {
-	static const char *const homes[] = {"XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_DATA_HOME"};
-
-	cr_assert(ne(ptr, mkdtemp(folder), NULL));
-	for (size_t i = 0; i < ARRAY_SIZE(homes); i++)
-		setenv(homes[i], folder, 1);
-	cr_assert(eq(i32, claim_name(&machine, NAME, NULL), 0));
-	cr_assert(eq(i32, claim_lan(&lan, NAME, NULL), 0));
+	claims_begin(NAME);
 	cr_redirect_stdout();
 	cr_redirect_stderr();
 }
 
-static void tear_down(void)
-{
-	char command[64];
-
-	claim_release(&machine);
-	claim_release(&lan);
-	snprintf(command, sizeof(command), "rm -r %s", folder);
-	cr_assert(eq(i32, system(command), 0));
-}
-
-Test(replies, verbs_do_without_what_is_missing, .init = set_up, .fini = tear_down)
+Test(replies, verbs_do_without_what_is_missing, .init = set_up, .fini = claims_end)
 {
 	static const char *const verbs[][ARGS] = {
 		{"wait", NAME},

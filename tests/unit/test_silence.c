@@ -14,11 +14,10 @@
 #include "host/client.h"
 #include "host/paths.h"
 #include "instance/record.h"
+#include "tests/unit/claims.h"
 
 #define NAME "web"
 
-static char folder[] = "/tmp/torpor-silence.XXXXXX";
-static struct claim machine, lan;
 static int listener = -1;
 static unsigned told;
 static char line[512];
@@ -31,25 +30,14 @@ static void note(const char *text)
 
 static void set_up(void)
 {
-	static const char *const homes[] = {"XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_DATA_HOME"};
-
-	cr_assert(ne(ptr, mkdtemp(folder), NULL));
-	for (size_t i = 0; i < ARRAY_SIZE(homes); i++)
-		setenv(homes[i], folder, 1);
-	cr_assert(eq(i32, claim_name(&machine, NAME, NULL), 0));
-	cr_assert(eq(i32, claim_lan(&lan, NAME, NULL), 0));
+	claims_begin(NAME);
 	client_on_silence(note);
 }
 
 static void tear_down(void)
 {
-	char command[64];
-
-	claim_release(&machine);
-	claim_release(&lan);
 	close(listener);
-	snprintf(command, sizeof(command), "rm -r %s", folder);
-	cr_assert(eq(i32, system(command), 0));
+	claims_end();
 }
 
 TestSuite(silence, .init = set_up, .fini = tear_down);
