@@ -26,9 +26,11 @@ def receive(stream):
 
 
 def wait():
-    """For a line that the test writes."""
-    with open("go") as go:
-        go.readline()
+    """For a line that the test writes. Whoever wrote the one before may not have closed yet."""
+    line = ""
+    while not line:
+        with open("go") as go:
+            line = go.readline()
 
 
 def target(how):

@@ -111,6 +111,14 @@ early() {
 }
 try early "receive: a name, LAN or port that cannot be had is told before anything is sent, in one line"
 
+# It must be alive to say it; what it said instead is shown.
+waits_for() { # PID LINE
+    until grep -q "^torpor: $2$" err; do
+        kill -0 "$1" 2>/dev/null || fail "ended without '$2':" "$(<err)"
+        sleep 0.05
+    done
+}
+
 silent_sides() {
     local client
     boot s
@@ -118,13 +126,13 @@ silent_sides() {
     mkfifo go
     "$TORPOR" move s -- sh -c "read -r _ <go; exec $PEER target slow" >said 2>err &
     client=$!
-    until_true grep -q "^torpor: move: waiting for the command to answer as torpor receive$" err
+    waits_for "$client" "move: waiting for the command to answer as torpor receive"
     echo >go
-    until_true grep -q "^torpor: move: waiting for the other host to take more of the machine$" err
+    waits_for "$client" "move: waiting for the other host to take more of the machine"
     echo >go
-    until_true grep -q "^torpor: move: waiting for the other host to check and stage the machine$" err
+    waits_for "$client" "move: waiting for the other host to check and stage the machine"
     echo >go
-    until_true grep -q "^torpor: move: waiting for the other host to start the machine$" err
+    waits_for "$client" "move: waiting for the other host to start the machine"
     echo >go
     wait "$client"
     same "status" "$?" 0
@@ -140,9 +148,9 @@ silent_source() {
     mkfifo go
     $PEER source slow file.torpor -- ./far receive >said 2>err &
     client=$!
-    until_true grep -q "^torpor: receive: waiting for the other host to send more of the machine$" err
+    waits_for "$client" "receive: waiting for the other host to send more of the machine"
     echo >go
-    until_true grep -q "^torpor: receive: waiting for the other host to let go of the machine$" err
+    waits_for "$client" "receive: waiting for the other host to let go of the machine"
     echo >go
     wait "$client"
     same "said" "$(<said)" $'ready \nrunning s\nstatus 0'
