@@ -89,6 +89,7 @@ class Segment:
         length, = struct.unpack_from(">H", frame, 16)
         header = frame[ETHERNET:ETHERNET + (frame[14] & 15) * 4]
         tcp = frame[ETHERNET + len(header):ETHERNET + length]
+        self.to_port, = struct.unpack_from(">H", tcp, 2)
         self.data = len(tcp) - (tcp[12] >> 4) * 4
         pseudo = frame[26:34] + struct.pack(">HH", socket.IPPROTO_TCP, len(tcp))
         self.header_right = adds_up(header)
