@@ -1,5 +1,6 @@
 /* The program: find the verb, run it, say what went wrong, choose the exit status. */
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 
@@ -79,6 +80,16 @@ static void handle_end_signals(void)
 	}
 }
 
+/* Of a machine's large buffers most pages are never used. Such a page takes no memory in a mapping
+ * of its own, which is also given back when it is freed; on the heap calloc(3) clears it. glibc
+ * makes a mapping of what has this size and does not fit into the heap as it is, which therefore
+ * grows in small steps. */
+static void keep_heap_small(void)
+{
+	(void)mallopt(M_MMAP_THRESHOLD, 64 << 10);
+	(void)mallopt(M_TOP_PAD, 16 << 10);
+}
+
 static void tell_of_silence(const char *line)
 {
 	fprintf(stderr, "torpor: %s\n", line);
@@ -90,6 +101,7 @@ int main(int argc, char **argv)
 	struct err err = {0};
 	int ret;
 
+	keep_heap_small();
 	start_clean(argc, argv);
 	handle_end_signals();
 	client_on_silence(tell_of_silence);

@@ -37,8 +37,8 @@ struct exec_sessions {
 	bool begun;  /* the transport has */
 	bool helped; /* the helper has said that it is there */
 	bool open;
-	uint8_t heard[EXEC_HEADER + EXEC_FRAME_MAX]; /* of the helper: less than a frame */
-	size_t heard_len;
+	size_t heard_len; /* of the helper: less than a frame, in */
+	uint8_t heard[EXEC_HEADER + EXEC_FRAME_MAX];
 };
 
 /* Takes the transport. */

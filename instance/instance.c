@@ -513,43 +513,50 @@ static void record_and_release(struct instance *in, enum machine_end end, const 
 int instance_run(struct source *source, const struct instance_options *options,
 		 struct instance_end *end, struct err *err)
 {
-	struct instance in = {
-		.options = options,
-		.source = source,
-		.claim = {.fd = -1, .state_fd = -1},
-		.log = LOG_FILE_CLOSED,
-		.deferred_fd = -1,
-		.signal_fd = -1,
-		.identity_timer = TIMER_CLOSED,
-		.control_loop = {.epoll_fd = -1, .stop_fd = -1},
-		.control_lock = PTHREAD_MUTEX_INITIALIZER,
-		.hold = HOLD_NONE,
-		.hub = {.log = {.file = LOG_FILE_CLOSED}},
-	};
+	/* Not on the stack: much of it is buffers that few machines use. */
+	cleanup_free struct instance *in = calloc(1, sizeof(*in));
 	bool ran = false;
 	int ret;
 
+	if (in == NULL) {
+		*end = (struct instance_end){.end = MACHINE_END_FAILED};
+		source_close(source);
+		return err_sys(err, ENOMEM, "start a machine");
+	}
+	in->options = options;
+	in->source = source;
+	in->claim.fd = -1;
+	in->claim.state_fd = -1;
+	in->log = LOG_FILE_CLOSED;
+	in->deferred_fd = -1;
+	in->signal_fd = -1;
+	in->identity_timer = TIMER_CLOSED;
+	in->control_loop.epoll_fd = -1;
+	in->control_loop.stop_fd = -1;
+	pthread_mutex_init(&in->control_lock, NULL);
+	in->hold = (struct hold)HOLD_NONE;
+	in->hub.log.file = LOG_FILE_CLOSED;
 	/* This may be a child of the process that opened the file: locked memory is not
 	 * inherited. */
 	if (source->keys != NULL)
 		keyring_lock_keys(source->keys);
 	chain_lock_keys(source->chain);
-	ret = options->name != NULL ? claim_name(&in.claim, options->name, err)
-				    : claim_free_name(&in.claim, options->preferred_name, err);
+	ret = options->name != NULL ? claim_name(&in->claim, options->name, err)
+				    : claim_free_name(&in->claim, options->preferred_name, err);
 	if (ret == 0)
-		ret = build_and_run(&in, &ran, err);
-	end->end = ret < 0 ? MACHINE_END_FAILED : in.machine.end;
-	end->saved_to = in.saved_to;
-	end->reported = in.reported;
-	memcpy(end->name, in.claim.name, sizeof(end->name));
+		ret = build_and_run(in, &ran, err);
+	end->end = ret < 0 ? MACHINE_END_FAILED : in->machine.end;
+	end->saved_to = in->saved_to;
+	end->reported = in->reported;
+	memcpy(end->name, in->claim.name, sizeof(end->name));
 	if (ran)
-		record_and_release(&in, end->end, err);
+		record_and_release(in, end->end, err);
 	else
-		claim_release(&in.claim);
-	loop_free(&in.control_loop);
-	log_file_close(&in.log);
-	cleanup_fd_fn(&in.deferred_fd);
-	cleanup_fd_fn(&in.signal_fd);
+		claim_release(&in->claim);
+	loop_free(&in->control_loop);
+	log_file_close(&in->log);
+	cleanup_fd_fn(&in->deferred_fd);
+	cleanup_fd_fn(&in->signal_fd);
 	source_close(source);
 	return ret;
 }

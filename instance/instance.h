@@ -147,7 +147,7 @@ struct instance_end {
 };
 
 /* Make a machine from the source, which is closed at the end, and run it until it is over. Returns
- * 0, or a negative errno: what the steps of the start give (claim_name(), machine_init(),
+ * 0, or a negative errno: -ENOMEM; what the steps of the start give (claim_name(), machine_init(),
  * source_open_disks(), snapshot_resume(), machine_boot()); when the machine failed later, what
  * err_set() returns for the kind of that failure; or what warmup_end() gives. */
 int instance_run(struct source *source, const struct instance_options *options,
