@@ -67,8 +67,27 @@ static int parse_timeout(struct transcript *t, const char *value, struct err *er
 	return 0;
 }
 
+/* A line `KEY: VALUE` for head->take(): 1. A line that is none: 0. */
+static int parse_other_head(const struct transcript_head *head, const struct text_line *line,
+			    struct err *err)
+{
+	cleanup_free char *key = strndup(line->text, line->len);
+	size_t len;
+	int ret;
+
+	if (key == NULL)
+		return err_sys(err, ENOMEM, "read a test");
+	len = strspn(key, "abcdefghijklmnopqrstuvwxyz-");
+	if (len == 0 || strncmp(key + len, ": ", 2) != 0)
+		return 0;
+	key[len] = '\0';
+	ret = head->take(head->opaque, key, key + len + 2, err);
+	return ret < 0 ? ret : 1;
+}
+
 /* A line of the head: 1. A line that is none: 0. */
-static int parse_head_line(struct transcript *t, const struct text_line *line, struct err *err)
+static int parse_head_line(struct transcript *t, const struct text_line *line,
+			   const struct transcript_head *head, struct err *err)
 {
 	static const char *const keys[] = {"golden: ", "timeout: ", "redact: "};
 	unsigned key = 0;
@@ -77,7 +96,7 @@ static int parse_head_line(struct transcript *t, const struct text_line *line, s
 	while (key < 3 && !begins(line, keys[key]))
 		key++;
 	if (key == 3)
-		return 0;
+		return head != NULL ? parse_other_head(head, line, err) : 0;
 	{
 		size_t skip = strlen(keys[key]);
 		cleanup_free char *value = strndup(line->text + skip, line->len - skip);
@@ -131,14 +150,14 @@ static int parse_command(struct transcript *t, size_t *at, struct err *err)
 	return 0;
 }
 
-static int parse_lines(struct transcript *t, struct err *err)
+static int parse_lines(struct transcript *t, const struct transcript_head *more, struct err *err)
 {
 	bool head = true;
 	size_t i = 0;
 
 	while (i < t->nlines) {
 		const struct text_line *line = &t->line[i];
-		int ret = head ? parse_head_line(t, line, err) : 0;
+		int ret = head ? parse_head_line(t, line, more, err) : 0;
 
 		if (ret < 0)
 			return err_context(err, ret, "line %zu", i + 1);
@@ -156,6 +175,12 @@ static int parse_lines(struct transcript *t, struct err *err)
 
 int transcript_parse(struct transcript *t, char *text, size_t len, struct err *err)
 {
+	return transcript_parse_with(t, text, len, NULL, err);
+}
+
+int transcript_parse_with(struct transcript *t, char *text, size_t len,
+			  const struct transcript_head *head, struct err *err)
+{
 	int ret;
 
 	*t = (struct transcript){.text = text, .timeout = TRANSCRIPT_TIMEOUT};
@@ -168,7 +193,7 @@ int transcript_parse(struct transcript *t, char *text, size_t len, struct err *e
 	else
 		ret = split_lines(t, len, err);
 	if (ret == 0)
-		ret = parse_lines(t, err);
+		ret = parse_lines(t, head, err);
 	if (ret < 0)
 		transcript_free(t);
 	return ret;

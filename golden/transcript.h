@@ -63,6 +63,17 @@ struct transcript {
  * for a head that cannot be read, lines that end in CR LF, or a text longer than TRANSCRIPT_MAX;
  * -ENOMEM. After an error there is nothing to free. */
 int transcript_parse(struct transcript *t, char *text, size_t len, struct err *err);
+
+/* Heads that a transcript does not have, of a text that is one and more. */
+struct transcript_head {
+	/* A line `KEY: VALUE`, KEY being small letters and `-`. Returns 0, or an error, which ends
+	 * the parsing. */
+	int (*take)(void *opaque, const char *key, char *value, struct err *err);
+	void *opaque;
+};
+/* The same; errors of head->take(), too, with the line before them. */
+int transcript_parse_with(struct transcript *t, char *text, size_t len,
+			  const struct transcript_head *head, struct err *err);
 /* Safe on zeroes. */
 void transcript_free(struct transcript *t);
 
