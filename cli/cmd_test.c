@@ -1,75 +1,142 @@
 /* torpor test: transcripts against a machine that was saved. */
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/io.h"
-#include "base/tempfile.h"
+#include "base/parallel.h"
+#include "base/printable.h"
 #include "cli/command.h"
 #include "cli/print_line.h"
-#include "cli/remove_machine.h"
-#include "cli/target.h"
 #include "cli/test_machine.h"
-#include "format/archive.h"
-#include "golden/test_run.h"
+#include "golden/report_text.h"
+#include "host/parse.h"
 
-#define TEST_SUFFIX ".t"
-#define TEST_FAILED 1 /* exit status: what a test printed differs */
-#define DIGEST_MARK "@sha256:"
+#define TEST_FAILED_STATUS 1 /* exit status: what a test printed differs */
+#define TEST_BROKEN_STATUS 125
+#define FAILED_FOLDER	   "failed"
+#define MOST_ROUNDS	   100000u
 
 enum {
 	OPTION_FROM = OPTION_LONG_ONLY + 1,
 	OPTION_UPDATE,
 	OPTION_TAP,
+	OPTION_REPEAT,
+	OPTION_SHARD,
+	OPTION_CLOCK,
+	OPTION_FAILED,
+	OPTION_NO_SAVE,
 };
 
 static const struct option_spec options[] = {
 	{OPTION_FROM, "from", "FILE", "the golden of all tests, in place of what their heads name"},
 	{'p', "publish", "GUEST[/udp]",
 	 "publish a port of the guest; its number here is $TORPOR_PORT_GUEST; repeatable"},
+	{'j', "jobs", "N", "so many tests at once (default 1), each with a machine; 0: one a core"},
+	{OPTION_REPEAT, "repeat", "N",
+	 "run each test N times; one that does not always pass is flaky"},
+	{OPTION_SHARD, "shard", "I/N", "only part I of N of the tests"},
+	{OPTION_CLOCK, "clock", "TIME",
+	 "the guest's time as each test begins: 2026-01-31T12:00:00Z, or @SECONDS since 1970"},
+	{OPTION_FAILED, "failed", "DIR",
+	 "folder for the machines of tests that fail (default " FAILED_FOLDER ")"},
+	{OPTION_NO_SAVE, "no-save", NULL, "do not save the machines of tests that fail"},
 	{OPTION_UPDATE, "update", NULL, "accept what the tests print: rewrite them"},
 	{OPTION_TAP, "tap", NULL, "print TAP"},
 	{0},
 };
 
 struct test_args {
-	const char *from; /* NULL: the heads say it */
-	const char *publish[TEST_PUBLISH_MAX];
-	unsigned npublish;
-	bool update, tap;
+	struct test_fleet_params fleet;
+	unsigned rounds, shard, shards;
+	const char *failed;
+	bool no_save, update, tap;
 };
 
-/* The tests: paths of files, in order. */
-struct tests {
-	char **path; /* owned, as its elements */
-	size_t n;
-	size_t done, failed, broken, updated;
-	/* Taken while a machine is started or ended, and for good by who ends all. */
-	pthread_mutex_t machine_lock;
-	struct test_host host;
-};
+static int parse_count(const char *option, const char *value, unsigned least, unsigned most,
+		       unsigned *n, struct err *err)
+{
+	uint64_t number;
+	int ret = parse_number(value, option, least, most, &number, err);
+
+	if (ret == 0)
+		*n = (unsigned)number;
+	return ret;
+}
+
+static int parse_shard(const char *value, struct test_args *args, struct err *err)
+{
+	int end = 0;
+
+	if (sscanf(value, "%9u/%9u%n", &args->shard, &args->shards, &end) < 2 ||
+	    value[end] != '\0' || args->shard < 1 || args->shard > args->shards)
+		return err_set(err, ERR_USAGE, "--shard %s: not I/N with I from 1 to N", value);
+	return 0;
+}
+
+static int parse_clock(const char *value, struct test_args *args, struct err *err)
+{
+	struct tm tm = {0};
+	const char *end = value;
+	long long seconds;
+	int len = 0;
+
+	if (sscanf(value, "@%lld%n", &seconds, &len) == 1)
+		end = value + len;
+	else if ((end = strptime(value, "%Y-%m-%dT%H:%M:%SZ", &tm)) != NULL)
+		seconds = timegm(&tm);
+	/* What nanoseconds of 63 bits hold. */
+	if (end == NULL || *end != '\0' || seconds < 0 || seconds > 9000000000)
+		return err_set(err, ERR_USAGE,
+			       "--clock %s: not a time like 2026-01-31T12:00:00Z, or @SECONDS "
+			       "since 1970",
+			       value);
+	args->fleet.fixed_clock = true;
+	args->fleet.clock_ns = (int64_t)seconds * (int64_t)NS_PER_SECOND;
+	return 0;
+}
+
+static int parse_jobs(const char *value, struct test_args *args, struct err *err)
+{
+	int ret = parse_count("--jobs", value, 0, RUNNER_MAX_WORKERS, &args->fleet.workers, err);
+
+	if (ret == 0 && args->fleet.workers == 0)
+		args->fleet.workers = usable_cores();
+	return ret;
+}
 
 static int cmd_test_option(struct test_args *args, int id, const char *value, struct err *err)
 {
 	switch (id) {
 	case OPTION_FROM:
-		args->from = value;
+		args->fleet.from = value;
 		return 0;
 	case 'p':
-		if (args->npublish == TEST_PUBLISH_MAX)
+		if (args->fleet.npublish == TEST_PUBLISH_MAX)
 			return err_set(err, ERR_USAGE, "--publish is given more than %u times",
 				       TEST_PUBLISH_MAX);
-		args->publish[args->npublish++] = value;
+		args->fleet.publish[args->fleet.npublish++] = value;
+		return 0;
+	case 'j':
+		return parse_jobs(value, args, err);
+	case OPTION_REPEAT:
+		return parse_count("--repeat", value, 1, MOST_ROUNDS, &args->rounds, err);
+	case OPTION_SHARD:
+		return parse_shard(value, args, err);
+	case OPTION_CLOCK:
+		return parse_clock(value, args, err);
+	case OPTION_FAILED:
+		args->failed = value;
+		return 0;
+	case OPTION_NO_SAVE:
+		args->no_save = true;
 		return 0;
 	case OPTION_UPDATE:
 		args->update = true;
@@ -85,227 +152,84 @@ static int cmd_test_option(struct test_args *args, int id, const char *value, st
 	}
 }
 
-static int add_path(struct tests *tests, char *path, struct err *err)
+/* ---- what is printed meanwhile ---- */
+
+struct test_output {
+	const struct test_args *args;
+	size_t printed; /* results */
+	bool progress;	/* standard error is a terminal */
+	bool line;	/* and has a line about the progress */
+};
+
+static void clear_progress(struct test_output *out)
 {
-	char **grown = path != NULL ? array_grow(tests->path, tests->n, sizeof(*grown)) : NULL;
-
-	if (grown == NULL) {
-		free(path);
-		return err_sys(err, ENOMEM, "list the tests");
-	}
-	tests->path = grown;
-	grown[tests->n++] = path;
-	return 0;
-}
-
-static int is_test(const struct dirent *entry)
-{
-	size_t len = strlen(entry->d_name), suffix = strlen(TEST_SUFFIX);
-
-	return entry->d_name[0] != '.' &&
-	       (entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN ||
-		(len > suffix && strcmp(entry->d_name + len - suffix, TEST_SUFFIX) == 0));
-}
-
-/* A file as it is; of a folder, the tests in it and below, by name. What is `below` and cannot be
- * looked at is a test that cannot be run. */
-static int find_tests(struct tests *tests, const char *path, bool below, struct err *err)
-{
-	struct dirent **entry;
-	struct stat st = {0};
-	int n, ret = 0;
-
-	if (stat(path, &st) < 0 && !below)
-		return err_sys(err, errno, "%s", path);
-	if (!S_ISDIR(st.st_mode))
-		return add_path(tests, strdup(path), err);
-	n = scandir(path, &entry, is_test, alphasort);
-	if (n < 0)
-		return err_sys(err, errno, "%s", path);
-	for (int i = 0; i < n; i++) {
-		cleanup_free char *inner = NULL;
-
-		if (ret == 0 && asprintf(&inner, "%s/%s", path, entry[i]->d_name) < 0)
-			ret = err_sys(err, ENOMEM, "list the tests");
-		if (ret == 0)
-			ret = find_tests(tests, inner, true, err);
-		free(entry[i]);
-	}
-	free(entry);
-	return ret;
-}
-
-static int read_transcript(struct transcript *t, const char *path, struct stat *st, struct err *err)
-{
-	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	cleanup_free char *text = NULL;
-	int ret;
-
-	if (fd < 0 || fstat(fd, st) < 0)
-		return err_sys(err, errno, "open");
-	if (!S_ISREG(st->st_mode) || st->st_size > TRANSCRIPT_MAX)
-		return err_set(err, ERR_USAGE, "not a file, or longer than %u MiB",
-			       TRANSCRIPT_MAX >> 20);
-	text = malloc((size_t)st->st_size + 1);
-	if (text == NULL)
-		return err_sys(err, ENOMEM, "read");
-	ret = io_pread(fd, text, (uint64_t)st->st_size, 0);
-	if (ret < 0)
-		return err_sys(err, -ret, "read");
-	return transcript_parse(t, take_ptr(text), (size_t)st->st_size, err);
-}
-
-/* The file of `golden: FILE[@sha256:DIGEST]`, relative to the test's folder, or a name of the
- * store. */
-static int find_golden(const struct test_args *args, const char *test, const struct transcript *t,
-		       struct path *golden, struct err *err)
-{
-	char name[sizeof(t->golden)], digest[DIGEST_TEXT_SIZE], *wanted;
-	const char *slash = strrchr(test, '/');
-	struct target target;
-	int ret, len;
-
-	snprintf(name, sizeof(name), "%s", args->from != NULL ? args->from : t->golden);
-	if (name[0] == '\0')
-		return err_set(err, ERR_USAGE,
-			       "it names no golden: begin it with `golden: FILE`, or use --from");
-	wanted = strstr(name, DIGEST_MARK);
-	if (wanted != NULL)
-		*wanted++ = '\0';
-	ret = target_find_file(&target, name, err);
-	if (ret < 0)
-		return ret;
-	if (target.kind == TARGET_STORED || args->from != NULL || name[0] == '/' || slash == NULL)
-		len = snprintf(golden->text, sizeof(golden->text), "%s", target.file);
-	else
-		len = snprintf(golden->text, sizeof(golden->text), "%.*s/%s", (int)(slash - test),
-			       test, name);
-	if (len >= (int)sizeof(golden->text))
-		return err_sys(err, ENAMETOOLONG, "%s", name);
-	ret = archive_identify(golden->text, digest, err);
-	if (ret == 0 && wanted != NULL && strcmp(digest, wanted) != 0)
-		return err_set(err, ERR_INTEGRITY, "%s is %s, and the test is for %s", golden->text,
-			       digest, wanted);
-	return ret;
-}
-
-static int rewrite(const char *path, const struct stat *st, const struct edits *edits,
-		   struct err *err)
-{
-	cleanup_buf struct buf text = {0};
-	struct tempfile file;
-	struct stat written;
-	int ret;
-
-	edits_text(edits, &text);
-	if (buf_failed(&text))
-		return err_sys(err, ENOMEM, "rewrite");
-	ret = tempfile_open(&file, path, err);
-	if (ret < 0)
-		return ret;
-	ret = tempfile_write(&file, text.data, text.len, 0, err);
-	if (ret == 0 && fchmod(file.fd, st->st_mode & 07777) < 0)
-		ret = err_sys(err, errno, "chmod");
-	if (ret == 0)
-		ret = tempfile_publish(&file, &written, err);
-	tempfile_close(&file);
-	return ret;
-}
-
-/* As lines of its own, which TAP takes for comments. */
-static void print_diff(const struct test_args *args, const struct edits *edits, const char *path)
-{
-	cleanup_buf struct buf diff = {0};
-	char *rest, *line;
-
-	edits_diff(edits, path, path, &diff);
-	buf_add(&diff, "", 1);
-	if (buf_failed(&diff))
+	if (!out->line)
 		return;
-	rest = (char *)diff.data;
-	while ((line = strsep(&rest, "\n")) != NULL) {
-		if (rest != NULL)
-			print_line(stdout, "%s%s", args->tap ? "# " : "", line);
-	}
+	fflush(stdout);
+	fputs("\r\033[K", stderr);
+	out->line = false;
 }
 
-/* Run one test. Returns whether it passes (0), fails (1), or why it could not be run. */
-static int run_transcript(const struct test_args *args, const char *path, struct tests *tests,
-			  struct edits *edits, struct transcript *t, struct err *err)
+static void print_progress(void *opaque, const struct runner_state *state)
 {
-	struct test_machine machine;
-	struct test_guest guest;
-	struct path golden;
-	struct stat st;
-	int ret = read_transcript(t, path, &st, err);
+	struct test_output *out = opaque;
+	char line[72];
 
-	if (ret < 0)
-		return ret;
-	ret = find_golden(args, path, t, &golden, err);
-	if (ret < 0)
-		return ret;
-	pthread_mutex_lock(&tests->machine_lock);
-	ret = test_machine_start(&machine, golden.text, args->publish, args->npublish, err);
-	pthread_mutex_unlock(&tests->machine_lock);
-	if (ret < 0)
-		return ret;
-	guest = test_machine_guest(&machine);
-	tests->host.env = machine.env;
-	ret = test_run(t, &guest, &tests->host, edits, err);
-	/* Waits for ever when all is being ended. */
-	pthread_mutex_lock(&tests->machine_lock);
-	test_machine_end(&machine);
-	pthread_mutex_unlock(&tests->machine_lock);
-	if (ret < 0 || !edits_differ(edits))
-		return ret;
-	if (!args->update)
-		return 1;
-	tests->updated++;
-	return rewrite(path, &st, edits, err);
+	if (!out->progress)
+		return;
+	snprintf(line, sizeof(line), "%zu/%zu, %zu failed: %s", state->done, state->tests,
+		 state->failed + state->broken, state->path != NULL ? state->path : "");
+	printable_utf8(line);
+	fflush(stdout);
+	fprintf(stderr, "\r\033[K%s", line);
+	out->line = true;
 }
 
-static void run_one(const struct test_args *args, const char *path, struct tests *tests)
+/* The lines of a report. */
+static void print_lines(const struct buf *text)
 {
-	cleanup_transcript struct transcript t = {0};
-	cleanup_edits struct edits edits = {0};
-	uint64_t start = clock_monotonic_ns();
-	struct err err = {0};
-	int ret = run_transcript(args, path, tests, &edits, &t, &err);
-	const char *ended = ret == 0 ? "passed" : "failed";
-	double seconds = (double)(clock_monotonic_ns() - start) / NS_PER_SECOND;
+	const char *at = (const char *)text->data, *end = at + text->len;
 
-	tests->done++;
-	if (args->tap)
-		print_line(stdout, "%s %zu - %s # %.3f s", ret == 0 ? "ok" : "not ok", tests->done,
-			   path, seconds);
-	else
-		print_line(stdout, "%s: %s (%.3f s)", path, ret < 0 ? "not run" : ended, seconds);
-	if (ret > 0)
-		tests->failed++;
-	if (edits.n > 0 && edits_differ(&edits) && !args->update)
-		print_diff(args, &edits, path);
-	if (ret < 0) {
-		tests->broken++;
-		print_line(args->tap ? stdout : stderr, "%s%s: %s",
-			   args->tap ? "# " : "torpor: test: ", path, err.text);
+	while (at < end && !buf_failed(text)) {
+		const char *newline = memchr(at, '\n', (size_t)(end - at));
+		size_t len = (size_t)((newline != NULL ? newline : end) - at);
+
+		print_line(stdout, "%.*s", (int)len, at);
+		at += len + 1;
 	}
 	fflush(stdout);
 }
 
-static int run_all(const struct test_args *args, struct tests *tests)
+static void print_result(void *opaque, const struct runner_state *state,
+			 const struct test_result *result)
 {
-	if (args->tap)
-		printf("TAP version 13\n1..%zu\n", tests->n);
-	for (size_t i = 0; i < tests->n; i++)
-		run_one(args, tests->path[i], tests);
-	if (!args->tap)
-		printf("%zu passed, %zu failed, %zu not run%s\n",
-		       tests->n - tests->failed - tests->broken, tests->failed, tests->broken,
-		       tests->updated > 0 ? "; some were rewritten" : "");
-	if (tests->broken > 0)
-		return 125;
-	return tests->failed > 0 ? TEST_FAILED : 0;
+	struct test_output *out = opaque;
+	cleanup_buf struct buf text = {0};
+
+	clear_progress(out);
+	if (out->args->tap)
+		report_tap_result(state->report, result, ++out->printed, &text);
+	else
+		report_text_result(state->report, result, &text);
+	print_lines(&text);
+	if (result->error != NULL && !out->args->tap)
+		print_line(stderr, "torpor: test: %s: %s", result->path, result->error);
 }
+
+static void print_retired(void *opaque, unsigned worker, const struct err *why)
+{
+	clear_progress(opaque);
+	print_line(stderr, "torpor: test: there is no room for machine %u, others go on: %s",
+		   worker, why->text);
+}
+
+/* ---- signals ---- */
+
+/* What ends a run; the first signal stops the tests, the second one this process. */
+struct test_stop {
+	int fd; /* eventfd */
+	_Atomic int number;
+};
 
 static void ending_signals(sigset_t *set)
 {
@@ -316,83 +240,155 @@ static void ending_signals(sigset_t *set)
 	sigaddset(set, SIGTERM);
 }
 
-/* A thread: who ends the tests ends their machine, and what runs on this host. */
-static void *await_signal(void *arg)
+static void *await_signal(void *opaque)
 {
-	struct tests *tests = arg;
-	char name[64];
+	struct test_stop *stop = opaque;
 	sigset_t set;
-	pid_t group;
 	int number;
 
 	ending_signals(&set);
 	if (sigwait(&set, &number) != 0)
 		return NULL;
-	pthread_mutex_lock(&tests->machine_lock);
-	group = tests->host.group;
-	if (group > 0)
-		kill(-group, SIGKILL);
-	test_machine_name(name);
-	(void)remove_machine(name, true, NULL);
+	stop->number = number;
 	(void)signal(number, SIG_DFL);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-	kill(getpid(), number);
+	(void)eventfd_write(stop->fd, 1);
+	for (;;)
+		pause();
 	return NULL;
 }
 
-static int watch_signals(struct tests *tests, struct err *err)
+static int watch_signals(struct test_stop *stop, struct err *err)
 {
 	pthread_t thread;
 	sigset_t set;
 	int ret;
 
+	stop->fd = eventfd(0, EFD_CLOEXEC);
+	if (stop->fd < 0)
+		return err_sys(err, errno, "eventfd");
 	ending_signals(&set);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	ret = pthread_create(&thread, NULL, await_signal, tests);
+	ret = pthread_create(&thread, NULL, await_signal, stop);
 	if (ret != 0)
 		return err_sys(err, ret, "thread");
 	pthread_detach(thread);
 	return 0;
 }
 
-static int find_and_run(struct options *opts, const struct test_args *args, struct tests *tests,
-			struct err *err)
+/* As if it had ended us at once. */
+static void die_of(int number)
 {
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, number);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	(void)raise(number);
+}
+
+/* ---- all of it ---- */
+
+static int exit_status(const struct test_report *report)
+{
+	if (report->interrupted || test_report_count(report, TEST_BROKEN) > 0)
+		return TEST_BROKEN_STATUS;
+	return test_report_count(report, TEST_FAILED) > 0 ? TEST_FAILED_STATUS : 0;
+}
+
+static int print_end(const struct test_args *args, const struct test_report *report)
+{
+	cleanup_buf struct buf text = {0};
+
+	if (args->tap)
+		report_tap_end(report, &text);
+	else
+		report_text_end(report, &text);
+	print_lines(&text);
+	return exit_status(report);
+}
+
+static int run_tests(struct test_args *args, const struct test_list *tests,
+		     const struct test_stop *stop, struct err *err)
+{
+	cleanup_test_report struct test_report report = {0};
+	cleanup_buf struct buf text = {0};
+	struct test_output output = {.args = args, .progress = isatty(STDERR_FILENO) == 1};
+	struct runner_params params = {
+		.tests = tests,
+		.workers = args->fleet.workers,
+		.rounds = args->rounds,
+		.shard = args->shard,
+		.shards = args->shards,
+		.update = args->update,
+		.failed = args->no_save ? NULL : args->failed,
+		.stop_fd = stop->fd,
+		.result = print_result,
+		.progress = print_progress,
+		.retired = print_retired,
+		.opaque = &output,
+	};
+	struct test_machines machines;
+	struct test_fleet fleet;
+	int ret;
+
+	args->fleet.stop_fd = stop->fd;
+	ret = test_fleet_open(&fleet, &args->fleet, err);
+	if (ret < 0)
+		return ret;
+	machines = test_fleet_machines(&fleet);
+	params.machines = &machines;
+	if (args->tap)
+		report_tap_begin(tests->n * args->rounds, &text);
+	print_lines(&text);
+	ret = runner_run(&params, &report, err);
+	test_fleet_close(&fleet);
+	clear_progress(&output);
+	return ret < 0 ? ret : print_end(args, &report);
+}
+
+static int find_and_run(struct options *opts, struct test_args *args, struct err *err)
+{
+	cleanup_test_list struct test_list tests = {0};
+	static struct test_stop stop; /* its thread outlives us */
 	const char *path;
 	int ret;
 
 	while ((path = options_operand(opts)) != NULL) {
-		size_t before = tests->n;
-
-		ret = find_tests(tests, path, false, err);
+		ret = test_list_add(&tests, path, err);
 		if (ret < 0)
 			return ret;
-		if (tests->n == before)
-			return err_set(err, ERR_NOT_FOUND,
-				       "%s: no test NAME" TEST_SUFFIX " is in it", path);
 	}
-	if (tests->n == 0)
+	if (tests.n == 0)
 		return options_missing(opts, "PATH of a test", err);
-	ret = watch_signals(tests, err);
-	return ret < 0 ? ret : run_all(args, tests);
+	test_list_keep_shard(&tests, args->shard, args->shards);
+	ret = watch_signals(&stop, err);
+	if (ret < 0)
+		return ret;
+	ret = run_tests(args, &tests, &stop, err);
+	if (stop.number != 0)
+		die_of(stop.number);
+	return ret;
 }
 
 static int cmd_test_run(struct options *opts, struct err *err)
 {
-	struct test_args args = {0};
-	struct tests tests = {.machine_lock = PTHREAD_MUTEX_INITIALIZER};
-	int id, ret;
+	struct test_args args = {
+		.fleet = {.workers = 1},
+		.rounds = 1,
+		.shard = 1,
+		.shards = 1,
+		.failed = FAILED_FOLDER,
+	};
+	int id;
 
 	while ((id = options_next(opts, err)) != 0) {
-		ret = id < 0 ? id : cmd_test_option(&args, id, opts->value, err);
+		int ret = id < 0 ? id : cmd_test_option(&args, id, opts->value, err);
+
 		if (ret < 0)
 			return ret;
 	}
-	ret = find_and_run(opts, &args, &tests, err);
-	for (size_t i = 0; i < tests.n; i++)
-		free(tests.path[i]);
-	free(tests.path);
-	return ret;
+	return find_and_run(opts, &args, err);
 }
 
 const struct command cmd_test = {

@@ -14,7 +14,7 @@ _torpor()
 	run)
 		options='-d --detach -n --name --rm --kernel --initrd --append --disk -m --memory -c --cpus --cpu --console --net -p --publish --pcap --mac --mtu --queues --key-file --passphrase-file --help' operands=' files' ;;
 	resume)
-		options='-d --detach --paused --golden -n --name --fill --require-signature --verify --unverified --new-identity --net -p --publish --pcap --key-file --passphrase-file --help' operands='running files' ;;
+		options='-d --detach --paused --golden --until-closed --rm -n --name --fill --require-signature --verify --unverified --new-identity --net -p --publish --pcap --key-file --passphrase-file --help' operands='running files' ;;
 	clone)
 		options='-c --count -n --name --fill --require-signature --verify --unverified --new-identity --net -p --publish --pcap --key-file --passphrase-file --help' operands='running files' ;;
 	save)
@@ -76,7 +76,7 @@ _torpor()
 	warm)
 		options='--for --until -o --output --help' operands='running files' ;;
 	test)
-		options='--from -p --publish --update --tap --help' operands='' ;;
+		options='--from -p --publish -j --jobs --repeat --shard --clock --failed --no-save --update --tap --help' operands='' ;;
 	doctor)
 		options='--json --help' operands='' ;;
 	version)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,72 +16,88 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/io.h"
+#include "base/json.h"
 #include "base/num.h"
 #include "cli/guest_command.h"
 #include "cli/remove_machine.h"
+#include "cli/target.h"
+#include "format/archive.h"
+#include "format/crypto/blake2b.h"
 #include "golden/host_command.h"
 #include "host/client.h"
+#include "host/parent.h"
 
 #define PROGRAM	      "/proc/self/exe"
-#define ARGUMENTS_MAX (10 + 2 * TEST_PUBLISH_MAX)
+#define ARGUMENTS_MAX (12 + 2 * TEST_PUBLISH_MAX)
+#define DIGEST_MARK   "@sha256:"
+#define SEED_SIZE     32u
 /* After a command's time is over: for its end to arrive. */
 #define END_MS 5000
+/* A start or a save of a machine: longer than anything takes that is not stuck. */
+#define VERB_SECONDS 3600u
+/* An agent that is being paged in is slow. */
+#define CLOCK_SECONDS 120u
+#define CLOCK_LOOK_MS 2
+#define CONSOLE_MAX   65536u /* bytes of what the guest printed during a test */
 
-/* Run ourselves. What it prints on either stream, cut to the size of `said`, and its wait status.
- */
-static int run_torpor(const char *const *argv, char *said, size_t size, int *wstatus,
-		      struct err *err)
+struct test_machine {
+	struct test_fleet *fleet;
+	char name[64];
+	bool there;	      /* client is open */
+	bool golden;	      /* it can be reset */
+	struct client client; /* while it is there */
+	struct path file;     /* of its golden, */
+	char digest[DIGEST_TEXT_SIZE];
+	/* Owned, as its elements; the last is NULL: ours, and TORPOR_NAME, TORPOR_PORT_N,
+	 * TORPOR_SEED. */
+	char **env;
+	size_t nenv;
+	char seed_text[32];	/* TORPOR_SEED=N, of the test that runs */
+	uint64_t console_begin; /* bytes of console.log, as the test began */
+};
+
+/* Run ourselves: what it prints on either stream, and its wait status. `lease`: a descriptor that it
+ * has; -1: none. */
+static int run_torpor(const struct test_fleet *fleet, const char *const *argv, int lease,
+		      struct buf *said, int *wstatus, struct err *err)
 {
+	struct host_program program = {
+		.path = PROGRAM, .argv = argv, .env = environ, .keep = lease};
+	bool timed_out = false;
 	cleanup_fd int in = -1;
 	int ends[2], ret;
-	int64_t got;
 	pid_t pid;
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return err_sys(err, errno, "pipe");
 	in = ends[0];
-	ret = host_command_spawn(PROGRAM, argv, environ, ends[1], &pid);
+	program.out = ends[1];
+	ret = host_program_spawn(&program, &pid);
 	close(ends[1]);
 	if (ret != 0)
 		return err_sys(err, ret, "run torpor %s", argv[1]);
-	got = io_read_upto(in, said, size - 1);
-	said[got > 0 ? got : 0] = '\0';
-	while (waitpid(pid, wstatus, 0) < 0 && errno == EINTR)
-		continue;
-	return 0;
+	ret = host_program_follow(pid, in, fleet->params->stop_fd, VERB_SECONDS, said, wstatus,
+				  &timed_out);
+	buf_add(said, "", 1);
+	if (ret == 0 && buf_failed(said))
+		ret = -ENOMEM;
+	return ret < 0 ? err_sys(err, -ret, "run torpor %s", argv[1]) : 0;
 }
 
-void test_machine_name(char name[64])
+/* The last line of what a verb said, as an error of ours. */
+static int verb_failed(const struct buf *said, struct err *err)
 {
-	snprintf(name, 64, "test-%d", (int)getpid());
+	char *text = (char *)said->data, *line;
+	size_t len = strlen(text);
+
+	if (len > 0 && text[len - 1] == '\n')
+		text[len - 1] = '\0';
+	line = strrchr(text, '\n');
+	line = line != NULL ? line + 1 : text;
+	return err_set(err, ERR_FAILED, "%s", strncmp(line, "torpor: ", 8) == 0 ? line + 8 : line);
 }
 
-static int resume_golden(struct test_machine *m, const char *golden, const char *const *publish,
-			 unsigned npublish, struct err *err)
-{
-	char said[1024], name[sizeof(m->name)], port[TEST_PUBLISH_MAX][32];
-	const char *argv[ARGUMENTS_MAX + 1] = {"torpor", "resume", "-d", "--name", name};
-	int n = 5, wstatus, ret;
-
-	test_machine_name(name);
-	for (unsigned i = 0; i < npublish; i++) {
-		snprintf(port[i], sizeof(port[i]), "127.0.0.1:0:%s", publish[i]);
-		argv[n++] = "--publish";
-		argv[n++] = port[i];
-	}
-	argv[n++] = "--";
-	argv[n++] = golden;
-	ret = run_torpor(argv, said, sizeof(said), &wstatus, err);
-	if (ret < 0)
-		return ret;
-	if (wstatus != 0) {
-		said[strcspn(said, "\n")] = '\0';
-		return err_set(err, ERR_FAILED, "%s",
-			       strncmp(said, "torpor: ", 8) == 0 ? said + 8 : said);
-	}
-	snprintf(m->name, sizeof(m->name), "%s", name);
-	return 0;
-}
+/* ---- its environment ---- */
 
 /* Takes `text`; NULL: there was no memory for it. */
 static int add_env(struct test_machine *m, char *text)
@@ -96,6 +113,15 @@ static int add_env(struct test_machine *m, char *text)
 	return 0;
 }
 
+static void free_env(struct test_machine *m)
+{
+	for (size_t i = 0; i < m->nenv; i++)
+		free(m->env[i]);
+	free(m->env);
+	m->env = NULL;
+	m->nenv = 0;
+}
+
 static int add_port_env(struct test_machine *m, const json_t *port)
 {
 	char *text;
@@ -107,7 +133,7 @@ static int add_port_env(struct test_machine *m, const json_t *port)
 	return add_env(m, text);
 }
 
-/* Ours, and what tells of the machine. */
+/* Ours, and what tells of the machine and the test. */
 static int make_env(struct test_machine *m, const json_t *ports)
 {
 	char *name, **grown;
@@ -115,7 +141,7 @@ static int make_env(struct test_machine *m, const json_t *ports)
 	size_t i;
 
 	for (char *const *at = environ; *at != NULL; at++) {
-		if (add_env(m, strdup(*at)) < 0)
+		if (strncmp(*at, "TORPOR_SEED=", 12) != 0 && add_env(m, strdup(*at)) < 0)
 			return -ENOMEM;
 	}
 	if (asprintf(&name, "TORPOR_NAME=%s", m->name) < 0 || add_env(m, name) < 0)
@@ -125,6 +151,8 @@ static int make_env(struct test_machine *m, const json_t *ports)
 		if (add_port_env(m, port) < 0)
 			return -ENOMEM;
 	}
+	if (add_env(m, strdup(m->seed_text)) < 0)
+		return -ENOMEM;
 	grown = array_grow(m->env, m->nenv, sizeof(*grown));
 	if (grown == NULL)
 		return -ENOMEM;
@@ -133,31 +161,28 @@ static int make_env(struct test_machine *m, const json_t *ports)
 	return 0;
 }
 
-static int find_ports(struct test_machine *m, struct err *err)
+static int renew_env(struct test_machine *m, struct err *err)
 {
-	json_t *reply;
-	int ret = client_ask(m->name, "ports", &reply, err);
+	cleanup_json json_t *reply = NULL;
+	int ret;
 
+	if (m->nenv > 0) {
+		char *seed = strdup(m->seed_text);
+
+		if (seed == NULL)
+			return err_sys(err, ENOMEM, "environment of the test");
+		free(m->env[m->nenv - 1]);
+		m->env[m->nenv - 1] = seed;
+		return 0;
+	}
+	ret = client_do(&m->client, "ports", CLIENT_FOREVER, &reply, err);
 	if (ret < 0)
 		return ret;
 	ret = make_env(m, json_object_get(reply, "ports"));
-	json_decref(reply);
 	return ret < 0 ? err_sys(err, -ret, "environment of the test") : 0;
 }
 
-int test_machine_start(struct test_machine *m, const char *golden, const char *const *publish,
-		       unsigned npublish, struct err *err)
-{
-	int ret;
-
-	*m = (struct test_machine){.name = ""};
-	ret = resume_golden(m, golden, publish, npublish, err);
-	if (ret == 0)
-		ret = find_ports(m, err);
-	if (ret < 0)
-		test_machine_end(m);
-	return ret;
-}
+/* ---- a command in its guest ---- */
 
 static void send_kill(struct guest_command *c)
 {
@@ -168,8 +193,8 @@ static void send_kill(struct guest_command *c)
 }
 
 /* Until the command has ended, or its time is over and it cannot be ended either. */
-static int follow(struct guest_command *c, unsigned seconds, struct buf *output, int *status,
-		  struct err *err)
+static int follow(struct guest_command *c, int stop_fd, unsigned seconds, struct buf *output,
+		  int *status, struct err *err)
 {
 	uint64_t deadline = clock_monotonic_ns() + seconds * NS_PER_SECOND, dropped = 0;
 	bool timed_out = false;
@@ -178,7 +203,8 @@ static int follow(struct guest_command *c, unsigned seconds, struct buf *output,
 	int ret;
 
 	while ((ret = guest_command_frame(c, false, &f, &data, err)) >= 0 && !c->ended) {
-		struct pollfd ready = {.fd = c->client.fd, .events = POLLIN};
+		struct pollfd ready[] = {{.fd = c->client.fd, .events = POLLIN},
+					 {.fd = stop_fd, .events = POLLIN}};
 		uint64_t now = clock_monotonic_ns();
 
 		if (ret > 0) {
@@ -194,9 +220,11 @@ static int follow(struct guest_command *c, unsigned seconds, struct buf *output,
 			send_kill(c);
 			deadline = now + END_MS * NS_PER_MS;
 		}
-		if (poll(&ready, 1, (int)u64_min((deadline - now) / NS_PER_MS + 1, 60000)) < 0 &&
+		if (poll(ready, 2, (int)u64_min((deadline - now) / NS_PER_MS + 1, 60000)) < 0 &&
 		    errno != EINTR)
 			return err_sys(err, errno, "poll");
+		if (test_is_stopped(stop_fd))
+			return err_sys(err, ECANCELED, "interrupted");
 	}
 	if (ret < 0)
 		return ret;
@@ -211,10 +239,10 @@ static int follow(struct guest_command *c, unsigned seconds, struct buf *output,
 static int run_in_guest(void *opaque, const char *command, unsigned seconds, struct buf *output,
 			int *status, struct err *err)
 {
-	const struct test_machine *m = opaque;
+	struct test_machine *m = opaque;
 	cleanup_free char *script = NULL;
 	cleanup_free struct guest_command *c = calloc(1, sizeof(*c));
-	char *const none[] = {NULL};
+	char *const env[] = {m->seed_text, NULL};
 	int ret;
 
 	if (c == NULL || asprintf(&script, "exec 2>&1\n%s", command) < 0)
@@ -222,29 +250,395 @@ static int run_in_guest(void *opaque, const char *command, unsigned seconds, str
 	{
 		char sh[] = "sh", dash_c[] = "-c";
 		char *const argv[] = {sh, dash_c, script, NULL};
-		const struct guest_call call = {
-			.folder = "", .user = "", .argv = argv, .env = none};
+		const struct guest_call call = {.folder = "", .user = "", .argv = argv, .env = env};
 
 		ret = guest_command_start(c, m->name, &call, err);
 	}
 	if (ret < 0)
 		return ret;
-	ret = follow(c, seconds, output, status, err);
+	ret = follow(c, m->fleet->params->stop_fd, seconds, output, status, err);
 	guest_command_close(c);
 	return ret;
 }
 
-struct test_guest test_machine_guest(struct test_machine *m)
+/* ---- its start and its end ---- */
+
+static void end_machine(struct test_machine *m)
 {
-	return (struct test_guest){.run = run_in_guest, .opaque = m};
+	if (!m->there)
+		return;
+	m->there = false;
+	client_close(&m->client);
+	(void)remove_machine(m->name, true, NULL);
+	free_env(m);
 }
 
-void test_machine_end(struct test_machine *m)
+/* torpor resume, paused. *wstatus is its own. */
+static int resume_golden(struct test_machine *m, bool golden, struct buf *said, int *wstatus,
+			 struct err *err)
 {
-	if (m->name[0] != '\0')
+	const struct test_fleet_params *params = m->fleet->params;
+	char port[TEST_PUBLISH_MAX][32], lease[32];
+	const char *argv[ARGUMENTS_MAX + 1] = {"torpor", "resume",	   "-d",
+					       "--rm",	 "--paused",	   "--name",
+					       m->name,	 "--until-closed", lease};
+	int n = 9;
+
+	snprintf(lease, sizeof(lease), "/dev/fd/%d", m->fleet->lease[0]);
+	if (golden)
+		argv[n++] = "--golden";
+	for (unsigned i = 0; i < params->npublish; i++) {
+		snprintf(port[i], sizeof(port[i]), "127.0.0.1:0:%s", params->publish[i]);
+		argv[n++] = "--publish";
+		argv[n++] = port[i];
+	}
+	argv[n++] = "--";
+	argv[n++] = m->file.text;
+	return run_torpor(m->fleet, argv, m->fleet->lease[0], said, wstatus, err);
+}
+
+/* KVM may not be able to log writes: then it cannot be reset, and each test has a new one. */
+static int start_machine(struct test_machine *m, bool *no_room, struct err *err)
+{
+	cleanup_buf struct buf said = {0};
+	int wstatus, ret;
+
+	m->golden = true;
+	ret = resume_golden(m, true, &said, &wstatus, err);
+	if (ret == 0 && wstatus != 0 && strstr((char *)said.data, "--golden: ") != NULL) {
+		m->golden = false;
+		buf_free(&said);
+		said = (struct buf){0};
+		ret = resume_golden(m, false, &said, &wstatus, err);
+	}
+	if (ret < 0)
+		return ret;
+	if (wstatus != 0) {
+		*no_room = strstr((char *)said.data, strerror(ENOMEM)) != NULL;
+		return verb_failed(&said, err);
+	}
+	ret = client_open(&m->client, m->name, err);
+	if (ret < 0) {
 		(void)remove_machine(m->name, true, NULL);
-	for (size_t i = 0; i < m->nenv; i++)
-		free(m->env[i]);
-	free(m->env);
-	*m = (struct test_machine){.name = ""};
+		return ret;
+	}
+	m->there = true;
+	return 0;
+}
+
+/* ---- a test begins ---- */
+
+/* The file of `golden: FILE[@sha256:DIGEST]`, relative to the test's folder, or a name of the
+ * store. */
+static int find_golden(const char *from, const char *test, const struct transcript *t,
+		       struct path *golden, char digest[DIGEST_TEXT_SIZE], struct err *err)
+{
+	char name[sizeof(t->golden)], *wanted;
+	const char *slash = strrchr(test, '/');
+	struct target target;
+	int ret, len;
+
+	snprintf(name, sizeof(name), "%s", from != NULL ? from : t->golden);
+	if (name[0] == '\0')
+		return err_set(err, ERR_USAGE,
+			       "it names no golden: begin it with `golden: FILE`, or use --from");
+	wanted = strstr(name, DIGEST_MARK);
+	if (wanted != NULL)
+		*wanted++ = '\0';
+	ret = target_find_file(&target, name, err);
+	if (ret < 0)
+		return ret;
+	if (target.kind == TARGET_STORED || from != NULL || name[0] == '/' || slash == NULL)
+		len = snprintf(golden->text, sizeof(golden->text), "%s", target.file);
+	else
+		len = snprintf(golden->text, sizeof(golden->text), "%.*s/%s", (int)(slash - test),
+			       test, name);
+	if (len >= (int)sizeof(golden->text))
+		return err_sys(err, ENAMETOOLONG, "%s", name);
+	ret = archive_identify(golden->text, digest, err);
+	if (ret == 0 && wanted != NULL && strcmp(digest, wanted) != 0)
+		return err_set(err, ERR_INTEGRITY, "%s is %s, and the test is for %s", golden->text,
+			       digest, wanted);
+	return ret;
+}
+
+/* A function of the name of the test's file, not of the folder that it lies in. */
+static void make_seed(struct test_machine *m, const char *test, char hex[2 * SEED_SIZE + 1])
+{
+	const char *slash = strrchr(test, '/');
+	const char *name = slash != NULL ? slash + 1 : test;
+	uint8_t seed[SEED_SIZE];
+
+	blake2b(seed, sizeof(seed), name, strlen(name));
+	for (unsigned i = 0; i < SEED_SIZE; i++)
+		snprintf(hex + (size_t)2 * i, 3, "%02x", seed[i]);
+	/* Programs take a seed of 31 bits. */
+	snprintf(m->seed_text, sizeof(m->seed_text), "TORPOR_SEED=%u",
+		 le_get32(seed) & 0x7fffffffu);
+}
+
+static int reset_machine(struct test_machine *m, const struct path *file, const char *digest)
+{
+	if (!m->there || !m->golden || strcmp(m->file.text, file->text) != 0 ||
+	    strcmp(m->digest, digest) != 0)
+		return -ENOENT;
+	return client_do(&m->client, "reset", CLIENT_FOREVER, NULL, NULL);
+}
+
+/* Until the guest's agent has set its clock. */
+static int await_clock(struct test_machine *m, struct err *err)
+{
+	const uint64_t deadline = clock_monotonic_ns() + CLOCK_SECONDS * NS_PER_SECOND;
+	const int stop_fd = m->fleet->params->stop_fd;
+
+	for (;;) {
+		struct pollfd stop = {.fd = stop_fd, .events = POLLIN};
+		cleanup_json json_t *reply = NULL;
+		const char *clock;
+		json_t *wake;
+		int ret = client_do(&m->client, "inspect", CLIENT_FOREVER, &reply, err);
+
+		if (ret < 0)
+			return ret;
+		wake = json_object_get(reply, "wake");
+		clock = protocol_text(wake, "clock");
+		if (strcmp(clock, "done") == 0 && json_object_get(wake, "clock-off") != NULL)
+			return 0;
+		if (strcmp(clock, "failed") == 0)
+			return err_set(err, ERR_FAILED, "--clock: %s",
+				       protocol_text(wake, "clock-error"));
+		if (strcmp(protocol_text(wake, "agent"), "absent") == 0 ||
+		    clock_monotonic_ns() > deadline)
+			return err_set(err, ERR_FAILED,
+				       "--clock: the guest has no agent that answers");
+		if (poll(&stop, 1, CLOCK_LOOK_MS) > 0)
+			return err_sys(err, ECANCELED, "interrupted");
+	}
+}
+
+static int console_path(const struct test_machine *m, struct path *path)
+{
+	return path_state(path, m->name, "console.log", NULL);
+}
+
+/* Paused, and as its file: seed it, and let it go. */
+static int let_go(struct test_machine *m, const char *seed, struct err *err)
+{
+	const struct test_fleet_params *params = m->fleet->params;
+	json_t *request = json_pack("{s:s,s:s}", "do", "seed", "seed", seed);
+	struct path path;
+	struct stat st;
+	int ret;
+
+	if (request != NULL && params->fixed_clock)
+		json_object_set_new(request, "clock", json_integer(params->clock_ns));
+	ret = client_call(&m->client, request, CLIENT_FOREVER, NULL, err);
+	if (ret < 0)
+		return ret;
+	ret = renew_env(m, err);
+	if (ret < 0)
+		return ret;
+	m->console_begin = 0;
+	if (console_path(m, &path) == 0 && stat(path.text, &st) == 0)
+		m->console_begin = (uint64_t)st.st_size;
+	ret = client_do(&m->client, "unpause", CLIENT_FOREVER, NULL, err);
+	return ret == 0 && params->fixed_clock ? await_clock(m, err) : ret;
+}
+
+static int begin_test(void *opaque, unsigned worker, const char *path, const struct transcript *t,
+		      struct test_world *world, struct err *err)
+{
+	struct test_fleet *fleet = opaque;
+	struct test_machine *m = &fleet->machine[worker - 1];
+	char digest[DIGEST_TEXT_SIZE], seed[2 * SEED_SIZE + 1];
+	struct path file;
+	int ret = find_golden(fleet->params->from, path, t, &file, digest, err);
+
+	if (ret < 0)
+		return ret;
+	make_seed(m, path, seed);
+	if (reset_machine(m, &file, digest) < 0) {
+		end_machine(m);
+		m->file = file;
+		strcpy(m->digest, digest);
+		ret = start_machine(m, &world->no_room, err);
+	}
+	if (ret == 0)
+		ret = let_go(m, seed, err);
+	if (ret == 0 && asprintf(&world->golden, "%s@%s", file.text, digest) < 0)
+		ret = err_sys(err, ENOMEM, "begin a test");
+	if (ret < 0) {
+		end_machine(m);
+		return ret;
+	}
+	world->guest = (struct test_guest){.run = run_in_guest, .opaque = m};
+	world->env = m->env;
+	return 0;
+}
+
+/* ---- a test fails, and ends ---- */
+
+/* An increment is woken by what it finds beside itself, or in the store. */
+static int link_parent(const char *file, const char *parent, struct err *err)
+{
+	char digest[DIGEST_TEXT_SIZE], found[PATH_MAX], link[PATH_MAX];
+	cleanup_free char *real = NULL;
+	const char *slash = strrchr(file, '/');
+	int ret = archive_identify(parent, digest, err);
+
+	if (ret < 0 || parent_find(digest, file, found, NULL) == 0)
+		return ret;
+	real = realpath(parent, NULL);
+	if (real == NULL)
+		return err_sys(err, errno, "%s", parent);
+	if (snprintf(link, sizeof(link), "%.*sgolden-%.12s.torpor",
+		     slash != NULL ? (int)(slash - file) + 1 : 0, file,
+		     strchr(digest, ':') + 1) >= (int)sizeof(link))
+		return err_sys(err, ENAMETOOLONG, "%s", file);
+	if (symlink(real, link) == 0 || errno == EEXIST)
+		return 0;
+	return err_sys(err, errno, "link %s", link);
+}
+
+static int link_parents(const char *file, const char *golden, struct err *err)
+{
+	const struct archive_open_params params = {.fd = -1};
+	struct chain *chain;
+	int ret = parent_open(&chain, golden, &params, err);
+
+	if (ret < 0)
+		return ret;
+	for (unsigned i = 0; i < chain->n && ret == 0; i++)
+		ret = link_parent(file, archive_path(chain->archive[i]), err);
+	chain_close(chain);
+	return ret;
+}
+
+static int save_test(void *opaque, unsigned worker, const char *file, uint64_t *bytes,
+		     struct err *err)
+{
+	struct test_fleet *fleet = opaque;
+	struct test_machine *m = &fleet->machine[worker - 1];
+	const char *const argv[] = {
+		"torpor", "save", "--leave-running", "--parent", m->file.text, "--output",
+		file,	  "--",	  m->name,	     NULL};
+	cleanup_buf struct buf said = {0};
+	struct stat st;
+	int wstatus, ret;
+
+	ret = run_torpor(fleet, argv, -1, &said, &wstatus, err);
+	if (ret < 0)
+		return ret;
+	if (wstatus != 0)
+		return verb_failed(&said, err);
+	if (stat(file, &st) < 0)
+		return err_sys(err, errno, "%s", file);
+	*bytes = (uint64_t)st.st_size;
+	return link_parents(file, m->file.text, err);
+}
+
+/* What the guest printed since the test began, or the end of it. */
+static char *read_console(const struct test_machine *m)
+{
+	cleanup_fd int fd = -1;
+	struct path path;
+	struct stat st;
+	uint64_t from, len;
+	char *text;
+
+	if (console_path(m, &path) < 0)
+		return NULL;
+	fd = open(path.text, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return NULL;
+	/* A shorter file was begun anew meanwhile. */
+	from = m->console_begin <= (uint64_t)st.st_size ? m->console_begin : 0;
+	if ((uint64_t)st.st_size - from > CONSOLE_MAX)
+		from = (uint64_t)st.st_size - CONSOLE_MAX;
+	len = (uint64_t)st.st_size - from;
+	text = malloc(len + 1);
+	if (text == NULL || io_pread(fd, text, len, from) < 0) {
+		free(text);
+		return NULL;
+	}
+	text[len] = '\0';
+	for (char *at = text; (at = memchr(at, '\0', (size_t)(text + len - at))) != NULL;)
+		*at = ' ';
+	return text;
+}
+
+static void take_counts(const json_t *counts, uint32_t **to, size_t *n)
+{
+	*n = json_array_size(counts);
+	*to = *n > 0 ? calloc(*n, sizeof(**to)) : NULL;
+	if (*to == NULL)
+		*n = 0;
+	for (size_t i = 0; i < *n; i++)
+		(*to)[i] = (uint32_t)json_integer_value(json_array_get(counts, i));
+}
+
+static void look_at_test(void *opaque, unsigned worker, struct test_result *result)
+{
+	const struct test_fleet *fleet = opaque;
+	struct test_machine *m = &fleet->machine[worker - 1];
+	cleanup_json json_t *reply = NULL;
+
+	/* It is as the test left it until the next one begins. */
+	if (!m->there || client_do(&m->client, "pause", CLIENT_FOREVER, NULL, NULL) < 0)
+		return;
+	result->console = read_console(m);
+	if (!fleet->params->changes || !m->golden ||
+	    client_do(&m->client, "changed", CLIENT_FOREVER, &reply, NULL) < 0)
+		return;
+	take_counts(json_object_get(reply, "memory"), &result->memory_changed, &result->nmemory);
+	take_counts(json_object_get(reply, "disks"), &result->disk_changed, &result->ndisk);
+}
+
+static void end_worker(void *opaque, unsigned worker)
+{
+	const struct test_fleet *fleet = opaque;
+
+	end_machine(&fleet->machine[worker - 1]);
+}
+
+/* ---- all of them ---- */
+
+int test_fleet_open(struct test_fleet *fleet, const struct test_fleet_params *params,
+		    struct err *err)
+{
+	*fleet = (struct test_fleet){.params = params};
+	fleet->machine = calloc(params->workers, sizeof(*fleet->machine));
+	if (fleet->machine == NULL)
+		return err_sys(err, ENOMEM, "machines of the tests");
+	if (pipe2(fleet->lease, O_CLOEXEC) < 0) {
+		free(fleet->machine);
+		return err_sys(err, errno, "pipe");
+	}
+	for (unsigned i = 0; i < params->workers; i++) {
+		struct test_machine *m = &fleet->machine[i];
+
+		m->fleet = fleet;
+		snprintf(m->name, sizeof(m->name), "test-%d-%u", (int)getpid(), i + 1);
+	}
+	return 0;
+}
+
+struct test_machines test_fleet_machines(struct test_fleet *fleet)
+{
+	return (struct test_machines){
+		.begin = begin_test,
+		.save = save_test,
+		.look = look_at_test,
+		.end = end_worker,
+		.opaque = fleet,
+	};
+}
+
+void test_fleet_close(struct test_fleet *fleet)
+{
+	for (unsigned i = 0; i < fleet->params->workers; i++)
+		end_machine(&fleet->machine[i]);
+	free(fleet->machine);
+	close(fleet->lease[0]);
+	close(fleet->lease[1]);
 }

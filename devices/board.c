@@ -8,8 +8,10 @@
 #include "devices/arch_board.h"
 #include "devices/virtio/console.h"
 #include "devices/virtio/net.h"
+#include "devices/virtio/rng.h"
 #include "devices/virtio/types.h"
 #include "devices/vmgenid.h"
+#include "format/crypto/blake2b.h"
 
 /* Where a guest's QEMU guest agent looks for its host. */
 static const char *const named_ports[] = {"org.qemu.guest_agent.0"};
@@ -87,7 +89,6 @@ static int add_devices(struct board *board, struct machine *m, const struct appl
 		       struct board_bindings *bindings, struct err *err)
 {
 	const struct virtio_backend nothing = {0};
-	struct device *rng;
 	unsigned slot = 0;
 	int ret;
 
@@ -100,7 +101,7 @@ static int add_devices(struct board *board, struct machine *m, const struct appl
 	ret = add_console(board, m, &slot, err);
 	if (ret < 0)
 		return ret;
-	ret = board_add_virtio(m, VIRTIO_TYPE_RNG, "rng", &slot, &nothing, &rng, err);
+	ret = board_add_virtio(m, VIRTIO_TYPE_RNG, "rng", &slot, &nothing, &board->rng, err);
 	if (ret < 0)
 		return ret;
 	ret = board_add_virtio(m, VIRTIO_TYPE_BALLOON, "balloon", &slot, &nothing, &board->balloon,
@@ -132,5 +133,17 @@ void board_power_button(struct board *board)
 
 int board_new_generation(struct board *board, struct err *err)
 {
+	virtio_rng_seed(board->rng, NULL);
 	return vmgenid_renew(board->vmgenid, err);
+}
+
+/* The two must not tell of each other. */
+void board_seeded_generation(struct board *board, const uint8_t seed[BOARD_SEED_SIZE])
+{
+	uint8_t drawn[VMGENID_SIZE + RNG_SEED_SIZE];
+
+	static_assert(sizeof(drawn) <= BLAKE2B_MAX, "one digest is enough");
+	blake2b(drawn, sizeof(drawn), seed, BOARD_SEED_SIZE);
+	vmgenid_set(board->vmgenid, drawn);
+	virtio_rng_seed(board->rng, drawn + VMGENID_SIZE);
 }

@@ -27,6 +27,7 @@ struct board {
 	struct chardev *agent;	 /* the guest agent's port */
 	struct device *power;	 /* for arch_board_power_button */
 	struct device *vmgenid;
+	struct device *rng;
 	struct device *balloon; /* for devices/virtio/balloon.h */
 	struct net_card
 		*net[APPLIANCE_MAX_NETS]; /* in the appliance's order; NULL behind the last */
@@ -43,5 +44,10 @@ void board_power_button(struct board *board);
  * after the interrupt chips are restored, before the first start(). Returns 0, or what getrandom(2)
  * gave. */
 int board_new_generation(struct board *board, struct err *err);
+
+#define BOARD_SEED_SIZE 32u
+/* The same with an identity that is a function of the seed, as is what the entropy device gives from
+ * here on: for a test that is to see the same again. Cannot fail. */
+void board_seeded_generation(struct board *board, const uint8_t seed[BOARD_SEED_SIZE]);
 
 #endif

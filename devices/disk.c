@@ -363,6 +363,23 @@ int disk_drop_changes(struct disk *disk, struct err *err)
 	return ret < 0 ? err_sys(err, -ret, "disk %s: drop what was written", disk->id) : 0;
 }
 
+void disk_count_changes(const struct disk *disk, uint32_t counts[DISK_PARTS])
+{
+	const uint64_t blocks = align_up(disk->size, SCRATCH_BLOCK) / SCRATCH_BLOCK;
+	uint64_t block = 0;
+
+	memset(counts, 0, DISK_PARTS * sizeof(*counts));
+	if (disk->scratch.used == 0)
+		return;
+	while (block < blocks) {
+		uint64_t n = scratch_extent(&disk->scratch, block, blocks - block);
+
+		for (uint64_t i = block; scratch_has(&disk->scratch, block) && i < block + n; i++)
+			counts[i * DISK_PARTS / blocks]++;
+		block += n;
+	}
+}
+
 bool disk_pristine(const struct disk *disk)
 {
 	return !disk->overlaid && disk->scratch.used == 0;

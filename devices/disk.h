@@ -78,6 +78,11 @@ void disk_overlay_source(struct disk *disk, struct image_source *source);
 /* For an increment: data where the guest wrote since the disk was opened, EXTENT_PARENT
  * elsewhere. */
 void disk_changes_source(struct disk *disk, struct image_source *source);
+/* In how many parts what was written is counted. */
+#define DISK_PARTS 256u
+/* Blocks of 4 KiB that were written since the disk was opened or disk_drop_changes(), in each part of
+ * it. Cannot fail. */
+void disk_count_changes(const struct disk *disk, uint32_t counts[DISK_PARTS]);
 /* Nothing was ever written: the overlay need not be saved. */
 bool disk_pristine(const struct disk *disk);
 

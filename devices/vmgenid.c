@@ -7,12 +7,13 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 #include "base/num.h"
 
 struct vmgenid_state {
-	uint8_t id[16];
+	uint8_t id[VMGENID_SIZE];
 };
 
 static const struct state_field vmgenid_fields[] = {
@@ -48,9 +49,17 @@ int vmgenid_renew(struct device *dev, struct err *err)
 
 	if (ret < 0)
 		return ret;
+	vmgenid_set(dev, gen->s.id);
+	return 0;
+}
+
+void vmgenid_set(struct device *dev, const uint8_t id[VMGENID_SIZE])
+{
+	struct vmgenid *gen = container_of(dev, struct vmgenid, dev);
+
+	memmove(gen->s.id, id, sizeof(gen->s.id));
 	write_id(gen);
 	gen->params.notify(gen->params.opaque);
-	return 0;
 }
 
 static void vmgenid_start(struct device *dev)

@@ -8,6 +8,8 @@
 
 #include "vmm/machine.h"
 
+#define VMGENID_SIZE 16u
+
 /* Where the board puts it. */
 struct vmgenid_params {
 	uint64_t gpa; /* of the 16 bytes, in memory that every machine has */
@@ -24,5 +26,7 @@ int vmgenid_create(struct machine *m, const struct vmgenid_params *params, struc
 /* Write a new value and notify the guest: after every resume, when memory and chips are restored,
  * before the vCPUs run. Returns 0 or what getrandom(2) gave; then nothing has changed. */
 int vmgenid_renew(struct device *dev, struct err *err);
+/* The same with a value that is given. Cannot fail. */
+void vmgenid_set(struct device *dev, const uint8_t id[VMGENID_SIZE]);
 
 #endif

@@ -8,6 +8,7 @@
 #include <spawn.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,7 +17,7 @@
 #include "base/num.h"
 
 #define CHUNK KIB(64)
-/* How often an ended shell is noticed whose background jobs keep its output open. */
+/* How often an end is looked for where the kernel does not tell it. */
 #define LOOK_MS 20
 
 void golden_output_add(struct buf *output, const void *data, size_t len, uint64_t *dropped)
@@ -35,8 +36,14 @@ void golden_output_end(struct buf *output, uint64_t dropped)
 			   (unsigned long long)dropped);
 }
 
-int host_command_spawn(const char *program, const char *const *argv, char *const *env, int out,
-		       pid_t *pid)
+bool test_is_stopped(int stop_fd)
+{
+	struct pollfd ready = {.fd = stop_fd, .events = POLLIN};
+
+	return poll(&ready, 1, 0) > 0;
+}
+
+int host_program_spawn(const struct host_program *program, pid_t *pid)
 {
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
@@ -57,54 +64,109 @@ int host_command_spawn(const char *program, const char *const *argv, char *const
 		posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF |
 							POSIX_SPAWN_SETSIGMASK);
 		posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-		posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
-		posix_spawn_file_actions_adddup2(&files, out, STDERR_FILENO);
-		ret = posix_spawn(pid, program, &files, &attr, (char *const *)argv, env);
+		posix_spawn_file_actions_adddup2(&files, program->out, STDOUT_FILENO);
+		posix_spawn_file_actions_adddup2(&files, program->out, STDERR_FILENO);
+		/* Onto itself: it is not closed then (POSIX 2024, glibc 2.29). */
+		if (program->keep >= 0)
+			posix_spawn_file_actions_adddup2(&files, program->keep, program->keep);
+		ret = posix_spawn(pid, program->path, &files, &attr, (char *const *)program->argv,
+				  program->env);
 		posix_spawnattr_destroy(&attr);
 	}
 	posix_spawn_file_actions_destroy(&files);
 	return ret;
 }
 
-/* Until the shell has ended and its output is read, or the time is over. */
-static int host_command_read(pid_t pid, int fd, unsigned seconds, struct buf *output, int *wstatus,
-			     bool *timed_out)
+/* What a program prints, while it is followed. */
+struct follow {
+	struct pollfd ready[3]; /* its output, its end, and that all is to stop */
+	uint64_t deadline;	/* CLOCK_MONOTONIC, ns */
+	char *chunk;
+	struct buf *output;
+	uint64_t dropped;
+	uint64_t late; /* bytes that came when it had ended */
+	bool ended;
+};
+
+static unsigned follow_ms(const struct follow *f)
 {
-	uint64_t deadline = clock_monotonic_ns() + seconds * NS_PER_SECOND, dropped = 0;
-	cleanup_free char *chunk = malloc(CHUNK);
-	bool ended = false;
+	uint64_t now = clock_monotonic_ns(), left;
 
-	if (chunk == NULL)
-		return -ENOMEM;
-	for (;;) {
-		struct pollfd ready = {.fd = fd, .events = POLLIN};
-		ssize_t got = 0;
-
-		if (poll(&ready, 1, ended ? 0 : LOOK_MS) < 0 && errno != EINTR)
-			return -errno;
-		if (ready.revents != 0)
-			got = read(fd, chunk, CHUNK);
-		if (got > 0)
-			golden_output_add(output, chunk, (size_t)got, &dropped);
-		else if (ended)
-			break;
-		if (!ended && ready.revents != 0 && got == 0) {
-			/* It has closed its output, and may live on. */
-			usleep(LOOK_MS * 1000);
-		}
-		if (!ended)
-			ended = waitpid(pid, wstatus, WNOHANG) == pid;
-		if (!ended && clock_monotonic_ns() > deadline) {
-			*timed_out = true;
-			kill(-pid, SIGKILL);
-			ended = waitpid(pid, wstatus, 0) == pid;
-		}
-	}
-	golden_output_end(output, dropped);
-	return buf_failed(output) ? -ENOMEM : 0;
+	if (f->ended || now >= f->deadline)
+		return 0;
+	left = (f->deadline - now) / NS_PER_MS + 1;
+	return (unsigned)u64_min(left, f->ready[1].fd < 0 ? LOOK_MS : 60000);
 }
 
-int host_command_run(const char *command, struct test_host *host, unsigned seconds,
+/* Whether there may be more to read. */
+static bool follow_read(struct follow *f)
+{
+	ssize_t got = 0;
+
+	if (f->ready[0].revents != 0)
+		got = read(f->ready[0].fd, f->chunk, CHUNK);
+	if (got <= 0) {
+		/* It has closed its output, and may live on. */
+		if (f->ready[0].revents != 0)
+			f->ready[0].fd = -1;
+		return !f->ended;
+	}
+	golden_output_add(f->output, f->chunk, (size_t)got, &f->dropped);
+	if (f->ended)
+		f->late += (uint64_t)got;
+	/* So much may have been in the pipe; what its background jobs print on is not followed. */
+	return f->late <= GOLDEN_OUTPUT_MAX;
+}
+
+static int follow_to_end(struct follow *f, pid_t pid, int *wstatus, bool *timed_out)
+{
+	do {
+		if (poll(f->ready, 3, (int)follow_ms(f)) < 0) {
+			if (errno != EINTR)
+				return -errno;
+			f->ready[0].revents = f->ready[2].revents = 0;
+		}
+		if (!f->ended && f->ready[2].revents != 0)
+			return -ECANCELED;
+		if (!f->ended && clock_monotonic_ns() > f->deadline) {
+			*timed_out = true;
+			kill(-pid, SIGKILL);
+			f->ended = waitpid(pid, wstatus, 0) == pid;
+		}
+		if (!follow_read(f))
+			return 0;
+		if (!f->ended)
+			f->ended = waitpid(pid, wstatus, WNOHANG) == pid;
+	} while (true);
+}
+
+int host_program_follow(pid_t pid, int fd, int stop_fd, unsigned seconds, struct buf *output,
+			int *wstatus, bool *timed_out)
+{
+	cleanup_free char *chunk = malloc(CHUNK);
+	cleanup_fd int end = (int)syscall(SYS_pidfd_open, pid, 0); /* Linux 5.3 */
+	struct follow f = {
+		.ready = {{.fd = fd, .events = POLLIN},
+			  {.fd = end, .events = POLLIN},
+			  {.fd = stop_fd, .events = POLLIN}},
+		.deadline = clock_monotonic_ns() + seconds * NS_PER_SECOND,
+		.chunk = chunk,
+		.output = output,
+	};
+	int ret = chunk != NULL ? follow_to_end(&f, pid, wstatus, timed_out) : -ENOMEM;
+
+	golden_output_end(output, f.dropped);
+	if (ret == 0 && buf_failed(output))
+		ret = -ENOMEM;
+	if (ret < 0) {
+		kill(-pid, SIGKILL);
+		if (!f.ended)
+			waitpid(pid, NULL, 0);
+	}
+	return ret;
+}
+
+int host_command_run(const char *command, const struct test_host *host, unsigned seconds,
 		     struct buf *output, int *status, struct err *err)
 {
 	const char *const argv[] = {"sh", "-c", command, NULL};
@@ -116,18 +178,18 @@ int host_command_run(const char *command, struct test_host *host, unsigned secon
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return err_sys(err, errno, "pipe");
 	in = ends[0];
-	ret = host_command_spawn("/bin/sh", argv, host->env, ends[1], &pid);
+	ret = host_program_spawn(&(struct host_program){.path = "/bin/sh",
+							.argv = argv,
+							.env = host->env,
+							.out = ends[1],
+							.keep = -1},
+				 &pid);
 	close(ends[1]);
 	if (ret != 0)
 		return err_sys(err, ret, "run /bin/sh");
-	host->group = pid;
-	ret = host_command_read(pid, in, seconds, output, &wstatus, &timed_out);
-	host->group = 0;
-	if (ret < 0) {
-		kill(-pid, SIGKILL);
-		waitpid(pid, NULL, 0);
+	ret = host_program_follow(pid, in, host->stop_fd, seconds, output, &wstatus, &timed_out);
+	if (ret < 0)
 		return err_sys(err, -ret, "read the output of a command");
-	}
 	if (timed_out)
 		*status = GOLDEN_TIMED_OUT;
 	else

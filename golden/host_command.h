@@ -5,6 +5,7 @@
 #ifndef TORPOR_GOLDEN_HOST_COMMAND_H
 #define TORPOR_GOLDEN_HOST_COMMAND_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "base/buf.h"
@@ -22,22 +23,38 @@ void golden_output_end(struct buf *output, uint64_t dropped);
 /* Where commands of the host run. */
 struct test_host {
 	char *const *env; /* their environment */
-	/* While one runs, its process group, else 0: for another thread that ends the test. */
-	_Atomic pid_t group;
+	int stop_fd;	  /* readable once the test is to end at once; -1: never */
 };
 
-/* Start a program in a process group of its own, with an empty standard input, both outputs to `out`,
- * and the signals that we block or ignore as they are by default. Returns 0 or an errno. */
-int host_command_spawn(const char *program, const char *const *argv, char *const *env, int out,
-		       pid_t *pid);
+/* Whether that is so. */
+bool test_is_stopped(int stop_fd);
+
+/* What a program is started with, beside its arguments. */
+struct host_program {
+	const char *path;
+	const char *const *argv; /* ends with NULL */
+	char *const *env;	 /* ends with NULL */
+	int out;		 /* both its outputs */
+	int keep;		 /* a descriptor that it has under the same number; -1: none */
+};
+
+/* Start it in a process group of its own, with an empty standard input and the signals that we block
+ * or ignore as they are by default. Returns 0 or an errno. */
+int host_program_spawn(const struct host_program *program, pid_t *pid);
 
 /*
- * Run it: its output, and its exit status, 128 and the signal that ended it, or GOLDEN_TIMED_OUT
- * when it was killed with what it started after `seconds`. What it leaves in the background may go
- * on, and is not waited for. Returns 0, -ENOMEM, or the errno of
- * pipe2(2), posix_spawn(3) or poll(2).
+ * Read what it prints from `fd`, until it ends: *wstatus. When `seconds` are over first it is killed
+ * with what it has started: *timed_out. What it leaves in the background may go on, and is not
+ * waited for. Returns 0; -ECANCELED when stop_fd became readable, -ENOMEM or the errno of poll(2):
+ * then it was killed, too.
  */
-int host_command_run(const char *command, struct test_host *host, unsigned seconds,
+int host_program_follow(pid_t pid, int fd, int stop_fd, unsigned seconds, struct buf *output,
+			int *wstatus, bool *timed_out);
+
+/* Run a command of a test: its output, and its exit status, 128 and the signal that ended it, or
+ * GOLDEN_TIMED_OUT. Returns 0, what host_program_follow() gives, or the errno of pipe2(2) or
+ * posix_spawn(3). */
+int host_command_run(const char *command, const struct test_host *host, unsigned seconds,
 		     struct buf *output, int *status, struct err *err);
 
 #endif

@@ -1,30 +1,78 @@
 /* See test_run.h. */
 #include "golden/test_run.h"
 
-static int run_command(const struct transcript *t, const struct transcript_command *command,
-		       const struct test_guest *guest, struct test_host *host, struct edits *edits,
-		       struct err *err)
-{
-	cleanup_buf struct buf output = {0};
-	int status = 0, ret;
+#include <errno.h>
 
-	if (command->host)
-		ret = host_command_run(command->text, host, t->timeout, &output, &status, err);
-	else
-		ret = guest->run(guest->opaque, command->text, t->timeout, &output, &status, err);
-	if (ret < 0)
-		return err_context(err, ret, "line %zu", command->line + 1);
-	return compare_output(edits, command, (const char *)output.data, output.len, status, err);
+#include "base/array.h"
+#include "base/clock.h"
+
+static bool edits_differ_from(const struct edits *edits, size_t first)
+{
+	for (size_t i = first; i < edits->n; i++) {
+		if (edits->edit[i].kind != EDIT_KEEP)
+			return true;
+	}
+	return false;
 }
 
-int test_run(const struct transcript *t, const struct test_guest *guest, struct test_host *host,
-	     struct edits *edits, struct err *err)
+static int run_command(struct test_result *result, const struct transcript_command *command,
+		       const struct test_place *place, struct test_step *step, struct err *err)
 {
-	int ret = 0, end;
+	const struct transcript *t = &result->transcript;
+	cleanup_buf struct buf output = {0};
+	size_t before = result->edits.n;
+	int ret;
 
-	compare_begin(edits, t);
-	for (size_t i = 0; i < t->ncommands && ret == 0; i++)
-		ret = run_command(t, &t->command[i], guest, host, edits, err);
-	end = compare_end(edits, ret == 0 ? err : NULL);
+	if (test_is_stopped(place->host.stop_fd)) {
+		err_set(err, ERR_FAILED, "interrupted");
+		return -ECANCELED;
+	}
+	*step = (struct test_step){.line = command->line, .host = command->host};
+	step->start_ns = clock_monotonic_ns() - place->origin_ns;
+	if (command->host)
+		ret = host_command_run(command->text, &place->host, t->timeout, &output,
+				       &step->status, err);
+	else
+		ret = place->guest.run(place->guest.opaque, command->text, t->timeout, &output,
+				       &step->status, err);
+	step->end_ns = clock_monotonic_ns() - place->origin_ns;
+	if (ret < 0)
+		return err_context(err, ret, "line %zu", command->line + 1);
+	ret = compare_output(&result->edits, command, (const char *)output.data, output.len,
+			     step->status, err);
+	step->differs = edits_differ_from(&result->edits, before);
+	return ret;
+}
+
+static int run_commands(struct test_result *result, const struct test_place *place, struct err *err)
+{
+	const struct transcript *t = &result->transcript;
+	bool told = false;
+
+	for (size_t i = 0; i < t->ncommands; i++) {
+		struct test_step *grown = array_grow(result->step, result->nsteps, sizeof(*grown));
+		int ret;
+
+		if (grown == NULL)
+			return err_sys(err, ENOMEM, "note a command");
+		result->step = grown;
+		ret = run_command(result, &t->command[i], place, &grown[result->nsteps], err);
+		if (ret < 0)
+			return ret;
+		if (grown[result->nsteps++].differs && !told && place->differs != NULL) {
+			told = true;
+			place->differs(place->opaque);
+		}
+	}
+	return 0;
+}
+
+int test_run(struct test_result *result, const struct test_place *place, struct err *err)
+{
+	int ret, end;
+
+	compare_begin(&result->edits, &result->transcript);
+	ret = run_commands(result, place, err);
+	end = compare_end(&result->edits, ret == 0 ? err : NULL);
 	return ret < 0 ? ret : end;
 }

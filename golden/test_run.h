@@ -5,8 +5,8 @@
 #ifndef TORPOR_GOLDEN_TEST_RUN_H
 #define TORPOR_GOLDEN_TEST_RUN_H
 
-#include "golden/compare.h"
 #include "golden/host_command.h"
+#include "golden/test_result.h"
 
 struct test_guest {
 	/* Run a command in the guest's shell, with an empty standard input: append its output, both
@@ -17,10 +17,20 @@ struct test_guest {
 	void *opaque;
 };
 
-/* Returns 0, with *edits the difference, for
- * edits_free(); or the error of the command that could not be run, whose line the text names, with
- * the edits up to there. */
-int test_run(const struct transcript *t, const struct test_guest *guest, struct test_host *host,
-	     struct edits *edits, struct err *err);
+/* Where the commands of a test run. */
+struct test_place {
+	struct test_guest guest;
+	struct test_host host;
+	uint64_t origin_ns; /* CLOCK_MONOTONIC: that of the result's times */
+	/* Called once, behind the first command whose output differs, before the next one runs;
+	 * NULL: not. */
+	void (*differs)(void *opaque);
+	void *opaque;
+};
+
+/* Run the commands of result->transcript: fills its steps and edits. Returns 0; -ECANCELED when the
+ * test was stopped; or the error of the command that could not be run, whose line the text names,
+ * with the edits up to there. */
+int test_run(struct test_result *result, const struct test_place *place, struct err *err);
 
 #endif

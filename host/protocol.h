@@ -24,6 +24,14 @@
  * {"do":"reset"}
  *     → {"ok":true,"pages":put back,"memory":seconds for them,"state":seconds for all else,
  *       "seconds":in all}: a golden machine is what its file says again
+ * {"do":"seed","seed":64 hex digits,"clock":ns since 1970, or absent}
+ *     → {"ok":true}: for a test. The machine, which is paused, has a generation id that is a
+ *       function of the seed, as is what its entropy device gives from then on. With "clock" the
+ *       guest's clock is to say that as it goes on. A reset undoes all of it.
+ * {"do":"changed"}
+ *     → {"ok":true,"memory":[256 numbers],"disks":[256 numbers for each disk]}: of a golden
+ *       machine, which is paused: pages of the host's size that changed since the last reset, in
+ *       each 256th of memory, and blocks of 4 KiB that were written in each 256th of a disk
  * {"do":"trim","caches":bool}
  *     → {"ok":true,"able":bool}
  *     The guest was asked to give up its free memory, and its caches. Not able: it has no driver

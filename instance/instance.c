@@ -154,18 +154,31 @@ static int load_guest(struct instance *in, struct err *err)
 	return ret < 0 ? source_boot_failed(in->source, ret, err) : 0;
 }
 
+static void end_by_request(struct instance *in)
+{
+	if (in->saving.active)
+		instance_saving_kill(in);
+	else
+		machine_end(&in->machine, MACHINE_END_KILLED);
+}
+
 static void on_end_signal(struct loop_watch *watch, uint32_t events)
 {
 	struct instance *in = container_of(watch, struct instance, signal_watch);
 	struct signalfd_siginfo info;
 
 	(void)events;
-	if (read(in->signal_fd, &info, sizeof(info)) != sizeof(info))
-		return;
-	if (in->saving.active)
-		instance_saving_kill(in);
-	else
-		machine_end(&in->machine, MACHINE_END_KILLED);
+	if (read(in->signal_fd, &info, sizeof(info)) == sizeof(info))
+		end_by_request(in);
+}
+
+static void on_lease_closed(struct loop_watch *watch, uint32_t events)
+{
+	struct instance *in = container_of(watch, struct instance, lease_watch);
+
+	(void)events;
+	loop_del(&in->control_loop, watch);
+	end_by_request(in);
 }
 
 static void on_control_loop(struct loop_watch *watch, uint32_t events)
@@ -204,6 +217,15 @@ static int watch_end_signals(struct instance *in, struct err *err)
 		return err_sys(err, errno, "signalfd");
 	return loop_add(&in->control_loop, &in->signal_watch, in->signal_fd, EPOLLIN, on_end_signal,
 			err);
+}
+
+/* Only that the other end is closed. */
+static int watch_lease(struct instance *in, struct err *err)
+{
+	const int fd = in->options->lease_fd;
+
+	return fd <= 0 ? 0
+		       : loop_add(&in->control_loop, &in->lease_watch, fd, 0, on_lease_closed, err);
 }
 
 static int write_pid(const char *name, struct err *err)
@@ -410,6 +432,9 @@ static int connect_host(struct instance *in, struct err *err)
 	agent_files_init(&in->agent_files, &in->post_resume.agent);
 	exec_sessions_init(&in->commands, &in->agent_files.transport, &in->machine.loop);
 	ret = watch_end_signals(in, err);
+	if (ret < 0)
+		return ret;
+	ret = watch_lease(in, err);
 	if (ret < 0)
 		return ret;
 	ret = schedule_deferred_start(in, err);

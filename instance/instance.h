@@ -37,6 +37,8 @@ struct instance_options {
 	struct warmup *warmup; /* NULL, or a clone that is watched and thrown away */
 	int hold_fd;   /* it came by a move: paused until that is committed, and over if this
 			  pipe closes before; 0: it did not */
+	int lease_fd;  /* the machine ends when the other end of this pipe or socket is closed; the
+			  descriptor stays the caller's; 0: it does not */
 	int report_fd; /* detached: where the waiting parent is told; -1: in the foreground */
 	/* Told what the user should know about the start and the machine, a line of text without
 	 * its end at a time. Called with the machine lock held, on the loop's thread. */
@@ -136,6 +138,7 @@ struct instance {
 	struct loop_watch deferred_watch;
 	int signal_fd;
 	struct loop_watch signal_watch;
+	struct loop_watch lease_watch;
 };
 
 /* How it ended. */
@@ -174,6 +177,10 @@ int instance_golden_open(struct instance *in, struct err *err);
 /* "reset": ERR_USAGE when it is not golden; ERR_FAILED while it is moved or when it has ended; what
  * disk_check_base() and golden_reset() give. */
 json_t *instance_reset(struct instance *in, const json_t *request, struct err *err);
+/* "seed": ERR_USAGE when it is not paused, was not resumed, or for no seed. */
+json_t *instance_seed(struct instance *in, const json_t *request, struct err *err);
+/* "changed": ERR_USAGE when it is not golden, or not paused. */
+json_t *instance_changed(struct instance *in, const json_t *request, struct err *err);
 /* "golden" of "inspect". */
 json_t *instance_golden_json(const struct instance *in);
 

@@ -1,9 +1,11 @@
 /* A golden machine goes back to its file (snapshot/reset.h), and is then what a resume of that file
  * would give: the request "reset". See instance.h. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "instance/instance.h"
 
 int instance_golden_open(struct instance *in, struct err *err)
@@ -68,6 +70,81 @@ json_t *instance_reset(struct instance *in, const json_t *request, struct err *e
 			 (double)did.memory_ns / NS_PER_SECOND, "state",
 			 (double)did.state_ns / NS_PER_SECOND, "seconds",
 			 (double)(clock_monotonic_ns() - start) / NS_PER_SECOND);
+}
+
+/* 64 hex digits. */
+static bool decode_seed(const char *text, uint8_t seed[BOARD_SEED_SIZE])
+{
+	static const char digits[] = "0123456789abcdef";
+
+	if (text == NULL || strlen(text) != (size_t)2 * BOARD_SEED_SIZE ||
+	    strspn(text, digits) != strlen(text))
+		return false;
+	for (unsigned i = 0; i < BOARD_SEED_SIZE; i++)
+		seed[i] = (uint8_t)((strchr(digits, text[2 * i]) - digits) << 4 |
+				    (strchr(digits, text[2 * i + 1]) - digits));
+	return true;
+}
+
+static int refuse_running(const struct instance *in, struct err *err)
+{
+	if (in->machine.state == MACHINE_PAUSED)
+		return instance_refuse_held(in, err);
+	return err_set(err, ERR_USAGE, "machine %s is not paused", in->claim.name);
+}
+
+json_t *instance_seed(struct instance *in, const json_t *request, struct err *err)
+{
+	const json_t *clock = json_object_get(request, "clock");
+	uint8_t seed[BOARD_SEED_SIZE];
+
+	if (refuse_running(in, err) < 0)
+		return NULL;
+	if (!in->source->appliance.live ||
+	    !decode_seed(json_string_value(json_object_get(request, "seed")), seed) ||
+	    (clock != NULL && (!json_is_integer(clock) || json_integer_value(clock) < 0))) {
+		err_set(err, ERR_USAGE,
+			"seed needs a machine that was woken, 64 hex digits, and a "
+			"time since 1970 if any");
+		return NULL;
+	}
+	board_seeded_generation(&in->board, seed);
+	if (clock != NULL)
+		post_resume_set_time(&in->post_resume, json_integer_value(clock));
+	return json_pack("{s:b}", "ok", 1);
+}
+
+/* Numbers to an array. */
+static int append_counts(json_t *to, const uint32_t *counts)
+{
+	for (unsigned i = 0; i < CHANGED_PARTS; i++) {
+		if (json_array_append_new(to, json_integer(counts[i])) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+json_t *instance_changed(struct instance *in, const json_t *request, struct err *err)
+{
+	cleanup_json json_t *memory = json_array(), *disks = json_array();
+	uint32_t counts[CHANGED_PARTS];
+
+	(void)request;
+	if (refuse_running(in, err) < 0)
+		return NULL;
+	if (in->golden == NULL) {
+		err_set(err, ERR_USAGE, "machine %s is not golden", in->claim.name);
+		return NULL;
+	}
+	golden_count_changes(in->golden, counts);
+	if (append_counts(memory, counts) < 0)
+		return NULL;
+	for (uint32_t i = 0; i < in->source->appliance.ndisks; i++) {
+		disk_count_changes(in->disk[i], counts);
+		if (append_counts(disks, counts) < 0)
+			return NULL;
+	}
+	return json_pack("{s:b,s:O,s:O}", "ok", 1, "memory", memory, "disks", disks);
 }
 
 json_t *instance_golden_json(const struct instance *in)

@@ -40,6 +40,12 @@ static bool something_owed(const struct post_resume *w)
 	return w->clock == POST_RESUME_OWED || w->hooks == POST_RESUME_OWED || w->unchecked;
 }
 
+/* What the guest's clock is to say now. */
+static uint64_t guest_time_ns(const struct post_resume *w)
+{
+	return clock_realtime_ns() + (uint64_t)w->shift_ns;
+}
+
 static void note_time(struct post_resume *w)
 {
 	w->took = clock_monotonic_ns() - w->began;
@@ -110,8 +116,8 @@ static void set_clock(struct post_resume *w)
 	w->clock = POST_RESUME_BUSY;
 	w->behind = 0;
 	agent_ask(&w->agent, &w->question, "guest-set-time",
-		  json_pack("{s:I}", "time", (json_int_t)clock_realtime_ns()), ANSWER_MS,
-		  on_time_set, w);
+		  json_pack("{s:I}", "time", (json_int_t)guest_time_ns(w)), ANSWER_MS, on_time_set,
+		  w);
 }
 
 /* An agent may set the clock and then fail, at a hardware clock that is not there; or a hook may
@@ -145,7 +151,7 @@ static void on_time_got(void *opaque, const json_t *value, const struct err *why
 
 	(void)why;
 	if (json_is_integer(value)) {
-		uint64_t now = clock_realtime_ns();
+		uint64_t now = guest_time_ns(w);
 		double middle = (double)w->asked + ((double)now - (double)w->asked) / 2;
 
 		w->off = ((double)json_integer_value(value) - middle) / 1e9;
@@ -160,7 +166,7 @@ static void check_clock(struct post_resume *w)
 		clock_checked(w);
 		return;
 	}
-	w->asked = clock_realtime_ns();
+	w->asked = guest_time_ns(w);
 	agent_ask(&w->agent, &w->question, "guest-get-time", NULL, ANSWER_MS, on_time_got, w);
 }
 
@@ -258,7 +264,7 @@ static void on_exec(void *opaque, const json_t *value, const struct err *why)
 /* Once: whether a shell has started cannot be known if the answer does not come. */
 static void run_hooks(struct post_resume *w)
 {
-	int64_t now = (int64_t)(clock_realtime_ns() / NS_PER_SECOND);
+	int64_t now = (int64_t)(guest_time_ns(w) / NS_PER_SECOND);
 
 	if ((w->able & CAN_EXEC) == 0) {
 		hooks_failed(w, "the agent does not offer guest-exec");
@@ -323,7 +329,7 @@ static void on_agent(void *opaque)
 
 static void first_start(struct post_resume *w)
 {
-	uint64_t now = clock_realtime_ns();
+	uint64_t now = guest_time_ns(w);
 
 	w->began = clock_monotonic_ns();
 	if (w->saved_ns == 0)
@@ -397,8 +403,14 @@ void post_resume_again(struct post_resume *w)
 	w->began = w->took = w->stopped = w->behind = 0;
 	w->unchecked = w->told_absent = w->knows = false;
 	w->looked_ms = 0;
+	w->shift_ns = 0;
 	json_decref(w->ran);
 	w->ran = NULL;
+}
+
+void post_resume_set_time(struct post_resume *w, int64_t now_ns)
+{
+	w->shift_ns = now_ns - (int64_t)clock_realtime_ns();
 }
 
 void post_resume_close(struct post_resume *w)

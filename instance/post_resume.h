@@ -44,6 +44,7 @@ struct post_resume {
 	struct timer timer; /* for the agent to appear; then for the next look at the hooks */
 	struct resume_facts facts;
 	uint64_t saved_ns; /* CLOCK_REALTIME of the save; 0: it was booted */
+	int64_t shift_ns;  /* what its clock is to say, less CLOCK_REALTIME */
 	bool open;
 	bool going;
 	bool told_absent;
@@ -54,7 +55,7 @@ struct post_resume {
 
 	enum post_resume_part clock;
 	bool unchecked;	  /* the guest was not asked yet what its clock says */
-	uint64_t asked;	  /* CLOCK_REALTIME of that question, ns */
+	uint64_t asked;	  /* what it was to say at that question, ns */
 	double off;	  /* guest's clock less ours, seconds */
 	uint64_t stopped; /* CLOCK_BOOTTIME of the pause, ns */
 	uint64_t behind;  /* ns of pauses that its clock does not know of */
@@ -77,6 +78,9 @@ int post_resume_open(struct post_resume *w, struct err *err);
 /* The guest is taken back to the state that it was saved in, and does not run: all is owed again.
  * An agent is asked anew, for what it was asked is lost. */
 void post_resume_again(struct post_resume *w);
+/* The guest's clock is to say `now_ns` now, instead of what the host's says. Before it is started;
+ * until post_resume_again(). */
+void post_resume_set_time(struct post_resume *w, int64_t now_ns);
 /* Safe after post_resume_init() and on zeroes. */
 void post_resume_close(struct post_resume *w);
 /* The machine's state has changed. */

@@ -350,6 +350,8 @@ static const struct {
 	{"break", do_break, true},
 	{"exec", do_exec, true},
 	{"reset", instance_reset, true},
+	{"seed", instance_seed, true},
+	{"changed", instance_changed, true},
 	{"parent", instance_take_parent, true},
 	{"published", instance_published, false},
 };

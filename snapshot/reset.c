@@ -128,6 +128,27 @@ static bool next_pages(const uint64_t *set, uint64_t npages, uint64_t *first, ui
 	return true;
 }
 
+void golden_count_changes(struct golden *g, uint32_t counts[CHANGED_PARTS])
+{
+	struct machine *m = g->machine;
+	const uint64_t size = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t all = 0, before = 0, first, end;
+
+	memset(counts, 0, CHANGED_PARTS * sizeof(*counts));
+	for (unsigned i = 0; i < m->mem.nranges; i++)
+		all += m->mem.range[i].size / size;
+	for (unsigned i = 0; i < m->mem.nranges; i++) {
+		const uint64_t pages = m->mem.range[i].size / size;
+		const uint64_t *set = dirty_tracked(&m->dirty, i);
+
+		for (end = 0; next_pages(set, pages, &first, &end);) {
+			for (uint64_t page = first; page < end; page++)
+				counts[(before + page) * CHANGED_PARTS / all]++;
+		}
+		before += pages;
+	}
+}
+
 static int load_frame(struct golden *g, unsigned range, uint64_t frame, struct err *err)
 {
 	struct golden_range *r = &g->range[range];

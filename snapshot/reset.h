@@ -47,6 +47,12 @@ int golden_open(struct golden **out, struct machine *m, const struct chain *chai
  * broken. */
 int golden_reset(struct golden *g, struct golden_reset *did, struct err *err);
 
+/* In how many parts what has changed is counted. */
+#define CHANGED_PARTS 256u
+/* Pages of the host's size that may have changed since the last reset, in each part of memory. The
+ * machine is paused. Cannot fail: where KVM does not tell it is all of them. */
+void golden_count_changes(struct golden *g, uint32_t counts[CHANGED_PARTS]);
+
 /* Bytes of the file's frames that are kept for the next reset. */
 uint64_t golden_bytes(const struct golden *g);
 

@@ -17,7 +17,7 @@ The machine is there, and is the saved one.
   % torpor ps -q | grep -c "^$TORPOR_NAME\$"
   1
   % echo "$TORPOR_NAME"
-  test-[0-9]+ (re)
+  test-[0-9]+-1 (re)
   % printf 'no newline'; exit 3
   no newline (no-eol)
   [3]
@@ -43,7 +43,7 @@ differs() {
     printf 'golden: golden.torpor\n  %% seq 3\n  1\n  9\n  3\nEnd' >x.t
     call test x.t
     same status "$status" 1
-    matches diff "$(<"$SCRATCH/out")" $'x.t: failed .*\n--- x.t\n\+\+\+ x.t\n@@ -1,6 \+1,6 @@\n golden: golden.torpor\n   % seq 3\n   1\n-  9\n\+  2\n   3\n End\n0 passed, 1 failed, 0 not run$'
+    matches diff "$(<"$SCRATCH/out")" $'x.t: failed .*\n--- x.t\n\+\+\+ x.t\n@@ -1,6 \+1,6 @@\n golden: golden.torpor\n   % seq 3\n   1\n-  9\n\+  2\n   3\n End\nat its first difference .*: torpor resume failed/x.torpor\n0 passed, 1 failed, 0 not run$'
     chmod 640 x.t
     works test --update x.t
     same "rewritten" "$(<x.t)" "$(printf 'golden: golden.torpor\n  %% seq 3\n  1\n  2\n  3\nEnd')"

@@ -1,0 +1,107 @@
+/* See report_text.h. */
+#include "golden/report_text.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+
+static double seconds_of(const struct test_result *t)
+{
+	return (double)(t->end_ns - t->start_ns) / NS_PER_SECOND;
+}
+
+static void add_round(const struct test_report *r, const struct test_result *t, struct buf *out)
+{
+	if (r->rounds > 1)
+		buf_printf(out, " (round %u)", t->round);
+}
+
+/* Its lines, each behind `before`. */
+static void add_lines(const char *text, const char *before, struct buf *out)
+{
+	while (text != NULL && *text != '\0') {
+		size_t len = strcspn(text, "\n");
+
+		buf_printf(out, "%s", before);
+		buf_add(out, text, len);
+		buf_add(out, "\n", 1);
+		text += len + (text[len] == '\n');
+	}
+}
+
+static void add_saved(const struct test_result *t, const char *before, struct buf *out)
+{
+	if (t->saved != NULL)
+		buf_printf(out, "%sat its first difference (%.1f MiB): torpor resume %s\n", before,
+			   (double)t->saved_bytes / 1048576.0, t->saved);
+	if (t->save_error != NULL)
+		buf_printf(out, "%sits machine is not saved: %s\n", before, t->save_error);
+}
+
+static void add_flaky(const struct test_report *r, const char *before, struct buf *out)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		size_t failed, rounds;
+
+		if (test_report_flaky(r, i, &failed, &rounds))
+			buf_printf(out, "%sflaky: %s failed %zu of %zu times\n", before,
+				   r->result[i].path, failed, rounds);
+	}
+}
+
+void report_text_result(const struct test_report *r, const struct test_result *t, struct buf *out)
+{
+	static const char *const word[] = {
+		[TEST_PASSED] = "passed",
+		[TEST_FAILED] = "failed",
+		[TEST_BROKEN] = "not run",
+		[TEST_UPDATED] = "passed",
+	};
+
+	buf_printf(out, "%s", t->path);
+	add_round(r, t, out);
+	buf_printf(out, ": %s (%.3f s)\n", word[t->outcome], seconds_of(t));
+	if (t->outcome == TEST_UPDATED)
+		return;
+	add_lines(t->diff, "", out);
+	add_saved(t, "", out);
+}
+
+void report_text_end(const struct test_report *r, struct buf *out)
+{
+	size_t updated = test_report_count(r, TEST_UPDATED);
+
+	add_flaky(r, "", out);
+	buf_printf(out, "%zu passed, %zu failed, %zu not run%s%s\n",
+		   test_report_count(r, TEST_PASSED) + updated, test_report_count(r, TEST_FAILED),
+		   test_report_count(r, TEST_BROKEN), updated > 0 ? "; some were rewritten" : "",
+		   r->interrupted ? "; interrupted" : "");
+}
+
+void report_tap_begin(size_t n, struct buf *out)
+{
+	buf_printf(out, "TAP version 13\n1..%zu\n", n);
+}
+
+void report_tap_result(const struct test_report *r, const struct test_result *t, size_t number,
+		       struct buf *out)
+{
+	bool good = t->outcome == TEST_PASSED || t->outcome == TEST_UPDATED;
+
+	buf_printf(out, "%s %zu - %s", good ? "ok" : "not ok", number, t->path);
+	add_round(r, t, out);
+	buf_printf(out, " # %.3f s\n", seconds_of(t));
+	if (t->error != NULL)
+		buf_printf(out, "# %s: %s\n", t->path, t->error);
+	if (good)
+		return;
+	add_lines(t->diff, "# ", out);
+	add_saved(t, "# ", out);
+}
+
+void report_tap_end(const struct test_report *r, struct buf *out)
+{
+	add_flaky(r, "# ", out);
+	if (r->interrupted)
+		buf_printf(out, "Bail out! interrupted\n");
+}

@@ -1,0 +1,151 @@
+/* See test_files.h. */
+#include "golden/test_files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/tempfile.h"
+
+#define TEST_SUFFIX ".t"
+
+static int add_path(struct test_list *list, char *path, struct err *err)
+{
+	char **grown = path != NULL ? array_grow(list->path, list->n, sizeof(*grown)) : NULL;
+
+	if (grown == NULL) {
+		free(path);
+		return err_sys(err, ENOMEM, "list the tests");
+	}
+	list->path = grown;
+	grown[list->n++] = path;
+	return 0;
+}
+
+static int is_test(const struct dirent *entry)
+{
+	size_t len = strlen(entry->d_name), suffix = strlen(TEST_SUFFIX);
+
+	return entry->d_name[0] != '.' &&
+	       (entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN ||
+		(len > suffix && strcmp(entry->d_name + len - suffix, TEST_SUFFIX) == 0));
+}
+
+static int find_tests(struct test_list *list, const char *path, bool below, struct err *err)
+{
+	struct dirent **entry;
+	struct stat st = {0};
+	int n, ret = 0;
+
+	if (stat(path, &st) < 0 && !below)
+		return err_sys(err, errno, "%s", path);
+	if (!S_ISDIR(st.st_mode))
+		return add_path(list, strdup(path), err);
+	n = scandir(path, &entry, is_test, alphasort);
+	if (n < 0)
+		return err_sys(err, errno, "%s", path);
+	for (int i = 0; i < n; i++) {
+		cleanup_free char *inner = NULL;
+
+		if (ret == 0 && asprintf(&inner, "%s/%s", path, entry[i]->d_name) < 0)
+			ret = err_sys(err, ENOMEM, "list the tests");
+		if (ret == 0)
+			ret = find_tests(list, inner, true, err);
+		free(entry[i]);
+	}
+	free(entry);
+	return ret;
+}
+
+int test_list_add(struct test_list *list, const char *path, struct err *err)
+{
+	size_t before = list->n;
+	int ret = find_tests(list, path, false, err);
+
+	if (ret < 0)
+		return ret;
+	if (list->n == before)
+		return err_set(err, ERR_NOT_FOUND, "%s: no test NAME" TEST_SUFFIX " is in it",
+			       path);
+	return 0;
+}
+
+void test_list_keep_shard(struct test_list *list, unsigned shard, unsigned shards)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < list->n; i++) {
+		if (i % shards == shard - 1)
+			list->path[kept++] = list->path[i];
+		else
+			free(list->path[i]);
+	}
+	list->n = kept;
+}
+
+void test_list_free(struct test_list *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		free(list->path[i]);
+	free(list->path);
+	*list = (struct test_list){0};
+}
+
+int test_file_read(const char *path, struct transcript *t, mode_t *mode, struct err *err)
+{
+	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	cleanup_free char *text = NULL;
+	struct stat st;
+	int ret;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(err, errno, "open");
+	if (!S_ISREG(st.st_mode) || st.st_size > TRANSCRIPT_MAX)
+		return err_set(err, ERR_USAGE, "not a file, or longer than %u MiB",
+			       TRANSCRIPT_MAX >> 20);
+	text = malloc((size_t)st.st_size + 1);
+	if (text == NULL)
+		return err_sys(err, ENOMEM, "read");
+	ret = io_pread(fd, text, (uint64_t)st.st_size, 0);
+	if (ret < 0)
+		return err_sys(err, -ret, "read");
+	*mode = st.st_mode & 07777;
+	return transcript_parse(t, take_ptr(text), (size_t)st.st_size, err);
+}
+
+static int write_text(const struct tempfile *file, const struct buf *text, mode_t mode,
+		      struct err *err)
+{
+	int ret = tempfile_write(file, text->data, text->len, 0, err);
+
+	if (ret < 0)
+		return ret;
+	return fchmod(file->fd, mode) < 0 ? err_sys(err, errno, "chmod") : 0;
+}
+
+int test_file_rewrite(const char *path, mode_t mode, const struct edits *edits, struct err *err)
+{
+	cleanup_buf struct buf text = {0};
+	struct tempfile file;
+	struct stat written;
+	int ret;
+
+	edits_text(edits, &text);
+	if (buf_failed(&text))
+		return err_sys(err, ENOMEM, "rewrite");
+	ret = tempfile_open(&file, path, err);
+	if (ret < 0)
+		return ret;
+	ret = write_text(&file, &text, mode, err);
+	if (ret == 0)
+		ret = tempfile_publish(&file, &written, err);
+	tempfile_close(&file);
+	return ret;
+}
