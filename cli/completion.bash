@@ -69,6 +69,14 @@ _torpor()
 		options='-p --public -s --secret --no-passphrase --passphrase-file --help' operands='' ;;
 	sign)
 		options='-s --secret -c --comment -o --output --attach --passphrase-file --help' operands='running files' ;;
+	push)
+		options='--mount-from --cacert --plain-http --timeout --json --help' operands='running files' ;;
+	pull)
+		options='--cacert --plain-http --timeout --json --help' operands='' ;;
+	login)
+		options='-u --username --password-stdin --cacert --plain-http --timeout --help' operands='' ;;
+	logout)
+		options='--help' operands='' ;;
 	compat)
 		options='--json --help' operands='running files' ;;
 	lan)
@@ -110,5 +118,5 @@ _torpor()
 complete -F _torpor torpor
 _torpor_verbs()
 {
-	echo 'build run resume clone save move receive ps stats port pause unpause reset stop kill rm wait logs console exec cp inspect ls extract verify convert flatten tree keygen sign compat lan warm test doctor version help'
+	echo 'build run resume clone save move receive ps stats port pause unpause reset stop kill rm wait logs console exec cp inspect ls extract verify convert flatten tree keygen sign push pull login logout compat lan warm test doctor version help'
 }

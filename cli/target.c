@@ -1,6 +1,7 @@
 /* See target.h. */
 #include "cli/target.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,12 +9,42 @@
 #include "base/name.h"
 #include "host/claim.h"
 #include "host/parse.h"
+#include "store/cas.h"
 
 static bool may_be_name(const char *text)
 {
 	const char *dot = strrchr(text, '.');
 
 	return name_is_valid(text) && (dot == NULL || strcmp(dot, ".torpor") != 0);
+}
+
+/* Returns 1 when there is such an image, 0 when there is none, or when the text is no reference. */
+static int target_find_image(struct target *target, const char *text, struct err *err)
+{
+	cleanup_cas struct cas cas = {.folder = -1, .lock = -1};
+	char digest[DIGEST_TEXT_SIZE];
+	struct reference ref;
+	struct path root;
+	int ret;
+
+	if (reference_parse(&ref, text, err) < 0)
+		return 0;
+	ret = path_cas(&root, err);
+	if (ret < 0)
+		return ret;
+	ret = cas_open(&cas, root.text, CAS_LOOK, err);
+	if (ret < 0)
+		return ret;
+	ret = cas_resolve(&cas, &ref, digest, err);
+	if (ret == 0)
+		ret = cas_image_path(&cas, digest, target->store.text, err);
+	if (ret == 0)
+		ret = cas_hold(target->store.text, err);
+	if (ret < 0)
+		return ret == -ENOENT ? 0 : ret;
+	target->kind = TARGET_IMAGE;
+	target->file = target->store.text;
+	return 1;
 }
 
 /* In the store; `what` says what else there could have been. */
@@ -25,9 +56,28 @@ static int target_find_stored(struct target *target, const char *what, struct er
 		return ret;
 	target->kind = TARGET_STORED;
 	target->file = target->store.text;
-	if (access(target->file, F_OK) < 0)
-		return err_set(err, ERR_NOT_FOUND, "no %s or saved machine is named %s", what,
-			       target->name);
+	if (access(target->file, F_OK) == 0)
+		return 0;
+	ret = target_find_image(target, target->name, NULL);
+	if (ret != 0)
+		return ret < 0 ? err_sys(err, -ret, "look for the image %s", target->name) : 0;
+	return err_set(err, ERR_NOT_FOUND, "no %s, saved machine or image is named %s", what,
+		       target->name);
+}
+
+/* What cannot be the name of a machine. */
+static int target_find_path(struct target *target, const char *text, struct err *err)
+{
+	struct err why = {0};
+	int ret;
+
+	if (!reference_is_remote(text) && access(text, F_OK) == 0)
+		return 0;
+	ret = target_find_image(target, text, &why);
+	if (ret < 0 || (ret == 0 && reference_is_remote(text)))
+		return why.kind == ERR_NOT_FOUND
+			       ? err_set(err, ERR_NOT_FOUND, "%s: torpor pull fetches it", why.text)
+			       : err_copy(err, ret < 0 ? ret : -EINVAL, &why);
 	return 0;
 }
 
@@ -35,7 +85,7 @@ int target_find(struct target *target, const char *text, struct err *err)
 {
 	*target = (struct target){.kind = TARGET_FILE, .name = text, .file = text};
 	if (!may_be_name(text))
-		return 0;
+		return target_find_path(target, text, err);
 	if (claim_is_held(text)) {
 		target->kind = TARGET_MACHINE;
 		target->file = NULL;
@@ -47,7 +97,9 @@ int target_find(struct target *target, const char *text, struct err *err)
 int target_find_file(struct target *target, const char *text, struct err *err)
 {
 	*target = (struct target){.kind = TARGET_FILE, .name = text, .file = text};
-	if (!may_be_name(text) || access(text, F_OK) == 0)
+	if (!may_be_name(text))
+		return target_find_path(target, text, err);
+	if (access(text, F_OK) == 0)
 		return 0;
 	return target_find_stored(target, "file", err);
 }

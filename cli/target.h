@@ -1,7 +1,9 @@
 /*
- * FILE|NAME on a command line. A running machine of that name comes first, then a file, then what
- * was saved to the store under that name. Anything with a slash, or that ends in .torpor, is a
- * file.
+ * FILE|NAME|REF on a command line. A running machine of that name comes first, then a file, then
+ * what was saved to the store under that name, then the image of that name (store/reference.h).
+ * Anything with a slash, or that ends in .torpor, is a file; if there is none, it may be an image.
+ * What begins with docker:// is an image and nothing else. An image that is found is held
+ * (cas_hold()) as long as this process and its children live.
  */
 #ifndef TORPOR_CLI_TARGET_H
 #define TORPOR_CLI_TARGET_H
@@ -12,18 +14,19 @@ enum target_kind {
 	TARGET_MACHINE, /* running */
 	TARGET_FILE,
 	TARGET_STORED,
+	TARGET_IMAGE, /* its folder is the file */
 };
 
 struct target {
 	enum target_kind kind;
 	const char *name;  /* as typed */
 	const char *file;  /* to open; NULL for a machine */
-	struct path store; /* `file` when it is stored */
+	struct path store; /* `file` when it is stored, or an image */
 };
 
 /* `target` holds a pointer into itself: do not copy it. Whether what must be a file is there is not
- * looked at. Returns 0, -ENOENT with ERR_NOT_FOUND when it is none of these, or what path_store()
- * gives. */
+ * looked at. Returns 0, -ENOENT with ERR_NOT_FOUND when it is none of these, or what path_store(),
+ * path_cas(), cas_resolve() and cas_hold() give. */
 int target_find(struct target *target, const char *text, struct err *err);
 
 /* FILE on a command line of a verb that reads files only: a file, or what was saved to the store

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "host/paths.h"
+#include "store/cas.h"
 
 #define SUFFIX ".torpor"
 
@@ -54,6 +55,16 @@ static bool find_beside(const char *child, const char *digest, char *path)
 	return find_in(slash == folder ? "/" : folder, digest, path);
 }
 
+/* Among what came from registries. */
+static bool find_image(const char *digest, char *path)
+{
+	cleanup_cas struct cas cas = {.folder = -1, .lock = -1};
+	struct path root;
+
+	return path_cas(&root, NULL) == 0 && cas_open(&cas, root.text, CAS_LOOK, NULL) == 0 &&
+	       cas_find_identity(&cas, digest, path, NULL) == 0;
+}
+
 int parent_find(const char *digest, const char *child, char path[PATH_MAX], struct err *err)
 {
 	struct path store;
@@ -61,6 +72,8 @@ int parent_find(const char *digest, const char *child, char path[PATH_MAX], stru
 	if (find_beside(child, digest, path))
 		return 0;
 	if (path_store_root(&store, NULL) == 0 && find_in(store.text, digest, path))
+		return 0;
+	if (find_image(digest, path))
 		return 0;
 	return err_set(
 		err, ERR_NOT_FOUND,

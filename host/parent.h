@@ -1,5 +1,6 @@
 /*
- * Finding the file an increment stands on: beside the increment itself, then in the store. Files
+ * Finding the file an increment stands on: beside the increment itself, in the store, then among
+ * the images that came from registries (store/cas.h). Files
  * are recognized by the digest of their config, so they may have any name that ends in .torpor. A
  * folder or file that cannot be read counts as not there. Any thread.
  */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "store/cas.h"
 
 static int path_set(struct path *path, struct err *err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -160,6 +161,14 @@ int path_store(struct path *path, const char *name, struct err *err)
 	int ret = path_store_root(&root, err);
 
 	return ret < 0 ? ret : path_set(path, err, "%s/%s.torpor", root.text, name);
+}
+
+int path_cas(struct path *path, struct err *err)
+{
+	struct path root;
+	int ret = path_store_root(&root, err);
+
+	return ret < 0 ? ret : path_set(path, err, "%s/" CAS_FOLDER, root.text);
 }
 
 int path_trust(struct path *path, struct err *err)

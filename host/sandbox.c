@@ -96,7 +96,7 @@ static const struct rule reader[] = {
 	RULE(openat, VERDICT_READ_ONLY),    RULE(mmap, VERDICT_NO_CODE),
 	RULE(mprotect, VERDICT_NO_CODE),    RULE(clone, VERDICT_THREAD),
 	RULE(ioctl, VERDICT_TERMINAL),	    RULE(prctl, VERDICT_NAME),
-	RULE(userfaultfd, VERDICT_MISSING),
+	RULE(userfaultfd, VERDICT_MISSING), ALLOW(flock),
 };
 
 static const struct rule creates[] = {

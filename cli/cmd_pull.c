@@ -1,0 +1,90 @@
+/* torpor pull: an image from a registry into the store. */
+#include "cli/command.h"
+#include "cli/json_out.h"
+#include "cli/print_line.h"
+#include "cli/registry_args.h"
+
+static const struct option_spec options[] = {
+	REGISTRY_OPTIONS,
+	OPTION_JSON_SPEC,
+	{0},
+};
+
+struct pull_args {
+	struct registry_options registry;
+	bool json;
+	const char *ref;
+};
+
+static int cmd_pull_parse(struct options *opts, struct pull_args *args, struct err *err)
+{
+	int id, ret;
+
+	while ((id = options_next(opts, err)) > 0) {
+		ret = registry_args_take(&args->registry, id, opts->value, err);
+		if (ret < 0)
+			return ret;
+		if (ret == 0 && id == OPTION_JSON)
+			args->json = true;
+	}
+	return id < 0 ? id : options_one_operand(opts, "REF", &args->ref, err);
+}
+
+static void pull_print(const struct pull_args *args, const struct reference *ref,
+		       const struct registry_pulled *pulled)
+{
+	char name[REFERENCE_TEXT];
+
+	reference_text(ref, name);
+	if (args->json)
+		json_out(json_pack("{s:s,s:s,s:b,s:s*}", "name", name, "digest", pulled->digest,
+				   "appliance", (int)pulled->appliance, "missing",
+				   pulled->missing[0] != '\0' ? pulled->missing : NULL));
+	else
+		print_line(stdout, "%s: %s", name, pulled->digest);
+	if (pulled->missing[0] != '\0')
+		print_line(stderr,
+			   "torpor: pull: it stands on %s, which the registry does not have under "
+			   "parent-%s: pull that, too",
+			   pulled->missing, pulled->missing + sizeof("sha256:") - 1);
+}
+
+static int cmd_pull_run(struct options *opts, struct err *err)
+{
+	struct pull_args args = {0};
+	struct registry_pulled pulled;
+	struct reference ref;
+	char path[PATH_MAX];
+	int ret = cmd_pull_parse(opts, &args, err);
+
+	if (ret < 0)
+		return ret;
+	ret = registry_args_reference(&ref, args.ref, err);
+	if (ret < 0)
+		return ret;
+	ret = registry_args_pull(&ref, &args.registry, "pull", &pulled, path, err);
+	if (ret < 0)
+		return ret;
+	pull_print(&args, &ref, &pulled);
+	return 0;
+}
+
+const struct command cmd_pull = {
+	.name = "pull",
+	.args = "REF",
+	.summary = "fetch an appliance from a registry into the store",
+	.detail =
+		"REF is docker://HOST[:PORT]/NAME[:TAG][@DIGEST], as docker and podman write it. "
+		"Other verbs find the "
+		"appliance by the same name: torpor resume REF. The parents of an increment are "
+		"fetched with it.\n\n"
+		"What is in the store is not fetched again, whatever image it came with; a pull "
+		"that "
+		"was interrupted "
+		"goes on where it stopped. Each blob is checked against its digest while it comes. "
+		"Images of "
+		"containers can be pulled, too.\n\n"
+		"Credentials are those of torpor login, docker login or podman login.",
+	.options = options,
+	.run = cmd_pull_run,
+};

@@ -1,0 +1,170 @@
+/* See registry_args.h. */
+#include "cli/registry_args.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "host/parse.h"
+#include "host/paths.h"
+
+#define METER_MS 200
+
+int registry_args_take(struct registry_options *options, int id, const char *value, struct err *err)
+{
+	uint64_t seconds;
+	int ret;
+
+	switch (id) {
+	case OPTION_CACERT:
+		options->ca_file = value;
+		return 1;
+	case OPTION_PLAIN_HTTP:
+		options->plain_http = true;
+		return 1;
+	case OPTION_TIMEOUT:
+		ret = parse_number(value, "--timeout", 1, 86400, &seconds, err);
+		options->silence_s = ret == 0 ? (unsigned)seconds : 0;
+		return ret < 0 ? ret : 1;
+	default:
+		return 0;
+	}
+}
+
+int registry_args_store(struct cas *cas, enum cas_use use, struct err *err)
+{
+	struct path root;
+	int ret = path_cas(&root, err);
+
+	*cas = (struct cas){.folder = -1, .lock = -1};
+	return ret < 0 ? ret : cas_open(cas, root.text, use, err);
+}
+
+int registry_args_reference(struct reference *ref, const char *text, struct err *err)
+{
+	int ret = reference_parse(ref, text, err);
+
+	if (ret < 0)
+		return ret;
+	if (strcmp(ref->host, REFERENCE_LOCAL) == 0)
+		return err_set(err, ERR_USAGE,
+			       "'%s' names no registry: docker://HOST/NAME[:TAG] does", text);
+	return 0;
+}
+
+int registry_args_host(struct reference *ref, const char *text, struct err *err)
+{
+	char whole[REFERENCE_HOST + sizeof(REFERENCE_SCHEME "/any")];
+
+	if (strlen(text) < REFERENCE_HOST && strchr(text, '/') == NULL) {
+		snprintf(whole, sizeof(whole), REFERENCE_SCHEME "%s/any", text);
+		if (reference_parse(ref, whole, NULL) == 0 && strcmp(ref->host, text) == 0)
+			return 0;
+	}
+	return err_set(err, ERR_USAGE, "'%s' is no HOST[:PORT] of a registry", text);
+}
+
+void meter_text(char text[96], uint64_t done, uint64_t expected, uint64_t elapsed_ns)
+{
+	const double mib = 1048576.0;
+	double seconds = (double)elapsed_ns / (double)NS_PER_SECOND;
+	double rate = seconds > 0 ? (double)done / seconds : 0;
+	unsigned percent = expected > 0 ? (unsigned)((double)done * 100 / (double)expected) : 0;
+	int len = snprintf(text, 96, "%u %%, %.1f of %.1f MiB, %.1f MiB/s", percent,
+			   (double)done / mib, (double)expected / mib, rate / mib);
+
+	if (rate > 0 && expected >= done && len < 96)
+		snprintf(text + len, 96 - (size_t)len, ", %.0f s left",
+			 (double)(expected - done) / rate);
+}
+
+static void *meter_run(void *opaque)
+{
+	struct meter *m = opaque;
+	struct pollfd cancelled = {.fd = m->progress.fd, .events = POLLIN};
+	uint64_t begun = clock_monotonic_ns();
+	bool printed = false;
+	char text[96];
+
+	while (poll(&cancelled, 1, METER_MS) == 0) {
+		uint64_t expected = atomic_load(&m->progress.expected);
+
+		if (expected == 0)
+			continue;
+		meter_text(text, atomic_load(&m->progress.done), expected,
+			   clock_monotonic_ns() - begun);
+		fprintf(stderr, "\r\033[Ktorpor: %s: %s", m->verb, text);
+		printed = true;
+	}
+	if (printed)
+		fprintf(stderr, "\r\033[K");
+	return NULL;
+}
+
+int meter_begin(struct meter *m, const char *verb, struct err *err)
+{
+	int ret;
+
+	*m = (struct meter){.verb = verb};
+	/* A peer that hangs up is an error of the write, not the end of this process. */
+	signal(SIGPIPE, SIG_IGN);
+	ret = progress_init(&m->progress, err);
+	if (ret < 0)
+		return ret;
+	m->running = isatty(STDERR_FILENO) && pthread_create(&m->thread, NULL, meter_run, m) == 0;
+	return 0;
+}
+
+void meter_end(struct meter *m)
+{
+	progress_cancel(&m->progress);
+	if (m->running)
+		pthread_join(m->thread, NULL);
+	progress_free(&m->progress);
+}
+
+static int pull_into(const struct cas *cas, const struct reference *ref,
+		     const struct registry_options *options, struct registry_pulled *pulled,
+		     char path[PATH_MAX], struct err *err)
+{
+	cleanup_registry struct registry *r = NULL;
+	int ret = registry_open(&r, ref, options, err);
+
+	if (ret < 0)
+		return ret;
+	ret = registry_pull(r, cas, pulled, err);
+	if (ret < 0)
+		return ret;
+	ret = cas_set_ref(cas, ref, pulled->digest, err);
+	if (ret < 0)
+		return ret;
+	ret = cas_image_path(cas, pulled->digest, path, err);
+	return ret < 0 ? ret : cas_hold(path, err);
+}
+
+int registry_args_pull(const struct reference *ref, const struct registry_options *options,
+		       const char *verb, struct registry_pulled *pulled, char path[PATH_MAX],
+		       struct err *err)
+{
+	cleanup_cas struct cas cas = {.folder = -1, .lock = -1};
+	struct registry_options with = *options;
+	char name[REFERENCE_TEXT];
+	struct meter meter;
+	int ret = registry_args_store(&cas, CAS_ADD, err);
+
+	if (ret < 0)
+		return ret;
+	ret = meter_begin(&meter, verb, err);
+	if (ret < 0)
+		return ret;
+	with.actions = REGISTRY_PULL;
+	with.progress = &meter.progress;
+	ret = pull_into(&cas, ref, &with, pulled, path, err);
+	meter_end(&meter);
+	reference_text(ref, name);
+	return ret < 0 ? err_context(err, ret, REFERENCE_SCHEME "%s", name) : 0;
+}

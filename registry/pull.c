@@ -1,0 +1,319 @@
+/* Pulling; see transfer.h. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "registry/manifest.h"
+#include "registry/transfer.h"
+#include "registry/workers.h"
+
+struct pull {
+	struct registry *registry;
+	const struct cas *cas;
+	const struct oci_descriptor *blob; /* each digest once */
+};
+
+/* One blob on its way. */
+struct fetch {
+	struct cas_blob *to;
+	struct progress *progress;
+	uint64_t counted; /* of its bytes, for the progress: an attempt may begin anew */
+	bool begun;	  /* this attempt has had its first bytes */
+	bool wrong_range; /* what came is not what was asked for */
+	unsigned wait_s;  /* that the registry asks for */
+};
+
+/* "bytes FROM-TO/…": of a 206. */
+static bool is_range_from(const char *text, uint64_t from)
+{
+	char want[40];
+	int len = snprintf(want, sizeof(want), "bytes %llu-", (unsigned long long)from);
+
+	return strncmp(text, want, (size_t)len) == 0;
+}
+
+static int begin_body(struct fetch *f, const struct http_response *response, struct err *err)
+{
+	f->begun = true;
+	/* All of it, whatever was asked for. */
+	if (response->status == 200)
+		return f->to->have > 0 ? cas_blob_restart(f->to, err) : 0;
+	if (f->to->have > 0 && is_range_from(response->content_range, f->to->have))
+		return 0;
+	f->wrong_range = true;
+	return err_set(err, ERR_INTEGRITY, "%s: bytes from %llu on were asked for, and '%s' came",
+		       f->to->digest, (unsigned long long)f->to->have, response->content_range);
+}
+
+static int on_blob(void *opaque, const struct http_response *response, const void *data, size_t len,
+		   struct err *err)
+{
+	struct fetch *f = opaque;
+	int ret = f->begun ? 0 : begin_body(f, response, err);
+
+	if (ret < 0)
+		return ret;
+	ret = cas_blob_add(f->to, data, len, err);
+	if (ret == 0 && f->to->have > f->counted) {
+		progress_add(f->progress, f->to->have - f->counted);
+		f->counted = f->to->have;
+	}
+	return ret;
+}
+
+/* One attempt: the rest of the blob. Each begins at the registry, so that a redirect that has
+ * expired is made anew. -EAGAIN: another one may go well. */
+static int fetch_rest(struct registry *r, struct http *http, struct fetch *f, struct err *err)
+{
+	cleanup_http_response struct http_response response = {0};
+	struct registry_request request = {
+		.once = true,
+		.http = {.method = "GET", .from = f->to->have, .sink = on_blob, .opaque = f},
+	};
+	char url[HTTP_URL];
+	int ret = registry_url(r, url, err, "blobs/%s", f->to->digest);
+
+	if (ret < 0)
+		return ret;
+	f->begun = f->wrong_range = false;
+	f->wait_s = 0;
+	request.http.url = url;
+	ret = registry_call(r, http, &request, &response, err);
+	if (ret == 0 && response.status == 416 && request.http.from > 0)
+		f->wrong_range = true;
+	if (f->wrong_range) {
+		ret = cas_blob_restart(f->to, err);
+		return ret < 0 ? ret : -EAGAIN;
+	}
+	if (ret < 0)
+		return ret;
+	if (response.status != 200 && response.status != 206) {
+		ret = registry_refused(url, &response, f->to->digest, err);
+		f->wait_s = response.retry_after_s;
+		return ret;
+	}
+	if (f->to->have == f->to->size)
+		return 0;
+	/* A whole answer that is too short. */
+	err_set(err, ERR_INTEGRITY, "%s ends after %llu of its %llu bytes", f->to->digest,
+		(unsigned long long)f->to->have, (unsigned long long)f->to->size);
+	return -EAGAIN;
+}
+
+static int fetch_blob(void *opaque, struct http *http, size_t index, struct err *err)
+{
+	const struct pull *p = opaque;
+	const struct oci_descriptor *d = &p->blob[index];
+	cleanup_cas_blob struct cas_blob to;
+	struct fetch f = {.to = &to, .progress = registry_progress(p->registry)};
+	int ret = cas_blob_begin(&to, p->cas, d->digest, d->size, err);
+	bool resumed = to.have > 0;
+
+	if (ret != 0) {
+		progress_skip(f.progress, ret > 0 ? d->size : 0);
+		return ret < 0 ? ret : 0;
+	}
+	progress_skip(f.progress, to.have);
+	f.counted = to.have;
+	for (unsigned n = 1;; n++) {
+		uint64_t before = to.have;
+
+		ret = to.have < to.size || to.size == 0 ? fetch_rest(p->registry, http, &f, err)
+							: 0;
+		if (ret == 0) {
+			ret = cas_blob_finish(&to, err);
+			if (ret == 0 || !resumed || to.have > 0)
+				return ret;
+			/* What an earlier process left may be what was wrong. */
+			resumed = false;
+			continue;
+		}
+		if (to.have > before)
+			n = 1;
+		if (ret != -EAGAIN || n >= registry_attempts(p->registry))
+			return ret;
+		ret = registry_wait(p->registry, n, f.wait_s, err);
+		if (ret < 0)
+			return ret;
+	}
+}
+
+/* Ask for a manifest by tag or digest; its bytes must have that digest. */
+static int fetch_manifest(struct registry *r, struct http *http, const char *name,
+			  struct http_response *response, struct oci_descriptor *d, struct err *err)
+{
+	struct registry_request request = {.http = {.method = "GET", .accept = MANIFEST_ACCEPT}};
+	uint8_t digest[DIGEST_SIZE], ignored[DIGEST_SIZE];
+	char url[HTTP_URL];
+	int ret = registry_url(r, url, err, "manifests/%s", name);
+
+	if (ret < 0)
+		return ret;
+	request.http.url = url;
+	ret = registry_call(r, http, &request, response, err);
+	if (ret < 0)
+		return ret;
+	if (response->status != 200)
+		return registry_refused(url, response, name, err);
+	if (response->body.len == 0)
+		return err_set(err, ERR_INTEGRITY, "%s: its manifest is empty", name);
+	ret = digest_bytes(response->body.data, response->body.len, digest, err);
+	if (ret < 0)
+		return ret;
+	*d = (struct oci_descriptor){.size = response->body.len};
+	digest_text(digest, d->digest);
+	if (digest_parse(name, ignored) && strcmp(name, d->digest) != 0)
+		return err_set(err, ERR_INTEGRITY, "%s: the manifest that came has the digest %s",
+			       name, d->digest);
+	if (digest_parse(response->digest, ignored) && strcmp(response->digest, d->digest) != 0)
+		return err_set(err, ERR_INTEGRITY,
+			       "%s: the manifest that came has the digest %s, and not %s as the "
+			       "registry says",
+			       name, d->digest, response->digest);
+	return 0;
+}
+
+/* Config and layers, each digest once, into `list`. */
+static int list_blobs(struct oci_descriptor *list, size_t *count,
+		      const struct oci_descriptor *config, const struct oci_descriptors *layers,
+		      struct err *err)
+{
+	list[0] = *config;
+	*count = 1;
+	for (size_t i = 0; i < layers->count; i++) {
+		const struct oci_descriptor *d = &layers->item[i];
+		size_t k = 0;
+
+		while (k < *count && strcmp(list[k].digest, d->digest) != 0)
+			k++;
+		if (k == *count)
+			list[(*count)++] = *d;
+		else if (list[k].size != d->size)
+			return err_set(err, ERR_INTEGRITY, "%s has two sizes in its manifest",
+				       d->digest);
+	}
+	return 0;
+}
+
+static int pull_blobs(struct registry *r, const struct cas *cas,
+		      const struct oci_descriptor *config, const struct oci_descriptors *layers,
+		      struct err *err)
+{
+	cleanup_free struct oci_descriptor *list = calloc(layers->count + 1, sizeof(*list));
+	struct pull p = {.registry = r, .cas = cas, .blob = list};
+	size_t count;
+	int ret;
+
+	if (list == NULL)
+		return err_sys(err, ENOMEM, "pull");
+	ret = list_blobs(list, &count, config, layers, err);
+	if (ret < 0)
+		return ret;
+	for (size_t i = 0; i < count; i++)
+		progress_expect(registry_progress(r), list[i].size);
+	return workers_run(r, count, fetch_blob, &p, err);
+}
+
+/* The whole image that a tag or digest names. */
+static int pull_image(struct registry *r, struct http *http, const struct cas *cas,
+		      const char *name, struct oci_descriptor *config,
+		      char digest[DIGEST_TEXT_SIZE], struct err *err)
+{
+	__attribute__((cleanup(oci_descriptors_free))) struct oci_descriptors layers = {0};
+	cleanup_http_response struct http_response response = {0};
+	struct manifest_choice choice;
+	struct oci_descriptor d;
+	int ret = fetch_manifest(r, http, name, &response, &d, err);
+
+	if (ret < 0)
+		return ret;
+	ret = manifest_look(&choice, response.body.data, response.body.len, response.content_type,
+			    err);
+	if (ret == 0 && choice.index) {
+		ret = fetch_manifest(r, http, choice.image.digest, &response, &d, err);
+		if (ret == 0)
+			ret = manifest_look(&choice, response.body.data, response.body.len,
+					    choice.image.media_type, err);
+		if (ret == 0 && choice.index)
+			ret = err_set(err, ERR_INTEGRITY, "an index lists an index as an image");
+	}
+	if (ret < 0)
+		return ret;
+	strcpy(d.media_type, choice.media_type);
+	ret = oci_decode_manifest(config, &layers, response.body.data, response.body.len, err);
+	if (ret < 0)
+		return err_context(err, ret, "its manifest");
+	ret = pull_blobs(r, cas, config, &layers, err);
+	if (ret < 0)
+		return ret;
+	ret = cas_put_bytes(cas, d.digest, response.body.data, response.body.len, err);
+	if (ret < 0)
+		return ret;
+	strcpy(digest, d.digest);
+	return cas_put_image(cas, &d, err);
+}
+
+/* What an appliance stands on; "" when on nothing. */
+static int parent_of(const struct cas *cas, const struct oci_descriptor *config,
+		     char parent[DIGEST_TEXT_SIZE], struct err *err)
+{
+	cleanup_free uint8_t *text = NULL;
+	size_t len;
+	int ret;
+
+	parent[0] = '\0';
+	if (strcmp(config->media_type, OCI_CONFIG_TYPE) != 0)
+		return 0;
+	ret = cas_read(cas, config->digest, JSON_MAX_BYTES, &text, &len, err);
+	return ret < 0 ? ret : manifest_parent(text, len, parent, err);
+}
+
+static int pull_parents(struct registry *r, struct http *http, const struct cas *cas,
+			struct oci_descriptor *config, char missing[DIGEST_TEXT_SIZE],
+			struct err *err)
+{
+	char parent[DIGEST_TEXT_SIZE], tag[80], path[PATH_MAX], digest[DIGEST_TEXT_SIZE];
+
+	for (unsigned depth = 0; depth < CHAIN_MAX; depth++) {
+		int ret = parent_of(cas, config, parent, err);
+
+		if (ret < 0 || parent[0] == '\0')
+			return ret;
+		if (cas_find_identity(cas, parent, path, NULL) == 0)
+			return 0;
+		snprintf(tag, sizeof(tag), "parent-%s", strchr(parent, ':') + 1);
+		ret = pull_image(r, http, cas, tag, config, digest, err);
+		if (ret == -ENOENT) {
+			err_clear(err);
+			strcpy(missing, parent);
+			return 0;
+		}
+		if (ret < 0)
+			return err_context(err, ret, "parent %s", parent);
+		if (strcmp(config->digest, parent) != 0)
+			return err_set(err, ERR_INTEGRITY, "%s is another appliance, %s", tag,
+				       config->digest);
+	}
+	return err_set(err, ERR_INTEGRITY, "it stands on more than %u files", CHAIN_MAX);
+}
+
+int registry_pull(struct registry *r, const struct cas *cas, struct registry_pulled *pulled,
+		  struct err *err)
+{
+	const struct reference *ref = registry_reference(r);
+	cleanup_http struct http *http = NULL;
+	struct oci_descriptor config;
+	int ret = registry_http(r, &http, err);
+
+	*pulled = (struct registry_pulled){0};
+	if (ret < 0)
+		return ret;
+	ret = pull_image(r, http, cas, ref->digest[0] != '\0' ? ref->digest : ref->tag, &config,
+			 pulled->digest, err);
+	if (ret < 0)
+		return ret;
+	pulled->appliance = strcmp(config.media_type, OCI_CONFIG_TYPE) == 0;
+	return pull_parents(r, http, cas, &config, pulled->missing, err);
+}

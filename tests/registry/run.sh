@@ -1,0 +1,97 @@
+#!/bin/bash
+# push and pull against real registries on the loopback address: every *.bash beside this one.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+registry_tests=$PWD/tests/registry
+. tests/kvm/cli.bash
+
+need() { # PROGRAM…
+    local program
+    for program; do
+        command -v "$program" >/dev/null || skip "$program is not installed"
+    done
+    [ -w /dev/kvm ] || skip "/dev/kvm cannot be opened"
+}
+
+# What a test starts ends with it.
+started=
+start() { # LOG COMMAND…: in the background
+    local log=$1
+    shift
+    "$@" >"$log" 2>&1 </dev/null &
+    started="$started $!"
+    trap 'kill $started 2>/dev/null' EXIT
+}
+
+free_port() {
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+answers_http() { # URL
+    curl -s -k -o /dev/null "$1"
+}
+
+# docker-registry on a free port: $registry. More of its configuration comes as text.
+start_registry() { # [YAML]
+    local port
+    port=$(free_port)
+    cat >registry.yml <<EOF
+version: 0.1
+log: {level: error, accesslog: {disabled: true}}
+storage: {filesystem: {rootdirectory: $PWD/registry}}
+http: {addr: "127.0.0.1:$port"}
+${1-}
+EOF
+    start registry.log docker-registry serve registry.yml
+    registry=127.0.0.1:$port
+    until_true answers_http "http://$registry/v2/"
+}
+
+# The proxy before $registry: $proxy. It writes a line for each request to proxy.log.
+start_proxy() { # MODE…
+    rm -f proxy.port
+    start proxy.err python3 "$registry_tests/proxy.py" "$registry" proxy.port proxy.log "$@"
+    until_true test -s proxy.port
+    proxy=127.0.0.1:$(<proxy.port)
+}
+
+# Another user's host: an empty store.
+elsewhere() { # [NAME]
+    export XDG_DATA_HOME=$HOME/data-${1-elsewhere}
+    mkdir -p "$XDG_DATA_HOME"
+}
+
+# A machine with some MiB that do not pack, saved: full.torpor, and increment.torpor on it. They are made once.
+make_appliances() {
+    boot source -m 32M
+    answers source "fill 4 12 7" "filled 3072"
+    works save -R --flat -o full.torpor source
+    answers source "fill 20 1 9" "filled 256"
+    works save --parent full.torpor -o increment.torpor source
+}
+
+appliances() {
+    if ! [ -d "$SCRATCH/made" ]; then
+        mkdir making
+        (cd making && make_appliances) || exit 1
+        mv making "$SCRATCH/made"
+    fi
+    cp "$SCRATCH"/made/* .
+}
+
+identity() { # FILE
+    works inspect --json "$1"
+    json "d['digest']" <<<"$out"
+}
+
+wakes() { # REF [WHAT IT ANSWERS]
+    works resume -d --name woken "$1"
+    answers woken "check 4 12 7" "check ok"
+    [ -z "${2-}" ] || answers woken "check 20 1 9" "check ok"
+    works kill woken
+}
+
+for part in "$registry_tests"/*.bash; do
+    [ $# = 0 ] || [ "$(basename "$part" .bash)" = "$1" ] || continue
+    . "$part"
+done

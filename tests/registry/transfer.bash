@@ -1,0 +1,112 @@
+# The main job: pushed here, pulled elsewhere, awake there. And skopeo, which knows nothing of it.
+
+copy() { # FROM TO
+    skopeo --insecure-policy copy -q --src-tls-verify=false --dest-tls-verify=false "$1" "$2" 2>err ||
+        fail "skopeo copy $1 $2: $(<err)"
+}
+
+sent() { # of the last push
+    json "d['sent']" <<<"$out"
+}
+
+there_and_awake() {
+    local id
+    need docker-registry
+    appliances
+    start_registry
+    id=$(identity full.torpor)
+    works push full.torpor "docker://$registry/torpor/full:v1"
+    elsewhere
+    refuses 122 'the store has no image .*torpor pull fetches it' resume "docker://$registry/torpor/full:v1"
+    works pull "docker://$registry/torpor/full:v1"
+    rm ./*.torpor
+    wakes "docker://$registry/torpor/full:v1"
+    wakes "$registry/torpor/full:v1"
+    same "its identity" "$(identity "$registry/torpor/full:v1")" "$id"
+    works verify "$registry/torpor/full:v1"
+    works convert --packed "$registry/torpor/full:v1" back.torpor
+    same "the identity of the file" "$(identity back.torpor)" "$id"
+}
+try there_and_awake "pushed, pulled elsewhere, awake there by its name"
+
+an_increment() {
+    local whole part
+    need docker-registry
+    appliances
+    start_registry
+    works push --json full.torpor "docker://$registry/torpor/chain:v1"
+    whole=$(sent)
+    works push --json increment.torpor "docker://$registry/torpor/chain:v2"
+    part=$(sent)
+    [ "$part" -lt $((whole / 4)) ] || fail "the increment took $part of $whole bytes"
+    works push --json increment.torpor "docker://$registry/torpor/chain:v3"
+    same "what is sent a second time" "$(sent)" 0
+    elsewhere
+    works pull "docker://$registry/torpor/chain:v2"
+    rm ./*.torpor
+    wakes "docker://$registry/torpor/chain:v2" too
+}
+try an_increment "of an increment only new blobs go, and its parent comes with it"
+
+an_increment_first() {
+    need docker-registry
+    appliances
+    start_registry
+    works push increment.torpor "docker://$registry/torpor/chain:v2"
+    elsewhere
+    works pull "docker://$registry/torpor/chain:v2"
+    rm ./*.torpor
+    wakes "docker://$registry/torpor/chain:v2" too
+}
+try an_increment_first "an increment brings its parents into the registry"
+
+by_skopeo() {
+    need docker-registry skopeo
+    appliances
+    start_registry
+    works push full.torpor "docker://$registry/torpor/full:v1"
+    copy "docker://$registry/torpor/full:v1" oci-archive:back.torpor
+    same "the identity" "$(identity back.torpor)" "$(identity full.torpor)"
+    copy oci-archive:full.torpor "docker://$registry/by/skopeo:v1"
+    copy oci-archive:increment.torpor "docker://$registry/by/skopeo:v2"
+    elsewhere
+    call pull "docker://$registry/by/skopeo:v2"
+    [ "$status" = 0 ] && one_line 'it stands on sha256:.* pull that, too' || fail "$(report_call pull)"
+    works pull "docker://$registry/by/skopeo:v1"
+    rm ./*.torpor
+    wakes "docker://$registry/by/skopeo:v1"
+    wakes "docker://$registry/by/skopeo:v2" too
+}
+try by_skopeo "skopeo copies what push wrote, and pull takes what skopeo wrote"
+
+shared_between_repositories() {
+    need docker-registry
+    appliances
+    start_registry
+    works push full.torpor "docker://$registry/torpor/one:v1"
+    works push --json --mount-from torpor/one full.torpor "docker://$registry/torpor/two:v1"
+    same "what is sent" "$(sent)" 0
+    works pull "docker://$registry/torpor/two:v1"
+    works push --json "$registry/torpor/two:v1" "docker://$registry/torpor/three:v1"
+    same "what is sent when the store knows where it is" "$(sent)" 0
+}
+try shared_between_repositories "blobs of another repository are mounted"
+
+by_digest() {
+    local digest
+    need docker-registry
+    appliances
+    start_registry
+    works push --json full.torpor "docker://$registry/torpor/full:v1"
+    digest=$(json "d['digest']" <<<"$out")
+    elsewhere
+    works pull "docker://$registry/torpor/full@$digest"
+    rm ./*.torpor
+    wakes "docker://$registry/torpor/full@$digest"
+    refuses 122 'not found' pull "docker://$registry/torpor/full@sha256:$(printf '%064d' 0)"
+    refuses 122 'not found' pull "docker://$registry/torpor/full:none"
+    refuses 122 'not found' pull "docker://$registry/nothing"
+    refuses 125 'is no reference' pull "docker://$registry/UPPER"
+    refuses 125 'names no registry' pull local
+}
+try by_digest "by digest; names that are not there"
