@@ -77,6 +77,10 @@ _torpor()
 		options='-u --username --password-stdin --cacert --plain-http --timeout --help' operands='' ;;
 	logout)
 		options='--help' operands='' ;;
+	rmi)
+		options='--help' operands='' ;;
+	gc)
+		options='--json --help' operands='' ;;
 	compat)
 		options='--json --help' operands='running files' ;;
 	lan)
@@ -118,5 +122,5 @@ _torpor()
 complete -F _torpor torpor
 _torpor_verbs()
 {
-	echo 'build run resume clone save move receive ps stats port pause unpause reset stop kill rm wait logs console exec cp inspect ls extract verify convert flatten tree keygen sign push pull login logout compat lan warm test doctor version help'
+	echo 'build run resume clone save move receive ps stats port pause unpause reset stop kill rm wait logs console exec cp inspect ls extract verify convert flatten tree keygen sign push pull login logout rmi gc compat lan warm test doctor version help'
 }

@@ -47,14 +47,6 @@ EOF
     until_true answers_http "http://$registry/v2/"
 }
 
-# The proxy before $registry: $proxy. It writes a line for each request to proxy.log.
-start_proxy() { # MODE…
-    rm -f proxy.port
-    start proxy.err python3 "$registry_tests/proxy.py" "$registry" proxy.port proxy.log "$@"
-    until_true test -s proxy.port
-    proxy=127.0.0.1:$(<proxy.port)
-}
-
 # Another user's host: an empty store.
 elsewhere() { # [NAME]
     export XDG_DATA_HOME=$HOME/data-${1-elsewhere}

@@ -1,0 +1,103 @@
+/* torpor gc: remove images without a name from the store. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "cli/command.h"
+#include "cli/json_out.h"
+#include "cli/registry_args.h"
+#include "format/archive.h"
+#include "host/parent.h"
+#include "host/paths.h"
+
+/* Identities that increments among the saved machines stand on. */
+struct roots {
+	char (*item)[DIGEST_TEXT_SIZE]; /* owned */
+	size_t count;
+};
+
+static int add_root(struct roots *roots, const char *path, struct err *err)
+{
+	cleanup_archive struct archive *a = NULL;
+	char(*grown)[DIGEST_TEXT_SIZE];
+	int ret = archive_open(&a, path, err);
+
+	if (ret < 0 || !archive_appliance(a)->increment)
+		return ret;
+	grown = array_grow(roots->item, roots->count, sizeof(*grown));
+	if (grown == NULL)
+		return err_sys(err, ENOMEM, "%s", path);
+	roots->item = grown;
+	strcpy(grown[roots->count++], archive_appliance(a)->parent);
+	return 0;
+}
+
+static int find_roots(struct roots *roots, struct err *err)
+{
+	const struct dirent *entry;
+	struct path store, file;
+	DIR *dir;
+	int ret = path_store_root(&store, err);
+
+	if (ret < 0)
+		return ret;
+	dir = opendir(store.text);
+	if (dir == NULL)
+		return errno == ENOENT ? 0 : err_sys(err, errno, "%s", store.text);
+	while (ret == 0 && (entry = readdir(dir)) != NULL) {
+		if (parent_has_suffix(entry->d_name) &&
+		    snprintf(file.text, sizeof(file.text), "%s/%s", store.text, entry->d_name) <
+			    (int)sizeof(file.text))
+			ret = add_root(roots, file.text, err);
+	}
+	closedir(dir);
+	return ret;
+}
+
+static int cmd_gc_run(struct options *opts, struct err *err)
+{
+	cleanup_cas struct cas cas = {.folder = -1, .lock = -1};
+	struct roots roots = {0};
+	struct cas_swept swept;
+	bool json = false;
+	int ret = options_flags(opts, OPTION_JSON, &json, err);
+
+	if (ret < 0)
+		return ret;
+	ret = options_end(opts, err);
+	if (ret < 0)
+		return ret;
+	ret = registry_args_store(&cas, CAS_SWEEP, err);
+	if (ret < 0)
+		return ret;
+	ret = find_roots(&roots, err);
+	if (ret == 0)
+		ret = cas_sweep(&cas, roots.item, roots.count, &swept, err);
+	free(roots.item);
+	if (ret < 0)
+		return ret;
+	if (json)
+		json_out(json_pack("{s:i,s:i,s:i,s:I}", "images", (int)swept.images, "blobs",
+				   (int)swept.blobs, "partial", (int)swept.partial, "bytes",
+				   (json_int_t)swept.bytes));
+	else
+		printf("%u images, %.1f MiB removed\n", swept.images,
+		       (double)swept.bytes / 1048576.0);
+	return 0;
+}
+
+const struct command cmd_gc = {
+	.name = "gc",
+	.args = "",
+	.summary = "remove pulled images that have no name, and what was half fetched",
+	.detail =
+		"What a running machine woke from stays, and so do the parents of increments that "
+		"stay, and of saved machines. It waits for pulls that are under way. A saved "
+		"machine or image that cannot be read is an error, and then nothing is removed.",
+	.options = options_json,
+	.run = cmd_gc_run,
+};

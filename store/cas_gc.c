@@ -1,0 +1,230 @@
+/* Removing what nobody needs; see cas.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "format/archive.h"
+#include "store/cas_internal.h"
+
+/* One image of the store. */
+struct candidate {
+	struct cas_image image;
+	char parent[DIGEST_TEXT_SIZE]; /* "" unless it is an increment */
+	bool keep;
+};
+
+struct sweep {
+	const struct cas *cas;
+	struct candidate *item; /* owned */
+	size_t count;
+	struct cas_swept *swept;
+};
+
+static int take_candidate(void *opaque, const char *name, struct err *err)
+{
+	struct sweep *s = opaque;
+	char digest[DIGEST_TEXT_SIZE], path[PATH_MAX];
+	cleanup_archive struct archive *a = NULL;
+	struct candidate *grown;
+	int ret;
+
+	if (!cas_is_digest(name, digest))
+		return 0;
+	grown = array_grow(s->item, s->count, sizeof(*grown));
+	if (grown == NULL)
+		return err_sys(err, ENOMEM, "sweep the store");
+	s->item = grown;
+	grown += s->count;
+	*grown = (struct candidate){0};
+	ret = cas_image_read(&grown->image, s->cas, digest, err);
+	if (ret < 0)
+		return ret;
+	s->count++;
+	if (strcmp(grown->image.config.media_type, OCI_CONFIG_TYPE) != 0)
+		return 0;
+	ret = cas_image_path(s->cas, digest, path, err);
+	if (ret < 0)
+		return ret;
+	ret = archive_open(&a, path, err);
+	if (ret < 0)
+		return ret;
+	if (archive_appliance(a)->increment)
+		strcpy(grown->parent, archive_appliance(a)->parent);
+	return 0;
+}
+
+static void keep_digest(const struct sweep *s, const char *digest)
+{
+	for (size_t i = 0; i < s->count; i++)
+		s->item[i].keep |= strcmp(s->item[i].image.digest, digest) == 0;
+}
+
+/* Returns whether that made a difference. */
+static bool keep_identity(const struct sweep *s, const char *identity)
+{
+	bool changed = false;
+
+	for (size_t i = 0; i < s->count; i++) {
+		struct candidate *c = &s->item[i];
+
+		if (!c->keep && strcmp(c->image.config.digest, identity) == 0)
+			c->keep = changed = true;
+	}
+	return changed;
+}
+
+/* Somebody holds a lock on its folder. */
+static bool is_held(const struct sweep *s, const char *digest)
+{
+	cleanup_fd int folder = -1;
+	char name[CAS_NAME];
+
+	cas_name(name, CAS_IMAGES, digest);
+	folder = openat(s->cas->folder, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return folder < 0 || flock(folder, LOCK_EX | LOCK_NB) < 0;
+}
+
+static int mark(const struct sweep *s, const char (*roots)[DIGEST_TEXT_SIZE], size_t nroots,
+		struct err *err)
+{
+	struct cas_refs refs;
+	bool changed = true;
+	int ret = cas_list(&refs, s->cas, err);
+
+	if (ret < 0)
+		return ret;
+	for (size_t i = 0; i < refs.count; i++)
+		keep_digest(s, refs.item[i].digest);
+	cas_refs_free(&refs);
+	for (size_t i = 0; i < nroots; i++)
+		(void)keep_identity(s, roots[i]);
+	for (size_t i = 0; i < s->count; i++)
+		s->item[i].keep |= is_held(s, s->item[i].image.digest);
+	while (changed) {
+		changed = false;
+		for (size_t i = 0; i < s->count; i++) {
+			if (s->item[i].keep && s->item[i].parent[0] != '\0')
+				changed |= keep_identity(s, s->item[i].parent);
+		}
+	}
+	return 0;
+}
+
+/* A folder below images/, also one that was never finished. */
+static void remove_image(const struct sweep *s, const char *name)
+{
+	static const char *const files[] = {OCI_INDEX_NAME, OCI_LAYOUT_NAME, "blobs"};
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(path, sizeof(path), CAS_IMAGES "/%s/%s", name, files[i]);
+		(void)unlinkat(s->cas->folder, path, 0);
+	}
+	snprintf(path, sizeof(path), CAS_IMAGES "/%s", name);
+	(void)unlinkat(s->cas->folder, path, AT_REMOVEDIR);
+}
+
+static bool image_needs(const struct cas_image *image, const char *digest)
+{
+	if (strcmp(image->digest, digest) == 0 || strcmp(image->config.digest, digest) == 0)
+		return true;
+	for (size_t i = 0; i < image->layers.count; i++) {
+		if (strcmp(image->layers.item[i].digest, digest) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int sweep_image(void *opaque, const char *name, struct err *err)
+{
+	struct sweep *s = opaque;
+	char digest[DIGEST_TEXT_SIZE];
+
+	(void)err;
+	if (cas_is_digest(name, digest)) {
+		for (size_t i = 0; i < s->count; i++) {
+			if (strcmp(s->item[i].image.digest, digest) == 0 && s->item[i].keep)
+				return 0;
+		}
+		s->swept->images++;
+	}
+	remove_image(s, name);
+	return 0;
+}
+
+static int sweep_file(struct sweep *s, const char *folder, const char *name, unsigned *count,
+		      struct err *err)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	if (fstatat(s->cas->folder, path, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    unlinkat(s->cas->folder, path, 0) < 0)
+		return errno == ENOENT ? 0 : cas_error(s->cas, errno, path, err);
+	(*count)++;
+	s->swept->bytes += (uint64_t)st.st_size;
+	return 0;
+}
+
+static int sweep_blob(void *opaque, const char *name, struct err *err)
+{
+	struct sweep *s = opaque;
+	char digest[DIGEST_TEXT_SIZE];
+
+	if (!cas_is_digest(name, digest))
+		return 0;
+	for (size_t i = 0; i < s->count; i++) {
+		if (s->item[i].keep && image_needs(&s->item[i].image, digest))
+			return 0;
+	}
+	return sweep_file(s, CAS_BLOBS, name, &s->swept->blobs, err);
+}
+
+static int sweep_partial(void *opaque, const char *name, struct err *err)
+{
+	struct sweep *s = opaque;
+
+	return sweep_file(s, CAS_PARTIAL, name, &s->swept->partial, err);
+}
+
+static int sweep_all(struct sweep *s, const char (*roots)[DIGEST_TEXT_SIZE], size_t nroots,
+		     struct err *err)
+{
+	int ret = cas_each(s->cas, CAS_IMAGES, take_candidate, s, err);
+
+	if (ret < 0)
+		return ret;
+	ret = mark(s, roots, nroots, err);
+	if (ret < 0)
+		return ret;
+	/* Images before their blobs: one that is there is whole. */
+	ret = cas_each(s->cas, CAS_IMAGES, sweep_image, s, err);
+	if (ret < 0)
+		return ret;
+	ret = cas_sync(s->cas, CAS_IMAGES, err);
+	if (ret < 0)
+		return ret;
+	ret = cas_each(s->cas, CAS_BLOBS, sweep_blob, s, err);
+	return ret < 0 ? ret : cas_each(s->cas, CAS_PARTIAL, sweep_partial, s, err);
+}
+
+int cas_sweep(const struct cas *cas, const char (*roots)[DIGEST_TEXT_SIZE], size_t nroots,
+	      struct cas_swept *swept, struct err *err)
+{
+	struct sweep s = {.cas = cas, .swept = swept};
+	int ret;
+
+	*swept = (struct cas_swept){0};
+	ret = sweep_all(&s, roots, nroots, err);
+	for (size_t i = 0; i < s.count; i++)
+		cas_image_free(&s.item[i].image);
+	free(s.item);
+	return ret;
+}

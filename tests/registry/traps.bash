@@ -1,0 +1,128 @@
+# Servers that cut, lie and refuse.
+
+# The proxy before $registry: $proxy. It writes a line for each request to NAME.log.
+start_proxy() { # NAME MODE…
+    local name=$1
+    shift
+    start "$name.err" python3 "$registry_tests/proxy.py" "$registry" "$name.port" "$name.log" "$@"
+    until_true test -s "$name.port"
+    proxy=127.0.0.1:$(<"$name.port")
+}
+
+behind() { # MODE…: full.torpor is in the registry, and the proxy before it
+    need docker-registry
+    appliances
+    start_registry
+    works push full.torpor "docker://$registry/torpor/full:v1"
+    elsewhere
+    start_proxy proxy "$@"
+}
+
+asked() { # REGEX: how many requests were like that
+    grep -cE "$1" proxy.log
+}
+
+comes() {
+    works pull "docker://$proxy/torpor/full:v1"
+    rm ./*.torpor
+    wakes "docker://$proxy/torpor/full:v1"
+}
+
+nothing_came() {
+    refuses 122 'no image' resume "docker://$proxy/torpor/full:v1"
+    same "names in the store" "$(find "$XDG_DATA_HOME/torpor/oci/refs" -type f)" ""
+}
+
+cut_off() {
+    behind cut=100000
+    comes
+    [ "$(asked 'range=bytes=')" -ge 1 ] || fail "no range was asked for"
+}
+try cut_off "a pull goes on where it was cut off"
+
+whole_for_range() {
+    behind cut=100000 whole
+    comes
+    [ "$(asked 'range=bytes=')" -ge 1 ] || fail "no range was asked for"
+}
+try whole_for_range "200 instead of 206 is not taken for the range"
+
+other_range() {
+    behind cut=100000 otherrange
+    comes
+    [ "$(asked 'range=bytes=')" -ge 1 ] || fail "no range was asked for"
+}
+try other_range "206 of other bytes is not taken for the range"
+
+wrong_bytes() {
+    behind flip
+    refuses 121 'what came has the digest' pull "docker://$proxy/torpor/full:v1"
+    nothing_came
+}
+try wrong_bytes "wrong bytes do not come into the store"
+
+endless_bytes() {
+    behind endless
+    refuses 121 'is longer than its' pull "docker://$proxy/torpor/full:v1"
+    nothing_came
+}
+try endless_bytes "a blob without an end is refused at its size"
+
+busy() {
+    behind busy=3
+    comes
+}
+try busy "a registry that is busy is asked again"
+
+pushes() { # MODE…
+    need docker-registry
+    appliances
+    start_registry
+    start_proxy proxy "$@"
+    works push full.torpor "docker://$proxy/torpor/full:v1"
+    elsewhere
+    works pull "docker://$registry/torpor/full:v1"
+    rm ./*.torpor
+    wakes "docker://$registry/torpor/full:v1"
+}
+
+in_pieces() {
+    pushes max=5000000 patch201
+    [ "$(asked '^PATCH')" -ge 3 ] || fail "$(asked '^PATCH') pieces were sent"
+}
+try in_pieces "in pieces of 4 MiB after a 413, with 201 for each"
+
+without_head() {
+    pushes nohead
+}
+try without_head "a registry without HEAD"
+
+credentials_stay() {
+    local other
+    need docker-registry
+    appliances
+    start_registry
+    works push full.torpor "docker://$registry/torpor/full:v1"
+    start_proxy other
+    other=$proxy
+    start_proxy proxy basic "redirect=$other"
+    elsewhere
+    refuses 125 'status 401' pull "docker://$proxy/torpor/full:v1"
+    echo secret | "$TORPOR" login -u user --password-stdin "$proxy" >/dev/null || fail "login"
+    comes
+    [ "$(asked 'auth=yes')" -ge 1 ] || fail "nothing was shown to the registry"
+    [ "$(grep -c '/blobs/' other.log)" -ge 1 ] || fail "the other host was not asked"
+    same "what the other host was shown" "$(grep -c auth=yes other.log)" 0
+    works_silently logout "$proxy"
+    refuses 122 'no credentials' logout "$proxy"
+}
+try credentials_stay "credentials do not go with a redirect; login and logout"
+
+together() {
+    behind
+    "$TORPOR" pull "docker://$proxy/torpor/full:v1" >one.out 2>&1 &
+    works pull "docker://$proxy/torpor/full:v1"
+    wait $! || fail "$(<one.out)"
+    same "blobs fetched twice" "$(grep -o '/blobs/sha256:[0-9a-f]*' proxy.log | sort | uniq -d)" ""
+}
+try together "two who pull the same fetch it once"
