@@ -30,6 +30,7 @@ struct upload {
 	char url[HTTP_URL]; /* where the next piece goes; "": an upload has to be begun */
 	uint64_t at;	    /* bytes that the registry has */
 	uint64_t moving;    /* of this attempt */
+	uint64_t chunk;	    /* bytes of a piece: CHUNK, or more where the registry wants it */
 	uint64_t counted;   /* for the progress */
 	unsigned wait_s;    /* that the registry asks for */
 };
@@ -107,6 +108,7 @@ static int begin_upload(struct upload *u, const char *from, struct err *err)
 		return ret;
 	if (from != NULL && response.status == 201)
 		return 1;
+	u->chunk = response.chunk_min > CHUNK ? response.chunk_min : CHUNK;
 	if (response.status == 202)
 		return take_location(u, url, &response, err);
 	if (from != NULL)
@@ -237,7 +239,7 @@ static int put_chunks(struct upload *u, struct err *err)
 		int ret;
 
 		chunk.offset = all->offset + u->at;
-		chunk.len = u64_min(CHUNK, all->len - u->at);
+		chunk.len = u64_min(u->chunk, all->len - u->at);
 		ret = patch_chunk(u, &chunk, err);
 		if (ret < 0)
 			return ret;

@@ -1,0 +1,246 @@
+/* Names of images, and what registries say: references, challenges, tokens, manifests, headers. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+
+#include <string.h>
+
+#include "base/num.h"
+#include "registry/auth.h"
+#include "registry/http.h"
+#include "registry/manifest.h"
+#include "store/reference.h"
+
+#define HEX "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+Test(reference, what_is_left_out)
+{
+	static const struct {
+		const char *text, *whole;
+	} rows[] = {
+		{"docker://redis", "docker.io/library/redis:latest"},
+		{"docker://a/b:1", "docker.io/a/b:1"},
+		{"web", "localhost/web:latest"},
+		{"web:v2", "localhost/web:v2"},
+		{"a/b", "localhost/a/b:latest"},
+		{"docker://ghcr.io/a/b__c/d-e.f:V_1.0", "ghcr.io/a/b__c/d-e.f:V_1.0"},
+		{"127.0.0.1:5000/a", "127.0.0.1:5000/a:latest"},
+		{"[::1]:5000/a:b", "[::1]:5000/a:b"},
+		{"localhost:80/a@sha256:" HEX, "localhost:80/a@sha256:" HEX},
+		{"h.x/a:t@sha256:" HEX, "h.x/a:t@sha256:" HEX},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char text[REFERENCE_TEXT];
+		struct reference ref;
+		struct err err = {0};
+
+		cr_assert(eq(int, reference_parse(&ref, rows[i].text, &err), 0), "%s: %s",
+			  rows[i].text, err.text);
+		reference_text(&ref, text);
+		cr_expect(eq(str, text, (char *)rows[i].whole));
+	}
+}
+
+Test(reference, what_is_none)
+{
+	static const char *const rows[] = {
+		"",
+		"docker://",
+		"Upper",
+		"a/../b",
+		"a//b",
+		"/a",
+		"a/",
+		"a:",
+		"a:-x",
+		"a:b:c",
+		"a@sha256",
+		"a@sha256:" HEX "0",
+		"a b",
+		"h.x:99999999/a",
+		"h.x:/a",
+		"-h.x/a",
+		"a\n",
+		"a_._b",
+		"h.x/a?b",
+		"a@sha512:" HEX,
+		"docker://h.x/",
+		"[::1/a",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct reference ref;
+		struct err err = {0};
+
+		cr_expect(lt(int, reference_parse(&ref, rows[i], &err), 0), "%s", rows[i]);
+		cr_expect(eq(int, err.kind, ERR_USAGE));
+	}
+}
+
+Test(reference, hosts_that_are_this_one)
+{
+	static const char *const here[] = {"localhost",	  "localhost:5000", "127.0.0.1",
+					   "127.9.9.9:1", "[::1]",	    "[::1]:5000"};
+	static const char *const not_here[] = {
+		"localhost.example", "127.0.0.1.example:5000", "128.0.0.1", "[::2]", "[::1]x",
+		"10.0.0.1:127"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(here); i++)
+		cr_expect(reference_is_loopback(here[i]), "%s", here[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(not_here); i++)
+		cr_expect(not(reference_is_loopback(not_here[i])), "%s", not_here[i]);
+}
+
+Test(registry_auth, challenges)
+{
+	struct auth_challenge c;
+
+	auth_parse_challenge(&c, "Bearer realm=\"https://a/t\",service=\"s, \\\"x\\\"\", "
+				 "scope=\"repository:a:pull,push\",error=invalid");
+	cr_expect(eq(int, c.kind, AUTH_BEARER));
+	cr_expect(eq(str, c.realm, (char *)"https://a/t"));
+	cr_expect(eq(str, c.service, (char *)"s, \"x\""));
+	cr_expect(eq(str, c.scope, (char *)"repository:a:pull,push"));
+	cr_expect(eq(str, c.error, (char *)"invalid"));
+	auth_parse_challenge(&c, "basic realm=x");
+	cr_expect(eq(int, c.kind, AUTH_BASIC));
+	auth_parse_challenge(&c, "Bearer service=\"s\"");
+	cr_expect(eq(int, c.kind, AUTH_NONE));
+	auth_parse_challenge(&c, "Bearer realm=\"https://a");
+	cr_expect(eq(int, c.kind, AUTH_NONE));
+	auth_parse_challenge(&c, "");
+	cr_expect(eq(int, c.kind, AUTH_NONE));
+}
+
+Test(registry_auth, a_token_is_asked_for_one_purpose)
+{
+	struct auth_challenge c = {.kind = AUTH_BEARER};
+	cleanup_buf struct buf url = {0};
+	struct err err = {0};
+
+	strcpy(c.realm, "https://a/t");
+	strcpy(c.service, "r&x");
+	strcpy(c.scope, "repository:everything:pull");
+	cr_assert(
+		eq(int, auth_token_url(&url, &c, "repository:a:pull repository:b:pull", &err), 0));
+	cr_expect(eq(str, (char *)url.data,
+		     (char *)"https://a/"
+			     "t?service=r%26x&scope=repository%3Aa%3Apull&scope=repository%3Ab%"
+			     "3Apull"));
+}
+
+Test(registry_auth, tokens)
+{
+	static const struct {
+		const char *answer, *token;
+		uint64_t seconds;
+	} rows[] = {
+		{"{\"token\":\"abc\"}", "abc", 60},
+		{"{\"access_token\":\"a.b-c_d\",\"expires_in\":300}", "a.b-c_d", 300},
+		{"{\"token\":\"a\\r\\nX: y\"}", NULL, 0},
+		{"{\"token\":\"\"}", NULL, 0},
+		{"{}", NULL, 0},
+		{"<html>", NULL, 0},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		cleanup_buf struct buf answer = {0};
+		char token[HTTP_SECRET];
+		uint64_t seconds;
+		struct err err = {0};
+		int ret;
+
+		buf_add(&answer, rows[i].answer, strlen(rows[i].answer));
+		ret = auth_parse_token(&answer, token, &seconds, &err);
+		cr_assert(eq(int, ret == 0, rows[i].token != NULL), "%s", rows[i].answer);
+		if (ret < 0)
+			continue;
+		cr_expect(eq(str, token, (char *)rows[i].token));
+		cr_expect(eq(u64, seconds, rows[i].seconds));
+	}
+}
+
+Test(registry_auth, basic_credentials_there_and_back)
+{
+	struct credentials c = {.user = "me", .secret = "a:b c"}, back;
+	char header[64];
+
+	cr_assert(credentials_basic(&c, header, sizeof(header)));
+	cr_expect(eq(str, header, (char *)"Basic bWU6YTpiIGM="));
+	cr_assert(credentials_decode(&back, header + 6));
+	cr_expect(eq(str, back.user, (char *)"me"));
+	cr_expect(eq(str, back.secret, (char *)"a:b c"));
+	cr_expect(not(credentials_decode(&back, "bWU=")));
+	cr_expect(not(credentials_decode(&back, "bW!=")));
+}
+
+static int look(struct manifest_choice *choice, const char *text, struct err *err)
+{
+	return manifest_look(choice, (const uint8_t *)text, strlen(text),
+			     OCI_MANIFEST_TYPE "; charset=utf-8", err);
+}
+
+Test(registry_manifest, an_index_is_chosen_from)
+{
+	struct manifest_choice choice;
+	struct err err = {0};
+
+	cr_assert(eq(int, look(&choice, "{\"schemaVersion\":2,\"layers\":[]}", &err), 0));
+	cr_expect(not(choice.index));
+	cr_expect(eq(str, choice.media_type, (char *)OCI_MANIFEST_TYPE));
+	cr_assert(eq(int,
+		     look(&choice,
+			  "{\"schemaVersion\":2,\"manifests\":["
+			  "{\"mediaType\":\"" OCI_MANIFEST_TYPE "\",\"size\":1,\"digest\":\"x\","
+			  "\"platform\":{\"os\":\"linux\",\"architecture\":\"s390x\"}},"
+			  "{\"mediaType\":\"" OCI_MANIFEST_TYPE
+			  "\",\"size\":7,\"digest\":\"sha256:" HEX "\"}]}",
+			  &err),
+		     0),
+		  "%s", err.text);
+	cr_expect(choice.index);
+	cr_expect(eq(str, choice.image.digest, (char *)"sha256:" HEX));
+	cr_expect(lt(int, look(&choice, "{\"schemaVersion\":2,\"manifests\":[]}", &err), 0));
+	cr_expect(eq(int, err.kind, ERR_INCOMPATIBLE));
+	cr_expect(lt(int, look(&choice, "{\"schemaVersion\":1}", &err), 0));
+	cr_expect(eq(int, err.kind, ERR_INCOMPATIBLE));
+	cr_expect(lt(int, look(&choice, "{\"schemaVersion\":2}", &err), 0));
+	cr_expect(eq(int, err.kind, ERR_INTEGRITY));
+	cr_expect(lt(int, look(&choice, "[]", &err), 0));
+}
+
+Test(registry_http, headers)
+{
+	static const char *const lines[] = {"WWW-Authenticate: Basic realm=x\r\n",
+					    "www-authenticate:Bearer realm=\"y\"\r\n",
+					    "LOCATION:  /v2/x  \r\n",
+					    "Content-Range: bytes 1-2/3",
+					    "no header at all\r\n",
+					    "OCI-Chunk-Min-Length: 99999999999999999999\r\n"};
+	struct http_response r = {0};
+
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+		http_parse_header(&r, lines[i], strlen(lines[i]));
+	cr_expect(eq(str, r.challenge, (char *)"Bearer realm=\"y\""));
+	cr_expect(eq(str, r.location, (char *)"/v2/x"));
+	cr_expect(eq(str, r.content_range, (char *)"bytes 1-2/3"));
+	cr_expect(eq(u64, r.chunk_min, GIB(1)));
+}
+
+Test(registry_http, addresses)
+{
+	char url[HTTP_URL];
+
+	cr_assert(http_resolve("https://h:5/v2/a/", "../b?c", url));
+	cr_expect(eq(str, url, (char *)"https://h:5/v2/b?c"));
+	cr_assert(http_resolve("https://h/", "https://user:secret@other/x", url));
+	cr_expect(eq(str, url, (char *)"https://other/x"));
+	cr_expect(not(http_resolve("https://h/", "file:///etc/passwd", url)));
+	cr_expect(http_same_origin("https://H/a", "https://h:443/b"));
+	cr_expect(not(http_same_origin("https://h/", "http://h/")));
+	cr_expect(not(http_same_origin("https://h/", "https://h:444/")));
+	cr_expect(not(http_same_origin("https://h/", "https://h.evil/")));
+	cr_expect(http_is_open("http://h/"));
+	cr_expect(not(http_is_open("http://127.0.0.1:80/")));
+	cr_expect(not(http_is_open("https://h/")));
+}
