@@ -77,6 +77,8 @@ _torpor()
 		options='-u --username --password-stdin --cacert --plain-http --timeout --help' operands='' ;;
 	logout)
 		options='--help' operands='' ;;
+	images)
+		options='--json --help' operands='' ;;
 	rmi)
 		options='--help' operands='' ;;
 	gc)
@@ -122,5 +124,5 @@ _torpor()
 complete -F _torpor torpor
 _torpor_verbs()
 {
-	echo 'build run resume clone save move receive ps stats port pause unpause reset stop kill rm wait logs console exec cp inspect ls extract verify convert flatten tree keygen sign push pull login logout rmi gc compat lan warm test doctor version help'
+	echo 'build run resume clone save move receive ps stats port pause unpause reset stop kill rm wait logs console exec cp inspect ls extract verify convert flatten tree keygen sign push pull login logout images rmi gc compat lan warm test doctor version help'
 }

@@ -1,0 +1,203 @@
+/* torpor images: what was pulled. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "cli/command.h"
+#include "cli/json_out.h"
+#include "cli/print_line.h"
+#include "cli/registry_args.h"
+#include "format/archive.h"
+#include "host/sandbox.h"
+
+/* One line. */
+struct listed {
+	char name[REFERENCE_TEXT];
+	const char *kind;
+	char parent[DIGEST_TEXT_SIZE]; /* "" when it has none */
+	uint64_t bytes, shared;	       /* shared: with other images that are listed */
+	uint64_t saved_ns;	       /* 0: never live */
+};
+
+static bool image_names(const struct cas_image *image, const char *digest)
+{
+	if (strcmp(image->config.digest, digest) == 0)
+		return true;
+	for (size_t i = 0; i < image->layers.count; i++) {
+		if (strcmp(image->layers.item[i].digest, digest) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool is_shared(const struct cas_image *images, size_t count, const struct cas_image *own,
+		      const char *digest)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(images[i].digest, own->digest) != 0 && image_names(&images[i], digest))
+			return true;
+	}
+	return false;
+}
+
+static void add_size(struct listed *line, const struct cas_image *images, size_t count,
+		     const struct cas_image *own, const struct oci_descriptor *d)
+{
+	line->bytes += d->size;
+	if (is_shared(images, count, own, d->digest))
+		line->shared += d->size;
+}
+
+static void measure(struct listed *line, const struct cas_image *images, size_t count,
+		    const struct cas_image *own)
+{
+	const struct oci_descriptors *layers = &own->layers;
+
+	line->bytes = own->manifest.size;
+	add_size(line, images, count, own, &own->config);
+	for (size_t i = 0; i < layers->count; i++) {
+		bool first = true;
+
+		for (size_t k = 0; k < i; k++)
+			first &= strcmp(layers->item[k].digest, layers->item[i].digest) != 0;
+		if (first)
+			add_size(line, images, count, own, &layers->item[i]);
+	}
+}
+
+/* What the config says, of an appliance. */
+static int images_describe(struct listed *line, const struct cas *cas,
+			   const struct cas_image *image, struct err *err)
+{
+	cleanup_archive struct archive *a = NULL;
+	const struct appliance *app;
+	char path[PATH_MAX];
+	int ret;
+
+	line->kind = "container";
+	if (strcmp(image->config.media_type, OCI_CONFIG_TYPE) != 0)
+		return 0;
+	ret = cas_image_path(cas, image->digest, path, err);
+	if (ret < 0)
+		return ret;
+	ret = archive_open(&a, path, err);
+	if (ret < 0)
+		return ret;
+	app = archive_appliance(a);
+	line->kind = app->live ? "live" : "cold";
+	if (app->increment)
+		line->kind = "increment";
+	strcpy(line->parent, app->parent);
+	line->saved_ns = app->live ? app->saved_ns : 0;
+	return 0;
+}
+
+static void images_age(char text[16], uint64_t saved_ns)
+{
+	uint64_t now = clock_realtime_ns();
+	uint64_t minutes = now > saved_ns ? (now - saved_ns) / NS_PER_SECOND / 60 : 0;
+
+	if (saved_ns == 0)
+		strcpy(text, "-");
+	else if (minutes < 120)
+		snprintf(text, 16, "%u min", (unsigned)minutes);
+	else if (minutes < 2880)
+		snprintf(text, 16, "%u h", (unsigned)(minutes / 60));
+	else
+		snprintf(text, 16, "%u d", (unsigned)(minutes / 1440));
+}
+
+static void images_print(const struct listed *line, json_t *list)
+{
+	char age[16];
+
+	if (list != NULL) {
+		json_array_append_new(list, json_pack("{s:s,s:s,s:s*,s:I,s:I,s:I}", "name",
+						      line->name, "kind", line->kind, "parent",
+						      line->parent[0] != '\0' ? line->parent : NULL,
+						      "bytes", (json_int_t)line->bytes, "shared",
+						      (json_int_t)line->shared, "saved_ns",
+						      (json_int_t)line->saved_ns));
+		return;
+	}
+	images_age(age, line->saved_ns);
+	print_line(stdout, "%-9s %9.1f %9.1f  %-12.12s %-8s %s", line->kind,
+		   (double)line->bytes / 1048576.0, (double)line->shared / 1048576.0,
+		   line->parent[0] != '\0' ? strchr(line->parent, ':') + 1 : "-", age, line->name);
+}
+
+static int list_images(const struct cas *cas, const struct cas_refs *refs, struct cas_image *images,
+		       json_t *list, struct err *err)
+{
+	for (size_t i = 0; i < refs->count; i++) {
+		int ret = cas_image_read(&images[i], cas, refs->item[i].digest, err);
+
+		if (ret < 0)
+			return ret;
+	}
+	for (size_t i = 0; i < refs->count; i++) {
+		struct listed line = {0};
+		int ret = images_describe(&line, cas, &images[i], err);
+
+		if (ret < 0)
+			return ret;
+		reference_text(&refs->item[i].name, line.name);
+		measure(&line, images, refs->count, &images[i]);
+		images_print(&line, list);
+	}
+	return 0;
+}
+
+static int cmd_images_run(struct options *opts, struct err *err)
+{
+	cleanup_cas struct cas cas = {.folder = -1, .lock = -1};
+	cleanup_json json_t *list = NULL;
+	cleanup_free struct cas_image *images = NULL;
+	struct cas_refs refs;
+	bool json = false;
+	int ret = options_flags(opts, OPTION_JSON, &json, err);
+
+	if (ret < 0)
+		return ret;
+	ret = options_end(opts, err);
+	if (ret < 0)
+		return ret;
+	ret = registry_args_store(&cas, CAS_LOOK, err);
+	if (ret < 0)
+		return ret;
+	ret = sandbox_enter(SANDBOX_READ, err);
+	if (ret < 0)
+		return ret;
+	ret = cas_list(&refs, &cas, err);
+	if (ret < 0)
+		return ret;
+	images = calloc(refs.count + 1, sizeof(*images));
+	list = json ? json_array() : NULL;
+	if (!json)
+		printf("%-9s %9s %9s  %-12s %-8s %s\n", "KIND", "MiB", "SHARED", "PARENT", "AGE",
+		       "NAME");
+	ret = images != NULL ? list_images(&cas, &refs, images, list, err)
+			     : err_sys(err, ENOMEM, "list the store");
+	for (size_t i = 0; images != NULL && i < refs.count; i++)
+		cas_image_free(&images[i]);
+	cas_refs_free(&refs);
+	if (ret == 0 && json)
+		json_out(take_ptr(list));
+	return ret;
+}
+
+const struct command cmd_images = {
+	.name = "images",
+	.args = "",
+	.summary = "list the images that were pulled",
+	.detail = "MiB is the size of all blobs of an image, SHARED that of those that another "
+		  "image in "
+		  "the list has, too.",
+	.options = options_json,
+	.run = cmd_images_run,
+};

@@ -1,0 +1,45 @@
+# TLS with a private CA, and a front server that takes no large bodies: nginx before docker-registry.
+
+start_nginx() { # $front, with the CA in ca.pem
+    local port
+    port=$(free_port)
+    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -keyout ca.key -out ca.pem 2>/dev/null &&
+        openssl req -newkey rsa:2048 -nodes -subj /CN=registry -keyout key.pem -out request.pem 2>/dev/null &&
+        echo 'subjectAltName=IP:127.0.0.1' >names &&
+        openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names \
+            -out cert.pem 2>/dev/null || fail "openssl"
+    mkdir -p nginx
+    cat >nginx.conf <<EOF
+daemon off; master_process off; pid $PWD/nginx/pid; error_log $PWD/nginx/error.log;
+events {}
+http {
+    access_log off; client_max_body_size 5m; client_body_temp_path $PWD/nginx/body; proxy_temp_path $PWD/nginx/proxy;
+    fastcgi_temp_path $PWD/nginx/a; uwsgi_temp_path $PWD/nginx/b; scgi_temp_path $PWD/nginx/c;
+    server {
+        listen 127.0.0.1:$port ssl; ssl_certificate $PWD/cert.pem; ssl_certificate_key $PWD/key.pem;
+        location / {
+            proxy_pass http://$registry; proxy_set_header Host 127.0.0.1:$port;
+            proxy_set_header X-Forwarded-Proto https;
+        }
+    }
+}
+EOF
+    start nginx.log "$(PATH=$PATH:/usr/sbin command -v nginx)" -c "$PWD/nginx.conf"
+    front=127.0.0.1:$port
+    until_true answers_http "https://$front/v2/"
+}
+
+private_ca() {
+    PATH=$PATH:/usr/sbin need docker-registry nginx openssl
+    appliances
+    start_registry
+    start_nginx
+    refuses 125 'certificate' push full.torpor "docker://$front/torpor/full:v1"
+    works push --cacert ca.pem full.torpor "docker://$front/torpor/full:v1"
+    elsewhere
+    refuses 125 'certificate' pull "docker://$front/torpor/full:v1"
+    works pull --cacert ca.pem "docker://$front/torpor/full:v1"
+    rm ./*.torpor
+    wakes "docker://$front/torpor/full:v1"
+}
+try private_ca "TLS with a private CA, behind an nginx that takes 5 MiB at once"
