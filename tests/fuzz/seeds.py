@@ -288,6 +288,20 @@ def net_seeds():
         yield head + b"\x0e\x00\x70\0\0\0\0" + b"\x0f" + b"\xff" * 5 + sent + buffer + arrives
 
 
+def registry_seeds():
+    digest = "sha256:" + "0" * 64
+    image = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "size": 7,
+             "platform": {"os": "linux", "architecture": "amd64"}}
+    yield b"\0" + text({"schemaVersion": 2, "manifests": [image]})
+    yield b"\0" + text({"schemaVersion": 2, "mediaType": "x", "layers": []})
+    yield b"\1" + text({"live": {"increment": True, "parent": digest}})
+    yield b"\2" + text({"token": "a.b", "access_token": "c", "expires_in": 300})
+    yield b'\3WWW-Authenticate: Bearer realm="https://a/t",service="s",scope="repository:a:pull"\r\n'
+    yield b"\3Content-Range: bytes 1-2/3\r\n"
+    yield b"\4docker://h.example:5000/a/b-c:tag@" + digest.encode()
+    yield b"\4bWU6c2VjcmV0"
+
+
 def main(out, *files):
     seeds = Seeds(out)
     from_lan(seeds)
@@ -295,6 +309,8 @@ def main(out, *files):
                          ("control", control_seeds)):
         for seed in made():
             seeds.add(target, seed)
+    for seed in registry_seeds():
+        seeds.add("registry", seed)
     for verb, reply in REPLIES.items():
         seeds.add("client", client_of(verb, reply))
     for file in files:
