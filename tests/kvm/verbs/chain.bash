@@ -178,7 +178,7 @@ tree_names() {
     works save source
     rm w.torpor
     same "by its name in the store" "$(shape source)" $'full       source.torpor'
-    refuses 122 "no file or saved machine is named nobody" tree nobody
+    refuses 122 "no file, saved machine or image is named nobody" tree nobody
 }
 try tree_names "tree takes names of the store, as other verbs that read files do"
 

@@ -157,7 +157,7 @@ warm_elsewhere() {
     same "the file" "$(sha256sum w.torpor)" "$before"
     works verify out.torpor
     same "what is left of the clone" "$("$TORPOR" ps -aq | grep -c warm)" 0
-    refuses 122 "no file or saved machine is named nobody" warm -o none.torpor nobody
+    refuses 122 "no file, saved machine or image is named nobody" warm -o none.torpor nobody
     same "files" "$(ls -A)" $'out.torpor\nw.torpor'
 }
 try warm_elsewhere "warm --output OUT writes no file but OUT"

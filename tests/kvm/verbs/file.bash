@@ -144,6 +144,6 @@ store_names() {
     works flatten -o flat.torpor web
     works_silently extract -o kernel web kernel
     cmp kernel "$TINY" || fail "another kernel"
-    refuses 122 "no file or saved machine is named nobody" ls nobody
+    refuses 122 "no file, saved machine or image is named nobody" ls nobody
 }
 try store_names "names of the store are FILE to the verbs that read one"

@@ -158,8 +158,8 @@ options_of_files() {
         verify) set -- full ;;
         net) set -- none ;;
         publish) set -- 80 ;;
-        pcap | key-file | passphrase-file) set -- missing ;;
-        detach | paused | golden | unverified | new-identity) set -- ;;
+        pcap | key-file | passphrase-file | until-closed) set -- missing ;;
+        detach | paused | golden | unverified | new-identity | rm) set -- ;;
         *) fail "an option without a value here: $option" ;;
         esac
         refuses 125 "--$option is for files, and p is a machine already" resume p "--$option" "$@"
