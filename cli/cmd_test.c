@@ -1,11 +1,8 @@
 /* torpor test: transcripts against a machine that was saved. */
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,6 +12,7 @@
 #include "base/printable.h"
 #include "cli/command.h"
 #include "cli/print_line.h"
+#include "cli/stop_signals.h"
 #include "cli/test_machine.h"
 #include "golden/report_text.h"
 #include "host/parse.h"
@@ -223,70 +221,6 @@ static void print_retired(void *opaque, unsigned worker, const struct err *why)
 		   worker, why->text);
 }
 
-/* ---- signals ---- */
-
-/* What ends a run; the first signal stops the tests, the second one this process. */
-struct test_stop {
-	int fd; /* eventfd */
-	_Atomic int number;
-};
-
-static void ending_signals(sigset_t *set)
-{
-	sigemptyset(set);
-	sigaddset(set, SIGHUP);
-	sigaddset(set, SIGINT);
-	sigaddset(set, SIGQUIT);
-	sigaddset(set, SIGTERM);
-}
-
-static void *await_signal(void *opaque)
-{
-	struct test_stop *stop = opaque;
-	sigset_t set;
-	int number;
-
-	ending_signals(&set);
-	if (sigwait(&set, &number) != 0)
-		return NULL;
-	stop->number = number;
-	(void)signal(number, SIG_DFL);
-	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-	(void)eventfd_write(stop->fd, 1);
-	for (;;)
-		pause();
-	return NULL;
-}
-
-static int watch_signals(struct test_stop *stop, struct err *err)
-{
-	pthread_t thread;
-	sigset_t set;
-	int ret;
-
-	stop->fd = eventfd(0, EFD_CLOEXEC);
-	if (stop->fd < 0)
-		return err_sys(err, errno, "eventfd");
-	ending_signals(&set);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	ret = pthread_create(&thread, NULL, await_signal, stop);
-	if (ret != 0)
-		return err_sys(err, ret, "thread");
-	pthread_detach(thread);
-	return 0;
-}
-
-/* As if it had ended us at once. */
-static void die_of(int number)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, number);
-	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-	(void)raise(number);
-}
-
 /* ---- all of it ---- */
 
 static int exit_status(const struct test_report *report)
@@ -309,7 +243,7 @@ static int print_end(const struct test_args *args, const struct test_report *rep
 }
 
 static int run_tests(struct test_args *args, const struct test_list *tests,
-		     const struct test_stop *stop, struct err *err)
+		     const struct stop_signals *stop, struct err *err)
 {
 	cleanup_test_report struct test_report report = {0};
 	cleanup_buf struct buf text = {0};
@@ -350,7 +284,7 @@ static int run_tests(struct test_args *args, const struct test_list *tests,
 static int find_and_run(struct options *opts, struct test_args *args, struct err *err)
 {
 	cleanup_test_list struct test_list tests = {0};
-	static struct test_stop stop; /* its thread outlives us */
+	static struct stop_signals stop; /* its thread outlives us */
 	const char *path;
 	int ret;
 
@@ -362,12 +296,11 @@ static int find_and_run(struct options *opts, struct test_args *args, struct err
 	if (tests.n == 0)
 		return options_missing(opts, "PATH of a test", err);
 	test_list_keep_shard(&tests, args->shard, args->shards);
-	ret = watch_signals(&stop, err);
+	ret = stop_signals_watch(&stop, err);
 	if (ret < 0)
 		return ret;
 	ret = run_tests(args, &tests, &stop, err);
-	if (stop.number != 0)
-		die_of(stop.number);
+	stop_signals_die(&stop);
 	return ret;
 }
 

@@ -4,37 +4,29 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/num.h"
-#include "cli/guest_command.h"
+#include "cli/guest_shell.h"
+#include "cli/machine_env.h"
+#include "cli/own_program.h"
 #include "cli/remove_machine.h"
-#include "cli/target.h"
+#include "cli/test_golden.h"
 #include "format/archive.h"
 #include "format/crypto/blake2b.h"
-#include "golden/host_command.h"
 #include "host/client.h"
 #include "host/parent.h"
 
-#define PROGRAM	      "/proc/self/exe"
 #define ARGUMENTS_MAX (12 + 2 * TEST_PUBLISH_MAX)
-#define DIGEST_MARK   "@sha256:"
 #define SEED_SIZE     32u
-/* After a command's time is over: for its end to arrive. */
-#define END_MS 5000
-/* A start or a save of a machine: longer than anything takes that is not stuck. */
-#define VERB_SECONDS 3600u
 /* An agent that is being paged in is slow. */
 #define CLOCK_SECONDS 120u
 #define CLOCK_LOOK_MS 2
@@ -48,217 +40,30 @@ struct test_machine {
 	struct client client; /* while it is there */
 	struct path file;     /* of its golden, */
 	char digest[DIGEST_TEXT_SIZE];
-	/* Owned, as its elements; the last is NULL: ours, and TORPOR_NAME, TORPOR_PORT_N,
-	 * TORPOR_SEED. */
-	char **env;
-	size_t nenv;
+	struct machine_env env; /* with TORPOR_SEED */
 	char seed_text[32];	/* TORPOR_SEED=N, of the test that runs */
 	uint64_t console_begin; /* bytes of console.log, as the test began */
 };
 
-/* Run ourselves: what it prints on either stream, and its wait status. `lease`: a descriptor that it
- * has; -1: none. */
-static int run_torpor(const struct test_fleet *fleet, const char *const *argv, int lease,
-		      struct buf *said, int *wstatus, struct err *err)
-{
-	struct host_program program = {
-		.path = PROGRAM, .argv = argv, .env = environ, .keep = lease};
-	bool timed_out = false;
-	cleanup_fd int in = -1;
-	int ends[2], ret;
-	pid_t pid;
-
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return err_sys(err, errno, "pipe");
-	in = ends[0];
-	program.out = ends[1];
-	ret = host_program_spawn(&program, &pid);
-	close(ends[1]);
-	if (ret != 0)
-		return err_sys(err, ret, "run torpor %s", argv[1]);
-	ret = host_program_follow(pid, in, fleet->params->stop_fd, VERB_SECONDS, said, wstatus,
-				  &timed_out);
-	buf_add(said, "", 1);
-	if (ret == 0 && buf_failed(said))
-		ret = -ENOMEM;
-	return ret < 0 ? err_sys(err, -ret, "run torpor %s", argv[1]) : 0;
-}
-
-/* The last line of what a verb said, as an error of ours. */
-static int verb_failed(const struct buf *said, struct err *err)
-{
-	char *text = (char *)said->data, *line;
-	size_t len = strlen(text);
-
-	if (len > 0 && text[len - 1] == '\n')
-		text[len - 1] = '\0';
-	line = strrchr(text, '\n');
-	line = line != NULL ? line + 1 : text;
-	return err_set(err, ERR_FAILED, "%s", strncmp(line, "torpor: ", 8) == 0 ? line + 8 : line);
-}
-
-/* ---- its environment ---- */
-
-/* Takes `text`; NULL: there was no memory for it. */
-static int add_env(struct test_machine *m, char *text)
-{
-	char **grown = text != NULL ? array_grow(m->env, m->nenv, sizeof(*grown)) : NULL;
-
-	if (grown == NULL) {
-		free(text);
-		return -ENOMEM;
-	}
-	m->env = grown;
-	grown[m->nenv++] = text;
-	return 0;
-}
-
-static void free_env(struct test_machine *m)
-{
-	for (size_t i = 0; i < m->nenv; i++)
-		free(m->env[i]);
-	free(m->env);
-	m->env = NULL;
-	m->nenv = 0;
-}
-
-static int add_port_env(struct test_machine *m, const json_t *port)
-{
-	char *text;
-
-	if (asprintf(&text, "TORPOR_PORT_%d=%d",
-		     (int)json_integer_value(json_object_get(port, "guest")),
-		     (int)json_integer_value(json_object_get(port, "host"))) < 0)
-		return -ENOMEM;
-	return add_env(m, text);
-}
-
-/* Ours, and what tells of the machine and the test. */
-static int make_env(struct test_machine *m, const json_t *ports)
-{
-	char *name, **grown;
-	json_t *port;
-	size_t i;
-
-	for (char *const *at = environ; *at != NULL; at++) {
-		if (strncmp(*at, "TORPOR_SEED=", 12) != 0 && add_env(m, strdup(*at)) < 0)
-			return -ENOMEM;
-	}
-	if (asprintf(&name, "TORPOR_NAME=%s", m->name) < 0 || add_env(m, name) < 0)
-		return -ENOMEM;
-	json_array_foreach(ports, i, port)
-	{
-		if (add_port_env(m, port) < 0)
-			return -ENOMEM;
-	}
-	if (add_env(m, strdup(m->seed_text)) < 0)
-		return -ENOMEM;
-	grown = array_grow(m->env, m->nenv, sizeof(*grown));
-	if (grown == NULL)
-		return -ENOMEM;
-	m->env = grown;
-	grown[m->nenv] = NULL;
-	return 0;
-}
-
-static int renew_env(struct test_machine *m, struct err *err)
-{
-	cleanup_json json_t *reply = NULL;
-	int ret;
-
-	if (m->nenv > 0) {
-		char *seed = strdup(m->seed_text);
-
-		if (seed == NULL)
-			return err_sys(err, ENOMEM, "environment of the test");
-		free(m->env[m->nenv - 1]);
-		m->env[m->nenv - 1] = seed;
-		return 0;
-	}
-	ret = client_do(&m->client, "ports", CLIENT_FOREVER, &reply, err);
-	if (ret < 0)
-		return ret;
-	ret = make_env(m, json_object_get(reply, "ports"));
-	return ret < 0 ? err_sys(err, -ret, "environment of the test") : 0;
-}
-
-/* ---- a command in its guest ---- */
-
-static void send_kill(struct guest_command *c)
-{
-	uint8_t data[4];
-
-	exec_put32(data, SIGKILL);
-	guest_command_send(c, EXEC_SIGNAL, data, sizeof(data));
-}
-
-/* Until the command has ended, or its time is over and it cannot be ended either. */
-static int follow(struct guest_command *c, int stop_fd, unsigned seconds, struct buf *output,
-		  int *status, struct err *err)
-{
-	uint64_t deadline = clock_monotonic_ns() + seconds * NS_PER_SECOND, dropped = 0;
-	bool timed_out = false;
-	struct exec_frame f;
-	const uint8_t *data;
-	int ret;
-
-	while ((ret = guest_command_frame(c, false, &f, &data, err)) >= 0 && !c->ended) {
-		struct pollfd ready[] = {{.fd = c->client.fd, .events = POLLIN},
-					 {.fd = stop_fd, .events = POLLIN}};
-		uint64_t now = clock_monotonic_ns();
-
-		if (ret > 0) {
-			if (f.type == EXEC_OUTPUT || f.type == EXEC_OUTPUT_ERR)
-				golden_output_add(output, data, f.len, &dropped);
-			continue;
-		}
-		if (now >= deadline && timed_out)
-			return err_set(err, ERR_FAILED,
-				       "the command does not end, and cannot be ended");
-		if (now >= deadline) {
-			timed_out = true;
-			send_kill(c);
-			deadline = now + END_MS * NS_PER_MS;
-		}
-		if (poll(ready, 2, (int)u64_min((deadline - now) / NS_PER_MS + 1, 60000)) < 0 &&
-		    errno != EINTR)
-			return err_sys(err, errno, "poll");
-		if (test_is_stopped(stop_fd))
-			return err_sys(err, ECANCELED, "interrupted");
-	}
-	if (ret < 0)
-		return ret;
-	golden_output_end(output, dropped);
-	*status = timed_out ? GOLDEN_TIMED_OUT : guest_command_status(c, "sh", err);
-	/* There is no shell, say: no command of the test will run. */
-	if (c->how != EXEC_EXITED && c->how != EXEC_KILLED)
-		return -EINVAL;
-	return buf_failed(output) ? err_sys(err, ENOMEM, "keep the output of a command") : 0;
-}
+/* ---- commands ---- */
 
 static int run_in_guest(void *opaque, const char *command, unsigned seconds, struct buf *output,
 			int *status, struct err *err)
 {
 	struct test_machine *m = opaque;
-	cleanup_free char *script = NULL;
-	cleanup_free struct guest_command *c = calloc(1, sizeof(*c));
 	char *const env[] = {m->seed_text, NULL};
-	int ret;
+	const struct guest_shell shell = {
+		.machine = m->name, .env = env, .stop_fd = m->fleet->params->stop_fd};
 
-	if (c == NULL || asprintf(&script, "exec 2>&1\n%s", command) < 0)
-		return err_sys(err, ENOMEM, "run a command");
-	{
-		char sh[] = "sh", dash_c[] = "-c";
-		char *const argv[] = {sh, dash_c, script, NULL};
-		const struct guest_call call = {.folder = "", .user = "", .argv = argv, .env = env};
+	return guest_shell_run(&shell, command, seconds, output, status, err);
+}
 
-		ret = guest_command_start(c, m->name, &call, err);
-	}
-	if (ret < 0)
-		return ret;
-	ret = follow(c, m->fleet->params->stop_fd, seconds, output, status, err);
-	guest_command_close(c);
-	return ret;
+/* The ports are those of the machine as long as it lives. */
+static int renew_env(struct test_machine *m, struct err *err)
+{
+	int ret = m->env.n == 0 ? machine_env_make(&m->env, &m->client, err) : 0;
+
+	return ret < 0 ? ret : machine_env_set(&m->env, m->seed_text, err);
 }
 
 /* ---- its start and its end ---- */
@@ -270,7 +75,7 @@ static void end_machine(struct test_machine *m)
 	m->there = false;
 	client_close(&m->client);
 	(void)remove_machine(m->name, true, NULL);
-	free_env(m);
+	machine_env_free(&m->env);
 }
 
 /* torpor resume, paused. *wstatus is its own. */
@@ -294,7 +99,7 @@ static int resume_golden(struct test_machine *m, bool golden, struct buf *said, 
 	}
 	argv[n++] = "--";
 	argv[n++] = m->file.text;
-	return run_torpor(m->fleet, argv, m->fleet->lease[0], said, wstatus, err);
+	return own_program_run(argv, m->fleet->lease[0], params->stop_fd, said, wstatus, err);
 }
 
 /* KVM may not be able to log writes: then it cannot be reset, and each test has a new one. */
@@ -315,7 +120,7 @@ static int start_machine(struct test_machine *m, bool *no_room, struct err *err)
 		return ret;
 	if (wstatus != 0) {
 		*no_room = strstr((char *)said.data, strerror(ENOMEM)) != NULL;
-		return verb_failed(&said, err);
+		return own_program_failed(&said, err);
 	}
 	ret = client_open(&m->client, m->name, err);
 	if (ret < 0) {
@@ -327,40 +132,6 @@ static int start_machine(struct test_machine *m, bool *no_room, struct err *err)
 }
 
 /* ---- a test begins ---- */
-
-/* The file of `golden: FILE[@sha256:DIGEST]`, relative to the test's folder, or a name of the
- * store. */
-static int find_golden(const char *from, const char *test, const struct transcript *t,
-		       struct path *golden, char digest[DIGEST_TEXT_SIZE], struct err *err)
-{
-	char name[sizeof(t->golden)], *wanted;
-	const char *slash = strrchr(test, '/');
-	struct target target;
-	int ret, len;
-
-	snprintf(name, sizeof(name), "%s", from != NULL ? from : t->golden);
-	if (name[0] == '\0')
-		return err_set(err, ERR_USAGE,
-			       "it names no golden: begin it with `golden: FILE`, or use --from");
-	wanted = strstr(name, DIGEST_MARK);
-	if (wanted != NULL)
-		*wanted++ = '\0';
-	ret = target_find_file(&target, name, err);
-	if (ret < 0)
-		return ret;
-	if (target.kind == TARGET_STORED || from != NULL || name[0] == '/' || slash == NULL)
-		len = snprintf(golden->text, sizeof(golden->text), "%s", target.file);
-	else
-		len = snprintf(golden->text, sizeof(golden->text), "%.*s/%s", (int)(slash - test),
-			       test, name);
-	if (len >= (int)sizeof(golden->text))
-		return err_sys(err, ENAMETOOLONG, "%s", name);
-	ret = archive_identify(golden->text, digest, err);
-	if (ret == 0 && wanted != NULL && strcmp(digest, wanted) != 0)
-		return err_set(err, ERR_INTEGRITY, "%s is %s, and the test is for %s", golden->text,
-			       digest, wanted);
-	return ret;
-}
 
 /* A function of the name of the test's file, not of the folder that it lies in. */
 static void make_seed(struct test_machine *m, const char *test, char hex[2 * SEED_SIZE + 1])
@@ -452,7 +223,7 @@ static int begin_test(void *opaque, unsigned worker, const char *path, const str
 	struct test_machine *m = &fleet->machine[worker - 1];
 	char digest[DIGEST_TEXT_SIZE], seed[2 * SEED_SIZE + 1];
 	struct path file;
-	int ret = find_golden(fleet->params->from, path, t, &file, digest, err);
+	int ret = test_golden_find(&file, digest, path, t, fleet->params->from, err);
 
 	if (ret < 0)
 		return ret;
@@ -472,7 +243,7 @@ static int begin_test(void *opaque, unsigned worker, const char *path, const str
 		return ret;
 	}
 	world->guest = (struct test_guest){.run = run_in_guest, .opaque = m};
-	world->env = m->env;
+	world->env = m->env.text;
 	return 0;
 }
 
@@ -526,11 +297,11 @@ static int save_test(void *opaque, unsigned worker, const char *file, uint64_t *
 	struct stat st;
 	int wstatus, ret;
 
-	ret = run_torpor(fleet, argv, -1, &said, &wstatus, err);
+	ret = own_program_run(argv, -1, fleet->params->stop_fd, &said, &wstatus, err);
 	if (ret < 0)
 		return ret;
 	if (wstatus != 0)
-		return verb_failed(&said, err);
+		return own_program_failed(&said, err);
 	if (stat(file, &st) < 0)
 		return err_sys(err, errno, "%s", file);
 	*bytes = (uint64_t)st.st_size;

@@ -1,0 +1,51 @@
+/* See own_program.h. */
+#include "cli/own_program.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "golden/host_command.h"
+
+#define PROGRAM "/proc/self/exe"
+/* A start or a save of a machine: longer than anything takes that is not stuck. */
+#define VERB_SECONDS 3600u
+
+int own_program_run(const char *const *argv, int lease, int stop_fd, struct buf *said, int *wstatus,
+		    struct err *err)
+{
+	struct host_program program = {
+		.path = PROGRAM, .argv = argv, .env = environ, .keep = lease};
+	bool timed_out = false;
+	cleanup_fd int in = -1;
+	int ends[2], ret;
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return err_sys(err, errno, "pipe");
+	in = ends[0];
+	program.out = ends[1];
+	ret = host_program_spawn(&program, &pid);
+	close(ends[1]);
+	if (ret != 0)
+		return err_sys(err, ret, "run torpor %s", argv[1]);
+	ret = host_program_follow(pid, in, stop_fd, VERB_SECONDS, said, wstatus, &timed_out);
+	buf_add(said, "", 1);
+	if (ret == 0 && buf_failed(said))
+		ret = -ENOMEM;
+	return ret < 0 ? err_sys(err, -ret, "run torpor %s", argv[1]) : 0;
+}
+
+int own_program_failed(const struct buf *said, struct err *err)
+{
+	char *text = (char *)said->data, *line;
+	size_t len = strlen(text);
+
+	if (len > 0 && text[len - 1] == '\n')
+		text[len - 1] = '\0';
+	line = strrchr(text, '\n');
+	line = line != NULL ? line + 1 : text;
+	return err_set(err, ERR_FAILED, "%s", strncmp(line, "torpor: ", 8) == 0 ? line + 8 : line);
+}
