@@ -9,12 +9,10 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/parallel.h"
-#include "base/printable.h"
 #include "cli/command.h"
-#include "cli/print_line.h"
 #include "cli/stop_signals.h"
 #include "cli/test_machine.h"
-#include "golden/report_text.h"
+#include "cli/test_reports.h"
 #include "host/parse.h"
 
 #define TEST_FAILED_STATUS 1 /* exit status: what a test printed differs */
@@ -25,7 +23,6 @@
 enum {
 	OPTION_FROM = OPTION_LONG_ONLY + 1,
 	OPTION_UPDATE,
-	OPTION_TAP,
 	OPTION_REPEAT,
 	OPTION_SHARD,
 	OPTION_CLOCK,
@@ -47,7 +44,7 @@ static const struct option_spec options[] = {
 	 "folder for the machines of tests that fail (default " FAILED_FOLDER ")"},
 	{OPTION_NO_SAVE, "no-save", NULL, "do not save the machines of tests that fail"},
 	{OPTION_UPDATE, "update", NULL, "accept what the tests print: rewrite them"},
-	{OPTION_TAP, "tap", NULL, "print TAP"},
+	REPORT_OPTIONS,
 	{0},
 };
 
@@ -55,7 +52,8 @@ struct test_args {
 	struct test_fleet_params fleet;
 	unsigned rounds, shard, shards;
 	const char *failed;
-	bool no_save, update, tap;
+	bool no_save, update;
+	struct report_args reports;
 };
 
 static int parse_count(const char *option, const char *value, unsigned least, unsigned most,
@@ -112,6 +110,8 @@ static int parse_jobs(const char *value, struct test_args *args, struct err *err
 
 static int cmd_test_option(struct test_args *args, int id, const char *value, struct err *err)
 {
+	int ret;
+
 	switch (id) {
 	case OPTION_FROM:
 		args->fleet.from = value;
@@ -142,83 +142,10 @@ static int cmd_test_option(struct test_args *args, int id, const char *value, st
 					    : err_set(err, ERR_USAGE,
 						      "--update with CI set: nobody would look at "
 						      "what it accepts");
-	case OPTION_TAP:
-		args->tap = true;
-		return 0;
 	default:
-		return option_unhandled(id, err);
+		ret = report_args_take(&args->reports, id, value, err);
+		return ret == 0 ? option_unhandled(id, err) : ret;
 	}
-}
-
-/* ---- what is printed meanwhile ---- */
-
-struct test_output {
-	const struct test_args *args;
-	size_t printed; /* results */
-	bool progress;	/* standard error is a terminal */
-	bool line;	/* and has a line about the progress */
-};
-
-static void clear_progress(struct test_output *out)
-{
-	if (!out->line)
-		return;
-	fflush(stdout);
-	fputs("\r\033[K", stderr);
-	out->line = false;
-}
-
-static void print_progress(void *opaque, const struct runner_state *state)
-{
-	struct test_output *out = opaque;
-	char line[72];
-
-	if (!out->progress)
-		return;
-	snprintf(line, sizeof(line), "%zu/%zu, %zu failed: %s", state->done, state->tests,
-		 state->failed + state->broken, state->path != NULL ? state->path : "");
-	printable_utf8(line);
-	fflush(stdout);
-	fprintf(stderr, "\r\033[K%s", line);
-	out->line = true;
-}
-
-/* The lines of a report. */
-static void print_lines(const struct buf *text)
-{
-	const char *at = (const char *)text->data, *end = at + text->len;
-
-	while (at < end && !buf_failed(text)) {
-		const char *newline = memchr(at, '\n', (size_t)(end - at));
-		size_t len = (size_t)((newline != NULL ? newline : end) - at);
-
-		print_line(stdout, "%.*s", (int)len, at);
-		at += len + 1;
-	}
-	fflush(stdout);
-}
-
-static void print_result(void *opaque, const struct runner_state *state,
-			 const struct test_result *result)
-{
-	struct test_output *out = opaque;
-	cleanup_buf struct buf text = {0};
-
-	clear_progress(out);
-	if (out->args->tap)
-		report_tap_result(state->report, result, ++out->printed, &text);
-	else
-		report_text_result(state->report, result, &text);
-	print_lines(&text);
-	if (result->error != NULL && !out->args->tap)
-		print_line(stderr, "torpor: test: %s: %s", result->path, result->error);
-}
-
-static void print_retired(void *opaque, unsigned worker, const struct err *why)
-{
-	clear_progress(opaque);
-	print_line(stderr, "torpor: test: there is no room for machine %u, others go on: %s",
-		   worker, why->text);
 }
 
 /* ---- all of it ---- */
@@ -230,24 +157,18 @@ static int exit_status(const struct test_report *report)
 	return test_report_count(report, TEST_FAILED) > 0 ? TEST_FAILED_STATUS : 0;
 }
 
-static int print_end(const struct test_args *args, const struct test_report *report)
+/* --diff writes no file. */
+static const char *failed_folder(const struct test_args *args)
 {
-	cleanup_buf struct buf text = {0};
-
-	if (args->tap)
-		report_tap_end(report, &text);
-	else
-		report_text_end(report, &text);
-	print_lines(&text);
-	return exit_status(report);
+	if (args->no_save || (args->reports.form == REPORT_DIFF && args->failed == NULL))
+		return NULL;
+	return args->failed != NULL ? args->failed : FAILED_FOLDER;
 }
 
 static int run_tests(struct test_args *args, const struct test_list *tests,
-		     const struct stop_signals *stop, struct err *err)
+		     const struct stop_signals *stop, struct test_reports *reports, struct err *err)
 {
 	cleanup_test_report struct test_report report = {0};
-	cleanup_buf struct buf text = {0};
-	struct test_output output = {.args = args, .progress = isatty(STDERR_FILENO) == 1};
 	struct runner_params params = {
 		.tests = tests,
 		.workers = args->fleet.workers,
@@ -255,12 +176,12 @@ static int run_tests(struct test_args *args, const struct test_list *tests,
 		.shard = args->shard,
 		.shards = args->shards,
 		.update = args->update,
-		.failed = args->no_save ? NULL : args->failed,
+		.failed = failed_folder(args),
 		.stop_fd = stop->fd,
-		.result = print_result,
-		.progress = print_progress,
-		.retired = print_retired,
-		.opaque = &output,
+		.result = test_reports_result,
+		.progress = test_reports_progress,
+		.retired = test_reports_retired,
+		.opaque = reports,
 	};
 	struct test_machines machines;
 	struct test_fleet fleet;
@@ -272,19 +193,19 @@ static int run_tests(struct test_args *args, const struct test_list *tests,
 		return ret;
 	machines = test_fleet_machines(&fleet);
 	params.machines = &machines;
-	if (args->tap)
-		report_tap_begin(tests->n * args->rounds, &text);
-	print_lines(&text);
+	test_reports_begin(reports, tests->n * args->rounds);
 	ret = runner_run(&params, &report, err);
 	test_fleet_close(&fleet);
-	clear_progress(&output);
-	return ret < 0 ? ret : print_end(args, &report);
+	if (ret < 0)
+		return ret;
+	return test_reports_end(reports, &report) ? exit_status(&report) : TEST_BROKEN_STATUS;
 }
 
 static int find_and_run(struct options *opts, struct test_args *args, struct err *err)
 {
 	cleanup_test_list struct test_list tests = {0};
 	static struct stop_signals stop; /* its thread outlives us */
+	struct test_reports reports;
 	const char *path;
 	int ret;
 
@@ -295,11 +216,17 @@ static int find_and_run(struct options *opts, struct test_args *args, struct err
 	}
 	if (tests.n == 0)
 		return options_missing(opts, "PATH of a test", err);
+	if (args->update && args->reports.form == REPORT_DIFF)
+		return err_set(err, ERR_USAGE, "--update and --diff exclude each other");
 	test_list_keep_shard(&tests, args->shard, args->shards);
 	ret = stop_signals_watch(&stop, err);
 	if (ret < 0)
 		return ret;
-	ret = run_tests(args, &tests, &stop, err);
+	ret = test_reports_open(&reports, &args->reports, err);
+	if (ret < 0)
+		return ret;
+	ret = run_tests(args, &tests, &stop, &reports, err);
+	test_reports_close(&reports);
 	stop_signals_die(&stop);
 	return ret;
 }
@@ -311,7 +238,6 @@ static int cmd_test_run(struct options *opts, struct err *err)
 		.rounds = 1,
 		.shard = 1,
 		.shards = 1,
-		.failed = FAILED_FOLDER,
 	};
 	int id;
 

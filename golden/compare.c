@@ -392,14 +392,62 @@ static void print_range(size_t line, size_t n, struct buf *out)
 	buf_printf(out, "%zu,%zu", n == 0 ? line - 1 : line, n);
 }
 
-void edits_diff(const struct edits *e, const char *old, const char *new, struct buf *out)
+/* A file's name as patch(1) takes it: one with a space has a tab behind it, and one with stranger
+ * characters is quoted as in C. */
+static void print_name(const char *name, struct buf *out)
+{
+	bool quoted = false;
+
+	for (const char *at = name; *at != '\0'; at++)
+		quoted |= (unsigned char)*at < ' ' || *at == '"' || *at == '\\';
+	if (!quoted) {
+		buf_printf(out, "%s%s\n", name, strchr(name, ' ') != NULL ? "\t" : "");
+		return;
+	}
+	buf_printf(out, "\"");
+	for (; *name != '\0'; name++) {
+		if ((unsigned char)*name < ' ')
+			buf_printf(out, "\\%03o", (unsigned char)*name);
+		else
+			buf_printf(out, "%s%c", strchr("\"\\", *name) != NULL ? "\\" : "", *name);
+	}
+	buf_printf(out, "\"\n");
+}
+
+static void print_line_of(const struct edit *edit, char sign, bool newline, struct buf *out)
+{
+	buf_printf(out, "%c", sign);
+	buf_add(out, edit->line.text, edit->line.len);
+	buf_printf(out, newline ? "\n" : "\n\\ No newline at end of file\n");
+}
+
+/* Line i of the edits. The transcript's last line may have no newline, which it gets when another
+ * one follows. */
+static void print_edit(const struct edits *e, size_t i, struct buf *out)
 {
 	static const char sign[] = {[EDIT_KEEP] = ' ', [EDIT_DROP] = '-', [EDIT_ADD] = '+'};
+	const struct edit *edit = &e->edit[i];
+	const struct text_line *last = &e->transcript->line[e->transcript->nlines - 1];
+	bool newline = !e->transcript->no_newline || edit->line.text != last->text;
+
+	if (newline || edit->kind == EDIT_DROP || i + 1 == e->n) {
+		print_line_of(edit, sign[edit->kind], newline, out);
+	} else {
+		print_line_of(edit, '-', false, out);
+		print_line_of(edit, '+', true, out);
+	}
+}
+
+void edits_diff(const struct edits *e, const char *old, const char *new, struct buf *out)
+{
 	size_t old_line = 1, new_line = 1, done = 0, change;
 
 	if (!edits_differ(e))
 		return;
-	buf_printf(out, "--- %s\n+++ %s\n", old, new);
+	buf_printf(out, "--- ");
+	print_name(old, out);
+	buf_printf(out, "+++ ");
+	print_name(new, out);
 	while ((change = next_change(e, done)) < e->n) {
 		size_t first = change - done > CONTEXT ? change - CONTEXT : done;
 		size_t end = hunk_end(e, change), nold = 0, nnew = 0;
@@ -415,11 +463,8 @@ void edits_diff(const struct edits *e, const char *old, const char *new, struct 
 		buf_printf(out, " +");
 		print_range(new_line, nnew, out);
 		buf_printf(out, " @@\n");
-		for (size_t i = first; i < end; i++) {
-			buf_printf(out, "%c", sign[e->edit[i].kind]);
-			buf_add(out, e->edit[i].line.text, e->edit[i].line.len);
-			buf_printf(out, "\n");
-		}
+		for (size_t i = first; i < end; i++)
+			print_edit(e, i, out);
 		old_line += nold;
 		new_line += nnew;
 		done = end;

@@ -16,16 +16,19 @@ static void add_round(const struct test_report *r, const struct test_result *t, 
 		buf_printf(out, " (round %u)", t->round);
 }
 
-/* Its lines, each behind `before`. */
-static void add_lines(const char *text, const char *before, struct buf *out)
+/* The lines of its diff, each behind `before`. */
+static void add_diff(const struct test_result *t, const char *before, struct buf *out)
 {
-	while (text != NULL && *text != '\0') {
-		size_t len = strcspn(text, "\n");
+	const char *at = t->diff, *end = at != NULL ? at + t->diff_len : NULL;
+
+	while (at < end) {
+		const char *newline = memchr(at, '\n', (size_t)(end - at));
+		size_t len = (size_t)((newline != NULL ? newline : end) - at);
 
 		buf_printf(out, "%s", before);
-		buf_add(out, text, len);
+		buf_add(out, at, len);
 		buf_add(out, "\n", 1);
-		text += len + (text[len] == '\n');
+		at += len + (newline != NULL);
 	}
 }
 
@@ -63,7 +66,7 @@ void report_text_result(const struct test_report *r, const struct test_result *t
 	buf_printf(out, ": %s (%.3f s)\n", word[t->outcome], seconds_of(t));
 	if (t->outcome == TEST_UPDATED)
 		return;
-	add_lines(t->diff, "", out);
+	add_diff(t, "", out);
 	add_saved(t, "", out);
 }
 
@@ -95,7 +98,7 @@ void report_tap_result(const struct test_report *r, const struct test_result *t,
 		buf_printf(out, "# %s: %s\n", t->path, t->error);
 	if (good)
 		return;
-	add_lines(t->diff, "# ", out);
+	add_diff(t, "# ", out);
 	add_saved(t, "# ", out);
 }
 

@@ -197,24 +197,32 @@ static void save_failed(void *opaque)
 
 /* ---- one test ---- */
 
-static char *diff_text(const struct test_result *result)
+static int make_diff(struct test_result *result, struct err *err)
 {
-	cleanup_buf struct buf diff = {0};
+	struct buf diff = {0};
 
 	edits_diff(&result->edits, result->path, result->path, &diff);
+	result->diff_len = diff.len;
 	buf_add(&diff, "", 1);
-	return buf_failed(&diff) ? NULL : strndup((const char *)diff.data, diff.len);
+	if (buf_failed(&diff)) {
+		buf_free(&diff);
+		return err_sys(err, ENOMEM, "tell the difference");
+	}
+	result->diff = (char *)diff.data;
+	return 0;
 }
 
 static int judge(const struct runner *r, struct test_result *result, struct err *err)
 {
+	int ret;
+
 	if (!edits_differ(&result->edits)) {
 		result->outcome = TEST_PASSED;
 		return 0;
 	}
-	result->diff = diff_text(result);
-	if (result->diff == NULL)
-		return err_sys(err, ENOMEM, "tell the difference");
+	ret = make_diff(result, err);
+	if (ret < 0)
+		return ret;
 	result->outcome = r->params->update ? TEST_UPDATED : TEST_FAILED;
 	if (!r->params->update)
 		return 0;

@@ -35,7 +35,8 @@ struct test_result {
 	uint64_t start_ns, end_ns; /* as of a step */
 	struct test_step *step;
 	size_t nsteps;
-	char *diff;  /* unified, of one that failed or was updated */
+	char *diff; /* unified, of one that failed or was updated; bytes, and NUL */
+	size_t diff_len;
 	char *error; /* of TEST_BROKEN: why */
 	char *saved; /* the file of its machine as it was behind the first command that differs */
 	uint64_t saved_bytes;

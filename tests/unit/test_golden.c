@@ -167,9 +167,63 @@ Test(golden, a_difference_is_a_unified_diff_and_keeps_what_matched)
 			     "   four\n"
 			     "-  [1]\n"
 			     " \n"
-			     " End\n"));
+			     " End\n"
+			     "\\ No newline at end of file\n"));
 	free(text);
 	free(diff);
+}
+
+Test(golden, a_last_line_without_a_newline_is_said_so)
+{
+	static const struct {
+		const char *text, *output, *diff;
+	} cases[] = {
+		{"  $ x\n  a\nEnd", "b\n",
+		 "@@ -1,3 +1,3 @@\n   $ x\n-  a\n+  b\n End\n\\ No newline at end of file\n"},
+		{"  $ x\n  a", "b\n",
+		 "@@ -1,2 +1,2 @@\n   $ x\n-  a\n\\ No newline at end of file\n+  b\n"},
+		{"  $ x\n  a", "a\nb\n",
+		 "@@ -1,2 +1,3 @@\n   $ x\n-  a\n\\ No newline at end of file\n+  a\n+  b\n"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char *diff, *text = renewed(cases[i].text, cases[i].output, strlen(cases[i].output),
+					    0, &diff);
+
+		cr_assert(ge(sz, strlen(diff), 12));
+		cr_expect(eq(str, diff + 12, (char *)cases[i].diff));
+		free(diff);
+		free(text);
+	}
+}
+
+Test(golden, names_in_a_diff_are_those_that_patch_takes)
+{
+	static const struct {
+		const char *name, *line;
+	} cases[] = {
+		{"a/b.t", "--- a/b.t\n+++ x\n"},
+		{"a b.t", "--- a b.t\t\n+++ x\n"},
+		{"a\n\"b\\.t", "--- \"a\\012\\\"b\\\\.t\"\n+++ x\n"},
+	};
+	cleanup_transcript struct transcript t = {0};
+	cleanup_edits struct edits e = {0};
+	struct err err;
+
+	cr_assert(zero(i32, parse(&t, "  $ x\n  a\n", &err)));
+	compare_begin(&e, &t);
+	cr_assert(zero(i32, compare_output(&e, &t.command[0], "", 0, 0, &err)));
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		cleanup_buf struct buf diff = {0};
+		char *hunk;
+
+		edits_diff(&e, cases[i].name, "x", &diff);
+		buf_add(&diff, "", 1);
+		hunk = strstr((char *)diff.data, "@@");
+		cr_assert(ne(ptr, hunk, NULL));
+		*hunk = '\0';
+		cr_expect(eq(str, (char *)diff.data, (char *)cases[i].line));
+	}
 }
 
 Test(golden, hunks_far_apart_are_two)

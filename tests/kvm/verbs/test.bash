@@ -43,7 +43,7 @@ differs() {
     printf 'golden: golden.torpor\n  %% seq 3\n  1\n  9\n  3\nEnd' >x.t
     call test x.t
     same status "$status" 1
-    matches diff "$(<"$SCRATCH/out")" $'x.t: failed .*\n--- x.t\n\+\+\+ x.t\n@@ -1,6 \+1,6 @@\n golden: golden.torpor\n   % seq 3\n   1\n-  9\n\+  2\n   3\n End\nat its first difference .*: torpor resume failed/x.torpor\n0 passed, 1 failed, 0 not run$'
+    matches diff "$(<"$SCRATCH/out")" $'x.t: failed .*\n--- x.t\n\+\+\+ x.t\n@@ -1,6 \+1,6 @@\n golden: golden.torpor\n   % seq 3\n   1\n-  9\n\+  2\n   3\n End\n. No newline at end of file\nat its first difference .*: torpor resume failed/x.torpor\n0 passed, 1 failed, 0 not run$'
     chmod 640 x.t
     works test --update x.t
     same "rewritten" "$(<x.t)" "$(printf 'golden: golden.torpor\n  %% seq 3\n  1\n  2\n  3\nEnd')"
@@ -52,6 +52,50 @@ differs() {
     CI=1 refuses 125 "with CI set" test --update x.t
 }
 try differs "test: a difference is a diff and status 1; --update accepts it, and never in CI"
+
+# The guest prints nothing here; the hosts' commands stand for what would be hostile.
+reports() {
+    golden
+    mkdir -p sub
+    printf 'golden: ../golden.torpor\n  %% true\n' >sub/good.t
+    printf 'golden: golden.torpor\n  %% printf "</failure>\\033\\000\\377"\n' >'<b> & c.t'
+    printf 'golden: nothing.torpor\n' >broken.t
+    call test --junit j.xml --json sub/good.t '<b> & c.t' broken.t
+    same status "$status" 125
+    same "JSON" "$(json "[[t['path'], t['outcome'], t['worker']] for t in d['tests']]" <"$SCRATCH/out")" \
+        "[['sub/good.t', 'passed', 1], ['<b> & c.t', 'failed', 1], ['broken.t', 'broken', 1]]"
+    same "counts" "$(json "d['passed'], d['failed'], d['broken'], d['interrupted']" <"$SCRATCH/out")" '1 1 1 False'
+    same "a command" "$(json "d['tests'][1]['commands'][0]['line'], d['tests'][1]['commands'][0]['differs']" <"$SCRATCH/out")" \
+        '2 True'
+    xmllint --noout --schema "$tests/schemas/junit-10.xsd" j.xml || fail "$(<j.xml)"
+    same "cases" "$(xmllint --xpath 'concat(count(//testcase), //failure/../@name, //error/../@name)' j.xml)" '3<b> & c.tbroken.t'
+    matches "its diff" "$(xmllint --xpath 'string(//failure)' j.xml)" '\+  </failure>.x1b.x00.xff .esc. .no-eol.'
+    same "mode" "$(stat -c %a j.xml)" 600
+    refuses 122 'no-such/j.xml: No such file' test --junit no-such/j.xml sub
+    refuses 125 'exclude each other' test --json --tap sub
+}
+try reports "test: --junit and --json, of text that is markup itself"
+
+# What --diff prints is what patch takes.
+patches() {
+    golden
+    mkdir -p 'a folder'
+    printf 'golden: ../golden.torpor\n  %% seq 3\n  1\n  9\n  3\nEnd' >'a folder/x y.t'
+    printf 'golden: golden.torpor\n  %% echo new' >n.t
+    printf 'golden: golden.torpor\n  %% printf "<<<<<<< HEAD\\r\\n\\000"\n  was\nprose \000 \377\r.\n' >h.t
+    call test --diff 'a folder' n.t h.t
+    same status "$status" 1
+    [ ! -e failed ] || fail "it saved a machine"
+    same "files" "$(head -n 4 'a folder/x y.t' | tail -n 1)" '  9'
+    patch -s -p0 <"$SCRATCH/out" || fail "patch: $(<"$SCRATCH/out")"
+    call test --diff 'a folder' n.t h.t
+    same status "$status" 0
+    same "nothing to patch" "$(<"$SCRATCH/out")" ''
+    same "a file without a newline" "$(tail -c 4 'a folder/x y.t')" $'\nEnd'
+    grep -q $'^prose . \377\r.$' <(tr '\000' . <h.t) || fail "prose: $(od -c h.t)"
+    refuses 125 'exclude each other' test --update --diff n.t
+}
+try patches "test: patch applies what --diff prints; nothing else is written"
 
 breaks() {
     golden
@@ -108,4 +152,44 @@ ended() {
         until_true is_gone "$(<shell)"
     done
 }
+
+# What was done until then is kept.
+interrupted() {
+    local runner
+    golden
+    printf 'golden: golden.torpor\n  %% true\n' >a.t
+    printf 'golden: golden.torpor\n  %% echo $$ >shell; sleep 1000\n' >b.t
+    cp a.t c.t
+    "$TORPOR" test --junit j.xml --json a.t b.t c.t >said 2>err &
+    runner=$!
+    until_true test -s shell
+    kill -TERM $runner
+    wait $runner
+    same status "$?" 143
+    xmllint --noout --schema "$tests/schemas/junit-10.xsd" j.xml || fail "$(<j.xml)"
+    same "in the file" "$(xmllint --xpath 'concat(count(//testcase), " ", //error/../@name, " ", //error/@message, " ", //property[@name="interrupted"]/@value)' j.xml)" \
+        '2 b.t interrupted true'
+    same "JSON" "$(json "d['interrupted'], len(d['tests'])" <said)" 'True 2'
+}
+try interrupted "test: what ran before a signal is in the reports"
+
+full_disk() {
+    local cut
+    golden
+    mkdir small
+    mount -t tmpfs -o size=64k none small 2>/dev/null || skip "no mount in this namespace"
+    printf 'golden: golden.torpor\n  %% echo x\n' >x.t
+    cut=$(printf 'golden: golden.torpor\n  %% head -c 200000 /dev/zero | tr "\\000" y\n' | tee big.t)
+    head -c 61440 /dev/zero >small/fill
+    call test --failed small/failed x.t
+    same status "$status" 1
+    matches "no room for the machine" "$(<"$SCRATCH/out")" 'its machine is not saved: .*No space left on device'
+    call test --no-save --junit small/j.xml big.t
+    same status "$status" 125
+    matches "no room for the report" "$(<"$SCRATCH/err")" 'write small/j.xml: No space left on device'
+    same "what is left" "$(ls -A small)" "$(printf 'failed\nfill')"
+    umount small
+}
+try full_disk "test: a full disk is named, for a machine and for a report"
+
 try ended "test: ^C and SIGTERM end the machine and what runs on the host"
