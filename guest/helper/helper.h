@@ -1,7 +1,8 @@
 /*
  * The helper: a program of its own that the host puts into the guest to run commands there. It has
  * no C library, so that it runs in every guest of its architecture; helper.c serves the host's
- * frames (guest/exec_frame.h), child.c becomes the command.
+ * frames (guest/exec_frame.h), child.c becomes the command. What the init (guest/init) needs, too, is
+ * in memory.c, base.c, account.c and execute.c.
  */
 #ifndef TORPOR_GUEST_HELPER_HELPER_H
 #define TORPOR_GUEST_HELPER_HELPER_H
@@ -11,6 +12,7 @@
 #include <stdint.h>
 
 #include "guest/exec_frame.h"
+#include "guest/helper/base.h"
 
 /* What EXEC_ARGS said. Pointers into the client's bytes. */
 struct command {
@@ -30,8 +32,5 @@ struct child_files {
 
 /* Become the command. */
 _Noreturn void child_run(const struct command *c, const struct child_files *files);
-
-size_t text_len(const char *text);
-bool text_equal(const char *a, const char *b);
 
 #endif

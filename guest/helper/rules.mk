@@ -1,8 +1,12 @@
-# The helper that runs commands in the guest: a static program without a C library for the guest's
-# architecture, which is the host's. torpor carries its bytes. Included by the Makefile at the root.
+# The programs that torpor brings into guests: static, without a C library, for the guest's architecture,
+# which is the host's. torpor carries their bytes. Included by the Makefile at the root.
+#
+# The helper (guest/helper) runs commands; the init (guest/init) is process 1 of guests made from images.
 
 HELPER_SRC := $(wildcard guest/helper/*.c)
 HELPER_OBJ := $(HELPER_SRC:%.c=$(BUILD)/%.o)
+INIT_SRC := $(wildcard guest/init/*.c)
+INIT_OBJ := $(INIT_SRC:%.c=$(BUILD)/%.o) $(addprefix $(BUILD)/guest/helper/,memory.o base.o account.o execute.o)
 
 # Nothing of the user's CFLAGS (sanitizers, hardening) works without a C library.
 HELPER_CFLAGS := -std=gnu17 -Os -g0 $(if $(findstring x86_64,$(ARCH)),-march=x86-64 -fcf-protection=none) \
@@ -11,20 +15,26 @@ HELPER_CFLAGS := -std=gnu17 -Os -g0 $(if $(findstring x86_64,$(ARCH)),-march=x86
 	-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings -Wvla $(if $(WERROR),-Werror)
 HELPER_LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none,--gc-sections,-s,-z,noexecstack,-z,noseparate-code
 
-$(BUILD)/guest/helper/%.o: guest/helper/%.c guest/helper/rules.mk $(BUILD)/flags
+GUEST_OBJ := $(sort $(HELPER_OBJ) $(INIT_OBJ))
+$(GUEST_OBJ): $(BUILD)/%.o: %.c guest/helper/rules.mk $(BUILD)/flags
 	@mkdir -p $(@D)
 	@$(if $(V),,echo "  CC   $<")
 	$(Q)$(CC) $(HELPER_CFLAGS) -I. -MMD -MP -c -o $@ $<
 
 $(BUILD)/guest/helper/helper: $(HELPER_OBJ)
+$(BUILD)/guest/init/init: $(INIT_OBJ)
+$(BUILD)/guest/helper/helper $(BUILD)/guest/init/init:
 	@$(if $(V),,echo "  LD   $@")
-	$(Q)$(CC) $(HELPER_LDFLAGS) -o $@ $(HELPER_OBJ)
+	$(Q)$(CC) $(HELPER_LDFLAGS) -o $@ $^
 
-# Its bytes as the members of an array.
-HELPER_BYTES := $(BUILD)/guest/helper_bytes.o $(FUZZ_BUILD)/guest/helper_bytes.o
-$(HELPER_BYTES): $(BUILD)/guest/helper_bytes.inc
-$(HELPER_BYTES): private CPPFLAGS += -I$(BUILD)
-$(BUILD)/guest/helper_bytes.inc: $(BUILD)/guest/helper/helper
-	$(Q)od -An -v -tu1 $< | sed 's/[0-9][0-9]*/&,/g' >$@
+# Their bytes as the members of arrays.
+define guest_bytes
+$(BUILD)/guest/$(1)_bytes.o $(FUZZ_BUILD)/guest/$(1)_bytes.o: $(BUILD)/guest/$(1)_bytes.inc
+$(BUILD)/guest/$(1)_bytes.o $(FUZZ_BUILD)/guest/$(1)_bytes.o: private CPPFLAGS += -I$(BUILD)
+$(BUILD)/guest/$(1)_bytes.inc: $(BUILD)/guest/$(1)/$(1)
+	$$(Q)od -An -v -tu1 $$< | sed 's/[0-9][0-9]*/&,/g' >$$@
+endef
+$(eval $(call guest_bytes,helper))
+$(eval $(call guest_bytes,init))
 
--include $(HELPER_OBJ:.o=.d)
+-include $(GUEST_OBJ:.o=.d)
