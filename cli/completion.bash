@@ -25,6 +25,8 @@ _torpor()
 		options='--paused -n --name --fill --require-signature --verify --unverified --new-identity --net -p --publish --pcap --key-file --passphrase-file --help' operands='' ;;
 	ps)
 		options='-a --all -q --quiet --json --help' operands='' ;;
+	events)
+		options='--since --until --json --help' operands='known' ;;
 	stats)
 		options='--fill --json --help' operands='running' ;;
 	port)
@@ -124,5 +126,5 @@ _torpor()
 complete -F _torpor torpor
 _torpor_verbs()
 {
-	echo 'build run resume clone save move receive ps stats port pause unpause reset stop kill rm wait logs console exec cp inspect ls extract verify convert flatten tree keygen sign push pull login logout images rmi gc compat lan warm test doctor version help'
+	echo 'build run resume clone save move receive ps events stats port pause unpause reset stop kill rm wait logs console exec cp inspect ls extract verify convert flatten tree keygen sign push pull login logout images rmi gc compat lan warm test doctor version help'
 }

@@ -2,7 +2,7 @@
  * The paths of machines and LANs: the XDG base directories, with `torpor` below each.
  *
  *     runtime  $XDG_RUNTIME_DIR/torpor/NAME/        lock, control, pid
- *     state    $XDG_STATE_HOME/torpor/NAME/         console.log, torpor.log, exit
+ *     state    $XDG_STATE_HOME/torpor/NAME/         console.log, torpor.log, events, exit
  *     store    $XDG_DATA_HOME/torpor/NAME.torpor
  *     images   $XDG_DATA_HOME/torpor/oci/           what came from registries (store/cas.h)
  *     LANs     $XDG_RUNTIME_DIR/torpor-lan/NAME/    lock, control, port, qemu, trunk

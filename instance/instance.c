@@ -261,11 +261,17 @@ static void open_logs(struct instance *in)
 	(void)record_begin(in->claim.name, NULL);
 }
 
+static void tell_event_broken(struct instance *in)
+{
+	instance_event(in, "broken", json_pack("{s:s}", "error", in->machine.failure.text));
+}
+
 /* A broken machine stays until its user ends it. */
 static void tell_broken(struct instance *in)
 {
 	const char *why = in->machine.failure.text;
 
+	tell_event_broken(in);
 	if (in->options->report_fd < 0) {
 		notice(in, "machine %s is broken: %s", in->claim.name, why);
 		notice(in, "it stays for torpor inspect and torpor logs, until torpor kill");
@@ -278,6 +284,7 @@ static void tell_broken(struct instance *in)
 static void tell_halted(struct instance *in)
 {
 	in->told_halted = true;
+	instance_event(in, "halted", NULL);
 	if (in->options->report_fd < 0)
 		notice(in, "the guest of machine %s has halted for good", in->claim.name);
 	control_broken(&in->control,
@@ -304,6 +311,7 @@ static void on_change(struct machine *m, void *opaque)
 	post_resume_changed(&in->post_resume);
 	instance_identity_changed(in);
 	look_at_bases(in);
+	instance_events_changed(in);
 	if (m->state == MACHINE_BROKEN)
 		tell_broken(in);
 	else if (m->halted && !in->told_halted)
@@ -377,6 +385,10 @@ static void on_deferred_start(struct loop_watch *watch, uint32_t events)
 		if (!in->has_keeper)
 			log_line(&in->machine.log, "kernel and initrd are not kept: no thread");
 	}
+	if (in->options->warmup == NULL)
+		instance_events_begin(in);
+	if (in->machine.state == MACHINE_BROKEN)
+		tell_event_broken(in);
 	if (in->options->report_fd >= 0) {
 		detach_ready(in->options->report_fd, in->claim.name);
 		in->reported = true;
@@ -523,6 +535,8 @@ static void record_and_release(struct instance *in, enum machine_end end, const 
 
 	if (end == MACHINE_END_FAILED)
 		snprintf(record.error, sizeof(record.error), "%.511s", err->text);
+	/* Before --rm takes the log away. */
+	instance_events_ended(in, end, err);
 	if (in->refused && in->had_prior)
 		(void)record_write(in->claim.name, &in->prior, NULL);
 	else if (in->options->remove || in->refused)
@@ -553,6 +567,7 @@ int instance_run(struct source *source, const struct instance_options *options,
 	in->claim.fd = -1;
 	in->claim.state_fd = -1;
 	in->log = LOG_FILE_CLOSED;
+	in->events = LOG_FILE_CLOSED;
 	in->deferred_fd = -1;
 	in->signal_fd = -1;
 	in->identity_timer = TIMER_CLOSED;

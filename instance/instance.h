@@ -134,6 +134,10 @@ struct instance {
 	bool told_halted; /* that the guest has halted for good */
 
 	struct log_file log;
+	struct log_file events;	       /* events/event_log.h */
+	enum machine_state told_state; /* running or paused, as the last event said */
+	unsigned steps;		       /* pauses are steps of something else while this is not 0 */
+	bool moving;
 	int deferred_fd; /* readable once: what is done after the start */
 	struct loop_watch deferred_watch;
 	int signal_fd;
@@ -245,6 +249,21 @@ struct save_request {
 	char parent_digest[DIGEST_TEXT_SIZE];
 	struct path parent_path;
 };
+
+/* Its events (instance_events.c): nothing here fails. begin: the machine is up. ended: before its
+ * name is free. `details` is taken. */
+void instance_events_begin(struct instance *in);
+void instance_events_ended(struct instance *in, enum machine_end end, const struct err *err);
+void instance_event(struct instance *in, const char *event, json_t *details);
+/* The state has changed: it was paused or goes on, or a move was given up. */
+void instance_events_changed(struct instance *in);
+/* Between the two it is paused as a step of something that has an event of its own. */
+void instance_events_step_begin(struct instance *in);
+void instance_events_step_end(struct instance *in);
+/* A save, or a copy for clones, begins and ends; not one that is a step of a move. `path` NULL: to
+ * a stream. `err` NULL: it succeeded. */
+void instance_events_saving(struct instance *in, const struct save_request *request);
+void instance_events_saved(struct instance *in, const char *path, bool copy, const struct err *err);
 
 /* What locks the files it saves (instance_key.c): the request "key", and the choice for a save.
  * instance_take_key() fails with ERR_USAGE without a descriptor that holds a key, or as

@@ -134,8 +134,12 @@ void instance_publish_end(struct instance *in, bool published)
 {
 	const struct publication *p = &in->publication;
 	bool was_running = in->hold.was_running;
+	struct err cancelled;
+
+	err_set(&cancelled, ERR_FAILED, "the save of %s was cancelled", in->claim.name);
 
 	hold_release(&in->hold);
+	instance_events_saved(in, p->path.text, false, published ? NULL : &cancelled);
 	if (in->machine.end != MACHINE_END_NONE)
 		return;
 	if (published)

@@ -54,8 +54,10 @@ json_t *instance_reset(struct instance *in, const json_t *request, struct err *e
 	}
 	if (instance_refuse_held(in, err) < 0 || instance_check_bases(in, err) < 0)
 		return NULL;
+	instance_events_step_begin(in);
 	machine_pause(&in->machine);
 	if (in->machine.state != MACHINE_PAUSED) {
+		instance_events_step_end(in);
 		err_set(err, ERR_FAILED, "machine %s has just %s", in->claim.name,
 			machine_is_broken(&in->machine) ? "broken" : "ended");
 		return NULL;
@@ -64,8 +66,10 @@ json_t *instance_reset(struct instance *in, const json_t *request, struct err *e
 	/* One that is broken by now stays where it is. */
 	if (was_running)
 		machine_unpause(&in->machine);
+	instance_events_step_end(in);
 	if (ret < 0)
 		return NULL;
+	instance_event(in, "reset", json_pack("{s:I}", "pages", (json_int_t)did.pages));
 	return json_pack("{s:b,s:I,s:f,s:f,s:f}", "ok", 1, "pages", (json_int_t)did.pages, "memory",
 			 (double)did.memory_ns / NS_PER_SECOND, "state",
 			 (double)did.state_ns / NS_PER_SECOND, "seconds",

@@ -16,6 +16,7 @@
 #include "base/io.h"
 #include "base/name.h"
 #include "base/num.h"
+#include "events/event_log.h"
 #include "host/claim.h"
 #include "host/client.h"
 #include "host/parse.h"
@@ -128,9 +129,9 @@ int record_read(const char *name, struct record *record, struct err *err)
 
 void record_remove_all(const char *name)
 {
-	static const char *const files[] = {
-		"exit",		"exit.new", "console.log", "console.log.1", "torpor.log",
-		"torpor.log.1", ""};
+	static const char *const files[] = {"exit",	     "exit.new",	 "console.log",
+					    "console.log.1", "torpor.log",	 "torpor.log.1",
+					    EVENT_LOG_FILE,  EVENT_LOG_OLD_FILE, ""};
 	struct path path;
 
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {

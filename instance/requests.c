@@ -202,8 +202,13 @@ static json_t *save_to(struct instance *in, struct save_request *request, struct
 			err_set(err, ERR_FAILED, "machine %s has just ended", in->claim.name);
 		return NULL;
 	}
-	if (save_paused(in, request, was_running, err) < 0)
+	if (save_paused(in, request, was_running, err) < 0) {
+		if (!request->held)
+			instance_events_saved(in, request->path, request->copy, err);
 		return NULL;
+	}
+	if (!request->held && request->path == NULL)
+		instance_events_saved(in, NULL, request->copy, NULL);
 	return saved_reply(request, clock_monotonic_ns() - start);
 }
 
@@ -239,6 +244,7 @@ static json_t *answer_save(struct instance *in, const json_t *request, struct er
 		.held = hold_is_active(&in->hold),
 		.copy = json_is_true(json_object_get(request, "copy")),
 	};
+	json_t *reply;
 
 	if (instance_choose_key(in, &save, json_is_true(json_object_get(request, "encrypt")),
 				json_is_true(json_object_get(request, "decrypt")), err) < 0)
@@ -254,7 +260,11 @@ static json_t *answer_save(struct instance *in, const json_t *request, struct er
 		return NULL;
 	if (save.level < 1 || save.level > IMAGE_PACK_MAX_LEVEL)
 		save.level = IMAGE_PACK_LEVEL;
-	return save_to(in, &save, err);
+	instance_events_saving(in, &save);
+	instance_events_step_begin(in);
+	reply = save_to(in, &save, err);
+	instance_events_step_end(in);
+	return reply;
 }
 
 static json_t *do_save(struct instance *in, const json_t *request, struct err *err)
@@ -268,7 +278,7 @@ static json_t *do_save(struct instance *in, const json_t *request, struct err *e
 /* The four steps of a move (move/move_stream.h); "save" comes between hold and commit. */
 static json_t *do_hold(struct instance *in, const json_t *request, struct err *err)
 {
-	int fd;
+	int fd, ret;
 
 	(void)request;
 	if (in->control.passed_fd < 0) {
@@ -280,8 +290,13 @@ static json_t *do_hold(struct instance *in, const json_t *request, struct err *e
 		err_sys(err, errno, "hold");
 		return NULL;
 	}
-	if (hold_begin(&in->hold, &in->machine, fd, HOLD_GOES_ON, err) < 0)
+	instance_events_step_begin(in);
+	ret = hold_begin(&in->hold, &in->machine, fd, HOLD_GOES_ON, err);
+	instance_events_step_end(in);
+	if (ret < 0)
 		return NULL;
+	in->moving = true;
+	instance_event(in, "moving", NULL);
 	return json_pack("{s:b,s:b}", "ok", 1, "paused", (int)!in->hold.was_running);
 }
 

@@ -48,7 +48,8 @@ static const char tail[] =
 /* Verbs that also speak of machines that are over. */
 static bool takes_ended(const char *verb)
 {
-	return strcmp(verb, "rm") == 0 || strcmp(verb, "wait") == 0 || strcmp(verb, "logs") == 0;
+	return strcmp(verb, "rm") == 0 || strcmp(verb, "wait") == 0 || strcmp(verb, "logs") == 0 ||
+	       strcmp(verb, "events") == 0;
 }
 
 static void print_verb(const struct command *command, FILE *out)

@@ -1,0 +1,132 @@
+/* Logs of events, and who reads them: event_log.h, event_reader.h. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/num.h"
+#include "events/event_log.h"
+#include "events/event_reader.h"
+#include "host/claim.h"
+#include "tests/unit/claims.h"
+
+static void begin(void)
+{
+	claims_begin("alive");
+}
+
+struct told {
+	struct event_reader *reader;
+	char text[65536]; /* "name:event " each */
+	unsigned n, stop_after;
+};
+
+static int take(void *opaque, const json_t *event, struct err *err)
+{
+	struct told *told = opaque;
+	size_t len = strlen(told->text);
+
+	(void)err;
+	snprintf(told->text + len, sizeof(told->text) - len, "%s:%s ",
+		 json_string_value(json_object_get(event, "name")),
+		 json_string_value(json_object_get(event, "event")));
+	if (++told->n == told->stop_after)
+		event_reader_stop(told->reader);
+	return 0;
+}
+
+static char *path_of(const char *name, const char *file)
+{
+	static char path[256];
+
+	snprintf(path, sizeof(path), "%s/torpor/%s", getenv("XDG_STATE_HOME"), name);
+	mkdir(path, 0700);
+	snprintf(path + strlen(path), sizeof(path) - strlen(path), "/%s", file);
+	return path;
+}
+
+static void append(const char *name, const char *text, size_t len)
+{
+	FILE *file = fopen(path_of(name, EVENT_LOG_FILE), "a");
+
+	cr_assert(eq(sz, fwrite(text, 1, len, file), len));
+	fclose(file);
+}
+
+/* All that is in the logs. */
+static void told_is(uint64_t since, const char *want)
+{
+	struct told told = {.text = ""};
+	const struct event_params params = {
+		.since = since, .until = clock_realtime_ns(), .fn = take, .opaque = &told};
+
+	cr_assert(eq(int, event_reader_open(&told.reader, &params, NULL), 0));
+	cr_assert(eq(int, event_reader_run(told.reader, NULL), 0));
+	event_reader_close(told.reader);
+	cr_assert(eq(str, told.text, (char *)want));
+}
+
+#define APPEND(name, text) append(name, text, sizeof(text) - 1)
+
+Test(events, lines_that_are_none_are_skipped, .init = begin, .fini = claims_end)
+{
+	char *wide = malloc(3 * EVENT_LINE_MAX);
+
+	memset(wide, 'x', 3 * EVENT_LINE_MAX);
+	wide[3 * EVENT_LINE_MAX - 1] = '\n';
+	APPEND("a", "\n{}\nnothing\n[1]\n{\"time\":1}\n{\"time\":-1,\"event\":\"x\"}\n");
+	APPEND("a", "{\"time\":1,\"event\":2}\n{\"time\":\"1\",\"event\":\"x\"}\n\0\n\xff\n");
+	APPEND("a", "{\"time\":3,\"event\":\"three\",\"name\":\"other\"}\n");
+	append("a", wide, 3 * EVENT_LINE_MAX);
+	APPEND("a", "{\"time\":5,\"event\":\"five\"}\n{\"time\":6,\"event\":\"half");
+	APPEND("b", "{\"time\":4,\"event\":\"four\"}\n{\"time\":2,\"event\":\"two\"}\n");
+	told_is(0, "b:two a:three b:four a:five ");
+	told_is(4, "b:four a:five ");
+	free(wide);
+}
+
+Test(events, the_log_is_bounded_and_the_old_one_is_read_first, .init = begin, .fini = claims_end)
+{
+	struct log_file log = LOG_FILE_CLOSED;
+	struct told told = {.text = ""};
+	const struct event_params params = {
+		.since = 0, .until = UINT64_MAX, .fn = take, .opaque = &told};
+	struct stat st;
+
+	path_of("a", "");
+	cr_assert(eq(int, event_log_open(&log, "a", NULL), 0));
+	event_log_write(&log, "first", NULL);
+	while (stat(path_of("a", EVENT_LOG_OLD_FILE), &st) < 0)
+		event_log_write(&log, "more", json_pack("{s:s}", "text", "........"));
+	cr_assert(le(long, (long)st.st_size, (long)EVENT_LOG_MAX));
+	event_log_write(&log, "last", NULL);
+	event_log_close(&log);
+	told.stop_after = 2;
+	cr_assert(eq(int, event_reader_open(&told.reader, &params, NULL), 0));
+	cr_assert(eq(int, event_reader_run(told.reader, NULL), 0));
+	event_reader_close(told.reader);
+	cr_assert(eq(int, strncmp(told.text, "a:first a:more ", 15), 0));
+	cr_assert(ne(ptr, strstr(told.text, "a:last "), NULL));
+}
+
+Test(events, details_that_are_too_long_are_left_out, .init = begin, .fini = claims_end)
+{
+	struct log_file log = LOG_FILE_CLOSED;
+	char text[EVENT_LINE_MAX + 1];
+
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	path_of("a", "");
+	cr_assert(eq(int, event_log_open(&log, "a", NULL), 0));
+	event_log_write(&log, "long", json_pack("{s:s}", "text", text));
+	event_log_write(&log, "none", json_pack("{s:s}", "text", "\xff"));
+	event_log_write(&log, "own", json_pack("{s:s,s:i}", "event", "stolen", "time", 5));
+	event_log_close(&log);
+	event_log_write(&log, "closed", json_pack("{s:s}", "text", "y"));
+	told_is(0, "a:long a:none a:own ");
+}
