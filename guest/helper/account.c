@@ -24,8 +24,10 @@ static bool next_line(struct lines *l)
 		if (l->at == l->len) {
 			long got = SYS3(SYS_read, l->fd, l->data, sizeof(l->data));
 
-			if (got <= 0)
+			if (got <= 0 && n == 0)
 				return false;
+			if (got <= 0)
+				break; /* the last line may lack its end */
 			l->at = 0;
 			l->len = (size_t)got;
 		}
@@ -35,7 +37,7 @@ static bool next_line(struct lines *l)
 			l->line[n++] = l->data[l->at];
 		l->at++;
 	}
-	l->at++;
+	l->at += l->at < l->len;
 	if (n == sizeof(l->line))
 		n = 0;
 	l->line[n] = '\0';
@@ -53,7 +55,7 @@ static bool open_lines(const char *path)
 
 bool account_of_user(const char *passwd, const char *user, struct account *a)
 {
-	uint32_t number;
+	uint32_t number = 0;
 	bool numeric = text_number(user, &number), found = false;
 
 	if (!open_lines(passwd))

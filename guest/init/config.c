@@ -42,9 +42,6 @@ static void take(struct init_config *c, char key, char *value)
 	case INIT_HOSTNAME:
 		c->hostname = value;
 		break;
-	case INIT_IS_INIT:
-		c->is_init = true;
-		break;
 	default:
 		break;
 	}

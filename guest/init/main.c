@@ -227,8 +227,28 @@ static void set_hostname(void)
 	(void)file_write("/etc/hosts", hosts.data, hosts.len);
 }
 
+static bool exists(const char *path)
+{
+	return SYS3(SYS_faccessat, AT_FDCWD, path, 1 /* X_OK */) == 0;
+}
+
+/* A root file system that comes without a word on what to run has an init, or is looked at. An init
+ * of the image's own becomes process 1. */
+static void choose_command(void)
+{
+	static const char *const inits[] = {"/sbin/init", "/usr/sbin/init", "/lib/systemd/systemd",
+					    "/usr/lib/systemd/systemd"};
+	static char init[] = "/sbin/init", shell[] = "/bin/sh";
+
+	if (config.nargs == 0 && (exists(init) || exists(shell)))
+		config.argv[config.nargs++] = exists(init) ? init : shell;
+	for (size_t i = 0; config.nargs > 0 && i < sizeof(inits) / sizeof(inits[0]); i++)
+		config.is_init |= text_equal(config.argv[0], inits[i]);
+}
+
 static void prepare(void)
 {
+	choose_command();
 	if (!config.is_init)
 		mount_others();
 	(void)make_folders("/tmp", 01777);
