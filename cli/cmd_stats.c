@@ -2,43 +2,80 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/assert.h"
 #include "cli/command.h"
 #include "cli/json_out.h"
+#include "cli/stats_table.h"
+#include "host/claim.h"
 #include "host/client.h"
+#include "host/parse.h"
 #include "instance/fill.h"
 
-#define OPTION_FILL (OPTION_LONG_ONLY + 1)
+#define MOST_SECONDS 86400u
+
+enum {
+	OPTION_FILL = OPTION_LONG_ONLY + 1,
+	OPTION_INTERVAL,
+};
 
 static const struct option_spec options[] = {
+	{'w', "watch", NULL, "again and again, until ^C; on a terminal in the same place"},
+	{OPTION_INTERVAL, "interval", "SECONDS", "of --watch; default 2"},
 	{OPTION_FILL, "fill", FILL_WORDS, "how untouched memory is loaded from now on"},
 	OPTION_JSON_SPEC,
 	{0},
 };
 
 struct stats_args {
-	const char *name;
+	char *const *name; /* nnames of them; 0: all that run */
+	size_t nnames;
 	const char *fill;
-	bool json;
+	bool json, watch;
+	uint64_t interval; /* seconds; 0: not given */
 };
+
+static int cmd_stats_option(struct stats_args *args, int id, const char *value, struct err *err)
+{
+	enum pager_fill fill;
+
+	switch (id) {
+	case OPTION_JSON:
+		args->json = true;
+		return 0;
+	case 'w':
+		args->watch = true;
+		return 0;
+	case OPTION_INTERVAL:
+		return parse_number(value, "--interval", 1, MOST_SECONDS, &args->interval, err);
+	case OPTION_FILL:
+		args->fill = value;
+		/* It may be the name, with the value forgotten. */
+		return fill_parse(value, &fill, err) < 0 ? -EINVAL : 0;
+	default:
+		return option_unhandled(id, err);
+	}
+}
 
 static int cmd_stats_parse(struct options *opts, struct stats_args *args, struct err *err)
 {
-	enum pager_fill fill;
 	int id;
 
-	while ((id = options_next(opts, err)) > 0) {
-		assert(id == OPTION_JSON || id == OPTION_FILL);
-		if (id == OPTION_JSON) {
-			args->json = true;
-			continue;
-		}
-		args->fill = opts->value;
-		/* It may be the name, with the value forgotten. */
-		if (fill_parse(args->fill, &fill, err) < 0)
-			return -EINVAL;
+	while ((id = options_next(opts, err)) != 0) {
+		int ret = id < 0 ? id : cmd_stats_option(args, id, opts->value, err);
+
+		if (ret < 0)
+			return ret;
 	}
-	return id < 0 ? id : options_one_operand(opts, "NAME", &args->name, err);
+	args->name = opts->argv + opts->operand;
+	args->nnames = (size_t)(opts->argc - opts->operand);
+	if (args->interval != 0 && !args->watch)
+		return err_set(err, ERR_USAGE, "--interval goes with --watch");
+	if (args->fill == NULL)
+		return 0;
+	if (args->watch)
+		return err_set(err, ERR_USAGE, "--fill and --watch exclude each other");
+	if (args->nnames == 0)
+		return options_missing(opts, "NAME", err);
+	return args->nnames == 1 ? 0 : err_set(err, ERR_USAGE, "--fill is of one machine");
 }
 
 static double stats_number(const json_t *object, const char *key)
@@ -118,30 +155,69 @@ static int show_stats(struct client *client, bool json, struct err *err)
 	return 0;
 }
 
-static int cmd_stats_run(struct options *opts, struct err *err)
+static int one_machine(const struct stats_args *args, struct err *err)
 {
-	struct stats_args args = {0};
 	struct client client;
-	int ret = cmd_stats_parse(opts, &args, err);
+	int ret = client_open(&client, args->name[0], err);
 
 	if (ret < 0)
 		return ret;
-	ret = client_open(&client, args.name, err);
-	if (ret < 0)
-		return ret;
-	if (args.fill != NULL)
-		ret = set_fill(&client, args.fill, err);
-	if (ret >= 0 && (args.fill == NULL || args.json))
-		ret = show_stats(&client, args.json, err);
+	if (args->fill != NULL)
+		ret = set_fill(&client, args->fill, err);
+	if (ret >= 0 && (args->fill == NULL || args->json))
+		ret = show_stats(&client, args->json, err);
 	client_close(&client);
 	return ret;
 }
 
+/* Returns the exit status 0, or an error. */
+static int many_machines(const struct stats_args *args, struct err *err)
+{
+	const struct stats_params params = {
+		.name = args->name,
+		.nnames = args->nnames,
+		.json = args->json,
+		.watch = args->watch,
+		.interval_ms = (unsigned)(args->interval != 0 ? args->interval : 2) * 1000,
+	};
+
+	for (size_t i = 0; i < args->nnames; i++) {
+		int ret = parse_name(args->name[i], err);
+
+		if (ret < 0)
+			return ret;
+		if (!claim_is_held(args->name[i]))
+			return err_set(err, ERR_NOT_FOUND, "no machine named %s is running",
+				       args->name[i]);
+	}
+	return stats_table(&params, err);
+}
+
+static int cmd_stats_run(struct options *opts, struct err *err)
+{
+	struct stats_args args = {0};
+	int ret = cmd_stats_parse(opts, &args, err);
+
+	if (ret < 0)
+		return ret;
+	if (args.nnames == 1 && !args.watch)
+		return one_machine(&args, err);
+	return many_machines(&args, err);
+}
+
 const struct command cmd_stats = {
 	.name = "stats",
-	.args = "NAME",
-	.summary = "what a machine costs, and how much of its memory has been paged in",
-	.detail = "Memory of a packed file is loaded when it is touched, and besides in the "
+	.args = "[NAME...]",
+	.summary = "what machines cost, and how much of their memory has been paged in",
+	.detail = "Without a name, with several, or with -w: a table of the machines that run, "
+		  "or of those that are named. VCPUS and VMM are CPU time of the guest's "
+		  "processors and of everything else; PRIVATE is memory that only this machine "
+		  "has, SHARED what it shares with others and with the page cache; SCRATCH is what "
+		  "its disks have written.\n"
+		  "\n"
+		  "Of one machine: also its network cards, and how its memory is paged in.\n"
+		  "\n"
+		  "Memory of a packed file is loaded when it is touched, and besides in the "
 		  "background: idle uses the spare time of one core, full all cores, none does "
 		  "nothing.",
 	.options = options,

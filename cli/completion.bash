@@ -28,7 +28,7 @@ _torpor()
 	events)
 		options='--since --until --json --help' operands='known' ;;
 	stats)
-		options='--fill --json --help' operands='running' ;;
+		options='-w --watch --interval --fill --json --help' operands='running' ;;
 	port)
 		options='--json --help' operands='running' ;;
 	pause)

@@ -145,6 +145,15 @@ int disk_check_base(const struct disk *disk, struct err *err)
 	return -ESTALE;
 }
 
+uint64_t disk_scratch_bytes(const struct disk *disk)
+{
+	struct stat st;
+
+	if (disk->scratch.fd < 0 || fstat(disk->scratch.fd, &st) < 0)
+		return 0;
+	return (uint64_t)st.st_blocks * 512;
+}
+
 const char *disk_id(const struct disk *disk)
 {
 	return disk->id;

@@ -49,6 +49,8 @@ void disk_close(struct disk *disk);
  */
 int disk_check_base(const struct disk *disk, struct err *err);
 
+/* What its scratch file takes on the host's disk; 0 for a read-only one. */
+uint64_t disk_scratch_bytes(const struct disk *disk);
 const char *disk_id(const struct disk *disk);
 uint64_t disk_size(const struct disk *disk);
 bool disk_readonly(const struct disk *disk);

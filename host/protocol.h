@@ -78,8 +78,10 @@
  *     → {"ok":true}: the power button was pressed
  * {"do":"kill"}
  *     → {"ok":true}: the machine is about to end
- * {"do":"stats"}
+ * {"do":"stats","usage":bool}
  *     → {"ok":true,"uptime":seconds,"resident":bytes,"shared":bytes of them that are of files,
+ *       "cpu":{"vcpus":seconds,"vmm":seconds},"scratch":bytes of the disks' scratch files,
+ *       "usage":{"private":bytes,"shared":bytes,"swap":bytes} of memory, if that was asked for,
  *       "paging":{"frames":n,"present":n,"faults":n,"filled":n,"fault-ns-max":n,"fault-ns-sum":n,
  *       "fill":…},"wake":…,"network":[{"id":…,"kind":"user"|"tap"|"lan"|"none","name":of the tap
  *       or LAN,"mac":…,"link":bool,"sent":{"frames":n,"bytes":n,"dropped":n},"received":{…}}]}

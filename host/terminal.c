@@ -67,15 +67,25 @@ bool terminal_raw_both_ways(void)
 	return make_raw(true);
 }
 
-bool terminal_size(uint16_t *rows, uint16_t *columns)
+static bool size_of(int fd, uint16_t *rows, uint16_t *columns)
 {
 	struct winsize size;
 
-	if (ioctl(STDIN_FILENO, TIOCGWINSZ, &size) < 0)
+	if (ioctl(fd, TIOCGWINSZ, &size) < 0)
 		return false;
 	*rows = size.ws_row;
 	*columns = size.ws_col;
 	return true;
+}
+
+bool terminal_size(uint16_t *rows, uint16_t *columns)
+{
+	return size_of(STDIN_FILENO, rows, columns);
+}
+
+bool terminal_output_size(uint16_t *rows, uint16_t *columns)
+{
+	return size_of(STDOUT_FILENO, rows, columns);
 }
 
 bool terminal_raw_or_background(void)

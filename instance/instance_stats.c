@@ -5,8 +5,11 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/num.h"
 #include "instance/fill.h"
 #include "instance/instance.h"
+#include "vmm/machine_vcpus.h"
 
 /* /proc/self/statm, proc(5): pages of size, resident, shared, … The guest's memory is by far the
  * most of it. */
@@ -24,6 +27,47 @@ static json_t *resident(struct err *err)
 			 (json_int_t)shared * page);
 }
 
+/* CPU time in seconds: what the guest has used, and all else. */
+static json_t *cpu_times(const struct machine *m)
+{
+	const uint64_t all = clock_ns(CLOCK_PROCESS_CPUTIME_ID), vcpus = vcpus_cpu_ns(m);
+
+	return json_pack("{s:f,s:f}", "vcpus", (double)vcpus / NS_PER_SECOND, "vmm",
+			 (double)(all - u64_min(vcpus, all)) / NS_PER_SECOND);
+}
+
+/* Bytes by the kernel's account of this process: nobody else may read it, because a machine is not
+ * dumpable. NULL without one. */
+static json_t *memory_account(void)
+{
+	cleanup_file FILE *file = fopen("/proc/self/smaps_rollup", "re");
+	unsigned long long private = 0, shared = 0, swap = 0, kib;
+	char line[256], key[32];
+
+	if (file == NULL)
+		return NULL;
+	while (fgets(line, sizeof(line), file) != NULL) {
+		if (sscanf(line, "%31[A-Za-z_]: %llu kB", key, &kib) != 2)
+			continue;
+		if (strcmp(key, "Private_Clean") == 0 || strcmp(key, "Private_Dirty") == 0)
+		private += kib << 10;
+		else if (strcmp(key, "Shared_Clean") == 0 || strcmp(key, "Shared_Dirty") == 0)
+			shared += kib << 10;
+		else if (strcmp(key, "Swap") == 0) swap += kib << 10;
+	}
+	return json_pack("{s:I,s:I,s:I}", "private", (json_int_t) private, "shared",
+			 (json_int_t)shared, "swap", (json_int_t)swap);
+}
+
+static json_int_t scratch_bytes(const struct instance *in)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < in->source->appliance.ndisks; i++)
+		bytes += disk_scratch_bytes(in->disk[i]);
+	return (json_int_t)bytes;
+}
+
 static json_t *paging(struct pager *pager)
 {
 	struct pager_stats s;
@@ -39,9 +83,13 @@ json_t *instance_stats(struct instance *in, const json_t *request, struct err *e
 {
 	json_t *stats = resident(err);
 
-	(void)request;
 	if (stats == NULL)
 		return NULL;
+	json_object_set_new(stats, "cpu", cpu_times(&in->machine));
+	json_object_set_new(stats, "scratch", json_integer(scratch_bytes(in)));
+	/* It walks all page tables, so only for who wants it. */
+	if (json_is_true(json_object_get(request, "usage")))
+		json_object_set_new(stats, "usage", memory_account());
 	json_object_set_new(stats, "uptime", json_integer(time(NULL) - in->started));
 	json_object_set_new(stats, "wake", post_resume_json(&in->post_resume));
 	if (in->pager != NULL)

@@ -119,6 +119,7 @@ static const char *const verbs[][ARGS] = {
 	{"wait", NAME},
 	{"stats", NAME},
 	{"stats", "--json", NAME},
+	{"stats"},
 	{"port", NAME},
 	{"port", "--json", NAME},
 	{"inspect", NAME},

@@ -91,6 +91,8 @@ Test(replies, verbs_do_without_what_is_missing, .init = set_up, .fini = claims_e
 	static const char *const verbs[][ARGS] = {
 		{"wait", NAME},
 		{"stats", NAME},
+		{"stats"},
+		{"stats", "--json"},
 		{"port", NAME},
 		{"port", "--json", NAME},
 		{"inspect", NAME},

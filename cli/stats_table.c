@@ -1,0 +1,346 @@
+/* See stats_table.h. */
+#include "cli/stats_table.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdio_ext.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/printable.h"
+#include "cli/each_machine.h"
+#include "cli/json_out.h"
+#include "host/claim.h"
+#include "host/client.h"
+#include "host/terminal.h"
+#include "instance/record.h"
+
+#define ANSWER_MS 1000
+#define ROW_SIZE  256u
+
+struct stats_row {
+	const char *name; /* of params or names */
+	json_t *stats;	  /* owned; NULL: it is over */
+	uint64_t at;	  /* CLOCK_MONOTONIC, ns */
+};
+
+/* What the machines said at one time. */
+struct stats_round {
+	struct machine_names names; /* that run; none when the user has named some */
+	struct stats_row *row;	    /* owned */
+	size_t n;
+};
+
+static void round_free(struct stats_round *round)
+{
+	for (size_t i = 0; i < round->n; i++)
+		json_decref(round->row[i].stats);
+	free(round->row);
+	machine_names_free(&round->names);
+	*round = (struct stats_round){0};
+}
+
+/* NULL when it gave none, because it is being saved, for example. */
+static json_t *ask_stats(const char *name)
+{
+	struct client client;
+	json_t *stats = NULL;
+
+	if (client_open_within(&client, name, ANSWER_MS, NULL) < 0)
+		return NULL;
+	(void)client_call(&client, json_pack("{s:s,s:b}", "do", "stats", "usage", 1), ANSWER_MS,
+			  &stats, NULL);
+	client_close(&client);
+	return stats;
+}
+
+static void ask_row(size_t index, void *opaque)
+{
+	static const char *const of_status[] = {"name", "state", "pid", "percent"};
+	const struct stats_round *round = opaque;
+	struct stats_row *row = &round->row[index];
+	json_t *status, *stats;
+
+	if (!claim_is_held(row->name))
+		return;
+	status = machine_status(row->name);
+	stats = ask_stats(row->name);
+	row->at = clock_monotonic_ns();
+	row->stats = stats != NULL ? stats : json_object();
+	json_object_del(row->stats, "ok");
+	for (size_t i = 0; i < sizeof(of_status) / sizeof(of_status[0]); i++) {
+		json_t *value = json_object_get(status, of_status[i]);
+
+		if (value != NULL)
+			json_object_set(row->stats, of_status[i], value);
+	}
+	json_decref(status);
+}
+
+static int round_ask(struct stats_round *round, const struct stats_params *params, struct err *err)
+{
+	char *const *name = params->name;
+
+	*round = (struct stats_round){.n = params->nnames};
+	if (params->nnames == 0) {
+		int ret = machine_names_list(&round->names, err);
+
+		if (ret < 0)
+			return ret;
+		name = round->names.name;
+		round->n = round->names.count;
+	}
+	round->row = calloc(round->n + 1, sizeof(round->row[0]));
+	if (round->row == NULL) {
+		round->n = 0;
+		return err_sys(err, ENOMEM, "list machines");
+	}
+	for (size_t i = 0; i < round->n; i++)
+		round->row[i].name = name[i];
+	each_at_once(round->n, ask_row, round);
+	return 0;
+}
+
+static bool all_over(const struct stats_round *round)
+{
+	for (size_t i = 0; i < round->n; i++) {
+		if (round->row[i].stats != NULL)
+			return false;
+	}
+	return true;
+}
+
+/* --- text --- */
+
+/* -1: it did not say. */
+static double number_of(const json_t *stats, const char *object, const char *key)
+{
+	const json_t *from = object != NULL ? json_object_get(stats, object) : stats;
+	const json_t *value = json_object_get(from, key);
+
+	return json_is_number(value) ? json_number_value(value) : -1;
+}
+
+/* "12.5M"; "-" for what is not known. */
+static const char *bytes_text(char out[16], double bytes)
+{
+	if (bytes < 0)
+		return "-";
+	if (bytes >= 1024.0 * 1024 * 1024 * 10)
+		snprintf(out, 16, "%.1fG", bytes / (1024.0 * 1024 * 1024));
+	else
+		snprintf(out, 16, "%.1fM", bytes / (1024.0 * 1024));
+	return out;
+}
+
+static const char *seconds_text(char out[16], double seconds)
+{
+	if (seconds < 0)
+		return "-";
+	snprintf(out, 16, "%.2fs", seconds);
+	return out;
+}
+
+static const char *percent_text(char out[16], double part, double all)
+{
+	if (part < 0 || all <= 0)
+		return "-";
+	snprintf(out, 16, "%.0f%%", 100 * part / all);
+	return out;
+}
+
+static double cpu_seconds(const json_t *stats)
+{
+	const double vcpus = number_of(stats, "cpu", "vcpus"), vmm = number_of(stats, "cpu", "vmm");
+
+	return vcpus < 0 || vmm < 0 ? -1 : vcpus + vmm;
+}
+
+/* Of one core, since the round before. */
+static const char *load_text(char out[16], const struct stats_row *row,
+			     const struct stats_round *before)
+{
+	const double now = cpu_seconds(row->stats);
+
+	for (size_t i = 0; i < before->n; i++) {
+		const struct stats_row *old = &before->row[i];
+		const double then = cpu_seconds(old->stats);
+
+		if (old->stats == NULL || strcmp(old->name, row->name) != 0 || then < 0 ||
+		    now < then || row->at <= old->at)
+			continue;
+		return percent_text(out, now - then, (double)(row->at - old->at) / NS_PER_SECOND);
+	}
+	return "-";
+}
+
+static void row_text(char out[ROW_SIZE], const struct stats_row *row,
+		     const struct stats_round *before)
+{
+	const json_t *s = row->stats;
+	char state[24], cpu[16], vcpus[16], vmm[16], private[16], shared[16], scratch[16],
+		paged[16];
+	const double percent = number_of(s, NULL, "percent");
+
+	if (percent >= 0)
+		snprintf(state, sizeof(state), "%.14s %.0f%%", protocol_text(s, "state"), percent);
+	else
+		snprintf(state, sizeof(state), "%.20s", protocol_text(s, "state"));
+	snprintf(out, ROW_SIZE, "%-20s %-14s %6s %10s %10s %9s %9s %9s %8s", row->name, state,
+		 load_text(cpu, row, before), seconds_text(vcpus, number_of(s, "cpu", "vcpus")),
+		 seconds_text(vmm, number_of(s, "cpu", "vmm")),
+		 bytes_text(private, number_of(s, "usage", "private")),
+		 bytes_text(shared, number_of(s, "usage", "shared")),
+		 bytes_text(scratch, number_of(s, NULL, "scratch")),
+		 percent_text(paged, number_of(s, "paging", "present"),
+			      number_of(s, "paging", "frames")));
+	printable(out);
+}
+
+/* What is on the terminal. */
+struct screen {
+	bool is_terminal;
+	unsigned lines; /* of the last table */
+	uint16_t rows, columns;
+};
+
+static void screen_line(struct screen *screen, const char *line)
+{
+	const int most = screen->columns > 1 ? screen->columns - 1 : (int)ROW_SIZE;
+
+	printf("%.*s%s\n", most, line, screen->is_terminal ? "\033[K" : "");
+	screen->lines++;
+}
+
+static void screen_begin(struct screen *screen)
+{
+	uint16_t rows, columns;
+
+	screen->is_terminal = terminal_output_size(&rows, &columns);
+	if (!screen->is_terminal)
+		return;
+	screen->rows = rows;
+	screen->columns = columns;
+	if (screen->lines > 0)
+		printf("\033[%uA", screen->lines);
+	screen->lines = 0;
+}
+
+static void print_table(const struct stats_round *round, const struct stats_round *before,
+			struct screen *screen)
+{
+	char line[ROW_SIZE];
+	unsigned left = 0;
+
+	snprintf(line, sizeof(line), "%-20s %-14s %6s %10s %10s %9s %9s %9s %8s", "NAME", "STATE",
+		 "CPU", "VCPUS", "VMM", "PRIVATE", "SHARED", "SCRATCH", "PAGED-IN");
+	screen_line(screen, line);
+	for (size_t i = 0; i < round->n; i++) {
+		if (round->row[i].stats == NULL)
+			continue;
+		/* What does not fit would scroll. */
+		if (screen->is_terminal && screen->rows > 3 && screen->lines + 2u >= screen->rows) {
+			left++;
+			continue;
+		}
+		row_text(line, &round->row[i], before);
+		screen_line(screen, line);
+	}
+	if (left > 0) {
+		snprintf(line, sizeof(line), "and %u more", left);
+		screen_line(screen, line);
+	}
+	if (screen->is_terminal)
+		fputs("\033[J", stdout);
+}
+
+static void print_json(const struct stats_round *round, bool one_line)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < round->n; i++) {
+		if (round->row[i].stats != NULL)
+			json_array_append(list, round->row[i].stats);
+	}
+	if (!one_line) {
+		json_out(list);
+		return;
+	}
+	json_dumpf(list, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
+	putchar('\n');
+	json_decref(list);
+}
+
+/* --- again and again --- */
+
+/* Returns false when nobody reads. */
+static bool wait_for_next(unsigned ms)
+{
+	struct pollfd output = {.fd = STDOUT_FILENO};
+
+	return poll(&output, 1, (int)ms) <= 0;
+}
+
+/* 1: nobody reads. */
+static int flush_round(struct err *err)
+{
+	if (fflush(stdout) == 0)
+		return 0;
+	if (errno != EPIPE)
+		return err_sys(err, errno, "write to standard output");
+	__fpurge(stdout);
+	clearerr(stdout);
+	return 1;
+}
+
+static int watch(const struct stats_params *params, struct err *err)
+{
+	struct stats_round round, before = {0};
+	struct screen screen = {0};
+	int ret;
+
+	do {
+		ret = round_ask(&round, params, err);
+		if (ret < 0)
+			break;
+		if (params->nnames > 0 && all_over(&round)) {
+			round_free(&round);
+			break;
+		}
+		if (params->json) {
+			print_json(&round, true);
+		} else {
+			screen_begin(&screen);
+			print_table(&round, &before, &screen);
+		}
+		round_free(&before);
+		before = round;
+		ret = flush_round(err);
+	} while (ret == 0 && wait_for_next(params->interval_ms));
+	round_free(&before);
+	return ret < 0 ? ret : 0;
+}
+
+int stats_table(const struct stats_params *params, struct err *err)
+{
+	const struct stats_round before = {0};
+	struct screen screen = {0};
+	struct stats_round round;
+	int ret;
+
+	if (params->watch)
+		return watch(params, err);
+	ret = round_ask(&round, params, err);
+	if (ret < 0)
+		return ret;
+	if (params->json)
+		print_json(&round, false);
+	else
+		print_table(&round, &before, &screen);
+	round_free(&round);
+	return 0;
+}
