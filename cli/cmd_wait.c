@@ -25,18 +25,21 @@ static int wait_for_end(const char *name, json_t **reply, struct err *err)
 	return ret == -EPIPE ? 0 : ret;
 }
 
-static void print_end(const char *end, const char *error)
+static void print_end(const char *end, const char *error, int status)
 {
-	printf("%s%s%s\n", end, error[0] != '\0' ? ": " : "", error);
+	if (status != 0)
+		printf("%s: status %d\n", end, status);
+	else
+		printf("%s%s%s\n", end, error[0] != '\0' ? ": " : "", error);
 }
 
 /* The status for the machine's own word, which is `broken`, `halted` or the name of an end. A guest
  * that halts has ended itself, as one that powers off. */
-static int end_status(const char *end)
+static int end_status(const char *end, int status)
 {
 	if (strcmp(end, "halted") == 0)
-		return record_exit_status(MACHINE_END_POWEROFF);
-	return record_exit_status(record_end_by_name(end));
+		return record_exit_status(MACHINE_END_POWEROFF, 0);
+	return record_exit_status(record_end_by_name(end), status);
 }
 
 static int cmd_wait_run(struct options *opts, struct err *err)
@@ -64,18 +67,19 @@ static int cmd_wait_run(struct options *opts, struct err *err)
 	/* What it says itself holds without a record, too, as of one that was run with --rm. */
 	if (reply != NULL) {
 		const char *end = protocol_text(reply, "end");
+		int status = (int)json_integer_value(json_object_get(reply, "status")) & 0xff;
 
-		print_end(end, protocol_text(reply, "error"));
-		ret = end_status(end);
+		print_end(end, protocol_text(reply, "error"), status);
+		ret = end_status(end, status);
 		json_decref(reply);
 		return ret;
 	}
 	if (record_read(name, &record, NULL) < 0) {
 		puts("dead");
-		return record_exit_status(MACHINE_END_FAILED);
+		return record_exit_status(MACHINE_END_FAILED, 0);
 	}
-	print_end(machine_end_name(record.end), record.error);
-	return record_exit_status(record.end);
+	print_end(machine_end_name(record.end), record.error, record.status);
+	return record_exit_status(record.end, record.status);
 }
 
 const struct command cmd_wait = {

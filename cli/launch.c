@@ -41,7 +41,7 @@ static int run_detached(struct source *source, struct instance_options *options,
 	int ret = instance_run(source, options, &end, err);
 
 	if (ret == 0)
-		return record_exit_status(end.end);
+		return record_exit_status(end.end, end.status);
 	/* The parent prints the error. */
 	if (!end.reported)
 		detach_failed(options->report_fd, err);
@@ -120,7 +120,7 @@ static int in_foreground(struct source *source, struct instance_options *options
 		print_line(stderr, "torpor: %s was saved to %s", end.name, end.saved_to.text);
 	else if (end.end == MACHINE_END_MOVED)
 		fprintf(stderr, "torpor: %s was moved to another host\n", end.name);
-	return record_exit_status(end.end);
+	return record_exit_status(end.end, end.status);
 }
 
 /* Clones that have been started and have not answered yet, the oldest first. */

@@ -156,10 +156,30 @@ static void agent_handle_number(struct agent *a)
 	agent_ask_next(a);
 }
 
+/* What an application's end was, which our init tells before it switches the machine off. It is no
+ * answer, and comes whatever was asked. Returns whether it is that. */
+static bool agent_handle_exit(struct agent *a)
+{
+	static const char start[] = "{\"event\":\"TORPOR_EXIT\"";
+	const json_t *status;
+	json_t *event;
+
+	if (a->len < sizeof(start) - 1 || memcmp(a->line, start, sizeof(start) - 1) != 0)
+		return false;
+	event = json_loadb(a->line, a->len, 0, NULL);
+	status = json_object_get(json_object_get(event, "data"), "status");
+	if (json_integer_value(status) > 0 && json_integer_value(status) <= 255)
+		a->exit_status = (int)json_integer_value(status);
+	json_decref(event);
+	return true;
+}
+
 static void agent_handle_line(struct agent *a)
 {
 	json_t *reply;
 
+	if (agent_handle_exit(a))
+		return;
 	if (a->state == AGENT_SYNCING || a->state == AGENT_SILENT) {
 		agent_handle_number(a);
 		return;
@@ -230,6 +250,8 @@ static void on_agent_opened(void *opaque, bool open)
 {
 	struct agent *a = opaque;
 
+	if (open)
+		a->exit_status = 0;
 	if (!open)
 		agent_lose(a, "the guest has closed the agent's port");
 	else if (a->going)
@@ -238,6 +260,7 @@ static void on_agent_opened(void *opaque, bool open)
 
 void agent_forget(struct agent *a)
 {
+	a->exit_status = 0;
 	agent_lose(a, "the machine was reset");
 }
 

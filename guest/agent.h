@@ -77,6 +77,9 @@ struct agent {
 	char *line; /* owned; AGENT_LINE_MAX bytes once used */
 	size_t len;
 	bool too_long; /* the rest of this line is dropped */
+	/* What the guest told of its application's end (an event TORPOR_EXIT, which our init
+	 * sends): 1 to 255; 0: nothing since the port was opened. */
+	int exit_status;
 
 	struct agent_observer *observers;
 };

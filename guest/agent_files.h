@@ -13,6 +13,9 @@
  * before. Two files that grow without end would fill the guest's memory: each side cuts out of its
  * file what was read.
  *
+ * The shell is told that its name ($0) is `torpor`. The agent of our own init (guest/init/agent.c)
+ * knows the request by it, and does what the script says without a shell.
+ *
  *     agent_files_init → agent_files_open → … → agent_files_close
  */
 #ifndef TORPOR_GUEST_AGENT_FILES_H

@@ -92,7 +92,8 @@
  *     → {"ok":true}
  * {"do":"wait","or-broken":bool}
  *     → when the machine is over and its name is free again:
- *       {"ok":true,"end":"poweroff"|"killed"|"saved"|"moved"|"failed","error":text}
+ *       {"ok":true,"end":"poweroff"|"killed"|"saved"|"moved"|"failed","error":text,
+ *        "status":the application's in the guest, if it told one before it switched itself off}
  *     With "or-broken" also when it is broken, or the guest has halted for good:
  *     "end":"broken"|"halted"; the name is still taken then.
  * {"do":"console"}

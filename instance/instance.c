@@ -529,11 +529,12 @@ static int build_and_run(struct instance *in, bool *ran, struct err *err)
 
 /* Record how it ended, give the name back, and only then tell those who wait: they may use the
  * name. */
-static void record_and_release(struct instance *in, enum machine_end end, const struct err *err)
+static void record_and_release(struct instance *in, const struct instance_end *end,
+			       const struct err *err)
 {
-	struct record record = {.end = end, .when = time(NULL)};
+	struct record record = {.end = end->end, .when = time(NULL), .status = end->status};
 
-	if (end == MACHINE_END_FAILED)
+	if (end->end == MACHINE_END_FAILED)
 		snprintf(record.error, sizeof(record.error), "%.511s", err->text);
 	/* Before --rm takes the log away. */
 	instance_events_ended(in, end, err);
@@ -545,8 +546,9 @@ static void record_and_release(struct instance *in, enum machine_end end, const 
 		(void)record_write(in->claim.name, &record, NULL);
 	control_close_listeners(&in->control);
 	claim_release(&in->claim);
-	control_finish(&in->control, json_pack("{s:b,s:s,s:s}", "ok", 1, "end",
-					       machine_end_name(end), "error", record.error));
+	control_finish(&in->control,
+		       json_pack("{s:b,s:s,s:s,s:i}", "ok", 1, "end", machine_end_name(end->end),
+				 "error", record.error, "status", record.status));
 }
 
 int instance_run(struct source *source, const struct instance_options *options,
@@ -586,11 +588,12 @@ int instance_run(struct source *source, const struct instance_options *options,
 	if (ret == 0)
 		ret = build_and_run(in, &ran, err);
 	end->end = ret < 0 ? MACHINE_END_FAILED : in->machine.end;
+	end->status = end->end == MACHINE_END_POWEROFF ? in->post_resume.agent.exit_status : 0;
 	end->saved_to = in->saved_to;
 	end->reported = in->reported;
 	memcpy(end->name, in->claim.name, sizeof(end->name));
 	if (ran)
-		record_and_release(in, end->end, err);
+		record_and_release(in, end, err);
 	else
 		claim_release(&in->claim);
 	loop_free(&in->control_loop);

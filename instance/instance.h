@@ -149,6 +149,7 @@ struct instance {
 struct instance_end {
 	char name[64];
 	enum machine_end end;
+	int status; /* of the guest's application (struct record) */
 	struct path saved_to;
 	bool reported; /* detached: it did run, and the parent waits for no error any more */
 };
@@ -253,7 +254,8 @@ struct save_request {
 /* Its events (instance_events.c): nothing here fails. begin: the machine is up. ended: before its
  * name is free. `details` is taken. */
 void instance_events_begin(struct instance *in);
-void instance_events_ended(struct instance *in, enum machine_end end, const struct err *err);
+void instance_events_ended(struct instance *in, const struct instance_end *end,
+			   const struct err *err);
 void instance_event(struct instance *in, const char *event, json_t *details);
 /* The state has changed: it was paused or goes on, or a move was given up. */
 void instance_events_changed(struct instance *in);

@@ -69,11 +69,12 @@ void instance_events_saved(struct instance *in, const char *path, bool copy, con
 		json_pack("{s:s*,s:s*}", "file", path, "error", err != NULL ? err->text : NULL));
 }
 
-void instance_events_ended(struct instance *in, enum machine_end end, const struct err *err)
+void instance_events_ended(struct instance *in, const struct instance_end *end,
+			   const struct err *err)
 {
 	instance_event(in, EVENT_EXITED,
-		       json_pack("{s:s,s:i,s:s*}", "end", machine_end_name(end), "status",
-				 record_exit_status(end), "error",
-				 end == MACHINE_END_FAILED ? err->text : NULL));
+		       json_pack("{s:s,s:i,s:s*}", "end", machine_end_name(end->end), "status",
+				 record_exit_status(end->end, end->status), "error",
+				 end->end == MACHINE_END_FAILED ? err->text : NULL));
 	event_log_close(&in->events);
 }

@@ -83,8 +83,8 @@ int record_write(const char *name, const struct record *record, struct err *err)
 		return ret;
 	memcpy(error, record->error, sizeof(error));
 	make_ascii(error);
-	json = json_pack("{s:s,s:I,s:s}", "end", machine_end_name(record->end), "when",
-			 (json_int_t)record->when, "error", error);
+	json = json_pack("{s:s,s:I,s:s,s:i}", "end", machine_end_name(record->end), "when",
+			 (json_int_t)record->when, "error", error, "status", record->status);
 	text = json_dumps(json, JSON_COMPACT);
 	json_decref(json);
 	if (text == NULL)
@@ -108,6 +108,7 @@ enum machine_end record_end_by_name(const char *name)
 int record_read(const char *name, struct record *record, struct err *err)
 {
 	const char *end, *error;
+	int status = 0; /* a machine of an older version writes none */
 	struct path path;
 	json_int_t when;
 	json_t *json;
@@ -116,12 +117,13 @@ int record_read(const char *name, struct record *record, struct err *err)
 	if (ret < 0)
 		return ret;
 	json = json_load_file(path.text, 0, NULL);
-	if (json == NULL ||
-	    json_unpack(json, "{s:s,s:I,s:s}", "end", &end, "when", &when, "error", &error) < 0) {
+	if (json == NULL || json_unpack(json, "{s:s,s:I,s:s,s?i}", "end", &end, "when", &when,
+					"error", &error, "status", &status) < 0) {
 		json_decref(json);
 		return err_set(err, ERR_NOT_FOUND, "%s: no record of its end", name);
 	}
-	*record = (struct record){.end = record_end_by_name(end), .when = when};
+	*record = (struct record){
+		.end = record_end_by_name(end), .when = when, .status = status & 0xff};
 	snprintf(record->error, sizeof(record->error), "%s", error);
 	json_decref(json);
 	return 0;
@@ -140,10 +142,11 @@ void record_remove_all(const char *name)
 	}
 }
 
-int record_exit_status(enum machine_end end)
+int record_exit_status(enum machine_end end, int status)
 {
 	switch (end) {
 	case MACHINE_END_POWEROFF:
+		return status;
 	case MACHINE_END_SAVED:
 	case MACHINE_END_MOVED:
 		return 0;
@@ -280,7 +283,7 @@ json_t *machine_status(const char *name)
 		return running_status(name);
 	if (record_read(name, &record, NULL) < 0)
 		return json_pack("{s:s,s:s}", "name", name, "state", "dead");
-	return json_pack("{s:s,s:s,s:s,s:I,s:s}", "name", name, "state", "exited", "end",
+	return json_pack("{s:s,s:s,s:s,s:I,s:s,s:i}", "name", name, "state", "exited", "end",
 			 machine_end_name(record.end), "when", (json_int_t)record.when, "error",
-			 record.error);
+			 record.error, "status", record.status);
 }

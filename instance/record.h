@@ -12,7 +12,8 @@
 /* How a machine ended: the file `exit` in its state folder. */
 struct record {
 	enum machine_end end;
-	int64_t when;	 /* seconds since 1970 */
+	int64_t when; /* seconds since 1970 */
+	int status;   /* of the guest's application, with MACHINE_END_POWEROFF; 0 when not told */
 	char error[512]; /* of a failure, or "" */
 };
 
@@ -31,8 +32,8 @@ void record_remove_all(const char *name);
 
 /* The reverse of machine_end_name(); MACHINE_END_NONE for any other word. */
 enum machine_end record_end_by_name(const char *name);
-/* The status `run` in the foreground, and `wait`, return for it. */
-int record_exit_status(enum machine_end end);
+/* The status `run` in the foreground, and `wait`, return for it. `status` is what the guest told. */
+int record_exit_status(enum machine_end end, int status);
 
 /* The names of all machines, running or not; sorted. Free with machine_names_free(). The list
  * returns 0, -ENOMEM, the errno of opendir(3), or what path_runtime_root(), path_runtime_check()

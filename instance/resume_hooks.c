@@ -10,6 +10,10 @@
 #include "base/printable.h"
 #include "format/crypto/base64.h"
 
+/* The shell's $0: our init knows the hooks by it (guest/init/agent.c), and runs them without a shell
+ * where there is none. */
+#define HOOKS_NAME "torpor-wake"
+
 /* ASCII has characters for it. */
 #define RECORD_END "\036"
 #define UNIT_END   "\037"
@@ -43,8 +47,8 @@ static json_t *hook_environment(const struct resume_facts *facts, int64_t now)
 
 json_t *resume_hooks_arguments(const struct resume_facts *facts, int64_t now)
 {
-	return json_pack("{s:s,s:[s,s],s:o,s:b}", "path", "/bin/sh", "arg", "-c", script, "env",
-			 hook_environment(facts, now), "capture-output", 1);
+	return json_pack("{s:s,s:[s,s,s],s:o,s:b}", "path", "/bin/sh", "arg", "-c", script,
+			 HOOKS_NAME, "env", hook_environment(facts, now), "capture-output", 1);
 }
 
 /* The text that a Base64 member holds, to be freed; "" when there is none. */

@@ -398,3 +398,23 @@ Test(agent, answered_before_it_was_asked)
 	cr_assert_str_eq(failure, "the answer makes no sense");
 	cr_assert(eq(int, agent.state, AGENT_SYNCING));
 }
+
+/* It is no answer, and needs no question; the port is closed behind it. */
+Test(agent, the_status_of_the_application)
+{
+	fake_agent_open(&guest, true);
+	cr_assert(eq(int, agent.exit_status, 0));
+	fake_agent_says(
+		&guest,
+		"half of an ans\xff{\"event\":\"TORPOR_EXIT\",\"data\":{\"status\":256}}\n");
+	cr_assert(eq(int, agent.exit_status, 0));
+	fake_agent_says(&guest,
+			"{\"event\":\"TORPOR_EXIT\",\"data\":[\n{\"event\":\"TORPOR_EXIT\"}\n");
+	cr_assert(eq(int, agent.exit_status, 0));
+	fake_agent_says(&guest, "{\"event\":\"TORPOR_EXIT\",\"data\":{\"status\":3}}\n");
+	cr_assert(eq(int, agent.exit_status, 3));
+	fake_agent_open(&guest, false);
+	cr_assert(eq(int, agent.exit_status, 3));
+	fake_agent_open(&guest, true);
+	cr_assert(eq(int, agent.exit_status, 0), "another boot's is another's");
+}

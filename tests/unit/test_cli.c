@@ -540,7 +540,10 @@ Test(cli_claim, random_names_are_names, .init = enter_scratch, .fini = leave_scr
 
 Test(cli_record, round_trip, .init = enter_scratch, .fini = leave_scratch)
 {
-	struct record in = {.end = MACHINE_END_FAILED, .when = 1234567890123, .error = "KVM: \xff"};
+	struct record in = {.end = MACHINE_END_FAILED,
+			    .when = 1234567890123,
+			    .status = 3,
+			    .error = "KVM: \xff"};
 	struct record out;
 	char *error = out.error;
 
@@ -549,6 +552,7 @@ Test(cli_record, round_trip, .init = enter_scratch, .fini = leave_scratch)
 	cr_assert(eq(i32, record_read("web", &out, NULL), 0));
 	cr_expect(eq(i32, (int)out.end, MACHINE_END_FAILED));
 	cr_expect(eq(i64, out.when, in.when));
+	cr_expect(eq(i32, out.status, 3));
 	cr_expect(eq(str, error, (char *)"KVM: ?"));
 	cr_assert(eq(i32, record_begin("web", NULL), 0));
 	cr_expect(lt(i32, record_read("web", &out, NULL), 0));
