@@ -3,6 +3,7 @@
  * then ends the process. The time (CLOCK_MONOTONIC, ns) is stored in the first 8 bytes of the file
  * $FIRST_EXIT_FILE.
  */
+#include <errno.h>
 #include <linux/kvm.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -38,7 +39,8 @@ __attribute__((visibility("default"))) int ioctl(int fd, unsigned long request, 
 	arg = va_arg(ap, void *);
 	va_end(ap);
 	ret = syscall(SYS_ioctl, fd, request, arg);
-	if (request == KVM_RUN && ret == 0)
+	/* ENOSPC: of a guest without memory (floor no-slots). */
+	if (request == KVM_RUN && (ret == 0 || (ret < 0 && errno == ENOSPC)))
 		tell();
 	return (int)ret;
 }

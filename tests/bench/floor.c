@@ -3,9 +3,10 @@
  * exit of a guest with `MIB` of memory. torpor's own cost is what it adds to this, in the same run.
  * The calls come in the customary order: chips, vCPU, memory slots; with `slots-first` in torpor's,
  * in which the same calls cost the kernel some milliseconds less (ARCHITECTURE.md, "So is the
- * order").
+ * order"). With `no-slots` there are none, and the first exit is that of a guest that finds no
+ * memory.
  *
- * Usage: floor MIB [slots-first]. Exit status 0 after the first exit; 1 when a call failed.
+ * Usage: floor MIB [slots-first|no-slots]. Exit status 0 after the first exit; 1 when a call failed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -83,6 +84,7 @@ int main(int argc, char **argv)
 	size_t size = (argc > 1 ? strtoull(argv[1], NULL, 10) : 256) << 20;
 	struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
 	bool slots_first = argc > 2 && strcmp(argv[2], "slots-first") == 0;
+	bool no_slots = argc > 2 && strcmp(argv[2], "no-slots") == 0;
 	uint64_t identity = 0xfffbc000;
 	uint8_t *ram;
 	int dev, vm, vcpu;
@@ -102,7 +104,7 @@ int main(int argc, char **argv)
 	CALL(vm, KVM_CREATE_PIT2, &pit);
 	vcpu = CALL(vm, KVM_CREATE_VCPU, 0);
 	map((size_t)CALL(dev, KVM_GET_VCPU_MMAP_SIZE, 0), MAP_SHARED, vcpu);
-	if (!slots_first)
+	if (!slots_first && !no_slots)
 		add_slots(vm, ram, size);
 	load_guest(ram, vcpu);
 	CALL(vcpu, KVM_RUN, 0);
