@@ -13,6 +13,7 @@
 #include "cli/stop_signals.h"
 #include "cli/test_machine.h"
 #include "cli/test_reports.h"
+#include "cli/test_review.h"
 #include "host/parse.h"
 
 #define TEST_FAILED_STATUS 1 /* exit status: what a test printed differs */
@@ -157,10 +158,15 @@ static int exit_status(const struct test_report *report)
 	return test_report_count(report, TEST_FAILED) > 0 ? TEST_FAILED_STATUS : 0;
 }
 
-/* --diff writes no file. */
+static bool is_review(const struct test_args *args)
+{
+	return args->reports.form == REPORT_DIFF || args->reports.form == REPORT_REVIEW;
+}
+
+/* With --diff and --interactive what differs is likely to be accepted. */
 static const char *failed_folder(const struct test_args *args)
 {
-	if (args->no_save || (args->reports.form == REPORT_DIFF && args->failed == NULL))
+	if (args->no_save || (is_review(args) && args->failed == NULL))
 		return NULL;
 	return args->failed != NULL ? args->failed : FAILED_FOLDER;
 }
@@ -185,6 +191,7 @@ static int run_tests(struct test_args *args, const struct test_list *tests,
 	};
 	struct test_machines machines;
 	struct test_fleet fleet;
+	bool good = true;
 	int ret;
 
 	args->fleet.stop_fd = stop->fd;
@@ -198,7 +205,11 @@ static int run_tests(struct test_args *args, const struct test_list *tests,
 	test_fleet_close(&fleet);
 	if (ret < 0)
 		return ret;
-	return test_reports_end(reports, &report) ? exit_status(&report) : TEST_BROKEN_STATUS;
+	test_reports_clear(reports);
+	if (args->reports.form == REPORT_REVIEW && !report.interrupted)
+		good = test_review(&report, stop->fd);
+	good &= test_reports_end(reports, &report);
+	return good ? exit_status(&report) : TEST_BROKEN_STATUS;
 }
 
 static int find_and_run(struct options *opts, struct test_args *args, struct err *err)
@@ -216,8 +227,11 @@ static int find_and_run(struct options *opts, struct test_args *args, struct err
 	}
 	if (tests.n == 0)
 		return options_missing(opts, "PATH of a test", err);
-	if (args->update && args->reports.form == REPORT_DIFF)
-		return err_set(err, ERR_USAGE, "--update and --diff exclude each other");
+	if (args->update && is_review(args))
+		return err_set(err, ERR_USAGE,
+			       "--update accepts all that --diff and --interactive would show");
+	if (args->reports.form == REPORT_REVIEW && test_review_possible(err) < 0)
+		return -EINVAL;
 	test_list_keep_shard(&tests, args->shard, args->shards);
 	ret = stop_signals_watch(&stop, err);
 	if (ret < 0)

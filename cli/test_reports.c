@@ -16,7 +16,8 @@
 static int take_form(struct report_args *args, enum report_form form, struct err *err)
 {
 	if (args->form != REPORT_TEXT && args->form != form)
-		return err_set(err, ERR_USAGE, "--tap, --json and --diff exclude each other");
+		return err_set(err, ERR_USAGE,
+			       "--tap, --json, --diff and --interactive exclude each other");
 	args->form = form;
 	return 1;
 }
@@ -30,6 +31,8 @@ int report_args_take(struct report_args *args, int id, const char *value, struct
 		return take_form(args, REPORT_JSON, err);
 	case OPTION_DIFF:
 		return take_form(args, REPORT_DIFF, err);
+	case 'i':
+		return take_form(args, REPORT_REVIEW, err);
 	case OPTION_JUNIT:
 		args->junit = value;
 		return 1;
@@ -50,7 +53,7 @@ int test_reports_open(struct test_reports *reports, const struct report_args *ar
 
 /* ---- what is printed ---- */
 
-static void clear_progress(struct test_reports *reports)
+void test_reports_clear(struct test_reports *reports)
 {
 	if (!reports->line)
 		return;
@@ -125,13 +128,15 @@ void test_reports_result(void *opaque, const struct runner_state *state,
 {
 	struct test_reports *reports = opaque;
 	const enum report_form form = reports->args->form;
+	struct test_result brief = *result;
 	cleanup_buf struct buf text = {0};
 
-	clear_progress(reports);
+	brief.diff = NULL;
+	test_reports_clear(reports);
 	if (form == REPORT_TAP)
 		report_tap_result(state->report, result, ++reports->printed, &text);
-	else if (form == REPORT_TEXT)
-		report_text_result(state->report, result, &text);
+	else if (form == REPORT_TEXT || form == REPORT_REVIEW)
+		report_text_result(state->report, form == REPORT_TEXT ? result : &brief, &text);
 	else if (form == REPORT_DIFF)
 		print_diff(state->report, result);
 	print_lines(stdout, &text);
@@ -141,7 +146,7 @@ void test_reports_result(void *opaque, const struct runner_state *state,
 
 void test_reports_retired(void *opaque, unsigned worker, const struct err *why)
 {
-	clear_progress(opaque);
+	test_reports_clear(opaque);
 	print_line(stderr, "torpor: test: there is no room for machine %u, others go on: %s",
 		   worker, why->text);
 }
@@ -200,7 +205,7 @@ bool test_reports_end(struct test_reports *reports, const struct test_report *re
 {
 	bool good;
 
-	clear_progress(reports);
+	test_reports_clear(reports);
 	good = print_end(reports, report);
 	if (reports->args->junit != NULL && !write_junit(reports, report))
 		good = false;

@@ -25,6 +25,7 @@ enum {
 	{OPTION_TAP, "tap", NULL, "print TAP"},                                                    \
 	{OPTION_JSON, "json", NULL, "print JSON, at the end"},                                     \
 	{OPTION_DIFF, "diff", NULL, "print what `patch -p0` takes to accept what the tests print"}, \
+	{'i', "interactive", NULL, "ask about each difference, and rewrite the tests"},            \
 	{OPTION_JUNIT, "junit", "FILE", "write a report as JUnit XML"}
 /* clang-format on */
 
@@ -33,7 +34,8 @@ enum report_form {
 	REPORT_TEXT, /* a line, a diff for each result as it comes */
 	REPORT_TAP,
 	REPORT_JSON,
-	REPORT_DIFF, /* diffs alone */
+	REPORT_DIFF,   /* diffs alone */
+	REPORT_REVIEW, /* a line for each result; who reviews them sees the diffs */
 };
 
 struct report_args {
@@ -62,6 +64,8 @@ void test_reports_result(void *opaque, const struct runner_state *state,
 			 const struct test_result *result);
 void test_reports_progress(void *opaque, const struct runner_state *state);
 void test_reports_retired(void *opaque, unsigned worker, const struct err *why);
+/* The terminal has no line about the progress. */
+void test_reports_clear(struct test_reports *reports);
 /* Print the end and write the files, also of a run that was interrupted. Returns whether all of it
  * was; what could not be is printed, with the file's name. */
 bool test_reports_end(struct test_reports *reports, const struct test_report *report);

@@ -438,9 +438,39 @@ static void print_edit(const struct edits *e, size_t i, struct buf *out)
 	}
 }
 
+bool edits_hunk(const struct edits *e, struct edit_hunk *hunk)
+{
+	size_t change = next_change(e, hunk->end), done = hunk->end, first;
+
+	if (change == e->n)
+		return false;
+	first = change - done > CONTEXT ? change - CONTEXT : done;
+	hunk->old_line += hunk->nold + first - done;
+	hunk->new_line += hunk->nnew + first - done;
+	hunk->first = first;
+	hunk->end = hunk_end(e, change);
+	hunk->nold = hunk->nnew = 0;
+	for (size_t i = first; i < hunk->end; i++) {
+		hunk->nold += e->edit[i].kind != EDIT_ADD;
+		hunk->nnew += e->edit[i].kind != EDIT_DROP;
+	}
+	return true;
+}
+
+void edits_hunk_diff(const struct edits *e, const struct edit_hunk *hunk, struct buf *out)
+{
+	buf_printf(out, "@@ -");
+	print_range(hunk->old_line + 1, hunk->nold, out);
+	buf_printf(out, " +");
+	print_range(hunk->new_line + 1, hunk->nnew, out);
+	buf_printf(out, " @@\n");
+	for (size_t i = hunk->first; i < hunk->end; i++)
+		print_edit(e, i, out);
+}
+
 void edits_diff(const struct edits *e, const char *old, const char *new, struct buf *out)
 {
-	size_t old_line = 1, new_line = 1, done = 0, change;
+	struct edit_hunk hunk = {0};
 
 	if (!edits_differ(e))
 		return;
@@ -448,27 +478,28 @@ void edits_diff(const struct edits *e, const char *old, const char *new, struct 
 	print_name(old, out);
 	buf_printf(out, "+++ ");
 	print_name(new, out);
-	while ((change = next_change(e, done)) < e->n) {
-		size_t first = change - done > CONTEXT ? change - CONTEXT : done;
-		size_t end = hunk_end(e, change), nold = 0, nnew = 0;
+	while (edits_hunk(e, &hunk))
+		edits_hunk_diff(e, &hunk, out);
+}
 
-		old_line += first - done;
-		new_line += first - done;
-		for (size_t i = first; i < end; i++) {
-			nold += e->edit[i].kind != EDIT_ADD;
-			nnew += e->edit[i].kind != EDIT_DROP;
+void edits_undo(struct edits *e, struct edit_hunk *hunk)
+{
+	size_t to = hunk->first;
+
+	for (size_t i = hunk->first; i < e->n; i++) {
+		struct edit edit = e->edit[i];
+
+		if (i < hunk->end && edit.kind == EDIT_ADD) {
+			free(edit.owned);
+			continue;
 		}
-		buf_printf(out, "@@ -");
-		print_range(old_line, nold, out);
-		buf_printf(out, " +");
-		print_range(new_line, nnew, out);
-		buf_printf(out, " @@\n");
-		for (size_t i = first; i < end; i++)
-			print_edit(e, i, out);
-		old_line += nold;
-		new_line += nnew;
-		done = end;
+		if (i < hunk->end)
+			edit.kind = EDIT_KEEP;
+		e->edit[to++] = edit;
 	}
+	hunk->end -= e->n - to;
+	e->n = to;
+	hunk->nnew = hunk->nold;
 }
 
 void edits_text(const struct edits *e, struct buf *out)

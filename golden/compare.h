@@ -43,6 +43,20 @@ bool edits_differ(const struct edits *e);
 /* A unified diff with three lines of context (POSIX diff -u), "" when there is none. `old` and
  * `new` are the names in its head. */
 void edits_diff(const struct edits *e, const char *old, const char *new, struct buf *out);
+/* A part of that diff: changes that are near one another, with the lines around them. The lines of
+ * both sides are counted from 0. */
+struct edit_hunk {
+	size_t first, end; /* of the edits */
+	size_t old_line, nold;
+	size_t new_line, nnew;
+};
+/* From zeroes the first hunk, from one hunk the next one; false: there is none left. */
+bool edits_hunk(const struct edits *e, struct edit_hunk *hunk);
+/* "@@ … @@" and its lines. */
+void edits_hunk_diff(const struct edits *e, const struct edit_hunk *hunk, struct buf *out);
+/* The hunk's lines are as the transcript has them. edits_hunk() goes on behind it. */
+void edits_undo(struct edits *e, struct edit_hunk *hunk);
+
 /* The transcript as it would have to be. */
 void edits_text(const struct edits *e, struct buf *out);
 void edits_free(struct edits *e);

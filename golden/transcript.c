@@ -199,6 +199,18 @@ int transcript_parse_with(struct transcript *t, char *text, size_t len,
 	return ret;
 }
 
+bool transcript_same(const struct transcript *a, const struct transcript *b)
+{
+	if (a->nlines != b->nlines || a->no_newline != b->no_newline)
+		return false;
+	for (size_t i = 0; i < a->nlines; i++) {
+		if (a->line[i].len != b->line[i].len ||
+		    memcmp(a->line[i].text, b->line[i].text, a->line[i].len) != 0)
+			return false;
+	}
+	return true;
+}
+
 void transcript_free(struct transcript *t)
 {
 	for (size_t i = 0; i < t->ncommands; i++)

@@ -74,6 +74,8 @@ struct transcript_head {
 /* The same; errors of head->take(), too, with the line before them. */
 int transcript_parse_with(struct transcript *t, char *text, size_t len,
 			  const struct transcript_head *head, struct err *err);
+/* Whether both have the same text. */
+bool transcript_same(const struct transcript *a, const struct transcript *b);
 /* Safe on zeroes. */
 void transcript_free(struct transcript *t);
 

@@ -93,9 +93,81 @@ patches() {
     same "nothing to patch" "$(<"$SCRATCH/out")" ''
     same "a file without a newline" "$(tail -c 4 'a folder/x y.t')" $'\nEnd'
     grep -q $'^prose . \377\r.$' <(tr '\000' . <h.t) || fail "prose: $(od -c h.t)"
-    refuses 125 'exclude each other' test --update --diff n.t
+    refuses 125 '.-update accepts all' test --update --diff n.t
 }
 try patches "test: patch applies what --diff prints; nothing else is written"
+
+at_a_terminal() { # ANSWER… -- ARGUMENT…
+    local answers=()
+    while [ "$1" != -- ]; do
+        answers+=("$1")
+        shift
+    done
+    shift
+    timeout -k 1 "$PATIENCE" python3 "$tests/kvm/terminal.py" "$SCRATCH/typed" "${answers[@]}" -- "$TORPOR" "$@"
+}
+
+two_to_review() {
+    { printf 'golden: golden.torpor\n  %% seq 30\n  one\n'; seq 2 29; printf 'thirty\n'; } |
+        sed '3,$s/^[0-9t]/  &/' >x.t
+    printf 'golden: golden.torpor\n  %% echo new\n  old\n' >y.t
+}
+
+reviewed() {
+    unset CI
+    golden
+    two_to_review
+    same "reject, accept, accept" "$(at_a_terminal r accept a -- test -i x.t y.t)" '1 0 sane'
+    same "the first is as it was" "$(sed -n '3p;32p' x.t)" $'  one\n  30'
+    same "the other is new" "$(tail -n 1 y.t)" '  new'
+    matches "the questions" "$(tr -d '\r' <"$SCRATCH/typed")" $'x.t: 1 of 2\n.*\\+  1.*x.t: 2 of 2\n.*y.t: 1 of 1\n.*y.t: rewritten\n1 passed, 1 failed, 0 not run; some were rewritten'
+    same "no answer, then quit" "$(at_a_terminal perhaps "$(printf 'a%.0s' {1..200})" q -- test -i x.t)" '1 0 sane'
+    same "end of the input" "$(at_a_terminal ^D -- test -i x.t)" '1 0 sane'
+    same "still" "$(sed -n '3p;32p' x.t)" $'  one\n  30'
+    [ ! -e failed ] || fail "it saved a machine"
+    two_to_review
+    same "all, skip" "$(at_a_terminal A s -- test -i x.t y.t)" '1 0 sane'
+    works test x.t
+    same "skipped" "$(tail -n 1 y.t)" '  old'
+    same "nothing to ask" "$(at_a_terminal -- test -i x.t)" '0 0 sane'
+    printf 'golden: golden.torpor\n  %% echo "  more" >>z.t\n  x\n' >z.t
+    same "changed meanwhile" "$(at_a_terminal a -- test -i z.t)" '125 0 sane'
+    same "whose text stays" "$(tail -n 2 z.t)" $'  x\n  more'
+    matches "and why" "$(<"$SCRATCH/typed")" 'z.t: it has changed since it was run'
+    refuses 125 'asks on a terminal' test -i y.t
+    CI=1 refuses 125 'with CI set' test -i y.t
+    refuses 125 'exclude each other' test -i --tap y.t
+}
+try reviewed "test: -i accepts, rejects, skips and quits, hunk by hunk"
+
+# ^C at a question keeps what was accepted before, and what was to be written.
+review_ended() {
+    unset CI
+    golden
+    two_to_review
+    same "^C" "$(at_a_terminal A ^C -- test -i --junit j.xml x.t y.t)" '0 2 sane'
+    same "accepted" "$(sed -n '3p;32p' x.t)" $'  1\n  30'
+    same "not asked to its end" "$(tail -n 1 y.t)" '  old'
+    same "the report" "$(xmllint --xpath 'count(//testcase)' j.xml)" 2
+    same "machines" "$("$TORPOR" ps -aq)" "$all"
+}
+try review_ended "test: ^C at a question of -i"
+
+progress() {
+    golden
+    printf 'golden: golden.torpor\n  %% true\n' >a.t
+    cp a.t b.t
+    same "at a terminal" "$(at_a_terminal -- test a.t b.t)" '0 0 sane'
+    matches "how far it is" "$(<"$SCRATCH/typed")" $'0/2, 0 failed: a.t.*\r\033.K1/2, 0 failed: b.t\r\033.Kb.t: passed'
+    printf 'golden: golden.torpor\n  %% echo $$ >shell; sleep 1000\n' >long.t
+    at_a_terminal -- test long.t >how &
+    until_true test -s shell
+    kill -INT "$(ps -o ppid= -p "$(<shell)" | tr -d ' ')"
+    wait $!
+    same "interrupted" "$(<how)" '0 2 sane'
+    matches "the line is gone" "$(<"$SCRATCH/typed")" $'\r\033.Klong.t: not run'
+}
+try progress "test: how far it is, at a terminal"
 
 breaks() {
     golden
