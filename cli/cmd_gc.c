@@ -13,6 +13,7 @@
 #include "format/archive.h"
 #include "host/parent.h"
 #include "host/paths.h"
+#include "host/sandbox.h"
 
 /* Identities that increments among the saved machines stand on. */
 struct roots {
@@ -72,6 +73,10 @@ static int cmd_gc_run(struct options *opts, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = registry_args_store(&cas, CAS_SWEEP, err);
+	if (ret < 0)
+		return ret;
+	/* Appliances from anywhere are opened, to see what they stand on. */
+	ret = sandbox_enter(SANDBOX_CREATE, err);
 	if (ret < 0)
 		return ret;
 	ret = find_roots(&roots, err);
