@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "cli/command.h"
+#include "cli/image_build.h"
 #include "cli/key_args.h"
 #include "cli/net_args.h"
 #include "cli/source_args.h"
@@ -19,11 +20,13 @@ static const struct option_spec options[] = {
 	MACHINE_OPTIONS,
 	{OPT_NET, "net", "user|none", "a network card, or none; repeatable; default one"},
 	NET_CARD_OPTIONS,
+	IMAGE_OPTIONS,
 	{0},
 };
 
 struct build_args {
 	struct machine_args machine;
+	struct image_args image;
 	struct net_args net;
 	struct key_args keys;
 	bool encrypt;
@@ -34,6 +37,9 @@ static int cmd_build_option(struct build_args *args, int id, const char *value, 
 {
 	int ret = machine_args_take(&args->machine, id, value, err);
 
+	if (ret != 0)
+		return ret < 0 ? ret : 0;
+	ret = image_args_take(&args->image, id, value, err);
 	if (ret != 0)
 		return ret < 0 ? ret : 0;
 	/* A file has cards; what they are connected to is a matter of each host. */
@@ -71,6 +77,12 @@ static int cmd_build_parse(struct options *opts, struct build_args *args, struct
 	ret = parse_output(args->output, err);
 	if (ret < 0)
 		return ret;
+	if (args->image.from == NULL && (args->image.modules != NULL || args->image.nmodules > 0))
+		return err_set(err, ERR_USAGE, "--modules and --module are for --from");
+	if (args->image.from != NULL && opts->operand < opts->argc) {
+		args->image.command = opts->argv + opts->operand;
+		return 0;
+	}
 	return options_end(opts, err);
 }
 
@@ -150,6 +162,7 @@ static int build_appliance(struct source *source, const char *output, const stru
 
 static int cmd_build_run(struct options *opts, struct err *err)
 {
+	cleanup_image_parts struct image_parts parts = IMAGE_PARTS_NONE;
 	cleanup_keyring struct keyring *keys = NULL;
 	struct build_args args = {0};
 	struct source source;
@@ -159,6 +172,11 @@ static int cmd_build_run(struct options *opts, struct err *err)
 		return ret;
 	if (args.encrypt) {
 		ret = keys_to_lock(&args.keys, &keys, err);
+		if (ret < 0)
+			return ret;
+	}
+	if (args.image.from != NULL) {
+		ret = image_parts_make(&parts, &args.image, &args.machine, "build", err);
 		if (ret < 0)
 			return ret;
 	}
@@ -174,8 +192,19 @@ static int cmd_build_run(struct options *opts, struct err *err)
 
 const struct command cmd_build = {
 	.name = "build",
-	.args = "",
-	.summary = "write a cold appliance from a kernel, an initrd and disks",
+	.args = "[-- COMMAND…]",
+	.summary =
+		"write a cold appliance from a container image, or from kernel, initrd and disks",
+	.detail =
+		"SOURCE of --from is docker://HOST/NAME[:TAG] (a registry's image), "
+		"oci:FOLDER[:TAG], "
+		"oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], tar:FILE or a FOLDER. Its "
+		"root "
+		"file system becomes the first disk, without root and with the same bytes each "
+		"time. The guest runs the image's command as its user; COMMAND replaces the "
+		"image's own, not its entrypoint.\n\n"
+		"Without --kernel the kernel is the newest of /boot with its modules, or Debian's "
+		"kernel for clouds, which is downloaded by apt once.",
 	.options = options,
 	.run = cmd_build_run,
 };

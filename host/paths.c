@@ -179,6 +179,14 @@ int path_trust(struct path *path, struct err *err)
 	return ret < 0 ? ret : path_set(path, err, "%s/trust", root.text);
 }
 
+int path_cache(struct path *path, const char *name, struct err *err)
+{
+	struct path root;
+	int ret = home_root(&root, "XDG_CACHE_HOME", ".cache", err);
+
+	return ret < 0 ? ret : path_set(path, err, "%s/%s", root.text, name);
+}
+
 /* The usual case is that it exists: one stat. */
 int path_make_dirs(const struct path *path, struct err *err)
 {

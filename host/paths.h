@@ -8,6 +8,7 @@
  *     LANs     $XDG_RUNTIME_DIR/torpor-lan/NAME/    lock, control, port, qemu, trunk
  *     LAN logs $XDG_STATE_HOME/torpor-lan/NAME.log
  *     trust    $XDG_CONFIG_HOME/torpor/trust/       public keys
+ *     cache    $XDG_CACHE_HOME/torpor/NAME
  *
  * While a machine runs, its state folder also holds `running` and `socket`: a second lock and a
  * second control socket, for when the runtime folder is not there.
@@ -45,6 +46,8 @@ int path_store_root(struct path *path, struct err *err);
 int path_store(struct path *path, const char *name, struct err *err);
 int path_cas(struct path *path, struct err *err);
 int path_trust(struct path *path, struct err *err);
+/* What can be made or fetched again. */
+int path_cache(struct path *path, const char *name, struct err *err);
 
 /* mkdir -p, mode 0700, of the folder itself or of the one a file is to lie in. */
 int path_make_dirs(const struct path *path, struct err *err);

@@ -4,6 +4,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <time.h>
 
 #include "guest/init/init.h"
 
@@ -37,13 +39,21 @@ long port_open(void)
 	return -ENODEV;
 }
 
+/* The write waits until the host has the line. */
 void port_tell_status(int status)
 {
+	const struct timespec wait = {.tv_sec = 1};
 	struct text line = {.len = 0};
 	long fd = port_open();
+	struct pollfd poll = {.fd = (int)fd, .events = POLLOUT};
 
 	if (fd < 0)
 		return;
+	/* Nobody may be at the other end. */
+	if (SYS5(SYS_ppoll, &poll, 1, &wait, NULL, 0) <= 0 || (poll.revents & POLLOUT) == 0) {
+		SYS1(SYS_close, fd);
+		return;
+	}
 	/* What the agent may have left of a line is dropped at this byte. */
 	text_add(&line, "\xff{\"event\":\"TORPOR_EXIT\",\"data\":{\"status\":");
 	text_add_number(&line, (uint64_t)status);

@@ -1,0 +1,197 @@
+/* See image_build.h. */
+#include "cli/image_build.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/tempfile.h"
+#include "bootfiles/initramfs.h"
+#include "cli/print_line.h"
+#include "host/paths.h"
+
+/* A guest that panics restarts; nothing but panics of the kernel is printed on its console. */
+#define COMMAND_LINE_SERIAL "console=ttyS0 quiet loglevel=3 panic=-1"
+#define COMMAND_LINE_HVC    "console=hvc0 quiet loglevel=3 panic=-1"
+
+int image_args_take(struct image_args *args, int id, const char *value, struct err *err)
+{
+	switch (id) {
+	case OPT_FROM:
+		args->from = value;
+		return 1;
+	case OPT_MODULES:
+		args->modules = value;
+		return 1;
+	case OPT_MODULE:
+		if (args->nmodules == IMAGE_MODULES_MAX)
+			return err_set(err, ERR_USAGE, "--module: more than %u", IMAGE_MODULES_MAX);
+		args->module[args->nmodules++] = value;
+		return 1;
+	default:
+		return registry_args_take(&args->registry, id, value, err);
+	}
+}
+
+static int check_options(const struct image_args *args, const struct machine_args *machine,
+			 struct err *err)
+{
+	if (machine->initrd != NULL)
+		return err_set(err, ERR_USAGE, "--initrd: --from makes one itself");
+	if ((machine->kernel == NULL) != (args->modules == NULL))
+		return err_set(err, ERR_USAGE,
+			       "--kernel FILE and --modules FOLDER go together with --from: the "
+			       "guest loads drivers of that kernel");
+	if (machine->ndisks == APPLIANCE_MAX_DISKS)
+		return err_set(err, ERR_USAGE, "--disk: more than %u, the root disk included",
+			       APPLIANCE_MAX_DISKS);
+	return 0;
+}
+
+/* --- the root disk --- */
+
+struct pulling {
+	const struct image_args *args;
+	const char *verb;
+};
+
+static int pull_image(void *opaque, const char *text, char path[PATH_MAX], struct err *err)
+{
+	const struct pulling *pulling = opaque;
+	struct registry_pulled pulled;
+	struct reference ref;
+	int ret = registry_args_reference(&ref, text, err);
+
+	if (ret < 0)
+		return ret;
+	ret = registry_args_pull(&ref, &pulling->args->registry, pulling->verb, &pulled, path, err);
+	if (ret < 0)
+		return ret;
+	if (pulled.appliance)
+		return err_set(err, ERR_USAGE,
+			       "%s is an appliance and no container image: torpor run or resume "
+			       "takes it as it is",
+			       text);
+	return 0;
+}
+
+static const char *temporary_folder(void)
+{
+	const char *folder = getenv("TMPDIR");
+
+	return folder != NULL && folder[0] == '/' ? folder : "/var/tmp";
+}
+
+static int make_root(struct image_parts *parts, const struct image_args *args, const char *verb,
+		     struct err *err)
+{
+	struct pulling pulling = {.args = args, .verb = verb};
+	struct container_root_params params = {
+		.source = args->from, .pull = pull_image, .opaque = &pulling};
+
+	parts->root_fd = tempfile_unnamed(temporary_folder(), err);
+	if (parts->root_fd < 0)
+		return parts->root_fd;
+	params.fd = parts->root_fd;
+	snprintf(parts->root_path, sizeof(parts->root_path), "/proc/self/fd/%d", parts->root_fd);
+	return container_root(&params, &parts->root, err);
+}
+
+/* --- kernel and initramfs --- */
+
+static int find_kernel(struct image_parts *parts, const struct image_args *args,
+		       const struct machine_args *machine, struct err *err)
+{
+	struct path cache;
+	int ret;
+
+	if (machine->kernel != NULL) {
+		snprintf(parts->kernel.kernel, PATH_MAX, "%s", machine->kernel);
+		snprintf(parts->kernel.modules, PATH_MAX, "%s", args->modules);
+		return 0;
+	}
+	ret = path_cache(&cache, "kernels", err);
+	if (ret < 0)
+		return ret;
+	ret = path_make_dirs(&cache, err);
+	if (ret < 0)
+		return ret;
+	return kernel_find(&parts->kernel, "/boot", "/lib/modules", cache.text, err);
+}
+
+static int make_initramfs(struct image_parts *parts, const struct image_args *args, struct err *err)
+{
+	const struct initramfs_params params = {
+		.modules = parts->kernel.modules,
+		.extra = args->module,
+		.nextra = args->nmodules,
+		.image = &parts->root.config,
+		.command = args->command,
+		.hostname = parts->hostname,
+	};
+	cleanup_buf struct buf buf = {0};
+	int ret = initramfs_make(&params, &buf, err);
+
+	if (ret < 0)
+		return ret;
+	parts->initrd_fd = memfd_create("initrd", MFD_CLOEXEC);
+	if (parts->initrd_fd < 0)
+		return err_sys(err, errno, "memory for the initramfs");
+	snprintf(parts->initrd_path, sizeof(parts->initrd_path), "/proc/self/fd/%d",
+		 parts->initrd_fd);
+	ret = io_pwrite(parts->initrd_fd, buf.data, buf.len, 0);
+	return ret < 0 ? err_sys(err, -ret, "memory for the initramfs") : 0;
+}
+
+/* What the user gave for the machine stays. */
+static void fill_machine(const struct image_parts *parts, struct machine_args *machine)
+{
+	struct disk_arg *disk = machine->disk;
+
+	machine->kernel = parts->kernel.kernel;
+	machine->initrd = parts->initrd_path;
+	if (machine->append == NULL)
+		machine->append = machine->has_console && machine->console == CONSOLE_HVC
+					  ? COMMAND_LINE_HVC
+					  : COMMAND_LINE_SERIAL;
+	memmove(disk + 1, disk, machine->ndisks * sizeof(*disk));
+	machine->ndisks++;
+	*disk = (struct disk_arg){.readonly = false};
+	snprintf(disk->path, sizeof(disk->path), "%s", parts->root_path);
+	snprintf(disk->id, sizeof(disk->id), "root");
+}
+
+int image_parts_make(struct image_parts *parts, const struct image_args *args,
+		     struct machine_args *machine, const char *verb, struct err *err)
+{
+	int ret;
+
+	*parts = (struct image_parts)IMAGE_PARTS_NONE;
+	ret = check_options(args, machine, err);
+	if (ret < 0)
+		return ret;
+	setup_hostname(args->from, parts->hostname);
+	/* First what may be missing, then what takes long. */
+	ret = find_kernel(parts, args, machine, err);
+	if (ret < 0)
+		return ret;
+	ret = make_root(parts, args, verb, err);
+	if (ret < 0)
+		return ret;
+	ret = make_initramfs(parts, args, err);
+	if (ret == 0)
+		fill_machine(parts, machine);
+	return ret;
+}
+
+void image_parts_close(struct image_parts *parts)
+{
+	cleanup_fd_fn(&parts->root_fd);
+	cleanup_fd_fn(&parts->initrd_fd);
+	container_root_free(&parts->root);
+}

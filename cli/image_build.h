@@ -1,0 +1,69 @@
+/*
+ * An appliance from a container image, a folder or a tar file: its root disk, a kernel and an
+ * initramfs, as the files of a machine on the command line (machine_args.h).
+ *
+ *     image_args_take … → image_parts_make → source_from_args … → image_parts_close
+ *
+ * One thread, the process's only one (container/root.h).
+ */
+#ifndef TORPOR_CLI_IMAGE_BUILD_H
+#define TORPOR_CLI_IMAGE_BUILD_H
+
+#include "bootfiles/kernel.h"
+#include "bootfiles/setup.h"
+#include "cli/machine_args.h"
+#include "cli/registry_args.h"
+#include "container/root.h"
+
+#define IMAGE_MODULES_MAX 32u
+
+enum image_option {
+	OPT_FROM = OPTION_LONG_ONLY + 300,
+	OPT_MODULES,
+	OPT_MODULE,
+};
+
+/* clang-format off */
+#define IMAGE_OPTIONS                                                                              \
+	{OPT_FROM, "from", "SOURCE", "make root disk, kernel and initrd from a container image, a folder or a tar file"}, \
+	{OPT_MODULES, "modules", "FOLDER", "with --from and --kernel: the kernel's modules"},      \
+	{OPT_MODULE, "module", "NAME", "with --from: another module that the guest loads; repeatable"}, \
+	REGISTRY_OPTIONS
+/* clang-format on */
+
+struct image_args {
+	const char *from; /* NULL: not given, here and below */
+	const char *modules;
+	const char *module[IMAGE_MODULES_MAX];
+	unsigned nmodules;
+	struct registry_options registry;
+	char *const *command; /* in place of the image's cmd */
+};
+
+/* Returns 1 when it is one of IMAGE_OPTIONS, 0 when it is not, or -EINVAL with ERR_USAGE. */
+int image_args_take(struct image_args *args, int id, const char *value, struct err *err);
+
+struct image_parts {
+	int root_fd, initrd_fd; /* -1: not there */
+	char root_path[32], initrd_path[32];
+	struct kernel_files kernel;
+	struct container_root root;
+	char hostname[SETUP_HOSTNAME_SIZE];
+};
+
+/* Make them, and put them into `machine` before what is there: the root is its first disk. `verb`
+ * is for messages. Returns 0; -EINVAL with ERR_USAGE when options do not go together; or what
+ * container_root(), kernel_find(), initramfs_make(), tempfile_unnamed() and memfd_create(2) give.
+ * To be closed also after an error. */
+int image_parts_make(struct image_parts *parts, const struct image_args *args,
+		     struct machine_args *machine, const char *verb, struct err *err);
+/* Safe on IMAGE_PARTS_NONE. */
+void image_parts_close(struct image_parts *parts);
+
+#define IMAGE_PARTS_NONE                                                                           \
+	{                                                                                          \
+		.root_fd = -1, .initrd_fd = -1                                                     \
+	}
+#define cleanup_image_parts __attribute__((cleanup(image_parts_close)))
+
+#endif
