@@ -1,17 +1,63 @@
-/* torpor wait: until a machine is over. */
+/* torpor wait: until a machine is over, or ready. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/readiness.h"
 #include "host/claim.h"
 #include "host/client.h"
 #include "host/parse.h"
 #include "instance/record.h"
 
+#define WAIT_TIMED_OUT 124 /* as torpor exec */
+#define UNTIL_MAX      16u
+#define TIMEOUT_MAX    2000000u /* in milliseconds it is an int */
+
+enum {
+	OPTION_UNTIL = OPTION_LONG_ONLY + 1,
+	OPTION_TIMEOUT,
+};
+
+static const struct option_spec options[] = {
+	{OPTION_UNTIL, "until", "TEXT|PORT|CMD",
+	 "wait for text:TEXT, port:N or exec:COMMAND instead of the end"},
+	{OPTION_TIMEOUT, "timeout", "SECONDS", "wait no longer, and return 124"},
+	{0},
+};
+
+struct wait_args {
+	const char *name;
+	struct readiness until[UNTIL_MAX];
+	size_t nuntil;
+	uint64_t timeout; /* seconds; 0: none */
+};
+
+static int cmd_wait_option(struct wait_args *args, int id, const char *value, struct err *err)
+{
+	if (id == OPTION_TIMEOUT)
+		return parse_number(value, "--timeout", 1, TIMEOUT_MAX, &args->timeout, err);
+	if (args->nuntil == UNTIL_MAX)
+		return err_set(err, ERR_USAGE, "--until is given more than %u times", UNTIL_MAX);
+	return readiness_parse(value, &args->until[args->nuntil++], err);
+}
+
+static int cmd_wait_parse(struct options *opts, struct wait_args *args, struct err *err)
+{
+	int id, ret;
+
+	while ((id = options_next(opts, err)) != 0) {
+		ret = id < 0 ? id : cmd_wait_option(args, id, opts->value, err);
+		if (ret < 0)
+			return ret;
+	}
+	ret = options_one_operand(opts, "NAME", &args->name, err);
+	return ret < 0 ? ret : parse_name(args->name, err);
+}
+
 /* Until it is over or broken. *reply is its own word for that; NULL: it died without one, or was
  * over before. */
-static int wait_for_end(const char *name, json_t **reply, struct err *err)
+static int wait_for_end(const char *name, uint64_t timeout, json_t **reply, struct err *err)
 {
 	struct client client;
 	int ret = client_open(&client, name, err);
@@ -20,7 +66,7 @@ static int wait_for_end(const char *name, json_t **reply, struct err *err)
 	if (ret < 0)
 		return err->kind == ERR_NOT_FOUND ? 0 : ret;
 	ret = client_call(&client, json_pack("{s:s,s:b}", "do", "wait", "or-broken", 1),
-			  CLIENT_FOREVER, reply, err);
+			  timeout != 0 ? (int)timeout * 1000 : CLIENT_FOREVER, reply, err);
 	client_close(&client);
 	return ret == -EPIPE ? 0 : ret;
 }
@@ -42,25 +88,19 @@ static int end_status(const char *end, int status)
 	return record_exit_status(record_end_by_name(end), status);
 }
 
-static int cmd_wait_run(struct options *opts, struct err *err)
+static int wait_until_over(const char *name, uint64_t timeout, struct err *err)
 {
 	struct record record;
-	const char *name;
 	json_t *reply = NULL;
-	int ret = options_next(opts, err);
+	int ret;
 
-	if (ret < 0)
-		return ret;
-	ret = options_one_operand(opts, "NAME", &name, err);
-	if (ret < 0)
-		return ret;
-	ret = parse_name(name, err);
-	if (ret < 0)
-		return ret;
 	if (!claim_is_held(name) && !machine_is_known(name))
 		return err_set(err, ERR_NOT_FOUND, "no machine is named %s", name);
 	if (claim_is_held(name)) {
-		ret = wait_for_end(name, &reply, err);
+		ret = wait_for_end(name, timeout, &reply, err);
+		if (ret == -ETIMEDOUT && timeout != 0)
+			err_set(err, ERR_FAILED, "machine %s has not ended within %llu s", name,
+				(unsigned long long)timeout);
 		if (ret < 0)
 			return ret;
 	}
@@ -82,17 +122,38 @@ static int cmd_wait_run(struct options *opts, struct err *err)
 	return record_exit_status(record.end, record.status);
 }
 
+static int cmd_wait_run(struct options *opts, struct err *err)
+{
+	struct wait_args args = {0};
+	int ret = cmd_wait_parse(opts, &args, err);
+
+	if (ret < 0)
+		return ret;
+	if (args.nuntil > 0)
+		ret = readiness_await(args.name, args.until, args.nuntil, args.timeout, err);
+	else
+		ret = wait_until_over(args.name, args.timeout, err);
+	if (ret != -ETIMEDOUT || args.timeout == 0)
+		return ret;
+	command_print_error(opts->verb, err);
+	return WAIT_TIMED_OUT;
+}
+
 const struct command cmd_wait = {
 	.name = "wait",
 	.args = "NAME",
-	.summary = "wait until a machine is over, print how it ended",
+	.summary = "wait until a machine is over, print how it ended; or until it is ready",
 	.detail = "The exit status is what torpor run in the foreground would have returned. A "
-		  "machine that is\n"
-		  "broken (its memory could not be loaded from its file) counts as failed, though "
-		  "it stays to be\n"
-		  "inspected. One whose guest has halted for good (every processor in HLT with "
-		  "interrupts off)\n"
-		  "counts as powered off, and stays too.",
-	.options = options_none,
+		  "machine that is broken (its memory could not be loaded from its file) counts as "
+		  "failed, though it stays to be inspected. One whose guest has halted for good "
+		  "(every processor in HLT with interrupts off) counts as powered off, and stays "
+		  "too.\n"
+		  "\n"
+		  "With --until: until TEXT is on its console, or has been there before; until the "
+		  "guest accepts a connection to its TCP port N, which is published; until "
+		  "/bin/sh -c COMMAND succeeds in the guest. A number alone is a port, other words "
+		  "alone are a text. Given several times, all have to come true. A machine that "
+		  "ends, breaks or halts before is an error.",
+	.options = options,
 	.run = cmd_wait_run,
 };

@@ -44,7 +44,7 @@ _torpor()
 	rm)
 		options='-f --force --help' operands='known' ;;
 	wait)
-		options='--help' operands='known' ;;
+		options='--until --timeout --help' operands='known' ;;
 	logs)
 		options='-f --follow --host --help' operands='known' ;;
 	console)

@@ -49,7 +49,8 @@ int guest_command_begin(struct guest_command *c, const struct guest_call *call, 
 	}
 	if (ret < 0)
 		return err_sys(err, -ret, "run a command");
-	ret = client_do(&c->client, "exec", CLIENT_FOREVER, NULL, err);
+	ret = client_do(&c->client, "exec",
+			call->take_ms != 0 ? (int)call->take_ms : CLIENT_FOREVER, NULL, err);
 	if (ret < 0)
 		return ret;
 	early = line_buffer_rest(&c->client.lines, &len);
@@ -65,7 +66,8 @@ int guest_command_begin(struct guest_command *c, const struct guest_call *call, 
 int guest_command_start(struct guest_command *c, const char *machine, const struct guest_call *call,
 			struct err *err)
 {
-	int ret = client_open(&c->client, machine, err);
+	int ret = client_open_within(&c->client, machine,
+				     call->take_ms != 0 ? call->take_ms : CLIENT_CONNECT_MS, err);
 
 	if (ret < 0)
 		return ret;

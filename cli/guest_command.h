@@ -22,6 +22,7 @@ struct guest_call {
 	const char *user;   /* "": the agent's */
 	char *const *argv;  /* ends with NULL */
 	char *const *env;   /* K=V; ends with NULL */
+	unsigned take_ms;   /* the machine has so long to take it; 0: as long as it likes */
 };
 
 struct guest_command {

@@ -88,6 +88,10 @@
  *     No "paging" when all memory was in place from the start; no "network" without cards.
  * {"do":"ports"}
  *     → {"ok":true,"ports":[{"guest":port,"protocol":"tcp"|"udp","address":…,"host":port}]}
+ * {"do":"accepted","guest":port,"client":port}
+ *     → {"ok":true,"accepted":bool}
+ *     Whether the guest has accepted a TCP connection to its port on the user network, from that
+ *     port of the client (0: from any), which is still open.
  * {"do":"fill","fill":"none"|"idle"|"full"}
  *     → {"ok":true}
  * {"do":"wait","or-broken":bool}

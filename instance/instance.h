@@ -202,6 +202,8 @@ int instance_net_open(struct instance *in, struct err *err);
 json_t *instance_net_describe(const struct instance *in, bool counters);
 /* The request "ports". No error but a lack of memory. */
 json_t *instance_ports(struct instance *in, const json_t *request, struct err *err);
+/* "accepted": ERR_USAGE for what are no ports. */
+json_t *instance_accepted(struct instance *in, const json_t *request, struct err *err);
 
 /* What confines it (instance_sandbox.c). The first with its name, files and connections known,
  * before any thread: returns what sandbox_restrict() gives. The second once all is open and the

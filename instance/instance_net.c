@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/mac.h"
 #include "base/num.h"
+#include "devices/net/net_flows.h"
 #include "devices/net/net_lan.h"
 #include "devices/net/net_pcap.h"
 #include "devices/net/net_tap.h"
@@ -228,6 +229,25 @@ static json_t *forward_json(const struct net_forward *f)
 	inet_ntop(f->v6 ? AF_INET6 : AF_INET, &f->host, address, sizeof(address));
 	return json_pack("{s:i,s:s,s:s,s:i}", "guest", (int)f->guest_port, "protocol",
 			 f->udp ? "udp" : "tcp", "address", address, "host", (int)f->host_port);
+}
+
+/* libslirp takes a connection before it asks the guest, so that it is open says nothing. It keeps
+ * the client's port. */
+json_t *instance_accepted(struct instance *in, const json_t *request, struct err *err)
+{
+	const json_int_t guest = json_integer_value(json_object_get(request, "guest"));
+	const json_int_t client = json_integer_value(json_object_get(request, "client"));
+	bool accepted = false;
+
+	if (guest < 1 || guest > UINT16_MAX || client < 0 || client > UINT16_MAX) {
+		err_set(err, ERR_USAGE, "accepted needs the ports \"guest\" and \"client\"");
+		return NULL;
+	}
+	for (uint32_t i = 0; i < APPLIANCE_MAX_NETS; i++)
+		accepted |=
+			in->net[i].kind == NET_USER && in->board.net[i] != NULL &&
+			net_flows_open(in->board.net[i]->flows, (uint16_t)guest, (uint16_t)client);
+	return json_pack("{s:b,s:b}", "ok", 1, "accepted", (int)accepted);
 }
 
 json_t *instance_ports(struct instance *in, const json_t *request, struct err *err)

@@ -359,6 +359,7 @@ static const struct {
 	{"kill", do_kill, false},
 	{"key", instance_take_key, true},
 	{"ports", instance_ports, false},
+	{"accepted", instance_accepted, true},
 	{"hold", do_hold, true},
 	{"commit", do_commit, true},
 	{"release", do_release, true},

@@ -202,6 +202,18 @@ const struct net_flow *net_flows_note_peer(struct net_flows *flows, const uint8_
 	return flow;
 }
 
+bool net_flows_open(const struct net_flows *flows, uint16_t guest_port, uint16_t peer_port)
+{
+	for (uint32_t i = 0; i < flows->n; i++) {
+		const struct net_flow *flow = &flows->flow[i];
+
+		if (flow->closed == 0 && flow->guest_port == guest_port &&
+		    (peer_port == 0 || flow->peer_port == peer_port))
+			return true;
+	}
+	return false;
+}
+
 bool net_flows_valid(const struct net_flows *flows)
 {
 	for (uint32_t i = 0; i < flows->n; i++) {

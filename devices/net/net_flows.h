@@ -53,6 +53,9 @@ void net_flows_note(struct net_flows *flows, const uint8_t *frame, size_t len);
  * to, until the next call; NULL: none that is known. */
 const struct net_flow *net_flows_note_peer(struct net_flows *flows, const uint8_t *frame,
 					   size_t len);
+/* Whether the guest has accepted a connection to its port, or has made one from there, which neither
+ * side has closed. `peer_port` 0: whosever. */
+bool net_flows_open(const struct net_flows *flows, uint16_t guest_port, uint16_t peer_port);
 /* Whether net_flows_note() can have left this behind. For state that comes from a file. */
 bool net_flows_valid(const struct net_flows *flows);
 /* Give complete RST frames for the guest (no virtio header, at most 74 bytes), one or two a flow,

@@ -210,6 +210,24 @@ Test(net_flows, a_reset_of_either_side_ends_it)
 	cr_assert(eq(u32, flows.n, 0));
 }
 
+/* What `wait --until port:` asks. */
+Test(net_flows, a_connection_is_open_from_the_guests_answer_to_the_first_end)
+{
+	memset(&flows, 0, sizeof(flows));
+	send(PEER, 80, SYN, 5000, 0, 0);
+	cr_assert(not(net_flows_open(&flows, 80, 443)));
+	send(GUEST, 80, RST | ACK, 0, 5001, 0);
+	cr_assert(not(net_flows_open(&flows, 80, 0)));
+	send(PEER, 80, SYN, 6000, 0, 0);
+	send(GUEST, 80, SYN | ACK, 1000, 6001, 0);
+	cr_assert(net_flows_open(&flows, 80, 443));
+	cr_assert(net_flows_open(&flows, 80, 0));
+	cr_assert(not(net_flows_open(&flows, 80, 444)));
+	cr_assert(not(net_flows_open(&flows, 81, 443)));
+	send(PEER, 80, FIN | ACK, 6001, 1001, 0);
+	cr_assert(not(net_flows_open(&flows, 80, 443)));
+}
+
 Test(net_flows, a_port_is_used_again)
 {
 	open_flow(1);
