@@ -45,6 +45,7 @@ struct verify {
 	struct verify_job *jobs;
 	size_t njobs;
 	bool everything; /* packed frames, too, that are compared whenever they are used */
+	struct verified_set files; /* of a folder, as they were before */
 	void (*report)(void *opaque, const char *finding);
 	void *opaque;
 	pthread_mutex_t lock; /* guards what follows, and report() */
@@ -347,6 +348,34 @@ static int make_jobs(struct verify *v, struct err *err)
 	return 0;
 }
 
+/* Its files, as they are now. */
+static int folder_files(const struct archive *a, struct verified_set *set, struct err *err)
+{
+	struct stat st;
+
+	verified_set_init(set, a->manifest.digest);
+	for (size_t i = 0; i < a->nentries; i++) {
+		if (fstat(a->entries[i].blob.fd, &st) < 0)
+			return err_sys(err, errno, "%s", a->entries[i].role);
+		verified_set_add(set, &st, a->entries[i].digest);
+	}
+	return 0;
+}
+
+static int conclude_folder(struct archive *a, const struct verify *v, struct err *err)
+{
+	struct verified_set now;
+	int ret = folder_files(a, &now, err);
+
+	if (ret < 0)
+		return ret;
+	if (!verified_set_same(&v->files, &now))
+		return err_set(err, ERR_INTEGRITY, "it changed while it was verified");
+	verified_set_remember(&v->files);
+	a->known = true;
+	return 0;
+}
+
 static int conclude(struct archive *a, const struct verify *v, struct err *err)
 {
 	struct stat now;
@@ -356,10 +385,10 @@ static int conclude(struct archive *a, const struct verify *v, struct err *err)
 	if (v->findings > 1)
 		return err_set(err, ERR_INTEGRITY, "%s, and %llu more", v->first,
 			       (unsigned long long)v->findings - 1);
+	if (a->container.folder)
+		return conclude_folder(a, v, err);
 	if (fstat(a->container.fd, &now) < 0)
 		return err_sys(err, errno, "verify");
-	if (a->container.folder)
-		return 0;
 	if (!verified_same(&a->st, &now))
 		return err_set(err, ERR_INTEGRITY, "it changed while it was verified");
 	if (a->settled)
@@ -398,6 +427,14 @@ static int run_verify(struct verify *v, struct archive *a, struct err *err)
 	return conclude(a, v, err);
 }
 
+static void forget(const struct archive *a, const struct verify *v)
+{
+	if (a->container.folder)
+		verified_set_forget(&v->files);
+	else
+		verified_forget(&a->st);
+}
+
 static int verify_archive(struct archive *a, bool everything,
 			  void (*report)(void *opaque, const char *finding), void *opaque,
 			  struct err *err)
@@ -405,10 +442,18 @@ static int verify_archive(struct archive *a, bool everything,
 	struct verify v = {.a = a, .everything = everything, .report = report, .opaque = opaque};
 	int ret;
 
+	if (a->container.folder) {
+		ret = folder_files(a, &v.files, err);
+		if (ret < 0)
+			return err_context(err, ret, "%s", a->path);
+		a->known = !everything && verified_set_known(&v.files);
+		if (a->known)
+			return 0;
+	}
 	pthread_mutex_init(&v.lock, NULL);
 	ret = run_verify(&v, a, err);
-	if (ret < 0 && !a->container.folder) {
-		verified_forget(&a->st);
+	if (ret < 0) {
+		forget(a, &v);
 		a->known = false;
 	}
 	free(v.jobs);

@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "format/crypto/blake2b.h"
 
 #define TICK_NS	    10000000 /* of the kernel's clock that stamps files: HZ is 100 or more */
 #define MAX_ENTRIES 1024u
@@ -89,16 +90,16 @@ static void make_folder(void)
 	}
 }
 
-bool verified_known(const struct stat *st)
+/* There is an entry of that name which says that. */
+static bool entry_says(const char *name, const char *key)
 {
 	cleanup_fd int folder = open_verified_folder(), fd = -1;
-	char name[NAME_SIZE], key[KEY_SIZE], text[KEY_SIZE];
+	char text[KEY_SIZE];
 	struct stat entry;
 	ssize_t len;
 
 	if (folder < 0)
 		return false;
-	verified_name(st, name);
 	fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0 || fstat(fd, &entry) < 0 || !S_ISREG(entry.st_mode) || !only_ours(&entry))
 		return false;
@@ -106,8 +107,16 @@ bool verified_known(const struct stat *st)
 	if (len < 0)
 		return false;
 	text[len] = '\0';
-	verified_key(st, key);
 	return strcmp(text, key) == 0;
+}
+
+bool verified_known(const struct stat *st)
+{
+	char name[NAME_SIZE], key[KEY_SIZE];
+
+	verified_name(st, name);
+	verified_key(st, key);
+	return entry_says(name, key);
 }
 
 /* A full folder is emptied: entries of files long gone have no other end. */
@@ -157,21 +166,16 @@ bool verified_settle(const struct stat *st)
 	return age > granularity;
 }
 
-void verified_remember(const struct stat *st)
+static void entry_write(const char *name, const char *key)
 {
 	cleanup_fd int folder = -1, fd = -1;
-	char name[NAME_SIZE], part[NAME_SIZE + 8], key[KEY_SIZE];
+	char part[NAME_SIZE + 8];
 
-	/* What has no name is not met again. */
-	if (st->st_nlink == 0)
-		return;
 	make_folder();
 	folder = open_verified_folder();
 	if (folder < 0)
 		return;
 	bound_folder(folder);
-	verified_name(st, name);
-	verified_key(st, key);
 	snprintf(part, sizeof(part), ".%s.%x", name, (unsigned)gettid() & 0xffffu);
 	/* Left by a thread of that number that was killed. */
 	unlinkat(folder, part, 0);
@@ -183,13 +187,93 @@ void verified_remember(const struct stat *st)
 		unlinkat(folder, part, 0);
 }
 
-void verified_forget(const struct stat *st)
+static void entry_remove(const char *name)
 {
 	cleanup_fd int folder = open_verified_folder();
-	char name[NAME_SIZE];
 
-	if (folder < 0)
+	if (folder >= 0)
+		unlinkat(folder, name, 0);
+}
+
+void verified_remember(const struct stat *st)
+{
+	char name[NAME_SIZE], key[KEY_SIZE];
+
+	/* What has no name is not met again. */
+	if (st->st_nlink == 0)
 		return;
 	verified_name(st, name);
-	unlinkat(folder, name, 0);
+	verified_key(st, key);
+	entry_write(name, key);
+}
+
+void verified_forget(const struct stat *st)
+{
+	char name[NAME_SIZE];
+
+	verified_name(st, name);
+	entry_remove(name);
+}
+
+/* --- sets --- */
+
+void verified_set_init(struct verified_set *set, const char *digest)
+{
+	uint8_t sum[16];
+
+	*set = (struct verified_set){.settled = true};
+	blake2b(sum, sizeof(sum), digest, strlen(digest));
+	snprintf(set->name, sizeof(set->name), "set-");
+	for (size_t i = 0; i < sizeof(sum); i++)
+		snprintf(set->name + 4 + 2 * i, 3, "%02x", sum[i]);
+}
+
+void verified_set_add(struct verified_set *set, const struct stat *st, const char *digest)
+{
+	char name[NAME_SIZE], key[KEY_SIZE], text[2 * KEY_SIZE + NAME_SIZE];
+	int len;
+
+	verified_name(st, name);
+	verified_key(st, key);
+	memcpy(text, set->sum, sizeof(set->sum));
+	len = snprintf(text + sizeof(set->sum), sizeof(text) - sizeof(set->sum), "%s %.100s %s",
+		       name, digest, key);
+	blake2b(set->sum, sizeof(set->sum), text, sizeof(set->sum) + (size_t)len);
+	set->settled = verified_settle(st) && set->settled;
+}
+
+bool verified_set_same(const struct verified_set *a, const struct verified_set *b)
+{
+	return strcmp(a->name, b->name) == 0 && memcmp(a->sum, b->sum, sizeof(a->sum)) == 0;
+}
+
+static void verified_set_key(const struct verified_set *set, char key[KEY_SIZE])
+{
+	size_t at = (size_t)snprintf(key, KEY_SIZE, "files ");
+
+	for (size_t i = 0; i < sizeof(set->sum); i++)
+		at += (size_t)snprintf(key + at, KEY_SIZE - at, "%02x", set->sum[i]);
+	snprintf(key + at, KEY_SIZE - at, "\n");
+}
+
+bool verified_set_known(const struct verified_set *set)
+{
+	char key[KEY_SIZE];
+
+	verified_set_key(set, key);
+	return entry_says(set->name, key);
+}
+
+void verified_set_remember(const struct verified_set *set)
+{
+	char key[KEY_SIZE];
+
+	verified_set_key(set, key);
+	if (set->settled)
+		entry_write(set->name, key);
+}
+
+void verified_set_forget(const struct verified_set *set)
+{
+	entry_remove(set->name);
 }

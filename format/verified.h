@@ -5,12 +5,14 @@
  * write to it changes the last. What is remembered lies in $XDG_CACHE_HOME/torpor/verified,
  * or below ~/.cache, one small file for each. It is only believed when it and the folder are ours
  * and no other user may write there. Without a home nothing is remembered. Everything here is best
- * effort and has no errors: at worst a file is hashed again. Any thread.
+ * effort and has no errors: at worst a file is hashed again. Any thread. A folder is known by all
+ * of its files at once.
  */
 #ifndef TORPOR_FORMAT_VERIFIED_H
 #define TORPOR_FORMAT_VERIFIED_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct stat;
 
@@ -26,5 +28,23 @@ void verified_forget(const struct stat *st);
 
 /* The same file with the same contents, as far as the key above tells. */
 bool verified_same(const struct stat *a, const struct stat *b);
+
+/* Several files that were found to belong together, as the blobs of an OCI folder do.
+ * verified_set_init → verified_set_add for each, always in the same order → the others. */
+struct verified_set {
+	char name[48];	 /* of the entry */
+	uint8_t sum[32]; /* of the keys of all that was added */
+	bool settled;	 /* verified_settle() said so of each */
+};
+
+/* `digest` is that of what names all of them: a manifest. */
+void verified_set_init(struct verified_set *set, const char *digest);
+/* The file, and what its contents were found to be: a digest. */
+void verified_set_add(struct verified_set *set, const struct stat *st, const char *digest);
+bool verified_set_same(const struct verified_set *a, const struct verified_set *b);
+bool verified_set_known(const struct verified_set *set);
+/* Unless it is not settled. */
+void verified_set_remember(const struct verified_set *set);
+void verified_set_forget(const struct verified_set *set);
 
 #endif

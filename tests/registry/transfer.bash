@@ -110,3 +110,30 @@ by_digest() {
     refuses 125 'names no registry' pull local
 }
 try by_digest "by digest; names that are not there"
+
+hashed_once() {
+    local blob remembered
+    need docker-registry
+    appliances
+    start_registry
+    works push full.torpor "docker://$registry/torpor/full:v1"
+    elsewhere
+    works pull "docker://$registry/torpor/full:v1"
+    rm ./*.torpor
+    rm -rf "$HOME/.cache/torpor/verified"
+    wakes "docker://$registry/torpor/full:v1"
+    remembered=$(find "$HOME/.cache/torpor/verified" -name 'set-*' -printf '%f %i')
+    matches "what is remembered" "$remembered" '^set-[0-9a-f]+ [0-9]+$'
+    wakes "docker://$registry/torpor/full:v1"
+    same "what is remembered, not written anew" \
+        "$(find "$HOME/.cache/torpor/verified" -name 'set-*' -printf '%f %i')" "$remembered"
+    # The largest blob is flat memory. Who changes it is found out; who puts it back has another file to hash.
+    blob=$(find "$XDG_DATA_HOME/torpor/oci/blobs/sha256" -type f -size +4M | head -n 1)
+    cp "$blob" kept
+    printf damage | dd of="$blob" bs=1 seek=100000 conv=notrunc status=none
+    refuses 121 'memory' resume -d --name woken "docker://$registry/torpor/full:v1"
+    refuses 121 'memory' resume -d --name woken "docker://$registry/torpor/full:v1"
+    dd if=kept of="$blob" conv=notrunc status=none
+    wakes "docker://$registry/torpor/full:v1"
+}
+try hashed_once "a pulled image with flat memory is hashed once, and again when a blob changed"

@@ -121,3 +121,38 @@ Test(verified, times_in_whole_seconds_or_ahead_are_not_trusted)
 	when.st_mtim = when.st_ctim = (struct timespec){now + 3600, 5};
 	cr_assert(not(verified_settle(&when)));
 }
+
+static struct verified_set set_of(const char *first, const char *second)
+{
+	struct verified_set set;
+	struct stat other;
+
+	cr_assert_eq(stat("other", &other), 0);
+	verified_set_init(&set, "sha256:manifest");
+	verified_set_add(&set, &st, first);
+	verified_set_add(&set, &other, second);
+	return set;
+}
+
+Test(verified, a_set_is_known_as_a_whole)
+{
+	struct verified_set set, again;
+
+	cr_assert_eq(sample_shell("echo world > other"), 0);
+	set = set_of("sha256:a", "sha256:b");
+	cr_assert_not(verified_set_known(&set));
+	verified_set_remember(&set);
+	again = set_of("sha256:a", "sha256:b");
+	cr_assert(verified_set_same(&set, &again));
+	cr_assert(verified_set_known(&again));
+	/* The same files for other contents. */
+	again = set_of("sha256:b", "sha256:a");
+	cr_assert_not(verified_set_known(&again));
+	/* One of them is another file. */
+	cr_assert_eq(sample_shell("echo World > new && mv new other"), 0);
+	again = set_of("sha256:a", "sha256:b");
+	cr_assert_not(verified_set_same(&set, &again));
+	cr_assert_not(verified_set_known(&again));
+	verified_set_forget(&set);
+	cr_assert_not(verified_set_known(&set));
+}
