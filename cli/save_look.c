@@ -2,12 +2,11 @@
 #include "cli/save_look.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "host/parent.h"
@@ -60,16 +59,16 @@ static int look(const struct save_look *l, json_t *found, struct err *err)
 	return ret;
 }
 
-static int look_in_child(const struct save_look *l, int fd)
+static void look_in_child(void *opaque, int fd)
 {
 	cleanup_json json_t *found = json_pack("{s:b}", "ok", 1);
 	struct err err = {0};
 
-	if (look(l, found, &err) < 0) {
+	if (look(opaque, found, &err) < 0) {
 		json_decref(found);
 		found = protocol_error(&err);
 	}
-	return json_dumpfd(found, fd, JSON_COMPACT) < 0;
+	(void)json_dumpfd(found, fd, JSON_COMPACT);
 }
 
 /* Where parent_find() looks: in the folder of the child, or in the store. */
@@ -99,44 +98,26 @@ static int check_parents(const struct save_look *l, const json_t *paths, struct 
 	return 0;
 }
 
-static int read_answer(int fd, json_t **found, struct err *err)
-{
-	int ret;
-
-	*found = json_loadfd(fd, JSON_REJECT_DUPLICATES, NULL);
-	if (*found == NULL)
-		return err_set(err, ERR_FAILED, "the process that looks at the files died");
-	ret = protocol_check(*found, err);
-	if (ret < 0) {
-		json_decref(*found);
-		*found = NULL;
-	}
-	return ret;
-}
-
 int save_look(const struct save_look *l, json_t **found, struct err *err)
 {
-	int ends[2], ret;
-	pid_t child;
+	cleanup_free uint8_t *text = NULL;
+	cleanup_json json_t *answer = NULL;
+	struct save_look own = *l;
+	size_t len;
+	int ret = child_ask(look_in_child, &own, JSON_MAX_BYTES, &text, &len, err);
 
 	*found = NULL;
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return err_sys(err, errno, "pipe");
-	fflush(NULL);
-	child = fork();
-	if (child == 0)
-		_exit(look_in_child(l, ends[1]));
-	close(ends[1]);
-	ret = child > 0 ? read_answer(ends[0], found, err) : err_sys(err, errno, "fork");
-	close(ends[0]);
-	if (child > 0)
-		(void)waitpid(child, NULL, 0);
 	if (ret < 0)
 		return ret;
-	ret = check_parents(l, json_object_get(*found, "parents"), err);
-	if (ret < 0) {
-		json_decref(*found);
-		*found = NULL;
-	}
-	return ret;
+	answer = json_parse(text, len, err);
+	if (answer == NULL)
+		return -EINVAL;
+	ret = protocol_check(answer, err);
+	if (ret < 0)
+		return ret;
+	ret = check_parents(l, json_object_get(answer, "parents"), err);
+	if (ret < 0)
+		return ret;
+	*found = take_ptr(answer);
+	return 0;
 }

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 
 #include "base/num.h"
-#include "cli/archive_api.h"
+#include "container/archive_api.h"
 
 #define TAR_CHUNK 32768u
 

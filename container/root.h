@@ -10,7 +10,7 @@
  *     docker://HOST/NAME:TAG      an image of a registry, which the caller's `pull` brings
  *     oci:FOLDER[:TAG]            an OCI image layout
  *     oci-archive:FILE[:TAG]      the same in a tar
- *     docker-archive:FILE[:NAME]  what `docker save` writes
+ *     docker-archive:FILE[:NAME]  what `docker save` writes (not: layers that are links to others)
  *     tar:FILE                    a root file system in a tar: plain, gzip or zstd
  *     FOLDER                      a root file system in a folder
  *
@@ -48,12 +48,12 @@ struct container_root_params {
 };
 
 struct container_root {
-	struct image_config config;	   /* empty for FOLDER and tar: */
-	char manifest[DIGEST_TEXT_SIZE];   /* of the image; "" for FOLDER and tar: */
-	char (*layer)[DIGEST_TEXT_SIZE];   /* of the layers, unpacked, lowest first; owned */
-	unsigned layers;		   /* FOLDER: 0 */
-	uint64_t size;			   /* of the file system, which is the file's */
-	uint64_t files;			   /* inodes in use */
+	struct image_config config;	 /* empty for FOLDER and tar: */
+	char manifest[DIGEST_TEXT_SIZE]; /* of the image; "" for FOLDER, tar: and docker-archive: */
+	char (*layer)[DIGEST_TEXT_SIZE]; /* of the layers, unpacked, lowest first; owned */
+	unsigned layers;		 /* FOLDER: 0 */
+	uint64_t size;			 /* of the file system, which is the file's */
+	uint64_t files;			 /* inodes in use */
 	uint8_t uuid[CONTAINER_ROOT_UUID]; /* derived from the contents */
 };
 

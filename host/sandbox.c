@@ -107,6 +107,11 @@ static const struct rule creates[] = {
 	ALLOW(unlinkat),  ALLOW(copy_file_range), ALLOW(sync_file_range), ALLOW(linkat),
 };
 
+static const struct rule unpacks[] = {
+	ALLOW(pwrite64),   ALLOW(ftruncate), ALLOW(fallocate), ALLOW(readlinkat),
+	ALLOW(flistxattr), ALLOW(fgetxattr), ALLOW(getegid),
+};
+
 static const struct rule asks_kvm[] = {
 	RULE(openat, VERDICT_EXISTING),
 	RULE(ioctl, VERDICT_KVM),
@@ -337,6 +342,7 @@ static const struct plan {
 } plans[] = {
 	[SANDBOX_READ] = {VERDICT_KILL, {TABLE(common), TABLE(reader)}},
 	[SANDBOX_CREATE] = {VERDICT_KILL, {TABLE(common), TABLE(reader), TABLE(creates)}},
+	[SANDBOX_UNPACK] = {VERDICT_KILL, {TABLE(common), TABLE(reader), TABLE(unpacks)}},
 	[SANDBOX_ASK] = {VERDICT_KILL, {TABLE(common), TABLE(reader), TABLE(asks_kvm)}},
 	[SANDBOX_MACHINE] = {VERDICT_MISSING, {TABLE(common), TABLE(creates), TABLE(machine)}},
 	[SANDBOX_SWITCH] = {VERDICT_KILL, {TABLE(common), TABLE(serves)}},

@@ -19,11 +19,16 @@ $(BUILD)/tests/kvm/runner: $(KVM_OBJ) $(BUILD)/libtorpor.a
 	@$(if $(V),,echo "  LD   $@")
 	$(Q)$(CC) $(ALL_CFLAGS) $(TEST_LDFLAGS) -o $@ $^ -lcriterion $(LIBS)
 
--include $(UNIT_OBJ:.o=.d) $(KVM_OBJ:.o=.d)
+# Makes a root of a container's image, for tests/container.
+$(BUILD)/tests/container/root: $(BUILD)/tests/container/root.o $(BUILD)/libtorpor.a
+	@$(if $(V),,echo "  LD   $@")
+	$(Q)$(CC) $(ALL_CFLAGS) $(TEST_LDFLAGS) -o $@ $^ $(LIBS)
+
+-include $(UNIT_OBJ:.o=.d) $(KVM_OBJ:.o=.d) $(BUILD)/tests/container/root.d
 
 include tests/fuzz/rules.mk
 
-TEST_PROGRAMS := $(BUILD)/tests/unit/runner $(BUILD)/tests/kvm/runner $(BUILD)/images/tiny.elf
+TEST_PROGRAMS := $(BUILD)/tests/unit/runner $(BUILD)/tests/kvm/runner $(BUILD)/tests/container/root $(BUILD)/images/tiny.elf
 
 # The tests are built on all cores, however make was called.
 JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))

@@ -146,6 +146,11 @@ static int call_create_file(void)
 	return outcome_of(open("/tmp", O_TMPFILE | O_RDWR, 0600));
 }
 
+static int call_write_anywhere(void)
+{
+	return outcome_of(pwrite(-1, "x", 1, 1));
+}
+
 static int call_map_code(void)
 {
 	void *at = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -217,30 +222,31 @@ static int call_other_abi(void)
 static const struct {
 	int (*call)(void);
 	char name[24];
-	int read, create, ask, machine, serve;
+	int read, create, unpack, ask, machine, serve;
 } cases[] = {
-	{call_exec, "execve", KILLED, KILLED, KILLED, KILLED, KILLED},
-	{call_ptrace, "ptrace", KILLED, KILLED, KILLED, KILLED, KILLED},
-	{call_setuid, "setuid", KILLED, KILLED, KILLED, KILLED, KILLED},
-	{call_unshare, "unshare", KILLED, KILLED, KILLED, KILLED, KILLED},
-	{call_mount, "mount", KILLED, KILLED, KILLED, KILLED, KILLED},
-	{call_bpf, "bpf", KILLED, KILLED, KILLED, KILLED, KILLED},
-	{call_io_uring, "io_uring", KILLED, KILLED, KILLED, KILLED, KILLED},
-	{call_inet, "AF_INET", KILLED, KILLED, KILLED, EPERM, KILLED},
-	{call_unix, "AF_UNIX", KILLED, KILLED, KILLED, DONE, KILLED},
-	{call_fork, "fork", EPERM, EPERM, EPERM, DONE, KILLED},
-	{call_new_user_namespace, "namespace", EPERM, EPERM, EPERM, EPERM, KILLED},
-	{call_read_file, "read a file", DONE, DONE, DONE, DONE, DONE},
-	{call_write_file, "write to a file", EPERM, DONE, DONE, DONE, DONE},
-	{call_create_file, "create a file", EPERM, DONE, EPERM, DONE, EPERM},
-	{call_map_code, "map code", EPERM, EPERM, EPERM, DONE, EPERM},
-	{call_map_writable_code, "map writable code", EPERM, EPERM, EPERM, EPERM, EPERM},
-	{call_type_at_terminal, "TIOCSTI", EPERM, EPERM, EPERM, EPERM, EPERM},
-	{call_thread_and_memory, "threads and memory", DONE, DONE, DONE, DONE, KILLED},
-	{call_hash, "SHA-256", DONE, DONE, DONE, DONE, DONE},
-	{call_fill_log, "a full log", KILLED, DONE, KILLED, DONE, DONE},
-	{call_unknown, "a call of the future", ENOSYS, ENOSYS, ENOSYS, ENOSYS, ENOSYS},
-	{call_other_abi, "execve by x32", ENOSYS, ENOSYS, ENOSYS, ENOSYS, ENOSYS},
+	{call_exec, "execve", KILLED, KILLED, KILLED, KILLED, KILLED, KILLED},
+	{call_ptrace, "ptrace", KILLED, KILLED, KILLED, KILLED, KILLED, KILLED},
+	{call_setuid, "setuid", KILLED, KILLED, KILLED, KILLED, KILLED, KILLED},
+	{call_unshare, "unshare", KILLED, KILLED, KILLED, KILLED, KILLED, KILLED},
+	{call_mount, "mount", KILLED, KILLED, KILLED, KILLED, KILLED, KILLED},
+	{call_bpf, "bpf", KILLED, KILLED, KILLED, KILLED, KILLED, KILLED},
+	{call_io_uring, "io_uring", KILLED, KILLED, KILLED, KILLED, KILLED, KILLED},
+	{call_inet, "AF_INET", KILLED, KILLED, KILLED, KILLED, EPERM, KILLED},
+	{call_unix, "AF_UNIX", KILLED, KILLED, KILLED, KILLED, DONE, KILLED},
+	{call_fork, "fork", EPERM, EPERM, EPERM, EPERM, DONE, KILLED},
+	{call_new_user_namespace, "namespace", EPERM, EPERM, EPERM, EPERM, EPERM, KILLED},
+	{call_read_file, "read a file", DONE, DONE, DONE, DONE, DONE, DONE},
+	{call_write_file, "write to a file", EPERM, DONE, EPERM, DONE, DONE, DONE},
+	{call_create_file, "create a file", EPERM, DONE, EPERM, EPERM, DONE, EPERM},
+	{call_write_anywhere, "pwrite", KILLED, EBADF, EBADF, KILLED, EBADF, KILLED},
+	{call_map_code, "map code", EPERM, EPERM, EPERM, EPERM, DONE, EPERM},
+	{call_map_writable_code, "map writable code", EPERM, EPERM, EPERM, EPERM, EPERM, EPERM},
+	{call_type_at_terminal, "TIOCSTI", EPERM, EPERM, EPERM, EPERM, EPERM, EPERM},
+	{call_thread_and_memory, "threads and memory", DONE, DONE, DONE, DONE, DONE, KILLED},
+	{call_hash, "SHA-256", DONE, DONE, DONE, DONE, DONE, DONE},
+	{call_fill_log, "a full log", KILLED, DONE, DONE, KILLED, DONE, DONE},
+	{call_unknown, "a call of the future", ENOSYS, ENOSYS, ENOSYS, ENOSYS, ENOSYS, ENOSYS},
+	{call_other_abi, "execve by x32", ENOSYS, ENOSYS, ENOSYS, ENOSYS, ENOSYS, ENOSYS},
 };
 
 Test(sandbox, forbids_what_it_should_and_no_more)
@@ -255,9 +261,9 @@ Test(sandbox, forbids_what_it_should_and_no_more)
 	cr_assert(eq(int, log_file_open(&small_log, path, 2 * LOG_FILE_TAIL, 0, NULL), 0));
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		const int wanted[] = {
-			[SANDBOX_READ] = cases[i].read,	   [SANDBOX_CREATE] = cases[i].create,
-			[SANDBOX_ASK] = cases[i].ask,	   [SANDBOX_MACHINE] = cases[i].machine,
-			[SANDBOX_SWITCH] = cases[i].serve,
+			[SANDBOX_READ] = cases[i].read,	      [SANDBOX_CREATE] = cases[i].create,
+			[SANDBOX_UNPACK] = cases[i].unpack,   [SANDBOX_ASK] = cases[i].ask,
+			[SANDBOX_MACHINE] = cases[i].machine, [SANDBOX_SWITCH] = cases[i].serve,
 		};
 
 		for (size_t s = 0; s < ARRAY_SIZE(wanted); s++)

@@ -1,6 +1,9 @@
-/* libarchive, loaded at first use: only `torpor cp` needs it, and it costs start-up time. */
-#ifndef TORPOR_CLI_ARCHIVE_API_H
-#define TORPOR_CLI_ARCHIVE_API_H
+/*
+ * libarchive, loaded at first use: only `torpor cp` and what reads images of containers need it,
+ * and it costs start-up time. Any thread; the first call loads.
+ */
+#ifndef TORPOR_CONTAINER_ARCHIVE_API_H
+#define TORPOR_CONTAINER_ARCHIVE_API_H
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -12,6 +15,9 @@ struct archive_api {
 	__typeof__(archive_error_string) *error_string;
 	__typeof__(archive_read_new) *read_new;
 	__typeof__(archive_read_support_format_tar) *read_tar;
+	__typeof__(archive_read_support_format_raw) *read_raw;
+	__typeof__(archive_read_support_format_empty) *read_empty;
+	__typeof__(archive_read_append_filter) *read_filter;
 	__typeof__(archive_read_open) *read_open;
 	__typeof__(archive_read_next_header) *read_next;
 	__typeof__(archive_read_data_block) *read_data;
@@ -40,6 +46,17 @@ struct archive_api {
 	__typeof__(archive_entry_hardlink) *entry_hardlink;
 	__typeof__(archive_entry_copy_hardlink) *entry_set_hardlink;
 	__typeof__(archive_entry_filetype) *entry_type;
+	__typeof__(archive_entry_symlink) *entry_symlink;
+	__typeof__(archive_entry_uid) *entry_uid;
+	__typeof__(archive_entry_gid) *entry_gid;
+	__typeof__(archive_entry_mtime) *entry_mtime;
+	__typeof__(archive_entry_mtime_nsec) *entry_mtime_nsec;
+	__typeof__(archive_entry_rdevmajor) *entry_major;
+	__typeof__(archive_entry_rdevminor) *entry_minor;
+	__typeof__(archive_entry_xattr_reset) *entry_xattr_reset;
+	__typeof__(archive_entry_xattr_next) *entry_xattr_next;
+	__typeof__(archive_entry_acl_reset) *entry_acl_reset;
+	__typeof__(archive_entry_acl_next) *entry_acl_next;
 	__typeof__(archive_entry_perm) *entry_perm;
 	__typeof__(archive_entry_set_perm) *entry_set_perm;
 	__typeof__(archive_entry_size) *entry_size;

@@ -1,5 +1,5 @@
 /* libarchive's table of functions; see archive_api.h. */
-#include "cli/archive_api.h"
+#include "container/archive_api.h"
 
 #include <pthread.h>
 
@@ -17,6 +17,9 @@ static const struct library_symbol symbols[] = {
 	SYMBOL(error_string, archive_error_string),
 	SYMBOL(read_new, archive_read_new),
 	SYMBOL(read_tar, archive_read_support_format_tar),
+	SYMBOL(read_raw, archive_read_support_format_raw),
+	SYMBOL(read_empty, archive_read_support_format_empty),
+	SYMBOL(read_filter, archive_read_append_filter),
 	SYMBOL(read_open, archive_read_open),
 	SYMBOL(read_next, archive_read_next_header),
 	SYMBOL(read_data, archive_read_data_block),
@@ -45,6 +48,17 @@ static const struct library_symbol symbols[] = {
 	SYMBOL(entry_hardlink, archive_entry_hardlink),
 	SYMBOL(entry_set_hardlink, archive_entry_copy_hardlink),
 	SYMBOL(entry_type, archive_entry_filetype),
+	SYMBOL(entry_symlink, archive_entry_symlink),
+	SYMBOL(entry_uid, archive_entry_uid),
+	SYMBOL(entry_gid, archive_entry_gid),
+	SYMBOL(entry_mtime, archive_entry_mtime),
+	SYMBOL(entry_mtime_nsec, archive_entry_mtime_nsec),
+	SYMBOL(entry_major, archive_entry_rdevmajor),
+	SYMBOL(entry_minor, archive_entry_rdevminor),
+	SYMBOL(entry_xattr_reset, archive_entry_xattr_reset),
+	SYMBOL(entry_xattr_next, archive_entry_xattr_next),
+	SYMBOL(entry_acl_reset, archive_entry_acl_reset),
+	SYMBOL(entry_acl_next, archive_entry_acl_next),
 	SYMBOL(entry_perm, archive_entry_perm),
 	SYMBOL(entry_set_perm, archive_entry_set_perm),
 	SYMBOL(entry_size, archive_entry_size),

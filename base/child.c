@@ -1,0 +1,50 @@
+/* See child.h. */
+#include "base/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/io.h"
+
+static int read_answer(int fd, size_t max, uint8_t **text, size_t *len, struct err *err)
+{
+	int64_t got;
+
+	*text = malloc(max);
+	got = *text != NULL ? io_read_upto(fd, *text, max) : -ENOMEM;
+	if (got > 0) {
+		*len = (size_t)got;
+		return 0;
+	}
+	free(*text);
+	*text = NULL;
+	return got < 0 ? err_sys(err, (int)-got, "read what a child says")
+		       : err_set(err, ERR_FAILED, "the process that was to read it died");
+}
+
+int child_ask(void (*answer)(void *opaque, int fd), void *opaque, size_t max, uint8_t **text,
+	      size_t *len, struct err *err)
+{
+	int ends[2], ret;
+	pid_t child;
+
+	*text = NULL;
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return err_sys(err, errno, "pipe");
+	fflush(NULL);
+	child = fork();
+	if (child == 0) {
+		answer(opaque, ends[1]);
+		_exit(0);
+	}
+	close(ends[1]);
+	ret = child > 0 ? read_answer(ends[0], max, text, len, err) : err_sys(err, errno, "fork");
+	close(ends[0]);
+	if (child > 0)
+		(void)waitpid(child, NULL, 0);
+	return ret;
+}
