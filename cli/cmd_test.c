@@ -194,6 +194,7 @@ static int run_tests(struct test_args *args, const struct test_list *tests,
 	bool good = true;
 	int ret;
 
+	args->fleet.changes = report_args_want_changes(&args->reports);
 	args->fleet.stop_fd = stop->fd;
 	ret = test_fleet_open(&fleet, &args->fleet, err);
 	if (ret < 0)

@@ -92,7 +92,7 @@ _torpor()
 	warm)
 		options='--for --until -o --output --help' operands='running files' ;;
 	test)
-		options='--from -p --publish -j --jobs --repeat --shard --clock --failed --no-save --update --tap --json --diff -i --interactive --junit --help' operands='' ;;
+		options='--from -p --publish -j --jobs --repeat --shard --clock --failed --no-save --update --tap --json --diff -i --interactive --junit --html --help' operands='' ;;
 	doctor)
 		options='--json --help' operands='' ;;
 	version)

@@ -9,6 +9,7 @@
 #include "base/printable.h"
 #include "cli/json_out.h"
 #include "cli/print_line.h"
+#include "golden/report_html.h"
 #include "golden/report_json.h"
 #include "golden/report_junit.h"
 #include "golden/report_text.h"
@@ -36,19 +37,36 @@ int report_args_take(struct report_args *args, int id, const char *value, struct
 	case OPTION_JUNIT:
 		args->junit = value;
 		return 1;
+	case OPTION_HTML:
+		args->html = value;
+		return 1;
 	default:
 		return 0;
 	}
 }
 
+bool report_args_want_changes(const struct report_args *args)
+{
+	return args->html != NULL || args->form == REPORT_JSON;
+}
+
 int test_reports_open(struct test_reports *reports, const struct report_args *args, struct err *err)
 {
+	int ret = 0;
+
 	*reports = (struct test_reports){
 		.args = args,
 		.progress = isatty(STDERR_FILENO) == 1,
 		.junit = {.fd = -1, .folder = -1},
+		.html = {.fd = -1, .folder = -1},
 	};
-	return args->junit != NULL ? tempfile_open(&reports->junit, args->junit, err) : 0;
+	if (args->junit != NULL)
+		ret = tempfile_open(&reports->junit, args->junit, err);
+	if (ret == 0 && args->html != NULL)
+		ret = tempfile_open(&reports->html, args->html, err);
+	if (ret < 0)
+		test_reports_close(reports);
+	return ret;
 }
 
 /* ---- what is printed ---- */
@@ -193,12 +211,13 @@ static bool write_file(struct tempfile *file, const struct buf *text)
 	return ret == 0;
 }
 
-static bool write_junit(struct test_reports *reports, const struct test_report *report)
+static bool write_report(struct tempfile *file, const struct test_report *report,
+			 void (*write)(const struct test_report *report, struct buf *out))
 {
 	cleanup_buf struct buf text = {0};
 
-	report_junit(report, &text);
-	return write_file(&reports->junit, &text);
+	write(report, &text);
+	return write_file(file, &text);
 }
 
 bool test_reports_end(struct test_reports *reports, const struct test_report *report)
@@ -207,8 +226,10 @@ bool test_reports_end(struct test_reports *reports, const struct test_report *re
 
 	test_reports_clear(reports);
 	good = print_end(reports, report);
-	if (reports->args->junit != NULL && !write_junit(reports, report))
-		good = false;
+	if (reports->args->junit != NULL)
+		good &= write_report(&reports->junit, report, report_junit);
+	if (reports->args->html != NULL)
+		good &= write_report(&reports->html, report, report_html);
 	return good;
 }
 
@@ -216,4 +237,6 @@ void test_reports_close(struct test_reports *reports)
 {
 	if (reports->args->junit != NULL)
 		tempfile_close(&reports->junit);
+	if (reports->args->html != NULL)
+		tempfile_close(&reports->html);
 }

@@ -18,6 +18,7 @@ enum {
 	OPTION_TAP = OPTION_LONG_ONLY + 240,
 	OPTION_DIFF,
 	OPTION_JUNIT,
+	OPTION_HTML,
 };
 
 /* clang-format off */
@@ -26,7 +27,8 @@ enum {
 	{OPTION_JSON, "json", NULL, "print JSON, at the end"},                                     \
 	{OPTION_DIFF, "diff", NULL, "print what `patch -p0` takes to accept what the tests print"}, \
 	{'i', "interactive", NULL, "ask about each difference, and rewrite the tests"},            \
-	{OPTION_JUNIT, "junit", "FILE", "write a report as JUnit XML"}
+	{OPTION_JUNIT, "junit", "FILE", "write a report as JUnit XML"},                            \
+	{OPTION_HTML, "html", "FILE", "write a report as one HTML page"}
 /* clang-format on */
 
 /* What is printed on standard output. */
@@ -40,19 +42,22 @@ enum report_form {
 
 struct report_args {
 	enum report_form form;
-	const char *junit; /* borrowed; NULL: no such file */
+	const char *junit, *html; /* borrowed; NULL: no such file */
 };
 
 /* Take an option that is one of REPORT_OPTIONS: 1, 0 when it is not, or -EINVAL with ERR_USAGE, also
  * when two forms are given. */
 int report_args_take(struct report_args *args, int id, const char *value, struct err *err);
 
+/* Whether a report tells what each test has changed. */
+bool report_args_want_changes(const struct report_args *args);
+
 struct test_reports {
 	const struct report_args *args; /* borrowed */
 	size_t printed;			/* results */
 	bool progress;			/* standard error is a terminal, */
 	bool line;			/* and has a line about the progress */
-	struct tempfile junit;
+	struct tempfile junit, html;
 };
 
 /* Returns 0, or what tempfile_open() gives; then nothing is open. */

@@ -82,8 +82,11 @@ static void add_output(const struct test_result *t, struct buf *out)
 
 	if (t->console != NULL)
 		buf_add(&text, t->console, strlen(t->console));
-	if (t->saved != NULL)
-		buf_printf(&text, "\n[torpor resume %s]\n", t->saved);
+	if (t->saved != NULL) {
+		buf_printf(&text, "\n[");
+		test_result_wake_line(t, &text);
+		buf_printf(&text, "]\n");
+	}
 	if (t->save_error != NULL)
 		buf_printf(&text, "\n[its machine is not saved: %s]\n", t->save_error);
 	out->failed |= buf_failed(&text);

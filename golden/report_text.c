@@ -34,9 +34,12 @@ static void add_diff(const struct test_result *t, const char *before, struct buf
 
 static void add_saved(const struct test_result *t, const char *before, struct buf *out)
 {
-	if (t->saved != NULL)
-		buf_printf(out, "%sat its first difference (%.1f MiB): torpor resume %s\n", before,
-			   (double)t->saved_bytes / 1048576.0, t->saved);
+	if (t->saved != NULL) {
+		buf_printf(out, "%sat its first difference (%.1f MiB): ", before,
+			   (double)t->saved_bytes / 1048576.0);
+		test_result_wake_line(t, out);
+		buf_printf(out, "\n");
+	}
 	if (t->save_error != NULL)
 		buf_printf(out, "%sits machine is not saved: %s\n", before, t->save_error);
 }

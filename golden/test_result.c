@@ -29,6 +29,26 @@ bool test_report_flaky(const struct test_report *r, size_t index, size_t *failed
 	return *failed > 0 && *failed < *rounds;
 }
 
+void test_result_wake_line(const struct test_result *t, struct buf *out)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789_./+=:,@-";
+
+	buf_printf(out, "torpor resume %s", t->saved[0] == '-' ? "-- " : "");
+	if (t->saved[strspn(t->saved, plain)] == '\0') {
+		buf_printf(out, "%s", t->saved);
+		return;
+	}
+	buf_printf(out, "'");
+	for (const char *at = t->saved; *at != '\0'; at++) {
+		if (*at == '\'')
+			buf_printf(out, "'\\''");
+		else
+			buf_add(out, at, 1);
+	}
+	buf_printf(out, "'");
+}
+
 void test_result_free(struct test_result *t)
 {
 	free(t->path);

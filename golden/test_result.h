@@ -69,6 +69,9 @@ size_t test_report_count(const struct test_report *r, enum test_outcome outcome)
  * many results of that test so many are not TEST_PASSED. */
 bool test_report_flaky(const struct test_report *r, size_t index, size_t *failed, size_t *rounds);
 
+/* Append the command that wakes its saved machine, fit for a shell. */
+void test_result_wake_line(const struct test_result *t, struct buf *out);
+
 /* Safe on zeroes. */
 void test_result_free(struct test_result *t);
 void test_report_free(struct test_report *r);

@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "golden/markup.h"
+#include "golden/report_html.h"
 #include "golden/report_json.h"
 #include "golden/report_junit.h"
 #include "golden/report_text.h"
@@ -117,6 +118,35 @@ Test(reports, junit_is_a_suite_with_a_case_for_each_result)
 	cr_expect(ne(ptr, strstr(text, "[torpor resume failed/a.torpor]"), NULL));
 	cr_expect(eq(ptr, strstr(text, "<script"), NULL));
 	cr_expect(eq(ptr, strstr(text, "]]>"), NULL));
+}
+
+Test(reports, the_page_has_no_element_of_a_guest)
+{
+	cleanup_test_report struct test_report r;
+	cleanup_buf struct buf out = {0};
+	const char *text;
+
+	make_report(&r);
+	free(r.result[2].diff);
+	r.result[2].diff = strdup("--- a\n+++ a\n@@ -1 +1 @@\n+" HOSTILE);
+	r.result[2].diff_len = strlen(r.result[2].diff);
+	free(r.result[2].saved);
+	r.result[2].saved = strdup("it's/<b>.torpor");
+	report_html(&r, &out);
+	text = text_of(&out);
+	cr_expect(eq(sz, strlen(text) + 1, out.len));
+	cr_expect(eq(ptr, strstr(text, "<script"), NULL));
+	cr_expect(eq(ptr, strstr(text, "\x1b"), NULL));
+	cr_expect(ne(ptr, strstr(text, "default-src 'none'"), NULL));
+	cr_expect(ne(ptr, strstr(text, "<title>2 of 3 failed"), NULL));
+	cr_expect(
+		ne(ptr, strstr(text, "<ins>+&lt;/failure&gt;&lt;/style&gt;&lt;script&gt;"), NULL));
+	cr_expect(ne(ptr,
+		     strstr(text, "torpor resume &#39;it&#39;\\&#39;&#39;s/&lt;b&gt;.torpor&#39;"),
+		     NULL));
+	cr_expect(ne(ptr, strstr(text, "7 pages (28 KiB) in 1 of 2 parts"), NULL));
+	/* One </style>: ours. */
+	cr_expect(eq(ptr, strstr(strstr(text, "</style") + 1, "</style"), NULL));
 }
 
 Test(reports, json_keeps_every_character)

@@ -76,6 +76,42 @@ reports() {
 }
 try reports "test: --junit and --json, of text that is markup itself"
 
+# Looked at in a browser; and so is a page that is not as it should be.
+page() {
+    command -v chromium >/dev/null || skip "chromium is not installed"
+    golden
+    local long
+    long=$(printf 'x%.0s' {1..120}).t
+    cat >hostile.t <<'T'
+golden: golden.torpor
+
+</style><script>document.title = "prose"</script>
+
+  % printf '</pre></code><script>document.title = "output"</script>\033[2J\000\377<img src=http://127.0.0.1:9/ onerror=alert(1)>'
+  was
+  % mkfifo $TORPOR_NAME.answer
+  > echo 'fill 16 8 5' | torpor console $TORPOR_NAME >$TORPOR_NAME.answer &
+  > read answer <$TORPOR_NAME.answer; kill $!; rm $TORPOR_NAME.answer; echo "$answer"
+  filled 2048* (glob)
+T
+    printf 'golden: golden.torpor\n  %% seq 300 | tr "\\n" " "\n' >$long
+    printf 'golden: golden.torpor\n  %% [ -e once ] || { touch once; false; }\n' >flaky.t
+    printf 'golden: <b>.torpor\n' >'a<b>&.t'
+    PATH=$SCRATCH:$PATH call test -j 2 --repeat 2 --html r.html hostile.t $long flaky.t 'a<b>&.t'
+    same status "$status" 125
+    grep -q '^filled 2048' r.html || fail "no console"
+    grep -Eq '>20[0-9]+ pages .8.. MiB.' r.html || fail "changes: $(grep ' pages' r.html)"
+    same "the page" "$("$tests/kvm/page.py" r.html '7 of 8 failed - torpor test')" ok
+    sed 's/<main>/<main><p style="width:1300px;color:#777">x<\/p><img src="x.png" onerror="x()"><script><\/script>/' \
+        r.html >bad.html
+    long=$("$tests/kvm/page.py" bad.html 'another title')
+    for wrong in '400 light: the page is 1[0-9]* wide' '1280 dark: contrast 4' 'an element script' 'an attribute onerror' \
+        'it loads file:.*/x.png' 'its title is'; do
+        matches "what is wrong with another page" "$long" "$wrong"
+    done
+}
+try page "test: --html in a browser: nothing from elsewhere, no scripts, narrow and wide, light and dark"
+
 # What --diff prints is what patch takes.
 patches() {
     golden
