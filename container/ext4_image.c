@@ -100,6 +100,11 @@ int ext4_image_align(struct ext4_image *img, struct err *err)
 	return 0;
 }
 
+void ext4_image_spare(struct ext4_image *img, uint64_t bytes)
+{
+	img->spare = (uint32_t)(u64_min(bytes, EXT4_MAX_SPARE) / EXT4_BLOCK);
+}
+
 /* --- contents --- */
 
 int ext4_file_begin(struct ext4_image *img, struct tree_inode *inode, uint64_t size,
@@ -461,7 +466,7 @@ static uint32_t inodes_used(const struct ext4_image *img)
 /* More groups need more bitmaps, which may need one group more. */
 static void lay_out(const struct ext4_image *img, struct layout *l)
 {
-	uint32_t need = inodes_used(img), groups = 0;
+	uint32_t need = inodes_used(img) + img->spare / EXT4_FRAME_BLOCKS, groups = 0;
 
 	do {
 		uint32_t each;
@@ -472,7 +477,7 @@ static void lay_out(const struct ext4_image *img, struct layout *l)
 		l->bitmaps = img->next;
 		l->table = l->bitmaps + 2 * groups;
 		l->end = l->table + groups * (l->per_group / EXT4_BLOCK_INODES);
-		l->total = (uint32_t)align_up(l->end, EXT4_FRAME_BLOCKS);
+		l->total = (uint32_t)align_up(l->end + img->spare, EXT4_FRAME_BLOCKS);
 		/* Many small files need more groups than their blocks do. */
 		if (l->total <= (groups - 1) * EXT4_GROUP_BLOCKS)
 			l->total = (groups - 1) * EXT4_GROUP_BLOCKS + EXT4_FRAME_BLOCKS;

@@ -1,6 +1,6 @@
 /*
- * Writing an ext4 file system that will only be read (kernel: filesystems/ext4/, "Data Structures
- * and Algorithms").
+ * Writing an ext4 file system (kernel: filesystems/ext4/, "Data Structures and Algorithms"). It is
+ * written once; a guest may go on with it as with any other.
  *
  *     ext4_image_new → (ext4_image_align | ext4_file_begin → ext4_file_write* → ext4_file_end)* →
  *     ext4_image_finish → ext4_image_free
@@ -11,8 +11,8 @@
  * KiB and more begin at a frame.
  *
  * The bytes depend on the calls and their arguments alone. Times of the file system are 0; its UUID
- * and its hash seed are the caller's. There is no journal, no free space worth speaking of, and one
- * superblock.
+ * and its hash seed are the caller's. There is no journal, one superblock, and free space only as
+ * ext4_image_spare() says.
  *
  * Functions return 0; -EINVAL with ERR_INTEGRITY for files that ext4 cannot hold and contents above
  * the limit; -ENOMEM; or the errno of pwrite(2), fallocate(2) or ftruncate(2). One thread.
@@ -24,6 +24,7 @@
 #include "container/layer_tree.h"
 
 #define EXT4_MAX_BYTES (UINT64_C(60) << 30) /* of contents */
+#define EXT4_MAX_SPARE (UINT64_C(32) << 30)
 #define EXT4_SEED_SIZE 32u
 
 struct ext4_image;
@@ -38,6 +39,10 @@ void ext4_image_free(struct ext4_image *img);
 
 /* The next file begins at a frame: for the first of a layer. */
 int ext4_image_align(struct ext4_image *img, struct err *err);
+
+/* Have so many bytes free in the end, and an inode for each 64 KiB of them;
+ * at most EXT4_MAX_SPARE. They are holes of the output. */
+void ext4_image_spare(struct ext4_image *img, uint64_t bytes);
 
 /* `size` is what is expected. The inode must stay in the tree until ext4_file_end(). */
 int ext4_file_begin(struct ext4_image *img, struct tree_inode *inode, uint64_t size,

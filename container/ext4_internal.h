@@ -29,6 +29,7 @@ struct ext4_image {
 	struct layer_tree *tree;
 	uint64_t max_blocks; /* limit on `next` while contents come */
 	uint64_t max_bytes;  /* as the caller said it */
+	uint32_t spare;	     /* free blocks that the file system is to have */
 
 	/* What is not yet written: blocks from `out_first` to `next`. */
 	uint8_t *out; /* owned */

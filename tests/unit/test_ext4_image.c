@@ -333,3 +333,26 @@ Test(ext4_image, many_small_files_need_more_groups_than_blocks)
 	finish(&result);
 	cr_assert(ge(u64, result.size, UINT64_C(2) * EXT4_GROUP_BLOCKS * EXT4_BLOCK));
 }
+
+/* A guest goes on writing where we stop. */
+Test(ext4_image, free_space_is_a_hole_that_can_be_written)
+{
+	static const char data[] = "contents";
+	struct ext4_result result;
+	char command[512];
+	struct stat st;
+
+	file("a", data, sizeof(data));
+	ext4_image_spare(img, UINT64_C(1) << 30);
+	finish(&result);
+	cr_assert(ge(u64, result.size, UINT64_C(1) << 30));
+	cr_assert(eq(int, fstat(fd, &st), 0));
+	cr_assert(lt(i64, st.st_blocks * 512, 1 << 20), "%lld blocks", (long long)st.st_blocks);
+	snprintf(command, sizeof(command),
+		 "{ head -c 300000000 /dev/zero | tr '\\0' x; } >%s.big && /sbin/debugfs -w -R "
+		 "'write %s.big big' %s 2>/dev/null && rm %s.big && /sbin/e2fsck -fn %s >/dev/null",
+		 path, path, path, path, path);
+	cr_assert(eq(int, system(command), 0));
+	expect("stat /big", "Size: 300000000");
+	expect("cat /a", data);
+}
