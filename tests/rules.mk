@@ -43,7 +43,7 @@ check: deps ## run all tests: lint, unit, KVM with the tiny kernel, real guests 
 	$(Q)$(MAKE) $(JOBS) release
 	$(Q)$(MAKE) $(JOBS) fuzz
 	$(Q)images/debian/build
-	$(Q)tests/run lint unit asan kvm verbs badinput interop registry fuzz labkvm lab
+	$(Q)tests/run lint unit asan kvm verbs badinput interop registry container fuzz labkvm lab
 
 .PHONY: soak
 soak: deps ## the slow campaigns: kills while saving, long save/resume chains
