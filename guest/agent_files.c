@@ -94,6 +94,31 @@ static void files_fail(struct agent_files *f, const char *fmt, ...)
 	f->transport.failed(f->transport.opaque, &why);
 }
 
+/* qemu-ga's words for a command that its configuration forbids: "The command X has been disabled for
+ * this instance", since 6.1 "Command X has been disabled: the command is not allowed"; "has not been
+ * found" when it was left out of the program. */
+static bool is_forbidden(const struct err *why)
+{
+	return why != NULL && (strstr(why->text, "has been disabled") != NULL ||
+			       strstr(why->text, "has not been found") != NULL);
+}
+
+/* A command of the agent failed. */
+static void files_refused(struct agent_files *f, const char *command, const struct err *why)
+{
+	const char *text = why != NULL ? why->text : "the answer makes no sense";
+
+	if (is_forbidden(why))
+		files_fail(f,
+			   "the guest agent forbids %s (%s): its configuration must allow "
+			   "guest-exec, guest-exec-status, guest-file-open, -read, -write, -flush "
+			   "and -close (qemu-ga --allow-rpcs, --block-rpcs; on EL "
+			   "/etc/sysconfig/qemu-ga)",
+			   command, text);
+	else
+		files_fail(f, "%s: %s", command, text);
+}
+
 /* --- what is sent --- */
 
 static void on_written(void *opaque, const json_t *value, const struct err *why)
@@ -101,7 +126,7 @@ static void on_written(void *opaque, const json_t *value, const struct err *why)
 	struct agent_files *f = opaque;
 
 	if (value == NULL && f->state == FILES_UP)
-		files_fail(f, "guest-file-write: %s", why->text);
+		files_refused(f, "guest-file-write", why);
 }
 
 static void on_flushed(void *opaque, const json_t *value, const struct err *why)
@@ -109,7 +134,7 @@ static void on_flushed(void *opaque, const json_t *value, const struct err *why)
 	struct agent_files *f = opaque;
 
 	if (value == NULL && f->state == FILES_UP) {
-		files_fail(f, "guest-file-flush: %s", why->text);
+		files_refused(f, "guest-file-flush", why);
 		return;
 	}
 	/* The answer to what was written may be there soon. */
@@ -202,7 +227,7 @@ static void on_read(void *opaque, const json_t *value, const struct err *why)
 		return;
 	}
 	if (value == NULL) {
-		files_fail(f, "guest-file-read: %s", why->text);
+		files_refused(f, "guest-file-read", why);
 		return;
 	}
 	if (!json_is_integer(count) || len < 0 || len > (json_int_t)READ_MAX) {
@@ -250,7 +275,7 @@ static void on_looked(void *opaque, const json_t *value, const struct err *why)
 	if (f->state != FILES_UP && f->state != FILES_OPENING) {
 		files_advance(f);
 	} else if (value == NULL) {
-		files_fail(f, "guest-exec-status: %s", why->text);
+		files_refused(f, "guest-exec-status", why);
 	} else if (json_is_true(json_object_get(value, "exited"))) {
 		heard_text(value, text, sizeof(text));
 		files_fail(f, "torpor's helper in the guest %s%s%s",
@@ -303,8 +328,8 @@ static void on_opened(void *opaque, const json_t *value, const struct err *why)
 		files_advance(f);
 		return;
 	}
-	if (f->agent->state != AGENT_READY) {
-		files_fail(f, "guest-file-open: %s", why != NULL ? why->text : "no answer");
+	if (f->agent->state != AGENT_READY || is_forbidden(why)) {
+		files_refused(f, "guest-file-open", why);
 	} else if (f->out == 0 && handle > 0) {
 		f->out = handle;
 		files_advance(f);
@@ -320,7 +345,7 @@ static void on_opened(void *opaque, const json_t *value, const struct err *why)
 		f->pause_ms = f->quiet_ms = f->look_ms = 0;
 		files_advance(f);
 	} else {
-		files_fail(f, "guest-file-open: %s", why != NULL ? why->text : "no handle");
+		files_refused(f, "guest-file-open", why);
 	}
 }
 
@@ -343,11 +368,7 @@ static void on_started(void *opaque, const json_t *value, const struct err *why)
 	}
 	f->pid = json_integer_value(json_object_get(value, "pid"));
 	if (f->pid <= 0) {
-		files_fail(f,
-			   "the guest agent does not run a program (guest-exec): %s; its "
-			   "configuration must allow guest-exec, guest-exec-status, "
-			   "guest-file-open, -read, -write, -flush and -close",
-			   why != NULL ? why->text : "it gives no process");
+		files_refused(f, "guest-exec", why);
 		return;
 	}
 	f->state = FILES_OPENING;

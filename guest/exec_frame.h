@@ -57,6 +57,8 @@ enum exec_type {
 	EXEC_ACK,   /* le32: so many bytes of the helper's stream were read */
 	EXEC_PING,  /* the host is there */
 	EXEC_BYE,   /* the helper is not needed any more */
+	/* from the machine to its client */
+	EXEC_READY, /* the helper is there: what was sent reaches the guest */
 };
 
 /* What became of a command, and what the value is. */

@@ -303,6 +303,20 @@ static void sessions_break(struct exec_sessions *s)
 	sessions_fail(s, "what torpor's helper in the guest says makes no sense");
 }
 
+/* Clients may tell their users from now on that it is the command that takes its time. */
+static void tell_ready(struct exec_sessions *s)
+{
+	struct exec_client *next;
+
+	for (struct exec_client *c = s->clients; c != NULL; c = next) {
+		next = c->next;
+		if (c->ended)
+			continue;
+		exec_client_add(c, EXEC_READY, NULL, 0);
+		(void)exec_client_flush(c);
+	}
+}
+
 /* The helper's first frame is EXEC_HELLO; from then on its other ones belong to sessions. */
 static bool take_helper_frame(struct exec_sessions *s, const struct exec_frame *f,
 			      const uint8_t *data)
@@ -315,6 +329,7 @@ static bool take_helper_frame(struct exec_sessions *s, const struct exec_frame *
 	    exec_get32(data) != EXEC_VERSION)
 		return false;
 	s->helped = true;
+	tell_ready(s);
 	return true;
 }
 
@@ -449,8 +464,19 @@ int exec_sessions_attach(struct exec_sessions *s, int fd, const uint8_t *data, s
 	}
 	memcpy(c->in, data, len);
 	c->in_len = len;
-	(void)take_client_frames(c);
+	if (!take_client_frames(c) || !s->helped)
+		return 0;
+	exec_client_add(c, EXEC_READY, NULL, 0);
+	(void)exec_client_flush(c);
 	return 0;
+}
+
+void exec_sessions_reset(struct exec_sessions *s, const char *why)
+{
+	if (!s->begun)
+		return;
+	s->transport->ops->end(s->transport);
+	sessions_fail(s, why);
 }
 
 /* Give a client until `deadline` to take what is there. */

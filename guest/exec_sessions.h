@@ -50,6 +50,9 @@ int exec_sessions_open(struct exec_sessions *s, struct err *err);
  * has been told. */
 int exec_sessions_attach(struct exec_sessions *s, int fd, const uint8_t *data, size_t len,
 			 struct err *err);
+/* The guest is taken back to an earlier state, in which nobody knows of the commands: tell all clients
+ * `why`. The next command begins anew. */
+void exec_sessions_reset(struct exec_sessions *s, const char *why);
 /* The loop is over: tell all clients `why`, give them a moment to read, and free everything. Safe
  * after exec_sessions_init() and on zeroes. */
 void exec_sessions_finish(struct exec_sessions *s, const char *why);

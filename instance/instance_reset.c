@@ -17,7 +17,10 @@ int instance_golden_open(struct instance *in, struct err *err)
 static void start_over(struct instance *in)
 {
 	const struct archive *newest = chain_newest(in->source->chain);
+	char why[128];
 
+	snprintf(why, sizeof(why), "machine %s was reset before the command ended", in->claim.name);
+	exec_sessions_reset(&in->commands, why);
 	hub_forget_input(&in->hub);
 	post_resume_again(&in->post_resume);
 	in->told_halted = false;

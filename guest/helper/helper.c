@@ -1,7 +1,8 @@
 /*
  * The helper's own process: frames from the host in the file `in`, frames to the host in the file
  * `out`, both in a folder of its own (its argument). Both are only appended to; what the other side
- * has read is cut out of them (FALLOC_FL_PUNCH_HOLE), so that they stay small. One thread, one
+ * has read is cut out of them (FALLOC_FL_PUNCH_HOLE), so that they stay small. Once the host has both
+ * open, folder and files lose their names: nothing is left, whoever is killed. One thread, one
  * ppoll(2). It ends when the host says so or is silent for HOST_SILENT_MS, and its commands with
  * it, but for detached ones.
  *
@@ -69,6 +70,7 @@ static uint32_t pending_start, pending_len;
 static struct rlimit files_limit;
 static int64_t last_heard;
 static bool over;
+static const char *own_folder; /* NULL: it has been removed */
 
 static int64_t now_ms(void)
 {
@@ -484,6 +486,32 @@ static void handle_frame(const struct exec_frame *f, const uint8_t *data)
 		over = true;
 }
 
+static char path[512];
+
+static const char *file_in(const char *folder, const char *name)
+{
+	size_t len = text_len(folder);
+
+	if (len + text_len(name) + 2 > sizeof(path))
+		return "";
+	memcpy(path, folder, len);
+	path[len] = '/';
+	memcpy(path + len + 1, name, text_len(name) + 1);
+	return path;
+}
+
+static void remove_folder(void)
+{
+	static const char *const names[] = {"in", "out", "helper"};
+
+	if (own_folder == NULL)
+		return;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		SYS3(SYS_unlinkat, AT_FDCWD, file_in(own_folder, names[i]), 0);
+	SYS3(SYS_unlinkat, AT_FDCWD, own_folder, AT_REMOVEDIR);
+	own_folder = NULL;
+}
+
 /* All that is in the file. */
 static void read_host(void)
 {
@@ -494,6 +522,8 @@ static void read_host(void)
 		uint32_t at = 0;
 		struct exec_frame f;
 
+		/* The host writes once it has opened both files. */
+		remove_folder();
 		last_heard = now_ms();
 		heard_len += (uint32_t)got;
 		in_read += (uint64_t)got;
@@ -746,20 +776,6 @@ static void serve(void)
 
 /* --- begin and end --- */
 
-static char path[512];
-
-static const char *file_in(const char *folder, const char *name)
-{
-	size_t len = text_len(folder);
-
-	if (len + text_len(name) + 2 > sizeof(path))
-		return "";
-	memcpy(path, folder, len);
-	path[len] = '/';
-	memcpy(path + len + 1, name, text_len(name) + 1);
-	return path;
-}
-
 static int make_file(const char *folder, const char *name, int flags)
 {
 	return (int)SYS4(SYS_openat, AT_FDCWD, file_in(folder, name),
@@ -777,15 +793,6 @@ static int test_folder(const char *folder)
 		ret = SYS4(SYS_fallocate, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, BLOCK);
 	SYS3(SYS_unlinkat, AT_FDCWD, file_in(folder, "test"), 0);
 	return ret < 0;
-}
-
-static void remove_all(const char *folder)
-{
-	static const char *const names[] = {"in", "out", "helper"};
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		SYS3(SYS_unlinkat, AT_FDCWD, file_in(folder, names[i]), 0);
-	SYS3(SYS_unlinkat, AT_FDCWD, folder, AT_REMOVEDIR);
 }
 
 static bool begin(const char *folder)
@@ -813,6 +820,7 @@ static bool begin(const char *folder)
 		close_file(&notify);
 	/* The last: the host looks for it. */
 	out_file = make_file(folder, "out", O_RDWR | O_APPEND);
+	own_folder = folder;
 	last_heard = now_ms();
 	return null >= 0 && signals >= 0 && in_file >= 0 && out_file >= 0;
 }
@@ -835,7 +843,7 @@ __attribute__((used)) _Noreturn void helper_main(const long *stack)
 			if (sessions[i].used)
 				signal_session(&sessions[i], SIGKILL);
 		}
-		remove_all(argv[1]);
+		remove_folder();
 		status = 0;
 	}
 	for (;;)

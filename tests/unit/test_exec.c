@@ -313,7 +313,8 @@ Test(exec, input_and_output_of_any_length)
 /* The files between helper and host stay small. */
 Test(exec, what_was_read_is_cut_out_of_the_files)
 {
-	char script[] = "yes | head -c 30000000; du -sk /dev/shm/torpor-*/ | sort -n | tail -1";
+	char script[] = "yes | head -c 30000000; find -L /proc/$PPID/fd -type f -printf '%k\\n' | "
+			"sort -n | tail -1";
 	size_t len;
 
 	cr_assert(eq(int, run(CALL(0, (char[]){"/bin/sh"}, (char[]){"-c"}, script)), 0));
@@ -503,6 +504,55 @@ Test(exec, two_hundred_at_once)
 	free(c);
 }
 
+static void kill_helper(void)
+{
+	kill(guest.pid, SIGKILL);
+}
+
+static bool is_told_that_it_is_ready(struct guest_command *c)
+{
+	struct exec_frame f;
+	const uint8_t *data;
+	struct err err;
+
+	cr_assert(eq(int, guest_command_frame(c, true, &f, &data, &err), 1), "%s", err.text);
+	return f.type == EXEC_READY && f.len == 0;
+}
+
+/* So that it can say what it waits for before. */
+Test(exec, a_client_is_told_when_the_helper_is_there)
+{
+	struct guest_command first, second;
+	struct err err;
+
+	cr_assert(eq(int, begin(&first, SHELL(0, "sleep 50"), &err), 0));
+	cr_assert(is_told_that_it_is_ready(&first));
+	cr_assert(eq(int, begin(&second, SHELL(0, "sleep 50"), &err), 0));
+	cr_assert(is_told_that_it_is_ready(&second));
+	guest_command_close(&first);
+	guest_command_close(&second);
+}
+
+/* The guest is taken back: its agent knows of nothing, and the port stays open. */
+Test(exec, a_reset_ends_commands_with_its_word)
+{
+	struct guest_command c;
+	struct err err;
+
+	cr_assert(eq(int, begin(&c, SHELL(0, "echo 1; sleep 50"), &err), 0));
+	(void)first_number(&c);
+	pthread_mutex_lock(&lock);
+	agent_stop(&agent);
+	exec_sessions_reset(&commands, "machine web was reset before the command ended");
+	agent_forget(&agent);
+	agent_go(&agent);
+	pthread_mutex_unlock(&lock);
+	follow(&c);
+	cr_assert_str_eq(written.failure, "machine web was reset before the command ended");
+	cr_assert(eq(int, run(SHELL(0, "exit 5")), 5), "%s", written.failure);
+	kill_helper();
+}
+
 /* What one client does not read holds up no other. */
 Test(exec, a_client_that_does_not_read)
 {
@@ -516,16 +566,6 @@ Test(exec, a_client_that_does_not_read)
 }
 
 /* --- an agent that does not do what it should --- */
-
-/* At once, so that it leaves its folder behind. */
-static void kill_helper(void)
-{
-	char command[128];
-
-	kill(guest.pid, SIGKILL);
-	snprintf(command, sizeof(command), "rm -r %s/torpor-%s", places[files.place], files.nonce);
-	cr_assert(eq(int, system(command), 0));
-}
 
 static const char *lies_about, *lie;
 
@@ -543,15 +583,57 @@ static void lie_about(const char *command, const char *text)
 	pthread_mutex_unlock(&lock);
 }
 
-Test(exec, an_agent_that_may_run_nothing)
+/* As after a time without commands. */
+static void begin_anew(void)
 {
-	lie_about("guest-exec", "{\"error\":{\"class\":\"CommandNotFound\",\"desc\":\"Command "
-				"guest-exec has been disabled\"}}");
+	pthread_mutex_lock(&lock);
+	commands.idle.fn(commands.idle.opaque);
+	pthread_mutex_unlock(&lock);
+	while (!is_idle())
+		usleep(1000);
+}
+
+#define FORBIDDEN(text) "{\"error\":{\"class\":\"CommandNotFound\",\"desc\":\"" text "\"}}"
+
+/* As versions of qemu-ga say it, for each command that is needed. */
+Test(exec, an_agent_that_forbids_it)
+{
+	static const struct {
+		const char *command, *answer;
+	} refusals[] = {
+		{"guest-exec",
+		 FORBIDDEN("The command guest-exec has been disabled for this instance")},
+		{"guest-exec", FORBIDDEN("Command guest-exec has been disabled")},
+		{"guest-exec", FORBIDDEN("Command guest-exec has been disabled: the command is not "
+					 "allowed")},
+		{"guest-exec", FORBIDDEN("The command guest-exec has not been found")},
+		{"guest-file-open",
+		 FORBIDDEN("Command guest-file-open has been disabled: the command "
+			   "is not allowed")},
+		{"guest-file-write", FORBIDDEN("The command guest-file-write has been disabled for "
+					       "this instance")},
+		{"guest-file-flush", FORBIDDEN("Command guest-file-flush has been disabled")},
+		{"guest-file-read", FORBIDDEN("Command guest-file-read has been disabled")},
+	};
+	char want[64];
+
+	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+		begin_anew();
+		lie_about(refusals[i].command, refusals[i].answer);
+		cr_assert(eq(int, run(SHELL(0, "true")), -1), "%zu", i);
+		snprintf(want, sizeof(want), "the guest agent forbids %s (", refusals[i].command);
+		cr_assert_not_null(strstr(written.failure, want), "%s", written.failure);
+		cr_assert_not_null(strstr(written.failure, "must allow guest-exec, "), "%s",
+				   written.failure);
+		lie_about("", NULL);
+		cr_assert(eq(int, run(SHELL(0, "true")), 0), "%zu: %s", i, written.failure);
+	}
+	/* Another error is no ban. */
+	begin_anew();
+	lie_about("guest-exec", FORBIDDEN("Failed to execute child process: No such file"));
 	cr_assert(eq(int, run(SHELL(0, "true")), -1));
-	cr_assert_not_null(strstr(written.failure, "guest-exec has been disabled"));
-	cr_assert_not_null(strstr(written.failure, "its configuration must allow guest-exec, "));
-	lie_about("", NULL);
-	cr_assert(eq(int, run(SHELL(0, "true")), 0), "%s", written.failure);
+	cr_assert_str_eq(written.failure,
+			 "guest-exec: Failed to execute child process: No such file");
 }
 
 Test(exec, a_helper_that_cannot_start)
@@ -590,21 +672,12 @@ Test(exec, a_helper_that_is_killed)
 
 	cr_assert(eq(int, begin(&c, SHELL(0, "echo 1; exec sleep 5"), &err), 0));
 	(void)first_number(&c);
+	cr_assert_not(left_over());
 	kill_helper();
 	follow(&c);
 	cr_assert_not_null(strstr(written.failure, "helper in the guest has ended"), "%s",
 			   written.failure);
 	cr_assert(eq(int, run(SHELL(0, "exit 5")), 5), "%s", written.failure);
-}
-
-/* As after a time without commands. */
-static void begin_anew(void)
-{
-	pthread_mutex_lock(&lock);
-	commands.idle.fn(commands.idle.opaque);
-	pthread_mutex_unlock(&lock);
-	while (!is_idle())
-		usleep(1000);
 }
 
 Test(exec, answers_that_make_no_sense)

@@ -20,16 +20,17 @@ exec_refused() {
 }
 try exec_refused "exec says why it cannot"
 
+# Standard input is read once the machine has taken the command.
+typed_is_read() {
+    ! read -r -t 0 -u "$keys"
+}
+
 exec_ended() { # what ends the machine meanwhile, and how that is told
     boot m
     open_keys
     echo typed >&"$keys"
     timeout "$PATIENCE" "$TORPOR" exec -i m -- true <&"$keys" >out 2>err &
     local client=$!
-    # Standard input is read once the machine has taken the command.
-    typed_is_read() {
-        ! read -r -t 0 -u "$keys"
-    }
     until_true typed_is_read
     works "${@:2}" m
     wait "$client"
@@ -45,6 +46,23 @@ exec_saved() {
 }
 try exec_killed "a machine that is killed ends exec with an error"
 try exec_saved "a machine that is saved ends exec with an error"
+
+exec_reset() {
+    boot g
+    works save g -o "$PWD/g.torpor"
+    works resume -d --golden --name g g.torpor
+    open_keys
+    echo typed >&"$keys"
+    timeout "$PATIENCE" "$TORPOR" exec -i g -- true <&"$keys" >out 2>err &
+    local client=$!
+    until_true typed_is_read
+    works_silently reset g
+    wait "$client"
+    same "status" "$?" 125
+    same "what is told" "$(<err)" "torpor: exec: machine g was reset before the command ended"
+    answers g "ping on" "pong on"
+}
+try exec_reset "a machine that is reset in place ends exec with an error"
 
 exec_many() {
     local clients=() client i
