@@ -10,6 +10,16 @@ static double seconds_of(const struct test_result *t)
 	return (double)(t->end_ns - t->start_ns) / NS_PER_SECOND;
 }
 
+/* A line stays one, and in TAP (`escape`) # begins no directive. */
+static void add_path(const char *path, bool escape, struct buf *out)
+{
+	for (; *path != '\0'; path++) {
+		if (escape && (*path == '#' || *path == '\\'))
+			buf_add(out, "\\", 1);
+		buf_add(out, *path == '\n' ? "?" : path, 1);
+	}
+}
+
 static void add_round(const struct test_report *r, const struct test_result *t, struct buf *out)
 {
 	if (r->rounds > 1)
@@ -49,9 +59,11 @@ static void add_flaky(const struct test_report *r, const char *before, struct bu
 	for (size_t i = 0; i < r->n; i++) {
 		size_t failed, rounds;
 
-		if (test_report_flaky(r, i, &failed, &rounds))
-			buf_printf(out, "%sflaky: %s failed %zu of %zu times\n", before,
-				   r->result[i].path, failed, rounds);
+		if (!test_report_flaky(r, i, &failed, &rounds))
+			continue;
+		buf_printf(out, "%sflaky: ", before);
+		add_path(r->result[i].path, false, out);
+		buf_printf(out, " failed %zu of %zu times\n", failed, rounds);
 	}
 }
 
@@ -64,7 +76,7 @@ void report_text_result(const struct test_report *r, const struct test_result *t
 		[TEST_UPDATED] = "passed",
 	};
 
-	buf_printf(out, "%s", t->path);
+	add_path(t->path, false, out);
 	add_round(r, t, out);
 	buf_printf(out, ": %s (%.3f s)\n", word[t->outcome], seconds_of(t));
 	if (t->outcome == TEST_UPDATED)
@@ -94,11 +106,12 @@ void report_tap_result(const struct test_report *r, const struct test_result *t,
 {
 	bool good = t->outcome == TEST_PASSED || t->outcome == TEST_UPDATED;
 
-	buf_printf(out, "%s %zu - %s", good ? "ok" : "not ok", number, t->path);
+	buf_printf(out, "%s %zu - ", good ? "ok" : "not ok", number);
+	add_path(t->path, true, out);
 	add_round(r, t, out);
 	buf_printf(out, " # %.3f s\n", seconds_of(t));
 	if (t->error != NULL)
-		buf_printf(out, "# %s: %s\n", t->path, t->error);
+		buf_printf(out, "# %s\n", t->error);
 	if (good)
 		return;
 	add_diff(t, "# ", out);

@@ -1,7 +1,7 @@
 # Transcripts against a golden. The tiny guest runs no commands: what runs there is tested with Debian.
 
 golden() {
-    make_live --flat golden.torpor
+    make_live --flat golden.torpor "$@"
     all=$("$TORPOR" ps -aq)
 }
 
@@ -132,6 +132,144 @@ patches() {
     refuses 125 '.-update accepts all' test --update --diff n.t
 }
 try patches "test: patch applies what --diff prints; nothing else is written"
+
+tap() {
+    command -v prove >/dev/null || skip "prove is not installed"
+    local said
+    golden
+    mkdir t
+    printf 'golden: ../golden.torpor\n  %% true\n' >t/a.t
+    cp t/a.t 't/b # TODO not.t'
+    cp t/a.t $'t/c\nok 9 - not.t'
+    said=$(prove -e "$TORPOR test --tap" t/*.t) || fail "$said"
+    matches "files of their own" "$said" 'Files=3, Tests=3,.*Result: PASS'
+    printf 'golden: ../golden.torpor\n  %% printf "not ok 1\\n1..7\\nBail out!\\n"\n' >t/d.t
+    call test --tap t
+    same status "$status" 1
+    cp "$SCRATCH/out" all.tap
+    said=$(prove -v -e cat all.tap) && fail "$said"
+    matches "one stream" "$said" 'Failed test:  4.*Files=1, Tests=4,.*Result: FAIL'
+    printf 'golden: ../golden.torpor\n  %% kill -TERM $PPID; sleep 1000\n' >t/e.t
+    cp t/a.t t/f.t
+    call test --tap t/a.t t/e.t t/f.t
+    cp "$SCRATCH/out" all.tap
+    said=$(prove -e cat all.tap 2>&1) && fail "$said"
+    matches "a signal" "$said" 'Bailout called.  Further testing stopped:  interrupted'
+}
+try tap "test: prove reads --tap, whatever names and outputs are like"
+
+# For commands of the host: what the tiny guest answers.
+make_ask() {
+    cat >ask <<'T'
+#!/bin/bash
+exec {from}< <(exec torpor console "$TORPOR_NAME" <<<"$1")
+pid=$!
+read -r answer <&"$from"
+kill $pid
+echo "${answer%$'\r'}"
+T
+    chmod +x ask
+    export PATH=$SCRATCH:$PWD:$PATH
+}
+
+# What a test writes, to memory and to a disk, no other test sees: not the next one on its machine, and none
+# beside it.
+isolated() {
+    truncate -s 4M disk.img
+    golden --disk disk.img
+    make_ask
+    cat >a.t <<'T'
+golden: golden.torpor
+  % ask 'check 16 8 5'
+  check ok
+  % ask 'dread 0 100 16 3'
+  dread bad sector .* (re)
+  % ask "fill 16 8 $((${TORPOR_NAME##*-} + 20))"
+  filled 2048
+  % ask 'dwrite 0 100 16 3'
+  dwrite ok
+  % ask 'dread 0 100 16 3'
+  dread ok
+  % ask "check 16 8 $((${TORPOR_NAME##*-} + 20))"
+  check ok
+T
+    cp a.t b.t
+    works test a.t b.t a.t
+    works test -j 3 --repeat 5 a.t b.t
+    matches "all of them" "$out" '10 passed, 0 failed, 0 not run'
+}
+try isolated "test: what a test writes is seen by no other one"
+
+seeds() {
+    golden
+    make_ask
+    mkdir one two
+    printf 'golden: ../golden.torpor\n  %% ask genid >>ids; echo $TORPOR_SEED >>seeds; [ $TORPOR_SEED -lt 2147483648 ]\n' |
+        tee one/same.t two/same.t >one/other.t
+    works test --repeat 2 one two
+    same "seeds" "$(sort -u seeds | wc -l)" 2
+    same "generation ids" "$(sort -u ids | wc -l)" 2
+    same "of one name" "$(sort ids | uniq -c | sort -n | sed 's/^ *\([0-9]*\).*/\1/')" $'2\n4'
+    CI=1 refuses 125 'CI set' test --update one
+    printf 'golden: golden.torpor\n  %% true\n' >clock.t
+    call test --clock 2026-01-31T12:00:00Z clock.t
+    matches "no agent" "$(<"$SCRATCH/err")" 'clock.t: --clock: the guest has no agent that answers'
+    refuses 125 'not a time' test --clock tomorrow clock.t
+}
+try seeds "test: generation id and seed are those of the test's name; --clock needs an agent"
+
+spread() {
+    local i
+    golden
+    mkdir t
+    for i in 1 2 3 4 5; do
+        printf 'golden: ../golden.torpor\n  %% echo %s >>../ran\n' $i >t/$i.t
+    done
+    sed -i 's,\.\./ran,ran,' t/*.t
+    works test --shard 1/2 t
+    same "every second one" "$(tr -d '\n' <ran)" 135
+    works test --shard 2/2 t
+    same "the others" "$(tr -d '\n' <ran)" 13524
+    works test --shard 6/6 t
+    matches "none is left" "$out" '0 passed'
+    refuses 125 '.-shard 3/2' test --shard 3/2 t
+    # A flake is one, however the rounds are spread; its machine is saved once.
+    printf 'golden: golden.torpor\n  %% mkdir first 2>/dev/null && echo flake; true\n' >flaky.t
+    call test --repeat 3 -j 2 --junit j.xml flaky.t t/1.t
+    same status "$status" 1
+    matches "it is said" "$(<"$SCRATCH/out")" $'flaky: flaky.t failed 1 of 3 times\n5 passed, 1 failed, 0 not run'
+    same "and in the report" "$(xmllint --xpath 'string(//property[@name="flaky"]/@value)' j.xml)" flaky.t
+    same "machines" "$(ls failed | grep -v ^golden-)" flaky.torpor
+}
+try spread "test: --shard, --repeat and flakes"
+
+no_test_runs() {
+    ! "$TORPOR" ps -q | grep -q ^test-
+}
+
+# The machine of a test is killed: that test fails, the next one has another machine.
+killed() {
+    golden
+    make_ask
+    cat >a.t <<'T'
+golden: golden.torpor
+  % torpor kill "$TORPOR_NAME"; torpor inspect "$TORPOR_NAME" >/dev/null
+T
+    printf 'golden: golden.torpor\n  %% ask "check 16 8 5"\n  check ok\n' >b.t
+    call test --junit j.xml a.t b.t
+    same status "$status" 1
+    matches "the first" "$(<"$SCRATCH/out")" $'a.t: failed.*\n\\+  \\[122\\].*its machine is not saved: .*\nb.t: passed'
+    xmllint --noout --schema "$tests/schemas/junit-10.xsd" j.xml || fail "$(<j.xml)"
+    same "machines" "$("$TORPOR" ps -aq)" "$all"
+    # And so are all when the runner is.
+    printf 'golden: golden.torpor\n  %% echo $PPID >runner; exec sleep 1000\n' >long.t
+    "$TORPOR" test --no-save long.t >said 2>&1 &
+    until_true test -s runner
+    kill -9 "$(<runner)"
+    wait
+    until_true no_test_runs
+}
+try killed "test: a machine that is killed, and a runner that is"
 
 at_a_terminal() { # ANSWER… -- ARGUMENT…
     local answers=()
