@@ -378,22 +378,6 @@ static const struct action *find_action(const char *name, struct err *err)
 	return NULL;
 }
 
-static int refuse_foreign(const struct action *action, const bool *given, struct err *err)
-{
-	const struct subcommand *sub = &subcommands[action - actions];
-
-	for (const struct option_spec *spec = options; spec->id != 0; spec++) {
-		bool taken = false;
-
-		for (size_t i = 0; i < ARRAY_SIZE(sub->options); i++)
-			taken |= sub->options[i] == spec->id;
-		if (given[spec - options] && !taken)
-			return err_set(err, ERR_USAGE, "torpor lan %s knows no --%s", sub->name,
-				       spec->name);
-	}
-	return 0;
-}
-
 static int cmd_lan_parse(struct options *opts, struct lan_args *args, const struct action **action,
 			 struct err *err)
 {
@@ -405,8 +389,7 @@ static int cmd_lan_parse(struct options *opts, struct lan_args *args, const stru
 
 		if (ret < 0)
 			return ret;
-		for (size_t i = 0; i < ARRAY_SIZE(options); i++)
-			given[i] |= options[i].id == id;
+		subcommand_note_option(options, id, given);
 	}
 	if (id < 0)
 		return id;
@@ -419,7 +402,7 @@ static int cmd_lan_parse(struct options *opts, struct lan_args *args, const stru
 			return err_set(err, ERR_USAGE, "NAME is missing (see torpor help lan)");
 	}
 	args->command = opts->argv + opts->operand;
-	id = refuse_foreign(*action, given, err);
+	id = subcommand_check_options("lan", &subcommands[*action - actions], options, given, err);
 	return id < 0 || (*action)->command ? id : options_end(opts, err);
 }
 

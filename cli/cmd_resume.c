@@ -1,27 +1,23 @@
 /* torpor resume: resume a live appliance, or let a paused machine go on. */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "cli/command.h"
 #include "cli/launch.h"
+#include "cli/lease.h"
 #include "cli/resume_args.h"
 #include "cli/target.h"
 #include "host/client.h"
 
-#define OPTION_PAUSED	    (OPTION_LONG_ONLY + 1)
-#define OPTION_GOLDEN	    (OPTION_LONG_ONLY + 2)
-#define OPTION_UNTIL_CLOSED (OPTION_LONG_ONLY + 3)
-#define OPTION_RM	    (OPTION_LONG_ONLY + 4)
+#define OPTION_PAUSED (OPTION_LONG_ONLY + 1)
+#define OPTION_GOLDEN (OPTION_LONG_ONLY + 2)
+#define OPTION_RM     (OPTION_LONG_ONLY + 3)
 
 static const struct option_spec options[] = {
 	{'d', "detach", NULL, "run in the background and print the name"},
 	{OPTION_PAUSED, "paused", NULL, "wake it, but do not let it go on before unpause"},
 	{OPTION_GOLDEN, "golden", NULL, "torpor reset can take it back to the state of the file"},
-	{OPTION_UNTIL_CLOSED, "until-closed", "PIPE",
-	 "end it when nobody has the other end of PIPE open any more, as /dev/fd/3"},
+	LEASE_OPTION,
 	{OPTION_RM, "rm", NULL, "leave no logs and records behind"},
 	RESUME_OPTIONS,
 	{0},
@@ -34,23 +30,6 @@ struct cmd_resume_args {
 	const char *option; /* the first that was given; NULL: none */
 	const char *target;
 };
-
-/* Before the process confines itself. The descriptor is open as long as it lives. */
-static int open_lease(const char *path, int *fd, struct err *err)
-{
-	struct stat st;
-	char byte;
-
-	*fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	if (*fd < 0 || fstat(*fd, &st) < 0)
-		return err_sys(err, errno, "--until-closed %s", path);
-	if (!S_ISFIFO(st.st_mode))
-		return err_set(err, ERR_USAGE, "--until-closed %s: not a pipe", path);
-	if (read(*fd, &byte, 1) == 0)
-		return err_set(err, ERR_FAILED, "--until-closed %s: nobody has the other end open",
-			       path);
-	return 0;
-}
 
 static int cmd_resume_option(struct cmd_resume_args *args, int id, const char *value,
 			     struct err *err)
@@ -150,11 +129,9 @@ static int cmd_resume_run(struct options *opts, struct err *err)
 		return ret;
 	if (target.kind == TARGET_MACHINE)
 		return resume_machine(&args, target.name, err);
-	if (args.lease != NULL) {
-		ret = open_lease(args.lease, &args.resume.instance.lease_fd, err);
-		if (ret < 0)
-			return ret;
-	}
+	ret = lease_open(args.lease, &args.resume.instance.lease_fd, err);
+	if (ret < 0)
+		return ret;
 	ret = resume_args_open(&args.resume, target.file, -1,
 			       target.kind == TARGET_STORED ? target.name : NULL, &source, err);
 	return ret < 0 ? ret : launch(&source, &args.resume.instance, args.detach, err);

@@ -4,6 +4,7 @@
 #include "cli/command.h"
 #include "cli/key_args.h"
 #include "cli/launch.h"
+#include "cli/lease.h"
 #include "cli/net_args.h"
 #include "cli/source_args.h"
 #include "cli/spool.h"
@@ -15,6 +16,7 @@ static const struct option_spec options[] = {
 	{'d', "detach", NULL, "run in the background and print the name"},
 	{'n', "name", "NAME", "name of the machine; default a random one"},
 	{OPTION_RM, "rm", NULL, "leave no logs and records behind"},
+	LEASE_OPTION,
 	MACHINE_OPTIONS,
 	NET_OPTIONS,
 	NET_CARD_OPTIONS,
@@ -28,6 +30,7 @@ struct run_args {
 	struct instance_options instance;
 	struct key_args keys;
 	bool detach;
+	const char *lease; /* --until-closed; NULL: not given */
 	const char *file;
 };
 
@@ -50,6 +53,9 @@ static int cmd_run_option(struct run_args *args, int id, const char *value, stru
 		return parse_name(value, err);
 	case OPTION_RM:
 		args->instance.remove = true;
+		return 0;
+	case OPTION_UNTIL_CLOSED:
+		args->lease = value;
 		return 0;
 	default:
 		return option_unhandled(id, err);
@@ -134,6 +140,9 @@ static int cmd_run_run(struct options *opts, struct err *err)
 	struct source source;
 	int ret = cmd_run_parse(opts, &args, err);
 
+	if (ret < 0)
+		return ret;
+	ret = lease_open(args.lease, &args.instance.lease_fd, err);
 	if (ret < 0)
 		return ret;
 	ret = launch_guard(&args.net.connections, err);

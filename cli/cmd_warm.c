@@ -16,6 +16,7 @@
 #include "base/num.h"
 #include "cli/command.h"
 #include "cli/launch.h"
+#include "cli/lease.h"
 #include "cli/print_line.h"
 #include "cli/target.h"
 #include "format/convert.h"
@@ -37,6 +38,7 @@ static const struct option_spec options[] = {
 	 "watch it for that long, default 5; with --until at most, default 600"},
 	{OPTION_UNTIL, "until", "TEXT", "watch it until it writes this to its console"},
 	{'o', "output", "FILE", "write there; default: replace FILE"},
+	LEASE_OPTION,
 	{0},
 };
 
@@ -44,6 +46,8 @@ struct warm_args {
 	struct target input;
 	const char *file;
 	const char *output;
+	const char *lease; /* --until-closed; NULL: not given */
+	int lease_fd;
 	struct warmup warmup;
 };
 
@@ -74,6 +78,9 @@ static int cmd_warm_option(struct warm_args *args, int id, const char *value, st
 	case 'o':
 		args->output = value;
 		return parse_output(value, err);
+	case OPTION_UNTIL_CLOSED:
+		args->lease = value;
+		return 0;
 	default:
 		return option_unhandled(id, err);
 	}
@@ -200,6 +207,7 @@ static int warm_up(struct warm_args *args, int fd, struct err *err)
 		.remove = true,
 		.report_fd = -1,
 		.notice = launch_notice,
+		.lease_fd = args->lease_fd,
 		.warmup = &args->warmup,
 	};
 	struct instance_end end;
@@ -258,8 +266,11 @@ static int warm_up_flat(struct warm_args *args, struct err *err)
 static int run_warm(struct warm_args *args, struct err *err)
 {
 	struct err why;
-	int ret = sandbox_enter(SANDBOX_MACHINE, err);
+	int ret = lease_open(args->lease, &args->lease_fd, err);
 
+	if (ret < 0)
+		return ret;
+	ret = sandbox_enter(SANDBOX_MACHINE, err);
 	if (ret < 0)
 		return ret;
 	args->warmup.in_order = touched_in_order(&why);

@@ -38,6 +38,13 @@ extern const struct command *const commands[];
 const struct command *command_find(const char *name);
 const struct subcommand *command_find_subcommand(const struct command *command, const char *name);
 
+/* The options that a command line gives to a verb with subcommands: `given` has a place for each of
+ * the verb's. Check returns 0, or -EINVAL with ERR_USAGE for one that the subcommand does not
+ * take. */
+void subcommand_note_option(const struct option_spec *options, int id, bool *given);
+int subcommand_check_options(const char *verb, const struct subcommand *sub,
+			     const struct option_spec *options, const bool *given, struct err *err);
+
 /* The exit status for an error (err.h). */
 int command_exit_status(const struct err *err);
 

@@ -8,7 +8,7 @@ extern const struct command cmd_build, cmd_run, cmd_resume, cmd_save, cmd_ps, cm
 	cmd_ls, cmd_extract, cmd_verify, cmd_convert, cmd_flatten, cmd_tree, cmd_keygen, cmd_sign,
 	cmd_compat, cmd_doctor, cmd_version, cmd_warm, cmd_help, cmd_port, cmd_lan, cmd_move,
 	cmd_receive, cmd_push, cmd_pull, cmd_login, cmd_logout, cmd_images, cmd_rmi, cmd_gc,
-	cmd_exec, cmd_cp, cmd_clone, cmd_test, cmd_reset, cmd_events;
+	cmd_exec, cmd_cp, cmd_clone, cmd_test, cmd_reset, cmd_events, cmd_golden;
 
 const struct command *const commands[] = {
 	&cmd_build,   &cmd_run,	    &cmd_resume,  &cmd_clone,	&cmd_save,    &cmd_move,
@@ -18,7 +18,7 @@ const struct command *const commands[] = {
 	&cmd_extract, &cmd_verify,  &cmd_convert, &cmd_flatten, &cmd_tree,    &cmd_keygen,
 	&cmd_sign,    &cmd_push,    &cmd_pull,	  &cmd_login,	&cmd_logout,  &cmd_images,
 	&cmd_rmi,     &cmd_gc,	    &cmd_compat,  &cmd_lan,	&cmd_warm,    &cmd_test,
-	&cmd_doctor,  &cmd_version, &cmd_help,	  NULL,
+	&cmd_golden,  &cmd_doctor,  &cmd_version, &cmd_help,	NULL,
 };
 
 const struct command *command_find(const char *name)
@@ -38,6 +38,27 @@ const struct subcommand *command_find_subcommand(const struct command *command, 
 			return sub;
 	}
 	return NULL;
+}
+
+void subcommand_note_option(const struct option_spec *options, int id, bool *given)
+{
+	for (size_t i = 0; options[i].id != 0; i++)
+		given[i] |= options[i].id == id;
+}
+
+int subcommand_check_options(const char *verb, const struct subcommand *sub,
+			     const struct option_spec *options, const bool *given, struct err *err)
+{
+	for (size_t i = 0; options[i].id != 0; i++) {
+		bool taken = false;
+
+		for (size_t j = 0; j < SUBCOMMAND_OPTIONS; j++)
+			taken |= sub->options[j] == options[i].id;
+		if (given[i] && !taken)
+			return err_set(err, ERR_USAGE, "torpor %s %s knows no --%s", verb,
+				       sub->name, options[i].name);
+	}
+	return 0;
 }
 
 int command_exit_status(const struct err *err)

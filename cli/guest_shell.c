@@ -25,8 +25,8 @@ static void send_kill(struct guest_command *c)
 }
 
 /* Until the command has ended, or its time is over and it cannot be ended either. */
-static int follow(struct guest_command *c, int stop_fd, unsigned seconds, struct buf *output,
-		  int *status, struct err *err)
+static int follow(struct guest_command *c, const struct guest_shell *shell, unsigned seconds,
+		  struct buf *output, int *status, struct err *err)
 {
 	uint64_t deadline = clock_monotonic_ns() + seconds * NS_PER_SECOND, dropped = 0;
 	bool timed_out = false;
@@ -36,12 +36,12 @@ static int follow(struct guest_command *c, int stop_fd, unsigned seconds, struct
 
 	while ((ret = guest_command_frame(c, false, &f, &data, err)) >= 0 && !c->ended) {
 		struct pollfd ready[] = {{.fd = c->client.fd, .events = POLLIN},
-					 {.fd = stop_fd, .events = POLLIN}};
+					 {.fd = shell->stop_fd, .events = POLLIN}};
 		uint64_t now = clock_monotonic_ns();
 
 		if (ret > 0) {
 			if (f.type == EXEC_OUTPUT || f.type == EXEC_OUTPUT_ERR)
-				golden_output_add(output, data, f.len, &dropped);
+				golden_output_add(output, shell->most, data, f.len, &dropped);
 			continue;
 		}
 		if (now >= deadline && timed_out)
@@ -55,7 +55,7 @@ static int follow(struct guest_command *c, int stop_fd, unsigned seconds, struct
 		if (poll(ready, 2, (int)u64_min((deadline - now) / NS_PER_MS + 1, 60000)) < 0 &&
 		    errno != EINTR)
 			return err_sys(err, errno, "poll");
-		if (test_is_stopped(stop_fd))
+		if (test_is_stopped(shell->stop_fd))
 			return err_sys(err, ECANCELED, "interrupted");
 	}
 	if (ret < 0)
@@ -87,7 +87,7 @@ int guest_shell_run(const struct guest_shell *shell, const char *command, unsign
 	}
 	if (ret < 0)
 		return ret;
-	ret = follow(c, shell->stop_fd, seconds, output, status, err);
+	ret = follow(c, shell, seconds, output, status, err);
 	guest_command_close(c);
 	return ret;
 }

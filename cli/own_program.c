@@ -13,11 +13,12 @@
 /* A start or a save of a machine: longer than anything takes that is not stuck. */
 #define VERB_SECONDS 3600u
 
-int own_program_run(const char *const *argv, int lease, int stop_fd, struct buf *said, int *wstatus,
-		    struct err *err)
+int own_program_run(const struct own_program *own, struct buf *said, int *wstatus, struct err *err)
 {
-	struct host_program program = {
-		.path = PROGRAM, .argv = argv, .env = environ, .keep = lease};
+	struct host_program program = {.path = PROGRAM,
+				       .argv = own->argv,
+				       .env = environ,
+				       .keep = {own->keep[0], own->keep[1]}};
 	bool timed_out = false;
 	cleanup_fd int in = -1;
 	int ends[2], ret;
@@ -26,16 +27,17 @@ int own_program_run(const char *const *argv, int lease, int stop_fd, struct buf 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return err_sys(err, errno, "pipe");
 	in = ends[0];
-	program.out = ends[1];
+	program.messages = ends[1];
+	program.out = own->out >= 0 ? own->out : ends[1];
 	ret = host_program_spawn(&program, &pid);
 	close(ends[1]);
 	if (ret != 0)
-		return err_sys(err, ret, "run torpor %s", argv[1]);
-	ret = host_program_follow(pid, in, stop_fd, VERB_SECONDS, said, wstatus, &timed_out);
+		return err_sys(err, ret, "run torpor %s", own->argv[1]);
+	ret = host_program_follow(pid, in, own->stop_fd, VERB_SECONDS, said, wstatus, &timed_out);
 	buf_add(said, "", 1);
 	if (ret == 0 && buf_failed(said))
 		ret = -ENOMEM;
-	return ret < 0 ? err_sys(err, -ret, "run torpor %s", argv[1]) : 0;
+	return ret < 0 ? err_sys(err, -ret, "run torpor %s", own->argv[1]) : 0;
 }
 
 int own_program_failed(const struct buf *said, struct err *err)
@@ -48,4 +50,15 @@ int own_program_failed(const struct buf *said, struct err *err)
 	line = strrchr(text, '\n');
 	line = line != NULL ? line + 1 : text;
 	return err_set(err, ERR_FAILED, "%s", strncmp(line, "torpor: ", 8) == 0 ? line + 8 : line);
+}
+
+int own_program_do(const struct own_program *own, struct err *err)
+{
+	cleanup_buf struct buf said = {0};
+	int wstatus = 0;
+	int ret = own_program_run(own, &said, &wstatus, err);
+
+	if (ret < 0)
+		return ret;
+	return wstatus == 0 ? 0 : own_program_failed(&said, err);
 }

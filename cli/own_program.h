@@ -8,12 +8,19 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-/* Run `torpor ARGV[1] …` (ARGV[0] is the name; NULL ends it) to its end: what it prints on either
- * stream, with a NUL behind it, and its wait status. `lease`: a descriptor that it has under the
- * same number; -1: none. When stop_fd becomes readable it is killed; -1: never. Returns 0;
- * -ECANCELED when it was stopped; -ENOMEM; or the errno of pipe2(2), posix_spawn(3) or poll(2). */
-int own_program_run(const char *const *argv, int lease, int stop_fd, struct buf *said, int *wstatus,
-		    struct err *err);
+struct own_program {
+	const char *const *argv; /* `torpor`, the verb and so on; ends with NULL */
+	int keep[2]; /* descriptors that it has under the same numbers; the first -1 ends them */
+	int out;     /* its standard output; -1: it counts as what it says */
+	int stop_fd; /* it is killed when that becomes readable; -1: never */
+};
+
+/* Run it to its end: what it says on standard error, and on standard output unless that goes
+ * elsewhere, with a NUL behind it; and its wait status. Returns 0; -ECANCELED when it was stopped;
+ * -ENOMEM; or the errno of pipe2(2), posix_spawn(3) or poll(2). */
+int own_program_run(const struct own_program *own, struct buf *said, int *wstatus, struct err *err);
+/* The same, and that it succeeds: else -EINVAL with ERR_FAILED and the last line that it said. */
+int own_program_do(const struct own_program *own, struct err *err);
 /* The last line of what a verb said that failed, as an error of ours: -EINVAL with ERR_FAILED. */
 int own_program_failed(const struct buf *said, struct err *err);
 

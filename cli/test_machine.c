@@ -22,6 +22,7 @@
 #include "cli/test_golden.h"
 #include "format/archive.h"
 #include "format/crypto/blake2b.h"
+#include "golden/host_command.h"
 #include "host/client.h"
 #include "host/parent.h"
 
@@ -52,8 +53,10 @@ static int run_in_guest(void *opaque, const char *command, unsigned seconds, str
 {
 	struct test_machine *m = opaque;
 	char *const env[] = {m->seed_text, NULL};
-	const struct guest_shell shell = {
-		.machine = m->name, .env = env, .stop_fd = m->fleet->params->stop_fd};
+	const struct guest_shell shell = {.machine = m->name,
+					  .env = env,
+					  .stop_fd = m->fleet->params->stop_fd,
+					  .most = GOLDEN_OUTPUT_MAX};
 
 	return guest_shell_run(&shell, command, seconds, output, status, err);
 }
@@ -99,7 +102,11 @@ static int resume_golden(struct test_machine *m, bool golden, struct buf *said, 
 	}
 	argv[n++] = "--";
 	argv[n++] = m->file.text;
-	return own_program_run(argv, m->fleet->lease[0], params->stop_fd, said, wstatus, err);
+	return own_program_run(&(struct own_program){.argv = argv,
+						     .keep = {m->fleet->lease[0], -1},
+						     .out = -1,
+						     .stop_fd = params->stop_fd},
+			       said, wstatus, err);
 }
 
 /* KVM may not be able to log writes: then it cannot be reset, and each test has a new one. */
@@ -293,15 +300,15 @@ static int save_test(void *opaque, unsigned worker, const char *file, uint64_t *
 	const char *const argv[] = {
 		"torpor", "save", "--leave-running", "--parent", m->file.text, "--output",
 		file,	  "--",	  m->name,	     NULL};
-	cleanup_buf struct buf said = {0};
 	struct stat st;
-	int wstatus, ret;
+	int ret = own_program_do(&(struct own_program){.argv = argv,
+						       .keep = {-1, -1},
+						       .out = -1,
+						       .stop_fd = fleet->params->stop_fd},
+				 err);
 
-	ret = own_program_run(argv, -1, fleet->params->stop_fd, &said, &wstatus, err);
 	if (ret < 0)
 		return ret;
-	if (wstatus != 0)
-		return own_program_failed(&said, err);
 	if (stat(file, &st) < 0)
 		return err_sys(err, errno, "%s", file);
 	*bytes = (uint64_t)st.st_size;

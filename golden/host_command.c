@@ -20,9 +20,10 @@
 /* How often an end is looked for where the kernel does not tell it. */
 #define LOOK_MS 20
 
-void golden_output_add(struct buf *output, const void *data, size_t len, uint64_t *dropped)
+void golden_output_add(struct buf *output, size_t most, const void *data, size_t len,
+		       uint64_t *dropped)
 {
-	size_t room = GOLDEN_OUTPUT_MAX - u64_min(output->len, GOLDEN_OUTPUT_MAX);
+	size_t room = most - u64_min(output->len, most);
 	size_t taken = u64_min(len, room);
 
 	buf_add(output, data, taken);
@@ -65,10 +66,11 @@ int host_program_spawn(const struct host_program *program, pid_t *pid)
 							POSIX_SPAWN_SETSIGMASK);
 		posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
 		posix_spawn_file_actions_adddup2(&files, program->out, STDOUT_FILENO);
-		posix_spawn_file_actions_adddup2(&files, program->out, STDERR_FILENO);
+		posix_spawn_file_actions_adddup2(&files, program->messages, STDERR_FILENO);
 		/* Onto itself: it is not closed then (POSIX 2024, glibc 2.29). */
-		if (program->keep >= 0)
-			posix_spawn_file_actions_adddup2(&files, program->keep, program->keep);
+		for (unsigned i = 0; i < 2 && program->keep[i] >= 0; i++)
+			posix_spawn_file_actions_adddup2(&files, program->keep[i],
+							 program->keep[i]);
 		ret = posix_spawn(pid, program->path, &files, &attr, (char *const *)program->argv,
 				  program->env);
 		posix_spawnattr_destroy(&attr);
@@ -111,7 +113,7 @@ static bool follow_read(struct follow *f)
 			f->ready[0].fd = -1;
 		return !f->ended;
 	}
-	golden_output_add(f->output, f->chunk, (size_t)got, &f->dropped);
+	golden_output_add(f->output, GOLDEN_OUTPUT_MAX, f->chunk, (size_t)got, &f->dropped);
 	if (f->ended)
 		f->late += (uint64_t)got;
 	/* So much may have been in the pipe; what its background jobs print on is not followed. */
@@ -182,7 +184,8 @@ int host_command_run(const char *command, const struct test_host *host, unsigned
 							.argv = argv,
 							.env = host->env,
 							.out = ends[1],
-							.keep = -1},
+							.messages = ends[1],
+							.keep = {-1, -1}},
 				 &pid);
 	close(ends[1]);
 	if (ret != 0)

@@ -15,8 +15,9 @@
 #define GOLDEN_OUTPUT_MAX (1u << 20)
 #define GOLDEN_TIMED_OUT  124 /* the status then, as of timeout(1) */
 
-/* Append `len` bytes of output, up to GOLDEN_OUTPUT_MAX; *dropped counts the rest. */
-void golden_output_add(struct buf *output, const void *data, size_t len, uint64_t *dropped);
+/* Append `len` bytes of output, up to `most` in all; *dropped counts the rest. */
+void golden_output_add(struct buf *output, size_t most, const void *data, size_t len,
+		       uint64_t *dropped);
 /* Behind all output: a line about what was dropped, if anything. */
 void golden_output_end(struct buf *output, uint64_t dropped);
 
@@ -34,8 +35,8 @@ struct host_program {
 	const char *path;
 	const char *const *argv; /* ends with NULL */
 	char *const *env;	 /* ends with NULL */
-	int out;		 /* both its outputs */
-	int keep;		 /* a descriptor that it has under the same number; -1: none */
+	int out, messages;	 /* its standard output, and its standard error */
+	int keep[2];		 /* descriptors that it has under the same numbers; -1: none */
 };
 
 /* Start it in a process group of its own, with an empty standard input and the signals that we block

@@ -10,8 +10,9 @@
 
 #include "base/cleanup.h"
 
-#define TCP_LISTEN 0x0au /* states in /proc/net (net/tcp_states.h) */
-#define UDP_BOUND  0x07u
+#define LOOK_SECONDS 900u  /* a slow guest hashes all its files */
+#define TCP_LISTEN   0x0au /* states in /proc/net (net/tcp_states.h) */
+#define UDP_BOUND    0x07u
 
 /* The shell that looks, and what it starts, are none of the guest's. */
 static const char processes_script[] =
@@ -50,11 +51,6 @@ static const struct {
 const char *survey_script(enum survey_part part)
 {
 	return parts[part].script;
-}
-
-const char *survey_word(enum survey_part part)
-{
-	return parts[part].word;
 }
 
 static char *escaped(const char *text)
@@ -158,7 +154,7 @@ static void tell_difference(void *opaque, const char *name, const char *was, con
 {
 	const struct survey_words *w = opaque;
 
-	buf_printf(w->out, "%s %s: ", survey_word(w->part), name);
+	buf_printf(w->out, "%s %s: ", parts[w->part].word, name);
 	if (was == NULL || is == NULL)
 		buf_printf(w->out, "%s", was == NULL ? "new" : "gone");
 	else if (w->part == SURVEY_FILES)
@@ -170,10 +166,55 @@ static void tell_difference(void *opaque, const char *name, const char *was, con
 	buf_add(w->out, "\n", 1);
 }
 
-size_t survey_compare(enum survey_part part, const struct inventory *was,
-		      const struct inventory *is, struct buf *out)
+size_t survey_compare_part(enum survey_part part, const struct inventory *was,
+			   const struct inventory *is, struct buf *out)
 {
 	struct survey_words words = {part, out};
 
 	return inventory_compare(was, is, tell_difference, &words);
+}
+
+static int look_at(struct survey *s, enum survey_part part, const struct test_guest *guest,
+		   const struct guest_tree_excludes *excludes, struct err *err)
+{
+	cleanup_buf struct buf output = {0};
+	int status = 0;
+	int ret =
+		guest->run(guest->opaque, survey_script(part), LOOK_SECONDS, &output, &status, err);
+
+	if (ret < 0)
+		return ret;
+	if (status != 0)
+		return err_set(err, ERR_FAILED, "the script that lists them ended with status %d",
+			       status);
+	return survey_parse(part, &s->part[part], (const char *)output.data, output.len, excludes,
+			    err);
+}
+
+int survey_take(struct survey *s, const struct test_guest *guest,
+		const struct guest_tree_excludes *excludes, struct err *err)
+{
+	*s = (struct survey){0};
+	for (enum survey_part part = 0; part < SURVEY_PARTS; part++) {
+		int ret = look_at(s, part, guest, excludes, err);
+
+		if (ret < 0)
+			return err_context(err, ret, "each %s of the guest", parts[part].word);
+	}
+	return 0;
+}
+
+size_t survey_compare(const struct survey *was, const struct survey *is, struct buf *out)
+{
+	size_t n = 0;
+
+	for (enum survey_part part = 0; part < SURVEY_PARTS; part++)
+		n += survey_compare_part(part, &was->part[part], &is->part[part], out);
+	return n;
+}
+
+void survey_free(struct survey *s)
+{
+	for (enum survey_part part = 0; part < SURVEY_PARTS; part++)
+		inventory_free(&s->part[part]);
 }

@@ -98,10 +98,10 @@ void test_list_free(struct test_list *list)
 	*list = (struct test_list){0};
 }
 
-int test_file_read(const char *path, struct transcript *t, mode_t *mode, struct err *err)
+int test_file_text(const char *path, char **text, size_t *len, mode_t *mode, struct err *err)
 {
 	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	cleanup_free char *text = NULL;
+	cleanup_free char *bytes = NULL;
 	struct stat st;
 	int ret;
 
@@ -110,14 +110,25 @@ int test_file_read(const char *path, struct transcript *t, mode_t *mode, struct 
 	if (!S_ISREG(st.st_mode) || st.st_size > TRANSCRIPT_MAX)
 		return err_set(err, ERR_USAGE, "not a file, or longer than %u MiB",
 			       TRANSCRIPT_MAX >> 20);
-	text = malloc((size_t)st.st_size + 1);
-	if (text == NULL)
+	bytes = malloc((size_t)st.st_size + 1);
+	if (bytes == NULL)
 		return err_sys(err, ENOMEM, "read");
-	ret = io_pread(fd, text, (uint64_t)st.st_size, 0);
+	ret = io_pread(fd, bytes, (uint64_t)st.st_size, 0);
 	if (ret < 0)
 		return err_sys(err, -ret, "read");
+	*text = take_ptr(bytes);
+	*len = (size_t)st.st_size;
 	*mode = st.st_mode & 07777;
-	return transcript_parse(t, take_ptr(text), (size_t)st.st_size, err);
+	return 0;
+}
+
+int test_file_read(const char *path, struct transcript *t, mode_t *mode, struct err *err)
+{
+	size_t len;
+	char *text;
+	int ret = test_file_text(path, &text, &len, mode, err);
+
+	return ret < 0 ? ret : transcript_parse(t, text, len, err);
 }
 
 static int write_text(const struct tempfile *file, const struct buf *text, mode_t mode,

@@ -27,8 +27,10 @@ void test_list_free(struct test_list *list);
 
 #define cleanup_test_list __attribute__((cleanup(test_list_free)))
 
-/* Read and parse it; *mode is that of the file. Returns 0; ERR_USAGE when it is no file or too long;
- * what transcript_parse() gives; or the errno of open(2) or pread(2). */
+/* Read it: *text is the caller's to free, *mode that of the file. Returns 0; ERR_USAGE when it is no
+ * file or too long; -ENOMEM; or the errno of open(2) or pread(2). */
+int test_file_text(const char *path, char **text, size_t *len, mode_t *mode, struct err *err);
+/* The same, and what transcript_parse() gives. */
 int test_file_read(const char *path, struct transcript *t, mode_t *mode, struct err *err);
 /* Write what edits_text() gives in its place, at once. Returns 0, the errno of fchmod(2), or what
  * tempfile_open(), tempfile_write() and tempfile_publish() give: then it is as it was. */

@@ -127,7 +127,7 @@ static void expect_words(enum survey_part part, const char *was, const char *is,
 	cr_assert(zero(i32, survey_parse(part, &old, was, strlen(was), &none, &err)), "%s",
 		  err.text);
 	cr_assert(zero(i32, survey_parse(part, &new, is, strlen(is), &none, &err)), "%s", err.text);
-	n = survey_compare(part, &old, &new, &out);
+	n = survey_compare_part(part, &old, &new, &out);
 	buf_add(&out, "", 1);
 	cr_expect(eq(str, (char *)out.data, (char *)words));
 	for (const char *c = words; *c != '\0'; c++)

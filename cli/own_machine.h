@@ -1,0 +1,59 @@
+/*
+ * A machine that a verb makes for itself: in a process of its own, which ends when ours does,
+ * however it does, and leaves nothing.
+ *
+ *     own_machine_open → own_machine_start → own_machine_await, own_machine_await_guest
+ *     → … → own_machine_end → (start …) → own_machine_close
+ *
+ * One thread. Where nothing else is said, functions return 0; -ECANCELED when stop_fd became
+ * readable; -ENOMEM; or what client_call() gives.
+ */
+#ifndef TORPOR_CLI_OWN_MACHINE_H
+#define TORPOR_CLI_OWN_MACHINE_H
+
+#include "cli/machine_env.h"
+#include "golden/test_run.h"
+
+struct own_machine {
+	char name[64];
+	int stop_fd; /* readable once all is to end; -1: never */
+	int lease[2];
+	bool there;
+	struct client client; /* while it is there */
+	struct machine_env env;
+	char said[160]; /* the last line of its console, as it was last looked at */
+};
+
+/* How it is started. */
+struct own_start {
+	const char *verb; /* run or resume */
+	char *const *option;
+	unsigned noptions;
+	char *const *publish; /* ports of the guest: on free ports of 127.0.0.1 */
+	unsigned npublish;
+	const char *file; /* NULL: none */
+	int file_fd;	  /* that it has under the same number, for `file`; -1: none */
+};
+
+/* Its name is that of the kind and a number. Also the errno of pipe2(2). */
+int own_machine_open(struct own_machine *m, const char *kind, int stop_fd, struct err *err);
+/* Also what own_program_do() gives. */
+int own_machine_start(struct own_machine *m, const struct own_start *start, struct err *err);
+/* Until its console has said `text`. Also ERR_FAILED when it ends before, or `deadline`
+ * (CLOCK_MONOTONIC, ns) comes: with the last line that it said. */
+int own_machine_await(struct own_machine *m, const char *text, uint64_t deadline, struct err *err);
+/* Until a command runs in the guest, and what it does when it wakes is done. Errors as above. */
+int own_machine_await_guest(struct own_machine *m, uint64_t deadline, struct err *err);
+/* Only the latter: of a guest that is awake. One without an agent does nothing. */
+int own_machine_await_wake(struct own_machine *m, uint64_t deadline, struct err *err);
+/* What runs commands in it, as long as it is there. GOLDEN_OUTPUT_MAX bytes of their output are
+ * kept; with _all() practically all. */
+struct test_guest own_machine_guest(struct own_machine *m);
+struct test_guest own_machine_guest_all(struct own_machine *m);
+/* It is gone, with its logs. */
+void own_machine_end(struct own_machine *m);
+void own_machine_close(struct own_machine *m);
+
+#define cleanup_own_machine __attribute__((cleanup(own_machine_close)))
+
+#endif
