@@ -93,6 +93,8 @@ _torpor()
 		options='--for --until -o --output --until-closed --help' operands='running files' ;;
 	test)
 		options='--from -p --publish -j --jobs --repeat --shard --clock --failed --no-save --update --tap --json --diff -i --interactive --junit --html --help' operands='' ;;
+	golden)
+		options='-o --output --from --update --help' operands=' files' ;;
 	doctor)
 		options='--json --help' operands='' ;;
 	version)
