@@ -77,8 +77,9 @@ static int cmd_build_parse(struct options *opts, struct build_args *args, struct
 	ret = parse_output(args->output, err);
 	if (ret < 0)
 		return ret;
-	if (args->image.from == NULL && (args->image.modules != NULL || args->image.nmodules > 0))
-		return err_set(err, ERR_USAGE, "--modules and --module are for --from");
+	if (args->image.from == NULL &&
+	    (args->image.modules != NULL || args->image.nmodules > 0 || args->image.has_space))
+		return err_set(err, ERR_USAGE, "--modules, --module and --space are for --from");
 	if (args->image.from != NULL && opts->operand < opts->argc) {
 		args->image.command = opts->argv + opts->operand;
 		return 0;
@@ -184,6 +185,8 @@ static int cmd_build_run(struct options *opts, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = net_args_make_cards(&args.net, &source.appliance, err);
+	if (ret == 0 && args.image.from != NULL)
+		ret = image_parts_annotate(&parts, &args.image, &source.appliance, err);
 	if (ret == 0)
 		ret = build_appliance(&source, args.output, keys, err);
 	source_close(&source);

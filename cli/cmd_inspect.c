@@ -104,6 +104,8 @@ static void print_appliance(const struct appliance *a)
 	       a->cpu.vendor[0] != '\0' ? ", " : "", a->cpu.vendor);
 	printf("console     %s\n", console_name(a->console));
 	print_line(stdout, "cmdline     %s", a->cmdline);
+	if (a->annotations != NULL)
+		print_line(stdout, "annotations %s", a->annotations);
 	for (uint32_t i = 0; i < a->ndisks; i++)
 		printf("disk        %s, %llu MiB%s\n", a->disk[i].id,
 		       (unsigned long long)(a->disk[i].size >> 20),

@@ -10,6 +10,8 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/json.h"
+#include "base/num.h"
 #include "base/tempfile.h"
 #include "bootfiles/initramfs.h"
 #include "cli/print_line.h"
@@ -18,6 +20,19 @@
 /* A guest that panics restarts; nothing but panics of the kernel is printed on its console. */
 #define COMMAND_LINE_SERIAL "console=ttyS0 quiet loglevel=3 panic=-1"
 #define COMMAND_LINE_HVC    "console=hvc0 quiet loglevel=3 panic=-1"
+#define MAX_SPACE	    GIB(32)
+#define DEFAULT_SPACE	    GIB(4)
+
+static int take_space(struct image_args *args, const char *value, struct err *err)
+{
+	int ret = parse_memory(value, &args->space, err);
+
+	if (ret < 0)
+		return err_context(err, ret, "--space");
+	if (args->space > MAX_SPACE)
+		return err_set(err, ERR_USAGE, "--space: %s is more than 32G", value);
+	return 1;
+}
 
 int image_args_take(struct image_args *args, int id, const char *value, struct err *err)
 {
@@ -33,6 +48,9 @@ int image_args_take(struct image_args *args, int id, const char *value, struct e
 			return err_set(err, ERR_USAGE, "--module: more than %u", IMAGE_MODULES_MAX);
 		args->module[args->nmodules++] = value;
 		return 1;
+	case OPT_SPACE:
+		args->has_space = true;
+		return take_space(args, value, err);
 	default:
 		return registry_args_take(&args->registry, id, value, err);
 	}
@@ -94,6 +112,7 @@ static int make_root(struct image_parts *parts, const struct image_args *args, c
 	struct container_root_params params = {
 		.source = args->from, .pull = pull_image, .opaque = &pulling};
 
+	params.spare = args->has_space ? args->space : DEFAULT_SPACE;
 	parts->root_fd = tempfile_unnamed(temporary_folder(), err);
 	if (parts->root_fd < 0)
 		return parts->root_fd;
@@ -187,6 +206,62 @@ int image_parts_make(struct image_parts *parts, const struct image_args *args,
 	if (ret == 0)
 		fill_machine(parts, machine);
 	return ret;
+}
+
+/* --- what else the image says --- */
+
+static int add_ports(json_t *annotations, const struct image_config *image)
+{
+	cleanup_buf struct buf text = {0};
+
+	if (image->ports.count == 0)
+		return 0;
+	for (size_t i = 0; i < image->ports.count; i++)
+		buf_printf(&text, "%s%s%s", i > 0 ? " " : "", image->ports.item[i],
+			   strchr(image->ports.item[i], '/') == NULL ? "/tcp" : "");
+	buf_add_u8(&text, 0);
+	if (buf_failed(&text))
+		return -1;
+	return json_object_set_new(annotations, ANNOTATION_PORTS,
+				   json_string((const char *)text.data));
+}
+
+/* A source is named only where another host can find it, too. */
+static int collect_annotations(const struct image_parts *parts, const struct image_args *args,
+			       json_t *annotations)
+{
+	const struct image_config *image = &parts->root.config;
+	int failed = 0;
+
+	for (size_t i = 0; i < image->labels; i++)
+		failed |= json_object_set_new(annotations, image->label[i].key,
+					      json_string(image->label[i].value));
+	failed |= add_ports(annotations, image);
+	if (parts->root.manifest[0] != '\0')
+		failed |= json_object_set_new(annotations, ANNOTATION_MANIFEST,
+					      json_string(parts->root.manifest));
+	if (reference_is_remote(args->from))
+		failed |=
+			json_object_set_new(annotations, ANNOTATION_IMAGE, json_string(args->from));
+	return failed;
+}
+
+int image_parts_annotate(const struct image_parts *parts, const struct image_args *args,
+			 struct appliance *a, struct err *err)
+{
+	cleanup_json json_t *annotations = json_object();
+
+	if (annotations == NULL || collect_annotations(parts, args, annotations) < 0)
+		return err_sys(err, ENOMEM, "note what the image says");
+	if (json_object_size(annotations) == 0)
+		return 0;
+	a->annotations = json_dumps(annotations, JSON_COMPACT | JSON_SORT_KEYS);
+	if (a->annotations == NULL)
+		return err_sys(err, ENOMEM, "note what the image says");
+	if (strlen(a->annotations) > APPLIANCE_MAX_ANNOTATIONS)
+		return err_set(err, ERR_USAGE, "%s: the image's labels are longer than 64 KiB",
+			       args->from);
+	return 0;
 }
 
 void image_parts_close(struct image_parts *parts)

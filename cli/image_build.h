@@ -21,6 +21,7 @@ enum image_option {
 	OPT_FROM = OPTION_LONG_ONLY + 300,
 	OPT_MODULES,
 	OPT_MODULE,
+	OPT_SPACE,
 };
 
 /* clang-format off */
@@ -28,6 +29,7 @@ enum image_option {
 	{OPT_FROM, "from", "SOURCE", "make root disk, kernel and initrd from a container image, a folder or a tar file"}, \
 	{OPT_MODULES, "modules", "FOLDER", "with --from and --kernel: the kernel's modules"},      \
 	{OPT_MODULE, "module", "NAME", "with --from: another module that the guest loads; repeatable"}, \
+	{OPT_SPACE, "space", "SIZE", "with --from: free space on the root disk, up to 32G; default 4G"},     \
 	REGISTRY_OPTIONS
 /* clang-format on */
 
@@ -36,6 +38,8 @@ struct image_args {
 	const char *modules;
 	const char *module[IMAGE_MODULES_MAX];
 	unsigned nmodules;
+	bool has_space;
+	uint64_t space; /* bytes */
 	struct registry_options registry;
 	char *const *command; /* in place of the image's cmd */
 };
@@ -57,6 +61,10 @@ struct image_parts {
  * To be closed also after an error. */
 int image_parts_make(struct image_parts *parts, const struct image_args *args,
 		     struct machine_args *machine, const char *verb, struct err *err);
+/* Note in the description what the image says beside its command. Returns 0, -EINVAL with ERR_USAGE
+ * when that is longer than an appliance can hold, or -ENOMEM. */
+int image_parts_annotate(const struct image_parts *parts, const struct image_args *args,
+			 struct appliance *a, struct err *err);
 /* Safe on IMAGE_PARTS_NONE. */
 void image_parts_close(struct image_parts *parts);
 

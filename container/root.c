@@ -168,6 +168,7 @@ static int make_root(struct job *j, json_t *found)
 			     j->err);
 	if (ret < 0)
 		return ret;
+	ext4_image_spare(img, p->spare);
 	ret = digest_new(&seed, j->err);
 	if (ret < 0)
 		return ret;

@@ -45,6 +45,7 @@ struct container_root_params {
 	int fd;		      /* the output: an empty regular file, open for reading and writing */
 	uint64_t max_bytes;   /* limit on the contents of all layers; 0: 32 GiB */
 	uint64_t max_entries; /* limit on the entries of all layers; 0: 2^20 */
+	uint64_t spare; /* bytes that the file system has free in the end: ext4_image_spare() */
 };
 
 struct container_root {

@@ -14,6 +14,7 @@ int appliance_init(struct appliance *a, struct err *err)
 void appliance_free(struct appliance *a)
 {
 	free(a->cmdline);
+	free(a->annotations);
 	*a = (struct appliance){0};
 }
 
@@ -21,7 +22,11 @@ int appliance_copy(struct appliance *to, const struct appliance *from, struct er
 {
 	*to = *from;
 	to->cmdline = strdup(from->cmdline);
-	return to->cmdline != NULL ? 0 : err_sys(err, ENOMEM, "copy a description");
+	to->annotations = from->annotations != NULL ? strdup(from->annotations) : NULL;
+	if (to->cmdline != NULL && (to->annotations == NULL) == (from->annotations == NULL))
+		return 0;
+	appliance_free(to);
+	return err_sys(err, ENOMEM, "copy a description");
 }
 
 static int compare_roles(const void *a, const void *b)

@@ -25,9 +25,15 @@
 #define APPLIANCE_MAX_PAIRS    4
 #define APPLIANCE_MIN_MTU      1280 /* what IPv6 needs */
 #define APPLIANCE_MAX_CMDLINE  65536
-#define APPLIANCE_MAX_CONTENTS 64
-#define APPLIANCE_ROLE_SIZE    64
-#define APPLIANCE_DIGEST_SIZE  72 /* "sha256:" and 64 hex digits; DIGEST_TEXT_SIZE */
+/* What an image of a container says beside its command: a member of the annotations each. Labels of
+ * the image are members of their own names. */
+#define APPLIANCE_MAX_ANNOTATIONS 65536
+#define ANNOTATION_IMAGE	  "torpor.image"    /* its reference in a registry */
+#define ANNOTATION_MANIFEST	  "torpor.manifest" /* its digest */
+#define ANNOTATION_PORTS	  "torpor.ports"    /* "80/tcp 53/udp" */
+#define APPLIANCE_MAX_CONTENTS	  64
+#define APPLIANCE_ROLE_SIZE	  64
+#define APPLIANCE_DIGEST_SIZE	  72 /* "sha256:" and 64 hex digits; DIGEST_TEXT_SIZE */
 
 enum appliance_console {
 	CONSOLE_SERIAL, /* "ttyS0", "ttyAMA0": where `torpor console` types */
@@ -62,6 +68,9 @@ struct appliance {
 	uint32_t vcpus;
 	enum appliance_console console;
 	char *cmdline; /* owned; never NULL after decode or init */
+	/* Owned; JSON without spaces, names sorted, of at most APPLIANCE_MAX_ANNOTATIONS bytes; NULL:
+	 * none. Nothing here depends on what they say. */
+	char *annotations;
 	uint32_t ndisks;
 	struct appliance_disk disk[APPLIANCE_MAX_DISKS];
 	uint32_t nnets;

@@ -117,7 +117,28 @@ int appliance_encode(const struct appliance *a, struct buf *out, struct err *err
 		json_object_set_new(json, "network", encode_nets(a));
 	if (a->encryption.lock.kind != ENCRYPTION_NONE)
 		json_object_set_new(json, "encryption", encryption_encode(&a->encryption));
+	if (a->annotations != NULL &&
+	    json_object_set_new(json, "annotations",
+				json_loads(a->annotations, JSON_DECODE_ANY, NULL)) < 0)
+		return err_set(err, ERR_USAGE, "the annotations are not JSON");
 	return json_write(json, out, err);
+}
+
+/* They may be anything; those that are too long are forgotten. */
+static int decode_annotations(struct appliance *a, json_t *json, struct err *err)
+{
+	const json_t *annotations = json_object_get(json, "annotations");
+
+	if (annotations == NULL)
+		return 0;
+	a->annotations = json_dumps(annotations, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+	if (a->annotations == NULL)
+		return err_sys(err, ENOMEM, "read the annotations");
+	if (strlen(a->annotations) > APPLIANCE_MAX_ANNOTATIONS) {
+		free(a->annotations);
+		a->annotations = NULL;
+	}
+	return 0;
 }
 
 /* "MAJOR.MINOR". In a newer minor than ours, members we do not know are to be expected. */
@@ -411,6 +432,9 @@ static int decode_config(struct appliance *a, json_t *json, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = decode_cmdline(a, json, err);
+	if (ret < 0)
+		return ret;
+	ret = decode_annotations(a, json, err);
 	if (ret < 0)
 		return ret;
 	ret = decode_disks(a, json, newer, err);

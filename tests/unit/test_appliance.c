@@ -55,6 +55,34 @@ Test(appliance, the_text_is_golden)
 	appliance_free(&a);
 }
 
+/* Also what is no object; only the longest are dropped. */
+Test(appliance, annotations_are_kept)
+{
+	static const char *const texts[] = {"{\"a\":\"1\",\"b\":[]}", "7", "null"};
+	struct appliance a, copy;
+	char *text, *longest = malloc(APPLIANCE_MAX_ANNOTATIONS + sizeof(golden) + 100);
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		sprintf(longest, "{\"annotations\":%s,%s", texts[i], golden + 1);
+		cr_assert(eq(int, decode(longest, &a, NULL), 0));
+		cr_assert_str_eq(a.annotations, texts[i]);
+		cr_assert(eq(int, appliance_copy(&copy, &a, NULL), 0));
+		text = encode(&copy);
+		cr_assert_str_eq(text, longest);
+		free(text);
+		appliance_free(&a);
+		appliance_free(&copy);
+	}
+	sprintf(longest, "{\"annotations\":\"%*s\",%s", APPLIANCE_MAX_ANNOTATIONS, "", golden + 1);
+	cr_assert(eq(int, decode(longest, &a, NULL), 0));
+	cr_assert(eq(ptr, a.annotations, NULL));
+	text = encode(&a);
+	cr_assert_str_eq(text, golden);
+	free(text);
+	free(longest);
+	appliance_free(&a);
+}
+
 Test(appliance, what_is_decoded_encodes_the_same)
 {
 	struct appliance a, copy;
