@@ -103,7 +103,8 @@ int arch_vcpu_rewind(const struct kvm *kvm, struct kvm_vcpu *vcpu, const void *s
 /* After arch_vcpu_restore or arch_vcpu_rewind of all: one time base for them (the TSC offset of
  * vCPU 0). */
 int arch_vcpus_sync(struct kvm_vcpu *const vcpus[], uint32_t nvcpus, struct err *err);
-int arch_vm_save(struct kvm *kvm, void *state, struct err *err);
+/* `clock_ns`: the guest's clock where it stands still; NULL: as it goes on in KVM. */
+int arch_vm_save(struct kvm *kvm, const uint64_t *clock_ns, void *state, struct err *err);
 /* ERR_INTEGRITY: no machine of this type has such chips. */
 int arch_vm_check(const struct kvm *kvm, const void *state, struct err *err);
 int arch_vm_restore(struct kvm *kvm, const void *state, struct err *err);

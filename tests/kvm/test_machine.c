@@ -8,8 +8,11 @@
 #include <unistd.h>
 
 #include "base/num.h"
+#include "format/archive.h"
+#include "snapshot/staged.h"
 #include "tests/await.h"
 #include "tests/kvm/harness.h"
+#include "vmm/x86_64/state.h"
 
 #define GUEST_MEMORY MIB(16)
 
@@ -105,6 +108,27 @@ Test(machine, resumes_where_it_was)
 	cr_assert_str_eq(guest_say(&h, "check 16 32 7"), "check ok");
 	cr_assert_gt(guest_number(&h, "count"), count);
 	guest_stop(&h);
+}
+
+/* However long it has been paused. */
+Test(machine, the_clock_of_a_paused_machine_is_saved_where_it_stands)
+{
+	cleanup_staged struct staged staged = {0};
+	cleanup_archive struct archive *a = NULL;
+	const char *file = strdup(scratch_path("clock.torpor"));
+	struct guest g;
+	struct err err;
+
+	if (!have_kvm())
+		return;
+	guest_boot(&g, &(struct guest_spec){0});
+	guest_pause(&g);
+	usleep(50000);
+	save_or_fail(&g, file);
+	cr_assert(archive_open(&a, file, &err) == 0, "%s", err.text);
+	cr_assert(staged_read(&staged, &g.machine, a, &err) == 0, "%s", err.text);
+	cr_assert(eq(u64, ((const struct x86_vm_state *)staged.vm)->clock_ns, g.machine.clock_ns));
+	guest_stop(&g);
 }
 
 Test(machine, goes_on_after_a_save_that_leaves_it_running)

@@ -133,7 +133,7 @@ static void read_state(struct guest *g, struct whole_state *s)
 		add_part(s, "msr", vcpu->msr, sizeof(vcpu->msr));
 		add_part(s, "vcpu", vcpu, sizeof(*vcpu));
 	}
-	cr_assert(arch_vm_save(&m->kvm, &vm, &err) == 0, "%s", err.text);
+	cr_assert(arch_vm_save(&m->kvm, NULL, &vm, &err) == 0, "%s", err.text);
 	vm.clock_ns = 0;
 	add_part(s, "chips", &vm, sizeof(vm));
 	for (unsigned i = 0; i < m->ndevices; i++) {

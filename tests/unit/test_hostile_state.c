@@ -156,7 +156,7 @@ Test(hostile_state, of_a_cpu_is_judged_without_harm)
 	}
 	cr_assert(eq(int, arch_vcpu_save(&board.m.kvm, &board.m.vcpus[0].kvm, vcpu, &err), 0), "%s",
 		  err.text);
-	cr_assert(eq(int, arch_vm_save(&board.m.kvm, vm, &err), 0), "%s", err.text);
+	cr_assert(eq(int, arch_vm_save(&board.m.kvm, NULL, vm, &err), 0), "%s", err.text);
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		if (stage(&parts[0], staged))
 			(void)arch_vcpu_check(&board.m.kvm, staged, 0, &err);

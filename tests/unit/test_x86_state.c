@@ -81,7 +81,7 @@ static void save(struct vm *vm, struct saved *s)
 	for (uint32_t i = 0; i < NVCPUS; i++)
 		cr_assert(eq(int, arch_vcpu_save(&vm->kvm, &vm->vcpu[i], &s->vcpu[i], &err), 0),
 			  "%s", err.text);
-	cr_assert(eq(int, arch_vm_save(&vm->kvm, &s->vm, &err), 0), "%s", err.text);
+	cr_assert(eq(int, arch_vm_save(&vm->kvm, NULL, &s->vm, &err), 0), "%s", err.text);
 }
 
 static void restore(struct vm *vm, const struct saved *s)

@@ -52,7 +52,7 @@ static int reset_chips(struct kvm *kvm, struct kvm *scratch, struct err *err)
 
 	if (state == NULL)
 		return err_sys(err, ENOMEM, "allocate the chips' state");
-	ret = arch_vm_save(scratch, state, err);
+	ret = arch_vm_save(scratch, NULL, state, err);
 	return ret < 0 ? ret : arch_vm_restore(kvm, state, err);
 }
 

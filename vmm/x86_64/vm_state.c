@@ -34,7 +34,7 @@ static int save_chips(struct kvm *kvm, struct x86_vm_state *s, struct err *err)
 	return 0;
 }
 
-int arch_vm_save(struct kvm *kvm, void *state, struct err *err)
+int arch_vm_save(struct kvm *kvm, const uint64_t *clock_ns, void *state, struct err *err)
 {
 	struct x86_vm_state *s = state;
 	struct kvm_pit_state2 pit = {0};
@@ -48,7 +48,10 @@ int arch_vm_save(struct kvm *kvm, void *state, struct err *err)
 	for (size_t i = 0; i < ARRAY_SIZE(s->pit); i++)
 		s->pit[i].count_load_time = 0; /* the host's clock; KVM starts the count anew */
 	s->pit_flags = pit.flags;
-	ret = arch_clock_get(kvm, &s->clock_ns, err);
+	if (clock_ns != NULL)
+		s->clock_ns = *clock_ns;
+	else
+		ret = arch_clock_get(kvm, &s->clock_ns, err);
 	return ret < 0 ? ret : save_chips(kvm, s, err);
 }
 
