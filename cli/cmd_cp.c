@@ -15,6 +15,7 @@
 #include "base/printable.h"
 #include "cli/command.h"
 #include "cli/guest_command.h"
+#include "cli/patience.h"
 #include "cli/tar_tree.h"
 #include "host/parse.h"
 
@@ -30,6 +31,8 @@ struct copy {
 	struct guest_command command;
 	char said[CP_SAID_MAX + 1]; /* by the guest's tar, of its errors */
 	size_t said_len;
+	struct patience patience; /* until the command has reached the guest */
+	bool is_patient;
 };
 
 /* NAME:PATH is in a guest, unless a slash comes before the colon. */
@@ -82,6 +85,13 @@ static int split_path(const char *path, struct split *split, struct err *err)
 	return 0;
 }
 
+static void copy_end_patience(struct copy *copy)
+{
+	if (copy->is_patient)
+		patience_end(&copy->patience);
+	copy->is_patient = false;
+}
+
 static int copy_start(struct copy *copy, const char *machine, uint32_t flags, const char *script,
 		      const char *folder, const char *name, struct err *err)
 {
@@ -95,9 +105,22 @@ static int copy_start(struct copy *copy, const char *machine, uint32_t flags, co
 	char *env[] = {NULL};
 	const struct guest_call call = {
 		.flags = flags, .folder = "/", .user = "", .argv = argv, .env = env};
+	int ret;
 
 	copy->said_len = 0;
-	return guest_command_start(&copy->command, machine, &call, err);
+	copy->is_patient = isatty(STDERR_FILENO);
+	if (copy->is_patient)
+		patience_begin(&copy->patience, "cp", "the guest agent");
+	ret = guest_command_start(&copy->command, machine, &call, err);
+	if (ret < 0)
+		copy_end_patience(copy);
+	return ret;
+}
+
+static void copy_close(struct copy *copy)
+{
+	copy_end_patience(copy);
+	guest_command_close(&copy->command);
 }
 
 /* Returns the bytes of output, 0 when it has ended or, if not `wait`, there is nothing. */
@@ -109,6 +132,7 @@ static ssize_t copy_next(struct copy *copy, bool wait, const uint8_t **data, str
 	while ((ret = guest_command_frame(&copy->command, wait, &f, data, err)) > 0) {
 		size_t room = CP_SAID_MAX - copy->said_len;
 
+		copy_end_patience(copy);
 		if (f.type == EXEC_OUTPUT)
 			return f.len;
 		if (f.type == EXEC_OUTPUT_ERR) {
@@ -256,7 +280,7 @@ static int copy_from_guest(const struct place *source, const char *target, struc
 		if (ret == 0 && entries == 0)
 			ret = err_set(err, ERR_FAILED, "the guest sends nothing");
 	}
-	guest_command_close(&copy.command);
+	copy_close(&copy);
 	return ret;
 }
 
@@ -275,7 +299,7 @@ static int is_guest_folder(const struct place *target, bool *folder, struct err 
 		return ret;
 	while (!copy.command.ended && got >= 0)
 		got = copy_next(&copy, true, &data, err);
-	guest_command_close(&copy.command);
+	copy_close(&copy);
 	if (got < 0)
 		return (int)got;
 	status = guest_command_status(&copy.command, "/bin/sh", &why);
@@ -363,7 +387,7 @@ static int copy_to_guest(const char *source, const struct place *target, struct 
 		guest_command_send(&copy.command, EXEC_INPUT_END, NULL, 0);
 		ret = copy_finish(&copy, err);
 	}
-	guest_command_close(&copy.command);
+	copy_close(&copy);
 	return ret;
 }
 

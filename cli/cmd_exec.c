@@ -13,6 +13,7 @@
 #include "base/num.h"
 #include "cli/command.h"
 #include "cli/guest_command.h"
+#include "cli/patience.h"
 #include "host/parse.h"
 #include "host/terminal.h"
 
@@ -48,7 +49,10 @@ struct exec_args {
 struct exec_session {
 	struct guest_command command;
 	int signal_fd;
-	bool reads;	    /* standard input is not at its end */
+	bool reads;   /* standard input is not at its end */
+	bool retries; /* while no agent answers: until it is there, input stays where it is */
+	struct patience patience;
+	bool is_patient;
 	int out_fd;	    /* where `out` goes */
 	const uint8_t *out; /* of the last frame: not yet written */
 	size_t out_len;
@@ -178,8 +182,8 @@ static void exec_on_signal(struct exec_session *s)
 		return;
 	}
 	exec_send_signal(s, (int)info.ssi_signo);
-	/* The terminal is gone, or the guest does not listen. */
-	if (info.ssi_signo == SIGHUP || ++s->interrupted == EXEC_LEAVE_AFTER)
+	/* The terminal is gone, or the guest does not listen, or not yet. */
+	if (!s->command.ready || info.ssi_signo == SIGHUP || ++s->interrupted == EXEC_LEAVE_AFTER)
 		s->left = 128 + (int)info.ssi_signo;
 }
 
@@ -210,6 +214,21 @@ static int exec_write(struct exec_session *s, struct err *err)
 	return 0;
 }
 
+/* The line of who waits is for a terminal: elsewhere standard error is the command's alone. */
+static void exec_begin_patience(struct exec_session *s)
+{
+	s->is_patient = isatty(STDERR_FILENO);
+	if (s->is_patient)
+		patience_begin(&s->patience, "exec", "the guest agent");
+}
+
+static void exec_end_patience(struct exec_session *s)
+{
+	if (s->is_patient)
+		patience_end(&s->patience);
+	s->is_patient = false;
+}
+
 static int exec_on_frame(struct exec_session *s, struct err *err)
 {
 	struct exec_frame f;
@@ -229,12 +248,17 @@ static int exec_on_frame(struct exec_session *s, struct err *err)
 /* SIGTERM, SIGKILL, and then it is not waited for any more. */
 static void exec_on_deadline(struct exec_session *s)
 {
-	if (s->ending == 2)
+	if (s->ending == 2 || (s->retries && !s->command.ready))
 		s->left = EXEC_TIMED_OUT;
 	else
 		exec_send_signal(s, s->ending == 0 ? SIGTERM : SIGKILL);
 	s->ending++;
 	s->deadline += EXEC_KILL_AFTER * NS_PER_SECOND;
+}
+
+static bool exec_takes_input(const struct exec_session *s)
+{
+	return s->reads && s->command.input_left > 0 && (s->command.ready || !s->retries);
 }
 
 static int exec_wait(const struct exec_session *s, struct pollfd *fds)
@@ -249,8 +273,7 @@ static int exec_wait(const struct exec_session *s, struct pollfd *fds)
 				  : (int)u64_min((s->deadline - now) / NS_PER_MS + 1, 1000000);
 	fds[0] = (struct pollfd){.fd = full ? -1 : s->command.client.fd, .events = POLLIN};
 	fds[1] = (struct pollfd){.fd = full ? s->out_fd : -1, .events = POLLOUT};
-	fds[2] = (struct pollfd){.fd = s->reads && s->command.input_left > 0 ? STDIN_FILENO : -1,
-				 .events = POLLIN};
+	fds[2] = (struct pollfd){.fd = exec_takes_input(s) ? STDIN_FILENO : -1, .events = POLLIN};
 	fds[3] = (struct pollfd){.fd = s->signal_fd, .events = POLLIN};
 	return poll(fds, 4, timeout) < 0 && errno != EINTR ? -errno : 0;
 }
@@ -267,6 +290,8 @@ static int exec_serve(struct exec_session *s, struct err *err)
 			if (ret < 0)
 				return ret;
 		}
+		if (s->command.ready)
+			exec_end_patience(s);
 		if (s->left != 0 || (s->command.ended && s->out_len == 0))
 			return 0;
 		ret = exec_wait(s, fds);
@@ -291,6 +316,11 @@ static int exec_status(const struct exec_session *s, const struct exec_args *arg
 	struct err err = {0};
 	int status;
 
+	if (s->left == EXEC_TIMED_OUT && !s->command.ready) {
+		err_set(&err, ERR_FAILED, "waited %llu s for the guest agent",
+			(unsigned long long)args->timeout);
+		command_print_error("exec", &err);
+	}
 	if (s->left != 0)
 		return s->left;
 	status = guest_command_status(&s->command, args->call.argv[0], &err);
@@ -299,11 +329,27 @@ static int exec_status(const struct exec_session *s, const struct exec_args *arg
 	return s->ending > 0 ? EXEC_TIMED_OUT : status;
 }
 
+/* Start it, and serve it to its end. */
+static int exec_once(struct exec_session *s, const struct exec_args *args, struct err *err)
+{
+	bool raw = false;
+	int ret = guest_command_start(&s->command, args->machine, &args->call, err);
+
+	if (ret < 0)
+		return ret;
+	if (s->reads && (args->call.flags & EXEC_FLAG_TTY) != 0)
+		raw = terminal_raw_both_ways();
+	ret = exec_serve(s, err);
+	if (raw)
+		terminal_restore();
+	guest_command_close(&s->command);
+	return ret;
+}
+
 static int exec_command(struct exec_args *args, struct err *err)
 {
 	struct exec_session s = {.signal_fd = -1,
 				 .reads = (args->call.flags & EXEC_FLAG_INPUT) != 0};
-	bool raw = false;
 	int ret = exec_take_signals(&s, err);
 
 	if (ret < 0)
@@ -312,16 +358,18 @@ static int exec_command(struct exec_args *args, struct err *err)
 		(void)terminal_size(&args->call.rows, &args->call.columns);
 	if (args->timeout > 0)
 		s.deadline = clock_monotonic_ns() + args->timeout * NS_PER_SECOND;
-	ret = guest_command_start(&s.command, args->machine, &args->call, err);
-	if (ret == 0) {
-		if (s.reads && (args->call.flags & EXEC_FLAG_TTY) != 0)
-			raw = terminal_raw_both_ways();
-		ret = exec_serve(&s, err);
-		if (raw)
-			terminal_restore();
-		guest_command_close(&s.command);
-	}
+	s.retries = args->timeout > 0;
+	exec_begin_patience(&s);
+	do {
+		ret = exec_once(&s, args, err);
+	} while (ret < 0 && s.retries && s.command.may_retry && s.left == 0 &&
+		 clock_monotonic_ns() < s.deadline);
+	exec_end_patience(&s);
 	close(s.signal_fd);
+	if (ret < 0 && s.retries && s.command.may_retry) {
+		command_print_error("exec", err);
+		return EXEC_TIMED_OUT;
+	}
 	return ret < 0 ? ret : exec_status(&s, args);
 }
 

@@ -41,7 +41,7 @@ int guest_command_begin(struct guest_command *c, const struct guest_call *call, 
 	int ret = encode_args(call, &args);
 
 	c->input_left = EXEC_INPUT_WINDOW;
-	c->ended = false;
+	c->ended = c->ready = c->may_retry = false;
 	c->start = c->len = 0;
 	if (ret == -E2BIG) {
 		err_set(err, ERR_USAGE, "the command line is longer than %u bytes", EXEC_ARGS_MAX);
@@ -120,7 +120,10 @@ static int take_buffered(struct guest_command *c, struct exec_frame *f, const ui
 	c->start += EXEC_HEADER + f->len;
 	c->len -= EXEC_HEADER + f->len;
 	if (f->type == EXEC_ERROR)
+		c->may_retry = f->session == EXEC_MAY_RETRY && !c->ready;
+	if (f->type == EXEC_ERROR)
 		return err_set(err, ERR_FAILED, "%.*s", (int)f->len, (const char *)*data);
+	c->ready = true;
 	if (f->type == EXEC_CREDIT && f->len == 4)
 		c->input_left += exec_get32(*data);
 	if (f->type == EXEC_EXIT && f->len == 5) {

@@ -29,6 +29,8 @@ struct guest_command {
 	struct client client;
 	uint32_t input_left; /* bytes of input that may be sent now */
 	bool ended;
+	bool ready;	    /* it has reached the guest */
+	bool may_retry;	    /* it failed because no agent has answered yet: nothing was run */
 	enum exec_exit how; /* once it has ended */
 	uint32_t value;	    /* of that */
 	size_t start, len;

@@ -73,25 +73,32 @@ static void files_close_down(struct agent_files *f)
 	files_advance(f);
 }
 
-static void files_fail(struct agent_files *f, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static void files_fail(struct agent_files *f, const char *fmt, ...)
+/* Who uses it is told why, and it ends. */
+static void files_end_with(struct agent_files *f, enum err_kind kind, const char *text)
 {
-	char text[512];
 	struct err why;
-	va_list ap;
 
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	err_set(&why, ERR_FAILED, "%s", text);
+	err_set(&why, kind, "%s", text);
 	forget_unsent(f);
 	/* Whoever still listens there need not wait for two minutes. */
 	if (f->state == FILES_UP)
 		send_control(f, EXEC_BYE, 0, 0);
 	files_close_down(f);
 	f->transport.failed(f->transport.opaque, &why);
+}
+
+static void files_fail(struct agent_files *f, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void files_fail(struct agent_files *f, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	files_end_with(f, ERR_FAILED, text);
 }
 
 /* qemu-ga's words for a command that its configuration forbids: "The command X has been disabled for
@@ -474,10 +481,12 @@ static void on_files_timer(void *opaque)
 	else if (f->state != FILES_WAITING || agent == AGENT_READY)
 		files_advance(f);
 	else if (f->agent->going && agent == AGENT_CLOSED)
-		files_fail(f, "no guest agent answers; is qemu-guest-agent installed in the guest, "
-			      "and does it run?");
+		files_end_with(f, ERR_NOT_FOUND,
+			       "no guest agent answers; is qemu-guest-agent installed in the "
+			       "guest, and does it run?");
 	else if (f->agent->going && agent == AGENT_SILENT)
-		files_fail(f, "the guest agent does not answer");
+		files_end_with(f, f->state == FILES_WAITING ? ERR_NOT_FOUND : ERR_FAILED,
+			       "the guest agent does not answer");
 	else
 		timer_set(&f->timer, ABSENT_MS);
 }
@@ -492,7 +501,8 @@ static void on_files_agent(void *opaque)
 	if (agent == AGENT_READY || f->state == FILES_CLOSING)
 		files_advance(f);
 	else if (agent == AGENT_SILENT)
-		files_fail(f, "the guest agent does not answer");
+		files_end_with(f, f->state == FILES_WAITING ? ERR_NOT_FOUND : ERR_FAILED,
+			       "the guest agent does not answer");
 	else if (agent == AGENT_CLOSED && f->state != FILES_WAITING)
 		files_fail(f, "the guest agent has ended");
 }

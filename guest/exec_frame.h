@@ -5,7 +5,8 @@
  *
  *     header: le32 length of what follows it, le32 session, u8 type, 3 bytes of zero
  *
- * A session is one command. Its number is the machine's choice; a client has one session, 0. A
+ * A session is one command. Its number is the machine's choice; a client has one session, 0, but
+ * that EXEC_ERROR has EXEC_MAY_RETRY there when no agent has answered yet, and nothing was run. A
  * session begins with EXEC_ARGS, in as many frames as that takes, and EXEC_START; it ends with
  * EXEC_EXIT or EXEC_ERROR. The sides read what the other sends only as far as they granted it:
  * EXEC_INPUT_WINDOW bytes of standard input, EXEC_OUTPUT_WINDOW of both outputs, plus what was
@@ -28,6 +29,7 @@
 #define EXEC_ARGS_FIXED	   16u
 #define EXEC_SESSIONS_MAX  256u
 #define EXEC_VERSION	   1u
+#define EXEC_MAY_RETRY	   1u
 
 enum {
 	EXEC_FLAG_INPUT = 1,  /* standard input is what the client sends, else /dev/null */

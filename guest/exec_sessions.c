@@ -95,22 +95,28 @@ static void exec_client_watch(struct exec_client *c)
 	loop_mod(c->sessions->loop, &c->watch, events);
 }
 
-static void exec_client_add(struct exec_client *c, uint8_t type, const uint8_t *data, uint32_t len)
+static void exec_client_add_to(struct exec_client *c, uint32_t session, uint8_t type,
+			       const uint8_t *data, uint32_t len)
 {
 	uint8_t header[EXEC_HEADER];
 
-	exec_header(header, 0, type, len);
+	exec_header(header, session, type, len);
 	buf_add(&c->out, header, sizeof(header));
 	if (len > 0)
 		buf_add(&c->out, data, len);
 }
 
-static void exec_client_fail(struct exec_client *c, const char *text)
+static void exec_client_add(struct exec_client *c, uint8_t type, const uint8_t *data, uint32_t len)
+{
+	exec_client_add_to(c, 0, type, data, len);
+}
+
+static void exec_client_fail(struct exec_client *c, const char *text, bool may_retry)
 {
 	if (c->ended)
 		return;
-	exec_client_add(c, EXEC_ERROR, (const uint8_t *)text,
-			(uint32_t)u64_min(strlen(text), EXEC_FRAME_MAX));
+	exec_client_add_to(c, may_retry ? EXEC_MAY_RETRY : 0, EXEC_ERROR, (const uint8_t *)text,
+			   (uint32_t)u64_min(strlen(text), EXEC_FRAME_MAX));
 	c->ended = true;
 }
 
@@ -278,12 +284,12 @@ static void from_guest(struct exec_sessions *s, const struct exec_frame *f, cons
 		c->ended = f->type == EXEC_EXIT;
 	} else {
 		to_guest(s, c, EXEC_HANGUP, NULL, 0);
-		exec_client_fail(c, "the guest breaks the rules of torpor's helper");
+		exec_client_fail(c, "the guest breaks the rules of torpor's helper", false);
 	}
 	(void)exec_client_flush(c);
 }
 
-static void sessions_fail(struct exec_sessions *s, const char *why)
+static void sessions_fail(struct exec_sessions *s, const char *why, bool may_retry)
 {
 	struct exec_client *next;
 
@@ -292,7 +298,7 @@ static void sessions_fail(struct exec_sessions *s, const char *why)
 	timer_set(&s->idle, 0);
 	for (struct exec_client *c = s->clients; c != NULL; c = next) {
 		next = c->next;
-		exec_client_fail(c, why);
+		exec_client_fail(c, why, may_retry);
 		(void)exec_client_flush(c);
 	}
 }
@@ -300,7 +306,7 @@ static void sessions_fail(struct exec_sessions *s, const char *why)
 static void sessions_break(struct exec_sessions *s)
 {
 	s->transport->ops->end(s->transport);
-	sessions_fail(s, "what torpor's helper in the guest says makes no sense");
+	sessions_fail(s, "what torpor's helper in the guest says makes no sense", false);
 }
 
 /* Clients may tell their users from now on that it is the command that takes its time. */
@@ -366,7 +372,7 @@ static void on_received(void *opaque, const uint8_t *data, size_t len)
 
 static void on_failed(void *opaque, const struct err *why)
 {
-	sessions_fail(opaque, why->text);
+	sessions_fail(opaque, why->text, why->kind == ERR_NOT_FOUND);
 }
 
 static void on_room(void *opaque)
@@ -476,7 +482,7 @@ void exec_sessions_reset(struct exec_sessions *s, const char *why)
 	if (!s->begun)
 		return;
 	s->transport->ops->end(s->transport);
-	sessions_fail(s, why);
+	sessions_fail(s, why, false);
 }
 
 /* Give a client until `deadline` to take what is there. */
@@ -504,7 +510,7 @@ void exec_sessions_finish(struct exec_sessions *s, const char *why)
 
 	s->begun = false;
 	while (s->clients != NULL) {
-		exec_client_fail(s->clients, why);
+		exec_client_fail(s->clients, why, false);
 		drain_client(s->clients, deadline);
 		s->clients->ended = true;
 		exec_client_free(s->clients);

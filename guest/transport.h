@@ -36,7 +36,7 @@ struct transport {
 	void (*received)(void *opaque, const uint8_t *data, size_t len);
 	/* unsent() has become less. */
 	void (*room)(void *opaque);
-	/* It is over, as after end(). */
+	/* It is over, as after end(). ERR_NOT_FOUND: the guest does not answer yet, if it ever will. */
 	void (*failed)(void *opaque, const struct err *why);
 	void *opaque;
 };

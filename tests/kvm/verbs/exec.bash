@@ -64,6 +64,35 @@ exec_reset() {
 }
 try exec_reset "a machine that is reset in place ends exec with an error"
 
+exec_patience() {
+    boot a
+    refuses 124 "waited 1 s for the guest agent" exec --timeout 1 a -- true
+    # Longer than the machine waits in one go; the input is still there for who comes next.
+    echo kept >kept
+    (
+        timeout "$PATIENCE" "$TORPOR" exec -i --timeout 12 a -- cat 2>err
+        echo "$?" >status
+        cat >left
+    ) <kept
+    same "status" "$(<status)" 124
+    matches "what is told" "$(<err)" '^torpor: exec: (waited 12 s for the guest agent|no guest agent answers.*)$'
+    same "the input" "$(<left)" kept
+    python3 - "$TORPOR" <<'PYTHON' || fail "nothing is told"
+import os, pty, signal, sys
+for verb in ["exec", "a", "--", "true"], ["cp", "a:/x", "."]:
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execv(sys.argv[1], ["torpor"] + verb)
+    seen = b""
+    while b"torpor: %s: waiting for the guest agent" % verb[0].encode() not in seen:
+        seen += os.read(fd, 4096)
+    # Nothing has been run yet, so the first one is enough.
+    os.kill(pid, signal.SIGINT)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) in (130, -2)
+PYTHON
+}
+try exec_patience "exec --timeout waits for an agent so long; on a terminal it says so; ^C ends it"
+
 exec_many() {
     local clients=() client i
     boot q
