@@ -81,6 +81,8 @@ _torpor()
 		options='--help' operands='' ;;
 	images)
 		options='--json --help' operands='' ;;
+	tag)
+		options='--json --help' operands='running files' ;;
 	rmi)
 		options='--help' operands='' ;;
 	gc)
@@ -128,5 +130,5 @@ _torpor()
 complete -F _torpor torpor
 _torpor_verbs()
 {
-	echo 'build run resume clone save move receive ps events stats port pause unpause reset stop kill rm wait logs console exec cp inspect ls extract verify convert flatten tree keygen sign push pull login logout images rmi gc compat lan warm test golden doctor version help'
+	echo 'build run resume clone save move receive ps events stats port pause unpause reset stop kill rm wait logs console exec cp inspect ls extract verify convert flatten tree keygen sign push pull login logout images tag rmi gc compat lan warm test golden doctor version help'
 }

@@ -45,7 +45,7 @@
 enum sandbox {
 	SANDBOX_READ,	/* read files, write to what is open: inspect, ls */
 	SANDBOX_CREATE, /* and make or remove files, ask for passphrases: extract, convert, flatten,
-			   sign, gc, and verify, which remembers what was good */
+			   sign, tag, gc, and verify, which remembers what was good */
 	SANDBOX_UNPACK, /* SANDBOX_READ, and write anywhere in what is open: images of containers */
 	SANDBOX_ASK,	/* SANDBOX_READ, and ask KVM what this host has: compat */
 	/* Become a machine: run, resume. Devices, threads, files, AF_UNIX sockets; but no other

@@ -29,6 +29,7 @@
 
 #include "base/blob.h"
 #include "base/err.h"
+#include "format/archive.h"
 #include "format/crypto/digest.h"
 #include "format/oci.h"
 #include "store/reference.h"
@@ -98,6 +99,10 @@ int cas_put_blob(const struct cas *cas, const char *digest, const struct blob *b
 
 /* The image of this manifest, whose blobs are all in place. One that is there already is fine. */
 int cas_put_image(const struct cas *cas, const struct oci_descriptor *manifest, struct err *err);
+/* The appliance of an open file, with all of its blobs; its parents are the caller's to put before
+ * it. `manifest` is the digest of the image. ERR_INTEGRITY when a blob is not what its digest says. */
+int cas_put_archive(const struct cas *cas, const struct archive *a, char manifest[DIGEST_TEXT_SIZE],
+		    struct err *err);
 /* The path of its folder, an OCI layout that archive_open() reads. ERR_NOT_FOUND. */
 int cas_image_path(const struct cas *cas, const char *digest, char path[PATH_MAX], struct err *err);
 /* Keep the image while this process and its children live. Returns 0, or ERR_NOT_FOUND when it was

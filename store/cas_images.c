@@ -64,7 +64,7 @@ static void remove_layout(const char *path)
 	(void)unlinkat(folder, OCI_INDEX_NAME, 0);
 	(void)unlinkat(folder, "blobs", 0);
 	close(folder);
-	(void)rmdir(path);
+	(void)unlinkat(AT_FDCWD, path, AT_REMOVEDIR);
 }
 
 static void image_path(const struct cas *cas, const char *digest, char path[PATH_MAX])

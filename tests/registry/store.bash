@@ -73,3 +73,49 @@ images_are_listed() {
     matches "the list" "$out" "increment .*$registry/torpor/list:v2"
 }
 try images_are_listed "images: names, kinds, shared blobs"
+
+names_in_the_store() {
+    local digest
+    need
+    appliances
+    # A file and what it stands on come into the store, without a registry.
+    works tag --json increment.torpor app:2
+    same "its name" "$(json "d['name']" <<<"$out")" localhost/app:2
+    digest=$(json "d['digest']" <<<"$out")
+    works tag full.torpor app:1
+    same "images" "$("$TORPOR" images --json | json "' '.join(i['name'] for i in d)")" "localhost/app:1 localhost/app:2"
+    rm ./*.torpor
+    wakes app:1
+    wakes app:2 too
+    # One more name for the same image, of a registry, too; the old one may go.
+    works tag app:2 127.0.0.1:1/other/app:new
+    same "the same image" "$out" "127.0.0.1:1/other/app:new: $digest"
+    works_silently rmi app:2
+    works tag "app@$digest" again
+    wakes again:latest too
+    # What had the name is without it, and what nothing stands on goes.
+    works_silently rmi again 127.0.0.1:1/other/app:new
+    works tag app:1 again
+    same "removed" "$(removed)" 1
+    wakes again
+    refuses 122 'app:2' tag app:2 app:3
+    refuses 122 'nothing.torpor' tag nothing.torpor app:3
+    refuses 125 'has a digest' tag app:1 "app@$digest"
+    refuses 125 'REF' tag app:1
+    head -c 3000000 "$SCRATCH/made/full.torpor" >cut.torpor
+    refuses 121 'cut.torpor' tag cut.torpor app:3
+    same "names" "$("$TORPOR" images --json | json "' '.join(i['name'] for i in d)")" "localhost/again:latest localhost/app:1"
+    # The file of a saved machine.
+    works resume -d --name kept again
+    works save kept
+    works tag kept kept:1
+    works resume -d --name woken kept:1
+    answers woken "check 4 12 7" "check ok"
+    # Where no good blob is there already.
+    elsewhere
+    cp "$SCRATCH/made/full.torpor" bad.torpor
+    printf damage | dd of=bad.torpor bs=1 seek=9000000 conv=notrunc status=none
+    refuses 121 'memory' tag bad.torpor app:3
+    same "names of what is damaged" "$("$TORPOR" images --json)" "[]"
+}
+try names_in_the_store "tag: a file comes into the store, an image has more names; what is damaged does not"

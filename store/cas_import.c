@@ -1,0 +1,22 @@
+/* An appliance of a file comes into the store; see cas.h. */
+#include <string.h>
+
+#include "store/cas_internal.h"
+
+int cas_put_archive(const struct cas *cas, const struct archive *a, char manifest[DIGEST_TEXT_SIZE],
+		    struct err *err)
+{
+	const struct archive_entry *entry;
+	size_t count = archive_entries(a, &entry);
+	struct oci_descriptor image = {.media_type = OCI_MANIFEST_TYPE, .size = entry[0].blob.len};
+
+	for (size_t i = 0; i < count; i++) {
+		int ret = cas_put_blob(cas, entry[i].digest, &entry[i].blob, err);
+
+		if (ret < 0)
+			return err_context(err, ret, "%s: %s", archive_path(a), entry[i].role);
+	}
+	strcpy(image.digest, entry[0].digest);
+	strcpy(manifest, entry[0].digest);
+	return cas_put_image(cas, &image, err);
+}
