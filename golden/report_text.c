@@ -10,7 +10,7 @@ static double seconds_of(const struct test_result *t)
 	return (double)(t->end_ns - t->start_ns) / NS_PER_SECOND;
 }
 
-/* A line stays one, and in TAP (`escape`) # begins no directive. */
+/* Text with a path in it: a line stays one, and in TAP (`escape`) # begins no directive. */
 static void add_path(const char *path, bool escape, struct buf *out)
 {
 	for (; *path != '\0'; path++) {
@@ -44,10 +44,16 @@ static void add_diff(const struct test_result *t, const char *before, struct buf
 
 static void add_saved(const struct test_result *t, const char *before, struct buf *out)
 {
+	cleanup_buf struct buf line = {0};
+
 	if (t->saved != NULL) {
 		buf_printf(out, "%sat its first difference (%.1f MiB): ", before,
 			   (double)t->saved_bytes / 1048576.0);
-		test_result_wake_line(t, out);
+		test_result_wake_line(t, &line);
+		buf_add(&line, "", 1);
+		out->failed |= buf_failed(&line);
+		if (!buf_failed(&line))
+			add_path((const char *)line.data, false, out);
 		buf_printf(out, "\n");
 	}
 	if (t->save_error != NULL)

@@ -302,6 +302,22 @@ def registry_seeds():
     yield b"\4bWU6c2VjcmV0"
 
 
+def transcript_seeds():
+    """Tests of ours, beside outputs that are right, wrong and hostile."""
+    def piece(status, data):
+        return struct.pack(">BH", status, len(data)) + data
+
+    outputs = [b"", b"one\ntwo\n", b"out\nerr\n", b"$ x\n[1]\n<<<<<<< HEAD\n", b"a\0b\r\n\xff", b"Linux\nit is 2026\n",
+               b"</pre><script>\n]]>\x1b[2J"]
+    folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "transcripts")
+    for name in sorted(os.listdir(folder)):
+        with open(os.path.join(folder, name), "rb") as file:
+            test = file.read()
+        for turn in range(len(outputs)):
+            yield struct.pack(">H", len(test)) + test + b"".join(
+                piece(i % 2 * 3, outputs[(turn + i) % len(outputs)]) for i in range(6))
+
+
 def main(out, *files):
     seeds = Seeds(out)
     from_lan(seeds)
@@ -311,6 +327,8 @@ def main(out, *files):
             seeds.add(target, seed)
     for seed in registry_seeds():
         seeds.add("registry", seed)
+    for seed in transcript_seeds():
+        seeds.add("transcript", seed)
     for verb, reply in REPLIES.items():
         seeds.add("client", client_of(verb, reply))
     for file in files:

@@ -271,6 +271,29 @@ T
 }
 try killed "test: a machine that is killed, and a runner that is"
 
+# 100 MB, NULs among them: the beginning is compared, the rest counted.
+large() {
+    golden
+    cat >x.t <<'T'
+golden: golden.torpor
+  % head -c 100000000 /dev/zero
+  (\\x00)+ \(esc\) (re)
+  \(torpor: 98951424 bytes more, which are not compared\) (re)
+  % yes '<<<<<<< HEAD' | head -n 10000000 | tail -c 100000000
+  was
+T
+    call test --html r.html --junit j.xml --json x.t
+    same status "$status" 1
+    matches "the first is compared" "$(json "d['tests'][0]['commands'][0]['differs']" <"$SCRATCH/out")" '^False$'
+    same "the second differs" "$(json "d['tests'][0]['commands'][1]['differs'], d['tests'][0]['diff'].count('+  <<<<<<< HEAD')" <"$SCRATCH/out")" \
+        "True 80659"
+    xmllint --huge --noout --schema "$tests/schemas/junit-10.xsd" j.xml || fail "not valid"
+    grep -q 'bytes more: torpor test --diff' r.html || fail "the page has all of it"
+    works test --update x.t
+    works test x.t
+}
+try large "test: 100 MB of output"
+
 at_a_terminal() { # ANSWER… -- ARGUMENT…
     local answers=()
     while [ "$1" != -- ]; do
