@@ -18,14 +18,16 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fnv.h"
 #include "base/io.h"
 #include "base/num.h"
 
-#define FIRST_DATA   EXT4_FRAME_BLOCKS
-#define BIG_FILE     KIB(512)
-#define MAX_LOGICAL  (UINT32_MAX - 1u)
-#define SUPER_OFFSET 1024u
-#define SUPER_SIZE   1024u
+#define FIRST_DATA     EXT4_FRAME_BLOCKS
+#define BIG_FILE       KIB(512)
+#define ALIGNED_ONE_IN 64
+#define MAX_LOGICAL    (UINT32_MAX - 1u)
+#define SUPER_OFFSET   1024u
+#define SUPER_SIZE     1024u
 
 #define COMPAT	 (0x8u | 0x20u | 0x200u) /* ext_attr, dir_index, sparse_super2 */
 #define INCOMPAT (0x2u | 0x40u | 0x200u) /* filetype, extents, flex_bg */
@@ -107,12 +109,15 @@ void ext4_image_spare(struct ext4_image *img, uint64_t bytes)
 
 /* --- contents --- */
 
-int ext4_file_begin(struct ext4_image *img, struct tree_inode *inode, uint64_t size,
-		    struct err *err)
+int ext4_file_begin(struct ext4_image *img, struct tree_inode *inode, const char *path,
+		    uint64_t size, struct err *err)
 {
+	bool align =
+		size >= BIG_FILE || (size > 0 && fnv1a(path, strlen(path)) % ALIGNED_ONE_IN == 0);
+
 	img->file = inode;
 	img->block = NULL;
-	return size >= BIG_FILE ? ext4_image_align(img, err) : 0;
+	return align ? ext4_image_align(img, err) : 0;
 }
 
 static int begin_block(struct ext4_image *img, uint64_t logical, struct err *err)

@@ -8,7 +8,8 @@
  * Contents go to their place in the output while they arrive; everything else follows behind them,
  * from a tree of files. So there is no second copy of the contents, and what a layer holds lies at
  * the same place whatever layers come on top of it: frames of 64 KiB stay the same. Files of 512
- * KiB and more begin at a frame.
+ * KiB and more begin at a frame, and so does one in 64 of the others, chosen by its path: behind a
+ * file that grows the frames are soon the same again.
  *
  * The bytes depend on the calls and their arguments alone. Times of the file system are 0; its UUID
  * and its hash seed are the caller's. There is no journal, one superblock, and free space only as
@@ -44,9 +45,10 @@ int ext4_image_align(struct ext4_image *img, struct err *err);
  * at most EXT4_MAX_SPARE. They are holes of the output. */
 void ext4_image_spare(struct ext4_image *img, uint64_t bytes);
 
-/* `size` is what is expected. The inode must stay in the tree until ext4_file_end(). */
-int ext4_file_begin(struct ext4_image *img, struct tree_inode *inode, uint64_t size,
-		    struct err *err);
+/* `path` decides whether it begins at a frame, and so does `size`, which is what is expected. The
+ * inode must stay in the tree until ext4_file_end(). */
+int ext4_file_begin(struct ext4_image *img, struct tree_inode *inode, const char *path,
+		    uint64_t size, struct err *err);
 /* Offsets ascend; what is passed over is a hole. */
 int ext4_file_write(struct ext4_image *img, const void *data, uint64_t len, uint64_t offset,
 		    struct err *err);

@@ -188,7 +188,7 @@ static int put_range(struct folder_reader *r, int fd, uint64_t at, uint64_t end)
 static int put_contents(struct folder_reader *r, int fd, struct tree_inode *inode, uint64_t size)
 {
 	off_t at = 0;
-	int ret = ext4_file_begin(r->img, inode, size, r->err);
+	int ret = ext4_file_begin(r->img, inode, r->path, size, r->err);
 
 	while (ret == 0 && (uint64_t)at < size) {
 		off_t data = lseek(fd, at, SEEK_DATA), hole;

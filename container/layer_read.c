@@ -257,7 +257,8 @@ static int put_acl(struct reader *r, struct archive_entry *e, struct tree_inode 
 	return layer_tree_xattr(r->tree, inode, name, acl.data, acl.len, r->err);
 }
 
-static int put_contents(struct reader *r, struct archive_entry *e, struct tree_inode *inode)
+static int put_contents(struct reader *r, struct archive_entry *e, const char *path,
+			struct tree_inode *inode)
 {
 	la_int64_t size = r->api->entry_size(e), at;
 	const void *data;
@@ -266,7 +267,7 @@ static int put_contents(struct reader *r, struct archive_entry *e, struct tree_i
 
 	if (size < 0)
 		return err_set(r->err, ERR_INTEGRITY, "a file of a negative size");
-	ret = ext4_file_begin(r->img, inode, (uint64_t)size, r->err);
+	ret = ext4_file_begin(r->img, inode, path, (uint64_t)size, r->err);
 	if (ret < 0)
 		return ret;
 	while ((ret = r->api->read_data(r->tar, &data, &len, &at)) == ARCHIVE_OK) {
@@ -302,7 +303,7 @@ static int put_file(struct reader *r, struct archive_entry *e, const char *path)
 		ret = put_acl(r, e, inode, ARCHIVE_ENTRY_ACL_TYPE_DEFAULT,
 			      "system.posix_acl_default");
 	else if (S_ISREG(attr.mode))
-		ret = put_contents(r, e, inode);
+		ret = put_contents(r, e, path, inode);
 	return ret;
 }
 

@@ -233,6 +233,44 @@ def trees():
     compare("folders of thousands", [[top(), folder("many")] + [file(f"many/file-{i:05}", str(i)) for i in range(6000)]])
 
 
+def attributes_of_tars():
+    """What umoci does not take from a tar, and Linux has a place for."""
+    rules = "user::rw-,user:801:r--,group::r--,mask::r--,other::r--"
+    shutil.rmtree("img", ignore_errors=True)
+    image("img", [[folder("d", pax={"SCHILY.acl.default": rules}),
+                   file("a", pax={"SCHILY.acl.access": rules, "SCHILY.xattr.user.empty": "",
+                                  "SCHILY.xattr.trusted.overlay.opaque": "y"})]])
+    made("oci:img")
+    with Mounted("out.ext4") as at:
+        want = {"system.posix_acl_access": ACL.hex(), "user.empty": ""}
+        got = describe(f"{at}/a")["xattrs"]
+        report("an access control list in star's form", None if got == want else got)
+        got = describe(f"{at}/d")["xattrs"]
+        report("a default one of a folder", None if got == {"system.posix_acl_default": ACL.hex()} else got)
+    bad("a list that names a user without a number",
+        [[file("a", pax={"SCHILY.acl.access": "user::rw-,user:me:r--,group::r--,mask::r--,other::r--"})]],
+        "without a number")
+
+
+def frames(path):
+    with open(path, "rb") as f:
+        return [hashlib.sha256(block).digest() for block in iter(lambda: f.read(65536), b"")]
+
+
+def next_version():
+    """One of many small files grows: most frames stay what they were."""
+    files = [file(f"d/f{i:04}", os.urandom(3000 + i % 7 * 1000)) for i in range(4000)]
+    changed = list(files)
+    changed[100] = file("d/f0100", os.urandom(30000))
+    for name, entries in (("old", files), ("new", changed)):
+        with open(f"{name}.tar", "wb") as f:
+            f.write(tar([folder("d"), *entries]))
+        made(f"tar:{name}.tar", f"{name}.ext4")
+    old, new = frames("old.ext4"), frames("new.ext4")
+    share = len(set(new) - set(old)) / len(new)
+    report("the next version shares nine frames in ten", None if share <= 0.1 else f"{share:.3f} are new")
+
+
 # --- sources ---
 
 def sources():
@@ -431,7 +469,7 @@ def main():
             return 0
     with tempfile.TemporaryDirectory(prefix="tc.", dir="/tmp") as work:
         os.chdir(work)
-        for part in (trees, sources, folders, hostile_tars, hostile_blobs, bombs, host_is_left_alone):
+        for part in (trees, attributes_of_tars, next_version, sources, folders, hostile_tars, hostile_blobs, bombs, host_is_left_alone):
             try:
                 part()
             except Exception:

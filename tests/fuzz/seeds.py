@@ -7,6 +7,7 @@ Those of kernels, a LAN and the control protocol are made here. An appliance giv
 to the targets of these, and a small copy of itself, without alignment and without most of its kernel, to the target of
 whole files.
 """
+import gzip
 import hashlib
 import io
 import json
@@ -318,11 +319,56 @@ def transcript_seeds():
                 piece(i % 2 * 3, outputs[(turn + i) % len(outputs)]) for i in range(6))
 
 
+def layer_entry(name, kind=tarfile.REGTYPE, data=b"", target="", pax=None):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.size, info.pax_headers = kind, target, len(data), pax or {}
+    return info, data
+
+
+def layer_tar(*entries, style=tarfile.PAX_FORMAT):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=style, bufsize=512) as tar:
+        for info, data in entries:
+            tar.addfile(info, io.BytesIO(data))
+    return rounded(out.getvalue())
+
+
+def layers_of(lower, upper):
+    return b"\0" + struct.pack(">I", len(lower)) + lower + upper
+
+
+def layer_seeds():
+    acl = "user::rw-,user:1:r--:1,group::r--,mask::r--,other::r--"
+    lower = layer_tar(layer_entry("d", tarfile.DIRTYPE), layer_entry("d/a", data=b"a" * 5000),
+                      layer_entry("l", tarfile.SYMTYPE, target="/d"), layer_entry("h", tarfile.LNKTYPE, target="d/a"),
+                      layer_entry("p", tarfile.FIFOTYPE),
+                      layer_entry("x", pax={"SCHILY.xattr.user.a": "1", "SCHILY.acl.access": acl, "mtime": "1.5"}))
+    upper = layer_tar(layer_entry("l/b", data=b"b"), layer_entry("d/.wh.a"), layer_entry("h", tarfile.DIRTYPE),
+                      layer_entry("d/.wh..wh..opq"), layer_entry("n" * 200), style=tarfile.GNU_FORMAT)
+    holes = layer_tar(layer_entry("s", data=b"2\n0\n1\n9000\n1\n".ljust(512, b"\0") + b"ab", pax={
+        "GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "s", "GNU.sparse.realsize": "10000"}))
+    yield layers_of(lower, upper)
+    yield layers_of(upper, lower)
+    yield layers_of(holes, gzip.compress(lower, 1, mtime=0))
+    config = text({"architecture": "amd64", "os": "linux", "rootfs": {"diff_ids": [digest(lower)]},
+                   "config": {"Cmd": ["a"], "Env": ["A=1"], "ExposedPorts": {"80/tcp": {}}, "Labels": {"a": "b"}}})
+    yield b"\1" + config
+    manifest = text({"schemaVersion": 2, "config": {"mediaType": "c", "digest": digest(config), "size": len(config)},
+                     "layers": [{"mediaType": "l", "digest": digest(lower), "size": len(lower)}]})
+    index = text({"schemaVersion": 2, "manifests": [
+        {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest(manifest), "size": len(manifest),
+         "platform": {"os": "linux", "architecture": "amd64"}}]})
+    yield b"\2" + pack({"oci-layout": b'{"imageLayoutVersion":"1.0.0"}', "index.json": index,
+                        **{path_of(digest(blob)): blob for blob in (lower, config, manifest)}})
+    listed = text([{"Config": "c.json", "RepoTags": ["a:b"], "Layers": ["l.tar"]}])
+    yield b"\3" + pack({"manifest.json": listed, "c.json": config, "l.tar": lower})
+
+
 def main(out, *files):
     seeds = Seeds(out)
     from_lan(seeds)
     for target, made in (("net", net_seeds), ("boot", boot_seeds), ("gateway", gateway_seeds),
-                         ("control", control_seeds)):
+                         ("control", control_seeds), ("layer", layer_seeds)):
         for seed in made():
             seeds.add(target, seed)
     for seed in registry_seeds():

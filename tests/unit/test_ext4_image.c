@@ -71,7 +71,7 @@ static struct tree_inode *file(const char *name, const void *data, size_t len)
 {
 	struct tree_inode *inode = put(name, S_IFREG | 04755, NULL);
 
-	cr_assert(eq(int, ext4_file_begin(img, inode, len, NULL), 0));
+	cr_assert(eq(int, ext4_file_begin(img, inode, "f", len, NULL), 0));
 	cr_assert(eq(int, ext4_file_write(img, data, len, 0, NULL), 0));
 	cr_assert(eq(int, ext4_file_end(img, len, NULL), 0));
 	return inode;
@@ -210,14 +210,14 @@ Test(ext4_image, sparse_files_have_holes)
 	struct ext4_result result;
 	struct tree_inode *inode = put("s", S_IFREG | 0644, NULL);
 
-	cr_assert(eq(int, ext4_file_begin(img, inode, 0, NULL), 0));
+	cr_assert(eq(int, ext4_file_begin(img, inode, "f", 0, NULL), 0));
 	for (uint64_t i = 0; i < 2000; i++)
 		cr_assert(eq(int, ext4_file_write(img, "data", 4, i * 8192 + 512, NULL), 0));
 	cr_assert(eq(int, ext4_file_write(img, "far", 3, UINT64_C(1) << 40, NULL), 0));
 	cr_assert(lt(int, ext4_file_write(img, "back", 4, 0, NULL), 0));
 	cr_assert(eq(int, ext4_file_end(img, (UINT64_C(1) << 40) + 10000, NULL), 0));
 	inode = put("hole", S_IFREG | 0644, NULL);
-	cr_assert(eq(int, ext4_file_begin(img, inode, 0, NULL), 0));
+	cr_assert(eq(int, ext4_file_begin(img, inode, "f", 0, NULL), 0));
 	cr_assert(eq(int, ext4_file_end(img, (UINT64_C(1) << 44) - 4096, NULL), 0));
 	cr_assert(eq(u32, inode->extents, 0));
 	finish(&result);
@@ -236,7 +236,7 @@ Test(ext4_image, contents_have_a_limit)
 	layer_tree_begin_layer(tree, true);
 	cr_assert(eq(int, ext4_image_new(&img, fd, tree, 3 << 20, NULL), 0));
 	inode = put("bomb", S_IFREG | 0644, NULL);
-	cr_assert(eq(int, ext4_file_begin(img, inode, 0, NULL), 0));
+	cr_assert(eq(int, ext4_file_begin(img, inode, "f", 0, NULL), 0));
 	for (uint64_t i = 0; i < 3; i++)
 		cr_assert(eq(int, ext4_file_write(img, block, sizeof(block), i << 20, NULL), 0));
 	cr_assert(lt(int, ext4_file_write(img, "x", 1, 3 << 20, &err), 0));
