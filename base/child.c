@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,6 +31,7 @@ static int read_answer(int fd, size_t max, uint8_t **text, size_t *len, struct e
 int child_ask(void (*answer)(void *opaque, int fd), void *opaque, size_t max, uint8_t **text,
 	      size_t *len, struct err *err)
 {
+	const pid_t parent = getpid();
 	int ends[2], ret;
 	pid_t child;
 
@@ -38,6 +41,9 @@ int child_ask(void (*answer)(void *opaque, int fd), void *opaque, size_t max, ui
 	fflush(NULL);
 	child = fork();
 	if (child == 0) {
+		/* Nobody would hear the answer of one whose parent was killed. */
+		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+			_exit(1);
 		answer(opaque, ends[1]);
 		_exit(0);
 	}

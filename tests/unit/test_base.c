@@ -3,15 +3,18 @@
 #include <criterion/new/assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/array.h"
 #include "base/blob.h"
+#include "base/child.h"
 #include "base/clock.h"
 #include "base/mac.h"
 #include "base/name.h"
@@ -148,4 +151,35 @@ Test(base, cores_of_a_host_with_many)
 
 	refuse_call(SYS_sched_getaffinity, 1, 0, 1024 / 8, EINVAL);
 	cr_assert(eq(uint, usable_cores(), cores));
+}
+
+static void answer_never(void *opaque, int fd)
+{
+	const int *held = opaque;
+
+	(void)fd;
+	(void)!write(*held, "", 1);
+	for (;;)
+		pause();
+}
+
+Test(base, a_child_that_is_asked_ends_with_its_parent)
+{
+	uint8_t *text, byte;
+	int held[2];
+	size_t len;
+	pid_t asker;
+
+	cr_assert(eq(int, pipe(held), 0));
+	asker = fork();
+	if (asker == 0) {
+		close(held[0]);
+		(void)child_ask(answer_never, &held[1], 16, &text, &len, NULL);
+		_exit(0);
+	}
+	close(held[1]);
+	cr_assert(eq(int, (int)read(held[0], &byte, 1), 1));
+	cr_assert(eq(int, kill(asker, SIGKILL), 0));
+	cr_assert(eq(int, (int)waitpid(asker, NULL, 0), (int)asker));
+	cr_assert(eq(int, (int)read(held[0], &byte, 1), 0), "it goes on");
 }
