@@ -71,12 +71,32 @@ static int member_missing(const char *name, struct err *err)
 	return -ENOENT;
 }
 
+/* Names come from files of the folder: they do not lead out of it. */
+static bool leads_out(const char *name)
+{
+	if (name[0] == '/')
+		return true;
+	while (*name != '\0') {
+		size_t len = strcspn(name, "/");
+
+		if (len == 2 && strncmp(name, "..", 2) == 0)
+			return true;
+		name += len + (name[len] == '/');
+	}
+	return false;
+}
+
 static int find_file(struct container *c, const char *name, struct blob *blob, struct err *err)
 {
-	cleanup_fd int fd = openat(c->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	cleanup_fd int fd = -1;
 	struct stat st;
 	int *grown;
 
+	if (leads_out(name))
+		return err_set(err, ERR_INTEGRITY, "%s is not in the folder", name);
+	fd = openat(c->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0 && errno == ELOOP)
+		return err_set(err, ERR_INTEGRITY, "%s is a symbolic link", name);
 	if (fd < 0 && errno == ENOENT)
 		return member_missing(name, err);
 	if (fd < 0 || fstat(fd, &st) < 0)

@@ -4,6 +4,7 @@ images are refused. `ok - `, `not ok - ` and `skip - ` lines; as root, because u
 import hashlib
 import json
 import os
+import resource
 import shutil
 import stat
 import subprocess
@@ -419,6 +420,72 @@ def hostile_blobs():
     refused("a blob that is missing", "oci:bad", INTEGRITY, "missing")
 
 
+def hostile_folders():
+    """What names in a folder lead to is in that folder, and is a file."""
+    good = tar([file("f", "x")])
+    config = json.dumps({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [digest(good)]}})
+    os.makedirs("docker/in", exist_ok=True)
+    for path, data in (("layer.tar", good), ("docker/in/layer.tar", good), ("config.json", config.encode()),
+                       ("docker/in/config.json", config.encode())):
+        with open(path, "wb") as f:
+            f.write(data)
+    os.symlink("../layer.tar", "docker/link.tar")
+    os.mkfifo("docker/pipe")
+
+    def docker(config_path, layer):
+        with open("docker/manifest.json", "w") as f:
+            json.dump([{"Config": config_path, "RepoTags": [], "Layers": [layer]}], f)
+
+    docker("in/config.json", "in/layer.tar")
+    report("an unpacked docker-archive", None if made("docker-archive:docker")["files"] == 2 else "other files")
+    for name, config_path, layer, text in (
+            ("a layer above", "in/config.json", "../layer.tar", "not in the folder"),
+            ("a layer above, below", "in/config.json", "in/../../layer.tar", "not in the folder"),
+            ("a layer of the host", "in/config.json", os.path.abspath("layer.tar"), "not in the folder"),
+            ("a config above", "../config.json", "in/layer.tar", "not in the folder"),
+            ("a layer that is a link", "in/config.json", "link.tar", "symbolic link"),
+            ("a layer that is a pipe", "in/config.json", "pipe", "not a file"),
+            ("a layer that is a folder", "in/config.json", "in", "not a file"),
+            ("a config that is a pipe", "pipe", "in/layer.tar", "not a file")):
+        docker(config_path, layer)
+        refused(name, "docker-archive:docker", INTEGRITY, text)
+    layout = image("bad", [good])
+    manifest = layout.manifests[0]["digest"][7:]
+    layer = json.load(open(f"bad/blobs/sha256/{manifest}"))["layers"][0]["digest"][7:]
+    for what, blob in (("layer", layer), ("manifest", manifest)):
+        path = f"bad/blobs/sha256/{blob}"
+        os.rename(path, "moved")
+        os.mkfifo(path)
+        refused(f"a pipe as {what}", "oci:bad", INTEGRITY, "not a file")
+        os.unlink(path)
+        os.symlink(os.path.abspath("moved"), path)
+        refused(f"a link as {what}", "oci:bad", INTEGRITY, "symbolic link")
+        os.unlink(path)
+        os.rename("moved", path)
+    made("oci:bad")
+
+
+def deep_folders():
+    """As deep as a path can be, with more descriptors than a service has by default."""
+    top_fd = os.getcwd()
+    os.makedirs("deep", exist_ok=True)
+    os.chdir("deep")
+    for i in range(2040):
+        os.mkdir("d")
+        os.chdir("d")
+    os.setxattr(".", "user.x", b"1" * 1000)
+    os.symlink("t" * 4000, "l")
+    os.chdir(top_fd)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if before[1] < 8192:
+        print("skip - folders as deep as a path # too few descriptors")
+        return
+    resource.setrlimit(resource.RLIMIT_NOFILE, (8192, before[1]))
+    report("folders as deep as a path", None if made("deep")["files"] == 2042 else "other files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    subprocess.run(["rm", "-rf", "deep"], check=True)
+
+
 def repeated(path, head, block, count, tail=b""):
     """A gzip file of a block many times over, which is never in memory."""
     packer = zlib.compressobj(1, zlib.DEFLATED, 31)
@@ -469,7 +536,8 @@ def main():
             return 0
     with tempfile.TemporaryDirectory(prefix="tc.", dir="/tmp") as work:
         os.chdir(work)
-        for part in (trees, attributes_of_tars, next_version, sources, folders, hostile_tars, hostile_blobs, bombs, host_is_left_alone):
+        for part in (trees, attributes_of_tars, next_version, sources, folders, hostile_tars, hostile_blobs,
+                     hostile_folders, deep_folders, bombs, host_is_left_alone):
             try:
                 part()
             except Exception:
