@@ -244,6 +244,11 @@ static void take_new_event(void *opaque, json_t *event)
 
 static void read_new_lines(struct followed *f)
 {
+	struct stat st;
+
+	/* Somebody else has cut it. */
+	if (f->fd >= 0 && fstat(f->fd, &st) == 0 && (uint64_t)st.st_size < f->at)
+		f->at = 0;
 	if (f->fd >= 0)
 		read_lines(f->reader, f->fd, &f->at, take_new_event, f, f->name);
 }
@@ -374,14 +379,18 @@ static int look_at_folder(struct event_reader *r, const char *name, struct err *
 	return ret;
 }
 
-/* Notifications were dropped. */
+/* Notifications were dropped: a folder may have been removed, and another may have its name. */
 static void look_at_all(struct event_reader *r)
 {
+	struct followed *f = r->followed, *next;
 	struct err err;
 	int ret;
 
-	for (struct followed *f = r->followed; f != NULL; f = f->next)
-		look_at(f);
+	for (; f != NULL; f = next) {
+		next = f->next;
+		read_new_lines(f);
+		follow_new(r, f->name);
+	}
 	ret = for_each_folder(r, look_at_folder, &err);
 	if (ret < 0)
 		end_run(r, ret, &err);

@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,4 +130,62 @@ Test(events, details_that_are_too_long_are_left_out, .init = begin, .fini = clai
 	event_log_close(&log);
 	event_log_write(&log, "closed", json_pack("{s:s}", "text", "y"));
 	told_is(0, "a:long a:none a:own ");
+}
+
+static void rewrite(const char *name, const char *text)
+{
+	FILE *file = fopen(path_of(name, EVENT_LOG_FILE), "w");
+
+	cr_assert(ne(ptr, file, NULL));
+	fputs(text, file);
+	fclose(file);
+}
+
+Test(events, a_log_that_was_cut_is_read_from_its_start, .init = begin, .fini = claims_end)
+{
+	struct told told = {.text = "", .stop_after = 2};
+	const struct event_params params = {
+		.since = 0, .until = UINT64_MAX, .fn = take, .opaque = &told};
+
+	rewrite("a", "{\"time\":1,\"event\":\"long-before\",\"more\":\"xxxxxxxxxxxxxxxx\"}\n");
+	cr_assert(eq(int, event_reader_open(&told.reader, &params, NULL), 0));
+	rewrite("a", "{\"time\":2,\"event\":\"new\"}\n");
+	cr_assert(eq(int, event_reader_run(told.reader, NULL), 0));
+	event_reader_close(told.reader);
+	cr_assert(eq(str, told.text, (char *)"a:long-before a:new "));
+}
+
+/* More than the kernel queues, while nobody reads. */
+static void fill_queue(void)
+{
+	FILE *file = fopen("/proc/sys/fs/inotify/max_queued_events", "r");
+	unsigned most = 0;
+	char *path;
+
+	if (file == NULL || fscanf(file, "%u", &most) != 1 || most > 100000)
+		cr_skip_test("SKIP: the queue of inotify is unknown or too long");
+	fclose(file);
+	for (unsigned i = 0; i <= most; i++) {
+		path = path_of("full", i % 2 != 0 ? "a" : "b");
+		close(open(path, O_WRONLY | O_CREAT, 0600));
+		unlink(path);
+	}
+}
+
+Test(events, what_was_replaced_while_nobody_read_is_found, .init = begin, .fini = claims_end)
+{
+	struct told told = {.text = "", .stop_after = 3};
+	const struct event_params params = {
+		.since = 0, .until = UINT64_MAX, .fn = take, .opaque = &told};
+
+	rewrite("full", "{\"time\":1,\"event\":\"there\"}\n");
+	rewrite("a", "{\"time\":2,\"event\":\"old\"}\n");
+	cr_assert(eq(int, event_reader_open(&told.reader, &params, NULL), 0));
+	fill_queue();
+	unlink(path_of("a", EVENT_LOG_FILE));
+	cr_assert(eq(int, rmdir(path_of("a", "")), 0));
+	rewrite("a", "{\"time\":3,\"event\":\"other\"}\n");
+	cr_assert(eq(int, event_reader_run(told.reader, NULL), 0));
+	event_reader_close(told.reader);
+	cr_assert(eq(str, told.text, (char *)"full:there a:old a:other "));
 }
