@@ -94,15 +94,29 @@ static int read_builtin(struct modules *m, const char *folder, struct err *err)
 	return ret;
 }
 
+/* A path as a pattern of glob(7) that matches nothing else. */
+static void quote_path(const char *path, char pattern[2 * PATH_MAX])
+{
+	size_t len = 0;
+
+	for (; *path != '\0' && len < 2 * PATH_MAX - 2; path++) {
+		if (strchr("*?[\\", *path) != NULL)
+			pattern[len++] = '\\';
+		pattern[len++] = *path;
+	}
+	pattern[len] = '\0';
+}
+
 /* The folder with `kernel` in it: the one given, or the one that a tree has. */
 static int find_folder(const char *given, char folder[PATH_MAX], struct err *err)
 {
 	static const char *const below[] = {"", "/lib/modules/*", "/usr/lib/modules/*"};
-	char pattern[PATH_MAX];
+	char quoted[2 * PATH_MAX], pattern[2 * PATH_MAX];
 	glob_t found;
 
+	quote_path(given, quoted);
 	for (size_t i = 0; i < sizeof(below) / sizeof(below[0]); i++) {
-		int ret = snprintf(pattern, sizeof(pattern), "%s%s/kernel", given, below[i]);
+		int ret = snprintf(pattern, sizeof(pattern), "%s%s/kernel", quoted, below[i]);
 
 		if (ret >= (int)sizeof(pattern))
 			return err_sys(err, ENAMETOOLONG, "%s", given);
@@ -110,6 +124,8 @@ static int find_folder(const char *given, char folder[PATH_MAX], struct err *err
 			continue;
 		ret = snprintf(folder, PATH_MAX, "%s", found.gl_pathv[found.gl_pathc - 1]);
 		globfree(&found);
+		if (ret >= PATH_MAX)
+			return err_sys(err, ENAMETOOLONG, "%s", given);
 		folder[ret - (int)strlen("/kernel")] = '\0';
 		return 0;
 	}

@@ -182,6 +182,18 @@ Test(bootfiles, a_module_comes_behind_what_it_depends_on)
 	modules_close(&m);
 }
 
+Test(bootfiles, a_folder_of_modules_may_have_any_name)
+{
+	struct modules m;
+
+	put_module("odd [x]*?\\/lib/modules/6.1/kernel/fine.ko", "");
+	put_module("odd x/lib/modules/6.1/kernel/other.ko", "");
+	cr_assert(eq(int, modules_open(&m, below("odd [x]*?\\"), NULL), 0));
+	cr_assert(modules_has(&m, "fine"));
+	modules_close(&m);
+	cr_assert(eq(int, modules_open(&m, below("odd ?"), NULL), -ENOENT));
+}
+
 Test(bootfiles, modules_that_are_not_there_or_go_in_a_circle)
 {
 	struct modules m;
