@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/num.h"
@@ -12,6 +13,7 @@
 #include "cli/golden_record.h"
 #include "cli/print_line.h"
 #include "cli/stop_signals.h"
+#include "cli/test_golden.h"
 #include "format/archive.h"
 #include "host/paths.h"
 
@@ -90,12 +92,48 @@ static int print_difference(const struct recording *r)
 
 /* ---- record ---- */
 
+static int check_not_read(const struct path *output, const char *file, struct err *err)
+{
+	struct stat a, b;
+
+	if (file == NULL || stat(output->text, &a) < 0 || stat(file, &b) < 0 ||
+	    a.st_dev != b.st_dev || a.st_ino != b.st_ino)
+		return 0;
+	return err_set(err, ERR_USAGE,
+		       "%s is what the recording is made from; give it another name with -o",
+		       output->text);
+}
+
+/* The recording would take the place of what the next one needs. */
+static int check_inputs(const struct golden_args *args, const struct recipe *recipe,
+			const struct path *output, struct err *err)
+{
+	const char *const files[] = {args->recipe, args->from, recipe->from};
+	char digest[DIGEST_TEXT_SIZE];
+	struct path golden;
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(files); i++)
+		ret = check_not_read(output, files[i], err);
+	for (unsigned i = 0; ret == 0 && i < recipe->nfiles; i++)
+		ret = check_not_read(output, recipe->file[i], err);
+	/* What is wrong with it is said later. */
+	if (ret == 0 && recipe->transcript.golden[0] != '\0' &&
+	    test_golden_find(&golden, digest, args->recipe, &recipe->transcript, args->from,
+			     NULL) == 0)
+		ret = check_not_read(output, golden.text, err);
+	return ret;
+}
+
 /* Before minutes are spent on what cannot be written. */
 static int try_output(const struct path *output, struct err *err)
 {
 	struct tempfile file;
-	int ret = tempfile_open(&file, output->text, err);
+	int ret;
 
+	if (strcmp(output->text, "-") == 0)
+		return err_set(err, ERR_USAGE, "-o: record writes a file, not standard output");
+	ret = tempfile_open(&file, output->text, err);
 	tempfile_close(&file);
 	return ret;
 }
@@ -125,6 +163,9 @@ static int record(const struct golden_args *args, int stop_fd, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = name_golden(args, &output, err);
+	if (ret < 0)
+		return ret;
+	ret = check_inputs(args, &recording.recipe, &output, err);
 	if (ret < 0)
 		return ret;
 	ret = try_output(&output, err);

@@ -56,11 +56,18 @@ static int take_file_option(struct recipe_reader *reader, const char *name, cons
 			    struct err *err)
 {
 	cleanup_free char *file = beside_recipe(reader->path, value);
+	struct recipe *r = reader->recipe;
+	int ret;
 
 	if (file == NULL)
 		return head_out_of_memory(err);
-	reader->recipe->has_kernel |= strcmp(name, "kernel") == 0;
-	return take_option(reader->recipe, name, file, err);
+	r->has_kernel |= strcmp(name, "kernel") == 0;
+	ret = take_option(r, name, file, err);
+	if (ret < 0)
+		return ret;
+	file[strcspn(file, ",")] = '\0'; /* of a disk: FILE,ro */
+	r->file[r->nfiles++] = take_ptr(file);
+	return 0;
 }
 
 static int take_publish(struct recipe *r, char *value, struct err *err)
@@ -199,6 +206,8 @@ void recipe_free(struct recipe *r)
 	free(r->await);
 	for (unsigned i = 0; i < r->noptions; i++)
 		free(r->option[i]);
+	for (unsigned i = 0; i < r->nfiles; i++)
+		free(r->file[i]);
 	for (unsigned i = 0; i < r->npublish; i++)
 		free(r->publish[i]);
 	guest_tree_excludes_free(&r->excludes);

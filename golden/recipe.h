@@ -40,6 +40,8 @@ struct recipe {
 	char *option[RECIPE_OPTIONS_MAX]; /* owned */
 	unsigned noptions;
 	bool has_kernel;
+	char *file[RECIPE_OPTIONS_MAX]; /* what those options read; owned */
+	unsigned nfiles;
 	char *publish[RECIPE_OPTIONS_MAX]; /* ports of the guest; owned */
 	unsigned npublish;
 	char *await;   /* NULL: nothing */

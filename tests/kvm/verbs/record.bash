@@ -98,6 +98,35 @@ wrong_heads() {
 }
 try wrong_heads "golden: a wrong head, a silent guest, one without an agent, wrong command lines"
 
+# The recording would take its place.
+own_inputs() {
+    head_of "" "  % true" >x.t
+    cp x.t before
+    refuses 125 "x.t is what the recording is made from" golden record x.t -o x.t
+    cmp -s x.t before || fail "the recipe was written"
+    cp "$TINY" y.torpor
+    sed "s#^kernel:.*#kernel: ./y.torpor#" x.t >y.t
+    refuses 125 "y.torpor is what the recording is made from" golden record y.t
+    ln -s y.torpor other.torpor
+    refuses 125 "other.torpor is what" golden record y.t -o other.torpor
+    cmp -s "$TINY" y.torpor || fail "the kernel was written"
+    head -c 4096 /dev/zero >disk.img
+    head_of "disk: disk.img,ro" "" "  % true" >disk.t
+    refuses 125 "disk.img is what" golden record disk.t -o disk.img
+    works build --kernel "$TINY" -m 64M -o z.torpor
+    cp z.torpor before
+    printf '%s\n' "from: z.torpor" "await: READY" "" "  % true" >z.t
+    refuses 125 "z.torpor is what" golden record z.t
+    refuses 125 "z.torpor is what" golden record z.t --from ./z.torpor
+    works golden record z.t -o live.torpor
+    printf '%s\n' "golden: live.torpor" "" "  % true" >live.t
+    refuses 125 "live.torpor is what" golden record live.t
+    cmp -s z.torpor before || fail "the appliance was written"
+    refuses 125 "not standard output" golden record x.t -o -
+    same "machines" "$("$TORPOR" ps -aq)" ""
+}
+try own_inputs "golden record: what it is made from is not written over"
+
 is_gone() { # PID
     [[ $(ps -o stat= -p "$1") =~ ^(Z.*)?$ ]]
 }
