@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -40,7 +41,7 @@ int own_program_run(const struct own_program *own, struct buf *said, int *wstatu
 	return ret < 0 ? err_sys(err, -ret, "run torpor %s", own->argv[1]) : 0;
 }
 
-int own_program_failed(const struct buf *said, struct err *err)
+int own_program_failed(const struct buf *said, int wstatus, struct err *err)
 {
 	char *text = (char *)said->data, *line;
 	size_t len = strlen(text);
@@ -49,7 +50,16 @@ int own_program_failed(const struct buf *said, struct err *err)
 		text[len - 1] = '\0';
 	line = strrchr(text, '\n');
 	line = line != NULL ? line + 1 : text;
-	return err_set(err, ERR_FAILED, "%s", strncmp(line, "torpor: ", 8) == 0 ? line + 8 : line);
+	if (strncmp(line, "torpor: ", 8) == 0)
+		line += 8;
+	/* What it said before it was killed is not why. */
+	if (WIFSIGNALED(wstatus))
+		return err_set(err, ERR_FAILED, "its process was killed by signal %d%s%s",
+			       WTERMSIG(wstatus), line[0] != '\0' ? "; it had said: " : "", line);
+	if (line[0] == '\0')
+		return err_set(err, ERR_FAILED, "its process ended with status %d, without a word",
+			       WEXITSTATUS(wstatus));
+	return err_set(err, ERR_FAILED, "%s", line);
 }
 
 int own_program_do(const struct own_program *own, struct err *err)
@@ -60,5 +70,8 @@ int own_program_do(const struct own_program *own, struct err *err)
 
 	if (ret < 0)
 		return ret;
-	return wstatus == 0 ? 0 : own_program_failed(&said, err);
+	if (wstatus == 0)
+		return 0;
+	ret = own_program_failed(&said, wstatus, err);
+	return WIFSIGNALED(wstatus) ? err_context(err, ret, "torpor %s", own->argv[1]) : ret;
 }

@@ -127,7 +127,7 @@ static int start_machine(struct test_machine *m, bool *no_room, struct err *err)
 		return ret;
 	if (wstatus != 0) {
 		*no_room = strstr((char *)said.data, strerror(ENOMEM)) != NULL;
-		return own_program_failed(&said, err);
+		return own_program_failed(&said, wstatus, err);
 	}
 	ret = client_open(&m->client, m->name, err);
 	if (ret < 0) {
