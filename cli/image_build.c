@@ -233,9 +233,13 @@ static int collect_annotations(const struct image_parts *parts, const struct ima
 	const struct image_config *image = &parts->root.config;
 	int failed = 0;
 
-	for (size_t i = 0; i < image->labels; i++)
+	/* What we say ourselves an image cannot say. */
+	for (size_t i = 0; i < image->labels; i++) {
+		if (strncmp(image->label[i].key, ANNOTATION_PREFIX, strlen(ANNOTATION_PREFIX)) == 0)
+			continue;
 		failed |= json_object_set_new(annotations, image->label[i].key,
 					      json_string(image->label[i].value));
+	}
 	failed |= add_ports(annotations, image);
 	if (parts->root.manifest[0] != '\0')
 		failed |= json_object_set_new(annotations, ANNOTATION_MANIFEST,

@@ -28,6 +28,7 @@
 /* What an image of a container says beside its command: a member of the annotations each. Labels of
  * the image are members of their own names. */
 #define APPLIANCE_MAX_ANNOTATIONS 65536
+#define ANNOTATION_PREFIX	  "torpor."
 #define ANNOTATION_IMAGE	  "torpor.image"    /* its reference in a registry */
 #define ANNOTATION_MANIFEST	  "torpor.manifest" /* its digest */
 #define ANNOTATION_PORTS	  "torpor.ports"    /* "80/tcp 53/udp" */
