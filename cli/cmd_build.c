@@ -61,6 +61,20 @@ static int cmd_build_option(struct build_args *args, int id, const char *value, 
 	return 0;
 }
 
+/* Nothing that goes into the appliance is replaced by it. */
+static int spare_inputs(const struct build_args *args, struct err *err)
+{
+	int ret = output_spares(args->output, args->machine.kernel, err);
+
+	if (ret == 0)
+		ret = output_spares(args->output, args->machine.initrd, err);
+	if (ret == 0)
+		ret = output_spares(args->output, args->image.from, err);
+	for (unsigned i = 0; ret == 0 && i < args->machine.ndisks; i++)
+		ret = output_spares(args->output, args->machine.disk[i].path, err);
+	return ret;
+}
+
 static int cmd_build_parse(struct options *opts, struct build_args *args, struct err *err)
 {
 	int id, ret;
@@ -75,6 +89,9 @@ static int cmd_build_parse(struct options *opts, struct build_args *args, struct
 			       "-o FILE, the appliance to write, is missing: torpor build -o "
 			       "web.torpor --kernel KERNEL …, or -o - for a pipe");
 	ret = parse_output(args->output, err);
+	if (ret < 0)
+		return ret;
+	ret = spare_inputs(args, err);
 	if (ret < 0)
 		return ret;
 	if (args->image.from == NULL &&

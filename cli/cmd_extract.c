@@ -302,7 +302,9 @@ static int check_args(const struct extract_args *args, struct err *err)
 		return err_set(err, ERR_USAGE, "--output takes exactly one ROLE");
 	if (args->folder != NULL)
 		return err_set(err, ERR_USAGE, "--output and --directory exclude each other");
-	return parse_output(args->output, err);
+	if (parse_output(args->output, err) < 0)
+		return -EINVAL;
+	return output_spares(args->output, args->file, err);
 }
 
 static int cmd_extract_parse(struct options *opts, struct extract_args *args, struct err *err)

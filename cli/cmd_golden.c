@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/num.h"
@@ -15,6 +14,7 @@
 #include "cli/stop_signals.h"
 #include "cli/test_golden.h"
 #include "format/archive.h"
+#include "host/parse.h"
 #include "host/paths.h"
 
 #define DIFFERS_STATUS 1 /* exit status: what was printed, or what there is, differs */
@@ -26,9 +26,9 @@ enum {
 
 static const struct option_spec options[] = {
 	{'o', "output", "FILE",
-	 "record: file to write; default RECIPE's with the ending .torpor in place of .t"},
+	 "file to write; default RECIPE's with the ending .torpor in place of .t"},
 	{OPTION_FROM, "from", "FILE", "what it begins with, in place of the FILE in its head"},
-	{OPTION_UPDATE, "update", NULL, "record: accept what the commands print: rewrite RECIPE"},
+	{OPTION_UPDATE, "update", NULL, "accept what the commands print: rewrite RECIPE"},
 	{0},
 };
 
@@ -92,18 +92,6 @@ static int print_difference(const struct recording *r)
 
 /* ---- record ---- */
 
-static int check_not_read(const struct path *output, const char *file, struct err *err)
-{
-	struct stat a, b;
-
-	if (file == NULL || stat(output->text, &a) < 0 || stat(file, &b) < 0 ||
-	    a.st_dev != b.st_dev || a.st_ino != b.st_ino)
-		return 0;
-	return err_set(err, ERR_USAGE,
-		       "%s is what the recording is made from; give it another name with -o",
-		       output->text);
-}
-
 /* The recording would take the place of what the next one needs. */
 static int check_inputs(const struct golden_args *args, const struct recipe *recipe,
 			const struct path *output, struct err *err)
@@ -114,14 +102,14 @@ static int check_inputs(const struct golden_args *args, const struct recipe *rec
 	int ret = 0;
 
 	for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(files); i++)
-		ret = check_not_read(output, files[i], err);
+		ret = output_spares(output->text, files[i], err);
 	for (unsigned i = 0; ret == 0 && i < recipe->nfiles; i++)
-		ret = check_not_read(output, recipe->file[i], err);
+		ret = output_spares(output->text, recipe->file[i], err);
 	/* What is wrong with it is said later. */
 	if (ret == 0 && recipe->transcript.golden[0] != '\0' &&
 	    test_golden_find(&golden, digest, args->recipe, &recipe->transcript, args->from,
 			     NULL) == 0)
-		ret = check_not_read(output, golden.text, err);
+		ret = output_spares(output->text, golden.text, err);
 	return ret;
 }
 
@@ -133,6 +121,9 @@ static int try_output(const struct path *output, struct err *err)
 
 	if (strcmp(output->text, "-") == 0)
 		return err_set(err, ERR_USAGE, "-o: record writes a file, not standard output");
+	ret = parse_output(output->text, err);
+	if (ret < 0)
+		return ret;
 	ret = tempfile_open(&file, output->text, err);
 	tempfile_close(&file);
 	return ret;
@@ -320,23 +311,23 @@ const struct command cmd_golden = {
 	.name = "golden",
 	.args = "record|check RECIPE [FILE]",
 	.summary = "make live appliances for tests from recipes, and compare what is in them",
-	.detail =
-		"A recipe is a transcript whose head says what is booted and how it is saved:\n"
-		"\n"
-		"kernel: vmlinuz      or `from: FILE`, a cold appliance, or `golden: FILE`, a live "
-		"one\n"
-		"await: READY         what its console says before the first command\n"
-		"save: level=9 trim   as options of torpor save\n"
-		"warm: 5              as torpor warm --for\n"
-		"exclude: /run        files that check leaves out\n"
-		"\n"
-		"The heads disk, initrd, append, memory, cpus, cpu, console, net, mac, mtu and "
-		"queues "
-		"are options of torpor run.\n"
-		"\n"
-		"The exit status is 0; 1 when a command printed something else, or when check "
-		"finds "
-		"a difference; or that of an error.",
+	.detail = "A recipe is a transcript whose head says what is booted and how it is saved:\n"
+		  "\n"
+		  "kernel: vmlinuz      or `from: FILE`, a cold appliance, or `golden: FILE`\n"
+		  "publish: 80 53/udp   ports; their numbers here are $TORPOR_PORT_80 …\n"
+		  "await: READY         what its console says before the first command\n"
+		  "boot: 600            seconds until then, at most\n"
+		  "save: level=9 trim   as options of torpor save; or flat\n"
+		  "warm: 5              as torpor warm --for\n"
+		  "exclude: /run        files that check leaves out\n"
+		  "\n"
+		  "The heads disk, initrd, append, memory, cpus, cpu, console, net, mac, mtu and "
+		  "queues are options of torpor run; timeout and redact are as in tests. The head "
+		  "ends at the first empty line.\n"
+		  "\n"
+		  "The exit status is 0; 1 when a command printed something else, or when check "
+		  "finds "
+		  "a difference; or that of an error.",
 	.subcommands = subcommands,
 	.options = options,
 	.run = cmd_golden_run,

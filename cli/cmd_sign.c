@@ -64,7 +64,13 @@ static int cmd_sign_parse(struct options *opts, struct sign_args *args, struct e
 	ret = options_one_operand(opts, "FILE or NAME", &args->file, err);
 	if (ret < 0)
 		return ret;
-	return args->output != NULL ? parse_output(args->output, err) : 0;
+	if (args->output == NULL)
+		return 0;
+	ret = parse_output(args->output, err);
+	if (ret < 0)
+		return ret;
+	ret = output_spares(args->output, args->secret, err);
+	return ret < 0 ? ret : output_spares(args->output, args->attach, err);
 }
 
 /* A small file of text, whole. */

@@ -14,6 +14,7 @@
 #include "cli/test_machine.h"
 #include "cli/test_reports.h"
 #include "cli/test_review.h"
+#include "golden/guest_port.h"
 #include "host/parse.h"
 
 #define TEST_FAILED_STATUS 1 /* exit status: what a test printed differs */
@@ -118,6 +119,9 @@ static int cmd_test_option(struct test_args *args, int id, const char *value, st
 		args->fleet.from = value;
 		return 0;
 	case 'p':
+		ret = guest_port_check("--publish", value, err);
+		if (ret < 0)
+			return ret;
 		if (args->fleet.npublish == TEST_PUBLISH_MAX)
 			return err_set(err, ERR_USAGE, "--publish is given more than %u times",
 				       TEST_PUBLISH_MAX);
@@ -275,6 +279,8 @@ const struct command cmd_test = {
 		"and what they print; all else is prose:\n"
 		"\n"
 		"golden: web.torpor   what it starts from, in its first lines\n"
+		"timeout: 60          seconds for each command\n"
+		"redact: time pid     what differs from run to run; or NAME=REGEX\n"
 		"  $ CMD              in the guest\n"
 		"  % CMD              on the host\n"
 		"  OUTPUT             a line may end in (re), (glob), (esc), (no-eol)\n"

@@ -78,7 +78,7 @@ int readiness_parse(const char *arg, struct readiness *condition, struct err *er
 			       READINESS_TEXT_MAX);
 	if (condition->kind != READY_PORT)
 		return 0;
-	ret = parse_number(condition->text, "--until port:", 1, UINT16_MAX, &port, err);
+	ret = parse_number(condition->text, "--until port", 1, UINT16_MAX, &port, err);
 	condition->port = (uint16_t)port;
 	return ret;
 }

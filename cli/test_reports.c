@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/num.h"
 #include "base/printable.h"
 #include "cli/json_out.h"
 #include "cli/print_line.h"
@@ -50,9 +51,26 @@ bool report_args_want_changes(const struct report_args *args)
 	return args->html != NULL || args->form == REPORT_JSON;
 }
 
+/* Reports are files of their own, and --json is what goes to standard output. */
+static int check_files(const struct report_args *args, struct err *err)
+{
+	const char *const file[] = {args->junit, args->html};
+
+	for (size_t i = 0; i < ARRAY_SIZE(file); i++) {
+		if (file[i] != NULL && strcmp(file[i], "-") == 0)
+			return err_set(err, ERR_USAGE,
+				       "--junit and --html write files, which '-' is not; ./- is "
+				       "one of that name");
+	}
+	if (args->junit != NULL && args->html != NULL && strcmp(args->junit, args->html) == 0)
+		return err_set(err, ERR_USAGE, "--junit and --html are to write the same file, %s",
+			       args->junit);
+	return 0;
+}
+
 int test_reports_open(struct test_reports *reports, const struct report_args *args, struct err *err)
 {
-	int ret = 0;
+	int ret = check_files(args, err);
 
 	*reports = (struct test_reports){
 		.args = args,
@@ -60,7 +78,7 @@ int test_reports_open(struct test_reports *reports, const struct report_args *ar
 		.junit = {.fd = -1, .folder = -1},
 		.html = {.fd = -1, .folder = -1},
 	};
-	if (args->junit != NULL)
+	if (ret == 0 && args->junit != NULL)
 		ret = tempfile_open(&reports->junit, args->junit, err);
 	if (ret == 0 && args->html != NULL)
 		ret = tempfile_open(&reports->html, args->html, err);

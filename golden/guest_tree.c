@@ -39,8 +39,14 @@ int guest_tree_exclude(struct guest_tree_excludes *x, const char *patterns, stru
 		return err_sys(err, ENOMEM, "list what is excluded");
 	for (char *word = strtok_r(words, " \t", &rest); word != NULL;
 	     word = strtok_r(NULL, " \t", &rest)) {
-		char **grown = array_grow(x->pattern, x->n, sizeof(*grown));
+		char **grown;
 
+		if (strchr("/*?[", word[0]) == NULL)
+			return err_set(err, ERR_USAGE,
+				       "exclude: '%s' matches no path of the guest, all of which "
+				       "begin with /",
+				       word);
+		grown = array_grow(x->pattern, x->n, sizeof(*grown));
 		if (grown == NULL)
 			return err_sys(err, ENOMEM, "list what is excluded");
 		x->pattern = grown;

@@ -24,7 +24,8 @@ struct guest_tree_excludes {
 	size_t n;
 };
 
-/* Patterns with spaces between them. Returns 0 or -ENOMEM. */
+/* Patterns with spaces between them. Returns 0; -EINVAL with ERR_USAGE for one that can match no path,
+ * as it does not begin with `/`; -ENOMEM. */
 int guest_tree_exclude(struct guest_tree_excludes *x, const char *patterns, struct err *err);
 /* Safe on zeroes. */
 void guest_tree_excludes_free(struct guest_tree_excludes *x);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "golden/guest_port.h"
 
 struct recipe_reader {
 	struct recipe *recipe;
@@ -76,6 +77,10 @@ static int take_publish(struct recipe *r, char *value, struct err *err)
 
 	for (char *word = strtok_r(value, " \t", &rest); word != NULL;
 	     word = strtok_r(NULL, " \t", &rest)) {
+		int ret = guest_port_check("publish", word, err);
+
+		if (ret < 0)
+			return ret;
 		if (r->npublish == RECIPE_OPTIONS_MAX)
 			return err_set(err, ERR_USAGE, "publish: more than %u ports",
 				       RECIPE_OPTIONS_MAX);

@@ -67,6 +67,14 @@ static int parse_timeout(struct transcript *t, const char *value, struct err *er
 	return 0;
 }
 
+/* A test has no other heads. One that is misspelt would have no effect. */
+static int refuse_head(void *opaque, const char *key, char *value, struct err *err)
+{
+	(void)opaque, (void)value;
+	return err_set(err, ERR_USAGE,
+		       "a test has no '%s:' in its head, which ends at the first empty line", key);
+}
+
 /* A line `KEY: VALUE` for head->take(): 1. A line that is none: 0. */
 static int parse_other_head(const struct transcript_head *head, const struct text_line *line,
 			    struct err *err)
@@ -96,7 +104,7 @@ static int parse_head_line(struct transcript *t, const struct text_line *line,
 	while (key < 3 && !begins(line, keys[key]))
 		key++;
 	if (key == 3)
-		return head != NULL ? parse_other_head(head, line, err) : 0;
+		return parse_other_head(head, line, err);
 	{
 		size_t skip = strlen(keys[key]);
 		cleanup_free char *value = strndup(line->text + skip, line->len - skip);
@@ -175,7 +183,9 @@ static int parse_lines(struct transcript *t, const struct transcript_head *more,
 
 int transcript_parse(struct transcript *t, char *text, size_t len, struct err *err)
 {
-	return transcript_parse_with(t, text, len, NULL, err);
+	static const struct transcript_head none = {refuse_head, NULL};
+
+	return transcript_parse_with(t, text, len, &none, err);
 }
 
 int transcript_parse_with(struct transcript *t, char *text, size_t len,

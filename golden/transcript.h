@@ -60,7 +60,7 @@ struct transcript {
 };
 
 /* Takes `text`, which malloc() gave. Returns 0; -EINVAL with ERR_USAGE (the text names the line)
- * for a head that cannot be read, lines that end in CR LF, or a text longer than TRANSCRIPT_MAX;
+ * for a head that cannot be read or that there is not, lines that end in CR LF, or a text longer than TRANSCRIPT_MAX;
  * -ENOMEM. After an error there is nothing to free. */
 int transcript_parse(struct transcript *t, char *text, size_t len, struct err *err);
 

@@ -61,6 +61,16 @@ int parse_output(const char *text, struct err *err)
 	return 0;
 }
 
+int output_spares(const char *output, const char *input, struct err *err)
+{
+	struct stat a, b;
+
+	if (input == NULL || output_is_stream(output) || stat(output, &a) < 0 ||
+	    stat(input, &b) < 0 || a.st_dev != b.st_dev || a.st_ino != b.st_ino)
+		return 0;
+	return err_set(err, ERR_USAGE, "%s is read, and cannot be the file to write, too", output);
+}
+
 int parse_memory(const char *text, uint64_t *bytes, struct err *err)
 {
 	uint64_t count, tenths = 0, scale = 1;

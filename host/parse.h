@@ -12,6 +12,8 @@
 /* An appliance to write: a file, no folder, or - for standard output, unless that is a terminal. */
 int parse_output(const char *text, struct err *err);
 bool output_is_stream(const char *text);
+/* Also ERR_USAGE when the output is the file `input`, which would be gone then; NULL: none. */
+int output_spares(const char *output, const char *input, struct err *err);
 /* "256M", "1G", "65536K", "2T", "3.5G"; a B or iB behind the letter changes nothing, as all are
  * powers of 1024; a bare number is MiB, as QEMU has it. In bytes. */
 int parse_memory(const char *text, uint64_t *bytes, struct err *err);

@@ -58,14 +58,81 @@ Test(cli_verbs, every_option_is_described_once)
 	}
 }
 
-Test(cli_verbs, the_manual_has_every_verb_and_option)
+/* All of it. */
+static const char *read_manual(void)
 {
-	char manual[65536] = "", flag[64];
+	static char manual[1 << 18];
 	FILE *f = fopen("cli/torpor.1", "r");
+	size_t len;
 
 	cr_assert(ne(ptr, f, NULL), "run the tests in the project's root");
-	cr_assert(ge(sz, fread(manual, 1, sizeof(manual) - 1, f), 1));
+	len = fread(manual, 1, sizeof(manual) - 1, f);
+	cr_assert(feof(f) != 0 && len > 0);
 	fclose(f);
+	return manual;
+}
+
+Test(cli_verbs, the_manual_has_every_section_that_it_refers_to)
+{
+	const char *manual = read_manual();
+
+	for (const char *at = strstr(manual, " Sx "); at != NULL; at = strstr(at + 1, " Sx ")) {
+		char title[80], heading[96];
+
+		/* The title ends at the end of the line, or at a word that is a mark alone. */
+		snprintf(title, sizeof(title), "%.*s", (int)strcspn(at + 4, "\n"), at + 4);
+		for (char *mark = title; (mark = strchr(mark, ' ')) != NULL; mark++) {
+			if (strchr(".,;:)", mark[1]) != NULL && (mark[2] == ' ' || mark[2] == '\0'))
+				*mark = '\0';
+			if (*mark == '\0')
+				break;
+		}
+		snprintf(heading, sizeof(heading), "\n.Ss %s\n", title);
+		if (strstr(manual, heading) == NULL)
+			snprintf(heading, sizeof(heading), "\n.Sh %s\n", title);
+		cr_expect(ne(ptr, (void *)strstr(manual, heading), NULL), "'%s'", title);
+	}
+}
+
+/* The columns of the longest line, where each character is one. */
+static size_t widest(const char *text)
+{
+	size_t most = 0, columns = 0;
+
+	for (; *text != '\0'; text++) {
+		if (*text == '\n')
+			columns = 0;
+		else if (((unsigned char)*text & 0xc0) != 0x80 && ++columns > most)
+			most = columns;
+	}
+	return most;
+}
+
+Test(cli_verbs, all_help_fits_80_columns)
+{
+	static char printed[32768];
+
+	for (const struct command *const *c = commands; *c != NULL; c++) {
+		const struct subcommand *sub = (*c)->subcommands;
+		FILE *out = fmemopen(printed, sizeof(printed), "w");
+
+		command_print_help(*c, out);
+		fclose(out);
+		cr_expect(le(sz, widest(printed), 80), "%s", (*c)->name);
+		for (; sub != NULL && sub->name != NULL; sub++) {
+			out = fmemopen(printed, sizeof(printed), "w");
+			command_print_subcommand(*c, sub, out);
+			fclose(out);
+			cr_expect(le(sz, widest(printed), 80), "%s %s", (*c)->name, sub->name);
+		}
+	}
+}
+
+Test(cli_verbs, the_manual_has_every_verb_and_option)
+{
+	char flag[64];
+	const char *manual = read_manual();
+
 	for (const struct command *const *c = commands; *c != NULL; c++) {
 		snprintf(flag, sizeof(flag), "It Ic %s", (*c)->name);
 		cr_expect(ne(ptr, strstr(manual, flag), NULL), "%s", flag);
@@ -92,13 +159,9 @@ static int run_verb(const struct command *c, int argc, char **argv, struct err *
 
 Test(cli_verbs, a_file_or_a_name_is_called_so_in_one_way)
 {
-	char manual[65536] = "";
+	const char *manual = read_manual();
 	unsigned count = 0;
-	FILE *f = fopen("cli/torpor.1", "r");
 
-	cr_assert(ne(ptr, f, NULL), "run the tests in the project's root");
-	cr_assert(ge(sz, fread(manual, 1, sizeof(manual) - 1, f), 1));
-	fclose(f);
 	cr_expect(eq(ptr, strstr(manual, "Ar NAME Ns | Ns Ar FILE"), NULL));
 	for (const struct command *const *c = commands; *c != NULL; c++) {
 		char *argv[] = {(char *)(*c)->name, NULL};
@@ -138,6 +201,12 @@ Test(cli_verbs, an_option_without_effect_is_refused)
 		{"receive --verify full --unverified", "--verify and --unverified"},
 		{"extract a kernel -o x -C .", "--output and --directory"},
 		{"ps --quiet --json", "--quiet and --json"},
+		{"test -p 8080:80 a.t", "'8080:80' is not a port of the guest"},
+		{"build -o README.md --kernel ./README.md", "README.md is read"},
+		{"build -o README.md --kernel k --initrd README.md", "README.md is read"},
+		{"build -o README.md --kernel k --disk README.md,ro", "README.md is read"},
+		{"extract -o README.md ./README.md config", "README.md is read"},
+		{"sign -s README.md -o README.md a.torpor", "README.md is read"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

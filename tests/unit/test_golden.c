@@ -58,6 +58,8 @@ Test(golden, a_head_that_cannot_be_read_names_its_line)
 		{"redact: colour\n", "line 1: 'colour' is not"},
 		{"redact: a=(\n", "line 1: '(': "},
 		{"redact: =x\n", "line 1: '=x': a name"},
+		{"golden: a\ntimeuot: 5\n  % true\n", "line 2: a test has no 'timeuot:'"},
+		{"publish: 80\n", "line 1: a test has no 'publish:' in its head"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

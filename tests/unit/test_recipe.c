@@ -68,6 +68,10 @@ Test(recipe, a_head_that_cannot_be_read_names_its_line)
 		{"from: a\nsave: flat level=2\n", "flat is not packed"},
 		{"from: a\nwarm: yes\n", "line 2: warm: 'yes' is not 1 to 600"},
 		{"from: a\ntimeout: 0\n", "line 2: timeout: '0'"},
+		{"from: a\npublish: 80 8080:80\n", "line 2: publish: '8080:80' is not a port"},
+		{"from: a\npublish: 65536\n", "line 2: publish: '65536' is not a port"},
+		{"from: a\npublish: 80/sctp\n", "line 2: publish: '80/sctp' is not a port"},
+		{"from: a\nexclude: /run var\n", "line 2: exclude: 'var' matches no path"},
 		{"from: a\r\n", "CR LF"},
 	};
 

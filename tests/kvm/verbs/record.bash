@@ -102,11 +102,11 @@ try wrong_heads "golden: a wrong head, a silent guest, one without an agent, wro
 own_inputs() {
     head_of "" "  % true" >x.t
     cp x.t before
-    refuses 125 "x.t is what the recording is made from" golden record x.t -o x.t
+    refuses 125 "x.t is read" golden record x.t -o x.t
     cmp -s x.t before || fail "the recipe was written"
     cp "$TINY" y.torpor
     sed "s#^kernel:.*#kernel: ./y.torpor#" x.t >y.t
-    refuses 125 "y.torpor is what the recording is made from" golden record y.t
+    refuses 125 "y.torpor is read" golden record y.t
     ln -s y.torpor other.torpor
     refuses 125 "other.torpor is what" golden record y.t -o other.torpor
     cmp -s "$TINY" y.torpor || fail "the kernel was written"

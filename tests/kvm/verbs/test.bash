@@ -73,6 +73,9 @@ reports() {
     same "mode" "$(stat -c %a j.xml)" 600
     refuses 122 'no-such/j.xml: No such file' test --junit no-such/j.xml sub
     refuses 125 'exclude each other' test --json --tap sub
+    refuses 125 'the same file, j.xml' test --junit j.xml --html j.xml sub
+    refuses 125 "write files, which '-' is not" test --html - sub
+    [ ! -e - ] || fail "a file named -"
 }
 try reports "test: --junit and --json, of text that is markup itself"
 
