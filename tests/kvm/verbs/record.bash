@@ -108,7 +108,7 @@ own_inputs() {
     sed "s#^kernel:.*#kernel: ./y.torpor#" x.t >y.t
     refuses 125 "y.torpor is read" golden record y.t
     ln -s y.torpor other.torpor
-    refuses 125 "other.torpor is what" golden record y.t -o other.torpor
+    refuses 125 "other.torpor is read" golden record y.t -o other.torpor
     cmp -s "$TINY" y.torpor || fail "the kernel was written"
     head -c 4096 /dev/zero >disk.img
     head_of "disk: disk.img,ro" "" "  % true" >disk.t
