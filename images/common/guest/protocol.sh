@@ -26,9 +26,13 @@ protocol_serve()
 	dmesg -n 1
 	echo "READY nonce=$nonce${*:+ $*}"
 	while :; do
-		while read -r verb rest; do
-			[ -z "$verb" ] || protocol_answer "$verb" "$rest"
-		done
+		# In a child: process 1 waits for it, and meanwhile for every orphan that ends. Reading, it
+		# would leave them behind as zombies.
+		(
+			while read -r verb rest; do
+				[ -z "$verb" ] || protocol_answer "$verb" "$rest"
+			done
+		)
 		# The other end hung up. Breathe, then listen again.
 		usleep 100000
 		boot_console
