@@ -30,6 +30,7 @@ enum {
 	OPTION_CLOCK,
 	OPTION_FAILED,
 	OPTION_NO_SAVE,
+	OPTION_CHECK_FS,
 };
 
 static const struct option_spec options[] = {
@@ -45,6 +46,8 @@ static const struct option_spec options[] = {
 	{OPTION_FAILED, "failed", "DIR",
 	 "folder for the machines of tests that fail (default " FAILED_FOLDER ")"},
 	{OPTION_NO_SAVE, "no-save", NULL, "do not save the machines of tests that fail"},
+	{OPTION_CHECK_FS, "check-fs", "DIR",
+	 "compare the guest's files behind each test with its listing in DIR; --update writes it"},
 	{OPTION_UPDATE, "update", NULL, "accept what the tests print: rewrite them"},
 	REPORT_OPTIONS,
 	{0},
@@ -54,6 +57,7 @@ struct test_args {
 	struct test_fleet_params fleet;
 	unsigned rounds, shard, shards;
 	const char *failed;
+	const char *check_fs; /* folder; NULL: not given */
 	bool no_save, update;
 	struct report_args reports;
 };
@@ -138,6 +142,9 @@ static int cmd_test_option(struct test_args *args, int id, const char *value, st
 	case OPTION_FAILED:
 		args->failed = value;
 		return 0;
+	case OPTION_CHECK_FS:
+		args->check_fs = value;
+		return 0;
 	case OPTION_NO_SAVE:
 		args->no_save = true;
 		return 0;
@@ -187,6 +194,7 @@ static int run_tests(struct test_args *args, const struct test_list *tests,
 		.shards = args->shards,
 		.update = args->update,
 		.failed = failed_folder(args),
+		.check_fs = args->check_fs,
 		.stop_fd = stop->fd,
 		.result = test_reports_result,
 		.progress = test_reports_progress,

@@ -94,7 +94,7 @@ _torpor()
 	warm)
 		options='--for --until -o --output --until-closed --help' operands='running files' ;;
 	test)
-		options='--from -p --publish -j --jobs --repeat --shard --clock --failed --no-save --update --tap --json --diff -i --interactive --junit --html --help' operands='' ;;
+		options='--from -p --publish -j --jobs --repeat --shard --clock --failed --no-save --check-fs --update --tap --json --diff -i --interactive --junit --html --help' operands='' ;;
 	golden)
 		options='-o --output --from --update --help' operands=' files' ;;
 	doctor)

@@ -23,6 +23,6 @@ int golden_look(struct survey *survey, const char *path, int fd,
 	ret = own_machine_await_wake(&m, clock_monotonic_ns() + WAKE_SECONDS * NS_PER_SECOND, err);
 	if (ret < 0)
 		return ret;
-	guest = own_machine_guest_all(&m);
+	guest = own_machine_guest(&m);
 	return survey_take(survey, &guest, excludes, err);
 }

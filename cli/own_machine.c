@@ -22,9 +22,6 @@
 
 #define ARGUMENTS_MAX 192u
 #define LOOK_MS	      50
-/* For one attempt to run a command in a guest that is still starting. */
-#define TRY_SECONDS   60u
-#define ALL_OUTPUT    MIB(256)
 #define CONSOLE_CHUNK KIB(256)
 
 int own_machine_open(struct own_machine *m, const char *kind, int stop_fd, struct err *err)
@@ -193,11 +190,19 @@ int own_machine_await_wake(struct own_machine *m, uint64_t deadline, struct err 
 		if (part_is_over(wake, "clock") && part_is_over(wake, "hooks"))
 			return 0;
 		if (strcmp(protocol_text(wake, "agent"), "absent") == 0)
-			return 0;
+			return err_set(err, ERR_FAILED, "the guest has no agent that answers");
 		ret = pause_look(m, deadline, "its clock was set and its hooks had run", err);
 		if (ret < 0)
 			return ret;
 	}
+}
+
+/* At least one. */
+static unsigned seconds_until(uint64_t deadline)
+{
+	uint64_t now = clock_monotonic_ns();
+
+	return now < deadline ? (unsigned)((deadline - now) / NS_PER_SECOND) + 1 : 1;
 }
 
 int own_machine_await_guest(struct own_machine *m, uint64_t deadline, struct err *err)
@@ -210,7 +215,8 @@ int own_machine_await_guest(struct own_machine *m, uint64_t deadline, struct err
 		struct err why;
 		int status = 0, ret;
 
-		ret = guest.run(guest.opaque, ":", TRY_SECONDS, &output, &status, &why);
+		ret = guest.run(guest.opaque, ":", seconds_until(deadline), GOLDEN_OUTPUT_MAX,
+				&output, &status, &why);
 		if (ret == 0 && status == 0)
 			return own_machine_await_wake(m, deadline, err);
 		if (ret == -ECANCELED)
@@ -225,36 +231,19 @@ int own_machine_await_guest(struct own_machine *m, uint64_t deadline, struct err
 
 /* ---- commands ---- */
 
-static int run_command(const struct own_machine *m, size_t most, const char *command,
-		       unsigned seconds, struct buf *output, int *status, struct err *err)
+static int run_in_guest(void *opaque, const char *command, unsigned seconds, size_t most,
+			struct buf *output, int *status, struct err *err)
 {
+	const struct own_machine *m = opaque;
 	char *const env[] = {NULL};
-	const struct guest_shell shell = {
-		.machine = m->name, .env = env, .stop_fd = m->stop_fd, .most = most};
+	const struct guest_shell shell = {.machine = m->name, .env = env, .stop_fd = m->stop_fd};
 
-	return guest_shell_run(&shell, command, seconds, output, status, err);
-}
-
-static int run_in_guest(void *opaque, const char *command, unsigned seconds, struct buf *output,
-			int *status, struct err *err)
-{
-	return run_command(opaque, GOLDEN_OUTPUT_MAX, command, seconds, output, status, err);
-}
-
-static int run_for_all(void *opaque, const char *command, unsigned seconds, struct buf *output,
-		       int *status, struct err *err)
-{
-	return run_command(opaque, ALL_OUTPUT, command, seconds, output, status, err);
+	return guest_shell_run(&shell, command, seconds, most, output, status, err);
 }
 
 struct test_guest own_machine_guest(struct own_machine *m)
 {
 	return (struct test_guest){.run = run_in_guest, .opaque = m};
-}
-
-struct test_guest own_machine_guest_all(struct own_machine *m)
-{
-	return (struct test_guest){.run = run_for_all, .opaque = m};
 }
 
 /* ---- its end ---- */

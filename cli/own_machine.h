@@ -44,12 +44,10 @@ int own_machine_start(struct own_machine *m, const struct own_start *start, stru
 int own_machine_await(struct own_machine *m, const char *text, uint64_t deadline, struct err *err);
 /* Until a command runs in the guest, and what it does when it wakes is done. Errors as above. */
 int own_machine_await_guest(struct own_machine *m, uint64_t deadline, struct err *err);
-/* Only the latter: of a guest that is awake. One without an agent does nothing. */
+/* Only the latter: of a guest that is awake. Also ERR_FAILED when it has no agent. */
 int own_machine_await_wake(struct own_machine *m, uint64_t deadline, struct err *err);
-/* What runs commands in it, as long as it is there. GOLDEN_OUTPUT_MAX bytes of their output are
- * kept; with _all() practically all. */
+/* What runs commands in it, as long as it is there. */
 struct test_guest own_machine_guest(struct own_machine *m);
-struct test_guest own_machine_guest_all(struct own_machine *m);
 /* It is gone, with its logs. */
 void own_machine_end(struct own_machine *m);
 void own_machine_close(struct own_machine *m);

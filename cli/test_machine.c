@@ -22,7 +22,6 @@
 #include "cli/test_golden.h"
 #include "format/archive.h"
 #include "format/crypto/blake2b.h"
-#include "golden/host_command.h"
 #include "host/client.h"
 #include "host/parent.h"
 
@@ -48,17 +47,15 @@ struct test_machine {
 
 /* ---- commands ---- */
 
-static int run_in_guest(void *opaque, const char *command, unsigned seconds, struct buf *output,
-			int *status, struct err *err)
+static int run_in_guest(void *opaque, const char *command, unsigned seconds, size_t most,
+			struct buf *output, int *status, struct err *err)
 {
 	struct test_machine *m = opaque;
 	char *const env[] = {m->seed_text, NULL};
-	const struct guest_shell shell = {.machine = m->name,
-					  .env = env,
-					  .stop_fd = m->fleet->params->stop_fd,
-					  .most = GOLDEN_OUTPUT_MAX};
+	const struct guest_shell shell = {
+		.machine = m->name, .env = env, .stop_fd = m->fleet->params->stop_fd};
 
-	return guest_shell_run(&shell, command, seconds, output, status, err);
+	return guest_shell_run(&shell, command, seconds, most, output, status, err);
 }
 
 /* The ports are those of the machine as long as it lives. */

@@ -13,7 +13,9 @@
 
 /* Of the output of a command so much is compared. */
 #define GOLDEN_OUTPUT_MAX (1u << 20)
-#define GOLDEN_TIMED_OUT  124 /* the status then, as of timeout(1) */
+/* Of a list of what is in a guest so much is read. */
+#define GOLDEN_LIST_MAX	 (256u << 20)
+#define GOLDEN_TIMED_OUT 124 /* the status then, as of timeout(1) */
 
 /* Append `len` bytes of output, up to `most` in all; *dropped counts the rest. */
 void golden_output_add(struct buf *output, size_t most, const void *data, size_t len,

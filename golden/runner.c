@@ -9,8 +9,10 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "golden/tree_check.h"
 
-#define SAVED_SUFFIX ".torpor"
+#define SAVED_SUFFIX   ".torpor"
+#define LISTING_SUFFIX ".files"
 
 struct runner {
 	const struct runner_params *params;
@@ -137,8 +139,8 @@ static char *saved_name(const char *path)
 	return name;
 }
 
-/* Where the machine of a test is saved: in no two tests' place. */
-static char *saved_path(const struct runner *r, size_t test)
+/* A file of a test in a folder: in no two tests' place. */
+static char *saved_path(const struct runner *r, size_t test, const char *folder, const char *suffix)
 {
 	const struct test_list *tests = r->params->tests;
 	cleanup_free char *name = saved_name(tests->path[test]);
@@ -154,9 +156,9 @@ static char *saved_path(const struct runner *r, size_t test)
 	if (name == NULL)
 		return NULL;
 	if (same > 1)
-		len = asprintf(&path, "%s/%s.%u" SAVED_SUFFIX, r->params->failed, name, same);
+		len = asprintf(&path, "%s/%s.%u%s", folder, name, same, suffix);
 	else
-		len = asprintf(&path, "%s/%s" SAVED_SUFFIX, r->params->failed, name);
+		len = asprintf(&path, "%s/%s%s", folder, name, suffix);
 	return len < 0 ? NULL : path;
 }
 
@@ -188,7 +190,7 @@ static void save_failed(void *opaque)
 	pthread_mutex_unlock(&r->lock);
 	if (!wanted)
 		return;
-	path = saved_path(r, job->test);
+	path = saved_path(r, job->test, r->params->failed, SAVED_SUFFIX);
 	if (save_machine(job, path, &err) < 0)
 		job->result->save_error = strdup(err.text);
 	else
@@ -197,11 +199,14 @@ static void save_failed(void *opaque)
 
 /* ---- one test ---- */
 
-static int make_diff(struct test_result *result, struct err *err)
+/* With what differs in the guest's files behind it. */
+static int make_diff(struct test_result *result, const struct buf *files, struct err *err)
 {
 	struct buf diff = {0};
 
 	edits_diff(&result->edits, result->path, result->path, &diff);
+	if (files->len > 0)
+		buf_add(&diff, files->data, files->len);
 	result->diff_len = diff.len;
 	buf_add(&diff, "", 1);
 	if (buf_failed(&diff)) {
@@ -212,21 +217,43 @@ static int make_diff(struct test_result *result, struct err *err)
 	return 0;
 }
 
-static int judge(const struct runner *r, struct test_result *result, struct err *err)
+static int judge(const struct runner *r, struct test_result *result, const struct buf *files,
+		 struct err *err)
 {
 	int ret;
 
-	if (!edits_differ(&result->edits)) {
+	if (!edits_differ(&result->edits) && files->len == 0) {
 		result->outcome = TEST_PASSED;
 		return 0;
 	}
-	ret = make_diff(result, err);
+	ret = make_diff(result, files, err);
 	if (ret < 0)
 		return ret;
 	result->outcome = r->params->update ? TEST_UPDATED : TEST_FAILED;
-	if (!r->params->update)
+	if (!r->params->update || !edits_differ(&result->edits))
 		return 0;
 	return test_file_rewrite(result->path, result->mode, &result->edits, err);
+}
+
+/* What differs from the accepted listing is a difference of the test. */
+static int check_files(struct job *job, const struct test_place *place, struct buf *diff,
+		       struct err *err)
+{
+	const struct runner_params *params = job->runner->params;
+	cleanup_free char *path = NULL;
+	int ret;
+
+	if (params->check_fs == NULL)
+		return 0;
+	path = saved_path(job->runner, job->test, params->check_fs, LISTING_SUFFIX);
+	if (path == NULL)
+		return err_sys(err, ENOMEM, "compare the guest's files");
+	if (params->update && mkdir(params->check_fs, 0777) < 0 && errno != EEXIST)
+		return err_sys(err, errno, "%s", params->check_fs);
+	ret = tree_check(path, &place->guest, params->update, diff, err);
+	if (ret == 0 && diff->len > 0 && place->differs != NULL)
+		place->differs(place->opaque);
+	return ret;
 }
 
 /* In its world. */
@@ -242,12 +269,15 @@ static int run_here(struct job *job, struct test_world *world, struct err *err)
 		.differs = r->params->failed != NULL && !r->params->update ? save_failed : NULL,
 		.opaque = job,
 	};
+	cleanup_buf struct buf files = {0};
 	int ret;
 
 	result->golden = take_ptr(world->golden);
 	ret = test_run(result, &place, err);
+	if (ret == 0)
+		ret = check_files(job, &place, &files, err);
 	machines->look(machines->opaque, result->worker, result);
-	return ret < 0 ? ret : judge(r, result, err);
+	return ret < 0 ? ret : judge(r, result, &files, err);
 }
 
 /* Only one that is to be reviewed keeps its text. */

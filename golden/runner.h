@@ -53,7 +53,10 @@ struct runner_params {
 	unsigned shard, shards; /* for the report; the list is of that shard */
 	bool update;		/* rewrite what differs */
 	const char *failed;	/* folder for machines of tests that fail; NULL: none is saved */
-	int stop_fd;		/* readable once all is to end; -1: never */
+	/* Folder of accepted listings of the guest's files behind each test, NAME.files, NAME being
+	 * as in the folder of those machines (tree_check.h); NULL: they are not compared. */
+	const char *check_fs;
+	int stop_fd; /* readable once all is to end; -1: never */
 	const struct test_machines *machines;
 	/* Told of each result, in their order; and whenever something has changed. One at a time, on
 	 * a worker's thread. Either may be NULL. */

@@ -179,8 +179,8 @@ static int look_at(struct survey *s, enum survey_part part, const struct test_gu
 {
 	cleanup_buf struct buf output = {0};
 	int status = 0;
-	int ret =
-		guest->run(guest->opaque, survey_script(part), LOOK_SECONDS, &output, &status, err);
+	int ret = guest->run(guest->opaque, survey_script(part), LOOK_SECONDS, GOLDEN_LIST_MAX,
+			     &output, &status, err);
 
 	if (ret < 0)
 		return ret;

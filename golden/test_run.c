@@ -33,8 +33,8 @@ static int run_command(struct test_result *result, const struct transcript_comma
 		ret = host_command_run(command->text, &place->host, t->timeout, &output,
 				       &step->status, err);
 	else
-		ret = place->guest.run(place->guest.opaque, command->text, t->timeout, &output,
-				       &step->status, err);
+		ret = place->guest.run(place->guest.opaque, command->text, t->timeout,
+				       GOLDEN_OUTPUT_MAX, &output, &step->status, err);
 	step->end_ns = clock_monotonic_ns() - place->origin_ns;
 	if (ret < 0)
 		return err_context(err, ret, "line %zu", command->line + 1);

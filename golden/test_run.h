@@ -10,10 +10,11 @@
 
 struct test_guest {
 	/* Run a command in the guest's shell, with an empty standard input: append its output, both
-	 * streams together, and set its status; GOLDEN_TIMED_OUT after `seconds`. Returns 0, or a
-	 * negative errno when it could not be run or followed. */
-	int (*run)(void *opaque, const char *command, unsigned seconds, struct buf *output,
-		   int *status, struct err *err);
+	 * streams together and up to `most` bytes, as golden_output_end() ends it, and set its
+	 * status; GOLDEN_TIMED_OUT after `seconds`. Returns 0, or a negative errno when it could not
+	 * be run or followed. */
+	int (*run)(void *opaque, const char *command, unsigned seconds, size_t most,
+		   struct buf *output, int *status, struct err *err);
 	void *opaque;
 };
 

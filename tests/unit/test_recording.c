@@ -35,12 +35,13 @@ static void write_recipe(const char *text)
 }
 
 /* The guest is this host's shell. */
-static int run_here(void *opaque, const char *command, unsigned seconds, struct buf *output,
-		    int *status, struct err *err)
+static int run_here(void *opaque, const char *command, unsigned seconds, size_t most,
+		    struct buf *output, int *status, struct err *err)
 {
 	const struct test_host host = {.env = environ, .stop_fd = -1};
 
 	(void)opaque;
+	(void)most;
 	return host_command_run(command, &host, seconds, output, status, err);
 }
 
@@ -115,14 +116,15 @@ struct lister {
 	int status; /* of the script that lists processes */
 };
 
-static int list(void *opaque, const char *command, unsigned seconds, struct buf *output,
-		int *status, struct err *err)
+static int list(void *opaque, const char *command, unsigned seconds, size_t most,
+		struct buf *output, int *status, struct err *err)
 {
 	const struct lister *l = opaque;
 	const char *text = "";
 
 	(void)err;
 	cr_expect(ge(u32, seconds, 60));
+	cr_expect(ge(sz, most, 64u << 20));
 	*status = 0;
 	if (command == survey_script(SURVEY_FILES))
 		text = l->files;

@@ -23,18 +23,27 @@ struct fake {
 	bool there[WORKERS + 1]; /* each worker has its own */
 	char saved[8][200];
 	_Atomic unsigned nsaved;
+	const char *check_fs;
+	bool update;
 	/* What the runner told. */
 	char told[32][32];
 	unsigned ntold, nretired;
 	size_t most_done;
 };
 
-static int run_in_guest(void *opaque, const char *command, unsigned seconds, struct buf *output,
-			int *status, struct err *err)
+static int run_in_guest(void *opaque, const char *command, unsigned seconds, size_t most,
+			struct buf *output, int *status, struct err *err)
 {
+	static const char files[] = ".//41ed 0 0 9 0:0 .\n=\n";
 	struct fake *f = opaque;
 
 	(void)seconds;
+	(void)most;
+	/* The script that lists files. */
+	if (strchr(command, '\n') != NULL) {
+		buf_add(output, files, sizeof(files) - 1);
+		return 0;
+	}
 	*status = 0;
 	if (strcmp(command, "stop") == 0)
 		(void)eventfd_write(f->stop_fd, 1);
@@ -161,6 +170,8 @@ static void run_all(struct fake *f, const struct test_list *list, unsigned worke
 		.shard = 1,
 		.shards = 1,
 		.failed = "failed",
+		.check_fs = f->check_fs,
+		.update = f->update,
 		.stop_fd = f->stop_fd,
 		.machines = &machines,
 		.result = on_result,
@@ -273,4 +284,37 @@ Test(runner, saved_machines_have_names_of_their_own, .init = enter_folder, .fini
 	cr_expect(eq(ptr, report.result[3].saved, NULL));
 	cr_expect(eq(str, report.result[2].save_error,
 		     (char *)"write failed/a-full.torpor: No space left on device"));
+}
+
+Test(runner, files_that_differ_from_their_listing_fail_a_test, .init = enter_folder,
+     .fini = leave_folder)
+{
+	cleanup_test_list struct test_list list = {0};
+	struct fake f = {.room = 8, .stop_fd = -1, .check_fs = "lists", .update = true};
+
+	add_test(&list, "a.t", "  $ print\n  out\n");
+	for (unsigned i = 0; i < 4; i++) {
+		static const enum test_outcome wanted[] = {TEST_UPDATED, TEST_PASSED, TEST_FAILED,
+							   TEST_BROKEN};
+		cleanup_test_report struct test_report report = {0};
+
+		if (i == 2)
+			cr_assert(zero(i32, system("sed -i '/^\\//s/drwx/d---/' lists/a.files")));
+		if (i == 3)
+			cr_assert(zero(int, unlink("lists/a.files")));
+		run_all(&f, &list, 1, 1, &report);
+		cr_assert(eq(sz, report.n, 1));
+		cr_expect(eq(int, report.result[0].outcome, wanted[i]), "%u: %s", i,
+			  report.result[0].error);
+		if (i == 2)
+			cr_expect(ne(ptr,
+				     (void *)strstr(report.result[0].diff,
+						    "--- lists/a.files\n+++ lists/a.files\n"
+						    "@@ -2,1 +2,1 @@\n-/ d---r-xr-x"),
+				     NULL),
+				  "%s", report.result[0].diff);
+		cr_expect(eq(u32, f.nsaved, i < 2 ? 0 : 1));
+		f.update = false;
+		f.ntold = 0;
+	}
 }

@@ -92,7 +92,7 @@ wrong_heads() {
     refuses 122 "x.torpor" golden check x.t
     nothing_is_left
     works golden record x.t
-    refuses 125 "x.torpor: each file of the guest: no guest agent answers" golden check x.t
+    refuses 125 "x.torpor: the guest has no agent that answers" golden check x.t
     rm x.torpor
     nothing_is_left
 }

@@ -375,7 +375,7 @@ breaks() {
     echo 'golden: nothing.torpor' >missing.t
     echo '  % true' >headless.t
     printf 'golden: golden.torpor\ntimeout: 1\n  %% sleep 60\n  %% echo on\n' >slow.t
-    printf 'golden: golden.torpor\n  $ true\n' >guest.t
+    printf 'golden: golden.torpor\ntimeout: 1\n  $ true\n' >guest.t
     call test digest.t missing.t headless.t
     same status "$status" 125
     matches "digest" "$(<"$SCRATCH/err")" 'digest.t: golden.torpor is sha256:[0-9a-f]*, and the test is for sha256:00'
@@ -386,7 +386,7 @@ breaks() {
     matches "a command that takes too long" "$(<"$SCRATCH/out")" $'\n\+  \[124\]\n   % echo on\n\+  on\n'
     call test guest.t
     same status "$status" 125
-    matches "no agent" "$(<"$SCRATCH/err")" 'guest.t: line 2: .*agent'
+    matches "no agent" "$(<"$SCRATCH/err")" 'guest.t: line 3: .*agent'
     refuses 122 "no-such" test no-such.t
     mkdir -p empty links
     refuses 122 "empty: no test" test empty
