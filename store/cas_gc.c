@@ -130,6 +130,21 @@ static void remove_image(const struct sweep *s, const char *name)
 	(void)unlinkat(s->cas->folder, path, AT_REMOVEDIR);
 }
 
+/* Under another name first: one that has its own is whole, whenever this process is killed. */
+static int remove_whole(const struct sweep *s, const char *name, struct err *err)
+{
+	char from[PATH_MAX], to[PATH_MAX], gone[NAME_MAX + 1];
+
+	snprintf(gone, sizeof(gone), ".gone-%.200s", name);
+	snprintf(from, sizeof(from), CAS_IMAGES "/%s", name);
+	snprintf(to, sizeof(to), CAS_IMAGES "/%s", gone);
+	remove_image(s, gone); /* of an earlier process */
+	if (renameat(s->cas->folder, from, s->cas->folder, to) < 0)
+		return cas_error(s->cas, errno, from, err);
+	remove_image(s, gone);
+	return 0;
+}
+
 static bool image_needs(const struct cas_image *image, const char *digest)
 {
 	if (strcmp(image->digest, digest) == 0 || strcmp(image->config.digest, digest) == 0)
@@ -146,13 +161,13 @@ static int sweep_image(void *opaque, const char *name, struct err *err)
 	struct sweep *s = opaque;
 	char digest[DIGEST_TEXT_SIZE];
 
-	(void)err;
 	if (cas_is_digest(name, digest)) {
 		for (size_t i = 0; i < s->count; i++) {
 			if (strcmp(s->item[i].image.digest, digest) == 0 && s->item[i].keep)
 				return 0;
 		}
 		s->swept->images++;
+		return remove_whole(s, name, err);
 	}
 	remove_image(s, name);
 	return 0;

@@ -35,24 +35,6 @@ gc_leaves_what_is_needed() {
 }
 try gc_leaves_what_is_needed "gc leaves what a machine or an increment needs, and nothing else"
 
-pull_is_killed() {
-    local at
-    need docker-registry
-    appliances
-    start_registry
-    works push full.torpor "docker://$registry/torpor/full:v1"
-    rm ./*.torpor
-    elsewhere
-    for at in 0.01 0.02 0.04 0.06 0.08 0.12; do
-        timeout -s KILL "$at" "$TORPOR" pull "docker://$registry/torpor/full:v1" >/dev/null 2>&1
-        call gc
-        [ "$status" = 0 ] || [ "$status" = 122 ] || fail "$(report_call gc)"
-    done
-    works pull "docker://$registry/torpor/full:v1"
-    wakes "docker://$registry/torpor/full:v1"
-}
-try pull_is_killed "a pull that is killed leaves a store that gc and the next pull take"
-
 images_are_listed() {
     need docker-registry
     appliances
