@@ -112,15 +112,15 @@ own_inputs() {
     cmp -s "$TINY" y.torpor || fail "the kernel was written"
     head -c 4096 /dev/zero >disk.img
     head_of "disk: disk.img,ro" "" "  % true" >disk.t
-    refuses 125 "disk.img is what" golden record disk.t -o disk.img
+    refuses 125 "disk.img is read" golden record disk.t -o disk.img
     works build --kernel "$TINY" -m 64M -o z.torpor
     cp z.torpor before
     printf '%s\n' "from: z.torpor" "await: READY" "" "  % true" >z.t
-    refuses 125 "z.torpor is what" golden record z.t
-    refuses 125 "z.torpor is what" golden record z.t --from ./z.torpor
+    refuses 125 "z.torpor is read" golden record z.t
+    refuses 125 "z.torpor is read" golden record z.t --from ./z.torpor
     works golden record z.t -o live.torpor
     printf '%s\n' "golden: live.torpor" "" "  % true" >live.t
-    refuses 125 "live.torpor is what" golden record live.t
+    refuses 125 "live.torpor is read" golden record live.t
     cmp -s z.torpor before || fail "the appliance was written"
     refuses 125 "not standard output" golden record x.t -o -
     same "machines" "$("$TORPOR" ps -aq)" ""
