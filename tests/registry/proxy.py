@@ -13,15 +13,25 @@ One line for each request in LOG: METHOD PATH auth=yes|no range=RANGE. Modes:
   busy=N       503 with Retry-After: 1, for the first N requests for blobs
   redirect=H:P blobs are at another host
   basic        401 unless there is Basic authorization, which is not passed on
+  token=N      401 unless there is a Bearer token of /token, each of which is good for N requests
+  stall        nothing of a blob comes, and the connection stays
+  moved        each answer to a POST or PATCH names another Location, which is good once
+  cutup        the third piece of an upload is cut off in its body, once
+It is a forward proxy, too: for http://ANY/PATH, not for CONNECT.
 """
 import http.client
+import json
+import os
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 UPSTREAM, PORTFILE, LOG, *MODES = sys.argv[1:]
 MODE = dict(m.partition("=")[::2] for m in MODES)
-left = {"cut": 3, "busy": int(MODE.get("busy") or 0), "otherrange": 1}
+left = {"cut": 3, "busy": int(MODE.get("busy") or 0), "otherrange": 1, "cutup": 1}
+tokens = {}  # how many requests each is still good for
+places = {}  # of uploads: the registry's own, by what we called them
 lock = threading.Lock()
 
 
@@ -47,6 +57,11 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def handle_any(self):
+        if self.command == "CONNECT":
+            self.answer(405)
+            return
+        if self.path.startswith("http://"):
+            self.path = "/" + self.path.split("/", 3)[3]
         auth, wanted = self.headers.get("Authorization"), self.headers.get("Range")
         with lock, open(LOG, "a", encoding="ascii") as log:
             log.write(f"{self.command} {self.path} auth={'yes' if auth else 'no'} range={wanted}\n")
@@ -55,9 +70,20 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.answer(413)
             return
+        if "cutup" in MODE and (self.headers.get("Content-Range") or "").startswith(f"{8 << 20}-") and take("cutup"):
+            self.rfile.read(length // 2)
+            self.close_connection = True
+            return
         body = self.rfile.read(length)
         blob = self.command == "GET" and "/blobs/sha256:" in self.path
-        if "basic" in MODE and not (auth or "").startswith("Basic "):
+        if self.path.startswith("/token?"):
+            self.give_token()
+        elif "token" in MODE and not self.is_good(auth):
+            realm = f'http://{self.headers["Host"]}/token'
+            self.answer(401, [("WWW-Authenticate", f'Bearer realm="{realm}",service="test"')])
+        elif self.path.startswith("/place/") and self.path.split("?")[0] not in places:
+            self.answer(404)
+        elif "basic" in MODE and not (auth or "").startswith("Basic "):
             self.answer(401, [("WWW-Authenticate", 'Basic realm="test"')])
         elif "nohead" in MODE and self.command == "HEAD":
             self.answer(405)
@@ -68,17 +94,54 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.forward(body, wanted, blob)
 
+    def give_token(self):
+        with lock:
+            token = f"token-{len(tokens)}"
+            tokens[token] = int(MODE["token"])
+        self.answer(200, [("Content-Type", "application/json")],
+                    json.dumps({"token": token, "expires_in": 300}).encode())
+
+    @staticmethod
+    def is_good(auth):
+        """A token that is used up is one that has expired."""
+        name = (auth or "").removeprefix("Bearer ")
+        with lock:
+            if name not in tokens:
+                return False
+            tokens[name] -= 1
+            return tokens[name] >= 0
+
+    def place(self):
+        """The registry's own path; one of ours is good once for what changes it."""
+        path, _, query = self.path.partition("?")
+        if path not in places:
+            return self.path
+        own = places.pop(path) if self.command in ("PATCH", "PUT") else places[path]
+        return own + ("&" if "?" in own else "?") * bool(query) + query
+
+    @staticmethod
+    def move(headers):
+        moved = []
+        for name, value in headers:
+            if "moved" in MODE and name.lower() == "location" and "/uploads/" in value:
+                ours = f"/place/{os.urandom(8).hex()}"
+                places[ours] = "/" + value.split("/", 3)[3] if "://" in value else value
+                value = ours
+            moved.append((name, value))
+        return moved
+
     def forward(self, body, wanted, blob):
         upstream = http.client.HTTPConnection(UPSTREAM)
         dropped = {"authorization", "connection", "expect"}
         if "whole" in MODE or "otherrange" in MODE:
             dropped.add("range")
         headers = {n: v for n, v in self.headers.items() if n.lower() not in dropped}
-        upstream.request(self.command, self.path, body=body, headers=headers)
+        upstream.request(self.command, self.place(), body=body, headers=headers)
         response = upstream.getresponse()
         data, status = response.read(), response.status
         kept = [(n, v) for n, v in response.getheaders()
                 if n.lower() not in ("content-length", "connection", "transfer-encoding")]
+        kept = self.move(kept)
         if "patch201" in MODE and self.command == "PATCH" and status == 202:
             status = 201
         if blob and "otherrange" in MODE and wanted and take("otherrange"):
@@ -86,7 +149,14 @@ class Handler(BaseHTTPRequestHandler):
             kept.append(("Content-Range", f"bytes 0-{len(data) - 1}/{len(data)}"))
         if blob and "flip" in MODE and len(data) > 65536:
             data = data[:70] + bytes([data[70] ^ 1]) + data[71:]
-        if blob and "endless" in MODE and len(data) > 65536:
+        if blob and "stall" in MODE and len(data) > 65536:
+            self.send_response(status)
+            for name, value in kept + [("Content-Length", str(len(data)))]:
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.flush()
+            time.sleep(3600)
+        elif blob and "endless" in MODE and len(data) > 65536:
             self.endless(data, kept)
         elif blob and "cut" in MODE and len(data) > int(MODE["cut"]) and take("cut"):
             self.send_response(status)
@@ -115,7 +185,7 @@ class Handler(BaseHTTPRequestHandler):
         except OSError:
             pass
 
-    do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = handle_any
+    do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_CONNECT = handle_any
 
 
 server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

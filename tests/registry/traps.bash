@@ -92,6 +92,72 @@ in_pieces() {
 }
 try in_pieces "in pieces of 4 MiB after a 413, with 201 for each"
 
+pieces_move() {
+    pushes max=5000000 moved
+    [ "$(asked '^PATCH /place/')" -ge 3 ] || fail "$(asked '^PATCH /place/') pieces went to the places that were named"
+}
+try pieces_move "a Location that is another one for each piece"
+
+piece_is_cut() {
+    local all again
+    pushes max=5000000 cutup
+    all=$(asked '^PATCH')
+    again=$(grep '^PATCH' proxy.log | sort | uniq -d | wc -l)
+    # A new upload would have sent the first two pieces again.
+    [ "$all" -ge 4 ] && [ "$again" -le 1 ] && [ "$(asked '^POST .*/uploads/')" = "$(asked '^PUT .*digest')" ] ||
+        fail "$(cat proxy.log)"
+}
+try piece_is_cut "an upload that is cut off in a piece goes on with that piece"
+
+tokens_expire() {
+    pushes token=8
+    [ "$(asked '^GET /token')" -ge 3 ] || fail "$(asked '^GET /token') tokens were asked for"
+    same "scopes that pile up" "$(asked '^GET /token.*scope=.*scope=')" 0
+    same "whatever they are for" "$(asked '^GET /token.*scope=[^&]*torpor(/|%2F)full(:|%3A)pull(,|%2C)push[& ]')" "$(asked '^GET /token')"
+}
+try tokens_expire "tokens that expire in the middle of a push are asked for anew, for the same and no more"
+
+helper_has_them() {
+    need docker-registry
+    appliances
+    start_registry
+    start_proxy proxy basic
+    mkdir -p bin "$HOME/.docker"
+    cat >bin/docker-credential-drawer <<'EOF'
+#!/bin/sh
+read -r host
+echo "$1 $host" >>"$(dirname "$0")/asked"
+echo '{"Username":"user","Secret":"secret"}'
+EOF
+    chmod 755 bin/docker-credential-drawer
+    refuses 125 'status 401' push full.torpor "docker://$proxy/torpor/full:v1"
+    echo "{\"credHelpers\":{\"$proxy\":\"drawer\"}}" >"$HOME/.docker/config.json"
+    PATH=$PWD/bin:$PATH works push full.torpor "docker://$proxy/torpor/full:v1"
+    same "what the helper was asked" "$(sort -u bin/asked)" "get $proxy"
+    echo '{"credsStore":"../drawer"}' >"$HOME/.docker/config.json"
+    refuses 121 'no name of a credential helper' push full.torpor "docker://$proxy/torpor/full:v1"
+}
+try helper_has_them "a credential helper is asked, and its name is checked"
+
+through_a_proxy() {
+    behind
+    export http_proxy=http://$proxy https_proxy=http://$proxy no_proxy=
+    refuses 125 'registry.example' pull docker://registry.example/torpor/full:v1
+    [ ! -s proxy.log ] || fail "it was asked in clear: $(<proxy.log)"
+    works pull --plain-http docker://registry.example/torpor/full:v1
+    [ "$(asked '^GET /v2/torpor/full/')" -ge 2 ] || fail "the proxy was not asked"
+    unset http_proxy https_proxy no_proxy
+    wakes docker://registry.example/torpor/full:v1
+}
+try through_a_proxy "through a proxy; http to another host only with --plain-http"
+
+stalled() {
+    behind stall
+    refuses 125 "$proxy" pull --timeout 1 "docker://$proxy/torpor/full:v1"
+    nothing_came
+}
+try stalled "a server that falls silent is given up after --timeout"
+
 without_head() {
     pushes nohead
 }
