@@ -17,7 +17,8 @@
 #define WHITEOUT_META	".wh..wh."
 #define WHITEOUT_OPAQUE ".wh..wh..opq"
 #define MAX_SYMLINKS	40u
-#define NODE_BYTES	32u /* of tsearch(3) */
+#define MAX_STEPS	(2 * TREE_MAX_DEPTH) /* of a path, with those of its symbolic links */
+#define NODE_BYTES	32u		     /* of tsearch(3) */
 
 struct layer_tree {
 	struct tree_entry *root;
@@ -72,6 +73,7 @@ static void free_xattrs(struct tree_inode *inode)
 		free(x->value);
 		free(x);
 	}
+	inode->xattrs = 0;
 }
 
 static void free_entry(void *opaque);
@@ -250,25 +252,25 @@ static int clean(struct clean_path *p, const char *path, struct err *err)
 
 struct walk {
 	struct tree_entry *at;
-	char rest[2 * TREE_MAX_PATH]; /* components still to go */
-	unsigned links;
+	char rest[2 * TREE_MAX_PATH]; /* from `next` on: components still to go */
+	size_t next;
+	unsigned links, steps;
 };
 
 /* Put the link's target in front of what is still to go. */
-static int follow(struct layer_tree *tree, struct walk *w, const char *link, const char *rest,
-		  struct err *err)
+static int follow(struct layer_tree *tree, struct walk *w, const char *link, struct err *err)
 {
-	char next[sizeof(w->rest)];
+	char *rest = w->rest + w->next;
 	size_t a = strlen(link), b = strlen(rest);
 
 	if (++w->links > MAX_SYMLINKS)
 		return err_set(err, ERR_INTEGRITY, "too many symbolic links");
-	if (a + b + 2 > sizeof(next))
+	if (a + b + 2 > sizeof(w->rest))
 		return err_set(err, ERR_INTEGRITY, "symbolic links to a path that is too long");
-	memcpy(next, link, a);
-	next[a] = '/';
-	memcpy(next + a + 1, rest, b + 1);
-	strcpy(w->rest, next);
+	memmove(w->rest + a + 1, rest, b + 1);
+	memcpy(w->rest, link, a);
+	w->rest[a] = '/';
+	w->next = 0;
 	if (link[0] == '/')
 		w->at = tree->root;
 	return 0;
@@ -287,7 +289,7 @@ static int make_folder(struct layer_tree *tree, struct tree_entry *in, const cha
 	return ret < 0 ? ret : attach(tree, in, name, inode, out, err);
 }
 
-static int step_into(struct layer_tree *tree, struct walk *w, const char *name, const char *rest,
+static int step_into(struct layer_tree *tree, struct walk *w, const char *name,
 		     const struct tree_attr *make, struct err *err)
 {
 	struct tree_entry *next;
@@ -308,7 +310,7 @@ static int step_into(struct layer_tree *tree, struct walk *w, const char *name, 
 			return ret;
 	}
 	if (S_ISLNK(next->inode->mode))
-		return follow(tree, w, next->inode->target, rest, err);
+		return follow(tree, w, next->inode->target, err);
 	if (!S_ISDIR(next->inode->mode))
 		return err_set(err, ERR_INTEGRITY, "'%s' is no folder", name);
 	w->at = next;
@@ -321,21 +323,26 @@ static int walk_to_folder(struct layer_tree *tree, const struct clean_path *p,
 			  const struct tree_attr *make, struct tree_entry **out, struct err *err)
 {
 	struct walk w = {.at = tree->root};
-	char name[TREE_MAX_NAME + 1], rest[sizeof(w.rest)];
+	char name[TREE_MAX_NAME + 1];
 
 	memcpy(w.rest, p->text, p->folder);
 	w.rest[p->folder] = '\0';
-	while (w.rest[0] != '\0') {
-		size_t size = strcspn(w.rest, "/");
+	while (w.rest[w.next] != '\0') {
+		const char *from = w.rest + w.next;
+		size_t size = strcspn(from, "/");
 		int ret;
 
+		/* A small archive could keep us busy for days. */
+		if (++w.steps > MAX_STEPS)
+			return err_set(err, ERR_INTEGRITY,
+				       "symbolic links to paths of more than %u folders",
+				       MAX_STEPS);
 		if (size > TREE_MAX_NAME)
-			return err_set(err, ERR_INTEGRITY, "a symbolic link names %.64s…", w.rest);
-		memcpy(name, w.rest, size);
+			return err_set(err, ERR_INTEGRITY, "a symbolic link names %.64s…", from);
+		memcpy(name, from, size);
 		name[size] = '\0';
-		strcpy(rest, w.rest + size + (w.rest[size] == '/'));
-		strcpy(w.rest, rest);
-		ret = step_into(tree, &w, name, rest, make, err);
+		w.next += size + (from[size] == '/');
+		ret = step_into(tree, &w, name, make, err);
 		if (ret < 0)
 			return ret;
 	}
@@ -377,8 +384,13 @@ static int hide(struct layer_tree *tree, struct tree_entry *e, struct err *err)
 static int hide_entries(struct layer_tree *tree, struct tree_inode *folder, struct err *err)
 {
 	struct tree_entry **list;
-	int ret = layer_tree_list(folder, &list, err);
+	int ret;
 
+	/* What has come since is this layer's. */
+	if (folder->opaque == tree->layer)
+		return 0;
+	folder->opaque = tree->layer;
+	ret = layer_tree_list(folder, &list, err);
 	for (size_t i = 0; ret == 0 && list[i] != NULL; i++)
 		ret = hide(tree, list[i], err);
 	free(list);
@@ -399,6 +411,9 @@ static int whiteout(struct layer_tree *tree, const struct clean_path *p, struct 
 		return 0;
 	if (hidden[0] == '\0' || strcmp(hidden, ".") == 0 || strcmp(hidden, "..") == 0)
 		return err_set(err, ERR_INTEGRITY, "a whiteout that names nothing");
+	ret = count_entry(tree, err);
+	if (ret < 0)
+		return ret;
 	/* What is not there need not be hidden. */
 	if (walk_to_folder(tree, p, NULL, &folder, NULL) < 0)
 		return 1;
@@ -540,6 +555,7 @@ static void drop_xattr(struct tree_inode *inode, const char *name)
 		if (strcmp(x->name, name) != 0)
 			continue;
 		*at = x->next;
+		inode->xattrs--;
 		free(x->name);
 		free(x->value);
 		free(x);
@@ -560,11 +576,14 @@ int layer_tree_xattr(struct layer_tree *tree, struct tree_inode *inode, const ch
 	if (ret < 0)
 		return ret;
 	drop_xattr(inode, name);
+	if (inode->xattrs == TREE_MAX_XATTRS)
+		return err_set(err, ERR_INTEGRITY, "more than %u attributes", TREE_MAX_XATTRS);
 	x = calloc(1, sizeof(*x));
 	if (x == NULL)
 		return no_memory(err);
 	x->next = inode->xattr;
 	inode->xattr = x;
+	inode->xattrs++;
 	x->name = strdup(name);
 	x->value = malloc(len + 1);
 	if (x->name == NULL || x->value == NULL)

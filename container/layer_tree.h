@@ -27,12 +27,13 @@
 
 #include "base/err.h"
 
-#define TREE_MAX_PATH  4096u /* with its NUL */
-#define TREE_MAX_NAME  255u
-#define TREE_MAX_DEPTH 2048u
-#define TREE_MAX_LINKS 65000u		     /* ext4's */
-#define TREE_MAX_BYTES (UINT64_C(512) << 20) /* of all names, attributes and extents */
-#define TREE_ENTRIES   (UINT64_C(1) << 20)   /* the usual limit */
+#define TREE_MAX_PATH	4096u /* with its NUL */
+#define TREE_MAX_NAME	255u
+#define TREE_MAX_DEPTH	2048u
+#define TREE_MAX_LINKS	65000u /* ext4's */
+#define TREE_MAX_XATTRS 256u   /* of a file: more than its block of ext4 has room for */
+#define TREE_MAX_BYTES	(UINT64_C(512) << 20) /* of all names, attributes and extents */
+#define TREE_ENTRIES	(UINT64_C(1) << 20)   /* the usual limit */
 
 /* Where the contents of a file lie, in blocks of the file system; ascending, holes in between. */
 struct tree_extent {
@@ -61,6 +62,8 @@ struct tree_inode {
 	char *target;		    /* symbolic links; owned */
 	struct tree_xattr *xattr;   /* owned */
 	struct tree_entry *folder;  /* folders: the entry that names it */
+	uint32_t opaque;	    /* folders: the last layer that hid what was in it */
+	uint32_t xattrs;	    /* count */
 };
 
 struct tree_entry {

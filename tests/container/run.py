@@ -388,8 +388,14 @@ def hostile_tars():
     bad("a device beyond ext4", [[entry("char", "c", device=(5000, 1))]], "device")
     bad("attributes of more than a block",
         [[file("f", pax={f"SCHILY.xattr.user.{i}": "v" * 2000 for i in range(3)})]], "4 KiB")
+    bad("attributes without an end", [[file("f", pax={f"SCHILY.xattr.user.{i}": "v" for i in range(300)})]],
+        "more than 256 attributes")
+    bad("whiteouts without an end", [[file("f")], [file(f".wh.{i % 7}") for i in range(100)]], "more than 50 files", 0, 50)
+    bad("opaque folders without an end", [[folder("d")], [file("d/.wh..wh..opq")] * 100], "more than 50 files", 0, 50)
     bad("a damaged access control list",
         [[file("f", pax={"SCHILY.xattr.system.posix_acl_access": "nonsense"})]], "access control list")
+    long_way = [symlink(f"s{i}", "./" * 2000 + (f"s{i + 1}" if i < 30 else "d")) for i in range(31)]
+    bad("links that are a long way", [[folder("d"), *long_way, file("s0/f")]], "more than 4096 folders")
     deep = [folder("/".join(["d"] * 2000)), symlink("s", "/".join(["d"] * 2000))]
     bad("folders without an end", [deep, [folder("s/" + "/".join(["d"] * 2000))]], "inside one another")
     bad("a tar that is cut", [tar([file("f", b"x" * 100000)])[:50000]], "layer 1")
