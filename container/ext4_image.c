@@ -22,12 +22,13 @@
 #include "base/io.h"
 #include "base/num.h"
 
-#define FIRST_DATA     EXT4_FRAME_BLOCKS
-#define BIG_FILE       KIB(512)
-#define ALIGNED_ONE_IN 64
-#define MAX_LOGICAL    (UINT32_MAX - 1u)
-#define SUPER_OFFSET   1024u
-#define SUPER_SIZE     1024u
+#define FIRST_DATA	   EXT4_FRAME_BLOCKS
+#define BIG_FILE	   KIB(512)
+#define ALIGNED_ONE_IN	   64
+#define SPARE_INODE_BLOCKS 4 /* free blocks for each free inode, as mkfs has them */
+#define MAX_LOGICAL	   (UINT32_MAX - 1u)
+#define SUPER_OFFSET	   1024u
+#define SUPER_SIZE	   1024u
 
 #define COMPAT	 (0x8u | 0x20u | 0x200u) /* ext_attr, dir_index, sparse_super2 */
 #define INCOMPAT (0x2u | 0x40u | 0x200u) /* filetype, extents, flex_bg */
@@ -471,7 +472,7 @@ static uint32_t inodes_used(const struct ext4_image *img)
 /* More groups need more bitmaps, which may need one group more. */
 static void lay_out(const struct ext4_image *img, struct layout *l)
 {
-	uint32_t need = inodes_used(img) + img->spare / EXT4_FRAME_BLOCKS, groups = 0;
+	uint32_t need = inodes_used(img) + img->spare / SPARE_INODE_BLOCKS, groups = 0;
 
 	do {
 		uint32_t each;

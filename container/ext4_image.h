@@ -41,7 +41,7 @@ void ext4_image_free(struct ext4_image *img);
 /* The next file begins at a frame: for the first of a layer. */
 int ext4_image_align(struct ext4_image *img, struct err *err);
 
-/* Have so many bytes free in the end, and an inode for each 64 KiB of them;
+/* Have so many bytes free in the end, and an inode for each 16 KiB of them;
  * at most EXT4_MAX_SPARE. They are holes of the output. */
 void ext4_image_spare(struct ext4_image *img, uint64_t bytes);
 

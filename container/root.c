@@ -157,6 +157,7 @@ static int make_root(struct job *j, json_t *found)
 	cleanup_ext4_image struct ext4_image *img = NULL;
 	cleanup_digest struct digest *seed = NULL;
 	const struct container_root_params *p = j->p;
+	const uint64_t spare = htole64(p->spare);
 	int ret = enter_sandbox(j);
 
 	if (ret < 0)
@@ -173,6 +174,7 @@ static int make_root(struct job *j, json_t *found)
 	if (ret < 0)
 		return ret;
 	digest_add(seed, LAYOUT, strlen(LAYOUT));
+	digest_add(seed, &spare, sizeof(spare));
 	j->tree = tree;
 	j->img = img;
 	j->seed = seed;

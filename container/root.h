@@ -55,7 +55,7 @@ struct container_root {
 	unsigned layers;		 /* FOLDER: 0 */
 	uint64_t size;			 /* of the file system, which is the file's */
 	uint64_t files;			 /* inodes in use */
-	uint8_t uuid[CONTAINER_ROOT_UUID]; /* derived from the contents */
+	uint8_t uuid[CONTAINER_ROOT_UUID]; /* derived from the contents and `spare` */
 };
 
 #define cleanup_container_root __attribute__((cleanup(container_root_free)))

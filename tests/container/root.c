@@ -1,5 +1,5 @@
 /*
- * root SOURCE OUT [MAX-BYTES [MAX-ENTRIES]]: make the root file system of an image (container/root.h)
+ * root SOURCE OUT [MAX-BYTES [MAX-ENTRIES [SPARE]]]: make the root file system of an image (container/root.h)
  * and print what it is, as JSON. Exit status 1: it failed; the reason is on standard error.
  */
 #include <fcntl.h>
@@ -41,6 +41,7 @@ int main(int argc, char **argv)
 	p.fd = open(argv[2], O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	p.max_bytes = argc > 3 ? strtoull(argv[3], NULL, 0) : 0;
 	p.max_entries = argc > 4 ? strtoull(argv[4], NULL, 0) : 0;
+	p.spare = argc > 5 ? strtoull(argv[5], NULL, 0) : 0;
 	if (container_root(&p, &root, &err) < 0) {
 		fprintf(stderr, "root: %s (%d)\n", err.text, (int)err.kind);
 		return 1;

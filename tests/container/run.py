@@ -39,14 +39,18 @@ def make(source, out, *limits):
     return subprocess.run([ROOT, source, out, *map(str, limits)], capture_output=True, text=True)
 
 
-def made(source, out="out.ext4"):
-    """What the root of a source is; e2fsck has found no fault with it."""
-    ran = make(source, out)
-    if ran.returncode != 0:
-        raise AssertionError(f"{source}: {ran.stderr}")
-    check = subprocess.run(["/sbin/e2fsck", "-fn", out], capture_output=True, text=True)
+def judge(path):
+    check = subprocess.run(["/sbin/e2fsck", "-fn", path], capture_output=True, text=True)
     if check.returncode != 0:
         raise AssertionError(check.stdout)
+
+
+def made(source, out="out.ext4", *limits):
+    """What the root of a source is; e2fsck has found no fault with it."""
+    ran = make(source, out, *limits)
+    if ran.returncode != 0:
+        raise AssertionError(f"{source}: {ran.stderr}")
+    judge(out)
     return json.loads(ran.stdout)
 
 
@@ -100,12 +104,12 @@ def difference(ours, theirs, loose):
 
 
 class Mounted:
-    def __init__(self, path):
-        self.path, self.at = path, "mnt"
+    def __init__(self, path, how="ro"):
+        self.path, self.at, self.how = path, "mnt", how
 
     def __enter__(self):
         os.makedirs(self.at, exist_ok=True)
-        subprocess.run(["mount", "-o", "loop,ro", self.path, self.at], check=True)
+        subprocess.run(["mount", "-t", "ext4", "-o", f"loop,{self.how}", self.path, self.at], check=True)
         return self.at
 
     def __exit__(self, *ignored):
@@ -251,6 +255,29 @@ def attributes_of_tars():
     bad("a list that names a user without a number",
         [[file("a", pax={"SCHILY.acl.access": "user::rw-,user:me:r--,group::r--,mask::r--,other::r--"})]],
         "without a number")
+
+
+def going_on():
+    """Linux goes on with a root that has free space: files, names in indexed folders, attributes."""
+    shutil.rmtree("img", ignore_errors=True)
+    image("img", [[folder("d"), folder("big")] + [file(f"big/file-{i:05}", str(i)) for i in range(5000)]])
+    first = made("oci:img", "rw.ext4", 0, 0, 128 << 20)
+    report("free space counts for the UUID", None if first["uuid"] != made("oci:img")["uuid"] else first)
+    with Mounted("rw.ext4", "rw") as at:
+        for i in range(6000):
+            with open(f"{at}/big/more-{i}", "w") as f:
+                f.write("x" * (i % 5000))
+        for i in range(0, 5000, 3):
+            os.unlink(f"{at}/big/file-{i:05}")
+        with open(f"{at}/d/large", "wb") as f:
+            f.write(os.urandom(20 << 20))
+        os.setxattr(f"{at}/d/large", "user.many", b"v" * 2000)
+        os.rename(f"{at}/big", f"{at}/d/big")
+    judge("rw.ext4")
+    with Mounted("rw.ext4") as at:
+        names = set(os.listdir(f"{at}/d/big"))
+        whole = len(names) == 6000 + 5000 - 1667 and open(f"{at}/d/big/file-04999").read() == "4999"
+        report("a guest goes on writing in it", None if whole else len(names))
 
 
 def frames(path):
@@ -542,7 +569,7 @@ def main():
             return 0
     with tempfile.TemporaryDirectory(prefix="tc.", dir="/tmp") as work:
         os.chdir(work)
-        for part in (trees, attributes_of_tars, next_version, sources, folders, hostile_tars, hostile_blobs,
+        for part in (trees, attributes_of_tars, next_version, going_on, sources, folders, hostile_tars, hostile_blobs,
                      hostile_folders, deep_folders, bombs, host_is_left_alone):
             try:
                 part()
