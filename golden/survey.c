@@ -14,10 +14,12 @@
 #define TCP_LISTEN   0x0au /* states in /proc/net (net/tcp_states.h) */
 #define UDP_BOUND    0x07u
 
-/* The shell that looks, and what it starts, are none of the guest's. */
+/* The shell that looks, what it starts, and the helper that started it (agent_files.h) are none of
+ * the guest's. */
 static const char processes_script[] =
 	"for p in /proc/[0-9]*; do\n"
 	"  [ $p != /proc/$$ ] && c=$(tr '\\0' ' ' <$p/cmdline) && [ -n \"$c\" ] &&\n"
+	"    case $c in */torpor-*/helper\\ *) false ;; esac &&\n"
 	"    u=$(stat -c %u $p) && echo \"$u ${c% }\"\n"
 	"done 2>/dev/null\n"
 	"exit 0\n";
