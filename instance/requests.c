@@ -202,13 +202,8 @@ static json_t *save_to(struct instance *in, struct save_request *request, struct
 			err_set(err, ERR_FAILED, "machine %s has just ended", in->claim.name);
 		return NULL;
 	}
-	if (save_paused(in, request, was_running, err) < 0) {
-		if (!request->held)
-			instance_events_saved(in, request->path, request->copy, err);
+	if (save_paused(in, request, was_running, err) < 0)
 		return NULL;
-	}
-	if (!request->held && request->path == NULL)
-		instance_events_saved(in, NULL, request->copy, NULL);
 	return saved_reply(request, clock_monotonic_ns() - start);
 }
 
@@ -263,6 +258,9 @@ static json_t *answer_save(struct instance *in, const json_t *request, struct er
 	instance_events_saving(in, &save);
 	instance_events_step_begin(in);
 	reply = save_to(in, &save, err);
+	/* One to a file is over once that has its name. */
+	if (!save.held && (reply == NULL || save.path == NULL))
+		instance_events_saved(in, save.path, save.copy, reply == NULL ? err : NULL);
 	instance_events_step_end(in);
 	return reply;
 }

@@ -98,6 +98,10 @@ cloned() {
     refuses 122 . save a -o /no/such/folder/a.torpor
     # The folder is looked for before the machine is asked.
     has_seen a started cloned || fail "$(seen a)"
+    # A reader that goes away.
+    "$TORPOR" save -R a -o - 2>/dev/null | head -c 1000 >/dev/null
+    until_true has_seen a started cloned saving save-failed
+    answers a "ping on" "pong on"
     kill "$follower"
 }
 try cloned "events: a copy for clones, and the clones"
