@@ -665,6 +665,55 @@ Test(exec, an_agent_that_ends)
 	cr_assert(eq(int, run(SHELL(0, "exit 5")), 5), "%s", written.failure);
 }
 
+static void set_mute(bool mute)
+{
+	pthread_mutex_lock(&lock);
+	guest.mute = mute;
+	pthread_mutex_unlock(&lock);
+}
+
+/* The time of the agent's open question is over. */
+static void agent_time_passes(void)
+{
+	bool passed = false;
+
+	while (!passed) {
+		pthread_mutex_lock(&lock);
+		passed = agent.open || agent.state == AGENT_SYNCING;
+		if (passed)
+			agent.timer.fn(agent.timer.opaque);
+		pthread_mutex_unlock(&lock);
+		usleep(1000);
+	}
+}
+
+/* In the middle of a command, and before one. */
+Test(exec, an_agent_that_hangs)
+{
+	struct guest_command c;
+	struct err err;
+
+	cr_assert(eq(int, begin(&c, SHELL(0, "echo 1; sleep 50"), &err), 0));
+	(void)first_number(&c);
+	set_mute(true);
+	agent_time_passes();
+	follow(&c);
+	cr_assert_not_null(strstr(written.failure, "no answer in time"), "%s", written.failure);
+	cr_assert_not(c.may_retry);
+	cr_assert(eq(int, begin(&c, SHELL(0, "true"), &err), 0));
+	agent_time_passes();
+	follow(&c);
+	cr_assert_str_eq(written.failure, "the guest agent does not answer");
+	cr_assert(c.may_retry);
+	kill_helper();
+	set_mute(false);
+	pthread_mutex_lock(&lock);
+	local_agent_open(&guest, false);
+	local_agent_open(&guest, true);
+	pthread_mutex_unlock(&lock);
+	cr_assert(eq(int, run(SHELL(0, "exit 5")), 5), "%s", written.failure);
+}
+
 Test(exec, a_helper_that_is_killed)
 {
 	struct guest_command c;
