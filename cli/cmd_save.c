@@ -28,11 +28,13 @@ enum {
 	OPTION_FULL,
 	OPTION_TRIM,
 	OPTION_FORCE,
+	OPTION_AS,
 };
 
 static const struct option_spec options[] = {
 	{'o', "output", "FILE",
 	 "file to write, - for standard output; default NAME.torpor in the store"},
+	{OPTION_AS, "as", "NAME", "the name it will wake under; default that of the machine"},
 	{'R', "leave-running", NULL, "let the machine go on afterwards"},
 	{OPTION_TRIM, "trim", NULL, "have the guest drop its caches first"},
 	PACKING_OPTIONS,
@@ -51,6 +53,7 @@ static const struct option_spec options[] = {
 struct save_args {
 	const char *name;
 	const char *output;
+	const char *as;
 	const char *parent;
 	struct key_args keys;
 	struct packing_args packing;
@@ -78,6 +81,9 @@ static int cmd_save_option(struct save_args *args, int id, const char *value, st
 	case 'o':
 		args->output = value;
 		return 0;
+	case OPTION_AS:
+		args->as = value;
+		return parse_name(value, err);
 	case 'R':
 		args->leave_running = true;
 		return 0;
@@ -308,8 +314,9 @@ static int save_request(struct client *client, const struct save_args *args,
 	if (ret < 0)
 		return ret;
 	request = json_pack(
-		"{s:s,s:s*,s:b,s:s*,s:s*,s:s*,s:b,s:b,s:b,s:b,s:b,s:b,s:i}", "do", "save", "path",
-		args->stream ? NULL : path->text, "stream", (int)args->stream, "parent",
+		"{s:s,s:s*,s:s*,s:b,s:s*,s:s*,s:s*,s:b,s:b,s:b,s:b,s:b,s:b,s:i}", "do", "save",
+		"as", args->as, "path", args->stream ? NULL : path->text, "stream",
+		(int)args->stream, "parent",
 		args->parent != NULL
 			? json_string_value(json_array_get(json_object_get(found, "parents"), 0))
 			: NULL,

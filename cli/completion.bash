@@ -18,7 +18,7 @@ _torpor()
 	clone)
 		options='-c --count -n --name --fill --require-signature --verify --unverified --new-identity --net -p --publish --pcap --key-file --passphrase-file --help' operands='running files' ;;
 	save)
-		options='-o --output -R --leave-running --trim --flat --level --parent --full --force --encrypt --decrypt --key-file --passphrase-file --json --help' operands='running' ;;
+		options='-o --output --as -R --leave-running --trim --flat --level --parent --full --force --encrypt --decrypt --key-file --passphrase-file --json --help' operands='running' ;;
 	move)
 		options='--trim --flat --level --help' operands='running' ;;
 	receive)

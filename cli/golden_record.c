@@ -11,6 +11,7 @@
 #include "cli/own_machine.h"
 #include "cli/own_program.h"
 #include "cli/test_golden.h"
+#include "cli/wake_name.h"
 
 /* ---- the machine ---- */
 
@@ -81,10 +82,10 @@ static int save(const struct golden_job *job, const struct own_machine *m, int f
 		struct err *err)
 {
 	const struct recipe *recipe = &job->recording->recipe;
-	const char *argv[10] = {"torpor", "save", "--output", file >= 0 ? "-" : job->output};
+	const char *argv[11] = {"torpor", "save", "--output", file >= 0 ? "-" : job->output};
 	const struct own_program own = {
 		.argv = argv, .keep = {-1, -1}, .out = file, .stop_fd = job->stop_fd};
-	char level[32];
+	char level[32], as[WAKE_NAME_OPTION];
 	int n = 4;
 
 	if (recipe->trim)
@@ -94,6 +95,8 @@ static int save(const struct golden_job *job, const struct own_machine *m, int f
 	snprintf(level, sizeof(level), "--level=%u", recipe->level);
 	if (recipe->level != 0)
 		argv[n++] = level;
+	if (job->output != NULL && wake_name_option(job->output, as))
+		argv[n++] = as;
 	argv[n++] = "--";
 	argv[n] = m->name;
 	return own_program_do(&own, err);

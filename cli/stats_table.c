@@ -21,6 +21,8 @@
 
 #define ANSWER_MS 1000
 #define ROW_SIZE  256u
+/* 80 columns, with names of up to 12 letters. */
+#define ROW_FORMAT "%-12s %-8s %5s %8s %7s %8s %8s %8s %8s"
 
 struct stats_row {
 	const char *name; /* of params or names */
@@ -190,8 +192,8 @@ static void row_text(char out[ROW_SIZE], const struct stats_row *row,
 		snprintf(state, sizeof(state), "%.14s %.0f%%", protocol_text(s, "state"), percent);
 	else
 		snprintf(state, sizeof(state), "%.20s", protocol_text(s, "state"));
-	snprintf(out, ROW_SIZE, "%-20s %-14s %6s %10s %10s %9s %9s %9s %8s", row->name, state,
-		 load_text(cpu, row, before), seconds_text(vcpus, number_of(s, "cpu", "vcpus")),
+	snprintf(out, ROW_SIZE, ROW_FORMAT, row->name, state, load_text(cpu, row, before),
+		 seconds_text(vcpus, number_of(s, "cpu", "vcpus")),
 		 seconds_text(vmm, number_of(s, "cpu", "vmm")),
 		 bytes_text(private, number_of(s, "usage", "private")),
 		 bytes_text(shared, number_of(s, "usage", "shared")),
@@ -236,8 +238,8 @@ static void print_table(const struct stats_round *round, const struct stats_roun
 	char line[ROW_SIZE];
 	unsigned left = 0;
 
-	snprintf(line, sizeof(line), "%-20s %-14s %6s %10s %10s %9s %9s %9s %8s", "NAME", "STATE",
-		 "CPU", "VCPUS", "VMM", "PRIVATE", "SHARED", "SCRATCH", "PAGED-IN");
+	snprintf(line, sizeof(line), ROW_FORMAT, "NAME", "STATE", "CPU", "VCPUS", "VMM", "PRIVATE",
+		 "SHARED", "SCRATCH", "PAGED-IN");
 	screen_line(screen, line);
 	for (size_t i = 0; i < round->n; i++) {
 		if (round->row[i].stats == NULL)

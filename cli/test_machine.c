@@ -20,6 +20,7 @@
 #include "cli/own_program.h"
 #include "cli/remove_machine.h"
 #include "cli/test_golden.h"
+#include "cli/wake_name.h"
 #include "format/archive.h"
 #include "format/crypto/blake2b.h"
 #include "host/client.h"
@@ -294,16 +295,19 @@ static int save_test(void *opaque, unsigned worker, const char *file, uint64_t *
 {
 	struct test_fleet *fleet = opaque;
 	struct test_machine *m = &fleet->machine[worker - 1];
+	char as[WAKE_NAME_OPTION] = "--leave-running"; /* what is there anyway */
 	const char *const argv[] = {
-		"torpor", "save", "--leave-running", "--parent", m->file.text, "--output",
-		file,	  "--",	  m->name,	     NULL};
+		"torpor", "save", "--leave-running", "--parent", m->file.text, "--output", file,
+		as,	  "--",	  m->name,	     NULL};
 	struct stat st;
-	int ret = own_program_do(&(struct own_program){.argv = argv,
-						       .keep = {-1, -1},
-						       .out = -1,
-						       .stop_fd = fleet->params->stop_fd},
-				 err);
+	int ret;
 
+	(void)wake_name_option(file, as);
+	ret = own_program_do(&(struct own_program){.argv = argv,
+						   .keep = {-1, -1},
+						   .out = -1,
+						   .stop_fd = fleet->params->stop_fd},
+			     err);
 	if (ret < 0)
 		return ret;
 	if (stat(file, &st) < 0)

@@ -39,7 +39,7 @@
  *     after 30 seconds.
  * {"do":"trimming"}
  *     → {"ok":true,"busy":bool,"bytes":in the balloon}
- * {"do":"save","path":absolute,"flat":bool,"level":n,"leave-running":bool,"parent":absolute,
+ * {"do":"save","path":absolute,"as":name,"flat":bool,"level":n,"leave-running":bool,"parent":absolute,
  *  "full":bool,"force":bool,"encrypt":bool,"decrypt":bool,"replaced":digest,"dependent":name},
  *  and a descriptor with it (SCM_RIGHTS): an empty temporary file beside the path
  *     → {"ok":true,"path":…,"publish":true,"bytes":n,"seconds":paused,"encrypted":bool,

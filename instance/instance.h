@@ -232,6 +232,7 @@ struct save_request {
 	const char *path; /* absolute; NULL: down a stream */
 	int fd;		  /* borrowed: a temporary file that the client publishes, or the stream */
 	int client_fd;	  /* borrowed: the connection of the client that asks */
+	const char *as;	  /* the name it wakes under; NULL: the machine's */
 	bool flat;
 	int level;
 	const struct keyring *keys; /* what locks the file; NULL: in clear */

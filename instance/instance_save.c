@@ -10,7 +10,8 @@
 #include "snapshot/save.h"
 
 /* What the machine was made from, as it is at this moment. */
-static int describe_appliance(const struct instance *in, struct appliance *a, struct err *err)
+static int describe_appliance(const struct instance *in, const char *as, struct appliance *a,
+			      struct err *err)
 {
 	int ret = appliance_copy(a, &in->source->appliance, err);
 
@@ -22,7 +23,7 @@ static int describe_appliance(const struct instance *in, struct appliance *a, st
 	a->saved_ns = clock_realtime_ns();
 	a->generation += in->saves + 1;
 	a->cpu = in->cpu;
-	snprintf(a->name, sizeof(a->name), "%s", in->claim.name);
+	snprintf(a->name, sizeof(a->name), "%s", as != NULL ? as : in->claim.name);
 	return 0;
 }
 
@@ -167,7 +168,7 @@ static int write_snapshot(struct instance *in, struct save_request *request,
 		.parent = parent,
 		.progress = &in->saving.progress,
 	};
-	int ret = describe_appliance(in, &a, err);
+	int ret = describe_appliance(in, request->as, &a, err);
 
 	if (ret < 0)
 		return ret;

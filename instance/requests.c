@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/name.h"
 #include "base/num.h"
 #include "devices/virtio/balloon.h"
 #include "format/appliance.h"
@@ -228,6 +229,7 @@ static json_t *answer_save(struct instance *in, const json_t *request, struct er
 		.path = json_string_value(json_object_get(request, "path")),
 		.fd = in->control.passed_fd,
 		.client_fd = in->control.client_fd,
+		.as = json_string_value(json_object_get(request, "as")),
 		.flat = json_is_true(json_object_get(request, "flat")),
 		.level = (int)json_integer_value(json_object_get(request, "level")),
 		.parent = json_string_value(json_object_get(request, "parent")),
@@ -253,6 +255,10 @@ static json_t *answer_save(struct instance *in, const json_t *request, struct er
 	}
 	if (instance_identity_check(in, err) < 0)
 		return NULL;
+	if (save.as != NULL && !name_is_valid(save.as)) {
+		err_set(err, ERR_USAGE, "save: \"as\" is not a name");
+		return NULL;
+	}
 	if (save.level < 1 || save.level > IMAGE_PACK_MAX_LEVEL)
 		save.level = IMAGE_PACK_LEVEL;
 	instance_events_saving(in, &save);

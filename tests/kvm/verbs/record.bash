@@ -21,6 +21,10 @@ records() {
     same printed "$out" "web.torpor@$digest"
     # That is what a head says.
     printf 'golden: %s\n  %% echo on\n  on\n' "$out" >test.t
+    # Its machines are called as the file, not as the one that recorded it.
+    works resume -d --rm web.torpor
+    same "the name" "$out" web
+    works kill web
     works resume -d -n a web.torpor
     matches "the guest" "$(say a count)" '^count [0-9]+$'
     works test test.t

@@ -43,6 +43,19 @@ leave_running() {
     works inspect --json r2.torpor
     same generation "$(json "d['appliance']['live']['generation']" <<<"$out")" 2
 }
+
+named() {
+    boot r
+    works save -R r --as shop -o r.torpor
+    works resume -d r.torpor
+    same "the name" "$out" shop
+    same "machines" "$("$TORPOR" ps -q | sort)" $'r\nshop'
+    refuses 125 "'a b' is not a name" save r --as 'a b' -o other.torpor
+    works save r --as other
+    same "in the store" "$(ls "$XDG_DATA_HOME/torpor")" r.torpor
+}
+try named "save --as: the name that it wakes under"
+
 try leave_running "save -R: the machine goes on, and can be saved again"
 
 # The tiny kernel has no such driver. That real guests shrink is seen in the lab.

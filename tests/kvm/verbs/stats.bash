@@ -19,6 +19,7 @@ table() {
     works_silently pause a
     works stats
     matches heads "$out" '^NAME +STATE +CPU +VCPUS +VMM +PRIVATE +SHARED +SCRATCH +PAGED-IN'
+    [ "$(wc -L <<<"$out")" -le 80 ] || fail "wider than 80 columns: $out"
     same "machines" "$(awk 'NR > 1 { print $1, $2 }' <<<"$out")" $'a paused\nb running'
     matches "private memory of a" "$(row a 6)" '^[0-9]\.[0-9]M$'
     # 8 MiB were filled.

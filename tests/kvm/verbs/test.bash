@@ -44,6 +44,7 @@ differs() {
     call test x.t
     same status "$status" 1
     matches diff "$(<"$SCRATCH/out")" $'x.t: failed .*\n--- x.t\n\+\+\+ x.t\n@@ -1,6 \+1,6 @@\n golden: golden.torpor\n   % seq 3\n   1\n-  9\n\+  2\n   3\n End\n. No newline at end of file\nat its first difference .*: torpor resume failed/x.torpor\n0 passed, 1 failed, 0 not run$'
+    same "what wakes is called as the test" "$("$TORPOR" inspect --json failed/x.torpor | json "d['appliance']['live']['name']")" x
     chmod 640 x.t
     works test --update x.t
     same "rewritten" "$(<x.t)" "$(printf 'golden: golden.torpor\n  %% seq 3\n  1\n  2\n  3\nEnd')"
