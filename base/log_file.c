@@ -29,6 +29,9 @@ int log_file_open(struct log_file *f, const char *path, uint64_t max, unsigned f
 	fd = open(path, OPEN_FLAGS | (flags & LOG_FILE_FRESH ? O_TRUNC : 0), 0600);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_sys(err, errno, "open %s", path);
+	/* A pipe that nobody reads would hold up who writes. */
+	if (S_ISFIFO(st.st_mode))
+		return err_set(err, ERR_FAILED, "open %s: it is a pipe", path);
 	f->fd = take_fd(&fd);
 	f->size = (uint64_t)st.st_size;
 	f->max = max;

@@ -46,7 +46,7 @@ struct log_file {
 	}
 
 /* Over LOG_FILE_CLOSED. `max` is larger than LOG_FILE_TAIL. Returns 0, -ENOMEM, or what open(2)
- * or fstat(2) gave; then it is closed, and what is written to it is lost. */
+ * or fstat(2) gave, or -EINVAL for a pipe; then it is closed, and what is written to it is lost. */
 int log_file_open(struct log_file *f, const char *path, uint64_t max, unsigned flags,
 		  struct err *err);
 /* Cannot fail: what cannot be written is lost. */

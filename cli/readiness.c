@@ -108,10 +108,11 @@ static int search_log(struct awaiting *a, int fd, struct err *err)
 	const char *text = a->condition->text;
 	const size_t len = strlen(text);
 	char data[READINESS_TEXT_MAX + 16384];
-	ssize_t got;
+	ssize_t got = 0;
 
 	memcpy(data, a->tail, a->ntail);
-	while ((got = read(fd, data + a->ntail, 16384)) > 0) {
+	/* A guest may write as fast as this reads. */
+	while (clock_monotonic_ns() < a->deadline && (got = read(fd, data + a->ntail, 16384)) > 0) {
 		const size_t have = a->ntail + (size_t)got;
 
 		if (memmem(data, have, text, len) != NULL)

@@ -155,6 +155,10 @@ Test(log_file, one_that_cannot_be_opened_or_written_costs_nothing_else, .init = 
 
 	cr_assert(eq(int, log_file_open(&f, "missing/log", MAX, 0, NULL), -ENOENT));
 	log_file_write(&f, "x", 1);
+	cr_assert(eq(int, mkfifo("pipe", 0600), 0));
+	cr_assert(eq(int, log_file_open(&f, "pipe", MAX, 0, NULL), -EINVAL));
+	cr_assert(eq(int, f.fd, -1));
+	cr_assert(eq(int, unlink("pipe"), 0));
 	cr_assert(eq(int, log_file_open(&f, "/dev/full", MAX, 0, NULL), 0));
 	log_file_write(&f, "x", 1);
 	cr_assert(eq(u64, f.size, 0));

@@ -72,6 +72,14 @@ times_out() {
 }
 try times_out "wait --timeout: 124, and why it has not come true"
 
+# A log that never ends: a guest may write as fast as it is read.
+flooded() {
+    boot f
+    truncate -s 1T "$XDG_STATE_HOME/torpor/f/console.log"
+    refuses 124 "waited 1 s for 'never'" wait --until never --timeout 1 f
+}
+try flooded "wait --until text --timeout: a console that never stops"
+
 # This host takes the connection; nobody in the guest does.
 port_without_an_answer() {
     boot p -p 127.0.0.1:0:80 -p 127.0.0.1:0:53/udp
