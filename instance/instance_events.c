@@ -12,6 +12,7 @@ void instance_event(struct instance *in, const char *event, json_t *details)
 void instance_events_begin(struct instance *in)
 {
 	const bool live = in->source->appliance.live;
+	const char *file = live ? in->base_path.text : in->source->origin;
 	const bool paused = in->machine.state != MACHINE_RUNNING && in->options->hold_fd <= 0;
 
 	if (event_log_open(&in->events, in->claim.name, NULL) < 0)
@@ -19,8 +20,7 @@ void instance_events_begin(struct instance *in)
 	in->told_state = paused ? MACHINE_PAUSED : MACHINE_RUNNING;
 	instance_event(in, live ? EVENT_RESUMED : EVENT_STARTED,
 		       json_pack("{s:i,s:s*,s:b}", "pid", (int)getpid(), "file",
-				 live ? in->base_path.text : in->source->origin, "paused",
-				 (int)paused));
+				 in->source->unnamed ? NULL : file, "paused", (int)paused));
 }
 
 /* It may have broken before there was a log of events. */

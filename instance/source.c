@@ -32,6 +32,7 @@ int source_from_file(struct source *s, const char *path, const struct archive_op
 	int ret = source_init(s, err);
 
 	s->keys = params != NULL ? params->keys : NULL;
+	s->unnamed = params != NULL && params->fd >= 0;
 	if (ret < 0) {
 		source_close(s);
 		return ret;

@@ -18,6 +18,7 @@ struct source {
 	struct appliance appliance;
 	const char *origin;	  /* the appliance's or the kernel's path, for errors; borrowed */
 	struct chain *chain;	  /* owned; NULL: from the command line */
+	bool unnamed;		  /* from a descriptor: the chain's path is only for messages */
 	struct keyring *keys;	  /* owned; NULL: none for files; see parent_open() */
 	int kernel_fd, initrd_fd; /* -1: in the chain, or none */
 	struct stat kernel_stat, initrd_stat;	    /* as they were opened */

@@ -95,6 +95,8 @@ cloned() {
     until_true has_seen a started cloned
     until_true has_seen a-1 resumed
     until_true has_seen a-2 resumed
+    # Not of a file that has a name.
+    same "the file of a clone" "$(grep -c '"name": *"a-1".*"file"\|"file".*"name": *"a-1"' seen)" 0
     refuses 122 . save a -o /no/such/folder/a.torpor
     # The folder is looked for before the machine is asked.
     has_seen a started cloned || fail "$(seen a)"
