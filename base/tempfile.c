@@ -115,7 +115,8 @@ static int open_target_folder(struct tempfile *t, struct err *err)
 	t->replaces = realpath(t->target, path) != NULL;
 	if (!t->replaces)
 		strcpy(path, t->target);
-	if (t->replaces && (stat(path, &st) < 0 || !S_ISREG(st.st_mode)))
+	/* Also where the link leads to no path: /dev/stdout, when that is a pipe. */
+	if (stat(t->target, &st) == 0 ? !S_ISREG(st.st_mode) : t->replaces)
 		return err_set(err, ERR_FAILED, "write %s: there is something that is not a file",
 			       t->target);
 	slash = strrchr(path, '/');

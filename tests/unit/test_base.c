@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -141,6 +142,27 @@ Test(base, a_temporary_file_that_cannot_be_locked_is_removed)
 	expect_open_fails(target, EPERM);
 	refuse_call(SYS_flock, 1, 0, UINT32_MAX, ENOLCK);
 	expect_open_fails(target, ENOLCK);
+	cr_assert(eq(int, rmdir(folder), 0), "it is not empty");
+}
+
+Test(base, a_temporary_file_does_not_replace_a_link_to_a_pipe)
+{
+	char folder[] = "/tmp/torpor-base-XXXXXX", target[64], to[64];
+	struct err err = {0};
+	struct tempfile t;
+	struct stat st;
+	int ends[2];
+
+	cr_assert_not_null(mkdtemp(folder));
+	cr_assert(eq(int, pipe(ends), 0));
+	snprintf(target, sizeof(target), "%s/out", folder);
+	snprintf(to, sizeof(to), "/proc/self/fd/%d", ends[1]);
+	cr_assert(eq(int, symlink(to, target), 0));
+	cr_assert(eq(int, tempfile_open(&t, target, &err), -EINVAL));
+	cr_assert_not_null(strstr(err.text, "not a file"), "%s", err.text);
+	cr_assert(eq(int, lstat(target, &st), 0));
+	cr_assert(eq(uint, st.st_mode & S_IFMT, S_IFLNK));
+	cr_assert(eq(int, unlink(target), 0));
 	cr_assert(eq(int, rmdir(folder), 0), "it is not empty");
 }
 
