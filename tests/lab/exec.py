@@ -75,19 +75,24 @@ def commands(host):
     guest.kill()
 
 
+def both_ways(host, name, length):
+    """So many random bytes through standard input, and through standard output, with the same digest here and there."""
+    got = shell(host, f"head -c {length} /dev/urandom >/tmp/there; sha256sum </tmp/there; "
+                      f"time torpor exec -i {name} -- busybox sha256sum </tmp/there; rm /tmp/there")
+    digests = re.findall(r"^[0-9a-f]{64}", got.out, re.M)
+    suite.note(f"{length >> 20} MiB in: " + " ".join(got.err.split()))
+    ok("input of any length", len(digests) == 2 and digests[0] == digests[1] and NOTHING not in got.out, got)
+    got = shell(host, f"set -o pipefail; time torpor exec {name} -- busybox sh -c "
+                      f"'mkfifo /tmp/f; sha256sum </tmp/f >&2 & head -c {length} /dev/urandom | tee /tmp/f; wait' "
+                      "| sha256sum")
+    suite.note(f"{length >> 20} MiB out: " + " ".join(got.err.split()))
+    ok("output of any length", len(got.out.split()) == 2 and got.out.split()[0] in got.err and NOTHING not in got.out, got)
+
+
 def lengths(host):
     """Much in both directions, many at once, and a client that does not read."""
     guest = boot(host, "len")
-    got = shell(host, f"head -c {LENGTH} /dev/urandom >/tmp/there; sha256sum </tmp/there; "
-                      "time torpor exec -i len -- busybox sha256sum </tmp/there; rm /tmp/there")
-    digests = re.findall(r"^[0-9a-f]{64}", got.out, re.M)
-    suite.note(f"{LENGTH >> 20} MiB in: " + " ".join(got.err.split()))
-    ok("input of any length", len(digests) == 2 and digests[0] == digests[1] and NOTHING not in got.out, got)
-    got = shell(host, "set -o pipefail; time torpor exec len -- busybox sh -c "
-                      f"'mkfifo /tmp/f; sha256sum </tmp/f >&2 & head -c {LENGTH} /dev/urandom | tee /tmp/f; wait' "
-                      "| sha256sum")
-    suite.note(f"{LENGTH >> 20} MiB out: " + " ".join(got.err.split()))
-    ok("output of any length", len(got.out.split()) == 2 and got.out.split()[0] in got.err and NOTHING not in got.out, got)
+    both_ways(host, "len", LENGTH)
     got = shell(host, f"for i in $(seq {MANY}); do "
                       'torpor exec len -- busybox sh -c "seq 500; exit $((i % 200))" >/tmp/out.$i '
                       "& pids[i]=$!; done; "

@@ -44,6 +44,7 @@ files() {
 	if [ "$1" = soak ]; then
 		echo "soak $two --timeout 28800"
 		echo "kernels $two"
+		echo "commands"
 		return
 	fi
 	echo "lan $two"

@@ -8,6 +8,7 @@ import time
 import guest as lab
 import suite
 from chain import chain
+from exec import both_ways, boot
 from suite import DEBIAN, DISK, ok
 
 STORM = 25  # saves of each kind
@@ -39,6 +40,13 @@ def save_storm(host, _):
     guest.kill()
 
 
+def gigabyte(host, _):
+    """1 GiB through the standard input and the standard output of commands."""
+    guest = boot(host, "giga")
+    both_ways(host, "giga", 1 << 30)
+    guest.kill()
+
+
 def discard_free(guest):
     """Ask for hints of what is free, and wait until the guest has gone through it; for some time
     only, for it may be short of memory just then."""
@@ -61,4 +69,4 @@ def request(stream, **what):
 
 
 if __name__ == "__main__":
-    sys.exit(suite.main([fifty_deep, save_storm], hosts=2))
+    sys.exit(suite.main([fifty_deep, save_storm, gigabyte], hosts=2))
