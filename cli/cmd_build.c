@@ -20,6 +20,7 @@ static const struct option_spec options[] = {
 	MACHINE_OPTIONS,
 	{OPT_NET, "net", "user|none", "a network card, or none; repeatable; default one"},
 	NET_CARD_OPTIONS,
+	IMAGE_FROM_OPTION,
 	IMAGE_OPTIONS,
 	{0},
 };

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "cli/command.h"
+#include "cli/image_build.h"
 #include "cli/key_args.h"
 #include "cli/launch.h"
 #include "cli/lease.h"
@@ -21,11 +22,13 @@ static const struct option_spec options[] = {
 	NET_OPTIONS,
 	NET_CARD_OPTIONS,
 	KEY_OPTIONS,
+	IMAGE_OPTIONS,
 	{0},
 };
 
 struct run_args {
 	struct machine_args machine;
+	struct image_args image; /* image.from: FILE is one */
 	struct net_args net;
 	struct instance_options instance;
 	struct key_args keys;
@@ -40,6 +43,8 @@ static int cmd_run_option(struct run_args *args, int id, const char *value, stru
 
 	if (taken == 0)
 		taken = net_args_take(&args->net, id, value, err);
+	if (taken == 0)
+		taken = image_args_take(&args->image, id, value, err);
 	if (taken != 0)
 		return taken < 0 ? taken : 0;
 	if (key_args_take(&args->keys, id, value))
@@ -73,6 +78,15 @@ static int cmd_run_parse(struct options *opts, struct run_args *args, struct err
 			return ret;
 	}
 	args->file = options_operand(opts);
+	if (args->file != NULL && image_source_is(args->file))
+		args->image.from = args->file;
+	else if (args->image.modules != NULL || args->image.nmodules > 0 || args->image.has_space)
+		return err_set(err, ERR_USAGE,
+			       "--modules, --module and --space are for the image of a container");
+	if (args->image.from != NULL && opts->operand < opts->argc) {
+		args->image.command = opts->argv + opts->operand;
+		return 0;
+	}
 	return options_end(opts, err);
 }
 
@@ -114,10 +128,10 @@ static int run_open(const struct run_args *args, struct source *source, struct e
 {
 	const struct machine_args *m = &args->machine;
 
-	if (args->file == NULL && key_args_given(&args->keys))
+	if ((args->file == NULL || args->image.from != NULL) && key_args_given(&args->keys))
 		return err_set(err, ERR_USAGE,
 			       "a key opens an encrypted FILE, and none is given: it is not used");
-	if (args->file == NULL)
+	if (args->file == NULL || args->image.from != NULL)
 		return source_from_args(source, m, err);
 	if (m->kernel != NULL || m->initrd != NULL || m->ndisks > 0)
 		return err_set(err, ERR_USAGE,
@@ -128,20 +142,28 @@ static int run_open(const struct run_args *args, struct source *source, struct e
 
 static int run_prepare(struct run_args *args, struct source *source, struct err *err)
 {
-	int ret = args->file != NULL ? prepare_file(args, source, err)
-				     : net_args_make_cards(&args->net, &source->appliance, err);
+	bool is_file = args->file != NULL && args->image.from == NULL;
+	int ret = is_file ? prepare_file(args, source, err)
+			  : net_args_make_cards(&args->net, &source->appliance, err);
 
 	return ret < 0 ? ret : connections_bind(&args->net.connections, &source->appliance, err);
 }
 
 static int cmd_run_run(struct options *opts, struct err *err)
 {
+	cleanup_image_parts struct image_parts parts = IMAGE_PARTS_NONE;
 	struct run_args args = {0};
 	struct source source;
 	int ret = cmd_run_parse(opts, &args, err);
 
 	if (ret < 0)
 		return ret;
+	/* Before the sandbox of a machine. */
+	if (args.image.from != NULL) {
+		ret = image_parts_make(&parts, &args.image, &args.machine, "run", err);
+		if (ret < 0)
+			return ret;
+	}
 	ret = lease_open(args.lease, &args.instance.lease_fd, err);
 	if (ret < 0)
 		return ret;
@@ -152,6 +174,8 @@ static int cmd_run_run(struct options *opts, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = run_prepare(&args, &source, err);
+	if (ret == 0 && args.image.from != NULL)
+		ret = image_parts_annotate(&parts, &args.image, &source.appliance, err);
 	if (ret < 0) {
 		source_close(&source);
 		return ret;
@@ -162,13 +186,17 @@ static int cmd_run_run(struct options *opts, struct err *err)
 
 const struct command cmd_run = {
 	.name = "run",
-	.args = "[FILE]",
-	.summary = "boot a machine, from a cold appliance FILE or from --kernel",
-	.detail = "In the foreground the terminal is the machine's console: Ctrl-C goes to the "
-		  "guest, and ~. at\n"
-		  "the beginning of a line ends the machine. The exit status is 0 when the guest "
-		  "switched itself\n"
-		  "off or was saved, 137 when it was killed.",
+	.args = "[FILE|IMAGE [-- COMMAND…]]",
+	.summary = "boot a machine, from a cold appliance FILE, a container image or --kernel",
+	.detail =
+		"In the foreground the terminal is the machine's console: Ctrl-C goes to the "
+		"guest, and ~. at\n"
+		"the beginning of a line ends the machine. The exit status is 0 when the guest "
+		"switched itself\n"
+		"off or was saved, 137 when it was killed.\n\n"
+		"IMAGE is what torpor build --from takes: docker://HOST/NAME, oci:FOLDER, a "
+		"folder that is a root file system. It is built anew each time; torpor build keeps "
+		"the result.",
 	.options = options,
 	.run = cmd_run_run,
 };

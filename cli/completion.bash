@@ -12,7 +12,7 @@ _torpor()
 	build)
 		options='-o --output --encrypt --key-file --passphrase-file --kernel --initrd --append --disk -m --memory -c --cpus --cpu --console --net --mac --mtu --queues --from --modules --module --space --cacert --plain-http --timeout --help' operands='' ;;
 	run)
-		options='-d --detach -n --name --rm --until-closed --kernel --initrd --append --disk -m --memory -c --cpus --cpu --console --net -p --publish --pcap --mac --mtu --queues --key-file --passphrase-file --help' operands=' files' ;;
+		options='-d --detach -n --name --rm --until-closed --kernel --initrd --append --disk -m --memory -c --cpus --cpu --console --net -p --publish --pcap --mac --mtu --queues --key-file --passphrase-file --modules --module --space --cacert --plain-http --timeout --help' operands=' files' ;;
 	resume)
 		options='-d --detach --paused --golden --until-closed --rm -n --name --fill --require-signature --verify --unverified --new-identity --net -p --publish --pcap --key-file --passphrase-file --help' operands='running files' ;;
 	clone)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -22,6 +23,39 @@
 #define COMMAND_LINE_HVC    "console=hvc0 quiet loglevel=3 panic=-1"
 #define MAX_SPACE	    GIB(32)
 #define DEFAULT_SPACE	    GIB(4)
+
+/* In the store already, under that name. */
+static bool is_pulled_appliance(const char *text)
+{
+	cleanup_cas struct cas cas = {.folder = -1, .lock = -1};
+	char digest[DIGEST_TEXT_SIZE];
+	struct cas_image image;
+	struct reference ref;
+	bool appliance;
+
+	if (reference_parse(&ref, text, NULL) < 0 || registry_args_store(&cas, CAS_LOOK, NULL) < 0)
+		return false;
+	if (cas_resolve(&cas, &ref, digest, NULL) < 0 ||
+	    cas_image_read(&image, &cas, digest, NULL) < 0)
+		return false;
+	appliance = strcmp(image.config.media_type, OCI_CONFIG_TYPE) == 0;
+	cas_image_free(&image);
+	return appliance;
+}
+
+bool image_source_is(const char *text)
+{
+	char layout[PATH_MAX];
+	struct stat st;
+
+	if (reference_is_remote(text))
+		return !is_pulled_appliance(text);
+	if (container_source_has_scheme(text))
+		return true;
+	return stat(text, &st) == 0 && S_ISDIR(st.st_mode) &&
+	       snprintf(layout, sizeof(layout), "%s/oci-layout", text) < (int)sizeof(layout) &&
+	       access(layout, F_OK) < 0;
+}
 
 static int take_space(struct image_args *args, const char *value, struct err *err)
 {
@@ -60,10 +94,10 @@ static int check_options(const struct image_args *args, const struct machine_arg
 			 struct err *err)
 {
 	if (machine->initrd != NULL)
-		return err_set(err, ERR_USAGE, "--initrd: --from makes one itself");
+		return err_set(err, ERR_USAGE, "--initrd: an image's is made here");
 	if ((machine->kernel == NULL) != (args->modules == NULL))
 		return err_set(err, ERR_USAGE,
-			       "--kernel FILE and --modules FOLDER go together with --from: the "
+			       "--kernel FILE and --modules FOLDER go together for an image: the "
 			       "guest loads drivers of that kernel");
 	if (machine->ndisks == APPLIANCE_MAX_DISKS)
 		return err_set(err, ERR_USAGE, "--disk: more than %u, the root disk included",

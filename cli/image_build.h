@@ -25,11 +25,12 @@ enum image_option {
 };
 
 /* clang-format off */
+#define IMAGE_FROM_OPTION                                                                          \
+	{OPT_FROM, "from", "SOURCE", "make root disk, kernel and initrd from a container image, a folder or a tar file"}
 #define IMAGE_OPTIONS                                                                              \
-	{OPT_FROM, "from", "SOURCE", "make root disk, kernel and initrd from a container image, a folder or a tar file"}, \
-	{OPT_MODULES, "modules", "FOLDER", "with --from and --kernel: the kernel's modules"},      \
-	{OPT_MODULE, "module", "NAME", "with --from: another module that the guest loads; repeatable"}, \
-	{OPT_SPACE, "space", "SIZE", "with --from: free space on the root disk, up to 32G; default 4G"},     \
+	{OPT_MODULES, "modules", "FOLDER", "of an image with --kernel: the kernel's modules"},      \
+	{OPT_MODULE, "module", "NAME", "of an image: another module that the guest loads; repeatable"}, \
+	{OPT_SPACE, "space", "SIZE", "of an image: free space on the root disk, up to 32G; default 4G"},     \
 	REGISTRY_OPTIONS
 /* clang-format on */
 
@@ -44,7 +45,11 @@ struct image_args {
 	char *const *command; /* in place of the image's cmd */
 };
 
-/* Returns 1 when it is one of IMAGE_OPTIONS, 0 when it is not, or -EINVAL with ERR_USAGE. */
+/* Whether `torpor run` takes the text as the image of a container, or as a folder to run: it has
+ * such a scheme, and is no appliance that was pulled; or it is a folder, and no OCI layout. */
+bool image_source_is(const char *text);
+
+/* Returns 1 when it is one of these options, 0 when it is not, or -EINVAL with ERR_USAGE. */
 int image_args_take(struct image_args *args, int id, const char *value, struct err *err);
 
 struct image_parts {

@@ -7,8 +7,8 @@
  *     config.c   reads what it is told (guest/init_config.h)
  *     files.c    small files and folders
  *     net.c      cards and addresses; a process for each card keeps its lease (DHCP, RFC 2131)
- *     agent.c    a process that answers the host as QEMU's guest agent does, so that exec, cp and
- *                the clock work in every image; json.c reads its questions
+ *     agent.c    a process that answers the host as QEMU's guest agent does, so that exec and the
+ *                clock work in every image; json.c reads its questions
  *     button.c   the power button
  *     port.c     the agent's port, which also takes the application's exit status
  *

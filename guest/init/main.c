@@ -113,6 +113,7 @@ static void begin(void)
 {
 	long len;
 
+	SYS1(SYS_umask, 0);
 	(void)make_folders("/dev", 0755);
 	(void)make_folders("/proc", 0755);
 	(void)make_folders("/sys", 0755);
@@ -257,6 +258,7 @@ static void prepare(void)
 		(void)make_folders(config.volumes[i], 0755);
 	if (config.folder != NULL)
 		(void)make_folders(config.folder, 0755);
+	SYS1(SYS_umask, 022);
 	net_begin();
 }
 

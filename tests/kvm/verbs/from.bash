@@ -1,0 +1,81 @@
+# Appliances from container images and folders. The tiny kernel says nothing when it reads `quiet`, which is in the
+# default command line. It takes any initrd and disk; what the guest's init does
+# is tests/lab/build.py.
+
+# modules FOLDER NAME…: what a kernel's modules look like from outside.
+modules() {
+    local folder=$1 name
+    shift
+    mkdir -p "$folder/kernel"
+    for name; do
+        printf 'ELF\0depends=\0' >"$folder/kernel/$name.ko"
+    done
+}
+
+from_folder() {
+    mkdir -p root/etc root/bin
+    echo hello >root/etc/motd
+    modules mods virtio_mmio virtio_blk virtio_console virtio_net ext4
+    works_silently build -o from.torpor --from root --kernel "$TINY" --modules mods --space 8M
+    works_silently build -o again.torpor --from root --kernel "$TINY" --modules mods --space 8M
+    cmp -s from.torpor again.torpor || fail "the same folder gave other bytes"
+    works extract from.torpor disk.0 initrd
+    matches "the initrd" "$(cpio -t <initrd 2>/dev/null | tr '\n' ' ')" '^dev dev/console modules .*torpor.conf init $'
+    same "a file on the disk" "$(/sbin/debugfs -R 'cat /etc/motd' disk.0.raw 2>/dev/null)" hello
+    /sbin/e2fsck -fn disk.0.raw >/dev/null 2>&1 || fail "e2fsck finds a fault"
+    works run -d --name from -m 64M --append loud from.torpor
+    until_true is_ready from
+    matches "the disk" "$(say from disks)" '^disks 1 [0-9]+$'
+}
+try from_folder "build --from FOLDER: the same bytes twice, a disk with its files, an initrd; it runs"
+
+from_image() {
+    mkdir -p oci
+    skopeo --version >/dev/null 2>&1 && umoci --version >/dev/null 2>&1 || {
+        echo "# no skopeo or no umoci"
+        return
+    }
+    umoci init --layout oci/layout && umoci new --image oci/layout:latest &&
+        umoci config --image oci/layout:latest --config.entrypoint /bin/app --config.user 7 \
+            --config.label maker=me --config.exposedports 80/tcp >/dev/null || fail "umoci"
+    modules mods virtio_mmio virtio_blk virtio_console virtio_net ext4
+    works_silently build -o image.torpor --from oci:oci/layout:latest --kernel "$TINY" --modules mods -- one two
+    works extract image.torpor initrd
+    cpio -i --quiet --to-stdout torpor.conf <initrd 2>/dev/null | tr '\0' '\n' >conf
+    same "what the init is told" "$(grep -v '^m' conf | tr '\n' ' ')" \
+        "r/dev/vda text4 hlayout u7 a/bin/app aone atwo "
+    works inspect image.torpor
+    matches "inspect" "$out" '"maker":"me"'
+    matches "inspect" "$out" '"torpor.ports":"80/tcp"'
+}
+try from_image "build --from oci:, with another command: labels and ports are kept, the init is told"
+
+run_folder() {
+    mkdir -p root/etc
+    modules mods virtio_mmio virtio_blk virtio_console virtio_net ext4
+    works run -d --name folder -m 64M --append loud --kernel "$TINY" --modules mods --space 8M root
+    until_true is_ready folder
+    matches "the disk" "$(say folder disks)" '^disks 1 [0-9]+$'
+    answers folder "dwrite 0 0 8 3" "dwrite ok"
+    works save folder -o folder.torpor
+    works resume folder.torpor -d --name folder
+    answers folder "dread 0 0 8 3" "dread ok"
+    refuses 125 "initrd" run --initrd "$TINY" root
+    refuses 125 "modules" run --kernel "$TINY" --modules mods
+    refuses 122 "none" run --kernel "$TINY" --modules mods oci:none
+}
+try run_folder "run FOLDER: it is built and runs; a save has its disk"
+
+from_refused() {
+    mkdir -p root
+    modules few virtio_mmio
+    refuses 122 "no module virtio_blk" build -o none.torpor --from root --kernel "$TINY" --modules few
+    refuses 122 "nonesuch" build -o none.torpor --from root --kernel "$TINY" --modules nonesuch
+    refuses 125 "--modules" build -o none.torpor --from root --kernel "$TINY"
+    refuses 125 "--initrd" build -o none.torpor --from root --kernel "$TINY" --modules few --initrd "$TINY"
+    refuses 125 "--space" build -o none.torpor --from root --space 33G
+    refuses 125 "--from" build -o none.torpor --kernel "$TINY" --module overlay
+    refuses 125 "unexpected" build -o none.torpor --kernel "$TINY" -- command
+    [ ! -e none.torpor ] || fail "a file was left"
+}
+try from_refused "build --from: what does not go together, and modules that are missing, are named"
