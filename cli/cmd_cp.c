@@ -402,9 +402,13 @@ static int cmd_cp_run(struct options *opts, struct err *err)
 	source = options_operand(opts);
 	if (source == NULL)
 		return options_missing(opts, "SOURCE", err);
-	ret = options_one_operand(opts, "TARGET", &target, err);
-	if (ret < 0)
-		return ret;
+	target = options_operand(opts);
+	if (target == NULL)
+		return options_missing(opts, "TARGET", err);
+	if (opts->operand < opts->argc)
+		return err_set(
+			err, ERR_USAGE,
+			"one SOURCE is copied at a time: several in a folder, or by tar and -");
 	ret = parse_place(source, &from, err);
 	if (ret < 0)
 		return ret;

@@ -201,6 +201,7 @@ Test(cli_verbs, an_option_without_effect_is_refused)
 		{"receive --verify full --unverified", "--verify and --unverified"},
 		{"extract a kernel -o x -C .", "--output and --directory"},
 		{"ps --quiet --json", "--quiet and --json"},
+		{"cp a b web:/tmp", "one SOURCE is copied at a time"},
 		{"test -p 8080:80 a.t", "'8080:80' is not a port of the guest"},
 		{"build -o README.md --kernel ./README.md", "README.md is read"},
 		{"build -o README.md --kernel k --initrd README.md", "README.md is read"},
