@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/num.h"
 #include "cli/command.h"
+#include "cli/json_out.h"
 #include "cli/print_line.h"
 #include "events/event_reader.h"
 #include "host/parse.h"
@@ -139,7 +140,7 @@ static int take_event(void *opaque, const json_t *event, struct err *err)
 	const struct events_args *args = opaque;
 
 	if (args->json) {
-		json_dumpf(event, stdout, JSON_COMPACT);
+		json_dumpf(event, stdout, JSON_COMPACT | json_out_escapes(stdout));
 		putchar('\n');
 	} else {
 		print_event(event);

@@ -272,7 +272,7 @@ static void print_json(const struct stats_round *round, bool one_line)
 		json_out(list);
 		return;
 	}
-	json_dumpf(list, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
+	json_dumpf(list, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6) | json_out_escapes(stdout));
 	putchar('\n');
 	json_decref(list);
 }

@@ -151,3 +151,25 @@ for line in sys.stdin:
     wait "$pid" || fail "it does not end with its pipe"
 }
 try deaf_reader "events: a reader that does not read holds up nothing, and ends with its pipe"
+
+# JSON may hold controls that a terminal acts on.
+on_a_terminal() {
+    mkdir -p "$XDG_STATE_HOME/torpor/a"
+    printf '{"time":1,"event":"x","error":"\302\233\342\200\256"}\n' >"$XDG_STATE_HOME/torpor/a/events"
+    works events --json --since @0 --until 0
+    same "to a file" "$(json "len(d['error'])" <<<"$out")" 2
+    python3 - "$TORPOR" <<'PYTHON' || fail "a control reached the terminal"
+import os, pty, sys
+pid, fd = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], ["torpor", "events", "--json", "--since", "@0", "--until", "0"])
+seen = b""
+try:
+    while more := os.read(fd, 4096):
+        seen += more
+except OSError:
+    pass
+sys.exit(not (b'"x"' in seen and b"u009" in seen and seen.isascii()))
+PYTHON
+}
+try on_a_terminal "events --json on a terminal: no control reaches it"
