@@ -45,6 +45,7 @@ files() {
 		echo "soak $two --timeout 28800"
 		echo "kernels $two"
 		echo "commands"
+		echo "reset"
 		return
 	fi
 	echo "lan $two"
