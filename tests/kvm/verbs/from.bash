@@ -37,7 +37,8 @@ from_image() {
     }
     umoci init --layout oci/layout && umoci new --image oci/layout:latest &&
         umoci config --image oci/layout:latest --config.entrypoint /bin/app --config.user 7 \
-            --config.label maker=me --config.exposedports 80/tcp >/dev/null || fail "umoci"
+            --config.label maker=me \
+            --config.label torpor.image=registry.example/stolen --config.exposedports 80/tcp >/dev/null || fail "umoci"
     modules mods virtio_mmio virtio_blk virtio_console virtio_net ext4
     works_silently build -o image.torpor --from oci:oci/layout:latest --kernel "$TINY" --modules mods -- one two
     works extract image.torpor initrd
@@ -47,6 +48,7 @@ from_image() {
     works inspect image.torpor
     matches "inspect" "$out" '"maker":"me"'
     matches "inspect" "$out" '"torpor.ports":"80/tcp"'
+    [[ $out != *stolen* ]] || fail "the image said where it is from: $out"
 }
 try from_image "build --from oci:, with another command: labels and ports are kept, the init is told"
 
