@@ -52,7 +52,11 @@ def mutated(host, golden, name, test_name, old, new):
     got = test(host, golden, name, file)
     ok("a changed expectation fails with its diff", got.status == 1 and
        f"\n-  {new}\n+  {old}\n" in got.out and len(re.findall(r"(?m)^[-+]  ", got.out)) == 2, got)
-    return host.path("failed") + "/mutated.torpor"
+    saved = re.search(r"(?m)^at its first difference .*: torpor resume (\S+)$", got.out)
+    ok("its machine is saved, and the line that wakes it is printed", saved, got)
+    if not saved:
+        raise lab.Failure("no machine was saved")
+    return saved.group(1)
 
 
 def redis(host1, host2):
@@ -64,7 +68,7 @@ def redis(host1, host2):
     ok(f"its machine is a file of {size / 2**20:.1f} MiB", size <= LARGEST)
     for file in (golden, failed):
         host1.send(file, host2, host2.path(os.path.basename(file)))
-    got = host2.torpor("resume", "-d", "-n", "failure", host2.path("mutated.torpor"), check=False)
+    got = host2.torpor("resume", "-d", "-n", "failure", host2.path(os.path.basename(failed)), check=False)
     ok("it wakes on another host", got.status == 0, got)
     got = host2.torpor("exec", "failure", "--", "redis-cli", "lrange", "list", "0", "-1", check=False)
     ok("behind the first command that differs, before the next ones", got.out == "\n", got)
