@@ -255,6 +255,18 @@ static void read_new_lines(struct followed *f)
 
 /* --- what is followed --- */
 
+/* A log, or -1. That there is none is no error; that there are too many files open is one, or events
+ * would be missing without a word. */
+static int open_file(struct event_reader *r, const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct err err;
+
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE))
+		end_run(r, err_sys(&err, errno, "open %s", path), &err);
+	return fd;
+}
+
 /* The log that the folder has now, from its beginning. */
 static void open_log(struct followed *f)
 {
@@ -265,7 +277,7 @@ static void open_log(struct followed *f)
 
 	if (path_state(&path, f->name, EVENT_LOG_FILE, NULL) < 0)
 		return;
-	fd = open(path.text, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	fd = open_file(r, path.text);
 	if (fd < 0 || fstat(fd, &now) < 0 || !S_ISREG(now.st_mode))
 		return;
 	if (f->fd >= 0 && fstat(f->fd, &old) == 0 && old.st_dev == now.st_dev &&
@@ -475,7 +487,7 @@ static void read_past(struct followed *f)
 	uint64_t at = 0;
 
 	if (path_state(&path, f->name, EVENT_LOG_OLD_FILE, NULL) == 0)
-		old = open(path.text, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+		old = open_file(r, path.text);
 	if (old >= 0)
 		read_lines(r, old, &at, take_past_event, r, f->name);
 	if (f->fd >= 0)

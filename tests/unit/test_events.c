@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -188,4 +189,24 @@ Test(events, what_was_replaced_while_nobody_read_is_found, .init = begin, .fini 
 	cr_assert(eq(int, event_reader_run(told.reader, NULL), 0));
 	event_reader_close(told.reader);
 	cr_assert(eq(str, told.text, (char *)"full:there a:old a:other "));
+}
+
+Test(events, too_many_open_files_are_an_error, .init = begin, .fini = claims_end)
+{
+	const struct rlimit few = {24, 24};
+	struct told told = {.text = ""};
+	const struct event_params params = {
+		.since = 0, .until = clock_realtime_ns(), .fn = take, .opaque = &told};
+	struct err err = {0};
+	char name[16];
+
+	for (unsigned i = 0; i < 40; i++) {
+		snprintf(name, sizeof(name), "m%u", i);
+		rewrite(name, "{\"time\":1,\"event\":\"x\"}\n");
+	}
+	cr_assert(eq(int, setrlimit(RLIMIT_NOFILE, &few), 0));
+	cr_assert(eq(int, event_reader_open(&told.reader, &params, NULL), 0));
+	cr_assert(eq(int, event_reader_run(told.reader, &err), -EMFILE));
+	cr_assert(ne(ptr, strstr(err.text, strerror(EMFILE)), NULL));
+	event_reader_close(told.reader);
 }
