@@ -44,7 +44,6 @@ files() {
 	if [ "$1" = soak ]; then
 		echo "soak $two --timeout 28800"
 		echo "kernels $two"
-		echo "commands"
 		echo "reset"
 		return
 	fi
@@ -57,6 +56,7 @@ files() {
 	echo "wake"
 	echo "vector $two"
 	echo "exec"
+	echo "commands"
 	echo "small"
 	echo "tap"
 	echo "life"
