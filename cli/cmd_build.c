@@ -73,7 +73,7 @@ static int spare_inputs(const struct build_args *args, struct err *err)
 		ret = output_spares(args->output, args->image.from, err);
 	for (unsigned i = 0; ret == 0 && i < args->machine.ndisks; i++)
 		ret = output_spares(args->output, args->machine.disk[i].path, err);
-	return ret;
+	return ret < 0 ? ret : key_args_spared(&args->keys, args->output, err);
 }
 
 static int cmd_build_parse(struct options *opts, struct build_args *args, struct err *err)

@@ -130,7 +130,13 @@ static int cmd_convert_parse(struct options *opts, struct convert_args *args, st
 	if (args->out == NULL)
 		return options_missing(opts, "OUT", err);
 	ret = options_end(opts, err);
-	return ret < 0 ? ret : parse_output(args->out, err);
+	if (ret < 0)
+		return ret;
+	ret = parse_output(args->out, err);
+	if (ret < 0)
+		return ret;
+	ret = key_args_spared(&args->keys, args->out, err);
+	return ret < 0 ? ret : key_args_spared(&args->new_keys, args->out, err);
 }
 
 /* Another appliance, as its contents are encrypted otherwise. `lock` is of the new file; NULL: it

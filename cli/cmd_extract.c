@@ -223,12 +223,21 @@ static int write_file(const char *path, const struct item *item, struct err *err
 	return ret;
 }
 
+/* Nothing that is read is replaced by what comes out of it. */
+static int spare_inputs(const struct extract_args *args, const char *output, struct err *err)
+{
+	int ret = output_spares(output, args->file, err);
+
+	return ret < 0 ? ret : key_args_spared(&args->keys, output, err);
+}
+
 static int write_output(const struct extract_args *args, const struct output *output,
 			const struct item *item, struct err *err)
 {
 	const char *folder = args->folder != NULL ? args->folder : ".";
 	struct sink sink = {0};
 	char path[PATH_MAX];
+	int ret;
 
 	if (args->output != NULL && output_is_stream(args->output))
 		return sink_put_item(&sink, item, err);
@@ -236,7 +245,8 @@ static int write_output(const struct extract_args *args, const struct output *ou
 		return write_file(args->output, item, err);
 	if (snprintf(path, sizeof(path), "%s/%s", folder, output->name) >= (int)sizeof(path))
 		return err_sys(err, ENAMETOOLONG, "write to %.100s…", folder);
-	return write_file(path, item, err);
+	ret = spare_inputs(args, path, err);
+	return ret < 0 ? ret : write_file(path, item, err);
 }
 
 static const struct output *find_output(const struct outputs *all, const char *role)
@@ -304,7 +314,7 @@ static int check_args(const struct extract_args *args, struct err *err)
 		return err_set(err, ERR_USAGE, "--output and --directory exclude each other");
 	if (parse_output(args->output, err) < 0)
 		return -EINVAL;
-	return output_spares(args->output, args->file, err);
+	return spare_inputs(args, args->output, err);
 }
 
 static int cmd_extract_parse(struct options *opts, struct extract_args *args, struct err *err)

@@ -66,7 +66,7 @@ static int cmd_flatten_parse(struct options *opts, struct flatten_args *args, st
 		return ret;
 	if (args->output == NULL)
 		return err_set(err, ERR_USAGE, "-o FILE is missing (see torpor help flatten)");
-	return 0;
+	return key_args_spared(&args->keys, args->output, err);
 }
 
 /* What any of the files is encrypted with, the new one is, too. */

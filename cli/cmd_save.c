@@ -143,7 +143,10 @@ static int choose_path(struct save_args *args, struct path *path, struct err *er
 		/* It may be carried anywhere, and is to be complete there. */
 		args->full |= args->parent == NULL;
 		ret = parse_output(args->output, err);
-		return ret < 0 || args->stream ? ret : path_absolute(path, args->output, err);
+		if (ret < 0 || args->stream)
+			return ret;
+		ret = key_args_spared(&args->keys, args->output, err);
+		return ret < 0 ? ret : path_absolute(path, args->output, err);
 	}
 	ret = path_store(path, args->name, err);
 	return ret < 0 ? ret : path_make_parents(path, err);

@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "host/parse.h"
 
 bool key_args_take(struct key_args *args, int id, const char *value)
 {
@@ -21,6 +22,13 @@ bool key_args_take(struct key_args *args, int id, const char *value)
 bool key_args_given(const struct key_args *args)
 {
 	return args->key_file != NULL || args->passphrase_file != NULL;
+}
+
+int key_args_spared(const struct key_args *args, const char *output, struct err *err)
+{
+	int ret = output_spares(output, args->key_file, err);
+
+	return ret < 0 ? ret : output_spares(output, args->passphrase_file, err);
 }
 
 static int take_key_file(struct keyring *k, const char *path, struct err *err)

@@ -29,6 +29,9 @@ struct key_args {
 /* Take an option that is one of KEY_OPTIONS; false when it is not. Cannot fail. */
 bool key_args_take(struct key_args *args, int id, const char *value);
 bool key_args_given(const struct key_args *args);
+/* That none of the files with keys is the file to write: what is encrypted with it would be lost.
+ * Returns 0, or -EINVAL with ERR_USAGE. */
+int key_args_spared(const struct key_args *args, const char *output, struct err *err);
 
 /* A keyring that opens files with what is given, or asks at the terminal for the passphrase of one
  * that needs it. The caller's to free. Before sandbox_enter(). Returns 0; what

@@ -48,6 +48,31 @@ nothing_on_stdin() {
 }
 try nothing_on_stdin "a passphrase that standard input does not have: says where it was looked for"
 
+# What is encrypted with a key that is gone is lost.
+keys_are_spared() {
+    make_encrypted --key-file key
+    cp key kept
+    spares 125 save -R source -o key --encrypt --key-file key
+    spares 125 build -o key --kernel "$TINY" --key-file key
+    spares 125 convert encrypted.torpor key --key-file key
+    spares 125 convert encrypted.torpor other --key-file key --new-key-file other
+    spares 125 flatten encrypted.torpor -o key --key-file key
+    spares 125 extract encrypted.torpor kernel -o key --key-file key
+    spares 125 extract encrypted.torpor kernel -o encrypted.torpor --key-file key
+    mkdir folder
+    "$TORPOR" extract -C folder encrypted.torpor kernel --key-file key >/dev/null || fail "extract"
+    ln -f key "folder/$(ls folder)"
+    spares 125 extract -C folder encrypted.torpor kernel --key-file key
+    cmp key kept || fail "the key is another"
+}
+
+spares() { # STATUS VERB ARGUMENT…
+    local wanted=$1
+    shift
+    refuses "$wanted" "is read, and cannot be the file to write, too" "$@"
+}
+try keys_are_spared "a file with a key is never the file that is written"
+
 key_files() {
     make_encrypted --key-file key
     works_silently kill source
