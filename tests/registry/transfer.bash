@@ -1,10 +1,5 @@
 # The main job: pushed here, pulled elsewhere, awake there. And skopeo, which knows nothing of it.
 
-copy() { # FROM TO
-    skopeo --insecure-policy copy -q --src-tls-verify=false --dest-tls-verify=false "$1" "$2" 2>err ||
-        fail "skopeo copy $1 $2: $(<err)"
-}
-
 sent() { # of the last push
     json "d['sent']" <<<"$out"
 }

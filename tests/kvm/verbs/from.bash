@@ -31,10 +31,7 @@ try from_folder "build --from FOLDER: the same bytes twice, a disk with its file
 
 from_image() {
     mkdir -p oci
-    skopeo --version >/dev/null 2>&1 && umoci --version >/dev/null 2>&1 || {
-        echo "# no skopeo or no umoci"
-        return
-    }
+    command -v umoci >/dev/null || skip "umoci is not installed"
     umoci init --layout oci/layout && umoci new --image oci/layout:latest &&
         umoci config --image oci/layout:latest --config.entrypoint /bin/app --config.user 7 \
             --config.label maker=me \

@@ -1,0 +1,36 @@
+# Container images of a registry become appliances.
+
+# A small image with a layer, in the layout oci, and what stands for a kernel's modules.
+make_image() {
+    local name
+    PYTHONPATH=$registry_tests/../lab python3 - <<'EOF' || fail "no image"
+import oci_image
+layer = oci_image.Layer()
+layer.folder("etc")
+layer.add("etc/motd", b"hello\n")
+oci_image.write("oci", [layer], {"Entrypoint": ["/bin/app"]})
+EOF
+    mkdir -p mods/kernel
+    for name in virtio_mmio virtio_blk virtio_console virtio_net ext4; do
+        printf 'ELF\0depends=\0' >"mods/kernel/$name.ko"
+    done
+}
+
+from_registry() {
+    need docker-registry skopeo
+    make_image
+    start_registry
+    copy oci:oci:latest "docker://$registry/app:1"
+    works_silently build -o wire.torpor --from "docker://$registry/app:1" --kernel "$TINY" --modules mods
+    works_silently build -o layout.torpor --from oci:oci:latest --kernel "$TINY" --modules mods
+    works extract wire.torpor disk.0
+    mv disk.0.raw wire.raw
+    works extract layout.torpor disk.0
+    cmp wire.raw disk.0.raw || fail "another root than that of the layout"
+    same "a file of the layer" "$(/sbin/debugfs -R 'cat /etc/motd' wire.raw 2>/dev/null)" hello
+    works run -d --name app -m 64M --append loud --kernel "$TINY" --modules mods "docker://$registry/app:1"
+    until_true is_ready app
+    refuses 122 "app:2" build -o none.torpor --from "docker://$registry/app:2" --kernel "$TINY" --modules mods
+    [ ! -e none.torpor ] || fail "a file was left"
+}
+try from_registry "build --from docker:// and run docker://: an image of a registry, the root that its layout gives"
