@@ -1,4 +1,4 @@
-"""A scenario on one host: a Debian guest with a disk and a network is taken back in place a hundred times.
+"""A scenario on one host: a Debian guest with a disk and a network is taken back in place again and again.
 Each time its memory, its disk and its state are the golden's, byte for byte."""
 
 import json

@@ -48,14 +48,17 @@ files() {
 		return
 	fi
 	echo "lan $two"
+	echo "golden $two"
 	echo "clones $cpus"
 	echo "chain $two"
 	echo "paged $two"
 	echo "net $two"
 	echo "travel $two"
+	echo "build"
 	echo "wake"
 	echo "vector $two"
 	echo "exec"
+	echo "reset"
 	echo "commands"
 	echo "small"
 	echo "tap"
@@ -157,6 +160,7 @@ play_here() {
 }
 
 which=${1:-check}
+export RESETS=${RESETS:-$([ "$which" = soak ] && echo 1000 || echo 30)}
 prepare || { echo "not ok - the guests are made"; exit 1; }
 emulator=
 if [ "$(tests/lab/have-kvm 2>/dev/null)" = kvm ]; then
