@@ -1,6 +1,5 @@
 /* torpor events: what happens to machines, a line for each event. */
 #include <errno.h>
-#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -138,6 +137,7 @@ static void print_event(const json_t *event)
 static int take_event(void *opaque, const json_t *event, struct err *err)
 {
 	const struct events_args *args = opaque;
+	int ret;
 
 	if (args->json) {
 		json_dumpf(event, stdout, JSON_COMPACT | json_out_escapes(stdout));
@@ -145,15 +145,10 @@ static int take_event(void *opaque, const json_t *event, struct err *err)
 	} else {
 		print_event(event);
 	}
-	if (fflush(stdout) == 0)
-		return 0;
-	if (errno != EPIPE)
-		return err_sys(err, errno, "write to standard output");
-	/* That is an end like ^C. */
-	__fpurge(stdout);
-	clearerr(stdout);
-	event_reader_stop(args->reader);
-	return 0;
+	ret = flush_lines(err);
+	if (ret > 0)
+		event_reader_stop(args->reader);
+	return ret < 0 ? ret : 0;
 }
 
 static void on_output_closed(struct loop_watch *watch, uint32_t events)

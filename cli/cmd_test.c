@@ -150,10 +150,7 @@ static int cmd_test_option(struct test_args *args, int id, const char *value, st
 		return 0;
 	case OPTION_UPDATE:
 		args->update = true;
-		return getenv("CI") == NULL ? 0
-					    : err_set(err, ERR_USAGE,
-						      "--update with CI set: nobody would look at "
-						      "what it accepts");
+		return test_update_possible(err);
 	default:
 		ret = report_args_take(&args->reports, id, value, err);
 		return ret == 0 ? option_unhandled(id, err) : ret;

@@ -1,7 +1,9 @@
 /* See print_line.h. */
 #include "cli/print_line.h"
 
+#include <errno.h>
 #include <stdarg.h>
+#include <stdio_ext.h>
 
 #include "base/cleanup.h"
 #include "base/printable.h"
@@ -21,4 +23,16 @@ void print_line(FILE *out, const char *fmt, ...)
 	}
 	printable_utf8(line);
 	fprintf(out, "%s\n", line);
+}
+
+int flush_lines(struct err *err)
+{
+	if (fflush(stdout) == 0)
+		return 0;
+	if (errno != EPIPE)
+		return err_sys(err, errno, "write to standard output");
+	/* What is left in the buffer is no error of the program's end. */
+	__fpurge(stdout);
+	clearerr(stdout);
+	return 1;
 }

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,6 +13,7 @@
 #include "base/printable.h"
 #include "cli/each_machine.h"
 #include "cli/json_out.h"
+#include "cli/print_line.h"
 #include "host/claim.h"
 #include "host/client.h"
 #include "host/terminal.h"
@@ -287,18 +287,6 @@ static bool wait_for_next(unsigned ms)
 	return poll(&output, 1, (int)ms) <= 0;
 }
 
-/* 1: nobody reads. */
-static int flush_round(struct err *err)
-{
-	if (fflush(stdout) == 0)
-		return 0;
-	if (errno != EPIPE)
-		return err_sys(err, errno, "write to standard output");
-	__fpurge(stdout);
-	clearerr(stdout);
-	return 1;
-}
-
 static int watch(const struct stats_params *params, struct err *err)
 {
 	struct stats_round round, before = {0};
@@ -321,7 +309,7 @@ static int watch(const struct stats_params *params, struct err *err)
 		}
 		round_free(&before);
 		before = round;
-		ret = flush_round(err);
+		ret = flush_lines(err);
 	} while (ret == 0 && wait_for_next(params->interval_ms));
 	round_free(&before);
 	return ret < 0 ? ret : 0;

@@ -21,9 +21,25 @@
 
 #define LINE_SIZE 64
 
+/* Set, and not to nothing, as CI services do. */
+static bool in_ci(void)
+{
+	const char *ci = getenv("CI");
+
+	return ci != NULL && ci[0] != '\0';
+}
+
+int test_update_possible(struct err *err)
+{
+	if (in_ci())
+		return err_set(err, ERR_USAGE,
+			       "--update with CI set: nobody would look at what it accepts");
+	return 0;
+}
+
 int test_review_possible(struct err *err)
 {
-	if (getenv("CI") != NULL)
+	if (in_ci())
 		return err_set(err, ERR_USAGE, "--interactive with CI set: nobody would answer");
 	if (isatty(STDIN_FILENO) != 1 || isatty(STDOUT_FILENO) != 1)
 		return err_set(err, ERR_USAGE,

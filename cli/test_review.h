@@ -10,6 +10,8 @@
 /* Whether there is somebody to ask: 0, or -EINVAL with ERR_USAGE when CI is set, or standard input or
  * output is no terminal. */
 int test_review_possible(struct err *err);
+/* Whether somebody will look at what --update accepts: 0, or -EINVAL with ERR_USAGE when CI is set. */
+int test_update_possible(struct err *err);
 /* Ask about each hunk of each test that has failed. A test of which all was accepted is
  * TEST_UPDATED. One that cannot be rewritten is printed, and stays. Ends early when `stop_fd` is
  * readable, or the input ends. Returns whether all that was accepted is written. */

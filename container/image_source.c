@@ -21,14 +21,6 @@
 #define DOCKER_LIST	"manifest.json"
 #define MAX_NESTED	4u /* indexes in indexes */
 
-#if defined(__x86_64__)
-#define ARCHITECTURE "amd64"
-#elif defined(__aarch64__)
-#define ARCHITECTURE "arm64"
-#else
-#error "no name of this architecture in OCI's words"
-#endif
-
 /* --- names --- */
 
 static const struct {
@@ -150,7 +142,7 @@ static int fitness(json_t *entry)
 		return 0;
 	if (os == NULL || arch == NULL)
 		return 1;
-	return strcmp(os, "linux") == 0 && strcmp(arch, ARCHITECTURE) == 0 ? 2 : 0;
+	return strcmp(os, "linux") == 0 && strcmp(arch, OCI_ARCHITECTURE) == 0 ? 2 : 0;
 }
 
 static const char *name_of(json_t *entry)
@@ -229,7 +221,8 @@ static int choose(struct oci_descriptor *d, const uint8_t *text, size_t len, con
 		return err_set(err, ERR_NOT_FOUND, "it holds no image%s%s", tag[0] ? " named " : "",
 			       tag);
 	if (c.entry == NULL)
-		return err_set(err, ERR_INCOMPATIBLE, "it has no image for linux on " ARCHITECTURE);
+		return err_set(err, ERR_INCOMPATIBLE,
+			       "it has no image for linux on " OCI_ARCHITECTURE);
 	if (c.several)
 		return err_set(err, ERR_USAGE, "it holds several images: name one, as in FILE:TAG");
 	return take_descriptor(d, c.entry, err);
@@ -264,11 +257,11 @@ static int check_architecture(const struct image_config *config, struct err *err
 {
 	bool fits = (config->os[0] == '\0' || strcmp(config->os, "linux") == 0) &&
 		    (config->architecture[0] == '\0' ||
-		     strcmp(config->architecture, ARCHITECTURE) == 0);
+		     strcmp(config->architecture, OCI_ARCHITECTURE) == 0);
 
 	return fits ? 0
 		    : err_set(err, ERR_INCOMPATIBLE, "it is for %s on %s, not for linux on %s",
-			      config->os, config->architecture, ARCHITECTURE);
+			      config->os, config->architecture, OCI_ARCHITECTURE);
 }
 
 /* The config has the digest of each layer, unpacked. */

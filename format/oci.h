@@ -43,6 +43,15 @@
 #define OCI_PATH_SIZE	 (sizeof(OCI_BLOB_PREFIX) + 64u)
 #define OCI_MAX_LAYERS	 1024u
 
+/* This host's (OCI image spec v1, "Image Index", which takes Go's GOARCH). */
+#if defined(__x86_64__)
+#define OCI_ARCHITECTURE "amd64"
+#elif defined(__aarch64__)
+#define OCI_ARCHITECTURE "arm64"
+#else
+#error "no name of this architecture in OCI's words"
+#endif
+
 struct oci_descriptor {
 	char media_type[OCI_TYPE_SIZE];
 	char digest[DIGEST_TEXT_SIZE];

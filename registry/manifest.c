@@ -9,14 +9,6 @@
 
 #define DOCKER_MANIFEST "application/vnd.docker.distribution.manifest.v2+json"
 
-#if defined(__x86_64__)
-#define ARCHITECTURE "amd64"
-#elif defined(__aarch64__)
-#define ARCHITECTURE "arm64"
-#else
-#error "no name of this architecture in OCI's words"
-#endif
-
 /* The type that the text has, or, without parameters, that of the header. */
 static void take_type(char type[OCI_TYPE_SIZE], json_t *json, const char *header)
 {
@@ -59,7 +51,7 @@ static int fitness(json_t *entry)
 
 	if (platform == NULL || os == NULL || arch == NULL)
 		return 1;
-	return strcmp(os, "linux") == 0 && strcmp(arch, ARCHITECTURE) == 0 ? 2 : 0;
+	return strcmp(os, "linux") == 0 && strcmp(arch, OCI_ARCHITECTURE) == 0 ? 2 : 0;
 }
 
 static int choose(struct manifest_choice *choice, json_t *array, struct err *err)
@@ -80,7 +72,7 @@ static int choose(struct manifest_choice *choice, json_t *array, struct err *err
 	choice->index = true;
 	return best != NULL ? take_image(&choice->image, best, err)
 			    : err_set(err, ERR_INCOMPATIBLE,
-				      "it has no image for linux on " ARCHITECTURE);
+				      "it has no image for linux on " OCI_ARCHITECTURE);
 }
 
 int manifest_look(struct manifest_choice *choice, const uint8_t *text, size_t len, const char *type,

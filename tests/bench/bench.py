@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shutil
 import socket
 import statistics
 import struct
@@ -35,6 +36,21 @@ def markdown(path):
         f.write("| | torpor | other | figure | target | met |\n|---|---|---|---|---|---|\n")
         for r in rows:
             f.write("| " + " | ".join(r) + " |\n")
+
+
+def in_the_lab(program, copy):
+    """What a program of this folder measures with a copy of torpor, here or in the lab: the JSON of its last
+    line, {} when it failed. A copy, so that a build going on beside does not change what is measured."""
+    torpor = os.path.join(BUILD, "lab-bin", copy)
+    os.makedirs(os.path.dirname(torpor), exist_ok=True)
+    shutil.copy(os.path.join(ROOT, "build-release/torpor"), torpor)
+    command = [os.path.join(ROOT, "tests/bench", program), torpor]
+    where = subprocess.run([os.path.join(ROOT, "tests/lab/have-kvm")], text=True, stdout=subprocess.PIPE,
+                           stderr=subprocess.DEVNULL, check=False).stdout.strip()
+    if where != "kvm":
+        command = [os.path.join(ROOT, "tests/lab/lab"), "--mem", "4096", "--timeout", "900", "--", *command]
+    out = subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, check=False)
+    return json.loads((out.stdout.splitlines() or ["{}"])[-1])
 
 
 def compile_helpers():

@@ -1,37 +1,20 @@
 """Rows about the network, beside QEMU's same back end: TCP by iperf3, requests of 64 bytes one after the other, the CPU
 time that the VMM (for a LAN: both, and the switch) takes for them outside of the guests; and how soon a guest that
 woke answers. netguests.py measures them, in one lab."""
-import json
 import os
-import shutil
 import statistics
 import subprocess
 
+import bench
 from bench import ROOT, row
 from netguests import KINDS, SEGMENT
 
-# Copied, so that a build going on beside does not change what is measured.
-TORPOR = os.path.join(ROOT, "build/lab-bin/torpor-net")
 WHAT = {
     "in": ("TCP to the guest", 1e-6, "Mbit/s"),
     "out": ("TCP from the guest", 1e-6, "Mbit/s"),
     "rr": ("requests of 64 bytes", 1, "/s"),
 }
 QEMU_S = {"user": "QEMU", "tap": "QEMU", "lan": "QEMU stream"}
-
-
-def measure():
-    """Here, or in the lab. What failed is not in it."""
-    subprocess.run([os.path.join(ROOT, "images/web/build")], check=True, stdout=subprocess.DEVNULL)
-    os.makedirs(os.path.dirname(TORPOR), exist_ok=True)
-    shutil.copy(os.path.join(ROOT, "build-release/torpor"), TORPOR)
-    command = [os.path.join(ROOT, "tests/bench/netguests.py"), TORPOR]
-    where = subprocess.run([os.path.join(ROOT, "tests/lab/have-kvm")], text=True, stdout=subprocess.PIPE,
-                           stderr=subprocess.DEVNULL).stdout.strip()
-    if where != "kvm":
-        command = [os.path.join(ROOT, "tests/lab/lab"), "--mem", "4096", "--timeout", "900", "--", *command]
-    out = subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, check=False)
-    return json.loads((out.stdout.splitlines() or ["{}"])[-1])
 
 
 def rows_of(kind, figures):
@@ -47,7 +30,8 @@ def rows_of(kind, figures):
 
 
 def bench_net(_):
-    figures = measure()
+    subprocess.run([os.path.join(ROOT, "images/web/build")], check=True, stdout=subprocess.DEVNULL)
+    figures = bench.in_the_lab("netguests.py", "torpor-net")
     for kind in KINDS:
         if "error" in figures.get(kind, {"error": ""}):
             row(f"--net {kind}", "failed", target="≥ 1×", met=False)

@@ -10,6 +10,7 @@ cp "$BUILD/torpor" "$BUILD/images/tiny.elf" "$SCRATCH" || exit 1
 TORPOR=$SCRATCH/torpor
 TINY=$SCRATCH/tiny.elf
 export LC_ALL=C.UTF-8
+unset CI # a test that is about it sets it
 PATIENCE=${PATIENCE:-600} # seconds, for what hangs: far from what anything takes, also beside much load
 trap 'reap; rm -rf "$SCRATCH"' EXIT
 trap 'exit 130' INT TERM

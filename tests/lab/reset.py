@@ -22,6 +22,9 @@ SEED = "5a" * 32
 # What goes on while a machine stands: its TSC, and the count of its LAPIC's timer. And its clock is read again by a
 # reset, so that it is later than the golden's by the time between.
 TSC, TIMER_COUNT = 0x10, 0x390
+# The LAPIC's PPR follows from its TPR and its ISR. KVM_SET_LAPIC computes it with the ISR that was there before; KVM
+# computes it anew before the guest reads it, and before it decides on an interrupt.
+PPR = 0xA0
 # Tags of state tables (tests/golden/schema.txt).
 LAPIC, MSR, MSR_INDEX, MSR_DATA, CLOCK = 11, 14, 1, 2, 1
 # What the guest does in a life, in turn: {port} is of a server on the host that reads what comes.
@@ -173,11 +176,12 @@ def fields(payload):
 
 
 def standing(name, payload):
-    """A section without what goes on while the machine stands."""
+    """A section without what goes on while the machine stands, and without what KVM derives later."""
     payload = bytearray(payload)
     for tag, at, length in fields(payload):
         if name.startswith("vcpu") and tag == LAPIC:
-            payload[at + TIMER_COUNT:at + TIMER_COUNT + 4] = bytes(4)
+            for register in (PPR, TIMER_COUNT):
+                payload[at + register:at + register + 4] = bytes(4)
         elif name.startswith("vcpu") and tag == MSR:
             clear_tsc(payload, at, at + length)
         elif name == "vm" and tag == CLOCK:

@@ -38,7 +38,6 @@ T
 try passes "test: host commands against a golden; --tap; nothing is left"
 
 differs() {
-    unset CI
     golden
     printf 'golden: golden.torpor\n  %% seq 3\n  1\n  9\n  3\nEnd' >x.t
     call test x.t
@@ -315,7 +314,6 @@ two_to_review() {
 }
 
 reviewed() {
-    unset CI
     golden
     two_to_review
     same "reject, accept, accept" "$(at_a_terminal r accept a -- test -i x.t y.t)" '1 0 sane'
@@ -343,7 +341,6 @@ try reviewed "test: -i accepts, rejects, skips and quits, hunk by hunk"
 
 # ^C at a question keeps what was accepted before, and what was to be written.
 review_ended() {
-    unset CI
     golden
     two_to_review
     same "^C" "$(at_a_terminal A ^C -- test -i --junit j.xml x.t y.t)" '0 2 sane'
