@@ -43,18 +43,24 @@ static bool is_pulled_appliance(const char *text)
 	return appliance;
 }
 
-bool image_source_is(const char *text)
+static bool is_image_layout(const char *folder)
 {
 	char layout[PATH_MAX];
+
+	return snprintf(layout, sizeof(layout), "%s/" OCI_LAYOUT_NAME, folder) <
+		       (int)sizeof(layout) &&
+	       access(layout, F_OK) == 0;
+}
+
+bool image_source_is(const char *text)
+{
 	struct stat st;
 
 	if (reference_is_remote(text))
 		return !is_pulled_appliance(text);
 	if (container_source_has_scheme(text))
 		return true;
-	return stat(text, &st) == 0 && S_ISDIR(st.st_mode) &&
-	       snprintf(layout, sizeof(layout), "%s/oci-layout", text) < (int)sizeof(layout) &&
-	       access(layout, F_OK) < 0;
+	return stat(text, &st) == 0 && S_ISDIR(st.st_mode) && !is_image_layout(text);
 }
 
 static int take_space(struct image_args *args, const char *value, struct err *err)
@@ -146,6 +152,9 @@ static int make_root(struct image_parts *parts, const struct image_args *args, c
 	struct container_root_params params = {
 		.source = args->from, .pull = pull_image, .opaque = &pulling};
 
+	if (!container_source_has_scheme(args->from) && is_image_layout(args->from))
+		return err_set(err, ERR_USAGE, "%s is an OCI image layout: name it oci:%s",
+			       args->from, args->from);
 	params.spare = args->has_space ? args->space : DEFAULT_SPACE;
 	parts->root_fd = tempfile_unnamed(temporary_folder(), err);
 	if (parts->root_fd < 0)

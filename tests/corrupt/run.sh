@@ -164,7 +164,6 @@ foreign() {
 121|text: not a torpor file|$verb text
 121|random: not a torpor file|$verb random
 121|empty: not a torpor file|$verb empty
-121|folder: not a torpor file|$verb folder
 121|strange.tar: not a torpor file|$verb strange.tar
 121|kernel.gz: not a torpor file|$verb kernel.gz
 121|tiny.elf: not a torpor file|$verb tiny.elf
@@ -173,6 +172,8 @@ foreign() {
 122|missing.torpor|$verb missing.torpor
 122|dangling|$verb dangling
 ROWS
+        # Of another folder `run` would make a root.
+        [ "$verb" = run ] || refuses 121 "folder: not a torpor file" "$verb" folder
         rm -r folder dangling
     done
 }

@@ -74,6 +74,9 @@ from_refused() {
     refuses 125 "--initrd" build -o none.torpor --from root --kernel "$TINY" --modules few --initrd "$TINY"
     refuses 125 "--space" build -o none.torpor --from root --space 33G
     refuses 125 "--from" build -o none.torpor --kernel "$TINY" --module overlay
+    mkdir layout
+    echo '{"imageLayoutVersion":"1.0.0"}' >layout/oci-layout
+    refuses 125 "name it oci:layout" build -o none.torpor --from layout --kernel "$TINY" --modules few
     refuses 125 "unexpected" build -o none.torpor --kernel "$TINY" -- command
     [ ! -e none.torpor ] || fail "a file was left"
 }
