@@ -84,10 +84,12 @@ static bool line_matches(const struct text_line *expected, const struct text_lin
 	return matches;
 }
 
-/* A line of output that reads as a command of the transcript, or as a status. */
-static bool is_ambiguous(const struct text_line *line)
+/* A line of output that reads as a command of the transcript, or as a status. What marks the end of
+ * the output begins with a space, too. */
+static bool is_ambiguous(const struct text_line *line, bool no_eol)
 {
-	if (line->len >= 2 && strchr("$%>", line->text[0]) != NULL && line->text[1] == ' ')
+	if (line->len > 0 && strchr("$%>", line->text[0]) != NULL &&
+	    (line->len > 1 ? line->text[1] == ' ' : no_eol))
 		return true;
 	return line->len >= 3 && line->text[0] == '[' && line->text[line->len - 1] == ']' &&
 	       strspn(line->text + 1, "0123456789") == line->len - 2;
@@ -133,7 +135,7 @@ static void output_line(const struct text_line *line, bool no_eol, struct buf *o
 {
 	struct text_line ignored;
 
-	if (!is_plain(line) || is_ambiguous(line) || has_mark(line, " (esc)", &ignored))
+	if (!is_plain(line) || is_ambiguous(line, no_eol) || has_mark(line, " (esc)", &ignored))
 		add_escaped(line, out);
 	else
 		buf_add(out, line->text, line->len);

@@ -194,7 +194,8 @@ int transcript_parse_with(struct transcript *t, char *text, size_t len,
 	int ret;
 
 	*t = (struct transcript){.text = text, .timeout = TRANSCRIPT_TIMEOUT};
-	if (memmem(text, len, "\r\n", 2) != NULL)
+	/* The last line may get its newline yet. */
+	if (memmem(text, len, "\r\n", 2) != NULL || (len > 0 && text[len - 1] == '\r'))
 		ret = err_set(
 			err, ERR_USAGE,
 			"lines end in CR LF, and those of a transcript in LF: sed -i 's/\\r$//'");

@@ -17,6 +17,8 @@ killed_savers() {
         sleep "$(printf '0.%06d' $((RANDOM * took / 32768)))"
         kill -9 "$pid" 2>/dev/null
         wait $!
+        # Its lock goes with it, and KVM may take a moment to end a machine.
+        until_true test ! -e "/proc/$pid"
         digest=$(digest_of saves/file.torpor)
         works verify saves/file.torpor
         if [ "$digest" = "$before" ]; then

@@ -111,6 +111,8 @@ Test(golden, lines_match_as_they_are_or_by_their_mark)
 		{"  \\xff (esc)\n", "\xff\n", 2, 0},
 		{"  \\x24 ls (esc)\n", "$ ls\n", 5, 0},
 		{"  \\x5b1] (esc)\n", "[1]\n", 4, 0},
+		{"  \\x24 (esc) (no-eol)\n", "$", 1, 0},
+		{"  $\n", "$\n", 2, 0},
 		{"  a\n  [3]\n", "a\n", 2, 3},
 		{"  <<<<<<< HEAD\n", "<<<<<<< HEAD\n", 13, 0},
 		{"  \n", "\n", 1, 0},

@@ -73,6 +73,7 @@ Test(recipe, a_head_that_cannot_be_read_names_its_line)
 		{"from: a\npublish: 80/sctp\n", "line 2: publish: '80/sctp' is not a port"},
 		{"from: a\nexclude: /run var\n", "line 2: exclude: 'var' matches no path"},
 		{"from: a\r\n", "CR LF"},
+		{"from: a\r", "CR LF"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
