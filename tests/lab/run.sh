@@ -39,17 +39,17 @@ prepare_kernels() { # SUITE...
 # Files of scenarios, those that take longest first, and the options of their labs. The time limit is for
 # commands that hang: a wait in a scenario ends by itself.
 files() {
-	local two="--hosts 2 --cpu2 EPYC" cpus
-	cpus=$(cpus_of_hosts)
+	local two="--hosts 2 --cpu2 EPYC"
 	if [ "$1" = soak ]; then
 		echo "soak $two --timeout 28800"
 		echo "kernels $two"
+		echo "clones $(cpus_of_hosts)"
 		echo "reset"
 		return
 	fi
 	echo "lan $two"
 	echo "golden $two"
-	echo "clones $cpus"
+	echo "clones"
 	echo "chain $two"
 	echo "paged $two"
 	echo "net $two"
@@ -65,7 +65,8 @@ files() {
 	echo "life"
 }
 
-# Two CPUs show races that one hides; older emulators stop at two (README.md). Without labs nobody asks.
+# Two CPUs show races that one hides; older emulators stop at two, and with newer ones the host's kernel panics
+# now and then (README.md): only in the soak. Without labs nobody asks.
 cpus_of_hosts() {
 	[[ $emulator =~ ^QEMU\ ([0-9]+) ]] && [ "${BASH_REMATCH[1]}" -ge 10 ] && echo "--smp 2"
 }
