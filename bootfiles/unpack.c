@@ -1,60 +1,15 @@
 /* See unpack.h. */
 #include "bootfiles/unpack.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
-#include "base/library.h"
 #include "base/num.h"
-
-static struct {
-	__typeof__(archive_error_string) *error_string;
-	__typeof__(archive_read_new) *read_new;
-	__typeof__(archive_read_support_filter_all) *filter_all;
-	__typeof__(archive_read_support_format_raw) *format_raw;
-	__typeof__(archive_read_open_memory) *open_memory;
-	__typeof__(archive_read_next_header) *next_header;
-	__typeof__(archive_read_data) *read_data;
-	__typeof__(archive_read_free) *read_free;
-} api;
-
-/* clang-format off */
-#define SYMBOL(member, symbol) {#symbol, offsetof(__typeof__(api), member)}
-/* clang-format on */
-
-static const struct library_symbol symbols[] = {
-	SYMBOL(error_string, archive_error_string),
-	SYMBOL(read_new, archive_read_new),
-	SYMBOL(filter_all, archive_read_support_filter_all),
-	SYMBOL(format_raw, archive_read_support_format_raw),
-	SYMBOL(open_memory, archive_read_open_memory),
-	SYMBOL(next_header, archive_read_next_header),
-	SYMBOL(read_data, archive_read_data),
-	SYMBOL(read_free, archive_read_free),
-};
-
-_Static_assert(ARRAY_SIZE(symbols) == sizeof(api) / sizeof(void *), "libarchive");
-
-static struct library library = {
-	.soname = "libarchive.so.13",
-	.symbols = symbols,
-	.nsymbols = ARRAY_SIZE(symbols),
-	.table = &api,
-};
-
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void load_library(void)
-{
-	library_load(&library);
-}
+#include "container/archive_api.h"
 
 static bool is_compressed(const uint8_t *data, size_t len)
 {
@@ -74,8 +29,8 @@ static bool is_compressed(const uint8_t *data, size_t len)
 	return false;
 }
 
-static int read_unpacked(struct archive *a, const char *path, size_t max, uint8_t **data,
-			 size_t *len, struct err *err)
+static int read_unpacked(const struct archive_api *api, struct archive *a, const char *path,
+			 size_t max, uint8_t **data, size_t *len, struct err *err)
 {
 	size_t room = 0;
 
@@ -93,9 +48,10 @@ static int read_unpacked(struct archive *a, const char *path, size_t max, uint8_
 				return err_sys(err, ENOMEM, "unpack %s", path);
 			*data = grown;
 		}
-		got = api.read_data(a, *data + *len, room - *len);
+		got = api->read_bytes(a, *data + *len, room - *len);
 		if (got < 0)
-			return err_set(err, ERR_FAILED, "unpack %s: %s", path, api.error_string(a));
+			return err_set(err, ERR_FAILED, "unpack %s: %s", path,
+				       api->error_string(a));
 		if (got == 0)
 			break;
 		*len += (size_t)got;
@@ -107,25 +63,24 @@ static int read_unpacked(struct archive *a, const char *path, size_t max, uint8_
 static int unpack(const char *path, const uint8_t *packed, size_t size, size_t max, uint8_t **data,
 		  size_t *len, struct err *err)
 {
+	const struct archive_api *api = archive_api(err);
 	struct archive_entry *entry;
 	struct archive *a;
 	int ret;
 
-	pthread_once(&once, load_library);
-	ret = library_loaded(&library, err);
-	if (ret < 0)
-		return err_context(err, ret, "unpack %s", path);
-	a = api.read_new();
+	if (api == NULL)
+		return err_context(err, -EINVAL, "unpack %s", path);
+	a = api->read_new();
 	if (a == NULL)
 		return err_sys(err, ENOMEM, "unpack %s", path);
-	api.filter_all(a);
-	api.format_raw(a);
-	if (api.open_memory(a, packed, size) != ARCHIVE_OK ||
-	    api.next_header(a, &entry) != ARCHIVE_OK)
-		ret = err_set(err, ERR_FAILED, "unpack %s: %s", path, api.error_string(a));
+	api->read_filters(a);
+	api->read_raw(a);
+	if (api->read_memory(a, packed, size) != ARCHIVE_OK ||
+	    api->read_next(a, &entry) != ARCHIVE_OK)
+		ret = err_set(err, ERR_FAILED, "unpack %s: %s", path, api->error_string(a));
 	else
-		ret = read_unpacked(a, path, max, data, len, err);
-	api.read_free(a);
+		ret = read_unpacked(api, a, path, max, data, len, err);
+	api->read_free(a);
 	return ret;
 }
 

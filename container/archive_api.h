@@ -1,6 +1,6 @@
 /*
- * libarchive, loaded at first use: only `torpor cp` and what reads images of containers need it,
- * and it costs start-up time. Any thread; the first call loads.
+ * libarchive, loaded at first use: only `torpor cp`, what reads images of containers and what
+ * unpacks modules of kernels need it, and it costs start-up time. Any thread; the first call loads.
  */
 #ifndef TORPOR_CONTAINER_ARCHIVE_API_H
 #define TORPOR_CONTAINER_ARCHIVE_API_H
@@ -18,9 +18,12 @@ struct archive_api {
 	__typeof__(archive_read_support_format_raw) *read_raw;
 	__typeof__(archive_read_support_format_empty) *read_empty;
 	__typeof__(archive_read_append_filter) *read_filter;
+	__typeof__(archive_read_support_filter_all) *read_filters;
 	__typeof__(archive_read_open) *read_open;
+	__typeof__(archive_read_open_memory) *read_memory;
 	__typeof__(archive_read_next_header) *read_next;
 	__typeof__(archive_read_data_block) *read_data;
+	__typeof__(archive_read_data) *read_bytes;
 	__typeof__(archive_read_free) *read_free;
 	__typeof__(archive_write_disk_new) *disk_new;
 	__typeof__(archive_write_disk_set_options) *disk_options;
