@@ -15,6 +15,12 @@
 #include "base/err.h"
 #include "format/tar.h"
 
+/* One of the members of a layout that is neither a file nor a folder (wire/wire.h). */
+struct container_member {
+	char *name; /* inside the layout */
+	struct blob blob;
+};
+
 struct container {
 	int fd; /* the tar, or the folder */
 	bool folder;
