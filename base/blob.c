@@ -1,8 +1,10 @@
-/* Reading a run of a file; see blob.h. pread(2) only: any thread. */
+/* Reading a run of a file; see blob.h. pread(2) only, behind a wait for what has not arrived:
+ * any thread. */
 #include "base/blob.h"
 
 #include <errno.h>
 
+#include "base/arrival.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/num.h"
@@ -14,6 +16,9 @@ int blob_read(const struct blob *blob, uint64_t at, void *dst, uint64_t len, str
 	if (!range_within(at, len, blob->len))
 		return err_set(err, ERR_INTEGRITY, "bytes %llu to %llu lie outside the blob",
 			       (unsigned long long)at, (unsigned long long)(at + len));
+	ret = arrival_await(blob->arrival, blob->offset + at, len, err);
+	if (ret < 0)
+		return ret;
 	ret = io_pread(blob->fd, dst, len, blob->offset + at);
 	if (ret == -ENODATA)
 		return err_set(err, ERR_INTEGRITY, "the file ends early: it is truncated");

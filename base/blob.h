@@ -6,14 +6,20 @@
 
 #include "base/err.h"
 
+struct arrival;
+
 struct blob {
 	int fd; /* borrowed */
 	uint64_t offset;
 	uint64_t len;
+	/* The file is still arriving (arrival.h): its bytes are there when blob_read() has given
+	 * them, and not before. NULL: it is all there. Borrowed. */
+	struct arrival *arrival;
 };
 
-/* Any thread. Both return 0; -EINVAL with ERR_INTEGRITY for a range outside the blob, a file that
- * ends early or a blob of more than `max` bytes; -ENOMEM; or what pread(2) gave. */
+/* Any thread. Both wait for what has not arrived. They return 0; -EINVAL with ERR_INTEGRITY for a
+ * range outside the blob, a file that ends early or a blob of more than `max` bytes; -ENOMEM; what
+ * pread(2) gave; or what arrival_await() gave: -EIO or -ECANCELED. */
 
 /* Read exactly `len` bytes at `at` within the blob. */
 int blob_read(const struct blob *blob, uint64_t at, void *dst, uint64_t len, struct err *err);

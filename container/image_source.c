@@ -468,7 +468,7 @@ static int open_tar(struct image_source *s, const struct image_name *name, struc
 	ret = begin_layers(s, 1, err);
 	if (ret < 0)
 		return ret;
-	s->layer[0].blob = (struct blob){s->fd, 0, (uint64_t)st.st_size};
+	s->layer[0].blob = (struct blob){.fd = s->fd, .len = (uint64_t)st.st_size};
 	return 0;
 }
 

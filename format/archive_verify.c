@@ -179,7 +179,10 @@ static int hash_job(struct verify *v, const struct verify_job *job, struct hashi
 static int check_zeros(struct verify *v, const char *name, uint64_t from, uint64_t to,
 		       uint8_t *chunk, struct err *err)
 {
-	struct blob gap = {.fd = v->a->container.fd, .offset = from, .len = to - from};
+	struct blob gap = {.fd = v->a->container.fd,
+			   .offset = from,
+			   .len = to - from,
+			   .arrival = v->a->container.arrival};
 
 	for (uint64_t at = 0; at < gap.len; at += CHUNK) {
 		uint64_t len = u64_min(CHUNK, gap.len - at);
@@ -289,7 +292,10 @@ static void add_strangers(struct verify *v)
 				.check = hash_job,
 				.name = entry->name,
 				.digest = entry->name + prefix,
-				.blob = {v->a->container.fd, entry->offset, entry->size},
+				.blob = {.fd = v->a->container.fd,
+					 .offset = entry->offset,
+					 .len = entry->size,
+					 .arrival = v->a->container.arrival},
 			};
 	}
 }

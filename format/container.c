@@ -13,6 +13,25 @@
 
 #define FOLDER_PREFIX "oci:"
 
+/* c->fd is a tar, and closed on failure. */
+static int take_tar(struct container *c, struct err *err)
+{
+	int ret = tar_read(&c->tar, c->fd, c->arrival, err);
+	struct stat st;
+
+	if (ret == -EINVAL && fstat(c->fd, &st) == 0 && S_ISREG(st.st_mode)) {
+		uint8_t head[FOREIGN_HEAD];
+		ssize_t len = pread(c->fd, head, sizeof(head), 0);
+		const char *foreign = len > 0 ? foreign_format(head, (size_t)len) : NULL;
+
+		if (foreign != NULL)
+			err_set(err, ERR_INTEGRITY, "not a torpor file, but %s", foreign);
+	}
+	if (ret < 0)
+		container_close(c);
+	return ret;
+}
+
 int container_take(struct container *c, int fd, struct err *err)
 {
 	struct stat st;
@@ -25,20 +44,20 @@ int container_take(struct container *c, int fd, struct err *err)
 		return ret;
 	}
 	c->folder = S_ISDIR(st.st_mode);
-	if (c->folder)
-		return 0;
-	ret = tar_read(&c->tar, c->fd, err);
-	if (ret == -EINVAL && S_ISREG(st.st_mode)) {
-		uint8_t head[FOREIGN_HEAD];
-		ssize_t len = pread(c->fd, head, sizeof(head), 0);
-		const char *foreign = len > 0 ? foreign_format(head, (size_t)len) : NULL;
+	return c->folder ? 0 : take_tar(c, err);
+}
 
-		if (foreign != NULL)
-			err_set(err, ERR_INTEGRITY, "not a torpor file, but %s", foreign);
-	}
-	if (ret < 0)
-		container_close(c);
-	return ret;
+int container_give(struct container *c, const struct container_member *members, size_t n,
+		   struct err *err)
+{
+	*c = (struct container){.fd = -1, .given = members, .ngiven = n};
+	if (n != 1 || members[0].name != NULL)
+		return 0;
+	*c = (struct container){.fd = fcntl(members[0].blob.fd, F_DUPFD_CLOEXEC, 0),
+				.arrival = members[0].blob.arrival};
+	if (c->fd < 0)
+		return err_sys(err, errno, "open");
+	return take_tar(c, err);
 }
 
 int container_open(struct container *c, const char *path, struct err *err)
@@ -118,9 +137,16 @@ int container_find(struct container *c, const char *name, struct blob *blob, str
 
 	if (c->folder)
 		return find_file(c, name, blob, err);
+	for (size_t i = 0; i < c->ngiven; i++) {
+		if (strcmp(c->given[i].name, name) != 0)
+			continue;
+		*blob = c->given[i].blob;
+		return 0;
+	}
 	entry = tar_find(&c->tar, name);
 	if (entry == NULL)
 		return member_missing(name, err);
-	*blob = (struct blob){.fd = c->fd, .offset = entry->offset, .len = entry->size};
+	*blob = (struct blob){
+		.fd = c->fd, .offset = entry->offset, .len = entry->size, .arrival = c->arrival};
 	return 0;
 }

@@ -330,7 +330,7 @@ static int walk_all(struct tar *tar, struct walk *w, struct err *err)
 	return ret < 0 ? ret : check_duplicates(tar, err);
 }
 
-int tar_read(struct tar *tar, int fd, struct err *err)
+int tar_read(struct tar *tar, int fd, struct arrival *arrival, struct err *err)
 {
 	struct walk w;
 	struct stat st;
@@ -341,7 +341,7 @@ int tar_read(struct tar *tar, int fd, struct err *err)
 		return err_sys(err, errno, "read the tar");
 	if (!S_ISREG(st.st_mode) || st.st_size < (off_t)TAR_BLOCK)
 		return tar_damaged(err, "not a torpor file: no tar");
-	w.file = (struct blob){.fd = fd, .len = (uint64_t)st.st_size};
+	w.file = (struct blob){.fd = fd, .len = (uint64_t)st.st_size, .arrival = arrival};
 	w.at = w.window_at = w.window_len = 0;
 	w.pax_path = NULL;
 	w.pax_has_size = false;

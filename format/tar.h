@@ -28,6 +28,8 @@ enum tar_type {
 	TAR_FOLDER,
 };
 
+struct arrival;
+
 struct tar_entry {
 	char *name; /* owned */
 	enum tar_type type;
@@ -40,10 +42,11 @@ struct tar {
 	size_t nentries;
 };
 
-/* Walk all headers of `fd`, a regular file. A file that does not begin with a tar header is refused
+/* Walk all headers of `fd`, a regular file; waits for each when it is still arriving (`arrival`, or
+ * NULL). A file that does not begin with a tar header is refused
  * as "not a torpor file". Returns 0; -EINVAL with ERR_INTEGRITY; -ENOMEM; or the errno of fstat(2)
- * and pread(2). */
-int tar_read(struct tar *tar, int fd, struct err *err);
+ * and pread(2); or what arrival_await() gave. */
+int tar_read(struct tar *tar, int fd, struct arrival *arrival, struct err *err);
 void tar_free(struct tar *tar);
 
 /* The regular file of that name, or NULL. */

@@ -99,7 +99,8 @@ static int map_hot(struct load *load, unsigned range, const struct image *image,
 	}
 	for (uint64_t i = 0, n; i < frames; i += n) {
 		uint64_t place = le_get64(places + i * 8), frame;
-		struct blob src = {image->hot.fd, image->hot.offset + i * FRAME_SIZE, 0};
+		struct blob src = {.fd = image->hot.fd,
+				   .offset = image->hot.offset + i * FRAME_SIZE};
 
 		if (place >= image->map.data_frames)
 			return err_set(err, ERR_INTEGRITY, "the hot set names a place that is not");

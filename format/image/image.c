@@ -47,6 +47,7 @@ struct blob image_place(const struct image *image, uint64_t place, uint64_t want
 		.fd = blob->fd,
 		.offset = blob->offset + within * FRAME_SIZE,
 		.len = *run * FRAME_SIZE,
+		.arrival = blob->arrival,
 	};
 }
 
@@ -62,5 +63,6 @@ struct blob image_packed_place(const struct image *image, uint64_t place)
 		.fd = image->part[part].fd,
 		.offset = image->part[part].offset + offset[0],
 		.len = offset[1] - offset[0],
+		.arrival = image->part[part].arrival,
 	};
 }

@@ -68,8 +68,8 @@ static void fuzz_layers(const uint8_t *data, size_t size)
 
 	if (first > in.left)
 		first = in.left;
-	layers[0].blob = (struct blob){input, 0, first};
-	layers[1].blob = (struct blob){input, first, in.left - first};
+	layers[0].blob = (struct blob){.fd = input, .len = first};
+	layers[1].blob = (struct blob){.fd = input, .offset = first, .len = in.left - first};
 	ret = apply(layers, a, &bytes, &err);
 	fuzz_require_reason(ret, &err);
 	if (ret == 0) {

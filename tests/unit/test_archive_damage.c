@@ -60,7 +60,7 @@ Test(damage, any_byte_of_the_metadata)
 	struct err err = {0};
 	size_t i = 0;
 
-	cr_assert(eq(int, tar_read(&tar, file, &err), 0), "%s", err.text);
+	cr_assert(eq(int, tar_read(&tar, file, NULL, &err), 0), "%s", err.text);
 	while (!tar_is_filler(&tar.entries[i]))
 		i++;
 	limit = tar.entries[i].offset + 64;
@@ -76,7 +76,7 @@ Test(damage, around_every_entry)
 	struct tar tar;
 	struct err err = {0};
 
-	cr_assert(eq(int, tar_read(&tar, file, &err), 0), "%s", err.text);
+	cr_assert(eq(int, tar_read(&tar, file, NULL, &err), 0), "%s", err.text);
 	for (size_t i = 0; i < tar.nentries; i++) {
 		const struct tar_entry *e = &tar.entries[i];
 		uint64_t last = align_up(e->offset + e->size, TAR_BLOCK) - 1;

@@ -192,8 +192,9 @@ Test(image, places_cross_parts)
 
 	image.map.data_frames = 10;
 	for (uint32_t i = 0; i < 3; i++)
-		image.part[i] = (struct blob){7, 1000000 * (uint64_t)(i + 1),
-					      (i < 2 ? 4 : 2) * (uint64_t)FRAME_SIZE};
+		image.part[i] = (struct blob){.fd = 7,
+					      .offset = 1000000 * (uint64_t)(i + 1),
+					      .len = (i < 2 ? 4 : 2) * (uint64_t)FRAME_SIZE};
 	got = image_place(&image, 5, 5, &run);
 	cr_assert(eq(u64, run, 3));
 	cr_assert(eq(u64, got.offset, 2000000 + FRAME_SIZE));

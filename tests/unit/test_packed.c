@@ -99,7 +99,7 @@ static int end(void *opaque, uint32_t index, uint64_t size, const uint8_t *diges
 	if (ret == 0) {
 		cr_assert(eq(u32, index, s->image.nparts));
 		cr_assert(eq(u64, size, s->end - s->at));
-		s->image.part[index] = (struct blob){s->fd, s->at, size};
+		s->image.part[index] = (struct blob){.fd = s->fd, .offset = s->at, .len = size};
 		memcpy(s->image.part_digest[index], digest, IMAGE_HASH_SIZE);
 		s->image.nparts++;
 		s->at = s->end;

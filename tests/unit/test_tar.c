@@ -66,7 +66,7 @@ static int read_back(struct buf *bytes, struct tar *tar, struct err *err)
 	int fd = memfd_create("tar", MFD_CLOEXEC), ret;
 
 	cr_assert(eq(int, (int)write(fd, bytes->data, bytes->len), (int)bytes->len));
-	ret = tar_read(tar, fd, err);
+	ret = tar_read(tar, fd, NULL, err);
 	close(fd);
 	buf_free(bytes);
 	return ret;
@@ -414,7 +414,7 @@ Test(tar, large_sizes_are_read_back)
 	tar_header_make("big", NULL, GIB(9), header);
 	cr_assert(eq(int, (int)pwrite(fd, header, 512, 0), 512));
 	cr_assert(eq(int, ftruncate(fd, (off_t)(512 + GIB(9) + 1024)), 0));
-	cr_assert(eq(int, tar_read(&tar, fd, &err), 0), "%s", err.text);
+	cr_assert(eq(int, tar_read(&tar, fd, NULL, &err), 0), "%s", err.text);
 	cr_assert(eq(u64, tar_find(&tar, "big")->size, GIB(9)));
 	tar_free(&tar);
 	close(fd);
