@@ -47,9 +47,10 @@ check: deps ## run all tests: lint, unit, KVM with the tiny kernel, real guests 
 
 .PHONY: soak
 soak: deps ## the slow campaigns: kills while saving, long save/resume chains
+	$(Q)tests/deps soak
 	$(Q)$(MAKE) $(JOBS) check-build release
 	$(Q)$(MAKE) $(JOBS) fuzz
-	$(Q)tests/run soak labsoak fuzzsoak
+	$(Q)tests/run package soak labsoak fuzzsoak
 
 .PHONY: bench
 bench: deps release ## speed and size, as ratios against a floor and peers in the same run
