@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arrival.h"
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/num.h"
@@ -46,6 +47,17 @@ static int locate(struct archive *a, const struct oci_descriptor *d, struct blob
 	return 0;
 }
 
+/* What arrived wrong is asked for once more. */
+static int read_again(const struct blob *blob, const struct oci_descriptor *d, uint8_t *data,
+		      struct err *err)
+{
+	int ret = arrival_again(blob->arrival, blob->offset, blob->len, err);
+
+	if (ret == 0)
+		ret = blob_read(blob, 0, data, blob->len, err);
+	return ret < 0 ? ret : check_digest(data, blob->len, d->digest, err);
+}
+
 int archive_read_described(struct archive *a, const struct oci_descriptor *d, uint64_t max,
 			   struct blob *blob, uint8_t **data, struct err *err)
 {
@@ -59,6 +71,8 @@ int archive_read_described(struct archive *a, const struct oci_descriptor *d, ui
 	if (ret < 0 || a->known)
 		return ret;
 	ret = check_digest(*data, blob->len, d->digest, err);
+	if (ret < 0 && blob->arrival != NULL && blob->len > 0)
+		ret = read_again(blob, d, *data, err);
 	if (ret < 0)
 		free(take_ptr(*data));
 	return ret;
@@ -338,10 +352,12 @@ static int read_archive(struct archive *a, struct err *err)
 	struct blob config;
 	int ret;
 
-	if (fstat(a->container.fd, &a->st) < 0)
-		return err_sys(err, errno, "open");
-	a->known = !a->container.folder && verified_known(&a->st);
-	a->settled = a->known || (!a->container.folder && verified_settle(&a->st));
+	if (!a->given) {
+		if (fstat(a->container.fd, &a->st) < 0)
+			return err_sys(err, errno, "open");
+		a->known = !a->container.folder && verified_known(&a->st);
+		a->settled = a->known || (!a->container.folder && verified_settle(&a->st));
+	}
 	ret = read_layout(a, err);
 	if (ret < 0)
 		return ret;
@@ -376,8 +392,13 @@ int archive_open_with(struct archive **out, const char *path,
 	a->params = params;
 	for (unsigned i = 0; i < ARRAY_SIZE(a->opened); i++)
 		a->opened[i].fd = -1;
-	ret = params->fd < 0 ? container_open(&a->container, path, err)
-			     : container_take(&a->container, params->fd, err);
+	a->given = params->members != NULL;
+	if (a->given)
+		ret = container_give(&a->container, params->members, params->nmembers, err);
+	else if (params->fd < 0)
+		ret = container_open(&a->container, path, err);
+	else
+		ret = container_take(&a->container, params->fd, err);
 	if (ret < 0)
 		return err_context(err, ret, "%s", path);
 	a->path = strdup(path);
@@ -437,6 +458,11 @@ const char *archive_path(const struct archive *a)
 const struct appliance *archive_appliance(const struct archive *a)
 {
 	return &a->appliance;
+}
+
+bool archive_is_given(const struct archive *a)
+{
+	return a->given;
 }
 
 const char *archive_digest(const struct archive *a)

@@ -37,6 +37,7 @@
 #include "base/blob.h"
 #include "base/err.h"
 #include "format/appliance.h"
+#include "format/container.h"
 #include "format/crypto/keyring.h"
 #include "format/image/image.h"
 #include "format/oci.h"
@@ -66,6 +67,16 @@ struct archive_open_params {
 	void *opaque;
 	/* Borrowed during the call; NULL: contents that are encrypted stay closed. */
 	struct keyring *keys;
+	/* NULL, or the members instead of a file (container_give()); they stay the caller's until
+	 * after archive_close(). Nothing is believed of them: what is small is hashed when it is
+	 * opened, frames are compared when they are read, waiting for what has not arrived. */
+	const struct container_member *members;
+	size_t nmembers;
+	/* NULL, or who has the members of the parent of that identity; false: it is a file, which
+	 * the chain's finder finds. */
+	bool (*give_parent)(void *opaque, const char *digest,
+			    const struct container_member **members, size_t *n);
+	void *give_opaque;
 };
 int archive_open_with(struct archive **out, const char *path,
 		      const struct archive_open_params *params, struct err *err);
@@ -123,7 +134,13 @@ size_t archive_entries(const struct archive *a, const struct archive_entry **ent
 int archive_verify(struct archive *a, void (*report)(void *opaque, const char *finding),
 		   void *opaque, struct err *err);
 /* Verify now what is not checked when it is used: every blob but packed parts, whose frames are
- * checked then. Does nothing for a file that is remembered as good (verified.h). */
+ * checked then. Does nothing for a file that is remembered as good (verified.h). Of members that
+ * were given only what is small: kernel and initrd are for archive_check_boot(). */
 int archive_ensure_verified(struct archive *a, struct err *err);
+/* Hash kernel and initrd of members that were given, which waits for them. Does nothing for others,
+ * and nothing the second time. Loop's thread. */
+int archive_check_boot(struct archive *a, struct err *err);
+/* Its members were given. */
+bool archive_is_given(const struct archive *a);
 
 #endif

@@ -7,11 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arrival.h"
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "format/archive_internal.h"
 #include "format/image/seek_table.h"
 
+/* The seek table of the largest part that we write, 8192 frames of 8 bytes, and its ends. */
+#define PACKED_TAIL   (KIB(64) + 32)
 #define MAX_MAP_BYTES (UINT64_C(32) + UINT64_C(24) * IMAGE_MAX_EXTENTS)
 
 /* The entry ROLE + suffix, if it is of that type. */
@@ -137,7 +140,8 @@ static int find_hashes(struct archive *a, struct image *image, struct err *err)
 {
 	const struct archive_entry *hashes = find_typed(a, image->role, ".hashes", OCI_HASHES_TYPE);
 	uint64_t len = image->map.data_frames * IMAGE_HASH_SIZE;
-	bool wanted = image->encoding == IMAGE_PACKED && image_check_open(image, NULL) == 0;
+	bool wanted = (image->encoding == IMAGE_PACKED || image->checked) &&
+		      image_check_open(image, NULL) == 0;
 
 	if (image->encrypted)
 		len = encrypted_size(len);
@@ -148,7 +152,31 @@ static int find_hashes(struct archive *a, struct image *image, struct err *err)
 	return wanted ? read_hashes(a, image, err) : 0;
 }
 
-static int find_hot(const struct archive *a, const char *role, struct image *image, struct err *err)
+/* Of an image that arrives the hot set comes first, and its frames are read from there. */
+static int index_hot(struct archive *a, const struct archive_entry *list, struct image *image,
+		     struct err *err)
+{
+	cleanup_free uint8_t *places = NULL;
+	struct blob blob;
+	int ret = archive_read_described(a, list->descriptor, image->hotlist.len, &blob, &places,
+					 err);
+
+	if (ret < 0)
+		return ret;
+	image->hot_at = calloc(image->map.data_frames, sizeof(image->hot_at[0]));
+	if (image->hot_at == NULL)
+		return err_sys(err, ENOMEM, "read");
+	for (uint64_t i = 0; i < blob.len / sizeof(uint64_t); i++) {
+		uint64_t place = le_get64(places + i * sizeof(uint64_t));
+
+		if (place >= image->map.data_frames)
+			return err_set(err, ERR_INTEGRITY, "the hot set names a place that is not");
+		image->hot_at[place] = (uint32_t)i + 1;
+	}
+	return 0;
+}
+
+static int find_hot(struct archive *a, const char *role, struct image *image, struct err *err)
 {
 	const struct archive_entry *hot = find_typed(a, role, ".hot", OCI_HOT_TYPE);
 	const struct archive_entry *list = find_typed(a, role, ".hotlist", OCI_HOTLIST_TYPE);
@@ -163,7 +191,7 @@ static int find_hot(const struct archive *a, const char *role, struct image *ima
 		return err_set(err, ERR_INTEGRITY, "its hot set is not encrypted");
 	image->hot = hot->blob;
 	image->hotlist = list->blob;
-	return 0;
+	return image->checked ? index_hot(a, list, image, err) : 0;
 }
 
 /* Only an overlay, or anything in an increment, has something underneath. */
@@ -195,6 +223,7 @@ static int read_image(struct archive *a, struct archive_image *image,
 	image->image.role = image->role;
 	image->image.encrypted = archive_encrypted(a);
 	image->image.key = a->key;
+	image->image.checked = a->given;
 	ret = archive_read_described(a, map, MAX_MAP_BYTES, &blob, &data, err);
 	if (ret < 0)
 		return ret;
@@ -271,6 +300,18 @@ static int check_disks(const struct archive *a, struct err *err)
 	return 0;
 }
 
+/* Seek tables lie at the ends of packed parts: one round trip for all of them. */
+static void want_tables(const struct archive *a)
+{
+	for (size_t i = 2; a->given && i < a->nentries; i++) {
+		const struct blob *blob = &a->entries[i].blob;
+		uint64_t len = u64_min(blob->len, PACKED_TAIL);
+
+		if (strcmp(a->entries[i].media_type, OCI_PACKED_TYPE) == 0 && blob->arrival != NULL)
+			arrival_want(blob->arrival, blob->offset + blob->len - len, len);
+	}
+}
+
 int archive_read_images(struct archive *a, struct err *err)
 {
 	int ret;
@@ -278,6 +319,7 @@ int archive_read_images(struct archive *a, struct err *err)
 	a->images = calloc(a->layers.count + 1, sizeof(a->images[0]));
 	if (a->images == NULL)
 		return err_sys(err, ENOMEM, "read");
+	want_tables(a);
 	for (size_t i = 0; i < a->layers.count; i++) {
 		struct archive_image *image = &a->images[a->nimages];
 

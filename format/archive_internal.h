@@ -27,7 +27,9 @@ struct archive {
 	struct container container;
 	struct stat st; /* of the tar when it was opened */
 	bool known;	/* remembered as good; of a folder once archive_ensure_verified() asked */
-	bool settled;	/* it may be remembered as good: verified_settle(); not of a folder */
+	bool given;	/* its members were, and may be arriving: known is false */
+	bool boot_checked;
+	bool settled; /* it may be remembered as good: verified_settle(); not of a folder */
 	const struct archive_open_params *params; /* while it is opened */
 	struct oci_descriptor manifest;
 	struct oci_descriptor config;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arrival.h"
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "base/parallel.h"
@@ -145,11 +146,53 @@ static int hot_job(struct verify *v, const struct verify_job *job, struct hashin
 	return 0;
 }
 
+static int hash_blob(const struct blob *blob, char text[DIGEST_TEXT_SIZE], struct err *err)
+{
+	cleanup_digest struct digest *digest = NULL;
+	cleanup_free uint8_t *chunk = malloc(CHUNK);
+	uint8_t sum[DIGEST_SIZE];
+	int ret = chunk != NULL ? digest_new(&digest, err) : err_sys(err, ENOMEM, "hash it");
+
+	if (ret < 0)
+		return ret;
+	if (blob->arrival != NULL)
+		arrival_want(blob->arrival, blob->offset, blob->len);
+	for (uint64_t at = 0; at < blob->len; at += CHUNK) {
+		uint64_t len = u64_min(CHUNK, blob->len - at);
+
+		ret = blob_read(blob, at, chunk, len, err);
+		if (ret < 0)
+			return ret;
+		digest_add(digest, chunk, len);
+	}
+	ret = digest_end(digest, sum, err);
+	if (ret == 0)
+		digest_text(sum, text);
+	return ret;
+}
+
+/* What arrived wrong is asked for once more; `digest` is 64 hex digits, and *right says whether it is what it should be then. */
+static int hash_again(const struct blob *blob, const char *digest, bool *right, struct err *err)
+{
+	char text[DIGEST_TEXT_SIZE];
+	int ret;
+
+	*right = false;
+	if (blob->arrival == NULL || blob->len == 0)
+		return 0;
+	ret = arrival_again(blob->arrival, blob->offset, blob->len, err);
+	if (ret == 0)
+		ret = hash_blob(blob, text, err);
+	*right = ret == 0 && strcmp(hex_of(text), digest) == 0;
+	return ret;
+}
+
 static int hash_job(struct verify *v, const struct verify_job *job, struct hashing *h,
 		    struct err *err)
 {
 	uint8_t digest[DIGEST_SIZE];
 	char text[DIGEST_TEXT_SIZE];
+	bool right;
 	int ret;
 
 	for (uint64_t at = 0; at < job->blob.len; at += CHUNK) {
@@ -171,7 +214,12 @@ static int hash_job(struct verify *v, const struct verify_job *job, struct hashi
 	if (ret < 0)
 		return err_context(err, ret, "%s", job->name);
 	digest_text(digest, text);
-	if (strcmp(hex_of(text), job->digest) != 0 && !h->frames_differ)
+	if (strcmp(hex_of(text), job->digest) == 0 || h->frames_differ)
+		return 0;
+	ret = hash_again(&job->blob, job->digest, &right, err);
+	if (ret < 0)
+		return err_context(err, ret, "%s", job->name);
+	if (!right)
 		add_finding(v, "%s: SHA-256 differs", job->name);
 	return 0;
 }
@@ -248,8 +296,9 @@ static int run_verify_job(void *opaque, uint64_t index, struct err *err)
 	ret = frame_reader_new(&h.reader, err);
 	if (ret < 0)
 		return ret;
-	return index < v->njobs ? v->jobs[index].check(v, &v->jobs[index], &h, err)
-				: check_between(v, h.chunk, err);
+	if (index < v->njobs)
+		return v->jobs[index].check(v, &v->jobs[index], &h, err);
+	return v->a->given && !v->everything ? 0 : check_between(v, h.chunk, err);
 }
 
 /* Tell a part's job where its hashes are. */
@@ -327,6 +376,20 @@ static size_t most_jobs(const struct verify *v)
 	return jobs;
 }
 
+/* Checked when it is used: packed frames against their hash list, and, of what is given, flat ones
+ * and those of the hot set as well, kernel and initrd by archive_check_boot(). */
+static bool checked_later(const struct verify *v, const struct archive_entry *entry)
+{
+	if (v->everything)
+		return false;
+	if (strcmp(entry->media_type, OCI_PACKED_TYPE) == 0)
+		return true;
+	return v->a->given &&
+	       (strcmp(entry->media_type, OCI_FLAT_TYPE) == 0 ||
+		strcmp(entry->media_type, OCI_HOT_TYPE) == 0 ||
+		strcmp(entry->role, ROLE_KERNEL) == 0 || strcmp(entry->role, ROLE_INITRD) == 0);
+}
+
 static int make_jobs(struct verify *v, struct err *err)
 {
 	v->jobs = calloc(most_jobs(v) + 1, sizeof(v->jobs[0]));
@@ -336,7 +399,7 @@ static int make_jobs(struct verify *v, struct err *err)
 		const struct archive_entry *entry = &v->a->entries[i];
 		struct verify_job *job = &v->jobs[v->njobs];
 
-		if (!v->everything && strcmp(entry->media_type, OCI_PACKED_TYPE) == 0)
+		if (checked_later(v, entry))
 			continue;
 		v->njobs++;
 		*job = (struct verify_job){
@@ -348,6 +411,8 @@ static int make_jobs(struct verify *v, struct err *err)
 		if (strcmp(entry->media_type, OCI_FLAT_TYPE) == 0)
 			attach_image(v, job);
 	}
+	if (v->a->given && !v->everything)
+		return 0;
 	for (size_t i = 0; i < v->a->nimages; i++)
 		add_frames(v, &v->a->images[i].image);
 	add_strangers(v);
@@ -391,6 +456,8 @@ static int conclude(struct archive *a, const struct verify *v, struct err *err)
 	if (v->findings > 1)
 		return err_set(err, ERR_INTEGRITY, "%s, and %llu more", v->first,
 			       (unsigned long long)v->findings - 1);
+	if (a->given)
+		return 0;
 	if (a->container.folder)
 		return conclude_folder(a, v, err);
 	if (fstat(a->container.fd, &now) < 0)
@@ -437,7 +504,7 @@ static void forget(const struct archive *a, const struct verify *v)
 {
 	if (a->container.folder)
 		verified_set_forget(&v->files);
-	else
+	else if (!a->given)
 		verified_forget(&a->st);
 }
 
@@ -476,4 +543,33 @@ int archive_verify(struct archive *a, void (*report)(void *opaque, const char *f
 int archive_ensure_verified(struct archive *a, struct err *err)
 {
 	return a->known ? 0 : verify_archive(a, false, NULL, NULL, err);
+}
+
+static int check_boot_blob(const struct archive_entry *entry, struct err *err)
+{
+	char digest[DIGEST_TEXT_SIZE];
+	bool right;
+	int ret = hash_blob(&entry->blob, digest, err);
+
+	if (ret < 0 || strcmp(digest, entry->digest) == 0)
+		return ret;
+	ret = hash_again(&entry->blob, hex_of(entry->digest), &right, err);
+	if (ret < 0 || right)
+		return ret;
+	return err_set(err, ERR_INTEGRITY, "SHA-256 differs");
+}
+
+int archive_check_boot(struct archive *a, struct err *err)
+{
+	static const char *const roles[] = {ROLE_KERNEL, ROLE_INITRD};
+
+	for (size_t i = 0; a->given && !a->boot_checked && i < ARRAY_SIZE(roles); i++) {
+		const struct archive_entry *entry = archive_find(a, roles[i]);
+		int ret = entry != NULL ? check_boot_blob(entry, err) : 0;
+
+		if (ret < 0)
+			return err_context(err, ret, "%s: %s", a->path, roles[i]);
+	}
+	a->boot_checked = true;
+	return 0;
 }

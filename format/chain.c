@@ -26,10 +26,10 @@ static int check_parent(const struct archive *child, const struct archive *paren
 			      archive_path(parent), archive_path(child));
 }
 
-static int open_parent(struct chain *c, const struct chain_finder *finder, struct keyring *keys,
-		       struct err *err)
+static int open_parent(struct chain *c, const struct chain_finder *finder,
+		       const struct archive_open_params *newest, struct err *err)
 {
-	struct archive_open_params params = {.fd = -1, .keys = keys};
+	struct archive_open_params params = {.fd = -1, .keys = newest->keys};
 	const struct archive *child = c->archive[c->n - 1];
 	const char *digest = archive_appliance(child)->parent;
 	char path[PATH_MAX];
@@ -40,9 +40,15 @@ static int open_parent(struct chain *c, const struct chain_finder *finder, struc
 			       "%s: more than %u increments on top of one another: torpor flatten "
 			       "makes one file of them",
 			       archive_path(c->archive[0]), CHAIN_MAX);
-	ret = finder->find(finder->opaque, digest, archive_path(child), path, &params.fd, err);
-	if (ret < 0)
-		return ret;
+	if (newest->give_parent != NULL &&
+	    newest->give_parent(newest->give_opaque, digest, &params.members, &params.nmembers)) {
+		snprintf(path, sizeof(path), "%s", archive_path(c->archive[0]));
+	} else {
+		ret = finder->find(finder->opaque, digest, archive_path(child), path, &params.fd,
+				   err);
+		if (ret < 0)
+			return ret;
+	}
 	ret = archive_open_with(&c->archive[c->n], path, &params, err);
 	if (ret < 0)
 		return ret;
@@ -72,7 +78,7 @@ int chain_open(struct chain **out, const char *path, const struct archive_open_p
 		return ret;
 	c->n = 1;
 	while (archive_appliance(c->archive[c->n - 1])->increment) {
-		ret = open_parent(c, finder, params->keys, err);
+		ret = open_parent(c, finder, params, err);
 		if (ret < 0)
 			return ret;
 	}
@@ -97,6 +103,16 @@ int chain_ensure_verified(const struct chain *c, struct err *err)
 {
 	for (unsigned i = 0; i < c->n; i++) {
 		int ret = archive_ensure_verified(c->archive[i], err);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+int chain_check_boot(const struct chain *c, struct err *err)
+{
+	for (unsigned i = 0; i < c->n; i++) {
+		int ret = archive_check_boot(c->archive[i], err);
 		if (ret < 0)
 			return ret;
 	}

@@ -32,7 +32,7 @@ struct chain_finder {
 };
 
 /* `params` may be NULL and is for the newest file only, which names the others; but its keys are
- * for all of them. */
+ * for all of them, and give_parent() is for the others. */
 int chain_open(struct chain **out, const char *path, const struct archive_open_params *params,
 	       const struct chain_finder *finder, struct err *err);
 /* NULL is fine. */
@@ -55,6 +55,8 @@ void chain_lock_keys(const struct chain *c);
 
 /* archive_ensure_verified() of each. */
 int chain_ensure_verified(const struct chain *c, struct err *err);
+/* archive_check_boot() of each. */
+int chain_check_boot(const struct chain *c, struct err *err);
 /* archive_load_hashes() of each. */
 int chain_load_hashes(const struct chain *c, struct err *err);
 

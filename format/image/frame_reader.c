@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arrival.h"
 #include "format/crypto/cipher.h"
 #include "format/crypto/digest.h"
 #include "format/crypto/lazy.h"
@@ -85,17 +86,16 @@ static int decrypt_packed(struct frame_reader *r, const struct image *image, uin
 }
 
 static int frame_read_packed(struct frame_reader *r, const struct image *image, uint64_t place,
-			     uint8_t *frame, struct err *err)
+			     const struct blob *packed, uint8_t *frame, struct err *err)
 {
-	struct blob packed = image_packed_place(image, place);
-	size_t len = packed.len, before = 0, got;
+	size_t len = packed->len, before = 0, got;
 	int ret = frame_reader_prepare(r, err);
 
 	if (ret < 0)
 		return ret;
-	if (packed.len > sizeof(r->packed))
+	if (packed->len > sizeof(r->packed))
 		return err_set(err, ERR_INTEGRITY, "its packed form is too long");
-	ret = blob_read(&packed, 0, r->packed, len, err);
+	ret = blob_read(packed, 0, r->packed, len, err);
 	if (ret < 0)
 		return ret;
 	if (image->encrypted) {
@@ -112,20 +112,51 @@ static int frame_read_packed(struct frame_reader *r, const struct image *image, 
 	return check_hash(r, image, place, frame, err);
 }
 
-static int frame_read_flat(const struct image *image, uint64_t place, uint8_t *frame,
-			   struct err *err)
+static int frame_read_flat(struct frame_reader *r, const struct image *image, uint64_t place,
+			   const struct blob *blob, uint8_t *frame, struct err *err)
 {
-	uint64_t run;
-	struct blob blob = image_place(image, place, 1, &run);
+	int ret = blob_read(blob, 0, frame, FRAME_SIZE, err);
 
-	return blob_read(&blob, 0, frame, FRAME_SIZE, err);
+	if (ret < 0 || !image->checked)
+		return ret;
+	ret = frame_reader_prepare(r, err);
+	return ret < 0 ? ret : check_hash(r, image, place, frame, err);
+}
+
+static int frame_read_once(struct frame_reader *r, const struct image *image, uint64_t place,
+			   uint8_t *frame, struct err *err)
+{
+	bool packed;
+	struct blob blob = image_frame_place(image, place, &packed);
+
+	return packed ? frame_read_packed(r, image, place, &blob, frame, err)
+		      : frame_read_flat(r, image, place, &blob, frame, err);
+}
+
+/* A frame that arrived wrong is asked for once more. */
+static int frame_read_again(struct frame_reader *r, const struct image *image, uint64_t place,
+			    uint8_t *frame, struct err *err)
+{
+	bool packed;
+	struct blob blob = image_frame_place(image, place, &packed);
+	struct err first = {0};
+	int ret = frame_read_once(r, image, place, frame, &first);
+
+	if (ret == 0)
+		return 0;
+	if (first.kind != ERR_INTEGRITY || blob.arrival == NULL || blob.len == 0)
+		return err_copy(err, ret, &first);
+	ret = arrival_again(blob.arrival, blob.offset, blob.len, err);
+	if (ret < 0)
+		return err_context(err, ret, "%s, and it cannot be fetched again", first.text);
+	return frame_read_once(r, image, place, frame, err);
 }
 
 int frame_read(struct frame_reader *r, const struct image *image, uint64_t place,
 	       uint8_t frame[FRAME_SIZE], struct err *err)
 {
-	int ret = image->encoding == IMAGE_PACKED ? frame_read_packed(r, image, place, frame, err)
-						  : frame_read_flat(image, place, frame, err);
+	int ret = image->checked ? frame_read_again(r, image, place, frame, err)
+				 : frame_read_once(r, image, place, frame, err);
 
 	if (ret == 0)
 		return 0;

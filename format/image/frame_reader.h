@@ -5,10 +5,13 @@
  * first packed frame is read; each thread has its own, or borrows one from a pool. Packed frames
  * are compared with the hash list on every read: what comes out is what was saved, or it is an
  * error (ERR_INTEGRITY, "frame 812 of memory.0: SHA-256 differs"). Flat frames are read as they lie
- * in the file, which archive_ensure_verified() has looked at before.
+ * in the file, which archive_ensure_verified() has looked at before; those of an image that is
+ * still arriving (image.checked) are waited for and compared, too. One that arrived wrong is
+ * fetched once more before it is an error.
  *
  * All return 0 or -errno: ERR_INTEGRITY for a frame that is damaged or a file that ends early,
- * ERR_USAGE for an encrypted image without its key, the errno of pread(2), -ENOMEM, -ENOSYS when
+ * ERR_USAGE for an encrypted image without its key, the errno of pread(2), what arrival_await()
+ * gave, -ENOMEM, -ENOSYS when
  * libzstd or libcrypto cannot be loaded, ERR_FAILED when libcrypto fails. frame_reader_new()
  * returns 0 or -ENOMEM alone. The others cannot fail.
  */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/arrival.h"
 #include "base/assert.h"
 #include "base/num.h"
 
@@ -12,6 +13,7 @@ void image_free(struct image *image)
 	image_map_free(&image->map);
 	free(image->hash_list);
 	free(image->offsets);
+	free(image->hot_at);
 	*image = (struct image){0};
 }
 
@@ -65,4 +67,52 @@ struct blob image_packed_place(const struct image *image, uint64_t place)
 		.len = offset[1] - offset[0],
 		.arrival = image->part[part].arrival,
 	};
+}
+
+struct blob image_frame_place(const struct image *image, uint64_t place, bool *packed)
+{
+	uint64_t run;
+
+	if (image->hot_at != NULL && image->hot_at[place] != 0) {
+		*packed = false;
+		return (struct blob){
+			.fd = image->hot.fd,
+			.offset = image->hot.offset +
+				  (image->hot_at[place] - 1) * (uint64_t)FRAME_SIZE,
+			.len = FRAME_SIZE,
+			.arrival = image->hot.arrival,
+		};
+	}
+	*packed = image->encoding == IMAGE_PACKED;
+	return *packed ? image_packed_place(image, place) : image_place(image, place, 1, &run);
+}
+
+bool image_frame_is_there(const struct image *image, uint64_t place)
+{
+	bool packed;
+	struct blob blob = image_frame_place(image, place, &packed);
+
+	return blob.arrival == NULL || arrival_has(blob.arrival, blob.offset, blob.len);
+}
+
+void image_want_frames(const struct image *image, uint64_t place, uint64_t frames)
+{
+	struct blob wanted = {.fd = -1};
+	bool packed;
+
+	for (uint64_t i = 0; image->checked && i < frames; i++) {
+		struct blob blob = image_frame_place(image, place + i, &packed);
+
+		if (blob.arrival == NULL || arrival_has(blob.arrival, blob.offset, blob.len))
+			continue;
+		if (wanted.arrival == blob.arrival && wanted.offset + wanted.len == blob.offset) {
+			wanted.len += blob.len;
+			continue;
+		}
+		if (wanted.arrival != NULL)
+			arrival_want(wanted.arrival, wanted.offset, wanted.len);
+		wanted = blob;
+	}
+	if (wanted.arrival != NULL)
+		arrival_want(wanted.arrival, wanted.offset, wanted.len);
 }

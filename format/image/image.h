@@ -90,6 +90,10 @@ struct image {
 	/* The hot set, or lengths of 0: frames that are touched first, flat, and le64 places. */
 	struct blob hot;
 	struct blob hotlist;
+	/* Nobody has hashed the file, for it is still arriving: each frame is compared with the
+	 * hash list when it is read, flat ones too. Nothing of it may be mapped. */
+	bool checked;
+	uint32_t *hot_at;   /* owned; NULL, or for each place 1 + where in the hot set it is; 0 */
 	uint8_t *hash_list; /* owned; its bytes, once they are loaded */
 	uint32_t *offsets;  /* owned; packed: where each frame begins in its part, and, behind the
 			       frames of a part, where its last one ends */
@@ -106,6 +110,12 @@ int image_load_hashes(struct image *image, struct err *err);
 struct blob image_place(const struct image *image, uint64_t place, uint64_t want, uint64_t *run);
 /* Where the one packed frame `place` lies. */
 struct blob image_packed_place(const struct image *image, uint64_t place);
+/* Where frame `place` is read from: the hot set, if that arrives with it, else its part. */
+struct blob image_frame_place(const struct image *image, uint64_t place, bool *packed);
+/* It can be read without a wait. */
+bool image_frame_is_there(const struct image *image, uint64_t place);
+/* A hint that `frames` frames from `place` on will be read. */
+void image_want_frames(const struct image *image, uint64_t place, uint64_t frames);
 
 struct layer_extents;
 
