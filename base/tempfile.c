@@ -325,3 +325,23 @@ int tempfile_unnamed(const char *folder, struct err *err)
 	}
 	return fd < 0 ? err_sys(err, errno, "make a temporary file in %s", folder) : fd;
 }
+
+int tempfile_unnamed_beside(const char *path, struct err *err)
+{
+	const char *slash = strrchr(path, '/');
+	char folder[PATH_MAX] = ".";
+
+	if (slash != NULL && snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path) + 1,
+				      path) >= (int)sizeof(folder))
+		return err_sys(err, ENAMETOOLONG, "%s", path);
+	return tempfile_unnamed(folder, err);
+}
+
+int tempfile_try(const char *target, struct err *err)
+{
+	struct tempfile file;
+	int ret = tempfile_open(&file, target, err);
+
+	tempfile_close(&file);
+	return ret;
+}

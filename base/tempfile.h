@@ -64,6 +64,11 @@ void tempfile_close(struct tempfile *t);
 /* A file without a name in `folder`: it is gone with its last descriptor and mapping. Returns the
  * descriptor, -ENAMETOOLONG, or what open(2) or mkostemp(3) gave. */
 int tempfile_unnamed(const char *folder, struct err *err);
+/* The same in the folder of the file `path`. */
+int tempfile_unnamed_beside(const char *path, struct err *err);
+
+/* Whether tempfile_open() succeeds, before much work is spent on what cannot be written. */
+int tempfile_try(const char *target, struct err *err);
 
 /* Remove the names of all temporaries that this process has open. Async-signal-safe: for a handler
  * after which the process ends. */

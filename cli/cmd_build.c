@@ -1,20 +1,24 @@
-/* torpor build: write a cold appliance. */
+/* torpor build: write an appliance, a cold one or, once it has booted, a live one. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "cli/build_live.h"
+#include "cli/cold_file.h"
 #include "cli/command.h"
+#include "cli/flag_file.h"
 #include "cli/image_build.h"
 #include "cli/key_args.h"
 #include "cli/net_args.h"
 #include "cli/source_args.h"
-#include "format/archive_writer.h"
-#include "format/image/image_pack.h"
 #include "host/parse.h"
-#include "host/paths.h"
+
+#define READY_TIMED_OUT 124 /* as torpor wait */
 
 static const struct option_spec options[] = {
 	{'o', "output", "FILE", "the appliance to write, - for standard output; required"},
+	LIVE_OPTIONS,
 	{OPTION_ENCRYPT, "encrypt", NULL, "encrypt it with a new passphrase, or --key-file"},
 	KEY_OPTIONS,
 	MACHINE_OPTIONS,
@@ -30,6 +34,7 @@ struct build_args {
 	struct image_args image;
 	struct net_args net;
 	struct key_args keys;
+	struct live_args live;
 	bool encrypt;
 	const char *output;
 };
@@ -41,6 +46,9 @@ static int cmd_build_option(struct build_args *args, int id, const char *value, 
 	if (ret != 0)
 		return ret < 0 ? ret : 0;
 	ret = image_args_take(&args->image, id, value, err);
+	if (ret != 0)
+		return ret < 0 ? ret : 0;
+	ret = live_args_take(&args->live, id, value, err);
 	if (ret != 0)
 		return ret < 0 ? ret : 0;
 	/* A file has cards; what they are connected to is a matter of each host. */
@@ -78,8 +86,10 @@ static int spare_inputs(const struct build_args *args, struct err *err)
 
 static int cmd_build_parse(struct options *opts, struct build_args *args, struct err *err)
 {
-	int id, ret;
+	int id, ret = flag_file_expand(opts, err);
 
+	if (ret < 0)
+		return ret;
 	while ((id = options_next(opts, err)) != 0) {
 		ret = id < 0 ? id : cmd_build_option(args, id, opts->value, err);
 		if (ret < 0)
@@ -98,6 +108,13 @@ static int cmd_build_parse(struct options *opts, struct build_args *args, struct
 	if (args->image.from == NULL &&
 	    (args->image.modules != NULL || args->image.nmodules > 0 || args->image.has_space))
 		return err_set(err, ERR_USAGE, "--modules, --module and --space are for --from");
+	if (args->live.live && args->encrypt)
+		return err_set(err, ERR_USAGE,
+			       "--encrypt: a hot set would lie in it in clear; write a live "
+			       "appliance, and encrypt it with torpor convert --encrypt");
+	ret = live_args_check(&args->live, args->output, err);
+	if (ret < 0)
+		return ret;
 	if (args->image.from != NULL && opts->operand < opts->argc) {
 		args->image.command = opts->argv + opts->operand;
 		return 0;
@@ -105,78 +122,10 @@ static int cmd_build_parse(struct options *opts, struct build_args *args, struct
 	return options_end(opts, err);
 }
 
-/* A dry run of the loader: a kernel that cannot start is refused now, not at the first run. */
-static int check_boot(const struct source *source, struct err *err)
+static int live_timed_out(const struct options *opts, const struct err *err)
 {
-	struct board_info board = {.nvcpus = source->appliance.vcpus};
-	struct boot_entry entry;
-	struct mem mem;
-	int ret = mem_init(&mem, source->appliance.memory, err);
-
-	if (ret < 0)
-		return ret;
-	ret = arch_boot_load(&mem, &source->boot, &board, &entry, err);
-	mem_free(&mem);
-	return ret < 0 ? source_boot_failed(source, ret, err) : 0;
-}
-
-static int write_contents(struct archive_writer *w, const struct source *source,
-			  struct disk *const disk[], struct err *err)
-{
-	int ret = archive_writer_blob(w, ROLE_KERNEL, &source->boot.kernel, err);
-
-	if (ret < 0)
-		return ret;
-	if (source->boot.initrd.len > 0) {
-		ret = archive_writer_blob(w, ROLE_INITRD, &source->boot.initrd, err);
-		if (ret < 0)
-			return ret;
-	}
-	for (unsigned i = 0; i < source->appliance.ndisks; i++) {
-		struct image_source image;
-		const struct image *none;
-		char role[16];
-
-		snprintf(role, sizeof(role), ROLE_DISK ".%u", i);
-		disk_base_source(disk[i], &image, &none);
-		ret = archive_writer_image(w, role, &image, err);
-		if (ret < 0)
-			return ret;
-	}
-	return archive_writer_publish(w, &source->appliance, NULL, err);
-}
-
-static int write_appliance(const struct source *source, struct disk *const disk[],
-			   const char *output, const struct keyring *keys, struct err *err)
-{
-	cleanup_archive_writer struct archive_writer *w = NULL;
-	int ret = archive_writer_open(&w, output, err);
-
-	if (ret < 0)
-		return ret;
-	archive_writer_pack(w, IMAGE_PACK_LEVEL);
-	if (keys != NULL) {
-		ret = archive_writer_encrypt(w, keys, err);
-		if (ret < 0)
-			return ret;
-	}
-	return write_contents(w, source, disk, err);
-}
-
-static int build_appliance(struct source *source, const char *output, const struct keyring *keys,
-			   struct err *err)
-{
-	struct disk *disk[APPLIANCE_MAX_DISKS] = {0};
-	int ret = check_boot(source, err);
-
-	if (ret < 0)
-		return ret;
-	ret = source_open_disks(source, NULL, disk, err);
-	if (ret == 0)
-		ret = write_appliance(source, disk, output, keys, err);
-	for (unsigned i = 0; i < source->appliance.ndisks; i++)
-		disk_close(disk[i]);
-	return ret;
+	command_print_error(opts->verb, err);
+	return READY_TIMED_OUT;
 }
 
 static int cmd_build_run(struct options *opts, struct err *err)
@@ -184,6 +133,7 @@ static int cmd_build_run(struct options *opts, struct err *err)
 	cleanup_image_parts struct image_parts parts = IMAGE_PARTS_NONE;
 	cleanup_keyring struct keyring *keys = NULL;
 	struct build_args args = {0};
+	struct cold_file cold;
 	struct source source;
 	int ret = cmd_build_parse(opts, &args, err);
 
@@ -205,17 +155,21 @@ static int cmd_build_run(struct options *opts, struct err *err)
 	ret = net_args_make_cards(&args.net, &source.appliance, err);
 	if (ret == 0 && args.image.from != NULL)
 		ret = image_parts_annotate(&parts, &args.image, &source.appliance, err);
+	if (ret == 0 && args.live.live) {
+		ret = build_live(&args.live, &source, args.output, err);
+		return ret == -ETIMEDOUT ? live_timed_out(opts, err) : ret;
+	}
+	cold = (struct cold_file){.output = args.output, .keys = keys};
 	if (ret == 0)
-		ret = build_appliance(&source, args.output, keys, err);
+		ret = cold_file_write(&cold, &source, err);
 	source_close(&source);
 	return ret;
 }
 
 const struct command cmd_build = {
 	.name = "build",
-	.args = "[-- COMMAND…]",
-	.summary =
-		"write a cold appliance from a container image, or from kernel, initrd and disks",
+	.args = "[@FILE] [-- COMMAND…]",
+	.summary = "write an appliance from a container image, or from kernel, initrd and disks",
 	.detail =
 		"SOURCE of --from is docker://HOST/NAME[:TAG] (a registry's image), "
 		"oci:FOLDER[:TAG], "
@@ -224,6 +178,13 @@ const struct command cmd_build = {
 		"file system becomes the first disk, without root and with the same bytes each "
 		"time. The guest runs the image's command as its user; COMMAND replaces the "
 		"image's own, not its entrypoint.\n\n"
+		"The appliance is cold: it boots when it is run. With --live it is booted here, "
+		"and "
+		"written as it runs once all that --ready says has come true; torpor resume wakes "
+		"it. Ports of --ready are published on free ports of 127.0.0.1 meanwhile. The exit "
+		"status is 124 when it is not ready in time.\n\n"
+		"@FILE stands for the words in FILE, a recipe: options as on the command line, as "
+		"many lines as you like, # before a comment, and quotes as in a shell.\n\n"
 		"Without --kernel the kernel is the newest of /boot with its modules, or Debian's "
 		"kernel for clouds, which is downloaded by apt once.",
 	.options = options,

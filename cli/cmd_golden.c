@@ -57,17 +57,6 @@ static int name_golden(const struct golden_args *args, struct path *file, struct
 	return 0;
 }
 
-static void folder_of(const struct path *file, struct path *folder)
-{
-	const char *slash = strrchr(file->text, '/');
-
-	if (slash == NULL)
-		strcpy(folder->text, ".");
-	else
-		snprintf(folder->text, sizeof(folder->text), "%.*s",
-			 slash == file->text ? 1 : (int)(slash - file->text), file->text);
-}
-
 static void print_lines(const struct buf *text)
 {
 	const char *at = (const char *)text->data, *end = at + text->len;
@@ -117,17 +106,12 @@ static int check_inputs(const struct golden_args *args, const struct recipe *rec
 /* Before minutes are spent on what cannot be written. */
 static int try_output(const struct path *output, struct err *err)
 {
-	struct tempfile file;
 	int ret;
 
 	if (strcmp(output->text, "-") == 0)
 		return err_set(err, ERR_USAGE, "-o: record writes a file, not standard output");
 	ret = parse_output(output->text, err);
-	if (ret < 0)
-		return ret;
-	ret = tempfile_open(&file, output->text, err);
-	tempfile_close(&file);
-	return ret;
+	return ret < 0 ? ret : tempfile_try(output->text, err);
 }
 
 static int print_recorded(const struct path *file, struct err *err)
@@ -196,7 +180,7 @@ static int check(const struct golden_args *args, int stop_fd, struct err *err)
 	const struct guest_tree_excludes *excludes = &recording.recipe.excludes;
 	char digest[DIGEST_TEXT_SIZE], temporary[32];
 	cleanup_fd int fd = -1;
-	struct path file, folder;
+	struct path file;
 	struct golden_job job = {.recording = &recording, .from = args->from, .stop_fd = stop_fd};
 	int ret = recording_read(&recording, args->recipe, err);
 
@@ -208,8 +192,7 @@ static int check(const struct golden_args *args, int stop_fd, struct err *err)
 	ret = archive_identify(file.text, digest, err);
 	if (ret < 0)
 		return ret;
-	folder_of(&file, &folder);
-	fd = tempfile_unnamed(folder.text, err);
+	fd = tempfile_unnamed_beside(file.text, err);
 	if (fd < 0)
 		return fd;
 	job.file = fd;

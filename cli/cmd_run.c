@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "cli/command.h"
+#include "cli/flag_file.h"
 #include "cli/image_build.h"
 #include "cli/key_args.h"
 #include "cli/launch.h"
@@ -69,8 +70,10 @@ static int cmd_run_option(struct run_args *args, int id, const char *value, stru
 
 static int cmd_run_parse(struct options *opts, struct run_args *args, struct err *err)
 {
-	int id;
+	int id, expanded = flag_file_expand(opts, err);
 
+	if (expanded < 0)
+		return expanded;
 	while ((id = options_next(opts, err)) != 0) {
 		int ret = id < 0 ? id : cmd_run_option(args, id, opts->value, err);
 

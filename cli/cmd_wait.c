@@ -39,7 +39,7 @@ static int cmd_wait_option(struct wait_args *args, int id, const char *value, st
 		return parse_number(value, "--timeout", 1, TIMEOUT_MAX, &args->timeout, err);
 	if (args->nuntil == UNTIL_MAX)
 		return err_set(err, ERR_USAGE, "--until is given more than %u times", UNTIL_MAX);
-	return readiness_parse(value, &args->until[args->nuntil++], err);
+	return readiness_parse("--until", value, &args->until[args->nuntil++], err);
 }
 
 static int cmd_wait_parse(struct options *opts, struct wait_args *args, struct err *err)
@@ -130,7 +130,14 @@ static int cmd_wait_run(struct options *opts, struct err *err)
 	if (ret < 0)
 		return ret;
 	if (args.nuntil > 0)
-		ret = readiness_await(args.name, args.until, args.nuntil, args.timeout, err);
+		ret = readiness_await(&(struct readiness_wait){.verb = opts->verb,
+							       .option = "--until",
+							       .machine = args.name,
+							       .condition = args.until,
+							       .n = args.nuntil,
+							       .timeout_s = args.timeout,
+							       .stop_fd = -1},
+				      err);
 	else
 		ret = wait_until_over(args.name, args.timeout, err);
 	if (ret != -ETIMEDOUT || args.timeout == 0)

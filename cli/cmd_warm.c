@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
+#include "base/tempfile.h"
 #include "cli/command.h"
 #include "cli/launch.h"
 #include "cli/lease.h"
@@ -229,23 +230,6 @@ static int warm_up(struct warm_args *args, int fd, struct err *err)
 	return 0;
 }
 
-/* A file beside the output that has lost its name already: what is written to it dies with us. */
-static int open_unnamed(const char *output, struct err *err)
-{
-	const char *slash = strrchr(output, '/');
-	int folder = slash != NULL ? (int)(slash - output + 1) : 0, fd;
-	char path[PATH_MAX];
-
-	if (snprintf(path, sizeof(path), "%.*s.warm.torpor.XXXXXX", folder, output) >=
-	    (int)sizeof(path))
-		return err_sys(err, ENAMETOOLONG, "%s", output);
-	fd = mkostemp(path, O_CLOEXEC);
-	if (fd < 0)
-		return err_sys(err, errno, "a temporary copy beside %s", output);
-	unlink(path);
-	return fd;
-}
-
 /* The clone is resumed from a flat copy: the page tables show what was touched of a mapped file. */
 static int warm_up_flat(struct warm_args *args, struct err *err)
 {
@@ -256,7 +240,8 @@ static int warm_up_flat(struct warm_args *args, struct err *err)
 
 	if (ret < 0)
 		return ret;
-	copy = open_unnamed(output_is_stream(args->output) ? args->file : args->output, err);
+	copy = tempfile_unnamed_beside(output_is_stream(args->output) ? args->file : args->output,
+				       err);
 	if (copy < 0)
 		return copy;
 	ret = convert_archive_stream(archive, copy, &flat, err);

@@ -10,7 +10,7 @@ _torpor()
 	fi
 	case $verb in
 	build)
-		options='-o --output --encrypt --key-file --passphrase-file --kernel --initrd --append --disk -m --memory -c --cpus --cpu --console --net --mac --mtu --queues --from --modules --module --space --cacert --plain-http --timeout --help' operands='' ;;
+		options='-o --output --live --ready --ready-timeout --warm --encrypt --key-file --passphrase-file --kernel --initrd --append --disk -m --memory -c --cpus --cpu --console --net --mac --mtu --queues --from --modules --module --space --cacert --plain-http --timeout --help' operands=' files' ;;
 	run)
 		options='-d --detach -n --name --rm --until-closed --kernel --initrd --append --disk -m --memory -c --cpus --cpu --console --net -p --publish --pcap --mac --mtu --queues --key-file --passphrase-file --modules --module --space --cacert --plain-http --timeout --help' operands=' files' ;;
 	resume)

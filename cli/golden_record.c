@@ -5,13 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/tempfile.h"
-#include "cli/own_machine.h"
-#include "cli/own_program.h"
+#include "cli/live_file.h"
 #include "cli/test_golden.h"
-#include "cli/wake_name.h"
 
 /* ---- the machine ---- */
 
@@ -37,6 +33,23 @@ static int find_beginning(const struct golden_job *job, struct path *file, struc
 	return 0;
 }
 
+static int await_guest(struct own_machine *m, const struct recipe *recipe, uint64_t deadline,
+		       struct err *err)
+{
+	struct readiness condition[2];
+	struct own_wait wait = {.verb = "golden", .option = "await:", .condition = condition};
+	uint64_t now = clock_monotonic_ns();
+	int ret;
+
+	wait.timeout_s = now < deadline ? (deadline - now) / NS_PER_SECOND + 1 : 1;
+	if (recipe->await != NULL)
+		condition[wait.n++] = (struct readiness){.kind = READY_TEXT, .text = recipe->await};
+	if (recipe_needs_guest(recipe))
+		condition[wait.n++] = (struct readiness){.kind = READY_EXEC, .text = ":"};
+	ret = own_machine_await(m, &wait, err);
+	return ret < 0 && ret != -ECANCELED ? own_machine_add_last_line(m, ret, err) : ret;
+}
+
 static int start_machine(const struct golden_job *job, struct own_machine *m, struct err *err)
 {
 	const struct recipe *recipe = &job->recording->recipe;
@@ -52,15 +65,17 @@ static int start_machine(const struct golden_job *job, struct own_machine *m, st
 
 	if (ret < 0)
 		return ret;
+	if (recipe->await != NULL && strlen(recipe->await) > READINESS_TEXT_MAX)
+		return err_set(err, ERR_USAGE, "await: is longer than %u bytes",
+			       READINESS_TEXT_MAX);
 	ret = own_machine_start(m, &start, err);
 	if (ret < 0)
 		return ret;
-	if (recipe->await != NULL) {
-		ret = own_machine_await(m, recipe->await, deadline, err);
-		if (ret < 0)
-			return ret;
-	}
-	return recipe_needs_guest(recipe) ? own_machine_await_guest(m, deadline, err) : 0;
+	ret = await_guest(m, recipe, deadline, err);
+	/* Its clock, too, in one that begins with a live file. */
+	if (ret < 0 || !recipe_needs_guest(recipe))
+		return ret;
+	return own_machine_await_wake(m, deadline, err);
 }
 
 static int run_commands(const struct golden_job *job, struct own_machine *m, struct err *err)
@@ -75,69 +90,9 @@ static int run_commands(const struct golden_job *job, struct own_machine *m, str
 	return ret < 0 ? err_context(err, ret, "%s", job->recording->result.path) : 0;
 }
 
-/* ---- its file ---- */
-
-/* To job->output, or to `file` if that is not -1. The machine ends with us, and the save with it. */
-static int save(const struct golden_job *job, const struct own_machine *m, int file,
-		struct err *err)
-{
-	const struct recipe *recipe = &job->recording->recipe;
-	const char *argv[11] = {"torpor", "save", "--output", file >= 0 ? "-" : job->output};
-	const struct own_program own = {
-		.argv = argv, .keep = {-1, -1}, .out = file, .stop_fd = job->stop_fd};
-	char level[32], as[WAKE_NAME_OPTION];
-	int n = 4;
-
-	if (recipe->trim)
-		argv[n++] = "--trim";
-	if (recipe->flat)
-		argv[n++] = "--flat";
-	snprintf(level, sizeof(level), "--level=%u", recipe->level);
-	if (recipe->level != 0)
-		argv[n++] = level;
-	if (job->output != NULL && wake_name_option(job->output, as))
-		argv[n++] = as;
-	argv[n++] = "--";
-	argv[n] = m->name;
-	return own_program_do(&own, err);
-}
-
-static int warm(const struct golden_job *job, const struct own_machine *m, int file,
-		struct err *err)
-{
-	char seconds[32], lease[48], path[32];
-	const char *const argv[] = {"torpor", "warm", "--output", job->output, seconds,
-				    lease,    "--",   path,	  NULL};
-	const struct own_program own = {
-		.argv = argv, .keep = {m->lease[0], file}, .out = -1, .stop_fd = job->stop_fd};
-
-	snprintf(seconds, sizeof(seconds), "--for=%u", job->recording->recipe.warm);
-	snprintf(lease, sizeof(lease), "--until-closed=/dev/fd/%d", m->lease[0]);
-	snprintf(path, sizeof(path), "/dev/fd/%d", file);
-	return own_program_do(&own, err);
-}
-
-/* What is not warm yet has no name, so that it is gone whatever ends us. */
-static int save_and_warm(const struct golden_job *job, const struct own_machine *m, struct err *err)
-{
-	const char *slash = strrchr(job->output, '/');
-	cleanup_free char *folder =
-		slash == NULL ? strdup(".")
-			      : strndup(job->output, (size_t)(slash - job->output) + 1);
-	cleanup_fd int file = -1;
-	int ret;
-
-	if (folder == NULL)
-		return err_sys(err, ENOMEM, "save");
-	file = tempfile_unnamed(folder, err);
-	if (file < 0)
-		return file;
-	ret = save(job, m, file, err);
-	return ret < 0 ? ret : warm(job, m, file, err);
-}
-
 int golden_make(const struct golden_job *job, struct err *err)
 {
+	const struct recipe *recipe = &job->recording->recipe;
 	cleanup_own_machine struct own_machine m;
 	int ret = own_machine_open(&m, "record", job->stop_fd, err);
 
@@ -154,7 +109,12 @@ int golden_make(const struct golden_job *job, struct err *err)
 		if (ret < 0 || !job->update)
 			return ret;
 	}
-	if (job->output == NULL || job->recording->recipe.warm == 0)
-		return save(job, &m, job->output == NULL ? job->file : -1, err);
-	return save_and_warm(job, &m, err);
+	return live_file_make(&(struct live_file){.output = job->output,
+						  .fd = job->file,
+						  .trim = recipe->trim,
+						  .flat = recipe->flat,
+						  .level = recipe->level,
+						  .warm = recipe->warm,
+						  .stop_fd = job->stop_fd},
+			      &m, err);
 }

@@ -138,13 +138,6 @@ static int pull_image(void *opaque, const char *text, char path[PATH_MAX], struc
 	return 0;
 }
 
-static const char *temporary_folder(void)
-{
-	const char *folder = getenv("TMPDIR");
-
-	return folder != NULL && folder[0] == '/' ? folder : "/var/tmp";
-}
-
 static int make_root(struct image_parts *parts, const struct image_args *args, const char *verb,
 		     struct err *err)
 {
@@ -156,7 +149,7 @@ static int make_root(struct image_parts *parts, const struct image_args *args, c
 		return err_set(err, ERR_USAGE, "%s is an OCI image layout: name it oci:%s",
 			       args->from, args->from);
 	params.spare = args->has_space ? args->space : DEFAULT_SPACE;
-	parts->root_fd = tempfile_unnamed(temporary_folder(), err);
+	parts->root_fd = tempfile_unnamed(path_temporary(), err);
 	if (parts->root_fd < 0)
 		return parts->root_fd;
 	params.fd = parts->root_fd;

@@ -20,18 +20,33 @@
 #include "cli/remove_machine.h"
 #include "host/paths.h"
 
-#define ARGUMENTS_MAX 192u
-#define LOOK_MS	      50
-#define CONSOLE_CHUNK KIB(256)
+#define ARGUMENTS_MAX  192u
+#define LOOK_MS	       50
+#define CONSOLE_CHUNK  KIB(64)
+#define LINE_MAX_SHOWN 160
 
 int own_machine_open(struct own_machine *m, const char *kind, int stop_fd, struct err *err)
 {
-	*m = (struct own_machine){.stop_fd = stop_fd, .lease = {-1, -1}};
+	*m = (struct own_machine){.stop_fd = stop_fd, .lease = {-1, -1}, .log_fd = -1};
 	snprintf(m->name, sizeof(m->name), "%s-%d", kind, (int)getpid());
 	return pipe2(m->lease, O_CLOEXEC) < 0 ? err_sys(err, errno, "pipe") : 0;
 }
 
 /* ---- its start ---- */
+
+/* The log goes when the machine ends; who has it open still reads it then. */
+static void reopen_log(struct own_machine *m)
+{
+	struct path path;
+	int fd = path_state(&path, m->name, "console.log", NULL) < 0
+			 ? -1
+			 : open(path.text, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	cleanup_fd_fn(&m->log_fd);
+	m->log_fd = fd;
+}
 
 struct arguments {
 	const char *word[ARGUMENTS_MAX + 1];
@@ -82,9 +97,10 @@ int own_machine_start(struct own_machine *m, const struct own_start *start, stru
 	ret = client_open(&m->client, m->name, err);
 	if (ret < 0) {
 		(void)remove_machine(m->name, true, NULL);
-		return ret;
+		return err_context(err, ret, "the machine has ended at once");
 	}
 	m->there = true;
+	reopen_log(m);
 	ret = machine_env_make(&m->env, &m->client, err);
 	if (ret < 0)
 		own_machine_end(m);
@@ -93,24 +109,19 @@ int own_machine_start(struct own_machine *m, const struct own_start *start, stru
 
 /* ---- what it says ---- */
 
-/* The end of its console's log, also when it has ended since; NULL: there is none, or no memory. */
-static char *read_console(const struct own_machine *m)
+char *own_machine_console(struct own_machine *m)
 {
-	cleanup_fd int fd = -1;
 	cleanup_free char *text = NULL;
-	struct path path;
 	struct stat st;
 	uint64_t from, len;
 
-	if (path_state(&path, m->name, "console.log", NULL) < 0)
-		return NULL;
-	fd = open(path.text, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0)
+	reopen_log(m);
+	if (m->log_fd < 0 || fstat(m->log_fd, &st) < 0)
 		return NULL;
 	len = u64_min((uint64_t)st.st_size, CONSOLE_CHUNK);
 	from = (uint64_t)st.st_size - len;
 	text = malloc(len + 1);
-	if (text == NULL || io_pread(fd, text, len, from) < 0)
+	if (text == NULL || io_pread(m->log_fd, text, len, from) < 0)
 		return NULL;
 	for (uint64_t i = 0; i < len; i++) {
 		if (text[i] == '\0' || text[i] == '\r')
@@ -120,53 +131,36 @@ static char *read_console(const struct own_machine *m)
 	return take_ptr(text);
 }
 
-/* The last line that is not empty. The log goes when the machine ends. */
-static void note_last_line(struct own_machine *m, const char *text)
+int own_machine_add_last_line(struct own_machine *m, int ret, struct err *err)
 {
-	size_t len = strlen(text), start;
+	cleanup_free char *text = own_machine_console(m);
+	/* That is not empty. */
+	size_t len = text != NULL ? strlen(text) : 0, start;
+	struct err why = *err;
 
 	while (len > 0 && strchr(" \n", text[len - 1]) != NULL)
 		len--;
 	for (start = len; start > 0 && text[start - 1] != '\n';)
 		start--;
-	if (len > 0)
-		snprintf(m->said, sizeof(m->said), "%.*s", (int)(len - start), text + start);
+	if (len == 0)
+		err_set(err, why.kind, "%.800s; its console said nothing", why.text);
+	else
+		err_set(err, why.kind, "%.800s; the last that its console said: '%.*s'", why.text,
+			(int)u64_min(len - start, LINE_MAX_SHOWN), text + start);
+	return ret;
 }
 
-/* Between two looks. */
-static int pause_look(struct own_machine *m, uint64_t deadline, const char *awaited,
-		      struct err *err)
+int own_machine_await(struct own_machine *m, const struct own_wait *wait, struct err *err)
 {
-	struct pollfd stop = {.fd = m->stop_fd, .events = POLLIN};
-	bool over = client_hung_up(&m->client);
-	cleanup_free char *console = read_console(m);
+	const struct readiness_wait readiness = {.verb = wait->verb,
+						 .option = wait->option,
+						 .machine = m->name,
+						 .condition = wait->condition,
+						 .n = wait->n,
+						 .timeout_s = wait->timeout_s,
+						 .stop_fd = m->stop_fd};
 
-	if (console != NULL)
-		note_last_line(m, console);
-	if (poll(&stop, 1, LOOK_MS) > 0)
-		return err_sys(err, ECANCELED, "interrupted");
-	if (!over && clock_monotonic_ns() < deadline)
-		return 0;
-	return err_set(err, ERR_FAILED, "%s %s; the last that its console said: '%s'",
-		       over ? "the machine ended before" : "the time was over before", awaited,
-		       m->said);
-}
-
-int own_machine_await(struct own_machine *m, const char *text, uint64_t deadline, struct err *err)
-{
-	char awaited[256];
-
-	snprintf(awaited, sizeof(awaited), "it said '%s'", text);
-	for (;;) {
-		cleanup_free char *console = read_console(m);
-		int ret;
-
-		if (console != NULL && strstr(console, text) != NULL)
-			return 0;
-		ret = pause_look(m, deadline, awaited, err);
-		if (ret < 0)
-			return ret;
-	}
+	return readiness_await(&readiness, err);
 }
 
 static bool part_is_over(const json_t *wake, const char *part)
@@ -179,53 +173,27 @@ static bool part_is_over(const json_t *wake, const char *part)
 /* Its clock is set, and its hooks are through. */
 int own_machine_await_wake(struct own_machine *m, uint64_t deadline, struct err *err)
 {
+	struct pollfd stop = {.fd = m->stop_fd, .events = POLLIN};
+
 	for (;;) {
 		cleanup_json json_t *reply = NULL;
 		const json_t *wake;
 		int ret = client_do(&m->client, "inspect", CLIENT_FOREVER, &reply, err);
 
 		if (ret < 0)
-			return ret;
+			return own_machine_add_last_line(m, ret, err);
 		wake = json_object_get(reply, "wake");
 		if (part_is_over(wake, "clock") && part_is_over(wake, "hooks"))
 			return 0;
 		if (strcmp(protocol_text(wake, "agent"), "absent") == 0)
 			return err_set(err, ERR_FAILED, "the guest has no agent that answers");
-		ret = pause_look(m, deadline, "its clock was set and its hooks had run", err);
-		if (ret < 0)
-			return ret;
-	}
-}
-
-/* At least one. */
-static unsigned seconds_until(uint64_t deadline)
-{
-	uint64_t now = clock_monotonic_ns();
-
-	return now < deadline ? (unsigned)((deadline - now) / NS_PER_SECOND) + 1 : 1;
-}
-
-int own_machine_await_guest(struct own_machine *m, uint64_t deadline, struct err *err)
-{
-	const struct test_guest guest = own_machine_guest(m);
-
-	for (;;) {
-		cleanup_buf struct buf output = {0};
-		char awaited[256];
-		struct err why;
-		int status = 0, ret;
-
-		ret = guest.run(guest.opaque, ":", seconds_until(deadline), GOLDEN_OUTPUT_MAX,
-				&output, &status, &why);
-		if (ret == 0 && status == 0)
-			return own_machine_await_wake(m, deadline, err);
-		if (ret == -ECANCELED)
-			return err_copy(err, ret, &why);
-		snprintf(awaited, sizeof(awaited), "a command ran in the guest (%.160s)",
-			 ret < 0 ? why.text : "its shell fails");
-		ret = pause_look(m, deadline, awaited, err);
-		if (ret < 0)
-			return ret;
+		if (poll(&stop, 1, LOOK_MS) > 0)
+			return err_sys(err, ECANCELED, "interrupted");
+		if (clock_monotonic_ns() < deadline)
+			continue;
+		ret = err_set(err, ERR_FAILED,
+			      "the time was over before its clock was set and its hooks had run");
+		return own_machine_add_last_line(m, ret, err);
 	}
 }
 
@@ -255,6 +223,8 @@ void own_machine_end(struct own_machine *m)
 	m->there = false;
 	client_close(&m->client);
 	(void)remove_machine(m->name, true, NULL);
+	cleanup_fd_fn(&m->log_fd);
+	m->log_fd = -1;
 	machine_env_free(&m->env);
 }
 

@@ -33,7 +33,8 @@
 #define CONNECTION_NS (2 * NS_PER_SECOND)
 
 struct awaiting {
-	const char *machine;
+	const struct readiness_wait *wait;
+	const char *machine; /* of that */
 	const struct readiness *condition;
 	char what[READINESS_TEXT_MAX + 64]; /* is waited for */
 	char why[512];			    /* it has not come true, as far as is known; or "" */
@@ -56,10 +57,12 @@ struct awaiting {
 
 /* --- what is asked for --- */
 
-int readiness_parse(const char *arg, struct readiness *condition, struct err *err)
+int readiness_parse(const char *option, const char *arg, struct readiness *condition,
+		    struct err *err)
 {
 	static const char *const prefix[] = {"text:", "port:", "exec:"};
 	const bool number = arg[0] != '\0' && strspn(arg, "0123456789") == strlen(arg);
+	char what[32];
 	uint64_t port;
 	int ret;
 
@@ -72,13 +75,14 @@ int readiness_parse(const char *arg, struct readiness *condition, struct err *er
 	}
 	if (condition->text[0] == '\0')
 		return err_set(err, ERR_USAGE,
-			       "--until needs text:TEXT, port:N or exec:COMMAND, not '%s'", arg);
+			       "%s needs text:TEXT, port:N or exec:COMMAND, not '%s'", option, arg);
 	if (condition->kind == READY_TEXT && strlen(condition->text) > READINESS_TEXT_MAX)
-		return err_set(err, ERR_USAGE, "--until text: is longer than %u bytes",
+		return err_set(err, ERR_USAGE, "%s text: is longer than %u bytes", option,
 			       READINESS_TEXT_MAX);
 	if (condition->kind != READY_PORT)
 		return 0;
-	ret = parse_number(condition->text, "--until port", 1, UINT16_MAX, &port, err);
+	snprintf(what, sizeof(what), "%s port", option);
+	ret = parse_number(condition->text, what, 1, UINT16_MAX, &port, err);
 	condition->port = (uint16_t)port;
 	return ret;
 }
@@ -237,8 +241,8 @@ static int find_published(const struct awaiting *a, union address *address, stru
 	if (size == -ENOENT)
 		return err_set(err, ERR_USAGE,
 			       "TCP port %u of %s is not published: see torpor port, or use "
-			       "--until exec:",
-			       a->condition->port, a->machine);
+			       "%s exec:",
+			       a->condition->port, a->machine, a->wait->option);
 	return size;
 }
 
@@ -406,16 +410,16 @@ static int look(struct awaiting *a, struct err *err)
 	}
 }
 
-static int timed_out(const struct awaiting *a, uint64_t timeout_s, struct err *err)
+static int timed_out(const struct awaiting *a, struct err *err)
 {
-	err_set(err, ERR_FAILED, "waited %llu s for %s%s%s", (unsigned long long)timeout_s, a->what,
-		a->why[0] != '\0' ? ": " : "", a->why);
+	err_set(err, ERR_FAILED, "waited %llu s for %s%s%s", (unsigned long long)a->wait->timeout_s,
+		a->what, a->why[0] != '\0' ? ": " : "", a->why);
 	return -ETIMEDOUT;
 }
 
-static int await_one(struct awaiting *a, uint64_t timeout_s, struct err *err)
+static int await_one(struct awaiting *a, struct err *err)
 {
-	static const struct timespec pause = {.tv_nsec = LOOK_MS * (long)NS_PER_MS};
+	struct pollfd stop = {.fd = a->wait->stop_fd, .events = POLLIN};
 
 	for (;;) {
 		/* Looked at once more after the end, for the last words. */
@@ -430,12 +434,13 @@ static int await_one(struct awaiting *a, uint64_t timeout_s, struct err *err)
 		if (ret < 0)
 			return ret;
 		if (clock_monotonic_ns() >= a->deadline)
-			return timed_out(a, timeout_s, err);
-		nanosleep(&pause, NULL);
+			return timed_out(a, err);
+		if (poll(&stop, 1, LOOK_MS) > 0)
+			return err_sys(err, ECANCELED, "interrupted");
 	}
 }
 
-static int await_patiently(struct awaiting *a, uint64_t timeout_s, struct err *err)
+static int await_patiently(struct awaiting *a, struct err *err)
 {
 	const bool speaks = isatty(STDERR_FILENO);
 	struct patience patience;
@@ -444,8 +449,8 @@ static int await_patiently(struct awaiting *a, uint64_t timeout_s, struct err *e
 	a->log_fd = a->socket = -1;
 	describe(a);
 	if (speaks)
-		patience_begin(&patience, "wait", a->what);
-	ret = await_one(a, timeout_s, err);
+		patience_begin(&patience, a->wait->verb, a->what);
+	ret = await_one(a, err);
 	if (speaks)
 		patience_end(&patience);
 	cleanup_fd_fn(&a->log_fd);
@@ -454,25 +459,27 @@ static int await_patiently(struct awaiting *a, uint64_t timeout_s, struct err *e
 	return ret;
 }
 
-int readiness_await(const char *machine, const struct readiness *conditions, size_t n,
-		    uint64_t timeout_s, struct err *err)
+int readiness_await(const struct readiness_wait *wait, struct err *err)
 {
-	const uint64_t deadline =
-		timeout_s != 0 ? clock_monotonic_ns() + timeout_s * NS_PER_SECOND : UINT64_MAX;
+	const uint64_t deadline = wait->timeout_s != 0
+					  ? clock_monotonic_ns() + wait->timeout_s * NS_PER_SECOND
+					  : UINT64_MAX;
+	const char *machine = wait->machine;
 
 	if (!claim_is_held(machine) && !machine_is_known(machine))
 		return err_set(err, ERR_NOT_FOUND, "no machine is named %s", machine);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < wait->n; i++) {
 		/* Much of it is a buffer. */
 		cleanup_free struct awaiting *a = calloc(1, sizeof(*a));
 		int ret;
 
 		if (a == NULL)
 			return err_sys(err, ENOMEM, "wait for %s", machine);
+		a->wait = wait;
 		a->machine = machine;
-		a->condition = &conditions[i];
+		a->condition = &wait->condition[i];
 		a->deadline = deadline;
-		ret = await_patiently(a, timeout_s, err);
+		ret = await_patiently(a, err);
 		if (ret < 0)
 			return ret;
 	}

@@ -18,7 +18,8 @@
 
 #define CHUNK KIB(64)
 /* How often an end is looked for where the kernel does not tell it. */
-#define LOOK_MS 20
+#define LOOK_MS	       20
+#define GENTLE_SECONDS 10
 
 void golden_output_add(struct buf *output, size_t most, const void *data, size_t len,
 		       uint64_t *dropped)
@@ -87,6 +88,7 @@ struct follow {
 	struct buf *output;
 	uint64_t dropped;
 	uint64_t late; /* bytes that came when it had ended */
+	bool gently;
 	bool ended;
 };
 
@@ -120,6 +122,23 @@ static bool follow_read(struct follow *f)
 	return f->late <= GOLDEN_OUTPUT_MAX;
 }
 
+/* What it prints no longer matters; a pipe that is full would keep it. */
+static int end_gently(struct follow *f, pid_t pid)
+{
+	const uint64_t deadline = clock_monotonic_ns() + GENTLE_SECONDS * NS_PER_SECOND;
+	struct pollfd ready[2] = {f->ready[0], f->ready[1]};
+
+	if (!f->gently || kill(-pid, SIGTERM) < 0)
+		return -ECANCELED;
+	while (!f->ended && clock_monotonic_ns() < deadline) {
+		if (poll(ready, 2, 100) > 0 && ready[0].revents != 0 &&
+		    read(ready[0].fd, f->chunk, CHUNK) <= 0)
+			ready[0].fd = -1;
+		f->ended = waitpid(pid, NULL, WNOHANG) == pid;
+	}
+	return -ECANCELED;
+}
+
 static int follow_to_end(struct follow *f, pid_t pid, int *wstatus, bool *timed_out)
 {
 	do {
@@ -129,7 +148,7 @@ static int follow_to_end(struct follow *f, pid_t pid, int *wstatus, bool *timed_
 			f->ready[0].revents = f->ready[2].revents = 0;
 		}
 		if (!f->ended && f->ready[2].revents != 0)
-			return -ECANCELED;
+			return end_gently(f, pid);
 		if (!f->ended && clock_monotonic_ns() > f->deadline) {
 			*timed_out = true;
 			kill(-pid, SIGKILL);
@@ -142,16 +161,17 @@ static int follow_to_end(struct follow *f, pid_t pid, int *wstatus, bool *timed_
 	} while (true);
 }
 
-int host_program_follow(pid_t pid, int fd, int stop_fd, unsigned seconds, struct buf *output,
-			int *wstatus, bool *timed_out)
+int host_program_follow(pid_t pid, const struct host_follow *how, struct buf *output, int *wstatus,
+			bool *timed_out)
 {
 	cleanup_free char *chunk = malloc(CHUNK);
 	cleanup_fd int end = (int)syscall(SYS_pidfd_open, pid, 0); /* Linux 5.3 */
 	struct follow f = {
-		.ready = {{.fd = fd, .events = POLLIN},
+		.ready = {{.fd = how->fd, .events = POLLIN},
 			  {.fd = end, .events = POLLIN},
-			  {.fd = stop_fd, .events = POLLIN}},
-		.deadline = clock_monotonic_ns() + seconds * NS_PER_SECOND,
+			  {.fd = how->stop_fd, .events = POLLIN}},
+		.gently = how->gently,
+		.deadline = clock_monotonic_ns() + how->seconds * NS_PER_SECOND,
 		.chunk = chunk,
 		.output = output,
 	};
@@ -190,7 +210,9 @@ int host_command_run(const char *command, const struct test_host *host, unsigned
 	close(ends[1]);
 	if (ret != 0)
 		return err_sys(err, ret, "run /bin/sh");
-	ret = host_program_follow(pid, in, host->stop_fd, seconds, output, &wstatus, &timed_out);
+	ret = host_program_follow(
+		pid, &(struct host_follow){.fd = in, .stop_fd = host->stop_fd, .seconds = seconds},
+		output, &wstatus, &timed_out);
 	if (ret < 0)
 		return err_sys(err, -ret, "read the output of a command");
 	if (timed_out)

@@ -45,14 +45,21 @@ struct host_program {
  * or ignore as they are by default. Returns 0 or an errno. */
 int host_program_spawn(const struct host_program *program, pid_t *pid);
 
+struct host_follow {
+	int fd;		  /* that its messages arrive at */
+	int stop_fd;	  /* -1: none */
+	bool gently;	  /* then it has ten seconds to end by SIGTERM before it is killed */
+	unsigned seconds; /* before it is killed */
+};
+
 /*
- * Read what it prints from `fd`, until it ends: *wstatus. When `seconds` are over first it is killed
- * with what it has started: *timed_out. What it leaves in the background may go on, and is not
- * waited for. Returns 0; -ECANCELED when stop_fd became readable, -ENOMEM or the errno of poll(2):
- * then it was killed, too.
+ * Read what it prints, until it ends: *wstatus. When its time is over first it is killed with what
+ * it has started: *timed_out. What it leaves in the background may go on, and is not waited for.
+ * Returns 0; -ECANCELED when stop_fd became readable, -ENOMEM or the errno of poll(2): then it was
+ * ended, too.
  */
-int host_program_follow(pid_t pid, int fd, int stop_fd, unsigned seconds, struct buf *output,
-			int *wstatus, bool *timed_out);
+int host_program_follow(pid_t pid, const struct host_follow *how, struct buf *output, int *wstatus,
+			bool *timed_out);
 
 /* Run a command of a test: its output, and its exit status, 128 and the signal that ended it, or
  * GOLDEN_TIMED_OUT. Returns 0, what host_program_follow() gives, or the errno of pipe2(2) or

@@ -187,6 +187,13 @@ int path_cache(struct path *path, const char *name, struct err *err)
 	return ret < 0 ? ret : path_set(path, err, "%s/%s", root.text, name);
 }
 
+const char *path_temporary(void)
+{
+	const char *folder = getenv("TMPDIR");
+
+	return folder != NULL && folder[0] == '/' ? folder : "/var/tmp";
+}
+
 /* The usual case is that it exists: one stat. */
 int path_make_dirs(const struct path *path, struct err *err)
 {

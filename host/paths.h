@@ -46,6 +46,8 @@ int path_store_root(struct path *path, struct err *err);
 int path_store(struct path *path, const char *name, struct err *err);
 int path_cas(struct path *path, struct err *err);
 int path_trust(struct path *path, struct err *err);
+/* The folder for temporary files: $TMPDIR, or /var/tmp, for there may be much. */
+const char *path_temporary(void);
 /* What can be made or fetched again. */
 int path_cache(struct path *path, const char *name, struct err *err);
 

@@ -81,9 +81,9 @@ wrong_heads() {
     head_of "colour: red" >colour.t
     refuses 125 "colour.t: line 4: a recipe has no 'colour:'" golden record colour.t
     head_of "boot: 1" | sed 's/^await:.*/await: NEVER/' >silent.t
-    refuses 125 "the time was over before it said 'NEVER'; the last that its console said: 'READY" golden record silent.t
+    refuses 125 "waited 1 s for 'NEVER' on its console; the last that its console said: 'READY" golden record silent.t
     head_of "boot: 1" "" '  $ true' >agent.t
-    refuses 125 "before a command ran in the guest .*agent" golden record agent.t
+    refuses 125 "waited 1 s for success of ':'" golden record agent.t
     refuses 122 "no-such.t" golden record no-such.t
     head_of "" "  % true" >x.t
     refuses 122 "nowhere" golden record x.t -o nowhere/x.torpor
