@@ -1,9 +1,11 @@
 /* See child.h. */
 #include "base/child.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -53,4 +55,62 @@ int child_ask(void (*answer)(void *opaque, int fd), void *opaque, size_t max, ui
 	if (child > 0)
 		(void)waitpid(child, NULL, 0);
 	return ret;
+}
+
+static bool is_kept(int fd, const int *keep, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (keep[i] == fd)
+			return true;
+	}
+	return false;
+}
+
+static void close_others(const int *keep, size_t n)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	const struct dirent *entry;
+
+	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+		int fd = atoi(entry->d_name);
+
+		if (fd > STDERR_FILENO && fd != dirfd(dir) && !is_kept(fd, keep, n))
+			close(fd);
+	}
+	if (dir != NULL)
+		closedir(dir);
+}
+
+static void leave_terminal(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
+		dup2(null, fd);
+	if (null > STDERR_FILENO)
+		close(null);
+	(void)!chdir("/");
+}
+
+int child_detach(void (*run)(void *opaque), void *opaque, const int *keep, size_t n,
+		 struct err *err)
+{
+	pid_t child;
+
+	fflush(NULL);
+	child = fork();
+	if (child == 0) {
+		setsid();
+		/* Its parent ends at once: it is nobody's child. */
+		if (fork() != 0)
+			_exit(0);
+		leave_terminal();
+		close_others(keep, n);
+		run(opaque);
+		_exit(0);
+	}
+	if (child < 0)
+		return err_sys(err, errno, "fork");
+	(void)waitpid(child, NULL, 0);
+	return 0;
 }

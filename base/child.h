@@ -17,4 +17,10 @@
 int child_ask(void (*answer)(void *opaque, int fd), void *opaque, size_t max, uint8_t **text,
 	      size_t *len, struct err *err);
 
+/* A process that goes on alone: nobody's child, in a session of its own, with /dev/null for standard
+ * streams, `/` for a folder, and no other descriptors than the `n` of `keep` (-1 is passed over).
+ * `run` runs there; the process ends when it returns. Returns 0, or the errno of fork(2). */
+int child_detach(void (*run)(void *opaque), void *opaque, const int *keep, size_t n,
+		 struct err *err);
+
 #endif

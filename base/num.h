@@ -27,6 +27,11 @@ static inline uint64_t u64_min(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+static inline uint64_t u64_max(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
 /* Round up to a power of two `align`; the caller has bounded `v` (no wrap check). */
 static inline uint64_t align_up(uint64_t v, uint64_t align)
 {

@@ -35,6 +35,10 @@ static const uint64_t accesses[] = {
 	[LANDLOCK_OWN] = READ | WRITE | LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
 			 LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_REMOVE_FILE,
 	[LANDLOCK_PARENT] = LANDLOCK_ACCESS_FS_REMOVE_DIR,
+	[LANDLOCK_STORE] = READ | WRITE | LANDLOCK_ACCESS_FS_READ_DIR |
+			   LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR |
+			   LANDLOCK_ACCESS_FS_MAKE_SYM | LANDLOCK_ACCESS_FS_REMOVE_FILE |
+			   LANDLOCK_ACCESS_FS_REMOVE_DIR | ACCESS_REFER,
 };
 
 /* struct landlock_ruleset_attr of version 6. */
@@ -129,7 +133,7 @@ int landlock_enter(struct err *err)
 	return enter_ruleset(ruleset, version, err);
 }
 
-int landlock_begin(struct landlock *l, unsigned tcp, struct err *err)
+int landlock_begin(struct landlock *l, unsigned how, struct err *err)
 {
 	struct ruleset attr = {.files = FIRST_FILES};
 
@@ -142,10 +146,12 @@ int landlock_begin(struct landlock *l, unsigned tcp, struct err *err)
 		attr.files |= ACCESS_TRUNCATE;
 	if (l->version >= DEVICES_SINCE)
 		attr.files |= ACCESS_IOCTL_DEV;
-	if (l->version >= LANDLOCK_TCP && (tcp & LANDLOCK_TCP_BIND) == 0)
+	if (l->version >= LANDLOCK_TCP && (how & LANDLOCK_TCP_BIND) == 0)
 		attr.net |= NET_BIND;
-	if (l->version >= LANDLOCK_TCP && (tcp & LANDLOCK_TCP_CONNECT) == 0)
+	if (l->version >= LANDLOCK_TCP && (how & LANDLOCK_TCP_CONNECT) == 0)
 		attr.net |= NET_CONNECT;
+	if (l->version >= LANDLOCK_SCOPES && (how & LANDLOCK_KEEP_IN) != 0)
+		attr.scoped = SCOPE_ABSTRACT_SOCKET | SCOPE_SIGNAL;
 	l->files = attr.files;
 	l->fd = create_ruleset(&attr, err);
 	return l->fd < 0 ? l->fd : 0;

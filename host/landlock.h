@@ -51,15 +51,18 @@ enum landlock_access {
 	LANDLOCK_DEVICE, /* read, write, ioctl(2) */
 	LANDLOCK_OWN,	 /* a folder: files and sockets in it are made, read, written, removed */
 	LANDLOCK_PARENT, /* a folder: empty ones in it may be removed */
+	LANDLOCK_STORE,	 /* a folder and below: all but devices, sockets, pipes and programs */
 };
 
-/* TCP that is not restricted: connections to any port, listening at any port. Bits. */
-enum landlock_tcp {
+/* TCP that is not restricted: connections to any port, listening at any port; and whether signals
+ * and abstract sockets are kept in, as landlock_enter() does. Bits. */
+enum landlock_how {
 	LANDLOCK_TCP_CONNECT = 1,
 	LANDLOCK_TCP_BIND = 2,
+	LANDLOCK_KEEP_IN = 4,
 };
 
-int landlock_begin(struct landlock *l, unsigned tcp, struct err *err);
+int landlock_begin(struct landlock *l, unsigned how, struct err *err);
 /* A path that is not there is left out. Symbolic links are followed, now. */
 int landlock_allow(struct landlock *l, const char *path, enum landlock_access what,
 		   struct err *err);

@@ -183,6 +183,10 @@ static const struct rule machine[] = {
 	RULE(setpriority, VERDICT_THIS_PRIORITY),
 	/* The process may fork once more (-d): sandbox_confine() allows its own threads only. */
 	ALLOW(tgkill),
+};
+
+/* What nothing but an attack explains. */
+static const struct rule hostile[] = {
 	/* Another program; another process. */
 	KILL(execve),
 	KILL(execveat),
@@ -249,6 +253,36 @@ static const struct rule machine[] = {
 	KILL(io_uring_setup),
 	KILL(io_uring_enter),
 	KILL(io_uring_register),
+};
+
+static const struct rule downloads[] = {
+	RULE(mmap, VERDICT_CODE_OR_DATA), /* libraries that find hosts are loaded late */
+	RULE(mprotect, VERDICT_NO_CODE),
+	RULE(clone, VERDICT_THREAD),
+	RULE(ioctl, VERDICT_TERMINAL),
+	RULE(prctl, VERDICT_NAME),
+	RULE(socket, VERDICT_NETWORK),
+	RULE(socketpair, VERDICT_LOCAL),
+	ALLOW(connect),
+	ALLOW(bind), /* of UDP, to ask name servers */
+	ALLOW(getsockopt),
+	ALLOW(setsockopt),
+	ALLOW(getsockname),
+	ALLOW(getpeername),
+	ALLOW(sendto),
+	ALLOW(sendmsg),
+	ALLOW(sendmmsg),
+	ALLOW(recvfrom),
+	ALLOW(recvmsg),
+	ALLOW(shutdown),
+	ALLOW(pipe2),
+	ALLOW(eventfd2),
+	ALLOW(ppoll),
+	ALLOW(readlinkat),
+	ALLOW(statfs),
+	ALLOW(umask),
+	ALLOW(getgid),
+	ALLOW(getegid),
 };
 
 static const struct rule net_user[] = {
@@ -339,14 +373,17 @@ struct table {
 /* Later tables overrule earlier ones. */
 static const struct plan {
 	uint8_t otherwise;
-	struct table table[4];
+	struct table table[5];
 } plans[] = {
 	[SANDBOX_READ] = {VERDICT_KILL, {TABLE(common), TABLE(reader)}},
 	[SANDBOX_CREATE] = {VERDICT_KILL, {TABLE(common), TABLE(reader), TABLE(creates)}},
 	[SANDBOX_UNPACK] = {VERDICT_KILL, {TABLE(common), TABLE(reader), TABLE(unpacks)}},
 	[SANDBOX_ASK] = {VERDICT_KILL, {TABLE(common), TABLE(reader), TABLE(asks_kvm)}},
-	[SANDBOX_MACHINE] = {VERDICT_MISSING, {TABLE(common), TABLE(creates), TABLE(machine)}},
+	[SANDBOX_MACHINE] = {VERDICT_MISSING,
+			     {TABLE(common), TABLE(creates), TABLE(machine), TABLE(hostile)}},
 	[SANDBOX_SWITCH] = {VERDICT_KILL, {TABLE(common), TABLE(serves)}},
+	[SANDBOX_DOWNLOAD] = {VERDICT_MISSING,
+			      {TABLE(common), TABLE(creates), TABLE(downloads), TABLE(hostile)}},
 };
 
 /* A library that is not there is an error of the call that needs it, later. */
@@ -403,7 +440,7 @@ static int enter(enum sandbox sandbox, unsigned nets, struct err *err)
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_sys(err, errno, "restrict the reader of the file (no_new_privs)");
-	if (sandbox != SANDBOX_MACHINE && sandbox != SANDBOX_SWITCH)
+	if (sandbox != SANDBOX_MACHINE && sandbox != SANDBOX_SWITCH && sandbox != SANDBOX_DOWNLOAD)
 		load_libraries();
 	gather(&plans[sandbox], nets, verdicts);
 	sandbox_filter_build(&filter, verdicts, getpid());
@@ -455,6 +492,21 @@ int sandbox_enter_machine(unsigned nets, struct err *err)
 		return ret;
 	ret = landlock_enter(err);
 	return ret < 0 ? ret : enter(SANDBOX_MACHINE, nets, err);
+}
+
+int sandbox_enter_download(const char *store, const char *ca_file, struct err *err)
+{
+	int ret;
+
+	if (!SANDBOX_GUARDS)
+		return 0;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_sys(err, errno, "restrict the download (no_new_privs)");
+	ret = drop_capabilities(0, err);
+	if (ret < 0)
+		return ret;
+	ret = sandbox_restrict_download(store, ca_file, err);
+	return ret < 0 ? ret : enter(SANDBOX_DOWNLOAD, 0, err);
 }
 
 int sandbox_hide(struct err *err)

@@ -52,6 +52,8 @@ enum sandbox {
 	 * program, user, namespace or mount, and nothing of other processes. */
 	SANDBOX_MACHINE,
 	SANDBOX_SWITCH, /* serve the sockets that are there: lan create */
+	/* Fetch what a machine reads: threads, TCP, name servers, files of the store. */
+	SANDBOX_DOWNLOAD,
 };
 
 /* What a machine's network cards need besides: bits. */
@@ -61,13 +63,19 @@ enum sandbox_net {
 	SANDBOX_NET_LAN = 4,  /* to join a LAN again whose switch was away */
 };
 
-/* Loads the libraries that reading takes first (but for SANDBOX_MACHINE, which may do so later, and
- * SANDBOX_SWITCH, which needs none). A library that is not there is an error of its first user, not
+/* Loads the libraries that reading takes first (but for SANDBOX_MACHINE and SANDBOX_DOWNLOAD, which
+ * may do so later, and SANDBOX_SWITCH, which needs none). A library that is not there is an error of its first user, not
  * of this. Returns 0, or the errno of prctl(2) or seccomp(2). */
 int sandbox_enter(enum sandbox sandbox, struct err *err);
 /* SANDBOX_MACHINE, with so much of a network, and all of the first step. Returns 0, what
  * landlock_enter() gives, or the errno of prctl(2), capget(2), capset(2) or seccomp(2). */
 int sandbox_enter_machine(unsigned nets, struct err *err);
+/* SANDBOX_DOWNLOAD, few capabilities, and a Landlock domain of the store, libraries, certificates
+ * and what finds hosts. `ca_file`: another certificate; NULL: none. Main thread, while it is the
+ * only one. Returns what sandbox_enter_machine() does. */
+int sandbox_enter_download(const char *store, const char *ca_file, struct err *err);
+/* Its domain, of the same call (sandbox_files.c). */
+int sandbox_restrict_download(const char *store, const char *ca_file, struct err *err);
 /* What a machine goes on to reach. */
 struct sandbox_reach {
 	const char *name;     /* its folders, which are there */

@@ -142,6 +142,44 @@ static int allow_network(struct landlock *l, const struct sandbox_reach *reach, 
 	return allow_resolver(l, err);
 }
 
+/* What finds hosts (nsswitch.conf(5), gai.conf(5)), and what says whom to trust. */
+static const char *const download_files[] = {
+	"/etc/hosts",
+	"/etc/host.conf",
+	"/etc/nsswitch.conf",
+	"/etc/gai.conf",
+	"/etc/services",
+	"/etc/ssl/certs",
+	"/etc/ssl/cert.pem",
+	"/etc/pki/tls/certs",
+	"/etc/pki/tls/cert.pem",
+	"/etc/pki/ca-trust/extracted",
+	"/etc/crypto-policies",
+};
+
+int sandbox_restrict_download(const char *store, const char *ca_file, struct err *err)
+{
+	cleanup_landlock struct landlock l = {.fd = -1};
+	int ret = landlock_begin(&l, LANDLOCK_TCP_CONNECT | LANDLOCK_KEEP_IN, err);
+
+	for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(system_files); i++) {
+		if (strcmp(system_files[i].path, "/dev/kvm") != 0 &&
+		    strcmp(system_files[i].path, "/dev/userfaultfd") != 0)
+			ret = landlock_allow(&l, system_files[i].path, system_files[i].access, err);
+	}
+	for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(download_files); i++)
+		ret = landlock_allow(&l, download_files[i], LANDLOCK_READ, err);
+	if (ret == 0 && ca_file != NULL)
+		ret = landlock_allow(&l, ca_file, LANDLOCK_READ, err);
+	if (ret == 0)
+		ret = allow_library_path(&l, err);
+	if (ret == 0)
+		ret = allow_resolver(&l, err);
+	if (ret == 0)
+		ret = landlock_allow(&l, store, LANDLOCK_STORE, err);
+	return ret < 0 ? ret : landlock_end(&l, err);
+}
+
 int sandbox_restrict(const struct sandbox_reach *reach, struct err *err)
 {
 	cleanup_landlock struct landlock l = {.fd = -1};

@@ -100,6 +100,7 @@ void http_parse_header(struct http_response *r, const char *line, size_t len)
 		{"content-range", r->content_range, sizeof(r->content_range)},
 		{"range", r->range, sizeof(r->range)},
 		{"docker-content-digest", r->digest, sizeof(r->digest)},
+		{"etag", r->etag, sizeof(r->etag)},
 	};
 	const char *colon = memchr(line, ':', len), *value;
 	size_t name;
@@ -123,6 +124,8 @@ void http_parse_header(struct http_response *r, const char *line, size_t len)
 	}
 	if (name == 16 && strncasecmp(line, "www-authenticate", name) == 0)
 		take_challenge(r, value, len);
+	if (name == 14 && strncasecmp(line, "content-length", name) == 0)
+		r->length = header_number(value, len, INT64_MAX);
 	if (name == 20 && strncasecmp(line, "oci-chunk-min-length", name) == 0)
 		r->chunk_min = header_number(value, len, GIB(1));
 }
@@ -228,14 +231,17 @@ static bool add_header(const struct curl_api *api, struct curl_slist **list, con
 static bool set_headers(const struct http_request *q, const struct curl_api *api,
 			struct curl_slist **list)
 {
-	char range[48];
+	char range[64];
 	bool sends = strcmp(q->method, "GET") != 0 && strcmp(q->method, "HEAD") != 0;
 	const char *type = q->content_type != NULL ? q->content_type : "application/octet-stream";
 
 	snprintf(range, sizeof(range), "bytes=%llu-", (unsigned long long)q->from);
+	if (q->to > 0)
+		snprintf(range, sizeof(range), "bytes=%llu-%llu", (unsigned long long)q->from,
+			 (unsigned long long)q->to - 1);
 	return add_header(api, list, "Authorization", q->authorization) &&
 	       add_header(api, list, "Accept", q->accept != NULL ? q->accept : "*/*") &&
-	       add_header(api, list, "Range", q->from > 0 ? range : NULL) &&
+	       add_header(api, list, "Range", q->from > 0 || q->to > 0 ? range : NULL) &&
 	       add_header(api, list, "Content-Range", q->content_range) &&
 	       add_header(api, list, "Content-Type", sends ? type : NULL);
 }

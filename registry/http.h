@@ -39,6 +39,8 @@ struct http_response {
 	char content_range[96];
 	char range[64];
 	char digest[96]; /* Docker-Content-Digest */
+	char etag[128];
+	uint64_t length; /* Content-Length; 0: not said */
 	uint64_t chunk_min;
 	unsigned retry_after_s; /* 0: nothing was said */
 	struct buf body;	/* of what went to no sink, bounded */
@@ -56,6 +58,7 @@ struct http_request {
 	const void *data;
 	size_t data_len;
 	uint64_t from; /* not 0: ask for the bytes from here on */
+	uint64_t to;   /* not 0: and up to here, exclusively; also with 0 for `from` */
 	/* Takes the body of a response of status 200 or 206, as it comes; NULL: into `body`. An
 	 * error ends the exchange, and is its error. `reported` counts what was sent. */
 	int (*sink)(void *opaque, const struct http_response *response, const void *data,

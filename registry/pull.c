@@ -175,45 +175,90 @@ static int fetch_manifest(struct registry *r, struct http *http, const char *nam
 	return 0;
 }
 
-/* Config and layers, each digest once, into `list`. */
-static int list_blobs(struct oci_descriptor *list, size_t *count,
-		      const struct oci_descriptor *config, const struct oci_descriptors *layers,
+/* Config and layers, each digest once. */
+static int list_blobs(struct registry_manifest *m, const struct oci_descriptors *layers,
 		      struct err *err)
 {
-	list[0] = *config;
-	*count = 1;
+	m->blob = calloc(layers->count + 1, sizeof(*m->blob));
+	if (m->blob == NULL)
+		return err_sys(err, ENOMEM, "pull");
+	m->blob[0] = m->config;
+	m->nblobs = 1;
 	for (size_t i = 0; i < layers->count; i++) {
 		const struct oci_descriptor *d = &layers->item[i];
 		size_t k = 0;
 
-		while (k < *count && strcmp(list[k].digest, d->digest) != 0)
+		while (k < m->nblobs && strcmp(m->blob[k].digest, d->digest) != 0)
 			k++;
-		if (k == *count)
-			list[(*count)++] = *d;
-		else if (list[k].size != d->size)
+		if (k == m->nblobs)
+			m->blob[m->nblobs++] = *d;
+		else if (m->blob[k].size != d->size)
 			return err_set(err, ERR_INTEGRITY, "%s has two sizes in its manifest",
 				       d->digest);
 	}
 	return 0;
 }
 
-static int pull_blobs(struct registry *r, const struct cas *cas,
-		      const struct oci_descriptor *config, const struct oci_descriptors *layers,
-		      struct err *err)
+void registry_manifest_free(struct registry_manifest *m)
 {
-	cleanup_free struct oci_descriptor *list = calloc(layers->count + 1, sizeof(*list));
-	struct pull p = {.registry = r, .cas = cas, .blob = list};
-	size_t count;
-	int ret;
+	free(m->blob);
+	buf_free(&m->text);
+	*m = (struct registry_manifest){0};
+}
 
-	if (list == NULL)
-		return err_sys(err, ENOMEM, "pull");
-	ret = list_blobs(list, &count, config, layers, err);
+void registry_parent_tag(char tag[REGISTRY_PARENT_TAG], const char *identity)
+{
+	snprintf(tag, REGISTRY_PARENT_TAG, "parent-%s", strchr(identity, ':') + 1);
+}
+
+/* The text of the image's own manifest. */
+static int find_manifest(struct registry *r, struct http *http, const char *name,
+			 struct registry_manifest *m, struct http_response *response,
+			 struct err *err)
+{
+	struct manifest_choice choice;
+	int ret = fetch_manifest(r, http, name, response, &m->self, err);
+
 	if (ret < 0)
 		return ret;
-	for (size_t i = 0; i < count; i++)
-		progress_expect(registry_progress(r), list[i].size);
-	return workers_run(r, count, fetch_blob, &p, err);
+	ret = manifest_look(&choice, response->body.data, response->body.len,
+			    response->content_type, err);
+	if (ret == 0 && choice.index) {
+		ret = fetch_manifest(r, http, choice.image.digest, response, &m->self, err);
+		if (ret == 0)
+			ret = manifest_look(&choice, response->body.data, response->body.len,
+					    choice.image.media_type, err);
+		if (ret == 0 && choice.index)
+			ret = err_set(err, ERR_INTEGRITY, "an index lists an index as an image");
+	}
+	if (ret < 0)
+		return ret;
+	strcpy(m->self.media_type, choice.media_type);
+	return 0;
+}
+
+int registry_manifest(struct registry *r, struct http *http, const char *name,
+		      struct registry_manifest *m, struct err *err)
+{
+	__attribute__((cleanup(oci_descriptors_free))) struct oci_descriptors layers = {0};
+	cleanup_http_response struct http_response response = {0};
+	int ret;
+
+	*m = (struct registry_manifest){0};
+	ret = find_manifest(r, http, name, m, &response, err);
+	if (ret < 0)
+		return ret;
+	ret = oci_decode_manifest(&m->config, &layers, response.body.data, response.body.len, err);
+	if (ret < 0)
+		return err_context(err, ret, "its manifest");
+	ret = list_blobs(m, &layers, err);
+	if (ret < 0) {
+		registry_manifest_free(m);
+		return ret;
+	}
+	m->text = response.body;
+	response.body = (struct buf){0};
+	return 0;
 }
 
 /* The whole image that a tag or digest names. */
@@ -221,38 +266,24 @@ static int pull_image(struct registry *r, struct http *http, const struct cas *c
 		      const char *name, struct oci_descriptor *config,
 		      char digest[DIGEST_TEXT_SIZE], struct err *err)
 {
-	__attribute__((cleanup(oci_descriptors_free))) struct oci_descriptors layers = {0};
-	cleanup_http_response struct http_response response = {0};
-	struct manifest_choice choice;
-	struct oci_descriptor d;
-	int ret = fetch_manifest(r, http, name, &response, &d, err);
+	cleanup_registry_manifest struct registry_manifest m;
+	struct pull p = {.registry = r, .cas = cas};
+	int ret = registry_manifest(r, http, name, &m, err);
 
 	if (ret < 0)
 		return ret;
-	ret = manifest_look(&choice, response.body.data, response.body.len, response.content_type,
-			    err);
-	if (ret == 0 && choice.index) {
-		ret = fetch_manifest(r, http, choice.image.digest, &response, &d, err);
-		if (ret == 0)
-			ret = manifest_look(&choice, response.body.data, response.body.len,
-					    choice.image.media_type, err);
-		if (ret == 0 && choice.index)
-			ret = err_set(err, ERR_INTEGRITY, "an index lists an index as an image");
-	}
+	p.blob = m.blob;
+	for (size_t i = 0; i < m.nblobs; i++)
+		progress_expect(registry_progress(r), m.blob[i].size);
+	ret = workers_run(r, http, WORKERS_USUAL, m.nblobs, fetch_blob, &p, err);
 	if (ret < 0)
 		return ret;
-	strcpy(d.media_type, choice.media_type);
-	ret = oci_decode_manifest(config, &layers, response.body.data, response.body.len, err);
-	if (ret < 0)
-		return err_context(err, ret, "its manifest");
-	ret = pull_blobs(r, cas, config, &layers, err);
+	ret = cas_put_bytes(cas, m.self.digest, m.text.data, m.text.len, err);
 	if (ret < 0)
 		return ret;
-	ret = cas_put_bytes(cas, d.digest, response.body.data, response.body.len, err);
-	if (ret < 0)
-		return ret;
-	strcpy(digest, d.digest);
-	return cas_put_image(cas, &d, err);
+	*config = m.config;
+	strcpy(digest, m.self.digest);
+	return cas_put_image(cas, &m.self, err);
 }
 
 /* What an appliance stands on; "" when on nothing. */
@@ -274,7 +305,8 @@ static int pull_parents(struct registry *r, struct http *http, const struct cas 
 			struct oci_descriptor *config, char missing[DIGEST_TEXT_SIZE],
 			struct err *err)
 {
-	char parent[DIGEST_TEXT_SIZE], tag[80], path[PATH_MAX], digest[DIGEST_TEXT_SIZE];
+	char parent[DIGEST_TEXT_SIZE], path[PATH_MAX], digest[DIGEST_TEXT_SIZE];
+	char tag[REGISTRY_PARENT_TAG];
 
 	for (unsigned depth = 0; depth < CHAIN_MAX; depth++) {
 		int ret = parent_of(cas, config, parent, err);
@@ -283,7 +315,7 @@ static int pull_parents(struct registry *r, struct http *http, const struct cas 
 			return ret;
 		if (cas_find_identity(cas, parent, path, NULL) == 0)
 			return 0;
-		snprintf(tag, sizeof(tag), "parent-%s", strchr(parent, ':') + 1);
+		registry_parent_tag(tag, parent);
 		ret = pull_image(r, http, cas, tag, config, digest, err);
 		if (ret == -ENOENT) {
 			err_clear(err);

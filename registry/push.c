@@ -342,7 +342,7 @@ static int push_blobs(struct push *p, const struct archive *a, struct err *err)
 		}
 	}
 	p->blob = list;
-	return workers_run(p->registry, n, push_blob, p, err);
+	return workers_run(p->registry, NULL, WORKERS_USUAL, n, push_blob, p, err);
 }
 
 static int put_manifest(struct push *p, struct http *http, const struct archive_entry *manifest,
@@ -426,7 +426,7 @@ int registry_push(struct registry *r, const struct chain *chain, struct registry
 		const struct archive *a = chain->archive[i];
 		char tag[REFERENCE_TAG];
 
-		snprintf(tag, sizeof(tag), "parent-%s", strchr(archive_digest(a), ':') + 1);
+		registry_parent_tag(tag, archive_digest(a));
 		if (i == 0)
 			snprintf(tag, sizeof(tag), "%s",
 				 ref->tag[0] != '\0' ? ref->tag : ref->digest);

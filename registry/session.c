@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "base/num.h"
 #include "registry/auth.h"
+#include "registry/curl_api.h"
 
 #define SILENCE_S     60u
 #define ATTEMPTS      6u
@@ -40,6 +41,7 @@ struct registry {
 	struct registry_options options;
 	char ca_file[PATH_MAX];
 	char base[REFERENCE_HOST + 16]; /* https://HOST[:PORT] */
+	bool no_registry;		/* a web server's: nothing is authorized */
 	struct credentials credentials;
 	bool has_credentials;
 	pthread_mutex_t lock; /* of what follows */
@@ -78,7 +80,7 @@ static void find_ca_file(struct registry *r)
 int registry_http(const struct registry *r, struct http **http, struct err *err)
 {
 	struct http_options options = {
-		.ca_file = r->ca_file[0] != '\0' ? r->ca_file : NULL,
+		.ca_file = registry_ca_file(r),
 		.silence_s = r->options.silence_s,
 		.progress = r->options.progress,
 	};
@@ -115,21 +117,61 @@ static int find_scheme(struct registry *r, struct err *err)
 	return 0;
 }
 
-int registry_open(struct registry **out, const struct reference *ref,
-		  const struct registry_options *options, struct err *err)
+static struct registry *registry_new(const char *host, const struct registry_options *options,
+				     struct err *err)
 {
-	cleanup_registry struct registry *r = calloc(1, sizeof(*r));
-	int ret;
+	struct registry *r = calloc(1, sizeof(*r));
 
-	if (r == NULL)
-		return err_sys(err, ENOMEM, "connect to %s", ref->host);
+	if (r == NULL) {
+		err_sys(err, ENOMEM, "connect to %s", host);
+		return NULL;
+	}
 	pthread_mutex_init(&r->lock, NULL);
-	r->ref = *ref;
 	r->options = *options;
 	if (r->options.silence_s == 0)
 		r->options.silence_s = SILENCE_S;
 	if (r->options.attempts == 0)
 		r->options.attempts = ATTEMPTS;
+	return r;
+}
+
+int registry_open_url(struct registry **out, const char *url,
+		      const struct registry_options *options, struct err *err)
+{
+	cleanup_registry struct registry *r = NULL;
+	char whole[HTTP_URL], origin[HTTP_URL];
+
+	if (curl_api(err) == NULL)
+		return -ENOSYS;
+	if (!http_resolve(url, url, whole))
+		return err_set(err, ERR_USAGE, "'%.200s' is no URL of http or https", url);
+	http_origin(whole, origin);
+	if (http_is_open(whole) && !options->plain_http)
+		return err_set(err, ERR_FAILED,
+			       "%s: http on another host is not spoken without --plain-http",
+			       origin);
+	r = registry_new(origin, options, err);
+	if (r == NULL)
+		return -ENOMEM;
+	if (snprintf(r->base, sizeof(r->base), "%s", origin) >= (int)sizeof(r->base) ||
+	    snprintf(r->ref.host, sizeof(r->ref.host), "%s", strstr(origin, "://") + 3) >=
+		    (int)sizeof(r->ref.host))
+		return err_sys(err, ENAMETOOLONG, "%.80s…", origin);
+	r->no_registry = true;
+	find_ca_file(r);
+	*out = take_ptr(r);
+	return 0;
+}
+
+int registry_open(struct registry **out, const struct reference *ref,
+		  const struct registry_options *options, struct err *err)
+{
+	cleanup_registry struct registry *r = registry_new(ref->host, options, err);
+	int ret;
+
+	if (r == NULL)
+		return -ENOMEM;
+	r->ref = *ref;
 	if (options->credentials != NULL) {
 		r->credentials = *options->credentials;
 		r->has_credentials = true;
@@ -164,6 +206,16 @@ void registry_close(struct registry *r)
 const struct reference *registry_reference(const struct registry *r)
 {
 	return &r->ref;
+}
+
+const char *registry_base(const struct registry *r)
+{
+	return r->base;
+}
+
+const char *registry_ca_file(const struct registry *r)
+{
+	return r->ca_file[0] != '\0' ? r->ca_file : NULL;
 }
 
 struct progress *registry_progress(const struct registry *r)
@@ -269,7 +321,7 @@ int registry_refused(const char *url, const struct http_response *response, cons
 
 static void scope_of(const struct registry *r, const char *mount_from, char scope[SCOPE_SIZE])
 {
-	if (r->options.actions == NULL)
+	if (r->options.actions == NULL || r->no_registry)
 		scope[0] = '\0';
 	else if (mount_from != NULL)
 		snprintf(scope, SCOPE_SIZE, "repository:%s:%s repository:%s:pull",
@@ -472,7 +524,7 @@ static int attempt(struct registry *r, struct http *http, const struct registry_
 		ret = http_exchange(http, &q, response, err);
 		if (ret < 0)
 			break;
-		if (response->status == 401 && home && !answered) {
+		if (response->status == 401 && home && !answered && !r->no_registry) {
 			answered = true;
 			ret = answer_challenge(r, http, scope, response, &pass, err);
 			if (ret <= 0)
@@ -491,6 +543,8 @@ static int attempt(struct registry *r, struct http *http, const struct registry_
 			ret = err_set(err, ERR_FAILED, "%s: more than %u redirects", r->base,
 				      REDIRECTS);
 	}
+	if (request->answered_by != NULL)
+		strcpy(request->answered_by, url);
 	explicit_bzero(&pass, sizeof(pass));
 	return ret;
 }

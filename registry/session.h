@@ -50,6 +50,11 @@ struct registry;
 /* Nothing is sent but a GET of /v2/ without credentials, to learn what the registry speaks. */
 int registry_open(struct registry **out, const struct reference *ref,
 		  const struct registry_options *options, struct err *err);
+/* The same for one file of a web server, by its URL, which must not be http to another host unless
+ * `plain_http` says so. There are no credentials: a 401 is the last answer. Nothing is sent.
+ * registry_reference() is not for it. */
+int registry_open_url(struct registry **out, const char *url,
+		      const struct registry_options *options, struct err *err);
 /* NULL is fine. */
 void registry_close(struct registry *r);
 
@@ -61,6 +66,10 @@ static inline void registry_cleanup(struct registry **r)
 #define cleanup_registry __attribute__((cleanup(registry_cleanup)))
 
 const struct reference *registry_reference(const struct registry *r);
+/* scheme://HOST[:PORT], for messages. */
+const char *registry_base(const struct registry *r);
+/* The file of certificates that is used; NULL: the system's. */
+const char *registry_ca_file(const struct registry *r);
 /* For a struct http of a thread. */
 int registry_http(const struct registry *r, struct http **http, struct err *err);
 /* "BASE/v2/REPOSITORY/" and what the format says. Returns 0 or -ENAMETOOLONG. */
@@ -71,6 +80,7 @@ struct registry_request {
 	struct http_request http; /* its authorization is filled in */
 	const char *mount_from;	  /* NULL, or a repository that the token is to read, too */
 	bool once;		  /* no second attempt: the caller makes them */
+	char *answered_by; /* NULL, or HTTP_URL bytes: whose answer it is, behind redirects */
 };
 
 /* One call, with all that it takes. 0: *response is the last answer, whatever its status; redirects,

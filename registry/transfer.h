@@ -17,6 +17,25 @@
 #include "registry/session.h"
 #include "store/cas.h"
 
+/* A manifest of one image, for this host where an index lists several. */
+struct registry_manifest {
+	struct oci_descriptor self, config;
+	struct oci_descriptor *blob; /* owned: the config, then the layers, each digest once */
+	size_t nblobs;
+	struct buf text;
+};
+
+#define REGISTRY_PARENT_TAG 80u
+
+/* Fetch the manifest that a tag or digest names. ERR_NOT_FOUND when there is none. */
+int registry_manifest(struct registry *r, struct http *http, const char *name,
+		      struct registry_manifest *m, struct err *err);
+/* {0} is fine. */
+void registry_manifest_free(struct registry_manifest *m);
+#define cleanup_registry_manifest __attribute__((cleanup(registry_manifest_free)))
+/* What the parent of an increment is tagged with. */
+void registry_parent_tag(char tag[REGISTRY_PARENT_TAG], const char *identity);
+
 struct registry_pulled {
 	char digest[DIGEST_TEXT_SIZE]; /* of the manifest: the image in the store */
 	bool appliance;		       /* it is one of ours; else a container's image */

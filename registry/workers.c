@@ -6,13 +6,12 @@
 #include <signal.h>
 #include <stdatomic.h>
 
-#define WORKERS 4u
-
 struct work {
 	struct registry *registry;
 	size_t jobs;
 	int (*job)(void *opaque, struct http *http, size_t index, struct err *err);
 	void *opaque;
+	_Atomic(struct http *) own; /* for the first who takes it */
 	atomic_size_t next;
 	pthread_mutex_t lock; /* of what follows */
 	int ret;
@@ -33,10 +32,16 @@ static void work_failed(struct work *w, int ret, const struct err *err)
 
 static void *work(void *opaque)
 {
-	cleanup_http struct http *http = NULL;
+	cleanup_http struct http *made = NULL;
 	struct work *w = opaque;
+	struct http *http = atomic_exchange(&w->own, NULL);
 	struct err err = {0};
-	int ret = registry_http(w->registry, &http, &err);
+	int ret = 0;
+
+	if (http == NULL) {
+		ret = registry_http(w->registry, &made, &err);
+		http = made;
+	}
 
 	while (ret == 0) {
 		size_t index = atomic_fetch_add(&w->next, 1);
@@ -49,12 +54,12 @@ static void *work(void *opaque)
 	return NULL;
 }
 
-int workers_run(struct registry *r, size_t jobs,
+int workers_run(struct registry *r, struct http *own, unsigned most, size_t jobs,
 		int (*job)(void *opaque, struct http *http, size_t index, struct err *err),
 		void *opaque, struct err *err)
 {
-	struct work w = {.registry = r, .jobs = jobs, .job = job, .opaque = opaque};
-	pthread_t thread[WORKERS];
+	struct work w = {.registry = r, .jobs = jobs, .job = job, .opaque = opaque, .own = own};
+	pthread_t thread[WORKERS_MOST];
 	sigset_t all, before;
 	unsigned started = 0;
 
@@ -64,7 +69,7 @@ int workers_run(struct registry *r, size_t jobs,
 	sigfillset(&all);
 	sigdelset(&all, SIGBUS);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	while (started < WORKERS && started < jobs &&
+	while (started < most && started < WORKERS_MOST && started < jobs &&
 	       pthread_create(&thread[started], NULL, work, &w) == 0)
 		started++;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -3,6 +3,7 @@
  *
  *     blobs/sha256/HEX       contents by their SHA-256, checked when they came; shared by all
  *     partial/HEX            what has arrived of one; locked by who fetches it
+ *     arriving/              what is used while it is fetched (cas_arriving.h)
  *     images/HEX/            an OCI image layout of one image, by the SHA-256 of its manifest:
  *                            oci-layout, index.json, and `blobs`, a link to the folder above
  *     refs/HOST/REPOSITORY:TAG   a name: a file that holds the digest of the manifest
@@ -156,7 +157,7 @@ struct cas_swept {
 };
 
 /* Remove images without a name that nobody holds and no increment stands on, blobs of no image, and
- * what was left half fetched. `cas` is open for CAS_SWEEP. `roots` are identities of parents that
+ * what was left half fetched or arrives for nobody. `cas` is open for CAS_SWEEP. `roots` are identities of parents that
  * increments elsewhere need. An image that cannot be read is an error, and nothing is removed. */
 int cas_sweep(const struct cas *cas, const char (*roots)[DIGEST_TEXT_SIZE], size_t nroots,
 	      struct cas_swept *swept, struct err *err);

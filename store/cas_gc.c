@@ -9,7 +9,9 @@
 
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "base/num.h"
 #include "format/archive.h"
+#include "store/cas_arriving.h"
 #include "store/cas_internal.h"
 
 /* One image of the store. */
@@ -90,7 +92,31 @@ static bool is_held(const struct sweep *s, const char *digest)
 	return folder < 0 || flock(folder, LOCK_EX | LOCK_NB) < 0;
 }
 
-static int mark(const struct sweep *s, const char (*roots)[DIGEST_TEXT_SIZE], size_t nroots,
+/* Whether somebody uses what lies in arriving/NAME. */
+static bool arriving_is_used(const struct sweep *s, const char *name)
+{
+	char path[PATH_MAX];
+	cleanup_fd int lock = -1;
+
+	snprintf(path, sizeof(path), CAS_ARRIVING "/%s/" CAS_ARRIVING_LOCK, name);
+	lock = openat(s->cas->folder, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	return lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) < 0;
+}
+
+/* "HEX.N": the image may have come into the store meanwhile. */
+static int keep_arriving(void *opaque, const char *name, struct err *err)
+{
+	const struct sweep *s = opaque;
+	char hex[2 * DIGEST_SIZE + 1], digest[DIGEST_TEXT_SIZE];
+
+	(void)err;
+	snprintf(hex, sizeof(hex), "%s", name);
+	if (cas_is_digest(hex, digest) && arriving_is_used(s, name))
+		keep_digest(s, digest);
+	return 0;
+}
+
+static int mark(struct sweep *s, const char (*roots)[DIGEST_TEXT_SIZE], size_t nroots,
 		struct err *err)
 {
 	struct cas_refs refs;
@@ -106,6 +132,9 @@ static int mark(const struct sweep *s, const char (*roots)[DIGEST_TEXT_SIZE], si
 		(void)keep_identity(s, roots[i]);
 	for (size_t i = 0; i < s->count; i++)
 		s->item[i].keep |= is_held(s, s->item[i].image.digest);
+	ret = cas_each(s->cas, CAS_ARRIVING, keep_arriving, s, err);
+	if (ret < 0)
+		return ret;
 	while (changed) {
 		changed = false;
 		for (size_t i = 0; i < s->count; i++) {
@@ -184,7 +213,8 @@ static int sweep_file(struct sweep *s, const char *folder, const char *name, uns
 	    unlinkat(s->cas->folder, path, 0) < 0)
 		return errno == ENOENT ? 0 : cas_error(s->cas, errno, path, err);
 	(*count)++;
-	s->swept->bytes += (uint64_t)st.st_size;
+	/* What takes room: of what was arriving most may be missing. */
+	s->swept->bytes += u64_min((uint64_t)st.st_size, (uint64_t)st.st_blocks * 512);
 	return 0;
 }
 
@@ -209,6 +239,32 @@ static int sweep_partial(void *opaque, const char *name, struct err *err)
 	return sweep_file(s, CAS_PARTIAL, name, &s->swept->partial, err);
 }
 
+struct sweep_folder {
+	struct sweep *s;
+	char path[PATH_MAX];
+};
+
+static int sweep_arrived(void *opaque, const char *name, struct err *err)
+{
+	const struct sweep_folder *f = opaque;
+
+	return sweep_file(f->s, f->path, name, &f->s->swept->partial, err);
+}
+
+static int sweep_arriving(void *opaque, const char *name, struct err *err)
+{
+	struct sweep_folder f = {.s = opaque};
+	int ret;
+
+	if (arriving_is_used(f.s, name))
+		return 0;
+	snprintf(f.path, sizeof(f.path), CAS_ARRIVING "/%s", name);
+	ret = cas_each(f.s->cas, f.path, sweep_arrived, &f, err);
+	if (ret == 0 && unlinkat(f.s->cas->folder, f.path, AT_REMOVEDIR) < 0)
+		ret = cas_error(f.s->cas, errno, f.path, err);
+	return ret;
+}
+
 static int sweep_all(struct sweep *s, const char (*roots)[DIGEST_TEXT_SIZE], size_t nroots,
 		     struct err *err)
 {
@@ -227,7 +283,9 @@ static int sweep_all(struct sweep *s, const char (*roots)[DIGEST_TEXT_SIZE], siz
 	if (ret < 0)
 		return ret;
 	ret = cas_each(s->cas, CAS_BLOBS, sweep_blob, s, err);
-	return ret < 0 ? ret : cas_each(s->cas, CAS_PARTIAL, sweep_partial, s, err);
+	if (ret == 0)
+		ret = cas_each(s->cas, CAS_PARTIAL, sweep_partial, s, err);
+	return ret < 0 ? ret : cas_each(s->cas, CAS_ARRIVING, sweep_arriving, s, err);
 }
 
 int cas_sweep(const struct cas *cas, const char (*roots)[DIGEST_TEXT_SIZE], size_t nroots,

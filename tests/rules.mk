@@ -24,11 +24,16 @@ $(BUILD)/tests/container/root: $(BUILD)/tests/container/root.o $(BUILD)/libtorpo
 	@$(if $(V),,echo "  LD   $@")
 	$(Q)$(CC) $(ALL_CFLAGS) $(TEST_LDFLAGS) -o $@ $^ $(LIBS)
 
--include $(UNIT_OBJ:.o=.d) $(KVM_OBJ:.o=.d) $(BUILD)/tests/container/root.d
+# In a machine's place behind a download, for tests/registry.
+$(BUILD)/tests/registry/reader: $(BUILD)/tests/registry/reader.o $(BUILD)/libtorpor.a
+	@$(if $(V),,echo "  LD   $@")
+	$(Q)$(CC) $(ALL_CFLAGS) $(TEST_LDFLAGS) -o $@ $^ $(LIBS)
+
+-include $(UNIT_OBJ:.o=.d) $(KVM_OBJ:.o=.d) $(BUILD)/tests/container/root.d $(BUILD)/tests/registry/reader.d
 
 include tests/fuzz/rules.mk
 
-TEST_PROGRAMS := $(BUILD)/tests/unit/runner $(BUILD)/tests/kvm/runner $(BUILD)/tests/container/root $(BUILD)/images/tiny.elf
+TEST_PROGRAMS := $(BUILD)/tests/unit/runner $(BUILD)/tests/kvm/runner $(BUILD)/tests/container/root $(BUILD)/tests/registry/reader $(BUILD)/images/tiny.elf
 
 # The tests are built on all cores, however make was called.
 JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))

@@ -52,8 +52,8 @@ struct wire {
 	/* All of it was in the store: open this path like any other, `torpor resume REF` needs no
 	 * wire. "" otherwise, and then either images or the one file are there. */
 	char path[PATH_MAX];
-	/* docker://: the newest first. An image that the store had is here, too, as long as it is
-	 * not the only one. */
+	/* docker://: the newest first. Of a parent that the store has there is none: it is held
+	 * (cas_hold()), and found there (host/parent.h). */
 	struct wire_image *image; /* owned */
 	size_t nimages;
 	/* A parent that neither registry nor store has; "" when nothing is missing. */

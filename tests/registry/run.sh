@@ -32,6 +32,7 @@ answers_http() { # URL
 }
 
 # docker-registry on a free port: $registry. More of its configuration comes as text.
+# shellcheck disable=SC2120
 start_registry() { # [YAML]
     local port
     port=$(free_port)
@@ -53,6 +54,7 @@ copy() { # FROM TO
 }
 
 # Another user's host: an empty store.
+# shellcheck disable=SC2120
 elsewhere() { # [NAME]
     export XDG_DATA_HOME=$HOME/data-${1-elsewhere}
     mkdir -p "$XDG_DATA_HOME"
@@ -74,6 +76,29 @@ appliances() {
         mv making "$SCRATCH/made"
     fi
     cp "$SCRATCH"/made/* .
+}
+
+# The proxy before $registry: $proxy. It writes a line for each request to NAME.log.
+start_proxy() { # NAME MODE…
+    local name=$1
+    shift
+    start "$name.err" python3 "$registry_tests/proxy.py" "$registry" "$name.port" "$name.log" "$@"
+    until_true test -s "$name.port"
+    proxy=127.0.0.1:$(<"$name.port")
+}
+
+# shellcheck disable=SC2119
+behind() { # MODE…: full.torpor is in the registry, and the proxy before it
+    need docker-registry
+    appliances
+    start_registry
+    works push full.torpor "docker://$registry/torpor/full:v1"
+    elsewhere
+    start_proxy proxy "$@"
+}
+
+asked() { # REGEX: how many requests were like that
+    grep -cE "$1" proxy.log
 }
 
 identity() { # FILE

@@ -1,27 +1,5 @@
 # Servers that cut, lie and refuse.
 
-# The proxy before $registry: $proxy. It writes a line for each request to NAME.log.
-start_proxy() { # NAME MODE…
-    local name=$1
-    shift
-    start "$name.err" python3 "$registry_tests/proxy.py" "$registry" "$name.port" "$name.log" "$@"
-    until_true test -s "$name.port"
-    proxy=127.0.0.1:$(<"$name.port")
-}
-
-behind() { # MODE…: full.torpor is in the registry, and the proxy before it
-    need docker-registry
-    appliances
-    start_registry
-    works push full.torpor "docker://$registry/torpor/full:v1"
-    elsewhere
-    start_proxy proxy "$@"
-}
-
-asked() { # REGEX: how many requests were like that
-    grep -cE "$1" proxy.log
-}
-
 comes() {
     works pull "docker://$proxy/torpor/full:v1"
     rm ./*.torpor

@@ -1,0 +1,54 @@
+/*
+ * Images of the store that are used while they arrive.
+ *
+ *     arriving/HEX.N/    what has arrived of the image with that manifest; url.N: of one file
+ *         lock           locked by the processes that use it (flock)
+ *         map            which bytes are there (base/arrival.h)
+ *         list           the blobs that it is about, in its order
+ *         DIGITS         a blob by its SHA-256: whole, or a sparse file
+ *
+ * Each process that fetches has a folder of its own, so that two of the same image do not disturb
+ * one another. A folder that nobody has locked is taken over by the next who wants that image, with
+ * what is in it, or removed by cas_sweep(). One that is locked is left alone, and so is the image
+ * of its name, once that is in the store.
+ *
+ * Functions return what cas.h says.
+ */
+#ifndef TORPOR_STORE_CAS_ARRIVING_H
+#define TORPOR_STORE_CAS_ARRIVING_H
+
+#include "store/cas.h"
+
+#define CAS_ARRIVING_LOCK "lock"
+#define CAS_ARRIVING_MAP  "map"
+#define CAS_ARRIVING_LIST "list"
+
+struct cas_arriving {
+	char path[PATH_MAX]; /* of the folder */
+	int folder;	     /* owned */
+	int lock;	     /* owned; the lock ends with the last duplicate of it */
+};
+
+/* Take a folder for the image of this manifest; NULL: for a file without a digest, a new one. `cas`
+ * is open for CAS_ADD. */
+int cas_arriving_take(struct cas_arriving *a, const struct cas *cas, const char *manifest,
+		      struct err *err);
+/* The lock stays while others have it. */
+void cas_arriving_close(struct cas_arriving *a);
+#define cleanup_cas_arriving __attribute__((cleanup(cas_arriving_close)))
+
+/* Another name for a blob that is in the store. Returns 1 when it was there, else 0. */
+int cas_arriving_link(const struct cas_arriving *a, const struct cas *cas, const char *digest,
+		      uint64_t size, struct err *err);
+/* Open the blob for reading and writing, or for reading alone when it is whole (0400). It is made,
+ * with this size, when it is not there; a file of another size is made anew. */
+int cas_arriving_open(const struct cas_arriving *a, const char *digest, uint64_t size,
+		      struct err *err);
+/* Move a blob, whose contents have been checked, to its place in the store. The descriptors stay
+ * good. `cas` is open for CAS_ADD. */
+int cas_arriving_publish(const struct cas_arriving *a, const struct cas *cas, const char *digest,
+			 struct err *err);
+/* Remove the blobs that are left in it. */
+int cas_arriving_empty(const struct cas_arriving *a, struct err *err);
+
+#endif

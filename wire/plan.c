@@ -1,0 +1,238 @@
+/* See plan.h. */
+#include "wire/plan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/num.h"
+
+/* Threads of machines that wait are few; hints can be many. */
+#define ROOM 4096u
+
+int plan_init(struct plan *p, struct arrivals *set, struct err *err)
+{
+	*p = (struct plan){.set = set};
+	p->file = calloc(arrivals_files(set), sizeof(p->file[0]));
+	return p->file != NULL ? 0 : err_sys(err, ENOMEM, "plan a download");
+}
+
+void plan_free(struct plan *p)
+{
+	free(p->file);
+	free(p->demands.item);
+	free(p->hints.item);
+	*p = (struct plan){0};
+}
+
+bool plan_has_room(const struct plan *p)
+{
+	return p->demands.count < ROOM && p->hints.count < ROOM;
+}
+
+int plan_ask(struct plan *p, const struct arrivals_request *request, struct err *err)
+{
+	struct plan_queue *q = request->now ? &p->demands : &p->hints;
+	struct plan_range *grown = array_grow(q->item, q->count, sizeof(*grown));
+
+	if (grown == NULL)
+		return err_sys(err, ENOMEM, "plan a download");
+	q->item = grown;
+	grown[q->count++] = (struct plan_range){request->file, request->from, request->len};
+	return 0;
+}
+
+static void queue_remove(struct plan_queue *q, size_t index)
+{
+	q->count--;
+	memmove(q->item + index, q->item + index + 1, (q->count - index) * sizeof(q->item[0]));
+}
+
+/* The first bytes at or behind `from` and before `end` that are missing and not under way. */
+static bool find_free(const struct plan *p, uint32_t file, uint64_t from, uint64_t end,
+		      struct plan_range *free_range)
+{
+	const struct arrival *a = arrivals_file(p->set, file);
+	uint64_t start, len;
+
+	while (from < end && arrival_missing(a, from, &start, &len) && start < end) {
+		uint64_t stop = u64_min(start + len, end);
+		bool moved = false;
+
+		for (unsigned i = 0; i < PLAN_JOBS; i++) {
+			const struct plan_range *job = &p->job[i];
+
+			if (job->len == 0 || job->file != file || job->from >= stop ||
+			    job->from + job->len <= start)
+				continue;
+			if (job->from <= start) {
+				from = job->from + job->len;
+				moved = true;
+				break;
+			}
+			stop = job->from;
+		}
+		if (moved)
+			continue;
+		*free_range = (struct plan_range){file, start, stop - start};
+		return true;
+	}
+	return false;
+}
+
+static bool is_missing(const struct plan *p, const struct plan_range *r)
+{
+	return !p->file[r->file].ended &&
+	       !arrival_has(arrivals_file(p->set, r->file), r->from, r->len);
+}
+
+/* Whole blocks: what the map counts. */
+static struct plan_range whole_blocks(const struct plan *p, const struct plan_range *r)
+{
+	uint64_t size = arrival_size(arrivals_file(p->set, r->file));
+	uint64_t from = r->from - r->from % ARRIVAL_BLOCK;
+
+	return (struct plan_range){r->file, from,
+				   u64_min(align_up(r->from + r->len, ARRIVAL_BLOCK), size) - from};
+}
+
+/* How far a range that begins at `from` and has to reach `end` may go on: over what others in the
+ * queue want next to it, and as far as reading ahead says. */
+static uint64_t stretch(struct plan *p, const struct plan_queue *q, uint32_t file, uint64_t from,
+			uint64_t end)
+{
+	struct plan_file *f = &p->file[file];
+	uint64_t size = arrival_size(arrivals_file(p->set, file));
+	bool grown = true;
+
+	if (from >= f->behind && from - f->behind <= PLAN_LEAST && f->behind > 0)
+		f->forward = u64_min(f->forward * 2, PLAN_MOST);
+	else
+		f->forward = PLAN_LEAST;
+	end = u64_max(end, from + f->forward);
+	while (grown && end - from < PLAN_MOST) {
+		grown = false;
+		for (size_t i = 0; i < q->count; i++) {
+			struct plan_range other = whole_blocks(p, &q->item[i]);
+
+			if (other.file == file && other.from <= end && other.from >= from &&
+			    other.from + other.len > end) {
+				end = other.from + other.len;
+				grown = true;
+			}
+		}
+	}
+	return u64_min(u64_min(end, from + PLAN_MOST), size);
+}
+
+static bool whole_is_under_way(const struct plan *p, uint32_t file)
+{
+	for (unsigned i = 0; i < PLAN_JOBS; i++) {
+		if (p->job[i].len > 0 && p->job[i].file == file)
+			return true;
+	}
+	return false;
+}
+
+/* Of a file without ranges. */
+static bool next_whole(const struct plan *p, uint32_t file, struct plan_range *next)
+{
+	uint64_t start, len;
+
+	if (whole_is_under_way(p, file) ||
+	    !arrival_missing(arrivals_file(p->set, file), 0, &start, &len))
+		return false;
+	*next = (struct plan_range){file, 0, arrival_size(arrivals_file(p->set, file))};
+	return true;
+}
+
+static bool next_asked(struct plan *p, struct plan_queue *q, struct plan_range *next)
+{
+	for (size_t i = 0; i < q->count;) {
+		struct plan_range wanted;
+
+		if (!is_missing(p, &q->item[i])) {
+			queue_remove(q, i);
+			continue;
+		}
+		wanted = whole_blocks(p, &q->item[i++]);
+		if (p->file[wanted.file].whole) {
+			if (next_whole(p, wanted.file, next))
+				return true;
+			continue;
+		}
+		if (!find_free(p, wanted.file, wanted.from, wanted.from + wanted.len, next))
+			continue;
+		wanted.len =
+			stretch(p, q, wanted.file, next->from, next->from + next->len) - next->from;
+		/* Up to what is there, or under way, already. */
+		(void)find_free(p, wanted.file, next->from, next->from + wanted.len, next);
+		p->file[wanted.file].behind = next->from + next->len;
+		return true;
+	}
+	return false;
+}
+
+static bool next_rest(const struct plan *p, bool first, struct plan_range *next)
+{
+	for (uint32_t i = 0; i < arrivals_files(p->set); i++) {
+		const struct plan_file *f = &p->file[i];
+
+		if (f->ended || f->first != first)
+			continue;
+		if (f->whole ? next_whole(p, i, next)
+			     : find_free(p, i, 0, arrival_size(arrivals_file(p->set, i)), next)) {
+			if (!first && !f->whole)
+				next->len = u64_min(next->len, PLAN_MOST);
+			return true;
+		}
+	}
+	return false;
+}
+
+int plan_next(struct plan *p, unsigned kinds)
+{
+	struct plan_range next;
+	enum plan_kind kind;
+	int job = 0;
+
+	while (job < (int)PLAN_JOBS && p->job[job].len > 0)
+		job++;
+	if (job == (int)PLAN_JOBS)
+		return -1;
+	if ((kinds & 1u << PLAN_DEMAND) != 0 && next_asked(p, &p->demands, &next))
+		kind = PLAN_DEMAND;
+	else if ((kinds & 1u << PLAN_HINT) != 0 && next_asked(p, &p->hints, &next))
+		kind = PLAN_HINT;
+	else if ((kinds & 1u << PLAN_BACKGROUND) != 0 &&
+		 (next_rest(p, true, &next) || next_rest(p, false, &next)))
+		kind = PLAN_BACKGROUND;
+	else
+		return -1;
+	p->job[job] = next;
+	p->kind[job] = kind;
+	return job;
+}
+
+void plan_done(struct plan *p, int job)
+{
+	p->job[job].len = 0;
+}
+
+unsigned plan_under_way(const struct plan *p, enum plan_kind kind)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < PLAN_JOBS; i++)
+		n += p->job[i].len > 0 && p->kind[i] == kind;
+	return n;
+}
+
+bool plan_file_is_there(const struct plan *p, uint32_t file)
+{
+	uint64_t start, len;
+
+	return !whole_is_under_way(p, file) &&
+	       !arrival_missing(arrivals_file(p->set, file), 0, &start, &len);
+}

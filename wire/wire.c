@@ -1,0 +1,267 @@
+/* See wire.h. */
+#include "wire/wire.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "format/chain.h"
+#include "wire/wire_internal.h"
+
+#define SILENCE_S 15u
+
+static bool is_url(const char *source)
+{
+	return strncmp(source, "https://", 8) == 0 || strncmp(source, "http://", 7) == 0;
+}
+
+bool wire_is_source(const char *source)
+{
+	return reference_is_remote(source) || is_url(source);
+}
+
+/* Those that it stands on, down to one that the store has. */
+static int add_parents(struct opening *o, struct err *err)
+{
+	char parent[DIGEST_TEXT_SIZE], path[PATH_MAX], tag[REGISTRY_PARENT_TAG];
+
+	while (o->nmanifests <= CHAIN_MAX) {
+		int ret = opening_parent(o, parent, err);
+
+		if (ret < 0 || parent[0] == '\0')
+			return ret;
+		if (cas_find_identity(&o->cas, parent, path, NULL) == 0)
+			return cas_hold(path, err);
+		registry_parent_tag(tag, parent);
+		ret = opening_add_image(o, tag, err);
+		if (ret == -ENOENT) {
+			err_clear(err);
+			strcpy(o->wire->missing, parent);
+			return 0;
+		}
+		if (ret < 0)
+			return err_context(err, ret, "parent %s", parent);
+		if (strcmp(o->manifest[o->nmanifests - 1].config.digest, parent) != 0)
+			return err_set(err, ERR_INTEGRITY, "%s is another appliance, %s", tag,
+				       o->manifest[o->nmanifests - 1].config.digest);
+	}
+	return err_set(err, ERR_INTEGRITY, "it stands on more than %u files", CHAIN_MAX);
+}
+
+/* The store has had all of it: under another name, or for another image. */
+static int open_stored(struct opening *o, struct err *err)
+{
+	const char *digest = o->manifest[0].self.digest;
+	int ret = cas_set_ref(&o->cas, &o->ref, digest, err);
+
+	if (ret == 0)
+		ret = cas_image_path(&o->cas, digest, o->wire->path, err);
+	return ret < 0 ? ret : cas_hold(o->wire->path, err);
+}
+
+/* What the download is told of the images; those that others stand on first. */
+static struct download_image *describe_images(const struct opening *o)
+{
+	struct download_image *image = calloc(o->nmanifests + 1, sizeof(*image));
+
+	for (size_t i = 0; image != NULL && i < o->nmanifests; i++) {
+		const struct registry_manifest *m = &o->manifest[o->nmanifests - 1 - i];
+
+		image[i] = (struct download_image){
+			.self = m->self, .blob = m->blob, .nblobs = m->nblobs};
+	}
+	return image;
+}
+
+static void connect_members(const struct opening *o)
+{
+	struct wire *w = o->wire;
+
+	for (size_t i = 0; i < o->nplaces; i++) {
+		const struct opening_place *place = &o->place[i];
+
+		w->image[place->image].member[place->member].blob.arrival =
+			arrivals_file(w->arrivals, (uint32_t)place->file);
+	}
+	if (w->whole.fd >= 0)
+		w->whole.arrival = arrivals_file(w->arrivals, 0);
+}
+
+/* `have` bytes of the first file are there. */
+static int start_download(struct opening *o, uint64_t have, struct err *err)
+{
+	cleanup_free struct download_image *image = describe_images(o);
+	cleanup_arrivals struct arrivals *writer = NULL;
+	struct download d = {
+		.registry = o->registry,
+		.progress = &o->progress,
+		.file = o->file,
+		.folder = &o->folder,
+		.store = o->options->store,
+		.ca_file = registry_ca_file(o->registry),
+		.image = image,
+		.nimages = o->nmanifests,
+		.ref = o->nmanifests > 0 ? &o->ref : NULL,
+	};
+	cleanup_fd int map_fd = -1;
+	int ends[2], ret;
+
+	if (image == NULL)
+		return err_sys(err, ENOMEM, "start a download");
+	if (o->nfiles == 0) {
+		ret = download_put_images(&d, &o->cas, err);
+		return ret < 0 ? ret : open_stored(o, err);
+	}
+	ret = opening_make_map(o, &map_fd, &writer, err);
+	if (ret < 0)
+		return ret;
+	arrival_mark(arrivals_file(writer, 0), 0, have);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return err_sys(err, errno, "socketpair");
+	d.set = writer;
+	d.socket = ends[0];
+	ret = download_start(&d, err);
+	close(ends[0]);
+	if (ret < 0) {
+		close(ends[1]);
+		return ret;
+	}
+	ret = arrivals_open(&o->wire->arrivals, map_fd, ends[1], err);
+	if (ret < 0)
+		return ret;
+	connect_members(o);
+	o->wire->lock = take_fd(&o->folder.lock);
+	snprintf(o->wire->map_path, sizeof(o->wire->map_path), "%s/" CAS_ARRIVING_MAP,
+		 o->folder.path);
+	return 0;
+}
+
+static int open_image(struct opening *o, struct err *err)
+{
+	const struct reference *ref = &o->ref;
+	int ret = registry_http(o->registry, &o->http, err);
+
+	if (ret < 0)
+		return ret;
+	ret = opening_add_image(o, ref->digest[0] != '\0' ? ref->digest : ref->tag, err);
+	if (ret < 0)
+		return ret;
+	if (o->folder.folder < 0)
+		return open_stored(o, err);
+	ret = add_parents(o, err);
+	if (ret < 0)
+		return ret;
+	ret = opening_list_members(o, err);
+	return ret < 0 ? ret : start_download(o, 0, err);
+}
+
+static int open_url(struct opening *o, const char *url, struct err *err)
+{
+	uint64_t have = 0;
+	int ret = registry_http(o->registry, &o->http, err);
+
+	if (ret < 0)
+		return ret;
+	ret = opening_add_url(o, url, &have, err);
+	return ret < 0 ? ret : start_download(o, have, err);
+}
+
+static int open_source(struct opening *o, const char *source, struct err *err)
+{
+	struct registry_options options = o->options->registry;
+	int ret;
+
+	options.progress = &o->progress;
+	options.actions = REGISTRY_PULL;
+	if (options.silence_s == 0)
+		options.silence_s = SILENCE_S;
+	if (is_url(source)) {
+		ret = registry_open_url(&o->registry, source, &options, err);
+		return ret < 0 ? ret : open_url(o, source, err);
+	}
+	ret = reference_parse(&o->ref, source, err);
+	if (ret < 0)
+		return ret;
+	ret = registry_open(&o->registry, &o->ref, &options, err);
+	return ret < 0 ? ret : open_image(o, err);
+}
+
+static void opening_free(struct opening *o)
+{
+	http_free(o->http);
+	registry_close(o->registry);
+	for (size_t i = 0; i < o->nmanifests; i++)
+		registry_manifest_free(&o->manifest[i]);
+	free(o->manifest);
+	free(o->file);
+	free(o->place);
+	cas_arriving_close(&o->folder);
+	cas_close(&o->cas);
+	progress_free(&o->progress);
+}
+
+int wire_open(struct wire **out, const char *source, const struct wire_options *options,
+	      struct err *err)
+{
+	cleanup_wire struct wire *w = calloc(1, sizeof(*w));
+	struct opening o = {
+		.wire = w,
+		.options = options,
+		.cas = {.folder = -1, .lock = -1},
+		.folder = {.folder = -1, .lock = -1},
+	};
+	int ret;
+
+	*out = NULL;
+	if (w == NULL)
+		return err_sys(err, ENOMEM, "%s", source);
+	w->lock = w->whole.fd = -1;
+	/* A peer that hangs up is an error of the write, not the end of this process. */
+	signal(SIGPIPE, SIG_IGN);
+	ret = progress_init(&o.progress, err);
+	if (ret < 0)
+		return ret;
+	ret = cas_open(&o.cas, options->store, CAS_ADD, err);
+	if (ret == 0)
+		ret = open_source(&o, source, err);
+	opening_free(&o);
+	if (ret < 0)
+		return err_context(err, ret, "%s", source);
+	*out = take_ptr(w);
+	return 0;
+}
+
+const struct wire_image *wire_image(const struct wire *w, const char *identity)
+{
+	for (size_t i = 0; i < w->nimages; i++) {
+		if (strcmp(w->image[i].identity, identity) == 0)
+			return &w->image[i];
+	}
+	return NULL;
+}
+
+void wire_close(struct wire *w)
+{
+	if (w == NULL)
+		return;
+	for (size_t i = 0; i < w->nimages; i++) {
+		for (size_t k = 0; k < w->image[i].nmembers; k++) {
+			free(w->image[i].member[k].name);
+			close(w->image[i].member[k].blob.fd);
+		}
+		free(w->image[i].member);
+	}
+	free(w->image);
+	arrivals_free(w->arrivals);
+	if (w->whole.fd >= 0)
+		close(w->whole.fd);
+	if (w->lock >= 0)
+		close(w->lock);
+	free(w);
+}
