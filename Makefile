@@ -120,20 +120,26 @@ release: ## build what is installed and measured, in build-release
 
 MAN1 := $(DESTDIR)$(PREFIX)/share/man/man1/torpor.1
 MAN5 := $(DESTDIR)$(PREFIX)/share/man/man5/torpor.5
+# Where the shells look; Debian's packages have another folder for zsh.
 BASH_COMPLETION := $(DESTDIR)$(PREFIX)/share/bash-completion/completions/torpor
+ZSH_FUNCTIONS   ?= $(PREFIX)/share/zsh/site-functions
+ZSH_COMPLETION   = $(DESTDIR)$(ZSH_FUNCTIONS)/_torpor
+FISH_COMPLETION := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/torpor.fish
 
 # STRIP= leaves the symbols in.
 .PHONY: install
-install: release ## install the program, its manual pages and completion into $(PREFIX)
+install: release ## install the program, its manual pages and completions into $(PREFIX)
 	install -Dm 755 build-release/torpor $(DESTDIR)$(PREFIX)/bin/torpor
 	$(if $(STRIP),$(STRIP) $(DESTDIR)$(PREFIX)/bin/torpor)
 	install -Dm 644 cli/torpor.1 $(MAN1)
 	install -Dm 644 format/torpor.5 $(MAN5)
 	install -Dm 644 cli/completion.bash $(BASH_COMPLETION)
+	install -Dm 644 cli/completion.zsh $(ZSH_COMPLETION)
+	install -Dm 644 cli/completion.fish $(FISH_COMPLETION)
 
 .PHONY: uninstall
 uninstall: ## remove what install put there
-	rm -f $(DESTDIR)$(PREFIX)/bin/torpor $(MAN1) $(MAN5) $(BASH_COMPLETION)
+	rm -f $(DESTDIR)$(PREFIX)/bin/torpor $(MAN1) $(MAN5) $(BASH_COMPLETION) $(ZSH_COMPLETION) $(FISH_COMPLETION)
 
 .PHONY: format
 format: ## reformat every C file

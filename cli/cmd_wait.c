@@ -20,8 +20,7 @@ enum {
 };
 
 static const struct option_spec options[] = {
-	{OPTION_UNTIL, "until", "TEXT|PORT|CMD",
-	 "wait for text:TEXT, port:N or exec:COMMAND instead of the end"},
+	{OPTION_UNTIL, "until", "text:TEXT|port:N|exec:CMD", "wait for this instead of the end"},
 	{OPTION_TIMEOUT, "timeout", "SECONDS", "wait no longer, and return 124"},
 	{0},
 };

@@ -1,134 +1,353 @@
-# bash completion for torpor; generated from its table of verbs
-_torpor()
+# bash completion for torpor
+# From the tables of verbs, by UPDATE_GOLDEN=1 of the unit tests:
+_torpor_verbs='build run resume clone save move receive ps events stats port pause unpause reset stop kill rm wait logs console exec cp inspect ls extract verify convert flatten tree keygen sign push pull login logout images tag rmi gc compat lan warm test golden doctor version help'
+_torpor_verb()
 {
-	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-	local verb=${COMP_WORDS[1]} options='' operands=''
-
-	if [ "$COMP_CWORD" -eq 1 ]; then
-		COMPREPLY=($(compgen -W "$(_torpor_verbs)" -- "$cur"))
-		return
-	fi
 	case $verb in
 	build)
-		options='-o --output --live --ready --ready-timeout --warm --encrypt --key-file --passphrase-file --kernel --initrd --append --disk -m --memory -c --cpus --cpu --console --net --mac --mtu --queues --from --modules --module --space --cacert --plain-http --timeout --help' operands=' files' ;;
+		subcommands='' operands='files'
+		flags='--live --encrypt --plain-http --help' files='-o --output --key-file --passphrase-file --kernel --initrd --disk --from --cacert' folders='--modules'
+		choices='--ready --cpu --console --net' others='--ready-timeout --warm --append -m --memory -c --cpus --mac --mtu --queues --module --space --timeout'
+		case $prev in --ready) words='  ' ;; esac
+		case $prev in --cpu) words='v1 v2 v3 host' ;; esac
+		case $prev in --console) words='ttyS0 hvc0' ;; esac
+		case $prev in --net) words='user none' ;; esac
+		;;
 	run)
-		options='-d --detach -n --name --rm --until-closed --kernel --initrd --append --disk -m --memory -c --cpus --cpu --console --net -p --publish --pcap --mac --mtu --queues --key-file --passphrase-file --modules --module --space --cacert --plain-http --timeout --help' operands=' files' ;;
+		subcommands='' operands='images files'
+		flags='-d --detach --rm --plain-http --help' files='--kernel --initrd --disk --pcap --key-file --passphrase-file --cacert' folders='--modules'
+		choices='--cpu --console --net' others='-n --name --until-closed --append -m --memory -c --cpus -p --publish --mac --mtu --queues --module --space --timeout'
+		case $prev in --cpu) words='v1 v2 v3 host' ;; esac
+		case $prev in --console) words='ttyS0 hvc0' ;; esac
+		case $prev in --net) words='user tap lan= none' ;; esac
+		;;
 	resume)
-		options='-d --detach --paused --golden --until-closed --rm -n --name --fill --require-signature --verify --unverified --new-identity --net -p --publish --pcap --key-file --passphrase-file --help' operands='running files' ;;
+		subcommands='' operands='running saved images files'
+		flags='-d --detach --paused --golden --rm --unverified --new-identity --help' files='--require-signature --pcap --key-file --passphrase-file' folders=''
+		choices='--fill --verify --net' others='--until-closed -n --name -p --publish'
+		case $prev in --fill) words='none idle full' ;; esac
+		case $prev in --verify) words='full cached' ;; esac
+		case $prev in --net) words='user tap lan= none' ;; esac
+		;;
 	clone)
-		options='-c --count -n --name --fill --require-signature --verify --unverified --new-identity --net -p --publish --pcap --key-file --passphrase-file --help' operands='running files' ;;
+		subcommands='' operands='running saved images files'
+		flags='--unverified --new-identity --help' files='--require-signature --pcap --key-file --passphrase-file' folders=''
+		choices='--fill --verify --net' others='-c --count -n --name -p --publish'
+		case $prev in --fill) words='none idle full' ;; esac
+		case $prev in --verify) words='full cached' ;; esac
+		case $prev in --net) words='user tap lan= none' ;; esac
+		;;
 	save)
-		options='-o --output --as -R --leave-running --trim --flat --level --parent --full --force --encrypt --decrypt --key-file --passphrase-file --json --help' operands='running' ;;
+		subcommands='' operands='running'
+		flags='-R --leave-running --trim --flat --full --force --encrypt --decrypt --json --help' files='-o --output --parent --key-file --passphrase-file' folders=''
+		choices='' others='--as --level'
+		;;
 	move)
-		options='--trim --flat --level --help' operands='running' ;;
+		subcommands='' operands='running'
+		flags='--trim --flat --help' files='' folders=''
+		choices='' others='--level'
+		;;
 	receive)
-		options='--paused -n --name --fill --require-signature --verify --unverified --new-identity --net -p --publish --pcap --key-file --passphrase-file --help' operands='' ;;
+		subcommands='' operands=''
+		flags='--paused --unverified --new-identity --help' files='--require-signature --pcap --key-file --passphrase-file' folders=''
+		choices='--fill --verify --net' others='-n --name -p --publish'
+		case $prev in --fill) words='none idle full' ;; esac
+		case $prev in --verify) words='full cached' ;; esac
+		case $prev in --net) words='user tap lan= none' ;; esac
+		;;
 	ps)
-		options='-a --all -q --quiet --json --help' operands='' ;;
+		subcommands='' operands=''
+		flags='-a --all -q --quiet --json --help' files='' folders=''
+		choices='' others=''
+		;;
 	events)
-		options='--since --until --json --help' operands='known' ;;
+		subcommands='' operands='known'
+		flags='--json --help' files='' folders=''
+		choices='' others='--since --until'
+		;;
 	stats)
-		options='-w --watch --interval --fill --json --help' operands='running' ;;
+		subcommands='' operands='running'
+		flags='-w --watch --json --help' files='' folders=''
+		choices='--fill' others='--interval'
+		case $prev in --fill) words='none idle full' ;; esac
+		;;
 	port)
-		options='--json --help' operands='running' ;;
+		subcommands='' operands='running'
+		flags='--json --help' files='' folders=''
+		choices='' others=''
+		;;
 	pause)
-		options='--help' operands='running' ;;
+		subcommands='' operands='running'
+		flags='--help' files='' folders=''
+		choices='' others=''
+		;;
 	unpause)
-		options='--help' operands='running' ;;
+		subcommands='' operands='running'
+		flags='--help' files='' folders=''
+		choices='' others=''
+		;;
 	reset)
-		options='--help' operands='running' ;;
+		subcommands='' operands='running'
+		flags='--help' files='' folders=''
+		choices='' others=''
+		;;
 	stop)
-		options='-t --time --help' operands='running' ;;
+		subcommands='' operands='running'
+		flags='--help' files='' folders=''
+		choices='' others='-t --time'
+		;;
 	kill)
-		options='--help' operands='running' ;;
+		subcommands='' operands='running'
+		flags='--help' files='' folders=''
+		choices='' others=''
+		;;
 	rm)
-		options='-f --force --help' operands='known' ;;
+		subcommands='' operands='known'
+		flags='-f --force --help' files='' folders=''
+		choices='' others=''
+		;;
 	wait)
-		options='--until --timeout --help' operands='known' ;;
+		subcommands='' operands='known'
+		flags='--help' files='' folders=''
+		choices='--until' others='--timeout'
+		case $prev in --until) words='text: port: exec:' ;; esac
+		;;
 	logs)
-		options='-f --follow --host --help' operands='known' ;;
+		subcommands='' operands='known'
+		flags='-f --follow --host --help' files='' folders=''
+		choices='' others=''
+		;;
 	console)
-		options='--help' operands='running' ;;
+		subcommands='' operands='running'
+		flags='--help' files='' folders=''
+		choices='' others=''
+		;;
 	exec)
-		options='-i --interactive -t --tty -d --detach -e --env -w --workdir -u --user --timeout --help' operands='running' ;;
+		subcommands='' operands='running'
+		flags='-i --interactive -t --tty -d --detach --help' files='' folders='-w --workdir'
+		choices='' others='-e --env -u --user --timeout'
+		;;
 	cp)
-		options='--help' operands='running' ;;
+		subcommands='' operands='inside files'
+		flags='--help' files='' folders=''
+		choices='' others=''
+		;;
 	inspect)
-		options='--json --help' operands='running files' ;;
+		subcommands='' operands='running saved images files'
+		flags='--json --help' files='' folders=''
+		choices='' others=''
+		;;
 	ls)
-		options='--json --help' operands='running files' ;;
+		subcommands='' operands='saved images files'
+		flags='--json --help' files='' folders=''
+		choices='' others=''
+		;;
 	extract)
-		options='-C --directory -o --output --key-file --passphrase-file --help' operands='running files' ;;
+		subcommands='' operands='saved images files'
+		flags='--help' files='-o --output --key-file --passphrase-file' folders='-C --directory'
+		choices='' others=''
+		;;
 	verify)
-		options='-k --key --key-file --passphrase-file --json --help' operands='running files' ;;
+		subcommands='' operands='saved images files'
+		flags='--json --help' files='-k --key --key-file --passphrase-file' folders=''
+		choices='' others=''
+		;;
 	convert)
-		options='--flat --packed --drop-hot --encrypt --decrypt --key-file --passphrase-file --new-key-file --new-passphrase-file --new-passphrase --json --help' operands='running files' ;;
+		subcommands='' operands='saved images files'
+		flags='--flat --packed --drop-hot --encrypt --decrypt --new-passphrase --json --help' files='--key-file --passphrase-file --new-key-file --new-passphrase-file' folders=''
+		choices='' others=''
+		;;
 	flatten)
-		options='-o --output --flat --level --decrypt --key-file --passphrase-file --json --help' operands='running files' ;;
+		subcommands='' operands='saved images files'
+		flags='--flat --decrypt --json --help' files='-o --output --key-file --passphrase-file' folders=''
+		choices='' others='--level'
+		;;
 	tree)
-		options='--json --help' operands='running files' ;;
+		subcommands='' operands='saved images files'
+		flags='--json --help' files='' folders=''
+		choices='' others=''
+		;;
 	keygen)
-		options='-p --public -s --secret --no-passphrase --passphrase-file --help' operands='' ;;
+		subcommands='' operands=''
+		flags='--no-passphrase --help' files='-p --public -s --secret --passphrase-file' folders=''
+		choices='' others=''
+		;;
 	sign)
-		options='-s --secret -c --comment -o --output --attach --passphrase-file --help' operands='running files' ;;
+		subcommands='' operands='saved images files'
+		flags='--help' files='-s --secret -o --output --attach --passphrase-file' folders=''
+		choices='' others='-c --comment'
+		;;
 	push)
-		options='--mount-from --cacert --plain-http --timeout --json --help' operands='running files' ;;
+		subcommands='' operands='saved images files'
+		flags='--plain-http --json --help' files='--cacert' folders=''
+		choices='' others='--mount-from --timeout'
+		;;
 	pull)
-		options='--cacert --plain-http --timeout --json --help' operands='' ;;
+		subcommands='' operands='images'
+		flags='--plain-http --json --help' files='--cacert' folders=''
+		choices='' others='--timeout'
+		;;
 	login)
-		options='-u --username --password-stdin --cacert --plain-http --timeout --help' operands='' ;;
+		subcommands='' operands=''
+		flags='--password-stdin --plain-http --help' files='--cacert' folders=''
+		choices='' others='-u --username --timeout'
+		;;
 	logout)
-		options='--help' operands='' ;;
+		subcommands='' operands=''
+		flags='--help' files='' folders=''
+		choices='' others=''
+		;;
 	images)
-		options='--json --help' operands='' ;;
+		subcommands='' operands=''
+		flags='--json --help' files='' folders=''
+		choices='' others=''
+		;;
 	tag)
-		options='--json --help' operands='running files' ;;
+		subcommands='' operands='saved images files'
+		flags='--json --help' files='' folders=''
+		choices='' others=''
+		;;
 	rmi)
-		options='--help' operands='' ;;
+		subcommands='' operands='images'
+		flags='--help' files='' folders=''
+		choices='' others=''
+		;;
 	gc)
-		options='--json --help' operands='' ;;
+		subcommands='' operands=''
+		flags='--json --help' files='' folders=''
+		choices='' others=''
+		;;
 	compat)
-		options='--json --help' operands='running files' ;;
+		subcommands='' operands='saved images files'
+		flags='--json --help' files='' folders=''
+		choices='' others=''
+		;;
 	lan)
-		options='--dhcp --dns --force --listen --connect --json --help' operands='running' ;;
+		subcommands='create ls stats rm serve join' operands='lans'
+		flags='--dhcp --force --json --help' files='' folders=''
+		choices='' others='--dns --listen --connect'
+		;;
 	warm)
-		options='--for --until -o --output --until-closed --help' operands='running files' ;;
+		subcommands='' operands='saved images files'
+		flags='--help' files='-o --output' folders=''
+		choices='' others='--for --until --until-closed'
+		;;
 	test)
-		options='--from -p --publish -j --jobs --repeat --shard --clock --failed --no-save --check-fs --update --tap --json --diff -i --interactive --junit --html --help' operands='' ;;
+		subcommands='' operands='files'
+		flags='--no-save --update --tap --json --diff -i --interactive --help' files='--from --junit --html' folders='--failed --check-fs'
+		choices='' others='-p --publish -j --jobs --repeat --shard --clock'
+		;;
 	golden)
-		options='-o --output --from --update --help' operands=' files' ;;
+		subcommands='record check' operands='files'
+		flags='--update --help' files='-o --output --from' folders=''
+		choices='' others=''
+		;;
 	doctor)
-		options='--json --help' operands='' ;;
+		subcommands='' operands=''
+		flags='--json --help' files='' folders=''
+		choices='' others=''
+		;;
 	version)
-		options='--json --help' operands='' ;;
+		subcommands='' operands=''
+		flags='--json --help' files='' folders=''
+		choices='' others=''
+		;;
 	help)
-		options='--help' operands='verbs' ;;
+		subcommands='' operands='verbs'
+		flags='--help' files='' folders=''
+		choices='' others=''
+		;;
 	esac
-	case $prev in
-	--cpu) COMPREPLY=($(compgen -W 'v1 v2 v3 host' -- "$cur")); return ;;
-	--console) COMPREPLY=($(compgen -W 'ttyS0 hvc0' -- "$cur")); return ;;
-	--kernel|--initrd|--disk|--output|-o|--public|-p|--secret|-s|--key-file|--passphrase-file)
-		compopt -o filenames
-		COMPREPLY=($(compgen -f -- "$cur"))
-		return ;;
+}
+# So far the tables.
+
+# Candidates of a kind of operand, one a line.
+_torpor_kind()
+{
+	case $1 in
+	running) torpor ps -q 2>/dev/null ;;
+	known) torpor ps -aq 2>/dev/null ;;
+	inside) torpor ps -q 2>/dev/null | sed 's/$/:/' ;;
+	saved) (cd "${XDG_DATA_HOME:-$HOME/.local/share}/torpor" 2>/dev/null && printf '%s\n' *.torpor) |
+		sed -n 's/^\([^*].*\)\.torpor$/\1/p' ;;
+	images) torpor images 2>/dev/null | awk 'NR > 1 { print $NF }' ;;
+	lans) torpor lan ls 2>/dev/null | awk 'NR > 1 { print $1 }' ;;
+	verbs) printf '%s\n' $_torpor_verbs ;;
 	esac
+}
+
+# WORD LIST
+_torpor_has()
+{
+	case " $2 " in
+	*" $1 "*) return 0 ;;
+	esac
+	return 1
+}
+
+# WORD WORDLIST: bash has cut WORD at its last colon or equals sign, and puts what is here behind that.
+_torpor_match()
+{
+	local IFS=$'\n' candidate head=${1%"${1##*[:=]}"}
+	for candidate in $(compgen -W "$2" -- "$1"); do
+		COMPREPLY+=("${candidate#"$head"}")
+	done
+	case ${COMPREPLY[0]-} in
+	*[:=]) compopt -o nospace 2>/dev/null ;;
+	esac
+}
+
+_torpor_files() # WORD files|folders
+{
+	local IFS=$'\n'
+	compopt -o filenames 2>/dev/null
+	case $2 in
+	files) COMPREPLY+=($(compgen -f -- "${1##*=}")) ;;
+	folders) COMPREPLY+=($(compgen -d -- "${1##*=}")) ;;
+	esac
+}
+
+_torpor()
+{
+	local line=${COMP_LINE:0:COMP_POINT} word= prev verb kind before
+	local subcommands= operands= flags= files= folders= choices= others= words=
 	COMPREPLY=()
-	case $operands in
-	*running*) COMPREPLY+=($(compgen -W "$(torpor ps -q 2>/dev/null)" -- "$cur")) ;;
-	*known*) COMPREPLY+=($(compgen -W "$(torpor ps -aq 2>/dev/null)" -- "$cur")) ;;
-	*verbs*) COMPREPLY+=($(compgen -W "$(_torpor_verbs)" -- "$cur")) ;;
+	read -ra before <<<"$line"
+	case $line in
+	*[[:blank:]]) ;;
+	*) word=${before[${#before[@]}-1]}; unset "before[${#before[@]}-1]" ;;
 	esac
-	case $operands in
-	*files*)
-		compopt -o filenames
-		COMPREPLY+=($(compgen -f -- "$cur")) ;;
+	if [ ${#before[@]} -le 1 ]; then
+		_torpor_match "$word" "${_torpor_verbs// /$'\n'}"
+		return
+	fi
+	verb=${before[1]} prev=${before[${#before[@]}-1]}
+	case $word in
+	--*=*) prev=${word%%=*} word=${word#*=} ;;
 	esac
-	case $cur in
-	-*) COMPREPLY=($(compgen -W "$options" -- "$cur")) ;;
-	esac
+	_torpor_verb
+	if [ -n "$words" ]; then
+		_torpor_match "$word" "${words// /$'\n'}"
+		case $word in
+		lan=*) _torpor_match "$word" "$(_torpor_kind lans | sed 's/^/lan=/')" ;;
+		esac
+	elif _torpor_has "$prev" "$files"; then
+		_torpor_files "$word" files
+	elif _torpor_has "$prev" "$folders"; then
+		_torpor_files "$word" folders
+	elif _torpor_has "$prev" "$others"; then
+		return
+	elif [[ $word == -* ]]; then
+		words="$flags $files $folders $choices $others"
+		_torpor_match "$word" "${words// /$'\n'}"
+	elif [ -n "$subcommands" ] && [ ${#before[@]} = 2 ]; then
+		_torpor_match "$word" "${subcommands// /$'\n'}"
+	else
+		for kind in $operands; do
+			_torpor_match "$word" "$(_torpor_kind "$kind")"
+		done
+		_torpor_has files "$operands" && _torpor_files "$word" files
+	fi
+	return 0
 }
 complete -F _torpor torpor
-_torpor_verbs()
-{
-	echo 'build run resume clone save move receive ps events stats port pause unpause reset stop kill rm wait logs console exec cp inspect ls extract verify convert flatten tree keygen sign push pull login logout images tag rmi gc compat lan warm test golden doctor version help'
-}

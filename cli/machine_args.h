@@ -24,8 +24,8 @@ enum machine_option {
 	{OPT_DISK, "disk", "F[,ro][,id=X]", "disk from raw file F, which is never written; repeatable"}, \
 	{OPT_MEMORY, "memory", "SIZE", "memory, such as 512M or 2G, in MiB without a letter; default 256M"},                \
 	{OPT_VCPUS, "cpus", "N", "virtual CPUs, 1 to 64; default 1"},                              \
-	{OPT_CPU, "cpu", "MODEL", "v1, v2, v3 or host; default the best of v1 to v3 that this host has"}, \
-	{OPT_CONSOLE, "console", "DEVICE", "device that gets the keyboard's input: ttyS0 (default) or hvc0"}
+	{OPT_CPU, "cpu", "v1|v2|v3|host", "CPU that the guest sees; default the best of v1 to v3 that this host has"}, \
+	{OPT_CONSOLE, "console", "ttyS0|hvc0", "device that gets the keyboard's input; default ttyS0"}
 /* clang-format on */
 
 struct machine_args {

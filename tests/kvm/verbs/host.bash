@@ -40,16 +40,62 @@ no_verb() {
 }
 try no_verb "a wrong verb, option or operand is a usage error: 125 and one line"
 
-completion=$tests/../cli/completion.bash
-completion() {
-    bash -n "$completion" || fail "bash does not parse it"
-    bash -c '. "$1"; complete -p torpor' - "$completion" >/dev/null || fail "nothing is completed"
-    local reply
-    reply=$(bash -c '. "$1"; COMP_WORDS=(torpor un); COMP_CWORD=1
-        $(complete -p torpor | sed -n "s/.*-F \([^ ]*\).*/\1/p"); echo "${COMPREPLY[*]}"' - "$completion")
-    same "completion of 'un'" "${reply% }" unpause
+completions=$tests/../cli
+# What each shell offers behind LINE, one candidate a line.
+offered_by_bash() { # LINE
+    bash -c '. "$1"; COMP_LINE=$2 COMP_POINT=${#2}
+        $(complete -p torpor | sed -n "s/.*-F \([^ ]*\).*/\1/p"); printf "%s\n" "${COMPREPLY[@]}"' - \
+        "$completions/completion.bash" "$1"
 }
-try completion "completion is a bash script that completes verbs"
+offered_by_zsh() {
+    mkdir -p "$SCRATCH/functions" && cp "$completions/completion.zsh" "$SCRATCH/functions/_torpor"
+    "$tests/kvm/completed.zsh" "$SCRATCH/functions" "$1"
+}
+offered_by_fish() {
+    fish -N -c 'source $argv[1]; complete -C $argv[2]' "$completions/completion.fish" "$1" | cut -f 1
+}
+
+# Choices, names of verbs and subcommands, options, files; machines that run or are over, the store, images, LANs.
+completion() { # SHELL
+    command -v "$1" >/dev/null || skip "$1 is not installed"
+    boot one
+    boot over
+    works kill over
+    boot asleep
+    works save asleep
+    works tag asleep there:1
+    works lan create shop
+    PATH=$(dirname "$TORPOR"):$PATH
+    mkdir folder
+    touch folder/file
+    local line wanted
+    while IFS=: read -r line wanted; do
+        same "'$line'" "$("offered_by_$1" "$line" 2>"$SCRATCH/err" | sed 's,/$,,' | LC_ALL=C sort | xargs)" "$wanted"
+        [ ! -s "$SCRATCH/err" ] || fail "'$line': $(cat "$SCRATCH/err")"
+    done <<END
+torpor un:unpause
+torpor help res:reset resume
+torpor keygen --no:--no-passphrase
+torpor run --cpu :host v1 v2 v3
+torpor resume --fill :full idle none
+torpor run --console :hvc0 ttyS0
+torpor lan s:serve stats
+torpor lan rm :shop
+torpor stop :one
+torpor rm o:one over
+torpor verify as:asleep
+torpor run -m :
+torpor run --kernel fold:folder
+END
+    same "names for resume" "$("offered_by_$1" "torpor resume " | LC_ALL=C sort | grep -v folder | xargs)" \
+        "asleep localhost/there:1 one"
+}
+bash_completes() { completion bash; }
+zsh_completes() { completion zsh; }
+fish_completes() { completion fish; }
+try bash_completes "bash completes verbs, options, their values, and names of machines, files, images and LANs"
+try zsh_completes "zsh does"
+try fish_completes "fish does"
 
 doctor() {
     call doctor

@@ -1,0 +1,566 @@
+#compdef torpor
+# zsh completion for torpor
+local -a _torpor_verbs arguments
+# From the tables of verbs, by UPDATE_GOLDEN=1 of the unit tests:
+_torpor_verbs=(
+	'build:write an appliance from a container image, or from kernel, initrd and disks'
+	'run:boot a machine, from a cold appliance FILE, a container image or --kernel'
+	'resume:wake a live appliance; a paused machine NAME goes on'
+	'clone:start machines from a live appliance, or from a machine that goes on'
+	'save:write a running machine into one file, a live appliance, and end it'
+	'move:move a running machine to another host\: -- ssh HOST torpor receive'
+	'receive:take a machine over from torpor move, on standard input and output'
+	'ps:list running machines'
+	'events:print what happens to machines, a line for each event'
+	'stats:what machines cost, and how much of their memory has been paged in'
+	'port:the published ports of a machine'
+	'pause:stop running machines where they are; their clocks stand still'
+	'unpause:let paused machines go on'
+	'reset:take machines of resume --golden back to the state of their files'
+	'stop:ask guests to switch themselves off (ACPI power button), then kill'
+	'kill:end machines at once, as if the power failed'
+	'rm:remove the logs and records of machines that are over'
+	'wait:wait until a machine is over, print how it ended; or until it is ready'
+	'logs:print what a machine'\''s guest has written to its consoles'
+	'console:type at a running machine and see its output; ~. leaves'
+	'exec:run a command in the guest of a running machine'
+	'cp:copy files and folders out of the guest of a running machine, or into it'
+	'inspect:describe a running machine or an appliance'
+	'ls:list what is in an appliance\: roles, encodings, sizes, frames'
+	'extract:write contents of an appliance as plain files'
+	'verify:check every digest in an appliance, and who signed it'
+	'convert:write an appliance again, its images flat or packed'
+	'flatten:merge an increment and the files it stands on into one full file'
+	'tree:show which appliances stand on which\: those in the store, and FILEs'
+	'keygen:make a key pair to sign appliances with'
+	'sign:put a signature into an appliance'
+	'push:put an appliance into a registry'
+	'pull:fetch an appliance from a registry into the store'
+	'login:log in to a registry'
+	'logout:forget the credentials for a registry'
+	'images:list the images that were pulled'
+	'tag:give an image in the store one more name, or a file its first one there'
+	'rmi:take names from images that were pulled'
+	'gc:remove pulled images that have no name, and what was half fetched'
+	'compat:say whether this host can run an appliance, and what it lacks'
+	'lan:virtual LANs, which machines join with --net lan=NAME'
+	'warm:wake a clone, see what it touches first, and put that in front of the file'
+	'test:run transcripts, each against a fresh machine from a golden'
+	'golden:make live appliances for tests from recipes, and compare what is in them'
+	'doctor:say what this host can do, and what to do about what it cannot'
+	'version:print the versions of program, file format and machine types'
+	'help:list the verbs, or explain one'
+)
+_torpor_verb()
+{
+	case $1 in
+	build) arguments=(
+		'--help[explain it]'
+		'*-o+[the appliance to write, - for standard output; required]:FILE:_files'
+		'*--output=[the appliance to write, - for standard output; required]:FILE:_files'
+		'*--live[boot it, wait until it is ready, and write it as it runs\: a live appliance]'
+		'*--ready=[of --live\: when text\:TEXT, port\:N or exec\:COMMAND; repeatable]:TEXT|PORT|CMD:_torpor_choices   '
+		'*--ready-timeout=[of --live\: wait for that no longer; default 600]:SECONDS: '
+		'*--warm=[of --live\: watch so long what a clone touches first; 0\: not; default 5]:SECONDS: '
+		'*--encrypt[encrypt it with a new passphrase, or --key-file]'
+		'*--key-file=[key file of the encrypted appliance]:FILE:_files'
+		'*--passphrase-file=[the passphrase is the first line of FILE; - is standard input]:FILE:_files'
+		'*--kernel=[kernel\: a bzImage, or an ELF with a PVH note]:FILE:_files'
+		'*--initrd=[initial RAM disk]:FILE:_files'
+		'*--append=[kernel command line]:TEXT: '
+		'*--disk=[disk from raw file F, which is never written; repeatable]:F\[,ro\]\[,id=X\]:_files'
+		'*-m+[memory, such as 512M or 2G, in MiB without a letter; default 256M]:SIZE: '
+		'*--memory=[memory, such as 512M or 2G, in MiB without a letter; default 256M]:SIZE: '
+		'*-c+[virtual CPUs, 1 to 64; default 1]:N: '
+		'*--cpus=[virtual CPUs, 1 to 64; default 1]:N: '
+		'*--cpu=[CPU that the guest sees; default the best of v1 to v3 that this host has]:v1|v2|v3|host:_torpor_choices v1 v2 v3 host'
+		'*--console=[device that gets the keyboard'\''s input; default ttyS0]:ttyS0|hvc0:_torpor_choices ttyS0 hvc0'
+		'*--net=[a network card, or none; repeatable; default one]:user|none:_torpor_choices user none'
+		'*--mac=[MAC address of the first network card; default a random one for each machine]:ADDRESS: '
+		'*--mtu=[MTU of the network cards, 1280 to 65535; default 1500]:BYTES: '
+		'*--queues=[queue pairs of each network card, 1 to 4; default 1]:N: '
+		'*--from=[make root disk, kernel and initrd from a container image, a folder or a tar file]:SOURCE:_files'
+		'*--modules=[of an image with --kernel\: the kernel'\''s modules]:FOLDER:_files -/'
+		'*--module=[of an image\: another module that the guest loads; repeatable]:NAME: '
+		'*--space=[of an image\: free space on the root disk, up to 32G; default 4G]:SIZE: '
+		'*--cacert=[trust the certificates in FILE, and no others]:FILE:_files'
+		'*--plain-http[speak http, without encryption, to a registry on another host, too]'
+		'*--timeout=[give up a connection that is silent for so long; default 60]:SECONDS: '
+		'*:operand:_torpor_operands files'
+		) ;;
+	run) arguments=(
+		'--help[explain it]'
+		'*-d[run in the background and print the name]'
+		'*--detach[run in the background and print the name]'
+		'*-n+[name of the machine; default a random one]:NAME: '
+		'*--name=[name of the machine; default a random one]:NAME: '
+		'*--rm[leave no logs and records behind]'
+		'*--until-closed=[end it when nobody has the other end of PIPE open any more, as /dev/fd/3]:PIPE: '
+		'*--kernel=[kernel\: a bzImage, or an ELF with a PVH note]:FILE:_files'
+		'*--initrd=[initial RAM disk]:FILE:_files'
+		'*--append=[kernel command line]:TEXT: '
+		'*--disk=[disk from raw file F, which is never written; repeatable]:F\[,ro\]\[,id=X\]:_files'
+		'*-m+[memory, such as 512M or 2G, in MiB without a letter; default 256M]:SIZE: '
+		'*--memory=[memory, such as 512M or 2G, in MiB without a letter; default 256M]:SIZE: '
+		'*-c+[virtual CPUs, 1 to 64; default 1]:N: '
+		'*--cpus=[virtual CPUs, 1 to 64; default 1]:N: '
+		'*--cpu=[CPU that the guest sees; default the best of v1 to v3 that this host has]:v1|v2|v3|host:_torpor_choices v1 v2 v3 host'
+		'*--console=[device that gets the keyboard'\''s input; default ttyS0]:ttyS0|hvc0:_torpor_choices ttyS0 hvc0'
+		'*--net=[what a network card is connected to; repeatable, default user; user,host-loopback also reaches 127.0.0.1 of this host]:user|tap\[=IF\]|lan=NAME|none:_torpor_choices user tap lan= none'
+		'*-p+[publish a port of the guest, or ADDR\:HOST\:GUEST on one address; without HOST, or 0, on any free port]:\[HOST\:\]GUEST\[/udp\]: '
+		'*--publish=[publish a port of the guest, or ADDR\:HOST\:GUEST on one address; without HOST, or 0, on any free port]:\[HOST\:\]GUEST\[/udp\]: '
+		'*--pcap=[capture the frames of the network card; those of the second into FILE.1, and so on]:FILE:_files'
+		'*--mac=[MAC address of the first network card; default a random one for each machine]:ADDRESS: '
+		'*--mtu=[MTU of the network cards, 1280 to 65535; default 1500]:BYTES: '
+		'*--queues=[queue pairs of each network card, 1 to 4; default 1]:N: '
+		'*--key-file=[key file of the encrypted appliance]:FILE:_files'
+		'*--passphrase-file=[the passphrase is the first line of FILE; - is standard input]:FILE:_files'
+		'*--modules=[of an image with --kernel\: the kernel'\''s modules]:FOLDER:_files -/'
+		'*--module=[of an image\: another module that the guest loads; repeatable]:NAME: '
+		'*--space=[of an image\: free space on the root disk, up to 32G; default 4G]:SIZE: '
+		'*--cacert=[trust the certificates in FILE, and no others]:FILE:_files'
+		'*--plain-http[speak http, without encryption, to a registry on another host, too]'
+		'*--timeout=[give up a connection that is silent for so long; default 60]:SECONDS: '
+		'*:operand:_torpor_operands images files'
+		) ;;
+	resume) arguments=(
+		'--help[explain it]'
+		'*-d[run in the background and print the name]'
+		'*--detach[run in the background and print the name]'
+		'*--paused[wake it, but do not let it go on before unpause]'
+		'*--golden[torpor reset can take it back to the state of the file]'
+		'*--until-closed=[end it when nobody has the other end of PIPE open any more, as /dev/fd/3]:PIPE: '
+		'*--rm[leave no logs and records behind]'
+		'*-n+[name of the machine; default the one it was saved under]:NAME: '
+		'*--name=[name of the machine; default the one it was saved under]:NAME: '
+		'*--fill=[load untouched memory\: never, in the spare time of one core (default), on all cores]:none|idle|full:_torpor_choices none idle full'
+		'*--require-signature=[refuse a file that this public key has not signed; `trust`\: any trusted key]:KEY:_files'
+		'*--verify=[check every byte of the file, or only if it was not found good before (default)]:full|cached:_torpor_choices full cached'
+		'*--unverified[resume without a check of the file]'
+		'*--new-identity[new name and MAC addresses; the guest'\''s wake hooks renew the rest]'
+		'*--net=[what a network card is connected to; repeatable, default user; user,host-loopback also reaches 127.0.0.1 of this host]:user|tap\[=IF\]|lan=NAME|none:_torpor_choices user tap lan= none'
+		'*-p+[publish a port of the guest, or ADDR\:HOST\:GUEST on one address; without HOST, or 0, on any free port]:\[HOST\:\]GUEST\[/udp\]: '
+		'*--publish=[publish a port of the guest, or ADDR\:HOST\:GUEST on one address; without HOST, or 0, on any free port]:\[HOST\:\]GUEST\[/udp\]: '
+		'*--pcap=[capture the frames of the network card; those of the second into FILE.1, and so on]:FILE:_files'
+		'*--key-file=[key file of the encrypted appliance]:FILE:_files'
+		'*--passphrase-file=[the passphrase is the first line of FILE; - is standard input]:FILE:_files'
+		'*:operand:_torpor_operands running saved images files'
+		) ;;
+	clone) arguments=(
+		'--help[explain it]'
+		'*-c+[how many; default 1]:N: '
+		'*--count=[how many; default 1]:N: '
+		'*-n+[name of the machine; default the one it was saved under]:NAME: '
+		'*--name=[name of the machine; default the one it was saved under]:NAME: '
+		'*--fill=[load untouched memory\: never, in the spare time of one core (default), on all cores]:none|idle|full:_torpor_choices none idle full'
+		'*--require-signature=[refuse a file that this public key has not signed; `trust`\: any trusted key]:KEY:_files'
+		'*--verify=[check every byte of the file, or only if it was not found good before (default)]:full|cached:_torpor_choices full cached'
+		'*--unverified[resume without a check of the file]'
+		'*--new-identity[new name and MAC addresses; the guest'\''s wake hooks renew the rest]'
+		'*--net=[what a network card is connected to; repeatable, default user; user,host-loopback also reaches 127.0.0.1 of this host]:user|tap\[=IF\]|lan=NAME|none:_torpor_choices user tap lan= none'
+		'*-p+[publish a port of the guest, or ADDR\:HOST\:GUEST on one address; without HOST, or 0, on any free port]:\[HOST\:\]GUEST\[/udp\]: '
+		'*--publish=[publish a port of the guest, or ADDR\:HOST\:GUEST on one address; without HOST, or 0, on any free port]:\[HOST\:\]GUEST\[/udp\]: '
+		'*--pcap=[capture the frames of the network card; those of the second into FILE.1, and so on]:FILE:_files'
+		'*--key-file=[key file of the encrypted appliance]:FILE:_files'
+		'*--passphrase-file=[the passphrase is the first line of FILE; - is standard input]:FILE:_files'
+		'*:operand:_torpor_operands running saved images files'
+		) ;;
+	save) arguments=(
+		'--help[explain it]'
+		'*-o+[file to write, - for standard output; default NAME.torpor in the store]:FILE:_files'
+		'*--output=[file to write, - for standard output; default NAME.torpor in the store]:FILE:_files'
+		'*--as=[the name it will wake under; default that of the machine]:NAME: '
+		'*-R[let the machine go on afterwards]'
+		'*--leave-running[let the machine go on afterwards]'
+		'*--trim[have the guest drop its caches first]'
+		'*--flat[do not pack\: a larger file, whose memory is mapped at a resume]'
+		'*--level=[zstd level of packing, 1 to 19; default 3]:N: '
+		'*--parent=[only what changed since FILE, which it woke from or was last saved to]:FILE:_files'
+		'*--full[everything, although the parent is in the store]'
+		'*--force[replace another machine'\''s file of that name in the store]'
+		'*--encrypt[encrypt it with a new passphrase, or with the machine'\''s key if it has one]'
+		'*--decrypt[write it in clear although the machine has a key]'
+		'*--key-file=[key file of the encrypted appliance]:FILE:_files'
+		'*--passphrase-file=[the passphrase is the first line of FILE; - is standard input]:FILE:_files'
+		'*--json[print JSON]'
+		'*:operand:_torpor_operands running'
+		) ;;
+	move) arguments=(
+		'--help[explain it]'
+		'*--trim[have the guest drop its caches first]'
+		'*--flat[do not pack\: a larger file, whose memory is mapped at a resume]'
+		'*--level=[zstd level of packing, 1 to 19; default 3]:N: '
+		'*:operand:_torpor_operands running'
+		) ;;
+	receive) arguments=(
+		'--help[explain it]'
+		'*--paused[do not let it go on before unpause]'
+		'*-n+[name of the machine; default the one it was saved under]:NAME: '
+		'*--name=[name of the machine; default the one it was saved under]:NAME: '
+		'*--fill=[load untouched memory\: never, in the spare time of one core (default), on all cores]:none|idle|full:_torpor_choices none idle full'
+		'*--require-signature=[refuse a file that this public key has not signed; `trust`\: any trusted key]:KEY:_files'
+		'*--verify=[check every byte of the file, or only if it was not found good before (default)]:full|cached:_torpor_choices full cached'
+		'*--unverified[resume without a check of the file]'
+		'*--new-identity[new name and MAC addresses; the guest'\''s wake hooks renew the rest]'
+		'*--net=[what a network card is connected to; repeatable, default user; user,host-loopback also reaches 127.0.0.1 of this host]:user|tap\[=IF\]|lan=NAME|none:_torpor_choices user tap lan= none'
+		'*-p+[publish a port of the guest, or ADDR\:HOST\:GUEST on one address; without HOST, or 0, on any free port]:\[HOST\:\]GUEST\[/udp\]: '
+		'*--publish=[publish a port of the guest, or ADDR\:HOST\:GUEST on one address; without HOST, or 0, on any free port]:\[HOST\:\]GUEST\[/udp\]: '
+		'*--pcap=[capture the frames of the network card; those of the second into FILE.1, and so on]:FILE:_files'
+		'*--key-file=[key file of the encrypted appliance]:FILE:_files'
+		'*--passphrase-file=[the passphrase is the first line of FILE; - is standard input]:FILE:_files'
+		'*:operand:_torpor_operands '
+		) ;;
+	ps) arguments=(
+		'--help[explain it]'
+		'*-a[also machines that have ended]'
+		'*--all[also machines that have ended]'
+		'*-q[names only]'
+		'*--quiet[names only]'
+		'*--json[print JSON]'
+		'*:operand:_torpor_operands '
+		) ;;
+	events) arguments=(
+		'--help[explain it]'
+		'*--since=[events of the past, from then on, come first]:TIME: '
+		'*--until=[end then; 0\: print the past and end]:TIME: '
+		'*--json[print JSON]'
+		'*:operand:_torpor_operands known'
+		) ;;
+	stats) arguments=(
+		'--help[explain it]'
+		'*-w[again and again, until ^C; on a terminal in the same place]'
+		'*--watch[again and again, until ^C; on a terminal in the same place]'
+		'*--interval=[of --watch; default 2]:SECONDS: '
+		'*--fill=[how untouched memory is loaded from now on]:none|idle|full:_torpor_choices none idle full'
+		'*--json[print JSON]'
+		'*:operand:_torpor_operands running'
+		) ;;
+	port) arguments=(
+		'--help[explain it]'
+		'*--json[print JSON]'
+		'*:operand:_torpor_operands running'
+		) ;;
+	pause) arguments=(
+		'--help[explain it]'
+		'*:operand:_torpor_operands running'
+		) ;;
+	unpause) arguments=(
+		'--help[explain it]'
+		'*:operand:_torpor_operands running'
+		) ;;
+	reset) arguments=(
+		'--help[explain it]'
+		'*:operand:_torpor_operands running'
+		) ;;
+	stop) arguments=(
+		'--help[explain it]'
+		'*-t+[how long the guest may take before it is killed; default 10]:SECONDS: '
+		'*--time=[how long the guest may take before it is killed; default 10]:SECONDS: '
+		'*:operand:_torpor_operands running'
+		) ;;
+	kill) arguments=(
+		'--help[explain it]'
+		'*:operand:_torpor_operands running'
+		) ;;
+	rm) arguments=(
+		'--help[explain it]'
+		'*-f[kill running machines first]'
+		'*--force[kill running machines first]'
+		'*:operand:_torpor_operands known'
+		) ;;
+	wait) arguments=(
+		'--help[explain it]'
+		'*--until=[wait for this instead of the end]:text\:TEXT|port\:N|exec\:CMD:_torpor_choices text\: port\: exec\:'
+		'*--timeout=[wait no longer, and return 124]:SECONDS: '
+		'*:operand:_torpor_operands known'
+		) ;;
+	logs) arguments=(
+		'--help[explain it]'
+		'*-f[go on until the machine is over]'
+		'*--follow[go on until the machine is over]'
+		'*--host[torpor'\''s own messages instead of the guest'\''s output]'
+		'*:operand:_torpor_operands known'
+		) ;;
+	console) arguments=(
+		'--help[explain it]'
+		'*:operand:_torpor_operands running'
+		) ;;
+	exec) arguments=(
+		'--help[explain it]'
+		'*-i[hand standard input to the command]'
+		'*--interactive[hand standard input to the command]'
+		'*-t[give it a terminal]'
+		'*--tty[give it a terminal]'
+		'*-d[do not wait for it; its output is lost]'
+		'*--detach[do not wait for it; its output is lost]'
+		'*-e+[set a variable; K alone\: as it is here]:K=V: '
+		'*--env=[set a variable; K alone\: as it is here]:K=V: '
+		'*-w+[folder in the guest to run it in; default /]:DIR:_files -/'
+		'*--workdir=[folder in the guest to run it in; default /]:DIR:_files -/'
+		'*-u+[user in the guest to run it as; default root]:USER\[\:GROUP\]: '
+		'*--user=[user in the guest to run it as; default root]:USER\[\:GROUP\]: '
+		'*--timeout=[end it after that, with exit status 124]:SECONDS: '
+		'*:operand:_torpor_operands running'
+		) ;;
+	cp) arguments=(
+		'--help[explain it]'
+		'*:operand:_torpor_operands inside files'
+		) ;;
+	inspect) arguments=(
+		'--help[explain it]'
+		'*--json[print JSON]'
+		'*:operand:_torpor_operands running saved images files'
+		) ;;
+	ls) arguments=(
+		'--help[explain it]'
+		'*--json[print JSON]'
+		'*:operand:_torpor_operands saved images files'
+		) ;;
+	extract) arguments=(
+		'--help[explain it]'
+		'*-C+[write there; default the current folder]:DIR:_files -/'
+		'*--directory=[write there; default the current folder]:DIR:_files -/'
+		'*-o+[write one ROLE to FILE, - for standard output]:FILE:_files'
+		'*--output=[write one ROLE to FILE, - for standard output]:FILE:_files'
+		'*--key-file=[key file of the encrypted appliance]:FILE:_files'
+		'*--passphrase-file=[the passphrase is the first line of FILE; - is standard input]:FILE:_files'
+		'*:operand:_torpor_operands saved images files'
+		) ;;
+	verify) arguments=(
+		'--help[explain it]'
+		'*-k+[insist that this public key signed it; `trust`\: any that is trusted]:KEY:_files'
+		'*--key=[insist that this public key signed it; `trust`\: any that is trusted]:KEY:_files'
+		'*--key-file=[key file of the encrypted appliance]:FILE:_files'
+		'*--passphrase-file=[the passphrase is the first line of FILE; - is standard input]:FILE:_files'
+		'*--json[print JSON]'
+		'*:operand:_torpor_operands saved images files'
+		) ;;
+	convert) arguments=(
+		'--help[explain it]'
+		'*--flat[do not pack\: a larger file, whose memory is mapped at a resume]'
+		'*--packed[images packed, at level N (1 to 19; default 3)]'
+		'*--drop-hot[leave out what torpor warm put in front]'
+		'*--encrypt[make an encrypted one of it, with a new passphrase or --key-file]'
+		'*--decrypt[make one in clear of an encrypted one]'
+		'*--key-file=[key file of the encrypted appliance]:FILE:_files'
+		'*--passphrase-file=[the passphrase is the first line of FILE; - is standard input]:FILE:_files'
+		'*--new-key-file=[encrypt an encrypted one with this key]:FILE:_files'
+		'*--new-passphrase-file=[the same, with the passphrase in FILE]:FILE:_files'
+		'*--new-passphrase[the same, with one that is asked for]'
+		'*--json[print JSON]'
+		'*:operand:_torpor_operands saved images files'
+		) ;;
+	flatten) arguments=(
+		'--help[explain it]'
+		'*-o+[file to write, - for standard output]:FILE:_files'
+		'*--output=[file to write, - for standard output]:FILE:_files'
+		'*--flat[do not pack\: a larger file, whose memory is mapped at a resume]'
+		'*--level=[zstd level of packing, 1 to 19; default 3]:N: '
+		'*--decrypt[write it in clear, although a parent is encrypted]'
+		'*--key-file=[key file of the encrypted appliance]:FILE:_files'
+		'*--passphrase-file=[the passphrase is the first line of FILE; - is standard input]:FILE:_files'
+		'*--json[print JSON]'
+		'*:operand:_torpor_operands saved images files'
+		) ;;
+	tree) arguments=(
+		'--help[explain it]'
+		'*--json[print JSON]'
+		'*:operand:_torpor_operands saved images files'
+		) ;;
+	keygen) arguments=(
+		'--help[explain it]'
+		'*-p+[public key to write; default torpor.pub]:FILE:_files'
+		'*--public=[public key to write; default torpor.pub]:FILE:_files'
+		'*-s+[secret key to write; default torpor.key]:FILE:_files'
+		'*--secret=[secret key to write; default torpor.key]:FILE:_files'
+		'*--no-passphrase[leave the secret key unencrypted]'
+		'*--passphrase-file=[the passphrase is the first line of FILE; - is standard input]:FILE:_files'
+		'*:operand:_torpor_operands '
+		) ;;
+	sign) arguments=(
+		'--help[explain it]'
+		'*-s+[secret key to sign with]:FILE:_files'
+		'*--secret=[secret key to sign with]:FILE:_files'
+		'*-c+[what the signature says; default the time and the file'\''s name]:TEXT: '
+		'*--comment=[what the signature says; default the time and the file'\''s name]:TEXT: '
+		'*-o+[file to write; default the appliance itself is replaced]:FILE:_files'
+		'*--output=[file to write; default the appliance itself is replaced]:FILE:_files'
+		'*--attach=[put in this signature of the config, made elsewhere]:FILE:_files'
+		'*--passphrase-file=[the passphrase is the first line of FILE; - is standard input]:FILE:_files'
+		'*:operand:_torpor_operands saved images files'
+		) ;;
+	push) arguments=(
+		'--help[explain it]'
+		'*--mount-from=[ask the registry to share blobs of its repository NAME]:NAME: '
+		'*--cacert=[trust the certificates in FILE, and no others]:FILE:_files'
+		'*--plain-http[speak http, without encryption, to a registry on another host, too]'
+		'*--timeout=[give up a connection that is silent for so long; default 60]:SECONDS: '
+		'*--json[print JSON]'
+		'*:operand:_torpor_operands saved images files'
+		) ;;
+	pull) arguments=(
+		'--help[explain it]'
+		'*--cacert=[trust the certificates in FILE, and no others]:FILE:_files'
+		'*--plain-http[speak http, without encryption, to a registry on another host, too]'
+		'*--timeout=[give up a connection that is silent for so long; default 60]:SECONDS: '
+		'*--json[print JSON]'
+		'*:operand:_torpor_operands images'
+		) ;;
+	login) arguments=(
+		'--help[explain it]'
+		'*-u+[who you are there]:USER: '
+		'*--username=[who you are there]:USER: '
+		'*--password-stdin[the password is the first line of standard input; otherwise it is asked for]'
+		'*--cacert=[trust the certificates in FILE, and no others]:FILE:_files'
+		'*--plain-http[speak http, without encryption, to a registry on another host, too]'
+		'*--timeout=[give up a connection that is silent for so long; default 60]:SECONDS: '
+		'*:operand:_torpor_operands '
+		) ;;
+	logout) arguments=(
+		'--help[explain it]'
+		'*:operand:_torpor_operands '
+		) ;;
+	images) arguments=(
+		'--help[explain it]'
+		'*--json[print JSON]'
+		'*:operand:_torpor_operands '
+		) ;;
+	tag) arguments=(
+		'--help[explain it]'
+		'*--json[print JSON]'
+		'*:operand:_torpor_operands saved images files'
+		) ;;
+	rmi) arguments=(
+		'--help[explain it]'
+		'*:operand:_torpor_operands images'
+		) ;;
+	gc) arguments=(
+		'--help[explain it]'
+		'*--json[print JSON]'
+		'*:operand:_torpor_operands '
+		) ;;
+	compat) arguments=(
+		'--help[explain it]'
+		'*--json[print JSON]'
+		'*:operand:_torpor_operands saved images files'
+		) ;;
+	lan) arguments=(
+		'--help[explain it]'
+		'*--dhcp[create\: give addresses and names, by default of 10.77.N.0/24]'
+		'*--dns=[create\: tell machines this name server instead of the LAN'\''s own]:ADDR: '
+		'*--force[rm\: also when somebody is on it]'
+		'*--listen=[serve\: at unix\:PATH or tcp\:ADDR\:PORT]:ADDRESS: '
+		'*--connect=[join\: who serves at unix\:PATH or tcp\:ADDR\:PORT]:ADDRESS: '
+		'*--json[print JSON]'
+		'1:subcommand:_torpor_choices create ls stats rm serve join'
+		'*:operand:_torpor_operands lans'
+		) ;;
+	warm) arguments=(
+		'--help[explain it]'
+		'*--for=[watch it for that long, default 5; with --until at most, default 600]:SECONDS: '
+		'*--until=[watch it until it writes this to its console]:TEXT: '
+		'*-o+[write there; default\: replace FILE]:FILE:_files'
+		'*--output=[write there; default\: replace FILE]:FILE:_files'
+		'*--until-closed=[end it when nobody has the other end of PIPE open any more, as /dev/fd/3]:PIPE: '
+		'*:operand:_torpor_operands saved images files'
+		) ;;
+	test) arguments=(
+		'--help[explain it]'
+		'*--from=[the golden of all tests, in place of what their heads name]:FILE:_files'
+		'*-p+[publish a port of the guest; its number here is $TORPOR_PORT_GUEST; repeatable]:GUEST\[/udp\]: '
+		'*--publish=[publish a port of the guest; its number here is $TORPOR_PORT_GUEST; repeatable]:GUEST\[/udp\]: '
+		'*-j+[so many tests at once (default 1), each with a machine; 0\: one a core]:N: '
+		'*--jobs=[so many tests at once (default 1), each with a machine; 0\: one a core]:N: '
+		'*--repeat=[run each test N times; one that does not always pass is flaky]:N: '
+		'*--shard=[only part I of N of the tests]:I/N: '
+		'*--clock=[the guest'\''s time as each test begins\: 2026-01-31T12\:00\:00Z, or @SECONDS since 1970]:TIME: '
+		'*--failed=[folder for the machines of tests that fail (default failed)]:DIR:_files -/'
+		'*--no-save[do not save the machines of tests that fail]'
+		'*--check-fs=[compare the guest'\''s files behind each test with its listing in DIR; --update writes it]:DIR:_files -/'
+		'*--update[accept what the tests print\: rewrite them]'
+		'*--tap[print TAP]'
+		'*--json[print JSON, at the end]'
+		'*--diff[print what `patch -p0` takes to accept what the tests print]'
+		'*-i[ask about each difference, and rewrite the tests]'
+		'*--interactive[ask about each difference, and rewrite the tests]'
+		'*--junit=[write a report as JUnit XML]:FILE:_files'
+		'*--html=[write a report as one HTML page]:FILE:_files'
+		'*:operand:_torpor_operands files'
+		) ;;
+	golden) arguments=(
+		'--help[explain it]'
+		'*-o+[file to write; default RECIPE'\''s with the ending .torpor in place of .t]:FILE:_files'
+		'*--output=[file to write; default RECIPE'\''s with the ending .torpor in place of .t]:FILE:_files'
+		'*--from=[what it begins with, in place of the FILE in its head]:FILE:_files'
+		'*--update[accept what the commands print\: rewrite RECIPE]'
+		'1:subcommand:_torpor_choices record check'
+		'*:operand:_torpor_operands files'
+		) ;;
+	doctor) arguments=(
+		'--help[explain it]'
+		'*--json[print JSON]'
+		'*:operand:_torpor_operands '
+		) ;;
+	version) arguments=(
+		'--help[explain it]'
+		'*--json[print JSON]'
+		'*:operand:_torpor_operands '
+		) ;;
+	help) arguments=(
+		'--help[explain it]'
+		'*:operand:_torpor_operands verbs'
+		) ;;
+	esac
+}
+# So far the tables.
+
+_torpor_choices() # WORD...: some end in what a value follows
+{
+	local -a whole begun expl
+	whole=(${@:#-*}) whole=(${whole:#*[=:]}) begun=(${(M)@:#*[=:]})
+	_wanted values expl value compadd -a whole
+	_wanted values expl value compadd -S '' -a begun
+	if [[ $PREFIX == lan=* ]]; then
+		compset -P 'lan='
+		_torpor_operands lans
+	fi
+}
+
+_torpor_operands() # KIND...
+{
+	local kind
+	local -a names expl
+	for kind; do
+		[[ $kind != -* ]] || continue
+		case $kind in
+		running) names=(${(f)"$(torpor ps -q 2>/dev/null)"}) ;;
+		known) names=(${(f)"$(torpor ps -aq 2>/dev/null)"}) ;;
+		inside) names=(${(f)"$(torpor ps -q 2>/dev/null)"}) ;;
+		saved) names=(${XDG_DATA_HOME:-$HOME/.local/share}/torpor/*.torpor(N:t:r)) ;;
+		images) names=(${(f)"$(torpor images 2>/dev/null | awk 'NR > 1 { print $NF }')"}) ;;
+		lans) names=(${(f)"$(torpor lan ls 2>/dev/null | awk 'NR > 1 { print $1 }')"}) ;;
+		verbs) names=(${_torpor_verbs%%:*}) ;;
+		files) _files; continue ;;
+		esac
+		if [[ $kind == inside ]]; then
+			_wanted $kind expl "a machine's path" compadd -S : -a names
+		else
+			_wanted $kind expl $kind compadd -a names
+		fi
+	done
+}
+
+_torpor()
+{
+	local curcontext=$curcontext state line
+	_arguments -C '1:verb:->verb' '*::argument:->rest'
+	case $state in
+	verb) _describe verb _torpor_verbs ;;
+	rest)
+		_torpor_verb $words[1]
+		_arguments -s -S $arguments
+		;;
+	esac
+}
+
+_torpor "$@"
