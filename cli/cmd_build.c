@@ -145,7 +145,7 @@ static int cmd_build_run(struct options *opts, struct err *err)
 			return ret;
 	}
 	if (args.image.from != NULL) {
-		ret = image_parts_make(&parts, &args.image, &args.machine, "build", err);
+		ret = image_parts_make(&parts, &args.image, &args.machine, IMAGE_BUILD, err);
 		if (ret < 0)
 			return ret;
 	}

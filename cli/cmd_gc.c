@@ -8,8 +8,9 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "cli/command.h"
+#include "cli/image_build.h"
 #include "cli/json_out.h"
-#include "cli/registry_args.h"
+#include "container/root_cache.h"
 #include "format/archive.h"
 #include "host/parent.h"
 #include "host/paths.h"
@@ -63,8 +64,10 @@ static int cmd_gc_run(struct options *opts, struct err *err)
 {
 	cleanup_cas struct cas cas = {.folder = -1, .lock = -1};
 	struct roots roots = {0};
-	struct cas_swept swept;
-	bool json = false;
+	struct root_swept disks;
+	struct cas_swept swept = {0};
+	struct path cache;
+	bool json = false, none = false; /* nothing was ever pulled */
 	int ret = options_flags(opts, OPTION_JSON, &json, err);
 
 	if (ret < 0)
@@ -73,35 +76,45 @@ static int cmd_gc_run(struct options *opts, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = registry_args_store(&cas, CAS_SWEEP, err);
-	if (ret < 0)
+	if (ret == -ENOENT)
+		none = true;
+	else if (ret < 0)
 		return ret;
 	/* Appliances from anywhere are opened, to see what they stand on. */
 	ret = sandbox_enter(SANDBOX_CREATE, err);
 	if (ret < 0)
 		return ret;
-	ret = find_roots(&roots, err);
-	if (ret == 0)
+	ret = none ? 0 : find_roots(&roots, err);
+	if (ret == 0 && !none)
 		ret = cas_sweep(&cas, roots.item, roots.count, &swept, err);
 	free(roots.item);
+	if (ret == 0)
+		ret = path_cache(&cache, IMAGE_ROOTS, err);
+	if (ret == 0)
+		ret = root_cache_sweep(cache.text, &disks, err);
 	if (ret < 0)
 		return ret;
 	if (json)
-		json_out(json_pack("{s:i,s:i,s:i,s:I}", "images", (int)swept.images, "blobs",
-				   (int)swept.blobs, "partial", (int)swept.partial, "bytes",
-				   (json_int_t)swept.bytes));
+		json_out(json_pack("{s:i,s:i,s:i,s:i,s:I}", "images", (int)swept.images, "blobs",
+				   (int)swept.blobs, "partial", (int)swept.partial, "disks",
+				   (int)disks.roots, "bytes",
+				   (json_int_t)(swept.bytes + disks.bytes)));
 	else
 		printf("%u images, %.1f MiB removed\n", swept.images,
-		       (double)swept.bytes / 1048576.0);
+		       (double)(swept.bytes + disks.bytes) / 1048576.0);
 	return 0;
 }
 
 const struct command cmd_gc = {
 	.name = "gc",
 	.args = "",
-	.summary = "remove pulled images that have no name, and what was half fetched",
+	.summary = "remove pulled images that have no name, what was half fetched, and root disks "
+		   "of no use",
 	.detail =
 		"What a running machine woke from stays, and so do the parents of increments that "
-		"stay, and of saved machines. It waits for pulls that are under way. A saved "
+		"stay, and of saved machines. Root disks that torpor run has kept go when their "
+		"image or folder is gone or another one. It waits for pulls that are under way. A "
+		"saved "
 		"machine or image that cannot be read is an error, and then nothing is removed.",
 	.options = options_json,
 	.run = cmd_gc_run,

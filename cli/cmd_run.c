@@ -163,7 +163,7 @@ static int cmd_run_run(struct options *opts, struct err *err)
 		return ret;
 	/* Before the sandbox of a machine. */
 	if (args.image.from != NULL) {
-		ret = image_parts_make(&parts, &args.image, &args.machine, "run", err);
+		ret = image_parts_make(&parts, &args.image, &args.machine, IMAGE_RUN, err);
 		if (ret < 0)
 			return ret;
 	}
@@ -198,8 +198,10 @@ const struct command cmd_run = {
 		"switched itself\n"
 		"off or was saved, 137 when it was killed.\n\n"
 		"IMAGE is what torpor build --from takes: docker://HOST/NAME, oci:FOLDER, a "
-		"folder that is a root file system. It is built anew each time; torpor build keeps "
-		"the result.",
+		"folder that is a root file system. Its root disk is kept in the cache, so that "
+		"the "
+		"next run of the same contents starts at once; torpor gc removes it when they are "
+		"gone.",
 	.options = options,
 	.run = cmd_run_run,
 };

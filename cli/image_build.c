@@ -2,6 +2,7 @@
 #include "cli/image_build.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "base/tempfile.h"
 #include "bootfiles/initramfs.h"
 #include "cli/print_line.h"
+#include "container/root_cache.h"
 #include "host/paths.h"
 
 /* A guest that panics restarts; nothing but panics of the kernel is printed on its console. */
@@ -23,6 +25,7 @@
 #define COMMAND_LINE_HVC    "console=hvc0 quiet loglevel=3 panic=-1"
 #define MAX_SPACE	    GIB(32)
 #define DEFAULT_SPACE	    GIB(4)
+#define SOURCE_SIZE	    (PATH_MAX + 8u)
 
 /* In the store already, under that name. */
 static bool is_pulled_appliance(const char *text)
@@ -74,6 +77,20 @@ static int take_space(struct image_args *args, const char *value, struct err *er
 	return 1;
 }
 
+static int take_pull(struct image_args *args, const char *value, struct err *err)
+{
+	static const char *const words[] = {
+		[PULL_ALWAYS] = "always", [PULL_MISSING] = "missing", [PULL_NEVER] = "never"};
+
+	for (size_t i = PULL_ALWAYS; i < ARRAY_SIZE(words); i++) {
+		if (strcmp(value, words[i]) != 0)
+			continue;
+		args->pull = (enum image_pull)i;
+		return 1;
+	}
+	return err_set(err, ERR_USAGE, "--pull: '%s' is not always, missing or never", value);
+}
+
 int image_args_take(struct image_args *args, int id, const char *value, struct err *err)
 {
 	switch (id) {
@@ -88,6 +105,8 @@ int image_args_take(struct image_args *args, int id, const char *value, struct e
 			return err_set(err, ERR_USAGE, "--module: more than %u", IMAGE_MODULES_MAX);
 		args->module[args->nmodules++] = value;
 		return 1;
+	case OPT_PULL:
+		return take_pull(args, value, err);
 	case OPT_SPACE:
 		args->has_space = true;
 		return take_space(args, value, err);
@@ -113,48 +132,157 @@ static int check_options(const struct image_args *args, const struct machine_arg
 
 /* --- the root disk --- */
 
-struct pulling {
-	const struct image_args *args;
-	const char *verb;
-};
-
-static int pull_image(void *opaque, const char *text, char path[PATH_MAX], struct err *err)
+static int refuse_appliance(const char *text, struct err *err)
 {
-	const struct pulling *pulling = opaque;
-	struct registry_pulled pulled;
-	struct reference ref;
-	int ret = registry_args_reference(&ref, text, err);
-
-	if (ret < 0)
-		return ret;
-	ret = registry_args_pull(&ref, &pulling->args->registry, pulling->verb, &pulled, path, err);
-	if (ret < 0)
-		return ret;
-	if (pulled.appliance)
-		return err_set(err, ERR_USAGE,
-			       "%s is an appliance and no container image: torpor run or resume "
-			       "takes it as it is",
-			       text);
-	return 0;
+	return err_set(err, ERR_USAGE,
+		       "%s is an appliance and no container image: torpor run or resume takes it "
+		       "as it is",
+		       text);
 }
 
-static int make_root(struct image_parts *parts, const struct image_args *args, const char *verb,
+/* What was pulled before under that name: 1, and it is held; 0: nothing. */
+static int find_pulled(const struct reference *ref, char path[PATH_MAX], struct err *err)
+{
+	cleanup_cas struct cas cas = {.folder = -1, .lock = -1};
+	char digest[DIGEST_TEXT_SIZE];
+	int ret = registry_args_store(&cas, CAS_LOOK, err);
+
+	if (ret == 0)
+		ret = cas_resolve(&cas, ref, digest, err);
+	if (ret == 0)
+		ret = cas_image_path(&cas, digest, path, err);
+	if (ret == 0)
+		ret = cas_hold(path, err);
+	if (ret < 0)
+		return err->kind == ERR_NOT_FOUND ? 0 : ret;
+	return 1;
+}
+
+static int pull_image(const struct image_args *args, enum image_use use, char path[PATH_MAX],
+		      struct err *err)
+{
+	enum image_pull when = args->pull;
+	struct registry_pulled pulled;
+	struct reference ref;
+	int ret = registry_args_reference(&ref, args->from, err);
+
+	if (ret < 0)
+		return ret;
+	if (when == PULL_UNSAID)
+		when = use == IMAGE_RUN ? PULL_MISSING : PULL_ALWAYS;
+	if (is_pulled_appliance(args->from) && when != PULL_ALWAYS)
+		return refuse_appliance(args->from, err);
+	if (when != PULL_ALWAYS) {
+		ret = find_pulled(&ref, path, err);
+		if (ret != 0)
+			return ret < 0 ? ret : 0;
+	}
+	if (when == PULL_NEVER)
+		return err_set(err, ERR_NOT_FOUND, "%s is not on this host, and --pull is never",
+			       args->from);
+	ret = registry_args_pull(&ref, &args->registry, use == IMAGE_RUN ? "run" : "build", &pulled,
+				 path, err);
+	if (ret < 0)
+		return ret;
+	return pulled.appliance ? refuse_appliance(args->from, err) : 0;
+}
+
+/* As a source that is on this host. */
+static int bring_image(const struct image_args *args, enum image_use use, char source[SOURCE_SIZE],
+		       struct err *err)
+{
+	char path[PATH_MAX];
+	int ret;
+
+	if (!reference_is_remote(args->from)) {
+		if (strlen(args->from) >= SOURCE_SIZE)
+			return err_sys(err, ENAMETOOLONG, "%s", args->from);
+		strcpy(source, args->from);
+		return 0;
+	}
+	ret = pull_image(args, use, path, err);
+	if (ret == 0)
+		snprintf(source, SOURCE_SIZE, "oci:%s", path);
+	return ret;
+}
+
+static int make_anew(struct image_parts *parts, const struct container_root_params *given,
 		     struct err *err)
 {
-	struct pulling pulling = {.args = args, .verb = verb};
-	struct container_root_params params = {
-		.source = args->from, .pull = pull_image, .opaque = &pulling};
+	struct container_root_params params = *given;
 
-	if (!container_source_has_scheme(args->from) && is_image_layout(args->from))
-		return err_set(err, ERR_USAGE, "%s is an OCI image layout: name it oci:%s",
-			       args->from, args->from);
-	params.spare = args->has_space ? args->space : DEFAULT_SPACE;
 	parts->root_fd = tempfile_unnamed(path_temporary(), err);
 	if (parts->root_fd < 0)
 		return parts->root_fd;
 	params.fd = parts->root_fd;
-	snprintf(parts->root_path, sizeof(parts->root_path), "/proc/self/fd/%d", parts->root_fd);
 	return container_root(&params, &parts->root, err);
+}
+
+/* Into the cache, if there can be one. */
+static int make_kept(struct image_parts *parts, const struct container_root_params *given,
+		     const struct path *cache, const struct root_key *key, struct err *err)
+{
+	struct container_root_params params = *given;
+	struct tempfile file;
+	struct err why;
+	int ret;
+
+	if (root_cache_begin(&file, cache->text, key, &why) < 0) {
+		tempfile_close(&file);
+		return make_anew(parts, given, err);
+	}
+	params.fd = file.fd;
+	ret = container_root(&params, &parts->root, err);
+	if (ret == 0) {
+		/* Open before it has a name that may go again. */
+		parts->root_fd = fcntl(file.fd, F_DUPFD_CLOEXEC, 3);
+		if (parts->root_fd < 0)
+			ret = err_sys(err, errno, "the root file system");
+	}
+	if (ret == 0 && root_cache_keep(&file, cache->text, key, &parts->root, &why) < 0)
+		print_line(stderr, "torpor: run: %s is not kept for the next run: %s",
+			   given->source, why.text);
+	tempfile_close(&file);
+	return ret;
+}
+
+static int find_or_make(struct image_parts *parts, const struct container_root_params *params,
+			struct err *err)
+{
+	struct root_key key;
+	struct path cache;
+	int ret = path_cache(&cache, IMAGE_ROOTS, err);
+
+	if (ret == 0)
+		ret = path_make_parents(&cache, err);
+	if (ret < 0)
+		return make_anew(parts, params, err);
+	ret = root_key_make(&key, params->source, params->spare, err);
+	if (ret < 0)
+		return ret;
+	parts->cached = root_cache_find(cache.text, &key, &parts->root, &parts->root_fd) == 1;
+	return parts->cached ? 0 : make_kept(parts, params, &cache, &key, err);
+}
+
+static int make_root(struct image_parts *parts, const struct image_args *args, enum image_use use,
+		     struct err *err)
+{
+	char source[SOURCE_SIZE];
+	struct container_root_params params = {.source = source};
+	int ret;
+
+	if (!container_source_has_scheme(args->from) && is_image_layout(args->from))
+		return err_set(err, ERR_USAGE, "%s is an OCI image layout: name it oci:%s",
+			       args->from, args->from);
+	ret = bring_image(args, use, source, err);
+	if (ret < 0)
+		return ret;
+	params.spare = args->has_space ? args->space : DEFAULT_SPACE;
+	ret = use == IMAGE_RUN ? find_or_make(parts, &params, err) : make_anew(parts, &params, err);
+	if (ret < 0)
+		return ret;
+	snprintf(parts->root_path, sizeof(parts->root_path), "/proc/self/fd/%d", parts->root_fd);
+	return 0;
 }
 
 /* --- kernel and initramfs --- */
@@ -222,7 +350,7 @@ static void fill_machine(const struct image_parts *parts, struct machine_args *m
 }
 
 int image_parts_make(struct image_parts *parts, const struct image_args *args,
-		     struct machine_args *machine, const char *verb, struct err *err)
+		     struct machine_args *machine, enum image_use use, struct err *err)
 {
 	int ret;
 
@@ -235,7 +363,7 @@ int image_parts_make(struct image_parts *parts, const struct image_args *args,
 	ret = find_kernel(parts, args, machine, err);
 	if (ret < 0)
 		return ret;
-	ret = make_root(parts, args, verb, err);
+	ret = make_root(parts, args, use, err);
 	if (ret < 0)
 		return ret;
 	ret = make_initramfs(parts, args, err);

@@ -16,12 +16,22 @@
 #include "container/root.h"
 
 #define IMAGE_MODULES_MAX 32u
+#define IMAGE_ROOTS	  "roots" /* in the user's cache, see container/root_cache.h */
 
 enum image_option {
 	OPT_FROM = OPTION_LONG_ONLY + 300,
 	OPT_MODULES,
 	OPT_MODULE,
 	OPT_SPACE,
+	OPT_PULL,
+};
+
+/* When docker://REF is looked for in its registry. */
+enum image_pull {
+	PULL_UNSAID, /* run: when it is missing; build: always */
+	PULL_ALWAYS,
+	PULL_MISSING, /* here */
+	PULL_NEVER,
 };
 
 /* clang-format off */
@@ -31,6 +41,7 @@ enum image_option {
 	{OPT_MODULES, "modules", "FOLDER", "of an image with --kernel: the kernel's modules"},      \
 	{OPT_MODULE, "module", "NAME", "of an image: another module that the guest loads; repeatable"}, \
 	{OPT_SPACE, "space", "SIZE", "of an image: free space on the root disk, up to 32G; default 4G"},     \
+	{OPT_PULL, "pull", "WHEN", "of a docker:// image: ask its registry always, when it is missing here, or never; default missing for run, always for build"}, \
 	REGISTRY_OPTIONS
 /* clang-format on */
 
@@ -41,6 +52,7 @@ struct image_args {
 	unsigned nmodules;
 	bool has_space;
 	uint64_t space; /* bytes */
+	enum image_pull pull;
 	struct registry_options registry;
 	char *const *command; /* in place of the image's cmd */
 };
@@ -57,15 +69,22 @@ struct image_parts {
 	char root_path[32], initrd_path[32];
 	struct kernel_files kernel;
 	struct container_root root;
+	bool cached; /* it was there */
 	char hostname[SETUP_HOSTNAME_SIZE];
 };
 
-/* Make them, and put them into `machine` before what is there: the root is its first disk. `verb`
- * is for messages. Returns 0; -EINVAL with ERR_USAGE when options do not go together; or what
+/* For what. */
+enum image_use {
+	IMAGE_BUILD,
+	IMAGE_RUN, /* its root file system is kept for the next run, see container/root_cache.h */
+};
+
+/* Make them, and put them into `machine` before what is there: the root is its first disk.
+ * Returns 0; -EINVAL with ERR_USAGE when options do not go together; or what
  * container_root(), kernel_find(), initramfs_make(), tempfile_unnamed() and memfd_create(2) give.
  * To be closed also after an error. */
 int image_parts_make(struct image_parts *parts, const struct image_args *args,
-		     struct machine_args *machine, const char *verb, struct err *err);
+		     struct machine_args *machine, enum image_use use, struct err *err);
 /* Note in the description what the image says beside its command. Returns 0, -EINVAL with ERR_USAGE
  * when that is longer than an appliance can hold, or -ENOMEM. */
 int image_parts_annotate(const struct image_parts *parts, const struct image_args *args,

@@ -17,6 +17,7 @@
 #include "base/num.h"
 #include "container/folder_read.h"
 #include "container/image_source.h"
+#include "container/root_internal.h"
 #include "host/landlock.h"
 #include "host/protocol.h"
 #include "host/sandbox.h"
@@ -24,9 +25,6 @@
 #define MAX_BYTES  GIB(32)
 #define MAX_MEMORY GIB(3)
 #define MAX_ANSWER MIB(16)
-
-/* Counts for the UUID: another way to lay out the same contents is another file system. */
-#define LAYOUT "torpor root 1\n"
 
 bool container_source_has_scheme(const char *source)
 {
@@ -173,7 +171,7 @@ static int make_root(struct job *j, json_t *found)
 	ret = digest_new(&seed, j->err);
 	if (ret < 0)
 		return ret;
-	digest_add(seed, LAYOUT, strlen(LAYOUT));
+	digest_add(seed, CONTAINER_ROOT_LAYOUT, strlen(CONTAINER_ROOT_LAYOUT));
 	digest_add(seed, &spare, sizeof(spare));
 	j->tree = tree;
 	j->img = img;
@@ -238,14 +236,11 @@ static int take_uuid(struct container_root *out, json_t *answer, struct err *err
 	return 0;
 }
 
-static int take_answer(struct container_root *out, json_t *answer, struct err *err)
+int container_root_decode(struct container_root *out, json_t *answer, struct err *err)
 {
 	const char *config;
-	int ret = protocol_check(answer, err);
+	int ret = json_get_string(answer, "config", &config, err);
 
-	if (ret < 0)
-		return ret;
-	ret = json_get_string(answer, "config", &config, err);
 	if (ret < 0)
 		return ret;
 	ret = image_config_parse(&out->config, (const uint8_t *)config, strlen(config), err);
@@ -274,7 +269,8 @@ static int run(struct job *j, struct container_root *out, struct err *err)
 	if (ret < 0)
 		return err_context(err, ret, "%s", j->name.path);
 	found = json_parse(text, len, err);
-	return found != NULL ? take_answer(out, found, err) : -EINVAL;
+	ret = found != NULL ? protocol_check(found, err) : -EINVAL;
+	return ret < 0 ? ret : container_root_decode(out, found, err);
 }
 
 static int bring(struct job *j, struct err *err)

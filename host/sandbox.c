@@ -105,7 +105,7 @@ static const struct rule creates[] = {
 	ALLOW(mkdir),	  ALLOW(mkdirat),	  ALLOW(rename),	  ALLOW(renameat),
 	ALLOW(signalfd4), ALLOW(mlock),		  ALLOW(memfd_create),	  ALLOW(unlink),
 	ALLOW(unlinkat),  ALLOW(copy_file_range), ALLOW(sync_file_range), ALLOW(linkat),
-	ALLOW(symlinkat),
+	ALLOW(symlinkat), ALLOW(getgid),
 };
 
 static const struct rule unpacks[] = {

@@ -34,3 +34,40 @@ from_registry() {
     [ ! -e none.torpor ] || fail "a file was left"
 }
 try from_registry "build --from docker:// and run docker://: an image of a registry, the root that its layout gives"
+
+run_from_registry() {
+    need docker-registry skopeo
+    make_image
+    start_registry
+    copy oci:oci:latest "docker://$registry/app:1"
+    local run=(-m 64M --append loud --kernel "$TINY" --modules mods "docker://$registry/app:1") first
+    refuses 122 "app:1 is not on this host, and --pull is never" run --pull never "${run[@]}"
+    works run -d --name one "${run[@]}"
+    first=$(ls "$HOME/.cache/torpor/roots")
+    same "what is kept" "$(wc -l <<<"$first")" 2
+    works run -d --name two --pull always "${run[@]}"
+    same "what is kept" "$(ls "$HOME/.cache/torpor/roots")" "$first"
+    # Another image of that name.
+    rm -r oci && PYTHONPATH=$registry_tests/../lab python3 -c "
+import oci_image
+oci_image.write('oci', [oci_image.Layer()], {'Entrypoint': ['/bin/other']})"
+    copy oci:oci:latest "docker://$registry/app:1"
+    works run -d --name three "${run[@]}"
+    same "what is kept, for the image is here" "$(ls "$HOME/.cache/torpor/roots")" "$first"
+    works run -d --name four --pull always "${run[@]}"
+    same "what is kept" "$(ls "$HOME/.cache/torpor/roots" | wc -l)" 4
+    works gc
+    same "what is kept, for machines hold the old image" "$(ls "$HOME/.cache/torpor/roots" | wc -l)" 4
+    works kill one && works kill two && works kill three
+    works gc
+    same "what is kept" "$(ls "$HOME/.cache/torpor/roots" | wc -l)" 2
+    kill $started && wait $started 2>/dev/null
+    works run -d --name five "${run[@]}"
+    until_true is_ready five
+    refuses 125 "app:1: " run -d --pull always "${run[@]}"
+    works_silently rmi "docker://$registry/app:1"
+    works kill four && works kill five
+    works gc
+    same "what is kept" "$(ls "$HOME/.cache/torpor/roots")" ""
+}
+try run_from_registry "run docker://, again, with the registry gone, with --pull, after another push; gc"

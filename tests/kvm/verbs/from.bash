@@ -65,6 +65,66 @@ run_folder() {
 }
 try run_folder "run FOLDER: it is built and runs; a save has its disk"
 
+is_settled() { # FOLDER: it has not changed for three seconds
+    [ -z "$(find "$1" -newerct '3 seconds ago')" ]
+}
+
+kept_roots() {
+    find "$HOME/.cache/torpor/roots" -name '*.ext4' -printf '%i\n' 2>/dev/null | sort
+}
+
+run_again() {
+    mkdir -p root/etc
+    echo one >root/etc/motd
+    modules mods virtio_mmio virtio_blk virtio_console virtio_net ext4
+    local run=(-m 64M --append loud --kernel "$TINY" --modules mods --space 8M) first disk
+    works run -d --name fresh "${run[@]}" root
+    same "kept of a folder that may still change" "$(kept_roots)" ""
+    until_true is_settled root
+    works run -d --name first "${run[@]}" root
+    first=$(kept_roots)
+    matches "kept" "$first" '^[0-9]+$'
+    works run -d --name second "${run[@]}" root
+    works run -d --name third "${run[@]}" root -- another command
+    same "kept after more runs" "$(kept_roots)" "$first"
+    until_true is_ready third
+    answers third "dwrite 0 0 8 3" "dwrite ok"
+    works save third -o third.torpor
+    disk=$(echo "$HOME"/.cache/torpor/roots/*.ext4)
+    works build -o built.torpor --from root --kernel "$TINY" --modules mods --space 8M
+    works extract built.torpor disk.0
+    cmp "$disk" disk.0.raw || fail "a run wrote to what is kept"
+    works gc
+    same "after gc" "$(kept_roots)" "$first"
+    # Another content, the other options: new ones.
+    echo two >root/etc/motd
+    until_true is_settled root
+    works run -d --name changed "${run[@]}" root
+    same "kept after a change" "$(kept_roots | wc -l)" 2
+    works gc
+    same "after gc" "$(kept_roots | wc -l)" 1
+    [ "$(kept_roots)" != "$first" ] || fail "gc removed the wrong one"
+    rm -r root
+    works gc
+    same "after gc without the folder" "$(kept_roots)$(ls "$HOME/.cache/torpor/roots")" ""
+    answers first "dwrite 0 0 8 3" "dwrite ok"
+    # One that is cut off is made anew.
+    mkdir root
+    until_true is_settled root
+    works run -d --name whole "${run[@]}" root
+    truncate -s 4096 "$HOME"/.cache/torpor/roots/*.ext4
+    works run -d --name cut "${run[@]}" root
+    until_true is_ready cut
+    [ "$(stat -c %s "$HOME"/.cache/torpor/roots/*.ext4)" -gt 4096 ] || fail "it is still cut off"
+    # Where nothing can be kept, it runs all the same.
+    rm -r "$HOME/.cache/torpor/roots"
+    echo >"$HOME/.cache/torpor/roots"
+    works run -d --name unkept "${run[@]}" root
+    until_true is_ready unkept
+    refuses 125 "not always, missing or never" run --pull sometimes docker://localhost/x
+}
+try run_again "run FOLDER again: its root disk is the one of before, until it holds something else; gc"
+
 from_refused() {
     mkdir -p root
     modules few virtio_mmio
