@@ -583,6 +583,20 @@ int arrival_again(struct arrival *a, uint64_t from, uint64_t len, struct err *er
 	return await_counted(a, from, len, &mine, err);
 }
 
+void arrivals_await_change(struct arrivals *set, uint32_t *generation)
+{
+	atomic_fetch_add(&set->waiting, 1);
+	if (!atomic_load(&set->interrupted))
+		sleep_until_change(set, *generation, true);
+	atomic_fetch_sub(&set->waiting, 1);
+	*generation = atomic_load(&set->header->generation);
+}
+
+unsigned arrivals_waiting(const struct arrivals *set)
+{
+	return atomic_load(&set->waiting);
+}
+
 void arrivals_interrupt(struct arrivals *set)
 {
 	static const struct timespec moment = {.tv_nsec = 100000};

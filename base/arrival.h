@@ -112,6 +112,11 @@ void arrival_want(struct arrival *a, uint64_t from, uint64_t len);
 /* What is there is wrong: have it fetched once more, and wait for it. Returns as arrival_await(),
  * which is called for the rest; -EIO as well when the writer has ended. */
 int arrival_again(struct arrival *a, uint64_t from, uint64_t len, struct err *err);
+/* Wait until something has come since *generation, which is updated and may be 0 first, or a second
+ * has passed; not after arrivals_interrupt(). */
+void arrivals_await_change(struct arrivals *set, uint32_t *generation);
+/* How many threads wait at this moment. */
+unsigned arrivals_waiting(const struct arrivals *set);
 /* From now on nobody waits; returns when nobody does. Bytes that are there can still be read. */
 void arrivals_interrupt(struct arrivals *set);
 

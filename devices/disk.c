@@ -19,7 +19,7 @@
 
 #define SECTOR 512u
 
-/* Packed frames that were read lately; guests read many times from one. */
+/* Frames that were unpacked or compared lately; guests read many times from one. */
 #define CACHE_FRAMES 16u
 
 struct cached_frame {
@@ -206,7 +206,7 @@ static int read_flat_extent(const struct layer_extent *extent, uint64_t at, uint
 	return 0;
 }
 
-/* A packed frame, from the cache or into it. */
+/* A frame, from the cache or into it. */
 static const uint8_t *cached_frame_data(struct disk *disk, const struct image *image,
 					uint64_t place)
 {
@@ -224,10 +224,15 @@ static const uint8_t *cached_frame_data(struct disk *disk, const struct image *i
 	return c->data;
 }
 
-static int read_packed_extent(struct disk *disk, const struct layer_extent *extent, uint64_t at,
+/* By frames, which are unpacked or compared. */
+static int read_extent_frames(struct disk *disk, const struct layer_extent *extent, uint64_t at,
 			      uint8_t *dst, uint64_t len)
 {
+	const uint64_t first = at / FRAME_SIZE, end = (at + len - 1) / FRAME_SIZE + 1;
 	uint64_t part;
+
+	/* One round trip for what has not arrived of all of it. */
+	image_want_frames(extent->image, extent->place + (first - extent->frame), end - first);
 
 	for (; len > 0; at += part, dst += part, len -= part) {
 		uint64_t frame = at / FRAME_SIZE, off = at % FRAME_SIZE;
@@ -261,8 +266,8 @@ static int read_lower(struct disk *disk, uint64_t at, uint8_t *dst, uint64_t len
 		part = u64_min(len, (extent->frame + extent->frames) * FRAME_SIZE - at);
 		if (extent->image == NULL)
 			memset(dst, 0, part);
-		else if (extent->image->encoding == IMAGE_PACKED)
-			ret = read_packed_extent(disk, extent, at, dst, part);
+		else if (extent->image->encoding == IMAGE_PACKED || extent->image->checked)
+			ret = read_extent_frames(disk, extent, at, dst, part);
 		else
 			ret = read_flat_extent(extent, at, dst, part);
 		if (ret < 0)

@@ -164,7 +164,8 @@ static int index_hot(struct archive *a, const struct archive_entry *list, struct
 	if (ret < 0)
 		return ret;
 	image->hot_at = calloc(image->map.data_frames, sizeof(image->hot_at[0]));
-	if (image->hot_at == NULL)
+	image->hot_place = calloc(blob.len / sizeof(uint64_t), sizeof(image->hot_place[0]));
+	if (image->hot_at == NULL || image->hot_place == NULL)
 		return err_sys(err, ENOMEM, "read");
 	for (uint64_t i = 0; i < blob.len / sizeof(uint64_t); i++) {
 		uint64_t place = le_get64(places + i * sizeof(uint64_t));
@@ -172,6 +173,7 @@ static int index_hot(struct archive *a, const struct archive_entry *list, struct
 		if (place >= image->map.data_frames)
 			return err_set(err, ERR_INTEGRITY, "the hot set names a place that is not");
 		image->hot_at[place] = (uint32_t)i + 1;
+		image->hot_place[i] = (uint32_t)place;
 	}
 	return 0;
 }

@@ -318,6 +318,16 @@ static void on_change(struct machine *m, void *opaque)
 		tell_halted(in);
 }
 
+/* What has not arrived is waited for by vCPUs and by devices. */
+static void on_ending(struct machine *m, void *opaque)
+{
+	const struct instance *in = opaque;
+
+	(void)m;
+	if (in->pager != NULL)
+		pager_give_up(in->pager);
+}
+
 static int open_host_side(struct instance *in, struct err *err)
 {
 	int ret = write_pid(in->claim.name, err);
@@ -437,6 +447,7 @@ static int connect_host(struct instance *in, struct err *err)
 	in->control.opaque = in;
 	instance_serve_requests(in);
 	in->machine.changed = on_change;
+	in->machine.ending = on_ending;
 	in->machine.changed_opaque = in;
 	instance_resume_facts(in, &facts);
 	post_resume_init(&in->post_resume, &in->machine, in->board.agent, &facts,

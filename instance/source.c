@@ -26,6 +26,11 @@ int source_init(struct source *s, struct err *err)
 	return appliance_init(&s->appliance, err);
 }
 
+static int check_boot_files(void *chain, struct err *err)
+{
+	return chain_check_boot(chain, err);
+}
+
 int source_from_file(struct source *s, const char *path, const struct archive_open_params *params,
 		     struct err *err)
 {
@@ -52,6 +57,8 @@ int source_from_file(struct source *s, const char *path, const struct archive_op
 	(void)chain_blob(s->chain, ROLE_KERNEL, &s->boot.kernel);
 	(void)chain_blob(s->chain, ROLE_INITRD, &s->boot.initrd);
 	s->boot.cmdline = s->appliance.cmdline;
+	s->boot.check = check_boot_files;
+	s->boot.check_opaque = s->chain;
 	return 0;
 }
 

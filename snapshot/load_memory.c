@@ -126,13 +126,14 @@ static int map_range(struct load *load, unsigned range, const char *role, struct
 		const struct layer_extent *extent = &extents->extent[i];
 		int ret;
 
-		if (extent->image == NULL || extent->image->encoding != IMAGE_FLAT)
+		if (extent->image == NULL || extent->image->encoding != IMAGE_FLAT ||
+		    extent->image->checked)
 			continue;
 		ret = map_extent(load, range, extent, err);
 		if (ret < 0)
 			return ret;
 	}
-	return newest->hot.len > 0 ? map_hot(load, range, newest, err) : 0;
+	return newest->hot.len > 0 && !newest->checked ? map_hot(load, range, newest, err) : 0;
 }
 
 /* Count the frames with data that are not mapped. */

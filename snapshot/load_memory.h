@@ -4,7 +4,8 @@
  *
  *   mapped   flat frames at page boundaries, and the hot set: a private mapping of the file, shared
  *            by all machines resumed from it, at no cost per byte;
- *   paged    all others arrive when they are touched, or in the background (pager.h);
+ *   paged    all others arrive when they are touched, or in the background (pager.h); so do all
+ *            of a file that is still arriving (image.checked), whose frames are compared first;
  *   decoded  where the kernel gives us no userfaultfd: all of them now, on all cores.
  */
 #ifndef TORPOR_SNAPSHOT_LOAD_MEMORY_H

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/array.h"
+#include "base/arrival.h"
 #include "base/num.h"
 #include "snapshot/pager_internal.h"
 #include "snapshot/uffd.h"
@@ -35,6 +36,21 @@ static int pager_range_init(struct pager_range *r, struct err *err)
 	return 0;
 }
 
+/* What of it is still arriving, and a hot set with that. */
+static void find_arrivals(struct pager *p, struct pager_range *r)
+{
+	for (size_t i = 0; i < r->extents.n; i++) {
+		const struct image *image = r->extents.extent[i].image;
+
+		if (image == NULL || !image->checked)
+			continue;
+		if (image->part[0].arrival != NULL)
+			p->arrivals = arrival_set(image->part[0].arrival);
+		if (image->hot_place != NULL)
+			r->hot = image;
+	}
+}
+
 static int pager_init(struct pager *p, struct err *err)
 {
 	for (unsigned i = 0; i < p->nranges; i++) {
@@ -42,6 +58,7 @@ static int pager_init(struct pager *p, struct err *err)
 
 		if (ret < 0)
 			return ret;
+		find_arrivals(p, &p->range[i]);
 		atomic_fetch_add(&p->absent, layer_extents_data_frames(&p->range[i].extents));
 	}
 	p->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -158,6 +175,7 @@ static void pager_end(struct pager *p)
 {
 	pthread_mutex_lock(&p->lock);
 	p->ended = true;
+	atomic_store(&p->over, true);
 	pthread_cond_broadcast(&p->changed);
 	pthread_mutex_unlock(&p->lock);
 	(void)eventfd_write(p->end_fd, 1);
@@ -189,6 +207,8 @@ static void wait_for_workers(const struct pager *p, const atomic_uchar *state)
 {
 	for (unsigned i = 0; i < p->nfault_threads; i++)
 		wait_for_worker(&p->fault_thread[i], state);
+	for (unsigned i = 0; i < p->nhot_threads; i++)
+		wait_for_worker(&p->hot_thread[i], state);
 	for (unsigned i = 0; i < p->nidle_threads; i++)
 		wait_for_worker(&p->idle_thread[i], state);
 	for (unsigned i = 0; i < p->nfull_threads; i++)
@@ -230,6 +250,9 @@ int pager_start(struct pager *p, enum pager_fill fill, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = pager_faults_start(p, err);
+	if (ret < 0)
+		return ret;
+	ret = pager_hot_start(p, err);
 	return ret < 0 ? ret : pager_set_fill(p, fill, err);
 }
 
@@ -273,14 +296,23 @@ const struct layer_extents *pager_extents(const struct pager *p, unsigned range)
 	return &p->range[range].extents;
 }
 
+void pager_give_up(struct pager *p)
+{
+	if (p->arrivals != NULL)
+		arrivals_interrupt(p->arrivals);
+}
+
 void pager_stop(struct pager *p)
 {
 	if (p == NULL)
 		return;
 	p->machine->mem.discarded = NULL;
 	pager_end(p);
+	pager_give_up(p);
 	for (unsigned i = 0; i < p->nfault_threads; i++)
 		pager_worker_join(&p->fault_thread[i]);
+	for (unsigned i = 0; i < p->nhot_threads; i++)
+		pager_worker_join(&p->hot_thread[i]);
 	for (unsigned i = 0; i < p->nidle_threads; i++)
 		pager_worker_join(&p->idle_thread[i]);
 	for (unsigned i = 0; i < p->nfull_threads; i++)

@@ -10,6 +10,10 @@
  * slowed, stopped and started again. Zero frames cost neither disk nor copy. Frames that are
  * discarded first are never loaded (the pager sets mem.discarded).
  *
+ * Frames of a file that is still arriving (base/arrival.h) come when they are there: there are fault
+ * threads for all vCPUs to wait side by side, the hot set is loaded first, and the fill takes what
+ * has come.
+ *
  * A frame that cannot be read or is damaged breaks the machine: no byte of it reaches the guest,
  * the vCPUs never run again, and the machine stays there to be inspected (machine_break).
  *
@@ -76,6 +80,9 @@ void pager_stats(struct pager *p, struct pager_stats *stats);
  */
 bool pager_is_absent(const struct pager *p, unsigned range, uint64_t frame);
 const struct layer_extents *pager_extents(const struct pager *p, unsigned range);
+/* The machine is ending: nobody waits any longer for what has not arrived. Whoever did goes on with
+ * zeros, and the vCPUs do not (machine_break). Owner's thread; the lock may be held. */
+void pager_give_up(struct pager *p);
 /* End all threads and free it. Frames not yet there stay absent and untouchable: only before
  * machine_free, with the vCPUs gone. NULL is fine. */
 void pager_stop(struct pager *p);

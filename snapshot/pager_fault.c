@@ -43,8 +43,8 @@ static void serve_fault(struct pager_worker *w, const uint8_t *address)
 	struct pager_frame f = frame_of(p, address);
 	uint64_t start = clock_monotonic_ns();
 
-	if (pager_claim(w, &f, FRAME_ABSENT, FRAME_BUSY) ||
-	    pager_claim(w, &f, FRAME_FILLING, FRAME_BUSY)) {
+	if (pager_turn(pager_state(&f), FRAME_ABSENT, FRAME_BUSY) ||
+	    pager_turn(pager_state(&f), FRAME_FILLING, FRAME_BUSY)) {
 		/* Each frame is claimed by one fault thread once: there is room for all. */
 		if (p->touched != NULL)
 			p->touched[atomic_fetch_add(&p->ntouched, 1)] =
@@ -80,7 +80,8 @@ static void serve_faults(struct pager_worker *w)
 
 int pager_faults_start(struct pager *p, struct err *err)
 {
-	uint64_t wanted = u64_min(usable_cores(), PAGER_MAX_FAULT_THREADS);
+	uint64_t wanted = p->arrivals != NULL ? p->machine->nvcpus + 2u
+					      : u64_min(usable_cores(), PAGER_FAULT_THREADS);
 
 	while (p->nfault_threads < wanted) {
 		int ret = pager_worker_start(&p->fault_thread[p->nfault_threads], p, serve_faults,

@@ -4,7 +4,8 @@
  *     pager.c          the life of a pager; what is absent; what becomes of discarded frames
  *     pager_worker.c   a thread, and loading one frame: read, check, install, or break the machine
  *     pager_fault.c    the threads that serve faults
- *     pager_fill.c     the threads that load the rest in the background
+ *     pager_fill.c     the threads that load the rest in the background, and first a hot set that
+ *                      is still arriving
  *
  * The state of a frame is one atomic byte and the only thing threads agree by:
  *
@@ -33,7 +34,10 @@
 #include "format/image/frame_reader.h"
 #include "snapshot/pager.h"
 
-#define PAGER_MAX_FAULT_THREADS 4u
+#define PAGER_FAULT_THREADS 4u
+/* Of memory that is still arriving, whoever waits for a frame holds a thread: each vCPU, the loop
+ * with its devices, and one more that looks. */
+#define PAGER_MAX_FAULT_THREADS (MACHINE_MAX_VCPUS + 2u)
 #define PAGER_MAX_FULL_THREADS	16u
 
 enum frame_state {
@@ -48,6 +52,8 @@ struct pager_range {
 	const struct mem_range *mem;
 	struct layer_extents extents; /* owned */
 	atomic_uchar *state;	      /* owned; one a frame */
+	/* The image whose hot set is loaded first, for it is arriving; NULL: none. */
+	const struct image *hot;
 };
 
 /* A stretch of memory that is registered with userfaultfd. */
@@ -71,22 +77,26 @@ struct pager_worker {
 	struct frame_reader *reader; /* owned */
 	uint8_t *data;		     /* owned; FRAME_SIZE bytes */
 	uint64_t put_ns; /* when its last frame was installed; its waiters went on after that */
-	/* The frame it may be about to install, or NULL: a discard waits for that. */
+	/* The frame it is about to install, or NULL: a discard waits for that, but not for the
+	 * frame to be read, which may take as long as a network takes. */
 	_Atomic(atomic_uchar *) at;
 	enum pager_fill mode; /* of a filler: when it works */
 	unsigned rank;	      /* of a filler: the first ones stop first */
 	uint64_t served;      /* of a filler: faults, when it looked last */
+	uint32_t generation;  /* of a filler: of the arrivals, when it looked last */
 };
 
 struct pager {
 	struct machine *machine;
 	int uffd;
-	int end_fd; /* readable for good: fault threads end */
+	int end_fd;		   /* readable for good: fault threads end */
+	struct arrivals *arrivals; /* borrowed; NULL: the files are all there */
 	unsigned nranges;
 	struct pager_range range[MEM_MAX_RANGES];
 	struct pager_span *span; /* owned */
 	size_t nspans;
 
+	atomic_bool over; /* `ended`, for those without the lock */
 	atomic_uint faults_served_now;
 	atomic_uint_fast64_t absent; /* frames not PRESENT yet */
 	uint64_t frames;	     /* what `absent` was at the start */
@@ -103,11 +113,13 @@ struct pager {
 		size_t extent;
 		uint64_t frame; /* in the run */
 	} cursor;		/* of the fill */
+	bool passed_over;	/* it has: frames that have not arrived */
 
 	struct pager_worker fault_thread[PAGER_MAX_FAULT_THREADS];
+	struct pager_worker hot_thread[1];
 	struct pager_worker idle_thread[1];
 	struct pager_worker full_thread[PAGER_MAX_FULL_THREADS];
-	unsigned nfault_threads, nidle_threads, nfull_threads;
+	unsigned nfault_threads, nhot_threads, nidle_threads, nfull_threads;
 };
 
 static inline atomic_uchar *pager_state(const struct pager_frame *f)
@@ -136,9 +148,6 @@ void pager_count_present(struct pager *p);
 int pager_worker_start(struct pager_worker *w, struct pager *p,
 		       void (*work)(struct pager_worker *w), const char *name, struct err *err);
 void pager_worker_join(struct pager_worker *w);
-/* Claim a frame for `w`: turn its state. False: it was not in state `from` any more. */
-bool pager_claim(struct pager_worker *w, const struct pager_frame *f, enum frame_state from,
-		 enum frame_state to);
 /* Put zeros where pages of the frame are missing, and wake all threads that wait for them. */
 void pager_put_zeros(struct pager *p, const struct pager_frame *f);
 /* Load a frame that was claimed. Returns true when it was this call that made it present: the
@@ -148,7 +157,9 @@ bool pager_load_frame(struct pager_worker *w, const struct pager_frame *f,
 
 /* pager_fault.c */
 int pager_faults_start(struct pager *p, struct err *err);
-/* pager_fill.c: the threads this way of filling takes, unless they are there already. */
+/* pager_fill.c: the thread that loads the hot set of what is arriving, if there is one. */
+int pager_hot_start(struct pager *p, struct err *err);
+/* The threads this way of filling takes, unless they are there already. */
 int pager_fill_start(struct pager *p, enum pager_fill fill, struct err *err);
 
 #endif

@@ -58,17 +58,6 @@ void pager_worker_join(struct pager_worker *w)
 	worker_free(w);
 }
 
-bool pager_claim(struct pager_worker *w, const struct pager_frame *f, enum frame_state from,
-		 enum frame_state to)
-{
-	/* First: a discard changes the frame's state, and only then looks here. */
-	atomic_store(&w->at, pager_state(f));
-	if (pager_turn(pager_state(f), from, to))
-		return true;
-	atomic_store(&w->at, NULL);
-	return false;
-}
-
 static int install_frame(struct pager_worker *w, const struct pager_frame *f, struct err *err)
 {
 	int ret = uffd_copy(w->pager->uffd, pager_host(f), w->data, FRAME_SIZE);
@@ -94,6 +83,8 @@ bool pager_load_frame(struct pager_worker *w, const struct pager_frame *f, enum 
 	int ret = frame_read(w->reader, extent->image, extent->place + (f->index - extent->frame),
 			     w->data, &err);
 
+	/* First: a discard changes the frame's state, and only then looks here. */
+	atomic_store(&w->at, pager_state(f));
 	if (atomic_load(pager_state(f)) == claimed) {
 		if (ret == 0)
 			ret = install_frame(w, f, &err);
@@ -107,6 +98,9 @@ bool pager_load_frame(struct pager_worker *w, const struct pager_frame *f, enum 
 			pager_turn(pager_state(f), claimed, FRAME_DAMAGED);
 			pager_put_zeros(w->pager, f);
 		}
+	} else if (claimed == FRAME_BUSY) {
+		/* Discarded meanwhile: whoever waits for it sees what it is now. */
+		pager_put_zeros(w->pager, f);
 	}
 	atomic_store(&w->at, NULL);
 	return loaded;

@@ -58,6 +58,10 @@ struct boot_source {
 	struct blob kernel; /* len 0: none */
 	struct blob initrd; /* len 0: none */
 	const char *cmdline;
+	/* NULL, or called before they are loaded: whether they are what they should be. It returns
+	 * 0, or an error that machine_boot() returns. */
+	int (*check)(void *opaque, struct err *err);
+	void *check_opaque;
 };
 
 /* What the firmware tables must tell about the machine. */

@@ -242,7 +242,11 @@ struct device *machine_device(const struct machine *m, const char *id)
 int machine_boot(struct machine *m, struct err *err)
 {
 	struct boot_entry entry;
-	int ret = arch_boot_load(&m->mem, &m->boot, &m->board, &entry, err);
+	int ret = m->boot.check != NULL ? m->boot.check(m->boot.check_opaque, err) : 0;
+
+	if (ret < 0)
+		return ret;
+	ret = arch_boot_load(&m->mem, &m->boot, &m->board, &entry, err);
 
 	return ret < 0 ? ret : arch_boot_vcpu(&m->vcpus[0].kvm, &entry, err);
 }
@@ -468,6 +472,8 @@ static void machine_serve_request(struct loop_watch *watch, uint32_t events)
 	}
 	if (m->end == MACHINE_END_NONE || m->state == MACHINE_ENDED)
 		return;
+	if (m->ending != NULL)
+		m->ending(m, m->changed_opaque);
 	machine_halt(m);
 	machine_set_state(m, MACHINE_ENDED);
 	loop_stop(&m->loop);

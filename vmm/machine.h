@@ -108,6 +108,9 @@ struct machine {
 	/* Called with the lock held on every change of `state` or `halted` and after a guest
 	 * reset. May be NULL. */
 	void (*changed)(struct machine *m, void *opaque);
+	/* The same once it is to end, before the vCPUs are stopped: let go what one of them may be
+	 * waiting for. May be NULL. */
+	void (*ending)(struct machine *m, void *opaque);
 	void *changed_opaque;
 };
 

@@ -14,6 +14,7 @@ void image_free(struct image *image)
 	free(image->hash_list);
 	free(image->offsets);
 	free(image->hot_at);
+	free(image->hot_place);
 	*image = (struct image){0};
 }
 

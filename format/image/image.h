@@ -93,9 +93,10 @@ struct image {
 	/* Nobody has hashed the file, for it is still arriving: each frame is compared with the
 	 * hash list when it is read, flat ones too. Nothing of it may be mapped. */
 	bool checked;
-	uint32_t *hot_at;   /* owned; NULL, or for each place 1 + where in the hot set it is; 0 */
-	uint8_t *hash_list; /* owned; its bytes, once they are loaded */
-	uint32_t *offsets;  /* owned; packed: where each frame begins in its part, and, behind the
+	uint32_t *hot_at;    /* owned; NULL, or for each place 1 + where in the hot set it is; 0 */
+	uint32_t *hot_place; /* owned, with hot_at: the places in the order of the hot set */
+	uint8_t *hash_list;  /* owned; its bytes, once they are loaded */
+	uint32_t *offsets;   /* owned; packed: where each frame begins in its part, and, behind the
 			       frames of a part, where its last one ends */
 };
 

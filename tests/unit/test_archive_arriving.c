@@ -174,7 +174,7 @@ Test(archive_arriving, opening_and_checking_it_takes_little)
 		/* Of one file the header before each payload is read, in a window of 16 KiB. */
 		cr_expect(lt(u64, status.there, whole ? KIB(512) : KIB(64)), "%llu of %llu",
 			  (unsigned long long)status.there, (unsigned long long)status.bytes);
-		cr_expect(gt(u64, status.bytes, MIB(2)));
+		cr_expect(ge(u64, status.bytes, MIB(2)));
 		archive_close(a);
 		a = NULL;
 		arriving_end(&w);
@@ -257,7 +257,7 @@ Test(archive_arriving, what_arrives_wrong_is_fetched_once_more)
 			find_byte(&w, &l, rows[i].role);
 			cr_expect(eq(int, use_all(&l, &w, &err), 0), "row %zu: %s", i, err.text);
 			cr_expect(eq(u32, atomic_load(&w.spoiled), 1), "row %zu", i);
-			cr_expect(gt(u32, atomic_load(&w.again), 0), "row %zu", i);
+			cr_expect(ge(u32, atomic_load(&w.again), 1), "row %zu", i);
 			free_layout(&l);
 
 			make_layout(&l, whole != 0);

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "arriving.h"
 #include "base/num.h"
 #include "format/crypto/digest.h"
 #include "format/crypto/lazy.h"
@@ -546,4 +547,162 @@ Test(pager, a_file_that_cannot_be_read_breaks_the_machine)
 	cr_assert(is_zero(host_of(400), FRAME_SIZE));
 	cr_assert(machine_is_broken(&t.m));
 	cr_assert_str_not_empty(t.m.failure.text);
+}
+
+/* --- files that arrive --- */
+
+#define HOT_FRAMES 20u
+
+static struct arriving w;
+
+/* Its part, and a hot set of every seventh frame. */
+static bool make_arriving(bool hot)
+{
+	struct layer_extents extents[MEM_MAX_RANGES] = {0};
+	int fds[2] = {-1, memfd_create("hot", MFD_CLOEXEC)};
+	static uint8_t frame[FRAME_SIZE];
+
+	if (!available())
+		return false;
+	make_image(FRAMES);
+	fds[0] = t.image.part[0].fd;
+	t.image.checked = true;
+	t.image.hot_at = calloc(FRAMES, sizeof(t.image.hot_at[0]));
+	t.image.hot_place = calloc(HOT_FRAMES, sizeof(t.image.hot_place[0]));
+	for (uint32_t i = 0; i < HOT_FRAMES; i++) {
+		t.image.hot_place[i] = i * 7;
+		t.image.hot_at[i * 7] = hot ? i + 1 : 0;
+		fill_frame(i * 7, frame);
+		cr_assert(eq(i64, pwrite(fds[1], frame, FRAME_SIZE, (off_t)i * FRAME_SIZE),
+			     FRAME_SIZE));
+	}
+	arriving_begin(&w, fds, 2);
+	t.image.part[0] = w.blob[0];
+	t.image.hot = w.blob[1];
+	if (!hot) {
+		free(t.image.hot_place);
+		t.image.hot_place = NULL;
+	}
+	add_run(&extents[0], FRAMES, &t.image, 0);
+	make_pager(extents);
+	return true;
+}
+
+static void end_arriving(void)
+{
+	pager_stop(t.pager);
+	t.pager = NULL;
+	t.image.part[0].fd = -1;
+	arriving_end(&w);
+	free(t.image.hot_at);
+	free(t.image.hot_place);
+}
+
+Test(pager, frames_are_waited_for_until_they_arrive)
+{
+	pthread_t thread[6];
+
+	w.lazy = true;
+	if (!make_arriving(true))
+		return;
+	start(PAGER_FILL_IDLE);
+	for (uintptr_t i = 0; i < ARRAY_SIZE(thread); i++)
+		cr_assert(eq(int, pthread_create(&thread[i], NULL, reader, (void *)(i + 1)), 0));
+	for (unsigned i = 0; i < ARRAY_SIZE(thread); i++) {
+		void *wrong;
+
+		pthread_join(thread[i], &wrong);
+		cr_expect(eq(ptr, wrong, NULL));
+	}
+	await_present(FRAMES);
+	end_arriving();
+}
+
+Test(pager, the_fill_asks_for_nothing_but_the_hot_set)
+{
+	struct arrivals_status status;
+
+	w.lazy = true;
+	if (!make_arriving(true))
+		return;
+	start(PAGER_FILL_FULL);
+	await_present(HOT_FRAMES);
+	arrivals_status(w.reader, &status);
+	cr_expect(eq(u64, status.there, HOT_FRAMES * FRAME_SIZE));
+	/* What is touched comes, and with it what lies in the same blocks, if that is whole. */
+	cr_assert(holds(host_of(1), 1));
+	arrivals_status(w.reader, &status);
+	cr_expect(ge(u64, HOT_FRAMES * FRAME_SIZE + 2 * FRAME_SIZE, status.there));
+	atomic_store(&w.lazy, false);
+	await_present(FRAMES);
+	cr_expect(eq(u64, stats().faults, 1));
+	end_arriving();
+}
+
+static void *touch(void *arg)
+{
+	return (void *)(uintptr_t)(*(volatile uint8_t *)arg == 0);
+}
+
+/* Discarding does not wait for what is on its way, nor is that put in later. */
+Test(pager, a_frame_that_is_waited_for_can_be_discarded)
+{
+	pthread_t thread;
+	void *zero;
+
+	w.away = true;
+	if (!make_arriving(false))
+		return;
+	start(PAGER_FILL_NONE);
+	cr_assert(eq(int, pthread_create(&thread, NULL, touch, host_of(3)), 0));
+	AWAIT(arrivals_waiting(w.reader) == 1);
+	mem_discard(&t.m.mem, host_of(3), FRAME_SIZE);
+	atomic_store(&w.away, false);
+	pthread_join(thread, &zero);
+	cr_expect_not_null(zero);
+	cr_expect(is_zero(host_of(3), FRAME_SIZE));
+	cr_expect(holds(host_of(4), 4));
+	end_arriving();
+}
+
+Test(pager, a_machine_that_ends_waits_for_nothing)
+{
+	pthread_t thread[3];
+
+	w.away = true;
+	if (!make_arriving(false))
+		return;
+	start(PAGER_FILL_FULL);
+	for (unsigned i = 0; i < ARRAY_SIZE(thread); i++)
+		cr_assert(eq(int, pthread_create(&thread[i], NULL, touch, host_of(100 * i)), 0));
+	AWAIT(stats().faults == 0 && arrivals_waiting(w.reader) >= 2);
+	pager_give_up(t.pager);
+	for (unsigned i = 0; i < ARRAY_SIZE(thread); i++) {
+		void *zero;
+
+		pthread_join(thread[i], &zero);
+		cr_expect_not_null(zero);
+	}
+	cr_expect(machine_is_broken(&t.m));
+	end_arriving();
+}
+
+Test(pager, a_wrong_frame_is_fetched_again_and_then_breaks_the_machine)
+{
+	for (unsigned times = 1; times <= 2; times++) {
+		memset(&w, 0, sizeof(w));
+		memset(&t, 0, sizeof(t));
+		w.spoil_times = times;
+		w.spoil_at = 1000;
+		w.lazy = true;
+		if (!make_arriving(false))
+			return;
+		start(PAGER_FILL_NONE);
+		cr_expect(eq(int, holds(host_of(0), 0), times == 1));
+		cr_expect(eq(u32, atomic_load(&w.again), 1));
+		cr_expect(eq(int, machine_is_broken(&t.m), times == 2));
+		if (times == 2)
+			cr_expect_not_null(strstr(t.m.failure.text, "frame 0 of memory.0"));
+		end_arriving();
+	}
 }
