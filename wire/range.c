@@ -155,8 +155,8 @@ static enum range_result refused(struct range_fetch *f, const char *url,
 	(void)registry_refused(url, response, "fetch it", err);
 	if (registry_is_transient(status))
 		return RANGE_AWAY;
-	/* An address that was good for some time only; the registry makes another. */
-	if (strcmp(url, f->source.url) != 0)
+	/* An address, or a token, that was good for some time only: there will be another. */
+	if (strcmp(url, f->source.url) != 0 || status == 401)
 		return RANGE_MOVED;
 	return status == 416 ? RANGE_LIES : RANGE_FAILED;
 }

@@ -22,7 +22,7 @@ struct range_source {
 
 enum range_result {
 	RANGE_CAME,
-	RANGE_MOVED,  /* `direct` is of no use any more: ask again at `url`, now */
+	RANGE_MOVED,  /* what was shown or asked is not good any more: ask again at `url` */
 	RANGE_AWAY,   /* the server cannot be reached, or says that it is busy */
 	RANGE_LIES,   /* what came is not what was asked for */
 	RANGE_FAILED, /* it will not come: `err` says why */

@@ -17,6 +17,16 @@ One line for each request in LOG: METHOD PATH auth=yes|no range=RANGE. Modes:
   stall        nothing of a blob comes, and the connection stays
   moved        each answer to a POST or PATCH names another Location, which is good once
   cutup        the third piece of an upload is cut off in its body, once
+  quiet        no Accept-Ranges
+  signed=N     blobs are at an address of another name of this host, each of which is good for N requests
+  port=P       listen there
+Of closed ranges that are not all of a blob:
+  pcut=N       the first N end in their middle
+  pstall=N     nothing comes of the first N, and the connection stays
+  pbusy=N      503 with Retry-After: 1 for the first N
+  pwrong=N     a byte in the middle of the first N is another one
+  pother=N     the first N are answered with the bytes before those that were asked for
+  hold=FILE    they wait while there is such a file
 It is a forward proxy, too: for http://ANY/PATH, not for CONNECT.
 """
 import http.client
@@ -30,7 +40,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 UPSTREAM, PORTFILE, LOG, *MODES = sys.argv[1:]
 MODE = dict(m.partition("=")[::2] for m in MODES)
 left = {"cut": 3, "busy": int(MODE.get("busy") or 0), "otherrange": 1, "cutup": 1}
+left.update((name, int(MODE.get(name) or 0)) for name in ("pcut", "pstall", "pbusy", "pwrong", "pother"))
 tokens = {}  # how many requests each is still good for
+signed = {}  # addresses of blobs: the path, and for how many requests each is still good
 places = {}  # of uploads: the registry's own, by what we called them
 lock = threading.Lock()
 
@@ -81,6 +93,10 @@ class Handler(BaseHTTPRequestHandler):
         elif "token" in MODE and not self.is_good(auth):
             realm = f'http://{self.headers["Host"]}/token'
             self.answer(401, [("WWW-Authenticate", f'Bearer realm="{realm}",service="test"')])
+        elif self.path.startswith("/signed/"):
+            self.give_signed(wanted)
+        elif blob and "signed" in MODE:
+            self.sign()
         elif self.path.startswith("/place/") and self.path.split("?")[0] not in places:
             self.answer(404)
         elif "basic" in MODE and not (auth or "").startswith("Basic "):
@@ -93,6 +109,24 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(307, [("Location", f"http://{MODE['redirect']}{self.path}")])
         else:
             self.forward(body, wanted, blob)
+
+    def sign(self):
+        with lock:
+            ours = f"/signed/{os.urandom(8).hex()}"
+            signed[ours] = [self.path, int(MODE["signed"])]
+        port = self.headers["Host"].rpartition(":")[2]
+        self.answer(307, [("Location", f"http://localhost:{port}{ours}")])
+
+    def give_signed(self, wanted):
+        with lock:
+            path, good = signed.get(self.path, ("", 0))
+            if good > 0:
+                signed[self.path][1] -= 1
+        if good <= 0:
+            self.answer(403)
+            return
+        self.path = path
+        self.forward(b"", wanted, True)
 
     def give_token(self):
         with lock:
@@ -147,22 +181,19 @@ class Handler(BaseHTTPRequestHandler):
         if blob and "otherrange" in MODE and wanted and take("otherrange"):
             status = 206
             kept.append(("Content-Range", f"bytes 0-{len(data) - 1}/{len(data)}"))
+        if "quiet" in MODE:
+            kept = [(n, v) for n, v in kept if n.lower() != "accept-ranges"]
+        if blob and status == 206 and self.partial(response.getheader("Content-Range"), data, kept):
+            return
         if blob and "flip" in MODE and len(data) > 65536:
             data = data[:70] + bytes([data[70] ^ 1]) + data[71:]
         if blob and "stall" in MODE and len(data) > 65536:
-            self.send_response(status)
-            for name, value in kept + [("Content-Length", str(len(data)))]:
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.flush()
+            self.begin(status, kept, len(data))
             time.sleep(3600)
         elif blob and "endless" in MODE and len(data) > 65536:
-            self.endless(data, kept)
+            self.endless(status, data, kept)
         elif blob and "cut" in MODE and len(data) > int(MODE["cut"]) and take("cut"):
-            self.send_response(status)
-            for name, value in kept + [("Content-Length", str(len(data)))]:
-                self.send_header(name, value)
-            self.end_headers()
+            self.begin(status, kept, len(data))
             self.wfile.write(data[:int(MODE["cut"])])
             self.close_connection = True
         elif self.command == "HEAD":
@@ -173,9 +204,44 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.answer(status, kept, data)
 
-    def endless(self, data, headers):
+    def partial(self, content_range, data, headers):
+        """What becomes of a range that is not all of a blob: True when it is answered."""
+        span, _, size = content_range.removeprefix("bytes ").partition("/")
+        first, last = (int(n) for n in span.split("-"))
+        if first == 0 and last == int(size) - 1:
+            return False
+        while "hold" in MODE and os.path.exists(MODE["hold"]):
+            time.sleep(0.01)
+        if take("pbusy"):
+            self.answer(503, [("Retry-After", "1")])
+        elif take("pstall"):
+            self.begin(206, headers, len(data))
+            time.sleep(3600)
+        elif take("pcut"):
+            self.begin(206, headers, len(data))
+            self.wfile.write(data[:len(data) // 2])
+            self.close_connection = True
+        elif take("pwrong"):
+            middle = len(data) // 2
+            self.answer(206, headers, data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1:])
+        elif first > 0 and take("pother"):
+            moved = [(n, v) for n, v in headers if n.lower() != "content-range"]
+            moved.append(("Content-Range", f"bytes {first - 1}-{last - 1}/{size}"))
+            self.answer(206, moved, data)
+        else:
+            return False
+        return True
+
+    def begin(self, status, headers, length):
+        self.send_response(status)
+        for name, value in headers + [("Content-Length", str(length))]:
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.flush()
+
+    def endless(self, status, data, headers):
         self.close_connection = True
-        self.send_response(200)
+        self.send_response(status)
         for name, value in headers:
             self.send_header(name, value)
         self.end_headers()
@@ -188,7 +254,7 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_CONNECT = handle_any
 
 
-server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+server = ThreadingHTTPServer(("127.0.0.1", int(MODE.get("port") or 0)), Handler)
 with open(PORTFILE, "w", encoding="ascii") as port:
     port.write(str(server.server_address[1]))
 server.serve_forever()

@@ -109,7 +109,7 @@ static int await_status(const struct wire *w, const char *state, uint64_t there,
 			printf("%llu\n", (unsigned long long)s.there);
 			return 0;
 		}
-		if (s.state == ARRIVALS_FAILED)
+		if (s.failed[0] != '\0')
 			return err_set(err, ERR_FAILED, "%s", s.failed);
 		nanosleep(&moment, NULL);
 	}

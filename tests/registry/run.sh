@@ -82,7 +82,9 @@ appliances() {
 start_proxy() { # NAME MODE…
     local name=$1
     shift
+    rm -f "$name.port"
     start "$name.err" python3 "$registry_tests/proxy.py" "$registry" "$name.port" "$name.log" "$@"
+    proxy_pid=$!
     until_true test -s "$name.port"
     proxy=127.0.0.1:$(<"$name.port")
 }

@@ -7,7 +7,7 @@ READER=$SCRATCH/reader
 start_reader() { # SOURCE [SILENCE_S]
     rm -f reader.in reader.out
     mkfifo reader.in reader.out
-    "$READER" "$XDG_DATA_HOME/torpor/oci" "$@" <reader.in >reader.out 2>reader.err &
+    "$READER" "$XDG_DATA_HOME/torpor/oci" "$@" <reader.in >reader.out 2>reader.err 5>&- 6>&- 7>&- 8>&- &
     reader=$!
     started="$started $reader"
     trap 'kill $started 2>/dev/null' EXIT
@@ -34,9 +34,32 @@ is_over() {
     [ -z "$(find "$XDG_DATA_HOME/torpor/oci/arriving" -name lock -exec flock -n {} echo free \; 2>/dev/null | grep -v free)" ]
 }
 
+# One registry for all, with full.torpor.
+trap 'kill $(cat "$SCRATCH/wire/pid" 2>/dev/null) 2>/dev/null; reap; rm -rf "$SCRATCH"' EXIT
+wire_registry() {
+    if ! [ -d "$SCRATCH/wire" ]; then
+        mkdir "$SCRATCH/wire"
+        # shellcheck disable=SC2119
+        (
+            cd "$SCRATCH/wire" || exit 1
+            start_registry
+            trap - EXIT
+            echo "$started" >pid
+            echo "$registry" >address
+        ) || fail "no registry"
+        registry=$(<"$SCRATCH/wire/address")
+        works push full.torpor "docker://$registry/torpor/full:v1"
+    fi
+    registry=$(<"$SCRATCH/wire/address")
+}
+
 # full.torpor behind a proxy, and nothing in the store.
 by_wire() { # MODE…
-    behind "$@"
+    need docker-registry flock
+    appliances
+    wire_registry
+    rm ./*.torpor
+    start_proxy proxy "$@"
     source="docker://$proxy/torpor/full:v1"
 }
 
@@ -47,8 +70,7 @@ all_right() {
     ask state complete
     matches "state" "$answer" "^complete"
     end_reader
-    works verify "$source"
-    wakes "$source"
+    works inspect "$source"
 }
 
 arrives() {
@@ -60,5 +82,158 @@ arrives() {
     all_right
     [ "$(asked 'range=bytes=[0-9]+-[0-9]+$')" -ge 2 ] || fail "no closed ranges"
     ! grep -q HEAD proxy.log || fail "it sends HEAD"
+    works verify "$source"
+    wakes "$source"
 }
 try arrives "an image is used while it is fetched, and is in the store then"
+
+# The same behind a server that does not do as it should. Another row is another kind of fault.
+trap_row() { # MODE…
+    by_wire "$@"
+    start_reader "$source"
+    same "open" "$answer" "open "
+    all_right
+}
+
+whole() { trap_row whole; }
+try whole "a server without ranges: 200 is used from its beginning alone"
+
+quiet() { trap_row quiet nohead; }
+try quiet "a server that does not say that it has ranges, and one without HEAD"
+
+other() { trap_row pother=3; }
+try other "another Content-Range than the one that was asked for"
+
+other_always() { trap_row pother=100000; }
+try other_always "a server whose ranges are never those that were asked for"
+
+endless_ranges() { trap_row endless; }
+try endless_ranges "ranges without an end"
+
+cut_ranges() { trap_row pcut=5; }
+try cut_ranges "ranges that are cut in their middle"
+
+busy_server() {
+    trap_row pbusy=3
+}
+try busy_server "a server that is busy, and says for how long"
+
+stalled() {
+    by_wire pstall=2
+    start_reader "$source" 1
+    all_right
+}
+try stalled "a server that falls silent in the middle is asked again on another connection"
+
+signed_urls() {
+    trap_row signed=2
+    [ "$(asked '^GET /signed/')" -ge 4 ] || fail "$(<proxy.log)"
+    same "credentials at another host" "$(asked '^GET /signed/.*auth=yes')" 0
+    [ "$(asked '^GET /v2/.*/blobs/')" -lt "$(asked '^GET /signed/')" ] || fail "each range is asked for at the registry"
+}
+try signed_urls "an address that expires in the middle is asked for anew; credentials do not go there"
+
+token_expires() {
+    trap_row token=3
+    [ "$(asked '^GET /token')" -ge 3 ] || fail "$(asked '^GET /token') tokens"
+}
+try token_expires "tokens that expire in the middle are renewed"
+
+wrong_once() {
+    by_wire pwrong=1
+    start_reader "$source"
+    ask state complete
+    matches "state" "$answer" '^complete'
+    all_right
+}
+try wrong_once "bytes that are wrong once are fetched again"
+
+wrong_always() {
+    by_wire pwrong=100000
+    start_reader "$source"
+    ask there-is 99999999999
+    matches "what is told" "$answer" '^error: .*gives other bytes than those of sha256:[0-9a-f]{64}, twice'
+    end_reader
+    until_true is_over
+    refuses 122 'no image' inspect "$source"
+}
+try wrong_always "bytes that are always wrong: the blob is named, and nothing comes into the store"
+
+# The proxy ends, and is back at the same port.
+away() {
+    local port
+    port=$(free_port)
+    by_wire port="$port" hold=held
+    touch held
+    start_reader "$source" 2
+    same "open" "$answer" "open "
+    kill "$proxy_pid"
+    wait "$proxy_pid"
+    rm held
+    ask state waiting
+    same "state" "$answer" "waiting 127.0.0.1:$port "
+    start_proxy proxy port="$port" 7>&- 8<&-
+    all_right
+}
+try away "a server that is gone is waited for, and the download goes on when it is back"
+
+held() { # MODE…
+    by_wire hold=held "$@"
+    touch held
+    start_reader "$source"
+    same "open" "$answer" "open "
+}
+
+download_pid() {
+    local pid
+    for pid in /proc/[0-9]*; do
+        [ "$(readlink "$pid/exe")" = "$READER" ] && [ "${pid#/proc/}" != "$reader" ] && echo "${pid#/proc/}"
+    done 2>/dev/null
+}
+
+# What has come before stays, and is not fetched again.
+killed() {
+    held
+    pid=$(download_pid)
+    matches "the download" "$pid" '^[0-9]+$'
+    rm held
+    ask read 0 0 65536
+    kill -9 "$pid"
+    ask all
+    matches "after the kill" "$answer" '^(error: .*has ended|right)'
+    end_reader
+    works gc
+    start_reader "$source"
+    all_right
+}
+try killed "kill -9 of the download: its machine is told, and the next one begins with a store that is right"
+
+collected() {
+    held
+    works gc
+    rm held
+    all_right
+    works gc
+    [ -z "$(ls "$XDG_DATA_HOME/torpor/oci/arriving")" ] || fail "$(ls -R "$XDG_DATA_HOME/torpor/oci/arriving")"
+    wakes "$source"
+}
+try collected "gc leaves what arrives for somebody, and removes the rest"
+
+twice() {
+    held
+    exec 5>&7 6<&8
+    mv reader.in other.in
+    first=$reader
+    start_reader "$source"
+    same "open" "$answer" "open "
+    rm held
+    ask all
+    matches "the second" "$answer" '^right'
+    end_reader
+    exec 7>&5 8<&6 5>&- 6<&-
+    reader=$first
+    all_right
+}
+try twice "two who want the same at once both get it"
+
+kill "$(<"$SCRATCH/wire/pid")" 2>/dev/null
