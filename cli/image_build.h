@@ -41,7 +41,7 @@ enum image_pull {
 	{OPT_MODULES, "modules", "FOLDER", "of an image with --kernel: the kernel's modules"},      \
 	{OPT_MODULE, "module", "NAME", "of an image: another module that the guest loads; repeatable"}, \
 	{OPT_SPACE, "space", "SIZE", "of an image: free space on the root disk, up to 32G; default 4G"},     \
-	{OPT_PULL, "pull", "WHEN", "of a docker:// image: ask its registry always, when it is missing here, or never; default missing for run, always for build"}, \
+	{OPT_PULL, "pull", "always|missing|never", "of a docker:// image: ask its registry always, when it is missing here, or never; default missing for run, always for build"}, \
 	REGISTRY_OPTIONS
 /* clang-format on */
 

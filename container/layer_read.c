@@ -21,6 +21,7 @@
 #define MAX_MINOR 0xfffffu
 #define ACL_ENTRY 8u
 #define NO_ID	  UINT32_MAX
+#define TAR_BLOCK 512u
 
 struct reader {
 	const struct archive_api *api;
@@ -30,10 +31,12 @@ struct reader {
 	struct layer_budget *budget;
 	struct archive *packed, *tar; /* owned */
 	struct digest *blob_sum, *tar_sum;
-	uint8_t *piece; /* owned */
-	uint64_t at;	/* read of the blob */
-	bool drained;	/* the packed stream has ended */
-	int ret;	/* of a callback that failed, with *err set */
+	uint8_t *piece;	    /* owned */
+	uint64_t at;	    /* read of the blob */
+	bool drained;	    /* the packed stream has ended */
+	uint64_t tar_len;   /* bytes of the tar so far */
+	uint64_t body_left; /* bytes of the entry's contents that are still to come */
+	int ret;	    /* of a callback that failed, with *err set */
 	struct err *err;
 };
 
@@ -103,14 +106,26 @@ static la_ssize_t next_piece(struct reader *r, const void **data)
 		return -1;
 	}
 	r->budget->stream -= len;
+	r->tar_len += len;
 	digest_add(r->tar_sum, *data, len);
 	return (la_ssize_t)len;
 }
 
+/* Some programs (umoci insert) leave out what pads the last block of the tar, which Go's reader
+ * and GNU tar's do without. It is made up here, once all of the contents have come. */
 static la_ssize_t on_tar_read(struct archive *a, void *opaque, const void **data)
 {
+	static const uint8_t zeros[TAR_BLOCK];
+	struct reader *r = opaque;
+	la_ssize_t len = next_piece(r, data);
+	uint64_t missing = -r->tar_len % TAR_BLOCK;
+
 	(void)a;
-	return next_piece(opaque, data);
+	if (len != 0 || missing == 0 || r->body_left > 0)
+		return len;
+	r->tar_len += missing;
+	*data = zeros;
+	return (la_ssize_t)missing;
 }
 
 /* What is behind the end of the tar counts for the digests, too. */
@@ -273,6 +288,7 @@ static int put_contents(struct reader *r, struct archive_entry *e, const char *p
 	while ((ret = r->api->read_data(r->tar, &data, &len, &at)) == ARCHIVE_OK) {
 		if (at < 0 || !range_within((uint64_t)at, len, (uint64_t)size))
 			return err_set(r->err, ERR_INTEGRITY, "a file with bytes behind its end");
+		r->body_left = (uint64_t)size - (uint64_t)at - len;
 		ret = ext4_file_write(r->img, data, len, (uint64_t)at, r->err);
 		if (ret < 0)
 			return ret;
@@ -317,6 +333,7 @@ static int put_entries(struct reader *r)
 
 		if (path == NULL)
 			return err_set(r->err, ERR_INTEGRITY, "a file without a name");
+		r->body_left = r->api->entry_size(e) > 0 ? (uint64_t)r->api->entry_size(e) : 0;
 		ret = link != NULL ? layer_tree_link(r->tree, path, link, r->err)
 				   : put_file(r, e, path);
 		if (ret < 0)

@@ -299,6 +299,27 @@ def next_version():
     report("the next version shares nine frames in ten", None if share <= 0.1 else f"{share:.3f} are new")
 
 
+def without_padding():
+    """Some programs leave out what pads the last block, and the end of the archive."""
+    whole = tar([folder("d"), file("d/a", "a" * 700)])
+    for name, layer in (("padded", whole), ("cut", whole[:512 * 2 + 700])):
+        shutil.rmtree(name, ignore_errors=True)
+        image(name, [layer])
+        with open(f"{name}.tar", "wb") as f:
+            f.write(layer)
+        made(f"oci:{name}", f"{name}.ext4")
+        with Mounted(f"{name}.ext4") as at, open(f"{at}/d/a") as f:
+            report(f"the contents of a {name} tar", None if f.read() == "a" * 700 else "others")
+        made(f"tar:{name}.tar", f"{name}.ext4")
+    for left in (699, 1, 0):
+        with open("short.tar", "wb") as f:
+            f.write(whole[:512 * 2 + left])
+        refused(f"contents of 700 bytes that end after {left}", "tar:short.tar", INTEGRITY, "runcated")
+    with open("short.tar", "wb") as f:
+        f.write(whole[:512 + 200])
+    refused("a header that ends in the middle", "tar:short.tar", INTEGRITY, "cannot be read")
+
+
 # --- sources ---
 
 def sources():
@@ -569,7 +590,7 @@ def main():
             return 0
     with tempfile.TemporaryDirectory(prefix="tc.", dir="/tmp") as work:
         os.chdir(work)
-        for part in (trees, attributes_of_tars, next_version, going_on, sources, folders, hostile_tars, hostile_blobs,
+        for part in (trees, attributes_of_tars, next_version, without_padding, going_on, sources, folders, hostile_tars, hostile_blobs,
                      hostile_folders, deep_folders, bombs, host_is_left_alone):
             try:
                 part()
