@@ -64,7 +64,7 @@ static int cmd_gc_run(struct options *opts, struct err *err)
 {
 	cleanup_cas struct cas cas = {.folder = -1, .lock = -1};
 	struct roots roots = {0};
-	struct root_swept disks;
+	struct root_swept disks = {0};
 	struct cas_swept swept = {0};
 	struct path cache;
 	bool json = false, none = false; /* nothing was ever pulled */
