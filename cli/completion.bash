@@ -7,19 +7,21 @@ _torpor_verb()
 	build)
 		subcommands='' operands='files'
 		flags='--live --encrypt --plain-http --help' files='-o --output --key-file --passphrase-file --kernel --initrd --disk --from --cacert' folders='--modules'
-		choices='--ready --cpu --console --net' others='--ready-timeout --warm --append -m --memory -c --cpus --mac --mtu --queues --module --space --pull --timeout'
+		choices='--ready --cpu --console --net --pull' others='--ready-timeout --warm --append -m --memory -c --cpus --mac --mtu --queues --module --space --timeout'
 		case $prev in --ready) words='  ' ;; esac
 		case $prev in --cpu) words='v1 v2 v3 host' ;; esac
 		case $prev in --console) words='ttyS0 hvc0' ;; esac
 		case $prev in --net) words='user none' ;; esac
+		case $prev in --pull) words='always missing never' ;; esac
 		;;
 	run)
 		subcommands='' operands='images files'
 		flags='-d --detach --rm --plain-http --help' files='--kernel --initrd --disk --pcap --key-file --passphrase-file --cacert' folders='--modules'
-		choices='--cpu --console --net' others='-n --name --until-closed --append -m --memory -c --cpus -p --publish --mac --mtu --queues --module --space --pull --timeout'
+		choices='--cpu --console --net --pull' others='-n --name --until-closed --append -m --memory -c --cpus -p --publish --mac --mtu --queues --module --space --timeout'
 		case $prev in --cpu) words='v1 v2 v3 host' ;; esac
 		case $prev in --console) words='ttyS0 hvc0' ;; esac
 		case $prev in --net) words='user tap lan= none' ;; esac
+		case $prev in --pull) words='always missing never' ;; esac
 		;;
 	resume)
 		subcommands='' operands='running saved images files'
