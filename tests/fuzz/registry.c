@@ -7,6 +7,7 @@
 #include "registry/manifest.h"
 #include "store/reference.h"
 #include "tests/fuzz/fuzz.h"
+#include "wire/range.h"
 
 static int fuzz_manifest_look(const uint8_t *text, size_t len, struct err *err)
 {
@@ -39,11 +40,14 @@ static int fuzz_header(const uint8_t *text, size_t len, struct err *err)
 {
 	struct http_response response = {0};
 	struct auth_challenge challenge;
+	uint64_t from, last, size;
 	struct buf url = {0};
 	int ret;
 
 	http_parse_header(&response, (const char *)text, len);
 	auth_parse_challenge(&challenge, response.challenge);
+	if (range_parse(response.content_range, &from, &last, &size))
+		fuzz_require(from <= last && last < size);
 	ret = auth_token_url(&url, &challenge, challenge.scope, err);
 	buf_free(&url);
 	return ret;

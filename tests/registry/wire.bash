@@ -27,6 +27,7 @@ ask() { # LINE
 end_reader() {
     exec 7>&- 8<&-
     wait "$reader"
+    [ $? -le 1 ] || fail "the reader ended with an error: $(<reader.err)"
 }
 
 # The download ends with its reader, or when it is done: then nobody has the folder of $arriving locked.
@@ -235,5 +236,93 @@ twice() {
     all_right
 }
 try twice "two who want the same at once both get it"
+
+# An increment and what it stands on, of which the store may have some.
+chain_arrives() { # IMAGES
+    start_reader "docker://$registry/torpor/increment:v1"
+    same "open" "$answer" "open "
+    ask images
+    same "images" "$answer" "$1"
+    ask all
+    matches "what was read" "$answer" '^right'
+    ask state complete
+    end_reader
+    wakes "docker://$registry/torpor/increment:v1" both
+}
+
+increment() {
+    need docker-registry flock
+    appliances
+    wire_registry
+    works push increment.torpor "docker://$registry/torpor/increment:v1"
+    rm ./*.torpor
+    elsewhere one
+    chain_arrives 2
+    # What it stands on is there.
+    elsewhere two
+    works pull "docker://$registry/torpor/full:v1"
+    chain_arrives 1
+}
+try increment "an increment comes with what it stands on, unless the store has that"
+
+# One file of a web server.
+serve_file() { # NGINX DIRECTIVE…
+    PATH=$PATH:/usr/sbin need nginx flock
+    appliances
+    site=127.0.0.1:$(free_port)
+    mkdir site nginx
+    cat >nginx.conf <<EOF
+daemon off; master_process off; pid $PWD/nginx/pid; error_log $PWD/nginx/error.log;
+events {}
+http {
+    access_log $PWD/nginx/log; client_body_temp_path $PWD/nginx/body; proxy_temp_path $PWD/nginx/proxy;
+    fastcgi_temp_path $PWD/nginx/a; uwsgi_temp_path $PWD/nginx/b; scgi_temp_path $PWD/nginx/c;
+    server { listen $site; root $PWD/site; $* }
+}
+EOF
+    cp full.torpor site/app.torpor
+    start nginx.log "$(PATH=$PATH:/usr/sbin command -v nginx)" -c "$PWD/nginx.conf"
+    until_true answers_http "http://$site/"
+}
+
+file_arrives() { # NGINX DIRECTIVE…
+    serve_file "$@"
+    start_reader "http://$site/app.torpor"
+    same "open" "$answer" "open "
+    ask whole
+    same "the file" "$answer" "sha256:$(sha256sum <full.torpor | cut -d' ' -f1)"
+    ask state complete
+    end_reader
+}
+
+file_comes() { file_arrives; }
+try file_comes "a file of a web server"
+
+file_without_ranges() { file_arrives "max_ranges 0;"; }
+try file_without_ranges "a file of a web server without ranges"
+
+file_replaced() {
+    serve_file "limit_rate 300k;"
+    start_reader "http://$site/app.torpor"
+    same "open" "$answer" "open "
+    cp increment.torpor site/other
+    truncate -r site/app.torpor site/other
+    mv site/other site/app.torpor
+    ask there-is 99999999999
+    matches "what is told" "$answer" '^error: .*was replaced while it was fetched'
+    end_reader
+}
+try file_replaced "a file of a web server that is replaced in the middle is told by name"
+
+file_refused() {
+    serve_file
+    start_reader "http://$site/none.torpor"
+    matches "not there" "$answer" '^error: .*not found'
+    end_reader
+    start_reader "http://192.0.2.1/app.torpor"
+    matches "http elsewhere" "$answer" '^error: .*--plain-http'
+    end_reader
+}
+try file_refused "a file that is not there; http to another host"
 
 kill "$(<"$SCRATCH/wire/pid")" 2>/dev/null
