@@ -1,6 +1,6 @@
 # bash completion for torpor
 # From the tables of verbs, by UPDATE_GOLDEN=1 of the unit tests:
-_torpor_verbs='build run resume clone save move receive ps events stats port pause unpause reset stop kill rm wait logs console exec cp inspect ls extract verify convert flatten tree keygen sign push pull login logout images tag rmi gc compat lan warm test golden doctor version help'
+_torpor_verbs='build run resume clone save move receive ps events stats port pause unpause reset stop kill rm wait logs console exec cp inspect ls extract verify convert flatten tree keygen sign push pull login logout images tag serve rmi gc compat lan warm test golden doctor version help'
 _torpor_verb()
 {
 	case $verb in
@@ -208,6 +208,11 @@ _torpor_verb()
 		subcommands='' operands='saved images files'
 		flags='--json --help' files='' folders=''
 		choices='' others=''
+		;;
+	serve)
+		subcommands='' operands='files'
+		flags='--store --help' files='' folders=''
+		choices='' others='--listen --timeout'
 		;;
 	rmi)
 		subcommands='' operands='images'

@@ -40,6 +40,7 @@ _torpor_verbs=(
 	'logout:forget the credentials for a registry'
 	'images:list the images that were pulled'
 	'tag:give an image in the store one more name, or a file its first one there'
+	'serve:let registry clients and browsers fetch appliances from here, read-only'
 	'rmi:take names from images that were pulled'
 	'gc:remove pulled images that have no name, what was half fetched, and root disks of no use'
 	'compat:say whether this host can run an appliance, and what it lacks'
@@ -431,6 +432,13 @@ _torpor_verb()
 		'--help[explain it]'
 		'*--json[print JSON]'
 		'*:operand:_torpor_operands saved images files'
+		) ;;
+	serve) arguments=(
+		'--help[explain it]'
+		'*--listen=[where; by default 127.0.0.1\:5000]:ADDR\:PORT: '
+		'*--store[serve the store, too, beside the PATHs]'
+		'*--timeout=[how long a client may do nothing; by default 60]:SECONDS: '
+		'*:operand:_torpor_operands files'
 		) ;;
 	rmi) arguments=(
 		'--help[explain it]'

@@ -360,6 +360,14 @@ static const struct rule serves[] = {
 	ALLOW(rmdir),
 };
 
+/* libmicrohttpd's threads are made in it. */
+static const struct rule answers[] = {
+	ALLOW(accept4),	    ALLOW(sendto),	ALLOW(sendmsg),	      ALLOW(recvfrom),
+	ALLOW(sendfile),    ALLOW(getsockopt),	ALLOW(setsockopt),    ALLOW(getsockname),
+	ALLOW(getpeername), ALLOW(shutdown),	ALLOW(epoll_create1), ALLOW(epoll_ctl),
+	ALLOW(epoll_wait),  ALLOW(epoll_pwait), ALLOW(eventfd2),      ALLOW(pipe2),
+};
+
 struct table {
 	const struct rule *rules;
 	size_t count;
@@ -384,6 +392,7 @@ static const struct plan {
 	[SANDBOX_SWITCH] = {VERDICT_KILL, {TABLE(common), TABLE(serves)}},
 	[SANDBOX_DOWNLOAD] = {VERDICT_MISSING,
 			      {TABLE(common), TABLE(creates), TABLE(downloads), TABLE(hostile)}},
+	[SANDBOX_SERVER] = {VERDICT_KILL, {TABLE(common), TABLE(reader), TABLE(answers)}},
 };
 
 /* A library that is not there is an error of the call that needs it, later. */
@@ -459,16 +468,11 @@ int sandbox_enter(enum sandbox sandbox, struct err *err)
 	(BIT(CAP_DAC_OVERRIDE) | BIT(CAP_DAC_READ_SEARCH) | BIT(CAP_FOWNER) | BIT(CAP_IPC_LOCK) |  \
 	 BIT(CAP_SYS_PTRACE))
 
-static int drop_capabilities(unsigned nets, struct err *err)
+static int keep_capabilities(uint64_t kept, struct err *err)
 {
 	struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
 	struct __user_cap_data_struct data[2];
-	uint64_t kept = KEPT;
 
-	if ((nets & SANDBOX_NET_USER) != 0)
-		kept |= BIT(CAP_NET_BIND_SERVICE);
-	if ((nets & SANDBOX_NET_TAP) != 0)
-		kept |= BIT(CAP_NET_ADMIN);
 	if (syscall(SYS_capget, &header, data) < 0)
 		return err_sys(err, errno, "capget");
 	for (unsigned i = 0; i < 2; i++) {
@@ -477,6 +481,17 @@ static int drop_capabilities(unsigned nets, struct err *err)
 		data[i].inheritable = 0;
 	}
 	return syscall(SYS_capset, &header, data) < 0 ? err_sys(err, errno, "capset") : 0;
+}
+
+static int drop_capabilities(unsigned nets, struct err *err)
+{
+	uint64_t kept = KEPT;
+
+	if ((nets & SANDBOX_NET_USER) != 0)
+		kept |= BIT(CAP_NET_BIND_SERVICE);
+	if ((nets & SANDBOX_NET_TAP) != 0)
+		kept |= BIT(CAP_NET_ADMIN);
+	return keep_capabilities(kept, err);
 }
 
 int sandbox_enter_machine(unsigned nets, struct err *err)
@@ -507,6 +522,26 @@ int sandbox_enter_download(const char *store, const char *ca_file, struct err *e
 		return ret;
 	ret = sandbox_restrict_download(store, ca_file, err);
 	return ret < 0 ? ret : enter(SANDBOX_DOWNLOAD, 0, err);
+}
+
+int sandbox_enter_server(const char *const *folder, size_t nfolders, struct err *err)
+{
+	int ret;
+
+	if (!SANDBOX_GUARDS)
+		return 0;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_sys(err, errno, "restrict the server (no_new_privs)");
+	/* They are loaded by path. */
+	load_libraries();
+	ret = keep_capabilities(BIT(CAP_DAC_READ_SEARCH), err);
+	if (ret < 0)
+		return ret;
+	ret = landlock_enter(err);
+	if (ret < 0)
+		return ret;
+	ret = sandbox_restrict_server(folder, nfolders, err);
+	return ret < 0 ? ret : enter(SANDBOX_SERVER, 0, err);
 }
 
 int sandbox_hide(struct err *err)

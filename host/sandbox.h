@@ -27,6 +27,7 @@
 #define TORPOR_HOST_SANDBOX_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -52,6 +53,7 @@ enum sandbox {
 	 * program, user, namespace or mount, and nothing of other processes. */
 	SANDBOX_MACHINE,
 	SANDBOX_SWITCH, /* serve the sockets that are there: lan create */
+	SANDBOX_SERVER, /* SANDBOX_READ, and answer at a socket that listens: serve */
 	/* Fetch what a machine reads: threads, TCP, name servers, files of the store. */
 	SANDBOX_DOWNLOAD,
 };
@@ -76,6 +78,10 @@ int sandbox_enter_machine(unsigned nets, struct err *err);
 int sandbox_enter_download(const char *store, const char *ca_file, struct err *err);
 /* Its domain, of the same call (sandbox_files.c). */
 int sandbox_restrict_download(const char *store, const char *ca_file, struct err *err);
+/* SANDBOX_SERVER, with the capability to read files and no other, and a Landlock domain in which there
+ * are the files in these folders, to be read, and no connections to elsewhere. Returns 0, what the
+ * functions of landlock.h give, or the errno of prctl(2), capget(2), capset(2) or seccomp(2). */
+int sandbox_enter_server(const char *const *folder, size_t nfolders, struct err *err);
 /* What a machine goes on to reach. */
 struct sandbox_reach {
 	const char *name;     /* its folders, which are there */
@@ -105,6 +111,8 @@ struct sandbox_layers {
 };
 /* Cannot fail: what cannot be read in /proc is 0. */
 void sandbox_layers(struct sandbox_layers *layers);
+/* Of sandbox_enter_server(): its Landlock domain. */
+int sandbox_restrict_server(const char *const *folder, size_t nfolders, struct err *err);
 /* Of these `files`. */
 bool sandbox_files_restricted(void);
 

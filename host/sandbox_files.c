@@ -205,6 +205,16 @@ int sandbox_restrict(const struct sandbox_reach *reach, struct err *err)
 	return ret < 0 ? ret : landlock_end(&l, err);
 }
 
+int sandbox_restrict_server(const char *const *folder, size_t nfolders, struct err *err)
+{
+	cleanup_landlock struct landlock l = {.fd = -1};
+	int ret = landlock_begin(&l, 0, err);
+
+	for (size_t i = 0; ret == 0 && i < nfolders; i++)
+		ret = landlock_allow(&l, folder[i], LANDLOCK_TREE, err);
+	return ret < 0 ? ret : landlock_end(&l, err);
+}
+
 bool sandbox_files_restricted(void)
 {
 	cleanup_fd int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -152,6 +152,18 @@ int cas_read(const struct cas *cas, const char *digest, uint64_t max, uint8_t **
 	return 0;
 }
 
+int cas_open_blob(const struct cas *cas, const char *digest, struct err *err)
+{
+	char name[CAS_NAME];
+	int fd;
+
+	cas_name(name, CAS_BLOBS, digest);
+	if (cas->folder < 0)
+		return err_set(err, ERR_NOT_FOUND, "there is no store yet");
+	fd = openat(cas->folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	return fd < 0 ? cas_error(cas, errno, name, err) : fd;
+}
+
 /* The file that is locked may be one that its last owner has moved into place or removed. */
 static bool is_partial(const struct cas_blob *b, const char *name)
 {

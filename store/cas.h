@@ -109,6 +109,8 @@ int cas_image_path(const struct cas *cas, const char *digest, char path[PATH_MAX
 /* Keep the image while this process and its children live. Returns 0, or ERR_NOT_FOUND when it was
  * swept meanwhile. */
 int cas_hold(const char *image_path, struct err *err);
+/* The same while the descriptor is open, which is returned. -EWOULDBLOCK while it is being swept. */
+int cas_hold_fd(const char *image_path, struct err *err);
 /* The image with this config, which is the identity of an appliance. ERR_NOT_FOUND. */
 int cas_find_identity(const struct cas *cas, const char *identity, char path[PATH_MAX],
 		      struct err *err);
@@ -148,6 +150,21 @@ struct cas_refs {
 
 int cas_list(struct cas_refs *refs, const struct cas *cas, struct err *err);
 void cas_refs_free(struct cas_refs *refs);
+
+/* Names as a registry has them: NAME is every HOST/NAME of the store, and HOST/NAME is that one. Of
+ * several hosts "localhost" comes first. */
+
+/* Call `each` for the tags of a repository, in no order, until it returns something other than 0, and
+ * return that. A tag may come more than once. */
+int cas_each_tag(const struct cas *cas, const char *repository,
+		 int (*each)(void *opaque, const char *tag, struct err *err), void *opaque,
+		 struct err *err);
+/* The image of a tag. ERR_NOT_FOUND, also, with a text that says so, when the hosts other than
+ * "localhost" have different ones. */
+int cas_resolve_tag(const struct cas *cas, const char *repository, const char *tag,
+		    char digest[DIGEST_TEXT_SIZE], struct err *err);
+/* The file of a blob, to be closed by the caller. ERR_NOT_FOUND. */
+int cas_open_blob(const struct cas *cas, const char *digest, struct err *err);
 
 /* Sweeping */
 

@@ -102,14 +102,14 @@ int cas_image_path(const struct cas *cas, const char *digest, char path[PATH_MAX
 		       : err_set(err, ERR_NOT_FOUND, "the store has no image %s", digest);
 }
 
-int cas_hold(const char *path, struct err *err)
+static int hold_image(const char *path, int how, struct err *err)
 {
 	int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct stat st, now;
 
 	if (folder < 0)
 		return err_sys(err, errno, "%s", path);
-	while (flock(folder, LOCK_SH) < 0) {
+	while (flock(folder, LOCK_SH | how) < 0) {
 		if (errno != EINTR) {
 			int ret = err_sys(err, errno, "lock %s", path);
 
@@ -117,11 +117,23 @@ int cas_hold(const char *path, struct err *err)
 			return ret;
 		}
 	}
-	/* Left open: the lock ends with the last process that has it. */
 	if (fstat(folder, &st) == 0 && stat(path, &now) == 0 && st.st_ino == now.st_ino)
-		return 0;
+		return folder;
 	close(folder);
 	return err_set(err, ERR_NOT_FOUND, "%s was removed by torpor gc at this moment", path);
+}
+
+int cas_hold(const char *path, struct err *err)
+{
+	int folder = hold_image(path, 0, err);
+
+	/* Left open: the lock ends with the last process that has it. */
+	return folder < 0 ? folder : 0;
+}
+
+int cas_hold_fd(const char *path, struct err *err)
+{
+	return hold_image(path, LOCK_NB, err);
 }
 
 struct identity_search {

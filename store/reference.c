@@ -57,7 +57,7 @@ static size_t separator(const char *text)
 
 /* Components of lower-case letters and digits with separators between them, slashes between
  * components. */
-static bool repository_is_valid(const char *text)
+bool reference_is_repository(const char *text)
 {
 	for (;;) {
 		size_t len = strspn(text, LOWER), between;
@@ -74,7 +74,7 @@ static bool repository_is_valid(const char *text)
 	}
 }
 
-static bool tag_is_valid(const char *tag)
+bool reference_is_tag(const char *tag)
 {
 	return tag[0] != '\0' && tag[0] != '.' && tag[0] != '-' &&
 	       strspn(tag, LETTERS "_.-") == strlen(tag);
@@ -103,7 +103,7 @@ static int cut_version(struct reference *ref, char *rest, const char *text, stru
 	colon = strchr(rest, ':');
 	if (colon != NULL) {
 		*colon = '\0';
-		if (strlen(colon + 1) >= sizeof(ref->tag) || !tag_is_valid(colon + 1))
+		if (strlen(colon + 1) >= sizeof(ref->tag) || !reference_is_tag(colon + 1))
 			return reference_refuse(
 				text, "a tag has up to 128 letters, digits, '_', '.' and '-'", err);
 		strcpy(ref->tag, colon + 1);
@@ -143,7 +143,7 @@ int reference_parse(struct reference *ref, const char *text, struct err *err)
 	ret = cut_version(ref, rest, text, err);
 	if (ret < 0)
 		return ret;
-	if (!repository_is_valid(rest))
+	if (!reference_is_repository(rest))
 		return reference_refuse(text,
 					"a name has lower-case letters and digits, with '.', '_', "
 					"'-' and '/' between them",

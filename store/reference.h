@@ -33,6 +33,10 @@ struct reference {
 /* Returns 0, or -EINVAL with ERR_USAGE, which says what is wrong. */
 int reference_parse(struct reference *ref, const char *text, struct err *err);
 
+/* By the grammar alone, whatever their length. */
+bool reference_is_repository(const char *text);
+bool reference_is_tag(const char *text);
+
 /* Whether the text can be nothing but a reference: it begins with docker://. */
 bool reference_is_remote(const char *text);
 

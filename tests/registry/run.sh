@@ -103,6 +103,12 @@ asked() { # REGEX: how many requests were like that
     grep -cE "$1" proxy.log
 }
 
+# How many images gc removes.
+removed() {
+    works gc --json
+    json "d['images']" <<<"$out"
+}
+
 identity() { # FILE
     works inspect --json "$1"
     json "d['digest']" <<<"$out"

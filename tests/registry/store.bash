@@ -1,10 +1,5 @@
 # The store: what gc removes, and what it must leave.
 
-removed() {
-    works gc --json
-    json "d['images']" <<<"$out"
-}
-
 removes_both() {
     [ "$(removed)" = 2 ]
 }

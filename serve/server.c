@@ -1,0 +1,462 @@
+/* See server.h. Requests are answered on libmicrohttpd's threads. */
+#include "serve/server.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/num.h"
+#include "serve/microhttpd_api.h"
+#include "serve/peers.h"
+#include "serve/route.h"
+
+#define INDEX_TYPE "application/vnd.oci.image.index.v1+json"
+#define JSON_TYPE  "application/json"
+
+#define TLS_HANDSHAKE 22 /* a record's type (RFC 8446, 5.1) */
+#define FIRST_BYTES_S 10 /* how long the kernel waits for them */
+
+struct server {
+	const struct microhttpd_api *http;
+	struct server_options options;
+	struct MHD_Daemon *daemon;
+	struct peers *peers;
+	int wake_fd;
+};
+
+/* One request. */
+struct exchange {
+	struct server *s;
+	const struct microhttpd_api *http;
+	struct MHD_Connection *connection;
+	const struct route *route;
+};
+
+static const char *header(const struct exchange *x, const char *name)
+{
+	return x->http->lookup_value(x->connection, MHD_HEADER_KIND, name);
+}
+
+/* Send a response, and let go of it. */
+static enum MHD_Result send_response(const struct exchange *x, unsigned status,
+				     struct MHD_Response *response)
+{
+	enum MHD_Result ret;
+
+	if (response == NULL)
+		return MHD_NO;
+	(void)x->http->add_header(response, "Docker-Distribution-API-Version", "registry/2.0");
+	(void)x->http->add_header(response, "X-Content-Type-Options", "nosniff");
+	ret = x->http->queue_response(x->connection, status, response);
+	x->http->destroy_response(response);
+	return ret;
+}
+
+static struct MHD_Response *text_response(const struct exchange *x, const struct buf *text,
+					  const char *type)
+{
+	struct MHD_Response *response = NULL;
+
+	if (!buf_failed(text))
+		response =
+			x->http->response_from_buffer(text->len, text->data, MHD_RESPMEM_MUST_COPY);
+	if (response != NULL)
+		(void)x->http->add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+	return response;
+}
+
+/* Takes `json`. */
+static enum MHD_Result send_json(const struct exchange *x, unsigned status, json_t *json,
+				 const char *type, const char *name, const char *value)
+{
+	cleanup_buf struct buf text = {0};
+	struct MHD_Response *response = NULL;
+
+	if (json != NULL && json_write(json, &text, NULL) == 0)
+		response = text_response(x, &text, type);
+	json_decref(json);
+	if (response != NULL && name != NULL)
+		(void)x->http->add_header(response, name, value);
+	return send_response(x, status, response);
+}
+
+/* Distribution 1.1, "Error Codes". */
+static enum MHD_Result refuse(const struct exchange *x, unsigned status, const char *code,
+			      const char *message)
+{
+	json_t *json = json_pack("{s:[{s:s,s:s}]}", "errors", "code", code, "message", message);
+
+	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
+		return send_json(x, status, json, JSON_TYPE, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+	return send_json(x, status, json, JSON_TYPE, NULL, NULL);
+}
+
+/* Something was not found, or could not be read: what that is on this host is nobody's business. */
+static enum MHD_Result fail(const struct exchange *x, int ret, const char *code, const char *what,
+			    const struct err *err)
+{
+	struct server *s = x->s;
+
+	if (ret == -ENOENT) {
+		bool named = x->route->repository[0] == '\0' ||
+			     catalog_has_repository(s->options.catalog, x->route->repository);
+
+		return named ? refuse(x, MHD_HTTP_NOT_FOUND, code, what)
+			     : refuse(x, MHD_HTTP_NOT_FOUND, "NAME_UNKNOWN",
+				      "there is no such repository");
+	}
+	s->options.report(s->options.opaque, err->text);
+	return refuse(x, MHD_HTTP_INTERNAL_SERVER_ERROR, "UNKNOWN", "it cannot be read here");
+}
+
+/* Whether one of the entity tags in a header is this one. */
+static bool names_entity(const char *list, const char *tag)
+{
+	return list != NULL && (strcmp(list, "*") == 0 || strstr(list, tag) != NULL);
+}
+
+static struct MHD_Response *item_response(const struct exchange *x, struct catalog_item *item,
+					  const struct route_range *range)
+{
+	struct MHD_Response *response;
+
+	if (range->len == 0) {
+		close(item->fd);
+		return x->http->response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT);
+	}
+	response = x->http->response_from_fd(range->len, item->fd, item->offset + range->from);
+	if (response == NULL)
+		close(item->fd);
+	return response;
+}
+
+/* Takes the item. */
+static enum MHD_Result send_item(const struct exchange *x, struct catalog_item *item)
+{
+	const char *wanted = header(x, MHD_HTTP_HEADER_RANGE);
+	const char *if_range = header(x, MHD_HTTP_HEADER_IF_RANGE);
+	struct route_range range = {0, item->len};
+	struct MHD_Response *response;
+	char text[80];
+	int status;
+
+	/* What was begun is another thing now. */
+	if (if_range != NULL && strcmp(if_range, item->entity_tag) != 0)
+		wanted = NULL;
+	if (x->route->kind == ROUTE_MANIFEST)
+		wanted = NULL;
+	status = route_range(&range, wanted, item->len);
+	if (names_entity(header(x, MHD_HTTP_HEADER_IF_NONE_MATCH), item->entity_tag))
+		status = MHD_HTTP_NOT_MODIFIED;
+	if (status == 416 || status == MHD_HTTP_NOT_MODIFIED)
+		range.len = 0;
+	response = item_response(x, item, &range);
+	if (response == NULL)
+		return MHD_NO;
+	if (status == 206)
+		snprintf(text, sizeof(text), "bytes %llu-%llu/%llu", (unsigned long long)range.from,
+			 (unsigned long long)(range.from + range.len - 1),
+			 (unsigned long long)item->len);
+	else
+		snprintf(text, sizeof(text), "bytes */%llu", (unsigned long long)item->len);
+	if (status == 206 || status == 416)
+		(void)x->http->add_header(response, MHD_HTTP_HEADER_CONTENT_RANGE, text);
+	if (x->route->kind != ROUTE_MANIFEST)
+		(void)x->http->add_header(response, MHD_HTTP_HEADER_ACCEPT_RANGES, "bytes");
+	if (status != 416)
+		(void)x->http->add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, item->media_type);
+	(void)x->http->add_header(response, MHD_HTTP_HEADER_ETAG, item->entity_tag);
+	if (item->digest[0] != '\0')
+		(void)x->http->add_header(response, "Docker-Content-Digest", item->digest);
+	return send_response(x, (unsigned)status, response);
+}
+
+static enum MHD_Result answer_item(const struct exchange *x)
+{
+	struct catalog *c = x->s->options.catalog;
+	const struct route *r = x->route;
+	struct catalog_item item;
+	struct err err = {0};
+	const char *code = "BLOB_UNKNOWN", *what = "there is no such blob";
+	int ret;
+
+	switch (r->kind) {
+	case ROUTE_MANIFEST:
+		ret = catalog_manifest(c, r->repository, r->tag, r->digest, &item, &err);
+		code = "MANIFEST_UNKNOWN";
+		what = ret == -ENOENT && r->tag[0] != '\0' ? err.text : "there is no such manifest";
+		break;
+	case ROUTE_BLOB:
+		ret = catalog_blob(c, r->repository, r->digest, &item, &err);
+		break;
+	default:
+		ret = catalog_file(c, r->file, &item, &err);
+		what = "there is no such file";
+		break;
+	}
+	return ret < 0 ? fail(x, ret, code, what, &err) : send_item(x, &item);
+}
+
+/* A query's value without its percent signs; "" when it is not there. False when it is malformed. */
+static bool query(const struct exchange *x, const char *name, char *text, size_t size)
+{
+	const char *value = x->http->lookup_value(x->connection, MHD_GET_ARGUMENT_KIND, name);
+
+	text[0] = '\0';
+	if (value == NULL)
+		return true;
+	if (strlen(value) >= size)
+		return false;
+	strcpy(text, value);
+	return route_unescape(text);
+}
+
+static enum MHD_Result answer_tags(const struct exchange *x)
+{
+	cleanup_catalog_tags struct catalog_tags tags = {0};
+	char number[16], last[REFERENCE_TAG], link[1024];
+	json_t *list;
+	struct err err = {0};
+	size_t max = CATALOG_TAGS;
+	int ret;
+
+	if (!query(x, "n", number, sizeof(number)) || !query(x, "last", last, sizeof(last)) ||
+	    strspn(number, "0123456789") != strlen(number))
+		return refuse(x, MHD_HTTP_BAD_REQUEST, "UNSUPPORTED",
+			      "n is no number, or last no tag");
+	if (number[0] != '\0')
+		max = strtoull(number, NULL, 10);
+	ret = catalog_tags(x->s->options.catalog, x->route->repository, last, max, &tags, &err);
+	if (ret == 0 && tags.count == 0 &&
+	    !catalog_has_repository(x->s->options.catalog, x->route->repository))
+		ret = -ENOENT;
+	if (ret < 0)
+		return fail(x, ret, "NAME_UNKNOWN", "there is no such repository", &err);
+	list = json_array();
+	for (size_t i = 0; i < tags.count; i++)
+		json_array_append_new(list, json_string(tags.item[i]));
+	if (tags.count > 0)
+		snprintf(link, sizeof(link), "</v2/%s/tags/list?n=%zu&last=%s>; rel=\"next\"",
+			 x->route->repository, tags.count, tags.item[tags.count - 1]);
+	return send_json(
+		x, MHD_HTTP_OK, json_pack("{s:s,s:o}", "name", x->route->repository, "tags", list),
+		JSON_TYPE, tags.more && tags.count > 0 ? MHD_HTTP_HEADER_LINK : NULL, link);
+}
+
+/* None yet: an index of nothing, which says that the API is there. */
+static enum MHD_Result answer_referrers(const struct exchange *x)
+{
+	return send_json(x, MHD_HTTP_OK,
+			 json_pack("{s:i,s:s,s:[]}", "schemaVersion", 2, "mediaType", INDEX_TYPE,
+				   "manifests"),
+			 INDEX_TYPE, NULL, NULL);
+}
+
+static bool is_read(const char *method)
+{
+	return strcmp(method, MHD_HTTP_METHOD_GET) == 0 ||
+	       strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
+}
+
+static enum MHD_Result answer(const struct exchange *x, const char *method)
+{
+	if (!is_read(method))
+		return refuse(x, MHD_HTTP_METHOD_NOT_ALLOWED, "UNSUPPORTED", "it is read-only");
+	switch (x->route->kind) {
+	case ROUTE_BASE:
+		return send_json(x, MHD_HTTP_OK, json_object(), JSON_TYPE, NULL, NULL);
+	case ROUTE_MANIFEST:
+	case ROUTE_BLOB:
+	case ROUTE_FILE:
+		return answer_item(x);
+	case ROUTE_TAGS:
+		return answer_tags(x);
+	case ROUTE_REFERRERS:
+		return answer_referrers(x);
+	case ROUTE_BAD_NAME:
+		return refuse(x, MHD_HTTP_BAD_REQUEST, "NAME_INVALID", "that is no repository");
+	case ROUTE_BAD_REFERENCE:
+		return refuse(x, MHD_HTTP_BAD_REQUEST, "MANIFEST_INVALID", "that is no tag");
+	case ROUTE_BAD_DIGEST:
+		return refuse(x, MHD_HTTP_BAD_REQUEST, "DIGEST_INVALID",
+			      "a digest is sha256: and 64 hex digits");
+	case ROUTE_UPLOAD:
+		return refuse(x, MHD_HTTP_METHOD_NOT_ALLOWED, "UNSUPPORTED", "it is read-only");
+	case ROUTE_NOTHING:
+		break;
+	}
+	return refuse(x, MHD_HTTP_NOT_FOUND, "UNSUPPORTED", "there is nothing at this path");
+}
+
+/* ---- libmicrohttpd's callbacks ---- */
+
+static struct peer *peer_of(const struct server *s, struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		s->http->connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info != NULL ? info->socket_context : NULL;
+}
+
+static enum MHD_Result on_request(void *opaque, struct MHD_Connection *connection, const char *url,
+				  const char *method, const char *version, const char *upload,
+				  size_t *upload_size, void **request)
+{
+	struct server *s = opaque;
+	struct route route;
+	struct exchange x = {.s = s, .http = s->http, .connection = connection, .route = &route};
+
+	(void)version;
+	(void)upload;
+	/* First the headers are there: an answer now ends the connection, so that no body is read. */
+	if (*request == NULL) {
+		peers_busy(s->peers, peer_of(s, connection));
+		*request = s;
+		if (is_read(method))
+			return MHD_YES;
+	}
+	if (*upload_size > 0) {
+		*upload_size = 0;
+		return MHD_YES;
+	}
+	route_parse(&route, url);
+	return answer(&x, method);
+}
+
+static void on_completed(void *opaque, struct MHD_Connection *connection, void **request,
+			 enum MHD_RequestTerminationCode how)
+{
+	struct server *s = opaque;
+
+	(void)request;
+	(void)how;
+	peers_waiting(s->peers, peer_of(s, connection));
+}
+
+/* A client that begins with TLS waits for an answer to that, and libmicrohttpd for the end of a line.
+ * The kernel hands over connections with their first bytes (TCP_DEFER_ACCEPT). */
+static void refuse_tls(int fd)
+{
+	static const char text[] = "HTTP/1.0 400 Bad Request\r\nConnection: close\r\n\r\n"
+				   "This server speaks http.\n";
+	char first;
+
+	if (recv(fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) != 1 || first != TLS_HANDSHAKE)
+		return;
+	(void)send(fd, text, sizeof(text) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	(void)shutdown(fd, SHUT_RDWR);
+}
+
+static void on_connection(void *opaque, struct MHD_Connection *connection, void **context,
+			  enum MHD_ConnectionNotificationCode what)
+{
+	struct server *s = opaque;
+
+	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+		const union MHD_ConnectionInfo *info =
+			s->http->connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+		if (info == NULL)
+			return;
+		*context = peers_add(s->peers, info->connect_fd);
+		refuse_tls(info->connect_fd);
+	} else {
+		peers_remove(s->peers, *context);
+		*context = NULL;
+	}
+}
+
+/* Percent signs are undone by route.c, which sees what they hide. */
+static size_t leave_escapes(void *opaque, struct MHD_Connection *connection, char *text)
+{
+	(void)opaque;
+	(void)connection;
+	return strlen(text);
+}
+
+int server_load(struct err *err)
+{
+	return microhttpd_api(err) != NULL ? 0 : -EINVAL;
+}
+
+int server_start(struct server **out, const struct server_options *options, struct err *err)
+{
+	const struct microhttpd_api *http = microhttpd_api(err);
+	struct server *s = http != NULL ? calloc(1, sizeof(*s)) : NULL;
+	int ret;
+
+	*out = NULL;
+	if (http == NULL)
+		return -EINVAL;
+	if (s == NULL)
+		return err_sys(err, ENOMEM, "serve");
+	s->http = http;
+	s->options = *options;
+	(void)setsockopt(options->listen_fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &(int){FIRST_BYTES_S},
+			 sizeof(int));
+	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (s->wake_fd < 0) {
+		ret = err_sys(err, errno, "eventfd");
+		free(s);
+		return ret;
+	}
+	ret = peers_new(&s->peers, options->connections - options->connections / 8,
+			options->patience_s * NS_PER_SECOND, s->wake_fd, err);
+	if (ret == 0)
+		s->daemon = http->start_daemon(
+			MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TURBO, 0, NULL, NULL, on_request, s,
+			MHD_OPTION_LISTEN_SOCKET, options->listen_fd, MHD_OPTION_THREAD_POOL_SIZE,
+			SERVER_THREADS, MHD_OPTION_CONNECTION_LIMIT, options->connections,
+			MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)SERVER_HEADERS,
+			MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION,
+			on_connection, s, MHD_OPTION_UNESCAPE_CALLBACK, leave_escapes, s,
+			MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+	if (ret == 0 && s->daemon == NULL)
+		ret = err_sys(err, errno != 0 ? errno : EINVAL, "start the server");
+	if (ret < 0) {
+		peers_free(s->peers);
+		close(s->wake_fd);
+		free(s);
+		return ret;
+	}
+	*out = s;
+	return 0;
+}
+
+int server_serve(struct server *s, int stop_fd, struct err *err)
+{
+	struct pollfd fds[2] = {{stop_fd, POLLIN, 0}, {s->wake_fd, POLLIN, 0}};
+	eventfd_t count;
+
+	for (;;) {
+		/* Nobody's time can be over while there is nobody. */
+		bool idle = peers_check(s->peers) == 0;
+		int wait_ms = (int)u64_min(s->options.patience_s * UINT64_C(1000) / 4, 1000);
+		int ready = poll(fds, 2, idle ? -1 : wait_ms);
+
+		if (ready < 0 && errno != EINTR)
+			return err_sys(err, errno, "poll");
+		if (ready > 0 && fds[0].revents != 0)
+			return 0;
+		(void)eventfd_read(s->wake_fd, &count);
+	}
+}
+
+void server_stop(struct server *s)
+{
+	if (s == NULL)
+		return;
+	s->http->stop_daemon(s->daemon);
+	peers_free(s->peers);
+	close(s->wake_fd);
+	free(s);
+}

@@ -1,0 +1,201 @@
+# torpor serve: what it serves, to whom, and what it makes of clients that mean no good.
+
+# On a free port: $served is its address, $server its process.
+start_server() { # ARGUMENT…
+    rm -f served
+    ${few-} "$TORPOR" serve --listen 127.0.0.1:0 "$@" >served 2>serve.err </dev/null &
+    server=$!
+    started="$started $server"
+    trap 'kill $started 2>/dev/null' EXIT
+    until_true grep -q http served
+    served=$(<served)
+    served=${served#http://}
+}
+
+ends_by() { # SIGNAL
+    kill "-$1" "$server"
+    wait "$server"
+    same "its status after $1" "$?" 0
+    same "what it said" "$(<serve.err)" ""
+}
+
+hostile() { # WHAT ARGUMENT…
+    timeout "$PATIENCE" python3 "$registry_tests/hostile.py" "$served" "$@" >hostile.out 2>&1 ||
+        fail "$1: $(<hostile.out)"
+}
+
+# More than the buffers of a connection: big.torpor.
+make_big() {
+    head -c 67108864 /dev/urandom >random
+    works_silently build -o big.torpor --kernel "$TINY" --initrd random -m 256M
+    rm random
+}
+
+status_of() { # PATH
+    curl -s -o /dev/null -w '%{http_code}' "http://$served$1"
+}
+
+from_the_store() {
+    local id
+    need skopeo curl
+    appliances
+    id=$(identity full.torpor)
+    works tag full.torpor app:1
+    works tag increment.torpor registry.example/team/app:2
+    works resume -d --name saved full.torpor
+    works save saved
+    start_server
+    # Images by their names, a saved machine that is no image, the parent of an increment.
+    elsewhere
+    works pull "docker://$served/app:1"
+    works pull "docker://$served/team/app:2"
+    works pull "docker://$served/saved"
+    rm ./*.torpor
+    wakes "docker://$served/app:1"
+    wakes "docker://$served/team/app:2" too
+    wakes "docker://$served/saved"
+    same "its identity" "$(identity "docker://$served/app:1")" "$id"
+    elsewhere host
+    works pull "docker://$served/registry.example/team/app:2"
+    copy "docker://$served/app:1" oci-archive:copied.torpor
+    same "what skopeo has" "$(identity copied.torpor)" "$id"
+    same "tags" "$(skopeo list-tags --tls-verify=false "docker://$served/app" | json "d['Tags']")" "['1']"
+    same "tags of a saved machine" "$(curl -s "http://$served/v2/saved/tags/list")" '{"name":"saved","tags":["latest"]}'
+    same "errors" "$(curl -s "http://$served/v2/app/manifests/9" | json "d['errors'][0]['code']")" MANIFEST_UNKNOWN
+    same "errors" "$(curl -s "http://$served/v2/none/manifests/9" | json "d['errors'][0]['code']")" NAME_UNKNOWN
+    same "errors" "$(curl -s "http://$served/v2/None/tags/list" | json "d['errors'][0]['code']")" NAME_INVALID
+    same "referrers" "$(curl -s "http://$served/v2/app/referrers/$id" | json "d['manifests']")" "[]"
+    ends_by TERM
+}
+try from_the_store "serve: images, saved machines and parents of increments, to pull and to skopeo"
+
+as_files() {
+    need curl
+    appliances
+    mkdir shared
+    mv increment.torpor shared/
+    printf 'no appliance' >shared/bad.torpor
+    start_server full.torpor shared
+    # A download goes on where it was.
+    head -c 1000000 full.torpor >half
+    curl -s -C - -o half "http://$served/full.torpor" || fail "curl"
+    cmp half full.torpor || fail "another file"
+    works pull "docker://$served/increment"
+    hostile ranges full.torpor
+    # The store is not asked for, and what is no appliance is no file.
+    works tag full.torpor app:1
+    same "an image" "$(status_of /v2/app/manifests/1)" 404
+    same "a bad file" "$(status_of /bad.torpor)" 404
+    matches "what is said of it" "$(<serve.err)" 'bad.torpor: '
+    same "how often" "$(wc -l <serve.err)" 1
+    kill "$server"
+    start_server --store full.torpor
+    same "an image" "$(status_of /v2/app/manifests/1)" 200
+    ends_by INT
+    cp full.torpor "$XDG_RUNTIME_DIR/full.torpor"
+    refuses 125 'have the same name' serve --listen 0 full.torpor "$XDG_RUNTIME_DIR/full.torpor"
+    refuses 121 'bad.torpor' serve --listen 0 shared/bad.torpor
+    refuses 122 'none.torpor' serve --listen 0 none.torpor
+    refuses 125 'ADDR:PORT' serve --listen :5000 full.torpor
+    refuses 125 'NAME.torpor' serve --listen 0 "$TINY"
+}
+try as_files "serve: files and folders, with ranges, and nothing else"
+
+blob_of() { # JSON of a manifest
+    json "d['layers'][0]['digest']" <<<"$1"
+}
+
+at_that_moment() {
+    local old manifest
+    need curl
+    appliances
+    works tag full.torpor app:1
+    mkdir shared
+    cp full.torpor shared/web.torpor
+    start_server --store shared
+    old=$(curl -s "http://$served/v2/app/manifests/1")
+    works tag increment.torpor app:1
+    manifest=$(curl -s "http://$served/v2/app/manifests/1")
+    [ "$manifest" != "$old" ] || fail "the name was moved, and leads to what it was"
+    works_silently rmi app:1
+    same "a name that was removed" "$(status_of /v2/app/manifests/1)" 404
+    # Both manifests were given away: who has them gets the rest.
+    same "what gc removes" "$(removed)" 0
+    same "a blob of the one" "$(status_of "/v2/app/blobs/$(blob_of "$old")")" 200
+    same "a blob of the other" "$(status_of "/v2/app/blobs/$(blob_of "$manifest")")" 200
+    # The same with files that are replaced and removed.
+    old=$(curl -s "http://$served/v2/web/manifests/latest")
+    works convert --packed full.torpor packed.torpor
+    mv packed.torpor shared/web.torpor
+    manifest=$(curl -s "http://$served/v2/web/manifests/latest")
+    [ "$manifest" != "$old" ] || fail "the file was replaced, and the old one is served"
+    rm shared/web.torpor
+    same "a file that was removed" "$(status_of /web.torpor) $(status_of /v2/web/manifests/latest)" "404 404"
+    same "a blob of the one" "$(status_of "/v2/web/blobs/$(blob_of "$old")")" 200
+    same "a blob of the other" "$(status_of "/v2/web/blobs/$(blob_of "$manifest")")" 200
+    cp full.torpor shared/new.torpor
+    same "a new file" "$(status_of /new.torpor)" 200
+    ends_by TERM
+    same "what gc removes when nobody serves" "$(removed)" 2
+}
+try at_that_moment "serve: names that move or go are seen, and a pull that has begun can end"
+
+hostile_clients() {
+    need curl
+    appliances
+    mkdir shared shared/folder.torpor
+    cp full.torpor secret.torpor
+    cp full.torpor shared/web.torpor
+    ln -s ../secret.torpor shared/link.torpor
+    mkfifo shared/pipe.torpor
+    works tag full.torpor app:1
+    start_server --timeout 1 --store shared
+    hostile paths
+    hostile flood
+    hostile loris
+    make_big
+    mv big.torpor shared/
+    hostile slow shared/big.torpor "$server"
+    same "it goes on" "$(status_of /web.torpor)" 200
+    kill "$server"
+    few="prlimit --nofile=400" start_server --timeout 3600 shared
+    hostile crowd 300
+    ends_by TERM
+}
+try hostile_clients "serve: paths that lead elsewhere, floods, slow clients, more connections than there is room for"
+
+many_tags() {
+    local count=${MANY_TAGS:-20000}
+    need skopeo
+    appliances
+    works tag full.torpor app:a
+    python3 - "$XDG_DATA_HOME/torpor/oci/refs/localhost" "$count" <<'PYTHON'
+import sys
+line = open(f"{sys.argv[1]}/app:a").read()
+for i in range(int(sys.argv[2])):
+    open(f"{sys.argv[1]}/app:t{i}", "w").write(line)
+PYTHON
+    start_server
+    same "tags" "$(skopeo list-tags --tls-verify=false "docker://$served/app" | json "len(d['Tags']), len(set(d['Tags']))")" "$((count + 1)) $((count + 1))"
+    same "a page" "$(curl -s "http://$served/v2/app/tags/list?n=2&last=t9998" | json "d['tags']")" "['t9999']"
+    same "nothing" "$(curl -s "http://$served/v2/app/tags/list?n=0" | json "d['tags']")" "[]"
+    same "no number" "$(status_of '/v2/app/tags/list?n=-1')" 400
+    ends_by TERM
+}
+try many_tags "serve: more tags than a page has"
+
+while_it_sends() {
+    need curl
+    make_big
+    start_server big.torpor
+    curl -s --limit-rate 2M -o part "http://$served/big.torpor" &
+    until_true test -s part
+    ends_by TERM
+    wait $!
+    [ "$?" != 0 ] || fail "curl had all of it"
+    start_server big.torpor
+    curl -s -C - -o part "http://$served/big.torpor" || fail "curl"
+    cmp part big.torpor || fail "another file"
+    ends_by HUP
+}
+try while_it_sends "serve: TERM ends it in the middle of an answer, and the download goes on with the next one"
