@@ -13,8 +13,8 @@
 #include "devices/vmgenid.h"
 #include "format/crypto/blake2b.h"
 
-/* Where a guest's QEMU guest agent looks for its host. */
-static const char *const named_ports[] = {"org.qemu.guest_agent.0"};
+/* The first is where a guest's QEMU guest agent looks for its host. */
+static const char *const named_ports[] = {"org.qemu.guest_agent.0", APPLIANCE_EXEC_PORT};
 
 /* The next free slot, in order of creation. */
 static int board_add_virtio(struct machine *m, enum virtio_id type, const char *id, unsigned *slot,
@@ -48,11 +48,12 @@ static int add_disks(struct machine *m, const struct appliance *a, struct board_
 	return 0;
 }
 
-static int add_console(struct board *board, struct machine *m, unsigned *slot, struct err *err)
+static int add_console(struct board *board, struct machine *m, const struct appliance *a,
+		       unsigned *slot, struct err *err)
 {
 	const struct virtio_backend backend = {
 		.ports = named_ports,
-		.nports = ARRAY_SIZE(named_ports),
+		.nports = a->exec_port ? 2 : 1,
 	};
 	struct device *dev;
 	int ret = board_add_virtio(m, VIRTIO_TYPE_CONSOLE, "console", slot, &backend, &dev, err);
@@ -61,6 +62,8 @@ static int add_console(struct board *board, struct machine *m, unsigned *slot, s
 		return ret;
 	board->console = virtio_console_port(dev, 0);
 	board->agent = virtio_console_port(dev, 1);
+	if (a->exec_port)
+		board->exec = virtio_console_port(dev, 2);
 	return 0;
 }
 
@@ -98,7 +101,7 @@ static int add_devices(struct board *board, struct machine *m, const struct appl
 	ret = add_disks(m, a, bindings, &slot, err);
 	if (ret < 0)
 		return ret;
-	ret = add_console(board, m, &slot, err);
+	ret = add_console(board, m, a, &slot, err);
 	if (ret < 0)
 		return ret;
 	ret = board_add_virtio(m, VIRTIO_TYPE_RNG, "rng", &slot, &nothing, &board->rng, err);

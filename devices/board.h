@@ -25,6 +25,7 @@ struct board {
 	struct chardev *serial;	 /* ttyS0 */
 	struct chardev *console; /* hvc0 */
 	struct chardev *agent;	 /* the guest agent's port */
+	struct chardev *exec;	 /* APPLIANCE_EXEC_PORT; NULL: it has none */
 	struct device *power;	 /* for arch_board_power_button */
 	struct device *vmgenid;
 	struct device *rng;

@@ -19,7 +19,7 @@
 #include "state/hostneeds.h"
 
 #define APPLIANCE_FORMAT_MAJOR 1 /* another major is refused by name */
-#define APPLIANCE_FORMAT_MINOR 1 /* a newer minor is readable */
+#define APPLIANCE_FORMAT_MINOR 2 /* a newer minor is readable */
 #define APPLIANCE_MAX_DISKS    8
 #define APPLIANCE_MAX_NETS     4
 #define APPLIANCE_MAX_PAIRS    4
@@ -35,6 +35,10 @@
 #define APPLIANCE_MAX_CONTENTS	  64
 #define APPLIANCE_ROLE_SIZE	  64
 #define APPLIANCE_DIGEST_SIZE	  72 /* "sha256:" and 64 hex digits; DIGEST_TEXT_SIZE */
+
+/* The console port behind the guest agent's, over which commands run in the guest
+ * (guest/exec_port.h). */
+#define APPLIANCE_EXEC_PORT "org.torpor.exec.0"
 
 enum appliance_console {
 	CONSOLE_SERIAL, /* "ttyS0", "ttyAMA0": where `torpor console` types */
@@ -76,6 +80,9 @@ struct appliance {
 	struct appliance_disk disk[APPLIANCE_MAX_DISKS];
 	uint32_t nnets;
 	struct appliance_net net[APPLIANCE_MAX_NETS];
+	/* The machine has APPLIANCE_EXEC_PORT. Whoever boots a cold appliance decides that, so only
+	 * live ones say it. */
+	bool exec_port;
 
 	/* A live appliance only. */
 	bool live;

@@ -20,6 +20,7 @@
 #define SECTOR	  512u
 
 #define MINOR_OF_NETWORK 1
+#define MINOR_OF_PORTS	 2
 
 static const char *const console_names[] = {
 	[CONSOLE_SERIAL] = "serial",
@@ -92,6 +93,7 @@ static json_t *encode_contents(const struct appliance *a)
 int appliance_encode(const struct appliance *a, struct buf *out, struct err *err)
 {
 	cleanup_json json_t *json = NULL;
+	unsigned minor = 0;
 	char format[24];
 
 	if (strlen(a->cmdline) > APPLIANCE_MAX_CMDLINE)
@@ -99,8 +101,11 @@ int appliance_encode(const struct appliance *a, struct buf *out, struct err *err
 			       APPLIANCE_MAX_CMDLINE);
 	/* The lowest that has all of it: what is older stays the same text, and so the same
 	 * appliance. */
-	snprintf(format, sizeof(format), "%d.%d", APPLIANCE_FORMAT_MAJOR,
-		 a->nnets > 0 ? MINOR_OF_NETWORK : 0);
+	if (a->nnets > 0)
+		minor = MINOR_OF_NETWORK;
+	if (a->live && a->exec_port)
+		minor = MINOR_OF_PORTS;
+	snprintf(format, sizeof(format), "%d.%u", APPLIANCE_FORMAT_MAJOR, minor);
 	json = json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:o, s:o, s:o}", "format", format,
 			 "machine", a->machine, "arch", a->arch, "memory", (json_int_t)a->memory,
 			 "vcpus", (json_int_t)a->vcpus, "console", console_names[a->console],
@@ -115,6 +120,8 @@ int appliance_encode(const struct appliance *a, struct buf *out, struct err *err
 		json_object_set_new(json, "needs", host_needs_encode(&a->needs));
 	if (a->nnets > 0)
 		json_object_set_new(json, "network", encode_nets(a));
+	if (a->live && a->exec_port)
+		json_object_set_new(json, "ports", json_pack("[s]", APPLIANCE_EXEC_PORT));
 	if (a->encryption.lock.kind != ENCRYPTION_NONE)
 		json_object_set_new(json, "encryption", encryption_encode(&a->encryption));
 	if (a->annotations != NULL &&
@@ -288,6 +295,31 @@ static int decode_nets(struct appliance *a, json_t *json, unsigned minor, struct
 	return 0;
 }
 
+/* Of live appliances, which may have none. One that we do not know is a device that we have not. */
+static int decode_ports(struct appliance *a, json_t *json, unsigned minor, struct err *err)
+{
+	const char *name;
+	json_t *ports;
+	int ret;
+
+	if (json_object_get(json, "ports") == NULL)
+		return 0;
+	if (minor < MINOR_OF_PORTS)
+		return err_set(err, ERR_INTEGRITY, "ports in format 1.%u, which has none", minor);
+	if (!a->live)
+		return err_set(err, ERR_INTEGRITY, "a cold appliance with ports");
+	ret = json_get_array(json, "ports", &ports, err);
+	if (ret < 0)
+		return ret;
+	name = json_string_value(json_array_get(ports, 0));
+	if (json_array_size(ports) != 1 || name == NULL || strcmp(name, APPLIANCE_EXEC_PORT) != 0)
+		return err_set(err,
+			       minor > APPLIANCE_FORMAT_MINOR ? ERR_INCOMPATIBLE : ERR_INTEGRITY,
+			       "console ports other than " APPLIANCE_EXEC_PORT);
+	a->exec_port = true;
+	return 0;
+}
+
 static int decode_word(struct cpu_word *word, json_t *json, struct err *err)
 {
 	uint32_t *const to[] = {&word->leaf, &word->subleaf, &word->reg, &word->bits};
@@ -402,10 +434,10 @@ static int decode_contents(struct appliance *a, json_t *json, struct err *err)
 
 static int decode_config(struct appliance *a, json_t *json, struct err *err)
 {
-	static const char *const names[] = {"format",	  "machine",	 "arch",    "memory",
-					    "vcpus",	  "console",	 "cmdline", "disks",
-					    "cpu",	  "live",	 "needs",   "contents",
-					    "encryption", "annotations", "network", NULL};
+	static const char *const names[] = {
+		"format",     "machine",     "arch",	"memory", "vcpus", "console",
+		"cmdline",    "disks",	     "cpu",	"live",	  "needs", "contents",
+		"encryption", "annotations", "network", "ports",  NULL};
 	uint64_t vcpus = 0;
 	unsigned minor = 0;
 	int ret = check_format(json, &minor, err);
@@ -447,6 +479,9 @@ static int decode_config(struct appliance *a, json_t *json, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = decode_nets(a, json, minor, err);
+	if (ret < 0)
+		return ret;
+	ret = decode_ports(a, json, minor, err);
 	if (ret < 0)
 		return ret;
 	if (a->live)

@@ -24,7 +24,8 @@
 #define PAUSE_QUIET    250u
 #define QUIET_MS       10000u
 #define LOOK_EACH_MS   2000u
-#define PING_EACH_S    10u /* the helper ends after a silence of two minutes */
+#define PORT_FIRST_MS  100u /* a helper that opens a port has no files */
+#define PING_EACH_S    10u  /* the helper ends after a silence of two minutes */
 #define HEARD_MAX_TEXT 200
 
 /* Where programs may run differs: Debian lets none run in /run. */
@@ -39,7 +40,7 @@ static const char start_script[] =
 	"	if [ -z \"$from\" ]; then cat >\"$to/helper\" && chmod 700 \"$to/helper\"\n"
 	"	else mv \"$from/helper\" \"$to\" && rmdir \"$from\"; fi\n"
 	"	from=$to\n"
-	"	\"$to/helper\" -t \"$to\" 2>/dev/null && exec \"$to/helper\" \"$to\"\n"
+	"	\"$to/helper\" -t \"$to\" 2>/dev/null && exec \"$to/helper\" \"$to\" ${2:+\"$2\"}\n"
 	"done\n"
 	"[ -z \"$from\" ] || rm -rf \"$from\"\n"
 	"echo 'no program can be put into /dev/shm, /run, /tmp or /var/tmp and run there' >&2\n"
@@ -381,7 +382,10 @@ static void on_started(void *opaque, const json_t *value, const struct err *why)
 	f->state = FILES_OPENING;
 	f->tried = 0;
 	f->pause_ms = f->quiet_ms = 0;
-	files_advance(f);
+	if (f->port_name != NULL)
+		timer_set(&f->timer, PORT_FIRST_MS);
+	else
+		files_advance(f);
 }
 
 static void files_start(struct agent_files *f)
@@ -399,8 +403,8 @@ static void files_start(struct agent_files *f)
 	f->state = FILES_STARTING;
 	timer_set(&f->timer, 0);
 	agent_ask(f->agent, &f->ask, "guest-exec",
-		  json_pack("{s:s,s:[s,s,s,s],s:[s],s:s,s:b}", "path", "/bin/sh", "arg", "-c",
-			    start_script, "torpor", f->nonce, "env",
+		  json_pack("{s:s,s:[s,s,s,s,s*],s:[s],s:s,s:b}", "path", "/bin/sh", "arg", "-c",
+			    start_script, "torpor", f->nonce, f->port_name, "env",
 			    "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "input-data", text,
 			    "capture-output", 1),
 		  ANSWER_MS, on_started, f);

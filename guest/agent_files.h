@@ -13,6 +13,9 @@
  * before. Two files that grow without end would fill the guest's memory: each side cuts out of its
  * file what was read.
  *
+ * With a `port_name` the helper is told to look for a console port of that name first. If it can open
+ * that, it makes no files, and whoever has given the name (exec_port.h) ends this here.
+ *
  * The shell is told that its name ($0) is `torpor`. The agent of our own init (guest/init/agent.c)
  * knows the request by it, and does what the script says without a shell.
  *
@@ -40,6 +43,7 @@ struct agent_files {
 	struct transport transport;
 	struct agent *agent;
 	struct agent_observer observer;
+	const char *port_name; /* NULL: none. Set before the first begin() */
 	enum agent_files_state state;
 	bool again; /* begin() came before an end() was through */
 

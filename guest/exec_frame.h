@@ -10,11 +10,19 @@
  * session begins with EXEC_ARGS, in as many frames as that takes, and EXEC_START; it ends with
  * EXEC_EXIT or EXEC_ERROR. The sides read what the other sends only as far as they granted it:
  * EXEC_INPUT_WINDOW bytes of standard input, EXEC_OUTPUT_WINDOW of both outputs, plus what was
- * given back by EXEC_CREDIT.
+ * given back by EXEC_CREDIT, which may keep up to a quarter of a window until more has come.
  *
  * EXEC_ARGS: le32 flags (EXEC_FLAG_*), le16 rows, le16 columns, le32 number of arguments, le32 of
  * variables, then texts with NUL behind each: folder, user, the arguments, the variables as K=V. An
  * empty folder is "/"; an empty user is who the agent runs as.
+ *
+ * A console port (exec_port.h) is cut anywhere: by a save, a reset, a host that goes. What is on its
+ * way then is of an old host. So a host begins with EXEC_PADDING zeros, which are more than what can
+ * be missing of a frame, and a greeting: EXEC_MAGIC, then EXEC_NUMBER random bytes below 0x80, of
+ * which the first is not 0. The helper ends the sessions that it has, and repeats the greeting; its
+ * EXEC_HELLO follows. What came before that, either side drops. Behind each frame to the guest are
+ * the first EXEC_TRAILER bytes of the number. So a frame that the padding completed is not acted
+ * on: the helper drops it, and waits for the greeting.
  */
 #ifndef TORPOR_GUEST_EXEC_FRAME_H
 #define TORPOR_GUEST_EXEC_FRAME_H
@@ -30,6 +38,15 @@
 #define EXEC_SESSIONS_MAX  256u
 #define EXEC_VERSION	   1u
 #define EXEC_MAY_RETRY	   1u
+
+/* Another version of the frames has another magic, which an older helper does not answer to. No byte
+ * of a greeting is its first one again, so exec_match() finds it anywhere. */
+#define EXEC_MAGIC	"\xfetorpor1"
+#define EXEC_MAGIC_SIZE 8u
+#define EXEC_NUMBER	8u
+#define EXEC_GREETING	(EXEC_MAGIC_SIZE + EXEC_NUMBER)
+#define EXEC_TRAILER	4u
+#define EXEC_PADDING	(EXEC_HEADER + EXEC_FRAME_MAX + EXEC_TRAILER)
 
 enum {
 	EXEC_FLAG_INPUT = 1,  /* standard input is what the client sends, else /dev/null */
@@ -96,6 +113,13 @@ static inline void exec_header(uint8_t *p, uint32_t session, uint8_t type, uint3
 	exec_put32(p, len);
 	exec_put32(p + 4, session);
 	exec_put32(p + 8, type);
+}
+
+/* One byte more of a stream, of which the last `matched` ones, less than `len`, are how `pattern`
+ * begins. Returns how many are so now. The pattern's first byte is nowhere else in it. */
+static inline uint32_t exec_match(const uint8_t *pattern, uint32_t matched, uint8_t byte)
+{
+	return byte == pattern[matched] ? matched + 1 : byte == pattern[0];
 }
 
 /* Read a header. Returns 0, or -1 when it is none. */

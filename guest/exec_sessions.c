@@ -17,6 +17,8 @@
 #define UNSENT_MAX (4u << 20) /* then nothing more is read from clients */
 #define FRAME_COST 64u	      /* what a frame of output takes here at least */
 #define FINISH_MS  1000
+/* Of output that has left, so much is given back in one go: each time costs a frame. */
+#define CREDIT_LEAST (EXEC_OUTPUT_WINDOW / 4)
 
 struct exec_client {
 	struct exec_sessions *sessions;
@@ -147,7 +149,7 @@ static bool exec_client_flush(struct exec_client *c)
 	}
 	buf_free(&c->out);
 	c->out_at = 0;
-	if (c->output_given > 0) {
+	if (c->output_given >= CREDIT_LEAST) {
 		c->output_left += c->output_given;
 		number_to_guest(c, EXEC_CREDIT, c->output_given);
 		c->output_given = 0;

@@ -12,7 +12,7 @@
  *
  *     exec_sessions_init → exec_sessions_open → exec_sessions_attach … → exec_sessions_finish
  *
- * Machine lock held; on the loop's thread.
+ * Machine lock held; on the loop's thread, or what the guest says on a vCPU's.
  */
 #ifndef TORPOR_GUEST_EXEC_SESSIONS_H
 #define TORPOR_GUEST_EXEC_SESSIONS_H

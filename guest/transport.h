@@ -1,11 +1,11 @@
 /*
  * A way for frames (exec_frame.h) to the helper in the guest and back: two streams of bytes, in
- * order. The sessions (exec_sessions.h) know no more than this of how that is done; agent_files.h
- * does it with what the stock guest agent offers.
+ * order. The sessions (exec_sessions.h) know no more than this of how that is done: exec_port.h does
+ * it by a console port, agent_files.h with what the stock guest agent offers.
  *
  *     begin → ready → send … → end, or failed; then begin again
  *
- * Machine lock held; callbacks on the loop's thread, and none inside begin, send or end.
+ * Machine lock held; callbacks on the loop's or a vCPU's thread, and none inside begin, send or end.
  */
 #ifndef TORPOR_GUEST_TRANSPORT_H
 #define TORPOR_GUEST_TRANSPORT_H

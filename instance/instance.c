@@ -74,6 +74,9 @@ static int make_devices(struct instance *in, struct err *err)
 	if (ret < 0)
 		return ret;
 	memcpy(in->disk, bindings.disk, sizeof(in->disk));
+	/* One that was saved has the ports that it had. */
+	if (!in->source->appliance.live)
+		in->source->appliance.exec_port = true;
 	return board_build(&in->board, &in->machine, &in->source->appliance, &bindings, err);
 }
 
@@ -360,7 +363,14 @@ static int open_agent(struct instance *in, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = agent_files_open(&in->agent_files, &in->machine.loop, err);
-	return ret < 0 ? ret : exec_sessions_open(&in->commands, err);
+	if (ret < 0)
+		return ret;
+	if (in->board.exec != NULL) {
+		ret = exec_port_open(&in->exec_port, &in->machine.loop, err);
+		if (ret < 0)
+			return ret;
+	}
+	return exec_sessions_open(&in->commands, err);
 }
 
 /* The loop's first round: everything the guest did not have to wait for. */
@@ -453,7 +463,13 @@ static int connect_host(struct instance *in, struct err *err)
 	post_resume_init(&in->post_resume, &in->machine, in->board.agent, &facts,
 			 a->live ? a->saved_ns : 0);
 	agent_files_init(&in->agent_files, &in->post_resume.agent);
-	exec_sessions_init(&in->commands, &in->agent_files.transport, &in->machine.loop);
+	if (in->board.exec != NULL)
+		exec_port_init(&in->exec_port, in->board.exec, APPLIANCE_EXEC_PORT,
+			       &in->agent_files);
+	exec_sessions_init(&in->commands,
+			   in->board.exec != NULL ? &in->exec_port.transport
+						  : &in->agent_files.transport,
+			   &in->machine.loop);
 	ret = watch_end_signals(in, err);
 	if (ret < 0)
 		return ret;
@@ -528,6 +544,7 @@ static int build_and_run(struct instance *in, bool *ran, struct err *err)
 		ret = warmup_end(in->options->warmup, in->pager, err);
 	if (in->has_keeper)
 		pthread_join(in->keeper, NULL);
+	exec_port_close(&in->exec_port);
 	agent_files_close(&in->agent_files);
 	post_resume_close(&in->post_resume);
 	instance_identity_close(in);

@@ -12,6 +12,7 @@
 
 #include "base/progress.h"
 #include "guest/agent_files.h"
+#include "guest/exec_port.h"
 #include "guest/exec_sessions.h"
 #include "host/claim.h"
 #include "host/control.h"
@@ -104,6 +105,7 @@ struct instance {
 	struct saving saving;
 	struct post_resume post_resume;
 	struct agent_files agent_files; /* with the agent of post_resume */
+	struct exec_port exec_port;	/* with them, if the board has that port */
 	struct exec_sessions commands;
 	struct hold hold;
 	struct given_parents given;

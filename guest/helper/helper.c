@@ -1,13 +1,19 @@
 /*
- * The helper's own process: frames from the host in the file `in`, frames to the host in the file
- * `out`, both in a folder of its own (its argument). Both are only appended to; what the other side
- * has read is cut out of them (FALLOC_FL_PUNCH_HOLE), so that they stay small. Once the host has both
- * open, folder and files lose their names: nothing is left, whoever is killed. One thread, one
- * ppoll(2). It ends when the host says so or is silent for HOST_SILENT_MS, and its commands with
- * it, but for detached ones.
+ * The helper's own process. One thread, one ppoll(2).
  *
- *     helper FOLDER       serve
- *     helper -t FOLDER    exit status 0: files there can be cut, and programs run
+ * With a console port that it can open, frames go through that, both ways. Its folder is removed at
+ * once. It stays, also when it is saved and woken elsewhere: each host that comes begins by a
+ * greeting (exec_frame.h), and then nothing is left of the hosts before it. The commands of a host
+ * that is silent for HOST_SILENT_MS are ended, but for detached ones.
+ *
+ * Without one, frames from the host are in the file `in`, frames to the host in the file `out`, both
+ * in its folder. Both are only appended to; what the other side has read is cut out of them
+ * (FALLOC_FL_PUNCH_HOLE), so that they stay small. Once the host has both open, folder and files lose
+ * their names: nothing is left, whoever is killed. It ends when the host says so or is silent for
+ * HOST_SILENT_MS, and its commands with it, but for detached ones.
+ *
+ *     helper FOLDER [PORT]  serve
+ *     helper -t FOLDER      exit status 0: files there can be cut, and programs run
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +29,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "guest/helper/console_port.h"
 #include "guest/helper/helper.h"
 #include "guest/helper/sys.h"
 
@@ -37,6 +44,8 @@
 #define OUT_FULL_MS    50
 #define FILES_PER_EACH 4u
 #define IOV_SIZE       (EXEC_HEADER + EXEC_FRAME_MAX)
+#define PORT_WRITE     32768u		       /* Linux takes no more in one go */
+#define DUE_LEAST      (EXEC_INPUT_WINDOW / 4) /* each time that the host is told costs a frame */
 
 struct session {
 	bool used;
@@ -61,9 +70,12 @@ struct session {
 
 static struct session sessions[EXEC_SESSIONS_MAX];
 static struct pollfd fds[2 + FILES_PER_EACH * EXEC_SESSIONS_MAX];
-static int in_file, out_file, notify, signals;
+static int in_file, out_file, notify = -1, signals;
+static bool by_port; /* in_file and out_file are the console port */
 static uint8_t heard[2 * IOV_SIZE];
 static uint32_t heard_len;
+static uint8_t greeting[EXEC_GREETING]; /* of the host that is there, or as far as it has come */
+static uint32_t greeting_len;		/* less than all of it: nothing else is acted on */
 static uint64_t in_read, in_cut, out_sent, out_acked, out_cut;
 static uint8_t pending[IOV_SIZE]; /* a frame that `out` had no room for */
 static uint32_t pending_start, pending_len;
@@ -133,7 +145,7 @@ static bool flush_pending(void)
 
 static bool out_has_room(void)
 {
-	return flush_pending() && out_sent - out_acked < OUT_AHEAD_MAX;
+	return flush_pending() && (by_port || out_sent - out_acked < OUT_AHEAD_MAX);
 }
 
 /* Only after flush_pending(), and with the frame's bytes behind its header in `pending`. */
@@ -163,7 +175,7 @@ static void send_exit(const struct session *s, uint8_t kind, uint32_t value)
 static struct session *find_session(uint32_t id)
 {
 	for (size_t i = 0; i < EXEC_SESSIONS_MAX; i++) {
-		if (sessions[i].used && sessions[i].id == id)
+		if (sessions[i].used && !sessions[i].hung && sessions[i].id == id)
 			return &sessions[i];
 	}
 	return NULL;
@@ -429,8 +441,17 @@ static void add_input(struct session *s, const uint8_t *data, uint32_t len)
 		s->input_due += len;
 		return;
 	}
-	for (uint32_t i = 0; i < len && s->input_len < EXEC_INPUT_WINDOW; i++)
-		s->input[(s->input_start + s->input_len++) % EXEC_INPUT_WINDOW] = data[i];
+	if (len > EXEC_INPUT_WINDOW - s->input_len)
+		len = EXEC_INPUT_WINDOW - s->input_len;
+	while (len > 0) {
+		uint32_t end = (s->input_start + s->input_len) % EXEC_INPUT_WINDOW;
+		uint32_t part = EXEC_INPUT_WINDOW - end < len ? EXEC_INPUT_WINDOW - end : len;
+
+		memcpy(s->input + end, data, part);
+		data += part;
+		len -= part;
+		s->input_len += part;
+	}
 }
 
 static void handle_session_frame(const struct exec_frame *f, const uint8_t *data)
@@ -439,7 +460,7 @@ static void handle_session_frame(const struct exec_frame *f, const uint8_t *data
 
 	if (s == NULL && f->type == EXEC_ARGS)
 		s = new_session(f->session);
-	if (s == NULL || s->hung)
+	if (s == NULL)
 		return;
 	switch (f->type) {
 	case EXEC_ARGS:
@@ -482,7 +503,7 @@ static void handle_frame(const struct exec_frame *f, const uint8_t *data)
 		handle_session_frame(f, data);
 	else if (f->type == EXEC_ACK && f->len == 4)
 		out_acked += exec_get32(data);
-	else if (f->type == EXEC_BYE)
+	else if (f->type == EXEC_BYE && !by_port)
 		over = true;
 }
 
@@ -512,33 +533,98 @@ static void remove_folder(void)
 	own_folder = NULL;
 }
 
-/* All that is in the file. */
+static void hang_up_all(void)
+{
+	for (size_t i = 0; i < EXEC_SESSIONS_MAX; i++) {
+		if (sessions[i].used && !sessions[i].hung)
+			hang_up(&sessions[i]);
+	}
+}
+
+/* A host is there, which knows nothing of what was before. */
+static void welcome(void)
+{
+	hang_up_all();
+	memcpy(pending, greeting, EXEC_GREETING);
+	exec_header(pending + EXEC_GREETING, 0, EXEC_HELLO, 4);
+	exec_put32(pending + EXEC_GREETING + EXEC_HEADER, EXEC_VERSION);
+	pending_start = 0;
+	pending_len = EXEC_GREETING + EXEC_HEADER + 4;
+	(void)flush_pending();
+}
+
+/* Returns how much of it was used. */
+static uint32_t await_greeting(const uint8_t *data, uint32_t len)
+{
+	static const uint8_t magic[] = EXEC_MAGIC;
+
+	for (uint32_t at = 0; at < len; at++) {
+		if (greeting_len < EXEC_MAGIC_SIZE)
+			greeting_len = exec_match(magic, greeting_len, data[at]);
+		else if (data[at] < 0x80)
+			greeting_len++;
+		else
+			greeting_len = data[at] == magic[0];
+		if (greeting_len > 0)
+			greeting[greeting_len - 1] = data[at];
+		if (greeting_len == EXEC_GREETING) {
+			welcome();
+			return at + 1;
+		}
+	}
+	return len;
+}
+
+/* The whole frames in `heard`. Returns how much of it was used. */
+static uint32_t take_frames(void)
+{
+	const uint32_t trailer = by_port ? EXEC_TRAILER : 0;
+	uint32_t at = 0;
+	struct exec_frame f;
+
+	while (!over) {
+		if (by_port && greeting_len < EXEC_GREETING)
+			at += await_greeting(heard + at, heard_len - at);
+		if (heard_len - at < EXEC_HEADER)
+			break;
+		if (exec_parse_header(heard + at, &f) < 0) {
+			over = !by_port;
+			greeting_len = 0;
+			continue;
+		}
+		if (heard_len - at - EXEC_HEADER < f.len + trailer)
+			break;
+		at += EXEC_HEADER + f.len + trailer;
+		if (trailer == 0 ||
+		    exec_get32(heard + at - EXEC_TRAILER) == exec_get32(greeting + EXEC_MAGIC_SIZE))
+			handle_frame(&f, heard + at - trailer - f.len);
+		else
+			greeting_len = 0;
+	}
+	return at;
+}
+
+/* All that has come. */
 static void read_host(void)
 {
-	long got;
+	long got = -EAGAIN;
 
 	while (!over &&
 	       (got = SYS3(SYS_read, in_file, heard + heard_len, sizeof(heard) - heard_len)) > 0) {
-		uint32_t at = 0;
-		struct exec_frame f;
+		uint32_t used;
 
 		/* The host writes once it has opened both files. */
 		remove_folder();
 		last_heard = now_ms();
 		heard_len += (uint32_t)got;
 		in_read += (uint64_t)got;
-		while (heard_len - at >= EXEC_HEADER) {
-			if (exec_parse_header(heard + at, &f) < 0) {
-				over = true;
-				return;
-			}
-			if (heard_len - at - EXEC_HEADER < f.len)
-				break;
-			handle_frame(&f, heard + at + EXEC_HEADER);
-			at += EXEC_HEADER + f.len;
-		}
-		heard_len -= at;
-		memmove(heard, heard + at, heard_len);
+		used = take_frames();
+		heard_len -= used;
+		memmove(heard, heard + used, heard_len);
+	}
+	if (by_port) {
+		over |= got != -EAGAIN && got != -EINTR;
+		return;
 	}
 	cut(in_file, &in_cut, in_read);
 	cut(out_file, &out_cut, out_acked);
@@ -628,11 +714,13 @@ static void serve_input(struct session *s)
 /* One frame of output at most, for the sake of the others. */
 static void serve_output(struct session *s, int *fd, unsigned which)
 {
-	uint32_t most = s->credit < EXEC_FRAME_MAX ? s->credit : EXEC_FRAME_MAX;
+	uint32_t most = PORT_WRITE - EXEC_HEADER;
 	long got;
 
 	if (*fd < 0)
 		return;
+	if (s->credit < most)
+		most = s->credit;
 	if (s->exited) {
 		if (s->last[which] < (int)most)
 			most = (uint32_t)s->last[which];
@@ -679,7 +767,8 @@ static void serve_session(struct session *s)
 {
 	serve_report(s);
 	serve_input(s);
-	if (s->input_due > 0 && flush_pending()) {
+	/* What it says after it was hung up would be said of another session. */
+	if (s->input_due >= DUE_LEAST && !s->hung && flush_pending()) {
 		uint32_t due = s->input_due;
 
 		s->input_due = 0;
@@ -715,18 +804,22 @@ static size_t collect(int *timeout)
 {
 	int64_t now = now_ms();
 	bool room = out_has_room();
-	size_t n = add_poll(add_poll(0, signals, POLLIN), notify, POLLIN);
+	short port_events = pending_len > 0 ? POLLIN | POLLOUT : POLLIN;
+	size_t n = add_poll(0, signals, POLLIN);
 
-	*timeout = sooner(-1, last_heard + HOST_SILENT_MS - now);
-	if (notify < 0)
+	n = by_port ? add_poll(n, in_file, port_events) : add_poll(n, notify, POLLIN);
+	*timeout = by_port ? -1 : sooner(-1, last_heard + HOST_SILENT_MS - now);
+	if (notify < 0 && !by_port)
 		*timeout = sooner(*timeout, NO_INOTIFY_MS);
-	if (pending_len > 0)
+	if (pending_len > 0 && !by_port)
 		*timeout = sooner(*timeout, OUT_FULL_MS);
 	for (size_t i = 0; i < EXEC_SESSIONS_MAX; i++) {
 		struct session *s = &sessions[i];
 
 		if (!s->used)
 			continue;
+		if (!s->hung)
+			*timeout = sooner(*timeout, last_heard + HOST_SILENT_MS - now);
 		if (s->report >= 0)
 			n = add_poll(n, s->report, POLLIN);
 		if (s->in >= 0 && s->input_len > 0)
@@ -769,8 +862,10 @@ static void serve(void)
 			if (s->used)
 				serve_session(s);
 		}
-		if (now_ms() - last_heard >= HOST_SILENT_MS)
-			over = true;
+		if (now_ms() - last_heard < HOST_SILENT_MS)
+			continue;
+		hang_up_all();
+		over = !by_port;
 	}
 }
 
@@ -795,7 +890,20 @@ static int test_folder(const char *folder)
 	return ret < 0;
 }
 
-static bool begin(const char *folder)
+/* Whether the host has files to look for. */
+static bool make_files(const char *folder)
+{
+	in_file = make_file(folder, "in", O_RDWR);
+	notify = (int)SYS1(SYS_inotify_init1, IN_NONBLOCK | IN_CLOEXEC);
+	if (notify >= 0 &&
+	    SYS3(SYS_inotify_add_watch, notify, file_in(folder, "in"), IN_MODIFY) < 0)
+		close_file(&notify);
+	/* The last: the host looks for it. */
+	out_file = make_file(folder, "out", O_RDWR | O_APPEND);
+	return in_file >= 0 && out_file >= 0;
+}
+
+static bool begin(const char *folder, const char *port)
 {
 	struct rlimit all;
 	uint64_t mask = 1ull << (SIGCHLD - 1) | 1ull << (SIGPIPE - 1) | 1ull << (SIGHUP - 1) |
@@ -813,16 +921,18 @@ static bool begin(const char *folder)
 	all.rlim_cur = all.rlim_max;
 	SYS4(SYS_prlimit64, 0, RLIMIT_NOFILE, &all, NULL);
 	SYS1(SYS_chdir, "/");
-	in_file = make_file(folder, "in", O_RDWR);
-	notify = (int)SYS1(SYS_inotify_init1, IN_NONBLOCK | IN_CLOEXEC);
-	if (notify >= 0 &&
-	    SYS3(SYS_inotify_add_watch, notify, file_in(folder, "in"), IN_MODIFY) < 0)
-		close_file(&notify);
-	/* The last: the host looks for it. */
-	out_file = make_file(folder, "out", O_RDWR | O_APPEND);
 	own_folder = folder;
 	last_heard = now_ms();
-	return null >= 0 && signals >= 0 && in_file >= 0 && out_file >= 0;
+	if (null < 0 || signals < 0)
+		return false;
+	if (port != NULL)
+		in_file = out_file =
+			(int)console_port_open(port, O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	by_port = port != NULL && in_file >= 0;
+	if (!by_port)
+		return make_files(folder);
+	remove_folder();
+	return true;
 }
 
 /* Called by the first instructions, with the stack as execve(2) leaves it. */
@@ -836,8 +946,9 @@ __attribute__((used)) _Noreturn void helper_main(const long *stack)
 
 	if (argc == 3 && text_equal(argv[1], "-t")) {
 		status = test_folder(argv[2]);
-	} else if (argc == 2 && begin(argv[1])) {
-		send_number(0, EXEC_HELLO, EXEC_VERSION);
+	} else if ((argc == 2 || argc == 3) && begin(argv[1], argv[2])) {
+		if (!by_port)
+			send_number(0, EXEC_HELLO, EXEC_VERSION);
 		serve();
 		for (size_t i = 0; i < EXEC_SESSIONS_MAX; i++) {
 			if (sessions[i].used)

@@ -345,7 +345,7 @@ static bool test_helper(char *helper, char *folder, char **env)
 }
 
 /* In the child: what start_script of guest/agent_files.c does. */
-static _Noreturn void start_helper(const char *nonce, char **env)
+static _Noreturn void start_helper(const char *nonce, char *console_port, char **env)
 {
 	static const char *const places[] = {"/dev/shm", "/run", "/tmp", "/var/tmp"};
 	static const char sorry[] =
@@ -354,7 +354,7 @@ static _Noreturn void start_helper(const char *nonce, char **env)
 	SYS1(SYS_umask, 077);
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
 		struct text folder = {.len = 0}, helper;
-		char *argv[3] = {NULL};
+		char *argv[4] = {NULL};
 
 		text_add(&folder, places[i]);
 		text_add(&folder, "/torpor-");
@@ -363,6 +363,7 @@ static _Noreturn void start_helper(const char *nonce, char **env)
 		text_add(&helper, "/helper");
 		argv[0] = helper.data;
 		argv[1] = folder.data;
+		argv[2] = console_port;
 		if (SYS3(SYS_mkdirat, AT_FDCWD, folder.data, 0700) < 0)
 			continue;
 		if (copy_file(0, helper.data) && test_helper(helper.data, folder.data, env))
@@ -390,7 +391,7 @@ static _Noreturn void become_command(struct question *q)
 	reset_signals();
 	environment_complete(q->env, "/root", false);
 	if (is_script(q->argv, "torpor") && q->argv[4] != NULL)
-		start_helper(q->argv[4], q->env);
+		start_helper(q->argv[4], q->argv[5], q->env);
 	/* Without hooks nothing is amiss, and nothing is said. */
 	if (is_script(q->argv, "torpor-wake") &&
 	    SYS3(SYS_faccessat, AT_FDCWD, "/etc/torpor/wake.d", 0) < 0)

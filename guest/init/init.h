@@ -90,7 +90,7 @@ void net_again(const char *macs);
 
 /* --- port.c --- */
 
-/* Open the agent's port. Returns the file or a negative errno. */
+/* Open the agent's port. Returns the file or a negative errno (console_port.h). */
 long port_open(void);
 /* Tell the host the application's exit status. */
 void port_tell_status(int status);

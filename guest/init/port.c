@@ -2,41 +2,18 @@
  * The agent's port: the console port with the name that QEMU's guest agent looks for. Only one
  * process can have it open. See init.h.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <time.h>
 
+#include "guest/helper/console_port.h"
 #include "guest/init/init.h"
 
-#define PORT_NAME "org.qemu.guest_agent.0\n"
-#define PORTS_MAX 8u
+#define PORT_NAME "org.qemu.guest_agent.0"
 
 long port_open(void)
 {
-	char name[64];
-
-	/* The second port of the first console; the others are looked at in case that changes. */
-	for (unsigned console = 0; console < PORTS_MAX; console++) {
-		for (unsigned port = 0; port < PORTS_MAX; port++) {
-			struct text path = {.len = 0}, number = {.len = 0};
-
-			text_add_number(&number, console);
-			text_add(&number, "p");
-			text_add_number(&number, port);
-			text_add(&path, "/sys/class/virtio-ports/vport");
-			text_add(&path, number.data);
-			text_add(&path, "/name");
-			if (file_read(path.data, name, sizeof(name)) < 0 ||
-			    !text_equal(name, PORT_NAME))
-				continue;
-			path.len = 0;
-			text_add(&path, "/dev/vport");
-			text_add(&path, number.data);
-			return SYS4(SYS_openat, AT_FDCWD, path.data, O_RDWR | O_CLOEXEC, 0);
-		}
-	}
-	return -ENODEV;
+	return console_port_open(PORT_NAME, O_RDWR | O_CLOEXEC);
 }
 
 /* The write waits until the host has the line. */

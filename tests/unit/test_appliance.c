@@ -281,7 +281,7 @@ Test(appliance, what_a_newer_minor_version_or_a_person_adds_is_readable)
 {
 	static const struct change changes[] = {
 		{"\"format\":\"1.0\"", "\"format\":\"1.7\",\"colour\":\"red\"", 0},
-		{"\"format\":\"1.0\"", "\"format\":\"1.2\",\"colour\":{}", 0},
+		{"\"format\":\"1.0\"", "\"format\":\"1.3\",\"colour\":{}", 0},
 		{"\"vcpus\":2", "\"vcpus\":2,\"annotations\":{\"note\":\"mine\"}", 0},
 	};
 
@@ -293,6 +293,68 @@ Test(appliance, what_a_newer_minor_version_or_a_person_adds_is_readable)
 		cr_assert(eq(int, decode(text, &a, &err), 0), "%s", err.text);
 		appliance_free(&a);
 		free(text);
+	}
+}
+
+/* The golden text, in this format, with this member. */
+static char *with_member(const char *format, const char *member)
+{
+	struct change version = {"\"format\":\"1.0\"", "", 0};
+	char *text, *to = malloc(4096), *at;
+
+	strcpy(version.to, format);
+	text = changed(&version);
+	at = strstr(text, "\"vcpus\"");
+	cr_assert(at != NULL);
+	snprintf(to, 4096, "%.*s%s,%s", (int)(at - text), text, member, at);
+	free(text);
+	return to;
+}
+
+#define PORTS "\"ports\":[\"org.torpor.exec.0\"]"
+
+Test(appliance, console_ports)
+{
+	static const struct {
+		const char *format, *member;
+		int kind; /* of the error; 0: none */
+	} texts[] = {
+		{"\"format\":\"1.2\"", PORTS, 0},
+		{"\"format\":\"1.3\"", PORTS, 0},
+		{"\"format\":\"1.0\"", PORTS, ERR_INTEGRITY},
+		{"\"format\":\"1.1\"", PORTS, ERR_INTEGRITY},
+		{"\"format\":\"1.2\"", "\"ports\":{}", ERR_INTEGRITY},
+		{"\"format\":\"1.2\"", "\"ports\":[]", ERR_INTEGRITY},
+		{"\"format\":\"1.2\"", "\"ports\":[7]", ERR_INTEGRITY},
+		{"\"format\":\"1.2\"", "\"ports\":[\"org.torpor.exec.1\"]", ERR_INTEGRITY},
+		{"\"format\":\"1.3\"", "\"ports\":[\"org.torpor.exec.1\"]", ERR_INCOMPATIBLE},
+		{"\"format\":\"1.2\"", "\"ports\":[\"org.torpor.exec.0\",\"org.torpor.exec.0\"]",
+		 ERR_INTEGRITY},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		char *text = with_member(texts[i].format, texts[i].member), *again;
+		struct err err = {0};
+		struct appliance a;
+
+		cr_assert_eq(decode(text, &a, &err) == 0, texts[i].kind == 0, "%zu: %s", i,
+			     err.text);
+		free(text);
+		if (texts[i].kind != 0) {
+			cr_assert(eq(int, (int)err.kind, texts[i].kind), "%zu: %s", i, err.text);
+			continue;
+		}
+		cr_assert(a.exec_port);
+		again = encode(&a);
+		cr_assert_not_null(strstr(again, PORTS));
+		cr_assert_not_null(strstr(again, "\"format\":\"1.2\""));
+		free(again);
+		/* Who boots it decides what a cold one has. */
+		a.live = false;
+		again = encode(&a);
+		cr_assert_null(strstr(again, "\"ports\""));
+		free(again);
+		appliance_free(&a);
 	}
 }
 

@@ -1,7 +1,9 @@
-/* Commands in the guest, by the helper that torpor puts there, with this machine as the guest. */
+/* Commands in the guest, by the helper that torpor puts there, with this machine as the guest. What does
+ * not ask for one way to it (guest/transport.h) is tested with each. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -12,9 +14,11 @@
 #include "base/unix_socket.h"
 #include "cli/guest_command.h"
 #include "guest/agent_files.h"
+#include "guest/exec_port.h"
 #include "guest/exec_sessions.h"
 #include "host/control.h"
 #include "tests/unit/local_agent.h"
+#include "tests/unit/local_port.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_t thread;
@@ -22,6 +26,9 @@ static struct loop loop;
 static struct local_agent guest;
 static struct agent agent;
 static struct agent_files files;
+static struct local_port console;
+static struct exec_port exec_port;
+static struct transport *way;
 static struct exec_sessions commands;
 static struct control control;
 static char folder[] = "/tmp/torpor-exec.XXXXXX", address[64];
@@ -50,7 +57,7 @@ static void *run_loop(void *none)
 	return none;
 }
 
-static void setup(void)
+static void setup_way(bool port)
 {
 	struct err err;
 
@@ -61,9 +68,15 @@ static void setup(void)
 	local_agent_init(&guest, &loop);
 	agent_init(&agent, &guest.port);
 	agent_files_init(&files, &agent);
-	exec_sessions_init(&commands, &files.transport, &loop);
+	local_port_init(&console, &loop);
+	if (port)
+		exec_port_init(&exec_port, &console.port, console.name, &files);
+	way = port ? &exec_port.transport : &files.transport;
+	exec_sessions_init(&commands, way, &loop);
 	cr_assert(eq(int, agent_open(&agent, &loop, &err), 0));
 	cr_assert(eq(int, agent_files_open(&files, &loop, &err), 0));
+	if (port)
+		cr_assert(eq(int, exec_port_open(&exec_port, &loop, &err), 0));
 	cr_assert(eq(int, exec_sessions_open(&commands, &err), 0));
 	control_init(&control, &loop);
 	control.answer = answer;
@@ -73,6 +86,16 @@ static void setup(void)
 	local_agent_open(&guest, true);
 	pthread_mutex_unlock(&lock);
 	cr_assert(eq(int, pthread_create(&thread, NULL, run_loop, NULL), 0));
+}
+
+static void setup(void)
+{
+	setup_way(false);
+}
+
+static void setup_port(void)
+{
+	setup_way(true);
 }
 
 static bool is_idle(void)
@@ -107,7 +130,7 @@ static void teardown(void)
 	guest.mute = false;
 	control_close_listeners(&control);
 	exec_sessions_finish(&commands, "the test is over");
-	files.transport.ops->end(&files.transport);
+	way->ops->end(way);
 	pthread_mutex_unlock(&lock);
 	for (int i = 0; i < 1000 && (!is_idle() || (agent.state == AGENT_READY && left_over()));
 	     i++)
@@ -118,14 +141,29 @@ static void teardown(void)
 	if (guest.pid > 0)
 		kill(guest.pid, SIGKILL);
 	control_finish(&control, json_object());
+	exec_port_close(&exec_port);
 	agent_files_close(&files);
 	agent_close(&agent);
 	local_agent_free(&guest);
+	local_port_free(&console);
 	loop_free(&loop);
 	rmdir(folder);
 }
 
 TestSuite(exec, .init = setup, .fini = teardown, .timeout = 600);
+TestSuite(exec_port, .init = setup_port, .fini = teardown, .timeout = 600);
+
+#define BOTH_WAYS(name)                                                                            \
+	static void name(void);                                                                    \
+	Test(exec, name)                                                                           \
+	{                                                                                          \
+		name();                                                                            \
+	}                                                                                          \
+	Test(exec_port, name)                                                                      \
+	{                                                                                          \
+		name();                                                                            \
+	}                                                                                          \
+	static void name(void)
 
 static char *no_env[] = {NULL};
 
@@ -191,7 +229,7 @@ static const char *out(void)
 	return (const char *)written.out.data;
 }
 
-Test(exec, both_outputs_and_the_status)
+BOTH_WAYS(both_outputs_and_the_status)
 {
 	cr_assert(eq(int, run(SHELL(0, "echo a; echo b >&2; echo c; exit 7")), 7), "%s",
 		  written.failure);
@@ -201,7 +239,7 @@ Test(exec, both_outputs_and_the_status)
 	cr_assert_str_eq(out(), "nothing\n");
 }
 
-Test(exec, every_status)
+BOTH_WAYS(every_status)
 {
 	char script[32];
 
@@ -211,7 +249,7 @@ Test(exec, every_status)
 	}
 }
 
-Test(exec, signals_and_what_cannot_run)
+BOTH_WAYS(signals_and_what_cannot_run)
 {
 	char secret[] = "/etc/passwd", nothing[] = "/no/such", name[] = "torpor-no-such-program";
 
@@ -223,7 +261,7 @@ Test(exec, signals_and_what_cannot_run)
 	cr_assert(eq(int, run(CALL(EXEC_FLAG_DETACH, nothing)), 127));
 }
 
-Test(exec, folder_user_and_variables)
+BOTH_WAYS(folder_user_and_variables)
 {
 	char *env[] = {(char[]){"A=1 2"}, (char[]){"HOME=/else"}, NULL};
 	struct guest_call call = *SHELL(0, "pwd; echo \"$A:$HOME:$PATH\"; id -u; umask");
@@ -249,7 +287,7 @@ Test(exec, folder_user_and_variables)
 	cr_assert(eq(int, run(&call), 126));
 }
 
-Test(exec, arguments_of_any_bytes)
+BOTH_WAYS(arguments_of_any_bytes)
 {
 	char bytes[256], *large = malloc(100001);
 	char printf_[] = "printf", format[] = "%s|", empty[] = "";
@@ -304,7 +342,7 @@ static void echo(size_t total, const struct guest_call *call)
 }
 
 /* More than pipes, windows and the agent's own limit of 16 MiB hold. */
-Test(exec, input_and_output_of_any_length)
+BOTH_WAYS(input_and_output_of_any_length)
 {
 	echo(1, CALL(EXEC_FLAG_INPUT, (char[]){"cat"}));
 	echo(20 << 20, CALL(EXEC_FLAG_INPUT, (char[]){"cat"}));
@@ -323,7 +361,7 @@ Test(exec, what_was_read_is_cut_out_of_the_files)
 	cr_assert(lt(int, atoi(out() + 30000000), 8192), "%s", out() + 30000000);
 }
 
-Test(exec, input_that_nobody_reads)
+BOTH_WAYS(input_that_nobody_reads)
 {
 	uint8_t data[EXEC_FRAME_MAX] = {0};
 	struct guest_command c;
@@ -349,7 +387,7 @@ Test(exec, input_that_nobody_reads)
 }
 
 /* A process that it leaves behind holds its output, and is not waited for. */
-Test(exec, what_stays_behind_is_not_waited_for)
+BOTH_WAYS(what_stays_behind_is_not_waited_for)
 {
 	cr_assert(eq(int, run(SHELL(0, "sleep 50 & echo $!")), 0));
 	cr_assert(eq(int, kill(atoi(out()), SIGKILL), 0));
@@ -383,7 +421,7 @@ static int first_number(struct guest_command *c)
 	return atoi((const char *)data);
 }
 
-Test(exec, a_signal_reaches_all_of_it)
+BOTH_WAYS(a_signal_reaches_all_of_it)
 {
 	struct guest_command c;
 	uint8_t number[4];
@@ -407,7 +445,7 @@ static void is_over_soon(int pid)
 	cr_assert_not(lives(pid));
 }
 
-Test(exec, a_client_that_leaves_ends_its_command)
+BOTH_WAYS(a_client_that_leaves_ends_its_command)
 {
 	struct guest_command c, stubborn;
 	struct err err;
@@ -426,7 +464,7 @@ Test(exec, a_client_that_leaves_ends_its_command)
 	is_over_soon(other);
 }
 
-Test(exec, a_detached_command_stays)
+BOTH_WAYS(a_detached_command_stays)
 {
 	char path[64], script[256];
 	FILE *file;
@@ -447,7 +485,7 @@ Test(exec, a_detached_command_stays)
 	unlink(path);
 }
 
-Test(exec, a_terminal)
+BOTH_WAYS(a_terminal)
 {
 	const uint32_t flags = EXEC_FLAG_INPUT | EXEC_FLAG_TTY;
 	struct guest_call call = *SHELL(flags, "stty -echo; echo $TERM; stty size; read x; "
@@ -483,7 +521,7 @@ Test(exec, a_terminal)
 	cr_assert_not_null(strstr(out(), "end\r\n"));
 }
 
-Test(exec, two_hundred_at_once)
+BOTH_WAYS(two_hundred_at_once)
 {
 	struct guest_command *c = calloc(200, sizeof(*c));
 	char script[64];
@@ -520,7 +558,7 @@ static bool is_told_that_it_is_ready(struct guest_command *c)
 }
 
 /* So that it can say what it waits for before. */
-Test(exec, a_client_is_told_when_the_helper_is_there)
+BOTH_WAYS(a_client_is_told_when_the_helper_is_there)
 {
 	struct guest_command first, second;
 	struct err err;
@@ -534,7 +572,7 @@ Test(exec, a_client_is_told_when_the_helper_is_there)
 }
 
 /* The guest is taken back: its agent knows of nothing, and the port stays open. */
-Test(exec, a_reset_ends_commands_with_its_word)
+BOTH_WAYS(a_reset_ends_commands_with_its_word)
 {
 	struct guest_command c;
 	struct err err;
@@ -554,7 +592,7 @@ Test(exec, a_reset_ends_commands_with_its_word)
 }
 
 /* What one client does not read holds up no other. */
-Test(exec, a_client_that_does_not_read)
+BOTH_WAYS(a_client_that_does_not_read)
 {
 	struct guest_command c;
 	struct err err;
@@ -714,7 +752,7 @@ Test(exec, an_agent_that_hangs)
 	cr_assert(eq(int, run(SHELL(0, "exit 5")), 5), "%s", written.failure);
 }
 
-Test(exec, a_helper_that_is_killed)
+BOTH_WAYS(a_helper_that_is_killed)
 {
 	struct guest_command c;
 	struct err err;
@@ -766,11 +804,11 @@ static void helper_says(uint32_t session, uint8_t type, const void *data, uint32
 	exec_header(frame, session, type, len);
 	memcpy(frame + EXEC_HEADER, data, len);
 	pthread_mutex_lock(&lock);
-	files.transport.received(files.transport.opaque, frame, EXEC_HEADER + len);
+	way->received(way->opaque, frame, EXEC_HEADER + len);
 	pthread_mutex_unlock(&lock);
 }
 
-Test(exec, a_helper_that_breaks_the_rules)
+BOTH_WAYS(a_helper_that_breaks_the_rules)
 {
 	static const uint8_t zeroes[EXEC_FRAME_MAX];
 	struct guest_command c;
@@ -807,7 +845,7 @@ Test(exec, a_helper_that_breaks_the_rules)
 }
 
 /* A client is held to the rules as well. */
-Test(exec, a_client_that_breaks_the_rules)
+BOTH_WAYS(a_client_that_breaks_the_rules)
 {
 	static const uint8_t zeroes[EXEC_FRAME_MAX];
 	struct guest_command c;
@@ -827,4 +865,203 @@ Test(exec, a_client_that_breaks_the_rules)
 		cr_assert_str_not_empty(written.failure);
 	}
 	cr_assert(eq(int, run(SHELL(0, "exit 5")), 5), "%s", written.failure);
+}
+
+/* --- the port alone --- */
+
+static unsigned asked(void)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&lock);
+	n = guest.asked;
+	pthread_mutex_unlock(&lock);
+	return n;
+}
+
+static enum exec_port_state port_state(void)
+{
+	enum exec_port_state state;
+
+	pthread_mutex_lock(&lock);
+	state = exec_port.state;
+	pthread_mutex_unlock(&lock);
+	return state;
+}
+
+static void until_idle(void)
+{
+	while (!is_idle())
+		usleep(1000);
+}
+
+/* The helper stays, and no agent is needed any more. */
+Test(exec_port, a_helper_that_is_there_is_greeted)
+{
+	unsigned before;
+
+	cr_assert(eq(int, run(SHELL(0, "exit 5")), 5), "%s", written.failure);
+	cr_assert(eq(int, (int)port_state(), PORT_UP));
+	until_idle();
+	before = asked();
+	for (int i = 0; i < 3; i++) {
+		begin_anew();
+		cr_assert(eq(int, run(SHELL(0, "exit 6")), 6), "%s", written.failure);
+	}
+	pthread_mutex_lock(&lock);
+	local_agent_open(&guest, false);
+	pthread_mutex_unlock(&lock);
+	begin_anew();
+	cr_assert(eq(int, run(SHELL(0, "exit 7")), 7), "%s", written.failure);
+	cr_assert(eq(uint, asked(), before));
+}
+
+/* What a host that is gone leaves on its way: the first bytes of a frame, so many of them. */
+static void say_to_helper(const void *data, size_t len)
+{
+	pthread_mutex_lock(&lock);
+	cr_assert(eq(sz, console.port.input(&console.port, data, len), len));
+	pthread_mutex_unlock(&lock);
+}
+
+static void say_again(void)
+{
+	pthread_mutex_lock(&lock);
+	exec_sessions_reset(&commands, "the machine was reset");
+	pthread_mutex_unlock(&lock);
+}
+
+/* Its commands end with it, and what it has begun to say is not done. */
+Test(exec_port, a_new_host_ends_what_the_old_one_left)
+{
+	static const size_t cuts[] = {1,
+				      8,
+				      EXEC_HEADER,
+				      EXEC_HEADER + 1,
+				      EXEC_HEADER + 399,
+				      EXEC_HEADER + 400,
+				      EXEC_HEADER + 400 + EXEC_TRAILER};
+	uint8_t frame[EXEC_HEADER + 400 + EXEC_TRAILER];
+	struct guest_command c;
+	struct err err;
+	int pid;
+
+	for (size_t i = 0; i < sizeof(cuts) / sizeof(cuts[0]); i++) {
+		cr_assert(eq(
+			int,
+			begin(&c, SHELL(EXEC_FLAG_INPUT, "echo $$; read x; exec sleep 50"), &err),
+			0));
+		pid = first_number(&c);
+		/* Input, with a greeting in it, and with what is no trailer. */
+		memset(frame, '\n', sizeof(frame));
+		exec_header(frame, commands.last_id, EXEC_INPUT, 400);
+		memcpy(frame + EXEC_HEADER + 100, exec_port.greeting, EXEC_GREETING);
+		say_to_helper(frame, cuts[i]);
+		say_again();
+		follow(&c);
+		cr_assert_str_eq(written.failure, "the machine was reset");
+		cr_assert(eq(int, run(SHELL(0, "exit 5")), 5), "%zu: %s", i, written.failure);
+		is_over_soon(pid);
+	}
+}
+
+/* Anything may come before the answer to the greeting, and be half of one. */
+Test(exec_port, what_is_no_answer_is_dropped)
+{
+	uint8_t noise[5000];
+
+	cr_assert(eq(int, run(SHELL(0, "true")), 0));
+	begin_anew();
+	pthread_mutex_lock(&lock);
+	exec_port.transport.ops->begin(&exec_port.transport);
+	commands.begun = true;
+	commands.helped = false;
+	for (size_t i = 0; i < sizeof(noise); i++)
+		noise[i] = exec_port.greeting[i * i % 15];
+	console.port.output(console.port.opaque, noise, sizeof(noise));
+	cr_assert(eq(int, (int)exec_port.state, PORT_GREETING));
+	pthread_mutex_unlock(&lock);
+	cr_assert(eq(int, run(SHELL(0, "exit 5")), 5), "%s", written.failure);
+	cr_assert(eq(int, (int)port_state(), PORT_UP));
+}
+
+/* The guest has no such port: it is done by files. */
+Test(exec_port, a_guest_that_cannot_open_it)
+{
+	static const char *const names[] = {"org.torpor.no-such-port", "/no/such/file"};
+
+	for (int i = 0; i < 2; i++) {
+		begin_anew();
+		files.port_name = names[i];
+		cr_assert(eq(int, run(SHELL(0, "echo out; exit 5")), 5), "%s", written.failure);
+		cr_assert_str_eq(out(), "out\n");
+		cr_assert(eq(int, (int)port_state(), PORT_FILES));
+		echo(1 << 20, CALL(EXEC_FLAG_INPUT, (char[]){"cat"}));
+	}
+}
+
+/* Whoever has it says nothing, or nothing that answers. */
+Test(exec_port, a_port_that_somebody_else_has)
+{
+	int fd = open(console.name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	struct guest_command c;
+	struct err err;
+
+	cr_assert(ge(int, fd, 0));
+	for (bool there = false; !there; usleep(1000)) {
+		pthread_mutex_lock(&lock);
+		there = console.open;
+		pthread_mutex_unlock(&lock);
+	}
+	files.port_name = "org.torpor.no-such-port";
+	cr_assert(eq(int, begin(&c, SHELL(0, "exit 5"), &err), 0));
+	for (bool greeted = false; !greeted; usleep(1000)) {
+		pthread_mutex_lock(&lock);
+		greeted = exec_port.state == PORT_GREETING;
+		if (greeted)
+			exec_port.timer.fn(exec_port.timer.opaque); /* its time is over */
+		pthread_mutex_unlock(&lock);
+	}
+	follow(&c);
+	cr_assert(eq(int, written.status, 5), "%s", written.failure);
+	cr_assert(eq(int, (int)port_state(), PORT_FILES));
+	close(fd);
+}
+
+/* Neither is asked once the helper is there. */
+Test(exec_port, an_agent_that_ends_or_hangs)
+{
+	struct guest_command c;
+	struct err err;
+
+	cr_assert(eq(int, begin(&c, SHELL(0, "echo 1; sleep 0.2; exit 3"), &err), 0));
+	(void)first_number(&c);
+	set_mute(true);
+	cr_assert(eq(int, run(SHELL(0, "exit 5")), 5), "%s", written.failure);
+	pthread_mutex_lock(&lock);
+	local_agent_open(&guest, false);
+	pthread_mutex_unlock(&lock);
+	follow(&c);
+	cr_assert(eq(int, written.status, 3), "%s", written.failure);
+}
+
+/* A host that has commands is heard of. */
+Test(exec_port, silence_is_broken_by_pings)
+{
+	struct guest_command c;
+	struct err err;
+	size_t ping = EXEC_HEADER + EXEC_TRAILER;
+
+	cr_assert(eq(int, begin(&c, SHELL(0, "echo 1; sleep 50"), &err), 0));
+	(void)first_number(&c);
+	pthread_mutex_lock(&lock);
+	console.open = false; /* so that it is seen */
+	exec_port.pinged = false;
+	for (size_t i = 0; i < 4; i++) {
+		exec_port.timer.fn(exec_port.timer.opaque);
+		cr_assert(eq(sz, exec_port.unsent.len, i == 0 ? 0 : ping));
+	}
+	console.open = true;
+	pthread_mutex_unlock(&lock);
+	guest_command_close(&c);
 }
