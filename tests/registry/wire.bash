@@ -325,4 +325,4 @@ file_refused() {
 }
 try file_refused "a file that is not there; http to another host"
 
-kill "$(<"$SCRATCH/wire/pid")" 2>/dev/null
+kill $(cat "$SCRATCH/wire/pid" 2>/dev/null) 2>/dev/null
