@@ -72,6 +72,7 @@ struct cas_blob {
 	char digest[DIGEST_TEXT_SIZE];
 	uint64_t size;
 	uint64_t have; /* bytes that arrived, maybe in an earlier process */
+	uint64_t sent; /* of these, are on their way to the disk */
 	int fd;
 	struct digest *sum; /* of those */
 };
