@@ -11,9 +11,10 @@
 
 #include "base/err.h"
 
-/* `answer` writes to `fd`; the child ends when it returns, and is killed when its parent ends. *text,
- * for the caller to free, is all that it wrote, at most `max` bytes. Returns 0; -EINVAL with ERR_FAILED when that is nothing, as
- * when the child was killed; -ENOMEM; or the errno of pipe2(2), fork(2) or read(2). */
+/* `answer` writes to `fd`; the child ends when it returns, and is killed when its parent ends.
+ * *text, for the caller to free, is all that it wrote, at most `max` bytes. Returns 0; -EINVAL with
+ * ERR_FAILED when that is nothing, as when the child was killed; -ENOMEM; or the errno of pipe2(2),
+ * fork(2) or read(2). */
 int child_ask(void (*answer)(void *opaque, int fd), void *opaque, size_t max, uint8_t **text,
 	      size_t *len, struct err *err);
 

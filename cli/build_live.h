@@ -24,7 +24,7 @@ enum live_option {
 /* clang-format off */
 #define LIVE_OPTIONS                                                                               \
 	{OPT_LIVE, "live", NULL, "boot it, wait until it is ready, and write it as it runs: a live appliance"}, \
-	{OPT_READY, "ready", "TEXT|PORT|CMD", "of --live: when text:TEXT, port:N or exec:COMMAND; repeatable"}, \
+	{OPT_READY, "ready", "text:TEXT|port:N|exec:CMD", "of --live: when that is true; repeatable"}, \
 	{OPT_READY_TIMEOUT, "ready-timeout", "SECONDS", "of --live: wait for that no longer; default 600"}, \
 	{OPT_WARM, "warm", "SECONDS", "of --live: watch so long what a clone touches first; 0: not; default 5"}
 /* clang-format on */

@@ -33,6 +33,8 @@ static const struct {
 	{KVM_CAP_PIT_STATE2, "KVM_CAP_PIT_STATE2", "saving the interval timer"},
 };
 
+#define DETAIL_COLUMN 28u /* of a line: "ok   /dev/kvm               opens" */
+
 /* Findings, in the order of the report. An advice of "" means that all is well. */
 struct finding {
 	json_t *list;
@@ -211,11 +213,14 @@ static void print_findings(const json_t *list)
 	{
 		const char *advice = json_string_value(json_object_get(item, "advice"));
 
-		printf("%-4s %-22s %s\n", json_is_true(json_object_get(item, "ok")) ? "ok" : "NO",
-		       json_string_value(json_object_get(item, "what")),
-		       json_string_value(json_object_get(item, "detail")));
-		if (advice[0] != '\0')
-			printf("%-27s → %s\n", "", advice);
+		printf("%-4s %-22s ", json_is_true(json_object_get(item, "ok")) ? "ok" : "NO",
+		       json_string_value(json_object_get(item, "what")));
+		command_print_filled(json_string_value(json_object_get(item, "detail")),
+				     DETAIL_COLUMN, DETAIL_COLUMN, stdout);
+		if (advice[0] != '\0') {
+			printf("%*s→ ", (int)DETAIL_COLUMN, "");
+			command_print_filled(advice, DETAIL_COLUMN + 2, DETAIL_COLUMN + 2, stdout);
+		}
 	}
 }
 

@@ -35,15 +35,15 @@ struct events_args {
 	bool json;
 };
 
-/* "90", "15m", "2h", "1d": so long ago; "@1764400000": since 1970. In ns since 1970. */
-static int parse_time(const char *text, const char *what, uint64_t *ns, struct err *err)
+/* "90", "15m", "2h", "1d": so long before `now`; "@1764400000": since 1970. In ns since 1970. */
+static int parse_time(const char *text, const char *what, uint64_t now, uint64_t *ns,
+		      struct err *err)
 {
 	static const struct {
 		char unit;
 		uint64_t seconds;
 	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
 	const bool absolute = text[0] == '@';
-	const uint64_t now = clock_realtime_ns();
 	uint64_t number, seconds = 1;
 	char *end;
 
@@ -66,8 +66,21 @@ static int parse_time(const char *text, const char *what, uint64_t *ns, struct e
 	return 0;
 }
 
+/* A range that nothing can be in is a mistake: that of `--since 1h --until 2h`. */
+static int check_range(const struct event_params *params, uint64_t now, struct err *err)
+{
+	if (params->until < params->since && params->since != UINT64_MAX)
+		return err_set(err, ERR_USAGE,
+			       "--until is before --since: 2h is a time before that of 1h");
+	if (params->until < now && params->since == UINT64_MAX)
+		return err_set(err, ERR_USAGE,
+			       "--until is in the past, of which only --since shows something");
+	return 0;
+}
+
 static int cmd_events_parse(struct options *opts, struct events_args *args, struct err *err)
 {
+	const uint64_t now = clock_realtime_ns();
 	int id, ret = 0;
 
 	args->params.since = args->params.until = UINT64_MAX;
@@ -77,10 +90,12 @@ static int cmd_events_parse(struct options *opts, struct events_args *args, stru
 		if (id == OPTION_JSON)
 			args->json = true;
 		else if (id == OPTION_SINCE)
-			ret = parse_time(opts->value, "--since", &args->params.since, err);
+			ret = parse_time(opts->value, "--since", now, &args->params.since, err);
 		else
-			ret = parse_time(opts->value, "--until", &args->params.until, err);
+			ret = parse_time(opts->value, "--until", now, &args->params.until, err);
 	}
+	if (ret == 0)
+		ret = check_range(&args->params, now, err);
 	if (ret < 0)
 		return ret;
 	args->params.name = opts->argv + opts->operand;

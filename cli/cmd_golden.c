@@ -213,15 +213,32 @@ static int check(const struct golden_args *args, int stop_fd, struct err *err)
 
 /* ---- the command line ---- */
 
+#define RECIPE_HEADS                                                                               \
+	"A recipe is a transcript whose head says what is booted and how it is saved:\n"           \
+	"\n"                                                                                       \
+	"kernel: vmlinuz      or `from: FILE`, a cold appliance, or `golden: FILE`\n"              \
+	"publish: 80 53/udp   ports; their numbers here are $TORPOR_PORT_80 …\n"                 \
+	"await: READY         what its console says before the first command\n"                    \
+	"boot: 600            seconds until then, at most\n"                                       \
+	"save: level=9 trim   as options of torpor save; or flat\n"                                \
+	"warm: 5              as torpor warm --for\n"                                              \
+	"exclude: /run        files that check leaves out\n"                                       \
+	"\n"                                                                                       \
+	"The heads disk, initrd, append, memory, cpus, cpu, console, net, mac, mtu and "           \
+	"queues are options of torpor run; timeout and redact are as in tests. The head "          \
+	"ends at the first empty line.\n"
+
 static const struct subcommand subcommands[] = {
 	{"record",
 	 "RECIPE",
 	 "boot a machine, run the recipe's commands in it, save it",
-	 {'o', OPTION_FROM, OPTION_UPDATE}},
+	 {'o', OPTION_FROM, OPTION_UPDATE},
+	 RECIPE_HEADS},
 	{"check",
 	 "RECIPE [FILE]",
 	 "record once more, and tell what is different from FILE in words",
-	 {OPTION_FROM}},
+	 {OPTION_FROM},
+	 RECIPE_HEADS},
 	{0},
 };
 
@@ -295,23 +312,10 @@ const struct command cmd_golden = {
 	.name = "golden",
 	.args = "record|check RECIPE [FILE]",
 	.summary = "make live appliances for tests from recipes, and compare what is in them",
-	.detail = "A recipe is a transcript whose head says what is booted and how it is saved:\n"
-		  "\n"
-		  "kernel: vmlinuz      or `from: FILE`, a cold appliance, or `golden: FILE`\n"
-		  "publish: 80 53/udp   ports; their numbers here are $TORPOR_PORT_80 …\n"
-		  "await: READY         what its console says before the first command\n"
-		  "boot: 600            seconds until then, at most\n"
-		  "save: level=9 trim   as options of torpor save; or flat\n"
-		  "warm: 5              as torpor warm --for\n"
-		  "exclude: /run        files that check leaves out\n"
-		  "\n"
-		  "The heads disk, initrd, append, memory, cpus, cpu, console, net, mac, mtu and "
-		  "queues are options of torpor run; timeout and redact are as in tests. The head "
-		  "ends at the first empty line.\n"
-		  "\n"
-		  "The exit status is 0; 1 when a command printed something else, or when check "
-		  "finds "
-		  "a difference; or that of an error.",
+	.detail = RECIPE_HEADS
+	"\n"
+	"The exit status is 0; 1 when a command printed something else, or when "
+	"check finds a difference; or that of an error.",
 	.subcommands = subcommands,
 	.options = options,
 	.run = cmd_golden_run,

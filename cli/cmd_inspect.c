@@ -205,6 +205,18 @@ static json_t *machine_chain(const json_t *reply)
 	return ancestry_json(protocol_text(base, "digest"), protocol_text(base, "file"));
 }
 
+static void print_machine_chain(const json_t *reply, const json_t *chain)
+{
+	const json_t *base = json_object_get(reply, "base");
+
+	if (base != NULL && protocol_text(base, "file")[0] == '\0' &&
+	    json_object_get(json_array_get(chain, 0), "file") == NULL)
+		printf("%-11s %s, in no file: of a machine, or a pipe\n", "lineage",
+		       protocol_text(base, "digest"));
+	else
+		ancestry_print("lineage", chain);
+}
+
 static void print_sandbox(const json_t *sandbox)
 {
 	int landlock = (int)json_integer_value(json_object_get(sandbox, "landlock"));
@@ -246,7 +258,7 @@ static int print_machine(json_t *reply, bool json, struct err *err)
 	print_appliance(&a);
 	print_connections(json_object_get(reply, "network"));
 	print_sandbox(json_object_get(reply, "sandbox"));
-	ancestry_print("lineage", chain);
+	print_machine_chain(reply, chain);
 	print_wake(json_object_get(reply, "wake"));
 	json_decref(chain);
 	appliance_free(&a);

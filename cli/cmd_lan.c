@@ -319,15 +319,24 @@ static int join(struct lan_args *args, struct err *err)
 /* ---- the command line ---- */
 
 static const struct subcommand subcommands[] = {
-	{"create", "NAME", "start a switch in the background; no rights are needed", {DHCP, DNS}},
-	{"ls", "", "which LANs there are", {OPTION_JSON}},
-	{"stats", "NAME", "who is on one, what passed, who has which address", {OPTION_JSON}},
-	{"rm", "NAME", "end one", {FORCE}},
-	{"serve", "NAME", "let a LAN of another host join, by standard input and output", {LISTEN}},
+	{"create",
+	 "NAME",
+	 "start a switch in the background; no rights are needed",
+	 {DHCP, DNS},
+	 NULL},
+	{"ls", "", "which LANs there are", {OPTION_JSON}, NULL},
+	{"stats", "NAME", "who is on one, what passed, who has which address", {OPTION_JSON}, NULL},
+	{"rm", "NAME", "end one", {FORCE}, NULL},
+	{"serve",
+	 "NAME",
+	 "let a LAN of another host join, by standard input and output",
+	 {LISTEN},
+	 NULL},
 	{"join",
 	 "NAME [-- COMMAND…]",
 	 "join it to that of another host as long as this runs: -- ssh HOST torpor lan serve NAME",
-	 {CONNECT}},
+	 {CONNECT},
+	 NULL},
 	{0},
 };
 

@@ -36,7 +36,8 @@ enum {
 static const struct option_spec options[] = {
 	{OPTION_FROM, "from", "FILE", "the golden of all tests, in place of what their heads name"},
 	{'p', "publish", "GUEST[/udp]",
-	 "publish a port of the guest; its number here is $TORPOR_PORT_GUEST; repeatable"},
+	 "publish a port of the guest for all tests; its number here is $TORPOR_PORT_GUEST; "
+	 "repeatable"},
 	{'j', "jobs", "N", "so many tests at once (default 1), each with a machine; 0: one a core"},
 	{OPTION_REPEAT, "repeat", "N",
 	 "run each test N times; one that does not always pass is flaky"},
@@ -242,6 +243,9 @@ static int find_and_run(struct options *opts, struct test_args *args, struct err
 			       "--update accepts all that --diff and --interactive would show");
 	if (args->reports.form == REPORT_REVIEW && test_review_possible(err) < 0)
 		return -EINVAL;
+	ret = test_list_drop_repeats(&tests, err);
+	if (ret < 0)
+		return ret;
 	test_list_keep_shard(&tests, args->shard, args->shards);
 	ret = stop_signals_watch(&stop, err);
 	if (ret < 0)
@@ -286,6 +290,7 @@ const struct command cmd_test = {
 		"golden: web.torpor   what it starts from, in its first lines\n"
 		"timeout: 60          seconds for each command\n"
 		"redact: time pid     what differs from run to run; or NAME=REGEX\n"
+		"publish: 80 53/udp   ports of the guest, as --publish\n"
 		"  $ CMD              in the guest\n"
 		"  % CMD              on the host\n"
 		"  OUTPUT             a line may end in (re), (glob), (esc), (no-eol)\n"

@@ -15,6 +15,7 @@ struct subcommand {
 	const char *args; /* as those of the verb */
 	const char *summary;
 	int options[SUBCOMMAND_OPTIONS]; /* ids of those that it takes; 0: none */
+	const char *detail;		 /* as that of the verb; NULL: none */
 };
 
 struct command {
@@ -57,6 +58,9 @@ void command_print_list(FILE *out);
 void command_print_help(const struct command *command, FILE *out);
 void command_print_subcommand(const struct command *command, const struct subcommand *sub,
 			      FILE *out);
+/* Text that may be longer than a line, the first of which has so many columns already, and the others begin with so
+ * many blanks. */
+void command_print_filled(const char *text, unsigned at, unsigned indent, FILE *out);
 /* The error for an unknown verb; the text names one that may have been meant. Returns -EINVAL with
  * ERR_USAGE. */
 int command_unknown(const char *typed, struct err *err);

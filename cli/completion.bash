@@ -8,7 +8,7 @@ _torpor_verb()
 		subcommands='' operands='files'
 		flags='--live --encrypt --plain-http --help' files='-o --output --key-file --passphrase-file --kernel --initrd --disk --from --cacert' folders='--modules'
 		choices='--ready --cpu --console --net --pull' others='--ready-timeout --warm --append -m --memory -c --cpus --mac --mtu --queues --module --space --timeout'
-		case $prev in --ready) words='  ' ;; esac
+		case $prev in --ready) words='text: port: exec:' ;; esac
 		case $prev in --cpu) words='v1 v2 v3 host' ;; esac
 		case $prev in --console) words='ttyS0 hvc0' ;; esac
 		case $prev in --net) words='user none' ;; esac

@@ -56,8 +56,8 @@ static int start_machine(const struct golden_job *job, struct own_machine *m, st
 	struct own_start start = {.verb = "run",
 				  .option = recipe->option,
 				  .noptions = recipe->noptions,
-				  .publish = recipe->publish,
-				  .npublish = recipe->npublish,
+				  .publish = recipe->transcript.publish,
+				  .npublish = recipe->transcript.npublish,
 				  .file_fd = -1};
 	uint64_t deadline = clock_monotonic_ns() + recipe->boot * NS_PER_SECOND;
 	struct path file;

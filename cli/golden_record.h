@@ -17,10 +17,11 @@ struct golden_job {
 };
 
 /* Afterwards recording_differs() tells whether what the commands print is something else; then
- * nothing was saved, or with job->update the recipe was rewritten first. Returns 0; ERR_USAGE when `from` is given and the head names
- * no FILE; -ECANCELED; ERR_FAILED with the words of the verb that failed; or what the functions of
- * own_machine.h, recording_run(), recording_accept(), test_golden_find() and tempfile_unnamed() give.
- * No machine is left in any case; behind an error, job->output is as it was. */
+ * nothing was saved, or with job->update the recipe was rewritten first. Returns 0; ERR_USAGE when
+ * `from` is given and the head names no FILE; -ECANCELED; ERR_FAILED with the words of the verb
+ * that failed; or what the functions of own_machine.h, recording_run(), recording_accept(),
+ * test_golden_find() and tempfile_unnamed() give. No machine is left in any case; behind an error,
+ * job->output is as it was. */
 int golden_make(const struct golden_job *job, struct err *err);
 
 #endif

@@ -46,6 +46,11 @@ static void print_filled(const char *text, size_t len, unsigned at, unsigned ind
 	fputc('\n', out);
 }
 
+void command_print_filled(const char *text, unsigned at, unsigned indent, FILE *out)
+{
+	print_filled(text, strlen(text), at, indent, out);
+}
+
 static bool is_table(const char *text, size_t len)
 {
 	for (size_t i = 0; i + 1 < len; i++) {
@@ -151,6 +156,10 @@ void command_print_subcommand(const struct command *command, const struct subcom
 	for (const struct option_spec *spec = command->options; spec->id != 0; spec++) {
 		if (takes(sub, spec->id))
 			print_option(spec, out);
+	}
+	if (sub->detail != NULL) {
+		fputc('\n', out);
+		print_paragraphs(sub->detail, out);
 	}
 }
 

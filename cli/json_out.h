@@ -12,17 +12,9 @@ static inline size_t json_out_escapes(FILE *out)
 	return isatty(fileno(out)) == 1 ? JSON_ENSURE_ASCII : 0;
 }
 
-/* Print a value and drop the reference. */
-static inline void json_out_to(FILE *out, json_t *value)
-{
-	json_dumpf(value, out, JSON_INDENT(2) | JSON_REAL_PRECISION(6) | json_out_escapes(out));
-	fputc('\n', out);
-	json_decref(value);
-}
-
-static inline void json_out(json_t *value)
-{
-	json_out_to(stdout, value);
-}
+/* Print a value and drop the reference. What has many parts has many lines, but for lists of numbers. */
+void json_out_to(FILE *out, json_t *value);
+/* To standard output. */
+void json_out(json_t *value);
 
 #endif

@@ -153,6 +153,18 @@ static bool log_was_replaced(const struct awaiting *a)
 	return fd >= 0 && !is_same_file(fd, a->log_fd);
 }
 
+/* It may have grown before it was replaced. The one that took its place may have been replaced as well. */
+static int leave_log(struct awaiting *a, struct err *err)
+{
+	cleanup_fd int last = open_log(a->machine, "console.log.1");
+	int ret = search_log(a, a->log_fd, err);
+
+	if (ret == 0 && last >= 0 && !is_same_file(last, a->log_fd))
+		ret = search_log(a, last, err);
+	close(take_fd(&a->log_fd));
+	return ret;
+}
+
 static int look_for_text(struct awaiting *a, struct err *err)
 {
 	int ret = 0;
@@ -169,12 +181,7 @@ static int look_for_text(struct awaiting *a, struct err *err)
 	if (ret != 0 || a->log_fd < 0)
 		return ret;
 	ret = search_log(a, a->log_fd, err);
-	if (ret == 0 && log_was_replaced(a)) {
-		/* Once more: it may have grown before it was replaced. */
-		ret = search_log(a, a->log_fd, err);
-		close(take_fd(&a->log_fd));
-	}
-	return ret;
+	return ret == 0 && log_was_replaced(a) ? leave_log(a, err) : ret;
 }
 
 /* --- a port --- */

@@ -26,7 +26,8 @@
 #include "host/client.h"
 #include "host/parent.h"
 
-#define ARGUMENTS_MAX (12 + 2 * TEST_PUBLISH_MAX)
+#define PORTS_MAX     (TEST_PUBLISH_MAX + TRANSCRIPT_PORTS_MAX)
+#define ARGUMENTS_MAX (12 + 2 * PORTS_MAX)
 #define SEED_SIZE     32u
 /* An agent that is being paged in is slow. */
 #define CLOCK_SECONDS 120u
@@ -41,6 +42,8 @@ struct test_machine {
 	struct client client; /* while it is there */
 	struct path file;     /* of its golden, */
 	char digest[DIGEST_TEXT_SIZE];
+	char port[PORTS_MAX][16]; /* of the guest, which it publishes */
+	unsigned nports;
 	struct machine_env env; /* with TORPOR_SEED */
 	char seed_text[32];	/* TORPOR_SEED=N, of the test that runs */
 	uint64_t console_begin; /* bytes of console.log, as the test began */
@@ -84,7 +87,7 @@ static int resume_golden(struct test_machine *m, bool golden, struct buf *said, 
 			 struct err *err)
 {
 	const struct test_fleet_params *params = m->fleet->params;
-	char port[TEST_PUBLISH_MAX][32], lease[32];
+	char port[PORTS_MAX][32], lease[32];
 	const char *argv[ARGUMENTS_MAX + 1] = {"torpor", "resume",	   "-d",
 					       "--rm",	 "--paused",	   "--name",
 					       m->name,	 "--until-closed", lease};
@@ -93,8 +96,8 @@ static int resume_golden(struct test_machine *m, bool golden, struct buf *said, 
 	snprintf(lease, sizeof(lease), "/dev/fd/%d", m->fleet->lease[0]);
 	if (golden)
 		argv[n++] = "--golden";
-	for (unsigned i = 0; i < params->npublish; i++) {
-		snprintf(port[i], sizeof(port[i]), "127.0.0.1:0:%s", params->publish[i]);
+	for (unsigned i = 0; i < m->nports; i++) {
+		snprintf(port[i], sizeof(port[i]), "127.0.0.1:0:%s", m->port[i]);
 		argv[n++] = "--publish";
 		argv[n++] = port[i];
 	}
@@ -153,12 +156,47 @@ static void make_seed(struct test_machine *m, const char *test, char hex[2 * SEE
 		 le_get32(seed) & 0x7fffffffu);
 }
 
-static int reset_machine(struct test_machine *m, const struct path *file, const char *digest)
+static void add_port(struct test_machine *m, const char *port)
+{
+	for (unsigned i = 0; i < m->nports; i++) {
+		if (strcmp(m->port[i], port) == 0)
+			return;
+	}
+	snprintf(m->port[m->nports++], sizeof(m->port[0]), "%s", port);
+}
+
+/* Of the command line, then those of the test. */
+static void list_ports(struct test_machine *m, const struct transcript *t)
+{
+	const struct test_fleet_params *params = m->fleet->params;
+
+	m->nports = 0;
+	for (unsigned i = 0; i < params->npublish; i++)
+		add_port(m, params->publish[i]);
+	for (unsigned i = 0; i < t->npublish; i++)
+		add_port(m, t->publish[i]);
+}
+
+/* A test sees the ports that are meant for it, whatever was before it. */
+static bool has_ports(const struct test_machine *m, const struct transcript *t)
+{
+	struct test_machine wanted = {.fleet = m->fleet};
+
+	list_ports(&wanted, t);
+	for (unsigned i = 0; i < m->nports && i < wanted.nports; i++) {
+		if (strcmp(m->port[i], wanted.port[i]) != 0)
+			return false;
+	}
+	return m->nports == wanted.nports;
+}
+
+static int reset_machine(struct test_machine *m, const struct path *file, const char *digest,
+			 const struct transcript *t)
 {
 	int ret;
 
 	if (!m->there || !m->golden || strcmp(m->file.text, file->text) != 0 ||
-	    strcmp(m->digest, digest) != 0)
+	    strcmp(m->digest, digest) != 0 || !has_ports(m, t))
 		return -ENOENT;
 	/* The first one unpacks what it puts back, which takes seconds on a slow host. */
 	m->client.quiet = true;
@@ -239,8 +277,9 @@ static int begin_test(void *opaque, unsigned worker, const char *path, const str
 	if (ret < 0)
 		return ret;
 	make_seed(m, path, seed);
-	if (reset_machine(m, &file, digest) < 0) {
+	if (reset_machine(m, &file, digest, t) < 0) {
 		end_machine(m);
+		list_ports(m, t);
 		m->file = file;
 		strcpy(m->digest, digest);
 		ret = start_machine(m, &world->no_room, err);

@@ -4,7 +4,7 @@
  *
  *     test_fleet_open → test_fleet_machines (for runner_run()) → test_fleet_close
  *
- * Between two tests with the same golden a machine is reset in place; for another golden, and when
+ * Between two tests with the same golden and the same ports a machine is reset in place; for others, and when
  * that fails, a new one is made. All end when this process does, however it does.
  */
 #ifndef TORPOR_CLI_TEST_MACHINE_H
@@ -12,7 +12,7 @@
 
 #include "golden/runner.h"
 
-#define TEST_PUBLISH_MAX 16u
+#define TEST_PUBLISH_MAX 16u /* of --publish; each test has its own besides */
 
 struct test_machine;
 

@@ -27,6 +27,15 @@ struct linked {
 	char *path; /* the first of them */
 };
 
+/* A folder that is being read. Of all that lie in one another three are open at most: the one above the last two is
+ * closed, and opened anew as the `..` of the one below it. */
+struct level {
+	int fd; /* -1: closed meanwhile */
+	dev_t dev;
+	ino_t ino;
+	struct level *above; /* NULL: none */
+};
+
 struct folder_reader {
 	struct layer_tree *tree;
 	struct ext4_image *img;
@@ -246,21 +255,62 @@ static int put_other(struct folder_reader *r, int folder, const char *name, stru
 	return layer_tree_add(r->tree, r->path, attr, &inode, r->err);
 }
 
-static int put_folder(struct folder_reader *r, int fd, const struct tree_attr *attr, bool descend);
-
-static int put_subfolder(struct folder_reader *r, int folder, const char *name,
-			 const struct stat *st, const struct tree_attr *attr)
+static int level_open(struct folder_reader *r, struct level *level, int folder, const char *name)
 {
-	cleanup_fd int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_DIRECTORY);
+	struct stat st;
 
-	if (fd < 0)
+	level->fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_DIRECTORY);
+	if (level->fd < 0 || fstat(level->fd, &st) < 0)
 		return problem(r, "open");
-	add_attributes(r, attr);
-	return put_folder(r, fd, attr, st->st_dev == r->dev);
+	level->dev = st.st_dev;
+	level->ino = st.st_ino;
+	return 0;
 }
 
-static int put_entry(struct folder_reader *r, int folder, const char *name)
+static void level_close(struct level *level)
 {
+	if (level->fd >= 0)
+		close(level->fd);
+	level->fd = -1;
+}
+
+/* The way up is that down: something else there was moved in meanwhile. */
+static int level_open_again(struct folder_reader *r, struct level *level, const struct level *below)
+{
+	struct level found;
+	int ret = level_open(r, &found, below->fd, "..");
+
+	level->fd = found.fd;
+	if (ret == 0 && (found.dev != level->dev || found.ino != level->ino))
+		return err_set(r->err, ERR_FAILED, "%s is moved while it is read", r->path);
+	return ret;
+}
+
+static int put_folder(struct folder_reader *r, struct level *folder, const struct tree_attr *attr,
+		      bool descend);
+
+static int put_subfolder(struct folder_reader *r, struct level *folder, const char *name,
+			 const struct tree_attr *attr)
+{
+	struct level below = {.above = folder};
+	int ret = level_open(r, &below, folder->fd, name);
+
+	if (ret == 0) {
+		/* Each that has folders can be left upwards, too: to look into it takes the same right. */
+		if (folder->above != NULL)
+			level_close(folder->above);
+		add_attributes(r, attr);
+		ret = put_folder(r, &below, attr, below.dev == r->dev);
+	}
+	if (ret == 0 && folder->fd < 0)
+		ret = level_open_again(r, folder, &below);
+	level_close(&below);
+	return ret;
+}
+
+static int put_entry(struct folder_reader *r, struct level *level, const char *name)
+{
+	const int folder = level->fd;
 	struct tree_attr attr;
 	const char *before = NULL;
 	struct stat st;
@@ -270,7 +320,7 @@ static int put_entry(struct folder_reader *r, int folder, const char *name)
 		return problem(r, "read");
 	take_attributes(&attr, &st);
 	if (S_ISDIR(st.st_mode))
-		return put_subfolder(r, folder, name, &st, &attr);
+		return put_subfolder(r, level, name, &attr);
 	if (S_ISSOCK(st.st_mode))
 		return 0;
 	if (st.st_nlink > 1) {
@@ -325,7 +375,8 @@ static int list_names(struct folder_reader *r, int fd, char ***names, size_t *co
 	return ret;
 }
 
-static int put_names(struct folder_reader *r, int fd, char *const *names, size_t count)
+static int put_names(struct folder_reader *r, struct level *folder, char *const *names,
+		     size_t count)
 {
 	size_t len = strlen(r->path);
 	int ret = 0;
@@ -338,14 +389,15 @@ static int put_names(struct folder_reader *r, int fd, char *const *names, size_t
 		if (len > 0)
 			r->path[len] = '/';
 		strcpy(r->path + len + (len > 0), names[i]);
-		ret = put_entry(r, fd, names[i]);
+		ret = put_entry(r, folder, names[i]);
 		if (ret == 0)
 			r->path[len] = '\0';
 	}
 	return ret;
 }
 
-static int put_folder(struct folder_reader *r, int fd, const struct tree_attr *attr, bool descend)
+static int put_folder(struct folder_reader *r, struct level *folder, const struct tree_attr *attr,
+		      bool descend)
 {
 	cleanup_free char **names = NULL;
 	struct tree_inode *inode;
@@ -354,50 +406,50 @@ static int put_folder(struct folder_reader *r, int fd, const struct tree_attr *a
 
 	if (ret < 0)
 		return ret;
-	ret = put_xattrs(r, fd, inode);
+	ret = put_xattrs(r, folder->fd, inode);
 	if (ret < 0 || !descend)
 		return ret;
-	ret = list_names(r, fd, &names, &count);
+	ret = list_names(r, folder->fd, &names, &count);
 	if (ret == 0)
-		ret = put_names(r, fd, names, count);
+		ret = put_names(r, folder, names, count);
 	for (size_t i = 0; i < count; i++)
 		free(names[i]);
 	return ret;
 }
 
-static int put_root(struct folder_reader *r, int fd)
+static int put_root(struct folder_reader *r, struct level *root)
 {
 	struct tree_attr attr;
 	struct stat st;
 
-	if (fstat(fd, &st) < 0)
+	if (fstat(root->fd, &st) < 0)
 		return problem(r, "read");
-	r->dev = st.st_dev;
+	r->dev = root->dev = st.st_dev;
+	root->ino = st.st_ino;
 	take_attributes(&attr, &st);
 	add_attributes(r, &attr);
 	layer_tree_begin_layer(r->tree, false);
-	return put_folder(r, fd, &attr, true);
+	return put_folder(r, root, &attr, true);
 }
 
 int folder_read(const char *path, struct layer_tree *tree, struct ext4_image *img,
 		uint8_t sum[DIGEST_SIZE], struct err *err)
 {
-	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
+	struct level root = {.fd = open(path, O_RDONLY | O_CLOEXEC | O_DIRECTORY)};
 	cleanup_free uint8_t *piece = malloc(PIECE);
 	cleanup_digest struct digest *digest = NULL;
 	struct folder_reader r = {.tree = tree, .img = img, .piece = piece, .err = err};
 	int ret;
 
-	if (fd < 0)
+	if (root.fd < 0)
 		return err_sys(err, errno, "open %s", path);
-	if (piece == NULL)
-		return err_sys(err, ENOMEM, "read a folder");
-	ret = digest_new(&digest, err);
-	if (ret < 0)
-		return ret;
-	r.sum = digest;
-	ret = put_root(&r, fd);
-	tdestroy(r.links, free_linked);
+	ret = piece == NULL ? err_sys(err, ENOMEM, "read a folder") : digest_new(&digest, err);
+	if (ret == 0) {
+		r.sum = digest;
+		ret = put_root(&r, &root);
+		tdestroy(r.links, free_linked);
+	}
+	level_close(&root);
 	if (ret < 0)
 		return err_context(err, ret, "%s", path);
 	return digest_end(digest, sum, err);

@@ -171,7 +171,8 @@ static int hash_blob(const struct blob *blob, char text[DIGEST_TEXT_SIZE], struc
 	return ret;
 }
 
-/* What arrived wrong is asked for once more; `digest` is 64 hex digits, and *right says whether it is what it should be then. */
+/* What arrived wrong is asked for once more; `digest` is 64 hex digits, and *right says whether it is
+ * what it should be then. */
 static int hash_again(const struct blob *blob, const char *digest, bool *right, struct err *err)
 {
 	char text[DIGEST_TEXT_SIZE];

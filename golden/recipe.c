@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "golden/guest_port.h"
 
 struct recipe_reader {
 	struct recipe *recipe;
@@ -71,27 +70,6 @@ static int take_file_option(struct recipe_reader *reader, const char *name, cons
 	return 0;
 }
 
-static int take_publish(struct recipe *r, char *value, struct err *err)
-{
-	char *rest = NULL;
-
-	for (char *word = strtok_r(value, " \t", &rest); word != NULL;
-	     word = strtok_r(NULL, " \t", &rest)) {
-		int ret = guest_port_check("publish", word, err);
-
-		if (ret < 0)
-			return ret;
-		if (r->npublish == RECIPE_OPTIONS_MAX)
-			return err_set(err, ERR_USAGE, "publish: more than %u ports",
-				       RECIPE_OPTIONS_MAX);
-		r->publish[r->npublish] = strdup(word);
-		if (r->publish[r->npublish] == NULL)
-			return head_out_of_memory(err);
-		r->npublish++;
-	}
-	return 0;
-}
-
 static int take_save(struct recipe *r, char *value, struct err *err)
 {
 	char *rest = NULL;
@@ -140,8 +118,6 @@ static int take_recipe_head(void *opaque, const char *key, char *value, struct e
 		return take_text(&r->from, key, value, err);
 	if (strcmp(key, "await") == 0)
 		return take_text(&r->await, key, value, err);
-	if (strcmp(key, "publish") == 0)
-		return take_publish(r, value, err);
 	if (strcmp(key, "boot") == 0)
 		return take_number(key, value, 1, 86400, &r->boot, err);
 	if (strcmp(key, "save") == 0)
@@ -213,8 +189,6 @@ void recipe_free(struct recipe *r)
 		free(r->option[i]);
 	for (unsigned i = 0; i < r->nfiles; i++)
 		free(r->file[i]);
-	for (unsigned i = 0; i < r->npublish; i++)
-		free(r->publish[i]);
 	guest_tree_excludes_free(&r->excludes);
 	*r = (struct recipe){0};
 }

@@ -16,7 +16,7 @@
  *       $ redis-cli set greeting hello
  *       OK
  *
- * The heads of transcripts hold too: timeout, redact. An empty line ends the head. Files are
+ * The heads of transcripts hold too: timeout, redact, publish. An empty line ends the head. Files are
  * relative to the recipe's folder.
  *
  *     recipe_parse → … → recipe_free
@@ -42,8 +42,6 @@ struct recipe {
 	bool has_kernel;
 	char *file[RECIPE_OPTIONS_MAX]; /* what those options read; owned */
 	unsigned nfiles;
-	char *publish[RECIPE_OPTIONS_MAX]; /* ports of the guest; owned */
-	unsigned npublish;
 	char *await;   /* NULL: nothing */
 	unsigned boot; /* seconds */
 	bool trim, flat;

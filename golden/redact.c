@@ -81,22 +81,25 @@ int redact_add(struct redactions *r, const char *text, struct err *err)
 /* `text`, NUL-terminated and owned, with all that one redaction finds replaced; NULL: no memory. */
 static char *redact_once(const struct redaction *item, char *text)
 {
+	const regoff_t len = (regoff_t)strlen(text);
 	struct buf out = {0};
-	const char *at = text;
-	regmatch_t match[2];
+	regoff_t at = 0;
+	regmatch_t match[2] = {{.rm_so = 0, .rm_eo = len}};
 
-	while (regexec(&item->regex, at, 2, match, at == text ? 0 : REG_NOTBOL) == 0) {
+	/* REG_STARTEND: where it ends is not looked for again behind each match. */
+	while (regexec(&item->regex, text, 2, match, REG_STARTEND) == 0) {
 		const regmatch_t *found = &match[item->group ? 1 : 0];
 
 		/* An expression that matches nothing would be found for ever. */
-		if (match[0].rm_eo == 0 || found->rm_so < 0)
+		if (match[0].rm_eo == at || found->rm_so < 0)
 			break;
-		buf_add(&out, at, (size_t)found->rm_so);
+		buf_add(&out, text + at, (size_t)(found->rm_so - at));
 		buf_add(&out, item->word, strlen(item->word));
-		buf_add(&out, at + found->rm_eo, (size_t)(match[0].rm_eo - found->rm_eo));
-		at += match[0].rm_eo;
+		buf_add(&out, text + found->rm_eo, (size_t)(match[0].rm_eo - found->rm_eo));
+		at = match[0].rm_eo;
+		match[0] = (regmatch_t){.rm_so = at, .rm_eo = len};
 	}
-	buf_add(&out, at, strlen(at) + 1);
+	buf_add(&out, text + at, (size_t)(len - at) + 1);
 	free(text);
 	if (buf_failed(&out)) {
 		buf_free(&out);

@@ -77,6 +77,68 @@ int test_list_add(struct test_list *list, const char *path, struct err *err)
 	return 0;
 }
 
+/* Where a test lies: its folder as the system has it, and its own name, for a link is a test of its own. */
+static char *place_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const char *name = slash != NULL ? slash + 1 : path;
+	cleanup_free char *folder =
+		slash == NULL ? strdup(".") : strndup(path, (size_t)(name - path));
+	cleanup_free char *real = folder != NULL ? realpath(folder, NULL) : NULL;
+	char *place = NULL;
+
+	if (folder == NULL || asprintf(&place, "%s/%s", real != NULL ? real : folder, name) < 0)
+		return NULL;
+	return place;
+}
+
+struct placed {
+	char *place; /* owned */
+	size_t at;
+};
+
+static int by_place(const void *a, const void *b)
+{
+	const struct placed *x = a, *y = b;
+	int order = strcmp(x->place, y->place);
+
+	return order != 0 ? order : (x->at > y->at) - (x->at < y->at);
+}
+
+/* Frees the paths of those that are there before; NULL stands for them. */
+static void drop_placed(struct test_list *list, struct placed *test)
+{
+	qsort(test, list->n, sizeof(*test), by_place);
+	for (size_t i = 1; i < list->n; i++) {
+		if (strcmp(test[i].place, test[i - 1].place) == 0) {
+			free(list->path[test[i].at]);
+			list->path[test[i].at] = NULL;
+		}
+	}
+}
+
+int test_list_drop_repeats(struct test_list *list, struct err *err)
+{
+	cleanup_free struct placed *test = calloc(list->n + 1, sizeof(*test));
+	size_t n = 0, kept = 0;
+
+	while (test != NULL && n < list->n && (test[n].place = place_of(list->path[n])) != NULL) {
+		test[n].at = n;
+		n++;
+	}
+	if (test != NULL && n == list->n) {
+		drop_placed(list, test);
+		for (size_t i = 0; i < n; i++) {
+			if (list->path[i] != NULL)
+				list->path[kept++] = list->path[i];
+		}
+		list->n = kept;
+	}
+	for (size_t i = 0; test != NULL && i < n; i++)
+		free(test[i].place);
+	return kept > 0 || n == 0 ? 0 : err_sys(err, ENOMEM, "list the tests");
+}
+
 void test_list_keep_shard(struct test_list *list, unsigned shard, unsigned shards)
 {
 	size_t kept = 0;

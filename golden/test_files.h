@@ -19,6 +19,8 @@ struct test_list {
  * be looked at is a test, which will not run. Returns 0; ERR_NOT_FOUND when a folder has no test; or
  * the errno of stat(2) or scandir(3). */
 int test_list_add(struct test_list *list, const char *path, struct err *err);
+/* What is there several times, also by another way to its folder, stays where it was first. Returns 0 or -ENOMEM. */
+int test_list_drop_repeats(struct test_list *list, struct err *err);
 /* Keep part `shard`, from 1, of `shards`: every n-th test. The parts of one list are disjoint, and
  * together they are the list. Cannot fail. */
 void test_list_keep_shard(struct test_list *list, unsigned shard, unsigned shards);

@@ -9,6 +9,8 @@
 #include "base/array.h"
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/num.h"
+#include "golden/guest_port.h"
 
 #define INDENT 2u
 
@@ -67,6 +69,27 @@ static int parse_timeout(struct transcript *t, const char *value, struct err *er
 	return 0;
 }
 
+static int parse_publish(struct transcript *t, char *value, struct err *err)
+{
+	char *rest = NULL;
+
+	for (char *word = strtok_r(value, " \t", &rest); word != NULL;
+	     word = strtok_r(NULL, " \t", &rest)) {
+		int ret = guest_port_check("publish", word, err);
+
+		if (ret < 0)
+			return ret;
+		if (t->npublish == TRANSCRIPT_PORTS_MAX)
+			return err_set(err, ERR_USAGE, "publish: more than %u ports",
+				       TRANSCRIPT_PORTS_MAX);
+		t->publish[t->npublish] = strdup(word);
+		if (t->publish[t->npublish] == NULL)
+			return err_sys(err, ENOMEM, "read a test");
+		t->npublish++;
+	}
+	return 0;
+}
+
 /* A test has no other heads. One that is misspelt would have no effect. */
 static int refuse_head(void *opaque, const char *key, char *value, struct err *err)
 {
@@ -97,13 +120,13 @@ static int parse_other_head(const struct transcript_head *head, const struct tex
 static int parse_head_line(struct transcript *t, const struct text_line *line,
 			   const struct transcript_head *head, struct err *err)
 {
-	static const char *const keys[] = {"golden: ", "timeout: ", "redact: "};
+	static const char *const keys[] = {"golden: ", "timeout: ", "redact: ", "publish: "};
 	unsigned key = 0;
 	int ret = 0;
 
-	while (key < 3 && !begins(line, keys[key]))
+	while (key < ARRAY_SIZE(keys) && !begins(line, keys[key]))
 		key++;
-	if (key == 3)
+	if (key == ARRAY_SIZE(keys))
 		return parse_other_head(head, line, err);
 	{
 		size_t skip = strlen(keys[key]);
@@ -115,6 +138,8 @@ static int parse_head_line(struct transcript *t, const struct text_line *line,
 			ret = parse_timeout(t, value, err);
 		else if (key == 2)
 			ret = parse_redact(t, value, err);
+		else if (key == 3)
+			ret = parse_publish(t, value, err);
 		else if (snprintf(t->golden, sizeof(t->golden), "%s", value) >=
 			 (int)sizeof(t->golden))
 			ret = err_set(err, ERR_USAGE, "golden: the name is too long");
@@ -226,6 +251,8 @@ void transcript_free(struct transcript *t)
 {
 	for (size_t i = 0; i < t->ncommands; i++)
 		free(t->command[i].text);
+	for (unsigned i = 0; i < t->npublish; i++)
+		free(t->publish[i]);
 	free(t->command);
 	free(t->line);
 	free(t->text);

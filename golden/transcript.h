@@ -3,6 +3,7 @@
  *
  *     golden: web.torpor            the head: lines `key: value` before anything else
  *     timeout: 30
+ *     publish: 80 53/udp
  *
  *     Prose, which is not looked at.
  *
@@ -29,8 +30,9 @@
 #include "base/err.h"
 #include "golden/redact.h"
 
-#define TRANSCRIPT_MAX	   (64u << 20) /* bytes */
-#define TRANSCRIPT_TIMEOUT 60u /* seconds for each command, unless the head says otherwise */
+#define TRANSCRIPT_MAX	     (64u << 20) /* bytes */
+#define TRANSCRIPT_TIMEOUT   60u /* seconds for each command, unless the head says otherwise */
+#define TRANSCRIPT_PORTS_MAX 16u
 
 /* A line without its newline; bytes of whatever kind. */
 struct text_line {
@@ -54,8 +56,10 @@ struct transcript {
 	struct transcript_command *command;
 	size_t ncommands;
 	/* The head. */
-	char golden[512]; /* "": it names none */
-	unsigned timeout; /* seconds */
+	char golden[512];		     /* "": it names none */
+	unsigned timeout;		     /* seconds */
+	char *publish[TRANSCRIPT_PORTS_MAX]; /* ports of the guest; owned */
+	unsigned npublish;
 	struct redactions redactions;
 };
 

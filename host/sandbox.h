@@ -66,8 +66,8 @@ enum sandbox_net {
 };
 
 /* Loads the libraries that reading takes first (but for SANDBOX_MACHINE and SANDBOX_DOWNLOAD, which
- * may do so later, and SANDBOX_SWITCH, which needs none). A library that is not there is an error of its first user, not
- * of this. Returns 0, or the errno of prctl(2) or seccomp(2). */
+ * may do so later, and SANDBOX_SWITCH, which needs none). A library that is not there is an error of
+ * its first user, not of this. Returns 0, or the errno of prctl(2) or seccomp(2). */
 int sandbox_enter(enum sandbox sandbox, struct err *err);
 /* SANDBOX_MACHINE, with so much of a network, and all of the first step. Returns 0, what
  * landlock_enter() gives, or the errno of prctl(2), capget(2), capset(2) or seccomp(2). */

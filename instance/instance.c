@@ -128,9 +128,12 @@ static int restore_guest(struct instance *in, struct err *err)
 		return ret;
 	in->pager = report.pager;
 	strcpy(in->base, archive_digest(newest));
-	ret = path_absolute(&in->base_path, archive_path(newest), err);
-	if (ret < 0)
-		return ret;
+	/* What was never in a file has no path. */
+	if (!in->source->unnamed) {
+		ret = path_absolute(&in->base_path, archive_path(newest), err);
+		if (ret < 0)
+			return ret;
+	}
 	in->golden_path = in->base_path;
 	if (in->options->golden) {
 		ret = instance_golden_open(in, err);

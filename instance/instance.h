@@ -117,7 +117,7 @@ struct instance {
 	unsigned saves;		    /* so far */
 	struct pager *pager;	    /* owned; NULL: all memory is in place */
 	struct golden *golden;	    /* owned; NULL: it cannot be reset */
-	struct path golden_path;    /* of the file that it was resumed from */
+	struct path golden_path;    /* of the file that it was resumed from; "": it was in none */
 	uint64_t resets;	    /* so far */
 	/* What the next increment is relative to: the file it was resumed from, then that of the
 	 * last save. "" for a machine that was never in one. */

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import resource
+import resource
 import shutil
 import stat
 import subprocess
@@ -402,6 +403,22 @@ def folders():
     report("another attribute is another root", None if hash_of("out.ext4") != once else "the same")
     os.utime("dir/sub", ns=(0, 5))
     report("and another UUID", None if made("dir")["uuid"] != uuid else "the same")
+    shutil.rmtree("dir")
+    sys.setrecursionlimit(20000)
+    deep = "/".join(["dir"] + ["d"] * 1500)
+    for path in (deep, "dir/d/side/way", "dir/d/d/d/z"):
+        os.makedirs(path)
+    os.mkdir("dir/d/d/empty", 0o400)
+    with open(deep + "/file", "w") as f:
+        f.write("deep")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (24, before[1]))
+    try:
+        made("dir")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    with Mounted("out.ext4") as at:
+        report("1500 folders in one another, with 24 descriptors", difference(tree(at), tree("dir"), set()))
 
 
 # --- hostile ones ---

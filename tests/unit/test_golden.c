@@ -7,6 +7,8 @@
 
 #include "base/buf.h"
 #include "golden/compare.h"
+#include "golden/test_files.h"
+#include "tests/unit/sample.h"
 
 static int parse(struct transcript *t, const char *text, struct err *err)
 {
@@ -21,6 +23,7 @@ Test(golden, a_transcript_is_head_prose_commands_and_output)
 	cr_assert(zero(i32, parse(&t,
 				  "golden: web.torpor@sha256:0123\n"
 				  "timeout: 5\n"
+				  "publish: 80 53/udp\n"
 				  "redact: uuid time\n"
 				  "redact: port=:([0-9]+)\n"
 				  "\n"
@@ -38,10 +41,12 @@ Test(golden, a_transcript_is_head_prose_commands_and_output)
 	cr_expect(eq(str, t.golden, (char *)"web.torpor@sha256:0123"));
 	cr_expect(eq(u32, t.timeout, 5));
 	cr_expect(eq(u32, t.redactions.n, 3));
+	cr_assert(eq(u32, t.npublish, 2));
+	cr_expect(eq(str, t.publish[1], (char *)"53/udp"));
 	cr_assert(eq(sz, t.ncommands, 2));
 	cr_expect(eq(str, t.command[0].text, (char *)"echo a \\\nb"));
 	cr_expect(not(t.command[0].host));
-	cr_expect(eq(sz, t.command[0].expected, 9));
+	cr_expect(eq(sz, t.command[0].expected, 10));
 	cr_expect(eq(sz, t.command[0].nexpected, 2));
 	cr_expect(eq(str, t.command[1].text, (char *)"true"));
 	cr_expect(t.command[1].host);
@@ -59,7 +64,8 @@ Test(golden, a_head_that_cannot_be_read_names_its_line)
 		{"redact: a=(\n", "line 1: '(': "},
 		{"redact: =x\n", "line 1: '=x': a name"},
 		{"golden: a\ntimeuot: 5\n  % true\n", "line 2: a test has no 'timeuot:'"},
-		{"publish: 80\n", "line 1: a test has no 'publish:' in its head"},
+		{"publish: 80 eighty\n", "line 1: publish: 'eighty' is not a port"},
+		{"memory: 80\n", "line 1: a test has no 'memory:' in its head"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -289,4 +295,49 @@ Test(golden, redactions_replace_what_differs_from_run_to_run)
 		cr_expect(eq(str, (char *)out.data, (char *)cases[i].wanted));
 		redact_free(&r);
 	}
+}
+
+/* As many as one output may have. Each search goes on behind the last, in the same line. */
+Test(golden, redactions_of_a_long_line)
+{
+	static const char once[] = "1:12:00:00 ", wanted[] = "1:[TIME] ";
+	const size_t n = (1u << 20) / (sizeof(once) - 1);
+	struct redactions r = {0};
+	cleanup_buf struct buf line = {0}, out = {0};
+	struct err err;
+
+	for (size_t i = 0; i < n; i++)
+		buf_add(&line, once, sizeof(once) - 1);
+	cr_assert(zero(i32, redact_add(&r, "time", &err)), "%s", err.text);
+	cr_assert(zero(i32, redact_add(&r, "begin=^1", &err)), "%s", err.text);
+	redact_line(&r, (char *)line.data, line.len, &out);
+	redact_free(&r);
+	cr_assert(eq(sz, out.len, n * (sizeof(wanted) - 1) + sizeof("[BEGIN]") - sizeof("1")));
+	cr_assert(zero(i32, memcmp(out.data, "[BEGIN]:[TIME] 1:", 17)));
+	for (size_t at = 15; at < out.len; at += sizeof(wanted) - 1)
+		cr_assert(zero(i32, memcmp(out.data + at, wanted, sizeof(wanted) - 1)));
+}
+
+Test(golden, a_test_that_is_named_twice_is_in_the_list_once)
+{
+	struct err err = {0};
+	struct test_list list = {0};
+
+	sample_begin();
+	cr_assert(zero(i32, sample_shell("mkdir -p t/sub; touch t/a.t t/b.t t/sub/c.t; ln -s a.t "
+					 "t/link.t; ln -s t u")));
+	cr_assert(zero(i32, test_list_add(&list, "t/b.t", &err)), "%s", err.text);
+	cr_assert(zero(i32, test_list_add(&list, "u", &err)), "%s", err.text);
+	cr_assert(zero(i32, test_list_add(&list, "./t/../t/a.t", &err)), "%s", err.text);
+	cr_assert(zero(i32, test_list_add(&list, "t", &err)), "%s", err.text);
+	cr_assert(eq(sz, list.n, 10));
+	cr_assert(zero(i32, test_list_drop_repeats(&list, &err)), "%s", err.text);
+	cr_assert(eq(sz, list.n, 4));
+	cr_expect(eq(str, list.path[0], (char *)"t/b.t"));
+	cr_expect(eq(str, list.path[1], (char *)"u/a.t"));
+	/* A link has a name of its own, so a seed and a result of its own, too. */
+	cr_expect(eq(str, list.path[2], (char *)"u/link.t"));
+	cr_expect(eq(str, list.path[3], (char *)"u/sub/c.t"));
+	test_list_free(&list);
+	sample_end();
 }

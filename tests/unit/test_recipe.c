@@ -35,8 +35,8 @@ Test(recipe, the_head_says_what_is_booted_and_how_it_is_saved)
 	cr_expect(eq(str, r.option[0], (char *)"--kernel=tests/../vmlinuz"));
 	cr_expect(eq(str, r.option[1], (char *)"--disk=/d.img,ro"));
 	cr_expect(eq(str, r.option[3], (char *)"--append=console=ttyS0 a: b"));
-	cr_assert(eq(u32, r.npublish, 2));
-	cr_expect(eq(str, r.publish[1], (char *)"53/udp"));
+	cr_assert(eq(u32, r.transcript.npublish, 2));
+	cr_expect(eq(str, r.transcript.publish[1], (char *)"53/udp"));
 	cr_expect(eq(str, r.await, (char *)"READY nonce"));
 	cr_expect(eq(u32, r.transcript.timeout, 9));
 	cr_expect(eq(u32, r.level, 9));

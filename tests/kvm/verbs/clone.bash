@@ -65,6 +65,8 @@ goes_on() {
     # The original's own chain of saves knows nothing of it.
     works save -R web
     works clone web
+    works inspect web-1
+    matches "its lineage" "$out" $'\nlineage +sha256:[0-9a-f]{64}, in no file: of a machine, or a pipe\n'
     works save -R web
     works verify web
     works kill web web-1 web-2 web-3

@@ -37,6 +37,24 @@ T
 }
 try passes "test: host commands against a golden; --tap; nothing is left"
 
+# The ports of a test are its own: one machine is not for all four.
+publishes() {
+    golden
+    local n
+    for n in 1 2 3 4; do
+        printf 'golden: golden.torpor\n%s\n  %% env | sed -n "s/^\\(TORPOR_PORT_[^=]*\\)=.*/\\1/p" | sort\n' \
+            "$(case $n in 2 | 3) echo 'publish: 80 53/udp' ;; esac)" >$n.t
+    done
+    works test --update -p 443 1.t 2.t 3.t 4.t
+    same "without a head" "$(tail -n +4 1.t)" '  TORPOR_PORT_443'
+    same "with one" "$(tail -n +4 3.t)" $'  TORPOR_PORT_443\n  TORPOR_PORT_53\n  TORPOR_PORT_80'
+    same "behind one with ports" "$(tail -n +4 4.t)" '  TORPOR_PORT_443'
+    works test --json -p 443 1.t ./1.t 2.t 1.t 3.t
+    same "each once" "$(json "[t['path'] for t in d['tests']]" <<<"$out")" "['1.t', '2.t', '3.t']"
+    [ "$(grep -c '"memory_changed": \[[0-9, ]*\]' <<<"$out")" = 3 ] || fail "lists of numbers: $(head -n 40 <<<"$out")"
+}
+try publishes "test: the head publish:; a test that is named twice runs once; a list of numbers is one line of JSON"
+
 differs() {
     golden
     printf 'golden: golden.torpor\n  %% seq 3\n  1\n  9\n  3\nEnd' >x.t

@@ -40,6 +40,24 @@ follows_the_log() {
 }
 try follows_the_log "wait --until text: a log that is begun anew meanwhile"
 
+# Stopped, it cannot see the log that was begun and replaced in between.
+follows_the_log_twice() {
+    boot l
+    wait_in_background --until 'text:pong rotated' l
+    local log=$XDG_STATE_HOME/torpor/l/console.log pid
+    waits_at_log() {
+        pid=$(pgrep -P "$waiter") && [ -n "$(find "/proc/$pid/fd" -lname "$log")" ]
+    }
+    until_true waits_at_log
+    kill -STOP "$pid"
+    mv "$log" "$log.0"
+    printf 'pong rotated\n' >"$log.1"
+    : >"$log"
+    kill -CONT "$pid"
+    wait "$waiter" || fail "$(<err)"
+}
+try follows_the_log_twice "wait --until text: a log that is begun anew twice meanwhile"
+
 ends_before() {
     boot e
     refuses 122 "no machine is named nobody" wait --until READY nobody
