@@ -73,7 +73,7 @@ missing := $(strip $(missing))
 LIBS := $(shell $(PKG_CONFIG) --libs jansson 2>/dev/null) -lpthread
 
 FOLDERS := base state format/crypto format/image format store registry container wire vmm vmm/$(ARCH) devices/net devices/$(ARCH:x86_64=x86) devices \
-           devices/virtio snapshot host events lan guest instance move golden bootfiles serve
+           devices/virtio snapshot host events lan guest instance move golden bootfiles serve service
 SOURCES := $(wildcard $(FOLDERS:%=%/*.c))
 CLI     := $(wildcard cli/*.c)
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
@@ -124,11 +124,14 @@ MAN5 := $(DESTDIR)$(PREFIX)/share/man/man5/torpor.5
 BASH_COMPLETION := $(DESTDIR)$(PREFIX)/share/bash-completion/completions/torpor
 ZSH_FUNCTIONS   ?= $(PREFIX)/share/zsh/site-functions
 ZSH_COMPLETION   = $(DESTDIR)$(ZSH_FUNCTIONS)/_torpor
+systemdsystemunitdir ?= $(PREFIX)/lib/systemd/system
+systemduserunitdir   ?= $(PREFIX)/lib/systemd/user
+UNITS := torpor@.service torpor@.socket
 FISH_COMPLETION := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/torpor.fish
 
 # STRIP= leaves the symbols in.
 .PHONY: install
-install: release ## install the program, its manual pages and completions into $(PREFIX)
+install: release ## install the program, manual pages, completions and systemd's units into $(PREFIX)
 	install -Dm 755 build-release/torpor $(DESTDIR)$(PREFIX)/bin/torpor
 	$(if $(STRIP),$(STRIP) $(DESTDIR)$(PREFIX)/bin/torpor)
 	install -Dm 644 cli/torpor.1 $(MAN1)
@@ -136,10 +139,14 @@ install: release ## install the program, its manual pages and completions into $
 	install -Dm 644 cli/completion.bash $(BASH_COMPLETION)
 	install -Dm 644 cli/completion.zsh $(ZSH_COMPLETION)
 	install -Dm 644 cli/completion.fish $(FISH_COMPLETION)
+	for unit in $(UNITS); do for folder in $(systemdsystemunitdir) $(systemduserunitdir); do \
+	  install -dm 755 $(DESTDIR)$$folder && sed 's,/usr/bin/,$(PREFIX)/bin/,' service/$$unit >$(DESTDIR)$$folder/$$unit && \
+	  chmod 644 $(DESTDIR)$$folder/$$unit || exit 1; done; done
 
 .PHONY: uninstall
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/torpor $(MAN1) $(MAN5) $(BASH_COMPLETION) $(ZSH_COMPLETION) $(FISH_COMPLETION)
+	rm -f $(foreach unit,$(UNITS),$(DESTDIR)$(systemdsystemunitdir)/$(unit) $(DESTDIR)$(systemduserunitdir)/$(unit))
 
 .PHONY: format
 format: ## reformat every C file

@@ -6,6 +6,7 @@
 #include "cli/launch.h"
 #include "cli/lease.h"
 #include "cli/resume_args.h"
+#include "cli/supervise.h"
 #include "cli/target.h"
 #include "host/client.h"
 
@@ -17,6 +18,8 @@ static const struct option_spec options[] = {
 	{'d', "detach", NULL, "run in the background and print the name"},
 	{OPTION_PAUSED, "paused", NULL, "wake it, but do not let it go on before unpause"},
 	{OPTION_GOLDEN, "golden", NULL, "torpor reset can take it back to the state of the file"},
+	SUPERVISE_ON_TERM,
+	SUPERVISE_IDLE,
 	LEASE_OPTION,
 	{OPTION_RM, "rm", NULL, "leave no logs and records behind"},
 	RESUME_OPTIONS,
@@ -25,6 +28,7 @@ static const struct option_spec options[] = {
 
 struct cmd_resume_args {
 	struct resume_args resume;
+	struct supervise_args supervise;
 	bool detach;
 	const char *lease;  /* --until-closed; NULL: not given */
 	const char *option; /* the first that was given; NULL: none */
@@ -63,6 +67,11 @@ static int cmd_resume_parse(struct options *opts, struct cmd_resume_args *args, 
 	while ((id = options_next(opts, err)) > 0) {
 		if (args->option == NULL)
 			args->option = opts->name;
+		ret = supervise_take(&args->supervise, opts, id, err);
+		if (ret < 0)
+			return ret;
+		if (ret > 0)
+			continue;
 		ret = resume_args_take(&args->resume, id, opts->value, err);
 		if (ret < 0)
 			return ret;
@@ -115,9 +124,37 @@ static int resume_machine(const struct cmd_resume_args *args, const char *name, 
 	return ret;
 }
 
+static void cmd_resume_free(struct cmd_resume_args *args)
+{
+	supervise_free(&args->supervise);
+}
+
+/* It is saved to where it woke from. */
+static int resume_service(const struct cmd_resume_args *args, const struct target *target,
+			  struct err *err)
+{
+	char *operand[] = {(char *)args->target};
+	struct supervise_start start = {
+		.verb = "resume",
+		.operand = operand,
+		.noperands = 1,
+		.file = target->kind == TARGET_FILE ? target->file : NULL,
+		.stored = target->kind == TARGET_STORED ? target->name : NULL,
+	};
+
+	if (args->detach)
+		return err_set(err, ERR_USAGE, "-d: a service stays in the foreground");
+	if (target->kind == TARGET_IMAGE)
+		return err_set(err, ERR_USAGE,
+			       "%s is an image, which never changes: torpor convert makes a file "
+			       "of it that can be saved to",
+			       args->target);
+	return supervise(&args->supervise, &start, err);
+}
+
 static int cmd_resume_run(struct options *opts, struct err *err)
 {
-	struct cmd_resume_args args = {0};
+	__attribute__((cleanup(cmd_resume_free))) struct cmd_resume_args args = {0};
 	struct source source;
 	struct target target;
 	int ret = cmd_resume_parse(opts, &args, err);
@@ -129,6 +166,8 @@ static int cmd_resume_run(struct options *opts, struct err *err)
 		return ret;
 	if (target.kind == TARGET_MACHINE)
 		return resume_machine(&args, target.name, err);
+	if (supervise_wanted(&args.supervise))
+		return resume_service(&args, &target, err);
 	ret = lease_open(args.lease, &args.resume.instance.lease_fd, err);
 	if (ret < 0)
 		return ret;

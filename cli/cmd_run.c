@@ -10,6 +10,7 @@
 #include "cli/net_args.h"
 #include "cli/source_args.h"
 #include "cli/spool.h"
+#include "cli/supervise.h"
 #include "host/parse.h"
 
 enum { OPTION_RM = OPTION_LONG_ONLY + 1 };
@@ -18,6 +19,7 @@ static const struct option_spec options[] = {
 	{'d', "detach", NULL, "run in the background and print the name"},
 	{'n', "name", "NAME", "name of the machine; default a random one"},
 	{OPTION_RM, "rm", NULL, "leave no logs and records behind"},
+	SUPERVISE_ON_TERM,
 	LEASE_OPTION,
 	MACHINE_OPTIONS,
 	NET_OPTIONS,
@@ -28,6 +30,7 @@ static const struct option_spec options[] = {
 };
 
 struct run_args {
+	struct supervise_args supervise;
 	struct machine_args machine;
 	struct image_args image; /* image.from: FILE is one */
 	struct net_args net;
@@ -35,6 +38,7 @@ struct run_args {
 	struct key_args keys;
 	bool detach;
 	const char *lease; /* --until-closed; NULL: not given */
+	int operand;	   /* index of the first */
 	const char *file;
 };
 
@@ -75,11 +79,14 @@ static int cmd_run_parse(struct options *opts, struct run_args *args, struct err
 	if (expanded < 0)
 		return expanded;
 	while ((id = options_next(opts, err)) != 0) {
-		int ret = id < 0 ? id : cmd_run_option(args, id, opts->value, err);
+		int ret = id < 0 ? id : supervise_take(&args->supervise, opts, id, err);
 
+		if (ret == 0)
+			ret = cmd_run_option(args, id, opts->value, err);
 		if (ret < 0)
 			return ret;
 	}
+	args->operand = opts->operand;
 	args->file = options_operand(opts);
 	if (args->file != NULL && image_source_is(args->file))
 		args->image.from = args->file;
@@ -152,15 +159,38 @@ static int run_prepare(struct run_args *args, struct source *source, struct err 
 	return ret < 0 ? ret : connections_bind(&args->net.connections, &source->appliance, err);
 }
 
+static void run_args_free(struct run_args *args)
+{
+	supervise_free(&args->supervise);
+}
+
+static int run_service(const struct run_args *args, const struct supervise_start *start,
+		       struct err *err)
+{
+	if (args->detach)
+		return err_set(err, ERR_USAGE, "-d: a service stays in the foreground");
+	if (args->supervise.nports > 0)
+		return err_set(err, ERR_USAGE,
+			       "-p listen: torpor resume wakes a live appliance when a connection "
+			       "comes, and run boots one");
+	return supervise(&args->supervise, start, err);
+}
+
 static int cmd_run_run(struct options *opts, struct err *err)
 {
 	cleanup_image_parts struct image_parts parts = IMAGE_PARTS_NONE;
-	struct run_args args = {0};
+	__attribute__((cleanup(run_args_free))) struct run_args args = {0};
+	struct supervise_start start = {.verb = "run"};
 	struct source source;
 	int ret = cmd_run_parse(opts, &args, err);
 
 	if (ret < 0)
 		return ret;
+	if (supervise_wanted(&args.supervise)) {
+		start.noperands = opts->argc - args.operand;
+		start.operand = opts->argv + args.operand;
+		return run_service(&args, &start, err);
+	}
 	/* Before the sandbox of a machine. */
 	if (args.image.from != NULL) {
 		ret = image_parts_make(&parts, &args.image, &args.machine, IMAGE_RUN, err);

@@ -17,7 +17,8 @@ _torpor_verb()
 	run)
 		subcommands='' operands='images files'
 		flags='-d --detach --rm --plain-http --help' files='--kernel --initrd --disk --pcap --key-file --passphrase-file --cacert' folders='--modules'
-		choices='--cpu --console --net --pull' others='-n --name --until-closed --append -m --memory -c --cpus -p --publish --mac --mtu --queues --module --space --timeout'
+		choices='--on-term --cpu --console --net --pull' others='-n --name --until-closed --append -m --memory -c --cpus -p --publish --mac --mtu --queues --module --space --timeout'
+		case $prev in --on-term) words='poweroff save' ;; esac
 		case $prev in --cpu) words='v1 v2 v3 host' ;; esac
 		case $prev in --console) words='ttyS0 hvc0' ;; esac
 		case $prev in --net) words='user tap lan= none' ;; esac
@@ -26,7 +27,8 @@ _torpor_verb()
 	resume)
 		subcommands='' operands='running saved images files'
 		flags='-d --detach --paused --golden --rm --unverified --new-identity --help' files='--require-signature --pcap --key-file --passphrase-file' folders=''
-		choices='--fill --verify --net' others='--until-closed -n --name -p --publish'
+		choices='--on-term --fill --verify --net' others='--idle-save --until-closed -n --name -p --publish'
+		case $prev in --on-term) words='poweroff save' ;; esac
 		case $prev in --fill) words='none idle full' ;; esac
 		case $prev in --verify) words='full cached' ;; esac
 		case $prev in --net) words='user tap lan= none' ;; esac

@@ -63,6 +63,21 @@ static void find_named(int argc, char **argv)
 	}
 }
 
+/* Sockets that are passed (sd_listen_fds(3)) to a command line that speaks of them. */
+static void find_passed(int argc, char **argv)
+{
+	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+	unsigned long n = fds != NULL ? strtoul(fds, NULL, 10) : 0;
+	bool spoken_of = false;
+
+	for (int i = 1; i < argc; i++)
+		spoken_of |= strstr(argv[i], "listen") != NULL;
+	if (!spoken_of || pid == NULL || strtoul(pid, NULL, 10) != (unsigned long)getpid())
+		return;
+	for (unsigned long i = 0; i < n && i < NAMED_MAX; i++)
+		add_named((unsigned)(STDERR_FILENO + 1 + i));
+}
+
 static void close_from_to(unsigned first, unsigned last)
 {
 	if (first > last || close_range(first, last, 0) == 0 || errno != ENOSYS)
@@ -107,6 +122,7 @@ void start_clean(int argc, char **argv)
 
 	open_standard_streams();
 	find_named(argc, argv);
+	find_passed(argc, argv);
 	close_inherited();
 	reset_signals();
 	if (getrlimit(RLIMIT_FSIZE, &size) == 0 && size.rlim_cur != size.rlim_max) {

@@ -3,7 +3,8 @@
  * opened and before there are threads.
  *
  *   Descriptors  0 to 2 are open, on /dev/null if need be. Higher ones are closed, except those
- *                that the command line names (/dev/fd/N, /proc/self/fd/N).
+ *                that the command line names (/dev/fd/N, /proc/self/fd/N), and sockets that are
+ *                passed (LISTEN_FDS) when an argument has "listen" in it.
  *   Limits       The size of files (RLIMIT_FSIZE) is as large as it may be. A file that grows
  *                beyond it is an error (EFBIG), not the end of the process.
  *   Signals      None is blocked. None is ignored but SIGPIPE and SIGXFSZ, and SIGHUP if it

@@ -1,0 +1,572 @@
+/* See supervise.h. One loop; while a verb starts, saves or stops the machine, connections wait in the
+ * queue of their socket. */
+#include "cli/supervise.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/num.h"
+#include "base/timer.h"
+#include "cli/own_program.h"
+#include "cli/print_line.h"
+#include "host/client.h"
+#include "host/parse.h"
+#include "service/notify.h"
+#include "service/relay.h"
+#include "service/sockets.h"
+
+#define LISTEN	       "listen"
+#define ARGUMENTS      (SUPERVISE_OPTIONS + SUPERVISE_PORTS + 16u)
+#define ACCEPT_AT_ONCE 64u
+
+/* ---- options ---- */
+
+void supervise_free(struct supervise_args *args)
+{
+	for (unsigned i = 0; i < args->noptions; i++)
+		free(args->option[i]);
+	args->noptions = 0;
+}
+
+static int note_option(struct supervise_args *args, const struct options *opts, struct err *err)
+{
+	char *text = NULL;
+	int len;
+
+	if (args->noptions == SUPERVISE_OPTIONS)
+		return err_set(err, ERR_USAGE, "more than %u options", SUPERVISE_OPTIONS);
+	if (opts->value != NULL)
+		len = asprintf(&text, "--%s=%s", opts->name, opts->value);
+	else
+		len = asprintf(&text, "--%s", opts->name);
+	if (len < 0)
+		return err_sys(err, ENOMEM, "--%s", opts->name);
+	args->option[args->noptions++] = text;
+	return 0;
+}
+
+/* "listen:PORT" or "listen=NAME:PORT". Returns 0 for what is another kind of port. */
+static int take_port(struct supervise_args *args, const char *value, struct err *err)
+{
+	const char *rest = value + sizeof(LISTEN) - 1, *colon;
+	uint64_t port;
+	size_t len;
+	int ret;
+
+	if (strncmp(value, LISTEN, sizeof(LISTEN) - 1) != 0 || (*rest != ':' && *rest != '='))
+		return 0;
+	colon = strrchr(rest, ':');
+	len = *rest == '=' && colon != NULL ? (size_t)(colon - rest) - 1 : 0;
+	if (colon == NULL || (*rest == '=' && len == 0) || len >= sizeof(args->port[0].name))
+		return err_set(err, ERR_USAGE, "-p %s: it is listen:PORT or listen=NAME:PORT",
+			       value);
+	if (args->nports == SUPERVISE_PORTS)
+		return err_set(err, ERR_USAGE, "more than %u sockets", SUPERVISE_PORTS);
+	ret = parse_number(colon + 1, "the port of -p listen", 1, UINT16_MAX, &port, err);
+	if (ret < 0)
+		return ret;
+	snprintf(args->port[args->nports].name, sizeof(args->port[0].name), "%.*s", (int)len,
+		 rest + 1);
+	args->port[args->nports++].guest = (uint16_t)port;
+	return 1;
+}
+
+int supervise_take(struct supervise_args *args, const struct options *opts, int id, struct err *err)
+{
+	uint64_t seconds;
+	int ret;
+
+	switch (id) {
+	case OPTION_ON_TERM:
+		if (strcmp(opts->value, "poweroff") == 0)
+			args->on_term = ON_TERM_POWEROFF;
+		else if (strcmp(opts->value, "save") == 0)
+			args->on_term = ON_TERM_SAVE;
+		else
+			return err_set(err, ERR_USAGE, "--on-term=%s: it is poweroff or save",
+				       opts->value);
+		return 1;
+	case OPTION_IDLE_SAVE:
+		ret = parse_number(opts->value, "--idle-save", 1, 1000000, &seconds, err);
+		args->idle_s = ret == 0 ? (unsigned)seconds : 0;
+		return ret < 0 ? ret : 1;
+	case 'p':
+		ret = take_port(args, opts->value, err);
+		return ret != 0 ? ret : note_option(args, opts, err);
+	default:
+		return note_option(args, opts, err);
+	}
+}
+
+bool supervise_wanted(const struct supervise_args *args)
+{
+	return args->on_term != ON_TERM_NOTHING || args->idle_s > 0 || args->nports > 0;
+}
+
+/* ---- the service ---- */
+
+struct service;
+
+/* A socket that was passed. */
+struct listener {
+	struct loop_watch watch;
+	struct service *service;
+	unsigned i;
+	int fd;
+};
+
+struct service {
+	const struct supervise_args *args;
+	const struct supervise_start *start;
+	pthread_mutex_t lock;
+	struct loop loop;
+	struct loop_watch signal_watch, end_watch;
+	struct listener listener[SUPERVISE_PORTS];
+	int signal_fd, end_fd;
+	struct relays relays;
+	struct timer idle;
+	bool awake;
+	char name[64];
+	uint16_t port[SUPERVISE_PORTS]; /* of this host, while it is awake */
+	struct client client;		/* of the thread that waits for its end */
+	pthread_t waits;
+	bool resting; /* it was saved because nobody needs it */
+	int status;   /* to exit with */
+	int ret;      /* or an error, and then *err says which */
+	struct err *err;
+};
+
+struct arguments {
+	const char *word[ARGUMENTS + 1];
+	unsigned n;
+};
+
+static void add(struct arguments *a, const char *word)
+{
+	if (a->n < ARGUMENTS)
+		a->word[a->n++] = word;
+}
+
+static void *await_end(void *opaque)
+{
+	struct service *s = opaque;
+
+	(void)client_wait(&s->client, CLIENT_FOREVER, NULL);
+	(void)eventfd_write(s->end_fd, 1);
+	return NULL;
+}
+
+/* Start it, and learn its name: the one line on its standard output. */
+static int start_machine(struct service *s, struct err *err)
+{
+	const struct supervise_start *start = s->start;
+	char publish[SUPERVISE_PORTS][40];
+	struct arguments a = {0};
+	struct own_program own = {.argv = a.word, .keep = {-1, -1}, .stop_fd = -1};
+	cleanup_fd int out = memfd_create("name", MFD_CLOEXEC);
+	int64_t len;
+	int ret;
+
+	if (out < 0)
+		return err_sys(err, errno, "memfd_create");
+	add(&a, "torpor");
+	add(&a, start->verb);
+	add(&a, "-d");
+	for (unsigned i = 0; i < s->args->noptions; i++)
+		add(&a, s->args->option[i]);
+	for (unsigned i = 0; i < s->args->nports; i++) {
+		snprintf(publish[i], sizeof(publish[i]), "--publish=127.0.0.1:0:%u",
+			 s->args->port[i].guest);
+		add(&a, publish[i]);
+	}
+	add(&a, "--");
+	for (int i = 0; i < start->noperands; i++)
+		add(&a, start->operand[i]);
+	own.out = out;
+	ret = own_program_do(&own, err);
+	if (ret < 0)
+		return ret;
+	if (lseek(out, 0, SEEK_SET) < 0)
+		return err_sys(err, errno, "lseek");
+	len = io_read_upto(out, s->name, sizeof(s->name) - 1);
+	if (len <= 0)
+		return err_set(err, ERR_FAILED, "the machine has no name");
+	s->name[len] = '\0';
+	s->name[strcspn(s->name, "\n")] = '\0';
+	return 0;
+}
+
+/* Where its ports are on this host. */
+static int learn_ports(struct service *s, struct err *err)
+{
+	const json_t *port;
+	json_t *reply;
+	size_t k;
+	int ret;
+
+	if (s->args->nports == 0)
+		return 0;
+	ret = client_ask(s->name, "ports", &reply, err);
+	if (ret < 0)
+		return ret;
+	for (unsigned i = 0; i < s->args->nports; i++) {
+		s->port[i] = 0;
+		json_array_foreach(json_object_get(reply, "ports"), k, port)
+		{
+			if (json_integer_value(json_object_get(port, "guest")) ==
+				    s->args->port[i].guest &&
+			    strcmp(protocol_text(port, "protocol"), "tcp") == 0 &&
+			    strcmp(protocol_text(port, "address"), "127.0.0.1") == 0)
+				s->port[i] =
+					(uint16_t)json_integer_value(json_object_get(port, "host"));
+		}
+		if (s->port[i] == 0)
+			ret = err_set(err, ERR_FAILED, "port %u of %s is not published",
+				      s->args->port[i].guest, s->name);
+	}
+	json_decref(reply);
+	return ret;
+}
+
+static int wake(struct service *s, struct err *err)
+{
+	int ret;
+
+	notify("STATUS=waking");
+	ret = start_machine(s, err);
+	if (ret < 0)
+		return ret;
+	ret = client_open(&s->client, s->name, err);
+	if (ret < 0)
+		return err_context(err, ret, "%s has ended at once", s->name);
+	ret = pthread_create(&s->waits, NULL, await_end, s);
+	if (ret != 0) {
+		client_close(&s->client);
+		return err_sys(err, ret, "thread");
+	}
+	s->awake = true;
+	ret = learn_ports(s, err);
+	if (ret < 0)
+		return ret;
+	notify("READY=1\nSTATUS=%s is awake", s->name);
+	print_line(stderr, "torpor: %s: %s is awake", s->start->verb, s->name);
+	return 0;
+}
+
+/* A verb for the machine, until it is done, or a signal comes: -ECANCELED. */
+static int tell_machine(struct service *s, const char *const *argv, struct err *err)
+{
+	struct own_program own = {
+		.argv = argv, .keep = {-1, -1}, .out = -1, .stop_fd = s->signal_fd};
+
+	return own_program_do(&own, err);
+}
+
+static int save(struct service *s, struct err *err)
+{
+	struct arguments a = {0};
+
+	notify("STATUS=saving %s", s->name);
+	add(&a, "torpor");
+	add(&a, "save");
+	if (s->start->file != NULL) {
+		add(&a, "-o");
+		add(&a, s->start->file);
+	} else if (s->start->stored != NULL && strcmp(s->start->stored, s->name) != 0) {
+		add(&a, "--as");
+		add(&a, s->start->stored);
+	}
+	add(&a, "--");
+	add(&a, s->name);
+	return tell_machine(s, a.word, err);
+}
+
+static void give_up(struct service *s, int ret)
+{
+	s->ret = ret;
+	loop_stop(&s->loop);
+}
+
+static void finish(struct service *s, int status)
+{
+	s->status = status;
+	loop_stop(&s->loop);
+}
+
+static void say_failed(const struct service *s, const char *what, const struct err *why)
+{
+	notify("STATUS=%s goes on: %s failed: %s", s->name, what, why->text);
+	print_line(stderr, "torpor: %s: %s goes on: %s: %s", s->start->verb, s->name, what,
+		   why->text);
+}
+
+static void set_idle(struct service *s)
+{
+	bool idle = s->awake && s->args->idle_s > 0 && s->relays.open == 0;
+
+	timer_set(&s->idle, idle ? s->args->idle_s * 1000 : 0);
+}
+
+static void on_relay_end(void *opaque)
+{
+	set_idle(opaque);
+}
+
+/* Somebody waits to be accepted. */
+static bool is_wanted(const struct service *s)
+{
+	for (unsigned i = 0; i < s->args->nports; i++) {
+		struct pollfd p = {s->listener[i].fd, POLLIN, 0};
+
+		if (poll(&p, 1, 0) == 1)
+			return true;
+	}
+	return false;
+}
+
+static void on_idle(void *opaque)
+{
+	struct service *s = opaque;
+	uint64_t idle_ns = s->args->idle_s * NS_PER_SECOND;
+	struct err why = {0};
+
+	if (!s->awake || s->resting || s->relays.open > 0 || is_wanted(s))
+		return;
+	/* Clients that say no more may still be told something. */
+	if (s->relays.count > 0 && clock_monotonic_ns() - s->relays.moved_ns < idle_ns) {
+		set_idle(s);
+		return;
+	}
+	/* Its end comes to on_end(). */
+	if (save(s, &why) == 0) {
+		s->resting = true;
+		return;
+	}
+	say_failed(s, "saving", &why);
+	set_idle(s);
+}
+
+static void on_end(struct loop_watch *watch, uint32_t events)
+{
+	struct service *s = container_of(watch, struct service, end_watch);
+	const char *const argv[] = {"torpor", "wait", "--", s->name, NULL};
+	struct own_program own = {.argv = argv, .keep = {-1, -1}, .out = -1, .stop_fd = -1};
+	cleanup_buf struct buf said = {0};
+	eventfd_t count;
+	int wstatus = 0;
+
+	(void)events;
+	(void)eventfd_read(s->end_fd, &count);
+	pthread_join(s->waits, NULL);
+	client_close(&s->client);
+	s->awake = false;
+	timer_set(&s->idle, 0);
+	relay_end(&s->relays);
+	relay_init(&s->relays, &s->loop, on_relay_end, s);
+	if (s->resting) {
+		s->resting = false;
+		notify("STATUS=asleep");
+		print_line(stderr, "torpor: %s: %s is asleep", s->start->verb, s->name);
+		return;
+	}
+	if (own_program_run(&own, &said, &wstatus, NULL) == 0 && WIFEXITED(wstatus))
+		finish(s, WEXITSTATUS(wstatus));
+	else
+		finish(s, 125);
+}
+
+static void power_off(struct service *s)
+{
+	/* Who started us decides how long that may take. */
+	const char *const stop[] = {"torpor", "stop", "--time", "86400", "--", s->name, NULL};
+	const char *const kill[] = {"torpor", "kill", "--", s->name, NULL};
+	struct err why = {0};
+	int ret = tell_machine(s, stop, &why);
+
+	if (ret == -ECANCELED)
+		ret = tell_machine(s, kill, &why);
+	if (ret < 0 && ret != -ECANCELED)
+		say_failed(s, "stopping", &why);
+}
+
+static void on_term(struct loop_watch *watch, uint32_t events)
+{
+	struct service *s = container_of(watch, struct service, signal_watch);
+	bool keep = s->args->on_term == ON_TERM_SAVE ||
+		    (s->args->on_term == ON_TERM_NOTHING && s->args->idle_s > 0);
+	struct signalfd_siginfo info;
+	struct err why = {0};
+
+	(void)events;
+	if (read(s->signal_fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	/* What was saved because nobody needs it stays saved. */
+	if (s->resting) {
+		s->resting = false;
+		return;
+	}
+	if (!s->awake) {
+		finish(s, 0);
+		return;
+	}
+	notify("STOPPING=1");
+	timer_set(&s->idle, 0);
+	if (!keep) {
+		power_off(s);
+		return;
+	}
+	if (save(s, &why) < 0) {
+		say_failed(s, "saving", &why);
+		set_idle(s);
+	}
+}
+
+static void on_connection(struct service *s, unsigned i)
+{
+	struct err why = {0};
+	int ret;
+
+	/* It has ended, and that is to be seen first. */
+	if (s->resting)
+		return;
+	if (!s->awake) {
+		ret = wake(s, s->err);
+		if (ret < 0) {
+			give_up(s, ret);
+			return;
+		}
+	}
+	for (unsigned n = 0; n < ACCEPT_AT_ONCE && s->relays.count < RELAY_MAX; n++) {
+		int fd = accept4(s->listener[i].fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd < 0)
+			break;
+		if (relay_add(&s->relays, fd, s->port[i], &why) < 0)
+			print_line(stderr, "torpor: %s: %s", s->start->verb, why.text);
+	}
+	set_idle(s);
+}
+
+static void on_listen(struct loop_watch *watch, uint32_t events)
+{
+	struct listener *l = container_of(watch, struct listener, watch);
+
+	(void)events;
+	on_connection(l->service, l->i);
+}
+
+static int watch_all(struct service *s, struct err *err)
+{
+	sigset_t set;
+	int ret;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGQUIT);
+	sigaddset(&set, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	s->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (s->signal_fd < 0 || s->end_fd < 0)
+		return err_sys(err, errno, "watch the machine");
+	ret = loop_add(&s->loop, &s->signal_watch, s->signal_fd, EPOLLIN, on_term, err);
+	if (ret < 0)
+		return ret;
+	ret = loop_add(&s->loop, &s->end_watch, s->end_fd, EPOLLIN, on_end, err);
+	if (ret < 0)
+		return ret;
+	return timer_open(&s->idle, &s->loop, on_idle, s, err);
+}
+
+static int take_sockets(struct service *s, struct err *err)
+{
+	for (unsigned i = 0; i < s->args->nports; i++) {
+		struct listener *l = &s->listener[i];
+
+		l->service = s;
+		l->i = i;
+		l->fd = sockets_take(s->args->port[i].name, err);
+		if (l->fd < 0)
+			return l->fd;
+	}
+	return 0;
+}
+
+static int watch_sockets(struct service *s, struct err *err)
+{
+	for (unsigned i = 0; i < s->args->nports; i++) {
+		int ret = loop_add(&s->loop, &s->listener[i].watch, s->listener[i].fd, EPOLLIN,
+				   on_listen, err);
+
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+static int serve(struct service *s, struct err *err)
+{
+	int ret = watch_all(s, err);
+
+	if (ret < 0)
+		return ret;
+	if (s->args->nports > 0) {
+		ret = watch_sockets(s, err);
+		notify("READY=1\nSTATUS=asleep");
+	} else {
+		ret = wake(s, err);
+	}
+	if (ret < 0)
+		return ret;
+	ret = loop_run(&s->loop, err);
+	if (ret < 0)
+		return ret;
+	return s->ret < 0 ? s->ret : s->status;
+}
+
+int supervise(const struct supervise_args *args, const struct supervise_start *start,
+	      struct err *err)
+{
+	struct service s = {.args = args,
+			    .start = start,
+			    .lock = PTHREAD_MUTEX_INITIALIZER,
+			    .signal_fd = -1,
+			    .end_fd = -1,
+			    .idle = TIMER_CLOSED,
+			    .err = err};
+	int ret;
+
+	if (args->idle_s > 0 && args->nports == 0)
+		return err_set(err, ERR_USAGE,
+			       "--idle-save needs a -p listen:PORT: connections to "
+			       "it tell that somebody needs the machine");
+	ret = take_sockets(&s, err);
+	if (ret < 0)
+		return ret;
+	ret = loop_init(&s.loop, &s.lock, err);
+	if (ret < 0)
+		return ret;
+	relay_init(&s.relays, &s.loop, on_relay_end, &s);
+	ret = serve(&s, err);
+	relay_end(&s.relays);
+	timer_close(&s.idle);
+	loop_free(&s.loop);
+	cleanup_fd_fn(&s.signal_fd);
+	cleanup_fd_fn(&s.end_fd);
+	return ret;
+}

@@ -1,0 +1,203 @@
+# A machine as a service: --on-term, --idle-save, -p listen:PORT, and what systemd is told.
+
+service_units=$tests/../service
+
+# Where $notes has what NOTIFY_SOCKET was told.
+listen_to_notes() {
+    export NOTIFY_SOCKET=$PWD/notify notes=$PWD/notes
+    python3 - <<'PYTHON' &
+import os, socket
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(os.environ["NOTIFY_SOCKET"])
+with open(os.environ["notes"], "w") as f:
+    while True:
+        f.write(s.recv(4096).decode() + "\n")
+        f.flush()
+PYTHON
+    services="$services $!"
+    trap 'kill $services 2>/dev/null' EXIT
+    until_true test -e "$notes"
+}
+
+# In the background: $service.
+services=
+serve_in_background() { # COMMAND…
+    "$@" >service.out 2>service.err </dev/null &
+    service=$!
+    services="$services $service"
+    trap 'kill $services 2>/dev/null' EXIT
+}
+
+# The machine, saved in the store: $nonce.
+make_stored() { # NAME
+    boot "$1"
+    nonce=$(say "$1" nonce)
+    works save "$1"
+}
+
+is_state() { # NAME STATE
+    [ "$(state_of "$1")" = "$2" ]
+}
+
+ended_as() { # NAME
+    "$TORPOR" ps -a | awk -v name="$1" '$1 == name { print $2 }'
+}
+
+has_woken_twice() {
+    [ "$(grep -c 'web is awake' service.err)" = 2 ]
+}
+
+ended() { # STATUS
+    wait "$service"
+    same "its status" "$?" "$1"
+}
+
+saved_by_term() {
+    make_stored web
+    listen_to_notes
+    serve_in_background "$TORPOR" resume --on-term save web
+    until_true grep -q READY=1 "$notes"
+    answers web nonce "$nonce"
+    answers web "fill 16 2 9" "filled 512"
+    kill -TERM "$service"
+    ended 0
+    grep -q STOPPING=1 "$notes" || fail "$(<"$notes")"
+    same "how it ended" "$(ended_as web)" exited:saved
+    # The same with a file, which is replaced.
+    works resume -d web
+    answers web "check 16 2 9" "check ok"
+    works save web -o file.torpor
+    serve_in_background "$TORPOR" resume -n filed --on-term save file.torpor
+    until_true is_state filed running
+    answers filed "fill 24 2 3" "filled 512"
+    kill -INT "$service"
+    ended 0
+    works resume -d -n again file.torpor
+    answers again nonce "$nonce"
+    answers again "check 24 2 3" "check ok"
+}
+try saved_by_term "--on-term save: it is saved to where it woke from, and READY and STOPPING are told"
+
+save_fails() {
+    mkdir away
+    boot source
+    nonce=$(say source nonce)
+    works save source -o away/file.torpor
+    serve_in_background "$TORPOR" resume -n filed --on-term save away/file.torpor
+    until_true is_state filed running
+    mv away elsewhere
+    kill -TERM "$service"
+    until_true grep -q 'filed goes on: saving: ' service.err
+    answers filed nonce "$nonce"
+    mv elsewhere away
+    kill -TERM "$service"
+    ended 0
+    works resume -d -n again away/file.torpor
+    answers again nonce "$nonce"
+}
+try save_fails "--on-term save: when that fails the machine goes on, and the next TERM tries again"
+
+powered_off() {
+    serve_in_background "$TORPOR" run --on-term poweroff -n cold --kernel "$TINY" -m 64M
+    until_true is_ready cold
+    kill -TERM "$service"
+    # This guest hears of no power button: a second signal pulls the plug.
+    until_true kill_again
+    ended 137
+    same "how it ended" "$(ended_as cold)" exited:killed
+    serve_in_background "$TORPOR" run --on-term poweroff -n cold2 --kernel "$TINY" -m 64M
+    until_true is_ready cold2
+    "$TORPOR" console cold2 <<<poweroff >/dev/null
+    ended 0
+}
+
+kill_again() {
+    kill -TERM "$service" 2>/dev/null
+    ! kill -0 "$service" 2>/dev/null || [ "$(ended_as cold)" = exited:killed ]
+}
+try powered_off "--on-term poweroff: the button, then a second signal; a guest that ends ends it"
+
+# A socket that listens already at $port: systemd's program, as systemd does it.
+activated() { # ARGUMENT…
+    command -v systemd-socket-activate >/dev/null || skip "systemd-socket-activate is not installed"
+    local name=()
+    for name in HOME XDG_RUNTIME_DIR XDG_STATE_HOME XDG_DATA_HOME NOTIFY_SOCKET LC_ALL; do
+        passed+=(-E "$name")
+    done
+    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    serve_in_background systemd-socket-activate -l "127.0.0.1:$port" "${passed[@]}" "$TORPOR" "$@"
+    until_true grep -q 'Listening on' service.err
+}
+
+wakes_for_connections() {
+    local passed=()
+    make_stored web
+    listen_to_notes
+    activated resume web --on-term save --idle-save 1 -p listen:80
+    # The first connection starts the service, wakes the machine, and is there when it is awake.
+    exec 5<>"/dev/tcp/127.0.0.1/$port"
+    until_true grep -q 'web is awake' service.err
+    answers web nonce "$nonce"
+    answers web "fill 16 2 9" "filled 512"
+    echo hello >&5 || fail "the connection is gone"
+    # It is published on a port of its own, and the guest's is connected to.
+    same "the port of the guest" "$("$TORPOR" port web --json | json "[p['guest'] for p in d]")" "[80]"
+    exec 5>&-
+    until_true grep -q 'web is asleep' service.err
+    same "how it ended" "$(ended_as web)" exited:saved
+    exec 5<>"/dev/tcp/127.0.0.1/$port"
+    until_true has_woken_twice
+    answers web "check 16 2 9" "check ok"
+    kill -TERM "$service"
+    ended 0
+    same "how it ended" "$(ended_as web)" exited:saved
+    same "what systemd was told" "$(grep -c STATUS=asleep "$notes")" 2
+}
+try wakes_for_connections "-p listen: a connection wakes it, idleness saves it, the next one wakes it again"
+
+asleep_by_term() {
+    local passed=()
+    make_stored web
+    cp "$XDG_DATA_HOME/torpor/web.torpor" before
+    activated resume web --idle-save 1 -p listen:80
+    exec 5<>"/dev/tcp/127.0.0.1/$port"
+    until_true grep -q 'web is awake' service.err
+    exec 5>&-
+    until_true grep -q 'web is asleep' service.err
+    cp "$XDG_DATA_HOME/torpor/web.torpor" asleep
+    kill -TERM "$service"
+    ended 0
+    cmp asleep "$XDG_DATA_HOME/torpor/web.torpor" || fail "it was written once more"
+    # What cannot wake is an error, and the connection is not taken.
+    rm "$XDG_DATA_HOME/torpor/web.torpor"
+    passed=()
+    refuses 122 'web' resume web --idle-save 1 -p listen:80
+}
+try asleep_by_term "TERM while it sleeps; nothing to wake"
+
+bad_services() {
+    make_stored web
+    refuses 125 'poweroff or save' resume --on-term off web
+    refuses 125 'needs a -p listen' resume --idle-save 5 web
+    refuses 125 'foreground' resume -d --on-term save web
+    refuses 125 'no socket was passed' resume -p listen:80 web
+    refuses 125 'listen:PORT' resume -p listen=:80 web
+    refuses 125 'the port of -p listen' resume -p listen:x web
+    refuses 125 'torpor resume' run -p listen:80 --kernel "$TINY"
+    refuses 125 '--idle-save' run --idle-save 5 --kernel "$TINY"
+    works tag web kept:1
+    rm "$XDG_DATA_HOME/torpor/web.torpor"
+    refuses 125 'never changes' resume --on-term save kept:1
+}
+try bad_services "services that cannot be: 125 and one line"
+
+the_units() {
+    local unit
+    command -v systemd-analyze >/dev/null || skip "systemd-analyze is not installed"
+    for unit in torpor@.service torpor@.socket; do
+        sed "s,/usr/bin/torpor,$TORPOR," "$service_units/$unit" >"$unit"
+    done
+    systemd-analyze verify --man=no ./torpor@.service ./torpor@.socket >verify.out 2>&1 || fail "$(<verify.out)"
+    same "what systemd says of them" "$(grep torpor verify.out)" ""
+}
+try the_units "the units are what systemd takes"
