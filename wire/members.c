@@ -225,6 +225,18 @@ static void take_left(const struct opening *o, const char *list, struct arrivals
 	}
 }
 
+static void mark_tails(const struct opening *o, struct arrivals *set)
+{
+	for (size_t i = 0; i < o->ntails; i++) {
+		const struct opening_tail *tail = &o->tail[i];
+		size_t file = find_file(o, tail->digest);
+
+		if (file < o->nfiles)
+			arrival_mark(arrivals_file(set, (uint32_t)file), tail->from,
+				     tail->to - tail->from);
+	}
+}
+
 int opening_make_map(struct opening *o, int *map_fd, struct arrivals **set, struct err *err)
 {
 	cleanup_arrivals struct arrivals *left = NULL;
@@ -251,7 +263,10 @@ int opening_make_map(struct opening *o, int *map_fd, struct arrivals **set, stru
 	if (*map_fd < 0)
 		return err_sys(err, errno, "%s/" CAS_ARRIVING_MAP, o->folder.path);
 	ret = arrivals_create(set, *map_fd, sizes, (uint32_t)o->nfiles, err);
-	if (ret == 0 && left != NULL)
+	if (ret < 0)
+		return ret;
+	if (left != NULL)
 		take_left(o, list, left, *set);
-	return ret;
+	mark_tails(o, *set);
+	return 0;
 }

@@ -1,6 +1,7 @@
 /*
  * What is fetched before a guest runs: manifests, and the blobs that a machine reads while it is
- * made. Hot sets are among them: nothing runs without them, and so they take no round trip more.
+ * made. Hot sets are among them: nothing runs without them, and so they take no round trip more. So are the ends of
+ * packed parts, where the seek table lies.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -23,6 +24,9 @@
 /* What nobody calls small, whatever it is. */
 #define SMALL_MOST MIB(64)
 #define HOT_MOST   MIB(256)
+/* Of the end of a packed part. A frame takes 12 bytes of the seek table, and some 20 KiB before it. */
+#define TAIL_SHARE 512u
+#define TAIL_MOST  KIB(512)
 
 static bool is_small(const struct oci_descriptor *d)
 {
@@ -36,21 +40,29 @@ static bool is_small(const struct oci_descriptor *d)
 	return d->size == 0 || (strcmp(d->media_type, OCI_HOT_TYPE) == 0 && d->size <= HOT_MOST);
 }
 
+struct small_job {
+	const struct oci_descriptor *blob;
+	uint64_t from; /* not 0: only from here on, and whether it comes is not important */
+	bool came;
+};
+
 struct small {
 	struct opening *o;
-	const struct oci_descriptor **blob; /* owned */
+	struct small_job *job; /* owned */
 	size_t count;
 };
 
-/* All bytes into `fd`, on through what may go better the next time. */
-static int fetch_bytes(struct opening *o, struct http *http, const struct oci_descriptor *d, int fd,
-		       struct err *err)
+/* The bytes from `from` on into `fd`, on through what may go better the next time: `attempts` without
+ * a byte between. */
+static int fetch_bytes(struct opening *o, struct http *http, const struct oci_descriptor *d,
+		       uint64_t from, int fd, unsigned attempts, struct err *err)
 {
 	struct range_fetch f = {
 		.registry = o->registry,
 		.http = http,
 		.source = {.has_digest = true, .size = d->size},
 		.fd = fd,
+		.from = from,
 		.to = d->size,
 	};
 	int ret = registry_url(o->registry, f.source.url, err, "blobs/%s", d->digest);
@@ -66,11 +78,11 @@ static int fetch_bytes(struct opening *o, struct http *http, const struct oci_de
 		if (result == RANGE_CAME)
 			continue;
 		if (result == RANGE_CANCELLED || result == RANGE_FAILED || result == RANGE_BROKEN ||
-		    n >= registry_attempts(o->registry))
+		    n >= attempts)
 			return err_context(err, -EIO, "%s", d->digest);
 		/* A server without ranges has all of it. */
 		if (result == RANGE_LIES)
-			f.from = 0;
+			f.from = from;
 		if (result != RANGE_MOVED)
 			ret = registry_wait(o->registry, n, f.wait_s, err);
 		if (ret < 0)
@@ -79,11 +91,21 @@ static int fetch_bytes(struct opening *o, struct http *http, const struct oci_de
 	return 0;
 }
 
+/* Into the sparse file that the rest will come to. */
+static int fetch_tail(struct small *s, struct http *http, struct small_job *job)
+{
+	cleanup_fd int fd =
+		cas_arriving_open(&s->o->folder, job->blob->digest, job->blob->size, NULL);
+
+	job->came = fd >= 0 && fetch_bytes(s->o, http, job->blob, job->from, fd, 1, NULL) == 0;
+	return 0;
+}
+
 /* Into a file of the folder, whose digest is right then. */
 static int fetch_small(void *opaque, struct http *http, size_t index, struct err *err)
 {
-	const struct small *s = opaque;
-	const struct oci_descriptor *d = s->blob[index];
+	struct small *s = opaque;
+	const struct oci_descriptor *d = s->job[index].blob;
 	static const bool never;
 	cleanup_fd int fd = -1;
 	struct stat st;
@@ -91,6 +113,8 @@ static int fetch_small(void *opaque, struct http *http, size_t index, struct err
 
 	if (ret != 0)
 		return ret < 0 ? ret : 0;
+	if (s->job[index].from > 0)
+		return fetch_tail(s, http, &s->job[index]);
 	for (unsigned tries = 0; tries < 3; tries++) {
 		fd = cas_arriving_open(&s->o->folder, d->digest, d->size, err);
 		if (fd < 0)
@@ -99,7 +123,8 @@ static int fetch_small(void *opaque, struct http *http, size_t index, struct err
 			return err_sys(err, errno, "%s", s->o->folder.path);
 		/* One that is whole is left from an earlier process: nobody knows how that ended. */
 		if ((st.st_mode & 0200) != 0) {
-			ret = fetch_bytes(s->o, http, d, fd, err);
+			ret = fetch_bytes(s->o, http, d, 0, fd, registry_attempts(s->o->registry),
+					  err);
 			if (ret < 0)
 				return ret;
 		}
@@ -115,18 +140,52 @@ static int fetch_small(void *opaque, struct http *http, size_t index, struct err
 		       registry_base(s->o->registry), d->digest);
 }
 
+static uint64_t tail_of(const struct oci_descriptor *d)
+{
+	uint64_t len = u64_min(u64_max(d->size / TAIL_SHARE, ARRIVAL_BLOCK), TAIL_MOST);
+
+	if (strcmp(d->media_type, OCI_PACKED_TYPE) != 0 || d->size <= 2 * len)
+		return 0;
+	return align_down(d->size - len, ARRIVAL_BLOCK);
+}
+
 /* Hot sets first: they are the longest. */
 static int list_small(struct small *s, const struct registry_manifest *m, struct err *err)
 {
-	s->blob = calloc(m->nblobs, sizeof(s->blob[0]));
-	if (s->blob == NULL)
+	s->job = calloc(2 * m->nblobs, sizeof(s->job[0]));
+	if (s->job == NULL)
 		return err_sys(err, ENOMEM, "fetch");
 	for (int hot = 1; hot >= 0; hot--) {
 		for (size_t i = 0; i < m->nblobs; i++) {
 			if (is_small(&m->blob[i]) &&
 			    (strcmp(m->blob[i].media_type, OCI_HOT_TYPE) == 0) == (hot == 1))
-				s->blob[s->count++] = &m->blob[i];
+				s->job[s->count++].blob = &m->blob[i];
 		}
+	}
+	for (size_t i = 0; i < m->nblobs; i++) {
+		uint64_t from = tail_of(&m->blob[i]);
+
+		if (from > 0)
+			s->job[s->count++] = (struct small_job){.blob = &m->blob[i], .from = from};
+	}
+	return 0;
+}
+
+static int note_tails(struct small *s, struct err *err)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		const struct small_job *job = &s->job[i];
+		struct opening_tail *grown;
+
+		if (!job->came)
+			continue;
+		grown = array_grow(s->o->tail, s->o->ntails, sizeof(*grown));
+		if (grown == NULL)
+			return err_sys(err, ENOMEM, "fetch");
+		s->o->tail = grown;
+		grown += s->o->ntails++;
+		*grown = (struct opening_tail){.from = job->from, .to = job->blob->size};
+		strcpy(grown->digest, job->blob->digest);
 	}
 	return 0;
 }
@@ -192,7 +251,9 @@ int opening_add_image(struct opening *o, const char *name, struct err *err)
 	if (ret == 0)
 		ret = workers_run(o->registry, o->http, SMALL_AT_ONCE, s.count, fetch_small, &s,
 				  err);
-	free(s.blob);
+	if (ret == 0)
+		ret = note_tails(&s, err);
+	free(s.job);
 	return ret;
 }
 

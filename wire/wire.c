@@ -201,6 +201,7 @@ static void opening_free(struct opening *o)
 	free(o->manifest);
 	free(o->file);
 	free(o->place);
+	free(o->tail);
 	cas_arriving_close(&o->folder);
 	cas_close(&o->cas);
 	progress_free(&o->progress);

@@ -14,6 +14,12 @@ struct opening_place {
 	size_t image, member, file;
 };
 
+/* What has come of a blob that arrives: its end. */
+struct opening_tail {
+	char digest[DIGEST_TEXT_SIZE];
+	uint64_t from, to;
+};
+
 struct opening {
 	struct wire *wire;
 	const struct wire_options *options;
@@ -27,6 +33,8 @@ struct opening {
 	size_t nmanifests;
 	struct download_file *file; /* owned; the descriptors are the members' */
 	size_t nfiles;
+	struct opening_tail *tail; /* owned */
+	size_t ntails;
 	struct opening_place *place; /* owned */
 	size_t nplaces;
 };
@@ -40,7 +48,7 @@ int opening_parent(const struct opening *o, char parent[DIGEST_TEXT_SIZE], struc
 int opening_list_members(struct opening *o, struct err *err);
 /* The one file of a web server, with its first bytes; *have says how many. */
 int opening_add_url(struct opening *o, const char *url, uint64_t *have, struct err *err);
-/* Make the map, and note what an earlier process has left in the folder. */
+/* Make the map, and note what an earlier process has left in the folder, and what has come. */
 int opening_make_map(struct opening *o, int *map_fd, struct arrivals **set, struct err *err);
 
 #endif

@@ -38,13 +38,17 @@ class Link:
             writer.close()
             return
         shaken = time.monotonic() + 2 * self.delay
-        await asyncio.gather(self.pump(reader, up_writer, False, shaken), self.pump(up_reader, writer, True, 0.0))
+        await asyncio.gather(self.pump(reader, up_writer, False, shaken), self.pump(up_reader, writer, True, 0.0),
+                             return_exceptions=True)
 
     async def pump(self, reader, writer, down, not_before):
-        queue = asyncio.Queue(maxsize=4096)
+        queue = asyncio.Queue()
         task = asyncio.create_task(self.deliver(queue, writer, down))
         while True:
-            data = await reader.read(PIECE)
+            try:
+                data = await reader.read(PIECE)
+            except OSError:
+                data = b""
             now = time.monotonic()
             if down:
                 self.free_at = max(self.free_at, now) + len(data) / self.rate

@@ -101,9 +101,11 @@ def without_userfaultfd():
 
 
 def first_answer(home, path, prepare, told):
-    """Milliseconds from the start of `resume` to the guest's answer; its messages say how it woke."""
+    """Milliseconds from the start of `resume` to the guest's answer; its messages say how it woke. `path` may be a
+    list, with options behind it."""
+    path = [path] if isinstance(path, str) else path
     start = time.monotonic()
-    child = subprocess.Popen([TORPOR, "resume", path, "--name", "answer"], env=home.env, stdin=subprocess.DEVNULL,
+    child = subprocess.Popen([TORPOR, "resume", *path, "--name", "answer"], env=home.env, stdin=subprocess.DEVNULL,
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=prepare)
     seen = b""
     while ANSWER not in seen:
