@@ -2,6 +2,7 @@
 
 #include "base/cleanup.h"
 #include "base/tempfile.h"
+#include "cli/await_arrival.h"
 #include "cli/command.h"
 #include "cli/launch.h"
 #include "cli/resume_args.h"
@@ -116,6 +117,9 @@ static int open_copy(const char *name, struct err *err)
 	fd = tempfile_unnamed(folder.text, err);
 	if (fd < 0)
 		return fd;
+	ret = await_arrival(name, "clone", err);
+	if (ret < 0)
+		return ret;
 	ret = client_open(&client, name, err);
 	if (ret < 0)
 		return ret;

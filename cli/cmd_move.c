@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/printable.h"
+#include "cli/await_arrival.h"
 #include "cli/command.h"
 #include "cli/packing_args.h"
 #include "cli/patience.h"
@@ -339,6 +340,9 @@ static int cmd_move_run(struct options *opts, struct err *err)
 	struct peer peer = {.in = -1, .out = -1};
 	int ret = cmd_move_parse(opts, &args, err);
 
+	if (ret < 0)
+		return ret;
+	ret = await_arrival(args.name, "move", err);
 	if (ret < 0)
 		return ret;
 	ret = client_open(&client, args.name, err);

@@ -5,9 +5,11 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/printable.h"
 #include "cli/command.h"
 #include "cli/each_machine.h"
 #include "cli/json_out.h"
+#include "host/arriving.h"
 #include "host/protocol.h"
 #include "instance/record.h"
 
@@ -89,6 +91,39 @@ static void print_age(int64_t seconds)
 	printf("%lld%c", (long long)(seconds / units[i].seconds), units[i].unit);
 }
 
+static uint64_t number_of(const json_t *object, const char *key)
+{
+	const json_int_t value = json_integer_value(json_object_get(object, key));
+
+	return value > 0 ? (uint64_t)value : 0;
+}
+
+/* What is missing of one that runs while it is fetched. */
+static void print_arriving(const json_t *status)
+{
+	const json_t *arriving = json_object_get(status, "arriving");
+	struct arrivals_status arrivals = {
+		.state = ARRIVALS_GOING,
+		.since = number_of(arriving, "since"),
+		.bytes = number_of(arriving, "bytes"),
+		.there = number_of(arriving, "there"),
+	};
+	const char *state = protocol_text(arriving, "state");
+	char text[ARRIVING_TEXT];
+
+	if (arriving == NULL || strcmp(state, "complete") == 0)
+		return;
+	if (strcmp(state, "waiting") == 0)
+		arrivals.state = ARRIVALS_WAITING;
+	else if (strcmp(state, "failed") == 0)
+		arrivals.state = ARRIVALS_FAILED;
+	snprintf(arrivals.host, sizeof(arrivals.host), "%s", protocol_text(arriving, "host"));
+	snprintf(arrivals.failed, sizeof(arrivals.failed), "%s", protocol_text(arriving, "failed"));
+	arriving_text(&arrivals, text);
+	printable_utf8(text);
+	printf("  %s", text);
+}
+
 static void ps_print_machine(const json_t *status)
 {
 	int64_t started = json_integer_value(json_object_get(status, "started"));
@@ -108,15 +143,18 @@ static void ps_print_machine(const json_t *status)
 		const json_t *pid = json_object_get(status, "pid");
 
 		if (pid != NULL)
-			printf("%-8lld -     -        -\n", (long long)json_integer_value(pid));
+			printf("%-8lld -     -        -", (long long)json_integer_value(pid));
 		else
-			puts("-        -     -        -");
+			printf("-        -     -        -");
+		print_arriving(status);
+		puts("");
 		return;
 	}
 	snprintf(size, sizeof(size), "%lldM", (long long)(memory >> 20));
 	printf("%-8lld %-5lld %-8s ", (long long)json_integer_value(json_object_get(status, "pid")),
 	       (long long)json_integer_value(json_object_get(status, "vcpus")), size);
 	print_age(time(NULL) - started);
+	print_arriving(status);
 	puts("");
 }
 

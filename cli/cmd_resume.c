@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "cli/launch.h"
 #include "cli/lease.h"
+#include "cli/registry_args.h"
 #include "cli/resume_args.h"
 #include "cli/supervise.h"
 #include "cli/target.h"
@@ -13,6 +14,7 @@
 #define OPTION_PAUSED (OPTION_LONG_ONLY + 1)
 #define OPTION_GOLDEN (OPTION_LONG_ONLY + 2)
 #define OPTION_RM     (OPTION_LONG_ONLY + 3)
+#define OPTION_WAIT   (OPTION_LONG_ONLY + 4)
 
 static const struct option_spec options[] = {
 	{'d', "detach", NULL, "run in the background and print the name"},
@@ -22,7 +24,10 @@ static const struct option_spec options[] = {
 	SUPERVISE_IDLE,
 	LEASE_OPTION,
 	{OPTION_RM, "rm", NULL, "leave no logs and records behind"},
+	{OPTION_WAIT, "wait-complete", NULL,
+	 "from a registry or web server: all of it comes first"},
 	RESUME_OPTIONS,
+	REGISTRY_OPTIONS,
 	{0},
 };
 
@@ -32,6 +37,9 @@ struct cmd_resume_args {
 	bool detach;
 	const char *lease;  /* --until-closed; NULL: not given */
 	const char *option; /* the first that was given; NULL: none */
+	struct registry_options registry;
+	bool wait_complete;
+	const char *wire_option; /* the first that is for a wire alone; NULL: none */
 	const char *target;
 };
 
@@ -53,6 +61,9 @@ static int cmd_resume_option(struct cmd_resume_args *args, int id, const char *v
 		return 0;
 	case OPTION_UNTIL_CLOSED:
 		args->lease = value;
+		return 0;
+	case OPTION_WAIT:
+		args->wait_complete = true;
 		return 0;
 	default:
 		return option_unhandled(id, err);
@@ -77,6 +88,13 @@ static int cmd_resume_parse(struct options *opts, struct cmd_resume_args *args, 
 			return ret;
 		if (ret > 0)
 			continue;
+		ret = registry_args_take(&args->registry, id, opts->value, err);
+		if (ret < 0)
+			return ret;
+		if ((ret > 0 || id == OPTION_WAIT) && args->wire_option == NULL)
+			args->wire_option = opts->name;
+		if (ret > 0)
+			continue;
 		ret = cmd_resume_option(args, id, opts->value, err);
 		if (ret < 0)
 			return ret;
@@ -89,7 +107,13 @@ static int cmd_resume_parse(struct options *opts, struct cmd_resume_args *args, 
 			"--golden: a reset leads back to the identity that the file has, and "
 			"not to that of --new-identity");
 	ret = resume_args_check(&args->resume, err);
-	return ret < 0 ? ret : options_one_operand(opts, "FILE or NAME", &args->target, err);
+	if (ret < 0)
+		return ret;
+	ret = options_one_operand(opts, "FILE or NAME", &args->target, err);
+	if (ret == 0 && args->wire_option != NULL && !wire_is_source(args->target))
+		return err_set(err, ERR_USAGE, "--%s is for docker:// and https://",
+			       args->wire_option);
+	return ret;
 }
 
 static int unpause_paused(struct client *client, struct err *err)
@@ -152,15 +176,66 @@ static int resume_service(const struct cmd_resume_args *args, const struct targe
 	return supervise(&args->supervise, &start, err);
 }
 
+static int resume_file(struct cmd_resume_args *args, const char *path, const char *stored_name,
+		       struct err *err)
+{
+	struct source source;
+	int ret = lease_open(args->lease, &args->resume.instance.lease_fd, err);
+
+	if (ret < 0)
+		return ret;
+	ret = resume_args_open(&args->resume, path, -1, stored_name, &source, err);
+	return ret < 0 ? ret : launch(&source, &args->resume.instance, args->detach, err);
+}
+
+/* What the store has is not asked for again; the rest comes while the machine runs. */
+static int resume_wire(struct cmd_resume_args *args, struct err *err)
+{
+	cleanup_wire_source struct wire_source wire = {.wire = NULL};
+	const bool image = reference_is_remote(args->target);
+	struct registry_pulled pulled;
+	struct reference ref;
+	struct target target;
+	char path[PATH_MAX];
+	const char *stored;
+	int ret;
+
+	if (supervise_wanted(&args->supervise))
+		return err_set(err, ERR_USAGE,
+			       "%s never changes: torpor pull and convert make a file of it that "
+			       "can be saved to",
+			       args->target);
+	ret = image ? target_find(&target, args->target, NULL) : -ENOENT;
+	if (ret == 0)
+		return resume_file(args, target.file, NULL, err);
+	if (image) {
+		ret = registry_args_reference(&ref, args->target, err);
+		if (ret < 0)
+			return ret;
+	}
+	if (image && args->wait_complete) {
+		ret = registry_args_pull(&ref, &args->registry, "resume", &pulled, path, err);
+		return ret < 0 ? ret : resume_file(args, path, NULL, err);
+	}
+	ret = wire_source_open(&wire, args->target, &args->registry, "resume", args->wait_complete,
+			       &stored, err);
+	if (ret < 0)
+		return ret;
+	if (stored == NULL)
+		args->resume.wire = &wire;
+	return resume_file(args, stored != NULL ? stored : args->target, NULL, err);
+}
+
 static int cmd_resume_run(struct options *opts, struct err *err)
 {
 	__attribute__((cleanup(cmd_resume_free))) struct cmd_resume_args args = {0};
-	struct source source;
 	struct target target;
 	int ret = cmd_resume_parse(opts, &args, err);
 
 	if (ret < 0)
 		return ret;
+	if (wire_is_source(args.target))
+		return resume_wire(&args, err);
 	ret = target_find(&target, args.target, err);
 	if (ret < 0)
 		return ret;
@@ -168,24 +243,24 @@ static int cmd_resume_run(struct options *opts, struct err *err)
 		return resume_machine(&args, target.name, err);
 	if (supervise_wanted(&args.supervise))
 		return resume_service(&args, &target, err);
-	ret = lease_open(args.lease, &args.resume.instance.lease_fd, err);
-	if (ret < 0)
-		return ret;
-	ret = resume_args_open(&args.resume, target.file, -1,
-			       target.kind == TARGET_STORED ? target.name : NULL, &source, err);
-	return ret < 0 ? ret : launch(&source, &args.resume.instance, args.detach, err);
+	return resume_file(&args, target.file, target.kind == TARGET_STORED ? target.name : NULL,
+			   err);
 }
 
 const struct command cmd_resume = {
 	.name = "resume",
-	.args = "FILE|NAME",
+	.args = "FILE|NAME|docker://REF|https://HOST/FILE",
 	.summary = "wake a live appliance; a paused machine NAME goes on",
 	.detail =
 		"NAME is a paused machine, or one that was saved to the store. FILE may be - for "
 		"standard input: what\n"
 		"comes down a pipe is held in memory. The options are for files: a paused machine "
 		"takes none.\n"
-		"In the foreground the terminal is the console, as with torpor run.",
+		"In the foreground the terminal is the console, as with torpor run.\n\n"
+		"What a registry or web server has and the store has not is fetched while the "
+		"machine runs:\n"
+		"it starts when its state is there, and waits for memory that is not. torpor ps "
+		"says how far it is.",
 	.options = options,
 	.run = cmd_resume_run,
 };

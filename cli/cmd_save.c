@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/tempfile.h"
+#include "cli/await_arrival.h"
 #include "cli/command.h"
 #include "cli/json_out.h"
 #include "cli/key_args.h"
@@ -375,6 +376,9 @@ static int cmd_save_run(struct options *opts, struct err *err)
 	struct client client;
 	int ret = cmd_save_parse(opts, &args, err);
 
+	if (ret < 0)
+		return ret;
+	ret = await_arrival(args.name, "save", err);
 	if (ret < 0)
 		return ret;
 	ret = client_open(&client, args.name, err);

@@ -26,8 +26,8 @@ _torpor_verb()
 		;;
 	resume)
 		subcommands='' operands='running saved images files'
-		flags='-d --detach --paused --golden --rm --unverified --new-identity --help' files='--require-signature --pcap --key-file --passphrase-file' folders=''
-		choices='--on-term --fill --verify --net' others='--idle-save --until-closed -n --name -p --publish'
+		flags='-d --detach --paused --golden --rm --wait-complete --unverified --new-identity --plain-http --help' files='--require-signature --pcap --key-file --passphrase-file --cacert' folders=''
+		choices='--on-term --fill --verify --net' others='--idle-save --until-closed -n --name -p --publish --timeout'
 		case $prev in --on-term) words='poweroff save' ;; esac
 		case $prev in --fill) words='none idle full' ;; esac
 		case $prev in --verify) words='full cached' ;; esac

@@ -137,6 +137,7 @@ _torpor_verb()
 		'*--idle-save=[save it when no connection to -p listen\:PORT was open for so long]:SECONDS: '
 		'*--until-closed=[end it when nobody has the other end of PIPE open any more, as /dev/fd/3]:PIPE: '
 		'*--rm[leave no logs and records behind]'
+		'*--wait-complete[from a registry or web server\: all of it comes first]'
 		'*-n+[name of the machine; default the one it was saved under]:NAME: '
 		'*--name=[name of the machine; default the one it was saved under]:NAME: '
 		'*--fill=[load untouched memory\: never, in the spare time of one core (default), on all cores]:none|idle|full:_torpor_choices none idle full'
@@ -150,6 +151,9 @@ _torpor_verb()
 		'*--pcap=[capture the frames of the network card; those of the second into FILE.1, and so on]:FILE:_files'
 		'*--key-file=[key file of the encrypted appliance]:FILE:_files'
 		'*--passphrase-file=[the passphrase is the first line of FILE; - is standard input]:FILE:_files'
+		'*--cacert=[trust the certificates in FILE, and no others]:FILE:_files'
+		'*--plain-http[speak http, without encryption, to a registry on another host, too]'
+		'*--timeout=[give up a connection that is silent for so long; default 60]:SECONDS: '
 		'*:operand:_torpor_operands running saved images files'
 		) ;;
 	clone) arguments=(

@@ -89,7 +89,9 @@ static int open_source(const struct resume_args *args, const char *path, int fd,
 	ret = keys_to_open(&args->keys, &keys, err);
 	if (ret < 0)
 		return ret;
-	if (fd < 0) {
+	if (args->wire != NULL) {
+		wire_source_params(args->wire, &params);
+	} else if (fd < 0) {
 		ret = spool_input(&input, path, &params.fd, err);
 		if (ret < 0)
 			return ret;
@@ -99,7 +101,10 @@ static int open_source(const struct resume_args *args, const char *path, int fd,
 	if (ret < 0)
 		return ret;
 	params.keys = take_ptr(keys);
-	return source_from_keyed_file(source, path, &params, &args->keys, err);
+	ret = source_from_keyed_file(source, path, &params, &args->keys, err);
+	if (ret == 0 && args->wire != NULL)
+		wire_source_attach(args->wire, source);
+	return ret;
 }
 
 static int verify_chain(const struct chain *chain, enum resume_verify how, struct err *err)

@@ -9,6 +9,7 @@
 
 #include "cli/key_args.h"
 #include "cli/net_args.h"
+#include "cli/wire_source.h"
 #include "instance/fill.h"
 #include "instance/instance.h"
 
@@ -48,6 +49,8 @@ struct resume_args {
 	bool verify_given;
 	bool unverified;
 	const char *signer; /* key or `trust`; NULL: a signature is not checked */
+	/* NULL, or it is read from there while it arrives; longer than the source. */
+	const struct wire_source *wire;
 	struct key_args keys;
 	struct net_args net;
 };

@@ -73,6 +73,11 @@ static int target_find_path(struct target *target, const char *text, struct err 
 
 	if (!reference_is_remote(text) && access(text, F_OK) == 0)
 		return 0;
+	if (strncmp(text, "https://", 8) == 0 || strncmp(text, "http://", 7) == 0)
+		return err_set(err, ERR_NOT_FOUND,
+			       "%s is a web address: of what lies there only torpor resume makes a "
+			       "machine; others take a file",
+			       text);
 	ret = target_find_image(target, text, &why);
 	if (ret < 0 || (ret == 0 && reference_is_remote(text)))
 		return why.kind == ERR_NOT_FOUND

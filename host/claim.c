@@ -197,7 +197,7 @@ int claim_free_name(struct claim *claim, const char *preferred, struct err *err)
 void claim_release(struct claim *claim)
 {
 	static const char *const files[] = {"control", "pid", "port", "qemu", "trunk", "lock", ""};
-	static const char *const state_files[] = {"socket", "running", ""};
+	static const char *const state_files[] = {"socket", "running", "arriving", ""};
 	struct path path;
 
 	if (claim->fd < 0)

@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/unix_socket.h"
+#include "host/arriving.h"
 #include "host/parse.h"
 #include "host/paths.h"
 
@@ -24,8 +25,9 @@
 #define PROBE_MS	1500
 #define LOOK_AGAIN_MS	10000 /* and then as long as it does */
 
-#define DEAF	  "does not answer"
-#define NO_SOCKET "is just starting, or ending"
+#define SILENCE_TEXT (256u + ARRIVING_TEXT)
+#define DEAF	     "does not answer"
+#define NO_SOCKET    "is just starting, or ending"
 
 static void (*client_tell)(const char *line);
 
@@ -93,8 +95,16 @@ static void read_process_state(pid_t pid, char state[32])
 static void describe_silence(const struct client *client, const char *what, char *text, size_t len)
 {
 	pid_t pid = claim_holder(client->kind, client->name);
-	char process[80] = "", state[32];
+	char process[80] = "", state[32], arriving[ARRIVING_TEXT];
+	struct arrivals_status status;
 
+	if (client->kind == CLAIM_MACHINE && arriving_look(client->name, &status) &&
+	    status.state != ARRIVALS_GOING) {
+		arriving_text(&status, arriving);
+		snprintf(text, len, "%s %s: it is %s; torpor kill %s ends it", client->name, what,
+			 arriving, client->name);
+		return;
+	}
 	read_process_state(pid, state);
 	if (state[0] != '\0')
 		snprintf(process, sizeof(process), " (process %d has state %s)", (int)pid, state);
@@ -108,7 +118,7 @@ static void describe_silence(const struct client *client, const char *what, char
 
 static int fail_silent(const struct client *client, const char *what, int ret, struct err *err)
 {
-	char text[256];
+	char text[SILENCE_TEXT];
 
 	describe_silence(client, what, text, sizeof(text));
 	err_set(err, ERR_FAILED, "%s", text);
@@ -118,7 +128,7 @@ static int fail_silent(const struct client *client, const char *what, int ret, s
 /* Once, to whom client_on_silence() named. */
 static void tell_silent(struct client *client, const char *what)
 {
-	char text[256];
+	char text[SILENCE_TEXT];
 
 	if (client->quiet || client_tell == NULL)
 		return;

@@ -11,7 +11,8 @@
  *     cache    $XDG_CACHE_HOME/torpor/NAME
  *
  * While a machine runs, its state folder also holds `running` and `socket`: a second lock and a
- * second control socket, for when the runtime folder is not there.
+ * second control socket, for when the runtime folder is not there; and `arriving` while its files
+ * are (host/arriving.h).
  *
  * Without XDG_RUNTIME_DIR: /run/torpor for root, else /run/user/UID/torpor, else /tmp/torpor-UID.
  * Root of a user namespace that may not write /run is the user outside, UID.

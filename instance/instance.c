@@ -112,6 +112,16 @@ static void notice_memory_read(const struct instance *in, const struct load_repo
 		       mebibytes(report->decoded), report->why.text);
 }
 
+static int note_base(struct instance *in, const struct archive *newest, struct err *err)
+{
+	const struct source *source = in->source;
+	const char *path = source->home != NULL ? source->home : archive_path(newest);
+
+	strcpy(in->base, archive_digest(newest));
+	/* What was never in a file has no path. */
+	return source->unnamed ? 0 : path_absolute(&in->base_path, path, err);
+}
+
 static int restore_guest(struct instance *in, struct err *err)
 {
 	const struct warmup *warmup = in->options->warmup;
@@ -127,13 +137,9 @@ static int restore_guest(struct instance *in, struct err *err)
 	if (ret < 0)
 		return ret;
 	in->pager = report.pager;
-	strcpy(in->base, archive_digest(newest));
-	/* What was never in a file has no path. */
-	if (!in->source->unnamed) {
-		ret = path_absolute(&in->base_path, archive_path(newest), err);
-		if (ret < 0)
-			return ret;
-	}
+	ret = note_base(in, newest, err);
+	if (ret < 0)
+		return ret;
 	in->golden_path = in->base_path;
 	if (in->options->golden) {
 		ret = instance_golden_open(in, err);
@@ -410,6 +416,7 @@ static void on_deferred_start(struct loop_watch *watch, uint32_t events)
 	}
 	if (in->options->warmup == NULL)
 		instance_events_begin(in);
+	instance_arrivals_begin(in);
 	if (in->machine.state == MACHINE_BROKEN)
 		tell_event_broken(in);
 	if (in->options->report_fd >= 0) {
@@ -545,6 +552,7 @@ static int build_and_run(struct instance *in, bool *ran, struct err *err)
 	terminal_restore();
 	if (ret == 0 && in->options->warmup != NULL)
 		ret = warmup_end(in->options->warmup, in->pager, err);
+	instance_arrivals_end(in);
 	if (in->has_keeper)
 		pthread_join(in->keeper, NULL);
 	exec_port_close(&in->exec_port);

@@ -124,6 +124,9 @@ struct instance {
 	char base[DIGEST_TEXT_SIZE];
 	struct path base_path;
 	char own_save[INSTANCE_OWN_SAVES][DIGEST_TEXT_SIZE]; /* the n-th at n % their number */
+	pthread_t arrivals_thread;
+	bool watches_arrivals;
+	atomic_bool arrivals_over; /* the thread ends */
 	time_t started;
 	struct path saved_to; /* of the save that ended it */
 	pthread_t keeper;     /* copies kernel and initrd behind the start */
@@ -206,6 +209,15 @@ json_t *instance_net_describe(const struct instance *in, bool counters);
 json_t *instance_ports(struct instance *in, const json_t *request, struct err *err);
 /* "accepted": ERR_USAGE for what are no ports. */
 json_t *instance_accepted(struct instance *in, const json_t *request, struct err *err);
+
+/* Files that are still arriving (instance_arrivals.c); nothing is done where they are not. begin:
+ * once there is a log of events. end: nobody waits any longer. */
+void instance_arrivals_begin(struct instance *in);
+void instance_arrivals_end(struct instance *in);
+/* Any thread. "arriving" of "status"; NULL: all was there, or no memory. */
+json_t *instance_arrivals_json(const struct instance *in);
+/* -EINVAL with ERR_FAILED while something is missing, which a save would wait for. */
+int instance_arrivals_check(const struct instance *in, struct err *err);
 
 /* What confines it (instance_sandbox.c). The first with its name, files and connections known,
  * before any thread: returns what sandbox_restrict() gives. The second once all is open and the

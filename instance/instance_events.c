@@ -12,7 +12,8 @@ void instance_event(struct instance *in, const char *event, json_t *details)
 void instance_events_begin(struct instance *in)
 {
 	const bool live = in->source->appliance.live;
-	const char *file = live ? in->base_path.text : in->source->origin;
+	const bool given = live && archive_is_given(chain_newest(in->source->chain));
+	const char *file = live && !given ? in->base_path.text : in->source->origin;
 	const bool paused = in->machine.state != MACHINE_RUNNING && in->options->hold_fd <= 0;
 
 	if (event_log_open(&in->events, in->claim.name, NULL) < 0)

@@ -14,11 +14,11 @@
 
 json_t *instance_status(const struct instance *in, const char *state)
 {
-	return json_pack("{s:b,s:s,s:i,s:s,s:I,s:i,s:I,s:b}", "ok", 1, "name", in->claim.name,
-			 "pid", (int)getpid(), "state", state, "memory",
-			 (json_int_t)in->machine.mem.size, "vcpus", (int)in->machine.nvcpus,
-			 "started", (json_int_t)in->started, "encrypted",
-			 (int)keyring_locks(in->source->keys));
+	return json_pack(
+		"{s:b,s:s,s:i,s:s,s:I,s:i,s:I,s:b,s:o*}", "ok", 1, "name", in->claim.name, "pid",
+		(int)getpid(), "state", state, "memory", (json_int_t)in->machine.mem.size, "vcpus",
+		(int)in->machine.nvcpus, "started", (json_int_t)in->started, "encrypted",
+		(int)keyring_locks(in->source->keys), "arriving", instance_arrivals_json(in));
 }
 
 static json_t *saving_status(const struct instance *in)

@@ -94,6 +94,8 @@ json_t *instance_stats(struct instance *in, const json_t *request, struct err *e
 	json_object_set_new(stats, "wake", post_resume_json(&in->post_resume));
 	if (in->pager != NULL)
 		json_object_set_new(stats, "paging", paging(in->pager));
+	if (in->source->arrivals != NULL)
+		json_object_set_new(stats, "arriving", instance_arrivals_json(in));
 	if (in->source->appliance.nnets > 0)
 		json_object_set_new(stats, "network", instance_net_describe(in, true));
 	return stats;

@@ -17,12 +17,15 @@
 #include "base/name.h"
 #include "base/num.h"
 #include "events/event_log.h"
+#include "host/arriving.h"
 #include "host/claim.h"
 #include "host/client.h"
 #include "host/parse.h"
 #include "host/paths.h"
 
 #define STATUS_TIMEOUT_MS 1000
+/* Of a machine whose map says that it waits. */
+#define WAITING_TIMEOUT_MS 300
 
 /* JSON is UTF-8; what an error quotes need not be. */
 static void make_ascii(char *text)
@@ -246,14 +249,14 @@ bool machine_is_known(const char *name)
 }
 
 /* NULL when it does not answer. *timed_out: it is neither starting nor ending. */
-static json_t *ask_status(const char *name, bool *timed_out)
+static json_t *ask_status(const char *name, unsigned timeout_ms, bool *timed_out)
 {
 	struct client client;
 	json_t *reply = NULL;
-	int ret = client_open_within(&client, name, STATUS_TIMEOUT_MS, NULL);
+	int ret = client_open_within(&client, name, timeout_ms, NULL);
 
 	if (ret >= 0) {
-		ret = client_do(&client, "status", STATUS_TIMEOUT_MS, &reply, NULL);
+		ret = client_do(&client, "status", (int)timeout_ms, &reply, NULL);
 		client_close(&client);
 	}
 	*timed_out = ret == -ETIMEDOUT;
@@ -264,14 +267,21 @@ static json_t *ask_status(const char *name, bool *timed_out)
 
 static json_t *running_status(const char *name)
 {
+	struct arrivals_status arrivals;
+	const bool arriving = arriving_look(name, &arrivals);
+	const bool waiting = arriving && arrivals.state != ARRIVALS_GOING;
 	bool timed_out;
-	json_t *status = ask_status(name, &timed_out);
+	json_t *status =
+		ask_status(name, waiting ? WAITING_TIMEOUT_MS : STATUS_TIMEOUT_MS, &timed_out);
 	pid_t pid = claim_holder(CLAIM_MACHINE, name);
 
 	if (status != NULL)
 		return status;
 	if (!timed_out || pid == 0)
 		return json_pack("{s:s,s:s}", "name", name, "state", "busy");
+	if (arriving)
+		return json_pack("{s:s,s:s,s:i,s:o*}", "name", name, "state", "waiting", "pid",
+				 (int)pid, "arriving", arriving_json(&arrivals));
 	return json_pack("{s:s,s:s,s:i}", "name", name, "state", "not-answering", "pid", (int)pid);
 }
 

@@ -197,6 +197,8 @@ static json_t *save_to(struct instance *in, struct save_request *request, struct
 	bool was_running = in->machine.state == MACHINE_RUNNING;
 	uint64_t start = clock_monotonic_ns();
 
+	if (instance_arrivals_check(in, err) < 0)
+		return NULL;
 	machine_pause(&in->machine);
 	if (in->machine.state != MACHINE_PAUSED) {
 		if (refuse_broken(in, err) == 0)

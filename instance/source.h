@@ -25,6 +25,10 @@ struct source {
 	const char *disk_path[APPLIANCE_MAX_DISKS]; /* borrowed; NULL: of no file of their own */
 	int disk_fd[APPLIANCE_MAX_DISKS];	    /* raw files, until source_open_disks */
 	struct boot_source boot;		    /* borrows the above */
+	/* Of a chain whose files are still arriving, set by who opened it; all borrowed. */
+	struct arrivals *arrivals; /* NULL: they are there */
+	const char *arrivals_map;  /* path of their map */
+	const char *home;	   /* where the newest file will be; NULL: nowhere */
 };
 
 /* An empty source, to be filled in by the caller (cli/source_args.c). Returns 0 or -ENOMEM. */

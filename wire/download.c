@@ -423,7 +423,8 @@ static bool all_right(struct loader *l)
 	return right;
 }
 
-/* Until all is right (returns true), the machine ends, or nothing more can be written. */
+/* Until all is right (returns true; not of what has no digest), the machine ends, or nothing more can
+ * be written. */
 static bool serve(struct loader *l)
 {
 	for (;;) {
@@ -442,8 +443,12 @@ static bool serve(struct loader *l)
 			eventfd_t ignored;
 
 			(void)eventfd_read(l->done, &ignored);
-			if (all_right(l))
+			if (all_right(l) && l->d->nimages > 0)
 				return true;
+			/* What has no digest may still be found wrong: by the machine. */
+			if (all_right(l))
+				arrivals_say(l->d->set, ARRIVALS_COMPLETE, seconds_now(),
+					     loader_host(l), NULL);
 			if (l->broken)
 				return false;
 		}

@@ -9,7 +9,9 @@
  * fetched once more, aside: where the two differ the bytes are replaced. What a machine has found
  * to be right is never written again.
  *
- * When all files are right, the images that they are of go into the store, and it ends.
+ * When all files are right, the images that they are of go into the store, and it ends. The one file
+ * of a web server has no digest: there it stays as long as the machine, which may want some of it
+ * once more.
  */
 #ifndef TORPOR_WIRE_DOWNLOAD_H
 #define TORPOR_WIRE_DOWNLOAD_H
