@@ -20,9 +20,10 @@ static const char *const needed[] = {
 };
 
 /* Without these something is lacking: entropy at the first moment, memory given back, the power
- * button; a checksum that ext4 may want and that is not among what it says it depends on. */
+ * button, what DHCP clients and tcpdump of an image use; a checksum that ext4 may want and that is
+ * not among what it says it depends on. */
 static const char *const useful[] = {
-	"crc32c_generic", "virtio_rng", "virtio_balloon", "button", "evdev",
+	"crc32c_generic", "virtio_rng", "virtio_balloon", "button", "evdev", "af_packet",
 };
 
 static int load_modules(struct modules *m, const struct initramfs_params *p, struct err *err)

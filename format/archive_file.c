@@ -104,7 +104,7 @@ static int write_flat_parts(struct archive_writer *w, const char *role, struct i
 {
 	int ret;
 
-	image_plan_parts(plan, writer_parts_allowed(w));
+	image_plan_parts(plan, writer_parts_allowed(w, role));
 	for (uint32_t i = 0; i < plan->nparts; i++)
 		plan->part[i].offset = reserve(w, plan->part[i].frames * FRAME_SIZE);
 	ret = image_write_parts(plan, &w->out.file, err);
@@ -160,7 +160,9 @@ static int write_packed_parts(struct archive_writer *w, const char *role, struct
 	struct packed_target target = {.w = w, .role = role, .offset = next_packed(w)};
 	const struct image_sink sink = {take_packed, end_packed, &target};
 
-	int ret = image_plan_packed(plan, PACKED_PART_FRAMES, writer_parts_allowed(w), err);
+	int ret = image_plan_packed(
+		plan, writer_parts_are_fine(role) ? FINE_PART_FRAMES : PACKED_PART_FRAMES,
+		writer_parts_allowed(w, role), err);
 
 	return ret < 0 ? ret : image_pack(plan, w->level, &sink, err);
 }

@@ -85,7 +85,8 @@ static int stream_image(struct archive_writer *w, const char *role, struct image
 	const struct image_sink sink = {hold_part, send_part, &part};
 	int ret;
 
-	ret = image_plan_packed(plan, PART_FRAMES, writer_parts_allowed(w), err);
+	ret = image_plan_packed(plan, writer_parts_are_fine(role) ? FINE_PART_FRAMES : PART_FRAMES,
+				writer_parts_allowed(w, role), err);
 	if (ret < 0)
 		return ret;
 	ret = image_pack(plan, w->packed ? w->level : IMAGE_PACK_NONE, &sink, err);

@@ -6,11 +6,13 @@
 
 #include "base/assert.h"
 #include "base/num.h"
+#include "format/archive.h"
 #include "format/archive_writer_internal.h"
 #include "format/image/frame_reader.h"
 
 #define MAX_LAYERS 90u /* registries refuse images with many more than a hundred */
 #define MAX_PARTS  16u
+#define MAX_FINE   48u
 
 /* Maps are never encrypted. `stored`, if not NULL, is the hash list as it is to be in the file. */
 static int add_map_and_hashes(struct archive_writer *w, const char *role,
@@ -44,11 +46,18 @@ void writer_describe_part(const char *role, bool packed, uint32_t index, uint64_
 	digest_text(digest, d->digest);
 }
 
+bool writer_parts_are_fine(const char *role)
+{
+	return strncmp(role, ROLE_DISK ".", strlen(ROLE_DISK ".")) == 0 &&
+	       strstr(role, ROLE_OVERLAY_SUFFIX) == NULL;
+}
+
 /* Fewer parts for later images, so that all layers together stay below what registries take. */
-uint32_t writer_parts_allowed(const struct archive_writer *w)
+uint32_t writer_parts_allowed(const struct archive_writer *w, const char *role)
 {
 	uint64_t left = w->nblobs < MAX_LAYERS ? MAX_LAYERS - w->nblobs : 0;
-	uint64_t share = u64_min(left / 4, MAX_PARTS);
+	uint64_t share = writer_parts_are_fine(role) ? u64_min(left / 2, MAX_FINE)
+						     : u64_min(left / 4, MAX_PARTS);
 
 	return share > 0 ? (uint32_t)share : 1;
 }

@@ -91,7 +91,11 @@ int writer_add_bulk(struct archive_writer *w, const struct oci_descriptor *d, ui
 /* ROLE.index */
 void writer_describe_part(const char *role, bool packed, uint32_t index, uint64_t size,
 			  const uint8_t *digest, struct oci_descriptor *d);
-uint32_t writer_parts_allowed(const struct archive_writer *w);
+uint32_t writer_parts_allowed(const struct archive_writer *w, const char *role);
+#define FINE_PART_FRAMES 64u /* 4 MiB of flat data, some 1.5 MiB packed */
+/* The base of a disk is cut into small parts where it is packed, so that the next version of an
+ * image shares those that did not change; memory changes all over. */
+bool writer_parts_are_fine(const char *role);
 /* Copy and hash; `out` NULL: hash only. */
 int writer_copy_hashed(struct archive_out *out, const struct blob *blob, uint64_t offset,
 		       char text[DIGEST_TEXT_SIZE], struct err *err);

@@ -308,12 +308,13 @@ Test(convert, optional_layers_go_along)
 	same_appliance("a.torpor", "b.torpor");
 }
 
-/* Flat, the disk is in several parts; but a layer has the name of the second. */
+/* Packed, the disk is in more parts; but a layer has the name of the third. */
 Test(convert, layers_in_the_way_of_a_part_are_refused)
 {
-	write_disk("a.torpor", 600);
-	edit_manifest("a.torpor", "add('disk.0.1', 'text/plain', 'not a part')\n");
-	convert_refused("a.torpor", "b.torpor", &flat, "two blobs would be disk.0.1");
+	write_disk("c.torpor", 600);
+	convert_ok("c.torpor", "a.torpor", &flat);
+	edit_manifest("a.torpor", "add('disk.0.2', 'text/plain', 'not a part')\n");
+	convert_refused("a.torpor", "b.torpor", &packed, "two blobs would be disk.0.2");
 	convert_ok("a.torpor", "b.torpor", &keep);
 }
 
