@@ -8,6 +8,7 @@
 #include "registry/manifest.h"
 #include "registry/transfer.h"
 #include "registry/workers.h"
+#include "store/cas_arriving.h"
 
 struct pull {
 	struct registry *registry;
@@ -109,12 +110,16 @@ static int fetch_blob(void *opaque, struct http *http, size_t index, struct err 
 	cleanup_cas_blob struct cas_blob to;
 	struct fetch f = {.to = &to, .progress = registry_progress(p->registry)};
 	int ret = cas_blob_begin(&to, p->cas, d->digest, d->size, err);
-	bool resumed = to.have > 0;
+	bool resumed;
 
 	if (ret != 0) {
 		progress_skip(f.progress, ret > 0 ? d->size : 0);
 		return ret < 0 ? ret : 0;
 	}
+	ret = cas_arriving_copy(&to, err);
+	if (ret < 0)
+		return ret;
+	resumed = to.have > 0;
 	progress_skip(f.progress, to.have);
 	f.counted = to.have;
 	for (unsigned n = 1;; n++) {

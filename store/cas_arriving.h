@@ -17,6 +17,7 @@
 #ifndef TORPOR_STORE_CAS_ARRIVING_H
 #define TORPOR_STORE_CAS_ARRIVING_H
 
+#include "base/arrival.h"
 #include "store/cas.h"
 
 #define CAS_ARRIVING_LOCK "lock"
@@ -50,5 +51,21 @@ int cas_arriving_publish(const struct cas_arriving *a, const struct cas *cas, co
 			 struct err *err);
 /* Remove the blobs that are left in it. */
 int cas_arriving_empty(const struct cas_arriving *a, struct err *err);
+
+/* What an earlier process has left in a folder that is locked by this one. */
+struct cas_left {
+	struct arrivals *set; /* owned; NULL: nothing */
+	char *list;	      /* owned */
+};
+
+void cas_left_open(struct cas_left *left, const struct cas_arriving *a);
+/* What is there of this blob; NULL: nothing. */
+const struct arrival *cas_left_find(const struct cas_left *left, const char *digest, uint64_t size);
+void cas_left_close(struct cas_left *left);
+#define cleanup_cas_left __attribute__((cleanup(cas_left_close)))
+
+/* Add to a blob of which nothing has come what has arrived of it from its beginning on, in a folder
+ * that nobody uses. What is in none is not added, and no error. `b` is open. */
+int cas_arriving_copy(struct cas_blob *b, struct err *err);
 
 #endif

@@ -160,18 +160,6 @@ int opening_list_members(struct opening *o, struct err *err)
 	return 0;
 }
 
-/* The list of the folder: where a blob was in the map that lies beside it. */
-static char *read_list(const struct opening *o)
-{
-	cleanup_fd int fd =
-		openat(o->folder.folder, CAS_ARRIVING_LIST, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	const size_t most = (size_t)ARRIVAL_MAX_FILES * DIGEST_TEXT_SIZE;
-	cleanup_free char *text = calloc(1, most + 1);
-	int64_t len = fd >= 0 && text != NULL ? io_read_upto(fd, text, most) : -1;
-
-	return len > 0 ? take_ptr(text) : NULL;
-}
-
 static int write_list(const struct opening *o, struct err *err)
 {
 	cleanup_buf struct buf text = {0};
@@ -190,7 +178,7 @@ static int write_list(const struct opening *o, struct err *err)
 	return ret < 0 ? err_sys(err, -ret, "%s/" CAS_ARRIVING_LIST, o->folder.path) : 0;
 }
 
-static void mark_what_is_left(const struct arrival *left, struct arrival *a)
+static void mark_left(const struct arrival *left, struct arrival *a)
 {
 	uint64_t at = 0, start, len, size = arrival_size(a);
 
@@ -201,27 +189,6 @@ static void mark_what_is_left(const struct arrival *left, struct arrival *a)
 		}
 		arrival_mark(a, at, start - at);
 		at = start + len;
-	}
-}
-
-/* What the map says that an earlier process has left in this folder. */
-static void take_left(const struct opening *o, const char *list, struct arrivals *left,
-		      struct arrivals *set)
-{
-	uint32_t index = 0;
-
-	for (const char *line = list; index < arrivals_files(left) && *line != '\0'; index++) {
-		size_t len = strcspn(line, "\n");
-
-		for (uint32_t i = 0; i < o->nfiles; i++) {
-			struct arrival *old = arrivals_file(left, index);
-
-			if (strlen(o->file[i].digest) == len &&
-			    strncmp(o->file[i].digest, line, len) == 0 &&
-			    arrival_size(old) == o->file[i].source.size)
-				mark_what_is_left(old, arrivals_file(set, i));
-		}
-		line += len + (line[len] == '\n');
 	}
 }
 
@@ -239,19 +206,15 @@ static void mark_tails(const struct opening *o, struct arrivals *set)
 
 int opening_make_map(struct opening *o, int *map_fd, struct arrivals **set, struct err *err)
 {
-	cleanup_arrivals struct arrivals *left = NULL;
+	cleanup_cas_left struct cas_left left = {.set = NULL};
 	cleanup_free uint64_t *sizes = calloc(o->nfiles, sizeof(*sizes));
-	cleanup_free char *list = read_list(o);
-	cleanup_fd int old =
-		openat(o->folder.folder, CAS_ARRIVING_MAP, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	int ret;
 
 	if (sizes == NULL)
 		return out_of_memory(err);
 	for (size_t i = 0; i < o->nfiles; i++)
 		sizes[i] = o->file[i].source.size;
-	if (old >= 0 && list != NULL)
-		(void)arrivals_open(&left, old, -1, NULL);
+	cas_left_open(&left, &o->folder);
 	/* The list and the map belong together, whenever this process is killed. */
 	if (unlinkat(o->folder.folder, CAS_ARRIVING_MAP, 0) < 0 && errno != ENOENT)
 		return err_sys(err, errno, "%s/" CAS_ARRIVING_MAP, o->folder.path);
@@ -265,8 +228,13 @@ int opening_make_map(struct opening *o, int *map_fd, struct arrivals **set, stru
 	ret = arrivals_create(set, *map_fd, sizes, (uint32_t)o->nfiles, err);
 	if (ret < 0)
 		return ret;
-	if (left != NULL)
-		take_left(o, list, left, *set);
+	for (size_t i = 0; i < o->nfiles; i++) {
+		const struct arrival *old =
+			cas_left_find(&left, o->file[i].digest, o->file[i].source.size);
+
+		if (old != NULL)
+			mark_left(old, arrivals_file(*set, (uint32_t)i));
+	}
 	mark_tails(o, *set);
 	return 0;
 }

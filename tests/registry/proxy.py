@@ -26,7 +26,7 @@ Of closed ranges that are not all of a blob:
   pbusy=N      503 with Retry-After: 1 for the first N
   pwrong=N     a byte in the middle of the first N is another one
   pother=N     the first N are answered with the bytes before those that were asked for
-  hold=FILE    they wait while there is such a file
+  hold=FILE    they wait while there is such a file; with holdfrom=N those from byte N on
 It is a forward proxy, too: for http://ANY/PATH, not for CONNECT.
 """
 import http.client
@@ -210,7 +210,7 @@ class Handler(BaseHTTPRequestHandler):
         first, last = (int(n) for n in span.split("-"))
         if first == 0 and last == int(size) - 1:
             return False
-        while "hold" in MODE and os.path.exists(MODE["hold"]):
+        while "hold" in MODE and first >= int(MODE.get("holdfrom") or 0) and os.path.exists(MODE["hold"]):
             time.sleep(0.01)
         if take("pbusy"):
             self.answer(503, [("Retry-After", "1")])

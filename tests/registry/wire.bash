@@ -32,7 +32,10 @@ end_reader() {
 
 # The download ends with its reader, or when it is done: then nobody has the folder of $arriving locked.
 is_over() {
-    [ -z "$(find "$XDG_DATA_HOME/torpor/oci/arriving" -name lock -exec flock -n {} echo free \; 2>/dev/null | grep -v free)" ]
+    local lock
+    for lock in "$XDG_DATA_HOME"/torpor/oci/arriving/*/lock; do
+        ! [ -e "$lock" ] || flock -n "$lock" true || return 1
+    done
 }
 
 # One registry for all, with full.torpor.
@@ -198,7 +201,7 @@ killed() {
     pid=$(download_pid)
     matches "the download" "$pid" '^[0-9]+$'
     rm held
-    ask read 0 0 65536
+    ask read 1 0 65536
     kill -9 "$pid"
     ask all
     matches "after the kill" "$answer" '^(error: .*has ended|right)'
@@ -219,6 +222,20 @@ collected() {
     wakes "$source"
 }
 try collected "gc leaves what arrives for somebody, and removes the rest"
+
+# Of what a machine has left behind only the rest is fetched.
+pulled() {
+    held holdfrom=$((4 << 20))
+    ask read 1 0 $((4 << 20))
+    matches "the beginning" "$answer" '^sha256:'
+    end_reader
+    until_true is_over
+    rm held
+    works pull "$source"
+    same "the rest is asked for" "$(asked "range=bytes=$((4 << 20))-\$")" 1
+    works verify "$source"
+}
+try pulled "pull takes what has arrived before"
 
 twice() {
     held
