@@ -37,7 +37,7 @@ static void forget_all(struct exec_port *p)
 	buf_free(&p->frames);
 	buf_free(&p->unsent);
 	p->unsent_at = 0;
-	p->no_memory = false;
+	p->no_memory = p->greeted = false;
 	p->state = PORT_IDLE;
 	timer_set(&p->timer, 0);
 }
@@ -136,6 +136,7 @@ static void greet(struct exec_port *p)
 	for (unsigned i = 0; i < EXEC_NUMBER; i++)
 		number[i] &= 0x7f;
 	number[0] |= 1;
+	p->greeted = true;
 	p->matched = 0;
 	buf_free(&p->unsent);
 	p->unsent_at = 0;
@@ -170,7 +171,7 @@ static void on_port_output(void *opaque, const uint8_t *data, size_t len)
 	struct exec_port *p = opaque;
 	size_t at = 0;
 
-	if (p->state == PORT_GREETING || p->state == PORT_STARTING) {
+	if (p->greeted && (p->state == PORT_GREETING || p->state == PORT_STARTING)) {
 		while (at < len && p->matched < EXEC_GREETING)
 			p->matched = exec_match(p->greeting, p->matched, data[at++]);
 		if (p->matched == EXEC_GREETING)
@@ -184,6 +185,7 @@ static void on_port_opened(void *opaque, bool open)
 {
 	struct exec_port *p = opaque;
 
+	p->greeted &= open;
 	if (open && (p->state == PORT_GREETING || p->state == PORT_STARTING))
 		greet(p);
 	else if (!open && p->state == PORT_UP)
@@ -262,7 +264,6 @@ static void port_begin(struct transport *t)
 	struct exec_port *p = port_from_transport(t);
 
 	forget_all(p);
-	p->matched = 0;
 	p->pinged = false;
 	if (!p->port->is_open(p->port)) {
 		start_helper(p);

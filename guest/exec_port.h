@@ -50,6 +50,7 @@ struct exec_port {
 	struct buf unsent;  /* to the port, from unsent_at on */
 	size_t unsent_at;
 	uint8_t greeting[EXEC_GREETING];
+	bool greeted;	  /* since the port was opened: an answer is waited for */
 	uint32_t matched; /* of the greeting: so much of the answer has come */
 };
 

@@ -1,10 +1,13 @@
 /*
  * Commands in the guest (guest/exec_sessions.h): a helper that says anything, and clients that do,
  * in pieces of any size. Whatever they say, what is handed on is whole frames of the right kinds,
- * no client gets more than was granted, and nothing is left at the end.
+ * no client gets more than was granted, and nothing is left at the end. With the same over a console
+ * port (guest/exec_port.h), which takes as few bytes as it likes, opens and closes: what it is given
+ * is padding, a greeting, and whole frames with their trailers.
  *
- * The input is steps: what (one byte), and what that needs.
+ * The input is whether there is a port (one byte), and steps: what (one byte), and what that needs.
  */
+#include "guest/exec_port.h"
 #include "guest/exec_sessions.h"
 
 #include <errno.h>
@@ -22,7 +25,15 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct loop loop;
 static struct exec_sessions sessions;
-static struct transport transport;
+static struct transport transport; /* used with no port */
+static struct agent agent;	   /* says nothing */
+static struct agent_files files;   /* its transport is ours, used with a port */
+static struct exec_port port;
+static struct chardev console; /* behind the port */
+static bool console_open, with_port;
+static size_t console_room;	    /* bytes that it takes */
+static uint8_t last[EXEC_GREETING]; /* the greeting that what it was given began with */
+static struct buf given;
 static int client[CLIENTS]; /* -1: not there */
 static struct buf heard[CLIENTS];
 static bool begun;
@@ -46,6 +57,49 @@ static void send_frames(struct transport *t, const void *frames, size_t len)
 	fuzz_require(len == EXEC_HEADER + f.len && f.session != 0);
 	fuzz_require(f.type >= EXEC_ARGS && f.type <= EXEC_CREDIT);
 	unsent += len;
+}
+
+/* Frames of sessions, and pings. */
+static void check_given(void)
+{
+	size_t at = EXEC_PADDING + EXEC_GREETING;
+	struct exec_frame f;
+
+	for (size_t i = 0; i < given.len && i < EXEC_PADDING; i++)
+		fuzz_require(given.data[i] == 0);
+	if (given.len < at)
+		return;
+	fuzz_require(memcmp(given.data + EXEC_PADDING, last, EXEC_GREETING) == 0);
+	while (given.len - at >= EXEC_HEADER) {
+		fuzz_require(exec_parse_header(given.data + at, &f) == 0);
+		fuzz_require(f.session != 0 ? f.type <= EXEC_CREDIT : f.type == EXEC_PING);
+		if (given.len - at - EXEC_HEADER < f.len + EXEC_TRAILER)
+			break;
+		at += EXEC_HEADER + f.len;
+		fuzz_require(memcmp(given.data + at, last + EXEC_MAGIC_SIZE, EXEC_TRAILER) == 0);
+		at += EXEC_TRAILER;
+	}
+}
+
+static size_t console_take(struct chardev *c, const uint8_t *data, size_t len)
+{
+	size_t part = console_open ? u64_min(len, console_room) : 0;
+
+	(void)c;
+	if (memcmp(last, port.greeting, sizeof(last)) != 0)
+		buf_free(&given);
+	memcpy(last, port.greeting, sizeof(last));
+	console_room -= part;
+	buf_add(&given, data, part);
+	if (!buf_failed(&given))
+		check_given();
+	return part;
+}
+
+static bool console_is_open(const struct chardev *c)
+{
+	(void)c;
+	return console_open;
 }
 
 static void end(struct transport *t)
@@ -135,8 +189,44 @@ static size_t make_words(struct fuzz_input *in, uint8_t *words, bool frame)
 	return EXEC_HEADER + len;
 }
 
+/* What only a port does. */
+static void port_step(struct fuzz_input *in, unsigned what)
+{
+	uint8_t words[EXEC_GREETING + EXEC_HEADER + MOST];
+	size_t len;
+
+	switch (what % 8) {
+	case 0:
+		console_open = !console_open;
+		console.opened(console.opaque, console_open);
+		break;
+	case 1:
+		console_room = fuzz_take(in, 3);
+		console.room(console.opaque);
+		break;
+	case 2:
+		if (port.timer.fn != NULL && port.state != PORT_IDLE)
+			port.timer.fn(port.timer.opaque);
+		break;
+	case 3: /* the answer, and then the helper's first frame */
+		memcpy(words, port.greeting, EXEC_GREETING);
+		exec_header(words + EXEC_GREETING, 0, EXEC_HELLO, 4);
+		exec_put32(words + EXEC_GREETING + EXEC_HEADER, EXEC_VERSION);
+		console.output(console.opaque, words, EXEC_GREETING + EXEC_HEADER + 4);
+		break;
+	case 4: /* half of it */
+		console.output(console.opaque, port.greeting, fuzz_take(in, 1) % EXEC_GREETING);
+		break;
+	default:
+		len = make_words(in, words, what % 8 > 5);
+		if (console_open)
+			console.output(console.opaque, words, len);
+	}
+}
+
 static void step(struct fuzz_input *in)
 {
+	struct transport *way = with_port ? &files.transport : &transport;
 	uint8_t words[EXEC_HEADER + MOST];
 	unsigned what = (unsigned)fuzz_take(in, 1), i = what / 16 % CLIENTS;
 	const struct err why = {.kind = ERR_FAILED, .text = "gone"};
@@ -158,14 +248,22 @@ static void step(struct fuzz_input *in)
 	case 4:
 		hear(i);
 		break;
+	case 15:
+	case 14:
+	case 13:
+		if (with_port) {
+			port_step(in, (unsigned)fuzz_take(in, 1));
+			break;
+		}
+		goto words;
 	case 5:
 		unsent = 0;
-		transport.room(transport.opaque);
+		way->room(way->opaque);
 		break;
 	case 6:
 		if (begun) {
-			end(&transport);
-			transport.failed(transport.opaque, &why);
+			end(way);
+			way->failed(way->opaque, &why);
 		}
 		break;
 	case 7:
@@ -175,12 +273,13 @@ static void step(struct fuzz_input *in)
 		exec_put32(words + EXEC_HEADER, EXEC_VERSION);
 		exec_header(words, 0, EXEC_HELLO, 4);
 		if (begun)
-			transport.received(transport.opaque, words, EXEC_HEADER + 4);
+			way->received(way->opaque, words, EXEC_HEADER + 4);
 		break;
 	default:
+	words:
 		len = make_words(in, words, what % 16 > 9);
 		if (begun)
-			transport.received(transport.opaque, words, len);
+			way->received(way->opaque, words, len);
 	}
 	loop_poll(&loop);
 }
@@ -191,10 +290,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	unsigned fds = fuzz_open_fds();
 
 	transport = (struct transport){.ops = &ops};
+	files = (struct agent_files){.transport.ops = &ops, .agent = &agent};
+	agent = (struct agent){.going = true};
+	console = (struct chardev){.input = console_take, .is_open = console_is_open};
+	port = (struct exec_port){.port = NULL};
+	console_open = false;
+	console_room = 0;
+	memset(last, 0, sizeof(last));
+	with_port = fuzz_take(&in, 1) % 2 != 0;
 	begun = false;
 	unsent = 0;
 	fuzz_require(loop_init(&loop, &lock, NULL) == 0);
-	exec_sessions_init(&sessions, &transport, &loop);
+	if (with_port) {
+		exec_port_init(&port, &console, "port", &files);
+		fuzz_require(exec_port_open(&port, &loop, NULL) == 0);
+	}
+	exec_sessions_init(&sessions, with_port ? &port.transport : &transport, &loop);
 	fuzz_require(exec_sessions_open(&sessions, NULL) == 0);
 	for (unsigned i = 0; i < CLIENTS; i++)
 		client[i] = -1;
@@ -204,6 +315,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		leave(i);
 	exec_sessions_finish(&sessions, "over");
 	fuzz_require(sessions.nclients == 0);
+	exec_port_close(&port);
+	buf_free(&given);
 	loop_free(&loop);
 	fuzz_require(fuzz_open_fds() == fds);
 	return 0;

@@ -18,6 +18,19 @@ for o in c, c["live"], c["needs"], c["cpu"], c["disks"][0]: o["of-tomorrow"] = {
 }
 try newer_minor "a newer minor version is read, a member unknown to this one is not"
 
+console_ports() {
+    variants
+    works inspect packed.torpor
+    change 'assert c.pop("ports") == ["org.torpor.exec.0"]'
+    works verify changed.torpor
+    refuses 120 'state: device console: virtio\.nqueues is 8, the machine has 6' resume -d changed.torpor
+    change 'c["ports"] = ["org.torpor.exec.1"]'
+    refuses 121 'console ports other than org\.torpor\.exec\.0' resume -d changed.torpor
+    change 'c["format"] = "1.1"'
+    refuses 121 'ports in format 1\.1, which has none' resume -d changed.torpor
+}
+try console_ports "a file says which console ports its machine has, and a machine without them is not that one"
+
 newer_major() {
     local verb
     variants

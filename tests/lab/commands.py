@@ -5,7 +5,7 @@ import sys
 
 import guest as lab
 import suite
-from exec import BOX, background, boot, ended, run
+from exec import BOX, background, boot, ended, run, without_port
 from suite import DEBIAN, DISK, ok
 
 LEFT = "ls -d /dev/shm/torpor-* /run/torpor-* /tmp/torpor-* /var/tmp/torpor-* 2>/dev/null"
@@ -27,6 +27,10 @@ def helpers(host):
     ok("a helper that is killed is told of", status == 125 and "helper" in err, err)
     got = run(host, "help", "--", BOX, "sh", "-c", LEFT + "; exit 4")
     ok("it leaves nothing either, and there is a new one", (got.status, got.out) == (4, ""), got)
+    run(host, "-d", "help", "--", BOX, "sh", "-c", "killall -STOP qemu-ga")
+    got = run(host, "--timeout", "60", "help", "--", BOX, "sh", "-c", "kill -CONT $(pidof qemu-ga); exit 5")
+    ok("an agent that hangs is no matter", got.status == 5, got)
+    without_port(host, "help")
     process = background(host, "help", "--", BOX, "sh", "-c", "echo; sleep 1000")
     run(host, "-d", "help", "--", BOX, "sh", "-c", "sleep 1; killall -STOP qemu-ga")
     status, err = ended(process)

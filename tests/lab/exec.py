@@ -24,6 +24,21 @@ def boot(host, name):
     return guest
 
 
+def way(host, name):
+    """How frames reach the helper there: "port" or "files"."""
+    got = run(host, name, "--", BOX, "sh", "-c", "ls -l /proc/$(pidof helper)/fd")
+    return "port" if "/dev/vport" in got.out else "files"
+
+
+def without_port(host, name):
+    """From here on no helper can open the console port."""
+    run(host, "-d", name, "--", BOX, "sh", "-c",
+        "sleep 1; for p in /sys/class/virtio-ports/*; do [ $(cat $p/name) = org.torpor.exec.0 ] && rm /dev/${p##*/}; done; "
+        "kill -9 $(pidof helper)")
+    if not lab.until(lambda: way(host, name) == "files"):
+        raise lab.Failure("commands still reach the guest by the port")
+
+
 def run(host, *argv):
     return host.torpor("exec", *argv, check=False)
 
@@ -49,6 +64,7 @@ def ended(process):
 def commands(host):
     """Status, outputs, input, user, folder, variables, signals, a terminal."""
     guest = boot(host, "cmd")
+    ok("there is a port for it", way(host, "cmd") == "port")
     got = run(host, "cmd", "--", BOX, "sh", "-c", "echo out; echo err >&2; exit 7")
     ok("outputs apart, and the status", (got.status, got.out, got.err) == (7, "out\n", "err"), got)
     got = shell(host, 'for i in $(seq 0 255); do torpor exec cmd -- busybox sh -c "exit $i"; '
@@ -72,6 +88,10 @@ def commands(host):
     ok("a terminal", re.search(r"33 77\s+/dev/pts/\d+\s+9\n", got.out), got)
     ok("detached", run(host, "-d", "cmd", "--", BOX, "sh", "-c", "sleep 1; echo yes >/tmp/detached").status == 0)
     ok("it goes on", lab.until(lambda: run(host, "cmd", "--", BOX, "cat", "/tmp/detached").out == "yes\n"))
+    without_port(host, "cmd")
+    got = shell(host, 'for i in 0 1 126 127 128 255; do torpor exec cmd -- busybox sh -c "exit $i"; '
+                      '[ $? = $i ] || echo $i; done')
+    ok("statuses without a port", got.out == "", got)
     guest.kill()
 
 
@@ -89,22 +109,29 @@ def both_ways(host, name, length):
     ok("output of any length", len(got.out.split()) == 2 and got.out.split()[0] in got.err and NOTHING not in got.out, got)
 
 
-def lengths(host):
-    """Much in both directions, many at once, and a client that does not read."""
-    guest = boot(host, "len")
-    both_ways(host, "len", LENGTH)
+def many(host):
     got = shell(host, f"for i in $(seq {MANY}); do "
                       'torpor exec len -- busybox sh -c "seq 500; exit $((i % 200))" >/tmp/out.$i '
                       "& pids[i]=$!; done; "
                       f"for i in $(seq {MANY}); do wait ${{pids[i]}}; s=$?; "
                       '[ $s = $((i % 200)) ] && [ $(wc -l </tmp/out.$i) = 500 ] || echo $i $s; done; rm -f /tmp/out.*')
     ok("many at once", got.out == "", got)
+
+
+def lengths(host):
+    """Much in both directions, many at once, and a client that does not read; by the port, and without it."""
+    guest = boot(host, "len")
+    both_ways(host, "len", LENGTH)
+    many(host)
     process = background(host, "len", "--", BOX, "yes")
     ok("who does not read holds up nobody", run(host, "len", "--", BOX, "true").status == 0)
     process.kill()
     process.wait()
     ok("who leaves ends the command",
        lab.until(lambda: run(host, "len", "--", BOX, "pidof", "yes").status == 1))
+    without_port(host, "len")
+    both_ways(host, "len", LENGTH >> 3)
+    many(host)
     ok("the guest is as it was", guest.say("nonce") == guest.nonce)
     guest.kill()
 
@@ -161,10 +188,26 @@ def interrupted(host):
     guest = lab.Guest.wake(host, "int", file)
     got = run(host, "int", "--", BOX, "sh", "-c", "echo awake; exit 3")
     ok("while it is being paged in", (got.status, got.out) == (3, "awake\n"), got)
+    ok("nothing is left of the command that it was saved in",
+       lab.until(lambda: run(host, "int", "--", BOX, "pidof", "sleep").status == 1))
+    process = background(host, "int", "--", BOX, "sh", "-c", "echo; killall qemu-ga; sleep 2; exit 7")
+    ok("its agent is killed, and the command goes on", ended(process)[0] == 7)
+    guest.save(file)
+    guest = lab.Guest.wake(host, "int", file)
+    ok("nor is it needed when it wakes", run(host, "int", "--", BOX, "sh", "-c", "exit 8").status == 8)
+    guest.kill()
+    guest = boot(host, "int")
+    without_port(host, "int")
+    process = background(host, "int", "--", BOX, "sh", "-c", "echo; sleep 1000")
+    guest.save(file)
+    status, err = ended(process)
+    ok("saved in the middle without a port, and told so", status == 125 and "saved" in err, err)
+    guest = lab.Guest.wake(host, "int", file)
+    ok("it wakes", run(host, "int", "--", BOX, "sh", "-c", "exit 3").status == 3)
     process = background(host, "int", "--", BOX, "sh", "-c", "echo; sleep 1000")
     run(host, "-d", "int", "--", BOX, "sh", "-c", "sleep 1; killall qemu-ga")
     status, err = ended(process)
-    ok("its agent is killed, and that is told", status == 125 and "agent" in err, err)
+    ok("without a port its agent is killed, and that is told", status == 125 and "agent" in err, err)
     guest.kill()
     guest = boot(host, "int")
     process = background(host, "int", "--", BOX, "sh", "-c", "echo; sleep 1000")

@@ -985,6 +985,36 @@ Test(exec_port, what_is_no_answer_is_dropped)
 	cr_assert(eq(int, (int)port_state(), PORT_UP));
 }
 
+/* Before anything was said to it, the guest can answer nothing: not with what it knows of before. */
+Test(exec_port, an_answer_to_no_greeting)
+{
+	uint8_t answer[EXEC_GREETING];
+	struct guest_command c;
+	struct err err;
+
+	cr_assert(eq(int, run(SHELL(0, "true")), 0));
+	begin_anew();
+	kill_helper();
+	for (bool gone = false; !gone; usleep(1000)) {
+		pthread_mutex_lock(&lock);
+		gone = !console.open;
+		pthread_mutex_unlock(&lock);
+	}
+	set_mute(true);
+	cr_assert(eq(int, begin(&c, SHELL(0, "exit 5"), &err), 0));
+	while (port_state() != PORT_STARTING)
+		usleep(1000);
+	pthread_mutex_lock(&lock);
+	memcpy(answer, exec_port.greeting, sizeof(answer));
+	console.port.output(console.port.opaque, answer, sizeof(answer));
+	cr_assert(eq(int, (int)exec_port.state, PORT_STARTING));
+	guest.mute = false;
+	timer_set(&guest.timer, 1);
+	pthread_mutex_unlock(&lock);
+	follow(&c);
+	cr_assert(eq(int, written.status, 5), "%s", written.failure);
+}
+
 /* The guest has no such port: it is done by files. */
 Test(exec_port, a_guest_that_cannot_open_it)
 {
