@@ -83,12 +83,23 @@ def heard(host, name, text):
     return text in log(host, name)
 
 
+def debian_image(tag):
+    """Options for an image of images/container, whose kernel has packed modules, ext4 among them."""
+    kernel = os.path.join(lab.REPOSITORY, "build/images/container/kernel")
+    return ["--from", f"oci:{kernel}/../image:{tag}", "--kernel", glob.glob(f"{kernel}/boot/vmlinuz-*")[0],
+            "--modules", kernel]
+
+
 def inside(host, name, *argv):
     return host.torpor("exec", name, "--", *argv, check=False)
 
 
+def runs_with(host, name, *argv):
+    return lab.until(lambda: inside(host, name, *argv).status == 0)
+
+
 def runs(host, name):
-    return lab.until(lambda: inside(host, name, "/bin/busybox", "true").status == 0)
+    return runs_with(host, name, "/bin/busybox", "true")
 
 
 def command(host):

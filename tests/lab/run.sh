@@ -19,7 +19,7 @@ host_memory=4096 # MiB
 prepare() {
 	mkdir -p build/lab-bin
 	cp build-release/torpor "$TORPOR.new" && mv "$TORPOR.new" "$TORPOR" &&
-		images/debian/build && images/redis/build && images/web/build &&
+		images/debian/build && images/redis/build && images/web/build && images/container/build &&
 		{ [ "$which" != soak ] || prepare_kernels bookworm-backports trixie-backports; }
 }
 
@@ -52,6 +52,7 @@ files() {
 	echo "clones"
 	echo "chain $two"
 	echo "paged $two"
+	echo "image $two"
 	echo "net $two"
 	echo "travel $two"
 	echo "build"
