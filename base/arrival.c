@@ -28,6 +28,7 @@
 #define FULL_MS 20
 /* A writer that was killed in the middle of a step leaves `version` odd. */
 #define VERSION_TRIES 100
+#define WRITER_GONE   "what fetched it has ended"
 
 /* --- the layout --- */
 
@@ -59,7 +60,7 @@ static int set_new(struct arrivals **out, uint32_t files, struct err *err)
 		return err_sys(err, ENOMEM, "files that arrive");
 	}
 	set->files = files;
-	set->socket = -1;
+	set->socket = set->map_fd = -1;
 	set->header = MAP_FAILED;
 	pthread_mutex_init(&set->lock, NULL);
 	*out = set;
@@ -126,7 +127,9 @@ int arrivals_create(struct arrivals **out, int map_fd, const uint64_t *sizes, ui
 		return ret;
 	set->writer = true;
 	set->map_len = lay_out(set, sizes);
-	if (ftruncate(map_fd, 0) < 0 || ftruncate(map_fd, (off_t)set->map_len) < 0)
+	set->map_fd = fcntl(map_fd, F_DUPFD_CLOEXEC, 0);
+	if (set->map_fd < 0 || ftruncate(map_fd, 0) < 0 ||
+	    ftruncate(map_fd, (off_t)set->map_len) < 0)
 		return err_sys(err, errno, "make the map of what arrives");
 	ret = map_set(set, map_fd, PROT_READ | PROT_WRITE, err);
 	if (ret < 0)
@@ -219,6 +222,8 @@ void arrivals_free(struct arrivals *set)
 		munmap(set->header, set->map_len);
 	if (set->socket >= 0)
 		close(set->socket);
+	if (set->map_fd >= 0)
+		close(set->map_fd);
 	pthread_mutex_destroy(&set->lock);
 	free(set->file);
 	free(set);
@@ -360,6 +365,13 @@ void arrival_drop(struct arrival *a, uint64_t from, uint64_t len)
 
 /* --- states and texts --- */
 
+static bool writer_is_gone(const struct arrivals *set)
+{
+	struct pollfd pfd = {.fd = set->socket};
+
+	return set->socket < 0 || (poll(&pfd, 1, 0) == 1 && (pfd.revents & (POLLHUP | POLLERR)));
+}
+
 static void put_text(char to[ARRIVAL_TEXT], const char *text)
 {
 	snprintf(to, ARRIVAL_TEXT, "%s", text != NULL ? text : "");
@@ -414,10 +426,15 @@ static void read_header(const struct arrival_header *h, struct arrivals_status *
 		status->state = ARRIVALS_FAILED;
 }
 
-void arrivals_status(const struct arrivals *set, struct arrivals_status *status)
+static void read_status(const struct arrivals *set, bool gone, struct arrivals_status *status)
 {
 	*status = (struct arrivals_status){.files = set->files};
 	read_header(set->header, status);
+	/* It was gone before this was read: what it said last is what it says. */
+	if (gone && status->state != ARRIVALS_COMPLETE && status->state != ARRIVALS_FAILED) {
+		status->state = ARRIVALS_FAILED;
+		snprintf(status->failed, sizeof(status->failed), WRITER_GONE);
+	}
 	for (uint32_t i = 0; i < set->files; i++) {
 		const struct arrival *a = &set->file[i];
 
@@ -428,13 +445,32 @@ void arrivals_status(const struct arrivals *set, struct arrivals_status *status)
 	}
 }
 
+void arrivals_status(const struct arrivals *set, struct arrivals_status *status)
+{
+	read_status(set, !set->writer && writer_is_gone(set), status);
+}
+
+int arrivals_map_fd(const struct arrivals *set)
+{
+	return set->map_fd;
+}
+
+/* It had the lock, and nobody has it. */
+static bool lock_is_left(const struct arrivals *set, int map_fd)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	return atomic_load(&set->header->served) != 0 && fcntl(map_fd, F_OFD_GETLK, &lock) == 0 &&
+	       lock.l_type == F_UNLCK;
+}
+
 int arrivals_status_read(int map_fd, struct arrivals_status *status, struct err *err)
 {
 	cleanup_arrivals struct arrivals *set = NULL;
 	int ret = arrivals_open(&set, map_fd, -1, err);
 
 	if (ret == 0)
-		arrivals_status(set, status);
+		read_status(set, lock_is_left(set, map_fd), status);
 	return ret;
 }
 
@@ -460,13 +496,6 @@ void arrival_want(struct arrival *a, uint64_t from, uint64_t len)
 {
 	if (len > 0 && range_within(from, len, a->size) && !arrival_has(a, from, len))
 		(void)send_request(a, ARRIVAL_HINT, from, len);
-}
-
-static bool writer_is_gone(const struct arrivals *set)
-{
-	struct pollfd pfd = {.fd = set->socket};
-
-	return set->socket < 0 || (poll(&pfd, 1, 0) == 1 && (pfd.revents & (POLLHUP | POLLERR)));
 }
 
 static void sleep_until_change(struct arrivals *set, uint32_t generation, bool sent)
@@ -525,7 +554,7 @@ static int await_blocks(struct arrival *a, uint64_t from, uint64_t len, const ui
 			return ret;
 		/* What it marked before it went has been looked at by now. */
 		if (gone)
-			return err_sys(err, EIO, "what fetched it has ended");
+			return err_sys(err, EIO, WRITER_GONE);
 		if (!sent) {
 			ret = send_request(a, ARRIVAL_NOW, from, len);
 			sent = ret == 0;
@@ -579,7 +608,7 @@ int arrival_again(struct arrival *a, uint64_t from, uint64_t len, struct err *er
 			(void)poll(&room, 1, FULL_MS);
 	} while (ret == -EAGAIN);
 	if (ret < 0)
-		return err_sys(err, EIO, "what fetched it has ended");
+		return err_sys(err, EIO, WRITER_GONE);
 	return await_counted(a, from, len, &mine, err);
 }
 
@@ -611,8 +640,27 @@ void arrivals_interrupt(struct arrivals *set)
 
 /* --- the writer listens --- */
 
+/* The lock belongs to an open file of this process alone: a mapping keeps the one that it was made of
+ * open, and the reader may have mapped that. */
+static void lock_map(struct arrivals *set)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	char path[40];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", set->map_fd);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	close(set->map_fd);
+	set->map_fd = fd;
+	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+		atomic_store(&set->header->served, 1);
+}
+
 void arrivals_serve(struct arrivals *set, int socket_fd)
 {
+	lock_map(set);
 	set->socket = socket_fd;
 	(void)fcntl(socket_fd, F_SETFL, fcntl(socket_fd, F_GETFL) | O_NONBLOCK);
 }

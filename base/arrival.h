@@ -62,8 +62,12 @@ struct arrivals_status {
  * what ftruncate(2) or mmap(2) gave. *out is NULL after an error. */
 int arrivals_create(struct arrivals **out, int map_fd, const uint64_t *sizes, uint32_t n,
 		    struct err *err);
-/* Take over the writer's end of the socket, which is made non-blocking. */
+/* Take over the writer's end of the socket, which is made non-blocking, and lock the map's file: others
+ * see by that lock that the writer lives. All other copies of the set are to be freed by then, or
+ * in processes that end. */
 void arrivals_serve(struct arrivals *set, int socket_fd);
+/* Of the map, to be kept open in the writer's process. */
+int arrivals_map_fd(const struct arrivals *set);
 /* For poll(2): readable when there is a request, or the reader is gone. -1 without one. */
 int arrivals_fd(const struct arrivals *set);
 
@@ -127,6 +131,7 @@ uint32_t arrivals_files(const struct arrivals *set);
 struct arrival *arrivals_file(struct arrivals *set, uint32_t index);
 uint64_t arrival_size(const struct arrival *a);
 struct arrivals *arrival_set(const struct arrival *a);
+/* A writer that ended before all was there has failed. */
 void arrivals_status(const struct arrivals *set, struct arrivals_status *status);
 /* The same from the map's file, by whoever can read it. Returns 0, ERR_INTEGRITY, -ENOMEM or what
  * pread(2) gave. */

@@ -24,6 +24,8 @@ struct arrival_header {
 	char host[ARRIVAL_TEXT];
 	char text[ARRIVAL_TEXT];
 	_Atomic uint32_t taken; /* requests for another copy whose blocks have been dropped */
+	/* The writer has locked the file of the map (F_OFD_SETLK), as long as it lives. */
+	_Atomic uint32_t served;
 };
 
 struct arrival_record {
@@ -46,6 +48,7 @@ struct arrivals {
 	struct arrival_header *header; /* the mapping; read-only for the reader */
 	uint64_t map_len;
 	int socket;
+	int map_fd; /* the writer's, for its lock; else -1 */
 	bool writer;
 	uint32_t files;
 	struct arrival *file; /* owned */

@@ -532,6 +532,7 @@ static int build_and_run(struct instance *in, bool *ran, struct err *err)
 
 	if (ret < 0)
 		return ret;
+	instance_arrivals_note(in);
 	ret = instance_restrict(in, err);
 	if (ret < 0)
 		return ret;

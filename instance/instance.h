@@ -210,8 +210,9 @@ json_t *instance_ports(struct instance *in, const json_t *request, struct err *e
 /* "accepted": ERR_USAGE for what are no ports. */
 json_t *instance_accepted(struct instance *in, const json_t *request, struct err *err);
 
-/* Files that are still arriving (instance_arrivals.c); nothing is done where they are not. begin:
- * once there is a log of events. end: nobody waits any longer. */
+/* Files that are still arriving (instance_arrivals.c); nothing is done where they are not. note: before
+ * memory is touched. begin: once there is a log of events. end: nobody waits any longer. */
+void instance_arrivals_note(const struct instance *in);
 void instance_arrivals_begin(struct instance *in);
 void instance_arrivals_end(struct instance *in);
 /* Any thread. "arriving" of "status"; NULL: all was there, or no memory. */

@@ -56,16 +56,17 @@ static void *watch_arrivals(void *instance)
 	return NULL;
 }
 
+/* Without these two it runs all the same. */
+void instance_arrivals_note(const struct instance *in)
+{
+	if (in->source->arrivals != NULL)
+		(void)arriving_note(in->claim.name, in->source->arrivals_map, NULL);
+}
+
 void instance_arrivals_begin(struct instance *in)
 {
-	struct err err;
-
-	if (in->source->arrivals == NULL)
-		return;
-	/* Without these it runs all the same. */
-	if (arriving_note(in->claim.name, in->source->arrivals_map, &err) < 0)
-		log_line(&in->machine.log, "torpor ps will not know what arrives: %s", err.text);
-	in->watches_arrivals = pthread_create(&in->arrivals_thread, NULL, watch_arrivals, in) == 0;
+	in->watches_arrivals = in->source->arrivals != NULL &&
+			       pthread_create(&in->arrivals_thread, NULL, watch_arrivals, in) == 0;
 }
 
 void instance_arrivals_end(struct instance *in)

@@ -277,7 +277,7 @@ static json_t *running_status(const char *name)
 
 	if (status != NULL)
 		return status;
-	if (!timed_out || pid == 0)
+	if (pid == 0 || (!timed_out && !waiting))
 		return json_pack("{s:s,s:s}", "name", name, "state", "busy");
 	if (arriving)
 		return json_pack("{s:s,s:s,s:i,s:o*}", "name", name, "state", "waiting", "pid",

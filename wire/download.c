@@ -566,12 +566,13 @@ static void download_run(void *opaque)
 int download_start(const struct download *d, struct err *err)
 {
 	uint32_t files = arrivals_files(d->set);
-	cleanup_free int *keep = calloc(files + 4, sizeof(*keep));
+	cleanup_free int *keep = calloc(files + 5, sizeof(*keep));
 	size_t n = 0;
 
 	if (keep == NULL)
 		return err_sys(err, ENOMEM, "start a download");
 	keep[n++] = d->socket;
+	keep[n++] = arrivals_map_fd(d->set);
 	keep[n++] = d->progress->fd;
 	keep[n++] = d->folder->folder;
 	keep[n++] = d->folder->lock;

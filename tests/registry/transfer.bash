@@ -12,7 +12,7 @@ there_and_awake() {
     id=$(identity full.torpor)
     works push full.torpor "docker://$registry/torpor/full:v1"
     elsewhere
-    refuses 122 'the store has no image .*torpor pull fetches it' resume "docker://$registry/torpor/full:v1"
+    refuses 122 'the store has no image .*torpor pull fetches it' verify "docker://$registry/torpor/full:v1"
     works pull "docker://$registry/torpor/full:v1"
     rm ./*.torpor
     wakes "docker://$registry/torpor/full:v1"

@@ -7,7 +7,7 @@ comes() {
 }
 
 nothing_came() {
-    refuses 122 'no image' resume "docker://$proxy/torpor/full:v1"
+    refuses 122 'no image' verify "docker://$proxy/torpor/full:v1"
     same "names in the store" "$(find "$XDG_DATA_HOME/torpor/oci/refs" -type f)" ""
 }
 

@@ -343,3 +343,70 @@ file_refused() {
 try file_refused "a file that is not there; http to another host"
 
 kill $(cat "$SCRATCH/wire/pid" 2>/dev/null) 2>/dev/null
+
+# The same with a machine.
+
+has_arrived() { # NAME
+    [ "$("$TORPOR" inspect --json "$1" | json "d['arriving']['state']")" = complete ]
+}
+
+runs_meanwhile() {
+    by_wire
+    works resume -d --name web "$source"
+    answers web "check 4 12 7" "check ok"
+    until_true has_arrived web
+    works save web -o saved.torpor
+    works verify saved.torpor
+    wakes "$source"
+    ! grep -q HEAD proxy.log || fail "it sends HEAD"
+}
+try runs_meanwhile "a machine runs while its image is fetched, and is saved; the store has the image then"
+
+increment_meanwhile() {
+    need docker-registry
+    appliances
+    start_registry
+    works push full.torpor "docker://$registry/torpor/increment:full"
+    works push increment.torpor "docker://$registry/torpor/increment:v1"
+    elsewhere
+    works resume -d --name web "docker://$registry/torpor/increment:v1"
+    answers web "check 4 12 7" "check ok"
+    answers web "check 20 1 9" "check ok"
+    until_true has_arrived web
+    works kill web
+    wakes "docker://$registry/torpor/increment:v1" both
+}
+try increment_meanwhile "an increment runs while it and its parent are fetched"
+
+says_failed() { # NAME
+    "$TORPOR" ps | grep -q "^$1 .*the rest will not arrive (what fetched it has ended)"
+}
+
+waits_for_server() { # NAME
+    "$TORPOR" ps | grep -q "^$1 .*waiting for 127.0.0.1:[0-9]* since"
+}
+
+# Its first page waits already.
+killed_meanwhile() {
+    local exe pid machine client
+    by_wire pbusy=100000
+    "$TORPOR" resume -d --name web "$source" >resume.out 2>&1 &
+    client=$!
+    until_true waits_for_server web
+    machine=$("$TORPOR" ps --json | json "d[0]['pid']")
+    for exe in /proc/[0-9]*/exe; do
+        pid=${exe#/proc/}
+        pid=${pid%/exe}
+        [ "$(readlink "$exe")" = "$TORPOR" ] && [ "$pid" != "$machine" ] && [ "$pid" != "$client" ] && kill -9 "$pid"
+    done 2>/dev/null
+    wait "$client"
+    same "resume" "$(<resume.out)" web
+    until_true says_failed web
+    refuses 125 "will not arrive" save web -o never.torpor
+    call wait web
+    matches "wait" "$(<"$SCRATCH/out")" "frame [0-9]+ of memory.0.*what fetched it has ended"
+    works kill web
+    works resume -d --name web "docker://$registry/torpor/full:v1"
+    answers web "check 4 12 7" "check ok"
+}
+try killed_meanwhile "without its download a machine breaks when it needs what is missing, and says so"

@@ -3,10 +3,12 @@
 #include <criterion/new/assert.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -404,19 +406,63 @@ Test(arrival, a_wrong_block_is_fetched_again)
 	close_ends(&e);
 }
 
+/* Another one's descriptor of the map: the writer's lock is not its own. */
+static int open_as_other(const struct ends *e)
+{
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", e->map_fd);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
 Test(arrival, states_are_read_by_others)
 {
 	struct arrivals_status status;
 	struct ends e;
+	int fd;
 
 	open_ends(&e);
+	fd = open_as_other(&e);
 	arrivals_say(e.writer, ARRIVALS_WAITING, 1234, "registry.example.org:5000", NULL);
-	cr_assert(eq(int, arrivals_status_read(e.map_fd, &status, NULL), 0));
+	cr_assert(eq(int, arrivals_status_read(fd, &status, NULL), 0));
 	cr_expect(eq(int, status.state, ARRIVALS_WAITING));
 	cr_expect(eq(u64, status.since, 1234));
 	cr_expect_str_eq(status.host, "registry.example.org:5000");
 	cr_expect(eq(u32, status.files, 3));
+	close(fd);
 	close_ends(&e);
+}
+
+/* What it said last counts, and all that is missing will not come. */
+Test(arrival, a_writer_that_is_gone_has_failed_unless_all_was_there)
+{
+	static const enum arrivals_state said[] = {ARRIVALS_GOING, ARRIVALS_WAITING,
+						   ARRIVALS_COMPLETE};
+
+	for (size_t i = 0; i < ARRAY_SIZE(said); i++) {
+		const enum arrivals_state wanted =
+			said[i] == ARRIVALS_COMPLETE ? ARRIVALS_COMPLETE : ARRIVALS_FAILED;
+		struct arrivals_status status;
+		struct ends e;
+		int fd;
+
+		open_ends(&e);
+		arrivals_say(e.writer, said[i], 1, "host", NULL);
+		fd = open_as_other(&e);
+		arrivals_status(e.reader, &status);
+		cr_expect(eq(int, status.state, said[i]));
+		arrivals_free(e.writer);
+		e.writer = NULL;
+		close(e.map_fd);
+		arrivals_status(e.reader, &status);
+		cr_expect(eq(int, status.state, wanted));
+		cr_assert(eq(int, arrivals_status_read(fd, &status, NULL), 0));
+		cr_expect(eq(int, status.state, wanted));
+		if (wanted == ARRIVALS_FAILED)
+			cr_expect_str_eq(status.failed, "what fetched it has ended");
+		e.map_fd = fd;
+		close_ends(&e);
+	}
 }
 
 /* --- two processes --- */
