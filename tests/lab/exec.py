@@ -195,7 +195,10 @@ def interrupted(host):
     guest.save(file)
     guest = lab.Guest.wake(host, "int", file)
     ok("nor is it needed when it wakes", run(host, "int", "--", BOX, "sh", "-c", "exit 8").status == 8)
+    process = background(host, "int", "--", BOX, "sh", "-c", "echo; sleep 1000")
     guest.kill()
+    status, err = ended(process)
+    ok("killed in the middle, and told so", status == 125 and "killed" in err, err)
     guest = boot(host, "int")
     without_port(host, "int")
     process = background(host, "int", "--", BOX, "sh", "-c", "echo; sleep 1000")
@@ -209,11 +212,6 @@ def interrupted(host):
     status, err = ended(process)
     ok("without a port its agent is killed, and that is told", status == 125 and "agent" in err, err)
     guest.kill()
-    guest = boot(host, "int")
-    process = background(host, "int", "--", BOX, "sh", "-c", "echo; sleep 1000")
-    guest.kill()
-    status, err = ended(process)
-    ok("killed in the middle, and told so", status == 125 and "killed" in err, err)
     host.run("rm", file)
 
 
