@@ -36,8 +36,10 @@ int own_program_run(const struct own_program *own, struct buf *said, int *wstatu
 		return err_sys(err, ret, "run torpor %s", own->argv[1]);
 	ret = host_program_follow(
 		pid,
-		&(struct host_follow){
-			.fd = in, .stop_fd = own->stop_fd, .gently = true, .seconds = VERB_SECONDS},
+		&(struct host_follow){.fd = in,
+				      .stop_fd = own->stop_fd,
+				      .gently = true,
+				      .seconds = own->endless ? UINT32_MAX : VERB_SECONDS},
 		said, wstatus, &timed_out);
 	buf_add(said, "", 1);
 	if (ret == 0 && buf_failed(said))

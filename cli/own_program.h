@@ -10,9 +10,10 @@
 
 struct own_program {
 	const char *const *argv; /* `torpor`, the verb and so on; ends with NULL */
-	int keep[2]; /* descriptors that it has under the same numbers; the first -1 ends them */
-	int out;     /* its standard output; -1: it counts as what it says */
-	int stop_fd; /* it is ended when that becomes readable; -1: never */
+	int keep[2];  /* descriptors that it has under the same numbers; the first -1 ends them */
+	int out;      /* its standard output; -1: it counts as what it says */
+	int stop_fd;  /* it is ended when that becomes readable; -1: never */
+	bool endless; /* it takes as long as it takes; else it is killed after an hour */
 };
 
 /* Run it to its end: what it says on standard error, and on standard output unless that goes

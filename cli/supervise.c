@@ -267,13 +267,22 @@ static int wake(struct service *s, struct err *err)
 	return 0;
 }
 
-/* A verb for the machine, until it is done, or a signal comes: -ECANCELED. */
-static int tell_machine(struct service *s, const char *const *argv, struct err *err)
+/* A verb for the machine, until it is done, or `stop_fd` becomes readable: -ECANCELED. */
+static int tell_machine(const char *const *argv, int stop_fd, struct err *err)
 {
 	struct own_program own = {
-		.argv = argv, .keep = {-1, -1}, .out = -1, .stop_fd = s->signal_fd};
+		.argv = argv, .keep = {-1, -1}, .out = -1, .stop_fd = stop_fd, .endless = true};
 
 	return own_program_do(&own, err);
+}
+
+/* What has ended a verb is not for the next one. */
+static void forget_signals(const struct service *s)
+{
+	struct signalfd_siginfo info;
+
+	while (read(s->signal_fd, &info, sizeof(info)) == sizeof(info))
+		;
 }
 
 static int save(struct service *s, struct err *err)
@@ -292,7 +301,7 @@ static int save(struct service *s, struct err *err)
 	}
 	add(&a, "--");
 	add(&a, s->name);
-	return tell_machine(s, a.word, err);
+	return tell_machine(a.word, s->signal_fd, err);
 }
 
 static void give_up(struct service *s, int ret)
@@ -395,11 +404,13 @@ static void power_off(struct service *s)
 	const char *const stop[] = {"torpor", "stop", "--time", "86400", "--", s->name, NULL};
 	const char *const kill[] = {"torpor", "kill", "--", s->name, NULL};
 	struct err why = {0};
-	int ret = tell_machine(s, stop, &why);
+	int ret = tell_machine(stop, s->signal_fd, &why);
 
-	if (ret == -ECANCELED)
-		ret = tell_machine(s, kill, &why);
-	if (ret < 0 && ret != -ECANCELED)
+	if (ret == -ECANCELED) {
+		forget_signals(s);
+		ret = tell_machine(kill, -1, &why);
+	}
+	if (ret < 0)
 		say_failed(s, "stopping", &why);
 }
 
@@ -410,6 +421,7 @@ static void on_term(struct loop_watch *watch, uint32_t events)
 		    (s->args->on_term == ON_TERM_NOTHING && s->args->idle_s > 0);
 	struct signalfd_siginfo info;
 	struct err why = {0};
+	int ret;
 
 	(void)events;
 	if (read(s->signal_fd, &info, sizeof(info)) != sizeof(info))
@@ -429,7 +441,10 @@ static void on_term(struct loop_watch *watch, uint32_t events)
 		power_off(s);
 		return;
 	}
-	if (save(s, &why) < 0) {
+	ret = save(s, &why);
+	if (ret == -ECANCELED)
+		forget_signals(s);
+	if (ret < 0) {
 		say_failed(s, "saving", &why);
 		set_idle(s);
 	}

@@ -97,12 +97,46 @@ save_fails() {
 }
 try save_fails "--on-term save: when that fails the machine goes on, and the next TERM tries again"
 
+# The verb that the service runs for the machine now.
+verb_runs() { # VERB
+    local pid
+    for pid in $(pgrep -P "$service"); do
+        tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q "^torpor $1 " && return
+    done
+    false
+}
+
+save_cancelled() {
+    local pid
+    make_stored web
+    listen_to_notes
+    serve_in_background "$TORPOR" resume --on-term save web
+    until_true grep -q READY=1 "$notes"
+    pid=$("$TORPOR" inspect --json web | json "d['pid']")
+    # A machine that does not answer is not saved.
+    kill -STOP "$pid"
+    kill -TERM "$service"
+    until_true verb_runs save
+    kill -TERM "$service"
+    until_true grep -q 'web goes on: saving: ' service.err
+    kill -CONT "$pid"
+    answers web nonce "$nonce"
+    kill -TERM "$service"
+    ended 0
+    same "how often it was saved" "$(grep -c STATUS=saving "$notes")" 2
+    works resume -d web
+    answers web nonce "$nonce"
+}
+try save_cancelled "--on-term save: a second signal cancels it, and is not the next one's first"
+
 powered_off() {
+    listen_to_notes
     serve_in_background "$TORPOR" run --on-term poweroff -n cold --kernel "$TINY" -m 64M
     until_true is_ready cold
     kill -TERM "$service"
     # This guest hears of no power button: a second signal pulls the plug.
-    until_true kill_again
+    until_true grep -q STOPPING=1 "$notes"
+    kill -TERM "$service"
     ended 137
     same "how it ended" "$(ended_as cold)" exited:killed
     serve_in_background "$TORPOR" run --on-term poweroff -n cold2 --kernel "$TINY" -m 64M
@@ -111,10 +145,6 @@ powered_off() {
     ended 0
 }
 
-kill_again() {
-    kill -TERM "$service" 2>/dev/null
-    ! kill -0 "$service" 2>/dev/null || [ "$(ended_as cold)" = exited:killed ]
-}
 try powered_off "--on-term poweroff: the button, then a second signal; a guest that ends ends it"
 
 # A socket that listens already at $port: systemd's program, as systemd does it.
