@@ -197,7 +197,8 @@ const struct command cmd_events = {
 	.detail =
 		"Of all machines, new ones too, until ^C. Events: started, resumed, paused, "
 		"unpaused, saving, saved, save-failed, reset, cloned, clone-failed, moving, "
-		"move-failed, halted, broken, exited, and dead, when a process was killed.\n"
+		"move-failed, waiting, waited, arrived, arrival-failed, halted, broken, exited, "
+		"and dead, when a process was killed.\n"
 		"\n"
 		"A TIME is so long ago, as 90, 15m, 2h or 1d, or @SECONDS since 1970. Each machine "
 		"keeps its last 128 to 256 KiB of events until torpor rm.",
