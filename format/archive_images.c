@@ -302,14 +302,16 @@ static int check_disks(const struct archive *a, struct err *err)
 	return 0;
 }
 
-/* Seek tables lie at the ends of packed parts: one round trip for all of them. */
+/* Seek tables lie at the ends of packed parts: one round trip for all of them that are not there yet. */
 static void want_tables(const struct archive *a)
 {
 	for (size_t i = 2; a->given && i < a->nentries; i++) {
 		const struct blob *blob = &a->entries[i].blob;
 		uint64_t len = u64_min(blob->len, PACKED_TAIL);
 
-		if (strcmp(a->entries[i].media_type, OCI_PACKED_TYPE) == 0 && blob->arrival != NULL)
+		if (strcmp(a->entries[i].media_type, OCI_PACKED_TYPE) == 0 &&
+		    blob->arrival != NULL && blob->len > 0 &&
+		    !arrival_has(blob->arrival, blob->offset + blob->len - 1, 1))
 			arrival_want(blob->arrival, blob->offset + blob->len - len, len);
 	}
 }

@@ -15,12 +15,9 @@
 #include "base/json.h"
 #include "base/num.h"
 #include "registry/manifest.h"
-#include "registry/workers.h"
 #include "wire/check.h"
 #include "wire/wire_internal.h"
 
-/* Each waits for a round trip, and little else. */
-#define SMALL_AT_ONCE 12u
 /* What nobody calls small, whatever it is. */
 #define SMALL_MOST MIB(64)
 #define HOT_MOST   MIB(256)
@@ -249,8 +246,7 @@ int opening_add_image(struct opening *o, const char *name, struct err *err)
 		return ret;
 	ret = list_small(&s, &m, err);
 	if (ret == 0)
-		ret = workers_run(o->registry, o->http, SMALL_AT_ONCE, s.count, fetch_small, &s,
-				  err);
+		ret = pool_run(o->pool, o->http, s.count, fetch_small, &s, err);
 	if (ret == 0)
 		ret = note_tails(&s, err);
 	free(s.job);

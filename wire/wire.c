@@ -93,6 +93,16 @@ static void connect_members(const struct opening *o)
 		w->whole.arrival = arrivals_file(w->arrivals, 0);
 }
 
+/* From here on there is one thread, and a progress that is not cancelled. */
+static int end_pool(struct opening *o, struct err *err)
+{
+	pool_end(take_ptr(o->pool));
+	if (!progress_is_cancelled(&o->progress))
+		return 0;
+	progress_free(&o->progress);
+	return progress_init(&o->progress, err);
+}
+
 /* `have` bytes of the first file are there. */
 static int start_download(struct opening *o, uint64_t have, struct err *err)
 {
@@ -118,6 +128,9 @@ static int start_download(struct opening *o, uint64_t have, struct err *err)
 		ret = download_put_images(&d, &o->cas, err);
 		return ret < 0 ? ret : open_stored(o, err);
 	}
+	ret = end_pool(o, err);
+	if (ret < 0)
+		return ret;
 	ret = opening_make_map(o, &map_fd, &writer, err);
 	if (ret < 0)
 		return ret;
@@ -147,6 +160,9 @@ static int open_image(struct opening *o, struct err *err)
 	const struct reference *ref = &o->ref;
 	int ret = registry_http(o->registry, &o->http, err);
 
+	if (ret < 0)
+		return ret;
+	ret = pool_start(&o->pool, o->registry, &o->progress, err);
 	if (ret < 0)
 		return ret;
 	ret = opening_add_image(o, ref->digest[0] != '\0' ? ref->digest : ref->tag, err);
@@ -194,6 +210,7 @@ static int open_source(struct opening *o, const char *source, struct err *err)
 
 static void opening_free(struct opening *o)
 {
+	pool_end(o->pool);
 	http_free(o->http);
 	registry_close(o->registry);
 	for (size_t i = 0; i < o->nmanifests; i++)

@@ -6,6 +6,7 @@
 #include "registry/transfer.h"
 #include "store/cas_arriving.h"
 #include "wire/download.h"
+#include "wire/pool.h"
 #include "wire/wire.h"
 
 /* Where the member of a file that arrives is: the image and the member; `image` is nimages for the
@@ -26,6 +27,7 @@ struct opening {
 	struct reference ref;
 	struct registry *registry; /* owned */
 	struct http *http;	   /* owned; of the calling thread */
+	struct pool *pool;	   /* owned; NULL for a file of a web server */
 	struct progress progress;
 	struct cas cas;
 	struct cas_arriving folder;
