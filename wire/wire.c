@@ -103,6 +103,30 @@ static int end_pool(struct opening *o, struct err *err)
 	return progress_init(&o->progress, err);
 }
 
+/* The download alone writes: a machine that a guest has taken over changes nothing in the store. */
+static int make_read_only(int fd, struct err *err)
+{
+	char path[40];
+	cleanup_fd int other = -1;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	other = open(path, O_RDONLY | O_CLOEXEC);
+	if (other < 0 || dup3(other, fd, O_CLOEXEC) < 0)
+		return err_sys(err, errno, "open what arrives for reading");
+	return 0;
+}
+
+static int make_all_read_only(const struct wire *w, struct err *err)
+{
+	int ret = w->whole.fd >= 0 ? make_read_only(w->whole.fd, err) : 0;
+
+	for (size_t i = 0; i < w->nimages; i++) {
+		for (size_t k = 0; ret == 0 && k < w->image[i].nmembers; k++)
+			ret = make_read_only(w->image[i].member[k].blob.fd, err);
+	}
+	return ret;
+}
+
 /* `have` bytes of the first file are there. */
 static int start_download(struct opening *o, uint64_t have, struct err *err)
 {
@@ -146,6 +170,8 @@ static int start_download(struct opening *o, uint64_t have, struct err *err)
 		return ret;
 	}
 	ret = arrivals_open(&o->wire->arrivals, map_fd, ends[1], err);
+	if (ret == 0)
+		ret = make_all_read_only(o->wire, err);
 	if (ret < 0)
 		return ret;
 	connect_members(o);

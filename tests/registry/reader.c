@@ -14,6 +14,7 @@
  * Each is answered by one line; an error is a line that begins with "error: ".
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,6 +116,23 @@ static int await_status(const struct wire *w, const char *state, uint64_t there,
 	}
 }
 
+static bool can_write(const struct blob *blob)
+{
+	return blob->fd >= 0 && (fcntl(blob->fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
+}
+
+/* What a machine has of the store is for reading, whatever becomes of it. */
+static bool can_write_any(const struct wire *w)
+{
+	bool can = can_write(&w->whole);
+
+	for (size_t i = 0; i < w->nimages; i++) {
+		for (size_t k = 0; k < w->image[i].nmembers; k++)
+			can |= can_write(&w->image[i].member[k].blob);
+	}
+	return can;
+}
+
 static int run_line(const struct wire *w, const char *line, struct err *err)
 {
 	unsigned long long from, len;
@@ -160,6 +178,10 @@ int main(int argc, char **argv)
 	options.registry.silence_s = argc > 3 ? (unsigned)atoi(argv[3]) : 0;
 	if (wire_open(&w, argv[2], &options, &err) < 0) {
 		printf("error: %s\n", err.text);
+		return 1;
+	}
+	if (can_write_any(w)) {
+		puts("error: a blob can be written to");
 		return 1;
 	}
 	printf("open %s\n", w->path[0] != '\0'	    ? "stored"
