@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "base/num.h"
 
-#define UNSENT_MAX (4u << 20) /* then nothing more is read from clients */
+#define UNSENT_MAX (4u << 20) /* then nothing more is read from clients, and no credit given */
 #define FRAME_COST 64u	      /* what a frame of output takes here at least */
 #define FINISH_MS  1000
 /* Of output that has left, so much is given back in one go: each time costs a frame. */
@@ -122,6 +122,20 @@ static void exec_client_fail(struct exec_client *c, const char *text, bool may_r
 	c->ended = true;
 }
 
+/* All of the output has left. A guest that prints and reads nothing gets none: each credit would wait
+ * here for it. */
+static void give_credit(struct exec_client *c)
+{
+	const struct transport *t = c->sessions->transport;
+	uint32_t given = c->output_given;
+
+	if (given < CREDIT_LEAST || t->ops->unsent(t) > UNSENT_MAX)
+		return;
+	c->output_left += given;
+	c->output_given = 0;
+	number_to_guest(c, EXEC_CREDIT, given);
+}
+
 /* Returns false when the client is gone. */
 static bool exec_client_flush(struct exec_client *c)
 {
@@ -149,11 +163,7 @@ static bool exec_client_flush(struct exec_client *c)
 	}
 	buf_free(&c->out);
 	c->out_at = 0;
-	if (c->output_given >= CREDIT_LEAST) {
-		c->output_left += c->output_given;
-		number_to_guest(c, EXEC_CREDIT, c->output_given);
-		c->output_given = 0;
-	}
+	give_credit(c);
 	exec_client_watch(c);
 	return true;
 }
@@ -384,6 +394,8 @@ static void on_room(void *opaque)
 	if (s->transport->ops->unsent(s->transport) > UNSENT_MAX / 2)
 		return;
 	for (struct exec_client *c = s->clients; c != NULL; c = c->next) {
+		if (!c->ended && c->out.len == c->out_at)
+			give_credit(c);
 		if (!c->muted)
 			continue;
 		c->muted = false;

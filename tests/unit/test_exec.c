@@ -8,9 +8,11 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "base/unix_socket.h"
 #include "cli/guest_command.h"
 #include "guest/agent_files.h"
@@ -1094,4 +1096,79 @@ Test(exec_port, silence_is_broken_by_pings)
 	console.open = true;
 	pthread_mutex_unlock(&lock);
 	guest_command_close(&c);
+}
+
+/* A transport that keeps what it is sent, and what it says of that. */
+struct deaf {
+	struct transport transport;
+	size_t unsent;
+	uint64_t credit;
+};
+
+static void deaf_begin(struct transport *t)
+{
+	(void)t;
+}
+
+static void deaf_send(struct transport *t, const void *frames, size_t len)
+{
+	struct deaf *d = container_of(t, struct deaf, transport);
+	const uint8_t *at = frames, *end = at + len;
+	struct exec_frame f;
+
+	for (; at < end; at += EXEC_HEADER + f.len) {
+		cr_assert(eq(int, exec_parse_header(at, &f), 0));
+		if (f.type == EXEC_CREDIT)
+			d->credit += exec_get32(at + EXEC_HEADER);
+	}
+}
+
+static size_t deaf_unsent(const struct transport *t)
+{
+	return container_of(t, const struct deaf, transport)->unsent;
+}
+
+/* As much as it may; the client gets all of it. */
+static uint64_t print_all(struct deaf *d, int client)
+{
+	static uint8_t frame[EXEC_HEADER + EXEC_FRAME_MAX], got[sizeof(frame)];
+	uint64_t printed = 0;
+
+	exec_header(frame, 1, EXEC_OUTPUT, EXEC_FRAME_MAX);
+	for (; printed < EXEC_OUTPUT_WINDOW; printed += EXEC_FRAME_MAX) {
+		d->transport.received(d->transport.opaque, frame, sizeof(frame));
+		cr_assert(eq(sz, (size_t)recv(client, got, sizeof(got), MSG_WAITALL), sizeof(got)));
+		cr_assert(eq(u8, got[8], EXEC_OUTPUT));
+	}
+	return printed;
+}
+
+/* What it would read does not pile up here. */
+Test(exec_credit, a_guest_that_prints_and_reads_nothing)
+{
+	static const struct transport_ops ops = {deaf_begin, deaf_send, deaf_begin, deaf_unsent};
+	struct deaf deaf = {.transport.ops = &ops, .unsent = MIB(5)};
+	uint8_t args[EXEC_HEADER + 1] = {0}, hello[EXEC_HEADER + 4], ready[EXEC_HEADER];
+	int ends[2];
+
+	cr_assert(eq(int, loop_init(&loop, &lock, NULL), 0));
+	exec_sessions_init(&commands, &deaf.transport, &loop);
+	cr_assert(eq(int, exec_sessions_open(&commands, NULL), 0));
+	cr_assert(eq(int, socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0));
+	exec_header(args, 0, EXEC_ARGS, 1);
+	cr_assert(eq(int, exec_sessions_attach(&commands, ends[0], args, sizeof(args), NULL), 0));
+	exec_header(hello, 0, EXEC_HELLO, 4);
+	exec_put32(hello + EXEC_HEADER, EXEC_VERSION);
+	deaf.transport.received(deaf.transport.opaque, hello, sizeof(hello));
+	cr_assert(eq(sz, (size_t)recv(ends[1], ready, sizeof(ready), MSG_WAITALL), sizeof(ready)));
+	cr_expect(eq(u64, print_all(&deaf, ends[1]), EXEC_OUTPUT_WINDOW));
+	cr_expect(eq(u64, deaf.credit, 0));
+	/* Once it reads it may go on. */
+	deaf.unsent = 0;
+	deaf.transport.room(deaf.transport.opaque);
+	cr_expect(eq(u64, deaf.credit, EXEC_OUTPUT_WINDOW));
+	(void)print_all(&deaf, ends[1]);
+	exec_sessions_finish(&commands, "the test is over");
+	close(ends[1]);
+	loop_free(&loop);
 }
