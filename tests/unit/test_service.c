@@ -190,6 +190,9 @@ Test(service, who_started_it_is_told)
 			  (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)len)),
 		     0));
 	told(fd, name, "READY=1");
+	/* Whoever does not listen is not waited for. */
+	for (int i = 0; i < 10000; i++)
+		notify("STATUS=waking");
 	close(fd);
 	/* Nobody is told, and nothing happens. */
 	notify("READY=1");
