@@ -72,6 +72,21 @@ static int cmd_run_option(struct run_args *args, int id, const char *value, stru
 	}
 }
 
+static int refuse_image_options(const struct image_args *image, struct err *err)
+{
+	if (image->modules == NULL && image->nmodules == 0 && !image->has_space)
+		return 0;
+	return err_set(err, ERR_USAGE,
+		       "--modules, --module and --space are for the image of a container");
+}
+
+/* docker:// is an image until it is known to be an appliance. */
+static bool is_image(const struct run_args *args)
+{
+	return image_source_is(args->file) ||
+	       (args->image.pull == PULL_ALWAYS && reference_is_remote(args->file));
+}
+
 static int cmd_run_parse(struct options *opts, struct run_args *args, struct err *err)
 {
 	int id, expanded = flag_file_expand(opts, err);
@@ -88,11 +103,14 @@ static int cmd_run_parse(struct options *opts, struct run_args *args, struct err
 	}
 	args->operand = opts->operand;
 	args->file = options_operand(opts);
-	if (args->file != NULL && image_source_is(args->file))
+	if (args->file != NULL && is_image(args)) {
 		args->image.from = args->file;
-	else if (args->image.modules != NULL || args->image.nmodules > 0 || args->image.has_space)
-		return err_set(err, ERR_USAGE,
-			       "--modules, --module and --space are for the image of a container");
+	} else {
+		int ret = refuse_image_options(&args->image, err);
+
+		if (ret < 0)
+			return ret;
+	}
 	if (args->image.from != NULL && opts->operand < opts->argc) {
 		args->image.command = opts->argv + opts->operand;
 		return 0;
@@ -159,6 +177,20 @@ static int run_prepare(struct run_args *args, struct source *source, struct err 
 	return ret < 0 ? ret : connections_bind(&args->net.connections, &source->appliance, err);
 }
 
+/* Before the sandbox of a machine. */
+static int make_image(struct run_args *args, struct image_parts *parts, struct err *err)
+{
+	int ret = image_parts_make(parts, &args->image, &args->machine, IMAGE_RUN, err);
+
+	if (ret < 0 || !parts->appliance)
+		return ret;
+	if (args->image.command != NULL)
+		return err_set(err, ERR_USAGE, "%s is an appliance: it takes no command",
+			       args->file);
+	args->image.from = NULL;
+	return refuse_image_options(&args->image, err);
+}
+
 static void run_args_free(struct run_args *args)
 {
 	supervise_free(&args->supervise);
@@ -191,9 +223,8 @@ static int cmd_run_run(struct options *opts, struct err *err)
 		start.operand = opts->argv + args.operand;
 		return run_service(&args, &start, err);
 	}
-	/* Before the sandbox of a machine. */
 	if (args.image.from != NULL) {
-		ret = image_parts_make(&parts, &args.image, &args.machine, IMAGE_RUN, err);
+		ret = make_image(&args, &parts, err);
 		if (ret < 0)
 			return ret;
 	}

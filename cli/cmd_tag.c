@@ -92,11 +92,13 @@ const struct command cmd_tag = {
 	.name = "tag",
 	.args = "FILE|NAME REF",
 	.summary = "give an image in the store one more name, or a file its first one there",
-	.detail = "The second REF is [HOST[:PORT]/]NAME[:TAG]; what had that name is without it. A "
+	.detail = "REF is [HOST[:PORT]/]NAME[:TAG]; what had that name is without it. A "
 		  "FILE, or a saved "
 		  "machine NAME, is copied into the store with the parents that it stands on, each "
 		  "blob "
-		  "checked against its digest; blobs that are there are shared.",
+		  "checked against its digest; blobs that are there are shared. An image in the "
+		  "store is "
+		  "named as torpor images has it.",
 	.options = options_json,
 	.run = cmd_tag_run,
 };

@@ -158,8 +158,8 @@ static int find_pulled(const struct reference *ref, char path[PATH_MAX], struct 
 	return 1;
 }
 
-static int pull_image(const struct image_args *args, enum image_use use, char path[PATH_MAX],
-		      struct err *err)
+static int pull_image(const struct image_args *args, enum image_use use, bool *appliance,
+		      char path[PATH_MAX], struct err *err)
 {
 	enum image_pull when = args->pull;
 	struct registry_pulled pulled;
@@ -182,25 +182,27 @@ static int pull_image(const struct image_args *args, enum image_use use, char pa
 			       args->from);
 	ret = registry_args_pull(&ref, &args->registry, use == IMAGE_RUN ? "run" : "build", &pulled,
 				 path, err);
-	if (ret < 0)
-		return ret;
-	return pulled.appliance ? refuse_appliance(args->from, err) : 0;
+	*appliance = ret == 0 && pulled.appliance;
+	return *appliance && use != IMAGE_RUN ? refuse_appliance(args->from, err) : ret;
 }
 
 /* As a source that is on this host. */
-static int bring_image(const struct image_args *args, enum image_use use, char source[SOURCE_SIZE],
-		       struct err *err)
+static int bring_image(const struct image_args *args, enum image_use use, bool *appliance,
+		       char source[SOURCE_SIZE], struct err *err)
 {
 	char path[PATH_MAX];
 	int ret;
 
+	if (!container_source_has_scheme(args->from) && is_image_layout(args->from))
+		return err_set(err, ERR_USAGE, "%s is an OCI image layout: name it oci:%s",
+			       args->from, args->from);
 	if (!reference_is_remote(args->from)) {
 		if (strlen(args->from) >= SOURCE_SIZE)
 			return err_sys(err, ENAMETOOLONG, "%s", args->from);
 		strcpy(source, args->from);
 		return 0;
 	}
-	ret = pull_image(args, use, path, err);
+	ret = pull_image(args, use, appliance, path, err);
 	if (ret == 0)
 		snprintf(source, SOURCE_SIZE, "oci:%s", path);
 	return ret;
@@ -265,18 +267,11 @@ static int find_or_make(struct image_parts *parts, const struct container_root_p
 }
 
 static int make_root(struct image_parts *parts, const struct image_args *args, enum image_use use,
-		     struct err *err)
+		     const char *source, struct err *err)
 {
-	char source[SOURCE_SIZE];
 	struct container_root_params params = {.source = source};
 	int ret;
 
-	if (!container_source_has_scheme(args->from) && is_image_layout(args->from))
-		return err_set(err, ERR_USAGE, "%s is an OCI image layout: name it oci:%s",
-			       args->from, args->from);
-	ret = bring_image(args, use, source, err);
-	if (ret < 0)
-		return ret;
 	params.spare = args->has_space ? args->space : DEFAULT_SPACE;
 	ret = use == IMAGE_RUN ? find_or_make(parts, &params, err) : make_anew(parts, &params, err);
 	if (ret < 0)
@@ -352,6 +347,8 @@ static void fill_machine(const struct image_parts *parts, struct machine_args *m
 int image_parts_make(struct image_parts *parts, const struct image_args *args,
 		     struct machine_args *machine, enum image_use use, struct err *err)
 {
+	const bool remote = reference_is_remote(args->from);
+	char source[SOURCE_SIZE];
 	int ret;
 
 	*parts = (struct image_parts)IMAGE_PARTS_NONE;
@@ -359,11 +356,20 @@ int image_parts_make(struct image_parts *parts, const struct image_args *args,
 	if (ret < 0)
 		return ret;
 	setup_hostname(args->from, parts->hostname);
+	/* What a registry has may need no kernel; what came stays when there is none. */
+	if (remote) {
+		ret = bring_image(args, use, &parts->appliance, source, err);
+		if (ret < 0 || parts->appliance)
+			return ret;
+	}
 	/* First what may be missing, then what takes long. */
 	ret = find_kernel(parts, args, machine, err);
 	if (ret < 0)
 		return ret;
-	ret = make_root(parts, args, use, err);
+	if (!remote)
+		ret = bring_image(args, use, &parts->appliance, source, err);
+	if (ret == 0)
+		ret = make_root(parts, args, use, source, err);
 	if (ret < 0)
 		return ret;
 	ret = make_initramfs(parts, args, err);

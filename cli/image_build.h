@@ -69,7 +69,8 @@ struct image_parts {
 	char root_path[32], initrd_path[32];
 	struct kernel_files kernel;
 	struct container_root root;
-	bool cached; /* it was there */
+	bool cached;	/* it was there */
+	bool appliance; /* of IMAGE_RUN: no image, but an appliance, which is in the store now */
 	char hostname[SETUP_HOSTNAME_SIZE];
 };
 
@@ -80,6 +81,7 @@ enum image_use {
 };
 
 /* Make them, and put them into `machine` before what is there: the root is its first disk.
+ * Of IMAGE_RUN, nothing is made when the registry has an appliance under that name: `appliance`.
  * Returns 0; -EINVAL with ERR_USAGE when options do not go together; or what
  * container_root(), kernel_find(), initramfs_make(), tempfile_unnamed() and memfd_create(2) give.
  * To be closed also after an error. */

@@ -126,6 +126,11 @@ static int check_source(const struct resume_args *args, const struct source *sou
 {
 	int ret;
 
+	if (!source->appliance.live && strstr(source->origin, "://") != NULL &&
+	    !reference_is_remote(source->origin))
+		return err_set(err, ERR_USAGE,
+			       "%s is cold: fetch the file, and boot it with torpor run",
+			       source->origin);
 	if (!source->appliance.live)
 		return err_set(err, ERR_USAGE, "%s is cold: boot it with torpor run %s",
 			       source->origin, source->origin);

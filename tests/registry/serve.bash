@@ -69,6 +69,26 @@ from_the_store() {
 }
 try from_the_store "serve: images, saved machines and parents of increments, to pull and to skopeo"
 
+# A registry does not say before it is asked whether a name is an image or an appliance.
+runs_cold() {
+    works_silently build -o cold.torpor --kernel "$TINY" -m 64M --append loud
+    start_server cold.torpor
+    refuses 125 "cold.torpor is cold: fetch the file, and boot it with torpor run" resume "http://$served/cold.torpor"
+    refuses 125 "is an appliance: it takes no command" run "docker://$served/cold" -- sh
+    works rmi "$served/cold"
+    works gc
+    works run -d --name fetched "docker://$served/cold"
+    until_true is_ready fetched
+    works run -d --name asked --pull always "docker://$served/cold"
+    until_true is_ready asked
+    ends_by TERM
+    works run -d --name here "docker://$served/cold"
+    until_true is_ready here
+    refuses 125 "Failed to connect" run --pull always "docker://$served/cold"
+    refuses 125 "--space" run --space 1G "docker://$served/cold"
+}
+try runs_cold "run docker://: a cold appliance that is fetched is booted; resume of one says how"
+
 as_files() {
     need curl
     appliances
