@@ -1,8 +1,15 @@
 #!/bin/bash
-# push and pull against real registries on the loopback address: every *.bash beside this one.
+# push and pull against real registries on the loopback address: every *.bash beside this one, two at a time, each in
+# a home of its own. `run.sh PART`: those of PART.bash.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 registry_tests=$PWD/tests/registry
+if [ $# = 0 ]; then
+    # What a part says stays together.
+    basename -s .bash "$registry_tests"/*.bash |
+        xargs -P 2 -I PART bash -c 'said=$(tests/registry/run.sh PART 2>&1); status=$?; echo "$said"; exit "$status"'
+    exit
+fi
 . tests/kvm/cli.bash
 
 need() { # PROGRAM…
@@ -121,7 +128,4 @@ wakes() { # REF [WHAT IT ANSWERS]
     works kill woken
 }
 
-for part in "$registry_tests"/*.bash; do
-    [ $# = 0 ] || [ "$(basename "$part" .bash)" = "$1" ] || continue
-    . "$part"
-done
+. "$registry_tests/$1.bash"
