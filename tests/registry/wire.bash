@@ -342,8 +342,6 @@ file_refused() {
 }
 try file_refused "a file that is not there; http to another host"
 
-kill $(cat "$SCRATCH/wire/pid" 2>/dev/null) 2>/dev/null
-
 # The same with a machine.
 
 has_arrived() { # NAME
@@ -410,3 +408,5 @@ killed_meanwhile() {
     answers web "check 4 12 7" "check ok"
 }
 try killed_meanwhile "without its download a machine breaks when it needs what is missing, and says so"
+
+kill $(cat "$SCRATCH/wire/pid" 2>/dev/null) 2>/dev/null
