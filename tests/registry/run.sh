@@ -110,6 +110,18 @@ asked() { # REGEX: how many requests were like that
     grep -cE "$1" proxy.log
 }
 
+# torpor serve on a free port: $served is its address, $server its process.
+start_server() { # ARGUMENT…
+    rm -f served
+    ${few-} "$TORPOR" serve --listen 127.0.0.1:0 "$@" >served 2>serve.err </dev/null &
+    server=$!
+    started="$started $server"
+    trap 'kill $started 2>/dev/null' EXIT
+    until_true grep -q http served
+    served=$(<served)
+    served=${served#http://}
+}
+
 # How many images gc removes.
 removed() {
     works gc --json

@@ -1,17 +1,5 @@
 # torpor serve: what it serves, to whom, and what it makes of clients that mean no good.
 
-# On a free port: $served is its address, $server its process.
-start_server() { # ARGUMENT…
-    rm -f served
-    ${few-} "$TORPOR" serve --listen 127.0.0.1:0 "$@" >served 2>serve.err </dev/null &
-    server=$!
-    started="$started $server"
-    trap 'kill $started 2>/dev/null' EXIT
-    until_true grep -q http served
-    served=$(<served)
-    served=${served#http://}
-}
-
 ends_by() { # SIGNAL
     kill "-$1" "$server"
     wait "$server"

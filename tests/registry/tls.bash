@@ -1,13 +1,17 @@
 # TLS with a private CA, and a front server that takes no large bodies: nginx before docker-registry.
 
-start_nginx() { # $front, with the CA in ca.pem
-    local port
-    port=$(free_port)
+make_certificate() { # cert.pem and key.pem for 127.0.0.1, by the CA in ca.pem
     openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -keyout ca.key -out ca.pem 2>/dev/null &&
         openssl req -newkey rsa:2048 -nodes -subj /CN=registry -keyout key.pem -out request.pem 2>/dev/null &&
         echo 'subjectAltName=IP:127.0.0.1' >names &&
         openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names \
             -out cert.pem 2>/dev/null || fail "openssl"
+}
+
+start_nginx() { # $front, with the CA in ca.pem
+    local port
+    port=$(free_port)
+    make_certificate
     mkdir -p nginx
     cat >nginx.conf <<EOF
 daemon off; master_process off; pid $PWD/nginx/pid; error_log $PWD/nginx/error.log;
@@ -43,3 +47,38 @@ private_ca() {
     wakes "docker://$front/torpor/full:v1"
 }
 try private_ca "TLS with a private CA, behind an nginx that takes 5 MiB at once"
+
+# The configuration in torpor(1), with other addresses and files.
+before_serve() {
+    local port
+    PATH=$PATH:/usr/sbin need nginx openssl curl
+    appliances
+    works tag full.torpor app:1
+    start_server full.torpor --store
+    make_certificate
+    port=$(free_port)
+    mkdir -p nginx
+    cat >nginx.conf <<EOF
+daemon off; master_process off; pid $PWD/nginx/pid; error_log $PWD/nginx/error.log;
+events {}
+http {
+    access_log off; client_body_temp_path $PWD/nginx/body; proxy_temp_path $PWD/nginx/proxy;
+    fastcgi_temp_path $PWD/nginx/a; uwsgi_temp_path $PWD/nginx/b; scgi_temp_path $PWD/nginx/c;
+$(sed -n '/^server {$/,/^}$/p' "$registry_tests/../../cli/torpor.1" |
+        sed "s,listen 443,listen 127.0.0.1:$port,; s,127.0.0.1:5000,$served,
+             s,/etc/ssl/certs/registry.pem,$PWD/cert.pem,; s,/etc/ssl/private/registry.key,$PWD/key.pem,")
+}
+EOF
+    grep -q "proxy_pass http://$served;" nginx.conf || fail "no configuration in the manual: $(<nginx.conf)"
+    start nginx.log "$(PATH=$PATH:/usr/sbin command -v nginx)" -c "$PWD/nginx.conf"
+    front=127.0.0.1:$port
+    until_true answers_http "https://$front/v2/"
+    curl -s --cacert ca.pem -r 1000- -o rest "https://$front/full.torpor" || fail "curl"
+    tail -c +1001 full.torpor | cmp - rest || fail "another range"
+    same "what is no read" "$(curl -s --cacert ca.pem -X PUT -o /dev/null -w '%{http_code}' "https://$front/v2/app/manifests/1")" 403
+    elsewhere
+    works pull --cacert ca.pem "docker://$front/app:1"
+    rm ./*.torpor
+    wakes "docker://$front/app:1"
+}
+try before_serve "serve behind nginx, which speaks TLS, as torpor(1) has it"
