@@ -8,13 +8,17 @@
 #include "cli/registry_args.h"
 #include "cli/target.h"
 #include "host/parent.h"
+#include "registry/referrers.h"
 #include "registry/transfer.h"
 
 #define OPTION_MOUNT_FROM (OPTION_LONG_ONLY + 1)
+#define OPTION_SIGNATURE  (OPTION_LONG_ONLY + 2)
 
 static const struct option_spec options[] = {
 	{OPTION_MOUNT_FROM, "mount-from", "NAME",
 	 "ask the registry to share blobs of its repository NAME"},
+	{OPTION_SIGNATURE, "signature", NULL,
+	 "only attach the signature to REF, which is the same appliance"},
 	REGISTRY_OPTIONS,
 	OPTION_JSON_SPEC,
 	{0},
@@ -23,7 +27,7 @@ static const struct option_spec options[] = {
 struct push_args {
 	struct registry_options registry;
 	const char *mount_from; /* NULL: those of this registry that are in the store */
-	bool json;
+	bool json, signature;
 	const char *what, *ref;
 };
 
@@ -46,6 +50,8 @@ static int cmd_push_parse(struct options *opts, struct push_args *args, struct e
 			return ret;
 		if (id == OPTION_MOUNT_FROM)
 			args->mount_from = opts->value;
+		else if (id == OPTION_SIGNATURE)
+			args->signature = true;
 		else if (id == OPTION_JSON)
 			args->json = true;
 	}
@@ -118,6 +124,8 @@ static int push_chain(const struct push_args *args, const struct reference *ref,
 	ret = registry_open(&r, ref, &args->registry, err);
 	if (ret < 0)
 		return ret;
+	if (args->signature)
+		return referrers_sign(r, chain_newest(chain), push->digest, err);
 	elsewhere_look(&elsewhere);
 	push->mount_from = find_elsewhere;
 	push->opaque = &elsewhere;
@@ -185,6 +193,10 @@ const struct command cmd_push = {
 		"What is there is not sent again: of an increment or a new version only the new "
 		"blobs. The parents "
 		"of an increment go along, each with a tag parent-DIGEST.\n\n"
+		"The signature of a signed file is attached to the image, too, as a referrer of "
+		"OCI 1.1, or by the tag sha256-DIGEST where the registry has no such thing: torpor "
+		"pull fetches it with the image, and --signature attaches one to what was pushed "
+		"without.\n\n"
 		"An upload that was interrupted goes on where it stopped, and goes in pieces of 4 "
 		"MiB "
 		"where the "

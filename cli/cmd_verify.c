@@ -7,6 +7,7 @@
 #include "cli/json_out.h"
 #include "cli/key_args.h"
 #include "cli/print_line.h"
+#include "cli/target.h"
 #include "cli/trust.h"
 #include "format/archive.h"
 
@@ -104,13 +105,17 @@ static int verify_file(struct findings *findings, struct err *err)
 	struct archive_open_params params = {.fd = -1, .opaque = &findings->trust};
 	cleanup_keyring struct keyring *keys = NULL;
 	cleanup_archive struct archive *a = NULL;
+	struct target target;
 	int ret;
 
 	if (findings->key != NULL) {
 		params.verify_signature = trust_verify_signature;
 		ret = trust_load(&findings->trust, findings->key, err);
+		if (ret == 0)
+			ret = target_find_file(&target, findings->path, err);
 		if (ret < 0)
 			return ret;
+		findings->trust.image = target.file;
 	}
 	/* Without a key it looks at what is stored, and does not ask. */
 	if (key_args_given(&findings->keys)) {

@@ -183,7 +183,7 @@ _torpor_verb()
 		;;
 	push)
 		subcommands='' operands='saved images files'
-		flags='--plain-http --json --help' files='--cacert' folders=''
+		flags='--signature --plain-http --json --help' files='--cacert' folders=''
 		choices='' others='--mount-from --timeout'
 		;;
 	pull)

@@ -327,6 +327,7 @@ complete -c torpor -n '__torpor_verb sign' -a '(__torpor_operands saved images f
 complete -c torpor -n __torpor_no_verb -a push -d 'put an appliance into a registry'
 complete -c torpor -n '__torpor_verb push' -l help -d 'explain it'
 complete -c torpor -n '__torpor_verb push' -l mount-from -x -d 'ask the registry to share blobs of its repository NAME'
+complete -c torpor -n '__torpor_verb push' -l signature -d 'only attach the signature to REF, which is the same appliance'
 complete -c torpor -n '__torpor_verb push' -l cacert -r -F -d 'trust the certificates in FILE, and no others'
 complete -c torpor -n '__torpor_verb push' -l plain-http -d 'speak http, without encryption, to a registry on another host, too'
 complete -c torpor -n '__torpor_verb push' -l timeout -x -d 'give up a connection that is silent for so long; default 60'

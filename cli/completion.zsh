@@ -402,6 +402,7 @@ _torpor_verb()
 	push) arguments=(
 		'--help[explain it]'
 		'*--mount-from=[ask the registry to share blobs of its repository NAME]:NAME: '
+		'*--signature[only attach the signature to REF, which is the same appliance]'
 		'*--cacert=[trust the certificates in FILE, and no others]:FILE:_files'
 		'*--plain-http[speak http, without encryption, to a registry on another host, too]'
 		'*--timeout=[give up a connection that is silent for so long; default 60]:SECONDS: '

@@ -97,6 +97,7 @@ static int open_source(const struct resume_args *args, const char *path, int fd,
 			return ret;
 		path = input.file;
 	}
+	trust.image = path;
 	ret = launch_guard(&args->net.connections, err);
 	if (ret < 0)
 		return ret;

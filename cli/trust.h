@@ -7,6 +7,7 @@
 /* A set of public keys. trust_verify_signature() is for archive_open_params. */
 struct trust {
 	struct signers signers;
+	const char *image;   /* NULL, or the file: one of the store may have signatures beside it */
 	struct signed_by by; /* set by trust_verify_signature() when it succeeds */
 };
 

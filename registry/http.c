@@ -100,6 +100,7 @@ void http_parse_header(struct http_response *r, const char *line, size_t len)
 		{"content-range", r->content_range, sizeof(r->content_range)},
 		{"range", r->range, sizeof(r->range)},
 		{"docker-content-digest", r->digest, sizeof(r->digest)},
+		{"oci-subject", r->subject, sizeof(r->subject)},
 		{"etag", r->etag, sizeof(r->etag)},
 	};
 	const char *colon = memchr(line, ':', len), *value;

@@ -38,7 +38,8 @@ struct http_response {
 	char content_type[128];
 	char content_range[96];
 	char range[64];
-	char digest[96]; /* Docker-Content-Digest */
+	char digest[96];  /* Docker-Content-Digest */
+	char subject[96]; /* OCI-Subject */
 	char etag[128];
 	uint64_t length; /* Content-Length; 0: not said */
 	uint64_t chunk_min;

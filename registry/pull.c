@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "registry/manifest.h"
+#include "registry/referrers.h"
 #include "registry/transfer.h"
 #include "registry/workers.h"
 #include "store/cas_arriving.h"
@@ -352,5 +353,10 @@ int registry_pull(struct registry *r, const struct cas *cas, struct registry_pul
 	if (ret < 0)
 		return ret;
 	pulled->appliance = strcmp(config.media_type, OCI_CONFIG_TYPE) == 0;
+	if (pulled->appliance) {
+		ret = referrers_pull(r, http, cas, pulled->digest, err);
+		if (ret < 0)
+			return err_context(err, ret, "its signatures");
+	}
 	return pull_parents(r, http, cas, &config, pulled->missing, err);
 }

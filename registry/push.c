@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/num.h"
+#include "registry/referrers.h"
 #include "registry/transfer.h"
 #include "registry/workers.h"
 
@@ -407,6 +408,23 @@ static int push_archive(struct push *p, struct http *http, const struct archive 
 	return put_manifest(p, http, entry, name, err);
 }
 
+/* The signature that a file has, beside its manifest, where other tools find it. */
+static int attach_signature(struct push *p, struct http *http, const struct archive *a,
+			    struct err *err)
+{
+	const struct archive_entry *entry;
+	size_t count = archive_entries(a, &entry);
+	struct oci_descriptor manifest = {.size = entry[0].blob.len};
+
+	strcpy(manifest.digest, entry[0].digest);
+	for (size_t i = 1; i < count; i++) {
+		if (strcmp(entry[i].role, ROLE_SIGNATURE) == 0)
+			return referrers_push(p->registry, http, &manifest, entry[i].descriptor,
+					      err);
+	}
+	return 0;
+}
+
 int registry_push(struct registry *r, const struct chain *chain, struct registry_push *params,
 		  struct err *err)
 {
@@ -434,6 +452,9 @@ int registry_push(struct registry *r, const struct chain *chain, struct registry
 		if (ret < 0)
 			return ret;
 	}
+	ret = attach_signature(&p, http, chain_newest(chain), err);
+	if (ret < 0)
+		return err_context(err, ret, "its signature");
 	params->sent = atomic_load(&p.sent);
 	params->there = atomic_load(&p.there);
 	strcpy(params->digest, newest->digest);

@@ -332,6 +332,47 @@ int catalog_file(struct catalog *c, const char *name, struct catalog_item *item,
 	return ret;
 }
 
+struct referrer_list {
+	const struct cas *cas;
+	const char *type;
+	json_t *list;
+};
+
+static int take_referrer(void *opaque, const char *digest, struct err *err)
+{
+	const struct referrer_list *l = opaque;
+	cleanup_free uint8_t *text = NULL;
+	cleanup_json json_t *json = NULL;
+	char type[OCI_TYPE_SIZE];
+	size_t len;
+
+	/* One that cannot be read is not listed. */
+	if (cas_read(l->cas, digest, JSON_MAX_BYTES, &text, &len, NULL) < 0)
+		return 0;
+	json = json_parse(text, len, NULL);
+	if (json == NULL || json_get_ascii(json, "artifactType", type, sizeof(type), NULL) < 0 ||
+	    (l->type[0] != '\0' && strcmp(type, l->type) != 0))
+		return 0;
+	if (json_array_append_new(l->list, json_pack("{s:s,s:s,s:I,s:s}", "mediaType",
+						     OCI_MANIFEST_TYPE, "digest", digest, "size",
+						     (json_int_t)len, "artifactType", type)) < 0)
+		return err_sys(err, ENOMEM, "list referrers");
+	return 0;
+}
+
+int catalog_referrers(struct catalog *c, const char *digest, const char *type, json_t **list,
+		      struct err *err)
+{
+	cleanup_cas struct cas cas = {.folder = -1, .lock = -1};
+	struct referrer_list l = {.cas = &cas, .type = type, .list = json_array()};
+	int ret = open_images(c, &cas, err);
+
+	*list = l.list;
+	if (l.list == NULL)
+		return err_sys(err, ENOMEM, "list referrers");
+	return ret < 0 ? ret : cas_each_referrer(&cas, digest, take_referrer, &l, err);
+}
+
 struct tag_page {
 	struct catalog_tags *tags;
 	const char *last;

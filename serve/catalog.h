@@ -23,7 +23,7 @@
 #ifndef TORPOR_SERVE_CATALOG_H
 #define TORPOR_SERVE_CATALOG_H
 
-#include "base/buf.h"
+#include "base/json.h"
 #include "format/oci.h"
 #include "store/cas.h"
 
@@ -62,6 +62,11 @@ int catalog_blob(struct catalog *c, const char *repository, const char *digest,
 		 struct catalog_item *item, struct err *err);
 /* NAME.torpor */
 int catalog_file(struct catalog *c, const char *name, struct catalog_item *item, struct err *err);
+
+/* The descriptors of what refers to an image, as an array; of the artifact type that is given, or all
+ * for "". None for what is not there. */
+int catalog_referrers(struct catalog *c, const char *digest, const char *type, json_t **list,
+		      struct err *err);
 
 #define CATALOG_TAGS 1000u
 

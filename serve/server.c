@@ -252,13 +252,28 @@ static enum MHD_Result answer_tags(const struct exchange *x)
 		JSON_TYPE, tags.more && tags.count > 0 ? MHD_HTTP_HEADER_LINK : NULL, link);
 }
 
-/* None yet: an index of nothing, which says that the API is there. */
 static enum MHD_Result answer_referrers(const struct exchange *x)
 {
+	char type[OCI_TYPE_SIZE];
+	struct err err = {0};
+	json_t *list;
+	int ret;
+
+	if (!query(x, "artifactType", type, sizeof(type)))
+		return refuse(x, MHD_HTTP_BAD_REQUEST, "UNSUPPORTED", "that is no artifactType");
+	/* A plus sign that was not escaped. */
+	for (char *at = type; (at = strchr(at, ' ')) != NULL;)
+		*at = '+';
+	ret = catalog_referrers(x->s->options.catalog, x->route->digest, type, &list, &err);
+	if (ret < 0) {
+		json_decref(list);
+		return fail(x, ret, "MANIFEST_UNKNOWN", "there is no such manifest", &err);
+	}
 	return send_json(x, MHD_HTTP_OK,
-			 json_pack("{s:i,s:s,s:[]}", "schemaVersion", 2, "mediaType", INDEX_TYPE,
-				   "manifests"),
-			 INDEX_TYPE, NULL, NULL);
+			 json_pack("{s:i,s:s,s:o}", "schemaVersion", 2, "mediaType", INDEX_TYPE,
+				   "manifests", list),
+			 INDEX_TYPE, type[0] != '\0' ? "OCI-Filters-Applied" : NULL,
+			 "artifactType");
 }
 
 static bool is_read(const char *method)

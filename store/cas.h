@@ -5,7 +5,8 @@
  *     partial/HEX            what has arrived of one; locked by who fetches it
  *     arriving/              what is used while it is fetched (cas_arriving.h)
  *     images/HEX/            an OCI image layout of one image, by the SHA-256 of its manifest:
- *                            oci-layout, index.json, and `blobs`, a link to the folder above
+ *                            oci-layout, index.json, and `blobs`, a link to the folder above;
+ *                            referrers/HEX, empty, for each image that refers to it
  *     refs/HOST/REPOSITORY:TAG   a name: a file that holds the digest of the manifest
  *     lock                   shared by who adds, exclusive while the store is swept
  *
@@ -126,6 +127,20 @@ struct cas_image {
 int cas_image_read(struct cas_image *image, const struct cas *cas, const char *digest,
 		   struct err *err);
 void cas_image_free(struct cas_image *image);
+
+/* Referrers: images whose subject another image is, as its signatures. They stay as long as it does. */
+
+/* Both are in the store. */
+int cas_add_referrer(const struct cas *cas, const char *subject, const char *digest,
+		     struct err *err);
+/* Call `each` for them, until it returns something other than 0, and return that. */
+int cas_each_referrer(const struct cas *cas, const char *subject,
+		      int (*each)(void *opaque, const char *digest, struct err *err), void *opaque,
+		      struct err *err);
+/* The same for the texts of those that are signatures. A path that is no image of a store has none. */
+int cas_each_signature(const char *image_path,
+		       int (*each)(void *opaque, const char *text, struct err *err), void *opaque,
+		       struct err *err);
 
 /* Names */
 

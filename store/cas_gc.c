@@ -67,6 +67,13 @@ static void keep_digest(const struct sweep *s, const char *digest)
 		s->item[i].keep |= strcmp(s->item[i].image.digest, digest) == 0;
 }
 
+static int keep_referrer(void *opaque, const char *digest, struct err *err)
+{
+	(void)err;
+	keep_digest(opaque, digest);
+	return 0;
+}
+
 /* Returns whether that made a difference. */
 static bool keep_identity(const struct sweep *s, const char *identity)
 {
@@ -142,6 +149,31 @@ static int mark(struct sweep *s, const char (*roots)[DIGEST_TEXT_SIZE], size_t n
 				changed |= keep_identity(s, s->item[i].parent);
 		}
 	}
+	/* Signatures stay with what they are of. */
+	for (size_t i = 0; i < s->count; i++) {
+		if (!s->item[i].keep)
+			continue;
+		ret = cas_each_referrer(s->cas, s->item[i].image.digest, keep_referrer, (void *)s,
+					err);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+struct removal {
+	const struct cas *cas;
+	const char *folder;
+};
+
+static int remove_in(void *opaque, const char *name, struct err *err)
+{
+	const struct removal *removal = opaque;
+	char path[PATH_MAX];
+
+	(void)err;
+	if (snprintf(path, sizeof(path), "%s/%s", removal->folder, name) < (int)sizeof(path))
+		(void)unlinkat(removal->cas->folder, path, 0);
 	return 0;
 }
 
@@ -151,6 +183,9 @@ static void remove_image(const struct sweep *s, const char *name)
 	static const char *const files[] = {OCI_INDEX_NAME, OCI_LAYOUT_NAME, "blobs"};
 	char path[PATH_MAX];
 
+	snprintf(path, sizeof(path), CAS_IMAGES "/%s/" CAS_REFERRERS, name);
+	(void)cas_each(s->cas, path, remove_in, &(struct removal){s->cas, path}, NULL);
+	(void)unlinkat(s->cas->folder, path, AT_REMOVEDIR);
 	for (size_t i = 0; i < 3; i++) {
 		snprintf(path, sizeof(path), CAS_IMAGES "/%s/%s", name, files[i]);
 		(void)unlinkat(s->cas->folder, path, 0);

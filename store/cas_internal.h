@@ -4,12 +4,13 @@
 
 #include "store/cas.h"
 
-#define CAS_BLOBS    "blobs/sha256"
-#define CAS_PARTIAL  "partial"
-#define CAS_ARRIVING "arriving"
-#define CAS_IMAGES   "images"
-#define CAS_REFS     "refs"
-#define CAS_NAME     80u /* CAS_PARTIAL "/" and 64 digits */
+#define CAS_BLOBS     "blobs/sha256"
+#define CAS_PARTIAL   "partial"
+#define CAS_ARRIVING  "arriving"
+#define CAS_IMAGES    "images"
+#define CAS_REFERRERS "referrers" /* in an image: a file of each digest */
+#define CAS_REFS      "refs"
+#define CAS_NAME      80u /* CAS_PARTIAL "/" and 64 digits */
 
 /* "FOLDER/HEX" of a digest. */
 void cas_name(char name[CAS_NAME], const char *folder, const char *digest);

@@ -14,6 +14,7 @@ One line for each request in LOG: METHOD PATH auth=yes|no range=RANGE. Modes:
   redirect=H:P blobs are at another host
   basic        401 unless there is Basic authorization, which is not passed on
   token=N      401 unless there is a Bearer token of /token, each of which is good for N requests
+  referrers=F  the referrers of every image are what the file F says
   stall        nothing of a blob comes, and the connection stays
   moved        each answer to a POST or PATCH names another Location, which is good once
   cutup        the third piece of an upload is cut off in its body, once
@@ -103,6 +104,9 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(401, [("WWW-Authenticate", 'Basic realm="test"')])
         elif "nohead" in MODE and self.command == "HEAD":
             self.answer(405)
+        elif "referrers" in MODE and "/referrers/" in self.path:
+            with open(MODE["referrers"], "rb") as f:
+                self.answer(200, [("Content-Type", "application/vnd.oci.image.index.v1+json")], f.read())
         elif blob and "busy" in MODE and take("busy"):
             self.answer(503, [("Retry-After", "1")])
         elif blob and "redirect" in MODE:
