@@ -4,6 +4,7 @@ does: users, statuses, signals, orphans, images without a shell, redis."""
 import glob
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -205,5 +206,27 @@ def redis(host):
     ok("TERM ends it in its own way", status.status == 0, status)
 
 
+def systemd(host):
+    """An image whose command is systemd: it is process 1, and services run. The kernel is Debian's generic one,
+    and two cards have addresses."""
+    file = os.path.join(WORK, "systemd.torpor")
+    host.torpor("build", "-o", file, "-m", "384M", "--net", "user", "--net", "user", *debian_image("init"))
+    start(host, "init", file, "--net", "user", "--net", "user")
+    ok("commands run", runs_with(host, "init", "true"), log(host, "init"))
+    ok("systemd is process 1", lab.until(lambda: inside(host, "init", "cat", "/proc/1/comm").out == "systemd\n"),
+       inside(host, "init", "ps", "ax"))
+    ok("its service answers", lab.until(lambda: inside(host, "init", "redis-cli", "ping").out == "PONG\n"),
+       log(host, "init"))
+    loaded = inside(host, "init", "cat", "/proc/modules").out
+    ok("packed modules were loaded, the root's among them",
+       all(re.search(rf"(?m)^{name} ", loaded) for name in ("ext4", "virtio_blk", "virtio_mmio", "virtio_net")), loaded)
+    both = lab.until(lambda: (said := inside(host, "init", "ip", "-4", "-o", "addr").out).count("10.0.2.15") == 2 and said)
+    ok("each card has a lease", both and "eth0" in both and "eth1" in both, inside(host, "init", "ip", "addr"))
+    host.torpor("stop", "-t", "600", "init")
+    status = host.torpor("wait", "init", check=False)
+    ok("the power button makes systemd switch off", (status.status, status.out) == (0, "poweroff\n"),
+       f"{status}\n{log(host, 'init')}")
+
+
 if __name__ == "__main__":
-    sys.exit(suite.main([command, stopping, without_shell, redis], hosts=1))
+    sys.exit(suite.main([command, stopping, without_shell, redis, systemd], hosts=1))
