@@ -448,6 +448,7 @@ static void read_status(const struct arrivals *set, bool gone, struct arrivals_s
 void arrivals_status(const struct arrivals *set, struct arrivals_status *status)
 {
 	read_status(set, !set->writer && writer_is_gone(set), status);
+	status->waiters = atomic_load(&set->blocked);
 }
 
 int arrivals_map_fd(const struct arrivals *set)
@@ -572,7 +573,9 @@ static int await_counted(struct arrival *a, uint64_t from, uint64_t len, const u
 	int ret;
 
 	atomic_fetch_add(&a->set->waiting, 1);
+	atomic_fetch_add(&a->set->blocked, 1);
 	ret = await_blocks(a, from, len, taken, err);
+	atomic_fetch_sub(&a->set->blocked, 1);
 	atomic_fetch_sub(&a->set->waiting, 1);
 	return ret;
 }
@@ -623,7 +626,7 @@ void arrivals_await_change(struct arrivals *set, uint32_t *generation)
 
 unsigned arrivals_waiting(const struct arrivals *set)
 {
-	return atomic_load(&set->waiting);
+	return atomic_load(&set->blocked);
 }
 
 void arrivals_interrupt(struct arrivals *set)

@@ -51,6 +51,7 @@ struct arrivals_status {
 	uint64_t bytes; /* of all files */
 	uint64_t there; /* of them */
 	uint32_t files;
+	uint32_t waiters; /* arrivals_waiting(); 0 when it was read from the file */
 	char host[256];	  /* whom it comes from, or is waited for */
 	char failed[256]; /* why it failed; of the first file that did, or of the set */
 };
@@ -119,7 +120,7 @@ int arrival_again(struct arrival *a, uint64_t from, uint64_t len, struct err *er
 /* Wait until something has come since *generation, which is updated and may be 0 first, or a second
  * has passed; not after arrivals_interrupt(). */
 void arrivals_await_change(struct arrivals *set, uint32_t *generation);
-/* How many threads wait at this moment. */
+/* How many threads wait for bytes at this moment. */
 unsigned arrivals_waiting(const struct arrivals *set);
 /* From now on nobody waits; returns when nobody does. Bytes that are there can still be read. */
 void arrivals_interrupt(struct arrivals *set);

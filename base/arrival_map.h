@@ -53,7 +53,8 @@ struct arrivals {
 	uint32_t files;
 	struct arrival *file; /* owned */
 	atomic_bool interrupted;
-	atomic_uint waiting;
+	atomic_uint waiting;  /* threads that arrivals_interrupt() ends the wait of */
+	atomic_uint blocked;  /* of them, those that wait for bytes */
 	pthread_mutex_t lock; /* guards `asked` together with the order of the socket */
 	uint32_t asked;	      /* requests for another copy */
 };

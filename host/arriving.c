@@ -61,9 +61,10 @@ static const char *state_name(enum arrivals_state state)
 
 json_t *arriving_json(const struct arrivals_status *status)
 {
-	return json_pack("{s:s,s:s,s:I,s:I,s:I,s:s*}", "state", state_name(status->state), "host",
-			 status->host, "since", (json_int_t)status->since, "bytes",
-			 (json_int_t)status->bytes, "there", (json_int_t)status->there, "failed",
+	return json_pack("{s:s,s:s,s:I,s:I,s:I,s:i,s:s*}", "state", state_name(status->state),
+			 "host", status->host, "since", (json_int_t)status->since, "bytes",
+			 (json_int_t)status->bytes, "there", (json_int_t)status->there, "waiters",
+			 (int)status->waiters, "failed",
 			 status->failed[0] != '\0' ? status->failed : NULL);
 }
 

@@ -19,7 +19,7 @@ int arriving_note(const char *name, const char *map_path, struct err *err);
 /* False: all of that machine is there, as far as can be told. */
 bool arriving_look(const char *name, struct arrivals_status *status);
 
-/* {"state": going|waiting|complete|failed, "host", "since", "bytes", "there", "failed"}; NULL
+/* {"state": going|waiting|complete|failed, "host", "since", "bytes", "there", "waiters", "failed"}; NULL
  * without memory. */
 json_t *arriving_json(const struct arrivals_status *status);
 /* "waiting for HOST since 14:02:11, 34 % of 512.0 MiB has arrived". */

@@ -2,7 +2,6 @@
 """A web server for files that are used while they are fetched: range_server.py FOLDER PORTFILE [PORT].
 
 It answers GET with closed ranges, and notes each in FOLDER/asked: NAME FROM TO. Files in FOLDER tell it what to do:
-  away         whoever connects is hung up on
   gap          its numbers are FROM and TO: who asks for bytes of them is hung up on
   flip         its number is a byte that is given wrong; `flip-times`: so many times, else always
 """
@@ -46,8 +45,6 @@ class Handler(BaseHTTPRequestHandler):
         return data[: at - first] + bytes([data[at - first] ^ 0x10]) + data[at - first + 1 :]
 
     def do_GET(self):
-        if told("away") is not None:
-            return self.hang_up()
         path = os.path.join(FOLDER, os.path.basename(self.path))
         try:
             size = os.path.getsize(path)
