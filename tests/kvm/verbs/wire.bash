@@ -85,13 +85,13 @@ is_stuck() { # NAME
     [ "$(arriving "$1" waiters)" -ge 1 ]
 }
 
-# The guest is in the middle of memory that has not arrived.
+# The guest waits for memory that does not arrive: its MiB 26 to 30 lie in the middle third of the file.
 wire_stuck() {
     serve_web --flat
     leave_gap
     works resume -d --name web "$url"
     until_true waits web
-    "$TORPOR" console web <<<'memsum 16 24' >/dev/null 2>&1 &
+    "$TORPOR" console web <<<'memsum 26 4' >/dev/null 2>&1 &
     until_true is_stuck web
     works ps
     matches "ps" "$out" "waiting for 127.0.0.1"
