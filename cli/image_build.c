@@ -17,6 +17,7 @@
 #include "base/tempfile.h"
 #include "bootfiles/initramfs.h"
 #include "cli/print_line.h"
+#include "cli/target.h"
 #include "container/root_cache.h"
 #include "host/paths.h"
 
@@ -55,13 +56,24 @@ static bool is_image_layout(const char *folder)
 	       access(layout, F_OK) == 0;
 }
 
+/* By its name alone, as `torpor images` has it; a file or saved machine of that name comes first. */
+static bool is_pulled_image(const char *text)
+{
+	struct target target;
+	struct err why;
+
+	return !reference_is_remote(text) && !container_source_has_scheme(text) &&
+	       target_find_file(&target, text, &why) == 0 && target.kind == TARGET_IMAGE &&
+	       !is_pulled_appliance(text);
+}
+
 bool image_source_is(const char *text)
 {
 	struct stat st;
 
 	if (reference_is_remote(text))
 		return !is_pulled_appliance(text);
-	if (container_source_has_scheme(text))
+	if (container_source_has_scheme(text) || is_pulled_image(text))
 		return true;
 	return stat(text, &st) == 0 && S_ISDIR(st.st_mode) && !is_image_layout(text);
 }
@@ -164,12 +176,13 @@ static int pull_image(const struct image_args *args, enum image_use use, bool *a
 	enum image_pull when = args->pull;
 	struct registry_pulled pulled;
 	struct reference ref;
-	int ret = registry_args_reference(&ref, args->from, err);
+	int ret = reference_parse(&ref, args->from, err);
 
 	if (ret < 0)
 		return ret;
 	if (when == PULL_UNSAID)
-		when = use == IMAGE_RUN ? PULL_MISSING : PULL_ALWAYS;
+		when = use == IMAGE_RUN || !reference_is_remote(args->from) ? PULL_MISSING
+									    : PULL_ALWAYS;
 	if (is_pulled_appliance(args->from) && when != PULL_ALWAYS)
 		return refuse_appliance(args->from, err);
 	if (when != PULL_ALWAYS) {
@@ -180,6 +193,9 @@ static int pull_image(const struct image_args *args, enum image_use use, bool *a
 	if (when == PULL_NEVER)
 		return err_set(err, ERR_NOT_FOUND, "%s is not on this host, and --pull is never",
 			       args->from);
+	ret = registry_args_reference(&ref, args->from, err);
+	if (ret < 0)
+		return ret;
 	ret = registry_args_pull(&ref, &args->registry, use == IMAGE_RUN ? "run" : "build", &pulled,
 				 path, err);
 	*appliance = ret == 0 && pulled.appliance;
@@ -196,7 +212,7 @@ static int bring_image(const struct image_args *args, enum image_use use, bool *
 	if (!container_source_has_scheme(args->from) && is_image_layout(args->from))
 		return err_set(err, ERR_USAGE, "%s is an OCI image layout: name it oci:%s",
 			       args->from, args->from);
-	if (!reference_is_remote(args->from)) {
+	if (!reference_is_remote(args->from) && !is_pulled_image(args->from)) {
 		if (strlen(args->from) >= SOURCE_SIZE)
 			return err_sys(err, ENAMETOOLONG, "%s", args->from);
 		strcpy(source, args->from);

@@ -58,7 +58,8 @@ struct image_args {
 };
 
 /* Whether `torpor run` takes the text as the image of a container, or as a folder to run: it has
- * such a scheme, and is no appliance that was pulled; or it is a folder, and no OCI layout. */
+ * such a scheme, and is no appliance that was pulled; or it is the name of an image that was; or it
+ * is a folder, and no OCI layout. */
 bool image_source_is(const char *text);
 
 /* Returns 1 when it is one of these options, 0 when it is not, or -EINVAL with ERR_USAGE. */

@@ -30,6 +30,14 @@ from_registry() {
     same "a file of the layer" "$(/sbin/debugfs -R 'cat /etc/motd' wire.raw 2>/dev/null)" hello
     works run -d --name app -m 64M --append loud --kernel "$TINY" --modules mods "docker://$registry/app:1"
     until_true is_ready app
+    # By the name in the list of images, and by another one.
+    works run -d --name named -m 64M --append loud --kernel "$TINY" --modules mods "$registry/app:1"
+    until_true is_ready named
+    works tag "$registry/app:1" mine
+    works_silently build -o named.torpor --from mine --kernel "$TINY" --modules mods
+    works extract named.torpor disk.0
+    cmp wire.raw disk.0.raw || fail "another root than that of the image"
+    refuses 125 "'mine' names no registry" run --pull always --kernel "$TINY" --modules mods mine
     refuses 122 "app:2" build -o none.torpor --from "docker://$registry/app:2" --kernel "$TINY" --modules mods
     [ ! -e none.torpor ] || fail "a file was left"
 }
