@@ -8,9 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/num.h"
 #include "format/chain.h"
 #include "wire/wire_internal.h"
 
@@ -127,6 +130,41 @@ static int make_all_read_only(const struct wire *w, struct err *err)
 	return ret;
 }
 
+static uint64_t missing_room(const struct download_file *file)
+{
+	struct stat st;
+	uint64_t has = fstat(file->fd, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+
+	return file->source.size > has ? file->source.size - has : 0;
+}
+
+/* A machine whose memory finds no room once it runs would be lost. */
+static int reserve_room(const struct opening *o, struct err *err)
+{
+	uint64_t need = 0;
+	struct statvfs fs;
+
+	for (size_t i = 0; i < o->nfiles; i++)
+		need += missing_room(&o->file[i]);
+	if (fstatvfs(o->folder.folder, &fs) == 0 && fs.f_frsize > 0 &&
+	    need / fs.f_frsize > fs.f_bavail)
+		return err_set(err, ERR_FAILED, "%s: %llu MiB are to come, and %llu are free",
+			       o->folder.path, (unsigned long long)(need / MIB(1)),
+			       (unsigned long long)(fs.f_bavail * fs.f_frsize / MIB(1)));
+	for (size_t i = 0; i < o->nfiles; i++) {
+		const struct download_file *file = &o->file[i];
+		int ret;
+
+		do
+			ret = fallocate(file->fd, 0, 0, (off_t)file->source.size);
+		while (ret < 0 && errno == EINTR);
+		/* Some file systems cannot. */
+		if (ret < 0 && errno != EOPNOTSUPP && errno != ENOSYS)
+			return err_sys(err, errno, "%s", o->folder.path);
+	}
+	return 0;
+}
+
 /* `have` bytes of the first file are there. */
 static int start_download(struct opening *o, uint64_t have, struct err *err)
 {
@@ -155,7 +193,9 @@ static int start_download(struct opening *o, uint64_t have, struct err *err)
 	ret = end_pool(o, err);
 	if (ret < 0)
 		return ret;
-	ret = opening_make_map(o, &map_fd, &writer, err);
+	ret = reserve_room(o, err);
+	if (ret == 0)
+		ret = opening_make_map(o, &map_fd, &writer, err);
 	if (ret < 0)
 		return ret;
 	arrival_mark(arrivals_file(writer, 0), 0, have);

@@ -159,3 +159,20 @@ is_over() { # NAME
     ! "$TORPOR" ps -q | grep -qx "$1"
 }
 try wire_poweroff "a machine whose files are missing ends when its guest does, and when it is killed"
+
+wire_no_room() {
+    serve_web --flat
+    mkdir small
+    mount -t tmpfs -o size=12M tmpfs small 2>/dev/null || skip "no file system can be mounted"
+    XDG_DATA_HOME=$PWD/small refuses 125 "24 MiB are to come, and 1[12] are free" resume -d --name web "$url"
+    # There is room while it runs, whoever takes the rest.
+    mount -o remount,size=40M small
+    leave_gap
+    XDG_DATA_HOME=$PWD/small works resume -d --name web "$url"
+    until_true waits web
+    head -c 100M /dev/zero >small/filler 2>/dev/null
+    rm www/gap
+    until_true has_arrived web
+    answers web "memsum 16 24" "$sum"
+}
+try wire_no_room "a file for which there is no room; a disk that becomes full"
