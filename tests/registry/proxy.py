@@ -60,6 +60,15 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
+    def linger(self, length):
+        """Take what is still sent: a socket closed before resets the connection, and the answer can be lost
+        (RFC 9112, 9.6)."""
+        try:
+            while length > 0 and (part := self.rfile.read(min(length, 1 << 16))):
+                length -= len(part)
+        except ConnectionError:
+            pass
+
     def answer(self, status, headers=(), body=b""):
         self.send_response(status)
         for name, value in headers:
@@ -82,6 +91,7 @@ class Handler(BaseHTTPRequestHandler):
         if "max" in MODE and length > int(MODE["max"]):
             self.close_connection = True
             self.answer(413)
+            self.linger(length)
             return
         if "cutup" in MODE and (self.headers.get("Content-Range") or "").startswith(f"{8 << 20}-") and take("cutup"):
             self.rfile.read(length // 2)
