@@ -317,12 +317,24 @@ static int duplicate(int fd, struct err *err)
 	return ret < 0 ? err_sys(err, errno, "serve") : ret;
 }
 
+/* It may have another name by now, or none, but its bytes are those that were looked at. */
+static bool is_unchanged(const struct file *f)
+{
+	struct stat st;
+
+	return fstat(f->held, &st) == 0 && st.st_size == f->st.st_size &&
+	       st.st_mtim.tv_sec == f->st.st_mtim.tv_sec &&
+	       st.st_mtim.tv_nsec == f->st.st_mtim.tv_nsec;
+}
+
 /* The file of an entry, open: the one that is held, or what its path still leads to. */
 static int open_entry(const struct file *f, struct err *err)
 {
 	struct stat st;
 	int fd;
 
+	if (f->held >= 0 && !is_unchanged(f))
+		return err_set(err, ERR_FAILED, "%s was changed while it is served", f->path);
 	if (f->held >= 0)
 		return duplicate(f->held, err);
 	fd = open_file(f->path, f->named, &st, err);

@@ -100,6 +100,15 @@ as_files() {
     start_server --store full.torpor
     same "an image" "$(status_of /v2/app/manifests/1)" 200
     ends_by INT
+    # One that is named is that of the start, under any name, or none.
+    cp full.torpor named.torpor
+    start_server named.torpor
+    mv named.torpor moved.torpor
+    same "a file that was moved" "$(status_of /named.torpor)" 200
+    truncate -s 100000 moved.torpor
+    same "a file that was cut off" "$(status_of /named.torpor) $(status_of /v2/named/manifests/latest)" "500 500"
+    matches "what is said of it" "$(<serve.err)" 'named.torpor was changed'
+    kill "$server"
     cp full.torpor "$XDG_RUNTIME_DIR/full.torpor"
     refuses 125 'have the same name' serve --listen 0 full.torpor "$XDG_RUNTIME_DIR/full.torpor"
     refuses 121 'bad.torpor' serve --listen 0 shared/bad.torpor
