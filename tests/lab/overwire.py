@@ -93,9 +93,9 @@ http: {{addr: "127.0.0.1:{REGISTRY}"}}
 
 
 def by_wire_only(host1, host2):
-    shop = Shop.boot(host1, "web", *REDIS)
+    shop = Shop.boot(host1, "web", *REDIS, "-m", "512M")
     shop.open()
-    shop.say(f"sh head -c {BALLAST}M /dev/urandom >/dev/shm/ballast")
+    shop.say(f"mem {BALLAST}")
     before = shop.look()
     file, warmed = host1.path("web.torpor"), host1.path("warmed.torpor")
     shop.save(file)
