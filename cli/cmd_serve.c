@@ -249,6 +249,7 @@ static int serve(struct serving *s, const struct serve_args *args, struct err *e
 	if (ret < 0)
 		return ret;
 	address_of(s->listen_fd, address);
+	server.local = reference_is_loopback(address);
 	ret = sandbox_enter_server(s->folder, s->nfolders, err);
 	if (ret < 0)
 		return ret;
@@ -256,7 +257,7 @@ static int serve(struct serving *s, const struct serve_args *args, struct err *e
 	if (ret < 0)
 		return ret;
 	s->listen_fd = -1; /* the server's */
-	if (!reference_is_loopback(address))
+	if (!server.local)
 		print_line(stderr,
 			   "torpor: serve: %s is open to all who can reach it, without encryption "
 			   "and passwords; the memory of machines is in these files",
@@ -309,7 +310,8 @@ const struct command cmd_serve = {
 		"An image whose manifest was fetched stays for a quarter of an hour after the last "
 		"request, whatever torpor gc does.\n\n"
 		"It speaks http and knows no passwords: everybody who reaches the address can read "
-		"all of it. It listens at the loopback address, unless --listen says otherwise; "
+		"all of it. It listens at the loopback address, where it answers to names of this "
+		"host alone, unless --listen says otherwise; "
 		"TLS "
 		"and passwords are for a server before it (torpor(1) has nginx's configuration). "
 		"It prints its address, and ends by ^C or SIGTERM.",

@@ -284,6 +284,11 @@ static bool is_read(const char *method)
 
 static enum MHD_Result answer(const struct exchange *x, const char *method)
 {
+	const char *host = header(x, MHD_HTTP_HEADER_HOST);
+
+	if (x->s->options.local && host != NULL && !reference_is_loopback(host))
+		return refuse(x, MHD_HTTP_FORBIDDEN, "DENIED",
+			      "it answers to localhost and loopback addresses alone");
 	if (!is_read(method))
 		return refuse(x, MHD_HTTP_METHOD_NOT_ALLOWED, "UNSUPPORTED", "it is read-only");
 	switch (x->route->kind) {

@@ -10,6 +10,8 @@
 #ifndef TORPOR_SERVE_SERVER_H
 #define TORPOR_SERVE_SERVER_H
 
+#include <stdbool.h>
+
 #include "serve/catalog.h"
 
 #define SERVER_THREADS 4u
@@ -23,6 +25,8 @@ struct server_options {
 	int listen_fd;		 /* borrowed: listening */
 	unsigned connections;
 	unsigned patience_s; /* peers.h */
+	/* It answers to names of this host alone: those of web pages can be led here. */
+	bool local;
 	/* A line about a request that failed through a fault here; on any thread. */
 	void (*report)(void *opaque, const char *line);
 	void *opaque;

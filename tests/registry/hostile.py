@@ -51,7 +51,7 @@ def ask(request):
 
 
 def get(path, headers="", method="GET"):
-    return ask(f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n".encode("latin-1"))
+    return ask(f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n".encode("latin-1"))
 
 
 def want(what, status, *good):
@@ -139,7 +139,7 @@ def slow(name, pid):
     with socket.socket() as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         s.connect((HOST, int(PORT)))
-        s.sendall(f"GET /{os.path.basename(name)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        s.sendall(f"GET /{os.path.basename(name)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         s.recv(1, socket.MSG_PEEK)
         while has_connections(pid):
             time.sleep(0.05)
@@ -151,7 +151,7 @@ def crowd(n):
     held = [connect() for _ in range(int(n))]
     want("the next request", get("/v2/")[0], 200)
     # Those that came last are still there, and may ask.
-    held[-1].sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    held[-1].sendall(b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     want("the last of the crowd", read_all(held[-1])[9:12], b"200")
 
 

@@ -99,6 +99,8 @@ as_files() {
     kill "$server"
     start_server --store full.torpor
     same "an image" "$(status_of /v2/app/manifests/1)" 200
+    # Another name leads here: a web page has made it do so.
+    same "another name" "$(curl -s -o /dev/null -w '%{http_code}' -H 'Host: pages.example' "http://$served/full.torpor")" 403
     ends_by INT
     # One that is named is that of the start, under any name, or none.
     cp full.torpor named.torpor
