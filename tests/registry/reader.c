@@ -112,6 +112,8 @@ static int await_status(const struct wire *w, const char *state, uint64_t there,
 		}
 		if (s.failed[0] != '\0')
 			return err_set(err, ERR_FAILED, "%s", s.failed);
+		if (s.state == ARRIVALS_COMPLETE)
+			return err_set(err, ERR_FAILED, "all has arrived");
 		nanosleep(&moment, NULL);
 	}
 }

@@ -144,25 +144,31 @@ try pause_stands_still "a paused machine answers only when it goes on"
 
 # Each option that `torpor help resume` lists.
 options_of_files() {
-    local option
+    local option why
     boot p
     works_silently pause p
     works help resume
     sed -nE 's/^  (-.,|   ) --([a-z-]+)( .*)?$/\2/p' <<<"$out" >options
     [ "$(wc -l <options)" -ge 10 ] || fail "options of resume: $(<options)"
     while read -r option; do
+        why="is for files, and p is a machine already"
         case $option in
         name) set -- other ;;
+        on-term) set -- save ;;
+        idle-save | timeout) set -- 9 ;;
         fill) set -- none ;;
         require-signature) set -- trust ;;
         verify) set -- full ;;
         net) set -- none ;;
         publish) set -- 80 ;;
-        pcap | key-file | passphrase-file | until-closed) set -- missing ;;
-        detach | paused | golden | unverified | new-identity | rm) set -- ;;
+        pcap | key-file | passphrase-file | until-closed | cacert) set -- missing ;;
+        detach | paused | golden | unverified | new-identity | rm | wait-complete | plain-http) set -- ;;
         *) fail "an option without a value here: $option" ;;
         esac
-        refuses 125 "--$option is for files, and p is a machine already" resume p "--$option" "$@"
+        case $option in
+        wait-complete | cacert | plain-http | timeout) why="is for docker:// and https://" ;;
+        esac
+        refuses 125 "--$option $why" resume p "--$option" "$@"
     done <options
     refuses 125 "--detach is for files" resume -d p -n other
     same state "$(state_of p)" paused
