@@ -24,9 +24,8 @@
 #include "wire/check.h"
 #include "wire/plan.h"
 
-#define CONNECTIONS 4u
-/* Of these, for what nobody waits for: one is always free for what somebody does. */
-#define IN_BACKGROUND 3u
+/* One is always free for what somebody waits for. */
+#define CONNECTIONS   (PLAN_REST + 1)
 #define FIRST_WAIT_MS 250u
 #define LAST_WAIT_MS  8000u
 #define LONGEST_WAIT  60000u
@@ -61,8 +60,7 @@ struct loader {
 	unsigned fails;
 	uint64_t failed_ns, again_ns;
 	bool waiting;
-	unsigned background; /* ranges that nobody waits for, at the same time */
-	int done;	     /* an eventfd: all is right, or nothing more can come */
+	int done; /* an eventfd: all is right, or nothing more can come */
 };
 
 static uint64_t seconds_now(void)
@@ -197,22 +195,20 @@ static void run_job(struct loader *l, struct http *http, int job)
 	pthread_mutex_unlock(&l->lock);
 	result = range_fetch(&f, &err);
 	pthread_mutex_lock(&l->lock);
-	plan_done(&l->plan, job);
+	plan_done(&l->plan, job, clock_monotonic_ns());
 	note_result(l, range.file, &f, result, begun, &err);
 }
 
 /* Locked. How long until the server may be asked again; 0: now. */
-static uint64_t wait_ns(const struct loader *l)
+static uint64_t wait_ns(const struct loader *l, uint64_t now)
 {
-	uint64_t now = clock_monotonic_ns();
-
 	return l->fails > 0 && now < l->again_ns ? l->again_ns - now : 0;
 }
 
-/* Locked. Until something has changed, or the server may be asked. */
-static void await_change(struct loader *l)
+/* Locked. Until something has changed, or `ns` after `now`; 0: however long it takes. */
+static void await_change(struct loader *l, uint64_t now, uint64_t ns)
 {
-	uint64_t ns = wait_ns(l), until = clock_monotonic_ns() + ns;
+	const uint64_t until = now + ns;
 	const struct timespec when = {(time_t)(until / NS_PER_SECOND),
 				      (long)(until % NS_PER_SECOND)};
 
@@ -229,13 +225,13 @@ static int fetch_copy(struct loader *l, struct http *http, uint32_t file, int fd
 	uint64_t at = 0, size = l->d->file[file].source.size;
 
 	while (at < size && !l->stop && !l->plan.file[file].ended) {
-		uint64_t begun = clock_monotonic_ns();
+		uint64_t begun = clock_monotonic_ns(), wait = wait_ns(l, begun);
 		enum range_result result;
 		struct err err = {0};
 		struct range_fetch f;
 
-		if (wait_ns(l) > 0) {
-			await_change(l);
+		if (wait > 0) {
+			await_change(l, begun, wait);
 			continue;
 		}
 		prepare(l, file, http, &f);
@@ -328,12 +324,9 @@ static int next_check(struct loader *l)
 }
 
 /* Locked. */
-static int next_job(struct loader *l)
+static int next_job(struct loader *l, uint64_t now)
 {
-	unsigned kinds = 1u << PLAN_DEMAND | 1u << PLAN_HINT;
-	int job;
-
-	if (wait_ns(l) > 0)
+	if (wait_ns(l, now) > 0)
 		return -1;
 	/* One asks whether the server is back. */
 	if (l->fails > 0 && plan_under_way(&l->plan, PLAN_DEMAND) +
@@ -341,33 +334,23 @@ static int next_job(struct loader *l)
 					    plan_under_way(&l->plan, PLAN_BACKGROUND) >
 				    0)
 		return -1;
-	job = plan_next(&l->plan, kinds);
-	if (job >= 0) {
-		l->background = 1;
-		return job;
-	}
-	if (plan_under_way(&l->plan, PLAN_BACKGROUND) >= l->background)
-		return -1;
-	return plan_next(&l->plan, 1u << PLAN_BACKGROUND);
+	return plan_next(&l->plan, 1u << PLAN_DEMAND | 1u << PLAN_HINT | 1u << PLAN_BACKGROUND,
+			 now);
 }
 
 /* Locked. */
 static void step(struct loader *l, struct http *http)
 {
-	int job = next_job(l), file;
+	uint64_t now = clock_monotonic_ns(), wait;
+	int job = next_job(l, now), file;
 
 	if (job >= 0) {
-		bool background = l->plan.kind[job] == PLAN_BACKGROUND;
-
 		run_job(l, http, job);
-		/* Nobody has waited meanwhile. */
-		if (background && plan_under_way(&l->plan, PLAN_DEMAND) == 0 &&
-		    l->background < IN_BACKGROUND)
-			l->background++;
 	} else {
 		file = next_check(l);
 		if (file < 0) {
-			await_change(l);
+			wait = wait_ns(l, now);
+			await_change(l, now, wait > 0 ? wait : plan_wait_ns(&l->plan, now));
 			return;
 		}
 		check_file(l, http, (uint32_t)file);
@@ -502,7 +485,7 @@ static int loader_init(struct loader *l, const struct download *d, struct err *e
 	pthread_condattr_t attr;
 	int ret;
 
-	*l = (struct loader){.d = d, .background = IN_BACKGROUND, .done = -1};
+	*l = (struct loader){.d = d, .done = -1};
 	pthread_mutex_init(&l->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

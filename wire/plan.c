@@ -13,7 +13,7 @@
 
 int plan_init(struct plan *p, struct arrivals *set, struct err *err)
 {
-	*p = (struct plan){.set = set};
+	*p = (struct plan){.set = set, .rest = PLAN_REST};
 	p->file = calloc(arrivals_files(set), sizeof(p->file[0]));
 	return p->file != NULL ? 0 : err_sys(err, ENOMEM, "plan a download");
 }
@@ -191,7 +191,40 @@ static bool next_rest(const struct plan *p, bool first, struct plan_range *next)
 	return false;
 }
 
-int plan_next(struct plan *p, unsigned kinds)
+static bool first_is_missing(const struct plan *p)
+{
+	for (uint32_t i = 0; i < arrivals_files(p->set); i++) {
+		if (p->file[i].first && !p->file[i].ended && !plan_file_is_there(p, i))
+			return true;
+	}
+	return false;
+}
+
+/* What next_asked() has left in the queue is waited for, and under way. */
+static bool somebody_waits(const struct plan *p)
+{
+	return p->demands.count > 0 || plan_under_way(p, PLAN_DEMAND) > 0;
+}
+
+/* When the rest may go on; UINT64_MAX: not before something else happens. */
+static uint64_t rest_due_ns(const struct plan *p)
+{
+	const unsigned rest = plan_under_way(p, PLAN_BACKGROUND);
+	uint64_t due = UINT64_MAX;
+
+	if (rest >= p->rest || first_is_missing(p))
+		return due;
+	if (!somebody_waits(p))
+		due = p->demand_ns + PLAN_MOMENT_NS;
+	return rest == 0 ? u64_min(due, p->rest_ns + PLAN_TURN_NS) : due;
+}
+
+static bool next_background(const struct plan *p, uint64_t now_ns, struct plan_range *next)
+{
+	return next_rest(p, true, next) || (rest_due_ns(p) <= now_ns && next_rest(p, false, next));
+}
+
+int plan_next(struct plan *p, unsigned kinds, uint64_t now_ns)
 {
 	struct plan_range next;
 	enum plan_kind kind;
@@ -205,19 +238,33 @@ int plan_next(struct plan *p, unsigned kinds)
 		kind = PLAN_DEMAND;
 	else if ((kinds & 1u << PLAN_HINT) != 0 && next_asked(p, &p->hints, &next))
 		kind = PLAN_HINT;
-	else if ((kinds & 1u << PLAN_BACKGROUND) != 0 &&
-		 (next_rest(p, true, &next) || next_rest(p, false, &next)))
+	else if ((kinds & 1u << PLAN_BACKGROUND) != 0 && next_background(p, now_ns, &next))
 		kind = PLAN_BACKGROUND;
 	else
 		return -1;
+	if (kind == PLAN_DEMAND)
+		p->rest = 1;
 	p->job[job] = next;
 	p->kind[job] = kind;
 	return job;
 }
 
-void plan_done(struct plan *p, int job)
+void plan_done(struct plan *p, int job, uint64_t now_ns)
 {
+	if (somebody_waits(p))
+		p->demand_ns = now_ns;
+	else if (p->kind[job] == PLAN_BACKGROUND && p->rest < PLAN_REST)
+		p->rest++;
+	if (p->kind[job] == PLAN_BACKGROUND)
+		p->rest_ns = now_ns;
 	p->job[job].len = 0;
+}
+
+uint64_t plan_wait_ns(const struct plan *p, uint64_t now_ns)
+{
+	uint64_t due = rest_due_ns(p);
+
+	return due == UINT64_MAX || due <= now_ns ? 0 : due - now_ns;
 }
 
 unsigned plan_under_way(const struct plan *p, enum plan_kind kind)

@@ -2,7 +2,11 @@
  * What a download fetches next.
  *
  * Somebody waits for a demand, so that comes first, then what was hinted at, then everything else,
- * in the background: the files that are `first` whole, each in one range, then the others in order.
+ * in the background: the files that are `first` whole, each in one range, then the rest in order.
+ * The rest waits until those are there, and until nobody has waited for anything for a moment: a
+ * guest that has just missed something is likely to miss more, and has the link to itself. Where
+ * that goes on and on, the rest has a turn now and then.
+ *
  * A range is of blocks (ARRIVAL_BLOCK) that are missing and that nobody fetches already. Demands
  * that lie side by side are fetched as one; what is asked for one behind the other is read ahead.
  *
@@ -15,11 +19,17 @@
 #include <stddef.h>
 
 #include "base/arrival.h"
+#include "base/clock.h"
 
 #define PLAN_LEAST (64u << 10)
 #define PLAN_MOST  (1u << 20)
 /* Ranges under way at the same time, at most. */
 #define PLAN_JOBS 8u
+/* Of the rest: one after a demand, and one more after each beside which nobody waited. */
+#define PLAN_REST 3u
+/* How long after a demand the rest goes on, and how long after its last range it has a turn. */
+#define PLAN_MOMENT_NS (200 * NS_PER_MS)
+#define PLAN_TURN_NS   (2 * NS_PER_SECOND)
 
 enum plan_kind {
 	PLAN_DEMAND,
@@ -53,6 +63,9 @@ struct plan {
 	struct plan_queue demands, hints;
 	struct plan_range job[PLAN_JOBS]; /* under way; len 0: free */
 	enum plan_kind kind[PLAN_JOBS];
+	unsigned rest;	    /* ranges of the rest that may be under way */
+	uint64_t demand_ns; /* when somebody waited for the last time, as far as is known */
+	uint64_t rest_ns;   /* when the last range in the background ended */
 };
 
 /* Returns 0 or -ENOMEM. */
@@ -65,10 +78,13 @@ bool plan_has_room(const struct plan *p);
 int plan_ask(struct plan *p, const struct arrivals_request *request, struct err *err);
 
 /* The next range, of these kinds (a bit for each enum plan_kind), which is then under way: the
- * index of its job; -1: there is none. */
-int plan_next(struct plan *p, unsigned kinds);
+ * index of its job; -1: there is none. `now_ns` is of clock_monotonic_ns(), here and below. */
+int plan_next(struct plan *p, unsigned kinds, uint64_t now_ns);
 /* It is not under way any more, whatever came of it. */
-void plan_done(struct plan *p, int job);
+void plan_done(struct plan *p, int job, uint64_t now_ns);
+/* After plan_next() of all kinds gave -1 at `now_ns`: so long from then the rest is due. 0: that
+ * is no matter of time. */
+uint64_t plan_wait_ns(const struct plan *p, uint64_t now_ns);
 
 unsigned plan_under_way(const struct plan *p, enum plan_kind kind);
 /* Nothing of the file is missing or under way. */

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/num.h"
 #include "wire/plan.h"
 #include "wire/range.h"
@@ -22,6 +23,7 @@ struct planned {
 	int map_fd;
 	struct arrivals *set;
 	struct plan plan;
+	uint64_t now;
 };
 
 static void begin(struct planned *p)
@@ -32,6 +34,7 @@ static void begin(struct planned *p)
 	cr_assert(eq(int, arrivals_create(&p->set, p->map_fd, sizes, 2, NULL), 0));
 	cr_assert(eq(int, plan_init(&p->plan, p->set, NULL), 0));
 	p->plan.file[HOT].first = true;
+	p->now = 1000 * NS_PER_SECOND;
 }
 
 static void end(struct planned *p)
@@ -53,7 +56,7 @@ static void ask(struct planned *p, uint64_t from, uint64_t len, bool now)
 static int expect_next(struct planned *p, unsigned kinds, uint32_t file, uint64_t from,
 		       uint64_t len)
 {
-	int job = plan_next(&p->plan, kinds);
+	int job = plan_next(&p->plan, kinds, p->now);
 
 	cr_assert(ge(int, job, 0));
 	cr_expect(eq(u32, p->plan.job[job].file, file));
@@ -67,7 +70,7 @@ static void comes(struct planned *p, int job)
 	const struct plan_range *r = &p->plan.job[job];
 
 	arrival_mark(arrivals_file(p->set, r->file), r->from, r->len);
-	plan_done(&p->plan, job);
+	plan_done(&p->plan, job, p->now);
 }
 
 Test(wire_plan, the_hot_set_comes_first_and_in_one_range)
@@ -77,12 +80,86 @@ Test(wire_plan, the_hot_set_comes_first_and_in_one_range)
 
 	begin(&p);
 	job = expect_next(&p, BACKGROUND, HOT, 0, HOT_SIZE);
-	cr_expect(eq(int, plan_next(&p.plan, ASKED), -1), "nobody has asked");
+	cr_expect(eq(int, plan_next(&p.plan, ASKED, p.now), -1), "nobody has asked");
 	comes(&p, job);
 	cr_expect(plan_file_is_there(&p.plan, HOT));
 	expect_next(&p, BACKGROUND, LARGE, 0, MIB(1));
 	expect_next(&p, BACKGROUND, LARGE, MIB(1), MIB(1));
 	cr_expect(eq(u32, plan_under_way(&p.plan, PLAN_BACKGROUND), 2));
+	end(&p);
+}
+
+Test(wire_plan, the_rest_waits_for_the_hot_set)
+{
+	struct planned p;
+	int job;
+
+	begin(&p);
+	job = expect_next(&p, BACKGROUND, HOT, 0, HOT_SIZE);
+	cr_expect(eq(int, plan_next(&p.plan, BACKGROUND, p.now), -1));
+	cr_expect(eq(u64, plan_wait_ns(&p.plan, p.now), 0), "no matter of time");
+	/* It failed, and then for good. */
+	plan_done(&p.plan, job, p.now);
+	job = expect_next(&p, BACKGROUND, HOT, 0, HOT_SIZE);
+	p.plan.file[HOT].ended = true;
+	plan_done(&p.plan, job, p.now);
+	expect_next(&p, BACKGROUND, LARGE, 0, MIB(1));
+	end(&p);
+}
+
+/* Nothing is next now, but so long from now there is. */
+static void expect_wait(struct planned *p, uint64_t ns)
+{
+	cr_expect(eq(int, plan_next(&p->plan, ASKED | BACKGROUND, p->now), -1));
+	cr_assert(eq(u64, plan_wait_ns(&p->plan, p->now), ns));
+	p->now += ns - 1;
+	cr_expect(eq(int, plan_next(&p->plan, ASKED | BACKGROUND, p->now), -1));
+	p->now++;
+}
+
+Test(wire_plan, the_rest_waits_until_nobody_has_waited_for_a_moment)
+{
+	struct planned p;
+	int job, beside;
+
+	begin(&p);
+	comes(&p, plan_next(&p.plan, BACKGROUND, p.now));
+	ask(&p, MIB(6), 1, true);
+	job = expect_next(&p, ASKED | BACKGROUND, LARGE, MIB(6), KIB64);
+	cr_expect(eq(int, plan_next(&p.plan, ASKED | BACKGROUND, p.now), -1), "somebody waits");
+	p.now += NS_PER_SECOND;
+	comes(&p, job);
+	expect_wait(&p, PLAN_MOMENT_NS);
+	/* One range, and when that has come, one more each time. */
+	job = expect_next(&p, ASKED | BACKGROUND, LARGE, 0, MIB(1));
+	cr_expect(eq(int, plan_next(&p.plan, ASKED | BACKGROUND, p.now), -1));
+	comes(&p, job);
+	job = expect_next(&p, BACKGROUND, LARGE, MIB(1), MIB(1));
+	beside = expect_next(&p, BACKGROUND, LARGE, MIB(2), MIB(1));
+	cr_expect(eq(int, plan_next(&p.plan, BACKGROUND, p.now), -1));
+	/* Somebody waits for what is under way. */
+	ask(&p, MIB(2), 1, true);
+	cr_expect(eq(int, plan_next(&p.plan, ASKED | BACKGROUND, p.now), -1));
+	comes(&p, job);
+	cr_expect(eq(int, plan_next(&p.plan, ASKED | BACKGROUND, p.now), -1));
+	comes(&p, beside);
+	expect_wait(&p, PLAN_MOMENT_NS);
+	expect_next(&p, BACKGROUND, LARGE, MIB(3), MIB(1));
+	end(&p);
+}
+
+Test(wire_plan, the_rest_has_a_turn_where_somebody_always_waits)
+{
+	struct planned p;
+
+	begin(&p);
+	comes(&p, plan_next(&p.plan, BACKGROUND, p.now));
+	for (unsigned turn = 0; turn < 2; turn++) {
+		ask(&p, MIB(4 + turn), 1, true);
+		expect_next(&p, ASKED | BACKGROUND, LARGE, MIB(4 + turn), KIB64);
+		expect_wait(&p, PLAN_TURN_NS);
+		comes(&p, expect_next(&p, ASKED | BACKGROUND, LARGE, MIB(turn), MIB(1)));
+	}
 	end(&p);
 }
 
@@ -109,7 +186,8 @@ Test(wire_plan, neighbours_are_one_range_of_whole_blocks)
 	ask(&p, MIB(5), KIB64, true);
 	expect_next(&p, ASKED, LARGE, MIB(4), 2 * KIB64 + ARRIVAL_BLOCK);
 	expect_next(&p, ASKED, LARGE, MIB(5), KIB64);
-	cr_expect(eq(int, plan_next(&p.plan, ASKED), -1), "all that was asked for is under way");
+	cr_expect(eq(int, plan_next(&p.plan, ASKED, p.now), -1),
+		  "all that was asked for is under way");
 	end(&p);
 }
 
@@ -141,9 +219,9 @@ Test(wire_plan, nothing_is_fetched_twice_at_once)
 	ask(&p, MIB(3), 4 * KIB64, true);
 	job = expect_next(&p, ASKED, LARGE, MIB(3), KIB64);
 	expect_next(&p, ASKED, LARGE, MIB(3) + 2 * KIB64, 2 * KIB64);
-	cr_expect(eq(int, plan_next(&p.plan, ASKED), -1));
+	cr_expect(eq(int, plan_next(&p.plan, ASKED, p.now), -1));
 	/* It failed: somebody still waits for it. */
-	plan_done(&p.plan, job);
+	plan_done(&p.plan, job, p.now);
 	expect_next(&p, ASKED, LARGE, MIB(3), KIB64);
 	end(&p);
 }
@@ -155,7 +233,7 @@ Test(wire_plan, the_end_of_a_file)
 	begin(&p);
 	ask(&p, LARGE_SIZE - 1, 1, true);
 	comes(&p, expect_next(&p, ASKED, LARGE, MIB(8), 5));
-	cr_expect(eq(int, plan_next(&p.plan, ASKED), -1));
+	cr_expect(eq(int, plan_next(&p.plan, ASKED, p.now), -1));
 	end(&p);
 }
 
@@ -168,10 +246,10 @@ Test(wire_plan, a_file_without_ranges_is_one_range_at_a_time)
 	p.plan.file[LARGE].whole = true;
 	ask(&p, MIB(4), 1, true);
 	job = expect_next(&p, ASKED, LARGE, 0, LARGE_SIZE);
-	cr_expect(eq(int, plan_next(&p.plan, ASKED), -1));
+	cr_expect(eq(int, plan_next(&p.plan, ASKED, p.now), -1));
 	/* It was cut off: from its beginning again. */
 	arrival_mark(arrivals_file(p.set, LARGE), 0, MIB(2));
-	plan_done(&p.plan, job);
+	plan_done(&p.plan, job, p.now);
 	comes(&p, expect_next(&p, ASKED, LARGE, 0, LARGE_SIZE));
 	cr_expect(plan_file_is_there(&p.plan, LARGE));
 	end(&p);
@@ -184,7 +262,7 @@ Test(wire_plan, what_has_failed_is_not_asked_for)
 	begin(&p);
 	p.plan.file[LARGE].ended = p.plan.file[HOT].ended = true;
 	ask(&p, 0, 1, true);
-	cr_expect(eq(int, plan_next(&p.plan, ASKED | BACKGROUND), -1));
+	cr_expect(eq(int, plan_next(&p.plan, ASKED | BACKGROUND, p.now), -1));
 	end(&p);
 }
 
