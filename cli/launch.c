@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cli/command.h"
+#include "cli/patience.h"
 #include "cli/print_line.h"
 #include "host/detach.h"
 #include "host/sandbox.h"
@@ -48,13 +49,33 @@ static int run_detached(struct source *source, struct instance_options *options,
 	return command_exit_status(err);
 }
 
+/* Its memory may be as far away as a registry: the machine runs when the first of it has come. */
+static int await_start(const struct source *source, int wait_fd, char name[DETACH_NAME_SIZE],
+		       struct err *err)
+{
+	const bool speaks = source->arrivals != NULL && isatty(STDERR_FILENO);
+	struct patience patience;
+	int ret;
+
+	if (speaks)
+		patience_begin(&patience, "resume",
+			       "the first of the machine's memory to arrive; torpor ps says how "
+			       "far it is");
+	ret = detach_await(wait_fd, name, err);
+	if (speaks)
+		patience_end(&patience);
+	return ret;
+}
+
 static int in_background(struct source *source, struct instance_options *options, struct err *err)
 {
 	char name[DETACH_NAME_SIZE];
-	int ret = detach_fork(&options->report_fd, name, err);
+	int wait_fd, ret = detach_start(&options->report_fd, &wait_fd, err);
 
 	if (ret == 0)
 		return run_detached(source, options, err);
+	if (ret > 0)
+		ret = await_start(source, wait_fd, name, err);
 	source_close(source);
 	if (ret < 0)
 		return ret;

@@ -14,7 +14,7 @@
  * of pipe(2) or fork(2). */
 int detach_fork(int *report_fd, char name[DETACH_NAME_SIZE], struct err *err);
 
-/* The two halves of detach_fork(), for several children at once. detach_start() returns 0 in the
+/* The two halves of detach_fork(), for who has more to do meanwhile. detach_start() returns 0 in the
  * child; in the parent 1, with *wait_fd for one detach_await(), which closes it and returns as
  * detach_fork() does in the parent. */
 int detach_start(int *report_fd, int *wait_fd, struct err *err);

@@ -388,19 +388,21 @@ waits_for_server() { # NAME
 
 # Its first page waits already.
 killed_meanwhile() {
-    local exe pid machine client
+    local exe pid machine terminal client
     by_wire pbusy=100000
-    "$TORPOR" resume -d --name web "$source" >resume.out 2>&1 &
-    client=$!
+    script -qfc "exec '$TORPOR' resume -d --name web '$source'" /dev/null >resume.out 2>&1 </dev/null &
+    terminal=$!
     until_true waits_for_server web
+    until_true grep -q "^torpor: resume: waiting for the first of the machine's memory" resume.out
+    read -r client <"/proc/$terminal/task/$terminal/children"
     machine=$("$TORPOR" ps --json | json "d[0]['pid']")
     for exe in /proc/[0-9]*/exe; do
         pid=${exe#/proc/}
         pid=${pid%/exe}
         [ "$(readlink "$exe")" = "$TORPOR" ] && [ "$pid" != "$machine" ] && [ "$pid" != "$client" ] && kill -9 "$pid"
     done 2>/dev/null
-    wait "$client"
-    same "resume" "$(<resume.out)" web
+    wait "$terminal"
+    same "resume" "$(tail -n 1 resume.out)" $'web\r'
     until_true says_failed web
     refuses 125 "will not arrive" save web -o never.torpor
     call wait web
