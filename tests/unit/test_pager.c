@@ -690,6 +690,8 @@ Test(pager, a_machine_that_ends_waits_for_nothing)
 Test(pager, a_wrong_frame_is_fetched_again_and_then_breaks_the_machine)
 {
 	for (unsigned times = 1; times <= 2; times++) {
+		if (times > 1)
+			teardown();
 		memset(&w, 0, sizeof(w));
 		memset(&t, 0, sizeof(t));
 		w.spoil_times = times;
