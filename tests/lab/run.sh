@@ -52,6 +52,7 @@ files() {
 	echo "clones"
 	echo "chain $two"
 	echo "paged $two"
+	echo "overwire $two"
 	echo "image $two"
 	echo "net $two"
 	echo "travel $two"
