@@ -3,7 +3,8 @@
  *
  * In this order: the newest in /boot whose modules are in /lib/modules; the newest that was
  * downloaded before; Debian's kernel for clouds, downloaded by apt where this host is a Debian. A
- * download is unpacked, never installed: into `cache`/PACKAGE, complete or not at all.
+ * download is unpacked, never installed: into `cache`/PACKAGE, complete or not at all. It takes some
+ * seconds, of which standard error is told if it is a terminal.
  */
 #ifndef TORPOR_BOOTFILES_KERNEL_H
 #define TORPOR_BOOTFILES_KERNEL_H

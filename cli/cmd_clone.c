@@ -151,6 +151,7 @@ static int cmd_clone_run(struct options *opts, struct err *err)
 		/* We have just written it. */
 		args.resume.unverified |= !args.resume.verify_given;
 	}
+	args.resume.typed = args.target;
 	ret = resume_args_open(&args.resume, fd < 0 ? target.file : target.name, fd, stored_name,
 			       &source, err);
 	if (ret < 0)

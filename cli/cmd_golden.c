@@ -169,7 +169,8 @@ static int compare(const struct path *file, const struct survey *was, const stru
 	if (n == 0)
 		print_line(stdout, "%s: a new recording has the same in it", file->text);
 	else
-		print_line(stdout, "%s: a new recording differs in %zu things", file->text, n);
+		print_line(stdout, "%s: a new recording differs in %zu thing%s", file->text, n,
+			   n == 1 ? "" : "s");
 	return n == 0 ? 0 : DIFFERS_STATUS;
 }
 

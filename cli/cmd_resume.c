@@ -184,6 +184,7 @@ static int resume_file(struct cmd_resume_args *args, const char *path, const cha
 
 	if (ret < 0)
 		return ret;
+	args->resume.typed = args->target;
 	ret = resume_args_open(&args->resume, path, -1, stored_name, &source, err);
 	return ret < 0 ? ret : launch(&source, &args->resume.instance, args->detach, err);
 }

@@ -185,15 +185,15 @@ static int write_warm(const struct warm_args *args, struct err *err)
 
 /* --- the warmup --- */
 
-static int check_warm_source(const struct source *source, const char *file, struct err *err)
+static int check_warm_source(const struct source *source, const char *typed, struct err *err)
 {
 	int ret;
 
 	if (!source->appliance.live)
-		return err_set(err, ERR_USAGE, "%s is cold: only a live appliance wakes", file);
+		return err_set(err, ERR_USAGE, "%s is cold: only a live appliance wakes", typed);
 	if (source->appliance.encryption.lock.kind != ENCRYPTION_NONE)
 		return err_set(err, ERR_USAGE,
-			       "%s is encrypted, and a hot set would lie there in clear", file);
+			       "%s is encrypted, and a hot set would lie there in clear", typed);
 	ret = source_check(source, err);
 	return ret < 0 ? ret : chain_ensure_verified(source->chain, err);
 }
@@ -217,7 +217,7 @@ static int warm_up(struct warm_args *args, int fd, struct err *err)
 
 	if (ret < 0)
 		return ret;
-	ret = check_warm_source(&source, args->file, err);
+	ret = check_warm_source(&source, args->input.name, err);
 	if (ret < 0) {
 		source_close(&source);
 		return ret;

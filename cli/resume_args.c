@@ -125,16 +125,15 @@ static int verify_chain(const struct chain *chain, enum resume_verify how, struc
 static int check_source(const struct resume_args *args, const struct source *source,
 			struct err *err)
 {
+	const char *typed = args->typed != NULL ? args->typed : source->origin;
 	int ret;
 
-	if (!source->appliance.live && strstr(source->origin, "://") != NULL &&
-	    !reference_is_remote(source->origin))
+	if (!source->appliance.live && strstr(typed, "://") != NULL && !reference_is_remote(typed))
 		return err_set(err, ERR_USAGE,
-			       "%s is cold: fetch the file, and boot it with torpor run",
-			       source->origin);
+			       "%s is cold: fetch the file, and boot it with torpor run", typed);
 	if (!source->appliance.live)
-		return err_set(err, ERR_USAGE, "%s is cold: boot it with torpor run %s",
-			       source->origin, source->origin);
+		return err_set(err, ERR_USAGE, "%s is cold: boot it with torpor run %s", typed,
+			       typed);
 	ret = source_check(source, err);
 	if (ret < 0 || args->unverified)
 		return ret;

@@ -65,6 +65,14 @@ static int target_find_stored(struct target *target, const char *what, struct er
 		       target->name);
 }
 
+/* A file could be called like that, too. */
+static bool has_tag(const char *text)
+{
+	const char *slash = strrchr(text, '/');
+
+	return strchr(slash != NULL ? slash : text, ':') != NULL;
+}
+
 /* What cannot be the name of a machine. */
 static int target_find_path(struct target *target, const char *text, struct err *err)
 {
@@ -83,6 +91,10 @@ static int target_find_path(struct target *target, const char *text, struct err 
 		return why.kind == ERR_NOT_FOUND
 			       ? err_set(err, ERR_NOT_FOUND, "%s: torpor pull fetches it", why.text)
 			       : err_copy(err, ret < 0 ? ret : -EINVAL, &why);
+	if (ret == 0 && has_tag(text))
+		return err_set(err, ERR_NOT_FOUND,
+			       "no file or image is named %s: torpor images lists the images",
+			       text);
 	return 0;
 }
 

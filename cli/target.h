@@ -25,8 +25,8 @@ struct target {
 };
 
 /* `target` holds a pointer into itself: do not copy it. Whether what must be a file is there is not
- * looked at. Returns 0, -ENOENT with ERR_NOT_FOUND when it is none of these, or what path_store(),
- * path_cas(), cas_resolve() and cas_hold() give. */
+ * looked at, unless it could be NAME:TAG. Returns 0, -ENOENT with ERR_NOT_FOUND when it is none of
+ * these, or what path_store(), path_cas(), cas_resolve() and cas_hold() give. */
 int target_find(struct target *target, const char *text, struct err *err);
 
 /* FILE on a command line of a verb that reads files only: a file, or what was saved to the store

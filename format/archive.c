@@ -112,6 +112,13 @@ static int read_index(struct archive *a, struct oci_descriptors *manifests, stru
 	return ret < 0 ? err_context(err, ret, OCI_INDEX_NAME) : 0;
 }
 
+/* Of OCI, and of Docker before it. */
+static bool is_container_image(const char *config_type)
+{
+	return strcmp(config_type, "application/vnd.oci.image.config.v1+json") == 0 ||
+	       strcmp(config_type, "application/vnd.docker.container.image.v1+json") == 0;
+}
+
 /* Is it a config of this version? One of a newer version is refused as such. */
 static int check_config_type(const struct oci_descriptor *config, struct err *err)
 {
@@ -126,6 +133,11 @@ static int check_config_type(const struct oci_descriptor *config, struct err *er
 		return err_set(err, ERR_INCOMPATIBLE,
 			       "made by a newer torpor (format %u); this one reads %d.x", version,
 			       APPLIANCE_FORMAT_MAJOR);
+	if (is_container_image(config->media_type))
+		return err_set(
+			err, ERR_INTEGRITY,
+			"not a torpor file but a container's image: torpor run docker://REF, "
+			"or oci-archive:FILE, boots it");
 	return err_set(err, ERR_INTEGRITY, "not a torpor file: no config of type " OCI_CONFIG_TYPE);
 }
 
@@ -153,16 +165,17 @@ static int choose_manifest(struct archive *a, struct err *err)
 {
 	struct oci_descriptors manifests, kept = {0};
 	struct oci_descriptor config = {0};
+	struct err why = {0}; /* what is wrong with the first one */
 	int ret = read_index(a, &manifests, err), found = 0;
 
 	if (ret < 0)
 		return ret;
 	ret = err_set(err, ERR_INTEGRITY, "not a torpor file: no config of type " OCI_CONFIG_TYPE);
 	for (size_t i = 0; i < manifests.count && found < 2; i++) {
-		int got = read_manifest(a, &manifests.item[i], manifests.count == 1 ? err : NULL);
+		int got = read_manifest(a, &manifests.item[i], i == 0 ? &why : NULL);
 
 		if (got < 0) {
-			ret = manifests.count == 1 ? got : ret;
+			ret = i == 0 ? err_copy(err, got, &why) : ret;
 			continue;
 		}
 		oci_descriptors_free(&kept);

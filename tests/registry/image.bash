@@ -28,6 +28,7 @@ from_registry() {
     works extract layout.torpor disk.0
     cmp wire.raw disk.0.raw || fail "another root than that of the layout"
     same "a file of the layer" "$(/sbin/debugfs -R 'cat /etc/motd' wire.raw 2>/dev/null)" hello
+    refuses 121 "not a torpor file but a container's image: torpor run docker://REF" resume "docker://$registry/app:1"
     works run -d --name app -m 64M --append loud --kernel "$TINY" --modules mods "docker://$registry/app:1"
     until_true is_ready app
     # By the name in the list of images, and by another one.

@@ -72,6 +72,8 @@ runs_cold() {
     ends_by TERM
     works run -d --name here "docker://$served/cold"
     until_true is_ready here
+    refuses 125 "docker://$served/cold is cold: boot it with torpor run docker://$served/cold" resume "docker://$served/cold"
+    refuses 125 "docker://$served/cold is cold" warm "docker://$served/cold" -o warm.torpor
     refuses 125 "Failed to connect" run --pull always "docker://$served/cold"
     refuses 125 "--space" run --space 1G "docker://$served/cold"
 }

@@ -75,7 +75,7 @@ names_in_the_store() {
     works tag app:1 again
     same "removed" "$(removed)" 1
     wakes again
-    refuses 122 'app:2' tag app:2 app:3
+    refuses 122 'named app:2: torpor images lists' tag app:2 app:3
     refuses 122 'nothing.torpor' tag nothing.torpor app:3
     refuses 125 'has a digest' tag app:1 "app@$digest"
     refuses 125 'REF' tag app:1

@@ -336,11 +336,14 @@ Test(archive, strangers_are_told_so)
 	check_refused("plain.tar", ERR_INTEGRITY, "not a torpor file: it has no oci-layout");
 	check_refused(".", ERR_INTEGRITY, "not a torpor file: it has no oci-layout");
 	check_refused("/dev/null", ERR_INTEGRITY, "not a torpor file");
+	sample_folder("other", "application/vnd.cncf.helm.config.v1+json", "{\"name\":\"chart\"}");
+	check_refused("other", ERR_INTEGRITY,
+		      "not a torpor file: no config of type " OCI_CONFIG_TYPE);
 	sample_folder("docker", config, "{\"architecture\":\"amd64\",\"os\":\"linux\"}");
 	check_refused("docker", ERR_INTEGRITY,
-		      "not a torpor file: no config of type " OCI_CONFIG_TYPE);
+		      "not a torpor file but a container's image: torpor run docker://REF");
 	cr_assert_eq(sample_shell("tar cf docker.tar -C docker ."), 0);
-	check_refused("docker.tar", ERR_INTEGRITY, "not a torpor file: no config of type");
+	check_refused("docker.tar", ERR_INTEGRITY, "a container's image: torpor run");
 }
 
 static const char cold_config[] =
@@ -392,7 +395,7 @@ Test(archive, of_several_images_ours_is_taken)
 	list_two("$o", "$d");
 	cr_assert(eq(int, sample_check("both", &err), 0), "%s", err.text);
 	list_two("$d", "$d");
-	check_refused("both", ERR_INTEGRITY, "no config of type");
+	check_refused("both", ERR_INTEGRITY, "a container's image");
 	list_two("$o", "$o");
 	check_refused("both", ERR_INTEGRITY, "more than one appliance");
 }
