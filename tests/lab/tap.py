@@ -163,16 +163,31 @@ def play(host):
     sender = threading.Thread(target=peer.sendall, args=(under_way,))
     sender.start()
     guest.save(file)
-    guest = lab.Guest.wake(host, "tap", file, "--net", f"tap={INTERFACE}", "--pcap", capture)
+    guest = lab.Guest.wake(host, "tap", file, "--golden", "--net", f"tap={INTERFACE}", "--pcap", capture)
     same = digest(receive(peer, MIB)) == digest(under_way)
     sender.join()
     ok("what was on its way during the save arrives", same)
     ok("the connection lives on", echoed(peer, MIB))
     ok("the same guest", guest.remembers(before))
     ok("it has announced itself", announced(capture))
-    ok("nobody is in the way of a new connection", echoed(connect(guest), 1000))
+    newer = connect(guest)
+    ok("nobody is in the way of a new connection", echoed(newer, 1000))
+    host.torpor("reset", "tap")
+    ok("a connection that the golden does not have is reset", is_reset(newer))
+    ok("behind a reset there are new ones", echoed(connect(guest), 1000))
+    ok("of the same guest", guest.remembers(before))
     guest.kill()
     host.run("rm", file, capture)
+
+
+def is_reset(peer):
+    """The guest, asked for more, answers that it knows nothing of it."""
+    try:
+        peer.sendall(b"more")
+        peer.recv(1)
+        return False
+    except ConnectionResetError:
+        return True
 
 
 def connect(guest):
