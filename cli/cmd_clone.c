@@ -143,7 +143,8 @@ static int cmd_clone_run(struct options *opts, struct err *err)
 	ret = target_find(&target, args.target, err);
 	if (ret < 0)
 		return ret;
-	stored_name = target.kind == TARGET_FILE ? NULL : target.name;
+	stored_name =
+		target.kind == TARGET_MACHINE || target.kind == TARGET_STORED ? target.name : NULL;
 	if (target.kind == TARGET_MACHINE) {
 		fd = open_copy(target.name, err);
 		if (fd < 0)

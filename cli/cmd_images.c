@@ -194,7 +194,7 @@ static int cmd_images_run(struct options *opts, struct err *err)
 const struct command cmd_images = {
 	.name = "images",
 	.args = "",
-	.summary = "list the images that were pulled",
+	.summary = "list the images in the store",
 	.detail = "MiB is the size of all blobs of an image, SHARED that of those that another "
 		  "image in "
 		  "the list has, too.",

@@ -253,7 +253,8 @@ const struct command cmd_resume = {
 	.args = "FILE|NAME|docker://REF|https://HOST/FILE",
 	.summary = "wake a live appliance; a paused machine NAME goes on",
 	.detail =
-		"NAME is a paused machine, or one that was saved to the store. FILE may be - for "
+		"NAME is a paused machine, one that was saved to the store, or an image there. "
+		"FILE may be - for "
 		"standard input: what\n"
 		"comes down a pipe is held in memory. The options are for files: a paused machine "
 		"takes none.\n"

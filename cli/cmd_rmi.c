@@ -32,7 +32,7 @@ static int cmd_rmi_run(struct options *opts, struct err *err)
 const struct command cmd_rmi = {
 	.name = "rmi",
 	.args = "REF…",
-	.summary = "take names from images that were pulled",
+	.summary = "take names from images in the store",
 	.detail =
 		"The space is free after torpor gc, unless another name or an increment needs it.",
 	.options = options_none,

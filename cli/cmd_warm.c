@@ -103,6 +103,10 @@ static int cmd_warm_parse(struct options *opts, struct warm_args *args, struct e
 	ret = target_find_file(&args->input, operand, err);
 	if (ret < 0)
 		return ret;
+	if (args->output == NULL && args->input.kind == TARGET_IMAGE)
+		return err_set(err, ERR_USAGE,
+			       "%s is an image, which never changes: -o FILE says what to write",
+			       operand);
 	args->file = args->input.file;
 	if (args->output == NULL)
 		args->output = args->file;

@@ -63,6 +63,10 @@ names_in_the_store() {
     same "images" "$("$TORPOR" images --json | json "' '.join(i['name'] for i in d)")" "localhost/app:1 localhost/app:2"
     rm ./*.torpor
     wakes app:1
+    refuses 125 "app:1 is an image, which never changes" warm app:1
+    works clone app:1
+    same "a clone's name" "$out" source-1
+    works kill source-1
     wakes app:2 too
     # One more name for the same image, of a registry, too; the old one may go.
     works tag app:2 127.0.0.1:1/other/app:new
