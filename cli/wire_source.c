@@ -27,6 +27,8 @@ static int find_home(struct wire_source *s, struct err *err)
 
 static int wait_for_file(struct arrival *a, struct progress *progress, struct err *err)
 {
+	/* What is behind the chunk that is waited for comes beside it. */
+	arrival_want(a, 0, arrival_size(a));
 	for (uint64_t at = 0; at < arrival_size(a); at += WAIT_CHUNK) {
 		const uint64_t len = u64_min(WAIT_CHUNK, arrival_size(a) - at);
 		int ret = arrival_await(a, at, len, err);
