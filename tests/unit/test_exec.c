@@ -945,9 +945,13 @@ Test(exec_port, a_new_host_ends_what_the_old_one_left)
 				      EXEC_HEADER + 400 + EXEC_TRAILER};
 	uint8_t frame[EXEC_HEADER + 400 + EXEC_TRAILER];
 	struct guest_command c;
+	unsigned before;
 	struct err err;
 	int pid;
 
+	cr_assert(eq(int, run(SHELL(0, "exit 5")), 5), "%s", written.failure);
+	until_idle();
+	before = asked();
 	for (size_t i = 0; i < sizeof(cuts) / sizeof(cuts[0]); i++) {
 		cr_assert(eq(
 			int,
@@ -965,6 +969,8 @@ Test(exec_port, a_new_host_ends_what_the_old_one_left)
 		cr_assert(eq(int, run(SHELL(0, "exit 5")), 5), "%zu: %s", i, written.failure);
 		is_over_soon(pid);
 	}
+	/* Each greeting was answered: there was no other helper. */
+	cr_assert(eq(uint, asked(), before));
 }
 
 /* Anything may come before the answer to the greeting, and be half of one. */
