@@ -59,10 +59,55 @@ def mutated(host, golden, name, test_name, old, new):
     return saved.group(1)
 
 
+def write(host, name, text):
+    """A file of that text there; its path."""
+    file = host.path(name)
+    host.run("bash", "-c", 'printf %s "$2" >"$1"', "bash", file, text)
+    return file
+
+
+def clock_is_set(host, golden):
+    """The guest's clock starts at what is given, in each test anew."""
+    file = write(host, "clock.t", "  $ date -u +%Y-%m-%dT%H\n  2031-05-06T07\n  $ date -s 2040-01-01 >/dev/null\n")
+    got = test(host, golden, "redis", "--clock", "2031-05-06T07:00:00Z", "--repeat", "2", file)
+    ok("--clock is the guest's time, also behind a test that has set it", got.status == 0, got)
+
+
+def files_are_compared(host, golden):
+    """--check-fs: the guest's files behind a test, with an accepted listing."""
+    listing = host.path("listing")
+    host.run("mkdir", listing)
+    text = "  $ mkdir /etc/made && echo {} >/etc/made/file && chmod 600 /etc/made/file\n"
+    file = write(host, "files.t", text.format("as accepted"))
+    got = test(host, golden, "redis", "--check-fs", listing, "--update", file)
+    ok("--check-fs --update accepts the guest's files", got.status == 0, got)
+    got = test(host, golden, "redis", "--check-fs", listing, file)
+    ok("behind the next run they are the same", got.status == 0, got)
+    write(host, "files.t", text.format("something else") + "  $ rm /etc/redis.conf; touch /etc/new\n")
+    got = test(host, golden, "redis", "--check-fs", listing, "--no-save", file)
+    ok("what differs is named", got.status == 1 and all(
+        re.search(f"(?m)^[-+].*{path}( |$)", got.out) for path in ("/etc/made/file", "/etc/new", "/etc/redis.conf")) and
+       "/etc/made " not in got.out, got)
+
+
+def differences_are_told(host, golden, name):
+    """Another recording, of a recipe that does two things more: they are what is told, and nothing else."""
+    with open(recipe(name), encoding="utf-8") as file:
+        text = file.read().replace(": ../../../", f": {lab.REPOSITORY}/")
+    changed = write(host, "changed.t", text + "  $ echo more >/etc/more; sleep 100000 >/dev/null 2>&1 </dev/null &\n")
+    got = host.torpor("golden", "check", changed, golden, check=False)
+    suite.note(f"checked in {got.ms / 1000:.1f} s")
+    ok("what another recording has more is told, and nothing else", got.status == 1 and
+       "/etc/more" in got.out and "sleep" in got.out and got.out.endswith(" differs in 2 things\n"), got)
+
+
 def redis(host1, host2):
-    """Recorded, tested, failing; and the machine of that failure on another host."""
+    """Recorded, tested, compared, failing; and the machine of that failure on another host."""
     golden = record(host1, "redis")
     passes(host1, golden, "redis", "-j", "2")
+    clock_is_set(host1, golden)
+    files_are_compared(host1, golden)
+    differences_are_told(host1, golden, "redis")
     failed = mutated(host1, golden, "redis", "data", "value:49999", "value:4")
     size = int(host1.run("stat", "-c", "%s", failed).out)
     ok(f"its machine is a file of {size / 2**20:.1f} MiB", size <= LARGEST)
@@ -78,13 +123,33 @@ def redis(host1, host2):
     ok("nothing is left", host1.torpor("ps", "-q").out == "")
 
 
+def workers_are_alone(host, golden):
+    """What one machine publishes this host reaches, and no other machine does: the two wait for one another."""
+    for name in ("port", "over"):
+        host.run("mkfifo", host.path(name))
+    one = write(host, "one.t", f"  % echo $TORPOR_PORT_80 >{host.path('port')}; cat {host.path('over')}\n  over\n")
+    other = write(host, "other.t", f"""  % read port <{host.path('port')}
+  > curl -s 127.0.0.1:$port/
+  > {lab.TORPOR} exec $TORPOR_NAME -- curl -s http://127.0.0.1/
+  > for address in 10.0.2.2 127.0.0.1 10.0.2.15; do
+  >     {lab.TORPOR} exec $TORPOR_NAME -- curl -s http://$address:$port/ && echo reached
+  > done
+  > echo over >{host.path('over')}
+  awake
+  awake
+""")
+    got = test(host, golden, "web", "-j", "2", one, other)
+    ok("two workers at the same time do not reach each other", got.status == 0, got)
+
+
 def web(host1, _host2):
-    """Recorded, tested twice, and compared with another recording."""
+    """Recorded, tested twice, and compared with another recording; its workers do not reach each other."""
     golden = record(host1, "web")
     passes(host1, golden, "web", "--repeat", "2", rounds=2)
     got = host1.torpor("golden", "check", recipe("web"), golden, check=False)
     suite.note(f"checked in {got.ms / 1000:.1f} s")
     ok("another recording has the same in it", got.status == 0, got)
+    workers_are_alone(host1, golden)
     ok("nothing is left", host1.torpor("ps", "-q").out == "")
 
 
