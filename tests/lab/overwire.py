@@ -19,7 +19,7 @@ from shop import REDIS, Shop
 from suite import note, ok
 
 BALLAST = 160  # MiB that do not pack
-RATE = 6 << 20  # bytes a second
+RATE = 2 << 20  # bytes a second
 CHUNK = 64 << 10
 REGISTRY = 5000  # on host1
 RELAY = 5001
