@@ -50,12 +50,17 @@ static void begin(struct transport *t)
 
 static void send_frames(struct transport *t, const void *frames, size_t len)
 {
+	const uint8_t *at = frames, *end = at + len;
 	struct exec_frame f;
 
 	(void)t;
-	fuzz_require(len >= EXEC_HEADER && exec_parse_header(frames, &f) == 0);
-	fuzz_require(len == EXEC_HEADER + f.len && f.session != 0);
-	fuzz_require(f.type >= EXEC_ARGS && f.type <= EXEC_CREDIT);
+	fuzz_require(len > 0);
+	while (at < end) {
+		fuzz_require((size_t)(end - at) >= EXEC_HEADER && exec_parse_header(at, &f) == 0);
+		fuzz_require((size_t)(end - at) - EXEC_HEADER >= f.len && f.session != 0);
+		fuzz_require(f.type >= EXEC_ARGS && f.type <= EXEC_CREDIT);
+		at += EXEC_HEADER + f.len;
+	}
 	unsent += len;
 }
 
