@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/name.h"
+#include "format/container.h"
 #include "host/claim.h"
 #include "host/parse.h"
 #include "store/cas.h"
@@ -79,7 +80,8 @@ static int target_find_path(struct target *target, const char *text, struct err 
 	struct err why = {0};
 	int ret;
 
-	if (!reference_is_remote(text) && access(text, F_OK) == 0)
+	if (container_folder(text) != NULL ||
+	    (!reference_is_remote(text) && access(text, F_OK) == 0))
 		return 0;
 	if (strncmp(text, "https://", 8) == 0 || strncmp(text, "http://", 7) == 0)
 		return err_set(err, ERR_NOT_FOUND,

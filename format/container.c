@@ -60,12 +60,20 @@ int container_give(struct container *c, const struct container_member *members, 
 	return take_tar(c, err);
 }
 
+const char *container_folder(const char *path)
+{
+	size_t len = sizeof(FOLDER_PREFIX) - 1;
+
+	return strncmp(path, FOLDER_PREFIX, len) == 0 ? path + len : NULL;
+}
+
 int container_open(struct container *c, const char *path, struct err *err)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	const char *folder = container_folder(path);
 
-	if (fd < 0 && strncmp(path, FOLDER_PREFIX, sizeof(FOLDER_PREFIX) - 1) == 0)
-		fd = open(path + sizeof(FOLDER_PREFIX) - 1, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
+	if (fd < 0 && folder != NULL)
+		fd = open(folder, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
 	if (fd < 0) {
 		*c = (struct container){.fd = -1};
 		return err_sys(err, errno, "open");

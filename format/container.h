@@ -33,6 +33,8 @@ struct container {
 	size_t ngiven;
 };
 
+/* The folder of "oci:FOLDER"; NULL: the path is of another kind. */
+const char *container_folder(const char *path);
 /* `path` is a file, a folder, or "oci:" before a folder. */
 int container_open(struct container *c, const char *path, struct err *err);
 /* The same of an open file or folder, which is taken, also on failure. */
