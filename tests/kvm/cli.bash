@@ -38,6 +38,12 @@ reap() {
     done 2>/dev/null
 }
 
+# A test whose command is not there has tested nothing. This runs in a process of its own: try reads the file.
+command_not_found_handle() {
+    echo "$1: there is no such command" | tee -a "$SCRATCH/missing"
+    return 127
+}
+
 fail() {
     printf '%s\n' "$*"
     exit 1
@@ -54,6 +60,8 @@ try() { # FUNCTION NAME
     ("$1") >"$SCRATCH/detail" 2>&1
     status=$?
     reap
+    [ ! -e "$SCRATCH/missing" ] || status=1
+    rm -f "$SCRATCH/missing"
     case $status in
     0) echo "ok - $2" ;;
     77) echo "skip - $2 # $(tail -n 1 "$SCRATCH/detail")" ;;

@@ -180,7 +180,7 @@ hostile_clients() {
     start_server --timeout 1 --store shared
     hostile loris
     hostile slow shared/big.torpor "$server"
-    await curl -sf -o got.torpor "http://$served/web.torpor"
+    until_true curl -sf -o got.torpor "http://$served/web.torpor"
     kill "$server"
     few="prlimit --nofile=400" start_server --timeout 3600 shared
     hostile crowd 300
