@@ -161,6 +161,7 @@ static void port_is_up(struct exec_port *p)
 	if (p->state == PORT_STARTING)
 		files_of(p)->ops->end(files_of(p));
 	p->state = PORT_UP;
+	p->deaf = false;
 	timer_set(&p->timer, PING_MS);
 	send_kept(p);
 	p->transport.room(p->transport.opaque);
@@ -186,6 +187,7 @@ static void on_port_opened(void *opaque, bool open)
 	struct exec_port *p = opaque;
 
 	p->greeted &= open;
+	p->deaf = false;
 	if (open && (p->state == PORT_GREETING || p->state == PORT_STARTING))
 		greet(p);
 	else if (!open && p->state == PORT_UP)
@@ -237,6 +239,15 @@ static void start_helper(struct exec_port *p)
 	files_of(p)->ops->begin(files_of(p));
 }
 
+static void note_deaf(struct exec_port *p)
+{
+	p->deaf = true;
+	log_guest(p->log, &p->log_limit,
+		  "a program in the guest that is not torpor's helper has the port %s open: "
+		  "until it closes that, exec and cp go through the guest agent, slowly",
+		  p->files->port_name);
+}
+
 static void on_port_timer(void *opaque)
 {
 	struct exec_port *p = opaque;
@@ -249,6 +260,7 @@ static void on_port_timer(void *opaque)
 	} else if (p->state == PORT_GREETING && !p->files->agent->going) {
 		timer_set(&p->timer, GREETING_MS); /* the machine is paused */
 	} else if (p->state == PORT_GREETING) {
+		note_deaf(p);
 		start_helper(p);
 	} else if (p->state == PORT_UP) {
 		timer_set(&p->timer, PING_MS);
@@ -272,6 +284,9 @@ static void port_begin(struct transport *t)
 	p->state = PORT_GREETING;
 	timer_set(&p->timer, GREETING_MS);
 	greet(p);
+	/* It may answer all the same, while the other one starts. */
+	if (p->deaf && p->state == PORT_GREETING)
+		start_helper(p);
 }
 
 static void port_end(struct transport *t)
@@ -292,7 +307,7 @@ static const struct transport_ops exec_port_ops = {
 };
 
 void exec_port_init(struct exec_port *p, struct chardev *port, const char *name,
-		    struct agent_files *files)
+		    struct agent_files *files, const struct log *log)
 {
 	struct transport *t = &files->transport;
 
@@ -300,6 +315,7 @@ void exec_port_init(struct exec_port *p, struct chardev *port, const char *name,
 	*p = (struct exec_port){.transport.ops = &exec_port_ops,
 				.port = port,
 				.files = files,
+				.log = log,
 				.timer = TIMER_CLOSED};
 	port->output = on_port_output;
 	port->room = on_port_room;

@@ -475,7 +475,7 @@ static int connect_host(struct instance *in, struct err *err)
 	agent_files_init(&in->agent_files, &in->post_resume.agent);
 	if (in->board.exec != NULL)
 		exec_port_init(&in->exec_port, in->board.exec, APPLIANCE_EXEC_PORT,
-			       &in->agent_files);
+			       &in->agent_files, &in->machine.log);
 	exec_sessions_init(&in->commands,
 			   in->board.exec != NULL ? &in->exec_port.transport
 						  : &in->agent_files.transport,

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -30,6 +31,7 @@ static struct agent agent;
 static struct agent_files files;
 static struct local_port console;
 static struct exec_port exec_port;
+static struct log host_log = {.fd = -1, .prefix = "test"};
 static struct transport *way;
 static struct exec_sessions commands;
 static struct control control;
@@ -72,7 +74,7 @@ static void setup_way(bool port)
 	agent_files_init(&files, &agent);
 	local_port_init(&console, &loop);
 	if (port)
-		exec_port_init(&exec_port, &console.port, console.name, &files);
+		exec_port_init(&exec_port, &console.port, console.name, &files, &host_log);
 	way = port ? &exec_port.transport : &files.transport;
 	exec_sessions_init(&commands, way, &loop);
 	cr_assert(eq(int, agent_open(&agent, &loop, &err), 0));
@@ -1038,19 +1040,27 @@ Test(exec_port, a_guest_that_cannot_open_it)
 	}
 }
 
-/* Whoever has it says nothing, or nothing that answers. */
-Test(exec_port, a_port_that_somebody_else_has)
+static void until_port_is(bool open)
 {
-	int fd = open(console.name, O_RDWR | O_NOCTTY | O_CLOEXEC);
-	struct guest_command c;
-	struct err err;
-
-	cr_assert(ge(int, fd, 0));
-	for (bool there = false; !there; usleep(1000)) {
+	for (bool there = !open; there != open; usleep(1000)) {
 		pthread_mutex_lock(&lock);
 		there = console.open;
 		pthread_mutex_unlock(&lock);
 	}
+}
+
+/* Whoever has it says nothing, or nothing that answers: that takes time once, and is logged. */
+Test(exec_port, a_port_that_somebody_else_has)
+{
+	int fd = open(console.name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	enum exec_port_state state = PORT_IDLE;
+	char said[512] = "";
+	struct guest_command c;
+	struct err err;
+
+	cr_assert(ge(int, fd, 0));
+	until_port_is(true);
+	host_log.fd = memfd_create("log", MFD_CLOEXEC);
 	files.port_name = "org.torpor.no-such-port";
 	cr_assert(eq(int, begin(&c, SHELL(0, "exit 5"), &err), 0));
 	for (bool greeted = false; !greeted; usleep(1000)) {
@@ -1063,7 +1073,22 @@ Test(exec_port, a_port_that_somebody_else_has)
 	follow(&c);
 	cr_assert(eq(int, written.status, 5), "%s", written.failure);
 	cr_assert(eq(int, (int)port_state(), PORT_FILES));
+	cr_assert(gt(long, pread(host_log.fd, said, sizeof(said) - 1, 0), 0));
+	cr_assert_not_null(strstr(said, "has the port org.torpor.no-such-port open"), "%s", said);
+	begin_anew();
+	cr_assert(eq(int, begin(&c, SHELL(0, "exit 6"), &err), 0));
+	for (; state == PORT_IDLE; usleep(1000))
+		state = port_state();
+	cr_assert(ne(int, (int)state, PORT_GREETING));
+	follow(&c);
+	cr_assert(eq(int, written.status, 6), "%s", written.failure);
+	begin_anew();
+	/* Behind it, a helper has the port. */
 	close(fd);
+	until_port_is(false);
+	files.port_name = console.name;
+	cr_assert(eq(int, run(SHELL(0, "exit 7")), 7), "%s", written.failure);
+	cr_assert(eq(int, (int)port_state(), PORT_UP));
 }
 
 /* Neither is asked once the helper is there. */
