@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -18,6 +19,7 @@
 /* One line. */
 struct listed {
 	char name[REFERENCE_TEXT];
+	char platform[2 * OCI_PLATFORM_SIZE]; /* of an index; "" when it is none */
 	const char *kind;
 	char parent[DIGEST_TEXT_SIZE]; /* "" when it has none */
 	uint64_t bytes, shared;	       /* shared: with other images that are listed */
@@ -117,47 +119,92 @@ static void images_print(const struct listed *line, json_t *list)
 	char age[16];
 
 	if (list != NULL) {
-		json_array_append_new(list, json_pack("{s:s,s:s,s:s*,s:I,s:I,s:I}", "name",
-						      line->name, "kind", line->kind, "parent",
-						      line->parent[0] != '\0' ? line->parent : NULL,
-						      "bytes", (json_int_t)line->bytes, "shared",
-						      (json_int_t)line->shared, "saved_ns",
-						      (json_int_t)line->saved_ns));
+		json_array_append_new(
+			list,
+			json_pack("{s:s,s:s*,s:s,s:s*,s:I,s:I,s:I}", "name", line->name, "platform",
+				  line->platform[0] != '\0' ? line->platform : NULL, "kind",
+				  line->kind, "parent",
+				  line->parent[0] != '\0' ? line->parent : NULL, "bytes",
+				  (json_int_t)line->bytes, "shared", (json_int_t)line->shared,
+				  "saved_ns", (json_int_t)line->saved_ns));
 		return;
 	}
 	images_age(age, line->saved_ns);
-	print_line(stdout, "%-9s %9.1f %9.1f  %-12.12s %-8s %s", line->kind,
+	print_line(stdout, "%-9s %9.1f %9.1f  %-12.12s %-8s %s%s%s%s", line->kind,
 		   (double)line->bytes / 1048576.0, (double)line->shared / 1048576.0,
-		   line->parent[0] != '\0' ? strchr(line->parent, ':') + 1 : "-", age, line->name);
+		   line->parent[0] != '\0' ? strchr(line->parent, ':') + 1 : "-", age, line->name,
+		   line->platform[0] != '\0' ? " (" : "", line->platform,
+		   line->platform[0] != '\0' ? ")" : "");
 }
 
-static int list_images(const struct cas *cas, const struct cas_refs *refs, struct cas_image *images,
-		       json_t *list, struct err *err)
+/* All images that names of the store stand for; an index is one line for each of its images that are
+ * there. */
+struct image_list {
+	const struct cas *cas;
+	const struct reference *name; /* whose images are taken */
+	struct listed *line;	      /* owned */
+	struct cas_image *image;      /* owned: of each line */
+	size_t count;
+};
+
+static int take_image(void *opaque, const char *digest, const struct oci_platform *platform,
+		      struct err *err)
+{
+	struct image_list *l = opaque;
+	struct listed *line = array_grow(l->line, l->count, sizeof(*line));
+	struct cas_image *image =
+		line != NULL ? array_grow(l->image, l->count, sizeof(*image)) : NULL;
+	int ret;
+
+	if (line != NULL)
+		l->line = line;
+	if (image == NULL)
+		return err_sys(err, ENOMEM, "list the store");
+	l->image = image;
+	line += l->count;
+	image += l->count;
+	*line = (struct listed){.kind = NULL};
+	ret = cas_image_read(image, l->cas, digest, err);
+	if (ret < 0)
+		return ret;
+	l->count++;
+	reference_text(l->name, line->name);
+	if (platform != NULL)
+		oci_platform_text(platform, line->platform);
+	return images_describe(line, l->cas, image, err);
+}
+
+static int list_images(struct image_list *l, const struct cas_refs *refs, json_t *list,
+		       struct err *err)
 {
 	for (size_t i = 0; i < refs->count; i++) {
-		int ret = cas_image_read(&images[i], cas, refs->item[i].digest, err);
+		int ret;
 
+		l->name = &refs->item[i].name;
+		ret = cas_each_image(l->cas, refs->item[i].digest, take_image, l, err);
 		if (ret < 0)
 			return ret;
 	}
-	for (size_t i = 0; i < refs->count; i++) {
-		struct listed line = {0};
-		int ret = images_describe(&line, cas, &images[i], err);
-
-		if (ret < 0)
-			return ret;
-		reference_text(&refs->item[i].name, line.name);
-		measure(&line, images, refs->count, &images[i]);
-		images_print(&line, list);
+	for (size_t i = 0; i < l->count; i++) {
+		measure(&l->line[i], l->image, l->count, &l->image[i]);
+		images_print(&l->line[i], list);
 	}
 	return 0;
+}
+
+static void image_list_free(struct image_list *l)
+{
+	for (size_t i = 0; i < l->count; i++)
+		cas_image_free(&l->image[i]);
+	free(l->line);
+	free(l->image);
 }
 
 static int cmd_images_run(struct options *opts, struct err *err)
 {
 	cleanup_cas struct cas cas = {.folder = -1, .lock = -1};
 	cleanup_json json_t *list = NULL;
-	cleanup_free struct cas_image *images = NULL;
+	struct image_list images = {.cas = &cas};
 	struct cas_refs refs;
 	bool json = false;
 	int ret = options_flags(opts, OPTION_JSON, &json, err);
@@ -176,15 +223,12 @@ static int cmd_images_run(struct options *opts, struct err *err)
 	ret = cas_list(&refs, &cas, err);
 	if (ret < 0)
 		return ret;
-	images = calloc(refs.count + 1, sizeof(*images));
 	list = json ? json_array() : NULL;
 	if (!json)
 		printf("%-9s %9s %9s  %-12s %-8s %s\n", "KIND", "MiB", "SHARED", "PARENT", "AGE",
 		       "NAME");
-	ret = images != NULL ? list_images(&cas, &refs, images, list, err)
-			     : err_sys(err, ENOMEM, "list the store");
-	for (size_t i = 0; images != NULL && i < refs.count; i++)
-		cas_image_free(&images[i]);
+	ret = list_images(&images, &refs, list, err);
+	image_list_free(&images);
 	cas_refs_free(&refs);
 	if (ret == 0 && json)
 		json_out(take_ptr(list));
@@ -195,9 +239,11 @@ const struct command cmd_images = {
 	.name = "images",
 	.args = "",
 	.summary = "list the images in the store",
-	.detail = "MiB is the size of all blobs of an image, SHARED that of those that another "
-		  "image in "
-		  "the list has, too.",
+	.detail =
+		"MiB is the size of all blobs of an image, SHARED that of those that another "
+		"image in "
+		"the list has, too. A name that stands for images of several platforms has a line "
+		"for each that is here.",
 	.options = options_json,
 	.run = cmd_images_run,
 };

@@ -4,7 +4,10 @@
 #include "cli/print_line.h"
 #include "cli/registry_args.h"
 
+#define OPTION_ALL (OPTION_LONG_ONLY + 1)
+
 static const struct option_spec options[] = {
+	{OPTION_ALL, "all-platforms", NULL, "of an index all images, and not only this host's"},
 	REGISTRY_OPTIONS,
 	OPTION_JSON_SPEC,
 	{0},
@@ -12,7 +15,7 @@ static const struct option_spec options[] = {
 
 struct pull_args {
 	struct registry_options registry;
-	bool json;
+	bool json, all;
 	const char *ref;
 };
 
@@ -24,8 +27,10 @@ static int cmd_pull_parse(struct options *opts, struct pull_args *args, struct e
 		ret = registry_args_take(&args->registry, id, opts->value, err);
 		if (ret < 0)
 			return ret;
-		if (ret == 0 && id == OPTION_JSON)
+		if (id == OPTION_JSON)
 			args->json = true;
+		else if (id == OPTION_ALL)
+			args->all = true;
 	}
 	return id < 0 ? id : options_one_operand(opts, "REF", &args->ref, err);
 }
@@ -37,11 +42,12 @@ static void pull_print(const struct pull_args *args, const struct reference *ref
 
 	reference_text(ref, name);
 	if (args->json)
-		json_out(json_pack("{s:s,s:s,s:b,s:s*}", "name", name, "digest", pulled->digest,
+		json_out(json_pack("{s:s,s:s,s:s*,s:b,s:s*}", "name", name, "digest", pulled->named,
+				   "image", pulled->digest[0] != '\0' ? pulled->digest : NULL,
 				   "appliance", (int)pulled->appliance, "missing",
 				   pulled->missing[0] != '\0' ? pulled->missing : NULL));
 	else
-		print_line(stdout, "%s: %s", name, pulled->digest);
+		print_line(stdout, "%s: %s", name, pulled->named);
 	if (pulled->missing[0] != '\0')
 		print_line(stderr,
 			   "torpor: pull: it stands on %s, which the registry does not have under "
@@ -62,7 +68,7 @@ static int cmd_pull_run(struct options *opts, struct err *err)
 	ret = registry_args_reference(&ref, args.ref, err);
 	if (ret < 0)
 		return ret;
-	ret = registry_args_pull(&ref, &args.registry, "pull", &pulled, path, err);
+	ret = registry_args_pull(&ref, &args.registry, args.all, "pull", &pulled, path, err);
 	if (ret < 0)
 		return ret;
 	pull_print(&args, &ref, &pulled);
@@ -84,6 +90,11 @@ const struct command cmd_pull = {
 		"goes on where it stopped. Each blob is checked against its digest while it comes. "
 		"Images of "
 		"containers can be pulled, too.\n\n"
+		"Where REF is an index of images for several platforms (torpor push --index), the "
+		"one "
+		"for this host is fetched, and --all-platforms fetches all of them, for torpor "
+		"serve, "
+		"say.\n\n"
 		"Credentials are those of torpor login, docker login or podman login.",
 	.options = options,
 	.run = cmd_pull_run,

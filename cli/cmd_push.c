@@ -1,7 +1,9 @@
 /* torpor push: an appliance to a registry. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "cli/command.h"
 #include "cli/json_out.h"
 #include "cli/print_line.h"
@@ -13,12 +15,17 @@
 
 #define OPTION_MOUNT_FROM (OPTION_LONG_ONLY + 1)
 #define OPTION_SIGNATURE  (OPTION_LONG_ONLY + 2)
+#define OPTION_INDEX	  (OPTION_LONG_ONLY + 3)
+
+/* Of one call. */
+#define MOST_PARTS 16u
 
 static const struct option_spec options[] = {
 	{OPTION_MOUNT_FROM, "mount-from", "NAME",
 	 "ask the registry to share blobs of its repository NAME"},
 	{OPTION_SIGNATURE, "signature", NULL,
 	 "only attach the signature to REF, which is the same appliance"},
+	{OPTION_INDEX, "index", NULL, "list each FILE or NAME in an index at REF, by its platform"},
 	REGISTRY_OPTIONS,
 	OPTION_JSON_SPEC,
 	{0},
@@ -27,8 +34,10 @@ static const struct option_spec options[] = {
 struct push_args {
 	struct registry_options registry;
 	const char *mount_from; /* NULL: those of this registry that are in the store */
-	bool json, signature;
-	const char *what, *ref;
+	bool json, signature, index;
+	const char *what[MOST_PARTS + 1]; /* the last of them is `ref` */
+	size_t nwhat;
+	const char *ref;
 };
 
 /* Where else on the same registry a blob may be. */
@@ -39,6 +48,26 @@ struct elsewhere {
 	struct cas_refs refs;
 	struct cas_image *image; /* of each of the refs */
 };
+
+static int take_operands(struct options *opts, struct push_args *args, struct err *err)
+{
+	const char *text;
+
+	while ((text = options_operand(opts)) != NULL) {
+		if (args->nwhat > MOST_PARTS)
+			return err_set(err, ERR_USAGE, "--index: more than %u images at once",
+				       MOST_PARTS);
+		args->what[args->nwhat++] = text;
+		if (args->nwhat == 2 && !args->index)
+			break;
+	}
+	if (args->nwhat == 0)
+		return options_missing(opts, "FILE or NAME", err);
+	if (args->nwhat == 1)
+		return options_missing(opts, "REF", err);
+	args->ref = args->what[--args->nwhat];
+	return options_end(opts, err);
+}
 
 static int cmd_push_parse(struct options *opts, struct push_args *args, struct err *err)
 {
@@ -52,15 +81,16 @@ static int cmd_push_parse(struct options *opts, struct push_args *args, struct e
 			args->mount_from = opts->value;
 		else if (id == OPTION_SIGNATURE)
 			args->signature = true;
+		else if (id == OPTION_INDEX)
+			args->index = true;
 		else if (id == OPTION_JSON)
 			args->json = true;
 	}
 	if (id < 0)
 		return id;
-	args->what = options_operand(opts);
-	if (args->what == NULL)
-		return options_missing(opts, "FILE or NAME", err);
-	return options_one_operand(opts, "REF", &args->ref, err);
+	if (args->index && args->signature)
+		return err_set(err, ERR_USAGE, "--index and --signature exclude each other");
+	return take_operands(opts, args, err);
 }
 
 static bool image_has(const struct cas_image *image, const char *digest)
@@ -99,8 +129,12 @@ static void elsewhere_look(struct elsewhere *e)
 	e->image = calloc(e->refs.count + 1, sizeof(*e->image));
 	if (e->image == NULL)
 		cas_refs_free(&e->refs);
-	for (size_t i = 0; i < e->refs.count; i++)
-		(void)cas_image_read(&e->image[i], e->cas, e->refs.item[i].digest, NULL);
+	for (size_t i = 0; i < e->refs.count; i++) {
+		char digest[DIGEST_TEXT_SIZE];
+
+		if (cas_resolve(e->cas, &e->refs.item[i].name, digest, NULL) == 0)
+			(void)cas_image_read(&e->image[i], e->cas, digest, NULL);
+	}
 }
 
 static void elsewhere_free(struct elsewhere *e)
@@ -111,8 +145,56 @@ static void elsewhere_free(struct elsewhere *e)
 	cas_refs_free(&e->refs);
 }
 
-static int push_chain(const struct push_args *args, const struct reference *ref,
-		      const struct chain *chain, struct registry_push *push, struct err *err)
+/* What is pushed: a file on this host or, for an index, what the same repository has. */
+struct pushed {
+	struct registry_part part[MOST_PARTS];
+	struct chain *chain[MOST_PARTS]; /* owned */
+	struct reference there[MOST_PARTS];
+	size_t n;
+};
+
+static void pushed_close(struct pushed *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		chain_close(p->chain[i]);
+}
+
+/* The reference `text` is of the repository that is pushed to, by a tag or digest of its own. */
+static bool is_there(const struct reference *to, const char *text, struct reference *ref)
+{
+	return reference_is_remote(text) && reference_parse(ref, text, NULL) == 0 &&
+	       strcmp(ref->host, to->host) == 0 && strcmp(ref->repository, to->repository) == 0;
+}
+
+static int open_pushed(struct pushed *p, const struct push_args *args, const struct reference *to,
+		       struct err *err)
+{
+	for (; p->n < args->nwhat; p->n++) {
+		const char *text = args->what[p->n];
+		struct registry_part *part = &p->part[p->n];
+		struct reference *ref = &p->there[p->n];
+		struct target target;
+		int ret = target_find_file(&target, text, err);
+
+		part->name = text;
+		if (ret < 0 && err->kind == ERR_NOT_FOUND && args->index &&
+		    is_there(to, text, ref)) {
+			err_clear(err);
+			part->there = ref->digest[0] != '\0' ? ref->digest : ref->tag;
+			continue;
+		}
+		if (ret == 0)
+			ret = parent_open(&p->chain[p->n], target.file, NULL, err);
+		if (ret < 0)
+			return ret;
+		part->chain = p->chain[p->n];
+	}
+	return 0;
+}
+
+static int push_to(const struct push_args *args, const struct reference *ref,
+		   const struct pushed *pushed, struct registry_push *push, struct buf *index,
+		   struct err *err)
 {
 	cleanup_cas struct cas cas = {.folder = -1, .lock = -1};
 	struct elsewhere elsewhere = {.cas = &cas, .to = ref, .given = args->mount_from};
@@ -125,37 +207,63 @@ static int push_chain(const struct push_args *args, const struct reference *ref,
 	if (ret < 0)
 		return ret;
 	if (args->signature)
-		return referrers_sign(r, chain_newest(chain), push->digest, err);
+		return referrers_sign(r, chain_newest(pushed->chain[0]), push->digest, err);
 	elsewhere_look(&elsewhere);
 	push->mount_from = find_elsewhere;
 	push->opaque = &elsewhere;
-	ret = registry_push(r, chain, push, err);
+	ret = args->index ? registry_push_index(r, pushed->part, pushed->n, push, index, err)
+			  : registry_push(r, pushed->chain[0], push, err);
 	elsewhere_free(&elsewhere);
 	return ret;
 }
 
-static void push_print(const struct push_args *args, const struct reference *ref,
-		       const struct registry_push *push)
+/* The platforms of what an index lists: a list of texts, and all of them behind " for ". */
+static json_t *list_platforms(const struct buf *text, char said[256])
 {
-	char name[REFERENCE_TEXT];
+	cleanup_oci_index struct oci_index index = {0};
+	json_t *list = json_array();
+	size_t used = 0;
+
+	said[0] = '\0';
+	if (oci_index_decode(&index, text->data, text->len, NULL) < 0)
+		return list;
+	for (size_t i = 0; i < index.count; i++) {
+		char platform[2 * OCI_PLATFORM_SIZE];
+
+		oci_platform_text(&index.item[i].platform, platform);
+		json_array_append_new(list, json_string(platform));
+		if (used < 256)
+			used += (size_t)snprintf(said + used, 256 - used, "%s%s",
+						 i == 0 ? " for " : ", ", platform);
+	}
+	return list;
+}
+
+static void push_print(const struct push_args *args, const struct reference *ref,
+		       const struct registry_push *push, const struct buf *index)
+{
+	cleanup_json json_t *platforms = NULL;
+	char name[REFERENCE_TEXT], said[256] = "";
 
 	reference_text(ref, name);
+	if (args->index)
+		platforms = list_platforms(index, said);
 	if (args->json)
-		json_out(json_pack("{s:s,s:s,s:I,s:I}", "name", name, "digest", push->digest,
-				   "sent", (json_int_t)push->sent, "there",
-				   (json_int_t)push->there));
+		json_out(json_pack("{s:s,s:s,s:I,s:I,s:O*}", "name", name, "digest", push->digest,
+				   "sent", (json_int_t)push->sent, "there", (json_int_t)push->there,
+				   "platforms", platforms));
 	else
-		print_line(stdout, "%s: %s, %.1f MiB sent, %.1f MiB there already", name,
-			   push->digest, (double)push->sent / 1048576.0,
+		print_line(stdout, "%s: %s%s, %.1f MiB sent, %.1f MiB there already", name,
+			   push->digest, said, (double)push->sent / 1048576.0,
 			   (double)push->there / 1048576.0);
 }
 
 static int cmd_push_run(struct options *opts, struct err *err)
 {
 	struct push_args args = {.registry.actions = REGISTRY_PUSH};
-	cleanup_chain struct chain *chain = NULL;
+	__attribute__((cleanup(pushed_close))) struct pushed pushed = {.n = 0};
+	cleanup_buf struct buf index = {0};
 	struct registry_push push = {0};
-	struct target target;
 	struct reference ref;
 	struct meter meter;
 	int ret = cmd_push_parse(opts, &args, err);
@@ -165,27 +273,24 @@ static int cmd_push_run(struct options *opts, struct err *err)
 	ret = registry_args_reference(&ref, args.ref, err);
 	if (ret < 0)
 		return ret;
-	ret = target_find_file(&target, args.what, err);
-	if (ret < 0)
-		return ret;
-	ret = parent_open(&chain, target.file, NULL, err);
+	ret = open_pushed(&pushed, &args, &ref, err);
 	if (ret < 0)
 		return ret;
 	ret = meter_begin(&meter, "push", err);
 	if (ret < 0)
 		return ret;
 	args.registry.progress = &meter.progress;
-	ret = push_chain(&args, &ref, chain, &push, err);
+	ret = push_to(&args, &ref, &pushed, &push, &index, err);
 	meter_end(&meter);
 	if (ret < 0)
 		return err_context(err, ret, "%s", args.ref);
-	push_print(&args, &ref, &push);
+	push_print(&args, &ref, &push, &index);
 	return 0;
 }
 
 const struct command cmd_push = {
 	.name = "push",
-	.args = "FILE|NAME REF",
+	.args = "FILE|NAME… REF",
 	.summary = "put an appliance into a registry",
 	.detail =
 		"REF is docker://HOST[:PORT]/NAME[:TAG]. Any registry of OCI images will "
@@ -193,6 +298,15 @@ const struct command cmd_push = {
 		"What is there is not sent again: of an increment or a new version only the new "
 		"blobs. The parents "
 		"of an increment go along, each with a tag parent-DIGEST.\n\n"
+		"--index makes one name of the same appliance for amd64 and arm64 hosts: each FILE "
+		"or "
+		"NAME is pushed and listed in an index at REF, by its platform, and whoever asks "
+		"for "
+		"REF gets the one for its host. What REF has for other platforms stays, so each "
+		"can be "
+		"pushed where it was made; not by two at the same time, for one of both may be "
+		"lost "
+		"then. docker://… of the same repository is listed as it is there.\n\n"
 		"The signature of a signed file is attached to the image, too, as a referrer of "
 		"OCI 1.1, or by the tag sha256-DIGEST where the registry has no such thing: torpor "
 		"pull fetches it with the image, and --signature attaches one to what was pushed "

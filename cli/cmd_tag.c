@@ -37,7 +37,7 @@ static int tag_find(const struct cas *cas, const char *what, char digest[DIGEST_
 	if (target.kind != TARGET_IMAGE)
 		return tag_import(cas, target.file, digest, err);
 	ret = reference_parse(&from, what, err);
-	return ret < 0 ? ret : cas_resolve(cas, &from, digest, err);
+	return ret < 0 ? ret : cas_resolve_name(cas, &from, digest, err);
 }
 
 static int tag_parse(struct reference *ref, const char *text, struct err *err)

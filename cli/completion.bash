@@ -183,12 +183,12 @@ _torpor_verb()
 		;;
 	push)
 		subcommands='' operands='saved images files'
-		flags='--signature --plain-http --json --help' files='--cacert' folders=''
+		flags='--signature --index --plain-http --json --help' files='--cacert' folders=''
 		choices='' others='--mount-from --timeout'
 		;;
 	pull)
 		subcommands='' operands='images'
-		flags='--plain-http --json --help' files='--cacert' folders=''
+		flags='--all-platforms --plain-http --json --help' files='--cacert' folders=''
 		choices='' others='--timeout'
 		;;
 	login)

@@ -403,6 +403,7 @@ _torpor_verb()
 		'--help[explain it]'
 		'*--mount-from=[ask the registry to share blobs of its repository NAME]:NAME: '
 		'*--signature[only attach the signature to REF, which is the same appliance]'
+		'*--index[list each FILE or NAME in an index at REF, by its platform]'
 		'*--cacert=[trust the certificates in FILE, and no others]:FILE:_files'
 		'*--plain-http[speak http, without encryption, to a registry on another host, too]'
 		'*--timeout=[give up a connection that is silent for so long; default 60]:SECONDS: '
@@ -411,6 +412,7 @@ _torpor_verb()
 		) ;;
 	pull) arguments=(
 		'--help[explain it]'
+		'*--all-platforms[of an index all images, and not only this host'\''s]'
 		'*--cacert=[trust the certificates in FILE, and no others]:FILE:_files'
 		'*--plain-http[speak http, without encryption, to a registry on another host, too]'
 		'*--timeout=[give up a connection that is silent for so long; default 60]:SECONDS: '

@@ -128,27 +128,27 @@ void meter_end(struct meter *m)
 }
 
 static int pull_into(const struct cas *cas, const struct reference *ref,
-		     const struct registry_options *options, struct registry_pulled *pulled,
-		     char path[PATH_MAX], struct err *err)
+		     const struct registry_options *options, bool all,
+		     struct registry_pulled *pulled, char path[PATH_MAX], struct err *err)
 {
 	cleanup_registry struct registry *r = NULL;
 	int ret = registry_open(&r, ref, options, err);
 
 	if (ret < 0)
 		return ret;
-	ret = registry_pull(r, cas, pulled, err);
+	ret = registry_pull(r, cas, all, pulled, err);
 	if (ret < 0)
 		return ret;
-	ret = cas_set_ref(cas, ref, pulled->digest, err);
-	if (ret < 0)
+	ret = cas_set_ref(cas, ref, pulled->named, err);
+	if (ret < 0 || pulled->digest[0] == '\0')
 		return ret;
 	ret = cas_image_path(cas, pulled->digest, path, err);
 	return ret < 0 ? ret : cas_hold(path, err);
 }
 
 int registry_args_pull(const struct reference *ref, const struct registry_options *options,
-		       const char *verb, struct registry_pulled *pulled, char path[PATH_MAX],
-		       struct err *err)
+		       bool all, const char *verb, struct registry_pulled *pulled,
+		       char path[PATH_MAX], struct err *err)
 {
 	cleanup_cas struct cas cas = {.folder = -1, .lock = -1};
 	struct registry_options with = *options;
@@ -163,7 +163,7 @@ int registry_args_pull(const struct reference *ref, const struct registry_option
 		return ret;
 	with.actions = REGISTRY_PULL;
 	with.progress = &meter.progress;
-	ret = pull_into(&cas, ref, &with, pulled, path, err);
+	ret = pull_into(&cas, ref, &with, all, pulled, path, err);
 	meter_end(&meter);
 	reference_text(ref, name);
 	return ret < 0 ? err_context(err, ret, REFERENCE_SCHEME "%s", name) : 0;

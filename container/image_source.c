@@ -12,14 +12,12 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/num.h"
+#include "format/oci_index.h"
 #include "store/reference.h"
 
-#define INDEX_TYPE	"application/vnd.oci.image.index.v1+json"
-#define DOCKER_INDEX	"application/vnd.docker.distribution.manifest.list.v2+json"
-#define DOCKER_MANIFEST "application/vnd.docker.distribution.manifest.v2+json"
-#define NAME_KEY	"org.opencontainers.image.ref.name"
-#define DOCKER_LIST	"manifest.json"
-#define MAX_NESTED	4u /* indexes in indexes */
+#define NAME_KEY    "org.opencontainers.image.ref.name"
+#define DOCKER_LIST "manifest.json"
+#define MAX_NESTED  4u /* indexes in indexes */
 
 /* --- names --- */
 
@@ -120,16 +118,6 @@ static int read_blob(struct container *c, const struct oci_descriptor *d, uint8_
 
 /* --- indexes --- */
 
-static bool is_index(const char *type)
-{
-	return strcmp(type, INDEX_TYPE) == 0 || strcmp(type, DOCKER_INDEX) == 0;
-}
-
-static bool is_image(const char *type)
-{
-	return strcmp(type, OCI_MANIFEST_TYPE) == 0 || strcmp(type, DOCKER_MANIFEST) == 0;
-}
-
 /* 2: for this host; 1: it does not say for which; 0: for another, or no image. */
 static int fitness(json_t *entry)
 {
@@ -138,7 +126,7 @@ static int fitness(json_t *entry)
 	const char *os = json_string_value(json_object_get(platform, "os"));
 	const char *arch = json_string_value(json_object_get(platform, "architecture"));
 
-	if (type == NULL || !(is_index(type) || is_image(type)))
+	if (type == NULL || !(oci_is_index(type) || oci_is_manifest(type)))
 		return 0;
 	if (os == NULL || arch == NULL)
 		return 1;
@@ -238,7 +226,7 @@ static int find_manifest(struct image_source *s, const char *tag, struct oci_des
 	if (ret < 0)
 		return ret;
 	ret = choose(d, text, len, tag, err);
-	for (unsigned depth = 0; ret == 0 && is_index(d->media_type); depth++) {
+	for (unsigned depth = 0; ret == 0 && oci_is_index(d->media_type); depth++) {
 		struct oci_descriptor outer = *d;
 
 		if (depth == MAX_NESTED)

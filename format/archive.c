@@ -14,8 +14,13 @@
 #include "base/num.h"
 #include "format/archive_internal.h"
 #include "format/crypto/minisign.h"
+#include "format/oci_index.h"
 #include "format/verified.h"
 #include "state/statefile.h"
+
+/* What a layout lists, at most. */
+#define CANDIDATES OCI_MAX_LAYERS
+#define INDEXES	   16u
 
 static int check_digest(const uint8_t *data, size_t len, const char *expected, struct err *err)
 {
@@ -101,14 +106,59 @@ static int read_layout(struct archive *a, struct err *err)
 	return ret < 0 ? err_context(err, ret, OCI_LAYOUT_NAME) : 0;
 }
 
-static int read_index(struct archive *a, struct oci_descriptors *manifests, struct err *err)
+/* Entries of index.json and of the indexes that it lists. */
+struct candidates {
+	struct oci_index_entry item[CANDIDATES];
+	size_t count;
+	unsigned indexes;
+};
+
+static int add_candidate(struct candidates *c, const struct oci_index_entry *entry, struct err *err)
+{
+	if (entry->image.digest[0] == '\0')
+		return err_set(err, ERR_INTEGRITY, "a digest is not a SHA-256, or a size is none");
+	for (size_t i = 0; i < c->count; i++) {
+		if (strcmp(c->item[i].image.digest, entry->image.digest) == 0)
+			return 0;
+	}
+	if (c->count == CANDIDATES)
+		return err_set(err, ERR_INTEGRITY, "more than %u images", CANDIDATES);
+	c->item[c->count++] = *entry;
+	return 0;
+}
+
+static int gather_candidates(struct archive *a, const uint8_t *text, size_t len,
+			     struct candidates *c, struct err *err)
+{
+	cleanup_oci_index struct oci_index index;
+	int ret = oci_index_decode(&index, text, len, err);
+
+	for (size_t i = 0; ret == 0 && i < index.count; i++)
+		ret = add_candidate(c, &index.item[i], err);
+	for (size_t i = 0; ret == 0 && i < index.nnested; i++) {
+		cleanup_free uint8_t *inner = NULL;
+		struct blob blob;
+
+		if (index.nested[i].image.digest[0] == '\0' || ++c->indexes > INDEXES)
+			return err_set(err, ERR_INTEGRITY,
+				       "an index in it is malformed, or there are "
+				       "more than %u",
+				       INDEXES);
+		ret = archive_read_described(a, &index.nested[i].image, JSON_MAX_BYTES, &blob,
+					     &inner, err);
+		if (ret == 0)
+			ret = gather_candidates(a, inner, blob.len, c, err);
+	}
+	return ret;
+}
+
+static int read_index(struct archive *a, struct candidates *c, struct err *err)
 {
 	cleanup_free uint8_t *text = NULL;
 	int ret = read_named(a, OCI_INDEX_NAME, &a->index_blob, &text, err);
 
-	if (ret < 0)
-		return err_context(err, ret, OCI_INDEX_NAME);
-	ret = oci_decode_index(manifests, text, a->index_blob.len, err);
+	if (ret == 0)
+		ret = gather_candidates(a, text, a->index_blob.len, c, err);
 	return ret < 0 ? err_context(err, ret, OCI_INDEX_NAME) : 0;
 }
 
@@ -160,37 +210,72 @@ static int read_manifest(struct archive *a, const struct oci_descriptor *manifes
 	return ret;
 }
 
-/* An index may list several images; ours must be the only one with our kind of config. */
-static int choose_manifest(struct archive *a, struct err *err)
+/* Of the candidates that fit as well as this, those that are appliances; *found says how many. The
+ * archive has the first of them. */
+static int try_candidates(struct archive *a, const struct candidates *c, int fit, unsigned *found,
+			  struct err *err)
 {
-	struct oci_descriptors manifests, kept = {0};
-	struct oci_descriptor config = {0};
-	struct err why = {0}; /* what is wrong with the first one */
-	int ret = read_index(a, &manifests, err), found = 0;
+	struct oci_descriptors layers = {0};
+	struct oci_descriptor manifest = {0}, config = {0};
+	int ret = 0;
 
-	if (ret < 0)
-		return ret;
-	ret = err_set(err, ERR_INTEGRITY, "not a torpor file: no config of type " OCI_CONFIG_TYPE);
-	for (size_t i = 0; i < manifests.count && found < 2; i++) {
-		int got = read_manifest(a, &manifests.item[i], i == 0 ? &why : NULL);
+	*found = 0;
+	for (size_t i = 0; i < c->count && *found < 2; i++) {
+		struct err why = {0};
+		int got;
 
+		if (oci_platform_fits(&c->item[i].platform) != fit)
+			continue;
+		got = read_manifest(a, &c->item[i].image, &why);
 		if (got < 0) {
-			ret = i == 0 ? err_copy(err, got, &why) : ret;
+			ret = ret < 0 ? ret : err_copy(err, got, &why);
 			continue;
 		}
-		oci_descriptors_free(&kept);
-		kept = a->layers;
-		config = a->config;
+		if ((*found)++ == 0) {
+			layers = a->layers;
+			manifest = a->manifest;
+			config = a->config;
+		} else {
+			oci_descriptors_free(&a->layers);
+		}
 		a->layers = (struct oci_descriptors){0};
-		found++;
 	}
-	oci_descriptors_free(&manifests);
-	a->layers = kept;
+	a->layers = layers;
+	a->manifest = manifest;
 	a->config = config;
-	if (found == 0)
+	return ret;
+}
+
+/* An index may list several images; ours must be the only one with our kind of config, or the only
+ * one of those for this host. One for another host can be looked at. */
+static int choose_manifest(struct archive *a, struct err *err)
+{
+	cleanup_free struct candidates *c = calloc(1, sizeof(*c));
+	struct err why = {0}; /* what is wrong with the best one */
+	int ret, failed = 0;
+
+	if (c == NULL)
+		return err_sys(err, ENOMEM, "read");
+	ret = read_index(a, c, err);
+	for (int fit = 2; ret == 0 && fit >= 0; fit--) {
+		struct err what = {0};
+		unsigned found;
+		int got = try_candidates(a, c, fit, &found, &what);
+
+		if (found == 1)
+			return 0;
+		if (found > 1)
+			return err_set(err, fit > 0 ? ERR_INTEGRITY : ERR_INCOMPATIBLE,
+				       "more than one appliance in the file%s",
+				       fit > 0 ? "" : ", and none for linux/" OCI_ARCHITECTURE);
+		if (got < 0 && failed == 0)
+			failed = err_copy(&why, got, &what);
+	}
+	if (ret < 0)
 		return ret;
-	err_clear(err);
-	return found == 1 ? 0 : err_set(err, ERR_INTEGRITY, "more than one appliance in the file");
+	return failed < 0 ? err_copy(err, failed, &why)
+			  : err_set(err, ERR_INTEGRITY,
+				    "not a torpor file: no config of type " OCI_CONFIG_TYPE);
 }
 
 /* The signature's text, or NULL in *text when there is none. */

@@ -105,9 +105,7 @@ static int decode_descriptor(struct oci_descriptor *d, json_t *json, struct err 
 	return ret;
 }
 
-/* Every item of an array, with its media type when `only` is not NULL. */
-static int decode_descriptors(struct oci_descriptors *list, json_t *array, const char *only,
-			      struct err *err)
+static int decode_descriptors(struct oci_descriptors *list, json_t *array, struct err *err)
 {
 	size_t count = json_array_size(array);
 
@@ -124,8 +122,7 @@ static int decode_descriptors(struct oci_descriptors *list, json_t *array, const
 			oci_descriptors_free(list);
 			return ret;
 		}
-		if (only == NULL || strcmp(d.media_type, only) == 0)
-			list->item[list->count++] = d;
+		list->item[list->count++] = d;
 	}
 	return 0;
 }
@@ -135,23 +132,6 @@ static int check_schema(json_t *json, struct err *err)
 	uint64_t version;
 
 	return json_get_uint(json, "schemaVersion", 2, 2, &version, err);
-}
-
-int oci_decode_index(struct oci_descriptors *manifests, const uint8_t *text, size_t len,
-		     struct err *err)
-{
-	cleanup_json json_t *json = json_parse(text, len, err);
-	json_t *array;
-	int ret;
-
-	*manifests = (struct oci_descriptors){0};
-	if (json == NULL)
-		return -EINVAL;
-	ret = check_schema(json, err);
-	if (ret < 0)
-		return ret;
-	ret = json_get_array(json, "manifests", &array, err);
-	return ret < 0 ? ret : decode_descriptors(manifests, array, OCI_MANIFEST_TYPE, err);
 }
 
 int oci_decode_manifest(struct oci_descriptor *config, struct oci_descriptors *layers,
@@ -175,7 +155,7 @@ int oci_decode_manifest(struct oci_descriptor *config, struct oci_descriptors *l
 	if (ret < 0)
 		return ret;
 	ret = json_get_array(json, "layers", &array, err);
-	return ret < 0 ? ret : decode_descriptors(layers, array, NULL, err);
+	return ret < 0 ? ret : decode_descriptors(layers, array, err);
 }
 
 void oci_encode_layout(struct buf *out)

@@ -1,6 +1,7 @@
 /*
  * The three JSON documents that make a folder (or tar) an OCI image layout: oci-layout, index.json
- * and the image manifest (OCI image spec v1: "Image Layout", "Index", "Manifest"). Text in, plain
+ * (which is read by oci_index.h) and the image manifest (OCI image spec v1: "Image Layout", "Index",
+ * "Manifest"). Text in, plain
  * structs out; nothing here touches a file. Pure.
  *
  * Decoders return 0, -EINVAL with ERR_INTEGRITY (a malformed document) or ERR_INCOMPATIBLE (another
@@ -77,9 +78,6 @@ const char *oci_content_type(const char *role);
 void oci_blob_path(const char *digest, char path[OCI_PATH_SIZE]);
 
 int oci_check_layout(const uint8_t *text, size_t len, struct err *err);
-/* The image manifests an index lists; descriptors of other types are passed over. */
-int oci_decode_index(struct oci_descriptors *manifests, const uint8_t *text, size_t len,
-		     struct err *err);
 int oci_decode_manifest(struct oci_descriptor *config, struct oci_descriptors *layers,
 			const uint8_t *text, size_t len, struct err *err);
 

@@ -7,13 +7,11 @@
 #define TORPOR_REGISTRY_MANIFEST_H
 
 #include "base/err.h"
-#include "format/oci.h"
+#include "format/oci_index.h"
 
 /* For an Accept header. */
 #define MANIFEST_ACCEPT                                                                            \
-	OCI_MANIFEST_TYPE ", application/vnd.oci.image.index.v1+json, "                            \
-			  "application/vnd.docker.distribution.manifest.v2+json, "                 \
-			  "application/vnd.docker.distribution.manifest.list.v2+json"
+	OCI_MANIFEST_TYPE ", " OCI_INDEX_TYPE ", " DOCKER_MANIFEST_TYPE ", " DOCKER_INDEX_TYPE
 
 struct manifest_choice {
 	bool index; /* `image` is the one of its images that this host can run */

@@ -209,6 +209,7 @@ void registry_manifest_free(struct registry_manifest *m)
 {
 	free(m->blob);
 	buf_free(&m->text);
+	buf_free(&m->index);
 	*m = (struct registry_manifest){0};
 }
 
@@ -229,7 +230,10 @@ static int find_manifest(struct registry *r, struct http *http, const char *name
 		return ret;
 	ret = manifest_look(&choice, response->body.data, response->body.len,
 			    response->content_type, err);
+	strcpy(m->named, m->self.digest);
 	if (ret == 0 && choice.index) {
+		m->index = response->body;
+		response->body = (struct buf){0};
 		ret = fetch_manifest(r, http, choice.image.digest, response, &m->self, err);
 		if (ret == 0)
 			ret = manifest_look(&choice, response->body.data, response->body.len,
@@ -243,6 +247,15 @@ static int find_manifest(struct registry *r, struct http *http, const char *name
 	return 0;
 }
 
+int registry_name(const struct cas *cas, const struct reference *ref,
+		  const struct registry_manifest *m, struct err *err)
+{
+	int ret = m->index.len > 0 ? cas_put_index(cas, m->named, m->index.data, m->index.len, err)
+				   : 0;
+
+	return ret < 0 ? ret : cas_set_ref(cas, ref, m->named, err);
+}
+
 int registry_manifest(struct registry *r, struct http *http, const char *name,
 		      struct registry_manifest *m, struct err *err)
 {
@@ -252,12 +265,13 @@ int registry_manifest(struct registry *r, struct http *http, const char *name,
 
 	*m = (struct registry_manifest){0};
 	ret = find_manifest(r, http, name, m, &response, err);
-	if (ret < 0)
-		return ret;
-	ret = oci_decode_manifest(&m->config, &layers, response.body.data, response.body.len, err);
-	if (ret < 0)
-		return err_context(err, ret, "its manifest");
-	ret = list_blobs(m, &layers, err);
+	if (ret == 0) {
+		ret = oci_decode_manifest(&m->config, &layers, response.body.data,
+					  response.body.len, err);
+		ret = ret < 0 ? err_context(err, ret, "its manifest") : 0;
+	}
+	if (ret == 0)
+		ret = list_blobs(m, &layers, err);
 	if (ret < 0) {
 		registry_manifest_free(m);
 		return ret;
@@ -267,29 +281,20 @@ int registry_manifest(struct registry *r, struct http *http, const char *name,
 	return 0;
 }
 
-/* The whole image that a tag or digest names. */
-static int pull_image(struct registry *r, struct http *http, const struct cas *cas,
-		      const char *name, struct oci_descriptor *config,
-		      char digest[DIGEST_TEXT_SIZE], struct err *err)
+/* The whole image of a manifest. */
+static int pull_blobs(struct registry *r, struct http *http, const struct cas *cas,
+		      const struct registry_manifest *m, struct err *err)
 {
-	cleanup_registry_manifest struct registry_manifest m;
-	struct pull p = {.registry = r, .cas = cas};
-	int ret = registry_manifest(r, http, name, &m, err);
+	struct pull p = {.registry = r, .cas = cas, .blob = m->blob};
+	int ret;
 
+	for (size_t i = 0; i < m->nblobs; i++)
+		progress_expect(registry_progress(r), m->blob[i].size);
+	ret = workers_run(r, http, WORKERS_USUAL, m->nblobs, fetch_blob, &p, err);
 	if (ret < 0)
 		return ret;
-	p.blob = m.blob;
-	for (size_t i = 0; i < m.nblobs; i++)
-		progress_expect(registry_progress(r), m.blob[i].size);
-	ret = workers_run(r, http, WORKERS_USUAL, m.nblobs, fetch_blob, &p, err);
-	if (ret < 0)
-		return ret;
-	ret = cas_put_bytes(cas, m.self.digest, m.text.data, m.text.len, err);
-	if (ret < 0)
-		return ret;
-	*config = m.config;
-	strcpy(digest, m.self.digest);
-	return cas_put_image(cas, &m.self, err);
+	ret = cas_put_bytes(cas, m->self.digest, m->text.data, m->text.len, err);
+	return ret < 0 ? ret : cas_put_image(cas, &m->self, err);
 }
 
 /* What an appliance stands on; "" when on nothing. */
@@ -308,21 +313,24 @@ static int parent_of(const struct cas *cas, const struct oci_descriptor *config,
 }
 
 static int pull_parents(struct registry *r, struct http *http, const struct cas *cas,
-			struct oci_descriptor *config, char missing[DIGEST_TEXT_SIZE],
+			const struct oci_descriptor *image, char missing[DIGEST_TEXT_SIZE],
 			struct err *err)
 {
-	char parent[DIGEST_TEXT_SIZE], path[PATH_MAX], digest[DIGEST_TEXT_SIZE];
-	char tag[REGISTRY_PARENT_TAG];
+	char parent[DIGEST_TEXT_SIZE], path[PATH_MAX], tag[REGISTRY_PARENT_TAG];
+	struct oci_descriptor config = *image;
 
 	for (unsigned depth = 0; depth < CHAIN_MAX; depth++) {
-		int ret = parent_of(cas, config, parent, err);
+		cleanup_registry_manifest struct registry_manifest m = {0};
+		int ret = parent_of(cas, &config, parent, err);
 
 		if (ret < 0 || parent[0] == '\0')
 			return ret;
 		if (cas_find_identity(cas, parent, path, NULL) == 0)
 			return 0;
 		registry_parent_tag(tag, parent);
-		ret = pull_image(r, http, cas, tag, config, digest, err);
+		ret = registry_manifest(r, http, tag, &m, err);
+		if (ret == 0)
+			ret = pull_blobs(r, http, cas, &m, err);
 		if (ret == -ENOENT) {
 			err_clear(err);
 			strcpy(missing, parent);
@@ -330,33 +338,108 @@ static int pull_parents(struct registry *r, struct http *http, const struct cas 
 		}
 		if (ret < 0)
 			return err_context(err, ret, "parent %s", parent);
-		if (strcmp(config->digest, parent) != 0)
+		config = m.config;
+		if (strcmp(config.digest, parent) != 0)
 			return err_set(err, ERR_INTEGRITY, "%s is another appliance, %s", tag,
-				       config->digest);
+				       config.digest);
 	}
 	return err_set(err, ERR_INTEGRITY, "it stands on more than %u files", CHAIN_MAX);
 }
 
-int registry_pull(struct registry *r, const struct cas *cas, struct registry_pulled *pulled,
-		  struct err *err)
+/* With its signatures, and what it stands on. */
+static int pull_image(struct registry *r, struct http *http, const struct cas *cas,
+		      const struct registry_manifest *m, char missing[DIGEST_TEXT_SIZE],
+		      struct err *err)
+{
+	int ret = pull_blobs(r, http, cas, m, err);
+
+	if (ret < 0)
+		return ret;
+	if (strcmp(m->config.media_type, OCI_CONFIG_TYPE) == 0) {
+		ret = referrers_pull(r, http, cas, m->self.digest, err);
+		if (ret < 0)
+			return err_context(err, ret, "its signatures");
+	}
+	return pull_parents(r, http, cas, &m->config, missing, err);
+}
+
+/* Those for other platforms than `own`, which is there; none of them has to be for this host. */
+static int pull_others(struct registry *r, struct http *http, const struct cas *cas,
+		       const struct oci_index *index, const char *own,
+		       char missing[DIGEST_TEXT_SIZE], struct err *err)
+{
+	for (size_t i = 0; i < index->count; i++) {
+		const struct oci_descriptor *image = &index->item[i].image;
+		cleanup_registry_manifest struct registry_manifest m = {0};
+		char platform[2 * OCI_PLATFORM_SIZE];
+		int ret;
+
+		if (strcmp(image->digest, own) == 0)
+			continue;
+		oci_platform_text(&index->item[i].platform, platform);
+		ret = image->digest[0] != '\0'
+			      ? registry_manifest(r, http, image->digest, &m, err)
+			      : err_set(err, ERR_INTEGRITY, "its digest is not a SHA-256");
+		if (ret == 0)
+			ret = pull_image(r, http, cas, &m, missing, err);
+		if (ret < 0)
+			return err_context(err, ret, "the image for %s", platform);
+	}
+	return 0;
+}
+
+static int pull_index(struct registry *r, struct http *http, const struct cas *cas,
+		      const struct buf *text, struct registry_pulled *pulled, struct err *err)
+{
+	cleanup_oci_index struct oci_index index = {0};
+	int ret = oci_index_decode(&index, text->data, text->len, err);
+
+	if (ret == 0)
+		ret = pull_others(r, http, cas, &index, pulled->digest, pulled->missing, err);
+	return ret < 0 ? ret : cas_put_index(cas, pulled->named, text->data, text->len, err);
+}
+
+/* An index without an image for this host. */
+static int pull_foreign(struct registry *r, struct http *http, const struct cas *cas,
+			const char *name, struct registry_pulled *pulled, struct err *err)
+{
+	cleanup_http_response struct http_response response = {0};
+	struct oci_descriptor self;
+	int ret = fetch_manifest(r, http, name, &response, &self, err);
+
+	if (ret < 0)
+		return ret;
+	strcpy(pulled->named, self.digest);
+	return pull_index(r, http, cas, &response.body, pulled, err);
+}
+
+int registry_pull(struct registry *r, const struct cas *cas, bool all,
+		  struct registry_pulled *pulled, struct err *err)
 {
 	const struct reference *ref = registry_reference(r);
+	const char *name = ref->digest[0] != '\0' ? ref->digest : ref->tag;
+	cleanup_registry_manifest struct registry_manifest m = {0};
 	cleanup_http struct http *http = NULL;
-	struct oci_descriptor config;
 	int ret = registry_http(r, &http, err);
 
 	*pulled = (struct registry_pulled){0};
 	if (ret < 0)
 		return ret;
-	ret = pull_image(r, http, cas, ref->digest[0] != '\0' ? ref->digest : ref->tag, &config,
-			 pulled->digest, err);
+	ret = registry_manifest(r, http, name, &m, err);
+	if (all && ret < 0 && err->kind == ERR_INCOMPATIBLE) {
+		err_clear(err);
+		return pull_foreign(r, http, cas, name, pulled, err);
+	}
+	if (ret == 0)
+		ret = pull_image(r, http, cas, &m, pulled->missing, err);
 	if (ret < 0)
 		return ret;
-	pulled->appliance = strcmp(config.media_type, OCI_CONFIG_TYPE) == 0;
-	if (pulled->appliance) {
-		ret = referrers_pull(r, http, cas, pulled->digest, err);
-		if (ret < 0)
-			return err_context(err, ret, "its signatures");
-	}
-	return pull_parents(r, http, cas, &config, pulled->missing, err);
+	pulled->appliance = strcmp(m.config.media_type, OCI_CONFIG_TYPE) == 0;
+	strcpy(pulled->digest, m.self.digest);
+	strcpy(pulled->named, m.named);
+	if (m.index.len == 0)
+		return 0;
+	if (all)
+		return pull_index(r, http, cas, &m.index, pulled, err);
+	return cas_put_index(cas, m.named, m.index.data, m.index.len, err);
 }

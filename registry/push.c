@@ -1,6 +1,5 @@
 /* Pushing; see transfer.h. */
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,20 +7,12 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/num.h"
+#include "registry/push_internal.h"
 #include "registry/referrers.h"
-#include "registry/transfer.h"
 #include "registry/workers.h"
 
 /* What is sent at once where a whole blob is too much for the registry or a proxy before it. */
 #define CHUNK MIB(4)
-
-struct push {
-	struct registry *registry;
-	struct registry_push *params;
-	const struct archive_entry **blob; /* each digest once */
-	atomic_bool chunked;		   /* the registry has refused a whole one */
-	atomic_uint_fast64_t sent, there;
-};
 
 /* One blob on its way. */
 struct upload {
@@ -346,36 +337,40 @@ static int push_blobs(struct push *p, const struct archive *a, struct err *err)
 	return workers_run(p->registry, NULL, WORKERS_USUAL, n, push_blob, p, err);
 }
 
-static int put_manifest(struct push *p, struct http *http, const struct archive_entry *manifest,
-			const char *name, struct err *err)
+int push_text(struct push *p, struct http *http, const char *name, const char *type,
+	      const char *digest, const void *text, size_t len, struct err *err)
 {
 	cleanup_http_response struct http_response response = {0};
 	struct registry_request request = {
-		.http = {.method = "PUT", .content_type = OCI_MANIFEST_TYPE},
+		.http = {.method = "PUT", .content_type = type, .data = text, .data_len = len},
 	};
-	cleanup_free uint8_t *text = NULL;
 	uint8_t ignored[DIGEST_SIZE];
 	char url[HTTP_URL];
 	int ret = registry_url(p->registry, url, err, "manifests/%s", name);
 
 	if (ret < 0)
 		return ret;
-	ret = blob_read_all(&manifest->blob, JSON_MAX_BYTES, &text, err);
-	if (ret < 0)
-		return ret;
 	request.http.url = url;
-	request.http.data = text;
-	request.http.data_len = manifest->blob.len;
 	ret = registry_call(p->registry, http, &request, &response, err);
 	if (ret < 0)
 		return ret;
 	if (response.status < 200 || response.status >= 300)
 		return registry_refused(url, &response, "put the manifest", err);
-	if (digest_parse(response.digest, ignored) &&
-	    strcmp(response.digest, manifest->digest) != 0)
-		return err_set(err, ERR_INTEGRITY, "the registry has taken %s as %s",
-			       manifest->digest, response.digest);
+	if (digest_parse(response.digest, ignored) && strcmp(response.digest, digest) != 0)
+		return err_set(err, ERR_INTEGRITY, "the registry has taken %s as %s", digest,
+			       response.digest);
 	return 0;
+}
+
+static int put_manifest(struct push *p, struct http *http, const struct archive_entry *manifest,
+			const char *name, struct err *err)
+{
+	cleanup_free uint8_t *text = NULL;
+	int ret = blob_read_all(&manifest->blob, JSON_MAX_BYTES, &text, err);
+
+	return ret < 0 ? ret
+		       : push_text(p, http, name, OCI_MANIFEST_TYPE, manifest->digest, text,
+				   manifest->blob.len, err);
 }
 
 /* A parent that the registry has needs no look at its blobs. */
@@ -425,6 +420,26 @@ static int attach_signature(struct push *p, struct http *http, const struct arch
 	return 0;
 }
 
+int push_chain(struct push *p, struct http *http, const struct chain *chain, const char *name,
+	       struct err *err)
+{
+	for (unsigned i = chain->n; i-- > 0;) {
+		const struct archive *a = chain->archive[i];
+		char tag[REGISTRY_PARENT_TAG];
+		int ret;
+
+		registry_parent_tag(tag, archive_digest(a));
+		ret = push_archive(p, http, a, i > 0 ? tag : name, i > 0, err);
+		if (ret == 0 && i == 0) {
+			ret = attach_signature(p, http, a, err);
+			ret = ret < 0 ? err_context(err, ret, "its signature") : 0;
+		}
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
 int registry_push(struct registry *r, const struct chain *chain, struct registry_push *params,
 		  struct err *err)
 {
@@ -440,21 +455,9 @@ int registry_push(struct registry *r, const struct chain *chain, struct registry
 	if (ref->digest[0] != '\0' && strcmp(ref->digest, newest->digest) != 0)
 		return err_set(err, ERR_USAGE, "%s has the digest %s, and not %s",
 			       archive_path(chain_newest(chain)), newest->digest, ref->digest);
-	for (unsigned i = chain->n; i-- > 0;) {
-		const struct archive *a = chain->archive[i];
-		char tag[REFERENCE_TAG];
-
-		registry_parent_tag(tag, archive_digest(a));
-		if (i == 0)
-			snprintf(tag, sizeof(tag), "%s",
-				 ref->tag[0] != '\0' ? ref->tag : ref->digest);
-		ret = push_archive(&p, http, a, tag, i > 0, err);
-		if (ret < 0)
-			return ret;
-	}
-	ret = attach_signature(&p, http, chain_newest(chain), err);
+	ret = push_chain(&p, http, chain, ref->tag[0] != '\0' ? ref->tag : ref->digest, err);
 	if (ret < 0)
-		return err_context(err, ret, "its signature");
+		return ret;
 	params->sent = atomic_load(&p.sent);
 	params->there = atomic_load(&p.there);
 	strcpy(params->digest, newest->digest);

@@ -8,9 +8,9 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "format/crypto/minisign.h"
+#include "format/oci_index.h"
 #include "registry/transfer.h"
 
-#define INDEX_TYPE "application/vnd.oci.image.index.v1+json"
 #define EMPTY_TYPE "application/vnd.oci.empty.v1+json"
 #define EMPTY	   "{}"
 #define FALLBACK   80u /* sha256-, 64 digits */
@@ -120,7 +120,7 @@ static int get_index(struct registry *r, struct http *http, const char *path, js
 		     struct err *err)
 {
 	cleanup_http_response struct http_response response = {0};
-	struct registry_request request = {.http = {.method = "GET", .accept = INDEX_TYPE}};
+	struct registry_request request = {.http = {.method = "GET", .accept = OCI_INDEX_TYPE}};
 	char url[HTTP_URL];
 	int ret = registry_url(r, url, err, "%s", path);
 
@@ -175,7 +175,7 @@ static int add_to_tag(struct registry *r, struct http *http, const char *subject
 	if (ret < 0)
 		return ret;
 	if (index == NULL)
-		index = json_pack("{s:i,s:s,s:[]}", "schemaVersion", 2, "mediaType", INDEX_TYPE,
+		index = json_pack("{s:i,s:s,s:[]}", "schemaVersion", 2, "mediaType", OCI_INDEX_TYPE,
 				  "manifests");
 	if (index != NULL && lists(index, self->digest))
 		return 0;
@@ -184,7 +184,7 @@ static int add_to_tag(struct registry *r, struct http *http, const char *subject
 	if (json_array_append_new(json_object_get(index, "manifests"), entry) < 0)
 		return err_sys(err, ENOMEM, "list the signature");
 	ret = json_write(index, &text, err);
-	return ret < 0 ? ret : put_manifest(r, http, tag, INDEX_TYPE, &text, &knows, err);
+	return ret < 0 ? ret : put_manifest(r, http, tag, OCI_INDEX_TYPE, &text, &knows, err);
 }
 
 int referrers_push(struct registry *r, struct http *http, const struct oci_descriptor *manifest,

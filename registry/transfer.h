@@ -23,6 +23,9 @@ struct registry_manifest {
 	struct oci_descriptor *blob; /* owned: the config, then the layers, each digest once */
 	size_t nblobs;
 	struct buf text;
+	/* What was named: the index, with its text, or the manifest itself, without one. */
+	char named[DIGEST_TEXT_SIZE];
+	struct buf index;
 };
 
 #define REGISTRY_PARENT_TAG 80u
@@ -36,19 +39,26 @@ void registry_manifest_free(struct registry_manifest *m);
 /* What the parent of an increment is tagged with. */
 void registry_parent_tag(char tag[REGISTRY_PARENT_TAG], const char *identity);
 
+/* Let the name stand for what it stands for in the registry. The image is in the store. */
+int registry_name(const struct cas *cas, const struct reference *ref,
+		  const struct registry_manifest *m, struct err *err);
+
 struct registry_pulled {
-	char digest[DIGEST_TEXT_SIZE]; /* of the manifest: the image in the store */
-	bool appliance;		       /* it is one of ours; else a container's image */
+	char digest[DIGEST_TEXT_SIZE]; /* of the manifest: the image in the store, for this host */
+	char named
+		[DIGEST_TEXT_SIZE]; /* what was named: the same, or an index, which is there, too */
+	bool appliance;		    /* it is one of ours; else a container's image */
 	/* The parent that an increment stands on and that neither the registry nor the store has;
 	 * "" when nothing is missing. */
 	char missing[DIGEST_TEXT_SIZE];
 };
 
 /* Fetch what the reference of the session names into the store, open for CAS_ADD, and the parents
- * of an increment with it. Blobs that are there are not fetched; what a call that failed has
- * fetched stays for the next one. The image gets no name (cas_set_ref()). */
-int registry_pull(struct registry *r, const struct cas *cas, struct registry_pulled *pulled,
-		  struct err *err);
+ * of an increment with it: of an index the image for this host, or for `all` those of all platforms.
+ * Then `digest` is "" where there is none for this host. Blobs that are there are not fetched; what a
+ * call that failed has fetched stays for the next one. Nothing gets a name (cas_set_ref()). */
+int registry_pull(struct registry *r, const struct cas *cas, bool all,
+		  struct registry_pulled *pulled, struct err *err);
 
 struct registry_push {
 	/* NULL, or another repository of that registry which may have the blob; it is asked to
@@ -63,5 +73,21 @@ struct registry_push {
 /* Push a file with its parents. Blobs that the registry has are not sent. */
 int registry_push(struct registry *r, const struct chain *chain, struct registry_push *push,
 		  struct err *err);
+
+/* One image of an index. */
+struct registry_part {
+	const char *name; /* for errors */
+	const struct chain
+		*chain; /* to be pushed; NULL: the registry has it, by tag or digest `there` */
+	const char *there;
+};
+
+/* Push these files with their parents, and list them in an index at the tag of the session. What that
+ * tag has for other platforms stays: an index, or a single image, which is one entry then. Two at the
+ * same time may lose what one of both has added, for registries know no condition of a PUT.
+ * push->digest is that of the index, whose text is put into `index`, to be freed by the caller.
+ * ERR_USAGE when two are for the same platform, or there is no tag. */
+int registry_push_index(struct registry *r, const struct registry_part *part, size_t n,
+			struct registry_push *push, struct buf *index, struct err *err);
 
 #endif

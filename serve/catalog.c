@@ -131,7 +131,7 @@ static struct hold *hold_place(struct catalog *c, const char *repository, const 
 	return best;
 }
 
-/* Locked. */
+/* Locked. Of an image or index. */
 static int hold_image(struct catalog *c, const struct cas *cas, const char *repository,
 		      const char *image, struct err *err)
 {
@@ -140,7 +140,8 @@ static int hold_image(struct catalog *c, const struct cas *cas, const char *repo
 	int ret = 0;
 
 	if (h->fd < 0) {
-		ret = cas_image_path(cas, image, path, err);
+		ret = cas_is_index(cas, image) ? cas_index_path(cas, image, path, err)
+					       : cas_image_path(cas, image, path, err);
 		if (ret < 0)
 			return ret;
 		h->fd = ret = cas_hold_fd(path, err);
@@ -198,8 +199,9 @@ static int blob_item(const struct cas *cas, const char *digest, struct catalog_i
 	return 0;
 }
 
-/* What its text says, else that of OCI. */
-static int manifest_type(const struct catalog_item *item, char type[OCI_TYPE_SIZE], struct err *err)
+/* What its text says, else that of OCI: `otherwise`. */
+static int manifest_type(const struct catalog_item *item, const char *otherwise,
+			 char type[OCI_TYPE_SIZE], struct err *err)
 {
 	struct blob blob = {.fd = item->fd, .offset = item->offset, .len = item->len};
 	cleanup_free uint8_t *text = NULL;
@@ -212,7 +214,7 @@ static int manifest_type(const struct catalog_item *item, char type[OCI_TYPE_SIZ
 	if (json == NULL)
 		return -EINVAL;
 	if (json_get_ascii(json, "mediaType", type, OCI_TYPE_SIZE, NULL) < 0)
-		strcpy(type, OCI_MANIFEST_TYPE);
+		strcpy(type, otherwise);
 	return 0;
 }
 
@@ -227,7 +229,8 @@ static int give_image(struct catalog *c, const struct cas *cas, const char *repo
 	ret = blob_item(cas, image, item, err);
 	if (ret < 0)
 		return ret;
-	ret = manifest_type(item, item->media_type, err);
+	ret = manifest_type(item, cas_is_index(cas, image) ? OCI_INDEX_TYPE : OCI_MANIFEST_TYPE,
+			    item->media_type, err);
 	if (ret < 0)
 		close(item->fd);
 	return ret < 0 ? err_context(err, ret, "image %s", image) : 0;
@@ -270,10 +273,9 @@ static int find_manifest(struct catalog *c, const struct cas *cas, const char *r
 
 	if (tag[0] == '\0') {
 		ret = appliances_by_digest(c->files, digest, true, item, err);
-		if (ret == -ENOENT)
-			ret = cas_image_path(cas, digest, path, err);
-		else
+		if (ret != -ENOENT)
 			return ret;
+		ret = cas_is_index(cas, digest) ? 0 : cas_image_path(cas, digest, path, err);
 		return ret < 0 ? ret : give_image(c, cas, repository, digest, item, err);
 	}
 	if (strcmp(tag, DEFAULT_TAG) == 0)

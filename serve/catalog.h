@@ -10,6 +10,9 @@
  * other verbs. Folders are listed anew for each question; a file that is named is the one that was
  * there at the start.
  *
+ * An index of images for several platforms is served as it is, and of its images those that the store
+ * has: torpor pull --all-platforms.
+ *
  * A blob is found by its digest alone, so any repository has it that there is.
  *
  * An image whose manifest was given away stays for HOLD_SECONDS after the last question about its

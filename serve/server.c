@@ -15,12 +15,12 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/num.h"
+#include "format/oci_index.h"
 #include "serve/microhttpd_api.h"
 #include "serve/peers.h"
 #include "serve/route.h"
 
-#define INDEX_TYPE "application/vnd.oci.image.index.v1+json"
-#define JSON_TYPE  "application/json"
+#define JSON_TYPE "application/json"
 
 #define TLS_HANDSHAKE 22 /* a record's type (RFC 8446, 5.1) */
 #define FIRST_BYTES_S 10 /* how long the kernel waits for them */
@@ -270,9 +270,9 @@ static enum MHD_Result answer_referrers(const struct exchange *x)
 		return fail(x, ret, "MANIFEST_UNKNOWN", "there is no such manifest", &err);
 	}
 	return send_json(x, MHD_HTTP_OK,
-			 json_pack("{s:i,s:s,s:o}", "schemaVersion", 2, "mediaType", INDEX_TYPE,
+			 json_pack("{s:i,s:s,s:o}", "schemaVersion", 2, "mediaType", OCI_INDEX_TYPE,
 				   "manifests", list),
-			 INDEX_TYPE, type[0] != '\0' ? "OCI-Filters-Applied" : NULL,
+			 OCI_INDEX_TYPE, type[0] != '\0' ? "OCI-Filters-Applied" : NULL,
 			 "artifactType");
 }
 

@@ -49,8 +49,8 @@ int cas_sync(const struct cas *cas, const char *folder, struct err *err)
 
 static int cas_make_folders(const struct cas *cas, struct err *err)
 {
-	static const char *const folders[] = {"blobs",	    CAS_BLOBS,	CAS_PARTIAL,
-					      CAS_ARRIVING, CAS_IMAGES, CAS_REFS};
+	static const char *const folders[] = {"blobs",	  CAS_BLOBS,   CAS_PARTIAL, CAS_ARRIVING,
+					      CAS_IMAGES, CAS_INDEXES, CAS_REFS};
 
 	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
 		if (mkdirat(cas->folder, folders[i], 0700) < 0 && errno != EEXIST)

@@ -7,7 +7,8 @@
  *     images/HEX/            an OCI image layout of one image, by the SHA-256 of its manifest:
  *                            oci-layout, index.json, and `blobs`, a link to the folder above;
  *                            referrers/HEX, empty, for each image that refers to it
- *     refs/HOST/REPOSITORY:TAG   a name: a file that holds the digest of the manifest
+ *     indexes/HEX/           for an index of images, one for each platform: its text is a blob
+ *     refs/HOST/REPOSITORY:TAG   a name: a file that holds the digest of the manifest, or index
  *     lock                   shared by who adds, exclusive while the store is swept
  *
  * An image is in the store when its folder is, and then all of its blobs are. A blob comes into
@@ -33,7 +34,7 @@
 #include "base/err.h"
 #include "format/archive.h"
 #include "format/crypto/digest.h"
-#include "format/oci.h"
+#include "format/oci_index.h"
 #include "store/reference.h"
 
 #define CAS_FOLDER "oci" /* in the folder of the user's appliances */
@@ -142,15 +143,38 @@ int cas_each_signature(const char *image_path,
 		       int (*each)(void *opaque, const char *text, struct err *err), void *opaque,
 		       struct err *err);
 
+/* Indexes: of the images that one lists, any may be in the store. Whoever uses a name gets the image
+ * for this host (cas_resolve()). They are held like images, by cas_hold() of cas_index_path(). */
+
+/* Those of its images that are in the store stay as long as it does. */
+int cas_put_index(const struct cas *cas, const char *digest, const void *text, size_t len,
+		  struct err *err);
+bool cas_is_index(const struct cas *cas, const char *digest);
+/* The path of its folder. ERR_NOT_FOUND. */
+int cas_index_path(const struct cas *cas, const char *digest, char path[PATH_MAX], struct err *err);
+/* ERR_NOT_FOUND, ERR_INTEGRITY. */
+int cas_index_read(struct oci_index *index, const struct cas *cas, const char *digest,
+		   struct err *err);
+/* Call `each` for the image of this digest, or for those of the index that are in the store, until it
+ * returns something other than 0, and return that. `platform` is NULL for what is no index. */
+int cas_each_image(const struct cas *cas, const char *digest,
+		   int (*each)(void *opaque, const char *digest,
+			       const struct oci_platform *platform, struct err *err),
+		   void *opaque, struct err *err);
+
 /* Names */
 
-/* Let the name stand for the image, whatever it stood for before. */
+/* Let the name stand for the image or index, whatever it stood for before. */
 int cas_set_ref(const struct cas *cas, const struct reference *ref, const char *digest,
 		struct err *err);
 /* ERR_NOT_FOUND when there is no such name. */
 int cas_remove_ref(const struct cas *cas, const struct reference *ref, struct err *err);
-/* The digest of the image that it stands for; one with a digest is the image itself. ERR_NOT_FOUND.
- */
+/* The digest of the image or index that it stands for; one with a digest is that itself.
+ * ERR_NOT_FOUND. */
+int cas_resolve_name(const struct cas *cas, const struct reference *ref,
+		     char digest[DIGEST_TEXT_SIZE], struct err *err);
+/* The same, and of an index its image for this host. ERR_INCOMPATIBLE when it lists none,
+ * ERR_NOT_FOUND also when the store has that not. */
 int cas_resolve(const struct cas *cas, const struct reference *ref, char digest[DIGEST_TEXT_SIZE],
 		struct err *err);
 
@@ -175,7 +199,7 @@ void cas_refs_free(struct cas_refs *refs);
 int cas_each_tag(const struct cas *cas, const char *repository,
 		 int (*each)(void *opaque, const char *tag, struct err *err), void *opaque,
 		 struct err *err);
-/* The image of a tag. ERR_NOT_FOUND, also, with a text that says so, when the hosts other than
+/* The image or index of a tag. ERR_NOT_FOUND, also, with a text that says so, when the hosts other than
  * "localhost" have different ones. */
 int cas_resolve_tag(const struct cas *cas, const char *repository, const char *tag,
 		    char digest[DIGEST_TEXT_SIZE], struct err *err);
@@ -185,13 +209,14 @@ int cas_open_blob(const struct cas *cas, const char *digest, struct err *err);
 /* Sweeping */
 
 struct cas_swept {
-	unsigned images, blobs, partial;
+	unsigned images, blobs, partial; /* indexes are counted as blobs */
 	uint64_t bytes;
 };
 
-/* Remove images without a name that nobody holds and no increment stands on, blobs of no image, and
- * what was left half fetched or arrives for nobody. `cas` is open for CAS_SWEEP. `roots` are identities of parents that
- * increments elsewhere need. An image that cannot be read is an error, and nothing is removed. */
+/* Remove images and indexes without a name that nobody holds; an image stays also when an index that
+ * stays lists it, or an increment stands on it. Then blobs of no image, and what was left half fetched
+ * or arrives for nobody. `cas` is open for CAS_SWEEP. `roots` are identities of parents that increments
+ * elsewhere need. An image that cannot be read is an error, and nothing is removed. */
 int cas_sweep(const struct cas *cas, const char (*roots)[DIGEST_TEXT_SIZE], size_t nroots,
 	      struct cas_swept *swept, struct err *err);
 

@@ -21,10 +21,19 @@ struct candidate {
 	bool keep;
 };
 
+/* One index. */
+struct listing {
+	char digest[DIGEST_TEXT_SIZE];
+	struct oci_index index; /* owned */
+	bool keep;
+};
+
 struct sweep {
 	const struct cas *cas;
 	struct candidate *item; /* owned */
 	size_t count;
+	struct listing *listing; /* owned */
+	size_t nlistings;
 	struct cas_swept *swept;
 };
 
@@ -61,10 +70,46 @@ static int take_candidate(void *opaque, const char *name, struct err *err)
 	return 0;
 }
 
+static int take_listing(void *opaque, const char *name, struct err *err)
+{
+	struct sweep *s = opaque;
+	char digest[DIGEST_TEXT_SIZE];
+	struct listing *grown;
+	int ret;
+
+	if (!cas_is_digest(name, digest))
+		return 0;
+	grown = array_grow(s->listing, s->nlistings, sizeof(*grown));
+	if (grown == NULL)
+		return err_sys(err, ENOMEM, "sweep the store");
+	s->listing = grown;
+	grown += s->nlistings;
+	*grown = (struct listing){.keep = false};
+	strcpy(grown->digest, digest);
+	ret = cas_index_read(&grown->index, s->cas, digest, err);
+	if (ret == 0)
+		s->nlistings++;
+	return ret;
+}
+
+/* Of an image or an index. */
 static void keep_digest(const struct sweep *s, const char *digest)
 {
 	for (size_t i = 0; i < s->count; i++)
 		s->item[i].keep |= strcmp(s->item[i].image.digest, digest) == 0;
+	for (size_t i = 0; i < s->nlistings; i++)
+		s->listing[i].keep |= strcmp(s->listing[i].digest, digest) == 0;
+}
+
+/* What an index that stays lists. */
+static void keep_listed(const struct sweep *s)
+{
+	for (size_t i = 0; i < s->nlistings; i++) {
+		const struct listing *l = &s->listing[i];
+
+		for (size_t k = 0; l->keep && k < l->index.count; k++)
+			keep_digest(s, l->index.item[k].image.digest);
+	}
 }
 
 static int keep_referrer(void *opaque, const char *digest, struct err *err)
@@ -89,12 +134,12 @@ static bool keep_identity(const struct sweep *s, const char *identity)
 }
 
 /* Somebody holds a lock on its folder. */
-static bool is_held(const struct sweep *s, const char *digest)
+static bool is_held(const struct sweep *s, const char *where, const char *digest)
 {
 	cleanup_fd int folder = -1;
 	char name[CAS_NAME];
 
-	cas_name(name, CAS_IMAGES, digest);
+	cas_name(name, where, digest);
 	folder = openat(s->cas->folder, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return folder < 0 || flock(folder, LOCK_EX | LOCK_NB) < 0;
 }
@@ -138,10 +183,13 @@ static int mark(struct sweep *s, const char (*roots)[DIGEST_TEXT_SIZE], size_t n
 	for (size_t i = 0; i < nroots; i++)
 		(void)keep_identity(s, roots[i]);
 	for (size_t i = 0; i < s->count; i++)
-		s->item[i].keep |= is_held(s, s->item[i].image.digest);
+		s->item[i].keep |= is_held(s, CAS_IMAGES, s->item[i].image.digest);
+	for (size_t i = 0; i < s->nlistings; i++)
+		s->listing[i].keep |= is_held(s, CAS_INDEXES, s->listing[i].digest);
 	ret = cas_each(s->cas, CAS_ARRIVING, keep_arriving, s, err);
 	if (ret < 0)
 		return ret;
+	keep_listed(s);
 	while (changed) {
 		changed = false;
 		for (size_t i = 0; i < s->count; i++) {
@@ -237,6 +285,22 @@ static int sweep_image(void *opaque, const char *name, struct err *err)
 	return 0;
 }
 
+/* Before the blob that is its text. */
+static int sweep_listing(void *opaque, const char *name, struct err *err)
+{
+	struct sweep *s = opaque;
+	char path[CAS_NAME];
+
+	for (size_t i = 0; i < s->nlistings; i++) {
+		if (strcmp(strchr(s->listing[i].digest, ':') + 1, name) == 0 && s->listing[i].keep)
+			return 0;
+	}
+	if (snprintf(path, sizeof(path), CAS_INDEXES "/%s", name) >= (int)sizeof(path) ||
+	    (unlinkat(s->cas->folder, path, AT_REMOVEDIR) < 0 && errno != ENOENT))
+		return cas_error(s->cas, errno, path, err);
+	return 0;
+}
+
 static int sweep_file(struct sweep *s, const char *folder, const char *name, unsigned *count,
 		      struct err *err)
 {
@@ -262,6 +326,10 @@ static int sweep_blob(void *opaque, const char *name, struct err *err)
 		return 0;
 	for (size_t i = 0; i < s->count; i++) {
 		if (s->item[i].keep && image_needs(&s->item[i].image, digest))
+			return 0;
+	}
+	for (size_t i = 0; i < s->nlistings; i++) {
+		if (s->listing[i].keep && strcmp(s->listing[i].digest, digest) == 0)
 			return 0;
 	}
 	return sweep_file(s, CAS_BLOBS, name, &s->swept->blobs, err);
@@ -305,16 +373,23 @@ static int sweep_all(struct sweep *s, const char (*roots)[DIGEST_TEXT_SIZE], siz
 {
 	int ret = cas_each(s->cas, CAS_IMAGES, take_candidate, s, err);
 
+	if (ret == 0)
+		ret = cas_each(s->cas, CAS_INDEXES, take_listing, s, err);
 	if (ret < 0)
 		return ret;
 	ret = mark(s, roots, nroots, err);
 	if (ret < 0)
 		return ret;
 	/* Images before their blobs: one that is there is whole. */
-	ret = cas_each(s->cas, CAS_IMAGES, sweep_image, s, err);
+	ret = cas_each(s->cas, CAS_INDEXES, sweep_listing, s, err);
+	if (ret == 0)
+		ret = cas_each(s->cas, CAS_IMAGES, sweep_image, s, err);
 	if (ret < 0)
 		return ret;
-	ret = cas_sync(s->cas, CAS_IMAGES, err);
+	if (s->nlistings > 0)
+		ret = cas_sync(s->cas, CAS_INDEXES, err);
+	if (ret == 0)
+		ret = cas_sync(s->cas, CAS_IMAGES, err);
 	if (ret < 0)
 		return ret;
 	ret = cas_each(s->cas, CAS_BLOBS, sweep_blob, s, err);
@@ -333,6 +408,9 @@ int cas_sweep(const struct cas *cas, const char (*roots)[DIGEST_TEXT_SIZE], size
 	ret = sweep_all(&s, roots, nroots, err);
 	for (size_t i = 0; i < s.count; i++)
 		cas_image_free(&s.item[i].image);
+	for (size_t i = 0; i < s.nlistings; i++)
+		oci_index_free(&s.listing[i].index);
 	free(s.item);
+	free(s.listing);
 	return ret;
 }

@@ -287,8 +287,8 @@ static int read_ref(const struct cas *cas, const char *name, char digest[DIGEST_
 	return 0;
 }
 
-int cas_resolve(const struct cas *cas, const struct reference *ref, char digest[DIGEST_TEXT_SIZE],
-		struct err *err)
+int cas_resolve_name(const struct cas *cas, const struct reference *ref,
+		     char digest[DIGEST_TEXT_SIZE], struct err *err)
 {
 	char name[PATH_MAX], path[PATH_MAX];
 	int ret;
@@ -297,13 +297,28 @@ int cas_resolve(const struct cas *cas, const struct reference *ref, char digest[
 		return ref_missing(ref, err);
 	if (ref->digest[0] != '\0') {
 		strcpy(digest, ref->digest);
-		return cas_image_path(cas, digest, path, err);
+		return cas_is_index(cas, digest) ? 0 : cas_image_path(cas, digest, path, err);
 	}
 	ret = ref_name(ref, name, err);
 	if (ret < 0)
 		return ret;
 	ret = read_ref(cas, name, digest, err);
 	return ret == -ENOENT || ret == -ENOTDIR ? ref_missing(ref, err) : ret;
+}
+
+int cas_resolve(const struct cas *cas, const struct reference *ref, char digest[DIGEST_TEXT_SIZE],
+		struct err *err)
+{
+	char name[REFERENCE_TEXT], found[DIGEST_TEXT_SIZE];
+	int ret = cas_resolve_name(cas, ref, found, err);
+
+	if (ret < 0)
+		return ret;
+	reference_text(ref, name);
+	if (cas_is_index(cas, found))
+		return cas_choose(cas, name, found, digest, err);
+	strcpy(digest, found);
+	return 0;
 }
 
 struct ref_walk {

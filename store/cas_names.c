@@ -87,7 +87,7 @@ static int look_up(struct tag_search *s, const char *host, const char *name, str
 	snprintf(ref.host, sizeof(ref.host), "%s", host);
 	snprintf(ref.repository, sizeof(ref.repository), "%s", name);
 	snprintf(ref.tag, sizeof(ref.tag), "%s", s->tag);
-	ret = cas_resolve(s->cas, &ref, digest, err);
+	ret = cas_resolve_name(s->cas, &ref, digest, err);
 	if (ret == -ENOENT) {
 		err_clear(err);
 		return 0;

@@ -467,7 +467,7 @@ static int put_images(const struct download *d, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = download_put_images(d, &cas, err);
-	return ret < 0 ? ret : cas_set_ref(&cas, d->ref, d->image[d->nimages - 1].self.digest, err);
+	return ret < 0 ? ret : registry_name(&cas, d->ref, d->named, err);
 }
 
 /* All is there: the machine does not need this process any more, whatever becomes of the store. */

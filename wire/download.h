@@ -17,6 +17,7 @@
 #define TORPOR_WIRE_DOWNLOAD_H
 
 #include "base/arrival.h"
+#include "registry/transfer.h"
 #include "store/cas_arriving.h"
 #include "wire/range.h"
 
@@ -46,7 +47,8 @@ struct download {
 	const char *ca_file;		    /* NULL: none */
 	const struct download_image *image; /* those that others stand on first */
 	size_t nimages;
-	const struct reference *ref; /* what the last of them is to be called */
+	const struct reference *ref;	       /* what the last of them is to be called */
+	const struct registry_manifest *named; /* what is to be called so */
 };
 
 /* Start it; the caller keeps its own descriptors. Main thread, while it is the only one. Returns 0,

@@ -61,7 +61,7 @@ static int add_parents(struct opening *o, struct err *err)
 static int open_stored(struct opening *o, struct err *err)
 {
 	const char *digest = o->manifest[0].self.digest;
-	int ret = cas_set_ref(&o->cas, &o->ref, digest, err);
+	int ret = registry_name(&o->cas, &o->ref, &o->manifest[0], err);
 
 	if (ret == 0)
 		ret = cas_image_path(&o->cas, digest, o->wire->path, err);
@@ -180,6 +180,7 @@ static int start_download(struct opening *o, uint64_t have, struct err *err)
 		.image = image,
 		.nimages = o->nmanifests,
 		.ref = o->nmanifests > 0 ? &o->ref : NULL,
+		.named = o->manifest,
 	};
 	cleanup_fd int map_fd = -1;
 	int ends[2], ret;

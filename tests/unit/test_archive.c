@@ -15,7 +15,7 @@
 #include "base/num.h"
 #include "format/archive.h"
 #include "format/archive_writer.h"
-#include "format/oci.h"
+#include "format/oci_index.h"
 #include "sample.h"
 
 TestSuite(archive, .init = sample_begin, .fini = sample_end);
@@ -396,8 +396,76 @@ Test(archive, of_several_images_ours_is_taken)
 	cr_assert(eq(int, sample_check("both", &err), 0), "%s", err.text);
 	list_two("$d", "$d");
 	check_refused("both", ERR_INTEGRITY, "a container's image");
+	/* Under two names. */
 	list_two("$o", "$o");
+	cr_assert(eq(int, sample_check("both", &err), 0), "%s", err.text);
+}
+
+/* index.json from a format with up to three descriptors, as the test above has them. */
+static void list_ours(const char *format)
+{
+	cr_assert_eq(sample_shell("one=$(grep -o '{\"mediaType[^}]*' one.json); "
+				  "two=$(grep -o '{\"mediaType[^}]*' two.json); "
+				  "printf '{\"schemaVersion\":2,\"manifests\":[%%s]}' \"%s\" "
+				  "> both/index.json",
+				  format),
+		     0);
+}
+
+#define FOR(arch)                                                                                  \
+	",\\\"platform\\\":{\\\"os\\\":\\\"linux\\\",\\\"architecture\\\":\\\"" arch "\\\"}}"
+
+Test(archive, of_several_appliances_the_one_for_this_host_is_taken)
+{
+	cleanup_archive struct archive *a = NULL;
+	char other[sizeof(cold_config)], wanted[DIGEST_TEXT_SIZE];
+	char *arch;
+	struct err err = {0};
+
+	strcpy(other, cold_config);
+	arch = strstr(other, "x86_64");
+	cr_assert_not_null(arch);
+	memcpy(arch, "riscv6", 6);
+	sample_folder("both", OCI_CONFIG_TYPE, other);
+	cr_assert_eq(sample_shell("mv both/index.json two.json"), 0);
+	sample_folder("both", OCI_CONFIG_TYPE, cold_config);
+	cr_assert(eq(int, archive_identify("both", wanted, &err), 0), "%s", err.text);
+	cr_assert_eq(sample_shell("mv both/index.json one.json"), 0);
+	list_ours("$one},$two}");
 	check_refused("both", ERR_INTEGRITY, "more than one appliance");
+	list_ours("$two" FOR("riscv64") ",$one" FOR(OCI_ARCHITECTURE));
+	a = open_ok("both");
+	cr_expect(eq(str, (char *)archive_digest(a), wanted));
+	/* One for another host can be looked at, but not one of two. */
+	list_ours("$two" FOR("riscv64"));
+	cr_assert(eq(int, sample_check("both", &err), 0), "%s", err.text);
+	list_ours("$two" FOR("riscv64") ",$one" FOR("s390x"));
+	check_refused("both", ERR_INCOMPATIBLE, "none for linux/" OCI_ARCHITECTURE);
+	/* What says for whom it is comes before what does not. */
+	list_ours("$two},$one" FOR(OCI_ARCHITECTURE));
+	cr_assert(eq(int, sample_check("both", &err), 0), "%s", err.text);
+}
+
+Test(archive, indexes_in_indexes)
+{
+	struct err err = {0};
+
+	sample_folder("both", OCI_CONFIG_TYPE, cold_config);
+	/* As skopeo writes the images of several platforms. */
+	cr_assert_eq(
+		sample_shell("nest() { d=$(sha256sum <both/index.json | cut -c1-64); "
+			     "n=$(stat -c %%s both/index.json); "
+			     "mv both/index.json both/blobs/sha256/$d; "
+			     "printf "
+			     "'{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"" OCI_INDEX_TYPE
+			     "\",\"digest\":\"sha256:%%s\",\"size\":%%d}]}' $d $n "
+			     "> both/index.json; }; nest; cp both/index.json once.json; "
+			     "for i in $(seq 20); do nest; done; mv both/index.json many.json"),
+		0);
+	cr_assert_eq(sample_shell("cp once.json both/index.json"), 0);
+	cr_assert(eq(int, sample_check("both", &err), 0), "%s", err.text);
+	cr_assert_eq(sample_shell("cp many.json both/index.json"), 0);
+	check_refused("both", ERR_INTEGRITY, "more than 16");
 }
 
 static int count_files(void)

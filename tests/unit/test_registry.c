@@ -209,6 +209,63 @@ Test(registry_manifest, an_index_is_chosen_from)
 	cr_expect(lt(int, look(&choice, "[]", &err), 0));
 }
 
+Test(registry_manifest, what_an_index_has_for_others_is_named)
+{
+	struct manifest_choice choice;
+	struct err err = {0};
+
+	cr_expect(lt(int,
+		     look(&choice,
+			  "{\"schemaVersion\":2,\"manifests\":["
+			  "{\"mediaType\":\"" OCI_MANIFEST_TYPE "\",\"size\":1,\"digest\":\"x\","
+			  "\"platform\":{\"os\":\"linux\",\"architecture\":\"s390x\"}},"
+			  "{\"mediaType\":\"" DOCKER_MANIFEST_TYPE "\",\"size\":1,\"digest\":\"x\","
+			  "\"platform\":{\"os\":\"windows\",\"architecture\":\"amd64\"}}]}",
+			  &err),
+		     0));
+	cr_expect(eq(int, err.kind, ERR_INCOMPATIBLE));
+	cr_expect(eq(str, err.text,
+		     (char *)"it has no image for linux/" OCI_ARCHITECTURE
+			     ", but for linux/s390x, windows/amd64"));
+}
+
+Test(registry_manifest, an_index_is_changed_for_one_platform)
+{
+	static const char old[] =
+		"{\"schemaVersion\":2,\"annotations\":{\"a\":\"b\"},\"mediaType\":"
+		"\"" DOCKER_INDEX_TYPE "\",\"manifests\":["
+		"{\"mediaType\":\"" OCI_MANIFEST_TYPE "\",\"size\":1,\"digest\":\"sha256:" HEX
+		"\",\"platform\":{\"os\":\"linux\",\"architecture\":\"arm64\",\"variant\":\"v8\"}},"
+		"{\"mediaType\":\"" OCI_MANIFEST_TYPE "\",\"size\":2,\"digest\":\"sha256:" HEX
+		"\",\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\"}},"
+		"{\"mediaType\":\"other\",\"platform\":{\"os\":\"linux\",\"architecture\":"
+		"\"arm64\"}}]}";
+	struct oci_index_entry entry = {
+		.image = {.media_type = OCI_MANIFEST_TYPE, .digest = "sha256:" HEX, .size = 3}};
+	cleanup_oci_index struct oci_index index = {0};
+	cleanup_buf struct buf text = {0}, first = {0};
+	struct err err = {0};
+
+	oci_platform_of(&entry.platform, "aarch64");
+	cr_assert(eq(int,
+		     oci_index_update(&text, (const uint8_t *)old, strlen(old), &entry, 1, &err),
+		     0),
+		  "%s", err.text);
+	cr_assert(eq(int, oci_index_decode(&index, text.data, text.len, &err), 0));
+	cr_assert(eq(sz, index.count, 2));
+	cr_expect(eq(u64, index.item[0].image.size, 2));
+	cr_expect(eq(u64, index.item[1].image.size, 3));
+	cr_expect(eq(str, index.item[1].platform.architecture, (char *)"arm64"));
+	buf_add_u8(&text, 0);
+	cr_expect_not_null(strstr((char *)text.data, "\"annotations\":{\"a\":\"b\"}"));
+	cr_expect_not_null(strstr((char *)text.data, "\"mediaType\":\"other\""));
+	cr_expect_null(strstr((char *)text.data, DOCKER_INDEX_TYPE));
+	/* The first one of a name; what is no index. */
+	cr_expect(eq(int, oci_index_update(&first, NULL, 0, &entry, 1, &err), 0));
+	cr_expect(lt(int, oci_index_update(&first, (const uint8_t *)"{}", 2, &entry, 1, &err), 0));
+	cr_expect(eq(int, err.kind, ERR_INTEGRITY));
+}
+
 Test(registry_http, headers)
 {
 	static const char *const lines[] = {"WWW-Authenticate: Basic realm=x\r\n",
