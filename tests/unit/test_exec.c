@@ -1073,7 +1073,7 @@ Test(exec_port, a_port_that_somebody_else_has)
 	follow(&c);
 	cr_assert(eq(int, written.status, 5), "%s", written.failure);
 	cr_assert(eq(int, (int)port_state(), PORT_FILES));
-	cr_assert(gt(long, pread(host_log.fd, said, sizeof(said) - 1, 0), 0));
+	cr_assert(ge(long, pread(host_log.fd, said, sizeof(said) - 1, 0), 1));
 	cr_assert_not_null(strstr(said, "has the port org.torpor.no-such-port open"), "%s", said);
 	begin_anew();
 	cr_assert(eq(int, begin(&c, SHELL(0, "exit 6"), &err), 0));
