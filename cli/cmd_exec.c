@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/end_signals.h"
 #include "base/num.h"
 #include "cli/command.h"
 #include "cli/guest_command.h"
@@ -139,17 +139,8 @@ static int cmd_exec_parse(struct options *opts, struct exec_args *args, struct e
 /* From here on they are read, so that each reaches the command. */
 static int exec_take_signals(struct exec_session *s, struct err *err)
 {
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGQUIT);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGWINCH);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return s->signal_fd < 0 ? err_sys(err, errno, "signalfd") : 0;
+	s->signal_fd = end_signals_open(SIGWINCH, err);
+	return s->signal_fd < 0 ? s->signal_fd : 0;
 }
 
 static void exec_send_signal(struct exec_session *s, int number)
@@ -173,18 +164,18 @@ static void exec_send_window(struct exec_session *s)
 
 static void exec_on_signal(struct exec_session *s)
 {
-	struct signalfd_siginfo info;
+	const int number = end_signals_take(s->signal_fd);
 
-	if (read(s->signal_fd, &info, sizeof(info)) != sizeof(info))
+	if (number == 0)
 		return;
-	if (info.ssi_signo == SIGWINCH) {
+	if (number == SIGWINCH) {
 		exec_send_window(s);
 		return;
 	}
-	exec_send_signal(s, (int)info.ssi_signo);
+	exec_send_signal(s, number);
 	/* The terminal is gone, or the guest does not listen, or not yet. */
-	if (!s->command.ready || info.ssi_signo == SIGHUP || ++s->interrupted == EXEC_LEAVE_AFTER)
-		s->left = 128 + (int)info.ssi_signo;
+	if (!s->command.ready || number == SIGHUP || ++s->interrupted == EXEC_LEAVE_AFTER)
+		s->left = 128 + number;
 }
 
 static void exec_on_input(struct exec_session *s)

@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "base/end_signals.h"
 #include "base/num.h"
 #include "cli/command.h"
 #include "cli/print_line.h"
@@ -218,21 +218,6 @@ static unsigned raise_descriptors(void)
 	return (unsigned)u64_min(CONNECTIONS, limit.rlim_cur / 4 + 1);
 }
 
-static int watch_signals(struct serving *s, struct err *err)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGQUIT);
-	sigaddset(&set, SIGTERM);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
-	return s->signal_fd < 0 ? err_sys(err, errno, "signalfd") : 0;
-}
-
 static int serve(struct serving *s, const struct serve_args *args, struct err *err)
 {
 	struct server_options server = {
@@ -244,7 +229,7 @@ static int serve(struct serving *s, const struct serve_args *args, struct err *e
 	};
 	char address[300];
 	struct server *running;
-	int ret = watch_signals(s, err);
+	int ret = s->signal_fd = end_signals_open(0, err);
 
 	if (ret < 0)
 		return ret;

@@ -7,14 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-static void ending_signals(sigset_t *set)
-{
-	sigemptyset(set);
-	sigaddset(set, SIGHUP);
-	sigaddset(set, SIGINT);
-	sigaddset(set, SIGQUIT);
-	sigaddset(set, SIGTERM);
-}
+#include "base/end_signals.h"
 
 static void *await_signal(void *opaque)
 {
@@ -22,7 +15,7 @@ static void *await_signal(void *opaque)
 	sigset_t set;
 	int number;
 
-	ending_signals(&set);
+	end_signals_set(&set);
 	if (sigwait(&set, &number) != 0)
 		return NULL;
 	stop->number = number;
@@ -43,7 +36,7 @@ int stop_signals_watch(struct stop_signals *stop, struct err *err)
 	stop->fd = eventfd(0, EFD_CLOEXEC);
 	if (stop->fd < 0)
 		return err_sys(err, errno, "eventfd");
-	ending_signals(&set);
+	end_signals_set(&set);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	ret = pthread_create(&thread, NULL, await_signal, stop);
 	if (ret != 0)
@@ -54,13 +47,6 @@ int stop_signals_watch(struct stop_signals *stop, struct err *err)
 
 void stop_signals_die(const struct stop_signals *stop)
 {
-	sigset_t set;
-	int number = stop->number;
-
-	if (number == 0)
-		return;
-	sigemptyset(&set);
-	sigaddset(&set, number);
-	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-	(void)raise(number);
+	if (stop->number != 0)
+		end_signals_die(stop->number);
 }

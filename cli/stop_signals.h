@@ -14,7 +14,7 @@ struct stop_signals {
 	_Atomic int number; /* of that signal; 0: none came */
 };
 
-/* Block SIGHUP, SIGINT, SIGQUIT and SIGTERM and watch for them on a thread that lives as long as
+/* Block those of base/end_signals.h and watch for them on a thread that lives as long as
  * the process, and *stop with it. Returns 0, or the errno of eventfd(2) or pthread_create(3). */
 int stop_signals_watch(struct stop_signals *stop, struct err *err);
 /* When a signal came: as if it had ended us at once. */

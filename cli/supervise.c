@@ -5,19 +5,18 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/end_signals.h"
 #include "base/io.h"
 #include "base/num.h"
 #include "base/timer.h"
@@ -170,13 +169,14 @@ static void *await_end(void *opaque)
 	return NULL;
 }
 
-/* Start it, and learn its name: the one line on its standard output. */
+/* Start it, and learn its name: the one line on its standard output. -ECANCELED: a signal came, and
+ * there is no machine, or it ends at once (host/detach.h). */
 static int start_machine(struct service *s, struct err *err)
 {
 	const struct supervise_start *start = s->start;
 	char publish[SUPERVISE_PORTS][40];
 	struct arguments a = {0};
-	struct own_program own = {.argv = a.word, .keep = {-1, -1}, .stop_fd = -1};
+	struct own_program own = {.argv = a.word, .keep = {-1, -1}, .stop_fd = s->signal_fd};
 	cleanup_fd int out = memfd_create("name", MFD_CLOEXEC);
 	int64_t len;
 	int ret;
@@ -242,6 +242,24 @@ static int learn_ports(struct service *s, struct err *err)
 	return ret;
 }
 
+/* It runs: what its service needs of it. */
+static int take_machine(struct service *s, struct err *err)
+{
+	int ret = client_open(&s->client, s->name, err);
+
+	if (ret < 0)
+		return err_context(err, ret, "%s has ended at once", s->name);
+	ret = learn_ports(s, err);
+	if (ret == 0) {
+		ret = pthread_create(&s->waits, NULL, await_end, s);
+		if (ret != 0)
+			ret = err_sys(err, ret, "thread");
+	}
+	if (ret < 0)
+		client_close(&s->client);
+	return ret;
+}
+
 static int wake(struct service *s, struct err *err)
 {
 	int ret;
@@ -250,18 +268,13 @@ static int wake(struct service *s, struct err *err)
 	ret = start_machine(s, err);
 	if (ret < 0)
 		return ret;
-	ret = client_open(&s->client, s->name, err);
-	if (ret < 0)
-		return err_context(err, ret, "%s has ended at once", s->name);
-	ret = pthread_create(&s->waits, NULL, await_end, s);
-	if (ret != 0) {
-		client_close(&s->client);
-		return err_sys(err, ret, "thread");
+	ret = take_machine(s, err);
+	if (ret < 0) {
+		/* Its file is as it was. */
+		(void)client_kill_once(s->name, NULL);
+		return ret;
 	}
 	s->awake = true;
-	ret = learn_ports(s, err);
-	if (ret < 0)
-		return ret;
 	notify("READY=1\nSTATUS=%s is awake", s->name);
 	print_line(stderr, "torpor: %s: %s is awake", s->start->verb, s->name);
 	return 0;
@@ -276,13 +289,14 @@ static int tell_machine(const char *const *argv, int stop_fd, struct err *err)
 	return own_program_do(&own, err);
 }
 
-/* What has ended a verb is not for the next one. */
-static void forget_signals(const struct service *s)
+/* What has ended a verb is not for the next one. Returns the last of them. */
+static int forget_signals(const struct service *s)
 {
-	struct signalfd_siginfo info;
+	int number, last = 0;
 
-	while (read(s->signal_fd, &info, sizeof(info)) == sizeof(info))
-		;
+	while ((number = end_signals_take(s->signal_fd)) != 0)
+		last = number;
+	return last;
 }
 
 static int save(struct service *s, struct err *err)
@@ -419,12 +433,11 @@ static void on_term(struct loop_watch *watch, uint32_t events)
 	struct service *s = container_of(watch, struct service, signal_watch);
 	bool keep = s->args->on_term == ON_TERM_SAVE ||
 		    (s->args->on_term == ON_TERM_NOTHING && s->args->idle_s > 0);
-	struct signalfd_siginfo info;
 	struct err why = {0};
 	int ret;
 
 	(void)events;
-	if (read(s->signal_fd, &info, sizeof(info)) != sizeof(info))
+	if (end_signals_take(s->signal_fd) == 0)
 		return;
 	/* What was saved because nobody needs it stays saved. */
 	if (s->resting) {
@@ -486,18 +499,13 @@ static void on_listen(struct loop_watch *watch, uint32_t events)
 
 static int watch_all(struct service *s, struct err *err)
 {
-	sigset_t set;
 	int ret;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGQUIT);
-	sigaddset(&set, SIGTERM);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	s->signal_fd = end_signals_open(0, err);
+	if (s->signal_fd < 0)
+		return s->signal_fd;
 	s->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (s->signal_fd < 0 || s->end_fd < 0)
+	if (s->end_fd < 0)
 		return err_sys(err, errno, "watch the machine");
 	ret = loop_add(&s->loop, &s->signal_watch, s->signal_fd, EPOLLIN, on_term, err);
 	if (ret < 0)
@@ -564,7 +572,7 @@ int supervise(const struct supervise_args *args, const struct supervise_start *s
 			    .end_fd = -1,
 			    .idle = TIMER_CLOSED,
 			    .err = err};
-	int ret;
+	int ret, stopped;
 
 	if (args->idle_s > 0 && args->nports == 0)
 		return err_set(err, ERR_USAGE,
@@ -578,10 +586,14 @@ int supervise(const struct supervise_args *args, const struct supervise_start *s
 		return ret;
 	relay_init(&s.relays, &s.loop, on_relay_end, &s);
 	ret = serve(&s, err);
+	/* A signal came while it woke: it ends the service as it ends any program. */
+	stopped = ret == -ECANCELED ? forget_signals(&s) : 0;
 	relay_end(&s.relays);
 	timer_close(&s.idle);
 	loop_free(&s.loop);
 	cleanup_fd_fn(&s.signal_fd);
 	cleanup_fd_fn(&s.end_fd);
+	if (stopped != 0)
+		end_signals_die(stopped);
 	return ret;
 }

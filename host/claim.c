@@ -159,23 +159,25 @@ static size_t split_name(const char *name, unsigned *number)
 	return (size_t)(dash - name);
 }
 
-static void candidate_name(char name[64], const char *preferred, unsigned attempt)
+static int candidate_name(char name[64], const char *preferred, unsigned attempt, struct err *err)
 {
 	uint32_t noise = 0;
 	unsigned number;
 	size_t len;
 
 	if (preferred == NULL) {
-		(void)getrandom(&noise, sizeof(noise), 0);
+		if (getrandom(&noise, sizeof(noise), 0) != sizeof(noise))
+			return err_sys(err, errno, "random numbers for a name");
 		snprintf(name, 64, "vm-%06x", noise & 0xffffffu);
-		return;
+		return 0;
 	}
 	if (attempt == 0) {
 		snprintf(name, 64, "%s", preferred);
-		return;
+		return 0;
 	}
 	len = split_name(preferred, &number);
 	snprintf(name, 64, "%.*s-%u", len < 50 ? (int)len : 50, preferred, number + attempt);
+	return 0;
 }
 
 int claim_free_name(struct claim *claim, const char *preferred, struct err *err)
@@ -186,7 +188,9 @@ int claim_free_name(struct claim *claim, const char *preferred, struct err *err)
 	if (preferred != NULL && !name_is_valid(preferred))
 		preferred = NULL;
 	for (unsigned i = 0; i < NAME_TRIES; i++) {
-		candidate_name(name, preferred, i);
+		ret = candidate_name(name, preferred, i, err);
+		if (ret < 0)
+			return ret;
 		ret = claim_kind(claim, CLAIM_MACHINE, name, err);
 		if (ret != -EAGAIN)
 			return ret;

@@ -11,7 +11,7 @@
  *
  * Any thread. Functions that return int return 0, ERR_USAGE for what is no name, ERR_FAILED when
  * the name is taken or the runtime folder is not private, -ENAMETOOLONG, or the errno of mkdir(2),
- * lstat(2), open(2), fcntl(2) or of writing the lock file. After an error nothing is held. The
+ * lstat(2), open(2), fcntl(2), getrandom(2) or of writing the lock file. After an error nothing is held. The
  * others cannot fail.
  */
 #ifndef TORPOR_HOST_CLAIM_H

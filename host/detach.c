@@ -64,30 +64,31 @@ int detach_fork(int *report_fd, char name[DETACH_NAME_SIZE], struct err *err)
 	return ret <= 0 ? ret : detach_await(wait_fd, name, err);
 }
 
-static void detach_send_report(int fd, const struct detach_report *report)
+/* Less than PIPE_BUF: whole or not at all. */
+static bool detach_send_report(int fd, const struct detach_report *report)
 {
-	/* Less than PIPE_BUF: whole or not at all. The parent may be gone. */
-	if (write(fd, report, sizeof(*report)) < 0)
-		return;
+	return write(fd, report, sizeof(*report)) == (ssize_t)sizeof(*report);
 }
 
-void detach_ready(int report_fd, const char *name)
+bool detach_ready(int report_fd, const char *name)
 {
 	cleanup_fd int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	struct detach_report report = {0};
+	bool told;
 
 	snprintf(report.name, sizeof(report.name), "%s", name);
 	for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
 		dup2(null, fd);
 	(void)!chdir("/");
-	detach_send_report(report_fd, &report);
+	told = detach_send_report(report_fd, &report);
 	close(report_fd);
+	return told;
 }
 
 void detach_failed(int report_fd, const struct err *err)
 {
 	struct detach_report report = {.err = *err};
 
-	detach_send_report(report_fd, &report);
+	(void)detach_send_report(report_fd, &report);
 	close(report_fd);
 }

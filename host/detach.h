@@ -5,6 +5,8 @@
 #ifndef TORPOR_HOST_DETACH_H
 #define TORPOR_HOST_DETACH_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 
 #define DETACH_NAME_SIZE 64
@@ -21,8 +23,9 @@ int detach_start(int *report_fd, int *wait_fd, struct err *err);
 int detach_await(int wait_fd, char name[DETACH_NAME_SIZE], struct err *err);
 
 /* In the child, one of both, once. detach_ready() also connects the standard streams to /dev/null,
- * and leaves the parent's working directory. Neither can fail: the parent may be gone. */
-void detach_ready(int report_fd, const char *name);
+ * and leaves the parent's working directory. It returns false when the parent is gone, and nobody was
+ * told the name. */
+bool detach_ready(int report_fd, const char *name);
 void detach_failed(int report_fd, const struct err *err);
 
 #endif

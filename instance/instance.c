@@ -10,10 +10,10 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/end_signals.h"
 #include "base/io.h"
 #include "base/num.h"
 #include "host/detach.h"
@@ -177,10 +177,9 @@ static void end_by_request(struct instance *in)
 static void on_end_signal(struct loop_watch *watch, uint32_t events)
 {
 	struct instance *in = container_of(watch, struct instance, signal_watch);
-	struct signalfd_siginfo info;
 
 	(void)events;
-	if (read(in->signal_fd, &info, sizeof(info)) == sizeof(info))
+	if (end_signals_take(in->signal_fd) != 0)
 		end_by_request(in);
 }
 
@@ -211,22 +210,12 @@ static int open_control_loop(struct instance *in, struct err *err)
 			on_control_loop, err);
 }
 
-/* What asks a program to end ends the machine, in order. `nohup` has SIGHUP ignored. */
+/* What asks a program to end ends the machine, in order. */
 static int watch_end_signals(struct instance *in, struct err *err)
 {
-	struct sigaction hangup;
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	if (sigaction(SIGHUP, NULL, &hangup) < 0 || hangup.sa_handler != SIG_IGN)
-		sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGQUIT);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	in->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	in->signal_fd = end_signals_open(0, err);
 	if (in->signal_fd < 0)
-		return err_sys(err, errno, "signalfd");
+		return in->signal_fd;
 	return loop_add(&in->control_loop, &in->signal_watch, in->signal_fd, EPOLLIN, on_end_signal,
 			err);
 }
@@ -420,7 +409,9 @@ static void on_deferred_start(struct loop_watch *watch, uint32_t events)
 	if (in->machine.state == MACHINE_BROKEN)
 		tell_event_broken(in);
 	if (in->options->report_fd >= 0) {
-		detach_ready(in->options->report_fd, in->claim.name);
+		/* Nobody has learned of it: a machine that is left would be one that nobody knows. */
+		if (!detach_ready(in->options->report_fd, in->claim.name))
+			end_by_request(in);
 		in->reported = true;
 	}
 	if (instance_confine(in, &err) < 0)

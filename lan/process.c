@@ -1,15 +1,14 @@
 /* See process.h. One thread; only the loop takes its lock. */
 #include "lan/process.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/end_signals.h"
 #include "base/num.h"
 #include "host/claim.h"
 #include "host/control.h"
@@ -107,16 +106,9 @@ static void on_lan_signal(struct loop_watch *watch, uint32_t events)
 
 static int lan_watch_signals(struct lan_process *p, struct err *err)
 {
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	p->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	p->signal_fd = end_signals_open(0, err);
 	if (p->signal_fd < 0)
-		return err_sys(err, errno, "signalfd");
+		return p->signal_fd;
 	return loop_add(&p->loop, &p->signal_watch, p->signal_fd, EPOLLIN, on_lan_signal, err);
 }
 
@@ -193,8 +185,7 @@ int lan_process_run(const char *name, const struct gateway_params *gateway, int 
 
 	if (ret < 0) {
 		detach_failed(report_fd, err);
-	} else {
-		detach_ready(report_fd, name);
+	} else if (detach_ready(report_fd, name)) {
 		ret = loop_run(&p.loop, err);
 	}
 	if (ret < 0)

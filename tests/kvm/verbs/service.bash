@@ -205,6 +205,94 @@ asleep_by_term() {
 }
 try asleep_by_term "TERM while it sleeps; nothing to wake"
 
+# Somebody listens at $port, and says nothing to who connects; silent.err tells of the first.
+be_silent() {
+    python3 -c '
+import socket, sys
+s = socket.socket()
+s.bind(("127.0.0.1", 0))
+s.listen()
+print(s.getsockname()[1], flush=True)
+kept = s.accept()
+print("connected", file=sys.stderr, flush=True)
+s.accept()
+' >silent.out 2>silent.err &
+    services="$services $!"
+    trap 'kill $services 2>/dev/null' EXIT
+    until_true test -s silent.out
+    port=$(<silent.out)
+}
+
+stopped_at_start() {
+    be_silent
+    serve_in_background "$TORPOR" run --on-term poweroff "docker://127.0.0.1:$port/web:1"
+    until_true grep -q connected silent.err
+    kill -TERM "$service"
+    ended 143
+    same "machines" "$("$TORPOR" ps -a -q)" ""
+}
+try stopped_at_start "a signal while it waits for a registry ends it, and there is no machine"
+
+hung_up() {
+    make_stored web
+    listen_to_notes
+    serve_in_background nohup "$TORPOR" resume --on-term save web
+    until_true grep -q READY=1 "$notes"
+    kill -HUP "$service"
+    answers web nonce "$nonce"
+    kill -TERM "$service"
+    ended 0
+    same "how often it was saved" "$(grep -c STATUS=saving "$notes")" 1
+    grep -q "goes on" service.err && fail "$(<service.err)"
+    true
+}
+try hung_up "below nohup a service does not end with its terminal"
+
+has_failed_again() { # TIMES-BEFORE
+    [ "$(grep -c 'goes on' service.err)" -gt "$1" ]
+}
+
+disk_full() {
+    local failed passed=() store=$PWD/disk
+    mkdir disk
+    mount -t tmpfs -o size=64M tmpfs disk 2>/dev/null || skip "mounting needs root"
+    export XDG_DATA_HOME=$store
+    make_stored web
+    cp disk/torpor/web.torpor before
+    listen_to_notes
+    activated resume web --idle-save 1 -p listen:80
+    exec 5<>"/dev/tcp/127.0.0.1/$port"
+    until_true grep -q 'web is awake' service.err
+    answers web "fill 16 2 9" "filled 512"
+    dd if=/dev/zero of=disk/filler bs=4k status=none 2>/dev/null
+    exec 5>&-
+    until_true grep -q 'web goes on: saving: .*No space left' service.err
+    cmp before disk/torpor/web.torpor || fail "the old file was touched"
+    same "what is there" "$(ls -A disk/torpor)" "web.torpor"
+    answers web nonce "$nonce"
+    rm disk/filler
+    # Nobody connects: it is tried again.
+    until_true grep -q 'web is asleep' service.err
+    exec 5<>"/dev/tcp/127.0.0.1/$port"
+    until_true has_woken_twice
+    answers web nonce "$nonce"
+    answers web "check 16 2 9" "check ok"
+    # The same by TERM.
+    dd if=/dev/zero of=disk/filler bs=4k status=none 2>/dev/null
+    answers web "fill 24 2 3" "filled 512"
+    cp disk/torpor/web.torpor "$SCRATCH/files/before"
+    failed=$(grep -c 'goes on' service.err)
+    kill -TERM "$service"
+    until_true has_failed_again "$failed"
+    cmp "$SCRATCH/files/before" disk/torpor/web.torpor || fail "the old file was touched"
+    rm disk/filler
+    kill -TERM "$service"
+    ended 0
+    works resume -d -n again web
+    answers again "check 24 2 3" "check ok"
+}
+try disk_full "the disk is full: the machine and its old file stay, and it is tried again"
+
 bad_services() {
     make_stored web
     refuses 125 'poweroff or save' resume --on-term off web
