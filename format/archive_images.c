@@ -13,8 +13,6 @@
 #include "format/archive_internal.h"
 #include "format/image/seek_table.h"
 
-/* The seek table of the largest part that we write, 8192 frames of 8 bytes, and its ends. */
-#define PACKED_TAIL   (KIB(64) + 32)
 #define MAX_MAP_BYTES (UINT64_C(32) + UINT64_C(24) * IMAGE_MAX_EXTENTS)
 
 /* The entry ROLE + suffix, if it is of that type. */
@@ -31,9 +29,17 @@ static const struct archive_entry *find_typed(const struct archive *a, const cha
 	return NULL;
 }
 
-/* How many frames a part holds. */
-static int part_frames(const struct image *image, const struct blob *part, uint64_t *frames,
-		       struct err *err)
+/* Of a part that still has to arrive the table is read when it is used (image_load_table()): a disk may
+ * have many, of which a guest soon reads few. But of the first part: all others are like it. */
+static bool is_late(const struct archive *a, const struct blob *part, uint32_t n)
+{
+	return a->given && n > 0 && part->arrival != NULL && part->len > 0 &&
+	       !arrival_has(part->arrival, part->offset + part->len - 1, 1);
+}
+
+/* How many frames the next part of the image holds, of `left` that the map has behind the parts before it. */
+static int part_frames(const struct archive *a, const struct image *image, const struct blob *part,
+		       uint64_t left, uint64_t *frames, struct err *err)
 {
 	uint32_t packed = 0;
 	int ret;
@@ -43,6 +49,10 @@ static int part_frames(const struct image *image, const struct blob *part, uint6
 		return part->len > 0 && part->len % FRAME_SIZE == 0
 			       ? 0
 			       : err_set(err, ERR_INTEGRITY, "a part is not whole frames");
+	}
+	if (is_late(a, part, image->nparts)) {
+		*frames = u64_min(image->part_frames, left);
+		return 0;
 	}
 	ret = seek_table_frames(part, &packed, err);
 	*frames = packed;
@@ -76,12 +86,14 @@ static int find_parts(const struct archive *a, const char *role, struct image *i
 		part = find_part(a, role, n, type);
 		if (part == NULL)
 			break;
-		ret = part_frames(image, &part->blob, &frames, err);
+		ret = part_frames(a, image, &part->blob,
+				  image->map.data_frames - u64_min(total, image->map.data_frames),
+				  &frames, err);
 		if (ret < 0)
 			return ret;
 		if (n == 0)
 			image->part_frames = frames;
-		if (n > 0 && (last != image->part_frames || frames > last))
+		if (n > 0 && (last != image->part_frames || frames > last || frames == 0))
 			return err_set(err, ERR_INTEGRITY, "its parts have odd sizes");
 		image->part[n] = part->blob;
 		digest_parse(part->digest, image->part_digest[n]);
@@ -96,26 +108,20 @@ static int find_parts(const struct archive *a, const char *role, struct image *i
 }
 
 /* A packed image needs its seek tables and hashes whenever a frame is read. */
-static int load_tables(struct image *image, struct err *err)
+static int load_tables(const struct archive *a, struct image *image, struct err *err)
 {
 	int ret = 0;
 
 	if (image->encoding == IMAGE_FLAT)
 		return 0;
-	image->offsets =
-		malloc((image->map.data_frames + image->nparts) * sizeof(image->offsets[0]));
-	if (image->offsets == NULL)
+	image->table = calloc(image->nparts + 1, sizeof(image->table[0]));
+	if (image->table == NULL)
 		return err_sys(err, ENOMEM, "read");
-	for (uint32_t n = 0; n < image->nparts; n++) {
-		uint64_t first = n * image->part_frames;
-		uint64_t frames = u64_min(image->part_frames, image->map.data_frames - first);
-
-		ret = seek_table_read(&image->part[n], (uint32_t)frames, image->offsets + first + n,
-				      err);
-		if (ret < 0)
-			return ret;
+	for (uint32_t n = 0; n < image->nparts && ret == 0; n++) {
+		if (!is_late(a, &image->part[n], n))
+			ret = image_load_table(image, n * image->part_frames, err);
 	}
-	return 0;
+	return ret;
 }
 
 /* Into memory; what frames are compared with must be the right one. */
@@ -238,7 +244,7 @@ static int read_image(struct archive *a, struct archive_image *image,
 	ret = find_parts(a, image->role, &image->image, err);
 	if (ret < 0)
 		return ret;
-	ret = load_tables(&image->image, err);
+	ret = load_tables(a, &image->image, err);
 	if (ret < 0)
 		return ret;
 	ret = find_hashes(a, &image->image, err);
@@ -302,20 +308,6 @@ static int check_disks(const struct archive *a, struct err *err)
 	return 0;
 }
 
-/* Seek tables lie at the ends of packed parts: one round trip for all of them that are not there yet. */
-static void want_tables(const struct archive *a)
-{
-	for (size_t i = 2; a->given && i < a->nentries; i++) {
-		const struct blob *blob = &a->entries[i].blob;
-		uint64_t len = u64_min(blob->len, PACKED_TAIL);
-
-		if (strcmp(a->entries[i].media_type, OCI_PACKED_TYPE) == 0 &&
-		    blob->arrival != NULL && blob->len > 0 &&
-		    !arrival_has(blob->arrival, blob->offset + blob->len - 1, 1))
-			arrival_want(blob->arrival, blob->offset + blob->len - len, len);
-	}
-}
-
 int archive_read_images(struct archive *a, struct err *err)
 {
 	int ret;
@@ -323,7 +315,6 @@ int archive_read_images(struct archive *a, struct err *err)
 	a->images = calloc(a->layers.count + 1, sizeof(a->images[0]));
 	if (a->images == NULL)
 		return err_sys(err, ENOMEM, "read");
-	want_tables(a);
 	for (size_t i = 0; i < a->layers.count; i++) {
 		struct archive_image *image = &a->images[a->nimages];
 

@@ -247,6 +247,11 @@ static bool set_headers(const struct http_request *q, const struct curl_api *api
 	       add_header(api, list, "Content-Type", sends ? type : NULL);
 }
 
+static unsigned silence_s(const struct exchange *x)
+{
+	return x->request->silence_s > 0 ? x->request->silence_s : x->h->options.silence_s;
+}
+
 static void set_options(struct exchange *x, struct curl_slist *headers, char *text)
 {
 	const struct http_request *q = x->request;
@@ -275,7 +280,7 @@ static void set_options(struct exchange *x, struct curl_slist *headers, char *te
 	set(c, CURLOPT_XFERINFODATA, x);
 	set(c, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
 	set(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
-	set(c, CURLOPT_LOW_SPEED_TIME, (long)o->silence_s);
+	set(c, CURLOPT_LOW_SPEED_TIME, (long)silence_s(x));
 	if (o->ca_file != NULL)
 		set(c, CURLOPT_CAINFO, o->ca_file);
 	/* What goes to this host in clear goes to no proxy. */
@@ -340,7 +345,7 @@ static int exchange_failed(const struct exchange *x, CURLcode code, const char *
 	}
 	if (code == CURLE_OPERATION_TIMEDOUT)
 		err_set(x->err, ERR_FAILED, "%s: nothing came or went for %u s", origin,
-			x->h->options.silence_s);
+			silence_s(x));
 	else
 		err_set(x->err, ERR_FAILED, "%s: %s", origin, why);
 	return ret;

@@ -58,8 +58,9 @@ struct http_request {
 	const struct blob *file;
 	const void *data;
 	size_t data_len;
-	uint64_t from; /* not 0: ask for the bytes from here on */
-	uint64_t to;   /* not 0: and up to here, exclusively; also with 0 for `from` */
+	uint64_t from;	    /* not 0: ask for the bytes from here on */
+	uint64_t to;	    /* not 0: and up to here, exclusively; also with 0 for `from` */
+	unsigned silence_s; /* not 0: instead of that of the options */
 	/* Takes the body of a response of status 200 or 206, as it comes; NULL: into `body`. An
 	 * error ends the exchange, and is its error. `reported` counts what was sent. */
 	int (*sink)(void *opaque, const struct http_response *response, const void *data,

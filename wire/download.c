@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@
 #include "host/sandbox.h"
 #include "wire/check.h"
 #include "wire/plan.h"
+#include "wire/pool.h"
 
 /* One is always free for what somebody waits for. */
 #define CONNECTIONS   (PLAN_REST + 1)
@@ -60,7 +62,8 @@ struct loader {
 	unsigned fails;
 	uint64_t failed_ns, again_ns;
 	bool waiting;
-	int done; /* an eventfd: all is right, or nothing more can come */
+	int done;	     /* an eventfd: all is right, or nothing more can come */
+	atomic_uint started; /* threads */
 };
 
 static uint64_t seconds_now(void)
@@ -365,6 +368,9 @@ static void *load(void *opaque)
 	struct err err = {0};
 	int ret = registry_http(l->d->registry, &http, &err);
 
+	/* While the machine is made: its first demands find connections, and one thread that is free. */
+	if (ret == 0 && l->d->nimages > 0 && atomic_fetch_add(&l->started, 1) > 0)
+		pool_connect(l->d->registry, http);
 	pthread_mutex_lock(&l->lock);
 	if (ret < 0)
 		disk_failed(l, &err);
@@ -490,14 +496,16 @@ static int loader_init(struct loader *l, const struct download *d, struct err *e
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&l->changed, &attr);
-	ret = plan_init(&l->plan, d->set, err);
+	ret = plan_init(&l->plan, d->set, clock_monotonic_ns(), err);
 	if (ret < 0)
 		return ret;
 	l->state = calloc(arrivals_files(d->set), sizeof(l->state[0]));
 	if (l->state == NULL)
 		return err_sys(err, ENOMEM, "start a download");
-	for (uint32_t i = 0; i < arrivals_files(d->set); i++)
+	for (uint32_t i = 0; i < arrivals_files(d->set); i++) {
 		l->plan.file[i].first = d->file[i].first;
+		l->plan.file[i].table = d->file[i].table;
+	}
 	l->done = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return l->done < 0 ? err_sys(err, errno, "eventfd") : 0;
 }

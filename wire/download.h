@@ -27,6 +27,7 @@ struct download_file {
 	int fd;
 	char digest[DIGEST_TEXT_SIZE]; /* "": it has none */
 	bool first;		       /* what a guest touches at once */
+	uint64_t table;		       /* where a seek table begins; 0: there is none */
 };
 
 /* All that is in its folder is put into the store by it. */

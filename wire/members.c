@@ -100,6 +100,7 @@ static int add_file(struct opening *o, const struct oci_descriptor *d, int fd, s
 		.source = {.has_digest = true, .size = d->size},
 		.fd = fd,
 		.first = strcmp(d->media_type, OCI_HOT_TYPE) == 0,
+		.table = opening_table_of(d),
 	};
 	strcpy(file->digest, d->digest);
 	o->nfiles++;

@@ -11,9 +11,9 @@
 /* Threads of machines that wait are few; hints can be many. */
 #define ROOM 4096u
 
-int plan_init(struct plan *p, struct arrivals *set, struct err *err)
+int plan_init(struct plan *p, struct arrivals *set, uint64_t now_ns, struct err *err)
 {
-	*p = (struct plan){.set = set, .rest = PLAN_REST};
+	*p = (struct plan){.set = set, .rest = PLAN_REST, .demand_ns = now_ns, .rest_ns = now_ns};
 	p->file = calloc(arrivals_files(set), sizeof(p->file[0]));
 	return p->file != NULL ? 0 : err_sys(err, ENOMEM, "plan a download");
 }
@@ -191,6 +191,18 @@ static bool next_rest(const struct plan *p, bool first, struct plan_range *next)
 	return false;
 }
 
+static bool next_table(const struct plan *p, struct plan_range *next)
+{
+	for (uint32_t i = 0; i < arrivals_files(p->set); i++) {
+		const struct plan_file *f = &p->file[i];
+
+		if (f->table > 0 && !f->ended && !f->whole &&
+		    find_free(p, i, f->table, arrival_size(arrivals_file(p->set, i)), next))
+			return true;
+	}
+	return false;
+}
+
 static bool first_is_missing(const struct plan *p)
 {
 	for (uint32_t i = 0; i < arrivals_files(p->set); i++) {
@@ -221,7 +233,9 @@ static uint64_t rest_due_ns(const struct plan *p)
 
 static bool next_background(const struct plan *p, uint64_t now_ns, struct plan_range *next)
 {
-	return next_rest(p, true, next) || (rest_due_ns(p) <= now_ns && next_rest(p, false, next));
+	if (next_rest(p, true, next))
+		return true;
+	return rest_due_ns(p) <= now_ns && (next_table(p, next) || next_rest(p, false, next));
 }
 
 int plan_next(struct plan *p, unsigned kinds, uint64_t now_ns)

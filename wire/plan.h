@@ -5,7 +5,8 @@
  * in the background: the files that are `first` whole, each in one range, then the rest in order.
  * The rest waits until those are there, and until nobody has waited for anything for a moment: a
  * guest that has just missed something is likely to miss more, and has the link to itself. Where
- * that goes on and on, the rest has a turn now and then.
+ * that goes on and on, the rest has a turn now and then. A guest that begins counts as one that has
+ * missed something. Of the rest the seek tables come first: without them a frame takes two round trips.
  *
  * A range is of blocks (ARRIVAL_BLOCK) that are missing and that nobody fetches already. Demands
  * that lie side by side are fetched as one; what is asked for one behind the other is read ahead.
@@ -47,6 +48,7 @@ struct plan_file {
 	/* The caller's to set: no ranges of it can be had. Then all of it is one range, from its
 	 * beginning, while anything is missing. */
 	bool whole;
+	uint64_t table;	  /* the caller's to set: a seek table begins here; 0: there is none */
 	bool ended;	  /* the caller's to set: nothing of it is to be fetched */
 	uint64_t behind;  /* the last demand's range ended here */
 	uint64_t forward; /* and this much is read at the next one that begins there */
@@ -68,8 +70,8 @@ struct plan {
 	uint64_t rest_ns;   /* when the last range in the background ended */
 };
 
-/* Returns 0 or -ENOMEM. */
-int plan_init(struct plan *p, struct arrivals *set, struct err *err);
+/* A guest begins at `now_ns`. Returns 0 or -ENOMEM. */
+int plan_init(struct plan *p, struct arrivals *set, uint64_t now_ns, struct err *err);
 void plan_free(struct plan *p);
 
 /* There is room for requests: what is not taken stays in the socket. */

@@ -9,16 +9,15 @@
 
 #include "base/cleanup.h"
 
-#define EARLY 8u
-#define MOST  16u
+/* The small blobs and the pieces of a hot set of a machine with a disk or two. */
+#define THREADS 16u
 
 struct pool {
 	struct registry *registry;
 	struct progress *progress;
-	char early_url[HTTP_URL];
 	pthread_mutex_t lock; /* of all that follows */
 	pthread_cond_t changed;
-	pthread_t thread[MOST];
+	pthread_t thread[THREADS];
 	unsigned threads;
 	unsigned connecting; /* threads that are not ready for jobs yet */
 	bool stop;
@@ -52,40 +51,19 @@ static void take_jobs(struct pool *p, struct http *http)
 	}
 }
 
-/* Whatever comes of that: a connection that fails now may not later, and says so then. */
-static void connect_early(const struct pool *p, struct http *http)
+void pool_connect(const struct registry *r, struct http *http)
 {
 	cleanup_http_response struct http_response response = {0};
-	const struct http_request request = {.method = "GET", .url = p->early_url};
+	char url[HTTP_URL];
+	const struct http_request request = {.method = "GET", .url = url};
 
-	(void)http_exchange(http, &request, &response, NULL);
+	if (snprintf(url, sizeof(url), "%s/v2/", registry_base(r)) < (int)sizeof(url))
+		(void)http_exchange(http, &request, &response, NULL);
 }
 
-static void *pool_thread(void *opaque)
-{
-	cleanup_http struct http *http = NULL;
-	struct pool *p = opaque;
-	bool early;
-	int ret = registry_http(p->registry, &http, NULL);
+static void *pool_thread(void *opaque);
 
-	pthread_mutex_lock(&p->lock);
-	early = p->jobs == 0;
-	if (ret == 0 && early) {
-		p->connecting++;
-		pthread_mutex_unlock(&p->lock);
-		connect_early(p, http);
-		pthread_mutex_lock(&p->lock);
-		p->connecting--;
-	}
-	while (ret == 0 && !p->stop) {
-		take_jobs(p, http);
-		if (!p->stop)
-			pthread_cond_wait(&p->changed, &p->lock);
-	}
-	pthread_mutex_unlock(&p->lock);
-	return NULL;
-}
-
+/* Locked. */
 static void start_threads(struct pool *p, unsigned most)
 {
 	sigset_t all, before;
@@ -99,6 +77,34 @@ static void start_threads(struct pool *p, unsigned most)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+static void *pool_thread(void *opaque)
+{
+	cleanup_http struct http *http = NULL;
+	struct pool *p = opaque;
+	bool early;
+	int ret = registry_http(p->registry, &http, NULL);
+
+	pthread_mutex_lock(&p->lock);
+	/* The caller has the manifest to fetch. */
+	if (p->threads == 1 && !p->stop)
+		start_threads(p, THREADS);
+	early = p->jobs == 0;
+	if (ret == 0 && early) {
+		p->connecting++;
+		pthread_mutex_unlock(&p->lock);
+		pool_connect(p->registry, http);
+		pthread_mutex_lock(&p->lock);
+		p->connecting--;
+	}
+	while (ret == 0 && !p->stop) {
+		take_jobs(p, http);
+		if (!p->stop)
+			pthread_cond_wait(&p->changed, &p->lock);
+	}
+	pthread_mutex_unlock(&p->lock);
+	return NULL;
+}
+
 int pool_start(struct pool **out, struct registry *r, struct progress *progress, struct err *err)
 {
 	struct pool *p = calloc(1, sizeof(*p));
@@ -108,12 +114,11 @@ int pool_start(struct pool **out, struct registry *r, struct progress *progress,
 		return err_sys(err, ENOMEM, "connect");
 	p->registry = r;
 	p->progress = progress;
-	if (snprintf(p->early_url, sizeof(p->early_url), "%s/v2/", registry_base(r)) >=
-	    (int)sizeof(p->early_url))
-		p->early_url[0] = '\0';
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->changed, NULL);
-	start_threads(p, EARLY);
+	pthread_mutex_lock(&p->lock);
+	start_threads(p, 1);
+	pthread_mutex_unlock(&p->lock);
 	return 0;
 }
 
@@ -127,7 +132,6 @@ int pool_run(struct pool *p, struct http *own, size_t jobs,
 	p->jobs = jobs;
 	p->next = 0;
 	/* Those that still connect are not waited for. */
-	start_threads(p, jobs > EARLY ? MOST : EARLY);
 	pthread_cond_broadcast(&p->changed);
 	take_jobs(p, own);
 	while (p->running > 0)

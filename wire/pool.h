@@ -17,6 +17,9 @@
 
 struct pool;
 
+/* Connect to the registry, whatever comes of that: what fails now may not later, and says so then. */
+void pool_connect(const struct registry *r, struct http *http);
+
 /* `progress` is that of the session: calls under way end when it is cancelled. Returns 0 or
  * -ENOMEM. */
 int pool_start(struct pool **out, struct registry *r, struct progress *progress, struct err *err);

@@ -199,7 +199,10 @@ enum range_result range_fetch(struct range_fetch *f, struct err *err)
 	struct registry_request request = {
 		.once = true,
 		.answered_by = url,
-		.http = {.method = "GET", .sink = on_range, .opaque = &r},
+		.http = {.method = "GET",
+			 .sink = on_range,
+			 .opaque = &r,
+			 .silence_s = f->silence_s},
 	};
 	enum range_result result;
 	int ret;

@@ -37,7 +37,8 @@ struct range_fetch {
 	int fd;			    /* what comes is written here */
 	struct arrival *arrival;    /* what comes is marked here; NULL: nowhere */
 	uint64_t from, to;
-	bool whole; /* ask for no range: from 0, to the size */
+	bool whole;	    /* ask for no range: from 0, to the size */
+	unsigned silence_s; /* not 0: a server that is silent for so long is given up */
 	/* Filled in. */
 	uint64_t at;	 /* all from `from` to here has come */
 	unsigned wait_s; /* that the server asks for */

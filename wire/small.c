@@ -1,9 +1,11 @@
 /*
  * What is fetched before a guest runs: manifests, and the blobs that a machine reads while it is
- * made. Hot sets are among them: nothing runs without them, and so they take no round trip more. So are the ends of
- * packed parts, where the seek table lies.
+ * made. Hot sets are among them: nothing runs without them, and so they take no round trip more. They
+ * come in pieces, on several connections: TCP begins each with some 15 KB in a round trip. So do the
+ * ends of packed parts that are read at once, where the seek table lies.
  */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -21,9 +23,14 @@
 /* What nobody calls small, whatever it is. */
 #define SMALL_MOST MIB(64)
 #define HOT_MOST   MIB(256)
-/* Of the end of a packed part. A frame takes 12 bytes of the seek table, and some 20 KiB before it. */
-#define TAIL_SHARE 512u
+/* Of the end of a packed part. A frame takes 8 bytes of the seek table, and before it 20 KiB, or more than 8. */
+#define TAIL_SHARE 1024u
+#define TAIL_LEAST KIB(4)
 #define TAIL_MOST  KIB(512)
+/* An end is asked for again when somebody waits for it. */
+#define TAIL_SILENCE_S 2u
+#define HOT_PIECES     4u
+#define HOT_PIECE      KIB(128)
 
 static bool is_small(const struct oci_descriptor *d)
 {
@@ -37,36 +44,48 @@ static bool is_small(const struct oci_descriptor *d)
 	return d->size == 0 || (strcmp(d->media_type, OCI_HOT_TYPE) == 0 && d->size <= HOT_MOST);
 }
 
+/* A hot set on its way in pieces. */
+struct small_hot {
+	int fd;		    /* owned */
+	atomic_uint left;   /* pieces that are not over */
+	atomic_bool failed; /* one has not come */
+};
+
 struct small_job {
 	const struct oci_descriptor *blob;
-	uint64_t from; /* not 0: only from here on, and whether it comes is not important */
-	bool came;
+	uint64_t from, to;     /* not all of the blob: an end, or a piece of a hot set */
+	struct small_hot *hot; /* borrowed; NULL: it is no piece */
+	bool came;	       /* of an end, which is not important */
 };
 
 struct small {
 	struct opening *o;
 	struct small_job *job; /* owned */
 	size_t count;
+	struct small_hot *hot; /* owned */
+	size_t nhot;
 };
 
-/* The bytes from `from` on into `fd`, on through what may go better the next time: `attempts` without
- * a byte between. */
-static int fetch_bytes(struct opening *o, struct http *http, const struct oci_descriptor *d,
-		       uint64_t from, int fd, unsigned attempts, struct err *err)
+/* These bytes into `fd`, on through what may go better the next time: `attempts` without a byte
+ * between. `silence_s`: 0, or how long a silent server is waited for. */
+static int fetch_bytes(struct opening *o, struct http *http, const struct small_job *job, int fd,
+		       unsigned attempts, unsigned silence_s, struct err *err)
 {
+	const struct oci_descriptor *d = job->blob;
 	struct range_fetch f = {
 		.registry = o->registry,
 		.http = http,
 		.source = {.has_digest = true, .size = d->size},
 		.fd = fd,
-		.from = from,
-		.to = d->size,
+		.from = job->from,
+		.to = job->to,
+		.silence_s = silence_s,
 	};
 	int ret = registry_url(o->registry, f.source.url, err, "blobs/%s", d->digest);
 
 	if (ret < 0)
 		return ret;
-	for (unsigned n = 1; f.from < d->size; n++) {
+	for (unsigned n = 1; f.from < job->to; n++) {
 		enum range_result result = range_fetch(&f, err);
 
 		if (f.at > f.from)
@@ -79,7 +98,7 @@ static int fetch_bytes(struct opening *o, struct http *http, const struct oci_de
 			return err_context(err, -EIO, "%s", d->digest);
 		/* A server without ranges has all of it. */
 		if (result == RANGE_LIES)
-			f.from = from;
+			f.from = job->from;
 		if (result != RANGE_MOVED)
 			ret = registry_wait(o->registry, n, f.wait_s, err);
 		if (ret < 0)
@@ -94,24 +113,21 @@ static int fetch_tail(struct small *s, struct http *http, struct small_job *job)
 	cleanup_fd int fd =
 		cas_arriving_open(&s->o->folder, job->blob->digest, job->blob->size, NULL);
 
-	job->came = fd >= 0 && fetch_bytes(s->o, http, job->blob, job->from, fd, 1, NULL) == 0;
+	job->came = fd >= 0 && fetch_bytes(s->o, http, job, fd, 1, TAIL_SILENCE_S, NULL) == 0;
 	return 0;
 }
 
-/* Into a file of the folder, whose digest is right then. */
-static int fetch_small(void *opaque, struct http *http, size_t index, struct err *err)
+/* Into a file of the folder, whose digest is right then. `there`: all bytes have come, on the first
+ * attempt. */
+static int fetch_whole(struct small *s, struct http *http, const struct oci_descriptor *d,
+		       bool there, struct err *err)
 {
-	struct small *s = opaque;
-	const struct oci_descriptor *d = s->job[index].blob;
+	const struct small_job all = {.blob = d, .to = d->size};
 	static const bool never;
 	cleanup_fd int fd = -1;
 	struct stat st;
-	int ret = cas_arriving_link(&s->o->folder, &s->o->cas, d->digest, d->size, err);
+	int ret;
 
-	if (ret != 0)
-		return ret < 0 ? ret : 0;
-	if (s->job[index].from > 0)
-		return fetch_tail(s, http, &s->job[index]);
 	for (unsigned tries = 0; tries < 3; tries++) {
 		fd = cas_arriving_open(&s->o->folder, d->digest, d->size, err);
 		if (fd < 0)
@@ -119,12 +135,13 @@ static int fetch_small(void *opaque, struct http *http, size_t index, struct err
 		if (fstat(fd, &st) < 0)
 			return err_sys(err, errno, "%s", s->o->folder.path);
 		/* One that is whole is left from an earlier process: nobody knows how that ended. */
-		if ((st.st_mode & 0200) != 0) {
-			ret = fetch_bytes(s->o, http, d, 0, fd, registry_attempts(s->o->registry),
-					  err);
+		if ((st.st_mode & 0200) != 0 && !there) {
+			ret = fetch_bytes(s->o, http, &all, fd, registry_attempts(s->o->registry),
+					  0, err);
 			if (ret < 0)
 				return ret;
 		}
+		there = false;
 		ret = check_digest(fd, d->size, d->digest, &never, err);
 		if (ret < 0)
 			return ret;
@@ -137,35 +154,126 @@ static int fetch_small(void *opaque, struct http *http, size_t index, struct err
 		       registry_base(s->o->registry), d->digest);
 }
 
-static uint64_t tail_of(const struct oci_descriptor *d)
+/* The last one looks at all of them. Where one has not come, whatever the reason, all of the set is asked
+ * for at once: a server may have no ranges. */
+static int fetch_piece(struct small *s, struct http *http, const struct small_job *job,
+		       struct err *err)
 {
-	uint64_t len = u64_min(u64_max(d->size / TAIL_SHARE, ARRIVAL_BLOCK), TAIL_MOST);
+	struct small_hot *hot = job->hot;
 
-	if (strcmp(d->media_type, OCI_PACKED_TYPE) != 0 || d->size <= 2 * len)
+	if (!atomic_load(&hot->failed) && fetch_bytes(s->o, http, job, hot->fd, 1, 0, NULL) < 0)
+		atomic_store(&hot->failed, true);
+	if (atomic_fetch_sub(&hot->left, 1) > 1)
+		return 0;
+	return fetch_whole(s, http, job->blob, !atomic_load(&hot->failed), err);
+}
+
+static int fetch_small(void *opaque, struct http *http, size_t index, struct err *err)
+{
+	struct small *s = opaque;
+	struct small_job *job = &s->job[index];
+	const struct oci_descriptor *d = job->blob;
+	int ret;
+
+	if (job->hot != NULL)
+		return fetch_piece(s, http, job, err);
+	ret = cas_arriving_link(&s->o->folder, &s->o->cas, d->digest, d->size, err);
+	if (ret != 0)
+		return ret < 0 ? ret : 0;
+	return job->from > 0 ? fetch_tail(s, http, job) : fetch_whole(s, http, d, false, err);
+}
+
+uint64_t opening_table_of(const struct oci_descriptor *d)
+{
+	uint64_t len = u64_min(u64_max(d->size / TAIL_SHARE, TAIL_LEAST), TAIL_MOST);
+
+	if (strcmp(d->media_type, OCI_PACKED_TYPE) != 0 || d->size <= 2 * ARRIVAL_BLOCK)
 		return 0;
 	return align_down(d->size - len, ARRIVAL_BLOCK);
+}
+
+/* The table of a first part is read when it is opened, and that of memory soon after. Those of a disk's
+ * other parts, up to 47, are left to the download. */
+static bool is_read_at_once(const struct oci_descriptor *d)
+{
+	const char *index = strrchr(d->role, '.');
+
+	return strncmp(d->role, ROLE_MEMORY ".", sizeof(ROLE_MEMORY)) == 0 ||
+	       (index != NULL && strcmp(index, ".0") == 0);
+}
+
+static void add_job(struct small *s, const struct oci_descriptor *blob, uint64_t from, uint64_t to)
+{
+	s->job[s->count++] = (struct small_job){.blob = blob, .from = from, .to = to};
+}
+
+static bool is_hot(const struct oci_descriptor *d)
+{
+	return is_small(d) && d->size > 0 && strcmp(d->media_type, OCI_HOT_TYPE) == 0;
+}
+
+/* A hot set, unless the store has it. */
+static int add_hot(struct small *s, const struct oci_descriptor *d, struct err *err)
+{
+	struct small_hot *hot = &s->hot[s->nhot];
+	uint64_t pieces = u64_max(u64_min(d->size / HOT_PIECE, HOT_PIECES), 1);
+	uint64_t len = align_up((d->size + pieces - 1) / pieces, ARRIVAL_BLOCK);
+	struct stat st;
+	int ret = cas_arriving_link(&s->o->folder, &s->o->cas, d->digest, d->size, err);
+
+	if (ret != 0)
+		return ret < 0 ? ret : 0;
+	hot->fd = cas_arriving_open(&s->o->folder, d->digest, d->size, err);
+	if (hot->fd < 0)
+		return hot->fd;
+	s->nhot++;
+	/* One that is whole is looked at. */
+	if (fstat(hot->fd, &st) == 0 && (st.st_mode & 0200) == 0)
+		pieces = 1;
+	if (pieces == 1) {
+		add_job(s, d, 0, d->size);
+		return 0;
+	}
+	for (uint64_t at = 0; at < d->size; at += len) {
+		add_job(s, d, at, u64_min(at + len, d->size));
+		s->job[s->count - 1].hot = hot;
+		atomic_fetch_add(&hot->left, 1);
+	}
+	return 0;
 }
 
 /* Hot sets first: they are the longest. */
 static int list_small(struct small *s, const struct registry_manifest *m, struct err *err)
 {
-	s->job = calloc(2 * m->nblobs, sizeof(s->job[0]));
-	if (s->job == NULL)
+	s->job = calloc((HOT_PIECES + 2) * m->nblobs, sizeof(s->job[0]));
+	s->hot = calloc(m->nblobs, sizeof(s->hot[0]));
+	if (s->job == NULL || s->hot == NULL)
 		return err_sys(err, ENOMEM, "fetch");
-	for (int hot = 1; hot >= 0; hot--) {
-		for (size_t i = 0; i < m->nblobs; i++) {
-			if (is_small(&m->blob[i]) &&
-			    (strcmp(m->blob[i].media_type, OCI_HOT_TYPE) == 0) == (hot == 1))
-				s->job[s->count++].blob = &m->blob[i];
-		}
+	for (size_t i = 0; i < m->nblobs; i++) {
+		int ret = is_hot(&m->blob[i]) ? add_hot(s, &m->blob[i], err) : 0;
+
+		if (ret < 0)
+			return ret;
 	}
 	for (size_t i = 0; i < m->nblobs; i++) {
-		uint64_t from = tail_of(&m->blob[i]);
+		if (is_small(&m->blob[i]) && !is_hot(&m->blob[i]))
+			add_job(s, &m->blob[i], 0, m->blob[i].size);
+	}
+	for (size_t i = 0; i < m->nblobs; i++) {
+		uint64_t from = opening_table_of(&m->blob[i]);
 
-		if (from > 0)
-			s->job[s->count++] = (struct small_job){.blob = &m->blob[i], .from = from};
+		if (from > 0 && is_read_at_once(&m->blob[i]))
+			add_job(s, &m->blob[i], from, m->blob[i].size);
 	}
 	return 0;
+}
+
+static void small_free(struct small *s)
+{
+	for (size_t i = 0; i < s->nhot; i++)
+		close(s->hot[i].fd);
+	free(s->hot);
+	free(s->job);
 }
 
 static int note_tails(struct small *s, struct err *err)
@@ -216,7 +324,7 @@ static int add_manifest(struct opening *o, const struct registry_manifest *m, st
 
 int opening_add_image(struct opening *o, const char *name, struct err *err)
 {
-	struct small s = {.o = o};
+	__attribute__((cleanup(small_free))) struct small s = {.o = o};
 	struct registry_manifest m;
 	char path[PATH_MAX];
 	int ret = registry_manifest(o->registry, o->http, name, &m, err);
@@ -247,10 +355,7 @@ int opening_add_image(struct opening *o, const char *name, struct err *err)
 	ret = list_small(&s, &m, err);
 	if (ret == 0)
 		ret = pool_run(o->pool, o->http, s.count, fetch_small, &s, err);
-	if (ret == 0)
-		ret = note_tails(&s, err);
-	free(s.job);
-	return ret;
+	return ret < 0 ? ret : note_tails(&s, err);
 }
 
 int opening_parent(const struct opening *o, char parent[DIGEST_TEXT_SIZE], struct err *err)

@@ -44,6 +44,9 @@ struct opening {
 /* The image that a tag or digest names, with all that is fetched before a guest runs, as the next
  * of the images. ERR_NOT_FOUND when there is none. */
 int opening_add_image(struct opening *o, const char *name, struct err *err);
+/* Where the end of a packed part begins that has its seek table; 0: it is no packed part, or a short
+ * one. Pure. */
+uint64_t opening_table_of(const struct oci_descriptor *d);
 /* The identity of what the last image stands on; "" when it is no increment. */
 int opening_parent(const struct opening *o, char parent[DIGEST_TEXT_SIZE], struct err *err);
 /* The members of all images. */

@@ -137,13 +137,17 @@ static int frame_read_once(struct frame_reader *r, const struct image *image, ui
 static int frame_read_again(struct frame_reader *r, const struct image *image, uint64_t place,
 			    uint8_t *frame, struct err *err)
 {
-	bool packed;
-	struct blob blob = image_frame_place(image, place, &packed);
+	struct blob blob;
 	struct err first = {0};
-	int ret = frame_read_once(r, image, place, frame, &first);
+	bool packed;
+	int ret = image_has_table(image, place) ? 0 : image_load_table(image, place, err);
 
+	if (ret < 0)
+		return ret;
+	ret = frame_read_once(r, image, place, frame, &first);
 	if (ret == 0)
 		return 0;
+	blob = image_frame_place(image, place, &packed);
 	if (first.kind != ERR_INTEGRITY || blob.arrival == NULL || blob.len == 0)
 		return err_copy(err, ret, &first);
 	ret = arrival_again(blob.arrival, blob.offset, blob.len, err);

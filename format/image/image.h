@@ -96,8 +96,10 @@ struct image {
 	uint32_t *hot_at;    /* owned; NULL, or for each place 1 + where in the hot set it is; 0 */
 	uint32_t *hot_place; /* owned, with hot_at: the places in the order of the hot set */
 	uint8_t *hash_list;  /* owned; its bytes, once they are loaded */
-	uint32_t *offsets;   /* owned; packed: where each frame begins in its part, and, behind the
-			       frames of a part, where its last one ends */
+	/* Packed: of each part where its frames begin in it, and, behind those, where the last one
+	 * ends. Owned; NULL: not read yet, which only happens to an image that is `checked`. Any
+	 * thread may read one (image_load_table()); what is there stays as it is. */
+	uint32_t **table;
 };
 
 void image_free(struct image *image);
@@ -109,13 +111,23 @@ int image_load_hashes(struct image *image, struct err *err);
 /* Where data frame `place` of a flat image lies; *run is how many frames from there (at most
  * `want`) are contiguous. */
 struct blob image_place(const struct image *image, uint64_t place, uint64_t want, uint64_t *run);
-/* Where the one packed frame `place` lies. */
+/* Read the seek table of the part that holds frame `place`, unless it is there: it may still have to
+ * arrive. What arrived wrong is asked for once more. Any thread. Returns 0, -ENOMEM, ERR_INTEGRITY,
+ * or what blob_read() gives. */
+int image_load_table(const struct image *image, uint64_t place, struct err *err);
+/* Where the seek table of part `part` lies, and some bytes before it. */
+struct blob image_table_place(const struct image *image, uint32_t part);
+/* Where the one packed frame `place` lies, whose part's table is there. */
 struct blob image_packed_place(const struct image *image, uint64_t place);
-/* Where frame `place` is read from: the hot set, if that arrives with it, else its part. */
+/* Where frame `place` is read from: the hot set, if that arrives with it, else its part, whose table
+ * must be there (image_has_table()). */
 struct blob image_frame_place(const struct image *image, uint64_t place, bool *packed);
+/* image_frame_place() can tell: of a frame of the hot set, or of a part whose table is there. */
+bool image_has_table(const struct image *image, uint64_t place);
 /* It can be read without a wait. */
 bool image_frame_is_there(const struct image *image, uint64_t place);
-/* A hint that `frames` frames from `place` on will be read. */
+/* `frames` frames from `place` on will be read next: have them fetched together. Waits for the tables
+ * of their parts, as reading the frames would; what goes wrong there goes wrong again then. */
 void image_want_frames(const struct image *image, uint64_t place, uint64_t frames);
 
 struct layer_extents;

@@ -30,6 +30,11 @@ void seek_table_encode(const uint32_t *sizes, uint32_t frames, struct buf *out)
 	buf_add_le32(out, SEEKABLE_MAGIC);
 }
 
+uint64_t seek_table_most(uint32_t frames)
+{
+	return HEADER_SIZE + (uint64_t)frames * (ENTRY_SIZE + CHECKSUM_SIZE) + FOOTER_SIZE;
+}
+
 static int table_damaged(struct err *err)
 {
 	return err_set(err, ERR_INTEGRITY, "its seek table is damaged");

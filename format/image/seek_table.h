@@ -16,6 +16,9 @@
 
 /* Append the table of `frames` frames with these compressed sizes. Without memory: buf_failed(). */
 void seek_table_encode(const uint32_t *sizes, uint32_t frames, struct buf *out);
+/* The bytes of a table of so many frames, with everything that it may have. */
+uint64_t seek_table_most(uint32_t frames);
+
 /* The two below return 0 or -errno: ERR_INTEGRITY for a damaged table, what blob_read() gave,
  * -ENOMEM.
  */

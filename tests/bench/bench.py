@@ -57,7 +57,7 @@ def compile_helpers():
     """The floor programs and the preload are bench's own: built here, with the plain compiler."""
     os.makedirs(BIN, exist_ok=True)
     src = os.path.join(ROOT, "tests/bench")
-    for name, extra in (("floor", []), ("hashwrite", ["-lcrypto"]),
+    for name, extra in (("floor", []), ("hashwrite", ["-lcrypto"]), ("link", []),
                         ("packloop", ["-lzstd", "-lcrypto", "-lpthread"])):
         subprocess.run(["gcc", "-O2", "-Wall", "-D_GNU_SOURCE", "-o", f"{BIN}/{name}", f"{src}/{name}.c", *extra], check=True)
     for name in ("first_exit", "kvm_calls"):

@@ -18,7 +18,9 @@ from link import Link
 
 DISK_MIB = 256
 ROUNDS = 5
-MBIT, RTT_MS = 200, 20
+LINKS = (16, 200, 1000)  # Mbit/s
+RTT_MS = 20
+WAKES = 9
 LOADS = 4  # of 20 MiB
 QUESTION, ANSWER = "memsum 20 1", b"memsum "
 
@@ -139,40 +141,83 @@ def answer_ms(home, *path):
     return packed.first_answer(home, path, lambda: None, False)
 
 
-def by_wire(home, registry, link, port):
-    forget_store(home)
-    link.forget()
-    # Without that a registry on this host is asked first whether it speaks TLS.
-    ms = answer_ms(home, registry.ref("wire", port), "--plain-http")
-    return ms, link.bytes, link.connections, link.turns
+def hot_blob(blobs):
+    return next(b for b in blobs if b["mediaType"].endswith(".hot.v1"))
+
+
+class Waking:
+    """One way to wake over a link, in turn with the same file on this host and with the floor: what curl takes for the
+    same hot set, in as many round trips as waking may take."""
+
+    def __init__(self, home, what, link, local, wire, floor):
+        self.home, self.what, self.link, self.local, self.wire, self.floor = home, what, link, local, wire, floor
+        self.own, self.ms, self.curl, self.counts = [], [], [], []
+
+    def turn(self):
+        self.own.append(answer_ms(self.home, self.local))
+        forget_store(self.home)
+        self.link.counts()
+        self.ms.append(answer_ms(self.home, *self.wire))
+        self.counts.append(self.link.counts())
+        self.curl.append(1e3 * seconds(curl, *self.floor))
+
+    def beyond(self):
+        """Of each turn: the machine's speed drifts."""
+        return [a - b for a, b in zip(self.ms, self.own)]
+
+    def rows(self, hot, size):
+        beyond = sorted(self.beyond())
+        ms = statistics.median(beyond)
+        target = hot / (self.link.mbit * 125) + 4 * self.link.rtt_ms
+        row(f"{self.what} to first answer, {self.link.mbit} Mbit/s, {self.link.rtt_ms} ms, beyond that of the file",
+            f"{ms:.0f} ms", f"hot set {hot >> 10} KiB ÷ rate + 4 round trips {target:.0f} ms", f"{ms / target:.2f}×", "≤ 1.15×",
+            ms <= 1.15 * target)
+        row("  against curl for the hot set, in 4 round trips", f"{ms:.0f} ms", f"{statistics.median(self.curl):.0f} ms",
+            f"{statistics.median(a / b for a, b in zip(self.beyond(), self.curl)):.2f}×")
+        got, connections, requests = (statistics.median(c) for c in zip(*self.counts))
+        row("  what has come by then", f"{got / 1048576:.1f} MiB",
+            f"of {size / 1048576:.1f} MiB, on {connections:.0f} connections, {requests:.0f} requests",
+            f"{100 * got / size:.0f} %", "≤ 10 %", got <= size / 10)
+        row(f"  fastest and slowest of {len(beyond)}, beside a load of {os.getloadavg()[0]:.1f}",
+            f"{beyond[0]:.0f} to {beyond[-1]:.0f} ms", f"curl {min(self.curl):.0f} to {max(self.curl):.0f} ms")
+
+
+def registry_waking(home, registry, warm, blobs, mbit, slow=False):
+    link = Link(registry.port, mbit, RTT_MS, slow)
+    url = f"http://127.0.0.1:{link.port}/v2/wire/"
+    paths = ("manifests/latest", f"blobs/{blobs[0]['digest']}", f"blobs/{hot_blob(blobs)['digest']}")
+    # Without --plain-http a registry on this host is asked first whether it speaks TLS. On one connection: connecting,
+    # manifest, config and hot set are four round trips.
+    return Waking(home, "resume REF" + (", connections that begin slowly," if slow else ""), link, warm,
+                  (registry.ref("wire", link.port), "--plain-http"),
+                  ("-H", "Accept: application/vnd.oci.image.manifest.v1+json",
+                   *(a for path in paths for a in ("-o", os.devnull, url + path))))
+
+
+def against_pull(home, waking, registry):
+    """All of it first."""
+    ref = registry.ref("wire", waking.link.port)
+    whole = []
+    for _ in range(3):
+        forget_store(home)
+        whole.append(1e3 * seconds(home.run, "pull", "--plain-http", ref) + answer_ms(home, ref))
+    ms, whole = statistics.median(waking.ms), statistics.median(whole)
+    row("  against pull, then resume", f"{ms:.0f} ms", f"{whole:.0f} ms", f"{ms / whole:.2f}×")
 
 
 def bench_waking(home, registry):
     warm = make_warm(home)
     home.run("push", warm, registry.ref("wire"))
     blobs = registry.blobs("wire")
-    hot = sum(b["size"] for b in blobs if b["mediaType"].endswith(".hot.v1"))
-    size = sum(b["size"] for b in blobs)
-    link = Link(registry.port, MBIT, RTT_MS)
-    wired, local, pulled = [], [], []
-    for _ in range(ROUNDS):
-        local.append(answer_ms(home, warm))
-        wired.append(by_wire(home, registry, link, link.port))
-        forget_store(home)
-        pulled.append(1e3 * seconds(home.run, "pull", "--plain-http", registry.ref("wire", link.port)) +
-                      answer_ms(home, registry.ref("wire", link.port)))
-    ms = statistics.median(w[0] for w in wired)
-    own = statistics.median(local)
-    floor = hot / (MBIT * 125000) * 1e3 + 4 * RTT_MS
-    row(f"resume REF to first answer, {MBIT} Mbit/s, {RTT_MS} ms, beyond that of the file", f"{ms - own:.0f} ms",
-        f"hot set {hot >> 10} KiB ÷ rate + 4 round trips {floor:.0f} ms", f"{(ms - own) / floor:.2f}×", "≤ 1.15×",
-        ms - own <= 1.15 * floor)
-    whole = statistics.median(pulled)
-    row("  against pull, then resume", f"{ms:.0f} ms", f"{whole:.0f} ms", f"{ms / whole:.2f}×")
-    got = statistics.median(w[1] for w in wired)
-    row("  what has come by then", f"{got / 1048576:.1f} MiB",
-        f"of {size / 1048576:.1f} MiB, on {statistics.median(w[2] for w in wired):.0f} connections, "
-        f"{statistics.median(w[3] for w in wired):.0f} requests", f"{100 * got / size:.0f} %")
+    hot, size = hot_blob(blobs)["size"], sum(b["size"] for b in blobs)
+    for mbit, slow in (*((m, False) for m in LINKS), (LINKS[-1], True)):
+        waking = registry_waking(home, registry, warm, blobs, mbit, slow)
+        for _ in range(WAKES):
+            waking.turn()
+        waking.rows(hot, size)
+        if mbit == 200:
+            against_pull(home, waking, registry)
+        waking.link.end()
 
 
 def bench_wire(home):

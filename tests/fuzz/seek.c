@@ -24,7 +24,7 @@ static void read_frames(const struct blob *part, uint32_t frames, uint32_t *offs
 		.part_frames = frames,
 		.part[0] = *part,
 		.hash_list = calloc(frames, IMAGE_HASH_SIZE),
-		.offsets = offsets,
+		.table = &offsets,
 	};
 	fuzz_require(image.hash_list != NULL && frame_reader_new(&reader, NULL) == 0);
 	for (uint32_t place = 0; place < frames && place < FRAMES; place++) {

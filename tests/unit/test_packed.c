@@ -10,11 +10,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "arriving.h"
 #include "base/num.h"
 #include "format/archive.h"
 #include "format/image/frame_reader.h"
 #include "format/image/image_pack.h"
-#include "format/image/seek_table.h"
 #include "sample.h"
 
 TestSuite(packed, .init = sample_begin, .fini = sample_end);
@@ -138,14 +138,11 @@ static void finish(struct sink *s, struct image_plan *plan)
 	image->hash_list = plan->hashes;
 	plan->map = (struct image_map){0};
 	plan->hashes = NULL;
-	image->offsets = malloc((DATA_FRAMES + image->nparts) * sizeof(image->offsets[0]));
+	image->table = calloc(image->nparts, sizeof(image->table[0]));
 	for (uint32_t i = 0; i < image->nparts; i++) {
 		struct err err = {0};
 
-		cr_assert(eq(int,
-			     seek_table_read(&image->part[i], (uint32_t)plan->part[i].frames,
-					     image->offsets + i * (PART_FRAMES + 1), &err),
-			     0),
+		cr_assert(eq(int, image_load_table(image, i * (uint64_t)PART_FRAMES, &err), 0),
 			  "%s", err.text);
 	}
 	image_plan_free(plan);
@@ -357,6 +354,89 @@ static void refuse(struct frame_reader *reader, const struct image *image, uint6
 	cr_assert_not_null(strstr(err.text, why), "%s", err.text);
 }
 
+/* As when its file is fetched: nothing has come yet, and no table is read. */
+static void let_arrive(struct sink *s, struct arriving *w)
+{
+	int whole = dup(s->fd);
+
+	arriving_begin(w, &whole, 1);
+	s->image.checked = true;
+	for (uint32_t i = 0; i < s->image.nparts; i++) {
+		free(s->image.table[i]);
+		s->image.table[i] = NULL;
+		s->image.part[i].fd = w->blob[0].fd;
+		s->image.part[i].arrival = w->blob[0].arrival;
+	}
+}
+
+Test(packed, a_seek_table_that_arrives_is_read_when_it_is_used)
+{
+	struct arriving w = {.lazy = true};
+	struct frame_reader *reader;
+	uint8_t frame[FRAME_SIZE];
+	struct sink sink;
+
+	cr_assert(eq(int, frame_reader_new(&reader, NULL), 0));
+	make_image(&sink, 3);
+	let_arrive(&sink, &w);
+	cr_expect(not(image_frame_is_there(&sink.image, 95)));
+	cr_expect_null(sink.image.table[3], "nobody has waited for it");
+	cr_assert(eq(int, frame_read(reader, &sink.image, 95, frame, NULL), 0));
+	cr_expect_not_null(sink.image.table[3]);
+	cr_expect(image_frame_is_there(&sink.image, 95));
+	image_want_frames(&sink.image, PART_FRAMES - 2, 4);
+	cr_expect_not_null(sink.image.table[0]);
+	cr_expect_not_null(sink.image.table[1]);
+	cr_expect_null(sink.image.table[2]);
+	check_frames(reader, &sink.image);
+	cr_expect(eq(u32, atomic_load(&w.again), 0));
+	arriving_end(&w);
+	frame_reader_free(reader);
+	drop_image(&sink);
+}
+
+/* Whoever fills memory in the background, and asks for nothing, finds what has come. */
+Test(packed, a_seek_table_that_has_arrived_is_read_by_who_asks_whether_a_frame_has)
+{
+	struct arriving w = {.lazy = true};
+	struct blob table;
+	struct sink sink;
+
+	make_image(&sink, 3);
+	let_arrive(&sink, &w);
+	table = image_table_place(&sink.image, 1);
+	cr_assert(eq(int, arrival_await(table.arrival, 0, sink.image.part[2].offset, NULL), 0));
+	cr_expect(image_frame_is_there(&sink.image, PART_FRAMES));
+	cr_expect_not_null(sink.image.table[1]);
+	arriving_end(&w);
+	drop_image(&sink);
+}
+
+Test(packed, a_seek_table_that_arrives_wrong_is_fetched_once_more)
+{
+	static const unsigned times[] = {1, 1000};
+
+	for (size_t i = 0; i < ARRAY_SIZE(times); i++) {
+		struct arriving w = {.lazy = true, .spoil_times = times[i]};
+		struct frame_reader *reader;
+		struct sink sink;
+
+		cr_assert(eq(int, frame_reader_new(&reader, NULL), 0));
+		make_image(&sink, 3);
+		w.spoil_at = sink.image.part[2].offset + sink.image.part[2].len - 20;
+		let_arrive(&sink, &w);
+		if (times[i] == 1)
+			check_frames(reader, &sink.image);
+		else
+			refuse(reader, &sink.image, 2 * PART_FRAMES,
+			       "frame 90 of memory.0: its seek table is damaged");
+		cr_expect(eq(u32, atomic_load(&w.again), 1));
+		arriving_end(&w);
+		frame_reader_free(reader);
+		drop_image(&sink);
+	}
+}
+
 Test(packed, a_frame_is_what_the_hash_list_says)
 {
 	struct frame_reader *reader;
@@ -369,7 +449,7 @@ Test(packed, a_frame_is_what_the_hash_list_says)
 	refuse(reader, &sink.image, 40, "frame 60 of memory.0: SHA-256 differs");
 	sink.image.hash_list[40 * IMAGE_HASH_SIZE + 31] ^= 1;
 	/* Another frame in its place; two at once; half of one; far too much. */
-	offset = sink.image.offsets + 1;
+	offset = sink.image.table[0] + 1;
 	offset[0] = offset[1];
 	refuse(reader, &sink.image, 1, "frame 1 of memory.0: ");
 	offset[0] = 0;

@@ -78,8 +78,9 @@ static void make_image(uint32_t frames)
 		.nparts = 1,
 		.part_frames = frames,
 		.hash_list = malloc((size_t)frames * IMAGE_HASH_SIZE),
-		.offsets = calloc(frames + 1u, sizeof(uint32_t)),
+		.table = calloc(1, sizeof(uint32_t *)),
 	};
+	t.image.table[0] = calloc(frames + 1u, sizeof(uint32_t));
 	for (uint32_t place = 0; place < frames; place++) {
 		size_t len;
 
@@ -89,7 +90,7 @@ static void make_image(uint32_t frames)
 		len = zstd->compress(cctx, packed, sizeof(packed), frame, sizeof(frame), 1);
 		cr_assert(eq(i64, pwrite(fd, packed, len, offset), (int64_t)len));
 		offset += (uint32_t)len;
-		t.image.offsets[place + 1] = offset;
+		t.image.table[0][place + 1] = offset;
 	}
 	t.image.part[0] = (struct blob){.fd = fd, .len = offset};
 	zstd->cctx_free(cctx);
@@ -98,7 +99,7 @@ static void make_image(uint32_t frames)
 /* Something else at this place of the file. */
 static void damage(uint64_t place)
 {
-	uint64_t at = (t.image.offsets[place] + t.image.offsets[place + 1]) / 2;
+	uint64_t at = (t.image.table[0][place] + t.image.table[0][place + 1]) / 2;
 	uint8_t byte;
 
 	cr_assert(eq(i64, pread(t.image.part[0].fd, &byte, 1, (off_t)at), 1));
@@ -184,7 +185,9 @@ static void teardown(void)
 	if (t.image.part[0].fd > 0)
 		close(t.image.part[0].fd);
 	free(t.image.hash_list);
-	free(t.image.offsets);
+	if (t.image.table != NULL)
+		free(t.image.table[0]);
+	free(t.image.table);
 }
 
 TestSuite(pager, .fini = teardown);
@@ -542,7 +545,7 @@ Test(pager, a_file_that_cannot_be_read_breaks_the_machine)
 	if (!make_simple())
 		return;
 	start(PAGER_FILL_NONE);
-	cr_assert(eq(int, ftruncate(t.image.part[0].fd, t.image.offsets[400] + 100), 0));
+	cr_assert(eq(int, ftruncate(t.image.part[0].fd, t.image.table[0][400] + 100), 0));
 	cr_assert(holds(host_of(399), 399));
 	cr_assert(is_zero(host_of(400), FRAME_SIZE));
 	cr_assert(machine_is_broken(&t.m));

@@ -32,7 +32,7 @@ static void begin(struct planned *p)
 
 	p->map_fd = memfd_create("map", MFD_CLOEXEC);
 	cr_assert(eq(int, arrivals_create(&p->set, p->map_fd, sizes, 2, NULL), 0));
-	cr_assert(eq(int, plan_init(&p->plan, p->set, NULL), 0));
+	cr_assert(eq(int, plan_init(&p->plan, p->set, 0, NULL), 0));
 	p->plan.file[HOT].first = true;
 	p->now = 1000 * NS_PER_SECOND;
 }
@@ -104,6 +104,35 @@ Test(wire_plan, the_rest_waits_for_the_hot_set)
 	p.plan.file[HOT].ended = true;
 	plan_done(&p.plan, job, p.now);
 	expect_next(&p, BACKGROUND, LARGE, 0, MIB(1));
+	end(&p);
+}
+
+Test(wire_plan, a_guest_that_begins_has_the_link_to_itself)
+{
+	struct planned p;
+
+	begin(&p);
+	plan_free(&p.plan);
+	cr_assert(eq(int, plan_init(&p.plan, p.set, p.now, NULL), 0));
+	cr_expect(eq(int, plan_next(&p.plan, ASKED | BACKGROUND, p.now), -1));
+	cr_expect(eq(u64, plan_wait_ns(&p.plan, p.now), PLAN_MOMENT_NS));
+	p.now += PLAN_MOMENT_NS;
+	expect_next(&p, BACKGROUND, HOT, 0, MIB(1));
+	end(&p);
+}
+
+Test(wire_plan, seek_tables_are_the_first_of_the_rest)
+{
+	struct planned p;
+	int job;
+
+	begin(&p);
+	arrival_mark(arrivals_file(p.set, HOT), 0, HOT_SIZE);
+	p.plan.file[LARGE].table = MIB(8) - ARRIVAL_BLOCK;
+	job = expect_next(&p, BACKGROUND, LARGE, MIB(8) - ARRIVAL_BLOCK, ARRIVAL_BLOCK + 5);
+	expect_next(&p, BACKGROUND, LARGE, 0, MIB(1));
+	comes(&p, job);
+	expect_next(&p, BACKGROUND, LARGE, MIB(1), MIB(1));
 	end(&p);
 }
 
