@@ -79,8 +79,8 @@ static int spare_inputs(const struct build_args *args, struct err *err)
 		ret = output_spares(args->output, args->machine.initrd, err);
 	if (ret == 0)
 		ret = output_spares(args->output, args->image.from, err);
-	for (unsigned i = 0; ret == 0 && i < args->machine.ndisks; i++)
-		ret = output_spares(args->output, args->machine.disk[i].path, err);
+	for (unsigned i = 0; ret == 0 && i < args->machine.disks.n; i++)
+		ret = output_spares(args->output, args->machine.disks.disk[i].path, err);
 	return ret < 0 ? ret : key_args_spared(&args->keys, args->output, err);
 }
 
@@ -108,6 +108,11 @@ static int cmd_build_parse(struct options *opts, struct build_args *args, struct
 	if (args->image.from == NULL &&
 	    (args->image.modules != NULL || args->image.nmodules > 0 || args->image.has_space))
 		return err_set(err, ERR_USAGE, "--modules, --module and --space are for --from");
+	if (disk_args_write(&args->machine.disks))
+		return err_set(
+			err, ERR_USAGE,
+			"--disk F,rw: an appliance holds its disks, and rw is for torpor run "
+			"and resume");
 	if (args->live.live && args->encrypt)
 		return err_set(err, ERR_USAGE,
 			       "--encrypt: a hot set would lie in it in clear; write a live "

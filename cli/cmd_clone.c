@@ -26,9 +26,15 @@ struct clone_args {
 	const char *target;
 };
 
-/* What one machine has, a second cannot have. */
-static int check_shared(const struct clone_args *args, struct err *err)
+static void clone_args_close(struct clone_args *args)
 {
+	resume_args_close(&args->resume);
+}
+
+/* What one machine has, a second cannot have. */
+static int check_shared(struct clone_args *args, struct err *err)
+{
+	struct disk_args *disks = &args->resume.disks;
 	const struct connections *c = &args->resume.net.connections;
 
 	if (args->count == 1)
@@ -48,6 +54,13 @@ static int check_shared(const struct clone_args *args, struct err *err)
 				       "one for each",
 				       c->card[i].name, args->count);
 	}
+	disk_args_default(disks, DISK_RW);
+	if (disk_args_write(disks))
+		return err_set(
+			err, ERR_USAGE,
+			"--disk: %u machines cannot write one disk; with scratch each has what "
+			"it writes of its own",
+			args->count);
 	if (c->pcap != NULL)
 		return err_set(err, ERR_USAGE, "--pcap %s: %u machines cannot share a file",
 			       c->pcap, args->count);
@@ -132,7 +145,7 @@ static int open_copy(const char *name, struct err *err)
 
 static int cmd_clone_run(struct options *opts, struct err *err)
 {
-	struct clone_args args = {0};
+	__attribute__((cleanup(clone_args_close))) struct clone_args args = {0};
 	const char *stored_name;
 	struct source source;
 	struct target target;

@@ -196,7 +196,8 @@ static bool find_item(const struct chain *c, const struct contents *contents, co
 	if (numbered(role, ROLE_MEMORY, &number))
 		return a->live && chain_memory(c, number, &item->layers, NULL) == 0;
 	if (numbered(role, ROLE_DISK, &number))
-		return number < a->ndisks && chain_disk(c, number, &item->layers, NULL) == 0;
+		return number < a->ndisks && a->disk[number].outside[0] == '\0' &&
+		       chain_disk(c, number, &item->layers, NULL) == 0;
 	if (content != NULL)
 		item->blob = content->blob;
 	else if (strcmp(role, ROLE_SIGNATURE) == 0)

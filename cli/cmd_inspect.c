@@ -107,9 +107,10 @@ static void print_appliance(const struct appliance *a)
 	if (a->annotations != NULL)
 		print_line(stdout, "annotations %s", a->annotations);
 	for (uint32_t i = 0; i < a->ndisks; i++)
-		printf("disk        %s, %llu MiB%s\n", a->disk[i].id,
+		printf("disk        %s, %llu MiB%s%s\n", a->disk[i].id,
 		       (unsigned long long)(a->disk[i].size >> 20),
-		       a->disk[i].readonly ? ", read-only" : "");
+		       a->disk[i].readonly ? ", read-only" : "",
+		       a->disk[i].outside[0] != '\0' ? ", outside of the file" : "");
 	for (uint32_t i = 0; i < a->nnets; i++)
 		print_net(&a->net[i]);
 	printf("encrypted   %s\n", encryptions[a->encryption.lock.kind]);

@@ -28,6 +28,11 @@ struct receive_args {
 	bool paused;
 };
 
+static void receive_args_close(struct receive_args *args)
+{
+	resume_args_close(&args->resume);
+}
+
 static int cmd_receive_parse(struct options *opts, struct receive_args *args, struct err *err)
 {
 	int id, ret;
@@ -193,7 +198,7 @@ static int receive(struct receive_args *args, int *status, struct err *err)
 
 static int cmd_receive_run(struct options *opts, struct err *err)
 {
-	struct receive_args args = {0};
+	__attribute__((cleanup(receive_args_close))) struct receive_args args = {0};
 	int status = 0, ret = cmd_receive_parse(opts, &args, err);
 
 	if (ret < 0)

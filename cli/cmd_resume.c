@@ -151,6 +151,7 @@ static int resume_machine(const struct cmd_resume_args *args, const char *name, 
 static void cmd_resume_free(struct cmd_resume_args *args)
 {
 	supervise_free(&args->supervise);
+	resume_args_close(&args->resume);
 }
 
 /* It is saved to where it woke from. */

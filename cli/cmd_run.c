@@ -132,8 +132,8 @@ static int open_cold_file(const struct run_args *args, struct source *source, st
 	return source_from_keyed_file(source, input.file, &params, &args->keys, err);
 }
 
-/* The command line replaces sizes and the like of a file, but not its contents. */
-static int prepare_file(const struct run_args *args, struct source *source, struct err *err)
+/* The command line replaces sizes and the like of a file, and adds disks, but not its kernel. */
+static int prepare_file(struct run_args *args, struct source *source, struct err *err)
 {
 	int ret;
 
@@ -146,24 +146,27 @@ static int prepare_file(const struct run_args *args, struct source *source, stru
 	ret = chain_ensure_verified(source->chain, err);
 	if (ret < 0)
 		return ret;
+	ret = disk_args_add(&args->machine.disks, source, err);
+	if (ret < 0)
+		return ret;
 	ret = source_override(source, &args->machine, err);
 	if (ret < 0)
 		return ret;
 	return net_args_override(&args->net, &source->appliance, err);
 }
 
-static int run_open(const struct run_args *args, struct source *source, struct err *err)
+static int run_open(struct run_args *args, struct source *source, struct err *err)
 {
-	const struct machine_args *m = &args->machine;
+	struct machine_args *m = &args->machine;
 
 	if ((args->file == NULL || args->image.from != NULL) && key_args_given(&args->keys))
 		return err_set(err, ERR_USAGE,
 			       "a key opens an encrypted FILE, and none is given: it is not used");
 	if (args->file == NULL || args->image.from != NULL)
 		return source_from_args(source, m, err);
-	if (m->kernel != NULL || m->initrd != NULL || m->ndisks > 0)
+	if (m->kernel != NULL || m->initrd != NULL)
 		return err_set(err, ERR_USAGE,
-			       "%s has kernel, initrd and disks: they cannot be given too",
+			       "%s has a kernel and an initrd of its own: they cannot be given too",
 			       args->file);
 	return open_cold_file(args, source, err);
 }
@@ -194,6 +197,7 @@ static int make_image(struct run_args *args, struct image_parts *parts, struct e
 static void run_args_free(struct run_args *args)
 {
 	supervise_free(&args->supervise);
+	disk_args_close(&args->machine.disks);
 }
 
 static int run_service(const struct run_args *args, const struct supervise_start *start,
@@ -229,6 +233,9 @@ static int cmd_run_run(struct options *opts, struct err *err)
 			return ret;
 	}
 	ret = lease_open(args.lease, &args.instance.lease_fd, err);
+	if (ret < 0)
+		return ret;
+	ret = disk_args_open(&args.machine.disks, err);
 	if (ret < 0)
 		return ret;
 	ret = launch_guard(&args.net.connections, err);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -30,6 +31,7 @@ enum {
 	OPTION_TRIM,
 	OPTION_FORCE,
 	OPTION_AS,
+	OPTION_DISKS,
 };
 
 static const struct option_spec options[] = {
@@ -37,6 +39,9 @@ static const struct option_spec options[] = {
 	 "file to write, - for standard output; default NAME.torpor in the store"},
 	{OPTION_AS, "as", "NAME", "the name it will wake under; default that of the machine"},
 	{'R', "leave-running", NULL, "let the machine go on afterwards"},
+	{OPTION_DISKS, "disks", "inside|outside",
+	 "of disks that are written through: what they hold goes into the file, or they stay "
+	 "outside of it"},
 	{OPTION_TRIM, "trim", NULL, "have the guest drop its caches first"},
 	PACKING_OPTIONS,
 	{OPTION_PARENT, "parent", "FILE",
@@ -56,6 +61,7 @@ struct save_args {
 	const char *output;
 	const char *as;
 	const char *parent;
+	const char *disks; /* NULL: not said */
 	struct key_args keys;
 	struct packing_args packing;
 	bool stream; /* the output is standard output */
@@ -87,6 +93,12 @@ static int cmd_save_option(struct save_args *args, int id, const char *value, st
 		return parse_name(value, err);
 	case 'R':
 		args->leave_running = true;
+		return 0;
+	case OPTION_DISKS:
+		args->disks = value;
+		if (strcmp(value, "inside") != 0 && strcmp(value, "outside") != 0)
+			return err_set(err, ERR_USAGE, "--disks %s: it is inside or outside",
+				       value);
 		return 0;
 	case OPTION_PARENT:
 		args->parent = value;
@@ -304,6 +316,36 @@ static int publish(struct client *client, struct tempfile *file, const json_t *r
 	return ret;
 }
 
+/* Of a disk that stays outside and is not written to, a resume need not read all. */
+static void remember_disk(const json_t *disk)
+{
+	json_int_t device, inode, size, mtime, mtime_ns, ctime, ctime_ns;
+	struct verified_set set;
+	const char *digest;
+	struct stat st = {0};
+
+	if (json_unpack((json_t *)disk, "{s:s,s:I,s:I,s:I,s:[I,I],s:[I,I]}", "digest", &digest,
+			"device", &device, "inode", &inode, "size", &size, "mtime", &mtime,
+			&mtime_ns, "ctime", &ctime, &ctime_ns) < 0)
+		return;
+	st.st_dev = (dev_t)device;
+	st.st_ino = (ino_t)inode;
+	st.st_size = size;
+	st.st_mtim = (struct timespec){.tv_sec = mtime, .tv_nsec = mtime_ns};
+	st.st_ctim = (struct timespec){.tv_sec = ctime, .tv_nsec = ctime_ns};
+	verified_set_init(&set, digest);
+	verified_set_add(&set, &st, digest);
+	verified_set_remember(&set);
+}
+
+static void remember_disks(const json_t *outside)
+{
+	const json_t *disk;
+	size_t i;
+
+	json_array_foreach(outside, i, disk) remember_disk(disk);
+}
+
 static int save_request(struct client *client, const struct save_args *args,
 			const struct path *path, struct err *err)
 {
@@ -318,9 +360,9 @@ static int save_request(struct client *client, const struct save_args *args,
 	if (ret < 0)
 		return ret;
 	request = json_pack(
-		"{s:s,s:s*,s:s*,s:b,s:s*,s:s*,s:s*,s:b,s:b,s:b,s:b,s:b,s:b,s:i}", "do", "save",
-		"as", args->as, "path", args->stream ? NULL : path->text, "stream",
-		(int)args->stream, "parent",
+		"{s:s,s:s*,s:s*,s:s*,s:b,s:s*,s:s*,s:s*,s:b,s:b,s:b,s:b,s:b,s:b,s:i}", "do", "save",
+		"as", args->as, "disks", args->disks, "path", args->stream ? NULL : path->text,
+		"stream", (int)args->stream, "parent",
 		args->parent != NULL
 			? json_string_value(json_array_get(json_object_get(found, "parents"), 0))
 			: NULL,
@@ -345,6 +387,7 @@ static int save_request(struct client *client, const struct save_args *args,
 	ret = args->stream ? 0 : publish(client, &file, reply, err);
 	if (ret < 0)
 		return ret;
+	remember_disks(json_object_get(reply, "outside"));
 	print_saved(args, reply);
 	if (!args->json && !json_is_true(json_object_get(reply, "encrypted")))
 		notice_memory();

@@ -6,9 +6,10 @@ _torpor_verb()
 	case $verb in
 	build)
 		subcommands='' operands='files'
-		flags='--live --encrypt --plain-http --help' files='-o --output --key-file --passphrase-file --kernel --initrd --disk --from --cacert' folders='--modules'
-		choices='--ready --cpu --console --net --pull' others='--ready-timeout --warm --append -m --memory -c --cpus --mac --mtu --queues --module --space --timeout'
+		flags='--live --encrypt --plain-http --help' files='-o --output --key-file --passphrase-file --kernel --initrd --from --cacert' folders='--modules'
+		choices='--ready --disk --cpu --console --net --pull' others='--ready-timeout --warm --append -m --memory -c --cpus --mac --mtu --queues --module --space --timeout'
 		case $prev in --ready) words='text: port: exec:' ;; esac
+		case $prev in --disk) words=' ro scratch]' ;; esac
 		case $prev in --cpu) words='v1 v2 v3 host' ;; esac
 		case $prev in --console) words='ttyS0 hvc0' ;; esac
 		case $prev in --net) words='user none' ;; esac
@@ -16,9 +17,10 @@ _torpor_verb()
 		;;
 	run)
 		subcommands='' operands='images files'
-		flags='-d --detach --rm --plain-http --help' files='--kernel --initrd --disk --pcap --key-file --passphrase-file --cacert' folders='--modules'
-		choices='--on-term --cpu --console --net --pull' others='-n --name --until-closed --append -m --memory -c --cpus -p --publish --mac --mtu --queues --module --space --timeout'
+		flags='-d --detach --rm --plain-http --help' files='--kernel --initrd --pcap --key-file --passphrase-file --cacert' folders='--modules'
+		choices='--on-term --disk --cpu --console --net --pull' others='-n --name --until-closed --append -m --memory -c --cpus -p --publish --mac --mtu --queues --module --space --timeout'
 		case $prev in --on-term) words='poweroff save' ;; esac
+		case $prev in --disk) words=' ro scratch]' ;; esac
 		case $prev in --cpu) words='v1 v2 v3 host' ;; esac
 		case $prev in --console) words='ttyS0 hvc0' ;; esac
 		case $prev in --net) words='user tap lan= none' ;; esac
@@ -27,24 +29,27 @@ _torpor_verb()
 	resume)
 		subcommands='' operands='running saved images files'
 		flags='-d --detach --paused --golden --rm --wait-complete --unverified --new-identity --plain-http --help' files='--require-signature --pcap --key-file --passphrase-file --cacert' folders=''
-		choices='--on-term --fill --verify --net' others='--idle-save --until-closed -n --name -p --publish --timeout'
+		choices='--on-term --fill --verify --disk --net' others='--idle-save --until-closed -n --name -p --publish --timeout'
 		case $prev in --on-term) words='poweroff save' ;; esac
 		case $prev in --fill) words='none idle full' ;; esac
 		case $prev in --verify) words='full cached' ;; esac
+		case $prev in --disk) words=' ro scratch]' ;; esac
 		case $prev in --net) words='user tap lan= none' ;; esac
 		;;
 	clone)
 		subcommands='' operands='running saved images files'
 		flags='--unverified --new-identity --help' files='--require-signature --pcap --key-file --passphrase-file' folders=''
-		choices='--fill --verify --net' others='-c --count -n --name -p --publish'
+		choices='--fill --verify --disk --net' others='-c --count -n --name -p --publish'
 		case $prev in --fill) words='none idle full' ;; esac
 		case $prev in --verify) words='full cached' ;; esac
+		case $prev in --disk) words=' ro scratch]' ;; esac
 		case $prev in --net) words='user tap lan= none' ;; esac
 		;;
 	save)
 		subcommands='' operands='running'
 		flags='-R --leave-running --trim --flat --full --force --encrypt --decrypt --json --help' files='-o --output --parent --key-file --passphrase-file' folders=''
-		choices='' others='--as --level'
+		choices='--disks' others='--as --level'
+		case $prev in --disks) words='inside outside' ;; esac
 		;;
 	move)
 		subcommands='' operands='running'
@@ -54,9 +59,10 @@ _torpor_verb()
 	receive)
 		subcommands='' operands=''
 		flags='--paused --unverified --new-identity --help' files='--require-signature --pcap --key-file --passphrase-file' folders=''
-		choices='--fill --verify --net' others='-n --name -p --publish'
+		choices='--fill --verify --disk --net' others='-n --name -p --publish'
 		case $prev in --fill) words='none idle full' ;; esac
 		case $prev in --verify) words='full cached' ;; esac
+		case $prev in --disk) words=' ro scratch]' ;; esac
 		case $prev in --net) words='user tap lan= none' ;; esac
 		;;
 	ps)

@@ -136,7 +136,7 @@ static int check_options(const struct image_args *args, const struct machine_arg
 		return err_set(err, ERR_USAGE,
 			       "--kernel FILE and --modules FOLDER go together for an image: the "
 			       "guest loads drivers of that kernel");
-	if (machine->ndisks == APPLIANCE_MAX_DISKS)
+	if (machine->disks.n == APPLIANCE_MAX_DISKS)
 		return err_set(err, ERR_USAGE, "--disk: more than %u, the root disk included",
 			       APPLIANCE_MAX_DISKS);
 	return 0;
@@ -343,21 +343,16 @@ static int make_initramfs(struct image_parts *parts, const struct image_args *ar
 }
 
 /* What the user gave for the machine stays. */
-static void fill_machine(const struct image_parts *parts, struct machine_args *machine)
+static int fill_machine(const struct image_parts *parts, struct machine_args *machine,
+			struct err *err)
 {
-	struct disk_arg *disk = machine->disk;
-
 	machine->kernel = parts->kernel.kernel;
 	machine->initrd = parts->initrd_path;
 	if (machine->append == NULL)
 		machine->append = machine->has_console && machine->console == CONSOLE_HVC
 					  ? COMMAND_LINE_HVC
 					  : COMMAND_LINE_SERIAL;
-	memmove(disk + 1, disk, machine->ndisks * sizeof(*disk));
-	machine->ndisks++;
-	*disk = (struct disk_arg){.readonly = false};
-	snprintf(disk->path, sizeof(disk->path), "%s", parts->root_path);
-	snprintf(disk->id, sizeof(disk->id), "root");
+	return disk_args_insert(&machine->disks, parts->root_path, "root", err);
 }
 
 int image_parts_make(struct image_parts *parts, const struct image_args *args,
@@ -390,7 +385,7 @@ int image_parts_make(struct image_parts *parts, const struct image_args *args,
 		return ret;
 	ret = make_initramfs(parts, args, err);
 	if (ret == 0)
-		fill_machine(parts, machine);
+		ret = fill_machine(parts, machine, err);
 	return ret;
 }
 

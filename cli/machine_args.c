@@ -60,32 +60,12 @@ static int take_console_device(struct machine_args *args, const char *value, str
 	return 0;
 }
 
-static int take_disk(struct machine_args *args, const char *value, struct err *err)
-{
-	struct disk_arg *disk;
-	int ret;
-
-	if (args->ndisks == APPLIANCE_MAX_DISKS)
-		return err_set(err, ERR_USAGE, "--disk: more than %u", APPLIANCE_MAX_DISKS);
-	disk = &args->disk[args->ndisks];
-	ret = parse_disk(value, disk, err);
-	if (ret < 0)
-		return ret;
-	if (disk->id[0] == '\0')
-		snprintf(disk->id, sizeof(disk->id), "disk%u", args->ndisks);
-	for (unsigned i = 0; i < args->ndisks; i++) {
-		if (strcmp(args->disk[i].id, disk->id) == 0)
-			return err_set(err, ERR_USAGE, "--disk: two disks have the id %s",
-				       disk->id);
-	}
-	args->ndisks++;
-	return 0;
-}
-
 int machine_args_take(struct machine_args *args, int id, const char *value, struct err *err)
 {
-	int ret = 0;
+	int ret = disk_args_take(&args->disks, id, value, err);
 
+	if (ret != 0)
+		return ret;
 	switch (id) {
 	case OPT_KERNEL:
 		args->kernel = value;
@@ -95,9 +75,6 @@ int machine_args_take(struct machine_args *args, int id, const char *value, stru
 		break;
 	case OPT_APPEND:
 		args->append = value;
-		break;
-	case OPT_DISK:
-		ret = take_disk(args, value, err);
 		break;
 	case OPT_MEMORY:
 		ret = take_memory(args, value, err);

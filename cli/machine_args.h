@@ -2,6 +2,7 @@
 #ifndef TORPOR_CLI_MACHINE_ARGS_H
 #define TORPOR_CLI_MACHINE_ARGS_H
 
+#include "cli/disk_args.h"
 #include "cli/options.h"
 #include "host/parse.h"
 
@@ -9,7 +10,6 @@ enum machine_option {
 	OPT_KERNEL = OPTION_LONG_ONLY + 100,
 	OPT_INITRD,
 	OPT_APPEND,
-	OPT_DISK,
 	OPT_CPU,
 	OPT_CONSOLE,
 	OPT_MEMORY = 'm',
@@ -21,7 +21,7 @@ enum machine_option {
 	{OPT_KERNEL, "kernel", "FILE", "kernel: a bzImage, or an ELF with a PVH note"},            \
 	{OPT_INITRD, "initrd", "FILE", "initial RAM disk"},                                        \
 	{OPT_APPEND, "append", "TEXT", "kernel command line"},                                     \
-	{OPT_DISK, "disk", "F[,ro][,id=X]", "disk from raw file F, which is never written; repeatable"}, \
+	DISK_OPTION,                                                                               \
 	{OPT_MEMORY, "memory", "SIZE", "memory, such as 512M or 2G, in MiB without a letter; default 256M"},                \
 	{OPT_VCPUS, "cpus", "N", "virtual CPUs, 1 to 64; default 1"},                              \
 	{OPT_CPU, "cpu", "v1|v2|v3|host", "CPU that the guest sees; default the best of v1 to v3 that this host has"}, \
@@ -37,8 +37,7 @@ struct machine_args {
 	uint32_t vcpus;	 /* 0: not given */
 	bool has_console;
 	enum appliance_console console;
-	unsigned ndisks;
-	struct disk_arg disk[APPLIANCE_MAX_DISKS];
+	struct disk_args disks;
 };
 
 /* Take an option that is one of MACHINE_OPTIONS: 1, 0 when it is not, or -EINVAL with

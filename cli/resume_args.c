@@ -16,6 +16,11 @@ void resume_args_init(struct resume_args *args)
 	*args = (struct resume_args){.instance = {.fill = PAGER_FILL_IDLE}};
 }
 
+void resume_args_close(struct resume_args *args)
+{
+	disk_args_close(&args->disks);
+}
+
 static int parse_verify(const char *text, enum resume_verify *verify, struct err *err)
 {
 	if (strcmp(text, "full") != 0 && strcmp(text, "cached") != 0)
@@ -28,6 +33,9 @@ int resume_args_take(struct resume_args *args, int id, const char *value, struct
 {
 	int ret = net_args_take(&args->net, id, value, err);
 
+	if (ret != 0)
+		return ret;
+	ret = disk_args_take(&args->disks, id, value, err);
 	if (ret != 0)
 		return ret;
 	if (key_args_take(&args->keys, id, value))
@@ -71,8 +79,8 @@ int resume_args_check(const struct resume_args *args, struct err *err)
 }
 
 /* Of a file without a trusted signature nothing but the manifest is parsed. */
-static int open_source(const struct resume_args *args, const char *path, int fd,
-		       struct source *source, struct err *err)
+static int open_source(struct resume_args *args, const char *path, int fd, struct source *source,
+		       struct err *err)
 {
 	cleanup_keyring struct keyring *keys = NULL;
 	cleanup_trust struct trust trust = {.signers = {0}};
@@ -98,6 +106,10 @@ static int open_source(const struct resume_args *args, const char *path, int fd,
 		path = input.file;
 	}
 	trust.image = path;
+	disk_args_default(&args->disks, DISK_RW);
+	ret = disk_args_open(&args->disks, err);
+	if (ret < 0)
+		return ret;
 	ret = launch_guard(&args->net.connections, err);
 	if (ret < 0)
 		return ret;
@@ -164,6 +176,8 @@ int resume_args_open(struct resume_args *args, const char *path, int fd, const c
 	if (ret < 0)
 		return ret;
 	ret = check_source(args, source, err);
+	if (ret == 0)
+		ret = disk_args_bind(&args->disks, source, err);
 	if (ret == 0)
 		ret = bind_cards(&args->net.connections, source, err);
 	if (ret < 0) {

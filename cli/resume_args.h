@@ -2,11 +2,13 @@
  * How a live appliance becomes a machine: the options of `resume` and `receive`, and the way from a
  * file to a source that only has to be started. One thread.
  *
- *     resume_args_init → resume_args_take … → resume_args_check → resume_args_open → launch
+ *     resume_args_init → resume_args_take … → resume_args_check → resume_args_open → launch →
+ *     resume_args_close
  */
 #ifndef TORPOR_CLI_RESUME_ARGS_H
 #define TORPOR_CLI_RESUME_ARGS_H
 
+#include "cli/disk_args.h"
 #include "cli/key_args.h"
 #include "cli/net_args.h"
 #include "cli/wire_source.h"
@@ -32,6 +34,7 @@ enum resume_option {
 	 "check every byte of the file, or only if it was not found good before (default)"},       \
 	{OPTION_UNVERIFIED, "unverified", NULL,                                                    \
 	 "resume without a check of the file"},                                                    \
+	DISK_OPTION,                                                                               \
 	{OPTION_NEW_IDENTITY, "new-identity", NULL,                                                \
 	 "new name and MAC addresses; the guest's wake hooks renew the rest"},                     \
 	NET_OPTIONS,                                                                               \
@@ -54,9 +57,12 @@ struct resume_args {
 	const char *typed; /* what torpor run would take; NULL: the path */
 	struct key_args keys;
 	struct net_args net;
+	struct disk_args disks; /* those that are outside of the file */
 };
 
 void resume_args_init(struct resume_args *args);
+/* Close what was opened and not taken. */
+void resume_args_close(struct resume_args *args);
 /* Take an option that is one of RESUME_OPTIONS: 1; 0 when it is not; -EINVAL with ERR_USAGE. */
 int resume_args_take(struct resume_args *args, int id, const char *value, struct err *err);
 /* What excludes each other: -EINVAL with ERR_USAGE. */
@@ -70,8 +76,9 @@ int resume_args_check(const struct resume_args *args, struct err *err);
  * to close.
  *
  * Returns 0; -EINVAL with ERR_USAGE when the appliance is cold; or what trust_load(),
- * keys_to_open(), spool_input(), launch_guard(), source_from_keyed_file(), source_check(),
- * archive_verify(), chain_ensure_verified() and connections_bind() give.
+ * keys_to_open(), spool_input(), disk_args_open(), disk_args_bind(), launch_guard(),
+ * source_from_keyed_file(), source_check(), archive_verify(), chain_ensure_verified() and
+ * connections_bind() give.
  */
 int resume_args_open(struct resume_args *args, const char *path, int fd, const char *stored_name,
 		     struct source *source, struct err *err);

@@ -10,11 +10,9 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
-#include "format/foreign.h"
 #include "vmm/machine.h"
 
 #define DEFAULT_MEMORY MIB(256)
-#define SECTOR	       512u
 
 /* Open a file for its contents; directories and the like are refused, and a FIFO is not waited for.
  * The size of a block device is in `blob` and not in `st`. */
@@ -37,36 +35,6 @@ static int open_regular_file(const char *what, const char *path, struct stat *st
 	return take_fd(&fd);
 }
 
-static int source_add_disk(struct source *s, const struct disk_arg *arg, struct err *err)
-{
-	struct appliance_disk *disk = &s->appliance.disk[s->appliance.ndisks];
-	uint8_t head[FOREIGN_HEAD];
-	const char *foreign;
-	struct blob blob;
-	struct stat st;
-	ssize_t len;
-	int fd = open_regular_file("disk", arg->path, &st, &blob, err);
-
-	if (fd < 0)
-		return fd;
-	s->disk_path[s->appliance.ndisks] = arg->path;
-	s->disk_fd[s->appliance.ndisks++] = fd;
-	len = pread(fd, head, sizeof(head), 0);
-	foreign = len > 0 ? foreign_format(head, (size_t)len) : NULL;
-	if (foreign != NULL)
-		return err_set(err, ERR_FAILED, "disk %s: not a raw disk, but %s", arg->path,
-			       foreign);
-	if (blob.len % SECTOR != 0)
-		return err_set(err, ERR_FAILED, "disk %s: %llu bytes are not a multiple of %u",
-			       arg->path, (unsigned long long)blob.len, SECTOR);
-	if (blob.len > IMAGE_MAX_BYTES)
-		return err_set(err, ERR_FAILED, "disk %s: larger than 64 TiB", arg->path);
-	disk->size = blob.len;
-	disk->readonly = arg->readonly;
-	memcpy(disk->id, arg->id, sizeof(disk->id));
-	return 0;
-}
-
 int source_override(struct source *s, const struct machine_args *args, struct err *err)
 {
 	int ret = machine_args_apply(args, &s->appliance, err);
@@ -75,9 +43,10 @@ int source_override(struct source *s, const struct machine_args *args, struct er
 	return ret;
 }
 
-static int source_gather(struct source *s, const struct machine_args *args, struct err *err)
+static int source_gather(struct source *s, struct machine_args *args, struct err *err)
 {
 	struct appliance *a = &s->appliance;
+	int ret;
 
 	snprintf(a->machine, sizeof(a->machine), "%s", MACHINE_TYPE);
 	snprintf(a->arch, sizeof(a->arch), "%s", ARCH_NAME);
@@ -96,16 +65,14 @@ static int source_gather(struct source *s, const struct machine_args *args, stru
 		if (s->initrd_fd < 0)
 			return s->initrd_fd;
 	}
-	for (unsigned i = 0; i < args->ndisks; i++) {
-		int ret = source_add_disk(s, &args->disk[i], err);
-
-		if (ret < 0)
-			return ret;
-	}
-	return source_override(s, args, err);
+	ret = disk_args_open(&args->disks, err);
+	if (ret < 0)
+		return ret;
+	ret = disk_args_add(&args->disks, s, err);
+	return ret < 0 ? ret : source_override(s, args, err);
 }
 
-int source_from_args(struct source *s, const struct machine_args *args, struct err *err)
+int source_from_args(struct source *s, struct machine_args *args, struct err *err)
 {
 	int ret = source_init(s, err);
 

@@ -6,10 +6,11 @@
 #include "cli/machine_args.h"
 #include "instance/source.h"
 
-/* Open kernel, initrd and disks; `args` must outlive the source. Free with source_close(), unless
- * it fails. Returns 0; -EINVAL with ERR_USAGE for what cannot be, or ERR_FAILED for a file that is
- * empty or of the wrong kind; or what open(2) and fstat(2) gave. */
-int source_from_args(struct source *s, const struct machine_args *args, struct err *err);
+/* Open kernel, initrd and the disks that are not open yet; `args` must outlive the source. Free with
+ * source_close(), unless it fails. Returns 0; -EINVAL with ERR_USAGE for what cannot be, or
+ * ERR_FAILED for a file that is empty or of the wrong kind; what open(2) and fstat(2) gave; or what
+ * disk_args_open() and disk_args_add() give. */
+int source_from_args(struct source *s, struct machine_args *args, struct err *err);
 /* source_from_file() with the keys that `given` has become, in `params`. Errors are its own, or
  * those of keys_check_used(). */
 int source_from_keyed_file(struct source *s, const char *path,

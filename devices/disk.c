@@ -7,13 +7,16 @@
 #include "devices/disk.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "base/num.h"
+#include "devices/disk_raw.h"
 #include "devices/disk_scratch.h"
 #include "format/image/frame_reader.h"
 
@@ -31,6 +34,8 @@ struct cached_frame {
 struct disk {
 	char id[32];
 	bool readonly;
+	bool through;		  /* to `raw` */
+	atomic_bool flush_failed; /* for good; see raw_flush() */
 	uint64_t size;
 	struct blob raw;	    /* fd owned; -1 when the base is an image */
 	char *path;		    /* of it, owned; NULL: unknown */
@@ -41,7 +46,7 @@ struct disk {
 	struct frame_readers readers;
 	pthread_mutex_t cache_lock; /* for the threads of a save */
 	struct cached_frame cache[CACHE_FRAMES];
-	struct scratch scratch; /* fd -1 on a read-only disk */
+	struct scratch scratch; /* fd -1 on a disk that is read-only or written through */
 };
 
 static int init_disk(struct disk *disk, const struct disk_params *p, struct err *err)
@@ -50,6 +55,7 @@ static int init_disk(struct disk *disk, const struct disk_params *p, struct err 
 
 	snprintf(disk->id, sizeof(disk->id), "%s", p->id);
 	disk->readonly = p->readonly;
+	disk->through = p->through;
 	disk->size = p->size;
 	disk->scratch.fd = -1;
 	frame_readers_init(&disk->readers);
@@ -72,7 +78,7 @@ static int init_disk(struct disk *disk, const struct disk_params *p, struct err 
 		if (ret < 0)
 			return ret;
 	}
-	if (p->readonly)
+	if (p->readonly || p->through)
 		return 0;
 	ret = scratch_open(&disk->scratch, p->scratch_dir, p->size, err);
 	return ret < 0 ? err_context(err, ret, "disk %s", p->id) : 0;
@@ -124,7 +130,7 @@ int disk_check_base(const struct disk *disk, struct err *err)
 	const char *what = NULL;
 	struct stat now;
 
-	if (disk->raw.fd < 0)
+	if (disk->raw.fd < 0 || disk->through)
 		return 0;
 	if (fstat(disk->raw.fd, &now) < 0)
 		return err_sys(err, errno, "disk %s", disk->id);
@@ -167,6 +173,16 @@ uint64_t disk_size(const struct disk *disk)
 bool disk_readonly(const struct disk *disk)
 {
 	return disk->readonly;
+}
+
+bool disk_through(const struct disk *disk)
+{
+	return disk->through;
+}
+
+int disk_direct(const struct disk *disk)
+{
+	return disk->through ? disk->raw.fd : -1;
 }
 
 /* -EFAULT is of the guest's memory and stays what it is; all else is of the disk. */
@@ -321,6 +337,8 @@ int disk_write(struct disk *disk, uint64_t at, const void *src, uint64_t len)
 
 	if (disk->readonly)
 		return -EROFS;
+	if (disk->through)
+		return io_pwrite(disk->raw.fd, src, len, at);
 	while (len > 0) {
 		uint64_t off = at % SCRATCH_BLOCK, part;
 		int ret;
@@ -350,6 +368,8 @@ int disk_zero(struct disk *disk, uint64_t at, uint64_t len, bool discard)
 
 	if (disk->readonly)
 		return -EROFS;
+	if (disk->through)
+		return raw_zero(disk->raw.fd, at, len, discard);
 	if (first >= last) /* parts of one block, or of two */
 		first = last = u64_min(first, end);
 	ret = disk_write(disk, at, zeros, first - at);
@@ -366,14 +386,19 @@ int disk_flush(struct disk *disk)
 {
 	/* What a flush would protect, the scratch file, does not outlive this process: the page
 	 * cache is as durable as it gets. Saving reads it from there. */
-	(void)disk;
-	return 0;
+	return disk->through ? raw_flush(disk->raw.fd, &disk->flush_failed) : 0;
 }
 
 int disk_drop_changes(struct disk *disk, struct err *err)
 {
-	int ret = scratch_drop(&disk->scratch);
+	int ret;
 
+	if (disk->through) {
+		err_set(err, ERR_FAILED, "disk %s: what was written to its file stays there",
+			disk->id);
+		return -EOPNOTSUPP;
+	}
+	ret = scratch_drop(&disk->scratch);
 	return ret < 0 ? err_sys(err, -ret, "disk %s: drop what was written", disk->id) : 0;
 }
 
@@ -578,6 +603,12 @@ static int changed_frame(void *opaque, uint64_t index, uint8_t *scratch, const u
 
 void disk_changes_source(struct disk *disk, struct image_source *source)
 {
+	const struct image *none;
+
+	if (disk->through) {
+		(void)disk_base_source(disk, source, &none);
+		return;
+	}
 	*source = (struct image_source){
 		.size = disk->size,
 		.opaque = disk,

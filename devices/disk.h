@@ -1,12 +1,19 @@
 /*
- * Disks: the block back end under virtio-blk.
+ * Disks: the block back end under virtio-blk. There are two kinds.
  *
- * A disk has layers, read from the top: a private scratch file that takes all writes (sparse, with
- * a bitmap of 4 KiB blocks), then the overlays of the saved files, then the base: a raw file or an
+ * A layered disk is read from the top: a private scratch file that takes all writes (sparse, with a
+ * bitmap of 4 KiB blocks), then the overlays of the saved files, then the base: a raw file or an
  * image in an archive. Base and overlays are only ever read. A read-only disk has no scratch file.
  *
- * Called with the machine lock held, except for the image sources, which the writer's threads call
- * while the machine is paused.
+ * A disk that is written through (disk_through()) is a raw file or block device, and nothing else.
+ *
+ * Locks. disk_read(), disk_write(), disk_zero() and disk_flush() of a disk that is written through
+ * take none and need none: any thread may call them, several at once, and requests that overlap
+ * are in no order but the callers'. Those of a layered disk change its bitmap and its cache of
+ * frames: the machine lock is held. disk_id(), disk_size(), disk_readonly(), disk_through() and
+ * disk_direct() return what never changes: any thread. The image sources are called by the
+ * writer's threads, while the machine is paused and no request is under way. All else: the machine
+ * lock, and no request under way.
  */
 #ifndef TORPOR_DEVICES_DISK_H
 #define TORPOR_DEVICES_DISK_H
@@ -24,6 +31,7 @@ struct disk;
 struct disk_params {
 	const char *id;
 	bool readonly;
+	bool through;			   /* changes go to `raw`, which is open for writing */
 	uint64_t size;			   /* bytes, a multiple of 512 */
 	struct blob raw;		   /* base as a raw file; the disk takes over raw.fd */
 	const char *path;		   /* of the raw file, for errors; copied; NULL: unknown */
@@ -44,29 +52,36 @@ void disk_close(struct disk *disk);
  * that another process has written to sees a mixture of two disks, and a save would keep it. To be
  * called before every save and at every guest reset, with the machine lock held. Compares
  * device, inode, size, mtime and ctime of the open file with those of the opening: one fstat(2).
- * Returns 0, also for a base that is an image; -ESTALE with ERR_FAILED, which names the disk, the
- * file and what of it has changed; or what fstat(2) gave.
+ * Returns 0, also for a base that is an image and for a disk that is written through; -ESTALE with
+ * ERR_FAILED, which names the disk, the file and what of it has changed; or what fstat(2) gave.
  */
 int disk_check_base(const struct disk *disk, struct err *err);
 
-/* What its scratch file takes on the host's disk; 0 for a read-only one. */
+/* What its scratch file takes on the host's disk; 0 for one that has none. */
 uint64_t disk_scratch_bytes(const struct disk *disk);
 const char *disk_id(const struct disk *disk);
 uint64_t disk_size(const struct disk *disk);
 bool disk_readonly(const struct disk *disk);
+bool disk_through(const struct disk *disk);
+/* Where byte 0 of the disk is byte 0 of a file that can be read and written directly: its
+ * descriptor, which stays the disk's. -1: it cannot, as with all layered disks. */
+int disk_direct(const struct disk *disk);
 
 /* Byte offsets within the disk; the caller has checked the range. Return 0; -EIO when a lower layer
  * cannot be read, is damaged, or there is no memory to unpack it; -EROFS for a change of a
- * read-only disk; or what pread(2) or pwrite(2) gave, of the scratch file or of guest memory
- * (-EFAULT). */
+ * read-only disk; or what pread(2) or pwrite(2) gave, of the scratch file, of the file that is
+ * written through (-ENOSPC, -EIO) or of guest memory (-EFAULT). */
 int disk_read(struct disk *disk, uint64_t at, void *dst, uint64_t len);
 int disk_write(struct disk *disk, uint64_t at, const void *src, uint64_t len);
-/* Make it read as zero; `discard` frees the scratch file's space where it can. */
+/* Make it read as zero; `discard` frees the file's space where it can. */
 int disk_zero(struct disk *disk, uint64_t at, uint64_t len, bool discard);
-/* Cannot fail: the scratch file need not outlast this process. */
+/* What was written before the call outlasts the host's crash: raw_flush() of a disk that is written
+ * through. Of a layered one it does nothing, and cannot fail: the scratch file need not outlast
+ * this process. */
 int disk_flush(struct disk *disk);
-/* Everything that was written since the disk was opened is gone: base and overlays show. Returns 0,
- * or what ftruncate(2) gave; then nothing may be read any more. */
+/* Everything that was written since the disk was opened is gone: base and overlays show. Returns 0;
+ * -EOPNOTSUPP with ERR_FAILED for a disk that is written through; or what ftruncate(2) gave: then
+ * nothing may be read any more. */
 int disk_drop_changes(struct disk *disk, struct err *err);
 
 /* Three image sources for saving, valid while the machine is paused. Their frame() returns 0, the
@@ -78,12 +93,12 @@ bool disk_base_source(struct disk *disk, struct image_source *source, const stru
 /* What lies over the base: EXTENT_PARENT where the base shows, zero or data elsewhere. */
 void disk_overlay_source(struct disk *disk, struct image_source *source);
 /* For an increment: data where the guest wrote since the disk was opened, EXTENT_PARENT
- * elsewhere. */
+ * elsewhere. Nobody knows that of a disk that is written through: all of it. */
 void disk_changes_source(struct disk *disk, struct image_source *source);
 /* In how many parts what was written is counted. */
 #define DISK_PARTS 256u
 /* Blocks of 4 KiB that were written since the disk was opened or disk_drop_changes(), in each part of
- * it. Cannot fail. */
+ * it; 0 for a disk that is written through, of which nobody knows. Cannot fail. */
 void disk_count_changes(const struct disk *disk, uint32_t counts[DISK_PARTS]);
 /* Nothing was ever written: the overlay need not be saved. */
 bool disk_pristine(const struct disk *disk);

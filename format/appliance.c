@@ -40,6 +40,15 @@ void appliance_sort_contents(struct appliance *a)
 	qsort(a->content, a->ncontents, sizeof(a->content[0]), compare_roles);
 }
 
+const struct appliance_disk *appliance_outside(const struct appliance *a)
+{
+	for (uint32_t i = 0; i < a->ndisks; i++) {
+		if (a->disk[i].outside[0] != '\0')
+			return &a->disk[i];
+	}
+	return NULL;
+}
+
 const char *appliance_content(const struct appliance *a, const char *role)
 {
 	for (uint32_t i = 0; i < a->ncontents; i++) {

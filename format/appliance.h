@@ -18,13 +18,17 @@
 #include "state/cpuneeds.h"
 #include "state/hostneeds.h"
 
-#define APPLIANCE_FORMAT_MAJOR 1 /* another major is refused by name */
-#define APPLIANCE_FORMAT_MINOR 2 /* a newer minor is readable */
-#define APPLIANCE_MAX_DISKS    8
-#define APPLIANCE_MAX_NETS     4
-#define APPLIANCE_MAX_PAIRS    4
-#define APPLIANCE_MIN_MTU      1280 /* what IPv6 needs */
-#define APPLIANCE_MAX_CMDLINE  65536
+/* Format 2 is format 1 of an appliance that has disks outside of its file, which a reader of format 1
+ * must refuse. Another major is refused by name, a newer minor is readable. */
+#define APPLIANCE_FORMAT_MAJOR	1
+#define APPLIANCE_FORMAT_MINOR	2
+#define APPLIANCE_OUTSIDE_MAJOR 2
+#define APPLIANCE_OUTSIDE_MINOR 0
+#define APPLIANCE_MAX_DISKS	8
+#define APPLIANCE_MAX_NETS	4
+#define APPLIANCE_MAX_PAIRS	4
+#define APPLIANCE_MIN_MTU	1280 /* what IPv6 needs */
+#define APPLIANCE_MAX_CMDLINE	65536
 /* What an image of a container says beside its command: a member of the annotations each. Labels of
  * the image are members of their own names. */
 #define APPLIANCE_MAX_ANNOTATIONS 65536
@@ -49,6 +53,9 @@ struct appliance_disk {
 	char id[21]; /* printable ASCII; the disk's serial for the guest (virtio 1.2 §5.2.6) */
 	bool readonly;
 	uint64_t size; /* bytes, a multiple of 512 */
+	/* Live only: the disk is not in the file, which has the digest of what it held
+	 * (format/image/disk_digest.h). "": it is in the file. */
+	char outside[APPLIANCE_DIGEST_SIZE];
 };
 
 /* A network card. What carries its frames is the host's business, and not in the file. */
@@ -109,6 +116,8 @@ int appliance_copy(struct appliance *to, const struct appliance *from, struct er
 int appliance_encode(const struct appliance *a, struct buf *out, struct err *err);
 /* Put the contents into their order. Cannot fail. */
 void appliance_sort_contents(struct appliance *a);
+/* The first disk that is outside of the file, or NULL. */
+const struct appliance_disk *appliance_outside(const struct appliance *a);
 /* The digest of a content, or NULL. */
 const char *appliance_content(const struct appliance *a, const char *role);
 /* `a` is to be freed only after 0. Otherwise -EINVAL with ERR_INTEGRITY, which names the member, or

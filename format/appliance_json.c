@@ -31,10 +31,15 @@ static json_t *encode_disks(const struct appliance *a)
 {
 	json_t *disks = json_array();
 
-	for (uint32_t i = 0; i < a->ndisks; i++)
-		json_array_append_new(disks, json_pack("{s:s, s:b, s:I}", "id", a->disk[i].id,
-						       "readonly", (int)a->disk[i].readonly, "size",
-						       (json_int_t)a->disk[i].size));
+	for (uint32_t i = 0; i < a->ndisks; i++) {
+		const struct appliance_disk *disk = &a->disk[i];
+
+		json_array_append_new(disks,
+				      json_pack("{s:s, s:b, s:I, s:s*}", "id", disk->id, "readonly",
+						(int)disk->readonly, "size", (json_int_t)disk->size,
+						"outside",
+						disk->outside[0] != '\0' ? disk->outside : NULL));
+	}
 	return disks;
 }
 
@@ -93,7 +98,7 @@ static json_t *encode_contents(const struct appliance *a)
 int appliance_encode(const struct appliance *a, struct buf *out, struct err *err)
 {
 	cleanup_json json_t *json = NULL;
-	unsigned minor = 0;
+	unsigned major = APPLIANCE_FORMAT_MAJOR, minor = 0;
 	char format[24];
 
 	if (strlen(a->cmdline) > APPLIANCE_MAX_CMDLINE)
@@ -105,7 +110,11 @@ int appliance_encode(const struct appliance *a, struct buf *out, struct err *err
 		minor = MINOR_OF_NETWORK;
 	if (a->live && a->exec_port)
 		minor = MINOR_OF_PORTS;
-	snprintf(format, sizeof(format), "%d.%u", APPLIANCE_FORMAT_MAJOR, minor);
+	if (appliance_outside(a) != NULL) {
+		major = APPLIANCE_OUTSIDE_MAJOR;
+		minor = APPLIANCE_OUTSIDE_MINOR;
+	}
+	snprintf(format, sizeof(format), "%u.%u", major, minor);
 	json = json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:o, s:o, s:o}", "format", format,
 			 "machine", a->machine, "arch", a->arch, "memory", (json_int_t)a->memory,
 			 "vcpus", (json_int_t)a->vcpus, "console", console_names[a->console],
@@ -148,22 +157,39 @@ static int decode_annotations(struct appliance *a, json_t *json, struct err *err
 	return 0;
 }
 
-/* "MAJOR.MINOR". In a newer minor than ours, members we do not know are to be expected. */
-static int check_format(json_t *json, unsigned *minor, struct err *err)
+struct format_version {
+	unsigned major;
+	unsigned minor;
+	bool newer; /* a minor that is newer than ours: members we do not know are to be expected */
+};
+
+/* What a minor of format 1 brought is in all of format 2. */
+static bool version_has(const struct format_version *version, unsigned minor)
+{
+	return version->major > APPLIANCE_FORMAT_MAJOR || version->minor >= minor;
+}
+
+/* "MAJOR.MINOR" */
+static int check_format(json_t *json, struct format_version *version, struct err *err)
 {
 	char text[24];
-	unsigned major;
 	char behind;
 	int ret = json_get_ascii(json, "format", text, sizeof(text), err);
 
 	if (ret < 0)
 		return ret;
-	if (sscanf(text, "%9u.%9u%c", &major, minor, &behind) != 2 || major == 0)
+	if (sscanf(text, "%9u.%9u%c", &version->major, &version->minor, &behind) != 2 ||
+	    version->major == 0)
 		return err_set(err, ERR_INTEGRITY, "the format version is malformed");
-	if (major != APPLIANCE_FORMAT_MAJOR)
+	if (version->major > APPLIANCE_OUTSIDE_MAJOR)
 		return err_set(err, ERR_INCOMPATIBLE,
-			       "made by a newer torpor (format %u.%u); this one reads %d.x", major,
-			       *minor, APPLIANCE_FORMAT_MAJOR);
+			       "made by a newer torpor (format %u.%u); this one reads %d.x and "
+			       "%d.x",
+			       version->major, version->minor, APPLIANCE_FORMAT_MAJOR,
+			       APPLIANCE_OUTSIDE_MAJOR);
+	version->newer = version->minor > (version->major == APPLIANCE_OUTSIDE_MAJOR
+						   ? APPLIANCE_OUTSIDE_MINOR
+						   : APPLIANCE_FORMAT_MINOR);
 	return 0;
 }
 
@@ -197,9 +223,25 @@ static int decode_cmdline(struct appliance *a, json_t *json, struct err *err)
 	return a->cmdline != NULL ? 0 : err_sys(err, ENOMEM, "read the description");
 }
 
+/* Before a live appliance is known as one: decode_config() looks at that. */
+static int decode_outside(struct appliance_disk *disk, json_t *json, struct err *err)
+{
+	uint8_t digest[DIGEST_SIZE];
+	int ret;
+
+	if (json_object_get(json, "outside") == NULL)
+		return 0;
+	ret = json_get_ascii(json, "outside", disk->outside, sizeof(disk->outside), err);
+	if (ret < 0)
+		return ret;
+	return digest_parse(disk->outside, digest)
+		       ? 0
+		       : err_set(err, ERR_INTEGRITY, "what a disk holds is not a digest");
+}
+
 static int decode_disk(struct appliance_disk *disk, json_t *json, bool newer, struct err *err)
 {
-	static const char *const names[] = {"id", "readonly", "size", NULL};
+	static const char *const names[] = {"id", "readonly", "size", "outside", NULL};
 	int ret = json_get_ascii(json, "id", disk->id, sizeof(disk->id), err);
 
 	if (ret < 0)
@@ -212,6 +254,9 @@ static int decode_disk(struct appliance_disk *disk, json_t *json, bool newer, st
 		return ret;
 	if (disk->size % SECTOR != 0)
 		return err_set(err, ERR_INTEGRITY, "a disk is not a whole number of sectors");
+	ret = decode_outside(disk, json, err);
+	if (ret < 0)
+		return ret;
 	return newer ? 0 : json_only(json, names, err);
 }
 
@@ -271,15 +316,15 @@ static int decode_net(struct appliance_net *net, json_t *json, bool live, bool n
 }
 
 /* Files of before there were network cards have none. */
-static int decode_nets(struct appliance *a, json_t *json, unsigned minor, struct err *err)
+static int decode_nets(struct appliance *a, json_t *json, const struct format_version *version,
+		       struct err *err)
 {
-	bool newer = minor > APPLIANCE_FORMAT_MINOR;
 	json_t *nets;
 	int ret;
 
 	if (json_object_get(json, "network") == NULL)
 		return 0;
-	if (minor < MINOR_OF_NETWORK)
+	if (!version_has(version, MINOR_OF_NETWORK))
 		return err_set(err, ERR_INTEGRITY, "a network in format 1.0, which has none");
 	ret = json_get_array(json, "network", &nets, err);
 	if (ret < 0)
@@ -288,7 +333,7 @@ static int decode_nets(struct appliance *a, json_t *json, unsigned minor, struct
 		return err_set(err, ERR_INTEGRITY, "not 1 to %d network cards", APPLIANCE_MAX_NETS);
 	a->nnets = (uint32_t)json_array_size(nets);
 	for (uint32_t i = 0; i < a->nnets; i++) {
-		ret = decode_net(&a->net[i], json_array_get(nets, i), a->live, newer, err);
+		ret = decode_net(&a->net[i], json_array_get(nets, i), a->live, version->newer, err);
 		if (ret < 0)
 			return ret;
 	}
@@ -296,7 +341,8 @@ static int decode_nets(struct appliance *a, json_t *json, unsigned minor, struct
 }
 
 /* Of live appliances, which may have none. One that we do not know is a device that we have not. */
-static int decode_ports(struct appliance *a, json_t *json, unsigned minor, struct err *err)
+static int decode_ports(struct appliance *a, json_t *json, const struct format_version *version,
+			struct err *err)
 {
 	const char *name;
 	json_t *ports;
@@ -304,8 +350,9 @@ static int decode_ports(struct appliance *a, json_t *json, unsigned minor, struc
 
 	if (json_object_get(json, "ports") == NULL)
 		return 0;
-	if (minor < MINOR_OF_PORTS)
-		return err_set(err, ERR_INTEGRITY, "ports in format 1.%u, which has none", minor);
+	if (!version_has(version, MINOR_OF_PORTS))
+		return err_set(err, ERR_INTEGRITY, "ports in format 1.%u, which has none",
+			       version->minor);
 	if (!a->live)
 		return err_set(err, ERR_INTEGRITY, "a cold appliance with ports");
 	ret = json_get_array(json, "ports", &ports, err);
@@ -313,8 +360,7 @@ static int decode_ports(struct appliance *a, json_t *json, unsigned minor, struc
 		return ret;
 	name = json_string_value(json_array_get(ports, 0));
 	if (json_array_size(ports) != 1 || name == NULL || strcmp(name, APPLIANCE_EXEC_PORT) != 0)
-		return err_set(err,
-			       minor > APPLIANCE_FORMAT_MINOR ? ERR_INCOMPATIBLE : ERR_INTEGRITY,
+		return err_set(err, version->newer ? ERR_INCOMPATIBLE : ERR_INTEGRITY,
 			       "console ports other than " APPLIANCE_EXEC_PORT);
 	a->exec_port = true;
 	return 0;
@@ -438,13 +484,14 @@ static int decode_config(struct appliance *a, json_t *json, struct err *err)
 		"format",     "machine",     "arch",	"memory", "vcpus", "console",
 		"cmdline",    "disks",	     "cpu",	"live",	  "needs", "contents",
 		"encryption", "annotations", "network", "ports",  NULL};
+	struct format_version version = {0};
 	uint64_t vcpus = 0;
-	unsigned minor = 0;
-	int ret = check_format(json, &minor, err);
-	bool newer = minor > APPLIANCE_FORMAT_MINOR;
+	bool newer;
+	int ret = check_format(json, &version, err);
 
 	if (ret < 0)
 		return ret;
+	newer = version.newer;
 	ret = json_get_ascii(json, "machine", a->machine, sizeof(a->machine), err);
 	if (ret < 0)
 		return ret;
@@ -478,10 +525,16 @@ static int decode_config(struct appliance *a, json_t *json, struct err *err)
 	ret = decode_live(a, json, newer, err);
 	if (ret < 0)
 		return ret;
-	ret = decode_nets(a, json, minor, err);
+	if ((appliance_outside(a) != NULL) != (version.major == APPLIANCE_OUTSIDE_MAJOR) ||
+	    (appliance_outside(a) != NULL && !a->live))
+		return err_set(err, ERR_INTEGRITY,
+			       "disks outside of a file are in live appliances of format %d.x, and "
+			       "each of those has one",
+			       APPLIANCE_OUTSIDE_MAJOR);
+	ret = decode_nets(a, json, &version, err);
 	if (ret < 0)
 		return ret;
-	ret = decode_ports(a, json, minor, err);
+	ret = decode_ports(a, json, &version, err);
 	if (ret < 0)
 		return ret;
 	if (a->live)

@@ -298,6 +298,12 @@ static int check_disks(const struct archive *a, struct err *err)
 		disk = archive_image(a, role);
 		snprintf(role, sizeof(role), ROLE_DISK ".%u" ROLE_OVERLAY_SUFFIX, i);
 		overlay = archive_image(a, role);
+		if (app->disk[i].outside[0] != '\0') {
+			if (disk != NULL || overlay != NULL)
+				return err_set(err, ERR_INTEGRITY,
+					       "disk %u is in the file, and outside of it", i);
+			continue;
+		}
 		/* An increment has what changed since its parent, as an overlay, or nothing. */
 		if ((disk == NULL) != app->increment ||
 		    (disk != NULL && disk->map.size != app->disk[i].size) ||

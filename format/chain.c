@@ -20,7 +20,8 @@ static int check_parent(const struct archive *child, const struct archive *paren
 		    strcmp(old->arch, young->arch) == 0;
 
 	for (uint32_t i = 0; same && i < young->ndisks; i++)
-		same = old->disk[i].size == young->disk[i].size;
+		same = old->disk[i].size == young->disk[i].size &&
+		       (old->disk[i].outside[0] != '\0') == (young->disk[i].outside[0] != '\0');
 	return same ? 0
 		    : err_set(err, ERR_INTEGRITY, "%s cannot be the parent of %s",
 			      archive_path(parent), archive_path(child));

@@ -151,6 +151,8 @@ static int flatten_contents(const struct chain *c, struct archive_writer *w, str
 	if (ret < 0)
 		return ret;
 	for (unsigned i = 0; i < a->ndisks; i++) {
+		if (a->disk[i].outside[0] != '\0')
+			continue;
 		ret = flatten_disk(c, w, i, err);
 		if (ret < 0)
 			return ret;

@@ -48,6 +48,7 @@ struct landlock {
 enum landlock_access {
 	LANDLOCK_READ,	 /* a file, or the files in a folder and below */
 	LANDLOCK_TREE,	 /* the same, and list folders */
+	LANDLOCK_RUN,	 /* read and execute files in a folder and below */
 	LANDLOCK_DEVICE, /* read, write, ioctl(2) */
 	LANDLOCK_OWN,	 /* a folder: files and sockets in it are made, read, written, removed */
 	LANDLOCK_PARENT, /* a folder: empty ones in it may be removed */

@@ -137,51 +137,109 @@ static bool looks_like_option(const char *text)
 	return word > 0 && (text[word] == '\0' || text[word] == '=');
 }
 
+static const struct {
+	const char *name;
+	enum disk_mode mode;
+} disk_modes[] = {{"scratch", DISK_SCRATCH}, {"ro", DISK_RO}, {"rw", DISK_RW}};
+
+const char *disk_mode_name(enum disk_mode mode)
+{
+	return disk_modes[mode].name;
+}
+
+static bool take_mode(struct disk_arg *disk, const char *word, struct err *err, int *ret)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(disk_modes); i++) {
+		if (strcmp(disk_modes[i].name, word) != 0)
+			continue;
+		if (disk->has_mode && disk->mode != disk_modes[i].mode)
+			*ret = err_set(err, ERR_USAGE, "--disk: %s and %s exclude each other", word,
+				       disk_mode_name(disk->mode));
+		disk->mode = disk_modes[i].mode;
+		disk->has_mode = true;
+		return true;
+	}
+	return false;
+}
+
+static int take_id(struct disk_arg *disk, const char *id, struct err *err)
+{
+	if (!id_is_valid(id))
+		return err_set(err, ERR_USAGE, "disk id '%s': 1 to 20 printable ASCII characters",
+			       id);
+	if (disk->id[0] == '\0')
+		memcpy(disk->id, id, strlen(id) + 1);
+	return 0;
+}
+
 /* Take one suffix behind the last comma. One that is unknown is a part of the file's name, if there
  * is a file of that name. */
 static int take_suffix(struct disk_arg *disk, bool *taken, struct err *err)
 {
 	char *comma = strrchr(disk->path, ',');
+	int ret = 0;
 
 	*taken = false;
 	if (comma == NULL)
 		return 0;
-	if (strcmp(comma, ",ro") == 0) {
-		disk->readonly = true;
-	} else if (strncmp(comma, ",id=", 4) == 0) {
-		if (!id_is_valid(comma + 4))
-			return err_set(err, ERR_USAGE,
-				       "disk id '%s': 1 to 20 printable ASCII characters",
-				       comma + 4);
-		if (disk->id[0] == '\0')
-			memcpy(disk->id, comma + 4, strlen(comma + 4) + 1);
+	if (strncmp(comma, ",id=", 4) == 0) {
+		ret = take_id(disk, comma + 4, err);
+	} else if (strcmp(comma, ",share=no") == 0) {
+		disk->alone = true;
+	} else if (take_mode(disk, comma + 1, err, &ret)) {
+		/* It is noted. */
 	} else if (!looks_like_option(comma + 1) || access(disk->path, F_OK) == 0) {
 		return 0;
 	} else {
 		return err_set(err, ERR_USAGE,
-			       "--disk: no file is named %s, and '%s' is no suffix: there are ,ro "
-			       "and ,id=X",
+			       "--disk: no file is named %s, and '%s' is no suffix: there are ,rw "
+			       ",ro ,scratch ,id=X and ,share=no",
 			       disk->path, comma);
 	}
+	if (ret < 0)
+		return ret;
 	*comma = '\0';
 	*taken = true;
+	return 0;
+}
+
+/* ID=F */
+static int take_prefix(struct disk_arg *disk, struct err *err)
+{
+	char *equals = strchr(disk->path, '=');
+	int ret;
+
+	if (equals == NULL || equals == disk->path ||
+	    memchr(disk->path, '/', (size_t)(equals - disk->path)) != NULL ||
+	    access(disk->path, F_OK) == 0)
+		return 0;
+	*equals = '\0';
+	ret = take_id(disk, disk->path, err);
+	if (ret < 0)
+		return ret;
+	if (strcmp(disk->id, disk->path) != 0)
+		return err_set(err, ERR_USAGE, "--disk: two ids, %s and %s", disk->path, disk->id);
+	memmove(disk->path, equals + 1, strlen(equals + 1) + 1);
 	return 0;
 }
 
 int parse_disk(const char *text, struct disk_arg *disk, struct err *err)
 {
 	bool taken = true;
+	int ret;
 
 	*disk = (struct disk_arg){0};
 	if (strlen(text) >= sizeof(disk->path))
 		return err_set(err, ERR_USAGE, "--disk: the file's name is too long");
 	memcpy(disk->path, text, strlen(text) + 1);
 	while (taken) {
-		int ret = take_suffix(disk, &taken, err);
-
+		ret = take_suffix(disk, &taken, err);
 		if (ret < 0)
 			return ret;
 	}
+	ret = take_prefix(disk, err);
+	if (ret < 0)
+		return ret;
 	if (disk->path[0] == '\0')
 		return err_set(err, ERR_USAGE, "--disk %s: no file is named", text);
 	return 0;

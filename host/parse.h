@@ -24,14 +24,25 @@ int parse_number(const char *text, const char *what, uint64_t min, uint64_t max,
 
 int parse_name(const char *text, struct err *err);
 
-/* What `--disk F[,ro][,id=X]` says. Only these suffixes are split off, from the right, so that a
- * comma in a file's name does no harm; another one is ERR_USAGE, unless there is such a file. */
+/* What a machine does with a file that is its disk. */
+enum disk_mode {
+	DISK_SCRATCH, /* it is only read; what the guest writes is the machine's own */
+	DISK_RO,      /* it is only read, and the guest cannot write */
+	DISK_RW,      /* what the guest writes goes into it */
+};
+
+/* What `--disk F[,rw|ro|scratch][,id=X][,share=no]` says; X=F is F,id=X. Only these suffixes are split
+ * off, from the right, so that a comma in a file's name does no harm; another one is ERR_USAGE, unless there is
+ * such a file. X= is part of the file's name where there is such a file, or where a slash is before the =. */
 struct disk_arg {
 	char path[4096];
-	bool readonly;
+	enum disk_mode mode;
+	bool has_mode;
+	bool alone;					   /* share=no: nobody else may use it */
 	char id[sizeof(((struct appliance_disk *)0)->id)]; /* "" when not given */
 };
 
+const char *disk_mode_name(enum disk_mode mode);
 int parse_disk(const char *text, struct disk_arg *disk, struct err *err);
 
 #endif

@@ -163,6 +163,17 @@ int path_store(struct path *path, const char *name, struct err *err)
 	return ret < 0 ? ret : path_set(path, err, "%s/%s.torpor", root.text, name);
 }
 
+int path_volume(struct path *path, const char *name, struct err *err)
+{
+	struct path root;
+	int ret = path_store_root(&root, err);
+
+	if (ret < 0)
+		return ret;
+	return name != NULL ? path_set(path, err, "%s/volumes/%s.raw", root.text, name)
+			    : path_set(path, err, "%s/volumes", root.text);
+}
+
 int path_cas(struct path *path, struct err *err)
 {
 	struct path root;

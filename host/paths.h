@@ -4,6 +4,7 @@
  *     runtime  $XDG_RUNTIME_DIR/torpor/NAME/        lock, control, pid
  *     state    $XDG_STATE_HOME/torpor/NAME/         console.log, torpor.log, events, exit
  *     store    $XDG_DATA_HOME/torpor/NAME.torpor
+ *     volumes  $XDG_DATA_HOME/torpor/volumes/NAME.raw
  *     images   $XDG_DATA_HOME/torpor/oci/           what came from registries (store/cas.h)
  *     LANs     $XDG_RUNTIME_DIR/torpor-lan/NAME/    lock, control, port, qemu, trunk
  *     LAN logs $XDG_STATE_HOME/torpor-lan/NAME.log
@@ -45,6 +46,8 @@ int path_lan(struct path *path, const char *name, const char *file, struct err *
 int path_lan_log(struct path *path, const char *name, struct err *err);
 int path_store_root(struct path *path, struct err *err);
 int path_store(struct path *path, const char *name, struct err *err);
+/* A volume; NULL: the folder of all. */
+int path_volume(struct path *path, const char *name, struct err *err);
 int path_cas(struct path *path, struct err *err);
 int path_trust(struct path *path, struct err *err);
 /* The folder for temporary files: $TMPDIR, or /var/tmp, for there may be much. */

@@ -178,6 +178,13 @@ void instance_serve_requests(struct instance *in);
 json_t *instance_stats(struct instance *in, const json_t *request, struct err *err);
 json_t *instance_set_fill(struct instance *in, const json_t *request, struct err *err);
 
+/* What a disk that is written through excludes (instance_disks.c). `what`: "be moved", for the text.
+ * Returns 0, or -EINVAL with ERR_USAGE that names the disk. */
+int instance_refuse_through(const struct instance *in, const char *what, struct err *err);
+/* "disks" of "inspect": [{"id", "mode", "size", and of one with a file of its own "file", "device",
+ * "inode"}]. NULL without memory. */
+json_t *instance_disks_json(const struct instance *in);
+
 /* While it is moved: -EINVAL with ERR_FAILED. */
 int instance_refuse_held(const struct instance *in, struct err *err);
 
@@ -243,7 +250,15 @@ void instance_identity_changed(struct instance *in);
 int instance_identity_check(const struct instance *in, struct err *err);
 void instance_identity_close(struct instance *in);
 
+/* Where a save puts disks that are written through. */
+enum save_disks {
+	SAVE_DISKS_UNSAID,
+	SAVE_DISKS_INSIDE,  /* what they hold at the pause, into the file */
+	SAVE_DISKS_OUTSIDE, /* they stay where they are, and the file has their digests */
+};
+
 struct save_request {
+	enum save_disks disks;
 	const char *path; /* absolute; NULL: down a stream */
 	int fd;		  /* borrowed: a temporary file that the client publishes, or the stream */
 	int client_fd;	  /* borrowed: the connection of the client that asks */
@@ -262,12 +277,27 @@ struct save_request {
 	 * and the name of another one that stands on that; NULL: none. */
 	const char *replaced;
 	const char *dependent;
-	uint64_t bytes;		       /* out: written */
+	uint64_t bytes; /* out: written */
+	/* Out: of disks that stay outside, what they hold ("": another disk), and, of a regular file
+	 * whose times tell a later write, how it was then (st_nlink 0: not so). */
+	char outside[APPLIANCE_MAX_DISKS][DIGEST_TEXT_SIZE];
+	struct stat outside_stat[APPLIANCE_MAX_DISKS];
 	char digest[DIGEST_TEXT_SIZE]; /* out: the identity of what was saved */
 	/* Out: of the file that it is relative to; "": it is full. */
 	char parent_digest[DIGEST_TEXT_SIZE];
 	struct path parent_path;
 };
+
+/* Whether the request says what is to become of disks that are written through. Returns 0, or -EINVAL
+ * with ERR_USAGE. */
+int instance_check_save_disks(const struct instance *in, const struct save_request *request,
+			      struct err *err);
+/* Of a paused machine: put them on stable storage, and fill in request->outside. Returns 0, the error of
+ * disk_flush(), or what disk_digest() gives. */
+int instance_digest_disks(struct instance *in, struct save_request *request, struct err *err);
+/* "outside" of a save's reply: [{"id", "digest", and of one with such times "device", "inode", "size",
+ * "mtime", "ctime"}], times as [seconds, nanoseconds]. NULL without memory. */
+json_t *instance_outside_json(const struct instance *in, const struct save_request *request);
 
 /* Its events (instance_events.c): nothing here fails. begin: the machine is up. ended: before its
  * name is free. `details` is taken. */

@@ -10,6 +10,10 @@
 
 int instance_golden_open(struct instance *in, struct err *err)
 {
+	int ret = instance_refuse_through(in, "be golden", err);
+
+	if (ret < 0)
+		return ret;
 	return golden_open(&in->golden, &in->machine, in->source->chain, err);
 }
 

@@ -10,8 +10,8 @@
 #include "snapshot/save.h"
 
 /* What the machine was made from, as it is at this moment. */
-static int describe_appliance(const struct instance *in, const char *as, struct appliance *a,
-			      struct err *err)
+static int describe_appliance(const struct instance *in, const struct save_request *request,
+			      struct appliance *a, struct err *err)
 {
 	int ret = appliance_copy(a, &in->source->appliance, err);
 
@@ -23,7 +23,10 @@ static int describe_appliance(const struct instance *in, const char *as, struct 
 	a->saved_ns = clock_realtime_ns();
 	a->generation += in->saves + 1;
 	a->cpu = in->cpu;
-	snprintf(a->name, sizeof(a->name), "%s", as != NULL ? as : in->claim.name);
+	snprintf(a->name, sizeof(a->name), "%s",
+		 request->as != NULL ? request->as : in->claim.name);
+	for (uint32_t i = 0; i < a->ndisks; i++)
+		strcpy(a->disk[i].outside, request->outside[i]);
 	return 0;
 }
 
@@ -41,6 +44,21 @@ static void describe_disk(struct disk *disk, bool increment, struct save_disk *s
 	save->has_overlay = !disk_pristine(disk);
 	if (save->has_overlay)
 		disk_overlay_source(disk, &save->overlay);
+}
+
+/* An increment has the disks inside that its parent has inside. */
+static bool same_places(const struct instance *in, const struct save_request *request,
+			const struct chain *parent)
+{
+	const struct appliance *a = archive_appliance(chain_newest(parent));
+
+	for (uint32_t i = 0; i < a->ndisks && i < in->source->appliance.ndisks; i++) {
+		bool outside = disk_through(in->disk[i]) && request->disks == SAVE_DISKS_OUTSIDE;
+
+		if (outside != (a->disk[i].outside[0] != '\0'))
+			return false;
+	}
+	return true;
 }
 
 /* The file that is to be written is one of the chain, which the new file would need. */
@@ -73,6 +91,11 @@ static int open_named_parent(struct instance *in, const struct save_request *req
 			       "%s is not what %s woke from or was last saved to (%s)",
 			       request->parent, in->claim.name,
 			       in->base[0] != '\0' ? in->base : "nothing");
+	if (!same_places(in, request, *parent))
+		return err_set(err, ERR_USAGE,
+			       "%s has other disks outside: what changed since it needs the same "
+			       "--disks, or save with --full",
+			       request->parent);
 	if (would_replace(*parent, request->path))
 		return err_set(err, ERR_USAGE,
 			       "%s cannot be replaced by what changed since it: choose another -o, "
@@ -97,7 +120,7 @@ static int choose_parent(struct instance *in, const struct save_request *request
 	if (in->base[0] == '\0' || in->given.n == 0 || instance_open_given(in, parent, NULL) < 0)
 		return 0;
 	fits = strcmp(archive_digest(chain_newest(*parent)), in->base) == 0 &&
-	       !would_replace(*parent, request->path);
+	       same_places(in, request, *parent) && !would_replace(*parent, request->path);
 	if (!fits) {
 		chain_close(*parent);
 		*parent = NULL;
@@ -168,13 +191,15 @@ static int write_snapshot(struct instance *in, struct save_request *request,
 		.parent = parent,
 		.progress = &in->saving.progress,
 	};
-	int ret = describe_appliance(in, request->as, &a, err);
+	int ret = describe_appliance(in, request, &a, err);
 
 	if (ret < 0)
 		return ret;
 	a.increment = parent != NULL;
-	for (uint32_t i = 0; i < a.ndisks; i++)
-		describe_disk(in->disk[i], a.increment, &params.disk[i]);
+	for (uint32_t i = 0; i < a.ndisks; i++) {
+		if (a.disk[i].outside[0] == '\0')
+			describe_disk(in->disk[i], a.increment, &params.disk[i]);
+	}
 	ret = snapshot_save(&in->machine, &params, err);
 	appliance_free(&a);
 	if (ret < 0)
@@ -209,6 +234,9 @@ int instance_save(struct instance *in, struct save_request *request, struct err 
 	if (ret < 0)
 		return ret;
 	ret = choose_parent(in, request, &parent, err);
+	if (ret < 0)
+		return ret;
+	ret = instance_digest_disks(in, request, err);
 	if (ret < 0)
 		return ret;
 	if (parent == NULL)

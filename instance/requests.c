@@ -74,6 +74,8 @@ static json_t *do_inspect(struct instance *in, const json_t *request, struct err
 		json_object_set_new(reply, "golden", instance_golden_json(in));
 	json_object_set_new(reply, "appliance",
 			    json_loadb((const char *)text.data, text.len, 0, NULL));
+	if (in->source->appliance.ndisks > 0)
+		json_object_set_new(reply, "disks", instance_disks_json(in));
 	if (in->source->appliance.nnets > 0)
 		json_object_set_new(reply, "network", instance_net_describe(in, false));
 	return reply;
@@ -141,7 +143,8 @@ static json_t *do_trimming(struct instance *in, const json_t *request, struct er
 			 "bytes", (json_int_t)balloon_bytes(in->board.balloon));
 }
 
-static json_t *saved_reply(const struct save_request *request, uint64_t paused_ns)
+static json_t *saved_reply(const struct instance *in, const struct save_request *request,
+			   uint64_t paused_ns)
 {
 	json_t *reply =
 		json_pack("{s:b,s:s*,s:b,s:I,s:f,s:b,s:b}", "ok", 1, "path", request->path,
@@ -153,6 +156,8 @@ static json_t *saved_reply(const struct save_request *request, uint64_t paused_n
 		json_object_set_new(reply, "parent",
 				    json_pack("{s:s,s:s}", "digest", request->parent_digest, "file",
 					      request->parent_path.text));
+	if (request->disks == SAVE_DISKS_OUTSIDE)
+		json_object_set_new(reply, "outside", instance_outside_json(in, request));
 	return reply;
 }
 
@@ -207,7 +212,7 @@ static json_t *save_to(struct instance *in, struct save_request *request, struct
 	}
 	if (save_paused(in, request, was_running, err) < 0)
 		return NULL;
-	return saved_reply(request, clock_monotonic_ns() - start);
+	return saved_reply(in, request, clock_monotonic_ns() - start);
 }
 
 /* A descriptor that came along: of a stream, or of a temporary file for an absolute path. */
@@ -225,9 +230,19 @@ static int check_target(const struct instance *in, const struct save_request *sa
 	return stream && hold_is_move(&in->hold) ? 0 : instance_refuse_held(in, err);
 }
 
+static enum save_disks decode_disks(const json_t *request)
+{
+	const char *word = json_string_value(json_object_get(request, "disks"));
+
+	if (word == NULL)
+		return SAVE_DISKS_UNSAID;
+	return strcmp(word, "outside") == 0 ? SAVE_DISKS_OUTSIDE : SAVE_DISKS_INSIDE;
+}
+
 static json_t *answer_save(struct instance *in, const json_t *request, struct err *err)
 {
 	struct save_request save = {
+		.disks = decode_disks(request),
 		.path = json_string_value(json_object_get(request, "path")),
 		.fd = in->control.passed_fd,
 		.client_fd = in->control.client_fd,
@@ -255,7 +270,7 @@ static json_t *answer_save(struct instance *in, const json_t *request, struct er
 			in->claim.name);
 		return NULL;
 	}
-	if (instance_identity_check(in, err) < 0)
+	if (instance_identity_check(in, err) < 0 || instance_check_save_disks(in, &save, err) < 0)
 		return NULL;
 	if (save.as != NULL && !name_is_valid(save.as)) {
 		err_set(err, ERR_USAGE, "save: \"as\" is not a name");
@@ -291,6 +306,9 @@ static json_t *do_hold(struct instance *in, const json_t *request, struct err *e
 		err_set(err, ERR_USAGE, "hold needs a descriptor");
 		return NULL;
 	}
+	/* The other host does not have the file. */
+	if (instance_refuse_through(in, "be moved", err) < 0)
+		return NULL;
 	fd = fcntl(in->control.passed_fd, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0) {
 		err_sys(err, errno, "hold");

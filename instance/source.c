@@ -22,7 +22,7 @@ int source_init(struct source *s, struct err *err)
 {
 	*s = (struct source){.kernel_fd = -1, .initrd_fd = -1};
 	for (unsigned i = 0; i < APPLIANCE_MAX_DISKS; i++)
-		s->disk_fd[i] = -1;
+		s->disk[i].fd = -1;
 	return appliance_init(&s->appliance, err);
 }
 
@@ -90,17 +90,22 @@ static int source_open_disk(struct source *s, unsigned index, const char *scratc
 		.readonly = d->readonly,
 		.size = d->size,
 		.raw = {.fd = -1},
-		.path = s->disk_path[index],
+		.path = s->disk[index].path,
+		.through = s->disk[index].through,
 		.scratch_dir = scratch_dir,
 	};
 
 	struct image_layers layers;
 	int ret;
 
-	if (s->chain == NULL) {
-		params.raw = (struct blob){.fd = take_fd(&s->disk_fd[index]), .len = d->size};
+	if (s->disk[index].path != NULL) {
+		params.raw = (struct blob){.fd = take_fd(&s->disk[index].fd), .len = d->size};
 		return disk_open(disk, &params, err);
 	}
+	if (d->outside[0] != '\0')
+		return err_set(err, ERR_USAGE,
+			       "disk %s is outside of %s: only torpor resume --disk %s=F takes it",
+			       d->id, s->origin, d->id);
 	ret = chain_disk(s->chain, index, &layers, err);
 	if (ret < 0)
 		return ret;
@@ -200,7 +205,7 @@ void source_close(struct source *s)
 	close_and_forget(&s->kernel_fd);
 	close_and_forget(&s->initrd_fd);
 	for (unsigned i = 0; i < APPLIANCE_MAX_DISKS; i++)
-		close_and_forget(&s->disk_fd[i]);
+		close_and_forget(&s->disk[i].fd);
 	chain_close(s->chain);
 	s->chain = NULL;
 	keyring_free(s->keys);

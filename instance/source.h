@@ -14,6 +14,15 @@
 #include "format/chain.h"
 #include "vmm/arch.h"
 
+/* A disk that is a file or device of its own, and not in the chain. */
+struct source_disk {
+	int fd;		  /* owned until source_open_disks(); -1: it is in the chain */
+	bool through;	  /* what the guest writes goes to it */
+	const char *path; /* borrowed; NULL: it is in the chain */
+	dev_t dev;
+	ino_t ino;
+};
+
 struct source {
 	struct appliance appliance;
 	const char *origin;	  /* the appliance's or the kernel's path, for errors; borrowed */
@@ -21,10 +30,9 @@ struct source {
 	bool unnamed;		  /* from a descriptor: the chain's path is only for messages */
 	struct keyring *keys;	  /* owned; NULL: none for files; see parent_open() */
 	int kernel_fd, initrd_fd; /* -1: in the chain, or none */
-	struct stat kernel_stat, initrd_stat;	    /* as they were opened */
-	const char *disk_path[APPLIANCE_MAX_DISKS]; /* borrowed; NULL: of no file of their own */
-	int disk_fd[APPLIANCE_MAX_DISKS];	    /* raw files, until source_open_disks */
-	struct boot_source boot;		    /* borrows the above */
+	struct stat kernel_stat, initrd_stat; /* as they were opened */
+	struct source_disk disk[APPLIANCE_MAX_DISKS];
+	struct boot_source boot; /* borrows the above */
 	/* Of a chain whose files are still arriving, set by who opened it; all borrowed. */
 	struct arrivals *arrivals; /* NULL: they are there */
 	const char *arrivals_map;  /* path of their map */

@@ -246,6 +246,17 @@ static uint64_t blk_continue(struct virtio_blk *blk, struct vq_elem *e, uint64_t
 	return cost;
 }
 
+/* Without VIRTIO_BLK_F_FLUSH a driver may rely on what was written being durable (§5.2.5). */
+static void blk_write_through(struct virtio_blk *blk)
+{
+	struct blk_request *r = &blk->request;
+
+	if (virtio_has(&blk->v, VIRTIO_FEATURE(VIRTIO_BLK_F_FLUSH)) || r->result != VIRTIO_BLK_S_OK)
+		return;
+	if (r->type == VIRTIO_BLK_T_OUT || r->type == VIRTIO_BLK_T_WRITE_ZEROES)
+		r->result = blk_result(blk, "flush", disk_flush(blk->disk));
+}
+
 static void blk_notify(struct virtio_device *v, unsigned index)
 {
 	struct virtio_blk *blk = blk_from_virtio(v);
@@ -261,6 +272,7 @@ static void blk_notify(struct virtio_device *v, unsigned index)
 		}
 		virtio_spend(&budget, blk_continue(blk, e, budget, &done));
 		if (done) {
+			blk_write_through(blk);
 			*blk->request.status = blk->request.result;
 			virtio_complete(v, index, blk->request.written + 1);
 		}

@@ -173,7 +173,9 @@ static char *changed(const struct change *c)
 Test(appliance, what_is_out_of_bounds_is_refused)
 {
 	static const struct change changes[] = {
-		{"\"format\":\"1.0\"", "\"format\":\"2.0\"", ERR_INCOMPATIBLE},
+		{"\"format\":\"1.0\"", "\"format\":\"3.0\"", ERR_INCOMPATIBLE},
+		{"\"format\":\"1.0\"", "\"format\":\"2.0\"",
+		 ERR_INTEGRITY}, /* no disk is outside */
 		{"\"format\":\"1.0\"", "\"format\":\"0.9\"", ERR_INTEGRITY},
 		{"\"format\":\"1.0\"", "\"format\":\"1\"", ERR_INTEGRITY},
 		{"\"format\":\"1.0\"", "\"format\":\"1.0x\"", ERR_INTEGRITY},
@@ -429,16 +431,58 @@ Test(appliance, network_cards_have_limits)
 	free(text);
 }
 
+/* Format 2 is what a reader of format 1 must not take for a whole appliance. */
+Test(appliance, disks_outside_of_the_file)
+{
+	static const char *const wrong[] = {
+		"\"outside\":\"\",",
+		"\"outside\":\"sha256:0\",",
+		"\"outside\":true,",
+	};
+	struct appliance a, again;
+	char *text, *at, old[sizeof(golden) + 512];
+	struct err err = {0};
+
+	sample_appliance(&a, true);
+	cr_assert_null(appliance_outside(&a));
+	strcpy(a.disk[1].outside, DIGEST);
+	text = encode(&a);
+	cr_assert_not_null(strstr(text, "\"format\":\"2.0\""), "%s", text);
+	cr_assert_not_null(strstr(text, "\"outside\":\"" DIGEST "\",\"readonly\":true"), "%s",
+			   text);
+	cr_assert(eq(int, decode(text, &again, &err), 0), "%s", err.text);
+	cr_assert_str_eq(appliance_outside(&again)->id, "spare");
+	appliance_free(&again);
+
+	snprintf(old, sizeof(old), "%s", text);
+	memcpy(strstr(old, "\"2.0\""), "\"1.2\"", 5);
+	cr_assert(lt(int, decode(old, &again, &err), 0), "format 1 has no such disks");
+	cr_assert(eq(int, err.kind, ERR_INTEGRITY));
+	at = strstr(text, "\"outside\"");
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		snprintf(old, sizeof(old), "%.*s%s%s", (int)(at - text), text, wrong[i],
+			 strstr(at, "\"readonly\""));
+		cr_assert(lt(int, decode(old, &again, &err), 0), "%s", wrong[i]);
+		cr_assert(eq(int, err.kind, ERR_INTEGRITY));
+	}
+	free(text);
+	a.live = false;
+	text = encode(&a);
+	cr_assert(lt(int, decode(text, &again, &err), 0), "a cold one has all of its disks");
+	free(text);
+	appliance_free(&a);
+}
+
 Test(appliance, a_newer_major_version_is_refused_by_name)
 {
-	static const struct change change = {"\"format\":\"1.0\"", "\"format\":\"2.0\"", 0};
+	static const struct change change = {"\"format\":\"1.0\"", "\"format\":\"3.0\"", 0};
 	char *text = changed(&change);
 	struct err err = {0};
 	struct appliance a;
 
 	decode(text, &a, &err);
 	cr_assert_str_eq(err.text,
-			 "config: made by a newer torpor (format 2.0); this one reads 1.x");
+			 "config: made by a newer torpor (format 3.0); this one reads 1.x and 2.x");
 	free(text);
 }
 

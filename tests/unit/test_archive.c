@@ -363,10 +363,10 @@ Test(archive, newer_versions_are_refused_by_name)
 	check_refused("later", ERR_INCOMPATIBLE,
 		      "made by a newer torpor (format 2); this one reads 1.x");
 	strcpy(config, cold_config);
-	*strstr(config, "1.0") = '2';
+	*strstr(config, "1.0") = '3';
 	sample_folder("major", OCI_CONFIG_TYPE, config);
 	check_refused("major", ERR_INCOMPATIBLE,
-		      "made by a newer torpor (format 2.0); this one reads 1.x");
+		      "made by a newer torpor (format 3.0); this one reads 1.x and 2.x");
 	cr_assert_eq(sample_shell("echo '{\"imageLayoutVersion\":\"2.0.0\"}' > now/oci-layout"), 0);
 	check_refused("now", ERR_INCOMPATIBLE, "layout version 2.0.0");
 }

@@ -426,22 +426,32 @@ Test(cli_values, disks)
 {
 	static const struct {
 		char text[32], path[32], id[24];
-		bool readonly;
+		enum disk_mode mode;
+		bool has_mode, alone;
 	} good[] = {
-		{"a.img", "a.img", "", false},
-		{"a.img,ro", "a.img", "", true},
-		{"a.img,id=root", "a.img", "root", false},
-		{"a.img,ro,id=x", "a.img", "x", true},
-		{"a.img,id=x,ro", "a.img", "x", true},
-		{"a,b.img", "a,b.img", "", false},
-		{"a,ro.img,ro", "a,ro.img", "", true},
+		{"a.img", "a.img", "", DISK_SCRATCH, false, false},
+		{"a.img,scratch", "a.img", "", DISK_SCRATCH, true, false},
+		{"a.img,ro", "a.img", "", DISK_RO, true, false},
+		{"a.img,rw", "a.img", "", DISK_RW, true, false},
+		{"a.img,id=root", "a.img", "root", DISK_SCRATCH, false, false},
+		{"a.img,ro,id=x", "a.img", "x", DISK_RO, true, false},
+		{"a.img,id=x,rw,share=no", "a.img", "x", DISK_RW, true, true},
+		{"a,b.img", "a,b.img", "", DISK_SCRATCH, false, false},
+		{"a,ro.img,ro", "a,ro.img", "", DISK_RO, true, false},
+		{"data=a.img,rw", "a.img", "data", DISK_RW, true, false},
+		{"/tmp/x=y.img", "/tmp/x=y.img", "", DISK_SCRATCH, false, false},
+		{"data=/dev/x=y", "/dev/x=y", "data", DISK_SCRATCH, false, false},
 	};
 	static const char *const bad[] = {",ro",
 					  "a,id=",
 					  "a,id=012345678901234567890",
 					  "a,id=a b",
 					  "a.img,readonly",
-					  "a.img,rw",
+					  "a.img,rw,ro",
+					  "a.img,share=yes",
+					  "data=",
+					  "a b=c",
+					  "data=a.img,id=other",
 					  "a.img,ro,snapshot=on",
 					  "a.img,format=qcow2"};
 	struct disk_arg disk;
@@ -452,7 +462,9 @@ Test(cli_values, disks)
 		cr_expect(eq(i32, parse_disk(good[i].text, &disk, NULL), 0), "%s", good[i].text);
 		cr_expect(eq(str, path, (char *)good[i].path));
 		cr_expect(eq(str, id, (char *)good[i].id));
-		cr_expect(eq(i32, disk.readonly, good[i].readonly));
+		cr_expect(eq(i32, disk.mode, good[i].mode), "%s", good[i].text);
+		cr_expect(eq(i32, disk.has_mode, good[i].has_mode), "%s", good[i].text);
+		cr_expect(eq(i32, disk.alone, good[i].alone), "%s", good[i].text);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		cr_expect(lt(i32, parse_disk(bad[i], &disk, NULL), 0), "%s", bad[i]);
@@ -484,16 +496,29 @@ Test(cli_values, machine_options)
 	}
 }
 
-Test(cli_values, disks_get_names_and_may_not_share_them)
+Test(cli_values, disks_may_not_share_a_name)
 {
-	struct machine_args args = {0};
-	char *id = args.disk[1].id;
+	static struct machine_args args;
 
 	cr_assert(eq(i32, machine_args_take(&args, OPT_DISK, "a,id=x", NULL), 1));
 	cr_assert(eq(i32, machine_args_take(&args, OPT_DISK, "b", NULL), 1));
-	cr_expect(eq(str, id, (char *)"disk1"));
 	cr_expect(lt(i32, machine_args_take(&args, OPT_DISK, "c,id=x", NULL), 0));
-	cr_expect(eq(u32, args.ndisks, 2));
+	cr_expect(eq(u32, args.disks.n, 2));
+}
+
+Test(cli_values, a_disk_of_an_image_comes_first_and_the_others_keep_their_names)
+{
+	static struct disk_args args;
+	char *first = args.disk[0].id;
+
+	cr_assert(eq(i32, disk_args_take(&args, OPT_DISK, "a", NULL), 1));
+	cr_assert(eq(i32, disk_args_take(&args, OPT_DISK, "b,rw", NULL), 1));
+	cr_assert(eq(i32, disk_args_insert(&args, "root.img", "root", NULL), 0));
+	cr_expect(eq(u32, args.n, 3));
+	cr_expect(eq(str, first, (char *)"root"));
+	cr_expect(eq(u32, args.number[1], 0));
+	cr_expect(eq(u32, args.number[2], 1));
+	cr_expect(disk_args_write(&args));
 }
 
 /* ---- paths and claims ---- */

@@ -1,0 +1,276 @@
+/* See disk_args.h. */
+#include "cli/disk_args.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cli/disk_user.h"
+#include "format/image/disk_digest.h"
+#include "format/verified.h"
+#include "host/paths.h"
+
+static struct disk_arg *next_disk(struct disk_args *args, struct err *err)
+{
+	if (args->n < APPLIANCE_MAX_DISKS)
+		return &args->disk[args->n];
+	err_set(err, ERR_USAGE, "--disk: more than %u", APPLIANCE_MAX_DISKS);
+	return NULL;
+}
+
+int disk_args_take(struct disk_args *args, int id, const char *value, struct err *err)
+{
+	struct disk_arg *disk;
+	int ret;
+
+	if (id != OPT_DISK)
+		return 0;
+	disk = next_disk(args, err);
+	if (disk == NULL)
+		return -EINVAL;
+	ret = parse_disk(value, disk, err);
+	if (ret < 0)
+		return ret;
+	for (unsigned i = 0; disk->id[0] != '\0' && i < args->n; i++) {
+		if (strcmp(args->disk[i].id, disk->id) == 0)
+			return err_set(err, ERR_USAGE, "--disk: two disks have the id %s",
+				       disk->id);
+	}
+	args->number[args->n] = args->n;
+	args->n++;
+	return 1;
+}
+
+int disk_args_insert(struct disk_args *args, const char *path, const char *id, struct err *err)
+{
+	if (next_disk(args, err) == NULL)
+		return -EINVAL;
+	memmove(args->disk + 1, args->disk, args->n * sizeof(args->disk[0]));
+	memmove(args->number + 1, args->number, args->n * sizeof(args->number[0]));
+	args->n++;
+	args->disk[0] = (struct disk_arg){.mode = DISK_SCRATCH};
+	snprintf(args->disk[0].path, sizeof(args->disk[0].path), "%s", path);
+	snprintf(args->disk[0].id, sizeof(args->disk[0].id), "%s", id);
+	return 0;
+}
+
+bool disk_args_write(const struct disk_args *args)
+{
+	for (unsigned i = 0; i < args->n; i++) {
+		if (args->disk[i].mode == DISK_RW)
+			return true;
+	}
+	return false;
+}
+
+static int open_one(struct disk_args *args, unsigned i, struct err *err)
+{
+	struct disk_arg *disk = &args->disk[i];
+	char user[DISK_USER_SIZE];
+	struct path absolute;
+	int ret = disk_file_open(&args->file[i], disk->path, disk->mode == DISK_RW, !disk->alone,
+				 err);
+
+	/* The machine has another working directory, and says what its disks are. */
+	if (ret == 0 && path_absolute(&absolute, disk->path, NULL) == 0)
+		snprintf(disk->path, sizeof(disk->path), "%s", absolute.text);
+	if (ret != -EBUSY)
+		return ret;
+	disk_user_find(disk->path, user);
+	err_set(err, ERR_FAILED, "disk %s is in use by %s: end that first, or use %s", disk->path,
+		user,
+		disk->mode == DISK_RW ? "a copy of the file"
+				      : "the disk where nobody writes to it");
+	return ret;
+}
+
+int disk_args_open(struct disk_args *args, struct err *err)
+{
+	for (unsigned i = args->nopen; i < args->n; i++) {
+		int ret = open_one(args, i, err);
+
+		if (ret < 0)
+			return ret;
+		args->nopen = i + 1;
+	}
+	return 0;
+}
+
+void disk_args_close(struct disk_args *args)
+{
+	for (unsigned i = 0; i < args->nopen; i++)
+		disk_file_close(&args->file[i]);
+	args->nopen = 0;
+}
+
+static unsigned find_id(const struct appliance *a, unsigned n, const char *id)
+{
+	unsigned i = 0;
+
+	while (i < n && strcmp(a->disk[i].id, id) != 0)
+		i++;
+	return i;
+}
+
+/* The disk of the source is this file from now on. */
+static void give_file(struct disk_args *args, unsigned i, struct source *source, unsigned index)
+{
+	struct source_disk *to = &source->disk[index];
+	struct stat st;
+
+	*to = (struct source_disk){
+		.fd = args->file[i].fd,
+		.through = args->disk[i].mode == DISK_RW,
+		.path = args->disk[i].path,
+	};
+	if (fstat(to->fd, &st) == 0) {
+		to->dev = st.st_dev;
+		to->ino = st.st_ino;
+	}
+	args->file[i].fd = -1;
+}
+
+int disk_args_add(struct disk_args *args, struct source *source, struct err *err)
+{
+	struct appliance *a = &source->appliance;
+	const unsigned own = a->ndisks;
+
+	for (unsigned i = 0; i < args->n; i++) {
+		char id[sizeof(a->disk[0].id)];
+		unsigned number = args->number[i], at;
+
+		snprintf(id, sizeof(id), "%s", args->disk[i].id);
+		while (args->disk[i].id[0] == '\0' &&
+		       (id[0] == '\0' || find_id(a, a->ndisks, id) < a->ndisks))
+			snprintf(id, sizeof(id), "disk%u", number++);
+		at = find_id(a, own, id);
+		if (at == own) {
+			if (find_id(a, a->ndisks, id) < a->ndisks)
+				return err_set(err, ERR_USAGE, "--disk: two disks have the id %s",
+					       id);
+			if (a->ndisks == APPLIANCE_MAX_DISKS)
+				return err_set(err, ERR_USAGE,
+					       "--disk: more than %u with those of the appliance",
+					       APPLIANCE_MAX_DISKS);
+			at = a->ndisks++;
+		}
+		a->disk[at] = (struct appliance_disk){
+			.size = args->file[i].size,
+			.readonly = args->disk[i].mode == DISK_RO,
+		};
+		memcpy(a->disk[at].id, id, sizeof(id));
+		give_file(args, i, source, at);
+	}
+	return 0;
+}
+
+void disk_args_default(struct disk_args *args, enum disk_mode mode)
+{
+	for (unsigned i = 0; i < args->n; i++) {
+		if (!args->disk[i].has_mode)
+			args->disk[i].mode = mode;
+	}
+}
+
+static int check_bound(const struct disk_args *args, unsigned i, const struct appliance_disk *disk,
+		       struct err *err)
+{
+	const struct disk_arg *arg = &args->disk[i];
+
+	if (arg->mode == DISK_RO && !disk->readonly)
+		return err_set(err, ERR_USAGE,
+			       "--disk %s=%s,ro: the guest has it as one that can be written to; "
+			       "with scratch the file stays as it is",
+			       disk->id, arg->path);
+	if (args->file[i].size == disk->size)
+		return 0;
+	return err_set(err, ERR_USAGE, "--disk %s=%s: it has %llu bytes, and the disk has %llu",
+		       disk->id, arg->path, (unsigned long long)args->file[i].size,
+		       (unsigned long long)disk->size);
+}
+
+/* Is it what the machine saw last? */
+static int check_contents(const struct disk_args *args, unsigned i,
+			  const struct appliance_disk *disk, struct err *err)
+{
+	const int fd = args->file[i].fd;
+	char digest[DIGEST_TEXT_SIZE];
+	struct verified_set set;
+	struct stat st;
+	bool file;
+	int ret;
+
+	if (fstat(fd, &st) < 0)
+		return err_sys(err, errno, "--disk %s=%s", disk->id, args->disk[i].path);
+	/* The times of a device tell nothing. */
+	file = S_ISREG(st.st_mode);
+	verified_set_init(&set, disk->outside);
+	verified_set_add(&set, &st, disk->outside);
+	if (file && verified_set_known(&set))
+		return 0;
+	ret = disk_digest(fd, disk->size, NULL, digest, err);
+	if (ret < 0)
+		return err_context(err, ret, "--disk %s=%s", disk->id, args->disk[i].path);
+	if (strcmp(digest, disk->outside) != 0) {
+		err_set(err, ERR_FAILED,
+			"--disk %s=%s: it does not hold what it held when the machine was saved: "
+			"it "
+			"was written to since, or is another disk. The machine would not notice, "
+			"and destroy what is there; a copy of the disk from then is needed",
+			disk->id, args->disk[i].path);
+		return -ESTALE;
+	}
+	if (file)
+		verified_set_remember(&set);
+	return 0;
+}
+
+static int bind_one(struct disk_args *args, unsigned i, struct source *source, struct err *err)
+{
+	const struct appliance *a = &source->appliance;
+	const struct disk_arg *arg = &args->disk[i];
+	unsigned at = find_id(a, a->ndisks, arg->id);
+	int ret;
+
+	if (arg->id[0] == '\0')
+		return err_set(
+			err, ERR_USAGE,
+			"--disk %s: a machine that wakes takes only disks that are outside of "
+			"its file, by their id: --disk ID=F",
+			arg->path);
+	if (at == a->ndisks || a->disk[at].outside[0] == '\0')
+		return err_set(err, ERR_USAGE,
+			       "--disk %s=%s: %s has no disk of that id outside of the file, and a "
+			       "machine that wakes gets no new ones",
+			       arg->id, arg->path, source->origin);
+	ret = check_bound(args, i, &a->disk[at], err);
+	if (ret < 0)
+		return ret;
+	ret = check_contents(args, i, &a->disk[at], err);
+	if (ret < 0)
+		return ret;
+	give_file(args, i, source, at);
+	return 0;
+}
+
+int disk_args_bind(struct disk_args *args, struct source *source, struct err *err)
+{
+	const struct appliance *a = &source->appliance;
+
+	for (unsigned i = 0; i < args->n; i++) {
+		int ret = bind_one(args, i, source, err);
+
+		if (ret < 0)
+			return ret;
+	}
+	for (uint32_t i = 0; i < a->ndisks; i++) {
+		if (a->disk[i].outside[0] != '\0' && source->disk[i].path == NULL)
+			return err_set(
+				err, ERR_USAGE,
+				"%s has its disk %s outside of the file: give it with --disk "
+				"%s=F",
+				source->origin, a->disk[i].id, a->disk[i].id);
+	}
+	return 0;
+}

@@ -1,0 +1,102 @@
+/* See disk_file.h. */
+#include "volume/disk_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "format/foreign.h"
+#include "format/image/image.h"
+#include "volume/disk_lock.h"
+
+#define SECTOR 512u
+
+static int check_size(const char *path, uint64_t size, struct err *err)
+{
+	if (size == 0)
+		return err_set(err, ERR_FAILED, "disk %s: the file is empty", path);
+	if (size % SECTOR != 0)
+		return err_set(err, ERR_FAILED, "disk %s: %llu bytes are not a multiple of %u",
+			       path, (unsigned long long)size, SECTOR);
+	if (size > IMAGE_MAX_BYTES)
+		return err_set(err, ERR_FAILED, "disk %s: larger than 64 TiB", path);
+	return 0;
+}
+
+static int check_format(const char *path, int fd, struct err *err)
+{
+	uint8_t head[FOREIGN_HEAD];
+	ssize_t len = pread(fd, head, sizeof(head), 0);
+	const char *foreign = len > 0 ? foreign_format(head, (size_t)len) : NULL;
+
+	return foreign == NULL
+		       ? 0
+		       : err_set(err, ERR_FAILED, "disk %s: not a raw disk, but %s", path, foreign);
+}
+
+static bool has_no_locks(int ret)
+{
+	return ret == -EINVAL || ret == -EOPNOTSUPP || ret == -ENOLCK || ret == -ENOSYS;
+}
+
+int disk_file_open(struct disk_file *file, const char *path, bool write, bool share,
+		   struct err *err)
+{
+	/* A FIFO is not waited for. */
+	cleanup_fd int fd =
+		open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+	off_t end;
+	int ret;
+
+	*file = (struct disk_file)DISK_FILE_NONE;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(err, errno, "disk %s", path);
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return err_set(err, ERR_FAILED, "disk %s: not a file", path);
+	/* The size of a block device is not in `st`. */
+	end = lseek(fd, 0, SEEK_END);
+	if (end < 0)
+		return err_sys(err, errno, "disk %s", path);
+	ret = check_size(path, (uint64_t)end, err);
+	if (ret < 0)
+		return ret;
+	ret = check_format(path, fd, err);
+	if (ret < 0)
+		return ret;
+	ret = disk_lock(fd, write, share, err);
+	if (ret < 0 && (write || !has_no_locks(ret)))
+		return err_context(err, ret, "disk %s", path);
+	file->size = (uint64_t)end;
+	file->fd = take_fd(&fd);
+	return 0;
+}
+
+void disk_file_close(struct disk_file *file)
+{
+	cleanup_fd_fn(&file->fd);
+	*file = (struct disk_file)DISK_FILE_NONE;
+}
+
+int disk_file_create(const char *path, uint64_t size, struct err *err)
+{
+	cleanup_fd int fd = -1;
+
+	if (size == 0 || size % SECTOR != 0 || size > IMAGE_MAX_BYTES)
+		return err_set(
+			err, ERR_USAGE,
+			"%llu bytes are no size for a disk: a multiple of %u, at most 64 TiB",
+			(unsigned long long)size, SECTOR);
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_sys(err, errno, "%s", path);
+	if (ftruncate(fd, (off_t)size) < 0) {
+		int error = errno;
+
+		(void)unlink(path);
+		return err_sys(err, error, "%s", path);
+	}
+	return 0;
+}

@@ -1,0 +1,43 @@
+/*
+ * A file or block device that is to be a machine's disk: opened for what the machine does with it,
+ * checked and locked. One thread.
+ */
+#ifndef TORPOR_VOLUME_DISK_FILE_H
+#define TORPOR_VOLUME_DISK_FILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct disk_file {
+	int fd;	       /* owned; -1: none */
+	uint64_t size; /* bytes, a multiple of 512 */
+};
+
+#define DISK_FILE_NONE                                                                             \
+	{                                                                                          \
+		.fd = -1                                                                           \
+	}
+
+/*
+ * `write`: for writing, too. `share`: others may read it meanwhile, unless it is written. The lock
+ * (disk_lock.h) lasts as long as the descriptor. A file that is only read is opened without one where
+ * the file system has none.
+ *
+ * Returns 0; -EBUSY with ERR_FAILED when somebody else uses it; -EINVAL with ERR_FAILED for what is
+ * no file or block device, is empty, is no whole number of sectors, is larger than 64 TiB, or
+ * has the contents of another format than raw; or the errno of open(2), fstat(2), lseek(2) or
+ * fcntl(2).
+ */
+int disk_file_open(struct disk_file *file, const char *path, bool write, bool share,
+		   struct err *err);
+/* Also one that was never opened. */
+void disk_file_close(struct disk_file *file);
+
+/* A new raw file of `size` bytes, all of it a hole, with mode 0600. Returns 0; -EEXIST or another
+ * errno of open(2) or ftruncate(2), and then there is no new file; -EINVAL with ERR_USAGE for a size that no disk
+ * has. */
+int disk_file_create(const char *path, uint64_t size, struct err *err);
+
+#endif
