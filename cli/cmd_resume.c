@@ -111,7 +111,7 @@ static int cmd_resume_parse(struct options *opts, struct cmd_resume_args *args, 
 		return ret;
 	ret = options_one_operand(opts, "FILE or NAME", &args->target, err);
 	if (ret == 0 && args->wire_option != NULL && !wire_is_source(args->target))
-		return err_set(err, ERR_USAGE, "--%s is for docker:// and https://",
+		return err_set(err, ERR_USAGE, "--%s is for docker://, https:// and http://",
 			       args->wire_option);
 	return ret;
 }
@@ -186,6 +186,8 @@ static int resume_file(struct cmd_resume_args *args, const char *path, const cha
 	if (ret < 0)
 		return ret;
 	args->resume.typed = args->target;
+	if (wire_is_source(args->target) && strcmp(path, args->target) != 0)
+		target_name_path(path, args->target);
 	ret = resume_args_open(&args->resume, path, -1, stored_name, &source, err);
 	return ret < 0 ? ret : launch(&source, &args->resume.instance, args->detach, err);
 }

@@ -7,6 +7,7 @@
 #include "base/num.h"
 #include "base/tempfile.h"
 #include "cli/command.h"
+#include "cli/target.h"
 #include "host/client.h"
 #include "host/start.h"
 
@@ -118,6 +119,7 @@ int main(int argc, char **argv)
 	ret = run_command(command, argc - 1, argv + 1, &err);
 	if (ret >= 0)
 		return ret;
+	target_tell(&err);
 	command_print_error(command->name, &err);
 	return command_exit_status(&err);
 }

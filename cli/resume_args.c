@@ -153,7 +153,8 @@ static int check_source(const struct resume_args *args, const struct source *sou
 }
 
 /* Cards without a --net are not connected; one line says so. */
-static int bind_cards(struct connections *connections, const struct source *source, struct err *err)
+static int bind_cards(struct connections *connections, const struct source *source,
+		      const char *typed, struct err *err)
 {
 	const struct appliance *a = &source->appliance;
 	int ret = connections_bind(connections, a, err);
@@ -164,7 +165,7 @@ static int bind_cards(struct connections *connections, const struct source *sour
 		fprintf(stderr,
 			"torpor: %s has %u network cards, of which %u are connected: the others "
 			"need a --net each\n",
-			source->origin, a->nnets, connections->n);
+			typed, a->nnets, connections->n);
 	return 0;
 }
 
@@ -179,7 +180,8 @@ int resume_args_open(struct resume_args *args, const char *path, int fd, const c
 	if (ret == 0)
 		ret = disk_args_bind(&args->disks, source, err);
 	if (ret == 0)
-		ret = bind_cards(&args->net.connections, source, err);
+		ret = bind_cards(&args->net.connections, source,
+				 args->typed != NULL ? args->typed : source->origin, err);
 	if (ret < 0) {
 		source_close(source);
 		return ret;

@@ -2,7 +2,9 @@
 #include "cli/target.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,6 +13,35 @@
 #include "host/claim.h"
 #include "host/parse.h"
 #include "store/cas.h"
+
+/* What a command line may name. */
+#define NAMED 16u
+
+static struct {
+	char path[PATH_MAX];
+	const char *typed;
+} named[NAMED];
+static unsigned nnamed;
+
+void target_name_path(const char *path, const char *typed)
+{
+	snprintf(named[nnamed % NAMED].path, PATH_MAX, "%s", path);
+	named[nnamed++ % NAMED].typed = typed;
+}
+
+void target_tell(struct err *err)
+{
+	for (unsigned i = 0; i < NAMED && named[i].typed != NULL; i++) {
+		const char *path = strstr(err->text, named[i].path);
+		char text[sizeof(err->text)];
+
+		if (path == NULL)
+			continue;
+		snprintf(text, sizeof(text), "%.*s%s%s", (int)(path - err->text), err->text,
+			 named[i].typed, path + strlen(named[i].path));
+		strcpy(err->text, text);
+	}
+}
 
 static bool may_be_name(const char *text)
 {
@@ -45,6 +76,7 @@ static int target_find_image(struct target *target, const char *text, struct err
 		return ret == -ENOENT ? 0 : ret;
 	target->kind = TARGET_IMAGE;
 	target->file = target->store.text;
+	target_name_path(target->file, text);
 	return 1;
 }
 

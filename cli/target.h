@@ -33,4 +33,11 @@ int target_find(struct target *target, const char *text, struct err *err);
  * under that name; never TARGET_MACHINE. Errors as above. */
 int target_find_file(struct target *target, const char *text, struct err *err);
 
+/* An image is found by what was typed, and opened by its path in the store. From now on
+ * target_tell() has the first for the second: of the last images, for both functions above call it
+ * themselves. `typed` is borrowed for good. */
+void target_name_path(const char *path, const char *typed);
+/* Before an error is printed. */
+void target_tell(struct err *err);
+
 #endif

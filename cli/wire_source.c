@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/arrival.h"
+#include "base/clock.h"
 #include "base/num.h"
 #include "cli/registry_args.h"
 #include "host/paths.h"
@@ -56,11 +58,34 @@ static int wait_for_all(struct arrivals *set, const char *verb, struct err *err)
 	return ret;
 }
 
+/* One line, which is gone when it is over. */
+static void print_wait(void *verb, const struct wire_wait *wait)
+{
+	uint64_t expected;
+	char text[96];
+
+	if (wait == NULL) {
+		fprintf(stderr, "\r\033[K");
+		return;
+	}
+	expected = atomic_load(&wait->progress->expected);
+	snprintf(text, sizeof(text), "nothing has come in %llu s",
+		 (unsigned long long)(wait->elapsed_ns / NS_PER_SECOND));
+	if (atomic_load(&wait->progress->done) > 0)
+		meter_text(text, atomic_load(&wait->progress->done), expected, wait->elapsed_ns);
+	fprintf(stderr, "\r\033[Ktorpor: %s: waiting for %s: %s", (const char *)verb, wait->host,
+		text);
+}
+
 int wire_source_open(struct wire_source *s, const char *text,
 		     const struct registry_options *options, const char *verb, bool wait,
 		     const char **stored, struct err *err)
 {
-	struct wire_options with = {.registry = *options};
+	struct wire_options with = {
+		.registry = *options,
+		.waits = isatty(STDERR_FILENO) ? print_wait : NULL,
+		.waits_opaque = (void *)verb,
+	};
 	struct path root;
 	int ret = path_cas(&root, err);
 

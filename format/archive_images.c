@@ -31,10 +31,13 @@ static const struct archive_entry *find_typed(const struct archive *a, const cha
 
 /* Of a part that still has to arrive the table is read when it is used (image_load_table()): a disk may
  * have many, of which a guest soon reads few. But of the first part: all others are like it. */
-static bool is_late(const struct archive *a, const struct blob *part, uint32_t n)
+static bool is_late(const struct archive *a, const struct image *image, const struct blob *part,
+		    uint32_t n)
 {
-	return a->given && n > 0 && part->arrival != NULL && part->len > 0 &&
-	       !arrival_has(part->arrival, part->offset + part->len - 1, 1);
+	uint64_t table = u64_min(part->len, seek_table_most((uint32_t)image->part_frames));
+
+	return a->given && n > 0 && part->arrival != NULL &&
+	       !arrival_has(part->arrival, part->offset + part->len - table, table);
 }
 
 /* How many frames the next part of the image holds, of `left` that the map has behind the parts before it. */
@@ -50,7 +53,7 @@ static int part_frames(const struct archive *a, const struct image *image, const
 			       ? 0
 			       : err_set(err, ERR_INTEGRITY, "a part is not whole frames");
 	}
-	if (is_late(a, part, image->nparts)) {
+	if (is_late(a, image, part, image->nparts)) {
 		*frames = u64_min(image->part_frames, left);
 		return 0;
 	}
@@ -118,7 +121,7 @@ static int load_tables(const struct archive *a, struct image *image, struct err 
 	if (image->table == NULL)
 		return err_sys(err, ENOMEM, "read");
 	for (uint32_t n = 0; n < image->nparts && ret == 0; n++) {
-		if (!is_late(a, &image->part[n], n))
+		if (!is_late(a, image, &image->part[n], n))
 			ret = image_load_table(image, n * image->part_frames, err);
 	}
 	return ret;

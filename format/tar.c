@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "base/array.h"
+#include "base/arrival.h"
 #include "base/blob.h"
 #include "base/cleanup.h"
 #include "base/num.h"
@@ -59,6 +60,10 @@ static int read_block(struct walk *w, const uint8_t **block, struct err *err)
 	if (w->at < w->window_at || w->at + TAR_BLOCK > w->window_at + w->window_len) {
 		w->window_at = w->at;
 		w->window_len = u64_min(WINDOW, w->file.len - w->at);
+		/* Of what arrives no more is waited for than the block that the header is in. */
+		if (w->file.arrival != NULL)
+			w->window_len =
+				u64_min(w->window_len, ARRIVAL_BLOCK - w->at % ARRIVAL_BLOCK);
 		ret = blob_read(&w->file, w->at, w->window, w->window_len, err);
 		if (ret < 0)
 			return ret;
@@ -350,6 +355,35 @@ int tar_read(struct tar *tar, int fd, struct arrival *arrival, struct err *err)
 	if (ret < 0)
 		tar_free(tar);
 	return ret;
+}
+
+int tar_read_front(struct tar *tar, int fd, uint64_t have, uint64_t *next, struct err *err)
+{
+	struct walk w;
+	const uint8_t *block;
+	struct stat st;
+	int ret = 0;
+
+	*tar = (struct tar){0};
+	if (fstat(fd, &st) < 0)
+		return err_sys(err, errno, "read the tar");
+	w.file = (struct blob){.fd = fd, .len = (uint64_t)st.st_size};
+	w.at = w.window_at = w.window_len = 0;
+	w.pax_path = NULL;
+	w.pax_has_size = false;
+	while (ret == 0 && range_within(w.at, TAR_BLOCK, have)) {
+		ret = read_block(&w, &block, NULL);
+		if (ret == 0 && is_zero(block, TAR_BLOCK))
+			break;
+		if (ret == 0)
+			ret = walk_entry(tar, &w, block, NULL);
+	}
+	*next = w.at;
+	free(w.pax_path);
+	if (ret != -ENOMEM)
+		return 0;
+	tar_free(tar);
+	return err_sys(err, ENOMEM, "read the tar");
 }
 
 void tar_free(struct tar *tar)

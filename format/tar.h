@@ -47,6 +47,10 @@ struct tar {
  * as "not a torpor file". Returns 0; -EINVAL with ERR_INTEGRITY; -ENOMEM; or the errno of fstat(2)
  * and pread(2); or what arrival_await() gave. */
 int tar_read(struct tar *tar, int fd, struct arrival *arrival, struct err *err);
+/* The same of the first `have` bytes of the file: the entries whose headers lie there. *next is where the
+ * header of the next one lies. What is wrong ends the walk, and is left to tar_read(). Returns 0 or
+ * -ENOMEM. */
+int tar_read_front(struct tar *tar, int fd, uint64_t have, uint64_t *next, struct err *err);
 void tar_free(struct tar *tar);
 
 /* The regular file of that name, or NULL. */

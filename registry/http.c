@@ -343,7 +343,13 @@ static int exchange_failed(const struct exchange *x, CURLcode code, const char *
 	default:
 		break;
 	}
-	if (code == CURLE_OPERATION_TIMEDOUT)
+	if (ret == -EPROTO)
+		err_set(x->err, ERR_FAILED,
+			"%s: what answers there is not TLS: does it speak plain http? (http:// for "
+			"a file, "
+			"--plain-http for a registry)",
+			origin);
+	else if (code == CURLE_OPERATION_TIMEDOUT)
 		err_set(x->err, ERR_FAILED, "%s: nothing came or went for %u s", origin,
 			silence_s(x));
 	else

@@ -15,6 +15,7 @@
 struct pool {
 	struct registry *registry;
 	struct progress *progress;
+	bool early;
 	pthread_mutex_t lock; /* of all that follows */
 	pthread_cond_t changed;
 	pthread_t thread[THREADS];
@@ -88,7 +89,7 @@ static void *pool_thread(void *opaque)
 	/* The caller has the manifest to fetch. */
 	if (p->threads == 1 && !p->stop)
 		start_threads(p, THREADS);
-	early = p->jobs == 0;
+	early = p->early && p->jobs == 0;
 	if (ret == 0 && early) {
 		p->connecting++;
 		pthread_mutex_unlock(&p->lock);
@@ -105,7 +106,8 @@ static void *pool_thread(void *opaque)
 	return NULL;
 }
 
-int pool_start(struct pool **out, struct registry *r, struct progress *progress, struct err *err)
+int pool_start(struct pool **out, struct registry *r, struct progress *progress, bool early,
+	       struct err *err)
 {
 	struct pool *p = calloc(1, sizeof(*p));
 
@@ -114,6 +116,7 @@ int pool_start(struct pool **out, struct registry *r, struct progress *progress,
 		return err_sys(err, ENOMEM, "connect");
 	p->registry = r;
 	p->progress = progress;
+	p->early = early;
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->changed, NULL);
 	pthread_mutex_lock(&p->lock);

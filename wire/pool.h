@@ -20,9 +20,10 @@ struct pool;
 /* Connect to the registry, whatever comes of that: what fails now may not later, and says so then. */
 void pool_connect(const struct registry *r, struct http *http);
 
-/* `progress` is that of the session: calls under way end when it is cancelled. Returns 0 or
- * -ENOMEM. */
-int pool_start(struct pool **out, struct registry *r, struct progress *progress, struct err *err);
+/* `progress` is that of the session: calls under way end when it is cancelled. `early`: connect now, to
+ * a registry. Returns 0 or -ENOMEM. */
+int pool_start(struct pool **out, struct registry *r, struct progress *progress, bool early,
+	       struct err *err);
 /* job(opaque, http, 0) … job(opaque, http, jobs - 1), each once, begun in this order; the caller's
  * own connection is among those that are used. Returns 0 or what the first that failed gave; the
  * progress is cancelled then. */

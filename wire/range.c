@@ -132,6 +132,7 @@ static int on_range(void *opaque, const struct http_response *response, const vo
 		return err_sys(err, -ret, "write what arrives");
 	}
 	f->at += used;
+	progress_add(f->progress, used);
 	if (f->arrival != NULL) {
 		/* Whole blocks only: the rest of the last one has yet to come. */
 		uint64_t begun = align_down(f->at - used, ARRIVAL_BLOCK);

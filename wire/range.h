@@ -35,6 +35,7 @@ struct range_fetch {
 	struct http *http;
 	struct range_source source; /* changed by the call */
 	int fd;			    /* what comes is written here */
+	struct progress *progress;  /* what comes is counted here; NULL: nowhere */
 	struct arrival *arrival;    /* what comes is marked here; NULL: nowhere */
 	uint64_t from, to;
 	bool whole;	    /* ask for no range: from 0, to the size */

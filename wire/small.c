@@ -27,12 +27,10 @@
 #define TAIL_SHARE 1024u
 #define TAIL_LEAST KIB(4)
 #define TAIL_MOST  KIB(512)
-/* An end is asked for again when somebody waits for it. */
-#define TAIL_SILENCE_S 2u
-#define HOT_PIECES     4u
-#define HOT_PIECE      KIB(128)
+#define HOT_PIECES 4u
+#define HOT_PIECE  KIB(128)
 
-static bool is_small(const struct oci_descriptor *d)
+bool opening_is_small(const struct oci_descriptor *d)
 {
 	static const char *const types[] = {OCI_CONFIG_TYPE, OCI_STATE_TYPE,   OCI_MAP_TYPE,
 					    OCI_HASHES_TYPE, OCI_HOTLIST_TYPE, OCI_SIGNATURE_TYPE};
@@ -80,11 +78,13 @@ static int fetch_bytes(struct opening *o, struct http *http, const struct small_
 		.from = job->from,
 		.to = job->to,
 		.silence_s = silence_s,
+		.progress = &o->progress,
 	};
 	int ret = registry_url(o->registry, f.source.url, err, "blobs/%s", d->digest);
 
 	if (ret < 0)
 		return ret;
+	progress_expect(&o->progress, job->to - job->from);
 	for (unsigned n = 1; f.from < job->to; n++) {
 		enum range_result result = range_fetch(&f, err);
 
@@ -97,8 +97,10 @@ static int fetch_bytes(struct opening *o, struct http *http, const struct small_
 		    n >= attempts)
 			return err_context(err, -EIO, "%s", d->digest);
 		/* A server without ranges has all of it. */
-		if (result == RANGE_LIES)
+		if (result == RANGE_LIES) {
+			progress_expect(&o->progress, f.from - job->from);
 			f.from = job->from;
+		}
 		if (result != RANGE_MOVED)
 			ret = registry_wait(o->registry, n, f.wait_s, err);
 		if (ret < 0)
@@ -113,7 +115,7 @@ static int fetch_tail(struct small *s, struct http *http, struct small_job *job)
 	cleanup_fd int fd =
 		cas_arriving_open(&s->o->folder, job->blob->digest, job->blob->size, NULL);
 
-	job->came = fd >= 0 && fetch_bytes(s->o, http, job, fd, 1, TAIL_SILENCE_S, NULL) == 0;
+	job->came = fd >= 0 && fetch_bytes(s->o, http, job, fd, 1, OPTIONAL_SILENCE_S, NULL) == 0;
 	return 0;
 }
 
@@ -194,7 +196,7 @@ uint64_t opening_table_of(const struct oci_descriptor *d)
 
 /* The table of a first part is read when it is opened, and that of memory soon after. Those of a disk's
  * other parts, up to 47, are left to the download. */
-static bool is_read_at_once(const struct oci_descriptor *d)
+bool opening_read_at_once(const struct oci_descriptor *d)
 {
 	const char *index = strrchr(d->role, '.');
 
@@ -209,7 +211,7 @@ static void add_job(struct small *s, const struct oci_descriptor *blob, uint64_t
 
 static bool is_hot(const struct oci_descriptor *d)
 {
-	return is_small(d) && d->size > 0 && strcmp(d->media_type, OCI_HOT_TYPE) == 0;
+	return opening_is_small(d) && d->size > 0 && strcmp(d->media_type, OCI_HOT_TYPE) == 0;
 }
 
 /* A hot set, unless the store has it. */
@@ -256,13 +258,13 @@ static int list_small(struct small *s, const struct registry_manifest *m, struct
 			return ret;
 	}
 	for (size_t i = 0; i < m->nblobs; i++) {
-		if (is_small(&m->blob[i]) && !is_hot(&m->blob[i]))
+		if (opening_is_small(&m->blob[i]) && !is_hot(&m->blob[i]))
 			add_job(s, &m->blob[i], 0, m->blob[i].size);
 	}
 	for (size_t i = 0; i < m->nblobs; i++) {
 		uint64_t from = opening_table_of(&m->blob[i]);
 
-		if (from > 0 && is_read_at_once(&m->blob[i]))
+		if (from > 0 && opening_read_at_once(&m->blob[i]))
 			add_job(s, &m->blob[i], from, m->blob[i].size);
 	}
 	return 0;
@@ -276,21 +278,29 @@ static void small_free(struct small *s)
 	free(s->job);
 }
 
-static int note_tails(struct small *s, struct err *err)
+int opening_note_end(struct opening *o, const char *digest, uint64_t from, uint64_t to,
+		     struct err *err)
+{
+	struct opening_tail *grown = array_grow(o->tail, o->ntails, sizeof(*grown));
+
+	if (grown == NULL)
+		return err_sys(err, ENOMEM, "fetch");
+	o->tail = grown;
+	grown[o->ntails] = (struct opening_tail){.from = from, .to = to};
+	strcpy(grown[o->ntails++].digest, digest);
+	return 0;
+}
+
+static int note_tails(const struct small *s, struct err *err)
 {
 	for (size_t i = 0; i < s->count; i++) {
 		const struct small_job *job = &s->job[i];
-		struct opening_tail *grown;
+		int ret = job->came ? opening_note_end(s->o, job->blob->digest, job->from,
+						       job->blob->size, err)
+				    : 0;
 
-		if (!job->came)
-			continue;
-		grown = array_grow(s->o->tail, s->o->ntails, sizeof(*grown));
-		if (grown == NULL)
-			return err_sys(err, ENOMEM, "fetch");
-		s->o->tail = grown;
-		grown += s->o->ntails++;
-		*grown = (struct opening_tail){.from = job->from, .to = job->blob->size};
-		strcpy(grown->digest, job->blob->digest);
+		if (ret < 0)
+			return ret;
 	}
 	return 0;
 }

@@ -17,14 +17,16 @@ struct front {
 	int fd;
 	uint64_t size; /* of the file; 0: not known yet */
 	uint64_t have;
-	int failed; /* what ended it, for its caller; 0: nothing did */
+	bool ranges; /* the server has them */
+	int failed;  /* what ended it, for its caller; 0: nothing did */
 };
 
 static int begin_front(struct front *f, const struct http_response *response, struct err *err)
 {
 	uint64_t from, last;
 
-	if (response->status == 200)
+	f->ranges = response->status == 206;
+	if (!f->ranges)
 		f->size = response->length;
 	else if (!range_parse(response->content_range, &from, &last, &f->size) || from != 0 ||
 		 f->size == UINT64_MAX)
@@ -74,6 +76,7 @@ static int fetch_front(struct opening *o, struct range_source *source, struct fr
 	for (unsigned n = 1;; n++) {
 		int ret;
 
+		progress_expect(&o->progress, FRONT);
 		front->have = front->size = 0;
 		ret = registry_call(o->registry, o->http, &request, &response, err);
 		if (front->failed < 0)
@@ -122,5 +125,5 @@ int opening_add_url(struct opening *o, const char *url, uint64_t *have, struct e
 	o->wire->whole.len = front.size;
 	o->nfiles = 1;
 	*have = front.have;
-	return 0;
+	return front.ranges ? opening_fetch_places(o, front.have, err) : 0;
 }

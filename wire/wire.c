@@ -97,9 +97,10 @@ static void connect_members(const struct opening *o)
 }
 
 /* From here on there is one thread, and a progress that is not cancelled. */
-static int end_pool(struct opening *o, struct err *err)
+static int end_threads(struct opening *o, struct err *err)
 {
 	pool_end(take_ptr(o->pool));
+	waits_end(take_ptr(o->waits));
 	if (!progress_is_cancelled(&o->progress))
 		return 0;
 	progress_free(&o->progress);
@@ -191,7 +192,7 @@ static int start_download(struct opening *o, uint64_t have, struct err *err)
 		ret = download_put_images(&d, &o->cas, err);
 		return ret < 0 ? ret : open_stored(o, err);
 	}
-	ret = end_pool(o, err);
+	ret = end_threads(o, err);
 	if (ret < 0)
 		return ret;
 	ret = reserve_room(o, err);
@@ -222,6 +223,12 @@ static int start_download(struct opening *o, uint64_t have, struct err *err)
 	return 0;
 }
 
+static void begin_waits(struct opening *o)
+{
+	o->waits = waits_begin(o->options, &o->progress,
+			       strstr(registry_base(o->registry), "://") + 3);
+}
+
 static int open_image(struct opening *o, struct err *err)
 {
 	const struct reference *ref = &o->ref;
@@ -229,7 +236,8 @@ static int open_image(struct opening *o, struct err *err)
 
 	if (ret < 0)
 		return ret;
-	ret = pool_start(&o->pool, o->registry, &o->progress, err);
+	begin_waits(o);
+	ret = pool_start(&o->pool, o->registry, &o->progress, true, err);
 	if (ret < 0)
 		return ret;
 	ret = opening_add_image(o, ref->digest[0] != '\0' ? ref->digest : ref->tag, err);
@@ -251,6 +259,7 @@ static int open_url(struct opening *o, const char *url, struct err *err)
 
 	if (ret < 0)
 		return ret;
+	begin_waits(o);
 	ret = opening_add_url(o, url, &have, err);
 	return ret < 0 ? ret : start_download(o, have, err);
 }
@@ -278,6 +287,7 @@ static int open_source(struct opening *o, const char *source, struct err *err)
 static void opening_free(struct opening *o)
 {
 	pool_end(o->pool);
+	waits_end(o->waits);
 	http_free(o->http);
 	registry_close(o->registry);
 	for (size_t i = 0; i < o->nmanifests; i++)

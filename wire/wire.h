@@ -32,8 +32,20 @@
 
 struct arrivals; /* base/arrival.h */
 
+/* What wire_open() waits for. */
+struct wire_wait {
+	const struct progress *progress; /* nothing expected: not even the manifest has come */
+	const char *host;		 /* HOST[:PORT] */
+	uint64_t elapsed_ns;
+};
+
 struct wire_options {
-	/* The `actions` are set here. `silence_s` 0: 15. The progress is that of wire_open() alone.
+	/* NULL, or called while wire_open() waits, on another thread: for the first time after half a
+	 * second, then five times a second; and with NULL when that is over. */
+	void (*waits)(void *opaque, const struct wire_wait *wait);
+	void *waits_opaque;
+	/* The `actions` are set here. `silence_s` 0: 15. The progress is that of wire_open()
+	 * alone.
 	 */
 	struct registry_options registry;
 	const char *store; /* the path of the store (path_cas()) */

@@ -338,6 +338,9 @@ file_refused() {
     start_reader "http://$site/none.torpor"
     matches "not there" "$answer" '^error: .*not found'
     end_reader
+    start_reader "https://$site/none.torpor"
+    matches "http where TLS was asked for" "$answer" "^error: .*https://$site: what answers there is not TLS"
+    end_reader
     start_reader "http://192.0.2.1/app.torpor"
     matches "http elsewhere" "$answer" '^error: .*--plain-http'
     end_reader
@@ -377,6 +380,22 @@ increment_meanwhile() {
     wakes "docker://$registry/torpor/increment:v1" both
 }
 try increment_meanwhile "an increment runs while it and its parent are fetched"
+
+# The end of a packed part, which is fetched before the machine is made, is held.
+says_what_it_waits_for() {
+    local terminal
+    by_wire hold=held
+    touch held
+    script -qfc "exec '$TORPOR' resume -d --name web '$source'" /dev/null >resume.out 2>&1 </dev/null &
+    terminal=$!
+    until_true grep -q "torpor: resume: waiting for $proxy: " resume.out
+    rm held
+    wait "$terminal"
+    matches "resume" "$(tail -n 1 resume.out)" $'web\r$'
+    answers web "check 4 12 7" "check ok"
+    works kill web
+}
+try says_what_it_waits_for "a line says who is waited for, when it takes longer, on a terminal"
 
 says_failed() { # NAME
     "$TORPOR" ps | grep -q "^$1 .*the rest will not arrive (what fetched it has ended)"

@@ -103,6 +103,40 @@ Test(tar, entries_of_all_kinds)
 	tar_free(&tar);
 }
 
+/* Of a file that arrives: what the first bytes say. */
+Test(tar, the_front_alone_can_be_read)
+{
+	static const struct {
+		uint64_t have;
+		size_t entries;
+		uint64_t next;
+	} rows[] = {
+		{0, 0, 0},	 {511, 0, 0},	  {512, 1, 1024},     {1535, 1, 1024},
+		{1536, 2, 2048}, {4096, 2, 2048}, {1 << 20, 2, 2048}, /* what is wrong ends it */
+	};
+	int fd = memfd_create("tar", MFD_CLOEXEC);
+	struct buf b = {0};
+
+	add_file(&b, "one", "1");
+	add_file(&b, "two", "22");
+	add_file(&b, "three", "333");
+	b.data[2 * 1024 + 10] ^= 1;
+	b.data[2 * 1024 + 148] ^= 1;
+	add_end(&b);
+	cr_assert(eq(int, (int)write(fd, b.data, b.len), (int)b.len));
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		uint64_t next = UINT64_MAX;
+		struct tar tar;
+
+		cr_assert(eq(int, tar_read_front(&tar, fd, rows[i].have, &next, NULL), 0));
+		cr_expect(eq(sz, tar.nentries, rows[i].entries), "row %zu", i);
+		cr_expect(eq(u64, next, rows[i].next), "row %zu", i);
+		tar_free(&tar);
+	}
+	close(fd);
+	buf_free(&b);
+}
+
 Test(tar, pax_path_and_size_replace_the_header_s)
 {
 	struct buf b = {0};

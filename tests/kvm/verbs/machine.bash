@@ -166,7 +166,7 @@ options_of_files() {
         *) fail "an option without a value here: $option" ;;
         esac
         case $option in
-        wait-complete | cacert | plain-http | timeout) why="is for docker:// and https://" ;;
+        wait-complete | cacert | plain-http | timeout) why="is for docker://, https:// and http://" ;;
         esac
         refuses 125 "--$option $why" resume p "--$option" "$@"
     done <options

@@ -137,7 +137,7 @@ wire_complete() {
     works resume -d --wait-complete --name web "$url"
     answers web "memsum 16 24" "$sum"
     works kill web
-    refuses 125 "is for docker:// and https://" resume --wait-complete www/web.torpor
+    refuses 125 "is for docker://, https:// and http://" resume --wait-complete www/web.torpor
     refuses 122 "web address" clone "$url"
     refuses 125 "http" resume -d http://example.invalid/web.torpor
 }
