@@ -257,10 +257,40 @@ def bench_waking(home, registry):
         server.end()
 
 
+def stored(registry):
+    """Bytes of all blobs that the registry has."""
+    return sum(os.path.getsize(os.path.join(folder, name))
+               for folder, _, names in os.walk(os.path.join(registry.folder, "data")) for name in names)
+
+
+def bench_next(home, registry):
+    """A machine of 80 MiB in which 2 MiB change, side by side, saved anew and pushed."""
+    disk, first, full, increment = (home.file(f"next-{n}") for n in ("img", "first.torpor", "full.torpor", "inc.torpor"))
+    packed.make_disk(disk)
+    home.run("run", "-d", "--name", "next", "--kernel", TINY, "-m", "512M", "--disk", disk + ",ro")
+    home.wait_for("next", "READY")
+    Control(home, "next").type(*(f"dload 0 {37 * i} {packed.FIRST_MIB + 20 * i} 20" for i in range(LOADS)))
+    home.run("save", "-R", "next", "--full", "-o", first)
+    sizes = [stored(registry)]
+    for change, options, file in (("dload 0 5 40 2", (), first), ("dload 0 5 40 2", ("--full",), full),
+                                  ("dload 0 7 60 2", ("--parent", full), increment)):
+        if file != first:
+            Control(home, "next").type(change)
+            home.run("save", "-R", "next", *options, "-o", file)
+        home.run("push", file, registry.ref("next"))
+        sizes.append(stored(registry))
+    home.run("kill", "next")
+    whole = sizes[1] - sizes[0]
+    for what, new in (("all of it", sizes[2] - sizes[1]), ("an increment", sizes[3] - sizes[2])):
+        row(f"new bytes in a registry, a machine in which 2 of 80 MiB changed, {what}", f"{new / 1048576:.1f} MiB",
+            f"of {whole / 1048576:.1f} MiB", f"{100 * new / whole:.1f} %")
+
+
 def bench_wire(home):
     registry = Registry(home.file("registry"))
     try:
         bench_transfer(home, registry)
         bench_waking(home, registry)
+        bench_next(home, registry)
     finally:
         registry.end()
