@@ -7,9 +7,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/num.h"
+#include "base/parallel.h"
 #include "format/image/frame_reader.h"
 #include "snapshot/staged.h"
 #include "vmm/frameset.h"
@@ -149,25 +151,107 @@ void golden_count_changes(struct golden *g, uint32_t counts[CHANGED_PARTS])
 	}
 }
 
-static int load_frame(struct golden *g, unsigned range, uint64_t frame, struct err *err)
+struct golden_frame {
+	unsigned range;
+	uint64_t frame;
+};
+
+/* Frames that are to be loaded, in their order. */
+struct golden_loads {
+	struct golden *golden;
+	struct golden_frame *frame; /* owned */
+	size_t n;
+};
+
+/* Unless it is there, or zero, as the copy is then. */
+static int add_load(struct golden_loads *loads, unsigned range, uint64_t frame, struct err *err)
 {
-	struct golden_range *r = &g->range[range];
-	const struct layer_extent *extent;
+	struct golden_range *r = &loads->golden->range[range];
+	const struct golden_frame *last = loads->n > 0 ? &loads->frame[loads->n - 1] : NULL;
+	struct golden_frame *grown;
 
-	if (frameset_has(r->loaded, frame))
+	if (frameset_has(r->loaded, frame) ||
+	    (last != NULL && last->range == range && last->frame == frame))
 		return 0;
-	extent = layer_extents_find(&r->extents, frame);
-	if (extent->image != NULL) {
-		int ret = frame_readers_read(&g->readers, extent->image,
-					     extent->place + (frame - extent->frame),
-					     r->copy + frame * FRAME_SIZE, err);
-
-		if (ret < 0)
-			return ret;
-		g->frames++;
+	if (layer_extents_find(&r->extents, frame)->image == NULL) {
+		frameset_add(r->loaded, frame);
+		return 0;
 	}
-	frameset_add(r->loaded, frame);
+	grown = array_grow(loads->frame, loads->n, sizeof(*grown));
+	if (grown == NULL)
+		return err_sys(err, ENOMEM, "keep what memory was");
+	loads->frame = grown;
+	loads->frame[loads->n++] = (struct golden_frame){range, frame};
 	return 0;
+}
+
+/* Those that the tracked pages are of. */
+static int list_loads(struct golden_loads *loads, const uint64_t *const *set, struct err *err)
+{
+	const struct mem *mem = &loads->golden->machine->mem;
+	const uint64_t size = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t first, end;
+
+	for (unsigned i = 0; i < mem->nranges; i++) {
+		for (end = 0; next_pages(set[i], mem->range[i].size / size, &first, &end);) {
+			for (uint64_t f = first * size / FRAME_SIZE; f * FRAME_SIZE < end * size;
+			     f++) {
+				int ret = add_load(loads, i, f, err);
+
+				if (ret < 0)
+					return ret;
+			}
+		}
+	}
+	return 0;
+}
+
+/* On any thread. */
+static int load_frame(void *opaque, uint64_t index, struct err *err)
+{
+	const struct golden_loads *loads = opaque;
+	const struct golden_frame *f = &loads->frame[index];
+	struct golden_range *r = &loads->golden->range[f->range];
+	const struct layer_extent *extent = layer_extents_find(&r->extents, f->frame);
+	int ret = frame_readers_read(&loads->golden->readers, extent->image,
+				     extent->place + (f->frame - extent->frame),
+				     r->copy + f->frame * FRAME_SIZE, err);
+
+	return ret < 0 ? err_context(err, ret, "memory.%u", f->range) : 0;
+}
+
+/* Each is read, decoded and checked, which takes all cores. */
+static int load_frames(struct golden_loads *loads, struct err *err)
+{
+	struct golden *g = loads->golden;
+	int ret = parallel_run(loads->n, load_frame, loads, err);
+
+	for (size_t i = 0; ret >= 0 && i < loads->n; i++)
+		frameset_add(g->range[loads->frame[i].range].loaded, loads->frame[i].frame);
+	g->frames += ret >= 0 ? loads->n : 0;
+	return ret;
+}
+
+static int load_pages(struct golden *g, const uint64_t *const *set, struct err *err)
+{
+	struct golden_loads loads = {.golden = g};
+	int ret = list_loads(&loads, set, err);
+
+	if (ret >= 0 && loads.n > 0)
+		ret = load_frames(&loads, err);
+	free(loads.frame);
+	return ret;
+}
+
+/* A page that is as it was is only read. KVM may map a page that the guest reads so that it can be
+ * written, and notes it then (Linux, make_spte()): so the first reset finds the guest's code among
+ * what it has touched since it woke, and a store to code costs an emulated CPU milliseconds. */
+static void restore_run(uint8_t *host, const uint8_t *copy, uint64_t len, uint64_t size)
+{
+	for (uint64_t at = 0; at < len; at += size) {
+		if (memcmp(host + at, copy + at, size) != 0)
+			memcpy(host + at, copy + at, size);
+	}
 }
 
 /* Everything is loaded before anything is put back: a file that cannot be read changes nothing. */
@@ -177,25 +261,19 @@ static int restore_pages(struct golden *g, uint64_t *restored, struct err *err)
 	const uint64_t size = (uint64_t)sysconf(_SC_PAGESIZE);
 	const uint64_t *set[MEM_MAX_RANGES];
 	uint64_t first, end;
+	int ret;
 
-	for (unsigned i = 0; i < m->mem.nranges; i++) {
+	for (unsigned i = 0; i < m->mem.nranges; i++)
 		set[i] = dirty_tracked(&m->dirty, i);
-		for (end = 0; next_pages(set[i], m->mem.range[i].size / size, &first, &end);) {
-			for (uint64_t f = first * size / FRAME_SIZE; f * FRAME_SIZE < end * size;
-			     f++) {
-				int ret = load_frame(g, i, f, err);
-
-				if (ret < 0)
-					return err_context(err, ret, "memory.%u", i);
-			}
-		}
-	}
+	ret = load_pages(g, set, err);
+	if (ret < 0)
+		return ret;
 	for (unsigned i = 0; i < m->mem.nranges; i++) {
 		const struct mem_range *r = &m->mem.range[i];
 
 		for (end = 0; next_pages(set[i], r->size / size, &first, &end);) {
-			memcpy(r->host + first * size, g->range[i].copy + first * size,
-			       (end - first) * size);
+			restore_run(r->host + first * size, g->range[i].copy + first * size,
+				    (end - first) * size, size);
 			*restored += end - first;
 		}
 	}

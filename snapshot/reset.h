@@ -8,8 +8,8 @@
  * What a reset costs grows with what the guest has changed, not with the machine. The pages that
  * changed are known (dirty_track): those that the guest has written by KVM's dirty log, those that
  * we have written or discarded by vmm/mem.c. They are copied back from a copy of the file's frames,
- * each read, decoded and checked when a page of it is first needed. The state of vCPUs, chips and
- * devices was decoded and checked by golden_open() and is applied again. Devices drop what they
+ * each read, decoded and checked when a page of it is first needed, on all cores. The state of
+ * vCPUs, chips and devices was decoded and checked by golden_open() and is applied again. Devices drop what they
  * have beside their state (device_ops.forget): the scratch files of disks, frames on their way, the
  * host's ends of TCP connections.
  *
@@ -29,7 +29,7 @@ struct golden;
 
 /* What a reset did. */
 struct golden_reset {
-	uint64_t pages;	    /* of the host's size, that were put back */
+	uint64_t pages;	    /* of the host's size, that may have changed and are as they were */
 	uint64_t memory_ns; /* what they took, reading frames for the first time included */
 	uint64_t state_ns;  /* what all else took */
 };
