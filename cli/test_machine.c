@@ -24,6 +24,7 @@
 #include "format/archive.h"
 #include "format/crypto/blake2b.h"
 #include "host/client.h"
+#include "host/oom.h"
 #include "host/parent.h"
 
 #define PORTS_MAX     (TEST_PUBLISH_MAX + TRANSCRIPT_PORTS_MAX)
@@ -33,6 +34,7 @@
 #define CLOCK_SECONDS 120u
 #define CLOCK_LOOK_MS 2
 #define CONSOLE_MAX   65536u /* bytes of what the guest printed during a test */
+#define GONE_MS	      1000   /* until the end of a process that was killed is seen */
 
 struct test_machine {
 	struct test_fleet *fleet;
@@ -47,9 +49,23 @@ struct test_machine {
 	struct machine_env env; /* with TORPOR_SEED */
 	char seed_text[32];	/* TORPOR_SEED=N, of the test that runs */
 	uint64_t console_begin; /* bytes of console.log, as the test began */
+	uint64_t oom_kills;	/* on this host, as it began */
 };
 
 /* ---- commands ---- */
+
+/* The kernel has ended a process since the test began. */
+static bool host_lacks_memory(const struct test_machine *m)
+{
+	return oom_kills() != m->oom_kills;
+}
+
+static bool is_gone(const struct test_machine *m)
+{
+	struct pollfd end = {.fd = m->client.fd, .events = POLLIN};
+
+	return poll(&end, 1, GONE_MS) > 0 && client_hung_up(&m->client);
+}
 
 static int run_in_guest(void *opaque, const char *command, unsigned seconds, size_t most,
 			struct buf *output, int *status, struct err *err)
@@ -58,8 +74,15 @@ static int run_in_guest(void *opaque, const char *command, unsigned seconds, siz
 	char *const env[] = {m->seed_text, NULL};
 	const struct guest_shell shell = {
 		.machine = m->name, .env = env, .stop_fd = m->fleet->params->stop_fd};
+	int ret = guest_shell_run(&shell, command, seconds, most, output, status, err);
 
-	return guest_shell_run(&shell, command, seconds, most, output, status, err);
+	if (ret >= 0 || !host_lacks_memory(m) || !is_gone(m))
+		return ret;
+	err_set(err, ERR_FAILED,
+		"machine %s is gone, and the kernel has ended processes of this host for lack of "
+		"memory: run fewer tests at a time (--jobs), or guests with less memory",
+		m->name);
+	return -ENOMEM;
 }
 
 /* The ports are those of the machine as long as it lives. */
@@ -276,6 +299,7 @@ static int begin_test(void *opaque, unsigned worker, const char *path, const str
 
 	if (ret < 0)
 		return ret;
+	m->oom_kills = oom_kills();
 	make_seed(m, path, seed);
 	if (reset_machine(m, &file, digest, t) < 0) {
 		end_machine(m);
@@ -289,6 +313,7 @@ static int begin_test(void *opaque, unsigned worker, const char *path, const str
 	if (ret == 0 && asprintf(&world->golden, "%s@%s", file.text, digest) < 0)
 		ret = err_sys(err, ENOMEM, "begin a test");
 	if (ret < 0) {
+		world->no_room |= host_lacks_memory(m);
 		end_machine(m);
 		return ret;
 	}

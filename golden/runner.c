@@ -100,6 +100,25 @@ static bool hand_back(struct worker *w, size_t index, const struct err *why)
 	return others;
 }
 
+/* There was no memory for its machine in the middle of a test, which is not run again: what it did on
+ * this host was done. The worker ends if that leaves others, for they have more room then. */
+static bool worker_retires(struct worker *w, const struct err *why)
+{
+	struct runner *r = w->runner;
+	bool retires;
+
+	pthread_mutex_lock(&r->lock);
+	retires = r->running > 1;
+	if (retires) {
+		r->running--;
+		w->has_machine = false;
+		if (r->params->retired != NULL)
+			r->params->retired(r->params->opaque, w->number, why);
+	}
+	pthread_mutex_unlock(&r->lock);
+	return retires;
+}
+
 static void finish_result(struct runner *r, size_t index)
 {
 	const struct test_result *result = &r->report->result[index];
@@ -289,7 +308,7 @@ static void drop_text(struct test_result *result)
 	transcript_free(&result->transcript);
 }
 
-/* Returns false when the worker is to end: another one makes the result. */
+/* Returns false when the worker is to end: another one makes the result, if it is not there. */
 static bool make_result(struct worker *w, size_t index)
 {
 	struct runner *r = w->runner;
@@ -298,6 +317,7 @@ static bool make_result(struct worker *w, size_t index)
 	struct job job = {r, result, index % r->params->tests->n};
 	struct test_world world = {0};
 	struct err err = {0};
+	bool goes_on = true;
 	int ret;
 
 	result->worker = w->number;
@@ -315,8 +335,10 @@ static bool make_result(struct worker *w, size_t index)
 		}
 		note_started(w, ret == 0);
 	}
-	if (ret == 0)
+	if (ret == 0) {
 		ret = run_here(&job, &world, &err);
+		goes_on = ret != -ENOMEM || !worker_retires(w, &err);
+	}
 	if (ret < 0) {
 		result->outcome = TEST_BROKEN;
 		result->error = strdup(ret == -ECANCELED ? "interrupted" : err.text);
@@ -324,7 +346,7 @@ static bool make_result(struct worker *w, size_t index)
 	result->end_ns = clock_monotonic_ns() - r->origin_ns;
 	drop_text(result);
 	finish_result(r, index);
-	return true;
+	return goes_on;
 }
 
 static void *worker_main(void *opaque)

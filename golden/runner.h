@@ -63,7 +63,7 @@ struct runner_params {
 	void (*result)(void *opaque, const struct runner_state *state,
 		       const struct test_result *result);
 	void (*progress)(void *opaque, const struct runner_state *state);
-	/* A worker ends because there is no room for its machine; others go on. */
+	/* A worker ends because there is no room for its machine, or none any more; others go on. */
 	void (*retired)(void *opaque, unsigned worker, const struct err *why);
 	void *opaque;
 };

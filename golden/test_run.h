@@ -12,7 +12,7 @@ struct test_guest {
 	/* Run a command in the guest's shell, with an empty standard input: append its output, both
 	 * streams together and up to `most` bytes, as golden_output_end() ends it, and set its
 	 * status; GOLDEN_TIMED_OUT after `seconds`. Returns 0, or a negative errno when it could not
-	 * be run or followed. */
+	 * be run or followed: -ENOMEM when this host has no memory for it, or for its machine. */
 	int (*run)(void *opaque, const char *command, unsigned seconds, size_t most,
 		   struct buf *output, int *status, struct err *err);
 	void *opaque;

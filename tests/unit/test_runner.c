@@ -19,7 +19,7 @@ struct fake {
 	unsigned room;	    /* so many have room; others are told that there is none */
 	const char *broken; /* the path of a test whose machine does not start */
 	int stop_fd;	    /* made readable by a command "stop" */
-	_Atomic unsigned machines, begun, looks;
+	_Atomic unsigned machines, begun, looks, waiting;
 	bool there[WORKERS + 1]; /* each worker has its own */
 	char saved[8][200];
 	_Atomic unsigned nsaved;
@@ -27,9 +27,16 @@ struct fake {
 	bool update;
 	/* What the runner told. */
 	char told[32][32];
-	unsigned ntold, nretired;
+	unsigned ntold;
+	_Atomic unsigned nretired;
 	size_t most_done;
 };
+
+static void until_at_least(const _Atomic unsigned *number, unsigned least)
+{
+	while (*number < least)
+		usleep(1000);
+}
 
 static int run_in_guest(void *opaque, const char *command, unsigned seconds, size_t most,
 			struct buf *output, int *status, struct err *err)
@@ -49,6 +56,15 @@ static int run_in_guest(void *opaque, const char *command, unsigned seconds, siz
 		(void)eventfd_write(f->stop_fd, 1);
 	if (strcmp(command, "die") == 0)
 		return err_set(err, ERR_FAILED, "the machine is gone");
+	if (strcmp(command, "starve") == 0) {
+		until_at_least(&f->waiting, 1);
+		err_set(err, ERR_FAILED, "the machine was ended for its memory");
+		return -ENOMEM;
+	}
+	if (strcmp(command, "wait") == 0) {
+		f->waiting++;
+		until_at_least(&f->nretired, 1);
+	}
 	buf_add(output, "out\n", 4);
 	return 0;
 }
@@ -222,6 +238,27 @@ Test(runner, no_room_for_any_machine_is_said, .init = enter_folder, .fini = leav
 	run_all(&f, &list, 4, 1, &report);
 	cr_expect(eq(sz, test_report_count(&report, TEST_BROKEN), 2));
 	cr_expect(eq(str, report.result[0].error, (char *)"start: Cannot allocate memory"));
+}
+
+/* In the middle of a test: its worker leaves the room to the others, and the last one goes on. */
+Test(runner, a_machine_that_was_ended_for_its_memory, .init = enter_folder, .fini = leave_folder)
+{
+	cleanup_test_list struct test_list list = {0};
+	cleanup_test_report struct test_report report = {0};
+	struct fake f = {.room = WORKERS, .stop_fd = -1};
+
+	add_test(&list, "a.t", "  $ x\n  out\n  $ starve\n  $ x\n");
+	add_test(&list, "b.t", "  $ wait\n  out\n");
+	add_test(&list, "c.t", "  $ starve\n");
+	add_test(&list, "d.t", "  $ x\n  out\n");
+	run_all(&f, &list, 2, 1, &report);
+	cr_expect(eq(str, report.result[0].error,
+		     (char *)"line 3: the machine was ended for its memory"));
+	cr_expect(eq(i32, (int)report.result[1].outcome, TEST_PASSED));
+	cr_expect(eq(i32, (int)report.result[2].outcome, TEST_BROKEN));
+	cr_expect(eq(i32, (int)report.result[3].outcome, TEST_PASSED));
+	cr_expect(eq(u32, f.nretired, 1));
+	cr_expect(zero(i32, report.interrupted));
 }
 
 Test(runner, what_cannot_be_run_is_no_end, .init = enter_folder, .fini = leave_folder)
