@@ -18,7 +18,9 @@
 #include "cli/packing_args.h"
 #include "cli/print_line.h"
 #include "cli/save_look.h"
+#include "cli/target.h"
 #include "cli/trim.h"
+#include "format/container.h"
 #include "format/verified.h"
 #include "host/client.h"
 #include "host/parse.h"
@@ -45,7 +47,7 @@ static const struct option_spec options[] = {
 	{OPTION_TRIM, "trim", NULL, "have the guest drop its caches first"},
 	PACKING_OPTIONS,
 	{OPTION_PARENT, "parent", "FILE",
-	 "only what changed since FILE, which it woke from or was last saved to"},
+	 "only what changed since FILE (or NAME, or REF), which it woke from or was last saved to"},
 	{OPTION_FULL, "full", NULL, "everything, although the parent is in the store"},
 	{OPTION_FORCE, "force", NULL, "replace another machine's file of that name in the store"},
 	{OPTION_ENCRYPT, "encrypt", NULL,
@@ -221,6 +223,24 @@ static int find_base(struct client *client, struct path *base, struct err *err)
 	return 0;
 }
 
+/* A file, what was saved under a name, or an image. Another folder is found by no increment. */
+static int find_parent(const char *text, struct path *parent, struct err *err)
+{
+	struct target target;
+	struct stat st;
+	int ret = target_find_file(&target, text, err);
+
+	if (ret < 0)
+		return ret;
+	if (container_folder(target.file) != NULL ||
+	    (target.kind != TARGET_IMAGE && stat(target.file, &st) == 0 && S_ISDIR(st.st_mode)))
+		return err_set(err, ERR_USAGE,
+			       "%s is a folder, where no parent is looked for: torpor convert "
+			       "makes a file of it, which may be the parent",
+			       text);
+	return path_absolute(parent, target.file, err);
+}
+
 /* What the machine cannot know: it may reach no folder but its own. */
 static int look_at_files(struct client *client, const struct save_args *args,
 			 const struct path *target, json_t **found, struct err *err)
@@ -233,7 +253,7 @@ static int look_at_files(struct client *client, const struct save_args *args,
 	if (!args->stream && store_has(target->text) && access(target->text, F_OK) == 0)
 		look.target = target->text;
 	if (args->parent != NULL)
-		ret = path_absolute(&parent, args->parent, err);
+		ret = find_parent(args->parent, &parent, err);
 	else if (!args->full && !args->stream)
 		ret = find_base(client, &parent, err);
 	if (ret < 0)
@@ -250,28 +270,53 @@ static int look_at_files(struct client *client, const struct save_args *args,
 	return look.target != NULL ? save_look(&look, found, err) : 0;
 }
 
-static int give_parent(struct client *client, int index, const char *path, struct err *err)
+/* The machine may open no file in a folder, so it gets each of them. */
+static int give_members(struct client *client, int folder, const char *path, const json_t *names,
+			struct err *err)
 {
-	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	struct stat st;
+	for (size_t i = 0; i < json_array_size(names); i++) {
+		const char *name = json_string_value(json_array_get(names, i));
+		cleanup_fd int fd = openat(
+			folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
+		int ret;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_sys(err, errno, "%s", path);
-	if (S_ISDIR(st.st_mode))
-		return err_set(err, ERR_USAGE,
-			       "%s is a folder, and the machine may open no file in it: torpor "
-			       "convert makes a file of it, which may be the parent",
-			       path);
-	return client_call_with(
-		client, json_pack("{s:s,s:i,s:s}", "do", "parent", "index", index, "path", path),
-		fd, CLIENT_FOREVER, NULL, err);
+		if (fd < 0)
+			return err_sys(err, errno, "%s/%s", path, name);
+		ret = client_call_with(client, json_pack("{s:s,s:s}", "do", "member", "name", name),
+				       fd, CLIENT_FOREVER, NULL, err);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
 }
 
-static int give_parents(struct client *client, const json_t *paths, struct err *err)
+static int give_parent(struct client *client, int index, const char *path, const json_t *members,
+		       struct err *err)
 {
+	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	bool folder = json_array_size(members) > 0;
+	json_t *request = json_pack("{s:s,s:i,s:s,s:b}", "do", "parent", "index", index, "path",
+				    path, "folder", (int)folder);
+	int ret;
+
+	if (fd < 0) {
+		json_decref(request);
+		return err_sys(err, errno, "%s", path);
+	}
+	if (!folder)
+		return client_call_with(client, request, fd, CLIENT_FOREVER, NULL, err);
+	ret = client_call(client, request, CLIENT_FOREVER, NULL, err);
+	return ret < 0 ? ret : give_members(client, fd, path, members, err);
+}
+
+static int give_parents(struct client *client, const json_t *found, struct err *err)
+{
+	const json_t *paths = json_object_get(found, "parents");
+	const json_t *members = json_object_get(found, "members");
+
 	for (size_t i = 0; i < json_array_size(paths); i++) {
 		int ret = give_parent(client, (int)i, json_string_value(json_array_get(paths, i)),
-				      err);
+				      json_array_get(members, i), err);
 
 		if (ret < 0)
 			return ret;
@@ -356,7 +401,7 @@ static int save_request(struct client *client, const struct save_args *args,
 
 	if (ret < 0)
 		return ret;
-	ret = give_parents(client, json_object_get(found, "parents"), err);
+	ret = give_parents(client, found, err);
 	if (ret < 0)
 		return ret;
 	request = json_pack(

@@ -163,7 +163,7 @@ complete -c torpor -n '__torpor_verb save' -l disks -x -a 'inside outside' -d 'o
 complete -c torpor -n '__torpor_verb save' -l trim -d 'have the guest drop its caches first'
 complete -c torpor -n '__torpor_verb save' -l flat -d 'do not pack: a larger file, whose memory is mapped at a resume'
 complete -c torpor -n '__torpor_verb save' -l level -x -d 'zstd level of packing, 1 to 19; default 3'
-complete -c torpor -n '__torpor_verb save' -l parent -r -F -d 'only what changed since FILE, which it woke from or was last saved to'
+complete -c torpor -n '__torpor_verb save' -l parent -r -F -d 'only what changed since FILE (or NAME, or REF), which it woke from or was last saved to'
 complete -c torpor -n '__torpor_verb save' -l full -d 'everything, although the parent is in the store'
 complete -c torpor -n '__torpor_verb save' -l force -d 'replace another machine\'s file of that name in the store'
 complete -c torpor -n '__torpor_verb save' -l encrypt -d 'encrypt it with a new passphrase, or with the machine\'s key if it has one'

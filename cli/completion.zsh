@@ -188,7 +188,7 @@ _torpor_verb()
 		'*--trim[have the guest drop its caches first]'
 		'*--flat[do not pack\: a larger file, whose memory is mapped at a resume]'
 		'*--level=[zstd level of packing, 1 to 19; default 3]:N: '
-		'*--parent=[only what changed since FILE, which it woke from or was last saved to]:FILE:_files'
+		'*--parent=[only what changed since FILE (or NAME, or REF), which it woke from or was last saved to]:FILE:_files'
 		'*--full[everything, although the parent is in the store]'
 		'*--force[replace another machine'\''s file of that name in the store]'
 		'*--encrypt[encrypt it with a new passphrase, or with the machine'\''s key if it has one]'

@@ -17,8 +17,9 @@ struct save_look {
 };
 
 /* Out: {"replaced": the target's identity, "dependent": the name of a file in the store that stands
- * on it, "parents": the parent's path and those of the files it stands on}; members that there is
- * nothing for are missing. A new reference. Any thread while there is one only. Returns 0; what
+ * on it, "parents": the parent's path and those of the files it stands on, "members": for each of
+ * these the names of the files in it, if it is a folder}; members that there is nothing for are
+ * missing. A new reference. Any thread while there is one only. Returns 0; what
  * store_find_dependent(), parent_open() and sandbox_enter() give; -EINVAL with ERR_FAILED when the
  * child died, or names a place where no parent is looked for; or the errno of pipe(2) or fork(2).
  */

@@ -56,7 +56,8 @@
  * {"do":"published","done":bool}
  *     → {"ok":true}
  *     Done: the machine is saved, and ends unless it was to be left running. Else it is as it was.
- * {"do":"parent","index":n,"path":absolute}, and a descriptor with it
+ * {"do":"parent","index":n,"path":absolute}, and a descriptor with it; or with "folder":true, without one
+ * {"do":"member","name":its name in the layout}, and a descriptor with it: a file of that folder
  *     → {"ok":true}
  *     Before "save": file number n of the increment's parents; number 0 is the newest.
  * {"do":"save","stream":true,…}, and a descriptor with it

@@ -66,14 +66,16 @@ struct saving {
 /* Of so many saves a machine knows the files again. */
 #define INSTANCE_OWN_SAVES 64u
 
-/* The files of an increment's parents, the newest first, as the client of a save has opened them.
- */
+/* The files of an increment's parents, the newest first, as the client of a save has opened them. Of
+ * a folder it has opened the files in it. */
 struct given_parents {
 	unsigned n;
 	unsigned opened; /* the next one is looked for here */
 	struct given_parent {
-		char *path; /* owned */
-		int fd;	    /* owned; -1: it was taken */
+		char *path;			 /* owned */
+		int fd;				 /* owned; -1: it was taken, or is a folder */
+		struct container_member *member; /* owned, names and descriptors too */
+		size_t nmembers;
 	} file[CHAIN_MAX];
 };
 
@@ -334,10 +336,12 @@ int instance_save(struct instance *in, struct save_request *request, struct err 
 void instance_note_saved(struct instance *in, const char *path, const char *digest, bool relative);
 
 /* What the client of a save opens and names (instance_publish.c). The request "parent" adds to the
- * files of an increment's parents: ERR_USAGE without a path or a descriptor or out of order.
+ * files of an increment's parents, and "member" a file to the last of them, if that is a folder:
+ * ERR_USAGE without a path or a descriptor or out of order.
  * instance_open_given() opens them, of which there is one at least, as a chain; all are to be
  * forgotten after that. Returns what chain_open() gives. */
 json_t *instance_take_parent(struct instance *in, const json_t *request, struct err *err);
+json_t *instance_take_member(struct instance *in, const json_t *request, struct err *err);
 int instance_open_given(struct instance *in, struct chain **parent, struct err *err);
 void instance_forget_parents(struct instance *in);
 /* Hold the paused machine until the request "published" of the client whose request is being

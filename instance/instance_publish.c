@@ -14,17 +14,28 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/num.h"
 #include "instance/instance.h"
+
+/* Of a folder: index.json, oci-layout, the manifest, the config and the layers. */
+#define MEMBERS_MAX (OCI_MAX_LAYERS + 4)
 
 void instance_forget_parents(struct instance *in)
 {
 	struct given_parents *given = &in->given;
 
 	for (unsigned i = 0; i < given->n; i++) {
-		if (given->file[i].fd >= 0)
-			close(given->file[i].fd);
-		free(given->file[i].path);
+		struct given_parent *file = &given->file[i];
+
+		if (file->fd >= 0)
+			close(file->fd);
+		for (size_t k = 0; k < file->nmembers; k++) {
+			free(file->member[k].name);
+			close(file->member[k].blob.fd);
+		}
+		free(file->member);
+		free(file->path);
 	}
 	given->n = 0;
 }
@@ -34,11 +45,13 @@ json_t *instance_take_parent(struct instance *in, const json_t *request, struct 
 	struct given_parents *given = &in->given;
 	const char *path = json_string_value(json_object_get(request, "path"));
 	json_int_t index = json_integer_value(json_object_get(request, "index"));
-	int fd;
+	bool folder = json_is_true(json_object_get(request, "folder"));
+	int fd = -1;
 	char *copy;
 
-	if (path == NULL || path[0] != '/' || in->control.passed_fd < 0) {
-		err_set(err, ERR_USAGE, "parent needs an absolute \"path\" and a descriptor");
+	if (path == NULL || path[0] != '/' || (in->control.passed_fd < 0) != folder) {
+		err_set(err, ERR_USAGE,
+			"parent needs an absolute \"path\", and a descriptor or \"folder\"");
 		return NULL;
 	}
 	if (index == 0)
@@ -48,18 +61,67 @@ json_t *instance_take_parent(struct instance *in, const json_t *request, struct 
 		return NULL;
 	}
 	copy = strdup(path);
-	fd = copy != NULL ? fcntl(in->control.passed_fd, F_DUPFD_CLOEXEC, 0) : -1;
-	if (fd < 0) {
+	if (copy != NULL && !folder)
+		fd = fcntl(in->control.passed_fd, F_DUPFD_CLOEXEC, 0);
+	if (copy == NULL || (fd < 0 && !folder)) {
 		err_sys(err, copy != NULL ? errno : ENOMEM, "take %s", path);
 		free(copy);
 		return NULL;
 	}
-	given->file[given->n].path = copy;
-	given->file[given->n++].fd = fd;
+	given->file[given->n++] = (struct given_parent){.path = copy, .fd = fd};
 	return json_pack("{s:b}", "ok", 1);
 }
 
-/* Each stands on the next one. That they do is checked by who asks. */
+json_t *instance_take_member(struct instance *in, const json_t *request, struct err *err)
+{
+	struct given_parents *given = &in->given;
+	struct given_parent *parent = given->n > 0 ? &given->file[given->n - 1] : NULL;
+	const char *name = json_string_value(json_object_get(request, "name"));
+	struct container_member *grown = NULL;
+	struct stat st;
+	char *copy;
+	int fd;
+
+	if (parent == NULL || parent->fd >= 0 || parent->nmembers > MEMBERS_MAX || name == NULL ||
+	    in->control.passed_fd < 0) {
+		err_set(err, ERR_USAGE,
+			"member needs a \"name\" and a descriptor, behind a folder");
+		return NULL;
+	}
+	copy = strdup(name);
+	fd = copy != NULL ? fcntl(in->control.passed_fd, F_DUPFD_CLOEXEC, 0) : -1;
+	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		grown = array_grow(parent->member, parent->nmembers, sizeof(*grown));
+	if (grown == NULL) {
+		err_sys(err, fd < 0 ? errno : EINVAL, "take %s of %s", name, parent->path);
+		if (fd >= 0)
+			close(fd);
+		free(copy);
+		return NULL;
+	}
+	parent->member = grown;
+	grown[parent->nmembers++] = (struct container_member){
+		.name = copy, .blob = {.fd = fd, .len = (uint64_t)st.st_size}};
+	return json_pack("{s:b}", "ok", 1);
+}
+
+/* Each stands on the next one, which may be a folder. */
+static bool give_members(void *opaque, const char *digest, const struct container_member **members,
+			 size_t *n)
+{
+	struct given_parents *given = opaque;
+	const struct given_parent *next = &given->file[given->opened];
+
+	(void)digest;
+	if (given->opened == given->n || next->nmembers == 0)
+		return false;
+	given->opened++;
+	*members = next->member;
+	*n = next->nmembers;
+	return true;
+}
+
+/* The same of a file. That each stands on the next is checked by who asks. */
 static int find_given(void *opaque, const char *digest, const char *child, char *path, int *fd,
 		      struct err *err)
 {
@@ -81,9 +143,15 @@ int instance_open_given(struct instance *in, struct chain **parent, struct err *
 {
 	struct given_parents *given = &in->given;
 	const struct chain_finder finder = {.find = find_given, .opaque = given};
-	struct archive_open_params params = {.keys = in->source->keys};
+	struct archive_open_params params = {
+		.keys = in->source->keys,
+		.fd = given->file[0].fd,
+		.members = given->file[0].member,
+		.nmembers = given->file[0].nmembers,
+		.give_parent = give_members,
+		.give_opaque = given,
+	};
 
-	params.fd = given->file[0].fd;
 	given->file[0].fd = -1;
 	given->opened = 1;
 	return chain_open(parent, given->file[0].path, &params, &finder, err);

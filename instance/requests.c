@@ -393,6 +393,7 @@ static const struct {
 	{"seed", instance_seed, true},
 	{"changed", instance_changed, true},
 	{"parent", instance_take_parent, true},
+	{"member", instance_take_member, true},
 	{"published", instance_published, false},
 };
 

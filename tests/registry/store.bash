@@ -100,3 +100,38 @@ names_in_the_store() {
     same "names of what is damaged" "$("$TORPOR" images --json)" "[]"
 }
 try names_in_the_store "tag: a file comes into the store, an image has more names; what is damaged does not"
+
+# What is saved on top of an image has the image for its parent, wherever that is a file.
+increment_on_an_image() {
+    local blobs
+    need docker-registry
+    appliances
+    start_registry
+    works push increment.torpor "docker://$registry/torpor/chain:v2"
+    elsewhere
+    works pull "docker://$registry/torpor/chain:v2"
+    rm ./*.torpor
+    works resume -d --name woken "docker://$registry/torpor/chain:v2"
+    answers woken "fill 22 1 5" "filled 256"
+    refuses 122 'no image' save -R --parent "docker://$registry/torpor/chain:v1" -o third.torpor woken
+    works save -R --parent "docker://$registry/torpor/chain:v2" -o third.torpor woken
+    works inspect --json third.torpor
+    same "what it stands on" "$(json "d['lineage'][0]['digest']" <<<"$out")" "$(identity "$registry/torpor/chain:v2")"
+    [ "$(stat -c %s third.torpor)" -lt 1000000 ] || fail "it has $(stat -c %s third.torpor) bytes, and is no increment"
+    # On top of that.
+    answers woken "fill 24 1 6" "filled 256"
+    works save --parent third.torpor -o fourth.torpor woken
+    works resume -d --name woken fourth.torpor
+    answers woken "check 4 12 7" "check ok"
+    answers woken "check 22 1 5" "check ok"
+    answers woken "check 24 1 6" "check ok"
+    works kill woken
+    # All of them into a registry, and back by wire, where the store lacks them.
+    works push fourth.torpor "docker://$registry/torpor/fourth:v1"
+    elsewhere other
+    rm ./*.torpor
+    works resume -d --name woken "docker://$registry/torpor/fourth:v1"
+    answers woken "check 22 1 5" "check ok"
+    works kill woken
+}
+try increment_on_an_image "save --parent REF: an increment on top of an image, and on top of that"
