@@ -99,6 +99,8 @@ static int open_source(struct resume_args *args, const char *path, int fd, struc
 		return ret;
 	if (args->wire != NULL) {
 		wire_source_params(args->wire, &params);
+		trust.beside = args->wire->wire->signatures.text;
+		trust.nbeside = args->wire->wire->signatures.count;
 	} else if (fd < 0) {
 		ret = spool_input(&input, path, &params.fd, err);
 		if (ret < 0)

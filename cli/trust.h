@@ -8,6 +8,8 @@
 struct trust {
 	struct signers signers;
 	const char *image;   /* NULL, or the file: one of the store may have signatures beside it */
+	char *const *beside; /* borrowed: signatures that came beside it; `nbeside` */
+	unsigned nbeside;
 	struct signed_by by; /* set by trust_verify_signature() when it succeeds */
 };
 

@@ -79,9 +79,10 @@ static void print_wait(void *verb, const struct wire_wait *wait)
 
 int wire_source_open(struct wire_source *s, const char *text,
 		     const struct registry_options *options, const char *verb, bool wait,
-		     const char **stored, struct err *err)
+		     bool signatures, const char **stored, struct err *err)
 {
 	struct wire_options with = {
+		.signatures = signatures,
 		.registry = *options,
 		.waits = isatty(STDERR_FILENO) ? print_wait : NULL,
 		.waits_opaque = (void *)verb,

@@ -18,12 +18,13 @@ struct wire_source {
 };
 
 /* `wait`: until all of it is there, with a meter for `verb`. When the store had all of it, *stored
- * is the path of its folder, which is to be opened like any other; else NULL. Returns 0;
+ * is the path of its folder, which is to be opened like any other; else NULL. `signatures` are those
+ * beside the image, which are fetched before anything runs. Returns 0;
  * ERR_NOT_FOUND for a parent that is nowhere; or what wire_open(), path_cas() and arrival_await()
  * give. */
 int wire_source_open(struct wire_source *s, const char *text,
 		     const struct registry_options *options, const char *verb, bool wait,
-		     const char **stored, struct err *err);
+		     bool signatures, const char **stored, struct err *err);
 void wire_source_close(struct wire_source *s);
 
 /* What archive_open_with() is told. */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -271,52 +272,95 @@ static bool is_signature_of(const struct registry_manifest *m, const char *subje
 	return strcmp(m->blob[m->nblobs - 1].media_type, OCI_SIGNATURE_TYPE) == 0;
 }
 
-static int fetch_small(struct registry *r, struct http *http, const struct cas *cas,
-		       const struct oci_descriptor *d, struct err *err)
+static int fetch_small(struct registry *r, struct http *http, const struct oci_descriptor *d,
+		       struct http_response *response, struct err *err)
 {
-	cleanup_http_response struct http_response response = {0};
 	struct registry_request request = {.http = {.method = "GET"}};
 	char url[HTTP_URL];
 	int ret = registry_url(r, url, err, "blobs/%s", d->digest);
 
-	if (ret < 0 || cas_has(cas, d->digest, d->size))
-		return ret;
-	request.http.url = url;
-	ret = registry_call(r, http, &request, &response, err);
 	if (ret < 0)
 		return ret;
-	if (response.status != 200)
-		return registry_refused(url, &response, d->digest, err);
-	if (response.body.len != d->size)
-		return err_set(err, ERR_INTEGRITY, "%s has not the %llu bytes that it should",
-			       d->digest, (unsigned long long)d->size);
-	return cas_put_bytes(cas, d->digest, response.body.data, response.body.len, err);
+	request.http.url = url;
+	ret = registry_call(r, http, &request, response, err);
+	if (ret < 0)
+		return ret;
+	if (response->status != 200)
+		return registry_refused(url, response, d->digest, err);
+	return response->body.len == d->size
+		       ? 0
+		       : err_set(err, ERR_INTEGRITY, "%s has not the %llu bytes that it should",
+				 d->digest, (unsigned long long)d->size);
 }
 
-static int take_signature(struct registry *r, struct http *http, const struct cas *cas,
-			  const char *subject, const char *digest, struct err *err)
+/* Into the store. */
+static int store_signature(struct registry *r, struct http *http, const struct registry_manifest *m,
+			   const char *subject, void *opaque, struct err *err)
+{
+	const struct cas *cas = opaque;
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < m->nblobs; i++) {
+		const struct oci_descriptor *d = &m->blob[i];
+		cleanup_http_response struct http_response response = {0};
+
+		if (cas_has(cas, d->digest, d->size))
+			continue;
+		ret = fetch_small(r, http, d, &response, err);
+		if (ret == 0)
+			ret = cas_put_bytes(cas, d->digest, response.body.data, response.body.len,
+					    err);
+	}
+	if (ret == 0)
+		ret = cas_put_bytes(cas, m->self.digest, m->text.data, m->text.len, err);
+	if (ret == 0)
+		ret = cas_put_image(cas, &m->self, err);
+	return ret < 0 ? ret : cas_add_referrer(cas, subject, m->self.digest, err);
+}
+
+/* Into memory. */
+static int read_signature(struct registry *r, struct http *http, const struct registry_manifest *m,
+			  const char *subject, void *opaque, struct err *err)
+{
+	struct signatures *signatures = opaque;
+	const struct oci_descriptor *d = &m->blob[m->nblobs - 1];
+	cleanup_http_response struct http_response response = {0};
+	struct oci_descriptor is;
+	char *text;
+	int ret = fetch_small(r, http, d, &response, err);
+
+	(void)subject;
+	if (ret == 0)
+		ret = describe(&is, OCI_SIGNATURE_TYPE, response.body.data, response.body.len, err);
+	if (ret < 0)
+		return ret;
+	if (strcmp(is.digest, d->digest) != 0)
+		return err_set(err, ERR_INTEGRITY, "what came for %s has the digest %s", d->digest,
+			       is.digest);
+	text = strndup((const char *)response.body.data, response.body.len);
+	if (text == NULL)
+		return err_sys(err, ENOMEM, "read a signature");
+	signatures->text[signatures->count++] = text;
+	return 0;
+}
+
+/* What is done with a signature of an image, whose manifest is there. */
+typedef int take_fn(struct registry *r, struct http *http, const struct registry_manifest *m,
+		    const char *subject, void *opaque, struct err *err);
+
+static int take_signature(struct registry *r, struct http *http, const char *subject,
+			  const char *digest, take_fn *take, void *opaque, struct err *err)
 {
 	cleanup_registry_manifest struct registry_manifest m = {0};
 	int ret = registry_manifest(r, http, digest, &m, err);
 
 	if (ret < 0)
 		return ret;
-	if (!is_signature_of(&m, subject))
-		return 0;
-	for (size_t i = 0; i < m.nblobs; i++) {
-		ret = fetch_small(r, http, cas, &m.blob[i], err);
-		if (ret < 0)
-			return ret;
-	}
-	ret = cas_put_bytes(cas, m.self.digest, m.text.data, m.text.len, err);
-	if (ret < 0)
-		return ret;
-	ret = cas_put_image(cas, &m.self, err);
-	return ret < 0 ? ret : cas_add_referrer(cas, subject, m.self.digest, err);
+	return is_signature_of(&m, subject) ? take(r, http, &m, subject, opaque, err) : 0;
 }
 
-int referrers_pull(struct registry *r, struct http *http, const struct cas *cas,
-		   const char *manifest, struct err *err)
+static int take_signatures(struct registry *r, struct http *http, const char *manifest,
+			   take_fn *take, void *opaque, struct err *err)
 {
 	char path[FALLBACK + 128], tag[FALLBACK];
 	cleanup_json json_t *index = NULL;
@@ -344,11 +388,31 @@ int referrers_pull(struct registry *r, struct http *http, const struct cas *cas,
 		    !digest_parse(digest, ignored) || taken == REFERRERS_MAX)
 			continue;
 		taken++;
-		ret = take_signature(r, http, cas, manifest, digest, err);
+		ret = take_signature(r, http, manifest, digest, take, opaque, err);
 		if (ret == -ENOENT)
 			err_clear(err);
 		else if (ret < 0)
 			return ret;
 	}
 	return 0;
+}
+
+int referrers_pull(struct registry *r, struct http *http, const struct cas *cas,
+		   const char *manifest, struct err *err)
+{
+	return take_signatures(r, http, manifest, store_signature, (void *)cas, err);
+}
+
+int referrers_signatures(struct registry *r, struct http *http, const char *manifest,
+			 struct signatures *signatures, struct err *err)
+{
+	*signatures = (struct signatures){.count = 0};
+	return take_signatures(r, http, manifest, read_signature, signatures, err);
+}
+
+void signatures_free(struct signatures *signatures)
+{
+	for (unsigned i = 0; i < signatures->count; i++)
+		free(signatures->text[i]);
+	*signatures = (struct signatures){.count = 0};
 }

@@ -32,4 +32,15 @@ int referrers_sign(struct registry *r, const struct archive *a, char digest[DIGE
 int referrers_pull(struct registry *r, struct http *http, const struct cas *cas,
 		   const char *manifest, struct err *err);
 
+struct signatures {
+	char *text[REFERRERS_MAX]; /* owned: minisign's */
+	unsigned count;
+};
+
+/* The same into memory, of an image that is anywhere. */
+int referrers_signatures(struct registry *r, struct http *http, const char *manifest,
+			 struct signatures *signatures, struct err *err);
+/* {0} is fine. */
+void signatures_free(struct signatures *signatures);
+
 #endif

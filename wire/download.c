@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/num.h"
 #include "host/sandbox.h"
+#include "registry/referrers.h"
 #include "wire/check.h"
 #include "wire/plan.h"
 #include "wire/pool.h"
@@ -446,6 +447,17 @@ static bool serve(struct loader *l)
 	}
 }
 
+/* Without them the image is as good as before, but where a signature is asked for: torpor pull fetches
+ * them then. */
+static void put_signatures(const struct download *d, const struct cas *cas)
+{
+	const char *digest = d->image[d->nimages - 1].self.digest;
+	cleanup_http struct http *http = NULL;
+
+	if (registry_http(d->registry, &http, NULL) == 0)
+		(void)referrers_pull(d->registry, http, cas, digest, NULL);
+}
+
 int download_put_images(const struct download *d, const struct cas *cas, struct err *err)
 {
 	for (size_t i = 0; i < d->nimages; i++) {
@@ -473,6 +485,8 @@ static int put_images(const struct download *d, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = download_put_images(d, &cas, err);
+	if (ret == 0)
+		put_signatures(d, &cas);
 	return ret < 0 ? ret : registry_name(&cas, d->ref, d->named, err);
 }
 
@@ -528,8 +542,12 @@ static int run_loader(struct loader *l, struct err *err)
 	progress_cancel(l->d->progress);
 	while (started > 0)
 		pthread_join(thread[--started], NULL);
-	if (complete)
-		finish(l);
+	if (!complete)
+		return 0;
+	/* One that is not cancelled: signatures are fetched yet. */
+	progress_free(l->d->progress);
+	(void)progress_init(l->d->progress, NULL);
+	finish(l);
 	return 0;
 }
 

@@ -61,8 +61,12 @@ static int add_parents(struct opening *o, struct err *err)
 static int open_stored(struct opening *o, struct err *err)
 {
 	const char *digest = o->manifest[0].self.digest;
-	int ret = registry_name(&o->cas, &o->ref, &o->manifest[0], err);
+	int ret = 0;
 
+	if (o->options->signatures)
+		ret = referrers_pull(o->registry, o->http, &o->cas, digest, err);
+	if (ret == 0)
+		ret = registry_name(&o->cas, &o->ref, &o->manifest[0], err);
 	if (ret == 0)
 		ret = cas_image_path(&o->cas, digest, o->wire->path, err);
 	return ret < 0 ? ret : cas_hold(o->wire->path, err);
@@ -245,7 +249,11 @@ static int open_image(struct opening *o, struct err *err)
 		return ret;
 	if (o->folder.folder < 0)
 		return open_stored(o, err);
-	ret = add_parents(o, err);
+	if (o->options->signatures)
+		ret = referrers_signatures(o->registry, o->http, o->manifest[0].self.digest,
+					   &o->wire->signatures, err);
+	if (ret == 0)
+		ret = add_parents(o, err);
 	if (ret < 0)
 		return ret;
 	ret = opening_list_members(o, err);
@@ -353,6 +361,7 @@ void wire_close(struct wire *w)
 		free(w->image[i].member);
 	}
 	free(w->image);
+	signatures_free(&w->signatures);
 	arrivals_free(w->arrivals);
 	if (w->whole.fd >= 0)
 		close(w->whole.fd);

@@ -15,9 +15,10 @@
  * In the store (store/cas_arriving.h) everything of one wire_open() lies in a folder of its own
  * below arriving/, locked for as long as a process has it open: `torpor gc` leaves it alone. When
  * all of it has arrived and has the right digests, the download moves it to its place and gives it
- * its name, as `torpor pull` does. Descriptors that are open stay good. When the machine ends
- * first, the folder stays for the next wire_open() of that image, until `torpor gc`. The one file
- * of a web server has no digest and no name in the store: it is gone when the machine is.
+ * its name, as `torpor pull` does, with the signatures beside it. Descriptors that are open stay
+ * good. When the machine ends first, the folder stays for the next wire_open() of that image, until
+ * `torpor gc`. The one file of a web server has no digest and no name in the store: it is gone when
+ * the machine is.
  *
  * Functions with an `err` return 0 or -errno with *err set: what session.h, transfer.h and cas.h
  * say; or the errno of fork(2), socketpair(2), memfd_create(2), openat(2), ftruncate(2).
@@ -28,7 +29,7 @@
 #include <limits.h>
 
 #include "format/container.h"
-#include "registry/session.h"
+#include "registry/referrers.h"
 
 struct arrivals; /* base/arrival.h */
 
@@ -49,6 +50,8 @@ struct wire_options {
 	 */
 	struct registry_options registry;
 	const char *store; /* the path of the store (path_cas()) */
+	/* Fetch the signatures beside the image, too, before wire_open() returns. */
+	bool signatures;
 };
 
 /* One appliance: the image itself, or one that it stands on. Its members make an OCI image layout:
@@ -77,6 +80,8 @@ struct wire {
 	 * long as the machine, at least. */
 	char map_path[PATH_MAX];
 	int lock; /* owned: of the folder in the store */
+	/* Beside the image, if they were asked for; those of `path` are in the store. */
+	struct signatures signatures; /* owned */
 };
 
 /* The source is for wire_open(): docker://…, https://… or http://…. */

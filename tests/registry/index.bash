@@ -95,8 +95,8 @@ index_by_wire() {
     rm ./*.torpor
     works resume -d --name woken "docker://$registry/torpor/app:v1"
     answers woken "check 4 12 7" "check ok"
+    until_true has_arrived woken
     works kill woken
-    until_true "$TORPOR" inspect "docker://$registry/torpor/app:v1"
     works pull --json "docker://$registry/torpor/app:v1"
     same "what the name stands for" "$(json "d['digest']" <<<"$out")" "$index"
     same "removed" "$(removed)" 0

@@ -122,6 +122,11 @@ start_server() { # ARGUMENT…
     served=${served#http://}
 }
 
+# All of what a machine runs from is there, and in the store: before it is killed, for its download ends with it.
+has_arrived() { # NAME
+    [ "$("$TORPOR" inspect --json "$1" | json "d['arriving']['state']")" = complete ]
+}
+
 # How many images gc removes.
 removed() {
     works gc --json

@@ -62,6 +62,51 @@ signed_images() {
 }
 try signed_images "signatures go along beside an image, and come with it; --signature attaches one later"
 
+# Nothing of it is in the store: the signatures are looked at before its machine runs.
+wakes_signed() { # REF
+    refuses 121 'not signed' resume -d --name woken --require-signature third.pub "docker://$1"
+    same "machines" "$("$TORPOR" ps -q)" ""
+    works gc
+    works resume -d --name woken --require-signature key.pub "docker://$1"
+    answers woken "check 4 12 7" "check ok"
+    until_true has_arrived woken
+    works kill woken
+    # They are in the store then, as after a pull.
+    works verify --key key.pub "$1"
+    works verify --key other.pub "$1"
+    works resume -d --name woken --require-signature key.pub "$1"
+    works kill woken
+}
+
+signed_by_wire() {
+    need docker-registry
+    appliances
+    sign_it
+    works keygen --no-passphrase -p third.pub -s third.key
+    start_registry
+    works push full.torpor "docker://$registry/torpor/later:v1"
+    elsewhere one
+    refuses 121 'not signed' resume -d --require-signature key.pub "docker://$registry/torpor/later:v1"
+    works push --signature signed.torpor "docker://$registry/torpor/later:v1"
+    works push --signature other.torpor "docker://$registry/torpor/later:v1"
+    elsewhere two
+    mkdir hidden && mv full.torpor signed.torpor other.torpor increment.torpor hidden
+    wakes_signed "$registry/torpor/later:v1"
+    # By the API.
+    start_server
+    elsewhere three
+    wakes_signed "$served/torpor/later:v1"
+    # One that came to an image that is here already, under another name.
+    mv hidden/* .
+    works push full.torpor "docker://$registry/torpor/bare:v1"
+    elsewhere four
+    works pull "docker://$registry/torpor/bare:v1"
+    refuses 121 'not signed' resume -d --require-signature key.pub "docker://$registry/torpor/bare:v1"
+    works resume -d --name woken --require-signature key.pub "docker://$registry/torpor/later:v1"
+    works kill woken
+}
+try signed_by_wire "resume --require-signature by wire sees signatures beside the image, by the tag and by the API"
+
 # What an attacker puts there.
 forged_signatures() {
     local digest
@@ -109,5 +154,7 @@ PYTHON
     works pull "docker://$proxy/torpor/full:v1"
     refuses 121 'not signed' resume --require-signature key.pub "$proxy/torpor/full:v1"
     wakes "$proxy/torpor/full:v1"
+    elsewhere wire
+    refuses 121 'not signed' resume --require-signature key.pub "docker://$proxy/torpor/full:v1"
 }
 try forged_signatures "what is no signature, too long, or of another image is not taken for one"

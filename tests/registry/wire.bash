@@ -349,10 +349,6 @@ try file_refused "a file that is not there; http to another host"
 
 # The same with a machine.
 
-has_arrived() { # NAME
-    [ "$("$TORPOR" inspect --json "$1" | json "d['arriving']['state']")" = complete ]
-}
-
 runs_meanwhile() {
     by_wire
     works resume -d --name web "$source"
