@@ -310,6 +310,16 @@ static void list_all(struct appliances *a)
 	forget_unseen(a);
 }
 
+void appliances_each(struct appliances *a, void (*each)(void *opaque, const char *name),
+		     void *opaque)
+{
+	list_all(a);
+	for (size_t i = 0; i < a->nfiles; i++) {
+		if (a->file[i]->named || a->file[i]->seen)
+			each(opaque, base_name(a->file[i]->path));
+	}
+}
+
 static int duplicate(int fd, struct err *err)
 {
 	int ret = fcntl(fd, F_DUPFD_CLOEXEC, 0);

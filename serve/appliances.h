@@ -24,6 +24,10 @@ void appliances_free(struct appliances *a);
 int appliances_add_folder(struct appliances *a, const char *path, struct err *err);
 int appliances_add_file(struct appliances *a, const char *path, struct err *err);
 
+/* Call `each` for the names of the files that are there now, in no order; one may come twice. */
+void appliances_each(struct appliances *a, void (*each)(void *opaque, const char *name),
+		     void *opaque);
+
 /* Whether there is a file REPOSITORY.torpor. */
 bool appliances_has(struct appliances *a, const char *repository);
 

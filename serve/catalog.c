@@ -375,25 +375,25 @@ int catalog_referrers(struct catalog *c, const char *digest, const char *type, j
 	return ret < 0 ? ret : cas_each_referrer(&cas, digest, take_referrer, &l, err);
 }
 
-struct tag_page {
-	struct catalog_tags *tags;
+struct name_page {
+	struct catalog_names *names;
 	const char *last;
 	size_t max;
 };
 
 /* Keep the smallest: one more than are asked for tells whether there are more. */
-static int take_tag(void *opaque, const char *tag, struct err *err)
+static int take_name(void *opaque, const char *name, struct err *err)
 {
-	const struct tag_page *page = opaque;
-	struct catalog_tags *t = page->tags;
-	size_t low = 0, high = t->count;
+	const struct name_page *page = opaque;
+	struct catalog_names *n = page->names;
+	size_t low = 0, high = n->count;
 
 	(void)err;
-	if (strcmp(tag, page->last) <= 0)
+	if (strcmp(name, page->last) <= 0 || strlen(name) >= sizeof(n->item[0]))
 		return 0;
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
-		int order = strcmp(t->item[mid], tag);
+		int order = strcmp(n->item[mid], name);
 
 		if (order == 0)
 			return 0;
@@ -404,47 +404,114 @@ static int take_tag(void *opaque, const char *tag, struct err *err)
 	}
 	if (low > page->max)
 		return 0;
-	if (t->count <= page->max)
-		t->count++;
-	memmove(t->item[low + 1], t->item[low], (t->count - 1 - low) * sizeof(*t->item));
-	strcpy(t->item[low], tag);
+	if (n->count <= page->max)
+		n->count++;
+	memmove(n->item[low + 1], n->item[low], (n->count - 1 - low) * sizeof(*n->item));
+	strcpy(n->item[low], name);
+	return 0;
+}
+
+static int begin_page(struct name_page *page, struct catalog_names *names, const char *last,
+		      size_t max, struct err *err)
+{
+	*names = (struct catalog_names){0};
+	*page = (struct name_page){.names = names, .last = last, .max = max};
+	if (page->max > CATALOG_NAMES)
+		page->max = CATALOG_NAMES;
+	names->item = calloc(page->max + 1, sizeof(*names->item));
+	return names->item != NULL ? 0 : err_sys(err, ENOMEM, "list names");
+}
+
+/* Returns `ret`, of what took the names. */
+static int end_page(const struct name_page *page, int ret)
+{
+	struct catalog_names *names = page->names;
+
+	if (ret < 0) {
+		catalog_names_free(names);
+		return ret;
+	}
+	names->more = names->count > page->max;
+	if (names->more)
+		names->count = page->max;
 	return 0;
 }
 
 int catalog_tags(struct catalog *c, const char *repository, const char *last, size_t max,
-		 struct catalog_tags *tags, struct err *err)
+		 struct catalog_names *tags, struct err *err)
 {
-	struct tag_page page = {.tags = tags, .last = last, .max = max};
 	cleanup_cas struct cas cas = {.folder = -1, .lock = -1};
+	struct name_page page;
 	bool found;
 	int ret = open_images(c, &cas, err);
 
-	*tags = (struct catalog_tags){0};
+	if (ret == 0)
+		ret = begin_page(&page, tags, last, max, err);
 	if (ret < 0)
 		return ret;
-	if (page.max > CATALOG_TAGS)
-		page.max = CATALOG_TAGS;
-	tags->item = calloc(page.max + 1, sizeof(*tags->item));
-	if (tags->item == NULL)
-		return err_sys(err, ENOMEM, "list tags");
 	pthread_mutex_lock(&c->lock);
 	found = appliances_has(c->files, repository);
 	pthread_mutex_unlock(&c->lock);
 	if (found)
-		(void)take_tag(&page, DEFAULT_TAG, NULL);
-	ret = cas_each_tag(&cas, repository, take_tag, &page, err);
-	if (ret < 0) {
-		catalog_tags_free(tags);
-		return ret;
-	}
-	tags->more = tags->count > page.max;
-	if (tags->more)
-		tags->count = page.max;
-	return 0;
+		(void)take_name(&page, DEFAULT_TAG, NULL);
+	return end_page(&page, cas_each_tag(&cas, repository, take_name, &page, err));
 }
 
-void catalog_tags_free(struct catalog_tags *tags)
+static void take_file(void *opaque, const char *name)
 {
-	free(tags->item);
-	*tags = (struct catalog_tags){0};
+	(void)take_name(opaque, name, NULL);
+}
+
+/* NAME.torpor, if NAME can be that of a repository. */
+static void take_file_repository(void *opaque, const char *name)
+{
+	char repository[NAME_MAX + 1];
+
+	snprintf(repository, sizeof(repository), "%.*s", (int)(strlen(name) - strlen(".torpor")),
+		 name);
+	if (reference_is_repository(repository))
+		(void)take_name(opaque, repository, NULL);
+}
+
+int catalog_repositories(struct catalog *c, const char *last, size_t max,
+			 struct catalog_names *names, struct err *err)
+{
+	cleanup_cas struct cas cas = {.folder = -1, .lock = -1};
+	struct cas_refs refs = {0};
+	struct name_page page;
+	int ret = open_images(c, &cas, err);
+
+	if (ret == 0)
+		ret = begin_page(&page, names, last, max, err);
+	if (ret < 0)
+		return ret;
+	pthread_mutex_lock(&c->lock);
+	appliances_each(c->files, take_file_repository, &page);
+	pthread_mutex_unlock(&c->lock);
+	if (cas.folder >= 0)
+		ret = cas_list(&refs, &cas, err);
+	for (size_t i = 0; ret == 0 && i < refs.count; i++)
+		(void)take_name(&page, refs.item[i].name.repository, NULL);
+	cas_refs_free(&refs);
+	return end_page(&page, ret);
+}
+
+int catalog_files(struct catalog *c, const char *last, size_t max, struct catalog_names *names,
+		  struct err *err)
+{
+	struct name_page page;
+	int ret = begin_page(&page, names, last, max, err);
+
+	if (ret < 0)
+		return ret;
+	pthread_mutex_lock(&c->lock);
+	appliances_each(c->files, take_file, &page);
+	pthread_mutex_unlock(&c->lock);
+	return end_page(&page, 0);
+}
+
+void catalog_names_free(struct catalog_names *names)
+{
+	free(names->item);
+	*names = (struct catalog_names){0};
 }

@@ -71,19 +71,25 @@ int catalog_file(struct catalog *c, const char *name, struct catalog_item *item,
 int catalog_referrers(struct catalog *c, const char *digest, const char *type, json_t **list,
 		      struct err *err);
 
-#define CATALOG_TAGS 1000u
+#define CATALOG_NAMES 1000u
 
-struct catalog_tags {
-	char (*item)[REFERENCE_TAG]; /* owned, sorted */
+struct catalog_names {
+	char (*item)[NAME_MAX + 1]; /* owned, sorted */
 	size_t count;
 	bool more;
 };
 
-/* The first `max` tags, at most CATALOG_TAGS, behind `last` ("": from the beginning). */
+/* The first `max` tags, at most CATALOG_NAMES, behind `last` ("": from the beginning). */
 int catalog_tags(struct catalog *c, const char *repository, const char *last, size_t max,
-		 struct catalog_tags *tags, struct err *err);
-void catalog_tags_free(struct catalog_tags *tags);
+		 struct catalog_names *tags, struct err *err);
+/* The same of all repositories, without their hosts: a name that two hosts have is there once. */
+int catalog_repositories(struct catalog *c, const char *last, size_t max,
+			 struct catalog_names *names, struct err *err);
+/* The same of all files NAME.torpor. */
+int catalog_files(struct catalog *c, const char *last, size_t max, struct catalog_names *names,
+		  struct err *err);
+void catalog_names_free(struct catalog_names *names);
 
-#define cleanup_catalog_tags __attribute__((cleanup(catalog_tags_free)))
+#define cleanup_catalog_names __attribute__((cleanup(catalog_names_free)))
 
 #endif

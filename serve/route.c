@@ -124,6 +124,10 @@ void route_parse(struct route *route, const char *path)
 		return;
 	if (strcmp(text, API) == 0 || strcmp(text, "/v2") == 0) {
 		route->kind = ROUTE_BASE;
+	} else if (strcmp(text, "/") == 0) {
+		route->kind = ROUTE_ROOT;
+	} else if (strcmp(text, API "_catalog") == 0) {
+		route->kind = ROUTE_CATALOG;
 	} else if (strncmp(text, API, sizeof(API) - 1) == 0) {
 		route->kind = api_route(route, text + sizeof(API) - 1);
 	} else if (text[0] == '/' && is_file_name(text + 1)) {

@@ -15,6 +15,8 @@
 enum route_kind {
 	ROUTE_NOTHING, /* there is no such path */
 	ROUTE_BASE,    /* /v2/ */
+	ROUTE_ROOT,    /* / */
+	ROUTE_CATALOG, /* /v2/_catalog */
 	ROUTE_MANIFEST,
 	ROUTE_BLOB,
 	ROUTE_TAGS,

@@ -220,36 +220,98 @@ static bool query(const struct exchange *x, const char *name, char *text, size_t
 	return route_unescape(text);
 }
 
+/* What the query asks for of a list: `max` names behind `last`. False when it is malformed. */
+static bool query_page(const struct exchange *x, char last[NAME_MAX + 1], size_t *max)
+{
+	char number[16];
+
+	if (!query(x, "n", number, sizeof(number)) || !query(x, "last", last, NAME_MAX + 1) ||
+	    strspn(number, "0123456789") != strlen(number))
+		return false;
+	*max = number[0] != '\0' ? strtoull(number, NULL, 10) : CATALOG_NAMES;
+	return true;
+}
+
+static json_t *names_json(const struct catalog_names *names)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < names->count; i++)
+		json_array_append_new(list, json_string(names->item[i]));
+	return list;
+}
+
+/* Distribution 1.1, "Listing Tags", and docker's registry for repositories: a page, and where the next
+ * one is. */
+static enum MHD_Result send_page(const struct exchange *x, const struct catalog_names *names,
+				 const char *path, json_t *json)
+{
+	char link[1024];
+
+	if (!names->more || names->count == 0)
+		return send_json(x, MHD_HTTP_OK, json, JSON_TYPE, NULL, NULL);
+	snprintf(link, sizeof(link), "</v2/%s?n=%zu&last=%s>; rel=\"next\"", path, names->count,
+		 names->item[names->count - 1]);
+	return send_json(x, MHD_HTTP_OK, json, JSON_TYPE, MHD_HTTP_HEADER_LINK, link);
+}
+
 static enum MHD_Result answer_tags(const struct exchange *x)
 {
-	cleanup_catalog_tags struct catalog_tags tags = {0};
-	char number[16], last[REFERENCE_TAG], link[1024];
-	json_t *list;
+	cleanup_catalog_names struct catalog_names tags = {0};
+	char last[NAME_MAX + 1], path[1024];
 	struct err err = {0};
-	size_t max = CATALOG_TAGS;
+	size_t max;
 	int ret;
 
-	if (!query(x, "n", number, sizeof(number)) || !query(x, "last", last, sizeof(last)) ||
-	    strspn(number, "0123456789") != strlen(number))
+	if (!query_page(x, last, &max))
 		return refuse(x, MHD_HTTP_BAD_REQUEST, "UNSUPPORTED",
 			      "n is no number, or last no tag");
-	if (number[0] != '\0')
-		max = strtoull(number, NULL, 10);
 	ret = catalog_tags(x->s->options.catalog, x->route->repository, last, max, &tags, &err);
 	if (ret == 0 && tags.count == 0 &&
 	    !catalog_has_repository(x->s->options.catalog, x->route->repository))
 		ret = -ENOENT;
 	if (ret < 0)
 		return fail(x, ret, "NAME_UNKNOWN", "there is no such repository", &err);
-	list = json_array();
-	for (size_t i = 0; i < tags.count; i++)
-		json_array_append_new(list, json_string(tags.item[i]));
-	if (tags.count > 0)
-		snprintf(link, sizeof(link), "</v2/%s/tags/list?n=%zu&last=%s>; rel=\"next\"",
-			 x->route->repository, tags.count, tags.item[tags.count - 1]);
-	return send_json(
-		x, MHD_HTTP_OK, json_pack("{s:s,s:o}", "name", x->route->repository, "tags", list),
-		JSON_TYPE, tags.more && tags.count > 0 ? MHD_HTTP_HEADER_LINK : NULL, link);
+	snprintf(path, sizeof(path), "%s/tags/list", x->route->repository);
+	return send_page(
+		x, &tags, path,
+		json_pack("{s:s,s:o}", "name", x->route->repository, "tags", names_json(&tags)));
+}
+
+static enum MHD_Result answer_catalog(const struct exchange *x)
+{
+	cleanup_catalog_names struct catalog_names names = {0};
+	char last[NAME_MAX + 1];
+	struct err err = {0};
+	size_t max;
+	int ret;
+
+	if (!query_page(x, last, &max))
+		return refuse(x, MHD_HTTP_BAD_REQUEST, "UNSUPPORTED",
+			      "n is no number, or last no repository");
+	ret = catalog_repositories(x->s->options.catalog, last, max, &names, &err);
+	if (ret < 0)
+		return fail(x, ret, "NAME_UNKNOWN", "there is no such repository", &err);
+	return send_page(x, &names, "_catalog",
+			 json_pack("{s:o}", "repositories", names_json(&names)));
+}
+
+/* For people: all there is, as far as a page goes. */
+static enum MHD_Result answer_root(const struct exchange *x)
+{
+	cleanup_catalog_names struct catalog_names names = {0}, files = {0};
+	struct catalog *c = x->s->options.catalog;
+	struct err err = {0};
+	int ret = catalog_repositories(c, "", CATALOG_NAMES, &names, &err);
+
+	if (ret == 0)
+		ret = catalog_files(c, "", CATALOG_NAMES, &files, &err);
+	if (ret < 0)
+		return fail(x, ret, "UNKNOWN", "there is nothing", &err);
+	return send_json(x, MHD_HTTP_OK,
+			 json_pack("{s:o,s:o}", "repositories", names_json(&names), "files",
+				   names_json(&files)),
+			 JSON_TYPE, NULL, NULL);
 }
 
 static enum MHD_Result answer_referrers(const struct exchange *x)
@@ -300,6 +362,10 @@ static enum MHD_Result answer(const struct exchange *x, const char *method)
 		return answer_item(x);
 	case ROUTE_TAGS:
 		return answer_tags(x);
+	case ROUTE_CATALOG:
+		return answer_catalog(x);
+	case ROUTE_ROOT:
+		return answer_root(x);
 	case ROUTE_REFERRERS:
 		return answer_referrers(x);
 	case ROUTE_BAD_NAME:

@@ -53,6 +53,11 @@ from_the_store() {
     same "errors" "$(curl -s "http://$served/v2/none/manifests/9" | json "d['errors'][0]['code']")" NAME_UNKNOWN
     same "errors" "$(curl -s "http://$served/v2/None/tags/list" | json "d['errors'][0]['code']")" NAME_INVALID
     same "referrers" "$(curl -s "http://$served/v2/app/referrers/$id" | json "d['manifests']")" "[]"
+    same "the catalog" "$(curl -s "http://$served/v2/_catalog")" '{"repositories":["app","saved","team/app"]}'
+    same "a page of it" "$(curl -s -D headers "http://$served/v2/_catalog?n=1&last=app")" '{"repositories":["saved"]}'
+    grep -qi '^link: </v2/_catalog?n=1&last=saved>; rel="next"' headers || fail "$(<headers)"
+    same "the last page" "$(curl -s "http://$served/v2/_catalog?last=saved")" '{"repositories":["team/app"]}'
+    same "all there is" "$(curl -s "http://$served/")" '{"files":["saved.torpor"],"repositories":["app","saved","team/app"]}'
     ends_by TERM
 }
 try from_the_store "serve: images, saved machines and parents of increments, to pull and to skopeo"
