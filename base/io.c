@@ -2,9 +2,13 @@
 #include "base/io.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <unistd.h>
+
+#include "base/cleanup.h"
 
 int io_pread(int fd, void *dst, uint64_t len, uint64_t at)
 {
@@ -75,4 +79,26 @@ int64_t io_read_upto(int fd, void *dst, uint64_t max)
 		done += (uint64_t)got;
 	}
 	return (int64_t)done;
+}
+
+int io_read_file(const char *path, uint64_t max, char **text, size_t *len)
+{
+	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	cleanup_free char *data = NULL;
+	int64_t got;
+
+	if (fd < 0)
+		return -errno;
+	data = malloc(max + 1);
+	if (data == NULL)
+		return -ENOMEM;
+	got = io_read_upto(fd, data, max + 1);
+	if (got < 0)
+		return (int)got;
+	if ((uint64_t)got > max)
+		return -EFBIG;
+	data[got] = '\0';
+	*len = (size_t)got;
+	*text = take_ptr(data);
+	return 0;
 }

@@ -2,6 +2,7 @@
 #ifndef TORPOR_BASE_IO_H
 #define TORPOR_BASE_IO_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* Returns 0; -ENODATA when the file ends before `at` + `len`; or what pread(2) gave. */
@@ -17,5 +18,8 @@ int io_write(int fd, const void *src, uint64_t len);
  * many there were, or what read(2) gave: -EAGAIN, too, for it does not wait at a non-blocking one.
  */
 int64_t io_read_upto(int fd, void *dst, uint64_t max);
+/* All of a file, of at most `max` bytes, with a NUL behind it: *text is the caller's. Returns 0; -EFBIG
+ * when it is longer; -ENOMEM; or what open(2) or read(2) gave. */
+int io_read_file(const char *path, uint64_t max, char **text, size_t *len);
 
 #endif

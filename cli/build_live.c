@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/tempfile.h"
 #include "cli/cold_file.h"
@@ -51,18 +52,59 @@ int live_args_take(struct live_args *args, int id, const char *value, struct err
 	return ret < 0 ? ret : 1;
 }
 
-int live_args_check(const struct live_args *args, const char *output, struct err *err)
+static int needs_ready(const char *why, struct err *err)
+{
+	return err_set(err, ERR_USAGE,
+		       "--live needs --ready, when the machine is to be saved: text:TEXT "
+		       "on its console, port:N or exec:COMMAND%s",
+		       why);
+}
+
+int live_args_check(const struct live_args *args, bool image, const char *output, struct err *err)
 {
 	if (!args->live && args->given)
 		return err_set(err, ERR_USAGE,
 			       "--ready, --ready-timeout and --warm are for --live");
 	if (!args->live)
 		return 0;
-	if (args->nready == 0)
-		return err_set(err, ERR_USAGE,
-			       "--live needs --ready, when the machine is to be saved: text:TEXT "
-			       "on its console, port:N or exec:COMMAND");
+	if (args->nready == 0 && !image)
+		return needs_ready("", err);
 	return output_is_stream(output) ? 0 : tempfile_try(output, err);
+}
+
+/* For a shell. */
+static void add_quoted(struct buf *line, const char *word)
+{
+	buf_add(line, "'", 1);
+	for (; *word != '\0'; word++)
+		buf_printf(line, *word == '\'' ? "'\\''" : "%c", *word);
+	buf_add(line, "' ", 2);
+}
+
+int live_args_from_image(struct live_args *args, const struct image_config *image, struct err *err)
+{
+	const struct image_strings *health = &image->health;
+	cleanup_buf struct buf line = {0};
+
+	if (!args->live || args->nready > 0)
+		return 0;
+	if (health->count < 2)
+		return needs_ready("; this image has no health check, which would say it", err);
+	if (strcmp(health->item[0], "CMD-SHELL") == 0)
+		buf_printf(&line, "%s", health->item[1]);
+	else
+		for (size_t i = 1; i < health->count; i++)
+			add_quoted(&line, health->item[i]);
+	buf_add_u8(&line, 0);
+	if (buf_failed(&line))
+		return err_sys(err, ENOMEM, "the image's health check");
+	if (line.len > sizeof(args->health))
+		return err_set(err, ERR_USAGE,
+			       "the image's health check is longer than %zu bytes: say --ready",
+			       sizeof(args->health));
+	memcpy(args->health, line.data, line.len);
+	args->ready[args->nready++] = (struct readiness){.kind = READY_EXEC, .text = args->health};
+	return 0;
 }
 
 /* The same host ports as nobody else: free ones of 127.0.0.1. */

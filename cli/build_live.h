@@ -1,7 +1,7 @@
 /*
  * `torpor build --live`: the machine is booted in a process of its own, is ready, and is saved.
  *
- *     live_args_take … → live_args_check → build_live
+ *     live_args_take … → live_args_check → live_args_from_image, for an image → build_live
  *
  * One thread, but for what watches the signals.
  */
@@ -10,6 +10,7 @@
 
 #include "cli/options.h"
 #include "cli/readiness.h"
+#include "container/image_config.h"
 #include "instance/source.h"
 
 #define LIVE_READY_MAX 16u
@@ -35,13 +36,17 @@ struct live_args {
 	size_t nready;
 	bool has_timeout, has_warm;
 	uint64_t timeout_s, warm_s;
+	char health[READINESS_TEXT_MAX]; /* of the image, when `ready` says it */
 };
 
 /* Returns 1 when it is one of these options, 0 when it is not, or -EINVAL with ERR_USAGE. */
 int live_args_take(struct live_args *args, int id, const char *value, struct err *err);
 /* That they go together, and that `output` can be written: -EINVAL with ERR_USAGE, or what
- * tempfile_try() gives. Without --live only the former. */
-int live_args_check(const struct live_args *args, const char *output, struct err *err);
+ * tempfile_try() gives. Without --live only the former. An image may say when it is ready. */
+int live_args_check(const struct live_args *args, bool image, const char *output, struct err *err);
+/* Without --ready the image's health check is the condition. Also -EINVAL with ERR_USAGE when it has
+ * none, or one that is too long; or -ENOMEM. */
+int live_args_from_image(struct live_args *args, const struct image_config *image, struct err *err);
 
 /* Closes the source, which is what boots. A machine that ends before it is ready, or takes too long
  * (-ETIMEDOUT), has the end of its console on standard error. Other errors are those of

@@ -98,7 +98,9 @@ static int cmd_build_parse(struct options *opts, struct build_args *args, struct
 	if (args->output == NULL)
 		return err_set(err, ERR_USAGE,
 			       "-o FILE, the appliance to write, is missing: torpor build -o "
-			       "web.torpor --kernel KERNEL …, or -o - for a pipe");
+			       "web.torpor %s %s, or -o - for a pipe",
+			       args->image.from != NULL ? "--from" : "--kernel",
+			       args->image.from != NULL ? args->image.from : "KERNEL …");
 	ret = parse_output(args->output, err);
 	if (ret < 0)
 		return ret;
@@ -117,7 +119,7 @@ static int cmd_build_parse(struct options *opts, struct build_args *args, struct
 		return err_set(err, ERR_USAGE,
 			       "--encrypt: a hot set would lie in it in clear; write a live "
 			       "appliance, and encrypt it with torpor convert --encrypt");
-	ret = live_args_check(&args->live, args->output, err);
+	ret = live_args_check(&args->live, args->image.from != NULL, args->output, err);
 	if (ret < 0)
 		return ret;
 	if (args->image.from != NULL && opts->operand < opts->argc) {
@@ -151,6 +153,8 @@ static int cmd_build_run(struct options *opts, struct err *err)
 	}
 	if (args.image.from != NULL) {
 		ret = image_parts_make(&parts, &args.image, &args.machine, IMAGE_BUILD, err);
+		if (ret == 0)
+			ret = live_args_from_image(&args.live, &parts.root.config, err);
 		if (ret < 0)
 			return ret;
 	}
@@ -185,7 +189,8 @@ const struct command cmd_build = {
 		"image's own, not its entrypoint.\n\n"
 		"The appliance is cold: it boots when it is run. With --live it is booted here, "
 		"and "
-		"written as it runs once all that --ready says has come true; torpor resume wakes "
+		"written as it runs once all that --ready says has come true, or without it the "
+		"image's health check has; torpor resume wakes "
 		"it. Ports of --ready are published on free ports of 127.0.0.1 meanwhile. The exit "
 		"status is 124 when it is not ready in time.\n\n"
 		"@FILE stands for the words in FILE, a recipe: options as on the command line, as "

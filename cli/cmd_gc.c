@@ -100,7 +100,9 @@ static int cmd_gc_run(struct options *opts, struct err *err)
 				   (int)disks.roots, "bytes",
 				   (json_int_t)(swept.bytes + disks.bytes)));
 	else
-		printf("%u image%s, %.1f MiB removed\n", swept.images, swept.images == 1 ? "" : "s",
+		printf("%u image%s, %u partial download%s, %u root disk%s: %.1f MiB removed\n",
+		       swept.images, swept.images == 1 ? "" : "s", swept.partial,
+		       swept.partial == 1 ? "" : "s", disks.roots, disks.roots == 1 ? "" : "s",
 		       (double)(swept.bytes + disks.bytes) / 1048576.0);
 	return 0;
 }

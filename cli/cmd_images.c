@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/array.h"
@@ -24,6 +25,7 @@ struct listed {
 	char parent[DIGEST_TEXT_SIZE]; /* "" when it has none */
 	uint64_t bytes, shared;	       /* shared: with other images that are listed */
 	uint64_t saved_ns;	       /* 0: never live */
+	uint64_t stored_ns;	       /* when it came into this store */
 };
 
 static bool image_names(const struct cas_image *image, const char *digest)
@@ -79,14 +81,17 @@ static int images_describe(struct listed *line, const struct cas *cas,
 	cleanup_archive struct archive *a = NULL;
 	const struct appliance *app;
 	char path[PATH_MAX];
-	int ret;
+	struct stat st;
+	int ret = cas_image_path(cas, image->digest, path, err);
 
+	if (ret < 0)
+		return ret;
+	if (stat(path, &st) < 0)
+		return err_sys(err, errno, "%s", path);
+	line->stored_ns = (uint64_t)st.st_mtim.tv_sec * NS_PER_SECOND;
 	line->kind = "container";
 	if (strcmp(image->config.media_type, OCI_CONFIG_TYPE) != 0)
 		return 0;
-	ret = cas_image_path(cas, image->digest, path, err);
-	if (ret < 0)
-		return ret;
 	ret = archive_open(&a, path, err);
 	if (ret < 0)
 		return ret;
@@ -99,14 +104,12 @@ static int images_describe(struct listed *line, const struct cas *cas,
 	return 0;
 }
 
-static void images_age(char text[16], uint64_t saved_ns)
+static void images_age(char text[16], uint64_t since_ns)
 {
 	uint64_t now = clock_realtime_ns();
-	uint64_t minutes = now > saved_ns ? (now - saved_ns) / NS_PER_SECOND / 60 : 0;
+	uint64_t minutes = now > since_ns ? (now - since_ns) / NS_PER_SECOND / 60 : 0;
 
-	if (saved_ns == 0)
-		strcpy(text, "-");
-	else if (minutes < 120)
+	if (minutes < 120)
 		snprintf(text, 16, "%u min", (unsigned)minutes);
 	else if (minutes < 2880)
 		snprintf(text, 16, "%u h", (unsigned)(minutes / 60));
@@ -121,15 +124,16 @@ static void images_print(const struct listed *line, json_t *list)
 	if (list != NULL) {
 		json_array_append_new(
 			list,
-			json_pack("{s:s,s:s*,s:s,s:s*,s:I,s:I,s:I}", "name", line->name, "platform",
-				  line->platform[0] != '\0' ? line->platform : NULL, "kind",
-				  line->kind, "parent",
+			json_pack("{s:s,s:s*,s:s,s:s*,s:I,s:I,s:I,s:I}", "name", line->name,
+				  "platform", line->platform[0] != '\0' ? line->platform : NULL,
+				  "kind", line->kind, "parent",
 				  line->parent[0] != '\0' ? line->parent : NULL, "bytes",
 				  (json_int_t)line->bytes, "shared", (json_int_t)line->shared,
-				  "saved_ns", (json_int_t)line->saved_ns));
+				  "saved_ns", (json_int_t)line->saved_ns, "stored_ns",
+				  (json_int_t)line->stored_ns));
 		return;
 	}
-	images_age(age, line->saved_ns);
+	images_age(age, line->saved_ns != 0 ? line->saved_ns : line->stored_ns);
 	print_line(stdout, "%-9s %9.1f %9.1f  %-12.12s %-8s %s%s%s%s", line->kind,
 		   (double)line->bytes / 1048576.0, (double)line->shared / 1048576.0,
 		   line->parent[0] != '\0' ? strchr(line->parent, ':') + 1 : "-", age, line->name,
@@ -242,7 +246,9 @@ const struct command cmd_images = {
 	.detail =
 		"MiB is the size of all blobs of an image, SHARED that of those that another "
 		"image in "
-		"the list has, too. A name that stands for images of several platforms has a line "
+		"the list has, too. AGE is the time since a live one was saved, and since another "
+		"one came into the store. A name that stands for images of several platforms has a "
+		"line "
 		"for each that is here.",
 	.options = options_json,
 	.run = cmd_images_run,

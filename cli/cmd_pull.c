@@ -68,7 +68,8 @@ static int cmd_pull_run(struct options *opts, struct err *err)
 	ret = registry_args_reference(&ref, args.ref, err);
 	if (ret < 0)
 		return ret;
-	ret = registry_args_pull(&ref, &args.registry, args.all, "pull", &pulled, path, err);
+	ret = registry_args_pull(&ref, &args.registry, args.all, REGISTRY_ANY, "pull", &pulled,
+				 path, err);
 	if (ret < 0)
 		return ret;
 	pull_print(&args, &ref, &pulled);

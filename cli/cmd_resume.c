@@ -218,8 +218,8 @@ static int resume_wire(struct cmd_resume_args *args, struct err *err)
 			return ret;
 	}
 	if (image && args->wait_complete) {
-		ret = registry_args_pull(&ref, &args->registry, false, "resume", &pulled, path,
-					 err);
+		ret = registry_args_pull(&ref, &args->registry, false, REGISTRY_ANY, "resume",
+					 &pulled, path, err);
 		return ret < 0 ? ret : resume_file(args, path, NULL, err);
 	}
 	ret = wire_source_open(&wire, args->target, &args->registry, "resume", args->wait_complete,

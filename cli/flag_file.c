@@ -2,7 +2,6 @@
 #include "cli/flag_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -102,20 +101,12 @@ int flag_words_add(struct flag_words *words, const char *name, const char *text,
 
 static int add_file(struct flag_words *words, const char *path, struct err *err)
 {
-	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-	cleanup_free char *text = malloc(FLAG_FILE_MAX + 1);
-	int64_t len;
+	cleanup_free char *text = NULL;
+	size_t len;
+	int ret = io_read_file(path, FLAG_FILE_MAX, &text, &len);
 
-	if (fd < 0)
-		return err_sys(err, errno, "%s", path);
-	if (text == NULL)
-		return err_sys(err, ENOMEM, "%s", path);
-	len = io_read_upto(fd, text, FLAG_FILE_MAX + 1);
-	if (len < 0)
-		return err_sys(err, (int)-len, "%s", path);
-	if (len > FLAG_FILE_MAX)
-		return err_sys(err, EFBIG, "%s: options", path);
-	return flag_words_add(words, path, text, (size_t)len, err);
+	return ret < 0 ? err_sys(err, -ret, "%s", path)
+		       : flag_words_add(words, path, text, len, err);
 }
 
 static bool names_file(const char *word)

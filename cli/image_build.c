@@ -196,10 +196,11 @@ static int pull_image(const struct image_args *args, enum image_use use, bool *a
 	ret = registry_args_reference(&ref, args->from, err);
 	if (ret < 0)
 		return ret;
-	ret = registry_args_pull(&ref, &args->registry, false, use == IMAGE_RUN ? "run" : "build",
-				 &pulled, path, err);
+	ret = registry_args_pull(&ref, &args->registry, false,
+				 use == IMAGE_RUN ? REGISTRY_BOOTABLE : REGISTRY_CONTAINER,
+				 use == IMAGE_RUN ? "run" : "build", &pulled, path, err);
 	*appliance = ret == 0 && pulled.appliance;
-	return *appliance && use != IMAGE_RUN ? refuse_appliance(args->from, err) : ret;
+	return ret;
 }
 
 /* As a source that is on this host. */

@@ -128,7 +128,7 @@ void meter_end(struct meter *m)
 }
 
 static int pull_into(const struct cas *cas, const struct reference *ref,
-		     const struct registry_options *options, bool all,
+		     const struct registry_options *options, bool all, enum registry_wanted wanted,
 		     struct registry_pulled *pulled, char path[PATH_MAX], struct err *err)
 {
 	cleanup_registry struct registry *r = NULL;
@@ -136,7 +136,7 @@ static int pull_into(const struct cas *cas, const struct reference *ref,
 
 	if (ret < 0)
 		return ret;
-	ret = registry_pull(r, cas, all, pulled, err);
+	ret = registry_pull(r, cas, all, wanted, pulled, err);
 	if (ret < 0)
 		return ret;
 	ret = cas_set_ref(cas, ref, pulled->named, err);
@@ -147,8 +147,8 @@ static int pull_into(const struct cas *cas, const struct reference *ref,
 }
 
 int registry_args_pull(const struct reference *ref, const struct registry_options *options,
-		       bool all, const char *verb, struct registry_pulled *pulled,
-		       char path[PATH_MAX], struct err *err)
+		       bool all, enum registry_wanted wanted, const char *verb,
+		       struct registry_pulled *pulled, char path[PATH_MAX], struct err *err)
 {
 	cleanup_cas struct cas cas = {.folder = -1, .lock = -1};
 	struct registry_options with = *options;
@@ -163,7 +163,7 @@ int registry_args_pull(const struct reference *ref, const struct registry_option
 		return ret;
 	with.actions = REGISTRY_PULL;
 	with.progress = &meter.progress;
-	ret = pull_into(&cas, ref, &with, all, pulled, path, err);
+	ret = pull_into(&cas, ref, &with, all, wanted, pulled, path, err);
 	meter_end(&meter);
 	reference_text(ref, name);
 	return ret < 0 ? err_context(err, ret, REFERENCE_SCHEME "%s", name) : 0;

@@ -43,8 +43,8 @@ int registry_args_host(struct reference *ref, const char *text, struct err *err)
  * this host. Other errors are those of registry_open(), registry_pull(), cas_set_ref() and
  * cas_hold(). */
 int registry_args_pull(const struct reference *ref, const struct registry_options *options,
-		       bool all, const char *verb, struct registry_pulled *pulled,
-		       char path[PATH_MAX], struct err *err);
+		       bool all, enum registry_wanted wanted, const char *verb,
+		       struct registry_pulled *pulled, char path[PATH_MAX], struct err *err);
 
 /* How far a transfer is, on standard error while that is a terminal. */
 struct meter {

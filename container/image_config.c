@@ -59,6 +59,7 @@ void image_config_free(struct image_config *config)
 		free_strings(member(config, lists[i].offset));
 	for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
 		free_strings(member(config, sets[i].offset));
+	free_strings(&config->health);
 	free_strings(&config->diff_ids);
 	for (size_t i = 0; i < config->labels; i++) {
 		free(config->label[i].key);
@@ -217,8 +218,15 @@ static int take_process(struct image_config *config, json_t *from, struct err *e
 {
 	int ret;
 
+	json_t *health = get(from, "Healthcheck");
+
 	if (from != NULL && !json_is_object(from))
 		return wrong(err, "config", "an object");
+	if (health != NULL && !json_is_object(health))
+		return wrong(err, "Healthcheck", "an object");
+	ret = take_list(&config->health, health, "Test", err);
+	if (ret < 0)
+		return ret;
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		ret = take_text(member(config, texts[i].offset), from, texts[i].name, err);
 		if (ret < 0)
@@ -311,6 +319,9 @@ static json_t *write_process(const struct image_config *config)
 		json_object_set_new(label, config->label[i].key,
 				    json_string(config->label[i].value));
 	json_object_set_new(json, "Labels", label);
+	if (config->health.count > 0)
+		json_object_set_new(json, "Healthcheck",
+				    json_pack("{s:o}", "Test", write_list(&config->health)));
 	return json;
 }
 

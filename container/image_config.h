@@ -38,9 +38,12 @@ struct image_config {
 	char *stop_signal;		 /* SIGTERM, TERM or a number */
 	struct image_strings entrypoint; /* the command line is entrypoint, then cmd */
 	struct image_strings cmd;
-	struct image_strings env;      /* NAME=VALUE, in the image's order */
-	struct image_strings ports;    /* PORT[/tcp|/udp], sorted */
-	struct image_strings volumes;  /* paths, sorted */
+	struct image_strings env;     /* NAME=VALUE, in the image's order */
+	struct image_strings ports;   /* PORT[/tcp|/udp], sorted */
+	struct image_strings volumes; /* paths, sorted */
+	/* CMD and an argv, CMD-SHELL and a line for a shell, or NONE: docker's, of which OCI knows
+	 * nothing. */
+	struct image_strings health;
 	struct image_strings diff_ids; /* digests of the layers, unpacked, lowest first */
 	struct image_label *label;     /* sorted by key; owned */
 	size_t labels;

@@ -321,6 +321,12 @@ static int open_manifest(struct image_source *s, const struct oci_descriptor *ma
 	ret = oci_decode_manifest(&config, &list, text, len, err);
 	if (ret < 0)
 		return ret;
+	if (strcmp(config.media_type, OCI_CONFIG_TYPE) == 0) {
+		oci_descriptors_free(&list);
+		return err_set(err, ERR_USAGE,
+			       "it is an appliance and no container image: torpor run or resume "
+			       "takes it as it is");
+	}
 	ret = find_layers(s, &list, err);
 	oci_descriptors_free(&list);
 	if (ret < 0)

@@ -85,26 +85,6 @@ static int add_folder(struct summing *s, char *path, struct err *err)
 	return failed != 0 ? err_sys(err, failed, "%s", path) : 0;
 }
 
-/* All of a file of at most JSON_MAX_BYTES bytes, with a NUL behind it. */
-static int read_text(const char *path, char **text, size_t *len, struct err *err)
-{
-	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-	cleanup_free char *data = malloc(JSON_MAX_BYTES + 1);
-	int64_t got;
-
-	if (fd < 0)
-		return err_sys(err, errno, "%s", path);
-	if (data == NULL)
-		return err_sys(err, ENOMEM, "%s", path);
-	got = io_read_upto(fd, data, JSON_MAX_BYTES);
-	if (got < 0)
-		return err_sys(err, (int)-got, "%s", path);
-	data[got] = '\0';
-	*len = (size_t)got;
-	*text = take_ptr(data);
-	return 0;
-}
-
 /* It names all the rest by digest. */
 static int add_index(struct summing *s, const char *folder, struct err *err)
 {
@@ -114,10 +94,11 @@ static int add_index(struct summing *s, const char *folder, struct err *err)
 	int ret;
 
 	snprintf(path, sizeof(path), "%s/" OCI_INDEX_NAME, folder);
-	ret = read_text(path, &text, &len, err);
-	if (ret == 0)
-		digest_add(s->sum, text, len);
-	return ret;
+	ret = io_read_file(path, JSON_MAX_BYTES, &text, &len);
+	if (ret < 0)
+		return err_sys(err, -ret, "%s", path);
+	digest_add(s->sum, text, len);
+	return 0;
 }
 
 static int add_source(struct summing *s, struct err *err)
@@ -202,7 +183,7 @@ static json_t *read_words(const char *folder, const char *hex)
 	size_t len;
 
 	if (file_path(path, folder, hex, WORDS_ENDING) < 0 ||
-	    read_text(path, &text, &len, NULL) < 0)
+	    io_read_file(path, JSON_MAX_BYTES, &text, &len) < 0)
 		return NULL;
 	return json_parse((uint8_t *)text, len, NULL);
 }
@@ -317,6 +298,13 @@ static bool is_of_use(const char *folder, const char *hex)
 	return make_hex(&key, NULL) == 0 && strcmp(key.hex, hex) == 0;
 }
 
+static bool has_disk(const char *folder, const char *hex)
+{
+	char path[PATH_MAX];
+
+	return file_path(path, folder, hex, DISK_ENDING) == 0 && access(path, F_OK) == 0;
+}
+
 static void remove_root(const char *folder, const char *hex, struct root_swept *swept)
 {
 	char path[PATH_MAX];
@@ -343,12 +331,14 @@ int root_cache_sweep(const char *folder, struct root_swept *swept, struct err *e
 	while ((entry = readdir(dir)) != NULL) {
 		char hex[2 * DIGEST_SIZE + 1];
 
-		if (strlen(entry->d_name) != digits + strlen(DISK_ENDING) ||
-		    strcmp(entry->d_name + digits, DISK_ENDING) != 0)
+		/* One of both may be alone: its maker was killed between the two. */
+		if (strlen(entry->d_name) <= digits ||
+		    (strcmp(entry->d_name + digits, DISK_ENDING) != 0 &&
+		     strcmp(entry->d_name + digits, WORDS_ENDING) != 0))
 			continue;
 		memcpy(hex, entry->d_name, digits);
 		hex[digits] = '\0';
-		if (!is_of_use(folder, hex))
+		if (!has_disk(folder, hex) || !is_of_use(folder, hex))
 			remove_root(folder, hex, swept);
 	}
 	closedir(dir);

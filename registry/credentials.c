@@ -138,24 +138,19 @@ static unsigned auth_files(char files[2][PATH_MAX])
 /* *json is NULL when there is no such file. */
 static int read_auth_file(const char *path, json_t **json, struct err *err)
 {
-	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	cleanup_free uint8_t *text = NULL;
-	int64_t len;
+	cleanup_free char *text = NULL;
+	size_t len;
+	int ret = io_read_file(path, JSON_MAX_BYTES, &text, &len);
 
 	*json = NULL;
-	if (fd < 0)
-		return errno == ENOENT || errno == ENOTDIR ? 0
-							   : err_sys(err, errno, "read %s", path);
-	text = malloc(JSON_MAX_BYTES);
-	if (text == NULL)
-		return err_sys(err, ENOMEM, "read %s", path);
-	len = io_read_upto(fd, text, JSON_MAX_BYTES);
-	if (len < 0)
-		return err_sys(err, (int)-len, "read %s", path);
+	if (ret == -ENOENT || ret == -ENOTDIR)
+		return 0;
+	if (ret < 0)
+		return err_sys(err, -ret, "read %s", path);
 	if (len == 0)
 		return 0;
-	*json = json_parse(text, (size_t)len, err);
-	explicit_bzero(text, (size_t)len);
+	*json = json_parse((const uint8_t *)text, len, err);
+	explicit_bzero(text, len);
 	return *json != NULL ? 0 : err_context(err, -EINVAL, "%s", path);
 }
 

@@ -57,6 +57,16 @@ int manifest_look(struct manifest_choice *choice, const uint8_t *text, size_t le
 		       : err_set(err, ERR_INTEGRITY, "its manifest has neither layers nor images");
 }
 
+int manifest_is_live(const uint8_t *config, size_t len, bool *live, struct err *err)
+{
+	cleanup_json json_t *json = json_parse(config, len, err);
+
+	if (json == NULL)
+		return err_context(err, -EINVAL, "its config");
+	*live = json_object_get(json, "live") != NULL;
+	return 0;
+}
+
 int manifest_parent(const uint8_t *config, size_t len, char parent[DIGEST_TEXT_SIZE],
 		    struct err *err)
 {

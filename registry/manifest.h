@@ -29,5 +29,7 @@ int manifest_look(struct manifest_choice *choice, const uint8_t *text, size_t le
  * Returns 0, or -EINVAL with ERR_INTEGRITY. */
 int manifest_parent(const uint8_t *config, size_t len, char parent[DIGEST_TEXT_SIZE],
 		    struct err *err);
+/* Whether the config of an appliance is of one that was saved while it ran. The same errors. */
+int manifest_is_live(const uint8_t *config, size_t len, bool *live, struct err *err);
 
 #endif

@@ -282,15 +282,22 @@ int registry_manifest(struct registry *r, struct http *http, const char *name,
 }
 
 /* The whole image of a manifest. */
+/* The first `count` of its blobs: 1 is the config. */
+static int fetch_blobs(struct registry *r, struct http *http, const struct cas *cas,
+		       const struct registry_manifest *m, size_t count, struct err *err)
+{
+	struct pull p = {.registry = r, .cas = cas, .blob = m->blob};
+
+	for (size_t i = 0; i < count; i++)
+		progress_expect(registry_progress(r), m->blob[i].size);
+	return workers_run(r, http, WORKERS_USUAL, count, fetch_blob, &p, err);
+}
+
 static int pull_blobs(struct registry *r, struct http *http, const struct cas *cas,
 		      const struct registry_manifest *m, struct err *err)
 {
-	struct pull p = {.registry = r, .cas = cas, .blob = m->blob};
-	int ret;
+	int ret = fetch_blobs(r, http, cas, m, m->nblobs, err);
 
-	for (size_t i = 0; i < m->nblobs; i++)
-		progress_expect(registry_progress(r), m->blob[i].size);
-	ret = workers_run(r, http, WORKERS_USUAL, m->nblobs, fetch_blob, &p, err);
 	if (ret < 0)
 		return ret;
 	ret = cas_put_bytes(cas, m->self.digest, m->text.data, m->text.len, err);
@@ -413,7 +420,33 @@ static int pull_foreign(struct registry *r, struct http *http, const struct cas 
 	return pull_index(r, http, cas, &response.body, pulled, err);
 }
 
-int registry_pull(struct registry *r, const struct cas *cas, bool all,
+/* Before the rest of it, which may be much, is fetched. */
+static int check_wanted(struct registry *r, struct http *http, const struct cas *cas,
+			const struct registry_manifest *m, enum registry_wanted wanted,
+			struct err *err)
+{
+	cleanup_free uint8_t *text = NULL;
+	bool live = false;
+	size_t len;
+	int ret;
+
+	if (wanted == REGISTRY_ANY || strcmp(m->config.media_type, OCI_CONFIG_TYPE) != 0)
+		return 0;
+	if (wanted == REGISTRY_CONTAINER)
+		return err_set(err, ERR_USAGE,
+			       "it is an appliance and no container image: torpor run or resume "
+			       "takes it as it is");
+	ret = fetch_blobs(r, http, cas, m, 1, err);
+	if (ret == 0)
+		ret = cas_read(cas, m->config.digest, JSON_MAX_BYTES, &text, &len, err);
+	if (ret == 0)
+		ret = manifest_is_live(text, len, &live, err);
+	if (ret == 0 && live)
+		return err_set(err, ERR_USAGE, "it is live: wake it with torpor resume");
+	return ret;
+}
+
+int registry_pull(struct registry *r, const struct cas *cas, bool all, enum registry_wanted wanted,
 		  struct registry_pulled *pulled, struct err *err)
 {
 	const struct reference *ref = registry_reference(r);
@@ -430,6 +463,8 @@ int registry_pull(struct registry *r, const struct cas *cas, bool all,
 		err_clear(err);
 		return pull_foreign(r, http, cas, name, pulled, err);
 	}
+	if (ret == 0)
+		ret = check_wanted(r, http, cas, &m, wanted, err);
 	if (ret == 0)
 		ret = pull_image(r, http, cas, &m, pulled->missing, err);
 	if (ret < 0)

@@ -53,11 +53,18 @@ struct registry_pulled {
 	char missing[DIGEST_TEXT_SIZE];
 };
 
+/* What is fetched; ERR_USAGE for anything else, before more than its config has been. */
+enum registry_wanted {
+	REGISTRY_ANY,
+	REGISTRY_CONTAINER, /* a container's image */
+	REGISTRY_BOOTABLE,  /* that, or a cold appliance */
+};
+
 /* Fetch what the reference of the session names into the store, open for CAS_ADD, and the parents
  * of an increment with it: of an index the image for this host, or for `all` those of all platforms.
  * Then `digest` is "" where there is none for this host. Blobs that are there are not fetched; what a
  * call that failed has fetched stays for the next one. Nothing gets a name (cas_set_ref()). */
-int registry_pull(struct registry *r, const struct cas *cas, bool all,
+int registry_pull(struct registry *r, const struct cas *cas, bool all, enum registry_wanted wanted,
 		  struct registry_pulled *pulled, struct err *err);
 
 struct registry_push {

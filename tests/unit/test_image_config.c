@@ -15,7 +15,8 @@ static const char full[] =
 	"\"config\":{\"User\":\"app:www\",\"WorkingDir\":\"/srv\",\"StopSignal\":\"SIGINT\","
 	"\"Entrypoint\":[\"/entry\",\"-x\"],\"Cmd\":[\"a b\",\"\"],\"Env\":[\"B=2\",\"A=1\"],"
 	"\"ExposedPorts\":{\"80/tcp\":{},\"53/udp\":{}},\"Volumes\":{\"/var\":{},\"/data\":{}},"
-	"\"Labels\":{\"z\":\"26\",\"a\":\"\\u003c1\"},\"OnBuild\":null},"
+	"\"Labels\":{\"z\":\"26\",\"a\":\"\\u003c1\"},\"OnBuild\":null,"
+	"\"Healthcheck\":{\"Test\":[\"CMD\",\"/ok\"],\"Interval\":30000000000}},"
 	"\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"sha256:1\",\"sha256:2\"]},\"history\":[]}";
 
 static void check_full(const struct image_config *c)
@@ -36,6 +37,8 @@ static void check_full(const struct image_config *c)
 	cr_assert(eq(sz, c->labels, 2));
 	cr_assert(eq(str, c->label[0].key, (char *)"a"));
 	cr_assert(eq(str, c->label[0].value, (char *)"<1"));
+	cr_assert(eq(sz, c->health.count, 2));
+	cr_assert(eq(str, c->health.item[1], (char *)"/ok"));
 	cr_assert(eq(str, c->diff_ids.item[1], (char *)"sha256:2"));
 }
 
@@ -92,6 +95,8 @@ Test(image_config, malformed_ones_are_refused)
 		"{\"config\":{\"Labels\":[]}}",
 		"{\"rootfs\":{\"diff_ids\":{}}}",
 		"{\"rootfs\":1}",
+		"{\"config\":{\"Healthcheck\":[]}}",
+		"{\"config\":{\"Healthcheck\":{\"Test\":\"true\"}}}",
 		"{\"os\":2}",
 		"{\"os\":\"a\",\"os\":\"b\"}",
 	};

@@ -141,3 +141,93 @@ from_refused() {
     [ ! -e none.torpor ] || fail "a file was left"
 }
 try from_refused "build --from: what does not go together, and modules that are missing, are named"
+
+# A member of the config of an image in a layout that umoci made.
+set_config() { # LAYOUT JSON
+    python3 - "$@" <<'PYTHON'
+import hashlib, json, sys
+
+layout, added = sys.argv[1], json.loads(sys.argv[2])
+blob = lambda digest: f"{layout}/blobs/" + digest.replace(":", "/")
+
+def change(descriptor, edit):
+    with open(blob(descriptor["digest"]), "rb") as file:
+        found = json.load(file)
+    edit(found)
+    data = json.dumps(found).encode()
+    descriptor["digest"] = "sha256:" + hashlib.sha256(data).hexdigest()
+    descriptor["size"] = len(data)
+    with open(blob(descriptor["digest"]), "wb") as file:
+        file.write(data)
+
+with open(f"{layout}/index.json", encoding="utf-8") as file:
+    index = json.load(file)
+set_in = lambda config: config.setdefault("config", {}).update(added)
+change(index["manifests"][0], lambda manifest: change(manifest["config"], set_in))
+with open(f"{layout}/index.json", "w", encoding="utf-8") as file:
+    json.dump(index, file)
+PYTHON
+}
+
+health_check() {
+    local build=(--kernel "$TINY" --modules mods --space 8M -m 64M --ready-timeout 1)
+    command -v umoci >/dev/null || skip "umoci is not installed"
+    modules mods virtio_mmio virtio_blk virtio_console virtio_net ext4
+    umoci init --layout layout && umoci new --image layout:latest || fail "umoci"
+    refuses 125 '--live needs --ready.*; this image has no health check' build --live -o x.torpor \
+        --from oci:layout:latest "${build[@]}"
+    set_config layout '{"Healthcheck": {"Test": ["NONE"]}}'
+    refuses 125 'has no health check' build --live -o x.torpor --from oci:layout:latest "${build[@]}"
+    # This guest runs no commands: only that it is waited for.
+    set_config layout '{"Healthcheck": {"Test": ["CMD", "/bin/is up", "it'"'"'s"]}}'
+    call build --live -o x.torpor --from oci:layout:latest "${build[@]}"
+    same "not in time" "$status" 124
+    grep -qF "'/bin/is up' 'it'\''s'" "$SCRATCH/err" || fail "$(<"$SCRATCH/err")"
+    set_config layout '{"Healthcheck": {"Test": ["CMD-SHELL", "test -e /up"]}}'
+    call build --live -o x.torpor --from oci:layout:latest "${build[@]}"
+    same "not in time" "$status" 124
+    grep -qF "test -e /up" "$SCRATCH/err" || fail "$(<"$SCRATCH/err")"
+    [ ! -e x.torpor ] || fail "it was written"
+    same "machines" "$("$TORPOR" ps -a -q)" ""
+}
+try health_check "build --live of an image: without --ready its health check is waited for"
+
+is_serving() {
+    grep -q '^http://' served
+}
+
+not_for_this() {
+    local host
+    make_live live.torpor
+    works build -o cold.torpor --kernel "$TINY" -m 64M
+    refuses 125 'cold.torpor: it is an appliance and no container image' build --from oci-archive:cold.torpor -o x.torpor \
+        --kernel "$TINY" --modules .
+    refuses 125 'build -o web.torpor --from docker://example.org/redis:7, or' build --from docker://example.org/redis:7
+    "$TORPOR" serve --listen 127.0.0.1:0 live.torpor cold.torpor >served 2>&1 &
+    until_true is_serving
+    host=$(sed 's,http://,,' served)
+    refuses 125 "docker://$host/live:latest: it is live: wake it with torpor resume" run "docker://$host/live:latest"
+    refuses 125 "it is an appliance and no container image" build --from "docker://$host/live" -o x.torpor
+    [ "$(du -s -B1 "$XDG_DATA_HOME/torpor" | cut -f1)" -lt "$(stat -c %s live.torpor)" ] ||
+        fail "all of it was fetched: $(find "$XDG_DATA_HOME/torpor" -type f -ls)"
+    works run -d -n cold "docker://$host/cold:latest"
+    until_true is_ready cold
+}
+try not_for_this "what is an appliance, or live, is told before it is fetched"
+
+half_kept() {
+    mkdir -p root
+    modules mods virtio_mmio virtio_blk virtio_console virtio_net ext4
+    until_true is_settled root
+    works run -d --name web -m 64M --append loud --kernel "$TINY" --modules mods --space 8M root
+    works gc
+    same "what gc says" "$out" "0 images, 0 partial downloads, 0 root disks: 0.0 MiB removed"
+    same "roots kept" "$(kept_roots | wc -l)" 1
+    # As if its maker had been killed behind one of the two.
+    touch "$HOME/.cache/torpor/roots/$(printf '0%.0s' {1..64}).json"
+    find "$HOME/.cache/torpor/roots" -name '*.json' -size +0 -delete
+    works gc
+    matches "what gc says" "$out" "^0 images, 0 partial downloads, 1 root disk: "
+    same "what is left" "$(ls -A "$HOME/.cache/torpor/roots")" ""
+}
+try half_kept "gc: of a root disk and its description, one alone is removed"
