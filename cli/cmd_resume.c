@@ -155,7 +155,7 @@ static void cmd_resume_free(struct cmd_resume_args *args)
 }
 
 /* It is saved to where it woke from. */
-static int resume_service(const struct cmd_resume_args *args, const struct target *target,
+static int resume_service(struct cmd_resume_args *args, const struct target *target,
 			  struct err *err)
 {
 	char *operand[] = {(char *)args->target};
@@ -166,7 +166,12 @@ static int resume_service(const struct cmd_resume_args *args, const struct targe
 		.file = target->kind == TARGET_FILE ? target->file : NULL,
 		.stored = target->kind == TARGET_STORED ? target->name : NULL,
 	};
+	int ret;
 
+	disk_args_default(&args->resume.disks, DISK_RW);
+	ret = supervise_check_disks(&args->supervise, disk_args_write(&args->resume.disks), err);
+	if (ret < 0)
+		return ret;
 	if (args->detach)
 		return err_set(err, ERR_USAGE, "-d: a service stays in the foreground");
 	if (target->kind == TARGET_IMAGE)

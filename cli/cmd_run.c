@@ -203,6 +203,11 @@ static void run_args_free(struct run_args *args)
 static int run_service(const struct run_args *args, const struct supervise_start *start,
 		       struct err *err)
 {
+	int ret =
+		supervise_check_disks(&args->supervise, disk_args_write(&args->machine.disks), err);
+
+	if (ret < 0)
+		return ret;
 	if (args->detach)
 		return err_set(err, ERR_USAGE, "-d: a service stays in the foreground");
 	if (args->supervise.nports > 0)

@@ -1,13 +1,13 @@
 # bash completion for torpor
 # From the tables of verbs, by UPDATE_GOLDEN=1 of the unit tests:
-_torpor_verbs='build run resume clone save move receive ps events stats port pause unpause reset stop kill rm wait logs console exec cp inspect ls extract verify convert flatten tree keygen sign push pull login logout images tag serve rmi gc compat lan warm test golden doctor version help'
+_torpor_verbs='build run resume clone save move receive ps events stats port pause unpause reset stop kill rm wait logs console exec cp inspect ls extract verify convert flatten tree keygen sign push pull login logout images tag serve rmi gc volume disk compat lan warm test golden doctor version help'
 _torpor_verb()
 {
 	case $verb in
 	build)
 		subcommands='' operands='files'
 		flags='--live --encrypt --plain-http --help' files='-o --output --key-file --passphrase-file --kernel --initrd --from --cacert' folders='--modules'
-		choices='--ready --disk --cpu --console --net --pull' others='--ready-timeout --warm --append -m --memory -c --cpus --mac --mtu --queues --module --space --timeout'
+		choices='--ready --disk --cpu --console --net --pull' others='--ready-timeout --warm --append --volume -m --memory -c --cpus --mac --mtu --queues --module --space --timeout'
 		case $prev in --ready) words='text: port: exec:' ;; esac
 		case $prev in --disk) words=' ro scratch]' ;; esac
 		case $prev in --cpu) words='v1 v2 v3 host' ;; esac
@@ -18,8 +18,9 @@ _torpor_verb()
 	run)
 		subcommands='' operands='images files'
 		flags='-d --detach --rm --plain-http --help' files='--kernel --initrd --pcap --key-file --passphrase-file --cacert' folders='--modules'
-		choices='--on-term --disk --cpu --console --net --pull' others='-n --name --until-closed --append -m --memory -c --cpus -p --publish --mac --mtu --queues --module --space --timeout'
+		choices='--on-term --disks --disk --cpu --console --net --pull' others='-n --name --until-closed --append --volume -m --memory -c --cpus -p --publish --mac --mtu --queues --module --space --timeout'
 		case $prev in --on-term) words='poweroff save' ;; esac
+		case $prev in --disks) words='inside outside' ;; esac
 		case $prev in --disk) words=' ro scratch]' ;; esac
 		case $prev in --cpu) words='v1 v2 v3 host' ;; esac
 		case $prev in --console) words='ttyS0 hvc0' ;; esac
@@ -29,8 +30,9 @@ _torpor_verb()
 	resume)
 		subcommands='' operands='running saved images files'
 		flags='-d --detach --paused --golden --rm --wait-complete --unverified --new-identity --plain-http --help' files='--require-signature --pcap --key-file --passphrase-file --cacert' folders=''
-		choices='--on-term --fill --verify --disk --net' others='--idle-save --until-closed -n --name -p --publish --timeout'
+		choices='--on-term --disks --fill --verify --disk --net' others='--idle-save --until-closed -n --name --volume -p --publish --timeout'
 		case $prev in --on-term) words='poweroff save' ;; esac
+		case $prev in --disks) words='inside outside' ;; esac
 		case $prev in --fill) words='none idle full' ;; esac
 		case $prev in --verify) words='full cached' ;; esac
 		case $prev in --disk) words=' ro scratch]' ;; esac
@@ -39,7 +41,7 @@ _torpor_verb()
 	clone)
 		subcommands='' operands='running saved images files'
 		flags='--unverified --new-identity --help' files='--require-signature --pcap --key-file --passphrase-file' folders=''
-		choices='--fill --verify --disk --net' others='-c --count -n --name -p --publish'
+		choices='--fill --verify --disk --net' others='-c --count -n --name --volume -p --publish'
 		case $prev in --fill) words='none idle full' ;; esac
 		case $prev in --verify) words='full cached' ;; esac
 		case $prev in --disk) words=' ro scratch]' ;; esac
@@ -59,7 +61,7 @@ _torpor_verb()
 	receive)
 		subcommands='' operands=''
 		flags='--paused --unverified --new-identity --help' files='--require-signature --pcap --key-file --passphrase-file' folders=''
-		choices='--fill --verify --disk --net' others='-n --name -p --publish'
+		choices='--fill --verify --disk --net' others='-n --name --volume -p --publish'
 		case $prev in --fill) words='none idle full' ;; esac
 		case $prev in --verify) words='full cached' ;; esac
 		case $prev in --disk) words=' ro scratch]' ;; esac
@@ -232,6 +234,16 @@ _torpor_verb()
 		flags='--json --help' files='' folders=''
 		choices='' others=''
 		;;
+	volume)
+		subcommands='create ls inspect rm' operands='volumes'
+		flags='--json --help' files='' folders=''
+		choices='' others=''
+		;;
+	disk)
+		subcommands='create import info' operands='files'
+		flags='--json --help' files='' folders=''
+		choices='' others=''
+		;;
 	compat)
 		subcommands='' operands='saved images files'
 		flags='--json --help' files='' folders=''
@@ -286,6 +298,7 @@ _torpor_kind()
 	saved) (cd "${XDG_DATA_HOME:-$HOME/.local/share}/torpor" 2>/dev/null && printf '%s\n' *.torpor) |
 		sed -n 's/^\([^*].*\)\.torpor$/\1/p' ;;
 	images) torpor images 2>/dev/null | awk 'NR > 1 { print $NF }' ;;
+	volumes) torpor volume ls 2>/dev/null | awk 'NR > 1 { print $1 }' ;;
 	lans) torpor lan ls 2>/dev/null | awk 'NR > 1 { print $1 }' ;;
 	verbs) printf '%s\n' $_torpor_verbs ;;
 	esac

@@ -43,6 +43,8 @@ _torpor_verbs=(
 	'serve:let registry clients and browsers fetch appliances from here, read-only'
 	'rmi:take names from images in the store'
 	'gc:remove pulled images that have no name, what was half fetched, and root disks of no use'
+	'volume:data disks with a name, which machines have by --volume NAME'
+	'disk:raw files that are disks, for --disk'
 	'compat:say whether this host can run an appliance, and what it lacks'
 	'lan:virtual LANs, which machines join with --net lan=NAME'
 	'warm:wake a clone, see what it touches first, and put that in front of the file'
@@ -70,6 +72,7 @@ _torpor_verb()
 		'*--initrd=[initial RAM disk]:FILE:_files'
 		'*--append=[kernel command line]:TEXT: '
 		'*--disk=[disk from raw file or device F, which only rw writes to; X=F is F,id=X; repeatable]:F\[,rw|ro|scratch\]\[,id=X\]\[,share=no\]:_torpor_choices  ro scratch]'
+		'*--volume=[disk from the volume NAME, made with ext4 if it is not there; repeatable]:NAME\[\:SIZE\]\[,id=X\]: '
 		'*-m+[memory, such as 512M or 2G, in MiB without a letter; default 256M]:SIZE: '
 		'*--memory=[memory, such as 512M or 2G, in MiB without a letter; default 256M]:SIZE: '
 		'*-c+[virtual CPUs, 1 to 64; default 1]:N: '
@@ -98,11 +101,13 @@ _torpor_verb()
 		'*--name=[name of the machine; default a random one]:NAME: '
 		'*--rm[leave no logs and records behind]'
 		'*--on-term=[by SIGTERM press the power button, or save it to where it woke from]:poweroff|save:_torpor_choices poweroff save'
+		'*--disks=[what such a save does with disks that are written through]:inside|outside:_torpor_choices inside outside'
 		'*--until-closed=[end it when nobody has the other end of PIPE open any more, as /dev/fd/3]:PIPE: '
 		'*--kernel=[kernel\: a bzImage, or an ELF with a PVH note]:FILE:_files'
 		'*--initrd=[initial RAM disk]:FILE:_files'
 		'*--append=[kernel command line]:TEXT: '
 		'*--disk=[disk from raw file or device F, which only rw writes to; X=F is F,id=X; repeatable]:F\[,rw|ro|scratch\]\[,id=X\]\[,share=no\]:_torpor_choices  ro scratch]'
+		'*--volume=[disk from the volume NAME, made with ext4 if it is not there; repeatable]:NAME\[\:SIZE\]\[,id=X\]: '
 		'*-m+[memory, such as 512M or 2G, in MiB without a letter; default 256M]:SIZE: '
 		'*--memory=[memory, such as 512M or 2G, in MiB without a letter; default 256M]:SIZE: '
 		'*-c+[virtual CPUs, 1 to 64; default 1]:N: '
@@ -134,6 +139,7 @@ _torpor_verb()
 		'*--paused[wake it, but do not let it go on before unpause]'
 		'*--golden[torpor reset can take it back to the state of the file]'
 		'*--on-term=[by SIGTERM press the power button, or save it to where it woke from]:poweroff|save:_torpor_choices poweroff save'
+		'*--disks=[what such a save does with disks that are written through]:inside|outside:_torpor_choices inside outside'
 		'*--idle-save=[save it when no connection to -p listen\:PORT was open for so long]:SECONDS: '
 		'*--until-closed=[end it when nobody has the other end of PIPE open any more, as /dev/fd/3]:PIPE: '
 		'*--rm[leave no logs and records behind]'
@@ -145,6 +151,7 @@ _torpor_verb()
 		'*--verify=[check every byte of the file, or only if it was not found good before (default)]:full|cached:_torpor_choices full cached'
 		'*--unverified[resume without a check of the file]'
 		'*--disk=[disk from raw file or device F, which only rw writes to; X=F is F,id=X; repeatable]:F\[,rw|ro|scratch\]\[,id=X\]\[,share=no\]:_torpor_choices  ro scratch]'
+		'*--volume=[disk from the volume NAME, made with ext4 if it is not there; repeatable]:NAME\[\:SIZE\]\[,id=X\]: '
 		'*--new-identity[new name and MAC addresses; the guest'\''s wake hooks renew the rest]'
 		'*--net=[what a network card is connected to; repeatable, default user; user,host-loopback also reaches 127.0.0.1 of this host]:user|tap\[=IF\]|lan=NAME|none:_torpor_choices user tap lan= none'
 		'*-p+[publish a port of the guest, or ADDR\:HOST\:GUEST on one address; without HOST, or 0, on any free port]:\[HOST\:\]GUEST\[/udp\]: '
@@ -168,6 +175,7 @@ _torpor_verb()
 		'*--verify=[check every byte of the file, or only if it was not found good before (default)]:full|cached:_torpor_choices full cached'
 		'*--unverified[resume without a check of the file]'
 		'*--disk=[disk from raw file or device F, which only rw writes to; X=F is F,id=X; repeatable]:F\[,rw|ro|scratch\]\[,id=X\]\[,share=no\]:_torpor_choices  ro scratch]'
+		'*--volume=[disk from the volume NAME, made with ext4 if it is not there; repeatable]:NAME\[\:SIZE\]\[,id=X\]: '
 		'*--new-identity[new name and MAC addresses; the guest'\''s wake hooks renew the rest]'
 		'*--net=[what a network card is connected to; repeatable, default user; user,host-loopback also reaches 127.0.0.1 of this host]:user|tap\[=IF\]|lan=NAME|none:_torpor_choices user tap lan= none'
 		'*-p+[publish a port of the guest, or ADDR\:HOST\:GUEST on one address; without HOST, or 0, on any free port]:\[HOST\:\]GUEST\[/udp\]: '
@@ -215,6 +223,7 @@ _torpor_verb()
 		'*--verify=[check every byte of the file, or only if it was not found good before (default)]:full|cached:_torpor_choices full cached'
 		'*--unverified[resume without a check of the file]'
 		'*--disk=[disk from raw file or device F, which only rw writes to; X=F is F,id=X; repeatable]:F\[,rw|ro|scratch\]\[,id=X\]\[,share=no\]:_torpor_choices  ro scratch]'
+		'*--volume=[disk from the volume NAME, made with ext4 if it is not there; repeatable]:NAME\[\:SIZE\]\[,id=X\]: '
 		'*--new-identity[new name and MAC addresses; the guest'\''s wake hooks renew the rest]'
 		'*--net=[what a network card is connected to; repeatable, default user; user,host-loopback also reaches 127.0.0.1 of this host]:user|tap\[=IF\]|lan=NAME|none:_torpor_choices user tap lan= none'
 		'*-p+[publish a port of the guest, or ADDR\:HOST\:GUEST on one address; without HOST, or 0, on any free port]:\[HOST\:\]GUEST\[/udp\]: '
@@ -463,6 +472,18 @@ _torpor_verb()
 		'*--json[print JSON]'
 		'*:operand:_torpor_operands '
 		) ;;
+	volume) arguments=(
+		'--help[explain it]'
+		'*--json[print JSON]'
+		'1:subcommand:_torpor_choices create ls inspect rm'
+		'*:operand:_torpor_operands volumes'
+		) ;;
+	disk) arguments=(
+		'--help[explain it]'
+		'*--json[print JSON]'
+		'1:subcommand:_torpor_choices create import info'
+		'*:operand:_torpor_operands files'
+		) ;;
 	compat) arguments=(
 		'--help[explain it]'
 		'*--json[print JSON]'
@@ -562,6 +583,7 @@ _torpor_operands() # KIND...
 		inside) names=(${(f)"$(torpor ps -q 2>/dev/null)"}) ;;
 		saved) names=(${XDG_DATA_HOME:-$HOME/.local/share}/torpor/*.torpor(N:t:r)) ;;
 		images) names=(${(f)"$(torpor images 2>/dev/null | awk 'NR > 1 { print $NF }')"}) ;;
+		volumes) names=(${(f)"$(torpor volume ls 2>/dev/null | awk 'NR > 1 { print $1 }')"}) ;;
 		lans) names=(${(f)"$(torpor lan ls 2>/dev/null | awk 'NR > 1 { print $1 }')"}) ;;
 		verbs) names=(${_torpor_verbs%%:*}) ;;
 		files) _files; continue ;;

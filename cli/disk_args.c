@@ -6,10 +6,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/name.h"
 #include "cli/disk_user.h"
 #include "format/image/disk_digest.h"
 #include "format/verified.h"
 #include "host/paths.h"
+#include "volume/volume.h"
 
 static struct disk_arg *next_disk(struct disk_args *args, struct err *err)
 {
@@ -19,17 +21,48 @@ static struct disk_arg *next_disk(struct disk_args *args, struct err *err)
 	return NULL;
 }
 
+/* NAME[:SIZE], of which parse_disk() has taken what is behind it. */
+static int take_volume(struct disk_args *args, unsigned i, const char *value, struct err *err)
+{
+	struct disk_arg *disk = &args->disk[i];
+	char *colon = strchr(disk->path, ':');
+	int ret;
+
+	if (colon != NULL) {
+		*colon = '\0';
+		ret = parse_memory(colon + 1, &args->size[i], err);
+		if (ret < 0)
+			return err_context(err, ret, "--volume %s", value);
+	}
+	if (!name_is_valid(disk->path))
+		return err_set(err, ERR_USAGE, "--volume %s: '%s' is no name for a volume", value,
+			       disk->path);
+	if (disk->id[0] == '\0' && strlen(disk->path) >= sizeof(disk->id))
+		return err_set(err, ERR_USAGE,
+			       "--volume %s: the name is too long for the id of a disk: add ,id=X",
+			       value);
+	if (disk->id[0] == '\0')
+		memcpy(disk->id, disk->path, strlen(disk->path) + 1);
+	if (!disk->has_mode)
+		disk->mode = DISK_RW;
+	disk->has_mode = true;
+	args->volume[i] = true;
+	return 0;
+}
+
 int disk_args_take(struct disk_args *args, int id, const char *value, struct err *err)
 {
 	struct disk_arg *disk;
 	int ret;
 
-	if (id != OPT_DISK)
+	if (id != OPT_DISK && id != OPT_VOLUME)
 		return 0;
 	disk = next_disk(args, err);
 	if (disk == NULL)
 		return -EINVAL;
 	ret = parse_disk(value, disk, err);
+	if (ret == 0 && id == OPT_VOLUME)
+		ret = take_volume(args, args->n, value, err);
 	if (ret < 0)
 		return ret;
 	for (unsigned i = 0; disk->id[0] != '\0' && i < args->n; i++) {
@@ -48,6 +81,9 @@ int disk_args_insert(struct disk_args *args, const char *path, const char *id, s
 		return -EINVAL;
 	memmove(args->disk + 1, args->disk, args->n * sizeof(args->disk[0]));
 	memmove(args->number + 1, args->number, args->n * sizeof(args->number[0]));
+	memmove(args->volume + 1, args->volume, args->n * sizeof(args->volume[0]));
+	memmove(args->size + 1, args->size, args->n * sizeof(args->size[0]));
+	args->volume[0] = false;
 	args->n++;
 	args->disk[0] = (struct disk_arg){.mode = DISK_SCRATCH};
 	snprintf(args->disk[0].path, sizeof(args->disk[0].path), "%s", path);
@@ -69,8 +105,15 @@ static int open_one(struct disk_args *args, unsigned i, struct err *err)
 	struct disk_arg *disk = &args->disk[i];
 	char user[DISK_USER_SIZE];
 	struct path absolute;
-	int ret = disk_file_open(&args->file[i], disk->path, disk->mode == DISK_RW, !disk->alone,
-				 err);
+	int ret;
+
+	if (args->volume[i]) {
+		ret = volume_open(disk->path, args->size[i], &absolute, err);
+		if (ret < 0)
+			return ret;
+		snprintf(disk->path, sizeof(disk->path), "%s", absolute.text);
+	}
+	ret = disk_file_open(&args->file[i], disk->path, disk->mode == DISK_RW, !disk->alone, err);
 
 	/* The machine has another working directory, and says what its disks are. */
 	if (ret == 0 && path_absolute(&absolute, disk->path, NULL) == 0)

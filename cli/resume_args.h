@@ -35,6 +35,7 @@ enum resume_option {
 	{OPTION_UNVERIFIED, "unverified", NULL,                                                    \
 	 "resume without a check of the file"},                                                    \
 	DISK_OPTION,                                                                               \
+	VOLUME_OPTION,                                                                               \
 	{OPTION_NEW_IDENTITY, "new-identity", NULL,                                                \
 	 "new name and MAC addresses; the guest's wake hooks renew the rest"},                     \
 	NET_OPTIONS,                                                                               \

@@ -99,6 +99,12 @@ int supervise_take(struct supervise_args *args, const struct options *opts, int 
 			return err_set(err, ERR_USAGE, "--on-term=%s: it is poweroff or save",
 				       opts->value);
 		return 1;
+	case OPTION_SAVE_DISKS:
+		if (strcmp(opts->value, "inside") != 0 && strcmp(opts->value, "outside") != 0)
+			return err_set(err, ERR_USAGE, "--disks=%s: it is inside or outside",
+				       opts->value);
+		args->disks = opts->value;
+		return 1;
 	case OPTION_IDLE_SAVE:
 		ret = parse_number(opts->value, "--idle-save", 1, 1000000, &seconds, err);
 		args->idle_s = ret == 0 ? (unsigned)seconds : 0;
@@ -111,9 +117,26 @@ int supervise_take(struct supervise_args *args, const struct options *opts, int 
 	}
 }
 
+int supervise_check_disks(const struct supervise_args *args, bool write, struct err *err)
+{
+	bool saves = args->on_term == ON_TERM_SAVE || args->idle_s > 0 ||
+		     (args->on_term == ON_TERM_NOTHING && args->nports > 0);
+
+	if (args->disks != NULL && !saves)
+		return err_set(err, ERR_USAGE,
+			       "--disks: it is for --on-term=save and --idle-save; torpor save has "
+			       "it, too");
+	if (!saves || !write || args->disks != NULL)
+		return 0;
+	return err_set(err, ERR_USAGE,
+		       "a disk is written through, and the save at the end needs to know what "
+		       "becomes of it: add --disks=outside or --disks=inside");
+}
+
 bool supervise_wanted(const struct supervise_args *args)
 {
-	return args->on_term != ON_TERM_NOTHING || args->idle_s > 0 || args->nports > 0;
+	return args->on_term != ON_TERM_NOTHING || args->idle_s > 0 || args->nports > 0 ||
+	       args->disks != NULL;
 }
 
 /* ---- the service ---- */
@@ -312,6 +335,10 @@ static int save(struct service *s, struct err *err)
 	} else if (s->start->stored != NULL && strcmp(s->start->stored, s->name) != 0) {
 		add(&a, "--as");
 		add(&a, s->start->stored);
+	}
+	if (s->args->disks != NULL) {
+		add(&a, "--disks");
+		add(&a, s->args->disks);
 	}
 	add(&a, "--");
 	add(&a, s->name);

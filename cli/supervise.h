@@ -19,11 +19,13 @@
 enum supervise_option {
 	OPTION_ON_TERM = OPTION_LONG_ONLY + 160,
 	OPTION_IDLE_SAVE,
+	OPTION_SAVE_DISKS,
 };
 
 /* clang-format off */
 #define SUPERVISE_ON_TERM                                                                          \
-	{OPTION_ON_TERM, "on-term", "poweroff|save", "by SIGTERM press the power button, or save it to where it woke from"}
+	{OPTION_ON_TERM, "on-term", "poweroff|save", "by SIGTERM press the power button, or save it to where it woke from"},                        \
+	{OPTION_SAVE_DISKS, "disks", "inside|outside", "what such a save does with disks that are written through"}
 #define SUPERVISE_IDLE                                                                             \
 	{OPTION_IDLE_SAVE, "idle-save", "SECONDS", "save it when no connection to -p listen:PORT was open for so long"}
 /* clang-format on */
@@ -32,7 +34,8 @@ enum on_term { ON_TERM_NOTHING, ON_TERM_POWEROFF, ON_TERM_SAVE };
 
 struct supervise_args {
 	enum on_term on_term;
-	unsigned idle_s; /* 0: never */
+	const char *disks; /* of a save; NULL: not said */
+	unsigned idle_s;   /* 0: never */
 	struct {
 		char name[256]; /* of the socket; "": the only one */
 		uint16_t guest;
@@ -50,6 +53,9 @@ void supervise_free(struct supervise_args *args);
  * ERR_USAGE; or -ENOMEM. */
 int supervise_take(struct supervise_args *args, const struct options *opts, int id,
 		   struct err *err);
+/* A save whose disks nobody has spoken of would fail at the end of the service: -EINVAL with ERR_USAGE
+ * now. `write`: the machine has a disk that is written through. Also for --disks without a save. */
+int supervise_check_disks(const struct supervise_args *args, bool write, struct err *err);
 /* Whether there is a service to be supervised. */
 bool supervise_wanted(const struct supervise_args *args);
 

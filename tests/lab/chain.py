@@ -3,6 +3,7 @@
 import json
 import sys
 
+import disks
 import suite
 from shop import REDIS, Shop
 from suite import note, ok
@@ -12,6 +13,7 @@ MISSING = 122
 
 def ten_deep(host1, host2):
     chain(host1, host2, 10)
+    disks.power_cut(host1)  # here, because it needs a host and redis, as this does
 
 
 def chain(host1, host2, depth):

@@ -88,10 +88,11 @@ static void print_operands(const struct command *command, FILE *out)
 		bool is;
 	} kinds[] = {
 		{"lans", name && strcmp(verb, "lan") == 0},
+		{"volumes", name && strcmp(verb, "volume") == 0},
 		{"inside", strstr(args, "NAME:PATH") != NULL},
 		{"known", name && takes_ended(verb)},
-		{"running", (name && strcmp(verb, "lan") != 0 && !takes_ended(verb) &&
-			     strstr(args, "NAME:PATH") == NULL) ||
+		{"running", (name && strcmp(verb, "lan") != 0 && strcmp(verb, "volume") != 0 &&
+			     !takes_ended(verb) && strstr(args, "NAME:PATH") == NULL) ||
 				    (either && takes_running(verb))},
 		{"saved", either},
 		{"images", either || has_word(args, "REF") || has_word(args, "IMAGE")},

@@ -271,3 +271,45 @@ power_cuts() {
     python3 "$tests/kvm/power_cut.py" "$TORPOR" "$TINY" "${POWER_CUTS:-20}" || fail "see above"
 }
 try power_cuts "kill -9 at any moment, ${POWER_CUTS:-20} times: nothing that a flush has acknowledged is lost"
+
+# A full file system, and a device that fails when it is flushed: the loop device of a file for which there is no
+# room.
+full_disk() {
+    mkdir small
+    mount -t tmpfs -o size=1M tmpfs small 2>/dev/null || skip "no file system can be mounted"
+    truncate -s 8M small/data.raw
+    boot web --disk small/data.raw,rw
+    answers web "dwrite 0 0 256 1" "dwrite ok"
+    answers web "dwrite 0 4096 4096 1" "dwrite error 1"
+    answers web "ping a" "pong a"
+    answers web "dread 0 0 256 1" "dread ok"
+    answers web "ddiscard 0 0 16384" "ddiscard ok"
+    answers web "dwrite 0 4096 256 2" "dwrite ok"
+    same state "$(state_of web)" running
+    grep -q "write disk disk0: No space left" "$XDG_STATE_HOME/torpor/web/torpor.log" || fail "the log does not say it"
+}
+try full_disk "a full file system is an error of the guest's request; console and reads go on, and it can be freed"
+
+failing_device() {
+    local device
+    mkdir small
+    mount -t tmpfs -o size=1M tmpfs small 2>/dev/null || skip "no file system can be mounted"
+    truncate -s 8M small/back.raw
+    device=$(losetup -f --show small/back.raw 2>/dev/null) || skip "there is no loop device"
+    trap 'losetup -d "$device"' EXIT
+    boot web --disk "$device,rw,id=data"
+    answers web disks "disks 1 8388608"
+    refuses 125 "in use by machine web" run --kernel "$TINY" --disk "$device,rw"
+    answers web "dwrite 0 0 64 1" "dwrite ok"
+    answers web "dflush 0" "dflush ok"
+    answers web "dwrite 0 4096 8192 1" "dwrite ok"
+    answers web "dflush 0" "dflush error 1"
+    answers web "dwrite 0 0 8 1" "dwrite ok"
+    # What was lost then is lost: no later flush says otherwise.
+    answers web "dflush 0" "dflush error 1"
+    answers web "ping a" "pong a"
+    refuses 125 "flush disk data" save web --disks outside
+    answers web "dread 0 0 64 1" "dread ok"
+    works_silently kill web
+}
+try failing_device "a block device that fails: the flush is an error, and each one after it; the console goes on"

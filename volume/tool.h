@@ -1,0 +1,23 @@
+/*
+ * A program of another package that works on one file: qemu-img, mke2fs. It runs in a Landlock domain
+ * (host/landlock.h) in which there are programs and libraries, the file that it reads and the file
+ * that it writes, and nothing else: an image that names other files reaches none of them.
+ */
+#ifndef TORPOR_VOLUME_TOOL_H
+#define TORPOR_VOLUME_TOOL_H
+
+#include "base/err.h"
+
+struct tool {
+	const char *const *argv; /* ends with NULL; the first is looked for in PATH */
+	const char *package;	 /* that has it, for the error */
+	const char *reads;	 /* path; NULL: nothing */
+	const char *writes;	 /* path of a file that is there */
+};
+
+/* Run it to its end. Returns 0; -ENOENT with ERR_NOT_FOUND when it is not installed; -EINVAL with
+ * ERR_FAILED and the last line that it said when it fails; what the functions of landlock.h give; or the errno of
+ * memfd_create(2), posix_spawnp(3) or pthread_create(3). SIGCHLD is not ignored. */
+int tool_run(const struct tool *tool, struct err *err);
+
+#endif
