@@ -4,11 +4,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -90,6 +92,91 @@ static void leave_terminal(void)
 	if (null > STDERR_FILENO)
 		close(null);
 	(void)!chdir("/");
+}
+
+/* Files may be read by two processes at a time; the rest is one process's alone. */
+static bool is_file(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode));
+}
+
+/* A number that no descriptor of this process reaches (proc_pid_status(5)). */
+static int end_of_descriptors(void)
+{
+	FILE *file = fopen("/proc/self/status", "re");
+	struct rlimit limit;
+	char line[256];
+	int size = 0;
+
+	while (size == 0 && file != NULL && fgets(line, sizeof(line), file) != NULL)
+		(void)sscanf(line, "FDSize: %d", &size);
+	if (file != NULL)
+		fclose(file);
+	if (size > 0)
+		return size;
+	return getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < INT_MAX
+		       ? (int)limit.rlim_cur
+		       : INT_MAX;
+}
+
+static void close_all_but_files(const int *keep, size_t n, int end_fd)
+{
+	const int end = end_of_descriptors();
+
+	for (int fd = STDERR_FILENO + 1; fd < end; fd++) {
+		if (fd != end_fd && !is_kept(fd, keep, n) && !is_file(fd))
+			close(fd);
+	}
+}
+
+int child_start(struct child *c, void (*run)(void *opaque), void *opaque, const int *keep, size_t n,
+		struct err *err)
+{
+	const pid_t parent = getpid();
+	int ends[2];
+
+	*c = (struct child){.fd = -1};
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return err_sys(err, errno, "pipe");
+	c->pid = fork();
+	if (c->pid == 0) {
+		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+			_exit(1);
+		/* ends[1] stays open until the process is gone. */
+		close_all_but_files(keep, n, ends[1]);
+		run(opaque);
+		_exit(0);
+	}
+	close(ends[1]);
+	if (c->pid < 0) {
+		int ret = err_sys(err, errno, "start a process");
+
+		close(ends[0]);
+		*c = (struct child){.fd = -1};
+		return ret;
+	}
+	c->fd = ends[0];
+	return 0;
+}
+
+void child_forget(struct child *c)
+{
+	if (c->fd >= 0)
+		close(c->fd);
+	*c = (struct child){.fd = -1};
+}
+
+bool child_end(struct child *c)
+{
+	int status = 0;
+	pid_t got;
+
+	while ((got = waitpid(c->pid, &status, 0)) < 0 && errno == EINTR)
+		;
+	child_forget(c);
+	return got > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 int child_detach(void (*run)(void *opaque), void *opaque, const int *keep, size_t n,

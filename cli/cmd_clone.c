@@ -183,9 +183,10 @@ const struct command cmd_clone = {
 	.summary = "start machines from a live appliance, or from a machine that goes on",
 	.detail = "They are called NAME-1, NAME-2 …, and share the memory and disks that none of "
 		  "them changes, if the file is\n"
-		  "flat (torpor convert --flat). A running machine NAME stands still while it is "
-		  "copied, as "
-		  "in torpor save.",
+		  "flat (torpor convert --flat). A running machine NAME stands still for a moment "
+		  "and is "
+		  "copied behind that, as "
+		  "in torpor save -R.",
 	.options = options,
 	.run = cmd_clone_run,
 };

@@ -40,7 +40,7 @@ static const struct option_spec options[] = {
 	{'o', "output", "FILE",
 	 "file to write, - for standard output; default NAME.torpor in the store"},
 	{OPTION_AS, "as", "NAME", "the name it will wake under; default that of the machine"},
-	{'R', "leave-running", NULL, "let the machine go on afterwards"},
+	{'R', "leave-running", NULL, "let the machine go on; it stands still for a moment only"},
 	{OPTION_DISKS, "disks", "inside|outside",
 	 "of disks that are written through: what they hold goes into the file, or they stay "
 	 "outside of it"},

@@ -166,7 +166,7 @@ complete -c torpor -n __torpor_no_verb -a save -d 'write a running machine into 
 complete -c torpor -n '__torpor_verb save' -l help -d 'explain it'
 complete -c torpor -n '__torpor_verb save' -l output -s o -r -F -d 'file to write, - for standard output; default NAME.torpor in the store'
 complete -c torpor -n '__torpor_verb save' -l as -x -d 'the name it will wake under; default that of the machine'
-complete -c torpor -n '__torpor_verb save' -l leave-running -s R -d 'let the machine go on afterwards'
+complete -c torpor -n '__torpor_verb save' -l leave-running -s R -d 'let the machine go on; it stands still for a moment only'
 complete -c torpor -n '__torpor_verb save' -l disks -x -a 'inside outside' -d 'of disks that are written through: what they hold goes into the file, or they stay outside of it'
 complete -c torpor -n '__torpor_verb save' -l trim -d 'have the guest drop its caches first'
 complete -c torpor -n '__torpor_verb save' -l flat -d 'do not pack: a larger file, whose memory is mapped at a resume'

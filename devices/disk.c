@@ -57,7 +57,7 @@ static int init_disk(struct disk *disk, const struct disk_params *p, struct err 
 	disk->readonly = p->readonly;
 	disk->through = p->through;
 	disk->size = p->size;
-	disk->scratch.fd = -1;
+	disk->scratch.fd = disk->scratch.upper_fd = -1;
 	frame_readers_init(&disk->readers);
 	pthread_mutex_init(&disk->cache_lock, NULL);
 	disk->raw = p->layers == NULL ? p->raw : (struct blob){.fd = -1};
@@ -153,11 +153,7 @@ int disk_check_base(const struct disk *disk, struct err *err)
 
 uint64_t disk_scratch_bytes(const struct disk *disk)
 {
-	struct stat st;
-
-	if (disk->scratch.fd < 0 || fstat(disk->scratch.fd, &st) < 0)
-		return 0;
-	return (uint64_t)st.st_blocks * 512;
+	return scratch_bytes(&disk->scratch);
 }
 
 const char *disk_id(const struct disk *disk)
@@ -400,6 +396,40 @@ int disk_drop_changes(struct disk *disk, struct err *err)
 	}
 	ret = scratch_drop(&disk->scratch);
 	return ret < 0 ? err_sys(err, -ret, "disk %s: drop what was written", disk->id) : 0;
+}
+
+int disk_prepare_freeze(struct disk *disk, const char *scratch_dir, struct err *err)
+{
+	int ret = scratch_prepare(&disk->scratch, scratch_dir, err);
+
+	return ret < 0 ? err_context(err, ret, "disk %s", disk->id) : 0;
+}
+
+void disk_freeze(struct disk *disk)
+{
+	scratch_freeze(&disk->scratch);
+}
+
+void disk_thaw(struct disk *disk)
+{
+	scratch_thaw(&disk->scratch);
+}
+
+bool disk_merging(const struct disk *disk)
+{
+	return scratch_merging(&disk->scratch);
+}
+
+int disk_merge(struct disk *disk, uint64_t bytes, struct err *err)
+{
+	int ret = scratch_merge(&disk->scratch, bytes);
+
+	return ret < 0 ? err_sys(err, -ret,
+				 "disk %s: what was written while it was saved cannot be moved "
+				 "into "
+				 "its first scratch file, and stays in a second one",
+				 disk->id)
+		       : 0;
 }
 
 void disk_count_changes(const struct disk *disk, uint32_t counts[DISK_PARTS])

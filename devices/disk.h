@@ -84,6 +84,18 @@ int disk_flush(struct disk *disk);
  * nothing may be read any more. */
 int disk_drop_changes(struct disk *disk, struct err *err);
 
+/* For a save that another process writes, which is forked while the disk is frozen, and reads what it was
+ * then. Order: prepare (as long as that takes; the machine may run), freeze, fork, and, when that process
+ * has ended, thaw; then merge while disk_merging(), about `bytes` at a time. What it reads and writes
+ * meanwhile is the same as ever. A disk that is merging cannot be frozen, nor one that is frozen be
+ * dropped (assert). prepare and merge return 0, or what scratch_prepare() and scratch_merge() give; nothing
+ * is lost then. The others cannot fail. */
+int disk_prepare_freeze(struct disk *disk, const char *scratch_dir, struct err *err);
+void disk_freeze(struct disk *disk);
+void disk_thaw(struct disk *disk);
+bool disk_merging(const struct disk *disk);
+int disk_merge(struct disk *disk, uint64_t bytes, struct err *err);
+
 /* Three image sources for saving, valid while the machine is paused. Their frame() returns 0, the
  * errno of disk_read(), or what frame_readers_read() gave.
  *

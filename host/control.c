@@ -25,7 +25,7 @@ struct control_client {
 };
 
 /* What became of a client while it was served. */
-enum served { SERVED_OPEN, SERVED_GONE };
+enum served { SERVED_OPEN, SERVED_LATER, SERVED_GONE };
 
 void control_init(struct control *control, struct loop *loop)
 {
@@ -109,10 +109,14 @@ static enum served control_handle_request(struct control_client *client, const j
 	passed = take_fd(&client->passed_fd);
 	control->passed_fd = passed;
 	control->client_fd = client->fd;
+	control->asking = client;
 	client->answering = true;
 	answer = control->answer(control->opaque, what, request, &err);
-	client->answering = false;
+	control->asking = NULL;
 	control->passed_fd = control->client_fd = -1;
+	if (control->deferred == client)
+		return SERVED_LATER;
+	client->answering = false;
 	if (client->watch.fd < 0) {
 		json_decref(answer);
 		return client_drop(client);
@@ -139,7 +143,29 @@ static enum served control_handle_lines(struct control_client *client)
 	return served;
 }
 
-/* Another thread runs the loop. The client's next request waits; its hang-up is told at once. */
+void control_defer(struct control *control)
+{
+	control->deferred = control->asking;
+}
+
+void control_answer(struct control *control, json_t *reply, const struct err *err)
+{
+	struct control_client *client = control->deferred;
+
+	control->deferred = NULL;
+	client->answering = false;
+	if (client->watch.fd < 0) {
+		json_decref(reply);
+		client_drop(client);
+		return;
+	}
+	loop_mod(control->loop, &client->watch, EPOLLIN);
+	if (control_reply(client, reply != NULL ? reply : protocol_error(err)) == SERVED_OPEN)
+		control_handle_lines(client);
+}
+
+/* Another thread runs the loop, or the answer comes later. The client's next request waits; its hang-up is
+ * told at once. */
 static void on_client_kept_waiting(struct control_client *client, uint32_t events)
 {
 	struct control *control = client->control;

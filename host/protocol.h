@@ -9,7 +9,8 @@
  * {"do":"status"}
  *     → {"ok":true,"name":…,"pid":…,"state":"running"|"halted"|"paused"|"broken"|"saving",
  *       "memory":bytes,"vcpus":n,"started":seconds since 1970,"encrypted":bool}
- *     "encrypted": what it saves is. While it is saved also "percent" of the save; when it is
+ *     "encrypted": what it saves is. While it is saved also "percent" of the save (one that is left
+ *     running is "saving" too, whatever its vCPUs do); when it is
  *     broken "error", the reason.
  * {"do":"inspect"}
  *     → as status, and "appliance": the description, "wake": see below, "sandbox": what confines
@@ -44,15 +45,19 @@
  *  and a descriptor with it (SCM_RIGHTS): an empty temporary file beside the path
  *     → {"ok":true,"path":…,"publish":true,"bytes":n,"seconds":paused,"encrypted":bool,
  *       "increment":bool,"parent":{"digest","file"} if it is one}
- *     All is in that file then, and on the disk. The machine stays paused until the client has
- *     given the file its name and says "published", or hangs up: before the file has its name the
- *     save is cancelled by that, behind it it is done. If neither "parent" nor "full" is given, the
+ *     All is in that file then, and on the disk. Unless it goes on, the machine stays paused until the
+ *     client has given the file its name and says "published", or hangs up: before the file has its
+ *     name the save is cancelled by that, behind it it is done. If neither "parent" nor "full" is given, the
  *     file is relative to "base" where that was given. "replaced" and "dependent" are of the store:
  *     the identity of the file there that has that path, and another one that stands on that.
  *     "force" replaces another machine's file in the store. "copy": nobody keeps the file, and no
  *     increment is relative to it. "encrypt" is an error when the machine
  *     has no key. Until the reply "status" and "kill" are answered, and any other request by an
  *     error that says that the machine is busy.
+ *     With "leave-running" the machine goes on long before the reply, and "seconds" is what it stood
+ *     still. Until "published" or, for a stream, the reply, everything is answered but what would
+ *     change what is saved ("save", "parent", "key", "hold", "reset"): the machine is busy for those. A
+ *     save goes on when the guest switches itself off; "kill" ends it.
  * {"do":"published","done":bool}
  *     → {"ok":true}
  *     Done: the machine is saved, and ends unless it was to be left running. Else it is as it was.

@@ -297,13 +297,13 @@ static const struct rule net_tap[] = {
  * stricter of both. */
 static const struct rule running[] = {
 	RULE(tgkill, VERDICT_OWN_THREAD),
-	RULE(clone, VERDICT_THREAD),
+	/* The copy that writes a save, and waiting for its end. */
+	RULE(clone, VERDICT_COPY),
 	RULE(ioctl, VERDICT_MACHINE_IOCTL),
 	RULE(socketpair, VERDICT_MISSING),
 	RULE(setsid, VERDICT_MISSING),
 	RULE(chdir, VERDICT_MISSING),
 	RULE(umask, VERDICT_MISSING),
-	RULE(wait4, VERDICT_MISSING),
 	RULE(arch_prctl, VERDICT_MISSING),
 	RULE(userfaultfd, VERDICT_MISSING),
 	RULE(seccomp, VERDICT_MISSING),

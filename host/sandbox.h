@@ -96,9 +96,10 @@ int sandbox_restrict(const struct sandbox_reach *reach, struct err *err);
  * look into it. From then on /proc/self belongs to root: what there only the owner may open must be
  * open. Returns 0, or the errno of prctl(2). */
 int sandbox_hide(struct err *err);
-/* The second step. No new processes, signals to this process only, and of new sockets only those
- * that `nets` takes. Any thread; the machine's sockets are listening, its taps open. Returns 0, the
- * errno of seccomp(2), or -EBUSY when a thread has other filters than the caller. */
+/* The second step. No new processes but copies of this one, which write saves, in the same sandbox;
+ * signals to this process only, and of new sockets only those that `nets` takes. Any thread; the
+ * machine's sockets are listening, its taps open. Returns 0, the errno of seccomp(2), or -EBUSY when a
+ * thread has other filters than the caller. */
 int sandbox_confine(unsigned nets, struct err *err);
 
 /* What confines the calling process, as the kernel tells. */

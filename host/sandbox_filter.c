@@ -10,6 +10,7 @@
 #include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
 #include <sched.h>
+#include <signal.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -26,6 +27,7 @@
 #define NAMESPACES                                                                                 \
 	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |             \
 	 CLONE_NEWPID | CLONE_NEWNET)
+#define FORK	(CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD) /* glibc's fork(3) */
 #define CREATES (O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY))
 
 /* One that holds is enough: (argument & mask) == value. One whose argument has AND_NEXT holds only
@@ -44,6 +46,8 @@ static const struct condition {
 	{VERDICT_CODE_OR_DATA, 2, PROT_EXEC, 0},
 	{VERDICT_CODE_OR_DATA, 2, PROT_WRITE, 0},
 	{VERDICT_THREAD, 0, CLONE_VM | CLONE_THREAD | NAMESPACES, CLONE_VM | CLONE_THREAD},
+	{VERDICT_COPY, 0, CLONE_VM | CLONE_THREAD | NAMESPACES, CLONE_VM | CLONE_THREAD},
+	{VERDICT_COPY, 0, ALL, FORK},
 	{VERDICT_PROCESS, 0, NAMESPACES, 0},
 	{VERDICT_LOCAL, 0, ALL, AF_UNIX},
 	{VERDICT_NETWORK, 0, ALL, AF_UNIX},
@@ -77,6 +81,7 @@ static const struct condition {
 	{VERDICT_OFFLOAD_IOCTL, 1, ALL, TUNSETOFFLOAD},
 	{VERDICT_NAME, 0, ALL, PR_SET_NAME},
 	{VERDICT_NAME, 0, ALL, PR_GET_DUMPABLE},
+	{VERDICT_NAME, 0, ALL, PR_SET_PDEATHSIG},
 	{VERDICT_NAME, 0 | AND_NEXT, ALL, PR_SET_DUMPABLE},
 	{VERDICT_NAME, 1, ALL, 0},
 	{VERDICT_INTERNET, 0, ALL, AF_INET},

@@ -24,6 +24,7 @@ enum verdict {
 	VERDICT_NO_CODE,       /* mmap, mprotect: not executable */
 	VERDICT_CODE_OR_DATA,  /* mmap: executable or writable, not both */
 	VERDICT_THREAD,	       /* clone: a thread of this process */
+	VERDICT_COPY,	       /* clone: a thread, or what fork(3) does, and no other process */
 	VERDICT_PROCESS,       /* clone: thread or process, in our namespaces */
 	VERDICT_LOCAL,	       /* socket, socketpair: AF_UNIX */
 	VERDICT_NETWORK,       /* socket: AF_UNIX, AF_INET, AF_INET6 */
@@ -32,9 +33,11 @@ enum verdict {
 	VERDICT_MACHINE_IOCTL, /* ioctl: KVM's, userfaultfd's, terminal modes; not TIOCSTI */
 	VERDICT_TAP_IOCTL,     /* the same, and setting up a tap interface */
 	VERDICT_OFFLOAD_IOCTL, /* the same as the machine's, and a tap's offloads alone */
-	VERDICT_NAME,	    /* prctl: the thread's name; is the process dumpable, make it not so */
-	VERDICT_INTERNET,   /* socket: AF_INET, AF_INET6 */
-	VERDICT_OWN_THREAD, /* tgkill: a thread of this process */
+	/* prctl: the thread's name; is the process dumpable, make it not so; a signal when the parent
+	 * ends */
+	VERDICT_NAME,
+	VERDICT_INTERNET,      /* socket: AF_INET, AF_INET6 */
+	VERDICT_OWN_THREAD,    /* tgkill: a thread of this process */
 	VERDICT_THIS_PROCESS,  /* prlimit64, sched_setscheduler: with 0 for a pid */
 	VERDICT_THIS_PRIORITY, /* setpriority: of this thread */
 	VERDICTS,

@@ -171,7 +171,7 @@ static void end_by_request(struct instance *in)
 	if (in->saving.active)
 		instance_saving_kill(in);
 	else
-		machine_end(&in->machine, MACHINE_END_KILLED);
+		instance_end_killed(in);
 }
 
 static void on_end_signal(struct loop_watch *watch, uint32_t events)
@@ -437,11 +437,16 @@ static int attach_client(void *opaque, const char *what, int fd, const uint8_t *
 	return hub_attach_socket(&in->hub, fd, data, len, err);
 }
 
+static void on_asker_gone(void *opaque)
+{
+	instance_behind_cancel(opaque);
+}
+
 void instance_serve_requests(struct instance *in)
 {
 	in->control.answer = instance_answer;
 	in->control.hand_over = attach_client;
-	in->control.gone = NULL;
+	in->control.gone = on_asker_gone;
 }
 
 static int connect_host(struct instance *in, struct err *err)
@@ -542,6 +547,7 @@ static int build_and_run(struct instance *in, bool *ran, struct err *err)
 	hub_finish(&in->hub);
 	finish_commands(in);
 	terminal_restore();
+	instance_behind_finish(in);
 	if (ret == 0 && in->options->warmup != NULL)
 		ret = warmup_end(in->options->warmup, in->pager, err);
 	instance_arrivals_end(in);
@@ -608,6 +614,8 @@ int instance_run(struct source *source, const struct instance_options *options,
 	in->control_loop.stop_fd = -1;
 	pthread_mutex_init(&in->control_lock, NULL);
 	in->hold = (struct hold)HOLD_NONE;
+	in->behind.process = SAVE_PROCESS_CLOSED;
+	in->behind.fd = in->behind.event_fd = in->behind.client_fd = in->behind.merge_fd = -1;
 	in->hub.log.file = LOG_FILE_CLOSED;
 	/* This may be a child of the process that opened the file: locked memory is not
 	 * inherited. */

@@ -25,6 +25,7 @@
 #include "instance/source.h"
 #include "snapshot/pager.h"
 #include "snapshot/reset.h"
+#include "snapshot/save_process.h"
 
 struct instance_options {
 	const char *name;	    /* NULL: made from `preferred_name` */
@@ -89,6 +90,82 @@ struct publication {
 	bool relative; /* the next increment is relative to it */
 };
 
+/* Where a save puts disks that are written through. */
+enum save_disks {
+	SAVE_DISKS_UNSAID,
+	SAVE_DISKS_INSIDE,  /* what they hold at the pause, into the file */
+	SAVE_DISKS_OUTSIDE, /* they stay where they are, and the file has their digests */
+};
+
+struct save_request {
+	enum save_disks disks;
+	const char *path; /* absolute; NULL: down a stream */
+	int fd;		  /* borrowed: a temporary file that the client publishes, or the stream */
+	int client_fd;	  /* borrowed: the connection of the client that asks */
+	const char *as;	  /* the name it wakes under; NULL: the machine's */
+	bool flat;
+	int level;
+	const struct keyring *keys; /* what locks the file; NULL: in clear */
+	const char *parent; /* path of the file to be relative to; it has been given; NULL: see
+			       `full` */
+	bool full;	    /* else relative to the base, if that has been given */
+	bool going_on;	    /* the machine will: note what it changes from here on */
+	bool held;	    /* it is moved: it stays paused, and relative to what it was */
+	bool copy;	    /* nobody keeps it: the machine stays relative to what it was */
+	bool force;	    /* replace another machine's file in the store */
+	/* What the client has found in the store: the identity of the file that would be replaced,
+	 * and the name of another one that stands on that; NULL: none. */
+	const char *replaced;
+	const char *dependent;
+	uint64_t bytes; /* out: written */
+	/* Out: of disks that stay outside, what they hold ("": another disk), and, of a regular file
+	 * whose times tell a later write, how it was then (st_nlink 0: not so). */
+	char outside[APPLIANCE_MAX_DISKS][DIGEST_TEXT_SIZE];
+	struct stat outside_stat[APPLIANCE_MAX_DISKS];
+	char digest[DIGEST_TEXT_SIZE]; /* out: the identity of what was saved */
+	/* Out: of the file that it is relative to; "": it is full. */
+	char parent_digest[DIGEST_TEXT_SIZE];
+	struct path parent_path;
+};
+
+/* What a request to save comes to. */
+struct save_job {
+	struct appliance appliance;
+	struct save_params params;
+	struct chain *parent; /* owned; NULL: a full save */
+};
+
+enum behind_phase {
+	BEHIND_NONE,
+	BEHIND_PREPARES,  /* a thread does what needs no pause */
+	BEHIND_MERGES,	  /* what was written to the disks during the last one is being moved yet */
+	BEHIND_WRITES,	  /* the pause is over; a process writes the file */
+	BEHIND_PUBLISHES, /* the client gives the file its name */
+};
+
+/* A save that is written behind the pause (instance_behind.c). */
+struct behind {
+	enum behind_phase phase;
+	json_t *words; /* owned: the request, which the texts below lie in */
+	struct save_request request;
+	int fd; /* owned: request.fd */
+	struct save_job job;
+	struct snapshot *snapshot; /* owned */
+	struct save_process process;
+	uint64_t paused_ns;
+	pthread_t preparer;
+	int prepared; /* what it came to */
+	struct err why;
+	int event_fd;		 /* owned: readable when it is done; -1: none */
+	int client_fd;		 /* owned: of the client that publishes; -1: none */
+	struct loop_watch watch; /* of what the phase waits for, on control_loop */
+	struct publication publication;
+	const char *cancelled; /* why; NULL: it is not */
+	/* Disks: some are being merged while this is watched. */
+	int merge_fd; /* owned: an eventfd that is always readable; -1: none */
+	struct loop_watch merge_watch;
+};
+
 struct instance {
 	const struct instance_options *options;
 	struct source *source;
@@ -112,6 +189,7 @@ struct instance {
 	struct hold hold;
 	struct given_parents given;
 	struct publication publication; /* while `hold` is HOLD_PUBLISHES */
+	struct behind behind;
 	struct timer identity_timer;
 	bool identity_begun;
 	uint64_t identity_deadline; /* CLOCK_MONOTONIC, ns; 0: over */
@@ -183,6 +261,8 @@ json_t *instance_set_fill(struct instance *in, const json_t *request, struct err
 /* What a disk that is written through excludes (instance_disks.c). `what`: "be moved", for the text.
  * Returns 0, or -EINVAL with ERR_USAGE that names the disk. */
 int instance_refuse_through(const struct instance *in, const char *what, struct err *err);
+/* Whether there is such a disk. */
+bool instance_writes_through(const struct instance *in);
 /* "disks" of "inspect": [{"id", "mode", "size", and of one with a file of its own "file", "device",
  * "inode"}]. NULL without memory. */
 json_t *instance_disks_json(const struct instance *in);
@@ -252,44 +332,6 @@ void instance_identity_changed(struct instance *in);
 int instance_identity_check(const struct instance *in, struct err *err);
 void instance_identity_close(struct instance *in);
 
-/* Where a save puts disks that are written through. */
-enum save_disks {
-	SAVE_DISKS_UNSAID,
-	SAVE_DISKS_INSIDE,  /* what they hold at the pause, into the file */
-	SAVE_DISKS_OUTSIDE, /* they stay where they are, and the file has their digests */
-};
-
-struct save_request {
-	enum save_disks disks;
-	const char *path; /* absolute; NULL: down a stream */
-	int fd;		  /* borrowed: a temporary file that the client publishes, or the stream */
-	int client_fd;	  /* borrowed: the connection of the client that asks */
-	const char *as;	  /* the name it wakes under; NULL: the machine's */
-	bool flat;
-	int level;
-	const struct keyring *keys; /* what locks the file; NULL: in clear */
-	const char *parent; /* path of the file to be relative to; it has been given; NULL: see
-			       `full` */
-	bool full;	    /* else relative to the base, if that has been given */
-	bool going_on;	    /* the machine will: note what it changes from here on */
-	bool held;	    /* it is moved: it stays paused, and relative to what it was */
-	bool copy;	    /* nobody keeps it: the machine stays relative to what it was */
-	bool force;	    /* replace another machine's file in the store */
-	/* What the client has found in the store: the identity of the file that would be replaced,
-	 * and the name of another one that stands on that; NULL: none. */
-	const char *replaced;
-	const char *dependent;
-	uint64_t bytes; /* out: written */
-	/* Out: of disks that stay outside, what they hold ("": another disk), and, of a regular file
-	 * whose times tell a later write, how it was then (st_nlink 0: not so). */
-	char outside[APPLIANCE_MAX_DISKS][DIGEST_TEXT_SIZE];
-	struct stat outside_stat[APPLIANCE_MAX_DISKS];
-	char digest[DIGEST_TEXT_SIZE]; /* out: the identity of what was saved */
-	/* Out: of the file that it is relative to; "": it is full. */
-	char parent_digest[DIGEST_TEXT_SIZE];
-	struct path parent_path;
-};
-
 /* Whether the request says what is to become of disks that are written through. Returns 0, or -EINVAL
  * with ERR_USAGE. */
 int instance_check_save_disks(const struct instance *in, const struct save_request *request,
@@ -331,6 +373,21 @@ int instance_choose_key(const struct instance *in, struct save_request *request,
  * disk_check_base(), instance_open_given(), chain_load_hashes() and snapshot_save() give. A file
  * has no name then: instance_publish_begin() is next. */
 int instance_save(struct instance *in, struct save_request *request, struct err *err);
+/* Its steps, for a save in which they are apart; over zeroes, and save_job_free() in any case. init: loop
+ * thread. `request` and `progress` are kept. Returns what is said above. open_parent: any thread, as long
+ * as nobody else uses the parents that were given. describe: machine paused. */
+int save_job_init(struct save_job *job, struct instance *in, const struct save_request *request,
+		  struct progress *progress, struct err *err);
+int save_job_open_parent(struct save_job *job, struct instance *in, struct save_request *request,
+			 struct err *err);
+void save_job_describe(struct save_job *job, struct instance *in,
+		       const struct save_request *request);
+void save_job_free(struct save_job *job);
+/* The answer to a request to save that succeeded (requests.c). */
+json_t *instance_saved_reply(const struct instance *in, const struct save_request *request,
+			     uint64_t paused_ns);
+/* What the paused machine changes from here on is what the next increment has. */
+void instance_rebase(struct instance *in);
 /* The machine was saved, to this file (NULL: to a stream). `relative`: the next increment is
  * relative to it. */
 void instance_note_saved(struct instance *in, const char *path, const char *digest, bool relative);
@@ -344,6 +401,11 @@ json_t *instance_take_parent(struct instance *in, const json_t *request, struct 
 json_t *instance_take_member(struct instance *in, const json_t *request, struct err *err);
 int instance_open_given(struct instance *in, struct chain **parent, struct err *err);
 void instance_forget_parents(struct instance *in);
+/* What is to be published. Returns 0, or the errno of fstat(2). */
+int publication_init(struct publication *p, const struct save_request *request, struct err *err);
+/* The client has gone: whether the file has its name, which was the last thing it did then. If not, that
+ * is logged. */
+bool publication_done(const struct publication *p, const struct log *log);
 /* Hold the paused machine until the request "published" of the client whose request is being
  * answered. Returns 0, the errno of fstat(2) or fcntl(2), or what hold_begin() gives. */
 int instance_publish_begin(struct instance *in, const struct save_request *request,
@@ -352,6 +414,28 @@ int instance_publish_begin(struct instance *in, const struct save_request *reque
 void instance_publish_end(struct instance *in, bool published);
 /* ERR_USAGE when no file waits for its name. */
 json_t *instance_published(struct instance *in, const json_t *request, struct err *err);
+
+/* A save of a machine that goes on is written behind the pause (instance_behind.c). begin: from now on it
+ * is under way, and its request, which control_defer() was called for, is answered at the end.
+ * `words` is the request. Returns what save_job_init() and save_process_open() give, or the errno of
+ * eventfd(2), dup(2) or pthread_create(3); then nothing has begun. */
+int instance_behind_begin(struct instance *in, const struct save_request *request, json_t *words,
+			  struct err *err);
+/* Is one under way? How far, 0 to 100? */
+bool instance_behind_active(const struct instance *in);
+unsigned instance_behind_percent(const struct instance *in);
+/* 0, or -EINVAL with ERR_FAILED while one is: the machine is busy. */
+int instance_refuse_busy(const struct instance *in, struct err *err);
+/* The client of it has gone away: it ends, and the machine is as it was. Nothing is done where there is
+ * none. */
+void instance_behind_cancel(struct instance *in);
+/* The machine ends, killed; and if it has ended already, the save that is completed yet. */
+void instance_end_killed(struct instance *in);
+/* "published" was said. False: of no such save. */
+bool instance_behind_published(struct instance *in, bool done);
+/* The machine is over, its vCPUs are gone: a save that was taken is completed, unless the machine was
+ * killed. Owner's thread, without the lock. */
+void instance_behind_finish(struct instance *in);
 
 /* Whether the raw files under the disks are what they were. Returns 0, or what
  * disk_check_base() gives. */

@@ -54,6 +54,11 @@ static const struct disk *first_through(const struct instance *in)
 	return NULL;
 }
 
+bool instance_writes_through(const struct instance *in)
+{
+	return first_through(in) != NULL;
+}
+
 int instance_check_save_disks(const struct instance *in, const struct save_request *request,
 			      struct err *err)
 {

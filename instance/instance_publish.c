@@ -157,25 +157,26 @@ int instance_open_given(struct instance *in, struct chain **parent, struct err *
 	return chain_open(parent, given->file[0].path, &params, &finder, err);
 }
 
-/* Its client has gone. If the file has its name, that was the last thing it did. */
+bool publication_done(const struct publication *p, const struct log *log)
+{
+	struct stat st;
+
+	if (stat(p->path.text, &st) == 0 && st.st_dev == p->dev && st.st_ino == p->ino)
+		return true;
+	log_line(log, "a save was cancelled: its client has gone away");
+	return false;
+}
+
 static void on_publisher_lost(struct hold *hold)
 {
 	struct instance *in = container_of(hold, struct instance, hold);
-	const struct publication *p = &in->publication;
-	struct stat st;
-	bool published = stat(p->path.text, &st) == 0 && st.st_dev == p->dev && st.st_ino == p->ino;
 
-	if (!published)
-		log_line(&in->machine.log, "a save was cancelled: its client has gone away");
-	instance_publish_end(in, published);
+	instance_publish_end(in, publication_done(&in->publication, &in->machine.log));
 }
 
-int instance_publish_begin(struct instance *in, const struct save_request *request,
-			   bool was_running, struct err *err)
+int publication_init(struct publication *p, const struct save_request *request, struct err *err)
 {
-	struct publication *p = &in->publication;
 	struct stat st;
-	int fd, ret;
 
 	if (fstat(request->fd, &st) < 0)
 		return err_sys(err, errno, "write %s", request->path);
@@ -187,6 +188,16 @@ int instance_publish_begin(struct instance *in, const struct save_request *reque
 	};
 	snprintf(p->path.text, sizeof(p->path.text), "%s", request->path);
 	strcpy(p->digest, request->digest);
+	return 0;
+}
+
+int instance_publish_begin(struct instance *in, const struct save_request *request,
+			   bool was_running, struct err *err)
+{
+	int fd, ret = publication_init(&in->publication, request, err);
+
+	if (ret < 0)
+		return ret;
 	fd = fcntl(request->client_fd, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0)
 		return err_sys(err, errno, "watch the client of a save");
@@ -212,6 +223,8 @@ void instance_publish_end(struct instance *in, bool published)
 		return;
 	if (published)
 		instance_note_saved(in, p->path.text, p->digest, p->relative);
+	if (published && p->relative)
+		instance_rebase(in);
 	if (published && !p->going_on) {
 		in->saved_to = p->path;
 		machine_end(&in->machine, MACHINE_END_SAVED);
@@ -222,6 +235,8 @@ void instance_publish_end(struct instance *in, bool published)
 
 json_t *instance_published(struct instance *in, const json_t *request, struct err *err)
 {
+	if (instance_behind_published(in, json_is_true(json_object_get(request, "done"))))
+		return json_pack("{s:b}", "ok", 1);
 	if (!hold_is_active(&in->hold) || in->hold.loss != HOLD_PUBLISHES) {
 		err_set(err, ERR_USAGE, "no file of machine %s is to be published", in->claim.name);
 		return NULL;

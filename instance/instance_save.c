@@ -20,13 +20,10 @@ static int describe_appliance(const struct instance *in, const struct save_reque
 	strcpy(a->parent, in->base);
 	a->increment = false;
 	a->live = true;
-	a->saved_ns = clock_realtime_ns();
 	a->generation += in->saves + 1;
 	a->cpu = in->cpu;
 	snprintf(a->name, sizeof(a->name), "%s",
 		 request->as != NULL ? request->as : in->claim.name);
-	for (uint32_t i = 0; i < a->ndisks; i++)
-		strcpy(a->disk[i].outside, request->outside[i]);
 	return 0;
 }
 
@@ -171,45 +168,6 @@ void instance_note_saved(struct instance *in, const char *path, const char *dige
 		return;
 	strcpy(in->base, digest);
 	snprintf(in->base_path.text, sizeof(in->base_path.text), "%s", path != NULL ? path : "");
-	/* Without a log the next increment compares every frame. */
-	(void)dirty_rebase(&in->machine.dirty, NULL);
-}
-
-static int write_snapshot(struct instance *in, struct save_request *request,
-			  const struct chain *parent, struct err *err)
-{
-	struct appliance a;
-	struct save_params params = {
-		.path = request->path,
-		.adopted = request->path != NULL,
-		.fd = request->fd,
-		.appliance = &a,
-		.flat = request->flat,
-		.level = request->level,
-		.keys = request->keys,
-		.pager = in->pager,
-		.parent = parent,
-		.progress = &in->saving.progress,
-	};
-	int ret = describe_appliance(in, request, &a, err);
-
-	if (ret < 0)
-		return ret;
-	a.increment = parent != NULL;
-	for (uint32_t i = 0; i < a.ndisks; i++) {
-		if (a.disk[i].outside[0] == '\0')
-			describe_disk(in->disk[i], a.increment, &params.disk[i]);
-	}
-	ret = snapshot_save(&in->machine, &params, err);
-	appliance_free(&a);
-	if (ret < 0)
-		return ret;
-	request->bytes = params.bytes;
-	strcpy(request->digest, params.digest);
-	if (request->path == NULL)
-		instance_note_saved(in, NULL, params.digest,
-				    request->going_on && !request->held && !request->copy);
-	return 0;
 }
 
 int instance_check_bases(const struct instance *in, struct err *err)
@@ -223,9 +181,9 @@ int instance_check_bases(const struct instance *in, struct err *err)
 	return 0;
 }
 
-int instance_save(struct instance *in, struct save_request *request, struct err *err)
+int save_job_init(struct save_job *job, struct instance *in, const struct save_request *request,
+		  struct progress *progress, struct err *err)
 {
-	cleanup_chain struct chain *parent = NULL;
 	int ret = instance_check_bases(in, err);
 
 	if (ret < 0)
@@ -233,20 +191,98 @@ int instance_save(struct instance *in, struct save_request *request, struct err 
 	ret = check_replaced(in, request, err);
 	if (ret < 0)
 		return ret;
-	ret = choose_parent(in, request, &parent, err);
+	ret = describe_appliance(in, request, &job->appliance, err);
+	if (ret < 0)
+		return ret;
+	job->params = (struct save_params){
+		.path = request->path,
+		.adopted = request->path != NULL,
+		.fd = request->fd,
+		.appliance = &job->appliance,
+		.flat = request->flat,
+		.level = request->level,
+		.keys = request->keys,
+		.pager = in->pager,
+		.progress = progress,
+	};
+	return 0;
+}
+
+int save_job_open_parent(struct save_job *job, struct instance *in, struct save_request *request,
+			 struct err *err)
+{
+	int ret = choose_parent(in, request, &job->parent, err);
+
+	if (ret < 0 || job->parent == NULL)
+		return ret;
+	job->params.parent = job->parent;
+	job->appliance.increment = true;
+	ret = chain_load_hashes(job->parent, err);
+	if (ret < 0)
+		return ret;
+	strcpy(request->parent_digest, archive_digest(chain_newest(job->parent)));
+	return path_absolute(&request->parent_path, archive_path(chain_newest(job->parent)), err);
+}
+
+void save_job_describe(struct save_job *job, struct instance *in,
+		       const struct save_request *request)
+{
+	struct appliance *a = &job->appliance;
+
+	a->saved_ns = clock_realtime_ns();
+	for (uint32_t i = 0; i < a->ndisks; i++) {
+		strcpy(a->disk[i].outside, request->outside[i]);
+		if (a->disk[i].outside[0] == '\0')
+			describe_disk(in->disk[i], a->increment, &job->params.disk[i]);
+	}
+}
+
+void save_job_free(struct save_job *job)
+{
+	appliance_free(&job->appliance);
+	chain_close(job->parent);
+	*job = (struct save_job){0};
+}
+
+static int write_job(struct save_job *job, struct instance *in, struct save_request *request,
+		     struct err *err)
+{
+	int ret = save_job_init(job, in, request, &in->saving.progress, err);
+
+	if (ret < 0)
+		return ret;
+	ret = save_job_open_parent(job, in, request, err);
 	if (ret < 0)
 		return ret;
 	ret = instance_digest_disks(in, request, err);
 	if (ret < 0)
 		return ret;
-	if (parent == NULL)
-		return write_snapshot(in, request, NULL, err);
-	ret = chain_load_hashes(parent, err);
+	save_job_describe(job, in, request);
+	ret = snapshot_save(&in->machine, &job->params, err);
 	if (ret < 0)
 		return ret;
-	strcpy(request->parent_digest, archive_digest(chain_newest(parent)));
-	ret = path_absolute(&request->parent_path, archive_path(chain_newest(parent)), err);
-	if (ret < 0)
+	request->bytes = job->params.bytes;
+	strcpy(request->digest, job->params.digest);
+	return 0;
+}
+
+int instance_save(struct instance *in, struct save_request *request, struct err *err)
+{
+	struct save_job job = {0};
+	const bool relative = request->going_on && !request->held && !request->copy;
+	int ret = write_job(&job, in, request, err);
+
+	save_job_free(&job);
+	if (ret < 0 || request->path != NULL)
 		return ret;
-	return write_snapshot(in, request, parent, err);
+	instance_note_saved(in, NULL, request->digest, relative);
+	if (relative)
+		instance_rebase(in);
+	return 0;
+}
+
+void instance_rebase(struct instance *in)
+{
+	/* Without a log the next increment compares every frame. */
+	(void)dirty_rebase(&in->machine.dirty, NULL);
 }

@@ -32,13 +32,14 @@ static json_t *do_status(struct instance *in, const json_t *request, struct err 
 {
 	/* Its file is written; the client gives it its name. */
 	bool published = hold_is_active(&in->hold) && !hold_is_move(&in->hold);
-	json_t *status =
-		instance_status(in, published ? "saving" : machine_state_name(&in->machine));
+	bool saving = published || instance_behind_active(in);
+	json_t *status = instance_status(in, saving ? "saving" : machine_state_name(&in->machine));
 
 	(void)request;
 	(void)err;
-	if (published)
-		json_object_set_new(status, "percent", json_integer(100));
+	if (saving)
+		json_object_set_new(status, "percent",
+				    json_integer(published ? 100 : instance_behind_percent(in)));
 	if (machine_is_broken(&in->machine))
 		json_object_set_new(status, "error", json_string(in->machine.failure.text));
 	return status;
@@ -110,7 +111,7 @@ static json_t *do_kill(struct instance *in, const json_t *request, struct err *e
 {
 	(void)request;
 	(void)err;
-	machine_end(&in->machine, MACHINE_END_KILLED);
+	instance_end_killed(in);
 	return reply_ok();
 }
 
@@ -143,8 +144,8 @@ static json_t *do_trimming(struct instance *in, const json_t *request, struct er
 			 "bytes", (json_int_t)balloon_bytes(in->board.balloon));
 }
 
-static json_t *saved_reply(const struct instance *in, const struct save_request *request,
-			   uint64_t paused_ns)
+json_t *instance_saved_reply(const struct instance *in, const struct save_request *request,
+			     uint64_t paused_ns)
 {
 	json_t *reply =
 		json_pack("{s:b,s:s*,s:b,s:I,s:f,s:b,s:b}", "ok", 1, "path", request->path,
@@ -212,7 +213,7 @@ static json_t *save_to(struct instance *in, struct save_request *request, struct
 	}
 	if (save_paused(in, request, was_running, err) < 0)
 		return NULL;
-	return saved_reply(in, request, clock_monotonic_ns() - start);
+	return instance_saved_reply(in, request, clock_monotonic_ns() - start);
 }
 
 /* A descriptor that came along: of a stream, or of a temporary file for an absolute path. */
@@ -239,6 +240,30 @@ static enum save_disks decode_disks(const json_t *request)
 	return strcmp(word, "outside") == 0 ? SAVE_DISKS_OUTSIDE : SAVE_DISKS_INSIDE;
 }
 
+/* Either now, in a pause that lasts as long as it takes, or later. */
+static json_t *start_save(struct instance *in, struct save_request *save, const json_t *request,
+			  struct err *err)
+{
+	json_t *reply = NULL;
+
+	instance_events_saving(in, save);
+	/* A copy would read of a disk that is written through what the machine writes meanwhile. */
+	if (save->going_on && !save->held && !instance_writes_through(in)) {
+		if (instance_behind_begin(in, save, (json_t *)(uintptr_t)request, err) == 0) {
+			control_defer(&in->control);
+			return NULL;
+		}
+	} else {
+		instance_events_step_begin(in);
+		reply = save_to(in, save, err);
+		instance_events_step_end(in);
+	}
+	/* One to a file is over once that has its name. */
+	if (!save->held && (reply == NULL || save->path == NULL))
+		instance_events_saved(in, save->path, save->copy, reply == NULL ? err : NULL);
+	return reply;
+}
+
 static json_t *answer_save(struct instance *in, const json_t *request, struct err *err)
 {
 	struct save_request save = {
@@ -258,7 +283,6 @@ static json_t *answer_save(struct instance *in, const json_t *request, struct er
 		.held = hold_is_active(&in->hold),
 		.copy = json_is_true(json_object_get(request, "copy")),
 	};
-	json_t *reply;
 
 	if (instance_choose_key(in, &save, json_is_true(json_object_get(request, "encrypt")),
 				json_is_true(json_object_get(request, "decrypt")), err) < 0)
@@ -278,21 +302,15 @@ static json_t *answer_save(struct instance *in, const json_t *request, struct er
 	}
 	if (save.level < 1 || save.level > IMAGE_PACK_MAX_LEVEL)
 		save.level = IMAGE_PACK_LEVEL;
-	instance_events_saving(in, &save);
-	instance_events_step_begin(in);
-	reply = save_to(in, &save, err);
-	/* One to a file is over once that has its name. */
-	if (!save.held && (reply == NULL || save.path == NULL))
-		instance_events_saved(in, save.path, save.copy, reply == NULL ? err : NULL);
-	instance_events_step_end(in);
-	return reply;
+	return start_save(in, &save, request, err);
 }
 
 static json_t *do_save(struct instance *in, const json_t *request, struct err *err)
 {
 	json_t *reply = answer_save(in, request, err);
 
-	instance_forget_parents(in);
+	if (!instance_behind_active(in))
+		instance_forget_parents(in);
 	return reply;
 }
 
@@ -365,53 +383,67 @@ static json_t *do_break(struct instance *in, const json_t *request, struct err *
 	return hub_send_break(&in->hub, err) < 0 ? NULL : reply_ok();
 }
 
+/* What a request takes. */
+enum {
+	WANTS_GUEST = 1, /* a broken machine has none any more */
+	WANTS_IDLE = 2,	 /* no save that is under way */
+	WORKS_ENDED = 4, /* a save goes on when the machine has ended */
+};
+
 static const struct {
 	const char *what;
 	json_t *(*answer)(struct instance *in, const json_t *request, struct err *err);
-	bool wants_guest; /* and a broken machine has none any more */
+	unsigned takes;
 } requests[] = {
-	{"status", do_status, false},
-	{"inspect", do_inspect, false},
-	{"stats", instance_stats, false},
-	{"fill", instance_set_fill, true},
-	{"pause", do_pause, true},
-	{"unpause", do_unpause, true},
-	{"save", do_save, true},
-	{"trim", do_trim, true},
-	{"trimming", do_trimming, true},
-	{"stop", do_stop, false},
-	{"kill", do_kill, false},
-	{"key", instance_take_key, true},
-	{"ports", instance_ports, false},
-	{"accepted", instance_accepted, true},
-	{"hold", do_hold, true},
-	{"commit", do_commit, true},
-	{"release", do_release, true},
-	{"break", do_break, true},
-	{"exec", do_exec, true},
-	{"reset", instance_reset, true},
-	{"seed", instance_seed, true},
-	{"changed", instance_changed, true},
-	{"parent", instance_take_parent, true},
-	{"member", instance_take_member, true},
-	{"published", instance_published, false},
+	{"status", do_status, WORKS_ENDED},
+	{"inspect", do_inspect, 0},
+	{"stats", instance_stats, 0},
+	{"fill", instance_set_fill, WANTS_GUEST},
+	{"pause", do_pause, WANTS_GUEST},
+	{"unpause", do_unpause, WANTS_GUEST},
+	{"save", do_save, WANTS_GUEST | WANTS_IDLE},
+	{"trim", do_trim, WANTS_GUEST},
+	{"trimming", do_trimming, WANTS_GUEST},
+	{"stop", do_stop, 0},
+	{"kill", do_kill, WORKS_ENDED},
+	{"key", instance_take_key, WANTS_GUEST | WANTS_IDLE},
+	{"ports", instance_ports, 0},
+	{"accepted", instance_accepted, WANTS_GUEST},
+	{"hold", do_hold, WANTS_GUEST | WANTS_IDLE},
+	{"commit", do_commit, WANTS_GUEST},
+	{"release", do_release, WANTS_GUEST},
+	{"break", do_break, WANTS_GUEST},
+	{"exec", do_exec, WANTS_GUEST},
+	{"reset", instance_reset, WANTS_GUEST | WANTS_IDLE},
+	{"seed", instance_seed, WANTS_GUEST},
+	{"changed", instance_changed, WANTS_GUEST},
+	{"parent", instance_take_parent, WANTS_GUEST | WANTS_IDLE},
+	{"member", instance_take_member, WANTS_GUEST | WANTS_IDLE},
+	{"published", instance_published, WORKS_ENDED},
 };
 
 json_t *instance_answer(void *instance, const char *what, const json_t *request, struct err *err)
 {
 	struct instance *in = instance;
 
-	if (in->machine.end != MACHINE_END_NONE) {
-		err_set(err, ERR_FAILED, "machine %s is ending", in->claim.name);
-		return NULL;
-	}
+	const bool ended = in->machine.end != MACHINE_END_NONE;
+
 	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
+		const unsigned takes = requests[i].takes;
+
 		if (strcmp(requests[i].what, what) != 0)
 			continue;
-		if (requests[i].wants_guest && refuse_broken(in, err) < 0)
+		if (ended && ((takes & WORKS_ENDED) == 0 || !instance_behind_active(in)))
+			break;
+		if ((takes & WANTS_GUEST) != 0 && refuse_broken(in, err) < 0)
+			return NULL;
+		if ((takes & WANTS_IDLE) != 0 && instance_refuse_busy(in, err) < 0)
 			return NULL;
 		return requests[i].answer(in, request, err);
 	}
-	err_set(err, ERR_USAGE, "unknown request '%s'", what);
+	if (ended)
+		err_set(err, ERR_FAILED, "machine %s is ending", in->claim.name);
+	else
+		err_set(err, ERR_USAGE, "unknown request '%s'", what);
 	return NULL;
 }

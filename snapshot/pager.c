@@ -269,6 +269,43 @@ int pager_set_fill(struct pager *p, enum pager_fill fill, struct err *err)
 	return 0;
 }
 
+void pager_hold(struct pager *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->held = true;
+	while (p->filling > 0)
+		pthread_cond_wait(&p->changed, &p->lock);
+	pthread_mutex_unlock(&p->lock);
+}
+
+void pager_release(struct pager *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->held = false;
+	pthread_cond_broadcast(&p->changed);
+	pthread_mutex_unlock(&p->lock);
+}
+
+void pager_settle(const struct pager *p)
+{
+	static const struct timespec moment = {.tv_nsec = 20000};
+
+	while (atomic_load(&p->faults_served_now) > 0)
+		nanosleep(&moment, NULL);
+}
+
+void pager_copied(struct pager *p)
+{
+	for (unsigned i = 0; i < p->nranges; i++) {
+		struct pager_frame f = {.range = &p->range[i]};
+
+		for (; f.index < f.range->mem->size / FRAME_SIZE; f.index++) {
+			if (!pager_turn(pager_state(&f), FRAME_BUSY, FRAME_ABSENT))
+				pager_turn(pager_state(&f), FRAME_FILLING, FRAME_ABSENT);
+		}
+	}
+}
+
 void pager_stats(struct pager *p, struct pager_stats *stats)
 {
 	*stats = (struct pager_stats){

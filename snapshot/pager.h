@@ -80,6 +80,22 @@ void pager_stats(struct pager *p, struct pager_stats *stats);
  */
 bool pager_is_absent(const struct pager *p, unsigned range, uint64_t frame);
 const struct layer_extents *pager_extents(const struct pager *p, unsigned range);
+/*
+ * For a process that is forked from this one and reads memory as it is then. Its copy is not registered
+ * with userfaultfd: a frame that is not there reads as zeros in it.
+ *
+ *     pager_hold → (pause) → pager_settle → fork → pager_release; in the other process: pager_copied
+ *
+ * hold: on return nothing is loaded in the background, and nothing will be before pager_release(); waits
+ * for frames that are being loaded. Any thread, without the machine's lock. settle: machine paused; each
+ * frame that the guest has waited for is there. copied: which frames are there is as it was at the fork.
+ * One that was being loaded then counts as absent: it was claimed in the pause, for somebody who looked
+ * ahead, and nobody has written to it.
+ */
+void pager_hold(struct pager *p);
+void pager_release(struct pager *p);
+void pager_settle(const struct pager *p);
+void pager_copied(struct pager *p);
 /* The machine is ending: nobody waits any longer for what has not arrived. Whoever did goes on with
  * zeros, and the vCPUs do not (machine_break). Owner's thread; the lock may be held. */
 void pager_give_up(struct pager *p);

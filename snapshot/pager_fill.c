@@ -98,28 +98,43 @@ static bool next_frame(struct pager_worker *w, struct pager_frame *f)
 	while (guest_is_waiting(w))
 		nanosleep(&moment, NULL);
 	pthread_mutex_lock(&p->lock);
-	while (!p->ended &&
-	       (p->fill != w->mode || machine_is_broken(p->machine) || !claim_next(p, f))) {
-		if (p->passed_over && p->fill == w->mode && !machine_is_broken(p->machine))
+	while (!p->ended && (p->held || p->fill != w->mode || machine_is_broken(p->machine) ||
+			     !claim_next(p, f))) {
+		if (!p->held && p->passed_over && p->fill == w->mode &&
+		    !machine_is_broken(p->machine))
 			await_arrivals(w);
 		else
 			pthread_cond_wait(&p->changed, &p->lock);
 	}
 	going = !p->ended;
+	if (going)
+		p->filling++;
 	pthread_mutex_unlock(&p->lock);
 	return going;
+}
+
+/* Load a frame that was claimed, and is counted in p->filling. */
+static void fill_frame(struct pager_worker *w, const struct pager_frame *f)
+{
+	struct pager *p = w->pager;
+
+	if (pager_load_frame(w, f, FRAME_FILLING)) {
+		atomic_fetch_add(&p->filled, 1);
+		pager_count_present(p);
+	}
+	pthread_mutex_lock(&p->lock);
+	p->filling--;
+	if (p->held)
+		pthread_cond_broadcast(&p->changed);
+	pthread_mutex_unlock(&p->lock);
 }
 
 static void fill_frames(struct pager_worker *w)
 {
 	struct pager_frame f;
 
-	while (next_frame(w, &f)) {
-		if (!pager_load_frame(w, &f, FRAME_FILLING))
-			continue;
-		atomic_fetch_add(&w->pager->filled, 1);
-		pager_count_present(w->pager);
-	}
+	while (next_frame(w, &f))
+		fill_frame(w, &f);
 }
 
 static void fill_idly(struct pager_worker *w)
@@ -138,6 +153,21 @@ static void fill_fully(struct pager_worker *w)
 	fill_frames(w);
 }
 
+/* Claim this frame, if it is still absent, for fill_frame(). */
+static bool claim_hot(struct pager *p, const struct pager_frame *f)
+{
+	bool claimed;
+
+	pthread_mutex_lock(&p->lock);
+	while (p->held && !p->ended)
+		pthread_cond_wait(&p->changed, &p->lock);
+	claimed = !p->ended && pager_turn(pager_state(f), FRAME_ABSENT, FRAME_FILLING);
+	if (claimed)
+		p->filling++;
+	pthread_mutex_unlock(&p->lock);
+	return claimed;
+}
+
 /* The frames of a hot set in its order, each as soon as it is there: the download fetches that
  * first, and the guest is about to touch them. */
 static void fill_hot(struct pager_worker *w)
@@ -153,12 +183,9 @@ static void fill_hot(struct pager_worker *w)
 			f.index = image_map_frame_at(&image->map, image->hot_place[n]);
 			if (atomic_load(&p->over) || machine_is_broken(p->machine))
 				return;
-			if (layer_extents_find(&f.range->extents, f.index)->image != image ||
-			    !pager_turn(pager_state(&f), FRAME_ABSENT, FRAME_FILLING) ||
-			    !pager_load_frame(w, &f, FRAME_FILLING))
-				continue;
-			atomic_fetch_add(&p->filled, 1);
-			pager_count_present(p);
+			if (layer_extents_find(&f.range->extents, f.index)->image == image &&
+			    claim_hot(p, &f))
+				fill_frame(w, &f);
 		}
 	}
 }

@@ -108,6 +108,8 @@ struct pager {
 	pthread_cond_t changed;
 	enum pager_fill fill;
 	bool ended;
+	bool held;	  /* nothing is loaded in the background */
+	unsigned filling; /* frames that are being loaded in the background */
 	struct {
 		unsigned range;
 		size_t extent;

@@ -72,17 +72,25 @@ static int check_resumable(struct machine *m, const struct buf *state, struct er
 	return ret < 0 ? ret : staged_load(&staged, m, &sf, err);
 }
 
+struct snapshot {
+	struct save_params *params;
+	struct archive_writer *writer;
+	/* Of each range and disk, what the parent has there; of a full save nothing. */
+	struct layer_extents memory[MEM_MAX_RANGES];
+	struct layer_extents disk[APPLIANCE_MAX_DISKS];
+	uint64_t *dirty[MEM_MAX_RANGES]; /* framesets; NULL: any frame may have changed */
+};
+
 /* Devices before vCPUs before chips: each step may still write guest memory or raise a line, which
  * the later ones then see. */
-static int save_state(struct machine *m, struct archive_writer *w, struct host_needs *needs,
-		      struct err *err)
+static int take_state(struct machine *m, struct snapshot *s, struct err *err)
 {
 	cleanup_buf struct buf state = {0};
 	int ret;
 
 	statefile_begin(&state);
 	add_device_parts(m, &state);
-	ret = add_vcpus(m, needs, &state, err);
+	ret = add_vcpus(m, &s->params->appliance->needs, &state, err);
 	if (ret < 0)
 		return ret;
 	ret = add_vm(m, &state, err);
@@ -94,7 +102,7 @@ static int save_state(struct machine *m, struct archive_writer *w, struct host_n
 	ret = check_resumable(m, &state, err);
 	if (ret < 0)
 		return err_context(err, ret, "this state could not be resumed");
-	return archive_writer_bytes(w, ROLE_STATE, state.data, state.len, err);
+	return archive_writer_bytes(s->writer, ROLE_STATE, state.data, state.len, err);
 }
 
 /* A RAM range as an image source. */
@@ -137,46 +145,31 @@ static int ram_frame(void *opaque, uint64_t index, uint8_t *scratch, const uint8
 	return 0;
 }
 
-static int save_range(struct machine *m, struct archive_writer *w, const struct save_params *params,
-		      unsigned index, struct err *err)
+static int write_range(const struct snapshot *s, const struct machine *m, unsigned index,
+		       struct err *err)
 {
 	cleanup_frame_readers struct frame_readers readers;
-	cleanup_layer_extents struct layer_extents parent = {0};
-	cleanup_free uint64_t *dirty = NULL;
 	struct ram ram = {
 		.range = &m->mem.range[index],
 		.index = index,
-		.pager = params->pager,
+		.pager = s->params->pager,
 		.readers = &readers,
+		.dirty = s->params->parent != NULL ? s->dirty[index] : NULL,
 	};
-	struct image_source source = {
+	const struct image_source source = {
 		.size = ram.range->size,
 		.opaque = &ram,
 		.frame = ram_frame,
+		.parent = s->params->parent != NULL ? &s->memory[index] : NULL,
 	};
-	struct image_layers layers;
 	char role[32];
-	int ret;
 
 	frame_readers_init(&readers);
 	snprintf(role, sizeof(role), ROLE_MEMORY ".%u", index);
-	if (params->parent == NULL)
-		return archive_writer_image(w, role, &source, err);
-	ret = chain_memory(params->parent, index, &layers, err);
-	if (ret < 0)
-		return ret;
-	ret = image_layers_resolve(&layers, &parent, err);
-	if (ret < 0)
-		return ret;
-	ret = dirty_collect(&m->dirty, index, &dirty, err);
-	if (ret < 0)
-		return ret;
-	ram.dirty = dirty;
-	source.parent = &parent;
-	return archive_writer_image(w, role, &source, err);
+	return archive_writer_image(s->writer, role, &source, err);
 }
 
-static int save_boot(struct machine *m, struct archive_writer *w, struct err *err)
+static int write_boot(const struct machine *m, struct archive_writer *w, struct err *err)
 {
 	if (m->boot.kernel.len > 0) {
 		int ret = archive_writer_blob(w, ROLE_KERNEL, &m->boot.kernel, err);
@@ -188,75 +181,23 @@ static int save_boot(struct machine *m, struct archive_writer *w, struct err *er
 				      : 0;
 }
 
-static int save_overlay(struct archive_writer *w, const struct save_params *params, unsigned index,
-			struct err *err)
+static int write_disk(const struct snapshot *s, unsigned index, struct err *err)
 {
-	struct image_source overlay = params->disk[index].overlay;
-	cleanup_layer_extents struct layer_extents before = {0};
-	struct image_layers layers;
-	char role[32];
-	int ret;
-
-	snprintf(role, sizeof(role), ROLE_DISK ".%u" ROLE_OVERLAY_SUFFIX, index);
-	if (params->parent == NULL)
-		return archive_writer_image(w, role, &overlay, err);
-	ret = chain_disk(params->parent, index, &layers, err);
-	if (ret < 0)
-		return ret;
-	ret = image_layers_resolve(&layers, &before, err);
-	if (ret < 0)
-		return ret;
-	overlay.parent = &before;
-	return archive_writer_image(w, role, &overlay, err);
-}
-
-static int save_disk(struct archive_writer *w, const struct save_params *params, unsigned index,
-		     struct err *err)
-{
-	const struct save_disk *disk = &params->disk[index];
-	char role[32];
+	const struct save_disk *disk = &s->params->disk[index];
+	struct image_source overlay = disk->overlay;
+	char role[32], overlay_role[sizeof(role) + sizeof(ROLE_OVERLAY_SUFFIX)];
 	int ret = 0;
 
 	snprintf(role, sizeof(role), ROLE_DISK ".%u", index);
 	if (disk->base_image != NULL)
-		ret = archive_writer_copy_image(w, role, disk->base_image, err);
+		ret = archive_writer_copy_image(s->writer, role, disk->base_image, err);
 	else if (disk->base_source.size > 0)
-		ret = archive_writer_image(w, role, &disk->base_source, err);
-	return ret < 0 || !disk->has_overlay ? ret : save_overlay(w, params, index, err);
-}
-
-static int save_all(struct machine *m, struct archive_writer *w, struct save_params *params,
-		    struct err *err)
-{
-	int ret;
-
-	if (params->keys != NULL) {
-		ret = archive_writer_encrypt(w, params->keys, err);
-		if (ret < 0)
-			return ret;
-	}
-	ret = save_state(m, w, &params->appliance->needs, err);
-	if (ret < 0)
+		ret = archive_writer_image(s->writer, role, &disk->base_source, err);
+	if (ret < 0 || !disk->has_overlay)
 		return ret;
-	if (params->parent == NULL) { /* else the parent has the kernel */
-		ret = save_boot(m, w, err);
-		if (ret < 0)
-			return ret;
-	}
-	for (unsigned i = 0; i < params->appliance->ndisks; i++) {
-		ret = save_disk(w, params, i, err);
-		if (ret < 0)
-			return ret;
-	}
-	for (unsigned i = 0; i < m->mem.nranges; i++) {
-		ret = save_range(m, w, params, i, err);
-		if (ret < 0)
-			return ret;
-	}
-	/* Memory was lost meanwhile. */
-	if (machine_is_broken(m))
-		return err_set(err, ERR_FAILED, "the machine broke while it was saved");
-	return archive_writer_publish(w, params->appliance, params->digest, err);
+	snprintf(overlay_role, sizeof(overlay_role), "%s" ROLE_OVERLAY_SUFFIX, role);
+	overlay.parent = s->params->parent != NULL ? &s->disk[index] : NULL;
+	return archive_writer_image(s->writer, overlay_role, &overlay, err);
 }
 
 static uint64_t nominal_size(const struct machine *m, const struct save_params *params)
@@ -277,29 +218,162 @@ static uint64_t nominal_size(const struct machine *m, const struct save_params *
 	return size;
 }
 
-int snapshot_save(struct machine *m, struct save_params *params, struct err *err)
+static int open_writer(struct archive_writer **w, const struct save_params *params, struct err *err)
 {
-	struct archive_writer *w;
-	int ret;
-
 	if (params->path == NULL)
-		ret = archive_writer_open_stream(&w, params->fd, err);
-	else if (params->adopted)
-		ret = archive_writer_open_adopted(&w, params->fd, params->path, err);
-	else
-		ret = archive_writer_open(&w, params->path, err);
+		return archive_writer_open_stream(w, params->fd, err);
+	if (params->adopted)
+		return archive_writer_open_adopted(w, params->fd, params->path, err);
+	return archive_writer_open(w, params->path, err);
+}
+
+/* What the parent has in memory and on disks. */
+static int resolve_parent(struct snapshot *s, const struct machine *m, struct err *err)
+{
+	const struct save_params *params = s->params;
+	struct image_layers layers;
+	int ret = 0;
+
+	for (unsigned i = 0; ret == 0 && i < m->mem.nranges; i++) {
+		ret = chain_memory(params->parent, i, &layers, err);
+		if (ret == 0)
+			ret = image_layers_resolve(&layers, &s->memory[i], err);
+	}
+	for (unsigned i = 0; ret == 0 && i < params->appliance->ndisks; i++) {
+		/* A read-only one has no overlay that could be relative to it, and one that stays
+		 * outside has nothing. */
+		if (params->appliance->disk[i].readonly ||
+		    params->appliance->disk[i].outside[0] != '\0')
+			continue;
+		ret = chain_disk(params->parent, i, &layers, err);
+		if (ret == 0)
+			ret = image_layers_resolve(&layers, &s->disk[i], err);
+	}
+	return ret;
+}
+
+static int prepare_writer(struct snapshot *s, const struct machine *m, struct err *err)
+{
+	const struct save_params *params = s->params;
+	int ret = open_writer(&s->writer, params, err);
+
 	if (ret < 0)
 		return ret;
-	progress_expect(params->progress, nominal_size(m, params));
-	archive_writer_watch(w, params->progress);
+	archive_writer_watch(s->writer, params->progress);
 	if (!params->flat)
-		archive_writer_pack(w, params->level);
-	ret = save_all(m, w, params, err);
-	/* If the file under the memory was truncated, memory is lost whatever failed first, and the
-	 * machine must not go on. */
+		archive_writer_pack(s->writer, params->level);
+	if (params->keys != NULL) {
+		ret = archive_writer_encrypt(s->writer, params->keys, err);
+		if (ret < 0)
+			return ret;
+	}
+	return params->parent != NULL ? resolve_parent(s, m, err) : 0;
+}
+
+int snapshot_open(struct snapshot **out, const struct machine *m, struct save_params *params,
+		  struct err *err)
+{
+	struct snapshot *s = calloc(1, sizeof(*s));
+	int ret;
+
+	*out = NULL;
+	if (s == NULL)
+		return err_sys(err, ENOMEM, "save");
+	s->params = params;
+	ret = prepare_writer(s, m, err);
 	if (ret < 0)
+		snapshot_close(s);
+	else
+		*out = s;
+	return ret;
+}
+
+int snapshot_take(struct snapshot *s, struct machine *m, struct err *err)
+{
+	const struct save_params *params = s->params;
+	int ret = take_state(m, s, err);
+
+	if (ret < 0)
+		return ret;
+	for (unsigned i = 0; i < m->mem.nranges && (params->parent != NULL || params->rebase);
+	     i++) {
+		ret = dirty_collect(&m->dirty, i, &s->dirty[i], err);
+		if (ret < 0)
+			return ret;
+	}
+	/* Without a log the next increment compares every frame. */
+	if (params->rebase)
+		(void)dirty_rebase(&m->dirty, NULL);
+	return 0;
+}
+
+void snapshot_put_back(const struct snapshot *s, struct machine *m)
+{
+	for (unsigned i = 0; s->params->rebase && i < m->mem.nranges; i++) {
+		if (s->dirty[i] != NULL)
+			dirty_put_back(&m->dirty, i, s->dirty[i]);
+	}
+}
+
+int snapshot_write(struct snapshot *s, const struct machine *m, struct err *err)
+{
+	struct save_params *params = s->params;
+	int ret;
+
+	progress_expect(params->progress, nominal_size(m, params));
+	if (params->parent == NULL) { /* else the parent has the kernel */
+		ret = write_boot(m, s->writer, err);
+		if (ret < 0)
+			return ret;
+	}
+	for (unsigned i = 0; i < params->appliance->ndisks; i++) {
+		ret = write_disk(s, i, err);
+		if (ret < 0)
+			return ret;
+	}
+	for (unsigned i = 0; i < m->mem.nranges; i++) {
+		ret = write_range(s, m, i, err);
+		if (ret < 0)
+			return ret;
+	}
+	/* Memory was lost meanwhile. */
+	if (machine_is_broken(m))
+		return err_set(err, ERR_FAILED, "the machine broke while it was saved");
+	ret = archive_writer_publish(s->writer, params->appliance, params->digest, err);
+	params->bytes = archive_writer_size(s->writer);
+	return ret;
+}
+
+void snapshot_close(struct snapshot *s)
+{
+	if (s == NULL)
+		return;
+	archive_writer_free(s->writer);
+	for (unsigned i = 0; i < MEM_MAX_RANGES; i++) {
+		layer_extents_free(&s->memory[i]);
+		free(s->dirty[i]);
+	}
+	for (unsigned i = 0; i < APPLIANCE_MAX_DISKS; i++)
+		layer_extents_free(&s->disk[i]);
+	free(s);
+}
+
+int snapshot_save(struct machine *m, struct save_params *params, struct err *err)
+{
+	struct snapshot *s;
+	int ret = snapshot_open(&s, m, params, err);
+
+	if (ret < 0)
+		return ret;
+	ret = snapshot_take(s, m, err);
+	if (ret == 0)
+		ret = snapshot_write(s, m, err);
+	if (ret < 0) {
+		snapshot_put_back(s, m);
+		/* If the file under the memory was truncated, memory is lost whatever failed
+		 * first, and the machine must not go on. */
 		(void)machine_break_if_truncated(m);
-	params->bytes = archive_writer_size(w);
-	archive_writer_free(w);
+	}
+	snapshot_close(s);
 	return ret;
 }

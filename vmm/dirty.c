@@ -128,6 +128,37 @@ static int start_or_clear(struct dirty *d, struct err *err)
 	return 0;
 }
 
+/* The log is on before memory is looked at: what changes meanwhile is in one of the two. */
+int dirty_arm(struct dirty *d, struct err *err)
+{
+	int ret;
+
+	if (d->base == DIRTY_LOGGED)
+		return 0;
+	ret = start_or_clear(d, err);
+	if (ret < 0) {
+		(void)set_logging(d, false, NULL);
+		return err_context(err, ret, "log which memory changes");
+	}
+	for (unsigned i = 0; i < d->mem->nranges; i++) {
+		const struct mem_range *r = &d->mem->range[i];
+
+		if (d->base == DIRTY_RESUMED)
+			dirty_add_private(r->written, r->host, r->size);
+		else
+			frameset_add_range(r->written, 0, range_frames(r) - 1);
+	}
+	d->base = DIRTY_LOGGED;
+	return 0;
+}
+
+void dirty_put_back(struct dirty *d, unsigned range, const uint64_t *frames)
+{
+	const struct mem_range *r = &d->mem->range[range];
+
+	frameset_add_set(r->written, range_frames(r), frames);
+}
+
 static void forget_written(struct dirty *d)
 {
 	for (unsigned i = 0; i < d->mem->nranges; i++)

@@ -8,7 +8,7 @@
  *            never touched: a page that is none of these was put there since (/proc/self/pagemap).
  *            Costs nothing while the machine runs.
  *   logged   KVM notes what the guest writes (4.8). Switching that on costs a grace period a range,
- *            so it happens at the first rebase, never at a resume.
+ *            so it happens at the first rebase or before it (dirty_arm), never at a resume.
  *   unknown  There is no base, or the host failed to say: every frame may differ.
  * What we write ourselves, which KVM cannot see, and what is discarded is noted by vmm/mem.c and
  * is part of every answer. "Does not differ" is never wrong; "may differ" may be: what was copied
@@ -18,13 +18,17 @@
  * for every range, and dirty_rebase once the copy is safe, both within the same pause, so that a
  * copy that fails loses nothing. Machine paused, lock held.
  *
+ * A copy that is made behind the pause may fail when the machine runs again:
+ *
+ *     dirty_arm (while it runs) → pause: dirty_collect, dirty_rebase → … → dirty_put_back, if it failed
+ *
  * A machine that is to be taken back to one moment (snapshot/reset.h) asks for more: which pages
  * have changed since then, whatever is rebased meanwhile. dirty_track makes that moment now. Every
  * call above that clears KVM's log notes before that what it had of the tracked pages:
  *
  *     dirty_track → dirty_tracked for every range → (put the pages back) → dirty_track_again → …
  *
- * Only dirty_collect(), dirty_rebase(), dirty_track() and dirty_track_again() can fail.
+ * Only dirty_collect(), dirty_rebase(), dirty_arm(), dirty_track() and dirty_track_again() can fail.
  */
 #ifndef TORPOR_VMM_DIRTY_H
 #define TORPOR_VMM_DIRTY_H
@@ -63,6 +67,16 @@ int dirty_collect(const struct dirty *d, unsigned range, uint64_t **frames, stru
  * KVM cannot log), -ENOMEM, or what KVM gave. After an error every frame may differ, until a later
  * call succeeds. */
 int dirty_rebase(struct dirty *d, struct err *err);
+
+/* Switch logging on before the pause in which dirty_rebase() is called, which then takes no grace
+ * period. The base stays: what differs from it by now counts as written. Any thread, one at a time
+ * and with no other call of these; the machine may run. Errors as dirty_rebase(), but nothing is
+ * changed by them. */
+int dirty_arm(struct dirty *d, struct err *err);
+
+/* What dirty_collect() gave for a range before dirty_rebase(): the copy was given up, so the base is
+ * what it was before that. Lock held; the machine may run. */
+void dirty_put_back(struct dirty *d, unsigned range, const uint64_t *frames);
 
 /* Stop logging; the base is unknown. */
 void dirty_stop(struct dirty *d);

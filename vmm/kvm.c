@@ -206,13 +206,18 @@ int kvm_vcpu_open(struct kvm *kvm, uint32_t id, struct kvm_vcpu *vcpu, struct er
 	return 0;
 }
 
-void kvm_vcpu_close(struct kvm_vcpu *vcpu)
+void kvm_vcpu_unmap(struct kvm_vcpu *vcpu)
 {
 	if (vcpu->run != NULL)
 		munmap(vcpu->run, vcpu->run_size);
+	*vcpu = (struct kvm_vcpu){.fd = -1};
+}
+
+void kvm_vcpu_close(struct kvm_vcpu *vcpu)
+{
 	if (vcpu->fd >= 0)
 		close(vcpu->fd);
-	*vcpu = (struct kvm_vcpu){.fd = -1};
+	kvm_vcpu_unmap(vcpu);
 }
 
 int kvm_vcpu_run(struct kvm_vcpu *vcpu)

@@ -87,6 +87,8 @@ void kvm_irq_line(struct kvm *kvm, uint32_t gsi, bool high);
  * then nothing is open. */
 int kvm_vcpu_open(struct kvm *kvm, uint32_t id, struct kvm_vcpu *vcpu, struct err *err);
 void kvm_vcpu_close(struct kvm_vcpu *vcpu);
+/* Of a process that was forked, and has not its descriptor any more. */
+void kvm_vcpu_unmap(struct kvm_vcpu *vcpu);
 #define cleanup_kvm_vcpu __attribute__((cleanup(kvm_vcpu_close)))
 /* KVM_RUN once (4.10). Returns 0: an exit is to be served; -EINTR or -EAGAIN: it was interrupted;
  * or another -errno of the ioctl. vcpu_serve() takes all of these. */

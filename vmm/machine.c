@@ -439,6 +439,27 @@ bool machine_break_if_truncated(struct machine *m)
 	return true;
 }
 
+/* There are no vCPUs here that could be stopped. */
+static void on_copy_lost(void *opaque, const void *at)
+{
+	struct machine *m = opaque;
+
+	(void)at;
+	atomic_store(&m->broken, true);
+}
+
+void machine_copied(struct machine *m)
+{
+	for (uint32_t i = 0; i < m->nvcpus; i++)
+		kvm_vcpu_unmap(&m->vcpus[i].kvm);
+	for (unsigned i = 0; i < m->mem.nranges; i++) {
+		const struct mem_range *r = &m->mem.range[i];
+
+		sigbus_unwatch(r->host);
+		sigbus_watch(r->host, r->size, on_copy_lost, m);
+	}
+}
+
 bool machine_is_broken(const struct machine *m)
 {
 	return atomic_load(&m->broken);

@@ -177,6 +177,9 @@ void machine_break(struct machine *m, const struct err *why);
 /* Break the machine if a file whose contents are mapped as memory is shorter than that now. True if
  * so. For an error that this would explain. Threads and locks as above. */
 bool machine_break_if_truncated(struct machine *m);
+/* In a process that was forked from the machine's, where memory is to be read and nothing else: let go of
+ * KVM. Memory that turns out to be lost only makes this copy broken. Only thread; cannot fail. */
+void machine_copied(struct machine *m);
 /* Any thread. True before `state` says so. */
 bool machine_is_broken(const struct machine *m);
 

@@ -57,7 +57,7 @@ def compile_helpers():
     """The floor programs and the preload are bench's own: built here, with the plain compiler."""
     os.makedirs(BIN, exist_ok=True)
     src = os.path.join(ROOT, "tests/bench")
-    for name, extra in (("floor", []), ("hashwrite", ["-lcrypto"]), ("link", []),
+    for name, extra in (("floor", []), ("forkpause", []), ("link", []), ("hashwrite", ["-lcrypto"]),
                         ("packloop", ["-lzstd", "-lcrypto", "-lpthread"])):
         subprocess.run(["gcc", "-O2", "-Wall", "-D_GNU_SOURCE", "-o", f"{BIN}/{name}", f"{src}/{name}.c", *extra], check=True)
     for name in ("first_exit", "kvm_calls"):
@@ -137,7 +137,8 @@ class Control:
         return reply
 
     def type(self, *lines, answers=True):
-        """Lines for the guest, each after the answer to the one before."""
+        """Lines for the guest, each after the answer to the one before; the last answer."""
+        found = None
         console = self.connect()
         console.sendall(b'{"do":"console"}\n')
         console.recv(64)
@@ -145,11 +146,12 @@ class Control:
             console.sendall(line.encode() + b"\n")
             answer = re.compile(rb"^%s .*\n" % line.split()[0].encode(), re.MULTILINE)
             seen = b""
-            while answers and not answer.search(seen):
+            while answers and not (found := answer.search(seen)):
                 seen += console.recv(4096) or sys.exit(f"bench: no answer to {line}")
         if not answers:
             time.sleep(0.2)  # until it has reached the serial port
         console.close()
+        return found and found.group().decode()
 
 
 def first_exit(argv, env):

@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,6 +149,47 @@ Test(dirty, a_new_base_forgets_and_notices_again)
 	guest_say(&g, "fill 8 1 9");
 	guest_pause(&g);
 	free(expect_sound(&g, copy));
+	guest_stop(&g);
+	free(copy);
+}
+
+/* A copy that is given up behind its pause: what it would have had is of the next one. */
+Test(dirty, what_is_put_back_belongs_to_the_old_base)
+{
+	struct guest g;
+	uint8_t *copy = malloc(MEMORY);
+	uint64_t *given_up, *set;
+	struct err err;
+
+	if (!can_log())
+		return;
+	guest_boot(&g, &(struct guest_spec){.memory = MEMORY});
+	/* While it runs. There was no base yet, and there is none now. */
+	cr_assert(eq(int, dirty_arm(&g.machine.dirty, &err), 0), "%s", err.text);
+	guest_pause(&g);
+	set = collect(&g, 0);
+	cr_assert(eq(uint, count(set, 0, FRAMES), FRAMES), "no base");
+	free(set);
+	rebase(&g, copy);
+	guest_unpause(&g);
+	guest_say(&g, "fill 4 1 1");
+	cr_assert(eq(int, dirty_arm(&g.machine.dirty, &err), 0), "again: %s", err.text);
+	guest_pause(&g);
+	given_up = collect(&g, 0);
+	cr_assert(eq(int, dirty_rebase(&g.machine.dirty, &err), 0), "%s", err.text);
+	guest_unpause(&g);
+	guest_say(&g, "fill 8 1 2");
+	pthread_mutex_lock(&g.machine.lock);
+	dirty_put_back(&g.machine.dirty, 0, given_up);
+	pthread_mutex_unlock(&g.machine.lock);
+	guest_say(&g, "fill 12 1 3");
+	guest_pause(&g);
+	set = expect_sound(&g, copy);
+	for (uint64_t mib = 4; mib <= 12; mib += 4)
+		cr_assert(eq(uint, count(set, mib * MIB_FRAMES, MIB_FRAMES), MIB_FRAMES));
+	cr_assert(lt(uint, count(set, 0, FRAMES), FRAMES / 2));
+	free(set);
+	free(given_up);
 	guest_stop(&g);
 	free(copy);
 }

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/num.h"
@@ -530,23 +531,45 @@ Test(disk, absurd_parameters)
 	cr_assert(eq(int, try_open((struct disk_params){.size = 512, .readonly = true}, &err), 0));
 }
 
-Test(disk, random_operations_match_a_model)
-{
-	enum { SIZE = 40 * 4096 + 1536 };
-	static uint8_t model[SIZE], data[SIZE];
-	struct disk *disk = open_raw(tagged_file(1, SIZE), SIZE, SIZE, false);
-	uint64_t seed = 88172645463325252u;
+enum { MODEL_SIZE = 40 * 4096 + 1536 };
 
-	for (uint64_t i = 0; i < SIZE; i++)
-		model[i] = tagged(1, i);
-	for (unsigned round = 0; round < 3000; round++) {
+struct modelled {
+	struct disk *disk;
+	uint64_t seed;
+	uint8_t model[MODEL_SIZE]; /* what the disk holds */
+};
+
+static void open_modelled(struct modelled *m)
+{
+	m->disk = open_raw(tagged_file(1, MODEL_SIZE), MODEL_SIZE, MODEL_SIZE, false);
+	m->seed = 88172645463325252u;
+	for (uint64_t i = 0; i < MODEL_SIZE; i++)
+		m->model[i] = tagged(1, i);
+}
+
+static bool is_as_modelled(struct modelled *m)
+{
+	static uint8_t all[MODEL_SIZE];
+
+	return disk_read(m->disk, 0, all, MODEL_SIZE) == 0 &&
+	       memcmp(all, m->model, MODEL_SIZE) == 0;
+}
+
+static void random_operations(struct modelled *m, unsigned rounds)
+{
+	static uint8_t data[MODEL_SIZE];
+	struct disk *disk = m->disk;
+	uint8_t *model = m->model;
+	uint64_t seed = m->seed;
+
+	for (unsigned round = 0; round < rounds; round++) {
 		uint64_t at, len;
 
 		seed ^= seed << 13;
 		seed ^= seed >> 7;
 		seed ^= seed << 17;
-		at = seed % SIZE & ~511u;
-		len = u64_min((seed >> 20) % 20000 & ~511u, SIZE - at);
+		at = seed % MODEL_SIZE & ~511u;
+		len = u64_min((seed >> 20) % 20000 & ~511u, MODEL_SIZE - at);
 		if (seed >> 60 < 6) {
 			memset(data, (int)round, len);
 			cr_assert(eq(int, disk_write(disk, at, data, len), 0));
@@ -559,7 +582,92 @@ Test(disk, random_operations_match_a_model)
 			cr_assert(eq(int, memcmp(data, model + at, len), 0), "round %u", round);
 		}
 	}
-	cr_assert(eq(int, disk_read(disk, 0, data, SIZE), 0));
-	cr_assert(eq(int, memcmp(data, model, SIZE), 0));
+	m->seed = seed;
+	cr_assert(is_as_modelled(m));
+}
+
+Test(disk, random_operations_match_a_model)
+{
+	static struct modelled m;
+
+	open_modelled(&m);
+	random_operations(&m, 3000);
+	disk_close(m.disk);
+}
+
+/* Another process, that reads what the disk was when it was forked, once it is told to. */
+static pid_t fork_reader(struct modelled *m, int *tell)
+{
+	int ends[2];
+	pid_t reader;
+
+	cr_assert(pipe(ends) == 0);
+	reader = fork();
+	if (reader == 0) {
+		char byte;
+
+		close(ends[1]);
+		_exit(read(ends[0], &byte, 1) == 1 && is_as_modelled(m) ? 0 : 1);
+	}
+	close(ends[0]);
+	*tell = ends[1];
+	return reader;
+}
+
+Test(disk, one_that_is_frozen_is_read_by_another_process)
+{
+	static struct modelled m;
+	struct err err;
+
+	open_modelled(&m);
+	for (unsigned round = 0; round < 40; round++) {
+		int tell, status;
+		pid_t reader;
+
+		random_operations(&m, round);
+		cr_assert(eq(int, disk_prepare_freeze(m.disk, "/tmp", &err), 0), "%s", err.text);
+		disk_freeze(m.disk);
+		reader = fork_reader(&m, &tell);
+		random_operations(&m, 20 * (round % 3));
+		cr_assert(write(tell, "x", 1) == 1);
+		close(tell);
+		cr_assert(waitpid(reader, &status, 0) == reader);
+		cr_assert(eq(int, status, 0), "it changed, round %u", round);
+		disk_thaw(m.disk);
+		while (disk_merging(m.disk)) {
+			cr_assert(eq(int, disk_merge(m.disk, 8192, &err), 0), "%s", err.text);
+			random_operations(&m, round % 4);
+		}
+		cr_assert(is_as_modelled(&m));
+	}
+	disk_close(m.disk);
+}
+
+/* Of a disk that is frozen for nothing, or changes are dropped from while it is merged. */
+Test(disk, freezing_leaves_nothing_behind)
+{
+	struct disk *disk = open_raw(tagged_file(1, 65536), 65536, 65536, false);
+	static uint8_t block[8 * BLOCK];
+	struct err err;
+
+	memset(block, 7, sizeof(block));
+	cr_assert(eq(int, disk_prepare_freeze(disk, "/tmp", &err), 0), "%s", err.text);
+	disk_thaw(disk);
+	cr_assert(not(disk_merging(disk)));
+	cr_assert(eq(int, disk_prepare_freeze(disk, "/nowhere", &err), -ENOENT));
+	cr_assert(eq(int, disk_prepare_freeze(disk, "/tmp", &err), 0), "%s", err.text);
+	disk_freeze(disk);
+	cr_assert(disk_pristine(disk));
+	cr_assert(eq(int, disk_write(disk, 512, block, sizeof(block)), 0));
+	cr_assert(not(disk_pristine(disk)));
+	cr_assert(ge(u64, disk_scratch_bytes(disk), sizeof(block)));
+	disk_thaw(disk);
+	cr_assert(disk_merging(disk));
+	cr_assert(eq(int, disk_merge(disk, BLOCK, &err), 0));
+	cr_assert(eq(int, disk_drop_changes(disk, &err), 0), "%s", err.text);
+	cr_assert(not(disk_merging(disk)));
+	cr_assert(disk_pristine(disk));
+	cr_assert(eq(u8, byte_at(disk, 5000), tagged(1, 5000)));
+	cr_assert(eq(u64, disk_scratch_bytes(disk), 0));
 	disk_close(disk);
 }

@@ -119,6 +119,16 @@ static int call_fork(void)
 	return outcome_of(child);
 }
 
+/* As neither a thread nor fork(3) makes it. */
+static int call_other_process(void)
+{
+	long child = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
+
+	if (child == 0)
+		_exit(0);
+	return outcome_of((int)child);
+}
+
 static int call_new_user_namespace(void)
 {
 	long child = syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0);
@@ -619,7 +629,9 @@ Test(sandbox, a_running_machine_keeps_what_it_uses)
 	} tries[] = {
 		{call_signal_parent, "tgkill of another", EPERM, EPERM, EPERM, EPERM},
 		{call_signal_self, "tgkill", DONE, DONE, DONE, DONE},
-		{call_fork, "fork", EPERM, EPERM, EPERM, EPERM},
+		{call_fork, "fork", DONE, DONE, DONE, DONE},
+		{call_other_process, "another process", EPERM, EPERM, EPERM, EPERM},
+		{call_new_user_namespace, "namespace", EPERM, EPERM, EPERM, EPERM},
 		{call_thread_and_memory, "threads and memory", DONE, DONE, DONE, DONE},
 		{call_chdir, "chdir", ENOSYS, ENOSYS, ENOSYS, ENOSYS},
 		{call_filter, "another filter", ENOSYS, ENOSYS, ENOSYS, ENOSYS},
