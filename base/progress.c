@@ -56,6 +56,17 @@ void progress_cancel(struct progress *p)
 	(void)eventfd_write(p->fd, 1);
 }
 
+void progress_commit(struct progress *p)
+{
+	if (p != NULL)
+		atomic_store(&p->committed, true);
+}
+
+bool progress_is_committed(const struct progress *p)
+{
+	return atomic_load(&p->committed);
+}
+
 bool progress_is_cancelled(const struct progress *p)
 {
 	return p != NULL && atomic_load(&p->cancelled);

@@ -21,6 +21,7 @@ struct progress {
 	atomic_uint_fast64_t expected; /* bytes */
 	atomic_uint_fast64_t done;
 	atomic_bool cancelled;
+	atomic_bool committed;
 	int fd; /* an eventfd: readable once it is cancelled */
 };
 
@@ -37,6 +38,9 @@ void progress_add(struct progress *p, uint64_t bytes);
 unsigned progress_percent(const struct progress *p);
 
 void progress_cancel(struct progress *p);
+/* What was worked on is in place from here on, or about to be: nobody says any more that it was cancelled. */
+void progress_commit(struct progress *p);
+bool progress_is_committed(const struct progress *p);
 bool progress_is_cancelled(const struct progress *p);
 /* Returns 0, or -ECANCELED with ERR_FAILED once it is cancelled. */
 int progress_check(const struct progress *p, struct err *err);

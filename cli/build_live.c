@@ -179,7 +179,8 @@ static int boot_and_save(const struct live_args *args, int cold, const char *out
 			 struct err *err)
 {
 	const unsigned warm_s = args->has_warm ? (unsigned)args->warm_s : WARM_SECONDS;
-	const struct live_file live = {.output = output, .warm = warm_s, .stop_fd = stop_fd};
+	const struct live_file live = {
+		.verb = "build", .output = output, .warm = warm_s, .stop_fd = stop_fd};
 	char text[LIVE_READY_MAX][8], *port[LIVE_READY_MAX], file[32];
 	const struct own_start start = {.verb = "run",
 					.publish = port,
@@ -202,7 +203,7 @@ static int boot_and_save(const struct live_args *args, int cold, const char *out
 /* What is booted has no name, so that it is gone whatever ends us. */
 static int make_cold(struct source *source, const char *output, int *fd, struct err *err)
 {
-	struct cold_file cold = {0};
+	struct cold_file cold = {.verb = "build"};
 	int ret;
 
 	*fd = output_is_stream(output) ? tempfile_unnamed(path_temporary(), err)
@@ -230,6 +231,6 @@ int build_live(const struct live_args *args, struct source *source, const char *
 	if (ret < 0)
 		return ret;
 	ret = boot_and_save(args, cold, output, stop.fd, err);
-	stop_signals_die(&stop);
+	stop_signals_die(&stop, "build", "nothing was written");
 	return ret;
 }

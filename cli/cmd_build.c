@@ -26,6 +26,7 @@ static const struct option_spec options[] = {
 	NET_CARD_OPTIONS,
 	IMAGE_FROM_OPTION,
 	IMAGE_OPTIONS,
+	OPTION_PROGRESS_SPEC,
 	{0},
 };
 
@@ -168,7 +169,7 @@ static int cmd_build_run(struct options *opts, struct err *err)
 		ret = build_live(&args.live, &source, args.output, err);
 		return ret == -ETIMEDOUT ? live_timed_out(opts, err) : ret;
 	}
-	cold = (struct cold_file){.output = args.output, .keys = keys};
+	cold = (struct cold_file){.verb = "build", .output = args.output, .keys = keys};
 	if (ret == 0)
 		ret = cold_file_write(&cold, &source, err);
 	source_close(&source);

@@ -6,6 +6,7 @@
 #include "cli/command.h"
 #include "cli/launch.h"
 #include "cli/resume_args.h"
+#include "cli/save_meter.h"
 #include "cli/target.h"
 #include "format/image/image_pack.h"
 #include "host/client.h"
@@ -16,6 +17,7 @@
 static const struct option_spec options[] = {
 	{'c', "count", "N", "how many; default 1"},
 	RESUME_OPTIONS,
+	OPTION_PROGRESS_SPEC,
 	{0},
 };
 
@@ -73,6 +75,7 @@ static int cmd_clone_parse(struct options *opts, struct clone_args *args, struct
 	int id, ret;
 
 	resume_args_init(&args->resume);
+	args->resume.verb = "clone";
 	while ((id = options_next(opts, err)) > 0) {
 		ret = id == 'c' ? parse_number(opts->value, "--count", 1, MOST_CLONES, &count, err)
 				: resume_args_take(&args->resume, id, opts->value, err);
@@ -111,7 +114,14 @@ static int copy_machine(struct client *client, int fd, struct err *err)
 	request = json_pack("{s:s,s:b,s:b,s:b,s:b,s:b,s:i}", "do", "save", "stream", 1,
 			    "leave-running", 1, "copy", 1, "flat", 1, "full", 1, "level",
 			    IMAGE_PACK_LEVEL);
-	return client_call_with(client, request, fd, CLIENT_FOREVER, NULL, err);
+	ret = save_meter_begin("clone", "the machine goes on as it was", client, err);
+	if (ret < 0) {
+		json_decref(request);
+		return ret;
+	}
+	ret = client_call_with(client, request, fd, CLIENT_FOREVER, NULL, err);
+	meter_end(ret);
+	return ret;
 }
 
 /* Of a running machine: a file without a name, which is gone with the last clone. */

@@ -36,6 +36,7 @@ static const struct option_spec options[] = {
 	 "the same, with the passphrase in FILE"},
 	{OPTION_NEW_PASSPHRASE, "new-passphrase", NULL, "the same, with one that is asked for"},
 	OPTION_JSON_SPEC,
+	OPTION_PROGRESS_SPEC,
 	{0},
 };
 
@@ -158,11 +159,10 @@ static int convert_rekey(const struct convert_args *args, struct archive *from,
 }
 
 static int write_converted(const struct convert_args *args, struct archive *from,
-			   const struct keyring *lock, struct err *err)
+			   const struct keyring *lock, char digest[DIGEST_TEXT_SIZE],
+			   struct err *err)
 {
 	bool rekey = args->encrypt || args->decrypt || args->change_key;
-	const struct appliance *a = archive_appliance(from);
-	char digest[DIGEST_TEXT_SIZE];
 	int ret;
 
 	if (!args->encrypt) {
@@ -170,11 +170,16 @@ static int write_converted(const struct convert_args *args, struct archive *from
 		if (ret < 0)
 			return ret;
 	}
-	snprintf(digest, sizeof(digest), "%s", archive_digest(from));
-	ret = rekey ? convert_rekey(args, from, lock, digest, err)
-		    : convert_archive(from, args->out, &args->params, err);
-	if (ret < 0)
-		return ret;
+	snprintf(digest, DIGEST_TEXT_SIZE, "%s", archive_digest(from));
+	return rekey ? convert_rekey(args, from, lock, digest, err)
+		     : convert_archive(from, args->out, &args->params, err);
+}
+
+static int print_converted(const struct convert_args *args, const struct archive *from,
+			   const char *digest, struct err *err)
+{
+	const struct appliance *a = archive_appliance(from);
+
 	if (args->decrypt && a->live && !args->json)
 		notice_memory();
 	return written_print(args->out, digest, a->increment ? a->parent : NULL, args->json, err);
@@ -197,7 +202,10 @@ static int cmd_convert_run(struct options *opts, struct err *err)
 	struct archive_open_params params = {.fd = -1};
 	cleanup_archive struct archive *from = NULL;
 	const struct keyring *lock = NULL;
+	static const struct meter_params shown = {.verb = "convert",
+						  .cancelled = "nothing was written"};
 	struct convert_args args = {0};
+	char digest[DIGEST_TEXT_SIZE];
 	int ret = cmd_convert_parse(opts, &args, err);
 
 	if (ret < 0)
@@ -211,14 +219,18 @@ static int cmd_convert_run(struct options *opts, struct err *err)
 			return ret;
 	}
 	params.keys = keys;
-	ret = input_open_archive(&from, args.in, &params, SANDBOX_CREATE, err);
+	ret = meter_begin(&shown, err);
 	if (ret < 0)
 		return ret;
+	ret = input_open_archive(&from, args.in, &params, SANDBOX_CREATE, err);
 	if (args.encrypt)
 		lock = keys;
 	else if (args.change_key)
 		lock = new_keys;
-	return write_converted(&args, from, lock, err);
+	if (ret == 0)
+		ret = write_converted(&args, from, lock, digest, err);
+	meter_end(ret);
+	return ret < 0 ? ret : print_converted(&args, from, digest, err);
 }
 
 const struct command cmd_convert = {

@@ -18,6 +18,7 @@
 #include "cli/patience.h"
 #include "cli/tar_tree.h"
 #include "host/parse.h"
+#include "meter/meter.h"
 
 #define CP_SAID_MAX 400u
 
@@ -26,6 +27,8 @@ struct place {
 	char machine[64]; /* "": here */
 	const char *path; /* "-": a tar stream */
 };
+
+static const struct option_spec options[] = {OPTION_PROGRESS_SPEC, {0}};
 
 struct copy {
 	struct guest_command command;
@@ -133,8 +136,10 @@ static ssize_t copy_next(struct copy *copy, bool wait, const uint8_t **data, str
 		size_t room = CP_SAID_MAX - copy->said_len;
 
 		copy_end_patience(copy);
-		if (f.type == EXEC_OUTPUT)
+		if (f.type == EXEC_OUTPUT) {
+			progress_add(meter_progress(), f.len);
 			return f.len;
+		}
 		if (f.type == EXEC_OUTPUT_ERR) {
 			memcpy(copy->said + copy->said_len, *data, u64_min(f.len, room));
 			copy->said_len += u64_min(f.len, room);
@@ -192,6 +197,7 @@ static int copy_write(void *opaque, const uint8_t *data, size_t len, struct err 
 						 "tar in the guest ended before all was sent");
 		if (part > 0)
 			guest_command_send(&copy->command, EXEC_INPUT, data, part);
+		progress_add(meter_progress(), part);
 		data += part;
 		len -= part;
 		if (len > 0) {
@@ -379,6 +385,9 @@ static int copy_to_guest(const char *source, const struct place *target, struct 
 	ret = copy_start(&copy, target->machine, EXEC_FLAG_INPUT, script, to.folder, to.name, err);
 	if (ret < 0)
 		return ret;
+	/* Of a folder only tar would know. */
+	if (strcmp(source, "-") != 0 && S_ISREG(st.st_mode))
+		progress_expect(meter_progress(), (uint64_t)st.st_size);
 	if (strcmp(source, "-") == 0)
 		ret = copy_from_stdin(&copy, err);
 	else
@@ -393,6 +402,8 @@ static int copy_to_guest(const char *source, const struct place *target, struct 
 
 static int cmd_cp_run(struct options *opts, struct err *err)
 {
+	static const struct meter_params shown = {.verb = "cp",
+						  .cancelled = "what was copied so far stays"};
 	const char *source, *target;
 	struct place from, to;
 	int ret = options_next(opts, err);
@@ -420,8 +431,14 @@ static int cmd_cp_run(struct options *opts, struct err *err)
 		return err_set(
 			err, ERR_USAGE,
 			"one of the two must be NAME:PATH, in a guest, the other a file here");
-	return from.machine[0] != '\0' ? copy_from_guest(&from, target, err)
-				       : copy_to_guest(source, &to, err);
+	ret = meter_begin(&shown, err);
+	if (ret < 0)
+		return ret;
+	meter_run();
+	ret = from.machine[0] != '\0' ? copy_from_guest(&from, target, err)
+				      : copy_to_guest(source, &to, err);
+	meter_end(ret);
+	return ret;
 }
 
 const struct command cmd_cp = {
@@ -438,6 +455,6 @@ const struct command cmd_cp = {
 		  "and the bits that change a user do not come out of a guest. The guest needs "
 		  "tar, and its agent\n"
 		  "as for torpor exec.",
-	.options = options_none,
+	.options = options,
 	.run = cmd_cp_run,
 };

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/cleanup.h"
@@ -17,6 +18,7 @@
 #include "format/image/frame_reader.h"
 #include "format/image/layers.h"
 #include "host/parse.h"
+#include "meter/meter.h"
 #include "vmm/mem.h"
 
 #define MAX_OUTPUTS (8 + MEM_MAX_RANGES + APPLIANCE_MAX_DISKS)
@@ -25,6 +27,7 @@ static const struct option_spec options[] = {
 	{'C', "directory", "DIR", "write there; default the current folder"},
 	{'o', "output", "FILE", "write one ROLE to FILE, - for standard output"},
 	KEY_OPTIONS,
+	OPTION_PROGRESS_SPEC,
 	{0},
 };
 
@@ -109,6 +112,7 @@ static int sink_put_blob(struct sink *sink, const struct blob *blob, struct err 
 		ret = sink_put(sink, chunk, len, err);
 		if (ret < 0)
 			return ret;
+		progress_add(meter_progress(), len);
 	}
 	return 0;
 }
@@ -129,6 +133,7 @@ static int sink_put_frames(struct sink *sink, struct frame_reader *reader,
 		ret = sink_put(sink, frame, u64_min(FRAME_SIZE, size - sink->at), err);
 		if (ret < 0)
 			return ret;
+		progress_add(meter_progress(), FRAME_SIZE);
 	}
 	return 0;
 }
@@ -147,6 +152,7 @@ static int sink_put_extents(struct sink *sink, const struct layer_extents *exten
 		if (extent->image == NULL && sink->file != NULL) {
 			sink->at = u64_min(extents->size,
 					   (extent->frame + extent->frames) * FRAME_SIZE);
+			progress_skip(meter_progress(), extent->frames * FRAME_SIZE);
 			continue;
 		}
 		ret = sink_put_frames(sink, reader, extent, extents->size, err);
@@ -167,6 +173,8 @@ static int sink_put_item(struct sink *sink, const struct item *item, struct err 
 	cleanup_layer_extents struct layer_extents extents = {0};
 	int ret;
 
+	progress_expect(meter_progress(),
+			item->layers.n > 0 ? item->layers.image[0]->map.size : item->blob.len);
 	if (item->layers.n == 0)
 		return sink_put_blob(sink, &item->blob, err);
 	ret = image_layers_resolve(&item->layers, &extents, err);
@@ -346,10 +354,22 @@ static int cmd_extract_parse(struct options *opts, struct extract_args *args, st
 
 static int cmd_extract_run(struct options *opts, struct err *err)
 {
+	static const struct meter_params shown = {
+		.verb = "extract", .cancelled = "the file that was being written is as it was"};
 	struct extract_args args = {0};
 	int ret = cmd_extract_parse(opts, &args, err);
 
-	return ret < 0 ? ret : extract(&args, err);
+	if (ret < 0)
+		return ret;
+	/* Its line would stand in what is written there. */
+	if (args.output != NULL && output_is_stream(args.output) && isatty(STDOUT_FILENO))
+		return extract(&args, err);
+	ret = meter_begin(&shown, err);
+	if (ret < 0)
+		return ret;
+	ret = extract(&args, err);
+	meter_end(ret);
+	return ret;
 }
 
 const struct command cmd_extract = {

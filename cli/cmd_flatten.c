@@ -16,6 +16,7 @@ static const struct option_spec options[] = {
 	{OPTION_DECRYPT, "decrypt", NULL, "write it in clear, although a parent is encrypted"},
 	KEY_OPTIONS,
 	OPTION_JSON_SPEC,
+	OPTION_PROGRESS_SPEC,
 	{0},
 };
 
@@ -87,16 +88,21 @@ static int cmd_flatten_run(struct options *opts, struct err *err)
 {
 	cleanup_keyring struct keyring *keys = NULL;
 	cleanup_chain struct chain *chain = NULL;
+	static const struct meter_params shown = {.verb = "flatten",
+						  .cancelled = "nothing was written"};
 	struct flatten_args args = {0};
 	char digest[DIGEST_TEXT_SIZE];
 	int ret = cmd_flatten_parse(opts, &args, err);
 
 	if (ret < 0)
 		return ret;
-	ret = input_open_chain(&chain, &keys, args.file, &args.keys, err);
+	ret = meter_begin(&shown, err);
 	if (ret < 0)
 		return ret;
-	ret = write_flattened(&args, chain, keys, digest, err);
+	ret = input_open_chain(&chain, &keys, args.file, &args.keys, err);
+	if (ret == 0)
+		ret = write_flattened(&args, chain, keys, digest, err);
+	meter_end(ret);
 	return ret < 0 ? ret : written_print(args.output, digest, NULL, args.json, err);
 }
 

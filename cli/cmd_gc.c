@@ -15,6 +15,9 @@
 #include "host/parent.h"
 #include "host/paths.h"
 #include "host/sandbox.h"
+#include "meter/meter.h"
+
+static const struct option_spec options[] = {OPTION_JSON_SPEC, OPTION_PROGRESS_SPEC, {0}};
 
 /* Identities that increments among the saved machines stand on. */
 struct roots {
@@ -67,6 +70,8 @@ static int cmd_gc_run(struct options *opts, struct err *err)
 	struct root_swept disks = {0};
 	struct cas_swept swept = {0};
 	struct path cache;
+	static const struct meter_params shown = {
+		.verb = "gc", .cancelled = "what is removed by then is removed"};
 	bool json = false, none = false; /* nothing was ever pulled */
 	int ret = options_flags(opts, OPTION_JSON, &json, err);
 
@@ -80,18 +85,23 @@ static int cmd_gc_run(struct options *opts, struct err *err)
 		none = true;
 	else if (ret < 0)
 		return ret;
+	ret = meter_begin(&shown, err);
+	if (ret < 0)
+		return ret;
 	/* Appliances from anywhere are opened, to see what they stand on. */
 	ret = sandbox_enter(SANDBOX_CREATE, err);
 	if (ret < 0)
 		return ret;
+	meter_run();
 	ret = none ? 0 : find_roots(&roots, err);
 	if (ret == 0 && !none)
-		ret = cas_sweep(&cas, roots.item, roots.count, &swept, err);
+		ret = cas_sweep(&cas, roots.item, roots.count, meter_progress(), &swept, err);
 	free(roots.item);
 	if (ret == 0)
 		ret = path_cache(&cache, IMAGE_ROOTS, err);
 	if (ret == 0)
 		ret = root_cache_sweep(cache.text, &disks, err);
+	meter_end(ret);
 	if (ret < 0)
 		return ret;
 	if (json)
@@ -118,6 +128,6 @@ const struct command cmd_gc = {
 		"image or folder is gone or another one. It waits for pulls that are under way. A "
 		"saved "
 		"machine or image that cannot be read is an error, and then nothing is removed.",
-	.options = options_json,
+	.options = options,
 	.run = cmd_gc_run,
 };

@@ -30,6 +30,7 @@ static const struct option_spec options[] = {
 	 "file to write; default RECIPE's with the ending .torpor in place of .t"},
 	{OPTION_FROM, "from", "FILE", "what it begins with, in place of the FILE in its head"},
 	{OPTION_UPDATE, "update", NULL, "accept what the commands print: rewrite RECIPE"},
+	OPTION_PROGRESS_SPEC,
 	{0},
 };
 
@@ -233,12 +234,12 @@ static const struct subcommand subcommands[] = {
 	{"record",
 	 "RECIPE",
 	 "boot a machine, run the recipe's commands in it, save it",
-	 {'o', OPTION_FROM, OPTION_UPDATE},
+	 {'o', OPTION_FROM, OPTION_UPDATE, OPTION_PROGRESS},
 	 RECIPE_HEADS},
 	{"check",
 	 "RECIPE [FILE]",
 	 "record once more, and tell what is different from FILE in words",
-	 {OPTION_FROM},
+	 {OPTION_FROM, OPTION_PROGRESS},
 	 RECIPE_HEADS},
 	{0},
 };
@@ -305,7 +306,7 @@ static int cmd_golden_run(struct options *opts, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = sub == &subcommands[0] ? record(&args, stop.fd, err) : check(&args, stop.fd, err);
-	stop_signals_die(&stop);
+	stop_signals_die(&stop, "golden", "no file was written");
 	return ret;
 }
 

@@ -70,20 +70,14 @@ static int login(struct login_args *args, const struct reference *ref, struct er
 	cleanup_credentials struct credentials c = {0};
 	cleanup_registry struct registry *r = NULL;
 	char path[PATH_MAX];
-	struct meter meter;
 	int ret = login_credentials(args, &c, err);
 
 	if (ret < 0)
 		return ret;
 	args->registry.credentials = &c;
-	ret = meter_begin(&meter, "login", err);
-	if (ret < 0)
-		return ret;
-	args->registry.progress = &meter.progress;
 	ret = registry_open(&r, ref, &args->registry, err);
 	if (ret == 0)
 		ret = registry_check(r, err);
-	meter_end(&meter);
 	if (ret < 0)
 		return ret;
 	ret = credentials_store(ref->host, &c, path, err);

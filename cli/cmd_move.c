@@ -14,6 +14,7 @@
 #include "cli/command.h"
 #include "cli/packing_args.h"
 #include "cli/patience.h"
+#include "cli/save_meter.h"
 #include "cli/trim.h"
 #include "host/client.h"
 #include "move/move_stream.h"
@@ -24,6 +25,7 @@
 static const struct option_spec options[] = {
 	{OPTION_TRIM, "trim", NULL, "have the guest drop its caches first"},
 	PACKING_OPTIONS,
+	OPTION_PROGRESS_SPEC,
 	{0},
 };
 
@@ -298,6 +300,8 @@ static int move_held(struct client *client, const struct peer *peer, const struc
 {
 	int ret = move_stage(client, peer, args, err);
 
+	/* From the commit on it may run there. */
+	meter_end(ret);
 	if (ret >= 0)
 		ret = client_do(client, "commit", CLIENT_FOREVER, NULL, err);
 	if (ret >= 0)
@@ -327,7 +331,10 @@ static int move(struct client *client, const struct peer *peer, const struct mov
 	ret = move_hold(client, &keeper, &paused, err);
 	if (ret < 0)
 		return ret;
-	ret = move_held(client, peer, args, paused, err);
+	ret = save_meter_begin("move", "the machine goes on here as it was", client, err);
+	if (ret == 0)
+		ret = move_held(client, peer, args, paused, err);
+	meter_end(ret);
 	/* Held no more: before the commit it goes on as it was. */
 	close(keeper);
 	return ret;

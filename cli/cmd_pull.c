@@ -10,6 +10,7 @@ static const struct option_spec options[] = {
 	{OPTION_ALL, "all-platforms", NULL, "of an index all images, and not only this host's"},
 	REGISTRY_OPTIONS,
 	OPTION_JSON_SPEC,
+	OPTION_PROGRESS_SPEC,
 	{0},
 };
 

@@ -28,6 +28,7 @@ static const struct option_spec options[] = {
 	{OPTION_INDEX, "index", NULL, "list each FILE or NAME in an index at REF, by its platform"},
 	REGISTRY_OPTIONS,
 	OPTION_JSON_SPEC,
+	OPTION_PROGRESS_SPEC,
 	{0},
 };
 
@@ -265,7 +266,10 @@ static int cmd_push_run(struct options *opts, struct err *err)
 	cleanup_buf struct buf index = {0};
 	struct registry_push push = {0};
 	struct reference ref;
-	struct meter meter;
+	static const struct meter_params shown = {
+		.verb = "push",
+		.cancelled = "what was sent stays there, and the next push goes on from it",
+	};
 	int ret = cmd_push_parse(opts, &args, err);
 
 	if (ret < 0)
@@ -276,12 +280,13 @@ static int cmd_push_run(struct options *opts, struct err *err)
 	ret = open_pushed(&pushed, &args, &ref, err);
 	if (ret < 0)
 		return ret;
-	ret = meter_begin(&meter, "push", err);
+	ret = meter_begin(&shown, err);
 	if (ret < 0)
 		return ret;
-	args.registry.progress = &meter.progress;
+	meter_run();
+	args.registry.progress = meter_progress();
 	ret = push_to(&args, &ref, &pushed, &push, &index, err);
-	meter_end(&meter);
+	meter_end(ret);
 	if (ret < 0)
 		return err_context(err, ret, "%s", args.ref);
 	push_print(&args, &ref, &push, &index);

@@ -13,6 +13,7 @@
 #include "cli/resume_args.h"
 #include "host/claim.h"
 #include "host/client.h"
+#include "meter/meter.h"
 #include "move/move_stream.h"
 
 #define OPTION_PAUSED (OPTION_LONG_ONLY + 1)
@@ -20,6 +21,7 @@
 static const struct option_spec options[] = {
 	{OPTION_PAUSED, "paused", NULL, "do not let it go on before unpause"},
 	RESUME_OPTIONS,
+	OPTION_PROGRESS_SPEC,
 	{0},
 };
 
@@ -38,6 +40,7 @@ static int cmd_receive_parse(struct options *opts, struct receive_args *args, st
 	int id, ret;
 
 	resume_args_init(&args->resume);
+	args->resume.verb = "receive";
 	while ((id = options_next(opts, err)) > 0) {
 		ret = resume_args_take(&args->resume, id, opts->value, err);
 		if (ret < 0)
@@ -95,21 +98,29 @@ static int take_messages(int memory, struct patience *patience, struct err *err)
 		ret = move_receive_data(STDIN_FILENO, message.len, memory, err);
 		if (ret < 0)
 			return ret;
+		progress_add(meter_progress(), message.len);
 	}
 }
 
 /* *fd is the caller's. */
 static int take_appliance(int *fd, struct err *err)
 {
+	static const struct meter_params shown = {.verb = "receive",
+						  .cancelled = "the machine goes on where it was"};
 	cleanup_fd int memory = memfd_create("torpor-receive", MFD_CLOEXEC);
 	struct patience patience;
 	int ret;
 
 	if (memory < 0)
 		return err_sys(err, errno, "keep what arrives");
+	ret = meter_begin(&shown, err);
+	if (ret < 0)
+		return ret;
+	meter_run();
 	patience_begin(&patience, "receive", NULL);
 	ret = take_messages(memory, &patience, err);
 	patience_end(&patience);
+	meter_end(ret);
 	if (ret < 0)
 		return ret;
 	*fd = take_fd(&memory);

@@ -28,6 +28,7 @@ static const struct option_spec options[] = {
 	 "from a registry or web server: all of it comes first"},
 	RESUME_OPTIONS,
 	REGISTRY_OPTIONS,
+	OPTION_PROGRESS_SPEC,
 	{0},
 };
 

@@ -26,6 +26,7 @@ static const struct option_spec options[] = {
 	NET_CARD_OPTIONS,
 	KEY_OPTIONS,
 	IMAGE_OPTIONS,
+	OPTION_PROGRESS_SPEC,
 	{0},
 };
 

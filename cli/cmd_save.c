@@ -18,6 +18,7 @@
 #include "cli/packing_args.h"
 #include "cli/print_line.h"
 #include "cli/save_look.h"
+#include "cli/save_meter.h"
 #include "cli/target.h"
 #include "cli/trim.h"
 #include "format/container.h"
@@ -26,6 +27,7 @@
 #include "host/parse.h"
 #include "host/paths.h"
 #include "host/store.h"
+#include "meter/meter.h"
 
 enum {
 	OPTION_PARENT = OPTION_LONG_ONLY + 1,
@@ -55,6 +57,7 @@ static const struct option_spec options[] = {
 	{OPTION_DECRYPT, "decrypt", NULL, "write it in clear although the machine has a key"},
 	KEY_OPTIONS,
 	OPTION_JSON_SPEC,
+	OPTION_PROGRESS_SPEC,
 	{0},
 };
 
@@ -391,6 +394,20 @@ static void remember_disks(const json_t *outside)
 	json_array_foreach(outside, i, disk) remember_disk(disk);
 }
 
+static int call_save(struct client *client, json_t *request, int fd, json_t **reply,
+		     struct err *err)
+{
+	int ret = save_meter_begin("save", "the machine goes on as it was", client, err);
+
+	if (ret < 0) {
+		json_decref(request);
+		return ret;
+	}
+	ret = client_call_with(client, request, fd, CLIENT_FOREVER, reply, err);
+	meter_end(ret);
+	return ret;
+}
+
 static int save_request(struct client *client, const struct save_args *args,
 			const struct path *path, struct err *err)
 {
@@ -423,8 +440,7 @@ static int save_request(struct client *client, const struct save_args *args,
 		json_decref(request);
 		return ret;
 	}
-	ret = client_call_with(client, request, args->stream ? STDOUT_FILENO : file.fd,
-			       CLIENT_FOREVER, &reply, err);
+	ret = call_save(client, request, args->stream ? STDOUT_FILENO : file.fd, &reply, err);
 	if (ret == -EPIPE && !args->stream)
 		return err_context(err, ret, "%s is as it was", path->text);
 	if (ret < 0)

@@ -255,7 +255,7 @@ static int find_and_run(struct options *opts, struct test_args *args, struct err
 		return ret;
 	ret = run_tests(args, &tests, &stop, &reports, err);
 	test_reports_close(&reports);
-	stop_signals_die(&stop);
+	stop_signals_die(&stop, "test", NULL);
 	return ret;
 }
 

@@ -15,6 +15,7 @@ static const struct option_spec options[] = {
 	{'k', "key", "KEY", "insist that this public key signed it; `trust`: any that is trusted"},
 	KEY_OPTIONS,
 	OPTION_JSON_SPEC,
+	OPTION_PROGRESS_SPEC,
 	{0},
 };
 
@@ -102,6 +103,8 @@ static void print_result(const struct archive *a, const struct findings *finding
 
 static int verify_file(struct findings *findings, struct err *err)
 {
+	static const struct meter_params shown = {
+		.verb = "verify", .cancelled = "what was not looked at is not known"};
 	struct archive_open_params params = {.fd = -1, .opaque = &findings->trust};
 	cleanup_keyring struct keyring *keys = NULL;
 	cleanup_archive struct archive *a = NULL;
@@ -124,14 +127,19 @@ static int verify_file(struct findings *findings, struct err *err)
 			return ret;
 	}
 	params.keys = keys;
+	ret = meter_begin(&shown, err);
+	if (ret < 0)
+		return ret;
 	ret = input_open_archive(&a, findings->path, &params, SANDBOX_CREATE, err);
-	if (ret < 0)
+	if (ret == 0)
+		ret = keys_check_used(&findings->keys, &a, 1, err);
+	if (ret < 0) {
+		meter_end(ret);
 		return ret;
+	}
 	findings->path = archive_path(a);
-	ret = keys_check_used(&findings->keys, &a, 1, err);
-	if (ret < 0)
-		return ret;
 	ret = archive_verify(a, report_finding, findings, err);
+	meter_end(ret);
 	print_result(a, findings, ret);
 	return ret;
 }

@@ -25,6 +25,7 @@
 #include "host/sandbox.h"
 #include "instance/instance.h"
 #include "instance/warmup.h"
+#include "meter/meter.h"
 
 #define DEFAULT_SECONDS 5
 #define UNTIL_SECONDS	600 /* at most, where --until alone is given */
@@ -40,6 +41,7 @@ static const struct option_spec options[] = {
 	{OPTION_UNTIL, "until", "TEXT", "watch it until it writes this to its console"},
 	{'o', "output", "FILE", "write there; default: replace FILE"},
 	LEASE_OPTION,
+	OPTION_PROGRESS_SPEC,
 	{0},
 };
 
@@ -162,6 +164,8 @@ static int choose_range(struct warm *w, unsigned range, const struct touched *to
 
 static int write_warm(const struct warm_args *args, struct err *err)
 {
+	static const struct meter_params shown = {.verb = "warm",
+						  .cancelled = "the file is as it was"};
 	__attribute__((cleanup(warm_free))) struct warm w = {0};
 	struct convert_params params = {.encoding = CONVERT_KEEP};
 	size_t frames = 0;
@@ -176,7 +180,14 @@ static int write_warm(const struct warm_args *args, struct err *err)
 	}
 	params.hot = w.hot;
 	params.nhot = w.nhot;
+	ret = meter_begin(&shown, err);
+	if (ret < 0)
+		return ret;
+	meter_run();
+	archive_watch(w.archive, meter_progress());
 	ret = convert_archive(w.archive, args->output, &params, err);
+	archive_watch(w.archive, NULL);
+	meter_end(ret);
 	if (ret < 0)
 		return ret;
 	for (size_t i = 0; i < w.nhot; i++)

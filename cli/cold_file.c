@@ -5,6 +5,7 @@
 
 #include "format/archive_writer.h"
 #include "format/image/image_pack.h"
+#include "meter/meter.h"
 
 /* A dry run of the loader: a kernel that cannot start is refused now, not at the first run. */
 static int check_boot(const struct source *source, struct err *err)
@@ -24,7 +25,12 @@ static int check_boot(const struct source *source, struct err *err)
 static int write_contents(struct archive_writer *w, const struct source *source,
 			  struct disk *const disk[], struct err *err)
 {
-	int ret = archive_writer_blob(w, ROLE_KERNEL, &source->boot.kernel, err);
+	int ret;
+
+	archive_writer_watch(w, meter_progress());
+	for (unsigned i = 0; i < source->appliance.ndisks; i++)
+		progress_expect(meter_progress(), source->appliance.disk[i].size);
+	ret = archive_writer_blob(w, ROLE_KERNEL, &source->boot.kernel, err);
 
 	if (ret < 0)
 		return ret;
@@ -69,13 +75,19 @@ static int write_appliance(const struct source *source, struct disk *const disk[
 int cold_file_write(const struct cold_file *f, struct source *source, struct err *err)
 {
 	struct disk *disk[APPLIANCE_MAX_DISKS] = {0};
+	const struct meter_params shown = {.verb = f->verb, .cancelled = "nothing was written"};
 	int ret = check_boot(source, err);
 
 	if (ret < 0)
 		return ret;
+	ret = meter_begin(&shown, err);
+	if (ret < 0)
+		return ret;
+	meter_run();
 	ret = source_open_disks(source, NULL, disk, err);
 	if (ret == 0)
 		ret = write_appliance(source, disk, f, err);
+	meter_end(ret);
 	for (unsigned i = 0; i < source->appliance.ndisks; i++)
 		disk_close(disk[i]);
 	return ret;

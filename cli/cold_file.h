@@ -7,6 +7,7 @@
 
 struct cold_file {
 	const char *output;	    /* the file that appears, - for standard output; NULL: */
+	const char *verb;	    /* for the meter */
 	int fd;			    /* an empty one that is open for reading and writing */
 	const struct keyring *keys; /* NULL: it is not encrypted */
 };

@@ -8,7 +8,7 @@
 #include "cli/options.h"
 
 /* What a verb does by the word behind it, as `torpor lan create`. */
-#define SUBCOMMAND_OPTIONS 3u
+#define SUBCOMMAND_OPTIONS 4u
 
 struct subcommand {
 	const char *name; /* NULL ends a table */

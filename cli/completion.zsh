@@ -91,6 +91,7 @@ _torpor_verb()
 		'*--cacert=[trust the certificates in FILE, and no others]:FILE:_files'
 		'*--plain-http[speak http, without encryption, to a registry on another host, too]'
 		'*--timeout=[give up a connection that is silent for so long; default 60]:SECONDS: '
+		'*--progress=[how far it is, on standard error\: lines, JSON lines, or nothing]:plain|json|none:_torpor_choices plain json none'
 		'*:operand:_torpor_operands files'
 		) ;;
 	run) arguments=(
@@ -130,6 +131,7 @@ _torpor_verb()
 		'*--cacert=[trust the certificates in FILE, and no others]:FILE:_files'
 		'*--plain-http[speak http, without encryption, to a registry on another host, too]'
 		'*--timeout=[give up a connection that is silent for so long; default 60]:SECONDS: '
+		'*--progress=[how far it is, on standard error\: lines, JSON lines, or nothing]:plain|json|none:_torpor_choices plain json none'
 		'*:operand:_torpor_operands images files'
 		) ;;
 	resume) arguments=(
@@ -162,6 +164,7 @@ _torpor_verb()
 		'*--cacert=[trust the certificates in FILE, and no others]:FILE:_files'
 		'*--plain-http[speak http, without encryption, to a registry on another host, too]'
 		'*--timeout=[give up a connection that is silent for so long; default 60]:SECONDS: '
+		'*--progress=[how far it is, on standard error\: lines, JSON lines, or nothing]:plain|json|none:_torpor_choices plain json none'
 		'*:operand:_torpor_operands running saved images files'
 		) ;;
 	clone) arguments=(
@@ -183,6 +186,7 @@ _torpor_verb()
 		'*--pcap=[capture the frames of the network card; those of the second into FILE.1, and so on]:FILE:_files'
 		'*--key-file=[key file of the encrypted appliance]:FILE:_files'
 		'*--passphrase-file=[the passphrase is the first line of FILE; - is standard input]:FILE:_files'
+		'*--progress=[how far it is, on standard error\: lines, JSON lines, or nothing]:plain|json|none:_torpor_choices plain json none'
 		'*:operand:_torpor_operands running saved images files'
 		) ;;
 	save) arguments=(
@@ -204,6 +208,7 @@ _torpor_verb()
 		'*--key-file=[key file of the encrypted appliance]:FILE:_files'
 		'*--passphrase-file=[the passphrase is the first line of FILE; - is standard input]:FILE:_files'
 		'*--json[print JSON]'
+		'*--progress=[how far it is, on standard error\: lines, JSON lines, or nothing]:plain|json|none:_torpor_choices plain json none'
 		'*:operand:_torpor_operands running'
 		) ;;
 	move) arguments=(
@@ -211,6 +216,7 @@ _torpor_verb()
 		'*--trim[have the guest drop its caches first]'
 		'*--flat[do not pack\: a larger file, whose memory is mapped at a resume]'
 		'*--level=[zstd level of packing, 1 to 19; default 3]:N: '
+		'*--progress=[how far it is, on standard error\: lines, JSON lines, or nothing]:plain|json|none:_torpor_choices plain json none'
 		'*:operand:_torpor_operands running'
 		) ;;
 	receive) arguments=(
@@ -231,6 +237,7 @@ _torpor_verb()
 		'*--pcap=[capture the frames of the network card; those of the second into FILE.1, and so on]:FILE:_files'
 		'*--key-file=[key file of the encrypted appliance]:FILE:_files'
 		'*--passphrase-file=[the passphrase is the first line of FILE; - is standard input]:FILE:_files'
+		'*--progress=[how far it is, on standard error\: lines, JSON lines, or nothing]:plain|json|none:_torpor_choices plain json none'
 		'*:operand:_torpor_operands '
 		) ;;
 	ps) arguments=(
@@ -327,6 +334,7 @@ _torpor_verb()
 		) ;;
 	cp) arguments=(
 		'--help[explain it]'
+		'*--progress=[how far it is, on standard error\: lines, JSON lines, or nothing]:plain|json|none:_torpor_choices plain json none'
 		'*:operand:_torpor_operands inside files'
 		) ;;
 	inspect) arguments=(
@@ -347,6 +355,7 @@ _torpor_verb()
 		'*--output=[write one ROLE to FILE, - for standard output]:FILE:_files'
 		'*--key-file=[key file of the encrypted appliance]:FILE:_files'
 		'*--passphrase-file=[the passphrase is the first line of FILE; - is standard input]:FILE:_files'
+		'*--progress=[how far it is, on standard error\: lines, JSON lines, or nothing]:plain|json|none:_torpor_choices plain json none'
 		'*:operand:_torpor_operands saved images files'
 		) ;;
 	verify) arguments=(
@@ -356,6 +365,7 @@ _torpor_verb()
 		'*--key-file=[key file of the encrypted appliance]:FILE:_files'
 		'*--passphrase-file=[the passphrase is the first line of FILE; - is standard input]:FILE:_files'
 		'*--json[print JSON]'
+		'*--progress=[how far it is, on standard error\: lines, JSON lines, or nothing]:plain|json|none:_torpor_choices plain json none'
 		'*:operand:_torpor_operands saved images files'
 		) ;;
 	convert) arguments=(
@@ -371,6 +381,7 @@ _torpor_verb()
 		'*--new-passphrase-file=[the same, with the passphrase in FILE]:FILE:_files'
 		'*--new-passphrase[the same, with one that is asked for]'
 		'*--json[print JSON]'
+		'*--progress=[how far it is, on standard error\: lines, JSON lines, or nothing]:plain|json|none:_torpor_choices plain json none'
 		'*:operand:_torpor_operands saved images files'
 		) ;;
 	flatten) arguments=(
@@ -383,6 +394,7 @@ _torpor_verb()
 		'*--key-file=[key file of the encrypted appliance]:FILE:_files'
 		'*--passphrase-file=[the passphrase is the first line of FILE; - is standard input]:FILE:_files'
 		'*--json[print JSON]'
+		'*--progress=[how far it is, on standard error\: lines, JSON lines, or nothing]:plain|json|none:_torpor_choices plain json none'
 		'*:operand:_torpor_operands saved images files'
 		) ;;
 	tree) arguments=(
@@ -421,6 +433,7 @@ _torpor_verb()
 		'*--plain-http[speak http, without encryption, to a registry on another host, too]'
 		'*--timeout=[give up a connection that is silent for so long; default 60]:SECONDS: '
 		'*--json[print JSON]'
+		'*--progress=[how far it is, on standard error\: lines, JSON lines, or nothing]:plain|json|none:_torpor_choices plain json none'
 		'*:operand:_torpor_operands saved images files'
 		) ;;
 	pull) arguments=(
@@ -430,6 +443,7 @@ _torpor_verb()
 		'*--plain-http[speak http, without encryption, to a registry on another host, too]'
 		'*--timeout=[give up a connection that is silent for so long; default 60]:SECONDS: '
 		'*--json[print JSON]'
+		'*--progress=[how far it is, on standard error\: lines, JSON lines, or nothing]:plain|json|none:_torpor_choices plain json none'
 		'*:operand:_torpor_operands images'
 		) ;;
 	login) arguments=(
@@ -470,6 +484,7 @@ _torpor_verb()
 	gc) arguments=(
 		'--help[explain it]'
 		'*--json[print JSON]'
+		'*--progress=[how far it is, on standard error\: lines, JSON lines, or nothing]:plain|json|none:_torpor_choices plain json none'
 		'*:operand:_torpor_operands '
 		) ;;
 	volume) arguments=(
@@ -507,6 +522,7 @@ _torpor_verb()
 		'*-o+[write there; default\: replace FILE]:FILE:_files'
 		'*--output=[write there; default\: replace FILE]:FILE:_files'
 		'*--until-closed=[end it when nobody has the other end of PIPE open any more, as /dev/fd/3]:PIPE: '
+		'*--progress=[how far it is, on standard error\: lines, JSON lines, or nothing]:plain|json|none:_torpor_choices plain json none'
 		'*:operand:_torpor_operands saved images files'
 		) ;;
 	test) arguments=(
@@ -538,6 +554,7 @@ _torpor_verb()
 		'*--output=[file to write; default RECIPE'\''s with the ending .torpor in place of .t]:FILE:_files'
 		'*--from=[what it begins with, in place of the FILE in its head]:FILE:_files'
 		'*--update[accept what the commands print\: rewrite RECIPE]'
+		'*--progress=[how far it is, on standard error\: lines, JSON lines, or nothing]:plain|json|none:_torpor_choices plain json none'
 		'1:subcommand:_torpor_choices record check'
 		'*:operand:_torpor_operands files'
 		) ;;

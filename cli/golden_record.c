@@ -109,7 +109,8 @@ int golden_make(const struct golden_job *job, struct err *err)
 		if (ret < 0 || !job->update)
 			return ret;
 	}
-	return live_file_make(&(struct live_file){.output = job->output,
+	return live_file_make(&(struct live_file){.verb = "golden",
+						  .output = job->output,
 						  .fd = job->file,
 						  .trim = recipe->trim,
 						  .flat = recipe->flat,

@@ -20,6 +20,7 @@
 #include "cli/target.h"
 #include "container/root_cache.h"
 #include "host/paths.h"
+#include "meter/meter.h"
 
 /* A guest that panics restarts; nothing but panics of the kernel is printed on its console. */
 #define COMMAND_LINE_SERIAL "console=ttyS0 quiet loglevel=3 panic=-1"
@@ -225,8 +226,40 @@ static int bring_image(const struct image_args *args, enum image_use use, bool *
 	return ret;
 }
 
+/* What is there of the file system, whose size is not known before. On the meter's thread. */
+static bool look_at_root(void *opaque, uint64_t *done, uint64_t *expected)
+{
+	const int *fd = opaque;
+	struct stat st;
+
+	if (fstat(*fd, &st) < 0)
+		return false;
+	*done = (uint64_t)st.st_blocks * 512;
+	*expected = 0;
+	return true;
+}
+
+static int make_shown(struct container_root_params *params, enum image_use use,
+		      struct container_root *root, struct err *err)
+{
+	const struct meter_params shown = {
+		.verb = use == IMAGE_RUN ? "run" : "build",
+		.cancelled = "nothing was written",
+		.look = look_at_root,
+		.opaque = &params->fd,
+	};
+	int ret = meter_begin(&shown, err);
+
+	if (ret < 0)
+		return ret;
+	meter_run();
+	ret = container_root(params, root, err);
+	meter_end(ret);
+	return ret;
+}
+
 static int make_anew(struct image_parts *parts, const struct container_root_params *given,
-		     struct err *err)
+		     enum image_use use, struct err *err)
 {
 	struct container_root_params params = *given;
 
@@ -234,7 +267,7 @@ static int make_anew(struct image_parts *parts, const struct container_root_para
 	if (parts->root_fd < 0)
 		return parts->root_fd;
 	params.fd = parts->root_fd;
-	return container_root(&params, &parts->root, err);
+	return make_shown(&params, use, &parts->root, err);
 }
 
 /* Into the cache, if there can be one. */
@@ -248,10 +281,10 @@ static int make_kept(struct image_parts *parts, const struct container_root_para
 
 	if (root_cache_begin(&file, cache->text, key, &why) < 0) {
 		tempfile_close(&file);
-		return make_anew(parts, given, err);
+		return make_anew(parts, given, IMAGE_RUN, err);
 	}
 	params.fd = file.fd;
-	ret = container_root(&params, &parts->root, err);
+	ret = make_shown(&params, IMAGE_RUN, &parts->root, err);
 	if (ret == 0) {
 		/* Open before it has a name that may go again. */
 		parts->root_fd = fcntl(file.fd, F_DUPFD_CLOEXEC, 3);
@@ -275,7 +308,7 @@ static int find_or_make(struct image_parts *parts, const struct container_root_p
 	if (ret == 0)
 		ret = path_make_parents(&cache, err);
 	if (ret < 0)
-		return make_anew(parts, params, err);
+		return make_anew(parts, params, IMAGE_RUN, err);
 	ret = root_key_make(&key, params->source, params->spare, err);
 	if (ret < 0)
 		return ret;
@@ -290,7 +323,8 @@ static int make_root(struct image_parts *parts, const struct image_args *args, e
 	int ret;
 
 	params.spare = args->has_space ? args->space : DEFAULT_SPACE;
-	ret = use == IMAGE_RUN ? find_or_make(parts, &params, err) : make_anew(parts, &params, err);
+	ret = use == IMAGE_RUN ? find_or_make(parts, &params, err)
+			       : make_anew(parts, &params, use, err);
 	if (ret < 0)
 		return ret;
 	snprintf(parts->root_path, sizeof(parts->root_path), "/proc/self/fd/%d", parts->root_fd);

@@ -3,6 +3,7 @@
 
 #include "cli/spool.h"
 #include "host/parent.h"
+#include "meter/meter.h"
 
 int input_open_archive(struct archive **archive, const char *text,
 		       const struct archive_open_params *params, enum sandbox sandbox,
@@ -20,7 +21,11 @@ int input_open_archive(struct archive **archive, const char *text,
 	ret = sandbox_enter(sandbox, err);
 	if (ret < 0)
 		return ret;
-	return archive_open_with(archive, input.file, &how, err);
+	meter_run();
+	ret = archive_open_with(archive, input.file, &how, err);
+	if (ret == 0)
+		archive_watch(*archive, meter_progress());
+	return ret;
 }
 
 int input_open_chain(struct chain **chain, struct keyring **keys, const char *text,
@@ -39,8 +44,10 @@ int input_open_chain(struct chain **chain, struct keyring **keys, const char *te
 	ret = sandbox_enter(SANDBOX_CREATE, err);
 	if (ret < 0)
 		return ret;
+	meter_run();
 	ret = parent_open(chain, input.file, &params, err);
 	if (ret < 0)
 		return ret;
+	chain_watch(*chain, meter_progress());
 	return keys_check_used(given, (*chain)->archive, (*chain)->n, err);
 }

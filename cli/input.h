@@ -1,6 +1,7 @@
 /*
  * The appliance that a verb reads: FILE, NAME or `-` on the command line, opened behind the
- * sandbox. One thread. The archive or chain is the caller's to close.
+ * sandbox. One thread. The archive or chain is the caller's to close. A meter that was begun runs from there
+ * on, and what is done with the archive is told to it.
  */
 #ifndef TORPOR_CLI_INPUT_H
 #define TORPOR_CLI_INPUT_H

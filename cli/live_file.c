@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/tempfile.h"
 #include "cli/own_program.h"
+#include "cli/save_meter.h"
 #include "cli/wake_name.h"
 #include "host/parse.h"
 #include "host/paths.h"
@@ -27,7 +28,7 @@ static int save(const struct live_file *f, const struct own_machine *m, int fd, 
 					.out = fd >= 0 ? fd : standard_output(f),
 					.stop_fd = f->stop_fd};
 	char level[32], as[WAKE_NAME_OPTION];
-	int n = 4;
+	int n = 4, ret;
 
 	if (f->trim)
 		argv[n++] = "--trim";
@@ -40,7 +41,13 @@ static int save(const struct live_file *f, const struct own_machine *m, int fd, 
 		argv[n++] = as;
 	argv[n++] = "--";
 	argv[n] = m->name;
-	return own_program_do(&own, err);
+	/* What that verb shows nobody sees. */
+	ret = save_meter_begin(f->verb, "nothing was written", &m->client, err);
+	if (ret < 0)
+		return ret;
+	ret = own_program_do(&own, err);
+	meter_end(ret);
+	return ret;
 }
 
 static int warm(const struct live_file *f, const struct own_machine *m, int fd, struct err *err)

@@ -5,6 +5,7 @@
 #include "cli/own_machine.h"
 
 struct live_file {
+	const char *verb;   /* for the meter */
 	const char *output; /* the file that appears, - for standard output; NULL: */
 	int fd;		    /* an empty one that is open, and it is not warmed */
 	bool trim, flat;    /* as options of torpor save */

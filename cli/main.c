@@ -10,6 +10,7 @@
 #include "cli/target.h"
 #include "host/client.h"
 #include "host/start.h"
+#include "meter/meter.h"
 
 /* `torpor --help` and friends are verbs too. */
 static const char *verb_of(const char *arg)
@@ -64,6 +65,7 @@ static int run_command(const struct command *command, int argc, char **argv, str
 /* What has no end of its own for it ends as by default, and leaves no big temporary behind. */
 static void on_deadly_signal(int number)
 {
+	meter_on_signal();
 	tempfile_unlink_all();
 	(void)raise(number);
 }
@@ -93,7 +95,9 @@ static void keep_heap_small(void)
 
 static void tell_of_silence(const char *line)
 {
+	meter_hide();
 	fprintf(stderr, "torpor: %s\n", line);
+	meter_show();
 }
 
 int main(int argc, char **argv)

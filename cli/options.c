@@ -53,7 +53,7 @@ static int bad_option(const struct options *o, int code, struct err *err)
 		       o->argv[optind - 1], o->verb);
 }
 
-int options_next(struct options *o, struct err *err)
+static int next_option(struct options *o, struct err *err)
 {
 	struct option longs[OPTIONS_MAX + 1] = {0};
 	char shorts[2 * OPTIONS_MAX + 2] = ":", *s = shorts + 1;
@@ -83,6 +83,19 @@ int options_next(struct options *o, struct err *err)
 	o->name = find_spec(o->specs, code)->name;
 	o->value = optarg;
 	return code;
+}
+
+int options_next(struct options *o, struct err *err)
+{
+	int id;
+
+	while ((id = next_option(o, err)) == OPTION_PROGRESS) {
+		int ret = meter_choose(o->value, err);
+
+		if (ret < 0)
+			return ret;
+	}
+	return id;
 }
 
 const char *options_operand(struct options *o)

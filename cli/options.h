@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #include "base/err.h"
+#include "meter/meter.h"
 
 /* Ids above this have no letter. */
 #define OPTION_LONG_ONLY 256
@@ -28,6 +29,14 @@ struct option_spec {
 #define OPTION_JSON_SPEC                                                                           \
 	{                                                                                          \
 		OPTION_JSON, "json", NULL, "print JSON"                                            \
+	}
+
+/* Of verbs that may take long (meter/meter.h): options_next() takes it itself. */
+#define OPTION_PROGRESS (OPTION_LONG_ONLY + 400)
+#define OPTION_PROGRESS_SPEC                                                                       \
+	{                                                                                          \
+		OPTION_PROGRESS, "progress", METER_MODES,                                          \
+			"how far it is, on standard error: lines, JSON lines, or nothing"          \
 	}
 
 /* The tables of verbs without options, and of those with --json alone. */

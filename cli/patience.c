@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "meter/meter.h"
+
 #define PATIENCE_S 1
 
 static void *patience_thread(void *opaque)
@@ -22,8 +24,11 @@ static void *patience_thread(void *opaque)
 		while (!p->over && ret != ETIMEDOUT)
 			ret = pthread_cond_timedwait(&p->changed, &p->lock, &deadline);
 	} while (!p->over && (p->moved || p->what == NULL));
-	if (!p->over)
+	if (!p->over) {
+		meter_hide();
 		fprintf(stderr, "torpor: %s: waiting for %s\n", p->verb, p->what);
+		meter_show();
+	}
 	pthread_mutex_unlock(&p->lock);
 	return NULL;
 }

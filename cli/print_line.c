@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/printable.h"
+#include "meter/meter.h"
 
 void print_line(FILE *out, const char *fmt, ...)
 {
@@ -22,7 +23,9 @@ void print_line(FILE *out, const char *fmt, ...)
 		return;
 	}
 	printable_utf8(line);
+	meter_hide();
 	fprintf(out, "%s\n", line);
+	meter_show();
 }
 
 int flush_lines(struct err *err)

@@ -2,17 +2,12 @@
 #include "cli/registry_args.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/clock.h"
 #include "host/parse.h"
 #include "host/paths.h"
-
-#define METER_MS 200
+#include "meter/meter.h"
 
 int registry_args_take(struct registry_options *options, int id, const char *value, struct err *err)
 {
@@ -68,65 +63,6 @@ int registry_args_host(struct reference *ref, const char *text, struct err *err)
 	return err_set(err, ERR_USAGE, "'%s' is no HOST[:PORT] of a registry", text);
 }
 
-void meter_text(char text[96], uint64_t done, uint64_t expected, uint64_t elapsed_ns)
-{
-	const double mib = 1048576.0;
-	double seconds = (double)elapsed_ns / (double)NS_PER_SECOND;
-	double rate = seconds > 0 ? (double)done / seconds : 0;
-	unsigned percent = expected > 0 ? (unsigned)((double)done * 100 / (double)expected) : 0;
-	int len = snprintf(text, 96, "%u %%, %.1f of %.1f MiB, %.1f MiB/s", percent,
-			   (double)done / mib, (double)expected / mib, rate / mib);
-
-	if (rate > 0 && expected >= done && len < 96)
-		snprintf(text + len, 96 - (size_t)len, ", %.0f s left",
-			 (double)(expected - done) / rate);
-}
-
-static void *meter_run(void *opaque)
-{
-	struct meter *m = opaque;
-	struct pollfd cancelled = {.fd = m->progress.fd, .events = POLLIN};
-	uint64_t begun = clock_monotonic_ns();
-	bool printed = false;
-	char text[96];
-
-	while (poll(&cancelled, 1, METER_MS) == 0) {
-		uint64_t expected = atomic_load(&m->progress.expected);
-
-		if (expected == 0)
-			continue;
-		meter_text(text, atomic_load(&m->progress.done), expected,
-			   clock_monotonic_ns() - begun);
-		fprintf(stderr, "\r\033[Ktorpor: %s: %s", m->verb, text);
-		printed = true;
-	}
-	if (printed)
-		fprintf(stderr, "\r\033[K");
-	return NULL;
-}
-
-int meter_begin(struct meter *m, const char *verb, struct err *err)
-{
-	int ret;
-
-	*m = (struct meter){.verb = verb};
-	/* A peer that hangs up is an error of the write, not the end of this process. */
-	signal(SIGPIPE, SIG_IGN);
-	ret = progress_init(&m->progress, err);
-	if (ret < 0)
-		return ret;
-	m->running = isatty(STDERR_FILENO) && pthread_create(&m->thread, NULL, meter_run, m) == 0;
-	return 0;
-}
-
-void meter_end(struct meter *m)
-{
-	progress_cancel(&m->progress);
-	if (m->running)
-		pthread_join(m->thread, NULL);
-	progress_free(&m->progress);
-}
-
 static int pull_into(const struct cas *cas, const struct reference *ref,
 		     const struct registry_options *options, bool all, enum registry_wanted wanted,
 		     struct registry_pulled *pulled, char path[PATH_MAX], struct err *err)
@@ -153,18 +89,22 @@ int registry_args_pull(const struct reference *ref, const struct registry_option
 	cleanup_cas struct cas cas = {.folder = -1, .lock = -1};
 	struct registry_options with = *options;
 	char name[REFERENCE_TEXT];
-	struct meter meter;
+	const struct meter_params shown = {
+		.verb = verb,
+		.cancelled = "what has come is kept, and the next pull goes on from there",
+	};
 	int ret = registry_args_store(&cas, CAS_ADD, err);
 
 	if (ret < 0)
 		return ret;
-	ret = meter_begin(&meter, verb, err);
+	ret = meter_begin(&shown, err);
 	if (ret < 0)
 		return ret;
+	meter_run();
 	with.actions = REGISTRY_PULL;
-	with.progress = &meter.progress;
+	with.progress = meter_progress();
 	ret = pull_into(&cas, ref, &with, all, wanted, pulled, path, err);
-	meter_end(&meter);
+	meter_end(ret);
 	reference_text(ref, name);
 	return ret < 0 ? err_context(err, ret, REFERENCE_SCHEME "%s", name) : 0;
 }

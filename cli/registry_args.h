@@ -1,10 +1,8 @@
-/* What verbs that speak to a registry have in common: options, the store, progress on the terminal.
- * One thread. */
+/* What verbs that speak to a registry have in common: options, the store. One thread. */
 #ifndef TORPOR_CLI_REGISTRY_ARGS_H
 #define TORPOR_CLI_REGISTRY_ARGS_H
 
 #include <limits.h>
-#include <pthread.h>
 
 #include "cli/options.h"
 #include "registry/transfer.h"
@@ -45,20 +43,5 @@ int registry_args_host(struct reference *ref, const char *text, struct err *err)
 int registry_args_pull(const struct reference *ref, const struct registry_options *options,
 		       bool all, enum registry_wanted wanted, const char *verb,
 		       struct registry_pulled *pulled, char path[PATH_MAX], struct err *err);
-
-/* How far a transfer is, on standard error while that is a terminal. */
-struct meter {
-	const char *verb;
-	struct progress progress;
-	pthread_t thread;
-	bool running;
-};
-
-/* Returns what progress_init() gives. */
-int meter_begin(struct meter *m, const char *verb, struct err *err);
-void meter_end(struct meter *m);
-
-/* "45 %, 12.3 of 27.0 MiB, 5.2 MiB/s, 3 s left". Pure. */
-void meter_text(char text[96], uint64_t done, uint64_t expected, uint64_t elapsed_ns);
 
 #endif

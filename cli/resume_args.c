@@ -10,10 +10,11 @@
 #include "cli/spool.h"
 #include "cli/trust.h"
 #include "host/parse.h"
+#include "meter/meter.h"
 
 void resume_args_init(struct resume_args *args)
 {
-	*args = (struct resume_args){.instance = {.fill = PAGER_FILL_IDLE}};
+	*args = (struct resume_args){.instance = {.fill = PAGER_FILL_IDLE}, .verb = "resume"};
 }
 
 void resume_args_close(struct resume_args *args)
@@ -122,7 +123,7 @@ static int open_source(struct resume_args *args, const char *path, int fd, struc
 	return ret;
 }
 
-static int verify_chain(const struct chain *chain, enum resume_verify how, struct err *err)
+static int verify_each(const struct chain *chain, enum resume_verify how, struct err *err)
 {
 	if (how == RESUME_VERIFY_CACHED)
 		return chain_ensure_verified(chain, err);
@@ -133,6 +134,21 @@ static int verify_chain(const struct chain *chain, enum resume_verify how, struc
 			return ret;
 	}
 	return 0;
+}
+
+static int verify_chain(const struct resume_args *args, const struct chain *chain, struct err *err)
+{
+	const struct meter_params shown = {.verb = args->verb, .cancelled = "nothing was started"};
+	int ret = meter_begin(&shown, err);
+
+	if (ret < 0)
+		return ret;
+	meter_run();
+	chain_watch(chain, meter_progress());
+	ret = verify_each(chain, args->verify, err);
+	chain_watch(chain, NULL);
+	meter_end(ret);
+	return ret;
 }
 
 /* Before KVM is touched. */
@@ -151,7 +167,7 @@ static int check_source(const struct resume_args *args, const struct source *sou
 	ret = source_check(source, err);
 	if (ret < 0 || args->unverified)
 		return ret;
-	return verify_chain(source->chain, args->verify, err);
+	return verify_chain(args, source->chain, err);
 }
 
 /* Cards without a --net are not connected; one line says so. */

@@ -55,6 +55,7 @@ struct resume_args {
 	const char *signer; /* key or `trust`; NULL: a signature is not checked */
 	/* NULL, or it is read from there while it arrives; longer than the source. */
 	const struct wire_source *wire;
+	const char *verb;  /* for messages; resume_args_init(): "resume" */
 	const char *typed; /* what torpor run would take; NULL: the path */
 	struct key_args keys;
 	struct net_args net;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/end_signals.h"
+#include "meter/meter.h"
 
 static void *await_signal(void *opaque)
 {
@@ -45,8 +46,11 @@ int stop_signals_watch(struct stop_signals *stop, struct err *err)
 	return 0;
 }
 
-void stop_signals_die(const struct stop_signals *stop)
+void stop_signals_die(const struct stop_signals *stop, const char *verb, const char *cancelled)
 {
-	if (stop->number != 0)
-		end_signals_die(stop->number);
+	if (stop->number == 0)
+		return;
+	if (cancelled != NULL)
+		meter_say_cancelled(verb, cancelled);
+	end_signals_die(stop->number);
 }

@@ -17,7 +17,8 @@ struct stop_signals {
 /* Block those of base/end_signals.h and watch for them on a thread that lives as long as
  * the process, and *stop with it. Returns 0, or the errno of eventfd(2) or pthread_create(3). */
 int stop_signals_watch(struct stop_signals *stop, struct err *err);
-/* When a signal came: as if it had ended us at once. */
-void stop_signals_die(const struct stop_signals *stop);
+/* When a signal came: say that `verb` is cancelled, and what is so then (meter_say_cancelled(); NULL: the
+ * verb has said it), and end as if it had ended us at once. */
+void stop_signals_die(const struct stop_signals *stop, const char *verb, const char *cancelled);
 
 #endif

@@ -11,6 +11,7 @@
 #include "base/num.h"
 #include "cli/registry_args.h"
 #include "host/paths.h"
+#include "meter/meter.h"
 
 #define WAIT_CHUNK MIB(4)
 
@@ -45,16 +46,17 @@ static int wait_for_file(struct arrival *a, struct progress *progress, struct er
 static int wait_for_all(struct arrivals *set, const char *verb, struct err *err)
 {
 	struct arrivals_status status;
-	struct meter meter;
-	int ret = meter_begin(&meter, verb, err);
+	const struct meter_params shown = {.verb = verb, .cancelled = "nothing was started"};
+	int ret = meter_begin(&shown, err);
 
 	if (ret < 0)
 		return ret;
 	arrivals_status(set, &status);
-	progress_expect(&meter.progress, status.bytes);
+	meter_run();
+	progress_expect(meter_progress(), status.bytes);
 	for (uint32_t i = 0; ret == 0 && i < arrivals_files(set); i++)
-		ret = wait_for_file(arrivals_file(set, i), &meter.progress, err);
-	meter_end(&meter);
+		ret = wait_for_file(arrivals_file(set, i), meter_progress(), err);
+	meter_end(ret);
 	return ret;
 }
 
@@ -72,7 +74,9 @@ static void print_wait(void *verb, const struct wire_wait *wait)
 	snprintf(text, sizeof(text), "nothing has come in %llu s",
 		 (unsigned long long)(wait->elapsed_ns / NS_PER_SECOND));
 	if (atomic_load(&wait->progress->done) > 0)
-		meter_text(text, atomic_load(&wait->progress->done), expected, wait->elapsed_ns);
+		snprintf(text, sizeof(text), "%.1f of %.1f MiB",
+			 (double)atomic_load(&wait->progress->done) / (double)MIB(1),
+			 (double)expected / (double)MIB(1));
 	fprintf(stderr, "\r\033[Ktorpor: %s: waiting for %s: %s", (const char *)verb, wait->host,
 		text);
 }

@@ -548,6 +548,25 @@ void archive_close(struct archive *a)
 	free(a);
 }
 
+void archive_watch(struct archive *a, struct progress *progress)
+{
+	a->progress = progress;
+}
+
+struct progress *archive_progress(const struct archive *a)
+{
+	return a->progress;
+}
+
+uint64_t archive_image_bytes(const struct archive *a)
+{
+	uint64_t size = 0;
+
+	for (size_t i = 0; i < a->nimages; i++)
+		size += a->images[i].image.map.size;
+	return size;
+}
+
 const char *archive_path(const struct archive *a)
 {
 	return a->path;

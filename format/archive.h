@@ -36,6 +36,7 @@
 
 #include "base/blob.h"
 #include "base/err.h"
+#include "base/progress.h"
 #include "format/appliance.h"
 #include "format/container.h"
 #include "format/crypto/keyring.h"
@@ -80,6 +81,12 @@ struct archive_open_params {
 };
 int archive_open_with(struct archive **out, const char *path,
 		      const struct archive_open_params *params, struct err *err);
+/* Verifying it, and converting it, is told to `progress` (borrowed; NULL: nobody) from here on, which
+ * may cancel: they return -ECANCELED then. */
+void archive_watch(struct archive *a, struct progress *progress);
+struct progress *archive_progress(const struct archive *a);
+/* The sizes of all of its images, with their zeros. */
+uint64_t archive_image_bytes(const struct archive *a);
 /* NULL is fine. */
 void archive_close(struct archive *a);
 

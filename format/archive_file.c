@@ -56,6 +56,7 @@ static int copy_in_kernel(struct archive_writer *w, const struct blob *blob, uin
 		if (moved <= 0)
 			return moved < 0 ? -errno : -EIO;
 		left -= (uint64_t)moved;
+		progress_add(w->out.progress, (uint64_t)moved);
 	}
 	return 0;
 }
@@ -189,6 +190,7 @@ static int file_finish(struct archive_writer *w, const struct writer_front *fron
 	ret = progress_check(w->out.progress, err);
 	if (ret < 0 || tempfile_is_adopted(&w->out.file))
 		return ret;
+	progress_commit(w->out.progress);
 	/* Nobody else knows the file yet. */
 	settled = fstat(w->out.file.fd, &st) == 0 && verified_settle(&st);
 	ret = tempfile_publish(&w->out.file, &st, err);

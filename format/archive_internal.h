@@ -31,6 +31,7 @@ struct archive {
 	bool boot_checked;
 	bool settled; /* it may be remembered as good: verified_settle(); not of a folder */
 	const struct archive_open_params *params; /* while it is opened */
+	struct progress *progress;		  /* borrowed; NULL: none */
 	struct oci_descriptor manifest;
 	struct oci_descriptor config;
 	struct oci_descriptors layers;

@@ -109,7 +109,12 @@ static int packed_job(struct verify *v, const struct verify_job *job, struct has
 {
 	for (uint64_t i = 0; i < job->frames; i++) {
 		struct err found = {0};
-		int ret = frame_read(h->reader, job->image, job->first_place + i, h->chunk, &found);
+		int ret = progress_check(v->a->progress, err);
+
+		if (ret < 0)
+			return ret;
+		progress_add(v->a->progress, FRAME_SIZE);
+		ret = frame_read(h->reader, job->image, job->first_place + i, h->chunk, &found);
 
 		if (ret < 0 && found.kind != ERR_INTEGRITY)
 			return err_copy(err, ret, &found);
@@ -142,8 +147,16 @@ static int hot_job(struct verify *v, const struct verify_job *job, struct hashin
 		ret = verify_frame(v, image, le_get64(place), h->chunk, h, err);
 		if (ret < 0)
 			return ret;
+		progress_add(v->a->progress, FRAME_SIZE);
 	}
 	return 0;
+}
+
+static uint64_t job_bytes(const struct verify_job *job)
+{
+	if (job->image == NULL || job->blob.len > 0)
+		return job->blob.len;
+	return job->frames > 0 ? job->frames * FRAME_SIZE : job->image->hot.len;
 }
 
 static int hash_blob(const struct blob *blob, char text[DIGEST_TEXT_SIZE], struct err *err)
@@ -199,6 +212,10 @@ static int hash_job(struct verify *v, const struct verify_job *job, struct hashi
 	for (uint64_t at = 0; at < job->blob.len; at += CHUNK) {
 		uint64_t len = u64_min(CHUNK, job->blob.len - at);
 
+		ret = progress_check(v->a->progress, err);
+		if (ret < 0)
+			return ret;
+		progress_add(v->a->progress, len);
 		ret = blob_read(&job->blob, at, h->chunk, len, err);
 		if (ret < 0)
 			return err_context(err, ret, "%s", job->name);
@@ -495,6 +512,8 @@ static int run_verify(struct verify *v, struct archive *a, struct err *err)
 	ret = make_jobs(v, err);
 	if (ret < 0)
 		return ret;
+	for (size_t i = 0; i < v->njobs; i++)
+		progress_expect(a->progress, job_bytes(&v->jobs[i]));
 	ret = parallel_run(v->njobs + 1, run_verify_job, v, err);
 	if (ret < 0)
 		return ret;

@@ -107,6 +107,11 @@ void archive_writer_watch(struct archive_writer *w, struct progress *progress)
 	w->out.progress = progress;
 }
 
+struct progress *archive_writer_progress(const struct archive_writer *w)
+{
+	return w->out.progress;
+}
+
 uint64_t archive_writer_size(const struct archive_writer *w)
 {
 	return w->layout.at;
@@ -216,6 +221,8 @@ int writer_copy_hashed(struct archive_out *out, const struct blob *blob, uint64_
 			ret = out_write(out, chunk, len, offset + at, err);
 		if (ret < 0)
 			return ret;
+		if (out != NULL)
+			progress_add(out->progress, len);
 	}
 	ret = digest_end(d, digest, err);
 	if (ret < 0)
@@ -227,7 +234,10 @@ int writer_copy_hashed(struct archive_out *out, const struct blob *blob, uint64_
 static int writer_copy(struct archive_writer *w, const struct oci_descriptor *d,
 		       const struct blob *blob, struct err *err)
 {
-	int ret = w->output->copy(w, d, blob, err);
+	int ret;
+
+	progress_expect(w->out.progress, blob->len);
+	ret = w->output->copy(w, d, blob, err);
 
 	return writer_done(w, ret < 0 ? err_context(err, ret, "%s", d->role) : 0);
 }

@@ -64,6 +64,7 @@ void archive_writer_like(struct archive_writer *w, const struct archive *a);
 /* Report to `progress` (borrowed), which may cancel: whatever comes next then returns -ECANCELED,
  * up to the moment at which the file is in place. At first. */
 void archive_writer_watch(struct archive_writer *w, struct progress *progress);
+struct progress *archive_writer_progress(const struct archive_writer *w);
 /* Copy a blob (kernel, initrd). */
 int archive_writer_blob(struct archive_writer *w, const char *role, const struct blob *blob,
 			struct err *err);

@@ -184,12 +184,16 @@ int archive_writer_copy_image(struct archive_writer *w, const char *role, const 
 {
 	bool in_clear = w->own_key == NULL && !image->encrypted;
 	bool as_it_is = w->packed == (image->encoding == IMAGE_PACKED) && (w->like || in_clear);
+	uint64_t stored = 0;
 	int ret;
 
 	if (!as_it_is && image->map.data_frames > 0)
 		return archive_writer_recode_image(w, role, image, err);
+	/* What is stored is copied, and counted there; the rest of the image is nothing to do. */
+	for (uint32_t i = 0; i < image->nparts; i++)
+		stored += image->part[i].len;
+	progress_skip(w->out.progress, image->map.size);
+	progress_expect(w->out.progress, stored);
 	ret = copy_stored_image(w, role, image, err);
-	if (ret == 0)
-		progress_add(w->out.progress, image->map.size);
 	return writer_done(w, ret < 0 ? err_context(err, ret, "%s", role) : 0);
 }

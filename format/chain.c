@@ -100,6 +100,12 @@ void chain_lock_keys(const struct chain *c)
 		archive_lock_keys(c->archive[i]);
 }
 
+void chain_watch(const struct chain *c, struct progress *progress)
+{
+	for (unsigned i = 0; i < c->n; i++)
+		archive_watch(c->archive[i], progress);
+}
+
 int chain_ensure_verified(const struct chain *c, struct err *err)
 {
 	for (unsigned i = 0; i < c->n; i++) {

@@ -50,6 +50,9 @@ static inline void chain_cleanup(struct chain **c)
 
 #define cleanup_chain __attribute__((cleanup(chain_cleanup)))
 
+/* archive_watch() of each. */
+void chain_watch(const struct chain *c, struct progress *progress);
+
 /* The process is another than that which opened it: lock the keys in its memory. NULL is fine. */
 void chain_lock_keys(const struct chain *c);
 

@@ -187,6 +187,7 @@ static int convert_into(struct archive *from, struct archive_writer *to,
 	struct conversion c = {.from = from, .to = to, .params = params};
 	int ret;
 
+	archive_writer_watch(to, archive_progress(from));
 	archive_writer_like(to, from);
 	ret = convert_contents(&c, err);
 	if (ret < 0)
@@ -201,6 +202,7 @@ static int convert_check(struct archive *from, const struct convert_params *para
 
 	if (ret < 0)
 		return err_context(err, ret, "%s", archive_path(from));
+	progress_expect(archive_progress(from), archive_image_bytes(from));
 	return archive_ensure_verified(from, err);
 }
 

@@ -79,6 +79,8 @@ static int flatten_layers(struct archive_writer *w, const char *role,
 	frame_readers_init(&m.readers);
 	if (!is_untouched(&m))
 		ret = archive_writer_image(w, role, &source, err);
+	else
+		progress_skip(archive_writer_progress(w), source.size);
 	frame_readers_free(&m.readers);
 	layer_extents_free(&m.extents);
 	return ret;
@@ -160,18 +162,42 @@ static int flatten_contents(const struct chain *c, struct archive_writer *w, str
 	return a->live ? flatten_memory(c, w, err) : 0;
 }
 
+/* What will be written, with its zeros. */
+static int expect_flattened(const struct chain *c, const struct appliance *a, struct err *err)
+{
+	struct progress *progress = archive_progress(chain_newest(c));
+	struct image_layers layers;
+
+	if (a->live)
+		progress_expect(progress, a->memory);
+	for (unsigned i = 0; i < a->ndisks; i++) {
+		int ret = chain_disk(c, i, &layers, err);
+
+		if (ret < 0)
+			return ret;
+		progress_expect(progress, layers.image[layers.n - 1]->map.size);
+		if (layers.n > 1)
+			progress_expect(progress, layers.image[0]->map.size);
+	}
+	return 0;
+}
+
 int flatten_chain(const struct chain *c, const char *target, int level, const struct keyring *keys,
 		  char digest[DIGEST_TEXT_SIZE], struct err *err)
 {
 	struct appliance a = *archive_appliance(chain_newest(c));
 	cleanup_archive_writer struct archive_writer *w = NULL;
-	int ret = chain_ensure_verified(c, err);
+	int ret = expect_flattened(c, &a, err);
 
+	if (ret < 0)
+		return ret;
+	ret = chain_ensure_verified(c, err);
 	if (ret < 0)
 		return ret;
 	ret = archive_writer_open(&w, target, err);
 	if (ret < 0)
 		return ret;
+	archive_writer_watch(w, archive_progress(chain_newest(c)));
 	if (level > 0)
 		archive_writer_pack(w, level);
 	a.increment = false;

@@ -62,12 +62,14 @@ int rekey_archive(struct archive *from, const char *target, int level, const str
 
 	if (ret < 0)
 		return ret;
+	progress_expect(archive_progress(from), archive_image_bytes(from));
 	ret = archive_ensure_verified(from, err);
 	if (ret < 0)
 		return ret;
 	ret = archive_writer_open(&to, target, err);
 	if (ret < 0)
 		return ret;
+	archive_writer_watch(to, archive_progress(from));
 	ret = rekey_contents(from, to, level, keys, err);
 	if (ret < 0)
 		return err_context(err, ret, "%s", archive_path(from));

@@ -9,9 +9,9 @@
  * {"do":"status"}
  *     → {"ok":true,"name":…,"pid":…,"state":"running"|"halted"|"paused"|"broken"|"saving",
  *       "memory":bytes,"vcpus":n,"started":seconds since 1970,"encrypted":bool}
- *     "encrypted": what it saves is. While it is saved also "percent" of the save (one that is left
- *     running is "saving" too, whatever its vCPUs do); when it is
- *     broken "error", the reason.
+ *     "encrypted": what it saves is. While it is saved also "percent" of the save, and "saving":
+ *     {"done","expected"}, bytes of it (one that is left running is "saving" too, whatever its vCPUs
+ *     do); when it is broken "error", the reason.
  * {"do":"inspect"}
  *     → as status, and "appliance": the description, "wake": see below, "sandbox": what confines
  *       the process {"seccomp":filters,"landlock":version,"own-files":bool,

@@ -88,6 +88,11 @@ bool terminal_output_size(uint16_t *rows, uint16_t *columns)
 	return size_of(STDOUT_FILENO, rows, columns);
 }
 
+bool terminal_error_size(uint16_t *rows, uint16_t *columns)
+{
+	return size_of(STDERR_FILENO, rows, columns);
+}
+
 bool terminal_raw_or_background(void)
 {
 	pid_t foreground = tcgetpgrp(STDIN_FILENO); /* -1: it is not our controlling terminal */

@@ -17,6 +17,8 @@ bool terminal_raw_both_ways(void);
 bool terminal_size(uint16_t *rows, uint16_t *columns);
 /* The same of standard output. */
 bool terminal_output_size(uint16_t *rows, uint16_t *columns);
+/* The same of standard error. */
+bool terminal_error_size(uint16_t *rows, uint16_t *columns);
 /* The same for a program that runs on in the background (`run … &`): there it returns false, leaves
  * the terminal as it is, and nothing about the terminal stops the process. Reading gives EIO. */
 bool terminal_raw_or_background(void);

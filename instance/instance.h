@@ -421,9 +421,9 @@ json_t *instance_published(struct instance *in, const json_t *request, struct er
  * eventfd(2), dup(2) or pthread_create(3); then nothing has begun. */
 int instance_behind_begin(struct instance *in, const struct save_request *request, json_t *words,
 			  struct err *err);
-/* Is one under way? How far, 0 to 100? */
+/* Is one under way? How far, for "status"? */
 bool instance_behind_active(const struct instance *in);
-unsigned instance_behind_percent(const struct instance *in);
+void instance_behind_tell(const struct instance *in, json_t *status);
 /* 0, or -EINVAL with ERR_FAILED while one is: the machine is busy. */
 int instance_refuse_busy(const struct instance *in, struct err *err);
 /* The client of it has gone away: it ends, and the machine is as it was. Nothing is done where there is
@@ -444,6 +444,8 @@ int instance_check_bases(const struct instance *in, struct err *err);
 /* The members of "status" that every state has (instance_saving.c). Any thread: they do not change
  * while the machine is saved. */
 json_t *instance_status(const struct instance *in, const char *state);
+/* Those that say how far a save is. */
+void instance_tell_progress(json_t *status, const struct progress *progress);
 
 /* Answer requests during a save (instance_saving.c): how far it is, that the machine is busy, and
  * "kill", which cancels it, as does the client's hang-up. Returns 0, what

@@ -38,7 +38,7 @@ bool instance_behind_active(const struct instance *in)
 	return in->behind.phase != BEHIND_NONE;
 }
 
-unsigned instance_behind_percent(const struct instance *in)
+static unsigned behind_percent(const struct instance *in)
 {
 	const struct behind *b = &in->behind;
 
@@ -47,12 +47,22 @@ unsigned instance_behind_percent(const struct instance *in)
 	return b->phase == BEHIND_WRITES ? progress_percent(save_process_progress(&b->process)) : 0;
 }
 
+void instance_behind_tell(const struct instance *in, json_t *status)
+{
+	const struct behind *b = &in->behind;
+
+	if (b->phase == BEHIND_WRITES)
+		instance_tell_progress(status, save_process_progress(&b->process));
+	else
+		json_object_set_new(status, "percent", json_integer(behind_percent(in)));
+}
+
 int instance_refuse_busy(const struct instance *in, struct err *err)
 {
 	if (!instance_behind_active(in))
 		return 0;
 	return err_set(err, ERR_FAILED, "machine %s is busy: saving, %u %%", in->claim.name,
-		       instance_behind_percent(in));
+		       behind_percent(in));
 }
 
 static void close_fd(int *fd)

@@ -21,12 +21,19 @@ json_t *instance_status(const struct instance *in, const char *state)
 		(int)keyring_locks(in->source->keys), "arriving", instance_arrivals_json(in));
 }
 
+void instance_tell_progress(json_t *status, const struct progress *progress)
+{
+	json_object_set_new(status, "percent", json_integer(progress_percent(progress)));
+	json_object_set_new(status, "saving",
+			    json_pack("{s:I,s:I}", "done", (json_int_t)atomic_load(&progress->done),
+				      "expected", (json_int_t)atomic_load(&progress->expected)));
+}
+
 static json_t *saving_status(const struct instance *in)
 {
 	json_t *status = instance_status(in, "saving");
 
-	json_object_set_new(status, "percent",
-			    json_integer(progress_percent(&in->saving.progress)));
+	instance_tell_progress(status, &in->saving.progress);
 	return status;
 }
 

@@ -32,14 +32,16 @@ static json_t *do_status(struct instance *in, const json_t *request, struct err 
 {
 	/* Its file is written; the client gives it its name. */
 	bool published = hold_is_active(&in->hold) && !hold_is_move(&in->hold);
-	bool saving = published || instance_behind_active(in);
-	json_t *status = instance_status(in, saving ? "saving" : machine_state_name(&in->machine));
+	bool behind = instance_behind_active(in);
+	json_t *status = instance_status(
+		in, published || behind ? "saving" : machine_state_name(&in->machine));
 
 	(void)request;
 	(void)err;
-	if (saving)
-		json_object_set_new(status, "percent",
-				    json_integer(published ? 100 : instance_behind_percent(in)));
+	if (behind)
+		instance_behind_tell(in, status);
+	else if (published)
+		json_object_set_new(status, "percent", json_integer(100));
 	if (machine_is_broken(&in->machine))
 		json_object_set_new(status, "error", json_string(in->machine.failure.text));
 	return status;

@@ -32,6 +32,7 @@
 
 #include "base/blob.h"
 #include "base/err.h"
+#include "base/progress.h"
 #include "format/archive.h"
 #include "format/crypto/digest.h"
 #include "format/oci_index.h"
@@ -216,8 +217,9 @@ struct cas_swept {
 /* Remove images and indexes without a name that nobody holds; an image stays also when an index that
  * stays lists it, or an increment stands on it. Then blobs of no image, and what was left half fetched
  * or arrives for nobody. `cas` is open for CAS_SWEEP. `roots` are identities of parents that increments
- * elsewhere need. An image that cannot be read is an error, and nothing is removed. */
+ * elsewhere need. An image that cannot be read is an error, and nothing is removed.
+ * `progress` is told the bytes; NULL: nobody is. */
 int cas_sweep(const struct cas *cas, const char (*roots)[DIGEST_TEXT_SIZE], size_t nroots,
-	      struct cas_swept *swept, struct err *err);
+	      struct progress *progress, struct cas_swept *swept, struct err *err);
 
 #endif

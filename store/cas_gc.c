@@ -35,6 +35,7 @@ struct sweep {
 	struct listing *listing; /* owned */
 	size_t nlistings;
 	struct cas_swept *swept;
+	struct progress *progress;
 };
 
 static int take_candidate(void *opaque, const char *name, struct err *err)
@@ -314,6 +315,7 @@ static int sweep_file(struct sweep *s, const char *folder, const char *name, uns
 	(*count)++;
 	/* What takes room: of what was arriving most may be missing. */
 	s->swept->bytes += u64_min((uint64_t)st.st_size, (uint64_t)st.st_blocks * 512);
+	progress_add(s->progress, u64_min((uint64_t)st.st_size, (uint64_t)st.st_blocks * 512));
 	return 0;
 }
 
@@ -399,9 +401,9 @@ static int sweep_all(struct sweep *s, const char (*roots)[DIGEST_TEXT_SIZE], siz
 }
 
 int cas_sweep(const struct cas *cas, const char (*roots)[DIGEST_TEXT_SIZE], size_t nroots,
-	      struct cas_swept *swept, struct err *err)
+	      struct progress *progress, struct cas_swept *swept, struct err *err)
 {
-	struct sweep s = {.cas = cas, .swept = swept};
+	struct sweep s = {.cas = cas, .swept = swept, .progress = progress};
 	int ret;
 
 	*swept = (struct cas_swept){0};

@@ -4,7 +4,8 @@
     terminal.py FILE ANSWER… -- COMMAND…
 
 All that it says goes to FILE. Prints its exit status and the number of the signal that ended it, and
-whether the terminal is set as it was before. ^C and ^D are keys.
+whether the terminal is set as it was before. ^C and ^D are keys. An ANSWER /TEXT/KEY waits for TEXT instead.
+The terminal has $TERMINAL_COLUMNS columns, if that is set.
 """
 import os
 import pty
@@ -21,6 +22,8 @@ pid, terminal = pty.fork()
 if pid == 0:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # who runs us in the background ignores it
     os.execv(command[0], command)
+if "TERMINAL_COLUMNS" in os.environ:
+    termios.tcsetwinsize(terminal, (24, int(os.environ["TERMINAL_COLUMNS"])))
 before = termios.tcgetattr(terminal)
 said = b""
 
@@ -37,8 +40,13 @@ def listen():
 
 for answer in answers:
     asked = len(said)
-    while not said[asked:].endswith(QUESTION) and listen():
-        pass
+    if answer.startswith("/"):
+        _, text, answer = answer.split("/")
+        while text.encode() not in said[asked:] and listen():
+            pass
+    else:
+        while not said[asked:].endswith(QUESTION) and listen():
+            pass
     os.write(terminal, KEYS.get(answer) or answer.encode() + b"\n")
 while listen():
     pass
