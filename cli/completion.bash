@@ -6,66 +6,68 @@ _torpor_verb()
 	case $verb in
 	build)
 		subcommands='' operands='files'
-		flags='--live --encrypt --plain-http --help' files='-o --output --key-file --passphrase-file --kernel --initrd --from --cacert' folders='--modules'
-		choices='--ready --disk --cpu --console --net --pull' others='--ready-timeout --warm --append --volume -m --memory -c --cpus --mac --mtu --queues --module --space --timeout'
+		flags='--live --encrypt --plain-http --help' files='-o --output --key-file --passphrase-file --kernel --initrd --disk --from --cacert' folders='--modules'
+		choices='--ready --cpu --console --net --pull --progress' others='--ready-timeout --warm --append --volume -m --memory -c --cpus --mac --mtu --queues --module --space --timeout'
 		case $prev in --ready) words='text: port: exec:' ;; esac
-		case $prev in --disk) words=' ro scratch]' ;; esac
 		case $prev in --cpu) words='v1 v2 v3 host' ;; esac
 		case $prev in --console) words='ttyS0 hvc0' ;; esac
 		case $prev in --net) words='user none' ;; esac
 		case $prev in --pull) words='always missing never' ;; esac
+		case $prev in --progress) words='plain json none' ;; esac
 		;;
 	run)
 		subcommands='' operands='images files'
-		flags='-d --detach --rm --plain-http --help' files='--kernel --initrd --pcap --key-file --passphrase-file --cacert' folders='--modules'
-		choices='--on-term --disks --disk --cpu --console --net --pull' others='-n --name --until-closed --append --volume -m --memory -c --cpus -p --publish --mac --mtu --queues --module --space --timeout'
+		flags='-d --detach --rm --plain-http --help' files='--kernel --initrd --disk --pcap --key-file --passphrase-file --cacert' folders='--modules'
+		choices='--on-term --disks --cpu --console --net --pull --progress' others='-n --name --until-closed --append --volume -m --memory -c --cpus -p --publish --mac --mtu --queues --module --space --timeout'
 		case $prev in --on-term) words='poweroff save' ;; esac
 		case $prev in --disks) words='inside outside' ;; esac
-		case $prev in --disk) words=' ro scratch]' ;; esac
 		case $prev in --cpu) words='v1 v2 v3 host' ;; esac
 		case $prev in --console) words='ttyS0 hvc0' ;; esac
 		case $prev in --net) words='user tap lan= none' ;; esac
 		case $prev in --pull) words='always missing never' ;; esac
+		case $prev in --progress) words='plain json none' ;; esac
 		;;
 	resume)
 		subcommands='' operands='running saved images files'
-		flags='-d --detach --paused --golden --rm --wait-complete --unverified --new-identity --plain-http --help' files='--require-signature --pcap --key-file --passphrase-file --cacert' folders=''
-		choices='--on-term --disks --fill --verify --disk --net' others='--idle-save --until-closed -n --name --volume -p --publish --timeout'
+		flags='-d --detach --paused --golden --rm --wait-complete --unverified --new-identity --plain-http --help' files='--require-signature --disk --pcap --key-file --passphrase-file --cacert' folders=''
+		choices='--on-term --disks --fill --verify --net --progress' others='--idle-save --until-closed -n --name --volume -p --publish --timeout'
 		case $prev in --on-term) words='poweroff save' ;; esac
 		case $prev in --disks) words='inside outside' ;; esac
 		case $prev in --fill) words='none idle full' ;; esac
 		case $prev in --verify) words='full cached' ;; esac
-		case $prev in --disk) words=' ro scratch]' ;; esac
 		case $prev in --net) words='user tap lan= none' ;; esac
+		case $prev in --progress) words='plain json none' ;; esac
 		;;
 	clone)
 		subcommands='' operands='running saved images files'
-		flags='--unverified --new-identity --help' files='--require-signature --pcap --key-file --passphrase-file' folders=''
-		choices='--fill --verify --disk --net' others='-c --count -n --name --volume -p --publish'
+		flags='--unverified --new-identity --help' files='--require-signature --disk --pcap --key-file --passphrase-file' folders=''
+		choices='--fill --verify --net --progress' others='-c --count -n --name --volume -p --publish'
 		case $prev in --fill) words='none idle full' ;; esac
 		case $prev in --verify) words='full cached' ;; esac
-		case $prev in --disk) words=' ro scratch]' ;; esac
 		case $prev in --net) words='user tap lan= none' ;; esac
+		case $prev in --progress) words='plain json none' ;; esac
 		;;
 	save)
 		subcommands='' operands='running'
 		flags='-R --leave-running --trim --flat --full --force --encrypt --decrypt --json --help' files='-o --output --parent --key-file --passphrase-file' folders=''
-		choices='--disks' others='--as --level'
+		choices='--disks --progress' others='--as --level'
 		case $prev in --disks) words='inside outside' ;; esac
+		case $prev in --progress) words='plain json none' ;; esac
 		;;
 	move)
 		subcommands='' operands='running'
 		flags='--trim --flat --help' files='' folders=''
-		choices='' others='--level'
+		choices='--progress' others='--level'
+		case $prev in --progress) words='plain json none' ;; esac
 		;;
 	receive)
 		subcommands='' operands=''
-		flags='--paused --unverified --new-identity --help' files='--require-signature --pcap --key-file --passphrase-file' folders=''
-		choices='--fill --verify --disk --net' others='-n --name --volume -p --publish'
+		flags='--paused --unverified --new-identity --help' files='--require-signature --disk --pcap --key-file --passphrase-file' folders=''
+		choices='--fill --verify --net --progress' others='-n --name --volume -p --publish'
 		case $prev in --fill) words='none idle full' ;; esac
 		case $prev in --verify) words='full cached' ;; esac
-		case $prev in --disk) words=' ro scratch]' ;; esac
 		case $prev in --net) words='user tap lan= none' ;; esac
+		case $prev in --progress) words='plain json none' ;; esac
 		;;
 	ps)
 		subcommands='' operands=''
@@ -142,7 +144,8 @@ _torpor_verb()
 	cp)
 		subcommands='' operands='inside files'
 		flags='--help' files='' folders=''
-		choices='' others=''
+		choices='--progress' others=''
+		case $prev in --progress) words='plain json none' ;; esac
 		;;
 	inspect)
 		subcommands='' operands='running saved images files'
@@ -157,22 +160,26 @@ _torpor_verb()
 	extract)
 		subcommands='' operands='saved images files'
 		flags='--help' files='-o --output --key-file --passphrase-file' folders='-C --directory'
-		choices='' others=''
+		choices='--progress' others=''
+		case $prev in --progress) words='plain json none' ;; esac
 		;;
 	verify)
 		subcommands='' operands='saved images files'
 		flags='--json --help' files='-k --key --key-file --passphrase-file' folders=''
-		choices='' others=''
+		choices='--progress' others=''
+		case $prev in --progress) words='plain json none' ;; esac
 		;;
 	convert)
 		subcommands='' operands='saved images files'
 		flags='--flat --packed --drop-hot --encrypt --decrypt --new-passphrase --json --help' files='--key-file --passphrase-file --new-key-file --new-passphrase-file' folders=''
-		choices='' others=''
+		choices='--progress' others=''
+		case $prev in --progress) words='plain json none' ;; esac
 		;;
 	flatten)
 		subcommands='' operands='saved images files'
 		flags='--flat --decrypt --json --help' files='-o --output --key-file --passphrase-file' folders=''
-		choices='' others='--level'
+		choices='--progress' others='--level'
+		case $prev in --progress) words='plain json none' ;; esac
 		;;
 	tree)
 		subcommands='' operands='saved images files'
@@ -192,12 +199,14 @@ _torpor_verb()
 	push)
 		subcommands='' operands='saved images files'
 		flags='--signature --index --plain-http --json --help' files='--cacert' folders=''
-		choices='' others='--mount-from --timeout'
+		choices='--progress' others='--mount-from --timeout'
+		case $prev in --progress) words='plain json none' ;; esac
 		;;
 	pull)
 		subcommands='' operands='images'
 		flags='--all-platforms --plain-http --json --help' files='--cacert' folders=''
-		choices='' others='--timeout'
+		choices='--progress' others='--timeout'
+		case $prev in --progress) words='plain json none' ;; esac
 		;;
 	login)
 		subcommands='' operands=''
@@ -232,7 +241,8 @@ _torpor_verb()
 	gc)
 		subcommands='' operands=''
 		flags='--json --help' files='' folders=''
-		choices='' others=''
+		choices='--progress' others=''
+		case $prev in --progress) words='plain json none' ;; esac
 		;;
 	volume)
 		subcommands='create ls inspect rm' operands='volumes'
@@ -257,7 +267,8 @@ _torpor_verb()
 	warm)
 		subcommands='' operands='saved images files'
 		flags='--help' files='-o --output' folders=''
-		choices='' others='--for --until --until-closed'
+		choices='--progress' others='--for --until --until-closed'
+		case $prev in --progress) words='plain json none' ;; esac
 		;;
 	test)
 		subcommands='' operands='files'
@@ -267,7 +278,8 @@ _torpor_verb()
 	golden)
 		subcommands='record check' operands='files'
 		flags='--update --help' files='-o --output --from' folders=''
-		choices='' others=''
+		choices='--progress' others=''
+		case $prev in --progress) words='plain json none' ;; esac
 		;;
 	doctor)
 		subcommands='' operands=''

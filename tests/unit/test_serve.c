@@ -38,7 +38,7 @@ static const struct {
 	{"/web.torpor", ROUTE_FILE, "", ""},
 	{"/We%62.torpor", ROUTE_FILE, "", ""},
 	/* What is none of these. */
-	{"/", ROUTE_NOTHING, "", ""},
+	{"/", ROUTE_ROOT, "", ""},
 	{"", ROUTE_NOTHING, "", ""},
 	{"*", ROUTE_NOTHING, "", ""},
 	{"/.torpor", ROUTE_NOTHING, "", ""},
@@ -64,7 +64,7 @@ static const struct {
 	{"/v2/app/manifests/sha256:" HEX "0", ROUTE_BAD_DIGEST, "app", ""},
 	{"/v2/app/blobs/", ROUTE_BAD_DIGEST, "app", ""},
 	{"/v2/app", ROUTE_NOTHING, "", ""},
-	{"/v2/_catalog", ROUTE_NOTHING, "", ""},
+	{"/v2/_catalog", ROUTE_CATALOG, "", ""},
 };
 
 Test(serve, paths_are_taken_apart)
