@@ -171,8 +171,11 @@ static int expect_flattened(const struct chain *c, const struct appliance *a, st
 	if (a->live)
 		progress_expect(progress, a->memory);
 	for (unsigned i = 0; i < a->ndisks; i++) {
-		int ret = chain_disk(c, i, &layers, err);
+		int ret;
 
+		if (a->disk[i].outside[0] != '\0')
+			continue;
+		ret = chain_disk(c, i, &layers, err);
 		if (ret < 0)
 			return ret;
 		progress_expect(progress, layers.image[layers.n - 1]->map.size);
