@@ -119,7 +119,8 @@ refuses() { # STATUS REGEX ARGUMENT…
 # That somebody is waited for does not count: a slow host has it said at other times.
 one_line() { # REGEX
     local lines
-    lines=$(grep -Ev '^torpor: (move|receive|lan): waiting for | does not answer \(process ' "$SCRATCH/err")
+    lines=$(grep -Ev '^torpor: (move|receive|lan): waiting for ' "$SCRATCH/err")
+    [ "$(wc -l <<<"$lines")" = 1 ] || lines=$(grep -v ' does not answer (process ' <<<"$lines")
     [ "$(wc -l <<<"$lines")" = 1 ] && grep -Eq "^torpor: .*($1)" <<<"$lines"
 }
 

@@ -146,6 +146,7 @@ command_load()
 			echo "error load: no disk"
 			return
 		fi
+		rm -f /run/load.out # of an earlier load
 		probe load "$data" </dev/null >/run/load.out &
 		load_pid=$!
 		# One that is stopped before its first file has nothing to tell.
