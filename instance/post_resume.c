@@ -16,6 +16,7 @@
 #define LOOK_LONGEST_MS 500u
 #define HOOKS_MS	60000u /* after that their result is not waited for */
 #define CLOCK_GOOD	2.0    /* seconds: an agent may have to be paged in to tell the time */
+#define CLOCK_TRIES	3u     /* on a busy host a guest may take a time long after it was right */
 
 /* What an agent may offer. */
 enum {
@@ -128,6 +129,8 @@ static void compare_clock(struct post_resume *w)
 
 	if (fabs(w->off) <= CLOCK_GOOD) {
 		w->clock = POST_RESUME_DONE;
+	} else if (w->clock == POST_RESUME_DONE && ++w->clock_tries < CLOCK_TRIES) {
+		w->clock = POST_RESUME_OWED;
 	} else if (w->clock == POST_RESUME_DONE) {
 		snprintf(why, sizeof(why), "it is still %.1f s off", w->off);
 		clock_failed(w, why);
@@ -157,7 +160,10 @@ static void on_time_got(void *opaque, const json_t *value, const struct err *why
 		w->off = ((double)json_integer_value(value) - middle) / 1e9;
 		compare_clock(w);
 	}
-	clock_checked(w);
+	if (w->clock == POST_RESUME_OWED)
+		advance(w);
+	else
+		clock_checked(w);
 }
 
 static void check_clock(struct post_resume *w)
@@ -345,8 +351,10 @@ static void count_pause(struct post_resume *w)
 		return;
 	w->behind += clock_ns(CLOCK_BOOTTIME) - w->stopped;
 	w->stopped = 0;
-	if (w->behind > NS_PER_SECOND && w->clock != POST_RESUME_BUSY)
+	if (w->behind > NS_PER_SECOND && w->clock != POST_RESUME_BUSY) {
 		w->clock = POST_RESUME_OWED;
+		w->clock_tries = 0;
+	}
 }
 
 static void post_resume_go(struct post_resume *w)

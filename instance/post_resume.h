@@ -54,11 +54,12 @@ struct post_resume {
 	uint64_t took;	/* from then to the end of the last thing done, ns */
 
 	enum post_resume_part clock;
-	bool unchecked;	  /* the guest was not asked yet what its clock says */
-	uint64_t asked;	  /* what it was to say at that question, ns */
-	double off;	  /* guest's clock less ours, seconds */
-	uint64_t stopped; /* CLOCK_BOOTTIME of the pause, ns */
-	uint64_t behind;  /* ns of pauses that its clock does not know of */
+	bool unchecked;	      /* the guest was not asked yet what its clock says */
+	unsigned clock_tries; /* times that it was set, and was wrong all the same */
+	uint64_t asked;	      /* what it was to say at that question, ns */
+	double off;	      /* guest's clock less ours, seconds */
+	uint64_t stopped;     /* CLOCK_BOOTTIME of the pause, ns */
+	uint64_t behind;      /* ns of pauses that its clock does not know of */
 	char clock_error[256];
 
 	enum post_resume_part hooks;

@@ -14,7 +14,8 @@ enum value { VALUE_NONE, VALUE_FILE, VALUE_FOLDER, VALUE_CHOICE, VALUE_OTHER };
 /* A choice is a list with bars: `user|tap[=IF]|lan=NAME|none`. */
 static enum value value_of(const struct option_spec *spec)
 {
-	static const char *const files[] = {"FILE", "KEY", "F[,rw|ro|scratch][,id=X][,share=no]", "SOURCE"};
+	static const char *const files[] = {"FILE", "KEY", "F[,rw|ro|scratch][,id=X][,share=no]",
+					    "SOURCE"};
 	static const char *const folders[] = {"DIR", "FOLDER"};
 
 	if (spec->arg == NULL || option_value_optional(spec))

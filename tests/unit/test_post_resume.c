@@ -327,9 +327,31 @@ Test(post_resume, a_clock_that_stays_wrong)
 	clock_is_set();
 	hooks_start();
 	hooks_exit("");
+	for (unsigned i = 0; i < 2; i++) {
+		clock_is_asked(-3600);
+		clock_is_set();
+	}
 	clock_is_asked(-3600);
 	cr_assert_str_eq(told("clock"), "\"failed\"");
 	cr_assert(logged("the guest's clock is not set: it is still -3600."));
+}
+
+Test(post_resume, a_clock_that_is_set_too_late_is_set_again)
+{
+	start(612);
+	guest.open = true;
+	go_on();
+	fake_agent_synchronizes(&guest);
+	offers(ALL);
+	clock_is_set();
+	hooks_start();
+	hooks_exit("");
+	clock_is_asked(-6.6);
+	clock_is_set();
+	clock_is_asked(0);
+	cr_assert_str_eq(told("clock"), "\"done\"");
+	cr_assert(logged("the guest's clock is set"));
+	cr_assert_not(logged("is not set"));
 }
 
 Test(post_resume, hooks_run_once)

@@ -156,6 +156,10 @@ options_of_files() {
         name) set -- other ;;
         on-term) set -- save ;;
         idle-save | timeout) set -- 9 ;;
+        disks) set -- inside ;;
+        disk) set -- missing ;;
+        volume) set -- data ;;
+        progress) continue ;; # of any verb
         fill) set -- none ;;
         require-signature) set -- trust ;;
         verify) set -- full ;;
