@@ -281,7 +281,7 @@ wrong_host() {
     done <<'ROWS'
 it is for aarch64|c["arch"] = "aarch64"
 machine type torpor-9 is unknown|c["machine"] = "torpor-9"
-made by a newer torpor \(format 2.0\)|c["format"] = "2.0"
+made by a newer torpor \(format 3.0\)|c["format"] = "3.0"
 made by a newer torpor \(format 2\)|m["config"]["mediaType"] = "application/vnd.torpor.config.v2+json"
 CPU lacks .*vmx|c["cpu"]["words"][0][3] = 0xffffffff
 ROWS
