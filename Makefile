@@ -120,7 +120,7 @@ release: ## build what is installed and measured, in build-release
 
 MAN1 := $(DESTDIR)$(PREFIX)/share/man/man1/torpor.1
 MAN5 := $(DESTDIR)$(PREFIX)/share/man/man5/torpor.5
-MAN7 := $(DESTDIR)$(PREFIX)/share/man/man7/torpor-guests.7
+MAN7 := $(DESTDIR)$(PREFIX)/share/man/man7
 # Where the shells look; Debian's packages have another folder for zsh.
 BASH_COMPLETION := $(DESTDIR)$(PREFIX)/share/bash-completion/completions/torpor
 ZSH_FUNCTIONS   ?= $(PREFIX)/share/zsh/site-functions
@@ -137,7 +137,8 @@ install: release ## install the program, manual pages, completions and systemd's
 	$(if $(STRIP),$(STRIP) $(DESTDIR)$(PREFIX)/bin/torpor)
 	install -Dm 644 cli/torpor.1 $(MAN1)
 	install -Dm 644 format/torpor.5 $(MAN5)
-	install -Dm 644 guest/torpor-guests.7 $(MAN7)
+	install -Dm 644 guest/torpor-guests.7 $(MAN7)/torpor-guests.7
+	install -Dm 644 host/torpor-control.7 $(MAN7)/torpor-control.7
 	install -Dm 644 cli/completion.bash $(BASH_COMPLETION)
 	install -Dm 644 cli/completion.zsh $(ZSH_COMPLETION)
 	install -Dm 644 cli/completion.fish $(FISH_COMPLETION)
@@ -147,7 +148,7 @@ install: release ## install the program, manual pages, completions and systemd's
 
 .PHONY: uninstall
 uninstall: ## remove what install put there
-	rm -f $(DESTDIR)$(PREFIX)/bin/torpor $(MAN1) $(MAN5) $(MAN7) $(BASH_COMPLETION) $(ZSH_COMPLETION) $(FISH_COMPLETION)
+	rm -f $(DESTDIR)$(PREFIX)/bin/torpor $(MAN1) $(MAN5) $(MAN7)/torpor-guests.7 $(MAN7)/torpor-control.7 $(BASH_COMPLETION) $(ZSH_COMPLETION) $(FISH_COMPLETION)
 	rm -f $(foreach unit,$(UNITS),$(DESTDIR)$(systemdsystemunitdir)/$(unit) $(DESTDIR)$(systemduserunitdir)/$(unit))
 
 .PHONY: format
