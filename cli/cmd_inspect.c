@@ -1,6 +1,7 @@
 /* torpor inspect: what is in a file, or what a running machine is. */
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/mac.h"
@@ -14,6 +15,22 @@
 #include "cli/target.h"
 #include "format/archive.h"
 #include "host/client.h"
+#include "host/parse.h"
+#include "host/terminal.h"
+#include "instance/record.h"
+#include "report/file_map.h"
+
+enum {
+	OPTION_MAP = OPTION_LONG_ONLY + 1,
+	OPTION_HTML,
+};
+
+static const struct option_spec options[] = {
+	OPTION_JSON_SPEC,
+	{OPTION_MAP, "map", NULL, "draw where the bytes of a file are, as text"},
+	{OPTION_HTML, "html", NULL, "draw that as a page of HTML"},
+	{0},
+};
 
 static json_t *appliance_json(const struct appliance *a, struct err *err)
 {
@@ -139,7 +156,30 @@ static void print_archive(const struct archive *archive)
 		       entry->digest);
 }
 
-static int inspect_file(const char *path, bool json, struct err *err)
+static int print_map(const struct archive *archive, int form, struct err *err)
+{
+	cleanup_buf struct buf text = {0};
+	uint16_t rows, columns = 0;
+	struct file_map map;
+	int ret = file_map_make(&map, archive, err);
+
+	if (ret < 0)
+		return ret;
+	if (!terminal_output_size(&rows, &columns))
+		columns = 0;
+	if (form == OPTION_HTML)
+		file_map_html(&map, &text);
+	else
+		file_map_text(&map, columns, &text);
+	file_map_free(&map);
+	if (buf_failed(&text))
+		return err_sys(err, ENOMEM, "draw a map");
+	fwrite(text.data, 1, text.len, stdout);
+	return 0;
+}
+
+/* `form`: 0, or the option that says how. */
+static int inspect_file(const char *path, int form, struct err *err)
 {
 	cleanup_archive struct archive *archive = NULL;
 	json_t *value;
@@ -147,7 +187,9 @@ static int inspect_file(const char *path, bool json, struct err *err)
 
 	if (ret < 0)
 		return ret;
-	if (!json) {
+	if (form == OPTION_MAP || form == OPTION_HTML)
+		return print_map(archive, form, err);
+	if (form != OPTION_JSON) {
 		print_archive(archive);
 		return 0;
 	}
@@ -282,30 +324,77 @@ static int inspect_machine(const char *name, bool json, struct err *err)
 	return ret;
 }
 
+/* One that has ended: its record is what there is. */
+static int inspect_ended(const char *name, bool json)
+{
+	json_t *status = machine_status(name);
+	const time_t when = (time_t)json_integer_value(json_object_get(status, "when"));
+	const char *error = protocol_text(status, "error");
+	char text[64] = "-";
+	struct tm tm;
+
+	if (json) {
+		json_out(status);
+		return 0;
+	}
+	print_line(stdout, "name        %s\nstate       %s", name, protocol_text(status, "state"));
+	if (json_object_get(status, "end") != NULL) {
+		if (localtime_r(&when, &tm) != NULL)
+			strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
+		printf("end         %s, %s\nexit status %d\n", protocol_text(status, "end"), text,
+		       record_exit_status(
+			       record_end_by_name(protocol_text(status, "end")),
+			       (int)json_integer_value(json_object_get(status, "status"))));
+	}
+	if (error[0] != '\0')
+		print_line(stdout, "error       %s", error);
+	json_decref(status);
+	return 0;
+}
+
+static int cmd_inspect_parse(struct options *opts, int *form, const char **operand, struct err *err)
+{
+	int id;
+
+	while ((id = options_next(opts, err)) > 0) {
+		if (*form != 0 && *form != id)
+			return err_set(err, ERR_USAGE,
+				       "--json, --map and --html exclude one another");
+		*form = id;
+	}
+	return id < 0 ? id : options_one_operand(opts, "FILE or NAME", operand, err);
+}
+
 static int cmd_inspect_run(struct options *opts, struct err *err)
 {
 	struct target target;
 	const char *operand;
-	bool json = false;
-	int ret = options_flags(opts, OPTION_JSON, &json, err);
+	int form = 0, ret = cmd_inspect_parse(opts, &form, &operand, err);
 
 	if (ret < 0)
 		return ret;
-	ret = options_one_operand(opts, "FILE or NAME", &operand, err);
-	if (ret < 0)
-		return ret;
 	ret = target_find(&target, operand, err);
+	if (ret == -ENOENT && parse_name(operand, NULL) == 0 && machine_is_known(operand) &&
+	    form != OPTION_MAP && form != OPTION_HTML)
+		return inspect_ended(operand, form == OPTION_JSON);
 	if (ret < 0)
 		return ret;
-	if (target.kind == TARGET_MACHINE)
-		return inspect_machine(target.name, json, err);
-	return inspect_file(target.file, json, err);
+	if (target.kind != TARGET_MACHINE)
+		return inspect_file(target.file, form, err);
+	if (form == OPTION_MAP || form == OPTION_HTML)
+		return err_set(err, ERR_USAGE,
+			       "%s is a machine that runs: a map is of a file, as torpor save "
+			       "writes one",
+			       operand);
+	return inspect_machine(target.name, form == OPTION_JSON, err);
 }
 
 const struct command cmd_inspect = {
 	.name = "inspect",
 	.args = "FILE|NAME",
-	.summary = "describe a running machine or an appliance",
-	.options = options_json,
+	.summary = "describe a machine or an appliance, or draw where its bytes are",
+	.detail = "A machine that has ended is described by the record of its end, if no file has "
+		  "its name.",
+	.options = options,
 	.run = cmd_inspect_run,
 };

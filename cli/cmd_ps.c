@@ -124,6 +124,17 @@ static void print_arriving(const json_t *status)
 	printf("  %s", text);
 }
 
+/* "3m ago", and the exit status behind it, as torpor wait returns it. */
+static void print_end(const json_t *status)
+{
+	const enum machine_end end = record_end_by_name(protocol_text(status, "end"));
+
+	printf("-        -     -        ");
+	print_age(time(NULL) - json_integer_value(json_object_get(status, "when")));
+	printf(" ago, exit status %d\n",
+	       record_exit_status(end, (int)json_integer_value(json_object_get(status, "status"))));
+}
+
 static void ps_print_machine(const json_t *status)
 {
 	int64_t started = json_integer_value(json_object_get(status, "started"));
@@ -139,6 +150,10 @@ static void ps_print_machine(const json_t *status)
 			 protocol_text(status, "end")[0] != '\0' ? ":" : "",
 			 protocol_text(status, "end"));
 	printf("%-20s %-16s ", protocol_text(status, "name"), state);
+	if (json_object_get(status, "end") != NULL) {
+		print_end(status);
+		return;
+	}
 	if (started == 0) {
 		const json_t *pid = json_object_get(status, "pid");
 

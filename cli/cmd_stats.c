@@ -15,6 +15,7 @@
 enum {
 	OPTION_FILL = OPTION_LONG_ONLY + 1,
 	OPTION_INTERVAL,
+	OPTION_PROMETHEUS,
 };
 
 static const struct option_spec options[] = {
@@ -22,6 +23,7 @@ static const struct option_spec options[] = {
 	{OPTION_INTERVAL, "interval", "SECONDS", "of --watch; default 2"},
 	{OPTION_FILL, "fill", FILL_WORDS, "how untouched memory is loaded from now on"},
 	OPTION_JSON_SPEC,
+	{OPTION_PROMETHEUS, "prometheus", NULL, "print metrics in Prometheus' text format"},
 	{0},
 };
 
@@ -29,7 +31,7 @@ struct stats_args {
 	char *const *name; /* nnames of them; 0: all that run */
 	size_t nnames;
 	const char *fill;
-	bool json, watch;
+	bool json, watch, prometheus;
 	uint64_t interval; /* seconds; 0: not given */
 };
 
@@ -40,6 +42,9 @@ static int cmd_stats_option(struct stats_args *args, int id, const char *value, 
 	switch (id) {
 	case OPTION_JSON:
 		args->json = true;
+		return 0;
+	case OPTION_PROMETHEUS:
+		args->prometheus = true;
 		return 0;
 	case 'w':
 		args->watch = true;
@@ -69,6 +74,8 @@ static int cmd_stats_parse(struct options *opts, struct stats_args *args, struct
 	args->nnames = (size_t)(opts->argc - opts->operand);
 	if (args->interval != 0 && !args->watch)
 		return err_set(err, ERR_USAGE, "--interval goes with --watch");
+	if (args->prometheus && (args->json || args->watch || args->fill != NULL))
+		return err_set(err, ERR_USAGE, "--prometheus excludes --json, --watch and --fill");
 	if (args->fill == NULL)
 		return 0;
 	if (args->watch)
@@ -177,6 +184,7 @@ static int many_machines(const struct stats_args *args, struct err *err)
 		.name = args->name,
 		.nnames = args->nnames,
 		.json = args->json,
+		.prometheus = args->prometheus,
 		.watch = args->watch,
 		.interval_ms = (unsigned)(args->interval != 0 ? args->interval : 2) * 1000,
 	};
@@ -200,7 +208,7 @@ static int cmd_stats_run(struct options *opts, struct err *err)
 
 	if (ret < 0)
 		return ret;
-	if (args.nnames == 1 && !args.watch)
+	if (args.nnames == 1 && !args.watch && !args.prometheus)
 		return one_machine(&args, err);
 	return many_machines(&args, err);
 }

@@ -81,7 +81,7 @@ _torpor_verb()
 		;;
 	stats)
 		subcommands='' operands='running'
-		flags='-w --watch --json --help' files='' folders=''
+		flags='-w --watch --json --prometheus --help' files='' folders=''
 		choices='--fill' others='--interval'
 		case $prev in --fill) words='none idle full' ;; esac
 		;;
@@ -129,7 +129,7 @@ _torpor_verb()
 	logs)
 		subcommands='' operands='known'
 		flags='-f --follow --host --help' files='' folders=''
-		choices='' others=''
+		choices='' others='--tail'
 		;;
 	console)
 		subcommands='' operands='running'
@@ -149,7 +149,7 @@ _torpor_verb()
 		;;
 	inspect)
 		subcommands='' operands='running saved images files'
-		flags='--json --help' files='' folders=''
+		flags='--json --map --html --help' files='' folders=''
 		choices='' others=''
 		;;
 	ls)

@@ -25,7 +25,7 @@ _torpor_verbs=(
 	'console:type at a running machine and see its output; ~. leaves'
 	'exec:run a command in the guest of a running machine'
 	'cp:copy files and folders out of the guest of a running machine, or into it'
-	'inspect:describe a running machine or an appliance'
+	'inspect:describe a machine or an appliance, or draw where its bytes are'
 	'ls:list what is in an appliance\: roles, encodings, sizes, frames'
 	'extract:write contents of an appliance as plain files'
 	'verify:check every digest in an appliance, and who signed it'
@@ -263,6 +263,7 @@ _torpor_verb()
 		'*--interval=[of --watch; default 2]:SECONDS: '
 		'*--fill=[how untouched memory is loaded from now on]:none|idle|full:_torpor_choices none idle full'
 		'*--json[print JSON]'
+		'*--prometheus[print metrics in Prometheus'\'' text format]'
 		'*:operand:_torpor_operands running'
 		) ;;
 	port) arguments=(
@@ -309,6 +310,7 @@ _torpor_verb()
 		'*-f[go on until the machine is over]'
 		'*--follow[go on until the machine is over]'
 		'*--host[torpor'\''s own messages instead of the guest'\''s output]'
+		'*--tail=[begin with the last N lines of what is there]:N: '
 		'*:operand:_torpor_operands known'
 		) ;;
 	console) arguments=(
@@ -340,6 +342,8 @@ _torpor_verb()
 	inspect) arguments=(
 		'--help[explain it]'
 		'*--json[print JSON]'
+		'*--map[draw where the bytes of a file are, as text]'
+		'*--html[draw that as a page of HTML]'
 		'*:operand:_torpor_operands running saved images files'
 		) ;;
 	ls) arguments=(

@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/printable.h"
 #include "cli/each_machine.h"
 #include "cli/json_out.h"
@@ -18,6 +19,7 @@
 #include "host/client.h"
 #include "host/terminal.h"
 #include "instance/record.h"
+#include "report/prometheus.h"
 
 #define ANSWER_MS 1000
 #define ROW_SIZE  256u
@@ -260,7 +262,7 @@ static void print_table(const struct stats_round *round, const struct stats_roun
 		fputs("\033[J", stdout);
 }
 
-static void print_json(const struct stats_round *round, bool one_line)
+static json_t *round_json(const struct stats_round *round)
 {
 	json_t *list = json_array();
 
@@ -268,6 +270,25 @@ static void print_json(const struct stats_round *round, bool one_line)
 		if (round->row[i].stats != NULL)
 			json_array_append(list, round->row[i].stats);
 	}
+	return list;
+}
+
+static int print_prometheus(const struct stats_round *round, struct err *err)
+{
+	cleanup_json json_t *list = round_json(round);
+	cleanup_buf struct buf text = {0};
+
+	prometheus_add(&text, list);
+	if (list == NULL || buf_failed(&text))
+		return err_sys(err, ENOMEM, "print metrics");
+	fwrite(text.data, 1, text.len, stdout);
+	return 0;
+}
+
+static void print_json(const struct stats_round *round, bool one_line)
+{
+	json_t *list = round_json(round);
+
 	if (!one_line) {
 		json_out(list);
 		return;
@@ -327,10 +348,12 @@ int stats_table(const struct stats_params *params, struct err *err)
 	ret = round_ask(&round, params, err);
 	if (ret < 0)
 		return ret;
-	if (params->json)
+	if (params->prometheus)
+		ret = print_prometheus(&round, err);
+	else if (params->json)
 		print_json(&round, false);
 	else
 		print_table(&round, &before, &screen);
 	round_free(&round);
-	return 0;
+	return ret;
 }

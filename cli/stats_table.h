@@ -13,6 +13,7 @@ struct stats_params {
 	char *const *name;
 	size_t nnames; /* 0: all that run */
 	bool json;
+	bool prometheus; /* once, not json */
 	bool watch;
 	unsigned interval_ms; /* of `watch` */
 };
