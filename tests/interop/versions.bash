@@ -34,10 +34,10 @@ try console_ports "a file says which console ports its machine has, and a machin
 newer_major() {
     local verb
     variants
-    change 'c["format"] = "2.3"'
+    change 'c["format"] = "3.3"'
     for verb in inspect verify compat "resume -d" ls; do
         # shellcheck disable=SC2086
-        refuses 120 'made by a newer torpor \(format 2\.3\); this one reads 1\.x' $verb changed.torpor
+        refuses 120 'made by a newer torpor \(format 3\.3\); this one reads 1\.x and 2\.x' $verb changed.torpor
     done
     change 'm["config"]["mediaType"] = "application/vnd.torpor.config.v2+json"'
     refuses 120 'made by a newer torpor \(format 2\); this one reads 1\.x' resume -d changed.torpor
