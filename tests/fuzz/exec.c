@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/log.h"
 #include "base/num.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -28,6 +29,7 @@ static struct exec_sessions sessions;
 static struct transport transport; /* used with no port */
 static struct agent agent;	   /* says nothing */
 static struct agent_files files;   /* its transport is ours, used with a port */
+static const struct log host_log = {.fd = -1};
 static struct exec_port port;
 static struct chardev console; /* behind the port */
 static bool console_open, with_port;
@@ -307,7 +309,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	unsent = 0;
 	fuzz_require(loop_init(&loop, &lock, NULL) == 0);
 	if (with_port) {
-		exec_port_init(&port, &console, "port", &files);
+		exec_port_init(&port, &console, "port", &files, &host_log);
 		fuzz_require(exec_port_open(&port, &loop, NULL) == 0);
 	}
 	exec_sessions_init(&sessions, with_port ? &port.transport : &transport, &loop);
