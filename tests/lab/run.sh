@@ -45,6 +45,7 @@ files() {
 		echo "kernels $two"
 		echo "clones $(cpus_of_hosts)"
 		echo "reset"
+		echo "service"
 		return
 	fi
 	echo "lan $two"
