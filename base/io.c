@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/num.h"
 
 int io_pread(int fd, void *dst, uint64_t len, uint64_t at)
 {
@@ -34,6 +35,21 @@ int io_pwrite(int fd, const void *src, uint64_t len, uint64_t at)
 		if (put <= 0)
 			return put < 0 ? -errno : -EIO;
 		done += (uint64_t)put;
+	}
+	return 0;
+}
+
+int io_pwrite_zeros(int fd, uint64_t len, uint64_t at)
+{
+	static uint8_t zeros[65536]; /* not const: it would take its room in the binary */
+
+	for (uint64_t done = 0, part; done < len; done += part) {
+		int ret;
+
+		part = u64_min(len - done, sizeof(zeros));
+		ret = io_pwrite(fd, zeros, part, at + done);
+		if (ret < 0)
+			return ret;
 	}
 	return 0;
 }

@@ -9,6 +9,8 @@
 int io_pread(int fd, void *dst, uint64_t len, uint64_t at);
 /* Returns 0; -EIO when pwrite(2) writes nothing; or what it gave. */
 int io_pwrite(int fd, const void *src, uint64_t len, uint64_t at);
+/* The same of zeros. */
+int io_pwrite_zeros(int fd, uint64_t len, uint64_t at);
 
 /* Write at the position of the file, or to a pipe or socket; waits for room in a non-blocking one.
  * Returns 0; -EIO when write(2) writes nothing; or what write(2) or poll(2) gave. */

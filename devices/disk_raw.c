@@ -6,22 +6,6 @@
 #include <unistd.h>
 
 #include "base/io.h"
-#include "base/num.h"
-
-static int write_zeros(int fd, uint64_t at, uint64_t len)
-{
-	static uint8_t zeros[65536]; /* not const: it would take its room in the binary */
-
-	for (uint64_t done = 0, part; done < len; done += part) {
-		int ret;
-
-		part = u64_min(len - done, sizeof(zeros));
-		ret = io_pwrite(fd, zeros, part, at + done);
-		if (ret < 0)
-			return ret;
-	}
-	return 0;
-}
 
 /* EINVAL: a range that the blocks of a device are too large for. */
 static bool is_unable(int error)
@@ -46,7 +30,7 @@ int raw_zero(int fd, uint64_t at, uint64_t len, bool discard)
 	if (len == 0)
 		return 0;
 	ret = allocate(fd, discard ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE, at, len);
-	return ret < 0 && is_unable(-ret) ? write_zeros(fd, at, len) : ret;
+	return ret < 0 && is_unable(-ret) ? io_pwrite_zeros(fd, len, at) : ret;
 }
 
 int raw_flush(int fd, atomic_bool *failed)

@@ -212,22 +212,6 @@ int scratch_write(struct scratch *s, uint64_t at, const void *src, uint64_t len)
 	return 0;
 }
 
-/* For file systems that can neither punch nor zero a range. */
-static int write_zeros(int fd, uint64_t at, uint64_t len)
-{
-	static uint8_t zeros[65536]; /* not const: it would take its room in the binary */
-
-	for (uint64_t done = 0, part; done < len; done += part) {
-		int ret;
-
-		part = u64_min(len - done, sizeof(zeros));
-		ret = io_pwrite(fd, zeros, part, at + done);
-		if (ret < 0)
-			return ret;
-	}
-	return 0;
-}
-
 static int zero_range(int fd, uint64_t at, uint64_t len, bool discard)
 {
 	int ret = -1;
@@ -238,7 +222,7 @@ static int zero_range(int fd, uint64_t at, uint64_t len, bool discard)
 	if (ret < 0)
 		ret = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at,
 				(off_t)len);
-	return ret < 0 ? write_zeros(fd, at, len) : 0;
+	return ret < 0 ? io_pwrite_zeros(fd, len, at) : 0;
 }
 
 int scratch_zero(struct scratch *s, uint64_t block, uint64_t count, bool discard)
