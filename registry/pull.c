@@ -150,19 +150,11 @@ static int fetch_blob(void *opaque, struct http *http, size_t index, struct err 
 static int fetch_manifest(struct registry *r, struct http *http, const char *name,
 			  struct http_response *response, struct oci_descriptor *d, struct err *err)
 {
-	struct registry_request request = {.http = {.method = "GET", .accept = MANIFEST_ACCEPT}};
 	uint8_t digest[DIGEST_SIZE], ignored[DIGEST_SIZE];
-	char url[HTTP_URL];
-	int ret = registry_url(r, url, err, "manifests/%s", name);
+	int ret = registry_get(r, http, "manifests", name, MANIFEST_ACCEPT, response, err);
 
 	if (ret < 0)
 		return ret;
-	request.http.url = url;
-	ret = registry_call(r, http, &request, response, err);
-	if (ret < 0)
-		return ret;
-	if (response->status != 200)
-		return registry_refused(url, response, name, err);
 	if (response->body.len == 0)
 		return err_set(err, ERR_INTEGRITY, "%s: its manifest is empty", name);
 	ret = digest_bytes(response->body.data, response->body.len, digest, err);

@@ -12,19 +12,12 @@
 static int read_config(struct registry *r, struct http *http, const struct oci_descriptor *config,
 		       struct http_response *response, struct err *err)
 {
-	struct registry_request request = {.http = {.method = "GET"}};
 	uint8_t digest[DIGEST_SIZE];
-	char url[HTTP_URL], text[DIGEST_TEXT_SIZE];
-	int ret = registry_url(r, url, err, "blobs/%s", config->digest);
+	char text[DIGEST_TEXT_SIZE];
+	int ret = registry_get(r, http, "blobs", config->digest, NULL, response, err);
 
 	if (ret < 0)
 		return ret;
-	request.http.url = url;
-	ret = registry_call(r, http, &request, response, err);
-	if (ret < 0)
-		return ret;
-	if (response->status != 200)
-		return registry_refused(url, response, config->digest, err);
 	ret = digest_bytes(response->body.data, response->body.len, digest, err);
 	if (ret < 0)
 		return ret;

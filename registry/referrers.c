@@ -275,18 +275,10 @@ static bool is_signature_of(const struct registry_manifest *m, const char *subje
 static int fetch_small(struct registry *r, struct http *http, const struct oci_descriptor *d,
 		       struct http_response *response, struct err *err)
 {
-	struct registry_request request = {.http = {.method = "GET"}};
-	char url[HTTP_URL];
-	int ret = registry_url(r, url, err, "blobs/%s", d->digest);
+	int ret = registry_get(r, http, "blobs", d->digest, NULL, response, err);
 
 	if (ret < 0)
 		return ret;
-	request.http.url = url;
-	ret = registry_call(r, http, &request, response, err);
-	if (ret < 0)
-		return ret;
-	if (response->status != 200)
-		return registry_refused(url, response, d->digest, err);
 	return response->body.len == d->size
 		       ? 0
 		       : err_set(err, ERR_INTEGRITY, "%s has not the %llu bytes that it should",

@@ -570,6 +570,22 @@ int registry_call(struct registry *r, struct http *http, const struct registry_r
 	}
 }
 
+int registry_get(struct registry *r, struct http *http, const char *kind, const char *name,
+		 const char *accept, struct http_response *response, struct err *err)
+{
+	struct registry_request request = {.http = {.method = "GET", .accept = accept}};
+	char url[HTTP_URL];
+	int ret = registry_url(r, url, err, "%s/%s", kind, name);
+
+	if (ret < 0)
+		return ret;
+	request.http.url = url;
+	ret = registry_call(r, http, &request, response, err);
+	if (ret < 0)
+		return ret;
+	return response->status == 200 ? 0 : registry_refused(url, response, name, err);
+}
+
 int registry_check(struct registry *r, struct err *err)
 {
 	cleanup_http_response struct http_response response = {0};

@@ -97,6 +97,12 @@ int registry_follow(const char *url, const char *location, char to[HTTP_URL], st
 int registry_refused(const char *url, const struct http_response *response, const char *what,
 		     struct err *err);
 
+/* GET of `kind`/`name` ("blobs" or "manifests"): an answer of another status than 200 is an error,
+ * that of registry_refused(). `accept` may be NULL. Also returns what registry_url() and registry_call()
+ * give. */
+int registry_get(struct registry *r, struct http *http, const char *kind, const char *name,
+		 const char *accept, struct http_response *response, struct err *err);
+
 /* Wait before repetition `n`, from 1 on, or as long as an answer asks for (0: it does not). Returns
  * 0 or -ECANCELED. */
 int registry_wait(const struct registry *r, unsigned n, unsigned asked_s, struct err *err);
