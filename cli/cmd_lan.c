@@ -377,12 +377,15 @@ static int cmd_lan_option(struct lan_args *args, int id, const char *value, stru
 	}
 }
 
+extern const struct command cmd_lan;
+
 static const struct action *find_action(const char *name, struct err *err)
 {
-	for (size_t i = 0; name != NULL && i < ARRAY_SIZE(actions); i++) {
-		if (strcmp(subcommands[i].name, name) == 0)
-			return &actions[i];
-	}
+	const struct subcommand *sub =
+		name != NULL ? command_find_subcommand(&cmd_lan, name) : NULL;
+
+	if (sub != NULL)
+		return &actions[sub - subcommands];
 	err_set(err, ERR_USAGE, "say create, ls, stats, rm, serve or join (see torpor help lan)");
 	return NULL;
 }

@@ -146,12 +146,15 @@ static const struct action {
 
 _Static_assert(ARRAY_SIZE(actions) + 1 == ARRAY_SIZE(subcommands), "one for each");
 
+extern const struct command cmd_volume;
+
 static const struct action *find_action(const char *name, struct err *err)
 {
-	for (size_t i = 0; name != NULL && i < ARRAY_SIZE(actions); i++) {
-		if (strcmp(subcommands[i].name, name) == 0)
-			return &actions[i];
-	}
+	const struct subcommand *sub =
+		name != NULL ? command_find_subcommand(&cmd_volume, name) : NULL;
+
+	if (sub != NULL)
+		return &actions[sub - subcommands];
 	err_set(err, ERR_USAGE, "say create, ls, inspect or rm (see torpor help volume)");
 	return NULL;
 }
