@@ -150,6 +150,24 @@ static void hooks_start(void)
 	says("{\"return\": {\"pid\": 99}}\n");
 }
 
+/* A guest that has slept wakes, and its agent says what it offers. */
+static void agent_answers(void)
+{
+	start(612);
+	guest.open = true;
+	go_on();
+	fake_agent_synchronizes(&guest);
+	offers(ALL);
+}
+
+/* The same, to where its hooks run. */
+static void hooks_begin(void)
+{
+	agent_answers();
+	clock_is_set();
+	hooks_start();
+}
+
 /* The next look finds this. */
 static void hooks_are(const char *status)
 {
@@ -214,13 +232,7 @@ static void stop_and_take_back(void)
 /* All is owed again, wherever it was in the middle of it. */
 Test(post_resume, a_guest_that_is_taken_back)
 {
-	start(612);
-	guest.open = true;
-	go_on();
-	fake_agent_synchronizes(&guest);
-	offers(ALL);
-	clock_is_set();
-	hooks_start();
+	hooks_begin();
 	cr_assert_str_eq(told("hooks"), "\"busy\"");
 	stop_and_take_back();
 	cr_assert_str_eq(told("clock"), "\"owed\"");
@@ -302,11 +314,7 @@ Test(post_resume, an_agent_that_is_slow)
 /* QEMU's agent says so where there is no hardware clock, and has set the time before. */
 Test(post_resume, what_the_clock_says_counts)
 {
-	start(612);
-	guest.open = true;
-	go_on();
-	fake_agent_synchronizes(&guest);
-	offers(ALL);
+	agent_answers();
 	json_decref(fake_agent_expects(&guest, "guest-set-time"));
 	says("{\"error\": {\"desc\": \"hwclock failed\\u001b\"}}\n");
 	cr_assert_str_eq(told("clock-error"), "\"hwclock failed?\"");
@@ -319,13 +327,7 @@ Test(post_resume, what_the_clock_says_counts)
 
 Test(post_resume, a_clock_that_stays_wrong)
 {
-	start(612);
-	guest.open = true;
-	go_on();
-	fake_agent_synchronizes(&guest);
-	offers(ALL);
-	clock_is_set();
-	hooks_start();
+	hooks_begin();
 	hooks_exit("");
 	for (unsigned i = 0; i < 2; i++) {
 		clock_is_asked(-3600);
@@ -338,13 +340,7 @@ Test(post_resume, a_clock_that_stays_wrong)
 
 Test(post_resume, a_clock_that_is_set_too_late_is_set_again)
 {
-	start(612);
-	guest.open = true;
-	go_on();
-	fake_agent_synchronizes(&guest);
-	offers(ALL);
-	clock_is_set();
-	hooks_start();
+	hooks_begin();
 	hooks_exit("");
 	clock_is_asked(-6.6);
 	clock_is_set();
@@ -356,13 +352,7 @@ Test(post_resume, a_clock_that_is_set_too_late_is_set_again)
 
 Test(post_resume, hooks_run_once)
 {
-	start(612);
-	guest.open = true;
-	go_on();
-	fake_agent_synchronizes(&guest);
-	offers(ALL);
-	clock_is_set();
-	hooks_start();
+	hooks_begin();
 	fake_agent_open(&guest, false);
 	cr_assert_str_eq(told("hooks-error"), "\"the agent ended before they did\"");
 	fake_agent_open(&guest, true);
@@ -374,11 +364,7 @@ Test(post_resume, hooks_run_once)
 
 Test(post_resume, an_agent_that_dies_over_the_clock_is_asked_again)
 {
-	start(612);
-	guest.open = true;
-	go_on();
-	fake_agent_synchronizes(&guest);
-	offers(ALL);
+	agent_answers();
 	json_decref(fake_agent_expects(&guest, "guest-set-time"));
 	fake_agent_open(&guest, false);
 	fake_agent_open(&guest, true);
@@ -392,13 +378,7 @@ Test(post_resume, hooks_that_do_not_end)
 {
 	unsigned looks = 0;
 
-	start(612);
-	guest.open = true;
-	go_on();
-	fake_agent_synchronizes(&guest);
-	offers(ALL);
-	clock_is_set();
-	hooks_start();
+	hooks_begin();
 	for (; post_resume.hooks == POST_RESUME_BUSY; looks++)
 		hooks_are("\"exited\": false");
 	cr_assert(lt(uint, looks, 200));
@@ -410,13 +390,7 @@ Test(post_resume, hooks_that_could_not_run)
 {
 	char said[32];
 
-	start(612);
-	guest.open = true;
-	go_on();
-	fake_agent_synchronizes(&guest);
-	offers(ALL);
-	clock_is_set();
-	hooks_start();
+	hooks_begin();
 	base64_encode("no shell\n", 9, said);
 	fake_agent_time_passes(&post_resume.timer);
 	json_decref(fake_agent_expects(&guest, "guest-exec-status"));
@@ -452,11 +426,7 @@ Test(post_resume, pauses_cost_the_clock_only)
 
 Test(post_resume, paused_in_the_middle)
 {
-	start(612);
-	guest.open = true;
-	go_on();
-	fake_agent_synchronizes(&guest);
-	offers(ALL);
+	agent_answers();
 	json_decref(fake_agent_expects(&guest, "guest-set-time"));
 	pause_for(10 * SECOND);
 	says("{\"return\": {}}\n");
@@ -529,13 +499,7 @@ Test(post_resume, the_shell_script)
 	write_hook(folder, "30-c", "#!/bin/sh\nhead -c 5000 /dev/zero | tr '\\0' y\n", 0755);
 	write_hook(folder, "15-off", "#!/bin/sh\necho never\n", 0644);
 	out = run_script(folder);
-	start(612);
-	guest.open = true;
-	go_on();
-	fake_agent_synchronizes(&guest);
-	offers(ALL);
-	clock_is_set();
-	hooks_start();
+	hooks_begin();
 	hooks_exit(out);
 	told("ran");
 	cr_assert(eq(sz, json_array_size(post_resume.ran), 3));
