@@ -24,6 +24,7 @@ struct runner {
 	size_t *queue; /* owned: results that wait for a worker, the next one last */
 	size_t nqueue;
 	unsigned starting; /* workers that have taken a test, and not yet a machine for it */
+	unsigned refused;  /* of those: there is no room for theirs, and they wait for the others */
 	unsigned running;  /* workers that have a machine */
 	bool *finished;	   /* owned: of the results */
 	size_t told;	   /* so many results were told, in order */
@@ -83,14 +84,19 @@ static void note_started(struct worker *w, bool has_machine)
 	pthread_mutex_unlock(&r->lock);
 }
 
-/* A worker without room for its machine gives its test to one that has a machine. */
+/* A worker without room for its machine gives its test to one that has a machine. Who is just getting
+ * one may have taken the room. */
 static bool hand_back(struct worker *w, size_t index, const struct err *why)
 {
 	struct runner *r = w->runner;
 	bool others;
 
 	pthread_mutex_lock(&r->lock);
-	others = r->running > (w->has_machine ? 1u : 0u);
+	r->refused++;
+	pthread_cond_broadcast(&r->changed);
+	while (!(others = r->running > (w->has_machine ? 1u : 0u)) && r->starting > r->refused)
+		pthread_cond_wait(&r->changed, &r->lock);
+	r->refused--;
 	if (others) {
 		r->queue[r->nqueue++] = index;
 		if (r->params->retired != NULL)

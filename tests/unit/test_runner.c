@@ -16,10 +16,11 @@
 
 /* Machines whose guest prints "out" to everything. */
 struct fake {
-	unsigned room;	    /* so many have room; others are told that there is none */
-	const char *broken; /* the path of a test whose machine does not start */
-	int stop_fd;	    /* made readable by a command "stop" */
-	_Atomic unsigned machines, begun, looks, waiting;
+	unsigned room;		/* so many have room; others are told that there is none */
+	const char *broken;	/* the path of a test whose machine does not start */
+	int stop_fd;		/* made readable by a command "stop" */
+	unsigned refused_first; /* no machine is there before so many were refused */
+	_Atomic unsigned machines, nrefused, begun, looks, waiting;
 	bool there[WORKERS + 1]; /* each worker has its own */
 	char saved[8][200];
 	_Atomic unsigned nsaved;
@@ -82,9 +83,11 @@ static int begin(void *opaque, unsigned worker, const char *path, const struct t
 	}
 	if (!f->there[worker] && f->machines++ >= f->room) {
 		f->machines--;
+		f->nrefused++;
 		world->no_room = true;
 		return err_sys(err, ENOMEM, "start");
 	}
+	until_at_least(&f->nrefused, f->refused_first);
 	f->there[worker] = true;
 	world->guest = (struct test_guest){.run = run_in_guest, .opaque = f};
 	world->golden = strdup("fake");
@@ -225,6 +228,24 @@ Test(runner, fewer_machines_than_workers_do_it_all, .init = enter_folder, .fini 
 		for (unsigned i = 0; i < 30; i++)
 			cr_expect(eq(str, f.told[i], list.path[i % 10]));
 	}
+}
+
+Test(runner, who_is_just_getting_a_machine_may_have_the_room, .init = enter_folder,
+     .fini = leave_folder)
+{
+	cleanup_test_list struct test_list list = {0};
+	cleanup_test_report struct test_report report = {0};
+	struct fake f = {.room = 1, .refused_first = WORKERS - 1, .stop_fd = -1};
+
+	for (unsigned i = 0; i < WORKERS; i++) {
+		char name[8];
+
+		snprintf(name, sizeof(name), "%u.t", i);
+		add_test(&list, name, "  $ x\n  out\n");
+	}
+	run_all(&f, &list, WORKERS, 1, &report);
+	cr_expect(eq(sz, test_report_count(&report, TEST_PASSED), WORKERS));
+	cr_expect(eq(u32, f.nretired, WORKERS - 1));
 }
 
 Test(runner, no_room_for_any_machine_is_said, .init = enter_folder, .fini = leave_folder)
