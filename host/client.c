@@ -188,16 +188,35 @@ static int connect_patiently(struct client *client, unsigned timeout_ms, struct 
 	return err_sys(err, -ret, "connect to %s %s", kind_name(client), client->name);
 }
 
+/* A pidfd of the process that holds the name, which the caller closes. -1: none does, or it is this
+ * one, whose end cannot be waited for. */
+static int open_holder(const struct client *client)
+{
+	pid_t pid = claim_holder(client->kind, client->name);
+	bool other = pid != 0 && pid != getpid();
+	int pidfd = other ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+
+	/* If it does not hold the name any more, its number may be another's. */
+	if (pidfd >= 0 && claim_holder(client->kind, client->name) != pid) {
+		close(pidfd);
+		pidfd = -1;
+	}
+	return pidfd;
+}
+
 static int client_open_kind(struct client *client, enum claim_kind kind, const char *name,
 			    unsigned timeout_ms, struct err *err)
 {
 	int ret = parse_name(name, err);
 
-	*client = (struct client){.fd = -1, .kind = kind};
+	*client = (struct client){.fd = -1, .process = -1, .kind = kind};
 	if (ret < 0)
 		return ret;
 	snprintf(client->name, sizeof(client->name), "%s", name);
-	return connect_patiently(client, timeout_ms, err);
+	ret = connect_patiently(client, timeout_ms, err);
+	if (ret == 0)
+		client->process = open_holder(client);
+	return ret;
 }
 
 int client_open(struct client *client, const char *name, struct err *err)
@@ -220,7 +239,9 @@ void client_close(struct client *client)
 {
 	if (client->fd >= 0)
 		close(client->fd);
-	client->fd = -1;
+	if (client->process >= 0)
+		close(client->process);
+	client->fd = client->process = -1;
 	line_buffer_free(&client->lines);
 }
 
@@ -243,11 +264,20 @@ static int await_input(int fd, int64_t deadline)
 	return ret == 0 ? -ETIMEDOUT : 0;
 }
 
+static int await_process(const struct client *client, int64_t deadline, struct err *err)
+{
+	int ret = client->process < 0 ? 0 : await_input(client->process, deadline);
+
+	return ret < 0 ? err_sys(err, -ret, "wait for the process of %s %s", kind_name(client),
+				 client->name)
+		       : 0;
+}
+
 /* Whether another connection gets an answer: a request may take its time, but "status", and that a
  * LAN knows no such request, is answered at once. */
 static bool client_answers(const struct client *client)
 {
-	struct client other = {.fd = -1, .kind = client->kind};
+	struct client other = {.fd = -1, .process = -1, .kind = client->kind};
 	int ret;
 
 	memcpy(other.name, client->name, sizeof(other.name));
@@ -381,28 +411,25 @@ bool client_hung_up(const struct client *client)
 
 int client_wait(struct client *client, int timeout_ms, struct err *err)
 {
+	int64_t deadline = timeout_ms < 0 ? -1 : client_now_ms() + timeout_ms;
 	int ret = client_do(client, "wait", timeout_ms, NULL, err);
 
-	return ret == -EPIPE ? 0 : ret;
+	if (ret < 0 && ret != -EPIPE)
+		return ret;
+	/* It may still hold files, an image of the store among them. */
+	return await_process(client, deadline, err);
 }
 
 /* Kill the process that holds the name, and wait for its end. */
-static int kill_holder(const struct client *client, struct err *err)
+static int kill_holder(struct client *client, struct err *err)
 {
-	pid_t pid = claim_holder(client->kind, client->name);
-	cleanup_fd int pidfd = -1;
-	int ret;
-
-	if (pid == 0)
+	if (client->process < 0)
+		client->process = open_holder(client);
+	if (client->process < 0)
 		return 0;
-	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	/* If it does not hold the name any more, its number may be another's. */
-	if (pidfd < 0 || claim_holder(client->kind, client->name) != pid)
-		return 0;
-	if (syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
-		return err_sys(err, errno, "kill process %d", (int)pid);
-	ret = await_input(pidfd, client_now_ms() + KILL_DEATH_MS);
-	return ret < 0 ? err_sys(err, -ret, "wait for process %d", (int)pid) : 0;
+	if (syscall(SYS_pidfd_send_signal, client->process, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
+		return err_sys(err, errno, "kill %s %s", kind_name(client), client->name);
+	return await_process(client, client_now_ms() + KILL_DEATH_MS, err);
 }
 
 int client_kill(struct client *client, struct err *err)
@@ -412,10 +439,8 @@ int client_kill(struct client *client, struct err *err)
 
 	client->quiet = true;
 	ret = client_do(client, request, KILL_TIMEOUT_MS, NULL, err);
-	if (ret == 0)
+	if (ret == 0 || ret == -EPIPE)
 		ret = client_wait(client, KILL_TIMEOUT_MS, err);
-	if (ret == -EPIPE)
-		return 0;
 	return ret == -ETIMEDOUT ? kill_holder(client, err) : ret;
 }
 
@@ -424,11 +449,10 @@ static int kill_once(enum claim_kind kind, const char *name, struct err *err)
 	struct client client;
 	int ret = client_open_kind(&client, kind, name, KILL_TIMEOUT_MS, err);
 
-	if (ret == -ETIMEDOUT || ret == -ECONNREFUSED)
-		return kill_holder(&client, err);
-	if (ret < 0)
-		return ret;
-	ret = client_kill(&client, err);
+	if (ret == 0)
+		ret = client_kill(&client, err);
+	else if (ret == -ETIMEDOUT || ret == -ECONNREFUSED)
+		ret = kill_holder(&client, err);
 	client_close(&client);
 	return ret;
 }

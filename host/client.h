@@ -22,6 +22,7 @@
 
 struct client {
 	int fd;
+	int process; /* a pidfd of it; -1: none */
 	enum claim_kind kind;
 	char name[64];
 	bool quiet;	 /* that it does not answer has been told, or is not to be */
@@ -68,8 +69,8 @@ int client_ask(const char *name, const char *what, json_t **reply, struct err *e
 
 /* Whether the machine has closed the connection: it has ended. */
 bool client_hung_up(const struct client *client);
-/* Wait until the machine is over and its name free. -ETIMEDOUT when it is not; a machine that ends
- * without an answer is over, too. */
+/* Wait until the machine is over, its name free and its process gone, with what it held. -ETIMEDOUT
+ * when it is not; a machine that ends without an answer is over, too. */
 int client_wait(struct client *client, int timeout_ms, struct err *err);
 /* End it: by request, and by SIGKILL when that is not answered in time. Also the errno of
  * pidfd_send_signal(2), and -ETIMEDOUT when the killed process is there a minute later. */
