@@ -3,11 +3,15 @@
 #include "cli/json_out.h"
 #include "cli/print_line.h"
 #include "cli/registry_args.h"
+#include "cli/trust.h"
 
-#define OPTION_ALL (OPTION_LONG_ONLY + 1)
+#define OPTION_ALL     (OPTION_LONG_ONLY + 1)
+#define OPTION_REQUIRE (OPTION_LONG_ONLY + 2)
 
 static const struct option_spec options[] = {
 	{OPTION_ALL, "all-platforms", NULL, "of an index all images, and not only this host's"},
+	{OPTION_REQUIRE, "require-signature", "KEY",
+	 "refuse an image that this public key has not signed; `trust`: any trusted key"},
 	REGISTRY_OPTIONS,
 	OPTION_JSON_SPEC,
 	OPTION_PROGRESS_SPEC,
@@ -17,6 +21,7 @@ static const struct option_spec options[] = {
 struct pull_args {
 	struct registry_options registry;
 	bool json, all;
+	const char *signer; /* NULL: nobody has to have signed it */
 	const char *ref;
 };
 
@@ -32,6 +37,8 @@ static int cmd_pull_parse(struct options *opts, struct pull_args *args, struct e
 			args->json = true;
 		else if (id == OPTION_ALL)
 			args->all = true;
+		else if (id == OPTION_REQUIRE)
+			args->signer = opts->value;
 	}
 	return id < 0 ? id : options_one_operand(opts, "REF", &args->ref, err);
 }
@@ -59,6 +66,8 @@ static void pull_print(const struct pull_args *args, const struct reference *ref
 static int cmd_pull_run(struct options *opts, struct err *err)
 {
 	struct pull_args args = {0};
+	cleanup_trust struct trust trust = {.signers = {0}};
+	struct registry_pull what = {.wanted = REGISTRY_ANY};
 	struct registry_pulled pulled;
 	struct reference ref;
 	char path[PATH_MAX];
@@ -69,8 +78,11 @@ static int cmd_pull_run(struct options *opts, struct err *err)
 	ret = registry_args_reference(&ref, args.ref, err);
 	if (ret < 0)
 		return ret;
-	ret = registry_args_pull(&ref, &args.registry, args.all, REGISTRY_ANY, "pull", &pulled,
-				 path, err);
+	what.all = args.all;
+	ret = trust_pull(&trust, args.signer, &what, err);
+	if (ret < 0)
+		return ret;
+	ret = registry_args_pull(&ref, &args.registry, &what, "pull", &pulled, path, err);
 	if (ret < 0)
 		return ret;
 	pull_print(&args, &ref, &pulled);
@@ -97,6 +109,11 @@ const struct command cmd_pull = {
 		"for this host is fetched, and --all-platforms fetches all of them, for torpor "
 		"serve, "
 		"say.\n\n"
+		"With --require-signature, what KEY has not signed is refused before it has a "
+		"name, "
+		"and before more than its config and signatures is fetched: the signature is in "
+		"the "
+		"image, or beside it.\n\n"
 		"Credentials are those of torpor login, docker login or podman login.",
 	.options = options,
 	.run = cmd_pull_run,

@@ -9,6 +9,7 @@
 #include "cli/resume_args.h"
 #include "cli/supervise.h"
 #include "cli/target.h"
+#include "cli/trust.h"
 #include "host/client.h"
 
 #define OPTION_PAUSED (OPTION_LONG_ONLY + 1)
@@ -198,12 +199,25 @@ static int resume_file(struct cmd_resume_args *args, const char *path, const cha
 	return ret < 0 ? ret : launch(&source, &args->resume.instance, args->detach, err);
 }
 
+/* All of it, and no name for what nobody trusted has signed. */
+static int pull_first(const struct cmd_resume_args *args, const struct reference *ref,
+		      char path[PATH_MAX], struct err *err)
+{
+	cleanup_trust struct trust trust = {.signers = {0}};
+	struct registry_pull what = {.wanted = REGISTRY_ANY};
+	struct registry_pulled pulled;
+	int ret = trust_pull(&trust, args->resume.signer, &what, err);
+
+	return ret < 0 ? ret
+		       : registry_args_pull(ref, &args->registry, &what, "resume", &pulled, path,
+					    err);
+}
+
 /* What the store has is not asked for again; the rest comes while the machine runs. */
 static int resume_wire(struct cmd_resume_args *args, struct err *err)
 {
 	cleanup_wire_source struct wire_source wire = {.wire = NULL};
 	const bool image = reference_is_remote(args->target);
-	struct registry_pulled pulled;
 	struct reference ref;
 	struct target target;
 	char path[PATH_MAX];
@@ -224,8 +238,7 @@ static int resume_wire(struct cmd_resume_args *args, struct err *err)
 			return ret;
 	}
 	if (image && args->wait_complete) {
-		ret = registry_args_pull(&ref, &args->registry, false, REGISTRY_ANY, "resume",
-					 &pulled, path, err);
+		ret = pull_first(args, &ref, path, err);
 		return ret < 0 ? ret : resume_file(args, path, NULL, err);
 	}
 	ret = wire_source_open(&wire, args->target, &args->registry, "resume", args->wait_complete,

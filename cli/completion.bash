@@ -204,7 +204,7 @@ _torpor_verb()
 		;;
 	pull)
 		subcommands='' operands='images'
-		flags='--all-platforms --plain-http --json --help' files='--cacert' folders=''
+		flags='--all-platforms --plain-http --json --help' files='--require-signature --cacert' folders=''
 		choices='--progress' others='--timeout'
 		case $prev in --progress) words='plain json none' ;; esac
 		;;

@@ -367,6 +367,7 @@ complete -c torpor -n '__torpor_verb push' -a '(__torpor_operands saved images f
 complete -c torpor -n __torpor_no_verb -a pull -d 'fetch an appliance from a registry into the store'
 complete -c torpor -n '__torpor_verb pull' -l help -d 'explain it'
 complete -c torpor -n '__torpor_verb pull' -l all-platforms -d 'of an index all images, and not only this host\'s'
+complete -c torpor -n '__torpor_verb pull' -l require-signature -r -F -d 'refuse an image that this public key has not signed; `trust`: any trusted key'
 complete -c torpor -n '__torpor_verb pull' -l cacert -r -F -d 'trust the certificates in FILE, and no others'
 complete -c torpor -n '__torpor_verb pull' -l plain-http -d 'speak http, without encryption, to a registry on another host, too'
 complete -c torpor -n '__torpor_verb pull' -l timeout -x -d 'give up a connection that is silent for so long; default 60'

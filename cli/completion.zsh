@@ -443,6 +443,7 @@ _torpor_verb()
 	pull) arguments=(
 		'--help[explain it]'
 		'*--all-platforms[of an index all images, and not only this host'\''s]'
+		'*--require-signature=[refuse an image that this public key has not signed; `trust`\: any trusted key]:KEY:_files'
 		'*--cacert=[trust the certificates in FILE, and no others]:FILE:_files'
 		'*--plain-http[speak http, without encryption, to a registry on another host, too]'
 		'*--timeout=[give up a connection that is silent for so long; default 60]:SECONDS: '

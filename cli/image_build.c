@@ -174,6 +174,8 @@ static int find_pulled(const struct reference *ref, char path[PATH_MAX], struct 
 static int pull_image(const struct image_args *args, enum image_use use, bool *appliance,
 		      char path[PATH_MAX], struct err *err)
 {
+	const struct registry_pull what = {.wanted = use == IMAGE_RUN ? REGISTRY_BOOTABLE
+								      : REGISTRY_CONTAINER};
 	enum image_pull when = args->pull;
 	struct registry_pulled pulled;
 	struct reference ref;
@@ -197,9 +199,8 @@ static int pull_image(const struct image_args *args, enum image_use use, bool *a
 	ret = registry_args_reference(&ref, args->from, err);
 	if (ret < 0)
 		return ret;
-	ret = registry_args_pull(&ref, &args->registry, false,
-				 use == IMAGE_RUN ? REGISTRY_BOOTABLE : REGISTRY_CONTAINER,
-				 use == IMAGE_RUN ? "run" : "build", &pulled, path, err);
+	ret = registry_args_pull(&ref, &args->registry, &what, use == IMAGE_RUN ? "run" : "build",
+				 &pulled, path, err);
 	*appliance = ret == 0 && pulled.appliance;
 	return ret;
 }

@@ -64,7 +64,7 @@ int registry_args_host(struct reference *ref, const char *text, struct err *err)
 }
 
 static int pull_into(const struct cas *cas, const struct reference *ref,
-		     const struct registry_options *options, bool all, enum registry_wanted wanted,
+		     const struct registry_options *options, const struct registry_pull *what,
 		     struct registry_pulled *pulled, char path[PATH_MAX], struct err *err)
 {
 	cleanup_registry struct registry *r = NULL;
@@ -72,7 +72,7 @@ static int pull_into(const struct cas *cas, const struct reference *ref,
 
 	if (ret < 0)
 		return ret;
-	ret = registry_pull(r, cas, all, wanted, pulled, err);
+	ret = registry_pull(r, cas, what, pulled, err);
 	if (ret < 0)
 		return ret;
 	ret = cas_set_ref(cas, ref, pulled->named, err);
@@ -83,7 +83,7 @@ static int pull_into(const struct cas *cas, const struct reference *ref,
 }
 
 int registry_args_pull(const struct reference *ref, const struct registry_options *options,
-		       bool all, enum registry_wanted wanted, const char *verb,
+		       const struct registry_pull *what, const char *verb,
 		       struct registry_pulled *pulled, char path[PATH_MAX], struct err *err)
 {
 	cleanup_cas struct cas cas = {.folder = -1, .lock = -1};
@@ -103,7 +103,7 @@ int registry_args_pull(const struct reference *ref, const struct registry_option
 	meter_run();
 	with.actions = REGISTRY_PULL;
 	with.progress = meter_progress();
-	ret = pull_into(&cas, ref, &with, all, wanted, pulled, path, err);
+	ret = pull_into(&cas, ref, &with, what, pulled, path, err);
 	meter_end(ret);
 	reference_text(ref, name);
 	return ret < 0 ? err_context(err, ret, REFERENCE_SCHEME "%s", name) : 0;

@@ -36,12 +36,11 @@ int registry_args_reference(struct reference *ref, const char *text, struct err 
 int registry_args_host(struct reference *ref, const char *text, struct err *err);
 
 /* Fetch an image, of an appliance or of a container, into the store under its name, with a meter
- * for `verb`; `all` are those of all platforms. `path` is its folder, an OCI layout; it is held
- * (cas_hold()) as long as this process and its children live. It is not set when `all` has none for
- * this host. Other errors are those of registry_open(), registry_pull(), cas_set_ref() and
- * cas_hold(). */
+ * for `verb`. `path` is its folder, an OCI layout; it is held (cas_hold()) as long as this process and
+ * its children live. It is not set when what->all has none for this host. Other errors are those of
+ * registry_open(), registry_pull(), cas_set_ref() and cas_hold(). */
 int registry_args_pull(const struct reference *ref, const struct registry_options *options,
-		       bool all, enum registry_wanted wanted, const char *verb,
+		       const struct registry_pull *what, const char *verb,
 		       struct registry_pulled *pulled, char path[PATH_MAX], struct err *err);
 
 #endif

@@ -56,6 +56,24 @@ int trust_verify_signature(void *opaque, const uint8_t *config, size_t len, cons
 	return 0;
 }
 
+static int accept_signed(void *opaque, const struct registry_signed *is, struct err *err)
+{
+	struct trust *trust = opaque;
+
+	trust->beside = is->beside;
+	trust->nbeside = is->nbeside;
+	return trust_verify_signature(trust, is->config, is->config_len, is->own, err);
+}
+
+int trust_pull(struct trust *trust, const char *key, struct registry_pull *what, struct err *err)
+{
+	if (key == NULL)
+		return 0;
+	what->accept = accept_signed;
+	what->opaque = trust;
+	return trust_load(trust, key, err);
+}
+
 void trust_free(struct trust *trust)
 {
 	signers_free(&trust->signers);

@@ -3,6 +3,7 @@
 #define TORPOR_CLI_TRUST_H
 
 #include "format/crypto/signers.h"
+#include "registry/transfer.h"
 
 /* A set of public keys. trust_verify_signature() is for archive_open_params. */
 struct trust {
@@ -22,6 +23,8 @@ int trust_load(struct trust *trust, const char *key, struct err *err);
 /* For archive_open_params: `opaque` is a struct trust. Returns what signers_check() gives. */
 int trust_verify_signature(void *opaque, const uint8_t *config, size_t len, const char *signature,
 			   struct err *err);
+/* Let `what` fetch only what `key` has signed (trust_load()); NULL: anything. `trust` must live as long. */
+int trust_pull(struct trust *trust, const char *key, struct registry_pull *what, struct err *err);
 void trust_free(struct trust *trust);
 
 #endif

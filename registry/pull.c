@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "format/crypto/minisign.h"
 #include "registry/manifest.h"
 #include "registry/referrers.h"
 #include "registry/transfer.h"
@@ -13,8 +14,11 @@
 
 struct pull {
 	struct registry *registry;
+	struct http *http; /* of the calling thread */
 	const struct cas *cas;
-	const struct oci_descriptor *blob; /* each digest once */
+	const struct registry_pull *params;
+	struct registry_pulled *pulled;
+	const struct oci_descriptor *blob; /* that are fetched now; each digest once */
 };
 
 /* One blob on its way. */
@@ -273,27 +277,25 @@ int registry_manifest(struct registry *r, struct http *http, const char *name,
 	return 0;
 }
 
-/* The whole image of a manifest. */
-/* The first `count` of its blobs: 1 is the config. */
-static int fetch_blobs(struct registry *r, struct http *http, const struct cas *cas,
-		       const struct registry_manifest *m, size_t count, struct err *err)
+/* `count` blobs of a manifest. */
+static int fetch_blobs(struct pull *p, const struct oci_descriptor *blob, size_t count,
+		       struct err *err)
 {
-	struct pull p = {.registry = r, .cas = cas, .blob = m->blob};
-
+	p->blob = blob;
 	for (size_t i = 0; i < count; i++)
-		progress_expect(registry_progress(r), m->blob[i].size);
-	return workers_run(r, http, WORKERS_USUAL, count, fetch_blob, &p, err);
+		progress_expect(registry_progress(p->registry), blob[i].size);
+	return workers_run(p->registry, p->http, WORKERS_USUAL, count, fetch_blob, p, err);
 }
 
-static int pull_blobs(struct registry *r, struct http *http, const struct cas *cas,
-		      const struct registry_manifest *m, struct err *err)
+/* The whole image of a manifest. */
+static int pull_blobs(struct pull *p, const struct registry_manifest *m, struct err *err)
 {
-	int ret = fetch_blobs(r, http, cas, m, m->nblobs, err);
+	int ret = fetch_blobs(p, m->blob, m->nblobs, err);
 
 	if (ret < 0)
 		return ret;
-	ret = cas_put_bytes(cas, m->self.digest, m->text.data, m->text.len, err);
-	return ret < 0 ? ret : cas_put_image(cas, &m->self, err);
+	ret = cas_put_bytes(p->cas, m->self.digest, m->text.data, m->text.len, err);
+	return ret < 0 ? ret : cas_put_image(p->cas, &m->self, err);
 }
 
 /* What an appliance stands on; "" when on nothing. */
@@ -311,28 +313,26 @@ static int parent_of(const struct cas *cas, const struct oci_descriptor *config,
 	return ret < 0 ? ret : manifest_parent(text, len, parent, err);
 }
 
-static int pull_parents(struct registry *r, struct http *http, const struct cas *cas,
-			const struct oci_descriptor *image, char missing[DIGEST_TEXT_SIZE],
-			struct err *err)
+static int pull_parents(struct pull *p, const struct oci_descriptor *image, struct err *err)
 {
 	char parent[DIGEST_TEXT_SIZE], path[PATH_MAX], tag[REGISTRY_PARENT_TAG];
 	struct oci_descriptor config = *image;
 
 	for (unsigned depth = 0; depth < CHAIN_MAX; depth++) {
 		cleanup_registry_manifest struct registry_manifest m = {0};
-		int ret = parent_of(cas, &config, parent, err);
+		int ret = parent_of(p->cas, &config, parent, err);
 
 		if (ret < 0 || parent[0] == '\0')
 			return ret;
-		if (cas_find_identity(cas, parent, path, NULL) == 0)
+		if (cas_find_identity(p->cas, parent, path, NULL) == 0)
 			return 0;
 		registry_parent_tag(tag, parent);
-		ret = registry_manifest(r, http, tag, &m, err);
+		ret = registry_manifest(p->registry, p->http, tag, &m, err);
 		if (ret == 0)
-			ret = pull_blobs(r, http, cas, &m, err);
+			ret = pull_blobs(p, &m, err);
 		if (ret == -ENOENT) {
 			err_clear(err);
-			strcpy(missing, parent);
+			strcpy(p->pulled->missing, parent);
 			return 0;
 		}
 		if (ret < 0)
@@ -345,27 +345,69 @@ static int pull_parents(struct registry *r, struct http *http, const struct cas 
 	return err_set(err, ERR_INTEGRITY, "it stands on more than %u files", CHAIN_MAX);
 }
 
-/* With its signatures, and what it stands on. */
-static int pull_image(struct registry *r, struct http *http, const struct cas *cas,
-		      const struct registry_manifest *m, char missing[DIGEST_TEXT_SIZE],
-		      struct err *err)
+/* The signature that is a blob of the image itself; NULL in *text when it has none. */
+static int read_own_signature(struct pull *p, const struct registry_manifest *m, uint8_t **text,
+			      struct err *err)
 {
-	int ret = pull_blobs(r, http, cas, m, err);
+	size_t i = 1, len;
+	int ret;
 
+	*text = NULL;
+	while (i < m->nblobs && strcmp(m->blob[i].role, ROLE_SIGNATURE) != 0)
+		i++;
+	if (i == m->nblobs)
+		return 0;
+	if (m->blob[i].size > MINISIGN_TEXT)
+		return err_set(err, ERR_INTEGRITY, "its signature is too long");
+	ret = fetch_blobs(p, &m->blob[i], 1, err);
+	return ret < 0 ? ret : cas_read(p->cas, m->blob[i].digest, MINISIGN_TEXT, text, &len, err);
+}
+
+static int check_accepted(struct pull *p, const struct registry_manifest *m, struct err *err)
+{
+	__attribute__((cleanup(signatures_free))) struct signatures beside = {.count = 0};
+	cleanup_free uint8_t *config = NULL, *own = NULL;
+	struct registry_signed is;
+	size_t len;
+	int ret;
+
+	if (p->params->accept == NULL)
+		return 0;
+	if (strcmp(m->config.media_type, OCI_CONFIG_TYPE) != 0)
+		return err_set(err, ERR_INTEGRITY,
+			       "it is not signed: it is a container's image, and no appliance");
+	ret = fetch_blobs(p, &m->config, 1, err);
+	if (ret == 0)
+		ret = cas_read(p->cas, m->config.digest, JSON_MAX_BYTES, &config, &len, err);
+	if (ret == 0)
+		ret = read_own_signature(p, m, &own, err);
+	if (ret == 0)
+		ret = referrers_signatures(p->registry, p->http, m->self.digest, &beside, err);
+	if (ret < 0)
+		return err_context(err, ret, "its signatures");
+	is = (struct registry_signed){config, len, (const char *)own, beside.text, beside.count};
+	return p->params->accept(p->params->opaque, &is, err);
+}
+
+/* With its signatures, and what it stands on. */
+static int pull_image(struct pull *p, const struct registry_manifest *m, struct err *err)
+{
+	int ret = check_accepted(p, m, err);
+
+	if (ret == 0)
+		ret = pull_blobs(p, m, err);
 	if (ret < 0)
 		return ret;
 	if (strcmp(m->config.media_type, OCI_CONFIG_TYPE) == 0) {
-		ret = referrers_pull(r, http, cas, m->self.digest, err);
+		ret = referrers_pull(p->registry, p->http, p->cas, m->self.digest, err);
 		if (ret < 0)
 			return err_context(err, ret, "its signatures");
 	}
-	return pull_parents(r, http, cas, &m->config, missing, err);
+	return pull_parents(p, &m->config, err);
 }
 
-/* Those for other platforms than `own`, which is there; none of them has to be for this host. */
-static int pull_others(struct registry *r, struct http *http, const struct cas *cas,
-		       const struct oci_index *index, const char *own,
-		       char missing[DIGEST_TEXT_SIZE], struct err *err)
+/* Those for other platforms than this host's, which is there; none of them has to be for this host. */
+static int pull_others(struct pull *p, const struct oci_index *index, struct err *err)
 {
 	for (size_t i = 0; i < index->count; i++) {
 		const struct oci_descriptor *image = &index->item[i].image;
@@ -373,50 +415,47 @@ static int pull_others(struct registry *r, struct http *http, const struct cas *
 		char platform[2 * OCI_PLATFORM_SIZE];
 		int ret;
 
-		if (strcmp(image->digest, own) == 0)
+		if (strcmp(image->digest, p->pulled->digest) == 0)
 			continue;
 		oci_platform_text(&index->item[i].platform, platform);
 		ret = image->digest[0] != '\0'
-			      ? registry_manifest(r, http, image->digest, &m, err)
+			      ? registry_manifest(p->registry, p->http, image->digest, &m, err)
 			      : err_set(err, ERR_INTEGRITY, "its digest is not a SHA-256");
 		if (ret == 0)
-			ret = pull_image(r, http, cas, &m, missing, err);
+			ret = pull_image(p, &m, err);
 		if (ret < 0)
 			return err_context(err, ret, "the image for %s", platform);
 	}
 	return 0;
 }
 
-static int pull_index(struct registry *r, struct http *http, const struct cas *cas,
-		      const struct buf *text, struct registry_pulled *pulled, struct err *err)
+static int pull_index(struct pull *p, const struct buf *text, struct err *err)
 {
 	cleanup_oci_index struct oci_index index = {0};
 	int ret = oci_index_decode(&index, text->data, text->len, err);
 
 	if (ret == 0)
-		ret = pull_others(r, http, cas, &index, pulled->digest, pulled->missing, err);
-	return ret < 0 ? ret : cas_put_index(cas, pulled->named, text->data, text->len, err);
+		ret = pull_others(p, &index, err);
+	return ret < 0 ? ret : cas_put_index(p->cas, p->pulled->named, text->data, text->len, err);
 }
 
 /* An index without an image for this host. */
-static int pull_foreign(struct registry *r, struct http *http, const struct cas *cas,
-			const char *name, struct registry_pulled *pulled, struct err *err)
+static int pull_foreign(struct pull *p, const char *name, struct err *err)
 {
 	cleanup_http_response struct http_response response = {0};
 	struct oci_descriptor self;
-	int ret = fetch_manifest(r, http, name, &response, &self, err);
+	int ret = fetch_manifest(p->registry, p->http, name, &response, &self, err);
 
 	if (ret < 0)
 		return ret;
-	strcpy(pulled->named, self.digest);
-	return pull_index(r, http, cas, &response.body, pulled, err);
+	strcpy(p->pulled->named, self.digest);
+	return pull_index(p, &response.body, err);
 }
 
 /* Before the rest of it, which may be much, is fetched. */
-static int check_wanted(struct registry *r, struct http *http, const struct cas *cas,
-			const struct registry_manifest *m, enum registry_wanted wanted,
-			struct err *err)
+static int check_wanted(struct pull *p, const struct registry_manifest *m, struct err *err)
 {
+	const enum registry_wanted wanted = p->params->wanted;
 	cleanup_free uint8_t *text = NULL;
 	bool live = false;
 	size_t len;
@@ -428,9 +467,9 @@ static int check_wanted(struct registry *r, struct http *http, const struct cas 
 		return err_set(err, ERR_USAGE,
 			       "it is an appliance and no container image: torpor run or resume "
 			       "takes it as it is");
-	ret = fetch_blobs(r, http, cas, m, 1, err);
+	ret = fetch_blobs(p, &m->config, 1, err);
 	if (ret == 0)
-		ret = cas_read(cas, m->config.digest, JSON_MAX_BYTES, &text, &len, err);
+		ret = cas_read(p->cas, m->config.digest, JSON_MAX_BYTES, &text, &len, err);
 	if (ret == 0)
 		ret = manifest_is_live(text, len, &live, err);
 	if (ret == 0 && live)
@@ -438,27 +477,29 @@ static int check_wanted(struct registry *r, struct http *http, const struct cas 
 	return ret;
 }
 
-int registry_pull(struct registry *r, const struct cas *cas, bool all, enum registry_wanted wanted,
+int registry_pull(struct registry *r, const struct cas *cas, const struct registry_pull *params,
 		  struct registry_pulled *pulled, struct err *err)
 {
 	const struct reference *ref = registry_reference(r);
 	const char *name = ref->digest[0] != '\0' ? ref->digest : ref->tag;
 	cleanup_registry_manifest struct registry_manifest m = {0};
 	cleanup_http struct http *http = NULL;
+	struct pull p = {.registry = r, .cas = cas, .params = params, .pulled = pulled};
 	int ret = registry_http(r, &http, err);
 
 	*pulled = (struct registry_pulled){0};
 	if (ret < 0)
 		return ret;
+	p.http = http;
 	ret = registry_manifest(r, http, name, &m, err);
-	if (all && ret < 0 && err->kind == ERR_INCOMPATIBLE) {
+	if (params->all && ret < 0 && err->kind == ERR_INCOMPATIBLE) {
 		err_clear(err);
-		return pull_foreign(r, http, cas, name, pulled, err);
+		return pull_foreign(&p, name, err);
 	}
 	if (ret == 0)
-		ret = check_wanted(r, http, cas, &m, wanted, err);
+		ret = check_wanted(&p, &m, err);
 	if (ret == 0)
-		ret = pull_image(r, http, cas, &m, pulled->missing, err);
+		ret = pull_image(&p, &m, err);
 	if (ret < 0)
 		return ret;
 	pulled->appliance = strcmp(m.config.media_type, OCI_CONFIG_TYPE) == 0;
@@ -466,7 +507,7 @@ int registry_pull(struct registry *r, const struct cas *cas, bool all, enum regi
 	strcpy(pulled->named, m.named);
 	if (m.index.len == 0)
 		return 0;
-	if (all)
-		return pull_index(r, http, cas, &m.index, pulled, err);
+	if (params->all)
+		return pull_index(&p, &m.index, err);
 	return cas_put_index(cas, m.named, m.index.data, m.index.len, err);
 }

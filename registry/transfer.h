@@ -60,11 +60,31 @@ enum registry_wanted {
 	REGISTRY_BOOTABLE,  /* that, or a cold appliance */
 };
 
+/* The config of an appliance, which is what a signature is over, and the signatures of it: minisign's
+ * texts, not looked at yet. */
+struct registry_signed {
+	const uint8_t *config;
+	size_t config_len;
+	const char *own;     /* inside of the image; NULL: it has none */
+	char *const *beside; /* the registry has these as referrers of the image; `nbeside` */
+	unsigned nbeside;
+};
+
+struct registry_pull {
+	bool all; /* of an index the images for all platforms, and not this host's alone */
+	enum registry_wanted wanted;
+	/* NULL, or called for each image, but not for parents (whose digests are in the config): an
+	 * error ends the call, before more than config and signatures has been fetched of it. Then an
+	 * image of a container is ERR_INTEGRITY, for nobody signs those. */
+	int (*accept)(void *opaque, const struct registry_signed *is, struct err *err);
+	void *opaque;
+};
+
 /* Fetch what the reference of the session names into the store, open for CAS_ADD, and the parents
- * of an increment with it: of an index the image for this host, or for `all` those of all platforms.
- * Then `digest` is "" where there is none for this host. Blobs that are there are not fetched; what a
- * call that failed has fetched stays for the next one. Nothing gets a name (cas_set_ref()). */
-int registry_pull(struct registry *r, const struct cas *cas, bool all, enum registry_wanted wanted,
+ * of an increment with it. `digest` is "" where `all` has no image for this host. Blobs that are there
+ * are not fetched; what a call that failed has fetched stays for the next one. Nothing gets a name
+ * (cas_set_ref()). */
+int registry_pull(struct registry *r, const struct cas *cas, const struct registry_pull *params,
 		  struct registry_pulled *pulled, struct err *err);
 
 struct registry_push {

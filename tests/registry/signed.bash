@@ -107,6 +107,58 @@ signed_by_wire() {
 }
 try signed_by_wire "resume --require-signature by wire sees signatures beside the image, by the tag and by the API"
 
+# Which names the store has, and how large it is.
+names() {
+    works images --json
+    json "[i['name'] for i in d]" <<<"$out"
+}
+stored_bytes() {
+    du -sb "$XDG_DATA_HOME/torpor/oci/blobs" | cut -f 1
+}
+
+pulls_signed() {
+    local repository=torpor/later
+    need docker-registry
+    appliances
+    sign_it
+    works keygen --no-passphrase -p third.pub -s third.key
+    start_registry
+    works push full.torpor "docker://$registry/$repository:v1"
+    works push --signature signed.torpor "docker://$registry/$repository:v1"
+    works push other.torpor "docker://$registry/torpor/inside:v1"
+    works push increment.torpor "docker://$registry/torpor/increment:v1"
+    elsewhere one
+    # Nothing has a name, and of a file of 3 MiB little has come.
+    refuses 121 'not signed' pull --require-signature third.pub "docker://$registry/$repository:v1"
+    same "names" "$(names)" "[]"
+    [ "$(stored_bytes)" -lt 100000 ] || fail "$(stored_bytes) bytes came"
+    refuses 121 'not signed' pull --require-signature key.pub "docker://$registry/torpor/increment:v1"
+    refuses 121 'not signed' resume -d --wait-complete --require-signature key.pub "docker://$registry/torpor/increment:v1"
+    refuses 121 'signed by' pull --require-signature key.pub "docker://$registry/torpor/inside:v1"
+    same "names" "$(names)" "[]"
+    # Beside the image, and in it.
+    works pull --require-signature key.pub "docker://$registry/$repository:v1"
+    works pull --require-signature other.pub "docker://$registry/torpor/inside:v1"
+    works resume -d --name woken --require-signature key.pub "$registry/$repository:v1"
+    works kill woken
+    # A name that is there goes on standing for what it stood for.
+    works push increment.torpor "docker://$registry/$repository:v1"
+    refuses 121 'not signed' pull --require-signature key.pub "docker://$registry/$repository:v1"
+    works verify --key key.pub "$registry/$repository:v1"
+    # Every image of an index.
+    works push --index signed.torpor "docker://$registry/torpor/index:v1"
+    works pull --all-platforms --require-signature key.pub "docker://$registry/torpor/index:v1"
+    refuses 121 'signed by' pull --all-platforms --require-signature other.pub "docker://$registry/torpor/index:v1"
+    # By the API for referrers.
+    start_server --store
+    elsewhere two
+    refuses 121 'not signed' pull --require-signature third.pub "docker://$served/torpor/later:v1"
+    refuses 122 'No such file' pull --require-signature nobody.pub "docker://$served/torpor/later:v1"
+    works pull --require-signature key.pub "docker://$served/torpor/later:v1"
+    same "names" "$(names)" "['$served/torpor/later:v1']"
+}
+try pulls_signed "pull --require-signature names nothing that the key has not signed, in the image or beside it"
+
 # What an attacker puts there.
 forged_signatures() {
     local digest
@@ -150,6 +202,8 @@ index += [{"mediaType": MANIFEST, "digest": "../..", "size": 1, "artifactType": 
 open("index.json", "w").write(json.dumps({"schemaVersion": 2, "manifests": index}))
 PYTHON
     start_proxy proxy "referrers=$PWD/index.json"
+    elsewhere strict
+    refuses 121 'not signed' pull --require-signature key.pub "docker://$proxy/torpor/full:v1"
     elsewhere
     works pull "docker://$proxy/torpor/full:v1"
     refuses 121 'not signed' resume --require-signature key.pub "$proxy/torpor/full:v1"
