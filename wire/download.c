@@ -135,11 +135,10 @@ static void note_result(struct loader *l, uint32_t file, const struct range_fetc
 
 	strcpy(l->d->file[file].source.direct, f->source.direct);
 	strcpy(l->d->file[file].source.etag, f->source.etag);
-	if (f->at > f->from) {
+	if (f->at > f->from)
 		server_is_there(l);
-		s->moves = 0;
-		s->lies = 0;
-	}
+	if (range_progressed(f))
+		s->moves = s->lies = 0;
 	switch (result) {
 	case RANGE_CAME:
 	case RANGE_CANCELLED:

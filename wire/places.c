@@ -1,15 +1,10 @@
-/*
- * Of one file of a web server: what is read of it while a machine is made, all at once. Headers of a tar
- * are found one behind the other, a round trip each; but the manifest lies in front and has the sizes,
- * and a file that torpor wrote has its payloads in the manifest's order (format/archive_layout.c): packed
- * ones one behind the other, others aligned, and then what found no room in front. Where another writer
- * did otherwise, some blocks come that nobody needed yet, and others are waited for.
- */
+/* See places.h. */
+#include "wire/places.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/num.h"
@@ -21,51 +16,53 @@
 #define PIECE	    KIB(128)
 #define MOST_PIECES 4u
 
-struct place {
-	uint64_t from, to;
-	bool came;
-};
-
-struct places {
-	struct opening *o;
-	uint64_t have, size;
-	struct place *item; /* owned */
-	size_t count;
-	bool failed; /* no memory */
-};
-
-static void places_free(struct places *p)
+void places_free(struct places *p)
 {
 	free(p->item);
+	*p = (struct places){0};
 }
 
+/* There is room for PLACES_MOST: what a manifest names beyond that is left. */
 static void add(struct places *p, uint64_t from, uint64_t to)
 {
-	struct place *grown = array_grow(p->item, p->count, sizeof(*grown));
-
-	if (grown == NULL) {
-		p->failed = true;
-		return;
-	}
-	p->item = grown;
-	grown[p->count++] = (struct place){.from = from, .to = to};
+	if (p->count < PLACES_MOST)
+		p->item[p->count++] = (struct place){.from = from, .to = to};
 }
 
-/* Whole blocks, behind the front; what touches the last range becomes a part of it. */
+/* Of a range what no other has: as far as the first that is in its middle. */
+static void leave_others(const struct places *p, uint64_t *from, uint64_t *to)
+{
+	for (size_t i = 0; i < p->count && *from < *to; i++) {
+		const struct place *other = &p->item[i];
+
+		if (other->to <= *from || other->from >= *to)
+			continue;
+		if (other->from > *from) {
+			*to = other->from;
+			continue;
+		}
+		/* Those before it may begin where it ends. */
+		*from = other->to;
+		i = SIZE_MAX;
+	}
+}
+
+/* Whole blocks, behind the front, and none twice: a manifest may name a blob as often as it likes. What
+ * touches the last range becomes a part of it. */
 static void want(struct places *p, uint64_t from, uint64_t len)
 {
-	struct place *last = p->count > 0 ? &p->item[p->count - 1] : NULL;
 	uint64_t to;
 
 	if (!range_within(from, len, p->size))
 		return;
 	to = u64_min(align_up(from + len, ARRIVAL_BLOCK), p->size);
 	from = u64_max(align_down(from, ARRIVAL_BLOCK), p->have);
-	if (last != NULL && from >= last->from && from <= last->to) {
-		last->to = u64_max(last->to, to);
+	leave_others(p, &from, &to);
+	if (from >= to)
 		return;
-	}
-	if (to > from)
+	if (p->count > 0 && p->item[p->count - 1].to == from)
+		p->item[p->count - 1].to = to;
+	else
 		add(p, from, to);
 }
 
@@ -178,58 +175,25 @@ static void cut_longest(struct places *p)
 	}
 }
 
-static int fetch_place(void *opaque, struct http *http, size_t index, struct err *err)
+int places_find(struct places *p, int fd, uint64_t have, uint64_t size, struct err *err)
 {
-	struct places *p = opaque;
-	struct place *place = &p->item[index];
-	struct range_fetch f = {
-		.registry = p->o->registry,
-		.http = http,
-		.source = p->o->file->source,
-		.fd = p->o->file->fd,
-		.progress = &p->o->progress,
-		.from = place->from,
-		.to = place->to,
-		.silence_s = OPTIONAL_SILENCE_S,
-	};
-
-	(void)err;
-	progress_expect(&p->o->progress, place->to - place->from);
-	place->came = range_fetch(&f, NULL) == RANGE_CAME && f.at == f.to;
-	return 0;
-}
-
-static int fetch_places(struct places *p, struct err *err)
-{
-	int ret = pool_start(&p->o->pool, p->o->registry, &p->o->progress, false, err);
-
-	if (ret == 0)
-		ret = pool_run(p->o->pool, p->o->http, p->count, fetch_place, p, err);
-	for (size_t i = 0; ret == 0 && i < p->count; i++) {
-		if (p->item[i].came)
-			ret = opening_note_end(p->o, "", p->item[i].from, p->item[i].to, err);
-	}
-	return ret;
-}
-
-int opening_fetch_places(struct opening *o, uint64_t have, struct err *err)
-{
-	__attribute__((cleanup(places_free))) struct places p = {
-		.o = o, .have = have, .size = o->file->source.size};
 	struct oci_descriptors layers = {0};
 	struct tar tar;
 	uint64_t next;
-	int ret = tar_read_front(&tar, o->file->fd, have, &next, err);
+	int ret;
 
+	*p = (struct places){.have = have, .size = size};
+	p->item = calloc(PLACES_MOST, sizeof(p->item[0]));
+	if (p->item == NULL)
+		return err_sys(err, ENOMEM, "fetch");
+	ret = tar_read_front(&tar, fd, have, &next, err);
 	if (ret < 0)
 		return ret;
-	if (read_layers(o->file->fd, &tar, have, &layers) == 0) {
-		find_places(&p, &tar, &layers, next);
-		cut_longest(&p);
+	if (read_layers(fd, &tar, have, &layers) == 0) {
+		find_places(p, &tar, &layers, next);
+		cut_longest(p);
 		oci_descriptors_free(&layers);
 	}
 	tar_free(&tar);
-	if (p.failed)
-		return err_sys(err, ENOMEM, "fetch");
-	return p.count > 0 ? fetch_places(&p, err) : 0;
+	return 0;
 }

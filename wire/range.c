@@ -186,10 +186,18 @@ static enum range_result result_of(struct range_fetch *f, const struct reception
 		return RANGE_FAILED;
 	if (response->status != 200 && response->status != 206)
 		return refused(f, url, response, err);
-	if (f->at > f->from)
+	if (range_progressed(f))
 		return RANGE_CAME;
-	err_set(err, ERR_FAILED, "an empty answer came");
+	err_set(err, ERR_FAILED, "%llu bytes from %llu on were asked for, and %llu came",
+		(unsigned long long)(f->to - f->from), (unsigned long long)f->from,
+		(unsigned long long)(f->at - f->from));
 	return RANGE_LIES;
+}
+
+bool range_progressed(const struct range_fetch *f)
+{
+	/* Without ranges the next answer begins anew. */
+	return f->at == f->to || (!f->whole && align_down(f->at, ARRIVAL_BLOCK) > f->from);
 }
 
 enum range_result range_fetch(struct range_fetch *f, struct err *err)

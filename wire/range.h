@@ -24,7 +24,7 @@ enum range_result {
 	RANGE_CAME,
 	RANGE_MOVED,  /* what was shown or asked is not good any more: ask again at `url` */
 	RANGE_AWAY,   /* the server cannot be reached, or says that it is busy */
-	RANGE_LIES,   /* what came is not what was asked for */
+	RANGE_LIES,   /* what came is not what was asked for, or less than a block of it */
 	RANGE_FAILED, /* it will not come: `err` says why */
 	RANGE_BROKEN, /* it cannot be written here: `err` says why */
 	RANGE_CANCELLED,
@@ -46,6 +46,9 @@ struct range_fetch {
 };
 
 enum range_result range_fetch(struct range_fetch *f, struct err *err);
+/* More is there than before: a block, or the end of the range. Fewer bytes are none: a server that gives a
+ * few each time would be asked for ever. */
+bool range_progressed(const struct range_fetch *f);
 
 /* "bytes FROM-LAST/SIZE" or "bytes FROM-LAST/" and a star, as a Content-Range says it; *size is
  * then UINT64_MAX. Pure. */

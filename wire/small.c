@@ -88,7 +88,7 @@ static int fetch_bytes(struct opening *o, struct http *http, const struct small_
 	for (unsigned n = 1; f.from < job->to; n++) {
 		enum range_result result = range_fetch(&f, err);
 
-		if (f.at > f.from)
+		if (range_progressed(&f))
 			n = 1;
 		f.from = f.at;
 		if (result == RANGE_CAME)

@@ -1,5 +1,6 @@
-/* One file from a web server: how long it is, and its first bytes. */
+/* One file from a web server: how long it is, its first bytes, and what is read of it early. */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,10 +9,13 @@
 #include "base/io.h"
 #include "base/num.h"
 #include "base/tempfile.h"
+#include "wire/places.h"
 #include "wire/wire_internal.h"
 
 /* What an appliance has in front: manifest, config, state, maps and hash lists. */
 #define FRONT KIB(256)
+/* After so many early ranges that did not come as they should, no more of them are asked for. */
+#define PLACES_FAILED 4u
 
 struct front {
 	int fd;
@@ -101,6 +105,68 @@ static int fetch_front(struct opening *o, struct range_source *source, struct fr
 	}
 }
 
+/* What is fetched by early ranges of the one file. */
+struct early {
+	struct opening *o;
+	struct places places;
+	atomic_uint failed; /* places that did not come */
+};
+
+static int fetch_place(void *opaque, struct http *http, size_t index, struct err *err)
+{
+	struct early *e = opaque;
+	struct opening *o = e->o;
+	struct place *place = &e->places.item[index];
+	struct range_fetch f = {
+		.registry = o->registry,
+		.http = http,
+		.source = o->file->source,
+		.fd = o->file->fd,
+		.progress = &o->progress,
+		.from = place->from,
+		.to = place->to,
+		.silence_s = OPTIONAL_SILENCE_S,
+	};
+
+	(void)err;
+	if (atomic_load(&e->failed) >= PLACES_FAILED)
+		return 0;
+	progress_expect(&o->progress, place->to - place->from);
+	place->came = range_fetch(&f, NULL) == RANGE_CAME && f.at == f.to;
+	if (!place->came)
+		atomic_fetch_add(&e->failed, 1);
+	return 0;
+}
+
+static int fetch_places(struct early *e, struct err *err)
+{
+	struct opening *o = e->o;
+	int ret = pool_start(&o->pool, o->registry, &o->progress, false, err);
+
+	if (ret == 0)
+		ret = pool_run(o->pool, o->http, e->places.count, fetch_place, e, err);
+	for (size_t i = 0; ret == 0 && i < e->places.count; i++) {
+		const struct place *place = &e->places.item[i];
+
+		if (place->came)
+			ret = opening_note_end(o, "", place->from, place->to, err);
+	}
+	return ret;
+}
+
+/* What a machine reads while it is made, as far as the first `have` bytes say where that lies. What does
+ * not come is nobody's error: the download asks for it, and says what is wrong. */
+static int fetch_early(struct opening *o, uint64_t have, struct err *err)
+{
+	struct early e = {.o = o};
+	int ret = places_find(&e.places, o->file->fd, have, o->file->source.size, err);
+
+	if (ret == 0 && e.places.count > 0)
+		ret = fetch_places(&e, err);
+	places_free(&e.places);
+	return ret;
+}
+
 int opening_add_url(struct opening *o, const char *url, uint64_t *have, struct err *err)
 {
 	struct front front = {.fd = -1};
@@ -125,5 +191,5 @@ int opening_add_url(struct opening *o, const char *url, uint64_t *have, struct e
 	o->wire->whole.len = front.size;
 	o->nfiles = 1;
 	*have = front.have;
-	return front.ranges ? opening_fetch_places(o, front.have, err) : 0;
+	return front.ranges ? fetch_early(o, front.have, err) : 0;
 }

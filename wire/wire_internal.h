@@ -66,9 +66,6 @@ int opening_parent(const struct opening *o, char parent[DIGEST_TEXT_SIZE], struc
 int opening_list_members(struct opening *o, struct err *err);
 /* The one file of a web server, with its first bytes; *have says how many. */
 int opening_add_url(struct opening *o, const char *url, uint64_t *have, struct err *err);
-/* Of that file what a machine reads while it is made, as far as its front, the first `have` bytes, says
- * where that lies. What does not come is nobody's error. Returns 0 or -ENOMEM. */
-int opening_fetch_places(struct opening *o, uint64_t have, struct err *err);
 /* Make the map, and note what an earlier process has left in the folder, and what has come. */
 int opening_make_map(struct opening *o, int *map_fd, struct arrivals **set, struct err *err);
 

@@ -27,6 +27,8 @@ Of closed ranges that are not all of a blob:
   pbusy=N      503 with Retry-After: 1 for the first N
   pwrong=N     a byte in the middle of the first N is another one
   pother=N     the first N are answered with the bytes before those that were asked for
+  pshort=N     the first N are answered with ten bytes of what was asked for
+  half         what is asked for without a range ends in its middle, and nobody says how long it is
   hold=FILE    they wait while there is such a file; with holdfrom=N those from byte N on
 It is a forward proxy, too: for http://ANY/PATH, not for CONNECT.
 """
@@ -41,7 +43,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 UPSTREAM, PORTFILE, LOG, *MODES = sys.argv[1:]
 MODE = dict(m.partition("=")[::2] for m in MODES)
 left = {"cut": 3, "busy": int(MODE.get("busy") or 0), "otherrange": 1, "cutup": 1}
-left.update((name, int(MODE.get(name) or 0)) for name in ("pcut", "pstall", "pbusy", "pwrong", "pother"))
+left.update((name, int(MODE.get(name) or 0)) for name in ("pcut", "pstall", "pbusy", "pwrong", "pother", "pshort"))
 tokens = {}  # how many requests each is still good for
 signed = {}  # addresses of blobs: the path, and for how many requests each is still good
 places = {}  # of uploads: the registry's own, by what we called them
@@ -98,7 +100,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         body = self.rfile.read(length)
-        blob = self.command == "GET" and "/blobs/sha256:" in self.path
+        blob = self.command == "GET" and ("/blobs/sha256:" in self.path or self.path.endswith(".torpor"))
         if self.path.startswith("/token?"):
             self.give_token()
         elif "token" in MODE and not self.is_good(auth):
@@ -204,6 +206,10 @@ class Handler(BaseHTTPRequestHandler):
         if blob and "stall" in MODE and len(data) > 65536:
             self.begin(status, kept, len(data))
             time.sleep(3600)
+        elif blob and "half" in MODE and not wanted:
+            self.begin(status, kept, None)
+            self.wfile.write(data[:len(data) // 2])
+            self.close_connection = True
         elif blob and "endless" in MODE and len(data) > 65536:
             self.endless(status, data, kept)
         elif blob and "cut" in MODE and len(data) > int(MODE["cut"]) and take("cut"):
@@ -242,13 +248,17 @@ class Handler(BaseHTTPRequestHandler):
             moved = [(n, v) for n, v in headers if n.lower() != "content-range"]
             moved.append(("Content-Range", f"bytes {first - 1}-{last - 1}/{size}"))
             self.answer(206, moved, data)
+        elif first > 0 and len(data) > 10 and take("pshort"):
+            few = [(n, v) for n, v in headers if n.lower() != "content-range"]
+            few.append(("Content-Range", f"bytes {first}-{first + 9}/{size}"))
+            self.answer(206, few, data[:10])
         else:
             return False
         return True
 
     def begin(self, status, headers, length):
         self.send_response(status)
-        for name, value in headers + [("Content-Length", str(length))]:
+        for name, value in headers + [("Content-Length", str(length))] * (length is not None):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.flush()

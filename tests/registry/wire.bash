@@ -111,6 +111,21 @@ try other "another Content-Range than the one that was asked for"
 other_always() { trap_row pother=100000; }
 try other_always "a server whose ranges are never those that were asked for"
 
+few_bytes() { trap_row pshort=3; }
+try few_bytes "ranges of which a few bytes come"
+
+# It would go on for ever: each answer has something.
+few_bytes_always() {
+    by_wire pshort=1000000 half
+    start_reader "$source"
+    same "open" "$answer" "open "
+    ask there-is 99999999999
+    matches "what is told" "$answer" '^error: .*[0-9]+ bytes from [0-9]+ on were asked for, and [0-9]+ came'
+    end_reader
+    [ "$(wc -l <proxy.log)" -lt 200 ] || fail "$(wc -l <proxy.log) requests"
+}
+try few_bytes_always "a server that never gives more than a few bytes is given up, with what came"
+
 endless_ranges() { trap_row endless; }
 try endless_ranges "ranges without an end"
 
@@ -332,6 +347,20 @@ file_replaced() {
     end_reader
 }
 try file_replaced "a file of a web server that is replaced in the middle is told by name"
+
+# Early ranges do not come as they should; nor do those that are asked for later.
+file_of_few_bytes() {
+    serve_file
+    registry=$site start_proxy proxy pshort=1000000 half
+    start_reader "http://$proxy/app.torpor"
+    same "open" "$answer" "open "
+    ask there-is 99999999999
+    matches "what is told" "$answer" '^error: .*[0-9]+ bytes from [0-9]+ on were asked for, and [0-9]+ came'
+    end_reader
+    [ "$(wc -l <proxy.log)" -lt 100 ] || fail "$(wc -l <proxy.log) requests"
+    refuses 125 'bytes from [0-9]+ on were asked for, and [0-9]+ came' resume -d --name web "http://$proxy/app.torpor"
+}
+try file_of_few_bytes "a web server that never gives more than a few bytes is given up, with what came"
 
 file_refused() {
     serve_file
