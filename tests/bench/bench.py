@@ -144,7 +144,7 @@ class Control:
         console.recv(64)
         for line in lines:
             console.sendall(line.encode() + b"\n")
-            answer = re.compile(rb"^%s .*\n" % line.split()[0].encode(), re.MULTILINE)
+            answer = re.compile(rb"^%s\w* .*\n" % line.split()[0].encode(), re.MULTILINE)
             seen = b""
             while answers and not (found := answer.search(seen)):
                 seen += console.recv(4096) or sys.exit(f"bench: no answer to {line}")

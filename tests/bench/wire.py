@@ -23,6 +23,8 @@ RTT_MS = 20
 WAKES = 9
 FRONT = 262144  # what is fetched first of a file
 LOADS = 4  # of 20 MiB
+LARGE_MIB = 2048
+SECTORS = 2048  # what the disk has beyond a load
 QUESTION, ANSWER = "memsum 20 1", b"memsum "
 
 
@@ -123,17 +125,17 @@ def bench_transfer(home, registry):
             f"{ratio:.2f}×", "≥ 0.9×", ratio >= 0.9)
 
 
-def make_warm(home):
+def make_warm(home, name="wire", memory=512, loads=LOADS):
     """80 MiB of programs in memory, and a question in the serial port, for which a hot set was made."""
-    disk, cold, warm = home.file("wire.img"), home.file("wire-cold.torpor"), home.file("wire.torpor")
+    disk, cold, warm = (home.file(f"{name}{end}") for end in (".img", "-cold.torpor", ".torpor"))
     packed.make_disk(disk)
-    home.run("run", "-d", "--name", "wire", "--kernel", TINY, "-m", "512M", "--disk", disk + ",ro")
-    home.wait_for("wire", "READY")
-    machine = Control(home, "wire")
-    machine.type(*(f"dload 0 {37 * i} {packed.FIRST_MIB + 20 * i} 20" for i in range(LOADS)))
+    home.run("run", "-d", "--name", name, "--kernel", TINY, "-m", f"{memory}M", "--disk", disk + ",ro")
+    home.wait_for(name, "READY")
+    machine = Control(home, name)
+    machine.type(*(f"dload 0 {37 * i % SECTORS} {packed.FIRST_MIB + 20 * i} 20" for i in range(loads)))
     machine.ask(do="pause")
     machine.type(QUESTION, answers=False)
-    home.run("save", "wire", "--full", "-o", cold)
+    home.run("save", name, "--full", "-o", cold)
     home.run("warm", cold, "--until", ANSWER.decode(), "-o", warm, stderr=subprocess.DEVNULL)
     return warm
 
@@ -185,13 +187,14 @@ class Waking:
 
 
 def registry_waking(home, registry, warm, blobs, mbit, slow=False):
+    name = os.path.basename(warm).removesuffix(".torpor")
     link = Link(registry.port, mbit, RTT_MS, slow)
-    url = f"http://127.0.0.1:{link.port}/v2/wire/"
+    url = f"http://127.0.0.1:{link.port}/v2/{name}/"
     paths = ("manifests/latest", f"blobs/{blobs[0]['digest']}", f"blobs/{hot_blob(blobs)['digest']}")
     # Without --plain-http a registry on this host is asked first whether it speaks TLS. On one connection: connecting,
     # manifest, config and hot set are four round trips.
     return Waking(home, "resume REF" + (", connections that begin slowly," if slow else ""), link, warm,
-                  (registry.ref("wire", link.port), "--plain-http"),
+                  (registry.ref(name, link.port), "--plain-http"),
                   ("-H", "Accept: application/vnd.oci.image.manifest.v1+json",
                    *(a for path in paths for a in ("-o", os.devnull, url + path))), "the hot set, in 4 round trips")
 
@@ -257,6 +260,23 @@ def bench_waking(home, registry):
         server.end()
 
 
+def bench_large_waking(home, registry):
+    """A guest of 2 GiB that is full of programs: what it has beside its hot set makes no difference."""
+    warm = make_warm(home, "large", LARGE_MIB, (LARGE_MIB - 64) // 20)
+    home.run("push", warm, registry.ref("large"))
+    blobs = registry.blobs("large")
+    size = sum(b["size"] for b in blobs)
+    waking = registry_waking(home, registry, warm, blobs, LINKS[-1])
+    for _ in range(WAKES):
+        waking.turn()
+    waking.link.end()
+    ms, got = statistics.median(waking.beyond()), statistics.median(counts[0] for counts in waking.counts)
+    row(f"resume REF of {LARGE_MIB} MiB to first answer, {LINKS[-1]} Mbit/s, {RTT_MS} ms, beyond that of the file", f"{ms:.0f} ms",
+        target="≤ 300 ms", met=ms <= 300)
+    row("  what has come by then", f"{got / 1048576:.1f} MiB", f"of {size / 1048576:.1f} MiB", f"{100 * got / size:.1f} %",
+        "≤ 10 %", got <= size / 10)
+
+
 def stored(registry):
     """Bytes of all blobs that the registry has."""
     return sum(os.path.getsize(os.path.join(folder, name))
@@ -291,6 +311,7 @@ def bench_wire(home):
     try:
         bench_transfer(home, registry)
         bench_waking(home, registry)
+        bench_large_waking(home, registry)
         bench_next(home, registry)
     finally:
         registry.end()
