@@ -201,6 +201,14 @@ static int list_blobs(struct registry_manifest *m, const struct oci_descriptors 
 	return 0;
 }
 
+int registry_manifest_decode(struct registry_manifest *m, struct err *err)
+{
+	__attribute__((cleanup(oci_descriptors_free))) struct oci_descriptors layers = {0};
+	int ret = oci_decode_manifest(&m->config, &layers, m->text.data, m->text.len, err);
+
+	return ret < 0 ? err_context(err, ret, "its manifest") : list_blobs(m, &layers, err);
+}
+
 void registry_manifest_free(struct registry_manifest *m)
 {
 	free(m->blob);
@@ -255,26 +263,19 @@ int registry_name(const struct cas *cas, const struct reference *ref,
 int registry_manifest(struct registry *r, struct http *http, const char *name,
 		      struct registry_manifest *m, struct err *err)
 {
-	__attribute__((cleanup(oci_descriptors_free))) struct oci_descriptors layers = {0};
 	cleanup_http_response struct http_response response = {0};
 	int ret;
 
 	*m = (struct registry_manifest){0};
 	ret = find_manifest(r, http, name, m, &response, err);
 	if (ret == 0) {
-		ret = oci_decode_manifest(&m->config, &layers, response.body.data,
-					  response.body.len, err);
-		ret = ret < 0 ? err_context(err, ret, "its manifest") : 0;
+		m->text = response.body;
+		response.body = (struct buf){0};
+		ret = registry_manifest_decode(m, err);
 	}
-	if (ret == 0)
-		ret = list_blobs(m, &layers, err);
-	if (ret < 0) {
+	if (ret < 0)
 		registry_manifest_free(m);
-		return ret;
-	}
-	m->text = response.body;
-	response.body = (struct buf){0};
-	return 0;
+	return ret;
 }
 
 /* `count` blobs of a manifest. */

@@ -10,7 +10,6 @@
 #include "base/json.h"
 #include "format/crypto/minisign.h"
 #include "format/oci_index.h"
-#include "registry/transfer.h"
 
 #define EMPTY_TYPE "application/vnd.oci.empty.v1+json"
 #define EMPTY	   "{}"
@@ -256,8 +255,28 @@ int referrers_sign(struct registry *r, const struct archive *a, char digest[DIGE
 
 /* ---- pull ---- */
 
-/* It is small, it is a signature, and it is of this image. */
-static bool is_signature_of(const struct registry_manifest *m, const char *subject)
+unsigned referrers_list(const json_t *index, char digest[REFERRERS_MAX][DIGEST_TEXT_SIZE])
+{
+	unsigned n = 0;
+	json_t *entry;
+	size_t i;
+
+	json_array_foreach(json_object_get(index, "manifests"), i, entry)
+	{
+		const char *type = json_string_value(json_object_get(entry, "artifactType"));
+		const char *text = json_string_value(json_object_get(entry, "digest"));
+		uint8_t ignored[DIGEST_SIZE];
+
+		if (n == REFERRERS_MAX)
+			break;
+		if (type != NULL && strcmp(type, OCI_SIGNATURE_TYPE) == 0 && text != NULL &&
+		    digest_parse(text, ignored))
+			strcpy(digest[n++], text);
+	}
+	return n;
+}
+
+bool referrers_is_signature(const struct registry_manifest *m, const char *subject)
 {
 	cleanup_json json_t *json = json_parse(m->text.data, m->text.len, NULL);
 	const char *of =
@@ -348,17 +367,16 @@ static int take_signature(struct registry *r, struct http *http, const char *sub
 
 	if (ret < 0)
 		return ret;
-	return is_signature_of(&m, subject) ? take(r, http, &m, subject, opaque, err) : 0;
+	return referrers_is_signature(&m, subject) ? take(r, http, &m, subject, opaque, err) : 0;
 }
 
 static int take_signatures(struct registry *r, struct http *http, const char *manifest,
 			   take_fn *take, void *opaque, struct err *err)
 {
 	char path[FALLBACK + 128], tag[FALLBACK];
+	char digest[REFERRERS_MAX][DIGEST_TEXT_SIZE];
 	cleanup_json json_t *index = NULL;
-	unsigned taken = 0;
-	json_t *entry;
-	size_t i;
+	unsigned n;
 	int ret;
 
 	snprintf(path, sizeof(path), "referrers/%s", manifest);
@@ -370,17 +388,9 @@ static int take_signatures(struct registry *r, struct http *http, const char *ma
 	}
 	if (ret < 0)
 		return ret;
-	json_array_foreach(json_object_get(index, "manifests"), i, entry)
-	{
-		const char *type = json_string_value(json_object_get(entry, "artifactType"));
-		const char *digest = json_string_value(json_object_get(entry, "digest"));
-		uint8_t ignored[DIGEST_SIZE];
-
-		if (type == NULL || strcmp(type, OCI_SIGNATURE_TYPE) != 0 || digest == NULL ||
-		    !digest_parse(digest, ignored) || taken == REFERRERS_MAX)
-			continue;
-		taken++;
-		ret = take_signature(r, http, manifest, digest, take, opaque, err);
+	n = referrers_list(index, digest);
+	for (unsigned i = 0; i < n; i++) {
+		ret = take_signature(r, http, manifest, digest[i], take, opaque, err);
 		if (ret == -ENOENT)
 			err_clear(err);
 		else if (ret < 0)

@@ -11,6 +11,7 @@
 
 #include "format/archive.h"
 #include "registry/session.h"
+#include "registry/transfer.h"
 #include "store/cas.h"
 
 /* Signatures of one image that are looked at. */
@@ -31,6 +32,12 @@ int referrers_sign(struct registry *r, const struct archive *a, char digest[DIGE
  * another image, or is longer than one can be, is passed over. */
 int referrers_pull(struct registry *r, struct http *http, const struct cas *cas,
 		   const char *manifest, struct err *err);
+
+/* What an index of referrers lists as signatures, the first of them; what is none, or has no digest, is
+ * passed over. Returns how many. Pure. */
+unsigned referrers_list(const json_t *index, char digest[REFERRERS_MAX][DIGEST_TEXT_SIZE]);
+/* The manifest is of one signature of this image, and no blob of it is longer than one can be. Pure. */
+bool referrers_is_signature(const struct registry_manifest *m, const char *subject);
 
 struct signatures {
 	char *text[REFERRERS_MAX]; /* owned: minisign's */

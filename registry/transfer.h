@@ -33,6 +33,8 @@ struct registry_manifest {
 /* Fetch the manifest that a tag or digest names. ERR_NOT_FOUND when there is none. */
 int registry_manifest(struct registry *r, struct http *http, const char *name,
 		      struct registry_manifest *m, struct err *err);
+/* The same of m->text alone: config and blobs. ERR_INTEGRITY. Pure. */
+int registry_manifest_decode(struct registry_manifest *m, struct err *err);
 /* {0} is fine. */
 void registry_manifest_free(struct registry_manifest *m);
 #define cleanup_registry_manifest __attribute__((cleanup(registry_manifest_free)))

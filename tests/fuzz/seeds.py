@@ -301,6 +301,34 @@ def registry_seeds():
     yield b"\3Content-Range: bytes 1-2/3\r\n"
     yield b"\4docker://h.example:5000/a/b-c:tag@" + digest.encode()
     yield b"\4bWU6c2VjcmV0"
+    for path in ("/v2/", "/v2/_catalog", "/v2/a/b/manifests/v1", "/v2/a/manifests/" + digest, "/v2/a/blobs/" + digest,
+                 "/v2/a/tags/list", "/v2/a/referrers/" + digest, "/v2/a/blobs/uploads/", "/a%2Fb.torpor", "bytes=1-2",
+                 "bytes=-7", "bytes=9-"):
+        yield b"\4" + path.encode()
+    kind = "application/vnd.torpor.signature.v1"
+    blob = {"mediaType": "application/vnd.oci.empty.v1+json", "digest": digest, "size": 2}
+    yield b"\5" + text({"schemaVersion": 2, "manifests": [image | {"artifactType": kind}, image]})
+    yield b"\5" + text({"schemaVersion": 2, "artifactType": kind, "config": blob, "subject": image,
+                        "layers": [{"mediaType": kind, "digest": digest.replace("0", "1"), "size": 300}]})
+
+
+def arrival_seeds():
+    """Maps with other numbers in them, and a machine's requests."""
+    def put(at, data):
+        return struct.pack(">HB", at, len(data)) + data
+
+    def request(file, kind, start, length):
+        message = struct.pack("<IIQQ", file, kind, start, length)
+        return struct.pack("B", len(message)) + message
+
+    good = b"\1\1"
+    yield good
+    yield good + put(16, struct.pack("<IIQ", 3, 3, 0)) + put(32, b"registry") + put(288, b"why not")
+    yield good + put(8, struct.pack("<I", 2)) + put(4096, struct.pack("<QQQ", 1 << 40, 704, 1))
+    yield good + put(5632, b"\xff" * 9) + put(4112, struct.pack("<Q", 4)) + put(4120, struct.pack("<I", 1) + b"no")
+    yield b"\1\0\0\7"
+    yield b"\0" + request(0, 1, 0, 5) + request(1, 2, 0, 1) + request(2, 3, 16384, 70000) + request(2, 2, 0, 99)
+    yield b"\0" + request(3, 1, 0, 5) + request(2, 2, 1 << 63, 1 << 63) + request(0, 9, 0, 1) + b"\3abc"
 
 
 def transcript_seeds():
@@ -368,7 +396,7 @@ def main(out, *files):
     seeds = Seeds(out)
     from_lan(seeds)
     for target, made in (("net", net_seeds), ("boot", boot_seeds), ("gateway", gateway_seeds),
-                         ("control", control_seeds), ("layer", layer_seeds)):
+                         ("control", control_seeds), ("layer", layer_seeds), ("arrival", arrival_seeds)):
         for seed in made():
             seeds.add(target, seed)
     for seed in registry_seeds():
