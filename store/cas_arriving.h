@@ -8,9 +8,10 @@
  *         DIGITS         a blob by its SHA-256: whole, or a sparse file
  *
  * Each process that fetches has a folder of its own, so that two of the same image do not disturb
- * one another. A folder that nobody has locked is taken over by the next who wants that image, with
- * what is in it, or removed by cas_sweep(). One that is locked is left alone, and so is the image
- * of its name, once that is in the store.
+ * one another; the second copies what the first has (struct cas_beside). A folder that nobody has
+ * locked is taken over by the next who wants that image, with what is in it, or removed by
+ * cas_sweep(). One that is locked is left alone, and so is the image of its name, once that is in
+ * the store.
  *
  * Functions return what cas.h says.
  */
@@ -63,6 +64,25 @@ void cas_left_open(struct cas_left *left, const struct cas_arriving *a);
 const struct arrival *cas_left_find(const struct cas_left *left, const char *digest, uint64_t size);
 void cas_left_close(struct cas_left *left);
 #define cleanup_cas_left __attribute__((cleanup(cas_left_close)))
+
+/* Another process that fetches the same image at this moment. */
+struct cas_beside {
+	int folder;	      /* owned; -1: there is none */
+	int map_fd;	      /* owned; -1: it has not begun with what is large */
+	struct cas_left left; /* what has come to it; it goes on meanwhile */
+};
+
+/* Never fails: what cannot be used is not there. */
+void cas_beside_find(struct cas_beside *b, const struct cas *cas, const struct cas_arriving *a);
+/* Open its copy for reading; -1: it has none. */
+int cas_beside_open(const struct cas_beside *b, const char *digest, uint64_t size);
+/* It is fetching this blob: *come is what takes room of it. */
+bool cas_beside_fetches(const struct cas_beside *b, const char *digest, uint64_t size,
+			uint64_t *come);
+/* Give its copy another name in `a`, if it is whole. Nothing is said of its digest. */
+void cas_beside_link(const struct cas_beside *b, const struct cas_arriving *a, const char *digest,
+		     uint64_t size);
+void cas_beside_close(struct cas_beside *b);
 
 /* Add to a blob of which nothing has come what has arrived of it from its beginning on, in a folder
  * that nobody uses. What is in none is not added, and no error. `b` is open. */

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
@@ -53,6 +55,113 @@ void cas_left_close(struct cas_left *left)
 	free(left->list);
 	*left = (struct cas_left){.set = NULL};
 }
+
+/* ---- another that fetches the same ---- */
+
+struct beside_search {
+	struct cas_beside *found;
+	const struct cas *cas;
+	const char *own; /* "HEX.N" */
+};
+
+static bool is_locked(int folder)
+{
+	cleanup_fd int lock = openat(folder, CAS_ARRIVING_LOCK, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+	return lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+}
+
+/* Returns 1 for one with a map, to end the search. */
+static int look_beside(void *opaque, const char *name, struct err *err)
+{
+	const struct beside_search *s = opaque;
+	struct cas_beside *b = s->found;
+	struct cas_arriving other = {.folder = -1, .lock = -1};
+	char path[PATH_MAX];
+
+	(void)err;
+	if (strcmp(name, s->own) == 0 || strncmp(name, s->own, strcspn(s->own, ".") + 1) != 0)
+		return 0;
+	snprintf(path, sizeof(path), CAS_ARRIVING "/%s", name);
+	other.folder =
+		openat(s->cas->folder, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (other.folder < 0 || !is_locked(other.folder)) {
+		cas_arriving_close(&other);
+		return 0;
+	}
+	cas_beside_close(b);
+	b->folder = other.folder;
+	cas_left_open(&b->left, &other);
+	if (b->left.set == NULL)
+		return 0;
+	b->map_fd = openat(b->folder, CAS_ARRIVING_MAP, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	return b->map_fd >= 0;
+}
+
+void cas_beside_find(struct cas_beside *b, const struct cas *cas, const struct cas_arriving *a)
+{
+	const struct beside_search search = {b, cas, strrchr(a->path, '/') + 1};
+
+	*b = (struct cas_beside){.folder = -1, .map_fd = -1};
+	(void)cas_each(cas, CAS_ARRIVING, look_beside, (void *)&search, NULL);
+}
+
+int cas_beside_open(const struct cas_beside *b, const char *digest, uint64_t size)
+{
+	cleanup_fd int fd = -1;
+	struct stat st;
+
+	if (b->folder >= 0)
+		fd = openat(b->folder, strchr(digest, ':') + 1, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != size)
+		return -1;
+	return take_fd(&fd);
+}
+
+/* 1: whole; 0: some of it; -1: it is not there. */
+static int look_at_copy(const struct cas_beside *b, const char *digest, uint64_t size,
+			struct stat *st)
+{
+	if (b->folder < 0 ||
+	    fstatat(b->folder, strchr(digest, ':') + 1, st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    !S_ISREG(st->st_mode) || (uint64_t)st->st_size != size)
+		return -1;
+	return (st->st_mode & 0200) == 0;
+}
+
+bool cas_beside_fetches(const struct cas_beside *b, const char *digest, uint64_t size,
+			uint64_t *come)
+{
+	struct stat st;
+
+	if (look_at_copy(b, digest, size, &st) != 0)
+		return false;
+	*come = (uint64_t)st.st_blocks * 512;
+	return true;
+}
+
+void cas_beside_link(const struct cas_beside *b, const struct cas_arriving *a, const char *digest,
+		     uint64_t size)
+{
+	const char *hex = strchr(digest, ':') + 1;
+	struct stat st;
+
+	if (look_at_copy(b, digest, size, &st) == 1 &&
+	    (unlinkat(a->folder, hex, 0) == 0 || errno == ENOENT))
+		(void)linkat(b->folder, hex, a->folder, hex, 0);
+}
+
+void cas_beside_close(struct cas_beside *b)
+{
+	cas_left_close(&b->left);
+	if (b->map_fd >= 0)
+		close(b->map_fd);
+	if (b->folder >= 0)
+		close(b->folder);
+	b->folder = b->map_fd = -1;
+}
+
+/* ---- a pull ---- */
 
 static int copy_front(struct cas_blob *b, int fd, uint64_t len, struct err *err)
 {

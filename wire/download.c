@@ -20,6 +20,7 @@
 #include "base/child.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/io.h"
 #include "base/num.h"
 #include "host/sandbox.h"
 #include "registry/referrers.h"
@@ -39,6 +40,8 @@
 /* How often a new address of a file may be refused in a row. */
 #define MOVES_MOST 4u
 #define FULL_MS	   20
+/* Looks, of a second each, at another download to which nothing comes. */
+#define BESIDE_IDLE 5u
 
 enum check {
 	UNCHECKED,
@@ -182,6 +185,29 @@ static void prepare(const struct loader *l, uint32_t file, struct http *http, st
 	};
 }
 
+/* What another download has of a range, and is missing here, up to a MiB. Returns the bytes. */
+static uint64_t copy_beside(const struct download_file *f, struct arrival *to, uint64_t from,
+			    uint64_t end)
+{
+	uint64_t copied = 0, start, len;
+	uint8_t block[ARRIVAL_BLOCK];
+
+	if (f->beside_fd < 0)
+		return 0;
+	while (from < end && copied < PLAN_MOST && arrival_missing(to, from, &start, &len) &&
+	       start < end) {
+		len = u64_min(ARRIVAL_BLOCK, f->source.size - start);
+		from = start + len;
+		if (!arrival_has(f->beside, start, len) ||
+		    io_pread(f->beside_fd, block, len, start) < 0 ||
+		    io_pwrite(f->fd, block, len, start) < 0)
+			continue;
+		arrival_mark(to, start, len);
+		copied += len;
+	}
+	return copied;
+}
+
 /* Locked; not while it fetches. */
 static void run_job(struct loader *l, struct http *http, int job)
 {
@@ -189,17 +215,19 @@ static void run_job(struct loader *l, struct http *http, int job)
 	struct err err = {0};
 	struct range_fetch f;
 	enum range_result result;
-	uint64_t begun = clock_monotonic_ns();
+	uint64_t begun = clock_monotonic_ns(), copied;
 
 	prepare(l, range.file, http, &f);
 	f.arrival = arrivals_file(l->d->set, range.file);
 	f.from = range.from;
 	f.to = range.from + range.len;
 	pthread_mutex_unlock(&l->lock);
-	result = range_fetch(&f, &err);
+	copied = copy_beside(&l->d->file[range.file], f.arrival, f.from, f.to);
+	result = copied > 0 ? RANGE_CAME : range_fetch(&f, &err);
 	pthread_mutex_lock(&l->lock);
 	plan_done(&l->plan, job, clock_monotonic_ns());
-	note_result(l, range.file, &f, result, begun, &err);
+	if (copied == 0)
+		note_result(l, range.file, &f, result, begun, &err);
 }
 
 /* Locked. How long until the server may be asked again; 0: now. */
@@ -382,6 +410,33 @@ static void *load(void *opaque)
 	return NULL;
 }
 
+/* Until the other download has all, or is none to wait for: what is missing then is fetched here. */
+static void *watch_beside(void *opaque)
+{
+	struct loader *l = opaque;
+	struct arrivals *set = l->d->beside->left.set;
+	struct arrivals_status status = {.state = ARRIVALS_GOING};
+	uint32_t generation = 0, before;
+	unsigned idle = 0;
+
+	pthread_mutex_lock(&l->lock);
+	while (!l->stop && status.state == ARRIVALS_GOING && idle < BESIDE_IDLE) {
+		pthread_mutex_unlock(&l->lock);
+		before = generation;
+		arrivals_await_change(set, &generation);
+		idle = generation == before ? idle + 1 : 0;
+		if (arrivals_status_read(l->d->beside->map_fd, &status, NULL) < 0)
+			status.state = ARRIVALS_FAILED;
+		pthread_mutex_lock(&l->lock);
+		pthread_cond_broadcast(&l->changed);
+	}
+	for (uint32_t i = 0; i < arrivals_files(l->d->set); i++)
+		l->plan.file[i].beside = NULL;
+	pthread_cond_broadcast(&l->changed);
+	pthread_mutex_unlock(&l->lock);
+	return NULL;
+}
+
 /* Returns 0, or -EPIPE when the machine has ended. */
 static int take_requests(struct loader *l)
 {
@@ -518,6 +573,7 @@ static int loader_init(struct loader *l, const struct download *d, struct err *e
 	for (uint32_t i = 0; i < arrivals_files(d->set); i++) {
 		l->plan.file[i].first = d->file[i].first;
 		l->plan.file[i].table = d->file[i].table;
+		l->plan.file[i].beside = d->file[i].beside;
 	}
 	l->done = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return l->done < 0 ? err_sys(err, errno, "eventfd") : 0;
@@ -525,11 +581,13 @@ static int loader_init(struct loader *l, const struct download *d, struct err *e
 
 static int run_loader(struct loader *l, struct err *err)
 {
-	pthread_t thread[CONNECTIONS];
+	pthread_t thread[CONNECTIONS], watcher;
 	unsigned started = 0;
 	bool complete;
+	int watched = l->d->beside == NULL ? -1 : pthread_create(&watcher, NULL, watch_beside, l);
 
-	while (started < CONNECTIONS && pthread_create(&thread[started], NULL, load, l) == 0)
+	while (watched <= 0 && started < CONNECTIONS &&
+	       pthread_create(&thread[started], NULL, load, l) == 0)
 		started++;
 	if (started == 0)
 		return err_sys(err, EAGAIN, "start a thread");
@@ -541,6 +599,10 @@ static int run_loader(struct loader *l, struct err *err)
 	progress_cancel(l->d->progress);
 	while (started > 0)
 		pthread_join(thread[--started], NULL);
+	if (watched == 0) {
+		arrivals_interrupt(l->d->beside->left.set);
+		pthread_join(watcher, NULL);
+	}
 	if (!complete)
 		return 0;
 	/* One that is not cancelled: signatures are fetched yet. */
@@ -574,7 +636,7 @@ static void download_run(void *opaque)
 int download_start(const struct download *d, struct err *err)
 {
 	uint32_t files = arrivals_files(d->set);
-	cleanup_free int *keep = calloc(files + 5, sizeof(*keep));
+	cleanup_free int *keep = calloc(2 * (size_t)files + 6, sizeof(*keep));
 	size_t n = 0;
 
 	if (keep == NULL)
@@ -584,7 +646,12 @@ int download_start(const struct download *d, struct err *err)
 	keep[n++] = d->progress->fd;
 	keep[n++] = d->folder->folder;
 	keep[n++] = d->folder->lock;
-	for (uint32_t i = 0; i < files; i++)
+	if (d->beside != NULL)
+		keep[n++] = d->beside->map_fd;
+	for (uint32_t i = 0; i < files; i++) {
 		keep[n++] = d->file[i].fd;
+		if (d->file[i].beside_fd >= 0)
+			keep[n++] = d->file[i].beside_fd;
+	}
 	return child_detach(download_run, (void *)d, keep, n, err);
 }

@@ -9,6 +9,10 @@
  * fetched once more, aside: where the two differ the bytes are replaced. What a machine has found
  * to be right is never written again.
  *
+ * Where another process fetches the same image already, its copy is used: what has come there is copied,
+ * and what nobody waits for here is left to it, until it ends, waits for its own server, or nothing comes
+ * there for some seconds. What is copied is checked like anything that comes.
+ *
  * When all files are right, the images that they are of go into the store, and it ends. The one file
  * of a web server has no digest: there it stays as long as the machine, which may want some of it
  * once more.
@@ -28,6 +32,8 @@ struct download_file {
 	char digest[DIGEST_TEXT_SIZE]; /* "": it has none */
 	bool first;		       /* what a guest touches at once */
 	uint64_t table;		       /* where a seek table begins; 0: there is none */
+	int beside_fd;		       /* owned: another download's copy; -1: there is none */
+	const struct arrival *beside;  /* what has come of that */
 };
 
 /* All that is in its folder is put into the store by it. */
@@ -42,6 +48,9 @@ struct download {
 	struct progress *progress; /* of the registry's session */
 	struct arrivals *set;	   /* as a writer */
 	int socket;		   /* the writer's end */
+	/* NULL, or of another download of the same image: what comes there is copied, and the rest is left
+	 * to it while it goes on. */
+	const struct cas_beside *beside;
 	struct download_file *file;
 	const struct cas_arriving *folder;
 	const char *store;

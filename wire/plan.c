@@ -174,6 +174,36 @@ static bool next_asked(struct plan *p, struct plan_queue *q, struct plan_range *
 	return false;
 }
 
+/* What is missing here, and another download has. */
+static bool next_beside(const struct plan *p, uint32_t file, struct plan_range *next)
+{
+	const struct arrival *beside = p->file[file].beside;
+	const uint64_t size = arrival_size(beside);
+	uint64_t at = 0, start, len;
+
+	while (find_free(p, file, at, size, next)) {
+		const uint64_t end = next->from + next->len;
+
+		if (!arrival_missing(beside, next->from, &start, &len))
+			return true;
+		if (start > next->from) {
+			next->len = u64_min(end, start) - next->from;
+			return true;
+		}
+		at = start + len;
+	}
+	return false;
+}
+
+static bool next_of_file(const struct plan *p, uint32_t file, struct plan_range *next)
+{
+	if (p->file[file].beside != NULL)
+		return next_beside(p, file, next);
+	if (p->file[file].whole)
+		return next_whole(p, file, next);
+	return find_free(p, file, 0, arrival_size(arrivals_file(p->set, file)), next);
+}
+
 static bool next_rest(const struct plan *p, bool first, struct plan_range *next)
 {
 	for (uint32_t i = 0; i < arrivals_files(p->set); i++) {
@@ -181,12 +211,11 @@ static bool next_rest(const struct plan *p, bool first, struct plan_range *next)
 
 		if (f->ended || f->first != first)
 			continue;
-		if (f->whole ? next_whole(p, i, next)
-			     : find_free(p, i, 0, arrival_size(arrivals_file(p->set, i)), next)) {
-			if (!first && !f->whole)
-				next->len = u64_min(next->len, PLAN_MOST);
-			return true;
-		}
+		if (!next_of_file(p, i, next))
+			continue;
+		if (f->beside != NULL || (!first && !f->whole))
+			next->len = u64_min(next->len, PLAN_MOST);
+		return true;
 	}
 	return false;
 }
@@ -196,7 +225,7 @@ static bool next_table(const struct plan *p, struct plan_range *next)
 	for (uint32_t i = 0; i < arrivals_files(p->set); i++) {
 		const struct plan_file *f = &p->file[i];
 
-		if (f->table > 0 && !f->ended && !f->whole &&
+		if (f->table > 0 && !f->ended && !f->whole && f->beside == NULL &&
 		    find_free(p, i, f->table, arrival_size(arrivals_file(p->set, i)), next))
 			return true;
 	}

@@ -48,8 +48,11 @@ struct plan_file {
 	/* The caller's to set: no ranges of it can be had. Then all of it is one range, from its
 	 * beginning, while anything is missing. */
 	bool whole;
-	uint64_t table;	  /* the caller's to set: a seek table begins here; 0: there is none */
-	bool ended;	  /* the caller's to set: nothing of it is to be fetched */
+	uint64_t table; /* the caller's to set: a seek table begins here; 0: there is none */
+	bool ended;	/* the caller's to set: nothing of it is to be fetched */
+	/* The caller's to set: another download of the same file. In the background only what that has
+	 * is taken, and the rest is left to it; NULL: there is none. */
+	const struct arrival *beside;
 	uint64_t behind;  /* the last demand's range ended here */
 	uint64_t forward; /* and this much is read at the next one that begins there */
 };

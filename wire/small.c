@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/array.h"
@@ -28,7 +29,10 @@
 #define TAIL_LEAST KIB(4)
 #define TAIL_MOST  KIB(512)
 #define HOT_PIECES 4u
-#define HOT_PIECE  KIB(128)
+/* How often, and how often without a byte more, it is looked whether another process has a hot set. */
+#define BESIDE_MOMENT_NS 10000000
+#define BESIDE_IDLE	 100u
+#define HOT_PIECE	 KIB(128)
 
 bool opening_is_small(const struct oci_descriptor *d)
 {
@@ -170,6 +174,26 @@ static int fetch_piece(struct small *s, struct http *http, const struct small_jo
 	return fetch_whole(s, http, job->blob, !atomic_load(&hot->failed), err);
 }
 
+static bool is_hot(const struct oci_descriptor *d)
+{
+	return opening_is_small(d) && d->size > 0 && strcmp(d->media_type, OCI_HOT_TYPE) == 0;
+}
+
+/* A hot set that another process fetches: as long as more of it comes there. */
+static void await_beside(const struct small *s, const struct oci_descriptor *d)
+{
+	static const struct timespec moment = {.tv_nsec = BESIDE_MOMENT_NS};
+	uint64_t come, before = 0;
+	unsigned idle = 0;
+
+	while (idle < BESIDE_IDLE && !progress_is_cancelled(&s->o->progress) &&
+	       cas_beside_fetches(&s->o->beside, d->digest, d->size, &come)) {
+		idle = come > before ? 0 : idle + 1;
+		before = come;
+		nanosleep(&moment, NULL);
+	}
+}
+
 static int fetch_small(void *opaque, struct http *http, size_t index, struct err *err)
 {
 	struct small *s = opaque;
@@ -182,7 +206,12 @@ static int fetch_small(void *opaque, struct http *http, size_t index, struct err
 	ret = cas_arriving_link(&s->o->folder, &s->o->cas, d->digest, d->size, err);
 	if (ret != 0)
 		return ret < 0 ? ret : 0;
-	return job->from > 0 ? fetch_tail(s, http, job) : fetch_whole(s, http, d, false, err);
+	if (job->from > 0)
+		return fetch_tail(s, http, job);
+	if (is_hot(d))
+		await_beside(s, d);
+	cas_beside_link(&s->o->beside, &s->o->folder, d->digest, d->size);
+	return fetch_whole(s, http, d, false, err);
 }
 
 uint64_t opening_table_of(const struct oci_descriptor *d)
@@ -209,11 +238,6 @@ static void add_job(struct small *s, const struct oci_descriptor *blob, uint64_t
 	s->job[s->count++] = (struct small_job){.blob = blob, .from = from, .to = to};
 }
 
-static bool is_hot(const struct oci_descriptor *d)
-{
-	return opening_is_small(d) && d->size > 0 && strcmp(d->media_type, OCI_HOT_TYPE) == 0;
-}
-
 /* A hot set, unless the store has it. */
 static int add_hot(struct small *s, const struct oci_descriptor *d, struct err *err)
 {
@@ -221,10 +245,16 @@ static int add_hot(struct small *s, const struct oci_descriptor *d, struct err *
 	uint64_t pieces = u64_max(u64_min(d->size / HOT_PIECE, HOT_PIECES), 1);
 	uint64_t len = align_up((d->size + pieces - 1) / pieces, ARRIVAL_BLOCK);
 	struct stat st;
+	uint64_t come;
 	int ret = cas_arriving_link(&s->o->folder, &s->o->cas, d->digest, d->size, err);
 
 	if (ret != 0)
 		return ret < 0 ? ret : 0;
+	if (cas_beside_fetches(&s->o->beside, d->digest, d->size, &come)) {
+		add_job(s, d, 0, d->size);
+		return 0;
+	}
+	cas_beside_link(&s->o->beside, &s->o->folder, d->digest, d->size);
 	hot->fd = cas_arriving_open(&s->o->folder, d->digest, d->size, err);
 	if (hot->fd < 0)
 		return hot->fd;
@@ -358,6 +388,7 @@ int opening_add_image(struct opening *o, const char *name, struct err *err)
 		ret = cas_arriving_take(&o->folder, &o->cas, m.self.digest, err);
 		if (ret < 0)
 			return ret;
+		cas_beside_find(&o->beside, &o->cas, &o->folder);
 	}
 	ret = write_manifest(o, &m, err);
 	if (ret < 0)

@@ -170,6 +170,35 @@ static int reserve_room(const struct opening *o, struct err *err)
 	return 0;
 }
 
+/* Before this one's own map is made: of two, only the later one leaves anything to the other. */
+static void open_beside(struct opening *o)
+{
+	cas_beside_close(&o->beside);
+	if (o->nmanifests > 0)
+		cas_beside_find(&o->beside, &o->cas, &o->folder);
+	for (size_t i = 0; i < o->nfiles; i++) {
+		struct download_file *f = &o->file[i];
+
+		f->beside_fd = -1;
+		if (o->beside.map_fd < 0)
+			continue;
+		f->beside = cas_left_find(&o->beside.left, f->digest, f->source.size);
+		if (f->beside != NULL)
+			f->beside_fd = cas_beside_open(&o->beside, f->digest, f->source.size);
+		if (f->beside_fd < 0)
+			f->beside = NULL;
+	}
+}
+
+static void close_files(struct opening *o)
+{
+	for (size_t i = 0; i < o->nfiles; i++) {
+		if (o->file[i].beside != NULL)
+			close(o->file[i].beside_fd);
+	}
+	free(o->file);
+}
+
 /* `have` bytes of the first file are there. */
 static int start_download(struct opening *o, uint64_t have, struct err *err)
 {
@@ -200,6 +229,9 @@ static int start_download(struct opening *o, uint64_t have, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = reserve_room(o, err);
+	if (ret == 0)
+		open_beside(o);
+	d.beside = o->beside.map_fd >= 0 ? &o->beside : NULL;
 	if (ret == 0)
 		ret = opening_make_map(o, &map_fd, &writer, err);
 	if (ret < 0)
@@ -301,7 +333,8 @@ static void opening_free(struct opening *o)
 	for (size_t i = 0; i < o->nmanifests; i++)
 		registry_manifest_free(&o->manifest[i]);
 	free(o->manifest);
-	free(o->file);
+	close_files(o);
+	cas_beside_close(&o->beside);
 	free(o->place);
 	free(o->tail);
 	cas_arriving_close(&o->folder);
@@ -318,6 +351,7 @@ int wire_open(struct wire **out, const char *source, const struct wire_options *
 		.options = options,
 		.cas = {.folder = -1, .lock = -1},
 		.folder = {.folder = -1, .lock = -1},
+		.beside = {.folder = -1, .map_fd = -1},
 	};
 	int ret;
 

@@ -37,6 +37,8 @@ struct opening {
 	struct progress progress;
 	struct cas cas;
 	struct cas_arriving folder;
+	struct cas_beside
+		beside; /* what is small there; looked for again when the download begins */
 	struct registry_manifest *manifest; /* owned; the newest first, like the images */
 	size_t nmanifests;
 	struct download_file *file; /* owned; the descriptors are the members' */

@@ -269,6 +269,68 @@ twice() {
 }
 try twice "two who want the same at once both get it"
 
+# Of a file of 3 MiB, how many bytes were asked for by ranges.
+asked_bytes() {
+    python3 -c 'import re, sys
+print(sum(int(b) - int(a) + 1 for a, b in re.findall(r"range=bytes=([0-9]+)-([0-9]+)$", sys.stdin.read(), re.M)))' <proxy.log
+}
+
+# The first one's pipes are 5 and 6 meanwhile.
+second_reader() {
+    exec 5>&7 6<&8
+    mv reader.in other.in
+    first=$reader
+    start_reader "$source"
+    same "open" "$answer" "open "
+}
+first_reader() {
+    exec 7>&5 8<&6 5>&- 6<&-
+    reader=$first
+}
+
+shared() {
+    held
+    ask there
+    size=${answer##* }
+    second_reader
+    before=$(asked_bytes)
+    rm held
+    # Nobody waits for anything: the second leaves all of it to the first.
+    ask state complete
+    matches "the second" "$answer" "^complete"
+    ask all
+    matches "the second" "$answer" '^right'
+    end_reader
+    first_reader
+    all_right
+    bytes=$(($(asked_bytes) - before))
+    [ "$bytes" -lt $((size * 3 / 2)) ] || fail "$bytes bytes were asked for, of $size, twice"
+    wakes "$source"
+}
+try shared "the second of two who want the same copies what comes to the first"
+
+# What the first was about to fetch, the second fetches when the first is gone.
+left_alone() { # HOW THE FIRST ENDS
+    held
+    pid=$(download_pid)
+    matches "the download" "$pid" '^[0-9]+$'
+    second_reader
+    "$1"
+    rm held
+    all_right
+}
+end_first() {
+    exec 5>&- 6<&-
+    wait "$first"
+}
+kill_first() {
+    kill -9 "$pid"
+}
+first_ends() { left_alone end_first; }
+try first_ends "and goes on alone when the first one's machine ends"
+first_is_killed() { left_alone kill_first; }
+try first_is_killed "or when the first one's download is killed"
+
 # An increment and what it stands on, of which the store may have some.
 chain_arrives() { # IMAGES
     start_reader "docker://$registry/torpor/increment:v1"
@@ -442,7 +504,7 @@ killed_meanwhile() {
     script -qfc "exec '$TORPOR' resume -d --name web '$source'" /dev/null >resume.out 2>&1 </dev/null &
     terminal=$!
     until_true waits_for_server web
-    until_true grep -q "^torpor: resume: waiting for the first of the machine's memory" resume.out
+    until_true grep -q "torpor: resume: waiting for the first of the machine's memory" resume.out
     read -r client <"/proc/$terminal/task/$terminal/children"
     machine=$("$TORPOR" ps --json | json "d[0]['pid']")
     for exe in /proc/[0-9]*/exe; do

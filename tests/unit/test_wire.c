@@ -284,6 +284,42 @@ Test(wire_plan, a_file_without_ranges_is_one_range_at_a_time)
 	end(&p);
 }
 
+/* In the background only what the other has is taken; what somebody waits for is fetched. */
+Test(wire_plan, the_rest_is_left_to_another_download)
+{
+	static const uint64_t sizes[] = {HOT_SIZE, LARGE_SIZE};
+	struct arrivals *other;
+	struct planned p;
+	int map_fd = memfd_create("map", MFD_CLOEXEC);
+
+	begin(&p);
+	cr_assert(eq(int, arrivals_create(&other, map_fd, sizes, 2, NULL), 0));
+	arrival_mark(arrivals_file(p.set, HOT), 0, HOT_SIZE);
+	p.plan.file[LARGE].beside = arrivals_file(other, LARGE);
+	cr_expect(eq(int, plan_next(&p.plan, BACKGROUND, p.now), -1));
+	arrival_mark(arrivals_file(other, LARGE), KIB64, KIB64);
+	arrival_mark(arrivals_file(other, LARGE), LARGE_SIZE - LARGE_SIZE % ARRIVAL_BLOCK,
+		     LARGE_SIZE % ARRIVAL_BLOCK);
+	expect_next(&p, BACKGROUND, LARGE, KIB64, KIB64);
+	arrival_mark(arrivals_file(p.set, LARGE), KIB64, KIB64);
+	plan_done(&p.plan, 0, p.now);
+	expect_next(&p, BACKGROUND, LARGE, LARGE_SIZE - LARGE_SIZE % ARRIVAL_BLOCK,
+		    LARGE_SIZE % ARRIVAL_BLOCK);
+	cr_expect(eq(int, plan_next(&p.plan, BACKGROUND, p.now), -1));
+	ask(&p, MIB(1), 1, true);
+	expect_next(&p, ASKED, LARGE, MIB(1), KIB64);
+	/* It is not waited for any more. */
+	p.plan.file[LARGE].beside = NULL;
+	p.now += NS_PER_SECOND * 10;
+	plan_done(&p.plan, 0, p.now);
+	plan_done(&p.plan, 1, p.now);
+	p.now += NS_PER_SECOND * 10;
+	expect_next(&p, BACKGROUND, LARGE, 0, KIB64);
+	arrivals_free(other);
+	close(map_fd);
+	end(&p);
+}
+
 Test(wire_plan, what_has_failed_is_not_asked_for)
 {
 	struct planned p;
