@@ -12,6 +12,8 @@ import tempfile
 import guest as lab
 import oci_image
 import suite
+from exec import shell as shell_here
+from exec import way
 from suite import ok
 
 CACHE = os.path.join(lab.REPOSITORY, "build/images/cache")
@@ -217,6 +219,14 @@ def systemd(host):
        inside(host, "init", "ps", "ax"))
     ok("its service answers", lab.until(lambda: inside(host, "init", "redis-cli", "ping").out == "PONG\n"),
        log(host, "init"))
+    ok("its commands go through the port", way(host, "init", "sh") == "port")
+    got = shell_here(host, """
+        set -e; rm -rf /tmp/cp; mkdir -p /tmp/cp/tree/sub; cd /tmp/cp
+        head -c 3000000 /dev/urandom >tree/sub/big; chmod 640 tree/sub/big
+        torpor cp tree init:/var/tmp; torpor cp init:/var/tmp/tree back; diff -r tree back
+        torpor exec -i init -- sha256sum - <tree/sub/big; sha256sum - <back/sub/big; stat -c %a back/sub/big""")
+    ok("files and streams, there and back", got.status == 0 and len(set(got.out.split("\n")[:2])) == 1 and got.out.endswith("\n640\n"),
+       got)
     loaded = inside(host, "init", "cat", "/proc/modules").out
     ok("packed modules were loaded, the root's among them",
        all(re.search(rf"(?m)^{name} ", loaded) for name in ("ext4", "virtio_blk", "virtio_mmio", "virtio_net")), loaded)

@@ -16,17 +16,17 @@ NOTHING = "e3b0c44298fc1c14"  # how the digest of no bytes begins
 BOX = "busybox"  # the guest's programs
 
 
-def boot(host, name):
+def boot(host, name, *options):
     """A guest whose agent lets programs be run."""
-    guest = lab.Guest.boot(host, name, *DEBIAN, *DISK)
+    guest = lab.Guest.boot(host, name, *DEBIAN, *DISK, *options)
     if not lab.until(lambda: host.torpor("exec", name, "--", BOX, "true", check=False).status == 0):
         guest.fail("no command runs: " + host.torpor("exec", name, "--", BOX, "true", check=False).err)
     return guest
 
 
-def way(host, name):
+def way(host, name, *shell_there):
     """How frames reach the helper there: "port" or "files"."""
-    got = run(host, name, "--", BOX, "sh", "-c", "ls -l /proc/$(pidof helper)/fd")
+    got = run(host, name, "--", *(shell_there or (BOX, "sh")), "-c", "ls -l /proc/$(pidof helper)/fd")
     return "port" if "/dev/vport" in got.out else "files"
 
 

@@ -1,6 +1,7 @@
 """The long scenarios, for `make soak`."""
 
 import json
+import re
 import socket
 import sys
 import time
@@ -8,7 +9,7 @@ import time
 import guest as lab
 import suite
 from chain import chain
-from exec import both_ways, boot
+from exec import both_ways, boot, shell
 from suite import DEBIAN, DISK, ok
 
 STORM = 25  # saves of each kind
@@ -41,9 +42,19 @@ def save_storm(host, _):
 
 
 def gigabyte(host, _):
-    """1 GiB through the standard input and the standard output of commands."""
-    guest = boot(host, "giga")
+    """1 GiB through the standard input and the standard output of commands, and there and back by cp."""
+    host.run("bash", "-c", "truncate -s 1200M /tmp/giga.img && mkfs.ext4 -q -m 0 /tmp/giga.img")
+    guest = boot(host, "giga", "--disk", "/tmp/giga.img")
     both_ways(host, "giga", 1 << 30)
+    got = shell(host, """
+        set -e; cd /tmp
+        torpor exec giga -- busybox sh -c 'mkdir /big && mount -t ext4 /dev/vdb /big'
+        head -c 1G /dev/urandom >file; sha256sum <file
+        time torpor cp file giga:/big; torpor exec giga -- busybox sha256sum /big/file; rm file
+        time torpor cp giga:/big/file .; sha256sum <file; rm file""")
+    suite.note("cp of 1 GiB, there and back: " + " ".join(got.err.split()))
+    digests = re.findall(r"^[0-9a-f]{64}", got.out, re.M)
+    ok("the same file there and back", got.status == 0 and len(digests) == 3 and len(set(digests)) == 1, got)
     guest.kill()
 
 
