@@ -35,37 +35,6 @@ struct events_args {
 	bool json;
 };
 
-/* "90", "15m", "2h", "1d": so long before `now`; "@1764400000": since 1970. In ns since 1970. */
-static int parse_time(const char *text, const char *what, uint64_t now, uint64_t *ns,
-		      struct err *err)
-{
-	static const struct {
-		char unit;
-		uint64_t seconds;
-	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
-	const bool absolute = text[0] == '@';
-	uint64_t number, seconds = 1;
-	char *end;
-
-	errno = 0;
-	number = strtoull(text + absolute, &end, 10);
-	for (size_t i = 0; i < ARRAY_SIZE(units) && !absolute && end[0] != '\0'; i++) {
-		if (end[0] == units[i].unit && end[1] == '\0') {
-			seconds = units[i].seconds;
-			end++;
-		}
-	}
-	if (text[absolute] < '0' || text[absolute] > '9' || *end != '\0' || errno != 0 ||
-	    number > INT64_MAX / NS_PER_SECOND / seconds)
-		return err_set(err, ERR_USAGE,
-			       "%s needs a time ago, as 90, 15m, 2h or 1d, or @SECONDS since 1970, "
-			       "not '%s'",
-			       what, text);
-	number *= seconds * NS_PER_SECOND;
-	*ns = absolute ? number : now - u64_min(number, now);
-	return 0;
-}
-
 /* A range that nothing can be in is a mistake: that of `--since 1h --until 2h`. */
 static int check_range(const struct event_params *params, uint64_t now, struct err *err)
 {
@@ -90,9 +59,9 @@ static int cmd_events_parse(struct options *opts, struct events_args *args, stru
 		if (id == OPTION_JSON)
 			args->json = true;
 		else if (id == OPTION_SINCE)
-			ret = parse_time(opts->value, "--since", now, &args->params.since, err);
+			ret = parse_time_ago(opts->value, "--since", now, &args->params.since, err);
 		else
-			ret = parse_time(opts->value, "--until", now, &args->params.until, err);
+			ret = parse_time_ago(opts->value, "--until", now, &args->params.until, err);
 	}
 	if (ret == 0)
 		ret = check_range(&args->params, now, err);

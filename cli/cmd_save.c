@@ -17,6 +17,7 @@
 #include "cli/notice.h"
 #include "cli/packing_args.h"
 #include "cli/print_line.h"
+#include "cli/save_every.h"
 #include "cli/save_look.h"
 #include "cli/save_meter.h"
 #include "cli/target.h"
@@ -36,7 +37,13 @@ enum {
 	OPTION_FORCE,
 	OPTION_AS,
 	OPTION_DISKS,
+	OPTION_EVERY,
+	OPTION_KEEP,
 };
+
+/* A chain of so many wakes (CHAIN_MAX). */
+#define KEEP_MAX     100u
+#define KEEP_DEFAULT 6u
 
 static const struct option_spec options[] = {
 	{'o', "output", "FILE",
@@ -56,6 +63,10 @@ static const struct option_spec options[] = {
 	 "encrypt it with a new passphrase, or with the machine's key if it has one"},
 	{OPTION_DECRYPT, "decrypt", NULL, "write it in clear although the machine has a key"},
 	KEY_OPTIONS,
+	{OPTION_EVERY, "every", "TIME|off",
+	 "again and again, as 10m or 1h: what changed since the last time; off ends one"},
+	{OPTION_KEEP, "keep", "N", "moments of --every that stay, at least; default 6"},
+	{'d', "detach", NULL, "with --every: in the background once the first file is in place"},
 	OPTION_JSON_SPEC,
 	OPTION_PROGRESS_SPEC,
 	{0},
@@ -69,6 +80,11 @@ struct save_args {
 	const char *disks; /* NULL: not said */
 	struct key_args keys;
 	struct packing_args packing;
+	uint64_t every;		     /* seconds; 0: once */
+	uint64_t keep;		     /* moments; 0: not said */
+	const struct series *series; /* of --every: where the files go; NULL: none */
+	bool every_off;
+	bool detach;
 	bool stream; /* the output is standard output */
 	bool leave_running;
 	bool full;
@@ -105,6 +121,14 @@ static int cmd_save_option(struct save_args *args, int id, const char *value, st
 			return err_set(err, ERR_USAGE, "--disks %s: it is inside or outside",
 				       value);
 		return 0;
+	case OPTION_EVERY:
+		args->every_off = strcmp(value, "off") == 0;
+		return args->every_off ? 0 : parse_duration(value, "--every", 1, &args->every, err);
+	case OPTION_KEEP:
+		return parse_number(value, "--keep", 1, KEEP_MAX, &args->keep, err);
+	case 'd':
+		args->detach = true;
+		return 0;
 	case OPTION_PARENT:
 		args->parent = value;
 		return 0;
@@ -131,6 +155,27 @@ static int cmd_save_option(struct save_args *args, int id, const char *value, st
 	}
 }
 
+/* --every and what goes with it. */
+static int check_every(struct save_args *args, struct err *err)
+{
+	if (args->every == 0 && !args->every_off)
+		return args->keep == 0 && !args->detach
+			       ? 0
+			       : err_set(err, ERR_USAGE, "--keep and --detach need --every");
+	if (args->every_off && (args->keep != 0 || args->detach || args->output != NULL))
+		return err_set(err, ERR_USAGE, "--every off ends one, and has no other options");
+	if (args->parent != NULL || args->full || args->every > INT32_MAX)
+		return err_set(
+			err, ERR_USAGE,
+			"--every chooses what each file stands on: not --parent, not --full");
+	if (args->output != NULL && output_is_stream(args->output))
+		return err_set(err, ERR_USAGE, "--every writes files: not -o -");
+	args->leave_running = true;
+	if (args->keep == 0)
+		args->keep = KEEP_DEFAULT;
+	return 0;
+}
+
 static int cmd_save_parse(struct options *opts, struct save_args *args, struct err *err)
 {
 	int id;
@@ -148,6 +193,9 @@ static int cmd_save_parse(struct options *opts, struct save_args *args, struct e
 		return err_set(err, ERR_USAGE, "what is encrypted is packed: not --flat");
 	if (args->full && args->parent != NULL)
 		return err_set(err, ERR_USAGE, "--full and --parent exclude each other");
+	id = check_every(args, err);
+	if (id < 0)
+		return id;
 	return options_one_operand(opts, "NAME", &args->name, err);
 }
 
@@ -159,7 +207,7 @@ static int choose_path(struct save_args *args, struct path *path, struct err *er
 	if (args->output != NULL) {
 		args->stream = output_is_stream(args->output);
 		/* It may be carried anywhere, and is to be complete there. */
-		args->full |= args->parent == NULL;
+		args->full |= args->parent == NULL && args->series == NULL;
 		ret = parse_output(args->output, err);
 		if (ret < 0 || args->stream)
 			return ret;
@@ -210,9 +258,11 @@ static int choose_key(struct client *client, const struct save_args *args, struc
 }
 
 /* The parent that a save is relative to if it can: what the machine came from or was last saved to,
- * if that is in the store. */
-static int find_base(struct client *client, struct path *base, struct err *err)
+ * if that is in the store, or among the moments of --every. */
+static int find_base(struct client *client, const struct series *series, struct path *base,
+		     struct err *err)
 {
+	bool has;
 	json_t *reply;
 	int ret = client_do(client, "inspect", CLIENT_FOREVER, &reply, err);
 
@@ -221,7 +271,8 @@ static int find_base(struct client *client, struct path *base, struct err *err)
 	snprintf(base->text, sizeof(base->text), "%s",
 		 protocol_text(json_object_get(reply, "base"), "file"));
 	json_decref(reply);
-	if (!store_has(base->text) || access(base->text, F_OK) < 0)
+	has = series != NULL ? series_has(series, base->text) : store_has(base->text);
+	if (!has || access(base->text, F_OK) < 0)
 		base->text[0] = '\0';
 	return 0;
 }
@@ -250,15 +301,19 @@ static int look_at_files(struct client *client, const struct save_args *args,
 {
 	struct save_look look = {0};
 	struct path parent = {0};
+	const char *replaced = target->text;
 	int ret = 0;
 
 	*found = NULL;
-	if (!args->stream && store_has(target->text) && access(target->text, F_OK) == 0)
-		look.target = target->text;
+	/* Of --every that is the name that stays. */
+	if (args->series != NULL)
+		replaced = series_newest_is_ours(args->series) ? NULL : args->series->newest.text;
+	if (!args->stream && replaced != NULL && store_has(replaced) && access(replaced, F_OK) == 0)
+		look.target = replaced;
 	if (args->parent != NULL)
 		ret = find_parent(args->parent, &parent, err);
 	else if (!args->full && !args->stream)
-		ret = find_base(client, &parent, err);
+		ret = find_base(client, args->series, &parent, err);
 	if (ret < 0)
 		return ret;
 	if (parent.text[0] != '\0')
@@ -266,6 +321,12 @@ static int look_at_files(struct client *client, const struct save_args *args,
 	if (look.target == NULL && look.parent == NULL)
 		return 0;
 	ret = save_look(&look, found, err);
+	/* A chain of --every that is long enough is followed by a full file, with which the next one begins. */
+	if (ret == 0 && args->series != NULL &&
+	    json_array_size(json_object_get(*found, "parents")) >= args->keep) {
+		json_object_del(*found, "parents");
+		return 0;
+	}
 	if (ret == 0 || args->parent != NULL || look.parent == NULL)
 		return ret;
 	/* The save is a full one then. */
@@ -474,23 +535,71 @@ static int save_machine(struct client *client, struct save_args *args, struct er
 	return save_request(client, args, &path, err);
 }
 
+static int save_once(struct save_args *args, struct err *err)
+{
+	struct client client;
+	int ret = client_open(&client, args->name, err);
+
+	if (ret < 0)
+		return ret;
+	ret = save_machine(&client, args, err);
+	client_close(&client);
+	return ret;
+}
+
+static int save_moment(void *opaque, const struct series *series, const char *path, struct err *err)
+{
+	struct save_args *args = opaque;
+	int ret;
+
+	args->series = series;
+	args->output = path;
+	ret = save_once(args, err);
+	args->series = NULL;
+	/* The machine has it from then on. */
+	if (ret >= 0)
+		args->keys = (struct key_args){0};
+	return ret;
+}
+
+static int save_again_and_again(struct save_args *args, struct err *err)
+{
+	struct save_every every = {
+		.name = args->name,
+		.seconds = args->every,
+		.keep = (unsigned)args->keep,
+		.detach = args->detach,
+		.save = save_moment,
+		.opaque = args,
+	};
+	struct path newest;
+	int ret = args->output != NULL ? path_absolute(&newest, args->output, err)
+				       : path_store(&newest, args->name, err);
+
+	if (ret < 0)
+		return ret;
+	if (args->output == NULL) {
+		ret = path_make_parents(&newest, err);
+		if (ret < 0)
+			return ret;
+	}
+	every.newest = newest.text;
+	return save_every(&every, err);
+}
+
 static int cmd_save_run(struct options *opts, struct err *err)
 {
 	struct save_args args = {0};
-	struct client client;
 	int ret = cmd_save_parse(opts, &args, err);
 
 	if (ret < 0)
 		return ret;
+	if (args.every_off)
+		return save_every_stop(args.name, err);
 	ret = await_arrival(args.name, "save", err);
 	if (ret < 0)
 		return ret;
-	ret = client_open(&client, args.name, err);
-	if (ret < 0)
-		return ret;
-	ret = save_machine(&client, &args, err);
-	client_close(&client);
-	return ret;
+	return args.every > 0 ? save_again_and_again(&args, err) : save_once(&args, err);
 }
 
 const struct command cmd_save = {
@@ -503,7 +612,13 @@ const struct command cmd_save = {
 		"standard error; the machine ends once the last byte is written, whatever becomes "
 		"of it: -R keeps it.\n"
 		"A command that is ended before the file is in place cancels the save: the machine "
-		"goes on as it was.",
+		"goes on as it was.\n"
+		"\n"
+		"With --every the machine goes on, and each file has its time in its name; the "
+		"name "
+		"without it always leads to the newest. Of what is older than the last --keep "
+		"moments, "
+		"that goes which none of them stands on. The command ends with the machine.",
 	.options = options,
 	.run = cmd_save_run,
 };

@@ -49,9 +49,10 @@ _torpor_verb()
 		;;
 	save)
 		subcommands='' operands='running'
-		flags='-R --leave-running --trim --flat --full --force --encrypt --decrypt --json --help' files='-o --output --parent --key-file --passphrase-file' folders=''
-		choices='--disks --progress' others='--as --level'
+		flags='-R --leave-running --trim --flat --full --force --encrypt --decrypt -d --detach --json --help' files='-o --output --parent --key-file --passphrase-file' folders=''
+		choices='--disks --every --progress' others='--as --level --keep'
 		case $prev in --disks) words='inside outside' ;; esac
+		case $prev in --every) words=' off' ;; esac
 		case $prev in --progress) words='plain json none' ;; esac
 		;;
 	move)

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/name.h"
 #include "base/num.h"
 #include "host/start.h"
@@ -107,6 +108,48 @@ int parse_number(const char *text, const char *what, uint64_t min, uint64_t max,
 	if (*number < min || *number > max)
 		return err_set(err, ERR_USAGE, "%s: %s is not between %llu and %llu", what, text,
 			       (unsigned long long)min, (unsigned long long)max);
+	return 0;
+}
+
+/* Digits and a unit; false for anything else, and for what is no time of ns in 63 bits. */
+static bool parse_seconds(const char *text, const char *units, uint64_t *seconds)
+{
+	static const uint64_t length[] = {1, 60, 3600, 86400};
+	const char *unit;
+	char *end;
+
+	if (!parse_digits(text, &end, seconds))
+		return false;
+	if (end[0] != '\0') {
+		unit = strchr(units, end[0]);
+		if (unit == NULL || end[1] != '\0' ||
+		    __builtin_mul_overflow(*seconds, length[unit - units], seconds))
+			return false;
+	}
+	return *seconds <= INT64_MAX / NS_PER_SECOND;
+}
+
+int parse_duration(const char *text, const char *what, uint64_t min, uint64_t *seconds,
+		   struct err *err)
+{
+	if (parse_seconds(text, "smhd", seconds) && *seconds >= min)
+		return 0;
+	return err_set(err, ERR_USAGE, "%s needs a time, as 90, 15m, 2h or 1d, not '%s'", what,
+		       text);
+}
+
+int parse_time_ago(const char *text, const char *what, uint64_t now, uint64_t *ns, struct err *err)
+{
+	const bool absolute = text[0] == '@';
+
+	if (!parse_seconds(text + absolute, absolute ? "" : "smhd", ns))
+		return err_set(err, ERR_USAGE,
+			       "%s needs a time ago, as 90, 15m, 2h or 1d, or @SECONDS since 1970, "
+			       "not '%s'",
+			       what, text);
+	*ns *= NS_PER_SECOND;
+	if (!absolute)
+		*ns = now - u64_min(*ns, now);
 	return 0;
 }
 

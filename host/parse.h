@@ -22,6 +22,12 @@ int parse_memory(const char *text, uint64_t *bytes, struct err *err);
 int parse_number(const char *text, const char *what, uint64_t min, uint64_t max, uint64_t *number,
 		 struct err *err);
 
+/* "90", "90s", "15m", "2h", "1d": in seconds, from `min` to INT64_MAX nanoseconds; called `what` in the error. */
+int parse_duration(const char *text, const char *what, uint64_t min, uint64_t *seconds,
+		   struct err *err);
+/* Such a time before `now`, or "@1764400000", since 1970: in ns since 1970, as `now` is. */
+int parse_time_ago(const char *text, const char *what, uint64_t now, uint64_t *ns, struct err *err);
+
 int parse_name(const char *text, struct err *err);
 
 /* What a machine does with a file that is its disk. */
