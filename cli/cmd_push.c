@@ -1,4 +1,5 @@
 /* torpor push: an appliance to a registry. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -152,12 +153,21 @@ struct pushed {
 	struct chain *chain[MOST_PARTS]; /* owned */
 	struct reference there[MOST_PARTS];
 	size_t n;
+	/* Of an index in the store, which goes as it is. */
+	uint8_t *index; /* owned; NULL: it is none */
+	size_t index_len;
+	struct oci_index listed; /* owned; as many as `n` */
+	char platform[MOST_PARTS][2 * OCI_PLATFORM_SIZE];
+	char lacking[sizeof(((struct err *)0)->text) +
+		     128]; /* a line for the user: why one image of it went alone; "": it did not */
 };
 
 static void pushed_close(struct pushed *p)
 {
 	for (size_t i = 0; i < p->n; i++)
 		chain_close(p->chain[i]);
+	oci_index_free(&p->listed);
+	free(p->index);
 }
 
 /* The reference `text` is of the repository that is pushed to, by a tag or digest of its own. */
@@ -193,9 +203,99 @@ static int open_pushed(struct pushed *p, const struct push_args *args, const str
 	return 0;
 }
 
-static int push_to(const struct push_args *args, const struct reference *ref,
-		   const struct pushed *pushed, struct registry_push *push, struct buf *index,
-		   struct err *err)
+/* The digest of the index in the store that this name stands for: 1; 0: it stands for something else. */
+static int find_index(const struct cas *cas, const char *text, char digest[DIGEST_TEXT_SIZE])
+{
+	struct reference ref;
+	struct target target;
+	struct err ignored = {0};
+	int ret = target_find_file(&target, text, &ignored);
+
+	/* An index without an image for this host is no file. */
+	if (ret == 0 && target.kind != TARGET_IMAGE)
+		return 0;
+	return reference_parse(&ref, text, NULL) == 0 &&
+	       cas_resolve_name(cas, &ref, digest, NULL) == 0 && cas_is_index(cas, digest);
+}
+
+static int open_listed(struct pushed *p, const struct cas *cas, const char *digest, struct err *err)
+{
+	char path[PATH_MAX];
+	int ret = cas_index_path(cas, digest, path, err);
+
+	if (ret == 0)
+		ret = cas_hold(path, err);
+	if (ret == 0)
+		ret = cas_index_read(&p->listed, cas, digest, err);
+	if (ret == 0)
+		ret = cas_read(cas, digest, JSON_MAX_BYTES, &p->index, &p->index_len, err);
+	if (ret == 0 && p->listed.count > MOST_PARTS)
+		ret = err_set(err, ERR_USAGE, "more than %u images", MOST_PARTS);
+	for (; ret == 0 && p->n < p->listed.count; p->n++) {
+		const struct oci_index_entry *entry = &p->listed.item[p->n];
+		struct registry_part *part = &p->part[p->n];
+
+		oci_platform_text(&entry->platform, p->platform[p->n]);
+		part->name = p->platform[p->n];
+		part->there = entry->image.digest;
+		if (cas_image_path(cas, part->there, path, NULL) < 0 || cas_hold(path, NULL) < 0)
+			continue;
+		ret = parent_open(&p->chain[p->n], path, NULL, err);
+		part->chain = p->chain[p->n];
+	}
+	return ret;
+}
+
+/* Of a name that stands for an index all that it lists is pushed. */
+static int open_index(struct pushed *p, const struct push_args *args, struct err *err)
+{
+	cleanup_cas struct cas cas = {.folder = -1, .lock = -1};
+	char digest[DIGEST_TEXT_SIZE];
+	int ret;
+
+	if (args->index || args->signature)
+		return 0;
+	ret = registry_args_store(&cas, CAS_LOOK, err);
+	if (ret < 0 || find_index(&cas, args->what[0], digest) == 0)
+		return ret;
+	ret = open_listed(p, &cas, digest, err);
+	return ret < 0 ? err_context(err, ret, "%s", args->what[0]) : 0;
+}
+
+/* This host's image alone, where others of its index are nowhere, with a line that says so. */
+static int push_own(struct registry *r, struct pushed *p, struct registry_push *push,
+		    struct err *err)
+{
+	const struct oci_index_entry *own;
+	struct err why = *err;
+	size_t i;
+
+	err_clear(err);
+	if (oci_index_choose(&p->listed, &own, NULL) < 0)
+		return err_copy(err, -ENOENT, &why);
+	i = (size_t)(own - p->listed.item);
+	if (p->chain[i] == NULL)
+		return err_copy(err, -ENOENT, &why);
+	snprintf(p->lacking, sizeof(p->lacking),
+		 "%s: only the image for %s is pushed; torpor pull --all-platforms fetches all",
+		 why.text, p->platform[i]);
+	return registry_push(r, p->chain[i], push, err);
+}
+
+static int push_listed(struct registry *r, struct pushed *p, struct registry_push *push,
+		       struct buf *index, struct err *err)
+{
+	int ret = registry_push_listed(r, p->index, p->index_len, p->part, p->n, push, err);
+
+	if (ret == -ENOENT && err->kind == ERR_NOT_FOUND)
+		return push_own(r, p, push, err);
+	if (ret == 0)
+		(void)buf_add(index, p->index, p->index_len);
+	return ret;
+}
+
+static int push_to(const struct push_args *args, const struct reference *ref, struct pushed *pushed,
+		   struct registry_push *push, struct buf *index, struct err *err)
 {
 	cleanup_cas struct cas cas = {.folder = -1, .lock = -1};
 	struct elsewhere elsewhere = {.cas = &cas, .to = ref, .given = args->mount_from};
@@ -212,8 +312,12 @@ static int push_to(const struct push_args *args, const struct reference *ref,
 	elsewhere_look(&elsewhere);
 	push->mount_from = find_elsewhere;
 	push->opaque = &elsewhere;
-	ret = args->index ? registry_push_index(r, pushed->part, pushed->n, push, index, err)
-			  : registry_push(r, pushed->chain[0], push, err);
+	if (args->index)
+		ret = registry_push_index(r, pushed->part, pushed->n, push, index, err);
+	else if (pushed->index != NULL)
+		ret = push_listed(r, pushed, push, index, err);
+	else
+		ret = registry_push(r, pushed->chain[0], push, err);
 	elsewhere_free(&elsewhere);
 	return ret;
 }
@@ -247,7 +351,7 @@ static void push_print(const struct push_args *args, const struct reference *ref
 	char name[REFERENCE_TEXT], said[256] = "";
 
 	reference_text(ref, name);
-	if (args->index)
+	if (index->len > 0)
 		platforms = list_platforms(index, said);
 	if (args->json)
 		json_out(json_pack("{s:s,s:s,s:I,s:I,s:O*}", "name", name, "digest", push->digest,
@@ -277,7 +381,9 @@ static int cmd_push_run(struct options *opts, struct err *err)
 	ret = registry_args_reference(&ref, args.ref, err);
 	if (ret < 0)
 		return ret;
-	ret = open_pushed(&pushed, &args, &ref, err);
+	ret = open_index(&pushed, &args, err);
+	if (ret == 0 && pushed.index == NULL)
+		ret = open_pushed(&pushed, &args, &ref, err);
 	if (ret < 0)
 		return ret;
 	ret = meter_begin(&shown, err);
@@ -289,6 +395,8 @@ static int cmd_push_run(struct options *opts, struct err *err)
 	meter_end(ret);
 	if (ret < 0)
 		return err_context(err, ret, "%s", args.ref);
+	if (pushed.lacking[0] != '\0')
+		print_line(stderr, "torpor: push: %s: %s", args.what[0], pushed.lacking);
 	push_print(&args, &ref, &push, &index);
 	return 0;
 }
@@ -312,10 +420,14 @@ const struct command cmd_push = {
 		"pushed where it was made; not by two at the same time, for one of both may be "
 		"lost "
 		"then. docker://… of the same repository is listed as it is there.\n\n"
+		"Of a NAME that stands for an index in the store all images that it lists are "
+		"pushed, and the index as it is, with its digest. Where one of them is neither in "
+		"the store nor in the registry, this host's image goes alone, and a line says "
+		"so.\n\n"
 		"The signature of a signed file is attached to the image, too, as a referrer of "
 		"OCI 1.1, or by the tag sha256-DIGEST where the registry has no such thing: torpor "
 		"pull fetches it with the image, and --signature attaches one to what was pushed "
-		"without.\n\n"
+		"without. What pull has fetched of them goes along, too.\n\n"
 		"An upload that was interrupted goes on where it stopped, and goes in pieces of 4 "
 		"MiB "
 		"where the "

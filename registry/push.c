@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/num.h"
+#include "registry/manifest.h"
 #include "registry/push_internal.h"
 #include "registry/referrers.h"
 #include "registry/workers.h"
@@ -373,19 +374,17 @@ static int put_manifest(struct push *p, struct http *http, const struct archive_
 				   manifest->blob.len, err);
 }
 
-/* A parent that the registry has needs no look at its blobs. */
-static bool has_manifest(struct push *p, struct http *http, const struct archive_entry *manifest,
-			 const char *name)
+bool push_has(struct push *p, struct http *http, const char *name, const char *digest)
 {
 	cleanup_http_response struct http_response response = {0};
-	struct registry_request request = {.http = {.method = "HEAD", .accept = OCI_MANIFEST_TYPE}};
+	struct registry_request request = {.http = {.method = "HEAD", .accept = MANIFEST_ACCEPT}};
 	char url[HTTP_URL];
 
 	if (registry_url(p->registry, url, NULL, "manifests/%s", name) < 0)
 		return false;
 	request.http.url = url;
 	return registry_call(p->registry, http, &request, &response, NULL) == 0 &&
-	       response.status == 200 && strcmp(response.digest, manifest->digest) == 0;
+	       response.status == 200 && strcmp(response.digest, digest) == 0;
 }
 
 static int push_archive(struct push *p, struct http *http, const struct archive *a,
@@ -395,7 +394,8 @@ static int push_archive(struct push *p, struct http *http, const struct archive 
 	int ret;
 
 	(void)archive_entries(a, &entry);
-	if (parent && has_manifest(p, http, entry, name))
+	/* A parent that the registry has needs no look at its blobs. */
+	if (parent && push_has(p, http, name, entry->digest))
 		return 0;
 	ret = push_blobs(p, a, err);
 	if (ret < 0)
@@ -403,9 +403,10 @@ static int push_archive(struct push *p, struct http *http, const struct archive 
 	return put_manifest(p, http, entry, name, err);
 }
 
-/* The signature that a file has, beside its manifest, where other tools find it. */
-static int attach_signature(struct push *p, struct http *http, const struct archive *a,
-			    struct err *err)
+/* The signature that a file has, and those that the store has beside an image, where other tools find
+ * them. */
+static int attach_signatures(struct push *p, struct http *http, const struct archive *a,
+			     struct err *err)
 {
 	const struct archive_entry *entry;
 	size_t count = archive_entries(a, &entry);
@@ -413,11 +414,15 @@ static int attach_signature(struct push *p, struct http *http, const struct arch
 
 	strcpy(manifest.digest, entry[0].digest);
 	for (size_t i = 1; i < count; i++) {
-		if (strcmp(entry[i].role, ROLE_SIGNATURE) == 0)
-			return referrers_push(p->registry, http, &manifest, entry[i].descriptor,
-					      err);
+		int ret = strcmp(entry[i].role, ROLE_SIGNATURE) == 0
+				  ? referrers_push(p->registry, http, &manifest,
+						   entry[i].descriptor, err)
+				  : 0;
+
+		if (ret < 0)
+			return ret;
 	}
-	return 0;
+	return referrers_push_stored(p->registry, http, &manifest, archive_path(a), err);
 }
 
 int push_chain(struct push *p, struct http *http, const struct chain *chain, const char *name,
@@ -431,8 +436,8 @@ int push_chain(struct push *p, struct http *http, const struct chain *chain, con
 		registry_parent_tag(tag, archive_digest(a));
 		ret = push_archive(p, http, a, i > 0 ? tag : name, i > 0, err);
 		if (ret == 0 && i == 0) {
-			ret = attach_signature(p, http, a, err);
-			ret = ret < 0 ? err_context(err, ret, "its signature") : 0;
+			ret = attach_signatures(p, http, a, err);
+			ret = ret < 0 ? err_context(err, ret, "its signatures") : 0;
 		}
 		if (ret < 0)
 			return ret;

@@ -171,3 +171,49 @@ int registry_push_index(struct registry *r, const struct registry_part *part, si
 	return push_text(&p, http, ref->tag, OCI_INDEX_TYPE, params->digest, index->data,
 			 index->len, err);
 }
+
+static int check_listed(struct push *p, struct http *http, const struct registry_part *part,
+			size_t n, struct err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (part[i].chain == NULL && !push_has(p, http, part[i].there, part[i].there))
+			return err_set(
+				err, ERR_NOT_FOUND,
+				"the image for %s is neither in the store nor in the registry",
+				part[i].name);
+	}
+	return 0;
+}
+
+int registry_push_listed(struct registry *r, const void *text, size_t len,
+			 const struct registry_part *part, size_t n, struct registry_push *params,
+			 struct err *err)
+{
+	const struct reference *ref = registry_reference(r);
+	struct push p = {.registry = r, .params = params};
+	cleanup_http struct http *http = NULL;
+	uint8_t digest[DIGEST_SIZE];
+	int ret = registry_http(r, &http, err);
+
+	if (ret == 0)
+		ret = digest_bytes(text, len, digest, err);
+	if (ret < 0)
+		return ret;
+	digest_text(digest, params->digest);
+	if (ref->digest[0] != '\0' && strcmp(ref->digest, params->digest) != 0)
+		return err_set(err, ERR_USAGE, "the index has the digest %s, and not %s",
+			       params->digest, ref->digest);
+	ret = check_listed(&p, http, part, n, err);
+	for (size_t i = 0; ret == 0 && i < n; i++) {
+		if (part[i].chain == NULL)
+			continue;
+		ret = push_chain(&p, http, part[i].chain, part[i].there, err);
+		ret = ret < 0 ? err_context(err, ret, "the image for %s", part[i].name) : 0;
+	}
+	if (ret < 0)
+		return ret;
+	params->sent = atomic_load(&p.sent);
+	params->there = atomic_load(&p.there);
+	return push_text(&p, http, ref->tag[0] != '\0' ? ref->tag : params->digest, OCI_INDEX_TYPE,
+			 params->digest, text, len, err);
+}

@@ -220,6 +220,32 @@ int referrers_push(struct registry *r, struct http *http, const struct oci_descr
 	return add_to_tag(r, http, manifest->digest, &self, err);
 }
 
+struct stored {
+	struct registry *registry;
+	struct http *http;
+	const struct oci_descriptor *manifest;
+};
+
+static int push_stored(void *opaque, const char *text, struct err *err)
+{
+	const struct stored *s = opaque;
+	struct oci_descriptor d;
+	int ret = describe(&d, OCI_SIGNATURE_TYPE, text, strlen(text), err);
+
+	if (ret == 0)
+		ret = put_blob(s->registry, s->http, &d, text, err);
+	return ret < 0 ? ret : referrers_push(s->registry, s->http, s->manifest, &d, err);
+}
+
+int referrers_push_stored(struct registry *r, struct http *http,
+			  const struct oci_descriptor *manifest, const char *image_path,
+			  struct err *err)
+{
+	struct stored s = {r, http, manifest};
+
+	return cas_each_signature(image_path, push_stored, &s, err);
+}
+
 int referrers_sign(struct registry *r, const struct archive *a, char digest[DIGEST_TEXT_SIZE],
 		   struct err *err)
 {

@@ -28,6 +28,12 @@ int referrers_push(struct registry *r, struct http *http, const struct oci_descr
 int referrers_sign(struct registry *r, const struct archive *a, char digest[DIGEST_TEXT_SIZE],
 		   struct err *err);
 
+/* The same with the signatures that the store keeps beside an image, whose folder this is; a path that is
+ * none has no such signatures. */
+int referrers_push_stored(struct registry *r, struct http *http,
+			  const struct oci_descriptor *manifest, const char *image_path,
+			  struct err *err);
+
 /* Fetch the signatures of an image that is in the store. None is no error; what is no signature, is of
  * another image, or is longer than one can be, is passed over. */
 int referrers_pull(struct registry *r, struct http *http, const struct cas *cas,

@@ -119,4 +119,11 @@ struct registry_part {
 int registry_push_index(struct registry *r, const struct registry_part *part, size_t n,
 			struct registry_push *push, struct buf *index, struct err *err);
 
+/* Push an index as it is, byte for byte, behind the images that it lists: `there` is the digest of each,
+ * and `name` its platform. One whose `chain` is NULL must be in the registry: else ERR_NOT_FOUND, before
+ * anything is sent. */
+int registry_push_listed(struct registry *r, const void *text, size_t len,
+			 const struct registry_part *part, size_t n, struct registry_push *push,
+			 struct err *err);
+
 #endif

@@ -155,3 +155,33 @@ index_is_served() {
     works pull --all-platforms "docker://$served/torpor/app@$index"
 }
 try index_is_served "torpor serve: an index of the store, to pull, to resume by wire and to skopeo"
+
+# docker push and skopeo copy --all take all of it, too.
+index_goes_on() {
+    push_both
+    elsewhere
+    works pull --all-platforms "docker://$registry/torpor/app:v1"
+    works tag "docker://$registry/torpor/app:v1" mine
+    works push --json mine "docker://$registry/other/app:v1"
+    same "digest" "$(json "d['digest']" <<<"$out")" "$index"
+    same "platforms" "$(json "' '.join(d['platforms'])" <<<"$out")" "linux/amd64 linux/arm64"
+    elsewhere two
+    works pull --all-platforms "docker://$registry/other/app:v1"
+    wakes "docker://$registry/other/app:v1"
+    # This host's alone is here; another tag of that repository needs no more.
+    elsewhere three
+    works pull "docker://$registry/torpor/app:v1"
+    works push --json "docker://$registry/torpor/app:v1" "docker://$registry/torpor/app:again"
+    same "digest" "$(json "d['digest']" <<<"$out")" "$index"
+    # Elsewhere it would be an index of what is not there.
+    call push --json "docker://$registry/torpor/app:v1" "docker://$registry/third/app:v1"
+    matches "a line" "$(<"$SCRATCH/err")" 'the image for linux/arm64 is neither in the store nor in the registry: only the image for linux/amd64 is pushed; torpor pull --all-platforms'
+    works pull --json "docker://$registry/third/app:v1"
+    [ "$(json "d['digest']" <<<"$out")" != "$index" ] || fail "an index of which half is there"
+    wakes "docker://$registry/third/app:v1"
+    # Nothing of it is for this host.
+    works push --index arm "docker://$registry/torpor/only:arm"
+    works pull --all-platforms "docker://$registry/torpor/only:arm"
+    works push "docker://$registry/torpor/only:arm" "docker://$registry/other/only:arm"
+}
+try index_goes_on "push of a stored index pushes all of it, or says what it lacks"

@@ -45,6 +45,10 @@ signed_images() {
     works kill woken
     works keygen --no-passphrase -p third.pub -s third.key
     refuses 121 'not signed' resume -d --require-signature third.pub "$registry/torpor/later:v1"
+    # They go along to another registry, or another repository.
+    works push --json "docker://$registry/torpor/later:v1" "docker://$registry/torpor/onward:v1"
+    same "the image" "$(json "d['digest']" <<<"$out")" "$digest"
+    same "what is attached" "$(tagged torpor/onward "$digest" | json "len(d['manifests'])")" 2
     # The API, of what has them in its store; gc leaves them.
     works gc
     start_server
