@@ -102,14 +102,16 @@ static int cmd_login_run(struct options *opts, struct err *err)
 const struct command cmd_login = {
 	.name = "login",
 	.args = "HOST[:PORT]",
-	.summary = "log in to a registry",
+	.summary = "log in to a registry, or a web server",
 	.detail =
 		"The registry is asked first. Then the credentials are kept where docker keeps "
 		"them: "
 		"in the file that "
 		"REGISTRY_AUTH_FILE names, else ~/.docker/config.json, or by the credential helper "
 		"that it names. "
-		"Without a helper the password is in that file as it is.",
+		"Without a helper the password is in that file as it is.\n\n"
+		"HOST may be a web server with passwords (Basic), too: resume https://HOST/FILE "
+		"uses them.",
 	.options = options,
 	.run = cmd_login_run,
 };

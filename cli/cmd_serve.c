@@ -1,5 +1,6 @@
 /* torpor serve: the store, or files, to registry clients and to those who want ranges of a file. */
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -10,10 +11,14 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/end_signals.h"
+#include "base/io.h"
 #include "base/num.h"
+#include "base/printable.h"
 #include "cli/command.h"
 #include "cli/print_line.h"
 #include "host/parse.h"
@@ -25,6 +30,7 @@
 #define OPTION_LISTEN  (OPTION_LONG_ONLY + 1)
 #define OPTION_TIMEOUT (OPTION_LONG_ONLY + 2)
 #define OPTION_STORE   (OPTION_LONG_ONLY + 3)
+#define OPTION_LOG     (OPTION_LONG_ONLY + 4)
 
 #define DEFAULT_LISTEN	"127.0.0.1:5000"
 #define DEFAULT_TIMEOUT 60u
@@ -36,12 +42,14 @@
 static const struct option_spec options[] = {
 	{OPTION_LISTEN, "listen", "ADDR:PORT", "where; by default " DEFAULT_LISTEN},
 	{OPTION_STORE, "store", NULL, "serve the store, too, beside the PATHs"},
+	{OPTION_LOG, "log", "FILE", "add a line for each request to FILE; - is standard error"},
 	{OPTION_TIMEOUT, "timeout", "SECONDS", "how long a client may do nothing; by default 60"},
 	{0},
 };
 
 struct serve_args {
 	const char *listen;
+	const char *log; /* NULL: none */
 	bool store;
 	unsigned timeout_s;
 	struct options *paths; /* at the first of them, or at the end */
@@ -54,6 +62,7 @@ struct serving {
 	size_t nfolders;
 	struct path store, images;
 	int listen_fd, signal_fd;
+	int log_fd; /* of requests; -1: none */
 };
 
 static int cmd_serve_parse(struct options *opts, struct serve_args *args, struct err *err)
@@ -65,6 +74,9 @@ static int cmd_serve_parse(struct options *opts, struct serve_args *args, struct
 		switch (id) {
 		case OPTION_LISTEN:
 			args->listen = opts->value;
+			break;
+		case OPTION_LOG:
+			args->log = opts->value;
 			break;
 		case OPTION_STORE:
 			args->store = true;
@@ -160,6 +172,33 @@ static void report(void *opaque, const char *line)
 	print_line(stderr, "torpor: serve: %s", line);
 }
 
+static int open_log(const char *path, struct err *err)
+{
+	int fd = strcmp(path, "-") == 0
+			 ? fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3)
+			 : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);
+
+	return fd < 0 ? err_sys(err, errno, "--log %s", path) : fd;
+}
+
+/* A line is one write, so that those of several threads do not mix. What a client sent is in it. */
+static void log_request(void *opaque, const char *text)
+{
+	const struct serving *s = opaque;
+	const time_t now = time(NULL);
+	char line[2048], when[32];
+	struct tm tm;
+	int len;
+
+	gmtime_r(&now, &tm);
+	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	snprintf(line, sizeof(line) - 1, "%s %s", when, text);
+	printable_utf8(line);
+	len = (int)strlen(line);
+	line[len++] = '\n';
+	(void)io_write(s->log_fd, line, (size_t)len);
+}
+
 /* The folder is made when it is not there: what comes later is served, too. */
 static int add_store(struct serving *s, struct err *err)
 {
@@ -226,6 +265,8 @@ static int serve(struct serving *s, const struct serve_args *args, struct err *e
 		.connections = raise_descriptors(),
 		.patience_s = args->timeout_s,
 		.report = report,
+		.log = s->log_fd >= 0 ? log_request : NULL,
+		.opaque = s,
 	};
 	char address[300];
 	struct server *running;
@@ -259,7 +300,7 @@ static int cmd_serve_run(struct options *opts, struct err *err)
 {
 	struct serve_args args = {
 		.listen = DEFAULT_LISTEN, .timeout_s = DEFAULT_TIMEOUT, .paths = opts};
-	struct serving s = {.listen_fd = -1, .signal_fd = -1};
+	struct serving s = {.listen_fd = -1, .signal_fd = -1, .log_fd = -1};
 	int ret = cmd_serve_parse(opts, &args, err);
 
 	if (ret < 0)
@@ -267,7 +308,9 @@ static int cmd_serve_run(struct options *opts, struct err *err)
 	ret = server_load(err);
 	if (ret == 0)
 		ret = gather(&s, &args, err);
-	if (ret == 0)
+	if (ret == 0 && args.log != NULL)
+		ret = s.log_fd = open_log(args.log, err);
+	if (ret >= 0)
 		ret = s.listen_fd = open_listener(args.listen, err);
 	if (ret >= 0)
 		ret = serve(&s, &args, err);
@@ -275,6 +318,8 @@ static int cmd_serve_run(struct options *opts, struct err *err)
 		close(s.listen_fd);
 	if (s.signal_fd >= 0)
 		close(s.signal_fd);
+	if (s.log_fd >= 0)
+		close(s.log_fd);
 	catalog_free(s.catalog);
 	return ret;
 }
@@ -299,6 +344,7 @@ const struct command cmd_serve = {
 		"host alone, unless --listen says otherwise; "
 		"TLS "
 		"and passwords are for a server before it (torpor(1) has nginx's configuration). "
+		"--log has a line for each request: when, who, what, the status, bytes and range. "
 		"It prints its address, and ends by ^C or SIGTERM.",
 	.options = options,
 	.run = cmd_serve_run,

@@ -231,7 +231,7 @@ _torpor_verb()
 		;;
 	serve)
 		subcommands='' operands='files'
-		flags='--store --help' files='' folders=''
+		flags='--store --help' files='--log' folders=''
 		choices='' others='--listen --timeout'
 		;;
 	rmi)

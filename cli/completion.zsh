@@ -36,7 +36,7 @@ _torpor_verbs=(
 	'sign:put a signature into an appliance'
 	'push:put an appliance into a registry'
 	'pull:fetch an appliance from a registry into the store'
-	'login:log in to a registry'
+	'login:log in to a registry, or a web server'
 	'logout:forget the credentials for a registry'
 	'images:list the images in the store'
 	'tag:give an image in the store one more name, or a file its first one there'
@@ -483,6 +483,7 @@ _torpor_verb()
 		'--help[explain it]'
 		'*--listen=[where; by default 127.0.0.1\:5000]:ADDR\:PORT: '
 		'*--store[serve the store, too, beside the PATHs]'
+		'*--log=[add a line for each request to FILE; - is standard error]:FILE:_files'
 		'*--timeout=[how long a client may do nothing; by default 60]:SECONDS: '
 		'*:operand:_torpor_operands files'
 		) ;;

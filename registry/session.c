@@ -41,7 +41,7 @@ struct registry {
 	struct registry_options options;
 	char ca_file[PATH_MAX];
 	char base[REFERENCE_HOST + 16]; /* https://HOST[:PORT] */
-	bool no_registry;		/* a web server's: nothing is authorized */
+	bool no_registry;		/* a web server's: nothing but Basic */
 	struct credentials credentials;
 	bool has_credentials;
 	pthread_mutex_t lock; /* of what follows */
@@ -66,7 +66,9 @@ static void find_ca_file(struct registry *r)
 	static const char *const folders[] = {"/etc/containers/certs.d", "/etc/docker/certs.d"};
 
 	if (r->options.ca_file != NULL) {
-		snprintf(r->ca_file, sizeof(r->ca_file), "%s", r->options.ca_file);
+		/* A download has another working directory. */
+		if (realpath(r->options.ca_file, r->ca_file) == NULL)
+			snprintf(r->ca_file, sizeof(r->ca_file), "%s", r->options.ca_file);
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
@@ -140,6 +142,7 @@ int registry_open_url(struct registry **out, const char *url,
 {
 	cleanup_registry struct registry *r = NULL;
 	char whole[HTTP_URL], origin[HTTP_URL];
+	int ret;
 
 	if (curl_api(err) == NULL)
 		return -ENOSYS;
@@ -158,6 +161,10 @@ int registry_open_url(struct registry **out, const char *url,
 		    (int)sizeof(r->ref.host))
 		return err_sys(err, ENAMETOOLONG, "%.80s…", origin);
 	r->no_registry = true;
+	ret = credentials_find(&r->credentials, r->ref.host, "", err);
+	if (ret < 0)
+		return ret;
+	r->has_credentials = ret > 0;
 	find_ca_file(r);
 	*out = take_ptr(r);
 	return 0;
@@ -478,7 +485,8 @@ static int answer_challenge(struct registry *r, struct http *http, const char *s
 	int ret = 0;
 
 	auth_parse_challenge(&challenge, response->challenge);
-	if (challenge.kind == AUTH_NONE || (challenge.kind == AUTH_BASIC && !r->has_credentials))
+	if (challenge.kind == AUTH_NONE || (challenge.kind == AUTH_BASIC && !r->has_credentials) ||
+	    (challenge.kind != AUTH_BASIC && r->no_registry))
 		return 0;
 	pthread_mutex_lock(&r->lock);
 	r->challenge = challenge;
@@ -524,7 +532,7 @@ static int attempt(struct registry *r, struct http *http, const struct registry_
 		ret = http_exchange(http, &q, response, err);
 		if (ret < 0)
 			break;
-		if (response->status == 401 && home && !answered && !r->no_registry) {
+		if (response->status == 401 && home && !answered) {
 			answered = true;
 			ret = answer_challenge(r, http, scope, response, &pass, err);
 			if (ret <= 0)
@@ -601,5 +609,8 @@ int registry_check(struct registry *r, struct err *err)
 	ret = registry_call(r, http, &request, &response, err);
 	if (ret < 0)
 		return ret;
+	/* A web server without a registry, which has taken them all the same. */
+	if (response.status == 404 && r->challenge.kind == AUTH_BASIC)
+		return 0;
 	return response.status == 200 ? 0 : registry_refused(url, &response, "log in", err);
 }

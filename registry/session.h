@@ -51,7 +51,7 @@ struct registry;
 int registry_open(struct registry **out, const struct reference *ref,
 		  const struct registry_options *options, struct err *err);
 /* The same for one file of a web server, by its URL, which must not be http to another host unless
- * `plain_http` says so. There are no credentials: a 401 is the last answer. Nothing is sent.
+ * `plain_http` says so. Credentials that are kept for its host answer a challenge of Basic, no other. Nothing is sent.
  * registry_reference() is not for it. */
 int registry_open_url(struct registry **out, const char *url,
 		      const struct registry_options *options, struct err *err);
@@ -113,7 +113,8 @@ struct progress *registry_progress(const struct registry *r);
 /* The answer of a server that may do better next time. */
 bool registry_is_transient(long status);
 
-/* That the credentials are good for this registry: GET /v2/ with them. */
+/* That the credentials are good for this registry: GET /v2/ with them. A server that asks for Basic and has
+ * no /v2/ is one of files. */
 int registry_check(struct registry *r, struct err *err);
 
 #endif

@@ -1,6 +1,7 @@
 /* See server.h. Requests are answered on libmicrohttpd's threads. */
 #include "serve/server.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -33,9 +34,17 @@ struct server {
 	int wake_fd;
 };
 
+/* What the log says of a request. */
+struct record {
+	char method[16], path[1024], range[64];
+	unsigned status;
+	uint64_t bytes; /* of the body that is sent */
+};
+
 /* One request. */
 struct exchange {
 	struct server *s;
+	struct record *record; /* NULL: nobody wants to know */
 	const struct microhttpd_api *http;
 	struct MHD_Connection *connection;
 	const struct route *route;
@@ -54,6 +63,8 @@ static enum MHD_Result send_response(const struct exchange *x, unsigned status,
 
 	if (response == NULL)
 		return MHD_NO;
+	if (x->record != NULL)
+		x->record->status = status;
 	(void)x->http->add_header(response, "Docker-Distribution-API-Version", "registry/2.0");
 	(void)x->http->add_header(response, "X-Content-Type-Options", "nosniff");
 	ret = x->http->queue_response(x->connection, status, response);
@@ -61,11 +72,18 @@ static enum MHD_Result send_response(const struct exchange *x, unsigned status,
 	return ret;
 }
 
+static void note_bytes(const struct exchange *x, uint64_t bytes)
+{
+	if (x->record != NULL && strcmp(x->record->method, MHD_HTTP_METHOD_HEAD) != 0)
+		x->record->bytes = bytes;
+}
+
 static struct MHD_Response *text_response(const struct exchange *x, const struct buf *text,
 					  const char *type)
 {
 	struct MHD_Response *response = NULL;
 
+	note_bytes(x, text->len);
 	if (!buf_failed(text))
 		response =
 			x->http->response_from_buffer(text->len, text->data, MHD_RESPMEM_MUST_COPY);
@@ -159,6 +177,7 @@ static enum MHD_Result send_item(const struct exchange *x, struct catalog_item *
 		status = MHD_HTTP_NOT_MODIFIED;
 	if (status == 416 || status == MHD_HTTP_NOT_MODIFIED)
 		range.len = 0;
+	note_bytes(x, range.len);
 	response = item_response(x, item, &range);
 	if (response == NULL)
 		return MHD_NO;
@@ -393,6 +412,42 @@ static struct peer *peer_of(const struct server *s, struct MHD_Connection *conne
 	return info != NULL ? info->socket_context : NULL;
 }
 
+/* Of a request whose headers are there. Without memory it is not logged. */
+static struct record *record_new(const struct server *s, struct MHD_Connection *connection,
+				 const char *method, const char *url)
+{
+	struct record *r = s->options.log != NULL ? calloc(1, sizeof(*r)) : NULL;
+	const char *range;
+
+	if (r == NULL)
+		return NULL;
+	range = s->http->lookup_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_RANGE);
+	snprintf(r->method, sizeof(r->method), "%s", method);
+	snprintf(r->path, sizeof(r->path), "%s", url);
+	snprintf(r->range, sizeof(r->range), "%s", range != NULL ? range : "-");
+	return r;
+}
+
+static void record_log(const struct server *s, struct MHD_Connection *connection,
+		       const struct record *r, bool cut)
+{
+	const union MHD_ConnectionInfo *info =
+		s->http->connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	const struct sockaddr *addr = info != NULL ? info->client_addr : NULL;
+	char client[INET6_ADDRSTRLEN] = "-", line[sizeof(*r) + 128];
+
+	if (addr != NULL && addr->sa_family == AF_INET)
+		inet_ntop(AF_INET, &((const struct sockaddr_in *)addr)->sin_addr, client,
+			  sizeof(client));
+	else if (addr != NULL && addr->sa_family == AF_INET6)
+		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)addr)->sin6_addr, client,
+			  sizeof(client));
+	snprintf(line, sizeof(line), "%s %s %s %u %llu %s%s", client, r->method, r->path, r->status,
+		 (unsigned long long)r->bytes, r->range, cut ? " cut" : "");
+	s->options.log(s->options.opaque, line);
+}
+
+/* What of a request is kept between two calls: its record, or anything when there is none. */
 static enum MHD_Result on_request(void *opaque, struct MHD_Connection *connection, const char *url,
 				  const char *method, const char *version, const char *upload,
 				  size_t *upload_size, void **request)
@@ -406,7 +461,9 @@ static enum MHD_Result on_request(void *opaque, struct MHD_Connection *connectio
 	/* First the headers are there: an answer now ends the connection, so that no body is read. */
 	if (*request == NULL) {
 		peers_busy(s->peers, peer_of(s, connection));
-		*request = s;
+		*request = record_new(s, connection, method, url);
+		if (*request == NULL)
+			*request = s;
 		if (is_read(method))
 			return MHD_YES;
 	}
@@ -414,6 +471,8 @@ static enum MHD_Result on_request(void *opaque, struct MHD_Connection *connectio
 		*upload_size = 0;
 		return MHD_YES;
 	}
+	if (*request != s)
+		x.record = *request;
 	route_parse(&route, url);
 	return answer(&x, method);
 }
@@ -423,8 +482,11 @@ static void on_completed(void *opaque, struct MHD_Connection *connection, void *
 {
 	struct server *s = opaque;
 
-	(void)request;
-	(void)how;
+	if (*request != NULL && *request != s) {
+		record_log(s, connection, *request, how != MHD_REQUEST_TERMINATED_COMPLETED_OK);
+		free(*request);
+		*request = NULL;
+	}
 	peers_waiting(s->peers, peer_of(s, connection));
 }
 

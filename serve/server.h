@@ -29,6 +29,10 @@ struct server_options {
 	bool local;
 	/* A line about a request that failed through a fault here; on any thread. */
 	void (*report)(void *opaque, const char *line);
+	/* NULL, or a line about each request when it is over: "CLIENT METHOD PATH STATUS BYTES RANGE", the
+	 * range as it was asked for, or "-"; with " cut" behind it when the client went before the end.
+	 * PATH is as the client wrote it. On any thread. */
+	void (*log)(void *opaque, const char *line);
 	void *opaque;
 };
 

@@ -14,6 +14,7 @@ One line for each request in LOG: METHOD PATH auth=yes|no range=RANGE. Modes:
   redirect=H:P blobs are at another host
   basic        401 unless there is Basic authorization, which is not passed on
   token=N      401 unless there is a Bearer token of /token, each of which is good for N requests
+  subject      a manifest with a subject is taken note of (OCI-Subject)
   referrers=F  the referrers of every image are what the file F says
   stall        nothing of a blob comes, and the connection stays
   moved        each answer to a POST or PATCH names another Location, which is good once
@@ -197,6 +198,8 @@ class Handler(BaseHTTPRequestHandler):
         if blob and "otherrange" in MODE and wanted and take("otherrange"):
             status = 206
             kept.append(("Content-Range", f"bytes 0-{len(data) - 1}/{len(data)}"))
+        if "subject" in MODE and self.command == "PUT" and "/manifests/" in self.path and b'"subject"' in body:
+            kept.append(("OCI-Subject", json.loads(body)["subject"]["digest"]))
         if "quiet" in MODE:
             kept = [(n, v) for n, v in kept if n.lower() != "accept-ranges"]
         if blob and status == 206 and self.partial(response.getheader("Content-Range"), data, kept):

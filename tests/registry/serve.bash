@@ -62,6 +62,38 @@ from_the_store() {
 }
 try from_the_store "serve: images, saved machines and parents of increments, to pull and to skopeo"
 
+# In each line the time, who, what, and what came of it.
+access_log() {
+    local stamp='20[0-9-]{8}T[0-9:]{8}Z 127\.0\.0\.1'
+    need curl
+    appliances
+    start_server full.torpor --log requests.log
+    same "a range" "$(curl -s -r 0-99 "http://$served/full.torpor" | wc -c)" 100
+    curl -s -o none -I "http://$served/v2/"
+    curl -s -o none "http://$served/v2/none/manifests/1%0a%1b"
+    curl -s -o none -X PUT -d body "http://$served/v2/full/manifests/1"
+    logged() { [ "$(wc -l <requests.log)" = 4 ]; }
+    until_true logged
+    sed -n 1p requests.log | grep -qE "^$stamp GET /full.torpor 206 100 bytes=0-99$" || fail "$(<requests.log)"
+    sed -n 2p requests.log | grep -qE "^$stamp HEAD /v2/ 200 0 -$" || fail "$(<requests.log)"
+    sed -n 3p requests.log | grep -qE "^$stamp GET /v2/none/manifests/1%0a%1b 40[04] [0-9]+ -$" || fail "$(<requests.log)"
+    sed -n 4p requests.log | grep -qE "^$stamp PUT /v2/full/manifests/1 405 [0-9]+ -" || fail "$(<requests.log)"
+    same "its mode" "$(stat -c %a requests.log)" 600
+    ends_by TERM
+    # Added to; or on standard error.
+    start_server full.torpor --log requests.log
+    curl -s -o none "http://$served/"
+    ends_by TERM
+    same "lines" "$(wc -l <requests.log)" 5
+    start_server full.torpor --log -
+    curl -s -o none "http://$served/none.torpor"
+    kill -TERM "$server"
+    wait "$server"
+    grep -qE "^$stamp GET /none.torpor 404 [0-9]+ -$" serve.err || fail "$(<serve.err)"
+    refuses 122 'nowhere/requests.log' serve --listen 127.0.0.1:0 --log nowhere/requests.log full.torpor
+}
+try access_log "serve --log: a line for each request"
+
 # A registry does not say before it is asked whether a name is an image or an appliance.
 runs_cold() {
     works_silently build -o cold.torpor --kernel "$TINY" -m 64M --append loud

@@ -66,6 +66,24 @@ signed_images() {
 }
 try signed_images "signatures go along beside an image, and come with it; --signature attaches one later"
 
+# A registry that has the API says so: then there is no tag.
+subject_is_noted() {
+    local digest
+    need docker-registry curl
+    appliances
+    sign_it
+    start_registry
+    start_proxy proxy subject
+    works push --json signed.torpor "docker://$proxy/torpor/signed:v1"
+    digest=$(json "d['digest']" <<<"$out")
+    same "tags" "$(curl -s "http://$registry/v2/torpor/signed/tags/list" | json "d['tags']")" "['v1']"
+    grep -q "^PUT /v2/torpor/signed/manifests/sha256:" proxy.log || fail "no referrer: $(<proxy.log)"
+    works push --json --signature signed.torpor "docker://$registry/torpor/signed:v1"
+    same "tags without the API" "$(curl -s "http://$registry/v2/torpor/signed/tags/list" | json "sorted(d['tags'])")" \
+        "['${digest/:/-}', 'v1']"
+}
+try subject_is_noted "a registry that answers with OCI-Subject gets no fallback tag"
+
 # Nothing of it is in the store: the signatures are looked at before its machine runs.
 wakes_signed() { # REF
     refuses 121 'not signed' resume -d --name woken --require-signature third.pub "docker://$1"

@@ -45,8 +45,55 @@ private_ca() {
     works pull --cacert ca.pem "docker://$front/torpor/full:v1"
     rm ./*.torpor
     wakes "docker://$front/torpor/full:v1"
+    # By wire: what fetches the rest trusts the same.
+    elsewhere wire
+    refuses 125 'certificate' resume -d --name wired "docker://$front/torpor/full:v1"
+    works resume -d --name wired --cacert ca.pem "docker://$front/torpor/full:v1"
+    answers wired "check 4 12 7" "check ok"
+    until_true has_arrived wired
+    works kill wired
 }
-try private_ca "TLS with a private CA, behind an nginx that takes 5 MiB at once"
+try private_ca "TLS with a private CA, behind an nginx that takes 5 MiB at once; by wire, too"
+
+# One file, with a password.
+web_password() {
+    local port
+    PATH=$PATH:/usr/sbin need nginx openssl
+    appliances
+    make_certificate
+    port=$(free_port)
+    mkdir -p nginx site
+    mv full.torpor site/app.torpor
+    printf 'me:%s\n' "$(openssl passwd -apr1 secret)" >site.passwords
+    cat >nginx.conf <<EOF
+daemon off; master_process off; pid $PWD/nginx/pid; error_log $PWD/nginx/error.log;
+events {}
+http {
+    access_log $PWD/nginx/log; client_body_temp_path $PWD/nginx/body; proxy_temp_path $PWD/nginx/proxy;
+    fastcgi_temp_path $PWD/nginx/a; uwsgi_temp_path $PWD/nginx/b; scgi_temp_path $PWD/nginx/c;
+    server {
+        listen 127.0.0.1:$port ssl; ssl_certificate $PWD/cert.pem; ssl_certificate_key $PWD/key.pem;
+        root $PWD/site; auth_basic "files"; auth_basic_user_file $PWD/site.passwords;
+    }
+}
+EOF
+    start nginx.log "$(PATH=$PATH:/usr/sbin command -v nginx)" -c "$PWD/nginx.conf"
+    front=127.0.0.1:$port
+    until_true answers_http "https://$front/"
+    refuses 125 'certificate' resume -d "https://$front/app.torpor"
+    refuses 125 'status 401 \(torpor login\?\)' resume -d --cacert ca.pem "https://$front/app.torpor"
+    ! echo wrong | "$TORPOR" login -u me --password-stdin --cacert ca.pem "$front" >out 2>err || fail "wrong, and taken"
+    grep -q 'status 401' err || fail "$(<err)"
+    echo secret | "$TORPOR" login -u me --password-stdin --cacert ca.pem "$front" >out || fail "login"
+    works resume -d --name woken --cacert ca.pem "https://$front/app.torpor"
+    answers woken "check 4 12 7" "check ok"
+    until_true has_arrived woken
+    works kill woken
+    ! grep -q '" 40[013] .*app.torpor' nginx/log || fail "$(<nginx/log)"
+    works logout "$front"
+    refuses 125 'status 401' resume -d --cacert ca.pem "https://$front/app.torpor"
+}
+try web_password "resume of a file of a web server with TLS, a private CA and a password"
 
 # The configuration in torpor(1), with other addresses and files.
 before_serve() {
