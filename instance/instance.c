@@ -409,9 +409,12 @@ static void on_deferred_start(struct loop_watch *watch, uint32_t events)
 	if (in->machine.state == MACHINE_BROKEN)
 		tell_event_broken(in);
 	if (in->options->report_fd >= 0) {
+		instance_arrivals_told(in);
 		/* Nobody has learned of it: a machine that is left would be one that nobody knows. */
-		if (!detach_ready(in->options->report_fd, in->claim.name))
+		if (!detach_ready(in->options->report_fd, in->claim.name)) {
+			in->refused = true;
 			end_by_request(in);
+		}
 		in->reported = true;
 	}
 	if (instance_confine(in, &err) < 0)
@@ -535,6 +538,7 @@ static int build_and_run(struct instance *in, bool *ran, struct err *err)
 	ret = make_machine(in, err);
 	if (ret < 0)
 		return ret;
+	instance_arrivals_watch_parent(in);
 	pthread_mutex_lock(&in->machine.lock);
 	ret = prepare(in, err);
 	pthread_mutex_unlock(&in->machine.lock);
@@ -609,6 +613,7 @@ int instance_run(struct source *source, const struct instance_options *options,
 	in->events = LOG_FILE_CLOSED;
 	in->deferred_fd = -1;
 	in->signal_fd = -1;
+	in->parent_fd = -1;
 	in->identity_timer = TIMER_CLOSED;
 	in->control_loop.epoll_fd = -1;
 	in->control_loop.stop_fd = -1;

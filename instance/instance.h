@@ -204,6 +204,8 @@ struct instance {
 	char base[DIGEST_TEXT_SIZE];
 	struct path base_path;
 	char own_save[INSTANCE_OWN_SAVES][DIGEST_TEXT_SIZE]; /* the n-th at n % their number */
+	pthread_t parent_thread;
+	int parent_fd; /* an eventfd: the parent needs no watch any more; -1: it has none */
 	pthread_t arrivals_thread;
 	bool watches_arrivals;
 	atomic_bool arrivals_over; /* the thread ends */
@@ -212,7 +214,7 @@ struct instance {
 	pthread_t keeper;     /* copies kernel and initrd behind the start */
 	bool has_keeper;
 	bool told_base; /* that a file under a disk has changed */
-	bool refused;	/* it failed behind the start of the guest, before it was reported */
+	bool refused;	/* it failed before it was reported, or there was nobody to report to */
 	bool had_prior; /* a record of the last machine of that name: */
 	struct record prior;
 	bool reported;	  /* the waiting parent knows that it runs */
@@ -302,6 +304,10 @@ json_t *instance_accepted(struct instance *in, const json_t *request, struct err
 /* Files that are still arriving (instance_arrivals.c); nothing is done where they are not. note: before
  * memory is touched. begin: once there is a log of events. end: nobody waits any longer. */
 void instance_arrivals_note(const struct instance *in);
+/* From here on, and until instance_arrivals_told() before the parent is told of the machine, it waits for no
+ * file any more when that has gone. */
+void instance_arrivals_watch_parent(struct instance *in);
+void instance_arrivals_told(struct instance *in);
 void instance_arrivals_begin(struct instance *in);
 void instance_arrivals_end(struct instance *in);
 /* Any thread. "arriving" of "status"; NULL: all was there, or no memory. */

@@ -4,8 +4,12 @@
  * A thread looks at how far they are and writes the events. It takes no lock of the machine's: the
  * loop may hold that while it waits for memory.
  */
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "base/cleanup.h"
 #include "host/arriving.h"
 #include "instance/instance.h"
 
@@ -63,6 +67,38 @@ void instance_arrivals_note(const struct instance *in)
 		(void)arriving_note(in->claim.name, in->source->arrivals_map, NULL);
 }
 
+static void *watch_parent(void *instance)
+{
+	struct instance *in = instance;
+	struct pollfd fds[] = {{.fd = in->options->report_fd},
+			       {.fd = in->parent_fd, .events = POLLIN}};
+
+	/* An error of the pipe's writing end is that nobody reads. */
+	while (poll(fds, 2, -1) < 0)
+		continue;
+	if (fds[0].revents != 0)
+		arrivals_interrupt(in->source->arrivals);
+	return NULL;
+}
+
+void instance_arrivals_watch_parent(struct instance *in)
+{
+	if (in->source->arrivals == NULL || in->options->report_fd < 0)
+		return;
+	in->parent_fd = eventfd(0, EFD_CLOEXEC);
+	if (in->parent_fd >= 0 && pthread_create(&in->parent_thread, NULL, watch_parent, in) != 0)
+		cleanup_fd_fn(&in->parent_fd);
+}
+
+void instance_arrivals_told(struct instance *in)
+{
+	if (in->parent_fd < 0)
+		return;
+	(void)eventfd_write(in->parent_fd, 1);
+	pthread_join(in->parent_thread, NULL);
+	cleanup_fd_fn(&in->parent_fd);
+}
+
 void instance_arrivals_begin(struct instance *in)
 {
 	in->watches_arrivals = in->source->arrivals != NULL &&
@@ -73,6 +109,7 @@ void instance_arrivals_end(struct instance *in)
 {
 	if (in->source->arrivals == NULL)
 		return;
+	instance_arrivals_told(in);
 	atomic_store(&in->arrivals_over, true);
 	arrivals_interrupt(in->source->arrivals);
 	if (in->watches_arrivals)

@@ -497,6 +497,85 @@ waits_for_server() { # NAME
     "$TORPOR" ps | grep -q "^$1 .*waiting for 127.0.0.1:[0-9]* since"
 }
 
+# Neither a machine nor a download, nor a trace of one that nobody was told of.
+nothing_is_left() {
+    local exe
+    for exe in /proc/[0-9]*/exe; do
+        [ "$(readlink "$exe")" != "$TORPOR" ] || return 1
+    done 2>/dev/null
+    ! "$TORPOR" ps -aq | grep -qx web
+}
+
+interrupted() { # CONDITION SIGNAL ARGUMENT…: once that holds
+    local condition=$1 signal=$2 client
+    shift 2
+    "$TORPOR" "$@" >client.out 2>client.err </dev/null &
+    client=$!
+    until_true "$condition"
+    kill "-$signal" "$client"
+    wait "$client" 2>/dev/null
+    until_true nothing_is_left
+    [ ! -s client.out ] || fail "it printed $(<client.out)"
+}
+arrives_slowly() {
+    [ "$("$TORPOR" ps -q)" = web ] && is_held
+}
+is_held() {
+    [ "$(asked 'range=bytes=[0-9]{6,}-')" -ge 1 ]
+}
+
+start_is_interrupted() {
+    local signal
+    by_wire hold=held
+    touch held
+    for signal in INT TERM HUP KILL; do
+        interrupted arrives_slowly $signal resume -d --name web "$source"
+    done
+    rm held
+    wakes "$source"
+}
+try start_is_interrupted "resume -d that is interrupted, or killed, leaves neither a machine nor a download"
+
+file_start_is_interrupted() {
+    local signal
+    serve_file
+    registry=$site start_proxy proxy hold=held holdfrom=$((256 << 10))
+    touch held
+    for signal in INT KILL; do
+        # Headers are waited for before there is a machine.
+        interrupted is_held $signal resume -d --name web "http://$proxy/app.torpor"
+    done
+    rm held
+    works resume -d --name web "http://$proxy/app.torpor"
+    answers web "check 4 12 7" "check ok"
+}
+try file_start_is_interrupted "the same of a web server's file"
+
+# It fetches all of it before there is a machine.
+run_is_interrupted() {
+    local client signal
+    need docker-registry
+    head -c 4194304 /dev/urandom >random
+    works_silently build -o cold.torpor --kernel "$TINY" --initrd random -m 64M --append loud
+    start_registry
+    works push cold.torpor "docker://$registry/torpor/cold:v1"
+    for signal in INT KILL; do
+        start_proxy proxy stall
+        "$TORPOR" run -d --name web "docker://$proxy/torpor/cold:v1" >client.out 2>client.err </dev/null &
+        client=$!
+        stalls() { [ "$(asked 'GET .*/blobs/')" -ge 2 ]; }
+        until_true stalls
+        kill "-$signal" "$client"
+        wait "$client" 2>/dev/null
+        until_true nothing_is_left
+        works images --json
+        same "names" "$out" "[]"
+    done
+    works run -d --name web "docker://$registry/torpor/cold:v1"
+    until_true is_ready web
+}
+try run_is_interrupted "run docker:// that is interrupted leaves nothing that has a name or runs"
+
 # Its first page waits already.
 killed_meanwhile() {
     local exe pid machine terminal client
