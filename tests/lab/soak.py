@@ -10,9 +10,12 @@ import guest as lab
 import suite
 from chain import chain
 from exec import both_ways, boot, shell
+from golden import record, test, write
 from suite import DEBIAN, DISK, ok
 
 STORM = 25  # saves of each kind
+GREEDY = 8  # tests that want 45 MB each besides what their guests have
+ROOM = 200  # MiB that the host has left for them
 
 
 def fifty_deep(host1, host2):
@@ -58,6 +61,40 @@ def gigabyte(host, _):
     guest.kill()
 
 
+def huge_pages(host, count):
+    """Take so many pages of 2 MiB from the host's memory."""
+    host.run("bash", "-c", f"echo {count} >/proc/sys/vm/nr_hugepages")
+
+
+def more_than_the_memory(host, _):
+    """Tests that want more memory together than the host has: the kernel ends machines."""
+    if not lab.in_lab():
+        suite.skip("tests that want more memory than the host has", "that host is this machine")
+        return
+    # Who has what it wants keeps it until the kernel has ended somebody.
+    count = "awk '/^oom_kill / { print $2 }' /proc/vmstat"
+    before = host.run("sh", "-c", count).out.strip()
+    fill = "timeout: 900\n\n" \
+           "  $ mkdir /run/fill; mount -t tmpfs -o size=60m none /run/fill; head -c 45000000 /dev/zero >/run/fill/it\n" \
+           f"  % until [ $({count}) -gt {before} ]; do sleep 0.2; done\n" \
+           "  $ wc -c </run/fill/it\n  45000000\n"
+    golden = record(host, "redis")
+    files = [write(host, f"fill-{i}.t", fill) for i in range(GREEDY)]
+    junit = host.path("memory.xml")
+    available = int(host.run("awk", "/^MemAvailable:/ { print int($2 / 1024) }", "/proc/meminfo").out)
+    huge_pages(host, (available - ROOM) // 2)
+    got = test(host, golden, "redis", "-j", str(GREEDY), "--no-save", "--junit", junit, *files)
+    huge_pages(host, 0)
+    counts = re.search(r"(\d+) passed, 0 failed, (\d+) not run\n$", got.out)
+    passed, broken = map(int, counts.groups()) if counts else (0, 0)
+    suite.note(f"{passed} passed, {broken} not run")
+    ok("some tests do without the memory of others", got.status == 125 and passed + broken == GREEDY and passed and broken, got)
+    ok("the others say why", got.err.count("lack of memory: run fewer tests at a time") >= broken, got)
+    report = host.run("cat", junit).out
+    ok("the report has all of them", report.count("<testcase ") == GREEDY and report.count("<error ") == broken, report)
+    ok("no machine is left", host.torpor("ps", "-aq").out == "")
+
+
 def discard_free(guest):
     """Ask for hints of what is free, and wait until the guest has gone through it; for some time
     only, for it may be short of memory just then."""
@@ -80,4 +117,4 @@ def request(stream, **what):
 
 
 if __name__ == "__main__":
-    sys.exit(suite.main([fifty_deep, save_storm, gigabyte], hosts=2))
+    sys.exit(suite.main([fifty_deep, save_storm, gigabyte, more_than_the_memory], hosts=2))
