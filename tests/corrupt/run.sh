@@ -366,6 +366,35 @@ full_disk() {
     umount small
 }
 
+# A container image whose root is larger than the room: for the file, and for what run keeps.
+full_image() {
+    local made=(--kernel "$TINY" --modules mods) name
+    need_mounts
+    PYTHONPATH=$here/../lab python3 - <<'EOF' || fail "no image"
+import os
+import oci_image
+layer = oci_image.Layer()
+layer.folder("etc")
+layer.add("etc/data", os.urandom(6 << 20))
+oci_image.write("oci", [layer], {"Entrypoint": ["/bin/app"]})
+EOF
+    mkdir -p mods/kernel small "$HOME/.cache"
+    for name in virtio_mmio virtio_blk virtio_console virtio_net ext4; do
+        printf 'ELF\0depends=\0' >"mods/kernel/$name.ko"
+    done
+    mount -t tmpfs -o size=2M tmpfs small
+    refuses 125 "No space left" build -o small/out.torpor --from oci:oci:latest "${made[@]}"
+    same "what is in the folder" "$(ls -A small)" ""
+    mount -t tmpfs -o size=2M tmpfs "$HOME/.cache"
+    TMPDIR=$PWD/small refuses 125 "No space left" run -d --name web -m 64M --append loud "${made[@]}" oci:oci:latest
+    same "machines" "$("$TORPOR" ps -aq)" ""
+    same "what is kept" "$(find "$HOME/.cache" small -type f)" ""
+    umount "$HOME/.cache" small
+    works_silently build -o small/out.torpor --from oci:oci:latest "${made[@]}"
+    works run -d --name web -m 64M --append loud "${made[@]}" oci:oci:latest
+    until_true is_ready web
+}
+
 full_state() {
     need_mounts
     mount -t tmpfs -o size=256K tmpfs "$XDG_STATE_HOME"
@@ -528,6 +557,7 @@ if [ -w /dev/kvm ]; then
     try_in damage evil_name "a name in the file that would lead out of the folder"
     try_in damage full_state "no space for the record of a machine's end: it was taken when the machine began"
     try_in damage full_disk "no space while saving: the old file is whole, the machine goes on, nothing is left behind"
+    try_in damage full_image "no space for a container image's root: build and run say so, and leave nothing"
     try_in damage unwritable "targets that cannot be written: the machine goes on"
     try_in damage no_room_for_memory "no room for the memory asked for"
     ROUNDS=20

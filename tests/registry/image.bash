@@ -80,3 +80,41 @@ oci_image.write('oci', [oci_image.Layer()], {'Entrypoint': ['/bin/other']})"
     same "what is kept" "$(ls "$HOME/.cache/torpor/roots")" ""
 }
 try run_from_registry "run docker://, again, with the registry gone, with --pull, after another push; gc"
+
+# At a random moment: what is half made has no name, and the next call works.
+image_is_killed() {
+    local round took begun
+    need docker-registry skopeo
+    make_image
+    start_registry
+    copy oci:oci:latest "docker://$registry/app:1"
+    local made=(--kernel "$TINY" --modules mods)
+    printf '%s\n' --from "oci:oci:latest" "${made[@]}" >recipe
+    begun=$(date +%s%N)
+    works run -d --rm --name first -m 64M --append loud "${made[@]}" "docker://$registry/app:1"
+    took=$((($(date +%s%N) - begun) / 1000000 + 1))
+    works kill first
+    for ((round = 0; round < ${KILL_ROUNDS:-20} / 2; round++)); do
+        rm -rf "$HOME/.cache/torpor/roots" "$XDG_DATA_HOME/torpor/oci" out.torpor
+        at=$(printf '%d.%03d' $((RANDOM * took / 32768 / 1000)) $((RANDOM * took / 32768 % 1000)))
+        case $((round % 3)) in
+        0) timeout -s KILL "$at" "$TORPOR" run -d --name web -m 64M --append loud "${made[@]}" "docker://$registry/app:1" ;;
+        1) timeout -s KILL "$at" "$TORPOR" build -o out.torpor "@recipe" ;;
+        2) timeout -s KILL "$at" "$TORPOR" run -d --name web -m 64M --append loud "${made[@]}" oci:oci:latest ;;
+        esac >/dev/null 2>&1
+        [ ! -e out.torpor ] || works verify out.torpor
+        settled() { ! "$TORPOR" ps | grep -q '^web .*busy'; }
+        until_true settled
+        call kill web
+        works gc
+        # A root that is kept is whole: with its record, or not there.
+        works run -d --rm --name again -m 64M --append loud "${made[@]}" "docker://$registry/app:1"
+        until_true is_ready again
+        works kill again
+        works_silently build -o after.torpor @recipe
+        works verify after.torpor
+        rm after.torpor
+    done
+    [ -z "$(find . -name '*.torpor*' ! -name out.torpor)" ] || fail "left: $(find . -name '*.torpor*')"
+}
+try image_is_killed "kill -9 anywhere in run IMAGE and build: nothing half made has a name, and the next call works"
