@@ -95,6 +95,14 @@ static void copy_end_patience(struct copy *copy)
 	copy->is_patient = false;
 }
 
+/* Why the guest's end of it was not begun. */
+static int copy_not_begun(const struct copy *copy, const struct err *why, struct err *err)
+{
+	return copy->command.how == EXEC_NO_COMMAND
+		       ? err_set(err, ERR_FAILED, "%s: cp needs a shell and tar there", why->text)
+		       : err_set(err, ERR_FAILED, "%s", why->text);
+}
+
 static int copy_start(struct copy *copy, const char *machine, uint32_t flags, const char *script,
 		      const char *folder, const char *name, struct err *err)
 {
@@ -175,7 +183,7 @@ static int copy_finish(struct copy *copy, struct err *err)
 	while (copy->said_len > 0 && copy->said[copy->said_len - 1] == '\n')
 		copy->said[--copy->said_len] = '\0';
 	if (why.kind != ERR_NONE)
-		return err_set(err, ERR_FAILED, "%s", why.text);
+		return copy_not_begun(copy, &why, err);
 	if (status == 127)
 		return err_set(err, ERR_FAILED, "the guest has no tar: %s", copy->said);
 	return err_set(err, ERR_FAILED, "tar in the guest: exit status %d: %s", status, copy->said);
@@ -310,7 +318,7 @@ static int is_guest_folder(const struct place *target, bool *folder, struct err 
 		return (int)got;
 	status = guest_command_status(&copy.command, "/bin/sh", &why);
 	if (why.kind != ERR_NONE)
-		return err_set(err, ERR_FAILED, "%s", why.text);
+		return copy_not_begun(&copy, &why, err);
 	*folder = status == 0;
 	return 0;
 }

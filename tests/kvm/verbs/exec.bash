@@ -116,6 +116,39 @@ exec_many() {
 }
 try exec_many "more clients than are served"
 
+# A line on a terminal says that it waits: then the machine has taken the command.
+cp_begin() { # LOG ARGUMENT…
+    local log=$1
+    shift
+    script -qefc "exec '$TORPOR' cp $*" /dev/null >"$log" 2>&1 </dev/null &
+    copying="${copying-} $!"
+    until_true grep -q "torpor: cp: waiting for" "$log"
+}
+
+cp_ended() { # HOW THAT IS TOLD VERB…
+    local client
+    boot m
+    works save m -o "$PWD/g.torpor"
+    works resume -d --golden --name m g.torpor
+    mkdir tree
+    cp_begin out.log m:/etc out
+    cp_begin into.log tree m:/tmp
+    works "${@:2}"
+    for client in $copying; do
+        wait "$client"
+        same "status" "$?" 125
+    done
+    grep -q "torpor: cp: machine m $1" out.log || fail "$(<out.log)"
+    grep -q "torpor: cp: machine m $1" into.log || fail "$(<into.log)"
+    [ ! -e out ] || fail "it left $(ls -R out)"
+}
+cp_killed() { cp_ended "has ended .killed. before the command did" kill m; }
+cp_saved() { cp_ended "has ended .saved. before the command did" save m -o "$PWD/m.torpor"; }
+cp_reset() { cp_ended "was reset before the command ended" reset m; }
+try cp_killed "a machine that is killed ends cp, both ways, with an error"
+try cp_saved "a machine that is saved ends cp with an error"
+try cp_reset "a machine that is reset in place ends cp with an error"
+
 cp_refused() {
     boot p
     refuses 125 "one of the two must be NAME:PATH" cp a b
