@@ -36,6 +36,8 @@ static int load_modules(struct modules *m, const struct initramfs_params *p, str
 	}
 	for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(needed); i++)
 		ret = modules_load(m, needed[i], err);
+	if (ret == 0 && p->nshares > 0)
+		ret = modules_load(m, "virtiofs", err);
 	for (size_t i = 0; ret == 0 && i < p->nextra; i++)
 		ret = modules_load(m, p->extra[i], err);
 	return ret;
@@ -70,6 +72,8 @@ static int write_config(const struct modules *m, const struct initramfs_params *
 		.root = ROOT_DEVICE,
 		.root_type = ROOT_TYPE,
 		.hostname = p->hostname,
+		.share = p->share,
+		.nshares = p->nshares,
 		.modules = list,
 		.nmodules = m->nmodules,
 	};

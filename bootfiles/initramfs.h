@@ -17,6 +17,8 @@ struct initramfs_params {
 	const struct image_config *image;
 	char *const *command; /* as in struct setup */
 	const char *hostname;
+	const char *const *share; /* as in struct setup */
+	size_t nshares;
 };
 
 /* Append it. Returns 0, or what modules_open(), modules_load() and setup_write() give: a kernel

@@ -140,6 +140,8 @@ int setup_write(const struct setup *setup, struct buf *out, struct err *err)
 	if (ret < 0)
 		return ret;
 	add_strings(out, INIT_VOLUME, &image->volumes);
+	for (size_t i = 0; i < setup->nshares; i++)
+		add(out, INIT_SHARE, setup->share[i]);
 	add_strings(out, INIT_VARIABLE, &image->env);
 	add_strings(out, INIT_ARGUMENT, &image->entrypoint);
 	if (setup->command == NULL)

@@ -19,6 +19,8 @@ struct setup {
 	const char *hostname;
 	const char *const *modules; /* paths in the initramfs, in the order of loading */
 	size_t nmodules;
+	const char *const *share; /* where share0, share1 … are mounted */
+	size_t nshares;
 };
 
 /* Append the file. Returns 0; -EINVAL with ERR_FAILED for a stop signal that is none, or for more

@@ -63,6 +63,11 @@ static int check_shared(struct clone_args *args, struct err *err)
 			"--disk: %u machines cannot write one disk; with scratch each has what "
 			"it writes of its own",
 			args->count);
+	if (args->resume.shares.n > 0)
+		return err_set(err, ERR_USAGE,
+			       "-v %s: %u machines cannot share one server; start them one by one, "
+			       "or with -v none",
+			       args->resume.shares.share[0].value, args->count);
 	if (c->pcap != NULL)
 		return err_set(err, ERR_USAGE, "--pcap %s: %u machines cannot share a file",
 			       c->pcap, args->count);

@@ -130,6 +130,8 @@ static void print_appliance(const struct appliance *a)
 		       a->disk[i].outside[0] != '\0' ? ", outside of the file" : "");
 	for (uint32_t i = 0; i < a->nnets; i++)
 		print_net(&a->net[i]);
+	for (uint32_t i = 0; i < a->nshares; i++)
+		printf("share       %s at %s\n", a->share[i].tag, a->share[i].guest);
 	printf("encrypted   %s\n", encryptions[a->encryption.lock.kind]);
 	if (a->live)
 		inspect_print_saved(a);

@@ -8,6 +8,7 @@
 #include "cli/launch.h"
 #include "cli/lease.h"
 #include "cli/net_args.h"
+#include "cli/share_args.h"
 #include "cli/source_args.h"
 #include "cli/spool.h"
 #include "cli/supervise.h"
@@ -22,6 +23,7 @@ static const struct option_spec options[] = {
 	SUPERVISE_ON_TERM,
 	LEASE_OPTION,
 	MACHINE_OPTIONS,
+	SHARE_OPTION,
 	NET_OPTIONS,
 	NET_CARD_OPTIONS,
 	KEY_OPTIONS,
@@ -35,6 +37,7 @@ struct run_args {
 	struct machine_args machine;
 	struct image_args image; /* image.from: FILE is one */
 	struct net_args net;
+	struct share_args shares;
 	struct instance_options instance;
 	struct key_args keys;
 	bool detach;
@@ -49,6 +52,8 @@ static int cmd_run_option(struct run_args *args, int id, const char *value, stru
 
 	if (taken == 0)
 		taken = net_args_take(&args->net, id, value, err);
+	if (taken == 0)
+		taken = share_args_take(&args->shares, id, value, err);
 	if (taken == 0)
 		taken = image_args_take(&args->image, id, value, err);
 	if (taken != 0)
@@ -178,13 +183,20 @@ static int run_prepare(struct run_args *args, struct source *source, struct err 
 	int ret = is_file ? prepare_file(args, source, err)
 			  : net_args_make_cards(&args->net, &source->appliance, err);
 
+	if (ret == 0)
+		ret = share_args_add(&args->shares, source, err);
 	return ret < 0 ? ret : connections_bind(&args->net.connections, &source->appliance, err);
 }
 
 /* Before the sandbox of a machine. */
 static int make_image(struct run_args *args, struct image_parts *parts, struct err *err)
 {
-	int ret = image_parts_make(parts, &args->image, &args->machine, IMAGE_RUN, err);
+	int ret;
+
+	for (unsigned i = 0; i < args->shares.n; i++)
+		args->image.share[i] = args->shares.share[i].guest;
+	args->image.nshares = args->shares.n;
+	ret = image_parts_make(parts, &args->image, &args->machine, IMAGE_RUN, err);
 
 	if (ret < 0 || !parts->appliance)
 		return ret;
@@ -199,6 +211,7 @@ static void run_args_free(struct run_args *args)
 {
 	supervise_free(&args->supervise);
 	disk_args_close(&args->machine.disks);
+	share_args_close(&args->shares);
 }
 
 static int run_service(const struct run_args *args, const struct supervise_start *start,
@@ -242,6 +255,9 @@ static int cmd_run_run(struct options *opts, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = disk_args_open(&args.machine.disks, err);
+	if (ret < 0)
+		return ret;
+	ret = share_args_open(&args.shares, err);
 	if (ret < 0)
 		return ret;
 	ret = launch_guard(&args.net.connections, err);

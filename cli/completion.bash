@@ -18,7 +18,7 @@ _torpor_verb()
 	run)
 		subcommands='' operands='images files'
 		flags='-d --detach --rm --plain-http --help' files='--kernel --initrd --disk --pcap --key-file --passphrase-file --cacert' folders='--modules'
-		choices='--on-term --disks --cpu --console --net --pull --progress' others='-n --name --until-closed --append --volume -m --memory -c --cpus -p --publish --mac --mtu --queues --module --space --timeout'
+		choices='--on-term --disks --cpu --console --net --pull --progress' others='-n --name --until-closed --append --volume -m --memory -c --cpus -v --share -p --publish --mac --mtu --queues --module --space --timeout'
 		case $prev in --on-term) words='poweroff save' ;; esac
 		case $prev in --disks) words='inside outside' ;; esac
 		case $prev in --cpu) words='v1 v2 v3 host' ;; esac
@@ -30,20 +30,22 @@ _torpor_verb()
 	resume)
 		subcommands='' operands='running saved images files'
 		flags='-d --detach --paused --golden --rm --wait-complete --unverified --new-identity --plain-http --help' files='--require-signature --disk --pcap --key-file --passphrase-file --cacert' folders=''
-		choices='--on-term --disks --fill --verify --net --progress' others='--idle-save --until-closed -n --name --volume -p --publish --timeout'
+		choices='--on-term --disks --fill --verify -v --share --net --progress' others='--idle-save --until-closed -n --name --volume -p --publish --timeout'
 		case $prev in --on-term) words='poweroff save' ;; esac
 		case $prev in --disks) words='inside outside' ;; esac
 		case $prev in --fill) words='none idle full' ;; esac
 		case $prev in --verify) words='full cached' ;; esac
+		case $prev in --share|-v) words=' none' ;; esac
 		case $prev in --net) words='user tap lan= none' ;; esac
 		case $prev in --progress) words='plain json none' ;; esac
 		;;
 	clone)
 		subcommands='' operands='running saved images files'
 		flags='--unverified --new-identity --help' files='--require-signature --disk --pcap --key-file --passphrase-file' folders=''
-		choices='--fill --verify --net --progress' others='-c --count -n --name --volume -p --publish'
+		choices='--fill --verify -v --share --net --progress' others='-c --count -n --name --volume -p --publish'
 		case $prev in --fill) words='none idle full' ;; esac
 		case $prev in --verify) words='full cached' ;; esac
+		case $prev in --share|-v) words=' none' ;; esac
 		case $prev in --net) words='user tap lan= none' ;; esac
 		case $prev in --progress) words='plain json none' ;; esac
 		;;
@@ -64,9 +66,10 @@ _torpor_verb()
 	receive)
 		subcommands='' operands=''
 		flags='--paused --unverified --new-identity --help' files='--require-signature --disk --pcap --key-file --passphrase-file' folders=''
-		choices='--fill --verify --net --progress' others='-n --name --volume -p --publish'
+		choices='--fill --verify -v --share --net --progress' others='-n --name --volume -p --publish'
 		case $prev in --fill) words='none idle full' ;; esac
 		case $prev in --verify) words='full cached' ;; esac
+		case $prev in --share|-v) words=' none' ;; esac
 		case $prev in --net) words='user tap lan= none' ;; esac
 		case $prev in --progress) words='plain json none' ;; esac
 		;;

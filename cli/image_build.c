@@ -363,6 +363,8 @@ static int make_initramfs(struct image_parts *parts, const struct image_args *ar
 		.image = &parts->root.config,
 		.command = args->command,
 		.hostname = parts->hostname,
+		.share = args->share,
+		.nshares = args->nshares,
 	};
 	cleanup_buf struct buf buf = {0};
 	int ret = initramfs_make(&params, &buf, err);

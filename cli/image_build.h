@@ -55,6 +55,9 @@ struct image_args {
 	enum image_pull pull;
 	struct registry_options registry;
 	char *const *command; /* in place of the image's cmd */
+	const char *share
+		[APPLIANCE_MAX_SHARES]; /* where the guest mounts its shared folders, in their order */
+	unsigned nshares;
 };
 
 /* Whether `torpor run` takes the text as the image of a container, or as a folder to run: it has

@@ -20,6 +20,7 @@ void resume_args_init(struct resume_args *args)
 void resume_args_close(struct resume_args *args)
 {
 	disk_args_close(&args->disks);
+	share_args_close(&args->shares);
 }
 
 static int parse_verify(const char *text, enum resume_verify *verify, struct err *err)
@@ -37,6 +38,9 @@ int resume_args_take(struct resume_args *args, int id, const char *value, struct
 	if (ret != 0)
 		return ret;
 	ret = disk_args_take(&args->disks, id, value, err);
+	if (ret != 0)
+		return ret;
+	ret = share_args_take(&args->shares, id, value, err);
 	if (ret != 0)
 		return ret;
 	if (key_args_take(&args->keys, id, value))
@@ -111,6 +115,9 @@ static int open_source(struct resume_args *args, const char *path, int fd, struc
 	trust.image = path;
 	disk_args_default(&args->disks, DISK_RW);
 	ret = disk_args_open(&args->disks, err);
+	if (ret < 0)
+		return ret;
+	ret = share_args_open(&args->shares, err);
 	if (ret < 0)
 		return ret;
 	ret = launch_guard(&args->net.connections, err);
@@ -197,6 +204,8 @@ int resume_args_open(struct resume_args *args, const char *path, int fd, const c
 	ret = check_source(args, source, err);
 	if (ret == 0)
 		ret = disk_args_bind(&args->disks, source, err);
+	if (ret == 0)
+		ret = share_args_bind(&args->shares, source, err);
 	if (ret == 0)
 		ret = bind_cards(&args->net.connections, source,
 				 args->typed != NULL ? args->typed : source->origin, err);

@@ -11,6 +11,7 @@
 #include "cli/disk_args.h"
 #include "cli/key_args.h"
 #include "cli/net_args.h"
+#include "cli/share_args.h"
 #include "cli/wire_source.h"
 #include "instance/fill.h"
 #include "instance/instance.h"
@@ -36,6 +37,7 @@ enum resume_option {
 	 "resume without a check of the file"},                                                    \
 	DISK_OPTION,                                                                               \
 	VOLUME_OPTION,                                                                               \
+	SHARE_REBIND_OPTION,                                                                       \
 	{OPTION_NEW_IDENTITY, "new-identity", NULL,                                                \
 	 "new name and MAC addresses; the guest's wake hooks renew the rest"},                     \
 	NET_OPTIONS,                                                                               \
@@ -60,6 +62,7 @@ struct resume_args {
 	struct key_args keys;
 	struct net_args net;
 	struct disk_args disks; /* those that are outside of the file */
+	struct share_args shares;
 };
 
 void resume_args_init(struct resume_args *args);
@@ -78,7 +81,8 @@ int resume_args_check(const struct resume_args *args, struct err *err);
  * to close.
  *
  * Returns 0; -EINVAL with ERR_USAGE when the appliance is cold; or what trust_load(),
- * keys_to_open(), spool_input(), disk_args_open(), disk_args_bind(), launch_guard(),
+ * keys_to_open(), spool_input(), disk_args_open(), disk_args_bind(), share_args_open(),
+ * share_args_bind(), launch_guard(),
  * source_from_keyed_file(), source_check(), archive_verify(), chain_ensure_verified() and
  * connections_bind() give.
  */

@@ -21,8 +21,14 @@ static int board_add_virtio(struct machine *m, enum virtio_id type, const char *
 			    const struct virtio_backend *backend, struct device **dev,
 			    struct err *err)
 {
-	int ret = virtio_create(dev, m, type, id, *slot, backend, err);
+	int ret;
 
+	if (*slot == ARCH_VIRTIO_SLOTS)
+		return err_set(err, ERR_USAGE,
+			       "device %s: a machine has room for %u disks, cards and shared "
+			       "folders with what every machine has",
+			       id, ARCH_VIRTIO_SLOTS);
+	ret = virtio_create(dev, m, type, id, *slot, backend, err);
 	if (ret < 0)
 		return err_context(err, ret, "device %s", id);
 	machine_add_device(m, *dev);
@@ -88,6 +94,24 @@ static int add_nets(struct board *board, struct machine *m, const struct applian
 	return 0;
 }
 
+static int add_shares(struct machine *m, const struct appliance *a,
+		      const struct board_bindings *bindings, unsigned *slot, struct err *err)
+{
+	for (uint32_t i = 0; i < a->nshares; i++) {
+		const struct virtio_backend backend = {.share = bindings->share[i],
+						       .tag = a->share[i].tag};
+		struct device *dev;
+		char id[16];
+		int ret;
+
+		snprintf(id, sizeof(id), "share%u", i);
+		ret = board_add_virtio(m, VIRTIO_TYPE_FS, id, slot, &backend, &dev, err);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
 static int add_devices(struct board *board, struct machine *m, const struct appliance *a,
 		       struct board_bindings *bindings, struct err *err)
 {
@@ -111,7 +135,8 @@ static int add_devices(struct board *board, struct machine *m, const struct appl
 			       err);
 	if (ret < 0)
 		return ret;
-	return add_nets(board, m, a, &slot, err);
+	ret = add_nets(board, m, a, &slot, err);
+	return ret < 0 ? ret : add_shares(m, a, bindings, &slot, err);
 }
 
 int board_build(struct board *board, struct machine *m, const struct appliance *a,

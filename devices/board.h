@@ -13,12 +13,15 @@
 #include "devices/disk.h"
 #include "devices/net/net.h"
 #include "format/appliance.h"
+#include "share/process.h"
 #include "vmm/machine.h"
 
 /* What the host gives. Disks are in the appliance's order; board_build() takes them over, also when
  * it fails. */
 struct board_bindings {
 	struct disk *disk[APPLIANCE_MAX_DISKS];
+	struct share_ends
+		*share[APPLIANCE_MAX_SHARES]; /* what they are bound to is taken over, too */
 };
 
 struct board {
@@ -34,7 +37,8 @@ struct board {
 		*net[APPLIANCE_MAX_NETS]; /* in the appliance's order; NULL behind the last */
 };
 
-/* Create and add all devices. Returns 0, -ENOMEM, or what eventfd(2), getrandom(2) or KVM gave;
+/* Create and add all devices. Returns 0, -ENOMEM, -EINVAL with ERR_USAGE for more devices than there are
+ * slots, or what eventfd(2), getrandom(2) or KVM gave;
  * then those already added belong to the machine, which frees them. */
 int board_build(struct board *board, struct machine *m, const struct appliance *a,
 		struct board_bindings *bindings, struct err *err);

@@ -18,6 +18,25 @@ void appliance_free(struct appliance *a)
 	*a = (struct appliance){0};
 }
 
+bool appliance_guest_path(const char *path)
+{
+	size_t len = strlen(path), part;
+
+	if (path[0] != '/' || len > APPLIANCE_GUEST_MAX)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if (path[i] <= ' ' || path[i] > '~' || path[i] == ':')
+			return false;
+	}
+	for (const char *at = path; *at == '/'; at += part) {
+		part = strcspn(++at, "/");
+		if (part == 0 || (part == 1 && at[0] == '.') ||
+		    (part == 2 && at[0] == '.' && at[1] == '.'))
+			return false;
+	}
+	return true;
+}
+
 int appliance_copy(struct appliance *to, const struct appliance *from, struct err *err)
 {
 	*to = *from;

@@ -21,12 +21,15 @@
 /* Format 2 is format 1 of an appliance that has disks outside of its file, which a reader of format 1
  * must refuse. Another major is refused by name, a newer minor is readable. */
 #define APPLIANCE_FORMAT_MAJOR	1
-#define APPLIANCE_FORMAT_MINOR	2
+#define APPLIANCE_FORMAT_MINOR	3
 #define APPLIANCE_OUTSIDE_MAJOR 2
-#define APPLIANCE_OUTSIDE_MINOR 0
+#define APPLIANCE_OUTSIDE_MINOR 1
 #define APPLIANCE_MAX_DISKS	8
 #define APPLIANCE_MAX_NETS	4
 #define APPLIANCE_MAX_PAIRS	4
+#define APPLIANCE_MAX_SHARES	4
+#define APPLIANCE_TAG_MAX	36 /* bytes of a share's tag (virtio 1.2 §5.11.4) */
+#define APPLIANCE_GUEST_MAX	255
 #define APPLIANCE_MIN_MTU	1280 /* what IPv6 needs */
 #define APPLIANCE_MAX_CMDLINE	65536
 /* What an image of a container says beside its command: a member of the annotations each. Labels of
@@ -65,6 +68,12 @@ struct appliance_net {
 	uint16_t pairs; /* of queues, 1 to 4 */
 };
 
+/* A shared folder. Which folder of the host it is, is the host's business, and not in the file. */
+struct appliance_share {
+	char tag[APPLIANCE_TAG_MAX + 1];     /* what the guest mounts it by */
+	char guest[APPLIANCE_GUEST_MAX + 1]; /* where it is meant to be: an absolute path */
+};
+
 /* What belongs to the appliance, by digest, however it is encoded: kernel, initrd, state, and the
  * map and hash list of every image, which name its frames. So the digest of the config names
  * everything, and is the appliance's identity. The writer fills it in. */
@@ -87,6 +96,9 @@ struct appliance {
 	struct appliance_disk disk[APPLIANCE_MAX_DISKS];
 	uint32_t nnets;
 	struct appliance_net net[APPLIANCE_MAX_NETS];
+	/* Whoever boots a cold appliance decides on these, so only live ones have them. */
+	uint32_t nshares;
+	struct appliance_share share[APPLIANCE_MAX_SHARES];
 	/* The machine has APPLIANCE_EXEC_PORT. Whoever boots a cold appliance decides that, so only
 	 * live ones say it. */
 	bool exec_port;
@@ -116,6 +128,9 @@ int appliance_copy(struct appliance *to, const struct appliance *from, struct er
 int appliance_encode(const struct appliance *a, struct buf *out, struct err *err);
 /* Put the contents into their order. Cannot fail. */
 void appliance_sort_contents(struct appliance *a);
+/* Whether a path says where a share is in its guest: absolute, printable ASCII without ':', its parts neither
+ * empty nor "." nor "..", not "/" alone, at most APPLIANCE_GUEST_MAX bytes. */
+bool appliance_guest_path(const char *path);
 /* The first disk that is outside of the file, or NULL. */
 const struct appliance_disk *appliance_outside(const struct appliance *a);
 /* The digest of a content, or NULL. */

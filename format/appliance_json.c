@@ -21,6 +21,7 @@
 
 #define MINOR_OF_NETWORK 1
 #define MINOR_OF_PORTS	 2
+#define MINOR_OF_SHARES	 3
 
 static const char *const console_names[] = {
 	[CONSOLE_SERIAL] = "serial",
@@ -62,6 +63,16 @@ static json_t *encode_nets(const struct appliance *a)
 	for (uint32_t i = 0; i < a->nnets; i++)
 		json_array_append_new(nets, encode_net(&a->net[i]));
 	return nets;
+}
+
+static json_t *encode_shares(const struct appliance *a)
+{
+	json_t *shares = json_array();
+
+	for (uint32_t i = 0; i < a->nshares; i++)
+		json_array_append_new(shares, json_pack("{s:s, s:s}", "tag", a->share[i].tag,
+							"guest", a->share[i].guest));
+	return shares;
 }
 
 static json_t *encode_cpu(const struct cpu_needs *cpu)
@@ -110,9 +121,11 @@ int appliance_encode(const struct appliance *a, struct buf *out, struct err *err
 		minor = MINOR_OF_NETWORK;
 	if (a->live && a->exec_port)
 		minor = MINOR_OF_PORTS;
+	if (a->live && a->nshares > 0)
+		minor = MINOR_OF_SHARES;
 	if (appliance_outside(a) != NULL) {
 		major = APPLIANCE_OUTSIDE_MAJOR;
-		minor = APPLIANCE_OUTSIDE_MINOR;
+		minor = a->nshares > 0 ? APPLIANCE_OUTSIDE_MINOR : 0;
 	}
 	snprintf(format, sizeof(format), "%u.%u", major, minor);
 	json = json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:o, s:o, s:o}", "format", format,
@@ -131,6 +144,8 @@ int appliance_encode(const struct appliance *a, struct buf *out, struct err *err
 		json_object_set_new(json, "network", encode_nets(a));
 	if (a->live && a->exec_port)
 		json_object_set_new(json, "ports", json_pack("[s]", APPLIANCE_EXEC_PORT));
+	if (a->live && a->nshares > 0)
+		json_object_set_new(json, "shares", encode_shares(a));
 	if (a->encryption.lock.kind != ENCRYPTION_NONE)
 		json_object_set_new(json, "encryption", encryption_encode(&a->encryption));
 	if (a->annotations != NULL &&
@@ -163,10 +178,12 @@ struct format_version {
 	bool newer; /* a minor that is newer than ours: members we do not know are to be expected */
 };
 
-/* What a minor of format 1 brought is in all of format 2. */
+/* What a minor of format 1 brought up to ports is in all of format 2; its next one has shares. */
 static bool version_has(const struct format_version *version, unsigned minor)
 {
-	return version->major > APPLIANCE_FORMAT_MAJOR || version->minor >= minor;
+	if (version->major > APPLIANCE_FORMAT_MAJOR)
+		return minor <= version->minor + MINOR_OF_PORTS;
+	return version->minor >= minor;
 }
 
 /* "MAJOR.MINOR" */
@@ -366,6 +383,54 @@ static int decode_ports(struct appliance *a, json_t *json, const struct format_v
 	return 0;
 }
 
+static int decode_share(struct appliance *a, json_t *json, bool newer, struct err *err)
+{
+	static const char *const names[] = {"tag", "guest", NULL};
+	struct appliance_share *share = &a->share[a->nshares];
+	int ret = json_get_ascii(json, "tag", share->tag, sizeof(share->tag), err);
+
+	if (ret < 0)
+		return ret;
+	ret = json_get_ascii(json, "guest", share->guest, sizeof(share->guest), err);
+	if (ret < 0)
+		return ret;
+	if (share->tag[0] == '\0' || !appliance_guest_path(share->guest))
+		return err_set(err, ERR_INTEGRITY, "a shared folder is malformed");
+	for (uint32_t i = 0; i < a->nshares; i++) {
+		if (strcmp(a->share[i].guest, share->guest) == 0)
+			return err_set(err, ERR_INTEGRITY, "two shared folders at %s",
+				       share->guest);
+	}
+	a->nshares++;
+	return newer ? 0 : json_only(json, names, err);
+}
+
+/* Of live appliances, which may have none. */
+static int decode_shares(struct appliance *a, json_t *json, const struct format_version *version,
+			 struct err *err)
+{
+	json_t *shares;
+	size_t n;
+	int ret;
+
+	if (json_object_get(json, "shares") == NULL)
+		return 0;
+	if (!version_has(version, MINOR_OF_SHARES) || !a->live)
+		return err_set(err, ERR_INTEGRITY,
+			       "shared folders in format %u.%u, or in a cold appliance",
+			       version->major, version->minor);
+	ret = json_get_array(json, "shares", &shares, err);
+	if (ret < 0)
+		return ret;
+	n = json_array_size(shares);
+	if (n == 0 || n > APPLIANCE_MAX_SHARES)
+		return err_set(err, ERR_INTEGRITY, "not 1 to %d shared folders",
+			       APPLIANCE_MAX_SHARES);
+	for (size_t i = 0; ret == 0 && i < n; i++)
+		ret = decode_share(a, json_array_get(shares, i), version->newer, err);
+	return ret;
+}
+
 static int decode_word(struct cpu_word *word, json_t *json, struct err *err)
 {
 	uint32_t *const to[] = {&word->leaf, &word->subleaf, &word->reg, &word->bits};
@@ -481,9 +546,9 @@ static int decode_contents(struct appliance *a, json_t *json, struct err *err)
 static int decode_config(struct appliance *a, json_t *json, struct err *err)
 {
 	static const char *const names[] = {
-		"format",     "machine",     "arch",	"memory", "vcpus", "console",
-		"cmdline",    "disks",	     "cpu",	"live",	  "needs", "contents",
-		"encryption", "annotations", "network", "ports",  NULL};
+		"format",     "machine",     "arch",	"memory", "vcpus",  "console",
+		"cmdline",    "disks",	     "cpu",	"live",	  "needs",  "contents",
+		"encryption", "annotations", "network", "ports",  "shares", NULL};
 	struct format_version version = {0};
 	uint64_t vcpus = 0;
 	bool newer;
@@ -535,6 +600,9 @@ static int decode_config(struct appliance *a, json_t *json, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = decode_ports(a, json, &version, err);
+	if (ret < 0)
+		return ret;
+	ret = decode_shares(a, json, &version, err);
 	if (ret < 0)
 		return ret;
 	if (a->live)

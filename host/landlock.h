@@ -53,6 +53,7 @@ enum landlock_access {
 	LANDLOCK_OWN,	 /* a folder: files and sockets in it are made, read, written, removed */
 	LANDLOCK_PARENT, /* a folder: empty ones in it may be removed */
 	LANDLOCK_STORE,	 /* a folder and below: all but devices, sockets, pipes and programs */
+	LANDLOCK_FOLDER, /* the same, with sockets and pipes */
 };
 
 /* TCP that is not restricted: connections to any port, listening at any port; and whether signals

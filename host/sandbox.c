@@ -368,6 +368,31 @@ static const struct rule answers[] = {
 	ALLOW(epoll_wait),  ALLOW(epoll_pwait), ALLOW(eventfd2),      ALLOW(pipe2),
 };
 
+/* All is asked for by descriptors and names below them; what they lead to is for Landlock to say. */
+static const struct rule serves_folder[] = {
+	ALLOW(openat),
+	ALLOW(openat2),
+	ALLOW(pwrite64),
+	ALLOW(ftruncate),
+	ALLOW(fallocate),
+	ALLOW(fsync),
+	ALLOW(fdatasync),
+	ALLOW(syncfs),
+	ALLOW(mkdirat),
+	ALLOW(mknodat),
+	ALLOW(symlinkat),
+	ALLOW(linkat),
+	ALLOW(unlinkat),
+	ALLOW(renameat), /* glibc's renameat2() without flags */
+	ALLOW(renameat2),
+	ALLOW(readlinkat),
+	ALLOW(fchmodat),
+	ALLOW(fchownat),
+	ALLOW(utimensat),
+	RULE(mmap, VERDICT_NO_CODE),
+	RULE(mprotect, VERDICT_NO_CODE),
+};
+
 struct table {
 	const struct rule *rules;
 	size_t count;
@@ -393,6 +418,7 @@ static const struct plan {
 	[SANDBOX_DOWNLOAD] = {VERDICT_MISSING,
 			      {TABLE(common), TABLE(creates), TABLE(downloads), TABLE(hostile)}},
 	[SANDBOX_SERVER] = {VERDICT_KILL, {TABLE(common), TABLE(reader), TABLE(answers)}},
+	[SANDBOX_FOLDER] = {VERDICT_MISSING, {TABLE(common), TABLE(serves_folder), TABLE(hostile)}},
 };
 
 /* A library that is not there is an error of the call that needs it, later. */
@@ -449,7 +475,8 @@ static int enter(enum sandbox sandbox, unsigned nets, struct err *err)
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_sys(err, errno, "restrict the reader of the file (no_new_privs)");
-	if (sandbox != SANDBOX_MACHINE && sandbox != SANDBOX_SWITCH && sandbox != SANDBOX_DOWNLOAD)
+	if (sandbox != SANDBOX_MACHINE && sandbox != SANDBOX_SWITCH &&
+	    sandbox != SANDBOX_DOWNLOAD && sandbox != SANDBOX_FOLDER)
 		load_libraries();
 	gather(&plans[sandbox], nets, verdicts);
 	sandbox_filter_build(&filter, verdicts, getpid());
@@ -542,6 +569,21 @@ int sandbox_enter_server(const char *const *folder, size_t nfolders, struct err 
 		return ret;
 	ret = sandbox_restrict_server(folder, nfolders, err);
 	return ret < 0 ? ret : enter(SANDBOX_SERVER, 0, err);
+}
+
+int sandbox_enter_folder(int folder, bool readonly, struct err *err)
+{
+	int ret;
+
+	if (!SANDBOX_GUARDS)
+		return 0;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_sys(err, errno, "restrict the server of a folder (no_new_privs)");
+	ret = keep_capabilities(0, err);
+	if (ret < 0)
+		return ret;
+	ret = sandbox_restrict_folder(folder, readonly, err);
+	return ret < 0 ? ret : enter(SANDBOX_FOLDER, 0, err);
 }
 
 int sandbox_hide(struct err *err)

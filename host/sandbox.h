@@ -56,6 +56,7 @@ enum sandbox {
 	SANDBOX_SERVER, /* SANDBOX_READ, and answer at a socket that listens: serve */
 	/* Fetch what a machine reads: threads, TCP, name servers, files of the store. */
 	SANDBOX_DOWNLOAD,
+	SANDBOX_FOLDER, /* serve the files of one folder to a guest */
 };
 
 /* What a machine's network cards need besides: bits. */
@@ -66,7 +67,7 @@ enum sandbox_net {
 };
 
 /* Loads the libraries that reading takes first (but for SANDBOX_MACHINE and SANDBOX_DOWNLOAD, which
- * may do so later, and SANDBOX_SWITCH, which needs none). A library that is not there is an error of
+ * may do so later, and SANDBOX_SWITCH and SANDBOX_FOLDER, which need none). A library that is not there is an error of
  * its first user, not of this. Returns 0, or the errno of prctl(2) or seccomp(2). */
 int sandbox_enter(enum sandbox sandbox, struct err *err);
 /* SANDBOX_MACHINE, with so much of a network, and all of the first step. Returns 0, what
@@ -82,6 +83,11 @@ int sandbox_restrict_download(const char *store, const char *ca_file, struct err
  * are the files in these folders, to be read, and no connections to elsewhere. Returns 0, what the
  * functions of landlock.h give, or the errno of prctl(2), capget(2), capset(2) or seccomp(2). */
 int sandbox_enter_server(const char *const *folder, size_t nfolders, struct err *err);
+/* SANDBOX_FOLDER, without capabilities, and a Landlock domain in which there is the folder of that descriptor,
+ * `readonly` to be read only. Returns what sandbox_enter_machine() does. */
+int sandbox_enter_folder(int folder, bool readonly, struct err *err);
+/* Its domain, of the same call (sandbox_files.c). */
+int sandbox_restrict_folder(int folder, bool readonly, struct err *err);
 /* What a machine goes on to reach. */
 struct sandbox_reach {
 	const char *name;     /* its folders, which are there */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -202,6 +203,18 @@ int sandbox_restrict(const struct sandbox_reach *reach, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = allow_network(&l, reach, err);
+	return ret < 0 ? ret : landlock_end(&l, err);
+}
+
+int sandbox_restrict_folder(int folder, bool readonly, struct err *err)
+{
+	cleanup_landlock struct landlock l = {.fd = -1};
+	char path[32];
+	int ret = landlock_begin(&l, LANDLOCK_KEEP_IN, err);
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", folder);
+	if (ret == 0)
+		ret = landlock_allow(&l, path, readonly ? LANDLOCK_TREE : LANDLOCK_FOLDER, err);
 	return ret < 0 ? ret : landlock_end(&l, err);
 }
 

@@ -74,6 +74,8 @@ static int make_devices(struct instance *in, struct err *err)
 	if (ret < 0)
 		return ret;
 	memcpy(in->disk, bindings.disk, sizeof(in->disk));
+	for (unsigned i = 0; i < APPLIANCE_MAX_SHARES; i++)
+		bindings.share[i] = &in->source->share[i].ends;
 	/* One that was saved has the ports that it had. */
 	if (!in->source->appliance.live)
 		in->source->appliance.exec_port = true;

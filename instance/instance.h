@@ -265,6 +265,11 @@ json_t *instance_set_fill(struct instance *in, const json_t *request, struct err
 int instance_refuse_through(const struct instance *in, const char *what, struct err *err);
 /* Whether there is such a disk. */
 bool instance_writes_through(const struct instance *in);
+/* The same of a shared folder that is bound to one of this host. */
+int instance_refuse_shared(const struct instance *in, const char *what, struct err *err);
+/* "shares" of "inspect": [{"tag", "guest", and of one that is bound "folder", "readonly"}]. NULL without
+ * memory. */
+json_t *instance_shares_json(const struct instance *in);
 /* "disks" of "inspect": [{"id", "mode", "size", and of one with a file of its own "file", "device",
  * "inode"}]. NULL without memory. */
 json_t *instance_disks_json(const struct instance *in);

@@ -12,6 +12,8 @@ int instance_golden_open(struct instance *in, struct err *err)
 {
 	int ret = instance_refuse_through(in, "be golden", err);
 
+	if (ret == 0)
+		ret = instance_refuse_shared(in, "be golden", err);
 	if (ret < 0)
 		return ret;
 	return golden_open(&in->golden, &in->machine, in->source->chain, err);

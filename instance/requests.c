@@ -79,6 +79,8 @@ static json_t *do_inspect(struct instance *in, const json_t *request, struct err
 			    json_loadb((const char *)text.data, text.len, 0, NULL));
 	if (in->source->appliance.ndisks > 0)
 		json_object_set_new(reply, "disks", instance_disks_json(in));
+	if (in->source->appliance.nshares > 0)
+		json_object_set_new(reply, "shares", instance_shares_json(in));
 	if (in->source->appliance.nnets > 0)
 		json_object_set_new(reply, "network", instance_net_describe(in, false));
 	return reply;

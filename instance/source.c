@@ -23,6 +23,8 @@ int source_init(struct source *s, struct err *err)
 	*s = (struct source){.kernel_fd = -1, .initrd_fd = -1};
 	for (unsigned i = 0; i < APPLIANCE_MAX_DISKS; i++)
 		s->disk[i].fd = -1;
+	for (unsigned i = 0; i < APPLIANCE_MAX_SHARES; i++)
+		s->share[i].ends = (struct share_ends)SHARE_ENDS_CLOSED;
 	return appliance_init(&s->appliance, err);
 }
 
@@ -206,6 +208,8 @@ void source_close(struct source *s)
 	close_and_forget(&s->initrd_fd);
 	for (unsigned i = 0; i < APPLIANCE_MAX_DISKS; i++)
 		close_and_forget(&s->disk[i].fd);
+	for (unsigned i = 0; i < APPLIANCE_MAX_SHARES; i++)
+		share_ends_close(&s->share[i].ends);
 	chain_close(s->chain);
 	s->chain = NULL;
 	keyring_free(s->keys);

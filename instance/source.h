@@ -12,6 +12,7 @@
 
 #include "devices/board.h"
 #include "format/chain.h"
+#include "share/process.h"
 #include "vmm/arch.h"
 
 /* A disk that is a file or device of its own, and not in the chain. */
@@ -23,6 +24,13 @@ struct source_disk {
 	ino_t ino;
 };
 
+/* What a shared folder is bound to. */
+struct source_share {
+	struct share_ends ends; /* owned until the board is built; closed: it is bound to nothing */
+	const char *path;	/* of the folder; borrowed; NULL: nothing */
+	bool readonly;
+};
+
 struct source {
 	struct appliance appliance;
 	const char *origin;	  /* the appliance's or the kernel's path, for errors; borrowed */
@@ -32,6 +40,7 @@ struct source {
 	int kernel_fd, initrd_fd; /* -1: in the chain, or none */
 	struct stat kernel_stat, initrd_stat; /* as they were opened */
 	struct source_disk disk[APPLIANCE_MAX_DISKS];
+	struct source_share share[APPLIANCE_MAX_SHARES];
 	struct boot_source boot; /* borrows the above */
 	/* Of a chain whose files are still arriving, set by who opened it; all borrowed. */
 	struct arrivals *arrivals; /* NULL: they are there */

@@ -18,15 +18,33 @@
 #include "state/statefile.h"
 #include "vmm/frameset.h"
 
-static void add_device_parts(struct machine *m, struct buf *out)
+static int add_extra(struct device *dev, struct buf *out, struct err *err)
+{
+	size_t mark =
+		statefile_begin_section(out, section_of_extra(dev).text, SECTION_EXTRA_VERSION);
+	int ret = dev->ops->save_extra(dev, out, err);
+
+	if (ret < 0)
+		return err_context(err, ret, "device %s", dev->id);
+	statefile_end_section(out, mark);
+	return 0;
+}
+
+static int add_device_parts(struct machine *m, struct buf *out, struct err *err)
 {
 	for (unsigned i = 0; i < m->ndevices; i++) {
-		const struct device *dev = m->devices[i];
+		struct device *dev = m->devices[i];
+		int ret = 0;
 
 		for (unsigned p = 0; p < dev->nparts; p++)
 			statefile_add(out, section_of_part(dev, p).text, dev->part[p].table,
 				      dev->part[p].state);
+		if (dev->extra != NULL)
+			ret = add_extra(dev, out, err);
+		if (ret < 0)
+			return ret;
 	}
+	return 0;
 }
 
 static int add_vcpus(struct machine *m, struct host_needs *needs, struct buf *out, struct err *err)
@@ -89,7 +107,9 @@ static int take_state(struct machine *m, struct snapshot *s, struct err *err)
 	int ret;
 
 	statefile_begin(&state);
-	add_device_parts(m, &state);
+	ret = add_device_parts(m, &state, err);
+	if (ret < 0)
+		return ret;
 	ret = add_vcpus(m, &s->params->appliance->needs, &state, err);
 	if (ret < 0)
 		return ret;

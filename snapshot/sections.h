@@ -34,4 +34,15 @@ static inline struct section_name section_of_part(const struct device *dev, unsi
 	return name;
 }
 
+#define SECTION_EXTRA_VERSION 1u
+
+/* Of device.extra. */
+static inline struct section_name section_of_extra(const struct device *dev)
+{
+	struct section_name name;
+
+	snprintf(name.text, sizeof(name.text), "%s.%.16s", dev->id, dev->extra);
+	return name;
+}
+
 #endif

@@ -16,6 +16,7 @@ void staged_free(struct staged *staged)
 	for (unsigned i = 0; i < staged->ndevices; i++) {
 		for (unsigned p = 0; p < DEVICE_MAX_PARTS; p++)
 			free(staged->device[i].part[p]);
+		free(staged->device[i].extra);
 	}
 	*staged = (struct staged){0};
 }
@@ -36,6 +37,27 @@ static int load_part(struct staged_device *staged, unsigned part, struct statefi
 	return state_check_equal(table, dev->part[part].state, staged->part[part], err);
 }
 
+static int load_extra(struct staged_device *staged, struct statefile *sf, struct err *err)
+{
+	struct device *dev = staged->dev;
+	const uint8_t *data = NULL;
+	size_t len = 0;
+	int ret = statefile_find(sf, section_of_extra(dev).text, SECTION_EXTRA_VERSION, &data, &len,
+				 err);
+
+	if (ret < 0)
+		return ret;
+	ret = dev->ops->check_extra(dev, data, len, err);
+	if (ret < 0)
+		return ret;
+	staged->extra = malloc(len + 1);
+	if (staged->extra == NULL)
+		return err_sys(err, ENOMEM, "stage the state");
+	memcpy(staged->extra, data, len);
+	staged->nextra = len;
+	return 0;
+}
+
 int staged_load_device(struct staged_device *staged, struct statefile *sf, struct err *err)
 {
 	struct device *dev = staged->dev;
@@ -47,6 +69,8 @@ int staged_load_device(struct staged_device *staged, struct statefile *sf, struc
 			return err_context(err, ret, "device %s", dev->id);
 	}
 	ret = dev->ops->check(dev, staged->part, err);
+	if (ret == 0 && dev->extra != NULL)
+		ret = load_extra(staged, sf, err);
 	return ret < 0 ? err_context(err, ret, "device %s", dev->id) : 0;
 }
 
@@ -144,7 +168,10 @@ int staged_apply_devices(const struct staged *staged, struct err *err)
 		for (unsigned p = 0; p < dev->nparts; p++)
 			replace_changed(dev->part[p].state, staged->device[i].part[p],
 					dev->part[p].table->size);
-		if (dev->ops->loaded != NULL)
+		if (dev->extra != NULL)
+			ret = dev->ops->load_extra(dev, staged->device[i].extra,
+						   staged->device[i].nextra, err);
+		if (ret == 0 && dev->ops->loaded != NULL)
 			ret = dev->ops->loaded(dev, err);
 		if (ret < 0)
 			return err_context(err, ret, "device %s", dev->id);

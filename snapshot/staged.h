@@ -19,6 +19,8 @@
 struct staged_device {
 	struct device *dev;
 	void *part[DEVICE_MAX_PARTS]; /* owned */
+	uint8_t *extra;		      /* owned; of a device that has it */
+	size_t nextra;
 };
 
 struct staged {

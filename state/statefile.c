@@ -22,22 +22,35 @@ void statefile_begin(struct buf *out)
 	buf_add_le32(out, 0);
 }
 
-void statefile_add(struct buf *out, const char *name, const struct state_table *table,
-		   const void *obj)
+size_t statefile_begin_section(struct buf *out, const char *name, uint16_t version)
 {
-	size_t name_len = strlen(name), head;
+	size_t name_len = strlen(name), mark = out->len;
 
 	assert(name_len > 0 && name_len <= STATEFILE_NAME_MAX);
 	buf_add_le16(out, (uint16_t)name_len);
-	buf_add_le16(out, table->version);
-	head = out->len;
+	buf_add_le16(out, version);
 	buf_add_le32(out, 0);
 	buf_add(out, name, name_len);
-	state_encode(table, obj, out);
+	return mark;
+}
+
+void statefile_end_section(struct buf *out, size_t mark)
+{
+	uint8_t *head = out->data + mark;
+
 	if (buf_failed(out))
 		return;
-	le_put32(out->data + head, (uint32_t)(out->len - head - 4 - name_len));
+	le_put32(head + 4, (uint32_t)(out->len - mark - SECTION_HEAD - le_get16(head)));
 	le_put32(out->data + MAGIC_SIZE + 4, le_get32(out->data + MAGIC_SIZE + 4) + 1);
+}
+
+void statefile_add(struct buf *out, const char *name, const struct state_table *table,
+		   const void *obj)
+{
+	size_t mark = statefile_begin_section(out, name, table->version);
+
+	state_encode(table, obj, out);
+	statefile_end_section(out, mark);
 }
 
 int statefile_end(struct buf *out, struct err *err)
@@ -141,6 +154,24 @@ int statefile_load(struct statefile *sf, const char *name, const struct state_ta
 	section->used = true;
 	ret = state_decode(table, section->version, section->data, section->len, obj, err);
 	return ret < 0 ? err_context(err, ret, "section %s", name) : 0;
+}
+
+int statefile_find(struct statefile *sf, const char *name, uint16_t version, const uint8_t **data,
+		   size_t *len, struct err *err)
+{
+	struct statefile_section *section = (struct statefile_section *)find_section(sf, name);
+
+	if (section == NULL)
+		return err_set(err, ERR_INTEGRITY, "state blob: no section %s", name);
+	section->used = true;
+	if (section->version == 0)
+		return err_set(err, ERR_INTEGRITY, "section %s: version 0", name);
+	if (section->version > version)
+		return err_set(err, ERR_INCOMPATIBLE, "section %s: version %u is newer than %u",
+			       name, section->version, version);
+	*data = section->data;
+	*len = section->len;
+	return 0;
 }
 
 int statefile_all_used(const struct statefile *sf, struct err *err)

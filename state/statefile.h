@@ -31,6 +31,10 @@ void statefile_add(struct buf *out, const char *name, const struct state_table *
 /* Returns 0; -ENOMEM when the buffer ran out of memory; -EINVAL with ERR_FAILED above
  * STATEFILE_MAX_BYTES. */
 int statefile_end(struct buf *out, struct err *err);
+/* A section that is not of a table: what `out` gets between the two is its payload. begin returns a mark
+ * for end. */
+size_t statefile_begin_section(struct buf *out, const char *name, uint16_t version);
+void statefile_end_section(struct buf *out, size_t mark);
 
 struct statefile_section {
 	char name[STATEFILE_NAME_MAX + 1];
@@ -52,6 +56,10 @@ void statefile_free(struct statefile *sf);
 /* Decode section `name` into obj; missing is ERR_INTEGRITY. Marks it used. */
 int statefile_load(struct statefile *sf, const char *name, const struct state_table *table,
 		   void *obj, struct err *err);
+
+/* The payload of a section of at most that version that is not of a table, borrowed; as statefile_load(). */
+int statefile_find(struct statefile *sf, const char *name, uint16_t version, const uint8_t **data,
+		   size_t *len, struct err *err);
 
 int statefile_all_used(const struct statefile *sf, struct err *err);
 

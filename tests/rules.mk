@@ -29,11 +29,16 @@ $(BUILD)/tests/registry/reader: $(BUILD)/tests/registry/reader.o $(BUILD)/libtor
 	@$(if $(V),,echo "  LD   $@")
 	$(Q)$(CC) $(ALL_CFLAGS) $(TEST_LDFLAGS) -o $@ $^ $(LIBS)
 
--include $(UNIT_OBJ:.o=.d) $(KVM_OBJ:.o=.d) $(BUILD)/tests/container/root.d $(BUILD)/tests/registry/reader.d
+# A shared folder behind this kernel's driver, for tests/share.
+$(BUILD)/tests/share/mounted: $(BUILD)/tests/share/mounted.o $(BUILD)/libtorpor.a
+	@$(if $(V),,echo "  LD   $@")
+	$(Q)$(CC) $(ALL_CFLAGS) $(TEST_LDFLAGS) -o $@ $^ $(LIBS)
+
+-include $(UNIT_OBJ:.o=.d) $(KVM_OBJ:.o=.d) $(BUILD)/tests/container/root.d $(BUILD)/tests/registry/reader.d $(BUILD)/tests/share/mounted.d
 
 include tests/fuzz/rules.mk
 
-TEST_PROGRAMS := $(BUILD)/tests/unit/runner $(BUILD)/tests/kvm/runner $(BUILD)/tests/container/root $(BUILD)/tests/registry/reader $(BUILD)/images/tiny.elf
+TEST_PROGRAMS := $(BUILD)/tests/unit/runner $(BUILD)/tests/kvm/runner $(BUILD)/tests/container/root $(BUILD)/tests/registry/reader $(BUILD)/tests/share/mounted $(BUILD)/images/tiny.elf
 
 # The tests are built on all cores, however make was called.
 JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
@@ -48,7 +53,7 @@ check: deps ## run all tests: lint, unit, KVM with the tiny kernel, real guests 
 	$(Q)$(MAKE) $(JOBS) release
 	$(Q)$(MAKE) $(JOBS) fuzz
 	$(Q)images/debian/build
-	$(Q)tests/run lint unit asan kvm verbs badinput interop registry container fuzz labkvm lab
+	$(Q)tests/run lint unit asan kvm verbs badinput interop registry container share fuzz labkvm lab
 
 .PHONY: soak
 soak: deps ## the slow campaigns: kills while saving, long save/resume chains

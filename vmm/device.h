@@ -56,6 +56,11 @@ struct device_ops {
 	/* The parts now hold the restored state: rebuild everything derived from them. Returns 0,
 	 * or the errno of the host call that failed. NULL: nothing to do. */
 	int (*loaded)(struct device *dev, struct err *err);
+	/* Of a device with `extra`: state of no size that a table could have. Append it, quiesced; look
+	 * at what was staged, as check(), and change nothing; take it over, before loaded(). */
+	int (*save_extra)(struct device *dev, struct buf *out, struct err *err);
+	int (*check_extra)(struct device *dev, const uint8_t *data, size_t len, struct err *err);
+	int (*load_extra)(struct device *dev, const uint8_t *data, size_t len, struct err *err);
 	void (*destroy)(struct device *dev);
 };
 
@@ -64,6 +69,8 @@ struct device {
 	const struct device_ops *ops;
 	struct device_part part[DEVICE_MAX_PARTS];
 	unsigned nparts;
+	const char *
+		extra; /* the section behind its parts, ID.EXTRA, which is no table's; NULL: none */
 };
 
 #endif

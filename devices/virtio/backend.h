@@ -5,6 +5,7 @@
 #include "devices/disk.h"
 #include "devices/virtio/virtio.h"
 #include "format/appliance.h"
+#include "share/process.h"
 
 /* virtio 1.2 §5 */
 enum virtio_id {
@@ -13,6 +14,7 @@ enum virtio_id {
 	VIRTIO_TYPE_CONSOLE = 3,
 	VIRTIO_TYPE_RNG = 4,
 	VIRTIO_TYPE_BALLOON = 5,
+	VIRTIO_TYPE_FS = 26,
 };
 
 /* What a device is connected to; each type takes its own members. */
@@ -21,6 +23,8 @@ struct virtio_backend {
 	const char *const *ports; /* console: names of the ports behind port 0; copied */
 	unsigned nports;
 	const struct appliance_net *net; /* net: what the guest sees of it */
+	struct share_ends *share;	 /* fs: taken over, also on failure */
+	const char *tag;		 /* fs: its name for the guest */
 };
 
 #endif

@@ -5,6 +5,7 @@
 #include "devices/virtio/balloon.h"
 #include "devices/virtio/blk.h"
 #include "devices/virtio/console.h"
+#include "devices/virtio/fs.h"
 #include "devices/virtio/mmio.h"
 #include "devices/virtio/net.h"
 #include "devices/virtio/rng.h"
@@ -15,6 +16,7 @@ const struct virtio_type_entry virtio_types[VIRTIO_TYPES] = {
 	{VIRTIO_TYPE_CONSOLE, "console", &virtio_console_table, virtio_console_create},
 	{VIRTIO_TYPE_RNG, "rng", NULL, virtio_rng_create},
 	{VIRTIO_TYPE_BALLOON, "balloon", &virtio_balloon_table, virtio_balloon_create},
+	{VIRTIO_TYPE_FS, "fs", &virtio_fs_table, virtio_fs_create},
 };
 
 int virtio_create(struct device **out, struct machine *m, enum virtio_id type, const char *id,

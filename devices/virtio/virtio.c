@@ -45,6 +45,7 @@ void virtio_init(struct virtio_device *v, struct machine *m, const char *id,
 	virtio_add_part(v, "", &virtio_state_table, &v->s);
 	if (type->table != NULL)
 		virtio_add_part(v, "type", type->table, type_state);
+	v->dev.extra = type->extra;
 }
 
 void virtio_set_transport(struct virtio_device *v, struct virtio_transport *t, const char *name,
@@ -262,6 +263,8 @@ void virtio_disable_queue(struct virtio_device *v, unsigned index)
 	v->s.queue[index].ready = 0;
 	vq_disable(&v->queue[index]);
 	virtio_forget_inflight(v, index);
+	if (v->type->disable != NULL)
+		v->type->disable(v, index);
 }
 
 uint32_t virtio_config_read(const struct virtio_device *v, uint64_t off, unsigned size)
@@ -349,6 +352,29 @@ static int virtio_device_loaded(struct device *dev, struct err *err)
 	return 0;
 }
 
+static int virtio_device_save_extra(struct device *dev, struct buf *out, struct err *err)
+{
+	struct virtio_device *v = virtio_from_device(dev);
+
+	return v->type->save_extra(v, out, err);
+}
+
+static int virtio_device_check_extra(struct device *dev, const uint8_t *data, size_t len,
+				     struct err *err)
+{
+	struct virtio_device *v = virtio_from_device(dev);
+
+	return v->type->check_extra(v, data, len, err);
+}
+
+static int virtio_device_load_extra(struct device *dev, const uint8_t *data, size_t len,
+				    struct err *err)
+{
+	struct virtio_device *v = virtio_from_device(dev);
+
+	return v->type->load_extra(v, data, len, err);
+}
+
 void virtio_destroy(struct virtio_device *v)
 {
 	for (unsigned i = 0; i < VIRTIO_MAX_QUEUES; i++) {
@@ -375,5 +401,8 @@ static const struct device_ops virtio_device_ops = {
 	.check = virtio_device_check,
 	.forget = virtio_device_forget,
 	.loaded = virtio_device_loaded,
+	.save_extra = virtio_device_save_extra,
+	.check_extra = virtio_device_check_extra,
+	.load_extra = virtio_device_load_extra,
 	.destroy = virtio_device_destroy,
 };

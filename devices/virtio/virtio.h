@@ -60,8 +60,11 @@ struct virtio_transport;
 struct virtio_type {
 	uint32_t id;			 /* §5 */
 	const struct state_table *table; /* of the type's own state; NULL: it has none */
+	const char *extra;		 /* as device.extra */
 	/* The driver made buffers available in queue `index`, or may have. */
 	void (*notify)(struct virtio_device *v, unsigned index);
+	/* The driver has taken queue `index` out of use. */
+	void (*disable)(struct virtio_device *v, unsigned index);
 	/* Reset by the driver or with the machine: forget what the driver set up. */
 	void (*reset)(struct virtio_device *v);
 	/* The machine runs, or runs again; notify() for every queue follows. */
@@ -78,6 +81,12 @@ struct virtio_type {
 	void (*config_write)(struct virtio_device *v, uint64_t off, uint32_t value, unsigned size);
 	/* Verify the staged state of the type, as device_ops.check does. */
 	int (*check)(struct virtio_device *v, const void *staged, struct err *err);
+	/* As in device_ops, of a type with `extra`. */
+	int (*save_extra)(struct virtio_device *v, struct buf *out, struct err *err);
+	int (*check_extra)(struct virtio_device *v, const uint8_t *data, size_t len,
+			   struct err *err);
+	int (*load_extra)(struct virtio_device *v, const uint8_t *data, size_t len,
+			  struct err *err);
 	/* Free the whole object (virtio_device included, already torn down). */
 	void (*free)(struct virtio_device *v);
 };

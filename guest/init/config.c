@@ -36,6 +36,10 @@ static void take(struct init_config *c, char key, char *value)
 		if (c->nvolumes < ROOM(c->volumes))
 			c->volumes[c->nvolumes++] = value;
 		break;
+	case INIT_SHARE:
+		if (c->nshares < ROOM(c->shares))
+			c->shares[c->nshares++] = value;
+		break;
 	case INIT_STOP_SIGNAL:
 		(void)text_number(value, &c->stop_signal);
 		break;

@@ -38,6 +38,8 @@ struct init_config {
 	unsigned nenv;
 	const char *volumes[64];
 	unsigned nvolumes;
+	const char *shares[8];
+	unsigned nshares;
 	uint32_t stop_signal;
 	bool is_init;
 };

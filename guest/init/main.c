@@ -247,6 +247,22 @@ static void choose_command(void)
 		config.is_init |= text_equal(config.argv[0], inits[i]);
 }
 
+/* An application that finds an empty folder instead would write into it. */
+static void mount_shares(void)
+{
+	for (unsigned i = 0; i < config.nshares; i++) {
+		struct text tag = {.len = 0};
+		long ret;
+
+		text_add(&tag, "share");
+		text_add_number(&tag, i);
+		(void)make_folders(config.shares[i], 0755);
+		ret = mount_fs(tag.data, config.shares[i], "virtiofs", MS_NOSUID | MS_NODEV, NULL);
+		if (ret < 0)
+			give_up("cannot mount the shared folder ", config.shares[i], ret);
+	}
+}
+
 static void prepare(void)
 {
 	choose_command();
@@ -256,6 +272,7 @@ static void prepare(void)
 	set_hostname();
 	for (unsigned i = 0; i < config.nvolumes; i++)
 		(void)make_folders(config.volumes[i], 0755);
+	mount_shares();
 	if (config.folder != NULL)
 		(void)make_folders(config.folder, 0755);
 	SYS1(SYS_umask, 022);

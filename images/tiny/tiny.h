@@ -153,7 +153,7 @@ void cmd_halt(const char *args);
 
 /* --- virtio.c: virtio 1.2 over MMIO (§4.2), split queues (§2.7), polled --- */
 
-enum { VIRTIO_NET = 1, VIRTIO_BLK = 2, VIRTIO_CONSOLE = 3, VIRTIO_RNG = 4 };
+enum { VIRTIO_NET = 1, VIRTIO_BLK = 2, VIRTIO_CONSOLE = 3, VIRTIO_RNG = 4, VIRTIO_FS = 26 };
 enum {
 	STATUS_ACKNOWLEDGE = 1,
 	STATUS_DRIVER = 2,
@@ -272,5 +272,19 @@ void cmd_net(const char *args);
 void cmd_arp(const char *args);
 void cmd_arpask(const char *args);
 void cmd_arphear(const char *args);
+
+/* --- fs.c --- */
+
+void fs_probe(uint64_t base);
+void cmd_fs(const char *args);
+void cmd_flook(const char *args);
+void cmd_fopen(const char *args);
+void cmd_fcreate(const char *args);
+void cmd_fread(const char *args);
+void cmd_fwrite(const char *args);
+void cmd_funlink(const char *args);
+void cmd_fraw(const char *args);
+void cmd_fask(const char *args);
+void cmd_fhear(const char *args);
 
 #endif

@@ -283,7 +283,7 @@ Test(appliance, what_a_newer_minor_version_or_a_person_adds_is_readable)
 {
 	static const struct change changes[] = {
 		{"\"format\":\"1.0\"", "\"format\":\"1.7\",\"colour\":\"red\"", 0},
-		{"\"format\":\"1.0\"", "\"format\":\"1.3\",\"colour\":{}", 0},
+		{"\"format\":\"1.0\"", "\"format\":\"1.4\",\"colour\":{}", 0},
 		{"\"vcpus\":2", "\"vcpus\":2,\"annotations\":{\"note\":\"mine\"}", 0},
 	};
 
@@ -322,14 +322,14 @@ Test(appliance, console_ports)
 		int kind; /* of the error; 0: none */
 	} texts[] = {
 		{"\"format\":\"1.2\"", PORTS, 0},
-		{"\"format\":\"1.3\"", PORTS, 0},
+		{"\"format\":\"1.4\"", PORTS, 0},
 		{"\"format\":\"1.0\"", PORTS, ERR_INTEGRITY},
 		{"\"format\":\"1.1\"", PORTS, ERR_INTEGRITY},
 		{"\"format\":\"1.2\"", "\"ports\":{}", ERR_INTEGRITY},
 		{"\"format\":\"1.2\"", "\"ports\":[]", ERR_INTEGRITY},
 		{"\"format\":\"1.2\"", "\"ports\":[7]", ERR_INTEGRITY},
 		{"\"format\":\"1.2\"", "\"ports\":[\"org.torpor.exec.1\"]", ERR_INTEGRITY},
-		{"\"format\":\"1.3\"", "\"ports\":[\"org.torpor.exec.1\"]", ERR_INCOMPATIBLE},
+		{"\"format\":\"1.4\"", "\"ports\":[\"org.torpor.exec.1\"]", ERR_INCOMPATIBLE},
 		{"\"format\":\"1.2\"", "\"ports\":[\"org.torpor.exec.0\",\"org.torpor.exec.0\"]",
 		 ERR_INTEGRITY},
 	};

@@ -423,9 +423,10 @@ Test(vmgenid, post_resume_draws_a_new_one_and_tells)
 /* The order of the devices is the order of the sections in every file: it may not change. */
 Test(board, every_device_has_its_place)
 {
-	const char *const ids[] = {"serial0", "cmos",	 "i8042", "acpi-pm", "vmgenid",
-				   "disk0",   "console", "rng",	  "balloon", "net0"};
-	const uint32_t virtio_ids[] = {2, 3, 4, 5, 1, UINT32_MAX}; /* by slot; nobody in the last */
+	const char *const ids[] = {"serial0", "cmos", "i8042",	 "acpi-pm", "vmgenid", "disk0",
+				   "console", "rng",  "balloon", "net0",    "share0"};
+	const uint32_t virtio_ids[] = {2, 3,  4,	 5,
+				       1, 26, UINT32_MAX}; /* by slot; nobody in the last */
 
 	if (!fake_board_init(&here))
 		return;
@@ -439,7 +440,7 @@ Test(board, every_device_has_its_place)
 			 sizeof(id));
 		cr_assert(eq(u32, le_get32(id), virtio_ids[slot]), "slot %zu", slot);
 	}
-	cr_assert(eq(u32, here.m.board.virtio_slots, 31));
+	cr_assert(eq(u32, here.m.board.virtio_slots, 63));
 	cr_assert(eq(u32, here.m.board.nvcpus, 1));
 }
 
@@ -466,7 +467,7 @@ static int build_with(unsigned fds, struct err *err)
 	struct machine_params params = {.memory = MIB(2), .nvcpus = 1, .log = {.fd = -1}};
 	struct disk_params disk = {.id = "data", .size = 65536, .scratch_dir = "/tmp"};
 	struct appliance a = {.ndisks = 1};
-	struct board_bindings bindings = {{NULL}};
+	struct board_bindings bindings = {0};
 	struct rlimit before, less;
 	static struct machine m;
 	struct board board;

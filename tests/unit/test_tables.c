@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
+#include "share/record.h"
 #include "tests/unit/fake_board.h"
 #include "vmm/arch.h"
 
@@ -56,6 +57,8 @@ static struct table_list all_tables(void)
 		for (unsigned p = 0; p < board.m.devices[i]->nparts; p++)
 			add_table(&list, board.m.devices[i]->part[p].table);
 	}
+	add_table(&list, &share_folder_table);
+	add_table(&list, &share_file_table);
 	return list;
 }
 
