@@ -193,6 +193,8 @@ static int resume_file(struct cmd_resume_args *args, const char *path, const cha
 	if (ret < 0)
 		return ret;
 	args->resume.typed = args->target;
+	if (wire_is_source(args->target))
+		args->resume.instance.origin = args->target;
 	if (wire_is_source(args->target) && strcmp(path, args->target) != 0)
 		target_name_path(path, args->target);
 	ret = resume_args_open(&args->resume, path, -1, stored_name, &source, err);

@@ -246,6 +246,7 @@ static int cmd_run_run(struct options *opts, struct err *err)
 		start.operand = opts->argv + args.operand;
 		return run_service(&args, &start, err);
 	}
+	args.instance.origin = args.image.from;
 	if (args.image.from != NULL) {
 		ret = make_image(&args, &parts, err);
 		if (ret < 0)

@@ -75,8 +75,8 @@ _torpor_verb()
 		;;
 	ps)
 		subcommands='' operands=''
-		flags='-a --all -q --quiet --json --help' files='' folders=''
-		choices='' others=''
+		flags='-a --all -q --quiet -w --watch --json --help' files='' folders=''
+		choices='' others='--interval'
 		;;
 	events)
 		subcommands='' operands='known'

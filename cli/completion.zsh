@@ -258,6 +258,9 @@ _torpor_verb()
 		'*--all[also machines that have ended]'
 		'*-q[names only]'
 		'*--quiet[names only]'
+		'*-w[again and again, until ^C; on a terminal in the same place]'
+		'*--watch[again and again, until ^C; on a terminal in the same place]'
+		'*--interval=[of --watch; default 2]:SECONDS: '
 		'*--json[print JSON]'
 		'*:operand:_torpor_operands '
 		) ;;

@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/patience.h"
 #include "cli/print_line.h"
+#include "cli/target.h"
 #include "host/detach.h"
 #include "host/sandbox.h"
 #include "instance/record.h"
@@ -180,6 +181,13 @@ static int await_clones(struct starting *starting, unsigned most, const char *ve
 	return worst;
 }
 
+/* An image is known by what was typed, not by its place in the store. */
+static void name_origin(const struct source *source, struct instance_options *options)
+{
+	if (options->origin == NULL && !source->unnamed)
+		options->origin = target_typed(source->origin);
+}
+
 int launch_clones(struct source *source, struct instance_options *options, const char *verb,
 		  unsigned count, struct err *err)
 {
@@ -190,6 +198,7 @@ int launch_clones(struct source *source, struct instance_options *options, const
 	snprintf(base, sizeof(base), "%s", options->preferred_name);
 	options->notice = launch_notice;
 	options->preferred_name = name;
+	name_origin(source, options);
 	warn_of_memory(&source->appliance);
 	for (unsigned i = 0; i < count && ret >= 0; i++) {
 		unsigned last = (starting.first + starting.n) % MOST_AT_ONCE;
@@ -216,6 +225,7 @@ int launch_clones(struct source *source, struct instance_options *options, const
 int launch(struct source *source, struct instance_options *options, bool detach, struct err *err)
 {
 	options->notice = launch_notice;
+	name_origin(source, options);
 	warn_of_memory(&source->appliance);
 	return detach ? in_background(source, options, err) : in_foreground(source, options, err);
 }

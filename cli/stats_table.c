@@ -2,7 +2,6 @@
 #include "cli/stats_table.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,9 +14,9 @@
 #include "cli/each_machine.h"
 #include "cli/json_out.h"
 #include "cli/print_line.h"
+#include "cli/screen.h"
 #include "host/claim.h"
 #include "host/client.h"
-#include "host/terminal.h"
 #include "instance/record.h"
 #include "report/prometheus.h"
 
@@ -205,35 +204,6 @@ static void row_text(char out[ROW_SIZE], const struct stats_row *row,
 	printable(out);
 }
 
-/* What is on the terminal. */
-struct screen {
-	bool is_terminal;
-	unsigned lines; /* of the last table */
-	uint16_t rows, columns;
-};
-
-static void screen_line(struct screen *screen, const char *line)
-{
-	const int most = screen->columns > 1 ? screen->columns - 1 : (int)ROW_SIZE;
-
-	printf("%.*s%s\n", most, line, screen->is_terminal ? "\033[K" : "");
-	screen->lines++;
-}
-
-static void screen_begin(struct screen *screen)
-{
-	uint16_t rows, columns;
-
-	screen->is_terminal = terminal_output_size(&rows, &columns);
-	if (!screen->is_terminal)
-		return;
-	screen->rows = rows;
-	screen->columns = columns;
-	if (screen->lines > 0)
-		printf("\033[%uA", screen->lines);
-	screen->lines = 0;
-}
-
 static void print_table(const struct stats_round *round, const struct stats_round *before,
 			struct screen *screen)
 {
@@ -246,20 +216,14 @@ static void print_table(const struct stats_round *round, const struct stats_roun
 	for (size_t i = 0; i < round->n; i++) {
 		if (round->row[i].stats == NULL)
 			continue;
-		/* What does not fit would scroll. */
-		if (screen->is_terminal && screen->rows > 3 && screen->lines + 2u >= screen->rows) {
+		if (screen_is_full(screen)) {
 			left++;
 			continue;
 		}
 		row_text(line, &round->row[i], before);
 		screen_line(screen, line);
 	}
-	if (left > 0) {
-		snprintf(line, sizeof(line), "and %u more", left);
-		screen_line(screen, line);
-	}
-	if (screen->is_terminal)
-		fputs("\033[J", stdout);
+	screen_end(screen, left);
 }
 
 static json_t *round_json(const struct stats_round *round)
@@ -300,14 +264,6 @@ static void print_json(const struct stats_round *round, bool one_line)
 
 /* --- again and again --- */
 
-/* Returns false when nobody reads. */
-static bool wait_for_next(unsigned ms)
-{
-	struct pollfd output = {.fd = STDOUT_FILENO};
-
-	return poll(&output, 1, (int)ms) <= 0;
-}
-
 static int watch(const struct stats_params *params, struct err *err)
 {
 	struct stats_round round, before = {0};
@@ -331,7 +287,7 @@ static int watch(const struct stats_params *params, struct err *err)
 		round_free(&before);
 		before = round;
 		ret = flush_lines(err);
-	} while (ret == 0 && wait_for_next(params->interval_ms));
+	} while (ret == 0 && screen_wait(params->interval_ms));
 	round_free(&before);
 	return ret < 0 ? ret : 0;
 }

@@ -29,6 +29,15 @@ void target_name_path(const char *path, const char *typed)
 	named[nnamed++ % NAMED].typed = typed;
 }
 
+const char *target_typed(const char *path)
+{
+	for (unsigned i = 0; i < NAMED && named[i].typed != NULL; i++) {
+		if (strcmp(named[i].path, path) == 0)
+			return named[i].typed;
+	}
+	return NULL;
+}
+
 void target_tell(struct err *err)
 {
 	for (unsigned i = 0; i < NAMED && named[i].typed != NULL; i++) {

@@ -37,6 +37,8 @@ int target_find_file(struct target *target, const char *text, struct err *err);
  * target_tell() has the first for the second: of the last images, for both functions above call it
  * themselves. `typed` is borrowed for good. */
 void target_name_path(const char *path, const char *typed);
+/* What was typed for that path; NULL: not known. */
+const char *target_typed(const char *path);
 /* Before an error is printed. */
 void target_tell(struct err *err);
 

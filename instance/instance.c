@@ -527,12 +527,22 @@ static void finish_commands(struct instance *in)
 }
 
 /* Build and run; *ran: it was built completely, so that its end is to be recorded. */
+/* Before the process leaves its working directory. */
+static void note_origin(struct instance *in)
+{
+	if (in->options->origin != NULL)
+		snprintf(in->origin.text, sizeof(in->origin.text), "%s", in->options->origin);
+	else if (!in->source->unnamed && path_absolute(&in->origin, in->source->origin, NULL) < 0)
+		in->origin.text[0] = '\0';
+}
+
 static int build_and_run(struct instance *in, bool *ran, struct err *err)
 {
 	int ret = instance_net_open_captures(in, err);
 
 	if (ret < 0)
 		return ret;
+	note_origin(in);
 	instance_arrivals_note(in);
 	ret = instance_restrict(in, err);
 	if (ret < 0)
@@ -575,8 +585,10 @@ static int build_and_run(struct instance *in, bool *ran, struct err *err)
 static void record_and_release(struct instance *in, const struct instance_end *end,
 			       const struct err *err)
 {
-	struct record record = {.end = end->end, .when = time(NULL), .status = end->status};
+	struct record record = {
+		.end = end->end, .when = time(NULL), .status = end->status, .started = in->started};
 
+	snprintf(record.origin, sizeof(record.origin), "%.511s", in->origin.text);
 	if (end->end == MACHINE_END_FAILED)
 		snprintf(record.error, sizeof(record.error), "%.511s", err->text);
 	/* Before --rm takes the log away. */

@@ -30,7 +30,9 @@
 struct instance_options {
 	const char *name;	    /* NULL: made from `preferred_name` */
 	const char *preferred_name; /* NULL: random */
-	bool paused;		    /* do not start the vCPUs */
+	const char
+		*origin; /* the image it was made from, as it was typed; NULL: the source's path */
+	bool paused;	 /* do not start the vCPUs */
 	enum pager_fill fill;
 	bool remove;	   /* leave no records behind */
 	bool new_identity; /* a new name, new MAC addresses */
@@ -210,6 +212,7 @@ struct instance {
 	bool watches_arrivals;
 	atomic_bool arrivals_over; /* the thread ends */
 	time_t started;
+	struct path origin;   /* what it was made from: a path or an image; "": a stream */
 	struct path saved_to; /* of the save that ended it */
 	pthread_t keeper;     /* copies kernel and initrd behind the start */
 	bool has_keeper;
@@ -258,6 +261,9 @@ void instance_serve_requests(struct instance *in);
 /* Of them "stats" and "fill" (instance_stats.c): ERR_FAILED without /proc; ERR_USAGE for an unknown
  * word, or what pager_set_fill() gives. */
 json_t *instance_stats(struct instance *in, const json_t *request, struct err *err);
+/* Bytes of this process that are in memory, and those of them that are shared with files (NULL: not wanted); 0
+ * without /proc. Any thread. */
+json_int_t instance_resident(json_int_t *shared_bytes);
 json_t *instance_set_fill(struct instance *in, const json_t *request, struct err *err);
 
 /* What a disk that is written through excludes (instance_disks.c). `what`: "be moved", for the text.

@@ -14,11 +14,18 @@
 
 json_t *instance_status(const struct instance *in, const char *state)
 {
-	return json_pack(
+	json_int_t resident = instance_resident(NULL);
+	json_t *status = json_pack(
 		"{s:b,s:s,s:i,s:s,s:I,s:i,s:I,s:b,s:o*}", "ok", 1, "name", in->claim.name, "pid",
 		(int)getpid(), "state", state, "memory", (json_int_t)in->machine.mem.size, "vcpus",
 		(int)in->machine.nvcpus, "started", (json_int_t)in->started, "encrypted",
 		(int)keyring_locks(in->source->keys), "arriving", instance_arrivals_json(in));
+	if (resident > 0)
+		json_object_set_new(status, "resident", json_integer(resident));
+	/* What is not UTF-8 is left out. */
+	if (in->origin.text[0] != '\0')
+		json_object_set_new(status, "origin", json_string(in->origin.text));
+	return status;
 }
 
 void instance_tell_progress(json_t *status, const struct progress *progress)

@@ -13,18 +13,17 @@
 
 /* /proc/self/statm, proc(5): pages of size, resident, shared, … The guest's memory is by far the
  * most of it. */
-static json_t *resident(struct err *err)
+json_int_t instance_resident(json_int_t *shared_bytes)
 {
 	cleanup_file FILE *file = fopen("/proc/self/statm", "re");
 	json_int_t page = (json_int_t)sysconf(_SC_PAGESIZE);
 	long long pages, shared;
 
-	if (file == NULL || fscanf(file, "%*d %lld %lld", &pages, &shared) != 2) {
-		err_set(err, ERR_FAILED, "cannot read /proc/self/statm");
-		return NULL;
-	}
-	return json_pack("{s:b,s:I,s:I}", "ok", 1, "resident", (json_int_t)pages * page, "shared",
-			 (json_int_t)shared * page);
+	if (file == NULL || fscanf(file, "%*d %lld %lld", &pages, &shared) != 2)
+		return 0;
+	if (shared_bytes != NULL)
+		*shared_bytes = (json_int_t)shared * page;
+	return (json_int_t)pages * page;
 }
 
 /* CPU time in seconds: what the guest has used, and all else. */
@@ -81,10 +80,14 @@ static json_t *paging(struct pager *pager)
 
 json_t *instance_stats(struct instance *in, const json_t *request, struct err *err)
 {
-	json_t *stats = resident(err);
+	json_int_t shared = 0, resident = instance_resident(&shared);
+	json_t *stats;
 
-	if (stats == NULL)
+	if (resident == 0) {
+		err_set(err, ERR_FAILED, "cannot read /proc/self/statm");
 		return NULL;
+	}
+	stats = json_pack("{s:b,s:I,s:I}", "ok", 1, "resident", resident, "shared", shared);
 	json_object_set_new(stats, "cpu", cpu_times(&in->machine));
 	json_object_set_new(stats, "scratch", json_integer(scratch_bytes(in)));
 	/* It walks all page tables, so only for who wants it. */

@@ -36,8 +36,8 @@ static void make_ascii(char *text)
 	}
 }
 
-/* Longer than any record: its error grows sixfold at most as JSON. */
-#define RECORD_SIZE 4096u
+/* Longer than any record: its texts grow sixfold at most as JSON. */
+#define RECORD_SIZE 8192u
 
 /* Spaces behind a JSON text mean nothing, so the file can have its size from the start. */
 static int write_padded(const struct path *path, const char *text, struct err *err)
@@ -71,7 +71,7 @@ int record_begin(const char *name, struct err *err)
 int record_write(const char *name, const struct record *record, struct err *err)
 {
 	struct path path, reserved;
-	char error[sizeof(record->error)];
+	char error[sizeof(record->error)], origin[sizeof(record->origin)];
 	cleanup_free char *text = NULL;
 	json_t *json;
 	int ret = path_state(&path, name, "exit", err);
@@ -86,8 +86,11 @@ int record_write(const char *name, const struct record *record, struct err *err)
 		return ret;
 	memcpy(error, record->error, sizeof(error));
 	make_ascii(error);
-	json = json_pack("{s:s,s:I,s:s,s:i}", "end", machine_end_name(record->end), "when",
-			 (json_int_t)record->when, "error", error, "status", record->status);
+	memcpy(origin, record->origin, sizeof(origin));
+	make_ascii(origin);
+	json = json_pack("{s:s,s:I,s:I,s:s,s:s,s:i}", "end", machine_end_name(record->end), "when",
+			 (json_int_t)record->when, "started", (json_int_t)record->started, "error",
+			 error, "origin", origin, "status", record->status);
 	text = json_dumps(json, JSON_COMPACT);
 	json_decref(json);
 	if (text == NULL)
@@ -110,8 +113,9 @@ enum machine_end record_end_by_name(const char *name)
 
 int record_read(const char *name, struct record *record, struct err *err)
 {
-	const char *end, *error;
-	int status = 0; /* a machine of an older version writes none */
+	const char *end, *error, *origin = "";
+	json_int_t started = 0;
+	int status = 0; /* a machine of an older version writes none of these */
 	struct path path;
 	json_int_t when;
 	json_t *json;
@@ -120,14 +124,20 @@ int record_read(const char *name, struct record *record, struct err *err)
 	if (ret < 0)
 		return ret;
 	json = json_load_file(path.text, 0, NULL);
-	if (json == NULL || json_unpack(json, "{s:s,s:I,s:s,s?i}", "end", &end, "when", &when,
-					"error", &error, "status", &status) < 0) {
+	if (json == NULL ||
+	    json_unpack(json, "{s:s,s:I,s:s,s?i,s?I,s?s}", "end", &end, "when", &when, "error",
+			&error, "status", &status, "started", &started, "origin", &origin) < 0) {
 		json_decref(json);
 		return err_set(err, ERR_NOT_FOUND, "%s: no record of its end", name);
 	}
 	*record = (struct record){
-		.end = record_end_by_name(end), .when = when, .status = status & 0xff};
+		.end = record_end_by_name(end),
+		.when = when,
+		.started = started,
+		.status = status & 0xff,
+	};
 	snprintf(record->error, sizeof(record->error), "%s", error);
+	snprintf(record->origin, sizeof(record->origin), "%s", origin);
 	json_decref(json);
 	return 0;
 }
@@ -288,12 +298,19 @@ static json_t *running_status(const char *name)
 json_t *machine_status(const char *name)
 {
 	struct record record;
+	json_t *status;
 
 	if (claim_is_held(name))
 		return running_status(name);
 	if (record_read(name, &record, NULL) < 0)
 		return json_pack("{s:s,s:s}", "name", name, "state", "dead");
-	return json_pack("{s:s,s:s,s:s,s:I,s:s,s:i}", "name", name, "state", "exited", "end",
-			 machine_end_name(record.end), "when", (json_int_t)record.when, "error",
-			 record.error, "status", record.status);
+	status = json_pack("{s:s,s:s,s:s,s:I,s:s,s:i,s:i}", "name", name, "state", "exited", "end",
+			   machine_end_name(record.end), "when", (json_int_t)record.when, "error",
+			   record.error, "status", record.status, "exit-status",
+			   record_exit_status(record.end, record.status));
+	if (record.started > 0)
+		json_object_set_new(status, "started", json_integer((json_int_t)record.started));
+	if (record.origin[0] != '\0')
+		json_object_set_new(status, "origin", json_string(record.origin));
+	return status;
 }

@@ -12,9 +12,11 @@
 /* How a machine ended: the file `exit` in its state folder. */
 struct record {
 	enum machine_end end;
-	int64_t when; /* seconds since 1970 */
-	int status;   /* of the guest's application, with MACHINE_END_POWEROFF; 0 when not told */
-	char error[512]; /* of a failure, or "" */
+	int64_t when;	 /* seconds since 1970 */
+	int64_t started; /* likewise; 0: not known */
+	int status; /* of the guest's application, with MACHINE_END_POWEROFF; 0 when not told */
+	char error[512];  /* of a failure, or "" */
+	char origin[512]; /* the file or image it was made from, cut off there; or "" */
 };
 
 /* The machine of this name lives: forget how the one before ended, and take the room that its own

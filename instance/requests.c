@@ -33,17 +33,20 @@ static json_t *do_status(struct instance *in, const json_t *request, struct err 
 	/* Its file is written; the client gives it its name. */
 	bool published = hold_is_active(&in->hold) && !hold_is_move(&in->hold);
 	bool behind = instance_behind_active(in);
+	json_t *ports;
 	json_t *status = instance_status(
 		in, published || behind ? "saving" : machine_state_name(&in->machine));
 
-	(void)request;
-	(void)err;
 	if (behind)
 		instance_behind_tell(in, status);
 	else if (published)
 		json_object_set_new(status, "percent", json_integer(100));
 	if (machine_is_broken(&in->machine))
 		json_object_set_new(status, "error", json_string(in->machine.failure.text));
+	ports = instance_ports(in, request, err);
+	if (json_array_size(json_object_get(ports, "ports")) > 0)
+		json_object_set(status, "ports", json_object_get(ports, "ports"));
+	json_decref(ports);
 	return status;
 }
 

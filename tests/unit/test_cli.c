@@ -668,10 +668,12 @@ Test(cli_record, round_trip, .init = enter_scratch, .fini = leave_scratch)
 {
 	struct record in = {.end = MACHINE_END_FAILED,
 			    .when = 1234567890123,
+			    .started = 1234567890000,
+			    .origin = "/a/\"web\".torpor",
 			    .status = 3,
 			    .error = "KVM: \xff"};
 	struct record out;
-	char *error = out.error;
+	char *error = out.error, *origin = out.origin;
 
 	cr_assert(lt(i32, record_read("web", &out, NULL), 0));
 	cr_assert(eq(i32, record_write("web", &in, NULL), 0));
@@ -679,6 +681,8 @@ Test(cli_record, round_trip, .init = enter_scratch, .fini = leave_scratch)
 	cr_expect(eq(i32, (int)out.end, MACHINE_END_FAILED));
 	cr_expect(eq(i64, out.when, in.when));
 	cr_expect(eq(i32, out.status, 3));
+	cr_expect(eq(i64, out.started, in.started));
+	cr_expect(eq(str, origin, in.origin));
 	cr_expect(eq(str, error, (char *)"KVM: ?"));
 	cr_assert(eq(i32, record_begin("web", NULL), 0));
 	cr_expect(lt(i32, record_read("web", &out, NULL), 0));

@@ -67,7 +67,7 @@ listed() {
         "[('not-answering', $pid)]"
     until_true is_running other
     works ps
-    matches ps "$out" "web +not-answering +$pid "
+    matches ps "$out" "web +not-answering +- +$pid "
     kill -CONT "$pid"
     until_true is_running web
 }

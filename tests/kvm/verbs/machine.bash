@@ -81,12 +81,16 @@ try run_rm "run --rm leaves no record"
 
 listing() {
     boot one -m 32M
-    boot two -m 64M -c 2
+    boot two -m 64M -c 2 -p 127.0.0.1:0:80
+    works port two --json
+    port=$(json "d[0]['host']" <<<"$out")
+    works ps
+    matches ps "$out" "two .* 127.0.0.1:$port->80  $TINY"
     works_silently kill two
     works ps
-    matches ps "$out" $'NAME .*\none +running +[0-9]+ +1 +32M +[0-9]+s$'
+    matches ps "$out" $'NAME +STATE +EXIT +PID +VCPUS +MEMORY +TIME +PORTS +APPLIANCE\none +running +- +[0-9]+ +1 +[0-9]+M/32M +[0-9]+s +- +'"$TINY\$"
     works ps -a
-    matches "ps -a" "$out" 'two +exited:killed'
+    matches "ps -a" "$out" 'two +exited:killed +137 +- +- +- +[0-9]+s ago +- +'"$TINY"
     works ps -q
     same "ps -q" "$out" one
     works ps -aq
@@ -97,8 +101,33 @@ listing() {
     works ps --all --quiet
     works ps --all --json
     same "ps -a --json" "$(json "[m['state'] for m in d]" <<<"$out")" "['running', 'exited']"
+    same "the end" "$(json "[(m['exit-status'], m['when'] >= m['started'], m['origin']) for m in d if m['name'] == 'two']" <<<"$out")" \
+        "[(137, True, '$TINY')]"
+    works save one -o one.torpor
+    works resume -d one.torpor
+    same "of a file" "$("$TORPOR" ps --json | json "d[0]['origin']")" "$PWD/one.torpor"
 }
 try listing "ps, -a, -q, -aq, --json"
+
+# Each second, until nobody reads.
+watched() {
+    local from line
+    boot one
+    exec {from}< <(exec "$TORPOR" ps --watch --interval 1 --json)
+    read -r -t "$PATIENCE" -u "$from" line
+    same "at first" "$(json "[m['state'] for m in d]" <<<"$line")" "['running']"
+    works_silently pause one
+    until [ "$(json "[m['state'] for m in d]" <<<"$line")" = "['paused']" ]; do
+        read -r -t "$PATIENCE" -u "$from" line || fail "it never says that it is paused"
+    done
+    exec {from}<&-
+    until_true eval '! pgrep -f "^$TORPOR ps --watch"'
+    refuses 125 "--quiet and --watch exclude" ps -q -w
+    refuses 125 "--interval goes with" ps --interval 1
+    "$TORPOR" ps -w | head -n 4 >table
+    same "two tables" "$(grep -c ^NAME table) $(grep -c '^one .*paused' table)" "2 2"
+}
+try watched "ps --watch: again and again"
 
 no_machines() {
     works ps -q
@@ -319,7 +348,7 @@ halted_for_good() {
     same wait "$out" halted
     same state "$(state_of h)" halted
     works ps
-    matches ps "$out" "h +halted +[0-9]+ +2 "
+    matches ps "$out" "h +halted +- +[0-9]+ +2 "
     works logs --host h
     matches "its log" "$out" "the guest has halted for good"
     same "one that waits for input" "$(state_of idle)" running

@@ -77,7 +77,7 @@ ended() {
     works inspect --json s
     same "the same" "$(json "d['state'], d['end']" <<<"$out")" "exited killed"
     works ps -a
-    matches "the list" "$out" 'exited:killed .* [0-9]+[smh] ago, exit status 137'
+    matches "the list" "$out" 'exited:killed +137 .* [0-9]+[smh] ago '
     refuses 122 "nobody" inspect nobody
 }
 try ended "inspect and ps -a of a machine that has ended: how, when, and with which status"
