@@ -65,7 +65,7 @@ ALL_LDFLAGS = -Wl,--gc-sections -Wl,--as-needed -Wl,-O2 -Wl,-z,relro,-z,now -Wl,
 
 # What is linked: libc and jansson. The others are loaded by the verbs that need them
 # (ARCHITECTURE.md, "Start-up"), so only their headers matter here.
-NEEDED_PACKAGES := jansson libarchive libcrypto libzstd libcurl libmicrohttpd
+NEEDED_PACKAGES := jansson libarchive libcrypto libzstd libcurl libmicrohttpd libsystemd
 missing := $(shell for p in $(NEEDED_PACKAGES); do $(PKG_CONFIG) --exists $$p 2>/dev/null || echo $$p; done)
 # Its pkg-config file asks for glib's, of which we need nothing.
 missing += $(shell printf '\043include <slirp/libslirp.h>\n' | $(CC) $(CPPFLAGS) -E - >/dev/null 2>&1 || echo libslirp)
@@ -73,7 +73,7 @@ missing := $(strip $(missing))
 LIBS := $(shell $(PKG_CONFIG) --libs jansson 2>/dev/null) -lpthread
 
 FOLDERS := base state format/crypto format/image format store registry container wire vmm vmm/$(ARCH) devices/net devices/$(ARCH:x86_64=x86) devices \
-           devices/virtio snapshot host events lan guest instance move golden bootfiles serve service volume series meter report share
+           devices/virtio snapshot host events lan guest instance move golden bootfiles serve service volume series limits meter report share
 SOURCES := $(wildcard $(FOLDERS:%=%/*.c))
 CLI     := $(wildcard cli/*.c)
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)

@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/input.h"
 #include "cli/json_out.h"
+#include "cli/limit_args.h"
 #include "cli/machine_args.h"
 #include "cli/print_line.h"
 #include "cli/target.h"
@@ -18,6 +19,7 @@
 #include "host/parse.h"
 #include "host/terminal.h"
 #include "instance/record.h"
+#include "limits/place.h"
 #include "report/file_map.h"
 
 enum {
@@ -302,6 +304,7 @@ static int print_machine(json_t *reply, bool json, struct err *err)
 	       (long long)json_integer_value(json_object_get(reply, "pid")));
 	print_appliance(&a);
 	print_connections(json_object_get(reply, "network"));
+	limit_args_print(json_object_get(reply, "limits"), 12);
 	print_sandbox(json_object_get(reply, "sandbox"));
 	print_machine_chain(reply, chain);
 	print_wake(json_object_get(reply, "wake"));
@@ -319,8 +322,14 @@ static int inspect_machine(const char *name, bool json, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = client_do(&client, "inspect", CLIENT_FOREVER, &reply, err);
-	if (ret == 0)
+	if (ret == 0) {
+		const pid_t pid = (pid_t)json_integer_value(json_object_get(reply, "pid"));
+		json_t *limits = limits_json(name, pid);
+
+		if (limits != NULL)
+			json_object_set_new(reply, "limits", limits);
 		ret = print_machine(reply, json, err);
+	}
 	json_decref(reply);
 	client_close(&client);
 	return ret;

@@ -165,6 +165,7 @@ static int resume_service(struct cmd_resume_args *args, const struct target *tar
 		.verb = "resume",
 		.operand = operand,
 		.noperands = 1,
+		.detach = args->detach,
 		.file = target->kind == TARGET_FILE ? target->file : NULL,
 		.stored = target->kind == TARGET_STORED ? target->name : NULL,
 	};
@@ -174,8 +175,6 @@ static int resume_service(struct cmd_resume_args *args, const struct target *tar
 	ret = supervise_check_disks(&args->supervise, disk_args_write(&args->resume.disks), err);
 	if (ret < 0)
 		return ret;
-	if (args->detach)
-		return err_set(err, ERR_USAGE, "-d: a service stays in the foreground");
 	if (target->kind == TARGET_IMAGE)
 		return err_set(err, ERR_USAGE,
 			       "%s is an image, which never changes: torpor convert makes a file "

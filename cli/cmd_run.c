@@ -7,6 +7,7 @@
 #include "cli/key_args.h"
 #include "cli/launch.h"
 #include "cli/lease.h"
+#include "cli/limit_args.h"
 #include "cli/net_args.h"
 #include "cli/share_args.h"
 #include "cli/source_args.h"
@@ -24,6 +25,7 @@ static const struct option_spec options[] = {
 	LEASE_OPTION,
 	MACHINE_OPTIONS,
 	SHARE_OPTION,
+	LIMIT_OPTIONS,
 	NET_OPTIONS,
 	NET_CARD_OPTIONS,
 	KEY_OPTIONS,
@@ -35,6 +37,8 @@ static const struct option_spec options[] = {
 struct run_args {
 	struct supervise_args supervise;
 	struct machine_args machine;
+	struct limits limits;
+	struct limits_helper helper;
 	struct image_args image; /* image.from: FILE is one */
 	struct net_args net;
 	struct share_args shares;
@@ -50,6 +54,8 @@ static int cmd_run_option(struct run_args *args, int id, const char *value, stru
 {
 	int taken = machine_args_take(&args->machine, id, value, err);
 
+	if (taken == 0)
+		taken = limit_args_take(&args->limits, id, value, err);
 	if (taken == 0)
 		taken = net_args_take(&args->net, id, value, err);
 	if (taken == 0)
@@ -212,6 +218,7 @@ static void run_args_free(struct run_args *args)
 	supervise_free(&args->supervise);
 	disk_args_close(&args->machine.disks);
 	share_args_close(&args->shares);
+	limits_helper_close(&args->helper);
 }
 
 static int run_service(const struct run_args *args, const struct supervise_start *start,
@@ -222,8 +229,6 @@ static int run_service(const struct run_args *args, const struct supervise_start
 
 	if (ret < 0)
 		return ret;
-	if (args->detach)
-		return err_set(err, ERR_USAGE, "-d: a service stays in the foreground");
 	if (args->supervise.nports > 0)
 		return err_set(err, ERR_USAGE,
 			       "-p listen: torpor resume wakes a live appliance when a connection "
@@ -234,7 +239,8 @@ static int run_service(const struct run_args *args, const struct supervise_start
 static int cmd_run_run(struct options *opts, struct err *err)
 {
 	cleanup_image_parts struct image_parts parts = IMAGE_PARTS_NONE;
-	__attribute__((cleanup(run_args_free))) struct run_args args = {0};
+	__attribute__((cleanup(run_args_free))) struct run_args args = {.helper =
+										LIMITS_HELPER_NONE};
 	struct supervise_start start = {.verb = "run"};
 	struct source source;
 	int ret = cmd_run_parse(opts, &args, err);
@@ -244,6 +250,7 @@ static int cmd_run_run(struct options *opts, struct err *err)
 	if (supervise_wanted(&args.supervise)) {
 		start.noperands = opts->argc - args.operand;
 		start.operand = opts->argv + args.operand;
+		start.detach = args.detach;
 		return run_service(&args, &start, err);
 	}
 	args.instance.origin = args.image.from;
@@ -253,6 +260,9 @@ static int cmd_run_run(struct options *opts, struct err *err)
 			return ret;
 	}
 	ret = lease_open(args.lease, &args.instance.lease_fd, err);
+	if (ret < 0)
+		return ret;
+	ret = limits_helper_start(&args.helper, &args.limits, err);
 	if (ret < 0)
 		return ret;
 	ret = disk_args_open(&args.machine.disks, err);
@@ -274,7 +284,9 @@ static int cmd_run_run(struct options *opts, struct err *err)
 		source_close(&source);
 		return ret;
 	}
+	limit_args_warn(&args.limits, source.appliance.vcpus, source.appliance.memory);
 	args.instance.connections = &args.net.connections;
+	args.instance.limits = &args.helper;
 	return launch(&source, &args.instance, args.detach, err);
 }
 

@@ -4,11 +4,13 @@
 
 #include "cli/command.h"
 #include "cli/json_out.h"
+#include "cli/limit_args.h"
 #include "cli/stats_table.h"
 #include "host/claim.h"
 #include "host/client.h"
 #include "host/parse.h"
 #include "instance/fill.h"
+#include "limits/place.h"
 
 #define MOST_SECONDS 86400u
 
@@ -128,6 +130,18 @@ static void print_network(const json_t *network)
 	}
 }
 
+static void print_limits(const json_t *limits)
+{
+	const json_t *used = json_object_get(limits, "used");
+
+	if (limits == NULL)
+		return;
+	limit_args_print(limits, 20);
+	printf("  used              %.1f MiB, %.0f processes and threads\n",
+	       stats_number(used, "memory") / 1048576, stats_number(used, "pids"));
+	printf("  held back         %.1f s of vCPUs\n", stats_number(limits, "throttled"));
+}
+
 static void print_stats(const json_t *stats)
 {
 	const json_t *paging = json_object_get(stats, "paging");
@@ -137,6 +151,7 @@ static void print_stats(const json_t *stats)
 	       stats_number(stats, "resident") / 1048576, stats_number(stats, "shared") / 1048576);
 	if (paging != NULL)
 		print_paging(paging);
+	print_limits(json_object_get(stats, "limits"));
 	print_network(json_object_get(stats, "network"));
 }
 
@@ -148,12 +163,15 @@ static int set_fill(struct client *client, const char *fill, struct err *err)
 
 static int show_stats(struct client *client, bool json, struct err *err)
 {
-	json_t *stats;
+	json_t *stats, *limits;
 	int ret = client_do(client, "stats", CLIENT_FOREVER, &stats, err);
 
 	if (ret < 0)
 		return ret;
 	json_object_del(stats, "ok");
+	limits = limits_json(client->name, claim_holder(CLAIM_MACHINE, client->name));
+	if (limits != NULL)
+		json_object_set_new(stats, "limits", limits);
 	if (json)
 		json_out(json_incref(stats));
 	else

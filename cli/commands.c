@@ -9,18 +9,18 @@ extern const struct command cmd_build, cmd_run, cmd_resume, cmd_save, cmd_ps, cm
 	cmd_compat, cmd_doctor, cmd_version, cmd_warm, cmd_help, cmd_port, cmd_lan, cmd_move,
 	cmd_receive, cmd_push, cmd_pull, cmd_login, cmd_logout, cmd_images, cmd_rmi, cmd_gc,
 	cmd_exec, cmd_cp, cmd_clone, cmd_test, cmd_reset, cmd_events, cmd_golden, cmd_tag,
-	cmd_serve, cmd_volume, cmd_disk;
+	cmd_serve, cmd_volume, cmd_disk, cmd_update, cmd_balloon;
 
 const struct command *const commands[] = {
-	&cmd_build,   &cmd_run,	    &cmd_resume,  &cmd_clone,	&cmd_save,    &cmd_move,
-	&cmd_receive, &cmd_ps,	    &cmd_events,  &cmd_stats,	&cmd_port,    &cmd_pause,
-	&cmd_unpause, &cmd_reset,   &cmd_stop,	  &cmd_kill,	&cmd_rm,      &cmd_wait,
-	&cmd_logs,    &cmd_console, &cmd_exec,	  &cmd_cp,	&cmd_inspect, &cmd_ls,
-	&cmd_extract, &cmd_verify,  &cmd_convert, &cmd_flatten, &cmd_tree,    &cmd_keygen,
-	&cmd_sign,    &cmd_push,    &cmd_pull,	  &cmd_login,	&cmd_logout,  &cmd_images,
-	&cmd_tag,     &cmd_serve,   &cmd_rmi,	  &cmd_gc,	&cmd_volume,  &cmd_disk,
-	&cmd_compat,  &cmd_lan,	    &cmd_warm,	  &cmd_test,	&cmd_golden,  &cmd_doctor,
-	&cmd_version, &cmd_help,    NULL,
+	&cmd_build,   &cmd_run,	   &cmd_resume,	 &cmd_clone,   &cmd_save,    &cmd_move,
+	&cmd_receive, &cmd_ps,	   &cmd_events,	 &cmd_stats,   &cmd_update,  &cmd_balloon,
+	&cmd_port,    &cmd_pause,  &cmd_unpause, &cmd_reset,   &cmd_stop,    &cmd_kill,
+	&cmd_rm,      &cmd_wait,   &cmd_logs,	 &cmd_console, &cmd_exec,    &cmd_cp,
+	&cmd_inspect, &cmd_ls,	   &cmd_extract, &cmd_verify,  &cmd_convert, &cmd_flatten,
+	&cmd_tree,    &cmd_keygen, &cmd_sign,	 &cmd_push,    &cmd_pull,    &cmd_login,
+	&cmd_logout,  &cmd_images, &cmd_tag,	 &cmd_serve,   &cmd_rmi,     &cmd_gc,
+	&cmd_volume,  &cmd_disk,   &cmd_compat,	 &cmd_lan,     &cmd_warm,    &cmd_test,
+	&cmd_golden,  &cmd_doctor, &cmd_version, &cmd_help,    NULL,
 };
 
 const struct command *command_find(const char *name)

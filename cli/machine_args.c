@@ -25,7 +25,7 @@ static int take_memory(struct machine_args *args, const char *value, struct err 
 static int take_vcpus(struct machine_args *args, const char *value, struct err *err)
 {
 	uint64_t number;
-	int ret = parse_number(value, "--cpus", 1, MACHINE_MAX_VCPUS, &number, err);
+	int ret = parse_number(value, "--vcpus", 1, MACHINE_MAX_VCPUS, &number, err);
 
 	if (ret < 0)
 		return ret;

@@ -24,7 +24,7 @@ enum machine_option {
 	DISK_OPTION,                                                                               \
 	VOLUME_OPTION,                                                                               \
 	{OPT_MEMORY, "memory", "SIZE", "memory, such as 512M or 2G, in MiB without a letter; default 256M"},                \
-	{OPT_VCPUS, "cpus", "N", "virtual CPUs, 1 to 64; default 1"},                              \
+	{OPT_VCPUS, "vcpus", "N", "virtual CPUs, 1 to 64; default 1"},                              \
 	{OPT_CPU, "cpu", "v1|v2|v3|host", "CPU that the guest sees; default the best of v1 to v3 that this host has"}, \
 	{OPT_CONSOLE, "console", "ttyS0|hvc0", "device that gets the keyboard's input; default ttyS0"}
 /* clang-format on */

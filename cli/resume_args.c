@@ -14,13 +14,16 @@
 
 void resume_args_init(struct resume_args *args)
 {
-	*args = (struct resume_args){.instance = {.fill = PAGER_FILL_IDLE}, .verb = "resume"};
+	*args = (struct resume_args){.instance = {.fill = PAGER_FILL_IDLE},
+				     .verb = "resume",
+				     .helper = LIMITS_HELPER_NONE};
 }
 
 void resume_args_close(struct resume_args *args)
 {
 	disk_args_close(&args->disks);
 	share_args_close(&args->shares);
+	limits_helper_close(&args->helper);
 }
 
 static int parse_verify(const char *text, enum resume_verify *verify, struct err *err)
@@ -35,6 +38,9 @@ int resume_args_take(struct resume_args *args, int id, const char *value, struct
 {
 	int ret = net_args_take(&args->net, id, value, err);
 
+	if (ret != 0)
+		return ret;
+	ret = limit_args_take(&args->limits, id, value, err);
 	if (ret != 0)
 		return ret;
 	ret = disk_args_take(&args->disks, id, value, err);
@@ -113,6 +119,9 @@ static int open_source(struct resume_args *args, const char *path, int fd, struc
 		path = input.file;
 	}
 	trust.image = path;
+	ret = limits_helper_start(&args->helper, &args->limits, err);
+	if (ret < 0)
+		return ret;
 	disk_args_default(&args->disks, DISK_RW);
 	ret = disk_args_open(&args->disks, err);
 	if (ret < 0)
@@ -213,7 +222,9 @@ int resume_args_open(struct resume_args *args, const char *path, int fd, const c
 		source_close(source);
 		return ret;
 	}
+	limit_args_warn(&args->limits, source->appliance.vcpus, source->appliance.memory);
 	args->instance.connections = &args->net.connections;
+	args->instance.limits = &args->helper;
 	if (!args->instance.new_identity)
 		args->instance.preferred_name =
 			stored_name != NULL ? stored_name : source->appliance.name;

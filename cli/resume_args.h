@@ -10,6 +10,7 @@
 
 #include "cli/disk_args.h"
 #include "cli/key_args.h"
+#include "cli/limit_args.h"
 #include "cli/net_args.h"
 #include "cli/share_args.h"
 #include "cli/wire_source.h"
@@ -35,6 +36,7 @@ enum resume_option {
 	 "check every byte of the file, or only if it was not found good before (default)"},       \
 	{OPTION_UNVERIFIED, "unverified", NULL,                                                    \
 	 "resume without a check of the file"},                                                    \
+	LIMIT_OPTIONS,                                                                             \
 	DISK_OPTION,                                                                               \
 	VOLUME_OPTION,                                                                               \
 	SHARE_REBIND_OPTION,                                                                       \
@@ -61,6 +63,8 @@ struct resume_args {
 	const char *typed; /* what torpor run would take; NULL: the path */
 	struct key_args keys;
 	struct net_args net;
+	struct limits limits;
+	struct limits_helper helper;
 	struct disk_args disks; /* those that are outside of the file */
 	struct share_args shares;
 };
@@ -81,8 +85,8 @@ int resume_args_check(const struct resume_args *args, struct err *err);
  * to close.
  *
  * Returns 0; -EINVAL with ERR_USAGE when the appliance is cold; or what trust_load(),
- * keys_to_open(), spool_input(), disk_args_open(), disk_args_bind(), share_args_open(),
- * share_args_bind(), launch_guard(),
+ * keys_to_open(), spool_input(), limits_helper_start(), disk_args_open(), disk_args_bind(),
+ * share_args_open(), share_args_bind(), launch_guard(),
  * source_from_keyed_file(), source_check(), archive_verify(), chain_ensure_verified() and
  * connections_bind() give.
  */

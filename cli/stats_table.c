@@ -18,6 +18,7 @@
 #include "host/claim.h"
 #include "host/client.h"
 #include "instance/record.h"
+#include "limits/place.h"
 #include "report/prometheus.h"
 
 #define ANSWER_MS 1000
@@ -66,7 +67,7 @@ static void ask_row(size_t index, void *opaque)
 	static const char *const of_status[] = {"name", "state", "pid", "percent"};
 	const struct stats_round *round = opaque;
 	struct stats_row *row = &round->row[index];
-	json_t *status, *stats;
+	json_t *status, *stats, *limits;
 
 	if (!claim_is_held(row->name))
 		return;
@@ -75,6 +76,9 @@ static void ask_row(size_t index, void *opaque)
 	row->at = clock_monotonic_ns();
 	row->stats = stats != NULL ? stats : json_object();
 	json_object_del(row->stats, "ok");
+	limits = limits_json(row->name, (pid_t)json_integer_value(json_object_get(status, "pid")));
+	if (limits != NULL)
+		json_object_set_new(row->stats, "limits", limits);
 	for (size_t i = 0; i < sizeof(of_status) / sizeof(of_status[0]); i++) {
 		json_t *value = json_object_get(status, of_status[i]);
 

@@ -20,10 +20,13 @@
 #include "base/io.h"
 #include "base/num.h"
 #include "base/timer.h"
+#include "cli/command.h"
 #include "cli/own_program.h"
 #include "cli/print_line.h"
 #include "host/client.h"
+#include "host/detach.h"
 #include "host/parse.h"
+#include "instance/record.h"
 #include "service/notify.h"
 #include "service/relay.h"
 #include "service/sockets.h"
@@ -84,6 +87,27 @@ static int take_port(struct supervise_args *args, const char *value, struct err 
 	return 1;
 }
 
+static int take_on_term(struct supervise_args *args, const char *value, struct err *err)
+{
+	static const struct {
+		const char *word;
+		enum on_term on_term;
+	} words[] = {
+		{"stop", ON_TERM_STOP},
+		{"poweroff", ON_TERM_STOP}, /* its older name */
+		{"save", ON_TERM_SAVE},
+		{"kill", ON_TERM_KILL},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		if (strcmp(value, words[i].word) == 0) {
+			args->on_term = words[i].on_term;
+			return 1;
+		}
+	}
+	return err_set(err, ERR_USAGE, "--on-term=%s: it is stop, save or kill", value);
+}
+
 int supervise_take(struct supervise_args *args, const struct options *opts, int id, struct err *err)
 {
 	uint64_t seconds;
@@ -91,14 +115,10 @@ int supervise_take(struct supervise_args *args, const struct options *opts, int 
 
 	switch (id) {
 	case OPTION_ON_TERM:
-		if (strcmp(opts->value, "poweroff") == 0)
-			args->on_term = ON_TERM_POWEROFF;
-		else if (strcmp(opts->value, "save") == 0)
-			args->on_term = ON_TERM_SAVE;
-		else
-			return err_set(err, ERR_USAGE, "--on-term=%s: it is poweroff or save",
-				       opts->value);
-		return 1;
+		return take_on_term(args, opts->value, err);
+	case OPTION_RESTART:
+		ret = restart_parse(&args->restart, opts->value, err);
+		return ret < 0 ? ret : 1;
 	case OPTION_SAVE_DISKS:
 		if (strcmp(opts->value, "inside") != 0 && strcmp(opts->value, "outside") != 0)
 			return err_set(err, ERR_USAGE, "--disks=%s: it is inside or outside",
@@ -136,7 +156,7 @@ int supervise_check_disks(const struct supervise_args *args, bool write, struct 
 bool supervise_wanted(const struct supervise_args *args)
 {
 	return args->on_term != ON_TERM_NOTHING || args->idle_s > 0 || args->nports > 0 ||
-	       args->disks != NULL;
+	       args->disks != NULL || args->restart.when != RESTART_NO;
 }
 
 /* ---- the service ---- */
@@ -161,11 +181,17 @@ struct service {
 	int signal_fd, end_fd;
 	struct relays relays;
 	struct timer idle;
+	struct restart restart;
+	struct timer again;   /* it is to be started again */
+	struct claim claim;   /* on its name until then; fd -1: none */
+	uint64_t awake_since; /* CLOCK_MONOTONIC, ns */
+	int report_fd;	      /* of -d: until it was told; -1: nobody waits */
 	bool awake;
 	char name[64];
 	uint16_t port[SUPERVISE_PORTS]; /* of this host, while it is awake */
 	struct client client;		/* of the thread that waits for its end */
 	pthread_t waits;
+	json_t *said; /* owned, by that thread: how it ended; NULL: it died without a word */
 	bool resting; /* it was saved because nobody needs it */
 	int status;   /* to exit with */
 	int ret;      /* or an error, and then *err says which */
@@ -187,7 +213,11 @@ static void *await_end(void *opaque)
 {
 	struct service *s = opaque;
 
-	(void)client_wait(&s->client, CLIENT_FOREVER, NULL);
+	/* One that is broken stays, unless it is to be started again. */
+	(void)client_call(
+		&s->client,
+		json_pack("{s:s,s:b}", "do", "wait", "or-broken", s->restart.when != RESTART_NO),
+		CLIENT_FOREVER, &s->said, NULL);
 	(void)eventfd_write(s->end_fd, 1);
 	return NULL;
 }
@@ -197,7 +227,7 @@ static void *await_end(void *opaque)
 static int start_machine(struct service *s, struct err *err)
 {
 	const struct supervise_start *start = s->start;
-	char publish[SUPERVISE_PORTS][40];
+	char publish[SUPERVISE_PORTS][40], name[sizeof(s->name) + sizeof("--name=")];
 	struct arguments a = {0};
 	struct own_program own = {.argv = a.word, .keep = {-1, -1}, .stop_fd = s->signal_fd};
 	cleanup_fd int out = memfd_create("name", MFD_CLOEXEC);
@@ -216,6 +246,11 @@ static int start_machine(struct service *s, struct err *err)
 			 s->args->port[i].guest);
 		add(&a, publish[i]);
 	}
+	/* Started again, it has the name that it had. */
+	if (s->name[0] != '\0' && s->restart.when != RESTART_NO) {
+		snprintf(name, sizeof(name), "--name=%s", s->name);
+		add(&a, name);
+	}
 	add(&a, "--");
 	for (int i = 0; i < start->noperands; i++)
 		add(&a, start->operand[i]);
@@ -226,8 +261,10 @@ static int start_machine(struct service *s, struct err *err)
 	if (lseek(out, 0, SEEK_SET) < 0)
 		return err_sys(err, errno, "lseek");
 	len = io_read_upto(out, s->name, sizeof(s->name) - 1);
-	if (len <= 0)
+	if (len <= 0) {
+		s->name[0] = '\0';
 		return err_set(err, ERR_FAILED, "the machine has no name");
+	}
 	s->name[len] = '\0';
 	s->name[strcspn(s->name, "\n")] = '\0';
 	return 0;
@@ -298,8 +335,11 @@ static int wake(struct service *s, struct err *err)
 		return ret;
 	}
 	s->awake = true;
+	s->awake_since = clock_monotonic_ns();
 	notify("READY=1\nSTATUS=%s is awake", s->name);
-	print_line(stderr, "torpor: %s: %s is awake", s->start->verb, s->name);
+	/* With -d its name says that. */
+	if (s->report_fd < 0)
+		print_line(stderr, "torpor: %s: %s is awake", s->start->verb, s->name);
 	return 0;
 }
 
@@ -410,19 +450,114 @@ static void on_idle(void *opaque)
 	set_idle(s);
 }
 
+static void kill_machine(struct service *s)
+{
+	const char *const kill[] = {"torpor", "kill", "--", s->name, NULL};
+	struct err why = {0};
+
+	if (tell_machine(kill, -1, &why) < 0)
+		say_failed(s, "stopping", &why);
+}
+
+/* The status that `torpor wait` has for it. */
+static int status_of_end(const struct service *s)
+{
+	const char *const argv[] = {"torpor", "wait", "--", s->name, NULL};
+	struct own_program own = {.argv = argv, .keep = {-1, -1}, .out = -1, .stop_fd = -1};
+	cleanup_buf struct buf text = {0};
+	int wstatus = 0;
+
+	if (own_program_run(&own, &text, &wstatus, NULL) == 0 && WIFEXITED(wstatus))
+		return WEXITSTATUS(wstatus);
+	return 125;
+}
+
+static const char *end_of(const json_t *said)
+{
+	return said != NULL ? protocol_text(said, "end") : "";
+}
+
+/* Its process is there yet. */
+static bool stays(const json_t *said)
+{
+	return strcmp(end_of(said), "halted") == 0 || strcmp(end_of(said), "broken") == 0;
+}
+
+static enum restart_ending judge_end(const json_t *said)
+{
+	const char *end = end_of(said);
+
+	if (strcmp(end, machine_end_name(MACHINE_END_KILLED)) == 0 ||
+	    strcmp(end, machine_end_name(MACHINE_END_SAVED)) == 0 ||
+	    strcmp(end, machine_end_name(MACHINE_END_MOVED)) == 0 ||
+	    json_is_true(json_object_get(said, "asked")))
+		return ENDED_ASKED;
+	if (strcmp(end, "halted") == 0)
+		return ENDED_WELL;
+	if (strcmp(end, machine_end_name(MACHINE_END_POWEROFF)) == 0 &&
+	    json_integer_value(json_object_get(said, "status")) == 0)
+		return ENDED_WELL;
+	return ENDED_BADLY;
+}
+
+/* Its name stays taken until it is started again: so `torpor kill` finds this process, and nobody
+ * else takes it. */
+static bool start_later(struct service *s, enum restart_ending ending)
+{
+	const uint64_t lived = s->awake_since != 0 ? clock_monotonic_ns() - s->awake_since : 0;
+	const int delay = restart_after(&s->restart, ending, lived);
+
+	s->awake_since = 0;
+	if (delay < 0)
+		return false;
+	if (claim_name(&s->claim, s->name, NULL) < 0)
+		s->claim.fd = -1;
+	notify("STATUS=%s starts again in %d.%d s", s->name, delay / 1000, delay % 1000 / 100);
+	print_line(stderr, "torpor: %s: %s has ended: it starts again in %d.%d s", s->start->verb,
+		   s->name, delay / 1000, delay % 1000 / 100);
+	timer_set(&s->again, (unsigned)delay);
+	return true;
+}
+
+static void let_name_go(struct service *s)
+{
+	if (s->claim.fd >= 0)
+		claim_release(&s->claim);
+	s->claim.fd = -1;
+}
+
+static void on_again(void *opaque)
+{
+	struct service *s = opaque;
+	int ret;
+
+	let_name_go(s);
+	ret = wake(s, s->err);
+	if (ret >= 0)
+		return;
+	/* A signal: it ends this process. */
+	if (ret != -ECANCELED)
+		print_line(stderr, "torpor: %s: %s", s->start->verb, s->err->text);
+	if (ret == -ECANCELED || !start_later(s, ENDED_BADLY))
+		give_up(s, ret);
+}
+
 static void on_end(struct loop_watch *watch, uint32_t events)
 {
 	struct service *s = container_of(watch, struct service, end_watch);
-	const char *const argv[] = {"torpor", "wait", "--", s->name, NULL};
-	struct own_program own = {.argv = argv, .keep = {-1, -1}, .out = -1, .stop_fd = -1};
-	cleanup_buf struct buf said = {0};
+	enum restart_ending ending;
 	eventfd_t count;
-	int wstatus = 0;
+	bool there;
+	int status;
 
 	(void)events;
 	(void)eventfd_read(s->end_fd, &count);
 	pthread_join(s->waits, NULL);
 	client_close(&s->client);
+	ending = judge_end(s->said);
+	there = stays(s->said);
+	json_decref(s->said);
+	s->said = NULL;
 	s->awake = false;
 	timer_set(&s->idle, 0);
 	relay_end(&s->relays);
@@ -433,26 +568,26 @@ static void on_end(struct loop_watch *watch, uint32_t events)
 		print_line(stderr, "torpor: %s: %s is asleep", s->start->verb, s->name);
 		return;
 	}
-	if (own_program_run(&own, &said, &wstatus, NULL) == 0 && WIFEXITED(wstatus))
-		finish(s, WEXITSTATUS(wstatus));
-	else
-		finish(s, 125);
+	if (there)
+		kill_machine(s);
+	status = status_of_end(s);
+	if (!start_later(s, ending))
+		finish(s, status);
 }
 
 static void power_off(struct service *s)
 {
 	/* Who started us decides how long that may take. */
 	const char *const stop[] = {"torpor", "stop", "--time", "86400", "--", s->name, NULL};
-	const char *const kill[] = {"torpor", "kill", "--", s->name, NULL};
 	struct err why = {0};
 	int ret = tell_machine(stop, s->signal_fd, &why);
 
 	if (ret == -ECANCELED) {
 		forget_signals(s);
-		ret = tell_machine(kill, -1, &why);
-	}
-	if (ret < 0)
+		kill_machine(s);
+	} else if (ret < 0) {
 		say_failed(s, "stopping", &why);
+	}
 }
 
 static void on_term(struct loop_watch *watch, uint32_t events)
@@ -477,6 +612,10 @@ static void on_term(struct loop_watch *watch, uint32_t events)
 	}
 	notify("STOPPING=1");
 	timer_set(&s->idle, 0);
+	if (s->args->on_term == ON_TERM_KILL) {
+		kill_machine(s);
+		return;
+	}
 	if (!keep) {
 		power_off(s);
 		return;
@@ -540,6 +679,9 @@ static int watch_all(struct service *s, struct err *err)
 	ret = loop_add(&s->loop, &s->end_watch, s->end_fd, EPOLLIN, on_end, err);
 	if (ret < 0)
 		return ret;
+	ret = timer_open(&s->again, &s->loop, on_again, s, err);
+	if (ret < 0)
+		return ret;
 	return timer_open(&s->idle, &s->loop, on_idle, s, err);
 }
 
@@ -583,14 +725,21 @@ static int serve(struct service *s, struct err *err)
 	}
 	if (ret < 0)
 		return ret;
+	if (s->report_fd >= 0) {
+		/* Nobody has learned of it: as instance.c does. */
+		if (!detach_ready(s->report_fd, s->name))
+			kill_machine(s);
+		s->report_fd = -1;
+	}
 	ret = loop_run(&s->loop, err);
 	if (ret < 0)
 		return ret;
 	return s->ret < 0 ? s->ret : s->status;
 }
 
-int supervise(const struct supervise_args *args, const struct supervise_start *start,
-	      struct err *err)
+/* `report_fd`: who waits for its name; -1: nobody. */
+static int supervise_here(const struct supervise_args *args, const struct supervise_start *start,
+			  int report_fd, struct err *err)
 {
 	struct service s = {.args = args,
 			    .start = start,
@@ -598,13 +747,14 @@ int supervise(const struct supervise_args *args, const struct supervise_start *s
 			    .signal_fd = -1,
 			    .end_fd = -1,
 			    .idle = TIMER_CLOSED,
+			    .again = TIMER_CLOSED,
+			    .claim.fd = -1,
+			    .claim.state_fd = -1,
+			    .restart = args->restart,
+			    .report_fd = report_fd,
 			    .err = err};
 	int ret, stopped;
 
-	if (args->idle_s > 0 && args->nports == 0)
-		return err_set(err, ERR_USAGE,
-			       "--idle-save needs a -p listen:PORT: connections to "
-			       "it tell that somebody needs the machine");
 	ret = take_sockets(&s, err);
 	if (ret < 0)
 		return ret;
@@ -616,11 +766,46 @@ int supervise(const struct supervise_args *args, const struct supervise_start *s
 	/* A signal came while it woke: it ends the service as it ends any program. */
 	stopped = ret == -ECANCELED ? forget_signals(&s) : 0;
 	relay_end(&s.relays);
+	let_name_go(&s);
 	timer_close(&s.idle);
+	timer_close(&s.again);
 	loop_free(&s.loop);
 	cleanup_fd_fn(&s.signal_fd);
 	cleanup_fd_fn(&s.end_fd);
+	if (s.report_fd >= 0)
+		detach_failed(s.report_fd, err);
 	if (stopped != 0)
 		end_signals_die(stopped);
-	return ret;
+	return ret < 0 && report_fd >= 0 ? command_exit_status(err) : ret;
+}
+
+static int supervise_detached(const struct supervise_args *args,
+			      const struct supervise_start *start, struct err *err)
+{
+	char name[DETACH_NAME_SIZE];
+	int report_fd, ret = detach_fork(&report_fd, name, err);
+
+	if (ret == 0)
+		return supervise_here(args, start, report_fd, err);
+	if (ret < 0)
+		return ret;
+	printf("%s\n", name);
+	return 0;
+}
+
+int supervise(const struct supervise_args *args, const struct supervise_start *start,
+	      struct err *err)
+{
+	if (args->idle_s > 0 && args->nports == 0)
+		return err_set(err, ERR_USAGE,
+			       "--idle-save needs a -p listen:PORT: connections to "
+			       "it tell that somebody needs the machine");
+	if (args->restart.when != RESTART_NO && args->nports > 0)
+		return err_set(err, ERR_USAGE,
+			       "--restart: a machine with -p listen wakes when somebody connects");
+	if (!start->detach)
+		return supervise_here(args, start, -1, err);
+	if (args->restart.when == RESTART_NO)
+		return err_set(err, ERR_USAGE, "-d: a service stays in the foreground");
+	return supervise_detached(args, start, err);
 }

@@ -1,7 +1,8 @@
 /*
- * A machine as a service: --on-term, --idle-save and -p listen:PORT of `run` and `resume`. This process
- * stays in the foreground and starts, saves and stops the machine by torpor's own verbs; the machine
- * is a process in the background, as with -d. It tells systemd what it does (service/notify.h).
+ * A machine as a service: --on-term, --restart, --idle-save and -p listen:PORT of `run` and `resume`.
+ * This process starts, saves and stops the machine by torpor's own verbs; the machine is a process in
+ * the background, as with -d. It stays in the foreground, but for -d with --restart. It tells systemd
+ * what it does (service/notify.h).
  *
  *     supervise_take for each option → supervise_check → supervise
  */
@@ -12,6 +13,7 @@
 #include <stdint.h>
 
 #include "cli/options.h"
+#include "service/restart.h"
 
 #define SUPERVISE_OPTIONS 96u
 #define SUPERVISE_PORTS	  16u
@@ -20,20 +22,23 @@ enum supervise_option {
 	OPTION_ON_TERM = OPTION_LONG_ONLY + 160,
 	OPTION_IDLE_SAVE,
 	OPTION_SAVE_DISKS,
+	OPTION_RESTART,
 };
 
 /* clang-format off */
 #define SUPERVISE_ON_TERM                                                                          \
-	{OPTION_ON_TERM, "on-term", "poweroff|save", "by SIGTERM press the power button, or save it to where it woke from"},                        \
+	{OPTION_ON_TERM, "on-term", "stop|save|kill", "by SIGTERM press the power button, save it to where it woke from, or end it at once"},                        \
+	{OPTION_RESTART, "restart", "no|on-failure[:N]|always", "start it again when it has ended, or failed, up to N times"}, \
 	{OPTION_SAVE_DISKS, "disks", "inside|outside", "what such a save does with disks that are written through"}
 #define SUPERVISE_IDLE                                                                             \
 	{OPTION_IDLE_SAVE, "idle-save", "SECONDS", "save it when no connection to -p listen:PORT was open for so long"}
 /* clang-format on */
 
-enum on_term { ON_TERM_NOTHING, ON_TERM_POWEROFF, ON_TERM_SAVE };
+enum on_term { ON_TERM_NOTHING, ON_TERM_STOP, ON_TERM_SAVE, ON_TERM_KILL };
 
 struct supervise_args {
 	enum on_term on_term;
+	struct restart restart;
 	const char *disks; /* of a save; NULL: not said */
 	unsigned idle_s;   /* 0: never */
 	struct {
@@ -63,7 +68,7 @@ struct supervise_start {
 	const char *verb;     /* run or resume */
 	char *const *operand; /* behind the options */
 	int noperands;
-	const char *name;   /* of the machine, as it is given; NULL: the verb chooses */
+	bool detach;	    /* in the background, once the machine runs, whose name is printed */
 	const char *file;   /* where it is saved; NULL: in the store under its name */
 	const char *stored; /* its name there; NULL: that of the machine */
 };

@@ -101,8 +101,8 @@ static int take_text(char **text, const char *key, char *value, struct err *err)
 static int take_recipe_head(void *opaque, const char *key, char *value, struct err *err)
 {
 	static const char *const files[] = {"kernel", "initrd", "disk"};
-	static const char *const options[] = {"append", "memory", "cpus", "cpu",   "console",
-					      "net",	"mac",	  "mtu",  "queues"};
+	static const char *const options[] = {"append", "memory", "vcpus", "cpu",   "console",
+					      "net",	"mac",	  "mtu",   "queues"};
 	struct recipe_reader *reader = opaque;
 	struct recipe *r = reader->recipe;
 
@@ -114,6 +114,9 @@ static int take_recipe_head(void *opaque, const char *key, char *value, struct e
 		if (strcmp(key, options[i]) == 0)
 			return take_option(r, key, value, err);
 	}
+	/* What older recipes have. */
+	if (strcmp(key, "cpus") == 0)
+		return take_option(r, "vcpus", value, err);
 	if (strcmp(key, "from") == 0)
 		return take_text(&r->from, key, value, err);
 	if (strcmp(key, "await") == 0)

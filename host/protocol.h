@@ -38,6 +38,12 @@
  *     The guest was asked to give up its free memory, and its caches. Not able: it has no driver
  *     for that, or is paused. It gets all back when it goes on after the next save or pause, or
  *     after 30 seconds.
+ * {"do":"balloon","bytes":target, or absent,"ask":bool}
+ *     → {"ok":true,"balloon":{"target":bytes,"actual":bytes that are in it,"driver":bool,"answers":n,
+ *       "guest":{what the guest last said of its memory: "free","total","available","caches",
+ *       "swapped-in","swapped-out": bytes; "major-faults","minor-faults","huge-pages",
+ *       "huge-page-failures"}}}
+ *     "ask": the guest is asked; when it answers "answers" is one more. In stats, which asks, too.
  * {"do":"trimming"}
  *     → {"ok":true,"busy":bool,"bytes":in the balloon}
  * {"do":"save","path":absolute,"as":name,"flat":bool,"level":n,"leave-running":bool,"parent":absolute,
@@ -103,7 +109,8 @@
  * {"do":"wait","or-broken":bool}
  *     → when the machine is over and its name is free again:
  *       {"ok":true,"end":"poweroff"|"killed"|"saved"|"moved"|"failed","error":text,
- *        "status":the application's in the guest, if it told one before it switched itself off}
+ *        "status":the application's in the guest, if it told one before it switched itself off,
+ *        "asked":bool, a "stop" has pressed its power button}
  *     With "or-broken" also when it is broken, or the guest has halted for good:
  *     "end":"broken"|"halted"; the name is still taken then.
  * {"do":"console"}

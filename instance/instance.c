@@ -47,6 +47,7 @@ static int make_machine(struct instance *in, struct err *err)
 		.memory = a->memory,
 		.nvcpus = a->vcpus,
 		.boot = in->source->boot,
+		.group = in->limits_group.vcpus_fd >= 0 ? &in->vcpu_group : NULL,
 		.log = {.fd = -1, .prefix = in->claim.name},
 	};
 	int ret;
@@ -381,6 +382,7 @@ static void on_deferred_start(struct loop_watch *watch, uint32_t events)
 
 	(void)events;
 	loop_del(&in->machine.loop, &in->deferred_watch);
+	limits_group_close(&in->limits_group);
 	if (in->options->warmup == NULL)
 		open_logs(in);
 	if (open_host_side(in, &err) < 0) {
@@ -526,6 +528,21 @@ static void finish_commands(struct instance *in)
 	exec_sessions_finish(&in->commands, why);
 }
 
+/* Before it takes memory: what is charged to a group stays there. */
+static int enter_limits(struct instance *in, struct err *err)
+{
+	struct limits_helper *helper = in->options->limits;
+	int ret;
+
+	if (helper == NULL)
+		return 0;
+	ret = limits_helper_ask(helper, in->claim.name, &in->limits_group, err);
+	limits_helper_close(helper);
+	in->vcpu_group = (struct vcpu_group){.vcpus_fd = in->limits_group.vcpus_fd,
+					     .rest_fd = in->limits_group.rest_fd};
+	return ret;
+}
+
 /* Build and run; *ran: it was built completely, so that its end is to be recorded. */
 /* Before the process leaves its working directory. */
 static void note_origin(struct instance *in)
@@ -538,11 +555,14 @@ static void note_origin(struct instance *in)
 
 static int build_and_run(struct instance *in, bool *ran, struct err *err)
 {
-	int ret = instance_net_open_captures(in, err);
+	int ret = enter_limits(in, err);
 
 	if (ret < 0)
 		return ret;
 	note_origin(in);
+	ret = instance_net_open_captures(in, err);
+	if (ret < 0)
+		return ret;
 	instance_arrivals_note(in);
 	ret = instance_restrict(in, err);
 	if (ret < 0)
@@ -601,9 +621,9 @@ static void record_and_release(struct instance *in, const struct instance_end *e
 		(void)record_write(in->claim.name, &record, NULL);
 	control_close_listeners(&in->control);
 	claim_release(&in->claim);
-	control_finish(&in->control,
-		       json_pack("{s:b,s:s,s:s,s:i}", "ok", 1, "end", machine_end_name(end->end),
-				 "error", record.error, "status", record.status));
+	control_finish(&in->control, json_pack("{s:b,s:s,s:s,s:i,s:b}", "ok", 1, "end",
+					       machine_end_name(end->end), "error", record.error,
+					       "status", record.status, "asked", (int)in->asked));
 }
 
 int instance_run(struct source *source, const struct instance_options *options,
@@ -623,6 +643,7 @@ int instance_run(struct source *source, const struct instance_options *options,
 	in->source = source;
 	in->claim.fd = -1;
 	in->claim.state_fd = -1;
+	in->limits_group = (struct limits_group)LIMITS_GROUP_NONE;
 	in->log = LOG_FILE_CLOSED;
 	in->events = LOG_FILE_CLOSED;
 	in->deferred_fd = -1;
@@ -658,6 +679,7 @@ int instance_run(struct source *source, const struct instance_options *options,
 	log_file_close(&in->log);
 	cleanup_fd_fn(&in->deferred_fd);
 	cleanup_fd_fn(&in->signal_fd);
+	limits_group_close(&in->limits_group);
 	source_close(source);
 	return ret;
 }

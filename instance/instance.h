@@ -23,6 +23,7 @@
 #include "instance/post_resume.h"
 #include "instance/record.h"
 #include "instance/source.h"
+#include "limits/helper.h"
 #include "snapshot/pager.h"
 #include "snapshot/reset.h"
 #include "snapshot/save_process.h"
@@ -38,7 +39,8 @@ struct instance_options {
 	bool new_identity; /* a new name, new MAC addresses */
 	bool golden;	   /* it can be reset; it was saved, and has not a new identity */
 	const struct connections *connections; /* bound; NULL: the cards stay as they are */
-	struct warmup *warmup; /* NULL, or a clone that is watched and thrown away */
+	struct limits_helper *limits; /* asked for a control group, and closed then; NULL: none */
+	struct warmup *warmup;	      /* NULL, or a clone that is watched and thrown away */
 	int hold_fd;   /* it came by a move: paused until that is committed, and over if this
 			  pipe closes before; 0: it did not */
 	int lease_fd;  /* the machine ends when the other end of this pipe or socket is closed; the
@@ -172,6 +174,8 @@ struct instance {
 	const struct instance_options *options;
 	struct source *source;
 	struct claim claim;
+	struct limits_group limits_group; /* until the vCPUs' threads have started */
+	struct vcpu_group vcpu_group;	  /* the same */
 	struct machine machine;
 	struct board board;
 	struct disk *disk[APPLIANCE_MAX_DISKS];	     /* owned by the board */
@@ -220,6 +224,7 @@ struct instance {
 	bool refused;	/* it failed before it was reported, or there was nobody to report to */
 	bool had_prior; /* a record of the last machine of that name: */
 	struct record prior;
+	bool asked;	  /* its power button was pressed by request */
 	bool reported;	  /* the waiting parent knows that it runs */
 	bool told_halted; /* that the guest has halted for good */
 
@@ -264,6 +269,8 @@ json_t *instance_stats(struct instance *in, const json_t *request, struct err *e
 /* Bytes of this process that are in memory, and those of them that are shared with files (NULL: not wanted); 0
  * without /proc. Any thread. */
 json_int_t instance_resident(json_int_t *shared_bytes);
+/* "balloon": ERR_USAGE for a size that is none, or more than all memory. */
+json_t *instance_balloon(struct instance *in, const json_t *request, struct err *err);
 json_t *instance_set_fill(struct instance *in, const json_t *request, struct err *err);
 
 /* What a disk that is written through excludes (instance_disks.c). `what`: "be moved", for the text.

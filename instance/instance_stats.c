@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/num.h"
+#include "devices/virtio/balloon.h"
 #include "instance/fill.h"
 #include "instance/instance.h"
 #include "vmm/machine_vcpus.h"
@@ -78,6 +79,40 @@ static json_t *paging(struct pager *pager)
 			 "fault-ns-sum", (json_int_t)s.fault_ns_sum, "fill", fill_name(s.fill));
 }
 
+/* What is in the balloon, and what the guest last said of its memory. */
+static json_t *balloon_json(const struct instance *in)
+{
+	struct balloon_view view;
+	json_t *guest = json_object();
+
+	balloon_look(in->board.balloon, &view);
+	for (unsigned i = 0; i < view.nstats; i++)
+		json_object_set_new(guest, view.stat[i].name,
+				    json_integer((json_int_t)view.stat[i].value));
+	return json_pack("{s:I,s:I,s:b,s:I,s:o}", "target", (json_int_t)view.target, "actual",
+			 (json_int_t)view.actual, "driver", (int)view.driver, "answers",
+			 (json_int_t)view.answers, "guest", guest);
+}
+
+json_t *instance_balloon(struct instance *in, const json_t *request, struct err *err)
+{
+	const json_t *bytes = json_object_get(request, "bytes");
+	json_t *reply;
+
+	if (bytes != NULL && (!json_is_integer(bytes) || json_integer_value(bytes) < 0)) {
+		err_set(err, ERR_USAGE, "\"bytes\" is no size");
+		return NULL;
+	}
+	if (bytes != NULL &&
+	    balloon_set_target(in->board.balloon, (uint64_t)json_integer_value(bytes), err) < 0)
+		return NULL;
+	if (json_is_true(json_object_get(request, "ask")))
+		balloon_ask_stats(in->board.balloon);
+	reply = json_pack("{s:b}", "ok", 1);
+	json_object_set_new(reply, "balloon", balloon_json(in));
+	return reply;
+}
+
 json_t *instance_stats(struct instance *in, const json_t *request, struct err *err)
 {
 	json_int_t shared = 0, resident = instance_resident(&shared);
@@ -89,6 +124,9 @@ json_t *instance_stats(struct instance *in, const json_t *request, struct err *e
 	}
 	stats = json_pack("{s:b,s:I,s:I}", "ok", 1, "resident", resident, "shared", shared);
 	json_object_set_new(stats, "cpu", cpu_times(&in->machine));
+	/* What the next one sees: the guest answers when it can. */
+	json_object_set_new(stats, "balloon", balloon_json(in));
+	balloon_ask_stats(in->board.balloon);
 	json_object_set_new(stats, "scratch", json_integer(scratch_bytes(in)));
 	/* It walks all page tables, so only for who wants it. */
 	if (json_is_true(json_object_get(request, "usage")))

@@ -130,6 +130,7 @@ static json_t *do_stop(struct instance *in, const json_t *request, struct err *e
 	if (instance_refuse_held(in, err) < 0)
 		return NULL;
 	machine_unpause(&in->machine);
+	in->asked = true;
 	board_power_button(&in->board);
 	return reply_ok();
 }
@@ -409,6 +410,7 @@ static const struct {
 	{"pause", do_pause, WANTS_GUEST},
 	{"unpause", do_unpause, WANTS_GUEST},
 	{"save", do_save, WANTS_GUEST | WANTS_IDLE},
+	{"balloon", instance_balloon, WANTS_GUEST | WANTS_IDLE},
 	{"trim", do_trim, WANTS_GUEST},
 	{"trimming", do_trimming, WANTS_GUEST},
 	{"stop", do_stop, 0},

@@ -185,6 +185,7 @@ int machine_init(struct machine *m, const struct machine_params *params, struct 
 		.log = params->log,
 		.cpu = params->cpu,
 		.boot = params->boot,
+		.group = params->group,
 	};
 	/* Without a CPU it is resumed from a file, which has the CPU and the memory. */
 	dirty_init(&m->dirty, &m->kvm, &m->mem, params->cpu == NULL);

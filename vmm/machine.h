@@ -57,6 +57,13 @@ enum machine_end {
 	MACHINE_END_FAILED,   /* KVM or the host failed, or it was broken; `failure` says how */
 };
 
+/* Where the threads of vCPUs are to be, and where those that start them are: files of control groups that a thread
+ * writes "0" to (cgroup.threads). */
+struct vcpu_group {
+	int vcpus_fd;
+	int rest_fd;
+};
+
 struct machine {
 	pthread_mutex_t lock;
 	pthread_cond_t vcpu_cond; /* vCPU state, want_parked or want_exit changed */
@@ -75,6 +82,7 @@ struct machine {
 	uint32_t nvcpus;
 	bool want_parked;
 	bool want_exit;
+	const struct vcpu_group *group; /* borrowed; NULL: none */
 
 	struct device *devices[MACHINE_MAX_DEVICES]; /* owned; destroyed in reverse order */
 	unsigned ndevices;
@@ -121,6 +129,7 @@ struct machine_params {
 	const struct cpu_needs *cpu_needs;   /* to be compared with this host; NULL: nothing is */
 	const struct host_needs *host_needs; /* with them; both borrowed */
 	struct boot_source boot;	     /* borrowed */
+	const struct vcpu_group *group;	     /* borrowed until machine_run() runs; NULL: none */
 	struct log log;
 };
 

@@ -18,6 +18,7 @@
  */
 #include "vmm/machine_vcpus.h"
 
+#include <errno.h>
 #include <linux/membarrier.h>
 #include <signal.h>
 #include <stdio.h>
@@ -124,7 +125,11 @@ static void *vcpu_main(void *arg)
 {
 	struct vcpu *vcpu = arg;
 	struct machine *m = vcpu->machine;
+	char name[16];
 
+	/* torpor update finds a machine's vCPUs by that. */
+	snprintf(name, sizeof(name), "vcpu%u", vcpu->kvm.id);
+	pthread_setname_np(pthread_self(), name);
 	pthread_mutex_lock(&m->lock);
 	while (!m->want_exit) {
 		if (must_park(m)) {
@@ -164,25 +169,50 @@ static int start_thread(struct vcpu *vcpu)
 	return ret;
 }
 
+static int enter_group(int fd, struct err *err)
+{
+	return write(fd, "0", 1) == 1 ? 0 : err_sys(err, errno, "enter a control group");
+}
+
+static int start_threads(struct machine *m, struct err *err)
+{
+	for (uint32_t i = 0; i < m->nvcpus; i++) {
+		int ret = start_thread(&m->vcpus[i]);
+
+		if (ret != 0)
+			return err_sys(err, ret, "start the thread of vCPU %u", i);
+		m->vcpus[i].state = VCPU_PARKED;
+	}
+	return 0;
+}
+
+/* A thread begins in the group of the one that makes it: so no vCPU runs outside of its group. */
+static int start_in_group(struct machine *m, struct err *err)
+{
+	int ret = enter_group(m->group->vcpus_fd, err), left;
+
+	if (ret < 0)
+		return ret;
+	ret = start_threads(m, err);
+	left = enter_group(m->group->rest_fd, ret < 0 ? NULL : err);
+	return ret < 0 ? ret : left;
+}
+
 int vcpus_start(struct machine *m, struct err *err)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	int ret;
 
 	pthread_once(&once, install_kick_handler);
 	m->want_parked = true;
 	m->want_exit = false;
-	for (uint32_t i = 0; i < m->nvcpus; i++) {
-		int ret = start_thread(&m->vcpus[i]);
-
-		if (ret != 0) {
-			pthread_mutex_unlock(&m->lock);
-			vcpus_join(m);
-			pthread_mutex_lock(&m->lock);
-			return err_sys(err, ret, "start the thread of vCPU %u", i);
-		}
-		m->vcpus[i].state = VCPU_PARKED;
+	ret = m->group != NULL ? start_in_group(m, err) : start_threads(m, err);
+	if (ret < 0) {
+		pthread_mutex_unlock(&m->lock);
+		vcpus_join(m);
+		pthread_mutex_lock(&m->lock);
 	}
-	return 0;
+	return ret;
 }
 
 void vcpus_join(struct machine *m)

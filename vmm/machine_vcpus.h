@@ -16,9 +16,10 @@
 
 #include "vmm/machine.h"
 
-/* Start the threads, parked. The signal used to interrupt KVM_RUN is SIGRTMIN; its handler does
- * nothing and is installed once for the process. Returns 0, or -errno of what pthread_create(3)
- * gave, with *err set; then no thread is left. */
+/* Start the threads, parked, in the group of machine_params, and named vcpu0, vcpu1, …. The signal
+ * used to interrupt KVM_RUN is SIGRTMIN; its handler does nothing and is installed once for the
+ * process. Returns 0, or -errno of what pthread_create(3), or write(2) for a group, gave, with *err
+ * set; then no thread is left. */
 int vcpus_start(struct machine *m, struct err *err);
 /* End the threads and wait for them. Takes the lock itself; the caller must not hold it. */
 void vcpus_join(struct machine *m);

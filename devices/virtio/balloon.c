@@ -11,7 +11,8 @@
  * written to a discarded page later is new memory and stays.
  *
  * A save at any moment: hints and pages of a command from before are void after it, because start()
- * ends the command (CMD_ID_DONE) and asks for an empty balloon.
+ * ends the command (CMD_ID_DONE) and asks for a balloon of the target, which is empty unless it was
+ * set.
  *
  * Free pages that the guest keeps filled with a pattern must keep it (§5.5.6.6): then neither
  * reports nor hints are used. Linux keeps zeros or nothing unless it is debugged.
@@ -33,10 +34,11 @@ static const struct state_field balloon_fields[] = {
 	STATE_SCALAR(struct balloon_state, command, 3, 1, 0),
 	STATE_SCALAR(struct balloon_state, last_command, 4, 1, 0),
 	STATE_SCALAR(struct balloon_state, poison, 5, 1, STATE_HEX),
+	STATE_SCALAR(struct balloon_state, target, 6, 2, 0),
 };
 
 const struct state_table virtio_balloon_table =
-	STATE_TABLE("virtio-balloon", 1, struct balloon_state, balloon_fields);
+	STATE_TABLE("virtio-balloon", 2, struct balloon_state, balloon_fields);
 
 static struct virtio_balloon *balloon_from_virtio(struct virtio_device *v)
 {
@@ -234,9 +236,16 @@ static void serve_stats(struct virtio_balloon *b, unsigned queue)
 		return;
 	for (unsigned i = 0; i < MAX_STATS && vq_read(&e, &stat, sizeof(stat)) == sizeof(stat);
 	     i++) {
-		if (le16toh(stat.tag) == VIRTIO_BALLOON_S_AVAIL)
+		const unsigned tag = le16toh(stat.tag);
+
+		if (tag == VIRTIO_BALLOON_S_AVAIL)
 			b->available = le64toh(stat.val);
+		if (tag >= VIRTIO_BALLOON_S_NR)
+			continue;
+		b->stat[tag] = le64toh(stat.val);
+		b->stats |= 1u << tag;
 	}
+	b->answers++;
 	vq_unpop(&b->v.queue[queue]);
 	balloon_on_stats(b);
 }
@@ -270,9 +279,11 @@ static void balloon_reset(struct virtio_device *v)
 {
 	struct virtio_balloon *b = balloon_from_virtio(v);
 
-	b->s = (struct balloon_state){.num_pages = 0};
+	/* The next driver, as of a guest that boots anew, finds what was asked for. */
+	b->s = (struct balloon_state){.num_pages = b->s.target, .target = b->s.target};
 	b->hinting = b->late = false;
 	b->phase = BALLOON_IDLE;
+	b->stats = 0;
 	balloon_update_config(b);
 }
 
@@ -283,6 +294,7 @@ static int balloon_forget(struct virtio_device *v, struct err *err)
 	(void)err;
 	b->hinting = b->late = false;
 	b->phase = BALLOON_IDLE;
+	b->stats = 0;
 	b->available = 0;
 	if (b->timer.fd >= 0)
 		timer_set(&b->timer, 0);
@@ -315,9 +327,11 @@ static int balloon_check(struct virtio_device *v, const void *staged, struct err
 {
 	const struct balloon_state *s = staged;
 
-	if (s->num_pages > v->m->mem.size / BALLOON_PAGE)
+	const uint64_t all = v->m->mem.size / BALLOON_PAGE;
+
+	if (s->num_pages > all || s->target > all)
 		return err_set(err, ERR_INTEGRITY, "a balloon of %u pages is more than all memory",
-			       s->num_pages);
+			       s->num_pages > all ? s->num_pages : s->target);
 	if (s->command > VIRTIO_BALLOON_CMD_ID_DONE && s->command != s->last_command)
 		return err_set(err, ERR_INTEGRITY, "impossible command %u", s->command);
 	return 0;

@@ -16,6 +16,7 @@ struct balloon_state {
 	uint32_t command;   /* free_page_hint_cmd_id */
 	uint32_t last_command;
 	uint32_t poison; /* what the driver fills free pages with */
+	uint32_t target; /* num_pages, when nothing else is asked for */
 };
 
 enum balloon_phase {
@@ -31,9 +32,12 @@ struct virtio_balloon {
 	struct balloon_state s;
 	struct virtio_balloon_config config;
 	struct virtio_inflight inflight[BALLOON_QUEUES];
-	uint64_t handled[BALLOON_QUEUES]; /* bytes of pages of the request in flight */
-	uint64_t available;		  /* bytes, as the guest last reported */
-	bool hinting;			  /* the driver has begun to answer s.command */
+	uint64_t handled[BALLOON_QUEUES];   /* bytes of pages of the request in flight */
+	uint64_t available;		    /* bytes, as the guest last reported */
+	uint64_t stat[VIRTIO_BALLOON_S_NR]; /* by tag, as it last reported */
+	uint32_t stats;			    /* bits: which of them */
+	uint64_t answers;		    /* so many reports */
+	bool hinting;			    /* the driver has begun to answer s.command */
 	bool late; /* hints in the queue were not taken at once: they are not used */
 
 	enum balloon_phase phase;
@@ -51,7 +55,7 @@ void balloon_on_stats(struct virtio_balloon *b);
 void balloon_on_actual(struct virtio_balloon *b);
 void balloon_note_progress(struct virtio_balloon *b);
 void balloon_on_hints_done(struct virtio_balloon *b);
-/* The guest may take everything back. It is not interrupted when it has it all already. */
+/* The guest may take back what is more than the target. It is not interrupted when nothing changes. */
 void balloon_give_back(struct virtio_balloon *b);
 void balloon_trim_free(struct virtio_balloon *b);
 

@@ -43,8 +43,8 @@ void balloon_give_back(struct virtio_balloon *b)
 	b->hinting = false;
 	if (hints)
 		b->s.command = VIRTIO_BALLOON_CMD_ID_DONE;
-	if (hints || b->s.num_pages != 0) {
-		b->s.num_pages = 0;
+	if (hints || b->s.num_pages != b->s.target) {
+		b->s.num_pages = b->s.target;
 		balloon_announce(b);
 	}
 	balloon_update_config(b);
@@ -74,12 +74,10 @@ void balloon_trim_free(struct virtio_balloon *b)
 }
 
 /* §5.5.6.3: using the old buffer asks for a new count. */
-static void ask_count(struct virtio_balloon *b)
+static void request_count(struct virtio_balloon *b)
 {
 	struct vq_elem e;
 
-	b->phase = BALLOON_ASKING;
-	balloon_note_progress(b);
 	if (!virtio_pop(&b->v, STATS_QUEUE, &e))
 		return;
 	virtio_push(&b->v, STATS_QUEUE, &e, 0);
@@ -87,6 +85,13 @@ static void ask_count(struct virtio_balloon *b)
 	/* An empty queue is one that wants to be notified. */
 	if (virtio_pop(&b->v, STATS_QUEUE, &e))
 		vq_unpop(&b->v.queue[STATS_QUEUE]);
+}
+
+static void ask_count(struct virtio_balloon *b)
+{
+	b->phase = BALLOON_ASKING;
+	balloon_note_progress(b);
+	request_count(b);
 }
 
 static void note_size(struct virtio_balloon *b)
@@ -176,4 +181,59 @@ uint64_t balloon_bytes(const struct device *dev)
 	const struct virtio_balloon *b = container_of(dev, const struct virtio_balloon, v.dev);
 
 	return (uint64_t)b->s.actual * BALLOON_PAGE;
+}
+
+int balloon_set_target(struct device *dev, uint64_t bytes, struct err *err)
+{
+	struct virtio_balloon *b = balloon_from_device(dev);
+	const uint64_t all = b->v.m->mem.size;
+
+	if (bytes > all)
+		return err_set(err, ERR_USAGE,
+			       "a balloon of %llu MiB is more than all memory, which is %llu MiB",
+			       (unsigned long long)(bytes >> 20), (unsigned long long)(all >> 20));
+	b->s.target = (uint32_t)(bytes / BALLOON_PAGE);
+	/* One that stands still, or is trimmed, is told when that is over (balloon_give_back()). */
+	if (virtio_serving(&b->v) && b->phase == BALLOON_IDLE)
+		balloon_give_back(b);
+	return 0;
+}
+
+void balloon_ask_stats(struct device *dev)
+{
+	struct virtio_balloon *b = balloon_from_device(dev);
+
+	if (virtio_has(&b->v, VIRTIO_FEATURE(VIRTIO_BALLOON_F_STATS_VQ)))
+		request_count(b);
+}
+
+void balloon_look(const struct device *dev, struct balloon_view *view)
+{
+	static const char *const names[VIRTIO_BALLOON_S_NR] = {
+		[VIRTIO_BALLOON_S_SWAP_IN] = "swapped-in",
+		[VIRTIO_BALLOON_S_SWAP_OUT] = "swapped-out",
+		[VIRTIO_BALLOON_S_MAJFLT] = "major-faults",
+		[VIRTIO_BALLOON_S_MINFLT] = "minor-faults",
+		[VIRTIO_BALLOON_S_MEMFREE] = "free",
+		[VIRTIO_BALLOON_S_MEMTOT] = "total",
+		[VIRTIO_BALLOON_S_AVAIL] = "available",
+		[VIRTIO_BALLOON_S_CACHES] = "caches",
+		[VIRTIO_BALLOON_S_HTLB_PGALLOC] = "huge-pages",
+		[VIRTIO_BALLOON_S_HTLB_PGFAIL] = "huge-page-failures",
+	};
+	const struct virtio_balloon *b = container_of(dev, const struct virtio_balloon, v.dev);
+
+	_Static_assert(BALLOON_STATS == VIRTIO_BALLOON_S_NR, "one place for each tag");
+	*view = (struct balloon_view){
+		.target = (uint64_t)b->s.target * BALLOON_PAGE,
+		.actual = balloon_bytes(dev),
+		.driver = (b->v.s.status & VIRTIO_DRIVER_OK) != 0,
+		.answers = b->answers,
+	};
+	for (unsigned tag = 0; tag < VIRTIO_BALLOON_S_NR; tag++) {
+		if ((b->stats & 1u << tag) == 0)
+			continue;
+		view->stat[view->nstats].name = names[tag];
+		view->stat[view->nstats++].value = b->stat[tag];
+	}
 }

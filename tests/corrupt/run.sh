@@ -93,10 +93,10 @@ sizes() {
 125|--memory: '-5' is not|run --kernel "$TINY" -m -5
 125|--memory: '' is not|run --kernel "$TINY" -m ''
 125|--memory: '1G5' is not|run --kernel "$TINY" -m 1G5
-125|--cpus: 0 is not between|run --kernel "$TINY" -c 0
-125|--cpus: 1000 is not between|run --kernel "$TINY" -c 1000
-125|--cpus: '-1' is not|run --kernel "$TINY" -c -1
-125|--cpus: 'two' is not|run --kernel "$TINY" -c two
+125|--vcpus: 0 is not between|run --kernel "$TINY" -c 0
+125|--vcpus: 1000 is not between|run --kernel "$TINY" -c 1000
+125|--vcpus: '-1' is not|run --kernel "$TINY" -c -1
+125|--vcpus: 'two' is not|run --kernel "$TINY" -c two
 125|--cpu: 'v9' is not|run --kernel "$TINY" --cpu v9
 125|--console: 'tty9' is not|run --kernel "$TINY" --console tty9
 125|--append: longer than|run --kernel "$TINY" --append "$(printf %70000s)"

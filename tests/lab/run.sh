@@ -46,6 +46,7 @@ files() {
 		echo "clones $(cpus_of_hosts)"
 		echo "reset"
 		echo "service"
+		echo "limits"
 		return
 	fi
 	echo "lan $two"

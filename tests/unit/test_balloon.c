@@ -2,6 +2,7 @@
  * §5.5). */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <errno.h>
 #include <linux/virtio_balloon.h>
 #include <string.h>
 #include <unistd.h>
@@ -441,5 +442,80 @@ Test(balloon, damaged_state_is_refused_or_harmless)
 		if (fake_move_damaged(&fake, &other, &seed, &err) == 0)
 			fake_kick(&other, REPORT);
 		fake_free(&other);
+	}
+}
+
+Test(balloon, a_size_that_is_set_stays)
+{
+	struct balloon_view view;
+	struct err err;
+
+	cr_assert(eq(int, balloon_set_target(&fake.v->dev, MIB(2) + 5, &err), 0));
+	cr_assert(eq(u32, CONFIG(num_pages), 512));
+	set_actual(512);
+	balloon_look(&fake.v->dev, &view);
+	cr_assert(eq(u64, view.target, MIB(2)));
+	cr_assert(eq(u64, view.actual, MIB(2)));
+	cr_assert(view.driver);
+	/* A trimming leads back to it. */
+	give_stats(0);
+	cr_assert(balloon_trim(&fake.v->dev, true));
+	expect_used(STAT, 1);
+	give_stats(1600 * PAGE);
+	cr_assert(eq(u32, CONFIG(num_pages), 512 + 1500));
+	fake.v->dev.ops->quiesce(&fake.v->dev);
+	fake.v->dev.ops->start(&fake.v->dev);
+	cr_assert(eq(u32, CONFIG(num_pages), 512));
+	cr_assert(eq(int, balloon_set_target(&fake.v->dev, UINT64_MAX, &err), -EINVAL));
+	cr_assert(eq(u32, CONFIG(num_pages), 512));
+	cr_assert(eq(int, balloon_set_target(&fake.v->dev, 0, &err), 0));
+	cr_assert(eq(u32, CONFIG(num_pages), 0));
+}
+
+/* It is part of the state, and a guest that boots anew finds it. */
+Test(balloon, a_size_goes_along)
+{
+	struct balloon_view view;
+	struct fake other;
+	struct err err;
+
+	cr_assert(eq(int, balloon_set_target(&fake.v->dev, MIB(3), &err), 0));
+	plug(&other);
+	cr_assert(eq(int, fake_move(&fake, &other, &err), 0), "%s", err.text);
+	balloon_look(&other.v->dev, &view);
+	cr_assert(eq(u64, view.target, MIB(3)));
+	cr_assert(eq(u32, CONFIG_OF(&other, num_pages), 768));
+	fake_write(&other, R_STATUS, 0);
+	cr_assert(eq(u32, CONFIG_OF(&other, num_pages), 768));
+	fake_free(&other);
+}
+
+Test(balloon, one_that_stands_still_is_told_later)
+{
+	struct err err;
+
+	fake.v->dev.ops->quiesce(&fake.v->dev);
+	cr_assert(eq(int, balloon_set_target(&fake.v->dev, MIB(1), &err), 0));
+	cr_assert(eq(u32, CONFIG(num_pages), 0));
+	fake.v->dev.ops->start(&fake.v->dev);
+	cr_assert(eq(u32, CONFIG(num_pages), 256));
+}
+
+Test(balloon, statistics_are_what_the_guest_said_last)
+{
+	struct balloon_view view;
+
+	give_stats(100 * PAGE);
+	balloon_look(&fake.v->dev, &view);
+	cr_assert(eq(u64, view.answers, 1));
+	balloon_ask_stats(&fake.v->dev);
+	expect_used(STAT, 1);
+	give_stats(200 * PAGE);
+	balloon_look(&fake.v->dev, &view);
+	cr_assert(eq(u64, view.answers, 2));
+	cr_assert(ge(uint, view.nstats, 1));
+	for (unsigned i = 0; i < view.nstats; i++) {
+		if (strcmp(view.stat[i].name, "available") == 0)
+			cr_assert(eq(u64, view.stat[i].value, 200 * PAGE));
 	}
 }

@@ -15,6 +15,7 @@
 #include "base/num.h"
 #include "service/notify.h"
 #include "service/relay.h"
+#include "service/restart.h"
 #include "service/sockets.h"
 
 #define MANY MIB(3)
@@ -237,4 +238,72 @@ Test(service, sockets_are_found_by_name)
 	cr_expect(not(zero(ptr, strstr(err.text, "no socket that listens"))));
 	if (three >= 0)
 		dup2(three, 3);
+}
+
+Test(restart, words)
+{
+	static const char *const bad[] = {"",
+					  "yes",
+					  "on-failure:",
+					  "on-failure:0",
+					  "on-failure:-1",
+					  "on-failure:2x",
+					  "always:3",
+					  "on-failure:1000001"};
+	struct restart r;
+
+	cr_assert(eq(int, restart_parse(&r, "no", NULL), 0));
+	cr_assert(eq(int, (int)r.when, RESTART_NO));
+	cr_assert(eq(int, restart_parse(&r, "always", NULL), 0));
+	cr_assert(eq(int, (int)r.when, RESTART_ALWAYS));
+	cr_assert(eq(int, restart_parse(&r, "on-failure:3", NULL), 0));
+	cr_assert(eq(uint, r.most, 3));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		cr_assert(eq(int, restart_parse(&r, bad[i], NULL), -EINVAL), "%s", bad[i]);
+}
+
+Test(restart, who_is_started_again)
+{
+	static const struct {
+		const char *policy;
+		enum restart_ending ending;
+		bool again;
+	} cases[] = {
+		{"no", ENDED_BADLY, false},	   {"on-failure", ENDED_ASKED, false},
+		{"on-failure", ENDED_WELL, false}, {"on-failure", ENDED_BADLY, true},
+		{"always", ENDED_ASKED, false},	   {"always", ENDED_WELL, true},
+		{"always", ENDED_BADLY, true},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct restart r;
+
+		cr_assert(eq(int, restart_parse(&r, cases[i].policy, NULL), 0));
+		cr_assert(eq(int, restart_after(&r, cases[i].ending, 0) >= 0, cases[i].again),
+			  "%zu", i);
+	}
+}
+
+Test(restart, waits_twice_as_long_each_time)
+{
+	static const int delays[] = {100,  200,	  400,	 800,	1600,  3200,
+				     6400, 12800, 25600, 51200, 60000, 60000};
+	struct restart r;
+
+	cr_assert(eq(int, restart_parse(&r, "always", NULL), 0));
+	for (size_t i = 0; i < ARRAY_SIZE(delays); i++)
+		cr_assert(eq(int, restart_after(&r, ENDED_BADLY, 1), delays[i]));
+	/* It has lived for long. */
+	cr_assert(eq(int, restart_after(&r, ENDED_BADLY, UINT64_C(10000000000)), 100));
+	cr_assert(eq(int, restart_after(&r, ENDED_BADLY, 0), 200));
+}
+
+Test(restart, no_more_often_than_it_says)
+{
+	struct restart r;
+
+	cr_assert(eq(int, restart_parse(&r, "on-failure:2", NULL), 0));
+	cr_assert(eq(int, restart_after(&r, ENDED_BADLY, 0), 100));
+	cr_assert(eq(int, restart_after(&r, ENDED_BADLY, 0), 200));
+	cr_assert(eq(int, restart_after(&r, ENDED_BADLY, 0), -1));
 }

@@ -295,8 +295,10 @@ try disk_full "the disk is full: the machine and its old file stay, and it is tr
 
 bad_services() {
     make_stored web
-    refuses 125 'poweroff or save' resume --on-term off web
+    refuses 125 'stop, save or kill' resume --on-term off web
     refuses 125 'needs a -p listen' resume --idle-save 5 web
+    refuses 125 'no, on-failure' resume --restart=sometimes web
+    refuses 125 'wakes when somebody connects' resume --restart=always -p listen:80 web
     refuses 125 'foreground' resume -d --on-term save web
     refuses 125 'no socket was passed' resume -p listen:80 web
     refuses 125 'listen:PORT' resume -p listen=:80 web
@@ -319,3 +321,32 @@ the_units() {
     same "what systemd says of them" "$(grep torpor verify.out)" ""
 }
 try the_units "the units are what systemd takes"
+
+# The process of a machine, other than $1.
+other_process() { # PROCESS NAME
+    process=$("$TORPOR" inspect --json "$2" 2>/dev/null | json "d.get('pid', '')" 2>/dev/null) &&
+        [ -n "$process" ] && [ "$process" != "$1" ]
+}
+
+only_on_failure() {
+    serve_in_background "$TORPOR" run -n well --restart=on-failure --kernel "$TINY"
+    until_true other_process "" well
+    "$TORPOR" console well <<<poweroff >/dev/null
+    ended 0
+    serve_in_background "$TORPOR" run -n badly --restart=on-failure:1 --kernel "$TINY"
+    until_true other_process "" badly
+    kill -KILL "$process"
+    until_true other_process "$process" badly
+    kill -KILL "$process"
+    ended 125
+    grep -q 'badly has ended: it starts again in 0.1 s' service.err || fail "$(<service.err)"
+}
+try only_on_failure "--restart on-failure:1: not when it switches itself off, and no more than once"
+
+killed_by_term() {
+    serve_in_background "$TORPOR" run -n short --on-term=kill --kernel "$TINY"
+    until_true other_process "" short
+    kill -TERM "$service"
+    ended 137
+}
+try killed_by_term "--on-term kill: it ends at once"
