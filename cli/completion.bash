@@ -144,8 +144,8 @@ _torpor_verb()
 		;;
 	logs)
 		subcommands='' operands='known'
-		flags='-f --follow --host --help' files='' folders=''
-		choices='' others='--tail'
+		flags='-f --follow --host -t --timestamps --help' files='' folders=''
+		choices='' others='--tail --since'
 		;;
 	console)
 		subcommands='' operands='running'

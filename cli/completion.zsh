@@ -364,6 +364,9 @@ _torpor_verb()
 		'*--follow[go on until the machine is over]'
 		'*--host[torpor'\''s own messages instead of the guest'\''s output]'
 		'*--tail=[begin with the last N lines of what is there]:N: '
+		'*--since=[begin with the first line that came then or later]:TIME: '
+		'*-t[the time in front of each line, as far as it is known]'
+		'*--timestamps[the time in front of each line, as far as it is known]'
 		'*:operand:_torpor_operands known'
 		) ;;
 	console) arguments=(

@@ -2,7 +2,7 @@
  * The paths of machines and LANs: the XDG base directories, with `torpor` below each.
  *
  *     runtime  $XDG_RUNTIME_DIR/torpor/NAME/        lock, control, pid
- *     state    $XDG_STATE_HOME/torpor/NAME/         console.log, torpor.log, events, exit
+ *     state    $XDG_STATE_HOME/torpor/NAME/         console.log, console.log.times, torpor.log, events, exit
  *     store    $XDG_DATA_HOME/torpor/NAME.torpor
  *     volumes  $XDG_DATA_HOME/torpor/volumes/NAME.raw
  *     images   $XDG_DATA_HOME/torpor/oci/           what came from registries (store/cas.h)

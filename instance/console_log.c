@@ -10,7 +10,7 @@ void console_log_init(struct console_log *log, const char *name, bool fresh)
 
 void console_log_open(struct console_log *log)
 {
-	unsigned flags = LOG_FILE_ROTATES | (log->fresh ? LOG_FILE_FRESH : 0u);
+	unsigned flags = LOG_FILE_ROTATES | LOG_FILE_TIMES | (log->fresh ? LOG_FILE_FRESH : 0u);
 	struct path path;
 
 	if (log->opened)

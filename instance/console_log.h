@@ -1,7 +1,7 @@
 /*
- * console.log: everything the guest ever printed, bounded: see log_file.h. At CONSOLE_LOG_MAX bytes
- * the file becomes console.log.1 and a new one is begun. Created at the first byte or by
- * console_log_open(), whichever comes first. Machine lock held.
+ * console.log: everything the guest ever printed, bounded; and console.log.times, when. See log_file.h.
+ * At CONSOLE_LOG_MAX bytes the file becomes console.log.1 and a new one is begun. Created at the first byte or
+ * by console_log_open(), whichever comes first. Machine lock held.
  */
 #ifndef TORPOR_INSTANCE_CONSOLE_LOG_H
 #define TORPOR_INSTANCE_CONSOLE_LOG_H

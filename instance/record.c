@@ -144,9 +144,18 @@ int record_read(const char *name, struct record *record, struct err *err)
 
 void record_remove_all(const char *name)
 {
-	static const char *const files[] = {
-		"exit",		"exit.new",	"console.log",	    "console.log.1", "torpor.log",
-		"torpor.log.1", EVENT_LOG_FILE, EVENT_LOG_OLD_FILE, "every",	     ""};
+	static const char *const files[] = {"exit",
+					    "exit.new",
+					    "console.log",
+					    "console.log.1",
+					    "console.log.times",
+					    "console.log.times.1",
+					    "torpor.log",
+					    "torpor.log.1",
+					    EVENT_LOG_FILE,
+					    EVENT_LOG_OLD_FILE,
+					    "every",
+					    ""};
 	struct path path;
 
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {

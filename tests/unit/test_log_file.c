@@ -2,12 +2,14 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/num.h"
@@ -163,4 +165,92 @@ Test(log_file, one_that_cannot_be_opened_or_written_costs_nothing_else, .init = 
 	log_file_write(&f, "x", 1);
 	cr_assert(eq(u64, f.size, 0));
 	log_file_close(&f);
+}
+
+/* --- times --- */
+
+static void write_text(struct log_file *f, const char *text)
+{
+	log_file_write(f, text, strlen(text));
+}
+
+Test(log_times, lines_have_the_time_at_which_they_began, .init = sample_begin, .fini = sample_end)
+{
+	struct log_file f = LOG_FILE_CLOSED;
+	struct log_times t;
+	const uint64_t before = clock_realtime_ns();
+	uint64_t middle, at;
+	int fd;
+
+	cr_assert(
+		eq(i32, log_file_open(&f, "log", MAX, LOG_FILE_ROTATES | LOG_FILE_TIMES, NULL), 0));
+	write_text(&f, "one\ntw");
+	usleep(20000);
+	middle = clock_realtime_ns();
+	write_text(&f, "o\n");
+	usleep(20000);
+	write_text(&f, "three\n");
+	log_file_close(&f);
+	fd = open("log", O_RDONLY | O_CLOEXEC);
+	cr_assert(log_times_open(&t, "log", fd));
+	cr_expect(ge(u64, log_times_at(&t, 0), before));
+	at = log_times_at(&t, 4);
+	cr_expect(lt(u64, at, middle), "the second line began in the first write");
+	cr_expect(ge(u64, log_times_at(&t, 8), middle));
+	cr_expect(eq(u64, log_times_since(&t, middle), 8));
+	cr_expect(eq(u64, log_times_since(&t, 0), 0));
+	cr_expect(eq(u64, log_times_since(&t, UINT64_MAX), UINT64_MAX));
+	log_times_close(&t);
+	close(fd);
+}
+
+/* A byte at a time, as a serial port has it: no record for each. */
+Test(log_times, many_lines_are_few_records, .init = sample_begin, .fini = sample_end)
+{
+	struct log_file f = LOG_FILE_CLOSED;
+	const uint64_t begin = clock_monotonic_ns();
+	uint64_t most;
+
+	cr_assert(eq(i32, log_file_open(&f, "log", MAX, LOG_FILE_TIMES, NULL), 0));
+	for (unsigned i = 0; i < 10000; i++)
+		write_text(&f, i % 2 == 0 ? "x" : "\n");
+	log_file_close(&f);
+	most = 2 + (clock_monotonic_ns() - begin) / LOG_TIMES_NS;
+	cr_expect(le(i64, size_of("log.times"), (int64_t)(16 * most)));
+}
+
+/* Those of another file are not believed: of one before the rotation, or that an older program made. */
+Test(log_times, belong_to_their_file, .init = sample_begin, .fini = sample_end)
+{
+	struct log_file f = LOG_FILE_CLOSED;
+	uint8_t *bytes = numbers(MAX);
+	struct log_times t;
+	int fd;
+
+	cr_assert(
+		eq(i32, log_file_open(&f, "log", MAX, LOG_FILE_ROTATES | LOG_FILE_TIMES, NULL), 0));
+	write_text(&f, "old\n");
+	log_file_write(&f, bytes, MAX);
+	log_file_close(&f);
+	fd = open("log.1", O_RDONLY | O_CLOEXEC);
+	cr_expect(not(log_times_open(&t, "log", fd)));
+	cr_assert(eq(i32, rename("log.times.1", "log.1.times"), 0));
+	cr_assert(log_times_open(&t, "log.1", fd));
+	cr_expect(ne(u64, log_times_at(&t, 0), 0));
+	log_times_close(&t);
+	close(fd);
+	fd = open("log", O_RDONLY | O_CLOEXEC);
+	cr_assert(log_times_open(&t, "log", fd));
+	log_times_close(&t);
+	/* Go on with it: what is there stays. */
+	cr_assert(eq(i32,
+		     log_file_open(&f, "log", 2 * MAX, LOG_FILE_ROTATES | LOG_FILE_TIMES, NULL),
+		     0));
+	write_text(&f, "more\n");
+	log_file_close(&f);
+	cr_assert(log_times_open(&t, "log", fd));
+	cr_expect(eq(u64, log_times_since(&t, 0), 0));
+	log_times_close(&t);
+	close(fd);
+	free(bytes);
 }

@@ -97,3 +97,50 @@ tail_of_logs() {
     same "all" "$out" "$all"
 }
 try tail_of_logs "logs --tail: the last lines"
+
+# Times come with the lines, and outlive the machine.
+times_of_logs() {
+    local stamp='[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z' all with before
+    before=$(date -u +%FT%T)
+    boot s
+    works logs s
+    all=$out
+    works logs --timestamps s
+    with=$out
+    same "without the times" "$(sed -E "s/^$stamp //" <<<"$with")" "$all"
+    [[ ! $(head -n 1 <<<"$with") < $before ]] || fail "$with came before $before"
+    # A second is what --since can tell from another.
+    sleep 2
+    cut=$(date +%s)
+    answers s "fill 16 1 9" "filled 256"
+    works logs --since "@$cut" s
+    same "since then" "${out%$'\r'}" "filled 256"
+    works logs --since 1h -t --tail 1 s
+    matches "the last line" "${out%$'\r'}" "^$stamp filled 256$"
+    works logs --since 0 s
+    same "since now" "$out" ""
+    timeout "$PATIENCE" "$TORPOR" logs -f -t --since "@$cut" s >followed &
+    local follower=$!
+    answers s "fill 17 1 9" "filled 256"
+    until_true eval '[ "$(grep -Ec "^'"$stamp"' filled 256" followed)" = 2 ]'
+    works_silently kill s
+    wait $follower
+    works logs -t --since "@$cut" s
+    same "behind the end" "$(wc -l <<<"$out")" 2
+    refuses 125 "are of the guest's output" logs -t --host s
+    refuses 125 "--since needs a time ago" logs --since soon s
+    # A log of an earlier version.
+    rm "$XDG_STATE_HOME/torpor/s/console.log.times"
+    works logs -t s
+    same "times that nobody knows" "$(sed 's/^- //' <<<"$out" | head -n 1)" "$(head -n 1 <<<"$all")"
+    call logs --since 1h s
+    same "status" "$status" 0
+    matches "what it says" "$(<"$SCRATCH/err")" "not known when these lines came: all are printed"
+    same "all" "$(wc -l <"$SCRATCH/out")" "$(wc -l <"$XDG_STATE_HOME/torpor/s/console.log")"
+    # The next machine of that name begins anew.
+    works rm s
+    boot s
+    works logs -t s
+    matches "a new one" "$out" "^$stamp READY"
+}
+try times_of_logs "logs --since, --timestamps: also while they are followed, behind the end, and of a log without times"
