@@ -3,6 +3,7 @@
 #include "cli/supervise.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -726,9 +727,14 @@ static int serve(struct service *s, struct err *err)
 	if (ret < 0)
 		return ret;
 	if (s->report_fd >= 0) {
+		/* It is started again with the paths that were given. */
+		cleanup_fd int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
 		/* Nobody has learned of it: as instance.c does. */
 		if (!detach_ready(s->report_fd, s->name))
 			kill_machine(s);
+		if (here >= 0)
+			(void)!fchdir(here);
 		s->report_fd = -1;
 	}
 	ret = loop_run(&s->loop, err);
