@@ -56,6 +56,12 @@ struct arrivals_status {
 	char failed[256]; /* why it failed; of the first file that did, or of the set */
 };
 
+/* Not all will be there: the set has failed, or a file of it, while the others still come. */
+static inline bool arrivals_have_failed(const struct arrivals_status *status)
+{
+	return status->state == ARRIVALS_FAILED || status->failed[0] != '\0';
+}
+
 /* --- the writer --- */
 
 /* Lay out the map of `n` files in `map_fd` (which stays the caller's), nothing there yet, state

@@ -227,7 +227,7 @@ static bool times_read(const struct log_times *t, uint64_t at, uint64_t *offset,
 
 uint64_t log_times_at(struct log_times *t, uint64_t offset)
 {
-	uint64_t begins, ns;
+	uint64_t begins = 0, ns = 0;
 
 	while (times_read(t, t->at, &begins, &ns) && begins <= offset) {
 		t->now = ns;

@@ -42,7 +42,7 @@ static int wait_for_rest(const char *name, const char *verb, struct err *err)
 
 	while (claim_is_held(name) && arriving_look(name, &status)) {
 		arriving_text(&status, text);
-		if (status.state == ARRIVALS_FAILED) {
+		if (arrivals_have_failed(&status)) {
 			err_set(err, ERR_FAILED, "machine %s: %s", name, text);
 			return -EIO;
 		}

@@ -82,12 +82,15 @@ void arriving_text(const struct arrivals_status *status, char text[ARRIVING_TEXT
 	if (localtime_r(&since, &tm) != NULL)
 		strftime(when, sizeof(when), time(NULL) - since < 86400 ? "%H:%M:%S" : "%F %T",
 			 &tm);
-	if (status->state == ARRIVALS_WAITING)
-		len = snprintf(text, ARRIVING_TEXT, "waiting for %s since %s, ", status->host,
-			       when);
-	else if (status->state == ARRIVALS_FAILED)
+	if (status->state == ARRIVALS_FAILED)
 		len = snprintf(text, ARRIVING_TEXT, "the rest will not arrive (%s), ",
 			       status->failed);
+	else if (arrivals_have_failed(status))
+		len = snprintf(text, ARRIVING_TEXT, "one of its files will not arrive (%s), ",
+			       status->failed);
+	else if (status->state == ARRIVALS_WAITING)
+		len = snprintf(text, ARRIVING_TEXT, "waiting for %s since %s, ", status->host,
+			       when);
 	snprintf(text + len, ARRIVING_TEXT - (size_t)len, "%u %% of %.1f MiB has arrived", percent,
 		 (double)status->bytes / mib);
 }

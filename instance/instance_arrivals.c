@@ -16,11 +16,9 @@
 /* So often, at most, it looks. */
 #define LOOK_MS 200
 
-static void tell_change(struct instance *in, const struct arrivals_status *was,
-			const struct arrivals_status *now)
+static void tell_state(struct instance *in, const struct arrivals_status *was,
+		       const struct arrivals_status *now)
 {
-	char text[ARRIVING_TEXT];
-
 	if (was->state == ARRIVALS_WAITING)
 		instance_event(
 			in, "waited",
@@ -29,7 +27,16 @@ static void tell_change(struct instance *in, const struct arrivals_status *was,
 		instance_event(in, "waiting", arriving_json(now));
 	else if (now->state == ARRIVALS_COMPLETE)
 		instance_event(in, "arrived", json_pack("{s:I}", "bytes", (json_int_t)now->bytes));
-	else if (now->state == ARRIVALS_FAILED)
+}
+
+static void tell_change(struct instance *in, const struct arrivals_status *was,
+			const struct arrivals_status *now)
+{
+	char text[ARRIVING_TEXT];
+
+	if (now->state != was->state)
+		tell_state(in, was, now);
+	if (arrivals_have_failed(now) && !arrivals_have_failed(was))
 		instance_event(in, "arrival-failed", arriving_json(now));
 	if (now->state == ARRIVALS_COMPLETE) {
 		log_line(&in->machine.log, "all of it has arrived");
@@ -49,7 +56,8 @@ static void *watch_arrivals(void *instance)
 
 	while (!atomic_load(&in->arrivals_over)) {
 		arrivals_status(set, &now);
-		if (now.state != was.state)
+		if (now.state != was.state ||
+		    arrivals_have_failed(&now) != arrivals_have_failed(&was))
 			tell_change(in, &was, &now);
 		if (now.state == ARRIVALS_COMPLETE || now.state == ARRIVALS_FAILED)
 			return NULL;

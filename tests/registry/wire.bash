@@ -452,6 +452,38 @@ runs_meanwhile() {
 }
 try runs_meanwhile "a machine runs while its image is fetched, and is saved; the store has the image then"
 
+lost() { # NAME
+    "$TORPOR" ps | grep -q "^$1 .*one of its files will not arrive (.*gives other bytes than those of sha256:"
+}
+
+# Its kernel, which a machine that runs does not need; a save does.
+spoilt_file() {
+    local digest blob
+    need docker-registry
+    appliances
+    start_registry
+    works push full.torpor "docker://$registry/torpor/full:v1"
+    elsewhere
+    digest=$(sha256sum <"$TINY")
+    blob=registry/docker/registry/v2/blobs/sha256/${digest:0:2}/${digest%% *}/data
+    [ -s "$blob" ] || fail "the registry has no kernel"
+    printf ZZZZ | dd of="$blob" bs=1 seek=1000 conv=notrunc status=none
+    works resume -d --name web "docker://$registry/torpor/full:v1"
+    until_true lost web
+    answers web "check 4 12 7" "check ok"
+    refuses 125 "one of its files will not arrive \(.*, twice" save web -o saved.torpor
+    refuses 125 "one of its files will not arrive \(.*, twice" save -R web -o saved.torpor
+    answers web "check 4 12 7" "check ok"
+    works logs --host web
+    matches "the log" "$out" "one of its files will not arrive"
+    works kill web
+    works events --json --since 1h --until 0 web
+    matches "the events" "$out" '"event":"arrival-failed"'
+    [ ! -e saved.torpor ] || fail "something was saved"
+    refuses 122 'no image' inspect "docker://$registry/torpor/full:v1"
+}
+try spoilt_file "a file that is always wrong and no guest needs: ps, log and events name it, a save fails, the machine goes on"
+
 increment_meanwhile() {
     need docker-registry
     appliances
