@@ -190,8 +190,14 @@ static int parse_lines(struct transcript *t, const struct transcript_head *more,
 
 	while (i < t->nlines) {
 		const struct text_line *line = &t->line[i];
-		int ret = head ? parse_head_line(t, line, more, err) : 0;
+		int ret;
 
+		/* Output may have them, two spaces further in. */
+		if (begins(line, "<<<<<<< ") || begins(line, ">>>>>>> "))
+			return err_set(err, ERR_USAGE,
+				       "line %zu: a conflict marker: choose one of the two sides",
+				       i + 1);
+		ret = head ? parse_head_line(t, line, more, err) : 0;
 		if (ret < 0)
 			return err_context(err, ret, "line %zu", i + 1);
 		head = ret > 0;

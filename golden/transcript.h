@@ -64,8 +64,8 @@ struct transcript {
 };
 
 /* Takes `text`, which malloc() gave. Returns 0; -EINVAL with ERR_USAGE (the text names the line)
- * for a head that cannot be read or that there is not, lines that end in CR LF, or a text longer than TRANSCRIPT_MAX;
- * -ENOMEM. After an error there is nothing to free. */
+ * for a head that cannot be read or that there is not, lines that end in CR LF, a conflict marker
+ * that is no output, or a text longer than TRANSCRIPT_MAX; -ENOMEM. After an error there is nothing to free. */
 int transcript_parse(struct transcript *t, char *text, size_t len, struct err *err);
 
 /* Heads that a transcript does not have, of a text that is one and more. */

@@ -184,6 +184,10 @@ options_of_files() {
         case $option in
         name) set -- other ;;
         on-term) set -- save ;;
+        restart) set -- always ;;
+        cpus | cpu-weight | pids-max) set -- 1 ;;
+        cpuset) set -- 0 ;;
+        memory-max) set -- 1G ;;
         idle-save | timeout) set -- 9 ;;
         disks) set -- inside ;;
         disk) set -- missing ;;
@@ -192,7 +196,7 @@ options_of_files() {
         fill) set -- none ;;
         require-signature) set -- trust ;;
         verify) set -- full ;;
-        net) set -- none ;;
+        net | share) set -- none ;;
         publish) set -- 80 ;;
         pcap | key-file | passphrase-file | until-closed | cacert) set -- missing ;;
         detach | paused | golden | unverified | new-identity | rm | wait-complete | plain-http) set -- ;;

@@ -414,6 +414,12 @@ breaks() {
     printf 'golden: golden.torpor\r\n  %% true\r\n' >crlf.t
     call test crlf.t
     matches "CR LF" "$(<"$SCRATCH/err")" 'crlf.t: lines end in CR LF'
+    # As output they are lines like others.
+    printf '  %% echo a\n<<<<<<< HEAD\n  a\n=======\n  b\n>>>>>>> other\n' >conflict.t
+    call test --update conflict.t
+    same status "$status" 125
+    matches "a conflict" "$(<"$SCRATCH/err")" 'conflict.t: line 2: a conflict marker'
+    matches "the file" "$(<conflict.t)" '^  % echo a.*>>>>>>> other$'
     same "machines" "$("$TORPOR" ps -aq)" "$all"
 }
 try breaks "test: a golden of another digest or that is not there, time that is over, a guest without an agent"
