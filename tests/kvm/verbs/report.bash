@@ -50,7 +50,7 @@ for f in families:
     assert re.fullmatch(r"torpor_[a-z_]+", f.name) and f.documentation and f.type in ("gauge", "counter"), f
     # The parser takes _total from the name of a counter.
     assert not f.name.endswith("_total"), f
-    assert f.type == "counter" or re.search(r"_(seconds|bytes|ratio|info)$", f.name), f
+    assert f.type == "counter" or re.search(r"_(seconds|bytes|ratio|cpus|info)$", f.name), f
     for s in f.samples:
         assert s.labels["machine"] == "s" and s.value >= 0, s
         assert (f.type == "counter") == s.name.endswith("_total"), s
