@@ -334,9 +334,11 @@ static bool make_result(struct worker *w, size_t index)
 	} else {
 		ret = machines->begin(machines->opaque, w->number, result->path,
 				      &result->transcript, &world, &err);
+		/* Who takes the test next reads it anew. */
+		if (ret < 0 && world.no_room)
+			transcript_free(&result->transcript);
 		if (ret < 0 && world.no_room && hand_back(w, index, &err)) {
 			note_started(w, false);
-			transcript_free(&result->transcript);
 			return false;
 		}
 		note_started(w, ret == 0);
