@@ -64,6 +64,17 @@ int request_folder(const struct share_server *s, const struct share_request *r, 
 	return (*node)->type == S_IFDIR ? 0 : -ENOTDIR;
 }
 
+int request_place(const struct share_server *s, const struct share_request *r, size_t *at,
+		  struct node **folder, const char **name)
+{
+	int ret = request_folder(s, r, folder);
+
+	if (ret < 0)
+		return ret;
+	*name = request_name(r, at);
+	return *name != NULL ? 0 : -EINVAL;
+}
+
 /* --- files --- */
 
 int file_status(int fd, struct statx *st)
@@ -212,12 +223,10 @@ static int share_lookup(struct share_server *s, const struct share_request *r,
 {
 	struct node *folder;
 	size_t at = 0;
-	const char *name = request_name(r, &at);
-	int ret = request_folder(s, r, &folder);
+	const char *name;
+	int ret = request_place(s, r, &at, &folder, &name);
 
-	if (ret < 0)
-		return ret;
-	return name != NULL ? answer_entry(s, folder, name, a) : -EINVAL;
+	return ret < 0 ? ret : answer_entry(s, folder, name, a);
 }
 
 static int share_forget(struct share_server *s, const struct share_request *r,
@@ -252,14 +261,12 @@ static int share_mkdir(struct share_server *s, const struct share_request *r,
 {
 	const struct fuse_mkdir_in *in = request_args(r);
 	size_t at = sizeof(*in);
-	const char *name = request_name(r, &at);
+	const char *name;
 	struct node *folder;
-	int ret = request_folder(s, r, &folder);
+	int ret = request_place(s, r, &at, &folder, &name);
 
 	if (ret < 0)
 		return ret;
-	if (name == NULL)
-		return -EINVAL;
 	if (mkdirat(folder->fd, name, in->mode & FOLDER_BITS) < 0)
 		return -errno;
 	return answer_entry(s, folder, name, a);
@@ -271,14 +278,12 @@ static int share_mknod(struct share_server *s, const struct share_request *r,
 	const struct fuse_mknod_in *in = request_args(r);
 	const uint32_t type = in->mode & S_IFMT;
 	size_t at = sizeof(*in);
-	const char *name = request_name(r, &at);
+	const char *name;
 	struct node *folder;
-	int ret = request_folder(s, r, &folder);
+	int ret = request_place(s, r, &at, &folder, &name);
 
 	if (ret < 0)
 		return ret;
-	if (name == NULL)
-		return -EINVAL;
 	if (type != S_IFREG && type != S_IFIFO && type != S_IFSOCK)
 		return -EPERM;
 	if (mknodat(folder->fd, name, type | (in->mode & MODE_BITS), 0) < 0)
@@ -290,13 +295,14 @@ static int share_symlink(struct share_server *s, const struct share_request *r,
 			 struct share_answer *a)
 {
 	size_t at = 0;
-	const char *name = request_name(r, &at), *target = (const char *)r->args + at;
+	const char *name, *target;
 	struct node *folder;
-	int ret = request_folder(s, r, &folder);
+	int ret = request_place(s, r, &at, &folder, &name);
 
 	if (ret < 0)
 		return ret;
-	if (name == NULL || at >= r->nargs || strnlen(target, r->nargs - at) == r->nargs - at)
+	target = (const char *)r->args + at;
+	if (at >= r->nargs || strnlen(target, r->nargs - at) == r->nargs - at)
 		return -EINVAL;
 	if (symlinkat(target, folder->fd, name) < 0)
 		return -errno;
@@ -328,14 +334,12 @@ static int share_link(struct share_server *s, const struct share_request *r, str
 static int remove_name(struct share_server *s, const struct share_request *r, int flags)
 {
 	size_t at = 0;
-	const char *name = request_name(r, &at);
+	const char *name;
 	struct node *folder;
-	int ret = request_folder(s, r, &folder);
+	int ret = request_place(s, r, &at, &folder, &name);
 
 	if (ret < 0)
 		return ret;
-	if (name == NULL)
-		return -EINVAL;
 	return unlinkat(folder->fd, name, flags) < 0 ? -errno : 0;
 }
 

@@ -139,18 +139,16 @@ int share_create(struct share_server *s, const struct share_request *r, struct s
 {
 	const struct fuse_create_in *in = request_args(r);
 	size_t at = sizeof(*in);
-	const char *name = request_name(r, &at);
+	const char *name;
 	struct {
 		struct fuse_entry_out entry;
 		struct fuse_open_out open;
 	} out;
 	struct node *folder;
-	int fd, ret = request_folder(s, r, &folder);
+	int fd, ret = request_place(s, r, &at, &folder, &name);
 
 	if (ret < 0)
 		return ret;
-	if (name == NULL)
-		return -EINVAL;
 	if (a->room < sizeof(out))
 		return -EIO;
 	fd = open_new(s, folder->fd, name, in, &out.entry);

@@ -53,6 +53,9 @@ const char *request_name(const struct share_request *r, size_t *at);
 struct node *request_node(const struct share_server *s, const struct share_request *r);
 /* The same, a folder: 0, -ESTALE or -ENOTDIR. */
 int request_folder(const struct share_server *s, const struct share_request *r, struct node **node);
+/* The same, and a name in it that begins at `at` in the arguments, as request_name() takes it: also -EINVAL. */
+int request_place(const struct share_server *s, const struct share_request *r, size_t *at,
+		  struct node **folder, const char **name);
 
 /* Put a structure into the answer. Returns its length, or -EIO without room. */
 int answer_with(struct share_answer *a, const void *data, size_t len);
