@@ -31,7 +31,7 @@ struct handle {
 	int fd; /* owned; -1: gone */
 	bool used;
 	bool directory;
-	bool moved; /* a folder of another file system: positions in it mean nothing */
+	bool moved; /* a folder of another file system: positions in it that the guest has mean nothing */
 	uint32_t flags;
 	struct share_identity self;
 };

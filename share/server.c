@@ -554,7 +554,7 @@ static int share_init(struct share_server *s, const struct share_request *r, str
 		return answer_with(a, &out, sizeof(out));
 	if (in->major < FUSE_KERNEL_VERSION || in->minor < OUR_MINOR)
 		return -EPROTO;
-	nodes_clear(&s->nodes);
+	share_server_reset(s);
 	out.max_readahead = in->max_readahead < MOST_READAHEAD ? in->max_readahead : MOST_READAHEAD;
 	out.flags = in->flags & wanted;
 	out.max_background = 64;
@@ -709,6 +709,8 @@ size_t share_server_request(struct share_server *s, const uint8_t *request, size
 void share_server_reset(struct share_server *s)
 {
 	nodes_clear(&s->nodes);
+	for (unsigned i = 0; i < LISTINGS; i++)
+		s->listing[i].handle = 0;
 	s->started = false;
 }
 

@@ -162,11 +162,20 @@ int share_create(struct share_server *s, const struct share_request *r, struct s
 	return answer_with(a, &out, sizeof(out));
 }
 
+static void end_listing(struct share_server *s, uint64_t id)
+{
+	for (unsigned i = 0; i < LISTINGS; i++) {
+		if (s->listing[i].handle == id)
+			s->listing[i].handle = 0;
+	}
+}
+
 int share_release(struct share_server *s, const struct share_request *r, struct share_answer *a)
 {
 	const struct fuse_release_in *in = request_args(r);
 
 	(void)a;
+	end_listing(s, in->fh);
 	nodes_close_handle(&s->nodes, in->fh);
 	return 0;
 }
@@ -317,40 +326,74 @@ static size_t list_entry(struct share_server *s, const struct handle *handle,
 	return len;
 }
 
+/* Read the folder from there on; NULL with `error`: that is refused. */
+static struct listing *begin_listing(struct share_server *s, uint32_t id, int fd, uint64_t offset,
+				     int *error)
+{
+	struct listing *l = NULL;
+
+	for (unsigned i = 0; i < LISTINGS; i++) {
+		if (s->listing[i].handle != id)
+			continue;
+		l = &s->listing[i];
+		if (offset != 0 && l->next == offset)
+			return l;
+	}
+	if (l == NULL)
+		l = &s->listing[s->oldest_listing++ % LISTINGS];
+	l->handle = 0;
+	if (lseek(fd, (off_t)offset, SEEK_SET) < 0) {
+		*error = -errno;
+		return NULL;
+	}
+	l->handle = id;
+	l->next = offset;
+	l->at = l->len = 0;
+	return l;
+}
+
 static int list_folder(struct share_server *s, const struct share_request *r,
 		       struct share_answer *a, bool plus)
 {
 	const struct fuse_read_in *in = request_args(r);
 	struct share_answer to = *a;
 	struct handle *handle;
-	size_t at = 0, done = 0;
-	long got;
+	struct listing *l;
+	size_t done = 0;
 	int ret = find_handle(s, in->fh, true, &handle);
 
 	if (ret < 0)
 		return ret;
 	if (in->offset > INT64_MAX)
 		return -EINVAL;
-	/* A position is a word of the file system that it was read from. */
+	/* A position is a word of the file system that it was read from; who begins again gets new ones. */
 	if (handle->moved && in->offset != 0)
 		return -ESTALE;
-	if (lseek(handle->fd, (off_t)in->offset, SEEK_SET) < 0)
-		return -errno;
+	handle->moved = false;
+	l = begin_listing(s, (uint32_t)in->fh, handle->fd, in->offset, &ret);
+	if (l == NULL)
+		return ret;
+	if (l->at == l->len) {
+		long got = syscall(SYS_getdents64, handle->fd, l->dents, sizeof(l->dents));
+
+		if (got < 0)
+			return -errno;
+		l->at = 0;
+		l->len = (size_t)got;
+	}
 	to.room = u64_min(to.room, in->size);
-	got = syscall(SYS_getdents64, handle->fd, s->dents, sizeof(s->dents));
-	if (got < 0)
-		return -errno;
-	while (at < (size_t)got) {
-		struct linux_dirent *d = (struct linux_dirent *)(s->dents + at);
+	while (l->at < l->len) {
+		struct linux_dirent *d = (struct linux_dirent *)(l->dents + l->at);
 		size_t len = list_entry(s, handle, d, plus, &to);
 
 		if (len == 0)
 			break;
 		done += len;
-		at += d->len;
+		l->at += d->len;
+		l->next = (uint64_t)d->next;
 	}
 	/* No room for one entry is not the end of the folder. */
-	return done == 0 && got > 0 ? -EINVAL : (int)done;
+	return done == 0 && l->len > 0 ? -EINVAL : (int)done;
 }
 
 int share_readdir(struct share_server *s, const struct share_request *r, struct share_answer *a)

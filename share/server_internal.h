@@ -9,6 +9,19 @@
 #include "share/server.h"
 
 #define DENTS_SIZE 8192u
+#define LISTINGS   16u /* open folders that what was read of is kept for */
+
+/*
+ * What was read of an open folder and is not answered yet. File systems whose positions are mere counts (tmpfs
+ * before Linux 6.6) skip names when others are removed between a seek and the next one, so a guest that goes on
+ * where it stopped gets what was read, and then what the descriptor reads next.
+ */
+struct listing {
+	uint32_t handle; /* 0: none */
+	uint64_t next;	 /* the position at which that is */
+	size_t at, len;	 /* in dents */
+	_Alignas(8) uint8_t dents[DENTS_SIZE];
+};
 
 struct share_server {
 	struct share_server_params params;
@@ -18,7 +31,8 @@ struct share_server {
 	gid_t gid;
 	bool started; /* FUSE_INIT was answered */
 	_Alignas(8) uint8_t args[SHARE_ARGS_MAX];
-	_Alignas(8) uint8_t dents[DENTS_SIZE];
+	struct listing listing[LISTINGS];
+	unsigned oldest_listing;
 };
 
 /* A request: the header and what follows it, copied, and of a write its bytes where they are. */

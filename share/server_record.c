@@ -156,23 +156,28 @@ int share_server_save(struct share_server *s, size_t most, struct buf *out, stru
 
 /* --- load --- */
 
-#define NAMED_MOST 8u /* of files that are gone, in the log */
+/* Of files that are gone, in the log, which takes 10 lines a second. */
+#define NAMED_KNOWN 3u
+#define NAMED_OPEN  5u
 
 struct loading {
 	struct share_folder_state folder;
 	bool moved; /* another folder than the one that was saved */
 	unsigned files, gone;
+	unsigned open_gone; /* of those it has open, which it will miss */
 };
 
-static void say_gone(struct share_server *s, struct loading *l, const struct share_file_state *file)
+static void say_gone(struct share_server *s, struct loading *l, const struct share_file_state *file,
+		     bool is_open)
 {
 	char line[SHARE_PATH_MAX + 64];
 
-	if (l->gone++ >= NAMED_MOST)
+	if (is_open ? l->open_gone++ >= NAMED_OPEN : l->gone++ >= NAMED_KNOWN)
 		return;
-	snprintf(line, sizeof(line), "%.*s is gone: the guest gets ESTALE",
+	snprintf(line, sizeof(line), "%.*s is gone%s: the guest gets ESTALE",
 		 file->npath > 0 ? (int)file->npath : 16,
-		 file->npath > 0 ? (const char *)file->path : "an unnamed file");
+		 file->npath > 0 ? (const char *)file->path : "an unnamed file",
+		 is_open ? ", and was open" : "");
 	s->params.say(s->params.opaque, line);
 }
 
@@ -203,11 +208,11 @@ static int load_node(struct share_server *s, struct loading *l, const struct sha
 	struct node *node;
 
 	if (fd < 0)
-		say_gone(s, l, file);
+		say_gone(s, l, file, false);
 	node = nodes_add(&s->nodes, (uint32_t)file->id, fd, file->type, &self);
 	if (node == NULL && fd >= 0) {
 		/* No descriptor for it. */
-		say_gone(s, l, file);
+		say_gone(s, l, file, false);
 		node = nodes_add(&s->nodes, (uint32_t)file->id, -1, file->type, &file->self);
 	}
 	if (node == NULL)
@@ -233,10 +238,10 @@ static int load_handle(struct share_server *s, struct loading *l,
 		close(named);
 	}
 	if (fd < 0)
-		say_gone(s, l, file);
+		say_gone(s, l, file, true);
 	handle = nodes_open_handle(&s->nodes, &id, fd < 0 ? -1 : fd, directory, file->flags, &self);
 	if (handle == NULL && fd >= 0) {
-		say_gone(s, l, file);
+		say_gone(s, l, file, true);
 		handle = nodes_open_handle(&s->nodes, &id, -1, directory, file->flags, &file->self);
 	}
 	if (handle == NULL)
@@ -281,9 +286,10 @@ int share_server_load(struct share_server *s, const uint8_t *record, size_t len,
 		share_server_reset(s);
 		return ret;
 	}
-	if (l.gone > NAMED_MOST) {
-		snprintf(line, sizeof(line), "%u of %u files that the guest had are gone", l.gone,
-			 l.files);
+	if (l.gone > NAMED_KNOWN || l.open_gone > NAMED_OPEN) {
+		snprintf(line, sizeof(line),
+			 "of %u files that the guest knew %u are gone, and %u that were open",
+			 l.files, l.gone, l.open_gone);
 		s->params.say(s->params.opaque, line);
 	}
 	return 0;

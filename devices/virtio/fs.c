@@ -43,6 +43,7 @@ struct virtio_fs {
 	/* What is known of the folder, while there is no server that would know more. */
 	uint8_t *record; /* owned; NULL: nothing */
 	size_t nrecord;
+	uint64_t loading_ns; /* since when the server opens what a record says; 0: it does not */
 	/* The answer to SHARE_SAVE. */
 	bool saved;
 	uint64_t saved_bytes;
@@ -109,6 +110,7 @@ static void fs_lose(struct virtio_fs *fs)
 	log_line(&fs->v.m->log, "%s: the process that serves it has ended: the guest gets ENOTCONN",
 		 fs->v.dev.id);
 	fs->lost = true;
+	fs->loading_ns = 0;
 	loop_del(&fs->v.m->loop, &fs->watch);
 	share_link_close(&fs->link);
 	for (unsigned i = 0; i < SHARE_SLOTS; i++) {
@@ -144,6 +146,7 @@ static bool fs_take_message(struct virtio_fs *fs, const struct share_message *m)
 		log_guest(&fs->v.m->log, &fs->v.limit, "%s: %s", fs->v.dev.id, m->text);
 		return true;
 	case SHARE_LOADED:
+		fs->loading_ns = 0;
 		return true;
 	default:
 		return false;
@@ -268,13 +271,14 @@ static void fs_start(struct virtio_device *v)
 	}
 }
 
-/* For how long the host has been silent about the oldest request; false: there is none. */
+/* For how long the host has been silent about the oldest request, files that are opened again included; false: there
+ * is none. */
 static bool fs_oldest(const struct virtio_fs *fs, uint64_t *ms, unsigned *count)
 {
 	uint64_t now = clock_monotonic_ns();
 
-	*ms = 0;
-	*count = 0;
+	*ms = fs->loading_ns != 0 ? (now - fs->loading_ns) / NS_PER_MS : 0;
+	*count = fs->loading_ns != 0;
 	for (unsigned i = 0; i < SHARE_SLOTS; i++) {
 		if (!fs->slot[i].used)
 			continue;
@@ -397,6 +401,7 @@ static int fs_load_extra(struct virtio_device *v, const uint8_t *data, size_t le
 	ret = share_link_put_record(&fs->link, data, len);
 	if (ret < 0)
 		return err_sys(err, -ret, "%s", v->dev.id);
+	fs->loading_ns = clock_monotonic_ns();
 	if (share_link_send(&fs->link, &m) < 0)
 		fs_lose(fs);
 	return 0;

@@ -293,6 +293,39 @@ Test(fs, a_silent_server_does_not_hold_up_a_pause_but_a_save)
 	buf_free(&state);
 }
 
+/* Files that are opened again hang as requests do. */
+Test(fs, a_server_that_does_not_open_again_does_not_hold_up_a_pause_but_a_save)
+{
+	const struct share_message loaded = {.kind = SHARE_LOADED};
+	struct device *dev;
+	struct share_message m;
+	struct buf state = {0};
+	struct err err = {0};
+
+	plug(true);
+	dev = &fake.v->dev;
+	dev->ops->quiesce(dev);
+	cr_assert(eq(int, dev->ops->load_extra(dev, (const uint8_t *)"record", 6, &err), 0));
+	cr_assert(hear(&m));
+	cr_assert(eq(u32, m.kind, SHARE_LOAD));
+	dev->ops->start(dev);
+	dev->ops->quiesce(dev);
+	cr_assert(lt(int, dev->ops->save_extra(dev, &state, &err), 0));
+	cr_assert(ne(ptr, strstr(err.text, "the shared folder hangs"), NULL), "%s", err.text);
+	/* It is not asked either. */
+	cr_assert(not(hear(&m)));
+	dev->ops->start(dev);
+	cr_assert(eq(long, send(server, &loaded, SHARE_MESSAGE_HEAD, 0), (long)SHARE_MESSAGE_HEAD));
+	fake_loop(&fake);
+	/* Nothing is waited for now. */
+	close(server);
+	server = -1;
+	dev->ops->quiesce(dev);
+	cr_assert(eq(int, dev->ops->save_extra(dev, &state, &err), 0), "%s", err.text);
+	dev->ops->start(dev);
+	buf_free(&state);
+}
+
 Test(fs, a_record_is_kept_as_long_as_there_is_nobody_to_give_it_to)
 {
 	struct device *dev;

@@ -233,6 +233,83 @@ Test(share, names_are_moved_linked_and_removed)
 	cr_assert(eq(int, remove_name(FUSE_UNLINK, "b"), -ENOENT));
 }
 
+/* At most `most` entries from there on, read one by one; in->offset is behind them then. */
+static unsigned list_some(struct share_guest *g, struct fuse_read_in *in, uint64_t from,
+			  unsigned most)
+{
+	unsigned entries = 0;
+
+	in->offset = from;
+	in->size = 40; /* one */
+	while (entries < most) {
+		const struct fuse_dirent *d;
+
+		cr_assert(
+			eq(int, share_guest_call(g, FUSE_READDIR, 1, in, sizeof(*in), NULL, 0), 0));
+		if (g->len == 0)
+			break;
+		d = (const struct fuse_dirent *)share_guest_got(g);
+		in->offset = d->off;
+		entries++;
+	}
+	return entries;
+}
+
+/* More folders at once than there are listings kept, each read on where it was left. */
+Test(share, folders_are_listed_side_by_side)
+{
+	struct fuse_read_in in[40];
+	unsigned entries[ARRAY_SIZE(in)] = {0};
+	bool more = true;
+	char name[16];
+
+	for (unsigned i = 0; i < 300; i++) {
+		snprintf(name, sizeof(name), "f%u", i);
+		put_file(name, "");
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(in); i++)
+		in[i] = (struct fuse_read_in){
+			.fh = (uint64_t)share_guest_open(&guest, 1, O_DIRECTORY)};
+	while (more) {
+		more = false;
+		for (unsigned i = 0; i < ARRAY_SIZE(in); i++) {
+			unsigned got = list_some(&guest, &in[i], in[i].offset, 1 + i * 7 % 60);
+
+			entries[i] += got;
+			more = more || got > 0;
+		}
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(in); i++)
+		cr_assert(eq(uint, entries[i], 302));
+}
+
+/* A handle's number is used again, and what was read of the folder before is not listed. */
+Test(share, a_listing_ends_with_its_handle)
+{
+	struct fuse_read_in in = {0};
+	struct fuse_release_in release = {0};
+	uint64_t at;
+
+	cr_assert(eq(int, make_dir("empty", 0755), 0));
+	for (unsigned i = 0; i < 50; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "f%u", i);
+		put_file(name, "");
+	}
+	in.fh = release.fh = (uint64_t)share_guest_open(&guest, 1, O_DIRECTORY);
+	cr_assert(eq(uint, list_some(&guest, &in, 0, 5), 5));
+	at = in.offset;
+	cr_assert(
+		eq(int,
+		   share_guest_call(&guest, FUSE_RELEASEDIR, 1, &release, sizeof(release), NULL, 0),
+		   0));
+	in.fh = (uint64_t)share_guest_open(&guest, (uint64_t)share_guest_lookup(&guest, 1, "empty"),
+					   O_DIRECTORY);
+	cr_assert(eq(u64, in.fh, release.fh));
+	cr_assert(le(uint, list_some(&guest, &in, at, 99), 2));
+}
+
 Test(share, a_folder_is_listed_entry_by_entry)
 {
 	const int64_t fh = share_guest_open(&guest, 1, O_DIRECTORY);
@@ -522,12 +599,13 @@ Test(share, it_can_be_bound_to_a_copy)
 	cr_assert(got_bytes("copy"));
 	/* A folder is no file. */
 	cr_assert(eq(int, share_guest_stat(&guest, lost, &attr), -ESTALE));
-	/* It is read from its beginning, but no place in it means anything here. */
+	/* No place in it means anything here, but it is read from its beginning, in as many parts as there are. */
 	in.fh = (uint64_t)folder;
-	cr_assert(eq(int, share_guest_call(&guest, FUSE_READDIR, 1, &in, sizeof(in), NULL, 0), 0));
 	in.offset = 1;
 	cr_assert(eq(int, share_guest_call(&guest, FUSE_READDIR, 1, &in, sizeof(in), NULL, 0),
 		     -ESTALE));
+	cr_assert(eq(uint, list_some(&guest, &in, 0, 1), 1));
+	cr_assert(eq(uint, list_some(&guest, &in, in.offset, 99), 3));
 	share_guest_remove(&guest);
 	share_guest_init(&guest, dir, false, false);
 }
