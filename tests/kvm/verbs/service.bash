@@ -328,6 +328,29 @@ other_process() { # PROCESS NAME
         [ -n "$process" ] && [ "$process" != "$1" ]
 }
 
+is_killed() { # NAME
+    [ "$(ended_as "$1")" = exited:killed ]
+}
+
+comes_again() {
+    local before
+    works run -d -n again --restart=always --kernel "$TINY"
+    same "what it prints" "$out" again
+    until_true other_process "" again
+    before=$process
+    kill -KILL "$before"
+    until_true other_process "$before" again
+    before=$process
+    "$TORPOR" console again <<<poweroff >/dev/null
+    until_true other_process "$before" again
+    # Who kills it means it.
+    works kill again
+    until_true is_killed again
+    "$TORPOR" events --json --since 1h --until 0 again >events
+    same "starts" "$(grep -c '"event":"started"' events)" 3
+}
+try comes_again "--restart always: it is started again, in the background, when its process dies and when it switches itself off"
+
 only_on_failure() {
     serve_in_background "$TORPOR" run -n well --restart=on-failure --kernel "$TINY"
     until_true other_process "" well
@@ -342,6 +365,23 @@ only_on_failure() {
     grep -q 'badly has ended: it starts again in 0.1 s' service.err || fail "$(<service.err)"
 }
 try only_on_failure "--restart on-failure:1: not when it switches itself off, and no more than once"
+
+gives_up_waiting() {
+    works run -d -n looping --restart=always --kernel "$TINY"
+    process=
+    # Once it waits for a minute at most, and holds its name.
+    until_true waits_to_start looping
+    works kill looping
+    works run -d -n looping --kernel "$TINY"
+}
+
+waits_to_start() { # NAME
+    local pid
+    pid=$("$TORPOR" inspect --json "$1" 2>/dev/null | json "d.get('pid', '')" 2>/dev/null)
+    [ -z "$pid" ] || kill -KILL "$pid"
+    is_state "$1" busy && sleep 0.3 && is_state "$1" busy
+}
+try gives_up_waiting "a machine that waits to be started again can be killed, and its name is free then"
 
 killed_by_term() {
     serve_in_background "$TORPOR" run -n short --on-term=kill --kernel "$TINY"
