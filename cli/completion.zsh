@@ -92,7 +92,7 @@ _torpor_verb()
 		'*--pull=[of a docker\:// image\: ask its registry always, when it is missing here, or never; default missing for run, always for build]:always|missing|never:_torpor_choices always missing never'
 		'*--cacert=[trust the certificates in FILE, and no others]:FILE:_files'
 		'*--plain-http[speak http, without encryption, to a registry on another host, too]'
-		'*--timeout=[give up a connection that is silent for so long; default 60]:SECONDS: '
+		'*--timeout=[give up a connection that is silent for so long, default 60, and try again]:SECONDS: '
 		'*--progress=[how far it is, on standard error\: lines, JSON lines, or nothing]:plain|json|none:_torpor_choices plain json none'
 		'*:operand:_torpor_operands files'
 		) ;;
@@ -140,7 +140,7 @@ _torpor_verb()
 		'*--pull=[of a docker\:// image\: ask its registry always, when it is missing here, or never; default missing for run, always for build]:always|missing|never:_torpor_choices always missing never'
 		'*--cacert=[trust the certificates in FILE, and no others]:FILE:_files'
 		'*--plain-http[speak http, without encryption, to a registry on another host, too]'
-		'*--timeout=[give up a connection that is silent for so long; default 60]:SECONDS: '
+		'*--timeout=[give up a connection that is silent for so long, default 60, and try again]:SECONDS: '
 		'*--progress=[how far it is, on standard error\: lines, JSON lines, or nothing]:plain|json|none:_torpor_choices plain json none'
 		'*:operand:_torpor_operands images files'
 		) ;;
@@ -181,7 +181,7 @@ _torpor_verb()
 		'*--passphrase-file=[the passphrase is the first line of FILE; - is standard input]:FILE:_files'
 		'*--cacert=[trust the certificates in FILE, and no others]:FILE:_files'
 		'*--plain-http[speak http, without encryption, to a registry on another host, too]'
-		'*--timeout=[give up a connection that is silent for so long; default 60]:SECONDS: '
+		'*--timeout=[give up a connection that is silent for so long, default 60, and try again]:SECONDS: '
 		'*--progress=[how far it is, on standard error\: lines, JSON lines, or nothing]:plain|json|none:_torpor_choices plain json none'
 		'*:operand:_torpor_operands running saved images files'
 		) ;;
@@ -491,7 +491,7 @@ _torpor_verb()
 		'*--index[list each FILE or NAME in an index at REF, by its platform]'
 		'*--cacert=[trust the certificates in FILE, and no others]:FILE:_files'
 		'*--plain-http[speak http, without encryption, to a registry on another host, too]'
-		'*--timeout=[give up a connection that is silent for so long; default 60]:SECONDS: '
+		'*--timeout=[give up a connection that is silent for so long, default 60, and try again]:SECONDS: '
 		'*--json[print JSON]'
 		'*--progress=[how far it is, on standard error\: lines, JSON lines, or nothing]:plain|json|none:_torpor_choices plain json none'
 		'*:operand:_torpor_operands saved images files'
@@ -502,7 +502,7 @@ _torpor_verb()
 		'*--require-signature=[refuse an image that this public key has not signed; `trust`\: any trusted key]:KEY:_files'
 		'*--cacert=[trust the certificates in FILE, and no others]:FILE:_files'
 		'*--plain-http[speak http, without encryption, to a registry on another host, too]'
-		'*--timeout=[give up a connection that is silent for so long; default 60]:SECONDS: '
+		'*--timeout=[give up a connection that is silent for so long, default 60, and try again]:SECONDS: '
 		'*--json[print JSON]'
 		'*--progress=[how far it is, on standard error\: lines, JSON lines, or nothing]:plain|json|none:_torpor_choices plain json none'
 		'*:operand:_torpor_operands images'
@@ -514,7 +514,7 @@ _torpor_verb()
 		'*--password-stdin[the password is the first line of standard input; otherwise it is asked for]'
 		'*--cacert=[trust the certificates in FILE, and no others]:FILE:_files'
 		'*--plain-http[speak http, without encryption, to a registry on another host, too]'
-		'*--timeout=[give up a connection that is silent for so long; default 60]:SECONDS: '
+		'*--timeout=[give up a connection that is silent for so long, default 60, and try again]:SECONDS: '
 		'*:operand:_torpor_operands '
 		) ;;
 	logout) arguments=(

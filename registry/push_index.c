@@ -82,7 +82,7 @@ static int fetch_old(struct registry *r, struct http *http, const char *tag, str
 	struct registry_request request = {.http = {.method = "GET", .accept = MANIFEST_ACCEPT}};
 	cleanup_oci_index struct oci_index index = {0};
 	struct oci_index_entry entry;
-	char url[HTTP_URL];
+	char url[HTTP_URL], name[HTTP_URL];
 	int ret = registry_url(r, url, err, "manifests/%s", tag);
 
 	if (ret < 0)
@@ -91,8 +91,9 @@ static int fetch_old(struct registry *r, struct http *http, const char *tag, str
 	ret = registry_call(r, http, &request, &response, err);
 	if (ret < 0 || response.status == 404)
 		return ret;
+	registry_version_name(r, tag, name);
 	if (response.status != 200)
-		return registry_refused(url, &response, tag, err);
+		return registry_refused(url, &response, name, err);
 	if (oci_index_decode(&index, response.body.data, response.body.len, NULL) == 0) {
 		*old = response.body;
 		response.body = (struct buf){0};

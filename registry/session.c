@@ -98,7 +98,6 @@ static int find_scheme(struct registry *r, struct err *err)
 	cleanup_http struct http *http = NULL;
 	struct registry_request request = {.http = {.method = "GET"}};
 	char url[sizeof(r->base) + 8];
-	struct err why = {0};
 	int ret;
 
 	snprintf(r->base, sizeof(r->base), "http://%s", host);
@@ -112,11 +111,19 @@ static int find_scheme(struct registry *r, struct err *err)
 		return ret;
 	snprintf(url, sizeof(url), "%s/v2/", r->base);
 	request.http.url = url;
-	ret = http_exchange(http, &request.http, &response, &why);
-	if (ret == -EPROTO)
-		snprintf(r->base, sizeof(r->base), "http://%s", host);
-	/* Any other error is that of the first call. */
-	return 0;
+	/* A registry that only just starts answers a later attempt. */
+	for (unsigned n = 1;; n++) {
+		ret = http_exchange(http, &request.http, &response, err);
+		if (ret == -EPROTO) {
+			snprintf(r->base, sizeof(r->base), "http://%s", host);
+			return 0;
+		}
+		if (ret != -EAGAIN || n >= r->options.attempts)
+			return ret;
+		ret = registry_wait(r, n, response.retry_after_s, err);
+		if (ret < 0)
+			return ret;
+	}
 }
 
 static struct registry *registry_new(const char *host, const struct registry_options *options,
@@ -578,11 +585,17 @@ int registry_call(struct registry *r, struct http *http, const struct registry_r
 	}
 }
 
+void registry_version_name(const struct registry *r, const char *version, char name[HTTP_URL])
+{
+	snprintf(name, HTTP_URL, "%s%c%s", r->ref.repository,
+		 strchr(version, ':') != NULL ? '@' : ':', version);
+}
+
 int registry_get(struct registry *r, struct http *http, const char *kind, const char *name,
 		 const char *accept, struct http_response *response, struct err *err)
 {
 	struct registry_request request = {.http = {.method = "GET", .accept = accept}};
-	char url[HTTP_URL];
+	char url[HTTP_URL], shown[HTTP_URL];
 	int ret = registry_url(r, url, err, "%s/%s", kind, name);
 
 	if (ret < 0)
@@ -591,7 +604,10 @@ int registry_get(struct registry *r, struct http *http, const char *kind, const 
 	ret = registry_call(r, http, &request, response, err);
 	if (ret < 0)
 		return ret;
-	return response->status == 200 ? 0 : registry_refused(url, response, name, err);
+	if (response->status == 200)
+		return 0;
+	registry_version_name(r, name, shown);
+	return registry_refused(url, response, shown, err);
 }
 
 int registry_check(struct registry *r, struct err *err)

@@ -47,7 +47,8 @@ struct registry_options {
 
 struct registry;
 
-/* Nothing is sent but a GET of /v2/ without credentials, to learn what the registry speaks. */
+/* Nothing is sent but a GET of /v2/ without credentials, to learn whether a registry on this host
+ * speaks TLS; that is tried `attempts` times, and its error is that of registry_call(). */
 int registry_open(struct registry **out, const struct reference *ref,
 		  const struct registry_options *options, struct err *err);
 /* The same for one file of a web server, by its URL, which must not be http to another host unless
@@ -96,6 +97,9 @@ int registry_follow(const char *url, const char *location, char to[HTTP_URL], st
  * "Error Codes"). `what` is what was tried. */
 int registry_refused(const char *url, const struct http_response *response, const char *what,
 		     struct err *err);
+
+/* For messages: REPOSITORY:TAG or REPOSITORY@DIGEST; `version` is the tag or the digest. */
+void registry_version_name(const struct registry *r, const char *version, char name[HTTP_URL]);
 
 /* GET of `kind`/`name` ("blobs" or "manifests"): an answer of another status than 200 is an error,
  * that of registry_refused(). `accept` may be NULL. Also returns what registry_url() and registry_call()

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define DEFAULT_HOST "docker.io"
@@ -40,7 +41,8 @@ static bool host_is_valid(const char *host)
 	if (host[0] == '\0')
 		return true;
 	len = strspn(host + 1, "0123456789");
-	return host[0] == ':' && len >= 1 && len <= 5 && host[1 + len] == '\0';
+	return host[0] == ':' && len >= 1 && len <= 5 && host[1 + len] == '\0' &&
+	       strtoul(host + 1, NULL, 10) - 1 < UINT16_MAX;
 }
 
 /* One separator: '.', '_', "__", or hyphens. Returns its length, 0 when there is none. */
@@ -135,7 +137,7 @@ int reference_parse(struct reference *ref, const char *text, struct err *err)
 	}
 	if (rest != copy) {
 		if (strlen(copy) >= sizeof(ref->host) || !host_is_valid(copy))
-			return reference_refuse(text, "its host is no host name or address", err);
+			return reference_refuse(text, "its host is no host name or address, or its port is none of 1 to 65535", err);
 		strcpy(ref->host, copy);
 	} else {
 		strcpy(ref->host, remote ? DEFAULT_HOST : REFERENCE_LOCAL);

@@ -259,12 +259,6 @@ static int start_download(struct opening *o, uint64_t have, struct err *err)
 	return 0;
 }
 
-static void begin_waits(struct opening *o)
-{
-	o->waits = waits_begin(o->options, &o->progress,
-			       strstr(registry_base(o->registry), "://") + 3);
-}
-
 static int open_image(struct opening *o, struct err *err)
 {
 	const struct reference *ref = &o->ref;
@@ -272,7 +266,6 @@ static int open_image(struct opening *o, struct err *err)
 
 	if (ret < 0)
 		return ret;
-	begin_waits(o);
 	ret = pool_start(&o->pool, o->registry, &o->progress, true, err);
 	if (ret < 0)
 		return ret;
@@ -299,7 +292,8 @@ static int open_url(struct opening *o, const char *url, struct err *err)
 
 	if (ret < 0)
 		return ret;
-	begin_waits(o);
+	o->waits = waits_begin(o->options, &o->progress,
+			       strstr(registry_base(o->registry), "://") + 3);
 	ret = opening_add_url(o, url, &have, err);
 	return ret < 0 ? ret : start_download(o, have, err);
 }
@@ -320,6 +314,7 @@ static int open_source(struct opening *o, const char *source, struct err *err)
 	ret = reference_parse(&o->ref, source, err);
 	if (ret < 0)
 		return ret;
+	o->waits = waits_begin(o->options, &o->progress, o->ref.host);
 	ret = registry_open(&o->registry, &o->ref, &options, err);
 	return ret < 0 ? ret : open_image(o, err);
 }

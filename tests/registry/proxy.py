@@ -22,6 +22,7 @@ One line for each request in LOG: METHOD PATH auth=yes|no range=RANGE. Modes:
   quiet        no Accept-Ranges
   signed=N     blobs are at an address of another name of this host, each of which is good for N requests
   port=P       listen there
+  starting=N   the first N connections are closed before anything is read
 Of closed ranges that are not all of a blob:
   pcut=N       the first N end in their middle
   pstall=N     nothing comes of the first N, and the connection stays
@@ -43,7 +44,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 UPSTREAM, PORTFILE, LOG, *MODES = sys.argv[1:]
 MODE = dict(m.partition("=")[::2] for m in MODES)
-left = {"cut": 3, "busy": int(MODE.get("busy") or 0), "otherrange": 1, "cutup": 1}
+left = {"cut": 3, "busy": int(MODE.get("busy") or 0), "otherrange": 1, "cutup": 1, "starting": int(MODE.get("starting") or 0)}
 left.update((name, int(MODE.get(name) or 0)) for name in ("pcut", "pstall", "pbusy", "pwrong", "pother", "pshort"))
 tokens = {}  # how many requests each is still good for
 signed = {}  # addresses of blobs: the path, and for how many requests each is still good
@@ -62,6 +63,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+    def handle(self):
+        if not take("starting"):
+            super().handle()
 
     def linger(self, length):
         """Take what is still sent: a socket closed before resets the connection, and the answer can be lost

@@ -52,6 +52,13 @@ busy() {
 }
 try busy "a registry that is busy is asked again"
 
+# A connection that is refused is tried again as one that is cut. What it speaks is known of none of them.
+starting() {
+    behind starting=2
+    comes
+}
+try starting "a registry without TLS on this host that is only just starting is waited for"
+
 pushes() { # MODE…
     need docker-registry
     appliances

@@ -58,6 +58,8 @@ Test(reference, what_is_none)
 		"a@sha256:" HEX "0",
 		"a b",
 		"h.x:99999999/a",
+		"h.x:65536/a",
+		"h.x:0/a",
 		"h.x:/a",
 		"-h.x/a",
 		"a\n",
