@@ -137,7 +137,10 @@ int reference_parse(struct reference *ref, const char *text, struct err *err)
 	}
 	if (rest != copy) {
 		if (strlen(copy) >= sizeof(ref->host) || !host_is_valid(copy))
-			return reference_refuse(text, "its host is no host name or address, or its port is none of 1 to 65535", err);
+			return reference_refuse(text,
+						"its host is no host name or address, or its port "
+						"is none of 1 to 65535",
+						err);
 		strcpy(ref->host, copy);
 	} else {
 		strcpy(ref->host, remote ? DEFAULT_HOST : REFERENCE_LOCAL);

@@ -167,6 +167,8 @@ def without_shell(host):
     ok("commands run", runs(host, "bare"), log(host, "bare"))
     got = inside(host, "bare", "/bin/busybox", "id", "-G")
     ok("as root", got.out == "0\n", got)
+    got = host.torpor("cp", "bare:/bin", os.path.join(WORK, "bare-bin"), check=False)
+    ok("cp says what it needs", got.status == 125 and "cp needs a shell and tar there" in got.err, got)
     before = inside(host, "bare", "/bin/busybox", "cat", "/sys/class/net/eth0/address").out
     saved = os.path.join(WORK, "bare-live.torpor")
     host.torpor("save", "bare", "-o", saved)

@@ -118,3 +118,28 @@ image_is_killed() {
     [ -z "$(find . -name '*.torpor*' ! -name out.torpor)" ] || fail "left: $(find . -name '*.torpor*')"
 }
 try image_is_killed "kill -9 anywhere in run IMAGE and build: nothing half made has a name, and the next call works"
+
+# What has only just changed is not kept.
+is_settled() {
+    [ $(($(date +%s) - $(stat -c %Z oci/index.json))) -gt 3 ]
+}
+
+# Each place that is written to, in turn: the cache of roots, the output.
+image_fills_the_disk() {
+    make_image
+    mkdir -p small "$HOME/.cache"
+    mount -t tmpfs -o size=16k tmpfs small 2>/dev/null || skip "no file system can be mounted"
+    printf '%s\n' --from oci:oci:latest --kernel "$TINY" --modules mods >recipe
+    local run=(-m 64M --append loud --kernel "$TINY" --modules mods oci:oci:latest)
+    until_true is_settled
+    ln -s "$PWD/small" "$HOME/.cache/torpor"
+    refuses 125 "No space left on device" run -d --name web "${run[@]}"
+    same "what is left in the cache" "$(find small -type f)" ""
+    rm "$HOME/.cache/torpor"
+    same "machines" "$("$TORPOR" ps -aq)" ""
+    refuses 125 "No space left on device" build -o small/out.torpor @recipe
+    [ ! -e small/out.torpor ] || fail "a file is left"
+    works run -d --name web "${run[@]}"
+    until_true is_ready web
+}
+try image_fills_the_disk "run IMAGE and build on a full disk: it is said, nothing is left, and with room the next call works"

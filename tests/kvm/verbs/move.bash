@@ -48,6 +48,30 @@ moving() {
 }
 try moving "move: it ends here and goes on there, with its memory and its counter"
 
+# On a terminal a line says that they wait: then the machine has taken them.
+moved_from_commands() {
+    local client clients= verb
+    other_host
+    boot m
+    for verb in "exec m -- true" "cp m:/etc out"; do
+        script -qefc "exec '$TORPOR' $verb" /dev/null >"${verb%% *}.log" 2>&1 </dev/null &
+        clients="$clients $!"
+        until_true grep -q "waiting for the guest agent" "${verb%% *}.log"
+    done
+    works_loudly move m -- ./far receive
+    for client in $clients; do
+        wait "$client"
+        same "status" "$?" 125
+    done
+    for verb in exec cp; do
+        matches "what $verb tells" "$(<"$verb.log")" "torpor: $verb: machine m has ended .moved. before the command did"
+    done
+    [ ! -e out ] || fail "cp left $(ls -R out)"
+    same "state there" "$(there state_of m)" running
+    there works_silently kill m
+}
+try moved_from_commands "move: commands and copies in the middle are told, and it goes on there"
+
 moving_on() {
     local nonce i
     other_host
