@@ -18,7 +18,8 @@
 		 "speak http, without encryption, to a registry on another host, too"},            \
 	{                                                                                          \
 		OPTION_TIMEOUT, "timeout", "SECONDS",                                              \
-			"give up a connection that is silent for so long, default 60, and try again"              \
+			"give up a connection that is silent for so long, default 60, and try "    \
+			"again"                                                                    \
 	}
 
 /* Returns 1 when it is one of these options, 0 when it is not, or -EINVAL with ERR_USAGE. */
