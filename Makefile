@@ -127,18 +127,21 @@ ZSH_FUNCTIONS   ?= $(PREFIX)/share/zsh/site-functions
 ZSH_COMPLETION   = $(DESTDIR)$(ZSH_FUNCTIONS)/_torpor
 systemdsystemunitdir ?= $(PREFIX)/lib/systemd/system
 systemduserunitdir   ?= $(PREFIX)/lib/systemd/user
+SCHEMAS := $(DESTDIR)$(PREFIX)/share/torpor/schema
 UNITS := torpor@.service torpor@.socket
 FISH_COMPLETION := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/torpor.fish
 
 # STRIP= leaves the symbols in.
 .PHONY: install
-install: release ## install the program, manual pages, completions and systemd's units into $(PREFIX)
+install: release ## install the program, manual pages, schemas, completions and systemd's units into $(PREFIX)
 	install -Dm 755 build-release/torpor $(DESTDIR)$(PREFIX)/bin/torpor
 	$(if $(STRIP),$(STRIP) $(DESTDIR)$(PREFIX)/bin/torpor)
 	install -Dm 644 cli/torpor.1 $(MAN1)
 	install -Dm 644 format/torpor.5 $(MAN5)
 	install -Dm 644 guest/torpor-guests.7 $(MAN7)/torpor-guests.7
 	install -Dm 644 host/torpor-control.7 $(MAN7)/torpor-control.7
+	install -dm 755 $(SCHEMAS)
+	install -m 644 doc/schema/*.json $(SCHEMAS)
 	install -Dm 644 cli/completion.bash $(BASH_COMPLETION)
 	install -Dm 644 cli/completion.zsh $(ZSH_COMPLETION)
 	install -Dm 644 cli/completion.fish $(FISH_COMPLETION)
@@ -149,6 +152,8 @@ install: release ## install the program, manual pages, completions and systemd's
 .PHONY: uninstall
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/torpor $(MAN1) $(MAN5) $(MAN7)/torpor-guests.7 $(MAN7)/torpor-control.7 $(BASH_COMPLETION) $(ZSH_COMPLETION) $(FISH_COMPLETION)
+	rm -f $(addprefix $(SCHEMAS)/,$(notdir $(wildcard doc/schema/*.json)))
+	rmdir $(SCHEMAS) $(dir $(SCHEMAS)) 2>/dev/null || true
 	rm -f $(foreach unit,$(UNITS),$(DESTDIR)$(systemdsystemunitdir)/$(unit) $(DESTDIR)$(systemduserunitdir)/$(unit))
 
 .PHONY: format

@@ -36,7 +36,7 @@ static json_t *describe(const char *digest, char path[PATH_MAX], char next[DIGES
 	a = archive_appliance(archive);
 	json_object_set_new(entry, "file", json_string(path));
 	json_object_set_new(entry, "generation", json_integer(a->generation));
-	json_object_set_new(entry, "saved", json_integer((json_int_t)a->saved_ns));
+	json_object_set_new(entry, "saved-ns", json_integer((json_int_t)a->saved_ns));
 	strcpy(next, a->parent);
 	archive_close(archive);
 	return entry;
@@ -58,7 +58,7 @@ json_t *ancestry_json(const char *parent, const char *child)
 
 static void print_entry(const char *label, const json_t *entry)
 {
-	const json_t *saved = json_object_get(entry, "saved");
+	const json_t *saved = json_object_get(entry, "saved-ns");
 	const char *digest = json_string_value(json_object_get(entry, "digest"));
 	char text[SAVE_TIME_SIZE];
 

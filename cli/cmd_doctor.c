@@ -242,7 +242,7 @@ static int cmd_doctor_run(struct options *opts, struct err *err)
 	look_at_landlock(&f);
 	look_at_libraries(&f);
 	if (json) {
-		json_out(json_pack("{s:b,s:s,s:o}", "good", (int)f.good, "speed", speed, "checks",
+		json_out(json_pack("{s:b,s:s,s:o}", "ok", (int)f.good, "speed", speed, "checks",
 				   f.list));
 	} else {
 		print_findings(f.list);

@@ -106,7 +106,7 @@ static int cmd_gc_run(struct options *opts, struct err *err)
 		return ret;
 	if (json)
 		json_out(json_pack("{s:i,s:i,s:i,s:i,s:I}", "images", (int)swept.images, "blobs",
-				   (int)swept.blobs, "partial", (int)swept.partial, "disks",
+				   (int)swept.blobs, "partial", (int)swept.partial, "root-disks",
 				   (int)disks.roots, "bytes",
 				   (json_int_t)(swept.bytes + disks.bytes)));
 	else

@@ -129,7 +129,7 @@ static void images_print(const struct listed *line, json_t *list)
 				  "kind", line->kind, "parent",
 				  line->parent[0] != '\0' ? line->parent : NULL, "bytes",
 				  (json_int_t)line->bytes, "shared", (json_int_t)line->shared,
-				  "saved_ns", (json_int_t)line->saved_ns, "stored_ns",
+				  "saved-ns", (json_int_t)line->saved_ns, "stored-ns",
 				  (json_int_t)line->stored_ns));
 		return;
 	}

@@ -339,7 +339,7 @@ static int inspect_machine(const char *name, bool json, struct err *err)
 static int inspect_ended(const char *name, bool json)
 {
 	json_t *status = machine_status(name);
-	const time_t when = (time_t)json_integer_value(json_object_get(status, "when"));
+	const time_t when = (time_t)json_integer_value(json_object_get(status, "ended"));
 	const char *error = protocol_text(status, "error");
 	char text[64] = "-";
 	struct tm tm;

@@ -182,7 +182,7 @@ static void print_lan(const json_t *lan)
 		count[strcmp(protocol_text(port, "kind"), "lan") == 0]++;
 	}
 	if (json_is_object(dhcp))
-		snprintf(network, sizeof(network), "%s/%lld", protocol_text(dhcp, "network"),
+		snprintf(network, sizeof(network), "%s/%lld", protocol_text(dhcp, "subnet"),
 			 (long long)json_integer_value(json_object_get(dhcp, "prefix")));
 	printf("%-20s %-8lld %-9u %-7u %s\n", protocol_text(lan, "name"),
 	       (long long)json_integer_value(json_object_get(lan, "pid")), count[0], count[1],

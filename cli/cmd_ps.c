@@ -200,13 +200,13 @@ static void memory_cell(char out[CELL_SIZE], const json_t *status)
 /* Since it was started, or ended. */
 static void time_cell(char out[CELL_SIZE], const json_t *status)
 {
-	const uint64_t when = number_of(status, "when"), started = number_of(status, "started");
+	const uint64_t ended = number_of(status, "ended"), started = number_of(status, "started");
 	char age[24];
 
-	if (when == 0 && started == 0)
+	if (ended == 0 && started == 0)
 		return;
-	age_text(age, time(NULL) - (int64_t)(when != 0 ? when : started));
-	snprintf(out, CELL_SIZE, "%s%s", age, when != 0 ? " ago" : "");
+	age_text(age, time(NULL) - (int64_t)(ended != 0 ? ended : started));
+	snprintf(out, CELL_SIZE, "%s%s", age, ended != 0 ? " ago" : "");
 }
 
 static void number_cell(char out[CELL_SIZE], const json_t *status, const char *key)

@@ -1,4 +1,5 @@
 /* torpor pull: an image from a registry into the store. */
+#include "base/json.h"
 #include "cli/command.h"
 #include "cli/json_out.h"
 #include "cli/print_line.h"
@@ -46,14 +47,16 @@ static int cmd_pull_parse(struct options *opts, struct pull_args *args, struct e
 static void pull_print(const struct pull_args *args, const struct reference *ref,
 		       const struct registry_pulled *pulled)
 {
+	cleanup_json json_t *missing = json_array();
 	char name[REFERENCE_TEXT];
 
 	reference_text(ref, name);
+	if (pulled->missing[0] != '\0')
+		json_array_append_new(missing, json_string(pulled->missing));
 	if (args->json)
-		json_out(json_pack("{s:s,s:s,s:s*,s:b,s:s*}", "name", name, "digest", pulled->named,
+		json_out(json_pack("{s:s,s:s,s:s*,s:b,s:O}", "name", name, "digest", pulled->named,
 				   "image", pulled->digest[0] != '\0' ? pulled->digest : NULL,
-				   "appliance", (int)pulled->appliance, "missing",
-				   pulled->missing[0] != '\0' ? pulled->missing : NULL));
+				   "is-appliance", (int)pulled->appliance, "missing", missing));
 	else
 		print_line(stdout, "%s: %s", name, pulled->named);
 	if (pulled->missing[0] != '\0')

@@ -355,8 +355,8 @@ static void push_print(const struct push_args *args, const struct reference *ref
 		platforms = list_platforms(index, said);
 	if (args->json)
 		json_out(json_pack("{s:s,s:s,s:I,s:I,s:O*}", "name", name, "digest", push->digest,
-				   "sent", (json_int_t)push->sent, "there", (json_int_t)push->there,
-				   "platforms", platforms));
+				   "sent-bytes", (json_int_t)push->sent, "there-bytes",
+				   (json_int_t)push->there, "platforms", platforms));
 	else
 		print_line(stdout, "%s: %s%s, %.1f MiB sent, %.1f MiB there already", name,
 			   push->digest, said, (double)push->sent / 1048576.0,

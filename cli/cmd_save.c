@@ -226,9 +226,14 @@ static void print_saved(const struct save_args *args, json_t *reply)
 	char since[PATH_MAX + 64] = "";
 
 	if (args->json) {
-		json_object_del(reply, "ok");
-		json_object_del(reply, "publish");
-		json_out_to(out, json_incref(reply));
+		json_out_to(out, json_pack("{s:O*,s:O,s:O,s:O,s:O,s:O*,s:O*}", "file",
+					   json_object_get(reply, "path"), "bytes",
+					   json_object_get(reply, "bytes"), "seconds",
+					   json_object_get(reply, "seconds"), "encrypted",
+					   json_object_get(reply, "encrypted"), "increment",
+					   json_object_get(reply, "increment"), "parent",
+					   json_object_get(parent, "digest"), "parent-file",
+					   json_object_get(parent, "file")));
 		return;
 	}
 	if (parent != NULL)

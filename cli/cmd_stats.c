@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "cli/command.h"
 #include "cli/json_out.h"
 #include "cli/limit_args.h"
@@ -163,12 +164,16 @@ static int set_fill(struct client *client, const char *fill, struct err *err)
 
 static int show_stats(struct client *client, bool json, struct err *err)
 {
+	cleanup_json json_t *status = NULL;
 	json_t *stats, *limits;
-	int ret = client_do(client, "stats", CLIENT_FOREVER, &stats, err);
+	int ret = client_do(client, "status", CLIENT_FOREVER, &status, err);
 
+	if (ret == 0)
+		ret = client_do(client, "stats", CLIENT_FOREVER, &stats, err);
 	if (ret < 0)
 		return ret;
 	json_object_del(stats, "ok");
+	stats_add_status(stats, status);
 	limits = limits_json(client->name, claim_holder(CLAIM_MACHINE, client->name));
 	if (limits != NULL)
 		json_object_set_new(stats, "limits", limits);

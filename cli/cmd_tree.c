@@ -198,7 +198,7 @@ static json_t *node_json(const struct forest *f, const struct node *node)
 			 node->digest, "parent", node->parent[0] != '\0' ? node->parent : NULL,
 			 "live", (int)node->live, "increment", (int)node->increment, "complete",
 			 (int)is_complete(f, node), "generation", (json_int_t)node->generation,
-			 "saved_ns", (json_int_t)node->saved_ns, "bytes", (json_int_t)node->bytes);
+			 "saved-ns", (json_int_t)node->saved_ns, "bytes", (json_int_t)node->bytes);
 }
 
 static void print_json(const struct forest *f)

@@ -12,8 +12,8 @@ static long long integer_of(const json_t *object, const char *key)
 
 static void print_port(const json_t *port)
 {
-	const json_t *in = json_object_get(port, "in"), *out = json_object_get(port, "out");
-	const json_t *dropped = json_object_get(port, "dropped");
+	const json_t *in = json_object_get(port, "received"), *out = json_object_get(port, "sent");
+	const json_t *dropped = json_object_get(port, "drops");
 	const char *mac = json_string_value(json_array_get(json_object_get(port, "macs"), 0));
 
 	printf("%-16s %-8s %-17s %10lld %13lld %10lld %13lld %8lld %7lld%s\n",
@@ -48,7 +48,7 @@ void lan_stats_print(const json_t *stats)
 
 	printf("QEMU at %s\n", protocol_text(stats, "qemu"));
 	if (json_is_object(dhcp))
-		printf("DHCP %s/%lld, server %s, names at %s\n", protocol_text(dhcp, "network"),
+		printf("DHCP %s/%lld, server %s, names at %s\n", protocol_text(dhcp, "subnet"),
 		       integer_of(dhcp, "prefix"), protocol_text(dhcp, "server"),
 		       protocol_text(dhcp, "dns"));
 	printf("\n%-16s %-8s %-17s %10s %13s %10s %13s %8s %7s\n", "PORT", "KIND", "MAC",

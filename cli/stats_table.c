@@ -62,9 +62,20 @@ static json_t *ask_stats(const char *name)
 	return stats;
 }
 
+void stats_add_status(json_t *stats, const json_t *status)
+{
+	static const char *const keys[] = {"name", "state", "pid", "percent"};
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		json_t *value = json_object_get(status, keys[i]);
+
+		if (value != NULL)
+			json_object_set(stats, keys[i], value);
+	}
+}
+
 static void ask_row(size_t index, void *opaque)
 {
-	static const char *const of_status[] = {"name", "state", "pid", "percent"};
 	const struct stats_round *round = opaque;
 	struct stats_row *row = &round->row[index];
 	json_t *status, *stats, *limits;
@@ -79,12 +90,7 @@ static void ask_row(size_t index, void *opaque)
 	limits = limits_json(row->name, (pid_t)json_integer_value(json_object_get(status, "pid")));
 	if (limits != NULL)
 		json_object_set_new(row->stats, "limits", limits);
-	for (size_t i = 0; i < sizeof(of_status) / sizeof(of_status[0]); i++) {
-		json_t *value = json_object_get(status, of_status[i]);
-
-		if (value != NULL)
-			json_object_set(row->stats, of_status[i], value);
-	}
+	stats_add_status(row->stats, status);
 	json_decref(status);
 }
 

@@ -4,6 +4,7 @@
 #ifndef TORPOR_CLI_STATS_TABLE_H
 #define TORPOR_CLI_STATS_TABLE_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -22,5 +23,8 @@ struct stats_params {
  * `watch` ends when nobody reads standard output any more, or when all machines that were named are
  * over. Returns 0, -ENOMEM, what machine_names_list() gives, or the errno of writing. */
 int stats_table(const struct stats_params *params, struct err *err);
+
+/* What the status of a machine adds to its stats: "name", "state", "pid", and "percent" during a save. */
+void stats_add_status(json_t *stats, const json_t *status);
 
 #endif

@@ -19,7 +19,7 @@ int written_print(const char *path, const char *digest, const char *parent, bool
 	if (stat(path, &st) < 0)
 		return err_sys(err, errno, "%s", path);
 	if (json)
-		json_out(json_pack("{s:s,s:s,s:I,s:b,s:s*}", "path", path, "digest", digest,
+		json_out(json_pack("{s:s,s:s,s:I,s:b,s:s*}", "file", path, "digest", digest,
 				   "bytes", (json_int_t)st.st_size, "increment", parent != NULL,
 				   "parent", parent));
 	else

@@ -48,8 +48,8 @@ static json_t *steps_json(const struct test_result *t)
 	for (size_t i = 0; i < t->nsteps; i++) {
 		const struct test_step *s = &t->step[i];
 		json_t *step = json_pack("{s:I,s:b,s:I,s:I,s:i,s:b}", "line",
-					 (json_int_t)s->line + 1, "host", s->host, "start_ns",
-					 (json_int_t)s->start_ns, "end_ns", (json_int_t)s->end_ns,
+					 (json_int_t)s->line + 1, "host", s->host, "start-ns",
+					 (json_int_t)s->start_ns, "end-ns", (json_int_t)s->end_ns,
 					 "status", s->status, "differs", s->differs);
 
 		if (json_array_append_new(list, step) < 0) {
@@ -62,17 +62,17 @@ static json_t *steps_json(const struct test_result *t)
 
 static int set_texts(json_t *to, const struct test_result *t)
 {
-	int ret = json_object_set_new(to, "path", bytes_json(t->path, strlen(t->path)));
+	int ret = json_object_set_new(to, "file", bytes_json(t->path, strlen(t->path)));
 
-	ret |= set_text(to, "golden", t->golden);
+	ret |= set_text(to, "from", t->golden);
 	ret |= set_text(to, "error", t->error);
 	ret |= set_text(to, "saved", t->saved);
-	ret |= set_text(to, "save_error", t->save_error);
+	ret |= set_text(to, "save-error", t->save_error);
 	ret |= set_text(to, "console", t->console);
 	if (t->diff != NULL)
 		ret |= json_object_set_new(to, "diff", bytes_json(t->diff, t->diff_len));
 	if (t->saved != NULL)
-		ret |= json_object_set_new(to, "saved_bytes", number_json(t->saved_bytes));
+		ret |= json_object_set_new(to, "saved-bytes", number_json(t->saved_bytes));
 	return ret;
 }
 
@@ -81,10 +81,10 @@ static int set_changes(json_t *to, const struct test_result *t)
 	int ret = 0;
 
 	if (t->memory_changed != NULL)
-		ret |= json_object_set_new(to, "memory_changed",
+		ret |= json_object_set_new(to, "memory-changed",
 					   counts_json(t->memory_changed, t->nmemory));
 	if (t->disk_changed != NULL)
-		ret |= json_object_set_new(to, "disk_changed",
+		ret |= json_object_set_new(to, "disk-changed",
 					   counts_json(t->disk_changed, t->ndisk));
 	return ret;
 }
@@ -93,8 +93,8 @@ static json_t *result_json(const struct test_result *t)
 {
 	json_t *result =
 		json_pack("{s:i,s:i,s:s,s:I,s:I}", "round", (int)t->round, "worker", (int)t->worker,
-			  "outcome", test_outcome_name(t->outcome), "start_ns",
-			  (json_int_t)t->start_ns, "end_ns", (json_int_t)t->end_ns);
+			  "outcome", test_outcome_name(t->outcome), "start-ns",
+			  (json_int_t)t->start_ns, "end-ns", (json_int_t)t->end_ns);
 
 	if (set_texts(result, t) < 0 || set_changes(result, t) < 0 ||
 	    json_object_set_new(result, "commands", steps_json(t)) < 0) {
@@ -121,7 +121,7 @@ static int append_flaky(json_t *list, const struct test_report *r)
 
 		if (!test_report_flaky(r, i, &failed, &rounds))
 			continue;
-		if (json_array_append_new(list, json_pack("{s:o,s:I,s:I}", "path",
+		if (json_array_append_new(list, json_pack("{s:o,s:I,s:I}", "file",
 							  bytes_json(path, strlen(path)), "failed",
 							  (json_int_t)failed, "rounds",
 							  (json_int_t)rounds)) < 0)
@@ -145,18 +145,16 @@ const char *test_outcome_name(enum test_outcome outcome)
 json_t *report_json(const struct test_report *r)
 {
 	cleanup_json json_t *tests = json_array(), *flaky = json_array();
-	char begun[32];
-	struct tm tm;
 
 	if (append_results(tests, r) < 0 || append_flaky(flaky, r) < 0)
 		return NULL;
-	strftime(begun, sizeof(begun), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&r->begun, &tm));
-	return json_pack(
-		"{s:s,s:I,s:i,s:i,s:i,s:i,s:b,s:I,s:I,s:I,s:I,s:O,s:O}", "begun", begun, "end_ns",
-		(json_int_t)r->end_ns, "workers", (int)r->workers, "rounds", (int)r->rounds,
-		"shard", (int)r->shard, "shards", (int)r->shards, "interrupted", r->interrupted,
-		"passed", (json_int_t)test_report_count(r, TEST_PASSED), "failed",
-		(json_int_t)test_report_count(r, TEST_FAILED), "broken",
-		(json_int_t)test_report_count(r, TEST_BROKEN), "updated",
-		(json_int_t)test_report_count(r, TEST_UPDATED), "flaky", flaky, "tests", tests);
+	return json_pack("{s:I,s:I,s:i,s:i,s:i,s:i,s:b,s:I,s:I,s:I,s:I,s:O,s:O}", "started",
+			 (json_int_t)r->begun, "end-ns", (json_int_t)r->end_ns, "workers",
+			 (int)r->workers, "rounds", (int)r->rounds, "shard", (int)r->shard,
+			 "shards", (int)r->shards, "interrupted", r->interrupted, "passed",
+			 (json_int_t)test_report_count(r, TEST_PASSED), "failed",
+			 (json_int_t)test_report_count(r, TEST_FAILED), "broken",
+			 (json_int_t)test_report_count(r, TEST_BROKEN), "updated",
+			 (json_int_t)test_report_count(r, TEST_UPDATED), "flaky", flaky, "tests",
+			 tests);
 }

@@ -74,7 +74,7 @@ void instance_events_ended(struct instance *in, const struct instance_end *end,
 			   const struct err *err)
 {
 	instance_event(in, EVENT_EXITED,
-		       json_pack("{s:s,s:i,s:s*}", "end", machine_end_name(end->end), "status",
+		       json_pack("{s:s,s:i,s:s*}", "end", machine_end_name(end->end), "exit-status",
 				 record_exit_status(end->end, end->status), "error",
 				 end->end == MACHINE_END_FAILED ? err->text : NULL));
 	event_log_close(&in->events);

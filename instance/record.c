@@ -314,7 +314,7 @@ json_t *machine_status(const char *name)
 	if (record_read(name, &record, NULL) < 0)
 		return json_pack("{s:s,s:s}", "name", name, "state", "dead");
 	status = json_pack("{s:s,s:s,s:s,s:I,s:s,s:i,s:i}", "name", name, "state", "exited", "end",
-			   machine_end_name(record.end), "when", (json_int_t)record.when, "error",
+			   machine_end_name(record.end), "ended", (json_int_t)record.when, "error",
 			   record.error, "status", record.status, "exit-status",
 			   record_exit_status(record.end, record.status));
 	if (record.started > 0)

@@ -51,9 +51,9 @@ static void add_port(void *opaque, const struct port *port)
 	const struct listing *listing = opaque;
 	json_t *entry = json_pack(
 		"{s:s,s:s,s:o,s:o,s:o,s:{s:I,s:I,s:I},s:I,s:b}", "kind", kinds[port->kind], "name",
-		port->name, "macs", stations_json(listing->lan, port), "in",
-		port_counters_json(&port->received), "out", port_counters_json(&port->sent),
-		"dropped", "full", (json_int_t)port->drops.full, "forged",
+		port->name, "macs", stations_json(listing->lan, port), "received",
+		port_counters_json(&port->received), "sent", port_counters_json(&port->sent),
+		"drops", "full", (json_int_t)port->drops.full, "forged",
 		(json_int_t)port->drops.forged, "broken", (json_int_t)port->drops.broken, "queued",
 		(json_int_t)port_queued(port), "stalled", port->stalled);
 
@@ -87,7 +87,7 @@ static json_t *dhcp_json(const struct gateway *gateway)
 	if (gateway == NULL)
 		return json_null();
 	leases = &gateway->leases;
-	return json_pack("{s:o,s:i,s:o,s:o}", "network", address_json(leases->network), "prefix",
+	return json_pack("{s:o,s:i,s:o,s:o}", "subnet", address_json(leases->network), "prefix",
 			 (int)leases->prefix, "server", address_json(gateway->address), "dns",
 			 address_json(gateway->dns));
 }

@@ -260,7 +260,7 @@ json_t *group_json(const char *group)
 	add_number(limits, "memory-max", group, "memory.max");
 	add_number(limits, "pids-max", group, "pids.max");
 	json_object_set_new(
-		used, "cpu",
+		used, "cpu-seconds",
 		json_real((double)cgroup_number(vcpus.text, "cpu.stat", "usage_usec") / 1e6));
 	json_object_set_new(
 		limits, "throttled",

@@ -46,7 +46,7 @@ void group_sweep(const char *base);
  *
  *     {"group":path,"cpus":n,"cpu-weight":n,"cpuset":list,"memory-max":bytes,"pids-max":n,
  *      "throttled":seconds that vCPUs stood still,"oom-kills":n,
- *      "used":{"cpu":seconds of the vCPUs,"memory":bytes,"pids":n}}
+ *      "used":{"cpu-seconds":seconds of the vCPUs,"memory":bytes,"pids":n}}
  *
  * What is not limited, and what has no controller, is left out. NULL without memory. */
 json_t *group_json(const char *group);

@@ -41,7 +41,7 @@ def golden_ms(torpor, home):
                           check=True, timeout=PATIENCE, stdout=subprocess.PIPE).stdout
     elapsed = time.monotonic() - start
     tests = json.loads(said)["tests"]
-    print("cases:", *(f"{(t['end_ns'] - t['start_ns']) / 1e6:.0f}" for t in tests), "ms", file=sys.stderr, flush=True)
+    print("cases:", *(f"{(t['end-ns'] - t['start-ns']) / 1e6:.0f}" for t in tests), "ms", file=sys.stderr, flush=True)
     assert len(tests) == CASES
     return elapsed * 1000
 

@@ -22,7 +22,7 @@ def bench_runner(home):
         said = subprocess.run([TORPOR, "test", "--json", "--repeat", str(cases), test], env=home.env, check=True,
                               stdout=subprocess.PIPE).stdout
         report = json.loads(said)
-        return report["end_ns"], [t["end_ns"] - t["start_ns"] for t in report["tests"]]
+        return report["end-ns"], [t["end-ns"] - t["start-ns"] for t in report["tests"]]
 
     first = statistics.median(run(1)[0] for _ in range(5))
     whole, cases = run(CASES + 1)

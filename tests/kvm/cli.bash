@@ -9,10 +9,11 @@ SCRATCH=$(mktemp -d /tmp/torpor-test.XXXXXX)
 cp "$BUILD/torpor" "$BUILD/images/tiny.elf" "$SCRATCH" || exit 1
 TORPOR=$SCRATCH/torpor
 TINY=$SCRATCH/tiny.elf
+VALIDATE=$PWD/tests/schemas/validate.py
 export LC_ALL=C.UTF-8
 unset CI # a test that is about it sets it
 PATIENCE=${PATIENCE:-600} # seconds, for what hangs: far from what anything takes, also beside much load
-trap 'reap; rm -rf "$SCRATCH"' EXIT
+trap 'reap; check_json; rm -rf "$SCRATCH"' EXIT
 trap 'exit 130' INT TERM
 
 new_home() {
@@ -81,6 +82,30 @@ try() { # FUNCTION NAME
 call() { # ARGUMENT…
     timeout -k 1 "$PATIENCE" "$TORPOR" "$@" >"$SCRATCH/out" 2>"$SCRATCH/err" </dev/null
     status=$?
+    case " $* " in
+    *" --json "* | " volume inspect "*) keep_json "$@" ;;
+    esac
+}
+
+# For check_json. A call may be in a subshell, so it is no counter that names it.
+keep_json() { # ARGUMENT…
+    local kept
+    mkdir -p "$SCRATCH/json"
+    kept=$(mktemp "$SCRATCH/json/XXXXXX.args")
+    printf '%s\n' "$@" >"$kept"
+    cp "$SCRATCH/out" "${kept%.args}.out"
+}
+
+# All that call() has kept is as doc/schema says: a row behind all others.
+check_json() {
+    [ -d "$SCRATCH/json" ] || return
+    "$VALIDATE" calls "$SCRATCH/json" >"$SCRATCH/detail" 2>&1
+    if [ "$(sed '/^used:/d' "$SCRATCH/detail")" = "" ]; then
+        echo "ok - what was printed as JSON is as its schema says"
+    else
+        echo "not ok - what was printed as JSON is as its schema says"
+        sed 's/^/    /' "$SCRATCH/detail" | head -n 40
+    fi
 }
 
 report_call() { # ARGUMENT…

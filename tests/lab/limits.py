@@ -31,7 +31,7 @@ def load(host, name):
     """CPUs that the vCPUs of a busy guest use: by the group's account and by the threads' own clocks."""
     def look():
         s = stats(host, name)
-        return time.monotonic(), s["limits"]["used"]["cpu"], s["cpu"]["vcpus"]
+        return time.monotonic(), s["limits"]["used"]["cpu-seconds"], s["cpu"]["vcpus"]
 
     first = look()
     last = first

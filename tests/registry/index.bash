@@ -79,7 +79,7 @@ index_grows() {
     elsewhere other
     works push --json --index "docker://$registry/torpor/app:amd64" "docker://$registry/torpor/app:arm64" \
         "docker://$registry/torpor/app:v2"
-    same "what is sent" "$(json "d['sent']" <<<"$out")" 0
+    same "what is sent" "$(json "d['sent-bytes']" <<<"$out")" 0
     same "platforms there" "$(platforms v2)" "linux/amd64 linux/arm64"
     refuses 125 'v2: v2 is an index itself' push --index "docker://$registry/torpor/app:v2" "docker://$registry/torpor/app:v3"
     refuses 125 'are both for linux/amd64' push --index full.torpor cold.torpor "docker://$registry/torpor/app:v3"

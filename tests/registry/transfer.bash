@@ -1,7 +1,7 @@
 # The main job: pushed here, pulled elsewhere, awake there. And skopeo, which knows nothing of it.
 
 sent() { # of the last push
-    json "d['sent']" <<<"$out"
+    json "d['sent-bytes']" <<<"$out"
 }
 
 there_and_awake() {

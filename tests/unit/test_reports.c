@@ -169,7 +169,7 @@ Test(reports, json_keeps_every_character)
 		     (char *)"failed"));
 	cr_expect(eq(
 		i32,
-		(int)json_integer_value(json_array_get(json_object_get(test, "memory_changed"), 1)),
+		(int)json_integer_value(json_array_get(json_object_get(test, "memory-changed"), 1)),
 		7));
 	test = json_array_get(json_object_get(json, "flaky"), 0);
 	cr_expect(eq(i32, (int)json_integer_value(json_object_get(test, "rounds")), 2));

@@ -24,7 +24,7 @@ converts() {
     same "the encoding" "$(encoding b.torpor)" packed
     works verify b.torpor
     works convert --flat --json b.torpor c.torpor
-    same "convert --json" "$(json "d['path'], d['digest']" <<<"$out")" "c.torpor $id"
+    same "convert --json" "$(json "d['file'], d['digest']" <<<"$out")" "c.torpor $id"
     cmp a.torpor c.torpor || fail "there and back it is not the same file"
     works convert --packed=19 b.torpor d.torpor
     [ "$(stat -c %s d.torpor)" -lt "$(stat -c %s b.torpor)" ] || fail "level 19 is not smaller"

@@ -54,9 +54,9 @@ details() {
         "started pid=N file=$TINY
 saving file=$PWD/a.torpor goes-on
 saved file=$PWD/a.torpor
-exited end=killed status=137"
+exited end=killed exit-status=137"
     works events --json --since 1h --until 0 a
-    same "exited" "$(tail -n 1 <<<"$out" | json "d['event'], d['name'], d['end'], d['status'], d['time'] > 10**18")" \
+    same "exited" "$(tail -n 1 <<<"$out" | json "d['event'], d['name'], d['end'], d['exit-status'], d['time'] > 10**18")" \
         "exited a killed 137 True"
     works events --since 1h --until 0 b
     same "of another machine" "$out" ""

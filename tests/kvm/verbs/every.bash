@@ -80,7 +80,7 @@ in_the_background() {
     works_silently save web --every off
     refuses 122 "not saved again and again" save web --every off
     works save web --every 1s -d --json -o moments.torpor
-    matches "as JSON" "$(json "d['path']" <<<"$out")" '/moments\.[0-9]{8}T[0-9]{6}Z\.torpor$'
+    matches "as JSON" "$(json "d['file']" <<<"$out")" '/moments\.[0-9]{8}T[0-9]{6}Z\.torpor$'
     works_silently kill web
     # It ends with the machine.
     until_true eval '! pgrep -f "^$TORPOR save web --every"'

@@ -160,7 +160,7 @@ store() {
     same "and in JSON" "$(json "d['increment']" <<<"$out")" False
     works save -R --json next -o step.torpor --parent away.torpor
     same "increment, of a named parent" "$(live step.torpor increment)" True
-    same "its parent in JSON" "$(json "d['parent']['digest'], d['parent']['file']" <<<"$out")" \
+    same "its parent in JSON" "$(json "d['parent'], d['parent-file']" <<<"$out")" \
         "$(identity away.torpor) $PWD/away.torpor"
     works save next --full
     same "increment, with --full" "$(live "$store/next.torpor" increment)" False

@@ -101,7 +101,7 @@ listing() {
     works ps --all --quiet
     works ps --all --json
     same "ps -a --json" "$(json "[m['state'] for m in d]" <<<"$out")" "['running', 'exited']"
-    same "the end" "$(json "[(m['exit-status'], m['when'] >= m['started'], m['origin']) for m in d if m['name'] == 'two']" <<<"$out")" \
+    same "the end" "$(json "[(m['exit-status'], m['ended'] >= m['started'], m['origin']) for m in d if m['name'] == 'two']" <<<"$out")" \
         "[(137, True, '$TINY')]"
     works save one -o one.torpor
     works resume -d one.torpor

@@ -17,7 +17,7 @@ default_store() {
     boot s
     nonce=$(say s nonce)
     works save s --json
-    same "where it is" "$(json "d['path']" <<<"$out")" "$XDG_DATA_HOME/torpor/s.torpor"
+    same "where it is" "$(json "d['file']" <<<"$out")" "$XDG_DATA_HOME/torpor/s.torpor"
     works resume --detach s
     same "resume NAME" "$out" s
     answers s nonce "$nonce"

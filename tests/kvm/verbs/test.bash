@@ -50,8 +50,8 @@ publishes() {
     same "with one" "$(tail -n +4 3.t)" $'  TORPOR_PORT_443\n  TORPOR_PORT_53\n  TORPOR_PORT_80'
     same "behind one with ports" "$(tail -n +4 4.t)" '  TORPOR_PORT_443'
     works test --json -p 443 1.t ./1.t 2.t 1.t 3.t
-    same "each once" "$(json "[t['path'] for t in d['tests']]" <<<"$out")" "['1.t', '2.t', '3.t']"
-    [ "$(grep -c '"memory_changed": \[[0-9, ]*\]' <<<"$out")" = 3 ] || fail "lists of numbers: $(head -n 40 <<<"$out")"
+    same "each once" "$(json "[t['file'] for t in d['tests']]" <<<"$out")" "['1.t', '2.t', '3.t']"
+    [ "$(grep -c '"memory-changed": \[[0-9, ]*\]' <<<"$out")" = 3 ] || fail "lists of numbers: $(head -n 40 <<<"$out")"
 }
 try publishes "test: the head publish:; a test that is named twice runs once; a list of numbers is one line of JSON"
 
@@ -80,7 +80,7 @@ reports() {
     printf 'golden: nothing.torpor\n' >broken.t
     call test --junit j.xml --json sub/good.t '<b> & c.t' broken.t
     same status "$status" 125
-    same "JSON" "$(json "[[t['path'], t['outcome'], t['worker']] for t in d['tests']]" <"$SCRATCH/out")" \
+    same "JSON" "$(json "[[t['file'], t['outcome'], t['worker']] for t in d['tests']]" <"$SCRATCH/out")" \
         "[['sub/good.t', 'passed', 1], ['<b> & c.t', 'failed', 1], ['broken.t', 'broken', 1]]"
     same "counts" "$(json "d['passed'], d['failed'], d['broken'], d['interrupted']" <"$SCRATCH/out")" '1 1 1 False'
     same "a command" "$(json "d['tests'][1]['commands'][0]['line'], d['tests'][1]['commands'][0]['differs']" <"$SCRATCH/out")" \
