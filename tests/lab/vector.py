@@ -6,6 +6,7 @@ import re
 import sys
 
 import guest as lab
+import share
 import suite
 from suite import DEBIAN, ok
 
@@ -15,6 +16,7 @@ GOOD_EMULATOR = 10  # before that version of QEMU, KVM in it has no AVX for its 
 
 
 def computing_with_avx2(host1, host2):
+    share.shared(host1, host2)  # here, because it needs two hosts, as this does
     why = no_avx2(host1) or no_avx2(host2)
     if why:
         suite.skip("a guest that computes with AVX2", why)

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Does to a file what a model in memory says and compares: fsx.py FILE OPERATIONS SEED. The file stays open all
-along, beside a second handle that comes and goes. One line in a hundred tells how far it is; the last is FSX ok,
-or FSX bad and what differed."""
+"""Does to a file what a model in memory says and compares: fsx.py FILE OPERATIONS SEED. OPERATIONS is a number, or the
+name of a file: then it goes on until that file is there. The file stays open all along, beside a second handle that
+comes and goes. One line in a hundred tells how far it is; the last is FSX ok, or FSX bad and what differed."""
 
+import itertools
 import mmap
 import os
 import random
@@ -84,10 +85,17 @@ class File:
         return does(self.fd), does.__name__
 
 
+def operations(wanted):
+    """Their numbers."""
+    if wanted.isdigit():
+        return range(int(wanted))
+    return itertools.takewhile(lambda i: i % 10 != 0 or not os.path.exists(wanted), itertools.count())
+
+
 def main():
-    path, count, seed = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    path, seed = sys.argv[1], int(sys.argv[3])
     file = File(path, seed)
-    for i in range(count):
+    for i in operations(sys.argv[2]):
         wrong, what = file.step()
         if wrong:
             print(f"FSX bad: operation {i}, {what}: {wrong}", flush=True)
