@@ -72,7 +72,7 @@ missing += $(shell printf '\043include <slirp/libslirp.h>\n' | $(CC) $(CPPFLAGS)
 missing := $(strip $(missing))
 LIBS := $(shell $(PKG_CONFIG) --libs jansson 2>/dev/null) -lpthread
 
-FOLDERS := base state format/crypto format/image format store registry container wire vmm vmm/$(ARCH) devices/net devices/$(ARCH:x86_64=x86) devices \
+FOLDERS := base state format/crypto format/image format store registry container wire vmm vmm/$(ARCH) devices/net devices/block devices/$(ARCH:x86_64=x86) devices \
            devices/virtio snapshot host events lan guest instance move golden bootfiles serve service volume series limits meter report share
 SOURCES := $(wildcard $(FOLDERS:%=%/*.c))
 CLI     := $(wildcard cli/*.c)

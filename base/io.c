@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -23,6 +24,14 @@ int io_pread(int fd, void *dst, uint64_t len, uint64_t at)
 		done += (uint64_t)got;
 	}
 	return 0;
+}
+
+uint64_t io_pread_ready(int fd, void *dst, uint64_t len, uint64_t at)
+{
+	const struct iovec iov = {.iov_base = dst, .iov_len = len};
+	ssize_t got = preadv2(fd, &iov, 1, (off_t)at, RWF_NOWAIT);
+
+	return got > 0 ? (uint64_t)got : 0;
 }
 
 int io_pwrite(int fd, const void *src, uint64_t len, uint64_t at)

@@ -7,6 +7,9 @@
 
 /* Returns 0; -ENODATA when the file ends before `at` + `len`; or what pread(2) gave. */
 int io_pread(int fd, void *dst, uint64_t len, uint64_t at);
+/* As much of it as the page cache has, from `at` on: how many bytes. 0 also when the file cannot tell, and
+ * after an error, which io_pread() will give. Waits for no disk (RWF_NOWAIT). */
+uint64_t io_pread_ready(int fd, void *dst, uint64_t len, uint64_t at);
 /* Returns 0; -EIO when pwrite(2) writes nothing; or what it gave. */
 int io_pwrite(int fd, const void *src, uint64_t len, uint64_t at);
 /* The same of zeros. */

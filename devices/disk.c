@@ -14,8 +14,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/io.h"
 #include "base/num.h"
+#include "devices/block/worker_io.h"
+#include "devices/block/workers.h"
 #include "devices/disk_raw.h"
 #include "devices/disk_scratch.h"
 #include "format/image/frame_reader.h"
@@ -34,7 +37,8 @@ struct cached_frame {
 struct disk {
 	char id[32];
 	bool readonly;
-	bool through;		  /* to `raw` */
+	bool through; /* to `raw` */
+	bool abandoned;
 	atomic_bool flush_failed; /* for good; see raw_flush() */
 	uint64_t size;
 	struct blob raw;	    /* fd owned; -1 when the base is an image */
@@ -44,10 +48,22 @@ struct disk {
 	bool overlaid;		    /* there are images over the base */
 	struct layer_extents lower; /* base and overlays as one */
 	struct frame_readers readers;
-	pthread_mutex_t cache_lock; /* for the threads of a save */
+	pthread_rwlock_t lock;	    /* of `scratch` */
+	pthread_mutex_t cache_lock; /* a leaf below `lock` */
 	struct cached_frame cache[CACHE_FRAMES];
 	struct scratch scratch; /* fd -1 on a disk that is read-only or written through */
 };
+
+/* Readers that follow one another must not keep a writer out. */
+static void init_rwlock(pthread_rwlock_t *lock)
+{
+	pthread_rwlockattr_t attributes;
+
+	pthread_rwlockattr_init(&attributes);
+	pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(lock, &attributes);
+	pthread_rwlockattr_destroy(&attributes);
+}
 
 static int init_disk(struct disk *disk, const struct disk_params *p, struct err *err)
 {
@@ -60,6 +76,7 @@ static int init_disk(struct disk *disk, const struct disk_params *p, struct err 
 	disk->scratch.fd = disk->scratch.upper_fd = -1;
 	frame_readers_init(&disk->readers);
 	pthread_mutex_init(&disk->cache_lock, NULL);
+	init_rwlock(&disk->lock);
 	disk->raw = p->layers == NULL ? p->raw : (struct blob){.fd = -1};
 	if (p->size == 0 || p->size % SECTOR != 0 || p->size > IMAGE_MAX_BYTES)
 		return err_set(err, ERR_FAILED, "disk %s: %llu bytes is no size for a disk", p->id,
@@ -105,7 +122,7 @@ int disk_open(struct disk **out, const struct disk_params *p, struct err *err)
 
 void disk_close(struct disk *disk)
 {
-	if (disk == NULL)
+	if (disk == NULL || disk->abandoned)
 		return;
 	scratch_close(&disk->scratch);
 	if (disk->raw.fd >= 0)
@@ -113,10 +130,16 @@ void disk_close(struct disk *disk)
 	for (unsigned i = 0; i < CACHE_FRAMES; i++)
 		free(disk->cache[i].data);
 	pthread_mutex_destroy(&disk->cache_lock);
+	pthread_rwlock_destroy(&disk->lock);
 	frame_readers_free(&disk->readers);
 	layer_extents_free(&disk->lower);
 	free(disk->path);
 	free(disk);
+}
+
+void disk_abandon(struct disk *disk)
+{
+	disk->abandoned = true;
 }
 
 static bool same_time(const struct timespec *a, const struct timespec *b)
@@ -187,13 +210,22 @@ static int disk_read_result(int ret)
 	return ret < 0 && ret != -EFAULT ? -EIO : ret;
 }
 
+/* What is still arriving is waited for. */
+static int read_blob(const struct blob *blob, uint64_t at, uint8_t *dst, uint64_t len)
+{
+	if (blob->arrival == NULL && range_within(at, len, blob->len))
+		return disk_read_result(worker_pread(blob->fd, dst, len, blob->offset + at));
+	worker_waits();
+	return disk_read_result(blob_read(blob, at, dst, len, NULL));
+}
+
 /* The raw file; what lies behind its end (the last sector's rest) reads as zero. */
 static int read_raw(const struct disk *disk, uint64_t at, uint8_t *dst, uint64_t len)
 {
 	uint64_t have = at < disk->raw.len ? u64_min(len, disk->raw.len - at) : 0;
 
 	memset(dst + have, 0, len - have);
-	return have > 0 ? disk_read_result(blob_read(&disk->raw, at, dst, have, NULL)) : 0;
+	return have > 0 ? read_blob(&disk->raw, at, dst, have) : 0;
 }
 
 /* Bytes of a flat run, which may go on in the next part of the image. */
@@ -207,7 +239,7 @@ static int read_flat_extent(const struct layer_extent *extent, uint64_t at, uint
 		struct blob blob = image_place(extent->image, extent->place + frame,
 					       extent->frames - frame, &contiguous);
 		uint64_t part = u64_min(len, contiguous * FRAME_SIZE - off);
-		int ret = disk_read_result(blob_read(&blob, off, dst, part, NULL));
+		int ret = read_blob(&blob, off, dst, part);
 
 		if (ret < 0)
 			return ret;
@@ -218,22 +250,49 @@ static int read_flat_extent(const struct layer_extent *extent, uint64_t at, uint
 	return 0;
 }
 
-/* A frame, from the cache or into it. */
-static const uint8_t *cached_frame_data(struct disk *disk, const struct image *image,
-					uint64_t place)
+/* Part of a frame, from the cache. False: it is not there. */
+static bool read_cached(struct disk *disk, const struct image *image, uint64_t place, uint64_t off,
+			uint8_t *dst, uint64_t len)
+{
+	const struct cached_frame *c = &disk->cache[place % CACHE_FRAMES];
+	bool hit;
+
+	pthread_mutex_lock(&disk->cache_lock);
+	hit = c->data != NULL && c->image == image && c->place == place;
+	if (hit)
+		memcpy(dst, c->data + off, len);
+	pthread_mutex_unlock(&disk->cache_lock);
+	return hit;
+}
+
+/* The cache takes the frame over. */
+static void cache_frame(struct disk *disk, const struct image *image, uint64_t place, uint8_t *data)
 {
 	struct cached_frame *c = &disk->cache[place % CACHE_FRAMES];
+	uint8_t *old;
 
-	if (c->data != NULL && c->image == image && c->place == place)
-		return c->data;
-	c->image = NULL;
-	if (c->data == NULL)
-		c->data = malloc(FRAME_SIZE);
-	if (c->data == NULL || frame_readers_read(&disk->readers, image, place, c->data, NULL) < 0)
-		return NULL;
-	c->image = image;
-	c->place = place;
-	return c->data;
+	pthread_mutex_lock(&disk->cache_lock);
+	old = c->data;
+	*c = (struct cached_frame){image, place, data};
+	pthread_mutex_unlock(&disk->cache_lock);
+	free(old);
+}
+
+/* It is unpacked without a lock: two threads may do that with one frame. */
+static int read_frame_part(struct disk *disk, const struct image *image, uint64_t place,
+			   uint64_t off, uint8_t *dst, uint64_t len)
+{
+	cleanup_free uint8_t *data = NULL;
+
+	if (read_cached(disk, image, place, off, dst, len))
+		return 0;
+	worker_waits();
+	data = malloc(FRAME_SIZE);
+	if (data == NULL || frame_readers_read(&disk->readers, image, place, data, NULL) < 0)
+		return -EIO;
+	memcpy(dst, data + off, len);
+	cache_frame(disk, image, place, take_ptr(data));
+	return 0;
 }
 
 /* By frames, which are unpacked or compared. */
@@ -243,22 +302,19 @@ static int read_extent_frames(struct disk *disk, const struct layer_extent *exte
 	const uint64_t first = at / FRAME_SIZE, end = (at + len - 1) / FRAME_SIZE + 1;
 	uint64_t part;
 
+	worker_may_wait();
 	/* One round trip for what has not arrived of all of it. */
 	image_want_frames(extent->image, extent->place + (first - extent->frame), end - first);
 
 	for (; len > 0; at += part, dst += part, len -= part) {
-		uint64_t frame = at / FRAME_SIZE, off = at % FRAME_SIZE;
-		const uint8_t *data;
+		const uint64_t frame = at / FRAME_SIZE, off = at % FRAME_SIZE;
+		int ret;
 
 		part = u64_min(len, FRAME_SIZE - off);
-		pthread_mutex_lock(&disk->cache_lock);
-		data = cached_frame_data(disk, extent->image,
-					 extent->place + (frame - extent->frame));
-		if (data != NULL)
-			memcpy(dst, data + off, part);
-		pthread_mutex_unlock(&disk->cache_lock);
-		if (data == NULL)
-			return -EIO;
+		ret = read_frame_part(disk, extent->image, extent->place + (frame - extent->frame),
+				      off, dst, part);
+		if (ret < 0)
+			return ret;
 	}
 	return 0;
 }
@@ -288,29 +344,53 @@ static int read_lower(struct disk *disk, uint64_t at, uint8_t *dst, uint64_t len
 	return 0;
 }
 
+/* As far as it lies in one place: *part bytes of `len`. What lies below the scratch file never changes and
+ * may have to be waited for, so it is read without the lock. */
+static int read_place(struct disk *disk, uint64_t at, uint8_t *to, uint64_t len, uint64_t *part)
+{
+	const uint64_t block = at / SCRATCH_BLOCK;
+	const uint64_t most = (at + len - 1) / SCRATCH_BLOCK - block + 1;
+	bool written;
+	int ret = 0;
+
+	pthread_rwlock_rdlock(&disk->lock);
+	*part = u64_min(len,
+			(block + scratch_extent(&disk->scratch, block, most)) * SCRATCH_BLOCK - at);
+	written = scratch_has(&disk->scratch, block);
+	if (written)
+		ret = scratch_read(&disk->scratch, at, to, *part);
+	pthread_rwlock_unlock(&disk->lock);
+	return written ? ret : read_lower(disk, at, to, *part);
+}
+
 int disk_read(struct disk *disk, uint64_t at, void *dst, uint64_t len)
 {
 	uint8_t *to = dst;
+	uint64_t part;
 
-	while (len > 0) {
-		uint64_t block = at / SCRATCH_BLOCK;
-		uint64_t most = (at + len - 1) / SCRATCH_BLOCK - block + 1;
-		uint64_t extent = scratch_extent(&disk->scratch, block, most);
-		uint64_t part = u64_min(len, (block + extent) * SCRATCH_BLOCK - at);
-		int ret = scratch_has(&disk->scratch, block)
-				  ? scratch_read(&disk->scratch, at, to, part)
-				  : read_lower(disk, at, to, part);
+	if (disk->through)
+		return read_raw(disk, at, to, len);
+	for (; len > 0; at += part, to += part, len -= part) {
+		int ret = read_place(disk, at, to, len, &part);
 
 		if (ret < 0)
 			return ret;
-		at += part;
-		to += part;
-		len -= part;
 	}
 	return 0;
 }
 
-/* Copy a block into the scratch file, with [off, off + len) of it replaced. */
+static bool is_written(struct disk *disk, uint64_t block)
+{
+	bool written;
+
+	pthread_rwlock_rdlock(&disk->lock);
+	written = scratch_has(&disk->scratch, block);
+	pthread_rwlock_unlock(&disk->lock);
+	return written;
+}
+
+/* Copy a block into the scratch file, with [off, off + len) of it replaced. It may have come there while it
+ * was read from below. */
 static int write_block_part(struct disk *disk, uint64_t block, uint64_t off, const void *src,
 			    uint64_t len)
 {
@@ -318,13 +398,30 @@ static int write_block_part(struct disk *disk, uint64_t block, uint64_t off, con
 	uint64_t at = block * SCRATCH_BLOCK;
 	int ret;
 
-	if (scratch_has(&disk->scratch, block))
-		return scratch_write(&disk->scratch, at + off, src, len);
-	ret = read_lower(disk, at, whole, u64_min(SCRATCH_BLOCK, disk->size - at));
-	if (ret < 0)
-		return ret;
-	memcpy(whole + off, src, len);
-	return scratch_write(&disk->scratch, at, whole, SCRATCH_BLOCK);
+	if (!is_written(disk, block)) {
+		ret = read_lower(disk, at, whole, u64_min(SCRATCH_BLOCK, disk->size - at));
+		if (ret < 0)
+			return ret;
+	}
+	pthread_rwlock_wrlock(&disk->lock);
+	if (scratch_has(&disk->scratch, block)) {
+		ret = scratch_write(&disk->scratch, at + off, src, len);
+	} else {
+		memcpy(whole + off, src, len);
+		ret = scratch_write(&disk->scratch, at, whole, SCRATCH_BLOCK);
+	}
+	pthread_rwlock_unlock(&disk->lock);
+	return ret;
+}
+
+static int write_blocks(struct disk *disk, uint64_t at, const void *src, uint64_t len)
+{
+	int ret;
+
+	pthread_rwlock_wrlock(&disk->lock);
+	ret = scratch_write(&disk->scratch, at, src, len);
+	pthread_rwlock_unlock(&disk->lock);
+	return ret;
 }
 
 int disk_write(struct disk *disk, uint64_t at, const void *src, uint64_t len)
@@ -334,14 +431,14 @@ int disk_write(struct disk *disk, uint64_t at, const void *src, uint64_t len)
 	if (disk->readonly)
 		return -EROFS;
 	if (disk->through)
-		return io_pwrite(disk->raw.fd, src, len, at);
+		return worker_pwrite(disk->raw.fd, src, len, at);
 	while (len > 0) {
 		uint64_t off = at % SCRATCH_BLOCK, part;
 		int ret;
 
 		if (off == 0 && len >= SCRATCH_BLOCK) {
 			part = align_down(len, SCRATCH_BLOCK);
-			ret = scratch_write(&disk->scratch, at, from, part);
+			ret = write_blocks(disk, at, from, part);
 		} else {
 			part = u64_min(len, SCRATCH_BLOCK - off);
 			ret = write_block_part(disk, at / SCRATCH_BLOCK, off, from, part);
@@ -355,6 +452,17 @@ int disk_write(struct disk *disk, uint64_t at, const void *src, uint64_t len)
 	return 0;
 }
 
+static int zero_blocks(struct disk *disk, uint64_t block, uint64_t count, bool discard)
+{
+	int ret;
+
+	worker_may_wait();
+	pthread_rwlock_wrlock(&disk->lock);
+	ret = scratch_zero(&disk->scratch, block, count, discard);
+	pthread_rwlock_unlock(&disk->lock);
+	return ret;
+}
+
 int disk_zero(struct disk *disk, uint64_t at, uint64_t len, bool discard)
 {
 	static uint8_t zeros[SCRATCH_BLOCK]; /* as in disk_scratch.c, not const */
@@ -364,15 +472,16 @@ int disk_zero(struct disk *disk, uint64_t at, uint64_t len, bool discard)
 
 	if (disk->readonly)
 		return -EROFS;
-	if (disk->through)
+	if (disk->through) {
+		worker_waits();
 		return raw_zero(disk->raw.fd, at, len, discard);
+	}
 	if (first >= last) /* parts of one block, or of two */
 		first = last = u64_min(first, end);
 	ret = disk_write(disk, at, zeros, first - at);
 	if (ret < 0)
 		return ret;
-	ret = scratch_zero(&disk->scratch, first / SCRATCH_BLOCK, (last - first) / SCRATCH_BLOCK,
-			   discard);
+	ret = zero_blocks(disk, first / SCRATCH_BLOCK, (last - first) / SCRATCH_BLOCK, discard);
 	if (ret < 0)
 		return ret;
 	return disk_write(disk, last, zeros, end - last);
@@ -382,7 +491,10 @@ int disk_flush(struct disk *disk)
 {
 	/* What a flush would protect, the scratch file, does not outlive this process: the page
 	 * cache is as durable as it gets. Saving reads it from there. */
-	return disk->through ? raw_flush(disk->raw.fd, &disk->flush_failed) : 0;
+	if (!disk->through)
+		return 0;
+	worker_waits();
+	return raw_flush(disk->raw.fd, &disk->flush_failed);
 }
 
 int disk_drop_changes(struct disk *disk, struct err *err)
@@ -394,36 +506,53 @@ int disk_drop_changes(struct disk *disk, struct err *err)
 			disk->id);
 		return -EOPNOTSUPP;
 	}
+	pthread_rwlock_wrlock(&disk->lock);
 	ret = scratch_drop(&disk->scratch);
+	pthread_rwlock_unlock(&disk->lock);
 	return ret < 0 ? err_sys(err, -ret, "disk %s: drop what was written", disk->id) : 0;
 }
 
 int disk_prepare_freeze(struct disk *disk, const char *scratch_dir, struct err *err)
 {
-	int ret = scratch_prepare(&disk->scratch, scratch_dir, err);
+	int ret;
 
+	pthread_rwlock_wrlock(&disk->lock);
+	ret = scratch_prepare(&disk->scratch, scratch_dir, err);
+	pthread_rwlock_unlock(&disk->lock);
 	return ret < 0 ? err_context(err, ret, "disk %s", disk->id) : 0;
 }
 
 void disk_freeze(struct disk *disk)
 {
+	pthread_rwlock_wrlock(&disk->lock);
 	scratch_freeze(&disk->scratch);
+	pthread_rwlock_unlock(&disk->lock);
 }
 
 void disk_thaw(struct disk *disk)
 {
+	pthread_rwlock_wrlock(&disk->lock);
 	scratch_thaw(&disk->scratch);
+	pthread_rwlock_unlock(&disk->lock);
 }
 
-bool disk_merging(const struct disk *disk)
+bool disk_merging(struct disk *disk)
 {
-	return scratch_merging(&disk->scratch);
+	bool merging;
+
+	pthread_rwlock_rdlock(&disk->lock);
+	merging = scratch_merging(&disk->scratch);
+	pthread_rwlock_unlock(&disk->lock);
+	return merging;
 }
 
 int disk_merge(struct disk *disk, uint64_t bytes, struct err *err)
 {
-	int ret = scratch_merge(&disk->scratch, bytes);
+	int ret;
 
+	pthread_rwlock_wrlock(&disk->lock);
+	ret = scratch_merge(&disk->scratch, bytes);
+	pthread_rwlock_unlock(&disk->lock);
 	return ret < 0 ? err_sys(err, -ret,
 				 "disk %s: what was written while it was saved cannot be moved "
 				 "into "

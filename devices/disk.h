@@ -7,13 +7,15 @@
  *
  * A disk that is written through (disk_through()) is a raw file or block device, and nothing else.
  *
- * Locks. disk_read(), disk_write(), disk_zero() and disk_flush() of a disk that is written through
- * take none and need none: any thread may call them, several at once, and requests that overlap
- * are in no order but the callers'. Those of a layered disk change its bitmap and its cache of
- * frames: the machine lock is held. disk_id(), disk_size(), disk_readonly(), disk_through() and
- * disk_direct() return what never changes: any thread. The image sources are called by the
- * writer's threads, while the machine is paused and no request is under way. All else: the machine
- * lock, and no request under way.
+ * Locks. disk_read(), disk_write(), disk_zero() and disk_flush(): any thread, several at once, without the
+ * machine lock, for they wait for the host's disk; requests that overlap are in no order but the callers'. On
+ * a thread of block/workers.h they tell before they wait, and what is told may take the machine lock. A disk
+ * that is written through needs no lock; a layered one has its own, for its scratch file alone, which readers
+ * share.
+ * disk_prepare_freeze(), disk_thaw(), disk_merging() and disk_merge() take that, too: they may wait as long as
+ * a request does that is under way. disk_id(), disk_size(), disk_readonly(), disk_through() and disk_direct()
+ * return what never changes: any thread. The image sources are called by the writer's threads, while the
+ * machine is paused and no request is under way. All else: the machine lock, and no request under way.
  */
 #ifndef TORPOR_DEVICES_DISK_H
 #define TORPOR_DEVICES_DISK_H
@@ -44,8 +46,10 @@ struct disk_params {
  * of another size or a lowest image that has a parent; -ENOMEM; or what fstat(2) of the raw file or
  * scratch_open() gave. On error nothing is left open: a raw base's fd is closed. */
 int disk_open(struct disk **out, const struct disk_params *params, struct err *err);
-/* NULL: nothing is done. */
+/* NULL, or one that is abandoned: nothing is done. */
 void disk_close(struct disk *disk);
+/* At the end of the process: a thread that waits for the host uses it, and may never come back. Lock held. */
+void disk_abandon(struct disk *disk);
 
 /*
  * Whether the raw base is still the file that it was when the disk was opened: a guest over a base
@@ -85,7 +89,7 @@ int disk_flush(struct disk *disk);
 int disk_drop_changes(struct disk *disk, struct err *err);
 
 /* For a save that another process writes, which is forked while the disk is frozen, and reads what it was
- * then. Order: prepare (as long as that takes; the machine may run), freeze, fork, and, when that process
+ * then. Order: prepare (the machine may run), freeze, fork, and, when that process
  * has ended, thaw; then merge while disk_merging(), about `bytes` at a time. What it reads and writes
  * meanwhile is the same as ever. A disk that is merging cannot be frozen, nor one that is frozen be
  * dropped (assert). prepare and merge return 0, or what scratch_prepare() and scratch_merge() give; nothing
@@ -93,7 +97,7 @@ int disk_drop_changes(struct disk *disk, struct err *err);
 int disk_prepare_freeze(struct disk *disk, const char *scratch_dir, struct err *err);
 void disk_freeze(struct disk *disk);
 void disk_thaw(struct disk *disk);
-bool disk_merging(const struct disk *disk);
+bool disk_merging(struct disk *disk);
 int disk_merge(struct disk *disk, uint64_t bytes, struct err *err);
 
 /* Three image sources for saving, valid while the machine is paused. Their frame() returns 0, the

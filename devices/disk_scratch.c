@@ -20,6 +20,7 @@
 #include "base/io.h"
 #include "base/num.h"
 #include "base/tempfile.h"
+#include "devices/block/worker_io.h"
 
 #define MERGE_CHUNK KIB(256)
 
@@ -148,7 +149,7 @@ int scratch_read(const struct scratch *s, uint64_t at, void *dst, uint64_t len)
 		const uint64_t block = at / SCRATCH_BLOCK;
 		const uint64_t n = same_file(s, block, (at + len - 1) / SCRATCH_BLOCK - block + 1);
 		const uint64_t part = u64_min(len, (block + n) * SCRATCH_BLOCK - at);
-		int ret = io_pread(is_set(s->upper, block) ? s->upper_fd : s->fd, to, part, at);
+		int ret = worker_pread(is_set(s->upper, block) ? s->upper_fd : s->fd, to, part, at);
 
 		if (ret < 0)
 			return ret;
@@ -205,7 +206,7 @@ int scratch_write(struct scratch *s, uint64_t at, const void *src, uint64_t len)
 	if (ret == 0 && end % SCRATCH_BLOCK != 0)
 		ret = move_block(s, end / SCRATCH_BLOCK);
 	if (ret == 0)
-		ret = io_pwrite(write_fd(s), src, len, at);
+		ret = worker_pwrite(write_fd(s), src, len, at);
 	if (ret < 0)
 		return ret;
 	mark_written(s, first, (end - 1) / SCRATCH_BLOCK - first + 1);

@@ -10,7 +10,7 @@
  * A process that was forked while it is frozen reads what was there: it has a bitmap of its own, and
  * shares a file that nobody changes.
  *
- * Lock: the disk's (machine lock), except scratch_has and scratch_read while the machine is paused.
+ * Lock: the disk's own (disk.h), to read for scratch_has, scratch_extent and scratch_read, else to write.
  */
 #ifndef TORPOR_DEVICES_DISK_SCRATCH_H
 #define TORPOR_DEVICES_DISK_SCRATCH_H

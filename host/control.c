@@ -164,6 +164,25 @@ void control_answer(struct control *control, json_t *reply, const struct err *er
 		control_handle_lines(client);
 }
 
+void control_again(struct control *control, const char *what, const json_t *request, int passed_fd)
+{
+	struct control_client *client = control->deferred;
+	struct err err = {0};
+	json_t *reply;
+
+	control->deferred = NULL;
+	control->asking = client;
+	control->passed_fd = passed_fd;
+	control->client_fd = client->fd;
+	reply = control->answer(control->opaque, what, request, &err);
+	control->asking = NULL;
+	control->passed_fd = control->client_fd = -1;
+	if (control->deferred == client)
+		return;
+	control->deferred = client;
+	control_answer(control, reply, &err);
+}
+
 /* Another thread runs the loop, or the answer comes later. The client's next request waits; its hang-up is
  * told at once. */
 static void on_client_kept_waiting(struct control_client *client, uint32_t events)

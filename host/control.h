@@ -57,6 +57,8 @@ int control_listen_at(struct control *control, const char *path, struct err *err
 /* Within `answer`, which then returns NULL: it is answered later, by control_answer(). One request at a
  * time. */
 void control_defer(struct control *control);
+/* It is answered anew, by `answer`, with the descriptor that came along (-1: none). That may defer it again. */
+void control_again(struct control *control, const char *what, const json_t *request, int passed_fd);
 /* That answer: a reply, which is taken, or NULL with *err set. Before control_finish(). */
 void control_answer(struct control *control, json_t *reply, const struct err *err);
 /* No new connections; open ones stay until control_finish. */

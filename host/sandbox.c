@@ -40,6 +40,7 @@ static const struct rule common[] = {
 	ALLOW(readv),
 	ALLOW(pread64),
 	ALLOW(preadv),
+	ALLOW(preadv2),
 	ALLOW(write),
 	ALLOW(writev),
 	ALLOW(pwritev2),

@@ -55,6 +55,10 @@ int hold_begin(struct hold *h, struct machine *m, int fd, enum hold_loss loss, s
 		return ret;
 	h->fd = take_fd(&pipe);
 	machine_pause(m);
+	if (m->state != MACHINE_PAUSED) {
+		hold_release(h);
+		return machine_not_paused(m, err);
+	}
 	return 0;
 }
 

@@ -39,7 +39,8 @@ struct hold {
 	}
 
 /* Pause it and watch the pipe, whose reading end is taken, or the socket, also on failure. Returns
- * 0, -EBUSY with ERR_FAILED when it is held already, or the errno of epoll_ctl(2). */
+ * 0, -EBUSY with ERR_FAILED when it is held already, the errno of epoll_ctl(2), or what
+ * machine_not_paused() gives. */
 int hold_begin(struct hold *h, struct machine *m, int fd, enum hold_loss loss, struct err *err);
 /* The target may start it from here on. Returns 0, or -EINVAL with ERR_USAGE when the machine is
  * not held, not for a move, or is the target. */

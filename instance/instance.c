@@ -325,11 +325,12 @@ static void on_change(struct machine *m, void *opaque)
 /* What has not arrived is waited for by vCPUs and by devices. */
 static void on_ending(struct machine *m, void *opaque)
 {
-	const struct instance *in = opaque;
+	struct instance *in = opaque;
 
 	(void)m;
 	if (in->pager != NULL)
 		pager_give_up(in->pager);
+	instance_settle_give_up(in);
 }
 
 static int open_host_side(struct instance *in, struct err *err)
@@ -447,6 +448,7 @@ static int attach_client(void *opaque, const char *what, int fd, const uint8_t *
 static void on_asker_gone(void *opaque)
 {
 	instance_behind_cancel(opaque);
+	instance_settle_give_up(opaque);
 }
 
 void instance_serve_requests(struct instance *in)
@@ -471,6 +473,7 @@ static int connect_host(struct instance *in, struct err *err)
 	instance_serve_requests(in);
 	in->machine.changed = on_change;
 	in->machine.ending = on_ending;
+	in->machine.settled = instance_settled;
 	in->machine.changed_opaque = in;
 	instance_resume_facts(in, &facts);
 	post_resume_init(&in->post_resume, &in->machine, in->board.agent, &facts,
@@ -655,7 +658,9 @@ int instance_run(struct source *source, const struct instance_options *options,
 	pthread_mutex_init(&in->control_lock, NULL);
 	in->hold = (struct hold)HOLD_NONE;
 	in->behind.process = SAVE_PROCESS_CLOSED;
-	in->behind.fd = in->behind.event_fd = in->behind.client_fd = in->behind.merge_fd = -1;
+	in->behind.fd = in->behind.event_fd = in->behind.client_fd = -1;
+	in->settling.timer = TIMER_CLOSED;
+	in->settling.passed_fd = -1;
 	in->hub.log.file = LOG_FILE_CLOSED;
 	/* This may be a child of the process that opened the file: locked memory is not
 	 * inherited. */

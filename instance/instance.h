@@ -139,10 +139,21 @@ struct save_job {
 	struct chain *parent; /* owned; NULL: a full save */
 };
 
+struct instance;
+
+/* Waiting for requests to disks, before a pause (instance_settle.c). */
+struct settling {
+	void (*then)(struct instance *in, bool settled); /* NULL: nothing is waited for */
+	struct timer timer;
+	json_t *request; /* owned: to be answered then; NULL: none is */
+	int passed_fd;	 /* owned: came with that */
+};
+
 enum behind_phase {
 	BEHIND_NONE,
 	BEHIND_PREPARES,  /* a thread does what needs no pause */
 	BEHIND_MERGES,	  /* what was written to the disks during the last one is being moved yet */
+	BEHIND_SETTLES,	  /* requests to disks are under way */
 	BEHIND_WRITES,	  /* the pause is over; a process writes the file */
 	BEHIND_PUBLISHES, /* the client gives the file its name */
 };
@@ -165,9 +176,9 @@ struct behind {
 	struct loop_watch watch; /* of what the phase waits for, on control_loop */
 	struct publication publication;
 	const char *cancelled; /* why; NULL: it is not */
-	/* Disks: some are being merged while this is watched. */
-	int merge_fd; /* owned: an eventfd that is always readable; -1: none */
-	struct loop_watch merge_watch;
+	struct disk_merge
+		*merge; /* owned: disks are being merged (instance_merge.c); NULL: none are */
+	bool unmerged;	/* the last time that failed */
 };
 
 struct instance {
@@ -188,6 +199,7 @@ struct instance {
 	struct loop_watch control_watch;
 	pthread_mutex_t control_lock; /* of that loop alone */
 	struct saving saving;
+	struct settling settling;
 	struct post_resume post_resume;
 	struct agent_files agent_files; /* with the agent of post_resume */
 	struct exec_port exec_port;	/* with them, if the board has that port */
@@ -460,6 +472,33 @@ bool instance_behind_published(struct instance *in, bool done);
 /* The machine is over, its vCPUs are gone: a save that was taken is completed, unless the machine was
  * killed. Owner's thread, without the lock. */
 void instance_behind_finish(struct instance *in);
+
+/* Wait for requests that the host's disks have (instance_settle.c). True: there are none, and the machine
+ * can be paused at once, which the caller does or calls machine_unsettle(). False: `then` is called when it is
+ * so, or after 10 seconds with `settled` false; guest and loop go on meanwhile. One at a time. Cannot fail. */
+bool instance_settle(struct instance *in, void (*then)(struct instance *in, bool settled));
+bool instance_is_settling(const struct instance *in);
+/* Nobody wants the pause any more: `then` is called with false. Nothing is done when nothing is waited for. */
+void instance_settle_give_up(struct instance *in);
+/* For machine.settled. */
+void instance_settled(struct machine *m, void *opaque);
+/* What is waited for, for "status". */
+void instance_tell_waits(const struct instance *in, json_t *status);
+/* Answer a request that pauses later, when that is so. False: it can be answered now. */
+bool instance_defer_pause(struct instance *in, const json_t *request);
+
+/* Disks that were frozen are thawed, and what was written meanwhile is moved, by a thread of its own
+ * (instance_merge.c). `done` is called on the loop when it is over, `ret` is what disk_merge() gave.
+ * Returns 0, -ENOMEM, or the errno of eventfd(2), epoll_ctl(2) or pthread_create(3). */
+struct disk_merge;
+int disk_merge_begin(struct disk_merge **out, struct instance *in,
+		     void (*done)(struct instance *in, int ret, const struct err *err),
+		     struct err *err);
+/* At the end of the machine, or when it is over: what is not moved yet stays where it is. NULL: nothing is
+ * done. */
+void disk_merge_end(struct disk_merge *merge);
+/* The first half of it, at once: no save is under way, and no request to a disk. */
+void instance_thaw_disks(struct instance *in);
 
 /* Whether the raw files under the disks are what they were. Returns 0, or what
  * disk_check_base() gives. */

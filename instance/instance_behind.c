@@ -1,12 +1,12 @@
 /*
  * Saving a machine that goes on, behind a pause of milliseconds; see instance.h.
  *
- *     begin ─► PREPARES ─► (MERGES) ─► pause, fork ─► WRITES ─► (PUBLISHES) ─► the machine is saved
- *                 └───────────┴───────────┴─────────────┴────────────┴───────► it is as it was
+ *     begin ─► PREPARES ─► (MERGES) ─► (SETTLES) ─► pause, fork ─► WRITES ─► (PUBLISHES) ─► it is saved
+ *                 └───────────┴───────────┴───────────┴─────────────┴────────────┴───────► it is as it was
  *
  * A thread prepares what needs no pause, the loop takes the state in one, and a process of its own writes
  * the file from its copy of memory (snapshot/save_process.h). Disks are frozen meanwhile and merged behind
- * it, a piece in each round of the loop. The loop waits for each of these by a descriptor, so every request
+ * it, by a thread (instance_merge.c). The loop waits for each of these by a descriptor, so every request
  * is answered meanwhile; those that would change what is being saved are refused.
  *
  * All descriptors but those of the disks are watched by the control loop, which goes on for a save that is
@@ -29,9 +29,6 @@
 #include "format/crypto/digest.h"
 #include "format/crypto/lazy.h"
 #include "instance/instance.h"
-
-/* Moved from one scratch file to the other in one round of the loop. */
-#define MERGE_AT_ONCE MIB(1)
 
 bool instance_behind_active(const struct instance *in)
 {
@@ -114,43 +111,25 @@ static void behind_fail(struct instance *in, struct err *err)
 
 static void behind_take(struct instance *in);
 
-static void stop_merging(struct instance *in)
+/* A save that waits for the end of it goes on then. */
+static void on_merge_done(struct instance *in, int ret, const struct err *err)
 {
 	struct behind *b = &in->behind;
+	struct err why;
 
-	if (b->merge_fd < 0)
-		return;
-	loop_del(&in->machine.loop, &b->merge_watch);
-	close_fd(&b->merge_fd);
-}
-
-static struct disk *next_merging(const struct instance *in)
-{
-	for (uint32_t i = 0; i < in->source->appliance.ndisks; i++) {
-		if (disk_merging(in->disk[i]))
-			return in->disk[i];
-	}
-	return NULL;
-}
-
-/* A part of it. A save that waits for the end of it goes on then. */
-static void on_merge_turn(struct loop_watch *watch, uint32_t events)
-{
-	struct instance *in = container_of(watch, struct instance, behind.merge_watch);
-	struct disk *disk = next_merging(in);
-	struct err err;
-	int ret = disk != NULL ? disk_merge(disk, MERGE_AT_ONCE, &err) : 0;
-
-	(void)events;
-	if (ret == 0 && next_merging(in) != NULL)
-		return;
-	stop_merging(in);
+	disk_merge_end(b->merge);
+	b->merge = NULL;
+	b->unmerged = ret < 0;
 	if (ret < 0)
-		log_line(&in->machine.log, "%s", err.text);
-	if (in->behind.phase == BEHIND_MERGES && ret < 0)
-		behind_fail(in, &err);
-	else if (in->behind.phase == BEHIND_MERGES)
+		log_line(&in->machine.log, "%s", err->text);
+	if (b->phase != BEHIND_MERGES)
+		return;
+	if (ret < 0) {
+		(void)err_copy(&why, ret, err);
+		behind_fail(in, &why);
+	} else {
 		behind_take(in);
+	}
 }
 
 /* Without it the disk is read from two files, and the next save begins with this. */
@@ -159,15 +138,12 @@ static int start_merging(struct instance *in, struct err *err)
 	struct behind *b = &in->behind;
 	int ret;
 
-	if (b->merge_fd >= 0 || next_merging(in) == NULL || in->machine.end != MACHINE_END_NONE)
+	if (b->merge != NULL || in->machine.end != MACHINE_END_NONE)
 		return 0;
-	b->merge_fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (b->merge_fd < 0)
-		return err_sys(err, errno, "eventfd");
-	ret = loop_add(&in->machine.loop, &b->merge_watch, b->merge_fd, EPOLLIN, on_merge_turn,
-		       err);
+	ret = disk_merge_begin(&b->merge, in, on_merge_done, err);
+	b->unmerged = ret < 0;
 	if (ret < 0)
-		close_fd(&b->merge_fd);
+		instance_thaw_disks(in);
 	return ret;
 }
 
@@ -185,12 +161,6 @@ static void freeze_disks(struct instance *in)
 {
 	for (uint32_t i = 0; i < in->source->appliance.ndisks; i++)
 		disk_freeze(in->disk[i]);
-}
-
-static void thaw_disks(struct instance *in)
-{
-	for (uint32_t i = 0; i < in->source->appliance.ndisks; i++)
-		disk_thaw(in->disk[i]);
 }
 
 /* --- behind the pause --- */
@@ -253,7 +223,6 @@ static void on_written(struct loop_watch *watch, uint32_t events)
 	(void)events;
 	loop_del(&in->control_loop, watch);
 	ret = save_process_end(&b->process, &b->job.params, &err);
-	thaw_disks(in);
 	(void)start_merging(in, NULL);
 	if (b->cancelled != NULL)
 		ret = -ECANCELED;
@@ -314,7 +283,7 @@ static int take_paused(struct instance *in, struct err *err)
 		freeze_disks(in);
 		ret = save_process_start(&b->process, &copy, err);
 		if (ret < 0)
-			thaw_disks(in);
+			instance_thaw_disks(in);
 	}
 	if (ret < 0)
 		snapshot_put_back(b->snapshot, &in->machine);
@@ -354,13 +323,18 @@ static int pause_and_take(struct instance *in, struct err *err)
 	return ret;
 }
 
-/* All is prepared. */
-static void behind_take(struct instance *in)
+static void behind_take_settled(struct instance *in, bool settled)
 {
 	struct behind *b = &in->behind;
 	struct err err;
-	int ret = b->cancelled != NULL ? -ECANCELED : check_again(in, &err);
+	int ret = 0;
 
+	if (b->cancelled != NULL)
+		ret = -ECANCELED;
+	else if (!settled)
+		ret = machine_not_paused(&in->machine, &err);
+	if (ret == 0)
+		ret = check_again(in, &err);
 	if (ret == 0)
 		ret = prepare_disks(in, &err);
 	if (ret == 0) {
@@ -371,8 +345,10 @@ static void behind_take(struct instance *in)
 	if (in->pager != NULL)
 		pager_release(in->pager);
 	if (ret < 0) {
+		if (in->machine.state == MACHINE_RUNNING)
+			machine_unsettle(&in->machine);
 		/* They were prepared for nothing. */
-		thaw_disks(in);
+		(void)start_merging(in, NULL);
 		behind_fail(in, &err);
 		return;
 	}
@@ -382,6 +358,14 @@ static void behind_take(struct instance *in)
 		progress_cancel(save_process_progress(&b->process));
 		on_written(&b->watch, 0);
 	}
+}
+
+/* All is prepared. */
+static void behind_take(struct instance *in)
+{
+	in->behind.phase = BEHIND_SETTLES;
+	if (instance_settle(in, behind_take_settled))
+		behind_take_settled(in, true);
 }
 
 /* --- before the pause --- */
@@ -437,10 +421,12 @@ static void on_prepared(struct loop_watch *watch, uint32_t events)
 	pthread_join(b->preparer, NULL);
 	instance_forget_parents(in);
 	b->phase = BEHIND_MERGES;
-	ret = b->prepared < 0 ? err_copy(&err, b->prepared, &b->why) : start_merging(in, &err);
+	ret = b->prepared < 0 ? err_copy(&err, b->prepared, &b->why) : 0;
+	if (ret == 0 && b->unmerged)
+		ret = start_merging(in, &err);
 	if (ret < 0)
 		behind_fail(in, &err);
-	else if (b->merge_fd < 0)
+	else if (b->merge == NULL)
 		behind_take(in);
 }
 
@@ -506,6 +492,8 @@ static void cancel(struct instance *in, const char *why)
 		return;
 	b->cancelled = why;
 	progress_cancel(save_process_progress(&b->process));
+	if (b->phase == BEHIND_SETTLES)
+		instance_settle_give_up(in);
 }
 
 void instance_behind_cancel(struct instance *in)
@@ -527,11 +515,12 @@ void instance_behind_finish(struct instance *in)
 	const bool killed = in->machine.end == MACHINE_END_KILLED;
 	struct err err;
 
-	stop_merging(in);
+	disk_merge_end(b->merge);
+	b->merge = NULL;
 	if (killed)
 		cancel(in, "the machine was killed");
 	if (b->phase == BEHIND_MERGES)
-		behind_take(in);
+		behind_take_settled(in, true);
 	/* Its process ends with this one at the latest. */
 	if (killed && (b->phase == BEHIND_WRITES || b->phase == BEHIND_PUBLISHES))
 		loop_del(&in->control_loop, &b->watch);

@@ -38,8 +38,11 @@ static void start_over(struct instance *in)
 
 static int reset_paused(struct instance *in, struct golden_reset *did, struct err *err)
 {
-	int ret = golden_reset(in->golden, did, err);
+	int ret;
 
+	/* What was written during a save is dropped, too, moved or not. */
+	instance_thaw_disks(in);
+	ret = golden_reset(in->golden, did, err);
 	if (ret < 0)
 		return ret;
 	start_over(in);
@@ -67,8 +70,7 @@ json_t *instance_reset(struct instance *in, const json_t *request, struct err *e
 	machine_pause(&in->machine);
 	if (in->machine.state != MACHINE_PAUSED) {
 		instance_events_step_end(in);
-		err_set(err, ERR_FAILED, "machine %s has just %s", in->claim.name,
-			machine_is_broken(&in->machine) ? "broken" : "ended");
+		(void)machine_not_paused(&in->machine, err);
 		return NULL;
 	}
 	ret = reset_paused(in, &did, err);

@@ -37,6 +37,7 @@ static json_t *do_status(struct instance *in, const json_t *request, struct err 
 	json_t *status = instance_status(
 		in, published || behind ? "saving" : machine_state_name(&in->machine));
 
+	instance_tell_waits(in, status);
 	if (behind)
 		instance_behind_tell(in, status);
 	else if (published)
@@ -92,8 +93,11 @@ static json_t *do_inspect(struct instance *in, const json_t *request, struct err
 static json_t *do_pause(struct instance *in, const json_t *request, struct err *err)
 {
 	(void)request;
-	(void)err;
 	machine_pause(&in->machine);
+	if (in->machine.state == MACHINE_RUNNING) {
+		(void)machine_not_paused(&in->machine, err);
+		return NULL;
+	}
 	return reply_ok();
 }
 
@@ -216,7 +220,7 @@ static json_t *save_to(struct instance *in, struct save_request *request, struct
 	machine_pause(&in->machine);
 	if (in->machine.state != MACHINE_PAUSED) {
 		if (refuse_broken(in, err) == 0)
-			err_set(err, ERR_FAILED, "machine %s has just ended", in->claim.name);
+			(void)machine_not_paused(&in->machine, err);
 		return NULL;
 	}
 	if (save_paused(in, request, was_running, err) < 0)
@@ -396,6 +400,7 @@ enum {
 	WANTS_GUEST = 1, /* a broken machine has none any more */
 	WANTS_IDLE = 2,	 /* no save that is under way */
 	WORKS_ENDED = 4, /* a save goes on when the machine has ended */
+	PAUSES = 8,	 /* requests to disks are waited for first */
 };
 
 static const struct {
@@ -407,9 +412,9 @@ static const struct {
 	{"inspect", do_inspect, 0},
 	{"stats", instance_stats, 0},
 	{"fill", instance_set_fill, WANTS_GUEST},
-	{"pause", do_pause, WANTS_GUEST},
+	{"pause", do_pause, WANTS_GUEST | PAUSES},
 	{"unpause", do_unpause, WANTS_GUEST},
-	{"save", do_save, WANTS_GUEST | WANTS_IDLE},
+	{"save", do_save, WANTS_GUEST | WANTS_IDLE | PAUSES},
 	{"balloon", instance_balloon, WANTS_GUEST | WANTS_IDLE},
 	{"trim", do_trim, WANTS_GUEST},
 	{"trimming", do_trimming, WANTS_GUEST},
@@ -418,18 +423,34 @@ static const struct {
 	{"key", instance_take_key, WANTS_GUEST | WANTS_IDLE},
 	{"ports", instance_ports, 0},
 	{"accepted", instance_accepted, WANTS_GUEST},
-	{"hold", do_hold, WANTS_GUEST | WANTS_IDLE},
+	{"hold", do_hold, WANTS_GUEST | WANTS_IDLE | PAUSES},
 	{"commit", do_commit, WANTS_GUEST},
 	{"release", do_release, WANTS_GUEST},
 	{"break", do_break, WANTS_GUEST},
 	{"exec", do_exec, WANTS_GUEST},
-	{"reset", instance_reset, WANTS_GUEST | WANTS_IDLE},
+	{"reset", instance_reset, WANTS_GUEST | WANTS_IDLE | PAUSES},
 	{"seed", instance_seed, WANTS_GUEST},
 	{"changed", instance_changed, WANTS_GUEST},
 	{"parent", instance_take_parent, WANTS_GUEST | WANTS_IDLE},
 	{"member", instance_take_member, WANTS_GUEST | WANTS_IDLE},
 	{"published", instance_published, WORKS_ENDED},
 };
+
+/* What was held for a pause that did not come goes on. */
+static json_t *answer_with_pause(struct instance *in,
+				 json_t *(*answer)(struct instance *in, const json_t *request,
+						   struct err *err),
+				 const json_t *request, struct err *err)
+{
+	json_t *reply;
+
+	if (instance_defer_pause(in, request))
+		return NULL;
+	reply = answer(in, request, err);
+	if (in->machine.state == MACHINE_RUNNING && !instance_is_settling(in))
+		machine_unsettle(&in->machine);
+	return reply;
+}
 
 json_t *instance_answer(void *instance, const char *what, const json_t *request, struct err *err)
 {
@@ -448,7 +469,9 @@ json_t *instance_answer(void *instance, const char *what, const json_t *request,
 			return NULL;
 		if ((takes & WANTS_IDLE) != 0 && instance_refuse_busy(in, err) < 0)
 			return NULL;
-		return requests[i].answer(in, request, err);
+		return (takes & PAUSES) != 0
+			       ? answer_with_pause(in, requests[i].answer, request, err)
+			       : requests[i].answer(in, request, err);
 	}
 	if (ended)
 		err_set(err, ERR_FAILED, "machine %s is ending", in->claim.name);

@@ -5,7 +5,7 @@
  * table), and implements device_ops. snapshot/ and machine.c know devices only through this header.
  *
  * Life: created by its own X_create() and added with machine_add_device(); start() once the machine
- * first runs; then any number of quiesce() / start() pairs as it pauses and goes on; reset() on a
+ * first runs; then any number of hold(), quiesce(), start() as it pauses and goes on; reset() on a
  * guest reset; destroy() at the end.
  *
  * Restore, between creation and the first start(), with nothing running: every part of every device
@@ -39,8 +39,14 @@ struct device_part {
 struct device_ops {
 	/* Guest reset: back to power-on state. Quiesced before. */
 	void (*reset)(struct device *dev);
-	/* vCPUs are stopped. Finish or undo every request that has begun, and touch neither guest
-	 * memory nor the back end until start(). NULL: nothing to do. */
+	/* Begin no more requests, until start() or hold(false). NULL: there are no threads. */
+	void (*hold)(struct device *dev, bool on);
+	/* Whether threads of the device have no request under way; else `what` names it, and
+	 * machine_rested() is called when that is over. NULL as hold(). */
+	bool (*at_rest)(const struct device *dev, char *what, size_t size);
+	/* vCPUs are stopped, and the device is held and at rest, unless the machine is at its end.
+	 * Finish or undo every request that has begun, and touch neither guest memory nor the back
+	 * end until start(). NULL: nothing to do. */
 	void (*quiesce)(struct device *dev);
 	/* The machine is about to run: re-arm back ends, look at every queue once. NULL:
 	 * nothing. */

@@ -20,6 +20,12 @@
 #define RESET_LOOP	 5u
 #define RESET_LOOP_GAP_S 60u
 
+/* How long machine_pause() waits: who asks first has waited already (machine_settle()). */
+#define REST_PATIENCE_MS 2000u
+/* At the end of a machine: nothing is lost that the guest was told is done. */
+#define END_PATIENCE_MS 300u
+#define REST_LOOK_MS	100u
+
 static void machine_set_state(struct machine *m, enum machine_state state)
 {
 	m->state = state;
@@ -192,6 +198,7 @@ int machine_init(struct machine *m, const struct machine_params *params, struct 
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_mutex_init(&m->break_lock, NULL);
 	pthread_cond_init(&m->vcpu_cond, NULL);
+	pthread_cond_init(&m->rest_cond, NULL);
 	ret = machine_open(m, params, err);
 	if (ret < 0)
 		machine_free(m);
@@ -250,6 +257,84 @@ int machine_boot(struct machine *m, struct err *err)
 	ret = arch_boot_load(&m->mem, &m->boot, &m->board, &entry, err);
 
 	return ret < 0 ? ret : arch_boot_vcpu(&m->vcpus[0].kvm, &entry, err);
+}
+
+bool machine_at_rest(const struct machine *m, char *what, size_t size)
+{
+	for (unsigned i = 0; i < m->ndevices; i++) {
+		const struct device *dev = m->devices[i];
+
+		if (dev->ops->at_rest != NULL && !dev->ops->at_rest(dev, what, size))
+			return false;
+	}
+	return true;
+}
+
+static void hold_devices(struct machine *m, bool on)
+{
+	for (unsigned i = 0; i < m->ndevices; i++) {
+		if (m->devices[i]->ops->hold != NULL)
+			m->devices[i]->ops->hold(m->devices[i], on);
+	}
+}
+
+static bool settle_devices(struct machine *m)
+{
+	char what[64];
+
+	hold_devices(m, true);
+	return machine_at_rest(m, what, sizeof(what));
+}
+
+static void wait_a_moment(struct machine *m)
+{
+	const uint64_t end = clock_monotonic_ns() + REST_LOOK_MS * NS_PER_MS;
+	const struct timespec until = {
+		.tv_sec = (time_t)(end / NS_PER_SECOND),
+		.tv_nsec = (long)(end % NS_PER_SECOND),
+	};
+
+	(void)pthread_cond_clockwait(&m->rest_cond, &m->lock, CLOCK_MONOTONIC, &until);
+}
+
+static bool settle_patiently(struct machine *m, unsigned milliseconds)
+{
+	const uint64_t end = clock_monotonic_ns() + milliseconds * NS_PER_MS;
+
+	while (!settle_devices(m)) {
+		if (clock_monotonic_ns() >= end)
+			return false;
+		wait_a_moment(m);
+	}
+	return true;
+}
+
+bool machine_settle(struct machine *m)
+{
+	m->settling = m->state == MACHINE_RUNNING && !settle_devices(m);
+	return !m->settling;
+}
+
+void machine_unsettle(struct machine *m)
+{
+	m->settling = false;
+	if (m->state == MACHINE_RUNNING)
+		hold_devices(m, false);
+}
+
+void machine_rested(struct machine *m)
+{
+	pthread_cond_broadcast(&m->rest_cond);
+	if (m->settling || m->reset_requested)
+		(void)eventfd_write(m->request_fd, 1);
+}
+
+bool machine_await_rest(struct machine *m)
+{
+	if (m->end != MACHINE_END_NONE || machine_is_broken(m))
+		return false;
+	wait_a_moment(m);
+	return true;
 }
 
 /* From parked and quiet to running. */
@@ -336,6 +421,11 @@ void machine_pause(struct machine *m)
 {
 	if (m->state != MACHINE_RUNNING)
 		return;
+	m->settling = false;
+	if (!settle_patiently(m, REST_PATIENCE_MS) && !machine_is_broken(m)) {
+		machine_unsettle(m);
+		return;
+	}
 	machine_halt(m);
 	if (machine_is_broken(m)) {
 		stay_broken(m);
@@ -347,6 +437,21 @@ void machine_pause(struct machine *m)
 		return;
 	stop_clock(m);
 	machine_set_state(m, MACHINE_PAUSED);
+}
+
+int machine_not_paused(const struct machine *m, struct err *err)
+{
+	char what[64];
+
+	if (machine_is_broken(m) || m->end != MACHINE_END_NONE)
+		return err_set(err, ERR_FAILED, "machine %s has just %s", m->log.prefix,
+			       machine_is_broken(m) ? "broken" : "ended");
+	if (machine_at_rest(m, what, sizeof(what)))
+		snprintf(what, sizeof(what), "a device");
+	return err_set(
+		err, ERR_FAILED,
+		"machine %s cannot be paused: %s has not been answered by the host; it runs on",
+		m->log.prefix, what);
 }
 
 void machine_unpause(struct machine *m)
@@ -402,6 +507,7 @@ void machine_end(struct machine *m, enum machine_end why)
 		why = MACHINE_END_FAILED;
 	if (m->end == MACHINE_END_NONE)
 		m->end = why;
+	pthread_cond_broadcast(&m->rest_cond);
 	machine_notify_loop(m);
 }
 
@@ -474,6 +580,24 @@ void machine_request_reset(struct machine *m, const char *cause)
 	machine_notify_loop(m);
 }
 
+static void tell_reset_waits(struct machine *m)
+{
+	char what[64];
+
+	if (!m->told_reset_waits && !machine_at_rest(m, what, sizeof(what)))
+		log_line(&m->log, "%s, a reset: it waits until the host has answered %s",
+			 m->reset_cause, what);
+	m->told_reset_waits = true;
+}
+
+static void tell_given_up(struct machine *m)
+{
+	char what[64];
+
+	if (!machine_at_rest(m, what, sizeof(what)))
+		log_line(&m->log, "it ends while the host has not answered %s", what);
+}
+
 static void machine_serve_request(struct loop_watch *watch, uint32_t events)
 {
 	struct machine *m = container_of(watch, struct machine, request_watch);
@@ -484,18 +608,31 @@ static void machine_serve_request(struct loop_watch *watch, uint32_t events)
 	if (m->end == MACHINE_END_NONE && machine_is_broken(m)) {
 		if (m->state == MACHINE_BROKEN)
 			return;
+		(void)settle_patiently(m, END_PATIENCE_MS);
 		machine_halt(m);
 		stay_broken(m);
 	} else if (m->end == MACHINE_END_NONE && m->reset_requested) {
+		/* It is called again when they have settled. */
+		if (m->state == MACHINE_RUNNING && !settle_devices(m)) {
+			tell_reset_waits(m);
+			return;
+		}
+		m->told_reset_waits = false;
 		machine_halt(m);
 		reset_halted(m);
 		if (m->end == MACHINE_END_NONE && m->state == MACHINE_RUNNING)
 			machine_go(m);
 	}
+	if (m->end == MACHINE_END_NONE && m->settling && settle_devices(m)) {
+		m->settling = false;
+		m->settled(m, m->changed_opaque);
+	}
 	if (m->end == MACHINE_END_NONE || m->state == MACHINE_ENDED)
 		return;
 	if (m->ending != NULL)
 		m->ending(m, m->changed_opaque);
+	if (!settle_patiently(m, END_PATIENCE_MS))
+		tell_given_up(m);
 	machine_halt(m);
 	machine_set_state(m, MACHINE_ENDED);
 	loop_stop(&m->loop);

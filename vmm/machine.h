@@ -97,6 +97,10 @@ struct machine {
 	pthread_mutex_t break_lock;
 	struct err failure; /* break_lock, until the machine has ended or is MACHINE_BROKEN */
 
+	pthread_cond_t rest_cond; /* a device has come to rest, or the machine is to end */
+	bool settling;		  /* `settled` is to be called */
+	bool told_reset_waits;
+
 	struct loop_watch request_watch; /* eventfd: something below was requested */
 	int request_fd;
 	bool reset_requested;
@@ -119,6 +123,8 @@ struct machine {
 	/* The same once it is to end, before the vCPUs are stopped: let go what one of them may be
 	 * waiting for. May be NULL. */
 	void (*ending)(struct machine *m, void *opaque);
+	/* machine_settle() said no, and now nothing is under way any more. Loop thread, lock held. */
+	void (*settled)(struct machine *m, void *opaque);
 	void *changed_opaque;
 };
 
@@ -158,9 +164,32 @@ int machine_run(struct machine *m, bool paused, struct err *err);
 
 /* Loop thread, lock held. Pausing parks the vCPUs and quiesces the devices; both are no-ops in the
  * state they lead to. A machine that ends on its way into the pause does not become
- * MACHINE_PAUSED: look at `state` where it matters. */
+ * MACHINE_PAUSED, nor one with a request that a device does not finish within two seconds: look at
+ * `state`, and ask machine_not_paused() why. */
 void machine_pause(struct machine *m);
 void machine_unpause(struct machine *m);
+/* *err: why it is not MACHINE_PAUSED. Always negative. */
+int machine_not_paused(const struct machine *m, struct err *err);
+
+/*
+ * Requests that threads of devices have cannot be taken back: before a pause they are waited for. So that
+ * nobody waits in machine_pause(), which holds up the loop, ask first:
+ *
+ *     machine_settle → true → machine_pause
+ *                    → false → (settled, or the caller gives up) → machine_pause or machine_unsettle
+ *
+ * Meanwhile the vCPUs run, and requests that the guest makes wait. Loop thread, lock held; machine_rested():
+ * any thread, lock held.
+ */
+bool machine_settle(struct machine *m);
+void machine_unsettle(struct machine *m);
+/* Whether nothing is under way; else `what` names the first device that has something. */
+bool machine_at_rest(const struct machine *m, char *what, size_t size);
+/* A device has nothing under way any more. */
+void machine_rested(struct machine *m);
+/* Any thread but the loop's, lock held, which is released meanwhile: wait for that for a moment, in a loop.
+ * False: the machine is to end, or is broken, and nothing is waited for any more. */
+bool machine_await_rest(struct machine *m);
 
 /* Loop thread, lock held, paused: the state of vCPUs and chips was replaced by an earlier one
  * (snapshot/reset.h). What the guest had asked for is void, and the clock goes on from what it is

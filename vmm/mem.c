@@ -40,6 +40,8 @@ int mem_init(struct mem *mem, uint64_t size, struct err *err)
 
 void mem_free(struct mem *mem)
 {
+	if (mem->in_use)
+		return;
 	for (unsigned i = 0; i < mem->nranges; i++) {
 		if (mem->range[i].host != NULL)
 			munmap(mem->range[i].host, mem->range[i].size);

@@ -47,6 +47,7 @@ struct mem {
 	struct mem_range range[MEM_MAX_RANGES];
 	unsigned nranges;
 	uint64_t size;	       /* sum of the ranges */
+	bool in_use;	       /* threads that never came back may write to it: it stays mapped */
 	int64_t pieces;	       /* mappings that discards added to those of the files */
 	struct mem_file *file; /* owned */
 	size_t nfiles;
@@ -65,6 +66,7 @@ void arch_ram_layout(uint64_t size, struct mem_range range[MEM_MAX_RANGES], unsi
 /* Reserve anonymous zero memory of `size` bytes (a multiple of FRAME_SIZE) in the ranges of
  * arch_ram_layout. Huge pages are advised. Returns 0, -ENOMEM, or what mmap(2) gave. */
 int mem_init(struct mem *mem, uint64_t size, struct err *err);
+/* Nothing is done while it is in_use. */
 void mem_free(struct mem *mem);
 
 /* Host address of guest bytes, or NULL when any of them is not RAM. `len` may be 0. */

@@ -1,8 +1,18 @@
 /*
- * virtio-blk (virtio 1.2 §5.2): one request queue, served in order on the thread that notifies.
+ * virtio-blk (virtio 1.2 §5.2): requests are served by threads of the device (block/workers.h).
  *
- * A request is checked first (blk_begin), then the disk is read or written, over several turns if
- * need be (blk_continue), then it is answered. Machine lock held.
+ * With the machine lock held, a thread takes an element from a queue, checks it and reads its header and
+ * ranges into memory of its own, which nobody looks at again in the guest's (blk_take). Without the lock the
+ * disk is read or written, straight from and to the guest's buffers (blk_perform); the request is counted as
+ * pending meanwhile, and whoever pauses or resets waits until none is. Then it is answered with the lock held
+ * again (blk_answer). A thread that is about to wait for the disk lets the driver know what is done by then,
+ * and has another thread look for more (blk_waits).
+ *
+ * What takes long would hold up a pause. So a request of more than VIRTIO_TURN_BYTES is served alone, a turn
+ * at a time, and given back to its queue when the device is held: it is done again from its beginning.
+ *
+ * Order: none between requests that are under way at the same time, as §5.2.6.2 has it. A flush makes durable
+ * what was answered before it was taken.
  */
 #include "devices/virtio/blk.h"
 
@@ -11,6 +21,7 @@
 #include <stdlib.h>
 
 #include "base/num.h"
+#include "devices/block/workers.h"
 
 #define SECTOR		  512u
 #define PHYSICAL_EXPONENT 3 /* 8 sectors: the 4 KiB the scratch file works in */
@@ -21,6 +32,10 @@
 /* Bytes that are zeroed at the price of one that is copied. The scratch file's file system frees or
  * marks them; where it can do neither, zeros are written. */
 #define ZERO_WEIGHT 16u
+/* Requests that one disk of the host has at a time. */
+#define MAX_THREADS 32u
+/* At the end of a machine, which has waited for its requests before. */
+#define END_PATIENCE_MS 100u
 
 struct blk_state {
 	uint64_t sectors;
@@ -28,10 +43,14 @@ struct blk_state {
 	uint32_t pad;
 };
 
-/* The request in flight, and how far it is. */
+/* A request, on the stack of its thread. */
 struct blk_request {
+	struct vq_elem elem; /* with what is left of its buffers */
+	unsigned generation; /* of the queues, when it was taken */
+	bool write_through;  /* what it changes is durable when it is answered */
 	uint32_t type;
 	uint8_t result;	  /* VIRTIO_BLK_S_*; an error ends the request */
+	int error;	  /* of the host, to be logged; 0: none */
 	uint8_t *status;  /* where the driver gets it */
 	uint64_t at;	  /* bytes: where the disk is read or written next */
 	uint64_t written; /* into the guest's buffers, status aside */
@@ -40,12 +59,22 @@ struct blk_request {
 	uint64_t zeroed; /* bytes of the next range that are done */
 };
 
+struct blk_queue {
+	struct worker_watch watch;
+	struct virtio_blk *blk;
+	unsigned index;
+};
+
 struct virtio_blk {
 	struct virtio_device v;
 	struct blk_state s;
-	struct disk *disk; /* owned */
-	struct virtio_inflight inflight;
-	struct blk_request request;
+	struct disk *disk;	 /* owned */
+	struct workers *workers; /* owned; NULL before the first request */
+	struct blk_queue queue[VIRTIO_MAX_QUEUES];
+	unsigned pending;    /* requests that threads have */
+	bool alone;	     /* one of them is long: no other is taken */
+	bool long_waits;     /* one is in a queue, and waits for those that are pending */
+	unsigned generation; /* of the queues: changes when the driver sets them up anew */
 	struct virtio_blk_config config;
 };
 
@@ -68,18 +97,7 @@ static bool sectors_inside(const struct virtio_blk *blk, uint64_t sector, uint64
 	return range_within(sector, count, blk->s.sectors);
 }
 
-/* Log what failed on the host; the guest sees an I/O error. */
-static uint8_t blk_result(struct virtio_blk *blk, const char *what, int ret)
-{
-	if (ret == 0)
-		return VIRTIO_BLK_S_OK;
-	/* Of guest memory, not of the disk: the guest must not go on with what it did not get. */
-	if (ret == -EFAULT)
-		(void)machine_break_if_truncated(blk->v.m);
-	log_guest(&blk->v.m->log, &blk->v.limit, "%s: %s disk %s: %s", blk->v.dev.id, what,
-		  disk_id(blk->disk), strerror(-ret));
-	return VIRTIO_BLK_S_IOERR;
-}
+/* --- taking a request, with the machine lock held --- */
 
 static uint8_t blk_check_transfer(const struct virtio_blk *blk, uint64_t sector, uint64_t len)
 {
@@ -88,9 +106,9 @@ static uint8_t blk_check_transfer(const struct virtio_blk *blk, uint64_t sector,
 	return VIRTIO_BLK_S_OK;
 }
 
-static uint8_t blk_read_ranges(struct virtio_blk *blk, struct vq_elem *e)
+static uint8_t blk_read_ranges(const struct virtio_blk *blk, struct blk_request *r)
 {
-	struct blk_request *r = &blk->request;
+	struct vq_elem *e = &r->elem;
 
 	if (disk_readonly(blk->disk))
 		return VIRTIO_BLK_S_UNSUPP; /* neither feature is offered then */
@@ -101,26 +119,25 @@ static uint8_t blk_read_ranges(struct virtio_blk *blk, struct vq_elem *e)
 	return VIRTIO_BLK_S_OK;
 }
 
-static uint8_t blk_get_id(struct virtio_blk *blk, struct vq_elem *e)
+static uint8_t blk_get_id(const struct virtio_blk *blk, struct blk_request *r)
 {
-	struct blk_request *r = &blk->request;
 	char id[VIRTIO_BLK_ID_BYTES] = {0};
 	const char *name = disk_id(blk->disk);
 
 	memcpy(id, name, strnlen(name, sizeof(id)));
-	r->written = vq_write(e, id, sizeof(id));
+	r->written = vq_write(&r->elem, id, sizeof(id));
 	return r->written == sizeof(id) ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
 }
 
-/* Header off the front, status byte off the end (§5.2.6); check the rest, and do what takes no
- * time. False when header or status are not there: such a request cannot be answered. */
-static bool blk_begin(struct virtio_blk *blk, struct vq_elem *e)
+/* Header off the front, status byte off the end (§5.2.6); check the rest. False when header or status are not
+ * there: such a request cannot be answered. */
+static bool blk_parse(const struct virtio_blk *blk, struct blk_request *r)
 {
-	struct blk_request *r = &blk->request;
+	struct vq_elem *e = &r->elem;
 	struct virtio_blk_outhdr header;
 	uint64_t sector;
 
-	*r = (struct blk_request){.status = vq_cut_last(e)};
+	r->status = vq_cut_last(e);
 	if (r->status == NULL || vq_read(e, &header, sizeof(header)) != sizeof(header))
 		return false;
 	r->type = le32toh(header.type);
@@ -135,13 +152,13 @@ static bool blk_begin(struct virtio_blk *blk, struct vq_elem *e)
 		break;
 	case VIRTIO_BLK_T_DISCARD:
 	case VIRTIO_BLK_T_WRITE_ZEROES:
-		r->result = blk_read_ranges(blk, e);
+		r->result = blk_read_ranges(blk, r);
 		break;
 	case VIRTIO_BLK_T_FLUSH:
-		r->result = blk_result(blk, "flush", disk_flush(blk->disk));
+		r->result = VIRTIO_BLK_S_OK;
 		break;
 	case VIRTIO_BLK_T_GET_ID:
-		r->result = blk_get_id(blk, e);
+		r->result = blk_get_id(blk, r);
 		break;
 	default:
 		r->result = VIRTIO_BLK_S_UNSUPP;
@@ -152,43 +169,93 @@ static bool blk_begin(struct virtio_blk *blk, struct vq_elem *e)
 	return true;
 }
 
-static uint64_t blk_read(struct virtio_blk *blk, struct vq_elem *e, uint64_t most)
+/* What it will cost, in bytes that are copied. */
+static uint64_t blk_cost(const struct blk_request *r)
 {
-	struct blk_request *r = &blk->request;
+	uint64_t sectors = 0;
+
+	if (r->type == VIRTIO_BLK_T_IN)
+		return r->elem.in_len;
+	if (r->type == VIRTIO_BLK_T_OUT)
+		return r->elem.out_len;
+	for (unsigned i = 0; i < r->nranges; i++)
+		sectors += le32toh(r->range[i].num_sectors);
+	return sectors * SECTOR / ZERO_WEIGHT;
+}
+
+/* The next request of a queue. False: there is none that may be begun now. */
+static bool blk_take(struct virtio_blk *blk, unsigned index, struct blk_request *r)
+{
+	struct virtio_device *v = &blk->v;
+
+	if (blk->alone || blk->long_waits || !virtio_pop(v, index, &r->elem))
+		return false;
+	r->result = VIRTIO_BLK_S_OK;
+	r->error = 0;
+	r->at = r->written = r->zeroed = 0;
+	r->nranges = r->next_range = 0;
+	r->generation = blk->generation;
+	/* Without the feature a driver may rely on that (§5.2.5). */
+	r->write_through = !virtio_has(v, VIRTIO_FEATURE(VIRTIO_BLK_F_FLUSH));
+	if (!blk_parse(blk, r)) {
+		vq_unpop(&v->queue[index]);
+		virtio_needs_reset(v, "request without header or status");
+		return false;
+	}
+	if (r->result != VIRTIO_BLK_S_OK || blk_cost(r) <= VIRTIO_TURN_BYTES)
+		return true;
+	if (blk->pending > 0) {
+		vq_unpop(&v->queue[index]);
+		blk->long_waits = true;
+		return false;
+	}
+	blk->alone = true;
+	return true;
+}
+
+/* --- serving it, without the lock --- */
+
+/* Log what failed on the host when the lock is held again; the guest sees an I/O error. */
+static void blk_note(struct blk_request *r, int ret)
+{
+	if (ret == 0)
+		return;
+	r->error = -ret;
+	r->result = VIRTIO_BLK_S_IOERR;
+}
+
+static void blk_read(struct virtio_blk *blk, struct blk_request *r, uint64_t most)
+{
 	uint64_t done = 0;
 	size_t part;
 	void *to;
 
 	while (done < most && r->result == VIRTIO_BLK_S_OK &&
-	       (to = vq_take_in(e, most - done, &part)) != NULL) {
-		r->result = blk_result(blk, "read", disk_read(blk->disk, r->at, to, part));
+	       (to = vq_take_in(&r->elem, most - done, &part)) != NULL) {
+		blk_note(r, disk_read(blk->disk, r->at, to, part));
 		r->at += part;
 		r->written += part;
 		done += part;
 	}
-	return done;
 }
 
-static uint64_t blk_write(struct virtio_blk *blk, struct vq_elem *e, uint64_t most)
+static void blk_write(struct virtio_blk *blk, struct blk_request *r, uint64_t most)
 {
-	struct blk_request *r = &blk->request;
 	const void *from;
 	uint64_t done = 0;
 	size_t part;
 
 	while (done < most && r->result == VIRTIO_BLK_S_OK &&
-	       (from = vq_take_out(e, most - done, &part)) != NULL) {
-		r->result = blk_result(blk, "write", disk_write(blk->disk, r->at, from, part));
+	       (from = vq_take_out(&r->elem, most - done, &part)) != NULL) {
+		blk_note(r, disk_write(blk->disk, r->at, from, part));
 		r->at += part;
 		done += part;
 	}
-	return done;
 }
 
 /* Go on with a discard or write-zeroes (§5.2.6.2): no byte of them is copied. */
-static uint64_t blk_zero(struct virtio_blk *blk, uint64_t most)
+static uint64_t blk_zero(struct virtio_blk *blk, struct blk_request *r, uint64_t most)
 {
-	struct blk_request *r = &blk->request;
 	const struct virtio_blk_discard_write_zeroes *range = &r->range[r->next_range];
 	uint64_t sector = le64toh(range->sector), count = le32toh(range->num_sectors), part;
 	uint32_t flags = le32toh(range->flags);
@@ -204,9 +271,7 @@ static uint64_t blk_zero(struct virtio_blk *blk, uint64_t most)
 		return 0;
 	}
 	part = u64_min(count * SECTOR - r->zeroed, most * ZERO_WEIGHT);
-	r->result = blk_result(
-		blk, discard ? "discard on" : "zero",
-		disk_zero(blk->disk, sector * SECTOR + r->zeroed, part, discard || flags != 0));
+	blk_note(r, disk_zero(blk->disk, sector * SECTOR + r->zeroed, part, discard || flags != 0));
 	r->zeroed += part;
 	if (r->zeroed == count * SECTOR) {
 		r->next_range++;
@@ -215,71 +280,200 @@ static uint64_t blk_zero(struct virtio_blk *blk, uint64_t most)
 	return part / ZERO_WEIGHT;
 }
 
-/* Go on with the request in flight by up to `most` bytes. Returns what that cost; *done: it can be
- * completed. */
-static uint64_t blk_continue(struct virtio_blk *blk, struct vq_elem *e, uint64_t most, bool *done)
+static void blk_zero_ranges(struct virtio_blk *blk, struct blk_request *r, uint64_t most)
 {
-	struct blk_request *r = &blk->request;
 	uint64_t cost = 0;
 
-	*done = true;
+	while (cost < most && r->result == VIRTIO_BLK_S_OK && r->next_range < r->nranges)
+		cost += blk_zero(blk, r, most - cost);
+}
+
+static bool blk_is_done(const struct blk_request *r)
+{
 	if (r->result != VIRTIO_BLK_S_OK)
-		return 0;
+		return true;
+	if (r->type == VIRTIO_BLK_T_IN)
+		return r->elem.in_len == 0;
+	if (r->type == VIRTIO_BLK_T_OUT)
+		return r->elem.out_len == 0;
+	return r->next_range == r->nranges;
+}
+
+/* A turn of the request. */
+static void blk_perform(struct virtio_blk *blk, struct blk_request *r)
+{
 	switch (r->type) {
 	case VIRTIO_BLK_T_IN:
-		cost = blk_read(blk, e, most);
-		*done = e->in_len == 0;
+		blk_read(blk, r, VIRTIO_TURN_BYTES);
 		break;
 	case VIRTIO_BLK_T_OUT:
-		cost = blk_write(blk, e, most);
-		*done = e->out_len == 0;
+		blk_write(blk, r, VIRTIO_TURN_BYTES);
 		break;
 	case VIRTIO_BLK_T_DISCARD:
 	case VIRTIO_BLK_T_WRITE_ZEROES:
-		while (cost < most && r->result == VIRTIO_BLK_S_OK && r->next_range < r->nranges)
-			cost += blk_zero(blk, most - cost);
-		*done = r->next_range == r->nranges;
+		blk_zero_ranges(blk, r, VIRTIO_TURN_BYTES);
+		break;
+	case VIRTIO_BLK_T_FLUSH:
+		blk_note(r, disk_flush(blk->disk));
 		break;
 	}
-	if (r->result != VIRTIO_BLK_S_OK)
-		*done = true;
-	return cost;
+	if (r->write_through && r->result == VIRTIO_BLK_S_OK && blk_is_done(r) &&
+	    (r->type == VIRTIO_BLK_T_OUT || r->type == VIRTIO_BLK_T_WRITE_ZEROES))
+		blk_note(r, disk_flush(blk->disk));
 }
 
-/* Without VIRTIO_BLK_F_FLUSH a driver may rely on what was written being durable (§5.2.5). */
-static void blk_write_through(struct virtio_blk *blk)
+/* --- answering it, with the lock held --- */
+
+static void blk_log(struct virtio_blk *blk, const struct blk_request *r)
 {
-	struct blk_request *r = &blk->request;
+	const char *what = "read";
 
-	if (virtio_has(&blk->v, VIRTIO_FEATURE(VIRTIO_BLK_F_FLUSH)) || r->result != VIRTIO_BLK_S_OK)
-		return;
-	if (r->type == VIRTIO_BLK_T_OUT || r->type == VIRTIO_BLK_T_WRITE_ZEROES)
-		r->result = blk_result(blk, "flush", disk_flush(blk->disk));
+	if (r->type == VIRTIO_BLK_T_OUT)
+		what = "write";
+	else if (r->type == VIRTIO_BLK_T_FLUSH)
+		what = "flush";
+	else if (r->type != VIRTIO_BLK_T_IN)
+		what = r->type == VIRTIO_BLK_T_DISCARD ? "discard on" : "zero";
+	/* Of guest memory, not of the disk: the guest must not go on with what it did not get. */
+	if (r->error == EFAULT)
+		(void)machine_break_if_truncated(blk->v.m);
+	log_guest(&blk->v.m->log, &blk->v.limit, "%s: %s disk %s: %s", blk->v.dev.id, what,
+		  disk_id(blk->disk), strerror(r->error));
 }
 
-static void blk_notify(struct virtio_device *v, unsigned index)
+static void blk_answer(struct virtio_blk *blk, unsigned index, const struct blk_request *r)
+{
+	if (r->error != 0)
+		blk_log(blk, r);
+	*r->status = r->result;
+	virtio_push(&blk->v, index, &r->elem, r->written + 1);
+}
+
+static void blk_wake_all(struct virtio_blk *blk)
+{
+	for (unsigned i = 0; i < blk->v.s.nqueues; i++) {
+		if (virtio_available(&blk->v, i))
+			virtio_reschedule(&blk->v, i);
+	}
+}
+
+/* It is no longer pending. */
+static void blk_end(struct virtio_blk *blk)
+{
+	bool waited = blk->alone || blk->long_waits;
+
+	blk->pending--;
+	if (blk->pending > 0)
+		return;
+	blk->alone = blk->long_waits = false;
+	virtio_rested(&blk->v);
+	if (waited)
+		blk_wake_all(blk);
+}
+
+/* --- a thread --- */
+
+static bool needs_disk(const struct blk_request *r)
+{
+	return r->result == VIRTIO_BLK_S_OK && r->type != VIRTIO_BLK_T_GET_ID;
+}
+
+/* The request on the disk, from lock to lock. Returns false when the device is gone meanwhile. */
+static bool blk_serve_request(struct virtio_blk *blk, unsigned index, struct blk_request *r)
+{
+	pthread_mutex_t *lock = &blk->v.m->lock;
+	bool held = false;
+
+	blk->pending++;
+	while (!held) {
+		pthread_mutex_unlock(lock);
+		blk_perform(blk, r);
+		if (worker_abandoned())
+			return false;
+		pthread_mutex_lock(lock);
+		if (blk_is_done(r))
+			break;
+		held = !virtio_serving(&blk->v);
+	}
+	if (r->generation == blk->generation && blk->v.s.queue[index].ready) {
+		/* One that is not done was alone: it is the last that was taken. */
+		if (held)
+			vq_unpop(&blk->v.queue[index]);
+		else
+			blk_answer(blk, index, r);
+	}
+	blk_end(blk);
+	return true;
+}
+
+/* Until the queue is empty or a turn is over. Returns false when the device is gone. */
+static bool blk_serve_queue(struct virtio_blk *blk, unsigned index)
+{
+	uint64_t budget = VIRTIO_TURN_BYTES;
+	struct blk_request r;
+
+	while (budget > 0 && blk_take(blk, index, &r)) {
+		virtio_spend(&budget, needs_disk(&r) ? blk_cost(&r) : 0);
+		if (!needs_disk(&r))
+			blk_answer(blk, index, &r);
+		else if (!blk_serve_request(blk, index, &r))
+			return false;
+	}
+	virtio_interrupt(&blk->v, index);
+	if (budget == 0)
+		virtio_reschedule(&blk->v, index);
+	return true;
+}
+
+static void blk_serve(struct worker_watch *watch)
+{
+	struct blk_queue *q = container_of(watch, struct blk_queue, watch);
+	pthread_mutex_t *lock = &q->blk->v.m->lock;
+
+	pthread_mutex_lock(lock);
+	if (blk_serve_queue(q->blk, q->index))
+		pthread_mutex_unlock(lock);
+}
+
+static void blk_waits(struct worker_watch *watch)
+{
+	struct blk_queue *q = container_of(watch, struct blk_queue, watch);
+	struct virtio_device *v = &q->blk->v;
+
+	pthread_mutex_lock(&v->m->lock);
+	virtio_interrupt(v, q->index);
+	if (!q->blk->alone && virtio_available(v, q->index))
+		virtio_reschedule(v, q->index);
+	pthread_mutex_unlock(&v->m->lock);
+}
+
+static int blk_watch(struct virtio_device *v, unsigned index, int fd)
 {
 	struct virtio_blk *blk = blk_from_virtio(v);
-	struct vq_elem *e = &blk->inflight.elem;
-	uint64_t budget = VIRTIO_TURN_BYTES;
-	bool fresh, done;
+	struct blk_queue *q = &blk->queue[index];
+	struct err err;
+	int ret = blk->workers == NULL ? workers_open(&blk->workers, MAX_THREADS, &err) : 0;
 
-	while (budget > 0 && virtio_next(v, index, &fresh)) {
-		if (fresh && !blk_begin(blk, e)) {
-			virtio_rewind(v, index);
-			virtio_needs_reset(v, "request without header or status");
-			break;
-		}
-		virtio_spend(&budget, blk_continue(blk, e, budget, &done));
-		if (done) {
-			blk_write_through(blk);
-			*blk->request.status = blk->request.result;
-			virtio_complete(v, index, blk->request.written + 1);
-		}
-	}
-	virtio_interrupt(v, index);
-	if (budget == 0)
+	if (ret < 0)
+		return ret;
+	*q = (struct blk_queue){
+		.watch = {.fd = fd, .serve = blk_serve, .waits = blk_waits},
+		.blk = blk,
+		.index = index,
+	};
+	return workers_watch(blk->workers, &q->watch, &err);
+}
+
+/* A queue that is empty wakes no thread, and needs none. */
+static void blk_notify(struct virtio_device *v, unsigned index)
+{
+	if (virtio_available(v, index))
 		virtio_reschedule(v, index);
+}
+
+static unsigned blk_pending(const struct virtio_device *v)
+{
+	return container_of(v, const struct virtio_blk, v)->pending;
 }
 
 static int blk_forget(struct virtio_device *v, struct err *err)
@@ -287,10 +481,32 @@ static int blk_forget(struct virtio_device *v, struct err *err)
 	return disk_drop_changes(blk_from_virtio(v)->disk, err);
 }
 
+/* The driver's requests are forgotten with its queues. */
+static void blk_reset(struct virtio_device *v)
+{
+	blk_from_virtio(v)->generation++;
+}
+
+/* Threads need the machine lock to end. What those that do not come back use stays until the process ends. */
+static void blk_stop(struct virtio_device *v)
+{
+	struct virtio_blk *blk = blk_from_virtio(v);
+
+	if (workers_close(blk->workers, END_PATIENCE_MS))
+		blk->pending = 0;
+	blk->workers = NULL;
+}
+
 static void blk_free(struct virtio_device *v)
 {
 	struct virtio_blk *blk = blk_from_virtio(v);
 
+	/* A thread that does not come back uses all of it. */
+	if (blk->pending > 0) {
+		disk_abandon(blk->disk);
+		v->m->mem.in_use = true;
+		return;
+	}
 	disk_close(blk->disk);
 	free(blk);
 }
@@ -299,6 +515,10 @@ static const struct virtio_type blk_type = {
 	.id = VIRTIO_TYPE_BLK,
 	.table = &virtio_blk_table,
 	.notify = blk_notify,
+	.watch = blk_watch,
+	.pending = blk_pending,
+	.stop = blk_stop,
+	.reset = blk_reset,
 	.forget = blk_forget,
 	.free = blk_free,
 };
@@ -348,7 +568,6 @@ int virtio_blk_create(struct virtio_device **out, struct machine *m, const char 
 	blk->v.config = &blk->config;
 	blk->v.config_len = sizeof(blk->config);
 	virtio_init(&blk->v, m, id, &blk_type, blk_features(blk->disk), 1, &blk->s);
-	blk->v.inflight[0] = &blk->inflight;
 	*out = &blk->v;
 	return 0;
 }

@@ -249,6 +249,13 @@ bool vq_pending(const struct vq *q)
 	return count_available(q) > 0;
 }
 
+bool vq_available(struct vq *q)
+{
+	if (q->fault == NULL && !vq_pending(q) && q->event_idx)
+		ask_notification(q);
+	return vq_pending(q);
+}
+
 enum vq_result vq_pop(struct vq *q, struct vq_elem *e)
 {
 	struct walk w = {.table = (const uint8_t *)q->desc, .entries = q->s->size};

@@ -97,6 +97,8 @@ bool vq_wants_interrupt(struct vq *q);
 
 /* Whether the driver has made more elements available than were popped. */
 bool vq_pending(const struct vq *q);
+/* The same; if not, as vq_pop() the driver is asked to notify about the next one. */
+bool vq_available(struct vq *q);
 
 /* Take back the last vq_pop(): the element is available again, as if it had not been popped.
  * Several in a row take back several. */

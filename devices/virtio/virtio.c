@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/cleanup.h"
 #include "base/num.h"
 #include "devices/virtio/state.h"
 
@@ -40,7 +41,8 @@ void virtio_init(struct virtio_device *v, struct machine *m, const char *id,
 	for (unsigned i = 0; i < VIRTIO_MAX_QUEUES; i++) {
 		v->s.queue[i].size = VQ_MAX_SIZE;
 		vq_init(&v->queue[i], &v->s.queue[i], &m->mem);
-		v->notifier[i] = (struct virtio_notifier){.v = v, .index = i, .watch.fd = -1};
+		v->notifier[i] =
+			(struct virtio_notifier){.v = v, .index = i, .fd = -1, .watch.fd = -1};
 	}
 	virtio_add_part(v, "", &virtio_state_table, &v->s);
 	if (type->table != NULL)
@@ -60,7 +62,8 @@ bool virtio_serving(const struct virtio_device *v)
 {
 	const uint32_t mask = VIRTIO_DRIVER_OK | VIRTIO_FAILED | VIRTIO_NEEDS_RESET;
 
-	return v->running && (v->s.status & mask) == VIRTIO_DRIVER_OK;
+	return v->running && !v->held && v->resetting == 0 &&
+	       (v->s.status & mask) == VIRTIO_DRIVER_OK;
 }
 
 void virtio_needs_reset(struct virtio_device *v, const char *why)
@@ -132,6 +135,16 @@ void virtio_rewind(struct virtio_device *v, unsigned index)
 	virtio_forget_inflight(v, index);
 }
 
+bool virtio_available(struct virtio_device *v, unsigned index)
+{
+	return virtio_serving(v) && v->s.queue[index].ready && vq_available(&v->queue[index]);
+}
+
+void virtio_rested(struct virtio_device *v)
+{
+	machine_rested(v->m);
+}
+
 void virtio_interrupt(struct virtio_device *v, unsigned index)
 {
 	if (v->s.queue[index].ready && vq_wants_interrupt(&v->queue[index]))
@@ -161,21 +174,31 @@ static void on_virtio_notify(struct loop_watch *watch, uint32_t events)
 	virtio_notify(notifier->v, notifier->index);
 }
 
+static int watch_notifier(struct virtio_notifier *n, int fd, struct err *err)
+{
+	struct virtio_device *v = n->v;
+
+	if (v->type->watch != NULL)
+		return v->type->watch(v, n->index, fd);
+	return loop_add(&v->m->loop, &n->watch, fd, EPOLLIN, on_virtio_notify, err);
+}
+
 int virtio_notify_fd(struct virtio_device *v, unsigned index)
 {
-	struct loop_watch *watch = &v->notifier[index].watch;
+	struct virtio_notifier *n = &v->notifier[index];
 	struct err err;
 	int fd;
 
-	if (watch->fd >= 0)
-		return watch->fd;
+	if (n->fd >= 0)
+		return n->fd;
 	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (fd < 0 || loop_add(&v->m->loop, watch, fd, EPOLLIN, on_virtio_notify, &err) < 0) {
+	if (fd < 0 || watch_notifier(n, fd, &err) < 0) {
 		log_guest(&v->m->log, &v->limit, "%s: no eventfd for queue %u", v->dev.id, index);
 		if (fd >= 0)
 			close(fd);
 		return -1;
 	}
+	n->fd = fd;
 	return fd;
 }
 
@@ -189,8 +212,21 @@ void virtio_reschedule(struct virtio_device *v, unsigned index)
 		virtio_needs_reset(v, "out of descriptors");
 }
 
+/* The driver is about to take the buffers back that threads of the type read and write. Its vCPU waits;
+ * the others and the loop go on. */
+static void wait_for_threads(struct virtio_device *v)
+{
+	if (v->type->pending == NULL || v->type->pending(v) == 0)
+		return;
+	v->resetting++;
+	while (v->type->pending(v) > 0 && machine_await_rest(v->m))
+		;
+	v->resetting--;
+}
+
 static void virtio_reset_core(struct virtio_device *v)
 {
+	wait_for_threads(v);
 	v->s.status = 0;
 	v->s.features = 0;
 	for (unsigned i = 0; i < v->s.nqueues; i++) {
@@ -260,6 +296,7 @@ void virtio_enable_queue(struct virtio_device *v, unsigned index)
 
 void virtio_disable_queue(struct virtio_device *v, unsigned index)
 {
+	wait_for_threads(v);
 	v->s.queue[index].ready = 0;
 	vq_disable(&v->queue[index]);
 	virtio_forget_inflight(v, index);
@@ -302,11 +339,33 @@ static void virtio_device_quiesce(struct device *dev)
 	v->running = false;
 }
 
+static void virtio_device_hold(struct device *dev, bool on)
+{
+	struct virtio_device *v = virtio_from_device(dev);
+
+	if (v->type->pending == NULL || v->held == on)
+		return;
+	v->held = on;
+	if (!on)
+		notify_all_queues(v);
+}
+
+static bool virtio_device_at_rest(const struct device *dev, char *what, size_t size)
+{
+	const struct virtio_device *v = container_of(dev, const struct virtio_device, dev);
+	const unsigned n = v->type->pending != NULL ? v->type->pending(v) : 0;
+
+	if (n > 0)
+		snprintf(what, size, "%u request%s to %s", n, n > 1 ? "s" : "", dev->id);
+	return n == 0;
+}
+
 static void virtio_device_start(struct device *dev)
 {
 	struct virtio_device *v = virtio_from_device(dev);
 
 	v->running = true;
+	v->held = false;
 	v->transport->ops->start(v->transport);
 	if (v->type->start != NULL)
 		v->type->start(v);
@@ -377,12 +436,11 @@ static int virtio_device_load_extra(struct device *dev, const uint8_t *data, siz
 
 void virtio_destroy(struct virtio_device *v)
 {
+	if (v->type->stop != NULL)
+		v->type->stop(v);
 	for (unsigned i = 0; i < VIRTIO_MAX_QUEUES; i++) {
-		int fd = v->notifier[i].watch.fd;
-
 		loop_del(&v->m->loop, &v->notifier[i].watch);
-		if (fd >= 0)
-			close(fd);
+		cleanup_fd_fn(&v->notifier[i].fd);
 	}
 	if (v->transport != NULL)
 		v->transport->ops->free(v->transport);
@@ -396,6 +454,8 @@ static void virtio_device_destroy(struct device *dev)
 
 static const struct device_ops virtio_device_ops = {
 	.reset = virtio_device_reset,
+	.hold = virtio_device_hold,
+	.at_rest = virtio_device_at_rest,
 	.quiesce = virtio_device_quiesce,
 	.start = virtio_device_start,
 	.check = virtio_device_check,

@@ -87,6 +87,14 @@ struct virtio_type {
 			   struct err *err);
 	int (*load_extra)(struct virtio_device *v, const uint8_t *data, size_t len,
 			  struct err *err);
+	/* For a type whose requests are served by threads of its own (block/workers.h); else NULL. Have
+	 * them serve the queue whose notifications come by eventfd `fd`, which no loop watches. Returns 0,
+	 * or the error of what failed. */
+	int (*watch)(struct virtio_device *v, unsigned index, int fd);
+	/* How many requests they have. */
+	unsigned (*pending)(const struct virtio_device *v);
+	/* End them, before the eventfds are closed. */
+	void (*stop)(struct virtio_device *v);
 	/* Free the whole object (virtio_device included, already torn down). */
 	void (*free)(struct virtio_device *v);
 };
@@ -118,11 +126,13 @@ struct virtio_state {
 
 extern const struct state_table virtio_state_table;
 
-/* A queue's notifications without an exit: an eventfd on the loop, made when first needed. */
+/* A queue's notifications without an exit: an eventfd on the loop, or of the type's threads, made when
+ * first needed. */
 struct virtio_notifier {
 	struct virtio_device *v;
 	unsigned index;
-	struct loop_watch watch; /* watch.fd -1: not made yet */
+	int fd; /* owned; -1: not made yet */
+	struct loop_watch watch;
 };
 
 /*
@@ -156,6 +166,8 @@ struct virtio_device {
 	struct virtio_inflight *inflight[VIRTIO_MAX_QUEUES];
 	struct virtio_notifier notifier[VIRTIO_MAX_QUEUES];
 	bool running;
+	bool held;	    /* no more requests are begun (device_ops.hold) */
+	unsigned resetting; /* vCPUs that wait for requests that are under way */
 	struct log_limit limit;
 };
 
@@ -191,9 +203,14 @@ static inline void virtio_spend(uint64_t *budget, uint64_t bytes)
 
 	*budget -= cost < *budget ? cost : *budget;
 }
+/* Whether a queue has an element, and may be served. If it has none, the driver notifies of the next. */
+bool virtio_available(struct virtio_device *v, unsigned index);
+/* pending() has become 0. */
+void virtio_rested(struct virtio_device *v);
 /* Interrupt if the driver wants it: after a batch of pushes. */
 void virtio_interrupt(struct virtio_device *v, unsigned index);
-/* Have notify() called again from the loop, so that one busy queue does not hold the machine lock.
+/* Have notify() called again from the loop, or have the type's threads look at the queue (watch()), so that
+ * one busy queue does not hold the machine lock.
  * Without an eventfd for that: NEEDS_RESET. */
 void virtio_reschedule(struct virtio_device *v, unsigned index);
 /* The guest broke the rules: DEVICE_NEEDS_RESET (§2.1.2) and a line in the log. */
@@ -217,8 +234,8 @@ void virtio_set_features(struct virtio_device *v, uint32_t word, uint32_t bits);
 void virtio_enable_queue(struct virtio_device *v, unsigned index);
 void virtio_disable_queue(struct virtio_device *v, unsigned index);
 void virtio_notify(struct virtio_device *v, unsigned index);
-/* The queue's eventfd, on the loop. Owned by the device. -1 when eventfd(2) or epoll_ctl(2) fails,
- * with a line in the log. */
+/* The queue's eventfd, watched. Owned by the device. -1 when eventfd(2), epoll_ctl(2) or the type's watch()
+ * fails, with a line in the log. */
 int virtio_notify_fd(struct virtio_device *v, unsigned index);
 /* Little-endian bytes of the configuration space; zero outside it. */
 uint32_t virtio_config_read(const struct virtio_device *v, uint64_t off, unsigned size);

@@ -72,6 +72,7 @@ static const struct command {
 	{"dload", cmd_dload},
 	{"dread", cmd_dread},
 	{"dserial", cmd_dserial},
+	{"dbench", cmd_dbench},
 	{"dsum", cmd_dsum},
 	{"dwrite", cmd_dwrite},
 	{"dzeroes", cmd_dzeroes},

@@ -215,6 +215,10 @@ void virtio_scan(void);
 bool virtio_negotiate(struct vdev *d, uint64_t wanted);
 bool virtio_queue(struct vdev *d, uint32_t index);
 void virtio_queue_at(struct vdev *d, uint32_t index, uint64_t desc, uint64_t avail, uint64_t used);
+/* The same with so many entries. */
+void virtio_queue_of(struct vdev *d, uint32_t index, uint32_t len, uint64_t desc, uint64_t avail,
+		     uint64_t used);
+void virtio_notify(const struct vdev *d, uint32_t index);
 void virtio_start(struct vdev *d);
 uint32_t virtio_status(const struct vdev *d);
 uint64_t virtio_config64(const struct vdev *d, uint32_t offset);
@@ -226,7 +230,7 @@ bool queue_take(struct queue *q, uint32_t *id, uint32_t *len);
 /* A whole request and its answer: the bytes the device wrote, or -1 after a timeout. */
 int64_t queue_request(struct queue *q, const struct seg *seg, unsigned n);
 
-/* --- blk.c, badqueue.c --- */
+/* --- blk.c, blkbench.c, badqueue.c --- */
 
 struct disk {
 	struct vdev dev;
@@ -248,6 +252,7 @@ void cmd_ddiscard(const char *args);
 void cmd_dzeroes(const char *args);
 void cmd_dflush(const char *args);
 void cmd_dserial(const char *args);
+void cmd_dbench(const char *args);
 void cmd_badqueue(const char *args);
 
 /* --- console.c: port 0, with and without multiport --- */

@@ -87,8 +87,14 @@ static void write64(uint64_t reg, uint64_t v)
 
 void virtio_queue_at(struct vdev *d, uint32_t index, uint64_t desc, uint64_t avail, uint64_t used)
 {
+	virtio_queue_of(d, index, QUEUE_LEN, desc, avail, used);
+}
+
+void virtio_queue_of(struct vdev *d, uint32_t index, uint32_t len, uint64_t desc, uint64_t avail,
+		     uint64_t used)
+{
 	mmio_write(d->base + REG_QUEUE_SEL, index);
-	mmio_write(d->base + REG_QUEUE_NUM, QUEUE_LEN);
+	mmio_write(d->base + REG_QUEUE_NUM, len);
 	write64(d->base + REG_QUEUE_DESC, desc);
 	write64(d->base + REG_QUEUE_DRIVER, avail);
 	write64(d->base + REG_QUEUE_DEVICE, used);
@@ -106,6 +112,11 @@ bool virtio_queue(struct vdev *d, uint32_t index)
 	q->avail.flags = NO_INTERRUPT;
 	virtio_queue_at(d, index, (uint64_t)q->desc, (uint64_t)&q->avail, (uint64_t)&q->used);
 	return true;
+}
+
+void virtio_notify(const struct vdev *d, uint32_t index)
+{
+	mmio_write(d->base + REG_QUEUE_NOTIFY, index);
 }
 
 void virtio_start(struct vdev *d)
@@ -138,7 +149,7 @@ void queue_kick(struct queue *q, uint16_t old_idx)
 	else
 		wanted = !(*(volatile uint16_t *)&q->used.flags & NO_NOTIFY);
 	if (wanted)
-		mmio_write(q->dev->base + REG_QUEUE_NOTIFY, q->index);
+		virtio_notify(q->dev, q->index);
 }
 
 void queue_post(struct queue *q, uint16_t head)

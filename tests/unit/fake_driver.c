@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/num.h"
+#include "tests/await.h"
 
 void fake_init(struct fake *f)
 {
@@ -47,14 +49,75 @@ void fake_plug(struct fake *f, enum virtio_id type, const char *id,
 	}
 	cr_assert(eq(int, ret, 0));
 	cr_assert(eq(int, virtio_mmio_attach(f->v, FAKE_BASE, &irq, &err), 0));
+	fake_start(f);
+}
+
+void fake_start(struct fake *f)
+{
+	pthread_mutex_lock(&f->m.lock);
 	f->v->dev.ops->start(&f->v->dev);
+	pthread_mutex_unlock(&f->m.lock);
+}
+
+static bool is_at_rest(struct fake *f)
+{
+	char what[64];
+	bool rest;
+
+	pthread_mutex_lock(&f->m.lock);
+	rest = f->v->dev.ops->at_rest(&f->v->dev, what, sizeof(what));
+	pthread_mutex_unlock(&f->m.lock);
+	return rest;
+}
+
+void fake_hold(struct fake *f)
+{
+	pthread_mutex_lock(&f->m.lock);
+	f->v->dev.ops->hold(&f->v->dev, true);
+	pthread_mutex_unlock(&f->m.lock);
+	AWAIT(is_at_rest(f));
+	cr_assert(is_at_rest(f));
+}
+
+void fake_stop(struct fake *f)
+{
+	fake_hold(f);
+	pthread_mutex_lock(&f->m.lock);
+	f->v->dev.ops->quiesce(&f->v->dev);
+	pthread_mutex_unlock(&f->m.lock);
+}
+
+/* Threads of the device have nothing, and there is nothing for them. */
+static bool is_idle(struct fake *f)
+{
+	struct virtio_device *v = f->v;
+	bool idle;
+
+	if (v->type->pending == NULL)
+		return true;
+	pthread_mutex_lock(&f->m.lock);
+	idle = v->type->pending(v) == 0;
+	for (unsigned i = 0; i < v->s.nqueues && virtio_serving(v); i++)
+		idle = idle && (!v->s.queue[i].ready || !vq_pending(&v->queue[i]));
+	pthread_mutex_unlock(&f->m.lock);
+	return idle;
+}
+
+void fake_await(struct fake *f)
+{
+	for (unsigned i = 0; i < 1000 && !is_idle(f); i++)
+		sched_yield();
+	AWAIT(is_idle(f));
+	cr_assert(is_idle(f));
 }
 
 uint32_t fake_read(struct fake *f, uint64_t reg)
 {
 	uint8_t data[4];
 
+	pthread_mutex_lock(&f->m.lock);
 	bus_read(&f->m.mmio, FAKE_BASE + reg, data, sizeof(data));
+	pthread_mutex_unlock(&f->m.lock);
 	return le_get32(data);
 }
 
@@ -63,7 +126,9 @@ void fake_write(struct fake *f, uint64_t reg, uint32_t value)
 	uint8_t data[4];
 
 	le_put32(data, value);
+	pthread_mutex_lock(&f->m.lock);
 	bus_write(&f->m.mmio, FAKE_BASE + reg, data, sizeof(data));
+	pthread_mutex_unlock(&f->m.lock);
 }
 
 void *fake_ram(struct fake *f, uint64_t gpa, uint64_t len)
@@ -172,6 +237,7 @@ uint16_t fake_post_indirect(struct fake *f, unsigned queue, uint64_t table,
 void fake_kick(struct fake *f, unsigned queue)
 {
 	fake_write(f, R_QUEUE_NOTIFY, queue);
+	fake_await(f);
 }
 
 bool fake_used(struct fake *f, unsigned queue, uint32_t *id, uint32_t *len)
@@ -273,14 +339,18 @@ int fake_move_damaged(struct fake *from, struct fake *to, uint64_t *seed, struct
 	void *staged[DEVICE_MAX_PARTS] = {0};
 	int ret;
 
-	old->ops->quiesce(old);
+	fake_stop(from);
 	memcpy(fake_ram(to, 0, FAKE_LOW), fake_ram(from, 0, FAKE_LOW), FAKE_LOW);
 	memcpy(to->q, from->q, sizeof(to->q));
 	to->features = from->features;
 	move_parts(old, dev, staged, err);
 	if (seed != NULL)
 		damage(dev, staged, seed);
+	pthread_mutex_lock(&to->m.lock);
 	ret = take_over(dev, staged, err);
+	pthread_mutex_unlock(&to->m.lock);
+	if (ret == 0)
+		fake_await(to);
 	for (unsigned p = 0; p < dev->nparts; p++)
 		free(staged[p]);
 	return ret;

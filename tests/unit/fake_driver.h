@@ -75,6 +75,14 @@ void fake_free(struct fake *f);
 void fake_plug(struct fake *f, enum virtio_id type, const char *id,
 	       const struct virtio_backend *backend);
 
+void fake_start(struct fake *f);
+/* Begin nothing more, and wait for what threads of the device have. */
+void fake_hold(struct fake *f);
+/* And quiesce it. */
+void fake_stop(struct fake *f);
+/* Wait until threads of the device have served everything. */
+void fake_await(struct fake *f);
+
 uint32_t fake_read(struct fake *f, uint64_t reg);
 void fake_write(struct fake *f, uint64_t reg, uint32_t value);
 void *fake_ram(struct fake *f, uint64_t gpa, uint64_t len);
@@ -92,6 +100,7 @@ uint16_t fake_post(struct fake *f, unsigned queue, const struct fake_seg *seg, u
 uint16_t fake_post_indirect(struct fake *f, unsigned queue, uint64_t table,
 			    const struct fake_seg *seg, unsigned n);
 void fake_make_available(struct fake *f, unsigned queue, uint16_t head);
+/* Notify, and wait for what threads of the device do then. */
 void fake_kick(struct fake *f, unsigned queue);
 /* The next used element; false when there is none. */
 bool fake_used(struct fake *f, unsigned queue, uint32_t *id, uint32_t *len);

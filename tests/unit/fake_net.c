@@ -41,7 +41,7 @@ static void fake_offloads(struct net_backend *b, unsigned accepted)
 	from_backend(b)->accepted = accepted;
 }
 
-static void fake_start(struct net_backend *b)
+static void fake_net_start(struct net_backend *b)
 {
 	from_backend(b)->starts++;
 }
@@ -66,7 +66,7 @@ static const struct net_backend_ops fake_ops = {
 	.send = fake_send,
 	.ready = fake_ready,
 	.offloads = fake_offloads,
-	.start = fake_start,
+	.start = fake_net_start,
 	.quiesce = fake_quiesce,
 	.close = fake_close,
 };

@@ -270,7 +270,7 @@ Test(balloon, hints_are_always_handled_at_once)
 	for (unsigned i = 0; i < 300; i++)
 		give_range(HINT, FREE + i * PAGE, PAGE);
 	cr_assert(eq(uint, gone(FREE, 300), 300));
-	cr_assert(eq(int, fake.v->notifier[HINT].watch.fd, -1));
+	cr_assert(eq(int, fake.v->notifier[HINT].fd, -1));
 }
 
 static void put_stat(unsigned at, uint16_t tag, uint64_t value)

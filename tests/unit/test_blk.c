@@ -306,7 +306,7 @@ Test(blk, moves_in_mid_operation)
 	start(false);
 	for (uint64_t i = 0; i < 100; i++)
 		cr_assert(eq(u8, sector_byte(i), (uint8_t)i));
-	fake.v->dev.ops->quiesce(&fake.v->dev);
+	fake_stop(&fake);
 	put_header(VIRTIO_BLK_T_IN, 77);
 	fake_post(&fake, 0, seg, 3);
 	fake_kick(&fake, 0);
@@ -332,7 +332,7 @@ Test(blk, damaged_state_is_refused_or_harmless)
 	start(false);
 	for (uint64_t i = 0; i < 5; i++)
 		sector_byte(i);
-	fake.v->dev.ops->quiesce(&fake.v->dev);
+	fake_stop(&fake);
 	put_header(VIRTIO_BLK_T_IN, 77);
 	fake_post(&fake, 0, seg, 3);
 	plug(&other, false);
@@ -343,7 +343,7 @@ Test(blk, damaged_state_is_refused_or_harmless)
 			refused++;
 		else
 			taken++;
-		dev->ops->quiesce(dev);
+		fake_stop(&other);
 		dev->ops->reset(dev);
 	}
 	cr_assert(ge(u64, refused, 1001));
