@@ -116,6 +116,9 @@ static int cmd_build_parse(struct options *opts, struct build_args *args, struct
 			err, ERR_USAGE,
 			"--disk F,rw: an appliance holds its disks, and rw is for torpor run "
 			"and resume");
+	if (args->machine.disks.nlimits > 0)
+		return err_set(err, ERR_USAGE,
+			       "--disk-iops and --disk-bps are for torpor run and resume");
 	if (args->live.live && args->encrypt)
 		return err_set(err, ERR_USAGE,
 			       "--encrypt: a hot set would lie in it in clear; write a live "

@@ -161,6 +161,9 @@ static int prepare_file(struct run_args *args, struct source *source, struct err
 	ret = disk_args_add(&args->machine.disks, source, err);
 	if (ret < 0)
 		return ret;
+	ret = disk_args_limit(&args->machine.disks, source, err);
+	if (ret < 0)
+		return ret;
 	ret = source_override(source, &args->machine, err);
 	if (ret < 0)
 		return ret;

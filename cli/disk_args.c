@@ -7,7 +7,9 @@
 #include <sys/stat.h>
 
 #include "base/name.h"
+#include "base/num.h"
 #include "cli/disk_user.h"
+#include "devices/block/rate.h"
 #include "format/image/disk_digest.h"
 #include "format/verified.h"
 #include "host/paths.h"
@@ -50,11 +52,38 @@ static int take_volume(struct disk_args *args, unsigned i, const char *value, st
 	return 0;
 }
 
+/* [X=]N */
+static int take_limit(struct disk_args *args, bool bytes, const char *value, struct err *err)
+{
+	const char *name = bytes ? "--disk-bps" : "--disk-iops", *equals = strrchr(value, '=');
+	const size_t len = equals != NULL ? (size_t)(equals - value) : 0;
+	struct disk_limit_arg *limit = &args->limit[args->nlimits];
+	int ret;
+
+	if (args->nlimits == ARRAY_SIZE(args->limit))
+		return err_set(err, ERR_USAGE, "%s: too many limits", name);
+	if (equals != NULL && (len == 0 || len >= sizeof(limit->id)))
+		return err_set(err, ERR_USAGE, "%s %s: there is no disk of that id", name, value);
+	*limit = (struct disk_limit_arg){.bytes = bytes};
+	memcpy(limit->id, value, len);
+	value = equals != NULL ? equals + 1 : value;
+	ret = bytes ? parse_memory(value, &limit->per_second, err)
+		    : parse_number(value, "--disk-iops", 1, RATE_MAX, &limit->per_second, err);
+	if (ret < 0)
+		return err_context(err, ret, "%s", name);
+	if (limit->per_second == 0 || limit->per_second > RATE_MAX)
+		return err_set(err, ERR_USAGE, "%s %s: more than 0, and at most 9G", name, value);
+	args->nlimits++;
+	return 1;
+}
+
 int disk_args_take(struct disk_args *args, int id, const char *value, struct err *err)
 {
 	struct disk_arg *disk;
 	int ret;
 
+	if (id == OPT_DISK_IOPS || id == OPT_DISK_BPS)
+		return take_limit(args, id == OPT_DISK_BPS, value, err);
 	if (id != OPT_DISK && id != OPT_VOLUME)
 		return 0;
 	disk = next_disk(args, err);
@@ -314,6 +343,34 @@ int disk_args_bind(struct disk_args *args, struct source *source, struct err *er
 				"%s has its disk %s outside of the file: give it with --disk "
 				"%s=F",
 				source->origin, a->disk[i].id, a->disk[i].id);
+	}
+	return 0;
+}
+
+/* Those for one disk overrule those for each. */
+int disk_args_limit(const struct disk_args *args, struct source *source, struct err *err)
+{
+	const struct appliance *a = &source->appliance;
+
+	for (unsigned named = 0; named < 2; named++) {
+		for (unsigned i = 0; i < args->nlimits; i++) {
+			const struct disk_limit_arg *limit = &args->limit[i];
+			const bool has_id = limit->id[0] != '\0';
+			unsigned at = has_id ? find_id(a, a->ndisks, limit->id) : 0;
+
+			if (has_id && at == a->ndisks)
+				return err_set(err, ERR_USAGE, "%s %s: there is no disk of that id",
+					       limit->bytes ? "--disk-bps" : "--disk-iops",
+					       limit->id);
+			if (has_id != (named == 1))
+				continue;
+			for (; at < a->ndisks; at = has_id ? a->ndisks : at + 1) {
+				struct disk_limits *limits = &source->disk[at].limits;
+
+				*(limit->bytes ? &limits->bytes : &limits->requests) =
+					limit->per_second;
+			}
+		}
 	}
 	return 0;
 }

@@ -18,6 +18,8 @@
 enum disk_option {
 	OPT_DISK = OPTION_LONG_ONLY + 180,
 	OPT_VOLUME,
+	OPT_DISK_IOPS,
+	OPT_DISK_BPS,
 };
 
 /* clang-format off */
@@ -27,7 +29,19 @@ enum disk_option {
 #define VOLUME_OPTION                                                                              \
 	{OPT_VOLUME, "volume", "NAME[:SIZE][,id=X]",                                               \
 	 "disk from the volume NAME, made with ext4 if it is not there; repeatable"}
+#define DISK_LIMIT_OPTIONS                                                                         \
+	{OPT_DISK_IOPS, "disk-iops", "[X=]N",                                                      \
+	 "at most N requests a second to each disk, or to disk X; repeatable"},                    \
+	{OPT_DISK_BPS, "disk-bps", "[X=]SIZE",                                                     \
+	 "at most SIZE bytes a second, read or written; repeatable"}
 /* clang-format on */
+
+/* A limit of one disk, or of each. */
+struct disk_limit_arg {
+	char id[sizeof(((struct appliance_disk *)0)->id)]; /* "": of each */
+	bool bytes;
+	uint64_t per_second;
+};
 
 struct disk_args {
 	unsigned n, nopen;
@@ -36,6 +50,8 @@ struct disk_args {
 	unsigned number[APPLIANCE_MAX_DISKS];	    /* of the default id: the how-many-eth option */
 	bool volume[APPLIANCE_MAX_DISKS];	    /* `path` is the name of one */
 	uint64_t size[APPLIANCE_MAX_DISKS];	    /* of a volume that is made; 0: not given */
+	struct disk_limit_arg limit[2 * APPLIANCE_MAX_DISKS + 2];
+	unsigned nlimits;
 };
 
 /* Take an option that is one of these: 1, 0 when it is not, or -EINVAL with ERR_USAGE. */
@@ -61,5 +77,9 @@ int disk_args_add(struct disk_args *args, struct source *source, struct err *err
  * 0; -EINVAL with ERR_USAGE for a disk that is not there or is inside, or an outside one that is not
  * given; -ESTALE with ERR_FAILED for one that has changed; or what disk_digest() gives. */
 int disk_args_bind(struct disk_args *args, struct source *source, struct err *err);
+
+/* Limit the disks of the source, once they are all there. Returns 0, or -EINVAL with ERR_USAGE for one that is
+ * not. */
+int disk_args_limit(const struct disk_args *args, struct source *source, struct err *err);
 
 #endif

@@ -23,6 +23,7 @@ enum machine_option {
 	{OPT_APPEND, "append", "TEXT", "kernel command line"},                                     \
 	DISK_OPTION,                                                                               \
 	VOLUME_OPTION,                                                                               \
+	DISK_LIMIT_OPTIONS,                                                                          \
 	{OPT_MEMORY, "memory", "SIZE", "memory, such as 512M or 2G, in MiB without a letter; default 256M"},                \
 	{OPT_VCPUS, "vcpus", "N", "virtual CPUs, 1 to 64; default 1"},                              \
 	{OPT_CPU, "cpu", "v1|v2|v3|host", "CPU that the guest sees; default the best of v1 to v3 that this host has"}, \

@@ -214,6 +214,8 @@ int resume_args_open(struct resume_args *args, const char *path, int fd, const c
 	if (ret == 0)
 		ret = disk_args_bind(&args->disks, source, err);
 	if (ret == 0)
+		ret = disk_args_limit(&args->disks, source, err);
+	if (ret == 0)
 		ret = share_args_bind(&args->shares, source, err);
 	if (ret == 0)
 		ret = bind_cards(&args->net.connections, source,

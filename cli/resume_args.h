@@ -40,6 +40,7 @@ enum resume_option {
 	DISK_OPTION,                                                                               \
 	VOLUME_OPTION,                                                                               \
 	SHARE_REBIND_OPTION,                                                                       \
+	DISK_LIMIT_OPTIONS,                                                                          \
 	{OPTION_NEW_IDENTITY, "new-identity", NULL,                                                \
 	 "new name and MAC addresses; the guest's wake hooks renew the rest"},                     \
 	NET_OPTIONS,                                                                               \

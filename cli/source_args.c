@@ -69,6 +69,8 @@ static int source_gather(struct source *s, struct machine_args *args, struct err
 	if (ret < 0)
 		return ret;
 	ret = disk_args_add(&args->disks, s, err);
+	if (ret == 0)
+		ret = disk_args_limit(&args->disks, s, err);
 	return ret < 0 ? ret : source_override(s, args, err);
 }
 

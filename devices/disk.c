@@ -41,6 +41,7 @@ struct disk {
 	bool abandoned;
 	atomic_bool flush_failed; /* for good; see raw_flush() */
 	uint64_t size;
+	struct disk_limits limits;
 	struct blob raw;	    /* fd owned; -1 when the base is an image */
 	char *path;		    /* of it, owned; NULL: unknown */
 	struct stat opened;	    /* of it, when it was opened */
@@ -73,6 +74,7 @@ static int init_disk(struct disk *disk, const struct disk_params *p, struct err 
 	disk->readonly = p->readonly;
 	disk->through = p->through;
 	disk->size = p->size;
+	disk->limits = p->limits;
 	disk->scratch.fd = disk->scratch.upper_fd = -1;
 	frame_readers_init(&disk->readers);
 	pthread_mutex_init(&disk->cache_lock, NULL);
@@ -197,6 +199,11 @@ bool disk_readonly(const struct disk *disk)
 bool disk_through(const struct disk *disk)
 {
 	return disk->through;
+}
+
+struct disk_limits disk_limits(const struct disk *disk)
+{
+	return disk->limits;
 }
 
 int disk_direct(const struct disk *disk)

@@ -30,6 +30,12 @@
 
 struct disk;
 
+/* What a guest may do with a disk in a second; 0: as much as it can. At most RATE_MAX (block/rate.h). */
+struct disk_limits {
+	uint64_t requests;
+	uint64_t bytes;
+};
+
 struct disk_params {
 	const char *id;
 	bool readonly;
@@ -39,6 +45,7 @@ struct disk_params {
 	const char *path;		   /* of the raw file, for errors; copied; NULL: unknown */
 	const struct image_layers *layers; /* or overlays over a base as images, which are borrowed;
 				       the struct is not kept; NULL: raw */
+	struct disk_limits limits;	   /* for the device; nothing here looks at them */
 	const char *scratch_dir;	   /* where the unlinked scratch file is made */
 };
 
@@ -67,6 +74,7 @@ const char *disk_id(const struct disk *disk);
 uint64_t disk_size(const struct disk *disk);
 bool disk_readonly(const struct disk *disk);
 bool disk_through(const struct disk *disk);
+struct disk_limits disk_limits(const struct disk *disk);
 /* Where byte 0 of the disk is byte 0 of a file that can be read and written directly: its
  * descriptor, which stays the disk's. -1: it cannot, as with all layered disks. */
 int disk_direct(const struct disk *disk);

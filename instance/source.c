@@ -94,6 +94,7 @@ static int source_open_disk(struct source *s, unsigned index, const char *scratc
 		.raw = {.fd = -1},
 		.path = s->disk[index].path,
 		.through = s->disk[index].through,
+		.limits = s->disk[index].limits,
 		.scratch_dir = scratch_dir,
 	};
 

@@ -20,7 +20,10 @@
 #include <linux/virtio_blk.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/num.h"
+#include "base/timer.h"
+#include "devices/block/rate.h"
 #include "devices/block/workers.h"
 
 #define SECTOR		  512u
@@ -71,10 +74,12 @@ struct virtio_blk {
 	struct disk *disk;	 /* owned */
 	struct workers *workers; /* owned; NULL before the first request */
 	struct blk_queue queue[VIRTIO_MAX_QUEUES];
-	unsigned pending;    /* requests that threads have */
-	bool alone;	     /* one of them is long: no other is taken */
-	bool long_waits;     /* one is in a queue, and waits for those that are pending */
-	unsigned generation; /* of the queues: changes when the driver sets them up anew */
+	unsigned pending; /* requests that threads have */
+	bool alone;	  /* one of them is long: no other is taken */
+	bool long_waits;  /* one is in a queue, and waits for those that are pending */
+	struct rate requests, bytes;
+	struct timer rate_timer; /* closed where there is no limit */
+	unsigned generation;	 /* of the queues: changes when the driver sets them up anew */
 	struct virtio_blk_config config;
 };
 
@@ -183,12 +188,34 @@ static uint64_t blk_cost(const struct blk_request *r)
 	return sectors * SECTOR / ZERO_WEIGHT;
 }
 
+/* By its limits. If not, the queues are looked at again when it is time. */
+static bool blk_may_begin(struct virtio_blk *blk)
+{
+	uint64_t now, wait;
+
+	if (blk->rate_timer.fd < 0)
+		return true;
+	now = clock_monotonic_ns();
+	wait = u64_max(rate_wait_ns(&blk->requests, now), rate_wait_ns(&blk->bytes, now));
+	if (wait > 0)
+		timer_set(&blk->rate_timer, (unsigned)u64_min(wait / NS_PER_MS + 1, UINT32_MAX));
+	return wait == 0;
+}
+
+static void blk_charge(struct virtio_blk *blk, uint64_t bytes)
+{
+	if (blk->rate_timer.fd < 0)
+		return;
+	rate_charge(&blk->requests, 1, clock_monotonic_ns());
+	rate_charge(&blk->bytes, bytes, clock_monotonic_ns());
+}
+
 /* The next request of a queue. False: there is none that may be begun now. */
 static bool blk_take(struct virtio_blk *blk, unsigned index, struct blk_request *r)
 {
 	struct virtio_device *v = &blk->v;
 
-	if (blk->alone || blk->long_waits || !virtio_pop(v, index, &r->elem))
+	if (blk->alone || blk->long_waits || !blk_may_begin(blk) || !virtio_pop(v, index, &r->elem))
 		return false;
 	r->result = VIRTIO_BLK_S_OK;
 	r->error = 0;
@@ -414,6 +441,7 @@ static bool blk_serve_queue(struct virtio_blk *blk, unsigned index)
 
 	while (budget > 0 && blk_take(blk, index, &r)) {
 		virtio_spend(&budget, needs_disk(&r) ? blk_cost(&r) : 0);
+		blk_charge(blk, needs_disk(&r) ? blk_cost(&r) : 0);
 		if (!needs_disk(&r))
 			blk_answer(blk, index, &r);
 		else if (!blk_serve_request(blk, index, &r))
@@ -464,6 +492,23 @@ static int blk_watch(struct virtio_device *v, unsigned index, int fd)
 	return workers_watch(blk->workers, &q->watch, &err);
 }
 
+static void blk_on_rate(void *opaque)
+{
+	blk_wake_all(opaque);
+}
+
+static int blk_set_limits(struct virtio_blk *blk, struct err *err)
+{
+	const struct disk_limits limits = disk_limits(blk->disk);
+
+	blk->rate_timer = TIMER_CLOSED;
+	blk->requests.per_second = limits.requests;
+	blk->bytes.per_second = limits.bytes;
+	if (limits.requests == 0 && limits.bytes == 0)
+		return 0;
+	return timer_open(&blk->rate_timer, &blk->v.m->loop, blk_on_rate, blk, err);
+}
+
 /* A queue that is empty wakes no thread, and needs none. */
 static void blk_notify(struct virtio_device *v, unsigned index)
 {
@@ -492,6 +537,7 @@ static void blk_stop(struct virtio_device *v)
 {
 	struct virtio_blk *blk = blk_from_virtio(v);
 
+	timer_close(&blk->rate_timer);
 	if (workers_close(blk->workers, END_PATIENCE_MS))
 		blk->pending = 0;
 	blk->workers = NULL;
@@ -568,6 +614,10 @@ int virtio_blk_create(struct virtio_device **out, struct machine *m, const char 
 	blk->v.config = &blk->config;
 	blk->v.config_len = sizeof(blk->config);
 	virtio_init(&blk->v, m, id, &blk_type, blk_features(blk->disk), 1, &blk->s);
+	if (blk_set_limits(blk, err) < 0) {
+		blk_free(&blk->v);
+		return err_context(err, -ENOMEM, "%s", id);
+	}
 	*out = &blk->v;
 	return 0;
 }
