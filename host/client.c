@@ -429,7 +429,14 @@ static int kill_holder(struct client *client, struct err *err)
 		return 0;
 	if (syscall(SYS_pidfd_send_signal, client->process, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
 		return err_sys(err, errno, "kill %s %s", kind_name(client), client->name);
-	return await_process(client, client_now_ms() + KILL_DEATH_MS, err);
+	if (await_process(client, client_now_ms() + KILL_DEATH_MS, err) == 0)
+		return 0;
+	err_set(err, ERR_FAILED,
+		"%s %s was killed, and its process is still there: it waits for this host, perhaps "
+		"for a disk "
+		"that does not answer; what it uses stays in use until then",
+		kind_name(client), client->name);
+	return -ETIMEDOUT;
 }
 
 int client_kill(struct client *client, struct err *err)

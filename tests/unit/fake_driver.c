@@ -79,6 +79,26 @@ void fake_hold(struct fake *f)
 	cr_assert(is_at_rest(f));
 }
 
+unsigned fake_pending(struct fake *f)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&f->m.lock);
+	n = f->v->type->pending(f->v);
+	pthread_mutex_unlock(&f->m.lock);
+	return n;
+}
+
+bool fake_is_resetting(struct fake *f)
+{
+	bool resetting;
+
+	pthread_mutex_lock(&f->m.lock);
+	resetting = f->v->resetting > 0;
+	pthread_mutex_unlock(&f->m.lock);
+	return resetting;
+}
+
 void fake_stop(struct fake *f)
 {
 	fake_hold(f);

@@ -78,7 +78,11 @@ void fake_plug(struct fake *f, enum virtio_id type, const char *id,
 void fake_start(struct fake *f);
 /* Begin nothing more, and wait for what threads of the device have. */
 void fake_hold(struct fake *f);
-/* And quiesce it. */
+/* How many requests threads of the device have. */
+unsigned fake_pending(struct fake *f);
+/* A reset by the driver waits for them. */
+bool fake_is_resetting(struct fake *f);
+/* Hold and quiesce it. */
 void fake_stop(struct fake *f);
 /* Wait until threads of the device have served everything. */
 void fake_await(struct fake *f);

@@ -82,12 +82,7 @@ static void notify(void)
 
 static unsigned pending(void)
 {
-	unsigned n;
-
-	pthread_mutex_lock(&fake.m.lock);
-	n = fake.v->type->pending(fake.v);
-	pthread_mutex_unlock(&fake.m.lock);
-	return n;
+	return fake_pending(&fake);
 }
 
 static void teardown(void)
@@ -172,16 +167,6 @@ static void *reset_by_driver(void *opaque)
 	return opaque;
 }
 
-static bool is_resetting(void)
-{
-	bool resetting;
-
-	pthread_mutex_lock(&fake.m.lock);
-	resetting = fake.v->resetting > 0;
-	pthread_mutex_unlock(&fake.m.lock);
-	return resetting;
-}
-
 /* The buffers are the driver's again when the reset is over; meanwhile the lock is free. */
 Test(blk_threads, a_reset_waits_without_the_lock)
 {
@@ -192,7 +177,7 @@ Test(blk_threads, a_reset_waits_without_the_lock)
 	notify();
 	AWAIT(pending() == 1);
 	cr_assert(eq(int, pthread_create(&driver, NULL, reset_by_driver, NULL), 0));
-	AWAIT(is_resetting());
+	AWAIT(fake_is_resetting(&fake));
 	cr_assert(not(zero(u32, fake_read(&fake, R_STATUS))), "not yet");
 	answer_all();
 	pthread_join(driver, NULL);

@@ -4,6 +4,7 @@
 #include <criterion/new/assert.h>
 #include <linux/virtio_balloon.h>
 #include <linux/virtio_blk.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include "base/num.h"
 #include "devices/virtio/balloon.h"
 #include "tests/await.h"
+#include "tests/unit/arriving.h"
 #include "tests/unit/net_driver.h"
 
 #define TURN	 MIB(4)
@@ -23,42 +25,54 @@
 #define PAGE	 4096u
 
 static struct disk *disk;
-static uint64_t put_out; /* by a console, or a card */
+static struct arriving host, other_host; /* of the disks' bases */
+static uint64_t put_out;		 /* by a console, or a card */
+
+static void end_host(struct arriving *h)
+{
+	if (h->n == 0)
+		return;
+	arriving_end(h);
+	h->n = 0;
+}
 
 static void teardown(void)
 {
+	atomic_store(&host.away, false);
 	if (fake.v != NULL)
 		fake_free(&fake);
 	if (other.v != NULL)
 		fake_free(&other);
+	end_host(&host);
+	end_host(&other_host);
 }
 
 TestSuite(turns, .fini = teardown);
 
-/* A disk of 1 GiB whose base reads as 'b' where a hostile request reads. */
-static struct disk *make_disk(void)
+/* A disk of 1 GiB whose base reads as 'b' in its beginning, when the host answers. */
+static struct disk *make_disk(struct arriving *h)
 {
-	struct disk_params params = {
-		.id = "data",
-		.size = GIB(1),
-		.raw = {.fd = memfd_create("base", MFD_CLOEXEC), .len = GIB(1)},
-		.scratch_dir = "/tmp",
-	};
+	struct disk_params params = {.id = "data", .size = GIB(1), .scratch_dir = "/tmp"};
+	int base = memfd_create("base", MFD_CLOEXEC);
 	uint8_t block[65536];
 	struct err err;
 
-	cr_assert(eq(int, ftruncate(params.raw.fd, (off_t)GIB(1)), 0));
+	cr_assert(eq(int, ftruncate(base, (off_t)GIB(1)), 0));
 	memset(block, 'b', sizeof(block));
 	for (uint64_t at = 0; at < MIB(16); at += sizeof(block))
-		cr_assert(eq(int, (int)pwrite(params.raw.fd, block, sizeof(block), (off_t)at),
+		cr_assert(eq(int, (int)pwrite(base, block, sizeof(block), (off_t)at),
 			     (int)sizeof(block)));
+	atomic_store(&h->lazy, true);
+	arriving_begin(h, &base, 1);
+	params.raw = h->blob[0];
+	params.raw.fd = dup(params.raw.fd);
 	cr_assert(eq(int, disk_open(&disk, &params, &err), 0), "%s", err.text);
 	return disk;
 }
 
-static void plug_blk(struct fake *f)
+static void plug_blk(struct fake *f, struct arriving *h)
 {
-	const struct virtio_backend backend = {.disk = make_disk()};
+	const struct virtio_backend backend = {.disk = make_disk(h)};
 
 	fake_init(f);
 	fake_plug(f, VIRTIO_TYPE_BLK, "disk0", &backend);
@@ -68,7 +82,7 @@ static void start_blk(uint32_t type, uint64_t sector)
 {
 	uint8_t *h;
 
-	plug_blk(&fake);
+	plug_blk(&fake, &host);
 	fake_bring_up(&fake, VIRTIO_INDIRECT_DESC, 1, HEADS);
 	h = fake_ram(&fake, HEADER, 16);
 	le_put32(h, type);
@@ -105,6 +119,17 @@ static uint64_t prefix(struct fake *f, uint8_t byte)
 	return n;
 }
 
+/* One request is begun, and its first turn waits for the host; the device is held then, and the host answers. */
+static void hold_in_a_turn(void)
+{
+	AWAIT(fake_pending(&fake) == 1);
+	pthread_mutex_lock(&fake.m.lock);
+	fake.v->dev.ops->hold(&fake.v->dev, true);
+	pthread_mutex_unlock(&fake.m.lock);
+	atomic_store(&host.away, false);
+	fake_hold(&fake);
+}
+
 /* Take the device back to what it was at `saved`, as snapshot/reset.c does. */
 static void take_back(struct virtio_device *v, uint8_t saved[DEVICE_MAX_PARTS][KIB(64)])
 {
@@ -124,11 +149,13 @@ Test(turns, a_device_that_is_taken_back_forgets_what_is_in_flight)
 	static uint8_t saved[DEVICE_MAX_PARTS][KIB(64)];
 	uint32_t id, len;
 
-	start_blk(VIRTIO_BLK_T_OUT, 0);
+	atomic_store(&host.away, true);
+	start_blk(VIRTIO_BLK_T_OUT, 1);
 	for (unsigned p = 0; p < fake.v->dev.nparts; p++)
 		memcpy(saved[p], fake.v->dev.part[p].state, fake.v->dev.part[p].table->size);
 	post_hostile(0, HEADS, true, BUFFERS, (uint32_t)MIB(16), false);
-	AWAIT(disk_scratch_bytes(disk) > 0);
+	hold_in_a_turn();
+	cr_assert_not(disk_pristine(disk));
 	take_back(fake.v, saved);
 	cr_assert(not(fake_used(&fake, 0, &id, &len)), "of a request that goes on");
 	cr_assert(disk_pristine(disk));
@@ -147,29 +174,30 @@ Test(turns, blk_read)
 {
 	uint32_t id, len;
 
+	atomic_store(&host.away, true);
 	start_blk(VIRTIO_BLK_T_IN, 0);
 	post_hostile(0, HEADS, true, BUFFERS, (uint32_t)MIB(16), true);
-	AWAIT(prefix(&fake, 'b') >= KIB(64));
-	fake_hold(&fake);
-	cr_assert(ge(u64, prefix(&fake, 'b'), KIB(64)));
+	hold_in_a_turn();
+	cr_assert(eq(u64, prefix(&fake, 'b'), TURN));
 	cr_assert(not(fake_used(&fake, 0, &id, &len)));
 	cr_assert(eq(u16, fake.v->s.queue[0].next_avail, 0));
 }
 
+/* The first block is read of the base, for its first sector is not written to. */
 Test(turns, blk_write)
 {
 	uint8_t block[PAGE];
 
-	start_blk(VIRTIO_BLK_T_OUT, 0);
+	atomic_store(&host.away, true);
+	start_blk(VIRTIO_BLK_T_OUT, 1);
 	memset(fake_ram(&fake, AREA, MIB(16)), 'w', MIB(16));
 	post_hostile(0, HEADS, true, BUFFERS, (uint32_t)MIB(16), false);
-	AWAIT(disk_scratch_bytes(disk) > 0);
-	fake_hold(&fake);
+	hold_in_a_turn();
 	cr_assert(eq(u16, fake.v->s.queue[0].next_avail, 0));
-	cr_assert(eq(int, disk_read(disk, 0, block, PAGE), 0));
+	cr_assert(eq(int, disk_read(disk, TURN - PAGE, block, PAGE), 0));
 	cr_assert(eq(u8, block[0], 'w'));
-	cr_assert(eq(int, disk_read(disk, GIB(1) - PAGE, block, PAGE), 0));
-	cr_assert(eq(u8, block[0], 0), "of a request that goes on");
+	cr_assert(eq(int, disk_read(disk, TURN + PAGE, block, PAGE), 0));
+	cr_assert(eq(u8, block[0], 'b'), "of a request that goes on");
 }
 
 /* More than a turn: it is served alone, and to its end. */
@@ -202,14 +230,17 @@ Test(turns, a_request_in_flight_moves)
 	uint32_t id, len;
 	struct err err;
 
+	atomic_store(&host.away, true);
 	start_blk(VIRTIO_BLK_T_IN, 0);
-	post_hostile(0, 1, true, BUFFERS, (uint32_t)MIB(16), true);
-	AWAIT(prefix(&fake, 'b') >= KIB(64));
-	plug_blk(&other);
+	post_hostile(0, 1, true, 1, (uint32_t)MIB(12), true);
+	hold_in_a_turn();
+	cr_assert_not(fake_used(&fake, 0, &id, &len));
+	plug_blk(&other, &other_host);
 	cr_assert(eq(int, fake_move(&fake, &other, &err), 0), "%s", err.text);
 	cr_assert(fake_used(&other, 0, &id, &len));
-	cr_assert(eq(u32, len, (uint32_t)MIB(16) * BUFFERS + 1));
+	cr_assert(eq(u32, len, (uint32_t)MIB(12) + 1));
 	cr_assert(eq(u8, *(uint8_t *)fake_ram(&other, STATUS, 1), VIRTIO_BLK_S_OK));
+	cr_assert(eq(u64, prefix(&other, 'b'), MIB(12)));
 	cr_assert_not(fake_used(&other, 0, &id, &len));
 }
 
@@ -218,9 +249,10 @@ Test(turns, a_request_in_flight_outlives_a_pause)
 {
 	uint32_t id, len;
 
+	atomic_store(&host.away, true);
 	start_blk(VIRTIO_BLK_T_IN, 0);
-	post_hostile(0, 1, true, BUFFERS, (uint32_t)MIB(16), true);
-	AWAIT(prefix(&fake, 'b') >= KIB(64));
+	post_hostile(0, 1, true, 1, (uint32_t)MIB(12), true);
+	hold_in_a_turn();
 	fake_stop(&fake);
 	memset(fake_ram(&fake, AREA, MIB(16)), 0, MIB(16));
 	fake_loop(&fake);
@@ -229,15 +261,29 @@ Test(turns, a_request_in_flight_outlives_a_pause)
 	fake_start(&fake);
 	fake_await(&fake);
 	cr_assert(fake_used(&fake, 0, &id, &len));
-	cr_assert(eq(u32, len, (uint32_t)MIB(16) * BUFFERS + 1));
+	cr_assert(eq(u64, prefix(&fake, 'b'), MIB(12)));
+}
+
+static void *reset_by_driver(void *opaque)
+{
+	fake_write(&fake, R_STATUS, 0);
+	return opaque;
 }
 
 /* The driver takes the queue away: nothing of the request is done any more. */
 Test(turns, a_reset_ends_the_request_in_flight)
 {
+	pthread_t driver;
+
+	atomic_store(&host.away, true);
 	start_blk(VIRTIO_BLK_T_IN, 0);
 	post_hostile(0, HEADS, true, BUFFERS, (uint32_t)MIB(16), true);
-	AWAIT(prefix(&fake, 'b') >= KIB(64));
+	AWAIT(fake_pending(&fake) == 1);
+	cr_assert(eq(int, pthread_create(&driver, NULL, reset_by_driver, NULL), 0));
+	AWAIT(fake_is_resetting(&fake));
+	atomic_store(&host.away, false);
+	pthread_join(driver, NULL);
+	cr_assert(eq(u64, prefix(&fake, 'b'), TURN));
 	fake_bring_up(&fake, VIRTIO_INDIRECT_DESC, 1, HEADS);
 	memset(fake_ram(&fake, AREA, MIB(16)), 0, MIB(16));
 	fake_kick(&fake, 0);
