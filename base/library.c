@@ -2,10 +2,14 @@
 #include "base/library.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
-void library_load(struct library *lib)
+/* One at a time: that is rare, and takes milliseconds. */
+static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
+
+static void fill_table(struct library *lib)
 {
 	void *handle = dlopen(lib->soname, RTLD_NOW | RTLD_LOCAL);
 
@@ -24,10 +28,21 @@ void library_load(struct library *lib)
 	}
 }
 
-int library_loaded(const struct library *lib, struct err *err)
+const void *library_table(struct library *lib, struct err *err)
 {
+	if (!atomic_load_explicit(&lib->tried, memory_order_acquire)) {
+		pthread_mutex_lock(&loading);
+		if (!lib->tried) {
+			fill_table(lib);
+			if (lib->problem[0] == '\0' && lib->loaded != NULL)
+				lib->loaded();
+			atomic_store_explicit(&lib->tried, true, memory_order_release);
+		}
+		pthread_mutex_unlock(&loading);
+	}
 	if (lib->problem[0] == '\0')
-		return 0;
-	return err_set(err, ERR_FAILED, "%s is needed here and cannot be loaded: %s", lib->soname,
-		       lib->problem);
+		return lib->table;
+	err_set(err, ERR_FAILED, "%s is needed here and cannot be loaded: %s", lib->soname,
+		lib->problem);
+	return NULL;
 }

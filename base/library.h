@@ -5,6 +5,8 @@
 #ifndef TORPOR_BASE_LIBRARY_H
 #define TORPOR_BASE_LIBRARY_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"
@@ -19,13 +21,13 @@ struct library {
 	const struct library_symbol *symbols;
 	size_t nsymbols;
 	void *table;
-	char problem[256]; /* "" once loaded */
+	void (*loaded)(void); /* NULL, or called once, when the table is filled */
+	atomic_bool tried;
+	char problem[256]; /* why it is not loaded; "" when it is */
 };
 
-/* Load it and fill the table; lib->problem says why not. Once, under the caller's pthread_once. */
-void library_load(struct library *lib);
-/* After library_load(); any thread. Returns 0, or -EINVAL with ERR_FAILED, which says why it was
- * not loaded. */
-int library_loaded(const struct library *lib, struct err *err);
+/* Its table, which is filled at the first call; any thread. NULL with ERR_FAILED, which says why it
+ * was not loaded: that is not tried again. `loaded` calls nothing of this header. */
+const void *library_table(struct library *lib, struct err *err);
 
 #endif

@@ -1,8 +1,6 @@
 /* libarchive's table of functions; see archive_api.h. */
 #include "container/archive_api.h"
 
-#include <pthread.h>
-
 #include "base/library.h"
 #include "base/num.h"
 
@@ -80,15 +78,7 @@ static struct library library = {
 	.table = &table,
 };
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void load_archive_api(void)
-{
-	library_load(&library);
-}
-
 const struct archive_api *archive_api(struct err *err)
 {
-	pthread_once(&once, load_archive_api);
-	return library_loaded(&library, err) == 0 ? &table : NULL;
+	return library_table(&library, err);
 }

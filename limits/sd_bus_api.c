@@ -1,8 +1,6 @@
 /* sd-bus' table of functions; see sd_bus_api.h. */
 #include "limits/sd_bus_api.h"
 
-#include <pthread.h>
-
 #include "base/library.h"
 #include "base/num.h"
 
@@ -43,15 +41,7 @@ static struct library library = {
 	.table = &table,
 };
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void load(void)
-{
-	library_load(&library);
-}
-
 const struct sd_bus_api *sd_bus_api(struct err *err)
 {
-	pthread_once(&once, load);
-	return library_loaded(&library, err) == 0 ? &table : NULL;
+	return library_table(&library, err);
 }

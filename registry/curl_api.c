@@ -1,8 +1,6 @@
 /* libcurl's table of functions; see curl_api.h. */
 #include "registry/curl_api.h"
 
-#include <pthread.h>
-
 #include "base/library.h"
 #include "base/num.h"
 
@@ -25,24 +23,20 @@ static const struct library_symbol symbols[] = {
 
 _Static_assert(ARRAY_SIZE(symbols) == sizeof(struct curl_api) / sizeof(void *), "libcurl");
 
+static void start_curl(void)
+{
+	(void)table.global_init(CURL_GLOBAL_DEFAULT);
+}
+
 static struct library library = {
 	.soname = "libcurl.so.4",
 	.symbols = symbols,
 	.nsymbols = ARRAY_SIZE(symbols),
 	.table = &table,
+	.loaded = start_curl,
 };
-
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void load_curl_api(void)
-{
-	library_load(&library);
-	if (library.problem[0] == '\0')
-		(void)table.global_init(CURL_GLOBAL_DEFAULT);
-}
 
 const struct curl_api *curl_api(struct err *err)
 {
-	pthread_once(&once, load_curl_api);
-	return library_loaded(&library, err) == 0 ? &table : NULL;
+	return library_table(&library, err);
 }

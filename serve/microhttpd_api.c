@@ -1,8 +1,6 @@
 /* libmicrohttpd's table of functions; see microhttpd_api.h. */
 #include "serve/microhttpd_api.h"
 
-#include <pthread.h>
-
 #include "base/library.h"
 #include "base/num.h"
 
@@ -34,15 +32,7 @@ static struct library library = {
 	.table = &table,
 };
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void load_microhttpd(void)
-{
-	library_load(&library);
-}
-
 const struct microhttpd_api *microhttpd_api(struct err *err)
 {
-	pthread_once(&once, load_microhttpd);
-	return library_loaded(&library, err) == 0 ? &table : NULL;
+	return library_table(&library, err);
 }

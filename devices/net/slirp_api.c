@@ -1,8 +1,6 @@
 /* libslirp's table of functions; see slirp_api.h. */
 #include "devices/net/slirp_api.h"
 
-#include <pthread.h>
-
 #include "base/library.h"
 #include "base/num.h"
 
@@ -32,15 +30,7 @@ static struct library library = {
 	.table = &table,
 };
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void load(void)
-{
-	library_load(&library);
-}
-
 const struct slirp_api *slirp_api(struct err *err)
 {
-	pthread_once(&once, load);
-	return library_loaded(&library, err) == 0 ? &table : NULL;
+	return library_table(&library, err);
 }

@@ -1,8 +1,6 @@
 /* Loading libraries at first use; see lazy.h. Owns their symbol tables. */
 #include "format/crypto/lazy.h"
 
-#include <pthread.h>
-
 #include "base/library.h"
 #include "base/num.h"
 
@@ -99,51 +97,22 @@ static struct library zstd_library = {
 	.table = &zstd_table,
 };
 
-static pthread_once_t crypto_once = PTHREAD_ONCE_INIT;
-static pthread_once_t sign_once = PTHREAD_ONCE_INIT;
-static pthread_once_t encrypt_once = PTHREAD_ONCE_INIT;
-static pthread_once_t zstd_once = PTHREAD_ONCE_INIT;
-
-static void load_crypto(void)
-{
-	library_load(&crypto_library);
-}
-
-static void load_sign(void)
-{
-	library_load(&sign_library);
-}
-
-static void load_encrypt(void)
-{
-	library_load(&encrypt_library);
-}
-
-static void load_zstd(void)
-{
-	library_load(&zstd_library);
-}
-
 const struct crypto_api *lazy_crypto(struct err *err)
 {
-	pthread_once(&crypto_once, load_crypto);
-	return library_loaded(&crypto_library, err) == 0 ? &crypto_table : NULL;
+	return library_table(&crypto_library, err);
 }
 
 const struct sign_api *lazy_sign(struct err *err)
 {
-	pthread_once(&sign_once, load_sign);
-	return library_loaded(&sign_library, err) == 0 ? &sign_table : NULL;
+	return library_table(&sign_library, err);
 }
 
 const struct cipher_api *lazy_cipher(struct err *err)
 {
-	pthread_once(&encrypt_once, load_encrypt);
-	return library_loaded(&encrypt_library, err) == 0 ? &encrypt_table : NULL;
+	return library_table(&encrypt_library, err);
 }
 
 const struct zstd_api *lazy_zstd(struct err *err)
 {
-	pthread_once(&zstd_once, load_zstd);
-	return library_loaded(&zstd_library, err) == 0 ? &zstd_table : NULL;
+	return library_table(&zstd_library, err);
 }

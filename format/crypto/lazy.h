@@ -2,7 +2,7 @@
  * Libraries that are loaded when a verb needs them, not at start-up: resuming a machine must not
  * wait for the dynamic linker to relocate what it never calls.
  *
- * Any thread; the first call loads, under pthread_once. A library stays loaded for the life of the
+ * Any thread; the first call loads. A library stays loaded for the life of the
  * process. The functions return NULL, with ERR_FAILED and the loader's text in *err, when the
  * library is not there or lacks a function.
  */
