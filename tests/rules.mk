@@ -34,11 +34,17 @@ $(BUILD)/tests/share/mounted: $(BUILD)/tests/share/mounted.o $(BUILD)/libtorpor.
 	@$(if $(V),,echo "  LD   $@")
 	$(Q)$(CC) $(ALL_CFLAGS) $(TEST_LDFLAGS) -o $@ $^ $(LIBS)
 
+# Preloaded into machines of this build: without the sanitizers, which want to be first.
+$(BUILD)/tests/kvm/preload/%.so: tests/kvm/preload/%.c
+	@mkdir -p $(@D)
+	@$(if $(V),,echo "  LD   $@")
+	$(Q)$(CC) -O2 -D_GNU_SOURCE -Wall -Wextra $(if $(WERROR),-Werror) -shared -fPIC -o $@ $<
+
 -include $(UNIT_OBJ:.o=.d) $(KVM_OBJ:.o=.d) $(BUILD)/tests/container/root.d $(BUILD)/tests/registry/reader.d $(BUILD)/tests/share/mounted.d
 
 include tests/fuzz/rules.mk
 
-TEST_PROGRAMS := $(BUILD)/tests/unit/runner $(BUILD)/tests/kvm/runner $(BUILD)/tests/container/root $(BUILD)/tests/registry/reader $(BUILD)/tests/share/mounted $(BUILD)/images/tiny.elf
+TEST_PROGRAMS := $(BUILD)/tests/unit/runner $(BUILD)/tests/kvm/runner $(BUILD)/tests/container/root $(BUILD)/tests/registry/reader $(BUILD)/tests/share/mounted $(BUILD)/tests/kvm/preload/fail_call.so $(BUILD)/images/tiny.elf
 
 # The tests are built on all cores, however make was called.
 JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))

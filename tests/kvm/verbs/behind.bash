@@ -302,3 +302,70 @@ busy() {
     done
 }
 try busy "one save after the other of a guest that writes all the time: each is of the moment of its pause"
+
+# --- one failure at a time ---
+
+# The N-th call of the machine from now on fails, or the process that writes is killed at its N-th.
+arm() { # N KILL
+    python3 -c 'import struct, sys; sys.stdout.buffer.write(struct.pack("<qq48x", *map(int, sys.argv[1:])))' "$@" |
+        dd of=calls conv=notrunc status=none
+}
+
+calls_left() {
+    od -An -td8 -N8 calls | tr -d ' '
+}
+
+failed_call() {
+    dd if=calls bs=1 skip=16 count=48 status=none | tr -d '\0'
+}
+
+# Before each save a MiB of memory and a sector are written. No save that failed may forget them: they are in the
+# next one that comes about. STEP: only one call of so many fails; make soak goes through all of them.
+at_every_step() { # KILL
+    local n step=${STEP:-5} seed=() i
+    truncate -s 4M disk.img
+    truncate -s 64 calls
+    export LD_PRELOAD=$BUILD/tests/kvm/preload/fail_call.so FAIL_CALL_FILE=$PWD/calls
+    web --disk disk.img
+    unset LD_PRELOAD
+    works save web -R -o base.torpor
+    for ((n = 1; ; n += step)); do
+        i=$((n % 32))
+        seed[i]=$n
+        answers web "fill $((24 + i)) 1 $n" "filled 256"
+        answers web "dwrite 0 $((8 * i)) 1 $n" "dwrite ok"
+        arm "$n" "$1"
+        call save web -R --parent base.torpor -o "$n.torpor"
+        [ "$(calls_left)" = 0 ] || break
+        is_running web || fail "call $n, $(failed_call): $(state_of web)"
+        if [ "$status" = 0 ]; then
+            # What failed was of no consequence. A chain would be longer and longer.
+            works save web -R --full -o base.torpor
+        elif [ -e "$n.torpor" ] || ! one_line .; then
+            fail "call $n, $(failed_call):" "$(report_call save)"
+        fi
+        [ -z "${SHOW:-}" ] || echo "$n $(failed_call): $status $(<"$SCRATCH/err")" >>"$SHOW"
+    done
+    arm 0 0
+    [ "$n" -gt 20 ] || fail "$n calls: they were not seen"
+    same "the last one" "$status" 0
+    works save web -R --parent "$n.torpor" -o last.torpor
+    works resume -d --name woken last.torpor
+    for name in web woken; do
+        is_same_guest $name
+        for i in "${!seed[@]}"; do
+            answers $name "check $((24 + i)) 1 ${seed[i]}" "check ok"
+            answers $name "dread 0 $((8 * i)) 1 ${seed[i]}" "dread ok"
+        done
+    done
+}
+
+fails_at_every_step() {
+    at_every_step 0
+}
+try fails_at_every_step "calls by which a save comes about fail: the machine is as it was, the next increment complete"
+
+killed_at_every_step() {
+    at_every_step 1
+}
+try killed_at_every_step "the process that writes is killed in the middle of its calls: the same"
