@@ -2,6 +2,7 @@
 #include "snapshot/save_process.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -52,6 +53,10 @@ static void write_in_copy(void *opaque)
 	const struct save_copy *copy = job->copy;
 	struct save_shared *shared = job->shared;
 
+	const struct sched_param other = {0};
+
+	/* Of a machine with real-time priority, too: there a nice value says nothing. */
+	(void)sched_setscheduler(0, SCHED_OTHER, &other);
 	(void)setpriority(PRIO_PROCESS, 0, COPY_NICE);
 	copy->begin(copy->opaque);
 	machine_copied(copy->machine);
