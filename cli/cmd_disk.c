@@ -14,12 +14,14 @@
 #include "cli/print_line.h"
 #include "host/parse.h"
 #include "host/protocol.h"
+#include "meter/meter.h"
 #include "volume/disk_file.h"
 #include "volume/disk_lock.h"
 #include "volume/foreign_disk.h"
 
 static const struct option_spec options[] = {
 	OPTION_JSON_SPEC,
+	OPTION_PROGRESS_SPEC,
 	{0},
 };
 
@@ -39,9 +41,16 @@ static int create(struct disk_verb_args *args, struct err *err)
 
 static int import(struct disk_verb_args *args, struct err *err)
 {
+	static const struct meter_params shown = {.verb = "disk",
+						  .cancelled = "there is no new disk"};
 	uint64_t size;
-	int ret = foreign_disk_import(args->first, args->second, &size, err);
+	int ret = meter_begin(&shown, err);
 
+	if (ret < 0)
+		return ret;
+	meter_run();
+	ret = foreign_disk_import(args->first, args->second, meter_progress(), &size, err);
+	meter_end(ret);
 	if (ret == 0)
 		print_line(stdout, "%s: %.1f MiB", args->second, (double)size / (double)MIB(1));
 	return ret;
@@ -132,7 +141,7 @@ static const struct subcommand subcommands[] = {
 	{"import",
 	 "IMAGE FILE",
 	 "make a raw FILE of a qcow2, VMDK or VHD image, by qemu-img",
-	 {0},
+	 {OPTION_PROGRESS},
 	 NULL},
 	{"info",
 	 "FILE",

@@ -9,19 +9,41 @@
 #include "cli/target.h"
 #include "host/parent.h"
 #include "host/sandbox.h"
+#include "meter/meter.h"
+
+static const struct option_spec options[] = {OPTION_JSON_SPEC, OPTION_PROGRESS_SPEC, {0}};
+
+static void expect_blobs(const struct chain *chain)
+{
+	const struct archive_entry *entry;
+
+	for (unsigned i = 0; i < chain->n; i++) {
+		for (size_t n = archive_entries(chain->archive[i], &entry); n > 0; n--)
+			progress_expect(meter_progress(), entry[n - 1].blob.len);
+	}
+}
 
 /* What it stands on first: whoever finds an image finds its parents. */
 static int tag_import(const struct cas *cas, const char *file, char digest[DIGEST_TEXT_SIZE],
 		      struct err *err)
 {
+	static const struct meter_params shown = {
+		.verb = "tag", .cancelled = "the name stands for what it did before"};
 	cleanup_chain struct chain *chain = NULL;
-	int ret = sandbox_enter(SANDBOX_CREATE, err);
+	int ret = meter_begin(&shown, err);
 
 	if (ret < 0)
 		return ret;
+	ret = sandbox_enter(SANDBOX_CREATE, err);
+	if (ret < 0)
+		return ret;
+	meter_run();
 	ret = parent_open(&chain, file, NULL, err);
+	if (ret >= 0)
+		expect_blobs(chain);
 	for (unsigned i = chain != NULL ? chain->n : 0; ret >= 0 && i-- > 0;)
-		ret = cas_put_archive(cas, chain->archive[i], digest, err);
+		ret = cas_put_archive(cas, chain->archive[i], meter_progress(), digest, err);
+	meter_end(ret);
 	return ret;
 }
 
@@ -99,6 +121,6 @@ const struct command cmd_tag = {
 		  "checked against its digest; blobs that are there are shared. An image in the "
 		  "store is "
 		  "named as torpor images has it.",
-	.options = options_json,
+	.options = options,
 	.run = cmd_tag_run,
 };

@@ -242,7 +242,8 @@ _torpor_verb()
 	tag)
 		subcommands='' operands='saved images files'
 		flags='--json --help' files='' folders=''
-		choices='' others=''
+		choices='--progress' others=''
+		case $prev in --progress) words='plain json none' ;; esac
 		;;
 	serve)
 		subcommands='' operands='files'
@@ -268,7 +269,8 @@ _torpor_verb()
 	disk)
 		subcommands='create import info' operands='files'
 		flags='--json --help' files='' folders=''
-		choices='' others=''
+		choices='--progress' others=''
+		case $prev in --progress) words='plain json none' ;; esac
 		;;
 	compat)
 		subcommands='' operands='saved images files'

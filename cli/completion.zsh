@@ -539,6 +539,7 @@ _torpor_verb()
 	tag) arguments=(
 		'--help[explain it]'
 		'*--json[print JSON]'
+		'*--progress=[how far it is, on standard error\: lines, JSON lines, or nothing]:plain|json|none:_torpor_choices plain json none'
 		'*:operand:_torpor_operands saved images files'
 		) ;;
 	serve) arguments=(
@@ -568,6 +569,7 @@ _torpor_verb()
 	disk) arguments=(
 		'--help[explain it]'
 		'*--json[print JSON]'
+		'*--progress=[how far it is, on standard error\: lines, JSON lines, or nothing]:plain|json|none:_torpor_choices plain json none'
 		'1:subcommand:_torpor_choices create import info'
 		'*:operand:_torpor_operands files'
 		) ;;

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "base/arrival.h"
-#include "base/clock.h"
 #include "base/num.h"
 #include "cli/registry_args.h"
 #include "host/paths.h"
@@ -60,25 +59,36 @@ static int wait_for_all(struct arrivals *set, const char *verb, struct err *err)
 	return ret;
 }
 
-/* One line, which is gone when it is over. */
-static void print_wait(void *verb, const struct wire_wait *wait)
+static bool look_at_wire(void *opaque, uint64_t *done, uint64_t *expected)
 {
-	uint64_t expected;
-	char text[96];
+	const struct wire_source *s = opaque;
 
-	if (wait == NULL) {
-		fprintf(stderr, "\r\033[K");
-		return;
-	}
-	expected = atomic_load(&wait->progress->expected);
-	snprintf(text, sizeof(text), "nothing has come in %llu s",
-		 (unsigned long long)(wait->elapsed_ns / NS_PER_SECOND));
-	if (atomic_load(&wait->progress->done) > 0)
-		snprintf(text, sizeof(text), "%.1f of %.1f MiB",
-			 (double)atomic_load(&wait->progress->done) / (double)MIB(1),
-			 (double)expected / (double)MIB(1));
-	fprintf(stderr, "\r\033[Ktorpor: %s: waiting for %s: %s", (const char *)verb, wait->host,
-		text);
+	*done = atomic_load(&s->waits_for->done);
+	*expected = atomic_load(&s->waits_for->expected);
+	return true;
+}
+
+static void on_wait(void *opaque, const struct wire_wait *wait)
+{
+	struct wire_source *s = opaque;
+	const struct meter_params shown = {
+		.verb = s->verb,
+		.cancelled = "nothing was started",
+		.waits_for = wait->host,
+		.look = look_at_wire,
+		.opaque = s,
+	};
+
+	s->waits_for = wait->progress;
+	/* Without it nothing is shown. */
+	if (meter_begin(&shown, NULL) == 0)
+		meter_run();
+}
+
+static void on_wait_over(void *opaque, bool failed)
+{
+	(void)opaque;
+	meter_end(failed ? -ECANCELED : 0);
 }
 
 int wire_source_open(struct wire_source *s, const char *text,
@@ -88,13 +98,14 @@ int wire_source_open(struct wire_source *s, const char *text,
 	struct wire_options with = {
 		.signatures = signatures,
 		.registry = *options,
-		.waits = isatty(STDERR_FILENO) ? print_wait : NULL,
-		.waits_opaque = (void *)verb,
+		.waits = on_wait,
+		.waits_over = on_wait_over,
+		.waits_opaque = s,
 	};
 	struct path root;
 	int ret = path_cas(&root, err);
 
-	*s = (struct wire_source){.wire = NULL};
+	*s = (struct wire_source){.verb = verb};
 	*stored = NULL;
 	if (ret < 0)
 		return ret;

@@ -14,7 +14,9 @@
 struct wire_source {
 	struct wire *wire; /* owned */
 	struct container_member whole;
-	char home[PATH_MAX]; /* where it will be; "": nowhere */
+	char home[PATH_MAX];		  /* where it will be; "": nowhere */
+	const char *verb;		  /* of the meter */
+	const struct progress *waits_for; /* while wire_open() waits for the other side */
 };
 
 /* `wait`: until all of it is there, with a meter for `verb`. When the store had all of it, *stored

@@ -135,6 +135,7 @@ static void look(void)
 		.expected = expected,
 		.rate = meter.rate,
 		.seconds = (double)(now - meter.begun) / NS_PER_SECOND,
+		.waits_for = meter.params.waits_for,
 	};
 }
 
@@ -189,7 +190,9 @@ static void *meter_thread(void *opaque)
 		look();
 		now = clock_monotonic_ns();
 		if (meter.shown == SHOW_LINE && now - meter.begun >= METER_DELAY_MS * 1000000ull &&
-		    (meter.sample.done > 0 || meter.sample.expected > 0) && in_foreground())
+		    (meter.sample.done > 0 || meter.sample.expected > 0 ||
+		     meter.sample.waits_for != NULL) &&
+		    in_foreground())
 			show_line();
 		if (meter.shown != SHOW_LINE &&
 		    now - (shown > 0 ? shown : meter.begun) >=

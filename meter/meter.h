@@ -38,6 +38,7 @@ typedef bool meter_look(void *opaque, uint64_t *done, uint64_t *expected);
 struct meter_params {
 	const char *verb;      /* a literal */
 	const char *cancelled; /* what is true when a signal ends the verb: a literal, one line */
+	const char *waits_for; /* NULL, or who is to send: said as long as nothing has come */
 	meter_look *look;      /* or NULL */
 	void *opaque;
 };

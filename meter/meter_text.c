@@ -73,6 +73,12 @@ void meter_line(char text[METER_TEXT], const char *verb, const struct meter_samp
 	double left;
 
 	text[0] = '\0';
+	if (s->waits_for != NULL && s->done == 0) {
+		snprintf(text, columns > 0 ? u64_min(METER_TEXT, columns) : METER_TEXT,
+			 "torpor: %s: waiting for %s: nothing has come in %.0f s", verb,
+			 s->waits_for, s->seconds);
+		return;
+	}
 	if (s->expected > 0)
 		snprintf(part, sizeof(part), "torpor: %s: %u %%", verb,
 			 (unsigned)((double)done * 100 / (double)s->expected));

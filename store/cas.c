@@ -332,16 +332,19 @@ int cas_put_bytes(const struct cas *cas, const char *digest, const void *data, s
 }
 
 int cas_put_blob(const struct cas *cas, const char *digest, const struct blob *blob,
-		 struct err *err)
+		 struct progress *progress, struct err *err)
 {
 	cleanup_free uint8_t *chunk = malloc(CHUNK);
 	cleanup_cas_blob struct cas_blob b;
 	int ret = cas_blob_begin(&b, cas, digest, blob->len, err);
 
+	if (ret > 0)
+		progress_skip(progress, blob->len);
 	if (ret != 0)
 		return ret < 0 ? ret : 0;
 	if (chunk == NULL)
 		return err_sys(err, ENOMEM, "copy %s", digest);
+	progress_skip(progress, b.have);
 	while (b.have < blob->len) {
 		uint64_t len = u64_min(CHUNK, blob->len - b.have);
 
@@ -351,6 +354,7 @@ int cas_put_blob(const struct cas *cas, const char *digest, const struct blob *b
 		ret = cas_blob_add(&b, chunk, len, err);
 		if (ret < 0)
 			return ret;
+		progress_add(progress, len);
 	}
 	return cas_blob_finish(&b, err);
 }

@@ -98,16 +98,17 @@ void cas_blob_leave(struct cas_blob *b);
 int cas_put_bytes(const struct cas *cas, const char *digest, const void *data, size_t len,
 		  struct err *err);
 int cas_put_blob(const struct cas *cas, const char *digest, const struct blob *blob,
-		 struct err *err);
+		 struct progress *progress, struct err *err);
 
 /* Images */
 
 /* The image of this manifest, whose blobs are all in place. One that is there already is fine. */
 int cas_put_image(const struct cas *cas, const struct oci_descriptor *manifest, struct err *err);
 /* The appliance of an open file, with all of its blobs; its parents are the caller's to put before
- * it. `manifest` is the digest of the image. ERR_INTEGRITY when a blob is not what its digest says. */
-int cas_put_archive(const struct cas *cas, const struct archive *a, char manifest[DIGEST_TEXT_SIZE],
-		    struct err *err);
+ * it. `manifest` is the digest of the image. The bytes of `progress` are those of the blobs, which the
+ * caller expects (archive_entries()). ERR_INTEGRITY when a blob is not what its digest says. */
+int cas_put_archive(const struct cas *cas, const struct archive *a, struct progress *progress,
+		    char manifest[DIGEST_TEXT_SIZE], struct err *err);
 /* The path of its folder, an OCI layout that archive_open() reads. ERR_NOT_FOUND. */
 int cas_image_path(const struct cas *cas, const char *digest, char path[PATH_MAX], struct err *err);
 /* Keep the image while this process and its children live. Returns 0, or ERR_NOT_FOUND when it was

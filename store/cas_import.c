@@ -3,15 +3,15 @@
 
 #include "store/cas_internal.h"
 
-int cas_put_archive(const struct cas *cas, const struct archive *a, char manifest[DIGEST_TEXT_SIZE],
-		    struct err *err)
+int cas_put_archive(const struct cas *cas, const struct archive *a, struct progress *progress,
+		    char manifest[DIGEST_TEXT_SIZE], struct err *err)
 {
 	const struct archive_entry *entry;
 	size_t count = archive_entries(a, &entry);
 	struct oci_descriptor image = {.media_type = OCI_MANIFEST_TYPE, .size = entry[0].blob.len};
 
 	for (size_t i = 0; i < count; i++) {
-		int ret = cas_put_blob(cas, entry[i].digest, &entry[i].blob, err);
+		int ret = cas_put_blob(cas, entry[i].digest, &entry[i].blob, progress, err);
 
 		if (ret < 0)
 			return err_context(err, ret, "%s: %s", archive_path(a), entry[i].role);

@@ -130,15 +130,19 @@ int foreign_disk_look(int fd, struct foreign_disk *disk, struct err *err)
 	return 0;
 }
 
-static int convert(const char *from, const char *format, const char *part, struct err *err)
+static int convert(const char *from, const struct foreign_disk *disk, const char *part,
+		   struct progress *progress, struct err *err)
 {
-	const char *const argv[] = {"qemu-img",		"convert", "-f",  format, "-O", "raw", "-n",
-				    "--target-is-zero", "-S",	   "64k", from,	  part, NULL};
+	const char *const argv[] = {
+		"qemu-img", "convert",		"-p", "-f",  disk->format, "-O", "raw",
+		"-n",	    "--target-is-zero", "-S", "64k", from,	   part, NULL};
 	const struct tool tool = {
 		.argv = argv,
 		.package = "qemu-utils",
 		.reads = from,
 		.writes = part,
+		.progress = progress,
+		.bytes = disk->size,
 	};
 	cleanup_fd int fd = -1;
 	int ret = tool_run(&tool, err);
@@ -149,7 +153,8 @@ static int convert(const char *from, const char *format, const char *part, struc
 	return fd < 0 || fsync(fd) < 0 ? err_sys(err, errno, "%s", part) : 0;
 }
 
-int foreign_disk_import(const char *from, const char *to, uint64_t *size, struct err *err)
+int foreign_disk_import(const char *from, const char *to, struct progress *progress, uint64_t *size,
+			struct err *err)
 {
 	cleanup_fd int fd = open(from, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	char part[PATH_MAX], source[PATH_MAX];
@@ -172,7 +177,7 @@ int foreign_disk_import(const char *from, const char *to, uint64_t *size, struct
 	ret = disk_file_create(part, disk.size, err);
 	if (ret < 0)
 		return ret;
-	ret = convert(source, disk.format, part, err);
+	ret = convert(source, &disk, part, progress, err);
 	/* Nobody's file is replaced. */
 	if (ret == 0 && link(part, to) < 0)
 		ret = err_sys(err, errno, "%s", to);

@@ -9,12 +9,15 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/num.h"
 #include "host/landlock.h"
+
+#define LOOK_MS 50
 
 extern char **environ;
 
@@ -65,6 +68,50 @@ static int spawn(struct run *r, pid_t *pid)
 	return ret;
 }
 
+/* The end of what it has said, as text. */
+static size_t said_last(int said, char *text, size_t size)
+{
+	const off_t end = lseek(said, 0, SEEK_END);
+	uint64_t len = u64_min((uint64_t)(end > 0 ? end : 0), size - 1);
+
+	if (io_pread(said, text, len, (uint64_t)(end > 0 ? end : 0) - len) < 0)
+		len = 0;
+	text[len] = '\0';
+	return len;
+}
+
+static void count_said(const struct run *r, uint64_t *counted)
+{
+	char text[64], *at;
+	uint64_t done;
+	double percent;
+
+	(void)said_last(r->said, text, sizeof(text));
+	at = strrchr(text, '(');
+	if (at == NULL || sscanf(at, "(%lf/100%%)", &percent) != 1 ||
+	    !(percent >= 0 && percent <= 100))
+		return;
+	done = (uint64_t)((double)r->tool->bytes / 100 * percent);
+	if (done > *counted)
+		progress_add(r->tool->progress, done - *counted);
+	*counted = u64_max(done, *counted);
+}
+
+static void wait_for_end(struct run *r, pid_t pid)
+{
+	static const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000};
+	const int flags = r->tool->progress != NULL ? WNOHANG : 0;
+	uint64_t counted = 0;
+	pid_t got;
+
+	progress_expect(r->tool->progress, r->tool->bytes);
+	while ((got = waitpid(pid, &r->wstatus, flags)) == 0 || (got < 0 && errno == EINTR)) {
+		nanosleep(&pause, NULL);
+		count_said(r, &counted);
+	}
+	count_said(r, &counted);
+}
+
 static void *run_thread(void *opaque)
 {
 	struct run *r = opaque;
@@ -84,26 +131,23 @@ static void *run_thread(void *opaque)
 				 r->tool->package);
 		return NULL;
 	}
-	while (waitpid(pid, &r->wstatus, 0) < 0 && errno == EINTR)
-		;
+	wait_for_end(r, pid);
 	return NULL;
 }
 
 /* The last line that it said. */
 static int report(const struct run *r, struct err *err)
 {
-	char text[1024], *line;
-	off_t end = lseek(r->said, 0, SEEK_END);
-	uint64_t len = u64_min((uint64_t)(end > 0 ? end : 0), sizeof(text) - 1);
+	char text[1024];
+	size_t len = said_last(r->said, text, sizeof(text)), from;
 
-	if (io_pread(r->said, text, len, (uint64_t)(end > 0 ? end : 0) - len) < 0)
-		len = 0;
-	while (len > 0 && text[len - 1] == '\n')
+	while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r'))
 		len--;
 	text[len] = '\0';
-	line = strrchr(text, '\n');
-	return err_set(err, ERR_FAILED, "%s failed: %s", r->tool->argv[0],
-		       line != NULL ? line + 1 : text);
+	/* A line of progress ends with a carriage return. */
+	for (from = len; from > 0 && text[from - 1] != '\n' && text[from - 1] != '\r'; from--)
+		;
+	return err_set(err, ERR_FAILED, "%s failed: %s", r->tool->argv[0], text + from);
 }
 
 int tool_run(const struct tool *tool, struct err *err)

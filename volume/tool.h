@@ -6,13 +6,16 @@
 #ifndef TORPOR_VOLUME_TOOL_H
 #define TORPOR_VOLUME_TOOL_H
 
-#include "base/err.h"
+#include "base/progress.h"
 
 struct tool {
 	const char *const *argv; /* ends with NULL; the first is looked for in PATH */
 	const char *package;	 /* that has it, for the error */
 	const char *reads;	 /* path; NULL: nothing */
 	const char *writes;	 /* path of a file that is there */
+	/* NULL, or what is to count the `bytes` by what the program says, "(12.34/100%)" again and again. */
+	struct progress *progress;
+	uint64_t bytes;
 };
 
 /* Run it to its end. Returns 0; -ENOENT with ERR_NOT_FOUND when it is not installed; -EINVAL with

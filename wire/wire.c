@@ -100,11 +100,27 @@ static void connect_members(const struct opening *o)
 		w->whole.arrival = arrivals_file(w->arrivals, 0);
 }
 
+static void waits_begin(struct opening *o, const char *host)
+{
+	const struct wire_wait wait = {.progress = &o->progress, .host = host};
+
+	o->waiting = o->options->waits != NULL;
+	if (o->waiting)
+		o->options->waits(o->options->waits_opaque, &wait);
+}
+
+static void waits_end(struct opening *o, bool failed)
+{
+	if (o->waiting)
+		o->options->waits_over(o->options->waits_opaque, failed);
+	o->waiting = false;
+}
+
 /* From here on there is one thread, and a progress that is not cancelled. */
 static int end_threads(struct opening *o, struct err *err)
 {
 	pool_end(take_ptr(o->pool));
-	waits_end(take_ptr(o->waits));
+	waits_end(o, false);
 	if (!progress_is_cancelled(&o->progress))
 		return 0;
 	progress_free(&o->progress);
@@ -292,8 +308,7 @@ static int open_url(struct opening *o, const char *url, struct err *err)
 
 	if (ret < 0)
 		return ret;
-	o->waits = waits_begin(o->options, &o->progress,
-			       strstr(registry_base(o->registry), "://") + 3);
+	waits_begin(o, strstr(registry_base(o->registry), "://") + 3);
 	ret = opening_add_url(o, url, &have, err);
 	return ret < 0 ? ret : start_download(o, have, err);
 }
@@ -314,7 +329,7 @@ static int open_source(struct opening *o, const char *source, struct err *err)
 	ret = reference_parse(&o->ref, source, err);
 	if (ret < 0)
 		return ret;
-	o->waits = waits_begin(o->options, &o->progress, o->ref.host);
+	waits_begin(o, o->ref.host);
 	ret = registry_open(&o->registry, &o->ref, &options, err);
 	return ret < 0 ? ret : open_image(o, err);
 }
@@ -322,7 +337,7 @@ static int open_source(struct opening *o, const char *source, struct err *err)
 static void opening_free(struct opening *o)
 {
 	pool_end(o->pool);
-	waits_end(o->waits);
+	waits_end(o, true);
 	http_free(o->http);
 	registry_close(o->registry);
 	for (size_t i = 0; i < o->nmanifests; i++)

@@ -33,17 +33,18 @@
 
 struct arrivals; /* base/arrival.h */
 
-/* What wire_open() waits for. */
+/* What wire_open() waits for. Valid until that is over. */
 struct wire_wait {
 	const struct progress *progress; /* nothing expected: not even the manifest has come */
 	const char *host;		 /* HOST[:PORT] */
-	uint64_t elapsed_ns;
 };
 
 struct wire_options {
-	/* NULL, or called while wire_open() waits, on another thread: for the first time after half a
-	 * second, then five times a second; and with NULL when that is over. */
+	/* Both NULL, or called by wire_open(), on the caller's thread: before the other side is asked for
+	 * anything, and when nothing more is waited for, before there is another process. Failed: it
+	 * was for nothing. */
 	void (*waits)(void *opaque, const struct wire_wait *wait);
+	void (*waits_over)(void *opaque, bool failed);
 	void *waits_opaque;
 	/* The `actions` are set here. `silence_s` 0: 15. The progress is that of wire_open()
 	 * alone.

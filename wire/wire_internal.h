@@ -7,7 +7,6 @@
 #include "store/cas_arriving.h"
 #include "wire/download.h"
 #include "wire/pool.h"
-#include "wire/waits.h"
 #include "wire/wire.h"
 
 /* Where the member of a file that arrives is: the image and the member; `image` is nimages for the
@@ -33,7 +32,7 @@ struct opening {
 	struct registry *registry; /* owned */
 	struct http *http;	   /* owned; of the calling thread */
 	struct pool *pool;	   /* owned; NULL until it is needed */
-	struct waits *waits;	   /* owned; NULL: nobody is told */
+	bool waiting;		   /* somebody was told, and is still to be told that it is over */
 	struct progress progress;
 	struct cas cas;
 	struct cas_arriving folder;

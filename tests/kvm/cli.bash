@@ -108,6 +108,20 @@ check_json() {
     fi
 }
 
+# A call that succeeds and tells its progress as JSON, to its end. CALLED: the verb that is called, when it has another
+# one started.
+json_of() { # VERB ARGUMENT…
+    local verb=$1 wrong
+    shift
+    call "${CALLED:-$verb}" "--progress=$([ -n "${CALLED:-}" ] && echo none || echo json)" "$@"
+    [ "$status" = 0 ] || fail "$(report_call "$verb" "$@")"
+    # Messages are lines beside it.
+    grep -v '^torpor: ' "$SCRATCH/err" >"$SCRATCH/progress"
+    wrong=$("$VALIDATE" lines progress "$SCRATCH/progress" 2>&1)
+    [ -z "$wrong" ] || fail "$verb $*: $wrong"
+    [ "$(tail -n 1 "$SCRATCH/progress" | json "d['progress'], d['state']")" = "$verb done" ] || fail "$verb $*: no end"
+}
+
 report_call() { # ARGUMENT…
     echo "torpor $*: status $status"
     sed 's/^/  out: /' "$SCRATCH/out" | head -n 12

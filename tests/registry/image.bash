@@ -21,7 +21,7 @@ from_registry() {
     make_image
     start_registry
     copy oci:oci:latest "docker://$registry/app:1"
-    works_silently build -o wire.torpor --from "docker://$registry/app:1" --kernel "$TINY" --modules mods
+    json_of build -o wire.torpor --from "docker://$registry/app:1" --kernel "$TINY" --modules mods
     works_silently build -o layout.torpor --from oci:oci:latest --kernel "$TINY" --modules mods
     works extract wire.torpor disk.0
     mv disk.0.raw wire.raw
@@ -54,7 +54,7 @@ run_from_registry() {
     works run -d --name one "${run[@]}"
     first=$(ls "$HOME/.cache/torpor/roots")
     same "what is kept" "$(wc -l <<<"$first")" 2
-    works run -d --name two --pull always "${run[@]}"
+    json_of run -d --name two --pull always "${run[@]}"
     same "what is kept" "$(ls "$HOME/.cache/torpor/roots")" "$first"
     # Another image of that name.
     rm -r oci && PYTHONPATH=$registry_tests/../lab python3 -c "

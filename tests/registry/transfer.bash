@@ -10,10 +10,10 @@ there_and_awake() {
     appliances
     start_registry
     id=$(identity full.torpor)
-    works push full.torpor "docker://$registry/torpor/full:v1"
+    json_of push full.torpor "docker://$registry/torpor/full:v1"
     elsewhere
     refuses 122 'the store has no image .*torpor pull fetches it' verify "docker://$registry/torpor/full:v1"
-    works pull "docker://$registry/torpor/full:v1"
+    json_of pull "docker://$registry/torpor/full:v1"
     rm ./*.torpor
     wakes "docker://$registry/torpor/full:v1"
     wakes "$registry/torpor/full:v1"

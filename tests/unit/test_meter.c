@@ -40,6 +40,16 @@ Test(meter, a_line_of_unknown_length_has_bytes_and_rate)
 	line_is(&s, 0, "torpor: convert: 3.0 MiB, 1.0 MiB/s");
 }
 
+Test(meter, who_is_waited_for_is_said_as_long_as_nothing_has_come)
+{
+	struct meter_sample s = {.waits_for = "localhost:5000", .seconds = 3.2};
+
+	line_is(&s, 0, "torpor: convert: waiting for localhost:5000: nothing has come in 3 s");
+	line_is(&s, 30, "torpor: convert: waiting for ");
+	s.done = MIB(3);
+	line_is(&s, 0, "torpor: convert: 3.0 MiB, 0.0 MiB/s");
+}
+
 /* More than was expected may come: a blob that only a part of the bytes was known of. */
 Test(meter, it_never_says_more_than_all)
 {
@@ -101,7 +111,7 @@ Test(meter, an_object_says_the_same)
 	cr_expect(eq(i32, json_is_null(json_object_get(o, "left")), 1));
 	json_decref(o);
 	/* The longest there can be. */
-	s = (struct meter_sample){INT64_MAX, INT64_MAX - 1, 9e18, 1e9};
+	s = (struct meter_sample){INT64_MAX, INT64_MAX - 1, 9e18, 1e9, NULL};
 	o = object_of("cancelled", &s);
 	cr_expect(ne(ptr, o, NULL));
 	json_decref(o);
