@@ -13,7 +13,12 @@
 #include "limits/group.h"
 #include "limits/scope.h"
 
-static const char *const controllers[] = {"cpu", "cpuset", "memory", "pids"};
+/* Where the processes of a group go that machines are made in. */
+#define EMPTIED "/torpor"
+
+/* memory first: a group with processes in it refuses that one (-EBUSY), and then is as it was. It would take cpu,
+ * and be the root of threads (cgroups(7)), below which there is no group for a machine. */
+static const char *const controllers[] = {"memory", "cpu", "cpuset", "pids"};
 
 /* A process in a group keeps it from limiting those below it: cgroups(7), "no internal processes". */
 static int empty_group(const char *base, struct err *err)
@@ -23,7 +28,7 @@ static int empty_group(const char *base, struct err *err)
 	FILE *procs;
 	int ret = 0;
 
-	if (snprintf(path, sizeof(path), "%s/torpor", base) >= (int)sizeof(path))
+	if (snprintf(path, sizeof(path), "%s" EMPTIED, base) >= (int)sizeof(path))
 		return err_sys(err, ENAMETOOLONG, "%s", base);
 	if (mkdir(path, 0755) < 0 && errno != EEXIST)
 		return err_sys(err, errno, "mkdir %s", path);
@@ -88,16 +93,27 @@ static int place_below(const char *base, const char *name, pid_t pid, const stru
 	return ret;
 }
 
+/* A machine that is started again begins where empty_group() has put who starts it: *from becomes the group that
+ * was handed over. */
+static void leave_emptied(struct cgroup_path *from)
+{
+	struct cgroup_path above = *from;
+	char *slash = strrchr(above.text, '/');
+
+	if (slash == NULL || strcmp(slash, EMPTIED) != 0)
+		return;
+	*slash = '\0';
+	if (cgroup_is_delegated(above.text))
+		*from = above;
+}
+
 static int place_delegated(const char *base, const char *name, pid_t pid, const struct limits *l,
 			   struct cgroup_path *group, struct err *err)
 {
-	int ret = enable_all(base, err);
+	int ret = empty_group(base, err);
 
-	if (ret == -EBUSY) {
-		ret = empty_group(base, err);
-		if (ret == 0)
-			ret = enable_all(base, err);
-	}
+	if (ret == 0)
+		ret = enable_all(base, err);
 	return ret < 0 ? ret : place_below(base, name, pid, l, group, err);
 }
 
@@ -193,6 +209,7 @@ int limits_place(const char *name, pid_t pid, const struct limits *l, struct cgr
 
 	if (ret < 0)
 		return ret;
+	leave_emptied(&from);
 	if (cgroup_is_delegated(from.text) && cgroup_is_writable(from.text))
 		ret = place_delegated(from.text, name, pid, l, group, err);
 	else if (scope_is_there())

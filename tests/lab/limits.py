@@ -1,12 +1,16 @@
-"""Scenarios on one host: limits of a machine, measured; by files, as root without a systemd."""
+"""Scenarios on one host: limits of a machine, measured. By files, as root without a systemd; by a scope, and in a service that has
+its group delegated, below a systemd that is process 1 of namespaces of its own (tests/systemd/boot)."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 import guest as lab
+import service
 import suite
 from suite import DEBIAN, ok
 
@@ -23,34 +27,70 @@ def mount_groups():
         file.write("+cpu +cpuset +memory +pids")
 
 
+class Control:
+    """A program that computes for ever in a group of its own, with a limit as a machine has it: what it gets of that is what
+    the host's CPU, or its emulator, has to give in the same moment."""
+
+    CPUS = 0.2
+
+    def __enter__(self):
+        self.group = f"{GROUPS}/control-{os.getpid()}"
+        os.mkdir(self.group)
+        with open(f"{self.group}/cpu.max", "w", encoding="ascii") as file:
+            file.write(f"{int(self.CPUS * 20000)} 20000")
+        self.child = subprocess.Popen(["sh", "-c", f"echo $$ >{self.group}/cgroup.procs; while :; do :; done"])
+        return self
+
+    def used(self):
+        with open(f"{self.group}/cpu.stat", encoding="ascii") as file:
+            return int(dict(line.split() for line in file)["usage_usec"]) / 1e6
+
+    def __exit__(self, *_):
+        self.child.kill()
+        self.child.wait()
+        lab.until(lambda: "populated 0" in open(f"{self.group}/cgroup.events", encoding="ascii").read(), 0.05)
+        os.rmdir(self.group)
+
+
 def stats(host, name):
     return json.loads(host.torpor("stats", "--json", name).out)
 
 
 def load(host, name):
-    """CPUs that the vCPUs of a busy guest use: by the group's account and by the threads' own clocks."""
-    def look():
-        s = stats(host, name)
-        return time.monotonic(), s["limits"]["used"]["cpu-seconds"], s["cpu"]["vcpus"]
+    """CPUs that the vCPUs of a busy guest use, by the group's account and by the threads' own clocks, and the part of
+    its limit that a control gets beside it."""
+    with Control() as control:
+        def look():
+            s = stats(host, name)
+            return time.monotonic(), s["limits"]["used"]["cpu-seconds"], s["cpu"]["vcpus"], control.used()
 
-    first = look()
-    last = first
-    while last[1] - first[1] < SECONDS:
-        time.sleep(0.5)
+        first = look()
+        # Whoever looks takes CPU time, too.
+        time.sleep(SECONDS)
         last = look()
-    passed, group, threads = (b - a for a, b in zip(first, last))
-    return group / passed, threads / passed
+    passed, group, threads, beside = (b - a for a, b in zip(first, last))
+    return group / passed, threads / passed, beside / passed / control.CPUS
 
 
 def expect_load(host, name, cpus, how):
-    group, threads = load(host, name)
-    ok(f"a busy guest at {cpus} CPUs uses that, 10 % more or less: {group:.3f}, {how}",
-       abs(group - cpus) <= cpus / 10 and abs(threads - cpus) <= cpus / 10, (group, threads))
+    group, threads, part = load(host, name)
+    ok(f"a busy guest at {cpus} CPUs uses that, 10 % more or less: {group:.3f}, {how}; a control has {part:.2f} of its limit",
+       abs(group - cpus * part) <= cpus * part / 10 and abs(threads - cpus * part) <= cpus * part / 10, (group, threads, part))
 
 
 def busy(guest):
     guest.console.write("sh (while :; do :; done) >/dev/null 2>&1 &")
     ok("the guest computes for ever", guest.hear(r"^sh exit 0"))
+
+
+def live(guest):
+    """Of a machine that was started without limits: what it may use is changed while it runs. small.py plays it in make check."""
+    mount_groups()
+    ok("a machine without limits shows none", "limits" not in stats(guest.host, guest.name))
+    busy(guest)
+    for cpus in (0.5, 0.3):
+        guest.host.torpor("update", guest.name, "--cpus", cpus)
+        expect_load(guest.host, guest.name, cpus, "changed while it runs")
 
 
 def group_of(host, name):
@@ -75,8 +115,8 @@ def by_files(host):
     host.torpor("update", "files", "--cpus", "0.2")
     expect_load(host, "files", 0.2, "changed while it runs")
     host.torpor("update", "files", "--cpus", "max")
-    group, _ = load(host, "files")
-    ok(f"without a limit it uses what there is: {group:.2f}", group > 0.6, group)
+    group, _, part = load(host, "files")
+    ok(f"without a limit it uses what there is: {group:.2f}", group > 2 * part * Control.CPUS, (group, part))
     host.torpor("update", "files", "--cpus", "0.02")
     file = host.path("files.torpor")
     guest.save(file, "-R")
@@ -107,12 +147,80 @@ def group_of_next(host):
 
 def started_later(host):
     guest = lab.Guest.boot(host, "later", *DEBIAN)
-    ok("a machine without limits shows none", "limits" not in stats(host, "later"))
-    busy(guest)
-    host.torpor("update", "later", "--cpus", "0.3", "--cpu-weight", "50")
-    expect_load(host, "later", 0.3, "of a machine that was started without limits")
+    live(guest)
     guest.kill()
 
 
+def install_once(folder):
+    """A service that has nothing delegated, and starts a machine."""
+    words = [lab.TORPOR, "run", "-d", "-n", "scope", *DEBIAN, "--cpus", "0.5", "--memory-max", "1G", "--cpu-weight", "50"]
+    with open(f"{folder}/units/once.service", "w", encoding="utf-8") as file:
+        file.write("[Service]\nType=oneshot\nEnvironment=HOME=/root\n"
+                   f"StandardError=append:{folder}/once.err\nExecStart=" + " ".join(f'"{w}"' for w in words) + "\n")
+
+
+def install_shop(folder):
+    """What it says is kept, and it is configured before anybody looks."""
+    service.install(folder)
+    service.configure(folder, "--cpus=0.5")
+    os.mkdir(f"{folder}/units/torpor@shop.service.d")
+    with open(f"{folder}/units/torpor@shop.service.d/said.conf", "w", encoding="utf-8") as file:
+        file.write(f"[Service]\nStandardError=append:{folder}/shop.err\n")
+
+
+def systemd_scope(inside, folder):
+    """The machine is in a scope, and outlives the service."""
+    started = inside.systemctl("start", "once", check=False)
+    if started.status != 0:
+        with open(f"{folder}/once.err", encoding="utf-8") as file:
+            raise lab.Failure(file.read())
+    guest = lab.Guest(inside, "scope")
+    guest.look_for_ready()
+    scope = os.path.basename(group_of(inside, "scope"))
+    ok("it is in a scope of systemd", scope.startswith("torpor-scope-") and scope.endswith(".scope"), scope)
+    ok("which has its limits", inside.unit(scope, "MemoryMax") == str(1 << 30) and inside.unit(scope, "CPUWeight") == "50")
+    busy(guest)
+    expect_load(inside, "scope", 0.5, "in a scope")
+    inside.torpor("update", "scope", "--cpus", "0.2", "--memory-max", "512M")
+    expect_load(inside, "scope", 0.2, "changed in a scope")
+    ok("systemd knows what was changed", inside.unit(scope, "MemoryMax") == str(512 << 20))
+    guest.kill()
+    ok("the scope ends with it", lab.until(lambda: inside.unit(scope, "LoadState") == "not-found"))
+
+
+def systemd_service(inside, folder):
+    """The unit has its group delegated: the machine stays in it."""
+    guest = lab.Guest.boot(inside, "shop", *DEBIAN)
+    guest.console.end()
+    inside.torpor("save", "shop")
+    started = inside.systemctl("start", "torpor@shop", check=False)
+    if started.status != 0:
+        with open(f"{folder}/shop.err", encoding="utf-8") as file:
+            raise lab.Failure(file.read())
+    guest = lab.Guest(inside, "shop")
+    group = group_of(inside, "shop")
+    ok("a service's machine is in a group below the service's", "/torpor@shop.service/torpor-shop-" in group, group)
+    busy(guest)
+    expect_load(inside, "shop", 0.5, "in a service")
+    inside.systemctl("stop", "torpor@shop")
+    ok("stopped, it is saved", inside.ended_as("shop") == ["saved"] and
+       inside.unit("torpor@shop", "Result") == "success", inside.ended_as("shop"))
+
+
+def by_systemd(host):
+    if os.geteuid() != 0:
+        suite.skip("limits below systemd", "needs root")
+        return
+    mount_groups()
+    folder = tempfile.mkdtemp(prefix="torpor-systemd-")
+    install_shop(folder)
+    install_once(folder)
+    with service.systemd(host, folder) as inside:
+        systemd_scope(inside, folder)
+        systemd_service(inside, folder)
+        inside.systemctl("poweroff")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 if __name__ == "__main__":
-    sys.exit(suite.main([by_files, started_later], hosts=1))
+    sys.exit(suite.main([by_files, started_later, by_systemd], hosts=1))

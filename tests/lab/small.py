@@ -1,8 +1,11 @@
-"""Scenarios on one host: what a guest has freed, and with --trim its caches, are not in the file."""
+"""Scenarios on one host: what a guest has freed, and with --trim its caches, are not in the file; what is in the balloon is the
+host's."""
 
+import json
 import sys
 
 import guest as lab
+import limits
 import suite
 from suite import DEBIAN, note, ok
 
@@ -39,8 +42,31 @@ def freed_memory(host):
            guest.say("memsum") == content)
     ok("it reads its file again", digest_of_file(guest) == digest)
     ok("it has its memory back", guest.say("mem 120") != "")
+    squeezed(host, guest)
+    limits.live(guest)  # here, because it needs a guest of Debian, as this does
     guest.kill()
     host.run("rm", "-r", file, disk)
+
+
+def squeezed(host, guest):
+    """The guest has touched 120 MiB: the balloon takes what it has freed of them, and the host has that."""
+    def balloon():
+        return json.loads(host.torpor("balloon", "--json", "small").out)
+
+    def resident():
+        return json.loads(host.torpor("stats", "--json", "small").out)["resident"] / MIB
+
+    before = resident()
+    guest.say("sh rm /run/mem/pages")
+    available = balloon()["guest"]["available"]
+    host.torpor("balloon", "small", "128M")
+    ok("the balloon takes what is asked for", lab.until(lambda: balloon()["actual"] == 128 * MIB), balloon())
+    said = balloon()["guest"]
+    ok("the guest says that it has less", said["available"] < available - 64 * MIB, (available, said))
+    ok("stats say that the host has it", lab.until(lambda: before - resident() > 60), (before, resident()))
+    host.torpor("balloon", "small", "0")
+    ok("the balloon gives it back", lab.until(lambda: balloon()["actual"] == 0), balloon())
+    ok("and the guest uses it", guest.say("mem 120") != "")
 
 
 def leaves_out(guest, full, amount):

@@ -573,6 +573,28 @@ Test(share, what_is_gone_is_named_and_stale)
 }
 
 /* Of another folder it is the path that counts. */
+/* The log takes a few lines a second: what the guest only remembers keeps out nothing that it has open. */
+Test(share, open_files_are_named_among_many_that_are_gone)
+{
+	char dir[64], copy[64] = "/tmp/share-XXXXXX", name[16];
+	uint64_t node;
+
+	strcpy(dir, guest.dir);
+	for (unsigned i = 0; i < 30; i++) {
+		snprintf(name, sizeof(name), "f%u", i);
+		put_file(name, "");
+		cr_assert(ge(i64, share_guest_lookup(&guest, 1, name), 0));
+	}
+	cr_assert(ge(i64, share_guest_create(&guest, 1, "open", O_RDWR, 0600, &node), 0));
+	cr_assert(ne(ptr, mkdtemp(copy), NULL));
+	sleep_and_wake(copy);
+	cr_assert(was_said("open is gone, and was open"));
+	cr_assert(was_said("of 32 files that the guest knew 31 are gone, and 1 that were open"));
+	cr_assert(not(was_said("f9 is gone")));
+	share_guest_remove(&guest);
+	share_guest_init(&guest, dir, false, false);
+}
+
 Test(share, it_can_be_bound_to_a_copy)
 {
 	char dir[64], copy[64] = "/tmp/share-XXXXXX", path[128];
