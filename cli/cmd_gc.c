@@ -1,5 +1,4 @@
 /* torpor gc: remove images without a name from the store. */
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,12 +9,14 @@
 #include "cli/command.h"
 #include "cli/image_build.h"
 #include "cli/json_out.h"
+#include "cli/saved_machines.h"
 #include "container/root_cache.h"
 #include "format/archive.h"
 #include "host/parent.h"
 #include "host/paths.h"
 #include "host/sandbox.h"
 #include "meter/meter.h"
+#include "volume/volume.h"
 
 static const struct option_spec options[] = {OPTION_JSON_SPEC, OPTION_PROGRESS_SPEC, {0}};
 
@@ -25,14 +26,13 @@ struct roots {
 	size_t count;
 };
 
-static int add_root(struct roots *roots, const char *path, struct err *err)
+static int add_root(void *opaque, const char *path, const struct archive *a, struct err *err)
 {
-	cleanup_archive struct archive *a = NULL;
+	struct roots *roots = opaque;
 	char(*grown)[DIGEST_TEXT_SIZE];
-	int ret = archive_open(&a, path, err);
 
-	if (ret < 0 || !archive_appliance(a)->increment)
-		return ret;
+	if (!archive_appliance(a)->increment)
+		return 0;
 	grown = array_grow(roots->item, roots->count, sizeof(*grown));
 	if (grown == NULL)
 		return err_sys(err, ENOMEM, "%s", path);
@@ -41,32 +41,11 @@ static int add_root(struct roots *roots, const char *path, struct err *err)
 	return 0;
 }
 
-static int find_roots(struct roots *roots, struct err *err)
-{
-	const struct dirent *entry;
-	struct path store, file;
-	DIR *dir;
-	int ret = path_store_root(&store, err);
-
-	if (ret < 0)
-		return ret;
-	dir = opendir(store.text);
-	if (dir == NULL)
-		return errno == ENOENT ? 0 : err_sys(err, errno, "%s", store.text);
-	while (ret == 0 && (entry = readdir(dir)) != NULL) {
-		if (parent_has_suffix(entry->d_name) &&
-		    snprintf(file.text, sizeof(file.text), "%s/%s", store.text, entry->d_name) <
-			    (int)sizeof(file.text))
-			ret = add_root(roots, file.text, err);
-	}
-	closedir(dir);
-	return ret;
-}
-
 static int cmd_gc_run(struct options *opts, struct err *err)
 {
 	cleanup_cas struct cas cas = {.folder = -1, .lock = -1};
 	struct roots roots = {0};
+	struct volumes_swept volumes;
 	struct root_swept disks = {0};
 	struct cas_swept swept = {0};
 	struct path cache;
@@ -85,6 +64,9 @@ static int cmd_gc_run(struct options *opts, struct err *err)
 		none = true;
 	else if (ret < 0)
 		return ret;
+	ret = volume_sweep(&volumes, err);
+	if (ret < 0)
+		return ret;
 	ret = meter_begin(&shown, err);
 	if (ret < 0)
 		return ret;
@@ -93,7 +75,7 @@ static int cmd_gc_run(struct options *opts, struct err *err)
 	if (ret < 0)
 		return ret;
 	meter_run();
-	ret = none ? 0 : find_roots(&roots, err);
+	ret = none ? 0 : saved_machines_each(add_root, &roots, err);
 	if (ret == 0 && !none)
 		ret = cas_sweep(&cas, roots.item, roots.count, meter_progress(), &swept, err);
 	free(roots.item);
@@ -105,15 +87,18 @@ static int cmd_gc_run(struct options *opts, struct err *err)
 	if (ret < 0)
 		return ret;
 	if (json)
-		json_out(json_pack("{s:i,s:i,s:i,s:i,s:I}", "images", (int)swept.images, "blobs",
-				   (int)swept.blobs, "partial", (int)swept.partial, "root-disks",
-				   (int)disks.roots, "bytes",
-				   (json_int_t)(swept.bytes + disks.bytes)));
+		json_out(json_pack("{s:i,s:i,s:i,s:i,s:i,s:I}", "images", (int)swept.images,
+				   "blobs", (int)swept.blobs, "partial", (int)swept.partial,
+				   "root-disks", (int)disks.roots, "half-made", (int)volumes.parts,
+				   "bytes",
+				   (json_int_t)(swept.bytes + disks.bytes + volumes.bytes)));
 	else
-		printf("%u image%s, %u partial download%s, %u root disk%s: %.1f MiB removed\n",
+		printf("%u image%s, %u partial download%s, %u root disk%s, %u half-made volume%s: "
+		       "%.1f MiB removed\n",
 		       swept.images, swept.images == 1 ? "" : "s", swept.partial,
 		       swept.partial == 1 ? "" : "s", disks.roots, disks.roots == 1 ? "" : "s",
-		       (double)(swept.bytes + disks.bytes) / 1048576.0);
+		       volumes.parts, volumes.parts == 1 ? "" : "s",
+		       (double)(swept.bytes + disks.bytes + volumes.bytes) / 1048576.0);
 	return 0;
 }
 

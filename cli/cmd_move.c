@@ -9,6 +9,7 @@
 
 #include "base/assert.h"
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/printable.h"
 #include "cli/await_arrival.h"
 #include "cli/command.h"
@@ -17,6 +18,7 @@
 #include "cli/save_meter.h"
 #include "cli/trim.h"
 #include "host/client.h"
+#include "host/protocol.h"
 #include "move/move_stream.h"
 
 #define CHUNK	    65536u
@@ -340,6 +342,27 @@ static int move(struct client *client, const struct peer *peer, const struct mov
 	return ret;
 }
 
+/* The machine refuses it, too, but only when the other host has been asked. */
+static int refuse_through(struct client *client, struct err *err)
+{
+	cleanup_json json_t *about = NULL;
+	const json_t *disk;
+	size_t i;
+	int ret = client_do(client, "inspect", CLIENT_FOREVER, &about, err);
+
+	json_array_foreach(json_object_get(about, "disks"), i, disk)
+	{
+		if (strcmp(protocol_text(disk, "mode"), "rw") == 0)
+			return err_set(
+				err, ERR_USAGE,
+				"machine %s cannot be moved: its disk %s is written through to "
+				"%s",
+				client->name, protocol_text(disk, "id"),
+				protocol_text(disk, "file"));
+	}
+	return ret;
+}
+
 static int cmd_move_run(struct options *opts, struct err *err)
 {
 	struct move_args args = {0};
@@ -355,7 +378,9 @@ static int cmd_move_run(struct options *opts, struct err *err)
 	ret = client_open(&client, args.name, err);
 	if (ret < 0)
 		return ret;
-	ret = start_peer(&peer, args.command, err);
+	ret = refuse_through(&client, err);
+	if (ret == 0)
+		ret = start_peer(&peer, args.command, err);
 	if (ret >= 0)
 		ret = move(&client, &peer, &args, err);
 	end_peer(&peer);

@@ -8,6 +8,8 @@
 #include "cli/command.h"
 #include "cli/disk_user.h"
 #include "cli/json_out.h"
+#include "cli/saved_machines.h"
+#include "format/image/disk_digest.h"
 #include "host/parse.h"
 #include "host/protocol.h"
 #include "volume/volume.h"
@@ -107,11 +109,51 @@ static int inspect(struct volume_args *args, struct err *err)
 	return 0;
 }
 
+struct disk_question {
+	const char *name;
+	int fd;
+	uint64_t size;
+	char digest[DIGEST_TEXT_SIZE]; /* of all it holds; "": not asked for yet */
+};
+
+/* A saved machine knows the disk by what it holds, and by nothing else. */
+static int refuse_needed(void *opaque, const char *path, const struct archive *a, struct err *err)
+{
+	struct disk_question *q = opaque;
+	const struct appliance *app = archive_appliance(a);
+
+	for (uint32_t i = 0; i < app->ndisks; i++) {
+		const struct appliance_disk *disk = &app->disk[i];
+		int ret = 0;
+
+		if (disk->outside[0] == '\0' || disk->size != q->size)
+			continue;
+		if (q->digest[0] == '\0')
+			ret = disk_digest(q->fd, q->size, NULL, q->digest, err);
+		if (ret < 0)
+			return ret;
+		if (strcmp(disk->outside, q->digest) == 0)
+			return err_set(
+				err, ERR_FAILED,
+				"volume %s is disk %s of the machine that is saved in %s, which "
+				"cannot wake without it: remove that file first",
+				q->name, disk->id, path);
+	}
+	return 0;
+}
+
+static int refuse_if_needed(void *opaque, int fd, uint64_t size, struct err *err)
+{
+	struct disk_question q = {.name = opaque, .fd = fd, .size = size};
+
+	return saved_machines_each(refuse_needed, &q, err);
+}
+
 static int take_away(struct volume_args *args, struct err *err)
 {
 	char user[DISK_USER_SIZE];
 	struct path path;
-	int ret = volume_remove(args->name, err);
+	int ret = volume_remove(args->name, refuse_if_needed, (void *)args->name, err);
 
 	if (ret != -EBUSY || path_volume(&path, args->name, NULL) < 0)
 		return ret;
@@ -128,7 +170,11 @@ static const struct subcommand subcommands[] = {
 	 "where it is, its size and what it takes, as JSON",
 	 {OPTION_JSON},
 	 NULL},
-	{"rm", "NAME", "remove one, with what is on it, unless it is in use", {0}, NULL},
+	{"rm",
+	 "NAME",
+	 "remove one, with what is on it, unless it is in use or a saved machine needs it",
+	 {0},
+	 NULL},
 	{0},
 };
 

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,7 +151,9 @@ int volume_each(int (*one)(void *opaque, const char *name, const struct path *pa
 	return ret;
 }
 
-int volume_remove(const char *name, struct err *err)
+int volume_remove(const char *name,
+		  int (*may_go)(void *opaque, int fd, uint64_t size, struct err *err), void *opaque,
+		  struct err *err)
 {
 	struct disk_file file;
 	struct path path;
@@ -162,8 +165,47 @@ int volume_remove(const char *name, struct err *err)
 	ret = disk_file_open(&file, path.text, true, false, err);
 	if (ret < 0)
 		return ret;
-	if (unlink(path.text) < 0)
+	ret = may_go(opaque, file.fd, file.size, err);
+	if (ret == 0 && unlink(path.text) < 0)
 		ret = err_sys(err, errno, "%s", path.text);
 	disk_file_close(&file);
 	return ret;
+}
+
+/* NAME.raw.PID.part, whose process is gone. */
+static bool is_left(const char *name)
+{
+	const char *number = strstr(name, SUFFIX ".");
+	char *end;
+	long pid;
+
+	if (number == NULL)
+		return false;
+	pid = strtol(number + strlen(SUFFIX "."), &end, 10);
+	return pid > 0 && strcmp(end, ".part") == 0 && kill((pid_t)pid, 0) < 0 && errno == ESRCH;
+}
+
+int volume_sweep(struct volumes_swept *swept, struct err *err)
+{
+	const struct dirent *entry;
+	struct path folder;
+	struct stat st;
+	DIR *dir;
+	int ret = path_volume(&folder, NULL, err);
+
+	*swept = (struct volumes_swept){0};
+	if (ret < 0)
+		return ret;
+	dir = opendir(folder.text);
+	if (dir == NULL)
+		return errno == ENOENT ? 0 : err_sys(err, errno, "%s", folder.text);
+	while ((entry = readdir(dir)) != NULL) {
+		if (!is_left(entry->d_name) || fstatat(dirfd(dir), entry->d_name, &st, 0) < 0 ||
+		    unlinkat(dirfd(dir), entry->d_name, 0) < 0)
+			continue;
+		swept->parts++;
+		swept->bytes += (uint64_t)st.st_blocks * 512;
+	}
+	closedir(dir);
+	return 0;
 }

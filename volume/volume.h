@@ -29,8 +29,19 @@ int volume_each(int (*one)(void *opaque, const char *name, const struct path *pa
 			   struct err *err),
 		void *opaque, struct err *err);
 
-/* Remove it. -EBUSY with ERR_FAILED when somebody uses it; also what volume_find() gives, and the errno of
- * unlink(2). */
-int volume_remove(const char *name, struct err *err);
+/* Remove it. Before that `may_go` is asked, while nobody can begin to use it: `fd` is open for reading, of a disk
+ * of so many bytes. -EBUSY with ERR_FAILED when somebody uses it; also what volume_find() gives, what `may_go` returned
+ * when that is not 0, and the errno of unlink(2). */
+int volume_remove(const char *name,
+		  int (*may_go)(void *opaque, int fd, uint64_t size, struct err *err), void *opaque,
+		  struct err *err);
+
+struct volumes_swept {
+	unsigned parts;
+	uint64_t bytes;
+};
+
+/* Remove what volume_create() has left that was killed. Returns 0, or the errno of opendir(3). */
+int volume_sweep(struct volumes_swept *swept, struct err *err);
 
 #endif

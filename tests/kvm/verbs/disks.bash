@@ -240,7 +240,8 @@ try not_golden "golden machines, clones and warm: refused with a rw disk, and fi
 not_moved() {
     truncate -s 1M data.raw
     boot web --disk data.raw,rw,id=data
-    refuses 125 "be moved: its disk data" move web -- sh -c "echo torpor receive 1; exec cat >/dev/null"
+    refuses 125 "be moved: its disk data" move web -- sh -c "touch asked; echo torpor receive 1; exec cat >/dev/null"
+    [ ! -e asked ] || fail "the other host was asked all the same"
     answers web "ping a" "pong a"
 }
 try not_moved "move of a machine with a rw disk is refused, and it goes on"

@@ -26,6 +26,9 @@ volumes() {
     answers web "dwrite 0 20000 8 5" "dwrite ok"
     works gc
     works save web --disks outside
+    refuses 125 "volume more is disk second of the machine that is saved in .*/web.torpor, which cannot wake without it" volume rm more
+    # What it was saved with is what counts, not a name.
+    printf x | dd of="$XDG_DATA_HOME/torpor/volumes/more.raw" conv=notrunc status=none
     works_silently volume rm more
     refuses 125 "disk second outside" resume -d web --volume data
     refuses 122 "no volume more" volume rm more
@@ -144,3 +147,15 @@ imports() {
     [ -z "$(find . -name '*.part')" ] || fail "something was left behind"
 }
 try imports "disk import: qcow2, VMDK and VHD become the raw disk that they were made of"
+
+# Of a process that is gone, and of one that is not.
+half_made() {
+    local folder=$XDG_DATA_HOME/torpor/volumes
+    works volume create data 16M
+    : >"$folder/left.raw.$(sh -c 'echo $$').part"
+    : >"$folder/made.raw.$$.part"
+    works gc
+    matches "gc" "$out" ', 1 half-made volume:'
+    same "what is left" "$(ls "$folder")" $'data.raw\nmade.raw.'$$.part
+}
+try half_made "gc removes what is left of a volume create that was killed"
