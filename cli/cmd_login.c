@@ -108,7 +108,8 @@ const struct command cmd_login = {
 		"them: "
 		"in the file that "
 		"REGISTRY_AUTH_FILE names, else ~/.docker/config.json, or by the credential helper "
-		"that it names. "
+		"that it names. Where podman's auth.json has some for HOST already, which come "
+		"first, these take their place. "
 		"Without a helper the password is in that file as it is.\n\n"
 		"HOST may be a web server with passwords (Basic), too: resume https://HOST/FILE "
 		"uses them.",

@@ -23,23 +23,31 @@ struct check {
 	struct trust *trust;
 	const uint8_t *config;
 	size_t len;
+	struct err *why;  /* what is wrong with the file's own, or with the first one beside it */
+	bool is_unsigned; /* so far */
 };
 
-/* Returns 1 for a good one, to end the search. */
+/* Returns 1 for a good one, to end the search. What is no signature at all does not make it signed. */
 static int check_beside(void *opaque, const char *text, struct err *err)
 {
-	const struct check *c = opaque;
+	struct check *c = opaque;
+	struct err why = {0};
+	int ret = signers_check(&c->trust->signers, c->config, c->len, text, strlen(text),
+				&c->trust->by, &why);
 
 	(void)err;
-	return signers_check(&c->trust->signers, c->config, c->len, text, strlen(text),
-			     &c->trust->by, NULL) == 0;
+	if (ret < 0 && c->is_unsigned && c->trust->by.id[0] != '\0') {
+		err_copy(c->why, ret, &why);
+		c->is_unsigned = false;
+	}
+	return ret == 0;
 }
 
 int trust_verify_signature(void *opaque, const uint8_t *config, size_t len, const char *signature,
 			   struct err *err)
 {
 	struct trust *trust = opaque;
-	struct check check = {trust, config, len};
+	struct check check = {trust, config, len, err, signature == NULL};
 	int ret = signers_check(&trust->signers, config, len, signature,
 				signature != NULL ? strlen(signature) : 0, &trust->by, err);
 

@@ -426,24 +426,78 @@ static int store_by_helper(const char *name, const char *key, const struct crede
 	return err_set(err, ERR_FAILED, HELPER_PREFIX "%s store: %.200s", name, output);
 }
 
-int credentials_store(const char *host, const struct credentials *c, char *path, struct err *err)
+/* Whether credentials_find() takes the host's credentials from this file, and looks at no later one. A
+ * malformed entry ends its search, too. */
+static bool is_found_in(json_t *file, const char *host, const char *helper)
 {
-	char files[2][PATH_MAX], helper[64], header[HELPER_MAX / 4];
-	cleanup_json json_t *file = NULL;
+	cleanup_credentials struct credentials c = {0};
+
+	return helper[0] != '\0' || find_in_auths(&c, file, host, "", NULL) != 0;
+}
+
+/* The file that credentials_find() would take the host's from: the last one when none has any. */
+static int choose_file(const char *host, char *path, json_t **file, char helper[64],
+		       struct err *err)
+{
+	char files[2][PATH_MAX];
 	unsigned count = auth_files(files);
-	const char *key = strcmp(host, DOCKER_HUB) == 0 ? DOCKER_HUB_KEY : host;
-	json_t *auths;
-	int ret;
 
 	if (count == 0)
 		return err_set(err, ERR_FAILED, "there is no HOME to keep the credentials in");
-	strcpy(path, files[count - 1]);
-	ret = read_auth_file(path, &file, err);
+	for (unsigned i = 0;; i++) {
+		int ret = read_auth_file(files[i], file, err);
+
+		if (ret < 0)
+			return ret;
+		strcpy(path, files[i]);
+		ret = find_helper(*file, host, helper, err);
+		if (ret < 0)
+			return err_context(err, ret, "%s", path);
+		if (i + 1 == count || is_found_in(*file, host, helper))
+			return 0;
+		json_decref(*file);
+		*file = NULL;
+	}
+}
+
+/* Whether the key is of this host: of all of it, or, where `parts` says so, of a repository there. */
+static bool key_is_of(const char *key, const char *host, bool parts)
+{
+	const char *start;
+	size_t len = key_prefix(key, &start), host_len = strlen(host);
+
+	return strcmp(key, host) == 0 ||
+	       (strcmp(host, DOCKER_HUB) == 0 && strcmp(key, DOCKER_HUB_KEY) == 0) ||
+	       (len >= host_len && strncmp(start, host, host_len) == 0 &&
+		(len == host_len || (parts && start[host_len] == '/')));
+}
+
+/* Returns how many entries that were. */
+static unsigned delete_keys(json_t *auths, const char *host, bool parts)
+{
+	unsigned deleted = 0;
+	json_t *entry;
+	const char *key;
+	void *next;
+
+	json_object_foreach_safe(auths, next, key, entry)
+	{
+		if (key_is_of(key, host, parts) && json_object_del(auths, key) == 0)
+			deleted++;
+	}
+	return deleted;
+}
+
+int credentials_store(const char *host, const struct credentials *c, char *path, struct err *err)
+{
+	char helper[64], header[HELPER_MAX / 4];
+	cleanup_json json_t *file = NULL;
+	const char *key = strcmp(host, DOCKER_HUB) == 0 ? DOCKER_HUB_KEY : host;
+	json_t *auths;
+	int ret = choose_file(host, path, &file, helper, err);
+
 	if (ret < 0)
 		return ret;
-	ret = find_helper(file, host, helper, err);
-	if (ret < 0)
-		return err_context(err, ret, "%s", path);
 	if (helper[0] != '\0') {
 		snprintf(path, PATH_MAX, HELPER_PREFIX "%s", helper);
 		return store_by_helper(helper, key, c, err);
@@ -455,6 +509,8 @@ int credentials_store(const char *host, const struct credentials *c, char *path,
 		auths = json_object();
 		json_object_set_new(file, "auths", auths);
 	}
+	/* Of two for the same host the first one in the file would be found. */
+	(void)delete_keys(auths, host, false);
 	if (!credentials_basic(c, header, sizeof(header)) ||
 	    json_object_set_new(auths, key, json_pack("{s:s}", "auth", header + 6)) < 0)
 		return err_sys(err, ENOMEM, "write %s", path);
@@ -482,7 +538,7 @@ static int erase_from(const char *path, const char *host, const char *key, struc
 			return ret;
 		erased = ret == 0;
 	}
-	if (json_object_del(json_object_get(file, "auths"), key) < 0)
+	if (delete_keys(json_object_get(file, "auths"), host, true) == 0)
 		return erased;
 	ret = write_auth_file(path, file, err);
 	return ret < 0 ? ret : 1;

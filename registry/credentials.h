@@ -31,10 +31,12 @@ struct credentials {
 /* Returns 1 when there are some, 0 when there are none. */
 int credentials_find(struct credentials *c, const char *host, const char *repository,
 		     struct err *err);
-/* Into the file that REGISTRY_AUTH_FILE names or config.json, or by the helper that it names. Other
- * members stay. `path` (PATH_MAX) says where they are: a file or a helper. Returns 0. */
+/* Where credentials_find() will find them: into the first file that has some for all of the host, or
+ * a helper for it, which is used then; else into the last file. Other members, and entries for
+ * single repositories, stay. `path` (PATH_MAX) says where they are: a file or a helper. Returns 0. */
 int credentials_store(const char *host, const struct credentials *c, char *path, struct err *err);
-/* Out of all of those files. Returns 1 when there were some, else 0. */
+/* Out of all of those files, with entries for single repositories of the host. Returns 1 when there
+ * were some, else 0. */
 int credentials_erase(const char *host, struct err *err);
 
 void credentials_wipe(struct credentials *c);

@@ -25,7 +25,8 @@ struct pull {
 struct fetch {
 	struct cas_blob *to;
 	struct progress *progress;
-	uint64_t counted; /* of its bytes, for the progress: an attempt may begin anew */
+	uint64_t
+		counted; /* the furthest that one has come, for the progress: an attempt may begin anew */
 	bool begun;	  /* this attempt has had its first bytes */
 	bool wrong_range; /* what came is not what was asked for */
 	unsigned wait_s;  /* that the registry asks for */
@@ -87,8 +88,13 @@ static int fetch_rest(struct registry *r, struct http *http, struct fetch *f, st
 	f->wait_s = 0;
 	request.http.url = url;
 	ret = registry_call(r, http, &request, &response, err);
-	if (ret == 0 && response.status == 416 && request.http.from > 0)
+	if (ret == 0 && response.status == 416 && request.http.from > 0) {
 		f->wrong_range = true;
+		err_set(err, ERR_INTEGRITY,
+			"%s: bytes from %llu on were asked for, and the registry says that there "
+			"are none",
+			f->to->digest, (unsigned long long)request.http.from);
+	}
 	if (f->wrong_range) {
 		ret = cas_blob_restart(f->to, err);
 		return ret < 0 ? ret : -EAGAIN;
@@ -128,7 +134,7 @@ static int fetch_blob(void *opaque, struct http *http, size_t index, struct err 
 	progress_skip(f.progress, to.have);
 	f.counted = to.have;
 	for (unsigned n = 1;; n++) {
-		uint64_t before = to.have;
+		uint64_t before = f.counted;
 
 		ret = to.have < to.size || to.size == 0 ? fetch_rest(p->registry, http, &f, err)
 							: 0;
@@ -140,7 +146,9 @@ static int fetch_blob(void *opaque, struct http *http, size_t index, struct err 
 			resumed = false;
 			continue;
 		}
-		if (to.have > before)
+		/* What has been had before is no progress, or a server that always cuts there would
+		 * be asked for ever. */
+		if (f.counted > before)
 			n = 1;
 		if (ret != -EAGAIN || n >= registry_attempts(p->registry))
 			return ret;
@@ -435,6 +443,8 @@ static int pull_index(struct pull *p, const struct buf *text, struct err *err)
 	cleanup_oci_index struct oci_index index = {0};
 	int ret = oci_index_decode(&index, text->data, text->len, err);
 
+	if (ret == 0 && index.count == 0)
+		ret = err_set(err, ERR_INCOMPATIBLE, "it lists no image");
 	if (ret == 0)
 		ret = pull_others(p, &index, err);
 	return ret < 0 ? ret : cas_put_index(p->cas, p->pulled->named, text->data, text->len, err);

@@ -22,6 +22,7 @@ struct upload {
 	const struct archive_entry *entry;
 	char url[HTTP_URL]; /* where the next piece goes; "": an upload has to be begun */
 	uint64_t at;	    /* bytes that the registry has */
+	uint64_t furthest;  /* that it has had, in this upload or one before */
 	uint64_t moving;    /* of this attempt */
 	uint64_t chunk;	    /* bytes of a piece: CHUNK, or more where the registry wants it */
 	uint64_t counted;   /* for the progress */
@@ -261,17 +262,26 @@ static int upload_once(struct upload *u, struct err *err)
 	return ret < 0 ? ret : put_chunks(u, err);
 }
 
+/* Whether the registry has more than it ever had. What is sent a second time is no progress, or one that
+ * always loses it would be sent it for ever. */
+static bool upload_is_further(struct upload *u)
+{
+	if (u->at <= u->furthest)
+		return false;
+	u->furthest = u->at;
+	return true;
+}
+
 static int upload_blob(struct upload *u, struct err *err)
 {
 	struct registry *r = u->p->registry;
 
 	for (unsigned n = 1;; n++) {
-		uint64_t before = u->at;
 		int ret = upload_once(u, err);
 
 		if (ret != -EAGAIN)
 			return ret;
-		if (u->at > before)
+		if (upload_is_further(u))
 			n = 1;
 		if (n >= registry_attempts(r))
 			return ret;
@@ -280,11 +290,10 @@ static int upload_blob(struct upload *u, struct err *err)
 			return ret;
 		if (u->url[0] == '\0')
 			continue;
-		before = u->at;
 		ret = ask_offset(u, err);
 		if (ret < 0)
 			return ret;
-		if (u->at > before)
+		if (upload_is_further(u))
 			n = 1;
 	}
 }

@@ -115,6 +115,24 @@ index_by_wire() {
 }
 try index_by_wire "of an index resume and run take this host's by wire, or name what there is"
 
+# An index without images, and one that lists nothing but that.
+index_of_none() {
+    local type=application/vnd.oci.image.index.v1+json name
+    need docker-registry curl
+    start_registry
+    echo "{\"schemaVersion\":2,\"mediaType\":\"$type\",\"manifests\":[]}" >empty
+    echo "{\"schemaVersion\":2,\"mediaType\":\"$type\",\"manifests\":[{\"mediaType\":\"$type\",\"size\":$(stat -c %s empty),\"digest\":\"sha256:$(sha256sum <empty | cut -d ' ' -f 1)\"}]}" >nested
+    for name in empty nested; do
+        curl -sf -X PUT -H "Content-Type: $type" --data-binary "@$name" "http://$registry/v2/torpor/none/manifests/$name" ||
+            fail "no $name in the registry"
+        refuses 120 'it lists no image' pull "docker://$registry/torpor/none:$name"
+        refuses 120 'it lists no image' pull --all-platforms "docker://$registry/torpor/none:$name"
+    done
+    works images --json
+    same "images" "$out" "[]"
+}
+try index_of_none "an index that lists no image is refused, with --all-platforms, too"
+
 index_by_skopeo() {
     push_both
     skopeo --insecure-policy copy -q --multi-arch all --src-tls-verify=false --dest-tls-verify=false \

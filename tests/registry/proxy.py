@@ -5,6 +5,9 @@ One line for each request in LOG: METHOD PATH auth=yes|no range=RANGE. Modes:
   cut=N        blobs end after N bytes of what was asked for, three times in all
   whole        a range is answered with 200 and the whole blob
   otherrange   a range is answered with 206 of other bytes, once
+  norange      a range is answered with 416
+  always       cut and otherrange have no end
+  forgets      a first piece of 4 MiB is taken and lost, and each second one is answered with 500
   flip         one byte of each blob of more than 64 KiB is another one
   endless      a blob is followed by more and more bytes
   nohead       405 for HEAD
@@ -53,6 +56,8 @@ lock = threading.Lock()
 
 
 def take(name):
+    if "always" in MODE and name in ("cut", "otherrange"):
+        return True
     with lock:
         left[name] -= 1
         return left[name] >= 0
@@ -125,6 +130,14 @@ class Handler(BaseHTTPRequestHandler):
         elif "referrers" in MODE and "/referrers/" in self.path:
             with open(MODE["referrers"], "rb") as f:
                 self.answer(200, [("Content-Type", "application/vnd.oci.image.index.v1+json")], f.read())
+        elif blob and "norange" in MODE and wanted:
+            self.answer(416)
+        elif "forgets" in MODE and self.command == "PATCH" and not self.headers["Content-Range"].startswith("0-"):
+            self.answer(500)
+        elif "forgets" in MODE and self.command == "PATCH" and length == 4 << 20:
+            self.answer(202, [("Location", self.path), ("Range", f"0-{length - 1}")])
+        elif "forgets" in MODE and self.command == "GET" and "/uploads/" in self.path:
+            self.answer(204, [("Location", self.path), ("Range", "0-0")])
         elif blob and "busy" in MODE and take("busy"):
             self.answer(503, [("Retry-After", "1")])
         elif blob and "redirect" in MODE:
@@ -207,7 +220,7 @@ class Handler(BaseHTTPRequestHandler):
             kept.append(("OCI-Subject", json.loads(body)["subject"]["digest"]))
         if "quiet" in MODE:
             kept = [(n, v) for n, v in kept if n.lower() != "accept-ranges"]
-        if blob and status == 206 and self.partial(response.getheader("Content-Range"), data, kept):
+        if blob and response.status == 206 and self.partial(response.getheader("Content-Range"), data, kept):
             return
         if blob and "flip" in MODE and len(data) > 65536:
             data = data[:70] + bytes([data[70] ^ 1]) + data[71:]

@@ -44,7 +44,7 @@ signed_images() {
     answers woken "check 4 12 7" "check ok"
     works kill woken
     works keygen --no-passphrase -p third.pub -s third.key
-    refuses 121 'not signed' resume -d --require-signature third.pub "$registry/torpor/later:v1"
+    refuses 121 'signed by key .*not trusted' resume -d --require-signature third.pub "$registry/torpor/later:v1"
     # They go along to another registry, or another repository.
     works push --json "docker://$registry/torpor/later:v1" "docker://$registry/torpor/onward:v1"
     same "the image" "$(json "d['digest']" <<<"$out")" "$digest"
@@ -86,7 +86,7 @@ try subject_is_noted "a registry that answers with OCI-Subject gets no fallback 
 
 # Nothing of it is in the store: the signatures are looked at before its machine runs.
 wakes_signed() { # REF
-    refuses 121 'not signed' resume -d --name woken --require-signature third.pub "docker://$1"
+    refuses 121 'signed by key .*not trusted' resume -d --name woken --require-signature third.pub "docker://$1"
     same "machines" "$("$TORPOR" ps -q)" ""
     works gc
     works resume -d --name woken --require-signature key.pub "docker://$1"
@@ -151,7 +151,7 @@ pulls_signed() {
     works push increment.torpor "docker://$registry/torpor/increment:v1"
     elsewhere one
     # Nothing has a name, and of a file of 3 MiB little has come.
-    refuses 121 'not signed' pull --require-signature third.pub "docker://$registry/$repository:v1"
+    refuses 121 'signed by key .*not trusted' pull --require-signature third.pub "docker://$registry/$repository:v1"
     same "names" "$(names)" "[]"
     [ "$(stored_bytes)" -lt 100000 ] || fail "$(stored_bytes) bytes came"
     refuses 121 'not signed' pull --require-signature key.pub "docker://$registry/torpor/increment:v1"
@@ -174,7 +174,7 @@ pulls_signed() {
     # By the API for referrers.
     start_server --store
     elsewhere two
-    refuses 121 'not signed' pull --require-signature third.pub "docker://$served/torpor/later:v1"
+    refuses 121 'signed by key .*not trusted' pull --require-signature third.pub "docker://$served/torpor/later:v1"
     refuses 122 'No such file' pull --require-signature nobody.pub "docker://$served/torpor/later:v1"
     works pull --require-signature key.pub "docker://$served/torpor/later:v1"
     same "names" "$(names)" "['$served/torpor/later:v1']"

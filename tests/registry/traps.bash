@@ -32,6 +32,35 @@ other_range() {
 }
 try other_range "206 of other bytes is not taken for the range"
 
+ends() { # STATUS PID LOG REGEX
+    local status
+    wait "$2"
+    status=$?
+    [ "$status" = "$1" ] && grep -qE "^torpor: .*$4" "$3" || fail "$3: status $status: $(<"$3")"
+}
+
+# The waits between attempts are most of these, so they run side by side.
+no_end() {
+    local none other forgetful
+    need docker-registry
+    appliances
+    start_registry
+    works push full.torpor "docker://$registry/torpor/full:v1"
+    start_proxy none cut=100000 always norange
+    XDG_DATA_HOME=$HOME/none timeout "$PATIENCE" "$TORPOR" pull "docker://$proxy/torpor/full:v1" >none.out 2>&1 &
+    none=$!
+    start_proxy other cut=100000 always otherrange
+    XDG_DATA_HOME=$HOME/other timeout "$PATIENCE" "$TORPOR" pull "docker://$proxy/torpor/full:v1" >other.out 2>&1 &
+    other=$!
+    start_proxy forgetful max=5000000 forgets
+    timeout "$PATIENCE" "$TORPOR" push full.torpor "docker://$proxy/torpor/other:v1" >forgetful.out 2>&1 &
+    forgetful=$!
+    ends 121 "$none" none.out 'were asked for, and the registry says that there are none'
+    ends 121 "$other" other.out "were asked for, and 'bytes 0-"
+    ends 125 "$forgetful" forgetful.out 'upload a chunk: status 500'
+}
+try no_end "what is had or sent again up to the same byte is no progress: pull and push end"
+
 wrong_bytes() {
     behind flip
     refuses 121 'what came has the digest' pull "docker://$proxy/torpor/full:v1"

@@ -2,10 +2,16 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/num.h"
 #include "registry/auth.h"
+#include "registry/credentials.h"
 #include "registry/http.h"
 #include "registry/manifest.h"
 #include "store/reference.h"
@@ -174,6 +180,148 @@ Test(registry_auth, basic_credentials_there_and_back)
 	cr_expect(eq(str, back.secret, (char *)"a:b c"));
 	cr_expect(not(credentials_decode(&back, "bWU=")));
 	cr_expect(not(credentials_decode(&back, "bW!=")));
+}
+
+/* A home with podman's file and docker's, which is looked at after it; NULL: there is none. */
+struct auth_home {
+	char folder[64], podman[PATH_MAX], docker[PATH_MAX];
+};
+
+static void write_auths(const char *path, const char *auths)
+{
+	FILE *f = fopen(path, "we");
+
+	cr_assert(ne(ptr, f, NULL));
+	fprintf(f, "{\"auths\":{%s},\"other\":1}", auths);
+	cr_assert(eq(int, fclose(f), 0));
+}
+
+static void make_auth_home(struct auth_home *h, const char *podman, const char *docker)
+{
+	char path[PATH_MAX];
+
+	strcpy(h->folder, "/tmp/torpor-test.XXXXXX");
+	cr_assert(ne(ptr, mkdtemp(h->folder), NULL));
+	cr_assert(eq(int, unsetenv("REGISTRY_AUTH_FILE") + unsetenv("DOCKER_CONFIG"), 0));
+	cr_assert(
+		eq(int, setenv("HOME", h->folder, 1) + setenv("XDG_RUNTIME_DIR", h->folder, 1), 0));
+	snprintf(path, sizeof(path), "%s/containers", h->folder);
+	cr_assert(eq(int, mkdir(path, 0700), 0));
+	snprintf(path, sizeof(path), "%s/.docker", h->folder);
+	cr_assert(eq(int, mkdir(path, 0700), 0));
+	snprintf(h->podman, sizeof(h->podman), "%s/containers/auth.json", h->folder);
+	snprintf(h->docker, sizeof(h->docker), "%s/.docker/config.json", h->folder);
+	if (podman != NULL)
+		write_auths(h->podman, podman);
+	if (docker != NULL)
+		write_auths(h->docker, docker);
+}
+
+static void remove_auth_home(const struct auth_home *h)
+{
+	char path[PATH_MAX];
+
+	(void)unlink(h->podman);
+	(void)unlink(h->docker);
+	snprintf(path, sizeof(path), "%s/containers", h->folder);
+	(void)rmdir(path);
+	snprintf(path, sizeof(path), "%s/.docker", h->folder);
+	(void)rmdir(path);
+	cr_expect(eq(int, rmdir(h->folder), 0));
+}
+
+#define OLD_AUTH "{\"auth\":\"b2xkOm9sZA==\"}" /* old:old */
+
+Test(credentials, what_is_stored_is_found)
+{
+	static const struct {
+		const char *host, *podman, *docker;
+		bool in_podman;
+	} rows[] = {
+		{"h.x", NULL, NULL, false},
+		{"h.x", "", "\"h.x\":" OLD_AUTH, false},
+		{"h.x", "\"h.x\":" OLD_AUTH, NULL, true},
+		{"h.x", "\"h.x\":" OLD_AUTH, "\"h.x\":" OLD_AUTH, true},
+		{"h.x", "\"https://h.x/v1/\":" OLD_AUTH, NULL, true},
+		{"h.x", "\"h.x\":{\"auth\":\"!\"}", NULL, true},
+		{"h.x", "\"h.x/repo\":" OLD_AUTH ",\"h.xy\":" OLD_AUTH, NULL, false},
+		{"h.x", NULL, "\"https://h.x/v1/\":" OLD_AUTH ",\"h.x/\":" OLD_AUTH, false},
+		{"docker.io", "\"docker.io\":" OLD_AUTH, NULL, true},
+		{"docker.io", "\"https://index.docker.io/v1/\":" OLD_AUTH, NULL, true},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct credentials new = {.user = "new", .secret = "secret"};
+		struct credentials found;
+		struct auth_home home;
+		struct err err = {0};
+		char path[PATH_MAX];
+
+		make_auth_home(&home, rows[i].podman, rows[i].docker);
+		cr_assert(eq(int, credentials_store(rows[i].host, &new, path, &err), 0), "%zu: %s",
+			  i, err.text);
+		cr_expect(eq(str, path, rows[i].in_podman ? home.podman : home.docker), "%zu", i);
+		cr_assert(eq(int, credentials_find(&found, rows[i].host, "a/b", &err), 1),
+			  "%zu: %s", i, err.text);
+		cr_expect(eq(str, found.user, (char *)"new"), "%zu", i);
+		remove_auth_home(&home);
+	}
+}
+
+Test(credentials, none_are_found_once_they_are_erased)
+{
+	static const struct {
+		const char *host, *podman, *docker;
+		int erased;
+	} rows[] = {
+		{"h.x", NULL, NULL, 0},
+		{"h.x", "\"h.x\":" OLD_AUTH, "\"h.x\":" OLD_AUTH, 1},
+		{"h.x", NULL, "\"https://h.x/v1/\":" OLD_AUTH, 1},
+		{"h.x", NULL, "\"h.x/a\":" OLD_AUTH ",\"h.x/\":" OLD_AUTH, 1},
+		{"h.x", "\"h.x/a/b\":" OLD_AUTH ",\"http://h.x\":" OLD_AUTH, NULL, 1},
+		{"h.x", NULL, "\"h.xy\":" OLD_AUTH ",\"y/h.x\":" OLD_AUTH, 0},
+		{"docker.io", "\"docker.io/a\":" OLD_AUTH,
+		 "\"https://index.docker.io/v1/\":" OLD_AUTH, 1},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct credentials found;
+		struct auth_home home;
+		struct err err = {0};
+
+		make_auth_home(&home, rows[i].podman, rows[i].docker);
+		cr_expect(eq(int, credentials_erase(rows[i].host, &err), rows[i].erased), "%zu: %s",
+			  i, err.text);
+		cr_expect(eq(int, credentials_find(&found, rows[i].host, "a/b", &err), 0),
+			  "%zu: %s", i, err.text);
+		remove_auth_home(&home);
+	}
+}
+
+/* Those of another host, and other members, are nobody's business here. */
+Test(credentials, others_stay)
+{
+	const struct credentials new = {.user = "new", .secret = "secret"};
+	struct credentials found;
+	struct auth_home home;
+	struct err err = {0};
+	char path[PATH_MAX], text[4096];
+	size_t len;
+	FILE *f;
+
+	make_auth_home(&home, NULL, "\"h.xy\":" OLD_AUTH ",\"h.x/a\":" OLD_AUTH);
+	cr_assert(eq(int, credentials_store("h.x", &new, path, &err), 0), "%s", err.text);
+	cr_expect(eq(int, credentials_find(&found, "h.x", "a", &err), 1));
+	cr_expect(eq(str, found.user, (char *)"old"));
+	cr_assert(eq(int, credentials_erase("h.x", &err), 1), "%s", err.text);
+	cr_expect(eq(int, credentials_find(&found, "h.xy", "a", &err), 1));
+	f = fopen(home.docker, "re");
+	cr_assert(ne(ptr, f, NULL));
+	len = fread(text, 1, sizeof(text) - 1, f);
+	text[len] = '\0';
+	(void)fclose(f);
+	cr_expect(ne(ptr, strstr(text, "\"other\": 1"), NULL));
+	remove_auth_home(&home);
 }
 
 static int look(struct manifest_choice *choice, const char *text, struct err *err)
