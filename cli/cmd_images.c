@@ -151,41 +151,77 @@ struct image_list {
 	size_t count;
 };
 
-static int take_image(void *opaque, const char *digest, const struct oci_platform *platform,
-		      struct err *err)
+static int add_line(struct image_list *l, struct err *err)
 {
-	struct image_list *l = opaque;
 	struct listed *line = array_grow(l->line, l->count, sizeof(*line));
 	struct cas_image *image =
 		line != NULL ? array_grow(l->image, l->count, sizeof(*image)) : NULL;
-	int ret;
 
 	if (line != NULL)
 		l->line = line;
 	if (image == NULL)
 		return err_sys(err, ENOMEM, "list the store");
 	l->image = image;
-	line += l->count;
-	image += l->count;
-	*line = (struct listed){.kind = NULL};
-	ret = cas_image_read(image, l->cas, digest, err);
+	line[l->count] = (struct listed){.kind = NULL};
+	image[l->count] = (struct cas_image){.digest = ""};
+	reference_text(l->name, line[l->count].name);
+	l->count++;
+	return 0;
+}
+
+/* The last line, which is there all the same: torpor rmi takes its name. `why` is the error of reading it. */
+static int end_unreadable(const struct image_list *l, int ret, const struct err *why,
+			  struct err *err)
+{
+	struct listed *line = &l->line[l->count - 1];
+
+	if (!cas_is_damage(why))
+		return err_copy(err, ret, why);
+	line->kind = "unreadable";
+	print_line(stderr, "torpor: images: %s: %s", line->name, why->text);
+	return 0;
+}
+
+static int take_image(void *opaque, const char *digest, const struct oci_platform *platform,
+		      struct err *err)
+{
+	struct image_list *l = opaque;
+	struct err why = {0};
+	int ret = add_line(l, err);
+
 	if (ret < 0)
 		return ret;
-	l->count++;
-	reference_text(l->name, line->name);
 	if (platform != NULL)
-		oci_platform_text(platform, line->platform);
-	return images_describe(line, l->cas, image, err);
+		oci_platform_text(platform, l->line[l->count - 1].platform);
+	ret = cas_image_read(&l->image[l->count - 1], l->cas, digest, &why);
+	if (ret == 0)
+		ret = images_describe(&l->line[l->count - 1], l->cas, &l->image[l->count - 1],
+				      &why);
+	return ret < 0 ? end_unreadable(l, ret, &why, err) : 0;
+}
+
+static int take_name(struct image_list *l, const struct cas_ref *ref, struct err *err)
+{
+	cleanup_oci_index struct oci_index index = {0};
+	struct err why = {0};
+	int ret = cas_is_index(l->cas, ref->digest)
+			  ? cas_index_read(&index, l->cas, ref->digest, &why)
+			  : 0;
+
+	l->name = &ref->name;
+	if (ret == 0)
+		return cas_each_image(l->cas, ref->digest, take_image, l, err);
+	if (add_line(l, err) < 0)
+		return -ENOMEM;
+	return end_unreadable(l, ret, &why, err);
 }
 
 static int list_images(struct image_list *l, const struct cas_refs *refs, json_t *list,
 		       struct err *err)
 {
 	for (size_t i = 0; i < refs->count; i++) {
-		int ret;
+		int ret = take_name(l, &refs->item[i], err);
 
-		l->name = &refs->item[i].name;
-		ret = cas_each_image(l->cas, refs->item[i].digest, take_image, l, err);
 		if (ret < 0)
 			return ret;
 	}
@@ -249,7 +285,9 @@ const struct command cmd_images = {
 		"the list has, too. AGE is the time since a live one was saved, and since another "
 		"one came into the store. A name that stands for images of several platforms has a "
 		"line "
-		"for each that is here.",
+		"for each that is here. What is unreadable is damaged, or of a newer version: "
+		"torpor rmi "
+		"removes it.",
 	.options = options_json,
 	.run = cmd_images_run,
 };

@@ -243,7 +243,7 @@ static int resume_wire(struct cmd_resume_args *args, struct err *err)
 		return ret < 0 ? ret : resume_file(args, path, NULL, err);
 	}
 	ret = wire_source_open(&wire, args->target, &args->registry, "resume", args->wait_complete,
-			       args->resume.signer != NULL, &stored, err);
+			       args->resume.signer, &stored, err);
 	if (ret < 0)
 		return ret;
 	if (stored == NULL)

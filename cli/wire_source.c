@@ -9,6 +9,7 @@
 #include "base/arrival.h"
 #include "base/num.h"
 #include "cli/registry_args.h"
+#include "cli/trust.h"
 #include "host/paths.h"
 #include "meter/meter.h"
 
@@ -91,12 +92,30 @@ static void on_wait_over(void *opaque, bool failed)
 	meter_end(failed ? -ECANCELED : 0);
 }
 
+static int accept_stored(void *signer, const char *path, struct err *err)
+{
+	cleanup_trust struct trust trust = {.signers = {0}, .image = path};
+	struct archive_open_params params = {.fd = -1, .opaque = &trust};
+	cleanup_archive struct archive *a = NULL;
+
+	if (signer != NULL) {
+		int ret = trust_load(&trust, signer, err);
+
+		if (ret < 0)
+			return ret;
+		params.verify_signature = trust_verify_signature;
+	}
+	return archive_open_with(&a, path, &params, err);
+}
+
 int wire_source_open(struct wire_source *s, const char *text,
 		     const struct registry_options *options, const char *verb, bool wait,
-		     bool signatures, const char **stored, struct err *err)
+		     const char *signer, const char **stored, struct err *err)
 {
 	struct wire_options with = {
-		.signatures = signatures,
+		.signatures = signer != NULL,
+		.accept = accept_stored,
+		.accept_opaque = (void *)signer,
 		.registry = *options,
 		.waits = on_wait,
 		.waits_over = on_wait_over,

@@ -20,13 +20,14 @@ struct wire_source {
 };
 
 /* `wait`: until all of it is there, with a meter for `verb`. When the store had all of it, *stored
- * is the path of its folder, which is to be opened like any other; else NULL. `signatures` are those
- * beside the image, which are fetched before anything runs. Returns 0;
+ * is the path of its folder, which is to be opened like any other; else NULL. With `signer`, a
+ * key or `trust` (trust_load()), the signatures beside the image are fetched before anything runs, and one
+ * that is stored gets its name when it is signed. Returns 0;
  * ERR_NOT_FOUND for a parent that is nowhere; or what wire_open(), path_cas() and arrival_await()
  * give. */
 int wire_source_open(struct wire_source *s, const char *text,
 		     const struct registry_options *options, const char *verb, bool wait,
-		     bool signatures, const char **stored, struct err *err);
+		     const char *signer, const char **stored, struct err *err);
 void wire_source_close(struct wire_source *s);
 
 /* What archive_open_with() is told. */

@@ -304,7 +304,9 @@ static int pull_blobs(struct pull *p, const struct registry_manifest *m, struct 
 	if (ret < 0)
 		return ret;
 	ret = cas_put_bytes(p->cas, m->self.digest, m->text.data, m->text.len, err);
-	return ret < 0 ? ret : cas_put_image(p->cas, &m->self, err);
+	if (ret == 0)
+		ret = cas_put_image(p->cas, &m->self, err);
+	return ret < 0 ? ret : cas_check_image(p->cas, m->self.digest, err);
 }
 
 /* What an appliance stands on; "" when on nothing. */

@@ -308,7 +308,8 @@ bool referrers_is_signature(const struct registry_manifest *m, const char *subje
 	const char *of =
 		json_string_value(json_object_get(json_object_get(json, "subject"), "digest"));
 
-	if (of == NULL || strcmp(of, subject) != 0 || m->nblobs > 2)
+	if (of == NULL || strcmp(of, subject) != 0 || m->nblobs > 2 ||
+	    strcmp(m->config.media_type, OCI_CONFIG_TYPE) == 0)
 		return false;
 	for (size_t i = 0; i < m->nblobs; i++) {
 		if (m->blob[i].size > MINISIGN_TEXT)

@@ -301,8 +301,9 @@ int cas_blob_finish(struct cas_blob *b, struct err *err)
 	}
 	cas_name(partial, CAS_PARTIAL, b->digest);
 	cas_name(name, CAS_BLOBS, b->digest);
-	if (fsync(b->fd) < 0 || fchmod(b->fd, 0400) < 0 ||
-	    renameat(b->cas->folder, partial, b->cas->folder, name) < 0)
+	/* It stays writable until it is in place: who is not root could not go on with it. */
+	if (fsync(b->fd) < 0 || renameat(b->cas->folder, partial, b->cas->folder, name) < 0 ||
+	    fchmod(b->fd, 0400) < 0)
 		return cas_error(b->cas, errno, name, err);
 	return 0;
 }
@@ -316,12 +317,28 @@ void cas_blob_leave(struct cas_blob *b)
 	b->fd = -1;
 }
 
+/* A blob whose size is right and whose bytes are not. */
+static bool is_spoilt(const struct cas *cas, const char *digest, const void *data, size_t len)
+{
+	cleanup_free uint8_t *text = NULL;
+	size_t has;
+
+	return cas_has(cas, digest, len) && cas_read(cas, digest, len, &text, &has, NULL) == 0 &&
+	       memcmp(text, data, len) != 0;
+}
+
 int cas_put_bytes(const struct cas *cas, const char *digest, const void *data, size_t len,
 		  struct err *err)
 {
 	cleanup_cas_blob struct cas_blob b;
-	int ret = cas_blob_begin(&b, cas, digest, len, err);
+	char name[CAS_NAME];
+	int ret;
 
+	cas_name(name, CAS_BLOBS, digest);
+	if (is_spoilt(cas, digest, data, len) && unlinkat(cas->folder, name, 0) < 0 &&
+	    errno != ENOENT)
+		return cas_error(cas, errno, name, err);
+	ret = cas_blob_begin(&b, cas, digest, len, err);
 	if (ret != 0)
 		return ret < 0 ? ret : 0;
 	ret = cas_blob_restart(&b, err);

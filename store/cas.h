@@ -94,7 +94,7 @@ void cas_blob_leave(struct cas_blob *b);
 
 #define cleanup_cas_blob __attribute__((cleanup(cas_blob_leave)))
 
-/* All at once: from memory, or from a file. */
+/* All at once: from memory, which replaces one whose bytes are damaged, or from a file. */
 int cas_put_bytes(const struct cas *cas, const char *digest, const void *data, size_t len,
 		  struct err *err);
 int cas_put_blob(const struct cas *cas, const char *digest, const struct blob *blob,
@@ -104,6 +104,12 @@ int cas_put_blob(const struct cas *cas, const char *digest, const struct blob *b
 
 /* The image of this manifest, whose blobs are all in place. One that is there already is fine. */
 int cas_put_image(const struct cas *cas, const struct oci_descriptor *manifest, struct err *err);
+/* An image whose config is that of an appliance must be one that archive_open() reads: what a registry
+ * has given is looked at before it gets a name. Returns what cas_image_read() and archive_open() give. */
+int cas_check_image(const struct cas *cas, const char *digest, struct err *err);
+/* The error of cas_image_read(), cas_index_read() or archive_open() is one that another attempt gives,
+ * too: what is there is damaged, not whole, or of a newer version. */
+bool cas_is_damage(const struct err *err);
 /* The appliance of an open file, with all of its blobs; its parents are the caller's to put before
  * it. `manifest` is the digest of the image. The bytes of `progress` are those of the blobs, which the
  * caller expects (archive_entries()). ERR_INTEGRITY when a blob is not what its digest says. */
@@ -218,7 +224,8 @@ struct cas_swept {
 /* Remove images and indexes without a name that nobody holds; an image stays also when an index that
  * stays lists it, or an increment stands on it. Then blobs of no image, and what was left half fetched
  * or arrives for nobody. `cas` is open for CAS_SWEEP. `roots` are identities of parents that increments
- * elsewhere need. An image that cannot be read is an error, and nothing is removed.
+ * elsewhere need. One that is to stay and cannot be read is an error, and nothing is removed: what it needs
+ * is unknown. One that nobody needs is removed unread.
  * `progress` is told the bytes; NULL: nobody is. */
 int cas_sweep(const struct cas *cas, const char (*roots)[DIGEST_TEXT_SIZE], size_t nroots,
 	      struct progress *progress, struct cas_swept *swept, struct err *err);

@@ -18,6 +18,7 @@
 struct candidate {
 	struct cas_image image;
 	char parent[DIGEST_TEXT_SIZE]; /* "" unless it is an increment */
+	struct err *unreadable; /* owned: why nobody knows what it needs; NULL: it is readable */
 	bool keep;
 };
 
@@ -25,6 +26,7 @@ struct candidate {
 struct listing {
 	char digest[DIGEST_TEXT_SIZE];
 	struct oci_index index; /* owned */
+	struct err *unreadable; /* as of an image */
 	bool keep;
 };
 
@@ -38,12 +40,41 @@ struct sweep {
 	struct progress *progress;
 };
 
+static int read_candidate(struct candidate *c, const struct cas *cas, const char *digest,
+			  struct err *err)
+{
+	cleanup_archive struct archive *a = NULL;
+	char path[PATH_MAX];
+	int ret = cas_image_read(&c->image, cas, digest, err);
+
+	if (ret < 0 || strcmp(c->image.config.media_type, OCI_CONFIG_TYPE) != 0)
+		return ret;
+	ret = cas_image_path(cas, digest, path, err);
+	if (ret == 0)
+		ret = archive_open(&a, path, err);
+	if (ret == 0 && archive_appliance(a)->increment)
+		strcpy(c->parent, archive_appliance(a)->parent);
+	return ret;
+}
+
+/* `why` is the error of reading an image or index: one that may be gone next time ends the sweep. */
+static int take_unreadable(struct err **unreadable, int ret, const struct err *why, struct err *err)
+{
+	if (!cas_is_damage(why))
+		return err_copy(err, ret, why);
+	*unreadable = malloc(sizeof(**unreadable));
+	if (*unreadable == NULL)
+		return err_sys(err, ENOMEM, "sweep the store");
+	**unreadable = *why;
+	return 0;
+}
+
 static int take_candidate(void *opaque, const char *name, struct err *err)
 {
 	struct sweep *s = opaque;
-	char digest[DIGEST_TEXT_SIZE], path[PATH_MAX];
-	cleanup_archive struct archive *a = NULL;
+	char digest[DIGEST_TEXT_SIZE];
 	struct candidate *grown;
+	struct err why = {0};
 	int ret;
 
 	if (!cas_is_digest(name, digest))
@@ -54,21 +85,9 @@ static int take_candidate(void *opaque, const char *name, struct err *err)
 	s->item = grown;
 	grown += s->count;
 	*grown = (struct candidate){0};
-	ret = cas_image_read(&grown->image, s->cas, digest, err);
-	if (ret < 0)
-		return ret;
 	s->count++;
-	if (strcmp(grown->image.config.media_type, OCI_CONFIG_TYPE) != 0)
-		return 0;
-	ret = cas_image_path(s->cas, digest, path, err);
-	if (ret < 0)
-		return ret;
-	ret = archive_open(&a, path, err);
-	if (ret < 0)
-		return ret;
-	if (archive_appliance(a)->increment)
-		strcpy(grown->parent, archive_appliance(a)->parent);
-	return 0;
+	ret = read_candidate(grown, s->cas, digest, &why);
+	return ret < 0 ? take_unreadable(&grown->unreadable, ret, &why, err) : 0;
 }
 
 static int take_listing(void *opaque, const char *name, struct err *err)
@@ -76,6 +95,7 @@ static int take_listing(void *opaque, const char *name, struct err *err)
 	struct sweep *s = opaque;
 	char digest[DIGEST_TEXT_SIZE];
 	struct listing *grown;
+	struct err why = {0};
 	int ret;
 
 	if (!cas_is_digest(name, digest))
@@ -87,10 +107,9 @@ static int take_listing(void *opaque, const char *name, struct err *err)
 	grown += s->nlistings;
 	*grown = (struct listing){.keep = false};
 	strcpy(grown->digest, digest);
-	ret = cas_index_read(&grown->index, s->cas, digest, err);
-	if (ret == 0)
-		s->nlistings++;
-	return ret;
+	s->nlistings++;
+	ret = cas_index_read(&grown->index, s->cas, digest, &why);
+	return ret < 0 ? take_unreadable(&grown->unreadable, ret, &why, err) : 0;
 }
 
 /* Of an image or an index. */
@@ -169,18 +188,71 @@ static int keep_arriving(void *opaque, const char *name, struct err *err)
 	return 0;
 }
 
-static int mark(struct sweep *s, const char (*roots)[DIGEST_TEXT_SIZE], size_t nroots,
-		struct err *err)
+/* The name `ref` stands for that image or index, or for an index that lists it. */
+static bool is_named(const struct sweep *s, const struct cas_ref *ref, const char *digest)
 {
-	struct cas_refs refs;
-	bool changed = true;
-	int ret = cas_list(&refs, s->cas, err);
+	if (strcmp(ref->digest, digest) == 0)
+		return true;
+	for (size_t i = 0; i < s->nlistings; i++) {
+		const struct listing *l = &s->listing[i];
 
-	if (ret < 0)
-		return ret;
-	for (size_t i = 0; i < refs.count; i++)
-		keep_digest(s, refs.item[i].digest);
-	cas_refs_free(&refs);
+		if (strcmp(l->digest, ref->digest) != 0)
+			continue;
+		for (size_t k = 0; k < l->index.count; k++) {
+			if (strcmp(l->index.item[k].image.digest, digest) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Nobody knows what else it needs. */
+static int refuse_unreadable(const struct sweep *s, const struct cas_refs *refs, const char *digest,
+			     const struct err *why, struct err *err)
+{
+	char name[REFERENCE_TEXT];
+	int ret = err_set(err, why->kind, "%s", why->text);
+
+	for (size_t i = 0; i < refs->count; i++) {
+		if (!is_named(s, &refs->item[i], digest))
+			continue;
+		reference_text(&refs->item[i].name, name);
+		return err_set(err, why->kind,
+			       "%s cannot be read, so nothing is removed; torpor rmi %s, then gc, "
+			       "removes it: %s",
+			       name, name, why->text);
+	}
+	return err_context(err, ret,
+			   "%s is in use, or needed by another image, and cannot be read, so "
+			   "nothing is removed",
+			   digest);
+}
+
+static int check_kept(const struct sweep *s, const struct cas_refs *refs, struct err *err)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		const struct candidate *c = &s->item[i];
+
+		if (c->keep && c->unreadable != NULL)
+			return refuse_unreadable(s, refs, c->image.digest, c->unreadable, err);
+	}
+	for (size_t i = 0; i < s->nlistings; i++) {
+		const struct listing *l = &s->listing[i];
+
+		if (l->keep && l->unreadable != NULL)
+			return refuse_unreadable(s, refs, l->digest, l->unreadable, err);
+	}
+	return 0;
+}
+
+static int mark(struct sweep *s, const struct cas_refs *refs, const char (*roots)[DIGEST_TEXT_SIZE],
+		size_t nroots, struct err *err)
+{
+	bool changed = true;
+	int ret;
+
+	for (size_t i = 0; i < refs->count; i++)
+		keep_digest(s, refs->item[i].digest);
 	for (size_t i = 0; i < nroots; i++)
 		(void)keep_identity(s, roots[i]);
 	for (size_t i = 0; i < s->count; i++)
@@ -198,7 +270,10 @@ static int mark(struct sweep *s, const char (*roots)[DIGEST_TEXT_SIZE], size_t n
 				changed |= keep_identity(s, s->item[i].parent);
 		}
 	}
-	/* Signatures stay with what they are of. */
+	ret = check_kept(s, refs, err);
+	if (ret < 0)
+		return ret;
+	/* Signatures stay with what they are of, and need nothing but their blobs. */
 	for (size_t i = 0; i < s->count; i++) {
 		if (!s->item[i].keep)
 			continue;
@@ -373,13 +448,17 @@ static int sweep_arriving(void *opaque, const char *name, struct err *err)
 static int sweep_all(struct sweep *s, const char (*roots)[DIGEST_TEXT_SIZE], size_t nroots,
 		     struct err *err)
 {
+	struct cas_refs refs;
 	int ret = cas_each(s->cas, CAS_IMAGES, take_candidate, s, err);
 
 	if (ret == 0)
 		ret = cas_each(s->cas, CAS_INDEXES, take_listing, s, err);
+	if (ret == 0)
+		ret = cas_list(&refs, s->cas, err);
 	if (ret < 0)
 		return ret;
-	ret = mark(s, roots, nroots, err);
+	ret = mark(s, &refs, roots, nroots, err);
+	cas_refs_free(&refs);
 	if (ret < 0)
 		return ret;
 	/* Images before their blobs: one that is there is whole. */
@@ -408,10 +487,14 @@ int cas_sweep(const struct cas *cas, const char (*roots)[DIGEST_TEXT_SIZE], size
 
 	*swept = (struct cas_swept){0};
 	ret = sweep_all(&s, roots, nroots, err);
-	for (size_t i = 0; i < s.count; i++)
+	for (size_t i = 0; i < s.count; i++) {
 		cas_image_free(&s.item[i].image);
-	for (size_t i = 0; i < s.nlistings; i++)
+		free(s.item[i].unreadable);
+	}
+	for (size_t i = 0; i < s.nlistings; i++) {
 		oci_index_free(&s.listing[i].index);
+		free(s.listing[i].unreadable);
+	}
 	free(s.item);
 	free(s.listing);
 	return ret;

@@ -192,13 +192,35 @@ int cas_image_read(struct cas_image *image, const struct cas *cas, const char *d
 	return ret < 0 ? err_context(err, ret, "image %s", digest) : 0;
 }
 
-/* "refs/HOST/REPOSITORY:TAG", or with "@DIGEST" when there is no tag. */
+bool cas_is_damage(const struct err *err)
+{
+	return err->kind == ERR_INTEGRITY || err->kind == ERR_INCOMPATIBLE ||
+	       err->kind == ERR_NOT_FOUND;
+}
+
+int cas_check_image(const struct cas *cas, const char *digest, struct err *err)
+{
+	cleanup_archive struct archive *a = NULL;
+	struct cas_image image;
+	char path[PATH_MAX];
+	int ret = cas_image_read(&image, cas, digest, err);
+	bool appliance = ret == 0 && strcmp(image.config.media_type, OCI_CONFIG_TYPE) == 0;
+
+	cas_image_free(&image);
+	if (!appliance)
+		return ret;
+	ret = cas_image_path(cas, digest, path, err);
+	return ret < 0 ? ret : archive_open(&a, path, err);
+}
+
+/* "refs/HOST/REPOSITORY:TAG"; with a digest "@DIGEST", for the tag may be another image's. */
 static int ref_name(const struct reference *ref, char name[PATH_MAX], struct err *err)
 {
 	const char *base;
 
 	snprintf(name, PATH_MAX, CAS_REFS "/%s/%s%s%s", ref->host, ref->repository,
-		 ref->tag[0] != '\0' ? ":" : "@", ref->tag[0] != '\0' ? ref->tag : ref->digest);
+		 ref->digest[0] != '\0' ? "@" : ":",
+		 ref->digest[0] != '\0' ? ref->digest : ref->tag);
 	base = strrchr(name, '/') + 1;
 	return strlen(base) < NAME_MAX - sizeof(".torpor.XXXXXX")
 		       ? 0

@@ -66,10 +66,12 @@ static int open_stored(struct opening *o, struct err *err)
 	if (o->options->signatures)
 		ret = referrers_pull(o->registry, o->http, &o->cas, digest, err);
 	if (ret == 0)
-		ret = registry_name(&o->cas, &o->ref, &o->manifest[0], err);
-	if (ret == 0)
 		ret = cas_image_path(&o->cas, digest, o->wire->path, err);
-	return ret < 0 ? ret : cas_hold(o->wire->path, err);
+	if (ret == 0)
+		ret = cas_hold(o->wire->path, err);
+	if (ret == 0 && o->options->accept != NULL)
+		ret = o->options->accept(o->options->accept_opaque, o->wire->path, err);
+	return ret < 0 ? ret : registry_name(&o->cas, &o->ref, &o->manifest[0], err);
 }
 
 /* What the download is told of the images; those that others stand on first. */

@@ -53,6 +53,10 @@ struct wire_options {
 	const char *store; /* the path of the store (path_cas()) */
 	/* Fetch the signatures beside the image, too, before wire_open() returns. */
 	bool signatures;
+	/* NULL, or asked about an image that the store has all of, in the folder `path`, before it gets
+	 * its name there: an error is that of wire_open(). */
+	int (*accept)(void *opaque, const char *path, struct err *err);
+	void *accept_opaque;
 };
 
 /* One appliance: the image itself, or one that it stands on. Its members make an OCI image layout:

@@ -135,3 +135,93 @@ increment_on_an_image() {
     works kill woken
 }
 try increment_on_an_image "save --parent REF: an increment on top of an image, and on top of that"
+
+nothing_is_left() { # of what no name stands for
+    works gc
+    same "what gc leaves" "$(find "$XDG_DATA_HOME/torpor/oci" -path '*/refs' -prune -o -type f ! -name lock -print)" ""
+}
+
+# A registry gives what cannot be read: it gets no name, and gc takes it away.
+unreadable_comes() {
+    local signed
+    need docker-registry
+    appliances
+    start_registry
+    works push full.torpor "docker://$registry/torpor/u:v1"
+    python3 "$registry_tests/unreadable.py" "$registry" torpor/u text config nojson
+    python3 "$registry_tests/unreadable.py" "$registry" torpor/u empty config '{"x":1}'
+    python3 "$registry_tests/unreadable.py" "$registry" torpor/u bare bare v1
+    elsewhere
+    for tag in text empty bare; do
+        refuses 121 "torpor/u:$tag" pull "docker://$registry/torpor/u:$tag"
+        refuses 121 "torpor/u:$tag" resume -d "docker://$registry/torpor/u:$tag"
+        same "names" "$("$TORPOR" images --json)" "[]"
+        nothing_is_left
+    done
+    # Where all blobs of what is refused are in the store already.
+    works pull "docker://$registry/torpor/u:v1"
+    refuses 121 "torpor/u:bare" resume -d "docker://$registry/torpor/u:bare"
+    works keygen --no-passphrase -p key.pub -s key.key
+    works push "$registry/torpor/u:v1" "docker://$registry/torpor/u:again"
+    refuses 121 'not signed' resume -d --require-signature key.pub "docker://$registry/torpor/u:again"
+    same "names" "$("$TORPOR" images --json | json "' '.join(i['name'] for i in d)")" "$registry/torpor/u:v1"
+    works gc
+    # Beside one that is good.
+    python3 "$registry_tests/unreadable.py" "$registry" torpor/u - signature v1
+    elsewhere again
+    works pull "docker://$registry/torpor/u:v1"
+    wakes "docker://$registry/torpor/u:v1"
+    works gc
+    wakes "$registry/torpor/u:v1"
+}
+try unreadable_comes "what cannot be read gets no name, by pull or resume, and gc takes it away"
+
+# Of a name that is there already.
+unreadable_stays() {
+    local oci=$XDG_DATA_HOME/torpor/oci digest config
+    need docker-registry
+    appliances
+    works tag full.torpor app:1
+    digest=$("$TORPOR" tag --json app:1 app:2 | json "d['digest']")
+    config=$(identity app:1)
+    chmod u+w "$oci"/blobs/sha256/*
+    cp "$oci/blobs/sha256/${config#sha256:}" good
+    printf x | dd of="$oci/blobs/sha256/${config#sha256:}" conv=notrunc status=none
+    call images
+    same "status" "$status" 0
+    matches "its line" "$(<"$SCRATCH/out")" 'unreadable .*localhost/app:1'
+    matches "the reason" "$(<"$SCRATCH/err")" 'images: localhost/app:1: '
+    refuses 121 'localhost/app:1 cannot be read, so nothing is removed; torpor rmi localhost/app:1' gc
+    cp good "$oci/blobs/sha256/${config#sha256:}"
+    works gc
+    wakes app:1
+    # The manifest: gone, and another one of the same size, which a new one replaces.
+    printf x | dd of="$oci/blobs/sha256/${digest#sha256:}" conv=notrunc status=none
+    refuses 121 'localhost/app:1 cannot be read' gc
+    works tag full.torpor app:1
+    wakes app:1
+    rm "$oci/blobs/sha256/${digest#sha256:}"
+    refuses 122 'localhost/app:1 cannot be read' gc
+    works_silently rmi app:1 app:2
+    nothing_is_left
+}
+try unreadable_stays "a named image that is damaged: images shows it, gc removes nothing and says what to do, rmi helps"
+
+# A digest says which image is meant, whatever the tag stands for.
+digest_and_tag() {
+    local first second
+    need docker-registry
+    appliances
+    start_registry
+    first=$("$TORPOR" push --json full.torpor "docker://$registry/torpor/d:1" | json "d['digest']")
+    second=$("$TORPOR" push --json increment.torpor "docker://$registry/torpor/d:2" | json "d['digest']")
+    elsewhere
+    works pull "docker://$registry/torpor/d:1"
+    works pull "docker://$registry/torpor/d:1@$second"
+    refuses 122 'has no image' rmi "docker://$registry/torpor/d:2@$first"
+    same "names" "$("$TORPOR" images --json | json "' '.join(i['name'] for i in d)")" "$registry/torpor/d:1 $registry/torpor/d@$second"
+    wakes "$registry/torpor/d:1"
+    works_silently rmi "$registry/torpor/d:1@$second"
+    same "names" "$("$TORPOR" images --json | json "' '.join(i['name'] for i in d)")" "$registry/torpor/d:1"
+}
+try digest_and_tag "a name with tag and digest is that of the digest"
