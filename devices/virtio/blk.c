@@ -39,6 +39,8 @@
 #define MAX_THREADS 32u
 /* At the end of a machine, which has waited for its requests before. */
 #define END_PATIENCE_MS 100u
+/* Threads without a request come back always, however busy the host is. */
+#define IDLE_PATIENCE_MS 60000u
 
 struct blk_state {
 	uint64_t sectors;
@@ -75,6 +77,7 @@ struct virtio_blk {
 	struct workers *workers; /* owned; NULL before the first request */
 	struct blk_queue queue[VIRTIO_MAX_QUEUES];
 	unsigned pending; /* requests that threads have */
+	bool abandoned;	  /* threads that did not come back use it */
 	bool alone;	  /* one of them is long: no other is taken */
 	bool long_waits;  /* one is in a queue, and waits for those that are pending */
 	struct rate requests, bytes;
@@ -538,8 +541,8 @@ static void blk_stop(struct virtio_device *v)
 	struct virtio_blk *blk = blk_from_virtio(v);
 
 	timer_close(&blk->rate_timer);
-	if (workers_close(blk->workers, END_PATIENCE_MS))
-		blk->pending = 0;
+	blk->abandoned = !workers_close(blk->workers,
+					blk->pending > 0 ? END_PATIENCE_MS : IDLE_PATIENCE_MS);
 	blk->workers = NULL;
 }
 
@@ -548,7 +551,7 @@ static void blk_free(struct virtio_device *v)
 	struct virtio_blk *blk = blk_from_virtio(v);
 
 	/* A thread that does not come back uses all of it. */
-	if (blk->pending > 0) {
+	if (blk->abandoned) {
 		disk_abandon(blk->disk);
 		v->m->mem.in_use = true;
 		return;
