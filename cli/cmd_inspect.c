@@ -85,6 +85,16 @@ static const char *const encryptions[] = {
 	[ENCRYPTION_KEY_FILE] = "yes, with a key file",
 };
 
+static void print_disk(const struct appliance_disk *disk)
+{
+	printf("disk        %s, %llu MiB%s%s", disk->id, (unsigned long long)(disk->size >> 20),
+	       disk->readonly ? ", read-only" : "",
+	       disk->outside[0] != '\0' ? ", outside of the file" : "");
+	if (disk->queues > 1)
+		printf(", %u queues", disk->queues);
+	putchar('\n');
+}
+
 static void print_net(const struct appliance_net *net)
 {
 	printf("network     ");
@@ -126,10 +136,7 @@ static void print_appliance(const struct appliance *a)
 	if (a->annotations != NULL)
 		print_line(stdout, "annotations %s", a->annotations);
 	for (uint32_t i = 0; i < a->ndisks; i++)
-		printf("disk        %s, %llu MiB%s%s\n", a->disk[i].id,
-		       (unsigned long long)(a->disk[i].size >> 20),
-		       a->disk[i].readonly ? ", read-only" : "",
-		       a->disk[i].outside[0] != '\0' ? ", outside of the file" : "");
+		print_disk(&a->disk[i]);
 	for (uint32_t i = 0; i < a->nnets; i++)
 		print_net(&a->net[i]);
 	for (uint32_t i = 0; i < a->nshares; i++)

@@ -40,7 +40,8 @@ static int add_disks(struct machine *m, const struct appliance *a, struct board_
 		     unsigned *slot, struct err *err)
 {
 	for (uint32_t i = 0; i < a->ndisks; i++) {
-		struct virtio_backend backend = {.disk = bindings->disk[i]};
+		struct virtio_backend backend = {.disk = bindings->disk[i],
+						 .queues = a->disk[i].queues};
 		struct device *dev;
 		char id[16];
 		int ret;

@@ -21,10 +21,11 @@
 /* Format 2 is format 1 of an appliance that has disks outside of its file, which a reader of format 1
  * must refuse. Another major is refused by name, a newer minor is readable. */
 #define APPLIANCE_FORMAT_MAJOR	1
-#define APPLIANCE_FORMAT_MINOR	3
+#define APPLIANCE_FORMAT_MINOR	4
 #define APPLIANCE_OUTSIDE_MAJOR 2
-#define APPLIANCE_OUTSIDE_MINOR 1
+#define APPLIANCE_OUTSIDE_MINOR 2
 #define APPLIANCE_MAX_DISKS	8
+#define APPLIANCE_MAX_QUEUES	16 /* of a disk */
 #define APPLIANCE_MAX_NETS	4
 #define APPLIANCE_MAX_PAIRS	4
 #define APPLIANCE_MAX_SHARES	4
@@ -56,6 +57,8 @@ struct appliance_disk {
 	char id[21]; /* printable ASCII; the disk's serial for the guest (virtio 1.2 §5.2.6) */
 	bool readonly;
 	uint64_t size; /* bytes, a multiple of 512 */
+	/* For requests, 1 to 16; 0 is 1. Whoever boots a cold appliance decides on it, so only live ones say it. */
+	uint32_t queues;
 	/* Live only: the disk is not in the file, which has the digest of what it held
 	 * (format/image/disk_digest.h). "": it is in the file. */
 	char outside[APPLIANCE_DIGEST_SIZE];

@@ -22,26 +22,41 @@
 #define MINOR_OF_NETWORK 1
 #define MINOR_OF_PORTS	 2
 #define MINOR_OF_SHARES	 3
+#define MINOR_OF_QUEUES	 4
 
 static const char *const console_names[] = {
 	[CONSOLE_SERIAL] = "serial",
 	[CONSOLE_HVC] = "hvc",
 };
 
+static json_t *encode_disk(const struct appliance_disk *disk, bool live)
+{
+	json_t *json = json_pack("{s:s, s:b, s:I, s:s*}", "id", disk->id, "readonly",
+				 (int)disk->readonly, "size", (json_int_t)disk->size, "outside",
+				 disk->outside[0] != '\0' ? disk->outside : NULL);
+
+	if (live && disk->queues > 1)
+		json_object_set_new(json, "queues", json_integer((json_int_t)disk->queues));
+	return json;
+}
+
 static json_t *encode_disks(const struct appliance *a)
 {
 	json_t *disks = json_array();
 
-	for (uint32_t i = 0; i < a->ndisks; i++) {
-		const struct appliance_disk *disk = &a->disk[i];
-
-		json_array_append_new(disks,
-				      json_pack("{s:s, s:b, s:I, s:s*}", "id", disk->id, "readonly",
-						(int)disk->readonly, "size", (json_int_t)disk->size,
-						"outside",
-						disk->outside[0] != '\0' ? disk->outside : NULL));
-	}
+	for (uint32_t i = 0; i < a->ndisks; i++)
+		json_array_append_new(disks, encode_disk(&a->disk[i], a->live));
 	return disks;
+}
+
+/* Whether a disk has more than one queue. */
+static bool any_queues(const struct appliance *a)
+{
+	for (uint32_t i = 0; i < a->ndisks; i++) {
+		if (a->disk[i].queues > 1)
+			return true;
+	}
+	return false;
 }
 
 static json_t *encode_net(const struct appliance_net *net)
@@ -123,9 +138,11 @@ int appliance_encode(const struct appliance *a, struct buf *out, struct err *err
 		minor = MINOR_OF_PORTS;
 	if (a->live && a->nshares > 0)
 		minor = MINOR_OF_SHARES;
+	if (a->live && any_queues(a))
+		minor = MINOR_OF_QUEUES;
 	if (appliance_outside(a) != NULL) {
 		major = APPLIANCE_OUTSIDE_MAJOR;
-		minor = a->nshares > 0 ? APPLIANCE_OUTSIDE_MINOR : 0;
+		minor = minor > MINOR_OF_PORTS ? minor - MINOR_OF_PORTS : 0;
 	}
 	snprintf(format, sizeof(format), "%u.%u", major, minor);
 	json = json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:o, s:o, s:o}", "format", format,
@@ -178,7 +195,8 @@ struct format_version {
 	bool newer; /* a minor that is newer than ours: members we do not know are to be expected */
 };
 
-/* What a minor of format 1 brought up to ports is in all of format 2; its next one has shares. */
+/* What a minor of format 1 brought up to ports is in all of format 2; its minors are those of format 1
+ * behind that. */
 static bool version_has(const struct format_version *version, unsigned minor)
 {
 	if (version->major > APPLIANCE_FORMAT_MAJOR)
@@ -256,9 +274,28 @@ static int decode_outside(struct appliance_disk *disk, json_t *json, struct err 
 		       : err_set(err, ERR_INTEGRITY, "what a disk holds is not a digest");
 }
 
-static int decode_disk(struct appliance_disk *disk, json_t *json, bool newer, struct err *err)
+/* What says nothing has one. As decode_outside(), for live appliances only. */
+static int decode_queues(struct appliance_disk *disk, json_t *json,
+			 const struct format_version *version, struct err *err)
 {
-	static const char *const names[] = {"id", "readonly", "size", "outside", NULL};
+	uint64_t queues = 0;
+	int ret;
+
+	if (json_object_get(json, "queues") == NULL)
+		return 0;
+	if (!version_has(version, MINOR_OF_QUEUES))
+		return err_set(err, ERR_INTEGRITY,
+			       "queues of a disk in format %u.%u, which has none", version->major,
+			       version->minor);
+	ret = json_get_uint(json, "queues", 2, APPLIANCE_MAX_QUEUES, &queues, err);
+	disk->queues = (uint32_t)queues;
+	return ret;
+}
+
+static int decode_disk(struct appliance_disk *disk, json_t *json,
+		       const struct format_version *version, struct err *err)
+{
+	static const char *const names[] = {"id", "readonly", "size", "queues", "outside", NULL};
 	int ret = json_get_ascii(json, "id", disk->id, sizeof(disk->id), err);
 
 	if (ret < 0)
@@ -271,13 +308,17 @@ static int decode_disk(struct appliance_disk *disk, json_t *json, bool newer, st
 		return ret;
 	if (disk->size % SECTOR != 0)
 		return err_set(err, ERR_INTEGRITY, "a disk is not a whole number of sectors");
+	ret = decode_queues(disk, json, version, err);
+	if (ret < 0)
+		return ret;
 	ret = decode_outside(disk, json, err);
 	if (ret < 0)
 		return ret;
-	return newer ? 0 : json_only(json, names, err);
+	return version->newer ? 0 : json_only(json, names, err);
 }
 
-static int decode_disks(struct appliance *a, json_t *json, bool newer, struct err *err)
+static int decode_disks(struct appliance *a, json_t *json, const struct format_version *version,
+			struct err *err)
 {
 	json_t *disks;
 	int ret = json_get_array(json, "disks", &disks, err);
@@ -288,7 +329,7 @@ static int decode_disks(struct appliance *a, json_t *json, bool newer, struct er
 		return err_set(err, ERR_INTEGRITY, "more than %d disks", APPLIANCE_MAX_DISKS);
 	a->ndisks = (uint32_t)json_array_size(disks);
 	for (uint32_t i = 0; i < a->ndisks; i++) {
-		ret = decode_disk(&a->disk[i], json_array_get(disks, i), newer, err);
+		ret = decode_disk(&a->disk[i], json_array_get(disks, i), version, err);
 		if (ret < 0)
 			return ret;
 	}
@@ -581,7 +622,7 @@ static int decode_config(struct appliance *a, json_t *json, struct err *err)
 	ret = decode_annotations(a, json, err);
 	if (ret < 0)
 		return ret;
-	ret = decode_disks(a, json, newer, err);
+	ret = decode_disks(a, json, &version, err);
 	if (ret < 0)
 		return ret;
 	ret = decode_cpu(&a->cpu, json, newer, err);
@@ -596,6 +637,8 @@ static int decode_config(struct appliance *a, json_t *json, struct err *err)
 			       "disks outside of a file are in live appliances of format %d.x, and "
 			       "each of those has one",
 			       APPLIANCE_OUTSIDE_MAJOR);
+	if (!a->live && any_queues(a))
+		return err_set(err, ERR_INTEGRITY, "a cold appliance with queues of disks");
 	ret = decode_nets(a, json, &version, err);
 	if (ret < 0)
 		return ret;

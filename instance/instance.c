@@ -64,6 +64,15 @@ static int make_machine(struct instance *in, struct err *err)
 	return machine_init(&in->machine, &params, err);
 }
 
+/* What whoever boots a cold appliance decides on. */
+static void describe_cold(struct appliance *a)
+{
+	a->exec_port = true;
+	for (uint32_t i = 0; i < a->ndisks; i++)
+		a->disk[i].queues =
+			a->vcpus < APPLIANCE_MAX_QUEUES ? a->vcpus : APPLIANCE_MAX_QUEUES;
+}
+
 static int make_devices(struct instance *in, struct err *err)
 {
 	struct board_bindings bindings = {0};
@@ -77,9 +86,9 @@ static int make_devices(struct instance *in, struct err *err)
 	memcpy(in->disk, bindings.disk, sizeof(in->disk));
 	for (unsigned i = 0; i < APPLIANCE_MAX_SHARES; i++)
 		bindings.share[i] = &in->source->share[i].ends;
-	/* One that was saved has the ports that it had. */
+	/* One that was saved has the ports and queues that it had. */
 	if (!in->source->appliance.live)
-		in->source->appliance.exec_port = true;
+		describe_cold(&in->source->appliance);
 	return board_build(&in->board, &in->machine, &in->source->appliance, &bindings, err);
 }
 

@@ -20,6 +20,7 @@ enum virtio_id {
 /* What a device is connected to; each type takes its own members. */
 struct virtio_backend {
 	struct disk *disk;	  /* blk: taken over, also on failure */
+	unsigned queues;	  /* blk: 1 to VIRTIO_MAX_QUEUES; 0 is 1 */
 	const char *const *ports; /* console: names of the ports behind port 0; copied */
 	unsigned nports;
 	const struct appliance_net *net; /* net: what the guest sees of it */

@@ -573,7 +573,7 @@ static const struct virtio_type blk_type = {
 };
 
 /* §5.2.4 */
-static void blk_fill_config(struct virtio_blk_config *c, const struct disk *disk)
+static void blk_fill_config(struct virtio_blk_config *c, const struct disk *disk, unsigned queues)
 {
 	c->capacity = htole64(disk_size(disk) / SECTOR);
 	c->seg_max = htole32(SEG_MAX);
@@ -587,14 +587,17 @@ static void blk_fill_config(struct virtio_blk_config *c, const struct disk *disk
 	c->max_write_zeroes_sectors = htole32((uint32_t)MAX_RANGE_SECTORS);
 	c->max_write_zeroes_seg = htole32(MAX_RANGES);
 	c->write_zeroes_may_unmap = 1;
+	c->num_queues = htole16((uint16_t)queues);
 }
 
-static uint64_t blk_features(const struct disk *disk)
+static uint64_t blk_features(const struct disk *disk, unsigned queues)
 {
 	uint64_t features =
 		VIRTIO_FEATURE(VIRTIO_BLK_F_SEG_MAX) | VIRTIO_FEATURE(VIRTIO_BLK_F_BLK_SIZE) |
 		VIRTIO_FEATURE(VIRTIO_BLK_F_TOPOLOGY) | VIRTIO_FEATURE(VIRTIO_BLK_F_FLUSH);
 
+	if (queues > 1)
+		features |= VIRTIO_FEATURE(VIRTIO_BLK_F_MQ);
 	if (disk_readonly(disk))
 		return features | VIRTIO_FEATURE(VIRTIO_BLK_F_RO);
 	return features | VIRTIO_FEATURE(VIRTIO_BLK_F_DISCARD) |
@@ -604,6 +607,7 @@ static uint64_t blk_features(const struct disk *disk)
 int virtio_blk_create(struct virtio_device **out, struct machine *m, const char *id,
 		      const struct virtio_backend *backend, struct err *err)
 {
+	const unsigned queues = backend->queues > 1 ? backend->queues : 1;
 	struct virtio_blk *blk = calloc(1, sizeof(*blk));
 
 	if (blk == NULL) {
@@ -613,10 +617,10 @@ int virtio_blk_create(struct virtio_device **out, struct machine *m, const char 
 	blk->disk = backend->disk;
 	blk->s.sectors = disk_size(blk->disk) / SECTOR;
 	blk->s.readonly = disk_readonly(blk->disk);
-	blk_fill_config(&blk->config, blk->disk);
+	blk_fill_config(&blk->config, blk->disk, queues);
 	blk->v.config = &blk->config;
 	blk->v.config_len = sizeof(blk->config);
-	virtio_init(&blk->v, m, id, &blk_type, blk_features(blk->disk), 1, &blk->s);
+	virtio_init(&blk->v, m, id, &blk_type, blk_features(blk->disk, queues), queues, &blk->s);
 	if (blk_set_limits(blk, err) < 0) {
 		blk_free(&blk->v);
 		return err_context(err, -ENOMEM, "%s", id);

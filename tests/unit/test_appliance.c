@@ -283,7 +283,7 @@ Test(appliance, what_a_newer_minor_version_or_a_person_adds_is_readable)
 {
 	static const struct change changes[] = {
 		{"\"format\":\"1.0\"", "\"format\":\"1.7\",\"colour\":\"red\"", 0},
-		{"\"format\":\"1.0\"", "\"format\":\"1.4\",\"colour\":{}", 0},
+		{"\"format\":\"1.0\"", "\"format\":\"1.5\",\"colour\":{}", 0},
 		{"\"vcpus\":2", "\"vcpus\":2,\"annotations\":{\"note\":\"mine\"}", 0},
 	};
 
@@ -322,14 +322,14 @@ Test(appliance, console_ports)
 		int kind; /* of the error; 0: none */
 	} texts[] = {
 		{"\"format\":\"1.2\"", PORTS, 0},
-		{"\"format\":\"1.4\"", PORTS, 0},
+		{"\"format\":\"1.5\"", PORTS, 0},
 		{"\"format\":\"1.0\"", PORTS, ERR_INTEGRITY},
 		{"\"format\":\"1.1\"", PORTS, ERR_INTEGRITY},
 		{"\"format\":\"1.2\"", "\"ports\":{}", ERR_INTEGRITY},
 		{"\"format\":\"1.2\"", "\"ports\":[]", ERR_INTEGRITY},
 		{"\"format\":\"1.2\"", "\"ports\":[7]", ERR_INTEGRITY},
 		{"\"format\":\"1.2\"", "\"ports\":[\"org.torpor.exec.1\"]", ERR_INTEGRITY},
-		{"\"format\":\"1.4\"", "\"ports\":[\"org.torpor.exec.1\"]", ERR_INCOMPATIBLE},
+		{"\"format\":\"1.5\"", "\"ports\":[\"org.torpor.exec.1\"]", ERR_INCOMPATIBLE},
 		{"\"format\":\"1.2\"", "\"ports\":[\"org.torpor.exec.0\",\"org.torpor.exec.0\"]",
 		 ERR_INTEGRITY},
 	};
@@ -469,6 +469,53 @@ Test(appliance, disks_outside_of_the_file)
 	a.live = false;
 	text = encode(&a);
 	cr_assert(lt(int, decode(text, &again, &err), 0), "a cold one has all of its disks");
+	free(text);
+	appliance_free(&a);
+}
+
+/* What a live one says of its disks; one that says nothing has a queue. */
+Test(appliance, queues_of_a_disk)
+{
+	static const char *const wrong[] = {"\"queues\":0,", "\"queues\":1,", "\"queues\":17,",
+					    "\"queues\":\"2\","};
+	struct appliance a, again;
+	char *text, old[sizeof(golden) + 512], *at;
+	struct err err = {0};
+
+	sample_appliance(&a, true);
+	a.disk[1].queues = 1;
+	text = encode(&a);
+	cr_assert_null(strstr(text, "queues"));
+	free(text);
+	a.disk[1].queues = APPLIANCE_MAX_QUEUES;
+	text = encode(&a);
+	cr_assert_not_null(strstr(text, "\"format\":\"1.4\""), "%s", text);
+	cr_assert(eq(int, decode(text, &again, &err), 0), "%s", err.text);
+	cr_assert(eq(u32, again.disk[1].queues, APPLIANCE_MAX_QUEUES));
+	cr_assert(zero(u32, again.disk[0].queues));
+	appliance_free(&again);
+	at = strstr(text, "\"queues\"");
+	cr_assert_not_null(at);
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		snprintf(old, sizeof(old), "%.*s%s%s", (int)(at - text), text, wrong[i],
+			 strstr(at, "\"readonly\""));
+		cr_assert(lt(int, decode(old, &again, &err), 0), "%s", wrong[i]);
+		cr_assert(eq(int, err.kind, ERR_INTEGRITY));
+	}
+	memcpy(strstr(text, "\"1.4\""), "\"1.3\"", 5);
+	cr_assert(lt(int, decode(text, &again, &err), 0), "an older format has none");
+	free(text);
+	strcpy(a.disk[0].outside, DIGEST);
+	text = encode(&a);
+	cr_assert_not_null(strstr(text, "\"format\":\"2.2\""), "%s", text);
+	cr_assert(eq(int, decode(text, &again, &err), 0), "%s", err.text);
+	appliance_free(&again);
+	free(text);
+	/* Who boots it decides what a cold one has. */
+	a.disk[0].outside[0] = '\0';
+	a.live = false;
+	text = encode(&a);
+	cr_assert_null(strstr(text, "queues"));
 	free(text);
 	appliance_free(&a);
 }

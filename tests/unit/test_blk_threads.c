@@ -19,7 +19,7 @@
 #define BYTES	MIB(1)
 #define BLOCK	4096u
 #define SECTORS (BLOCK / 512)
-#define SLOTS	8u
+#define SLOTS	16u
 #define SLOT(n) (FAKE_BUFFERS + (n)*0x4000u) /* header, status, and data behind a page */
 
 static struct fake fake;
@@ -27,10 +27,10 @@ static struct arriving host;
 static struct disk *disk;
 
 /* Block n of the base is filled with n. */
-static void start(void)
+static void start_queues(unsigned queues)
 {
 	struct disk_params params = {.id = "data", .size = BYTES, .scratch_dir = "/tmp"};
-	struct virtio_backend backend;
+	struct virtio_backend backend = {.queues = queues};
 	int base = memfd_create("base", MFD_CLOEXEC);
 	uint8_t block[BLOCK];
 	struct err err;
@@ -47,7 +47,12 @@ static void start(void)
 	backend.disk = disk;
 	fake_init(&fake);
 	fake_plug(&fake, VIRTIO_TYPE_BLK, "disk0", &backend);
-	fake_bring_up(&fake, VIRTIO_FEATURE(VIRTIO_BLK_F_FLUSH), 1, 64);
+	fake_bring_up(&fake, VIRTIO_FEATURE(VIRTIO_BLK_F_FLUSH), queues, 64);
+}
+
+static void start(void)
+{
+	start_queues(1);
 }
 
 static void answer_all(void)
@@ -55,7 +60,7 @@ static void answer_all(void)
 	atomic_store(&host.away, false);
 }
 
-static void post(unsigned slot, uint32_t type, uint64_t block)
+static void post_to(unsigned queue, unsigned slot, uint32_t type, uint64_t block)
 {
 	uint8_t *h = fake_ram(&fake, SLOT(slot), BLOCK);
 	const struct fake_seg seg[] = {{SLOT(slot), 16, false},
@@ -65,7 +70,12 @@ static void post(unsigned slot, uint32_t type, uint64_t block)
 	le_put32(h, type);
 	le_put64(h + 8, block * SECTORS);
 	h[64] = 0xff;
-	fake_post(&fake, 0, seg, 3);
+	fake_post(&fake, queue, seg, 3);
+}
+
+static void post(unsigned slot, uint32_t type, uint64_t block)
+{
+	post_to(0, slot, type, block);
 }
 
 static uint8_t status_of(unsigned slot)
@@ -218,4 +228,53 @@ Test(blk_threads, a_device_ends_while_the_host_does_not_answer)
 	answer_all();
 	AWAIT(byte_of(0) == 7);
 	cr_assert(eq(u8, status_of(0), 0xff));
+}
+
+/* A request in each queue, and none is answered. */
+static void start_all_queues(void)
+{
+	start_queues(VIRTIO_MAX_QUEUES);
+	for (unsigned i = 0; i < VIRTIO_MAX_QUEUES; i++) {
+		post_to(i, i, VIRTIO_BLK_T_IN, 10 * i);
+		fake_write(&fake, R_QUEUE_NOTIFY, i);
+	}
+	AWAIT(pending() == VIRTIO_MAX_QUEUES);
+	cr_assert(eq(uint, pending(), VIRTIO_MAX_QUEUES));
+}
+
+Test(blk_threads, each_queue_has_its_answers)
+{
+	uint32_t id, len;
+
+	start_all_queues();
+	answer_all();
+	fake_await(&fake);
+	for (unsigned i = 0; i < VIRTIO_MAX_QUEUES; i++) {
+		cr_assert(eq(u8, byte_of(i), 10 * i));
+		cr_assert(fake_used(&fake, i, &id, &len));
+		cr_assert(eq(u32, len, BLOCK + 1));
+		cr_assert_not(fake_used(&fake, i, &id, &len));
+	}
+}
+
+/* Nothing of what was under way is in the rings that the driver sets up then. */
+Test(blk_threads, a_reset_with_requests_in_all_queues)
+{
+	pthread_t driver;
+	uint32_t id, len;
+
+	start_all_queues();
+	cr_assert(eq(int, pthread_create(&driver, NULL, reset_by_driver, NULL), 0));
+	AWAIT(fake_is_resetting(&fake));
+	answer_all();
+	pthread_join(driver, NULL);
+	cr_assert(eq(uint, pending(), 0));
+	fake_bring_up(&fake, VIRTIO_FEATURE(VIRTIO_BLK_F_FLUSH), VIRTIO_MAX_QUEUES, 64);
+	for (unsigned i = 0; i < VIRTIO_MAX_QUEUES; i++) {
+		cr_assert_not(fake_used(&fake, i, &id, &len));
+		post_to(i, i, VIRTIO_BLK_T_IN, 3 * i);
+		fake_kick(&fake, i);
+		cr_assert(fake_used(&fake, i, &id, &len));
+		cr_assert(eq(u8, byte_of(i), 3 * i));
+	}
 }

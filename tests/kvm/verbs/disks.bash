@@ -52,6 +52,23 @@ modes() {
 }
 try modes "--disk F,scratch, ID=F; two modes and rw of an appliance are refused"
 
+queues() {
+    truncate -s 1M data.raw
+    boot web -c 3 --disk data.raw
+    answers web "dwrite 0 0 8 3" "dwrite ok"
+    works save web -o web.torpor
+    works inspect web.torpor
+    matches inspect "$out" "disk +disk0, 1 MiB, 3 queues"
+    same format "$("$TORPOR" inspect --json web.torpor | json "d['appliance']['format']")" 1.4
+    works resume -d web.torpor
+    answers web "dread 0 0 8 3" "dread ok"
+    works save -R web -o again.torpor
+    works inspect again.torpor
+    matches inspect "$out" "disk +disk0, 1 MiB, 3 queues"
+    works_silently kill web
+}
+try queues "a disk has a queue for each vCPU, and keeps them when it is saved"
+
 two_users() {
     truncate -s 1M data.raw
     boot one --disk data.raw,rw
