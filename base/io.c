@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -29,9 +28,67 @@ int io_pread(int fd, void *dst, uint64_t len, uint64_t at)
 uint64_t io_pread_ready(int fd, void *dst, uint64_t len, uint64_t at)
 {
 	const struct iovec iov = {.iov_base = dst, .iov_len = len};
-	ssize_t got = preadv2(fd, &iov, 1, (off_t)at, RWF_NOWAIT);
+
+	return io_preadv_ready(fd, &iov, 1, at);
+}
+
+uint64_t iov_bytes(const struct iovec *iov, unsigned n)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		bytes += iov[i].iov_len;
+	return bytes;
+}
+
+void iov_skip(struct iovec **iov, unsigned *n, uint64_t len)
+{
+	while (*n > 0 && len >= (*iov)->iov_len) {
+		len -= (*iov)->iov_len;
+		(*iov)++;
+		(*n)--;
+	}
+	if (*n > 0) {
+		(*iov)->iov_base = (char *)(*iov)->iov_base + len;
+		(*iov)->iov_len -= len;
+	}
+}
+
+int io_preadv(int fd, struct iovec *iov, unsigned n, uint64_t at)
+{
+	for (iov_skip(&iov, &n, 0); n > 0;) {
+		ssize_t got = preadv(fd, iov, (int)n, (off_t)at);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return got < 0 ? -errno : -ENODATA;
+		at += (uint64_t)got;
+		iov_skip(&iov, &n, (uint64_t)got);
+	}
+	return 0;
+}
+
+uint64_t io_preadv_ready(int fd, const struct iovec *iov, unsigned n, uint64_t at)
+{
+	ssize_t got = preadv2(fd, iov, (int)n, (off_t)at, RWF_NOWAIT);
 
 	return got > 0 ? (uint64_t)got : 0;
+}
+
+int io_pwritev(int fd, struct iovec *iov, unsigned n, uint64_t at)
+{
+	for (iov_skip(&iov, &n, 0); n > 0;) {
+		ssize_t put = pwritev(fd, iov, (int)n, (off_t)at);
+
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put <= 0)
+			return put < 0 ? -errno : -EIO;
+		at += (uint64_t)put;
+		iov_skip(&iov, &n, (uint64_t)put);
+	}
+	return 0;
 }
 
 int io_pwrite(int fd, const void *src, uint64_t len, uint64_t at)

@@ -4,12 +4,21 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 /* Returns 0; -ENODATA when the file ends before `at` + `len`; or what pread(2) gave. */
 int io_pread(int fd, void *dst, uint64_t len, uint64_t at);
 /* As much of it as the page cache has, from `at` on: how many bytes. 0 also when the file cannot tell, and
  * after an error, which io_pread() will give. Waits for no disk (RWF_NOWAIT). */
 uint64_t io_pread_ready(int fd, void *dst, uint64_t len, uint64_t at);
+/* The same for memory in pieces. `iov` is used up, n is at most IOV_MAX. */
+int io_preadv(int fd, struct iovec *iov, unsigned n, uint64_t at);
+uint64_t io_preadv_ready(int fd, const struct iovec *iov, unsigned n, uint64_t at);
+int io_pwritev(int fd, struct iovec *iov, unsigned n, uint64_t at);
+/* Bytes in all of the pieces. */
+uint64_t iov_bytes(const struct iovec *iov, unsigned n);
+/* Leave out the first `len` bytes of them. */
+void iov_skip(struct iovec **iov, unsigned *n, uint64_t len);
 /* Returns 0; -EIO when pwrite(2) writes nothing; or what it gave. */
 int io_pwrite(int fd, const void *src, uint64_t len, uint64_t at);
 /* The same of zeros. */

@@ -386,6 +386,56 @@ int disk_read(struct disk *disk, uint64_t at, void *dst, uint64_t len)
 	return 0;
 }
 
+/* Of a range that is in the scratch file whole. -EXDEV: it is not, and nothing was read; *below: none of it is. */
+static int read_scratch_at_once(struct disk *disk, uint64_t at, struct iovec *iov, unsigned n,
+				uint64_t len, bool *below)
+{
+	const uint64_t block = at / SCRATCH_BLOCK,
+		       blocks = (at + len - 1) / SCRATCH_BLOCK - block + 1;
+	bool whole, written;
+	int ret = -EXDEV;
+
+	pthread_rwlock_rdlock(&disk->lock);
+	whole = scratch_extent(&disk->scratch, block, blocks) == blocks;
+	written = scratch_has(&disk->scratch, block);
+	if (whole && written)
+		ret = scratch_readv(&disk->scratch, at, iov, n, len);
+	pthread_rwlock_unlock(&disk->lock);
+	*below = whole && !written;
+	return ret;
+}
+
+/* Of a range that lies in one file. -EXDEV: it does not, and nothing was read. */
+static int read_at_once(struct disk *disk, uint64_t at, struct iovec *iov, unsigned n, uint64_t len)
+{
+	const struct blob *raw = &disk->raw;
+	bool below = true;
+	int ret = -EXDEV;
+
+	if (disk->scratch.fd >= 0)
+		ret = read_scratch_at_once(disk, at, iov, n, len, &below);
+	if (ret != -EXDEV || !below)
+		return ret;
+	if (disk->base != NULL || raw->arrival != NULL || !range_within(at, len, raw->len))
+		return -EXDEV;
+	return disk_read_result(worker_preadv(raw->fd, iov, n, raw->offset + at));
+}
+
+int disk_readv(struct disk *disk, uint64_t at, struct iovec *iov, unsigned n)
+{
+	const uint64_t len = iov_bytes(iov, n);
+	int ret = len > 0 && n > 1 ? read_at_once(disk, at, iov, n, len) : -EXDEV;
+
+	if (ret != -EXDEV)
+		return ret;
+	ret = 0;
+	for (unsigned i = 0; ret == 0 && i < n; i++) {
+		ret = disk_read(disk, at, iov[i].iov_base, iov[i].iov_len);
+		at += iov[i].iov_len;
+	}
+	return ret;
+}
+
 static bool is_written(struct disk *disk, uint64_t block)
 {
 	bool written;
@@ -457,6 +507,35 @@ int disk_write(struct disk *disk, uint64_t at, const void *src, uint64_t len)
 		len -= part;
 	}
 	return 0;
+}
+
+static int write_blocks_at_once(struct disk *disk, uint64_t at, struct iovec *iov, unsigned n,
+				uint64_t len)
+{
+	int ret;
+
+	pthread_rwlock_wrlock(&disk->lock);
+	ret = scratch_writev(&disk->scratch, at, iov, n, len);
+	pthread_rwlock_unlock(&disk->lock);
+	return ret;
+}
+
+int disk_writev(struct disk *disk, uint64_t at, struct iovec *iov, unsigned n)
+{
+	const uint64_t len = iov_bytes(iov, n);
+	int ret = 0;
+
+	if (disk->readonly)
+		return -EROFS;
+	if (disk->through)
+		return worker_pwritev(disk->raw.fd, iov, n, at);
+	if (n > 1 && len > 0 && at % SCRATCH_BLOCK == 0 && len % SCRATCH_BLOCK == 0)
+		return write_blocks_at_once(disk, at, iov, n, len);
+	for (unsigned i = 0; ret == 0 && i < n; i++) {
+		ret = disk_write(disk, at, iov[i].iov_base, iov[i].iov_len);
+		at += iov[i].iov_len;
+	}
+	return ret;
 }
 
 static int zero_blocks(struct disk *disk, uint64_t block, uint64_t count, bool discard)

@@ -7,11 +7,11 @@
  *
  * A disk that is written through (disk_through()) is a raw file or block device, and nothing else.
  *
- * Locks. disk_read(), disk_write(), disk_zero() and disk_flush(): any thread, several at once, without the
- * machine lock, for they wait for the host's disk; requests that overlap are in no order but the callers'. On
- * a thread of block/workers.h they tell before they wait, and what is told may take the machine lock. A disk
- * that is written through needs no lock; a layered one has its own, for its scratch file alone, which readers
- * share.
+ * Locks. disk_read(), disk_write(), the same with pieces, disk_zero() and disk_flush(): any thread, several
+ * at once, without the machine lock, for they wait for the host's disk; requests that overlap are in no order
+ * but the callers'. On a thread of block/workers.h they tell before they wait, and what is told may take the
+ * machine lock. A disk that is written through needs no lock; a layered one has its own, for its scratch file
+ * alone, which readers share.
  * disk_prepare_freeze(), disk_thaw(), disk_merging() and disk_merge() take that, too: they may wait as long as
  * a request does that is under way. disk_id(), disk_size(), disk_readonly(), disk_through() and disk_direct()
  * return what never changes: any thread. The image sources are called by the writer's threads, while the
@@ -22,6 +22,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "base/blob.h"
 #include "base/err.h"
@@ -85,6 +86,10 @@ int disk_direct(const struct disk *disk);
  * written through (-ENOSPC, -EIO) or of guest memory (-EFAULT). */
 int disk_read(struct disk *disk, uint64_t at, void *dst, uint64_t len);
 int disk_write(struct disk *disk, uint64_t at, const void *src, uint64_t len);
+/* The same for memory in pieces, n at most IOV_MAX of them, which are used up: one system call where it lies in
+ * one file. After an error some of it may have been read or written. */
+int disk_readv(struct disk *disk, uint64_t at, struct iovec *iov, unsigned n);
+int disk_writev(struct disk *disk, uint64_t at, struct iovec *iov, unsigned n);
 /* Make it read as zero; `discard` frees the file's space where it can. */
 int disk_zero(struct disk *disk, uint64_t at, uint64_t len, bool discard);
 /* What was written before the call outlasts the host's crash: raw_flush() of a disk that is written

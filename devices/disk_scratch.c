@@ -160,6 +160,16 @@ int scratch_read(const struct scratch *s, uint64_t at, void *dst, uint64_t len)
 	return 0;
 }
 
+int scratch_readv(const struct scratch *s, uint64_t at, struct iovec *iov, unsigned n, uint64_t len)
+{
+	const uint64_t block = at / SCRATCH_BLOCK,
+		       blocks = (at + len - 1) / SCRATCH_BLOCK - block + 1;
+
+	if (same_file(s, block, blocks) < blocks)
+		return -EXDEV;
+	return worker_preadv(is_set(s->upper, block) ? s->upper_fd : s->fd, iov, n, at);
+}
+
 /* The file that is written to. */
 static int write_fd(const struct scratch *s)
 {
@@ -210,6 +220,16 @@ int scratch_write(struct scratch *s, uint64_t at, const void *src, uint64_t len)
 	if (ret < 0)
 		return ret;
 	mark_written(s, first, (end - 1) / SCRATCH_BLOCK - first + 1);
+	return 0;
+}
+
+int scratch_writev(struct scratch *s, uint64_t at, struct iovec *iov, unsigned n, uint64_t len)
+{
+	int ret = worker_pwritev(write_fd(s), iov, n, at);
+
+	if (ret < 0)
+		return ret;
+	mark_written(s, at / SCRATCH_BLOCK, len / SCRATCH_BLOCK);
 	return 0;
 }
 

@@ -17,6 +17,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "base/err.h"
 
@@ -56,6 +57,12 @@ uint64_t scratch_extent(const struct scratch *s, uint64_t block, uint64_t most);
 /* Bytes of blocks that are here. Returns 0, -ENODATA when the file ends early, or what pread(2)
  * gave. */
 int scratch_read(const struct scratch *s, uint64_t at, void *dst, uint64_t len);
+/* The same for memory in pieces, which are used up. Of blocks that are in one file; -EXDEV: they are not, and
+ * nothing is done. */
+int scratch_readv(const struct scratch *s, uint64_t at, struct iovec *iov, unsigned n,
+		  uint64_t len);
+/* Whole blocks, written from memory in pieces. As scratch_write(). */
+int scratch_writev(struct scratch *s, uint64_t at, struct iovec *iov, unsigned n, uint64_t len);
 /* Write bytes; blocks touched must be here already, or be covered whole: they are here afterwards.
  * After an error, blocks that were not here before are still not. Returns 0, or what pwrite(2)
  * gave. */

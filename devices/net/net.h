@@ -51,6 +51,7 @@ enum net_offload {
 struct net_card;
 struct net_backend;
 struct net_flows;
+struct net_limits;
 
 struct net_backend_ops {
 	const char *name;

@@ -8,6 +8,9 @@
  * again (blk_answer). A thread that is about to wait for the disk lets the driver know what is done by then,
  * and has another thread look for more (blk_waits).
  *
+ * A request that goes on where the one before it ends, in the same queue, is taken with it, and both are one
+ * call of the disk (blk_take_neighbour).
+ *
  * What takes long would hold up a pause. So a request of more than VIRTIO_TURN_BYTES is served alone, a turn
  * at a time, and given back to its queue when the device is held: it is done again from its beginning.
  *
@@ -21,6 +24,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/io.h"
 #include "base/num.h"
 #include "base/timer.h"
 #include "devices/block/rate.h"
@@ -37,6 +41,10 @@
 #define ZERO_WEIGHT 16u
 /* Requests that one disk of the host has at a time. */
 #define MAX_THREADS 32u
+/* Neighbours that are read or written as one. */
+#define BATCH_MAX    16u
+#define BATCH_BYTES  MIB(1)
+#define BATCH_PIECES (2 * VQ_MAX_SEGMENTS)
 /* At the end of a machine, which has waited for its requests before. */
 #define END_PATIENCE_MS 100u
 /* Threads without a request come back always, however busy the host is. */
@@ -48,7 +56,7 @@ struct blk_state {
 	uint32_t pad;
 };
 
-/* A request, on the stack of its thread. */
+/* A request. */
 struct blk_request {
 	struct vq_elem elem; /* with what is left of its buffers */
 	unsigned generation; /* of the queues, when it was taken */
@@ -62,6 +70,12 @@ struct blk_request {
 	struct virtio_blk_discard_write_zeroes range[MAX_RANGES];
 	unsigned nranges, next_range;
 	uint64_t zeroed; /* bytes of the next range that are done */
+};
+
+/* What a thread takes at a time, on its stack: one request, or several that lie one behind the other. */
+struct blk_batch {
+	unsigned n;
+	struct blk_request request[BATCH_MAX];
 };
 
 struct blk_queue {
@@ -213,12 +227,17 @@ static void blk_charge(struct virtio_blk *blk, uint64_t bytes)
 	rate_charge(&blk->bytes, bytes, clock_monotonic_ns());
 }
 
+static bool needs_disk(const struct blk_request *r)
+{
+	return r->result == VIRTIO_BLK_S_OK && r->type != VIRTIO_BLK_T_GET_ID;
+}
+
 /* The next request of a queue. False: there is none that may be begun now. */
-static bool blk_take(struct virtio_blk *blk, unsigned index, struct blk_request *r)
+static bool blk_pop(struct virtio_blk *blk, unsigned index, struct blk_request *r)
 {
 	struct virtio_device *v = &blk->v;
 
-	if (blk->alone || blk->long_waits || !blk_may_begin(blk) || !virtio_pop(v, index, &r->elem))
+	if (!blk_may_begin(blk) || !virtio_pop(v, index, &r->elem))
 		return false;
 	r->result = VIRTIO_BLK_S_OK;
 	r->error = 0;
@@ -227,19 +246,77 @@ static bool blk_take(struct virtio_blk *blk, unsigned index, struct blk_request 
 	r->generation = blk->generation;
 	/* Without the feature a driver may rely on that (§5.2.5). */
 	r->write_through = !virtio_has(v, VIRTIO_FEATURE(VIRTIO_BLK_F_FLUSH));
-	if (!blk_parse(blk, r)) {
-		vq_unpop(&v->queue[index]);
-		virtio_needs_reset(v, "request without header or status");
-		return false;
-	}
-	if (r->result != VIRTIO_BLK_S_OK || blk_cost(r) <= VIRTIO_TURN_BYTES)
+	if (blk_parse(blk, r))
 		return true;
-	if (blk->pending > 0) {
-		vq_unpop(&v->queue[index]);
+	vq_unpop(&v->queue[index]);
+	virtio_needs_reset(v, "request without header or status");
+	return false;
+}
+
+static bool blk_is_transfer(const struct blk_request *r)
+{
+	return r->result == VIRTIO_BLK_S_OK &&
+	       (r->type == VIRTIO_BLK_T_IN || r->type == VIRTIO_BLK_T_OUT);
+}
+
+static unsigned blk_count_pieces(const struct blk_request *r)
+{
+	return r->type == VIRTIO_BLK_T_IN ? r->elem.nin : r->elem.nout;
+}
+
+/* The header is looked at before the request is popped, because most are no neighbours; it is read and checked
+ * anew then. */
+static bool blk_take_neighbour(struct virtio_blk *blk, unsigned index, struct blk_batch *b,
+			       uint64_t bytes, unsigned pieces)
+{
+	const struct blk_request *first = &b->request[0];
+	struct blk_request *r = &b->request[b->n];
+	struct vq *q = &blk->v.queue[index];
+	struct virtio_blk_outhdr header;
+
+	if (!virtio_serving(&blk->v) || !vq_peek(q, &header, sizeof(header)) ||
+	    le32toh(header.type) != first->type ||
+	    le64toh(header.sector) != (first->at + bytes) / SECTOR || !blk_pop(blk, index, r))
+		return false;
+	if (blk_is_transfer(r) && r->type == first->type && r->at == first->at + bytes &&
+	    bytes + blk_cost(r) <= BATCH_BYTES && pieces + blk_count_pieces(r) <= BATCH_PIECES)
+		return true;
+	vq_unpop(q);
+	return false;
+}
+
+static void blk_take_neighbours(struct virtio_blk *blk, unsigned index, struct blk_batch *b)
+{
+	uint64_t bytes = blk_cost(&b->request[0]);
+	unsigned pieces = blk_count_pieces(&b->request[0]);
+
+	while (b->n < BATCH_MAX && blk_take_neighbour(blk, index, b, bytes, pieces)) {
+		blk_charge(blk, blk_cost(&b->request[b->n]));
+		bytes += blk_cost(&b->request[b->n]);
+		pieces += blk_count_pieces(&b->request[b->n]);
+		b->n++;
+	}
+}
+
+/* What is to be done next. False: there is nothing that may be begun now. */
+static bool blk_take(struct virtio_blk *blk, unsigned index, struct blk_batch *b)
+{
+	struct blk_request *r = &b->request[0];
+	bool is_long;
+
+	if (blk->alone || blk->long_waits || !blk_pop(blk, index, r))
+		return false;
+	is_long = needs_disk(r) && blk_cost(r) > VIRTIO_TURN_BYTES;
+	if (is_long && blk->pending > 0) {
+		vq_unpop(&blk->v.queue[index]);
 		blk->long_waits = true;
 		return false;
 	}
-	blk->alone = true;
+	blk->alone = is_long;
+	blk_charge(blk, needs_disk(r) ? blk_cost(r) : 0);
+	b->n = 1;
+	if (blk_is_transfer(r) && !is_long)
+		blk_take_neighbours(blk, index, b);
 	return true;
 }
 
@@ -254,32 +331,57 @@ static void blk_note(struct blk_request *r, int ret)
 	r->result = VIRTIO_BLK_S_IOERR;
 }
 
-static void blk_read(struct virtio_blk *blk, struct blk_request *r, uint64_t most)
+/* What is left of its buffers, at most a turn of it. Returns how many pieces. */
+static unsigned blk_pieces(const struct blk_request *r, struct iovec *to, uint64_t *bytes)
 {
-	uint64_t done = 0;
-	size_t part;
-	void *to;
+	const struct iovec *from = r->type == VIRTIO_BLK_T_IN ? r->elem.in : r->elem.out;
+	const unsigned n = blk_count_pieces(r);
+	unsigned i;
 
-	while (done < most && r->result == VIRTIO_BLK_S_OK &&
-	       (to = vq_take_in(&r->elem, most - done, &part)) != NULL) {
-		blk_note(r, disk_read(blk->disk, r->at, to, part));
-		r->at += part;
-		r->written += part;
-		done += part;
+	*bytes = 0;
+	for (i = 0; i < n && *bytes < VIRTIO_TURN_BYTES; i++) {
+		to[i] = from[i];
+		to[i].iov_len = (size_t)u64_min(from[i].iov_len, VIRTIO_TURN_BYTES - *bytes);
+		*bytes += to[i].iov_len;
+	}
+	return i;
+}
+
+/* So many bytes are done. */
+static void blk_advance(struct blk_request *r, uint64_t bytes)
+{
+	struct vq_elem *e = &r->elem;
+
+	r->at += bytes;
+	if (r->type == VIRTIO_BLK_T_IN) {
+		r->written += bytes;
+		e->in_len -= bytes;
+		iov_skip(&e->in, &e->nin, bytes);
+	} else {
+		e->out_len -= bytes;
+		iov_skip(&e->out, &e->nout, bytes);
 	}
 }
 
-static void blk_write(struct virtio_blk *blk, struct blk_request *r, uint64_t most)
+/* A turn of them, as one; if that fails, each by itself, so that an error is that of its request. */
+static void blk_transfer(struct virtio_blk *blk, struct blk_request *r, unsigned n)
 {
-	const void *from;
-	uint64_t done = 0;
-	size_t part;
+	struct iovec iov[BATCH_PIECES];
+	uint64_t bytes[BATCH_MAX];
+	unsigned pieces = 0;
+	int ret;
 
-	while (done < most && r->result == VIRTIO_BLK_S_OK &&
-	       (from = vq_take_out(&r->elem, most - done, &part)) != NULL) {
-		blk_note(r, disk_write(blk->disk, r->at, from, part));
-		r->at += part;
-		done += part;
+	for (unsigned i = 0; i < n; i++)
+		pieces += blk_pieces(&r[i], iov + pieces, &bytes[i]);
+	ret = r->type == VIRTIO_BLK_T_IN ? disk_readv(blk->disk, r->at, iov, pieces)
+					 : disk_writev(blk->disk, r->at, iov, pieces);
+	for (unsigned i = 0; i < n; i++) {
+		if (ret < 0 && n > 1) {
+			blk_transfer(blk, &r[i], 1);
+			continue;
+		}
+		blk_note(&r[i], ret);
+		blk_advance(&r[i], bytes[i]);
 	}
 }
 
@@ -329,15 +431,31 @@ static bool blk_is_done(const struct blk_request *r)
 	return r->next_range == r->nranges;
 }
 
-/* A turn of the request. */
-static void blk_perform(struct virtio_blk *blk, struct blk_request *r)
+/* Of a batch for a driver that flushes nothing. */
+static void blk_write_through(struct virtio_blk *blk, struct blk_batch *b)
 {
+	const struct blk_request *r = &b->request[0];
+	int ret;
+
+	if (!r->write_through || !blk_is_done(r) ||
+	    (r->type != VIRTIO_BLK_T_OUT && r->type != VIRTIO_BLK_T_WRITE_ZEROES))
+		return;
+	ret = disk_flush(blk->disk);
+	for (unsigned i = 0; i < b->n; i++) {
+		if (b->request[i].result == VIRTIO_BLK_S_OK)
+			blk_note(&b->request[i], ret);
+	}
+}
+
+/* A turn. */
+static void blk_perform(struct virtio_blk *blk, struct blk_batch *b)
+{
+	struct blk_request *r = &b->request[0];
+
 	switch (r->type) {
 	case VIRTIO_BLK_T_IN:
-		blk_read(blk, r, VIRTIO_TURN_BYTES);
-		break;
 	case VIRTIO_BLK_T_OUT:
-		blk_write(blk, r, VIRTIO_TURN_BYTES);
+		blk_transfer(blk, r, b->n);
 		break;
 	case VIRTIO_BLK_T_DISCARD:
 	case VIRTIO_BLK_T_WRITE_ZEROES:
@@ -347,9 +465,7 @@ static void blk_perform(struct virtio_blk *blk, struct blk_request *r)
 		blk_note(r, disk_flush(blk->disk));
 		break;
 	}
-	if (r->write_through && r->result == VIRTIO_BLK_S_OK && blk_is_done(r) &&
-	    (r->type == VIRTIO_BLK_T_OUT || r->type == VIRTIO_BLK_T_WRITE_ZEROES))
-		blk_note(r, disk_flush(blk->disk));
+	blk_write_through(blk, b);
 }
 
 /* --- answering it, with the lock held --- */
@@ -387,12 +503,12 @@ static void blk_wake_all(struct virtio_blk *blk)
 	}
 }
 
-/* It is no longer pending. */
-static void blk_end(struct virtio_blk *blk)
+/* So many are no longer pending. */
+static void blk_end(struct virtio_blk *blk, unsigned n)
 {
 	bool waited = blk->alone || blk->long_waits;
 
-	blk->pending--;
+	blk->pending -= n;
 	if (blk->pending > 0)
 		return;
 	blk->alone = blk->long_waits = false;
@@ -403,36 +519,32 @@ static void blk_end(struct virtio_blk *blk)
 
 /* --- a thread --- */
 
-static bool needs_disk(const struct blk_request *r)
-{
-	return r->result == VIRTIO_BLK_S_OK && r->type != VIRTIO_BLK_T_GET_ID;
-}
-
-/* The request on the disk, from lock to lock. Returns false when the device is gone meanwhile. */
-static bool blk_serve_request(struct virtio_blk *blk, unsigned index, struct blk_request *r)
+/* The batch on the disk, from lock to lock. Returns false when the device is gone meanwhile. */
+static bool blk_serve_batch(struct virtio_blk *blk, unsigned index, struct blk_batch *b)
 {
 	pthread_mutex_t *lock = &blk->v.m->lock;
+	const struct blk_request *first = &b->request[0];
 	bool held = false;
 
-	blk->pending++;
+	blk->pending += b->n;
 	while (!held) {
 		pthread_mutex_unlock(lock);
-		blk_perform(blk, r);
+		blk_perform(blk, b);
 		if (worker_abandoned())
 			return false;
 		pthread_mutex_lock(lock);
-		if (blk_is_done(r))
+		if (blk_is_done(first)) /* and so are those behind it */
 			break;
 		held = !virtio_serving(&blk->v);
 	}
-	if (r->generation == blk->generation && blk->v.s.queue[index].ready) {
+	if (first->generation == blk->generation && blk->v.s.queue[index].ready) {
 		/* One that is not done was alone: it is the last that was taken. */
 		if (held)
 			vq_unpop(&blk->v.queue[index]);
-		else
-			blk_answer(blk, index, r);
+		for (unsigned i = 0; !held && i < b->n; i++)
+			blk_answer(blk, index, &b->request[i]);
 	}
-	blk_end(blk);
+	blk_end(blk, b->n);
 	return true;
 }
 
@@ -440,14 +552,15 @@ static bool blk_serve_request(struct virtio_blk *blk, unsigned index, struct blk
 static bool blk_serve_queue(struct virtio_blk *blk, unsigned index)
 {
 	uint64_t budget = VIRTIO_TURN_BYTES;
-	struct blk_request r;
+	struct blk_batch b;
 
-	while (budget > 0 && blk_take(blk, index, &r)) {
-		virtio_spend(&budget, needs_disk(&r) ? blk_cost(&r) : 0);
-		blk_charge(blk, needs_disk(&r) ? blk_cost(&r) : 0);
-		if (!needs_disk(&r))
-			blk_answer(blk, index, &r);
-		else if (!blk_serve_request(blk, index, &r))
+	while (budget > 0 && blk_take(blk, index, &b)) {
+		for (unsigned i = 0; i < b.n; i++)
+			virtio_spend(&budget,
+				     needs_disk(&b.request[i]) ? blk_cost(&b.request[i]) : 0);
+		if (!needs_disk(&b.request[0]))
+			blk_answer(blk, index, &b.request[0]);
+		else if (!blk_serve_batch(blk, index, &b))
 			return false;
 	}
 	virtio_interrupt(&blk->v, index);

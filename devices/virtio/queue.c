@@ -160,7 +160,7 @@ static struct vq_desc walk_desc(const struct walk *w)
 
 /* §2.7.5.3.1: an indirect descriptor ends the queue's own chain and is no part of another table.
  * Its table may be longer than a small queue: what bounds the walk is VQ_MAX_SEGMENTS. */
-static const char *walk_enter_indirect(struct vq *q, struct walk *w, const struct vq_desc *d)
+static const char *walk_enter_indirect(const struct vq *q, struct walk *w, const struct vq_desc *d)
 {
 	uint32_t entries = d->len / (uint32_t)sizeof(struct vq_desc);
 
@@ -254,6 +254,26 @@ bool vq_available(struct vq *q)
 	if (q->fault == NULL && !vq_pending(q) && q->event_idx)
 		ask_notification(q);
 	return vq_pending(q);
+}
+
+bool vq_peek(const struct vq *q, void *dst, uint32_t len)
+{
+	struct walk w = {.table = (const uint8_t *)q->desc, .entries = q->s->size};
+	const uint16_t count = count_available(q);
+	struct vq_desc d;
+
+	if (q->fault != NULL || count == 0 || count > q->s->size)
+		return false;
+	w.index = load_le16(&q->avail->ring[q->s->next_avail % q->s->size]);
+	if (w.index >= w.entries)
+		return false;
+	d = walk_desc(&w);
+	if ((d.flags & DESC_INDIRECT) != 0) {
+		if (walk_enter_indirect(q, &w, &d) != NULL)
+			return false;
+		d = walk_desc(&w);
+	}
+	return d.len >= len && mem_read(q->mem, d.addr, dst, len);
 }
 
 enum vq_result vq_pop(struct vq *q, struct vq_elem *e)

@@ -100,6 +100,10 @@ bool vq_pending(const struct vq *q);
 /* The same; if not, as vq_pop() the driver is asked to notify about the next one. */
 bool vq_available(struct vq *q);
 
+/* The first bytes of the first buffer of the next element, as a hint: vq_pop() reads and checks anew. False when
+ * there is none, or `len` bytes are not together. */
+bool vq_peek(const struct vq *q, void *dst, uint32_t len);
+
 /* Take back the last vq_pop(): the element is available again, as if it had not been popped.
  * Several in a row take back several. */
 void vq_unpop(struct vq *q);
