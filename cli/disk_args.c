@@ -142,7 +142,15 @@ static int open_one(struct disk_args *args, unsigned i, struct err *err)
 			return ret;
 		snprintf(disk->path, sizeof(disk->path), "%s", absolute.text);
 	}
+	if (disk->direct && disk->mode != DISK_RW)
+		return err_set(err, ERR_USAGE, "--disk %s: direct is for a disk that is rw",
+			       disk->path);
 	ret = disk_file_open(&args->file[i], disk->path, disk->mode == DISK_RW, !disk->alone, err);
+	if (ret == 0 && disk->direct) {
+		ret = disk_file_open_direct(&args->file[i], disk->path, err);
+		if (ret < 0)
+			disk_file_close(&args->file[i]);
+	}
 
 	/* The machine has another working directory, and says what its disks are. */
 	if (ret == 0 && path_absolute(&absolute, disk->path, NULL) == 0)
@@ -193,6 +201,7 @@ static void give_file(struct disk_args *args, unsigned i, struct source *source,
 
 	*to = (struct source_disk){
 		.fd = args->file[i].fd,
+		.direct_fd = args->file[i].direct_fd,
 		.through = args->disk[i].mode == DISK_RW,
 		.path = args->disk[i].path,
 	};
@@ -200,7 +209,7 @@ static void give_file(struct disk_args *args, unsigned i, struct source *source,
 		to->dev = st.st_dev;
 		to->ino = st.st_ino;
 	}
-	args->file[i].fd = -1;
+	args->file[i].fd = args->file[i].direct_fd = -1;
 }
 
 int disk_args_add(struct disk_args *args, struct source *source, struct err *err)

@@ -24,7 +24,7 @@ enum disk_option {
 
 /* clang-format off */
 #define DISK_OPTION                                                                                \
-	{OPT_DISK, "disk", "F[,rw|ro|scratch][,id=X][,share=no]",                                  \
+	{OPT_DISK, "disk", "F[,rw|ro|scratch][,direct][,id=X][,share=no]",                        \
 	 "disk from raw file or device F, which only rw writes to; X=F is F,id=X; repeatable"}
 #define VOLUME_OPTION                                                                              \
 	{OPT_VOLUME, "volume", "NAME[:SIZE][,id=X]",                                               \

@@ -42,6 +42,7 @@ struct disk {
 	atomic_bool flush_failed; /* for good; see raw_flush() */
 	uint64_t size;
 	struct disk_limits limits;
+	int direct_fd;		    /* of `through`; owned; -1: through the page cache */
 	struct blob raw;	    /* fd owned; -1 when the base is an image */
 	char *path;		    /* of it, owned; NULL: unknown */
 	struct stat opened;	    /* of it, when it was opened */
@@ -80,6 +81,7 @@ static int init_disk(struct disk *disk, const struct disk_params *p, struct err 
 	pthread_mutex_init(&disk->cache_lock, NULL);
 	init_rwlock(&disk->lock);
 	disk->raw = p->layers == NULL ? p->raw : (struct blob){.fd = -1};
+	disk->direct_fd = p->direct ? p->direct_fd : -1;
 	if (p->size == 0 || p->size % SECTOR != 0 || p->size > IMAGE_MAX_BYTES)
 		return err_set(err, ERR_FAILED, "disk %s: %llu bytes is no size for a disk", p->id,
 			       (unsigned long long)p->size);
@@ -111,6 +113,8 @@ int disk_open(struct disk **out, const struct disk_params *p, struct err *err)
 	if (disk == NULL) {
 		if (p->layers == NULL)
 			close(p->raw.fd);
+		if (p->direct)
+			close(p->direct_fd);
 		return err_sys(err, ENOMEM, "disk %s", p->id);
 	}
 	ret = init_disk(disk, p, err);
@@ -129,6 +133,8 @@ void disk_close(struct disk *disk)
 	scratch_close(&disk->scratch);
 	if (disk->raw.fd >= 0)
 		close(disk->raw.fd);
+	if (disk->direct_fd >= 0)
+		close(disk->direct_fd);
 	for (unsigned i = 0; i < CACHE_FRAMES; i++)
 		free(disk->cache[i].data);
 	pthread_mutex_destroy(&disk->cache_lock);
@@ -201,12 +207,17 @@ bool disk_through(const struct disk *disk)
 	return disk->through;
 }
 
+bool disk_past_cache(const struct disk *disk)
+{
+	return disk->direct_fd >= 0;
+}
+
 struct disk_limits disk_limits(const struct disk *disk)
 {
 	return disk->limits;
 }
 
-int disk_direct(const struct disk *disk)
+int disk_through_fd(const struct disk *disk)
 {
 	return disk->through ? disk->raw.fd : -1;
 }
@@ -421,11 +432,65 @@ static int read_at_once(struct disk *disk, uint64_t at, struct iovec *iov, unsig
 	return disk_read_result(worker_preadv(raw->fd, iov, n, raw->offset + at));
 }
 
+static bool is_direct(const struct iovec *iov, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if ((uintptr_t)iov[i].iov_base % SECTOR != 0 || iov[i].iov_len % SECTOR != 0)
+			return false;
+	}
+	return true;
+}
+
+static void copy_pieces(const struct iovec *iov, unsigned n, uint8_t *buffer, bool to_pieces)
+{
+	for (unsigned i = 0; i < n; buffer += iov[i].iov_len, i++) {
+		if (to_pieces)
+			memcpy(iov[i].iov_base, buffer, iov[i].iov_len);
+		else
+			memcpy(buffer, iov[i].iov_base, iov[i].iov_len);
+	}
+}
+
+/* By way of memory that is aligned, for pieces that are not. */
+static int transfer_copied(struct disk *disk, uint64_t at, const struct iovec *iov, unsigned n,
+			   bool write)
+{
+	const uint64_t len = iov_bytes(iov, n);
+	cleanup_free uint8_t *buffer = aligned_alloc(SECTOR, align_up(len, SECTOR));
+	struct iovec one = {.iov_base = buffer, .iov_len = len};
+	int ret;
+
+	if (buffer == NULL)
+		return -ENOMEM;
+	if (write)
+		copy_pieces(iov, n, buffer, false);
+	ret = write ? io_pwritev(disk->direct_fd, &one, 1, at)
+		    : io_preadv(disk->direct_fd, &one, 1, at);
+	if (ret == 0 && !write)
+		copy_pieces(iov, n, buffer, true);
+	return ret;
+}
+
+/* Past the page cache. Sectors are aligned as it needs it (volume/disk_file.h); a guest's buffers may not be. */
+static int transfer_direct(struct disk *disk, uint64_t at, struct iovec *iov, unsigned n,
+			   bool write)
+{
+	worker_waits();
+	if (!is_direct(iov, n))
+		return transfer_copied(disk, at, iov, n, write);
+	return write ? io_pwritev(disk->direct_fd, iov, n, at)
+		     : io_preadv(disk->direct_fd, iov, n, at);
+}
+
 int disk_readv(struct disk *disk, uint64_t at, struct iovec *iov, unsigned n)
 {
 	const uint64_t len = iov_bytes(iov, n);
-	int ret = len > 0 && n > 1 ? read_at_once(disk, at, iov, n, len) : -EXDEV;
+	int ret = -EXDEV;
 
+	if (disk->direct_fd >= 0 && len > 0)
+		return disk_read_result(transfer_direct(disk, at, iov, n, false));
+	if (len > 0 && n > 1)
+		ret = read_at_once(disk, at, iov, n, len);
 	if (ret != -EXDEV)
 		return ret;
 	ret = 0;
@@ -527,6 +592,8 @@ int disk_writev(struct disk *disk, uint64_t at, struct iovec *iov, unsigned n)
 
 	if (disk->readonly)
 		return -EROFS;
+	if (disk->direct_fd >= 0 && len > 0)
+		return transfer_direct(disk, at, iov, n, true);
 	if (disk->through)
 		return worker_pwritev(disk->raw.fd, iov, n, at);
 	if (n > 1 && len > 0 && at % SCRATCH_BLOCK == 0 && len % SCRATCH_BLOCK == 0)

@@ -13,7 +13,7 @@
  * machine lock. A disk that is written through needs no lock; a layered one has its own, for its scratch file
  * alone, which readers share.
  * disk_prepare_freeze(), disk_thaw(), disk_merging() and disk_merge() take that, too: they may wait as long as
- * a request does that is under way. disk_id(), disk_size(), disk_readonly(), disk_through() and disk_direct()
+ * a request does that is under way. disk_id(), disk_size(), disk_readonly(), disk_through() and disk_through_fd()
  * return what never changes: any thread. The image sources are called by the writer's threads, while the
  * machine is paused and no request is under way. All else: the machine lock, and no request under way.
  */
@@ -41,6 +41,8 @@ struct disk_params {
 	const char *id;
 	bool readonly;
 	bool through;			   /* changes go to `raw`, which is open for writing */
+	bool direct;			   /* written through past the page cache: direct_fd is */
+	int direct_fd;			   /* the same file, opened with O_DIRECT; taken over */
 	uint64_t size;			   /* bytes, a multiple of 512 */
 	struct blob raw;		   /* base as a raw file; the disk takes over raw.fd */
 	const char *path;		   /* of the raw file, for errors; copied; NULL: unknown */
@@ -75,10 +77,11 @@ const char *disk_id(const struct disk *disk);
 uint64_t disk_size(const struct disk *disk);
 bool disk_readonly(const struct disk *disk);
 bool disk_through(const struct disk *disk);
+/* Whether the guest's reads and writes pass the page cache by. */
+bool disk_past_cache(const struct disk *disk);
 struct disk_limits disk_limits(const struct disk *disk);
-/* Where byte 0 of the disk is byte 0 of a file that can be read and written directly: its
- * descriptor, which stays the disk's. -1: it cannot, as with all layered disks. */
-int disk_direct(const struct disk *disk);
+/* Of a disk that is written through: the descriptor of its file, which stays the disk's. -1: it is another one. */
+int disk_through_fd(const struct disk *disk);
 
 /* Byte offsets within the disk; the caller has checked the range. Return 0; -EIO when a lower layer
  * cannot be read, is damaged, or there is no memory to unpack it; -EROFS for a change of a

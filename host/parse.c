@@ -229,6 +229,8 @@ static int take_suffix(struct disk_arg *disk, bool *taken, struct err *err)
 		ret = take_id(disk, comma + 4, err);
 	} else if (strcmp(comma, ",share=no") == 0) {
 		disk->alone = true;
+	} else if (strcmp(comma, ",direct") == 0) {
+		disk->direct = true;
 	} else if (take_mode(disk, comma + 1, err, &ret)) {
 		/* It is noted. */
 	} else if (!looks_like_option(comma + 1) || access(disk->path, F_OK) == 0) {
@@ -236,7 +238,7 @@ static int take_suffix(struct disk_arg *disk, bool *taken, struct err *err)
 	} else {
 		return err_set(err, ERR_USAGE,
 			       "--disk: no file is named %s, and '%s' is no suffix: there are ,rw "
-			       ",ro ,scratch ,id=X and ,share=no",
+			       ",ro ,scratch ,direct ,id=X and ,share=no",
 			       disk->path, comma);
 	}
 	if (ret < 0)

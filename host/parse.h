@@ -37,14 +37,15 @@ enum disk_mode {
 	DISK_RW,      /* what the guest writes goes into it */
 };
 
-/* What `--disk F[,rw|ro|scratch][,id=X][,share=no]` says; X=F is F,id=X. Only these suffixes are split
+/* What `--disk F[,rw|ro|scratch][,direct][,id=X][,share=no]` says; X=F is F,id=X. Only these suffixes are split
  * off, from the right, so that a comma in a file's name does no harm; another one is ERR_USAGE, unless there is
  * such a file. X= is part of the file's name where there is such a file, or where a slash is before the =. */
 struct disk_arg {
 	char path[4096];
 	enum disk_mode mode;
 	bool has_mode;
-	bool alone;					   /* share=no: nobody else may use it */
+	bool direct; /* past the page cache; of DISK_RW alone */
+	bool alone;  /* share=no: nobody else may use it */
 	char id[sizeof(((struct appliance_disk *)0)->id)]; /* "" when not given */
 };
 

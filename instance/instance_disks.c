@@ -35,6 +35,8 @@ json_t *instance_disks_json(const struct instance *in)
 					 mode_name(in->disk[i]), "size",
 					 (json_int_t)disk_size(in->disk[i]));
 
+		if (disk_past_cache(in->disk[i]))
+			json_object_set_new(json, "direct", json_true());
 		if (from->path != NULL) {
 			json_object_set_new(json, "file", json_string(from->path));
 			json_object_set_new(json, "device", json_integer((json_int_t)from->dev));
@@ -100,15 +102,15 @@ static int digest_disk(struct instance *in, uint32_t i, struct save_request *req
 
 	if (ret < 0)
 		return err_sys(err, -ret, "flush disk %s", disk_id(disk));
-	if (fstat(disk_direct(disk), &before) < 0)
+	if (fstat(disk_through_fd(disk), &before) < 0)
 		return err_sys(err, errno, "disk %s", disk_id(disk));
 	/* The times of a device tell nothing. */
 	settled = S_ISREG(before.st_mode) && verified_settle(&before);
-	ret = disk_digest(disk_direct(disk), disk_size(disk), &in->saving.progress,
+	ret = disk_digest(disk_through_fd(disk), disk_size(disk), &in->saving.progress,
 			  request->outside[i], err);
 	if (ret < 0)
 		return err_context(err, ret, "disk %s", disk_id(disk));
-	if (settled && fstat(disk_direct(disk), &after) == 0 && verified_same(&before, &after))
+	if (settled && fstat(disk_through_fd(disk), &after) == 0 && verified_same(&before, &after))
 		request->outside_stat[i] = after;
 	return 0;
 }

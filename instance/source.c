@@ -22,7 +22,7 @@ int source_init(struct source *s, struct err *err)
 {
 	*s = (struct source){.kernel_fd = -1, .initrd_fd = -1};
 	for (unsigned i = 0; i < APPLIANCE_MAX_DISKS; i++)
-		s->disk[i].fd = -1;
+		s->disk[i].fd = s->disk[i].direct_fd = -1;
 	for (unsigned i = 0; i < APPLIANCE_MAX_SHARES; i++)
 		s->share[i].ends = (struct share_ends)SHARE_ENDS_CLOSED;
 	return appliance_init(&s->appliance, err);
@@ -103,6 +103,8 @@ static int source_open_disk(struct source *s, unsigned index, const char *scratc
 
 	if (s->disk[index].path != NULL) {
 		params.raw = (struct blob){.fd = take_fd(&s->disk[index].fd), .len = d->size};
+		params.direct = s->disk[index].direct_fd >= 0;
+		params.direct_fd = take_fd(&s->disk[index].direct_fd);
 		return disk_open(disk, &params, err);
 	}
 	if (d->outside[0] != '\0')
@@ -207,8 +209,10 @@ void source_close(struct source *s)
 {
 	close_and_forget(&s->kernel_fd);
 	close_and_forget(&s->initrd_fd);
-	for (unsigned i = 0; i < APPLIANCE_MAX_DISKS; i++)
+	for (unsigned i = 0; i < APPLIANCE_MAX_DISKS; i++) {
 		close_and_forget(&s->disk[i].fd);
+		close_and_forget(&s->disk[i].direct_fd);
+	}
 	for (unsigned i = 0; i < APPLIANCE_MAX_SHARES; i++)
 		share_ends_close(&s->share[i].ends);
 	chain_close(s->chain);

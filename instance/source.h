@@ -17,8 +17,9 @@
 
 /* A disk that is a file or device of its own, and not in the chain. */
 struct source_disk {
-	int fd;	      /* owned until source_open_disks(); -1: it is in the chain */
-	bool through; /* what the guest writes goes to it */
+	int fd;	       /* owned until source_open_disks(); -1: it is in the chain */
+	int direct_fd; /* the same, past the page cache; owned as `fd`; -1: none */
+	bool through;  /* what the guest writes goes to it */
 	struct disk_limits limits;
 	const char *path; /* borrowed; NULL: it is in the chain */
 	dev_t dev;

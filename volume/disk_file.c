@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -74,9 +76,44 @@ int disk_file_open(struct disk_file *file, const char *path, bool write, bool sh
 	return 0;
 }
 
+/* A sector at a place and in memory that are aligned to one and to nothing more. */
+static int probe_direct(int fd)
+{
+	cleanup_free uint8_t *memory = aligned_alloc(4 * SECTOR, 4 * SECTOR);
+	ssize_t got;
+
+	if (memory == NULL)
+		return -ENOMEM;
+	got = pread(fd, memory + SECTOR, SECTOR, SECTOR);
+	return got < 0 ? -errno : 0;
+}
+
+int disk_file_open_direct(struct disk_file *file, const char *path, struct err *err)
+{
+	char same[sizeof("/proc/self/fd/") + 10];
+	int ret;
+
+	snprintf(same, sizeof(same), "/proc/self/fd/%d", file->fd);
+	file->direct_fd = open(same, O_RDWR | O_DIRECT | O_CLOEXEC | O_NOCTTY);
+	ret = file->direct_fd < 0 ? -errno : probe_direct(file->direct_fd);
+	if (ret == 0)
+		return 0;
+	cleanup_fd_fn(&file->direct_fd);
+	file->direct_fd = -1;
+	if (ret != -EINVAL)
+		return err_sys(err, -ret, "disk %s: past the page cache", path);
+	err_set(err, ERR_FAILED,
+		"disk %s: direct: what it lies on is not read and written past the page cache "
+		"(O_DIRECT) in "
+		"sectors of %u bytes, as a guest does it; leave out ,direct",
+		path, SECTOR);
+	return -EOPNOTSUPP;
+}
+
 void disk_file_close(struct disk_file *file)
 {
 	cleanup_fd_fn(&file->fd);
+	cleanup_fd_fn(&file->direct_fd);
 	*file = (struct disk_file)DISK_FILE_NONE;
 }
 

@@ -12,12 +12,13 @@
 
 struct disk_file {
 	int fd;	       /* owned; -1: none */
+	int direct_fd; /* owned: the same file past the page cache; -1: not asked for */
 	uint64_t size; /* bytes, a multiple of 512 */
 };
 
 #define DISK_FILE_NONE                                                                             \
 	{                                                                                          \
-		.fd = -1                                                                           \
+		.fd = -1, .direct_fd = -1                                                          \
 	}
 
 /*
@@ -32,6 +33,10 @@ struct disk_file {
  */
 int disk_file_open(struct disk_file *file, const char *path, bool write, bool share,
 		   struct err *err);
+/* Open an open one once more, past the page cache (O_DIRECT). Returns 0; -EOPNOTSUPP with ERR_FAILED when its file
+ * system has no such thing, or not for the 512 bytes that a guest's sector has; -ENOMEM; or what open(2) or pread(2)
+ * gave. */
+int disk_file_open_direct(struct disk_file *file, const char *path, struct err *err);
 /* Also one that was never opened. */
 void disk_file_close(struct disk_file *file);
 

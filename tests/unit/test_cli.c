@@ -439,6 +439,8 @@ Test(cli_values, disks)
 		{"a,b.img", "a,b.img", "", DISK_SCRATCH, false, false},
 		{"a,ro.img,ro", "a,ro.img", "", DISK_RO, true, false},
 		{"data=a.img,rw", "a.img", "data", DISK_RW, true, false},
+		{"a.img,rw,direct", "a.img", "", DISK_RW, true, false},
+		{"data=a.img,direct,rw", "a.img", "data", DISK_RW, true, false},
 		{"/tmp/x=y.img", "/tmp/x=y.img", "", DISK_SCRATCH, false, false},
 		{"data=/dev/x=y", "/dev/x=y", "data", DISK_SCRATCH, false, false},
 	};
@@ -465,6 +467,8 @@ Test(cli_values, disks)
 		cr_expect(eq(i32, disk.mode, good[i].mode), "%s", good[i].text);
 		cr_expect(eq(i32, disk.has_mode, good[i].has_mode), "%s", good[i].text);
 		cr_expect(eq(i32, disk.alone, good[i].alone), "%s", good[i].text);
+		cr_expect(eq(i32, disk.direct, strstr(good[i].text, ",direct") != NULL), "%s",
+			  good[i].text);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		cr_expect(lt(i32, parse_disk(bad[i], &disk, NULL), 0), "%s", bad[i]);

@@ -78,7 +78,7 @@ Test(disk_through, what_is_written_is_in_the_file_and_stays_there)
 	cr_assert(eq(int, (int)pread(other, seen, sizeof(seen), 5000), sizeof(seen)));
 	cr_assert_arr_eq(seen, data, sizeof(seen));
 	cr_assert(eq(int, disk_flush(disk), 0));
-	cr_assert(eq(int, disk_direct(disk), fd));
+	cr_assert(eq(int, disk_through_fd(disk), fd));
 	cr_assert(zero(u64, disk_scratch_bytes(disk)));
 	/* It is its own doing. */
 	cr_assert(eq(int, disk_check_base(disk, &err), 0));
@@ -376,4 +376,57 @@ Test(disk_through, a_digest_can_be_cancelled_and_a_short_file_is_an_error)
 	cr_assert(eq(int, (int)pwrite(fd, &byte, 1, SIZE), 1));
 	cr_expect(eq(int, disk_digest(fd, SIZE + FRAME_SIZE, NULL, text, &err), -ENODATA));
 	close(fd);
+}
+
+/* --- past the page cache --- */
+
+static struct disk *open_direct(struct disk_file *file)
+{
+	struct disk_params params = {
+		.id = "data", .through = true, .size = SIZE, .scratch_dir = "/nowhere"};
+	struct disk *disk = NULL;
+	struct err err;
+
+	if (disk_file_open(file, path, true, true, &err) < 0 ||
+	    disk_file_open_direct(file, path, &err) < 0)
+		return NULL;
+	params.raw = (struct blob){.fd = file->fd, .len = SIZE};
+	params.direct = true;
+	params.direct_fd = file->direct_fd;
+	cr_assert(eq(int, disk_open(&disk, &params, &err), 0), "%s", err.text);
+	return disk;
+}
+
+/* Memory that is aligned as it has to be, and memory that is not; sectors, and what a cached read sees of them. */
+Test(disk_through, past_the_page_cache)
+{
+	static uint8_t memory[3 * 4096];
+	uint8_t *aligned = (uint8_t *)align_up((uintptr_t)memory, 4096), seen[1024];
+	struct disk_file file;
+	struct disk *disk;
+
+	close(make_file(SIZE));
+	disk = open_direct(&file);
+	if (disk == NULL)
+		cr_skip_test("SKIP: %s: nothing is read past the page cache", path);
+	for (unsigned shift = 0; shift < 2; shift++) {
+		struct iovec to[] = {{aligned + shift, 512}, {aligned + 1024 + shift, 512}};
+		struct iovec from[] = {{aligned + 2048 + shift, 512},
+				       {aligned + 3072 + shift, 512}};
+
+		memset(to[0].iov_base, 3 + (int)shift, 512);
+		memset(to[1].iov_base, 5 + (int)shift, 512);
+		cr_assert(eq(int, disk_writev(disk, 512 * (3 + shift), to, 2), 0));
+		cr_assert(eq(int, (int)pread(file.fd, seen, 1024, 512 * (3 + shift)), 1024));
+		cr_assert(eq(u8, seen[0], 3 + shift));
+		cr_assert(eq(u8, seen[1023], 5 + shift));
+		cr_assert(eq(int, disk_readv(disk, 512 * (3 + shift), from, 2), 0));
+		cr_assert(eq(u8, aligned[2048 + shift], 3 + shift));
+		cr_assert(eq(u8, aligned[3072 + shift + 511], 5 + shift));
+	}
+	cr_assert(eq(int, disk_zero(disk, 512, 8192, true), 0));
+	cr_assert(eq(int, disk_readv(disk, 2048, &(struct iovec){aligned, 512}, 1), 0));
+	cr_assert(zero(u8, aligned[0]));
+	cr_assert(eq(int, disk_flush(disk), 0));
+	disk_close(disk);
 }
