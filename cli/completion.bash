@@ -6,9 +6,10 @@ _torpor_verb()
 	case $verb in
 	build)
 		subcommands='' operands='files'
-		flags='--live --encrypt --plain-http --help' files='-o --output --key-file --passphrase-file --kernel --initrd --disk --from --cacert' folders='--modules'
-		choices='--ready --cpu --console --net --pull --progress' others='--ready-timeout --warm --append --volume --disk-iops --disk-bps -m --memory -c --vcpus --mac --mtu --queues --module --space --timeout'
+		flags='--live --encrypt --plain-http --help' files='-o --output --key-file --passphrase-file --kernel --initrd --from --cacert' folders='--modules'
+		choices='--ready --disk --cpu --console --net --pull --progress' others='--ready-timeout --warm --append --volume --disk-iops --disk-bps -m --memory -c --vcpus --mac --mtu --queues --module --space --timeout'
 		case $prev in --ready) words='text: port: exec:' ;; esac
+		case $prev in --disk) words=' ro scratch]' ;; esac
 		case $prev in --cpu) words='v1 v2 v3 host' ;; esac
 		case $prev in --console) words='ttyS0 hvc0' ;; esac
 		case $prev in --net) words='user none' ;; esac
@@ -17,11 +18,12 @@ _torpor_verb()
 		;;
 	run)
 		subcommands='' operands='images files'
-		flags='-d --detach --rm --plain-http --help' files='--kernel --initrd --disk --pcap --key-file --passphrase-file --cacert' folders='--modules'
-		choices='--on-term --restart --disks --cpu --console --net --pull --progress' others='-n --name --until-closed --append --volume --disk-iops --disk-bps -m --memory -c --vcpus -v --share --cpus --cpu-weight --cpuset --memory-max --pids-max -p --publish --mac --mtu --queues --module --space --timeout'
+		flags='-d --detach --rm --plain-http --help' files='--kernel --initrd --pcap --key-file --passphrase-file --cacert' folders='--modules'
+		choices='--on-term --restart --disks --disk --cpu --console --net --pull --progress' others='-n --name --until-closed --append --volume --disk-iops --disk-bps -m --memory -c --vcpus -v --share --cpus --cpu-weight --cpuset --memory-max --pids-max -p --publish --net-pps --net-bps --mac --mtu --queues --module --space --timeout'
 		case $prev in --on-term) words='stop save kill' ;; esac
 		case $prev in --restart) words='no on-failure always' ;; esac
 		case $prev in --disks) words='inside outside' ;; esac
+		case $prev in --disk) words=' ro scratch]' ;; esac
 		case $prev in --cpu) words='v1 v2 v3 host' ;; esac
 		case $prev in --console) words='ttyS0 hvc0' ;; esac
 		case $prev in --net) words='user tap lan= none' ;; esac
@@ -30,23 +32,25 @@ _torpor_verb()
 		;;
 	resume)
 		subcommands='' operands='running saved images files'
-		flags='-d --detach --paused --golden --rm --wait-complete --unverified --new-identity --plain-http --help' files='--require-signature --disk --pcap --key-file --passphrase-file --cacert' folders=''
-		choices='--on-term --restart --disks --fill --verify -v --share --net --progress' others='--idle-save --until-closed -n --name --cpus --cpu-weight --cpuset --memory-max --pids-max --volume --disk-iops --disk-bps -p --publish --timeout'
+		flags='-d --detach --paused --golden --rm --wait-complete --unverified --new-identity --plain-http --help' files='--require-signature --pcap --key-file --passphrase-file --cacert' folders=''
+		choices='--on-term --restart --disks --fill --verify --disk -v --share --net --progress' others='--idle-save --until-closed -n --name --cpus --cpu-weight --cpuset --memory-max --pids-max --volume --disk-iops --disk-bps -p --publish --net-pps --net-bps --timeout'
 		case $prev in --on-term) words='stop save kill' ;; esac
 		case $prev in --restart) words='no on-failure always' ;; esac
 		case $prev in --disks) words='inside outside' ;; esac
 		case $prev in --fill) words='none idle full' ;; esac
 		case $prev in --verify) words='full cached' ;; esac
+		case $prev in --disk) words=' ro scratch]' ;; esac
 		case $prev in --share|-v) words=' none' ;; esac
 		case $prev in --net) words='user tap lan= none' ;; esac
 		case $prev in --progress) words='plain json none' ;; esac
 		;;
 	clone)
 		subcommands='' operands='running saved images files'
-		flags='--unverified --new-identity --help' files='--require-signature --disk --pcap --key-file --passphrase-file' folders=''
-		choices='--fill --verify -v --share --net --progress' others='-c --count -n --name --cpus --cpu-weight --cpuset --memory-max --pids-max --volume --disk-iops --disk-bps -p --publish'
+		flags='--unverified --new-identity --help' files='--require-signature --pcap --key-file --passphrase-file' folders=''
+		choices='--fill --verify --disk -v --share --net --progress' others='-c --count -n --name --cpus --cpu-weight --cpuset --memory-max --pids-max --volume --disk-iops --disk-bps -p --publish --net-pps --net-bps'
 		case $prev in --fill) words='none idle full' ;; esac
 		case $prev in --verify) words='full cached' ;; esac
+		case $prev in --disk) words=' ro scratch]' ;; esac
 		case $prev in --share|-v) words=' none' ;; esac
 		case $prev in --net) words='user tap lan= none' ;; esac
 		case $prev in --progress) words='plain json none' ;; esac
@@ -67,10 +71,11 @@ _torpor_verb()
 		;;
 	receive)
 		subcommands='' operands=''
-		flags='--paused --unverified --new-identity --help' files='--require-signature --disk --pcap --key-file --passphrase-file' folders=''
-		choices='--fill --verify -v --share --net --progress' others='-n --name --cpus --cpu-weight --cpuset --memory-max --pids-max --volume --disk-iops --disk-bps -p --publish'
+		flags='--paused --unverified --new-identity --help' files='--require-signature --pcap --key-file --passphrase-file' folders=''
+		choices='--fill --verify --disk -v --share --net --progress' others='-n --name --cpus --cpu-weight --cpuset --memory-max --pids-max --volume --disk-iops --disk-bps -p --publish --net-pps --net-bps'
 		case $prev in --fill) words='none idle full' ;; esac
 		case $prev in --verify) words='full cached' ;; esac
+		case $prev in --disk) words=' ro scratch]' ;; esac
 		case $prev in --share|-v) words=' none' ;; esac
 		case $prev in --net) words='user tap lan= none' ;; esac
 		case $prev in --progress) words='plain json none' ;; esac

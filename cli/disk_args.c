@@ -9,7 +9,7 @@
 #include "base/name.h"
 #include "base/num.h"
 #include "cli/disk_user.h"
-#include "devices/block/rate.h"
+#include "devices/rate.h"
 #include "format/image/disk_digest.h"
 #include "format/verified.h"
 #include "host/paths.h"

@@ -10,6 +10,7 @@
 
 #include "base/mac.h"
 #include "base/num.h"
+#include "devices/rate.h"
 #include "host/parse.h"
 
 static const enum {
@@ -163,6 +164,19 @@ static int take_u16(uint16_t *to, const char *value, const char *what, uint64_t 
 	return 0;
 }
 
+static int take_rate(uint64_t *to, const char *value, bool bytes, struct err *err)
+{
+	const char *name = bytes ? "--net-bps" : "--net-pps";
+	int ret = bytes ? parse_memory(value, to, err)
+			: parse_number(value, name, 1, RATE_MAX, to, err);
+
+	if (ret < 0)
+		return err_context(err, ret, "%s", name);
+	return *to > 0 && *to <= RATE_MAX
+		       ? 0
+		       : err_set(err, ERR_USAGE, "%s %s: more than 0, and at most 9G", name, value);
+}
+
 int net_args_take(struct net_args *args, int id, const char *value, struct err *err)
 {
 	int ret = 0;
@@ -185,6 +199,12 @@ int net_args_take(struct net_args *args, int id, const char *value, struct err *
 		break;
 	case OPT_QUEUES:
 		ret = take_u16(&args->pairs, value, "--queues", 1, APPLIANCE_MAX_PAIRS, err);
+		break;
+	case OPT_NET_PPS:
+		ret = take_rate(&args->connections.limits.frames, value, false, err);
+		break;
+	case OPT_NET_BPS:
+		ret = take_rate(&args->connections.limits.bytes, value, true, err);
 		break;
 	default:
 		return 0;

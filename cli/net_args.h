@@ -1,5 +1,5 @@
 /*
- * How a machine is connected: --net, -p and --pcap, for `run` and `resume`; and what cards a new
+ * How a machine is connected: --net, -p, its limits and --pcap, for `run` and `resume`; and what cards a new
  * one has: --net, --mac, --mtu and --queues, for `run` and `build`. Only the latter goes into
  * files.
  *
@@ -17,6 +17,8 @@ enum net_option {
 	OPT_MAC,
 	OPT_MTU,
 	OPT_QUEUES,
+	OPT_NET_PPS,
+	OPT_NET_BPS,
 	OPT_PUBLISH = 'p',
 };
 
@@ -24,6 +26,8 @@ enum net_option {
 #define NET_OPTIONS                                                                                \
 	{OPT_NET, "net", "user|tap[=IF]|lan=NAME|none", "what a network card is connected to; repeatable, default user; user,host-loopback also reaches 127.0.0.1 of this host"}, \
 	{OPT_PUBLISH, "publish", "[HOST:]GUEST[/udp]", "publish a port of the guest, or ADDR:HOST:GUEST on one address; without HOST, or 0, on any free port"}, \
+	{OPT_NET_PPS, "net-pps", "N", "at most N frames a second from each network card, and as many to it"}, \
+	{OPT_NET_BPS, "net-bps", "SIZE", "at most SIZE bytes a second from each network card, and as many to it"}, \
 	{OPT_PCAP, "pcap", "FILE", "capture the frames of the network card; those of the second into FILE.1, and so on"}
 #define NET_CARD_OPTIONS                                                                           \
 	{OPT_MAC, "mac", "ADDRESS", "MAC address of the first network card; default a random one for each machine"}, \

@@ -43,7 +43,7 @@ struct option_spec {
 extern const struct option_spec options_none[];
 extern const struct option_spec options_json[];
 
-#define OPTIONS_MAX 40
+#define OPTIONS_MAX 48
 
 struct options {
 	const char *verb;

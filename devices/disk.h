@@ -31,7 +31,7 @@
 
 struct disk;
 
-/* What a guest may do with a disk in a second; 0: as much as it can. At most RATE_MAX (block/rate.h). */
+/* What a guest may do with a disk in a second; 0: as much as it can. At most RATE_MAX (rate.h). */
 struct disk_limits {
 	uint64_t requests;
 	uint64_t bytes;

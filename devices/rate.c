@@ -1,5 +1,5 @@
 /* See rate.h. The bucket is kept as the moment at which it will be full again. */
-#include "devices/block/rate.h"
+#include "devices/rate.h"
 
 #include "base/clock.h"
 #include "base/num.h"

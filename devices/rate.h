@@ -5,8 +5,8 @@
  * What begins may be larger than the bucket: then what comes next waits for longer. Pure, but for the caller's
  * lock; times are of one clock, in nanoseconds.
  */
-#ifndef TORPOR_DEVICES_BLOCK_RATE_H
-#define TORPOR_DEVICES_BLOCK_RATE_H
+#ifndef TORPOR_DEVICES_RATE_H
+#define TORPOR_DEVICES_RATE_H
 
 #include <stdbool.h>
 #include <stdint.h>

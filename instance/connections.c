@@ -36,6 +36,9 @@ int connections_bind(struct connections *c, const struct appliance *a, struct er
 			       "-p: ports are published by --net user, and no card has that");
 	if (c->pcap != NULL && a->nnets == 0)
 		return err_set(err, ERR_USAGE, "--pcap: there is no network card");
+	if ((c->limits.frames > 0 || c->limits.bytes > 0) && a->nnets == 0)
+		return err_set(err, ERR_USAGE,
+			       "--net-pps and --net-bps are for a network card, and there is none");
 	if (a->nnets == 0 && connections_none(c))
 		c->n = 0;
 	if (c->n > a->nnets)

@@ -30,7 +30,8 @@ struct connections {
 	struct connection card[APPLIANCE_MAX_NETS];
 	unsigned nforwards; /* published by the first user network */
 	struct net_forward forward[NET_MAX_FORWARDS];
-	const char *pcap; /* file for what passes the first card; NULL: none */
+	struct net_limits limits; /* of each card */
+	const char *pcap;	  /* file for what passes the first card; NULL: none */
 };
 
 /* Whether the one choice is that there be no connection. */

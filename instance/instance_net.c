@@ -169,13 +169,22 @@ static int connect_card(struct instance *in, unsigned index, const struct connec
 	return ret;
 }
 
+static int limit_card(struct net_card *card, const struct net_limits *limits, struct err *err)
+{
+	if (limits->frames == 0 && limits->bytes == 0)
+		return 0;
+	return card->ops->limit(card, limits, err);
+}
+
 int instance_net_open(struct instance *in, struct err *err)
 {
 	const struct connections *connections = in->options->connections;
 
 	for (uint32_t i = 0; connections != NULL && i < in->source->appliance.nnets; i++) {
-		int ret;
+		int ret = limit_card(in->board.net[i], &connections->limits, err);
 
+		if (ret < 0)
+			return ret;
 		if (!is_connected(connections, i)) {
 			in->board.net[i]->ops->link(in->board.net[i], false);
 			continue;

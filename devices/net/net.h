@@ -97,6 +97,15 @@ struct net_card_ops {
 	void (*link)(struct net_card *c, bool up);
 	/* net_connect() has given it a back end. */
 	void (*connected)(struct net_card *c);
+	/* Limit it from now on; once, before the machine runs. What has to wait stays where it is: in the queue of the
+	 * guest, or with the back end. Returns 0, or what timer_open() gave. */
+	int (*limit)(struct net_card *c, const struct net_limits *limits, struct err *err);
+};
+
+/* What may pass a card in a second, in each direction; 0: as much as can. At most RATE_MAX (devices/rate.h). */
+struct net_limits {
+	uint64_t frames; /* large ones count as one */
+	uint64_t bytes;
 };
 
 /* For `torpor stats`; frames may be large ones. */

@@ -27,8 +27,8 @@
 #include "base/io.h"
 #include "base/num.h"
 #include "base/timer.h"
-#include "devices/block/rate.h"
 #include "devices/block/workers.h"
+#include "devices/rate.h"
 
 #define SECTOR		  512u
 #define PHYSICAL_EXPONENT 3 /* 8 sectors: the 4 KiB the scratch file works in */

@@ -152,7 +152,7 @@ static bool finish_resume(struct virtio_net *n)
 }
 
 /* The driver may have new buffers. */
-static void net_serve_rx(struct virtio_net *n)
+void net_serve_rx(struct virtio_net *n)
 {
 	if (!finish_resume(n) || !n->rx_refused || n->card.backend == NULL)
 		return;
@@ -324,6 +324,7 @@ static const struct net_card_ops card_ops = {
 	.writable = net_writable,
 	.link = net_link,
 	.connected = net_connected,
+	.limit = net_limit,
 };
 
 static int net_state_damaged(struct err *err, const char *what)
@@ -355,6 +356,8 @@ static void net_free(struct virtio_device *v)
 	struct virtio_net *n = net_from_virtio(v);
 
 	loop_unhook(&v->m->loop, &n->round);
+	net_rate_close(&n->tx_rate);
+	net_rate_close(&n->rx_rate);
 	if (n->card.backend != NULL)
 		n->card.backend->ops->close(n->card.backend);
 	free(n);
@@ -387,6 +390,7 @@ int virtio_net_create(struct virtio_device **out, struct machine *m, const char 
 	n->s.mtu = net->mtu;
 	n->card.ops = &card_ops;
 	n->card.flows = &n->s.flows;
+	n->tx_rate.timer = n->rx_rate.timer = TIMER_CLOSED;
 	net_forget_driver(n);
 	n->v.config = &n->config;
 	n->v.config_len = offsetof(struct virtio_net_config, speed);

@@ -6,8 +6,10 @@
 #include <linux/virtio_net.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/timerfd.h>
 
 #include "base/num.h"
+#include "devices/virtio/net_internal.h"
 #include "tests/unit/net_driver.h"
 
 TestSuite(net, .fini = card_end);
@@ -185,6 +187,76 @@ Test(net, a_busy_queue_is_served_in_turns)
 	fake_loop(&fake);
 	fake_loop(&fake);
 	cr_assert(eq(uint, net.sent, 100));
+}
+
+/* Of a frame of 100 bytes the next one waits for more than a minute. */
+static struct virtio_net *limit_card(void)
+{
+	static const struct net_limits slow = {.bytes = 1};
+	struct net_card *card = fake_net_card(&fake);
+	struct err err;
+
+	cr_assert(eq(int, card->ops->limit(card, &slow, &err), 0), "%s", err.text);
+	return container_of(card, struct virtio_net, card);
+}
+
+/* It is over. */
+static void end_waiting(struct net_rate *r)
+{
+	struct itimerspec set;
+
+	cr_assert(eq(int, timerfd_gettime(r->timer.fd, &set), 0));
+	cr_assert(ge(i64, set.it_value.tv_sec, 60));
+	r->bytes.paid_ns = 0;
+	r->timer.fn(r->timer.opaque);
+}
+
+Test(net, what_is_over_the_limit_stays_in_the_queue)
+{
+	struct virtio_net_hdr_v1 h = {0};
+	struct virtio_net *n;
+
+	card_start(ALL, 1);
+	n = limit_card();
+	cr_assert(card_send(TX, &h, 100));
+	cr_assert_not(card_send(TX, &h, 101));
+	fake_kick(&fake, TX);
+	cr_assert(eq(uint, net.sent, 1));
+	end_waiting(&n->tx_rate);
+	cr_assert(eq(uint, net.sent, 2));
+	cr_assert(eq(sz, net.len, 113));
+}
+
+Test(net, what_is_over_the_limit_stays_with_the_back_end)
+{
+	struct virtio_net *n;
+	uint32_t len;
+
+	card_start(ALL, 1);
+	n = limit_card();
+	card_post(&fake, RX, 4, 0x800);
+	cr_assert(eq(int, card_give(112, 3), 0));
+	cr_assert(eq(int, card_give(112, 4), -EAGAIN));
+	cr_assert(zero(uint, net.readies));
+	end_waiting(&n->rx_rate);
+	cr_assert(eq(uint, net.readies, 1));
+	cr_assert(eq(int, card_give(112, 4), 0));
+	cr_assert_not_null(card_received(&fake, RX, &len));
+	cr_assert_not_null(card_received(&fake, RX, &len));
+}
+
+/* What waits is in the file, as what had no buffers is. */
+Test(net, what_is_over_the_limit_is_saved)
+{
+	card_start(ALL, 1);
+	(void)limit_card();
+	card_post(&fake, RX, 4, 0x800);
+	cr_assert(eq(int, card_give(112, 3), 0));
+	cr_assert(eq(int, card_give(112, 4), -EAGAIN));
+	net.arrived = 1;
+	net.size = 112;
+	fake.v->dev.ops->quiesce(&fake.v->dev);
+	cr_assert(zero(uint, net.arrived));
 }
 
 Test(net, a_frame_is_received)

@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "base/num.h"
-#include "devices/block/rate.h"
+#include "devices/rate.h"
 
 #define BEGIN (1000 * NS_PER_SECOND)
 

@@ -185,9 +185,9 @@ options_of_files() {
         name) set -- other ;;
         on-term) set -- save ;;
         restart) set -- always ;;
-        cpus | cpu-weight | pids-max | disk-iops) set -- 1 ;;
+        cpus | cpu-weight | pids-max | disk-iops | net-pps) set -- 1 ;;
         cpuset) set -- 0 ;;
-        memory-max | disk-bps) set -- 1G ;;
+        memory-max | disk-bps | net-bps) set -- 1G ;;
         idle-save | timeout) set -- 9 ;;
         disks) set -- inside ;;
         disk) set -- missing ;;

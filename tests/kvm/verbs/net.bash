@@ -219,6 +219,25 @@ frames_pass() {
 }
 try frames_pass "--net user answers a guest's frames, before and after a save"
 
+# Time only shows that nothing is faster than the limit allows.
+limited() {
+    local begin
+    boot h --net user --net-pps 10
+    begin=$EPOCHREALTIME
+    for _ in {1..8}; do
+        answers h "arp 10.0.2.2" "arp $gateway"
+    done
+    python3 -c "import sys; sys.exit($EPOCHREALTIME - $begin < 0.5)" || fail "8 frames, with 10 a second, in less than 0.5 s"
+    works save h -o h.torpor
+    works resume -d h.torpor --net user --net-bps 1M
+    answers h "arp 10.0.2.2" "arp $gateway"
+    works_silently kill h
+    refuses 125 "net-pps" run --kernel "$TINY" --net user --net-pps 0
+    refuses 125 "at most 9G" run --kernel "$TINY" --net user --net-bps 100G
+    refuses 125 "for a network card" run --kernel "$TINY" --net none --net-bps 1M
+}
+try limited "--net-pps, --net-bps: no card is faster than its limit"
+
 frames_in_hand() {
     boot h --net user
     answers h "arpask 10.0.2.2 5" "arpask 5"
