@@ -654,8 +654,8 @@ static void blk_stop(struct virtio_device *v)
 	struct virtio_blk *blk = blk_from_virtio(v);
 
 	timer_close(&blk->rate_timer);
-	blk->abandoned = !workers_close(blk->workers,
-					blk->pending > 0 ? END_PATIENCE_MS : IDLE_PATIENCE_MS);
+	blk->abandoned =
+		!workers_close(blk->workers, blk->pending > 0 ? END_PATIENCE_MS : IDLE_PATIENCE_MS);
 	blk->workers = NULL;
 }
 
