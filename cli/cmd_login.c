@@ -56,7 +56,7 @@ static int login_credentials(const struct login_args *args, struct credentials *
 
 	if (strlen(args->user) >= sizeof(c->user))
 		return err_set(err, ERR_USAGE, "the user name is too long");
-	ret = passphrase_read(&password, args->password_stdin ? "-" : NULL, args->host, false, err);
+	ret = password_read(&password, args->password_stdin, args->host, err);
 	if (ret < 0)
 		return ret;
 	strcpy(c->user, args->user);

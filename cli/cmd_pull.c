@@ -61,8 +61,10 @@ static void pull_print(const struct pull_args *args, const struct reference *ref
 		print_line(stdout, "%s: %s", name, pulled->named);
 	if (pulled->missing[0] != '\0')
 		print_line(stderr,
-			   "torpor: pull: it stands on %s, which the registry does not have under "
-			   "parent-%s: pull that, too",
+			   "torpor: pull: it stands on %s, which neither this host nor the "
+			   "registry (as parent-%s) has: pull or make that image, too, or push "
+			   "this one "
+			   "anew where both are, whole after torpor flatten",
 			   pulled->missing, pulled->missing + sizeof("sha256:") - 1);
 }
 

@@ -137,11 +137,13 @@ static int open_cold_file(const struct run_args *args, struct source *source, st
 	int ret = spool_input(&input, args->file, &params.fd, err);
 
 	if (ret < 0)
-		return ret;
+		return image_source_explain(args->file, ret, err);
 	ret = keys_to_open(&args->keys, &params.keys, err);
 	if (ret < 0)
 		return ret;
-	return source_from_keyed_file(source, input.file, &params, &args->keys, err);
+	ret = source_from_keyed_file(source, input.file, &params, &args->keys, err);
+	return ret < 0 && err->kind == ERR_INTEGRITY ? image_source_explain(args->file, ret, err)
+						     : ret;
 }
 
 /* The command line replaces sizes and the like of a file, and adds disks, but not its kernel. */

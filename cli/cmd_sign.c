@@ -11,6 +11,7 @@
 #include "cli/input.h"
 #include "cli/passphrase.h"
 #include "cli/print_line.h"
+#include "cli/target.h"
 #include "format/convert.h"
 #include "format/crypto/sign.h"
 #include "host/parse.h"
@@ -189,11 +190,22 @@ static int sign_archive(const struct sign_args *args, const struct pen *pen, str
 static int sign_file(struct sign_args *args, const struct pen *pen, struct err *err)
 {
 	cleanup_archive struct archive *a = NULL;
+	struct target found;
 	int ret;
 
 	if (args->output == NULL && strcmp(args->file, "-") == 0) {
 		args->output = args->file;
 		ret = parse_output(args->output, err);
+		if (ret < 0)
+			return ret;
+	}
+	if (args->output == NULL) {
+		ret = target_find_file(&found, args->file, err);
+		if (ret == 0 && found.kind == TARGET_IMAGE)
+			ret = err_set(
+				err, ERR_USAGE,
+				"%s is an image, which never changes: -o FILE says what to write",
+				args->file);
 		if (ret < 0)
 			return ret;
 	}

@@ -79,6 +79,51 @@ bool image_source_is(const char *text)
 	return stat(text, &st) == 0 && S_ISDIR(st.st_mode) && !is_image_layout(text);
 }
 
+/* Whether docker://TEXT may be what was meant. A dot is of a file's name. */
+static bool may_be_in_registry(const char *text)
+{
+	char whole[sizeof(REFERENCE_SCHEME) + REFERENCE_TEXT];
+	const char *slash = strrchr(text, '/');
+	struct reference ref;
+
+	return !reference_is_remote(text) && strlen(text) < REFERENCE_TEXT &&
+	       strchr(slash != NULL ? slash : text, '.') == NULL &&
+	       snprintf(whole, sizeof(whole), REFERENCE_SCHEME "%s", text) > 0 &&
+	       reference_parse(&ref, whole, NULL) == 0;
+}
+
+int image_source_explain(const char *text, int ret, struct err *err)
+{
+	struct err why;
+
+	if (err == NULL)
+		return ret;
+	why = *err;
+	if (why.kind == ERR_NOT_FOUND && may_be_in_registry(text))
+		err_set(err, why.kind, "%s; an image of a registry is " REFERENCE_SCHEME "%s",
+			why.text, text);
+	else if (why.kind != ERR_NOT_FOUND && strstr(text, ".tar") != NULL &&
+		 !container_source_has_scheme(text))
+		err_set(err, why.kind,
+			"%s; the tar of a root file system is tar:%s, and that of an image "
+			"oci-archive:%s or docker-archive:%s",
+			why.text, text, text, text);
+	return ret;
+}
+
+/* What is no folder is said here, for behind it the name alone is known. */
+static int check_folder(const char *path, struct err *err)
+{
+	struct stat st;
+	int ret = 0;
+
+	if (stat(path, &st) < 0)
+		ret = err_sys(err, errno, "open %s", path);
+	else if (!S_ISDIR(st.st_mode))
+		ret = err_set(err, ERR_USAGE, "%s is no folder", path);
+	return ret < 0 ? image_source_explain(path, ret, err) : 0;
+}
+
 static int take_space(struct image_args *args, const char *value, struct err *err)
 {
 	int ret = parse_memory(value, &args->space, err);
@@ -219,7 +264,7 @@ static int bring_image(const struct image_args *args, enum image_use use, bool *
 		if (strlen(args->from) >= SOURCE_SIZE)
 			return err_sys(err, ENAMETOOLONG, "%s", args->from);
 		strcpy(source, args->from);
-		return 0;
+		return container_source_has_scheme(source) ? 0 : check_folder(source, err);
 	}
 	ret = pull_image(args, use, appliance, path, err);
 	if (ret == 0)

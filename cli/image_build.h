@@ -64,6 +64,9 @@ struct image_args {
  * such a scheme, and is no appliance that was pulled; or it is the name of an image that was; or it
  * is a folder, and no OCI layout. */
 bool image_source_is(const char *text);
+/* Put behind an error of opening `text` how an image of a registry, or a tar file, is named, when it
+ * may be meant to be one. Returns `ret`. */
+int image_source_explain(const char *text, int ret, struct err *err);
 
 /* Returns 1 when it is one of these options, 0 when it is not, or -EINVAL with ERR_USAGE. */
 int image_args_take(struct image_args *args, int id, const char *value, struct err *err);

@@ -31,6 +31,8 @@ struct passphrase {
  * the terminal. */
 int passphrase_read(struct passphrase *p, const char *file, const char *what, bool new,
 		    struct err *err);
+/* The same of a password, for which the verb has --password-stdin. */
+int password_read(struct passphrase *p, bool from_stdin, const char *what, struct err *err);
 void passphrase_wipe(struct passphrase *p);
 
 #endif

@@ -325,7 +325,7 @@ static int open_manifest(struct image_source *s, const struct oci_descriptor *ma
 		oci_descriptors_free(&list);
 		return err_set(err, ERR_USAGE,
 			       "it is an appliance and no container image: torpor run or resume "
-			       "takes it as it is");
+			       "takes it without oci: or oci-archive: before it");
 	}
 	ret = find_layers(s, &list, err);
 	oci_descriptors_free(&list);

@@ -339,6 +339,7 @@ static int exchange_failed(const struct exchange *x, CURLcode code, const char *
 				      strstr(why, "http request") != NULL
 			      ? -EPROTO
 			      : -EAGAIN;
+		x->response->cut_in_tls = ret == -EAGAIN;
 		break;
 	default:
 		break;

@@ -90,6 +90,19 @@ int registry_http(const struct registry *r, struct http **http, struct err *err)
 	return http_new(http, &options, err);
 }
 
+/* Some servers close the connection at the first message of TLS, and say nothing. Whether this one
+ * answers http; what speaks TLS alone answers with 400. */
+static bool is_plain(struct registry *r, struct http *http)
+{
+	cleanup_http_response struct http_response response = {0};
+	struct http_request request = {.method = "GET"};
+	char url[sizeof(r->base) + 8];
+
+	snprintf(url, sizeof(url), "http://%s/v2/", registry_host(&r->ref));
+	request.url = url;
+	return http_exchange(http, &request, &response, NULL) == 0 && response.status != 400;
+}
+
 /* https; http when a registry on this host does not speak TLS, or when it was asked for. */
 static int find_scheme(struct registry *r, struct err *err)
 {
@@ -114,7 +127,8 @@ static int find_scheme(struct registry *r, struct err *err)
 	/* A registry that only just starts answers a later attempt. */
 	for (unsigned n = 1;; n++) {
 		ret = http_exchange(http, &request.http, &response, err);
-		if (ret == -EPROTO) {
+		if (ret == -EPROTO || (response.cut_in_tls && is_plain(r, http))) {
+			err_clear(err);
 			snprintf(r->base, sizeof(r->base), "http://%s", host);
 			return 0;
 		}
@@ -315,8 +329,9 @@ static void error_text(const struct buf *body, char text[256])
 	}
 }
 
-int registry_refused(const char *url, const struct http_response *response, const char *what,
-		     struct err *err)
+/* `unknown` is what a 401 means. */
+static int refused_as(const char *url, const struct http_response *response, const char *what,
+		      const char *unknown, struct err *err)
 {
 	char origin[HTTP_URL], text[256];
 
@@ -327,10 +342,26 @@ int registry_refused(const char *url, const struct http_response *response, cons
 		return -ENOENT;
 	}
 	err_set(err, ERR_FAILED, "%s: %s: status %ld%s%s", origin, what, response->status, text,
-		response->status == 401 ? " (torpor login?)" : "");
+		response->status == 401 ? unknown : "");
 	if (response->status == 401 || response->status == 403)
 		return -EACCES;
 	return registry_is_transient(response->status) ? -EAGAIN : -EINVAL;
+}
+
+int registry_refused(const char *url, const struct http_response *response, const char *what,
+		     struct err *err)
+{
+	return refused_as(url, response, what, " (torpor login?)", err);
+}
+
+/* Of a call with the credentials that were given or found. */
+static int login_refused(const struct registry *r, const char *url,
+			 const struct http_response *response, const char *what, struct err *err)
+{
+	return refused_as(url, response, what,
+			  r->options.credentials != NULL ? ": the user or the password is refused"
+							 : " (torpor login?)",
+			  err);
 }
 
 static void scope_of(const struct registry *r, const char *mount_from, char scope[SCOPE_SIZE])
@@ -427,7 +458,7 @@ static int fetch_token(struct registry *r, struct http *http, const char *scope,
 		if (ret == 0 && response.status == 200)
 			break;
 		if (ret == 0 && !registry_is_transient(response.status))
-			ret = registry_refused(request.url, &response, "ask for a token", err);
+			ret = login_refused(r, request.url, &response, "ask for a token", err);
 		else if (n >= r->options.attempts)
 			ret = ret < 0 ? ret
 				      : registry_refused(request.url, &response, "ask for a token",
@@ -628,5 +659,5 @@ int registry_check(struct registry *r, struct err *err)
 	/* A web server without a registry, which has taken them all the same. */
 	if (response.status == 404 && r->challenge.kind == AUTH_BASIC)
 		return 0;
-	return response.status == 200 ? 0 : registry_refused(url, &response, "log in", err);
+	return response.status == 200 ? 0 : login_refused(r, url, &response, "log in", err);
 }

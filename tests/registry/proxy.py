@@ -26,6 +26,7 @@ One line for each request in LOG: METHOD PATH auth=yes|no range=RANGE. Modes:
   signed=N     blobs are at an address of another name of this host, each of which is good for N requests
   port=P       listen there
   starting=N   the first N connections are closed before anything is read
+  notls        a connection that begins with a message of TLS is closed at it
 Of closed ranges that are not all of a blob:
   pcut=N       the first N end in their middle
   pstall=N     nothing comes of the first N, and the connection stays
@@ -40,6 +41,7 @@ It is a forward proxy, too: for http://ANY/PATH, not for CONNECT.
 import http.client
 import json
 import os
+import socket
 import sys
 import threading
 import time
@@ -70,8 +72,11 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def handle(self):
-        if not take("starting"):
-            super().handle()
+        if take("starting"):
+            return
+        if "notls" in MODE and self.connection.recv(1, socket.MSG_PEEK) == b"\x16":
+            return
+        super().handle()
 
     def linger(self, length):
         """Take what is still sent: a socket closed before resets the connection, and the answer can be lost

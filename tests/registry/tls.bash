@@ -83,7 +83,10 @@ EOF
     refuses 125 'certificate' resume -d "https://$front/app.torpor"
     refuses 125 'status 401 \(torpor login\?\)' resume -d --cacert ca.pem "https://$front/app.torpor"
     ! echo wrong | "$TORPOR" login -u me --password-stdin --cacert ca.pem "$front" >out 2>err || fail "wrong, and taken"
-    grep -q 'status 401' err || fail "$(<err)"
+    grep -q 'status 401: the user or the password is refused' err || fail "$(<err)"
+    refuses 125 'standard input, which --password-stdin reads' login -u me --password-stdin --cacert ca.pem "$front"
+    setsid -w "$TORPOR" login -u me --cacert ca.pem "$front" >out 2>err </dev/null
+    grep -q 'a password is needed.*: use --password-stdin' err || fail "$(<err)"
     echo secret | "$TORPOR" login -u me --password-stdin --cacert ca.pem "$front" >out || fail "login"
     works resume -d --name woken --cacert ca.pem "https://$front/app.torpor"
     answers woken "check 4 12 7" "check ok"

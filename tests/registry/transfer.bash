@@ -66,7 +66,7 @@ by_skopeo() {
     copy oci-archive:increment.torpor "docker://$registry/by/skopeo:v2"
     elsewhere
     call pull "docker://$registry/by/skopeo:v2"
-    [ "$status" = 0 ] && one_line 'it stands on sha256:.* pull that, too' || fail "$(report_call pull)"
+    [ "$status" = 0 ] && one_line 'it stands on sha256:.* pull or make that image, too' || fail "$(report_call pull)"
     works pull "docker://$registry/by/skopeo:v1"
     rm ./*.torpor
     wakes "docker://$registry/by/skopeo:v1"

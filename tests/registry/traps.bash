@@ -88,6 +88,12 @@ starting() {
 }
 try starting "a registry without TLS on this host that is only just starting is waited for"
 
+closes_at_tls() {
+    behind notls starting=2
+    comes
+}
+try closes_at_tls "a registry on this host that closes the connection at the first word of TLS is asked by http"
+
 pushes() { # MODE…
     need docker-registry
     appliances
@@ -197,6 +203,15 @@ credentials_stay() {
     refuses 122 'no credentials' logout "$proxy"
 }
 try credentials_stay "credentials do not go with a redirect; login and logout"
+
+long_name() {
+    local repository
+    behind
+    repository=$(printf 'x%.0s' {1..200})
+    refuses 125 'name and tag are too long for the store' pull "docker://$proxy/$repository:$(printf 'y%.0s' {1..100})"
+    [ ! -s proxy.log ] || fail "it was asked: $(<proxy.log)"
+}
+try long_name "a name that the store cannot keep is refused before anything is fetched"
 
 together() {
     behind

@@ -49,6 +49,26 @@ from_image() {
 }
 try from_image "build --from oci:, with another command: labels and ports are kept, the init is told"
 
+# What a name could have meant.
+other_names() {
+    tar -cf root.tar -C / etc/hostname
+    refuses 122 'no file or image is named app:7.*; an image of a registry is docker://app:7' run app:7
+    refuses 122 'app:7: No such file.*; an image of a registry is docker://app:7' build -o x.torpor --from app:7
+    refuses 125 'root.tar is no folder; the tar of a root file system is tar:root.tar' build -o x.torpor --from root.tar
+    refuses 121 'no oci-layout; the tar of a root file system is tar:root.tar' run root.tar
+    works_silently build -o cold.torpor --kernel "$TINY" -m 64M
+    mkdir cold && tar -C cold -xf cold.torpor
+    refuses 125 'takes it without oci: or oci-archive: before it' run oci:cold
+    refuses 125 'takes it without oci: or oci-archive: before it' run oci-archive:cold.torpor
+    works run -d --name cold -m 64M --append loud cold
+    until_true is_ready cold
+    works tag cold.torpor stored
+    works keygen --no-passphrase -p key.pub -s key.key
+    refuses 125 'stored is an image, which never changes: -o FILE says what to write' sign -s key.key stored
+    works sign -s key.key -o signed.torpor stored
+}
+try other_names "run, build and sign say how else an image of a registry, a tar, a folder or a stored image is named"
+
 run_folder() {
     mkdir -p root/etc
     modules mods virtio_mmio virtio_blk virtio_console virtio_net ext4
