@@ -224,7 +224,7 @@ _torpor_verb()
 		case $prev in --progress) words='plain json none' ;; esac
 		;;
 	pull)
-		subcommands='' operands='images'
+		subcommands='' operands='remote'
 		flags='--all-platforms --plain-http --json --help' files='--require-signature --cacert' folders=''
 		choices='--progress' others='--timeout'
 		case $prev in --progress) words='plain json none' ;; esac
@@ -333,6 +333,7 @@ _torpor_kind()
 	saved) (cd "${XDG_DATA_HOME:-$HOME/.local/share}/torpor" 2>/dev/null && printf '%s\n' *.torpor) |
 		sed -n 's/^\([^*].*\)\.torpor$/\1/p' ;;
 	images) torpor images 2>/dev/null | awk 'NR > 1 { print $NF }' ;;
+	remote) torpor images 2>/dev/null | awk 'NR > 1 && $NF !~ /^localhost\// { print $NF }' ;;
 	volumes) torpor volume ls 2>/dev/null | awk 'NR > 1 { print $1 }' ;;
 	lans) torpor lan ls 2>/dev/null | awk 'NR > 1 { print $1 }' ;;
 	verbs) printf '%s\n' $_torpor_verbs ;;

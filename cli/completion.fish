@@ -38,6 +38,8 @@ function __torpor_operands
                 end
             case images
                 torpor images 2>/dev/null | awk 'NR > 1 { print $NF }'
+            case remote
+                torpor images 2>/dev/null | awk 'NR > 1 && $NF !~ /^localhost\// { print $NF }'
             case volumes
                 torpor volume ls 2>/dev/null | awk 'NR > 1 { print $1 }'
             case lans
@@ -436,7 +438,7 @@ complete -c torpor -n '__torpor_verb pull' -l plain-http -d 'speak http, without
 complete -c torpor -n '__torpor_verb pull' -l timeout -x -d 'give up a connection that is silent for so long, default 60, and try again'
 complete -c torpor -n '__torpor_verb pull' -l json -d 'print JSON'
 complete -c torpor -n '__torpor_verb pull' -l progress -x -a 'plain json none' -d 'how far it is, on standard error: lines, JSON lines, or nothing'
-complete -c torpor -n '__torpor_verb pull' -a '(__torpor_operands images)'
+complete -c torpor -n '__torpor_verb pull' -a '(__torpor_operands remote)'
 complete -c torpor -n __torpor_no_verb -a login -d 'log in to a registry, or a web server'
 complete -c torpor -n '__torpor_verb login' -l help -d 'explain it'
 complete -c torpor -n '__torpor_verb login' -l username -s u -x -d 'who you are there'

@@ -523,7 +523,7 @@ _torpor_verb()
 		'*--timeout=[give up a connection that is silent for so long, default 60, and try again]:SECONDS: '
 		'*--json[print JSON]'
 		'*--progress=[how far it is, on standard error\: lines, JSON lines, or nothing]:plain|json|none:_torpor_choices plain json none'
-		'*:operand:_torpor_operands images'
+		'*:operand:_torpor_operands remote'
 		) ;;
 	login) arguments=(
 		'--help[explain it]'
@@ -682,6 +682,7 @@ _torpor_operands() # KIND...
 		inside) names=(${(f)"$(torpor ps -q 2>/dev/null)"}) ;;
 		saved) names=(${XDG_DATA_HOME:-$HOME/.local/share}/torpor/*.torpor(N:t:r)) ;;
 		images) names=(${(f)"$(torpor images 2>/dev/null | awk 'NR > 1 { print $NF }')"}) ;;
+		remote) names=(${(f)"$(torpor images 2>/dev/null | awk 'NR > 1 && $NF !~ /^localhost\// { print $NF }')"}) ;;
 		volumes) names=(${(f)"$(torpor volume ls 2>/dev/null | awk 'NR > 1 { print $1 }')"}) ;;
 		lans) names=(${(f)"$(torpor lan ls 2>/dev/null | awk 'NR > 1 { print $1 }')"}) ;;
 		verbs) names=(${_torpor_verbs%%:*}) ;;

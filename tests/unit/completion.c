@@ -96,7 +96,10 @@ static void print_operands(const struct command *command, FILE *out)
 			     !takes_ended(verb) && strstr(args, "NAME:PATH") == NULL) ||
 				    (either && takes_running(verb))},
 		{"saved", either},
-		{"images", either || has_word(args, "REF") || has_word(args, "IMAGE")},
+		/* Only what has a registry can be pulled. */
+		{"remote", strcmp(verb, "pull") == 0},
+		{"images", strcmp(verb, "pull") != 0 &&
+				   (either || has_word(args, "REF") || has_word(args, "IMAGE"))},
 		{"verbs", has_word(args, "VERB")},
 		{"files", has_word(args, "FILE") || has_word(args, "PATH") ||
 				  has_word(args, "RECIPE") || has_word(args, "SOURCE")},

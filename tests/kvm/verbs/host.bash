@@ -64,6 +64,7 @@ completion() { # SHELL
     boot asleep
     works save asleep
     works tag asleep there:1
+    works tag asleep registry.example/there:1
     works lan create shop
     PATH=$(dirname "$TORPOR"):$PATH
     mkdir folder
@@ -88,7 +89,8 @@ torpor run -m :
 torpor run --kernel fold:folder
 END
     same "names for resume" "$("offered_by_$1" "torpor resume " | LC_ALL=C sort | grep -v folder | xargs)" \
-        "asleep localhost/there:1 one"
+        "asleep localhost/there:1 one registry.example/there:1"
+    same "names for pull" "$("offered_by_$1" "torpor pull " | grep -v folder | xargs)" "registry.example/there:1"
 }
 bash_completes() { completion bash; }
 zsh_completes() { completion zsh; }
