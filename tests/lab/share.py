@@ -65,6 +65,8 @@ def stands(host, name, folder):
     ok("what the guest writes, the host has", host.run("cat", f"{folder}/deep/guest").out == "from the guest\n")
     got = inside(host, name, "cat /data/passwd")
     ok("a link of the host leads into the guest", got.out == build.ACCOUNTS["etc/passwd"], f"{got}")
+    got = inside(host, name, "cat /sys/class/bdi/0:$(stat -c %d /data)/read_ahead_kb")
+    ok("large files are read with large requests", got.out == "1024\n", f"{got}")
     ok("/usr is only read", inside(host, name, "touch /usr/torpor-was-here").status != 0)
     got = inside(host, name, "/usr/bin/python3 /tools/names.py /data/names")
     ok("names, modes and sizes are what POSIX says", got.out == f"NAMES {NAMES}\n", f"{got}")
