@@ -68,15 +68,10 @@ static int pull_into(const struct cas *cas, const struct reference *ref,
 		     struct registry_pulled *pulled, char path[PATH_MAX], struct err *err)
 {
 	cleanup_registry struct registry *r = NULL;
-	char digest[DIGEST_TEXT_SIZE];
-	int ret;
+	int ret = cas_check_ref(ref, err);
 
-	/* Before anything is fetched for it. */
-	if (cas_resolve(cas, ref, digest, NULL) == -ENAMETOOLONG)
-		return err_set(err, ERR_USAGE,
-			       "name and tag are too long for the store: a tag or a digest of its "
-			       "own, if it has one that is shorter, can be pulled");
-	ret = registry_open(&r, ref, options, err);
+	if (ret == 0)
+		ret = registry_open(&r, ref, options, err);
 	if (ret < 0)
 		return ret;
 	ret = registry_pull(r, cas, what, pulled, err);

@@ -172,6 +172,8 @@ int cas_each_image(const struct cas *cas, const char *digest,
 
 /* Names */
 
+/* ERR_USAGE for a name that is too long for the store: before anything is fetched for it. */
+int cas_check_ref(const struct reference *ref, struct err *err);
 /* Let the name stand for the image or index, whatever it stood for before. */
 int cas_set_ref(const struct cas *cas, const struct reference *ref, const char *digest,
 		struct err *err);

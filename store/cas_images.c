@@ -224,7 +224,17 @@ static int ref_name(const struct reference *ref, char name[PATH_MAX], struct err
 	base = strrchr(name, '/') + 1;
 	return strlen(base) < NAME_MAX - sizeof(".torpor.XXXXXX")
 		       ? 0
-		       : err_sys(err, ENAMETOOLONG, "%.100s…", base);
+		       : err_set(err, ERR_USAGE,
+				 "%.100s…: name and tag are too long for the store: a tag or a "
+				 "digest of its own, if it has one that is shorter, can be used",
+				 base);
+}
+
+int cas_check_ref(const struct reference *ref, struct err *err)
+{
+	char name[PATH_MAX];
+
+	return ref_name(ref, name, err);
 }
 
 static int make_ref_folders(const struct cas *cas, char name[PATH_MAX], struct err *err)

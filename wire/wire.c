@@ -329,6 +329,8 @@ static int open_source(struct opening *o, const char *source, struct err *err)
 		return ret < 0 ? ret : open_url(o, source, err);
 	}
 	ret = reference_parse(&o->ref, source, err);
+	if (ret == 0)
+		ret = cas_check_ref(&o->ref, err);
 	if (ret < 0)
 		return ret;
 	waits_begin(o, o->ref.host);

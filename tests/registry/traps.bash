@@ -208,7 +208,8 @@ long_name() {
     local repository
     behind
     repository=$(printf 'x%.0s' {1..200})
-    refuses 125 'name and tag are too long for the store' pull "docker://$proxy/$repository:$(printf 'y%.0s' {1..100})"
+    refuses 125 "name and tag are too long for the store" pull "docker://$proxy/$repository:$(printf 'y%.0s' {1..100})"
+    refuses 125 "name and tag are too long for the store" resume -d "docker://$proxy/$repository:$(printf 'y%.0s' {1..100})"
     [ ! -s proxy.log ] || fail "it was asked: $(<proxy.log)"
 }
 try long_name "a name that the store cannot keep is refused before anything is fetched"
