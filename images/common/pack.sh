@@ -86,7 +86,9 @@ pack_elf()
 # pack_probe FILE: compile the static helper.
 pack_probe()
 {
-	"${CC:-gcc}" -std=gnu17 -O2 -s -static -Wall -Wextra -o "$1" "$images"/common/probe/*.c -pthread
+	# As make has it: words.
+	# shellcheck disable=SC2086
+	${CC:-gcc} -std=gnu17 -O2 -s -static -Wall -Wextra -o "$1" "$images"/common/probe/*.c -pthread
 }
 
 # pack_busybox TREE ROOT: the static busybox is shell and tools in one; its shell runs the
