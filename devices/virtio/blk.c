@@ -336,15 +336,18 @@ static unsigned blk_pieces(const struct blk_request *r, struct iovec *to, uint64
 {
 	const struct iovec *from = r->type == VIRTIO_BLK_T_IN ? r->elem.in : r->elem.out;
 	const unsigned n = blk_count_pieces(r);
-	unsigned i;
+	unsigned pieces = 0;
 
 	*bytes = 0;
-	for (i = 0; i < n && *bytes < VIRTIO_TURN_BYTES; i++) {
-		to[i] = from[i];
-		to[i].iov_len = (size_t)u64_min(from[i].iov_len, VIRTIO_TURN_BYTES - *bytes);
-		*bytes += to[i].iov_len;
+	for (unsigned i = 0; i < n && *bytes < VIRTIO_TURN_BYTES; i++) {
+		/* As where the status was: its address says nothing about the alignment of data. */
+		if (from[i].iov_len == 0)
+			continue;
+		to[pieces] = from[i];
+		to[pieces].iov_len = (size_t)u64_min(from[i].iov_len, VIRTIO_TURN_BYTES - *bytes);
+		*bytes += to[pieces++].iov_len;
 	}
-	return i;
+	return pieces;
 }
 
 /* So many bytes are done. */
