@@ -456,6 +456,11 @@ lost() { # NAME
     "$TORPOR" ps | grep -q "^$1 .*one of its files will not arrive (.*gives other bytes than those of sha256:"
 }
 
+# The machine looks at it five times a second.
+log_says_lost() { # NAME
+    "$TORPOR" logs --host "$1" | grep -q "one of its files will not arrive"
+}
+
 # Its kernel, which a machine that runs does not need; a save does.
 spoilt_file() {
     local digest blob
@@ -474,8 +479,7 @@ spoilt_file() {
     refuses 125 "one of its files will not arrive \(.*, twice" save web -o saved.torpor
     refuses 125 "one of its files will not arrive \(.*, twice" save -R web -o saved.torpor
     answers web "check 4 12 7" "check ok"
-    works logs --host web
-    matches "the log" "$out" "one of its files will not arrive"
+    until_true log_says_lost web
     works kill web
     works events --json --since 1h --until 0 web
     matches "the events" "$out" '"event":"arrival-failed"'
