@@ -1,7 +1,6 @@
 """Scenarios on two hosts: increments upon increments of a machine at work, with redis in it."""
 
 import json
-import statistics
 import sys
 
 import disks
@@ -98,35 +97,5 @@ def one_is_missing(host, depth):
        done.status == MISSING and digest in done.err and len(done.err.splitlines()) == 1, done)
 
 
-def stood_still(shop, file):
-    """A save that goes on: milliseconds that it stood still."""
-    said = shop.host.torpor("save", "-R", "--full", "--json", shop.name, "-o", file)
-    return 1000 * json.loads(said.out)["seconds"]
-
-
-def at_full_rate(host1, host2):
-    """Saved again and again while redis does nothing but write: each file has every write of before it."""
-    file, saves = host1.path("busy.torpor"), 5
-    shop = Shop.boot(host1, "rate", *REDIS)
-    idle = [stood_still(shop, file) for _ in range(saves)]
-    shop.open(pause=0)
-    busy, good = [], True
-    for i in range(saves):
-        before = shop.look()
-        busy.append(stood_still(shop, file))
-        behind = shop.look()
-        good = good and before.bad == behind.bad == 0 and behind.writes > before.writes
-        if i % 2 == 0:
-            host1.send(file, host2, host2.path("busy.torpor"))
-            woken = Shop.wake(host2, "rate", host2.path("busy.torpor"))
-            has = woken.look()
-            good = good and has.bad == 0 and has.nonce == before.nonce and has.writes >= before.writes
-            woken.kill()
-    ok(f"{saves} saves of a redis at full rate: no write of before is lost, none is half done", good)
-    note(f"it stood still for {statistics.median(busy):.2f} ms, and {statistics.median(idle):.2f} ms at rest: "
-         f"{statistics.median(busy) / statistics.median(idle):.2f} times as long")
-    shop.kill()
-
-
 if __name__ == "__main__":
-    sys.exit(suite.main([ten_deep, at_full_rate], hosts=2))
+    sys.exit(suite.main([ten_deep], hosts=2))

@@ -31,11 +31,9 @@ Facts = collections.namedtuple("Facts", "nonce ticks writes bad softlockups")
 class Shop(lab.Guest):
     """Guest.boot and Guest.wake make one; open() begins the work."""
 
-    def open(self, pause=PAUSE):
-        """`pause`: seconds between two batches; 0: none."""
-        every = f"-i {pause}" if pause > 0 else ""
+    def open(self):
         digest = self.say(f'redis script load "{WRITE}"')
-        self.console.write(f"sh redis-cli -r -1 {every} evalsha {digest} 0 >/dev/null 2>&1 &")
+        self.console.write(f"sh redis-cli -r -1 -i {PAUSE} evalsha {digest} 0 >/dev/null 2>&1 &")
         if self.hear("^sh exit 0") is None:
             self.fail("its work does not begin")
 
