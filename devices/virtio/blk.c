@@ -23,12 +23,10 @@
 #include <linux/virtio_blk.h>
 #include <stdlib.h>
 
-#include "base/clock.h"
 #include "base/io.h"
 #include "base/num.h"
-#include "base/timer.h"
 #include "devices/block/workers.h"
-#include "devices/rate.h"
+#include "devices/rate_gate.h"
 
 #define SECTOR		  512u
 #define PHYSICAL_EXPONENT 3 /* 8 sectors: the 4 KiB the scratch file works in */
@@ -94,9 +92,8 @@ struct virtio_blk {
 	bool abandoned;	  /* threads that did not come back use it */
 	bool alone;	  /* one of them is long: no other is taken */
 	bool long_waits;  /* one is in a queue, and waits for those that are pending */
-	struct rate requests, bytes;
-	struct timer rate_timer; /* closed where there is no limit */
-	unsigned generation;	 /* of the queues: changes when the driver sets them up anew */
+	struct rate_gate limits;
+	unsigned generation; /* of the queues: changes when the driver sets them up anew */
 	struct virtio_blk_config config;
 };
 
@@ -205,28 +202,6 @@ static uint64_t blk_cost(const struct blk_request *r)
 	return sectors * SECTOR / ZERO_WEIGHT;
 }
 
-/* By its limits. If not, the queues are looked at again when it is time. */
-static bool blk_may_begin(struct virtio_blk *blk)
-{
-	uint64_t now, wait;
-
-	if (blk->rate_timer.fd < 0)
-		return true;
-	now = clock_monotonic_ns();
-	wait = u64_max(rate_wait_ns(&blk->requests, now), rate_wait_ns(&blk->bytes, now));
-	if (wait > 0)
-		timer_set(&blk->rate_timer, (unsigned)u64_min(wait / NS_PER_MS + 1, UINT32_MAX));
-	return wait == 0;
-}
-
-static void blk_charge(struct virtio_blk *blk, uint64_t bytes)
-{
-	if (blk->rate_timer.fd < 0)
-		return;
-	rate_charge(&blk->requests, 1, clock_monotonic_ns());
-	rate_charge(&blk->bytes, bytes, clock_monotonic_ns());
-}
-
 static bool needs_disk(const struct blk_request *r)
 {
 	return r->result == VIRTIO_BLK_S_OK && r->type != VIRTIO_BLK_T_GET_ID;
@@ -237,7 +212,7 @@ static bool blk_pop(struct virtio_blk *blk, unsigned index, struct blk_request *
 {
 	struct virtio_device *v = &blk->v;
 
-	if (!blk_may_begin(blk) || !virtio_pop(v, index, &r->elem))
+	if (!rate_gate_allows(&blk->limits) || !virtio_pop(v, index, &r->elem))
 		return false;
 	r->result = VIRTIO_BLK_S_OK;
 	r->error = 0;
@@ -291,7 +266,7 @@ static void blk_take_neighbours(struct virtio_blk *blk, unsigned index, struct b
 	unsigned pieces = blk_count_pieces(&b->request[0]);
 
 	while (b->n < BATCH_MAX && blk_take_neighbour(blk, index, b, bytes, pieces)) {
-		blk_charge(blk, blk_cost(&b->request[b->n]));
+		rate_gate_charge(&blk->limits, blk_cost(&b->request[b->n]));
 		bytes += blk_cost(&b->request[b->n]);
 		pieces += blk_count_pieces(&b->request[b->n]);
 		b->n++;
@@ -313,7 +288,7 @@ static bool blk_take(struct virtio_blk *blk, unsigned index, struct blk_batch *b
 		return false;
 	}
 	blk->alone = is_long;
-	blk_charge(blk, needs_disk(r) ? blk_cost(r) : 0);
+	rate_gate_charge(&blk->limits, needs_disk(r) ? blk_cost(r) : 0);
 	b->n = 1;
 	if (blk_is_transfer(r) && !is_long)
 		blk_take_neighbours(blk, index, b);
@@ -620,12 +595,11 @@ static int blk_set_limits(struct virtio_blk *blk, struct err *err)
 {
 	const struct disk_limits limits = disk_limits(blk->disk);
 
-	blk->rate_timer = TIMER_CLOSED;
-	blk->requests.per_second = limits.requests;
-	blk->bytes.per_second = limits.bytes;
+	blk->limits.timer = TIMER_CLOSED;
 	if (limits.requests == 0 && limits.bytes == 0)
 		return 0;
-	return timer_open(&blk->rate_timer, &blk->v.m->loop, blk_on_rate, blk, err);
+	return rate_gate_open(&blk->limits, limits.requests, limits.bytes, &blk->v.m->loop,
+			      blk_on_rate, blk, err);
 }
 
 /* A queue that is empty wakes no thread, and needs none. */
@@ -656,7 +630,7 @@ static void blk_stop(struct virtio_device *v)
 {
 	struct virtio_blk *blk = blk_from_virtio(v);
 
-	timer_close(&blk->rate_timer);
+	rate_gate_close(&blk->limits);
 	blk->abandoned =
 		!workers_close(blk->workers, blk->pending > 0 ? END_PATIENCE_MS : IDLE_PATIENCE_MS);
 	blk->workers = NULL;

@@ -356,8 +356,8 @@ static void net_free(struct virtio_device *v)
 	struct virtio_net *n = net_from_virtio(v);
 
 	loop_unhook(&v->m->loop, &n->round);
-	net_rate_close(&n->tx_rate);
-	net_rate_close(&n->rx_rate);
+	rate_gate_close(&n->tx_rate);
+	rate_gate_close(&n->rx_rate);
 	if (n->card.backend != NULL)
 		n->card.backend->ops->close(n->card.backend);
 	free(n);

@@ -6,7 +6,7 @@
 
 #include "base/timer.h"
 #include "devices/net/net_flows.h"
-#include "devices/rate.h"
+#include "devices/rate_gate.h"
 #include "devices/virtio/net.h"
 
 #define VIRTIO_NET_MAX_MACS	64u
@@ -58,12 +58,6 @@ struct net_steering {
 	uint8_t pair[256]; /* by the hash of addresses and ports */
 };
 
-/* How much may pass in one direction. */
-struct net_rate {
-	struct rate frames, bytes;
-	struct timer timer; /* when the next frame may; closed where there is no limit */
-};
-
 struct virtio_net {
 	struct virtio_device v;
 	struct virtio_net_state s;
@@ -82,7 +76,7 @@ struct virtio_net {
 	bool keep_link;	     /* the state that is loaded next gets the link that there is now: */
 	uint8_t kept_link;
 	struct loop_hook round;
-	struct net_rate tx_rate, rx_rate;
+	struct rate_gate tx_rate, rx_rate; /* what may pass in each direction */
 	struct net_steering steering;
 };
 
@@ -123,14 +117,8 @@ void net_kick_tx(struct virtio_net *n);
 /* Take from the back end what it was refused. */
 void net_serve_rx(struct virtio_net *n);
 
-/* net_rate.c: net_card_ops.limit; */
+/* net_rate.c: net_card_ops.limit. */
 int net_limit(struct net_card *c, const struct net_limits *limits, struct err *err);
-/* whether a frame may pass now; if not, its direction is looked at again when it may; */
-bool net_rate_allows(struct net_rate *r);
-/* a frame passes; */
-void net_rate_charge(struct net_rate *r, uint64_t bytes);
-/* and the end of it. Also of one without a limit. */
-void net_rate_close(struct net_rate *r);
 
 /* net_ctrl.c */
 void net_serve_ctrl(struct virtio_net *n, unsigned queue);

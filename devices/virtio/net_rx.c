@@ -168,12 +168,12 @@ int net_receive(struct net_card *c, const struct iovec *iov, unsigned niov, size
 	if (n->rx_turn + len > VIRTIO_TURN_BYTES) {
 		if (!n->quiescing)
 			virtio_reschedule(&n->v, net_rx_queue(0));
-	} else if (net_resume_done(n) && (n->quiescing || net_rate_allows(&n->rx_rate))) {
+	} else if (net_resume_done(n) && (n->quiescing || rate_gate_allows(&n->rx_rate))) {
 		ret = net_deliver(n, iov, niov, len);
 	}
 	if (ret == 0) {
 		n->rx_turn += len;
-		net_rate_charge(&n->rx_rate, len - NET_HEADER_SIZE);
+		rate_gate_charge(&n->rx_rate, len - NET_HEADER_SIZE);
 	}
 	if (ret == -EAGAIN && n->quiescing)
 		ret = net_backlog_add(&n->s, iov, niov, len);

@@ -71,7 +71,7 @@ static int send_frame(struct virtio_net *n, struct vq_elem *e, struct virtio_net
 	ret = b->ops->send(b, iov, e->nout + 1, NET_HEADER_SIZE + (size_t)e->out_len);
 	if (ret < 0)
 		return ret;
-	net_rate_charge(&n->tx_rate, e->out_len);
+	rate_gate_charge(&n->tx_rate, e->out_len);
 	n->card.sent.frames++;
 	n->card.sent.bytes += e->out_len;
 	return 0;
@@ -91,7 +91,7 @@ void net_serve_tx(struct virtio_net *n, unsigned queue)
 	unsigned frames = TURN_FRAMES;
 	struct vq_elem e;
 
-	for (; budget > 0 && frames > 0 && tx_allowed(n) && net_rate_allows(&n->tx_rate) &&
+	for (; budget > 0 && frames > 0 && tx_allowed(n) && rate_gate_allows(&n->tx_rate) &&
 	       virtio_pop(&n->v, queue, &e);
 	     frames--) {
 		/* A longer one is dropped. */

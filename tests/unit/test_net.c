@@ -201,7 +201,7 @@ static struct virtio_net *limit_card(void)
 }
 
 /* It is over. */
-static void end_waiting(struct net_rate *r)
+static void end_waiting(struct rate_gate *r)
 {
 	struct itimerspec set;
 
