@@ -7,7 +7,7 @@
 # measured: small, linked as one unit, in build-release.
 #
 # Variables: RELEASE=1, SAN=1 (ASan and UBSan, in build-asan), COV=1 (build-cov), BUILD, WERROR=1,
-# CROSS_COMPILE (a prefix such as aarch64-linux-gnu-), ARCH, CC, AR, STRIP, PKG_CONFIG,
+# CROSS_COMPILE (a prefix such as aarch64-linux-gnu-), ARCH (arm64), SYSROOT, CC, AR, STRIP, PKG_CONFIG,
 # CFLAGS, LDFLAGS, PREFIX (/usr/local), DESTDIR, V=1 (show commands).
 
 MAKEFLAGS += -rR --no-print-directory
@@ -21,7 +21,6 @@ CC     := $(if $(call unset,CC),$(CROSS_COMPILE)gcc,$(CC))
 # gcc-ar and not ar: objects of RELEASE=1 hold GCC's intermediate language.
 AR     := $(if $(call unset,AR),$(CROSS_COMPILE)gcc-ar,$(AR))
 STRIP  := $(if $(call unset,STRIP),$(CROSS_COMPILE)strip,$(STRIP))
-PKG_CONFIG ?= $(CROSS_COMPILE)pkg-config
 CLANG  ?= clang
 PREFIX ?= /usr/local
 Q      := $(if $(V),,@)
@@ -29,25 +28,38 @@ Q      := $(if $(V),,@)
 MACHINE := $(shell $(CC) -dumpmachine)
 ARCH    ?= $(patsubst aarch64,arm64,$(firstword $(subst -, ,$(MACHINE))))
 
+ifdef CROSS_COMPILE
+# Its libraries and headers: those that `make deps-$(ARCH)` unpacked, or else what the compiler finds by itself.
+SYSROOT    ?= $(wildcard $(CURDIR)/build/sysroot-$(ARCH))
+override CC := $(CC) $(SYSROOT:%=--sysroot=%)
+# Results do not mix with this machine's own.
+CROSS      := -$(ARCH)
+ifneq ($(SYSROOT),)
+PKG_CONFIG ?= PKG_CONFIG_SYSROOT_DIR=$(SYSROOT) \
+  PKG_CONFIG_LIBDIR=$(SYSROOT)/usr/lib/$(MACHINE)/pkgconfig:$(SYSROOT)/usr/share/pkgconfig pkg-config
+endif
+endif
+PKG_CONFIG ?= $(CROSS_COMPILE)pkg-config
+
 ifdef SAN
-BUILD    ?= build-asan
+BUILD    ?= build-asan$(CROSS)
 OPTIMIZE := -O1
 SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 else ifdef COV
-BUILD    ?= build-cov
+BUILD    ?= build-cov$(CROSS)
 OPTIMIZE := -O1
 SANFLAGS := --coverage
 else ifdef RELEASE
-BUILD    ?= build-release
+BUILD    ?= build-release$(CROSS)
 # Small is fast to load, and what is hot (hashing, copying) lies in libraries: -Oz costs nothing that was
 # measured. What GCC's -Oz still has on for speed makes it 3.4 KB larger; clang does not know these flags.
 SMALL_GCC := -fno-expensive-optimizations -fno-caller-saves -fno-move-loop-invariants -fno-tree-loop-im \
-             -fno-tree-dominator-opts -fno-thread-jumps -malign-data=abi -flto-partition=one
+             -fno-tree-dominator-opts -fno-thread-jumps -flto-partition=one $(if $(filter x86_64,$(ARCH)),-malign-data=abi)
 OPTIMIZE := -Oz $(if $(findstring clang,$(CC)),,$(SMALL_GCC))
 # The program alone is linked as one unit (LTO).
 LTO      := $(if $(findstring clang,$(CC)),,-flto=2 -ffat-lto-objects)
 else
-BUILD    ?= build
+BUILD    ?= build$(CROSS)
 OPTIMIZE := -O2
 endif
 
@@ -94,7 +106,7 @@ $(BUILD)/flags: FORCE
 
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	@$(if $(missing),echo "torpor: missing: $(missing): run make deps" >&2; exit 1)
+	@$(if $(missing),echo "torpor: missing: $(missing): run make deps$(CROSS)" >&2; exit 1)
 	@$(if $(V),,echo "  CC   $<")
 	$(Q)$(COMPILE) -MMD -MP -c -o $@ $<
 
@@ -114,9 +126,13 @@ include guest/helper/rules.mk
 deps: ## install what building and testing need (apt-get; as root)
 	$(Q)tests/deps
 
+.PHONY: deps-arm64
+deps-arm64: ## what building for arm64 elsewhere needs: the cross compiler, QEMU (apt-get; as root), arm64's libraries
+	$(Q)tests/deps-arm64
+
 .PHONY: release
 release: ## build what is installed and measured, in build-release
-	$(Q)$(MAKE) RELEASE=1 SAN= COV= BUILD=build-release all
+	$(Q)$(MAKE) RELEASE=1 SAN= COV= BUILD=build-release$(CROSS) all
 
 MAN1 := $(DESTDIR)$(PREFIX)/share/man/man1/torpor.1
 MAN5 := $(DESTDIR)$(PREFIX)/share/man/man5/torpor.5
@@ -178,7 +194,7 @@ clean: ## remove build results (downloads and guest images stay)
 
 .PHONY: help
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | \
 	  awk -F'\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
 -include $(OBJECTS:.o=.d) $(CLI_OBJECTS:.o=.d)

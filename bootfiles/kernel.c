@@ -10,13 +10,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/arch.h"
 #include "base/num.h"
 
-#if defined(__x86_64__)
-#define PACKAGE "linux-image-cloud-amd64"
-#else
-#define PACKAGE "linux-image-cloud-arm64"
-#endif
+#define PACKAGE "linux-image-cloud-" ARCH_GO
 
 /* apt checks the archive's signature and the packages' digests. Since 7.0 kernel and modules have
  * packages of their own. */

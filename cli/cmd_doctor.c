@@ -16,23 +16,6 @@
 #include "host/landlock.h"
 #include "vmm/arch.h"
 
-/* Beyond what kvm_open_device() insists on. */
-static const struct {
-	unsigned cap;
-	const char *name;
-	const char *use;
-} capabilities[] = {
-	{KVM_CAP_XSAVE, "KVM_CAP_XSAVE", "saving the extended registers"},
-	{KVM_CAP_XCRS, "KVM_CAP_XCRS", "saving the extended registers"},
-	{KVM_CAP_VCPU_EVENTS, "KVM_CAP_VCPU_EVENTS", "saving pending interrupts"},
-	{KVM_CAP_DEBUGREGS, "KVM_CAP_DEBUGREGS", "saving the debug registers"},
-	{KVM_CAP_ADJUST_CLOCK, "KVM_CAP_ADJUST_CLOCK",
-	 "a guest clock that stands still when paused"},
-	{KVM_CAP_KVMCLOCK_CTRL, "KVM_CAP_KVMCLOCK_CTRL", "no soft lockup reports after a pause"},
-	{KVM_CAP_TSC_CONTROL, "KVM_CAP_TSC_CONTROL", "waking on a host with another TSC frequency"},
-	{KVM_CAP_PIT_STATE2, "KVM_CAP_PIT_STATE2", "saving the interval timer"},
-};
-
 #define DETAIL_COLUMN 28u /* of a line: "ok   /dev/kvm               opens" */
 
 /* Findings, in the order of the report. An advice of "" means that all is well. */
@@ -65,9 +48,12 @@ static void look_at_cpu(struct finding *f, const struct kvm *kvm)
 
 static void look_at_capabilities(struct finding *f, const struct kvm *kvm)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(capabilities); i++)
-		doctor_add(f, capabilities[i].name, kvm_extension(kvm, capabilities[i].cap) > 0,
-			   capabilities[i].use, "a newer kernel, or a host that does not hide it");
+	for (size_t i = 0; i < arch_ncapabilities; i++) {
+		const struct arch_capability *c = &arch_capabilities[i];
+
+		doctor_add(f, c->name, kvm_extension(kvm, c->cap) > 0, c->use,
+			   "a newer kernel, or a host that does not hide it");
+	}
 }
 
 static const char *look_at_speed(struct finding *f)

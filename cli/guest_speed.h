@@ -1,4 +1,4 @@
-/* How fast KVM runs a guest here: a counting loop in real mode, in a VM of its own. */
+/* How fast KVM runs a guest here: a counting loop, in a VM of its own. */
 #ifndef TORPOR_CLI_GUEST_SPEED_H
 #define TORPOR_CLI_GUEST_SPEED_H
 

@@ -35,15 +35,13 @@ static int take_vcpus(struct machine_args *args, const char *value, struct err *
 
 static int take_cpu(struct machine_args *args, const char *value, struct err *err)
 {
-	static const char *const models[] = {"v1", "v2", "v3", "host"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(models); i++) {
-		if (strcmp(models[i], value) == 0)
+	for (const char *const *profile = arch_cpu_profiles; *profile != NULL; profile++) {
+		if (strcmp(*profile, value) == 0) {
 			args->cpu = value;
+			return 0;
+		}
 	}
-	if (args->cpu == NULL || strcmp(args->cpu, value) != 0)
-		return err_set(err, ERR_USAGE, "--cpu: '%s' is not v1, v2, v3 or host", value);
-	return 0;
+	return err_set(err, ERR_USAGE, "--cpu: '%s' is not %s", value, arch_cpu_profiles_text);
 }
 
 const char *console_name(enum appliance_console console)

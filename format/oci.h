@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/arch.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "format/crypto/digest.h"
@@ -44,14 +45,7 @@
 #define OCI_PATH_SIZE	 (sizeof(OCI_BLOB_PREFIX) + 64u)
 #define OCI_MAX_LAYERS	 1024u
 
-/* This host's (OCI image spec v1, "Image Index", which takes Go's GOARCH). */
-#if defined(__x86_64__)
-#define OCI_ARCHITECTURE "amd64"
-#elif defined(__aarch64__)
-#define OCI_ARCHITECTURE "arm64"
-#else
-#error "no name of this architecture in OCI's words"
-#endif
+#define OCI_ARCHITECTURE ARCH_GO /* this host's */
 
 struct oci_descriptor {
 	char media_type[OCI_TYPE_SIZE];

@@ -78,7 +78,7 @@ static int parse_package(struct inventory *inv, char *line, struct err *err)
 }
 
 /* 0100007F, or four such words, and the port. The words are in the byte order of the guest, which is
- * that of x86. */
+ * little-endian, as this host's is. */
 static bool read_address(const char *text, unsigned words, char address[INET6_ADDRSTRLEN],
 			 unsigned *port)
 {

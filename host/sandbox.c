@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -21,6 +20,7 @@
 #include "format/crypto/digest.h"
 #include "format/crypto/lazy.h"
 #include "host/landlock.h"
+#include "host/sandbox_calls.h"
 #include "host/sandbox_filter.h"
 
 struct rule {
@@ -51,13 +51,16 @@ static const struct rule common[] = {
 	ALLOW(statx),
 	ALLOW(fstatfs),
 	ALLOW(access),
+	ALLOW(faccessat),
 	ALLOW(readlink),
+	ALLOW(readlinkat),
 	ALLOW(getdents64),
 	ALLOW(getcwd),
 	ALLOW(dup),
 	ALLOW(fcntl),
 	ALLOW(fadvise64),
 	ALLOW(poll),
+	ALLOW(ppoll),
 	ALLOW(brk),
 	ALLOW(munmap),
 	ALLOW(mremap),
@@ -110,7 +113,7 @@ static const struct rule creates[] = {
 };
 
 static const struct rule unpacks[] = {
-	ALLOW(pwrite64),   ALLOW(ftruncate), ALLOW(fallocate), ALLOW(readlinkat),
+	ALLOW(pwrite64),   ALLOW(ftruncate), ALLOW(fallocate),
 	ALLOW(flistxattr), ALLOW(fgetxattr), ALLOW(getegid),
 };
 
@@ -152,7 +155,6 @@ static const struct rule machine[] = {
 	ALLOW(timerfd_settime),
 	ALLOW(timerfd_gettime),
 	ALLOW(pipe2),
-	ALLOW(ppoll),
 	ALLOW(userfaultfd),
 	ALLOW(mincore),
 	ALLOW(munlock),
@@ -160,10 +162,9 @@ static const struct rule machine[] = {
 	ALLOW(dup3),
 	ALLOW(chdir),
 	ALLOW(chmod),
+	ALLOW(fchmodat),
 	ALLOW(umask),
 	ALLOW(rmdir),
-	ALLOW(readlinkat),
-	ALLOW(faccessat),
 	ALLOW(statfs),
 	ALLOW(fdatasync),
 	ALLOW(setsid),
@@ -278,8 +279,6 @@ static const struct rule downloads[] = {
 	ALLOW(shutdown),
 	ALLOW(pipe2),
 	ALLOW(eventfd2),
-	ALLOW(ppoll),
-	ALLOW(readlinkat),
 	ALLOW(statfs),
 	ALLOW(umask),
 	ALLOW(getgid),
@@ -356,8 +355,10 @@ static const struct rule serves[] = {
 	ALLOW(ftruncate),
 	/* Leaving the terminal at first, the runtime folder in the end. */
 	ALLOW(dup2),
+	ALLOW(dup3),
 	ALLOW(chdir),
 	ALLOW(unlink),
+	ALLOW(unlinkat),
 	ALLOW(rmdir),
 };
 
@@ -386,7 +387,6 @@ static const struct rule serves_folder[] = {
 	ALLOW(unlinkat),
 	ALLOW(renameat), /* glibc's renameat2() without flags */
 	ALLOW(renameat2),
-	ALLOW(readlinkat),
 	ALLOW(fchmodat),
 	ALLOW(fchownat),
 	ALLOW(utimensat),
@@ -439,7 +439,8 @@ static void apply(const struct table *table, uint8_t verdicts[SANDBOX_CALLS])
 	for (size_t i = 0; i < table->count; i++) {
 		const struct rule *rule = &table->rules[i];
 
-		verdicts[rule->call] = rule->verdict;
+		if (rule->call != NO_CALL)
+			verdicts[rule->call] = rule->verdict;
 	}
 }
 

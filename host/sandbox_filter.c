@@ -18,6 +18,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include "base/arch.h"
 #include "base/assert.h"
 #include "base/num.h"
 
@@ -294,7 +295,7 @@ void sandbox_filter_build(struct sandbox_filter *filter, const uint8_t verdicts[
 
 	filter->len = 0;
 	emit(filter, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch), 0, 0);
-	emit(filter, BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0);
+	emit(filter, BPF_JMP | BPF_JEQ | BPF_K, ARCH_AUDIT, 1, 0);
 	give(filter, SECCOMP_RET_KILL_PROCESS);
 	emit(filter, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr), 0, 0);
 	find_spans(&b, verdicts);

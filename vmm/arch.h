@@ -1,8 +1,8 @@
 /*
- * What an architecture gives the machine; one implementation is linked (vmm/x86_64/).
+ * What an architecture gives the machine; one implementation is linked (vmm/x86_64/, say).
  *
  * Creating: arch_vm_init after kvm_open and the memory slots; arch_vcpu_init for each vCPU;
- * arch_boot_load and arch_boot_vcpu for a cold start, or the state functions for a restore.
+ * arch_vm_ready; arch_boot_load and arch_boot_vcpu for a cold start, or the state functions for a restore.
  * Saving: every vCPU parked; arch_vcpu_save for each, then arch_vm_save.
  * Restoring: decode, arch_vcpu_check and arch_vm_check on the staged states; then, on a VM whose
  * memory and vCPUs exist but never ran, arch_vcpu_restore for each, arch_vcpus_sync, then
@@ -15,6 +15,7 @@
 #ifndef TORPOR_VMM_ARCH_H
 #define TORPOR_VMM_ARCH_H
 
+#include "base/arch.h"
 #include "base/blob.h"
 #include "base/err.h"
 #include "state/cpuneeds.h"
@@ -23,17 +24,22 @@
 #include "vmm/kvm.h"
 #include "vmm/mem.h"
 
-#define ARCH_NAME "x86_64"
-
 /* Where virtio-mmio slot `slot` (below ARCH_VIRTIO_SLOTS) lies and which edge line it has. */
 #define ARCH_VIRTIO_SLOTS 16u
 #define ARCH_VIRTIO_SIZE  0x200u
 void arch_virtio_slot(unsigned slot, uint64_t *base, uint32_t *gsi);
 
+/* What a guest's line `gsi` is called in KVM_IRQ_LINE (KVM API 4.25). */
+uint32_t arch_irq_line(uint32_t gsi);
+
 /* The guest CPU: an opaque set of CPUID entries on x86-64. */
 struct arch_cpu;
 
-/* Build the CPU that `profile` names ("v1", "v2", "v3", "host", or "" for the best baseline this
+/* The names of the profiles, behind the last one NULL; and in words: "v1, v2, v3 or host". */
+extern const char *const arch_cpu_profiles[];
+extern const char arch_cpu_profiles_text[];
+
+/* Build the CPU that `profile` names (one of arch_cpu_profiles, or "" for the best baseline this
  * host has) out of what the host's KVM supports. Only the device is needed, no VM. ERR_INCOMPATIBLE
  * names what the host lacks; ERR_USAGE: no such profile. `chosen` gets the profile's name. */
 int arch_cpu_create(const struct kvm *kvm, const char *profile, struct arch_cpu **cpu,
@@ -49,6 +55,8 @@ int arch_compat(const struct kvm *kvm, const struct cpu_needs *cpu, const struct
 
 /* Interrupt controller, timer and whatever must exist before the vCPUs. */
 int arch_vm_init(struct kvm *kvm, struct err *err);
+/* What can be made only when all vCPUs exist. */
+int arch_vm_ready(struct kvm *kvm, uint32_t nvcpus, struct err *err);
 /* Topology (APIC id) and CPUID of a vCPU about to boot cold. */
 int arch_vcpu_init(struct kvm_vcpu *vcpu, const struct arch_cpu *cpu, uint32_t nvcpus,
 		   struct err *err);
@@ -73,8 +81,8 @@ struct board_info {
 /* Where the boot vCPU starts. */
 struct boot_entry {
 	uint64_t entry;	 /* guest-physical */
-	uint64_t params; /* boot_params or hvm_start_info */
-	bool long_mode;	 /* 64-bit boot protocol; else PVH's 32-bit */
+	uint64_t params; /* boot_params, hvm_start_info or device tree */
+	bool long_mode;	 /* x86-64: 64-bit boot protocol; else PVH's 32-bit */
 };
 
 /* Load kernel, initrd, command line and firmware tables into memory. Calls no KVM. ERR_FAILED in
@@ -131,6 +139,28 @@ void arch_vcpu_describe(struct kvm_vcpu *vcpu, char *text, size_t size);
  * tell.
  */
 bool arch_halted_for_good(struct kvm *kvm, struct kvm_vcpu *const vcpus[], uint32_t nvcpus);
+
+/* What `torpor doctor` looks at, besides what kvm_open_device() insists on. */
+struct arch_capability {
+	unsigned cap;
+	const char *name;
+	const char *use; /* what is not to be had without it */
+};
+extern const struct arch_capability arch_capabilities[];
+extern const size_t arch_ncapabilities;
+
+/*
+ * A guest that only counts: cli/guest_speed.c measures with it. Of a VM of its own:
+ *
+ *     kvm_open → arch_loop_vm → a page of memory at 0 → kvm_vcpu_open → (arch_loop_start → KVM_RUN) …
+ *
+ * It makes `rounds` rounds of ARCH_LOOP_INSNS instructions; then KVM_RUN returns and arch_loop_ended() is true.
+ */
+#define ARCH_LOOP_INSNS 2u
+int arch_loop_vm(struct kvm *kvm, struct err *err);
+int arch_loop_start(const struct kvm *kvm, struct kvm_vcpu *vcpu, uint8_t *page, uint32_t rounds,
+		    struct err *err);
+bool arch_loop_ended(const struct kvm_run *run);
 
 /* Guest reset: every vCPU (parked) and chip back to what KVM gives a new machine with these CPUIDs.
  * Errors also of kvm_open(), arch_vcpu_save() and arch_vcpu_restore(). */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/num.h"
+#include "vmm/arch.h"
 
 #define KVM_API_STABLE 12 /* KVM API 4.1: refuse to run on anything else */
 
@@ -181,7 +182,7 @@ int kvm_ioeventfd(struct kvm *kvm, int eventfd, uint64_t addr, uint32_t value, b
 
 void kvm_irq_line(struct kvm *kvm, uint32_t gsi, bool high)
 {
-	struct kvm_irq_level level = {.irq = gsi, .level = high};
+	struct kvm_irq_level level = {.irq = arch_irq_line(gsi), .level = high};
 
 	/* Fails only for a line that does not exist, which the platform header rules out. */
 	(void)ioctl(kvm->vm_fd, KVM_IRQ_LINE, &level);

@@ -124,6 +124,9 @@ static int machine_build(struct machine *m, const struct machine_params *params,
 	ret = init_vcpus(m, params->nvcpus, err);
 	if (ret < 0)
 		return ret;
+	ret = arch_vm_ready(&m->kvm, m->nvcpus, err);
+	if (ret < 0)
+		return ret;
 	ret = loop_init(&m->loop, &m->lock, err);
 	if (ret < 0)
 		return ret;

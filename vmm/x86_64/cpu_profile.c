@@ -169,6 +169,9 @@ static void build_host(struct cpuid_list *to, const struct cpuid_list *host)
 
 static const char *const baselines[] = {"v1", "v2", "v3"};
 
+const char *const arch_cpu_profiles[] = {"v1", "v2", "v3", "host", NULL};
+const char arch_cpu_profiles_text[] = "v1, v2, v3 or host";
+
 /* The best level this host has. Everything KVM runs on has v1. */
 static unsigned best_level(struct cpuid_list *host)
 {

@@ -37,6 +37,17 @@ int arch_vm_init(struct kvm *kvm, struct err *err)
 	return ret < 0 ? ret : 0;
 }
 
+int arch_vm_ready(struct kvm *kvm, uint32_t nvcpus, struct err *err)
+{
+	(void)kvm, (void)nvcpus, (void)err;
+	return 0;
+}
+
+uint32_t arch_irq_line(uint32_t gsi)
+{
+	return gsi;
+}
+
 void arch_virtio_slot(unsigned slot, uint64_t *base, uint32_t *gsi)
 {
 	*base = X86_VIRTIO_BASE + (uint64_t)slot * X86_VIRTIO_STRIDE;
