@@ -85,7 +85,7 @@ missing := $(strip $(missing))
 LIBS := $(shell $(PKG_CONFIG) --libs jansson 2>/dev/null) -lpthread
 
 FOLDERS := base state format/crypto format/image format store registry container wire vmm vmm/$(ARCH) devices/net devices/block devices/$(ARCH:x86_64=x86) devices \
-           devices/virtio snapshot host events lan guest instance move golden bootfiles serve service volume series limits meter report share
+           devices/virtio snapshot host events lan guest instance move golden bootfiles serve service volume series limits meter report share vsock
 SOURCES := $(wildcard $(FOLDERS:%=%/*.c))
 CLI     := $(wildcard cli/*.c)
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)

@@ -25,8 +25,8 @@ static int board_add_virtio(struct machine *m, enum virtio_id type, const char *
 
 	if (*slot == ARCH_VIRTIO_SLOTS)
 		return err_set(err, ERR_USAGE,
-			       "device %s: a machine has room for %u disks, cards and shared "
-			       "folders with what every machine has",
+			       "device %s: a machine has room for %u disks, cards, shared "
+			       "folders and a vsock with what every machine has",
 			       id, ARCH_VIRTIO_SLOTS);
 	ret = virtio_create(dev, m, type, id, *slot, backend, err);
 	if (ret < 0)
@@ -113,6 +113,17 @@ static int add_shares(struct machine *m, const struct appliance *a,
 	return 0;
 }
 
+static int add_vsock(struct machine *m, const struct appliance *a,
+		     const struct board_bindings *bindings, unsigned *slot, struct err *err)
+{
+	const struct virtio_backend backend = {.vsock = bindings->vsock, .cid = a->vsock_cid};
+	struct device *dev;
+
+	if (a->vsock_cid == 0)
+		return 0;
+	return board_add_virtio(m, VIRTIO_TYPE_VSOCK, "vsock", slot, &backend, &dev, err);
+}
+
 static int add_devices(struct board *board, struct machine *m, const struct appliance *a,
 		       struct board_bindings *bindings, struct err *err)
 {
@@ -137,7 +148,9 @@ static int add_devices(struct board *board, struct machine *m, const struct appl
 	if (ret < 0)
 		return ret;
 	ret = add_nets(board, m, a, &slot, err);
-	return ret < 0 ? ret : add_shares(m, a, bindings, &slot, err);
+	if (ret == 0)
+		ret = add_shares(m, a, bindings, &slot, err);
+	return ret < 0 ? ret : add_vsock(m, a, bindings, &slot, err);
 }
 
 int board_build(struct board *board, struct machine *m, const struct appliance *a,

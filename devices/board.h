@@ -15,6 +15,7 @@
 #include "format/appliance.h"
 #include "share/process.h"
 #include "vmm/machine.h"
+#include "vsock/process.h"
 
 /* What the host gives. Disks are in the appliance's order; board_build() takes them over, also when
  * it fails. */
@@ -22,6 +23,7 @@ struct board_bindings {
 	struct disk *disk[APPLIANCE_MAX_DISKS];
 	struct share_ends
 		*share[APPLIANCE_MAX_SHARES]; /* what they are bound to is taken over, too */
+	struct vsock_ends *vsock;	      /* the same; NULL where the appliance has none */
 };
 
 struct board {

@@ -21,9 +21,9 @@
 /* Format 2 is format 1 of an appliance that has disks outside of its file, which a reader of format 1
  * must refuse. Another major is refused by name, a newer minor is readable. */
 #define APPLIANCE_FORMAT_MAJOR	1
-#define APPLIANCE_FORMAT_MINOR	4
+#define APPLIANCE_FORMAT_MINOR	5
 #define APPLIANCE_OUTSIDE_MAJOR 2
-#define APPLIANCE_OUTSIDE_MINOR 2
+#define APPLIANCE_OUTSIDE_MINOR 3
 #define APPLIANCE_MAX_DISKS	8
 #define APPLIANCE_MAX_QUEUES	16 /* of a disk */
 #define APPLIANCE_MAX_NETS	4
@@ -102,6 +102,9 @@ struct appliance {
 	/* Whoever boots a cold appliance decides on these, so only live ones have them. */
 	uint32_t nshares;
 	struct appliance_share share[APPLIANCE_MAX_SHARES];
+	/* The guest's address (virtio 1.2 §5.10.4), 3 or more; 0: the machine has no vsock. Which socket of the
+	 * host is behind it is the host's business. Live ones only, as above. */
+	uint32_t vsock_cid;
 	/* The machine has APPLIANCE_EXEC_PORT. Whoever boots a cold appliance decides that, so only
 	 * live ones say it. */
 	bool exec_port;

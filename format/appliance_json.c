@@ -23,6 +23,8 @@
 #define MINOR_OF_PORTS	 2
 #define MINOR_OF_SHARES	 3
 #define MINOR_OF_QUEUES	 4
+#define MINOR_OF_VSOCK	 5
+#define MIN_CID		 3 /* those below are the host's and reserved */
 
 static const char *const console_names[] = {
 	[CONSOLE_SERIAL] = "serial",
@@ -140,6 +142,8 @@ int appliance_encode(const struct appliance *a, struct buf *out, struct err *err
 		minor = MINOR_OF_SHARES;
 	if (a->live && any_queues(a))
 		minor = MINOR_OF_QUEUES;
+	if (a->live && a->vsock_cid != 0)
+		minor = MINOR_OF_VSOCK;
 	if (appliance_outside(a) != NULL) {
 		major = APPLIANCE_OUTSIDE_MAJOR;
 		minor = minor > MINOR_OF_PORTS ? minor - MINOR_OF_PORTS : 0;
@@ -163,6 +167,9 @@ int appliance_encode(const struct appliance *a, struct buf *out, struct err *err
 		json_object_set_new(json, "ports", json_pack("[s]", APPLIANCE_EXEC_PORT));
 	if (a->live && a->nshares > 0)
 		json_object_set_new(json, "shares", encode_shares(a));
+	if (a->live && a->vsock_cid != 0)
+		json_object_set_new(json, "vsock",
+				    json_pack("{s:I}", "cid", (json_int_t)a->vsock_cid));
 	if (a->encryption.lock.kind != ENCRYPTION_NONE)
 		json_object_set_new(json, "encryption", encryption_encode(&a->encryption));
 	if (a->annotations != NULL &&
@@ -472,6 +479,31 @@ static int decode_shares(struct appliance *a, json_t *json, const struct format_
 	return ret;
 }
 
+/* Of live appliances, which may have none. */
+static int decode_vsock(struct appliance *a, json_t *json, const struct format_version *version,
+			struct err *err)
+{
+	static const char *const names[] = {"cid", NULL};
+	uint64_t cid = 0;
+	json_t *vsock;
+	int ret;
+
+	if (json_object_get(json, "vsock") == NULL)
+		return 0;
+	if (!version_has(version, MINOR_OF_VSOCK) || !a->live)
+		return err_set(err, ERR_INTEGRITY,
+			       "a vsock in format %u.%u, or in a cold appliance", version->major,
+			       version->minor);
+	ret = json_get_object(json, "vsock", &vsock, err);
+	if (ret < 0)
+		return ret;
+	ret = json_get_uint(vsock, "cid", MIN_CID, UINT32_MAX - 1, &cid, err);
+	if (ret < 0)
+		return ret;
+	a->vsock_cid = (uint32_t)cid;
+	return version->newer ? 0 : json_only(vsock, names, err);
+}
+
 static int decode_word(struct cpu_word *word, json_t *json, struct err *err)
 {
 	uint32_t *const to[] = {&word->leaf, &word->subleaf, &word->reg, &word->bits};
@@ -589,7 +621,8 @@ static int decode_config(struct appliance *a, json_t *json, struct err *err)
 	static const char *const names[] = {
 		"format",     "machine",     "arch",	"memory", "vcpus",  "console",
 		"cmdline",    "disks",	     "cpu",	"live",	  "needs",  "contents",
-		"encryption", "annotations", "network", "ports",  "shares", NULL};
+		"encryption", "annotations", "network", "ports",  "shares", "vsock",
+		NULL};
 	struct format_version version = {0};
 	uint64_t vcpus = 0;
 	bool newer;
@@ -646,6 +679,9 @@ static int decode_config(struct appliance *a, json_t *json, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = decode_shares(a, json, &version, err);
+	if (ret < 0)
+		return ret;
+	ret = decode_vsock(a, json, &version, err);
 	if (ret < 0)
 		return ret;
 	if (a->live)

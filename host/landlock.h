@@ -52,6 +52,7 @@ enum landlock_access {
 	LANDLOCK_DEVICE, /* read, write, ioctl(2) */
 	LANDLOCK_OWN,	 /* a folder: files and sockets in it are made, read, written, removed */
 	LANDLOCK_PARENT, /* a folder: empty ones in it may be removed */
+	LANDLOCK_NAMES,	 /* a folder: what is no folder is removed in it */
 	LANDLOCK_STORE,	 /* a folder and below: all but devices, sockets, pipes and programs */
 	LANDLOCK_FOLDER, /* the same, with sockets and pipes */
 };

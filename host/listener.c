@@ -32,7 +32,7 @@ static void on_listener(struct loop_watch *watch, uint32_t events)
 	}
 }
 
-int listener_open(struct listener *listener, struct loop *loop, const char *path,
+int listener_take(struct listener *listener, struct loop *loop, int fd,
 		  void (*accepted)(struct listener *listener, int fd), struct err *err)
 {
 	int ret;
@@ -40,15 +40,25 @@ int listener_open(struct listener *listener, struct loop *loop, const char *path
 	*listener = (struct listener)LISTENER_CLOSED;
 	listener->loop = loop;
 	listener->accepted = accepted;
-	listener->fd = unix_listen(path, err);
-	if (listener->fd < 0)
-		return listener->fd;
+	listener->fd = fd;
 	ret = timer_open(&listener->retry, loop, listener_resume, listener, err);
 	if (ret == 0)
 		ret = loop_add(loop, &listener->watch, listener->fd, EPOLLIN, on_listener, err);
 	if (ret < 0)
 		listener_close(listener);
 	return ret;
+}
+
+int listener_open(struct listener *listener, struct loop *loop, const char *path,
+		  void (*accepted)(struct listener *listener, int fd), struct err *err)
+{
+	int fd = unix_listen(path, err);
+
+	if (fd < 0) {
+		*listener = (struct listener)LISTENER_CLOSED;
+		return fd;
+	}
+	return listener_take(listener, loop, fd, accepted, err);
 }
 
 void listener_close(struct listener *listener)

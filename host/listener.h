@@ -29,6 +29,10 @@ struct listener {
 /* `accepted` is called for each connection, which is non-blocking and belongs to it. */
 int listener_open(struct listener *listener, struct loop *loop, const char *path,
 		  void (*accepted)(struct listener *listener, int fd), struct err *err);
+/* The same with a non-blocking socket that listens, which is taken, also on error. Returns 0, or what timer_open()
+ * or loop_add() returned. */
+int listener_take(struct listener *listener, struct loop *loop, int fd,
+		  void (*accepted)(struct listener *listener, int fd), struct err *err);
 /* A closed one is left alone. */
 void listener_close(struct listener *listener);
 

@@ -394,6 +394,19 @@ static const struct rule serves_folder[] = {
 	RULE(mprotect, VERDICT_NO_CODE),
 };
 
+/* A folder is opened for its name alone, where a socket's path is too long for an address; Landlock lets
+ * nothing be read. */
+static const struct rule dials[] = {
+	RULE(openat, VERDICT_READ_ONLY),
+	RULE(socket, VERDICT_LOCAL),
+	ALLOW(connect),
+	ALLOW(getsockopt),
+	ALLOW(sendmsg),
+	ALLOW(unlink),
+	RULE(mmap, VERDICT_NO_CODE),
+	RULE(mprotect, VERDICT_NO_CODE),
+};
+
 struct table {
 	const struct rule *rules;
 	size_t count;
@@ -420,6 +433,7 @@ static const struct plan {
 			      {TABLE(common), TABLE(creates), TABLE(downloads), TABLE(hostile)}},
 	[SANDBOX_SERVER] = {VERDICT_KILL, {TABLE(common), TABLE(reader), TABLE(answers)}},
 	[SANDBOX_FOLDER] = {VERDICT_MISSING, {TABLE(common), TABLE(serves_folder), TABLE(hostile)}},
+	[SANDBOX_DIALER] = {VERDICT_MISSING, {TABLE(common), TABLE(dials), TABLE(hostile)}},
 };
 
 /* A library that is not there is an error of the call that needs it, later. */
@@ -478,7 +492,7 @@ static int enter(enum sandbox sandbox, unsigned nets, struct err *err)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_sys(err, errno, "restrict the reader of the file (no_new_privs)");
 	if (sandbox != SANDBOX_MACHINE && sandbox != SANDBOX_SWITCH &&
-	    sandbox != SANDBOX_DOWNLOAD && sandbox != SANDBOX_FOLDER)
+	    sandbox != SANDBOX_DOWNLOAD && sandbox != SANDBOX_FOLDER && sandbox != SANDBOX_DIALER)
 		load_libraries();
 	gather(&plans[sandbox], nets, verdicts);
 	sandbox_filter_build(&filter, verdicts, getpid());
@@ -586,6 +600,21 @@ int sandbox_enter_folder(int folder, bool readonly, struct err *err)
 		return ret;
 	ret = sandbox_restrict_folder(folder, readonly, err);
 	return ret < 0 ? ret : enter(SANDBOX_FOLDER, 0, err);
+}
+
+int sandbox_enter_dialer(const char *folder, struct err *err)
+{
+	int ret;
+
+	if (!SANDBOX_GUARDS)
+		return 0;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_sys(err, errno, "restrict what connects to sockets (no_new_privs)");
+	ret = keep_capabilities(0, err);
+	if (ret < 0)
+		return ret;
+	ret = sandbox_restrict_dialer(folder, err);
+	return ret < 0 ? ret : enter(SANDBOX_DIALER, 0, err);
 }
 
 int sandbox_hide(struct err *err)

@@ -57,6 +57,7 @@ enum sandbox {
 	/* Fetch what a machine reads: threads, TCP, name servers, files of the store. */
 	SANDBOX_DOWNLOAD,
 	SANDBOX_FOLDER, /* serve the files of one folder to a guest */
+	SANDBOX_DIALER, /* connect to Unix sockets, and hand the connections over */
 };
 
 /* What a machine's network cards need besides: bits. */
@@ -67,8 +68,8 @@ enum sandbox_net {
 };
 
 /* Loads the libraries that reading takes first (but for SANDBOX_MACHINE and SANDBOX_DOWNLOAD, which
- * may do so later, and SANDBOX_SWITCH and SANDBOX_FOLDER, which need none). A library that is not there is an error of
- * its first user, not of this. Returns 0, or the errno of prctl(2) or seccomp(2). */
+ * may do so later, and SANDBOX_SWITCH, SANDBOX_FOLDER and SANDBOX_DIALER, which need none). A library that is not there
+ * is an error of its first user, not of this. Returns 0, or the errno of prctl(2) or seccomp(2). */
 int sandbox_enter(enum sandbox sandbox, struct err *err);
 /* SANDBOX_MACHINE, with so much of a network, and all of the first step. Returns 0, what
  * landlock_enter() gives, or the errno of prctl(2), capget(2), capset(2) or seccomp(2). */
@@ -88,6 +89,11 @@ int sandbox_enter_server(const char *const *folder, size_t nfolders, struct err 
 int sandbox_enter_folder(int folder, bool readonly, struct err *err);
 /* Its domain, of the same call (sandbox_files.c). */
 int sandbox_restrict_folder(int folder, bool readonly, struct err *err);
+/* SANDBOX_DIALER, without capabilities, and a Landlock domain in which files of `folder` are removed, and no more:
+ * connect(2) to a socket is not restricted. Returns what sandbox_enter_machine() does. */
+int sandbox_enter_dialer(const char *folder, struct err *err);
+/* Its domain, of the same call (sandbox_files.c). */
+int sandbox_restrict_dialer(const char *folder, struct err *err);
 /* What a machine goes on to reach. */
 struct sandbox_reach {
 	const char *name;     /* its folders, which are there */

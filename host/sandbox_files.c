@@ -218,6 +218,16 @@ int sandbox_restrict_folder(int folder, bool readonly, struct err *err)
 	return ret < 0 ? ret : landlock_end(&l, err);
 }
 
+int sandbox_restrict_dialer(const char *folder, struct err *err)
+{
+	cleanup_landlock struct landlock l = {.fd = -1};
+	int ret = landlock_begin(&l, LANDLOCK_KEEP_IN, err);
+
+	if (ret == 0)
+		ret = landlock_allow(&l, folder, LANDLOCK_NAMES, err);
+	return ret < 0 ? ret : landlock_end(&l, err);
+}
+
 int sandbox_restrict_server(const char *const *folder, size_t nfolders, struct err *err)
 {
 	cleanup_landlock struct landlock l = {.fd = -1};

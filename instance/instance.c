@@ -86,6 +86,7 @@ static int make_devices(struct instance *in, struct err *err)
 	memcpy(in->disk, bindings.disk, sizeof(in->disk));
 	for (unsigned i = 0; i < APPLIANCE_MAX_SHARES; i++)
 		bindings.share[i] = &in->source->share[i].ends;
+	bindings.vsock = &in->source->vsock;
 	/* One that was saved has the ports and queues that it had. */
 	if (!in->source->appliance.live)
 		describe_cold(&in->source->appliance);

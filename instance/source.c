@@ -25,6 +25,7 @@ int source_init(struct source *s, struct err *err)
 		s->disk[i].fd = s->disk[i].direct_fd = -1;
 	for (unsigned i = 0; i < APPLIANCE_MAX_SHARES; i++)
 		s->share[i].ends = (struct share_ends)SHARE_ENDS_CLOSED;
+	s->vsock = (struct vsock_ends)VSOCK_ENDS_CLOSED;
 	return appliance_init(&s->appliance, err);
 }
 
@@ -215,6 +216,7 @@ void source_close(struct source *s)
 	}
 	for (unsigned i = 0; i < APPLIANCE_MAX_SHARES; i++)
 		share_ends_close(&s->share[i].ends);
+	vsock_ends_close(&s->vsock);
 	chain_close(s->chain);
 	s->chain = NULL;
 	keyring_free(s->keys);

@@ -14,6 +14,7 @@
 #include "format/chain.h"
 #include "share/process.h"
 #include "vmm/arch.h"
+#include "vsock/process.h"
 
 /* A disk that is a file or device of its own, and not in the chain. */
 struct source_disk {
@@ -43,6 +44,8 @@ struct source {
 	struct stat kernel_stat, initrd_stat; /* as they were opened */
 	struct source_disk disk[APPLIANCE_MAX_DISKS];
 	struct source_share share[APPLIANCE_MAX_SHARES];
+	struct vsock_ends vsock; /* owned until the board is built; closed: nobody is behind it */
+	const char *vsock_path;	 /* where it listens; borrowed; NULL: nowhere */
 	struct boot_source boot; /* borrows the above */
 	/* Of a chain whose files are still arriving, set by who opened it; all borrowed. */
 	struct arrivals *arrivals; /* NULL: they are there */

@@ -6,6 +6,7 @@
 #include "devices/virtio/virtio.h"
 #include "format/appliance.h"
 #include "share/process.h"
+#include "vsock/process.h"
 
 /* virtio 1.2 §5 */
 enum virtio_id {
@@ -14,6 +15,7 @@ enum virtio_id {
 	VIRTIO_TYPE_CONSOLE = 3,
 	VIRTIO_TYPE_RNG = 4,
 	VIRTIO_TYPE_BALLOON = 5,
+	VIRTIO_TYPE_VSOCK = 19,
 	VIRTIO_TYPE_FS = 26,
 };
 
@@ -26,6 +28,8 @@ struct virtio_backend {
 	const struct appliance_net *net; /* net: what the guest sees of it */
 	struct share_ends *share;	 /* fs: taken over, also on failure */
 	const char *tag;		 /* fs: its name for the guest */
+	struct vsock_ends *vsock;	 /* vsock: taken over, also on failure */
+	uint32_t cid;			 /* vsock: the guest's */
 };
 
 #endif

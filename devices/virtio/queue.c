@@ -231,10 +231,10 @@ static const char *walk_chain(struct vq *q, struct walk *w, struct vq_elem *e)
 
 /* §2.7.10.1: name the index whose arrival shall be notified. Written only when it changes, so that
  * resuming a machine with idle queues dirties no page. */
-static void ask_notification(struct vq *q)
+static void ask_notification(struct vq *q, uint16_t index)
 {
-	if (load_le16((const uint16_t *)&q->used->ring[q->s->size]) != q->s->next_avail)
-		store_le16((uint16_t *)&used_to_write(q)->ring[q->s->size], q->s->next_avail);
+	if (load_le16((const uint16_t *)&q->used->ring[q->s->size]) != index)
+		store_le16((uint16_t *)&used_to_write(q)->ring[q->s->size], index);
 	/* The store must be seen before the index is looked at again, else both sides wait. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
@@ -252,8 +252,22 @@ bool vq_pending(const struct vq *q)
 bool vq_available(struct vq *q)
 {
 	if (q->fault == NULL && !vq_pending(q) && q->event_idx)
-		ask_notification(q);
+		ask_notification(q, q->s->next_avail);
 	return vq_pending(q);
+}
+
+uint16_t vq_avail_index(const struct vq *q)
+{
+	return load_le16(&q->avail->idx);
+}
+
+uint16_t vq_await_more(struct vq *q)
+{
+	const uint16_t index = vq_avail_index(q);
+
+	if (q->event_idx)
+		ask_notification(q, index);
+	return index;
 }
 
 bool vq_peek(const struct vq *q, void *dst, uint32_t len)
@@ -285,7 +299,7 @@ enum vq_result vq_pop(struct vq *q, struct vq_elem *e)
 	if (q->fault != NULL)
 		return VQ_BROKEN;
 	if (count == 0 && q->event_idx) {
-		ask_notification(q);
+		ask_notification(q, q->s->next_avail);
 		count = count_available(q);
 	}
 	if (count == 0)

@@ -100,6 +100,11 @@ bool vq_pending(const struct vq *q);
 /* The same; if not, as vq_pop() the driver is asked to notify about the next one. */
 bool vq_available(struct vq *q);
 
+/* Have the driver notify about the next element that it makes available, also while there are others. Returns the
+ * available index, which is another one then. */
+uint16_t vq_await_more(struct vq *q);
+uint16_t vq_avail_index(const struct vq *q);
+
 /* The first bytes of the first buffer of the next element, as a hint: vq_pop() reads and checks anew. False when
  * there is none, or `len` bytes are not together. */
 bool vq_peek(const struct vq *q, void *dst, uint32_t len);

@@ -9,6 +9,7 @@
 #include "devices/virtio/mmio.h"
 #include "devices/virtio/net.h"
 #include "devices/virtio/rng.h"
+#include "devices/virtio/vsock.h"
 
 const struct virtio_type_entry virtio_types[VIRTIO_TYPES] = {
 	{VIRTIO_TYPE_NET, "net", &virtio_net_table, virtio_net_create},
@@ -17,6 +18,7 @@ const struct virtio_type_entry virtio_types[VIRTIO_TYPES] = {
 	{VIRTIO_TYPE_RNG, "rng", NULL, virtio_rng_create},
 	{VIRTIO_TYPE_BALLOON, "balloon", &virtio_balloon_table, virtio_balloon_create},
 	{VIRTIO_TYPE_FS, "fs", &virtio_fs_table, virtio_fs_create},
+	{VIRTIO_TYPE_VSOCK, "vsock", &virtio_vsock_table, virtio_vsock_create},
 };
 
 int virtio_create(struct device **out, struct machine *m, enum virtio_id type, const char *id,

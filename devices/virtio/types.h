@@ -13,7 +13,7 @@ struct virtio_type_entry {
 		      const struct virtio_backend *backend, struct err *err);
 };
 
-#define VIRTIO_TYPES 6
+#define VIRTIO_TYPES 7
 extern const struct virtio_type_entry virtio_types[VIRTIO_TYPES];
 
 /* A device with the MMIO transport in a slot of the machine, ready for machine_add_device(). `id`
