@@ -68,6 +68,11 @@ static int check_shared(struct clone_args *args, struct err *err)
 			       "-v %s: %u machines cannot share one server; start them one by one, "
 			       "or with -v none",
 			       args->resume.shares.share[0].value, args->count);
+	if (args->resume.vsock.path != NULL)
+		return err_set(err, ERR_USAGE,
+			       "--vsock %s: %u machines cannot share a socket; start them one by "
+			       "one",
+			       args->resume.vsock.path, args->count);
 	if (c->pcap != NULL)
 		return err_set(err, ERR_USAGE, "--pcap %s: %u machines cannot share a file",
 			       c->pcap, args->count);

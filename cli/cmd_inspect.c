@@ -141,6 +141,8 @@ static void print_appliance(const struct appliance *a)
 		print_net(&a->net[i]);
 	for (uint32_t i = 0; i < a->nshares; i++)
 		printf("share       %s at %s\n", a->share[i].tag, a->share[i].guest);
+	if (a->vsock_cid != 0)
+		printf("vsock       the guest is CID %u\n", a->vsock_cid);
 	printf("encrypted   %s\n", encryptions[a->encryption.lock.kind]);
 	if (a->live)
 		inspect_print_saved(a);

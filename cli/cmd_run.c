@@ -13,6 +13,7 @@
 #include "cli/source_args.h"
 #include "cli/spool.h"
 #include "cli/supervise.h"
+#include "cli/vsock_args.h"
 #include "host/parse.h"
 
 enum { OPTION_RM = OPTION_LONG_ONLY + 1 };
@@ -25,6 +26,7 @@ static const struct option_spec options[] = {
 	LEASE_OPTION,
 	MACHINE_OPTIONS,
 	SHARE_OPTION,
+	VSOCK_OPTION,
 	LIMIT_OPTIONS,
 	NET_OPTIONS,
 	NET_CARD_OPTIONS,
@@ -42,6 +44,7 @@ struct run_args {
 	struct image_args image; /* image.from: FILE is one */
 	struct net_args net;
 	struct share_args shares;
+	struct vsock_args vsock;
 	struct instance_options instance;
 	struct key_args keys;
 	bool detach;
@@ -60,6 +63,8 @@ static int cmd_run_option(struct run_args *args, int id, const char *value, stru
 		taken = net_args_take(&args->net, id, value, err);
 	if (taken == 0)
 		taken = share_args_take(&args->shares, id, value, err);
+	if (taken == 0)
+		taken = vsock_args_take(&args->vsock, id, value);
 	if (taken == 0)
 		taken = image_args_take(&args->image, id, value, err);
 	if (taken != 0)
@@ -196,6 +201,8 @@ static int run_prepare(struct run_args *args, struct source *source, struct err 
 
 	if (ret == 0)
 		ret = share_args_add(&args->shares, source, err);
+	if (ret == 0)
+		vsock_args_add(&args->vsock, source);
 	return ret < 0 ? ret : connections_bind(&args->net.connections, &source->appliance, err);
 }
 
@@ -223,6 +230,7 @@ static void run_args_free(struct run_args *args)
 	supervise_free(&args->supervise);
 	disk_args_close(&args->machine.disks);
 	share_args_close(&args->shares);
+	vsock_args_close(&args->vsock);
 	limits_helper_close(&args->helper);
 }
 
@@ -274,6 +282,9 @@ static int cmd_run_run(struct options *opts, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = share_args_open(&args.shares, err);
+	if (ret < 0)
+		return ret;
+	ret = vsock_args_open(&args.vsock, err);
 	if (ret < 0)
 		return ret;
 	ret = launch_guard(&args.net.connections, err);

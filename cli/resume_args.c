@@ -23,6 +23,7 @@ void resume_args_close(struct resume_args *args)
 {
 	disk_args_close(&args->disks);
 	share_args_close(&args->shares);
+	vsock_args_close(&args->vsock);
 	limits_helper_close(&args->helper);
 }
 
@@ -49,6 +50,8 @@ int resume_args_take(struct resume_args *args, int id, const char *value, struct
 	ret = share_args_take(&args->shares, id, value, err);
 	if (ret != 0)
 		return ret;
+	if (vsock_args_take(&args->vsock, id, value))
+		return 1;
 	if (key_args_take(&args->keys, id, value))
 		return 1;
 	switch (id) {
@@ -129,6 +132,9 @@ static int open_source(struct resume_args *args, const char *path, int fd, struc
 	ret = share_args_open(&args->shares, err);
 	if (ret < 0)
 		return ret;
+	ret = vsock_args_open(&args->vsock, err);
+	if (ret < 0)
+		return ret;
 	ret = launch_guard(&args->net.connections, err);
 	if (ret < 0)
 		return ret;
@@ -207,9 +213,11 @@ int resume_args_open(struct resume_args *args, const char *path, int fd, const c
 		     struct source *source, struct err *err)
 {
 	int ret = open_source(args, path, fd, source, err);
+	const char *typed;
 
 	if (ret < 0)
 		return ret;
+	typed = args->typed != NULL ? args->typed : source->origin;
 	ret = check_source(args, source, err);
 	if (ret == 0)
 		ret = disk_args_bind(&args->disks, source, err);
@@ -218,8 +226,9 @@ int resume_args_open(struct resume_args *args, const char *path, int fd, const c
 	if (ret == 0)
 		ret = share_args_bind(&args->shares, source, err);
 	if (ret == 0)
-		ret = bind_cards(&args->net.connections, source,
-				 args->typed != NULL ? args->typed : source->origin, err);
+		ret = vsock_args_bind(&args->vsock, source, typed, err);
+	if (ret == 0)
+		ret = bind_cards(&args->net.connections, source, typed, err);
 	if (ret < 0) {
 		source_close(source);
 		return ret;

@@ -13,6 +13,7 @@
 #include "cli/limit_args.h"
 #include "cli/net_args.h"
 #include "cli/share_args.h"
+#include "cli/vsock_args.h"
 #include "cli/wire_source.h"
 #include "instance/fill.h"
 #include "instance/instance.h"
@@ -40,6 +41,7 @@ enum resume_option {
 	DISK_OPTION,                                                                               \
 	VOLUME_OPTION,                                                                               \
 	SHARE_REBIND_OPTION,                                                                       \
+	VSOCK_OPTION,                                                                              \
 	DISK_LIMIT_OPTIONS,                                                                          \
 	{OPTION_NEW_IDENTITY, "new-identity", NULL,                                                \
 	 "new name and MAC addresses; the guest's wake hooks renew the rest"},                     \
@@ -68,6 +70,7 @@ struct resume_args {
 	struct limits_helper helper;
 	struct disk_args disks; /* those that are outside of the file */
 	struct share_args shares;
+	struct vsock_args vsock;
 };
 
 void resume_args_init(struct resume_args *args);
@@ -87,7 +90,7 @@ int resume_args_check(const struct resume_args *args, struct err *err);
  *
  * Returns 0; -EINVAL with ERR_USAGE when the appliance is cold; or what trust_load(),
  * keys_to_open(), spool_input(), limits_helper_start(), disk_args_open(), disk_args_bind(),
- * share_args_open(), share_args_bind(), launch_guard(),
+ * share_args_open(), share_args_bind(), vsock_args_open(), vsock_args_bind(), launch_guard(),
  * source_from_keyed_file(), source_check(), archive_verify(), chain_ensure_verified() and
  * connections_bind() give.
  */

@@ -85,6 +85,11 @@ static json_t *do_inspect(struct instance *in, const json_t *request, struct err
 		json_object_set_new(reply, "disks", instance_disks_json(in));
 	if (in->source->appliance.nshares > 0)
 		json_object_set_new(reply, "shares", instance_shares_json(in));
+	if (in->source->appliance.vsock_cid != 0)
+		json_object_set_new(reply, "vsock",
+				    json_pack("{s:I,s:s*}", "cid",
+					      (json_int_t)in->source->appliance.vsock_cid, "path",
+					      in->source->vsock_path));
 	if (in->source->appliance.nnets > 0)
 		json_object_set_new(reply, "network", instance_net_describe(in, false));
 	return reply;
