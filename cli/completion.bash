@@ -19,7 +19,7 @@ _torpor_verb()
 	run)
 		subcommands='' operands='images files'
 		flags='-d --detach --rm --plain-http --help' files='--kernel --initrd --pcap --key-file --passphrase-file --cacert' folders='--modules'
-		choices='--on-term --restart --disks --disk --cpu --console --net --pull --progress' others='-n --name --until-closed --append --volume --disk-iops --disk-bps -m --memory -c --vcpus -v --share --cpus --cpu-weight --cpuset --memory-max --pids-max -p --publish --net-pps --net-bps --mac --mtu --queues --module --space --timeout'
+		choices='--on-term --restart --disks --disk --cpu --console --net --pull --progress' others='-n --name --until-closed --append --volume --disk-iops --disk-bps -m --memory -c --vcpus -v --share --vsock --cpus --cpu-weight --cpuset --memory-max --pids-max -p --publish --net-pps --net-bps --mac --mtu --queues --module --space --timeout'
 		case $prev in --on-term) words='stop save kill' ;; esac
 		case $prev in --restart) words='no on-failure always' ;; esac
 		case $prev in --disks) words='inside outside' ;; esac
@@ -33,7 +33,7 @@ _torpor_verb()
 	resume)
 		subcommands='' operands='running saved images files'
 		flags='-d --detach --paused --golden --rm --wait-complete --unverified --new-identity --plain-http --help' files='--require-signature --pcap --key-file --passphrase-file --cacert' folders=''
-		choices='--on-term --restart --disks --fill --verify --disk -v --share --net --progress' others='--idle-save --until-closed -n --name --cpus --cpu-weight --cpuset --memory-max --pids-max --volume --disk-iops --disk-bps -p --publish --net-pps --net-bps --timeout'
+		choices='--on-term --restart --disks --fill --verify --disk -v --share --net --progress' others='--idle-save --until-closed -n --name --cpus --cpu-weight --cpuset --memory-max --pids-max --volume --vsock --disk-iops --disk-bps -p --publish --net-pps --net-bps --timeout'
 		case $prev in --on-term) words='stop save kill' ;; esac
 		case $prev in --restart) words='no on-failure always' ;; esac
 		case $prev in --disks) words='inside outside' ;; esac
@@ -47,7 +47,7 @@ _torpor_verb()
 	clone)
 		subcommands='' operands='running saved images files'
 		flags='--unverified --new-identity --help' files='--require-signature --pcap --key-file --passphrase-file' folders=''
-		choices='--fill --verify --disk -v --share --net --progress' others='-c --count -n --name --cpus --cpu-weight --cpuset --memory-max --pids-max --volume --disk-iops --disk-bps -p --publish --net-pps --net-bps'
+		choices='--fill --verify --disk -v --share --net --progress' others='-c --count -n --name --cpus --cpu-weight --cpuset --memory-max --pids-max --volume --vsock --disk-iops --disk-bps -p --publish --net-pps --net-bps'
 		case $prev in --fill) words='none idle full' ;; esac
 		case $prev in --verify) words='full cached' ;; esac
 		case $prev in --disk) words=' ro scratch]' ;; esac
@@ -72,7 +72,7 @@ _torpor_verb()
 	receive)
 		subcommands='' operands=''
 		flags='--paused --unverified --new-identity --help' files='--require-signature --pcap --key-file --passphrase-file' folders=''
-		choices='--fill --verify --disk -v --share --net --progress' others='-n --name --cpus --cpu-weight --cpuset --memory-max --pids-max --volume --disk-iops --disk-bps -p --publish --net-pps --net-bps'
+		choices='--fill --verify --disk -v --share --net --progress' others='-n --name --cpus --cpu-weight --cpuset --memory-max --pids-max --volume --vsock --disk-iops --disk-bps -p --publish --net-pps --net-bps'
 		case $prev in --fill) words='none idle full' ;; esac
 		case $prev in --verify) words='full cached' ;; esac
 		case $prev in --disk) words=' ro scratch]' ;; esac

@@ -504,6 +504,21 @@ static int decode_vsock(struct appliance *a, json_t *json, const struct format_v
 	return version->newer ? 0 : json_only(vsock, names, err);
 }
 
+/* Beside its disks. */
+static int decode_devices(struct appliance *a, json_t *json, const struct format_version *version,
+			  struct err *err)
+{
+	int ret = decode_nets(a, json, version, err);
+
+	if (ret < 0)
+		return ret;
+	ret = decode_ports(a, json, version, err);
+	if (ret < 0)
+		return ret;
+	ret = decode_shares(a, json, version, err);
+	return ret < 0 ? ret : decode_vsock(a, json, version, err);
+}
+
 static int decode_word(struct cpu_word *word, json_t *json, struct err *err)
 {
 	uint32_t *const to[] = {&word->leaf, &word->subleaf, &word->reg, &word->bits};
@@ -619,10 +634,9 @@ static int decode_contents(struct appliance *a, json_t *json, struct err *err)
 static int decode_config(struct appliance *a, json_t *json, struct err *err)
 {
 	static const char *const names[] = {
-		"format",     "machine",     "arch",	"memory", "vcpus",  "console",
-		"cmdline",    "disks",	     "cpu",	"live",	  "needs",  "contents",
-		"encryption", "annotations", "network", "ports",  "shares", "vsock",
-		NULL};
+		"format",  "machine", "arch",	"memory", "vcpus",    "console",    "cmdline",
+		"disks",   "cpu",     "live",	"needs",  "contents", "encryption", "annotations",
+		"network", "ports",   "shares", "vsock",  NULL};
 	struct format_version version = {0};
 	uint64_t vcpus = 0;
 	bool newer;
@@ -672,16 +686,7 @@ static int decode_config(struct appliance *a, json_t *json, struct err *err)
 			       APPLIANCE_OUTSIDE_MAJOR);
 	if (!a->live && any_queues(a))
 		return err_set(err, ERR_INTEGRITY, "a cold appliance with queues of disks");
-	ret = decode_nets(a, json, &version, err);
-	if (ret < 0)
-		return ret;
-	ret = decode_ports(a, json, &version, err);
-	if (ret < 0)
-		return ret;
-	ret = decode_shares(a, json, &version, err);
-	if (ret < 0)
-		return ret;
-	ret = decode_vsock(a, json, &version, err);
+	ret = decode_devices(a, json, &version, err);
 	if (ret < 0)
 		return ret;
 	if (a->live)

@@ -24,8 +24,9 @@
 #include "base/timer.h"
 #include "host/listener.h"
 
-#define TICK_MS	   1000u
-#define MOST_ALLOC (1u << 30) /* of the credit that a guest gives, so that differences have a sign */
+#define TICK_MS 1000u
+#define MOST_ALLOC                                                                                 \
+	(1u << 30) /* of the credit that a guest gives, so that differences have a sign */
 
 enum conn_state {
 	CONN_FREE,
@@ -166,10 +167,10 @@ static void conn_finish(struct vsock_conn *c)
 
 static void conn_watch_again(struct vsock_conn *c)
 {
-	const bool reads = c->state == CONN_LINE ||
-			   (c->state == CONN_OPEN && !c->readable &&
-			    (c->host_shut & VIRTIO_VSOCK_SHUTDOWN_SEND) == 0 &&
-			    (c->guest_shut & VIRTIO_VSOCK_SHUTDOWN_RCV) == 0);
+	const bool reads =
+		c->state == CONN_LINE || (c->state == CONN_OPEN && !c->readable &&
+					  (c->host_shut & VIRTIO_VSOCK_SHUTDOWN_SEND) == 0 &&
+					  (c->guest_shut & VIRTIO_VSOCK_SHUTDOWN_RCV) == 0);
 	const uint32_t events = (reads ? EPOLLIN : 0u) | (c->kept > 0 ? EPOLLOUT : 0u);
 
 	if (c->watch.fd >= 0 && events != c->watch.events)

@@ -33,7 +33,7 @@
 #define VSOCK_GUEST_CID	  3u
 #define VSOCK_CONNECTIONS 256u
 #define VSOCK_BUFFER	  (128u << 10) /* what a guest may send ahead: the credit it gets (§5.10.6.3) */
-#define VSOCK_PACKET	  (64u << 10)  /* bytes of data in a packet to the guest, at most */
+#define VSOCK_PACKET	  (64u << 10) /* bytes of data in a packet to the guest, at most */
 #define VSOCK_REPLIES	  128u
 #define VSOCK_LINE_MAX	  32u /* bytes of "CONNECT PORT\n" */
 /* For so long a client may write that line, the guest answer its connection, and then a guest acknowledge the end
@@ -75,7 +75,8 @@ void vsock_hub_receive(struct vsock_hub *hub, const struct virtio_vsock_hdr *hdr
 bool vsock_hub_pending(const struct vsock_hub *hub);
 /* The next packet for the guest, with at most `room` bytes of data (1 to VSOCK_PACKET). False: there is none, and
  * none is pending. */
-bool vsock_hub_next(struct vsock_hub *hub, struct virtio_vsock_hdr *hdr, uint8_t *data, size_t room);
+bool vsock_hub_next(struct vsock_hub *hub, struct virtio_vsock_hdr *hdr, uint8_t *data,
+		    size_t room);
 
 /* Connections there are, in whatever state. */
 unsigned vsock_hub_count(const struct vsock_hub *hub);

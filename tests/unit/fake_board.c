@@ -47,7 +47,8 @@ bool fake_board_init(struct fake_board *b)
 {
 	struct machine_params params = {.memory = MIB(2), .nvcpus = 1, .log = {.fd = -1}};
 	struct share_ends unbound = SHARE_ENDS_CLOSED;
-	struct board_bindings bindings = {.share = {&unbound}};
+	struct vsock_ends nobody = VSOCK_ENDS_CLOSED;
+	struct board_bindings bindings = {.share = {&unbound}, .vsock = &nobody};
 	struct appliance a;
 	struct err err;
 
@@ -61,6 +62,7 @@ bool fake_board_init(struct fake_board *b)
 	a.net[0] = (struct appliance_net){.mac = {2, 0, 0, 0, 0, 1}, .mtu = 1500, .pairs = 1};
 	a.nshares = 1;
 	strcpy(a.share[0].tag, "share0");
+	a.vsock_cid = 3;
 	bindings.disk[0] = make_disk();
 	cr_assert(eq(int, board_build(&b->board, &b->m, &a, &bindings, &err), 0), "%s", err.text);
 	appliance_free(&a);

@@ -16,7 +16,8 @@ struct fake_board {
 	bool built;
 };
 
-/* One disk, console, rng, balloon, network card and shared folder (bound to none) beside the legacy devices.
+/* One disk, console, rng, balloon, network card, shared folder (bound to none) and vsock (with nobody behind it)
+ * beside the legacy devices.
  * Says "SKIP: …" and returns false where there is no /dev/kvm. */
 bool fake_board_init(struct fake_board *b);
 void fake_board_free(struct fake_board *b);

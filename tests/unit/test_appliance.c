@@ -283,7 +283,7 @@ Test(appliance, what_a_newer_minor_version_or_a_person_adds_is_readable)
 {
 	static const struct change changes[] = {
 		{"\"format\":\"1.0\"", "\"format\":\"1.7\",\"colour\":\"red\"", 0},
-		{"\"format\":\"1.0\"", "\"format\":\"1.5\",\"colour\":{}", 0},
+		{"\"format\":\"1.0\"", "\"format\":\"1.6\",\"colour\":{}", 0},
 		{"\"vcpus\":2", "\"vcpus\":2,\"annotations\":{\"note\":\"mine\"}", 0},
 	};
 
@@ -329,7 +329,7 @@ Test(appliance, console_ports)
 		{"\"format\":\"1.2\"", "\"ports\":[]", ERR_INTEGRITY},
 		{"\"format\":\"1.2\"", "\"ports\":[7]", ERR_INTEGRITY},
 		{"\"format\":\"1.2\"", "\"ports\":[\"org.torpor.exec.1\"]", ERR_INTEGRITY},
-		{"\"format\":\"1.5\"", "\"ports\":[\"org.torpor.exec.1\"]", ERR_INCOMPATIBLE},
+		{"\"format\":\"1.6\"", "\"ports\":[\"org.torpor.exec.1\"]", ERR_INCOMPATIBLE},
 		{"\"format\":\"1.2\"", "\"ports\":[\"org.torpor.exec.0\",\"org.torpor.exec.0\"]",
 		 ERR_INTEGRITY},
 	};
@@ -545,4 +545,43 @@ Test(appliance, text_that_is_not_utf8_cannot_be_written)
 	cr_assert(eq(int, err.kind, ERR_USAGE));
 	appliance_free(&a);
 	buf_free(&out);
+}
+
+/* Who boots it decides whether a cold one has it. */
+Test(appliance, a_vsock_is_part_of_a_live_appliance)
+{
+	static const char *const wrong[] = {"{\"cid\":2}",
+					    "{\"cid\":4294967295}",
+					    "{\"cid\":\"3\"}",
+					    "{\"cid\":3,\"path\":\"/x\"}",
+					    "{}",
+					    "3",
+					    "[]"};
+	char *text, old[sizeof(golden) + 512], *at;
+	struct appliance a, again;
+	struct err err = {0};
+
+	sample_appliance(&a, true);
+	a.vsock_cid = 3;
+	text = encode(&a);
+	cr_assert_not_null(strstr(text, "\"format\":\"1.5\""), "%s", text);
+	at = strstr(text, "\"vsock\":{\"cid\":3}");
+	cr_assert_not_null(at, "%s", text);
+	cr_assert(eq(int, decode(text, &again, &err), 0), "%s", err.text);
+	cr_assert(eq(u32, again.vsock_cid, 3));
+	appliance_free(&again);
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		snprintf(old, sizeof(old), "%.*s\"vsock\":%s%s", (int)(at - text), text, wrong[i],
+			 at + strlen("\"vsock\":{\"cid\":3}"));
+		cr_assert(lt(int, decode(old, &again, &err), 0), "%s", wrong[i]);
+		cr_assert(eq(int, err.kind, ERR_INTEGRITY), "%s", wrong[i]);
+	}
+	memcpy(strstr(text, "\"1.5\""), "\"1.4\"", 5);
+	cr_assert(lt(int, decode(text, &again, &err), 0), "an older format has none");
+	free(text);
+	a.live = false;
+	text = encode(&a);
+	cr_assert_null(strstr(text, "vsock"));
+	free(text);
+	appliance_free(&a);
 }

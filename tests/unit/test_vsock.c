@@ -508,7 +508,8 @@ Test(vsock, credit_holds_a_guest_back_and_nothing_is_lost)
 		seed = seed * 1664525u + 1013904223u;
 		for (ssize_t n; (n = read(fd, got, 1 + seed % sizeof(got))) > 0;) {
 			for (ssize_t i = 0; i < n; i++, read_bytes++)
-				cr_assert(eq(u8, got[i], (uint8_t)(read_bytes * 2654435761u >> 24)));
+				cr_assert(
+					eq(u8, got[i], (uint8_t)(read_bytes * 2654435761u >> 24)));
 		}
 		while ((len = hear(&guest, &host, &len)) != 0)
 			cr_assert(eq(u32, len, VIRTIO_VSOCK_OP_CREDIT_UPDATE));
@@ -547,9 +548,13 @@ Test(vsock, a_guest_that_sends_more_than_its_credit_is_reset)
 /* §5.10.6.6 */
 Test(vsock, what_belongs_to_no_connection_is_reset)
 {
-	static const uint16_t ops[] = {VIRTIO_VSOCK_OP_INVALID,	       VIRTIO_VSOCK_OP_RESPONSE,
-				       VIRTIO_VSOCK_OP_SHUTDOWN,       VIRTIO_VSOCK_OP_RW,
-				       VIRTIO_VSOCK_OP_CREDIT_REQUEST, 8, 0xffff};
+	static const uint16_t ops[] = {VIRTIO_VSOCK_OP_INVALID,
+				       VIRTIO_VSOCK_OP_RESPONSE,
+				       VIRTIO_VSOCK_OP_SHUTDOWN,
+				       VIRTIO_VSOCK_OP_RW,
+				       VIRTIO_VSOCK_OP_CREDIT_REQUEST,
+				       8,
+				       0xffff};
 	struct virtio_vsock_hdr hdr;
 
 	plug(0);
