@@ -106,6 +106,10 @@ static const struct command {
 	{"touch", cmd_touch},
 	{"triple", cmd_triple},
 	{"tsc", cmd_tsc},
+	{"vevent", cmd_vevent},
+	{"vhear", cmd_vhear},
+	{"vsay", cmd_vsay},
+	{"vsock", cmd_vsock},
 };
 /* clang-format on */
 

@@ -153,7 +153,14 @@ void cmd_halt(const char *args);
 
 /* --- virtio.c: virtio 1.2 over MMIO (§4.2), split queues (§2.7), polled --- */
 
-enum { VIRTIO_NET = 1, VIRTIO_BLK = 2, VIRTIO_CONSOLE = 3, VIRTIO_RNG = 4, VIRTIO_FS = 26 };
+enum {
+	VIRTIO_NET = 1,
+	VIRTIO_BLK = 2,
+	VIRTIO_CONSOLE = 3,
+	VIRTIO_RNG = 4,
+	VIRTIO_VSOCK = 19,
+	VIRTIO_FS = 26
+};
 enum {
 	STATUS_ACKNOWLEDGE = 1,
 	STATUS_DRIVER = 2,
@@ -291,5 +298,13 @@ void cmd_funlink(const char *args);
 void cmd_fraw(const char *args);
 void cmd_fask(const char *args);
 void cmd_fhear(const char *args);
+
+/* --- vsock.c --- */
+
+void vsock_probe(uint64_t base);
+void cmd_vsock(const char *args);
+void cmd_vsay(const char *args);
+void cmd_vhear(const char *args);
+void cmd_vevent(const char *args);
 
 #endif

@@ -46,6 +46,9 @@ void virtio_scan(void)
 		case VIRTIO_FS:
 			fs_probe(base);
 			break;
+		case VIRTIO_VSOCK:
+			vsock_probe(base);
+			break;
 		}
 	}
 }
