@@ -38,6 +38,8 @@ static int load_modules(struct modules *m, const struct initramfs_params *p, str
 		ret = modules_load(m, needed[i], err);
 	if (ret == 0 && p->nshares > 0)
 		ret = modules_load(m, "virtiofs", err);
+	if (ret == 0 && p->vsock)
+		ret = modules_load(m, "vmw_vsock_virtio_transport", err);
 	for (size_t i = 0; ret == 0 && i < p->nextra; i++)
 		ret = modules_load(m, p->extra[i], err);
 	return ret;

@@ -19,6 +19,7 @@ struct initramfs_params {
 	const char *hostname;
 	const char *const *share; /* as in struct setup */
 	size_t nshares;
+	bool vsock; /* the machine has one */
 };
 
 /* Append it. Returns 0, or what modules_open(), modules_load() and setup_write() give: a kernel

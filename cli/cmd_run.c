@@ -214,6 +214,7 @@ static int make_image(struct run_args *args, struct image_parts *parts, struct e
 	for (unsigned i = 0; i < args->shares.n; i++)
 		args->image.share[i] = args->shares.share[i].guest;
 	args->image.nshares = args->shares.n;
+	args->image.vsock = args->vsock.path != NULL;
 	ret = image_parts_make(parts, &args->image, &args->machine, IMAGE_RUN, err);
 
 	if (ret < 0 || !parts->appliance)

@@ -410,6 +410,7 @@ static int make_initramfs(struct image_parts *parts, const struct image_args *ar
 		.hostname = parts->hostname,
 		.share = args->share,
 		.nshares = args->nshares,
+		.vsock = args->vsock,
 	};
 	cleanup_buf struct buf buf = {0};
 	int ret = initramfs_make(&params, &buf, err);

@@ -58,6 +58,7 @@ struct image_args {
 	const char *share
 		[APPLIANCE_MAX_SHARES]; /* where the guest mounts its shared folders, in their order */
 	unsigned nshares;
+	bool vsock; /* the machine has one */
 };
 
 /* Whether `torpor run` takes the text as the image of a container, or as a folder to run: it has

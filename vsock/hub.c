@@ -3,6 +3,7 @@
  *
  *     LINE → ASKED → OPEN → CLOSING → FREE     of a client that connects
  *     DIALING → OPEN → CLOSING → FREE          of the guest
+ *     OPEN → DRAINING → FREE                   the guest has ended it, and the socket has not taken all of it
  *     … → DEAD → FREE                          one that is reset, until the guest has been told
  */
 #include "vsock/hub.h"
@@ -34,8 +35,9 @@ enum conn_state {
 	CONN_ASKED,   /* the guest is asked, or will be */
 	CONN_DIALING, /* the dialer connects for the guest */
 	CONN_OPEN,
-	CONN_CLOSING, /* the socket is closed; the guest has to acknowledge that */
-	CONN_DEAD,    /* the same, and the guest gets RST */
+	CONN_DRAINING, /* over for the guest, and no packet's any more */
+	CONN_CLOSING,  /* the socket is closed; the guest has to acknowledge that */
+	CONN_DEAD,     /* the same, and the guest gets RST */
 };
 
 /* What the guest is to be sent. */
@@ -217,7 +219,9 @@ static void conn_drained(struct vsock_conn *c)
 {
 	const uint32_t both = VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND;
 
-	if ((c->guest_shut & both) == both)
+	if (c->state == CONN_DRAINING)
+		conn_free(c);
+	else if ((c->guest_shut & both) == both)
 		conn_reset(c);
 	else if ((c->guest_shut & VIRTIO_VSOCK_SHUTDOWN_SEND) != 0)
 		(void)shutdown(c->fd, SHUT_WR);
@@ -250,6 +254,10 @@ static void conn_flush(struct vsock_conn *c)
 
 		if (sent == 0)
 			break;
+		if (sent < 0 && c->state == CONN_DRAINING) {
+			conn_free(c);
+			return;
+		}
 		if (sent < 0) {
 			conn_deafen(c);
 			return;
@@ -546,6 +554,8 @@ static void conn_hangs_up(struct vsock_conn *c)
 		conn_free(c);
 	} else if (c->state == CONN_ASKED) {
 		conn_reset(c);
+	} else if (c->state == CONN_DRAINING) {
+		conn_free(c);
 	} else {
 		c->readable = true;
 		if ((c->guest_shut & VIRTIO_VSOCK_SHUTDOWN_RCV) != 0)
@@ -667,8 +677,8 @@ static struct vsock_conn *hub_find(struct vsock_hub *hub, uint32_t guest_port, u
 	for (unsigned i = 0; i < hub->top; i++) {
 		struct vsock_conn *c = &hub->conn[i];
 
-		if (c->state != CONN_FREE && c->state != CONN_LINE && c->guest_port == guest_port &&
-		    c->host_port == host_port)
+		if (c->state != CONN_FREE && c->state != CONN_LINE && c->state != CONN_DRAINING &&
+		    c->guest_port == guest_port && c->host_port == host_port)
 			return c;
 	}
 	return NULL;
@@ -710,17 +720,36 @@ static bool conn_note_credit(struct vsock_conn *c, const struct virtio_vsock_hdr
 	return true;
 }
 
-static void conn_take_shutdown(struct vsock_conn *c, uint32_t flags)
+/* The guest waits for nothing, and what it has sent is the client's, however slowly that reads. */
+static void conn_leave_to_client(struct vsock_conn *c)
 {
+	c->state = CONN_DRAINING;
+	c->pending = 0;
+}
+
+static void conn_take_shutdown(struct vsock_conn *c, const struct virtio_vsock_hdr *hdr)
+{
+	const uint32_t both = VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND;
+
 	if (c->state != CONN_OPEN) {
 		conn_reset(c);
 		return;
 	}
-	c->guest_shut |= flags & (VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND);
-	if (c->kept == 0)
+	c->guest_shut |= le32toh(hdr->flags) & both;
+	if (c->kept == 0) {
 		conn_drained(c);
+	} else if (c->guest_shut == both) {
+		hub_refuse(c->hub, hdr);
+		conn_leave_to_client(c);
+	}
+}
+
+static void conn_take_rst(struct vsock_conn *c)
+{
+	if (c->kept > 0 && (c->guest_shut & VIRTIO_VSOCK_SHUTDOWN_SEND) != 0)
+		conn_leave_to_client(c);
 	else
-		conn_set_deadline(c);
+		conn_free(c);
 }
 
 static void conn_take(struct vsock_conn *c, const struct virtio_vsock_hdr *hdr, const uint8_t *data)
@@ -736,7 +765,7 @@ static void conn_take(struct vsock_conn *c, const struct virtio_vsock_hdr *hdr, 
 		conn_take_data(c, data, le32toh(hdr->len));
 		break;
 	case VIRTIO_VSOCK_OP_SHUTDOWN:
-		conn_take_shutdown(c, le32toh(hdr->flags));
+		conn_take_shutdown(c, hdr);
 		break;
 	case VIRTIO_VSOCK_OP_CREDIT_UPDATE:
 		break;
@@ -765,7 +794,7 @@ void vsock_hub_receive(struct vsock_hub *hub, const struct virtio_vsock_hdr *hdr
 	}
 	c = hub_find(hub, le32toh(hdr->src_port), le32toh(hdr->dst_port));
 	if (c != NULL && op == VIRTIO_VSOCK_OP_RST) {
-		conn_free(c);
+		conn_take_rst(c);
 	} else if (c != NULL && c->state != CONN_DEAD) {
 		if (conn_note_credit(c, hdr))
 			conn_take(c, hdr, data);
@@ -781,7 +810,7 @@ void vsock_hub_receive(struct vsock_hub *hub, const struct virtio_vsock_hdr *hdr
 
 /* --- the hub --- */
 
-/* The guest does not answer, or the client does not ask, or nobody takes what the guest left. */
+/* The guest does not answer, or the client does not ask. */
 static void conn_expire(struct vsock_conn *c)
 {
 	c->deadline_ns = 0;
@@ -823,15 +852,6 @@ void vsock_hub_reset(struct vsock_hub *hub)
 void vsock_hub_hold(struct vsock_hub *hub, bool on)
 {
 	hub->held = on;
-}
-
-unsigned vsock_hub_count(const struct vsock_hub *hub)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < hub->top; i++)
-		n += hub->conn[i].state != CONN_FREE;
-	return n;
 }
 
 static int hub_use_ends(struct vsock_hub *hub, struct vsock_ends *ends, struct err *err)

@@ -78,7 +78,4 @@ bool vsock_hub_pending(const struct vsock_hub *hub);
 bool vsock_hub_next(struct vsock_hub *hub, struct virtio_vsock_hdr *hdr, uint8_t *data,
 		    size_t room);
 
-/* Connections there are, in whatever state. */
-unsigned vsock_hub_count(const struct vsock_hub *hub);
-
 #endif

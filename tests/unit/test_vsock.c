@@ -703,6 +703,86 @@ Test(vsock, a_guest_that_ends_a_connection_gets_a_reset_for_it)
 	close(fd);
 }
 
+/* As much as its socket does not take at once; returns how much. */
+static uint32_t fill_client(void)
+{
+	static uint8_t data[16384];
+	uint32_t guest, host, len, sent = 0;
+
+	while (VSOCK_BUFFER - (sent - host_fwd) >= sizeof(data)) {
+		say_data(1000, 80, data, sizeof(data));
+		sent += (uint32_t)sizeof(data);
+		while (hear(&guest, &host, &len) != 0)
+			;
+	}
+	return sent;
+}
+
+static uint32_t read_to_the_end(int fd)
+{
+	static uint8_t got[65536];
+	uint32_t total = 0;
+	ssize_t n = 1;
+
+	for (unsigned turn = 0; turn < 1000 && n != 0; turn++) {
+		fake_loop(&fake);
+		while ((n = read(fd, got, sizeof(got))) > 0)
+			total += (uint32_t)n;
+	}
+	cr_assert(eq(long, n, 0L));
+	return total;
+}
+
+Test(vsock, what_a_guest_has_sent_before_it_ended_reaches_a_slow_client)
+{
+	uint32_t sent;
+	int fd, again;
+
+	plug(0);
+	give(16, ROOM);
+	fd = accepted();
+	sent = fill_client();
+	say_shutdown(1000, 80, VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND);
+	cr_assert(hears(VIRTIO_VSOCK_OP_RST, 1000, 80));
+	/* The numbers are free for another connection. */
+	again = accepted();
+	cr_assert(eq(u32, read_to_the_end(fd), sent));
+	say_data(1000, 80, "new", 3);
+	cr_assert(reads(again, "new"));
+	close(fd);
+	/* One that is reset behind the end of its data, and one that is just reset. */
+	(void)fill_client();
+	say_shutdown(1000, 80, VIRTIO_VSOCK_SHUTDOWN_SEND);
+	say(VIRTIO_VSOCK_OP_RST, 1000, 80);
+	cr_assert(ge(u32, read_to_the_end(again), VSOCK_BUFFER));
+	close(again);
+	fd = accepted();
+	sent = fill_client();
+	say(VIRTIO_VSOCK_OP_RST, 1000, 80);
+	cr_assert(lt(u32, read_to_the_end(fd), sent));
+	close(fd);
+}
+
+Test(vsock, a_client_that_does_not_want_the_rest_ends_it)
+{
+	struct vsock_dial ask;
+	int fd;
+
+	plug(0);
+	give(16, ROOM);
+	fd = accepted();
+	(void)fill_client();
+	say_shutdown(1000, 80, VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND);
+	cr_assert(hears(VIRTIO_VSOCK_OP_RST, 1000, 80));
+	close(fd);
+	cr_assert(hears_nothing());
+	/* All places are free again. */
+	for (unsigned i = 0; i < VSOCK_CONNECTIONS; i++) {
+		say(VIRTIO_VSOCK_OP_REQUEST, i, 80);
+		cr_assert(ge(long, recv(dialer, &ask, sizeof(ask), MSG_DONTWAIT), 1L), "%u", i);
+	}
+}
+
 Test(vsock, each_direction_ends_by_itself)
 {
 	uint32_t guest, host, len;
