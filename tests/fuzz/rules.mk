@@ -1,7 +1,7 @@
 # Fuzz targets (libFuzzer, ASan, UBSan), in a build of their own: clang, whatever CC is.
 
 FUZZ_BUILD   ?= build-fuzz
-FUZZ_TARGETS := archive arrival boot client control exec gateway json lan layer map net registry seek share signature state transcript
+FUZZ_TARGETS := archive arrival boot client control exec gateway json lan layer map net registry seek share signature state transcript vsock
 FUZZ_FLAGS   := $(CSTD) $(WARNINGS) -O1 -g -fno-omit-frame-pointer \
                 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 FUZZ_LIB     := $(FUZZ_BUILD)/libtorpor.a
@@ -24,7 +24,9 @@ $(FUZZ_BUILD)/tests/fuzz/archive: $(FUZZ_BUILD)/tests/fuzz/known.o $(FUZZ_BUILD)
 $(FUZZ_BUILD)/tests/fuzz/state: $(FUZZ_BUILD)/tests/unit/fake_board.o
 $(FUZZ_BUILD)/tests/fuzz/net: $(FUZZ_BUILD)/tests/unit/fake_driver.o $(FUZZ_BUILD)/tests/unit/fake_net.o
 $(FUZZ_BUILD)/tests/fuzz/net: FUZZ_LIBS := -lcriterion
+$(FUZZ_BUILD)/tests/fuzz/vsock: $(FUZZ_BUILD)/tests/unit/fake_driver.o
 $(FUZZ_BUILD)/tests/fuzz/state: FUZZ_LIBS := -lcriterion
+$(FUZZ_BUILD)/tests/fuzz/vsock: FUZZ_LIBS := -lcriterion
 
 FUZZERS := $(FUZZ_TARGETS:%=$(FUZZ_BUILD)/tests/fuzz/%)
 $(FUZZERS): %: %.o $(FUZZ_BUILD)/tests/fuzz/fuzz.o $(FUZZ_LIB)
