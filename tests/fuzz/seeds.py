@@ -289,6 +289,20 @@ def net_seeds():
         yield head + b"\x0e\x00\x70\0\0\0\0" + b"\x0f" + b"\xff" * 5 + sent + buffer + arrives
 
 
+def vsock_seeds():
+    """Steps of tests/fuzz/vsock.c: connections of both sides, with data, ends, and a pause."""
+    def packet(op, length=0, flags=0, forwarded=0):
+        return struct.pack(">BBHBBBBBHB", 0, 0, length, 1, 2, op, flags, 0, 0xffff, forwarded)
+
+    buffers, loop, pause = b"\x03\x10\x00" * 4 + b"\x05\x00\x04", b"\x0f", b"\x0b"
+    says, hears, goes = b"\x08\x01\x05hello", b"\x08\x02", b"\x08\x04"
+    accepted = b"\0\0\0" + buffers + packet(1) + b"\x0a\x02" + loop
+    yield accepted + packet(5, 256) + hears + says + loop + packet(6, 0, 0, 5) + packet(4, 0, 3) + loop
+    yield accepted + packet(5, 0xffff) * 6 + loop + hears + loop + packet(4, 0, 2) + goes + loop
+    yield accepted + says + pause + loop + goes + loop + packet(3)
+    yield b"\0\0\0" + buffers + b"\x08\x00" + loop * 3 + b"\x06\x02\x00" + loop + says + loop + goes + loop
+
+
 def registry_seeds():
     digest = "sha256:" + "0" * 64
     image = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "size": 7,
@@ -395,7 +409,7 @@ def layer_seeds():
 def main(out, *files):
     seeds = Seeds(out)
     from_lan(seeds)
-    for target, made in (("net", net_seeds), ("boot", boot_seeds), ("gateway", gateway_seeds),
+    for target, made in (("net", net_seeds), ("boot", boot_seeds), ("gateway", gateway_seeds), ("vsock", vsock_seeds),
                          ("control", control_seeds), ("layer", layer_seeds), ("arrival", arrival_seeds)):
         for seed in made():
             seeds.add(target, seed)
