@@ -26,30 +26,41 @@ void dirty_init(struct dirty *d, struct kvm *kvm, struct mem *mem, bool resumed)
 		.kvm = kvm, .mem = mem, .base = resumed ? DIRTY_RESUMED : DIRTY_UNKNOWN};
 }
 
-/* KVM's bitmap of the range's pages, whose slot has the range's number. */
-static int get_log(const struct dirty *d, unsigned range, uint64_t **pages, struct err *err)
+/* Room for the log of any range, which stays: in a pause its pages are there. */
+static int make_log_room(struct dirty *d, struct err *err)
 {
+	uint64_t most = 0;
+
+	if (d->log != NULL)
+		return 0;
+	for (unsigned i = 0; i < d->mem->nranges; i++)
+		most = u64_max(most, range_pages(&d->mem->range[i]));
 	/* A set of pages is as large as one of as many frames. */
-	*pages = frameset_new(range_pages(&d->mem->range[range]));
-	if (*pages == NULL)
-		return err_sys(err, ENOMEM, "allocate a log of pages");
-	return kvm_get_dirty_log(d->kvm, range, *pages, err);
+	d->log = frameset_new(most);
+	return d->log == NULL ? err_sys(err, ENOMEM, "allocate a log of pages") : 0;
 }
 
-static int add_logged(const struct dirty *d, unsigned range, uint64_t *frames, struct err *err)
+/* KVM's bitmap of the range's pages, whose slot has the range's number: d->log. */
+static int get_log(struct dirty *d, unsigned range, struct err *err)
+{
+	int ret = make_log_room(d, err);
+
+	return ret < 0 ? ret : kvm_get_dirty_log(d->kvm, range, d->log, err);
+}
+
+static int add_logged(struct dirty *d, unsigned range, uint64_t *frames, struct err *err)
 {
 	const struct mem_range *r = &d->mem->range[range];
-	cleanup_free uint64_t *pages = NULL;
-	int ret = get_log(d, range, &pages, err);
+	int ret = get_log(d, range, err);
 
 	if (ret < 0)
 		return ret;
-	frameset_add_pages(frames, range_frames(r), pages,
+	frameset_add_pages(frames, range_frames(r), d->log,
 			   (unsigned)(range_pages(r) / range_frames(r)));
 	return 0;
 }
 
-int dirty_collect(const struct dirty *d, unsigned range, uint64_t **frames, struct err *err)
+int dirty_collect(struct dirty *d, unsigned range, uint64_t **frames, struct err *err)
 {
 	const struct mem_range *r = &d->mem->range[range];
 	cleanup_free uint64_t *set = frameset_new(range_frames(r));
@@ -114,14 +125,13 @@ static int start_or_clear(struct dirty *d, struct err *err)
 		return ret < 0 ? ret : set_logging(d, true, err);
 	}
 	for (unsigned i = 0; i < d->mem->nranges; i++) {
-		cleanup_free uint64_t *pages = NULL;
-		int ret = get_log(d, i, &pages, err);
+		int ret = get_log(d, i, err);
 
 		if (ret < 0)
 			return ret;
 		if (d->tracked[i] != NULL)
-			frameset_add_set(d->tracked[i], range_pages(&d->mem->range[i]), pages);
-		ret = clear_log(d, i, pages, err);
+			frameset_add_set(d->tracked[i], range_pages(&d->mem->range[i]), d->log);
+		ret = clear_log(d, i, d->log, err);
 		if (ret < 0)
 			return ret;
 	}
@@ -147,6 +157,7 @@ int dirty_arm(struct dirty *d, struct err *err)
 			dirty_add_private(r->written, r->host, r->size);
 		else
 			frameset_add_range(r->written, 0, range_frames(r) - 1);
+		(void)get_log(d, i, NULL); /* for its room alone */
 	}
 	d->base = DIRTY_LOGGED;
 	return 0;
@@ -188,40 +199,30 @@ static void untrack(struct dirty *d)
 		free(d->tracked[i]);
 		d->tracked[i] = NULL;
 	}
-	free(d->log);
-	d->log = NULL;
 }
 
 int dirty_track(struct dirty *d, struct err *err)
 {
-	uint64_t most = 0;
-	int ret;
+	int ret = make_log_room(d, err);
 
-	for (unsigned i = 0; i < d->mem->nranges; i++) {
-		const uint64_t pages = range_pages(&d->mem->range[i]);
-
-		most = pages > most ? pages : most;
-		d->tracked[i] = frameset_new(pages);
+	for (unsigned i = 0; ret == 0 && i < d->mem->nranges; i++) {
+		d->tracked[i] = frameset_new(range_pages(&d->mem->range[i]));
 		if (d->tracked[i] == NULL)
-			break;
+			ret = err_sys(err, ENOMEM, "allocate a set of pages");
 		d->mem->range[i].tracked = d->tracked[i];
 	}
-	d->log = frameset_new(most);
-	if (d->log == NULL || d->tracked[d->mem->nranges - 1] == NULL) {
-		untrack(d);
-		return err_sys(err, ENOMEM, "allocate a log of pages");
-	}
-	ret = dirty_track_again(d, err);
+	if (ret == 0)
+		ret = dirty_track_again(d, err);
 	if (ret < 0)
 		untrack(d);
 	return ret;
 }
 
-/* Add what KVM has noted to the tracked pages of a range; d->log is that. */
+/* Add what KVM has noted to the tracked pages of a range. */
 static int add_tracked(struct dirty *d, unsigned range, struct err *err)
 {
 	const struct mem_range *r = &d->mem->range[range];
-	int ret = kvm_get_dirty_log(d->kvm, range, d->log, err);
+	int ret = get_log(d, range, err);
 
 	if (ret < 0)
 		return ret;
@@ -277,4 +278,6 @@ void dirty_stop(struct dirty *d)
 void dirty_free(struct dirty *d)
 {
 	untrack(d);
+	free(d->log);
+	d->log = NULL;
 }

@@ -61,7 +61,7 @@ void dirty_init(struct dirty *d, struct kvm *kvm, struct mem *mem, bool resumed)
 /* The frames of a range that may differ from the base: a new frameset of range[].size / FRAME_SIZE
  * frames, freed by the caller. Changes nothing: a second call returns the same frames, and those
  * written since. Returns 0, -ENOMEM, or what KVM_GET_DIRTY_LOG gave. */
-int dirty_collect(const struct dirty *d, unsigned range, uint64_t **frames, struct err *err);
+int dirty_collect(struct dirty *d, unsigned range, uint64_t **frames, struct err *err);
 
 /* The base is now. Takes a grace period a range the first time. Returns 0, ERR_INCOMPATIBLE (this
  * KVM cannot log), -ENOMEM, or what KVM gave. After an error every frame may differ, until a later
