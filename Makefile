@@ -75,16 +75,18 @@ ALL_CFLAGS = $(CSTD) $(WARNINGS) $(SANFLAGS) $(CFLAGS)
 ALL_LDFLAGS = -Wl,--gc-sections -Wl,--as-needed -Wl,-O2 -Wl,-z,relro,-z,now -Wl,-z,noseparate-code \
               -Wl,-z,pack-relative-relocs -Wl,--build-id=none -Wl,--hash-style=gnu -Wl,--no-eh-frame-hdr $(SANFLAGS) $(LDFLAGS)
 
-# What is linked: libc and jansson. The others are loaded by the verbs that need them
+# What is linked: libc and jansson, and libfdt where a device tree describes machines (arm64). The others are loaded by the verbs that need them
 # (ARCHITECTURE.md, "Start-up"), so only their headers matter here.
 NEEDED_PACKAGES := jansson libarchive libcrypto libzstd libcurl libmicrohttpd libsystemd
 missing := $(shell for p in $(NEEDED_PACKAGES); do $(PKG_CONFIG) --exists $$p 2>/dev/null || echo $$p; done)
 # Its pkg-config file asks for glib's, of which we need nothing.
 missing += $(shell printf '\043include <slirp/libslirp.h>\n' | $(CC) $(CPPFLAGS) -E - >/dev/null 2>&1 || echo libslirp)
+# It has no pkg-config file.
+missing += $(shell printf '\043include <libfdt.h>\n' | $(CC) $(CPPFLAGS) -E - >/dev/null 2>&1 || echo libfdt)
 missing := $(strip $(missing))
-LIBS := $(shell $(PKG_CONFIG) --libs jansson 2>/dev/null) -lpthread
+LIBS := $(shell $(PKG_CONFIG) --libs jansson 2>/dev/null) -lfdt -lpthread
 
-FOLDERS := base state format/crypto format/image format store registry container wire vmm vmm/$(ARCH) devices/net devices/block devices/$(ARCH:x86_64=x86) devices \
+FOLDERS := base state format/crypto format/image format store registry container wire vmm vmm/arm64/boot vmm/$(ARCH) devices/net devices/block devices/$(ARCH:x86_64=x86) devices \
            devices/virtio snapshot host events lan guest instance move golden bootfiles serve service volume series limits meter report share vsock
 SOURCES := $(wildcard $(FOLDERS:%=%/*.c))
 CLI     := $(wildcard cli/*.c)

@@ -1,7 +1,7 @@
 # Fuzz targets (libFuzzer, ASan, UBSan), in a build of their own: clang, whatever CC is.
 
 FUZZ_BUILD   ?= build-fuzz
-FUZZ_TARGETS := archive arrival boot client control exec gateway json lan layer map net registry seek share signature state transcript vsock
+FUZZ_TARGETS := archive arrival boot client control exec gateway json lan layer map net registry seek share signature state transcript tree vsock
 FUZZ_FLAGS   := $(CSTD) $(WARNINGS) -O1 -g -fno-omit-frame-pointer \
                 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 FUZZ_LIB     := $(FUZZ_BUILD)/libtorpor.a

@@ -7,6 +7,7 @@ Those of kernels, a LAN and the control protocol are made here. An appliance giv
 to the targets of these, and a small copy of itself, without alignment and without most of its kernel, to the target of
 whole files.
 """
+import glob
 import gzip
 import hashlib
 import io
@@ -149,6 +150,14 @@ def elf(entry=0x100010, high=False):
     for kind, at, paddr, size, memory in segments:
         head += struct.pack("<IIQQQQQQ", kind, 5, at, 0, paddr, size, memory, 0)
     return (head.ljust(0x200, b"\0") + note).ljust(0x240, b"\x90")
+
+
+def tree_seeds():
+    """An Image of 4 KiB that uses 1 MiB, into memory of 6 and of 2 MiB."""
+    image = struct.pack("<IIQQQQQQ4sI", 0, 0, 0, 1 << 20, 10, 0, 0, 0, b"ARMd", 0) + bytes(4032)
+    for memory in (95, 31):
+        for cpus, gic, initrd in ((0, 0, 0), (63, 1, 64)):
+            yield struct.pack(">BBHBHH", memory, cpus, 7, gic, 0xffff, 4) + b"quiet"[:4] + struct.pack(">H", initrd) + image
 
 
 def boot_seeds():
@@ -353,8 +362,8 @@ def transcript_seeds():
     outputs = [b"", b"one\ntwo\n", b"out\nerr\n", b"$ x\n[1]\n<<<<<<< HEAD\n", b"a\0b\r\n\xff", b"Linux\nit is 2026\n",
                b"</pre><script>\n]]>\x1b[2J"]
     folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "transcripts")
-    for name in sorted(os.listdir(folder)):
-        with open(os.path.join(folder, name), "rb") as file:
+    for name in sorted(glob.glob(os.path.join(folder, "**", "*.t"), recursive=True)):
+        with open(name, "rb") as file:
             test = file.read()
         for turn in range(len(outputs)):
             yield struct.pack(">H", len(test)) + test + b"".join(
@@ -409,7 +418,8 @@ def layer_seeds():
 def main(out, *files):
     seeds = Seeds(out)
     from_lan(seeds)
-    for target, made in (("net", net_seeds), ("boot", boot_seeds), ("gateway", gateway_seeds), ("vsock", vsock_seeds),
+    for target, made in (("net", net_seeds), ("boot", boot_seeds), ("tree", tree_seeds),
+                         ("gateway", gateway_seeds), ("vsock", vsock_seeds),
                          ("control", control_seeds), ("layer", layer_seeds), ("arrival", arrival_seeds)):
         for seed in made():
             seeds.add(target, seed)

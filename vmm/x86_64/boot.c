@@ -26,21 +26,6 @@ unsigned boot_memory_map(const struct mem *mem, struct boot_range map[BOOT_MAX_R
 	return n;
 }
 
-int boot_load_blob(struct mem *mem, const struct blob *blob, uint64_t at, uint64_t len,
-		   uint64_t gpa, const char *what, struct err *err)
-{
-	void *dst = mem_at_write(mem, gpa, len);
-	int ret;
-
-	if (dst == NULL)
-		return err_set(err, ERR_FAILED,
-			       "%s: %llu bytes at 0x%llx do not fit into %llu MiB of memory", what,
-			       (unsigned long long)len, (unsigned long long)gpa,
-			       (unsigned long long)(mem->size >> 20));
-	ret = blob_read(blob, at, dst, len, err);
-	return ret < 0 ? err_context(err, ret, "%s", what) : 0;
-}
-
 int boot_load_cmdline(struct mem *mem, const char *cmdline, uint64_t max, struct err *err)
 {
 	size_t len = strlen(cmdline);

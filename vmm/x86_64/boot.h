@@ -15,6 +15,7 @@
 #define TORPOR_VMM_X86_64_BOOT_H
 
 #include "vmm/arch.h"
+#include "vmm/boot_blob.h"
 
 #define BOOT_GDT	  0x500u
 #define BOOT_START_INFO	  0x6000u
@@ -41,9 +42,6 @@ unsigned boot_memory_map(const struct mem *mem, struct boot_range map[BOOT_MAX_R
 /* The functions below return 0; ERR_FAILED in words for the owner of the kernel file; what
  * blob_read() gives; or -ENOMEM. */
 
-/* Read part of the kernel or initrd file straight into guest memory. */
-int boot_load_blob(struct mem *mem, const struct blob *blob, uint64_t at, uint64_t len,
-		   uint64_t gpa, const char *what, struct err *err);
 /* Copy the command line with its NUL; `max` is what the kernel takes, without the NUL. */
 int boot_load_cmdline(struct mem *mem, const char *cmdline, uint64_t max, struct err *err);
 /* Put the initrd as high as it fits: at or above `floor`, ending at or below `limit`. */
