@@ -58,7 +58,7 @@ struct vsock_conn {
 	unsigned pending;
 	int fd; /* owned; -1: none */
 	struct loop_watch watch;
-	uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0: none */
+	uint64_t deadline_ns; /* by the hub's clock; 0: none */
 	char line[VSOCK_LINE_MAX];
 	unsigned line_len;
 	/* Bits VIRTIO_VSOCK_SHUTDOWN_*: who has ended what. */
@@ -151,7 +151,7 @@ static void conn_set_deadline(struct vsock_conn *c)
 {
 	struct vsock_hub *hub = c->hub;
 
-	c->deadline_ns = clock_monotonic_ns() + VSOCK_PATIENCE_S * 1000 * NS_PER_MS;
+	c->deadline_ns = hub->params.clock() + VSOCK_PATIENCE_S * 1000 * NS_PER_MS;
 	if (!hub->ticking)
 		timer_set(&hub->timer, TICK_MS);
 	hub->ticking = true;
@@ -822,8 +822,8 @@ static void conn_expire(struct vsock_conn *c)
 
 static void on_tick(void *opaque)
 {
-	const uint64_t now = clock_monotonic_ns();
 	struct vsock_hub *hub = opaque;
+	const uint64_t now = hub->params.clock();
 
 	hub->ticking = false;
 	for (unsigned i = 0; i < hub->top; i++) {

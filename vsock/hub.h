@@ -52,6 +52,8 @@ struct vsock_hub_params {
 	 * loop. */
 	void (*ready)(void *opaque);
 	void *opaque;
+	/* clock_monotonic_ns(), or a test's; it is looked at once a second while somebody is waited for. */
+	uint64_t (*clock)(void);
 };
 
 /* Returns 0, -ENOMEM, or the errno of timerfd_create(2) or epoll_ctl(2). */

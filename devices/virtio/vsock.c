@@ -5,6 +5,7 @@
 #include <linux/virtio_vsock.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/num.h"
 #include "vsock/hub.h"
 
@@ -238,6 +239,7 @@ int virtio_vsock_create(struct virtio_device **out, struct machine *m, const cha
 		.ends = backend->vsock,
 		.ready = vsock_hub_is_ready,
 		.opaque = vs,
+		.clock = clock_monotonic_ns,
 	};
 	int ret;
 
