@@ -75,7 +75,7 @@ static int check_early(const struct receive_args *args, struct err *err)
 		if (ret < 0)
 			return ret;
 	}
-	return 0;
+	return vsock_args_check(&args->resume.vsock, err);
 }
 
 /* Until END, into a file of no name. */

@@ -13,6 +13,11 @@ int vsock_args_take(struct vsock_args *args, int id, const char *value)
 	return 1;
 }
 
+int vsock_args_check(const struct vsock_args *args, struct err *err)
+{
+	return args->path != NULL ? vsock_check_path(args->path, err) : 0;
+}
+
 int vsock_args_open(struct vsock_args *args, struct err *err)
 {
 	int ret;

@@ -28,6 +28,8 @@ struct vsock_args {
 
 /* Take the option: 1, or 0 when it is another. */
 int vsock_args_take(struct vsock_args *args, int id, const char *value);
+/* Before it is opened: whether the socket can be made. Returns 0, or what vsock_check_path() gives. */
+int vsock_args_check(const struct vsock_args *args, struct err *err);
 /* Returns 0, or what vsock_start() gives. */
 int vsock_args_open(struct vsock_args *args, struct err *err);
 void vsock_args_close(struct vsock_args *args);

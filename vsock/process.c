@@ -162,6 +162,14 @@ static int check_free(const char *path, struct err *err)
 	return -EEXIST;
 }
 
+int vsock_check_path(const char *path, struct err *err)
+{
+	struct dialer d = {0};
+	int ret = make_absolute(&d, path, err);
+
+	return ret < 0 ? ret : check_free(d.path, err);
+}
+
 static int start_dialer(struct vsock_ends *ends, struct dialer *d, struct err *err)
 {
 	int pair[2], ret;

@@ -43,6 +43,8 @@ struct vsock_dial {
  * at PATH; -EINVAL with ERR_FAILED when the process does not answer; what unix_listen() and sandbox_enter_dialer()
  * give; or the errno of realpath(3), stat(2), socketpair(2), fork(2) or poll(2). */
 int vsock_start(struct vsock_ends *ends, const char *path, struct err *err);
+/* Whether vsock_start() would now take the path: the errors that it gives for the path itself. */
+int vsock_check_path(const char *path, struct err *err);
 void vsock_ends_close(struct vsock_ends *ends);
 
 /* Ask for `port`. Returns 0, or what send(2) gave: -EAGAIN when too many are asked for. */

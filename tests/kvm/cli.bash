@@ -10,6 +10,7 @@ cp "$BUILD/torpor" "$BUILD/images/tiny.elf" "$SCRATCH" || exit 1
 TORPOR=$SCRATCH/torpor
 TINY=$SCRATCH/tiny.elf
 VALIDATE=$PWD/tests/schemas/validate.py
+PEER="python3 $PWD/tests/kvm/move_peer.py"
 export LC_ALL=C.UTF-8
 unset CI # a test that is about it sets it
 PATIENCE=${PATIENCE:-600} # seconds, for what hangs: far from what anything takes, also beside much load
@@ -22,6 +23,22 @@ new_home() {
     unset XDG_CACHE_HOME
     mkdir -p "$XDG_RUNTIME_DIR" "$XDG_STATE_HOME" "$XDG_DATA_HOME" "$SCRATCH/files"
     cd "$SCRATCH/files" || exit 1
+}
+
+# A command that is torpor on another host: another home.
+other_host() {
+    mkdir -p there/run there/state there/data
+    cat >far <<EOF
+#!/bin/sh
+export HOME=$PWD/there XDG_RUNTIME_DIR=$PWD/there/run XDG_STATE_HOME=$PWD/there/state XDG_DATA_HOME=$PWD/there/data
+exec "$TORPOR" "\$@"
+EOF
+    chmod +x far
+}
+
+there() { # COMMAND…
+    HOME=$PWD/there XDG_RUNTIME_DIR=$PWD/there/run XDG_STATE_HOME=$PWD/there/state \
+        XDG_DATA_HOME=$PWD/there/data "$@"
 }
 
 # End every machine and LAN of this home by its own request, and every other process of this test's program: of
@@ -138,6 +155,12 @@ works() { # ARGUMENT…
     call "$@"
     [ "$status" = 0 ] && no_message || fail "$(report_call "$@")"
     out=$(<"$SCRATCH/out")
+}
+
+# One that may.
+works_loudly() { # ARGUMENT…
+    call "$@"
+    [ "$status" = 0 ] || fail "$(report_call "$@")"
 }
 
 # A call that must succeed and say nothing at all.

@@ -1,23 +1,5 @@
 # move and receive: whatever fails or is cut, the machine runs in one place, or is paused in one and says so.
 
-PEER="python3 $tests/kvm/move_peer.py"
-
-# A command that is torpor on another host: another home.
-other_host() {
-    mkdir -p there/run there/state there/data
-    cat >far <<EOF
-#!/bin/sh
-export HOME=$PWD/there XDG_RUNTIME_DIR=$PWD/there/run XDG_STATE_HOME=$PWD/there/state XDG_DATA_HOME=$PWD/there/data
-exec "$TORPOR" "\$@"
-EOF
-    chmod +x far
-}
-
-there() { # COMMAND…
-    HOME=$PWD/there XDG_RUNTIME_DIR=$PWD/there/run XDG_STATE_HOME=$PWD/there/state \
-        XDG_DATA_HOME=$PWD/there/data "$@"
-}
-
 nobody_there_left() {
     same "machines on the other host" "$(./far ps -q)" ""
 }
@@ -60,11 +42,6 @@ moving_on() {
             XDG_STATE_HOME="$XDG_STATE_HOME" XDG_DATA_HOME="$XDG_DATA_HOME" "$TORPOR" receive --name m
         same "nonce" "$(say m nonce)" "$nonce"
     done
-}
-
-works_loudly() { # ARGUMENT…
-    call "$@"
-    [ "$status" = 0 ] || fail "$(report_call "$@")"
 }
 
 # On a terminal a line says that it waits: then the machine has taken it.
@@ -114,11 +91,12 @@ try paused_here "a machine that is paused stays paused on the other host"
 early() {
     local port
     other_host
-    boot one --net user -p 127.0.0.1:0:80
+    boot one --net user -p 127.0.0.1:0:80 --vsock "$PWD/s"
     port=$("$TORPOR" port one --json | json "d[0]['host']")
     there works run -d --name taken --kernel "$TINY" -m 32M --net none
     for wanted in "--name taken|the name taken is in use" "--net lan=shop|there is no LAN shop" \
-        "-p 127.0.0.1:$port:80|port 127.0.0.1:$port/tcp is taken"; do
+        "-p 127.0.0.1:$port:80|port 127.0.0.1:$port/tcp is taken" \
+        "--vsock $PWD/s|--vsock $PWD/s: another process listens there"; do
         # shellcheck disable=SC2086
         timeout "$PATIENCE" $PEER source silent - -- ./far receive ${wanted%|*} >said 2>err
         matches "${wanted%|*}" "$(<said)" "^failed ${wanted#*|}.*status 12[25]"
@@ -127,7 +105,7 @@ early() {
     refuses 125 "other host refused it: the name taken is in use" move one -- ./far receive --name taken
     same "state here" "$(state_of one)" running
 }
-try early "receive: a name, LAN or port that cannot be had is told before anything is sent, in one line"
+try early "receive: a name, LAN, port or socket that cannot be had is told before anything is sent, in one line"
 
 # It must be alive to say it; what it said instead is shown.
 waits_for() { # PID LINE

@@ -153,3 +153,33 @@ refused() {
     until_true [ ! -e s ]
 }
 try refused "what is at PATH is not replaced, and PATH goes with a machine that is killed"
+
+moves() {
+    other_host
+    boot web --vsock "$PWD/s"
+    start_client got "$PWD/s" 52 hello
+    guest_accepts web got
+    answers web vhear "vhear 5 52 $host hello"
+    # It goes on here, and so do its connections.
+    refuses 125 "it broke" move web -- $PEER target go-failed
+    answers web "vsay 5 52 $host still" "vsay ok"
+    until_true grep -q still got
+    works_loudly move web -- ./far receive --vsock "$PWD/t"
+    wait "$client"
+    same "its end" "$(tail -n 1 got)" stillend
+    until_true [ ! -e s ]
+    start_client again "$PWD/t" 52 hello
+    there answers web vevent "vevent 0"
+    there guest_accepts web again
+    there answers web vhear "vhear 5 52 $host hello"
+    same "inspect there" "$(./far inspect web --json | json "d['vsock']['path']")" "$PWD/t"
+    there works_silently kill web
+    wait "$client"
+    until_true [ ! -e t ]
+    # What cannot be bound is refused, and the machine goes on here.
+    boot plain
+    refuses 125 "other host refused it: .*has no vsock" move plain -- ./far receive --vsock "$PWD/t"
+    same "state" "$(state_of plain)" running
+    until_true [ ! -e t ]
+}
+try moves "move and receive --vsock: connections go on where the machine does, and end when it has moved"
