@@ -8,6 +8,7 @@ import sys
 import guest as lab
 import share
 import suite
+import vsock
 from suite import DEBIAN, ok
 
 THREADS = 4
@@ -16,7 +17,9 @@ GOOD_EMULATOR = 10  # before that version of QEMU, KVM in it has no AVX for its 
 
 
 def computing_with_avx2(host1, host2):
-    share.shared(host1, host2)  # here, because it needs two hosts, as this does
+    # Here, because they need two hosts, as this does.
+    share.shared(host1, host2)
+    vsock.connections(host1, host2)
     why = no_avx2(host1) or no_avx2(host2)
     if why:
         suite.skip("a guest that computes with AVX2", why)
