@@ -2,6 +2,7 @@
 #include "vsock/process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdbool.h>
@@ -24,8 +25,7 @@ struct dialer {
 	int socket;
 	char path[VSOCK_PATH_SIZE]; /* absolute */
 	char folder[VSOCK_PATH_SIZE];
-	dev_t dev; /* of what is at `path` */
-	ino_t ino;
+	int made; /* the socket at `path`: while it is open, no other file has its number */
 };
 
 /* --- the dialer's side --- */
@@ -67,9 +67,10 @@ static void dial(const struct dialer *d, struct vsock_dial *ask)
 /* Another process may have put its own there meanwhile. */
 static void remove_path(const struct dialer *d)
 {
-	struct stat st;
+	struct stat made, there;
 
-	if (lstat(d->path, &st) == 0 && st.st_dev == d->dev && st.st_ino == d->ino)
+	if (fstat(d->made, &made) == 0 && lstat(d->path, &there) == 0 &&
+	    there.st_dev == made.st_dev && there.st_ino == made.st_ino)
 		(void)unlink(d->path);
 }
 
@@ -178,7 +179,7 @@ static int start_dialer(struct vsock_ends *ends, struct dialer *d, struct err *e
 		return err_sys(err, errno, "socketpair");
 	ends->dialer = pair[0];
 	d->socket = pair[1];
-	ret = child_detach(dialer_main, d, (const int[]){pair[1]}, 1, err);
+	ret = child_detach(dialer_main, d, (const int[]){pair[1], d->made}, 2, err);
 	close(pair[1]);
 	return ret == 0 ? await_confined(ends->dialer, err) : ret;
 }
@@ -186,7 +187,6 @@ static int start_dialer(struct vsock_ends *ends, struct dialer *d, struct err *e
 int vsock_start(struct vsock_ends *ends, const char *path, struct err *err)
 {
 	struct dialer d = {0};
-	struct stat st;
 	int ret = make_absolute(&d, path, err);
 
 	*ends = (struct vsock_ends)VSOCK_ENDS_CLOSED;
@@ -197,13 +197,9 @@ int vsock_start(struct vsock_ends *ends, const char *path, struct err *err)
 	ends->listener = unix_listen(d.path, err);
 	if (ends->listener < 0)
 		return err_context(err, ends->listener, "--vsock %s", path);
-	if (lstat(d.path, &st) < 0) {
-		ret = err_sys(err, errno, "--vsock %s", path);
-	} else {
-		d.dev = st.st_dev;
-		d.ino = st.st_ino;
-		ret = start_dialer(ends, &d, err);
-	}
+	d.made = open(d.path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	ret = d.made < 0 ? err_sys(err, errno, "--vsock %s", path) : start_dialer(ends, &d, err);
+	cleanup_fd_fn(&d.made);
 	if (ret < 0)
 		vsock_ends_close(ends);
 	return ret;

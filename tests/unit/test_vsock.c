@@ -1047,3 +1047,28 @@ Test(vsock, what_a_killed_process_left_is_replaced)
 	vsock_ends_close(&ends);
 	cr_assert(await_gone(path));
 }
+
+/* Its machine is started again, or another one takes the place, before the old one's process has seen the end. */
+Test(vsock, what_took_the_place_meanwhile_is_left)
+{
+	struct vsock_ends ends;
+	struct pollfd end = {.events = 0};
+	struct err err;
+	int next;
+
+	cr_assert(ne(ptr, mkdtemp(folder), NULL));
+	snprintf(path, sizeof(path), "%s/s", folder);
+	cr_assert(eq(int, vsock_start(&ends, path, &err), 0), "%s", err.text);
+	close(ends.listener);
+	ends.listener = -1;
+	next = unix_listen(path, &err);
+	cr_assert(ge(int, next, 0), "%s", err.text);
+	cr_assert(eq(int, shutdown(ends.dialer, SHUT_WR), 0));
+	end.fd = ends.dialer;
+	/* It hangs up when it has ended. */
+	cr_assert(eq(int, poll(&end, 1, AWAIT_S * 1000), 1));
+	cr_assert(ne(int, end.revents &POLLHUP, 0));
+	cr_assert(eq(int, access(path, F_OK), 0));
+	close(next);
+	vsock_ends_close(&ends);
+}

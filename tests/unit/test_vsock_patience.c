@@ -124,7 +124,7 @@ static int connected(struct virtio_vsock_hdr *request)
 
 	cr_assert(eq(uint, hear(request), VIRTIO_VSOCK_OP_REQUEST));
 	answer(request, VIRTIO_VSOCK_OP_RESPONSE);
-	cr_assert(gt(long, read(fd, ok, sizeof(ok)), 3L));
+	cr_assert(ge(long, read(fd, ok, sizeof(ok)), 4L));
 	return fd;
 }
 
@@ -137,7 +137,7 @@ static void pass(uint64_t ns)
 	now += ns;
 	while (looks == before && poll(&event, 1, AWAIT_S * 1000) > 0)
 		loop_poll(&loop);
-	cr_assert(gt(uint, looks, before));
+	cr_assert(ne(uint, looks, before));
 }
 
 static bool is_one_of(const struct virtio_vsock_hdr *hdr, const struct virtio_vsock_hdr *a,
@@ -168,7 +168,7 @@ Test(vsock_patience, who_does_not_answer_in_ten_seconds_is_closed)
 	pass(1);
 	for (unsigned i = 0; i < ARRAY_SIZE(late); i++)
 		cr_assert(not(is_open(late[i])));
-	cr_assert(gt(uint, readies, 0));
+	cr_assert(ne(uint, readies, 0));
 	/* The guest is told of what it knows. */
 	cr_assert(eq(uint, hear(&hdr), VIRTIO_VSOCK_OP_RST));
 	cr_assert(eq(uint, hear(&second), VIRTIO_VSOCK_OP_RST));
