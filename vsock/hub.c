@@ -195,11 +195,15 @@ static bool conn_has_data(const struct vsock_conn *c)
 	return c->state == CONN_OPEN && c->readable && !over && (conn_credit(c) > 0 || !c->asked);
 }
 
+/* The guest knows nothing of it yet, and is not to. */
+static bool conn_is_held(const struct vsock_conn *c)
+{
+	return c->hub->held && (c->pending & (SEND_REQUEST | SEND_RESPONSE)) != 0;
+}
+
 static bool conn_ready(const struct vsock_conn *c)
 {
-	const unsigned pending = c->pending & (c->hub->held ? ~(unsigned)SEND_REQUEST : ~0u);
-
-	return c->state != CONN_FREE && (pending != 0 || conn_has_data(c));
+	return c->state != CONN_FREE && !conn_is_held(c) && (c->pending != 0 || conn_has_data(c));
 }
 
 /* --- from the guest to the socket --- */
@@ -398,7 +402,7 @@ static uint16_t conn_take_pending(struct vsock_conn *c, unsigned mask)
 static bool conn_next(struct vsock_conn *c, struct virtio_vsock_hdr *hdr, uint8_t *data,
 		      size_t room)
 {
-	const unsigned first = SEND_RESPONSE | (c->hub->held ? 0u : (unsigned)SEND_REQUEST);
+	const unsigned first = SEND_REQUEST | SEND_RESPONSE;
 	uint16_t op = conn_take_pending(c, first);
 	uint32_t len = 0;
 
@@ -409,7 +413,7 @@ static bool conn_next(struct vsock_conn *c, struct virtio_vsock_hdr *hdr, uint8_
 	if (len > 0)
 		op = VIRTIO_VSOCK_OP_RW;
 	else if (op == 0)
-		op = conn_take_pending(c, ~(unsigned)(SEND_REQUEST | SEND_RESPONSE));
+		op = conn_take_pending(c, ~first);
 	if (op == 0)
 		return false;
 	conn_header(c, hdr, op, len);

@@ -63,7 +63,8 @@ void vsock_hub_close(struct vsock_hub *hub);
 
 /* All connections are over, and the guest is told of none of them: it was reset, or is another. */
 void vsock_hub_reset(struct vsock_hub *hub);
-/* While `on`, connections of clients wait: the guest would take them for those that are gone. */
+/* While `on`, new connections wait, those of clients to be asked for and those of the guest for their answer: it would
+ * take them for those that are gone. (Linux resets what is connected, and not what has no answer yet.) */
 void vsock_hub_hold(struct vsock_hub *hub, bool on);
 
 /* Whether another packet of the guest may be received. If not, vsock_hub_next() makes room. */

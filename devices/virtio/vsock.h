@@ -3,8 +3,8 @@
  * does. The connections are vsock/hub.h's.
  *
  * No connection outlives a wake: a machine that is resumed, cloned or reset gets VIRTIO_VSOCK_EVENT_TRANSPORT_RESET
- * (§5.10.6.7), and clients of the host wait until its driver has handled that, which it shows with another buffer
- * for events.
+ * (§5.10.6.7), and new connections wait until its driver has handled that, which it shows with another buffer for
+ * events.
  */
 #ifndef TORPOR_DEVICES_VIRTIO_VSOCK_H
 #define TORPOR_DEVICES_VIRTIO_VSOCK_H

@@ -936,9 +936,11 @@ Test(vsock, a_guest_without_a_buffer_for_events_is_told_later)
 	plug_into(&woken, make_ends());
 	cr_assert(eq(int, fake_move(&fake, &woken, &err), 0), "%s", err.text);
 	cr_assert(not(fake_used(&woken, EVENT, &id, &len)));
+	(void)fake_interrupts(&woken);
 	give_event(&woken);
 	cr_assert(fake_used(&woken, EVENT, &id, &len));
 	cr_assert(eq(u32, len, 4));
+	cr_assert(eq(uint, fake_interrupts(&woken), 1));
 }
 
 Test(vsock, damaged_states_are_refused_or_harmless)

@@ -1,4 +1,4 @@
-/* The connections of a vsock whose guest or client does not answer, by a clock that the test has. */
+/* The connections of a vsock without its device: who does not answer, by a clock that the test has, and who waits. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <errno.h>
@@ -67,12 +67,13 @@ static void teardown(void)
 	vsock_hub_close(hub);
 	pthread_mutex_unlock(&lock);
 	loop_free(&loop);
-	close(dialer);
+	if (dialer >= 0)
+		close(dialer);
 	unlink(path);
 	rmdir(folder);
 }
 
-TestSuite(vsock_patience, .init = setup, .fini = teardown);
+TestSuite(vsock_hub, .init = setup, .fini = teardown);
 
 static int client(const char *line)
 {
@@ -100,20 +101,25 @@ static unsigned hear(struct virtio_vsock_hdr *hdr)
 	return vsock_hub_next(hub, hdr, data, sizeof(data)) ? le16toh(hdr->op) : 0;
 }
 
-/* The guest's answer to a packet. */
-static void answer(const struct virtio_vsock_hdr *heard, uint16_t op)
+static void say(uint16_t op, uint32_t guest, uint32_t host)
 {
 	const struct virtio_vsock_hdr hdr = {
-		.src_cid = heard->dst_cid,
-		.dst_cid = heard->src_cid,
-		.src_port = heard->dst_port,
-		.dst_port = heard->src_port,
-		.type = heard->type,
+		.src_cid = htole64(VSOCK_GUEST_CID),
+		.dst_cid = htole64(VSOCK_HOST_CID),
+		.src_port = htole32(guest),
+		.dst_port = htole32(host),
+		.type = htole16(VIRTIO_VSOCK_TYPE_STREAM),
 		.op = htole16(op),
 		.buf_alloc = htole32(65536),
 	};
 
 	vsock_hub_receive(hub, &hdr, NULL);
+}
+
+/* The guest accepts. */
+static void accept_it(const struct virtio_vsock_hdr *request)
+{
+	say(VIRTIO_VSOCK_OP_RESPONSE, le32toh(request->dst_port), le32toh(request->src_port));
 }
 
 /* A client whom the guest has accepted. */
@@ -123,7 +129,7 @@ static int connected(struct virtio_vsock_hdr *request)
 	int fd = client("CONNECT 52\n");
 
 	cr_assert(eq(uint, hear(request), VIRTIO_VSOCK_OP_REQUEST));
-	answer(request, VIRTIO_VSOCK_OP_RESPONSE);
+	accept_it(request);
 	cr_assert(ge(long, read(fd, ok, sizeof(ok)), 4L));
 	return fd;
 }
@@ -146,7 +152,7 @@ static bool is_one_of(const struct virtio_vsock_hdr *hdr, const struct virtio_vs
 	return hdr->src_port == a->src_port || hdr->src_port == b->src_port;
 }
 
-Test(vsock_patience, who_does_not_answer_in_ten_seconds_is_closed)
+Test(vsock_hub, who_does_not_answer_in_ten_seconds_is_closed)
 {
 	struct virtio_vsock_hdr open, asked, ended, hdr, second;
 	int talking = connected(&open), gone = connected(&ended);
@@ -181,7 +187,7 @@ Test(vsock_patience, who_does_not_answer_in_ten_seconds_is_closed)
 }
 
 /* The guest has as long for its answer as the client had for its line, and an open connection has no limit. */
-Test(vsock_patience, each_answer_has_ten_seconds_of_its_own)
+Test(vsock_hub, each_answer_has_ten_seconds_of_its_own)
 {
 	struct virtio_vsock_hdr request, hdr;
 	int fd = client("CONN"), silent;
@@ -192,7 +198,7 @@ Test(vsock_patience, each_answer_has_ten_seconds_of_its_own)
 	cr_assert(eq(uint, hear(&request), VIRTIO_VSOCK_OP_REQUEST));
 	pass(PATIENCE_NS - 1);
 	cr_assert(is_open(fd));
-	answer(&request, VIRTIO_VSOCK_OP_RESPONSE);
+	accept_it(&request);
 	silent = client("");
 	pass(100 * PATIENCE_NS);
 	cr_assert(not(is_open(silent)));
@@ -202,4 +208,59 @@ Test(vsock_patience, each_answer_has_ten_seconds_of_its_own)
 	cr_assert(eq(uint, hear(&hdr), VIRTIO_VSOCK_OP_RW));
 	close(fd);
 	close(silent);
+}
+
+/* The dialer's answer to what it was asked: a socket, whose other end is returned. */
+static int dial(uint32_t port)
+{
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = {.head = {.cmsg_level = SOL_SOCKET,
+			      .cmsg_type = SCM_RIGHTS,
+			      .cmsg_len = CMSG_LEN(sizeof(int))}};
+	struct vsock_dial ask;
+	struct iovec iov = {&ask, sizeof(ask)};
+	const struct msghdr message = {.msg_iov = &iov,
+				       .msg_iovlen = 1,
+				       .msg_control = &control,
+				       .msg_controllen = sizeof(control.space)};
+	int pair[2];
+
+	cr_assert(eq(long, recv(dialer, &ask, sizeof(ask), MSG_DONTWAIT), (long)sizeof(ask)));
+	cr_assert(eq(u32, ask.port, port));
+	cr_assert(eq(int, socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0));
+	memcpy(CMSG_DATA(&control.head), &pair[0], sizeof(int));
+	cr_assert(eq(long, sendmsg(dialer, &message, 0), (long)sizeof(ask)));
+	close(pair[0]);
+	return pair[1];
+}
+
+/* What a guest asks for before it has reset its connections has its answer behind that, with all that followed. */
+Test(vsock_hub, a_connection_of_the_guest_waits_while_held)
+{
+	const unsigned wanted[] = {VIRTIO_VSOCK_OP_RESPONSE, VIRTIO_VSOCK_OP_RW,
+				   VIRTIO_VSOCK_OP_SHUTDOWN, 0};
+	struct virtio_vsock_hdr hdr;
+	int fd;
+
+	vsock_hub_hold(hub, true);
+	say(VIRTIO_VSOCK_OP_REQUEST, 1000, 80);
+	fd = dial(80);
+	cr_assert(eq(long, write(fd, "hello", 5), 5L));
+	close(fd);
+	for (unsigned i = 0; i < 3; i++)
+		loop_poll(&loop);
+	cr_assert(eq(uint, hear(&hdr), 0));
+	cr_assert(not(vsock_hub_pending(hub)));
+	vsock_hub_hold(hub, false);
+	for (unsigned i = 0; i < ARRAY_SIZE(wanted); i++)
+		cr_assert(eq(uint, hear(&hdr), wanted[i]), "packet %u", i);
+	/* One that fails meanwhile is told at once: the guest waits for that. */
+	vsock_hub_hold(hub, true);
+	say(VIRTIO_VSOCK_OP_REQUEST, 1001, 80);
+	close(dialer);
+	loop_poll(&loop);
+	cr_assert(eq(uint, hear(&hdr), VIRTIO_VSOCK_OP_RST));
+	dialer = -1;
 }
