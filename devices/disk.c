@@ -21,18 +21,10 @@
 #include "devices/block/workers.h"
 #include "devices/disk_raw.h"
 #include "devices/disk_scratch.h"
+#include "format/image/frame_cache.h"
 #include "format/image/frame_reader.h"
 
 #define SECTOR 512u
-
-/* Frames that were unpacked or compared lately; guests read many times from one. */
-#define CACHE_FRAMES 16u
-
-struct cached_frame {
-	const struct image *image;
-	uint64_t place;
-	uint8_t *data; /* owned; FRAME_SIZE bytes; NULL: nothing */
-};
 
 struct disk {
 	char id[32];
@@ -50,10 +42,9 @@ struct disk {
 	bool overlaid;		    /* there are images over the base */
 	struct layer_extents lower; /* base and overlays as one */
 	struct frame_readers readers;
-	pthread_rwlock_t lock;	    /* of `scratch` */
-	pthread_mutex_t cache_lock; /* a leaf below `lock` */
-	struct cached_frame cache[CACHE_FRAMES];
-	struct scratch scratch; /* fd -1 on a disk that is read-only or written through */
+	struct frame_cache *cache; /* of the appliance's disks; borrowed; NULL: raw */
+	pthread_rwlock_t lock;	   /* of `scratch` */
+	struct scratch scratch;	   /* fd -1 on a disk that is read-only or written through */
 };
 
 /* Readers that follow one another must not keep a writer out. */
@@ -78,7 +69,6 @@ static int init_disk(struct disk *disk, const struct disk_params *p, struct err 
 	disk->limits = p->limits;
 	disk->scratch.fd = disk->scratch.upper_fd = -1;
 	frame_readers_init(&disk->readers);
-	pthread_mutex_init(&disk->cache_lock, NULL);
 	init_rwlock(&disk->lock);
 	disk->raw = p->layers == NULL ? p->raw : (struct blob){.fd = -1};
 	disk->direct_fd = p->direct ? p->direct_fd : -1;
@@ -94,6 +84,7 @@ static int init_disk(struct disk *disk, const struct disk_params *p, struct err 
 			return err_set(err, ERR_INTEGRITY, "disk %s: its image is not of its size",
 				       p->id);
 		disk->base = p->layers->image[p->layers->n - 1];
+		disk->cache = p->cache;
 		disk->overlaid = p->layers->n > 1;
 		ret = image_layers_resolve(p->layers, &disk->lower, err);
 		if (ret < 0)
@@ -135,9 +126,6 @@ void disk_close(struct disk *disk)
 		close(disk->raw.fd);
 	if (disk->direct_fd >= 0)
 		close(disk->direct_fd);
-	for (unsigned i = 0; i < CACHE_FRAMES; i++)
-		free(disk->cache[i].data);
-	pthread_mutex_destroy(&disk->cache_lock);
 	pthread_rwlock_destroy(&disk->lock);
 	frame_readers_free(&disk->readers);
 	layer_extents_free(&disk->lower);
@@ -268,49 +256,13 @@ static int read_flat_extent(const struct layer_extent *extent, uint64_t at, uint
 	return 0;
 }
 
-/* Part of a frame, from the cache. False: it is not there. */
-static bool read_cached(struct disk *disk, const struct image *image, uint64_t place, uint64_t off,
-			uint8_t *dst, uint64_t len)
-{
-	const struct cached_frame *c = &disk->cache[place % CACHE_FRAMES];
-	bool hit;
-
-	pthread_mutex_lock(&disk->cache_lock);
-	hit = c->data != NULL && c->image == image && c->place == place;
-	if (hit)
-		memcpy(dst, c->data + off, len);
-	pthread_mutex_unlock(&disk->cache_lock);
-	return hit;
-}
-
-/* The cache takes the frame over. */
-static void cache_frame(struct disk *disk, const struct image *image, uint64_t place, uint8_t *data)
-{
-	struct cached_frame *c = &disk->cache[place % CACHE_FRAMES];
-	uint8_t *old;
-
-	pthread_mutex_lock(&disk->cache_lock);
-	old = c->data;
-	*c = (struct cached_frame){image, place, data};
-	pthread_mutex_unlock(&disk->cache_lock);
-	free(old);
-}
-
-/* It is unpacked without a lock: two threads may do that with one frame. */
 static int read_frame_part(struct disk *disk, const struct image *image, uint64_t place,
 			   uint64_t off, uint8_t *dst, uint64_t len)
 {
-	cleanup_free uint8_t *data = NULL;
-
-	if (read_cached(disk, image, place, off, dst, len))
+	if (frame_cache_copy(disk->cache, image, place, off, dst, len))
 		return 0;
 	worker_waits();
-	data = malloc(FRAME_SIZE);
-	if (data == NULL || frame_readers_read(&disk->readers, image, place, data, NULL) < 0)
-		return -EIO;
-	memcpy(dst, data + off, len);
-	cache_frame(disk, image, place, take_ptr(data));
-	return 0;
+	return disk_read_result(frame_cache_load(disk->cache, image, place, off, dst, len, NULL));
 }
 
 /* By frames, which are unpacked or compared. */

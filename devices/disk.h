@@ -48,6 +48,7 @@ struct disk_params {
 	const char *path;		   /* of the raw file, for errors; copied; NULL: unknown */
 	const struct image_layers *layers; /* or overlays over a base as images, which are borrowed;
 				       the struct is not kept; NULL: raw */
+	struct frame_cache *cache;	   /* of `layers`; borrowed until disk_close() */
 	struct disk_limits limits;	   /* for the device; nothing here looks at them */
 	const char *scratch_dir;	   /* where the unlinked scratch file is made */
 };

@@ -695,6 +695,8 @@ int instance_run(struct source *source, const struct instance_options *options,
 	cleanup_fd_fn(&in->deferred_fd);
 	cleanup_fd_fn(&in->signal_fd);
 	limits_group_close(&in->limits_group);
-	source_close(source);
+	/* A thread that waits for a dead disk reads from the source's files, and the process ends now. */
+	if (!in->machine.mem.in_use)
+		source_close(source);
 	return ret;
 }

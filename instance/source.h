@@ -36,11 +36,12 @@ struct source_share {
 
 struct source {
 	struct appliance appliance;
-	const char *origin;	  /* the appliance's or the kernel's path, for errors; borrowed */
-	struct chain *chain;	  /* owned; NULL: from the command line */
-	bool unnamed;		  /* from a descriptor: the chain's path is only for messages */
-	struct keyring *keys;	  /* owned; NULL: none for files; see parent_open() */
-	int kernel_fd, initrd_fd; /* -1: in the chain, or none */
+	const char *origin;	    /* the appliance's or the kernel's path, for errors; borrowed */
+	struct chain *chain;	    /* owned; NULL: from the command line */
+	bool unnamed;		    /* from a descriptor: the chain's path is only for messages */
+	struct frame_cache *frames; /* of the disks in the chain; owned; NULL: they are not open */
+	struct keyring *keys;	    /* owned; NULL: none for files; see parent_open() */
+	int kernel_fd, initrd_fd;   /* -1: in the chain, or none */
 	struct stat kernel_stat, initrd_stat; /* as they were opened */
 	struct source_disk disk[APPLIANCE_MAX_DISKS];
 	struct source_share share[APPLIANCE_MAX_SHARES];
@@ -64,7 +65,7 @@ int source_from_file(struct source *s, const char *path, const struct archive_op
 int source_check(const struct source *s, struct err *err);
 /* Open every disk into `disk`; after an error there is nothing to close. Scratch files are made in
  * the state folder of machine `name` (NULL: no machine). To be called once. Returns 0, or what
- * path_state(), path_make_dirs(), chain_disk() and disk_open() give. */
+ * path_state(), path_make_dirs(), frame_cache_new(), chain_disk() and disk_open() give. */
 int source_open_disks(struct source *s, const char *name, struct disk *disk[APPLIANCE_MAX_DISKS],
 		      struct err *err);
 /*
@@ -78,7 +79,7 @@ int source_keep_boot_files(struct source *s, struct err *err);
 /* When loading the kernel failed with `ret`: put the file's name in front of the text. Returns
  * `ret`. */
 int source_boot_failed(const struct source *s, int ret, struct err *err);
-/* Safe on a source that failed half-way. */
+/* Safe on a source that failed half-way. Its disks are closed, and no thread reads from them (disk_abandon()). */
 void source_close(struct source *s);
 
 #define cleanup_source __attribute__((cleanup(source_close)))

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/num.h"
+#include "format/image/frame_cache.h"
 #include "format/image/image_pack.h"
 #include "snapshot/resume.h"
 #include "snapshot/save.h"
@@ -160,6 +161,7 @@ static void open_disks(struct guest *g, struct board_bindings *bindings,
 {
 	struct err err;
 
+	must(frame_cache_new(&g->frames, 16, &err), &err, "frame_cache_new");
 	for (uint32_t i = 0; i < g->appliance.ndisks; i++) {
 		struct disk_params params = {
 			.id = g->appliance.disk[i].id,
@@ -174,6 +176,7 @@ static void open_disks(struct guest *g, struct board_bindings *bindings,
 		if (g->chain != NULL) {
 			must(chain_disk(g->chain, i, &layers, &err), &err, "chain_disk");
 			params.layers = &layers;
+			params.cache = g->frames;
 		} else {
 			params.raw = (struct blob){.fd = open(spec->disk, O_RDONLY | O_CLOEXEC),
 						   .len = params.size};
@@ -330,6 +333,7 @@ static int try_resume(struct guest *g, const char *path, enum pager_fill fill, b
 			machine_free(&g->machine);
 	}
 	if (ret < 0) {
+		frame_cache_free(g->frames);
 		chain_close(g->chain);
 		appliance_free(&g->appliance);
 		return ret;
@@ -523,6 +527,7 @@ void guest_stop(struct guest *g)
 	pager_stop(g->pager);
 	golden_close(g->golden);
 	machine_free(&g->machine);
+	frame_cache_free(g->frames);
 	chain_close(g->chain);
 	if (g->kernel_fd >= 0)
 		close(g->kernel_fd);

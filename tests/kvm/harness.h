@@ -31,7 +31,8 @@ struct guest {
 	struct machine machine;
 	struct board board;
 	struct appliance appliance;
-	struct chain *chain; /* that it was resumed from, or NULL */
+	struct chain *chain;	    /* that it was resumed from, or NULL */
+	struct frame_cache *frames; /* of its disks */
 	struct pager *pager;
 	struct golden *golden;
 	bool paused;	   /* it is not started */

@@ -13,11 +13,13 @@
 #include "devices/disk.h"
 #include "format/archive.h"
 #include "format/archive_writer.h"
+#include "format/image/frame_cache.h"
 #include "sample.h"
 
 TestSuite(disk_packed, .init = sample_begin, .fini = sample_end);
 
-#define FRAMES	  40u /* more than are cached */
+#define FRAMES	  40u
+#define CACHED	  (2 * FRAME_CACHE_WAYS) /* less than there are */
 #define DISK_SIZE (FRAMES * (uint64_t)FRAME_SIZE - 512)
 
 /* Image 2 is the base, image 3 what was written over every fourth frame. */
@@ -52,6 +54,7 @@ static void expected_frame(uint64_t index, uint8_t *frame)
 
 static struct {
 	struct archive *archive;
+	struct frame_cache *cache;
 	struct disk *disk;
 } t;
 
@@ -88,6 +91,8 @@ static void begin(void)
 
 	write_file();
 	cr_assert(eq(int, archive_open(&t.archive, "disk.torpor", &err), 0), "%s", err.text);
+	cr_assert(eq(int, frame_cache_new(&t.cache, CACHED, &err), 0), "%s", err.text);
+	params.cache = t.cache;
 	layers.image[0] = archive_image(t.archive, "disk.0.overlay");
 	layers.image[1] = archive_image(t.archive, "disk.0");
 	cr_assert(eq(int, disk_open(&t.disk, &params, &err), 0), "%s", err.text);
@@ -96,6 +101,7 @@ static void begin(void)
 static void finish(void)
 {
 	disk_close(t.disk);
+	frame_cache_free(t.cache);
 	archive_close(t.archive);
 }
 
