@@ -85,8 +85,8 @@ int source_check(const struct source *s, struct err *err)
 	return 0;
 }
 
-/* Of one appliance: 16 MiB, taken as far as packed frames are read. BENCHMARKS.md has what it saves. */
-#define CACHED_FRAMES 256u
+/* Of one appliance: 4 MiB, taken as far as packed frames are read. ARCHITECTURE.md has what more would save. */
+#define CACHED_FRAMES 64u
 
 static int source_open_disk(struct source *s, unsigned index, const char *scratch_dir,
 			    struct disk **disk, struct err *err)
