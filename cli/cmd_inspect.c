@@ -124,6 +124,26 @@ static void print_connections(const json_t *network)
 	}
 }
 
+/* What its shared folders and its vsock are bound to; nothing, where a resume gave none. */
+static void print_bindings(const json_t *shares, const json_t *vsock)
+{
+	const char *path = protocol_text(vsock, "path");
+	const json_t *share;
+	size_t i;
+
+	json_array_foreach(shares, i, share)
+	{
+		const char *folder = protocol_text(share, "folder");
+
+		print_line(stdout, "%-11s %s at %s%s", protocol_text(share, "tag"),
+			   folder[0] != '\0' ? folder : "nothing", protocol_text(share, "guest"),
+			   json_is_true(json_object_get(share, "readonly")) ? ", read-only" : "");
+	}
+	if (vsock != NULL)
+		print_line(stdout, "vsock0      %s, CID %d", path[0] != '\0' ? path : "nothing",
+			   (int)json_integer_value(json_object_get(vsock, "cid")));
+}
+
 static void print_appliance(const struct appliance *a)
 {
 	printf("machine     %s, %s\n", a->machine, a->arch);
@@ -313,6 +333,7 @@ static int print_machine(json_t *reply, bool json, struct err *err)
 	       (long long)json_integer_value(json_object_get(reply, "pid")));
 	print_appliance(&a);
 	print_connections(json_object_get(reply, "network"));
+	print_bindings(json_object_get(reply, "shares"), json_object_get(reply, "vsock"));
 	limit_args_print(json_object_get(reply, "limits"), 12);
 	print_sandbox(json_object_get(reply, "sandbox"));
 	print_machine_chain(reply, chain);

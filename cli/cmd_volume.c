@@ -81,13 +81,13 @@ static int list(struct volume_args *args, struct err *err)
 		return 0;
 	}
 	if (json_array_size(volumes) > 0)
-		printf("%-20s %9s %9s  %s\n", "NAME", "SIZE", "USED", "MACHINE");
+		printf("%-20s %9s %9s  %s\n", "NAME", "MiB", "USED", "MACHINE");
 	json_array_foreach(volumes, i, volume)
 	{
-		printf("%-20s %7.1f G %7.1f G  %s\n", protocol_text(volume, "name"),
-		       (double)json_integer_value(json_object_get(volume, "size")) / (double)GIB(1),
+		printf("%-20s %9.1f %9.1f  %s\n", protocol_text(volume, "name"),
+		       (double)json_integer_value(json_object_get(volume, "size")) / (double)MIB(1),
 		       (double)json_integer_value(json_object_get(volume, "allocated")) /
-			       (double)GIB(1),
+			       (double)MIB(1),
 		       first_user(volume));
 	}
 	json_decref(volumes);
@@ -158,7 +158,7 @@ static int take_away(struct volume_args *args, struct err *err)
 	if (ret != -EBUSY || path_volume(&path, args->name, NULL) < 0)
 		return ret;
 	disk_user_find(path.text, user);
-	err_set(err, ERR_FAILED, "volume %s is in use by %s", args->name, user);
+	err_set(err, ERR_FAILED, "volume %s is in use by %s: end that first", args->name, user);
 	return ret;
 }
 

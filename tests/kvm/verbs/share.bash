@@ -42,6 +42,8 @@ there_and_back() {
     works inspect web --json
     same "inspect" "$(json "d['shares']" <<<"$out")" \
         "[{'tag': 'share0', 'guest': '/data', 'folder': '$PWD/data', 'readonly': False}]"
+    works inspect web
+    matches "inspect, as text" "$out" "share0 +$PWD/data at /data"
     works_silently kill web
     until_true [ -z "$(servers)" ]
 }

@@ -12,7 +12,7 @@ volumes() {
     e2fsck -fn "$file" >fsck 2>&1 || fail "$(<fsck)"
     same "its mode" "$(stat -c %a "$file")" 600
     works volume ls
-    matches "volume ls" "$out" $'NAME .*\ndata +0\.0 G'
+    matches "volume ls" "$out" $'NAME .*\ndata +16[.]0 '
     works run -d --name web --kernel "$TINY" -m 64M --volume data --volume more:8M,id=second
     until_true is_ready web
     answers web disks "disks 2 16777216 8388608"

@@ -51,6 +51,8 @@ to_the_guest() {
     same "what it got" "$(<got)" end
     works inspect web --json
     same "inspect" "$(json "d['vsock']" <<<"$out")" "{'cid': 3, 'path': '$PWD/s'}"
+    works inspect web
+    matches "inspect, as text" "$out" "vsock0 +$PWD/s, CID 3"
     works_silently kill web
     until_true [ ! -e s ]
 }
