@@ -169,6 +169,7 @@ static int send_appliance(struct client *client, const struct peer *peer,
 {
 	int ends[2], ret;
 	struct copier copier = {.to = peer->in};
+	cleanup_json json_t *reply = NULL;
 	pthread_t thread;
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
@@ -180,7 +181,9 @@ static int send_appliance(struct client *client, const struct peer *peer,
 		close(ends[1]);
 		return err_sys(err, ret, "start a thread");
 	}
-	ret = client_call_with(client, move_save_request(args), ends[1], CLIENT_FOREVER, NULL, err);
+	ret = client_call_with(client, move_save_request(args), ends[1], CLIENT_FOREVER, &reply,
+			       err);
+	save_meter_note(reply);
 	close(ends[1]);
 	pthread_join(thread, NULL);
 	/* That the reader has gone is why the save failed. */

@@ -470,6 +470,7 @@ static int call_save(struct client *client, json_t *request, int fd, json_t **re
 		return ret;
 	}
 	ret = client_call_with(client, request, fd, CLIENT_FOREVER, reply, err);
+	save_meter_note(*reply);
 	meter_end(ret);
 	return ret;
 }

@@ -22,13 +22,15 @@ static int standard_output(const struct live_file *f)
 /* To `fd`; -1: to the output. The machine ends with us, and the save with it. */
 static int save(const struct live_file *f, const struct own_machine *m, int fd, struct err *err)
 {
-	const char *argv[11] = {"torpor", "save", "--output", fd >= 0 ? "-" : f->output};
+	const char *argv[12] = {"torpor", "save", "--progress=json", "--output",
+				fd >= 0 ? "-" : f->output};
+	cleanup_buf struct buf said = {0};
 	const struct own_program own = {.argv = argv,
 					.keep = {-1, -1},
 					.out = fd >= 0 ? fd : standard_output(f),
 					.stop_fd = f->stop_fd};
 	char level[32], as[WAKE_NAME_OPTION];
-	int n = 4, ret;
+	int n = 5, ret;
 
 	if (f->trim)
 		argv[n++] = "--trim";
@@ -45,7 +47,9 @@ static int save(const struct live_file *f, const struct own_machine *m, int fd, 
 	ret = save_meter_begin(f->verb, "nothing was written", &m->client, err);
 	if (ret < 0)
 		return ret;
-	ret = own_program_do(&own, err);
+	ret = own_program_do_hearing(&own, &said, err);
+	if (ret == 0)
+		save_meter_note_lines((const char *)said.data);
 	meter_end(ret);
 	return ret;
 }

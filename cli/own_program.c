@@ -68,16 +68,22 @@ int own_program_failed(const struct buf *said, int wstatus, struct err *err)
 	return err_set(err, ERR_FAILED, "%s", line);
 }
 
-int own_program_do(const struct own_program *own, struct err *err)
+int own_program_do_hearing(const struct own_program *own, struct buf *said, struct err *err)
 {
-	cleanup_buf struct buf said = {0};
 	int wstatus = 0;
-	int ret = own_program_run(own, &said, &wstatus, err);
+	int ret = own_program_run(own, said, &wstatus, err);
 
 	if (ret < 0)
 		return ret;
 	if (wstatus == 0)
 		return 0;
-	ret = own_program_failed(&said, wstatus, err);
+	ret = own_program_failed(said, wstatus, err);
 	return WIFSIGNALED(wstatus) ? err_context(err, ret, "torpor %s", own->argv[1]) : ret;
+}
+
+int own_program_do(const struct own_program *own, struct err *err)
+{
+	cleanup_buf struct buf said = {0};
+
+	return own_program_do_hearing(own, &said, err);
 }

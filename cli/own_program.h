@@ -22,6 +22,8 @@ struct own_program {
 int own_program_run(const struct own_program *own, struct buf *said, int *wstatus, struct err *err);
 /* The same, and that it succeeds: else -EINVAL with ERR_FAILED and the last line that it said. */
 int own_program_do(const struct own_program *own, struct err *err);
+/* As own_program_do(), and what it says is kept, as by own_program_run(). */
+int own_program_do_hearing(const struct own_program *own, struct buf *said, struct err *err);
 /* The last line of what a verb said that failed, or how its process ended, as an error of ours:
  * -EINVAL with ERR_FAILED. */
 int own_program_failed(const struct buf *said, int wstatus, struct err *err);

@@ -1,6 +1,8 @@
 /* See save_meter.h. */
 #include "cli/save_meter.h"
 
+#include <string.h>
+
 #include "base/json.h"
 
 #define ANSWER_MS 1000
@@ -37,4 +39,26 @@ int save_meter_begin(const char *verb, const char *cancelled, const struct clien
 	if (ret == 0)
 		meter_run();
 	return ret;
+}
+
+static void note(const json_t *saving)
+{
+	progress_expect(meter_progress(),
+			(uint64_t)json_integer_value(json_object_get(saving, "expected")));
+	progress_add(meter_progress(),
+		     (uint64_t)json_integer_value(json_object_get(saving, "done")));
+}
+
+void save_meter_note(const json_t *reply)
+{
+	note(json_object_get(reply, "saving"));
+}
+
+void save_meter_note_lines(const char *said)
+{
+	const char *last = strrchr(said, '{');
+	cleanup_json json_t *line =
+		last != NULL ? json_loads(last, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
+
+	note(line);
 }

@@ -421,7 +421,7 @@ void save_job_describe(struct save_job *job, struct instance *in,
 void save_job_free(struct save_job *job);
 /* The answer to a request to save that succeeded (requests.c). */
 json_t *instance_saved_reply(const struct instance *in, const struct save_request *request,
-			     uint64_t paused_ns);
+			     const struct progress *progress, uint64_t paused_ns);
 /* What the paused machine changes from here on is what the next increment has. */
 void instance_rebase(struct instance *in);
 /* The machine was saved, to this file (NULL: to a stream). `relative`: the next increment is

@@ -238,7 +238,8 @@ static void on_written(struct loop_watch *watch, uint32_t events)
 		behind_fail(in, &err);
 		return;
 	}
-	reply = instance_saved_reply(in, &b->request, b->paused_ns);
+	reply = instance_saved_reply(in, &b->request, save_process_progress(&b->process),
+				     b->paused_ns);
 	if (b->phase == BEHIND_WRITES)
 		behind_saved(in, true);
 	control_answer(&in->control, reply, NULL);

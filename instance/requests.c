@@ -162,7 +162,7 @@ static json_t *do_trimming(struct instance *in, const json_t *request, struct er
 }
 
 json_t *instance_saved_reply(const struct instance *in, const struct save_request *request,
-			     uint64_t paused_ns)
+			     const struct progress *progress, uint64_t paused_ns)
 {
 	json_t *reply =
 		json_pack("{s:b,s:s*,s:b,s:I,s:f,s:b,s:b}", "ok", 1, "path", request->path,
@@ -176,6 +176,7 @@ json_t *instance_saved_reply(const struct instance *in, const struct save_reques
 					      request->parent_path.text));
 	if (request->disks == SAVE_DISKS_OUTSIDE)
 		json_object_set_new(reply, "outside", instance_outside_json(in, request));
+	instance_tell_progress(reply, progress);
 	return reply;
 }
 
@@ -230,7 +231,8 @@ static json_t *save_to(struct instance *in, struct save_request *request, struct
 	}
 	if (save_paused(in, request, was_running, err) < 0)
 		return NULL;
-	return instance_saved_reply(in, request, clock_monotonic_ns() - start);
+	return instance_saved_reply(in, request, &in->saving.progress,
+				    clock_monotonic_ns() - start);
 }
 
 /* A descriptor that came along: of a stream, or of a temporary file for an absolute path. */

@@ -327,6 +327,8 @@ void meter_end(int ret)
 	wipe();
 	end_writing();
 	if (meter.shown == SHOW_PLAIN || meter.shown == SHOW_JSON) {
+		if (atomic_load(&meter.progress.done) > 0)
+			meter.params.look = NULL;
 		if (meter.params.look == NULL)
 			look();
 		show_text(ret < 0 ? "failed" : "done");

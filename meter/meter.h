@@ -54,7 +54,8 @@ struct progress *meter_progress(void);
 /* Around what others print: the line is wiped, and comes again. Nested calls count. */
 void meter_hide(void);
 void meter_show(void);
-/* `ret` of the job: < 0, it failed. From here on a signal cancels nothing. */
+/* `ret` of the job: < 0, it failed. From here on a signal cancels nothing. What meter_progress() was told goes
+ * before what was seen by looking. */
 void meter_end(int ret);
 
 /* The same words, of a verb that has cleaned up behind a signal, with or without a meter under way before. */

@@ -1,6 +1,7 @@
 """Scenarios on two hosts: increments upon increments of a machine at work, with redis in it."""
 
 import json
+import statistics
 import sys
 
 import disks
@@ -9,6 +10,7 @@ from shop import REDIS, Shop
 from suite import note, ok
 
 MISSING = 122
+SAVES = 3  # at full rate
 
 
 def ten_deep(host1, host2):
@@ -27,6 +29,8 @@ def chain(host1, host2, depth):
         increment(shop, level)
     top_and_full(shop, depth)
     ok(f"{depth} increments later: all of its keys, and it works on", shop.went_on(before))
+    shop.close()
+    at_full_rate(shop, link(host1, depth))
     shop.kill()
     report_sizes(host1, depth)
     merged, full = (images(host1, host1.path(f"{name}.torpor")) for name in ("merged", "full"))
@@ -54,6 +58,48 @@ def top_and_full(shop, depth):
     shop.save(host.path("full.torpor"), "-R", "--full")
     host.torpor("unpause", shop.name)
     host.torpor("flatten", link(host, depth), "-o", host.path("merged.torpor"))
+
+
+def at_full_rate(shop, parent):
+    """Saved while redis does nothing but write: what it had acknowledged before a save began is in the file."""
+    idle, busy, written = [], [], {}
+    for i in range(SAVES):
+        parent, ms = increment_of(shop, parent, f"idle-{i}")
+        idle.append(ms)
+    writer = shop.at_full_rate()
+    for i in range(SAVES):
+        acknowledged = next_write(shop, writer)
+        parent, ms = increment_of(shop, parent, f"busy-{i}")
+        written[parent] = acknowledged
+        busy.append(ms)
+    last = next_write(shop, writer)
+    writer.end()
+    has = shop.look()
+    ok("saved while redis is at full rate, it goes on with every write",
+       last > acknowledged and has.writes >= last and has.bad == has.softlockups == 0, f"{written} {last} {has}")
+    note(f"it stood still for {statistics.median(busy):.2f} ms, and {statistics.median(idle):.2f} ms at rest")
+    for file, acknowledged in written.items():
+        copy = Shop.wake(shop.host, "copy", file)
+        had = copy.look()
+        ok("its file has all that was acknowledged before it, and no write by half",
+           had.nonce == has.nonce and had.writes >= acknowledged and had.bad == 0, f"{acknowledged} {had}")
+        copy.kill()
+
+
+def increment_of(shop, parent, name):
+    """A file of a machine that goes on, and the milliseconds that it stood still."""
+    file = shop.host.path(f"chain/{name}.torpor")
+    said = shop.host.torpor("save", "-R", "--json", shop.name, "--parent", parent, "-o", file)
+    return file, 1000 * json.loads(said.out)["seconds"]
+
+
+def next_write(shop, writer):
+    """The number of writes that redis acknowledges next."""
+    writer.seen = len(writer.lines)
+    line = writer.wait(r"^\d+$", shop.lives)
+    if line is None:
+        shop.fail("it writes nothing")
+    return int(line)
 
 
 def images(host, file):

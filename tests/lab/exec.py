@@ -161,6 +161,10 @@ def files(host):
         tar -cf - one | torpor cp - cp:/tmp/contents/sub; torpor exec cp -- busybox cat /tmp/contents/sub/one
         """)
     ok("trees, names and streams", got.out == "tree\nnames\none\n" and got.status == 0, got)
+    for way in "/tmp/cp/tree/sub/big cp:/tmp/big", "cp:/tmp/big /tmp/cp/big":
+        got = host.torpor("cp", "--progress=json", *way.split())
+        verb, state, done = lab.last_progress(got.err)
+        ok("it tells how far it is, to its end", (verb, state) == ("cp", "done") and done > 5000000, got)
     got = shell(host, "mkdir -p /tmp/cp; cd /tmp/cp; echo >one; torpor cp cp:/no/such .; echo $?; torpor cp no-such cp:/tmp; echo $?; "
                       "torpor cp one cp:/no/such/place; echo $?; rm -rf /tmp/cp")
     ok("what is not there is told", got.out == "125\n122\n125\n", got)

@@ -95,10 +95,12 @@ def differences_are_told(host, golden, name):
     with open(recipe(name), encoding="utf-8") as file:
         text = file.read().replace(": ../../../", f": {lab.REPOSITORY}/")
     changed = write(host, "changed.t", text + "  $ echo more >/etc/more; sleep 100000 >/dev/null 2>&1 </dev/null &\n")
-    got = host.torpor("golden", "check", changed, golden, check=False)
+    got = host.torpor("golden", "check", "--progress=json", changed, golden, check=False)
     suite.note(f"checked in {got.ms / 1000:.1f} s")
     ok("what another recording has more is told, and nothing else", got.status == 1 and
        "/etc/more" in got.out and "sleep" in got.out and got.out.endswith(" differs in 2 things\n"), got)
+    verb, state, done = lab.last_progress(got.err)
+    ok("and how far it is, to its end", (verb, state) == ("golden", "done") and done > 0, got)
 
 
 def redis(host1, host2):

@@ -58,6 +58,12 @@ def until(holds, pause=0.5):
     return answer
 
 
+def last_progress(said):
+    """Verb, state and bytes of the last line of --progress=json among what a verb said."""
+    lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    return tuple(lines[-1].get(member) for member in ("progress", "state", "done")) if lines else None
+
+
 class Lived:
     """Proves that what a guest's own clock counts is no more than the time in which it ran: its reading then and
     now, against ours without what it spent away()."""

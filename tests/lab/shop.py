@@ -15,9 +15,9 @@ BATCH = 20
 PAUSE = 0.02
 
 # The n-th write goes to key n modulo ORDERS and holds nothing but n, so that each key tells what
-# it must be.
-WRITE = (f"for i = 1, {BATCH} do local n = redis.call('incr', 'writes') "
-         f"redis.call('set', 'order:' .. n % {ORDERS}, n .. string.rep(':' .. n, 30)) end")
+# it must be. The answer is the number of writes.
+WRITE = (f"local n for i = 1, {BATCH} do n = redis.call('incr', 'writes') "
+         f"redis.call('set', 'order:' .. n % {ORDERS}, n .. string.rep(':' .. n, 30)) end return n")
 CHECK = ("local n, bad = tonumber(redis.call('get', 'writes')), 0 "
          f"for i = 0, {ORDERS - 1} do local m = n - (n - i) % {ORDERS} if m > 0 and "
          "redis.call('get', 'order:' .. i) ~= m .. string.rep(':' .. m, 30) then "
@@ -36,6 +36,18 @@ class Shop(lab.Guest):
         self.console.write(f"sh redis-cli -r -1 -i {PAUSE} evalsha {digest} 0 >/dev/null 2>&1 &")
         if self.hear("^sh exit 0") is None:
             self.fail("its work does not begin")
+
+    def close(self):
+        """End what open() began."""
+        self.console.write("sh killall redis-cli")
+        if self.hear("^sh exit 0") is None:
+            self.fail("its work does not end")
+
+    def at_full_rate(self):
+        """Work without a pause: a Console, whose lines are the numbers of writes that redis has acknowledged."""
+        digest = self.say(f'redis script load "{WRITE}"')
+        argv = [lab.TORPOR, "exec", self.name, "--", "redis-cli", "-r", "-1", "evalsha", digest, "0"]
+        return lab.Console(self.host.prefix + argv)
 
     def look(self):
         """Touches all of its keys."""
