@@ -273,7 +273,8 @@ int tempfile_flush(const struct tempfile *t, struct err *err)
 	return 0;
 }
 
-int tempfile_publish(struct tempfile *t, struct stat *st, struct err *err)
+/* All of it is on the disk, under a temporary name. */
+static int name_and_sync(struct tempfile *t, struct err *err)
 {
 	if (t->name[0] == '\0') {
 		/* The data first. fsync(2) comes when there is a name: not every file system logs
@@ -288,13 +289,39 @@ int tempfile_publish(struct tempfile *t, struct stat *st, struct err *err)
 		if (ret < 0)
 			return tempfile_error(t, -ret, err);
 	}
-	if (fsync(t->fd) < 0 || renameat(t->folder, t->name, t->folder, t->base) < 0)
+	return fsync(t->fd) < 0 ? tempfile_error(t, errno, err) : 0;
+}
+
+static int not_for_good(const struct tempfile *t, struct err *err)
+{
+	return err_sys(err, errno, "write %s: it is in place, but may not outlast a crash",
+		       t->target);
+}
+
+int tempfile_publish(struct tempfile *t, struct stat *st, struct err *err)
+{
+	int ret = name_and_sync(t, err);
+
+	if (ret < 0)
+		return ret;
+	if (renameat(t->folder, t->name, t->folder, t->base) < 0)
 		return tempfile_error(t, errno, err);
 	t->name[0] = '\0';
-	if (fsync(t->folder) < 0 || fstat(t->fd, st) < 0)
-		return err_sys(err, errno, "write %s: it is in place, but may not outlast a crash",
-			       t->target);
-	return 0;
+	return fsync(t->folder) < 0 || fstat(t->fd, st) < 0 ? not_for_good(t, err) : 0;
+}
+
+int tempfile_publish_new(struct tempfile *t, struct err *err)
+{
+	int ret = name_and_sync(t, err);
+
+	if (ret < 0)
+		return ret;
+	/* Unlike a rename, this fails where there is something. */
+	if (linkat(t->folder, t->name, t->folder, t->base, 0) < 0)
+		return tempfile_error(t, errno, err);
+	(void)unlinkat(t->folder, t->name, 0);
+	t->name[0] = '\0';
+	return fsync(t->folder) < 0 ? not_for_good(t, err) : 0;
 }
 
 void tempfile_close(struct tempfile *t)

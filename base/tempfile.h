@@ -59,7 +59,16 @@ int tempfile_flush(const struct tempfile *t, struct err *err);
 /* On success *st is the published file. After an error the old file is unchanged, unless the text
  * says that the new one is in place: then fsync(2) of the folder or fstat(2) failed. */
 int tempfile_publish(struct tempfile *t, struct stat *st, struct err *err);
+/* The same where there is no file yet: -EEXIST when there is one by now, which stays. */
+int tempfile_publish_new(struct tempfile *t, struct err *err);
 void tempfile_close(struct tempfile *t);
+
+#define TEMPFILE_CLOSED                                                                            \
+	(struct tempfile)                                                                          \
+	{                                                                                          \
+		.fd = -1, .folder = -1                                                             \
+	}
+#define cleanup_tempfile __attribute__((cleanup(tempfile_close)))
 
 /* A file without a name in `folder`: it is gone with its last descriptor and mapping. Returns the
  * descriptor, -ENAMETOOLONG, or what open(2) or mkostemp(3) gave. */

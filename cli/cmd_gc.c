@@ -45,7 +45,6 @@ static int cmd_gc_run(struct options *opts, struct err *err)
 {
 	cleanup_cas struct cas cas = {.folder = -1, .lock = -1};
 	struct roots roots = {0};
-	struct volumes_swept volumes;
 	struct root_swept disks = {0};
 	struct cas_swept swept = {0};
 	struct path cache;
@@ -63,9 +62,6 @@ static int cmd_gc_run(struct options *opts, struct err *err)
 	if (ret == -ENOENT)
 		none = true;
 	else if (ret < 0)
-		return ret;
-	ret = volume_sweep(&volumes, err);
-	if (ret < 0)
 		return ret;
 	ret = meter_begin(&shown, err);
 	if (ret < 0)
@@ -87,18 +83,16 @@ static int cmd_gc_run(struct options *opts, struct err *err)
 	if (ret < 0)
 		return ret;
 	if (json)
-		json_out(json_pack("{s:i,s:i,s:i,s:i,s:i,s:I}", "images", (int)swept.images,
-				   "blobs", (int)swept.blobs, "partial", (int)swept.partial,
-				   "root-disks", (int)disks.roots, "half-made", (int)volumes.parts,
-				   "bytes",
-				   (json_int_t)(swept.bytes + disks.bytes + volumes.bytes)));
+		json_out(json_pack("{s:i,s:i,s:i,s:i,s:I}", "images", (int)swept.images, "blobs",
+				   (int)swept.blobs, "partial", (int)swept.partial, "root-disks",
+				   (int)disks.roots, "bytes",
+				   (json_int_t)(swept.bytes + disks.bytes)));
 	else
-		printf("%u image%s, %u partial download%s, %u root disk%s, %u half-made volume%s: "
+		printf("%u image%s, %u partial download%s, %u root disk%s: "
 		       "%.1f MiB removed\n",
 		       swept.images, swept.images == 1 ? "" : "s", swept.partial,
 		       swept.partial == 1 ? "" : "s", disks.roots, disks.roots == 1 ? "" : "s",
-		       volumes.parts, volumes.parts == 1 ? "" : "s",
-		       (double)(swept.bytes + disks.bytes + volumes.bytes) / 1048576.0);
+		       (double)(swept.bytes + disks.bytes) / 1048576.0);
 	return 0;
 }
 

@@ -117,15 +117,38 @@ void disk_file_close(struct disk_file *file)
 	*file = (struct disk_file)DISK_FILE_NONE;
 }
 
-int disk_file_create(const char *path, uint64_t size, struct err *err)
+static int check_new_size(uint64_t size, struct err *err)
 {
-	cleanup_fd int fd = -1;
-
 	if (size == 0 || size % SECTOR != 0 || size > IMAGE_MAX_BYTES)
 		return err_set(
 			err, ERR_USAGE,
 			"%llu bytes are no size for a disk: a multiple of %u, at most 64 TiB",
 			(unsigned long long)size, SECTOR);
+	return 0;
+}
+
+int disk_file_begin(struct tempfile *t, const char *path, uint64_t size, struct err *err)
+{
+	int ret = check_new_size(size, err);
+
+	*t = TEMPFILE_CLOSED;
+	if (ret < 0)
+		return ret;
+	if (access(path, F_OK) == 0)
+		return err_sys(err, EEXIST, "%s", path);
+	ret = tempfile_open(t, path, err);
+	if (ret < 0)
+		return ret;
+	return ftruncate(t->fd, (off_t)size) < 0 ? tempfile_error(t, errno, err) : 0;
+}
+
+int disk_file_create(const char *path, uint64_t size, struct err *err)
+{
+	cleanup_fd int fd = -1;
+	int ret = check_new_size(size, err);
+
+	if (ret < 0)
+		return ret;
 	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return err_sys(err, errno, "%s", path);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/tempfile.h"
 
 struct disk_file {
 	int fd;	       /* owned; -1: none */
@@ -44,5 +45,10 @@ void disk_file_close(struct disk_file *file);
  * errno of open(2) or ftruncate(2), and then there is no new file; -EINVAL with ERR_USAGE for a size that no disk
  * has. */
 int disk_file_create(const char *path, uint64_t size, struct err *err);
+
+/* One that a program fills first (tool.h): it has no name yet, or a temporary one, and gets its own by
+ * tempfile_publish_new(). Returns 0; -EEXIST; -EINVAL with ERR_USAGE for a size that no disk has; or what
+ * tempfile_open() or ftruncate(2) gave. tempfile_close() in any case. */
+int disk_file_begin(struct tempfile *t, const char *path, uint64_t size, struct err *err);
 
 #endif

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/num.h"
+#include "base/tempfile.h"
 #include "format/foreign.h"
 #include "format/image/image.h"
 #include "volume/disk_file.h"
@@ -130,34 +130,30 @@ int foreign_disk_look(int fd, struct foreign_disk *disk, struct err *err)
 	return 0;
 }
 
-static int convert(const char *from, const struct foreign_disk *disk, const char *part,
+static int convert(const char *from, const struct foreign_disk *disk, int to,
 		   struct progress *progress, struct err *err)
 {
 	const char *const argv[] = {
-		"qemu-img", "convert",		"-p", "-f",  disk->format, "-O", "raw",
-		"-n",	    "--target-is-zero", "-S", "64k", from,	   part, NULL};
+		"qemu-img", "convert",		"-p", "-f",  disk->format, "-O",      "raw",
+		"-n",	    "--target-is-zero", "-S", "64k", from,	   TOOL_FILE, NULL};
 	const struct tool tool = {
 		.argv = argv,
 		.package = "qemu-utils",
 		.reads = from,
-		.writes = part,
+		.writes = to,
 		.progress = progress,
 		.bytes = disk->size,
 	};
-	cleanup_fd int fd = -1;
-	int ret = tool_run(&tool, err);
 
-	if (ret < 0)
-		return ret;
-	fd = open(part, O_RDONLY | O_CLOEXEC);
-	return fd < 0 || fsync(fd) < 0 ? err_sys(err, errno, "%s", part) : 0;
+	return tool_run(&tool, err);
 }
 
 int foreign_disk_import(const char *from, const char *to, struct progress *progress, uint64_t *size,
 			struct err *err)
 {
 	cleanup_fd int fd = open(from, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	char part[PATH_MAX], source[PATH_MAX];
+	cleanup_tempfile struct tempfile file = TEMPFILE_CLOSED;
+	char source[PATH_MAX];
 	struct foreign_disk disk;
 	int ret;
 
@@ -166,22 +162,13 @@ int foreign_disk_import(const char *from, const char *to, struct progress *progr
 	ret = foreign_disk_look(fd, &disk, err);
 	if (ret < 0)
 		return err_context(err, ret, "%s", from);
-	if (access(to, F_OK) == 0)
-		return err_sys(err, EEXIST, "%s", to);
 	/* A name with a colon would be a protocol's. */
 	if (realpath(from, source) == NULL)
 		return err_sys(err, errno, "%s", from);
-	if (snprintf(part, sizeof(part), "%s%s.%d.part", to[0] == '/' ? "" : "./", to,
-		     (int)getpid()) >= (int)sizeof(part))
-		return err_sys(err, ENAMETOOLONG, "%s", to);
-	ret = disk_file_create(part, disk.size, err);
+	*size = disk.size;
+	ret = disk_file_begin(&file, to, disk.size, err);
 	if (ret < 0)
 		return ret;
-	ret = convert(source, &disk, part, progress, err);
-	/* Nobody's file is replaced. */
-	if (ret == 0 && link(part, to) < 0)
-		ret = err_sys(err, errno, "%s", to);
-	(void)unlink(part);
-	*size = disk.size;
-	return ret;
+	ret = convert(source, &disk, file.fd, progress, err);
+	return ret < 0 ? ret : tempfile_publish_new(&file, err);
 }

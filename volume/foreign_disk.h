@@ -21,8 +21,8 @@ struct foreign_disk {
 int foreign_disk_look(int fd, struct foreign_disk *disk, struct err *err);
 
 /* Make the raw disk `to`, which must not be there, of the file `from`, by qemu-img. It appears whole or not
- * at all. Returns 0; -EEXIST; or what foreign_disk_look(), disk_file_create() and tool_run() give, or the
- * errno of open(2), fsync(2) or link(2). *size: bytes of the disk. `progress` counts them; NULL: nobody asks. */
+ * at all. Returns 0; -EEXIST; or what foreign_disk_look(), disk_file_begin(), tool_run() and tempfile_publish_new()
+ * give, or the errno of open(2). *size: bytes of the disk. `progress` counts them; NULL: nobody asks. */
 int foreign_disk_import(const char *from, const char *to, struct progress *progress, uint64_t *size,
 			struct err *err);
 

@@ -37,6 +37,7 @@ static int confine(const struct tool *tool, struct err *err)
 	static const char *const readable[] = {"/etc/ld.so.cache", "/etc/mke2fs.conf", "/proc",
 					       "/dev/urandom"};
 	cleanup_landlock struct landlock l = {.fd = -1};
+	char writes[32];
 	int ret = landlock_begin(&l, LANDLOCK_KEEP_IN, err);
 
 	for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(programs); i++)
@@ -47,8 +48,9 @@ static int confine(const struct tool *tool, struct err *err)
 		ret = landlock_allow(&l, "/dev/null", LANDLOCK_DEVICE, err);
 	if (ret == 0 && tool->reads != NULL)
 		ret = landlock_allow(&l, tool->reads, LANDLOCK_READ, err);
+	snprintf(writes, sizeof(writes), "/proc/self/fd/%d", tool->writes);
 	if (ret == 0)
-		ret = landlock_allow(&l, tool->writes, LANDLOCK_DEVICE, err);
+		ret = landlock_allow(&l, writes, LANDLOCK_DEVICE, err);
 	return ret < 0 ? ret : landlock_end(&l, err);
 }
 
@@ -62,6 +64,7 @@ static int spawn(struct run *r, pid_t *pid)
 	posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", 0, 0);
 	posix_spawn_file_actions_adddup2(&files, r->said, STDOUT_FILENO);
 	posix_spawn_file_actions_adddup2(&files, r->said, STDERR_FILENO);
+	posix_spawn_file_actions_adddup2(&files, r->tool->writes, TOOL_FD);
 	ret = posix_spawnp(pid, r->tool->argv[0], &files, NULL, (char *const *)r->tool->argv,
 			   environ);
 	posix_spawn_file_actions_destroy(&files);

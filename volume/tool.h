@@ -8,11 +8,14 @@
 
 #include "base/progress.h"
 
+#define TOOL_FD	  3
+#define TOOL_FILE "/proc/self/fd/3"
+
 struct tool {
 	const char *const *argv; /* ends with NULL; the first is looked for in PATH */
 	const char *package;	 /* that has it, for the error */
 	const char *reads;	 /* path; NULL: nothing */
-	const char *writes;	 /* path of a file that is there */
+	int writes; /* the file that it writes: TOOL_FD there, TOOL_FILE in its arguments */
 	/* NULL, or what is to count the `bytes` by what the program says, "(12.34/100%)" again and again. */
 	struct progress *progress;
 	uint64_t bytes;

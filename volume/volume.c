@@ -3,7 +3,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 
 #include "base/name.h"
 #include "base/num.h"
+#include "base/tempfile.h"
 #include "volume/disk_file.h"
 #include "volume/tool.h"
 
@@ -30,15 +30,22 @@ static int name_check(const char *name, struct err *err)
 }
 
 /* What a guest mounts as it is. The inode tables are written later, by the guest. */
-static int make_file_system(const char *path, const char *name, struct err *err)
+static int make_file_system(int fd, const char *name, struct err *err)
 {
 	char label[LABEL_BYTES + 1];
 	const char *const argv[] = {
-		"mke2fs", "-q",	  "-F",
-		"-t",	  "ext4", "-L",
-		label,	  "-E",	  "nodiscard,lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0",
-		path,	  NULL};
-	const struct tool tool = {.argv = argv, .package = "e2fsprogs", .writes = path};
+		"mke2fs",
+		"-q",
+		"-F",
+		"-t",
+		"ext4",
+		"-L",
+		label,
+		"-E",
+		"nodiscard,lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0",
+		TOOL_FILE,
+		NULL};
+	const struct tool tool = {.argv = argv, .package = "e2fsprogs", .writes = fd};
 
 	snprintf(label, sizeof(label), "%.16s", name);
 	return tool_run(&tool, err);
@@ -46,7 +53,7 @@ static int make_file_system(const char *path, const char *name, struct err *err)
 
 int volume_create(const char *name, uint64_t size, struct path *path, struct err *err)
 {
-	struct path part;
+	cleanup_tempfile struct tempfile file = TEMPFILE_CLOSED;
 	int ret = name_check(name, err);
 
 	if (ret < 0)
@@ -66,16 +73,11 @@ int volume_create(const char *name, uint64_t size, struct path *path, struct err
 		err_set(err, ERR_USAGE, "volume %s is there already", name);
 		return -EEXIST;
 	}
-	if (snprintf(part.text, sizeof(part.text), "%s.%d.part", path->text, (int)getpid()) >=
-	    (int)sizeof(part.text))
-		return err_sys(err, ENAMETOOLONG, "%s", path->text);
-	ret = disk_file_create(part.text, size, err);
-	if (ret < 0)
-		return ret;
-	ret = make_file_system(part.text, name, err);
-	if (ret == 0 && link(part.text, path->text) < 0)
-		ret = err_sys(err, errno, "%s", path->text);
-	(void)unlink(part.text);
+	ret = disk_file_begin(&file, path->text, size, err);
+	if (ret == 0)
+		ret = make_file_system(file.fd, name, err);
+	if (ret == 0)
+		ret = tempfile_publish_new(&file, err);
 	return ret < 0 ? err_context(err, ret, "volume %s", name) : 0;
 }
 
@@ -170,42 +172,4 @@ int volume_remove(const char *name,
 		ret = err_sys(err, errno, "%s", path.text);
 	disk_file_close(&file);
 	return ret;
-}
-
-/* NAME.raw.PID.part, whose process is gone. */
-static bool is_left(const char *name)
-{
-	const char *number = strstr(name, SUFFIX ".");
-	char *end;
-	long pid;
-
-	if (number == NULL)
-		return false;
-	pid = strtol(number + strlen(SUFFIX "."), &end, 10);
-	return pid > 0 && strcmp(end, ".part") == 0 && kill((pid_t)pid, 0) < 0 && errno == ESRCH;
-}
-
-int volume_sweep(struct volumes_swept *swept, struct err *err)
-{
-	const struct dirent *entry;
-	struct path folder;
-	struct stat st;
-	DIR *dir;
-	int ret = path_volume(&folder, NULL, err);
-
-	*swept = (struct volumes_swept){0};
-	if (ret < 0)
-		return ret;
-	dir = opendir(folder.text);
-	if (dir == NULL)
-		return errno == ENOENT ? 0 : err_sys(err, errno, "%s", folder.text);
-	while ((entry = readdir(dir)) != NULL) {
-		if (!is_left(entry->d_name) || fstatat(dirfd(dir), entry->d_name, &st, 0) < 0 ||
-		    unlinkat(dirfd(dir), entry->d_name, 0) < 0)
-			continue;
-		swept->parts++;
-		swept->bytes += (uint64_t)st.st_blocks * 512;
-	}
-	closedir(dir);
-	return 0;
 }

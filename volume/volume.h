@@ -15,8 +15,8 @@
 
 /* The path of the volume `name`, which is made if it is not there: `size` bytes (0: VOLUME_SIZE), sparse,
  * with ext4. Two that make it at once get the same one. Returns 0; -EINVAL with ERR_USAGE for what is
- * no name, or when it is there with another size than this; what disk_file_create() and tool_run() give; or the
- * errno of mkdir(2), stat(2) or link(2). */
+ * no name, or when it is there with another size than this; what disk_file_begin(), tool_run() and
+ * tempfile_publish_new() give; or the errno of mkdir(2) or stat(2). */
 int volume_open(const char *name, uint64_t size, struct path *path, struct err *err);
 /* Make it: -EEXIST when it is there. */
 int volume_create(const char *name, uint64_t size, struct path *path, struct err *err);
@@ -35,13 +35,5 @@ int volume_each(int (*one)(void *opaque, const char *name, const struct path *pa
 int volume_remove(const char *name,
 		  int (*may_go)(void *opaque, int fd, uint64_t size, struct err *err), void *opaque,
 		  struct err *err);
-
-struct volumes_swept {
-	unsigned parts;
-	uint64_t bytes;
-};
-
-/* Remove what volume_create() has left that was killed. Returns 0, or the errno of opendir(3). */
-int volume_sweep(struct volumes_swept *swept, struct err *err);
 
 #endif
