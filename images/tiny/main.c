@@ -89,6 +89,7 @@ static const struct command {
 	{"funlink", cmd_funlink},
 	{"fwrite", cmd_fwrite},
 	{"genid", cmd_genid},
+	{"give", cmd_give},
 	{"halt", cmd_halt},
 	{"hvc", cmd_hvc},
 	{"mem", cmd_mem},

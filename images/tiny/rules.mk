@@ -1,7 +1,7 @@
 # The tiny test kernel, $(BUILD)/images/tiny.elf. Included by the Makefile at the root, which sets
 # BUILD and CC.
 
-TINY_SRC := start.S $(addsuffix .c,main str serial mem cpu virtio blk blkbench badqueue console rng net fs vsock)
+TINY_SRC := start.S $(addsuffix .c,main str serial mem cpu virtio blk blkbench badqueue console rng balloon net fs vsock)
 TINY_OBJ := $(TINY_SRC:%=$(BUILD)/images/tiny/%.o)
 
 # No SSE, red zone or anything else the instruction emulator of KVM or a missing run-time cannot do;

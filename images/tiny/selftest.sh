@@ -213,6 +213,17 @@ test_badqueue()
     done
 }
 
+test_balloon()
+{
+    boot "" -m 256 -serial stdio -device virtio-balloon-device,free-page-reporting=on
+    hear_ready balloon
+    ask "memsum 40 1"
+    local zeros=$reply
+    expect "fill" "fill 20 1 7" "filled 256"
+    expect "give" "give 20 1" "given 256"
+    expect "what was given is zero" "memsum 20 1" "$zeros"
+}
+
 test_rng()
 {
     local first
@@ -314,6 +325,7 @@ test_disks "split"
 test_disks "split indirect"
 test_badqueue
 test_rng
+test_balloon
 test_console "multiport" 4
 test_console "one port" 1
 test_net ""

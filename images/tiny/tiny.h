@@ -158,6 +158,7 @@ enum {
 	VIRTIO_BLK = 2,
 	VIRTIO_CONSOLE = 3,
 	VIRTIO_RNG = 4,
+	VIRTIO_BALLOON = 5,
 	VIRTIO_VSOCK = 19,
 	VIRTIO_FS = 26
 };
@@ -269,6 +270,11 @@ bool console_present(void);
 bool console_write(const char *s, size_t n);
 int console_getc(void); /* a byte or -1; also answers control messages */
 void cmd_hvc(const char *args);
+
+/* --- balloon.c --- */
+
+void balloon_probe(uint64_t base);
+void cmd_give(const char *args);
 
 /* --- rng.c --- */
 

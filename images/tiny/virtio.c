@@ -43,6 +43,9 @@ void virtio_scan(void)
 		case VIRTIO_RNG:
 			rng_probe(base);
 			break;
+		case VIRTIO_BALLOON:
+			balloon_probe(base);
+			break;
 		case VIRTIO_FS:
 			fs_probe(base);
 			break;

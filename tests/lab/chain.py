@@ -30,7 +30,7 @@ def chain(host1, host2, depth):
     top_and_full(shop, depth)
     ok(f"{depth} increments later: all of its keys, and it works on", shop.went_on(before))
     shop.close()
-    at_full_rate(shop, link(host1, depth))
+    at_full_rate(shop, host1.path("full.torpor"))
     shop.kill()
     report_sizes(host1, depth)
     merged, full = (images(host1, host1.path(f"{name}.torpor")) for name in ("merged", "full"))

@@ -273,6 +273,83 @@ half_loaded() {
 }
 try half_loaded "a machine whose memory is still being loaded"
 
+# What the guest gives back meanwhile is in the file as it was at the pause, loaded by then or not, and zero after it.
+given_back() {
+    local zeros mib
+    make_live half.torpor
+    works resume -d --name web --fill none half.torpor
+    answers web nonce "$nonce"
+    zeros=$(say web "memsum 40 1")
+    answers web "fill 17 1 9" "filled 256"
+    answers web "give 19 1" "given 256"
+    save_held_up
+    answers web "give 17 1" "given 256"
+    answers web "give 20 2" "given 512"
+    answers web "fill 20 1 8" "filled 256"
+    works_silently stats web --fill full
+    read_on
+    works resume -d --name woken web.torpor
+    answers woken "check 16 1 5" "check ok"
+    answers woken "check 17 1 9" "check ok"
+    answers woken "check 18 1 5" "check ok"
+    answers woken "memsum 19 1" "$zeros"
+    answers woken "check 20 4 5" "check ok"
+    works save web -R -o next.torpor
+    answers web "give 22 1" "given 256"
+    works save web -R --parent next.torpor -o later.torpor
+    works resume -d --name later later.torpor
+    for name in web later; do
+        for mib in 17 19 21 22; do
+            answers $name "memsum $mib 1" "$zeros"
+        done
+        answers $name "check 16 1 5" "check ok"
+        answers $name "check 18 1 5" "check ok"
+        answers $name "check 20 1 8" "check ok"
+        answers $name "check 23 1 5" "check ok"
+    done
+}
+try given_back "what the guest gives back while it is saved, half of it not loaded yet"
+
+# Nothing of it is loaded for the save: it must not become less each time.
+saved_half_loaded() {
+    local i
+    make_live half.torpor
+    works resume -d --paused --name web --fill none half.torpor
+    for i in 1 2 3; do
+        works save web -R -o $i.torpor
+        same "contents" "$(contents $i.torpor)" "$(contents 1.torpor)"
+        same "bytes" "$(stat -c %s $i.torpor)" "$(stat -c %s 1.torpor)"
+        works verify $i.torpor
+    done
+    works_silently unpause web
+    works resume -d --name woken 3.torpor
+    is_same_guest web
+    is_same_guest woken
+}
+try saved_half_loaded "one that was never loaded is saved again and again: the same file each time"
+
+given_up_half_loaded() {
+    local signal i=30
+    make_live half.torpor
+    works resume -d --name web --fill none half.torpor
+    for signal in INT KILL; do
+        answers web "fill $((i++)) 1 9" "filled 256"
+        save_held_up
+        answers web "fill $((i++)) 1 9" "filled 256"
+        give_up $signal
+    done
+    works save web -R --parent half.torpor -o inc.torpor
+    [ "$("$TORPOR" ls --json inc.torpor |
+        json "[i['frames']['data'] for i in d['contents'] if i['role'] == 'memory.0'][0]")" -lt 100 ] ||
+        fail "the increment has all of memory"
+    works resume -d --name woken inc.torpor
+    for name in web woken; do
+        answers $name "check 30 4 9" "check ok"
+        is_same_guest $name
+    done
+}
+try given_up_half_loaded "saves of it that are given up: its next increment has what was written before and meanwhile"
+
 cloned() {
     web
     works clone web --count 2

@@ -106,6 +106,38 @@ wire_stuck() {
 }
 try wire_stuck "what waits for memory is seen, not saved by halves, and killed"
 
+# Asked for when half of it is there, and again and again: nothing is missing, and it does not become less.
+wire_saved() {
+    local i saver
+    serve_web
+    leave_gap
+    works resume -d --paused --name web "$url"
+    until_true waits web
+    "$TORPOR" save -R -o 1.torpor web >/dev/null 2>said &
+    saver=$!
+    until_true grep -q 'save: waiting for the rest of web' said
+    rm www/gap
+    wait $saver
+    same "status of save, which said '$(<said)'" "$?" 0
+    for i in 2 3; do
+        works save -R --full -o $i.torpor web
+        works verify $i.torpor
+        same "contents" "$(contents_of $i.torpor)" "$(contents_of 1.torpor)"
+        same "bytes" "$(stat -c %s $i.torpor)" "$(stat -c %s 1.torpor)"
+    done
+    works resume -d --name woken 3.torpor
+    answers woken "memsum 16 24" "$sum"
+    works_silently unpause web
+    answers web "memsum 16 24" "$sum"
+}
+
+# But for the state, which has the processor's time stamp.
+contents_of() { # FILE
+    "$TORPOR" inspect --json "$1" |
+        json "sorted(c for c in d['appliance']['contents'].items() if c[0] != 'state')"
+}
+try wire_saved "save -R of a machine that has half arrived, again and again: the same file each time"
+
 wire_wrong_once() {
     serve_web --flat
     echo $(($(size_of) - (3 << 20))) >www/flip
