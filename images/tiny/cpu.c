@@ -107,10 +107,52 @@ void cmd_msr(const char *args)
 		say("msr %x", value);
 }
 
+/* Another processor numbers pages, round and round. A page that somebody lost has not the number of the last round. */
+static volatile struct {
+	uint64_t start, pages, number, bad;
+} churn;
+
+static void churn_page(void)
+{
+	const uint64_t number = churn.number + 1;
+	volatile uint64_t *page = (volatile uint64_t *)(churn.start + number % churn.pages * PAGE);
+
+	if (number > churn.pages && *page != number - churn.pages)
+		churn.bad++;
+	*page = number;
+	churn.number = number;
+}
+
+void cmd_churn(const char *args)
+{
+	uint64_t v[2];
+
+	if (!args_get(args, 2, v))
+		return;
+	if (!mem_usable(v[0] * MIB, v[1] * MIB)) {
+		say("error range");
+	} else if (ap_count != 1 || churn.pages) {
+		say("error churn");
+	} else {
+		churn.start = v[0] * MIB;
+		churn.pages = v[1] * MIB / PAGE;
+		say("churn ok");
+	}
+}
+
+void cmd_churned(const char *args)
+{
+	(void)args;
+	say("churned %u %u", churn.number, churn.bad);
+}
+
 void ap_main(void)
 {
-	for (;;)
+	for (;;) {
+		if (churn.pages)
+			churn_page();
 		__asm__ volatile("lock incq %0" : "+m"(count2) : : "cc");
+	}
 }
 
 static void apic_command(uint64_t apic_base, uint32_t command)

@@ -62,6 +62,8 @@ static const struct command {
 	{"bench", cmd_bench},
 	{"check", cmd_check},
 	{"checkall", cmd_checkall},
+	{"churn", cmd_churn},
+	{"churned", cmd_churned},
 	{"cmos", cmd_cmos},
 	{"count", cmd_count},
 	{"count2", cmd_count2},

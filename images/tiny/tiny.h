@@ -146,6 +146,8 @@ void cmd_tsc(const char *args);
 void cmd_cpuid(const char *args);
 void cmd_msr(const char *args);
 void cmd_smp(const char *args);
+void cmd_churn(const char *args);
+void cmd_churned(const char *args);
 void cmd_poweroff(const char *args);
 void cmd_reset(const char *args);
 void cmd_triple(const char *args);

@@ -361,11 +361,28 @@ cloned() {
 }
 try cloned "clone of a machine that goes on"
 
+# The pages that its other processor numbers all the time, at the pause, too, have the numbers that it gave them: a
+# whole round later it has looked at each.
+churns_well() { # NAME
+    local first now bad
+    read -r _ first _ < <(say "$1" churned)
+    until_true has_churned "$1" $((first + 4096))
+    read -r _ now bad < <(say "$1" churned)
+    same "pages of $1 that were lost, of $now" "$bad" 0
+}
+has_churned() { # NAME PAGES
+    local now
+    read -r _ now _ < <(say "$1" churned)
+    [ "$now" -ge "$2" ]
+}
+
 # What each file holds is what the guest held at its pause, while the guest fills the same memory anew.
 busy() {
     local i
-    boot web
+    boot web -c 2
     nonce=$(say web nonce)
+    answers web smp "smp 1"
+    answers web "churn 32 16" "churn ok"
     for ((i = 1; i <= ${SAVES:-5}; i++)); do
         answers web "fill 16 8 $i" "filled 2048"
         save_held_up
@@ -375,8 +392,10 @@ busy() {
         works resume -d --name woken web.torpor
         answers woken nonce "$nonce"
         answers woken "check 16 8 $i" "check ok"
+        churns_well woken
         works_silently kill woken
     done
+    churns_well web
 }
 try busy "one save after the other of a guest that writes all the time: each is of the moment of its pause"
 
