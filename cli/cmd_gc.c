@@ -9,14 +9,12 @@
 #include "cli/command.h"
 #include "cli/image_build.h"
 #include "cli/json_out.h"
-#include "cli/saved_machines.h"
 #include "container/root_cache.h"
 #include "format/archive.h"
-#include "host/parent.h"
 #include "host/paths.h"
 #include "host/sandbox.h"
+#include "host/store.h"
 #include "meter/meter.h"
-#include "volume/volume.h"
 
 static const struct option_spec options[] = {OPTION_JSON_SPEC, OPTION_PROGRESS_SPEC, {0}};
 
@@ -26,11 +24,15 @@ struct roots {
 	size_t count;
 };
 
-static int add_root(void *opaque, const char *path, const struct archive *a, struct err *err)
+static int add_root(void *opaque, const char *path, struct err *err)
 {
+	cleanup_archive struct archive *a = NULL;
 	struct roots *roots = opaque;
 	char(*grown)[DIGEST_TEXT_SIZE];
+	int ret = archive_open(&a, path, err);
 
+	if (ret < 0)
+		return ret;
 	if (!archive_appliance(a)->increment)
 		return 0;
 	grown = array_grow(roots->item, roots->count, sizeof(*grown));
@@ -71,7 +73,7 @@ static int cmd_gc_run(struct options *opts, struct err *err)
 	if (ret < 0)
 		return ret;
 	meter_run();
-	ret = none ? 0 : saved_machines_each(add_root, &roots, err);
+	ret = none ? 0 : store_each(add_root, &roots, err);
 	if (ret == 0 && !none)
 		ret = cas_sweep(&cas, roots.item, roots.count, meter_progress(), &swept, err);
 	free(roots.item);

@@ -204,13 +204,14 @@ static int take_name(struct image_list *l, const struct cas_ref *ref, struct err
 {
 	cleanup_oci_index struct oci_index index = {0};
 	struct err why = {0};
-	int ret = cas_is_index(l->cas, ref->digest)
-			  ? cas_index_read(&index, l->cas, ref->digest, &why)
-			  : 0;
+	int ret;
 
 	l->name = &ref->name;
+	if (!cas_is_index(l->cas, ref->digest))
+		return take_image(l, ref->digest, NULL, err);
+	ret = cas_index_read(&index, l->cas, ref->digest, &why);
 	if (ret == 0)
-		return cas_each_image(l->cas, ref->digest, take_image, l, err);
+		return cas_index_each(&index, l->cas, take_image, l, err);
 	if (add_line(l, err) < 0)
 		return -ENOMEM;
 	return end_unreadable(l, ret, &why, err);

@@ -8,10 +8,11 @@
 #include "cli/command.h"
 #include "cli/disk_user.h"
 #include "cli/json_out.h"
-#include "cli/saved_machines.h"
+#include "format/archive.h"
 #include "format/image/disk_digest.h"
 #include "host/parse.h"
 #include "host/protocol.h"
+#include "host/store.h"
 #include "volume/volume.h"
 
 static const struct option_spec options[] = {
@@ -117,11 +118,16 @@ struct disk_question {
 };
 
 /* A saved machine knows the disk by what it holds, and by nothing else. */
-static int refuse_needed(void *opaque, const char *path, const struct archive *a, struct err *err)
+static int refuse_needed(void *opaque, const char *path, struct err *err)
 {
+	cleanup_archive struct archive *a = NULL;
 	struct disk_question *q = opaque;
-	const struct appliance *app = archive_appliance(a);
+	const struct appliance *app;
+	int opened = archive_open(&a, path, err);
 
+	if (opened < 0)
+		return opened;
+	app = archive_appliance(a);
 	for (uint32_t i = 0; i < app->ndisks; i++) {
 		const struct appliance_disk *disk = &app->disk[i];
 		int ret = 0;
@@ -146,7 +152,7 @@ static int refuse_if_needed(void *opaque, int fd, uint64_t size, struct err *err
 {
 	struct disk_question q = {.name = opaque, .fd = fd, .size = size};
 
-	return saved_machines_each(refuse_needed, &q, err);
+	return store_each(refuse_needed, &q, err);
 }
 
 static int take_away(struct volume_args *args, struct err *err)

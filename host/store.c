@@ -25,19 +25,11 @@ bool store_has(const char *path)
 	       st.st_dev == store.st_dev && st.st_ino == store.st_ino;
 }
 
-static bool stands_on(const char *path, const char *digest)
-{
-	cleanup_archive struct archive *a = NULL;
-
-	return archive_open(&a, path, NULL) == 0 && archive_appliance(a)->increment &&
-	       strcmp(archive_appliance(a)->parent, digest) == 0;
-}
-
-int store_find_dependent(const char *digest, char name[NAME_MAX + 1], struct err *err)
+int store_each(int (*one)(void *opaque, const char *path, struct err *err), void *opaque,
+	       struct err *err)
 {
 	const struct dirent *entry;
 	struct path root, file;
-	bool found = false;
 	DIR *dir;
 	int ret = path_store_root(&root, err);
 
@@ -46,15 +38,37 @@ int store_find_dependent(const char *digest, char name[NAME_MAX + 1], struct err
 	dir = opendir(root.text);
 	if (dir == NULL)
 		return errno == ENOENT ? 0 : err_sys(err, errno, "list %s", root.text);
-	while (!found && (entry = readdir(dir)) != NULL) {
-		if (!parent_has_suffix(entry->d_name) ||
+	while (ret == 0 && (entry = readdir(dir)) != NULL) {
+		if (parent_has_suffix(entry->d_name) &&
 		    (size_t)snprintf(file.text, sizeof(file.text), "%s/%s", root.text,
-				     entry->d_name) >= sizeof(file.text))
-			continue;
-		found = stands_on(file.text, digest);
-		if (found)
-			strcpy(name, entry->d_name);
+				     entry->d_name) < sizeof(file.text))
+			ret = one(opaque, file.text, err);
 	}
 	closedir(dir);
-	return found;
+	return ret;
+}
+
+struct dependent {
+	const char *digest;
+	char *name;
+};
+
+static int stands_on(void *opaque, const char *path, struct err *err)
+{
+	const struct dependent *d = opaque;
+	cleanup_archive struct archive *a = NULL;
+
+	(void)err;
+	if (archive_open(&a, path, NULL) < 0 || !archive_appliance(a)->increment ||
+	    strcmp(archive_appliance(a)->parent, d->digest) != 0)
+		return 0;
+	strcpy(d->name, strrchr(path, '/') + 1);
+	return 1;
+}
+
+int store_find_dependent(const char *digest, char name[NAME_MAX + 1], struct err *err)
+{
+	struct dependent d = {digest, name};
+
+	return store_each(stands_on, &d, err);
 }

@@ -5,11 +5,16 @@
 #include <limits.h>
 #include <stdbool.h>
 
-#include "format/crypto/digest.h"
+#include "base/err.h"
 
 /* Whether the path, which need not exist, is of a file in the store. False, too, when there is no
  * store. */
 bool store_has(const char *path);
+
+/* Call `one` for each file of the store, in no order, until it returns something other than 0, and return that; or
+ * what path_store_root() and opendir(3) gave. */
+int store_each(int (*one)(void *opaque, const char *path, struct err *err), void *opaque,
+	       struct err *err);
 
 /* An increment in the store whose parent is the file of this identity. Returns 1 with its file name
  * in `name`, 0 when there is none, or what path_store_root() and opendir(3) gave. Files that cannot

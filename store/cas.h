@@ -163,9 +163,9 @@ int cas_index_path(const struct cas *cas, const char *digest, char path[PATH_MAX
 /* ERR_NOT_FOUND, ERR_INTEGRITY. */
 int cas_index_read(struct oci_index *index, const struct cas *cas, const char *digest,
 		   struct err *err);
-/* Call `each` for the image of this digest, or for those of the index that are in the store, until it
- * returns something other than 0, and return that. `platform` is NULL for what is no index. */
-int cas_each_image(const struct cas *cas, const char *digest,
+/* Call `each` for those images of the index that are in the store, until it returns something other than 0, and return
+ * that. */
+int cas_index_each(const struct oci_index *index, const struct cas *cas,
 		   int (*each)(void *opaque, const char *digest,
 			       const struct oci_platform *platform, struct err *err),
 		   void *opaque, struct err *err);

@@ -56,20 +56,16 @@ int cas_index_read(struct oci_index *index, const struct cas *cas, const char *d
 	return ret < 0 ? err_context(err, ret, "index %s", digest) : 0;
 }
 
-int cas_each_image(const struct cas *cas, const char *digest,
+int cas_index_each(const struct oci_index *index, const struct cas *cas,
 		   int (*each)(void *opaque, const char *digest,
 			       const struct oci_platform *platform, struct err *err),
 		   void *opaque, struct err *err)
 {
-	cleanup_oci_index struct oci_index index = {0};
 	char path[PATH_MAX];
-	int ret;
+	int ret = 0;
 
-	if (!cas_is_index(cas, digest))
-		return each(opaque, digest, NULL, err);
-	ret = cas_index_read(&index, cas, digest, err);
-	for (size_t i = 0; ret == 0 && i < index.count; i++) {
-		const struct oci_index_entry *e = &index.item[i];
+	for (size_t i = 0; ret == 0 && i < index->count; i++) {
+		const struct oci_index_entry *e = &index->item[i];
 
 		if (e->image.digest[0] != '\0' &&
 		    cas_image_path(cas, e->image.digest, path, NULL) == 0)
