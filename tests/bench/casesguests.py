@@ -7,12 +7,11 @@
 """
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 
+import guest_figures
 from execguests import BOX, PATIENCE, Torpor
 
 CASES = 20
@@ -46,14 +45,9 @@ def golden_ms(torpor, home):
     return elapsed * 1000
 
 
-def main():
-    home = tempfile.mkdtemp()
-    try:
-        boots = [boot_ms(sys.argv[1], home) for _ in range(BOOTS)]
-        print(json.dumps({"boot": boots, "golden": golden_ms(sys.argv[1], home)}), flush=True)
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+def measure(torpor, home):
+    return {"boot": [boot_ms(torpor, home) for _ in range(BOOTS)], "golden": golden_ms(torpor, home)}
 
 
 if __name__ == "__main__":
-    main()
+    guest_figures.main(measure)

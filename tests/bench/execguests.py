@@ -12,14 +12,13 @@ The VMM that is not measured is stopped. Prints JSON:
 """
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 
+import guest_figures
 from bench import ROOT
 
 IMAGE = os.path.join(ROOT, "build/images/debian")
@@ -157,13 +156,5 @@ def measure(torpor, home):
     return figures
 
 
-def main():
-    home = tempfile.mkdtemp()
-    try:
-        print(json.dumps(measure(sys.argv[1], home)), flush=True)
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
-
-
 if __name__ == "__main__":
-    main()
+    guest_figures.main(measure)

@@ -7,15 +7,13 @@ without options ("plain"), and with a cache that it does not ask the host about 
 
     sharesguests.py TORPOR
 """
-import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
+import guest_figures
 from bench import ROOT
 
 IMAGE = os.path.join(ROOT, "build/images/folders")
@@ -139,13 +137,5 @@ def measure(program, home):
     return figures
 
 
-def main():
-    home = tempfile.mkdtemp()
-    try:
-        print(json.dumps(measure(sys.argv[1], home)), flush=True)
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
-
-
 if __name__ == "__main__":
-    main()
+    guest_figures.main(measure)

@@ -88,7 +88,7 @@ def at_full_rate(shop, parent):
 
 def increment_of(shop, parent, name):
     """A file of a machine that goes on, and the milliseconds that it stood still."""
-    file = shop.host.path(f"chain/{name}.torpor")
+    file = shop.host.path(f"{name}.torpor")
     said = shop.host.torpor("save", "-R", "--json", shop.name, "--parent", parent, "-o", file)
     return file, 1000 * json.loads(said.out)["seconds"]
 
