@@ -1,8 +1,10 @@
 /* virtio-balloon (virtio 1.2 §5.5): free pages are reported, and nothing else. */
 #include "images/tiny/tiny.h"
 
+#define F_STATS                                                                                    \
+	(1ull << 1) /* so that the queues have the numbers that QEMU gives them in any case */
 #define F_REPORTING (1ull << 5)
-#define REPORTS	    2 /* behind inflate and deflate, where no other feature is taken */
+#define REPORTS	    3 /* behind inflate, deflate and statistics */
 
 static struct vdev balloon;
 static bool started;
@@ -17,7 +19,8 @@ static bool start(void)
 {
 	if (started || !balloon.base)
 		return started;
-	started = virtio_negotiate(&balloon, F_REPORTING) && balloon.features & F_REPORTING;
+	started =
+		virtio_negotiate(&balloon, F_STATS | F_REPORTING) && balloon.features & F_REPORTING;
 	for (uint32_t i = 0; started && i <= REPORTS; i++)
 		started = virtio_queue(&balloon, i);
 	if (started)
