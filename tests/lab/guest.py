@@ -130,6 +130,9 @@ class Host:
             subprocess.run(["cp", "--sparse=always", file, to], check=True)
         return (time.monotonic() - start) * 1000
 
+    def ended_as(self, name):
+        return [m["end"] for m in json.loads(self.torpor("ps", "-a", "--json").out) if m["name"] == name]
+
     def end_all(self):
         """End what was started here and not ended since."""
         for name in self.torpor("ps", "-q", check=False).out.split():

@@ -1,5 +1,5 @@
 """Scenarios on one host: limits of a machine, measured. By files, as root without a systemd; by a scope, and in a service that has
-its group delegated, below a systemd that is process 1 of namespaces of its own (tests/systemd/boot)."""
+its group delegated, of root and of a user, below a systemd that is process 1 of namespaces of its own (tests/systemd/boot)."""
 
 import json
 import os
@@ -168,12 +168,16 @@ def install_shop(folder):
         file.write(f"[Service]\nStandardError=append:{folder}/shop.err\n")
 
 
+def said(folder, name):
+    with open(f"{folder}/{name}.err", encoding="utf-8") as file:
+        return file.read()
+
+
 def systemd_scope(inside, folder):
     """The machine is in a scope, and outlives the service."""
     started = inside.systemctl("start", "once", check=False)
     if started.status != 0:
-        with open(f"{folder}/once.err", encoding="utf-8") as file:
-            raise lab.Failure(file.read())
+        raise lab.Failure(said(folder, "once"))
     guest = lab.Guest(inside, "scope")
     guest.look_for_ready()
     scope = os.path.basename(group_of(inside, "scope"))
@@ -195,8 +199,7 @@ def systemd_service(inside, folder):
     inside.torpor("save", "shop")
     started = inside.systemctl("start", "torpor@shop", check=False)
     if started.status != 0:
-        with open(f"{folder}/shop.err", encoding="utf-8") as file:
-            raise lab.Failure(file.read())
+        raise lab.Failure(said(folder, "shop"))
     guest = lab.Guest(inside, "shop")
     group = group_of(inside, "shop")
     ok("a service's machine is in a group below the service's", "/torpor@shop.service/torpor-shop-" in group, group)
@@ -207,6 +210,68 @@ def systemd_service(inside, folder):
        inside.unit("torpor@shop", "Result") == "success", inside.ended_as("shop"))
 
 
+class User(lab.Host):
+    """Who is not root; below that systemd, or, once that has ended, beside it."""
+
+    ID = 1  # daemon
+
+    def __init__(self, host, home, prefix=()):
+        super().__init__(host.name, list(prefix), f"{home}/unused")
+        self.prefix = [*prefix, "setpriv", "--reuid", str(self.ID), "--regid", str(self.ID), "--clear-groups", "env", "-u", "CI",
+                       *self.variables(home)]
+
+    @staticmethod
+    def variables(home):
+        return [f"HOME={home}", f"XDG_RUNTIME_DIR={home}/run"]
+
+    @classmethod
+    def make_home(cls):
+        home = tempfile.mkdtemp(prefix="torpor-user-")
+        os.mkdir(f"{home}/run", 0o700)
+        for path in (home, f"{home}/run"):
+            os.chown(path, cls.ID, cls.ID)
+        return home
+
+
+def install_user(folder, home):
+    """A service of theirs, with a /dev/kvm for all of that systemd's."""
+    words = [lab.TORPOR, "run", "-n", "user", *DEBIAN, "--cpus", "0.5", "--memory-max", "1G", "--restart", "on-failure",
+             "--on-term", "save"]
+    with open(f"{folder}/units/user.service", "w", encoding="utf-8") as file:
+        file.write(f"[Service]\nType=exec\nUser={User.ID}\nDelegate=yes\nKillMode=mixed\nTimeoutSec=infinity\n"
+                   f"Environment={' '.join(User.variables(home))}\nStandardError=append:{folder}/user.err\n"
+                   "ExecStartPre=+/bin/sh -c 'mknod -m 666 /run/kvm c 10 232 && mount --bind /run/kvm /dev/kvm'\n"
+                   "ExecStart=" + " ".join(f'"{w}"' for w in words) + "\n")
+
+
+def pid_of(host, name):
+    found = host.torpor("inspect", "--json", name, check=False)
+    return json.loads(found.out).get("pid") if found.status == 0 else None
+
+
+def systemd_user(inside, folder, user):
+    """Without root, in a service that has its group delegated. A machine that is killed is started again, with its limits."""
+    started = inside.systemctl("start", "user", check=False)
+    lab.until(lambda: pid_of(user, "user") or inside.unit("user", "ActiveState") == "failed")
+    first = pid_of(user, "user")
+    if first is None:
+        raise lab.Failure(f"{started} {said(folder, 'user')}")
+    inside.run("kill", "-KILL", first)
+    ok("a machine that is killed is started again", lab.until(lambda: pid_of(user, "user") not in (None, first)))
+    guest = lab.Guest(user, "user")
+    guest.look_for_ready()
+    group = group_of(user, "user")
+    ok("a user's machine is in a group below the service's", "/user.service/torpor-user-" in group, group)
+    ok("which has its limit", user.run("cat", f"{group}/memory.max").out == f"{1 << 30}\n", group)
+    busy(guest)
+    expect_load(user, "user", 0.5, "of a user, in a service")
+    user.torpor("update", "user", "--cpus", "0.2", "--memory-max", "512M")
+    expect_load(user, "user", 0.2, "changed by that user")
+    ok("so is the memory", user.run("cat", f"{group}/memory.max").out == f"{512 << 20}\n", group)
+    user.torpor("update", "user", "--cpus", "max")
+    guest.console.end()
+
+
 def by_systemd(host):
     if os.geteuid() != 0:
         suite.skip("limits below systemd", "needs root")
@@ -215,11 +280,18 @@ def by_systemd(host):
     folder = tempfile.mkdtemp(prefix="torpor-systemd-")
     install_shop(folder)
     install_once(folder)
+    # Units are read when it boots.
+    home = User.make_home()
+    install_user(folder, home)
     with service.systemd(host, folder) as inside:
         systemd_scope(inside, folder)
         systemd_service(inside, folder)
+        systemd_user(inside, folder, User(host, home, inside.namespaces))
         inside.systemctl("poweroff")
-    shutil.rmtree(folder, ignore_errors=True)
+    ended = User(host, home).ended_as("user")
+    ok("when that systemd switches itself off, the user's machine is saved", ended == ["saved"], f"{ended} {said(folder, 'user')}")
+    for made in (folder, home):
+        shutil.rmtree(made, ignore_errors=True)
 
 
 if __name__ == "__main__":

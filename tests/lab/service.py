@@ -2,7 +2,6 @@
 (tests/systemd/boot). Its socket is the guest's published port."""
 
 import contextlib
-import json
 import os
 import shutil
 import subprocess
@@ -26,10 +25,10 @@ class Inside(lab.Host):
 
     def __init__(self, folder, host):
         with open(f"{folder}/init", encoding="ascii") as file:
-            prefix = ["nsenter", "-t", file.read().strip(), "--all"]
-        super().__init__(host.name, prefix, f"{folder}/unused")
+            self.namespaces = ["nsenter", "-t", file.read().strip(), "--all"]
+        super().__init__(host.name, self.namespaces, f"{folder}/unused")
         # What the units' machines have: systemd sets HOME alone.
-        self.prefix = prefix + ["env", "-u", "CI", "-u", "XDG_RUNTIME_DIR", "HOME=/root"]
+        self.prefix = self.namespaces + ["env", "-u", "CI", "-u", "XDG_RUNTIME_DIR", "HOME=/root"]
 
     def systemctl(self, *argv, **options):
         return self.run("systemctl", *argv, **options)
@@ -44,9 +43,6 @@ class Inside(lab.Host):
         """What the service said, and what its machine did."""
         return self.systemctl("status", "torpor@shop", check=False).out + self.torpor("logs", "--host", "shop",
                                                                                      check=False).out
-
-    def ended_as(self, name):
-        return [m["end"] for m in json.loads(self.torpor("ps", "-a", "--json").out) if m["name"] == name]
 
 
 def install(folder):
