@@ -157,7 +157,8 @@ int dirty_arm(struct dirty *d, struct err *err)
 			dirty_add_private(r->written, r->host, r->size);
 		else
 			frameset_add_range(r->written, 0, range_frames(r) - 1);
-		(void)get_log(d, i, NULL); /* for its room alone */
+		/* For its room alone: under manual protection, reading clears nothing. */
+		(void)get_log(d, i, NULL);
 	}
 	d->base = DIRTY_LOGGED;
 	return 0;
