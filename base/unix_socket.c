@@ -49,6 +49,11 @@ int unix_listen(const char *path, struct err *err)
 	if (fd < 0)
 		return err_sys(err, errno, "socket");
 	ret = unix_address(path, &addr, &folder);
+	if (ret == -ENAMETOOLONG)
+		return err_set(err, ERR_FAILED,
+			       "listen on %s: a socket cannot have a name of so many bytes; 80 "
+			       "behind the last / are few enough",
+			       path);
 	if (ret < 0)
 		return err_sys(err, -ret, "listen on %s", path);
 	(void)unlink(addr.sun_path);

@@ -68,9 +68,9 @@ static int take_limit(struct disk_args *args, bool bytes, const char *value, str
 	memcpy(limit->id, value, len);
 	value = equals != NULL ? equals + 1 : value;
 	ret = bytes ? parse_memory(value, &limit->per_second, err)
-		    : parse_number(value, "--disk-iops", 1, RATE_MAX, &limit->per_second, err);
+		    : parse_number(value, name, 1, RATE_MAX, &limit->per_second, err);
 	if (ret < 0)
-		return err_context(err, ret, "%s", name);
+		return bytes ? err_context(err, ret, "%s", name) : ret;
 	if (limit->per_second == 0 || limit->per_second > RATE_MAX)
 		return err_set(err, ERR_USAGE, "%s %s: more than 0, and at most 9G", name, value);
 	args->nlimits++;

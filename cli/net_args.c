@@ -171,7 +171,7 @@ static int take_rate(uint64_t *to, const char *value, bool bytes, struct err *er
 			: parse_number(value, name, 1, RATE_MAX, to, err);
 
 	if (ret < 0)
-		return err_context(err, ret, "%s", name);
+		return bytes ? err_context(err, ret, "%s", name) : ret;
 	return *to > 0 && *to <= RATE_MAX
 		       ? 0
 		       : err_set(err, ERR_USAGE, "%s %s: more than 0, and at most 9G", name, value);

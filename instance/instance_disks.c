@@ -92,6 +92,27 @@ int instance_check_save_disks(const struct instance *in, const struct save_reque
 	return 0;
 }
 
+/* A file that is gone or has shrunk could never be given to a resume: what the machine knows of it would be lost. */
+static int check_stays(const struct disk *disk, const struct stat *st, struct err *err)
+{
+	if (!S_ISREG(st->st_mode))
+		return 0;
+	if (st->st_nlink == 0)
+		return err_set(
+			err, ERR_FAILED,
+			"disk %s: its file has been removed, and what it holds would be gone "
+			"with the machine: --disks inside puts it into the appliance",
+			disk_id(disk));
+	if ((uint64_t)st->st_size != disk_size(disk))
+		return err_set(
+			err, ERR_FAILED,
+			"disk %s: its file has %lld bytes now, and the disk has %llu: another "
+			"program has changed the file; give it that size again (truncate -s), "
+			"or kill the machine",
+			disk_id(disk), (long long)st->st_size, (unsigned long long)disk_size(disk));
+	return 0;
+}
+
 static int digest_disk(struct instance *in, uint32_t i, struct save_request *request,
 		       struct err *err)
 {
@@ -104,6 +125,9 @@ static int digest_disk(struct instance *in, uint32_t i, struct save_request *req
 		return err_sys(err, -ret, "flush disk %s", disk_id(disk));
 	if (fstat(disk_through_fd(disk), &before) < 0)
 		return err_sys(err, errno, "disk %s", disk_id(disk));
+	ret = check_stays(disk, &before, err);
+	if (ret < 0)
+		return ret;
 	/* The times of a device tell nothing. */
 	settled = S_ISREG(before.st_mode) && verified_settle(&before);
 	ret = disk_digest(disk_through_fd(disk), disk_size(disk), &in->saving.progress,

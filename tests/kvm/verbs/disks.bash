@@ -236,6 +236,28 @@ outside() {
 }
 try outside "save --disks outside: it wakes with the very disk or a copy, once at a time, and not after it was written to"
 
+# What the machine has on a disk goes with it when nobody could give that to a resume.
+outside_lost() {
+    truncate -s 4M data.raw
+    boot web --disk data.raw,rw,id=data
+    answers web "dwrite 0 0 8 5" "dwrite ok"
+    for size in 0 4K 8M; do
+        cp data.raw kept.raw
+        truncate -s "$size" data.raw
+        refuses 125 "data: its file has [0-9]+ bytes now, and the disk has 4194304: .*truncate -s" \
+            save web --disks outside -o web.torpor
+        cat kept.raw >data.raw
+    done
+    rm data.raw
+    refuses 125 "data: its file has been removed, .* --disks inside" save web --disks outside -o web.torpor
+    [ ! -e web.torpor ] || fail "there is a file"
+    answers web "dread 0 0 8 5" "dread ok"
+    works save web --disks inside -o web.torpor
+    works resume -d web.torpor
+    answers web "dread 0 0 8 5" "dread ok"
+}
+try outside_lost "save --disks outside: refused when the disk's file was removed or has another size; inside has it"
+
 outside_chain() {
     truncate -s 4M data.raw
     boot web --disk data.raw,rw,id=data
@@ -369,7 +391,7 @@ limits() {
     answers web "dwrite 0 0 256 7" "dwrite ok"
     works_silently kill web
     refuses 125 "no disk of that id" run --kernel "$TINY" --disk data.raw --disk-iops other=5
-    refuses 125 "disk-iops" run --kernel "$TINY" --disk data.raw --disk-iops 0
+    refuses 125 "run: --disk-iops: 0 is" run --kernel "$TINY" --disk data.raw --disk-iops 0
     refuses 125 "at most 9G" run --kernel "$TINY" --disk data.raw --disk-bps 100G
     refuses 125 "are for torpor run and resume" build -o a.torpor --kernel "$TINY" --disk data.raw --disk-iops 5
 }

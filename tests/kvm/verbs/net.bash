@@ -232,7 +232,7 @@ limited() {
     works resume -d h.torpor --net user --net-bps 1M
     answers h "arp 10.0.2.2" "arp $gateway"
     works_silently kill h
-    refuses 125 "net-pps" run --kernel "$TINY" --net user --net-pps 0
+    refuses 125 "run: --net-pps: 0 is" run --kernel "$TINY" --net user --net-pps 0
     refuses 125 "at most 9G" run --kernel "$TINY" --net user --net-bps 100G
     refuses 125 "for a network card" run --kernel "$TINY" --net none --net-bps 1M
 }
