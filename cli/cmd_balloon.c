@@ -94,16 +94,22 @@ static void print_balloon(const json_t *balloon)
 	}
 }
 
-static int set_size(struct client *client, const char *size, struct err *err)
+static int set_size(struct client *client, const char *size, json_t **balloon, struct err *err)
 {
 	uint64_t bytes;
 	int ret = parse_memory(size, &bytes, err);
 
 	if (ret < 0)
 		return ret;
-	return client_call(client,
-			   json_pack("{s:s,s:I}", "do", "balloon", "bytes", (json_int_t)bytes),
-			   CLIENT_FOREVER, NULL, err);
+	ret = ask_balloon(client,
+			  json_pack("{s:s,s:I}", "do", "balloon", "bytes", (json_int_t)bytes),
+			  balloon, err);
+	if (ret == 0 && bytes > 0 && !json_is_true(json_object_get(*balloon, "driver")))
+		fprintf(stderr,
+			"torpor: balloon: the guest of %s has no driver for it, and gives up "
+			"nothing before it has one\n",
+			client->name);
+	return ret;
 }
 
 static int cmd_balloon_run(struct options *opts, struct err *err)
@@ -118,16 +124,13 @@ static int cmd_balloon_run(struct options *opts, struct err *err)
 	ret = client_open(&client, args.name, err);
 	if (ret < 0)
 		return ret;
-	if (args.size != NULL) {
-		ret = set_size(&client, args.size, err);
-	} else {
-		ret = look(&client, &balloon, err);
-		if (ret == 0 && args.json)
-			json_out(json_incref(balloon));
-		else if (ret == 0)
-			print_balloon(balloon);
-		json_decref(balloon);
-	}
+	ret = args.size != NULL ? set_size(&client, args.size, &balloon, err)
+				: look(&client, &balloon, err);
+	if (ret == 0 && args.json)
+		json_out(json_incref(balloon));
+	else if (ret == 0 && args.size == NULL)
+		print_balloon(balloon);
+	json_decref(balloon);
 	client_close(&client);
 	return ret;
 }

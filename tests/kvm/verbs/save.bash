@@ -66,8 +66,12 @@ trim_nobody() {
     [ "$status" = 0 ] && one_line "t cannot be trimmed: .*no driver" || fail "$(report_call save --trim)"
     answers t nonce "$nonce"
     works inspect t.torpor
+    call balloon --json t 64M
+    [ "$status" = 0 ] && one_line "guest of t has no driver" || fail "$(report_call balloon)"
+    same "what is asked for" "$(json "d['target'], d['actual']" <"$SCRATCH/out")" "67108864 0"
+    works_silently balloon t 0
 }
-try trim_nobody "save --trim of a guest without the balloon's driver: says so, and saves"
+try trim_nobody "save --trim, balloon of a guest without the balloon's driver: both say so; it is saved"
 
 save_paused() {
     make_live paused.torpor
