@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#include "base/end_signals.h"
+#include "base/num.h"
 #include "cli/command.h"
 #include "cli/patience.h"
 #include "cli/print_line.h"
@@ -50,9 +53,76 @@ static int run_detached(struct source *source, struct instance_options *options,
 	return command_exit_status(err);
 }
 
+/* Machines that have been started and have not answered yet, the oldest first. */
+struct starting {
+	int wait_fd[MOST_AT_ONCE];
+	unsigned first, n;
+	int signal_fd;
+	sigset_t signals; /* that were blocked before */
+};
+
+static int begin_starting(struct starting *starting, struct err *err)
+{
+	*starting = (struct starting){0};
+	pthread_sigmask(SIG_SETMASK, NULL, &starting->signals);
+	starting->signal_fd = end_signals_open(0, err);
+	return starting->signal_fd < 0 ? starting->signal_fd : 0;
+}
+
+static void end_starting(struct starting *starting)
+{
+	if (starting->signal_fd >= 0)
+		close(starting->signal_fd);
+	pthread_sigmask(SIG_SETMASK, &starting->signals, NULL);
+}
+
+/* In a machine: it must not hold what only its parent reads, or it would take the parent's death for a listener. */
+static void leave_starting(struct starting *starting)
+{
+	for (; starting->n > 0; starting->n--) {
+		close(starting->wait_fd[starting->first]);
+		starting->first = (starting->first + 1) % MOST_AT_ONCE;
+	}
+	end_starting(starting);
+}
+
+/* A signal ends us: those that have said that they run are named, and the others end when nobody hears them. */
+static void name_and_die(struct starting *starting, int number)
+{
+	for (; starting->n > 0; starting->n--) {
+		struct pollfd answer = {.fd = starting->wait_fd[starting->first], .events = POLLIN};
+		char name[DETACH_NAME_SIZE];
+
+		if (poll(&answer, 1, 0) == 1 && detach_await(answer.fd, name, NULL) > 0)
+			printf("%s\n", name);
+		starting->first = (starting->first + 1) % MOST_AT_ONCE;
+	}
+	fflush(stdout);
+	end_starting(starting);
+	(void)raise(number);
+}
+
+/* Wait for the oldest. Returns what detach_await() does. */
+static int await_oldest(struct starting *starting, char name[DETACH_NAME_SIZE], struct err *err)
+{
+	const int wait_fd = starting->wait_fd[starting->first];
+	struct pollfd either[] = {{.fd = wait_fd, .events = POLLIN},
+				  {.fd = starting->signal_fd, .events = POLLIN}};
+	int number;
+
+	while (poll(either, ARRAY_SIZE(either), -1) < 0 && errno == EINTR)
+		;
+	number = end_signals_take(starting->signal_fd);
+	if (number != 0)
+		name_and_die(starting, number);
+	starting->first = (starting->first + 1) % MOST_AT_ONCE;
+	starting->n--;
+	return detach_await(wait_fd, name, err);
+}
+
 /* Its memory may be as far away as a registry: the machine runs when the first of it has come. */
-static int await_start(const struct source *source, int wait_fd, char name[DETACH_NAME_SIZE],
-		       struct err *err)
+static int await_start(const struct source *source, struct starting *starting,
+		       char name[DETACH_NAME_SIZE], struct err *err)
 {
 	const bool speaks = source->arrivals != NULL && isatty(STDERR_FILENO);
 	struct patience patience;
@@ -62,7 +132,7 @@ static int await_start(const struct source *source, int wait_fd, char name[DETAC
 		patience_begin(&patience, "resume",
 			       "the first of the machine's memory to arrive; torpor ps says how "
 			       "far it is");
-	ret = detach_await(wait_fd, name, err);
+	ret = await_oldest(starting, name, err);
 	if (speaks)
 		patience_end(&patience);
 	return ret;
@@ -71,17 +141,27 @@ static int await_start(const struct source *source, int wait_fd, char name[DETAC
 static int in_background(struct source *source, struct instance_options *options, struct err *err)
 {
 	char name[DETACH_NAME_SIZE];
-	int wait_fd, ret = detach_start(&options->report_fd, &wait_fd, err);
+	struct starting starting;
+	int ret = begin_starting(&starting, err);
 
-	if (ret == 0)
-		return run_detached(source, options, err);
-	if (ret > 0)
-		ret = await_start(source, wait_fd, name, err);
-	source_close(source);
-	if (ret < 0)
+	if (ret < 0) {
+		source_close(source);
 		return ret;
-	printf("%s\n", name);
-	return 0;
+	}
+	ret = detach_start(&options->report_fd, &starting.wait_fd[0], err);
+	if (ret == 0) {
+		leave_starting(&starting);
+		return run_detached(source, options, err);
+	}
+	if (ret > 0) {
+		starting.n = 1;
+		ret = await_start(source, &starting, name, err);
+	}
+	source_close(source);
+	if (ret >= 0)
+		printf("%s\n", name);
+	end_starting(&starting);
+	return ret < 0 ? ret : 0;
 }
 
 static void warn_of_memory(const struct appliance *a)
@@ -145,20 +225,12 @@ static int in_foreground(struct source *source, struct instance_options *options
 	return record_exit_status(end.end, end.status);
 }
 
-/* Clones that have been started and have not answered yet, the oldest first. */
-struct starting {
-	int wait_fd[MOST_AT_ONCE];
-	unsigned first, n;
-};
-
-/* Wait for the oldest and print its name: its exit status. */
+/* Wait for the oldest and print its name. Returns 0, or its error. */
 static int await_clone(struct starting *starting, struct err *err)
 {
 	char name[DETACH_NAME_SIZE];
-	int ret = detach_await(starting->wait_fd[starting->first], name, err);
+	int ret = await_oldest(starting, name, err);
 
-	starting->first = (starting->first + 1) % MOST_AT_ONCE;
-	starting->n--;
 	if (ret > 0)
 		printf("%s\n", name);
 	return ret > 0 ? 0 : ret;
@@ -192,8 +264,8 @@ int launch_clones(struct source *source, struct instance_options *options, const
 		  unsigned count, struct err *err)
 {
 	char base[DETACH_NAME_SIZE], name[2 * DETACH_NAME_SIZE];
-	struct starting starting = {0};
-	int worst = 0, status, ret = 0;
+	struct starting starting;
+	int worst = 0, status, ret = begin_starting(&starting, err);
 
 	snprintf(base, sizeof(base), "%s", options->preferred_name);
 	options->notice = launch_notice;
@@ -205,8 +277,10 @@ int launch_clones(struct source *source, struct instance_options *options, const
 
 		snprintf(name, sizeof(name), "%s-%u", base, i + 1);
 		ret = detach_start(&options->report_fd, &starting.wait_fd[last], err);
-		if (ret == 0)
+		if (ret == 0) {
+			leave_starting(&starting);
 			return run_detached(source, options, err);
+		}
 		if (ret < 0)
 			break;
 		starting.n++;
@@ -219,6 +293,7 @@ int launch_clones(struct source *source, struct instance_options *options, const
 	source_close(source);
 	status = await_clones(&starting, 0, verb);
 	worst = status > worst ? status : worst;
+	end_starting(&starting);
 	return ret < 0 ? ret : worst;
 }
 

@@ -15,7 +15,8 @@ int launch_guard(const struct connections *connections, struct err *err);
 void launch_notice(const char *line);
 /* The source is closed at the end. Foreground: returns when the machine is over, with the exit
  * status for it. Background: returns in the parent once the machine runs, and in the child at its
- * end, with its exit status. Errors are those of detach_fork() and instance_run(). */
+ * end, with its exit status; a signal that ends the parent leaves no machine whose name it has not
+ * printed. Errors are those of detach_fork() and instance_run(). */
 int launch(struct source *source, struct instance_options *options, bool detach, struct err *err);
 
 /* As `launch` in the background, `count` times from one source, several at once. They are called

@@ -19,6 +19,28 @@ from_file() {
 }
 try from_file "clone -c 3 FILE: three machines, each the saved one; -n; --new-identity"
 
+only_named() {
+    [ "$("$TORPOR" ps -q | sort)" = "$(sort named)" ]
+}
+interrupted() {
+    boot web
+    works save web --flat -o web.torpor
+    mkfifo names
+    "$TORPOR" clone -c 500 web.torpor >names 2>said &
+    clone=$!
+    exec {from}<names
+    for _ in {1..20}; do
+        read -r name <&"$from" && echo "$name"
+    done >named
+    kill -TERM "$clone"
+    cat <&"$from" >>named
+    wait "$clone"
+    same status $? 143
+    [ "$(wc -l <named)" -lt 500 ] || fail "it was too late"
+    until_true only_named
+}
+try interrupted "clone that is ended by a signal: the machines that it has named run, and no others"
+
 # private_kib NAME
 private_kib() {
     awk '/^Private_/ { n += $2 } END { print n }' "/proc/$(json_of "$1" "d['pid']")/smaps_rollup"

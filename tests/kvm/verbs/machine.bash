@@ -192,6 +192,7 @@ options_of_files() {
         disks) set -- inside ;;
         disk) set -- missing ;;
         volume) set -- data ;;
+        vsock) set -- s ;;
         progress) continue ;; # of any verb
         fill) set -- none ;;
         require-signature) set -- trust ;;
@@ -285,6 +286,23 @@ foreground_killed() {
     same "standard error" "$(<fg.err)" "torpor: fg was killed"
 }
 try foreground_killed "run in the foreground returns 137 when it is killed, and says so"
+
+# Whenever the command is ended: a machine that it has not named is none.
+detached_killed() {
+    for delay in 0 0.004 0.008 0.012 0.016 0.02 0.025 0.03 0.04 0.05; do
+        "$TORPOR" run -d --kernel "$TINY" --net none >named &
+        run=$!
+        sleep "$delay"
+        kill -INT "$run" 2>/dev/null
+        wait "$run"
+        until_true only_named
+        [ ! -s named ] || works_silently kill "$(<named)"
+    done
+}
+only_named() {
+    [ "$("$TORPOR" ps -q)" = "$(<named)" ]
+}
+try detached_killed "run -d that is ended by a signal: there is a machine if its name was printed, and else none"
 
 signals() {
     local pid
