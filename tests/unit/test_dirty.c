@@ -334,7 +334,6 @@ Test(dirty, our_own_writes_are_tracked_by_the_page)
 
 	/* A log that has failed makes it all of them, until it is begun anew. */
 	d.tracked[0] = mem.range[0].tracked = pages;
-	d.log = frameset_new(MIB(9) / size);
 	tracked = dirty_tracked(&d, 0);
 	cr_assert(eq(ptr, (void *)(uintptr_t)tracked, pages));
 	for (uint64_t i = 0; i < MIB(9) / size; i++)
