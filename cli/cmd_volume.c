@@ -32,6 +32,10 @@ static int create(struct volume_args *args, struct err *err)
 	struct path path;
 	int ret = args->size != NULL ? parse_memory(args->size, &size, err) : 0;
 
+	/* Below, 0 is the default. */
+	if (ret == 0 && args->size != NULL && size == 0)
+		ret = err_set(err, ERR_USAGE, "volume %s: 0 bytes are too small for ext4",
+			      args->name);
 	if (ret == 0)
 		ret = volume_create(args->name, size, &path, err);
 	if (ret == 0)

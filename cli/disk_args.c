@@ -33,6 +33,8 @@ static int take_volume(struct disk_args *args, unsigned i, const char *value, st
 	if (colon != NULL) {
 		*colon = '\0';
 		ret = parse_memory(colon + 1, &args->size[i], err);
+		if (ret == 0 && args->size[i] == 0)
+			ret = err_set(err, ERR_USAGE, "0 bytes are too small for ext4");
 		if (ret < 0)
 			return err_context(err, ret, "--volume %s", value);
 	}

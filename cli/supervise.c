@@ -812,6 +812,8 @@ int supervise(const struct supervise_args *args, const struct supervise_start *s
 	if (!start->detach)
 		return supervise_here(args, start, -1, err);
 	if (args->restart.when == RESTART_NO)
-		return err_set(err, ERR_USAGE, "-d: a service stays in the foreground");
+		return err_set(err, ERR_USAGE,
+			       "-d: a service (--on-term, -p listen) stays in the foreground; with "
+			       "--restart it need not");
 	return supervise_detached(args, start, err);
 }

@@ -265,6 +265,12 @@ static int walk_entry(struct tar *tar, struct walk *w, const uint8_t *block, str
 	return ret;
 }
 
+/* Of the end of the tar. What begins with zeros, as an image of a disk may, is none. */
+static int end_damaged(const struct walk *w, const char *what, struct err *err)
+{
+	return tar_damaged(err, w->at == 0 ? "not a torpor file: no tar" : what);
+}
+
 /* w->at is at a zero block: another one must follow, and only zeros behind. */
 static int check_end(struct walk *w, struct err *err)
 {
@@ -273,9 +279,9 @@ static int check_end(struct walk *w, struct err *err)
 	int ret;
 
 	if (len < 2 * TAR_BLOCK)
-		return tar_damaged(err, "truncated: the tar has no end");
+		return end_damaged(w, "truncated: the tar has no end", err);
 	if (len > MAX_TRAILER)
-		return tar_damaged(err, "bytes behind the end of the tar");
+		return end_damaged(w, "bytes behind the end of the tar", err);
 	rest = malloc(len);
 	if (rest == NULL)
 		return err_sys(err, ENOMEM, "read the tar");
@@ -283,7 +289,7 @@ static int check_end(struct walk *w, struct err *err)
 	if (ret < 0)
 		return ret;
 	if (!is_zero(rest, len))
-		return tar_damaged(err, "bytes behind the end of the tar");
+		return end_damaged(w, "bytes behind the end of the tar", err);
 	if (w->pax_path != NULL || w->pax_has_size)
 		return tar_damaged(err, "a pax header without an entry");
 	return 0;

@@ -191,5 +191,12 @@ wrong_temperature() {
     works_silently build -o cold.torpor --kernel "$TINY"
     refuses 125 "is live: wake it with torpor resume" run live.torpor
     refuses 125 "is cold: boot it with torpor run" resume cold.torpor
+    # Images of disks: the first KiB of a file system is zeros.
+    truncate -s 1M zeros
+    truncate -s 512 sector
+    for image in zeros sector; do
+        refuses 121 "not a torpor file" run $image
+        refuses 121 "not a torpor file" resume $image
+    done
 }
-try wrong_temperature "run of a live file and resume of a cold one name the right verb"
+try wrong_temperature "run of a live file and resume of a cold one name the right verb; a disk is no torpor file"

@@ -299,7 +299,7 @@ bad_services() {
     refuses 125 'needs a -p listen' resume --idle-save 5 web
     refuses 125 'no, on-failure' resume --restart=sometimes web
     refuses 125 'wakes when somebody connects' resume --restart=always -p listen:80 web
-    refuses 125 'foreground' resume -d --on-term save web
+    refuses 125 '--on-term, -p listen. stays in the foreground' resume -d --on-term save web
     refuses 125 'no socket was passed' resume -p listen:80 web
     refuses 125 'listen:PORT' resume -p listen=:80 web
     refuses 125 'the port of -p listen' resume -p listen:x web

@@ -6,6 +6,8 @@ volumes() {
     refuses 125 "is there already" volume create data
     refuses 125 "no name" volume create a/b
     refuses 125 "too small" volume create tiny 64K
+    refuses 125 "too small" volume create tiny 0
+    refuses 125 "tiny:0: 0 bytes are too small" run --kernel "$TINY" --volume tiny:0
     works volume inspect data
     file=$(json "d['file']" <<<"$out")
     same "its size" "$(stat -c %s "$file")" 16777216
