@@ -131,11 +131,26 @@ bool disk_args_write(const struct disk_args *args)
 	return false;
 }
 
+/* The first disk before `i` that is the file of disk `i`; `i`: none. */
+static unsigned same_file(const struct disk_args *args, unsigned i)
+{
+	struct stat file, other;
+	unsigned at = 0;
+
+	if (stat(args->disk[i].path, &file) < 0)
+		return i;
+	while (at < i && (fstat(args->file[at].fd, &other) < 0 || other.st_dev != file.st_dev ||
+			  other.st_ino != file.st_ino))
+		at++;
+	return at;
+}
+
 static int open_one(struct disk_args *args, unsigned i, struct err *err)
 {
 	struct disk_arg *disk = &args->disk[i];
 	char user[DISK_USER_SIZE];
 	struct path absolute;
+	unsigned first;
 	int ret;
 
 	if (args->volume[i]) {
@@ -159,6 +174,14 @@ static int open_one(struct disk_args *args, unsigned i, struct err *err)
 		snprintf(disk->path, sizeof(disk->path), "%s", absolute.text);
 	if (ret != -EBUSY)
 		return ret;
+	first = same_file(args, i);
+	if (first < i) {
+		err_set(err, ERR_USAGE,
+			"disk %s is the same file as disk %s of this machine, and what is written "
+			"through has one disk",
+			disk->path, args->disk[first].path);
+		return ret;
+	}
 	disk_user_find(disk->path, user);
 	err_set(err, ERR_FAILED, "disk %s is in use by %s: end that first, or use %s", disk->path,
 		user,

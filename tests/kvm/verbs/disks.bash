@@ -96,6 +96,10 @@ two_users() {
     truncate -s 1M data.raw
     boot one --disk data.raw,rw
     refuses 125 "data.raw is in use by machine one \(rw\)" run --kernel "$TINY" --disk data.raw,rw
+    truncate -s 1M twice.raw
+    ln twice.raw again.raw
+    refuses 125 "again.raw is the same file as disk .*twice.raw of this machine" \
+        run --kernel "$TINY" --disk twice.raw,rw --disk b=again.raw,rw
     refuses 125 "data.raw is in use by machine one \(rw\)" run --kernel "$TINY" --disk data.raw,ro
     refuses 125 "data.raw is in use by machine one \(rw\)" run --kernel "$TINY" --disk data.raw
     # Another name of it is the same file.
