@@ -72,7 +72,7 @@ static int add_vm(struct machine *m, struct buf *out, struct err *err)
 
 	if (state == NULL)
 		return err_sys(err, ENOMEM, "allocate the chips' state");
-	ret = arch_vm_save(&m->kvm, m->clock_stopped ? &m->clock_ns : NULL, state, err);
+	ret = arch_vm_save(&m->kvm, m->clock_stopped ? &m->clock : NULL, state, err);
 	if (ret < 0)
 		return err_context(err, ret, "save the interrupt chips and the clock");
 	statefile_add(out, SECTION_VM, &arch_vm_table, state);

@@ -58,8 +58,8 @@ int arch_vm_init(struct kvm *kvm, struct err *err);
 /* What can be made only when all vCPUs exist. */
 int arch_vm_ready(struct kvm *kvm, uint32_t nvcpus, struct err *err);
 /* Topology (APIC id) and CPUID of a vCPU about to boot cold. */
-int arch_vcpu_init(struct kvm_vcpu *vcpu, const struct arch_cpu *cpu, uint32_t nvcpus,
-		   struct err *err);
+int arch_vcpu_init(struct kvm *kvm, struct kvm_vcpu *vcpu, const struct arch_cpu *cpu,
+		   uint32_t nvcpus, struct err *err);
 
 /* What is loaded for a cold start and again at every guest reset. */
 struct boot_source {
@@ -106,25 +106,23 @@ void arch_vcpu_needs(const struct kvm *kvm, const void *state, struct host_needs
  * ERR_INCOMPATIBLE when another host could. */
 int arch_vcpu_check(const struct kvm *kvm, const void *state, uint32_t id, struct err *err);
 /* ERR_INCOMPATIBLE: this KVM refuses an MSR or the TSC rate. */
-int arch_vcpu_restore(const struct kvm *kvm, struct kvm_vcpu *vcpu, const void *state,
-		      struct err *err);
+int arch_vcpu_restore(struct kvm *kvm, struct kvm_vcpu *vcpu, const void *state, struct err *err);
 /* The same for a vCPU that has run, with the CPUID that it has: back to an earlier state of its
  * own, the TSC included, however short ago that was. arch_vcpus_sync and arch_vm_restore follow. */
-int arch_vcpu_rewind(const struct kvm *kvm, struct kvm_vcpu *vcpu, const void *state,
-		     struct err *err);
+int arch_vcpu_rewind(struct kvm *kvm, struct kvm_vcpu *vcpu, const void *state, struct err *err);
 /* After arch_vcpu_restore or arch_vcpu_rewind of all: one time base for them (the TSC offset of
  * vCPU 0). */
 int arch_vcpus_sync(struct kvm_vcpu *const vcpus[], uint32_t nvcpus, struct err *err);
-/* `clock_ns`: the guest's clock where it stands still; NULL: as it goes on in KVM. */
-int arch_vm_save(struct kvm *kvm, const uint64_t *clock_ns, void *state, struct err *err);
+/* `clock`: the guest's clock where it stands still; NULL: as it goes on in KVM. */
+int arch_vm_save(struct kvm *kvm, const uint64_t *clock, void *state, struct err *err);
 /* ERR_INTEGRITY: no machine of this type has such chips. */
 int arch_vm_check(const struct kvm *kvm, const void *state, struct err *err);
 int arch_vm_restore(struct kvm *kvm, const void *state, struct err *err);
 
-/* The guest's clock, in ns. It stands still while a machine is paused: read when it pauses, set
- * when it goes on, so that pause and save look alike to the guest. */
-int arch_clock_get(struct kvm *kvm, uint64_t *ns, struct err *err);
-int arch_clock_set(struct kvm *kvm, uint64_t ns, struct err *err);
+/* The guest's clock, in ns on x86-64, in ticks on arm64. It stands still while a machine is paused:
+ * read when it pauses, set when it goes on, so that pause and save look alike to the guest. */
+int arch_clock_get(struct kvm *kvm, uint64_t *clock, struct err *err);
+int arch_clock_set(struct kvm *kvm, uint64_t clock, struct err *err);
 /* Tell the guest that its paravirtual clock was stopped (KVM_KVMCLOCK_CTRL, 4.70): call for each
  * vCPU when pausing and again after a restore. Does nothing for a guest without kvmclock. */
 void arch_vcpu_clock_stopped(struct kvm_vcpu *vcpu);
@@ -158,7 +156,7 @@ extern const size_t arch_ncapabilities;
  */
 #define ARCH_LOOP_INSNS 2u
 int arch_loop_vm(struct kvm *kvm, struct err *err);
-int arch_loop_start(const struct kvm *kvm, struct kvm_vcpu *vcpu, uint8_t *page, uint32_t rounds,
+int arch_loop_start(struct kvm *kvm, struct kvm_vcpu *vcpu, uint8_t *page, uint32_t rounds,
 		    struct err *err);
 bool arch_loop_ended(const struct kvm_run *run);
 

@@ -93,6 +93,9 @@ int kvm_open(struct kvm *kvm, struct err *err)
 
 void kvm_close(struct kvm *kvm)
 {
+	if (kvm->chip_fd > 0)
+		close(kvm->chip_fd);
+	kvm->chip_fd = kvm->boot_vcpu_fd = 0;
 	if (kvm->vm_fd >= 0)
 		close(kvm->vm_fd);
 	if (kvm->dev_fd >= 0)
@@ -204,6 +207,8 @@ int kvm_vcpu_open(struct kvm *kvm, uint32_t id, struct kvm_vcpu *vcpu, struct er
 		return err_sys(err, errnum, "map the run area of vCPU %u", id);
 	}
 	vcpu->run = run;
+	if (id == 0)
+		kvm->boot_vcpu_fd = vcpu->fd;
 	return 0;
 }
 

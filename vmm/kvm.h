@@ -29,6 +29,11 @@ struct kvm {
 	/* Edges are in the chips when irq_pulse() returns: no worker of the kernel's brings one
 	 * into a state that was restored meanwhile (vmm/irq.h). */
 	bool exact_edges;
+	/* The architecture's. Zero on x86-64. */
+	int chip_fd;		/* arm64: the GIC, a device of KVM's; 0: none */
+	uint32_t chip_vcpus;	/* that it serves */
+	uint32_t vcpu_features; /* that each vCPU was made with */
+	int boot_vcpu_fd; /* of vCPU 0, borrowed: KVM asks a vCPU what is the VM's; 0: there is none */
 };
 
 struct kvm_vcpu {
@@ -57,6 +62,8 @@ int kvm_extension(const struct kvm *kvm, unsigned cap);
 #define kvm_call(kvm, request, arg, err)       kvm_ioctl_((kvm)->vm_fd, request, #request, arg, err)
 #define kvm_dev_call(kvm, request, arg, err)   kvm_ioctl_((kvm)->dev_fd, request, #request, arg, err)
 #define kvm_vcpu_call(vcpu, request, arg, err) kvm_ioctl_((vcpu)->fd, request, #request, arg, err)
+#define kvm_chip_call(kvm, request, arg, err)                                                      \
+	kvm_ioctl_((kvm)->chip_fd, request, #request, arg, err)
 int kvm_ioctl_(int fd, unsigned long request, const char *name, const void *arg, struct err *err);
 
 /* 4.35. `slot` is 0 or 1; userspace address and size in bytes, both page-aligned. */

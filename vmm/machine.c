@@ -103,7 +103,7 @@ static int init_vcpus(struct machine *m, uint32_t nvcpus, struct err *err)
 		m->nvcpus++;
 		if (m->cpu == NULL)
 			continue;
-		ret = arch_vcpu_init(&vcpu->kvm, m->cpu, nvcpus, err);
+		ret = arch_vcpu_init(&m->kvm, &vcpu->kvm, m->cpu, nvcpus, err);
 		if (ret < 0)
 			return ret;
 	}
@@ -367,7 +367,7 @@ static void stop_clock(struct machine *m)
 {
 	for (uint32_t i = 0; i < m->nvcpus; i++)
 		arch_vcpu_clock_stopped(&m->vcpus[i].kvm);
-	m->clock_stopped = arch_clock_get(&m->kvm, &m->clock_ns, NULL) == 0;
+	m->clock_stopped = arch_clock_get(&m->kvm, &m->clock, NULL) == 0;
 }
 
 /* A halted machine that will never run again. */
@@ -462,7 +462,7 @@ void machine_unpause(struct machine *m)
 	if (m->state != MACHINE_PAUSED || machine_is_broken(m))
 		return;
 	if (m->clock_stopped)
-		arch_clock_set(&m->kvm, m->clock_ns, NULL);
+		arch_clock_set(&m->kvm, m->clock, NULL);
 	m->clock_stopped = false;
 	machine_go(m);
 }

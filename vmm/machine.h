@@ -114,7 +114,7 @@ struct machine {
 	uint64_t vcpu_ns;	 /* CPU time of all vCPU threads when it was looked at last */
 	bool halted;		 /* every vCPU is in HLT and nothing can end that */
 
-	uint64_t clock_ns; /* the guest's clock when it was paused */
+	uint64_t clock; /* the guest's (arch_clock_get) when it was paused */
 	bool clock_stopped;
 
 	/* Called with the lock held on every change of `state` or `halted` and after a guest

@@ -651,7 +651,7 @@ static uint32_t run_to_port(struct boot *b)
 		eq(int, kvm_set_memory(&kvm, 0, 0, MIB(64), b->mem.range[0].host, 0, &b->err), 0));
 	cr_assert(eq(int, kvm_vcpu_open(&kvm, 0, &vcpu, &b->err), 0), "%s", b->err.text);
 	cr_assert(eq(int, arch_cpu_create(&kvm, "", &cpu, &chosen, &b->err), 0), "%s", b->err.text);
-	cr_assert(eq(int, arch_vcpu_init(&vcpu, cpu, 1, &b->err), 0), "%s", b->err.text);
+	cr_assert(eq(int, arch_vcpu_init(&kvm, &vcpu, cpu, 1, &b->err), 0), "%s", b->err.text);
 	cr_assert(eq(int, arch_boot_vcpu(&vcpu, &b->entry, &b->err), 0), "%s", b->err.text);
 	cr_assert(eq(int, kvm_vcpu_run(&vcpu), 0));
 	cr_assert(eq(u32, vcpu.run->exit_reason, KVM_EXIT_IO));

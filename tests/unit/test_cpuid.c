@@ -358,7 +358,7 @@ Test(cpuid, kvm_takes_what_we_build)
 		cr_assert(eq(int, arch_cpu_create(&kvm, profiles[i], &cpu, &chosen, &err), 0), "%s",
 			  err.text);
 		cr_assert(eq(int, kvm_vcpu_open(&kvm, i, &vcpu, &err), 0), "%s", err.text);
-		cr_assert(eq(int, arch_vcpu_init(&vcpu, cpu, 2, &err), 0), "%s", err.text);
+		cr_assert(eq(int, arch_vcpu_init(&kvm, &vcpu, cpu, 2, &err), 0), "%s", err.text);
 		arch_cpu_needs(cpu, &needs);
 		cr_assert(strcmp(needs.profile, chosen) == 0 && needs.nwords > 3);
 		cr_assert(eq(int, arch_compat(&kvm, &needs, &host, &err), 0), "%s", err.text);

@@ -62,8 +62,8 @@ static void open_vm(struct vm *vm)
 	open_bare(vm);
 	cr_assert(eq(int, arch_cpu_create(&vm->kvm, "", &cpu, &chosen, &err), 0), "%s", err.text);
 	for (uint32_t i = 0; i < NVCPUS; i++)
-		cr_assert(eq(int, arch_vcpu_init(&vm->vcpu[i], cpu, NVCPUS, &err), 0), "%s",
-			  err.text);
+		cr_assert(eq(int, arch_vcpu_init(&vm->kvm, &vm->vcpu[i], cpu, NVCPUS, &err), 0),
+			  "%s", err.text);
 	arch_cpu_free(cpu);
 }
 

@@ -99,12 +99,13 @@ void arch_cpu_needs(const struct arch_cpu *cpu, struct cpu_needs *needs)
 	*needs = cpu->needs;
 }
 
-int arch_vcpu_init(struct kvm_vcpu *vcpu, const struct arch_cpu *cpu, uint32_t nvcpus,
-		   struct err *err)
+int arch_vcpu_init(struct kvm *kvm, struct kvm_vcpu *vcpu, const struct arch_cpu *cpu,
+		   uint32_t nvcpus, struct err *err)
 {
 	struct cpuid_list list = cpu->cpuid;
 	int ret;
 
+	(void)kvm;
 	cpu_set_topology(&list, vcpu->id, nvcpus);
 	ret = kvm_vcpu_call(vcpu, KVM_SET_CPUID2, &list, err);
 	return ret < 0 ? err_context(err, ret, "set the CPU features of vCPU %u", vcpu->id) : 0;

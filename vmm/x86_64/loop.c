@@ -17,7 +17,7 @@ int arch_loop_vm(struct kvm *kvm, struct err *err)
 	return ret < 0 ? ret : 0;
 }
 
-int arch_loop_start(const struct kvm *kvm, struct kvm_vcpu *vcpu, uint8_t *page, uint32_t rounds,
+int arch_loop_start(struct kvm *kvm, struct kvm_vcpu *vcpu, uint8_t *page, uint32_t rounds,
 		    struct err *err)
 {
 	struct kvm_regs regs = {.rip = 0, .rflags = REAL_MODE_FLAGS};

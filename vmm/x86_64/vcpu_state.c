@@ -242,8 +242,7 @@ int x86_vcpu_restore_registers(struct kvm_vcpu *vcpu, const struct x86_vcpu_stat
 	return ret < 0 ? ret : 0;
 }
 
-int arch_vcpu_restore(const struct kvm *kvm, struct kvm_vcpu *vcpu, const void *state,
-		      struct err *err)
+int arch_vcpu_restore(struct kvm *kvm, struct kvm_vcpu *vcpu, const void *state, struct err *err)
 {
 	const struct x86_vcpu_state *s = state;
 	struct cpuid_list list = {.nent = s->ncpuid};
@@ -255,8 +254,7 @@ int arch_vcpu_restore(const struct kvm *kvm, struct kvm_vcpu *vcpu, const void *
 	return ret < 0 ? ret : x86_vcpu_restore_registers(vcpu, s, err);
 }
 
-int arch_vcpu_rewind(const struct kvm *kvm, struct kvm_vcpu *vcpu, const void *state,
-		     struct err *err)
+int arch_vcpu_rewind(struct kvm *kvm, struct kvm_vcpu *vcpu, const void *state, struct err *err)
 {
 	const struct x86_vcpu_state *s = state;
 	struct kvm_mp_state mp = {0};

@@ -229,7 +229,6 @@ static void write_devices(struct writer *w)
 	begin_at(w, "rtc", ARM64_RTC_ADDR);
 	texts(w, "compatible", "arm,pl031\0arm,primecell");
 	place(w, ARM64_RTC_ADDR, ARM64_DEVICE_SIZE);
-	spi(w, ARM64_RTC_SPI, LEVEL_HIGH);
 	add_clock(w);
 	end(w);
 

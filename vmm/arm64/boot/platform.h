@@ -37,7 +37,6 @@
 
 /* Shared peripheral interrupts (SPI n is INTID 32 + n); none is shared. A machine's GSI is the SPI. */
 #define ARM64_SERIAL_SPI  1u
-#define ARM64_RTC_SPI	  2u
 #define ARM64_GPIO_SPI	  3u
 #define ARM64_VMGENID_SPI 4u
 #define ARM64_VIRTIO_SPI  16u /* of slot 0; the others follow */

@@ -1,0 +1,59 @@
+/* The devices of torpor-1 on arm64 that are not virtio's, and their places; see devices/arch_board.h. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "devices/arch_board.h"
+#include "devices/arm64/gpio.h"
+#include "devices/arm64/rtc.h"
+#include "devices/serial.h"
+#include "devices/vmgenid.h"
+#include "vmm/arm64/boot/platform.h"
+
+static void notify_vmgenid(void *opaque)
+{
+	const struct kvm *kvm = opaque;
+	const struct irq line = {
+		.kvm = (struct kvm *)(uintptr_t)kvm, .gsi = ARM64_VMGENID_SPI, .fd = -1};
+
+	irq_level(&line, true);
+	irq_level(&line, false);
+}
+
+int arch_board_devices(struct board *board, struct machine *m, struct err *err)
+{
+	const struct serial_place uart = {
+		.bus = &m->mmio,
+		.base = ARM64_SERIAL_ADDR,
+		.gsi = ARM64_SERIAL_SPI,
+	};
+	const struct vmgenid_params generation = {
+		.gpa = ARM64_VMGENID_ADDR,
+		.notify = notify_vmgenid,
+		.opaque = &m->kvm,
+	};
+	struct device *dev = NULL;
+	int ret;
+
+	ret = serial_create(m, &uart, &dev, &board->serial, err);
+	if (ret < 0)
+		return ret;
+	machine_add_device(m, dev);
+	ret = rtc_create(m, &dev, err);
+	if (ret < 0)
+		return ret;
+	machine_add_device(m, dev);
+	ret = gpio_create(m, &board->power, err);
+	if (ret < 0)
+		return ret;
+	machine_add_device(m, board->power);
+	ret = vmgenid_create(m, &generation, &board->vmgenid, err);
+	if (ret < 0)
+		return ret;
+	machine_add_device(m, board->vmgenid);
+	return 0;
+}
+
+void arch_board_power_button(struct board *board)
+{
+	gpio_press_power(board->power);
+}
