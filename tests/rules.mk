@@ -1,6 +1,6 @@
 # Tests. `make check` runs every suite through tests/run, which sums them into one line.
 
-UNIT_SRC := $(wildcard tests/unit/*.c)
+UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 KVM_SRC  := $(wildcard tests/kvm/*.c)
 UNIT_OBJ := $(UNIT_SRC:%.c=$(BUILD)/%.o)
 KVM_OBJ  := $(KVM_SRC:%.c=$(BUILD)/%.o)

@@ -1,24 +1,29 @@
-# One KVM host: a QEMU process whose CPU has SVM. Reads lab's options (mem, smp, hosts), directories
-# (run, out), the array emulator, and tsc_khz.
+# One KVM host: a QEMU process whose CPU has SVM, or EL2 (arm64). Reads lab's options (arch, mem, smp, hosts), directories
+# (run, out, root, repository), the array emulator, and tsc_khz.
 # shellcheck disable=SC2154
 
 # Starts it in the background; its pid is $!. Everything it writes goes to the run directory.
 host_start() {
 	local name=$1 cpu=$2 kernel=$3 initramfs=$4 network=()
+	local machine=(-M q35) shared=()
 	[ "$hosts" = 1 ] || host_network "$name"
-	bound "${emulator[@]}" -accel tcg,thread=multi -M q35 -cpu "$(host_cpu "$cpu")" \
+	if [ "$arch" = arm64 ]; then
+		machine=(-M "virt,virtualization=on,gic-version=3")
+		shared=(-virtfs "local,path=${repository//,/,,},mount_tag=repository,security_model=none,readonly=on,multidevs=remap")
+	fi
+	bound "${emulator[@]}" -accel tcg,thread=multi "${machine[@]}" -cpu "$(host_cpu "$cpu")" \
 		-m "$mem" -smp "$smp" -nodefaults -display none -no-reboot \
 		-serial "file:$run/console.$name" \
 		-kernel "$kernel" -initrd "$initramfs" -append "$(host_command_line "$name")" \
-		-virtfs local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap \
+		-virtfs "local,path=${root//,/,,},mount_tag=root,security_model=none,readonly=on,multidevs=remap" \
 		-virtfs "local,path=${run//,/,,},mount_tag=run,security_model=none" \
 		-virtfs "local,path=${out//,/,,},mount_tag=out,security_model=none,multidevs=remap" \
-		"${network[@]}" </dev/null >"$run/qemu.$name" 2>&1 &
+		"${shared[@]}" "${network[@]}" </dev/null >"$run/qemu.$name" 2>&1 &
 }
 
 host_cpu() {
-	case $1 in
-	*+svm*) echo "$1" ;;
+	case $arch,$1 in
+	arm64,* | *+svm*) echo "$1" ;;
 	*) echo "$1,+svm" ;;
 	esac
 }
@@ -30,6 +35,10 @@ host_cpu() {
 host_command_line() {
 	local clock=${tsc_khz:+tsc_early_khz=$tsc_khz }
 	[ "$1" != host1 ] || clock+="tsc=reliable "
+	if [ "$arch" = arm64 ]; then
+		echo "console=ttyAMA0 loglevel=3 cryptomgr.notests panic=-1 mitigations=off lab_host=$1 lab_hosts=$hosts lab_repository=$repository"
+		return
+	fi
 	echo "console=ttyS0 loglevel=3 cryptomgr.notests panic=-1 no_timer_check ${clock}mitigations=off lab_host=$1 lab_hosts=$hosts"
 }
 

@@ -9,36 +9,38 @@ initramfs_modules='virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_de
 # What guest/init uses of busybox.
 initramfs_applets='mkdir mount insmod cp switch_root'
 
-# Prints the path of the initramfs for that kernel, made only when an ingredient changed.
+# Prints the path of the initramfs for that kernel and busybox, made only when an ingredient changed.
 initramfs_build() {
-	local cache=$1 kernel=$2 guest=$3 name
-	name=$cache/initramfs-$(initramfs_digest "$kernel" "$guest").cpio
-	[ -e "$name" ] || initramfs_write "$name" "$kernel" "$guest"
+	local cache=$1 kernel=$2 guest=$3 busybox=$4 name
+	name=$cache/initramfs-$(initramfs_digest "$kernel" "$guest" "$busybox").cpio
+	[ -e "$name" ] || initramfs_write "$name" "$kernel" "$guest" "$busybox"
 	printf '%s\n' "$name"
 }
 
 initramfs_digest() {
-	local kernel=$1 guest=$2
+	local kernel=$1 guest=$2 busybox=$3
 	{
 		ls "$kernel/lib/modules"
-		cat "$(command -v busybox)" "${BASH_SOURCE[0]}" "$guest"/*
+		cat "$busybox" "${BASH_SOURCE[0]}" "$guest"/*
 	} | sha256sum | cut -c 1-16
 }
 
 # Concurrent labs may both write it; each renames a whole file of its own.
 initramfs_write() {
-	local name=$1 kernel=$2 guest=$3 cache=${1%/*} tree module applet
+	local name=$1 kernel=$2 guest=$3 busybox=$4 cache=${1%/*} tree module applet
 	tree=$(mktemp -d "$cache/initramfs.XXXXXX")
 	mkdir -p "$tree/bin" "$tree/lab/bin" "$tree/modules"
 	for module in $initramfs_modules; do
 		find "$kernel/lib/modules" -name "$module.ko" -exec cp {} "$tree/modules" \;
+		# It is built in, or of another architecture.
+		[ -e "$tree/modules/$module.ko" ] || continue
 		echo "$module" >>"$tree/modules/order"
 	done
-	cp "$(command -v busybox)" "$tree/bin"
+	cp "$busybox" "$tree/bin/busybox"
 	for applet in $initramfs_applets; do
 		ln -s busybox "$tree/bin/$applet"
 	done
-	cp "$(command -v busybox)" "$guest"/lab-* "$tree/lab/bin"
+	cp "$busybox" "$guest"/lab-* "$tree/lab/bin"
 	cp "$guest/session" "$tree/lab"
 	cp "$guest/init" "$tree/init"
 	(cd "$tree" && find . | cpio --quiet -o -H newc -R 0:0) >"$tree.cpio"

@@ -25,7 +25,7 @@ TSC, TIMER_COUNT = 0x10, 0x390
 # The LAPIC's PPR follows from its TPR and its ISR. KVM_SET_LAPIC computes it with the ISR that was there before; KVM
 # computes it anew before the guest reads it, and before it decides on an interrupt.
 PPR = 0xA0
-# Tags of state tables (tests/golden/schema.txt).
+# Tags of state tables (tests/golden/schema-x86_64.txt).
 LAPIC, MSR, MSR_INDEX, MSR_DATA, CLOCK = 11, 14, 1, 2, 1
 # What the guest does in a life, in turn: {port} is of a server on the host that reads what comes.
 WORK = (

@@ -17,8 +17,8 @@
 #include "tests/unit/fake_board.h"
 #include "vmm/arch.h"
 
-#define SCHEMA	   "tests/golden/schema.txt"
-#define STATES	   "tests/golden/states.txt"
+#define SCHEMA	   "tests/golden/schema-" ARCH_NAME ".txt"
+#define STATES	   "tests/golden/states-" ARCH_NAME ".txt"
 #define MAX_TABLES 32u
 #define FILE_MAX   (1u << 20)
 
