@@ -73,7 +73,7 @@ CSTD      := -std=gnu17 -fvisibility=hidden -ffunction-sections -fdata-sections 
 ALL_CFLAGS = $(CSTD) $(WARNINGS) $(SANFLAGS) $(CFLAGS)
 # Relocations are packed, and segments have no padding between them.
 ALL_LDFLAGS = -Wl,--gc-sections -Wl,--as-needed -Wl,-O2 -Wl,-z,relro,-z,now -Wl,-z,noseparate-code \
-              -Wl,-z,pack-relative-relocs -Wl,--build-id=none -Wl,--hash-style=gnu -Wl,--no-eh-frame-hdr $(SANFLAGS) $(LDFLAGS)
+              $(if $(filter arm64,$(ARCH)),,-Wl,-z,pack-relative-relocs) -Wl,--build-id=none -Wl,--hash-style=gnu -Wl,--no-eh-frame-hdr $(SANFLAGS) $(LDFLAGS)
 
 # What is linked: libc and jansson, and libfdt where a device tree describes machines (arm64). The others are loaded by the verbs that need them
 # (ARCHITECTURE.md, "Start-up"), so only their headers matter here.

@@ -52,20 +52,25 @@ JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 .PHONY: check-build
 check-build: $(TORPOR) $(TEST_PROGRAMS)
 
+# The same program for arm64, made on this machine.
+FOR_ARM64 = ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu- CC=aarch64-linux-gnu-gcc AR=aarch64-linux-gnu-gcc-ar BUILD=build-arm64
+
 .PHONY: check
-check: deps ## run all tests: lint, unit, KVM with the tiny kernel, real guests here or in the lab
+check: deps deps-arm64 ## run all tests: lint, unit, KVM with the tiny kernel, real guests here or in the lab
 	$(Q)$(MAKE) $(JOBS) check-build
 	$(Q)$(MAKE) $(JOBS) check-build SAN=1
 	$(Q)$(MAKE) $(JOBS) release
 	$(Q)$(MAKE) $(JOBS) fuzz
+	$(Q)$(MAKE) $(JOBS) $(FOR_ARM64) build-arm64/torpor build-arm64/tests/unit/runner
 	$(Q)images/debian/build
-	$(Q)tests/run lint unit asan kvm verbs badinput interop registry container share fuzz labkvm lab
+	$(Q)tests/run lint unit asan kvm verbs badinput interop registry container share fuzz labkvm arm64 lab
 
 .PHONY: soak
-soak: deps ## the slow campaigns: kills while saving, long save/resume chains
+soak: deps deps-arm64 ## the slow campaigns: kills while saving, long save/resume chains
 	$(Q)tests/deps soak
 	$(Q)$(MAKE) $(JOBS) check-build release
 	$(Q)$(MAKE) $(JOBS) fuzz
+	$(Q)$(MAKE) $(JOBS) $(FOR_ARM64) build-arm64/torpor
 	$(Q)tests/run package soak labsoak fuzzsoak
 
 .PHONY: bench

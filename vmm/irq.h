@@ -7,7 +7,7 @@
  * An edge line is an eventfd bound to a GSI (KVM_IRQFD, KVM API §4.75): irq_pulse() is one
  * write(2), and a worker of the kernel brings it to the chips soon. A machine that is taken back to
  * an earlier state must not find such an edge in it: with kvm.exact_edges an edge is two
- * KVM_IRQ_LINE instead (§4.25). A level line (only the ACPI SCI) always goes through KVM_IRQ_LINE.
+ * KVM_IRQ_LINE instead (§4.25). A level line (the ACPI SCI, arm64's power key) always goes through KVM_IRQ_LINE.
  * The chips come first (arch_vm_init).
  *
  * irq_pulse() and irq_level(): any thread. The others: the thread that owns the machine.

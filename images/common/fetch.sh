@@ -53,6 +53,14 @@ fetch_kernel_package()
 	fetch_apt apt-cache depends "$image" | sed -n 's/^ *Depends: \(linux-\(binary\|modules\)-[0-9].*\)/\1/p'
 }
 
+# What apt knows of the packages that are named on standard input.
+fetch_show()
+{
+	local names
+	mapfile -t names
+	fetch_apt apt-cache show --no-all-versions "${names[@]}"
+}
+
 # fetch_libraries PACKAGE…: the shared-library packages that PACKAGE… depend on, to any depth.
 # Following only packages of section libs leaves out what maintainer scripts want (adduser, perl).
 # apt takes its time to start, so each round asks about a whole generation of packages.
@@ -61,9 +69,8 @@ fetch_libraries()
 	local -A seen=()
 	local round=("$@") found package
 	while [ ${#round[@]} -gt 0 ]; do
-		mapfile -t found < <(apt-cache depends -i "${round[@]}" |
-			sed -n 's/^ *Depends: \([^<]*\)$/\1/p' | sort -u |
-			xargs apt-cache show --no-all-versions |
+		mapfile -t found < <(fetch_apt apt-cache depends -i "${round[@]}" |
+			sed -n 's/^ *Depends: \([^<]*\)$/\1/p' | sort -u | fetch_show |
 			awk '/^Package: / { name = $2 } /^Section: libs$/ { print name }')
 		round=()
 		for package in "${found[@]}"; do

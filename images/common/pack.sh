@@ -2,7 +2,9 @@
 
 # What Debian's cloud kernel needs as modules on torpor's machine: virtio devices, and the power
 # button with the input device its presses come out of. ext4 and the serial port are built in.
-guest_modules=(virtio_mmio virtio_blk virtio_console virtio_rng virtio_balloon virtio_net button evdev)
+# On arm64 that kernel has no driver of a power key.
+guest_modules=(virtio_mmio virtio_blk virtio_console virtio_rng virtio_balloon virtio_net evdev)
+[ "${guest_arch:-amd64}" != amd64 ] || guest_modules+=(button)
 
 # pack_modules KERNELTREE ROOT MODULE…: copy the modules and all they depend on to
 # ROOT/lib/modules, and list them there in loading order. Each module names its direct

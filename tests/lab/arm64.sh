@@ -46,7 +46,8 @@ arm64_download() {
 	# What the packages' scripts would have done.
 	cp "$cache/new/root/usr/share/base-passwd/passwd.master" "$cache/new/root/etc/passwd"
 	cp "$cache/new/root/usr/share/base-passwd/group.master" "$cache/new/root/etc/group"
-	ln -sf ../usr/bin/gawk "$cache/new/root/usr/bin/awk"
+	ln -s bash "$cache/new/root/bin/sh"
+	ln -s gawk "$cache/new/root/usr/bin/awk"
 	rm -rf "$cache/apt" "$cache/kernel" "$cache/root"
 	mv "$cache/new/kernel" "$cache/new/root" "$cache"
 	rmdir "$cache/new"

@@ -8,13 +8,15 @@ Such a file plays all its scenarios, or those its arguments name; --list names t
 """
 
 import os
+import platform
 import sys
 import time
 import traceback
 
 import guest as lab
 
-IMAGE = os.path.join(lab.REPOSITORY, "build/images/debian")
+# Hosts of arm64 have guests of arm64.
+IMAGE = os.path.join(lab.REPOSITORY, "build/images/debian" + ("-arm64" if platform.machine() == "aarch64" else ""))
 APPEND = "console=ttyS0 quiet loglevel=3 panic=-1"
 # Options for a guest of images/debian.
 DEBIAN = ["--kernel", f"{IMAGE}/vmlinuz", "--initrd", f"{IMAGE}/initrd.img", "--append", APPEND]

@@ -25,8 +25,9 @@ void fake_board_free(struct fake_board *b);
 uint32_t fake_in(struct fake_board *b, uint16_t port, unsigned size);
 void fake_out(struct fake_board *b, uint16_t port, uint32_t value, unsigned size);
 
-/* x86-64 alone (x86_64/fake_chips.c): has an edge arrived on this ISA line since the last call? An eventfd's way to the chips leads
- * through a kernel worker: waits for one that is expected, and a little for one that is not. */
+/* x86-64 alone (x86_64/fake_chips.c). Has an edge arrived on this ISA line since the last call? An
+ * eventfd's way to the chips leads through a kernel worker: waits for one that is expected, and a little
+ * for one that is not. */
 bool fake_edge(struct fake_board *b, unsigned irq, bool expected);
 /* Is this line of the I/O APIC high? */
 bool fake_level(struct fake_board *b, unsigned gsi);

@@ -23,6 +23,8 @@ void fake_init(struct fake *f)
 	f->log_fd = memfd_create("log", MFD_CLOEXEC);
 	f->m.log = (struct log){.fd = f->log_fd, .prefix = "test"};
 	cr_assert(eq(int, mem_init(&f->m.mem, FAKE_RAM, &err), 0));
+	/* Wherever the architecture's RAM begins. */
+	f->m.mem.range[0].gpa = 0;
 	cr_assert(eq(int, loop_init(&f->m.loop, &f->m.lock, &err), 0));
 }
 

@@ -103,26 +103,6 @@ Test(frameset, threads_lose_nothing_of_each_other)
 	free(set);
 }
 
-Test(written, a_write_is_noted_and_a_read_is_not)
-{
-	struct mem mem;
-	struct err err;
-
-	cr_assert(eq(int, mem_init(&mem, GIB(5), &err), 0));
-	cr_assert(mem_at(&mem, 0, MIB(1)) != NULL);
-	cr_assert(mem_at_write(&mem, 5 * FRAME_SIZE, 0) != NULL);
-	cr_assert(mem_at_write(&mem, GIB(3) - 1, 2) == NULL);
-	cr_assert(eq(uint, count(mem.range[0].written, GIB(3) / FRAME_SIZE), 0));
-	cr_assert(mem_at_write(&mem, 2 * FRAME_SIZE - 1, 1) != NULL);
-	cr_assert(eq(u64, mem.range[0].written[0], 2));
-	cr_assert(mem_at_write(&mem, 5 * FRAME_SIZE - 1, FRAME_SIZE + 2) != NULL);
-	cr_assert(eq(u64, mem.range[0].written[0], 2 | 7 << 4));
-	cr_assert(mem_write(&mem, GIB(6) - 4, "1234", 4));
-	cr_assert(eq(uint, count(mem.range[1].written, GIB(2) / FRAME_SIZE), 1));
-	cr_assert(frameset_has(mem.range[1].written, GIB(2) / FRAME_SIZE - 1));
-	mem_free(&mem);
-}
-
 /* What a device changes, against what was noted: guest memory before and after a kick. */
 struct witness {
 	struct fake f;

@@ -1,8 +1,8 @@
 /*
- * The vector load: threads whose whole state is in the sixteen 256-bit registers for most of the
- * time. Each lane of fourteen of them runs through a linear congruential generator, whose factor
- * and addend are in the other two. What a lane must hold after so many steps is known without
- * taking them, so every block of steps is checked, with nothing kept from before. Only for x86-64.
+ * The vector load: threads whose whole state is in sixteen vector registers for most of the time: of
+ * 256 bits on x86-64, of 128 on arm64. Each lane of fourteen of them runs through a linear congruential
+ * generator, whose factor and addend are in the other two. What a lane must hold after so many steps is
+ * known without taking them, so every block of steps is checked, with nothing kept from before.
  */
 #define _GNU_SOURCE
 #include <inttypes.h>
@@ -19,9 +19,13 @@
 
 #include "probe.h"
 
-#define THREADS	     64u
-#define REGISTERS    16u
-#define LANES	     8u
+#define THREADS	  64u
+#define REGISTERS 16u
+#if defined(__x86_64__)
+#define LANES 8u
+#else
+#define LANES 4u
+#endif
 #define FACTOR	     14u /* the register with the factors */
 #define ADDEND	     15u
 #define STEPS	     20000u
@@ -64,6 +68,7 @@ static void fill(struct registers *r, uint64_t thread, uint64_t block)
 #define FOR_STATES(what)                                                                           \
 	what(0) what(1) what(2) what(3) what(4) what(5) what(6) what(7) what(8) what(9) what(10)   \
 		what(11) what(12) what(13)
+#if defined(__x86_64__)
 #define LOAD(n)	 "vmovdqa 32*" #n "(%[r]), %%ymm" #n "\n\t"
 #define STORE(n) "vmovdqa %%ymm" #n ", 32*" #n "(%[r])\n\t"
 #define STEP(n)                                                                                    \
@@ -84,6 +89,38 @@ __attribute__((target("avx2"))) static void take_steps(struct registers *r)
 		       "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",
 		       "xmm15");
 }
+
+static bool supported(void)
+{
+	return __builtin_cpu_supports("avx2");
+}
+#else
+#define LOAD(n)	 "ldr q" #n ", [%[r], #16 * " #n "]\n\t"
+#define STORE(n) "str q" #n ", [%[r], #16 * " #n "]\n\t"
+#define STEP(n)                                                                                    \
+	"mul v" #n ".4s, v" #n ".4s, v14.4s\n\t"                                                   \
+	"add v" #n ".4s, v" #n ".4s, v15.4s\n\t"
+
+static void take_steps(struct registers *r)
+{
+	uint32_t left = STEPS;
+
+	asm volatile(FOR_STATES(LOAD) LOAD(14)
+			     LOAD(15) "1:\n\t" FOR_STATES(STEP) "subs %w[left], %w[left], #1\n\t"
+								"b.ne 1b\n\t" FOR_STATES(STORE)
+									STORE(14) STORE(15)
+		     : [left] "+r"(left)
+		     : [r] "r"(r)
+		     : "memory", "cc", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9",
+		       "v10", "v11", "v12", "v13", "v14", "v15");
+}
+
+/* Every arm64 has them. */
+static bool supported(void)
+{
+	return true;
+}
+#endif
 
 /* STEPS times x := x * factor + addend at once: a step is an affine map, squared for each bit. */
 static uint32_t after_steps(uint32_t x, uint32_t factor, uint32_t addend)
@@ -149,7 +186,7 @@ int probe_vector(int argc, char **argv)
 	int err = 0;
 
 	(void)argc;
-	if (!__builtin_cpu_supports("avx2")) {
+	if (!supported()) {
 		fprintf(stderr, "no AVX2\n");
 		return 1;
 	}

@@ -1,0 +1,111 @@
+/* The state of arm64's vCPUs and chip, and what a host lacks of a CPU: without KVM. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "vmm/arm64/state.h"
+
+static const struct state_table *const tables[] = {&arch_vcpu_table, &arch_vm_table};
+
+static void *sample(const struct state_table *table)
+{
+	void *state = calloc(1, table->size);
+
+	if (table == &arch_vcpu_table) {
+		struct arm64_vcpu_state *s = state;
+
+		s->features = 1u << KVM_ARM_VCPU_PSCI_0_2;
+		s->nregs = 2;
+		s->reg[1] = (struct arm64_reg){KVM_REG_ARM_TIMER_CTL, 5};
+		s->nvregs = 1;
+		s->vreg[0].value[1] = 7;
+		s->serror_esr = 9;
+	} else {
+		struct arm64_vm_state *s = state;
+
+		s->gic = 3;
+		s->ncpus = 2;
+		s->cpu[1].ap1r[3] = 11;
+		s->router[31] = 1;
+	}
+	return state;
+}
+
+Test(arm64_state, fields_tile_and_come_back)
+{
+	for (size_t i = 0; i < 2; i++) {
+		cleanup_free void *in = sample(tables[i]), *out = calloc(1, tables[i]->size);
+		cleanup_buf struct buf bytes = {0};
+		struct err err;
+
+		cr_assert(eq(int, state_check_table(tables[i], &err), 0), "%s", err.text);
+		state_encode(tables[i], in, &bytes);
+		cr_assert(eq(int, state_decode(tables[i], 1, bytes.data, bytes.len, out, &err), 0),
+			  "%s", err.text);
+		cr_assert(eq(int, memcmp(in, out, tables[i]->size), 0));
+		for (size_t len = 0; len < bytes.len; len++)
+			cr_assert(
+				lt(int, state_decode(tables[i], 1, bytes.data, len, out, &err), 0));
+	}
+}
+
+Test(arm64_state, what_no_vcpu_can_be_is_refused)
+{
+	cleanup_free struct arm64_vcpu_state *s = sample(&arch_vcpu_table);
+	struct kvm kvm = {.chip_vcpus = 2};
+	struct err err;
+
+	s->reg[0].id = KVM_REG_ARM_PSCI_VERSION;
+	s->vreg[0].id = KVM_REG_ARM64 | KVM_REG_SIZE_U128 | KVM_REG_ARM_CORE | 84;
+	cr_assert(eq(int, arch_vcpu_check(&kvm, s, 0, &err), 0), "%s", err.text);
+	s->reg[0].id = KVM_REG_ARM_TIMER_CNT; /* the VM's */
+	cr_assert(lt(int, arch_vcpu_check(&kvm, s, 0, &err), 0));
+	s->reg[0].id = KVM_REG_ARM64 | KVM_REG_SIZE_U2048;
+	cr_assert(lt(int, arch_vcpu_check(&kvm, s, 0, &err), 0));
+	s->reg[0].id = KVM_REG_ARM_PSCI_VERSION;
+	s->features = 0;
+	cr_assert(lt(int, arch_vcpu_check(&kvm, s, 0, &err), 0));
+	s->features = 1u << KVM_ARM_VCPU_PSCI_0_2 | 1u << KVM_ARM_VCPU_EL1_32BIT;
+	cr_assert(lt(int, arch_vcpu_check(&kvm, s, 0, &err), 0));
+}
+
+Test(arm64_state, a_chip_of_another_machine_is_refused)
+{
+	cleanup_free struct arm64_vm_state *s = sample(&arch_vm_table);
+	struct kvm kvm = {.chip_vcpus = 2};
+	struct err err;
+
+	cr_assert(eq(int, arch_vm_check(&kvm, s, &err), 0), "%s", err.text);
+	kvm.chip_vcpus = 3;
+	cr_assert(lt(int, arch_vm_check(&kvm, s, &err), 0));
+	kvm.chip_vcpus = 2;
+	s->gic = 2;
+	cr_assert(lt(int, arch_vm_check(&kvm, s, &err), 0));
+	cr_assert(ne(ptr, strstr(err.text, "GICv2"), NULL), "%s", err.text);
+}
+
+#define PFR0  0xc020u /* 3, 0, 0, 4, 0 */
+#define ISAR0 0xc030u /* 3, 0, 0, 6, 0 */
+
+Test(arm64_state, a_cpu_lacks_what_is_less_in_a_field)
+{
+	struct cpu_needs needs = {.nwords = 2,
+				  .word = {{PFR0, 0, 0, 0x00110022}, {ISAR0, 0, 0, 0x20}}};
+	struct cpu_needs host = needs;
+	struct err err;
+
+	cr_assert(eq(int, arm64_compare_cpu(&host, &needs, &err), 0), "%s", err.text);
+	host.word[1].bits = 0x00000030; /* more */
+	cr_assert(eq(int, arm64_compare_cpu(&host, &needs, &err), 0), "%s", err.text);
+	host.word[1].bits = 0x00000010;
+	cr_assert(lt(int, arm64_compare_cpu(&host, &needs, &err), 0));
+	cr_assert(ne(ptr, strstr(err.text, "ID_AA64ISAR0_EL1[7:4] of 2 (it has 1)"), NULL), "%s",
+		  err.text);
+	/* 0xf in the field of FP is none. */
+	host = needs;
+	host.word[0].bits = 0x001f0022;
+	cr_assert(lt(int, arm64_compare_cpu(&host, &needs, &err), 0));
+	cr_assert(ne(ptr, strstr(err.text, "[19:16] of 1 (it has -1)"), NULL), "%s", err.text);
+}
