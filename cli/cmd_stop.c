@@ -19,10 +19,11 @@ static int stop_one(const char *name, void *opaque, struct err *err)
 	const uint64_t *seconds = opaque;
 	int wait_ms = (int)(*seconds * 1000);
 	struct client client;
-	int ret = client_open(&client, name, err);
+	bool told;
+	int ret = client_open_to_end(&client, name, &told, err);
 
 	if (ret < 0)
-		return ret;
+		return told && ret == -ENOENT ? 0 : ret;
 	/* A process that stands still itself does not hear of it, and is killed as well. */
 	ret = client_do(&client, "stop", wait_ms > PRESS_MS ? wait_ms : PRESS_MS, NULL, err);
 	if (ret >= 0)

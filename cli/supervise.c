@@ -185,6 +185,7 @@ struct service {
 	struct restart restart;
 	struct timer again;   /* it is to be started again */
 	struct claim claim;   /* on its name until then; fd -1: none */
+	int restarts_fd;      /* of claim_restarts(); -1: none yet */
 	uint64_t awake_since; /* CLOCK_MONOTONIC, ns */
 	int report_fd;	      /* of -d: until it was told; -1: nobody waits */
 	bool awake;
@@ -321,6 +322,25 @@ static int take_machine(struct service *s, struct err *err)
 	return ret;
 }
 
+static void say_failed(const struct service *s, const char *what, const struct err *why)
+{
+	notify("STATUS=%s goes on: %s failed: %s", s->name, what, why->text);
+	print_line(stderr, "torpor: %s: %s goes on: %s: %s", s->start->verb, s->name, what,
+		   why->text);
+}
+
+/* By this process, which is not a wish that it stays away. */
+static void kill_to_start_again(struct service *s)
+{
+	const bool asked = claim_restarts_asked(s->restarts_fd);
+	struct err why = {0};
+
+	if (client_kill_once(s->name, &why) < 0 && why.kind != ERR_NOT_FOUND)
+		say_failed(s, "stopping", &why);
+	if (!asked)
+		claim_restarts_forget(s->restarts_fd);
+}
+
 static int wake(struct service *s, struct err *err)
 {
 	int ret;
@@ -332,9 +352,11 @@ static int wake(struct service *s, struct err *err)
 	ret = take_machine(s, err);
 	if (ret < 0) {
 		/* Its file is as it was. */
-		(void)client_kill_once(s->name, NULL);
+		kill_to_start_again(s);
 		return ret;
 	}
+	if (s->restart.when != RESTART_NO && s->restarts_fd < 0)
+		s->restarts_fd = claim_restarts(s->name);
 	s->awake = true;
 	s->awake_since = clock_monotonic_ns();
 	notify("READY=1\nSTATUS=%s is awake", s->name);
@@ -396,13 +418,6 @@ static void finish(struct service *s, int status)
 {
 	s->status = status;
 	loop_stop(&s->loop);
-}
-
-static void say_failed(const struct service *s, const char *what, const struct err *why)
-{
-	notify("STATUS=%s goes on: %s failed: %s", s->name, what, why->text);
-	print_line(stderr, "torpor: %s: %s goes on: %s: %s", s->start->verb, s->name, what,
-		   why->text);
 }
 
 static void set_idle(struct service *s)
@@ -502,7 +517,7 @@ static enum restart_ending judge_end(const json_t *said)
 }
 
 /* Its name stays taken until it is started again: so `torpor kill` finds this process, and nobody
- * else takes it. */
+ * else takes it. It is free for a moment before and behind that, in which claim_restarts() makes `torpor kill` wait. */
 static bool start_later(struct service *s, enum restart_ending ending)
 {
 	const uint64_t lived = s->awake_since != 0 ? clock_monotonic_ns() - s->awake_since : 0;
@@ -533,9 +548,18 @@ static void on_again(void *opaque)
 	int ret;
 
 	let_name_go(s);
+	if (claim_restarts_asked(s->restarts_fd)) {
+		finish(s, status_of_end(s));
+		return;
+	}
 	ret = wake(s, s->err);
 	if (ret >= 0)
 		return;
+	/* It was ended before this process has seen it. */
+	if (claim_restarts_asked(s->restarts_fd)) {
+		finish(s, status_of_end(s));
+		return;
+	}
 	/* A signal: it ends this process. */
 	if (ret != -ECANCELED)
 		print_line(stderr, "torpor: %s: %s", s->start->verb, s->err->text);
@@ -569,8 +593,10 @@ static void on_end(struct loop_watch *watch, uint32_t events)
 		print_line(stderr, "torpor: %s: %s is asleep", s->start->verb, s->name);
 		return;
 	}
+	if (claim_restarts_asked(s->restarts_fd))
+		ending = ENDED_ASKED;
 	if (there)
-		kill_machine(s);
+		kill_to_start_again(s);
 	status = status_of_end(s);
 	if (!start_later(s, ending))
 		finish(s, status);
@@ -613,6 +639,9 @@ static void on_term(struct loop_watch *watch, uint32_t events)
 	}
 	notify("STOPPING=1");
 	timer_set(&s->idle, 0);
+	/* If it goes on all the same, the next start makes it anew. */
+	claim_restarts_release(s->name, s->restarts_fd);
+	s->restarts_fd = -1;
 	if (s->args->on_term == ON_TERM_KILL) {
 		kill_machine(s);
 		return;
@@ -756,6 +785,7 @@ static int supervise_here(const struct supervise_args *args, const struct superv
 			    .again = TIMER_CLOSED,
 			    .claim.fd = -1,
 			    .claim.state_fd = -1,
+			    .restarts_fd = -1,
 			    .restart = args->restart,
 			    .report_fd = report_fd,
 			    .err = err};
@@ -773,6 +803,7 @@ static int supervise_here(const struct supervise_args *args, const struct superv
 	stopped = ret == -ECANCELED ? forget_signals(&s) : 0;
 	relay_end(&s.relays);
 	let_name_go(&s);
+	claim_restarts_release(s.name, s.restarts_fd);
 	timer_close(&s.idle);
 	timer_close(&s.again);
 	loop_free(&s.loop);

@@ -18,8 +18,9 @@
 #include "host/parse.h"
 #include "host/paths.h"
 
-#define NAME_TRIES  1000u
-#define COUNTED_MAX 999999u /* larger numbers behind a name are something else, as a date */
+#define RESTARTS_FILE "restarts"
+#define NAME_TRIES    1000u
+#define COUNTED_MAX   999999u /* larger numbers behind a name are something else, as a date */
 
 static int claim_path(enum claim_kind kind, struct path *path, const char *name, const char *file,
 		      struct err *err)
@@ -81,18 +82,25 @@ static int lock_again(const struct path *folder, const struct path *path, struct
 	return ret;
 }
 
+/* A lock in the state folder. Returns its descriptor; -EAGAIN: taken; or another error: it cannot be written. */
+static int lock_in_state(const char *name, const char *file)
+{
+	struct path folder, lock;
+	int ret = path_state(&folder, name, "", NULL);
+
+	if (ret == 0)
+		ret = path_state(&lock, name, file, NULL);
+	if (ret == 0)
+		ret = path_make_parents(&folder, NULL);
+	return ret < 0 ? ret : lock_again(&folder, &lock, NULL);
+}
+
 /* -EAGAIN, without a text: taken. A state folder that cannot be written keeps no machine from
  * running. */
 static int claim_state(struct claim *claim)
 {
-	struct path folder, lock;
-	int ret;
+	int ret = lock_in_state(claim->name, "running");
 
-	if (path_state(&folder, claim->name, "", NULL) < 0 ||
-	    path_state(&lock, claim->name, "running", NULL) < 0 ||
-	    path_make_parents(&folder, NULL) < 0)
-		return 0;
-	ret = lock_again(&folder, &lock, NULL);
 	if (ret == -EAGAIN)
 		return ret;
 	if (ret >= 0)
@@ -248,6 +256,62 @@ static pid_t find_holder(enum claim_kind kind, const char *name)
 	if (pid == 0 && kind == CLAIM_MACHINE && path_state(&path, name, "running", NULL) == 0)
 		pid = lock_holder(&path);
 	return pid;
+}
+
+/* Its first line is the number of the process, as in any lock file; behind it is what others ask. */
+#define ASKED_AT 16
+
+int claim_restarts(const char *name)
+{
+	int fd = lock_in_state(name, RESTARTS_FILE);
+
+	claim_restarts_forget(fd);
+	return fd < 0 ? -1 : fd;
+}
+
+void claim_restarts_release(const char *name, int fd)
+{
+	struct path path;
+
+	if (fd < 0)
+		return;
+	if (path_state(&path, name, RESTARTS_FILE, NULL) == 0)
+		(void)unlink(path.text);
+	/* As claim_release(): it goes if it holds nothing. */
+	if (path_state(&path, name, "", NULL) == 0)
+		(void)rmdir(path.text);
+	close(fd);
+}
+
+bool claim_restarts_asked(int fd)
+{
+	char byte;
+
+	return fd >= 0 && pread(fd, &byte, 1, ASKED_AT) == 1;
+}
+
+void claim_restarts_forget(int fd)
+{
+	if (fd >= 0)
+		(void)!ftruncate(fd, ASKED_AT);
+}
+
+bool claim_is_restarted(const char *name)
+{
+	struct path path;
+
+	return path_state(&path, name, RESTARTS_FILE, NULL) == 0 && lock_holder(&path) != 0;
+}
+
+bool claim_restarts_end(const char *name)
+{
+	cleanup_fd int fd = -1;
+	struct path path;
+
+	if (!claim_is_restarted(name) || path_state(&path, name, RESTARTS_FILE, NULL) < 0)
+		return false;
+	fd = open(path.text, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	return fd >= 0 && io_pwrite(fd, "end\n", 4, ASKED_AT) == 0;
 }
 
 bool claim_is_held(const char *name)

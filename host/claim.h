@@ -40,6 +40,26 @@ int claim_free_name(struct claim *claim, const char *preferred, struct err *err)
 /* Remove the runtime folder and give the name back. */
 void claim_release(struct claim *claim);
 
+/*
+ * A process that starts the machine of a name again whenever it ends says so by a lock on `restarts` in the state
+ * folder. The name may be free for a moment between a machine and the next; who ends it then, or before that
+ * process has seen the next one, leaves word in that file.
+ *
+ *     claim_restarts → { claim_restarts_asked, claim_restarts_forget } … → claim_restarts_release
+ */
+/* Returns the descriptor, or -1 when the folder cannot be written. */
+int claim_restarts(const char *name);
+/* -1: nothing is done. */
+void claim_restarts_release(const char *name, int fd);
+/* Somebody has asked that it is not started again, by claim_restarts_end(). -1: no. */
+bool claim_restarts_asked(int fd);
+/* What this process has asked itself. */
+void claim_restarts_forget(int fd);
+/* Of any other process: somebody starts it again. */
+bool claim_is_restarted(const char *name);
+/* Ask that process to leave that. False: there is none. */
+bool claim_restarts_end(const char *name);
+
 /* A process holds the claim. */
 bool claim_is_held(const char *name);
 bool claim_lan_is_held(const char *name);

@@ -52,6 +52,12 @@ static bool client_is_held(const struct client *client)
 					 : claim_is_held(client->name);
 }
 
+/* Nobody holds the name, and somebody is about to. */
+static bool client_comes_again(const struct client *client)
+{
+	return client->to_end && claim_is_restarted(client->name);
+}
+
 static bool nobody_listens(int ret)
 {
 	return ret == -ENOENT || ret == -ENOTDIR || ret == -ECONNREFUSED;
@@ -153,7 +159,7 @@ static int connect_until(struct client *client, int64_t deadline)
 		/* One that is just starting holds its name, but has no socket yet. */
 		if (ret >= 0 || now >= deadline || (ret != -EAGAIN && !nobody_listens(ret)))
 			return ret;
-		if (nobody_listens(ret) && !client_is_held(client))
+		if (nobody_listens(ret) && !client_is_held(client) && !client_comes_again(client))
 			return -ESRCH;
 		if (now - start >= SILENCE_MS && deadline - now >= 2 * SILENCE_MS)
 			tell_silent(client, ret == -EAGAIN ? DEAF : NO_SOCKET);
@@ -204,12 +210,12 @@ static int open_holder(const struct client *client)
 	return pidfd;
 }
 
-static int client_open_kind(struct client *client, enum claim_kind kind, const char *name,
-			    unsigned timeout_ms, struct err *err)
+/* The rest of `client` is as its initializer has it. */
+static int client_open_named(struct client *client, const char *name, unsigned timeout_ms,
+			     struct err *err)
 {
 	int ret = parse_name(name, err);
 
-	*client = (struct client){.fd = -1, .process = -1, .kind = kind};
 	if (ret < 0)
 		return ret;
 	snprintf(client->name, sizeof(client->name), "%s", name);
@@ -227,12 +233,21 @@ int client_open(struct client *client, const char *name, struct err *err)
 int client_open_within(struct client *client, const char *name, unsigned timeout_ms,
 		       struct err *err)
 {
-	return client_open_kind(client, CLAIM_MACHINE, name, timeout_ms, err);
+	*client = (struct client){.fd = -1, .process = -1, .kind = CLAIM_MACHINE};
+	return client_open_named(client, name, timeout_ms, err);
+}
+
+int client_open_to_end(struct client *client, const char *name, bool *told, struct err *err)
+{
+	*told = parse_name(name, NULL) == 0 && claim_restarts_end(name);
+	*client = (struct client){.fd = -1, .process = -1, .kind = CLAIM_MACHINE, .to_end = true};
+	return client_open_named(client, name, CLIENT_CONNECT_MS, err);
 }
 
 int client_open_lan(struct client *client, const char *name, struct err *err)
 {
-	return client_open_kind(client, CLAIM_LAN, name, CLIENT_CONNECT_MS, err);
+	*client = (struct client){.fd = -1, .process = -1, .kind = CLAIM_LAN};
+	return client_open_named(client, name, CLIENT_CONNECT_MS, err);
 }
 
 void client_close(struct client *client)
@@ -425,6 +440,10 @@ static int kill_holder(struct client *client, struct err *err)
 {
 	if (client->process < 0)
 		client->process = open_holder(client);
+	if (client->process < 0 && client_comes_again(client))
+		return err_set(err, ERR_FAILED,
+			       "machine %s is being started again, and is not there yet: try again",
+			       client->name);
 	if (client->process < 0)
 		return 0;
 	if (syscall(SYS_pidfd_send_signal, client->process, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
@@ -453,8 +472,9 @@ int client_kill(struct client *client, struct err *err)
 
 static int kill_once(enum claim_kind kind, const char *name, struct err *err)
 {
-	struct client client;
-	int ret = client_open_kind(&client, kind, name, KILL_TIMEOUT_MS, err);
+	struct client client = {
+		.fd = -1, .process = -1, .kind = kind, .to_end = kind == CLAIM_MACHINE};
+	int ret = client_open_named(&client, name, KILL_TIMEOUT_MS, err);
 
 	if (ret == 0)
 		ret = client_kill(&client, err);
@@ -464,9 +484,13 @@ static int kill_once(enum claim_kind kind, const char *name, struct err *err)
 	return ret;
 }
 
+/* One that was between its end and its next start is not started again. */
 int client_kill_once(const char *name, struct err *err)
 {
-	return kill_once(CLAIM_MACHINE, name, err);
+	const bool told = parse_name(name, NULL) == 0 && claim_restarts_end(name);
+	int ret = kill_once(CLAIM_MACHINE, name, err);
+
+	return told && ret == -ENOENT ? 0 : ret;
 }
 
 int client_kill_lan_once(const char *name, struct err *err)

@@ -26,6 +26,7 @@ struct client {
 	enum claim_kind kind;
 	char name[64];
 	bool quiet;	 /* that it does not answer has been told, or is not to be */
+	bool to_end;	 /* client_open_to_end() */
 	bool awaits_end; /* the last request is answered when it is over */
 	struct line_buffer lines;
 };
@@ -45,6 +46,9 @@ int client_open(struct client *client, const char *name, struct err *err);
 /* The same, waiting at most `timeout_ms`. */
 int client_open_within(struct client *client, const char *name, unsigned timeout_ms,
 		       struct err *err);
+/* client_open(), to end it for good: who starts it again when it ends (claim_restarts()) is told to leave that, and
+ * one that is just being started again is waited for. -ENOENT while *told: it was, and does not come. */
+int client_open_to_end(struct client *client, const char *name, bool *told, struct err *err);
 int client_open_lan(struct client *client, const char *name, struct err *err);
 void client_close(struct client *client);
 

@@ -155,6 +155,7 @@ void record_remove_all(const char *name)
 					    EVENT_LOG_FILE,
 					    EVENT_LOG_OLD_FILE,
 					    "every",
+					    "restarts",
 					    ""};
 	struct path path;
 

@@ -390,3 +390,21 @@ killed_by_term() {
     ended 137
 }
 try killed_by_term "--on-term kill: it ends at once"
+
+# Between a machine and the next nobody holds the name for a moment.
+ended_as_it_comes_again() {
+    local i verb
+    for i in 1 2 3 4 5 6; do
+        verb=kill
+        [ $((i % 2)) = 1 ] || verb="stop -t 0"
+        works run -d -n "m$i" --restart=always --kernel "$TINY"
+        until_true other_process "" "m$i"
+        kill -KILL "$process"
+        sleep "0.0$i"
+        # shellcheck disable=SC2086 # two words
+        works_silently $verb "m$i"
+        works run -d -n "m$i" --kernel "$TINY"
+        works_silently kill "m$i"
+    done
+}
+try ended_as_it_comes_again "kill and stop of a machine that has died and is just being started again end it for good"
