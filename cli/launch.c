@@ -8,6 +8,7 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/end_signals.h"
 #include "base/num.h"
 #include "cli/command.h"
@@ -53,6 +54,9 @@ static int run_detached(struct source *source, struct instance_options *options,
 	return command_exit_status(err);
 }
 
+/* What a machine on this host takes to start is milliseconds; one that waits for a registry may take any time. */
+#define LAST_ANSWERS_MS 2000u
+
 /* Machines that have been started and have not answered yet, the oldest first. */
 struct starting {
 	int wait_fd[MOST_AT_ONCE];
@@ -86,14 +90,19 @@ static void leave_starting(struct starting *starting)
 	end_starting(starting);
 }
 
-/* A signal ends us: those that have said that they run are named, and the others end when nobody hears them. */
+/* A signal ends us: those that say that they run are named, and the others end when nobody hears them. Almost all are
+ * waited for, or one would say so to a pipe that nobody reads any more. */
 static void name_and_die(struct starting *starting, int number)
 {
+	const uint64_t end = clock_monotonic_ns() + LAST_ANSWERS_MS * NS_PER_MS;
+
 	for (; starting->n > 0; starting->n--) {
 		struct pollfd answer = {.fd = starting->wait_fd[starting->first], .events = POLLIN};
+		const uint64_t now = clock_monotonic_ns();
 		char name[DETACH_NAME_SIZE];
 
-		if (poll(&answer, 1, 0) == 1 && detach_await(answer.fd, name, NULL) > 0)
+		if (poll(&answer, 1, now < end ? (int)((end - now) / NS_PER_MS) : 0) == 1 &&
+		    detach_await(answer.fd, name, NULL) > 0)
 			printf("%s\n", name);
 		starting->first = (starting->first + 1) % MOST_AT_ONCE;
 	}
