@@ -12,8 +12,8 @@
 #include "base/num.h"
 #include "format/appliance.h"
 #include "format/crypto/digest.h"
-#include "format/hostneeds_json.h"
 #include "format/image/image.h"
+#include "format/needs_json.h"
 
 #define MAX_VCPUS 255u
 #define PAGE	  4096u
@@ -92,20 +92,6 @@ static json_t *encode_shares(const struct appliance *a)
 	return shares;
 }
 
-static json_t *encode_cpu(const struct cpu_needs *cpu)
-{
-	json_t *words = json_array();
-
-	for (uint32_t i = 0; i < cpu->nwords; i++)
-		json_array_append_new(words,
-				      json_pack("[I, I, I, I]", (json_int_t)cpu->word[i].leaf,
-						(json_int_t)cpu->word[i].subleaf,
-						(json_int_t)cpu->word[i].reg,
-						(json_int_t)cpu->word[i].bits));
-	return json_pack("{s:s, s:s, s:o}", "profile", cpu->profile, "vendor", cpu->vendor, "words",
-			 words);
-}
-
 static json_t *encode_live(const struct appliance *a)
 {
 	return json_pack("{s:s, s:I, s:I, s:s, s:b}", "name", a->name, "saved_ns",
@@ -153,14 +139,14 @@ int appliance_encode(const struct appliance *a, struct buf *out, struct err *err
 			 "machine", a->machine, "arch", a->arch, "memory", (json_int_t)a->memory,
 			 "vcpus", (json_int_t)a->vcpus, "console", console_names[a->console],
 			 "cmdline", a->cmdline, "disks", encode_disks(a), "cpu",
-			 encode_cpu(&a->cpu), "contents", encode_contents(a));
+			 cpu_needs_encode(&a->cpu, a->arch), "contents", encode_contents(a));
 	if (json == NULL)
 		return err_set(err, ERR_USAGE,
 			       "a name or the kernel command line is not UTF-8 text");
 	if (a->live && json_object_set_new(json, "live", encode_live(a)) < 0)
 		return err_set(err, ERR_USAGE, "the machine's name is not UTF-8 text");
 	if (a->live)
-		json_object_set_new(json, "needs", host_needs_encode(&a->needs));
+		json_object_set_new(json, "needs", host_needs_encode(&a->needs, a->arch));
 	if (a->nnets > 0)
 		json_object_set_new(json, "network", encode_nets(a));
 	if (a->live && a->exec_port)
@@ -519,51 +505,6 @@ static int decode_devices(struct appliance *a, json_t *json, const struct format
 	return ret < 0 ? ret : decode_vsock(a, json, version, err);
 }
 
-static int decode_word(struct cpu_word *word, json_t *json, struct err *err)
-{
-	uint32_t *const to[] = {&word->leaf, &word->subleaf, &word->reg, &word->bits};
-
-	for (size_t i = 0; i < ARRAY_SIZE(to); i++) {
-		json_t *number = json_array_get(json, i);
-		json_int_t value = json_integer_value(number);
-
-		if (!json_is_integer(number) || value < 0 || value > UINT32_MAX)
-			return err_set(err, ERR_INTEGRITY, "a CPU feature word is malformed");
-		*to[i] = (uint32_t)value;
-	}
-	if (json_array_size(json) != ARRAY_SIZE(to) || word->reg > 3)
-		return err_set(err, ERR_INTEGRITY, "a CPU feature word is malformed");
-	return 0;
-}
-
-static int decode_cpu(struct cpu_needs *cpu, json_t *json, bool newer, struct err *err)
-{
-	static const char *const names[] = {"profile", "vendor", "words", NULL};
-	json_t *object, *words;
-	int ret = json_get_object(json, "cpu", &object, err);
-
-	if (ret < 0)
-		return ret;
-	ret = json_get_ascii(object, "profile", cpu->profile, sizeof(cpu->profile), err);
-	if (ret < 0)
-		return ret;
-	ret = json_get_ascii(object, "vendor", cpu->vendor, sizeof(cpu->vendor), err);
-	if (ret < 0)
-		return ret;
-	ret = json_get_array(object, "words", &words, err);
-	if (ret < 0)
-		return ret;
-	if (json_array_size(words) > CPU_NEEDS_MAX_WORDS)
-		return err_set(err, ERR_INTEGRITY, "too many CPU feature words");
-	cpu->nwords = (uint32_t)json_array_size(words);
-	for (uint32_t i = 0; i < cpu->nwords; i++) {
-		ret = decode_word(&cpu->word[i], json_array_get(words, i), err);
-		if (ret < 0)
-			return ret;
-	}
-	return newer ? 0 : json_only(object, names, err);
-}
-
 static int decode_live(struct appliance *a, json_t *json, bool newer, struct err *err)
 {
 	static const char *const names[] = {"name",   "saved_ns",  "generation",
@@ -672,7 +613,7 @@ static int decode_config(struct appliance *a, json_t *json, struct err *err)
 	ret = decode_disks(a, json, &version, err);
 	if (ret < 0)
 		return ret;
-	ret = decode_cpu(&a->cpu, json, newer, err);
+	ret = cpu_needs_decode(&a->cpu, a->arch, json, newer, err);
 	if (ret < 0)
 		return ret;
 	ret = decode_live(a, json, newer, err);
@@ -690,7 +631,7 @@ static int decode_config(struct appliance *a, json_t *json, struct err *err)
 	if (ret < 0)
 		return ret;
 	if (a->live)
-		ret = host_needs_decode(&a->needs, json, newer, err);
+		ret = host_needs_decode(&a->needs, a->arch, json, newer, err);
 	else if (json_object_get(json, "needs") != NULL)
 		ret = err_set(err, ERR_INTEGRITY, "a cold appliance with needs");
 	if (ret < 0)

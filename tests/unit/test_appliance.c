@@ -152,22 +152,38 @@ Test(appliance, any_byte_may_change_and_nothing_breaks)
 }
 
 struct change {
-	char from[48];
+	char from[96];
 	char to[200];
 	int kind;
 };
 
-/* Replace one piece of the golden text. */
-static char *changed(const struct change *c)
+static char *changed_in(const char *from, const struct change *c)
 {
-	const char *at = strstr(golden, c->from);
-	char *text = calloc(1, sizeof(golden) + sizeof(c->to));
+	const char *at = strstr(from, c->from);
+	char *text = calloc(1, strlen(from) + sizeof(c->to));
 
 	cr_assert_not_null(at, "%s", c->from);
-	memcpy(text, golden, (size_t)(at - golden));
+	memcpy(text, from, (size_t)(at - from));
 	strcat(text, c->to);
 	strcat(text, at + strlen(c->from));
 	return text;
+}
+
+/* Replace one piece of the golden text. */
+static char *changed(const struct change *c)
+{
+	return changed_in(golden, c);
+}
+
+static void refused_in(const char *from, const struct change *c)
+{
+	char *text = changed_in(from, c);
+	struct err err = {0};
+	struct appliance a;
+
+	cr_assert(lt(int, decode(text, &a, &err), 0), "%s passes", c->to);
+	cr_assert(eq(int, (int)err.kind, c->kind), "%s: %s", c->to, err.text);
+	free(text);
 }
 
 Test(appliance, what_is_out_of_bounds_is_refused)
@@ -228,15 +244,92 @@ Test(appliance, what_is_out_of_bounds_is_refused)
 		 ERR_INTEGRITY},
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
-		char *text = changed(&changes[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(changes); i++)
+		refused_in(golden, &changes[i]);
+}
+
+/* What CPU and host have to have is said in the words of the architecture. */
+static const char golden_arm64[] =
+	"{\"arch\":\"aarch64\",\"cmdline\":\"\",\"console\":\"hvc\",\"contents\":{},"
+	"\"cpu\":{\"id_registers\":{\"ID_AA64PFR0_EL1\":\"0xf100000000110011\","
+	"\"MIDR_EL1\":\"0x00000000413fd0c1\"},\"profile\":\"v8\"},\"disks\":[],"
+	"\"format\":\"1.0\",\"live\":{\"generation\":3,\"increment\":false,\"name\":\"web\","
+	"\"parent\":\"\",\"saved_ns\":1700000000123456789},"
+	"\"machine\":\"torpor-1\",\"memory\":2621440,"
+	"\"needs\":{\"capabilities\":[\"KVM_CAP_ONE_REG\"],\"counter_hz\":62500000,\"gic\":3,"
+	"\"page_size\":4096},\"vcpus\":2}";
+
+Test(appliance, the_text_for_arm64_is_golden)
+{
+	static const struct change swapped = {
+		"{\"ID_AA64PFR0_EL1\":\"0xf100000000110011\",\"MIDR_EL1\":\"0x00000000413fd0c1\"}",
+		"{\"MIDR_EL1\":\"0x00000000413fd0c1\",\"ID_AA64PFR0_EL1\":\"0xf100000000110011\"}",
+		0};
+	char *const texts[] = {strdup(golden_arm64), changed_in(golden_arm64, &swapped)};
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		struct appliance a;
 		struct err err = {0};
+		char *again;
+
+		cr_assert(eq(int, decode(texts[i], &a, &err), 0), "%s", err.text);
+		cr_assert(eq(u32, a.cpu.nregisters, 2));
+		cr_assert_str_eq(a.cpu.reg[0].name, "ID_AA64PFR0_EL1");
+		cr_assert(eq(u64, a.cpu.reg[0].value, 0xf100000000110011));
+		cr_assert(eq(u32, a.needs.counter_hz, 62500000));
+		cr_assert(eq(u32, a.needs.gic, 3));
+		again = encode(&a);
+		cr_assert_str_eq(again, golden_arm64);
+		free(again);
+		free(texts[i]);
+		appliance_free(&a);
+	}
+}
+
+Test(appliance, what_is_out_of_bounds_for_arm64_is_refused)
+{
+	static const struct change changes[] = {
+		{"aarch64", "x86_64", ERR_INTEGRITY},
+		{"0xf1000", "0xF1000", ERR_INTEGRITY},
+		{"0xf1000", "0xf10000", ERR_INTEGRITY},
+		{"0xf1000", "+xf1000", ERR_INTEGRITY},
+		{"0xf1000", "0x-1000", ERR_INTEGRITY},
+		{"\"0xf100000000110011\"", "7", ERR_INTEGRITY},
+		{"0xf100000000110011", "0x0000000000000000", ERR_INTEGRITY},
+		{"MIDR_EL1", "", ERR_INTEGRITY},
+		{"MIDR_EL1", "midr_el1", ERR_INTEGRITY},
+		{"MIDR_EL1", "A_NAME_OF_24_LETTERS_OR_", ERR_INTEGRITY},
+		{"MIDR_EL1", "ID_AA64PFR0_EL1", ERR_INTEGRITY},
+		{"id_registers", "words", ERR_INTEGRITY},
+		{"\"profile\":\"v8\"", "\"profile\":\"v8\",\"vendor\":\"\"", ERR_INTEGRITY},
+		{"62500000", "0", ERR_INTEGRITY},
+		{"62500000", "4294967296", ERR_INTEGRITY},
+		{"counter_hz", "tsc_khz", ERR_INTEGRITY},
+		{"\"gic\":3", "\"gic\":1", ERR_INTEGRITY},
+		{"\"gic\":3", "\"gic\":4", ERR_INTEGRITY},
+		{"\"gic\":3", "\"gic\":3,\"msrs\":[]", ERR_INTEGRITY},
+		{"\"gic\":3,", "", ERR_INTEGRITY},
+		{"4096", "131072", ERR_INTEGRITY},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(changes); i++)
+		refused_in(golden_arm64, &changes[i]);
+}
+
+Test(appliance, as_many_id_registers_as_there_may_be)
+{
+	for (uint32_t n = CPU_NEEDS_MAX_REGISTERS; n <= CPU_NEEDS_MAX_REGISTERS + 1; n++) {
+		const char *rest = strchr(strstr(golden_arm64, "id_registers"), '}');
+		char text[sizeof(golden_arm64) + CPU_NEEDS_MAX_REGISTERS * 48], *to = text;
 		struct appliance a;
 
-		cr_assert(lt(int, decode(text, &a, &err), 0), "%s passes", changes[i].to);
-		cr_assert(eq(int, (int)err.kind, changes[i].kind), "%s: %s", changes[i].to,
-			  err.text);
-		free(text);
+		to += sprintf(to, "%.*s", (int)(rest - golden_arm64), golden_arm64);
+		for (uint32_t i = 2; i < n; i++)
+			to += sprintf(to, ",\"ID_%u\":\"0x%016x\"", i, i);
+		strcpy(to, rest);
+		cr_assert(eq(int, decode(text, &a, NULL) == 0, n == CPU_NEEDS_MAX_REGISTERS));
+		if (n == CPU_NEEDS_MAX_REGISTERS)
+			appliance_free(&a);
 	}
 }
 

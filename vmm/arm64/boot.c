@@ -7,8 +7,6 @@
 #include "vmm/arm64/boot/image.h"
 #include "vmm/arm64/state.h"
 
-#define GIC_VERSION 3u
-
 /* Seeds of this boot alone: the kernel mixes them in and wipes them out of the tree. */
 static int draw_seeds(struct arm64_tree *tree, struct err *err)
 {
@@ -26,7 +24,7 @@ int arch_boot_load(struct mem *mem, const struct boot_source *src, const struct 
 	struct arm64_tree tree = {
 		.memory = mem->size,
 		.nvcpus = board->nvcpus,
-		.gic = GIC_VERSION,
+		.gic = ARM64_GIC_VERSION,
 		.virtio_slots = board->virtio_slots,
 		.cmdline = src->cmdline,
 		.initrd_len = src->initrd.len,

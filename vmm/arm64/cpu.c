@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "vmm/arm64/state.h"
@@ -19,17 +18,19 @@
 const char *const arch_cpu_profiles[] = {"v8", "host", NULL};
 const char arch_cpu_profiles_text[] = "v8 or host";
 
-#define ID(crm, op2) (uint16_t)(ARM64_SYS_REG(3, 0, 0, crm, op2) & 0xffff)
+#define ID(crm, op2) ARM64_SYS_REG(3, 0, 0, crm, op2)
 
-/* ID registers whose fields are compared (Arm ARM D19.2). */
+/* What the needs of an appliance have of a CPU (Arm ARM D19.2), ascending by name as in the file. A
+ * register whose fields are compared may have more in each; of the others KVM takes back only what the
+ * host has itself. */
 static const struct id_register {
-	uint16_t reg; /* op0 to op2, as KVM packs them */
+	uint64_t id; /* KVM's */
 	const char *name;
-	uint64_t fields; /* all bits of the fields that a guest can depend on */
+	uint64_t
+		fields; /* all bits of the fields that are compared; 0: the value has to be the same */
 } id_registers[] = {
-	{ID(4, 0), "ID_AA64PFR0_EL1", ~UINT64_C(0)},
-	{ID(4, 1), "ID_AA64PFR1_EL1", ~UINT64_C(0)},
-	{ID(4, 4), "ID_AA64ZFR0_EL1", ~UINT64_C(0)},
+	{ARM64_SYS_REG(3, 1, 0, 0, 7), "AIDR_EL1", 0},
+	{ARM64_SYS_REG(3, 3, 0, 0, 1), "CTR_EL0", 0},
 	{ID(5, 0), "ID_AA64DFR0_EL1", UINT64_C(0xfff)}, /* debug, trace, PMU */
 	{ID(6, 0), "ID_AA64ISAR0_EL1", ~UINT64_C(0)},
 	{ID(6, 1), "ID_AA64ISAR1_EL1", ~UINT64_C(0)},
@@ -38,60 +39,78 @@ static const struct id_register {
 	 ~UINT64_C(0xf)}, /* PARange is compared with the machine's size */
 	{ID(7, 1), "ID_AA64MMFR1_EL1", ~UINT64_C(0)},
 	{ID(7, 2), "ID_AA64MMFR2_EL1", ~UINT64_C(0)},
+	{ID(4, 0), "ID_AA64PFR0_EL1", ~UINT64_C(0)},
+	{ID(4, 1), "ID_AA64PFR1_EL1", ~UINT64_C(0)},
+	{ID(4, 4), "ID_AA64ZFR0_EL1", ~UINT64_C(0)},
+	{ARM64_SYS_REG(3, 0, 0, 0, 0), "MIDR_EL1", 0},
+	{ARM64_SYS_REG(3, 0, 0, 0, 6), "REVIDR_EL1", 0},
 };
-static_assert(2 * ARRAY_SIZE(id_registers) <= CPU_NEEDS_MAX_WORDS, "the file has room for all");
+static_assert(ARRAY_SIZE(id_registers) <= CPU_NEEDS_MAX_REGISTERS, "the file has room for all");
 
 /* Fields in which 0xf is "none", and zero is something (Arm ARM D19.1.3): FP and AdvSIMD, the PMU, and the
  * granules of 4 and 64 KiB. */
 static const struct {
-	uint16_t reg;
+	uint64_t id;
 	uint8_t shift;
 } signed_fields[] = {
 	{ID(4, 0), 16}, {ID(4, 0), 20}, {ID(5, 0), 8}, {ID(7, 0), 24}, {ID(7, 0), 28},
 };
 
-static int field_value(uint16_t reg, unsigned shift, uint64_t value)
+static int field_value(uint64_t id, unsigned shift, uint64_t value)
 {
 	const int field = (int)(value >> shift & 0xf);
 
 	for (size_t i = 0; i < ARRAY_SIZE(signed_fields); i++) {
-		if (signed_fields[i].reg == reg && signed_fields[i].shift == shift)
+		if (signed_fields[i].id == id && signed_fields[i].shift == shift)
 			return field >= 8 ? field - 16 : field;
 	}
 	return field;
 }
 
-static uint64_t needed_value(const struct cpu_needs *needs, uint16_t reg)
+static const struct id_register *find_register(const char *name)
 {
-	uint64_t value = 0;
-
-	for (uint32_t i = 0; i < needs->nwords; i++) {
-		const struct cpu_word *word = &needs->word[i];
-
-		if (word->leaf == reg && word->reg < 2)
-			value |= (uint64_t)word->bits << 32 * word->reg;
+	for (size_t i = 0; i < ARRAY_SIZE(id_registers); i++) {
+		if (strcmp(id_registers[i].name, name) == 0)
+			return &id_registers[i];
 	}
-	return value;
+	return NULL;
+}
+
+/* One that is not there is zero. */
+static uint64_t value_of(const struct cpu_needs *needs, const char *name)
+{
+	for (uint32_t i = 0; i < needs->nregisters; i++) {
+		if (strcmp(needs->reg[i].name, name) == 0)
+			return needs->reg[i].value;
+	}
+	return 0;
+}
+
+static void compare_register(const struct id_register *id, uint64_t have, uint64_t want,
+			     struct buf *text)
+{
+	if (id->fields == 0 && have != want)
+		LACK(text, "%s of 0x%llx (it has 0x%llx)", id->name, (unsigned long long)want,
+		     (unsigned long long)have);
+	for (unsigned shift = 0; shift < 64; shift += 4) {
+		const int w = field_value(id->id, shift, want),
+			  h = field_value(id->id, shift, have);
+
+		if ((id->fields >> shift & 0xf) != 0 && h < w)
+			LACK(text, "%s[%u:%u] of %d (it has %d)", id->name, shift + 3, shift, w, h);
+	}
 }
 
 int arm64_compare_cpu(const struct cpu_needs *host, const struct cpu_needs *needs, struct err *err)
 {
 	cleanup_buf struct buf text = {0};
 
-	for (size_t i = 0; i < ARRAY_SIZE(id_registers); i++) {
-		const struct id_register *id = &id_registers[i];
-		const uint64_t want = needed_value(needs, id->reg),
-			       have = needed_value(host, id->reg);
-
-		for (unsigned shift = 0; shift < 64; shift += 4) {
-			const int w = field_value(id->reg, shift, want),
-				  h = field_value(id->reg, shift, have);
-
-			if ((id->fields >> shift & 0xf) != 0 && h < w)
-				buf_printf(&text, "%s%s[%u:%u] of %d (it has %d)",
-					   text.len > 0 ? ", " : "", id->name, shift + 3, shift, w,
-					   h);
-		}
+	for (size_t i = 0; i < ARRAY_SIZE(id_registers); i++)
+		compare_register(&id_registers[i], value_of(host, id_registers[i].name),
+				 value_of(needs, id_registers[i].name), &text);
+	for (uint32_t i = 0; i < needs->nregisters; i++) {
+		if (find_register(needs->reg[i].name) == NULL)
+			LACK(&text, "%s, as far as this torpor knows", needs->reg[i].name);
 	}
 	if (buf_failed(&text))
 		return err_sys(err, ENOMEM, "compare with this host");
@@ -106,21 +125,15 @@ int arm64_collect_needs(struct kvm_vcpu *vcpu, const char *profile, struct cpu_n
 	*needs = (struct cpu_needs){0};
 	snprintf(needs->profile, sizeof(needs->profile), "%s", profile);
 	for (size_t i = 0; i < ARRAY_SIZE(id_registers); i++) {
-		const uint16_t reg = id_registers[i].reg;
-		uint64_t value = 0;
-		int ret = arm64_get_reg(
-			vcpu, KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM64_SYSREG | reg, &value,
-			err);
+		struct cpu_register *reg = &needs->reg[needs->nregisters];
+		int ret = arm64_get_reg(vcpu, id_registers[i].id, &reg->value, err);
 
 		if (ret < 0)
 			return ret;
-		for (uint32_t half = 0; half < 2; half++) {
-			const uint32_t bits = (uint32_t)(value >> 32 * half);
-
-			if (bits != 0)
-				needs->word[needs->nwords++] =
-					(struct cpu_word){.leaf = reg, .reg = half, .bits = bits};
-		}
+		if (reg->value == 0)
+			continue;
+		strcpy(reg->name, id_registers[i].name);
+		needs->nregisters++;
 	}
 	return 0;
 }

@@ -191,7 +191,7 @@ static int walk_all(const struct kvm *kvm, bool set, struct arm64_vm_state *s, s
 
 int arm64_gic_save(const struct kvm *kvm, struct arm64_vm_state *s, struct err *err)
 {
-	s->gic = 3;
+	s->gic = ARM64_GIC_VERSION;
 	s->ncpus = kvm->chip_vcpus;
 	return walk_all(kvm, false, s, err);
 }
@@ -204,7 +204,7 @@ int arm64_gic_restore(const struct kvm *kvm, const struct arm64_vm_state *s, str
 int arm64_gic_reset(const struct kvm *kvm, struct arm64_vm_state *s, struct err *err)
 {
 	int ret = arm64_gic_save(kvm, s, err);
-	struct arm64_vm_state off = {.gic = 3, .ncpus = s->ncpus};
+	struct arm64_vm_state off = {.gic = ARM64_GIC_VERSION, .ncpus = s->ncpus};
 
 	if (ret < 0)
 		return ret;

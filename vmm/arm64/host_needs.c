@@ -3,11 +3,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/num.h"
 #include "vmm/arm64/state.h"
-
-#define HZ_PER_KHZ 1000u
 
 const struct arch_capability arch_capabilities[] = {
 	{KVM_CAP_ONE_REG, "KVM_CAP_ONE_REG", "saving the registers"},
@@ -18,13 +15,13 @@ const struct arch_capability arch_capabilities[] = {
 
 const size_t arch_ncapabilities = ARRAY_SIZE(arch_capabilities);
 
-/* CNTFRQ_EL0 is the same for host and guest, and is not scaled (Arm ARM D13.11). */
-uint32_t arm64_counter_khz(void)
+/* CNTFRQ_EL0, which has 32 bits, is the same for host and guest, and is not scaled (Arm ARM D13.11). */
+static uint32_t counter_hz(void)
 {
 	uint64_t hz;
 
 	__asm__ volatile("mrs %0, cntfrq_el0" : "=r"(hz));
-	return (uint32_t)(hz / HZ_PER_KHZ);
+	return (uint32_t)hz;
 }
 
 /* Ascending, as the file has them. */
@@ -42,7 +39,8 @@ void arch_vcpu_needs(const struct kvm *kvm, const void *state, struct host_needs
 {
 	(void)kvm, (void)state;
 	needs->page_size = (uint32_t)sysconf(_SC_PAGESIZE);
-	needs->tsc_khz = arm64_counter_khz();
+	needs->counter_hz = counter_hz();
+	needs->gic = ARM64_GIC_VERSION;
 	needs->ncaps = ARRAY_SIZE(caps);
 	for (size_t i = 0; i < ARRAY_SIZE(caps); i++)
 		strcpy(needs->cap[i], caps[i].name);
@@ -57,18 +55,17 @@ static bool host_has_cap(const struct kvm *kvm, const char *name)
 	return false;
 }
 
-/* The next thing that is missing. */
-#define LACK(text, fmt, ...) buf_printf(text, "%s" fmt, (text)->len > 0 ? ", " : "", __VA_ARGS__)
-
 int arm64_compare_host(const struct kvm *kvm, const struct host_needs *needs, struct err *err)
 {
-	const uint32_t page_size = (uint32_t)sysconf(_SC_PAGESIZE), khz = arm64_counter_khz();
+	const uint32_t page_size = (uint32_t)sysconf(_SC_PAGESIZE), hz = counter_hz();
 	cleanup_buf struct buf text = {0};
 
 	if (needs->page_size != page_size)
 		LACK(&text, "pages of %u bytes (it has %u)", needs->page_size, page_size);
-	if (needs->tsc_khz != 0 && needs->tsc_khz != khz)
-		LACK(&text, "a counter of %u kHz (it has %u)", needs->tsc_khz, khz);
+	if (needs->counter_hz != hz)
+		LACK(&text, "a counter of %u Hz (it has %u)", needs->counter_hz, hz);
+	if (needs->gic != ARM64_GIC_VERSION)
+		LACK(&text, "a GICv%u (its machines have a GICv%u)", needs->gic, ARM64_GIC_VERSION);
 	for (uint32_t i = 0; i < needs->ncaps; i++) {
 		if (!host_has_cap(kvm, needs->cap[i]))
 			LACK(&text, "%s", needs->cap[i]);

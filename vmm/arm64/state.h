@@ -11,11 +11,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "vmm/arch.h"
 #include "vmm/arm64/boot/platform.h"
 
 #define ARM64_REGS_MAX	1024u
 #define ARM64_VREGS_MAX 64u
+
+#define ARM64_GIC_VERSION 3u /* of the machines that are made here */
 
 /* A register of up to 64 bits, under KVM's name for it (KVM API 4.68). */
 struct arm64_reg {
@@ -83,17 +86,17 @@ int arm64_gic_restore(const struct kvm *kvm, const struct arm64_vm_state *s, str
 /* As after power-on. `s` is room to work in. */
 int arm64_gic_reset(const struct kvm *kvm, struct arm64_vm_state *s, struct err *err);
 
-/* What the guest can see of the CPU: the ID registers of a vCPU as words of the needs. */
+/* Add the next thing that is missing to the list in `text`, a struct buf. */
+#define LACK(text, fmt, ...) buf_printf(text, "%s" fmt, (text)->len > 0 ? ", " : "", __VA_ARGS__)
+
+/* What the guest can see of the CPU: the ID registers of a vCPU. */
 int arm64_collect_needs(struct kvm_vcpu *vcpu, const char *profile, struct cpu_needs *needs,
 			struct err *err);
 /* What `host` lacks of `needs`, field by field (Arm ARM D19.1.3: a field that is larger has more).
- * Pure. ERR_INCOMPATIBLE lists it. */
+ * A register of `needs` that this build does not know is lacking. Pure. ERR_INCOMPATIBLE lists it. */
 int arm64_compare_cpu(const struct cpu_needs *host, const struct cpu_needs *needs, struct err *err);
 
 /* What arch_compat() looks at besides. ERR_INCOMPATIBLE lists what is missing. */
 int arm64_compare_host(const struct kvm *kvm, const struct host_needs *needs, struct err *err);
-
-/* Of the host's counter, which is the guest's. */
-uint32_t arm64_counter_khz(void);
 
 #endif

@@ -218,9 +218,10 @@ int arch_vm_check(const struct kvm *kvm, const void *state, struct err *err)
 {
 	const struct arm64_vm_state *s = state;
 
-	if (s->gic != 3)
+	if (s->gic != ARM64_GIC_VERSION)
 		return err_set(err, ERR_INCOMPATIBLE,
-			       "it has a GICv%u, and machines of this host a GICv3", s->gic);
+			       "it has a GICv%u, and machines of this host a GICv%u", s->gic,
+			       ARM64_GIC_VERSION);
 	if (s->ncpus != kvm->chip_vcpus)
 		return err_set(err, ERR_INTEGRITY, "its interrupt controller is one of %u vCPUs",
 			       s->ncpus);

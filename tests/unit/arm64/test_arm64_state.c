@@ -86,26 +86,51 @@ Test(arm64_state, a_chip_of_another_machine_is_refused)
 	cr_assert(ne(ptr, strstr(err.text, "GICv2"), NULL), "%s", err.text);
 }
 
-#define PFR0  0xc020u /* 3, 0, 0, 4, 0 */
-#define ISAR0 0xc030u /* 3, 0, 0, 6, 0 */
+#define PFR0  "ID_AA64PFR0_EL1"
+#define ISAR0 "ID_AA64ISAR0_EL1"
+
+static void lacks(const struct cpu_needs *host, const struct cpu_needs *needs, const char *words)
+{
+	struct err err = {0};
+
+	cr_assert(lt(int, arm64_compare_cpu(host, needs, &err), 0));
+	cr_assert(eq(int, err.kind, ERR_INCOMPATIBLE));
+	cr_assert(ne(ptr, strstr(err.text, words), NULL), "%s", err.text);
+}
 
 Test(arm64_state, a_cpu_lacks_what_is_less_in_a_field)
 {
-	struct cpu_needs needs = {.nwords = 2,
-				  .word = {{PFR0, 0, 0, 0x00110022}, {ISAR0, 0, 0, 0x20}}};
+	const struct cpu_needs needs = {.nregisters = 2,
+					.reg = {{ISAR0, 0x20}, {PFR0, 0x00110022}}};
 	struct cpu_needs host = needs;
 	struct err err;
 
 	cr_assert(eq(int, arm64_compare_cpu(&host, &needs, &err), 0), "%s", err.text);
-	host.word[1].bits = 0x00000030; /* more */
+	host.reg[0].value = 0x30; /* more */
 	cr_assert(eq(int, arm64_compare_cpu(&host, &needs, &err), 0), "%s", err.text);
-	host.word[1].bits = 0x00000010;
-	cr_assert(lt(int, arm64_compare_cpu(&host, &needs, &err), 0));
-	cr_assert(ne(ptr, strstr(err.text, "ID_AA64ISAR0_EL1[7:4] of 2 (it has 1)"), NULL), "%s",
-		  err.text);
+	host.reg[0].value = 0x10;
+	lacks(&host, &needs, "ID_AA64ISAR0_EL1[7:4] of 2 (it has 1)");
 	/* 0xf in the field of FP is none. */
 	host = needs;
-	host.word[0].bits = 0x001f0022;
-	cr_assert(lt(int, arm64_compare_cpu(&host, &needs, &err), 0));
-	cr_assert(ne(ptr, strstr(err.text, "[19:16] of 1 (it has -1)"), NULL), "%s", err.text);
+	host.reg[1].value = 0x001f0022;
+	lacks(&host, &needs, "[19:16] of 1 (it has -1)");
+	host.nregisters = 1;
+	lacks(&host, &needs, "ID_AA64PFR0_EL1[3:0] of 2 (it has 0)");
+}
+
+Test(arm64_state, a_cpu_of_another_model_is_named)
+{
+	const struct cpu_needs needs = {.nregisters = 1, .reg = {{"MIDR_EL1", 0x413fd0c1}}};
+	struct cpu_needs host = needs;
+
+	host.reg[0].value++;
+	lacks(&host, &needs, "MIDR_EL1 of 0x413fd0c1 (it has 0x413fd0c2)");
+}
+
+/* Whoever wrote it knew why it is needed. */
+Test(arm64_state, a_register_that_nobody_knows_is_lacking)
+{
+	const struct cpu_needs needs = {.nregisters = 1, .reg = {{"ID_AA64PFR7_EL1", 1}}};
+
+	lacks(&needs, &needs, "ID_AA64PFR7_EL1, as far as this torpor knows");
 }
