@@ -2,11 +2,11 @@
 key was lost, no write was half done, and it is the boot it was."""
 
 import collections
-import os
 
 import guest as lab
+import suite
 
-IMAGE = os.path.join(lab.REPOSITORY, "build/images/redis")
+IMAGE = suite.image("redis")
 REDIS = ["--kernel", f"{IMAGE}/vmlinuz", "--initrd", f"{IMAGE}/initrd.img",
          "--append", "console=ttyS0 quiet loglevel=3 panic=-1", "--disk", f"{IMAGE}/disk.img"]
 KEYS = 50000  # that it boots with

@@ -15,8 +15,13 @@ import traceback
 
 import guest as lab
 
-# Hosts of arm64 have guests of arm64.
-IMAGE = os.path.join(lab.REPOSITORY, "build/images/debian" + ("-arm64" if platform.machine() == "aarch64" else ""))
+
+def image(name):
+    """The folder of a guest for hosts of this architecture."""
+    return os.path.join(lab.REPOSITORY, "build/images", name + ("-arm64" if platform.machine() == "aarch64" else ""))
+
+
+IMAGE = image("debian")
 APPEND = "console=ttyS0 quiet loglevel=3 panic=-1"
 # Options for a guest of images/debian.
 DEBIAN = ["--kernel", f"{IMAGE}/vmlinuz", "--initrd", f"{IMAGE}/initrd.img", "--append", APPEND]
