@@ -109,6 +109,13 @@ void fake_stop(struct fake *f)
 	pthread_mutex_unlock(&f->m.lock);
 }
 
+void fake_reset(struct fake *f)
+{
+	pthread_mutex_lock(&f->m.lock);
+	f->v->dev.ops->reset(&f->v->dev);
+	pthread_mutex_unlock(&f->m.lock);
+}
+
 /* Threads of the device have nothing, and there is nothing for them. */
 static bool is_idle(struct fake *f)
 {

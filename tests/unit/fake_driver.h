@@ -84,6 +84,8 @@ unsigned fake_pending(struct fake *f);
 bool fake_is_resetting(struct fake *f);
 /* Hold and quiesce it. */
 void fake_stop(struct fake *f);
+/* As at a reset of the guest: stopped, and with the lock that threads of the device look under. */
+void fake_reset(struct fake *f);
 /* Wait until threads of the device have served everything. */
 void fake_await(struct fake *f);
 

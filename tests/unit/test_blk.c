@@ -337,14 +337,12 @@ Test(blk, damaged_state_is_refused_or_harmless)
 	fake_post(&fake, 0, seg, 3);
 	plug(&other, false);
 	for (unsigned round = 0; round < 20000; round++) {
-		struct device *dev = &other.v->dev;
-
 		if (fake_move_damaged(&fake, &other, &seed, &err) < 0)
 			refused++;
 		else
 			taken++;
 		fake_stop(&other);
-		dev->ops->reset(dev);
+		fake_reset(&other);
 	}
 	cr_assert(ge(u64, refused, 1001));
 	cr_assert(ge(u64, taken, 1001));

@@ -283,8 +283,8 @@ Test(virtio_mmio, guest_reset_forgets_everything)
 
 	fake_bring_up(&fake, VIRTIO_EVENT_IDX, 1, 16);
 	ask(8);
-	dev->ops->quiesce(dev);
-	dev->ops->reset(dev);
+	fake_stop(&fake);
+	fake_reset(&fake);
 	dev->ops->start(dev);
 	cr_assert(eq(u32, status(), 0));
 	cr_assert(eq(u32, fake_read(&fake, R_INTERRUPT_STATUS), 0));
