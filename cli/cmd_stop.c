@@ -26,7 +26,8 @@ static int stop_one(const char *name, void *opaque, struct err *err)
 		return told && ret == -ENOENT ? 0 : ret;
 	/* A process that stands still itself does not hear of it, and is killed as well. */
 	ret = client_do(&client, "stop", wait_ms > PRESS_MS ? wait_ms : PRESS_MS, NULL, err);
-	if (ret >= 0)
+	/* One that dies meanwhile has ended, too. */
+	if (ret == 0 || ret == -EPIPE)
 		ret = client_wait(&client, wait_ms, err);
 	if (ret == -ETIMEDOUT)
 		ret = client_kill(&client, err);
