@@ -21,6 +21,7 @@ CC     := $(if $(call unset,CC),$(CROSS_COMPILE)gcc,$(CC))
 # gcc-ar and not ar: objects of RELEASE=1 hold GCC's intermediate language.
 AR     := $(if $(call unset,AR),$(CROSS_COMPILE)gcc-ar,$(AR))
 STRIP  := $(if $(call unset,STRIP),$(CROSS_COMPILE)strip,$(STRIP))
+OBJCOPY := $(if $(call unset,OBJCOPY),$(CROSS_COMPILE)objcopy,$(OBJCOPY))
 CLANG  ?= clang
 PREFIX ?= /usr/local
 Q      := $(if $(V),,@)

@@ -1,7 +1,7 @@
 # Tests. `make check` runs every suite through tests/run, which sums them into one line.
 
 UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
-KVM_SRC  := $(wildcard tests/kvm/*.c)
+KVM_SRC  := $(wildcard tests/kvm/*.c tests/kvm/$(ARCH)/*.c)
 UNIT_OBJ := $(UNIT_SRC:%.c=$(BUILD)/%.o)
 KVM_OBJ  := $(KVM_SRC:%.c=$(BUILD)/%.o)
 # The verbs are tested too; only the program's own main() stays out.
@@ -44,7 +44,7 @@ $(BUILD)/tests/kvm/preload/%.so: tests/kvm/preload/%.c
 
 include tests/fuzz/rules.mk
 
-TEST_PROGRAMS := $(BUILD)/tests/unit/runner $(BUILD)/tests/kvm/runner $(BUILD)/tests/container/root $(BUILD)/tests/registry/reader $(BUILD)/tests/share/mounted $(BUILD)/tests/kvm/preload/fail_call.so $(BUILD)/images/tiny.elf
+TEST_PROGRAMS := $(BUILD)/tests/unit/runner $(BUILD)/tests/kvm/runner $(BUILD)/tests/container/root $(BUILD)/tests/registry/reader $(BUILD)/tests/share/mounted $(BUILD)/tests/kvm/preload/fail_call.so $(TINY)
 
 # The tests are built on all cores, however make was called.
 JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))

@@ -34,8 +34,7 @@ static void look(void *opaque)
 	used = vcpus_cpu_ns(m);
 	if (used == m->vcpu_ns && has_halted(m)) {
 		m->halted = true;
-		log_line(&m->log, "the guest has halted for good: every vCPU is in HLT with "
-				  "interrupts off");
+		log_line(&m->log, "the guest has halted for good: nothing can wake a vCPU");
 		if (m->changed != NULL)
 			m->changed(m, m->changed_opaque);
 		return;

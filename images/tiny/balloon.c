@@ -35,7 +35,7 @@ void cmd_give(const char *args)
 
 	if (!args_get(args, 2, v))
 		return;
-	if (!mem_usable(v[0] * MIB, v[1] * MIB)) {
+	if (!mem_usable(ram_at(v[0]), v[1] * MIB)) {
 		say("error range");
 		return;
 	}
@@ -44,7 +44,7 @@ void cmd_give(const char *args)
 		return;
 	}
 	for (uint64_t i = 0; i < v[1]; i++) {
-		struct seg s = {(v[0] + i) * MIB, MIB, true};
+		struct seg s = {ram_at(v[0] + i), MIB, true};
 
 		if (queue_request(&balloon.queue[REPORTS], &s, 1) < 0) {
 			say("error give");

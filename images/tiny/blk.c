@@ -215,12 +215,12 @@ void cmd_dload(const char *args)
 
 	if (!args_get(args, 4, v) || !(d = blk_disk(v[0])))
 		return;
-	if (!mem_usable(v[2] * MIB, v[3] * MIB)) {
+	if (!mem_usable(ram_at(v[2]), v[3] * MIB)) {
 		say("error range");
 		return;
 	}
 	for (uint64_t i = 0; i < v[3] && status == OK; i++)
-		status = request(d, T_IN, v[1] + i * MIB / SECTOR, (v[2] + i) * MIB, MIB);
+		status = request(d, T_IN, v[1] + i * MIB / SECTOR, ram_at(v[2] + i), MIB);
 	answer("dload", status);
 }
 

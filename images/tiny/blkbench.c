@@ -135,9 +135,9 @@ void cmd_dbench(const char *args)
 		return;
 	}
 	ok = start(r.disk);
-	from = rdtsc();
+	from = ticks();
 	ok = ok && run_all(&r);
-	from = rdtsc() - from;
+	from = ticks() - from;
 	blk_restart(r.disk);
 	if (ok)
 		say("dbench %u", from);

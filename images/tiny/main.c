@@ -4,9 +4,9 @@
  */
 #include "images/tiny/tiny.h"
 
-struct options options = {.mmio_base = 0xd0000000, .mmio_stride = 0x1000, .mmio_count = 16};
+struct options options = {.mmio_base = MMIO_BASE, .mmio_stride = 0x1000, .mmio_count = 16};
 volatile uint64_t count;
-static uint64_t ready_time; /* TSC ticks from tiny_main to READY */
+static uint64_t ready_time; /* ticks from tiny_main to READY */
 static uint64_t nonce;	    /* only in RAM, so that a reboot cannot pass for a resume */
 
 static void cmd_nonce(const char *args)
@@ -51,10 +51,7 @@ struct input {
 
 /* One command a line, however many there are. */
 /* clang-format off */
-static const struct command {
-	const char *name;
-	void (*run)(const char *args);
-} commands[] = {
+static const struct command commands[] = {
 	{"arp", cmd_arp},
 	{"arpask", cmd_arpask},
 	{"arphear", cmd_arphear},
@@ -64,10 +61,8 @@ static const struct command {
 	{"checkall", cmd_checkall},
 	{"churn", cmd_churn},
 	{"churned", cmd_churned},
-	{"cmos", cmd_cmos},
 	{"count", cmd_count},
 	{"count2", cmd_count2},
-	{"cpuid", cmd_cpuid},
 	{"ddiscard", cmd_ddiscard},
 	{"dflush", cmd_dflush},
 	{"disks", cmd_disks},
@@ -96,7 +91,6 @@ static const struct command {
 	{"hvc", cmd_hvc},
 	{"mem", cmd_mem},
 	{"memsum", cmd_memsum},
-	{"msr", cmd_msr},
 	{"net", cmd_net},
 	{"nonce", cmd_nonce},
 	{"ping", cmd_ping},
@@ -107,14 +101,23 @@ static const struct command {
 	{"rngfill", cmd_rngfill},
 	{"smp", cmd_smp},
 	{"touch", cmd_touch},
-	{"triple", cmd_triple},
 	{"tsc", cmd_tsc},
 	{"vevent", cmd_vevent},
 	{"vhear", cmd_vhear},
 	{"vsay", cmd_vsay},
 	{"vsock", cmd_vsock},
+	{NULL, NULL},
 };
 /* clang-format on */
+
+static bool run_one_of(const struct command *c, const char *name, const char *args)
+{
+	while (c->name && !str_equal(name, c->name))
+		c++;
+	if (c->name)
+		c->run(args);
+	return c->name != NULL;
+}
 
 static void run(char *line)
 {
@@ -124,13 +127,8 @@ static void run(char *line)
 		args++;
 	if (*args)
 		*args++ = 0;
-	for (unsigned i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-		if (str_equal(line, commands[i].name)) {
-			commands[i].run(args);
-			return;
-		}
-	}
-	say("error command %s", line);
+	if (!run_one_of(commands, line, args) && !run_one_of(arch_commands, line, args))
+		say("error command %s", line);
 }
 
 static void option_mmio(const char *s)
@@ -241,18 +239,16 @@ static uint64_t make_nonce(void)
 
 	rng_read((uint64_t)&v, sizeof(v));
 	for (int i = 0; i < 4; i++)
-		v = mix(v ^ rdtsc());
+		v = mix(v ^ ticks());
 	return v;
 }
 
-_Noreturn void tiny_main(const struct start_info *info);
-
-void tiny_main(const struct start_info *info)
+void tiny_main(const struct boot *boot)
 {
-	uint64_t start = rdtsc();
+	uint64_t start = ticks();
 
-	options_parse((const char *)info->cmdline);
-	mem_init(info);
+	options_parse(boot->cmdline);
+	mem_init(boot);
 	serial_init();
 	if (options.bench)
 		serial_bench();
@@ -260,7 +256,7 @@ void tiny_main(const struct start_info *info)
 	nonce = make_nonce();
 	if (!options.quiet)
 		say("READY nonce=%X", nonce);
-	ready_time = rdtsc() - start;
+	ready_time = ticks() - start;
 	run_autocmd();
 	serve();
 }

@@ -1,61 +1,29 @@
 /* RAM: its map, patterns written to it and checked. */
 #include "images/tiny/tiny.h"
 
-enum { MEMMAP_RAM = 1, MEMMAP_MAX = 16 };
-enum { HIGH_TABLES = 16 }; /* GiB above 4 GiB that can be mapped by 2 MiB pages */
-#define GENID_ADDR 0xff000ull
-
 extern char image_end[];
-extern uint64_t pdpt_2m[512];
 
-static struct memmap_entry memmap[MEMMAP_MAX];
-static unsigned memmap_len;
-static uint64_t mapped_end = 512ull << 30;
-static _Alignas(PAGE) uint64_t high_tables[HIGH_TABLES][512];
+static struct boot ours;
+static uint64_t mapped_end;
 
-static bool have_1g_pages(void)
+void mem_init(const struct boot *boot)
 {
-	uint32_t a = 0x80000001, b, c, d;
-
-	__asm__("cpuid" : "+a"(a), "=b"(b), "=c"(c), "=d"(d));
-	return d & 1u << 26;
-}
-
-/* Maps [4 GiB, end) as far as there are tables for it. */
-static void map_high(uint64_t end)
-{
-	uint64_t addr = 4ull << 30;
-
-	for (unsigned t = 0; t < HIGH_TABLES && addr < end; t++) {
-		for (unsigned i = 0; i < 512; i++, addr += 2 * MIB)
-			high_tables[t][i] = addr | 0x83;
-		pdpt_2m[4 + t] = (uint64_t)high_tables[t] | 0x03;
-	}
-	mapped_end = addr;
-}
-
-void mem_init(const struct start_info *info)
-{
-	const struct memmap_entry *from = (const struct memmap_entry *)info->memmap;
 	uint64_t end = 0;
 
-	for (unsigned i = 0; i < info->memmap_entries && memmap_len < MEMMAP_MAX; i++) {
-		if (from[i].type != MEMMAP_RAM)
-			continue;
-		memmap[memmap_len++] = from[i];
-		if (from[i].addr + from[i].size > end)
-			end = from[i].addr + from[i].size;
+	ours = *boot;
+	for (unsigned i = 0; i < ours.nram; i++) {
+		if (ours.ram[i].addr + ours.ram[i].size > end)
+			end = ours.ram[i].addr + ours.ram[i].size;
 	}
-	if (!have_1g_pages())
-		map_high(end);
+	mapped_end = arch_map(end);
 }
 
 bool mem_usable(uint64_t addr, uint64_t size)
 {
 	if (addr < (uint64_t)image_end || addr + size < addr || addr + size > mapped_end)
 		return false;
-	for (unsigned i = 0; i < memmap_len; i++) {
-		if (addr >= memmap[i].addr && addr + size <= memmap[i].addr + memmap[i].size)
+	for (unsigned i = 0; i < ours.nram; i++) {
+		if (addr >= ours.ram[i].addr && addr + size <= ours.ram[i].addr + ours.ram[i].size)
 			return true;
 	}
 	return false;
@@ -66,8 +34,8 @@ void cmd_mem(const char *args)
 	uint64_t total = 0;
 
 	(void)args;
-	for (unsigned i = 0; i < memmap_len; i++)
-		total += memmap[i].size;
+	for (unsigned i = 0; i < ours.nram; i++)
+		total += ours.ram[i].size;
 	say("mem %u", total);
 }
 
@@ -78,7 +46,7 @@ static bool range_get(const char *args, uint64_t *start, uint64_t *end, uint64_t
 
 	if (!args_get(args, 3, v))
 		return false;
-	*start = v[0] * MIB;
+	*start = ram_at(v[0]);
 	*end = *start + v[1] * MIB;
 	*seed = mix(v[2]);
 	if (!mem_usable(*start, *end - *start)) {
@@ -108,12 +76,12 @@ void cmd_touch(const char *args)
 	if (!args_get(args, 4, v))
 		return;
 	if (v[1] == 0 || v[2] == 0 || v[1] > MIB || v[2] > MIB ||
-	    !mem_usable(v[0] * MIB, ((v[1] - 1) * v[2] + 1) * PAGE)) {
+	    !mem_usable(ram_at(v[0]), ((v[1] - 1) * v[2] + 1) * PAGE)) {
 		say("error range");
 		return;
 	}
 	for (uint64_t i = 0; i < v[1]; i++)
-		*(volatile uint64_t *)(v[0] * MIB + i * v[2] * PAGE) = mix(v[3] + i);
+		*(volatile uint64_t *)(ram_at(v[0]) + i * v[2] * PAGE) = mix(v[3] + i);
 	say("touch ok");
 }
 
@@ -159,11 +127,11 @@ void cmd_memsum(const char *args)
 
 	if (!args_get(args, 2, v))
 		return;
-	if (!mem_usable(v[0] * MIB, v[1] * MIB)) {
+	if (!mem_usable(ram_at(v[0]), v[1] * MIB)) {
 		say("error range");
 		return;
 	}
-	for (uint64_t a = v[0] * MIB; a < (v[0] + v[1]) * MIB; a += PAGE)
+	for (uint64_t a = ram_at(v[0]); a < ram_at(v[0] + v[1]); a += PAGE)
 		sum = (sum ^ *(volatile uint64_t *)a) * 0x100000001b3;
 	say("memsum %X", sum);
 }

@@ -61,9 +61,9 @@ void cmd_rngfill(const char *args)
 
 	if (!args_get(args, 2, v))
 		return;
-	if (!mem_usable(v[0] * MIB, v[1] * MIB))
+	if (!mem_usable(ram_at(v[0]), v[1] * MIB))
 		say("error range");
-	else if (!rng_read(v[0] * MIB, v[1] * MIB))
+	else if (!rng_read(ram_at(v[0]), v[1] * MIB))
 		say("error rng");
 	else
 		say("filled %u", v[1] * MIB / PAGE);

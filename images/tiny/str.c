@@ -9,18 +9,14 @@ void *memset(void *to, int c, size_t n);
 
 void *memcpy(void *to, const void *from, size_t n)
 {
-	void *result = to;
-
-	__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
-	return result;
+	copy_bytes(to, from, n);
+	return to;
 }
 
 void *memset(void *to, int c, size_t n)
 {
-	void *result = to;
-
-	__asm__ volatile("rep stosb" : "+D"(to), "+c"(n) : "a"(c) : "memory");
-	return result;
+	fill_bytes(to, c, n);
+	return to;
 }
 
 bool str_equal(const char *a, const char *b)

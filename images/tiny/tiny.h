@@ -1,10 +1,9 @@
 /*
- * The polling test kernel: everything its files share.
+ * The polling test kernel: everything its files share. Each architecture has a folder: arch.h is its
+ * instructions and addresses, boot.c (and mem.c's arch_map()) how it begins, cpu.c its commands.
  *
  * One processor runs everything (see tiny_main); others only count (ap_main). Interrupts are never
- * enabled, and only instructions are used that KVM's own instruction emulator knows (no SSE,
- * fences, rdrand, iret). All memory is identity mapped. A command answers with exactly one line,
- * written by say().
+ * enabled. All memory is identity mapped. A command answers with exactly one line, written by say().
  */
 #ifndef TINY_H
 #define TINY_H
@@ -13,58 +12,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "images/tiny/layout.h"
+#if defined(__x86_64__)
+#include "images/tiny/x86_64/arch.h"
+#include "images/tiny/x86_64/layout.h"
+#elif defined(__aarch64__)
+#include "images/tiny/arm64/arch.h"
+#include "images/tiny/arm64/layout.h"
+#endif
 
 #define PAGE   4096u
 #define SECTOR 512u
 #define MIB    (1ull << 20)
-
-/* --- instructions --- */
-
-static inline void outb(uint16_t port, uint8_t v)
-{
-	__asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port));
-}
-
-static inline void outw(uint16_t port, uint16_t v)
-{
-	__asm__ volatile("outw %0, %1" : : "a"(v), "Nd"(port));
-}
-
-static inline uint8_t inb(uint16_t port)
-{
-	uint8_t v;
-
-	__asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port));
-	return v;
-}
-
-static inline uint32_t mmio_read(uint64_t addr)
-{
-	uint32_t v;
-
-	__asm__ volatile("movl (%1), %0" : "=r"(v) : "r"(addr) : "memory");
-	return v;
-}
-
-static inline void mmio_write(uint64_t addr, uint32_t v)
-{
-	__asm__ volatile("movl %0, (%1)" : : "r"(v), "r"(addr) : "memory");
-}
-
-static inline uint64_t rdtsc(void)
-{
-	uint32_t lo, hi;
-
-	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
-	return (uint64_t)hi << 32 | lo;
-}
-
-/* A full barrier; the fence instructions are unknown to KVM's emulator. */
-static inline void barrier(void)
-{
-	__asm__ volatile("lock addl $0, (%%rsp)" : : : "memory", "cc");
-}
 
 /* --- str.c: strings, numbers, patterns --- */
 
@@ -82,7 +40,7 @@ void say(const char *format, ...);
 /* One step of splitmix64: well mixed for any input. */
 uint64_t mix(uint64_t v);
 
-/* --- serial.c: 16550 at 0x3f8, polled --- */
+/* --- serial.c: 16550, polled --- */
 
 void serial_init(void);
 void serial_write(const char *s, size_t n);
@@ -104,22 +62,46 @@ struct options {
 extern struct options options;
 extern volatile uint64_t count;
 
+struct command {
+	const char *name;
+	void (*run)(const char *args);
+};
+
+/* Of what this machine boots from. */
+struct ram {
+	uint64_t addr, size;
+};
+
+enum { RAM_MAX = 16 };
+
+struct boot {
+	const char *cmdline;
+	struct ram ram[RAM_MAX];
+	unsigned nram;
+};
+
+/* All of it, from boot.c, which has read what the machine says of itself. */
+_Noreturn void tiny_main(const struct boot *boot);
+
+/* --- the architecture's cpu.c --- */
+
+extern const struct command arch_commands[]; /* the last one has no name */
+/* Maps RAM up to `end` as far as it can, and returns how far that is. */
+uint64_t arch_map(uint64_t end);
+void cmd_smp(const char *args);
+void cmd_poweroff(const char *args);
+void cmd_reset(const char *args);
+void cmd_halt(const char *args);
+
 /* --- mem.c --- */
 
-/* PVH boot structures (Xen public/arch-x86/hvm/start_info.h). */
-struct start_info {
-	uint32_t magic, version, flags, nr_modules;
-	uint64_t modules, cmdline, rsdp, memmap;
-	uint32_t memmap_entries, reserved;
-};
-
-struct memmap_entry {
-	uint64_t addr, size;
-	uint32_t type, reserved;
-};
-
-/* Keeps the RAM map and maps RAM above 4 GiB where the processor lacks 1 GiB pages. */
-void mem_init(const struct start_info *info);
+/* Keeps the RAM map. */
+void mem_init(const struct boot *boot);
+/* The address so many MiB behind the start of RAM. */
+static inline uint64_t ram_at(uint64_t mib)
+{
+	return RAM_START + mib * MIB;
+}
 /* True when [addr, addr + size) is RAM, mapped, and not ours. */
 bool mem_usable(uint64_t addr, uint64_t size);
 void cmd_mem(const char *args);
@@ -141,17 +123,10 @@ struct spin {
 bool spin(struct spin *s);
 _Noreturn void ap_main(void);
 extern volatile uint64_t count2;
-void cmd_cmos(const char *args);
+extern volatile uint32_t ap_count; /* of processors that came up, this one not counted */
 void cmd_tsc(const char *args);
-void cmd_cpuid(const char *args);
-void cmd_msr(const char *args);
-void cmd_smp(const char *args);
 void cmd_churn(const char *args);
 void cmd_churned(const char *args);
-void cmd_poweroff(const char *args);
-void cmd_reset(const char *args);
-void cmd_triple(const char *args);
-void cmd_halt(const char *args);
 
 /* --- virtio.c: virtio 1.2 over MMIO (§4.2), split queues (§2.7), polled --- */
 

@@ -434,6 +434,14 @@ void guest_restart(struct guest *g, const char *command)
 	await_line(g, "READY");
 }
 
+void *guest_memory(struct guest *g, uint64_t offset, uint64_t len)
+{
+	void *at = mem_at_write(&g->machine.mem, g->machine.mem.range[0].gpa + offset, len);
+
+	cr_assert(at != NULL, "%#llx is not in memory", (unsigned long long)offset);
+	return at;
+}
+
 void guest_pause(struct guest *g)
 {
 	pthread_mutex_lock(&g->machine.lock);

@@ -77,6 +77,8 @@ uint64_t guest_number(struct guest *g, const char *command);
 void guest_await_more(struct guest *g, const char *command, uint64_t than);
 /* Send a command after which the kernel starts anew, and wait until it is ready. */
 void guest_restart(struct guest *g, const char *command);
+/* So many bytes of its memory, from there on behind its start, to be written, too. */
+void *guest_memory(struct guest *g, uint64_t offset, uint64_t len);
 void guest_pause(struct guest *g);
 void guest_unpause(struct guest *g);
 /* Save a paused guest. */

@@ -1,5 +1,5 @@
 /*
- * A machine that loses memory while it runs: two vCPUs in real mode, one of which is made to wait
+ * A machine that loses memory while it runs: two vCPUs, one of which is made to wait
  * for memory that never comes, while the other counts.
  */
 #include <criterion/criterion.h>
@@ -12,17 +12,12 @@
 #include "base/num.h"
 #include "snapshot/uffd.h"
 #include "tests/await.h"
+#include "tests/kvm/arch_guest.h"
 #include "tests/kvm/harness.h"
 
 #define ABSENT	0x10000u /* a frame nobody brings */
 #define MARK	0x3000u	 /* what the first vCPU writes when it has read there */
 #define COUNTER 0x3010u	 /* what the second increments all the time */
-
-/* mov ax, 0x1000 · mov ds, ax · mov al, [0] · mov word cs:[MARK], 0x1234 · jmp here */
-static const uint8_t reader[] = {0xb8, 0x00, 0x10, 0x8e, 0xd8, 0xa0, 0x00, 0x00, 0x2e,
-				 0xc7, 0x06, 0x00, 0x30, 0x34, 0x12, 0xeb, 0xfe};
-/* inc word cs:[COUNTER] · jmp back */
-static const uint8_t counter[] = {0x2e, 0xff, 0x06, 0x10, 0x30, 0xeb, 0xf9};
 
 static struct {
 	struct machine m;
@@ -30,26 +25,10 @@ static struct {
 	pthread_t thread;
 } t;
 
-static void put_code(unsigned vcpu, uint64_t at, const uint8_t *code, size_t len)
+static uint16_t word_at(uint32_t offset)
 {
-	struct kvm_vcpu *kvm = &t.m.vcpus[vcpu].kvm;
-	struct kvm_mp_state runnable = {.mp_state = KVM_MP_STATE_RUNNABLE};
-	struct kvm_regs regs = {.rip = at, .rflags = 2};
-	struct kvm_sregs sregs;
-	struct err err;
-
-	cr_assert(mem_write(&t.m.mem, at, code, len));
-	cr_assert(eq(int, kvm_vcpu_call(kvm, KVM_GET_SREGS, &sregs, &err), 0), "%s", err.text);
-	sregs.cs.base = sregs.cs.selector = 0;
-	cr_assert(eq(int, kvm_vcpu_call(kvm, KVM_SET_SREGS, &sregs, &err), 0), "%s", err.text);
-	cr_assert(eq(int, kvm_vcpu_call(kvm, KVM_SET_REGS, &regs, &err), 0), "%s", err.text);
-	cr_assert(eq(int, kvm_vcpu_call(kvm, KVM_SET_MP_STATE, &runnable, &err), 0), "%s",
-		  err.text);
-}
-
-static uint16_t word_at(uint64_t gpa)
-{
-	return __atomic_load_n((const uint16_t *)mem_at(&t.m.mem, gpa, 2), __ATOMIC_SEQ_CST);
+	return __atomic_load_n((const uint16_t *)(t.m.mem.range[0].host + offset),
+			       __ATOMIC_SEQ_CST);
 }
 
 static void *run(void *ignored)
@@ -78,8 +57,7 @@ static bool begin(void)
 	cr_assert(eq(int, machine_init(&t.m, &params, &err), 0), "%s", err.text);
 	host = t.m.mem.range[0].host + ABSENT;
 	cr_assert(eq(int, uffd_register(t.uffd, host, FRAME_SIZE, &err), 0), "%s", err.text);
-	put_code(0, 0x1000, reader, sizeof(reader));
-	put_code(1, 0x1100, counter, sizeof(counter));
+	arch_start_two(&t.m, ABSENT, MARK, COUNTER);
 	pthread_create(&t.thread, NULL, run, NULL);
 	AWAIT(uffd_next(t.uffd, &host));
 	cr_assert(eq(ptr, host, t.m.mem.range[0].host + ABSENT));
@@ -177,7 +155,7 @@ Test(broken, a_thread_whose_file_was_truncated)
 		return;
 	resume_mapped(&g, file);
 	guest_pause(&g);
-	kernel = mem_at(&g.machine.mem, MIB(1), FRAME_SIZE);
+	kernel = guest_memory(&g, arch_kernel_offset, FRAME_SIZE);
 	cr_assert_not(is_zero(kernel, FRAME_SIZE));
 	cr_assert(eq(int, truncate(file, 0), 0));
 	cr_assert(is_zero(kernel, FRAME_SIZE));

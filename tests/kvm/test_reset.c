@@ -13,15 +13,14 @@
 #include "base/num.h"
 #include "format/archive.h"
 #include "snapshot/uffd.h"
+#include "tests/kvm/arch_guest.h"
 #include "tests/kvm/harness.h"
-#include "vmm/x86_64/state.h"
 
-#define MEMORY	    MIB(16)
-#define DISK	    MIB(2)
-#define LAPIC_TMCCT 0x390u /* counts down by itself */
-#define STATE_MAX   MIB(1)
-#define PAGE	    4096u
-#define RESETS	    200u
+#define MEMORY	  MIB(16)
+#define DISK	  MIB(2)
+#define STATE_MAX MIB(1)
+#define PAGE	  4096u
+#define RESETS	  200u
 
 /* $RESET_PERCENT of that: more in the soak, less under an emulated CPU. */
 static unsigned many(unsigned usual)
@@ -95,8 +94,10 @@ struct whole_state {
 	unsigned nparts;
 };
 
-static void add_part(struct whole_state *s, const char *name, const void *bytes, size_t len)
+static void add_part(void *opaque, const char *name, const void *bytes, size_t len)
 {
+	struct whole_state *s = opaque;
+
 	cr_assert(s->len + len <= STATE_MAX && s->nparts < ARRAY_SIZE(s->part));
 	memcpy(s->bytes + s->len, bytes, len);
 	s->len += len;
@@ -104,38 +105,14 @@ static void add_part(struct whole_state *s, const char *name, const void *bytes,
 	s->part[s->nparts++].end = s->len;
 }
 
-/* All that a save would write of vCPUs, chips and devices, but what runs on by itself: the TSC, the
- * clock, the count of the LAPIC's timer. */
+/* All that a save would write of vCPUs, chips and devices, but what runs on by itself. */
 static void read_state(struct guest *g, struct whole_state *s)
 {
 	struct machine *m = &g->machine;
-	cleanup_free struct x86_vcpu_state *vcpu = malloc(sizeof(*vcpu));
-	struct x86_vm_state vm;
-	struct err err;
 
 	s->len = 0;
 	s->nparts = 0;
-	for (uint32_t i = 0; i < m->nvcpus; i++) {
-		cr_assert(arch_vcpu_save(&m->kvm, &m->vcpus[i].kvm, vcpu, &err) == 0, "%s",
-			  err.text);
-		le_put32(vcpu->lapic + LAPIC_TMCCT, 0);
-		for (uint32_t k = 0; k < vcpu->nmsrs; k++) {
-			if (vcpu->msr[k].index == X86_MSR_TSC)
-				vcpu->msr[k].data = 0;
-		}
-		add_part(s, "regs", &vcpu->regs, sizeof(vcpu->regs));
-		add_part(s, "sregs", &vcpu->sregs, sizeof(vcpu->sregs));
-		add_part(s, "debugregs", &vcpu->debugregs, sizeof(vcpu->debugregs));
-		add_part(s, "events", &vcpu->events, sizeof(vcpu->events));
-		add_part(s, "xcr", vcpu->xcr, sizeof(vcpu->xcr));
-		add_part(s, "xsave", vcpu->xsave, sizeof(vcpu->xsave));
-		add_part(s, "lapic", vcpu->lapic, sizeof(vcpu->lapic));
-		add_part(s, "msr", vcpu->msr, sizeof(vcpu->msr));
-		add_part(s, "vcpu", vcpu, sizeof(*vcpu));
-	}
-	cr_assert(arch_vm_save(&m->kvm, NULL, &vm, &err) == 0, "%s", err.text);
-	vm.clock_ns = 0;
-	add_part(s, "chips", &vm, sizeof(vm));
+	arch_read_state(m, add_part, s);
 	for (unsigned i = 0; i < m->ndevices; i++) {
 		const struct device *dev = m->devices[i];
 
@@ -160,60 +137,6 @@ static void expect_same_state(struct guest *g, const struct whole_state *before)
 			  "%s: byte %zu of it from the end is %#x, was %#x", now.part[part].name,
 			  now.part[part].end - i, now.bytes[i], before->bytes[i]);
 	}
-}
-
-/* What no guest of ours does: every chip and register that KVM lets us set, with timers that are
- * about to fire. */
-static void scribble_chips(struct guest *g, unsigned seed)
-{
-	struct machine *m = &g->machine;
-	cleanup_free struct x86_vcpu_state *s = malloc(sizeof(*s));
-	struct kvm_pit_state2 pit = {0};
-	struct kvm_irqchip chip = {0};
-	struct err err;
-
-	for (uint32_t i = 0; i < m->nvcpus; i++) {
-		struct kvm_vcpu *vcpu = &m->vcpus[i].kvm;
-		struct kvm_guest_debug none = {0};
-		struct kvm_msrs *msrs = calloc(1, sizeof(*msrs) + sizeof(msrs->entries[0]));
-
-		cr_assert(arch_vcpu_save(&m->kvm, vcpu, s, &err) == 0, "%s", err.text);
-		s->regs.rax ^= seed;
-		s->regs.rip += 64;
-		s->sregs.cr2 += seed;
-		s->sregs.gs.base += seed;
-		s->debugregs.db[1] = 0x1000 + seed;
-		memset(s->xsave + 160, (int)seed, 64); /* xmm0 to xmm3 */
-		s->xsave[512] |= 3;
-		le_put32(s->lapic + 0x80, 0x20);	  /* TPR */
-		le_put32(s->lapic + 0xf0, 0x1ff);	  /* enabled */
-		le_put32(s->lapic + 0x320, 0x20000 | 48); /* its timer, periodic */
-		le_put32(s->lapic + 0x3e0, 0xb);	  /* divided by 1 */
-		le_put32(s->lapic + 0x380, 1000 + seed);
-		le_put32(s->lapic + 0x210, 1u << seed % 32); /* requested */
-		s->events.nmi.pending = 1;
-		cr_assert(x86_vcpu_restore_registers(vcpu, s, &err) == 0, "%s", err.text);
-		(void)kvm_vcpu_call(vcpu, KVM_SET_GUEST_DEBUG, &none, NULL);
-		(void)kvm_vcpu_call(vcpu, KVM_NMI, NULL, NULL);
-		msrs->nmsrs = 1;
-		msrs->entries[0] = (struct kvm_msr_entry){.index = 0xc0000082, .data = seed};
-		cr_assert(eq(int, kvm_vcpu_call(vcpu, KVM_SET_MSRS, msrs, &err), 1));
-		msrs->entries[0].index = X86_MSR_TSC;
-		msrs->entries[0].data = (uint64_t)seed << 40;
-		cr_assert(eq(int, kvm_vcpu_call(vcpu, KVM_SET_MSRS, msrs, &err), 1));
-		free(msrs);
-	}
-	pit.channels[0] = (struct kvm_pit_channel_state){
-		.count = 0x100 + seed, .mode = 2, .rw_mode = 3, .gate = 1};
-	cr_assert(eq(int, kvm_call(&m->kvm, KVM_SET_PIT2, &pit, &err), 0));
-	for (uint32_t i = 0; i < 2; i++) {
-		chip.chip_id = i;
-		chip.chip.pic = (struct kvm_pic_state){.irr = (uint8_t)seed, .imr = 0x55};
-		cr_assert(eq(int, kvm_call(&m->kvm, KVM_SET_IRQCHIP, &chip, &err), 0));
-	}
-	for (uint32_t gsi = 0; gsi < 24; gsi++)
-		kvm_irq_line(&m->kvm, gsi, (seed >> gsi % 8 & 1) != 0);
-	cr_assert(eq(int, arch_clock_set(&m->kvm, (uint64_t)seed << 30, &err), 0));
 }
 
 static unsigned mib_of(const struct guest *g)
@@ -246,19 +169,20 @@ static void scribble_guest(struct guest *g, unsigned seed)
 static void scribble_host(struct guest *g, unsigned seed)
 {
 	struct mem *mem = &g->machine.mem;
+	const uint64_t start = mem->range[0].gpa;
 	const uint64_t step = seed % 16 == 0 ? 1 : 61;
 	uint8_t block[3000];
 	uint64_t at, size;
 
 	for (uint64_t page = seed % step; page < mem->range[0].size / PAGE; page += step) {
-		at = page * PAGE + page * 7 % 4000;
+		at = start + page * PAGE + page * 7 % 4000;
 		cr_assert(mem_write(mem, at, &seed, sizeof(seed)));
 	}
-	at = seed % (mib_of(g) - 5) * MIB(1);
+	at = start + seed % (mib_of(g) - 5) * MIB(1);
 	size = seed % 8 == 0 ? MIB(5) : MIB(1);
 	mem_discard(mem, mem_at_write(mem, at, size), size);
 	cr_assert(mem_write(mem, at + size / 2, &seed, sizeof(seed)));
-	mem_discard(mem, mem_at_write(mem, MIB(7) + seed % 64 * PAGE, 3 * PAGE), 3 * PAGE);
+	mem_discard(mem, mem_at_write(mem, start + MIB(7) + seed % 64 * PAGE, 3 * PAGE), 3 * PAGE);
 	memset(block, (int)seed, sizeof(block));
 	cr_assert(
 		eq(int,
@@ -326,7 +250,7 @@ static void reset_lives(const struct guest_spec *spec, bool flat, unsigned first
 			scribble_guest(g, i / guest_every);
 		guest_pause(g);
 		scribble_host(g, i);
-		scribble_chips(g, i);
+		arch_scribble(&g->machine, i);
 		pages = golden_reset_whole();
 		if (i % 16 != 0)
 			continue;
@@ -495,8 +419,7 @@ Test(reset, a_machine_that_is_not_all_there)
 		guest_unpause(&g);
 		guest_say(&g, i % 2 == 0 ? "touch 4 3 16 5" : "touch 40 100 16 5");
 		guest_pause(&g);
-		mem_discard(&g.machine.mem, mem_at_write(&g.machine.mem, MIB(5), FRAME_SIZE),
-			    FRAME_SIZE);
+		mem_discard(&g.machine.mem, guest_memory(&g, MIB(5), FRAME_SIZE), FRAME_SIZE);
 		guest_reset(&g, &did);
 		cr_assert(lt(u64, did.pages, 300));
 	}
@@ -525,36 +448,10 @@ Test(reset, memory_above_4_gib)
 	cr_assert(ge(u64, did.pages, 64));
 	cr_assert(lt(u64, did.pages, 200), "%llu pages", (unsigned long long)did.pages);
 	for (unsigned i = 0; i < 64; i++)
-		cr_assert(eq(int,
-			     (int)*(uint64_t *)mem_at(&g.machine.mem, MIB(4100) + i * 33 * PAGE, 8),
+		cr_assert(eq(int, (int)*(uint64_t *)guest_memory(&g, MIB(4100) + i * 33 * PAGE, 8),
 			     0));
 	guest_stop(&g);
 	guest_stop(&origin);
-}
-
-static uint64_t tsc_of(struct guest *g)
-{
-	cleanup_free struct kvm_msrs *msrs = calloc(1, sizeof(*msrs) + sizeof(msrs->entries[0]));
-	struct err err;
-
-	msrs->nmsrs = 1;
-	msrs->entries[0].index = X86_MSR_TSC;
-	cr_assert(eq(int, kvm_vcpu_call(&g->machine.vcpus[0].kvm, KVM_GET_MSRS, msrs, &err), 1));
-	return msrs->entries[0].data;
-}
-
-/* A KVM that interprets its guests shows them the host's TSC, whatever it is told. */
-static bool can_set_tsc(struct guest *g)
-{
-	const uint64_t before = tsc_of(g);
-	struct err err;
-
-	cr_assert(eq(int, x86_set_tsc(&g->machine.vcpus[0].kvm, before + (UINT64_C(1) << 50), &err),
-		     0));
-	if (tsc_of(g) - before >= UINT64_C(1) << 50)
-		return true;
-	fprintf(stderr, "SKIP: this KVM does not set the TSC\n");
-	return false;
 }
 
 /* Also within a second of the last time it was set, when KVM takes a value for a correction. */
@@ -562,23 +459,23 @@ Test(reset, time_goes_back)
 {
 	static struct guest origin, g;
 	struct golden_reset did;
-	uint64_t tsc, clock, now;
+	uint64_t ticks, clock, now;
 	const char *file;
 	struct err err;
-	bool has_tsc;
+	bool has_ticks;
 
 	if (!can_log())
 		return;
 	file = make_golden(&origin, &(struct guest_spec){.memory = MEMORY}, false);
 	guest_resume_golden(&g, file, PAGER_FILL_FULL);
-	has_tsc = can_set_tsc(&g);
+	has_ticks = arch_can_set_ticks(&g.machine);
 	guest_reset(&g, &did);
 	for (unsigned i = 0; i < 3; i++) {
 		guest_unpause(&g);
 		guest_say(&g, "nonce");
 		usleep(600000);
 		guest_pause(&g);
-		tsc = tsc_of(&g);
+		ticks = arch_guest_ticks(&g.machine);
 		clock = g.machine.clock;
 		guest_reset(&g, &did);
 		cr_assert(lt(u64, g.machine.clock, clock));
@@ -588,8 +485,8 @@ Test(reset, time_goes_back)
 		cr_assert(eq(int, arch_clock_get(&g.machine.kvm, &now, &err), 0));
 		cr_assert(lt(u64, now, clock));
 		guest_reset(&g, &did);
-		if (has_tsc)
-			cr_assert(lt(u64, tsc_of(&g), tsc));
+		if (has_ticks)
+			cr_assert(lt(u64, arch_guest_ticks(&g.machine), ticks));
 	}
 	guest_stop(&g);
 	guest_stop(&origin);
@@ -609,7 +506,7 @@ Test(reset, of_a_guest_that_was_reset_or_has_halted)
 	(void)golden_reset_whole();
 	guest_unpause(g);
 	says(g, "nonce", golden.nonce);
-	guest_restart(g, "triple");
+	guest_restart(g, arch_restart_command);
 	(void)golden_reset_whole();
 	guest_unpause(g);
 	says(g, "nonce", golden.nonce);

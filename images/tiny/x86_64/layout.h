@@ -1,6 +1,6 @@
 /* Numbers shared by assembly and C. */
-#ifndef TINY_LAYOUT_H
-#define TINY_LAYOUT_H
+#ifndef TINY_X86_64_LAYOUT_H
+#define TINY_X86_64_LAYOUT_H
 
 #define SEL_CODE64 0x08
 #define SEL_DATA   0x10

@@ -2,9 +2,9 @@
  * Entry points. PVH (Xen ABI "x86/HVM direct boot") starts us in flat 32-bit mode without paging,
  * %ebx = hvm_start_info; we switch to 64-bit mode. The page tables are data of the ELF file, because
  * filling them costs milliseconds where guests are interpreted. Application processors enter by a
- * SIPI at ap_start16, which cpu.c copies to AP_PAGE.
+ * SIPI at ap_start16, which x86_64/cpu.c copies to AP_PAGE.
  */
-#include "images/tiny/layout.h"
+#include "images/tiny/x86_64/layout.h"
 
 #define PTE_TABLE 0x03 /* present, writable */
 #define PTE_LARGE 0x83 /* present, writable, page size */
@@ -60,7 +60,7 @@ start64:
 boot64:
 	movl $boot_stack_end, %esp
 	movl boot_info, %edi
-	call tiny_main
+	call arch_main
 1:	jmp 1b
 
 ap64:
@@ -140,7 +140,7 @@ pdpt_1g: /* 512 GiB */
 	.set page, page + (1 << 30)
 	.endr
 	.globl pdpt_2m
-pdpt_2m: /* 4 GiB; mem.c adds what RAM there is above */
+pdpt_2m: /* 4 GiB; boot.c adds what RAM there is above */
 	.quad pd_2m + PTE_TABLE, pd_2m + 0x1000 + PTE_TABLE
 	.quad pd_2m + 0x2000 + PTE_TABLE, pd_2m + 0x3000 + PTE_TABLE
 	.fill 508, 8, 0
