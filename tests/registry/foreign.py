@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The appliance in a file as one for another architecture, in an OCI layout: foreign.py FILE ARCH FOLDER.
+"""The cold appliance in a file as one for another architecture, in an OCI layout: foreign.py FILE ARCH FOLDER.
 
 Only its config says so: what is in it stays. Nothing can run it, but it can be carried about."""
 import hashlib
@@ -35,6 +35,7 @@ with open(f"{folder}/index.json", encoding="ascii") as f:
 manifest = read(index["manifests"][0]["digest"])
 config = read(manifest["config"]["digest"])
 config["arch"] = arch
+config["cpu"] = {"profile": "", **({"id_registers": {}} if arch == "aarch64" else {"vendor": "", "words": []})}
 old = [manifest["config"]["digest"], index["manifests"][0]["digest"]]
 manifest["config"].update(write(config))
 index["manifests"][0].update(write(manifest))
