@@ -1,14 +1,175 @@
-"""Scenarios on two hosts of arm64: what travels does there, too."""
+"""Scenarios on two hosts of arm64: what travels does there, too; an appliance of redis in every form."""
 
+import contextlib
+import os
+import re
 import sys
+import time
 
+import guest as lab
+import life
 import suite
 import travel
+from paged import paging
+from shop import REDIS, Shop
+from suite import DEBIAN, note, ok
+
+TRANSCRIPT = os.path.join(lab.REPOSITORY, "tests/transcripts/real/redis/data.t")
+PUBLISHED = ["-p", "127.0.0.1:0:6379"]
+DAMAGED = 121
+
+
+@contextlib.contextmanager
+def step(name):
+    """How long a part of a scenario took."""
+    start = time.monotonic()
+    yield
+    note(f"{name}: {time.monotonic() - start:.0f} s")
 
 
 def under_load_on_arm64(host1, host2):
     travel.under_load(host1, host2)
 
 
+def life_on_arm64(host1, _host2):
+    """Every vCPU and the chip as after power-on, in a machine that was saved, too."""
+    life.paused_in_place(host1)
+    guest = lab.Guest.boot(host1, "again", *DEBIAN, "-c", "4")
+    before = guest.memory()
+    file = host1.path("again.torpor")
+    guest.save(file)
+    guest = lab.Guest.wake(host1, "again", file)
+    ok("four CPUs, woken: nonce and counter", guest.remembers(before))
+    guest.console.write("sh reboot -f")
+    ok("a reboot is a new guest with four CPUs",
+       guest.hear(lab.READY) and guest.memory().nonce != before.nonce and guest.say("monotone 1").startswith("ok cpus=4"))
+    guest.console.write("sh poweroff -f")
+    life.check_end(host1, "PSCI's SYSTEM_OFF ends the machine", "again")
+
+
+def appliance_on_arm64(host1, host2):
+    """redis on host1, saved in every form, and what each of them is on host2."""
+    with step("arm64_boot"):
+        shop = Shop.boot(host1, "web", *REDIS, "-c", "2", *PUBLISHED)
+        no_complaint(shop)
+        shop.open()
+    with step("arm64_network"):
+        shop.say("redis config set protected-mode no")
+        shop.say("redis config set bind 0.0.0.0")
+        network(shop)
+        commands(shop)
+    with step("arm64_saves"):
+        shop.say("redis set recorded yes")
+        before = shop.look()
+        names = make_forms(shop)
+        keep(host1, names)
+        for name in names:
+            host1.send(host1.path(name), host2, host2.path(name))
+    with step("arm64_increment"):
+        shop = Shop.wake(host2, "web", host2.path("increment.torpor"), "--fill", "none", *PUBLISHED)
+        ok("an increment on the other host: all of its keys, and it works on", shop.went_on(before))
+        network(shop)
+        commands(shop)
+        shop.kill()
+    with step("arm64_hot"):
+        hot_waits_less(host2, before)
+    with step("arm64_transcript"):
+        got = host2.torpor("test", "--from", host2.path("signed.torpor"), TRANSCRIPT, check=False)
+        ok("a transcript on a golden of the other host", got.status == 0 and
+           got.out.endswith("1 passed, 0 failed, 0 not run\n"), got)
+    with step("arm64_encrypted"):
+        with_key_only(host2, before)
+
+
+def no_complaint(guest):
+    """Of the kernel about what the device tree says: a warning, or a line of its own parser at all. How long
+    an interrupt took is said of a host that is busy."""
+    guest.console.write(r"sh dmesg -r | grep -E '^<[0-4]>|\] OF:' | grep -v 'hrtimer: interrupt took'")
+    line = guest.hear(r"^<|^sh exit")
+    ok("the guest's kernel has no complaint about the device tree", line == "sh exit 1", line)
+    guest.console.write("sh dmesg | grep -cE 'PSCIv1|GICv3: CPU|arch_timer: cp15|ttyS0 at MMIO|pl031.*registered|pl061.*registered'")
+    line = guest.hear(r"^\d+$")
+    ok("it has found PSCI, redistributors, timer, UART, clock and GPIO there", line == "7", line)
+
+
+def network(shop):
+    """Through the published port, as somebody outside sees it."""
+    port = re.search(r":(\d+)$", shop.host.torpor("port", shop.name).out.strip())[1]
+    got = shop.host.run("bash", "-c", r"""
+        exec 3<>/dev/tcp/127.0.0.1/$1; for i in 1 2; do printf 'incr orders\r\n' >&3; read -r answer <&3; echo "$answer"; done""",
+        "bash", port, check=False)
+    ok(f"{shop.host.name}: the guest's server answers at a published port",
+       re.fullmatch(r":(\d+)\s+:(\d+)\s+", got.out) and int(got.out.split()[1][1:]) == int(got.out.split()[0][1:]) + 1, got)
+
+
+def commands(shop):
+    """`torpor exec` and `torpor cp`."""
+    host, name = shop.host, shop.name
+    lab.until(lambda: host.torpor("exec", name, "--", "busybox", "true", check=False).status == 0)
+    got = host.torpor("exec", name, "--", "busybox", "sh", "-c", "echo out; echo err >&2; exit 7", check=False)
+    ok(f"{host.name}: exec: outputs apart, and the status", (got.status, got.out, got.err) == (7, "out\n", "err"), got)
+    got = host.run("bash", "-c", r"""
+        set -e; rm -rf /tmp/cp; mkdir -p /tmp/cp/tree/sub; cd /tmp/cp
+        head -c 300000 /dev/urandom >tree/sub/big; echo one >tree/one; ln -s ../one tree/sub/link; chmod 711 tree/sub
+        "$1" exec "$2" -- busybox rm -rf /run/there; "$1" cp tree "$2:/run/there"; "$1" cp "$2:/run/there" back
+        diff -r --no-dereference tree back; stat -c %a back/sub
+        "$1" exec -i "$2" -- busybox sha256sum <tree/sub/big; sha256sum <back/sub/big""", "bash", lab.TORPOR, name, check=False)
+    lines = got.out.split("\n")
+    ok(f"{host.name}: cp and streams, there and back", got.status == 0 and lines[0] == "711" and
+       len(lines) == 4 and lines[1] == lines[2] and len(lines[1]) > 64, got)
+
+
+def make_forms(shop):
+    """Of a machine that goes on, but for the last one."""
+    host = shop.host
+    host.run("sh", "-c", 'printf "%064d" 7 >"$1"; chmod 600 "$1"', "sh", host.path("encrypted.key"))
+    host.torpor("keygen", "--no-passphrase", "-p", host.path("key.pub"), "-s", host.path("secret.key"))
+    shop.save(host.path("packed.torpor"), "-R")
+    shop.save(host.path("increment.torpor"), "-R", "--parent", host.path("packed.torpor"))
+    shop.save(host.path("encrypted.torpor"), "--full", "--encrypt", "--key-file", host.path("encrypted.key"))
+    host.torpor("sign", "-s", host.path("secret.key"), "-o", host.path("signed.torpor"), host.path("packed.torpor"))
+    host.torpor("warm", "--for", "4", "-o", host.path("hot.torpor"), host.path("packed.torpor"))
+    return ["key.pub", "encrypted.key"] + [
+        name + ".torpor" for name in ("packed", "increment", "encrypted", "signed", "hot")]
+
+
+def keep(host, names):
+    """Where other_arch.py reads them on the machine outside."""
+    if os.environ.get("LAB_OUT"):
+        host.run("cp", *[host.path(name) for name in names], os.environ["LAB_OUT"])
+
+
+def first_answer(host, file, before, *argv):
+    """A machine of that file, which is the one of before, and what it had waited for until it said so."""
+    shop = Shop.wake(host, "web", file, *argv)
+    ok(f"{os.path.basename(file)}: nonce", shop.say("nonce") == before.nonce)
+    return shop
+
+
+def hot_waits_less(host, before):
+    """Packed and signed, and the same with its hot set in front."""
+    key = host.path("key.pub")
+    shop = first_answer(host, host.path("signed.torpor"), before, "--fill", "none", "--require-signature", key)
+    seen = paging(shop)
+    ok("packed, signed: it answers before all of its memory is there", seen["present"] < seen["frames"] * 2 / 3, seen)
+    shop.kill()
+    hot = first_answer(host, host.path("hot.torpor"), before, "--fill", "none")
+    ok("with its hot set in front it waits for less", paging(hot)["faults"] < seen["faults"] * 2 / 3, f"{seen} {paging(hot)}")
+    note(f"{seen['faults']} frames waited for, {paging(hot)['faults']} after warming")
+    hot.kill()
+    done = host.torpor("resume", "-d", "--require-signature", key, host.path("packed.torpor"), check=False)
+    ok("what nobody signed is refused", done.status == DAMAGED, done)
+
+
+def with_key_only(host, before):
+    file = host.path("encrypted.torpor")
+    done = host.torpor("resume", "-d", file, check=False)
+    ok("encrypted, it does not wake without its key", done.status != 0 and "key" in done.err, done)
+    shop = Shop.wake(host, "web", file, "--key-file", host.path("encrypted.key"))
+    ok("encrypted: all of its keys, and it works on", shop.went_on(before))
+    shop.kill()
+
+
 if __name__ == "__main__":
-    sys.exit(suite.main([under_load_on_arm64], hosts=2))
+    sys.exit(suite.main([under_load_on_arm64, life_on_arm64, appliance_on_arm64],
+                        hosts=2, joined="arm64"))

@@ -62,4 +62,6 @@ class Shop(lab.Guest):
         if (now.nonce == before.nonce and now.bad == before.bad == 0 and now.softlockups == 0
                 and now.ticks > before.ticks and now.writes > before.writes):
             return now
+        if now.softlockups > before.softlockups:
+            self.say("dmesg 30")  # fail() shows what is said last
         return self.fail(f"{before} became {now}")

@@ -4,7 +4,8 @@ claim, and a Failure ends it, not the suite.
     if __name__ == "__main__":
         sys.exit(suite.main([first, second], hosts=2))
 
-Such a file plays all its scenarios, or those its arguments name; --list names them.
+Such a file plays all its scenarios, or those its arguments name; --list names them. With `joined` that is one name
+for all of them, which share a lab.
 """
 
 import os
@@ -49,11 +50,11 @@ def note(text):
     print(f"# {text}", flush=True)
 
 
-def main(scenarios, hosts):
+def main(scenarios, hosts, joined=None):
     if sys.argv[1:] == ["--list"]:
-        print("\n".join(scenario.__name__ for scenario in scenarios))
+        print(joined or "\n".join(scenario.__name__ for scenario in scenarios))
         return 0
-    chosen = [s for s in scenarios if len(sys.argv) == 1 or s.__name__ in sys.argv[1:]]
+    chosen = [s for s in scenarios if sys.argv[1:] in ([], [joined]) or s.__name__ in sys.argv[1:]]
     return play(chosen, lab.hosts(hosts)) if chosen else 2
 
 
