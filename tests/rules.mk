@@ -54,6 +54,7 @@ check-build: $(TORPOR) $(TEST_PROGRAMS)
 
 # The same program for arm64, made on this machine.
 FOR_ARM64 = ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu- CC=aarch64-linux-gnu-gcc AR=aarch64-linux-gnu-gcc-ar BUILD=build-arm64
+ARM64_HOST_PROGRAMS = $(addprefix build-arm64/,torpor tests/unit/runner tests/kvm/runner images/tiny.Image)
 
 .PHONY: check
 check: deps deps-arm64 ## run all tests: lint, unit, KVM with the tiny kernel, real guests here or in the lab
@@ -61,16 +62,16 @@ check: deps deps-arm64 ## run all tests: lint, unit, KVM with the tiny kernel, r
 	$(Q)$(MAKE) $(JOBS) check-build SAN=1
 	$(Q)$(MAKE) $(JOBS) release
 	$(Q)$(MAKE) $(JOBS) fuzz
-	$(Q)$(MAKE) $(JOBS) $(FOR_ARM64) build-arm64/torpor build-arm64/tests/unit/runner
+	$(Q)$(MAKE) $(JOBS) $(FOR_ARM64) $(ARM64_HOST_PROGRAMS)
 	$(Q)images/debian/build
-	$(Q)tests/run lint unit asan kvm verbs badinput interop registry container share fuzz labkvm arm64 lab
+	$(Q)tests/run lint unit asan kvm verbs badinput interop registry container share fuzz labkvm arm64 arm64host lab
 
 .PHONY: soak
 soak: deps deps-arm64 ## the slow campaigns: kills while saving, long save/resume chains
 	$(Q)tests/deps soak
 	$(Q)$(MAKE) $(JOBS) check-build release
 	$(Q)$(MAKE) $(JOBS) fuzz
-	$(Q)$(MAKE) $(JOBS) $(FOR_ARM64) build-arm64/torpor
+	$(Q)$(MAKE) $(JOBS) $(FOR_ARM64) $(ARM64_HOST_PROGRAMS)
 	$(Q)tests/run package soak labsoak fuzzsoak
 
 .PHONY: bench

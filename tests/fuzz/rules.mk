@@ -1,7 +1,7 @@
 # Fuzz targets (libFuzzer, ASan, UBSan), in a build of their own: clang, whatever CC is.
 
 FUZZ_BUILD   ?= build-fuzz
-FUZZ_TARGETS := archive arrival boot client control exec gateway json lan layer map net registry seek share signature state transcript tree vsock
+FUZZ_TARGETS := archive arm64state arrival boot client control exec gateway json lan layer map net registry seek share signature state transcript tree vsock
 FUZZ_FLAGS   := $(CSTD) $(WARNINGS) -O1 -g -fno-omit-frame-pointer \
                 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 FUZZ_LIB     := $(FUZZ_BUILD)/libtorpor.a
@@ -21,7 +21,8 @@ $(FUZZ_BUILD)/lan/lease.o: FUZZ_FLAGS += -fno-sanitize-coverage=trace-cmp
 
 # What stands before the library replaces its files.
 $(FUZZ_BUILD)/tests/fuzz/archive: $(FUZZ_BUILD)/tests/fuzz/known.o $(FUZZ_BUILD)/tests/fuzz/serial.o
-$(FUZZ_BUILD)/tests/fuzz/state: $(FUZZ_BUILD)/tests/unit/fake_board.o
+$(FUZZ_BUILD)/tests/fuzz/arm64state: $(FUZZ_BUILD)/tests/fuzz/arm64_tables.o $(FUZZ_BUILD)/tests/fuzz/fuzz_state.o
+$(FUZZ_BUILD)/tests/fuzz/state: $(FUZZ_BUILD)/tests/unit/fake_board.o $(FUZZ_BUILD)/tests/fuzz/fuzz_state.o
 $(FUZZ_BUILD)/tests/fuzz/net: $(FUZZ_BUILD)/tests/unit/fake_driver.o $(FUZZ_BUILD)/tests/unit/fake_net.o
 $(FUZZ_BUILD)/tests/fuzz/net: FUZZ_LIBS := -lcriterion
 $(FUZZ_BUILD)/tests/fuzz/vsock: $(FUZZ_BUILD)/tests/unit/fake_driver.o

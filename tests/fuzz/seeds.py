@@ -106,7 +106,7 @@ def from_appliance(seeds, file):
         data = files[path_of(layer["digest"])]
         kind = layer["mediaType"].removeprefix(TYPE).removesuffix(".v1")
         if kind == "state":
-            seeds.add("state", data)
+            seeds.add("arm64state" if json.loads(config_text)["arch"] == "aarch64" else "state", data)
         elif kind == "kernel":
             seeds.add("boot", kernel(data))
         elif kind == "map":

@@ -6,7 +6,7 @@
 
 #include "snapshot/sections.h"
 #include "snapshot/staged.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/fuzz_state.h"
 #include "tests/unit/fake_board.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -24,47 +24,15 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
-/* What was accepted can be written, and read again as the same. */
-static void check_canonical(const struct state_table *table, const void *obj)
-{
-	struct buf once = {0}, twice = {0};
-	void *again = malloc(table->size);
-	struct err err;
-
-	fuzz_require(again != NULL);
-	state_encode(table, obj, &once);
-	fuzz_require(state_decode(table, table->version, once.data, once.len, again, &err) == 0);
-	state_encode(table, again, &twice);
-	fuzz_require(once.len == twice.len && memcmp(once.data, twice.data, once.len) == 0);
-	buf_free(&once);
-	buf_free(&twice);
-	free(again);
-}
-
 static void check_staged(const struct staged *staged)
 {
-	check_canonical(&arch_vcpu_table, staged->vcpus);
-	check_canonical(&arch_vm_table, staged->vm);
+	fuzz_require_canonical(&arch_vcpu_table, staged->vcpus);
+	fuzz_require_canonical(&arch_vm_table, staged->vm);
 	for (unsigned i = 0; i < staged->ndevices; i++) {
 		for (unsigned p = 0; p < staged->device[i].dev->nparts; p++)
-			check_canonical(staged->device[i].dev->part[p].table,
-					staged->device[i].part[p]);
+			fuzz_require_canonical(staged->device[i].dev->part[p].table,
+					       staged->device[i].part[p]);
 	}
-}
-
-/* Every table by itself too: in a whole machine's state the first mistake ends it. */
-static void decode_alone(struct statefile *sf, const char *section, const struct state_table *table)
-{
-	void *obj = malloc(table->size);
-	struct err err = {0};
-	int ret;
-
-	fuzz_require(obj != NULL);
-	ret = statefile_load(sf, section, table, obj, &err);
-	fuzz_require_reason(ret, &err);
-	if (ret == 0)
-		check_canonical(table, obj);
-	free(obj);
 }
 
 static void check_device(struct statefile *sf, struct device *dev)
@@ -99,8 +67,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_require_reason(ret, &err);
 	if (ret < 0)
 		return 0;
-	decode_alone(&sf, section_of_vcpu(0).text, &arch_vcpu_table);
-	decode_alone(&sf, SECTION_VM, &arch_vm_table);
+	/* Every table by itself too: in a whole machine's state the first mistake ends it. */
+	fuzz_decode_section(&sf, section_of_vcpu(0).text, &arch_vcpu_table);
+	fuzz_decode_section(&sf, SECTION_VM, &arch_vm_table);
 	if (have_board)
 		check_machine(&sf);
 	statefile_free(&sf);

@@ -3,11 +3,17 @@
 
 FULL="flat packed hot signed stream"
 
+# The least memory that the tiny kernel fits into, and two MiB there that are nobody's.
+case $(uname -m) in
+aarch64) variant=(-m 8M --cpu v8) low=5 high=6 ;;
+*) variant=(-m 4M --cpu v1) low=2 high=3 ;;
+esac
+
 make_variants() { # in the current folder
     truncate -s 200K disk.img
     printf 'at the end' | dd of=disk.img bs=1 seek=204700 conv=notrunc status=none
-    boot source -m 4M --cpu v1 --disk disk.img,id=root
-    answers source "fill 2 1 5" "filled 256"
+    boot source "${variant[@]}" --disk disk.img,id=root
+    answers source "fill $low 1 5" "filled 256"
     answers source "dwrite 0 128 64 7" "dwrite ok"
     say source nonce >nonce
     say source count >count
@@ -15,7 +21,7 @@ make_variants() { # in the current folder
     "$TORPOR" save -R --full -o - source 2>said | cat >stream.torpor
     works save -R --full -o packed.torpor source
     works unpause source
-    answers source "fill 3 1 9" "filled 256"
+    answers source "fill $high 1 9" "filled 256"
     answers source "dwrite 0 300 8 3" "dwrite ok"
     works save --parent packed.torpor -o increment.torpor source
     works convert --flat packed.torpor flat.torpor
@@ -48,7 +54,7 @@ is_the_guest() { # NAME
     answers "$1" nonce "$nonce"
     count=$(say "$1" count)
     [ "${count#count }" -gt "$(cut -d' ' -f2 "$SCRATCH/variants/count")" ] || fail "its counter began anew: $count"
-    answers "$1" "check 2 1 5" "check ok"
+    answers "$1" "check $low 1 5" "check ok"
     answers "$1" "dread 0 128 64 7" "dread ok"
 }
 

@@ -11,6 +11,7 @@
 
 /* Distributor (IHI 0069 §12.9), offsets of INTID 32 on where there is one for each 32. */
 #define GICD_CTLR	0x0000u
+#define GICD_IIDR	0x0008u
 #define GICD_IGROUPR	0x0084u
 #define GICD_ISENABLER	0x0104u
 #define GICD_ICENABLER	0x0184u
@@ -121,6 +122,8 @@ static void clear_all(struct walk *w, void (*access)(struct walk *, uint32_t, ui
 
 static void walk_dist(struct walk *w, struct arm64_vm_state *s)
 {
+	/* First: KVM then behaves as the revision that the guest has seen. */
+	dist(w, GICD_IIDR, &s->iidr);
 	dist(w, GICD_CTLR, &s->ctlr);
 	dist(w, GICD_IGROUPR, &s->group);
 	for (unsigned i = 0; i < ARM64_SPIS; i++)
@@ -204,7 +207,7 @@ int arm64_gic_restore(const struct kvm *kvm, const struct arm64_vm_state *s, str
 int arm64_gic_reset(const struct kvm *kvm, struct arm64_vm_state *s, struct err *err)
 {
 	int ret = arm64_gic_save(kvm, s, err);
-	struct arm64_vm_state off = {.gic = ARM64_GIC_VERSION, .ncpus = s->ncpus};
+	struct arm64_vm_state off = {.gic = ARM64_GIC_VERSION, .iidr = s->iidr, .ncpus = s->ncpus};
 
 	if (ret < 0)
 		return ret;

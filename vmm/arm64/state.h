@@ -60,11 +60,13 @@ struct arm64_gic_cpu {
 struct arm64_vm_state {
 	uint64_t counter; /* the guest's virtual counter where it stood */
 	uint32_t gic;	  /* version */
+	uint32_t iidr;	  /* whose implementation it is, and which revision KVM behaves as */
 	uint32_t ctlr;
 	uint32_t group, enabled, pending, active, level;
 	uint32_t config[2];
 	uint32_t priority[8];
 	uint32_t ncpus;
+	uint32_t padding;
 	uint64_t router[ARM64_SPIS];
 	struct arm64_gic_cpu cpu[ARM64_GIC_REDIST_VCPUS];
 };
