@@ -8,7 +8,7 @@
 # minutes on one software CPU.
 set -uo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.." || exit 1
-export BUILD=${BUILD:-build-arm64}
+export BUILD=build-arm64 # whatever the caller has
 export TINY_ELF=$PWD/$BUILD/images/tiny.Image
 # Of the sysroot: the hosts' userland is small.
 export LD_LIBRARY_PATH=$PWD/build/sysroot-arm64/usr/lib/aarch64-linux-gnu
