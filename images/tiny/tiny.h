@@ -1,6 +1,6 @@
 /*
  * The polling test kernel: everything its files share. Each architecture has a folder: arch.h is its
- * instructions and addresses, boot.c (and mem.c's arch_map()) how it begins, cpu.c its commands.
+ * instructions and addresses, start.S and boot.c how it begins and what it maps, cpu.c its commands.
  *
  * One processor runs everything (see tiny_main); others only count (ap_main). Interrupts are never
  * enabled. All memory is identity mapped. A command answers with exactly one line, written by say().
@@ -67,7 +67,7 @@ struct command {
 	void (*run)(const char *args);
 };
 
-/* Of what this machine boots from. */
+/* What the machine says of itself. */
 struct ram {
 	uint64_t addr, size;
 };
@@ -80,14 +80,14 @@ struct boot {
 	unsigned nram;
 };
 
-/* All of it, from boot.c, which has read what the machine says of itself. */
+/* Everything; called by the architecture's boot.c. */
 _Noreturn void tiny_main(const struct boot *boot);
 
-/* --- the architecture's cpu.c --- */
+/* --- the architecture's boot.c and cpu.c --- */
 
-extern const struct command arch_commands[]; /* the last one has no name */
 /* Maps RAM up to `end` as far as it can, and returns how far that is. */
 uint64_t arch_map(uint64_t end);
+extern const struct command arch_commands[]; /* the last one has no name */
 void cmd_smp(const char *args);
 void cmd_poweroff(const char *args);
 void cmd_reset(const char *args);

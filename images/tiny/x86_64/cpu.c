@@ -1,4 +1,4 @@
-/* Processor, clock and power: CMOS, CPUID, MSRs, mapping, other processors, ways to end. */
+/* Processor, clock and power: CMOS, CPUID, MSRs, other processors, ways to end. */
 #include "images/tiny/tiny.h"
 
 enum { CMOS_INDEX = 0x70, CMOS_DATA = 0x71, CMOS_A_UIP = 0x80, CMOS_B_BINARY = 0x04 };
