@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/arch.h"
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "bootfiles/cpio.h"
@@ -23,7 +24,7 @@ static const char *const needed[] = {
  * button, what DHCP clients and tcpdump of an image use; a checksum that ext4 may want and that is
  * not among what it says it depends on. */
 static const char *const useful[] = {
-	"crc32c_generic", "virtio_rng", "virtio_balloon", "button", "evdev", "af_packet",
+	"crc32c_generic", "virtio_rng", "virtio_balloon", ARCH_POWER, "evdev", "af_packet",
 };
 
 static int load_modules(struct modules *m, const struct initramfs_params *p, struct err *err)

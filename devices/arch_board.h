@@ -15,7 +15,7 @@
  */
 int arch_board_devices(struct board *board, struct machine *m, struct err *err);
 
-/* Press the guest's power button. Cannot fail; a guest may ignore it. */
-void arch_board_power_button(struct board *board);
+/* Press the guest's power button. Cannot fail. Returns whether a driver of the guest listens to it. */
+bool arch_board_power_button(struct board *board);
 
 #endif

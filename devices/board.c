@@ -168,9 +168,9 @@ int board_build(struct board *board, struct machine *m, const struct appliance *
 	return ret;
 }
 
-void board_power_button(struct board *board)
+bool board_power_button(struct board *board)
 {
-	arch_board_power_button(board);
+	return arch_board_power_button(board);
 }
 
 int board_new_generation(struct board *board, struct err *err)

@@ -46,7 +46,7 @@ int board_build(struct board *board, struct machine *m, const struct appliance *
 		struct board_bindings *bindings, struct err *err);
 
 /* Press the power button. Machine lock held. Cannot fail; a guest may ignore it. */
-void board_power_button(struct board *board);
+bool board_power_button(struct board *board);
 /* Give the machine a new generation identity and notify the guest (VMGenID); after every resume,
  * after the interrupt chips are restored, before the first start(). Returns 0, or what getrandom(2)
  * gave. */

@@ -202,6 +202,7 @@ struct instance {
 	struct settling settling;
 	struct post_resume post_resume;
 	struct agent_files agent_files; /* with the agent of post_resume */
+	struct agent_question shutdown; /* to the same */
 	struct exec_port exec_port;	/* with them, if the board has that port */
 	struct exec_sessions commands;
 	struct hold hold;

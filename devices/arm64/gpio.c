@@ -89,12 +89,13 @@ static void release_power(void *opaque)
 	set_power(opaque, false);
 }
 
-void gpio_press_power(struct device *dev)
+bool gpio_press_power(struct device *dev)
 {
 	struct gpio *gpio = container_of(dev, struct gpio, dev);
 
 	set_power(gpio, true);
 	timer_set(&gpio->release, PRESS_MS);
+	return (gpio->s.enable & POWER) != 0;
 }
 
 /* The registers that are what was written; NULL: it is another one. */

@@ -148,12 +148,13 @@ static void timer_write(void *opaque, uint64_t off, uint64_t value, unsigned siz
 	(void)opaque, (void)off, (void)value, (void)size;
 }
 
-void acpi_pm_press_power(struct device *dev)
+bool acpi_pm_press_power(struct device *dev)
 {
 	struct acpi_pm *pm = container_of(dev, struct acpi_pm, dev);
 
 	pm->s.pm1_status |= PM1_POWER_BUTTON;
 	update_sci(pm);
+	return (pm->s.pm1_enable & PM1_POWER_BUTTON) != 0;
 }
 
 void acpi_pm_raise_gpe(struct device *dev, unsigned bit)

@@ -11,8 +11,8 @@
 /* Create it, with its registers on the machine's port bus. Returns 0 or -ENOMEM. */
 int acpi_pm_create(struct machine *m, struct device **dev, struct err *err);
 
-/* Press the fixed power button. Cannot fail. */
-void acpi_pm_press_power(struct device *dev);
+/* Press the fixed power button. Cannot fail. Returns whether the guest has that event enabled. */
+bool acpi_pm_press_power(struct device *dev);
 /* Raise general-purpose event `bit` (0 to 7): the guest runs \_GPE._E0n. Cannot fail. */
 void acpi_pm_raise_gpe(struct device *dev, unsigned bit);
 

@@ -48,7 +48,7 @@ int arch_board_devices(struct board *board, struct machine *m, struct err *err)
 	return 0;
 }
 
-void arch_board_power_button(struct board *board)
+bool arch_board_power_button(struct board *board)
 {
-	acpi_pm_press_power(board->power);
+	return acpi_pm_press_power(board->power);
 }

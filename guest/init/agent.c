@@ -46,12 +46,13 @@ static char answer[ANSWER_SIZE];
 static size_t answer_len;
 static char texts[LINE_SIZE]; /* decoded words of a question */
 static uint8_t data[READ_MAX];
+static uint32_t end_signal; /* for process 1 */
 
 static const char *const commands[] = {
 	"guest-sync-delimited", "guest-sync",	    "guest-ping",      "guest-info",
 	"guest-set-time",	"guest-get-time",   "guest-exec",      "guest-exec-status",
 	"guest-file-open",	"guest-file-close", "guest-file-read", "guest-file-write",
-	"guest-file-flush",
+	"guest-file-flush",	"guest-shutdown",
 };
 
 /* --- answers --- */
@@ -569,6 +570,12 @@ static void synchronize(const char *arguments, bool delimited)
 	return_number(id);
 }
 
+static void shut_down(void)
+{
+	SYS2(SYS_kill, 1, end_signal);
+	return_nothing();
+}
+
 static void handle(const char *command, const char *arguments)
 {
 	if (text_equal(command, "guest-sync-delimited"))
@@ -595,6 +602,8 @@ static void handle(const char *command, const char *arguments)
 		execute(arguments);
 	else if (text_equal(command, "guest-exec-status"))
 		execute_status(arguments);
+	else if (text_equal(command, "guest-shutdown"))
+		shut_down();
 	else
 		refuse("The command is not known", 0);
 }
@@ -652,7 +661,7 @@ static bool image_has_agent(void)
 	       SYS3(SYS_faccessat, AT_FDCWD, "/usr/bin/qemu-ga", 1) == 0;
 }
 
-static void serve(uint32_t power_signal)
+static void serve(bool watch_buttons)
 {
 	struct pollfd fds[2 + BUTTONS_MAX] = {{.fd = (int)port, .events = POLLIN}};
 	uint64_t mask = 1ull << (SIGCHLD - 1);
@@ -663,7 +672,7 @@ static void serve(uint32_t power_signal)
 	SYS4(SYS_rt_sigprocmask, 0 /* SIG_BLOCK */, &mask, NULL, sizeof(mask));
 	fds[1].fd = (int)SYS4(SYS_signalfd4, -1, &mask, sizeof(mask), SFD_NONBLOCK | SFD_CLOEXEC);
 	fds[1].events = POLLIN;
-	if (power_signal != 0)
+	if (watch_buttons)
 		buttons = button_open(button);
 	for (unsigned i = 0; i < buttons; i++)
 		fds[n++] = (struct pollfd){.fd = button[i], .events = POLLIN};
@@ -676,20 +685,21 @@ static void serve(uint32_t power_signal)
 			read_port();
 		for (unsigned i = 2; i < n; i++) {
 			if (fds[i].revents != 0 && button_pressed(fds[i].fd))
-				SYS2(SYS_kill, 1, power_signal);
+				SYS2(SYS_kill, 1, end_signal);
 		}
 	}
 }
 
-void agent_run(long ready, uint32_t power_signal)
+void agent_run(long ready, uint32_t power_signal, bool image_is_init)
 {
+	end_signal = power_signal;
 	net_lease(ready);
 	port = -1;
 	/* Its name comes a moment after it. */
-	if (power_signal == 0 || !image_has_agent()) {
+	if (!image_is_init || !image_has_agent()) {
 		for (unsigned i = 0; i < 50 && (port = port_open()) < 0; i++)
 			sleep_ms(PORT_WAIT_MS);
 	}
-	serve(power_signal);
+	serve(image_is_init);
 	leave(0);
 }

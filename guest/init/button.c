@@ -1,4 +1,4 @@
-/* The ACPI power button, an input device of Linux. See init.h. */
+/* The power button, an input device of Linux. See init.h. */
 #include <fcntl.h>
 #include <linux/input.h>
 

@@ -108,9 +108,9 @@ bool button_pressed(int fd);
 
 /* --- agent.c --- */
 
-/* Leases, then the host's questions. When process 1 is the image's own, `power_signal` is what it
- * is sent when the power button is pressed; 0: process 1 looks after that itself. */
-_Noreturn void agent_run(long ready, uint32_t power_signal);
+/* Leases, then the host's questions. Process 1 is sent `power_signal` when the host wants it to end, and when the power
+ * button is pressed, if it is the image's own; else it looks after that itself. */
+_Noreturn void agent_run(long ready, uint32_t power_signal, bool image_is_init);
 
 /* --- json.c --- */
 

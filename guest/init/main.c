@@ -299,14 +299,14 @@ static void prepare(void)
 
 /* --- the agent --- */
 
-/* What tells an init that the power button was pressed: systemd's signal for it, or the image's own
- * word. systemd's signal to halt would leave the machine standing. */
+/* What tells process 1 to end: an application its stop signal; an init systemd's signal for the power button, or
+ * the image's own word. systemd's signal to halt would leave the machine standing. */
 static uint32_t power_signal(void)
 {
 	uint32_t rtmin = 34;
 
 	if (!config.is_init)
-		return 0;
+		return config.stop_signal != 0 ? config.stop_signal : SIGTERM;
 	if (config.stop_signal == 0 || config.stop_signal == rtmin + 3)
 		return rtmin + 4;
 	return config.stop_signal;
@@ -319,7 +319,7 @@ static void start_agent(long ready)
 		return;
 	SYS0(SYS_setsid);
 	reset_signals();
-	agent_run(ready, power_signal());
+	agent_run(ready, power_signal(), config.is_init);
 }
 
 /* The first card has an address when the application starts, if a server is quick. */
@@ -461,8 +461,7 @@ static _Noreturn void serve(void)
 		take_signals(fds[0].fd);
 		for (unsigned i = 1; i <= n; i++) {
 			if (fds[i].revents != 0 && button_pressed(fds[i].fd))
-				SYS2(SYS_kill, application,
-				     config.stop_signal != 0 ? config.stop_signal : SIGTERM);
+				SYS2(SYS_kill, application, power_signal());
 		}
 	}
 }
