@@ -339,7 +339,10 @@ static int exchange_failed(const struct exchange *x, CURLcode code, const char *
 				      strstr(why, "http request") != NULL
 			      ? -EPROTO
 			      : -EAGAIN;
-		x->response->cut_in_tls = ret == -EAGAIN;
+		x->response->no_tls = ret == -EAGAIN;
+		break;
+	case CURLE_SSL_CACERT_BADFILE:
+		x->response->no_tls = true;
 		break;
 	default:
 		break;

@@ -44,8 +44,8 @@ struct http_response {
 	uint64_t length; /* Content-Length; 0: not said */
 	uint64_t chunk_min;
 	unsigned retry_after_s; /* 0: nothing was said */
-	bool cut_in_tls;	/* the connection was made, and closed before there was TLS */
-	struct buf body;	/* of what went to no sink, bounded */
+	bool no_tls;	 /* it was closed before there was TLS, or there are no certificates here */
+	struct buf body; /* of what went to no sink, bounded */
 };
 
 struct http_request {

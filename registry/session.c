@@ -90,8 +90,8 @@ int registry_http(const struct registry *r, struct http **http, struct err *err)
 	return http_new(http, &options, err);
 }
 
-/* Some servers close the connection at the first message of TLS, and say nothing. Whether this one
- * answers http; what speaks TLS alone answers with 400. */
+/* Some servers close the connection at the first message of TLS, and say nothing; a host without certificates does not
+ * come to that. Whether this one answers http; what speaks TLS alone answers with 400. */
 static bool is_plain(struct registry *r, struct http *http)
 {
 	cleanup_http_response struct http_response response = {0};
@@ -127,7 +127,7 @@ static int find_scheme(struct registry *r, struct err *err)
 	/* A registry that only just starts answers a later attempt. */
 	for (unsigned n = 1;; n++) {
 		ret = http_exchange(http, &request.http, &response, err);
-		if (ret == -EPROTO || (response.cut_in_tls && is_plain(r, http))) {
+		if (ret == -EPROTO || (response.no_tls && is_plain(r, http))) {
 			err_clear(err);
 			snprintf(r->base, sizeof(r->base), "http://%s", host);
 			return 0;
