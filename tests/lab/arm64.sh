@@ -7,7 +7,7 @@
 # What a host's session, torpor and the scenarios use.
 arm64_packages=(base-files base-passwd bash busybox-static coreutils diffutils e2fsprogs findutils gawk grep hostname iproute2
 	kmod mount procps python3 python3-minimal sed tar util-linux
-	libarchive13 libcurl4 libfdt1 libjansson4 libmicrohttpd12 libslirp0 libssl3 libsystemd0 libzstd1)
+	docker-registry libarchive13 libcurl4 libfdt1 libjansson4 libmicrohttpd12 libslirp0 libssl3 libsystemd0 libzstd1)
 
 # Prints the directory that holds kernel/vmlinux, kernel/lib/modules and root.
 arm64_fetch() {

@@ -38,16 +38,17 @@ def kernel():
     return ["--kernel", sorted(glob.glob(f"{tree}/boot/vmlinuz-*"))[-1], "--modules", tree]
 
 
-def busybox():
-    with open(unpack("busybox-static_*.deb", os.path.join(WORK, "busybox")) + "/bin/busybox", "rb") as file:
+def busybox(architecture):
+    tree = unpack(f"busybox-static_*_{architecture}.deb", os.path.join(WORK, "busybox-" + architecture))
+    with open(tree + "/bin/busybox", "rb") as file:
         return file.read()
 
 
-def base(applets=APPLETS):
+def base(applets=APPLETS, architecture="amd64"):
     layer = oci_image.Layer()
     for folder in ("bin", "etc", "srv"):
         layer.folder(folder)
-    layer.add("bin/busybox", busybox(), 0o755)
+    layer.add("bin/busybox", busybox(architecture), 0o755)
     for applet in applets:
         layer.link(f"bin/{applet}", "busybox")
     for path, text in ACCOUNTS.items():
@@ -191,7 +192,7 @@ def redis(host):
     for package in ("redis-server", "redis-tools", "libc6", "libatomic1", "libgcc-s1", "libjemalloc2", "liblua5.1-0",
                     "liblzf1", "libsystemd0", "libssl3", "libcap2", "libgcrypt20", "libgpg-error0", "liblz4-1",
                     "liblzma5", "libzstd1", "libstdc++6", "lua-cjson", "lua-bitop"):
-        unpack(f"{package}_*.deb", tree)
+        unpack(f"{package}_*_amd64.deb", tree)
     layer.tree(tree)
     file = make(host, "redis", [layer], {"Entrypoint": ["/usr/bin/redis-server"], "User": "web", "WorkingDir": "/srv",
                                          "Cmd": ["--save", "", "--bind", "0.0.0.0", "--protected-mode", "no"]})

@@ -49,6 +49,11 @@ class Layer:
 
 def write(folder, layers, config):
     """An image with the tag `latest`. `config` has the names of the specification (Entrypoint, Cmd, …)."""
+    write_all(folder, {"amd64": layers}, config)
+
+
+def write_all(folder, layers, config):
+    """The same for several architectures under one name: the layers of each."""
     blobs = os.path.join(folder, "blobs/sha256")
     os.makedirs(blobs)
 
@@ -58,14 +63,21 @@ def write(folder, layers, config):
             file.write(data)
         return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": "sha256:" + digest, "size": len(data)}
 
-    plain = [layer.end() for layer in layers]
-    diff_ids = ["sha256:" + hashlib.sha256(data).hexdigest() for data in plain]
-    packed = [blob(gzip.compress(data, 1, mtime=0), "layer.v1.tar+gzip") for data in plain]
-    text = {"architecture": "amd64", "os": "linux", "config": config,
-            "rootfs": {"type": "layers", "diff_ids": diff_ids}}
-    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-                "config": blob(json.dumps(text).encode(), "config.v1+json"), "layers": packed}
-    entry = blob(json.dumps(manifest).encode(), "manifest.v1+json")
+    def image(architecture, plain):
+        diff_ids = ["sha256:" + hashlib.sha256(data).hexdigest() for data in plain]
+        packed = [blob(gzip.compress(data, 1, mtime=0), "layer.v1.tar+gzip") for data in plain]
+        text = {"architecture": architecture, "os": "linux", "config": config,
+                "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+        manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                    "config": blob(json.dumps(text).encode(), "config.v1+json"), "layers": packed}
+        return dict(blob(json.dumps(manifest).encode(), "manifest.v1+json"),
+                    platform={"os": "linux", "architecture": architecture})
+
+    images = [image(name, [layer.end() for layer in those]) for name, those in layers.items()]
+    entry = images[0]
+    if len(images) > 1:
+        entry = blob(json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+                                 "manifests": images}).encode(), "index.v1+json")
     entry["annotations"] = {"org.opencontainers.image.ref.name": "latest"}
     with open(os.path.join(folder, "index.json"), "w", encoding="utf-8") as file:
         json.dump({"schemaVersion": 2, "manifests": [entry]}, file)

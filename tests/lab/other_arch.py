@@ -1,18 +1,14 @@
 #!/usr/bin/env python3
-"""Every verb's answer to a file of the other architecture: other_arch.py FOLDER KERNEL.
+"""Every verb's answer to a file of the other architecture, of those that it must read for ever: other_arch.py KERNEL.
 
-FOLDER has files as those of tests/golden/v1, of an architecture that this host is not; KERNEL boots on this one. The table
-is the same in both directions. No machine runs, so it needs no KVM that is good."""
+KERNEL boots on this architecture. The table is the same in both directions. No machine runs, so KVM need not be good."""
 
 import contextlib
 import os
 import platform
-import shutil
-import signal
 import socket
 import subprocess
 import sys
-import tempfile
 
 import guest as lab
 from suite import INCOMPATIBLE, ok, results
@@ -20,10 +16,11 @@ from suite import INCOMPATIBLE, ok, results
 HERE, OTHER = ("x86_64", "aarch64") if platform.machine() == "x86_64" else ("aarch64", "x86_64")
 OCI = {"aarch64": "linux/arm64", "x86_64": "linux/amd64"}
 REFUSED = f"it is for {OTHER}; this is {HERE}"
+GOLDEN = os.path.join(lab.REPOSITORY, "tests/golden/v1", "" if OTHER == "x86_64" else OTHER)
 DAMAGED = 121
 TRANSCRIPT = os.path.join(lab.REPOSITORY, "tests/transcripts/real/redis/data.t")
 
-# A command, its status, and what it says. @NAME is a file of FOLDER, %NAME one that was made here, ^NAME one in the registry.
+# A command, its status, and what it says. @NAME is a file of GOLDEN, %NAME one that was made here, ^NAME one in the registry.
 # What would run a machine refuses, by both names; all else does its work. In the order of need: what a row makes, those
 # below it read.
 TABLE = (
@@ -102,12 +99,14 @@ def registry(folder):
         server.wait()
 
 
-def answers(host, files, kernel, made):
+def answers(host, kernel):
     """Each row of the table."""
+    made = host.path("made")
+    host.run("mkdir", made)
     host.torpor("build", "-o", f"{made}/cold.torpor", "-m", "64M", "--kernel", kernel)
     host.run("python3", f"{lab.REPOSITORY}/tests/registry/foreign.py", f"{made}/cold.torpor", OTHER, f"{made}/foreign")
     with registry(made) as address:
-        places = {"@": files + "/", "%": made + "/", "^": f"docker://{address}/"}
+        places = {"@": os.path.join(GOLDEN, ""), "%": made + "/", "^": f"docker://{address}/"}
         for row, status, words in TABLE:
             argv = [places.get(word[0], word[0]) + word[1:] for word in row.split()]
             done = host.torpor(*argv, check=False)
@@ -116,12 +115,10 @@ def answers(host, files, kernel, made):
     ok("nothing runs", host.torpor("ps", "-q").out == "")
 
 
-def main(files, kernel):
+def main(kernel):
     host, = lab.hosts(1)
-    made = host.path("made")
     try:
-        host.run("mkdir", made)
-        answers(host, os.path.realpath(files), os.path.realpath(kernel), made)
+        answers(host, os.path.realpath(kernel))
     finally:
         lab.close([host])
     return 0 if all(results) else 1

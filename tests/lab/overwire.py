@@ -116,9 +116,9 @@ def by_wire_only(host1, host2):
         registry.wait()
 
 
-def arriving(web):
-    listed = json.loads(web.host.torpor("ps", "--json").out)
-    machine, = (m for m in listed if m["name"] == web.name)
+def arriving(host, name):
+    listed = json.loads(host.torpor("ps", "--json").out)
+    machine, = (m for m in listed if m["name"] == name)
     return machine["arriving"]
 
 
@@ -126,22 +126,22 @@ def wakes(host, source, relay, before):
     start = time.monotonic()
     web = Shop.wake(host, "web", source, "--plain-http")
     ok("by wire only: nonce", web.say("nonce") == before.nonce)
-    first = arriving(web)
+    first = arriving(host, "web")
     share = first["there"] / first["bytes"]
     note(f"first answer after {time.monotonic() - start:.1f} s, with {first['there'] >> 20} of "
          f"{first['bytes'] >> 20} MiB: {share * 100:.1f} %")
     ok("it answers before 15 % of the bytes are there", share < 0.15, first)
     relay.go_away()
-    ok("the server is gone: it waits", lab.until(lambda: arriving(web)["state"] == "waiting"),
-       arriving(web))
+    ok("the server is gone: it waits", lab.until(lambda: arriving(host, "web")["state"] == "waiting"),
+       arriving(host, "web"))
     shown = host.torpor("ps").out
     ok("ps says for whom", f"waiting for {source.split('/')[2]} since " in shown, shown)
     relay.back()
     ok("the server is back: all of its keys, and it works on", web.went_on(before))
-    seen = arriving(web)
+    seen = arriving(host, "web")
     note(f"all keys after {time.monotonic() - start:.1f} s, with {seen['there'] >> 20} MiB")
-    ok("the rest arrives beside its work", lab.until(lambda: arriving(web)["state"] == "complete"),
-       arriving(web))
+    ok("the rest arrives beside its work", lab.until(lambda: arriving(host, "web")["state"] == "complete"),
+       arriving(host, "web"))
     now = web.went_on(before)
     web.save(host.path("again.torpor"))
     again = Shop.wake(host, "again", host.path("again.torpor"))
