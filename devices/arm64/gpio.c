@@ -93,9 +93,14 @@ bool gpio_press_power(struct device *dev)
 {
 	struct gpio *gpio = container_of(dev, struct gpio, dev);
 
+	const bool heard = (gpio->s.enable & POWER) != 0;
+
+	/* Down since the last press, which nobody has looked at: another edge. */
+	set_power(gpio, false);
 	set_power(gpio, true);
-	timer_set(&gpio->release, PRESS_MS);
-	return (gpio->s.enable & POWER) != 0;
+	/* A guest that is being paged in takes its time to look: it is released behind that. */
+	timer_set(&gpio->release, heard ? 0 : PRESS_MS);
+	return heard;
 }
 
 /* The registers that are what was written; NULL: it is another one. */
@@ -126,8 +131,11 @@ static uint64_t gpio_read(void *opaque, uint64_t off, unsigned size)
 	const uint8_t *plain = plain_register(s, off);
 
 	(void)size;
-	if (off < GPIO_DATA_END)
+	if (off < GPIO_DATA_END) {
+		if ((s->input & ~s->dir & (off >> 2) & POWER) != 0)
+			timer_set(&gpio->release, PRESS_MS);
 		return ((s->input & ~s->dir) | (s->output & s->dir)) & (off >> 2) & PINS;
+	}
 	if (off >= PRIMECELL_ID_AT)
 		return primecell_id(PART, off);
 	if (off == GPIO_RAW)

@@ -8,8 +8,8 @@
  * Returns 0, -ENOMEM, or what timer_open() gave. */
 int gpio_create(struct machine *m, struct device **dev, struct err *err);
 
-/* Press the power key; it is released a moment later. Cannot fail. Returns whether the guest has its
- * interrupt enabled. */
+/* Press the power key. It is released a moment after the guest has looked at it. Cannot fail. Returns
+ * whether the guest has its interrupt enabled. */
 bool gpio_press_power(struct device *dev);
 
 #endif

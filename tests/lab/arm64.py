@@ -6,11 +6,13 @@ import re
 import sys
 import time
 
+import build
 import guest as lab
 import life
 import other_arch
 import suite
 import travel
+from overwire import REGISTRY, RELAY, Relay, arriving
 from paged import paging
 from shop import REDIS, Shop
 from suite import DEBIAN, DISK, note, ok
@@ -167,11 +169,47 @@ def with_key_only(host, before):
     shop.kill()
 
 
+def image_on_arm64(host1, host2):
+    """`build --from` an image for both architectures takes this host's. Saved, it wakes on the other host by HTTP."""
+    kernel = os.path.join(lab.REPOSITORY, "build/lab/arm64/kernel")  # the hosts' own: it has a driver of the power key
+    cold, live = host1.path("cold.torpor"), host1.path("live.torpor")
+    host1.torpor("build", "--from", f"oci:{lab.REPOSITORY}/build/lab-bin-arm64/image:latest", "-o", cold,
+                 "--kernel", f"{kernel}/vmlinux", "--modules", kernel)
+    host1.torpor("run", "-d", "--name", "app", cold)
+    ok("the image's command is arm64's", build.heard(host1, "app", "arm64\n"), build.log(host1, "app"))
+    ok("commands run in it", build.runs(host1, "app"))
+    host1.torpor("exec", "-d", "app", "--", "sh", "-c", "echo $$ >/tmp/pid; exec sleep 100000")
+    host1.torpor("save", "app", "-o", live)
+    with serving(host1, live) as address:
+        host2.torpor("resume", "-d", "--name", "app", "--plain-http", f"http://{address}/live.torpor")
+        ok("on the other host it goes on", build.runs_with(host2, "app", "sh", "-c", "kill -0 $(cat /tmp/pid)"))
+        first = arriving(host2, "app")
+        share = first["there"] / first["bytes"]
+        note(f"first answer with {first['there'] >> 10} of {first['bytes'] >> 10} KiB: {share * 100:.1f} %")
+        ok("it answers before all of the bytes are there", share < 1, first)
+        host2.torpor("stop", "-t", lab.PATIENCE, "app")
+        status = host2.torpor("wait", "app", check=False)
+        ok("the power key reaches it there, with its status", status.status == 7, f"{status}\n{build.log(host2, 'app')}")
+
+
+@contextlib.contextmanager
+def serving(host, file):
+    """`torpor serve` on host1, behind a slow link for the other host: where."""
+    server = lab.Console(host.prefix + [lab.TORPOR, "serve", "--listen", f"0.0.0.0:{REGISTRY}", file])
+    relay = Relay("10.77.0.1")
+    try:
+        lab.until(lambda: host.run("bash", "-c", f": <>/dev/tcp/127.0.0.1/{REGISTRY}", check=False).status == 0)
+        yield f"10.77.0.1:{RELAY}"
+    finally:
+        relay.go_away()
+        server.end()
+
+
 def other_architecture_on_arm64(host1, _host2):
     """What arm64 says of files that x86-64 must wake for ever. The suite arm64 of tests/run has the same the other way round."""
     other_arch.answers(host1, f"{suite.image('debian')}/vmlinuz")
 
 
 if __name__ == "__main__":
-    sys.exit(suite.main([under_load_on_arm64, life_on_arm64, appliance_on_arm64, other_architecture_on_arm64],
+    sys.exit(suite.main([under_load_on_arm64, life_on_arm64, appliance_on_arm64, image_on_arm64, other_architecture_on_arm64],
                         hosts=2, joined="arm64"))

@@ -29,7 +29,8 @@ prepare_arm64() {
 	mkdir -p build/lab-bin-arm64
 	cp build-arm64/torpor "$arm64_torpor.new" && aarch64-linux-gnu-strip "$arm64_torpor.new" &&
 		mv "$arm64_torpor.new" "$arm64_torpor" &&
-		GUEST_ARCH=arm64 images/debian/build && GUEST_ARCH=arm64 images/redis/build
+		GUEST_ARCH=arm64 images/debian/build && GUEST_ARCH=arm64 images/redis/build &&
+		python3 tests/lab/arm64_image.py build/lab-bin-arm64/image
 }
 
 # The guests with newer kernels. Where one cannot be had, a file tells the scenario why.
