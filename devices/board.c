@@ -160,6 +160,7 @@ int board_build(struct board *board, struct machine *m, const struct appliance *
 
 	*board = (struct board){0};
 	m->board.nvcpus = m->nvcpus;
+	m->board.kvm = &m->kvm;
 	ret = add_devices(board, m, a, bindings, err);
 	for (uint32_t i = 0; i < a->ndisks; i++) {
 		disk_close(bindings->disk[i]);

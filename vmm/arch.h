@@ -55,8 +55,9 @@ int arch_compat(const struct kvm *kvm, const struct cpu_needs *cpu, const struct
 
 /* Interrupt controller, timer and whatever must exist before the vCPUs. */
 int arch_vm_init(struct kvm *kvm, struct err *err);
-/* What can be made only when all vCPUs exist. */
-int arch_vm_ready(struct kvm *kvm, uint32_t nvcpus, struct err *err);
+/* What can be made only when all vCPUs exist. A vCPU that is restored from a file is not initialized yet. */
+int arch_vm_ready(struct kvm *kvm, struct kvm_vcpu *const vcpus[], uint32_t nvcpus,
+		  struct err *err);
 /* Topology (APIC id) and CPUID of a vCPU about to boot cold. */
 int arch_vcpu_init(struct kvm *kvm, struct kvm_vcpu *vcpu, const struct arch_cpu *cpu,
 		   uint32_t nvcpus, struct err *err);
@@ -76,6 +77,7 @@ struct boot_source {
 struct board_info {
 	uint32_t nvcpus;
 	uint32_t virtio_slots; /* bit i: slot i is populated */
+	const struct kvm *kvm; /* whose chips they are, not called; NULL: those of any */
 };
 
 /* Where the boot vCPU starts. */

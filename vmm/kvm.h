@@ -31,6 +31,7 @@ struct kvm {
 	bool exact_edges;
 	/* The architecture's. Zero on x86-64. */
 	int chip_fd;		/* arm64: the GIC, a device of KVM's; 0: none */
+	uint32_t chip_version;	/* of the GIC: 2 or 3 */
 	uint32_t chip_vcpus;	/* that it serves */
 	uint32_t vcpu_features; /* that each vCPU was made with */
 	int boot_vcpu_fd; /* of vCPU 0, borrowed: KVM asks a vCPU what is the VM's; 0: there is none */

@@ -112,8 +112,15 @@ static int init_vcpus(struct machine *m, uint32_t nvcpus, struct err *err)
 
 static void machine_serve_request(struct loop_watch *watch, uint32_t events);
 
+static void list_vcpus(struct machine *m, struct kvm_vcpu *vcpus[])
+{
+	for (uint32_t i = 0; i < m->nvcpus; i++)
+		vcpus[i] = &m->vcpus[i].kvm;
+}
+
 static int machine_build(struct machine *m, const struct machine_params *params, struct err *err)
 {
+	struct kvm_vcpu *vcpus[MACHINE_MAX_VCPUS];
 	int ret = init_memory(m, params->memory, err);
 
 	if (ret < 0)
@@ -124,7 +131,8 @@ static int machine_build(struct machine *m, const struct machine_params *params,
 	ret = init_vcpus(m, params->nvcpus, err);
 	if (ret < 0)
 		return ret;
-	ret = arch_vm_ready(&m->kvm, m->nvcpus, err);
+	list_vcpus(m, vcpus);
+	ret = arch_vm_ready(&m->kvm, vcpus, m->nvcpus, err);
 	if (ret < 0)
 		return ret;
 	ret = loop_init(&m->loop, &m->lock, err);
@@ -408,8 +416,7 @@ static void reset_halted(struct machine *m)
 	m->reset_requested = false;
 	m->halted = false;
 	log_reset(m);
-	for (uint32_t i = 0; i < m->nvcpus; i++)
-		vcpus[i] = &m->vcpus[i].kvm;
+	list_vcpus(m, vcpus);
 	for (unsigned i = 0; i < m->ndevices; i++)
 		m->devices[i]->ops->reset(m->devices[i]);
 	if (arch_reset(&m->kvm, vcpus, m->nvcpus, &err) < 0 || machine_boot(m, &err) < 0) {

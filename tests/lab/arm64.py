@@ -35,10 +35,10 @@ def under_load_on_arm64(host1, host2):
 
 
 def life_on_arm64(host1, _host2):
-    """A minute of pause. Every vCPU and the chip as after power-on, in a machine that was saved, too. The kernel has no driver of
+    """A minute of pause. Every vCPU, with SVE and a PMU, and the chip as after power-on, in a machine that was saved, too. The kernel has no driver of
     the power key: the agent is asked."""
     life.paused_in_place(host1)
-    guest = lab.Guest.boot(host1, "again", *DEBIAN, *DISK, "-c", "4")
+    guest = lab.Guest.boot(host1, "again", *DEBIAN, *DISK, "-c", "4", "--cpu", "host")
     before = guest.memory()
     file = host1.path("again.torpor")
     guest.save(file)

@@ -1,4 +1,4 @@
-# One KVM host: a QEMU process whose CPU has SVM, or EL2 (arm64). Reads lab's options (arch, mem, smp, hosts), directories
+# One KVM host: a QEMU process whose CPU has SVM, or EL2 (arm64). Reads lab's options (arch, gic, mem, smp, hosts), directories
 # (run, out, root, repository), the array emulator, and tsc_khz.
 # shellcheck disable=SC2154
 
@@ -8,7 +8,7 @@ host_start() {
 	local machine=(-M q35) shared=()
 	[ "$hosts" = 1 ] || host_network "$name"
 	if [ "$arch" = arm64 ]; then
-		machine=(-M "virt,virtualization=on,gic-version=3")
+		machine=(-M "virt,virtualization=on,gic-version=$gic")
 		shared=(-virtfs "local,path=${repository//,/,,},mount_tag=repository,security_model=none,readonly=on,multidevs=remap")
 	fi
 	bound "${emulator[@]}" -accel tcg,thread=multi "${machine[@]}" -cpu "$(host_cpu "$cpu")" \

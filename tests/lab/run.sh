@@ -53,6 +53,7 @@ files() {
 	if [ "$1" = soak ]; then
 		echo "soak $two --timeout 28800"
 		echo "kernels $two"
+		echo "arm64_gicv2 --arch arm64 --gic 2"
 		echo "clones $(cpus_of_hosts)"
 		echo "reset"
 		echo "service"

@@ -24,7 +24,9 @@ int arch_boot_load(struct mem *mem, const struct boot_source *src, const struct 
 	struct arm64_tree tree = {
 		.memory = mem->size,
 		.nvcpus = board->nvcpus,
-		.gic = ARM64_GIC_VERSION,
+		.gic = board->kvm != NULL ? board->kvm->chip_version : 3,
+		.pmu = board->kvm != NULL &&
+		       (board->kvm->vcpu_features & 1u << KVM_ARM_VCPU_PMU_V3) != 0,
 		.virtio_slots = board->virtio_slots,
 		.cmdline = src->cmdline,
 		.initrd_len = src->initrd.len,

@@ -44,6 +44,7 @@ static const struct id_register {
 	{ID(4, 4), "ID_AA64ZFR0_EL1", ~UINT64_C(0)},
 	{ARM64_SYS_REG(3, 0, 0, 0, 0), "MIDR_EL1", 0},
 	{ARM64_SYS_REG(3, 0, 0, 0, 6), "REVIDR_EL1", 0},
+	{KVM_REG_ARM64_SVE_VLS, "SVE_VLS", 0}, /* KVM's: bit i is vectors of (i + 1) * 128 bits */
 };
 static_assert(ARRAY_SIZE(id_registers) <= CPU_NEEDS_MAX_REGISTERS, "the file has room for all");
 
@@ -86,9 +87,17 @@ static uint64_t value_of(const struct cpu_needs *needs, const char *name)
 	return 0;
 }
 
+/* A vCPU has all lengths of its host up to the longest that it is given. */
+static uint64_t lengths_up_to(uint64_t have, uint64_t want)
+{
+	return want == 0 ? 0 : have & (UINT64_MAX >> __builtin_clzll(want));
+}
+
 static void compare_register(const struct id_register *id, uint64_t have, uint64_t want,
 			     struct buf *text)
 {
+	if (id->id == KVM_REG_ARM64_SVE_VLS)
+		have = lengths_up_to(have, want);
 	if (id->fields == 0 && have != want)
 		LACK(text, "%s of 0x%llx (it has 0x%llx)", id->name, (unsigned long long)want,
 		     (unsigned long long)have);
@@ -126,12 +135,15 @@ int arm64_collect_needs(struct kvm_vcpu *vcpu, const char *profile, struct cpu_n
 	snprintf(needs->profile, sizeof(needs->profile), "%s", profile);
 	for (size_t i = 0; i < ARRAY_SIZE(id_registers); i++) {
 		struct cpu_register *reg = &needs->reg[needs->nregisters];
-		int ret = arm64_get_reg(vcpu, id_registers[i].id, &reg->value, err);
+		uint64_t value[KVM_ARM64_SVE_VLS_WORDS] = {0};
+		int ret = arm64_get_reg(vcpu, id_registers[i].id, value, err);
 
-		if (ret < 0)
+		/* A vCPU without SVE has no lengths. */
+		if (ret < 0 && !(ret == -ENOENT && id_registers[i].id == KVM_REG_ARM64_SVE_VLS))
 			return ret;
-		if (reg->value == 0)
+		if (value[0] == 0)
 			continue;
+		reg->value = value[0];
 		strcpy(reg->name, id_registers[i].name);
 		needs->nregisters++;
 	}
@@ -147,6 +159,7 @@ static uint32_t profile_features(const struct kvm *kvm, const char *profile)
 		{KVM_CAP_ARM_PMU_V3, KVM_ARM_VCPU_PMU_V3},
 		{KVM_CAP_ARM_PTRAUTH_ADDRESS, KVM_ARM_VCPU_PTRAUTH_ADDRESS},
 		{KVM_CAP_ARM_PTRAUTH_GENERIC, KVM_ARM_VCPU_PTRAUTH_GENERIC},
+		{KVM_CAP_ARM_SVE, KVM_ARM_VCPU_SVE},
 	};
 	uint32_t features = 1u << KVM_ARM_VCPU_PSCI_0_2;
 
@@ -171,6 +184,9 @@ static int look_at_cpu(const char *profile, uint32_t features, struct cpu_needs 
 	if (ret < 0)
 		return ret;
 	ret = arm64_vcpu_power_on(&scratch, &vcpu, features, err);
+	if (ret < 0)
+		return ret;
+	ret = arm64_sve_init(&vcpu, features, err);
 	return ret < 0 ? ret : arm64_collect_needs(&vcpu, profile, needs, err);
 }
 

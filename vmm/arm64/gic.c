@@ -1,15 +1,19 @@
 /*
- * The GICv3's state, read and written through KVM's device (KVM, devices/arm-vgic-v3). One list of its
- * registers serves both ways, in the order in which they are written.
+ * The state of a GICv3 or GICv2, read and written through KVM's device (KVM, devices/arm-vgic-v3 and
+ * devices/arm-vgic). One list of its registers serves both ways, in the order in which they are written.
  *
  * What a register sets and another clears is written as "clear all, then set": KVM lets userspace set
  * bits by ISENABLER and ISACTIVER, and not clear them.
+ *
+ * A GICv2 has no redistributors: the distributor shows each vCPU its own INTIDs 0 to 31. KVM does not say
+ * what the lines are at, which devices and timers say again; what is pending by them is pending once.
  */
 #include <errno.h>
 
+#include "base/num.h"
 #include "vmm/arm64/state.h"
 
-/* Distributor (IHI 0069 §12.9), offsets of INTID 32 on where there is one for each 32. */
+/* Distributor (IHI 0069 §12.9, IHI 0048 §4.3), offsets of INTID 32 on where there is one for each 32. */
 #define GICD_CTLR	0x0000u
 #define GICD_IIDR	0x0008u
 #define GICD_IGROUPR	0x0084u
@@ -19,8 +23,17 @@
 #define GICD_ISACTIVER	0x0304u
 #define GICD_ICACTIVER	0x0384u
 #define GICD_IPRIORITYR 0x0420u
+#define GICD_ITARGETSR	0x0820u
 #define GICD_ICFGR	0x0c08u
+#define GICD_CPENDSGIR	0x0f10u
+#define GICD_SPENDSGIR	0x0f20u
 #define GICD_IROUTER	0x6100u
+
+/* Those of the INTIDs 0 to 31 of a GICv2 lie before them. */
+#define BANKED_BITS(offset)   ((offset)-4)
+#define BANKED_CONFIG(offset) ((offset)-8)
+#define BANKED_BYTES(offset)  ((offset)-32)
+#define SGIS		      0xffffu
 
 /* Redistributor (§12.11): the RD frame, and the SGI frame behind it. */
 #define GICR_CTLR	0x00000u
@@ -36,7 +49,14 @@
 #define GICR_IPRIORITYR 0x10400u
 #define GICR_ICFGR	0x10c00u
 
-/* CPU interface (§12.2) */
+/* CPU interface of a GICv2 (IHI 0048 §4.4) */
+#define GICC_CTLR 0x00u
+#define GICC_PMR  0x04u
+#define GICC_BPR  0x08u
+#define GICC_ABPR 0x1cu
+#define GICC_APR  0xd0u
+
+/* CPU interface of a GICv3 (§12.2) */
 #define ICC(op1, crn, crm, op2)                                                                    \
 	(ARM64_SYS_REG(3, op1, crn, crm, op2) & KVM_DEV_ARM_VGIC_SYSREG_INSTR_MASK)
 #define ICC_PMR	    ICC(0, 4, 6, 0)
@@ -56,7 +76,8 @@
 struct walk {
 	const struct kvm *kvm;
 	bool set;
-	uint64_t mpidr; /* of the vCPU, where KVM wants it */
+	uint64_t
+		cpu; /* the vCPU as the device's groups name it: its affinity, of a GICv2 its number */
 	int ret;
 	struct err *err;
 };
@@ -80,20 +101,34 @@ static void dist(struct walk *w, uint32_t offset, uint32_t *value)
 	attr(w, KVM_DEV_ARM_VGIC_GRP_DIST_REGS, offset, value);
 }
 
+static void banked(struct walk *w, uint32_t offset, uint32_t *value)
+{
+	attr(w, KVM_DEV_ARM_VGIC_GRP_DIST_REGS, w->cpu | offset, value);
+}
+
+/* Its registers have 32 bits. */
+static void gicc(struct walk *w, uint32_t offset, uint64_t *value)
+{
+	uint32_t word = (uint32_t)*value;
+
+	attr(w, KVM_DEV_ARM_VGIC_GRP_CPU_REGS, w->cpu | offset, &word);
+	*value = word;
+}
+
 static void redist(struct walk *w, uint32_t offset, uint32_t *value)
 {
-	attr(w, KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, w->mpidr | offset, value);
+	attr(w, KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, w->cpu | offset, value);
 }
 
 static void icc(struct walk *w, uint64_t reg, uint64_t *value)
 {
-	attr(w, KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, w->mpidr | reg, value);
+	attr(w, KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, w->cpu | reg, value);
 }
 
 static void level(struct walk *w, uint32_t first, uint32_t *value)
 {
 	attr(w, KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO,
-	     w->mpidr |
+	     w->cpu |
 		     (uint64_t)VGIC_LEVEL_INFO_LINE_LEVEL
 			     << KVM_DEV_ARM_VGIC_LINE_LEVEL_INFO_SHIFT |
 		     first,
@@ -120,19 +155,27 @@ static void clear_all(struct walk *w, void (*access)(struct walk *, uint32_t, ui
 		access(w, offset, &all);
 }
 
+static void walk_targets(struct walk *w, struct arm64_vm_state *s)
+{
+	for (unsigned i = 0; s->gic == 2 && i < ARRAY_SIZE(s->targets); i++)
+		dist(w, GICD_ITARGETSR + 4 * i, &s->targets[i]);
+	for (unsigned i = 0; s->gic == 3 && i < ARM64_SPIS; i++)
+		halves(w, dist, GICD_IROUTER + 8 * i, &s->router[i]);
+}
+
 static void walk_dist(struct walk *w, struct arm64_vm_state *s)
 {
 	/* First: KVM then behaves as the revision that the guest has seen. */
 	dist(w, GICD_IIDR, &s->iidr);
 	dist(w, GICD_CTLR, &s->ctlr);
 	dist(w, GICD_IGROUPR, &s->group);
-	for (unsigned i = 0; i < ARM64_SPIS; i++)
-		halves(w, dist, GICD_IROUTER + 8 * i, &s->router[i]);
+	walk_targets(w, s);
 	for (unsigned i = 0; i < 8; i++)
 		dist(w, GICD_IPRIORITYR + 4 * i, &s->priority[i]);
 	for (unsigned i = 0; i < 2; i++)
 		dist(w, GICD_ICFGR + 4 * i, &s->config[i]);
-	level(w, ARM64_FIRST_SPI, &s->level);
+	if (s->gic == 3)
+		level(w, ARM64_FIRST_SPI, &s->level);
 	dist(w, GICD_ISPENDR, &s->pending);
 	clear_all(w, dist, GICD_ICACTIVER);
 	dist(w, GICD_ISACTIVER, &s->active);
@@ -179,22 +222,63 @@ static void walk_interface(struct walk *w, struct arm64_gic_cpu *c)
 	}
 }
 
+/* Of an SGI that is pending a GICv2 knows who has sent it. */
+static void walk_sgis(struct walk *w, struct arm64_gic_cpu *c)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(c->sgi_senders); i++) {
+		clear_all(w, banked, GICD_CPENDSGIR + 4 * i);
+		banked(w, GICD_SPENDSGIR + 4 * i, &c->sgi_senders[i]);
+	}
+}
+
+static void walk_banked(struct walk *w, struct arm64_gic_cpu *c)
+{
+	banked(w, BANKED_BITS(GICD_IGROUPR), &c->group);
+	for (unsigned i = 0; i < 8; i++)
+		banked(w, BANKED_BYTES(GICD_IPRIORITYR) + 4 * i, &c->priority[i]);
+	for (unsigned i = 0; i < 2; i++)
+		banked(w, BANKED_CONFIG(GICD_ICFGR) + 4 * i, &c->config[i]);
+	banked(w, BANKED_BITS(GICD_ISPENDR), &c->pending);
+	c->pending &= ~SGIS;
+	walk_sgis(w, c);
+	clear_all(w, banked, BANKED_BITS(GICD_ICACTIVER));
+	banked(w, BANKED_BITS(GICD_ISACTIVER), &c->active);
+	clear_all(w, banked, BANKED_BITS(GICD_ICENABLER));
+	banked(w, BANKED_BITS(GICD_ISENABLER), &c->enabled);
+}
+
+static void walk_gicc(struct walk *w, struct arm64_gic_cpu *c)
+{
+	gicc(w, GICC_CTLR, &c->icc_ctlr);
+	gicc(w, GICC_PMR, &c->pmr);
+	gicc(w, GICC_BPR, &c->bpr0);
+	gicc(w, GICC_ABPR, &c->bpr1);
+	for (unsigned i = 0; i < ARRAY_SIZE(c->ap0r); i++)
+		gicc(w, GICC_APR + 4 * i, &c->ap0r[i]);
+}
+
 static int walk_all(const struct kvm *kvm, bool set, struct arm64_vm_state *s, struct err *err)
 {
 	struct walk w = {.kvm = kvm, .set = set, .err = err};
 
 	walk_dist(&w, s);
 	for (uint32_t i = 0; i < s->ncpus; i++) {
-		w.mpidr = arm64_mpidr(i) << KVM_DEV_ARM_VGIC_V3_MPIDR_SHIFT;
-		walk_redist(&w, &s->cpu[i]);
-		walk_interface(&w, &s->cpu[i]);
+		if (s->gic == 2) {
+			w.cpu = (uint64_t)i << KVM_DEV_ARM_VGIC_CPUID_SHIFT;
+			walk_banked(&w, &s->cpu[i]);
+			walk_gicc(&w, &s->cpu[i]);
+		} else {
+			w.cpu = arm64_mpidr(i) << KVM_DEV_ARM_VGIC_V3_MPIDR_SHIFT;
+			walk_redist(&w, &s->cpu[i]);
+			walk_interface(&w, &s->cpu[i]);
+		}
 	}
 	return w.ret < 0 ? w.ret : 0;
 }
 
 int arm64_gic_save(const struct kvm *kvm, struct arm64_vm_state *s, struct err *err)
 {
-	s->gic = ARM64_GIC_VERSION;
+	s->gic = kvm->chip_version;
 	s->ncpus = kvm->chip_vcpus;
 	return walk_all(kvm, false, s, err);
 }
@@ -207,7 +291,7 @@ int arm64_gic_restore(const struct kvm *kvm, const struct arm64_vm_state *s, str
 int arm64_gic_reset(const struct kvm *kvm, struct arm64_vm_state *s, struct err *err)
 {
 	int ret = arm64_gic_save(kvm, s, err);
-	struct arm64_vm_state off = {.gic = ARM64_GIC_VERSION, .iidr = s->iidr, .ncpus = s->ncpus};
+	struct arm64_vm_state off = {.gic = s->gic, .iidr = s->iidr, .ncpus = s->ncpus};
 
 	if (ret < 0)
 		return ret;

@@ -37,10 +37,10 @@ static const struct {
 
 void arch_vcpu_needs(const struct kvm *kvm, const void *state, struct host_needs *needs)
 {
-	(void)kvm, (void)state;
+	(void)state;
 	needs->page_size = (uint32_t)sysconf(_SC_PAGESIZE);
 	needs->counter_hz = counter_hz();
-	needs->gic = ARM64_GIC_VERSION;
+	needs->gic = kvm->chip_version;
 	needs->ncaps = ARRAY_SIZE(caps);
 	for (size_t i = 0; i < ARRAY_SIZE(caps); i++)
 		strcpy(needs->cap[i], caps[i].name);
@@ -57,15 +57,16 @@ static bool host_has_cap(const struct kvm *kvm, const char *name)
 
 int arm64_compare_host(const struct kvm *kvm, const struct host_needs *needs, struct err *err)
 {
-	const uint32_t page_size = (uint32_t)sysconf(_SC_PAGESIZE), hz = counter_hz();
+	const uint32_t page_size = (uint32_t)sysconf(_SC_PAGESIZE), hz = counter_hz(),
+		       gic = arm64_gic_version(kvm);
 	cleanup_buf struct buf text = {0};
 
 	if (needs->page_size != page_size)
 		LACK(&text, "pages of %u bytes (it has %u)", needs->page_size, page_size);
 	if (needs->counter_hz != hz)
 		LACK(&text, "a counter of %u Hz (it has %u)", needs->counter_hz, hz);
-	if (needs->gic != ARM64_GIC_VERSION)
-		LACK(&text, "a GICv%u (its machines have a GICv%u)", needs->gic, ARM64_GIC_VERSION);
+	if (needs->gic != gic)
+		LACK(&text, "a GICv%u (its machines have a GICv%u)", needs->gic, gic);
 	for (uint32_t i = 0; i < needs->ncaps; i++) {
 		if (!host_has_cap(kvm, needs->cap[i]))
 			LACK(&text, "%s", needs->cap[i]);

@@ -17,8 +17,7 @@
 
 #define ARM64_REGS_MAX	1024u
 #define ARM64_VREGS_MAX 64u
-
-#define ARM64_GIC_VERSION 3u /* of the machines that are made here */
+#define ARM64_WIDE_MAX	64u
 
 /* A register of up to 64 bits, under KVM's name for it (KVM API 4.68). */
 struct arm64_reg {
@@ -32,19 +31,27 @@ struct arm64_vreg {
 	uint64_t value[2];
 };
 
+/* One of up to 2048 bits: those of SVE, of which KVM shows none that is wider. */
+struct arm64_wide_reg {
+	uint64_t id;
+	uint64_t value[32];
+};
+
 struct arm64_vcpu_state {
 	uint32_t mp_state;
 	uint32_t features; /* bits of KVM_ARM_VCPU_* that it was made with, but POWER_OFF */
 	uint32_t serror;   /* 1: an SError is pending; 2: it has a syndrome */
 	uint32_t nregs;
 	uint32_t nvregs;
-	uint32_t padding;
+	uint32_t nwide;
 	uint64_t serror_esr;
-	struct arm64_reg reg[ARM64_REGS_MAX];	 /* as KVM lists them */
-	struct arm64_vreg vreg[ARM64_VREGS_MAX]; /* as KVM lists them */
+	struct arm64_reg reg[ARM64_REGS_MAX];	    /* as KVM lists them */
+	struct arm64_vreg vreg[ARM64_VREGS_MAX];    /* as KVM lists them */
+	struct arm64_wide_reg wide[ARM64_WIDE_MAX]; /* as KVM lists them */
 };
 
-/* INTIDs 0 to 31 of one vCPU, its redistributor and its CPU interface (IHI 0069 §12.11, §12.2). */
+/* INTIDs 0 to 31 of one vCPU, its redistributor and its CPU interface (IHI 0069 §12.11, §12.2). Of a GICv2
+ * icc_ctlr, pmr, bpr0, bpr1 and ap0r are GICC_CTLR, _PMR, _BPR, _ABPR and _APRn (IHI 0048 §4.4). */
 struct arm64_gic_cpu {
 	uint32_t ctlr, waker;
 	uint32_t group, enabled, pending, active, level;
@@ -54,6 +61,7 @@ struct arm64_gic_cpu {
 	uint64_t propbaser, pendbaser;
 	uint64_t pmr, bpr0, bpr1, icc_ctlr, sre, igrpen0, igrpen1;
 	uint64_t ap0r[4], ap1r[4];
+	uint32_t sgi_senders[4]; /* GICv2: GICD_SPENDSGIRn */
 };
 
 /* INTIDs from 32 on (IHI 0069 §12.9). */
@@ -66,8 +74,9 @@ struct arm64_vm_state {
 	uint32_t config[2];
 	uint32_t priority[8];
 	uint32_t ncpus;
+	uint32_t targets[8]; /* GICv2: GICD_ITARGETSRn */
 	uint32_t padding;
-	uint64_t router[ARM64_SPIS];
+	uint64_t router[ARM64_SPIS]; /* GICv3 */
 	struct arm64_gic_cpu cpu[ARM64_GIC_REDIST_VCPUS];
 };
 
@@ -79,8 +88,16 @@ struct arch_cpu {
 /* KVM_ARM_VCPU_INIT: registers as after power-on, with these features; all but vCPU 0 wait for PSCI's
  * CPU_ON. */
 int arm64_vcpu_power_on(struct kvm *kvm, struct kvm_vcpu *vcpu, uint32_t features, struct err *err);
+/* Its PMU, when it has one by its features and has not been made before. The GIC is there. */
+int arm64_pmu_init(struct kvm_vcpu *vcpu, uint32_t features, struct err *err);
+/* With the vector lengths it has now; SVE's registers are there behind it. Nothing without SVE, or when it has been
+ * called before. */
+int arm64_sve_init(struct kvm_vcpu *vcpu, uint32_t features, struct err *err);
 int arm64_get_reg(struct kvm_vcpu *vcpu, uint64_t id, void *value, struct err *err);
 int arm64_set_reg(struct kvm_vcpu *vcpu, uint64_t id, const void *value, struct err *err);
+
+/* Of the interrupt controllers that guests can have on this host, the newest: 3 or 2. 0: none that is known. */
+uint32_t arm64_gic_version(const struct kvm *kvm);
 
 /* gic.c. No vCPU runs. */
 int arm64_gic_save(const struct kvm *kvm, struct arm64_vm_state *s, struct err *err);

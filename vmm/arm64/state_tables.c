@@ -17,19 +17,27 @@ static const struct state_field vreg_fields[] = {
 };
 static const struct state_table vreg_table = STATE_TABLE("vreg", 1, struct arm64_vreg, vreg_fields);
 
+static const struct state_field wide_fields[] = {
+	STATE_SCALAR(struct arm64_wide_reg, id, 1, 1, STATE_HEX),
+	STATE_ARRAY(struct arm64_wide_reg, value, 2, 1, STATE_HEX),
+};
+static const struct state_table wide_table =
+	STATE_TABLE("wide", 1, struct arm64_wide_reg, wide_fields);
+
 static const struct state_field vcpu_fields[] = {
 	VCPU(mp_state, 1),
 	VCPU(features, 2),
 	VCPU(serror, 3),
 	VCPU(nregs, 4),
 	VCPU(nvregs, 5),
-	STATE_PAD(struct arm64_vcpu_state, padding),
 	STATE_SCALAR(struct arm64_vcpu_state, serror_esr, 6, 1, STATE_HEX),
 	STATE_VSTRUCT(struct arm64_vcpu_state, reg, nregs, 7, 1, &reg_table),
 	STATE_VSTRUCT(struct arm64_vcpu_state, vreg, nvregs, 8, 1, &vreg_table),
+	STATE_SCALAR(struct arm64_vcpu_state, nwide, 9, 2, 0),
+	STATE_VSTRUCT(struct arm64_vcpu_state, wide, nwide, 10, 2, &wide_table),
 };
 const struct state_table arch_vcpu_table =
-	STATE_TABLE("arm64-vcpu", 1, struct arm64_vcpu_state, vcpu_fields);
+	STATE_TABLE("arm64-vcpu", 2, struct arm64_vcpu_state, vcpu_fields);
 
 static const struct state_field gic_cpu_fields[] = {
 	GICC(ctlr, 1),
@@ -53,9 +61,10 @@ static const struct state_field gic_cpu_fields[] = {
 	GICC(igrpen1, 18),
 	STATE_ARRAY(struct arm64_gic_cpu, ap0r, 19, 1, STATE_HEX),
 	STATE_ARRAY(struct arm64_gic_cpu, ap1r, 20, 1, STATE_HEX),
+	STATE_ARRAY(struct arm64_gic_cpu, sgi_senders, 21, 2, STATE_HEX),
 };
 static const struct state_table gic_cpu_table =
-	STATE_TABLE("gic-cpu", 1, struct arm64_gic_cpu, gic_cpu_fields);
+	STATE_TABLE("gic-cpu", 2, struct arm64_gic_cpu, gic_cpu_fields);
 
 static const struct state_field vm_fields[] = {
 	STATE_SCALAR(struct arm64_vm_state, counter, 1, 1, 0),
@@ -70,9 +79,10 @@ static const struct state_field vm_fields[] = {
 	STATE_ARRAY(struct arm64_vm_state, config, 10, 1, STATE_HEX),
 	STATE_ARRAY(struct arm64_vm_state, priority, 11, 1, STATE_HEX),
 	STATE_SCALAR(struct arm64_vm_state, ncpus, 12, 1, 0),
-	STATE_PAD(struct arm64_vm_state, padding),
 	STATE_ARRAY(struct arm64_vm_state, router, 13, 1, STATE_HEX),
 	STATE_VSTRUCT(struct arm64_vm_state, cpu, ncpus, 14, 1, &gic_cpu_table),
+	STATE_ARRAY(struct arm64_vm_state, targets, 15, 2, STATE_HEX),
+	STATE_PAD(struct arm64_vm_state, padding),
 };
 const struct state_table arch_vm_table =
-	STATE_TABLE("arm64-vm", 1, struct arm64_vm_state, vm_fields);
+	STATE_TABLE("arm64-vm", 2, struct arm64_vm_state, vm_fields);

@@ -40,13 +40,56 @@ int arm64_vcpu_power_on(struct kvm *kvm, struct kvm_vcpu *vcpu, uint32_t feature
 	return kvm_vcpu_call(vcpu, KVM_ARM_VCPU_INIT, &init, err);
 }
 
+static int pmu_attr(struct kvm_vcpu *vcpu, uint64_t attr, const void *value, struct err *err)
+{
+	const struct kvm_device_attr a = {
+		.group = KVM_ARM_VCPU_PMU_V3_CTRL,
+		.attr = attr,
+		.addr = (uint64_t)(uintptr_t)value,
+	};
+	int ret = kvm_vcpu_call(vcpu, KVM_SET_DEVICE_ATTR, &a, err);
+
+	/* It has been made before. */
+	return ret == -EBUSY ? 0 : ret;
+}
+
+int arm64_pmu_init(struct kvm_vcpu *vcpu, uint32_t features, struct err *err)
+{
+	const int intid = ARM64_FIRST_PPI + ARM64_PMU_PPI;
+	int ret;
+
+	if ((features & 1u << KVM_ARM_VCPU_PMU_V3) == 0)
+		return 0;
+	ret = pmu_attr(vcpu, KVM_ARM_VCPU_PMU_V3_IRQ, &intid, err);
+	return ret < 0 ? ret : pmu_attr(vcpu, KVM_ARM_VCPU_PMU_V3_INIT, NULL, err);
+}
+
+int arm64_sve_init(struct kvm_vcpu *vcpu, uint32_t features, struct err *err)
+{
+	const int what = KVM_ARM_VCPU_SVE;
+	int ret;
+
+	if ((features & 1u << KVM_ARM_VCPU_SVE) == 0)
+		return 0;
+	ret = kvm_vcpu_call(vcpu, KVM_ARM_VCPU_FINALIZE, &what, err);
+	return ret == -EPERM ? 0 : ret;
+}
+
 int arch_vcpu_init(struct kvm *kvm, struct kvm_vcpu *vcpu, const struct arch_cpu *cpu,
 		   uint32_t nvcpus, struct err *err)
 {
 	uint64_t mpidr = 0;
-	int ret = arm64_vcpu_power_on(kvm, vcpu, cpu->features, err);
+	int ret;
 
-	(void)nvcpus;
+	if (kvm->chip_version == 2 && nvcpus > ARM64_GICV2_VCPUS)
+		return err_set(
+			err, ERR_INCOMPATIBLE,
+			"%u vCPUs: this host's interrupt controller, a GICv2, serves at most %u",
+			nvcpus, ARM64_GICV2_VCPUS);
+	ret = arm64_vcpu_power_on(kvm, vcpu, cpu->features, err);
+	if (ret < 0)
+		return ret;
+	ret = arm64_sve_init(vcpu, cpu->features, err);
 	if (ret < 0)
 		return ret;
 	ret = arm64_get_reg(vcpu, MPIDR, &mpidr, err);

@@ -14,6 +14,7 @@
 
 #define SERROR_PENDING 1u
 #define SERROR_HAS_ESR 2u
+#define REGISTERS_MAX  (ARM64_REGS_MAX + ARM64_VREGS_MAX + ARM64_WIDE_MAX)
 
 static bool is_counter(uint64_t id)
 {
@@ -28,9 +29,9 @@ static int list_registers(struct kvm_vcpu *vcpu, struct kvm_reg_list **list, str
 
 	if (ret != -E2BIG)
 		return ret < 0 ? ret : err_set(err, ERR_FAILED, "KVM lists no registers");
-	if (count.n > ARM64_REGS_MAX + ARM64_VREGS_MAX)
+	if (count.n > REGISTERS_MAX)
 		return err_set(err, ERR_FAILED, "this KVM has %llu registers, a state holds %u",
-			       (unsigned long long)count.n, ARM64_REGS_MAX + ARM64_VREGS_MAX);
+			       (unsigned long long)count.n, REGISTERS_MAX);
 	*list = calloc(1, sizeof(**list) + count.n * sizeof((*list)->reg[0]));
 	if (*list == NULL)
 		return err_sys(err, ENOMEM, "list the registers");
@@ -53,11 +54,16 @@ static int save_register(struct kvm_vcpu *vcpu, uint64_t id, struct arm64_vcpu_s
 		s->reg[s->nregs] = (struct arm64_reg){.id = id};
 		return arm64_get_reg(vcpu, id, &s->reg[s->nregs++].value, err);
 	}
-	if (size != sizeof(s->vreg[0].value) || s->nvregs == ARM64_VREGS_MAX)
+	if (size == sizeof(s->vreg[0].value) && s->nvregs < ARM64_VREGS_MAX) {
+		s->vreg[s->nvregs] = (struct arm64_vreg){.id = id};
+		return arm64_get_reg(vcpu, id, s->vreg[s->nvregs++].value, err);
+	}
+	if (size == sizeof(s->vreg[0].value) || size > sizeof(s->wide[0].value) ||
+	    s->nwide == ARM64_WIDE_MAX)
 		return err_set(err, ERR_FAILED, "register 0x%llx: a state has no room for it",
 			       (unsigned long long)id);
-	s->vreg[s->nvregs] = (struct arm64_vreg){.id = id};
-	return arm64_get_reg(vcpu, id, s->vreg[s->nvregs++].value, err);
+	s->wide[s->nwide] = (struct arm64_wide_reg){.id = id};
+	return arm64_get_reg(vcpu, id, s->wide[s->nwide++].value, err);
 }
 
 static int save_registers(struct kvm_vcpu *vcpu, struct arm64_vcpu_state *s, struct err *err)
@@ -107,7 +113,8 @@ static bool register_ok(uint64_t id, size_t least, size_t most)
 
 #define FEATURES                                                                                   \
 	(1u << KVM_ARM_VCPU_PSCI_0_2 | 1u << KVM_ARM_VCPU_PMU_V3 |                                 \
-	 1u << KVM_ARM_VCPU_PTRAUTH_ADDRESS | 1u << KVM_ARM_VCPU_PTRAUTH_GENERIC)
+	 1u << KVM_ARM_VCPU_PTRAUTH_ADDRESS | 1u << KVM_ARM_VCPU_PTRAUTH_GENERIC |                 \
+	 1u << KVM_ARM_VCPU_SVE)
 
 int arch_vcpu_check(const struct kvm *kvm, const void *state, uint32_t id, struct err *err)
 {
@@ -130,6 +137,11 @@ int arch_vcpu_check(const struct kvm *kvm, const void *state, uint32_t id, struc
 			return err_set(err, ERR_INTEGRITY, "vCPU %u: register 0x%llx is malformed",
 				       id, (unsigned long long)s->vreg[i].id);
 	}
+	for (uint32_t i = 0; i < s->nwide; i++) {
+		if (!register_ok(s->wide[i].id, 32, sizeof(s->wide[0].value)))
+			return err_set(err, ERR_INTEGRITY, "vCPU %u: register 0x%llx is malformed",
+				       id, (unsigned long long)s->wide[i].id);
+	}
 	return 0;
 }
 
@@ -137,7 +149,7 @@ int arch_vcpu_check(const struct kvm *kvm, const void *state, uint32_t id, struc
  * What is as it should be already needs no writing. */
 static int restore_register(struct kvm_vcpu *vcpu, uint64_t id, const void *value, struct err *err)
 {
-	uint64_t now[2] = {0};
+	uint64_t now[ARRAY_SIZE(((struct arm64_wide_reg *)0)->value)] = {0};
 
 	if (arm64_set_reg(vcpu, id, value, err) >= 0)
 		return 0;
@@ -148,25 +160,57 @@ static int restore_register(struct kvm_vcpu *vcpu, uint64_t id, const void *valu
 		       (unsigned long long)id);
 }
 
+/* The vector lengths come before what depends on them, and are fixed by arm64_sve_init(). */
+static int restore_vector_lengths(struct kvm_vcpu *vcpu, const struct arm64_vcpu_state *s,
+				  struct err *err)
+{
+	int ret = 0;
+
+	for (uint32_t i = 0; ret >= 0 && i < s->nwide; i++) {
+		if (s->wide[i].id == KVM_REG_ARM64_SVE_VLS)
+			ret = restore_register(vcpu, s->wide[i].id, s->wide[i].value, err);
+	}
+	return ret < 0 ? ret : arm64_sve_init(vcpu, s->features, err);
+}
+
+static int restore_registers(struct kvm_vcpu *vcpu, const struct arm64_vcpu_state *s,
+			     struct err *err)
+{
+	int ret = 0;
+
+	for (uint32_t i = 0; ret >= 0 && i < s->nregs; i++)
+		ret = restore_register(vcpu, s->reg[i].id, &s->reg[i].value, err);
+	for (uint32_t i = 0; ret >= 0 && i < s->nvregs; i++)
+		ret = restore_register(vcpu, s->vreg[i].id, s->vreg[i].value, err);
+	for (uint32_t i = 0; ret >= 0 && i < s->nwide; i++)
+		ret = restore_register(vcpu, s->wide[i].id, s->wide[i].value, err);
+	return ret;
+}
+
+/* As it was made, with what KVM knows of it before its registers. */
+static int restore_features(struct kvm *kvm, struct kvm_vcpu *vcpu,
+			    const struct arm64_vcpu_state *s, struct err *err)
+{
+	int ret = arm64_vcpu_power_on(kvm, vcpu, s->features, err);
+
+	if (ret < 0)
+		return ret;
+	ret = arm64_pmu_init(vcpu, s->features, err);
+	return ret < 0 ? ret : restore_vector_lengths(vcpu, s, err);
+}
+
 int arch_vcpu_restore(struct kvm *kvm, struct kvm_vcpu *vcpu, const void *state, struct err *err)
 {
 	const struct arm64_vcpu_state *s = state;
 	struct kvm_mp_state mp = {.mp_state = s->mp_state};
 	struct kvm_vcpu_events events = {0};
-	int ret = arm64_vcpu_power_on(kvm, vcpu, s->features, err);
+	int ret = restore_features(kvm, vcpu, s, err);
 
 	if (ret < 0)
 		return ret;
-	for (uint32_t i = 0; i < s->nregs; i++) {
-		ret = restore_register(vcpu, s->reg[i].id, &s->reg[i].value, err);
-		if (ret < 0)
-			return ret;
-	}
-	for (uint32_t i = 0; i < s->nvregs; i++) {
-		ret = restore_register(vcpu, s->vreg[i].id, s->vreg[i].value, err);
-		if (ret < 0)
-			return ret;
-	}
+	ret = restore_registers(vcpu, s, err);
+	if (ret < 0)
+		return ret;
 	if ((s->serror & SERROR_PENDING) != 0) {
 		events.exception.serror_pending = 1;
 		events.exception.serror_has_esr = (s->serror & SERROR_HAS_ESR) != 0;
@@ -218,10 +262,10 @@ int arch_vm_check(const struct kvm *kvm, const void *state, struct err *err)
 {
 	const struct arm64_vm_state *s = state;
 
-	if (s->gic != ARM64_GIC_VERSION)
+	if (s->gic != kvm->chip_version)
 		return err_set(err, ERR_INCOMPATIBLE,
 			       "it has a GICv%u, and machines of this host a GICv%u", s->gic,
-			       ARM64_GIC_VERSION);
+			       kvm->chip_version);
 	if (s->ncpus != kvm->chip_vcpus)
 		return err_set(err, ERR_INTEGRITY, "its interrupt controller is one of %u vCPUs",
 			       s->ncpus);

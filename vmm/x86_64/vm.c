@@ -37,9 +37,9 @@ int arch_vm_init(struct kvm *kvm, struct err *err)
 	return ret < 0 ? ret : 0;
 }
 
-int arch_vm_ready(struct kvm *kvm, uint32_t nvcpus, struct err *err)
+int arch_vm_ready(struct kvm *kvm, struct kvm_vcpu *const vcpus[], uint32_t nvcpus, struct err *err)
 {
-	(void)kvm, (void)nvcpus, (void)err;
+	(void)kvm, (void)vcpus, (void)nvcpus, (void)err;
 	return 0;
 }
 

@@ -42,12 +42,17 @@ Test(arm64_state, fields_tile_and_come_back)
 
 		cr_assert(eq(int, state_check_table(tables[i], &err), 0), "%s", err.text);
 		state_encode(tables[i], in, &bytes);
-		cr_assert(eq(int, state_decode(tables[i], 1, bytes.data, bytes.len, out, &err), 0),
+		cr_assert(eq(int,
+			     state_decode(tables[i], tables[i]->version, bytes.data, bytes.len, out,
+					  &err),
+			     0),
 			  "%s", err.text);
 		cr_assert(eq(int, memcmp(in, out, tables[i]->size), 0));
 		for (size_t len = 0; len < bytes.len; len++)
-			cr_assert(
-				lt(int, state_decode(tables[i], 1, bytes.data, len, out, &err), 0));
+			cr_assert(lt(int,
+				     state_decode(tables[i], tables[i]->version, bytes.data, len,
+						  out, &err),
+				     0));
 	}
 }
 
@@ -65,6 +70,12 @@ Test(arm64_state, what_no_vcpu_can_be_is_refused)
 	s->reg[0].id = KVM_REG_ARM64 | KVM_REG_SIZE_U2048;
 	cr_assert(lt(int, arch_vcpu_check(&kvm, s, 0, &err), 0));
 	s->reg[0].id = KVM_REG_ARM_PSCI_VERSION;
+	s->nwide = 1;
+	s->wide[0].id = KVM_REG_ARM64_SVE_VLS;
+	cr_assert(eq(int, arch_vcpu_check(&kvm, s, 0, &err), 0), "%s", err.text);
+	s->wide[0].id = s->vreg[0].id; /* not wide */
+	cr_assert(lt(int, arch_vcpu_check(&kvm, s, 0, &err), 0));
+	s->nwide = 0;
 	s->features = 0;
 	cr_assert(lt(int, arch_vcpu_check(&kvm, s, 0, &err), 0));
 	s->features = 1u << KVM_ARM_VCPU_PSCI_0_2 | 1u << KVM_ARM_VCPU_EL1_32BIT;
@@ -74,7 +85,7 @@ Test(arm64_state, what_no_vcpu_can_be_is_refused)
 Test(arm64_state, a_chip_of_another_machine_is_refused)
 {
 	cleanup_free struct arm64_vm_state *s = sample(&arch_vm_table);
-	struct kvm kvm = {.chip_vcpus = 2};
+	struct kvm kvm = {.chip_version = 3, .chip_vcpus = 2};
 	struct err err;
 
 	cr_assert(eq(int, arch_vm_check(&kvm, s, &err), 0), "%s", err.text);
@@ -96,6 +107,22 @@ static void lacks(const struct cpu_needs *host, const struct cpu_needs *needs, c
 	cr_assert(lt(int, arm64_compare_cpu(host, needs, &err), 0));
 	cr_assert(eq(int, err.kind, ERR_INCOMPATIBLE));
 	cr_assert(ne(ptr, strstr(err.text, words), NULL), "%s", err.text);
+}
+
+/* A host with longer vectors can do without them, and cannot leave out shorter ones. */
+Test(arm64_state, vector_lengths_are_those_of_the_host_up_to_the_longest)
+{
+	const struct cpu_needs needs = {.nregisters = 1, .reg = {{"SVE_VLS", 0x3}}};
+	struct cpu_needs host = {.nregisters = 1, .reg = {{"SVE_VLS", 0xf}}};
+	struct err err;
+
+	cr_assert(eq(int, arm64_compare_cpu(&host, &needs, &err), 0), "%s", err.text);
+	host.reg[0].value = 0x1;
+	lacks(&host, &needs, "SVE_VLS of 0x3 (it has 0x1)");
+	host.reg[0].value = 0xa; /* no vectors of 128 bits */
+	lacks(&host, &needs, "SVE_VLS of 0x3 (it has 0x2)");
+	host.nregisters = 0;
+	lacks(&host, &needs, "SVE_VLS");
 }
 
 Test(arm64_state, a_cpu_lacks_what_is_less_in_a_field)

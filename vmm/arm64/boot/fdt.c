@@ -17,7 +17,6 @@
 
 /* In GICv2's specifiers of PPIs: the CPUs that they reach. */
 #define PPI_CPUS(n) (((1u << (n)) - 1) << 8)
-#define GICV2_CPUS  8u
 
 enum phandle { PHANDLE_GIC = 1, PHANDLE_CLOCK, PHANDLE_GPIO };
 
@@ -176,7 +175,7 @@ static void write_gic(struct writer *w, const struct arm64_tree *t)
 /* The flags of a PPI: GICv2 wants to know which CPUs have it. */
 static uint32_t ppi_flags(const struct arm64_tree *t)
 {
-	const uint32_t cpus = t->nvcpus < GICV2_CPUS ? t->nvcpus : GICV2_CPUS;
+	const uint32_t cpus = t->nvcpus < ARM64_GICV2_VCPUS ? t->nvcpus : ARM64_GICV2_VCPUS;
 
 	return LEVEL_HIGH | (t->gic == 3 ? 0 : PPI_CPUS(cpus));
 }

@@ -13,6 +13,7 @@
 #define ARM64_GICV2_DIST_SIZE  0x1000u
 #define ARM64_GICV2_CPU_ADDR   0x08010000u
 #define ARM64_GICV2_CPU_SIZE   0x2000u
+#define ARM64_GICV2_VCPUS      8u
 #define ARM64_GIC_REDIST_ADDR  0x080a0000u
 #define ARM64_GIC_REDIST_SIZE  0x20000u /* of each vCPU: the RD and the SGI frame */
 #define ARM64_GIC_REDIST_VCPUS 64u	/* as many as the region has room for */
@@ -50,6 +51,7 @@
 #define ARM64_TIMER_VIRT_PPI   11u
 #define ARM64_TIMER_HYP_PPI    10u
 #define ARM64_PMU_PPI	       7u
+#define ARM64_FIRST_PPI	       16u /* INTID of PPI 0 */
 
 /* The pin of the GPIO chip that the power key is at. */
 #define ARM64_POWER_PIN 3u
