@@ -265,6 +265,9 @@ static void print_wake(const json_t *wake)
 	if (asleep != NULL)
 		printf("slept       %lld s\n", (long long)json_integer_value(asleep));
 	printf("agent       %s\n", protocol_text(wake, "agent"));
+	/* Of most kernels by a driver of their own. */
+	if (strcmp(protocol_text(wake, "random"), "none") != 0)
+		print_part("random", wake, "random", "random-error");
 	print_part("clock", wake, "clock", "clock-error");
 	if (json_object_get(wake, "ran") != NULL &&
 	    json_array_size(json_object_get(wake, "ran")) > 0)

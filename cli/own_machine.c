@@ -183,7 +183,8 @@ int own_machine_await_wake(struct own_machine *m, uint64_t deadline, struct err 
 		if (ret < 0)
 			return own_machine_add_last_line(m, ret, err);
 		wake = json_object_get(reply, "wake");
-		if (part_is_over(wake, "clock") && part_is_over(wake, "hooks"))
+		if (part_is_over(wake, "random") && part_is_over(wake, "clock") &&
+		    part_is_over(wake, "hooks"))
 			return 0;
 		if (strcmp(protocol_text(wake, "agent"), "absent") == 0)
 			return err_set(err, ERR_FAILED, "the guest has no agent that answers");

@@ -18,4 +18,7 @@ int arch_board_devices(struct board *board, struct machine *m, struct err *err);
 /* Press the guest's power button. Cannot fail. Returns whether a driver of the guest listens to it. */
 bool arch_board_power_button(struct board *board);
 
+/* Whether the guest is told of a new generation by a driver, as far as it shows. */
+bool arch_board_hears_generation(const struct machine *m);
+
 #endif

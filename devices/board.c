@@ -180,6 +180,11 @@ int board_new_generation(struct board *board, struct err *err)
 	return vmgenid_renew(board->vmgenid, err);
 }
 
+bool board_hears_generation(const struct machine *m)
+{
+	return arch_board_hears_generation(m);
+}
+
 /* The two must not tell of each other. */
 void board_seeded_generation(struct board *board, const uint8_t seed[BOARD_SEED_SIZE])
 {

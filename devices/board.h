@@ -51,6 +51,8 @@ bool board_power_button(struct board *board);
  * after the interrupt chips are restored, before the first start(). Returns 0, or what getrandom(2)
  * gave. */
 int board_new_generation(struct board *board, struct err *err);
+/* Whether the guest, as it lies in memory, has a driver that hears of it, as far as that shows. Machine lock held. */
+bool board_hears_generation(const struct machine *m);
 
 #define BOARD_SEED_SIZE 32u
 /* The same with an identity that is a function of the seed, as is what the entropy device gives from

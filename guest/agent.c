@@ -10,6 +10,8 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/num.h"
+#include "base/printable.h"
+#include "format/crypto/base64.h"
 
 /* No character of UTF-8. Either side drops what it has read of a line when it reads this. */
 #define DELIMITER 0xff
@@ -348,4 +350,22 @@ void agent_ask(struct agent *a, struct agent_question *q, const char *command, j
 		last = &(*last)->next;
 	*last = q;
 	agent_ask_next(a);
+}
+
+void agent_error_text(const json_t *status, char text[AGENT_ERROR_TEXT])
+{
+	const json_t *member = json_object_get(status, "err-data");
+	const char *text64 = json_string_value(member);
+	size_t text_len = json_string_length(member), len = text_len / 4 * 3;
+
+	text[0] = '\0';
+	for (size_t i = 1; i <= 2 && i < text_len && text64[text_len - i] == '='; i++)
+		len--;
+	if (text64 == NULL || len >= AGENT_ERROR_TEXT ||
+	    !base64_decode(text64, text_len, text, len))
+		return;
+	text[len] = '\0';
+	while (len > 0 && text[len - 1] == '\n')
+		text[--len] = '\0';
+	printable(text);
 }

@@ -108,4 +108,9 @@ void agent_forget(struct agent *a);
 void agent_ask(struct agent *a, struct agent_question *q, const char *command, json_t *arguments,
 	       unsigned timeout_ms, agent_answer_fn *answer, void *opaque);
 
+#define AGENT_ERROR_TEXT 200
+/* What a process in the guest wrote to standard error, as guest-exec-status tells it: printable, "" when it is
+ * nothing or longer than that. */
+void agent_error_text(const json_t *status, char text[AGENT_ERROR_TEXT]);
+
 #endif

@@ -9,24 +9,22 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/num.h"
-#include "base/printable.h"
 #include "format/crypto/base64.h"
 #include "guest/exec_frame.h"
 #include "guest/helper_bytes.h"
 
-#define ABSENT_MS      10000u /* an agent that has not opened its port by then is not there */
-#define ANSWER_MS      60000u
-#define START_MS       60000u /* for the helper's files to appear */
-#define READ_MAX       (128u << 10)
-#define WRITE_MAX      (48u << 10)
-#define ACK_EACH       (256u << 10)
-#define PAUSE_LONGEST  64u
-#define PAUSE_QUIET    250u
-#define QUIET_MS       10000u
-#define LOOK_EACH_MS   2000u
-#define PORT_FIRST_MS  100u /* a helper that opens a port has no files */
-#define PING_EACH_S    10u  /* the helper ends after a silence of two minutes */
-#define HEARD_MAX_TEXT 200
+#define ABSENT_MS     10000u /* an agent that has not opened its port by then is not there */
+#define ANSWER_MS     60000u
+#define START_MS      60000u /* for the helper's files to appear */
+#define READ_MAX      (128u << 10)
+#define WRITE_MAX     (48u << 10)
+#define ACK_EACH      (256u << 10)
+#define PAUSE_LONGEST 64u
+#define PAUSE_QUIET   250u
+#define QUIET_MS      10000u
+#define LOOK_EACH_MS  2000u
+#define PORT_FIRST_MS 100u /* a helper that opens a port has no files */
+#define PING_EACH_S   10u  /* the helper ends after a silence of two minutes */
 
 /* Where programs may run differs: Debian lets none run in /run. */
 static const char *const places[] = {"/dev/shm", "/run", "/tmp", "/var/tmp"};
@@ -257,35 +255,17 @@ static void on_read(void *opaque, const json_t *value, const struct err *why)
 	files_advance(f);
 }
 
-/* What a process in the guest wrote to standard error, as guest-exec-status tells it. */
-static void heard_text(const json_t *status, char *text, size_t size)
-{
-	const json_t *member = json_object_get(status, "err-data");
-	const char *text64 = json_string_value(member);
-	size_t text_len = json_string_length(member), len = text_len / 4 * 3;
-
-	text[0] = '\0';
-	for (size_t i = 1; i <= 2 && i < text_len && text64[text_len - i] == '='; i++)
-		len--;
-	if (text64 == NULL || len >= size || !base64_decode(text64, text_len, text, len))
-		return;
-	text[len] = '\0';
-	while (len > 0 && text[len - 1] == '\n')
-		text[--len] = '\0';
-	printable(text);
-}
-
 static void on_looked(void *opaque, const json_t *value, const struct err *why)
 {
 	struct agent_files *f = opaque;
-	char text[HEARD_MAX_TEXT];
+	char text[AGENT_ERROR_TEXT];
 
 	if (f->state != FILES_UP && f->state != FILES_OPENING) {
 		files_advance(f);
 	} else if (value == NULL) {
 		files_refused(f, "guest-exec-status", why);
 	} else if (json_is_true(json_object_get(value, "exited"))) {
-		heard_text(value, text, sizeof(text));
+		agent_error_text(value, text);
 		files_fail(f, "torpor's helper in the guest %s%s%s",
 			   f->state == FILES_UP ? "has ended" : "does not start",
 			   text[0] != '\0' ? ": " : "", text);

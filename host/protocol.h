@@ -124,8 +124,8 @@
  * "wake", what was done by the guest agent after a resume:
  *
  *     {"agent":"waiting"|"present"|"silent"|"absent",
- *      "clock","hooks": each "none" (not owed)|"owed"|"busy"|"done"|"failed", and then
- *      "clock-error","hooks-error": texts, "clock-off": seconds of the guest's clock less ours,
+ *      "random","clock","hooks": each "none" (not owed)|"owed"|"busy"|"done"|"failed", and then
+ *      "random-error","clock-error","hooks-error": texts, "clock-off": seconds of the guest's clock less ours,
  *      "ran":[{"hook":name,"status":n,"output":text}] or null,
  *      "asleep": seconds from the save to the start, only of a machine that was resumed,
  *      "seconds": from the start to the last of it}

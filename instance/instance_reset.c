@@ -46,6 +46,7 @@ static int reset_paused(struct instance *in, struct golden_reset *did, struct er
 	if (ret < 0)
 		return ret;
 	start_over(in);
+	post_resume_hears_generation(&in->post_resume, board_hears_generation(&in->machine));
 	return board_new_generation(&in->board, err);
 }
 
@@ -124,6 +125,8 @@ json_t *instance_seed(struct instance *in, const json_t *request, struct err *er
 		return NULL;
 	}
 	board_seeded_generation(&in->board, seed);
+	/* A guest that does not hear of it goes on with what was saved, which is the same each time. */
+	post_resume_hears_generation(&in->post_resume, true);
 	if (clock != NULL)
 		post_resume_set_time(&in->post_resume, json_integer_value(clock));
 	return json_pack("{s:b}", "ok", 1);

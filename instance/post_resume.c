@@ -10,11 +10,12 @@
 #include "base/clock.h"
 #include "base/num.h"
 #include "base/printable.h"
+#include "guest/reseed.h"
 
 #define ANSWER_MS	30000u
 #define LOOK_FIRST_MS	20u
 #define LOOK_LONGEST_MS 500u
-#define HOOKS_MS	60000u /* after that their result is not waited for */
+#define PROCESS_MS	60000u /* after that its result is not waited for */
 #define CLOCK_GOOD	2.0    /* seconds: an agent may have to be paged in to tell the time */
 #define CLOCK_TRIES	3u     /* on a busy host a guest may take a time long after it was right */
 
@@ -38,7 +39,8 @@ static void advance(struct post_resume *w);
 
 static bool something_owed(const struct post_resume *w)
 {
-	return w->clock == POST_RESUME_OWED || w->hooks == POST_RESUME_OWED || w->unchecked;
+	return w->random == POST_RESUME_OWED || w->clock == POST_RESUME_OWED ||
+	       w->hooks == POST_RESUME_OWED || w->unchecked;
 }
 
 /* What the guest's clock is to say now. */
@@ -176,17 +178,134 @@ static void check_clock(struct post_resume *w)
 	agent_ask(&w->agent, &w->question, "guest-get-time", NULL, ANSWER_MS, on_time_got, w);
 }
 
+/* --- a process of the guest: for its random numbers, or for the hooks --- */
+
+static void random_failed(struct post_resume *w, const char *why);
+static void random_exited(struct post_resume *w, const json_t *status);
+static void hooks_failed(struct post_resume *w, const char *why);
+static void hooks_exited(struct post_resume *w, const json_t *status);
+
+static void process_failed(struct post_resume *w, const char *why)
+{
+	w->pid = 0;
+	note_time(w);
+	if (w->random == POST_RESUME_BUSY)
+		random_failed(w, why);
+	else
+		hooks_failed(w, why);
+	advance(w);
+}
+
+static void process_exited(struct post_resume *w, const json_t *status)
+{
+	w->pid = 0;
+	note_time(w);
+	if (w->random == POST_RESUME_BUSY)
+		random_exited(w, status);
+	else
+		hooks_exited(w, status);
+	advance(w);
+}
+
+static void poll_process_later(struct post_resume *w)
+{
+	w->looked_ms += w->look_ms;
+	w->look_ms = (unsigned)u64_min(2 * w->look_ms, LOOK_LONGEST_MS);
+	if (w->looked_ms > PROCESS_MS)
+		process_failed(w, "the guest's shell still runs after a minute; nobody waits for "
+				  "it any more");
+	else
+		timer_set(&w->timer, w->look_ms);
+}
+
+static void on_status(void *opaque, const json_t *value, const struct err *why)
+{
+	struct post_resume *w = opaque;
+
+	if (value == NULL)
+		process_failed(w, why->text);
+	else if (json_is_true(json_object_get(value, "exited")))
+		process_exited(w, value);
+	else
+		poll_process_later(w);
+}
+
+static void poll_process(struct post_resume *w)
+{
+	if (w->agent.state != AGENT_READY || w->question.waits)
+		poll_process_later(w);
+	else
+		agent_ask(&w->agent, &w->question, "guest-exec-status",
+			  json_pack("{s:I}", "pid", w->pid), ANSWER_MS, on_status, w);
+}
+
+static void on_exec(void *opaque, const json_t *value, const struct err *why)
+{
+	struct post_resume *w = opaque;
+
+	w->pid = json_integer_value(json_object_get(value, "pid"));
+	if (w->pid == 0) {
+		process_failed(w, why != NULL ? why->text : "guest-exec gives no process");
+		return;
+	}
+	w->look_ms = LOOK_FIRST_MS;
+	w->looked_ms = 0;
+	timer_set(&w->timer, w->look_ms);
+}
+
+/* `part` is what it is for. */
+static void start_process(struct post_resume *w, enum post_resume_part *part, json_t *arguments)
+{
+	*part = POST_RESUME_BUSY;
+	if ((w->able & CAN_EXEC) != 0) {
+		agent_ask(&w->agent, &w->question, "guest-exec", arguments, ANSWER_MS, on_exec, w);
+		return;
+	}
+	json_decref(arguments);
+	process_failed(w, "the agent does not offer guest-exec");
+}
+
+/* --- random numbers --- */
+
+static void random_failed(struct post_resume *w, const char *why)
+{
+	/* The agent that opens the port next is asked again: that does no harm. */
+	if (w->agent.state == AGENT_CLOSED) {
+		w->random = POST_RESUME_OWED;
+		return;
+	}
+	w->random = POST_RESUME_FAILED;
+	snprintf(w->random_error, sizeof(w->random_error), "%.255s", why);
+	printable(w->random_error);
+	log_line(&w->machine->log,
+		 "the guest's random numbers are not renewed, every machine of this file draws the "
+		 "same: %s",
+		 w->random_error);
+}
+
+static void random_exited(struct post_resume *w, const json_t *status)
+{
+	struct err err;
+
+	if (reseed_check(status, &err) < 0) {
+		random_failed(w, err.text);
+		return;
+	}
+	w->random = POST_RESUME_DONE;
+	log_line(
+		&w->machine->log,
+		"the guest's random numbers are renewed by its agent, for its kernel has no driver "
+		"of the generation id");
+}
+
 /* --- the hooks --- */
 
 static void hooks_failed(struct post_resume *w, const char *why)
 {
 	w->hooks = POST_RESUME_FAILED;
-	w->pid = 0;
-	snprintf(w->hooks_error, sizeof(w->hooks_error), "%s", why);
+	snprintf(w->hooks_error, sizeof(w->hooks_error), "%.255s", why);
 	printable(w->hooks_error);
-	note_time(w);
 	log_line(&w->machine->log, "wake hooks: %s", w->hooks_error);
-	advance(w);
 }
 
 static void log_hooks(const struct post_resume *w)
@@ -217,54 +336,7 @@ static void hooks_exited(struct post_resume *w, const json_t *status)
 		return;
 	}
 	w->hooks = POST_RESUME_DONE;
-	w->pid = 0;
-	note_time(w);
 	log_hooks(w);
-	advance(w);
-}
-
-static void poll_hooks_later(struct post_resume *w)
-{
-	w->looked_ms += w->look_ms;
-	w->look_ms = (unsigned)u64_min(2 * w->look_ms, LOOK_LONGEST_MS);
-	if (w->looked_ms > HOOKS_MS)
-		hooks_failed(w, "they still run after a minute; nobody waits for them any more");
-	else
-		timer_set(&w->timer, w->look_ms);
-}
-
-static void on_status(void *opaque, const json_t *value, const struct err *why)
-{
-	struct post_resume *w = opaque;
-
-	if (value == NULL)
-		hooks_failed(w, why->text);
-	else if (json_is_true(json_object_get(value, "exited")))
-		hooks_exited(w, value);
-	else
-		poll_hooks_later(w);
-}
-
-static void poll_hooks(struct post_resume *w)
-{
-	if (w->agent.state != AGENT_READY || w->question.waits)
-		poll_hooks_later(w);
-	else
-		agent_ask(&w->agent, &w->question, "guest-exec-status",
-			  json_pack("{s:I}", "pid", w->pid), ANSWER_MS, on_status, w);
-}
-
-static void on_exec(void *opaque, const json_t *value, const struct err *why)
-{
-	struct post_resume *w = opaque;
-
-	w->pid = json_integer_value(json_object_get(value, "pid"));
-	if (w->pid == 0) {
-		hooks_failed(w, why != NULL ? why->text : "guest-exec gives no process");
-		return;
-	}
-	w->look_ms = LOOK_FIRST_MS;
-	timer_set(&w->timer, w->look_ms);
 }
 
 /* Once: whether a shell has started cannot be known if the answer does not come. */
@@ -272,13 +344,7 @@ static void run_hooks(struct post_resume *w)
 {
 	int64_t now = (int64_t)(guest_time_ns(w) / NS_PER_SECOND);
 
-	if ((w->able & CAN_EXEC) == 0) {
-		hooks_failed(w, "the agent does not offer guest-exec");
-		return;
-	}
-	w->hooks = POST_RESUME_BUSY;
-	agent_ask(&w->agent, &w->question, "guest-exec", resume_hooks_arguments(&w->facts, now),
-		  ANSWER_MS, on_exec, w);
+	start_process(w, &w->hooks, resume_hooks_arguments(&w->facts, now));
 }
 
 /* --- the order --- */
@@ -289,6 +355,10 @@ static void advance(struct post_resume *w)
 		return;
 	if (!w->knows)
 		agent_ask(&w->agent, &w->question, "guest-info", NULL, ANSWER_MS, on_info, w);
+	else if (w->random == POST_RESUME_OWED)
+		start_process(w, &w->random, reseed_arguments());
+	else if (w->random == POST_RESUME_BUSY)
+		return;
 	else if (w->clock == POST_RESUME_OWED)
 		set_clock(w);
 	else if (w->hooks == POST_RESUME_OWED)
@@ -302,8 +372,9 @@ static void log_absent(struct post_resume *w, const char *what)
 	if (w->told_absent || !something_owed(w))
 		return;
 	w->told_absent = true;
-	log_line(&w->machine->log, "%s yet: before it answers, the guest's clock is not set%s",
-		 what, w->hooks == POST_RESUME_OWED ? ", its wake hooks do not run" : "");
+	log_line(&w->machine->log, "%s yet: before it answers, the guest's clock is not set%s%s",
+		 what, w->hooks == POST_RESUME_OWED ? ", its wake hooks do not run" : "",
+		 w->random == POST_RESUME_OWED ? ", its random numbers are not renewed" : "");
 }
 
 static void on_post_resume_timer(void *opaque)
@@ -311,7 +382,7 @@ static void on_post_resume_timer(void *opaque)
 	struct post_resume *w = opaque;
 
 	if (w->pid != 0)
-		poll_hooks(w);
+		poll_process(w);
 	else if (w->agent.state == AGENT_CLOSED)
 		log_absent(w, "no guest agent");
 }
@@ -328,7 +399,7 @@ static void on_agent(void *opaque)
 	}
 	w->knows = false;
 	if (w->pid != 0)
-		hooks_failed(w, "the agent ended before they did");
+		process_failed(w, "the agent ended before it did");
 	if (w->going && something_owed(w))
 		timer_set(&w->timer, POST_RESUME_ABSENT_MS);
 }
@@ -342,6 +413,7 @@ static void first_start(struct post_resume *w)
 		return;
 	w->facts.asleep = now > w->saved_ns ? (now - w->saved_ns) / NS_PER_SECOND : 0;
 	w->clock = w->hooks = POST_RESUME_OWED;
+	w->random = w->deaf ? POST_RESUME_OWED : POST_RESUME_NONE;
 }
 
 /* Host suspended during a pause counts: CLOCK_BOOTTIME. */
@@ -407,13 +479,17 @@ void post_resume_again(struct post_resume *w)
 	w->pid = 0; /* its hooks are gone, and nobody is told that they failed */
 	if (w->open)
 		agent_forget(&w->agent);
-	w->clock = w->hooks = POST_RESUME_NONE;
+	w->random = w->clock = w->hooks = POST_RESUME_NONE;
 	w->began = w->took = w->stopped = w->behind = 0;
 	w->unchecked = w->told_absent = w->knows = false;
-	w->looked_ms = 0;
 	w->shift_ns = 0;
 	json_decref(w->ran);
 	w->ran = NULL;
+}
+
+void post_resume_hears_generation(struct post_resume *w, bool hears)
+{
+	w->deaf = !hears;
 }
 
 void post_resume_set_time(struct post_resume *w, int64_t now_ns)
@@ -467,8 +543,9 @@ json_t *post_resume_json(const struct post_resume *w)
 		[POST_RESUME_BUSY] = "busy",	 [POST_RESUME_DONE] = "done",
 		[POST_RESUME_FAILED] = "failed",
 	};
-	json_t *json = json_pack("{s:s,s:s,s:s,s:O?}", "agent", agent_text(w), "clock",
-				 parts[w->clock], "hooks", parts[w->hooks], "ran", w->ran);
+	json_t *json = json_pack("{s:s,s:s,s:s,s:s,s:O?}", "agent", agent_text(w), "random",
+				 parts[w->random], "clock", parts[w->clock], "hooks",
+				 parts[w->hooks], "ran", w->ran);
 
 	if (w->saved_ns != 0)
 		json_object_set_new(json, "asleep", json_integer((json_int_t)w->facts.asleep));
@@ -478,6 +555,8 @@ json_t *post_resume_json(const struct post_resume *w)
 		json_object_set_new(json, "clock-error", json_string(w->clock_error));
 	else if (w->clock == POST_RESUME_DONE && !w->unchecked)
 		json_object_set_new(json, "clock-off", json_real(w->off));
+	if (w->random == POST_RESUME_FAILED)
+		json_object_set_new(json, "random-error", json_string(w->random_error));
 	if (w->hooks == POST_RESUME_FAILED)
 		json_object_set_new(json, "hooks-error", json_string(w->hooks_error));
 	return json;

@@ -4,6 +4,8 @@
  *     before the vCPUs run   a new generation id (board_new_generation); requests for entropy that
  *                            lie in the queue are answered by this host as the device starts
  *     behind that, by the guest agent:
+ *                            new random numbers (reseed.h), when the guest's kernel has no driver of
+ *                            the generation id
  *                            the wall clock (guest-set-time); the monotonic one is not touched
  *                            /etc/torpor/wake.d (resume_hooks.h), once
  *
@@ -27,7 +29,7 @@
 /* An agent that has not opened its port by then is not there. */
 #define POST_RESUME_ABSENT_MS 5000u
 
-/* Where one of the two things stands. */
+/* Where one of the three things stands. */
 enum post_resume_part {
 	POST_RESUME_NONE, /* never owed */
 	POST_RESUME_OWED,
@@ -53,6 +55,10 @@ struct post_resume {
 	uint64_t began; /* CLOCK_MONOTONIC of its first start, ns; 0: not yet */
 	uint64_t took;	/* from then to the end of the last thing done, ns */
 
+	bool deaf; /* to the generation id */
+	enum post_resume_part random;
+	char random_error[256];
+
 	enum post_resume_part clock;
 	bool unchecked;	      /* the guest was not asked yet what its clock says */
 	unsigned clock_tries; /* times that it was set, and was wrong all the same */
@@ -63,7 +69,7 @@ struct post_resume {
 	char clock_error[256];
 
 	enum post_resume_part hooks;
-	json_int_t pid;	    /* of the hooks' shell in the guest; 0: none */
+	json_int_t pid;	    /* of the process in the guest that is waited for; 0: none */
 	unsigned look_ms;   /* from one look at it to the next */
 	unsigned looked_ms; /* in all */
 	json_t *ran;	    /* owned; resume_hooks_report() */
@@ -79,6 +85,8 @@ int post_resume_open(struct post_resume *w, struct err *err);
 /* The guest is taken back to the state that it was saved in, and does not run: all is owed again.
  * An agent is asked anew, for what it was asked is lost. */
 void post_resume_again(struct post_resume *w);
+/* Whether its kernel has a driver that a new generation id tells of it. Before it is started. */
+void post_resume_hears_generation(struct post_resume *w, bool hears);
 /* The guest's clock is to say `now_ns` now, instead of what the host's says. Before it is started;
  * until post_resume_again(). */
 void post_resume_set_time(struct post_resume *w, int64_t now_ns);

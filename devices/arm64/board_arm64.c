@@ -8,6 +8,7 @@
 #include "devices/serial.h"
 #include "devices/vmgenid.h"
 #include "vmm/arm64/boot/platform.h"
+#include "vmm/arm64/gic.h"
 
 static void notify_vmgenid(void *opaque)
 {
@@ -56,4 +57,10 @@ int arch_board_devices(struct board *board, struct machine *m, struct err *err)
 bool arch_board_power_button(struct board *board)
 {
 	return gpio_press_power(board->power);
+}
+
+/* A driver has its interrupt enabled; Linux has had it since 6.10. */
+bool arch_board_hears_generation(const struct machine *m)
+{
+	return arm64_spi_is_enabled(&m->kvm, ARM64_VMGENID_SPI);
 }

@@ -52,3 +52,10 @@ bool arch_board_power_button(struct board *board)
 {
 	return acpi_pm_press_power(board->power);
 }
+
+/* By ACPI. Whether its kernel has the driver (Linux since 5.18) does not show. */
+bool arch_board_hears_generation(const struct machine *m)
+{
+	(void)m;
+	return true;
+}

@@ -14,6 +14,7 @@
  *
  *     helper FOLDER [PORT]  serve
  *     helper -t FOLDER      exit status 0: files there can be cut, and programs run
+ *     helper -r FILE        new random numbers (random.h)
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,6 +32,7 @@
 
 #include "guest/helper/console_port.h"
 #include "guest/helper/helper.h"
+#include "guest/helper/random.h"
 #include "guest/helper/sys.h"
 
 #define HOST_SILENT_MS 120000
@@ -935,6 +937,18 @@ static bool begin(const char *folder, const char *port)
 	return true;
 }
 
+/* Returns the exit status. */
+static int renew_random(const char *from)
+{
+	static const char sorry[] = "the kernel does not renew its random numbers\n";
+	long file = SYS4(SYS_openat, AT_FDCWD, from, O_RDONLY | O_CLOEXEC, 0);
+
+	if (file >= 0 && random_renew((int)file) == 0)
+		return 0;
+	SYS3(SYS_write, 2, sorry, sizeof(sorry) - 1);
+	return 1;
+}
+
 /* Called by the first instructions, with the stack as execve(2) leaves it. */
 _Noreturn void helper_main(const long *stack);
 
@@ -946,6 +960,8 @@ __attribute__((used)) _Noreturn void helper_main(const long *stack)
 
 	if (argc == 3 && text_equal(argv[1], "-t")) {
 		status = test_folder(argv[2]);
+	} else if (argc == 3 && text_equal(argv[1], "-r")) {
+		status = renew_random(argv[2]);
 	} else if ((argc == 2 || argc == 3) && begin(argv[1], argv[2])) {
 		if (!by_port)
 			send_number(0, EXEC_HELLO, EXEC_VERSION);

@@ -2,7 +2,7 @@
  * The helper: a program of its own that the host puts into the guest to run commands there. It has
  * no C library, so that it runs in every guest of its architecture; helper.c serves the host's
  * frames (guest/exec_frame.h), child.c becomes the command. What the init (guest/init) needs, too, is
- * in memory.c, base.c, account.c, execute.c and console_port.c.
+ * in memory.c, base.c, account.c, execute.c, console_port.c and random.c.
  */
 #ifndef TORPOR_GUEST_HELPER_HELPER_H
 #define TORPOR_GUEST_HELPER_HELPER_H

@@ -6,7 +6,7 @@
 HELPER_SRC := $(wildcard guest/helper/*.c)
 HELPER_OBJ := $(HELPER_SRC:%.c=$(BUILD)/%.o)
 INIT_SRC := $(wildcard guest/init/*.c)
-INIT_OBJ := $(INIT_SRC:%.c=$(BUILD)/%.o) $(addprefix $(BUILD)/guest/helper/,memory.o base.o account.o execute.o console_port.o)
+INIT_OBJ := $(INIT_SRC:%.c=$(BUILD)/%.o) $(addprefix $(BUILD)/guest/helper/,memory.o base.o account.o execute.o console_port.o random.o)
 
 # Nothing of the user's CFLAGS (sanitizers, hardening) works without a C library.
 HELPER_CFLAGS := -std=gnu17 -Os -g0 $(if $(findstring x86_64,$(ARCH)),-march=x86-64 -fcf-protection=none) \

@@ -2,9 +2,10 @@
  * A process that answers on the agent's port as QEMU's guest agent does (interop/qemu-ga), as far
  * as torpor asks: time, commands, files. So the host needs no second way to reach guests of ours.
  *
- * Two of the host's commands are scripts for a shell, which the image may not have. They are known
+ * Three of the host's commands are scripts for a shell, which the image may not have. They are known
  * by the name that the host gives the shell ($0), and done without one: "torpor" starts the helper
- * (guest/agent_files.c), "torpor-wake" runs the wake hooks (instance/resume_hooks.c).
+ * (guest/agent_files.c), "torpor-reseed" renews the kernel's random numbers (guest/reseed.c),
+ * "torpor-wake" runs the wake hooks (instance/resume_hooks.c).
  *
  * One thread, one ppoll(2). See init.h.
  */
@@ -19,6 +20,7 @@
 #include <time.h>
 
 #include "guest/helper/execute.h"
+#include "guest/helper/random.h"
 #include "guest/init/init.h"
 
 #define LINE_SIZE     (512u << 10) /* of a question */
@@ -393,6 +395,8 @@ static _Noreturn void become_command(struct question *q)
 	environment_complete(q->env, "/root", false);
 	if (is_script(q->argv, "torpor") && q->argv[4] != NULL)
 		start_helper(q->argv[4], q->argv[5], q->env);
+	if (is_script(q->argv, "torpor-reseed"))
+		leave(random_renew(0) == 0 ? 0 : 1);
 	/* Without hooks nothing is amiss, and nothing is said. */
 	if (is_script(q->argv, "torpor-wake") &&
 	    SYS3(SYS_faccessat, AT_FDCWD, "/etc/torpor/wake.d", 0) < 0)

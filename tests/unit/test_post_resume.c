@@ -1,14 +1,21 @@
 /* What a guest is owed when it wakes, and in which order it gets it. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <fcntl.h>
+#include <linux/random.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "format/crypto/base64.h"
+#include "guest/helper_bytes.h"
+#include "guest/reseed.h"
+#include "guest/reseed_seed.h"
 #include "instance/post_resume.h"
 #include "tests/unit/fake_agent.h"
 
@@ -354,7 +361,7 @@ Test(post_resume, hooks_run_once)
 {
 	hooks_begin();
 	fake_agent_open(&guest, false);
-	cr_assert_str_eq(told("hooks-error"), "\"the agent ended before they did\"");
+	cr_assert_str_eq(told("hooks-error"), "\"the agent ended before it did\"");
 	fake_agent_open(&guest, true);
 	fake_agent_synchronizes(&guest);
 	offers(ALL);
@@ -382,7 +389,7 @@ Test(post_resume, hooks_that_do_not_end)
 	for (; post_resume.hooks == POST_RESUME_BUSY; looks++)
 		hooks_are("\"exited\": false");
 	cr_assert(lt(uint, looks, 200));
-	cr_assert(logged("wake hooks: they still run after a minute"));
+	cr_assert(logged("wake hooks: the guest's shell still runs after a minute"));
 	clock_is_asked(0);
 }
 
@@ -396,6 +403,138 @@ Test(post_resume, hooks_that_could_not_run)
 	json_decref(fake_agent_expects(&guest, "guest-exec-status"));
 	says("{\"return\": {\"exited\": true, \"exitcode\": 127, \"err-data\": \"%s\"}}\n", said);
 	cr_assert_str_eq(told("hooks-error"), "\"the shell in the guest failed: no shell\"");
+}
+
+/* A guest that has slept, and whose kernel has no driver of the generation id. */
+static void deaf_guest(void)
+{
+	start(612);
+	post_resume_hears_generation(&post_resume, false);
+	guest.open = true;
+	go_on();
+	fake_agent_synchronizes(&guest);
+	offers(ALL);
+}
+
+/* A seed of its own behind the program. */
+static void random_is_asked_for(char seed[RESEED_SEED_SIZE])
+{
+	json_t *arguments = fake_agent_expects(&guest, "guest-exec");
+	const json_t *arg = json_object_get(arguments, "arg"),
+		     *input = json_object_get(arguments, "input-data");
+	const size_t size = helper_bytes_len + RESEED_SEED_SIZE;
+	uint8_t *program = malloc(size);
+
+	cr_assert_str_eq(json_string_value(json_array_get(arg, 2)), "torpor-reseed");
+	cr_assert(
+		base64_decode(json_string_value(input), json_string_length(input), program, size));
+	cr_assert(eq(int, memcmp(program, helper_bytes, helper_bytes_len), 0));
+	memcpy(seed, program + helper_bytes_len, RESEED_SEED_SIZE);
+	free(program);
+	json_decref(arguments);
+	says("{\"return\": {\"pid\": 99}}\n");
+}
+
+/* Before the hooks, which may draw keys. */
+Test(post_resume, random_numbers_are_new_before_all_else)
+{
+	char one[RESEED_SEED_SIZE], other[RESEED_SEED_SIZE];
+
+	deaf_guest();
+	random_is_asked_for(one);
+	cr_assert_str_eq(told("random"), "\"busy\"");
+	hooks_are("\"exited\": false");
+	cr_assert(fake_agent_hears_nothing(&guest));
+	hooks_are("\"exited\": true, \"exitcode\": 0");
+	cr_assert_str_eq(told("random"), "\"done\"");
+	cr_assert(logged("the guest's random numbers are renewed by its agent"));
+	clock_is_set();
+	hooks_start();
+	hooks_exit("");
+	clock_is_asked(0);
+	stop_and_take_back();
+	cr_assert_str_eq(told("random"), "\"owed\"");
+	fake_agent_synchronizes(&guest);
+	offers(ALL);
+	random_is_asked_for(other);
+	cr_assert(ne(int, memcmp(one, other, RESEED_SEED_SIZE), 0));
+}
+
+Test(post_resume, random_numbers_that_are_not_renewed)
+{
+	char seed[RESEED_SEED_SIZE], said[32];
+
+	deaf_guest();
+	random_is_asked_for(seed);
+	base64_encode("no\033 room\n", 9, said);
+	fake_agent_time_passes(&post_resume.timer);
+	json_decref(fake_agent_expects(&guest, "guest-exec-status"));
+	says("{\"return\": {\"exited\": true, \"exitcode\": 1, \"err-data\": \"%s\"}}\n", said);
+	cr_assert_str_eq(told("random-error"), "\"no? room\"");
+	cr_assert(logged("are not renewed, every machine of this file draws the same: no? room"));
+	clock_is_set();
+	hooks_start();
+}
+
+Test(post_resume, an_agent_that_dies_over_random_numbers_is_asked_again)
+{
+	char seed[RESEED_SEED_SIZE];
+
+	deaf_guest();
+	random_is_asked_for(seed);
+	fake_agent_open(&guest, false);
+	cr_assert_str_eq(told("random"), "\"owed\"");
+	fake_agent_time_passes(&post_resume.timer);
+	cr_assert(logged("its random numbers are not renewed"));
+	fake_agent_open(&guest, true);
+	fake_agent_synchronizes(&guest);
+	offers(ALL);
+	random_is_asked_for(seed);
+	hooks_are("\"exited\": true, \"exitcode\": 0");
+	clock_is_set();
+}
+
+static bool may_reseed(void)
+{
+	int fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
+	bool may = fd >= 0 && ioctl(fd, RNDRESEEDCRNG) == 0;
+
+	close(fd);
+	return may;
+}
+
+/* What the guest's shell is given, by ours, for this machine's kernel. */
+Test(post_resume, the_shell_script_of_random_numbers)
+{
+	json_t *arguments = reseed_arguments();
+	const json_t *arg = json_object_get(arguments, "arg"),
+		     *input = json_object_get(arguments, "input-data");
+	const char *nonce = json_string_value(json_array_get(arg, 3));
+	const size_t size = helper_bytes_len + RESEED_SEED_SIZE;
+	uint8_t *program = malloc(size);
+	char command[2048], left[128];
+	FILE *pipe;
+	int status;
+
+	cr_assert_not_null(arguments);
+	cr_assert(
+		base64_decode(json_string_value(input), json_string_length(input), program, size));
+	snprintf(command, sizeof(command), "exec 2>/dev/null; set -- %s\n%s", nonce,
+		 json_string_value(json_array_get(arg, 1)));
+	pipe = popen(command, "w");
+	cr_assert_not_null(pipe);
+	cr_assert(eq(sz, fwrite(program, 1, size, pipe), size));
+	status = pclose(pipe);
+	cr_assert(eq(int, WEXITSTATUS(status), may_reseed() ? 0 : 1));
+	for (size_t i = 0; i < 4; i++) {
+		static const char *const places[] = {"/dev/shm", "/run", "/tmp", "/var/tmp"};
+
+		snprintf(left, sizeof(left), "%s/torpor-%s", places[i], nonce);
+		cr_assert(ne(int, access(left, F_OK), 0), "%s", left);
+	}
+	free(program);
+	json_decref(arguments);
+	start(0);
 }
 
 static void pause_for(uint64_t ns)

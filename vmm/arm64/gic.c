@@ -11,6 +11,7 @@
 #include <errno.h>
 
 #include "base/num.h"
+#include "vmm/arm64/gic.h"
 #include "vmm/arm64/state.h"
 
 /* Distributor (IHI 0069 §12.9, IHI 0048 §4.3), offsets of INTID 32 on where there is one for each 32. */
@@ -304,4 +305,13 @@ int arm64_gic_reset(const struct kvm *kvm, struct arm64_vm_state *s, struct err 
 	}
 	*s = off;
 	return arm64_gic_restore(kvm, s, err);
+}
+
+bool arm64_spi_is_enabled(const struct kvm *kvm, uint32_t spi)
+{
+	struct walk w = {.kvm = kvm};
+	uint32_t enabled = 0;
+
+	dist(&w, GICD_ISENABLER, &enabled);
+	return w.ret >= 0 && (enabled >> spi & 1) != 0;
 }
