@@ -52,7 +52,7 @@ static int cmd_stop_run(struct options *opts, struct err *err)
 const struct command cmd_stop = {
 	.name = "stop",
 	.args = "NAME…",
-	.summary = "ask guests to switch themselves off (ACPI power button), then kill",
+	.summary = "ask guests to switch themselves off, then kill",
 	.options = options,
 	.run = cmd_stop_run,
 };

@@ -19,7 +19,7 @@ _torpor_verbs=(
 	'pause:stop running machines where they are; their clocks stand still'
 	'unpause:let paused machines go on'
 	'reset:take machines of resume --golden back to the state of their files'
-	'stop:ask guests to switch themselves off (ACPI power button), then kill'
+	'stop:ask guests to switch themselves off, then kill'
 	'kill:end machines at once, as if the power failed'
 	'rm:remove the logs and records of machines that are over'
 	'wait:wait until a machine is over, print how it ended; or until it is ready'

@@ -45,7 +45,8 @@ struct board {
 int board_build(struct board *board, struct machine *m, const struct appliance *a,
 		struct board_bindings *bindings, struct err *err);
 
-/* Press the power button. Machine lock held. Cannot fail; a guest may ignore it. */
+/* Press the power button. Machine lock held. Cannot fail; a guest may ignore it. Returns whether a driver of the guest
+ * listens to it. */
 bool board_power_button(struct board *board);
 /* Give the machine a new generation identity and notify the guest (VMGenID); after every resume,
  * after the interrupt chips are restored, before the first start(). Returns 0, or what getrandom(2)

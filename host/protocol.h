@@ -87,7 +87,7 @@
  * {"do":"release","moved":bool}
  *     → {"ok":true}: it is held no more. Moved: it ends, for it runs elsewhere
  * {"do":"stop"}
- *     → {"ok":true}: the power button was pressed
+ *     → {"ok":true}: the power button was pressed; where no driver listens to it, the guest's agent is asked, too
  * {"do":"kill"}
  *     → {"ok":true}: the machine is about to end
  * {"do":"stats","usage":bool}

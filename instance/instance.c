@@ -489,6 +489,7 @@ static int connect_host(struct instance *in, struct err *err)
 	post_resume_init(&in->post_resume, &in->machine, in->board.agent, &facts,
 			 a->live ? a->saved_ns : 0);
 	post_resume_hears_generation(&in->post_resume, board_hears_generation(&in->machine));
+	agent_shutdown_init(&in->shutdown, &in->post_resume.agent, &in->machine.log);
 	agent_files_init(&in->agent_files, &in->post_resume.agent);
 	if (in->board.exec != NULL)
 		exec_port_init(&in->exec_port, in->board.exec, APPLIANCE_EXEC_PORT,

@@ -12,6 +12,7 @@
 
 #include "base/progress.h"
 #include "guest/agent_files.h"
+#include "guest/agent_shutdown.h"
 #include "guest/exec_port.h"
 #include "guest/exec_sessions.h"
 #include "host/claim.h"
@@ -202,7 +203,7 @@ struct instance {
 	struct settling settling;
 	struct post_resume post_resume;
 	struct agent_files agent_files; /* with the agent of post_resume */
-	struct agent_question shutdown; /* to the same */
+	struct agent_shutdown shutdown; /* by the same */
 	struct exec_port exec_port;	/* with them, if the board has that port */
 	struct exec_sessions commands;
 	struct hold hold;

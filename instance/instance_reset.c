@@ -28,6 +28,7 @@ static void start_over(struct instance *in)
 	snprintf(why, sizeof(why), "machine %s was reset before the command ended", in->claim.name);
 	exec_sessions_reset(&in->commands, why);
 	hub_forget_input(&in->hub);
+	agent_shutdown_forget(&in->shutdown);
 	post_resume_again(&in->post_resume);
 	in->told_halted = false;
 	in->resets++;

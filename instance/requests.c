@@ -131,27 +131,6 @@ static json_t *do_kill(struct instance *in, const json_t *request, struct err *e
 	return reply_ok();
 }
 
-#define SHUTDOWN_MS 10000u
-
-/* On success it says nothing. A guest that does not switch off is killed by who asked. */
-static void shutdown_answered(void *opaque, const json_t *value, const struct err *why)
-{
-	(void)opaque, (void)value, (void)why;
-}
-
-/* The kernel of a guest need not have a driver of the power button: its agent can switch it off, too. */
-static void ask_agent_to_stop(struct instance *in)
-{
-	struct agent *agent = &in->post_resume.agent;
-
-	if (agent->state != AGENT_READY || in->shutdown.waits)
-		return;
-	log_line(&in->machine.log, "no driver of the guest listens to its power button: its agent "
-				   "is asked to switch off");
-	agent_ask(agent, &in->shutdown, "guest-shutdown", json_pack("{s:s}", "mode", "powerdown"),
-		  SHUTDOWN_MS, shutdown_answered, in);
-}
-
 /* A guest that is paused would never see the button, and one that is broken never will. */
 static json_t *do_stop(struct instance *in, const json_t *request, struct err *err)
 {
@@ -162,7 +141,7 @@ static json_t *do_stop(struct instance *in, const json_t *request, struct err *e
 	machine_unpause(&in->machine);
 	in->asked = true;
 	if (!board_power_button(&in->board))
-		ask_agent_to_stop(in);
+		agent_shutdown_begin(&in->shutdown);
 	return reply_ok();
 }
 

@@ -342,7 +342,8 @@ static int exchange_failed(const struct exchange *x, CURLcode code, const char *
 		x->response->no_tls = ret == -EAGAIN;
 		break;
 	case CURLE_SSL_CACERT_BADFILE:
-		x->response->no_tls = true;
+		/* This host has none. Those that were named are what is to be trusted. */
+		x->response->no_tls = x->h->options.ca_file == NULL;
 		break;
 	default:
 		break;

@@ -6,7 +6,8 @@
  *
  * Addresses. https, with the certificates of the system, of `ca_file`, or of
  * /etc/containers/certs.d/HOST/ca.crt and /etc/docker/certs.d/HOST/ca.crt. http is spoken to this
- * host alone (reference_is_loopback()), when it does not speak TLS, unless `plain_http` asks for it.
+ * host alone (reference_is_loopback()), when it does not speak TLS or the system has no certificates and none
+ * are named, unless `plain_http` asks for it.
  *
  * Credentials. They go to the registry's own origin (scheme, host and port), and to the token
  * server that it names, which must not be http on another host. A redirect to another origin, and a

@@ -17,7 +17,7 @@ struct cpu_word {
 };
 
 /* aarch64: an identification register that the guest sees, under the Arm ARM's name for it,
- * "ID_AA64PFR0_EL1". */
+ * "ID_AA64PFR0_EL1"; and "SVE_VLS", KVM's set of vector lengths. */
 struct cpu_register {
 	char name[CPU_NEEDS_NAME_SIZE];
 	uint64_t value;

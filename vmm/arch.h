@@ -48,8 +48,8 @@ void arch_cpu_free(struct arch_cpu *cpu);
 /* What a host must have so that this CPU can be restored there: recorded in the file. */
 void arch_cpu_needs(const struct arch_cpu *cpu, struct cpu_needs *needs);
 /* Compare with this host. ERR_INCOMPATIBLE lists everything that is missing by name; ERR_FAILED:
- * this KVM has more MSRs than a state can hold. Only the device is needed; with a VM, the TSC rate
- * is compared too. */
+ * this KVM has more MSRs than a state can hold. On x86-64 only the device is needed; with a VM, the TSC
+ * rate is compared too. arm64 needs a VM. */
 int arch_compat(const struct kvm *kvm, const struct cpu_needs *cpu, const struct host_needs *host,
 		struct err *err);
 
@@ -58,7 +58,8 @@ int arch_vm_init(struct kvm *kvm, struct err *err);
 /* What can be made only when all vCPUs exist. A vCPU that is restored from a file is not initialized yet. */
 int arch_vm_ready(struct kvm *kvm, struct kvm_vcpu *const vcpus[], uint32_t nvcpus,
 		  struct err *err);
-/* Topology (APIC id) and CPUID of a vCPU about to boot cold. */
+/* Topology (APIC id, affinity) and CPUID or features of a vCPU about to boot cold. ERR_INCOMPATIBLE: arm64's KVM
+ * gives it another affinity, or its interrupt controller serves fewer vCPUs. */
 int arch_vcpu_init(struct kvm *kvm, struct kvm_vcpu *vcpu, const struct arch_cpu *cpu,
 		   uint32_t nvcpus, struct err *err);
 
@@ -77,7 +78,8 @@ struct boot_source {
 struct board_info {
 	uint32_t nvcpus;
 	uint32_t virtio_slots; /* bit i: slot i is populated */
-	const struct kvm *kvm; /* whose chips they are, not called; NULL: those of any */
+	/* arm64: whose GIC and CPU features the tables describe; only read. NULL: a GICv3 and no PMU. */
+	const struct kvm *kvm;
 };
 
 /* Where the boot vCPU starts. */
@@ -134,9 +136,9 @@ void arch_vcpu_clock_stopped(struct kvm_vcpu *vcpu);
 void arch_vcpu_describe(struct kvm_vcpu *vcpu, char *text, size_t size);
 
 /* All vCPUs are parked at once: can none of them ever execute an instruction again, whatever the
- * devices do? Each is halted with interrupts off or was never started, has nothing pending, and no
- * line is set to deliver what does not mind that (NMI, SMI, INIT). False also when KVM does not
- * tell.
+ * devices do? On arm64 PSCI has switched each off. On x86-64 each is halted with interrupts off or was
+ * never started, has nothing pending, and no line is set to deliver what does not mind that (NMI, SMI,
+ * INIT). False also when KVM does not tell.
  */
 bool arch_halted_for_good(struct kvm *kvm, struct kvm_vcpu *const vcpus[], uint32_t nvcpus);
 

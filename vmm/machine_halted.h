@@ -1,6 +1,6 @@
 /*
- * Noticing a guest that has halted for good: every vCPU waits in HLT with interrupts off, and
- * nothing that this machine has can wake one. For machine.c.
+ * Noticing a guest that has halted for good: every vCPU waits in HLT with interrupts off (arm64:
+ * is switched off), and nothing that this machine has can wake one. For machine.c.
  *
  * KVM emulates HLT, so no exit tells. A timer looks, every few seconds, at the CPU time of the vCPU
  * threads. When none has used any since the last look, the vCPUs are stopped for a moment and their

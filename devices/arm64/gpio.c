@@ -39,18 +39,25 @@ struct gpio_state {
 	uint8_t output;
 	uint8_t dir, sense, both, event, enable, function;
 	uint8_t edges; /* that were seen and not cleared */
-	uint8_t padding[3];
+	uint8_t unseen; /* the key is down, and the guest has not looked at it since: no time releases it */
+	uint8_t padding[2];
 };
 
 #define GPIO(m, tag) STATE_SCALAR(struct gpio_state, m, tag, 1, STATE_HEX)
 static const struct state_field gpio_fields[] = {
-	GPIO(input, 1),	 GPIO(output, 2),
-	GPIO(dir, 3),	 GPIO(sense, 4),
-	GPIO(both, 5),	 GPIO(event, 6),
-	GPIO(enable, 7), GPIO(function, 8),
-	GPIO(edges, 9),	 STATE_PAD(struct gpio_state, padding),
+	GPIO(input, 1),
+	GPIO(output, 2),
+	GPIO(dir, 3),
+	GPIO(sense, 4),
+	GPIO(both, 5),
+	GPIO(event, 6),
+	GPIO(enable, 7),
+	GPIO(function, 8),
+	GPIO(edges, 9),
+	STATE_SCALAR(struct gpio_state, unseen, 10, 2, 0),
+	STATE_PAD(struct gpio_state, padding),
 };
-static const struct state_table gpio_table = STATE_TABLE("gpio", 1, struct gpio_state, gpio_fields);
+static const struct state_table gpio_table = STATE_TABLE("gpio", 2, struct gpio_state, gpio_fields);
 
 struct gpio {
 	struct device dev;
@@ -86,19 +93,22 @@ static void set_power(struct gpio *gpio, bool down)
 
 static void release_power(void *opaque)
 {
-	set_power(opaque, false);
+	struct gpio *gpio = opaque;
+
+	gpio->s.unseen = 0;
+	set_power(gpio, false);
 }
 
 bool gpio_press_power(struct device *dev)
 {
 	struct gpio *gpio = container_of(dev, struct gpio, dev);
-
 	const bool heard = (gpio->s.enable & POWER) != 0;
 
 	/* Down since the last press, which nobody has looked at: another edge. */
 	set_power(gpio, false);
 	set_power(gpio, true);
 	/* A guest that is being paged in takes its time to look: it is released behind that. */
+	gpio->s.unseen = heard;
 	timer_set(&gpio->release, heard ? 0 : PRESS_MS);
 	return heard;
 }
@@ -132,8 +142,10 @@ static uint64_t gpio_read(void *opaque, uint64_t off, unsigned size)
 
 	(void)size;
 	if (off < GPIO_DATA_END) {
-		if ((s->input & ~s->dir & (off >> 2) & POWER) != 0)
+		if (s->unseen && (s->input & ~s->dir & (off >> 2) & POWER) != 0) {
+			s->unseen = 0;
 			timer_set(&gpio->release, PRESS_MS);
+		}
 		return ((s->input & ~s->dir) | (s->output & s->dir)) & (off >> 2) & PINS;
 	}
 	if (off >= PRIMECELL_ID_AT)
@@ -174,13 +186,13 @@ static void gpio_reset(struct device *dev)
 	update_irq(gpio);
 }
 
-/* A key that was down when the machine was saved is still to be released. */
+/* A key that was down, and looked at, when the machine was saved is still to be released. */
 static void gpio_start(struct device *dev)
 {
 	struct gpio *gpio = container_of(dev, struct gpio, dev);
 
 	update_irq(gpio);
-	if ((gpio->s.input & POWER) != 0)
+	if ((gpio->s.input & POWER) != 0 && !gpio->s.unseen)
 		timer_set(&gpio->release, PRESS_MS);
 }
 
@@ -194,9 +206,11 @@ static int gpio_check(struct device *dev, void *const staged[], struct err *err)
 	const struct gpio_state *s = staged[0];
 
 	(void)dev;
-	return (s->input & ~POWER) != 0
-		       ? err_set(err, ERR_INTEGRITY, "a pin is high that nothing drives")
-		       : 0;
+	if ((s->input & ~POWER) != 0)
+		return err_set(err, ERR_INTEGRITY, "a pin is high that nothing drives");
+	if (s->unseen > 1 || (s->unseen && !(s->input & POWER)))
+		return err_set(err, ERR_INTEGRITY, "the power key is malformed");
+	return 0;
 }
 
 static void gpio_destroy(struct device *dev)

@@ -62,6 +62,8 @@ def life_on_arm64(host1, _host2):
     guest.save(file)
     guest = lab.Guest.wake(host1, "again", file)
     ok("four CPUs, woken: nonce and counter", guest.remembers(before))
+    registers = json.loads(host1.torpor("inspect", "--json", file).out)["appliance"]["cpu"]["id_registers"]
+    ok("they have SVE and a PMU", "SVE_VLS" in registers and int(registers["ID_AA64DFR0_EL1"], 16) >> 8 & 0xf, registers)
     different_random_numbers(host1, guest, file)
     guest.console.write("sh reboot -f")
     ok("a reboot is a new guest with four CPUs",
@@ -69,6 +71,7 @@ def life_on_arm64(host1, _host2):
     lab.until(lambda: host1.torpor("exec", "again", "--", "busybox", "true", check=False).status == 0)
     host1.torpor("stop", "-t", lab.PATIENCE, "again")
     life.check_end(host1, "torpor stop: the agent switches it off, and PSCI's SYSTEM_OFF ends the machine", "again")
+    ok("the kernel has no driver of the power key", life.agent_was_asked(host1, "again"))
 
 
 def appliance_on_arm64(host1, host2):
@@ -209,6 +212,7 @@ def image_on_arm64(host1, host2):
         host2.torpor("stop", "-t", lab.PATIENCE, "app")
         status = host2.torpor("wait", "app", check=False)
         ok("the power key reaches it there, with its status", status.status == 7, f"{status}\n{build.log(host2, 'app')}")
+        ok("nobody had to ask its agent", not life.agent_was_asked(host2, "app"))
 
 
 @contextlib.contextmanager

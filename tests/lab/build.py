@@ -10,6 +10,7 @@ import sys
 import tempfile
 
 import guest as lab
+import life
 import oci_image
 import suite
 from exec import shell as shell_here
@@ -158,6 +159,7 @@ def stopping(host):
     host.torpor("stop", "-t", "600", "stop")
     status = host.torpor("wait", "stop", check=False)
     ok("the stop signal ends it, with its status", status.status == 42, status)
+    ok("the power button was enough", not life.agent_was_asked(host, "stop"))
     ok("which it heard", "GOT INT" in log(host, "stop"), log(host, "stop"))
 
 
@@ -239,6 +241,7 @@ def systemd(host):
     status = host.torpor("wait", "init", check=False)
     ok("the power button makes systemd switch off", (status.status, status.out) == (0, "poweroff\n"),
        f"{status}\n{log(host, 'init')}")
+    ok("nobody had to ask its agent", not life.agent_was_asked(host, "init"))
 
 
 if __name__ == "__main__":

@@ -44,11 +44,16 @@ def check_end(host, name, machine):
     ok(name, done.status == 0 and "poweroff" in done.out, f"{done}")
 
 
+def agent_was_asked(host, name):
+    return "its agent is asked to switch off" in host.torpor("logs", "--host", name).out
+
+
 def power_button(host):
     guest = lab.Guest.boot(host, "button", *DEBIAN, *DISK)
     guest.say("load start")
     host.torpor("stop", "-t", lab.PATIENCE, "button")
     check_end(host, "torpor stop: the ACPI power button switches a busy guest off", "button")
+    ok("nobody had to ask its agent", not agent_was_asked(host, "button"))
 
 
 def paused_in_place(host):

@@ -10,8 +10,8 @@
 struct fake_agent {
 	struct chardev port; /* the device's part of it is here */
 	bool open;
-	size_t room; /* bytes it takes of the host; then no more */
-	char heard[65536];
+	size_t room;	      /* bytes it takes of the host; then no more */
+	char heard[1u << 18]; /* the helper has 64 KiB where pages may be as large */
 	size_t len, taken;
 };
 

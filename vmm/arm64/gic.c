@@ -3,7 +3,7 @@
  * devices/arm-vgic). One list of its registers serves both ways, in the order in which they are written.
  *
  * What a register sets and another clears is written as "clear all, then set": KVM lets userspace set
- * bits by ISENABLER and ISACTIVER, and not clear them.
+ * bits by ISENABLER and ISACTIVER, of a GICv2 by ISPENDR, too, and not clear them.
  *
  * A GICv2 has no redistributors: the distributor shows each vCPU its own INTIDs 0 to 31. KVM does not say
  * what the lines are at, which devices and timers say again; what is pending by them is pending once.
@@ -21,6 +21,7 @@
 #define GICD_ISENABLER	0x0104u
 #define GICD_ICENABLER	0x0184u
 #define GICD_ISPENDR	0x0204u
+#define GICD_ICPENDR	0x0284u
 #define GICD_ISACTIVER	0x0304u
 #define GICD_ICACTIVER	0x0384u
 #define GICD_IPRIORITYR 0x0420u
@@ -168,6 +169,10 @@ static void walk_dist(struct walk *w, struct arm64_vm_state *s)
 {
 	/* First: KVM then behaves as the revision that the guest has seen. */
 	dist(w, GICD_IIDR, &s->iidr);
+	if (w->set && w->ret == -EINVAL)
+		w->ret = err_set(w->err, ERR_INCOMPATIBLE,
+				 "this KVM's interrupt controller cannot be one of IIDR 0x%x",
+				 s->iidr);
 	dist(w, GICD_CTLR, &s->ctlr);
 	dist(w, GICD_IGROUPR, &s->group);
 	walk_targets(w, s);
@@ -177,6 +182,7 @@ static void walk_dist(struct walk *w, struct arm64_vm_state *s)
 		dist(w, GICD_ICFGR + 4 * i, &s->config[i]);
 	if (s->gic == 3)
 		level(w, ARM64_FIRST_SPI, &s->level);
+	clear_all(w, dist, GICD_ICPENDR);
 	dist(w, GICD_ISPENDR, &s->pending);
 	clear_all(w, dist, GICD_ICACTIVER);
 	dist(w, GICD_ISACTIVER, &s->active);
@@ -234,13 +240,18 @@ static void walk_sgis(struct walk *w, struct arm64_gic_cpu *c)
 
 static void walk_banked(struct walk *w, struct arm64_gic_cpu *c)
 {
+	uint32_t pending;
+
 	banked(w, BANKED_BITS(GICD_IGROUPR), &c->group);
 	for (unsigned i = 0; i < 8; i++)
 		banked(w, BANKED_BYTES(GICD_IPRIORITYR) + 4 * i, &c->priority[i]);
 	for (unsigned i = 0; i < 2; i++)
 		banked(w, BANKED_CONFIG(GICD_ICFGR) + 4 * i, &c->config[i]);
-	banked(w, BANKED_BITS(GICD_ISPENDR), &c->pending);
-	c->pending &= ~SGIS;
+	clear_all(w, banked, BANKED_BITS(GICD_ICPENDR));
+	pending = c->pending & ~SGIS; /* those come with their senders */
+	banked(w, BANKED_BITS(GICD_ISPENDR), &pending);
+	if (!w->set)
+		c->pending = pending & ~SGIS;
 	walk_sgis(w, c);
 	clear_all(w, banked, BANKED_BITS(GICD_ICACTIVER));
 	banked(w, BANKED_BITS(GICD_ISACTIVER), &c->active);
@@ -289,6 +300,20 @@ int arm64_gic_restore(const struct kvm *kvm, const struct arm64_vm_state *s, str
 	return walk_all(kvm, true, (struct arm64_vm_state *)(uintptr_t)s, err);
 }
 
+/* As KVM makes it (vgic_init): SGIs are enabled edges, and all of a GICv3's interrupts are of group 1. */
+static void cpu_off(struct arm64_gic_cpu *off, const struct arm64_gic_cpu *now, uint32_t version)
+{
+	off->waker = now->waker;
+	off->sre = now->sre;
+	off->config[0] = now->config[0];
+	off->enabled = SGIS;
+	if (version == 2)
+		return;
+	off->group = UINT32_MAX;
+	/* What it says of itself stays. */
+	off->icc_ctlr = now->icc_ctlr & ~(uint64_t)CTLR_WRITABLE;
+}
+
 int arm64_gic_reset(const struct kvm *kvm, struct arm64_vm_state *s, struct err *err)
 {
 	int ret = arm64_gic_save(kvm, s, err);
@@ -296,13 +321,9 @@ int arm64_gic_reset(const struct kvm *kvm, struct arm64_vm_state *s, struct err 
 
 	if (ret < 0)
 		return ret;
-	for (uint32_t i = 0; i < s->ncpus; i++) {
-		off.cpu[i].waker = s->cpu[i].waker;
-		off.cpu[i].config[0] = s->cpu[i].config[0]; /* SGIs are edges */
-		off.cpu[i].sre = s->cpu[i].sre;
-		/* What it says of itself stays. */
-		off.cpu[i].icc_ctlr = s->cpu[i].icc_ctlr & ~(uint64_t)CTLR_WRITABLE;
-	}
+	off.group = s->gic == 2 ? 0 : UINT32_MAX;
+	for (uint32_t i = 0; i < s->ncpus; i++)
+		cpu_off(&off.cpu[i], &s->cpu[i], s->gic);
 	*s = off;
 	return arm64_gic_restore(kvm, s, err);
 }
