@@ -55,6 +55,32 @@ private_ca() {
 }
 try private_ca "TLS with a private CA, behind an nginx that takes 5 MiB at once; by wire, too"
 
+# In a mount namespace of its own: this host as one without certificates.
+without_certificates() { # COMMAND...
+    unshare --mount sh -c 'mount -t tmpfs none /etc/ssl/certs && exec "$@"' sh "$@"
+}
+
+no_certificates() {
+    PATH=$PATH:/usr/sbin need docker-registry
+    without_certificates true 2>/dev/null || skip "no mount namespace can be made here"
+    appliances
+    start_registry
+    without_certificates "$TORPOR" push full.torpor "docker://$registry/torpor/full:v1" >pushed 2>&1 || fail "$(<pushed)"
+}
+try no_certificates "a registry of this host by http, where there are no certificates"
+
+# They are what is to be trusted.
+named_certificates() {
+    PATH=$PATH:/usr/sbin need docker-registry
+    appliances
+    start_registry
+    : >empty.pem
+    refuses 125 'certificate' push --cacert empty.pem full.torpor "docker://$registry/torpor/full:v1"
+    refuses 125 'certificate' push --cacert none.pem full.torpor "docker://$registry/torpor/full:v1"
+    works push full.torpor "docker://$registry/torpor/full:v1"
+}
+try named_certificates "certificates that are named and cannot be read: not even a registry of this host is spoken to by http"
+
 # One file, with a password.
 web_password() {
     local port
