@@ -279,7 +279,7 @@ wrong_host() {
         refuses 120 "$regex" compat edited.torpor
         refuses 120 "$regex" resume -d edited.torpor
     done <<'ROWS'
-it is for aarch64|c["arch"] = "aarch64"
+it is for aarch64|c["arch"] = "aarch64"; c["cpu"] = {"profile": "v8", "id_registers": {}}; c["needs"] = {"page_size": 4096, "counter_hz": 1, "gic": 3, "capabilities": []}
 machine type torpor-9 is unknown|c["machine"] = "torpor-9"
 made by a newer torpor \(format 3.0\)|c["format"] = "3.0"
 made by a newer torpor \(format 2\)|m["config"]["mediaType"] = "application/vnd.torpor.config.v2+json"
