@@ -17,6 +17,14 @@ static bool is_arm64(const char *arch)
 	return strcmp(arch, "aarch64") == 0;
 }
 
+/* Of a register or a capability, for `size` bytes with its NUL. */
+static bool name_ok(const char *name, size_t size)
+{
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+
+	return name[strspn(name, letters)] == '\0' && strlen(name) < size;
+}
+
 static json_t *encode_words(const struct cpu_needs *cpu)
 {
 	json_t *words = json_array();
@@ -95,12 +103,11 @@ static int decode_words(struct cpu_needs *cpu, json_t *object, struct err *err)
 /* One text for each value, and no zero: what is read is written the same. */
 static bool decode_register(struct cpu_register *reg, const char *name, const json_t *json)
 {
-	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
 	const char *text = json_string_value(json);
 	char again[VALUE_LENGTH + 1];
 
 	if (text == NULL || strlen(text) != VALUE_LENGTH || name[0] == '\0' ||
-	    name[strspn(name, letters)] != '\0' || strlen(name) >= sizeof(reg->name))
+	    !name_ok(name, sizeof(reg->name)))
 		return false;
 	strcpy(reg->name, name);
 	reg->value = strtoull(text, NULL, 16);
@@ -193,10 +200,8 @@ static int decode_msrs(struct host_needs *needs, json_t *object, struct err *err
 
 static bool cap_ok(const char *name)
 {
-	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
-
 	return strncmp(name, CAP_PREFIX, sizeof(CAP_PREFIX) - 1) == 0 &&
-	       name[strspn(name, letters)] == '\0' && strlen(name) < HOST_NEEDS_CAP_SIZE;
+	       name_ok(name, HOST_NEEDS_CAP_SIZE);
 }
 
 static int decode_caps(struct host_needs *needs, json_t *object, struct err *err)

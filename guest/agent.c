@@ -356,11 +356,9 @@ void agent_error_text(const json_t *status, char text[AGENT_ERROR_TEXT])
 {
 	const json_t *member = json_object_get(status, "err-data");
 	const char *text64 = json_string_value(member);
-	size_t text_len = json_string_length(member), len = text_len / 4 * 3;
+	size_t text_len = json_string_length(member), len = base64_decoded_len(text64, text_len);
 
 	text[0] = '\0';
-	for (size_t i = 1; i <= 2 && i < text_len && text64[text_len - i] == '='; i++)
-		len--;
 	if (text64 == NULL || len >= AGENT_ERROR_TEXT ||
 	    !base64_decode(text64, text_len, text, len))
 		return;

@@ -4,14 +4,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/num.h"
 #include "format/crypto/base64.h"
+#include "guest/bring_helper.h"
 #include "guest/exec_frame.h"
-#include "guest/helper_bytes.h"
 
 #define ABSENT_MS     10000u /* an agent that has not opened its port by then is not there */
 #define ANSWER_MS     60000u
@@ -26,23 +25,8 @@
 #define PORT_FIRST_MS 100u /* a helper that opens a port has no files */
 #define PING_EACH_S   10u  /* the helper ends after a silence of two minutes */
 
-/* Where programs may run differs: Debian lets none run in /run. */
+/* As in bring_helper.c. Where programs may run differs: Debian lets none run in /run. */
 static const char *const places[] = {"/dev/shm", "/run", "/tmp", "/var/tmp"};
-
-static const char start_script[] =
-	"umask 077\n"
-	"from=\n"
-	"for place in /dev/shm /run /tmp /var/tmp; do\n"
-	"	to=$place/torpor-$1\n"
-	"	mkdir \"$to\" 2>/dev/null || continue\n"
-	"	if [ -z \"$from\" ]; then cat >\"$to/helper\" && chmod 700 \"$to/helper\"\n"
-	"	else mv \"$from/helper\" \"$to\" && rmdir \"$from\"; fi\n"
-	"	from=$to\n"
-	"	\"$to/helper\" -t \"$to\" 2>/dev/null && exec \"$to/helper\" \"$to\" ${2:+\"$2\"}\n"
-	"done\n"
-	"[ -z \"$from\" ] || rm -rf \"$from\"\n"
-	"echo 'no program can be put into /dev/shm, /run, /tmp or /var/tmp and run there' >&2\n"
-	"exit 1\n";
 
 static void files_advance(struct agent_files *f);
 static void send_control(struct agent_files *f, uint8_t type, uint32_t number, uint32_t len);
@@ -370,24 +354,24 @@ static void on_started(void *opaque, const json_t *value, const struct err *why)
 
 static void files_start(struct agent_files *f)
 {
-	cleanup_free char *text = malloc(BASE64_LEN(helper_bytes_len) + 1);
-	uint64_t number[2] = {0};
+	const struct bring_helper errand = {
+		.name = "torpor",
+		.nonce = f->nonce,
+		.argument = f->port_name,
+		.run = "\"$to/helper\" -t \"$to\" 2>/dev/null && exec \"$to/helper\" \"$to\" "
+		       "${2:+\"$2\"}",
+		.sorry = "echo 'no program can be put into /dev/shm, /run, /tmp or /var/tmp and "
+			 "run there' >&2\n",
+	};
+	json_t *arguments = bring_helper_nonce(f->nonce) ? bring_helper_arguments(&errand) : NULL;
 
-	if (text == NULL || getrandom(number, sizeof(number), 0) != (ssize_t)sizeof(number)) {
+	if (arguments == NULL) {
 		files_fail(f, "out of memory");
 		return;
 	}
-	base64_encode(helper_bytes, helper_bytes_len, text);
-	snprintf(f->nonce, sizeof(f->nonce), "%016llx%016llx", (unsigned long long)number[0],
-		 (unsigned long long)number[1]);
 	f->state = FILES_STARTING;
 	timer_set(&f->timer, 0);
-	agent_ask(f->agent, &f->ask, "guest-exec",
-		  json_pack("{s:s,s:[s,s,s,s,s*],s:[s],s:s,s:b}", "path", "/bin/sh", "arg", "-c",
-			    start_script, "torpor", f->nonce, f->port_name, "env",
-			    "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "input-data", text,
-			    "capture-output", 1),
-		  ANSWER_MS, on_started, f);
+	agent_ask(f->agent, &f->ask, "guest-exec", arguments, ANSWER_MS, on_started, f);
 }
 
 /* --- the order --- */

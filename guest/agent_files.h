@@ -28,6 +28,7 @@
 
 #include "base/buf.h"
 #include "guest/agent.h"
+#include "guest/bring_helper.h"
 #include "guest/transport.h"
 
 enum agent_files_state {
@@ -51,18 +52,18 @@ struct agent_files {
 	struct agent_question write; /* what is sent, */
 	struct agent_question flush; /* and right behind it */
 
-	struct timer timer;  /* until the agent must be there; until the next question */
-	unsigned pause_ms;   /* before the next question */
-	unsigned quiet_ms;   /* in pauses: nothing came for so long */
-	uint64_t written_ns; /* CLOCK_MONOTONIC of the last guest-file-write */
-	unsigned look_ms;    /* of quiet_ms, when its process is looked at */
-	char nonce[33];	     /* in the name of the folder */
-	unsigned place;	     /* that the folder is looked for in, or is in */
-	char refusal[128];   /* of the last file that was not opened */
-	unsigned tried;	     /* so many places since its process was looked at */
-	json_int_t pid;	     /* of the helper */
-	json_int_t in, out;  /* handles; 0: not open */
-	struct buf unsent;   /* from unsent_at on */
+	struct timer timer;		/* until the agent must be there; until the next question */
+	unsigned pause_ms;		/* before the next question */
+	unsigned quiet_ms;		/* in pauses: nothing came for so long */
+	uint64_t written_ns;		/* CLOCK_MONOTONIC of the last guest-file-write */
+	unsigned look_ms;		/* of quiet_ms, when its process is looked at */
+	char nonce[BRING_HELPER_NONCE]; /* in the name of the folder */
+	unsigned place;			/* that the folder is looked for in, or is in */
+	char refusal[128];		/* of the last file that was not opened */
+	unsigned tried;			/* so many places since its process was looked at */
+	json_int_t pid;			/* of the helper */
+	json_int_t in, out;		/* handles; 0: not open */
+	struct buf unsent;		/* from unsent_at on */
 	size_t unsent_at;
 	uint32_t unacked; /* bytes read that the helper was not told of */
 };

@@ -20,8 +20,11 @@ static void on_shutdown_answer(void *opaque, const json_t *value, const struct e
 	log_line(s->log, "the guest's agent does not switch it off: %s", text);
 }
 
-static void ask_to_shut_down(struct agent_shutdown *s)
+/* Also when the agent has changed. */
+static void ask_to_shut_down(void *opaque)
 {
+	struct agent_shutdown *s = opaque;
+
 	if (!s->wanted || s->agent->state != AGENT_READY || s->question.waits)
 		return;
 	s->wanted = false;
@@ -32,15 +35,10 @@ static void ask_to_shut_down(struct agent_shutdown *s)
 		  ANSWER_MS, on_shutdown_answer, s);
 }
 
-static void on_agent_changed(void *opaque)
-{
-	ask_to_shut_down(opaque);
-}
-
 void agent_shutdown_init(struct agent_shutdown *s, struct agent *agent, const struct log *log)
 {
 	*s = (struct agent_shutdown){.agent = agent, .log = log};
-	agent_observe(agent, &s->observer, on_agent_changed, s);
+	agent_observe(agent, &s->observer, ask_to_shut_down, s);
 }
 
 void agent_shutdown_begin(struct agent_shutdown *s)

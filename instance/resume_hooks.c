@@ -54,12 +54,10 @@ json_t *resume_hooks_arguments(const struct resume_facts *facts, int64_t now)
 /* The text that a Base64 member holds, to be freed; "" when there is none. */
 static char *decode_output(const json_t *text64)
 {
-	size_t text_len = json_string_length(text64), len = text_len / 4 * 3;
 	const char *text = json_string_value(text64);
+	size_t text_len = json_string_length(text64), len = base64_decoded_len(text, text_len);
 	char *out = malloc(len + 1);
 
-	for (size_t i = 1; out != NULL && i <= 2 && i < text_len && text[text_len - i] == '='; i++)
-		len--;
 	if (out != NULL && (text == NULL || !base64_decode(text, text_len, out, len)))
 		len = 0;
 	if (out != NULL)

@@ -49,6 +49,15 @@ static bool decode_group(const char *text, uint8_t *out, size_t bytes)
 	return (group & (0xffffffu >> 8 * bytes)) == 0;
 }
 
+size_t base64_decoded_len(const char *text, size_t text_len)
+{
+	size_t len = text_len / 4 * 3;
+
+	for (size_t i = 1; i <= 2 && i < text_len && text[text_len - i] == '='; i++)
+		len--;
+	return len;
+}
+
 bool base64_decode(const char *text, size_t text_len, void *data, size_t len)
 {
 	uint8_t *out = data;

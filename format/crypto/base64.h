@@ -12,6 +12,9 @@
 /* Writes BASE64_LEN(len) characters and a NUL. */
 void base64_encode(const void *data, size_t len, char *text);
 
+/* How many bytes so many characters stand for, by their padding. */
+size_t base64_decoded_len(const char *text, size_t text_len);
+
 /* Decodes exactly `len` bytes from exactly BASE64_LEN(len) characters. Only what base64_encode()
  * gives is accepted: no white space, no bits behind the end, all of the padding. */
 bool base64_decode(const char *text, size_t text_len, void *data, size_t len);

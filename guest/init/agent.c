@@ -347,7 +347,7 @@ static bool test_helper(char *helper, char *folder, char **env)
 	return pid > 0 && SYS4(SYS_wait4, pid, &status, 0, NULL) == pid && status == 0;
 }
 
-/* In the child: what start_script of guest/agent_files.c does. */
+/* In the child: what the script of guest/bring_helper.c does for guest/agent_files.c. */
 static _Noreturn void start_helper(const char *nonce, char *console_port, char **env)
 {
 	static const char *const places[] = {"/dev/shm", "/run", "/tmp", "/var/tmp"};

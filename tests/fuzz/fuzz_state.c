@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "snapshot/sections.h"
+
 void fuzz_require_canonical(const struct state_table *table, const void *obj)
 {
 	struct buf once = {0}, twice = {0};
@@ -19,7 +21,8 @@ void fuzz_require_canonical(const struct state_table *table, const void *obj)
 	free(again);
 }
 
-void fuzz_decode_section(struct statefile *sf, const char *section, const struct state_table *table)
+static void decode_section(struct statefile *sf, const char *section,
+			   const struct state_table *table)
 {
 	void *obj = malloc(table->size);
 	struct err err = {0};
@@ -31,4 +34,21 @@ void fuzz_decode_section(struct statefile *sf, const char *section, const struct
 	if (ret == 0)
 		fuzz_require_canonical(table, obj);
 	free(obj);
+}
+
+void fuzz_decode_state(const uint8_t *data, size_t size, const struct state_table *vcpu,
+		       const struct state_table *vm, void (*whole)(struct statefile *sf))
+{
+	struct statefile sf;
+	struct err err = {0};
+	int ret = statefile_parse(&sf, data, size, &err);
+
+	fuzz_require_reason(ret, &err);
+	if (ret < 0)
+		return;
+	decode_section(&sf, section_of_vcpu(0).text, vcpu);
+	decode_section(&sf, SECTION_VM, vm);
+	if (whole != NULL)
+		whole(&sf);
+	statefile_free(&sf);
 }

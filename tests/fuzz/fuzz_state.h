@@ -8,8 +8,9 @@
 /* What was accepted can be written, and read again as the same. */
 void fuzz_require_canonical(const struct state_table *table, const void *obj);
 
-/* Decode one section by its table. */
-void fuzz_decode_section(struct statefile *sf, const char *section,
-			 const struct state_table *table);
+/* An input as the state of a machine: the sections of a vCPU and of the VM by these tables, each by itself, for in a
+ * whole machine's state the first mistake ends it. Then `whole`, if any. */
+void fuzz_decode_state(const uint8_t *data, size_t size, const struct state_table *vcpu,
+		       const struct state_table *vm, void (*whole)(struct statefile *sf));
 
 #endif

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "snapshot/sections.h"
 #include "snapshot/staged.h"
 #include "tests/fuzz/fuzz_state.h"
 #include "tests/unit/fake_board.h"
@@ -60,18 +59,7 @@ static void check_machine(struct statefile *sf)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct statefile sf;
-	struct err err = {0};
-	int ret = statefile_parse(&sf, data, size, &err);
-
-	fuzz_require_reason(ret, &err);
-	if (ret < 0)
-		return 0;
-	/* Every table by itself too: in a whole machine's state the first mistake ends it. */
-	fuzz_decode_section(&sf, section_of_vcpu(0).text, &arch_vcpu_table);
-	fuzz_decode_section(&sf, SECTION_VM, &arch_vm_table);
-	if (have_board)
-		check_machine(&sf);
-	statefile_free(&sf);
+	fuzz_decode_state(data, size, &arch_vcpu_table, &arch_vm_table,
+			  have_board ? check_machine : NULL);
 	return 0;
 }

@@ -26,8 +26,7 @@ const char arch_cpu_profiles_text[] = "v8 or host";
 static const struct id_register {
 	uint64_t id; /* KVM's */
 	const char *name;
-	uint64_t
-		fields; /* all bits of the fields that are compared; 0: the value has to be the same */
+	uint64_t fields; /* all bits of those that are compared; 0: the same value */
 } id_registers[] = {
 	{ARM64_SYS_REG(3, 1, 0, 0, 7), "AIDR_EL1", 0},
 	{ARM64_SYS_REG(3, 3, 0, 0, 1), "CTR_EL0", 0},

@@ -78,8 +78,7 @@
 struct walk {
 	const struct kvm *kvm;
 	bool set;
-	uint64_t
-		cpu; /* the vCPU as the device's groups name it: its affinity, of a GICv2 its number */
+	uint64_t cpu; /* as the device's groups name it: by affinity, a GICv2's by number */
 	int ret;
 	struct err *err;
 };

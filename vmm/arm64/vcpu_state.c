@@ -58,12 +58,13 @@ static int save_register(struct kvm_vcpu *vcpu, uint64_t id, struct arm64_vcpu_s
 		s->vreg[s->nvregs] = (struct arm64_vreg){.id = id};
 		return arm64_get_reg(vcpu, id, s->vreg[s->nvregs++].value, err);
 	}
-	if (size == sizeof(s->vreg[0].value) || size > sizeof(s->wide[0].value) ||
-	    s->nwide == ARM64_WIDE_MAX)
-		return err_set(err, ERR_FAILED, "register 0x%llx: a state has no room for it",
-			       (unsigned long long)id);
-	s->wide[s->nwide] = (struct arm64_wide_reg){.id = id};
-	return arm64_get_reg(vcpu, id, s->wide[s->nwide++].value, err);
+	if (size > sizeof(s->vreg[0].value) && size <= sizeof(s->wide[0].value) &&
+	    s->nwide < ARM64_WIDE_MAX) {
+		s->wide[s->nwide] = (struct arm64_wide_reg){.id = id};
+		return arm64_get_reg(vcpu, id, s->wide[s->nwide++].value, err);
+	}
+	return err_set(err, ERR_FAILED, "register 0x%llx: a state has no room for it",
+		       (unsigned long long)id);
 }
 
 static int save_registers(struct kvm_vcpu *vcpu, struct arm64_vcpu_state *s, struct err *err)
